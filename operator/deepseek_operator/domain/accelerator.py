@@ -1,0 +1,37 @@
+"""What sizing needs to know of one kind of device. The data lives in the profiles; this is only its shape."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+GIB = 1 << 30
+
+
+@dataclass(frozen=True)
+class Accelerator:
+    """One device as Kubernetes hands it out (a card, a die or a slice).
+
+    ``memory_gib`` is what the device itself reports, in binary GiB, not the
+    marketing figure: an H200 sold as 141 GB reports 140.4. ``peak_tflops``
+    holds dense figures by dtype (``bf16``, ``fp8``, ``int8``, ``fp4``);
+    a dtype that the device lacks is absent. ``bandwidth_tb_s`` is that of
+    device memory, ``interconnect_gb_s`` that of one device to its peers in the
+    node (one direction). ``dtypes`` and ``quantizations`` are what its engines
+    can run: a format missing there is refused, never emulated.
+    """
+
+    name: str
+    vendor: str
+    resource: str
+    memory_gib: float
+    peak_tflops: Mapping[str, float]
+    bandwidth_tb_s: float
+    per_node: int
+    interconnect: str
+    interconnect_gb_s: float
+    dtypes: frozenset[str]
+    quantizations: frozenset[str]
+
+    @property
+    def memory_bytes(self) -> int:
+        """Physical memory of one device in bytes."""
+        return int(self.memory_gib * GIB)
