@@ -1,0 +1,106 @@
+"""What every model of the public API shares: camelCase on the wire, bounds, conditions, object metadata.
+
+A spec model refuses unknown fields (the API server prunes or refuses them first); metadata and status tolerate
+them, so that an older operator reads what a newer one wrote.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic.alias_generators import to_camel
+
+Manifest = Mapping[str, Any]
+
+
+class ApiModel(BaseModel):
+    """A frozen value with camelCase names on the wire."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, frozen=True, extra="forbid", strict=False
+    )
+
+    def to_wire(self) -> dict[str, Any]:
+        """The JSON form: camelCase, absent fields left out."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+class StatusModel(ApiModel):
+    """Part of a status: unknown fields (of a newer operator) are tolerated when read."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class ObjectMeta(StatusModel):
+    """The metadata that the operator reads."""
+
+    name: str
+    namespace: str = "default"
+    uid: str = ""
+    generation: int = 0
+    resource_version: str = ""
+    creation_timestamp: datetime | None = None
+    deletion_timestamp: datetime | None = None
+    labels: dict[str, str] = Field(default_factory=dict)
+    annotations: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def is_deleting(self) -> bool:
+        """True once the user asked for the deletion."""
+        return self.deletion_timestamp is not None
+
+
+class Condition(StatusModel):
+    """metav1.Condition of KEP-1623."""
+
+    type: Annotated[str, StringConstraints(min_length=1, max_length=316)]
+    status: Literal["True", "False", "Unknown"]
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=1024)]
+    message: Annotated[str, StringConstraints(max_length=32768)] = ""
+    observed_generation: int = 0
+    last_transition_time: str
+
+
+def rfc3339(moment: datetime) -> str:
+    """`2026-01-31T08:09:10Z`: UTC, whole seconds, as Kubernetes writes time."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def parse_time(text: str | None) -> datetime | None:
+    """The moment that an RFC 3339 text names; None for none.
+
+    Raises:
+        ValueError: the text is not RFC 3339.
+    """
+    return datetime.fromisoformat(text.replace("Z", "+00:00")) if text else None
+
+
+def rule(expression: str, message: str, **extra: str) -> dict[str, str]:
+    """One CEL rule of `x-kubernetes-validations`; the message says what to write instead."""
+    return {"rule": expression, "message": message, **extra}
+
+
+def rules(*cel: dict[str, str]) -> dict[str, Any]:
+    """`json_schema_extra` that carries CEL rules."""
+    return {"x-kubernetes-validations": list(cel)}
+
+
+# Every string is hostile and bounded. The patterns are RE2, as the API server reads them.
+DnsLabel = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
+ClaimName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
+RelativePath = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$", max_length=512)
+]
+Decimal = Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]{1,3})?$", max_length=32)]
+Quantity = Annotated[
+    str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$", max_length=32)
+]
+Image = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@-]*$", max_length=512)]
+ResourceName = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$", max_length=128
+    ),
+]
+ShortText = Annotated[str, StringConstraints(max_length=1024)]

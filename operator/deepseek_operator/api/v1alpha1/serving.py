@@ -1,0 +1,250 @@
+"""`DeepSeekServing`: replicas of an inference engine over one version of a model, rolled out and scaled.
+
+`replicas` has a schema default because the HorizontalPodAutoscaler reads it through the scale subresource and never
+starts when it is absent; under `autoscaling` it is that autoscaler's register and a user leaves it alone.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from deepseek_operator.api.base import ApiModel, Condition, DnsLabel, Image, ObjectMeta, StatusModel, rule, rules
+from deepseek_operator.api.v1alpha1.training import Checkpoint
+from deepseek_operator.api.v1alpha1.workload import Accelerator, ClaimSource, ComputeResources, EnvVar, PodSettings
+
+ServedName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$", max_length=128)]
+HttpPath = Annotated[str, StringConstraints(pattern=r"^/[A-Za-z0-9._/-]*$", max_length=256)]
+
+
+class FromTraining(ApiModel):
+    """An export of a DeepSeekTraining of the same namespace."""
+
+    name: DnsLabel = Field(description="The DeepSeekTraining. Example: uppercase.")
+    checkpoint: Checkpoint = Field(
+        default="Best", description="Best, Latest, or a step that was exported. Default Best."
+    )
+    update: Literal["Pinned"] = Field(
+        default="Pinned", description="Pinned: resolved once and kept until this reference changes. Default Pinned."
+    )
+
+
+class ServingModel(ApiModel):
+    """What is served."""
+
+    name: ServedName | None = Field(
+        default=None, description="Model name that clients send. Default: this resource's name."
+    )
+    source: ClaimSource | None = Field(
+        default=None, description="A model folder (config.json, safetensors, tokenizer) on a claim."
+    )
+    from_training: FromTraining | None = Field(default=None, description="The result of a training.")
+
+
+class Engine(ApiModel):
+    """The server."""
+
+    type: Literal["builtin", "custom"] = Field(
+        default="builtin",
+        description="builtin: the small engine of the runtime image. custom: your image. Default builtin.",
+    )
+    image: Image | None = Field(
+        default=None, description="Container image. Required for custom. Default: the operator's runtime image."
+    )
+    command: list[Annotated[str, StringConstraints(max_length=4096)]] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=64,
+        description="Entrypoint of a custom engine, exec form. Absent: the image's own.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
+    args: list[Annotated[str, StringConstraints(max_length=4096)]] = Field(
+        default_factory=list,
+        max_length=256,
+        description="Arguments of a custom engine. The model lies at /model.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
+    env: list[EnvVar] = Field(
+        default_factory=list,
+        max_length=128,
+        description="Environment, literal values only.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+    port: Annotated[int, Field(ge=1024, le=65535)] = Field(
+        default=8000, description="Port that the engine listens on. Default 8000."
+    )
+    health_path: HttpPath = Field(
+        default="/health",
+        description="Path that answers 200 once the model is loaded and while it is served. Default /health.",
+    )
+    max_concurrency: Annotated[int, Field(ge=1, le=4096)] = Field(
+        default=4, description="Requests that the builtin engine computes at once. Default 4."
+    )
+    queue_limit: Annotated[int, Field(ge=0, le=65536)] = Field(
+        default=64, description="Requests that wait in the builtin engine before it answers 429. Default 64."
+    )
+    start_timeout_seconds: Annotated[int, Field(ge=10, le=86400)] = Field(
+        default=1800, description="Seconds that loading may take before a replica is restarted. Default 1800."
+    )
+    resources: ComputeResources = Field(default_factory=ComputeResources, description="CPU and memory of each replica.")
+
+
+class ScalingSignal(ApiModel):
+    """What replicas are counted by."""
+
+    type: Literal["InFlight"] = Field(
+        default="InFlight", description="InFlight: requests running plus waiting, over all replicas."
+    )
+    target: Annotated[int, Field(ge=1, le=1000000)] = Field(
+        description="Requests in flight per replica that are aimed at. Example: 8."
+    )
+
+
+class Autoscaling(ApiModel):
+    """A HorizontalPodAutoscaler over this resource's scale subresource."""
+
+    min_replicas: Annotated[int, Field(ge=1, le=1000)] = Field(default=1, description="Never fewer. Default 1.")
+    max_replicas: Annotated[int, Field(ge=1, le=1000)] = Field(description="Never more. Example: 8.")
+    signals: list[ScalingSignal] = Field(
+        min_length=1,
+        max_length=4,
+        description="The largest wish wins.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    )
+    scale_down_stabilization_seconds: Annotated[int, Field(ge=0, le=3600)] = Field(
+        default=300,
+        description="Seconds over which the highest wish counts before replicas are taken away. Default 300.",
+    )
+
+
+class Rollout(ApiModel):
+    """How a new version replaces the old one."""
+
+    strategy: Literal["Surge", "Replace"] = Field(
+        default="Surge",
+        description="Surge: one new replica more, then one old one less; needs free accelerators for one. Replace: all old ones stop first. Default Surge.",
+    )
+
+
+class ServingSpec(ApiModel):
+    """What to serve, with what, and how many."""
+
+    model: ServingModel = Field(
+        description="What is served.",
+        json_schema_extra=rules(
+            rule(
+                "has(self.source) != has(self.fromTraining)",
+                "write exactly one of model.source (a folder on a claim) and model.fromTraining (a training's export)",
+            )
+        ),
+    )
+    engine: Engine = Field(
+        default_factory=Engine,
+        description="The server.",
+        json_schema_extra=rules(
+            rule("self.type != 'custom' || has(self.image)", "engine.type custom needs engine.image"),
+            rule(
+                "self.type != 'builtin' || !(has(self.command) || (has(self.args) && size(self.args) > 0))",
+                "engine.command and engine.args are for engine.type custom: the builtin engine has none",
+            ),
+        ),
+    )
+    accelerator: Accelerator | None = Field(default=None, description="Devices of each replica. Absent: the CPU.")
+    replicas: Annotated[int, Field(ge=0, le=1000)] = Field(
+        default=1,
+        description="Replicas to run (0..1000). With autoscaling it belongs to the autoscaler: leave it out of Git. Default 1.",
+    )
+    autoscaling: Autoscaling | None = Field(
+        default=None,
+        description="Scale by load. Absent: replicas stay as written.",
+        json_schema_extra=rules(
+            rule(
+                "self.minReplicas <= self.maxReplicas",
+                "autoscaling.minReplicas must be at most autoscaling.maxReplicas",
+            )
+        ),
+    )
+    rollout: Rollout = Field(default_factory=Rollout, description="How a new version replaces the old one.")
+    pod: PodSettings = Field(default_factory=PodSettings, description="Where and how the replicas run.")
+    suspend: bool = Field(default=False, description="True: no replica runs and nothing is scaled. Default false.")
+
+
+class ResolvedModel(StatusModel):
+    """The model folder that a revision mounts, recorded before it is used."""
+
+    reference: str = Field(description="Digest of the reference that was resolved; another one is resolved anew.")
+    claim_name: str
+    sub_path: str = ""
+    training: str | None = None
+    training_uid: str | None = Field(default=None, alias="trainingUID")
+    step: int | None = None
+
+
+class RevisionStatus(StatusModel):
+    """One revision and what runs of it."""
+
+    name: str
+    replicas: int = 0
+    ready: int = 0
+
+
+class ScalingStatus(StatusModel):
+    """What the autoscaler and its signals say."""
+
+    active: bool = False
+    desired: int | None = None
+    reason: str = ""
+    message: str = ""
+
+
+class ServingSummary(StatusModel):
+    """Ready-made strings for the printed columns."""
+
+    replicas: str = ""
+    model: str = ""
+
+
+class ServingStatus(StatusModel):
+    """What was seen of the serving, and the records that cannot be derived again."""
+
+    observed_generation: int = -1
+    conditions: list[Condition] = Field(
+        default_factory=list,
+        max_length=16,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    )
+    phase: str = Field(
+        default="",
+        description="For people: Pending, Loading, Rolling, Scaling, Available, WaitingForCapacity, Suspended, Failed. Machines read the conditions.",
+    )
+    replicas: int = Field(
+        default=0,
+        description="Replicas made for spec.replicas, never a rollout's surplus; the scale subresource shows it.",
+    )
+    ready_replicas: int = 0
+    selector: str = Field(default="", description="Selects one pod per replica; the scale subresource shows it.")
+    url: str = Field(default="", description="Address inside the cluster. Example: http://chat-serve.team.svc:8000.")
+    resolved: ResolvedModel | None = None
+    current: RevisionStatus | None = Field(default=None, description="The revision that is wanted.")
+    previous: list[RevisionStatus] = Field(
+        default_factory=list,
+        max_length=16,
+        description="Revisions that still run.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
+    stable: str = Field(default="", description="The last revision that was fully rolled out.")
+    running_replicas: int | None = Field(
+        default=None,
+        description="Replicas that the downward gate lets run; recorded so that a restart does not forget it.",
+    )
+    autoscaling: ScalingStatus | None = None
+    summary: ServingSummary = Field(default_factory=ServingSummary)
+
+
+class DeepSeekServing(ApiModel):
+    """The custom resource."""
+
+    api_version: str = "deepseek-operator.io/v1alpha1"
+    kind: Literal["DeepSeekServing"] = "DeepSeekServing"
+    metadata: ObjectMeta
+    spec: ServingSpec
+    status: ServingStatus = Field(default_factory=ServingStatus)

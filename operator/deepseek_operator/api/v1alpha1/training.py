@@ -1,0 +1,426 @@
+"""`DeepSeekTraining`: one run of a model over datasets, with checkpoints that survive whatever happens to its pods.
+
+Which edits are let in while it runs is said by the rules of the resource itself, over `status`: model, objective,
+method, datasets, hyperparameters, the volume and resume are fixed once the first attempt was recorded; nodes,
+accelerator and runtime stop the attempt and start another from the newest checkpoint; the rest is live.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints
+
+from deepseek_operator.api.base import (
+    ApiModel,
+    ClaimName,
+    Condition,
+    Decimal,
+    ObjectMeta,
+    Quantity,
+    RelativePath,
+    StatusModel,
+    rule,
+    rules,
+)
+from deepseek_operator.api.v1alpha1.workload import Accelerator, ClaimSource, Runtime
+
+ModelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=128)]
+DatasetUri = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^(pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?(/[A-Za-z0-9_-][A-Za-z0-9._-]*)+|image:///[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*|builtin://[a-z0-9][-a-z0-9]*)$",
+        max_length=512,
+    ),
+]
+Checkpoint = Annotated[str, StringConstraints(pattern=r"^(Latest|Best|[0-9]{1,9})$", max_length=16)]
+TrainingUid = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", max_length=36)]
+
+
+class TrainingModel(ApiModel):
+    """The model that is trained: weights from a volume, or a fresh one from a configuration."""
+
+    name: ModelName | None = Field(
+        default=None, description="What the model is called in status and metrics. Example: deepseek-v2-lite."
+    )
+    source: ClaimSource | None = Field(
+        default=None, description="Weights in Hugging Face form (config.json, safetensors, tokenizer) to start from."
+    )
+    custom: dict[str, Any] | None = Field(
+        default=None,
+        description="config.json fields of a private model, trained from random weights. Example: {model_type: deepseek_v3, hidden_size: 64, …}.",
+        json_schema_extra={"x-kubernetes-preserve-unknown-fields": True},
+    )
+
+
+class TrainingMethod(ApiModel):
+    """Which parameters are trained."""
+
+    type: Literal["Full"] = Field(default="Full", description="Full: every parameter. Default Full.")
+
+
+class DatasetSource(ApiModel):
+    """Where a dataset lies."""
+
+    uri: DatasetUri = Field(
+        description="pvc://<claim>/<file>, image:///<path in the image>, or builtin://<name of a generated task>. Example: pvc://corpora/support.jsonl."
+    )
+
+
+class Dataset(ApiModel):
+    """One dataset."""
+
+    source: DatasetSource = Field(description="Where it lies.")
+    split: Literal["Train", "Heldout"] = Field(
+        default="Train", description="Train: learnt from. Heldout: only evaluated. Default Train."
+    )
+    format: Literal["PromptCompletion", "Text"] = Field(
+        default="PromptCompletion",
+        description='PromptCompletion: JSON lines {"prompt": …, "completion": …}, loss on the completion only. Text: plain text, loss everywhere.',
+    )
+    weight: Decimal = Field(
+        default="1",
+        description="How often it is drawn relative to the other training datasets, a quoted decimal. Default 1.",
+    )
+
+
+class Hyperparameters(ApiModel):
+    """How the training runs. Decimals are quoted strings, because YAML and JSON read 1e-5 differently."""
+
+    global_batch_size: Annotated[int, Field(ge=1, le=1048576)] = Field(
+        default=32,
+        description="Sequences per optimizer step over all processes; divisible by their number. Default 32.",
+    )
+    micro_batch_size: Annotated[int, Field(ge=1, le=65536)] | None = Field(
+        default=None,
+        description="Sequences per process and pass, a memory knob: gradients are accumulated to the global batch. Absent: one pass.",
+    )
+    sequence_length: Annotated[int, Field(ge=8, le=1048576)] = Field(
+        default=2048, description="Tokens per sequence; longer ones are cut. Default 2048."
+    )
+    learning_rate: Decimal = Field(
+        default="1e-5", description='Peak learning rate of AdamW, a quoted decimal. Default "1e-5".'
+    )
+    schedule: Literal["Constant", "Linear", "Cosine"] = Field(
+        default="Cosine", description="Learning rate after the warm-up, down to zero at the last step. Default Cosine."
+    )
+    warmup_steps: Annotated[int, Field(ge=0, le=10000000)] = Field(
+        default=0, description="Steps of linear warm-up. Default 0."
+    )
+    max_steps: Annotated[int, Field(ge=1, le=100000000)] | None = Field(
+        default=None, description="Optimizer steps to train for. Exactly one of maxSteps and epochs."
+    )
+    epochs: Annotated[int, Field(ge=1, le=100000)] | None = Field(
+        default=None, description="Passes over the training data. Exactly one of maxSteps and epochs."
+    )
+    precision: Literal["fp32", "bf16"] = Field(
+        default="bf16", description="Compute precision; weights and optimizer are kept in fp32. Default bf16."
+    )
+    weight_decay: Decimal = Field(default="0", description='Weight decay of AdamW, a quoted decimal. Default "0".')
+    gradient_clip_norm: Decimal = Field(
+        default="1",
+        description='Global gradient norm is clipped to this, a quoted decimal; "0" switches clipping off. Default "1".',
+    )
+    seed: Annotated[int, Field(ge=0, le=4294967295)] = Field(
+        default=0, description="Seed of weights, data order and dropout. Default 0."
+    )
+    eval_every_steps: Annotated[int, Field(ge=1, le=100000000)] | None = Field(
+        default=None, description="Steps between evaluations on the Heldout datasets. Absent: only at the end."
+    )
+
+
+class Nodes(ApiModel):
+    """Size of the gang."""
+
+    count: Annotated[int, Field(ge=1, le=1024)] = Field(
+        default=1, description="Pods that train together, all or none (1..1024). Default 1."
+    )
+
+
+class CheckpointVolume(ApiModel):
+    """An existing claim, or one that the operator makes."""
+
+    claim_name: ClaimName | None = Field(
+        default=None, description="An existing PersistentVolumeClaim; it is never deleted. Example: checkpoints."
+    )
+    sub_path: RelativePath | None = Field(
+        default=None, description="Folder of the existing claim to use. Absent: its root."
+    )
+    storage_class_name: ClaimName | None = Field(
+        default=None, description="StorageClass of the claim that the operator makes. Absent: the cluster's default."
+    )
+    size: Quantity | None = Field(
+        default=None, description="Size of the claim that the operator makes; it may grow later. Default 10Gi."
+    )
+    access_mode: Literal["ReadWriteOnce", "ReadWriteMany", "ReadWriteOncePod"] | None = Field(
+        default=None,
+        description="Access mode of the claim that the operator makes. Default ReadWriteOnce for one node, ReadWriteMany for more.",
+    )
+
+
+class ResumeFrom(ApiModel):
+    """Another training's checkpoints in the same volume."""
+
+    training_uid: TrainingUid = Field(
+        alias="trainingUID",
+        description="metadata.uid of that training (status.uid of it, or the annotation of a retained claim).",
+    )
+    checkpoint: Checkpoint = Field(default="Latest", description="Latest, Best, or a step. Default Latest.")
+
+
+class Resume(ApiModel):
+    """Where an attempt starts."""
+
+    policy: Literal["Auto", "Never"] = Field(
+        default="Auto",
+        description="Auto: from the newest healthy checkpoint of this training. Never: every attempt from step 0.",
+    )
+    from_: ResumeFrom | None = Field(
+        default=None, alias="from", description="Used when this training has no checkpoint yet. Absent: from the model."
+    )
+
+
+class Checkpoints(ApiModel):
+    """When checkpoints are saved, where, and how many are kept."""
+
+    every_steps: Annotated[int, Field(ge=1, le=100000000)] | None = Field(
+        default=None,
+        description="Steps between checkpoints. At most one of everySteps and everySeconds; default everySeconds 600.",
+    )
+    every_seconds: Annotated[int, Field(ge=1, le=604800)] | None = Field(
+        default=None, description="Seconds between checkpoints."
+    )
+    volume: CheckpointVolume = Field(default_factory=CheckpointVolume, description="Where they are kept.")
+    keep_last: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=2, description="Newest healthy checkpoints to keep. Default 2."
+    )
+    keep_best: Annotated[int, Field(ge=0, le=100)] = Field(
+        default=1, description="Best evaluated healthy checkpoints to keep besides. Default 1."
+    )
+    on_delete: Literal["Retain", "Delete"] = Field(
+        default="Retain",
+        description="What happens to a claim that the operator made when this resource is deleted. Default Retain.",
+    )
+    resume: Resume = Field(default_factory=Resume, description="Where an attempt starts.")
+
+
+class FailurePolicy(ApiModel):
+    """What is tolerated. Disruptions (evictions, lost nodes, deleted pods) are never counted."""
+
+    max_restarts: Annotated[int, Field(ge=0, le=1000)] = Field(
+        default=3, description="Crashes that are answered by another attempt. Default 3."
+    )
+    start_timeout_seconds: Annotated[int, Field(ge=10, le=86400)] = Field(
+        default=1800,
+        description="Seconds from when all pods are placed until all run; longer counts as a crash. Default 1800.",
+    )
+    stall_timeout_seconds: Annotated[int, Field(ge=10, le=86400)] = Field(
+        default=1800,
+        description="Seconds without a heartbeat after the first one before the attempt is ended as stalled, a crash. Default 1800.",
+    )
+    node_lost_seconds: Annotated[int, Field(ge=30, le=86400)] = Field(
+        default=300,
+        description="Seconds that a pod on an unreachable node is waited for beyond its grace before the next attempt starts (shared volumes only). Default 300.",
+    )
+
+
+class TrainingSpec(ApiModel):
+    """What to train, on what, and how failures are met."""
+
+    model: TrainingModel = Field(
+        description="The model that is trained.",
+        json_schema_extra=rules(
+            rule(
+                "has(self.source) != has(self.custom)",
+                "write exactly one of model.source (weights on a claim) and model.custom (config.json fields)",
+            )
+        ),
+    )
+    objective: Literal["SFT"] = Field(
+        default="SFT", description="What is learnt. SFT: next token of completions or text. Default SFT."
+    )
+    method: TrainingMethod = Field(default_factory=TrainingMethod, description="Which parameters are trained.")
+    datasets: list[Dataset] = Field(
+        default_factory=list,
+        max_length=16,
+        description="What is learnt from and evaluated on. Required by the built-in trainer.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
+    hyperparameters: Hyperparameters = Field(
+        default_factory=Hyperparameters,
+        description="How the built-in trainer runs.",
+        json_schema_extra=rules(
+            rule(
+                "!(has(self.maxSteps) && has(self.epochs))",
+                "write hyperparameters.maxSteps or hyperparameters.epochs, not both",
+            )
+        ),
+    )
+    accelerator: Accelerator | None = Field(
+        default=None, description="Devices of each pod. Absent: the CPU, one process per pod."
+    )
+    nodes: Nodes = Field(default_factory=Nodes, description="Size of the gang.")
+    runtime: Runtime = Field(default_factory=Runtime, description="The container. Absent: the built-in trainer.")
+    checkpoints: Checkpoints = Field(
+        default_factory=Checkpoints,
+        description="When checkpoints are saved, where, and how many are kept.",
+        json_schema_extra=rules(
+            rule(
+                "!(has(self.everySteps) && has(self.everySeconds))",
+                "write checkpoints.everySteps or checkpoints.everySeconds, not both",
+            ),
+            rule(
+                "!has(self.volume) || !has(self.volume.claimName) || !(has(self.volume.size) || has(self.volume.storageClassName) || has(self.volume.accessMode))",
+                "checkpoints.volume: write claimName (an existing claim) or storageClassName/size/accessMode (a new one), not both",
+            ),
+            rule(
+                "!has(self.volume) || !has(self.volume.subPath) || has(self.volume.claimName)",
+                "checkpoints.volume.subPath needs claimName",
+            ),
+        ),
+    )
+    failure_policy: FailurePolicy = Field(default_factory=FailurePolicy, description="Which failures are tolerated.")
+    suspend: bool = Field(
+        default=False,
+        description="True: save, stop the pods and wait. False again: go on from the checkpoint. Default false.",
+    )
+
+
+class Ancestor(StatusModel):
+    """One earlier attempt whose checkpoints may be trusted."""
+
+    attempt: int
+    job_uid: str = Field(default="", alias="jobUID")
+    incarnation: str | None = None
+
+
+class PodFailure(StatusModel):
+    """The first thing that went wrong with one pod of the running attempt."""
+
+    pod: str
+    cause: str
+    disruption: bool = False
+    exit_code: int | None = None
+    message: str = ""
+    at: str = ""
+
+
+class AttemptStatus(StatusModel):
+    """The attempt that is recorded as current: written before its Job exists."""
+
+    number: int
+    job: str
+    digest: str = Field(default="", description="Digest of the settings whose edit starts another attempt.")
+    job_uid: str = Field(default="", alias="jobUID")
+    incarnation: str | None = Field(default=None, description="uid of rank 0's pod, once seen.")
+    recorded_at: str = ""
+    placed_at: str | None = Field(default=None, description="When all pods were first seen placed on nodes.")
+    running_at: str | None = None
+    stopping: Literal["Suspended", "SpecChanged", "StartTimeout"] | None = Field(
+        default=None, description="Why the operator itself ends this attempt."
+    )
+    failures: list[PodFailure] = Field(default_factory=list, max_length=64)
+    verdict: Literal["Complete", "Crash", "Disruption", "Stopped", "Invalid"] | None = None
+
+
+class VolumeStatus(StatusModel):
+    """The claim that holds the checkpoints; its uid is recorded before the first attempt."""
+
+    claim_name: str
+    uid: str = ""
+    made: bool = False
+
+
+class AttemptRecord(StatusModel):
+    """How an earlier attempt ended."""
+
+    number: int
+    verdict: str
+    cause: str
+    message: str = ""
+    ended_at: str = ""
+
+
+class CheckpointMark(StatusModel):
+    """A checkpoint that the pods reported."""
+
+    step: int
+    time: str | None = None
+    metric: str | None = None
+    value: str | None = None
+
+
+class ProgressStatus(StatusModel):
+    """What rank 0 last said. Display only."""
+
+    state: str = ""
+    step: int | None = None
+    max_steps: int | None = None
+    loss: str | None = None
+    eval_loss: str | None = None
+    accuracy: str | None = None
+    tokens_per_second: str | None = None
+    eta_seconds: int | None = None
+    observed_at: str = ""
+
+
+class TrainingSummary(StatusModel):
+    """Ready-made strings for the printed columns, which can't compute."""
+
+    workers: str = ""
+    progress: str = ""
+    eta: str = ""
+
+
+class TrainingStatus(StatusModel):
+    """What was seen of the training, and the records that cannot be derived again."""
+
+    observed_generation: int = -1
+    conditions: list[Condition] = Field(
+        default_factory=list,
+        max_length=16,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    )
+    phase: str = Field(
+        default="",
+        description="For people: Pending, Starting, Running, Restarting, Stopping, Suspended, Complete, Failed. Machines read the conditions.",
+    )
+    uid: str = Field(default="", description="metadata.uid: the folder of the checkpoints in the volume.")
+    fixed_digest: str = Field(default="", description="Digest of the fields that are fixed once started.")
+    attempt: AttemptStatus | None = None
+    ancestry: list[Ancestor] = Field(
+        default_factory=list, max_length=2048, json_schema_extra={"x-kubernetes-list-type": "atomic"}
+    )
+    history: list[AttemptRecord] = Field(
+        default_factory=list, max_length=20, json_schema_extra={"x-kubernetes-list-type": "atomic"}
+    )
+    volume: VolumeStatus | None = None
+    restarts: int = Field(default=0, description="Crashes that were answered by another attempt.")
+    disruptions: int = Field(default=0, description="Attempts that ended by no fault of the training.")
+    backoff_level: int = Field(
+        default=0, description="Consecutive failures without a new checkpoint; doubles the wait."
+    )
+    not_before: str | None = Field(default=None, description="The next attempt starts no earlier.")
+    step_at_failure: int | None = Field(
+        default=None, description="Newest checkpoint known when the last attempt failed."
+    )
+    result: Literal["Complete", "Failed"] | None = Field(default=None, description="Final once written.")
+    result_message: str = ""
+    progress: ProgressStatus | None = None
+    last_checkpoint: CheckpointMark | None = None
+    best_checkpoint: CheckpointMark | None = None
+    exports: list[int] = Field(
+        default_factory=list,
+        max_length=128,
+        description="Steps that were exported for serving.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
+    summary: TrainingSummary = Field(default_factory=TrainingSummary)
+
+
+class DeepSeekTraining(ApiModel):
+    """The custom resource."""
+
+    api_version: str = "deepseek-operator.io/v1alpha1"
+    kind: Literal["DeepSeekTraining"] = "DeepSeekTraining"
+    metadata: ObjectMeta
+    spec: TrainingSpec
+    status: TrainingStatus = Field(default_factory=TrainingStatus)

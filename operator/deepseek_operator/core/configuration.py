@@ -1,0 +1,25 @@
+"""What an administrator decides and tenants only name: default images and limits. Part of every kind's input.
+
+Changing it (or upgrading the operator) never touches pods: an attempt's Job is write-once and a revision's template
+is stored; new values count for the next attempt or revision.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """The operator's configuration as the kinds see it.
+
+    Attributes:
+        runtime_image: image of the built-in trainer and engine.
+        image_pull_policy: of every container that the operator makes.
+        progress_interval_s: seconds between two looks at a running training's progress; at most this often is
+            progress written to status.
+        metric_prefix: name of the external metric that the autoscaler asks for.
+    """
+
+    runtime_image: str = "deepseek-operator.io/runtime:dev"
+    image_pull_policy: str = "IfNotPresent"
+    progress_interval_s: int = 30
+    metric_prefix: str = "deepseek_wanted_replicas"

@@ -1,0 +1,54 @@
+"""What a kind must say, all of it pure. One driver serves every kind.
+
+`plan` and `status` are called with the same `Seen`; `plan` may be called twice in a pass (from the mirror, then from
+a live look when it wants something irreversible), so it must depend on nothing else.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeVar
+
+from deepseek_operator.core.actions import Done, Plan
+from deepseek_operator.core.resources import Manifest, Ref, Resource
+from deepseek_operator.core.seen import Needs, Seen
+
+OwnerT = TypeVar("OwnerT")
+StatusT = TypeVar("StatusT")
+
+
+@dataclass(frozen=True)
+class Event:
+    """An event to publish after the status write that it belongs to. `reason` <= 128, `note` <= 1,024 characters."""
+
+    type: Literal["Normal", "Warning"]
+    reason: str
+    action: str
+    note: str
+
+
+class Kind(Protocol[OwnerT, StatusT]):
+    """One custom resource's behaviour."""
+
+    resource: Resource
+    owns: tuple[Resource, ...]
+
+    def parse(self, manifest: Manifest) -> OwnerT:
+        """The typed resource.
+
+        Raises:
+            pydantic.ValidationError: the stored object is not what the CRD's schema lets in.
+        """
+
+    def wanted_names(self, owner: OwnerT) -> tuple[Ref, ...]:
+        """Names that the children take now; a live look asks for each one that the children lack."""
+
+    def needs(self, seen: Seen[OwnerT]) -> Needs:
+        """What to look at besides the children; called with a Seen that has the children already."""
+
+    def plan(self, seen: Seen[OwnerT]) -> Plan[StatusT]:
+        """What to do now."""
+
+    def status(self, seen: Seen[OwnerT], done: Done) -> StatusT:
+        """What is true, from what was seen before the actions ran."""
+
+    def events(self, before: StatusT, after: StatusT) -> tuple[Event, ...]:
+        """Transitions worth telling, from the status as it was and as it is written now."""

@@ -1,0 +1,101 @@
+"""Names, labels, owner references and digests. They can never change: a stored object carries them.
+
+An owner's name has at most 40 characters (the CRD says so), so that every name below stays within the 63 of
+a DNS label, pod host names `<job>-<completion index>` included. Children that bear data (Job, PVC) carry six hex
+digits of the owner's uid: a resource recreated under the same name never meets the data of its predecessor.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from deepseek_operator.core.resources import GROUP, Manifest, Resource, labels_of
+
+MANAGED_BY = "app.kubernetes.io/managed-by"
+MANAGER = "deepseek-operator"
+OWNER_UID = f"{GROUP}/owner-uid"
+TRAINING_LABEL = f"{GROUP}/training"
+SERVING_LABEL = f"{GROUP}/serving"
+ATTEMPT_LABEL = f"{GROUP}/attempt"
+REVISION_LABEL = f"{GROUP}/revision"
+APPLIED = f"{GROUP}/applied"
+FIELD_MANAGER = "deepseek-operator"
+
+OWNER_NAME_LENGTH = 40
+_UID_DIGITS = 6
+_REVISION_DIGITS = 10
+
+
+def digest(value: object, digits: int = 16) -> str:
+    """First hex digits of the SHA-256 of the canonical JSON of `value`: keys sorted, no white space, ASCII only.
+
+    The same value gives the same digest in every process and release; a test holds ten of them frozen.
+    """
+    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:digits]
+
+
+def uid_hash(uid: str) -> str:
+    """Six hex digits of an owner's uid."""
+    return hashlib.sha256(uid.encode()).hexdigest()[:_UID_DIGITS]
+
+
+def training_service(name: str) -> str:
+    """The headless Service of the rendezvous; one for all attempts."""
+    return f"{name}-train"
+
+
+def training_job(name: str, uid: str, attempt: int) -> str:
+    """The Job of one attempt. `attempt` counts from 1 and is never reused."""
+    return f"{name}-train-{uid_hash(uid)}-{attempt}"
+
+
+def training_claim(name: str, uid: str) -> str:
+    """The PVC that the operator makes for the checkpoints."""
+    return f"{name}-train-{uid_hash(uid)}"
+
+
+def serving_revision(name: str, revision: str) -> str:
+    """Deployment, ControllerRevision and Service of one revision."""
+    return f"{name}-serve-{revision}"
+
+
+def serving_service(name: str) -> str:
+    """The Service that users call, and the HorizontalPodAutoscaler beside it."""
+    return f"{name}-serve"
+
+
+def revision_hash(user_input: object) -> str:
+    """Ten hex digits of the resolved user input of a revision; never of anything the operator's code decides."""
+    return digest(user_input, _REVISION_DIGITS)
+
+
+def owner_labels(resource: Resource, name: str, uid: str) -> dict[str, str]:
+    """Labels of every child and pod of an owner; `OWNER_UID` is what the operator selects by."""
+    component = "training" if resource.kind == "DeepSeekTraining" else "serving"
+    return {
+        MANAGED_BY: MANAGER,
+        "app.kubernetes.io/name": f"deepseek-{component}",
+        "app.kubernetes.io/instance": name,
+        f"{GROUP}/{component}": name,
+        OWNER_UID: uid,
+    }
+
+
+def owner_reference(resource: Resource, name: str, uid: str) -> dict[str, Any]:
+    """The controlling ownerReference: the garbage collector removes the child with its owner."""
+    return {
+        "apiVersion": resource.api_version,
+        "kind": resource.kind,
+        "name": name,
+        "uid": uid,
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+
+
+def belongs_to(manifest: Manifest, uid: str) -> bool:
+    """True when the object carries the owner's uid label. A copied name or ownerReference is not enough."""
+    labels: Mapping[str, str] = labels_of(manifest)
+    return bool(uid) and labels.get(OWNER_UID) == uid and labels.get(MANAGED_BY) == MANAGER

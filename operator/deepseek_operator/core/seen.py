@@ -1,0 +1,83 @@
+"""Everything a kind may look at in one pass, as one frozen value.
+
+`Seen` is total: an absent object, an unreachable metric and a stranger at a wanted name are facts in it, never
+exceptions. A saved `Seen` replays a bug report without a cluster.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Generic, TypeAlias, TypeVar
+
+from deepseek_operator.core.resources import Manifest, Ref, Resource
+
+OwnerT = TypeVar("OwnerT")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A measured value (unit: that of its query) and when it was taken."""
+
+    value: float
+    at: datetime
+
+
+@dataclass(frozen=True)
+class NoData:
+    """The source answered that it has nothing: an empty result or NaN. Never the same as zero."""
+
+
+@dataclass(frozen=True)
+class Unavailable:
+    """The source could not be asked; `reason` is a sentence for a condition's message."""
+
+    reason: str
+
+
+Signal: TypeAlias = Sample | NoData | Unavailable
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What must be looked at besides the owner's children.
+
+    Attributes:
+        references: objects named by the spec; only those that exist reach `Seen.references`.
+        progress: Pod whose `/progress` is to be pulled, with the training's uid; None to pull nothing.
+    """
+
+    references: tuple[Ref, ...] = ()
+    progress: Ref | None = None
+
+
+@dataclass(frozen=True)
+class Seen(Generic[OwnerT]):
+    """One look at the world.
+
+    Attributes:
+        owner: the custom resource, parsed; its status is what was last written.
+        children: live objects of the owner (label owner-uid), pods of its Jobs and Deployments included.
+        occupied: objects of somebody else under a name that a child would take; known for certain only when `live`.
+        references: the existing ones of `Needs.references`; a missing key means that the object does not exist.
+        signals: by signal name (serving); missing means never asked.
+        progress: what rank 0 said, schema-checked; `Unavailable` when it could not be asked; None when not asked.
+        now: the time of this pass, with time zone.
+        live: every fact was read from the API server for this pass, not from the mirror.
+    """
+
+    owner: OwnerT
+    now: datetime
+    children: Mapping[Ref, Manifest] = field(default_factory=dict)
+    occupied: Mapping[Ref, Manifest] = field(default_factory=dict)
+    references: Mapping[Ref, Manifest] = field(default_factory=dict)
+    signals: Mapping[str, Signal] = field(default_factory=dict)
+    progress: Mapping[str, object] | Unavailable | None = None
+    live: bool = False
+
+    def child(self, resource: Resource, name: str) -> Manifest | None:
+        """The live child of that name; None when there is none."""
+        return self.children.get(Ref(resource, name))
+
+    def all(self, resource: Resource) -> tuple[Manifest, ...]:
+        """Children of one resource, ordered by name."""
+        return tuple(self.children[ref] for ref in sorted(self.children) if ref.resource == resource)

@@ -1,0 +1,23 @@
+"""What the shell needs of a metrics store and of a training's rank 0."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Protocol
+
+from deepseek_operator.core.resources import Manifest
+from deepseek_operator.core.seen import Signal, Unavailable
+
+
+class Signals(Protocol):
+    """A metrics store that answers instant queries."""
+
+    async def read(self, query: str, at: datetime) -> Signal:
+        """The value of an expression that yields one number. NaN, infinity and an empty result are NoData;
+        every failure, time-outs included, is Unavailable. Never raises."""
+
+
+class Progress(Protocol):
+    """The `/progress` of a training's rank 0: untrusted, bounded, display only."""
+
+    async def pull(self, pod: Manifest) -> Mapping[str, object] | Unavailable:
+        """What it said (JSON object of known keys), at most 64 KiB within 2 seconds, no redirects. Never raises."""

@@ -1,0 +1,15 @@
+"""The tree keeps the shape that everything else relies on."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_operator_folder_never_shadows_the_standard_library() -> None:
+    assert not (ROOT / "operator" / "__init__.py").exists()
+
+
+def test_top_level_holds_only_what_is_named() -> None:
+    expected = {"pyproject.toml", "README.md", "LICENSE", "operator", "crds", "charts", "tests", "examples", "out"}
+    names = {path.name for path in ROOT.iterdir() if not path.name.startswith(".")}
+    assert names <= expected, sorted(names - expected)
