@@ -1,0 +1,68 @@
+"""Kubernetes' own programs, built from published Go modules.
+
+`binaries/go.mod` and `go.sum` name every version; the built programs lie in a cache folder named by the hash of both, so
+a changed version is a new folder and an unchanged one is never built again. Only what a run needs is built.
+"""
+
+import os
+import subprocess
+from hashlib import sha256
+from pathlib import Path
+
+from tests.cluster.home import CACHE
+from tests.cluster.progress import step
+
+MODULE = Path(__file__).with_name("binaries")
+KUBERNETES_VERSION = "v1.36.3"
+
+# In the order in which a cold cache is best filled: what starts first is built first.
+PACKAGES = {
+    "etcd": "go.etcd.io/etcd/server/v3",
+    "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver",
+    "kube-controller-manager": "k8s.io/kubernetes/cmd/kube-controller-manager",
+    "kube-scheduler": "k8s.io/kubernetes/cmd/kube-scheduler",
+    "kubelet": "k8s.io/kubernetes/cmd/kubelet",
+    "kwok": "sigs.k8s.io/kwok/cmd/kwok",
+    "kube-proxy": "k8s.io/kubernetes/cmd/kube-proxy",
+    "coredns": "github.com/coredns/coredns",
+    "helm": "helm.sh/helm/v4/cmd/helm",
+}
+
+
+def folder() -> Path:
+    """The cache folder of this go.mod and go.sum."""
+    content = b"".join((MODULE / name).read_bytes() for name in ("go.mod", "go.sum"))
+    return CACHE / "bin" / sha256(content).hexdigest()[:16]
+
+
+def ensure(*names: str) -> None:
+    """Build what is missing, one by one, in the order of PACKAGES. KeyError for a program that is not one of them."""
+    wanted = {name: PACKAGES[name] for name in names}
+    missing = [name for name in PACKAGES if name in wanted and not (folder() / name).exists()]
+    for number, name in enumerate(missing, start=1):
+        with step(f"build {name} ({number} of {len(missing)})"):
+            _build(name)
+
+
+def path(name: str) -> str:
+    """Where a program lies once it is built."""
+    return str(folder() / name)
+
+
+def build_command(name: str, output: Path) -> list[str]:
+    """The exact build, so that two machines make the same program."""
+    version = "k8s.io/component-base/version"
+    major, minor = KUBERNETES_VERSION.removeprefix("v").split(".")[:2]
+    stamps = {"gitVersion": KUBERNETES_VERSION, "gitMajor": major, "gitMinor": minor}
+    flags = " ".join(["-s", "-w", *(f"-X {version}.{key}={value}" for key, value in stamps.items())])
+    return ["go", "build", "-mod=readonly", "-trimpath", "-ldflags", flags, "-o", str(output), PACKAGES[name]]
+
+
+def _build(name: str) -> None:
+    folder().mkdir(parents=True, exist_ok=True)
+    output = folder() / f".{name}.{os.getpid()}"
+    try:
+        subprocess.run(build_command(name, output), cwd=MODULE, env={**os.environ, "CGO_ENABLED": "0"}, check=True)
+        output.replace(folder() / name)
+    finally:
+        output.unlink(missing_ok=True)

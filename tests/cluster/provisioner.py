@@ -1,0 +1,162 @@
+"""Dynamic volumes of the one real node: a folder per claim, below the cluster's home.
+
+The controller manager's own host-path provisioner makes folders that only root may write, and never grows a volume;
+this one makes them writable for every user of a pod and grows what a claim asks to grow. Binding stays with Kubernetes:
+a claim whose class names this provisioner gets a PersistentVolume with a claimRef. All access modes are accepted, since
+all pods with content run on one machine.
+
+Run as `python -m tests.cluster.provisioner HOME URL`.
+"""
+
+import shutil
+import sys
+import time
+from http.client import HTTPException
+from pathlib import Path
+from queue import Empty, Queue
+from threading import Thread
+
+from tests.cluster.api import Api, ApiError, Manifest
+from tests.cluster.daemon import Daemon
+from tests.cluster.home import REPOSITORY, Home
+
+NAME = "deepseek-operator.io/local-folder"
+CLASS = "local"
+CLAIMS = "/api/v1/persistentvolumeclaims"
+VOLUMES = "/api/v1/persistentvolumes"
+
+
+def daemon(home: Home, url: str) -> Daemon:
+    """The provisioner as a process of the cluster."""
+    argv = (sys.executable, "-m", "tests.cluster.provisioner", str(home.root), url)
+    return Daemon("provisioner", argv, cwd=REPOSITORY)
+
+
+def install(api: Api) -> None:
+    """Make the default StorageClass."""
+    storage_class = {
+        "apiVersion": "storage.k8s.io/v1",
+        "kind": "StorageClass",
+        "metadata": {"name": CLASS, "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}},
+        "provisioner": NAME,
+        "reclaimPolicy": "Delete",
+        "volumeBindingMode": "Immediate",
+        "allowVolumeExpansion": True,
+    }
+    api.apply(f"/apis/storage.k8s.io/v1/storageclasses/{CLASS}", storage_class)
+
+
+def is_ours(claim: Manifest) -> bool:
+    """Whether Kubernetes asked this provisioner for a volume that the claim does not have yet."""
+    asked = claim["metadata"].get("annotations", {}).get("volume.kubernetes.io/storage-provisioner") == NAME
+    return asked and not claim["spec"].get("volumeName") and "deletionTimestamp" not in claim["metadata"]
+
+
+def volume_for(claim: Manifest, folder: Path) -> Manifest:
+    """The PersistentVolume that a claim gets."""
+    metadata, spec = claim["metadata"], claim["spec"]
+    reference = {key: metadata[key] for key in ("namespace", "name", "uid", "resourceVersion")}
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {
+            "name": f"pvc-{metadata['uid']}",
+            "annotations": {"pv.kubernetes.io/provisioned-by": NAME},
+        },
+        "spec": {
+            "capacity": {"storage": spec["resources"]["requests"]["storage"]},
+            "accessModes": spec["accessModes"],
+            "storageClassName": spec["storageClassName"],
+            "persistentVolumeReclaimPolicy": "Delete",
+            "claimRef": {"apiVersion": "v1", "kind": "PersistentVolumeClaim", **reference},
+            "hostPath": {"path": str(folder), "type": "Directory"},
+        },
+    }
+
+
+def asks_for_more(claim: Manifest, volume: Manifest) -> bool:
+    """Whether a bound claim requests another size than its volume has; the API server lets it only grow."""
+    wanted = claim["spec"]["resources"]["requests"]["storage"]
+    return bool(wanted != volume["spec"]["capacity"]["storage"])
+
+
+def reconcile(api: Api, volumes: Path) -> None:
+    """One pass over all claims and volumes: provision, grow, delete."""
+    existing = {volume["metadata"]["name"]: volume for volume in api.get(VOLUMES)["items"] if _provisioned(volume)}
+    for claim in api.get(CLAIMS)["items"]:
+        volume = existing.get(claim["spec"].get("volumeName", ""))
+        if is_ours(claim):
+            _provision(api, claim, volumes / claim["metadata"]["uid"])
+        elif volume and asks_for_more(claim, volume):
+            _grow(api, claim, volume)
+    for volume in existing.values():
+        if volume["status"].get("phase") == "Released":
+            _delete(api, volume, volumes)
+
+
+def _provisioned(volume: Manifest) -> bool:
+    return bool(volume["metadata"].get("annotations", {}).get("pv.kubernetes.io/provisioned-by") == NAME)
+
+
+def _provision(api: Api, claim: Manifest, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o777)
+    try:
+        api.create(VOLUMES, volume_for(claim, folder))
+    except ApiError as error:
+        if error.code != 409:
+            raise
+
+
+def _grow(api: Api, claim: Manifest, volume: Manifest) -> None:
+    size = {"storage": claim["spec"]["resources"]["requests"]["storage"]}
+    path = f"/api/v1/namespaces/{claim['metadata']['namespace']}/persistentvolumeclaims/{claim['metadata']['name']}"
+    api.patch(f"{VOLUMES}/{volume['metadata']['name']}", {"spec": {"capacity": size}})
+    api.patch(f"{path}/status", {"status": {"capacity": size}})
+
+
+def _delete(api: Api, volume: Manifest, volumes: Path) -> None:
+    folder = Path(volume["spec"]["hostPath"]["path"])
+    if volume["spec"]["persistentVolumeReclaimPolicy"] == "Delete":
+        if folder.parent == volumes:
+            shutil.rmtree(folder, ignore_errors=True)
+        api.delete(f"{VOLUMES}/{volume['metadata']['name']}")
+
+
+def run(home: Home, url: str) -> None:
+    """Reconcile whenever a claim or volume changes, and every 30 s, for ever."""
+    folder = home.pki
+    api = Api(url, folder / "ca.crt", folder / "provisioner.crt", folder / "provisioner.key")
+    changed: Queue[None] = Queue()
+    for path in (CLAIMS, VOLUMES):
+        Thread(target=_follow, args=(api, path, changed), daemon=True).start()
+    while True:
+        try:
+            reconcile(api, home.volumes)
+        except (OSError, HTTPException, ApiError) as error:
+            print(f"provisioner: {error}", file=sys.stderr, flush=True)
+            time.sleep(1)
+            continue
+        _next_change(changed)
+
+
+def _next_change(changed: "Queue[None]") -> None:
+    try:
+        changed.get(timeout=30)
+        while True:
+            changed.get_nowait()
+    except Empty:
+        pass
+
+
+def _follow(api: Api, path: str, changed: "Queue[None]") -> None:
+    while True:
+        try:
+            for _ in api.watch(path):
+                changed.put(None)
+        except (OSError, HTTPException, ApiError, ValueError):
+            time.sleep(1)
+
+
+if __name__ == "__main__":
+    run(Home(Path(sys.argv[1])), sys.argv[2])
