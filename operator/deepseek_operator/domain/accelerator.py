@@ -16,7 +16,11 @@ class Accelerator:
     a dtype that the device lacks is absent. ``bandwidth_tb_s`` is that of
     device memory, ``interconnect_gb_s`` that of one device to its peers in the
     node (one direction). ``dtypes`` and ``quantizations`` are what its engines
-    can run: a format missing there is refused, never emulated.
+    can run: a format missing there is refused, never emulated. ``dtypes`` are
+    drawn from fp32, fp16, bf16, fp8, int8 and fp4; ``quantizations`` from the
+    storage formats fp8, int8, awq, gptq, w4a8, nvfp4, mxfp4 (V4's own) and
+    nf4 (QLoRA). Engines may run a format whose dtype the device lacks, such as
+    mxfp4 on Hopper, by widening it on the fly: hence two sets.
     """
 
     name: str
