@@ -1,0 +1,142 @@
+"""Server-side apply's arithmetic: which fields a manifest names, how they merge, which ones go when they are left out.
+
+A field is a path of mapping keys and, in a list of named things, of the item's merge key. Other lists are one field.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+Path: TypeAlias = tuple[Any, ...]
+Fields: TypeAlias = frozenset[Path]
+
+_MERGE_KEYS: Mapping[str, tuple[tuple[str, ...], ...]] = {
+    "containers": (("name",),),
+    "initContainers": (("name",),),
+    "volumes": (("name",),),
+    "env": (("name",),),
+    "volumeMounts": (("mountPath",),),
+    "ports": (("containerPort", "protocol"), ("port", "protocol")),
+    "conditions": (("type",),),
+    "ownerReferences": (("uid",),),
+    "imagePullSecrets": (("name",),),
+}
+"""List fields of the built-in types that merge by key (x-kubernetes-list-map-keys of the OpenAPI document)."""
+
+
+def copied(value: Any) -> Any:
+    """A deep copy of plain data as mutable dicts and lists."""
+    if isinstance(value, Mapping):
+        return {key: copied(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [copied(item) for item in value]
+    return value
+
+
+def fields_of(value: Any, at: Path = ()) -> Fields:
+    """The leaf fields of a manifest, without what identifies it."""
+    return frozenset(path for path in _leaves(value, at) if not _is_identity(path))
+
+
+def merged(live: Any, applied: Any, name: str = "") -> Any:
+    """`live` with every field of `applied` set."""
+    if isinstance(applied, Mapping) and isinstance(live, Mapping):
+        return {**live, **{key: merged(live.get(key), item, key) for key, item in applied.items()}}
+    keys = _keys(name, applied)
+    if keys and isinstance(live, list):
+        wanted = {_identity(item, keys): item for item in applied}
+        kept = [merged(item, wanted.pop(_identity(item, keys), {})) for item in live]
+        return [*kept, *(copied(item) for item in wanted.values())]
+    return copied(applied)
+
+
+def without(value: Any, gone: Fields, kept: Fields) -> Any:
+    """`value` less the fields of `gone`; an item of a list goes whole when no field of `kept` lies in it."""
+    whole = {prefix for path in gone for prefix in _items(path) if not any(_under(k, prefix) for k in kept)}
+    for path in sorted(whole, key=len):
+        value = _removed(value, path)
+    for path in sorted(gone, key=str):
+        value = _removed(value, path)
+    return value
+
+
+def changed(before: Any, after: Any) -> Fields:
+    """Fields that differ between two versions of an object."""
+    old, new = _values(before), _values(after)
+    return frozenset(path for path in old.keys() | new.keys() if old.get(path) != new.get(path))
+
+
+def _leaves(value: Any, at: Path) -> Iterable[Path]:
+    return (path for path, _ in _pairs(value, at))
+
+
+def _values(value: Any) -> dict[Path, Any]:
+    return dict(_pairs(value, ()))
+
+
+def _pairs(value: Any, at: Path) -> Iterable[tuple[Path, Any]]:
+    keys = _keys(str(at[-1]), value) if at else ()
+    if isinstance(value, Mapping) and value:
+        for key, item in value.items():
+            yield from _pairs(item, (*at, key))
+    elif keys:
+        for item in value:
+            yield from _pairs(item, (*at, _identity(item, keys)))
+    else:
+        yield at, value
+
+
+def _is_identity(path: Path) -> bool:
+    return path in {("apiVersion",), ("kind",)} or path[:2] in {
+        ("metadata", key) for key in ("name", "namespace", "uid", "resourceVersion")
+    }
+
+
+def _keys(name: str, items: Any) -> tuple[str, ...]:
+    if not isinstance(items, Sequence) or isinstance(items, str) or not items:
+        return ()
+    for keys in _MERGE_KEYS.get(name, ()):
+        if all(isinstance(item, Mapping) and keys[0] in item for item in items):
+            return keys
+    return ()
+
+
+def _identity(item: Mapping[str, Any], keys: tuple[str, ...]) -> tuple[Any, ...]:
+    return tuple(item.get(key, "TCP" if key == "protocol" else None) for key in keys)
+
+
+def _items(path: Path) -> Iterable[Path]:
+    return (path[: index + 1] for index, part in enumerate(path) if isinstance(part, tuple))
+
+
+def _under(path: Path, prefix: Path) -> bool:
+    return path[: len(prefix)] == prefix
+
+
+def _removed(value: Any, path: Path) -> Any:
+    head, rest = path[0], path[1:]
+    if isinstance(head, tuple):
+        return _removed_from_list(value, head, rest)
+    if not isinstance(value, Mapping) or head not in value:
+        return value
+    others = {key: item for key, item in value.items() if key != head}
+    if not rest:
+        return others
+    inner = _removed(value[head], rest)
+    return {**value, head: inner} if inner not in ({}, []) else others
+
+
+def _removed_from_list(items: Any, identity: tuple[Any, ...], rest: Path) -> Any:
+    if not isinstance(items, list):
+        return items
+    keys = next(
+        (
+            k
+            for options in _MERGE_KEYS.values()
+            for k in options
+            if len(k) == len(identity) and items and k[0] in items[0]
+        ),
+        (),
+    )
+    if not rest:
+        return [item for item in items if _identity(item, keys) != identity]
+    return [_removed(item, rest) if _identity(item, keys) == identity else item for item in items]

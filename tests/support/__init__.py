@@ -1,0 +1,1 @@
+"""Worlds, pipes and faults that the tests put around the operator."""
