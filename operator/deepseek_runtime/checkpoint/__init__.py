@@ -1,0 +1,1 @@
+"""Checkpoints on a volume, whatever framework wrote them: manifest, choice of resume, retention."""

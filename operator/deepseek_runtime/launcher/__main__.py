@@ -1,0 +1,99 @@
+"""`python3 -m deepseek_runtime.launcher [-- command …]`: runs the trainer, or the given command, under the keeper."""
+
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from deepseek_runtime import termination
+from deepseek_runtime.checkpoint.volume import Volume
+from deepseek_runtime.contract import Contract, ExitCode, Invalid, read_contract
+from deepseek_runtime.launcher import report
+from deepseek_runtime.launcher.keeper import Keeper
+from deepseek_runtime.launcher.server import serve
+from deepseek_runtime.launcher.workers import Workers
+from deepseek_runtime.rundir import RunDirectory
+from deepseek_runtime.spec import read_spec
+
+BUILTIN_TRAINER = (sys.executable, "-m", "deepseek_runtime.trainer")
+
+
+def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Runs one pod of an attempt; returns the exit code of the contract."""
+    log = Path(environment.get(termination.PATH_VARIABLE) or termination.DEFAULT_PATH)
+    try:
+        command = _command(arguments)
+        contract = read_contract(environment)
+        if not command:
+            _check_spec(contract, environment)
+    except Invalid as error:
+        print(f"launcher: {error}", file=sys.stderr, flush=True)
+        termination.write(termination.Termination("Invalid", str(error)), log)
+        return ExitCode.INVALID
+    return _run(command, contract, environment, log)
+
+
+def _command(arguments: Sequence[str]) -> list[str]:
+    """The user's own command after `--`, empty for the built-in trainer."""
+    if arguments and arguments[0] != "--":
+        raise Invalid(f"unknown argument {arguments[0]!r}; write -- and then the command, or nothing for the trainer")
+    return list(arguments[1:])
+
+
+def _check_spec(contract: Contract, environment: Mapping[str, str]) -> None:
+    batch = read_spec(environment.get("DEEPSEEK_TRAINING_SPEC", "")).hyperparameters.global_batch_size
+    world = contract.gang.world_size
+    if batch % world:
+        raise Invalid(
+            f"hyperparameters.globalBatchSize {batch} can't be divided over {world} processes;"
+            f" write {max(1, batch // world) * world} or {(batch // world + 1) * world}"
+        )
+
+
+def _run(command: list[str], contract: Contract, environment: Mapping[str, str], log: Path) -> int:
+    run = RunDirectory.create()
+    try:
+        if contract.gang.node_rank == 0:
+            _prepare(Volume(contract.checkpoints.root), contract)
+        workers = Workers.start(command or BUILTIN_TRAINER, contract.gang, run, environment)
+        keeper = Keeper(
+            workers,
+            run,
+            stall_timeout_s=contract.stall_timeout_s,
+            grace_s=contract.grace_s,
+            builtin=not command,
+        )
+        signal.signal(signal.SIGTERM, lambda *_: keeper.stop())
+        signal.signal(signal.SIGINT, lambda *_: keeper.stop())
+        _serve(contract, run, keeper)
+        verdict = keeper.watch()
+        termination.write(report.termination(contract, run, verdict), log)
+        print(f"launcher: {verdict.message}; exit code {int(verdict.code)}", file=sys.stderr, flush=True)
+        return verdict.code
+    except OSError as error:
+        termination.write(termination.Termination("Failed", f"{type(error).__name__}: {error}"), log)
+        raise
+    finally:
+        shutil.rmtree(run.path, ignore_errors=True)
+
+
+def _prepare(volume: Volume, contract: Contract) -> None:
+    """Announces this attempt and clears away what earlier ones left unfinished, before any rank can save."""
+    volume.claim(contract.pod_uid, contract.attempt)
+    for torn in volume.prune_torn():
+        print(f"launcher: deleted unfinished {torn}", file=sys.stderr, flush=True)
+
+
+def _serve(contract: Contract, run: RunDirectory, keeper: Keeper) -> None:
+    try:
+        server = serve(contract.progress_port, lambda: report.progress(contract, run, stopping=keeper.is_stopping))
+        print(f"launcher: progress on port {server.server_address[1]}", file=sys.stderr, flush=True)
+    except OSError as error:
+        # Display only: a taken port must not stop a training.
+        print(f"launcher: no progress endpoint on port {contract.progress_port}: {error}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], os.environ))

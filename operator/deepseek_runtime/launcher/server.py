@@ -1,0 +1,80 @@
+"""What a training pod shows over HTTP: /progress as JSON, /metrics for Prometheus, /healthz.
+
+Everything comes from the run directory; the server asks nothing of the workers, so it answers while
+they are busy, stalled or gone.
+"""
+
+import json
+import threading
+from collections.abc import Callable, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+Progress = Mapping[str, object]
+
+# Field of /progress, metric name, help text. Names carry their unit.
+METRICS = (
+    ("step", "deepseek_training_step", "Optimizer steps done."),
+    ("maxSteps", "deepseek_training_max_steps", "Optimizer steps to do."),
+    ("epoch", "deepseek_training_epoch", "Passes over the training data done."),
+    ("loss", "deepseek_training_loss", "Training loss of the last step, nats per token."),
+    ("evalLoss", "deepseek_training_eval_loss", "Loss on held-out data, nats per token."),
+    ("accuracy", "deepseek_training_accuracy_ratio", "Exact matches on held-out prompts, 0 to 1."),
+    ("tokensPerSecond", "deepseek_training_tokens_per_second", "Tokens trained on per second by the whole gang."),
+    ("etaSeconds", "deepseek_training_eta_seconds", "Seconds to the last step at the present rate."),
+)
+
+
+def serve(port: int, progress: Callable[[], Progress]) -> ThreadingHTTPServer:
+    """Starts the server in a daemon thread; port 0 takes a free one. Raises OSError when the port is taken."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        timeout = 10
+
+        def do_GET(self) -> None:
+            answer(self, progress)
+
+        def log_message(self, format: str, *args: object) -> None:
+            return
+
+    server = ThreadingHTTPServer(("", port), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, name="progress", daemon=True).start()
+    return server
+
+
+def answer(request: BaseHTTPRequestHandler, progress: Callable[[], Progress]) -> None:
+    match request.path.partition("?")[0]:
+        case "/progress":
+            _send(request, 200, "application/json", json.dumps(progress()))
+        case "/metrics":
+            _send(request, 200, "text/plain; version=0.0.4; charset=utf-8", exposition(progress()))
+        case "/healthz":
+            _send(request, 200, "text/plain", "ok\n")
+        case _:
+            _send(request, 404, "text/plain", "try /progress, /metrics or /healthz\n")
+
+
+def exposition(progress: Progress) -> str:
+    """Prometheus text format; a value that is not known is left out."""
+    lines = []
+    latest = progress.get("latest")
+    flat = {**progress, **({f"latest.{k}": v for k, v in latest.items()} if isinstance(latest, Mapping) else {})}
+    saved = (
+        ("latest.step", "deepseek_training_checkpoint_step", "Step of the newest healthy checkpoint."),
+        ("latest.seconds", "deepseek_training_checkpoint_seconds", "Seconds that the newest checkpoint took to save."),
+    )
+    for field, name, text in (*METRICS, *saved):
+        value = flat.get(field)
+        if isinstance(value, int | float):
+            lines += [f"# HELP {name} {text}", f"# TYPE {name} gauge", f"{name} {value}"]
+    return "\n".join(lines) + "\n"
+
+
+def _send(request: BaseHTTPRequestHandler, status: int, content_type: str, text: str) -> None:
+    body = text.encode()
+    request.send_response(status)
+    request.send_header("Content-Type", content_type)
+    request.send_header("Content-Length", str(len(body)))
+    request.end_headers()
+    request.wfile.write(body)

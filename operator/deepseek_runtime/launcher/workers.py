@@ -1,0 +1,118 @@
+"""The worker processes of one pod: start, signals, and which end came first.
+
+When one worker dies its peers fail a moment later because a connection broke. The first cause is
+therefore the earliest exit seen; among those seen at the same look a death by signal (out of memory,
+a crash in native code) comes before an ordinary exit, which is what a broken connection ends in.
+"""
+
+import ctypes
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from deepseek_runtime.contract import ExitCode, Gang
+from deepseek_runtime.rundir import HEARTBEAT_VARIABLE, VARIABLE, RunDirectory
+
+
+@dataclass(frozen=True)
+class Exit:
+    """The end of one worker; `code` in the shell's form, 128 + n for signal n."""
+
+    rank: int
+    code: int
+
+    @property
+    def is_signal(self) -> bool:
+        return self.code > 128
+
+
+class Workers:
+    def __init__(self, processes: Mapping[int, subprocess.Popen[bytes]]) -> None:
+        self._processes = dict(processes)
+        self.exits: list[Exit] = []
+
+    @staticmethod
+    def start(command: Sequence[str], gang: Gang, run: RunDirectory, environment: Mapping[str, str]) -> "Workers":
+        """Starts this pod's share of the gang, each in its own process group."""
+        processes = {}
+        for local_rank in range(gang.processes_per_node):
+            rank = gang.node_rank * gang.processes_per_node + local_rank
+            own = environment_of(rank, local_rank, gang, run, environment)
+            processes[rank] = subprocess.Popen(
+                list(command), env=own, start_new_session=True, preexec_fn=_die_with_parent(ctypes.CDLL(None))
+            )
+        return Workers(processes)
+
+    @property
+    def running(self) -> list[int]:
+        return [rank for rank in self._processes if all(one.rank != rank for one in self.exits)]
+
+    def look(self) -> list[Exit]:
+        """Exits since the last look, the likelier cause first."""
+        fresh = []
+        for rank in self.running:
+            code = self._processes[rank].poll()
+            if code is not None:
+                fresh.append(Exit(rank, code if code >= 0 else 128 - code))
+        fresh.sort(key=lambda one: (not one.is_signal, one.code != ExitCode.INVALID, one.rank))
+        self.exits += fresh
+        return fresh
+
+    def signal(self, number: int) -> None:
+        """Sends a signal to every worker still running, and to what it started."""
+        for rank in self.running:
+            try:
+                os.killpg(self._processes[rank].pid, number)
+            except ProcessLookupError:
+                continue
+
+    def kill(self) -> None:
+        """Ends all workers now, stopped ones as well, and collects them."""
+        self.signal(signal.SIGKILL)
+        for rank in self.running:
+            self._processes[rank].wait()
+
+
+def _die_with_parent(libc: ctypes.CDLL) -> Callable[[], None]:
+    """A worker never outlives its keeper: outside of a container nobody else would end it."""
+    pr_set_pdeathsig = 1
+
+    def ask_kernel() -> None:
+        libc.prctl(pr_set_pdeathsig, signal.SIGKILL)
+
+    return ask_kernel
+
+
+def environment_of(
+    rank: int, local_rank: int, gang: Gang, run: RunDirectory, environment: Mapping[str, str]
+) -> dict[str, str]:
+    """What one worker is told, in the variables that torch.distributed reads."""
+    return {
+        **environment,
+        "RANK": str(rank),
+        "LOCAL_RANK": str(local_rank),
+        "WORLD_SIZE": str(gang.world_size),
+        "LOCAL_WORLD_SIZE": str(gang.processes_per_node),
+        "MASTER_ADDR": gang.master_addr,
+        "MASTER_PORT": str(gang.master_port),
+        "OMP_NUM_THREADS": environment.get("OMP_NUM_THREADS") or str(threads_per_process(gang.processes_per_node)),
+        "PYTHONFAULTHANDLER": "1",
+        "PYTHONUNBUFFERED": "1",
+        VARIABLE: str(run.path),
+        HEARTBEAT_VARIABLE: str(run.heartbeat_file(rank)),
+    }
+
+
+def threads_per_process(processes: int) -> int:
+    """Threads that the pod's CPU limit (cgroup v2 cpu.max), or else the machine, has for each process."""
+    cores = float(len(os.sched_getaffinity(0)))
+    try:
+        with open("/sys/fs/cgroup/cpu.max") as file:
+            quota, period = file.read().split()
+        if quota != "max":
+            cores = min(cores, int(quota) / int(period))
+    except (OSError, ValueError):
+        pass
+    return max(1, int(cores) // processes)

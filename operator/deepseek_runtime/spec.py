@@ -1,0 +1,218 @@
+"""What the built-in trainer is asked to do, read from DEEPSEEK_TRAINING_SPEC.
+
+The operator checks the same fields in its schema; they are checked again because a pod may be older
+or newer than the operator, and because a run by hand has no schema. Every refusal says what to write.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from deepseek_runtime.contract import Invalid
+
+Schedule = Literal["Cosine", "Linear", "Constant"]
+Precision = Literal["fp32", "bf16"]
+Split = Literal["Train", "Heldout"]
+Format = Literal["PromptCompletion", "Text"]
+
+BUILTIN_TASKS = ("uppercase", "reverse")
+SPLITS: tuple[Split, ...] = ("Train", "Heldout")
+FORMATS: tuple[Format, ...] = ("PromptCompletion", "Text")
+
+
+@dataclass(frozen=True)
+class Custom:
+    """A model built from its configuration (the fields of a config.json), with fresh weights."""
+
+    config: Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A model directory: config.json, safetensors, tokenizer."""
+
+    path: Path
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Examples from a file or made by code; `weight` is how often each is seen per epoch."""
+
+    path: Path | None
+    builtin: str | None
+    split: Split
+    weight: float
+    format: Format
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    """Exactly one of `epochs` (default 1) and `max_steps` is set; lengths in tokens, `micro_batch_size` per process.
+
+    `eval_every_steps` None means only at the end.
+    """
+
+    global_batch_size: int
+    micro_batch_size: int | None
+    sequence_length: int
+    learning_rate: float
+    schedule: Schedule
+    warmup_steps: int
+    epochs: int | None
+    max_steps: int | None
+    precision: Precision
+    weight_decay: float
+    gradient_clip_norm: float
+    seed: int
+    eval_every_steps: int | None
+
+
+@dataclass(frozen=True)
+class TrainingSpec:
+    model: Custom | Weights
+    datasets: tuple[Dataset, ...]
+    hyperparameters: Hyperparameters
+
+
+def read_spec(text: str) -> TrainingSpec:
+    """Reads the specification. Raises Invalid with the path of the field and what to write."""
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise Invalid(f"DEEPSEEK_TRAINING_SPEC is not JSON ({error})") from None
+    root = _Fields(value, "")
+    root.choice("objective", ("SFT",), "SFT")
+    if root.has("method"):
+        root.fields("method").choice("type", ("Full",), "Full")
+    datasets = tuple(_dataset(fields) for fields in root.list("datasets"))
+    if not any(dataset.split == "Train" for dataset in datasets):
+        raise Invalid("datasets hold nothing to train on; give one of them split: Train")
+    return TrainingSpec(
+        model=_model(root.fields("model")),
+        datasets=datasets,
+        hyperparameters=_hyperparameters(root.fields("hyperparameters")),
+    )
+
+
+def _model(fields: "_Fields") -> Custom | Weights:
+    if fields.has("custom") == fields.has("path"):
+        raise Invalid("model needs exactly one of custom (a config.json's fields) and path (a model directory)")
+    if fields.has("path"):
+        return Weights(Path(fields.text("path")))
+    config = fields.mapping("custom")
+    return Custom(config if "model_type" in config else {"model_type": "deepseek_v3", **config})
+
+
+def _dataset(fields: "_Fields") -> Dataset:
+    source = fields.fields("source")
+    if source.has("path") == source.has("builtin"):
+        raise Invalid(f"{source.path} needs exactly one of path (a file) and builtin ({', '.join(BUILTIN_TASKS)})")
+    return Dataset(
+        path=Path(source.text("path")) if source.has("path") else None,
+        builtin=source.choice("builtin", BUILTIN_TASKS, "") if source.has("builtin") else None,
+        split="Heldout" if fields.choice("split", SPLITS, SPLITS[0]) == "Heldout" else "Train",
+        weight=fields.decimal("weight", 1.0, least=0.0),
+        format="Text" if fields.choice("format", FORMATS, FORMATS[0]) == "Text" else "PromptCompletion",
+    )
+
+
+def _hyperparameters(fields: "_Fields") -> Hyperparameters:
+    if fields.has("epochs") and fields.has("maxSteps"):
+        raise Invalid("hyperparameters.epochs and maxSteps are both set; write one of them")
+    return Hyperparameters(
+        global_batch_size=fields.integer("globalBatchSize", 32, least=1),
+        micro_batch_size=fields.integer("microBatchSize", 0, least=1) or None,
+        sequence_length=fields.integer("sequenceLength", 2048, least=2),
+        learning_rate=fields.decimal("learningRate", 1e-5, least=0.0),
+        schedule=_schedule(fields.choice("schedule", ("Cosine", "Linear", "Constant"), "Cosine")),
+        warmup_steps=fields.integer("warmupSteps", 0, least=0),
+        epochs=None if fields.has("maxSteps") else fields.integer("epochs", 1, least=1),
+        max_steps=fields.integer("maxSteps", 0, least=1) or None,
+        precision="bf16" if fields.choice("precision", ("fp32", "bf16"), "bf16") == "bf16" else "fp32",
+        weight_decay=fields.decimal("weightDecay", 0.0, least=0.0),
+        gradient_clip_norm=fields.decimal("gradientClipNorm", 1.0, least=0.0),
+        seed=fields.integer("seed", 0, least=0),
+        eval_every_steps=fields.integer("evalEverySteps", 0, least=1) or None,
+    )
+
+
+def _schedule(name: str) -> Schedule:
+    match name:
+        case "Linear":
+            return "Linear"
+        case "Constant":
+            return "Constant"
+        case _:
+            return "Cosine"
+
+
+class _Fields:
+    """An object of the specification that knows its own path. Null counts as absent."""
+
+    def __init__(self, value: object, path: str) -> None:
+        if not isinstance(value, Mapping):
+            raise Invalid(f"{path or 'DEEPSEEK_TRAINING_SPEC'} must be an object with fields, it is {value!r}")
+        self._value = value
+        self.path = path
+
+    def has(self, name: str) -> bool:
+        return self._value.get(name) is not None
+
+    def wrong(self, name: str, advice: str) -> Invalid:
+        return Invalid(f"{self._at(name)} is {self._value.get(name)!r}; {advice}")
+
+    def fields(self, name: str) -> "_Fields":
+        return _Fields(self._value.get(name), self._at(name))
+
+    def mapping(self, name: str) -> Mapping[str, object]:
+        value = self._value.get(name)
+        if not isinstance(value, Mapping):
+            raise self.wrong(name, "write an object with fields")
+        return value
+
+    def list(self, name: str) -> "list[_Fields]":
+        value = self._value.get(name)
+        if not isinstance(value, list) or not value:
+            raise self.wrong(name, "write a list with at least one entry")
+        return [_Fields(entry, f"{self._at(name)}[{number}]") for number, entry in enumerate(value)]
+
+    def text(self, name: str) -> str:
+        value = self._value.get(name)
+        if not isinstance(value, str) or not value:
+            raise self.wrong(name, "write a text")
+        return value
+
+    def choice(self, name: str, allowed: tuple[str, ...], absent: str) -> str:
+        value = self._value.get(name, absent)
+        if value is None:
+            return absent
+        if value not in allowed:
+            raise self.wrong(name, f"write one of {', '.join(allowed)}")
+        return str(value)
+
+    def integer(self, name: str, absent: int, *, least: int) -> int:
+        if not self.has(name):
+            return absent
+        value = self._value.get(name)
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise self.wrong(name, f"write a whole number of at least {least}")
+        return value
+
+    def decimal(self, name: str, absent: float, *, least: float) -> float:
+        """A decimal as a quoted string ("3e-5"); a plain number is taken too."""
+        if not self.has(name):
+            return absent
+        value = self._value.get(name)
+        try:
+            number = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else math.nan
+        except ValueError:
+            number = math.nan
+        if not math.isfinite(number) or number < least:
+            raise self.wrong(name, f'write a quoted decimal of at least {least:g}, for example "3e-4"')
+        return number
+
+    def _at(self, name: str) -> str:
+        return f"{self.path}.{name}" if self.path else name

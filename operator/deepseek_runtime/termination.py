@@ -1,0 +1,80 @@
+"""The last words of a pod: one JSON document of at most 4096 bytes, the kubelet's limit.
+
+The file is a bind mount of a single file, so it can't be replaced by a rename; one write of the whole
+document is what a reader can't see half of.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from deepseek_runtime.contract import FORMAT_VERSION, ExitCode
+
+LIMIT_BYTES = 4096
+DEFAULT_PATH = Path("/dev/termination-log")
+PATH_VARIABLE = "DEEPSEEK_TERMINATION_LOG"
+
+Result = Literal["Complete", "Preempted", "Stalled", "Failed", "Invalid"]
+
+
+@dataclass(frozen=True)
+class Termination:
+    """How the pod ended. `latest` and `best` name healthy checkpoints, `metrics` the last evaluation."""
+
+    result: Result
+    message: str
+    step: int | None = None
+    incarnation: str | None = None
+    latest: Mapping[str, object] | None = None
+    best: Mapping[str, object] | None = None
+    exports: tuple[int, ...] = ()
+    loss: float | None = None
+    metrics: Mapping[str, float | None] = field(default_factory=dict)
+
+
+def result_of(code: int) -> Result:
+    """The result that an exit code stands for."""
+    match code:
+        case ExitCode.COMPLETE:
+            return "Complete"
+        case ExitCode.SAVED:
+            return "Preempted"
+        case ExitCode.STALLED:
+            return "Stalled"
+        case ExitCode.INVALID:
+            return "Invalid"
+        case _:
+            return "Failed"
+
+
+def encode(termination: Termination) -> bytes:
+    """The document; a long message is cut, then old exports are left out, until it fits."""
+    document = _document(termination)
+    while len(document) > LIMIT_BYTES:
+        if len(termination.message) > 200:
+            termination = replace(termination, message=termination.message[: len(termination.message) // 2] + "…")
+        elif termination.exports:
+            termination = replace(termination, exports=termination.exports[len(termination.exports) // 2 + 1 :])
+        else:
+            termination = replace(termination, metrics={}, message=termination.message[:100])
+        document = _document(termination)
+    return document
+
+
+def write(termination: Termination, path: Path) -> None:
+    """Writes the document in one piece. A pod without a termination log (a run by hand) writes none."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_CREAT, 0o644)
+    except OSError:
+        return
+    try:
+        os.write(descriptor, encode(termination))
+    finally:
+        os.close(descriptor)
+
+
+def _document(termination: Termination) -> bytes:
+    return json.dumps({"formatVersion": FORMAT_VERSION, **vars(termination)}, ensure_ascii=False).encode()

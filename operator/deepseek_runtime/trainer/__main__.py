@@ -1,0 +1,71 @@
+"""One rank of the built-in trainer. The launcher starts it; signals are caught before anything slow is imported."""
+
+import faulthandler
+import os
+import signal
+import sys
+import traceback
+from pathlib import Path
+
+from deepseek_runtime.contract import ExitCode, Invalid, read_contract
+from deepseek_runtime.rundir import HEARTBEAT_VARIABLE, VARIABLE, Heartbeat, RunDirectory
+from deepseek_runtime.spec import read_spec
+
+
+class StopFlag:
+    """Set by SIGTERM, read between steps."""
+
+    def __init__(self) -> None:
+        self._is_set = False
+
+    def set(self, *_: object) -> None:
+        self._is_set = True
+
+    def __call__(self) -> bool:
+        return self._is_set
+
+
+def main() -> int:
+    """Runs the rank; returns its exit code."""
+    stop = StopFlag()
+    signal.signal(signal.SIGTERM, stop.set)
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
+    rank = int(os.environ["RANK"])
+    run = RunDirectory(Path(os.environ[VARIABLE])) if VARIABLE in os.environ else None
+    try:
+        return _train(stop, run, rank)
+    except Invalid as error:
+        print(f"trainer: {error}", file=sys.stderr, flush=True)
+        return _failed(run, rank, str(error), ExitCode.INVALID)
+    except Exception as error:
+        traceback.print_exc()
+        return _failed(run, rank, f"{type(error).__name__}: {error}", 1)
+
+
+def _train(stop: StopFlag, run: RunDirectory | None, rank: int) -> int:
+    contract = read_contract(os.environ)
+    spec = read_spec(os.environ.get("DEEPSEEK_TRAINING_SPEC", ""))
+    from deepseek_runtime.trainer.gang import Gang
+    from deepseek_runtime.trainer.loop import Training
+    from deepseek_runtime.trainer.telling import Telling
+
+    gang = Gang.meet(os.environ)
+    heartbeat = Heartbeat(Path(os.environ[HEARTBEAT_VARIABLE]) if HEARTBEAT_VARIABLE in os.environ else None)
+    speaks = os.environ.get("LOCAL_RANK", "0") == "0"
+    training = Training(contract, spec, gang, heartbeat, Telling(run if speaks else None, gang.is_first), stop)
+    code = training.run()
+    gang.part()
+    return code
+
+
+def _failed(run: RunDirectory | None, rank: int, message: str, code: int) -> int:
+    """Leaves at once: threads that still write or talk to a dead peer would hold the process."""
+    if run is not None:
+        run.publish_result(rank, {"message": message})
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

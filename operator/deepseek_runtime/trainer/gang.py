@@ -1,0 +1,66 @@
+"""The processes that train together: meeting, agreeing, parting.
+
+Small agreements (stop, save, is everybody done) go over the CPU as sums of a few numbers, so that no
+rank ever acts on a signal, a clock or a disk that the others did not see.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+
+# A rank that loads a large model from a slow volume may come much later than the others.
+MEETING_LIMIT = timedelta(hours=2)
+
+
+@dataclass(frozen=True)
+class Gang:
+    """This process among `world_size`; saves have a process group of their own and never meet training's messages."""
+
+    rank: int
+    world_size: int
+    device: torch.device
+    mesh: DeviceMesh
+    saving: dist.ProcessGroup
+
+    @staticmethod
+    def meet(environment: Mapping[str, str]) -> "Gang":
+        """Waits for all ranks. Raises torch's DistError when they don't come."""
+        cuda = torch.cuda.is_available()
+        if cuda:
+            torch.cuda.set_device(int(environment["LOCAL_RANK"]))
+        os.environ.setdefault("TORCH_NCCL_ASYNC_ERROR_HANDLING", "1")
+        dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=MEETING_LIMIT)
+        mesh = init_device_mesh("cuda" if cuda else "cpu", (dist.get_world_size(),))
+        device = torch.device("cuda", torch.cuda.current_device()) if cuda else torch.device("cpu")
+        saving = dist.new_group(backend="gloo", timeout=MEETING_LIMIT)
+        return Gang(dist.get_rank(), dist.get_world_size(), device, mesh, saving)
+
+    @property
+    def is_first(self) -> bool:
+        return self.rank == 0
+
+    def total(self, values: Sequence[float]) -> list[float]:
+        """Element-wise sums over all ranks, the same bits on each."""
+        sums = torch.tensor(values, dtype=torch.float64)
+        dist.all_reduce(sums)
+        return [float(value) for value in sums]
+
+    def any(self, value: bool) -> bool:
+        return self.total([float(value)])[0] > 0
+
+    def part(self) -> None:
+        """Without this rank 0 may die at exit while the others still talk to it."""
+        dist.barrier()
+        dist.destroy_process_group()
+
+
+def broadcast(value: object) -> object:
+    """Rank 0's value, on every rank."""
+    holder = [value]
+    dist.broadcast_object_list(holder, src=0)
+    return holder[0]

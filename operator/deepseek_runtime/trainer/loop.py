@@ -1,0 +1,358 @@
+"""One attempt of a training, from the meeting of the ranks to the export.
+
+Each step ends with one small agreement of all ranks: the loss, whether anybody was asked to stop,
+whether a save is due, whether the save under way is written. What follows is the same on every rank.
+"""
+
+import math
+import os
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import torch
+from torch.optim import AdamW
+
+from deepseek_runtime.checkpoint.manifest import Manifest
+from deepseek_runtime.checkpoint.ranking import Best, best
+from deepseek_runtime.checkpoint.volume import Volume, commit, describe, read_manifest
+from deepseek_runtime.contract import Contract, ExitCode
+from deepseek_runtime.rundir import Heartbeat
+from deepseek_runtime.spec import Hyperparameters, TrainingSpec
+from deepseek_runtime.trainer import state as states
+from deepseek_runtime.trainer.data import Example, Order, fingerprint, read_examples
+from deepseek_runtime.trainer.evaluation import Heldout, evaluate, loss_sum
+from deepseek_runtime.trainer.export import full_weights, write_export
+from deepseek_runtime.trainer.gang import Gang, broadcast
+from deepseek_runtime.trainer.model import build, parameter_groups, shard
+from deepseek_runtime.trainer.saver import LOOK_EVERY_S, Saved, Saver, now
+from deepseek_runtime.trainer.schedule import learning_rate
+from deepseek_runtime.trainer.starting import Start, begin
+from deepseek_runtime.trainer.state import State
+from deepseek_runtime.trainer.telling import Telling
+
+# DeepSeek-V3's own AdamW (technical report, section 4.2).
+ADAM_BETAS = (0.9, 0.95)
+
+
+class Diverged(Exception):
+    """Parameters are no longer finite: no later step can be."""
+
+
+@dataclass
+class Training:
+    """The state of one rank. `wants_stop` says whether this process got SIGTERM."""
+
+    contract: Contract
+    spec: TrainingSpec
+    gang: Gang
+    heartbeat: Heartbeat
+    telling: Telling
+    wants_stop: Callable[[], bool]
+    step: int = 0
+    loss: float = math.nan
+    measured: dict[str, float | None] = field(default_factory=dict)
+    _measured_step: int | None = None
+    _saved_s: float = 0.0
+    _best: Best | None = None
+
+    def run(self) -> int:
+        """Trains to the end or to SIGTERM; returns the exit code. Raises Invalid, Damaged, Diverged."""
+        self._prepare()
+        self.heartbeat.beat()
+        if self.gang.any(self.wants_stop()):
+            return self._leave()
+        while self.step < self.max_steps:
+            if self._one_step():
+                return self._leave()
+        self._complete()
+        return ExitCode.COMPLETE
+
+    @property
+    def parameters(self) -> Hyperparameters:
+        return self.spec.hyperparameters
+
+    def _prepare(self) -> None:
+        self.start: Start = begin(self.contract, self.gang)
+        self.model, self.tokenizer = build(self.spec.model, self.parameters.seed)
+        self._read_data()
+        shard(self.model, self.gang.mesh, self.parameters.precision)
+        groups = parameter_groups(self.model, self.parameters.weight_decay)
+        self.optimizer = AdamW(groups, lr=self.parameters.learning_rate, betas=ADAM_BETAS)
+        self.state = State(self.model, self.optimizer)
+        name = states.encode_data_name(
+            fingerprint(self.examples), self.parameters.seed, self.parameters.global_batch_size
+        )
+        self.saver = Saver(
+            self.gang,
+            Volume(self.contract.checkpoints.root),
+            self.contract,
+            self.start.lineage,
+            self.heartbeat.beat,
+            name,
+        )
+        self._resume(name)
+        self._saved_s = time.monotonic()
+
+    def _read_data(self) -> None:
+        length = self.parameters.sequence_length
+        sets = [(one, read_examples(one, self.tokenizer, length)) for one in self.spec.datasets]
+        train = [(one, examples) for one, examples in sets if one.split == "Train"]
+        heldout = [(one, examples) for one, examples in sets if one.split == "Heldout"]
+        self.examples: list[Example] = [example for _, examples in train for example in examples]
+        self.heldout = Heldout(
+            texts=[e for one, examples in heldout for e in examples if one.format == "Text"],
+            answers=[e for one, examples in heldout for e in examples if one.format == "PromptCompletion"],
+        )
+        self.order = Order(
+            [len(examples) for _, examples in train],
+            [one.weight for one, _ in train],
+            self.parameters.seed,
+            self.parameters.global_batch_size,
+        )
+        self.max_steps = self.parameters.max_steps or self.order.steps(self.parameters.epochs or 1)
+
+    def _resume(self, data_name: bytes) -> None:
+        """Loads what was chosen, or seeds the random sources for step 0."""
+        manifest = self.start.manifest
+        lineage = self.start.lineage
+        self.telling.tell(
+            state="Starting",
+            incarnation=lineage.incarnation,
+            step=self.start.step,
+            maxSteps=self.max_steps,
+            resumedFrom={"step": manifest.step} if manifest else None,
+            exports=self._exports(),
+        )
+        if manifest is None:
+            torch.manual_seed(self.parameters.seed + self.gang.rank)
+            self.telling.log({"event": "start", "step": 0, "maxSteps": self.max_steps})
+            return
+        directory = self.start.source.step_directory(manifest.incarnation, manifest.step)
+        self.state.load(directory)
+        states.restore_random_state(
+            directory / states.random_file(self.gang.rank), self.parameters.seed + self.gang.rank
+        )
+        self.step = manifest.step
+        self.loss = manifest.metrics.get("loss") or math.nan
+        self.measured = {name: manifest.metrics.get(name) for name in ("evalLoss", "accuracy")}
+        self._measured_step = self.step if self.measured.get("evalLoss") is not None else None
+        self._best = best(lineage.ancestors)
+        exact = (directory / states.DATA_NAME).read_bytes() == data_name and manifest.world_size == self.gang.world_size
+        self.telling.tell(latest={"step": self.step, "time": manifest.created_at, "seconds": None}, **self._best_told())
+        self.telling.log({"event": "resume", "step": self.step, "incarnation": manifest.incarnation, "exact": exact})
+
+    def _one_step(self) -> bool:
+        """One optimizer step and what is due after it; True when the gang was asked to stop."""
+        tokens = self._update()
+        stop, due, written = self._agree(tokens)
+        if self.saver.is_saving and written:
+            self._note(self.saver.finish())
+        if self._is_evaluation_step():
+            due = self._evaluate() or due
+        if due or self.step == self.max_steps:
+            self._save()
+        self.heartbeat.beat()
+        return stop and self.step < self.max_steps
+
+    def _update(self) -> int:
+        """Forward, backward, clip, step. The loss is per predicted token of the global batch; returns tokens read."""
+        parameters, gang = self.parameters, self.gang
+        chosen = [self.examples[index] for index in self.order.batch(self.step + 1)]
+        targets = sum(example.targets for example in chosen)
+        share = chosen[gang.rank * len(chosen) // gang.world_size : (gang.rank + 1) * len(chosen) // gang.world_size]
+        size = min(parameters.micro_batch_size or len(share), len(share))
+        self._nats = 0.0
+        for first in range(0, len(share), size):
+            self.model.set_requires_gradient_sync(first + size >= len(share))
+            nats, _ = loss_sum(self.model, share[first : first + size], self.tokenizer.pad_token_id or 0, gang.device)
+            # FSDP averages gradients over the ranks; a sum over all of them is wanted.
+            (nats * (gang.world_size / max(1, targets))).backward()
+            self._nats += float(nats.detach())
+        if parameters.gradient_clip_norm:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), parameters.gradient_clip_norm)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(parameters, self.step + 1, self.max_steps)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self._targets = max(1, targets)
+        return sum(len(example.tokens) for example in chosen)
+
+    def _agree(self, tokens: int) -> tuple[bool, bool, bool]:
+        """The loss of the step, and whether to stop, to save, and to finish the save under way."""
+        due = self.gang.is_first and self._is_save_due()
+        nats, stops, saves, written = self.gang.total(
+            [self._nats, float(self.wants_stop()), float(due), float(self.saver.is_done)]
+        )
+        self.step += 1
+        self.loss = nats / self._targets
+        self.telling.step(self.step, self.order.epoch_at(self.step), self.loss, tokens)
+        return stops > 0, saves > 0, written == self.gang.world_size
+
+    def _is_save_due(self) -> bool:
+        policy = self.contract.checkpoints
+        if policy.every_steps is not None:
+            return (self.step + 1) % policy.every_steps == 0
+        return time.monotonic() - self._saved_s >= (policy.every_seconds or math.inf)
+
+    def _is_evaluation_step(self) -> bool:
+        every = self.parameters.eval_every_steps
+        return bool(self.heldout) and (self.step == self.max_steps or (every is not None and self.step % every == 0))
+
+    def _evaluate(self) -> bool:
+        """Measures on held-out data; True when it is better than every checkpoint so far and worth saving."""
+        self.telling.tell(state="Evaluating")
+        tokenizer = self.tokenizer
+        found = evaluate(
+            self.model,
+            self.heldout,
+            self.gang,
+            tokenizer.eos_token_id,
+            tokenizer.pad_token_id or 0,
+            self.heartbeat.beat,
+        )
+        self.measured = {"evalLoss": found.loss, "accuracy": found.accuracy}
+        self._measured_step = self.step
+        self.telling.tell(state="Training", evalLoss=found.loss, accuracy=found.accuracy)
+        self.telling.log({"event": "evaluation", "step": self.step, **self.measured})
+        return self._is_better()
+
+    def _is_better(self) -> bool:
+        if not self.contract.checkpoints.keep_best or self._best is None:
+            return bool(self.contract.checkpoints.keep_best)
+        value = self.measured.get(self._best.metric)
+        if value is None:
+            return False
+        return value > self._best.value if self._best.metric == "accuracy" else value < self._best.value
+
+    def _save(self) -> None:
+        """Begins a save of this step, after the one before it is committed. Raises Diverged after saving NaN."""
+        self._note(self.saver.settle())
+        if self.saver.last_step == self.step:
+            return
+        self.telling.tell(state="Saving")
+        finite = not self.gang.any(not self.state.has_finite_parameters())
+        metrics: dict[str, float | None] = {"loss": self.loss}
+        if self._measured_step == self.step:
+            metrics |= self.measured
+        self.saver.begin(self.step, self.state, metrics, healthy=finite and math.isfinite(self.loss))
+        self._saved_s = time.monotonic()
+        self.telling.tell(state="Training")
+        if not finite:
+            self._note(self.saver.settle())
+            raise Diverged(f"parameters are not finite at step {self.step}; lower learningRate or look at the data")
+
+    def _note(self, saved: Saved | None) -> None:
+        """Tells of a checkpoint that has become one."""
+        if saved is None:
+            return
+        manifest = saved.manifest
+        record = {"event": "checkpoint", "step": manifest.step, "healthy": manifest.healthy}
+        self.telling.log({**record, "seconds": round(saved.seconds, 3), "bytes": manifest.size_bytes})
+        if manifest.healthy:
+            self._best = best([*([self._best.manifest] if self._best else []), manifest])
+            latest = {"step": manifest.step, "time": manifest.created_at, "seconds": round(saved.seconds, 3)}
+            self.telling.tell(latest=latest, **self._best_told())
+
+    def _best_told(self) -> dict[str, object]:
+        return {"best": self._best.to_json() if self._best else None}
+
+    def _leave(self) -> int:
+        """SIGTERM: saves on all ranks together, unless nothing was done since the last checkpoint."""
+        self.telling.tell(state="Stopping")
+        if self.step > self.start.step and self.saver.last_step != self.step:
+            self._save()
+        self._note(self.saver.settle())
+        self.telling.log({"event": "stop", "step": self.step})
+        return ExitCode.SAVED
+
+    def _complete(self) -> None:
+        """The last checkpoint, then the exports of the last step and of the best one."""
+        self._note(self.saver.settle())
+        if self.heldout and self._measured_step != self.step:
+            self._evaluate()
+        if not math.isfinite(self.loss):
+            raise Diverged(
+                f"the loss is not finite at the last step {self.step}; lower learningRate or look at the data"
+            )
+        last = self._manifest_of_last()
+        self._export(last)
+        top = self._best
+        if top is not None and top.manifest.step != self.step:
+            self.state.load_weights(self._directory_of(top.manifest))
+            self._export(top.manifest)
+        self.telling.tell(state="Complete", step=self.step, exports=self._exports())
+        self.telling.log({"event": "complete", "step": self.step, "loss": self.loss, **self.measured})
+
+    def _manifest_of_last(self) -> Manifest:
+        last = self.saver.own[-1] if self.saver.own else self.start.manifest
+        assert last is not None
+        assert last.step == self.step
+        return last
+
+    def _directory_of(self, manifest: Manifest) -> "os.PathLike[str]":
+        return Volume(self.contract.checkpoints.root).step_directory(manifest.incarnation, manifest.step)
+
+    def _exports(self) -> list[int]:
+        steps = [m.step for m in Volume(self.contract.checkpoints.root).exports()] if self.gang.is_first else []
+        return steps
+
+    def _export(self, manifest: Manifest) -> None:
+        """Writes the weights held now as the export of a checkpoint; a whole one is never written again."""
+        volume = Volume(self.contract.checkpoints.root)
+        final = volume.export_directory(manifest.step)
+        if broadcast(read_manifest(final) is not None if self.gang.is_first else None):
+            return
+        self.telling.tell(state="Saving")
+        weights = full_weights(self.model, self.parameters.precision)
+        torn = final.with_name(f"_tmp-{manifest.step}")
+        with ThreadPoolExecutor(1) as writer:
+            job = writer.submit(write_export, torn, self.model, weights, self.tokenizer) if self.gang.is_first else None
+            self._wait_for_export(lambda: job is None or job.done(), lambda: _bytes_below(torn) if job else 0)
+            if job is not None:
+                job.result()
+                commit(torn, final, self._export_manifest(manifest, torn))
+        self.telling.log({"event": "export", "step": manifest.step})
+
+    def _wait_for_export(self, is_done: Callable[[], bool], written_bytes: Callable[[], int]) -> None:
+        moved = -1.0
+        while True:
+            done, written = self.gang.total([float(is_done()), float(written_bytes())])
+            if written != moved:
+                self.heartbeat.beat()
+            if done == self.gang.world_size:
+                return
+            moved = written
+            time.sleep(LOOK_EVERY_S)
+
+    def _export_manifest(self, checkpoint: Manifest, directory: "os.PathLike[str]") -> Manifest:
+        metrics: Mapping[str, float | None] = checkpoint.metrics
+        if self._measured_step == checkpoint.step:
+            metrics = {**metrics, **self.measured}
+        return Manifest(
+            kind="Export",
+            training_uid=self.contract.training_uid,
+            attempt=self.contract.attempt,
+            job_uid=self.contract.job_uid,
+            incarnation=self.start.lineage.incarnation,
+            step=checkpoint.step,
+            world_size=self.gang.world_size,
+            sharding="none",
+            parent=checkpoint.position,
+            files=describe(directory),
+            metrics=metrics,
+            healthy=True,
+            created_at=now(),
+        )
+
+
+def _bytes_below(directory: "os.PathLike[str]") -> int:
+    total = 0
+    for place, _, names in os.walk(directory):
+        for name in names:
+            try:
+                total += os.stat(os.path.join(place, name)).st_size
+            except FileNotFoundError:
+                continue
+    return total

@@ -1,0 +1,82 @@
+"""The model: from a configuration or from weights, and its division over the processes by FSDP2.
+
+Weights and optimizer state are fp32; with bf16 only the computation is. Every rank builds the same
+whole model in host memory before it is divided, which bounds the built-in trainer to models that fit
+there once per process (about 16 billion parameters on usual nodes).
+"""
+
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+from deepseek_runtime.contract import Invalid
+from deepseek_runtime.spec import Custom, Precision, Weights
+from deepseek_runtime.trainer.tokenizer import BOS_ID, BYTE_VOCABULARY, EOS_ID, PAD_ID, byte_tokenizer, load_tokenizer
+
+# Blocks smaller than this together cost more in messages than their division saves in memory.
+ONE_UNIT_BYTES = 64 << 20
+
+
+def build(model: Custom | Weights, seed: int) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The whole fp32 model on the CPU with its tokenizer, the same on every rank. Raises Invalid."""
+    match model:
+        case Custom(config):
+            torch.manual_seed(seed)
+            return AutoModelForCausalLM.from_config(_config(dict(config)), dtype=torch.float32), byte_tokenizer()
+        case Weights(path):
+            return _from_weights(path)
+
+
+def _config(fields: dict[str, object]) -> PretrainedConfig:
+    fields.setdefault("vocab_size", BYTE_VOCABULARY)
+    vocabulary = fields["vocab_size"]
+    if not isinstance(vocabulary, int) or vocabulary < BYTE_VOCABULARY:
+        raise Invalid(
+            f"model.custom.vocab_size is {vocabulary!r}; write at least {BYTE_VOCABULARY} (one token per byte)"
+        )
+    fields |= {"pad_token_id": PAD_ID, "bos_token_id": BOS_ID, "eos_token_id": EOS_ID}
+    try:
+        return AutoConfig.for_model(**fields)
+    except (TypeError, ValueError, KeyError) as error:
+        raise Invalid(f"model.custom is no configuration that transformers knows: {error}") from None
+
+
+def _from_weights(path: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    if not (path / "config.json").is_file():
+        raise Invalid(
+            f"model directory {path} holds no config.json; let model.source name a model in Hugging Face form"
+        )
+    try:
+        model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32, local_files_only=True)
+        return model, load_tokenizer(path)
+    except (OSError, ValueError, KeyError) as error:
+        raise Invalid(f"model directory {path} can't be loaded: {error}") from None
+
+
+def shard(model: PreTrainedModel, mesh: DeviceMesh, precision: Precision) -> None:
+    """Divides parameters, gradients and optimizer state over the mesh, block by block unless the model is tiny."""
+    policy = MixedPrecisionPolicy()
+    if precision == "bf16":
+        policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
+    if sum(parameter.numel() * parameter.element_size() for parameter in model.parameters()) > ONE_UNIT_BYTES:
+        for block in _blocks(model):
+            fully_shard(block, mesh=mesh, mp_policy=policy)
+    fully_shard(model, mesh=mesh, mp_policy=policy)
+
+
+def _blocks(model: PreTrainedModel) -> list[nn.Module]:
+    """The decoder layers, by the class names that the model says must not be split."""
+    names = set(model._no_split_modules or ())
+    return [module for module in model.modules() if type(module).__name__ in names]
+
+
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
+    """Weight decay for matrices only: pulling norms and biases to zero helps nobody."""
+    matrices = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
+    vectors = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
+    groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    return [group for group in groups if group["params"]]

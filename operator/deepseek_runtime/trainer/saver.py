@@ -1,0 +1,184 @@
+"""Saving while training goes on.
+
+`begin` copies the state to host memory and returns; a thread per rank writes it. When all ranks have
+written, `finish` gathers what each wrote, rank 0 commits the manifest and prunes what retention lets go.
+Whether all are done is agreed between steps, so no rank ever waits for another's disk unless asked to.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import torch.distributed as dist
+import torch.distributed.checkpoint as dcp
+
+from deepseek_runtime.checkpoint.manifest import File, Manifest, Position
+from deepseek_runtime.checkpoint.retention import prunable
+from deepseek_runtime.checkpoint.volume import Volume, commit
+from deepseek_runtime.contract import Contract
+from deepseek_runtime.trainer import state as states
+from deepseek_runtime.trainer.gang import Gang, broadcast
+from deepseek_runtime.trainer.state import State
+from deepseek_runtime.trainer.writing import HashingWriter, Ledger, write_file
+
+# How often a rank that waits for a save looks again; short against any save, long against a message.
+LOOK_EVERY_S = 0.02
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A checkpoint that has become one, and the seconds that it took."""
+
+    manifest: Manifest
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """What this attempt descends from: its incarnation, where it resumed, ancestors' checkpoints to keep or let go."""
+
+    incarnation: str
+    resumed_from: Position | None
+    ancestors: tuple[Manifest, ...] = ()
+    leftovers: tuple[Manifest, ...] = ()
+
+
+@dataclass
+class _Pending:
+    step: int
+    healthy: bool
+    metrics: Mapping[str, float | None]
+    ledger: Ledger
+    future: "Future[object]"
+    since: float
+
+
+@dataclass
+class Saver:
+    """At most one save is under way; every method but `is_done` and `written_bytes` is called by all ranks together."""
+
+    gang: Gang
+    volume: Volume
+    contract: Contract
+    lineage: Lineage
+    beat: Callable[[], None]
+    data_name: bytes
+    own: list[Manifest] = field(default_factory=list)
+    _pending: _Pending | None = None
+
+    @property
+    def is_saving(self) -> bool:
+        return self._pending is not None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether this rank has nothing left to write."""
+        return self._pending is None or self._pending.future.done()
+
+    @property
+    def written_bytes(self) -> int:
+        return self._pending.ledger.written_bytes if self._pending else 0
+
+    @property
+    def last_step(self) -> int | None:
+        """The step saved last in this attempt."""
+        return self.own[-1].step if self.own else None
+
+    def begin(self, step: int, state: State, metrics: Mapping[str, float | None], *, healthy: bool) -> None:
+        """Copies the state and starts writing it."""
+        directory = self.volume.torn_directory(self.lineage.incarnation, step)
+        directory.mkdir(parents=True, exist_ok=True)
+        ledger = Ledger()
+        since = time.monotonic()
+        write_file(directory / states.random_file(self.gang.rank), states.random_state(), ledger)
+        if self.gang.is_first:
+            write_file(directory / states.DATA_NAME, self.data_name, ledger)
+        future = dcp.async_save(
+            state.tensors(), storage_writer=HashingWriter(directory, ledger), process_group=self.gang.saving
+        )
+        self._pending = _Pending(step, healthy, metrics, ledger, future, since)
+
+    def settle(self) -> Saved | None:
+        """Waits until all ranks have written, then commits. As long as bytes move on any rank, all of them are alive."""
+        if self._pending is None:
+            return None
+        moved = -1.0
+        while True:
+            done, written = self.gang.total([float(self.is_done), float(self.written_bytes)])
+            if written != moved:
+                self.beat()
+            if done == self.gang.world_size:
+                return self.finish()
+            moved = written
+            time.sleep(LOOK_EVERY_S)
+
+    def finish(self) -> Saved:
+        """Makes it a checkpoint. All ranks must be done."""
+        pending = self._pending
+        assert pending is not None
+        pending.future.result()
+        gathered: list[list[File]] | None = [[] for _ in range(self.gang.world_size)] if self.gang.is_first else None
+        dist.gather_object(pending.ledger.files(), gathered)
+        manifest = self._committed(pending, gathered) if gathered is not None else None
+        told = broadcast(manifest)
+        assert isinstance(told, Manifest)
+        self._pending = None
+        self.own.append(told)
+        return Saved(told, time.monotonic() - pending.since)
+
+    def _committed(self, pending: _Pending, gathered: list[list[File]]) -> Manifest:
+        manifest = self._manifest(pending, tuple(file for files in gathered for file in files))
+        incarnation = self.lineage.incarnation
+        commit(
+            self.volume.torn_directory(incarnation, pending.step),
+            self.volume.step_directory(incarnation, pending.step),
+            manifest,
+        )
+        self._prune(manifest)
+        return manifest
+
+    def _manifest(self, pending: _Pending, files: tuple[File, ...]) -> Manifest:
+        return Manifest(
+            kind="Checkpoint",
+            training_uid=self.contract.training_uid,
+            attempt=self.contract.attempt,
+            job_uid=self.contract.job_uid,
+            incarnation=self.lineage.incarnation,
+            step=pending.step,
+            world_size=self.gang.world_size,
+            sharding="fsdp",
+            parent=self.own[-1].position if self.own else self.lineage.resumed_from,
+            files=files,
+            metrics=pending.metrics,
+            healthy=pending.healthy,
+            created_at=now(),
+        )
+
+    def _prune(self, newest: Manifest) -> None:
+        """Deletes what retention lets go, unless a later attempt has begun: then this one is a zombie."""
+        policy = self.contract.checkpoints
+        doomed = prunable(
+            [*self.own, newest],
+            self.lineage.ancestors,
+            self.lineage.leftovers,
+            keep_last=policy.keep_last,
+            keep_best=policy.keep_best,
+        )
+        for manifest in doomed:
+            if self.volume.is_superseded(self.contract.attempt):
+                return
+            self.volume.delete(manifest)
+        gone = {manifest.position for manifest in doomed}
+        self.own = [manifest for manifest in self.own if manifest.position not in gone]
+        self.lineage = Lineage(
+            self.lineage.incarnation,
+            self.lineage.resumed_from,
+            tuple(m for m in self.lineage.ancestors if m.position not in gone),
+            tuple(m for m in self.lineage.leftovers if m.position not in gone),
+        )
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

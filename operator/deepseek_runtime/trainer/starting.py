@@ -1,0 +1,119 @@
+"""Where this attempt begins: rank 0 chooses, every rank verifies a share of what is read, all agree.
+
+A damaged checkpoint is passed over for the next older one. If there are checkpoints and none is whole,
+the attempt fails: beginning again at step 0 is never done in silence.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from deepseek_runtime.checkpoint import resume
+from deepseek_runtime.checkpoint.manifest import Manifest, Position
+from deepseek_runtime.checkpoint.origin import Origin
+from deepseek_runtime.checkpoint.volume import Damaged, Volume, verify_hashes, verify_sizes
+from deepseek_runtime.contract import Contract, Invalid
+from deepseek_runtime.trainer.gang import Gang, broadcast
+from deepseek_runtime.trainer.saver import Lineage
+
+
+@dataclass(frozen=True)
+class Start:
+    """`manifest` is None for a beginning at step 0; `source` is the volume that it lies on."""
+
+    manifest: Manifest | None
+    source: Volume
+    lineage: Lineage
+
+    @property
+    def step(self) -> int:
+        return self.manifest.step if self.manifest else 0
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """Candidates, first choice first; `training_uid` is set when they are another training's."""
+
+    candidates: tuple[Manifest, ...]
+    leftovers: tuple[Manifest, ...]
+    training_uid: str | None
+    incarnation: str
+
+
+def begin(contract: Contract, gang: Gang) -> Start:
+    """Finds the checkpoint to go on from, verifies it and writes the origin. Raises Invalid or Damaged."""
+    own = Volume(contract.checkpoints.root)
+    choice = broadcast(_choose(contract, own) if gang.is_first else None)
+    assert isinstance(choice, _Choice)
+    source = own if choice.training_uid is None else sibling(own, choice.training_uid)
+    found = _first_whole(choice.candidates, source, gang)
+    position = Position(found.incarnation, found.step, choice.training_uid) if found else None
+    if gang.is_first:
+        own.write_origin(Origin(contract.attempt, contract.job_uid, choice.incarnation, position))
+    kept = choice.candidates if choice.training_uid is None else ()
+    return Start(found, source, Lineage(choice.incarnation, position, kept, choice.leftovers))
+
+
+def sibling(volume: Volume, training_uid: str) -> Volume:
+    """Another training's directory beside this one's."""
+    return Volume(volume.root.parent / training_uid)
+
+
+def _choose(contract: Contract, own: Volume) -> _Choice:
+    if contract.resume == "Never":
+        return _Choice((), (), None, contract.pod_uid)
+    origins, manifests = own.origins(), own.checkpoints()
+    found = tuple(resume.candidates(contract.ancestry, origins, manifests))
+    leftovers = _leftovers(contract, origins, manifests, found)
+    if found or contract.resume_from is None:
+        return _Choice(found, leftovers, None, contract.pod_uid)
+    return _Choice(_from_other(contract, own), leftovers, contract.resume_from.training_uid, contract.pod_uid)
+
+
+def _leftovers(
+    contract: Contract, origins: Mapping[str, Origin], manifests: resume.Manifests, found: tuple[Manifest, ...]
+) -> tuple[Manifest, ...]:
+    """Ancestors' checkpoints that no attempt descends from."""
+    names = {resume.incarnation_of(one, origins, manifests) for one in contract.ancestry}
+    accepted = {m.position for m in found}
+    return tuple(
+        m for name in sorted(n for n in names if n) for m in manifests.get(name, ()) if m.position not in accepted
+    )
+
+
+def _from_other(contract: Contract, own: Volume) -> tuple[Manifest, ...]:
+    wanted = contract.resume_from
+    assert wanted is not None
+    other = sibling(own, wanted.training_uid)
+    origins, manifests = other.origins(), other.checkpoints()
+    found = resume.candidates(resume.whole_ancestry(origins, manifests), origins, manifests)
+    chosen = resume.choose(found, wanted.checkpoint)
+    if not chosen:
+        there = ", ".join(str(m.step) for m in sorted(found, key=lambda m: m.step)) or "none"
+        raise Invalid(
+            f"checkpoints.resume.from names {wanted.checkpoint} of training {wanted.training_uid},"
+            f" which holds these healthy checkpoints: {there}"
+        )
+    return tuple(chosen)
+
+
+def _first_whole(candidates: tuple[Manifest, ...], source: Volume, gang: Gang) -> Manifest | None:
+    problems = []
+    for manifest in candidates:
+        problem = _problem(manifest, source, gang)
+        if not gang.any(problem is not None):
+            return manifest
+        problems.append(problem or f"step {manifest.step}: another rank found it damaged")
+    if problems:
+        raise Damaged(f"none of {len(problems)} checkpoints is whole: {'; '.join(problems)}")
+    return None
+
+
+def _problem(manifest: Manifest, source: Volume, gang: Gang) -> str | None:
+    """What is wrong with it as far as this rank looks: all sizes, and the hashes of every n-th file."""
+    directory = source.step_directory(manifest.incarnation, manifest.step)
+    try:
+        verify_sizes(directory, manifest)
+        verify_hashes(directory, manifest.files[gang.rank :: gang.world_size])
+    except (Damaged, OSError) as error:
+        return str(error)
+    return None

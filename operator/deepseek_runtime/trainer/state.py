@@ -1,0 +1,87 @@
+"""What a checkpoint holds: weights, optimizer state, each rank's random state, and the name of the data.
+
+The place in the data is the step itself (see `data.Order`), the learning rate a function of it.
+"""
+
+import io
+import json
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.distributed.checkpoint as dcp
+from torch import nn
+from torch.distributed.checkpoint.state_dict import (
+    get_model_state_dict,
+    get_optimizer_state_dict,
+    set_model_state_dict,
+    set_optimizer_state_dict,
+)
+from torch.optim import Optimizer
+
+DATA_NAME = "data.json"
+
+
+@dataclass(frozen=True)
+class State:
+    """The parts of a training that change with every step."""
+
+    model: nn.Module
+    optimizer: Optimizer
+
+    def tensors(self) -> dict[str, object]:
+        """References to the live tensors; whoever writes them later must copy them first."""
+        return {
+            "model": get_model_state_dict(self.model),
+            "optimizer": get_optimizer_state_dict(self.model, self.optimizer),
+        }
+
+    def load(self, directory: Path) -> None:
+        """Reads this rank's share, whatever the number of ranks that wrote it."""
+        tensors = self.tensors()
+        dcp.load(tensors, checkpoint_id=directory)
+        set_model_state_dict(self.model, tensors["model"])
+        set_optimizer_state_dict(self.model, self.optimizer, tensors["optimizer"])
+
+    def load_weights(self, directory: Path) -> None:
+        weights = {"model": get_model_state_dict(self.model)}
+        dcp.load(weights, checkpoint_id=directory)
+        set_model_state_dict(self.model, weights["model"])
+
+    def has_finite_parameters(self) -> bool:
+        """Whether this rank's share of the parameters holds neither NaN nor infinity."""
+        shares = (p.to_local() if hasattr(p, "to_local") else p for p in self.model.parameters())
+        return all(bool(torch.isfinite(share).all()) for share in shares)
+
+
+def random_file(rank: int) -> str:
+    return f"random-{rank:05d}.pt"
+
+
+def random_state() -> bytes:
+    """The state of every random source of this process."""
+    buffer = io.BytesIO()
+    cuda = torch.cuda.get_rng_state() if torch.cuda.is_available() else None
+    version, words, gauss = random.getstate()
+    torch.save({"torch": torch.get_rng_state(), "cuda": cuda, "python": [version, list(words), gauss]}, buffer)
+    return buffer.getvalue()
+
+
+def restore_random_state(file: Path, seed: int) -> bool:
+    """Goes on where this rank's random sources were; a rank that did not exist then gets fresh ones and False."""
+    if not file.exists():
+        torch.manual_seed(seed)
+        random.seed(seed)
+        return False
+    saved = torch.load(file, weights_only=True)
+    torch.set_rng_state(saved["torch"])
+    if saved["cuda"] is not None and torch.cuda.is_available():
+        torch.cuda.set_rng_state(saved["cuda"])
+    version, words, gauss = saved["python"]
+    random.setstate((version, tuple(words), gauss))
+    return True
+
+
+def encode_data_name(fingerprint: str, seed: int, batch_size: int) -> bytes:
+    return json.dumps({"fingerprint": fingerprint, "seed": seed, "globalBatchSize": batch_size}).encode()

@@ -1,0 +1,65 @@
+"""What this pod's first rank tells its keeper: the state that /progress shows, and one log line per step."""
+
+import json
+import sys
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from deepseek_runtime.checkpoint.manifest import finite
+from deepseek_runtime.rundir import RunDirectory
+from deepseek_runtime.trainer.saver import now
+
+# Files in memory are cheap but not free; nobody reads progress more often.
+PUBLISH_EVERY_S = 0.2
+# Steps over which the rate is taken: long enough to smooth saves, short enough to show a slow node.
+RATE_STEPS = 20
+
+
+@dataclass
+class Telling:
+    """Fields of /progress by their names there; publishes at most every PUBLISH_EVERY_S unless forced."""
+
+    run: RunDirectory | None
+    is_loud: bool
+    fields: dict[str, object] = field(default_factory=dict)
+    _published_s: float = 0.0
+    _recent: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=RATE_STEPS + 1))
+
+    def tell(self, *, force: bool = True, **fields: object) -> None:
+        self.fields.update(fields)
+        if self.run is None or (not force and time.monotonic() - self._published_s < PUBLISH_EVERY_S):
+            return
+        self._published_s = time.monotonic()
+        self.run.publish_progress({**self.fields, "updatedAt": now()})
+
+    def step(self, step: int, epoch: float, loss: float, tokens: int) -> None:
+        """One optimizer step is done; `tokens` were read in it by the whole gang."""
+        self._recent.append((time.monotonic(), tokens))
+        rate, step_s = self._rate()
+        left = int(str(self.fields.get("maxSteps", step))) - step
+        self.tell(
+            force=False,
+            state="Training",
+            step=step,
+            epoch=round(epoch, 4),
+            loss=finite(loss),
+            tokensPerSecond=rate,
+            etaSeconds=None if step_s is None else round(left * step_s, 1),
+        )
+        self.log({"event": "step", "step": step, "loss": loss, "tokensPerSecond": rate})
+
+    def log(self, record: Mapping[str, object]) -> None:
+        """One JSON line to standard output, from rank 0 alone."""
+        if self.is_loud:
+            sys.stdout.write(json.dumps({"time": now(), **record}) + "\n")
+            sys.stdout.flush()
+
+    def _rate(self) -> tuple[float | None, float | None]:
+        """Tokens per second and seconds per step over the recent steps; None after the first one."""
+        if len(self._recent) < 2:
+            return None, None
+        passed = self._recent[-1][0] - self._recent[0][0]
+        tokens = sum(count for _, count in self._recent) - self._recent[0][1]
+        return round(tokens / passed, 1), passed / (len(self._recent) - 1)
