@@ -1,31 +1,60 @@
-"""`python -m tests.cluster`: bring a local Kubernetes up and down."""
+"""Bring a local Kubernetes up and down, and give it the images of this repository.
+
+Which cluster: the one of $KUBECONFIG if that is set, otherwise one built here, in the folder of --home
+($DEEPSEEK_CLUSTER_HOME, or a cache folder).
+"""
 
 import sys
-from argparse import ArgumentParser, Namespace
+import time
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from pathlib import Path
 
-from tests.cluster import control_plane, programs
+from tests.cluster import backend, containers, images, programs
+from tests.cluster.backend import Wanted
 from tests.cluster.home import Home, default_root
+from tests.cluster.progress import say
 
 
 def main(arguments: list[str]) -> int:
+    """Run a command; 1 with one line on stderr if it could not be done."""
     options = _parser().parse_args(arguments)
-    return int(options.command(options) or 0)
+    try:
+        options.command(options)
+    except (RuntimeError, OSError, KeyError) as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on where it stopped", file=sys.stderr)
+        return 130
+    return 0
 
 
 def _up(options: Namespace) -> None:
-    cluster = control_plane.start(_home(options))
-    if options.fake_nodes:
-        cluster.add_fake_nodes(options.fake_nodes)
-    print(f"export KUBECONFIG={cluster.kubeconfig}")
+    started = time.monotonic()
+    wanted = Wanted(options.only == "control-plane", options.fake_nodes, _pairs(options.advertise))
+    path = backend.choose(_home(options)).up(wanted)
+    say(f"up after {time.monotonic() - started:.1f} s")
+    print(f"export KUBECONFIG={path}")
 
 
 def _down(options: Namespace) -> None:
-    control_plane.stop(_home(options))
+    backend.choose(_home(options)).down(options.purge)
 
 
-def _home(options: Namespace) -> Home:
-    return Home(Path(options.home).expanduser().resolve() if options.home else default_root())
+def _status(options: Namespace) -> None:
+    print("\n".join(backend.choose(_home(options)).status()))
+
+
+def _images(options: Namespace) -> None:
+    chosen = backend.choose(_home(options))
+    if options.list:
+        print("\n".join(containers.images(_home(options))))
+    elif options.add:
+        files = [(Path(path), destination) for path, destination in _pairs(options.file).items()]
+        chosen.load(images.custom(options.add, options.parent, files))
+    else:
+        for name in options.names or images.IMAGES:
+            chosen.load(images.IMAGES[name]())
 
 
 def _build(options: Namespace) -> None:
@@ -33,18 +62,60 @@ def _build(options: Namespace) -> None:
     print(programs.folder())
 
 
+def _kubeconfig(options: Namespace) -> None:
+    print(_home(options).kubeconfig)
+
+
+def _env(options: Namespace) -> None:
+    print(f"export KUBECONFIG={_home(options).kubeconfig}")
+    print(f'export PATH="$PATH:{programs.folder()}"')
+
+
+def _home(options: Namespace) -> Home:
+    return Home(Path(options.home).expanduser().resolve() if options.home else default_root())
+
+
+def _pairs(texts: list[str]) -> dict[str, str]:
+    """`a=b` arguments; RuntimeError for one without `=`."""
+    for text in texts:
+        if "=" not in text:
+            raise RuntimeError(f"{text}: expected NAME=VALUE")
+    return dict(text.split("=", 1) for text in texts)
+
+
 def _parser() -> ArgumentParser:
-    parser = ArgumentParser(prog="python -m tests.cluster", description=__doc__)
-    parser.add_argument("--home", help="folder of the cluster (default: $DEEPSEEK_CLUSTER_HOME or a cache folder)")
-    commands = parser.add_subparsers(required=True)
-    up = commands.add_parser("up")
-    up.add_argument("--only", choices=["control-plane"])
-    up.add_argument("--fake-nodes", type=int, default=0)
+    parser = ArgumentParser(
+        prog="python -m tests.cluster", description=__doc__, formatter_class=RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--home", help="folder of the cluster")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    up = commands.add_parser("up", help="bring the cluster up; repeat it to complete or change one")
+    up.add_argument("--only", choices=["control-plane"], help="no real node: needs no root")
+    up.add_argument("--fake-nodes", type=int, default=0, metavar="N", help="fake nodes of 8 accelerators")
+    up.add_argument("--advertise", action="append", default=[], metavar="RESOURCE=COUNT", help="of the real node")
     up.set_defaults(command=_up)
-    commands.add_parser("down").set_defaults(command=_down)
-    build = commands.add_parser("build")
-    build.add_argument("names", nargs="*")
+
+    down = commands.add_parser("down", help="end everything and put the machine back")
+    down.add_argument("--purge", action="store_true", help="delete the loaded images too")
+    down.set_defaults(command=_down)
+
+    commands.add_parser("status", help="state of each part").set_defaults(command=_status)
+
+    image = commands.add_parser("images", help="build the repository's images and load them")
+    image.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(images.IMAGES)}; all without a name")
+    image.add_argument("--list", action="store_true", help="only say which are loaded")
+    image.add_argument("--add", metavar="IMAGE", help="an image of your own, with files added to one of ours")
+    image.add_argument("--from", dest="parent", choices=list(images.IMAGES), default="runtime")
+    image.add_argument("--file", action="append", default=[], metavar="PATH=DESTINATION")
+    image.set_defaults(command=_images)
+
+    build = commands.add_parser("build", help="build programs ahead of time")
+    build.add_argument("names", nargs="*", metavar="PROGRAM", help=f"of {', '.join(programs.PACKAGES)}")
     build.set_defaults(command=_build)
+
+    commands.add_parser("kubeconfig", help="print the path of the kubeconfig").set_defaults(command=_kubeconfig)
+    commands.add_parser("env", help="print what a shell should evaluate").set_defaults(command=_env)
     return parser
 
 

@@ -132,11 +132,7 @@ class Cluster:
 
     def restart(self, part: str) -> None:
         """Start a part again with the command line that it had, and wait until the API server is ready."""
-        record = daemon.read_record(self.home, part)
-        if record is None:
-            raise ProcessLookupError(f"{part} was never started in {self.home.root}")
-        daemon.stop(self.home, part)
-        daemon.start(self.home, Daemon(part, record.argv))
+        daemon.restart(self.home, part)
         wait_for("API server", self.api.is_ready, timeout_s=60)
 
 
@@ -210,7 +206,7 @@ def etcd(home: Home) -> Daemon:
         "auto-compaction-retention": "5m",
         "log-level": "warn",
     }
-    return Daemon("etcd", (programs.path("etcd"), *_flags(flags)))
+    return Daemon("etcd", (programs.path("etcd"), *flags_of(flags)))
 
 
 def apiserver(home: Home, address: str) -> Daemon:
@@ -256,7 +252,7 @@ def apiserver(home: Home, address: str) -> Daemon:
         "watch-cache": "true",
     }
     home.audit_log.parent.mkdir(parents=True, exist_ok=True)
-    return Daemon("apiserver", (programs.path("kube-apiserver"), *_flags(flags)), inputs=(policy,))
+    return Daemon("apiserver", (programs.path("kube-apiserver"), *flags_of(flags)), inputs=(policy,))
 
 
 def controller_manager(cluster: Cluster) -> Daemon:
@@ -282,7 +278,7 @@ def controller_manager(cluster: Cluster) -> Daemon:
         "concurrent-job-syncs": "20",
         "concurrent-gc-syncs": "40",
     }
-    return Daemon("controller-manager", (programs.path("kube-controller-manager"), *_flags(flags)), inputs=(Path(config),))
+    return Daemon("controller-manager", (programs.path("kube-controller-manager"), *flags_of(flags)), inputs=(Path(config),))
 
 
 def scheduler(cluster: Cluster) -> Daemon:
@@ -297,7 +293,7 @@ def scheduler(cluster: Cluster) -> Daemon:
         "bind-address": LOOPBACK,
         "secure-port": str(home.port("scheduler")),
     }
-    return Daemon("scheduler", (programs.path("kube-scheduler"), *_flags(flags)), inputs=(config, client))
+    return Daemon("scheduler", (programs.path("kube-scheduler"), *flags_of(flags)), inputs=(config, client))
 
 
 def scheduler_configuration(client: Path) -> Manifest:
@@ -312,26 +308,11 @@ def scheduler_configuration(client: Path) -> Manifest:
     }
 
 
-def api_endpoint(url: str) -> list[tuple[str, Manifest]]:
-    """Paths and manifests that make `kubernetes.default` lead to the API server."""
-    host, _, port = url.removeprefix("https://").partition(":")
-    name = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes"
-    slice_ = {
-        "apiVersion": "discovery.k8s.io/v1",
-        "kind": "EndpointSlice",
-        "metadata": {"name": "kubernetes", "labels": {"kubernetes.io/service-name": "kubernetes"}},
-        "addressType": "IPv4",
-        "endpoints": [{"addresses": [host], "conditions": {"ready": True}}],
-        "ports": [{"name": "https", "port": int(port), "protocol": "TCP"}],
-    }
-    return [(name, slice_)]
-
-
 def _start_server(cluster: Cluster, address: str) -> None:
     home = cluster.home
     daemon.ensure(home, etcd(home))
     daemon.ensure(home, apiserver(home, address))
-    _wait_alive(home, "apiserver", cluster.api.is_ready, timeout_s=120)
+    wait_alive(home, "apiserver", cluster.api.is_ready, timeout_s=120)
     admin = (cluster.admin_certificate, cluster.admin_key)
     kubeconfig.with_certificate(home.kubeconfig, cluster.url, cluster.ca, *admin)
     replace_text(home.root / "url", cluster.url + "\n")
@@ -352,10 +333,10 @@ def _start_clients(cluster: Cluster, parts: frozenset[str]) -> None:
     if "controller-manager" in parts:
         # Pods are refused until their namespace has its ServiceAccount: it is the sign that the controllers work.
         account = "/api/v1/namespaces/default/serviceaccounts/default"
-        _wait_alive(home, "controller-manager", lambda: cluster.api.exists(account), timeout_s=60)
+        wait_alive(home, "controller-manager", lambda: cluster.api.exists(account), timeout_s=60)
 
 
-def _wait_alive(home: Home, name: str, is_true: Callable[[], bool], timeout_s: float) -> None:
+def wait_alive(home: Home, name: str, is_true: Callable[[], bool], timeout_s: float) -> None:
     """Wait for a condition that a part brings about; a part that ended is told with the end of its log."""
 
     def holds() -> bool:
@@ -368,5 +349,5 @@ def _wait_alive(home: Home, name: str, is_true: Callable[[], bool], timeout_s: f
     wait_for(name, holds, timeout_s)
 
 
-def _flags(flags: dict[str, str]) -> list[str]:
+def flags_of(flags: dict[str, str]) -> list[str]:
     return [f"--{name}={value}" for name, value in flags.items()]

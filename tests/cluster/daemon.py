@@ -10,7 +10,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from json import dumps, loads
 from pathlib import Path
@@ -44,6 +44,8 @@ class Record:
     pid: int
     start_ticks: int
     argv: tuple[str, ...]
+    env: Mapping[str, str]
+    cwd: str
     digest: str
 
     def is_alive(self) -> bool:
@@ -63,23 +65,36 @@ def ensure(home: Home, daemon: Daemon) -> bool:
     return True
 
 
-def start(home: Home, daemon: Daemon) -> Record:
+def restart(home: Home, name: str) -> None:
+    """Start a part again with the command line that it had; ProcessLookupError if it was never started."""
+    record = read_record(home, name)
+    if record is None:
+        raise ProcessLookupError(f"{name} was never started in {home.root}")
+    stop(home, name)
+    _spawn(home, record)
+
+
+def start(home: Home, daemon: Daemon) -> None:
     """Start the process in its own session, with its log in the home."""
+    cwd = str(daemon.cwd or home.root)
+    _spawn(home, Record(daemon.name, 0, 0, daemon.argv, dict(daemon.env), cwd, daemon.digest()))
+
+
+def _spawn(home: Home, wanted: Record) -> None:
     home.logs.mkdir(parents=True, exist_ok=True)
-    with (home.logs / f"{daemon.name}.log").open("ab") as log:
+    with (home.logs / f"{wanted.name}.log").open("ab") as log:
         process = subprocess.Popen(
-            daemon.argv,
+            wanted.argv,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            cwd=daemon.cwd or home.root,
-            env={**os.environ, **daemon.env, MARK: str(home.root)},
+            cwd=wanted.cwd,
+            env={**os.environ, **wanted.env, MARK: str(home.root)},
             start_new_session=True,
         )
-    record = Record(daemon.name, process.pid, start_ticks(process.pid) or 0, daemon.argv, daemon.digest())
+    record = replace(wanted, pid=process.pid, start_ticks=start_ticks(process.pid) or 0)
     process.returncode = 0  # It is meant to outlive this process: no warning when the handle is dropped.
-    replace_text(home.run / f"{daemon.name}.json", dumps(asdict(record), indent=2))
-    return record
+    replace_text(home.run / f"{record.name}.json", dumps(asdict(record), indent=2))
 
 
 def stop(home: Home, name: str, grace_s: float = 20.0) -> None:
@@ -130,7 +145,7 @@ def read_record(home: Home, name: str) -> Record | None:
     if not path.exists():
         return None
     value = loads(path.read_text())
-    return Record(value["name"], value["pid"], value["start_ticks"], tuple(value["argv"]), value["digest"])
+    return Record(**{**value, "argv": tuple(value["argv"])})
 
 
 def records(home: Home) -> list[Record]:

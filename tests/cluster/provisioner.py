@@ -10,12 +10,9 @@ Run as `python -m tests.cluster.provisioner HOME URL`.
 
 import shutil
 import sys
-import time
-from http.client import HTTPException
 from pathlib import Path
-from queue import Empty, Queue
-from threading import Thread
 
+from tests.cluster import follow
 from tests.cluster.api import Api, ApiError, Manifest
 from tests.cluster.daemon import Daemon
 from tests.cluster.home import REPOSITORY, Home
@@ -124,38 +121,9 @@ def _delete(api: Api, volume: Manifest, volumes: Path) -> None:
 
 
 def run(home: Home, url: str) -> None:
-    """Reconcile whenever a claim or volume changes, and every 30 s, for ever."""
-    folder = home.pki
-    api = Api(url, folder / "ca.crt", folder / "provisioner.crt", folder / "provisioner.key")
-    changed: Queue[None] = Queue()
-    for path in (CLAIMS, VOLUMES):
-        Thread(target=_follow, args=(api, path, changed), daemon=True).start()
-    while True:
-        try:
-            reconcile(api, home.volumes)
-        except (OSError, HTTPException, ApiError) as error:
-            print(f"provisioner: {error}", file=sys.stderr, flush=True)
-            time.sleep(1)
-            continue
-        _next_change(changed)
-
-
-def _next_change(changed: "Queue[None]") -> None:
-    try:
-        changed.get(timeout=30)
-        while True:
-            changed.get_nowait()
-    except Empty:
-        pass
-
-
-def _follow(api: Api, path: str, changed: "Queue[None]") -> None:
-    while True:
-        try:
-            for _ in api.watch(path):
-                changed.put(None)
-        except (OSError, HTTPException, ApiError, ValueError):
-            time.sleep(1)
+    """Reconcile claims and volumes, for ever."""
+    api = Api(url, home.pki / "ca.crt", home.pki / "provisioner.crt", home.pki / "provisioner.key")
+    follow.reconcile_for_ever(api, (CLAIMS, VOLUMES), lambda: reconcile(api, home.volumes))
 
 
 if __name__ == "__main__":
