@@ -88,19 +88,37 @@ def rules(*cel: dict[str, str]) -> dict[str, Any]:
 
 # Every string is hostile and bounded. The patterns are RE2, as the API server reads them.
 DnsLabel = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
-ClaimName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
-RelativePath = Annotated[
-    str, StringConstraints(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$", max_length=512)
+_SUBDOMAIN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
+_PATH_STEP = r"[A-Za-z0-9_-][A-Za-z0-9._-]*"
+_LABEL_NAME = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+_IMAGE_STEP = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
+_IMAGE_HOST = r"[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?(\.[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)*(:[0-9]{1,5})?"
+
+ClaimName = Annotated[str, StringConstraints(pattern=rf"^{_SUBDOMAIN}$", max_length=253)]
+# A step starts with no dot: neither `..` nor a hidden folder, and no absolute path, can be written.
+RelativePath = Annotated[str, StringConstraints(pattern=rf"^{_PATH_STEP}(/{_PATH_STEP})*$", max_length=512)]
+PvcUri = Annotated[str, StringConstraints(pattern=rf"^pvc://{_SUBDOMAIN}(/{_PATH_STEP})*$", max_length=512)]
+DatasetUri = Annotated[
+    str,
+    StringConstraints(
+        pattern=rf"^(pvc://{_SUBDOMAIN}(/{_PATH_STEP})+|image:///{_PATH_STEP}(/{_PATH_STEP})*|builtin://[a-z0-9][-a-z0-9]*)$",
+        max_length=512,
+    ),
 ]
-Decimal = Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]{1,3})?$", max_length=32)]
+# At most two digits of exponent: everything that fits is a finite double, for the rules and for the trainer.
+Decimal = Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]{1,2})?$", max_length=32)]
 Quantity = Annotated[
     str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$", max_length=32)
 ]
-Image = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@-]*$", max_length=512)]
-ResourceName = Annotated[
+# host[:port]/path[:tag][@digest], as registries read it: no credentials, no scheme, no capitals in the path.
+Image = Annotated[
     str,
     StringConstraints(
-        pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$", max_length=128
+        pattern=rf"^({_IMAGE_HOST}/)?{_IMAGE_STEP}(/{_IMAGE_STEP})*(:[A-Za-z0-9_][A-Za-z0-9_.-]{{0,127}})?(@sha256:[0-9a-f]{{64}})?$",
+        max_length=512,
     ),
 ]
+ResourceName = Annotated[str, StringConstraints(pattern=rf"^{_SUBDOMAIN}/{_LABEL_NAME}$", max_length=128)]
+LabelKey = Annotated[str, StringConstraints(pattern=rf"^({_SUBDOMAIN}/)?{_LABEL_NAME}$", max_length=317)]
+LabelValue = Annotated[str, StringConstraints(pattern=rf"^({_LABEL_NAME})?$", max_length=63)]
 ShortText = Annotated[str, StringConstraints(max_length=1024)]

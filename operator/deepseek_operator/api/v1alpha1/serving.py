@@ -146,6 +146,10 @@ class ServingSpec(ApiModel):
                 "self.type != 'builtin' || !(has(self.command) || (has(self.args) && size(self.args) > 0))",
                 "engine.command and engine.args are for engine.type custom: the builtin engine has none",
             ),
+            rule(
+                "self.type != 'builtin' || self.healthPath == '/health'",
+                "engine.healthPath is for engine.type custom: the builtin engine answers on /health",
+            ),
         ),
     )
     accelerator: Accelerator | None = Field(default=None, description="Devices of each replica. Absent: the CPU.")

@@ -7,12 +7,13 @@ accelerator and runtime stop the attempt and start another from the newest check
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints
 
 from deepseek_operator.api.base import (
     ApiModel,
     ClaimName,
     Condition,
+    DatasetUri,
     Decimal,
     ObjectMeta,
     Quantity,
@@ -24,15 +25,11 @@ from deepseek_operator.api.base import (
 from deepseek_operator.api.v1alpha1.workload import Accelerator, ClaimSource, Runtime
 
 ModelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=128)]
-DatasetUri = Annotated[
-    str,
-    StringConstraints(
-        pattern=r"^(pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?(/[A-Za-z0-9_-][A-Za-z0-9._-]*)+|image:///[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*|builtin://[a-z0-9][-a-z0-9]*)$",
-        max_length=512,
-    ),
-]
 Checkpoint = Annotated[str, StringConstraints(pattern=r"^(Latest|Best|[0-9]{1,9})$", max_length=16)]
 TrainingUid = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", max_length=36)]
+
+
+_OWN_COMMAND = "has(self.runtime.command)"
 
 
 class TrainingModel(ApiModel):
@@ -47,6 +44,7 @@ class TrainingModel(ApiModel):
     custom: dict[str, Any] | None = Field(
         default=None,
         description="config.json fields of a private model, trained from random weights. Example: {model_type: deepseek_v3, hidden_size: 64, …}.",
+        max_length=128,
         json_schema_extra={"x-kubernetes-preserve-unknown-fields": True},
     )
 
@@ -78,7 +76,13 @@ class Dataset(ApiModel):
     )
     weight: Decimal = Field(
         default="1",
-        description="How often it is drawn relative to the other training datasets, a quoted decimal. Default 1.",
+        description='How often it is drawn relative to the other training datasets, a quoted decimal above 0. Default "1".',
+        json_schema_extra=rules(
+            rule(
+                "double(self) > 0.0",
+                'datasets.weight must be above 0, for example "0.5"; leave out a dataset that is not wanted',
+            )
+        ),
     )
 
 
@@ -97,7 +101,14 @@ class Hyperparameters(ApiModel):
         default=2048, description="Tokens per sequence; longer ones are cut. Default 2048."
     )
     learning_rate: Decimal = Field(
-        default="1e-5", description='Peak learning rate of AdamW, a quoted decimal. Default "1e-5".'
+        default="1e-5",
+        description='Peak learning rate of AdamW, a quoted decimal above 0 and at most 10. Default "1e-5".',
+        json_schema_extra=rules(
+            rule(
+                "double(self) > 0.0 && double(self) <= 10.0",
+                'hyperparameters.learningRate must be above 0 and at most 10, for example "3e-5"',
+            )
+        ),
     )
     schedule: Literal["Constant", "Linear", "Cosine"] = Field(
         default="Cosine", description="Learning rate after the warm-up, down to zero at the last step. Default Cosine."
@@ -114,7 +125,13 @@ class Hyperparameters(ApiModel):
     precision: Literal["fp32", "bf16"] = Field(
         default="bf16", description="Compute precision; weights and optimizer are kept in fp32. Default bf16."
     )
-    weight_decay: Decimal = Field(default="0", description='Weight decay of AdamW, a quoted decimal. Default "0".')
+    weight_decay: Decimal = Field(
+        default="0",
+        description='Weight decay of AdamW, a quoted decimal from 0 to 1. Default "0".',
+        json_schema_extra=rules(
+            rule("double(self) <= 1.0", 'hyperparameters.weightDecay must be at most 1, for example "0.01"')
+        ),
+    )
     gradient_clip_norm: Decimal = Field(
         default="1",
         description='Global gradient norm is clipped to this, a quoted decimal; "0" switches clipping off. Default "1".',
@@ -138,6 +155,19 @@ class Nodes(ApiModel):
 class CheckpointVolume(ApiModel):
     """An existing claim, or one that the operator makes."""
 
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "!has(self.claimName) || !(has(self.size) || has(self.storageClassName) || has(self.accessMode))",
+                "checkpoints.volume: write claimName (an existing claim) or storageClassName/size/accessMode (a new one), not both",
+            ),
+            rule(
+                "!has(self.subPath) || has(self.claimName)",
+                "checkpoints.volume.subPath needs claimName: a new claim is used whole",
+            ),
+        )
+    )
+
     claim_name: ClaimName | None = Field(
         default=None, description="An existing PersistentVolumeClaim; it is never deleted. Example: checkpoints."
     )
@@ -148,7 +178,14 @@ class CheckpointVolume(ApiModel):
         default=None, description="StorageClass of the claim that the operator makes. Absent: the cluster's default."
     )
     size: Quantity | None = Field(
-        default=None, description="Size of the claim that the operator makes; it may grow later. Default 10Gi."
+        default=None,
+        description="Size of the claim that the operator makes; it may grow later. Default 10Gi.",
+        json_schema_extra=rules(
+            rule(
+                "quantity(self).compareTo(quantity('1Mi')) >= 0",
+                "checkpoints.volume.size must be at least 1Mi: write a unit, for example 100Gi",
+            )
+        ),
     )
     access_mode: Literal["ReadWriteOnce", "ReadWriteMany", "ReadWriteOncePod"] | None = Field(
         default=None,
@@ -169,6 +206,15 @@ class ResumeFrom(ApiModel):
 class Resume(ApiModel):
     """Where an attempt starts."""
 
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "self.policy != 'Never' || !has(self.from)",
+                "checkpoints.resume.from is not read with policy Never: remove it, or write policy Auto",
+            )
+        )
+    )
+
     policy: Literal["Auto", "Never"] = Field(
         default="Auto",
         description="Auto: from the newest healthy checkpoint of this training. Never: every attempt from step 0.",
@@ -180,6 +226,25 @@ class Resume(ApiModel):
 
 class Checkpoints(ApiModel):
     """When checkpoints are saved, where, and how many are kept."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "!(has(self.everySteps) && has(self.everySeconds))",
+                "write checkpoints.everySteps or checkpoints.everySeconds, not both",
+            ),
+            rule(
+                "!has(self.volume.claimName) || self.onDelete == 'Retain'",
+                "checkpoints.onDelete Delete is for a claim that the operator makes: the existing claim "
+                "checkpoints.volume.claimName is never deleted, so write Retain",
+            ),
+            rule(
+                "!has(self.resume.from) || has(self.volume.claimName)",
+                "checkpoints.resume.from reads another training's folder in the same volume: write that claim as "
+                "checkpoints.volume.claimName",
+            ),
+        )
+    )
 
     every_steps: Annotated[int, Field(ge=1, le=100000000)] | None = Field(
         default=None,
@@ -225,12 +290,50 @@ class FailurePolicy(ApiModel):
 class TrainingSpec(ApiModel):
     """What to train, on what, and how failures are met."""
 
-    model: TrainingModel = Field(
-        description="The model that is trained.",
+    model_config = ConfigDict(
         json_schema_extra=rules(
             rule(
-                "has(self.source) != has(self.custom)",
-                "write exactly one of model.source (weights on a claim) and model.custom (config.json fields)",
+                f"{_OWN_COMMAND} || has(self.model.source) || has(self.model.custom)",
+                "the built-in trainer needs a model: write model.source (weights on a claim) or model.custom (config.json fields)",
+                fieldPath=".model",
+            ),
+            rule(
+                f"{_OWN_COMMAND} || (has(self.datasets) && self.datasets.exists(d, d.split == 'Train'))",
+                "the built-in trainer needs something to learn from: write datasets with at least one of split Train",
+            ),
+            rule(
+                f"{_OWN_COMMAND} || has(self.hyperparameters.maxSteps) || has(self.hyperparameters.epochs)",
+                "the built-in trainer needs an end: write hyperparameters.maxSteps or hyperparameters.epochs",
+                fieldPath=".hyperparameters",
+            ),
+            rule(
+                f"{_OWN_COMMAND} || self.hyperparameters.globalBatchSize % "
+                "(self.nodes.count * (has(self.accelerator) ? self.accelerator.perNode : 1)) == 0",
+                "hyperparameters.globalBatchSize must be divisible by the number of processes, nodes.count × accelerator.perNode",
+                fieldPath=".hyperparameters.globalBatchSize",
+            ),
+            rule(
+                f"{_OWN_COMMAND} || !has(self.hyperparameters.evalEverySteps) || "
+                "(has(self.datasets) && self.datasets.exists(d, d.split == 'Heldout'))",
+                "hyperparameters.evalEverySteps needs something to evaluate on: write a dataset with split Heldout",
+                fieldPath=".hyperparameters.evalEverySteps",
+            ),
+            rule(
+                "self.nodes.count == 1 || !has(self.checkpoints.volume.accessMode) || "
+                "self.checkpoints.volume.accessMode == 'ReadWriteMany'",
+                "with nodes.count above 1 every node writes the volume: write checkpoints.volume.accessMode ReadWriteMany, or leave it out",
+                fieldPath=".checkpoints.volume.accessMode",
+            ),
+        )
+    )
+
+    model: TrainingModel = Field(
+        default_factory=TrainingModel,
+        description="The model that is trained. Required by the built-in trainer.",
+        json_schema_extra=rules(
+            rule(
+                "!(has(self.source) && has(self.custom))",
+                "write model.source (weights on a claim) or model.custom (config.json fields), not both",
             )
         ),
     )
@@ -251,7 +354,11 @@ class TrainingSpec(ApiModel):
             rule(
                 "!(has(self.maxSteps) && has(self.epochs))",
                 "write hyperparameters.maxSteps or hyperparameters.epochs, not both",
-            )
+            ),
+            rule(
+                "!has(self.maxSteps) || self.warmupSteps < self.maxSteps",
+                "hyperparameters.warmupSteps must be less than hyperparameters.maxSteps",
+            ),
         ),
     )
     accelerator: Accelerator | None = Field(
@@ -262,20 +369,6 @@ class TrainingSpec(ApiModel):
     checkpoints: Checkpoints = Field(
         default_factory=Checkpoints,
         description="When checkpoints are saved, where, and how many are kept.",
-        json_schema_extra=rules(
-            rule(
-                "!(has(self.everySteps) && has(self.everySeconds))",
-                "write checkpoints.everySteps or checkpoints.everySeconds, not both",
-            ),
-            rule(
-                "!has(self.volume) || !has(self.volume.claimName) || !(has(self.volume.size) || has(self.volume.storageClassName) || has(self.volume.accessMode))",
-                "checkpoints.volume: write claimName (an existing claim) or storageClassName/size/accessMode (a new one), not both",
-            ),
-            rule(
-                "!has(self.volume) || !has(self.volume.subPath) || has(self.volume.claimName)",
-                "checkpoints.volume.subPath needs claimName",
-            ),
-        ),
     )
     failure_policy: FailurePolicy = Field(default_factory=FailurePolicy, description="Which failures are tolerated.")
     suspend: bool = Field(

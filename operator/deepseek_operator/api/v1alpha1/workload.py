@@ -6,24 +6,21 @@ volumes but the ones the kinds mount, no values out of Secrets.
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints
 
-from deepseek_operator.api.base import ApiModel, DnsLabel, Image, Quantity, ResourceName, ShortText, rule, rules
-
-LabelValue = Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$", max_length=63)]
-LabelKey = Annotated[
-    str,
-    StringConstraints(
-        pattern=r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$", max_length=317
-    ),
-]
-PvcUri = Annotated[
-    str,
-    StringConstraints(
-        pattern=r"^pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$",
-        max_length=512,
-    ),
-]
+from deepseek_operator.api.base import (
+    ApiModel,
+    DnsLabel,
+    Image,
+    LabelKey,
+    LabelValue,
+    PvcUri,
+    Quantity,
+    ResourceName,
+    ShortText,
+    rule,
+    rules,
+)
 
 
 class EnvVar(ApiModel):
@@ -45,6 +42,16 @@ class EnvVar(ApiModel):
 
 class Toleration(ApiModel):
     """A toleration as in a pod."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule("self.operator != 'Exists' || !has(self.value)", "operator Exists compares no value: remove value"),
+            rule(
+                "self.operator != 'Equal' || has(self.key)",
+                "operator Equal needs key; operator Exists without key means every taint",
+            ),
+        )
+    )
 
     key: LabelKey | None = Field(default=None, description="Taint key. Absent with operator Exists: every taint.")
     operator: Literal["Exists", "Equal"] = Field(
@@ -88,7 +95,25 @@ class PodSettings(ApiModel):
 class ComputeResources(ApiModel):
     """CPU and memory of one pod; accelerators are asked for in `accelerator`."""
 
-    cpu: Quantity | None = Field(default=None, description="CPU cores requested. Example: 8, or 500m.")
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "!has(self.memory) || quantity(self.memory).compareTo(quantity('16Mi')) >= 0",
+                "resources.memory must be at least 16Mi: write a unit, for example 64Gi",
+            ),
+            rule(
+                "!has(self.cpu) || quantity(self.cpu).compareTo(quantity('1m')) >= 0",
+                'resources.cpu must be at least 1m: write cores, for example "8" or 500m',
+            ),
+            rule(
+                "!has(self.memory) || !has(self.sharedMemory) || "
+                "quantity(self.sharedMemory).compareTo(quantity(self.memory)) <= 0",
+                "resources.sharedMemory counts towards resources.memory: write more memory or less sharedMemory",
+            ),
+        )
+    )
+
+    cpu: Quantity | None = Field(default=None, description='CPU cores requested. Example: "8", or 500m.')
     memory: Quantity | None = Field(default=None, description="Memory requested, and the limit. Example: 64Gi.")
     shared_memory: Quantity | None = Field(
         default=None,
@@ -99,8 +124,24 @@ class ComputeResources(ApiModel):
 class Accelerator(ApiModel):
     """What a pod computes on. Absent: the CPU."""
 
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "has(self.resource)",
+                "write accelerator.resource, for example nvidia.com/gpu; without an accelerator leave accelerator out",
+            )
+        )
+    )
+
     resource: ResourceName | None = Field(
-        default=None, description="Extended resource that the device plugin advertises. Example: nvidia.com/gpu."
+        default=None,
+        description="Extended resource that the device plugin advertises. Required. Example: nvidia.com/gpu.",
+        json_schema_extra=rules(
+            rule(
+                "!self.split('/')[0].endsWith('kubernetes.io') && !self.startsWith('requests.')",
+                "accelerator.resource must be a device plugin's resource such as nvidia.com/gpu, not one of Kubernetes itself",
+            )
+        ),
     )
     per_node: Annotated[int, Field(ge=1, le=64)] = Field(
         default=1, description="Devices per pod (1..64). A training runs one process per device. Default 1."
@@ -109,6 +150,19 @@ class Accelerator(ApiModel):
 
 class Runtime(ApiModel):
     """The container of a training. Absent: the built-in trainer."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "has(self.command) || !has(self.args) || size(self.args) == 0",
+                "runtime.args are arguments of runtime.command: write command too; the built-in trainer takes its settings from the spec",
+            ),
+            rule(
+                "!has(self.env) || self.env.all(e, !(e.name in ['MASTER_ADDR', 'MASTER_PORT', 'WORLD_SIZE', 'RANK', 'LOCAL_RANK']))",
+                "MASTER_ADDR, MASTER_PORT, WORLD_SIZE, RANK and LOCAL_RANK are set by the operator: remove them from runtime.env",
+            ),
+        )
+    )
 
     image: Image | None = Field(
         default=None,
