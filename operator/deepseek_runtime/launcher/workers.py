@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from deepseek_runtime.contract import ExitCode, Gang
+from deepseek_runtime.cpu import threads_per_process
 from deepseek_runtime.rundir import HEARTBEAT_VARIABLE, VARIABLE, RunDirectory
 
 
@@ -103,16 +104,3 @@ def environment_of(
         VARIABLE: str(run.path),
         HEARTBEAT_VARIABLE: str(run.heartbeat_file(rank)),
     }
-
-
-def threads_per_process(processes: int) -> int:
-    """Threads that the pod's CPU limit (cgroup v2 cpu.max), or else the machine, has for each process."""
-    cores = float(len(os.sched_getaffinity(0)))
-    try:
-        with open("/sys/fs/cgroup/cpu.max") as file:
-            quota, period = file.read().split()
-        if quota != "max":
-            cores = min(cores, int(quota) / int(period))
-    except (OSError, ValueError):
-        pass
-    return max(1, int(cores) // processes)

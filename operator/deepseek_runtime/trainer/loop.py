@@ -63,6 +63,8 @@ class Training:
         self.heartbeat.beat()
         if self.gang.any(self.wants_stop()):
             return self._leave()
+        if self.step == 0 and self.heldout and self.parameters.eval_every_steps is not None:
+            self._evaluate()
         while self.step < self.max_steps:
             if self._one_step():
                 return self._leave()
@@ -251,7 +253,7 @@ class Training:
         record = {"event": "checkpoint", "step": manifest.step, "healthy": manifest.healthy}
         self.telling.log({**record, "seconds": round(saved.seconds, 3), "bytes": manifest.size_bytes})
         if manifest.healthy:
-            self._best = best([*([self._best.manifest] if self._best else []), manifest])
+            self._best = best(self.saver.lineage_kept)
             latest = {"step": manifest.step, "time": manifest.created_at, "seconds": round(saved.seconds, 3)}
             self.telling.tell(latest=latest, **self._best_told())
 
@@ -295,8 +297,7 @@ class Training:
         return Volume(self.contract.checkpoints.root).step_directory(manifest.incarnation, manifest.step)
 
     def _exports(self) -> list[int]:
-        steps = [m.step for m in Volume(self.contract.checkpoints.root).exports()] if self.gang.is_first else []
-        return steps
+        return [m.step for m in Volume(self.contract.checkpoints.root).exports()] if self.gang.is_first else []
 
     def _export(self, manifest: Manifest) -> None:
         """Writes the weights held now as the export of a checkpoint; a whole one is never written again."""

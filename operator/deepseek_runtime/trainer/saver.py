@@ -8,7 +8,7 @@ Whether all are done is agreed between steps, so no rank ever waits for another'
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import torch.distributed as dist
@@ -25,6 +25,10 @@ from deepseek_runtime.trainer.writing import HashingWriter, Ledger, write_file
 
 # How often a rank that waits for a save looks again; short against any save, long against a message.
 LOOK_EVERY_S = 0.02
+
+
+class Superseded(Exception):
+    """A later attempt has begun: this one is presumed dead and must write nothing more."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,11 @@ class Saver:
         """The step saved last in this attempt."""
         return self.own[-1].step if self.own else None
 
+    @property
+    def lineage_kept(self) -> list[Manifest]:
+        """Checkpoints of this attempt and of its ancestors that are still on the volume."""
+        return [*self.lineage.ancestors, *self.own]
+
     def begin(self, step: int, state: State, metrics: Mapping[str, float | None], *, healthy: bool) -> None:
         """Copies the state and starts writing it."""
         directory = self.volume.torn_directory(self.lineage.incarnation, step)
@@ -121,14 +130,17 @@ class Saver:
         pending.future.result()
         gathered: list[list[File]] | None = [[] for _ in range(self.gang.world_size)] if self.gang.is_first else None
         dist.gather_object(pending.ledger.files(), gathered)
-        manifest = self._committed(pending, gathered) if gathered is not None else None
-        told = broadcast(manifest)
-        assert isinstance(told, Manifest)
+        told = broadcast(self._committed(pending, gathered) if gathered is not None else None)
+        if not isinstance(told, _Kept):
+            raise Superseded(f"a later attempt than {self.contract.attempt} has begun; step {pending.step} is not kept")
         self._pending = None
-        self.own.append(told)
-        return Saved(told, time.monotonic() - pending.since)
+        self.own, self.lineage = told.own, told.lineage
+        return Saved(self.own[-1], time.monotonic() - pending.since)
 
-    def _committed(self, pending: _Pending, gathered: list[list[File]]) -> Manifest:
+    def _committed(self, pending: _Pending, gathered: list[list[File]]) -> "_Kept | None":
+        """On rank 0: commits and prunes, unless a later attempt has begun."""
+        if self.volume.is_superseded(self.contract.attempt):
+            return None
         manifest = self._manifest(pending, tuple(file for files in gathered for file in files))
         incarnation = self.lineage.incarnation
         commit(
@@ -136,8 +148,7 @@ class Saver:
             self.volume.step_directory(incarnation, pending.step),
             manifest,
         )
-        self._prune(manifest)
-        return manifest
+        return self._pruned(manifest)
 
     def _manifest(self, pending: _Pending, files: tuple[File, ...]) -> Manifest:
         return Manifest(
@@ -156,28 +167,32 @@ class Saver:
             created_at=now(),
         )
 
-    def _prune(self, newest: Manifest) -> None:
-        """Deletes what retention lets go, unless a later attempt has begun: then this one is a zombie."""
-        policy = self.contract.checkpoints
+    def _pruned(self, newest: Manifest) -> "_Kept":
+        """Deletes what retention lets go; returns what is left, the newest last."""
+        policy, lineage = self.contract.checkpoints, self.lineage
+        own = [*self.own, newest]
         doomed = prunable(
-            [*self.own, newest],
-            self.lineage.ancestors,
-            self.lineage.leftovers,
-            keep_last=policy.keep_last,
-            keep_best=policy.keep_best,
+            own, lineage.ancestors, lineage.leftovers, keep_last=policy.keep_last, keep_best=policy.keep_best
         )
         for manifest in doomed:
-            if self.volume.is_superseded(self.contract.attempt):
-                return
             self.volume.delete(manifest)
         gone = {manifest.position for manifest in doomed}
-        self.own = [manifest for manifest in self.own if manifest.position not in gone]
-        self.lineage = Lineage(
-            self.lineage.incarnation,
-            self.lineage.resumed_from,
-            tuple(m for m in self.lineage.ancestors if m.position not in gone),
-            tuple(m for m in self.lineage.leftovers if m.position not in gone),
+        return _Kept(
+            [m for m in own if m.position not in gone],
+            replace(
+                lineage,
+                ancestors=tuple(m for m in lineage.ancestors if m.position not in gone),
+                leftovers=tuple(m for m in lineage.leftovers if m.position not in gone),
+            ),
         )
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What is on the volume after a commit, as rank 0 tells the others."""
+
+    own: list[Manifest]
+    lineage: Lineage
 
 
 def now() -> str:

@@ -1,0 +1,1 @@
+"""A small inference engine with the OpenAI API: for CPU pods, tests and models of a few billion parameters."""

@@ -1,0 +1,107 @@
+"""`python3 -m deepseek_runtime.engine`: serves the model in DEEPSEEK_MODEL_PATH until SIGTERM."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import torch
+from aiohttp import web
+
+from deepseek_runtime import termination
+from deepseek_runtime.checkpoint.volume import Damaged
+from deepseek_runtime.contract import ExitCode
+from deepseek_runtime.cpu import threads_per_process
+from deepseek_runtime.engine.api import Engine, application
+from deepseek_runtime.engine.metrics import Metrics
+from deepseek_runtime.engine.model import Model, verify
+from deepseek_runtime.engine.scheduler import Scheduler
+from deepseek_runtime.engine.settings import Settings, read_settings
+
+# An idle replica still waits this long before it goes: a request may be on its way to it.
+LAST_CALL_S = 2.0
+LOOK_EVERY_S = 0.05
+
+
+def main() -> int:
+    """Runs the engine; returns 0 after a drain, 64 for wrong settings, 1 for a model that can't be served."""
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or threads_per_process(1)))
+    try:
+        settings = read_settings(os.environ)
+    except ValueError as error:
+        return _failed(str(error), ExitCode.INVALID)
+    try:
+        asyncio.run(_serve(settings))
+    except (Damaged, OSError, ValueError) as error:
+        return _failed(f"{type(error).__name__}: {error}", 1)
+    return 0
+
+
+async def _serve(settings: Settings) -> None:
+    metrics = Metrics(settings.served_model_name)
+    scheduler = Scheduler(settings.max_concurrency, settings.queue_limit, metrics)
+    engine = Engine(settings.served_model_name, scheduler, metrics)
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop.set)
+    runner = web.AppRunner(application(engine), access_log=None, handler_cancellation=True)
+    await runner.setup()
+    site = web.TCPSite(runner, port=settings.port, backlog=1024)
+    await site.start()
+    loading = asyncio.create_task(_load(engine, settings))
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({loading, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    if loading.done():
+        loading.result()
+    await stopping
+    await _drain(engine, settings.drain_s)
+    with contextlib.suppress(asyncio.CancelledError):
+        loading.cancel()
+        await runner.cleanup()
+
+
+async def _load(engine: Engine, settings: Settings) -> None:
+    started = time.monotonic()
+    model = await asyncio.to_thread(_verified, settings.model_path)
+    engine.scheduler.start(model.max_length)
+    engine.model = model
+    _say(f"{settings.served_model_name} is ready after {time.monotonic() - started:.1f} s")
+
+
+def _verified(path: Path) -> Model:
+    step = verify(path)
+    _say(f"{path} has no manifest" if step is None else f"{path} is the whole export of step {step}")
+    model = Model.load(path)
+    # The first pass allocates and selects kernels; the first user should not wait for that.
+    model.logits([min(model.end_ids, default=0)], model.empty_cache())
+    return model
+
+
+async def _drain(engine: Engine, limit_s: float) -> None:
+    """Waits until everything that runs is answered, at most `limit_s`."""
+    engine.draining_since_s = since = time.monotonic()
+    _say(f"draining {engine.scheduler.in_flight} requests, at most {limit_s:.0f} s")
+    while time.monotonic() - since < limit_s:
+        idle = engine.scheduler.in_flight == 0 and engine.open_answers == 0
+        if idle and time.monotonic() - since >= min(LAST_CALL_S, limit_s):
+            break
+        await asyncio.sleep(LOOK_EVERY_S)
+    _say(f"leaving with {engine.scheduler.in_flight} requests unanswered")
+
+
+def _failed(message: str, code: int) -> int:
+    _say(message)
+    log = Path(os.environ.get(termination.PATH_VARIABLE) or termination.DEFAULT_PATH)
+    termination.write(termination.Termination(termination.result_of(code), message), log)
+    return code
+
+
+def _say(text: str) -> None:
+    print(f"engine: {text}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

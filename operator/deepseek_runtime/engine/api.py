@@ -1,0 +1,239 @@
+"""The HTTP face of the engine: OpenAI's completions and chat, /health, /metrics.
+
+While a pod drains it is no longer healthy, but what still arrives in the first seconds is answered: the
+load balancers learn of its end a moment later than it does. Every answer then closes its connection, so
+that kept-alive clients go elsewhere.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Literal, TypeVar
+
+from aiohttp import web
+
+from deepseek_runtime.engine import request as requests
+from deepseek_runtime.engine.metrics import Metrics
+from deepseek_runtime.engine.model import Model
+from deepseek_runtime.engine.request import Asked, BadRequest, NoSuchModel
+from deepseek_runtime.engine.scheduler import QueueFull, Scheduler
+from deepseek_runtime.engine.sequence import Answer, Finish, Piece
+
+Form = Literal["completion", "chat"]
+_Response = TypeVar("_Response", bound=web.StreamResponse)
+Read = Callable[[object, Model, str], Asked]
+
+# Endpoints and kube-proxy follow a pod's end within a few seconds; later arrivals were sent in error.
+LATE_ARRIVALS_S = 5.0
+RETRY_AFTER_S = "1"
+MAX_BODY_BYTES = 8 << 20
+
+
+@dataclass
+class Engine:
+    """What the handlers share. `model` is None until it is loaded; `draining_since_s` until SIGTERM."""
+
+    served_name: str
+    scheduler: Scheduler
+    metrics: Metrics
+    model: Model | None = None
+    draining_since_s: float | None = None
+    open_answers: int = 0
+    _count: int = field(default=0)
+
+    @property
+    def is_healthy(self) -> bool:
+        return self.model is not None and self.draining_since_s is None
+
+    @property
+    def takes_requests(self) -> bool:
+        late = self.draining_since_s is not None and time.monotonic() - self.draining_since_s > LATE_ARRIVALS_S
+        return self.model is not None and not late
+
+    def next_id(self, form: Form) -> str:
+        self._count += 1
+        return f"{'cmpl' if form == 'completion' else 'chatcmpl'}-{self._count}"
+
+
+ENGINE: web.AppKey[Engine] = web.AppKey("engine", Engine)
+
+
+def application(engine: Engine) -> web.Application:
+    """The routes; a middleware turns errors into OpenAI's form and counts open answers."""
+    app = web.Application(middlewares=[_errors], client_max_size=MAX_BODY_BYTES)
+    app[ENGINE] = engine
+    app.router.add_get("/health", _health)
+    app.router.add_get("/metrics", _metrics)
+    app.router.add_get("/v1/models", _models)
+    app.router.add_post("/v1/completions", _completions)
+    app.router.add_post("/v1/chat/completions", _chat)
+    return app
+
+
+@web.middleware
+async def _errors(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    engine = request.app[ENGINE]
+    engine.open_answers += 1
+    try:
+        return await handler(request)
+    except BadRequest as error:
+        return _error(400, str(error), "BadRequestError")
+    except NoSuchModel as error:
+        return _error(404, str(error), "NotFoundError")
+    except QueueFull:
+        response = _error(429, "all places are taken, running and waiting; try again", "TooManyRequestsError")
+        response.headers["Retry-After"] = RETRY_AFTER_S
+        return response
+    finally:
+        engine.open_answers -= 1
+
+
+async def _health(request: web.Request) -> web.Response:
+    return web.Response(status=200 if request.app[ENGINE].is_healthy else 503)
+
+
+async def _metrics(request: web.Request) -> web.Response:
+    body = request.app[ENGINE].metrics.exposition()
+    return web.Response(body=body, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+
+
+async def _models(request: web.Request) -> web.Response:
+    engine = request.app[ENGINE]
+    if engine.model is None:
+        return _unavailable("the model is still loading")
+    card = {"id": engine.served_name, "object": "model", "owned_by": "deepseek-operator"}
+    return web.json_response({"object": "list", "data": [{**card, "max_model_len": engine.model.max_length}]})
+
+
+async def _completions(request: web.Request) -> web.StreamResponse:
+    return await _answer(request, "completion", requests.completion)
+
+
+async def _chat(request: web.Request) -> web.StreamResponse:
+    return await _answer(request, "chat", requests.chat)
+
+
+async def _answer(request: web.Request, form: Form, read: Read) -> web.StreamResponse:
+    engine = request.app[ENGINE]
+    if engine.model is None or not engine.takes_requests:
+        return _unavailable("the model is still loading" if engine.model is None else "this replica is shutting down")
+    try:
+        body = await request.json()
+    except ValueError:
+        raise BadRequest("the body is not JSON") from None
+    asked = read(body, engine.model, engine.served_name)
+    answer = Answer(engine.model, asked.prompt, asked.sampling)
+    reply = _Reply(engine, form, engine.next_id(form), asked, answer)
+    pieces = _pieces(engine.scheduler, answer)
+    try:
+        return await (reply.stream(request, pieces) if asked.stream else reply.whole(pieces))
+    finally:
+        await pieces.aclose()
+
+
+def _pieces(scheduler: Scheduler, answer: Answer) -> AsyncGenerator[Piece, None]:
+    loop = asyncio.get_running_loop()
+    queue: asyncio.Queue[Piece | Exception] = asyncio.Queue()
+    ticket = scheduler.submit(answer, lambda piece: loop.call_soon_threadsafe(queue.put_nowait, piece))
+
+    async def iterate() -> AsyncGenerator[Piece, None]:
+        is_over = False
+        try:
+            while not is_over:
+                piece = await queue.get()
+                if isinstance(piece, Exception):
+                    raise piece
+                is_over = piece.finish is not None
+                yield piece
+        finally:
+            if not is_over:
+                scheduler.cancel(ticket)
+
+    return iterate()
+
+
+@dataclass(frozen=True)
+class _Reply:
+    """Puts pieces into OpenAI's forms."""
+
+    engine: Engine
+    form: Form
+    id: str
+    asked: Asked
+    answer: Answer
+
+    async def whole(self, pieces: AsyncGenerator[Piece, None]) -> web.Response:
+        texts: list[str] = []
+        finish: Finish | None = None
+        async for piece in pieces:
+            texts.append(piece.text)
+            finish = piece.finish
+        body = self._document([self._choice("".join(texts), finish)])
+        return self._closing(web.json_response({**body, "usage": self._usage()}))
+
+    async def stream(self, request: web.Request, pieces: AsyncGenerator[Piece, None]) -> web.StreamResponse:
+        response = self._closing(web.StreamResponse(headers={"Content-Type": "text/event-stream"}))
+        response.headers["Cache-Control"] = "no-cache"
+        await response.prepare(request)
+        role = {"role": "assistant"}
+        async for piece in pieces:
+            if piece.text or piece.finish:
+                await _send(response, self._chunk([self._delta(piece, role)]))
+                role = {}
+        if self.asked.include_usage:
+            await _send(response, {**self._chunk([]), "usage": self._usage()})
+        await response.write(b"data: [DONE]\n\n")
+        await response.write_eof()
+        return response
+
+    def _closing(self, response: _Response) -> _Response:
+        if self.engine.draining_since_s is not None:
+            response.force_close()
+            response.headers["Connection"] = "close"
+        return response
+
+    def _document(self, choices: list[dict[str, object]]) -> dict[str, object]:
+        kind = "text_completion" if self.form == "completion" else "chat.completion"
+        return self._envelope(kind, choices)
+
+    def _chunk(self, choices: list[dict[str, object]]) -> dict[str, object]:
+        kind = "text_completion" if self.form == "completion" else "chat.completion.chunk"
+        return self._envelope(kind, choices)
+
+    def _envelope(self, kind: str, choices: list[dict[str, object]]) -> dict[str, object]:
+        name = self.engine.served_name
+        return {"id": self.id, "object": kind, "created": int(time.time()), "model": name, "choices": choices}
+
+    def _choice(self, text: str, finish: Finish | None) -> dict[str, object]:
+        if self.form == "completion":
+            return {"index": 0, "text": text, "logprobs": None, "finish_reason": finish}
+        message = {"role": "assistant", "content": text}
+        return {"index": 0, "message": message, "logprobs": None, "finish_reason": finish}
+
+    def _delta(self, piece: Piece, role: dict[str, str]) -> dict[str, object]:
+        if self.form == "completion":
+            return self._choice(piece.text, piece.finish)
+        return {"index": 0, "delta": {**role, "content": piece.text}, "finish_reason": piece.finish}
+
+    def _usage(self) -> dict[str, int]:
+        read, written = len(self.asked.prompt), len(self.answer.tokens)
+        return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
+
+
+async def _send(response: web.StreamResponse, document: dict[str, object]) -> None:
+    await response.write(f"data: {json.dumps(document, ensure_ascii=False)}\n\n".encode())
+
+
+def _unavailable(message: str) -> web.Response:
+    response = _error(503, message, "ServiceUnavailableError")
+    response.headers["Retry-After"] = RETRY_AFTER_S
+    response.force_close()
+    return response
+
+
+def _error(status: int, message: str, kind: str) -> web.Response:
+    return web.json_response({"error": {"message": message, "type": kind, "code": status}}, status=status)

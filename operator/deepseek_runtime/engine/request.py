@@ -1,0 +1,161 @@
+"""What a client may ask, read from the body of an OpenAI request.
+
+A parameter that changes the answer and is not supported is refused, never ignored.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from deepseek_runtime.engine.model import Model
+from deepseek_runtime.engine.sequence import Sampling
+
+# The value that means "not used", for parameters that this engine does not have.
+UNSUPPORTED: Mapping[str, tuple[object, ...]] = {
+    "n": (1,),
+    "best_of": (1,),
+    "echo": (False,),
+    "logprobs": (False, 0),
+    "top_logprobs": (0,),
+    "logit_bias": ({},),
+    "presence_penalty": (0,),
+    "frequency_penalty": (0,),
+    "suffix": ("",),
+    "tools": ([],),
+    "response_format": ({"type": "text"},),
+}
+# OpenAI's default for completions; chat answers may be as long as the model allows.
+COMPLETION_TOKENS = 16
+
+
+class BadRequest(ValueError):
+    """The client's error; the message says what to send."""
+
+
+class NoSuchModel(ValueError):
+    """Another model than the served one was asked for."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request: prompt tokens, how to sample, how to deliver."""
+
+    prompt: Sequence[int]
+    sampling: Sampling
+    stream: bool
+    include_usage: bool
+
+
+def completion(body: object, model: Model, served_name: str) -> Asked:
+    """Reads a /v1/completions body. Raises BadRequest, NoSuchModel."""
+    fields = _checked(body, served_name)
+    match fields.get("prompt"):
+        case str(text) | [str(text)]:
+            ids = model.tokenizer(text).input_ids
+        case [int(), *_] as tokens if all(isinstance(token, int) for token in tokens):
+            ids = tokens
+        case _:
+            raise BadRequest("prompt must be one text or one list of token ids")
+    return _asked(fields, ids, model, COMPLETION_TOKENS)
+
+
+def chat(body: object, model: Model, served_name: str) -> Asked:
+    """Reads a /v1/chat/completions body. Raises BadRequest, NoSuchModel."""
+    fields = _checked(body, served_name)
+    messages = fields.get("messages")
+    if not isinstance(messages, list) or not messages:
+        raise BadRequest("messages must be a list with at least one message")
+    plain = [_message(message) for message in messages]
+    text = model.tokenizer.apply_chat_template(plain, tokenize=False, add_generation_prompt=True)
+    ids = model.tokenizer(text, add_special_tokens=False).input_ids
+    return _asked(fields, ids, model, None)
+
+
+def _checked(body: object, served_name: str) -> Mapping[str, object]:
+    if not isinstance(body, Mapping):
+        raise BadRequest("the body must be a JSON object")
+    name = body.get("model")
+    if name is not None and name != served_name:
+        raise NoSuchModel(f"the model {name!r} is not served here; ask for {served_name!r}")
+    for parameter, unused in UNSUPPORTED.items():
+        if body.get(parameter) is not None and body[parameter] not in unused:
+            raise BadRequest(f"{parameter} is not supported by this engine; leave it out")
+    return body
+
+
+def _message(message: object) -> dict[str, str]:
+    match message:
+        case {"role": str(role), "content": str(content)}:
+            return {"role": role, "content": content}
+        case {"role": str(role), "content": [*parts]}:
+            return {"role": role, "content": "".join(_part(part) for part in parts)}
+        case _:
+            raise BadRequest('each message must be {"role": "…", "content": "…"}')
+
+
+def _part(part: object) -> str:
+    match part:
+        case {"type": "text", "text": str(text)}:
+            return text
+        case _:
+            raise BadRequest("only text content is supported")
+
+
+def _asked(fields: Mapping[str, object], ids: Sequence[int], model: Model, usual_tokens: int | None) -> Asked:
+    vocabulary = model.network.config.vocab_size
+    if not ids or any(not 0 <= token < vocabulary for token in ids):
+        raise BadRequest(f"the prompt must hold at least one token, each from 0 to {vocabulary - 1}")
+    room = model.max_length - len(ids)
+    limit = fields.get("max_completion_tokens", fields.get("max_tokens"))
+    wanted = min(usual_tokens or room, room) if limit is None else _whole("max_tokens", limit, least=1)
+    if wanted > room or room < 1:
+        raise BadRequest(
+            f"prompt ({len(ids)} tokens) and max_tokens ({wanted}) exceed the model's {model.max_length} tokens"
+        )
+    options = fields.get("stream_options")
+    return Asked(
+        prompt=ids,
+        sampling=_sampling(fields, wanted),
+        stream=fields.get("stream") is True,
+        include_usage=isinstance(options, Mapping) and options.get("include_usage") is True,
+    )
+
+
+def _sampling(fields: Mapping[str, object], max_tokens: int) -> Sampling:
+    seed = fields.get("seed")
+    return Sampling(
+        max_tokens=max_tokens,
+        temperature=_number("temperature", fields.get("temperature"), 1.0, least=0.0, most=2.0),
+        top_p=_number("top_p", fields.get("top_p"), 1.0, least=1e-6, most=1.0),
+        seed=None if seed is None else _whole("seed", seed, least=0),
+        stop=_stops(fields.get("stop")),
+        ignore_eos=fields.get("ignore_eos") is True,
+    )
+
+
+def _stops(value: object) -> tuple[str, ...]:
+    match value:
+        case None:
+            return ()
+        case str(text) if text:
+            return (text,)
+        case [*texts] if len(texts) <= 4 and all(isinstance(text, str) and text for text in texts):
+            return tuple(str(text) for text in texts)
+        case _:
+            raise BadRequest("stop must be a text or a list of up to four texts")
+
+
+def _whole(name: str, value: object, *, least: int) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value < 2**63:
+        raise BadRequest(f"{name} must be a whole number of at least {least}")
+    return value
+
+
+def _number(name: str, value: object, absent: float, *, least: float, most: float) -> float:
+    if value is None:
+        return absent
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        raise BadRequest(f"{name} must be a number")
+    if not least <= value <= most:
+        raise BadRequest(f"{name} must lie between {least:g} and {most:g}")
+    return float(value)
