@@ -17,9 +17,27 @@ from tests.cluster.progress import say, step
 NODE_PARTS = ("prometheus", "discovery", "kubelet", "kube-proxy", "coredns")
 
 # What a cluster keeps in its home; containerd's store is not among them, since it outlives the cluster.
-OWNED = (
-    *("addresses", "audit", "config", "containerd-state", "containerd.sock", "containerd.sock.ttrpc", "etcd", "kubeconfig"),
-    *("kubelet", "logs", "pki", "ports.json", "prometheus", "run", "targets", "url", "volume-plugins", "volumes"),
+OWNED = frozenset(
+    [
+        "addresses",
+        "audit",
+        "config",
+        "containerd-state",
+        "containerd.sock",
+        "containerd.sock.ttrpc",
+        "etcd",
+        "kubeconfig",
+        "kubelet",
+        "logs",
+        "pki",
+        "ports.json",
+        "prometheus",
+        "run",
+        "targets",
+        "url",
+        "volume-plugins",
+        "volumes",
+    ]
 )
 
 
@@ -65,7 +83,7 @@ def down(home: Home, purge: bool) -> None:
     with home.lock():
         with step("network, mounts, kernel settings"):
             host.restore(home)
-        for name in (*OWNED, *(["containerd"] if purge else [])):
+        for name in OWNED | ({"containerd"} if purge else set()):
             _remove(home.root / name)
 
 

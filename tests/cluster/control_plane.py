@@ -278,7 +278,9 @@ def controller_manager(cluster: Cluster) -> Daemon:
         "concurrent-job-syncs": "20",
         "concurrent-gc-syncs": "40",
     }
-    return Daemon("controller-manager", (programs.path("kube-controller-manager"), *flags_of(flags)), inputs=(Path(config),))
+    return Daemon(
+        "controller-manager", (programs.path("kube-controller-manager"), *flags_of(flags)), inputs=(Path(config),)
+    )
 
 
 def scheduler(cluster: Cluster) -> Daemon:

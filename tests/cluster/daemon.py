@@ -10,6 +10,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from json import dumps, loads
@@ -192,7 +193,5 @@ def _wait_gone(pid: int, ticks: int, timeout_s: float) -> None:
 
 def _reap(pid: int) -> None:
     """A child of this very process would stay a zombie otherwise."""
-    try:
+    with suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        pass

@@ -6,7 +6,7 @@ Nothing is installed when the programs are there already, whoever put them there
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,7 +27,7 @@ IMAGES = {"mmdebstrap": ("/usr/bin/mmdebstrap", None)}
 POLICY = Path("/usr/sbin/policy-rc.d")
 
 
-def ensure(packages: dict[str, tuple[str, str | None]]) -> None:
+def ensure(packages: Mapping[str, tuple[str, str | None]]) -> None:
     """Install the packages of which a file is missing; RuntimeError where there is no apt."""
     missing = {name: unit for name, (file, unit) in packages.items() if not Path(file).exists()}
     if not missing:

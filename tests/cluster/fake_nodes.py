@@ -238,7 +238,12 @@ def _when(key: str, operator: str, *values: str) -> Manifest:
 
 def _stage(name: str, kind: str, when: list[Manifest], then: Manifest, delay: str | None = None) -> Manifest:
     wait = {"delay": {"durationMilliseconds": 0, "durationFrom": {"expressionFrom": delay}}} if delay else {}
-    spec = {"resourceRef": {"apiGroup": "v1", "kind": kind}, "selector": {"matchExpressions": when}, **wait, "next": then}
+    spec = {
+        "resourceRef": {"apiGroup": "v1", "kind": kind},
+        "selector": {"matchExpressions": when},
+        **wait,
+        "next": then,
+    }
     return {
         "apiVersion": "kwok.x-k8s.io/v1alpha1",
         "kind": "Stage",

@@ -91,7 +91,9 @@ def unmount_below(folder: Path) -> None:
 
 def kill_cgroup(name: str) -> None:
     """End every process in the node's cgroup and remove it, in all hierarchies of cgroup v1 or the one of v2."""
-    roots = [path for path in (Path("/sys/fs/cgroup") / name, *Path("/sys/fs/cgroup").glob(f"*/{name}")) if path.exists()]
+    roots = [
+        path for path in (Path("/sys/fs/cgroup") / name, *Path("/sys/fs/cgroup").glob(f"*/{name}")) if path.exists()
+    ]
     for root in roots:
         for tasks in root.rglob("cgroup.procs"):
             for pid in tasks.read_text().split():
@@ -101,7 +103,9 @@ def kill_cgroup(name: str) -> None:
 
 
 def _remove_cgroup(root: Path) -> None:
-    folders = sorted((path for path in root.rglob("*") if path.is_dir()), key=lambda path: len(path.parts), reverse=True)
+    folders = sorted(
+        (path for path in root.rglob("*") if path.is_dir()), key=lambda path: len(path.parts), reverse=True
+    )
     for folder in [*folders, root]:
         for _ in range(50):
             try:

@@ -157,7 +157,16 @@ def _pip(folder: Path) -> list[str]:
 def _compile(folder: Path) -> None:
     """Bytecode, since a pod may not write it; unchecked, because the files of a layer carry no times."""
     if f"{sys.version_info.major}.{sys.version_info.minor}" == PYTHON:
-        command = [sys.executable, "-m", "compileall", "-q", "-j", "2", "--invalidation-mode=unchecked-hash", str(folder)]
+        command = [
+            sys.executable,
+            "-m",
+            "compileall",
+            "-q",
+            "-j",
+            "2",
+            "--invalidation-mode=unchecked-hash",
+            str(folder),
+        ]
         subprocess.run(command, capture_output=True)  # Templates in some packages are no valid Python: not an error.
 
 
