@@ -6,7 +6,7 @@ dependents, as a raw DELETE of a Job does. Left to the caller, as explicit steps
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -97,14 +97,15 @@ class MemoryCluster:
         self._asked("get", namespace, Ref(resource, name))
         return self.read(resource, namespace, name)
 
-    async def list_owned(self, resource: Resource, namespace: str, owner_uid: str) -> Sequence[Manifest]:
-        self._asked("list", namespace, Ref(resource, ""))
-        return [item for item in self.all(resource, namespace) if labels_of(item).get(OWNER_UID) == owner_uid]
+    async def list_owned(self, resource: Resource, namespace: str, owner_uid: str) -> Listing:
+        return self._listed(resource, namespace, OWNER_UID, owner_uid)
+
+    async def list_pods_of_job(self, namespace: str, job_uid: str) -> Listing:
+        return self._listed(POD, namespace, "batch.kubernetes.io/controller-uid", job_uid)
 
     async def list_metadata(self, resource: Resource) -> Listing:
         self._asked("list", "", Ref(resource, ""))
-        items = [item for item in self.all(resource) if is_watched(resource, item)]
-        return Listing(str(self._version), [{"metadata": item["metadata"]} for item in items])
+        return Listing(str(self._version), [{"metadata": item["metadata"]} for item in self.watched(resource)])
 
     async def create(self, resource: Resource, namespace: str, manifest: Manifest) -> Manifest:
         return self._write("create", namespace, ref_of(manifest), lambda: self._create(resource, namespace, manifest))
@@ -154,6 +155,10 @@ class MemoryCluster:
         """Copies of all objects of a resource, ordered by namespace and name."""
         keys = sorted(key for key in self._objects if key[0] == resource and namespace in (None, key[1]))
         return [copied(self._objects[key]) for key in keys]
+
+    def watched(self, resource: Resource) -> list[Stored]:
+        """Copies of all objects that the mirror's watch of the resource would list."""
+        return [item for item in self.all(resource) if is_watched(resource, item)]
 
     def put(self, manifest: Manifest, manager: str = "user") -> Stored:
         """Creates the object, or replaces the spec and labels of the one that is there (`kubectl replace`)."""
@@ -211,6 +216,11 @@ class MemoryCluster:
             self._drop(resource, namespace, name)
 
     # --- storage ------------------------------------------------------------------------------------------------
+
+    def _listed(self, resource: Resource, namespace: str, label: str, value: str) -> Listing:
+        self._asked("list", namespace, Ref(resource, ""))
+        items = [item for item in self.all(resource, namespace) if labels_of(item).get(label) == value]
+        return Listing(str(self._version), items)
 
     def _asked(self, verb: str, namespace: str, ref: Ref) -> None:
         self.reads[verb] += 1

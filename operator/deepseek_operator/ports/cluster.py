@@ -1,4 +1,4 @@
-"""What the shell needs of a Kubernetes API server, in seven verbs and six errors.
+"""What the shell needs of a Kubernetes API server, in eight verbs and six errors.
 
 Adapters own connections, time limits, retries and credentials, and translate every library error into one of these.
 `adapters/kube.py` is the real one, `adapters/memory.py` the one of the tests and of `plan -f`.
@@ -69,8 +69,11 @@ class Cluster(Protocol):
     async def get(self, resource: Resource, namespace: str, name: str) -> Manifest | None:
         """A quorum read of one object."""
 
-    async def list_owned(self, resource: Resource, namespace: str, owner_uid: str) -> Sequence[Manifest]:
+    async def list_owned(self, resource: Resource, namespace: str, owner_uid: str) -> Listing:
         """A quorum read of all objects that carry the owner's uid label."""
+
+    async def list_pods_of_job(self, namespace: str, job_uid: str) -> Listing:
+        """A quorum read of all pods that the Job controller labelled with the Job's uid, whatever other labels say."""
 
     async def list_metadata(self, resource: Resource) -> Listing:
         """Metadata of every object of the resource that the mirror watches, cluster-wide; one request (paged)."""

@@ -1,0 +1,158 @@
+"""Gathers every fact of one pass into a `Seen`: from the mirror for what converges, live for what is final.
+
+A live look asks the API server for the owner, for its children by label, for the pods of its Jobs by the Job's uid
+(a pod whose label somebody removed still writes), for each wanted name that the children lack, and for the references.
+What it learns goes into the mirror too.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Generic, TypeVar
+
+from deepseek_operator.core.kind import Kind
+from deepseek_operator.core.names import belongs_to
+from deepseek_operator.core.resources import JOB, POD, Manifest, Ref, Resource, uid_of
+from deepseek_operator.core.seen import Seen, Signal, Unavailable
+from deepseek_operator.ports.clock import Clock
+from deepseek_operator.ports.cluster import Cluster, is_watched
+from deepseek_operator.ports.signals import Progress
+from deepseek_operator.runtime.key import Key
+from deepseek_operator.runtime.mirror import Mirror
+
+OwnerT = TypeVar("OwnerT")
+StatusT = TypeVar("StatusT")
+
+Said = Mapping[str, object] | Unavailable
+SignalsOf = Callable[[str], Mapping[str, Signal]]
+"""Last samples of the signals of an owner, by its uid; empty when none were ever asked for."""
+
+
+@dataclass(frozen=True)
+class View(Generic[OwnerT]):
+    """A `Seen` and the owner as stored, which a status write needs."""
+
+    seen: Seen[OwnerT]
+    manifest: Manifest
+
+
+class Pulls:
+    """Bounds how often a pod is asked for its progress; between two pulls the last answer stands."""
+
+    def __init__(self, progress: Progress, clock: Clock, interval: timedelta) -> None:
+        self._progress = progress
+        self._clock = clock
+        self._interval_s = interval.total_seconds()
+        self._last: dict[Key, tuple[str, float, Said]] = {}
+
+    async def said(self, key: Key, pod: Manifest) -> Said:
+        """What the pod said, now or less than an interval ago. An owner has one such pod at a time."""
+        now = self._clock.monotonic()
+        uid, at, answer = self._last.get(key, ("", 0.0, Unavailable("never asked")))
+        if uid == uid_of(pod) and now - at < self._interval_s:
+            return answer
+        answer = await self._progress.pull(pod)
+        self._last[key] = (uid_of(pod), now, answer)
+        return answer
+
+    def forget(self, key: Key) -> None:
+        """The owner is gone."""
+        self._last.pop(key, None)
+
+
+class Look(Generic[OwnerT, StatusT]):
+    """Looks at the world for one kind."""
+
+    def __init__(
+        self,
+        kind: Kind[OwnerT, StatusT],
+        cluster: Cluster,
+        mirror: Mirror,
+        clock: Clock,
+        pulls: Pulls,
+        signals_of: SignalsOf = lambda uid: {},
+    ) -> None:
+        self._kind = kind
+        self._cluster = cluster
+        self._mirror = mirror
+        self._clock = clock
+        self._pulls = pulls
+        self._signals_of = signals_of
+
+    async def from_mirror(self, key: Key) -> View[OwnerT] | None:
+        """What the mirror knows, without any request but the pull of progress; None when it knows no such owner."""
+        manifest = self._mirror.get(key.resource, key.namespace, key.name)
+        if manifest is None:
+            self._mirror.refer(key, ())
+            self._pulls.forget(key)
+            return None
+        children = self._of_kind(self._mirror.children(key.namespace, uid_of(manifest)))
+        owner = self._kind.parse(manifest)
+        wanted = [ref for ref in self._kind.wanted_names(owner) if ref not in children]
+        occupied = self._mirrored(key, wanted)
+        seen = Seen(owner, self._clock.now(), children, occupied, signals=self._signals_of(uid_of(manifest)))
+        needs = self._kind.needs(seen)
+        self._mirror.refer(key, (*needs.references, *wanted))
+        seen = replace(seen, references=self._mirrored(key, needs.references))
+        return View(await self._with_progress(key, seen, needs.progress), manifest)
+
+    async def live(self, key: Key) -> View[OwnerT] | None:
+        """Every fact read from the API server now; None when there is no such owner.
+
+        Raises:
+            ClusterError: a read failed; nothing is known.
+        """
+        manifest = await self._cluster.get(key.resource, key.namespace, key.name)
+        if manifest is None:
+            self._mirror.drop(key)
+            return None
+        self._mirror.observe(key.resource, manifest)
+        owner = self._kind.parse(manifest)
+        children = dict(await self._live_children(key, uid_of(manifest)))
+        wanted = [ref for ref in self._kind.wanted_names(owner) if ref not in children]
+        found = await self._live_named(key, wanted)
+        children |= {ref: item for ref, item in found.items() if belongs_to(item, uid_of(manifest))}
+        occupied = {ref: item for ref, item in found.items() if ref not in children}
+        seen = Seen(owner, self._clock.now(), children, occupied, live=True, signals=self._signals_of(uid_of(manifest)))
+        needs = self._kind.needs(seen)
+        self._mirror.refer(key, (*needs.references, *wanted))
+        seen = replace(seen, references=await self._live_named(key, needs.references))
+        return View(await self._with_progress(key, seen, needs.progress), manifest)
+
+    async def _live_children(self, key: Key, uid: str) -> Mapping[Ref, Manifest]:
+        listings = await asyncio.gather(
+            *(self._cluster.list_owned(resource, key.namespace, uid) for resource in self._kind.owns)
+        )
+        for resource, listing in zip(self._kind.owns, listings, strict=True):
+            self._mirror.audit_owned(resource, key.namespace, uid, listing)
+        children = {
+            _ref(r, item): item for r, found in zip(self._kind.owns, listings, strict=True) for item in found.items
+        }
+        jobs = [uid_of(item) for ref, item in children.items() if ref.resource == JOB]
+        strays = await asyncio.gather(*(self._cluster.list_pods_of_job(key.namespace, job) for job in jobs))
+        return children | {_ref(POD, pod): pod for found in strays for pod in found.items}
+
+    async def _live_named(self, key: Key, refs: Iterable[Ref]) -> dict[Ref, Manifest]:
+        wanted = sorted(set(refs))
+        found = await asyncio.gather(*(self._cluster.get(ref.resource, key.namespace, ref.name) for ref in wanted))
+        existing = {ref: item for ref, item in zip(wanted, found, strict=True) if item is not None}
+        for ref, item in existing.items():
+            if is_watched(ref.resource, item):
+                self._mirror.observe(ref.resource, item)
+        return existing
+
+    def _mirrored(self, key: Key, refs: Iterable[Ref]) -> dict[Ref, Manifest]:
+        found = {ref: self._mirror.get(ref.resource, key.namespace, ref.name) for ref in refs}
+        return {ref: item for ref, item in found.items() if item is not None}
+
+    def _of_kind(self, children: Mapping[Ref, Manifest]) -> Mapping[Ref, Manifest]:
+        return {ref: item for ref, item in children.items() if ref.resource in self._kind.owns}
+
+    async def _with_progress(self, key: Key, seen: Seen[OwnerT], pod: Ref | None) -> Seen[OwnerT]:
+        manifest = seen.children.get(pod) if pod is not None else None
+        return replace(seen, progress=await self._pulls.said(key, manifest)) if manifest is not None else seen
+
+
+def _ref(resource: Resource, manifest: Manifest) -> Ref:
+    return Ref(resource, manifest["metadata"]["name"])

@@ -1,0 +1,237 @@
+"""What the watches have told so far: plain objects by uid. Good enough for what converges, never for what is final.
+
+Events are hints and may come late, twice, out of order or not at all. Three rules keep the mirror honest: a lower
+resourceVersion never replaces a higher one, a tombstone beats every older event, and absence is believed only if the
+list that lacks the object is at least as new as the object.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from deepseek_operator.core.names import OWNER_UID
+from deepseek_operator.core.resources import SERVING, TRAINING, Manifest, Ref, Resource, labels_of, uid_of
+from deepseek_operator.ports.cluster import Listing
+from deepseek_operator.runtime.key import Key
+
+OWNERS = (TRAINING, SERVING)
+
+
+@dataclass(frozen=True)
+class Location:
+    """One object by name; `Ref` plus the namespace."""
+
+    resource: Resource
+    namespace: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What a list found: keys whose ghosts were removed, and objects that the watch has not told of."""
+
+    woken: frozenset[Key] = frozenset()
+    missed: tuple[Location, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Entry:
+    location: Location
+    manifest: Manifest
+    version: int
+
+
+@dataclass
+class Mirror:
+    """Objects of the watched resources, indexed by uid, by name and by owner; and who refers to what."""
+
+    _by_uid: dict[str, _Entry] = field(default_factory=dict)
+    _by_location: dict[Location, str] = field(default_factory=dict)
+    _by_owner: dict[str, dict[str, _Entry]] = field(default_factory=dict)
+    _tombstones: dict[str, int] = field(default_factory=dict)
+    _tombstone_resources: dict[str, Resource] = field(default_factory=dict)
+    _last_audit: dict[Resource, int] = field(default_factory=dict)
+    _references: dict[Key, frozenset[Location]] = field(default_factory=dict)
+    _referrers: dict[Location, set[Key]] = field(default_factory=dict)
+
+    # --- reading ------------------------------------------------------------------------------------------------
+
+    def get(self, resource: Resource, namespace: str, name: str) -> Manifest | None:
+        """The object of that name; None when the mirror knows none."""
+        uid = self._by_location.get(Location(resource, namespace, name))
+        return self._by_uid[uid].manifest if uid is not None else None
+
+    def children(self, namespace: str, owner_uid: str) -> Mapping[Ref, Manifest]:
+        """Objects of the namespace that carry the owner's uid label."""
+        entries = self._by_owner.get(owner_uid, {}).values()
+        return {
+            Ref(entry.location.resource, entry.location.name): entry.manifest
+            for entry in entries
+            if entry.location.namespace == namespace
+        }
+
+    def owners(self) -> tuple[Key, ...]:
+        """Keys of all custom resources, ordered."""
+        locations = (entry.location for entry in self._by_uid.values() if entry.location.resource in OWNERS)
+        return tuple(sorted(Key(at.resource, at.namespace, at.name) for at in locations))
+
+    def sizes(self) -> Mapping[Resource, int]:
+        """Number of objects per resource."""
+        counted: dict[Resource, int] = {}
+        for entry in self._by_uid.values():
+            counted[entry.location.resource] = counted.get(entry.location.resource, 0) + 1
+        return counted
+
+    # --- feeding ------------------------------------------------------------------------------------------------
+
+    def observe(self, resource: Resource, manifest: Manifest) -> frozenset[Key]:
+        """An object as an event, a read or a write's answer showed it; returns the keys that must look again."""
+        entry = _entry(resource, manifest)
+        uid = uid_of(manifest)
+        known = self._by_uid.get(uid)
+        if entry.version <= self._tombstones.get(uid, -1) or (known is not None and entry.version <= known.version):
+            return frozenset()
+        woken = self._replace_predecessor(entry)
+        if woken is None:
+            return frozenset()
+        if known is not None:
+            woken |= self._remove(known)
+        self._by_uid[uid] = entry
+        self._by_location[entry.location] = uid
+        if (owner := labels_of(manifest).get(OWNER_UID)) and resource not in OWNERS:
+            self._by_owner.setdefault(owner, {})[uid] = entry
+        return woken | self._concerned(entry)
+
+    def forget(self, resource: Resource, manifest: Manifest) -> frozenset[Key]:
+        """The watch said DELETED (gone, or its label is); returns the keys that must look again."""
+        entry = _entry(resource, manifest)
+        return self._bury(uid_of(manifest), entry)
+
+    def audit(self, resource: Resource, listing: Listing) -> Audit:
+        """Compares with a list of all objects (metadata suffices) that was taken before some pause.
+
+        The pause lets the watch deliver what was on its way, so that only what it lost is reported as missed.
+        """
+        listed_at = int(listing.resource_version)
+        listed = {uid_of(item): item for item in listing.items}
+        ghosts = [
+            entry
+            for uid, entry in self._by_uid.items()
+            if entry.location.resource == resource and uid not in listed and entry.version <= listed_at
+        ]
+        woken = self._remove_ghosts(ghosts, listed_at)
+        missed = tuple(_entry(resource, item).location for uid, item in listed.items() if self._is_news(uid, item))
+        self._expire_tombstones(resource, listed_at)
+        return Audit(woken, missed)
+
+    def audit_owned(self, resource: Resource, namespace: str, owner_uid: str, listing: Listing) -> None:
+        """Takes over a live list of one owner's children: the listed ones, and the absence of others."""
+        listed_at = int(listing.resource_version)
+        listed = {uid_of(item) for item in listing.items}
+        known = list(self._by_owner.get(owner_uid, {}).items())
+        self._remove_ghosts(
+            [
+                entry
+                for uid, entry in known
+                if (entry.location.resource, entry.location.namespace) == (resource, namespace)
+                and uid not in listed
+                and entry.version <= listed_at
+            ],
+            listed_at,
+        )
+        for item in listing.items:
+            self.observe(resource, item)
+
+    def drop(self, key: Key) -> None:
+        """A live read said that the custom resource is gone."""
+        uid = self._by_location.get(Location(key.resource, key.namespace, key.name))
+        if uid is not None:
+            self._bury(uid, self._by_uid[uid])
+
+    # --- references ---------------------------------------------------------------------------------------------
+
+    def refer(self, key: Key, refs: Iterable[Ref]) -> None:
+        """From now on `key` wants to look again when one of these objects changes; replaces its earlier wish."""
+        wanted = frozenset(Location(ref.resource, key.namespace, ref.name) for ref in refs)
+        for location in self._references.pop(key, frozenset()) - wanted:
+            self._referrers[location].discard(key)
+            if not self._referrers[location]:
+                del self._referrers[location]
+        for location in wanted:
+            self._referrers.setdefault(location, set()).add(key)
+        if wanted:
+            self._references[key] = wanted
+
+    # --- inside -------------------------------------------------------------------------------------------------
+
+    def _replace_predecessor(self, entry: _Entry) -> frozenset[Key] | None:
+        """Makes place at the name; None when the name's present holder is the newer one."""
+        holder = self._by_location.get(entry.location)
+        if holder is None or holder == uid_of(entry.manifest):
+            return frozenset()
+        known = self._by_uid[holder]
+        if known.version > entry.version:
+            return None
+        return self._bury(holder, known)
+
+    def _bury(self, uid: str, entry: _Entry) -> frozenset[Key]:
+        known = self._by_uid.get(uid)
+        if known is not None and known.version > entry.version:
+            return frozenset()
+        self._tombstones[uid] = max(entry.version, self._tombstones.get(uid, -1))
+        self._tombstone_resources[uid] = entry.location.resource
+        if known is None:
+            return frozenset()
+        self._remove(known)
+        return self._concerned(known)
+
+    def _remove(self, entry: _Entry) -> frozenset[Key]:
+        uid = uid_of(entry.manifest)
+        del self._by_uid[uid]
+        if self._by_location.get(entry.location) == uid:
+            del self._by_location[entry.location]
+        owner = labels_of(entry.manifest).get(OWNER_UID, "")
+        siblings = self._by_owner.get(owner)
+        if siblings is not None:
+            siblings.pop(uid, None)
+            if not siblings:
+                del self._by_owner[owner]
+        return self._concerned(entry)
+
+    def _remove_ghosts(self, ghosts: Iterable[_Entry], listed_at: int) -> frozenset[Key]:
+        woken: set[Key] = set()
+        for ghost in ghosts:
+            uid = uid_of(ghost.manifest)
+            woken |= self._remove(ghost)
+            self._tombstones[uid] = max(listed_at, self._tombstones.get(uid, -1))
+            self._tombstone_resources[uid] = ghost.location.resource
+        return frozenset(woken)
+
+    def _is_news(self, uid: str, item: Manifest) -> bool:
+        version = int(item["metadata"]["resourceVersion"])
+        known = self._by_uid.get(uid)
+        return version > (known.version if known is not None else self._tombstones.get(uid, -1))
+
+    def _expire_tombstones(self, resource: Resource, listed_at: int) -> None:
+        """An event older than the last list but one is no longer under way."""
+        limit = self._last_audit.get(resource, -1)
+        self._last_audit[resource] = listed_at
+        old = [u for u, v in self._tombstones.items() if v < limit and self._tombstone_resources[u] == resource]
+        for uid in old:
+            del self._tombstones[uid], self._tombstone_resources[uid]
+
+    def _concerned(self, entry: _Entry) -> frozenset[Key]:
+        at = entry.location
+        referrers = self._referrers.get(at, set())
+        if at.resource in OWNERS:
+            return frozenset({Key(at.resource, at.namespace, at.name), *referrers})
+        owner = self._by_uid.get(labels_of(entry.manifest).get(OWNER_UID, ""))
+        if owner is None or owner.location.namespace != at.namespace:
+            return frozenset(referrers)
+        location = owner.location
+        return frozenset({Key(location.resource, location.namespace, location.name), *referrers})
+
+
+def _entry(resource: Resource, manifest: Manifest) -> _Entry:
+    metadata = manifest["metadata"]
+    location = Location(resource, metadata["namespace"], metadata["name"])
+    return _Entry(location, manifest, int(metadata["resourceVersion"]))

@@ -1,0 +1,68 @@
+"""Takes keys off the queue and gives them to their kind's driver; decides when each key is due again.
+
+A kind that raises on one poisoned object parks that object alone: it is logged and retried with backoff.
+"""
+
+import logging
+from collections.abc import Mapping
+from typing import Protocol, assert_never
+
+from deepseek_operator.core.resources import Resource
+from deepseek_operator.ports.clock import Clock
+from deepseek_operator.runtime.bucket import TokenBucket
+from deepseek_operator.runtime.fence import NotLeading
+from deepseek_operator.runtime.key import Key
+from deepseek_operator.runtime.queue import Queue
+from deepseek_operator.runtime.reconcile import Acted, Failed, Outcome, Reconciles, Settled
+
+log = logging.getLogger(__name__)
+
+
+class Meter(Protocol):
+    """Counts passes."""
+
+    def passed(self, controller: str, result: str, seconds: float) -> None:
+        """One pass ended: `result` is success, requeue_after, requeue or error, as controller-runtime names them."""
+
+
+async def work(
+    queue: Queue[Key],
+    drivers: Mapping[Resource, Reconciles],
+    bucket: TokenBucket,
+    meter: Meter,
+    clock: Clock,
+) -> None:
+    """One worker: passes for ever, one key at a time. Ends only when cancelled or when the lease is lost."""
+    while True:
+        await bucket.take()
+        key = await queue.get()
+        started = clock.monotonic()
+        try:
+            outcome = await drivers[key.resource].reconcile(key)
+        except NotLeading:
+            raise
+        except Exception:
+            log.exception("%s: the pass failed; only this object is parked", key)
+            outcome = Failed("Panic")
+        finally:
+            queue.done(key)
+        result = _schedule(queue, key, outcome)
+        meter.passed(key.resource.kind.lower(), result, clock.monotonic() - started)
+
+
+def _schedule(queue: Queue[Key], key: Key, outcome: Outcome) -> str:
+    match outcome:
+        case Settled(after_s):
+            queue.forget(key)
+            if after_s is None:
+                return "success"
+            queue.add_after(key, after_s)
+            return "requeue_after"
+        case Acted():
+            queue.repeat(key)
+            return "requeue"
+        case Failed(_, at_least_s):
+            queue.retry(key, at_least_s)
+            return "error"
+        case _:
+            assert_never(outcome)

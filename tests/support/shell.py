@@ -1,0 +1,98 @@
+"""The shell around one kind on a memory cluster, as a state machine drives it: passes are explicit."""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from deepseek_operator.adapters.memory import Change, MemoryCluster
+from deepseek_operator.core.kind import Kind
+from deepseek_operator.core.resources import CLAIM, Manifest
+from deepseek_operator.core.seen import Signal, Unavailable
+from deepseek_operator.runtime.key import Key
+from deepseek_operator.runtime.look import Look, Pulls
+from deepseek_operator.runtime.mirror import OWNERS, Mirror
+from deepseek_operator.runtime.reconcile import Acted, Outcome, Reconciler
+
+from tests.support.faults import EventPipe
+from tests.support.world import StoppedClock
+
+
+class SilentProgress:
+    """A `Progress` whose answers a test sets, by pod name."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, Mapping[str, object]] = {}
+
+    async def pull(self, pod: Manifest) -> Mapping[str, object] | Unavailable:
+        """The answer set for the pod; Unavailable when there is none."""
+        return self.answers.get(pod["metadata"]["name"], Unavailable("connection refused"))
+
+
+class Operator:
+    """One process of the operator with one kind. `restart` is what a crash leaves: the mirror is empty again.
+
+    Attributes:
+        pipe: watch events that have not reached the mirror yet.
+        signals: by owner uid, what the metrics store said last.
+        progress: what pods answer.
+        woken: keys that the events let through so far ask to look at.
+    """
+
+    def __init__(self, kind: Kind[Any, Any], cluster: MemoryCluster, clock: StoppedClock) -> None:
+        self.kind = kind
+        self.cluster = cluster
+        self.clock = clock
+        self.signals: dict[str, Mapping[str, Signal]] = {}
+        self.progress = SilentProgress()
+        self.woken: set[Key] = set()
+        self.pipe = EventPipe(cluster, self._deliver)
+        self._start()
+
+    def restart(self) -> None:
+        """A new process: it lists everything once and knows nothing else."""
+        self.pipe.redirect(self._deliver)
+        self._start()
+
+    def _start(self) -> None:
+        self.mirror = Mirror()
+        pulls = Pulls(self.progress, self.clock, timedelta(seconds=30))
+        look = Look(self.kind, self.cluster, self.mirror, self.clock, pulls, lambda uid: self.signals.get(uid, {}))
+        self._driver = Reconciler(self.kind, self.cluster, self.mirror, look)
+        for resource in sorted({*OWNERS, CLAIM, *self.kind.owns}):
+            for item in self.cluster.watched(resource):
+                self.mirror.observe(resource, item)
+        self.woken = set(self._keys())
+
+    def reconcile(self, key: Key) -> Outcome:
+        """One pass. What the kind or a planted crash raises comes through."""
+        return asyncio.run(self._driver.reconcile(key))
+
+    def audit(self) -> None:
+        """What the minute's audit does: ghosts go, missed objects are read."""
+        asyncio.run(self._audit())
+
+    async def _audit(self) -> None:
+        for resource in sorted({*OWNERS, CLAIM, *self.kind.owns}):
+            found = self.mirror.audit(resource, await self.cluster.list_metadata(resource))
+            self.woken |= found.woken
+            for at in found.missed:
+                live = await self.cluster.get(at.resource, at.namespace, at.name)
+                if live is not None:
+                    self.woken |= self.mirror.observe(resource, live)
+
+    def settle(self, limit: int = 200) -> None:
+        """Delivers all events and passes over every owner until none acts; AssertionError if that never ends."""
+        for _ in range(limit):
+            self.pipe.flush()
+            outcomes = [self.reconcile(key) for key in self._keys()]
+            if not self.pipe.waiting() and not any(isinstance(outcome, Acted) for outcome in outcomes):
+                return
+        raise AssertionError(f"still acting after {limit} rounds")
+
+    def _keys(self) -> list[Key]:
+        return [key for key in self.mirror.owners() if key.resource == self.kind.resource]
+
+    def _deliver(self, change: Change) -> None:
+        feed = self.mirror.forget if change.type == "DELETED" else self.mirror.observe
+        self.woken |= feed(change.resource, change.manifest)

@@ -1,0 +1,192 @@
+"""The queue, the bucket and the workers in virtual time: seconds below are exact."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from itertools import pairwise
+from random import Random
+
+import looptime
+import pytest
+from deepseek_operator.core.resources import TRAINING
+from deepseek_operator.runtime.bucket import TokenBucket
+from deepseek_operator.runtime.key import Key
+from deepseek_operator.runtime.queue import FREE_REPEATS, Queue
+from deepseek_operator.runtime.reconcile import Acted, Failed, Outcome, Settled
+from deepseek_operator.runtime.workers import work
+
+from tests.support.world import StoppedClock
+
+KEY, OTHER = (Key(TRAINING, "team", name) for name in ("a", "b"))
+
+
+class FullWait(Random):
+    """Jitter that always waits the whole limit."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return b
+
+
+def in_virtual_time(main: Callable[[], Coroutine[None, None, None]]) -> Callable[[], None]:
+    """Runs a test on a loop whose clock jumps to the next timer."""
+
+    def test() -> None:
+        loop = looptime.new_event_loop(start=0)
+        try:
+            loop.run_until_complete(main())
+        finally:
+            loop.close()
+
+    test.__doc__ = main.__doc__
+    return test
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+class Meter:
+    def __init__(self) -> None:
+        self.results: list[str] = []
+
+    def passed(self, controller: str, result: str, seconds: float) -> None:
+        self.results.append(result)
+
+
+class Script:
+    """A driver that follows a list of outcomes and notes when it was called; then it settles."""
+
+    def __init__(self, *outcomes: Outcome | Exception, takes_s: float = 0.0) -> None:
+        self._outcomes = list(outcomes)
+        self._takes_s = takes_s
+        self.calls: list[tuple[str, float]] = []
+        self.active: set[Key] = set()
+
+    async def reconcile(self, key: Key) -> Outcome:
+        assert key not in self.active, "two passes over one object at a time"
+        self.calls.append((key.name, round(now(), 3)))
+        self.active.add(key)
+        await asyncio.sleep(self._takes_s)
+        self.active.discard(key)
+        outcome = self._outcomes.pop(0) if self._outcomes else Settled()
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+
+async def running(script: Script, queue: Queue[Key], seconds: float, workers: int = 2) -> Meter:
+    meter, bucket = Meter(), TokenBucket(1000.0, 1000)
+    drivers = {TRAINING: script}
+    tasks = [asyncio.create_task(work(queue, drivers, bucket, meter, StoppedClock())) for _ in range(workers)]
+    await asyncio.sleep(seconds)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    queue.close()
+    return meter
+
+
+@in_virtual_time
+async def test_a_key_added_many_times_is_worked_on_once() -> None:
+    queue, script = Queue[Key](FullWait()), Script()
+    for _ in range(200):
+        queue.add(KEY)
+    assert len(queue) == 1
+    await running(script, queue, 10)
+    assert script.calls == [("a", 0.0)]
+
+
+@in_virtual_time
+async def test_a_key_added_during_its_pass_gets_one_more_and_never_two_at_a_time() -> None:
+    queue, script = Queue[Key](FullWait()), Script(takes_s=5.0)
+    queue.add(KEY)
+    for second in (1, 2, 3):
+        asyncio.get_running_loop().call_later(second, queue.add, KEY)
+    await running(script, queue, 30, workers=4)
+    assert script.calls == [("a", 0.0), ("a", 5.0)]
+
+
+@in_virtual_time
+async def test_failures_double_the_backoff_from_one_second_to_five_minutes() -> None:
+    queue, script = Queue[Key](FullWait()), Script(*[Failed("Failed")] * 12)
+    queue.add(KEY)
+    await running(script, queue, 2000)
+    seconds = [at for _, at in script.calls]
+    gaps = [later - earlier for earlier, later in pairwise(seconds)]
+    assert gaps == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]
+
+
+@in_virtual_time
+async def test_a_quiet_pass_forgets_the_backoff() -> None:
+    queue = Queue[Key](FullWait())
+    script = Script(Failed("Failed"), Failed("Failed"), Settled(10.0), Failed("Failed"))
+    queue.add(KEY)
+    await running(script, queue, 100)
+    assert [at for _, at in script.calls] == [0, 1, 3, 13, 14]
+
+
+@in_virtual_time
+async def test_jitter_spreads_the_backoff_over_the_whole_limit() -> None:
+    queue = Queue[Key](Random(7))
+    delays = [queue.retry(Key(TRAINING, "team", str(n))) for n in range(200)]
+    queue.close()
+    assert min(delays) < 0.05
+    assert max(delays) > 0.95
+    assert all(0 <= delay <= 1 for delay in delays)
+
+
+@in_virtual_time
+async def test_the_servers_retry_after_is_obeyed() -> None:
+    queue, script = Queue[Key](FullWait()), Script(Failed("Throttled", at_least_s=17.0))
+    queue.add(KEY)
+    await running(script, queue, 100)
+    assert [at for _, at in script.calls] == [0, 17]
+
+
+@in_virtual_time
+async def test_the_earlier_of_two_delays_counts_and_a_pass_takes_both() -> None:
+    queue, script = Queue[Key](FullWait()), Script()
+    queue.add_after(KEY, 20)
+    queue.add_after(KEY, 5)
+    queue.add_after(KEY, 30)
+    await running(script, queue, 100)
+    assert script.calls == [("a", 5.0)]
+
+
+@in_virtual_time
+async def test_two_controllers_undoing_each_other_are_slowed_down() -> None:
+    queue, script = Queue[Key](FullWait()), Script(*[Acted()] * 100)
+    queue.add(KEY)
+    await running(script, queue, 60)
+    assert [at for _, at in script.calls][: FREE_REPEATS + 4] == [0.0] * (FREE_REPEATS + 1) + [1, 3, 7]
+
+
+@in_virtual_time
+async def test_a_poisoned_object_is_parked_alone() -> None:
+    queue, script = Queue[Key](FullWait()), Script(ArithmeticError("poison"), Settled(), ArithmeticError("poison"))
+    queue.add(KEY)
+    queue.add(OTHER)
+    meter = await running(script, queue, 60, workers=1)
+    assert script.calls == [("a", 0.0), ("b", 0.0), ("a", 1.0), ("a", 3.0)]
+    assert meter.results == ["error", "success", "error", "success"]
+
+
+@in_virtual_time
+async def test_a_bucket_lets_a_burst_through_and_then_a_rate() -> None:
+    bucket, times = TokenBucket(10.0, 3), []
+    for _ in range(6):
+        await bucket.take()
+        times.append(round(now(), 3))
+    assert times == [0, 0, 0, 0.1, 0.2, 0.3]
+    await asyncio.sleep(60)
+    for _ in range(4):
+        await bucket.take()
+    assert round(now(), 3) == 60.4
+
+
+def test_the_virtual_clock_is_what_these_tests_run_on() -> None:
+    @in_virtual_time
+    async def hour() -> None:
+        await asyncio.sleep(3600)
+        assert now() == pytest.approx(3600)
+
+    hour()
