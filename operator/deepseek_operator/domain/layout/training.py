@@ -1,0 +1,145 @@
+"""Layouts of one training, best first.
+
+Sharded data parallelism alone is preferred: it changes nothing about the model and overlaps its traffic. Tensor
+parallelism joins it inside a node when activations or gathered blocks are too large, pipeline stages come last.
+Experts are dealt out inside a node first. EP divides data × context × tensor ranks (Megatron-Core's rule).
+"""
+
+from collections.abc import Iterator
+from math import log2
+
+from deepseek_operator.domain.activations import Recompute
+from deepseek_operator.domain.fit import Shape
+from deepseek_operator.domain.layout import Layout, Sharding, divisors, why_not_tensor
+from deepseek_operator.domain.model import Architecture
+from deepseek_operator.domain.request import TrainingRequest
+from deepseek_operator.domain.training_memory import accumulation_of
+from deepseek_operator.domain.training_state import Method
+
+# Below this length splitting a sequence over ranks costs more than it saves.
+_LONG_SEQUENCE = 32_768
+# Shares of a step; wrong values pick a slower of the fitting layouts, never one that does not fit.
+_LINKED_TENSOR_COST, _PCIE_TENSOR_COST = 0.05, 0.20
+_EXPERTS_ACROSS_NODES_COST = 1.1
+
+
+def candidates(request: TrainingRequest, shape: Shape) -> list[Layout]:
+    """Return every layout that fills ``shape`` exactly and divides the global batch, the preferred ones first."""
+    found = [layout for layout in _layouts(request, shape) if request.fixed.allow(layout)]
+    return sorted(found, key=lambda layout: _preference(layout, shape))
+
+
+def step_cost(request: TrainingRequest, layout: Layout, shape: Shape, recompute: Recompute) -> float:
+    """Return the relative time of a step: 1 for sharded data parallelism that recomputes nothing.
+
+    It only ranks layouts. Recomputation adds its FLOPs (half or all of the forward third), tensor parallelism a
+    share per doubling for collectives that can't be hidden, stages their bubble ``(p − 1) / m``, and experts across
+    nodes their all-to-all.
+    """
+    work = {Recompute.NONE: 1.0, Recompute.SELECTIVE: 1 + 1 / 6, Recompute.FULL: 1 + 1 / 3}[recompute]
+    per_doubling = _LINKED_TENSOR_COST if request.accelerator.interconnect != "PCIe" else _PCIE_TENSOR_COST
+    tensor = 1 + per_doubling * log2(layout.tensor * layout.context)
+    bubble = 1 + (layout.pipeline - 1) / accumulation_of(request, layout)
+    experts = _EXPERTS_ACROSS_NODES_COST if layout.expert > shape.per_node else 1.0
+    return work * tensor * bubble * experts
+
+
+def why_none(request: TrainingRequest, shape: Shape) -> str:
+    """Return why ``candidates`` is empty."""
+    fixed, architecture = request.fixed, request.architecture
+    if fixed.tensor is not None:
+        reason = why_not_tensor(architecture, "bf16", fixed.tensor, fixed.expert == 1)
+        if reason:
+            return f"tensor parallelism {fixed.tensor} is impossible: {reason}"
+    if request.global_batch is not None:
+        micro = request.micro_batch or 1
+        return (
+            f"a global batch of {request.global_batch} does not divide over {shape.gpus} devices with micro-batches"
+            f" of {micro} under the parallelism that the trainer offers ({', '.join(sorted(_axes(request)))})"
+        )
+    return f"no product of {', '.join(sorted(_axes(request)))} parallelism makes {shape.gpus} devices"
+
+
+def explain(request: TrainingRequest, layout: Layout, shape: Shape) -> tuple[str, ...]:
+    """Return the reasons for a layout, one sentence for each degree in use."""
+    said: list[str] = []
+    if layout.shard > 1:
+        said.append(f"{layout.sharding.value} over {layout.shard} ranks, each keeping 1/{layout.shard} of the states")
+    elif layout.data > 1:
+        said.append(f"{layout.data} data ranks, each with all states")
+    if layout.tensor > 1:
+        said.append(
+            f"TP {layout.tensor} inside the node ({request.accelerator.interconnect}) because activations, logits and"
+            " gathered blocks of a narrower layout do not fit"
+        )
+    if layout.pipeline > 1:
+        said.append(f"PP {layout.pipeline} because the states do not fit without stages")
+    if layout.context > 1:
+        said.append(f"CP {layout.context} because one sequence's activations exceed a device")
+    if layout.expert > 1:
+        where = "inside the node" if layout.expert <= shape.per_node else "across nodes"
+        said.append(f"EP {layout.expert} {where}, so that fewer experts are gathered at once")
+    return tuple(said) or ("one device holds the training",)
+
+
+def _axes(request: TrainingRequest) -> frozenset[str]:
+    # 4-bit bases (bitsandbytes) can be sharded over data ranks, not cut by tensor ranks.
+    return request.axes & {"data"} if request.method is Method.QLORA else request.axes
+
+
+def _layouts(request: TrainingRequest, shape: Shape) -> Iterator[Layout]:
+    architecture, axes = request.architecture, _axes(request)
+    for tensor in _degrees(shape.per_node, "tensor" in axes, request.fixed.tensor):
+        for pipeline in _degrees(shape.gpus // tensor, "pipeline" in axes, request.fixed.pipeline):
+            for context in _context_degrees(request, axes, shape, tensor, pipeline):
+                data, rest = divmod(shape.gpus, tensor * pipeline * context)
+                if rest or pipeline > architecture.layers or not _divides_batch(request, data, axes):
+                    continue
+                for expert in _expert_degrees(architecture, axes, data * tensor * context):
+                    if why_not_tensor(architecture, "bf16", tensor, sliced_experts=expert == 1) is None:
+                        yield _layout(request.sharding, shape, tensor, pipeline, data, expert, context)
+
+
+def _degrees(number: int, allowed: bool, fixed: int | None) -> list[int]:
+    if fixed is not None:
+        return [fixed]
+    return divisors(number) if allowed else [1]
+
+
+def _context_degrees(
+    request: TrainingRequest, axes: frozenset[str], shape: Shape, tensor: int, pipeline: int
+) -> list[int]:
+    if request.fixed.context is not None:
+        return [request.fixed.context]
+    if "context" not in axes or request.sequence < _LONG_SEQUENCE:
+        return [1]
+    limit = max(1, request.sequence // (_LONG_SEQUENCE // 4))
+    return [degree for degree in divisors(shape.gpus // (tensor * pipeline)) if degree <= limit]
+
+
+def _divides_batch(request: TrainingRequest, data: int, axes: frozenset[str]) -> bool:
+    if data > 1 and "data" not in axes:
+        return False
+    return request.global_batch is None or request.global_batch % (data * (request.micro_batch or 1)) == 0
+
+
+def _expert_degrees(architecture: Architecture, axes: frozenset[str], ranks: int) -> list[int]:
+    experts = architecture.experts
+    if experts is None or "expert" not in axes:
+        return [1]
+    return [degree for degree in divisors(ranks) if experts.routed % degree == 0]
+
+
+def _layout(
+    sharding: Sharding, shape: Shape, tensor: int, pipeline: int, data: int, expert: int, context: int
+) -> Layout:
+    inside = max(
+        degree for degree in divisors(data) if degree * tensor * context <= max(shape.per_node, tensor * context)
+    )
+    shard = {Sharding.NONE: 1, Sharding.HSDP: inside}.get(sharding, data)
+    return Layout(tensor, pipeline, data, expert, context, sharding, shard)
+
+
+def _preference(layout: Layout, shape: Shape) -> tuple[int, ...]:
+    crosses = layout.expert > shape.per_node
+    return layout.pipeline, layout.context, layout.tensor, int(crosses), layout.expert if crosses else -layout.expert

@@ -1,0 +1,120 @@
+"""The memory of one device of a serving replica, line by line, under its engine's own line."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from math import ceil
+
+from deepseek_operator.domain.activations import step_peak_bytes
+from deepseek_operator.domain.fit import Line, Memory, Shape
+from deepseek_operator.domain.kv_cache import longest_sequence, sequence_bytes
+from deepseek_operator.domain.layout import Layout, stages
+from deepseek_operator.domain.model import GroupedQueryAttention, LatentAttention
+from deepseek_operator.domain.overheads import ENGINES, EngineMemory, Scope, indexer_workspace_bytes, runtime_bytes
+from deepseek_operator.domain.request import ServingRequest
+from deepseek_operator.domain.weights import FORMATS, prediction_bytes, rank_share, stage_totals
+
+WEIGHTS, TABLES, SPECULATION, CACHE = "weights", "n-gram tables", "speculative layers", "KV cache"
+STEP, INDEXER, RUNTIME, UNUSED = "step working set", "indexer workspace", "runtime", "left free by the engine"
+
+
+def storage_of(request: ServingRequest) -> str:
+    """Return the format of the weights: as asked, or as published."""
+    return request.storage or request.architecture.native_format
+
+
+def kv_dtype_of(request: ServingRequest) -> str:
+    """Return the format of the cache: as asked, or what the attention's engines use."""
+    if request.kv_dtype is not None:
+        return request.kv_dtype
+    return "bf16" if isinstance(request.architecture.attention, GroupedQueryAttention | LatentAttention) else "fp8"
+
+
+def context_of(request: ServingRequest) -> int:
+    """Return the longest sequence that must be served, in tokens."""
+    return request.context or request.architecture.context
+
+
+def engine_of(request: ServingRequest) -> EngineMemory:
+    """Return the engine's line, with the request's own fraction and step size where given. Raises KeyError."""
+    engine = ENGINES[request.engine]
+    return replace(
+        engine,
+        fraction=request.memory_fraction if request.memory_fraction is not None else engine.fraction,
+        step_tokens=request.step_tokens or engine.step_tokens,
+    )
+
+
+def serving_memory(request: ServingRequest, layout: Layout, shape: Shape) -> Memory:
+    """Return the memory of the fullest device: the pipeline stage whose weights and cache together are largest."""
+    engine = engine_of(request)
+    stage_lines = max(_stages(request, layout, engine), key=lambda lines: sum(line.bytes for line in lines))
+    overhead = _overhead(request, layout, shape, engine)
+    lines = (*stage_lines, *overhead)
+    device = request.accelerator.memory_bytes
+    taken = sum(line.bytes for line in overhead)
+    match engine.scope:
+        case Scope.DEVICE:
+            return Memory(lines, engine.fraction * device)
+        case Scope.STATIC:
+            return Memory(lines, engine.fraction * device + min(taken, (1 - engine.fraction) * device))
+        case Scope.FREE:
+            cache = sum(line.bytes for line in stage_lines if line.name == CACHE)
+            return Memory((*lines, Line(UNUSED, cache * (1 / engine.fraction - 1))), device)
+
+
+def room_for_cache(request: ServingRequest, memory: Memory) -> float:
+    """Return the bytes that the cache of one device may take once everything else is loaded."""
+    engine = engine_of(request)
+    others = sum(line.bytes for line in memory.lines if line.name not in (CACHE, UNUSED))
+    return max(0.0, (memory.budget_bytes - others) * (engine.fraction if engine.scope is Scope.FREE else 1.0))
+
+
+def sequences_that_fit(request: ServingRequest, layout: Layout, memory: Memory) -> int:
+    """Return how many sequences of the full context one replica holds at once."""
+    each = max(_cache_bytes(request, layout, context_of(request), stage) for stage in _stage_ranges(request, layout))
+    return layout.data * int(room_for_cache(request, memory) // each)
+
+
+def longest_that_fits(request: ServingRequest, layout: Layout, memory: Memory) -> int:
+    """Return the longest single sequence in tokens that the fullest stage can cache, at most the model's context."""
+    room, limit = room_for_cache(request, memory), request.architecture.context
+    dtype = kv_dtype_of(request)
+    return min(
+        longest_sequence(request.architecture, room, dtype, stage, layout.tensor, limit)
+        for stage in _stage_ranges(request, layout)
+    )
+
+
+def _stage_ranges(request: ServingRequest, layout: Layout) -> list[range]:
+    return list(stages(request.architecture.layers, layout.pipeline))
+
+
+def _stages(request: ServingRequest, layout: Layout, engine: EngineMemory) -> Iterator[tuple[Line, ...]]:
+    architecture, storage = request.architecture, FORMATS[storage_of(request)]
+    ranges = _stage_ranges(request, layout)
+    sequences = ceil(request.concurrency / layout.data)
+    for index, totals in enumerate(stage_totals(architecture, storage, layout.pipeline)):
+        weights = rank_share(architecture, totals, layout).total * engine.resident_factor
+        lines = [Line(WEIGHTS, weights)]
+        if index == 0 and architecture.extra_parameters and not request.tables_on_host:
+            tables = architecture.extra_parameters * architecture.extra_bytes_each
+            lines.append(Line(TABLES, tables / (layout.tensor * layout.data)))
+        if index == layout.pipeline - 1 and request.speculation:
+            speculative = prediction_bytes(architecture, storage, layout)
+            lines.append(Line(SPECULATION, speculative * engine.resident_factor))
+        cache = _cache_bytes(request, layout, context_of(request), ranges[index])
+        yield (*lines, Line(CACHE, cache * sequences))
+
+
+def _cache_bytes(request: ServingRequest, layout: Layout, tokens: int, stage: range) -> int:
+    return sequence_bytes(request.architecture, tokens, kv_dtype_of(request), stage, layout.tensor)
+
+
+def _overhead(request: ServingRequest, layout: Layout, shape: Shape, engine: EngineMemory) -> tuple[Line, ...]:
+    tokens = min(engine.step_tokens, context_of(request) * request.concurrency)
+    lines = [
+        Line(STEP, step_peak_bytes(request.architecture, tokens, layout.tensor)),
+        Line(RUNTIME, runtime_bytes(layout, request.accelerator, shape.nodes)),
+    ]
+    workspace = indexer_workspace_bytes(request.architecture, context_of(request))
+    return (*lines, *([Line(INDEXER, workspace)] if workspace else []))

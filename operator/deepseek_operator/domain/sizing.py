@@ -1,0 +1,487 @@
+"""The one entry to sizing: a request in, ``Sized`` or ``Refused`` out. Pure arithmetic, no cluster.
+
+The rule: the fewest devices that fit, counted in whole tiles of a node and then in whole nodes; among the layouts of
+that many devices the first in the order of ``layout.serving`` and ``layout.training``. Devices that the user has
+fixed are all used where any layout uses them all, otherwise as many as can be, with a warning.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from deepseek_operator.domain.accelerator import GIB, Accelerator
+from deepseek_operator.domain.activations import Recompute
+from deepseek_operator.domain.catalogue import Model
+from deepseek_operator.domain.checkpoint_size import checkpoint_size
+from deepseek_operator.domain.fit import (
+    Alternative,
+    Memory,
+    Notice,
+    Refused,
+    ServingFigures,
+    Shape,
+    Sized,
+    TrainingFigures,
+)
+from deepseek_operator.domain.flops import (
+    SLOW_NETWORK_GB_S,
+    ServingSpeed,
+    serving_speed,
+    training_flops_per_token,
+    training_speed,
+)
+from deepseek_operator.domain.kv_cache import KV_BYTES
+from deepseek_operator.domain.layout import Layout, divisors
+from deepseek_operator.domain.layout import serving as serving_layouts
+from deepseek_operator.domain.layout import training as training_layouts
+from deepseek_operator.domain.model import Architecture, GroupedQueryAttention, LatentAttention
+from deepseek_operator.domain.overheads import ENGINES, FRAGMENTATION, GROWTH_RESERVE
+from deepseek_operator.domain.parameters import active, total
+from deepseek_operator.domain.request import Objective, ServingRequest, TrainingRequest
+from deepseek_operator.domain.serving_memory import (
+    WEIGHTS,
+    context_of,
+    kv_dtype_of,
+    longest_that_fits,
+    sequences_that_fit,
+    serving_memory,
+    storage_of,
+)
+from deepseek_operator.domain.training_memory import accumulation_of, micro_batch_of, training_memory
+from deepseek_operator.domain.training_state import Method, Offload, Precision, base_format, trained_parameters
+from deepseek_operator.domain.weights import FORMATS, stored_bytes
+
+_Request = TypeVar("_Request", ServingRequest, TrainingRequest)
+
+_TIGHT = 0.90
+"""Part of the budget above which a fit is called tight: estimates are good to about a tenth."""
+# fp32 and fp16 gain nothing, nf4 is for QLoRA, mxfp4 exists as published or not at all, gptq weighs what awq weighs.
+_NEVER_OFFERED = ("fp32", "fp16", "nf4", "mxfp4", "gptq")
+_SHORTER_CONTEXTS = tuple(1 << power for power in range(20, 11, -1))
+
+
+def architecture_of(model: Model) -> Architecture | Refused:
+    """Return the shape of a catalogue entry, or why it can't be sized."""
+    if model.architecture is not None:
+        return model.architecture
+    return Refused(
+        "UnknownShape",
+        f"{model.id} is a known model whose config.json has not been seen ({model.source}); give its shape as a"
+        " custom model to have it sized",
+    )
+
+
+def size_serving(request: ServingRequest) -> Sized | Refused:
+    """Return the smallest replica that serves the request, or why there is none and what would fit.
+
+    Raises ValueError for a number that no request may hold (a negative count, an unknown engine).
+    """
+    _check_serving(request)
+    unsupported = _unsupported_serving(request)
+    if unsupported is not None:
+        return replace(unsupported, alternatives=_serving_alternatives(request))
+    found = _search(request, _shapes(request), _serving_tries)
+    match found:
+        case _Try() if _fits(request, found):
+            return _sized_serving(request, found)
+        case _Try():
+            return replace(_out_of_memory(found, request.accelerator), alternatives=_serving_alternatives(request))
+        case None:
+            shape = next(_shapes(request))
+            message = serving_layouts.why_none(request.architecture, storage_of(request), shape, request.fixed)
+            return Refused("NoLayout", message, shape, alternatives=_serving_alternatives(request))
+
+
+def size_training(request: TrainingRequest) -> Sized | Refused:
+    """Return the smallest gang that trains the request, or why there is none and what would fit.
+
+    Raises ValueError for a number that no request may hold.
+    """
+    _check_training(request)
+    unsupported = _unsupported_training(request)
+    if unsupported is not None:
+        return unsupported
+    found = _search(request, _training_shapes(request), _training_tries)
+    match found:
+        case _Try() if _fits(request, found):
+            return _sized_training(request, found)
+        case _Try():
+            refused = _out_of_memory(found, request.accelerator)
+            return replace(refused, alternatives=_training_alternatives(request))
+        case None:
+            shape = next(_training_shapes(request))
+            return Refused("NoLayout", training_layouts.why_none(request, shape), shape)
+
+
+# ---- the search --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Try:
+    shape: Shape
+    layout: Layout
+    memory: Memory
+    recompute: Recompute | None = None
+
+
+def _search(
+    request: _Request, shapes: Iterable[Shape], tries: Callable[[_Request, Shape], Iterator[_Try]]
+) -> _Try | None:
+    """Return the first try that fits, else the nearest miss, else None where nothing could be tried."""
+    nearest: _Try | None = None
+    for shape in shapes:
+        for found in tries(request, shape):
+            if _fits(request, found):
+                return found
+            if nearest is None or found.memory.missing_bytes < nearest.memory.missing_bytes:
+                nearest = found
+    return nearest
+
+
+def _serving_tries(request: ServingRequest, shape: Shape) -> Iterator[_Try]:
+    storage = storage_of(request)
+    for layout in serving_layouts.candidates(request.architecture, storage, shape, request.fixed, request.objective):
+        yield _Try(shape, layout, serving_memory(request, layout, shape))
+
+
+def _training_tries(request: TrainingRequest, shape: Shape) -> Iterator[_Try]:
+    """Layouts and degrees of recomputation of one shape, the cheapest step first."""
+    levels = tuple(Recompute) if request.recompute is None else (request.recompute,)
+    layouts = training_layouts.candidates(request, shape)
+    choices = [(layout, level) for layout in layouts for level in levels]
+    choices.sort(key=lambda choice: training_layouts.step_cost(request, choice[0], shape, choice[1]))
+    for layout, level in choices:
+        yield _Try(shape, layout, training_memory(request, layout, shape, level), level)
+
+
+def _fits(request: ServingRequest | TrainingRequest, found: _Try) -> bool:
+    """Whether device and host hold it."""
+    host = request.host_memory_gib if isinstance(request, TrainingRequest) else None
+    return found.memory.fits and (host is None or found.memory.host_bytes * found.shape.per_node <= host * GIB)
+
+
+def _shapes(request: ServingRequest | TrainingRequest) -> Iterator[Shape]:
+    """Shapes to try, fewest devices first; with both numbers fixed, that one and then smaller ones."""
+    usual, nodes, per_node = request.accelerator.per_node, request.nodes, request.per_node
+    if nodes is not None and per_node is not None:
+        smaller = [Shape(n, p) for n in range(1, nodes + 1) for p in range(1, per_node + 1)]
+        yield from sorted(smaller, key=lambda shape: (-shape.gpus, shape.nodes))
+    elif nodes is not None:
+        yield from (Shape(nodes, tile) for tile in (divisors(usual) if nodes == 1 else [usual]))
+    elif per_node is not None:
+        yield from (Shape(count, per_node) for count in range(1, request.max_nodes + 1))
+    else:
+        yield from (Shape(1, tile) for tile in divisors(usual))
+        yield from (Shape(count, usual) for count in range(2, request.max_nodes + 1))
+
+
+def _training_shapes(request: TrainingRequest) -> Iterator[Shape]:
+    """Like ``_shapes``, without those whose devices together could not hold the states however they are shared out."""
+    shapes = list(_shapes(request))
+    if request.nodes is not None and request.per_node is not None:
+        return iter(shapes)
+    states = _least_state_bytes(request)
+    enough = [shape for shape in shapes if shape.gpus * request.accelerator.memory_bytes >= states]
+    return iter(enough or shapes[-1:])
+
+
+def _least_state_bytes(request: TrainingRequest) -> float:
+    """A lower bound on the bytes that all devices together hold."""
+    if request.offload is not Offload.NONE:
+        return 0.0
+    if request.method is not Method.FULL:
+        base = base_format(request.method, request.precision, request.base_storage)
+        return stored_bytes(request.architecture, base)
+    return total(request.architecture) * 4.0
+
+
+# ---- what fits ---------------------------------------------------------------------------------------------------
+
+
+def _sized_serving(request: ServingRequest, found: _Try) -> Sized:
+    architecture, layout, memory = request.architecture, found.layout, found.memory
+    return Sized(
+        shape=found.shape,
+        layout=layout,
+        memory=memory,
+        storage=storage_of(request),
+        explanation=(
+            *serving_layouts.explain(architecture, layout, found.shape, request.accelerator),
+            _fullest(memory),
+        ),
+        warnings=(*_warnings(request, found, memory.bytes_of(WEIGHTS) * FRAGMENTATION), *_kv_advice(request, layout)),
+        serving=ServingFigures(
+            context=context_of(request),
+            sequences=sequences_that_fit(request, layout, memory),
+            longest_sequence=longest_that_fits(request, layout, memory),
+            speed=_serving_speed(request, layout),
+        ),
+        alternatives=_data_parallel_alternative(request, found),
+    )
+
+
+def _sized_training(request: TrainingRequest, found: _Try) -> Sized:
+    assert found.recompute is not None
+    return Sized(
+        shape=found.shape,
+        layout=found.layout,
+        memory=found.memory,
+        storage=request.precision.value,
+        explanation=(
+            *training_layouts.explain(request, found.layout, found.shape),
+            _recomputation(found.recompute, request.recompute is None),
+            _fullest(found.memory),
+        ),
+        warnings=(*_warnings(request, found, 0.0), *_training_warnings(request, found.shape)),
+        training=_training_figures(request, found, found.recompute),
+    )
+
+
+def _recomputation(level: Recompute, chosen: bool) -> str:
+    what = "no recomputation" if level is Recompute.NONE else f"{level.value.lower()} recomputation"
+    return f"{what}, {'the cheapest step that fits' if chosen else 'as asked'}"
+
+
+def _training_figures(request: TrainingRequest, found: _Try, recompute: Recompute) -> TrainingFigures:
+    architecture, shape = request.architecture, found.shape
+    trained = trained_parameters(architecture, request.method, request.adapter)
+    size = checkpoint_size(total(architecture), trained, request.method, request.precision, request.optimizer)
+    return TrainingFigures(
+        trained_parameters=trained,
+        checkpoint_bytes=size.checkpoint,
+        export_bytes=size.export,
+        volume_bytes=size.volume(request.keep),
+        save_seconds=size.save_seconds(request.volume_gb_s),
+        micro_batch=micro_batch_of(request),
+        accumulation=accumulation_of(request, found.layout),
+        recompute=recompute.value,
+        host_bytes_per_node=found.memory.host_bytes * shape.per_node,
+        speed=training_speed(
+            architecture,
+            request.accelerator,
+            found.layout.gpus,
+            shape.nodes,
+            training_flops_per_token(architecture, request.sequence, request.method, recompute),
+            request.method,
+            request.precision,
+            request.network_gb_s,
+            request.total_tokens,
+        ),
+    )
+
+
+def _serving_speed(request: ServingRequest, layout: Layout) -> ServingSpeed | None:
+    """One sequence's next token reads the active share of the weights; data ranks do not help a lone sequence."""
+    architecture = request.architecture
+    read = stored_bytes(architecture, FORMATS[storage_of(request)]) * active(architecture) / total(architecture)
+    return serving_speed(architecture, request.accelerator, layout.gpus, layout.gpus // layout.pipeline, read)
+
+
+def _fullest(memory: Memory) -> str:
+    return f"the fullest device needs {_gib(memory.need_bytes)} of {_gib(memory.budget_bytes)} GiB"
+
+
+def _gib(amount: float) -> str:
+    return f"{amount / GIB:.1f}"
+
+
+# ---- what a person should know although it fits ------------------------------------------------------------------
+
+
+def _warnings(request: ServingRequest | TrainingRequest, found: _Try, fragments: float) -> Iterator[Notice]:
+    memory = found.memory
+    if memory.need_bytes + fragments > memory.budget_bytes or memory.need_bytes > _TIGHT * memory.budget_bytes:
+        spare = -memory.missing_bytes / GIB
+        yield Notice("Tight", f"{_fullest(memory)}: {spare:.1f} GiB to spare, an estimate is good to about a tenth")
+    if memory.need_bytes * (1 + GROWTH_RESERVE) > memory.budget_bytes:
+        yield Notice("LittleRoomForGrowth", f"less than {GROWTH_RESERVE:.0%} of the device is left for growth")
+    offered = (request.nodes or found.shape.nodes) * (request.per_node or found.shape.per_node)
+    if offered > found.shape.gpus:
+        idle = offered - found.shape.gpus
+        yield Notice("IdleDevices", f"{idle} of {offered} devices stay idle: no layout that fits divides by {offered}")
+    if found.layout.tensor > found.shape.per_node:
+        yield Notice("TensorAcrossNodes", f"TP {found.layout.tensor} leaves the node of {found.shape.per_node} devices")
+
+
+def _kv_advice(request: ServingRequest, layout: Layout) -> Iterator[Notice]:
+    if request.architecture.replicates_kv and layout.tensor > 1:
+        yield Notice(
+            "RepeatedCache",
+            f"each of {layout.tensor} tensor ranks holds the whole KV cache, because all heads share it",
+        )
+
+
+def _training_warnings(request: TrainingRequest, shape: Shape) -> Iterator[Notice]:
+    network, context = request.network_gb_s, request.architecture.context
+    if request.sequence > context:
+        yield Notice("LongSequence", f"sequences of {request.sequence:,} exceed the model's context of {context:,}")
+    if shape.nodes > 1 and network is not None and network < SLOW_NETWORK_GB_S:
+        yield Notice(
+            "SlowNetwork",
+            f"{shape.nodes} nodes over {network:g} GB/s will mostly wait; training nodes have"
+            f" {SLOW_NETWORK_GB_S:g} GB/s at the least, and 8 × 50 GB/s usually",
+        )
+
+
+# ---- what would fit instead --------------------------------------------------------------------------------------
+
+
+def _out_of_memory(nearest: _Try, accelerator: Accelerator) -> Refused:
+    memory, shape = nearest.memory, nearest.shape
+    if memory.fits:  # devices would hold it, their hosts do not
+        host = memory.host_bytes * shape.per_node
+        return Refused(
+            "OutOfHostMemory", f"offloading keeps {_gib(host)} GiB on each node", shape, nearest.layout, memory
+        )
+    parts = ", ".join(f"{line.name} {_gib(line.bytes)}" for line in memory.lines if line.bytes >= GIB / 20)
+    return Refused(
+        "OutOfMemory",
+        f"on {shape} × {accelerator.name} the fullest device lacks {_gib(memory.missing_bytes)} GiB:"
+        f" it needs {_gib(memory.need_bytes)} of the {_gib(memory.budget_bytes)} GiB that may be used ({parts})",
+        shape,
+        nearest.layout,
+        memory,
+    )
+
+
+def _data_parallel_alternative(request: ServingRequest, found: _Try) -> tuple[Alternative, ...]:
+    """The same devices with data-parallel attention, where that holds more sequences."""
+    if request.objective is Objective.THROUGHPUT or not request.architecture.replicates_kv or found.layout.tensor == 1:
+        return ()
+    wanted = replace(request, objective=Objective.THROUGHPUT)
+    for other in _serving_tries(wanted, found.shape):
+        if other.memory.fits and other.layout.data > 1:
+            now = sequences_that_fit(request, found.layout, found.memory)
+            then = sequences_that_fit(request, other.layout, other.memory)
+            if then > now:
+                change = f"data-parallel attention with expert parallelism holds {then} full contexts instead of {now}"
+                return (Alternative(change, other.shape, other.layout),)
+    return ()
+
+
+def _serving_alternatives(request: ServingRequest) -> tuple[Alternative, ...]:
+    """Each single change that makes the request fit, the least invasive first."""
+    changes: list[tuple[str, ServingRequest]] = []
+    if kv_dtype_of(request) != "fp8" and _supports(request.accelerator, "fp8"):
+        changes.append(("an fp8 KV cache", replace(request, kv_dtype="fp8")))
+    if request.architecture.extra_parameters and not request.tables_on_host:
+        changes.append(("n-gram tables in host memory", replace(request, tables_on_host=True)))
+    changes.extend(_shorter_contexts(request))
+    if request.nodes is not None or request.per_node is not None:
+        changes.append(("more devices", replace(request, nodes=None, per_node=None)))
+    changes.extend((f"{storage} weights", replace(request, storage=storage)) for storage in _other_formats(request))
+    found = _working(changes, _first_fit_serving)
+    if found or (request.nodes is None and request.per_node is None):
+        return found
+    free = replace(request, nodes=None, per_node=None)
+    others = [
+        (f"{storage} weights on more devices", replace(free, storage=storage)) for storage in _other_formats(free)
+    ]
+    return _working(others, _first_fit_serving)
+
+
+def _shorter_contexts(request: ServingRequest) -> list[tuple[str, ServingRequest]]:
+    """The longest power of two below the wanted context that fits."""
+    for context in _SHORTER_CONTEXTS:
+        if context < context_of(request):
+            shorter = replace(request, context=context)
+            if _first_fit_serving(shorter) is not None:
+                return [(f"a context of {context:,} tokens", shorter)]
+    return []
+
+
+def _other_formats(request: ServingRequest) -> list[str]:
+    """Formats that the device runs, nearest in size first; without formats that only other uses know."""
+    now = stored_bytes(request.architecture, FORMATS[storage_of(request)])
+    known = [name for name in FORMATS if name not in (*_NEVER_OFFERED, storage_of(request))]
+    runs = [name for name in known if _supports(request.accelerator, name)]
+    return sorted(runs, key=lambda name: abs(stored_bytes(request.architecture, FORMATS[name]) - now))
+
+
+def _first_fit_serving(request: ServingRequest) -> _Try | None:
+    if _unsupported_serving(request) is not None:
+        return None
+    found = _search(request, _shapes(request), _serving_tries)
+    return found if found is not None and _fits(request, found) else None
+
+
+def _training_alternatives(request: TrainingRequest) -> tuple[Alternative, ...]:
+    changes: list[tuple[str, TrainingRequest]] = []
+    if request.nodes is not None or request.per_node is not None:
+        changes.append(("more devices", replace(request, nodes=None, per_node=None)))
+    if request.offload is Offload.NONE:
+        changes.append(("the optimizer in host memory", replace(request, offload=Offload.OPTIMIZER)))
+    if request.sequence > 1024:
+        changes.append((f"sequences of {request.sequence // 2}", replace(request, sequence=request.sequence // 2)))
+    for method in (Method.LORA, Method.QLORA):
+        if request.method is Method.FULL or (request.method is Method.LORA and method is Method.QLORA):
+            changes.append((method.value, replace(request, method=method)))
+    return _working(changes, _first_fit_training)
+
+
+def _first_fit_training(request: TrainingRequest) -> _Try | None:
+    if _unsupported_training(request) is not None:
+        return None
+    found = _search(request, _training_shapes(request), _training_tries)
+    return found if found is not None and _fits(request, found) else None
+
+
+def _working(
+    changes: Iterable[tuple[str, _Request]], fit: Callable[[_Request], "_Try | None"]
+) -> tuple[Alternative, ...]:
+    found = [(change, fit(request)) for change, request in changes]
+    return tuple(Alternative(change, hit.shape, hit.layout) for change, hit in found if hit is not None)
+
+
+# ---- what can't be asked -----------------------------------------------------------------------------------------
+
+
+def _supports(accelerator: Accelerator, storage: str) -> bool:
+    return storage in accelerator.quantizations or storage in accelerator.dtypes
+
+
+def _unsupported_serving(request: ServingRequest) -> Refused | None:
+    storage, accelerator = storage_of(request), request.accelerator
+    if not _supports(accelerator, storage):
+        runs = ", ".join(sorted(accelerator.dtypes | accelerator.quantizations))
+        return Refused("UnsupportedFormat", f"{accelerator.name} does not run {storage} weights; it runs {runs}")
+    if context_of(request) > request.architecture.context:
+        limit = request.architecture.context
+        return Refused("ContextTooLong", f"a context of {context_of(request):,} exceeds the model's {limit:,} tokens")
+    plain = isinstance(request.architecture.attention, GroupedQueryAttention | LatentAttention)
+    if plain and kv_dtype_of(request) == "fp8" and not _supports(accelerator, "fp8"):
+        return Refused("UnsupportedFormat", f"{accelerator.name} can't keep an fp8 KV cache")
+    return None
+
+
+def _unsupported_training(request: TrainingRequest) -> Refused | None:
+    accelerator = request.accelerator
+    compute = {Precision.FP32: "fp32", Precision.FP8: "fp8"}.get(request.precision, "bf16")
+    # Every device computes in fp32; profiles list it only where it is worth using.
+    if compute != "fp32" and compute not in accelerator.dtypes:
+        return Refused("UnsupportedFormat", f"{accelerator.name} does not compute in {compute}")
+    if request.method is not Method.FULL:
+        storage = base_format(request.method, request.precision, request.base_storage).name
+        if storage != "fp32" and not _supports(accelerator, storage):
+            return Refused("UnsupportedFormat", f"{accelerator.name} does not run a {storage} base")
+    return None
+
+
+def _check_serving(request: ServingRequest) -> None:
+    _positive(request.nodes, request.per_node, request.context, request.concurrency, request.step_tokens)
+    if request.engine not in ENGINES or storage_of(request) not in FORMATS or kv_dtype_of(request) not in KV_BYTES:
+        raise ValueError(f"unknown engine {request.engine}, weights {request.storage} or cache {request.kv_dtype}")
+    if request.memory_fraction is not None and not 0 < request.memory_fraction <= 1:
+        raise ValueError(f"memory fraction {request.memory_fraction} is not in (0, 1]")
+
+
+def _check_training(request: TrainingRequest) -> None:
+    _positive(request.nodes, request.per_node, request.sequence, request.global_batch, request.micro_batch)
+    _positive(request.keep, request.max_nodes, request.adapter.rank, request.adapter.virtual_tokens)
+    if request.base_storage is not None and request.base_storage not in FORMATS:
+        raise ValueError(f"unknown format {request.base_storage} of the base")
+
+
+def _positive(*numbers: int | None) -> None:
+    if any(number is not None and number < 1 for number in numbers):
+        raise ValueError("counts must be at least 1")
