@@ -1,0 +1,75 @@
+"""`DeepSeekServing`: replicas of an engine over one version of a model, rolled out step by step and scaled by load."""
+
+from deepseek_operator.api.v1alpha1.serving import DeepSeekServing, ResolvedModel, ServingStatus
+from deepseek_operator.core.actions import Done, Plan
+from deepseek_operator.core.configuration import Configuration
+from deepseek_operator.core.kind import Event, Kind
+from deepseek_operator.core.names import serving_revision, serving_service
+from deepseek_operator.core.resources import (
+    AUTOSCALER,
+    DEPLOYMENT,
+    POD,
+    REVISION,
+    SERVICE,
+    SERVING,
+    Manifest,
+    Ref,
+    Resource,
+)
+from deepseek_operator.core.seen import Needs, Seen
+from deepseek_operator.kinds.serving.events import events
+from deepseek_operator.kinds.serving.model import reference_digest
+from deepseek_operator.kinds.serving.needs import needs
+from deepseek_operator.kinds.serving.plan import plan
+from deepseek_operator.kinds.serving.revision import revision_name
+from deepseek_operator.kinds.serving.status import status
+
+
+class ServingKind:
+    """The behaviour of `DeepSeekServing` under one configuration."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        self.configuration = configuration
+        self.resource: Resource = SERVING
+        self.owns: tuple[Resource, ...] = (DEPLOYMENT, REVISION, SERVICE, AUTOSCALER, POD)
+
+    def parse(self, manifest: Manifest) -> DeepSeekServing:
+        """The typed resource. Raises pydantic.ValidationError."""
+        return DeepSeekServing.model_validate(manifest)
+
+    def wanted_names(self, owner: DeepSeekServing) -> tuple[Ref, ...]:
+        """Names that the children take now; those of a revision once its model is recorded."""
+        name = serving_service(owner.metadata.name)
+        scaled = (Ref(AUTOSCALER, name),) if owner.spec.autoscaling is not None and not owner.spec.suspend else ()
+        return (Ref(SERVICE, name), *scaled, *_revision_names(owner, owner.status.resolved))
+
+    def needs(self, seen: Seen[DeepSeekServing]) -> Needs:
+        """The training and the claim that the spec refers to."""
+        return needs(seen)
+
+    def plan(self, seen: Seen[DeepSeekServing]) -> Plan[ServingStatus]:
+        """What to do now."""
+        return plan(seen, self.configuration)
+
+    def status(self, seen: Seen[DeepSeekServing], done: Done) -> ServingStatus:
+        """What is true."""
+        return status(seen, done)
+
+    def events(self, before: ServingStatus, after: ServingStatus) -> tuple[Event, ...]:
+        """Transitions worth telling."""
+        return events(before, after)
+
+
+def _revision_names(owner: DeepSeekServing, resolved: ResolvedModel | None) -> tuple[Ref, ...]:
+    if resolved is None or resolved.reference != reference_digest(owner.spec.model):
+        return ()
+    name = serving_revision(owner.metadata.name, revision_name(owner, resolved))
+    return tuple(Ref(resource, name) for resource in (DEPLOYMENT, REVISION, SERVICE))
+
+
+def serving_kind(configuration: Configuration) -> Kind[DeepSeekServing, ServingStatus]:
+    """The kind, for the composition root."""
+    return ServingKind(configuration)
+
+
+__all__ = ["ServingKind", "serving_kind"]

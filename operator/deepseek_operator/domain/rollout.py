@@ -1,0 +1,128 @@
+"""How many replicas each revision may have now, on the way from the old revisions to the wanted one.
+
+One step is decided from what is, never from what was done before: there is no recorded position to lose. Surge makes
+one replica more than asked for and takes an old one only for a new one that is ready; Replace lets every old replica
+end first, for clusters that have no room for one more. A rollback is a rollout whose target happens to run already.
+
+Surge: all replicas together are at most wanted + 1 while any is added, and a ready one goes only while as many as are
+wanted stay ready.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+MAX_SURGE = 1
+"""Replicas above the wanted number during a Surge: one, because each may be a node full of accelerators."""
+
+Strategy: TypeAlias = Literal["Surge", "Replace"]
+
+
+@dataclass(frozen=True)
+class Replicas:
+    """What runs of one revision.
+
+    Attributes:
+        specified: replicas asked for by the last write.
+        total: pods that exist, those that are ending included: each holds its accelerators.
+        ready: pods that serve; never more than `specified` count.
+    """
+
+    specified: int
+    total: int
+    ready: int
+
+    @property
+    def serving(self) -> int:
+        """Ready replicas that the next write can rely on: those beyond `specified` are about to end."""
+        return min(self.ready, self.specified)
+
+
+NONE = Replicas(0, 0, 0)
+
+
+def next_step(strategy: Strategy, wanted: int, target: str, running: Mapping[str, Replicas]) -> dict[str, int]:
+    """Replicas to specify for each revision now, the target included.
+
+    Args:
+        strategy: Surge or Replace.
+        wanted: replicas that shall run in the end, 0 or more.
+        target: the revision that shall run.
+        running: what runs, by revision, oldest first: the oldest gives way first.
+
+    Returns:
+        One number for every revision of `running`, and one for `target`. Nothing changes once only the target
+        runs, with the wanted number.
+    """
+    others = {name: replicas for name, replicas in running.items() if name != target}
+    current = running.get(target, NONE)
+    if strategy == "Replace":
+        gone = all(replicas.specified == 0 and replicas.total == 0 for replicas in others.values())
+        return {**dict.fromkeys(others, 0), target: wanted if gone else min(current.specified, wanted)}
+    return _surge(wanted, target, current, others)
+
+
+def _surge(wanted: int, target: str, current: Replicas, others: Mapping[str, Replicas]) -> dict[str, int]:
+    grown = _grown(wanted, current.specified, sum(old.specified for old in others.values()))
+    spare = _spare(wanted, grown, current, others)
+    return {**_reduced(wanted, others, min(current.serving, grown), spare), target: grown}
+
+
+def _grown(wanted: int, specified: int, old: int) -> int:
+    """The target's replicas: as many as asked for, and as many as fit beside the old ones with one surplus."""
+    if specified >= wanted:
+        return wanted
+    room = wanted + MAX_SURGE - old - specified
+    return specified + max(0, min(room, wanted - specified))
+
+
+def _spare(wanted: int, grown: int, current: Replicas, others: Mapping[str, Replicas]) -> int:
+    """Old replicas that may go: what is there beyond the wanted number, less what the target still owes."""
+    owed = grown - min(current.serving, grown)
+    return max(0, grown + sum(old.specified for old in others.values()) - wanted - owed)
+
+
+def _reduced(wanted: int, others: Mapping[str, Replicas], ready: int, spare: int) -> dict[str, int]:
+    """Old revisions after giving up `spare` replicas: those that do not serve first, then ready ones that are not
+    needed for the floor of `wanted`. A ReplicaSet that shrinks deletes its unready pods first, so both hold."""
+    left = {name: old.specified for name, old in others.items()}
+    for name, old in others.items():
+        idle = min(old.specified - old.serving, spare)
+        left[name] -= idle
+        spare -= idle
+    needless = max(0, ready + sum(old.serving for old in others.values()) - wanted)
+    for name in left:
+        less = min(left[name], spare, needless)
+        left[name] -= less
+        spare -= less
+        needless -= less
+    return left
+
+
+def compute_all_steps(
+    strategy: Strategy, wanted: int, target: str, running: Mapping[str, Replicas], limit: int = 10_000
+) -> Sequence[Mapping[str, int]]:
+    """The whole rollout, each step taken once every replica of the one before is ready: for tests and `plan -f`.
+
+    Returns:
+        The specified numbers after each step, without the start; empty when nothing is to be done.
+
+    Raises:
+        RuntimeError: it does not end within `limit` steps.
+    """
+    steps: list[Mapping[str, int]] = []
+    running = {target: NONE, **running}
+    for _ in range(limit):
+        step = next_step(strategy, wanted, target, running)
+        after = {name: settled(count) for name, count in step.items()}
+        if after == running:
+            return steps
+        if step != {name: replicas.specified for name, replicas in running.items()}:
+            steps.append(step)
+        running = after
+    raise RuntimeError(f"no end after {limit} steps")
+
+
+def settled(count: int) -> Replicas:
+    """A revision whose `count` replicas all run and serve."""
+    return Replicas(specified=count, total=count, ready=count)

@@ -1,0 +1,128 @@
+"""The objects that a serving consists of, as far as we have an opinion on them.
+
+Per revision a Deployment and a Service; over all revisions the Service that users call and, under autoscaling, a
+HorizontalPodAutoscaler. A Deployment only keeps pods of one immutable template alive: moving between revisions is
+ours, so its own strategy matters only when somebody restarts it by hand, and is then as careful.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from deepseek_operator.api.v1alpha1.serving import Autoscaling, DeepSeekServing
+from deepseek_operator.core.configuration import Configuration
+from deepseek_operator.core.names import owner_reference, serving_revision, serving_service
+from deepseek_operator.core.resources import AUTOSCALER, DEPLOYMENT, SERVICE, SERVING, Manifest, Resource
+from deepseek_operator.core.seen import Seen
+from deepseek_operator.kinds.serving.labels import child_labels, replica_selector, revision_labels, revision_selector
+from deepseek_operator.kinds.serving.revision import template_of
+from deepseek_operator.kinds.serving.rollout import spent
+from deepseek_operator.kinds.serving.template import PORT_NAME
+
+SERVICE_PORT = 8000
+"""Port of the Services, whatever the engine listens on: another engine must not change the address."""
+
+SCALE_UP_PERIOD_SECONDS = 15
+"""The autoscaler's own period: in each, it may go up by as many replicas as there can be."""
+
+
+def children(
+    seen: Seen[DeepSeekServing], target: str, replicas: Mapping[str, int], configuration: Configuration
+) -> tuple[Manifest, ...]:
+    """The manifests to apply, what serves before what is taken away: the target first, then older revisions."""
+    owner, over = seen.owner, spent(seen, target)
+    lives = [name for name in replicas if name not in over and _exists(seen, name)]
+    revisions = [target, *(name for name in lives if name != target)]
+    return (
+        service(owner),
+        *(revision_service(owner, revision) for revision in revisions),
+        *(
+            deployment(owner, revision, template, replicas[revision])
+            for revision in revisions
+            if (template := template_of(seen, revision)) is not None
+        ),
+        *autoscalers(owner, configuration),
+    )
+
+
+def _exists(seen: Seen[DeepSeekServing], revision: str) -> bool:
+    return seen.child(DEPLOYMENT, serving_revision(seen.owner.metadata.name, revision)) is not None
+
+
+def service(owner: DeepSeekServing) -> Manifest:
+    """The address that users call: every replica of every revision that is ready."""
+    name = serving_service(owner.metadata.name)
+    return {**_head(SERVICE, owner, name, child_labels(owner)), "spec": _service_spec(replica_selector(owner))}
+
+
+def revision_service(owner: DeepSeekServing, revision: str) -> Manifest:
+    """The replicas of one revision, for a look at a new version beside the old."""
+    name, labels = serving_revision(owner.metadata.name, revision), revision_labels(owner, revision)
+    return {**_head(SERVICE, owner, name, labels), "spec": _service_spec(revision_selector(owner, revision))}
+
+
+def _service_spec(selector: Mapping[str, str]) -> dict[str, Any]:
+    port = {"name": PORT_NAME, "port": SERVICE_PORT, "targetPort": PORT_NAME, "protocol": "TCP"}
+    return {"selector": dict(selector), "ports": [port]}
+
+
+def deployment(owner: DeepSeekServing, revision: str, template: Manifest, replicas: int) -> Manifest:
+    """Keeps `replicas` pods of one revision alive."""
+    name, labels = serving_revision(owner.metadata.name, revision), revision_labels(owner, revision)
+    return {
+        **_head(DEPLOYMENT, owner, name, labels),
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": revision_selector(owner, revision)},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+            "template": template,
+        },
+    }
+
+
+def autoscalers(owner: DeepSeekServing, configuration: Configuration) -> tuple[Manifest, ...]:
+    """The HorizontalPodAutoscaler over our scale subresource; none while nothing may be scaled."""
+    autoscaling = owner.spec.autoscaling
+    if autoscaling is None or owner.spec.suspend:
+        return ()
+    name = serving_service(owner.metadata.name)
+    spec = _autoscaler_spec(owner, autoscaling, configuration.metric_prefix)
+    return ({**_head(AUTOSCALER, owner, name, child_labels(owner)), "spec": spec},)
+
+
+def _autoscaler_spec(owner: DeepSeekServing, autoscaling: Autoscaling, metric: str) -> dict[str, Any]:
+    """One replica per replica wanted. A target of type Value would be multiplied by the ready pods."""
+    external = {
+        "metric": {"name": metric, "selector": {"matchLabels": {"serving": owner.metadata.name}}},
+        "target": {"type": "AverageValue", "averageValue": "1"},
+    }
+    return {
+        "scaleTargetRef": {"apiVersion": SERVING.api_version, "kind": SERVING.kind, "name": owner.metadata.name},
+        "minReplicas": autoscaling.min_replicas,
+        "maxReplicas": autoscaling.max_replicas,
+        "metrics": [{"type": "External", "external": external}],
+        "behavior": _behavior(autoscaling),
+    }
+
+
+def _behavior(autoscaling: Autoscaling) -> dict[str, Any]:
+    """Up at once and without a rate limit: a register that was reset by hand must climb back in one step, because
+    the gate follows what the autoscaler wants. Down only after the highest wish of the window has passed."""
+    up = [{"type": "Pods", "value": autoscaling.max_replicas, "periodSeconds": SCALE_UP_PERIOD_SECONDS}]
+    down = [{"type": "Percent", "value": 100, "periodSeconds": SCALE_UP_PERIOD_SECONDS}]
+    window_s = autoscaling.scale_down_stabilization_seconds
+    return {
+        "scaleUp": {"stabilizationWindowSeconds": 0, "selectPolicy": "Max", "policies": up},
+        "scaleDown": {"stabilizationWindowSeconds": window_s, "selectPolicy": "Max", "policies": down},
+    }
+
+
+def _head(resource: Resource, owner: DeepSeekServing, name: str, labels: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "apiVersion": resource.api_version,
+        "kind": resource.kind,
+        "metadata": {
+            "name": name,
+            "labels": dict(labels),
+            "ownerReferences": [owner_reference(SERVING, owner.metadata.name, owner.metadata.uid)],
+        },
+    }

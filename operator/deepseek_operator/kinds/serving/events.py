@@ -1,0 +1,43 @@
+"""Which transitions are told as events: the cause of the conditions, the revision that became stable, the count."""
+
+from collections.abc import Iterator
+
+from deepseek_operator.api.v1alpha1.serving import ServingStatus
+from deepseek_operator.core.conditions import find
+from deepseek_operator.core.kind import Event
+from deepseek_operator.kinds.serving import reasons
+
+_WARNINGS = frozenset(
+    reason.name
+    for reason in (
+        reasons.TRAINING_FAILED,
+        reasons.NOT_EXPORTED,
+        reasons.CLAIM_NOT_FOUND,
+        reasons.WAITING_FOR_CAPACITY,
+        reasons.QUOTA_EXCEEDED,
+        reasons.IMAGE_PULL_FAILED,
+        reasons.ENGINE_FAILING,
+        reasons.NAME_CONFLICT,
+        reasons.AUTOSCALER_OFF,
+        reasons.FORBIDDEN,
+        reasons.REJECTED,
+    )
+)
+_NOTE_LENGTH = 1024
+
+
+def events(before: ServingStatus, after: ServingStatus) -> tuple[Event, ...]:
+    """One event per transition, in the order in which they are read."""
+    return tuple(_transitions(before, after))
+
+
+def _transitions(before: ServingStatus, after: ServingStatus) -> Iterator[Event]:
+    was, is_now = find(before.conditions, "Ready"), find(after.conditions, "Ready")
+    if is_now is not None and (was is None or was.reason != is_now.reason):
+        type_ = "Warning" if is_now.reason in _WARNINGS else "Normal"
+        yield Event(type_, is_now.reason, "Reconcile", is_now.message[:_NOTE_LENGTH])  # type: ignore[arg-type]
+    if after.running_replicas is not None and before.running_replicas != after.running_replicas:
+        count = f"from {before.running_replicas} " if before.running_replicas is not None else ""
+        yield Event("Normal", "ReplicasSet", "Scale", f"{count}to {after.running_replicas} replicas")
+    if after.stable and before.stable != after.stable:
+        yield Event("Normal", "RolledOut", "RollOut", f"revision {after.stable} is fully rolled out")

@@ -1,0 +1,57 @@
+"""How many replicas may run: the user's number, or under autoscaling what the downward gate lets through.
+
+The number is recorded in status before it is used, so that neither a restart of the operator, nor a suspension, nor
+an autoscaler that does not exist yet lets it fall.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
+from deepseek_operator.core.names import serving_service
+from deepseek_operator.core.resources import AUTOSCALER, DEPLOYMENT, Manifest, is_terminating
+from deepseek_operator.core.seen import Seen
+from deepseek_operator.domain.scaling import Autoscaler, gated
+
+
+def running_replicas(seen: Seen[DeepSeekServing]) -> int:
+    """Replicas that may run now, suspension aside."""
+    spec = seen.owner.spec
+    if spec.autoscaling is None:
+        return spec.replicas
+    bounds = spec.autoscaling
+    return gated(spec.replicas, _held(seen), bounds.min_replicas, bounds.max_replicas, autoscaler(seen))
+
+
+def _held(seen: Seen[DeepSeekServing]) -> int:
+    """What was let run until now: as recorded, else what the Deployments still say, else what the spec asks for."""
+    recorded = seen.owner.status.running_replicas
+    if recorded is not None:
+        return recorded
+    specified = sum(deployment["spec"].get("replicas", 0) for deployment in seen.all(DEPLOYMENT))
+    return specified or seen.owner.spec.replicas
+
+
+def live_autoscaler(seen: Seen[DeepSeekServing]) -> Manifest | None:
+    """Our HorizontalPodAutoscaler; None when there is none, or it is on its way out."""
+    live = seen.child(AUTOSCALER, serving_service(seen.owner.metadata.name))
+    return live if live is not None and not is_terminating(live) else None
+
+
+def autoscaler(seen: Seen[DeepSeekServing]) -> Autoscaler | None:
+    """What our autoscaler says of itself."""
+    live = live_autoscaler(seen)
+    if live is None:
+        return None
+    limited = scaler_condition(live, "ScalingLimited")
+    return Autoscaler(
+        active=scaler_condition(live, "ScalingActive").get("status") == "True",
+        limited=limited.get("status") == "True" and limited.get("reason") == "ScaleUpLimit",
+        desired=(live.get("status") or {}).get("desiredReplicas"),
+    )
+
+
+def scaler_condition(live: Manifest, type_: str) -> Mapping[str, Any]:
+    """One condition of the autoscaler; empty when it was never set."""
+    conditions = (live.get("status") or {}).get("conditions") or ()
+    return next((condition for condition in conditions if condition.get("type") == type_), {})

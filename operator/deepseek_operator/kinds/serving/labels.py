@@ -1,0 +1,40 @@
+"""Labels by which a serving's pods are found. They can never change: Deployments' selectors are immutable, and pods
+that an earlier release of the operator made must stay behind the Service of this one.
+"""
+
+from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
+from deepseek_operator.core.names import OWNER_UID, REVISION_LABEL, owner_labels
+from deepseek_operator.core.resources import GROUP, SERVING, Manifest, labels_of
+
+ROLE_LABEL = f"{GROUP}/role"
+ENGINE_ROLE = "engine"
+
+
+def child_labels(owner: DeepSeekServing) -> dict[str, str]:
+    """Labels of every child."""
+    return owner_labels(SERVING, owner.metadata.name, owner.metadata.uid)
+
+
+def revision_labels(owner: DeepSeekServing, revision: str) -> dict[str, str]:
+    """Labels of what belongs to one revision."""
+    return {**child_labels(owner), REVISION_LABEL: revision}
+
+
+def pod_labels(owner: DeepSeekServing, revision: str) -> dict[str, str]:
+    """Labels of the pods of one revision."""
+    return {**revision_labels(owner, revision), ROLE_LABEL: ENGINE_ROLE}
+
+
+def replica_selector(owner: DeepSeekServing) -> dict[str, str]:
+    """Selects exactly one pod per replica, over all revisions."""
+    return {OWNER_UID: owner.metadata.uid, ROLE_LABEL: ENGINE_ROLE}
+
+
+def revision_selector(owner: DeepSeekServing, revision: str) -> dict[str, str]:
+    """Selects exactly one pod per replica of one revision."""
+    return {**replica_selector(owner), REVISION_LABEL: revision}
+
+
+def revision_of(manifest: Manifest) -> str:
+    """The revision that an object belongs to; empty when it belongs to none."""
+    return labels_of(manifest).get(REVISION_LABEL, "")

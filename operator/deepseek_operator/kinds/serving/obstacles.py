@@ -1,0 +1,76 @@
+"""Why replicas are missing, as the cluster itself says it: the scheduler, a quota, the kubelet.
+
+Messages are quoted, because they name what is missing better than we could.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
+from deepseek_operator.core.resources import DEPLOYMENT, Manifest, is_terminating
+from deepseek_operator.core.seen import Seen
+from deepseek_operator.kinds.serving import reasons
+from deepseek_operator.kinds.serving.reasons import Reason
+from deepseek_operator.kinds.serving.rollout import living_pods
+
+_IMAGE_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
+_FAILING_REASONS = frozenset(
+    {"CrashLoopBackOff", "CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
+)
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """One cause, in the cluster's words."""
+
+    reason: Reason
+    message: str
+
+
+def obstacle(seen: Seen[DeepSeekServing]) -> Obstacle | None:
+    """What keeps replicas from running; the one to solve first. None when they are merely on their way."""
+    found = [*_refused_pods(seen), *_failing_pods(seen), *_unplaced_pods(seen)]
+    return found[0] if found else None
+
+
+def _refused_pods(seen: Seen[DeepSeekServing]) -> Iterator[Obstacle]:
+    for deployment in seen.all(DEPLOYMENT):
+        failure = _condition(deployment, "ReplicaFailure")
+        if failure.get("status") == "True":
+            message = str(failure.get("message", ""))
+            yield Obstacle(reasons.QUOTA_EXCEEDED if "exceeded quota" in message else reasons.FORBIDDEN, message)
+
+
+def _failing_pods(seen: Seen[DeepSeekServing]) -> Iterator[Obstacle]:
+    for pod in _starting(seen):
+        for container in (pod.get("status") or {}).get("containerStatuses") or ():
+            waiting = (container.get("state") or {}).get("waiting") or {}
+            if waiting.get("reason") in _IMAGE_REASONS:
+                yield Obstacle(reasons.IMAGE_PULL_FAILED, f"{waiting['reason']}: {waiting.get('message', '')}")
+            elif waiting.get("reason") in _FAILING_REASONS:
+                yield Obstacle(reasons.ENGINE_FAILING, _told(container, waiting))
+
+
+def _told(container: Mapping[str, Any], waiting: Mapping[str, Any]) -> str:
+    """The kubelet's reason, and how the engine ended last; its numbers of seconds change and are left out."""
+    ended = (container.get("lastState") or {}).get("terminated") or {}
+    how = f", last exit code {ended['exitCode']}" if "exitCode" in ended else ""
+    said = str(ended.get("message") or "").strip()
+    return f"{waiting['reason']}{how}{': ' + said if said else ''}"
+
+
+def _unplaced_pods(seen: Seen[DeepSeekServing]) -> Iterator[Obstacle]:
+    for pod in _starting(seen):
+        placed = _condition(pod, "PodScheduled")
+        if placed.get("status") == "False" and placed.get("reason") == "Unschedulable":
+            yield Obstacle(reasons.WAITING_FOR_CAPACITY, str(placed.get("message", "")))
+
+
+def _starting(seen: Seen[DeepSeekServing]) -> tuple[Manifest, ...]:
+    return tuple(pod for pod in living_pods(seen) if not is_terminating(pod))
+
+
+def _condition(manifest: Manifest, type_: str) -> Mapping[str, Any]:
+    conditions = (manifest.get("status") or {}).get("conditions") or ()
+    return next((condition for condition in conditions if condition.get("type") == type_), {})

@@ -1,0 +1,49 @@
+"""Every reason that a serving's conditions and events carry, each with what a person does about it.
+
+The names are part of the public contract: alerts and scripts match them.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Reason:
+    """A cause in CamelCase, and one sentence on what to do."""
+
+    name: str
+    advice: str
+
+
+AVAILABLE = Reason("Available", "Nothing to do.")
+LOADING = Reason("Loading", "Wait until the replicas have loaded the model.")
+ROLLING = Reason("Rolling", "Wait until the new version has replaced the old one.")
+SCALING = Reason("Scaling", "Wait until the number of replicas is reached.")
+SUSPENDING = Reason("Suspending", "Wait until the last replica has finished its requests.")
+SUSPENDED = Reason("Suspended", "Write suspend: false to serve again.")
+DELETING = Reason("Deleting", "Nothing to do: the garbage collector removes the replicas.")
+WAITING_FOR_TRAINING = Reason("WaitingForTraining", "Create the DeepSeekTraining, or write another model.fromTraining.")
+WAITING_FOR_EXPORT = Reason("WaitingForExport", "Wait until the training has exported a model.")
+TRAINING_FAILED = Reason(
+    "TrainingFailed", "Write model.fromTraining of another training: this one has failed and exported nothing."
+)
+NOT_EXPORTED = Reason("NotExported", "Write one of the exported steps, or Latest, as model.fromTraining.checkpoint.")
+CLAIM_NOT_FOUND = Reason("ClaimNotFound", "Create the PersistentVolumeClaim that holds the model.")
+WAITING_FOR_CAPACITY = Reason(
+    "WaitingForCapacity",
+    "Free or add accelerators; during a rollout, rollout.strategy Replace stops the old replicas first.",
+)
+QUOTA_EXCEEDED = Reason("QuotaExceeded", "Raise the namespace's quota, or ask for less.")
+IMAGE_PULL_FAILED = Reason("ImagePullFailed", "Correct engine.image, or make the image pullable for the nodes.")
+ENGINE_FAILING = Reason("EngineFailing", "Read the log of the engine container; correct the model or the engine.")
+NAME_CONFLICT = Reason("NameConflict", "Delete or rename the object of that name, or rename this resource.")
+WAITING_FOR_PREDECESSOR = Reason(
+    "WaitingForPredecessor", "Wait until the object of a deleted resource of this name is gone."
+)
+AUTOSCALER_OFF = Reason(
+    "AutoscalerOff", "Write replicas: 1 or more, or leave it out: with 0 the autoscaler is switched off."
+)
+FORBIDDEN = Reason("Forbidden", "Let an administrator read the message: an admission policy or RBAC refuses a child.")
+REJECTED = Reason("Rejected", "Correct the spec as the API server's message says.")
+API_UNAVAILABLE = Reason("ApiUnavailable", "Nothing to do: the operator tries again.")
+
+ALL: tuple[Reason, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Reason))

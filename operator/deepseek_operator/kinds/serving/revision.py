@@ -1,0 +1,153 @@
+"""Which version of the serving is wanted, under what name, and what its pods look like for ever after.
+
+A revision is named by a digest of what the *user* decided: the resolved model, engine, accelerator and pod settings,
+written canonically, with every neutral value left out. So neither the operator's code nor its configuration, nor
+replicas, autoscaling or rollout are in it, and a field that arrives in a later release changes no name while it is
+unset. The neutral values below are frozen: they are not the schema's defaults, which may move.
+
+The template is rendered once, stored in a ControllerRevision, and read back: an upgraded operator restarts no pod.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from deepseek_operator.api.v1alpha1.serving import DeepSeekServing, Engine, ResolvedModel
+from deepseek_operator.api.v1alpha1.workload import Accelerator, ComputeResources, PodSettings
+from deepseek_operator.core.names import owner_reference, revision_hash, serving_revision
+from deepseek_operator.core.resources import DEPLOYMENT, REVISION, SERVING, Manifest, is_terminating
+from deepseek_operator.core.seen import Seen
+from deepseek_operator.domain.quantity import canonical
+from deepseek_operator.kinds.serving.labels import revision_labels, revision_of
+
+KEPT = 3
+"""Revisions kept to roll back to with their very template, besides those that run."""
+
+_NEUTRAL_ENGINE: Mapping[str, object] = {
+    "type": "builtin",
+    "args": [],
+    "env": [],
+    "port": 8000,
+    "healthPath": "/health",
+    "maxConcurrency": 4,
+    "queueLimit": 64,
+    "startTimeoutSeconds": 1800,
+    "resources": {},
+}
+_NEUTRAL_POD: Mapping[str, object] = {
+    "nodeSelector": {},
+    "tolerations": [],
+    "terminationGracePeriodSeconds": 60,
+    "runAsUser": 1000,
+    "fsGroup": 1000,
+}
+_NEUTRAL_SHARED_MEMORY = "1Gi"
+
+
+def user_input(owner: DeepSeekServing, model: ResolvedModel) -> dict[str, Any]:
+    """What the user decided about the pods, in canonical form: equal input gives equal names in every release."""
+    spec = owner.spec
+    parts = {
+        "model": _present({"claim": model.claim_name, "path": model.sub_path, "name": spec.model.name}),
+        "engine": _engine(spec.engine),
+        "accelerator": _accelerator(spec.accelerator),
+        "pod": _pod(spec.pod),
+    }
+    return {key: part for key, part in parts.items() if part}
+
+
+def revision_name(owner: DeepSeekServing, model: ResolvedModel) -> str:
+    """Ten hex digits that name the revision of this input."""
+    return revision_hash(user_input(owner, model))
+
+
+def _engine(engine: Engine) -> dict[str, Any]:
+    wire = {**engine.to_wire(), "resources": _resources(engine.resources)}
+    return _without(wire, _NEUTRAL_ENGINE)
+
+
+def _resources(resources: ComputeResources) -> dict[str, str]:
+    amounts = {key: canonical(amount) for key, amount in resources.to_wire().items()}
+    return {k: v for k, v in amounts.items() if (k, v) != ("sharedMemory", _NEUTRAL_SHARED_MEMORY)}
+
+
+def _accelerator(accelerator: Accelerator | None) -> dict[str, Any]:
+    if accelerator is None or accelerator.resource is None:
+        return {}
+    return _without(accelerator.to_wire(), {"perNode": 1})
+
+
+def _pod(pod: PodSettings) -> dict[str, Any]:
+    tolerations = [_without(toleration.to_wire(), {"operator": "Equal"}) for toleration in pod.tolerations]
+    return _without({**pod.to_wire(), "tolerations": tolerations}, _NEUTRAL_POD)
+
+
+def _without(wire: Mapping[str, Any], neutral: Mapping[str, object]) -> dict[str, Any]:
+    return {key: value for key, value in wire.items() if key not in neutral or value != neutral[key]}
+
+
+def _present(values: Mapping[str, str | None]) -> dict[str, str]:
+    return {key: value for key, value in values.items() if value}
+
+
+def stored_revisions(seen: Seen[DeepSeekServing]) -> tuple[Manifest, ...]:
+    """The ControllerRevisions, oldest first."""
+    return tuple(sorted(seen.all(REVISION), key=_number))
+
+
+def _number(revision: Manifest) -> int:
+    return int(revision.get("revision") or 0)
+
+
+def numbers(seen: Seen[DeepSeekServing]) -> dict[str, int]:
+    """Age of each stored revision: a higher number was made later."""
+    return {revision_of(stored): _number(stored) for stored in stored_revisions(seen)}
+
+
+def stored_revision(seen: Seen[DeepSeekServing], revision: str) -> Manifest | None:
+    """The ControllerRevision of that name; None when there is none, or it is on its way out."""
+    stored = seen.child(REVISION, serving_revision(seen.owner.metadata.name, revision))
+    return stored if stored is not None and not is_terminating(stored) else None
+
+
+def template_of(seen: Seen[DeepSeekServing], revision: str) -> Manifest | None:
+    """The pod template of a revision as it was rendered once.
+
+    Should its ControllerRevision have been deleted by somebody, what runs is the record: rendering anew would
+    restart the pods. None when neither is there.
+    """
+    if (stored := stored_revision(seen, revision)) is not None:
+        template: Manifest = stored["data"]["template"]
+        return template
+    live = seen.child(DEPLOYMENT, serving_revision(seen.owner.metadata.name, revision))
+    return _clean(live["spec"]["template"]) if live is not None else None
+
+
+def _clean(template: Manifest) -> dict[str, Any]:
+    metadata = {key: value for key, value in (template.get("metadata") or {}).items() if value is not None}
+    return {"metadata": metadata, "spec": template["spec"]}
+
+
+def controller_revision(
+    owner: DeepSeekServing, revision: str, number: int, template: Manifest, model: ResolvedModel | None
+) -> Manifest:
+    """The write-once record of a revision: its template, the input it is named by, and what the model resolved to.
+
+    `model` is None when the record is restored from what runs and the input is no longer known.
+    """
+    known = {"input": user_input(owner, model), "resolved": model.to_wire()} if model is not None else {}
+    return {
+        "apiVersion": REVISION.api_version,
+        "kind": REVISION.kind,
+        "metadata": {
+            "name": serving_revision(owner.metadata.name, revision),
+            "labels": revision_labels(owner, revision),
+            "ownerReferences": [owner_reference(SERVING, owner.metadata.name, owner.metadata.uid)],
+        },
+        "revision": number,
+        "data": {"template": template, **known},
+    }
+
+
+def superfluous(seen: Seen[DeepSeekServing], running: frozenset[str]) -> tuple[Manifest, ...]:
+    """Stored revisions to delete: neither among the newest nor running."""
+    return tuple(r for r in stored_revisions(seen)[:-KEPT] if revision_of(r) not in running and not is_terminating(r))

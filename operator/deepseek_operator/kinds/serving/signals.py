@@ -1,0 +1,62 @@
+"""What is asked of the metrics store, and the replicas that the answers want.
+
+Two numbers: requests in flight, and how many replicas report them. The second guards the first: an absent series is
+a replica that does not report, never one without load, and a sum over fewer replicas than serve is only a lower
+bound. An expression yields nothing at all (never zero) when no replica reports.
+"""
+
+from collections.abc import Mapping
+
+from deepseek_operator.api.v1alpha1.serving import DeepSeekServing, ScalingSignal
+from deepseek_operator.core.configuration import Configuration
+from deepseek_operator.core.seen import Sample, Signal
+from deepseek_operator.domain.scaling import Load, replicas_for
+
+IN_FLIGHT = "in_flight"
+REPORTING = "replicas_reporting"
+
+RUNNING_METRIC = "vllm:num_requests_running"
+WAITING_METRIC = "vllm:num_requests_waiting"
+"""vLLM's names (v1 engine metrics), which the builtin engine has too; a custom engine that exports them scales."""
+
+
+def queries(owner: DeepSeekServing, configuration: Configuration) -> tuple[tuple[str, str], ...]:
+    """Signal names and PromQL expressions, each of one number; none without autoscaling."""
+    if owner.spec.autoscaling is None:
+        return ()
+    which = _matchers(owner)
+    in_flight = f"sum({RUNNING_METRIC}{which}) + sum({WAITING_METRIC}{which})"
+    return (IN_FLIGHT, in_flight), (REPORTING, f"count(count by (pod) ({RUNNING_METRIC}{which}))")
+
+
+def _matchers(owner: DeepSeekServing) -> str:
+    namespace, name = _quoted(owner.metadata.namespace), _quoted(owner.metadata.name)
+    return f"{{namespace={namespace},deepseek_serving={name}}}"
+
+
+def _quoted(value: str) -> str:
+    """A PromQL string literal. Names are DNS labels, but a query must not depend on who has checked that."""
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
+
+
+def wanted(owner: DeepSeekServing, samples: Mapping[str, Signal]) -> int | None:
+    """Replicas that the load wants, in [1, maxReplicas].
+
+    None when the samples do not say: the autoscaler then holds, and never takes a replica away for want of data.
+    """
+    autoscaling = owner.spec.autoscaling
+    if autoscaling is None:
+        return None
+    wishes = [_wish(owner, signal, autoscaling.max_replicas, samples) for signal in autoscaling.signals]
+    known = [wish for wish in wishes if wish is not None]
+    return max(known) if known and len(known) == len(wishes) else None
+
+
+def _wish(owner: DeepSeekServing, signal: ScalingSignal, maximum: int, samples: Mapping[str, Signal]) -> int | None:
+    in_flight, reporting = samples.get(IN_FLIGHT), samples.get(REPORTING)
+    if not isinstance(in_flight, Sample) or not isinstance(reporting, Sample):
+        return None
+    serving, running = owner.status.ready_replicas, owner.status.running_replicas or 0
+    load = Load(in_flight.value, reporting.value)
+    return replicas_for(load, signal.target, maximum, serving=serving, running=running)

@@ -1,0 +1,167 @@
+"""The pods of one revision: rendered once, when the revision is first wanted.
+
+An engine is given long to load (startup), leaves the Service soon when it stops answering (readiness), and is
+restarted only after two minutes of silence (liveness): a busy engine answers its health path late, not never.
+Ending takes three steps within the grace period: the pod leaves the endpoints while it still answers (preStop), then
+SIGTERM lets it finish what runs (drain), then there is a margin before SIGKILL.
+"""
+
+from math import ceil
+from typing import Any
+
+from deepseek_operator.api.v1alpha1.serving import DeepSeekServing, Engine, ResolvedModel
+from deepseek_operator.api.v1alpha1.workload import Accelerator, ComputeResources, Toleration
+from deepseek_operator.core.configuration import Configuration
+from deepseek_operator.core.resources import Manifest
+from deepseek_operator.domain.quantity import canonical
+from deepseek_operator.kinds.serving.labels import pod_labels
+
+MODEL_PATH = "/model"
+CONTAINER = "engine"
+PORT_NAME = "http"
+BUILTIN_COMMAND = ("python3", "-m", "deepseek_runtime.engine")
+
+GRACE_SECONDS = 60
+"""Grace period when the user names none."""
+
+PROBE_TIMEOUT_SECONDS = 5
+"""One look may take this long: an engine under full load answers slowly."""
+
+READINESS_PERIOD_SECONDS = 5
+LIVENESS_PERIOD_SECONDS = 15
+LIVENESS_FAILURES = 8
+"""Two minutes without one answer within five seconds: dead, not busy. A shorter time would kill engines under load."""
+
+ENDPOINT_SECONDS = 5
+"""How long the endpoints of a pod may outlive the decision to end it; requests arrive until then."""
+
+KILL_MARGIN_SECONDS = 5
+"""Between the end of the drain and SIGKILL, for the process to exit."""
+
+SHARED_MEMORY = "1Gi"
+
+
+def render(owner: DeepSeekServing, revision: str, model: ResolvedModel, configuration: Configuration) -> Manifest:
+    """The pod template of a revision."""
+    pod = owner.spec.pod
+    grace_s = pod.termination_grace_period_seconds or GRACE_SECONDS
+    spec: dict[str, Any] = {
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": grace_s,
+        "securityContext": _pod_security(pod.run_as_user, pod.fs_group),
+        "containers": [_container(owner, grace_s, configuration)],
+        "volumes": _volumes(model, owner.spec.engine.resources),
+    }
+    spec["containers"][0]["volumeMounts"] = _mounts(model)
+    if pod.node_selector:
+        spec["nodeSelector"] = dict(pod.node_selector)
+    if pod.tolerations:
+        spec["tolerations"] = [_toleration(toleration) for toleration in pod.tolerations]
+    if pod.priority_class_name:
+        spec["priorityClassName"] = pod.priority_class_name
+    return {"metadata": {"labels": pod_labels(owner, revision)}, "spec": spec}
+
+
+def _container(owner: DeepSeekServing, grace_s: int, configuration: Configuration) -> dict[str, Any]:
+    engine = owner.spec.engine
+    leaving_s, drain_s = _ending(grace_s)
+    container: dict[str, Any] = {
+        "name": CONTAINER,
+        "image": engine.image or configuration.runtime_image,
+        "imagePullPolicy": configuration.image_pull_policy,
+        "ports": [{"name": PORT_NAME, "containerPort": engine.port, "protocol": "TCP"}],
+        "env": _environment(owner, drain_s),
+        "resources": _resources(engine.resources, owner.spec.accelerator),
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+        "lifecycle": {"preStop": {"sleep": {"seconds": leaving_s}}},
+        **_probes(engine),
+    }
+    if command := list(BUILTIN_COMMAND) if engine.type == "builtin" else engine.command:
+        container["command"] = list(command)
+    if engine.args:
+        container["args"] = list(engine.args)
+    return container
+
+
+def _ending(grace_s: int) -> tuple[int, int]:
+    """Seconds to leave the endpoints, and seconds to drain; a short grace period is shared out in quarters."""
+    leaving_s, margin_s = min(ENDPOINT_SECONDS, grace_s // 4), min(KILL_MARGIN_SECONDS, grace_s // 4)
+    return leaving_s, grace_s - leaving_s - margin_s
+
+
+def _environment(owner: DeepSeekServing, drain_s: int) -> list[dict[str, str]]:
+    engine = owner.spec.engine
+    ours = {
+        "DEEPSEEK_SERVING_NAME": owner.metadata.name,
+        "DEEPSEEK_SERVING_NAMESPACE": owner.metadata.namespace,
+        "DEEPSEEK_MODEL_PATH": MODEL_PATH,
+        "DEEPSEEK_SERVED_MODEL_NAME": owner.spec.model.name or owner.metadata.name,
+        "DEEPSEEK_PORT": str(engine.port),
+        "DEEPSEEK_MAX_CONCURRENCY": str(engine.max_concurrency),
+        "DEEPSEEK_QUEUE_LIMIT": str(engine.queue_limit),
+        "DEEPSEEK_DRAIN_SECONDS": str(drain_s),
+    }
+    theirs = [_variable(variable.name, variable.value) for variable in engine.env if variable.name not in ours]
+    return [*(_variable(name, value) for name, value in ours.items()), *theirs]
+
+
+def _variable(name: str, value: str) -> dict[str, str]:
+    """The API server stores no empty value; wanting one would be drift for ever."""
+    return {"name": name, "value": value} if value else {"name": name}
+
+
+def _resources(resources: ComputeResources, accelerator: Accelerator | None) -> dict[str, Any]:
+    requests = {"cpu": resources.cpu, "memory": resources.memory}
+    limits: dict[str, str | None] = {"memory": resources.memory}
+    if accelerator is not None and accelerator.resource is not None:
+        limits[accelerator.resource] = requests[accelerator.resource] = str(accelerator.per_node)
+    parts = {"requests": _amounts(requests), "limits": _amounts(limits)}
+    return {key: amounts for key, amounts in parts.items() if amounts}
+
+
+def _amounts(amounts: dict[str, str | None]) -> dict[str, str]:
+    return {name: canonical(amount) for name, amount in amounts.items() if amount is not None}
+
+
+def _probes(engine: Engine) -> dict[str, Any]:
+    look = {"httpGet": {"path": engine.health_path, "port": PORT_NAME}, "timeoutSeconds": PROBE_TIMEOUT_SECONDS}
+    loading = ceil(engine.start_timeout_seconds / READINESS_PERIOD_SECONDS)
+    return {
+        "startupProbe": {**look, "periodSeconds": READINESS_PERIOD_SECONDS, "failureThreshold": loading},
+        "readinessProbe": {**look, "periodSeconds": READINESS_PERIOD_SECONDS, "failureThreshold": 3},
+        "livenessProbe": {**look, "periodSeconds": LIVENESS_PERIOD_SECONDS, "failureThreshold": LIVENESS_FAILURES},
+    }
+
+
+def _pod_security(user: int, group: int) -> dict[str, Any]:
+    """The restricted Pod Security Standard. The group is set on a volume only when its root differs: a change of
+    every file of a large model would take longer than loading it."""
+    return {
+        "runAsNonRoot": True,
+        "runAsUser": user,
+        "fsGroup": group,
+        "fsGroupChangePolicy": "OnRootMismatch",
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+
+
+def _volumes(model: ResolvedModel, resources: ComputeResources) -> list[dict[str, Any]]:
+    shared = canonical(resources.shared_memory or SHARED_MEMORY)
+    return [
+        {"name": "model", "persistentVolumeClaim": {"claimName": model.claim_name}},
+        {"name": "shared-memory", "emptyDir": {"medium": "Memory", "sizeLimit": shared}},
+    ]
+
+
+def _mounts(model: ResolvedModel) -> list[dict[str, Any]]:
+    """Read-only is the mount, not the claim: the training that writes its next export may use the claim as well."""
+    mount: dict[str, Any] = {"name": "model", "mountPath": MODEL_PATH, "readOnly": True}
+    if model.sub_path:
+        mount["subPath"] = model.sub_path
+    return [mount, {"name": "shared-memory", "mountPath": "/dev/shm"}]
+
+
+def _toleration(toleration: Toleration) -> dict[str, str]:
+    wire: dict[str, str] = {key: value for key, value in toleration.to_wire().items() if value}
+    return wire
