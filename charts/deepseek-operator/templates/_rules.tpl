@@ -1,0 +1,35 @@
+{{- /*
+What the operator may do where it works. No wildcard, and no verb on Secrets: a Secret that a training names is mounted by
+the kubelet, and a missing one shows in the pod's own state.
+*/ -}}
+{{- define "deepseek-operator.rules" -}}
+- apiGroups: [deepseek-operator.io]
+  resources: [deepseektrainings, deepseekservings]
+  verbs: [get, list, watch]
+- apiGroups: [deepseek-operator.io]
+  resources: [deepseektrainings/status, deepseekservings/status]
+  verbs: [get, patch, update]
+{{- if .Values.rbac.ownerReferencesPermissionEnforcement }}
+- apiGroups: [deepseek-operator.io]
+  resources: [deepseektrainings/finalizers, deepseekservings/finalizers]
+  verbs: [update]
+{{- end }}
+- apiGroups: [batch]
+  resources: [jobs]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [""]
+  resources: [services, persistentvolumeclaims]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [apps]
+  resources: [deployments, controllerrevisions]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [autoscaling]
+  resources: [horizontalpodautoscalers]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [get, list, watch]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+{{- end -}}
