@@ -1,0 +1,52 @@
+# Sourced by tests/run and examples/run: Python environments outside the tree, keyed by what they hold.
+# DEEPSEEK_CACHE names another place for them.
+
+CACHE="${DEEPSEEK_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/deepseek-operator}"
+export PYTHONDONTWRITEBYTECODE=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+
+# find_python: prints the path of a Python 3.11 or newer.
+find_python() {
+  local name
+  for name in python3.11 python3; do
+    if command -v "$name" >/dev/null && "$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
+      command -v "$name"
+      return
+    fi
+  done
+  printf 'Python 3.11 is needed and was not found\n' >&2
+  return 1
+}
+
+# dependencies GROUP...: prints pinned requirements of pyproject.toml, one a line; "core" names the operator's own.
+dependencies() {
+  "$(find_python)" - "$@" <<'PY'
+import sys, tomllib
+project = tomllib.load(open("pyproject.toml", "rb"))["project"]
+groups = {"core": project["dependencies"], **project["optional-dependencies"]}
+print("\n".join(line for name in sys.argv[1:] for line in groups[name]))
+PY
+}
+
+# environment NAME GROUP...: makes the virtual environment once and prints its path. Interrupted, it starts over.
+environment() {
+  local name="$1" python wanted path
+  shift
+  python="$(find_python)"
+  wanted="$(dependencies "$@")"
+  path="$CACHE/venv-$name-$(printf '%s\n%s' "$wanted" "$("$python" -V)" | sha256sum | cut -c1-12)"
+  if [ ! -e "$path/complete" ]; then
+    printf 'installing the Python packages for %s into %s\n' "$name" "$path" >&2
+    rm -rf "$path"
+    if ! "$python" -m venv "$path" 2>/dev/null; then
+      apt-get update -qq >&2 && apt-get install -y -qq python3-venv >&2
+      "$python" -m venv "$path"
+    fi
+    "$path/bin/pip" install --quiet 'uv==0.13.9' >&2
+    printf '%s\n' "$wanted" | "$path/bin/uv" pip install --quiet --python "$path/bin/python" -r - >&2
+    touch "$path/complete"
+  fi
+  printf '%s\n' "$path"
+}
+
+need_development_environment() { DEV="$(environment development core dev)"; }
+need_runtime_environment() { TORCH="$(environment runtime runtime test)"; }
