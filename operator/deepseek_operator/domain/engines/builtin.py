@@ -1,0 +1,78 @@
+"""The built-in engine: transformers behind OpenAI's protocol, for small models on one device or on CPU.
+
+It publishes vLLM's metric names. Nothing of it is a claim about throughput.
+"""
+
+from deepseek_operator.domain.command import Command, Metrics, Port, Probe, Probes, Refusal
+from deepseek_operator.domain.engines import limits, metrics
+from deepseek_operator.domain.engines.probes import grace_seconds, startup_probe, startup_seconds
+from deepseek_operator.domain.engines.request import PORT, Dialect, ServingRequest
+from deepseek_operator.domain.parameters import total
+
+PROGRAM = "builtin"
+MODULE = "deepseek_runtime.engine"
+LARGEST_PARAMETERS = 17_000_000_000
+"""Up to the 16B MoE models; beyond, a real engine's kernels and batching are what makes serving bearable."""
+DEFAULT_CONCURRENCY = 8
+DEFAULT_QUEUE = 64
+
+
+def build(asked: ServingRequest) -> Command | Refusal:
+    """Return the command of one replica, or why there is none."""
+    refused = _refusal(asked)
+    if refused is not None:
+        return refused
+    launcher = asked.profile.launcher(PROGRAM)
+    assert launcher is not None
+    budget = startup_seconds(asked.weights_bytes, asked.load_bytes_per_second)
+    own = (
+        ("DEEPSEEK_MODEL_PATH", asked.path),
+        ("DEEPSEEK_SERVED_MODEL_NAME", asked.served_name),
+        ("DEEPSEEK_PORT", str(PORT)),
+        ("DEEPSEEK_MAX_CONCURRENCY", str(asked.max_concurrency or DEFAULT_CONCURRENCY)),
+        ("DEEPSEEK_QUEUE_LIMIT", str(DEFAULT_QUEUE if asked.queue_limit is None else asked.queue_limit)),
+        ("DEEPSEEK_DRAIN_SECONDS", str(asked.drain_seconds)),
+    )
+    return Command(
+        args=(*launcher, MODULE, *asked.extra_args),
+        env=(*asked.profile.variables(PROGRAM, asked.nodes), *own),
+        devices=asked.layout.gpus,
+        devices_per_node=asked.devices_per_node,
+        ports=(Port("http", PORT),),
+        probes=Probes(
+            startup=startup_probe("/health", PORT, budget),
+            liveness=Probe("/health", PORT, 10, 6),
+            readiness=Probe("/health", PORT, 5, 2),
+        ),
+        metrics=Metrics("/metrics", PORT, metrics.BUILT_IN),
+        termination_grace_seconds=grace_seconds(asked.drain_seconds),
+    )
+
+
+def _refusal(asked: ServingRequest) -> Refusal | None:
+    instead = "write engine.type vllm or sglang"
+    if asked.nodes > 1 or asked.layout.gpus > 1:
+        return Refusal(f"the built-in engine runs on one device, not on {asked.layout.gpus}", instead)
+    parameters = total(asked.architecture)
+    if parameters > LARGEST_PARAMETERS:
+        return Refusal(
+            f"{asked.model} has {parameters / 1e9:.1f}e9 parameters, the built-in engine serves up to 17e9", instead
+        )
+    if asked.dialect in (Dialect.V32, Dialect.V4, Dialect.V41):
+        return Refusal(f"the built-in engine has no sparse attention, which {asked.model} needs", instead)
+    if asked.storage not in limits.UNQUANTIZED:
+        return Refusal(f"the built-in engine reads 16- and 32-bit weights, not {asked.storage}", instead)
+    return _unanswered(asked) or limits.refusal(PROGRAM, asked)
+
+
+def _unanswered(asked: ServingRequest) -> Refusal | None:
+    """Fields that this engine has no setting for."""
+    if asked.adapters:
+        return Refusal(
+            "the built-in engine serves merged weights only", "serve the training's export, or write engine.type vllm"
+        )
+    if asked.api_key_variable is not None:
+        return Refusal("the built-in engine checks no API key", "leave the key out, or write engine.type vllm")
+    if asked.kv_dtype != "auto" or asked.memory_fraction is not None:
+        return Refusal("the built-in engine sizes its own cache", "leave kvCacheDtype and memoryFraction out")
+    return None

@@ -1,0 +1,174 @@
+"""SGLang: its server listens on loopback without metrics unless told otherwise, and counts attention data ranks inside TP.
+
+Flags and names of 0.5.13 and 0.5.23 are recorded from the released packages and checked by a test. For models whose KV
+cache can't be split (MLA and later), ``data`` ranks become attention data parallelism: --tp-size is then tensor × data.
+"""
+
+from deepseek_operator.domain.command import Command, Metrics, Port, Probe, Probes, Refusal
+from deepseek_operator.domain.engines import limits, metrics
+from deepseek_operator.domain.engines.probes import grace_seconds, startup_probe, startup_seconds
+from deepseek_operator.domain.engines.request import LEADER, PORT, RANK, Dialect, ServingRequest
+from deepseek_operator.domain.version import Version, parse
+
+PROGRAM = "sglang"
+OLDEST = Version(0, 5, 13)
+NEEDED = {Dialect.V41: Version(0, 5, 23)}
+ATTENTION_DATA_FLAG_FROM = Version(0, 5, 23)
+READY_PATH_FROM = Version(0, 5, 23)
+INIT_PORT = 20000
+HEALTH_TIMEOUT_SECONDS = 25
+"""Idle, /health generates a token and may take SGLANG_HEALTH_CHECK_TIMEOUT (20 s) to give up: that finds a hang."""
+
+TOOL_PARSERS = {
+    Dialect.R1: "deepseekv3",
+    Dialect.V3: "deepseekv3",
+    Dialect.V31: "deepseekv31",
+    Dialect.V32: "deepseekv32",
+    Dialect.V4: "deepseekv4",
+    Dialect.V41: "deepseekv41",
+}
+REASONING_PARSERS = {
+    Dialect.R1_DISTILL: "deepseek-r1",
+    Dialect.R1: "deepseek-r1",
+    Dialect.V31: "deepseek-v3",
+    Dialect.V32: "deepseek-v3",
+    Dialect.V4: "deepseek-v4",
+    Dialect.V41: "deepseek-v41",
+}
+# Checkpoints whose own config does not name their format.
+QUANTIZATIONS = {"int8": "w8a8_int8", "w4a8": "w4afp8"}
+KV_DTYPES = {"auto": "auto", "fp8": "fp8_e4m3", "bf16": "bfloat16"}
+
+
+def build(asked: ServingRequest) -> Command | Refusal:
+    """Return the command of one replica, or why there is none."""
+    version = parse(asked.version)
+    refused = _refusal(asked, version)
+    if refused is not None:
+        return refused
+    launcher = asked.profile.launcher(PROGRAM)
+    assert launcher is not None
+    budget = startup_seconds(asked.weights_bytes, asked.load_bytes_per_second)
+    ready = "/ready" if version >= READY_PATH_FROM else "/health"
+    env = asked.profile.variables(PROGRAM, asked.nodes)
+    return Command(
+        args=(*launcher, *_serving(asked), *_model(asked), *_degrees(asked, version), *_nodes(asked),
+              *asked.extra_args),
+        env=env,
+        devices=asked.layout.gpus,
+        devices_per_node=asked.devices_per_node,
+        nodes=asked.nodes,
+        ports=(Port("http", PORT),),
+        probes=Probes(
+            startup=startup_probe("/health", PORT, budget),
+            liveness=Probe("/health", PORT, 30, 3, HEALTH_TIMEOUT_SECONDS),
+            readiness=Probe(ready, PORT, 5, 2, 5 if ready == "/ready" else HEALTH_TIMEOUT_SECONDS),
+        ),
+        # Pods other than the first answer /health alone, without a model behind it.
+        worker_probes=Probes(startup_probe("/health", PORT, budget), Probe("/health", PORT, 30, 3, 25), None)
+        if asked.nodes > 1
+        else None,
+        metrics=Metrics("/metrics", PORT, metrics.sglang(version)),
+        # It drains until the last request is done, however long that takes: the grace period is the bound.
+        termination_grace_seconds=grace_seconds(asked.drain_seconds),
+    )  # fmt: skip
+
+
+def _refusal(asked: ServingRequest, version: Version) -> Refusal | None:
+    return (
+        _too_old(asked, version)
+        or _unsupported(asked)
+        or limits.prompt_adapter_refusal("SGLang", asked)
+        or limits.refusal(PROGRAM, asked)
+        or _layout(asked)
+    )
+
+
+def _too_old(asked: ServingRequest, version: Version) -> Refusal | None:
+    needed = max(OLDEST, NEEDED.get(asked.dialect, OLDEST))
+    if version < needed:
+        return Refusal(f"SGLang {version} can't serve {asked.model}", f"write engine.version {needed} or newer")
+    return None
+
+
+def _unsupported(asked: ServingRequest) -> Refusal | None:
+    if asked.dialect in (Dialect.V4, Dialect.V41) and asked.profile.generation == "gfx942":
+        return Refusal(f"SGLang has no {asked.dialect.value.upper()} kernels for {asked.profile.name}",
+                       "write an NVIDIA accelerator of Hopper or newer, or model deepseek-v3.2")  # fmt: skip
+    if asked.kv_dtype not in KV_DTYPES:
+        return Refusal(f"SGLang has no KV cache of {asked.kv_dtype}", f"write one of {', '.join(KV_DTYPES)}")
+    return None
+
+
+def _layout(asked: ServingRequest) -> Refusal | None:
+    layout = asked.layout
+    ranks = _tensor_ranks(asked)
+    if layout.expert > 1 and ranks % layout.expert:
+        return Refusal(f"SGLang spreads experts over a divisor of its {ranks} tensor ranks, not {layout.expert}",
+                       f"write expert: {ranks}")  # fmt: skip
+    if layout.data > 1 and layout.pipeline > 1 and asked.architecture.replicates_kv:
+        return Refusal("SGLang runs attention data parallelism inside one pipeline stage only",
+                       "write pipeline: 1 and more tensor or data ranks")  # fmt: skip
+    return None
+
+
+def _tensor_ranks(asked: ServingRequest) -> int:
+    """What SGLang calls tp: attention data ranks are counted inside it, independent replicas are not."""
+    return asked.layout.tensor * (asked.layout.data if asked.architecture.replicates_kv else 1)
+
+
+def _serving(asked: ServingRequest) -> tuple[str, ...]:
+    args = ["--model-path", asked.path, "--served-model-name", asked.served_name]
+    args += ["--host", "0.0.0.0", "--port", str(PORT), "--enable-metrics"]
+    if asked.api_key_variable is not None:
+        args += ["--api-key", f"$({asked.api_key_variable})"]
+    if asked.max_model_length is not None:
+        args += ["--context-length", str(asked.max_model_length)]
+    if asked.max_concurrency is not None:
+        args += ["--max-running-requests", str(asked.max_concurrency)]
+    if asked.queue_limit is not None:
+        args += ["--max-queued-requests", str(asked.queue_limit)]
+    if asked.memory_fraction is not None:
+        args += ["--mem-fraction-static", f"{asked.memory_fraction:g}"]
+    if asked.adapters:
+        args += ["--enable-lora", "--lora-paths", *(f"{adapter.name}={adapter.path}" for adapter in asked.adapters)]
+    return tuple(args)
+
+
+def _model(asked: ServingRequest) -> tuple[str, ...]:
+    args: list[str] = ["--trust-remote-code"] if asked.trust_remote_code else []
+    if asked.profile.vendor == "huawei":
+        args += ["--device", "npu", "--attention-backend", "ascend"]
+    if asked.storage in QUANTIZATIONS:
+        args += ["--quantization", QUANTIZATIONS[asked.storage]]
+    elif asked.storage == "fp8" and asked.architecture.native_format == "bf16":
+        args += ["--quantization", "fp8"]
+    if asked.kv_dtype != "auto":
+        args += ["--kv-cache-dtype", KV_DTYPES[asked.kv_dtype]]
+    if asked.dialect in REASONING_PARSERS:
+        args += ["--reasoning-parser", REASONING_PARSERS[asked.dialect]]
+    if asked.tool_calls and asked.dialect in TOOL_PARSERS:
+        args += ["--tool-call-parser", TOOL_PARSERS[asked.dialect]]
+    return tuple(args)
+
+
+def _degrees(asked: ServingRequest, version: Version) -> tuple[str, ...]:
+    layout = asked.layout
+    args = ["--tp-size", str(_tensor_ranks(asked))]
+    if layout.pipeline > 1:
+        args += ["--pp-size", str(layout.pipeline)]
+    if layout.data > 1 and not asked.architecture.replicates_kv:
+        args += ["--dp-size", str(layout.data)]
+    elif layout.data > 1 and version >= ATTENTION_DATA_FLAG_FROM:
+        args += ["--attn-dp-size", str(layout.data)]
+    elif layout.data > 1:
+        args += ["--dp-size", str(layout.data), "--enable-dp-attention"]
+    if layout.expert > 1:
+        args += ["--ep-size", str(layout.expert)]
+    return tuple(args)
+
+
+def _nodes(asked: ServingRequest) -> tuple[str, ...]:
+    if asked.nodes == 1:
+        return ()
+    return ("--nnodes", str(asked.nodes), "--node-rank", RANK, "--dist-init-addr", f"{LEADER}:{INIT_PORT}")
