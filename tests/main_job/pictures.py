@@ -6,6 +6,8 @@ from pathlib import Path
 import matplotlib as mpl
 
 mpl.use("Agg")
+import itertools
+
 import matplotlib.pyplot as plt
 
 
@@ -38,7 +40,7 @@ def draw_loss(steps: list[Step], checkpoints: list[int], path: Path) -> None:
         axes.plot([s.step for s in mine], [s.loss for s in mine], linewidth=1, label=f"attempt {attempt}")
     for step in checkpoints:
         axes.axvline(step, color="0.85", linewidth=0.8, zorder=0)
-    for before, after in zip(attempts, attempts[1:], strict=False):
+    for before, after in itertools.pairwise(attempts):
         killed = max(s.step for s in steps if s.attempt == before)
         resumed = min(s.step for s in steps if s.attempt == after)
         axes.axvline(killed, color="tab:red", linestyle="--", linewidth=1)

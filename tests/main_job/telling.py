@@ -1,5 +1,6 @@
 """What a person sees in the terminal: headings with the time since the start, and a curve in characters."""
 
+import itertools
 import time
 from collections.abc import Sequence
 
@@ -36,7 +37,7 @@ def sparkline(values: Sequence[float], width: int = 80) -> str:
         return ""
     columns = min(width, len(values))
     edges = [len(values) * column // columns for column in range(columns + 1)]
-    means = [sum(values[a:b]) / (b - a) for a, b in zip(edges, edges[1:], strict=False)]
+    means = [sum(values[a:b]) / (b - a) for a, b in itertools.pairwise(edges)]
     low, high = min(means), max(means)
     span = (high - low) or 1.0
     return "".join(_BARS[min(len(_BARS) - 1, int((mean - low) / span * len(_BARS)))] for mean in means)
