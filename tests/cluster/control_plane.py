@@ -145,7 +145,9 @@ def start(home: Path | Home, *, parts: frozenset[str] = ALL, address: str = LOOP
     parts = parts | {"etcd", "apiserver"}
     programs.ensure(*(PROGRAMS[part] for part in parts if part in PROGRAMS))
     with home.lock():
-        cluster = Cluster(home, f"https://{address}:{home.port('apiserver', preferred=6443)}")
+        # The well-known port only on the node's own address: control planes that start together do not compete for it.
+        port = home.port("apiserver", preferred=6443 if address == NODE_ADDRESS else None)
+        cluster = Cluster(home, f"https://{address}:{port}")
         with step("certificates"):
             issue_certificates(home)
         with step("etcd and API server"):
@@ -162,7 +164,8 @@ def stop(home: Path | Home) -> None:
         # Clients before the server, the server before its store: nothing logs errors about the other's absence.
         order = ["kwok", "provisioner", "scheduler", "controller-manager", "apiserver", "etcd"]
         for name in order:
-            daemon.stop(home, name)
+            # Short, since an API server waits for its watches to end, and nothing is lost by ending it.
+            daemon.stop(home, name, grace_s=3)
         daemon.sweep(home)
 
 
@@ -217,7 +220,7 @@ def apiserver(home: Home, address: str) -> Daemon:
         "etcd-servers": f"http://{LOOPBACK}:{home.port('etcd')}",
         "bind-address": address,
         "advertise-address": NODE_ADDRESS,
-        "secure-port": str(home.port("apiserver", preferred=6443)),
+        "secure-port": str(home.port("apiserver")),
         "cert-dir": str(home.pki),
         "tls-cert-file": pki_file["apiserver.crt"],
         "tls-private-key-file": pki_file["apiserver.key"],

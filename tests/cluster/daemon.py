@@ -62,8 +62,17 @@ def ensure(home: Home, daemon: Daemon) -> bool:
         if record.digest == daemon.digest():
             return False
         stop(home, daemon.name)
+    _end_unrecorded(home, daemon.argv)
     start(home, daemon)
     return True
+
+
+def _end_unrecorded(home: Home, argv: tuple[str, ...]) -> None:
+    """An earlier `ensure` may have been killed between starting and recording: its process holds our ports."""
+    for pid in marked(home):
+        ticks = start_ticks(pid)
+        if ticks is not None and command_line(pid) == argv:
+            _end(pid, ticks, grace_s=5)
 
 
 def restart(home: Home, name: str) -> None:

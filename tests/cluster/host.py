@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from json import dumps, loads
 from pathlib import Path
 
@@ -29,6 +30,18 @@ SETTINGS = (
     "kernel/panic_on_oops",
     "kernel/keys/root_maxkeys",
     "kernel/keys/root_maxbytes",
+)
+
+# Folders that kubelet, CNI and containerd make at fixed places, the deepest first.
+LEFT_BEHIND = (
+    *(
+        "/var/log/containers",
+        "/var/lib/kubelet/device-plugins",
+        "/var/lib/kubelet",
+        "/var/lib/cni/results",
+        "/var/lib/cni",
+    ),
+    *("/run/containerd/runc/k8s.io", "/run/containerd/runc", "/run/containerd/s", "/run/containerd"),
 )
 
 
@@ -78,6 +91,9 @@ def restore(home: Home) -> None:
     for link in Path("/var/log/containers").glob("*.log"):
         if str(os.readlink(link)).startswith(str(home.root)):
             link.unlink()
+    for folder in LEFT_BEHIND:
+        with suppress(OSError):
+            Path(folder).rmdir()  # Only if it is empty.
     _record(home).unlink()
 
 

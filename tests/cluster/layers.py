@@ -32,6 +32,7 @@ UID = 65532  # The user of all our images; the number that distroless images use
 
 # Only torch.compile on GPUs wants triton, and it is 0.7 GB.
 DROPPED = frozenset({"triton"})
+RECIPE = "2"  # To be raised when `_install` packs another content from the same list.
 UNNEEDED = frozenset({"__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache"})
 
 
@@ -44,7 +45,7 @@ def base() -> Layer:
 def dependencies(name: str) -> Layer:
     """The wheels of a requirement list: `operator` or an optional list of pyproject.toml."""
     wanted = requirements(name)
-    return _cached(f"{name}-deps", [PYTHON, SITE, *sorted(DROPPED), *wanted], lambda tar: _install(wanted, tar))
+    return _cached(f"{name}-deps", [RECIPE, PYTHON, SITE, *sorted(DROPPED), *wanted], lambda tar: _install(wanted, tar))
 
 
 def source(package: str) -> Layer:
@@ -88,7 +89,15 @@ def _cached(kind: str, inputs: Sequence[str], write: Callable[[Path], None]) -> 
         layer = Layer(tar, oci.digest_of_file(tar), tar.stat().st_size)
     say(f"layer {kind}: {layer.size / 1e6:.0f} MB")
     replace_text(record, json.dumps({"digest": layer.digest, "size": layer.size}))
+    _drop_others(kind, tar)
     return layer
+
+
+def _drop_others(kind: str, kept: Path) -> None:
+    """Only the newest layer of a kind stays: they are large, and made again when they are wanted."""
+    for path in FOLDER.glob(f"{kind}-{'[0-9a-f]' * 16}.*"):
+        if path.stem != kept.stem:
+            path.unlink()
 
 
 def _written(name: str, entries: Sequence[tuple[str, Path]]) -> Layer:
@@ -136,7 +145,8 @@ def _install(wanted: Sequence[str], tar: Path) -> None:
         say(f"{len(exact)} distributions")
         _run([*_pip(folder), "--no-deps", "--no-compile", *exact])
         _compile(folder)
-        oci.write_layer([(SITE, folder), *oci.files_below(folder, SITE, skip=frozenset({"bin"}))], tar)
+        shutil.rmtree(folder / "bin", ignore_errors=True)  # Command line scripts, with the builder's interpreter.
+        oci.write_layer([(SITE, folder), *oci.files_below(folder, SITE)], tar)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

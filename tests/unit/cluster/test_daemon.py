@@ -92,6 +92,15 @@ def test_a_process_whose_record_was_lost_is_swept(home: Home) -> None:
     assert not record.is_alive()
 
 
+def test_a_process_whose_record_was_lost_is_replaced_rather_than_doubled(home: Home) -> None:
+    daemon.start(home, SLEEP)
+    lost = daemon.read_record(home, "sleep")
+    (home.run / "sleep.json").unlink()
+    assert daemon.ensure(home, SLEEP)
+    assert lost
+    assert not lost.is_alive()
+
+
 def test_a_sweep_spares_the_processes_of_another_home(home: Home, tmp_path: Path) -> None:
     other = Home(tmp_path / "other")
     other.root.mkdir()
