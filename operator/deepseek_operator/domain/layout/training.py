@@ -69,11 +69,11 @@ def explain(request: TrainingRequest, layout: Layout, shape: Shape) -> tuple[str
         said.append(f"{layout.data} data ranks, each with all states")
     if layout.tensor > 1:
         said.append(
-            f"TP {layout.tensor} inside the node ({request.accelerator.interconnect}) because activations, logits and"
-            " gathered blocks of a narrower layout do not fit"
+            f"TP {layout.tensor} inside the node ({request.accelerator.interconnect}), which divides activations, logits"
+            f" and gathered blocks by {layout.tensor}"
         )
     if layout.pipeline > 1:
-        said.append(f"PP {layout.pipeline} because the states do not fit without stages")
+        said.append(f"PP {layout.pipeline}, which divides the layers by {layout.pipeline} where nothing cheaper fits")
     if layout.context > 1:
         said.append(f"CP {layout.context} because one sequence's activations exceed a device")
     if layout.expert > 1:
