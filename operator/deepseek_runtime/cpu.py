@@ -1,16 +1,20 @@
-"""How many threads a process should compute with: what the container may use, not what the machine has."""
+"""How many threads a process computes with: what the container is granted, never what the node happens to have.
 
-import os
+The number decides how sums are split, hence the last bits of a loss: it must not change when a pod
+moves to a larger node. Without a CPU limit it is one, as with torchrun; OMP_NUM_THREADS overrides it.
+"""
+
+from pathlib import Path
+
+# cgroup v2: "<quota> <period>" in microseconds, or "max <period>" without a limit.
+CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
 
 
-def threads_per_process(processes: int) -> int:
-    """Threads that the pod's CPU limit (cgroup v2 cpu.max), or else the machine, has for each process."""
-    cores = float(len(os.sched_getaffinity(0)))
+def threads_per_process(processes: int, cpu_max: Path = CPU_MAX) -> int:
+    """Threads for each of the container's processes, at least one."""
     try:
-        with open("/sys/fs/cgroup/cpu.max") as file:
-            quota, period = file.read().split()
-        if quota != "max":
-            cores = min(cores, int(quota) / int(period))
+        quota, period = cpu_max.read_text().split()
+        cores = 1.0 if quota == "max" else int(quota) / int(period)
     except (OSError, ValueError):
-        pass
+        cores = 1.0
     return max(1, int(cores) // processes)

@@ -1,0 +1,114 @@
+"""Environment and specification are read once, and a wrong value says what to write instead."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from deepseek_runtime.contract import Ancestor, Invalid, ResumeFrom, read_contract
+from deepseek_runtime.spec import Custom, Weights, read_spec
+
+ENVIRONMENT = {
+    "DEEPSEEK_TRAINING_NAME": "demo",
+    "DEEPSEEK_TRAINING_NAMESPACE": "team",
+    "DEEPSEEK_TRAINING_UID": "uid",
+    "DEEPSEEK_ATTEMPT": "3",
+    "DEEPSEEK_JOB_UID": "job",
+    "DEEPSEEK_POD_UID": "pod",
+    "DEEPSEEK_NODES": "2",
+    "DEEPSEEK_NODE_RANK": "1",
+    "DEEPSEEK_PROCESSES_PER_NODE": "4",
+    "MASTER_ADDR": "demo-0.demo-train",
+    "MASTER_PORT": "29500",
+    "DEEPSEEK_CHECKPOINT_ROOT": "/checkpoints/uid",
+    "DEEPSEEK_CHECKPOINT_EVERY_STEPS": "100",
+    "DEEPSEEK_CHECKPOINT_KEEP_LAST": "2",
+    "DEEPSEEK_RESUME_POLICY": "Auto",
+    "DEEPSEEK_RESUME_ANCESTRY": '[{"attempt":1,"jobUID":"j1","incarnation":"i1"},{"attempt":2,"jobUID":"j2"}]',
+    "DEEPSEEK_RESUME_FROM": '{"trainingUID":"other","checkpoint":"Best"}',
+    "DEEPSEEK_STALL_TIMEOUT_SECONDS": "600",
+}
+SPEC = {
+    "model": {"custom": {"hidden_size": 64}},
+    "objective": "SFT",
+    "method": {"type": "Full"},
+    "datasets": [{"source": {"path": "/datasets/0/a.jsonl"}, "split": "Train", "weight": "0.5"}],
+    "hyperparameters": {"globalBatchSize": 8, "sequenceLength": 32, "learningRate": "3e-4", "maxSteps": 10},
+}
+
+
+def test_environment_of_the_contract_is_understood() -> None:
+    contract = read_contract(ENVIRONMENT)
+    assert contract.gang.world_size == 8
+    assert contract.checkpoints.root == Path("/checkpoints/uid")
+    assert (contract.checkpoints.every_steps, contract.checkpoints.every_seconds) == (100, None)
+    assert contract.ancestry == (Ancestor(1, "j1", "i1"), Ancestor(2, "j2", None))
+    assert contract.resume_from == ResumeFrom("other", "Best")
+    assert contract.stall_timeout_s == 600
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "advice"),
+    [
+        ("DEEPSEEK_TRAINING_UID", "", "not set"),
+        ("DEEPSEEK_ATTEMPT", "0", "at least 1"),
+        ("DEEPSEEK_ATTEMPT", "two", "whole number"),
+        ("DEEPSEEK_NODE_RANK", "2", "write 0 to 1"),
+        ("DEEPSEEK_CHECKPOINT_EVERY_STEPS", "", "exactly one"),
+        ("DEEPSEEK_CHECKPOINT_EVERY_SECONDS", "60", "exactly one"),
+        ("DEEPSEEK_RESUME_POLICY", "Sometimes", "Auto or Never"),
+        ("DEEPSEEK_RESUME_ANCESTRY", "{}", "list of attempts"),
+        ("DEEPSEEK_RESUME_ANCESTRY", "[", "not JSON"),
+        ("DEEPSEEK_RESUME_ANCESTRY", '[{"attempt":1}]', "jobUID"),
+        ("DEEPSEEK_RESUME_FROM", '{"trainingUID":"../..","checkpoint":"Best"}', "trainingUID"),
+        ("DEEPSEEK_RESUME_FROM", '{"trainingUID":"other","checkpoint":"Newest"}', "Latest, Best or a step"),
+    ],
+)
+def test_wrong_variable_says_what_to_write(variable: str, value: str, advice: str) -> None:
+    with pytest.raises(Invalid, match=advice):
+        read_contract({**ENVIRONMENT, variable: value})
+
+
+def test_specification_is_read_with_its_defaults() -> None:
+    spec = read_spec(json.dumps(SPEC))
+    assert spec.model == Custom({"model_type": "deepseek_v3", "hidden_size": 64})
+    assert spec.datasets[0].weight == 0.5
+    assert spec.hyperparameters.learning_rate == 3e-4
+    assert (spec.hyperparameters.max_steps, spec.hyperparameters.epochs) == (10, None)
+    assert (spec.hyperparameters.schedule, spec.hyperparameters.precision) == ("Cosine", "bf16")
+
+
+def test_weights_are_named_by_their_directory() -> None:
+    assert read_spec(json.dumps({**SPEC, "model": {"path": "/model"}})).model == Weights(Path("/model"))
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "advice"),
+    [
+        ("objective", "Pretrain", "write one of SFT"),
+        ("method", {"type": "LoRA"}, "method.type .* write one of Full"),
+        ("model", {}, "exactly one of custom"),
+        ("model", {"custom": {}, "path": "/m"}, "exactly one of custom"),
+        ("datasets", [], "at least one entry"),
+        ("datasets", [{"source": {}}], r"datasets\[0\].source needs exactly one"),
+        ("datasets", [{"source": {"builtin": "chess"}}], "uppercase"),
+        ("datasets", [{"source": {"builtin": "uppercase"}, "split": "Heldout"}], "split: Train"),
+        ("datasets", [{"source": {"builtin": "uppercase"}, "weight": "-1"}], "weight"),
+        ("hyperparameters", {"maxSteps": 1, "epochs": 1}, "write one of them"),
+        ("hyperparameters", {"learningRate": "fast"}, "quoted decimal"),
+        ("hyperparameters", {"learningRate": "nan"}, "quoted decimal"),
+        ("hyperparameters", {"globalBatchSize": 0}, "at least 1"),
+        ("hyperparameters", {"globalBatchSize": "8"}, "whole number"),
+        ("hyperparameters", {"schedule": "Exponential"}, "Cosine"),
+        ("hyperparameters", {"precision": "fp4"}, "fp32, bf16"),
+    ],
+)
+def test_wrong_field_says_what_to_write(path: str, value: object, advice: str) -> None:
+    with pytest.raises(Invalid, match=advice):
+        read_spec(json.dumps({**SPEC, path: value}))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null"])
+def test_specification_that_is_no_object_is_refused(text: str) -> None:
+    with pytest.raises(Invalid, match="DEEPSEEK_TRAINING_SPEC"):
+        read_spec(text)

@@ -1,0 +1,153 @@
+"""How a pod ends, decided from how its workers do."""
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from deepseek_runtime.contract import ExitCode
+from deepseek_runtime.launcher.keeper import Keeper
+from deepseek_runtime.launcher.stall import StallWatch
+from deepseek_runtime.launcher.workers import Exit
+from deepseek_runtime.rundir import Heartbeat, RunDirectory
+
+
+class Played:
+    """Workers that end by script: at each look, the exits of that moment."""
+
+    def __init__(self, *looks: list[Exit], ranks: int = 2) -> None:
+        self._looks = list(looks)
+        self._ranks = ranks
+        self.exits: list[Exit] = []
+        self.signals: list[int] = []
+        self.is_killed = False
+
+    @property
+    def running(self) -> list[int]:
+        gone = {one.rank for one in self.exits}
+        return [rank for rank in range(self._ranks) if rank not in gone]
+
+    def look(self) -> list[Exit]:
+        fresh = self._looks.pop(0) if self._looks else []
+        self.exits += fresh
+        return fresh
+
+    def signal(self, number: int) -> None:
+        self.signals.append(number)
+
+    def kill(self) -> None:
+        self.is_killed = True
+
+
+class Clock:
+    """Time passes only in pauses, ten seconds each."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+    def pause(self, _: float) -> None:
+        self.now_s += 10.0
+
+
+def keeper(workers: Played, run: RunDirectory, *, stall_s: float | None = None, builtin: bool = True) -> Keeper:
+    clock = Clock()
+    return Keeper(
+        workers,  # type: ignore[arg-type]
+        run,
+        stall_timeout_s=stall_s,
+        grace_s=60,
+        builtin=builtin,
+        clock=clock,
+        pause=clock.pause,
+    )
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunDirectory:
+    return RunDirectory(tmp_path)
+
+
+def test_pod_is_complete_only_when_all_workers_are(run: RunDirectory) -> None:
+    workers = Played([Exit(0, 0)], [], [Exit(1, 0)])
+    assert keeper(workers, run).watch().code == ExitCode.COMPLETE
+
+
+def test_pod_is_preempted_when_its_workers_saved(run: RunDirectory) -> None:
+    assert keeper(Played([Exit(0, 75)], [Exit(1, 75)]), run).watch().code == ExitCode.SAVED
+
+
+def test_first_cause_is_the_exit_code_and_the_others_are_killed(run: RunDirectory) -> None:
+    workers = Played([], [Exit(1, 137)], [Exit(0, 1)])
+    verdict = keeper(workers, run).watch()
+    assert (verdict.code, verdict.rank) == (137, 1)
+    assert "SIGKILL" in verdict.message
+    assert workers.is_killed
+
+
+def test_bad_configuration_keeps_its_code(run: RunDirectory) -> None:
+    assert keeper(Played([Exit(0, 64), Exit(1, 64)]), run).watch().code == ExitCode.INVALID
+
+
+def test_silence_before_the_first_heartbeat_is_no_stall(run: RunDirectory) -> None:
+    workers = Played(*[[] for _ in range(50)], [Exit(0, 0), Exit(1, 0)])
+    assert keeper(workers, run, stall_s=30).watch().code == ExitCode.COMPLETE
+
+
+def test_silence_after_a_heartbeat_is_a_stall_with_stacks(run: RunDirectory) -> None:
+    Heartbeat(run.heartbeat_file(1)).beat()
+    workers = Played()
+    verdict = keeper(workers, run, stall_s=30).watch()
+    assert verdict.code == ExitCode.STALLED
+    assert "rank 1 for 40 s" in verdict.message
+    assert workers.signals == [signal.SIGUSR1, signal.SIGCONT]
+    assert workers.is_killed
+
+
+def test_foreign_script_is_asked_for_stacks_by_the_signal_that_python_answers(run: RunDirectory) -> None:
+    Heartbeat(run.heartbeat_file(0)).beat()
+    workers = Played()
+    keeper(workers, run, stall_s=30, builtin=False).watch()
+    assert workers.signals[0] == signal.SIGABRT
+
+
+def test_finished_rank_is_not_stalled(run: RunDirectory) -> None:
+    Heartbeat(run.heartbeat_file(0)).beat()
+    workers = Played([Exit(0, 0)], *[[] for _ in range(20)], [Exit(1, 0)])
+    assert keeper(workers, run, stall_s=30).watch().code == ExitCode.COMPLETE
+
+
+def test_changing_heartbeat_is_never_a_stall() -> None:
+    watch = StallWatch(30)
+    assert all(watch.stalled({"heartbeat-0": str(second)}, float(second)) == {} for second in range(0, 200, 20))
+    assert watch.stalled({"heartbeat-0": "180"}, 211.0) == {"heartbeat-0": 31.0}
+
+
+def test_sigterm_before_the_first_heartbeat_ends_at_once_with_nothing_to_save(run: RunDirectory) -> None:
+    workers = Played()
+    watched = keeper(workers, run)
+    watched.stop()
+    verdict = watched.watch()
+    assert (verdict.code, workers.signals, workers.is_killed) == (ExitCode.SAVED, [signal.SIGTERM], True)
+
+
+def test_sigterm_waits_for_the_save_but_not_beyond_the_grace_period(run: RunDirectory) -> None:
+    Heartbeat(run.heartbeat_file(0)).beat()
+    saved = keeper(Played([], [], [Exit(0, 75), Exit(1, 75)]), run)
+    saved.stop()
+    assert saved.watch().code == ExitCode.SAVED
+    hung = keeper(Played(), run)
+    hung.stop()
+    verdict = hung.watch()
+    assert verdict.code == 143
+    assert "did not save within 58 s" in verdict.message
+
+
+def test_sigterm_is_forwarded_once(run: RunDirectory) -> None:
+    workers = Played([Exit(0, 75), Exit(1, 75)])
+    watched = keeper(workers, run)
+    watched.stop()
+    watched.stop()
+    assert workers.signals == [signal.SIGTERM]
