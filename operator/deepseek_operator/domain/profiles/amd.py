@@ -41,7 +41,7 @@ def _card(name: str, product: str, memory_gib: float, bandwidth_tb_s: float) -> 
             peak_tflops={"bf16": 1307.0, "fp8": 2615.0, "int8": 2615.0},
             bandwidth_tb_s=bandwidth_tb_s,
             per_node=8,
-            interconnect="infinity-fabric",
+            interconnect="XGMI",
             interconnect_gb_s=448.0,
             dtypes=frozenset({"fp32", "fp16", "bf16", "fp8", "int8"}),
             quantizations=frozenset({"fp8", "int8", "awq", "gptq"}),

@@ -44,7 +44,7 @@ def _die(name: str, suffix: str, label: str, per_node: int, bf16: float, bandwid
             peak_tflops={"bf16": bf16, "int8": 2 * bf16},
             bandwidth_tb_s=bandwidth_tb_s,
             per_node=per_node,
-            interconnect="hccs",
+            interconnect="HCCS",
             interconnect_gb_s=196.0,
             dtypes=frozenset({"fp32", "fp16", "bf16", "int8"}),
             quantizations=frozenset({"int8"}),

@@ -37,7 +37,7 @@ def _module(
             peak_tflops=peaks,
             bandwidth_tb_s=bandwidth_tb_s,
             per_node=8,
-            interconnect="roce",
+            interconnect="RoCE",
             interconnect_gb_s=link_gb_s,
             dtypes=frozenset({"fp32", "bf16", "fp8"}),
             quantizations=frozenset({"fp8", "awq", "gptq"}),

@@ -157,10 +157,10 @@ _ADA = (ADA_AND_HOPPER, WIDENED | {"fp8"})
 _HOPPER = (ADA_AND_HOPPER, HOPPER_FORMATS)
 
 PROFILES = (
-    _card("nvidia-a100-40", "sm80", "NVIDIA-A100-SXM4-40GB", 39.5, _A100, 1.555, ("nvlink3", 300.0), _AMPERE),
-    _card("nvidia-a100-80", "sm80", "NVIDIA-A100-SXM4-80GB", 80.0, _A100, 2.04, ("nvlink3", 300.0), _AMPERE),
-    _card("nvidia-h100-80", "sm90", "NVIDIA-H100-80GB-HBM3", 79.65, _H100, 3.35, ("nvlink4", 450.0), _HOPPER),
-    _card("nvidia-h200-141", "sm90", "NVIDIA-H200", 140.4, _H100, 4.8, ("nvlink4", 450.0), _HOPPER),
+    _card("nvidia-a100-40", "sm80", "NVIDIA-A100-SXM4-40GB", 39.5, _A100, 1.555, ("NVLink", 300.0), _AMPERE),
+    _card("nvidia-a100-80", "sm80", "NVIDIA-A100-SXM4-80GB", 80.0, _A100, 2.04, ("NVLink", 300.0), _AMPERE),
+    _card("nvidia-h100-80", "sm90", "NVIDIA-H100-80GB-HBM3", 79.65, _H100, 3.35, ("NVLink", 450.0), _HOPPER),
+    _card("nvidia-h200-141", "sm90", "NVIDIA-H200", 140.4, _H100, 4.8, ("NVLink", 450.0), _HOPPER),
     _card(
         "nvidia-h20-96",
         "sm90",
@@ -168,7 +168,7 @@ PROFILES = (
         95.58,
         {"bf16": 148.0, "fp8": 296.0, "int8": 296.0},
         4.0,
-        ("nvlink4", 450.0),
+        ("NVLink", 450.0),
         _HOPPER,
     ),
     _card(
@@ -178,10 +178,10 @@ PROFILES = (
         139.72,
         {"bf16": 148.0, "fp8": 296.0, "int8": 296.0},
         4.8,
-        ("nvlink4", 450.0),
+        ("NVLink", 450.0),
         _HOPPER,
     ),
-    _card("nvidia-h800-80", "sm90", "NVIDIA-H800", 79.65, _H100, 3.35, ("nvlink4", 200.0), _HOPPER),
+    _card("nvidia-h800-80", "sm90", "NVIDIA-H800", 79.65, _H100, 3.35, ("NVLink", 200.0), _HOPPER),
     _card(
         "nvidia-b200-180",
         "sm100",
@@ -189,7 +189,7 @@ PROFILES = (
         178.0,
         {"bf16": 2250.0, "fp8": 4500.0, "int8": 4500.0, "fp4": 9000.0},
         7.7,
-        ("nvlink5", 900.0),
+        ("NVLink", 900.0),
         (BLACKWELL, HOPPER_FORMATS | {"nvfp4"}),
     ),
     _card(
@@ -199,7 +199,7 @@ PROFILES = (
         44.99,
         {"bf16": 362.0, "fp8": 733.0, "int8": 733.0},
         0.864,
-        ("pcie4", 32.0),
+        ("PCIe", 32.0),
         _ADA,
     ),
     _card(
@@ -209,7 +209,7 @@ PROFILES = (
         23.65,
         {"bf16": 165.0, "fp8": 330.0, "int8": 660.0},
         1.008,
-        ("pcie4", 32.0),
+        ("PCIe", 32.0),
         _ADA,
         rdma=False,
     ),
@@ -220,7 +220,7 @@ PROFILES = (
         23.58,
         {"bf16": 71.0, "int8": 284.0},
         0.936,
-        ("pcie4", 32.0),
+        ("PCIe", 32.0),
         _AMPERE,
         rdma=False,
     ),
@@ -231,7 +231,7 @@ PROFILES = (
         47.5,
         {"bf16": 155.0, "int8": 309.0},
         0.768,
-        ("pcie4", 32.0),
+        ("PCIe", 32.0),
         _AMPERE,
         rdma=False,
     ),
