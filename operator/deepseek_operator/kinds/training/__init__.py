@@ -1,0 +1,54 @@
+"""DeepSeekTraining: attempts of a gang over one volume, restarted from its checkpoints until it completes."""
+
+from deepseek_operator.api.v1alpha1.training import DeepSeekTraining, TrainingStatus
+from deepseek_operator.core.actions import Done, Plan
+from deepseek_operator.core.configuration import Configuration
+from deepseek_operator.core.kind import Event, Kind
+from deepseek_operator.core.resources import CLAIM, JOB, POD, SERVICE, TRAINING, Manifest, Ref, Resource
+from deepseek_operator.core.seen import Needs, Seen
+from deepseek_operator.kinds.training.children import names
+from deepseek_operator.kinds.training.events import events
+from deepseek_operator.kinds.training.needs import needs
+from deepseek_operator.kinds.training.plan import step
+from deepseek_operator.kinds.training.status import display
+from deepseek_operator.kinds.training.view import View
+
+
+class TrainingKind:
+    """The behaviour of a DeepSeekTraining, as the driver asks for it."""
+
+    resource: Resource = TRAINING
+    owns: tuple[Resource, ...] = (JOB, POD, SERVICE, CLAIM)
+
+    def __init__(self, configuration: Configuration) -> None:
+        self.configuration = configuration
+
+    def parse(self, manifest: Manifest) -> DeepSeekTraining:
+        """The typed resource. Raises pydantic.ValidationError when it is not what the schema lets in."""
+        return DeepSeekTraining.model_validate(manifest)
+
+    def wanted_names(self, owner: DeepSeekTraining) -> tuple[Ref, ...]:
+        """Names that the children take now."""
+        return names(owner)
+
+    def needs(self, seen: Seen[DeepSeekTraining]) -> Needs:
+        """Claims that the spec names, and rank 0's progress when it is due."""
+        return needs(seen, self.configuration)
+
+    def plan(self, seen: Seen[DeepSeekTraining]) -> Plan[TrainingStatus]:
+        """What to do now."""
+        return step(View(seen, self.configuration)).plan
+
+    def status(self, seen: Seen[DeepSeekTraining], done: Done) -> TrainingStatus:
+        """What is true now."""
+        view = View(seen, self.configuration)
+        return display(view, step(view), done)
+
+    def events(self, before: TrainingStatus, after: TrainingStatus) -> tuple[Event, ...]:
+        """Transitions worth telling."""
+        return events(before, after)
+
+
+def training_kind(configuration: Configuration) -> Kind[DeepSeekTraining, TrainingStatus]:
+    """The kind for the driver."""
+    return TrainingKind(configuration)

@@ -1,0 +1,38 @@
+"""The children of a training by name, and as manifests for a person to look at before anything is applied."""
+
+from deepseek_operator.api.v1alpha1.training import AttemptStatus, DeepSeekTraining, VolumeStatus
+from deepseek_operator.core.configuration import Configuration
+from deepseek_operator.core.names import training_claim, training_job, training_service
+from deepseek_operator.core.resources import CLAIM, JOB, SERVICE, Manifest, Ref
+from deepseek_operator.kinds.training.claim import new_claim
+from deepseek_operator.kinds.training.job import job
+from deepseek_operator.kinds.training.needs import existing_claim
+from deepseek_operator.kinds.training.pod import Attempt
+from deepseek_operator.kinds.training.service import service
+from deepseek_operator.kinds.training.settings import attempt_digest, fixed_digest
+
+
+def names(owner: DeepSeekTraining) -> tuple[Ref, ...]:
+    """Names that the children take now: the Service, the recorded attempt's Job, the claim that is made."""
+    meta, status = owner.metadata, owner.status
+    refs = [Ref(SERVICE, training_service(meta.name))]
+    if status.attempt is not None:
+        refs.append(Ref(JOB, status.attempt.job))
+    made = status.volume.made if status.volume is not None else existing_claim(owner) is None
+    if made:
+        refs.append(Ref(CLAIM, training_claim(meta.name, meta.uid)))
+    return tuple(refs)
+
+
+def first_children(owner: DeepSeekTraining, configuration: Configuration) -> tuple[Manifest, ...]:
+    """What the first attempt is made of, in the order of making; the claim's uid is shown as `recorded at run time`."""
+    meta = owner.metadata
+    named = existing_claim(owner)
+    claim = named or training_claim(meta.name, meta.uid)
+    volume = VolumeStatus(claim_name=claim, uid="recorded at run time", made=named is None)
+    attempt = AttemptStatus(number=1, job=training_job(meta.name, meta.uid, 1), digest=attempt_digest(owner.spec))
+    status = owner.status.model_copy(
+        update={"volume": volume, "attempt": attempt, "fixed_digest": fixed_digest(owner.spec)}
+    )
+    made = (new_claim(owner),) if named is None else ()
+    return (*made, service(owner, 1, volume.uid), job(Attempt(owner, status, 1, claim), configuration))

@@ -1,0 +1,106 @@
+"""What the status becomes when an attempt has its verdict: counters, waits, and whether that was the end of it all."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from deepseek_operator.api.base import rfc3339
+from deepseek_operator.api.v1alpha1.training import (
+    AttemptRecord,
+    AttemptStatus,
+    CheckpointMark,
+    PodFailure,
+    ProgressStatus,
+    TrainingStatus,
+)
+from deepseek_operator.kinds.training import ancestry
+from deepseek_operator.kinds.training.backoff import after_failure
+from deepseek_operator.kinds.training.report import MAX_EXPORTS, Report
+from deepseek_operator.kinds.training.verdict import Outcome, sentence
+
+_HISTORY = 20
+
+
+def ended(
+    status: TrainingStatus,
+    attempt: AttemptStatus,
+    verdict: Outcome,
+    cause: PodFailure,
+    said: Sequence[Report],
+    max_restarts: int,
+    now: datetime,
+) -> TrainingStatus:
+    """The status with the verdict on `attempt` recorded. Only a crash counts towards `max_restarts`."""
+    base = reported(status, said).model_copy(
+        update={
+            "attempt": attempt.model_copy(update={"verdict": verdict}),
+            "ancestry": ancestry.extended(status.ancestry, attempt),
+            "history": [*status.history, _history(attempt, verdict, cause, now)][-_HISTORY:],
+        }
+    )
+    match verdict:
+        case "Complete":
+            return _complete(base, said)
+        case "Invalid":
+            return _final(base, "Failed", sentence(cause))
+        case "Stopped":
+            return base.model_copy(update={"not_before": None})
+        case "Disruption":
+            return _backed_off(base.model_copy(update={"disruptions": base.disruptions + 1}), now)
+        case "Crash" if status.restarts >= max_restarts:
+            crashes = status.restarts + 1
+            return _final(base, "Failed", f"crash {crashes} of at most {max_restarts} restarts: {sentence(cause)}")
+        case "Crash":
+            return _backed_off(base.model_copy(update={"restarts": base.restarts + 1}), now)
+
+
+def reported(status: TrainingStatus, said: Sequence[Report]) -> TrainingStatus:
+    """The status with the newest checkpoint, the best one and the exports that the pods named."""
+    latest = next((report.latest for report in said if report.latest is not None), None)
+    best = next((report.best for report in said if report.best is not None), None)
+    exports = sorted({*status.exports, *(step for report in said for step in report.exports)})[-MAX_EXPORTS:]
+    return status.model_copy(
+        update={
+            "last_checkpoint": _merged(latest, status.last_checkpoint),
+            "best_checkpoint": _merged(best, status.best_checkpoint),
+            "exports": exports,
+        }
+    )
+
+
+def _merged(new: CheckpointMark | None, old: CheckpointMark | None) -> CheckpointMark | None:
+    """The new mark; of the same step it keeps what only the old one knew."""
+    if new is None or old is None or new.step != old.step:
+        return new or old
+    return old.model_copy(update=new.model_dump(exclude_none=True))
+
+
+def _history(attempt: AttemptStatus, verdict: Outcome, cause: PodFailure, now: datetime) -> AttemptRecord:
+    return AttemptRecord(
+        number=attempt.number,
+        verdict=verdict,
+        cause=cause.cause,
+        message=sentence(cause)[:1024],
+        ended_at=rfc3339(now),
+    )
+
+
+def _complete(status: TrainingStatus, said: Sequence[Report]) -> TrainingStatus:
+    step = next((report.step for report in said if report.step is not None), None)
+    progress = status.progress or ProgressStatus()
+    last = progress.model_copy(
+        update={"state": "Complete", "step": step if step is not None else progress.step, "eta_seconds": None}
+    )
+    exports = f"; exported steps {', '.join(map(str, status.exports))}" if status.exports else ""
+    return _final(status.model_copy(update={"progress": last}), "Complete", f"all workers succeeded{exports}")
+
+
+def _final(status: TrainingStatus, result: str, message: str) -> TrainingStatus:
+    return status.model_copy(update={"result": result, "result_message": message[:2048], "not_before": None})
+
+
+def _backed_off(status: TrainingStatus, now: datetime) -> TrainingStatus:
+    newest = status.last_checkpoint.step if status.last_checkpoint is not None else None
+    wait = after_failure(status, newest, now)
+    return status.model_copy(
+        update={"backoff_level": wait.level, "step_at_failure": wait.step, "not_before": wait.not_before}
+    )

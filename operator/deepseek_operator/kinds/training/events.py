@@ -1,0 +1,88 @@
+"""What is worth an event: a transition between two statuses, told once."""
+
+from deepseek_operator.api.base import Condition
+from deepseek_operator.api.v1alpha1.training import TrainingStatus
+from deepseek_operator.core.conditions import find
+from deepseek_operator.core.kind import Event
+from deepseek_operator.kinds.training.reasons import Reason
+
+_NOTE_LENGTH = 1024
+_QUIET = frozenset({Reason.STARTING, Reason.STOPPING, Reason.BACKING_OFF, Reason.ENDING, Reason.COMPLETE})
+"""Reasons that a more telling event of the attempt itself already announces."""
+
+
+def events(before: TrainingStatus, after: TrainingStatus) -> tuple[Event, ...]:
+    """Events of the step from `before` to `after`, in the order in which things happened."""
+    return (*_verdict(before, after), *_attempt(before, after), *_result(before, after), *_condition(before, after))
+
+
+def _attempt(before: TrainingStatus, after: TrainingStatus) -> tuple[Event, ...]:
+    new, old = after.attempt, before.attempt
+    if new is None:
+        return ()
+    found: list[Event] = []
+    if old is None or old.number != new.number:
+        found.append(_normal("AttemptStarted", "StartAttempt", f"attempt {new.number} as Job {new.job}"))
+    elif new.stopping is not None and old.stopping is None:
+        found.append(_normal("AttemptStopping", "StopAttempt", f"attempt {new.number} saves and stops: {new.stopping}"))
+    return tuple(found)
+
+
+def _verdict(before: TrainingStatus, after: TrainingStatus) -> tuple[Event, ...]:
+    new, old = after.attempt, before.attempt
+    if (
+        new is None
+        or new.verdict is None
+        or (old is not None and (old.number, old.verdict) == (new.number, new.verdict))
+    ):
+        return ()
+    told = after.history[-1].message if after.history else new.verdict
+    match new.verdict:
+        case "Crash":
+            return (_warning("AttemptCrashed", "JudgeAttempt", f"attempt {new.number}: {told}"),)
+        case "Invalid":
+            return (_warning("InvalidConfiguration", "JudgeAttempt", f"attempt {new.number}: {told}"),)
+        case "Disruption":
+            note = f"attempt {new.number}: {told}; not counted as a restart"
+            return (_normal("AttemptDisrupted", "JudgeAttempt", note),)
+        case "Stopped":
+            return (_normal("AttemptStopped", "JudgeAttempt", f"attempt {new.number}: {told}"),)
+        case "Complete":
+            return ()
+
+
+def _result(before: TrainingStatus, after: TrainingStatus) -> tuple[Event, ...]:
+    if after.result == before.result:
+        return ()
+    match after.result:
+        case "Complete":
+            return (_normal("Complete", "FinishTraining", after.result_message),)
+        case "Failed":
+            return (_warning("Failed", "FinishTraining", after.result_message),)
+        case None:
+            return ()
+
+
+def _condition(before: TrainingStatus, after: TrainingStatus) -> tuple[Event, ...]:
+    new, old = _telling(after), _telling(before)
+    if new is None or new.reason in _QUIET or (old is not None and old.reason == new.reason):
+        return ()
+    make = _warning if new.type == "Stalled" else _normal
+    return (make(new.reason, "Reconcile", new.message),)
+
+
+def _telling(status: TrainingStatus) -> Condition | None:
+    """The condition that says most: Stalled or Reconciling if True, else Ready."""
+    for type_ in ("Stalled", "Reconciling"):
+        condition = find(status.conditions, type_)
+        if condition is not None and condition.status == "True":
+            return condition
+    return find(status.conditions, "Ready")
+
+
+def _normal(reason: str, action: str, note: str) -> Event:
+    return Event("Normal", reason, action, note[:_NOTE_LENGTH])
+
+
+def _warning(reason: str, action: str, note: str) -> Event:
+    return Event("Warning", reason, action, note[:_NOTE_LENGTH])

@@ -1,0 +1,151 @@
+"""Facts about an attempt's Job and pods, read off what was seen: who belongs to it, who still runs, who is lost."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from deepseek_operator.api.base import parse_time
+from deepseek_operator.api.v1alpha1.training import AttemptStatus, DeepSeekTraining
+from deepseek_operator.core.names import ATTEMPT_LABEL
+from deepseek_operator.core.resources import JOB, POD, Manifest, Ref, is_terminating, labels_of, uid_of
+from deepseek_operator.core.seen import Seen
+
+CONTROLLER_UID = "batch.kubernetes.io/controller-uid"
+COMPLETION_INDEX = "batch.kubernetes.io/job-completion-index"
+_OVER = ("Succeeded", "Failed")
+_LOST_REASONS = ("DeletionByTaintManager", "DeletionByPodGC")
+
+
+@dataclass(frozen=True)
+class Gang:
+    """The Job of the recorded attempt (None: not there) and its pods, by rank."""
+
+    job: Manifest | None
+    pods: tuple[Manifest, ...]
+
+    @property
+    def active(self) -> tuple[Manifest, ...]:
+        """Pods whose containers may still run, terminating ones included."""
+        return tuple(pod for pod in self.pods if is_active(pod))
+
+    @property
+    def is_over(self) -> bool:
+        """True when the Job has ended by its own conditions; what its pods still do is another question."""
+        return self.job is not None and ended(self.job)
+
+    @property
+    def failed_at(self) -> datetime | None:
+        """When the Job decided to fail; it deletes the remaining pods only after that."""
+        if self.job is None:
+            return None
+        moments = [job_condition(self.job, kind) for kind in ("FailureTarget", "Failed")]
+        return min((when for c in moments if c and (when := parse_time(c.get("lastTransitionTime")))), default=None)
+
+
+def gang_of(seen: Seen[DeepSeekTraining], attempt: AttemptStatus) -> Gang:
+    """The attempt's Job, only if it is the very one that was recorded, and that one's pods."""
+    ref = Ref(JOB, attempt.job)
+    # One of ours that lost its labels stands among the strangers: it is told by the uid that was recorded.
+    job = seen.children.get(ref) or (seen.occupied.get(ref) if attempt.job_uid else None)
+    if job is not None and attempt.job_uid and uid_of(job) != attempt.job_uid:
+        job = None
+    uid = attempt.job_uid or (uid_of(job) if job is not None else "")
+    pods = [pod for pod in seen.all(POD) if (job_uid_of(pod) == uid if uid else attempt_of(pod) == attempt.number)]
+    return Gang(job, tuple(sorted(pods, key=lambda pod: (rank_of(pod) or 0, pod["metadata"]["name"]))))
+
+
+def attempt_of(manifest: Manifest) -> int:
+    """The attempt that a Job or pod belongs to; 0 when its label is no number."""
+    text = labels_of(manifest).get(ATTEMPT_LABEL, "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+
+
+def job_uid_of(pod: Manifest) -> str:
+    """uid of the Job that made the pod."""
+    return labels_of(pod).get(CONTROLLER_UID, "")
+
+
+def rank_of(pod: Manifest) -> int | None:
+    """Completion index; None when the pod carries none."""
+    text = labels_of(pod).get(COMPLETION_INDEX, "")
+    return int(text) if text.isascii() and text.isdigit() else None
+
+
+def rank_zero(pods: Iterable[Manifest]) -> Manifest | None:
+    """The pod of rank 0, whose uid is the attempt's incarnation."""
+    return next((pod for pod in pods if rank_of(pod) == 0), None)
+
+
+def phase_of(pod: Manifest) -> str:
+    """The pod's phase; Pending before the first status."""
+    return str(pod.get("status", {}).get("phase") or "Pending")
+
+
+def is_active(pod: Manifest) -> bool:
+    """True unless the kubelet (or the pod garbage collector) said that every container is over."""
+    return phase_of(pod) not in _OVER
+
+
+def is_running(pod: Manifest) -> bool:
+    """True when the pod's container runs and nobody asked it to stop."""
+    return phase_of(pod) == "Running" and not is_terminating(pod)
+
+
+def is_placed(pod: Manifest) -> bool:
+    """True once the scheduler chose a node."""
+    return bool(pod.get("spec", {}).get("nodeName"))
+
+
+def pod_condition(pod: Manifest, type_: str) -> Mapping[str, Any] | None:
+    """The pod's condition of that type, whatever its status."""
+    conditions: Iterable[Mapping[str, Any]] = pod.get("status", {}).get("conditions") or ()
+    return next((condition for condition in conditions if condition.get("type") == type_), None)
+
+
+def job_condition(job: Manifest, type_: str) -> Mapping[str, Any] | None:
+    """The Job's condition of that type if it is True."""
+    condition = pod_condition(job, type_)
+    return condition if condition is not None and condition.get("status") == "True" else None
+
+
+def ended(job: Manifest) -> bool:
+    """True once the Job is Complete or Failed: its pods are then over too."""
+    return is_complete(job) or job_condition(job, "Failed") is not None
+
+
+def is_complete(job: Manifest) -> bool:
+    """True once every index succeeded."""
+    return job_condition(job, "Complete") is not None
+
+
+def has_failed(job: Manifest) -> bool:
+    """True from the moment that the Job decided to fail."""
+    return any(job_condition(job, kind) is not None for kind in ("FailureTarget", "Failed"))
+
+
+def is_lost(pod: Manifest, now: datetime, beyond_s: int) -> bool:
+    """True when the pod's node did not answer its deletion for `beyond_s` seconds after the grace was over."""
+    deadline = parse_time(pod["metadata"].get("deletionTimestamp"))
+    if deadline is None or now <= deadline + timedelta(seconds=beyond_s):
+        return False
+    condition = pod_condition(pod, "DisruptionTarget")
+    return phase_of(pod) == "Unknown" or (condition is not None and condition.get("reason") in _LOST_REASONS)
+
+
+def waiting_reason(pod: Manifest) -> str:
+    """Why the pod's container does not run, in the kubelet's words; empty when there are none."""
+    for status in pod.get("status", {}).get("containerStatuses") or ():
+        waiting = (status.get("state") or {}).get("waiting")
+        if waiting and waiting.get("reason") not in (None, "ContainerCreating", "PodInitializing"):
+            return f"{waiting['reason']}: {waiting.get('message') or ''}".rstrip(": ")[:512]
+    return ""
+
+
+def unschedulable(pods: Iterable[Manifest]) -> str:
+    """What the scheduler says of the first pod that it cannot place; empty when it places all."""
+    for pod in pods:
+        condition = pod_condition(pod, "PodScheduled")
+        if is_active(pod) and condition is not None and condition.get("reason") == "Unschedulable":
+            return str(condition.get("message") or "the scheduler gives no message")[:1024]
+    return ""

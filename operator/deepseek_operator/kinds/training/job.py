@@ -1,0 +1,103 @@
+"""The Job of one attempt, and what it says about the attempt when nothing else does any more.
+
+It is write-once: its template is immutable, so an upgrade of the operator changes the next attempt, never this one.
+Its annotation bears the records that belong to the attempt; a wiped status is read back from it.
+"""
+
+import json
+from typing import Any
+
+from deepseek_operator.api.base import StatusModel
+from deepseek_operator.api.v1alpha1.training import AttemptStatus, TrainingStatus, VolumeStatus
+from deepseek_operator.core.configuration import Configuration
+from deepseek_operator.core.names import ATTEMPT_LABEL, owner_labels, owner_reference
+from deepseek_operator.core.resources import GROUP, TRAINING, Manifest, annotations_of, uid_of
+from deepseek_operator.kinds.training import ancestry
+from deepseek_operator.kinds.training.gang import attempt_of
+from deepseek_operator.kinds.training.pod import CONTAINER, Attempt, pod_spec
+
+RECORD = f"{GROUP}/record"
+
+
+class JobRecord(StatusModel):
+    """What the annotation holds: the digests of the settings, the volume, and the counters at the start."""
+
+    digest: str = ""
+    fixed_digest: str = ""
+    volume: VolumeStatus | None = None
+    restarts: int = 0
+    disruptions: int = 0
+
+
+def job(attempt: Attempt, configuration: Configuration) -> Manifest:
+    """The Indexed Job: all pods or none, no retry of its own, every failure fails it."""
+    owner = attempt.owner
+    labels = {**owner_labels(TRAINING, owner.metadata.name, owner.metadata.uid), ATTEMPT_LABEL: str(attempt.number)}
+    nodes = attempt.spec.nodes.count
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": attempt.job,
+            "namespace": owner.metadata.namespace,
+            "labels": labels,
+            "annotations": {RECORD: _record(attempt.status)},
+            "ownerReferences": [owner_reference(TRAINING, owner.metadata.name, owner.metadata.uid)],
+        },
+        "spec": {
+            "completionMode": "Indexed",
+            "completions": nodes,
+            "parallelism": nodes,
+            "backoffLimit": 0,
+            "podReplacementPolicy": "Failed",
+            "podFailurePolicy": {"rules": _FAIL_THE_JOB},
+            "template": {"metadata": {"labels": labels}, "spec": pod_spec(attempt, configuration)},
+        },
+    }
+
+
+_FAIL_THE_JOB: list[dict[str, Any]] = [
+    # The disruption first: the Job's own reason then names it when both rules match one pod.
+    {"action": "FailJob", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+    {"action": "FailJob", "onExitCodes": {"containerName": CONTAINER, "operator": "NotIn", "values": [0]}},
+]
+
+
+def _record(status: TrainingStatus) -> str:
+    record = JobRecord(
+        digest=status.attempt.digest if status.attempt else "",
+        fixed_digest=status.fixed_digest,
+        volume=status.volume,
+        restarts=status.restarts,
+        disruptions=status.disruptions,
+    )
+    return json.dumps(record.to_wire(), separators=(",", ":"), sort_keys=True)
+
+
+def record_of(job: Manifest) -> JobRecord:
+    """The annotation as written; an empty record when it can't be read."""
+    try:
+        return JobRecord.model_validate_json(annotations_of(job).get(RECORD, "{}"))
+    except ValueError:
+        return JobRecord()
+
+
+def recovered(status: TrainingStatus, job: Manifest, now: str) -> TrainingStatus:
+    """A wiped status with the records of `job`, the newest one, written back."""
+    record = record_of(job)
+    return status.model_copy(
+        update={
+            "fixed_digest": record.fixed_digest,
+            "volume": record.volume,
+            "restarts": record.restarts,
+            "disruptions": record.disruptions,
+            "ancestry": ancestry.from_job(job),
+            "attempt": AttemptStatus(
+                number=attempt_of(job),
+                job=job["metadata"]["name"],
+                digest=record.digest,
+                job_uid=uid_of(job),
+                recorded_at=now,
+            ),
+        }
+    )

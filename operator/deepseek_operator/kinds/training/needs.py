@@ -1,0 +1,45 @@
+"""What a training looks at besides its children: the claims that it names, and rank 0's progress when that is due."""
+
+from datetime import timedelta
+
+from deepseek_operator.api.base import parse_time
+from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
+from deepseek_operator.core.configuration import Configuration
+from deepseek_operator.core.resources import CLAIM, POD, Ref
+from deepseek_operator.core.seen import Needs, Seen
+from deepseek_operator.kinds.training.gang import gang_of, is_running, rank_zero
+from deepseek_operator.kinds.training.pod import dataset_claim
+
+
+def needs(seen: Seen[DeepSeekTraining], configuration: Configuration) -> Needs:
+    """Claims by reference; `/progress` at most once per configured interval, and only of a running rank 0."""
+    owner = seen.owner
+    claims = {name for name, _ in claims_read(owner)} | {name for name in (existing_claim(owner),) if name}
+    references = tuple(Ref(CLAIM, name) for name in sorted(claims))
+    return Needs(references=references, progress=_progress(seen, configuration))
+
+
+def existing_claim(owner: DeepSeekTraining) -> str | None:
+    """The claim that the user brought for the checkpoints; None when the operator makes one."""
+    return owner.spec.checkpoints.volume.claim_name
+
+
+def claims_read(owner: DeepSeekTraining) -> tuple[tuple[str, str], ...]:
+    """Claims that weights and datasets lie on, each with the field that names it, in the spec's order."""
+    source = owner.spec.model.source
+    named = [(source.claim, "model.source.uri")] if source is not None else []
+    for index, dataset in enumerate(owner.spec.datasets):
+        if claim := dataset_claim(dataset):
+            named.append((claim, f"datasets[{index}].source.uri"))
+    return tuple(named)
+
+
+def _progress(seen: Seen[DeepSeekTraining], configuration: Configuration) -> Ref | None:
+    status = seen.owner.status
+    if status.attempt is None or status.attempt.verdict is not None:
+        return None
+    before = parse_time(status.progress.observed_at or None) if status.progress is not None else None
+    if before is not None and seen.now - before < timedelta(seconds=configuration.progress_interval_s):
+        return None
+    pod = rank_zero(gang_of(seen, status.attempt).pods)
+    return Ref(POD, pod["metadata"]["name"]) if pod is not None and is_running(pod) else None

@@ -1,0 +1,460 @@
+"""The life of a training, as phases in order; the first that has something to say decides the pass.
+
+Facts are recorded before anything relies on them, and each record ends its pass. A phase that only waits says why;
+`status` shows that. What is irreversible (Job, claim, delete, verdict) is planned a second time from a live look.
+"""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from typing import TypeAlias
+
+from deepseek_operator.api.base import parse_time, rfc3339
+from deepseek_operator.api.v1alpha1.training import AttemptStatus, PodFailure, TrainingStatus
+from deepseek_operator.core.actions import Action, Apply, Create, Delete, Plan
+from deepseek_operator.core.conditions import ready, reconciling, resting, stalled
+from deepseek_operator.core.drift import needs_apply
+from deepseek_operator.core.names import training_job, training_service
+from deepseek_operator.core.resources import (
+    POD,
+    SERVICE,
+    Manifest,
+    Ref,
+    annotations_of,
+    is_terminating,
+    ref_of,
+    uid_of,
+)
+from deepseek_operator.kinds.training import job as job_manifest
+from deepseek_operator.kinds.training.conflict import conflict
+from deepseek_operator.kinds.training.ending import ended as status_ended
+from deepseek_operator.kinds.training.gang import (
+    attempt_of,
+    ended,
+    has_failed,
+    is_active,
+    is_placed,
+    job_uid_of,
+    rank_zero,
+    unschedulable,
+    waiting_reason,
+)
+from deepseek_operator.kinds.training.pod import Attempt
+from deepseek_operator.kinds.training.reasons import Reason
+from deepseek_operator.kinds.training.report import reports
+from deepseek_operator.kinds.training.service import LAST_ATTEMPT, service
+from deepseek_operator.kinds.training.settings import attempt_digest, fixed_digest
+from deepseek_operator.kinds.training.validation import complaint, is_shared
+from deepseek_operator.kinds.training.verdict import newly_failed, outcome, sentence
+from deepseek_operator.kinds.training.view import (
+    MAX_FAILURES,
+    Step,
+    View,
+    act,
+    record,
+    with_attempt,
+    with_failures,
+)
+from deepseek_operator.kinds.training.volume import claim_upkeep, ensure_volume, loss
+
+Phase: TypeAlias = Callable[[View], Step | None]
+
+STARTUP_RECHECK = timedelta(seconds=30)
+"""How often a gang that does not run yet is looked at without an event; it only catches what a watch has lost."""
+
+
+def step(view: View) -> Step:
+    """The first phase with something to say, and upkeep and tidying behind what it does."""
+    decided = next(found for phase in LIFE if (found := phase(view)) is not None)
+    if decided.plan.record is not None or view.owner.metadata.is_deleting:
+        return decided
+    actions = (*decided.plan.actions, *_upkeep(view, decided.plan.actions), *_tidy(view, decided.plan.actions))
+    plan: Plan[TrainingStatus] = Plan(
+        actions=actions, requeue_after=decided.plan.requeue_after, confirm=decided.plan.confirm
+    )
+    return Step(plan, decided.phase, decided.says)
+
+
+# --- what has happened ----------------------------------------------------------------------------------------------
+
+
+def leave_to_collector(view: View) -> Step | None:
+    """Deleted: the garbage collector has the children, a retained claim has no owner."""
+    return Step(Plan()) if view.owner.metadata.is_deleting else None
+
+
+def recover(view: View) -> Step | None:
+    """A wiped status is read back from the newest Job; its verdict then follows as it would have."""
+    if view.attempt is not None or view.status.result is not None or not view.jobs:
+        return None
+    return record(job_manifest.recovered(view.status, view.jobs[-1], rfc3339(view.now)), confirm=True)
+
+
+def identify(view: View) -> Step | None:
+    """The uid of the attempt's Job, as soon as there is one: from then on only that very Job counts."""
+    attempt = view.attempt
+    if attempt is None or attempt.job_uid or attempt.verdict is not None:
+        return None
+    if (job := view.gang.job) is not None:
+        # The Job's own digest: an answer that was late may have made it from settings that were edited since.
+        digest = job_manifest.record_of(job).digest or attempt.digest
+        return record(with_attempt(view.status, job_uid=uid_of(job), digest=digest))
+    uids = sorted({job_uid_of(pod) for pod in view.gang.pods} - {""})
+    return record(with_attempt(view.status, job_uid=uids[-1])) if uids else None
+
+
+def observe(view: View) -> Step | None:
+    """What is gone later: rank 0's uid, when the gang was placed and ran, the first cause of each failed pod."""
+    attempt = view.running_attempt
+    if attempt is None:
+        return None
+    update: dict[str, object] = {}
+    zero = rank_zero(view.gang.pods)
+    if attempt.incarnation is None and zero is not None and uid_of(zero):
+        update["incarnation"] = uid_of(zero)
+    if attempt.placed_at is None and _all_placed(view):
+        update["placed_at"] = rfc3339(view.now)
+    if attempt.running_at is None and view.all_run:
+        update["running_at"] = rfc3339(view.now)
+    if new := _new_failures(view, attempt):
+        update["failures"] = with_failures(attempt, new)
+    return record(with_attempt(view.status, **update)) if update else None
+
+
+def _new_failures(view: View, attempt: AttemptStatus) -> list[PodFailure]:
+    """First causes not recorded yet; none once we stop the attempt ourselves, or when the list is full."""
+    if attempt.stopping is not None or len(attempt.failures) >= MAX_FAILURES:
+        return []
+    return newly_failed(view.gang.pods, attempt.failures, view.now)
+
+
+def judge(view: View) -> Step | None:
+    """The verdict, once the Job has ended or is gone and none of its pods can write any more."""
+    attempt = view.running_attempt
+    if attempt is None or not _is_over(view) or any(map(view.lives, view.gang.pods)):
+        return None
+    verdict, cause = outcome(view.gang, attempt.failures, attempt.stopping)
+    status = status_ended(
+        view.status,
+        attempt,
+        verdict,
+        cause,
+        reports(view.gang.pods),
+        view.spec.failure_policy.max_restarts,
+        view.now,
+    )
+    return record(status, confirm=True)
+
+
+def finish(view: View) -> Step | None:
+    """A result is final: no edit, no lost Job and no wiped child starts anything again."""
+    message = view.status.result_message
+    match view.status.result:
+        case None:
+            return None
+        case "Complete":
+            return act("Complete", ready(Reason.COMPLETE, message))
+        case "Failed":
+            invalid = view.attempt is not None and view.attempt.verdict == "Invalid"
+            reason = Reason.INVALID_CONFIGURATION if invalid else Reason.TOO_MANY_RESTARTS
+            return act("Failed", stalled(reason, message))
+
+
+# --- an attempt under way -------------------------------------------------------------------------------------------
+
+
+def interrupt(view: View) -> Step | None:
+    """Records why the operator itself ends the attempt, before it does."""
+    attempt, job = view.running_attempt, view.gang.job
+    if attempt is None or attempt.stopping is not None or job is None or has_failed(job) or ended(job):
+        return None
+    if view.spec.suspend:
+        return record(with_attempt(view.status, stopping="Suspended"))
+    if attempt.digest != attempt_digest(view.spec) and complaint(view.seen) is None and loss(view) is None:
+        return record(with_attempt(view.status, stopping="SpecChanged"))
+    deadline = _start_deadline(view)
+    if deadline is not None and view.now >= deadline:
+        limit_s = view.spec.failure_policy.start_timeout_seconds
+        failure = PodFailure(
+            pod="",
+            cause="StartTimeout",
+            message=f"not all workers ran {limit_s} s after they were placed: {_what_keeps(view)}"[:1024],
+            at=rfc3339(view.now),
+        )
+        failures = [*attempt.failures[: MAX_FAILURES - 1], failure]
+        return record(with_attempt(view.status, stopping="StartTimeout", failures=failures))
+    return None
+
+
+def halt(view: View) -> Step | None:
+    """Stops the attempt by deleting its Job: the pods get SIGTERM, save, and go."""
+    attempt, job = view.running_attempt, view.gang.job
+    if attempt is None or attempt.stopping is None or job is None or ended(job):
+        return None
+    says = reconciling(Reason.STOPPING, f"attempt {attempt.number} saves and stops ({attempt.stopping})")
+    if is_terminating(job):
+        return act("Stopping", says, requeue_after=STARTUP_RECHECK)
+    return act("Stopping", says, [Delete(ref_of(job), uid_of(job), f"the attempt is stopping: {attempt.stopping}")])
+
+
+def drain(view: View) -> Step | None:
+    """The Job has failed or is gone, and pods of it are still there."""
+    attempt, job = view.running_attempt, view.gang.job
+    if attempt is None or (job is not None and not has_failed(job) and not ended(job)):
+        return None
+    living = [pod for pod in view.gang.pods if view.lives(pod)]
+    says = reconciling(Reason.ENDING, f"attempt {attempt.number} has ended; {len(living)} of its pods still stop")
+    if (unreachable := _unreachable(view, living)) is not None:
+        says = reconciling(Reason.NODE_UNREACHABLE, unreachable)
+    phase = "Stopping" if attempt.stopping else "Restarting"
+    orphans = living if job is None else []
+    return act(phase, says, _end(orphans), requeue_after=STARTUP_RECHECK)
+
+
+def work(view: View) -> Step | None:
+    """The gang starts or runs. A complaint about the spec is told, but stops nothing."""
+    attempt = view.running_attempt
+    if attempt is None:
+        return None
+    phase = "Running" if view.all_run else "Starting" if attempt.number == 1 else "Restarting"
+    wait = _work_wait(view)
+    if (lost := loss(view)) is not None:
+        says = stalled(Reason.CHECKPOINT_VOLUME_LOST, lost, serves=view.all_run)
+        return act(phase, says, requeue_after=wait, confirm=True)
+    wrong = complaint(view.seen)
+    if wrong is not None and not wrong.waits:
+        says = stalled(wrong.reason, f"{wrong.message}; attempt {attempt.number} goes on", serves=view.all_run)
+        return act(phase, says, requeue_after=wait)
+    if view.all_run:
+        says = ready(Reason.RUNNING, f"attempt {attempt.number}: all {view.size} workers run")
+        return act(phase, says, requeue_after=wait)
+    if attempt.failures:
+        return act("Restarting", reconciling(Reason.ENDING, sentence(attempt.failures[0])), requeue_after=wait)
+    if quoted := unschedulable(view.gang.pods):
+        return act(phase, reconciling(Reason.WAITING_FOR_CAPACITY, quoted), requeue_after=wait)
+    message = f"attempt {attempt.number}: {view.workers} of {view.size} workers run; {_what_keeps(view)}"
+    return act(phase, reconciling(Reason.STARTING, message), requeue_after=wait)
+
+
+# --- the next attempt -----------------------------------------------------------------------------------------------
+
+
+def rest(view: View) -> Step | None:
+    """Suspended, and nothing runs."""
+    if not view.spec.suspend:
+        return None
+    return act("Suspended", resting(Reason.SUSPENDED, "spec.suspend is true; the checkpoints are kept"))
+
+
+def refuse(view: View) -> Step | None:
+    """What the schema could not refuse, and claims that are not there yet."""
+    wrong = complaint(view.seen)
+    if wrong is None:
+        return None
+    says = reconciling(wrong.reason, wrong.message) if wrong.waits else stalled(wrong.reason, wrong.message)
+    return act("Pending" if wrong.waits else "Failed", says)
+
+
+def give_way(view: View) -> Step | None:
+    """A name that is taken: by something of a deleted predecessor, which will go, or by a stranger, which won't."""
+    found = conflict(view)
+    if found is None:
+        return None
+    says = reconciling(found.reason, found.message) if found.waits else stalled(found.reason, found.message)
+    return act("Pending", says, requeue_after=STARTUP_RECHECK, confirm=True)
+
+
+def back_off(view: View) -> Step | None:
+    """Waits after a failure; the time is said as a time, so that the condition does not change while it passes."""
+    until = parse_time(view.status.not_before)
+    if until is None or view.now >= until or not view.status.history:
+        return None
+    last = view.status.history[-1]
+    message = f"attempt {last.number} ended ({last.message}); the next starts at {view.status.not_before}"
+    return act("Restarting", reconciling(Reason.BACKING_OFF, message), requeue_after=until - view.now)
+
+
+def clear_the_way(view: View) -> Step | None:
+    """No attempt starts while a pod of another may still write, or a Job that nobody recorded could make one."""
+    strays = [job for job in view.jobs if attempt_of(job) != _current(view) and not has_failed(job) and not ended(job)]
+    pods = view.strangers
+    if not strays and not pods:
+        return None
+    kept = {uid_of(job) for job in view.jobs}
+    says = reconciling(Reason.ENDING, f"waiting for {len(pods)} pods of earlier attempts to stop")
+    if (unreachable := _unreachable(view, pods)) is not None:
+        says = reconciling(Reason.NODE_UNREACHABLE, unreachable)
+    orphans = [pod for pod in pods if job_uid_of(pod) not in kept]
+    return act("Restarting", says, (*_drop(strays), *_end(orphans)), requeue_after=STARTUP_RECHECK)
+
+
+def number(view: View) -> Step | None:
+    """Records the next attempt before anything of it exists. A number is never used twice."""
+    attempt, digest = view.attempt, attempt_digest(view.spec)
+    if attempt is not None and attempt.verdict is None:
+        return record(with_attempt(view.status, digest=digest)) if attempt.digest != digest else None
+    next_number = 1 + max(_numbers_used(view))
+    meta = view.owner.metadata
+    return record(
+        view.status.model_copy(
+            update={
+                "uid": meta.uid,
+                "fixed_digest": view.status.fixed_digest or fixed_digest(view.spec),
+                "attempt": AttemptStatus(
+                    number=next_number,
+                    job=training_job(meta.name, meta.uid, next_number),
+                    digest=digest,
+                    recorded_at=rfc3339(view.now),
+                ),
+            }
+        )
+    )
+
+
+def launch(view: View) -> Step | None:
+    """Makes the Job of the recorded attempt, the Service under it first."""
+    attempt, volume = view.attempt, view.status.volume
+    if attempt is None or volume is None:
+        raise ValueError("an attempt is launched only once it and its volume are recorded")
+    made = Attempt(view.owner, view.status, attempt.number, volume.claim_name)
+    actions = (*_service(view), Create(job_manifest.job(made, view.configuration)))
+    says = reconciling(Reason.STARTING, f"making the Job of attempt {attempt.number}")
+    return act("Starting" if attempt.number == 1 else "Restarting", says, actions)
+
+
+LIFE: tuple[Phase, ...] = (
+    leave_to_collector,
+    recover,
+    identify,
+    observe,
+    judge,
+    finish,
+    interrupt,
+    halt,
+    drain,
+    work,
+    rest,
+    refuse,
+    give_way,
+    ensure_volume,
+    back_off,
+    clear_the_way,
+    number,
+    launch,
+)
+
+
+# --- beside the life ------------------------------------------------------------------------------------------------
+
+
+def _upkeep(view: View, already: Iterable[Action]) -> tuple[Action, ...]:
+    """The claim while it is ours, the Service while an attempt is under way, unless the phase sees to them itself."""
+    running = view.running_attempt is not None and view.status.volume is not None
+    taken = {_named(action) for action in already}
+    wanted = (*claim_upkeep(view), *(_service(view) if running else ()))
+    return tuple(action for action in wanted if _named(action) not in taken)
+
+
+def _service(view: View) -> tuple[Action, ...]:
+    attempt, volume = view.attempt, view.status.volume
+    if attempt is None or volume is None or conflict(view, only=SERVICE) is not None:
+        return ()
+    wanted = service(view.owner, attempt.number, volume.uid)
+    live = view.seen.child(SERVICE, training_service(view.owner.metadata.name))
+    return (Apply(wanted, uid_of(live) if live is not None else None),) if needs_apply(wanted, live) else ()
+
+
+def _tidy(view: View, already: Iterable[Action]) -> tuple[Action, ...]:
+    """Jobs that nothing is left to learn from. The newest failed one and the final one stay, for their logs."""
+    failed = [job for job in view.jobs if has_failed(job)]
+    over = [job for job in view.jobs if attempt_of(job) != _current(view) and job not in failed[-1:]]
+    taken = {_named(action) for action in already}
+    return tuple(action for action in _drop(over) if _named(action) not in taken)
+
+
+def _drop(jobs: Iterable[Manifest]) -> tuple[Delete, ...]:
+    return tuple(
+        Delete(ref_of(job), uid_of(job), "its attempt is over and recorded") for job in jobs if not is_terminating(job)
+    )
+
+
+def _end(pods: Iterable[Manifest]) -> tuple[Delete, ...]:
+    return tuple(
+        Delete(Ref(POD, pod["metadata"]["name"]), uid_of(pod), "its Job is gone and nothing else would stop it")
+        for pod in pods
+        if not is_terminating(pod)
+    )
+
+
+def _named(action: Action) -> Ref:
+    return action.ref if isinstance(action, Delete) else ref_of(action.manifest)
+
+
+def _current(view: View) -> int:
+    """Number of the attempt that is under way or about to be launched; 0 between attempts."""
+    attempt = view.attempt
+    return attempt.number if attempt is not None and (attempt.verdict is None or view.status.result) else 0
+
+
+def _numbers_used(view: View) -> Iterable[int]:
+    service_ = view.seen.child(SERVICE, training_service(view.owner.metadata.name))
+    told = annotations_of(service_).get(LAST_ATTEMPT, "0") if service_ is not None else "0"
+    return (
+        view.attempt.number if view.attempt is not None else 0,
+        int(told) if told.isascii() and told.isdigit() and len(told) < 10 else 0,
+        *(attempt_of(manifest) for manifest in (*view.jobs, *view.seen.all(POD))),
+    )
+
+
+def _is_over(view: View) -> bool:
+    job = view.gang.job
+    if job is None or ended(job):
+        return True
+    # Failed comes only when the last pod is gone, which on a dead node is never: FailureTarget is enough then.
+    active = view.gang.active
+    return has_failed(job) and bool(active) and all(map(view.is_given_up, active))
+
+
+def _all_placed(view: View) -> bool:
+    placed = [pod for pod in view.gang.pods if is_active(pod) and is_placed(pod)]
+    return len(placed) >= view.size
+
+
+def _start_deadline(view: View) -> datetime | None:
+    attempt = view.running_attempt
+    placed = parse_time(attempt.placed_at) if attempt is not None and attempt.running_at is None else None
+    return placed + timedelta(seconds=view.spec.failure_policy.start_timeout_seconds) if placed is not None else None
+
+
+def _work_wait(view: View) -> timedelta:
+    """Until progress is due while all run; until then, the start's deadline or a periodic look."""
+    if view.all_run:
+        return timedelta(seconds=view.configuration.progress_interval_s)
+    deadline = _start_deadline(view)
+    return min(STARTUP_RECHECK, max(deadline - view.now, timedelta(0))) if deadline is not None else STARTUP_RECHECK
+
+
+def _what_keeps(view: View) -> str:
+    """What the pods wait for, in the kubelet's words where it has some."""
+    reasons = [reason for pod in view.gang.pods if (reason := waiting_reason(pod))]
+    if reasons:
+        return reasons[0]
+    if len(view.gang.pods) < view.size:
+        return (
+            f"{len(view.gang.pods)} of {view.size} pods are made (if none come, a quota or an admission policy "
+            "refuses them: see the events of the Job)"
+        )
+    return "the others are being placed or started"
+
+
+def _unreachable(view: View, pods: Iterable[Manifest]) -> str | None:
+    """A sentence when a pod outlived its grace: its node does not answer."""
+    limit = timedelta(seconds=view.spec.failure_policy.node_lost_seconds)
+    for pod in pods:
+        deadline = parse_time(pod["metadata"].get("deletionTimestamp"))
+        if deadline is not None and view.now > deadline + timedelta(seconds=30):
+            node = pod.get("spec", {}).get("nodeName") or "its node"
+            what = f"pod {pod['metadata']['name']} on {node} does not end"
+            if is_shared(view.claim):
+                return f"{what}; it is given up at {rfc3339(deadline + limit)}"
+            return f"{what}; the volume can be written from one node only, so the node must come back or be deleted"
+    return None

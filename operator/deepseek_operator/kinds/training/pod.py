@@ -1,0 +1,289 @@
+"""The pod of a training: one container `trainer`, restricted, with the contract in its environment.
+
+Everything that the container may rely on is here: mounts, variables, limits. The Job around it is in `job`.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from deepseek_operator.api.v1alpha1.training import Dataset, DeepSeekTraining, TrainingSpec, TrainingStatus
+from deepseek_operator.api.v1alpha1.workload import Runtime
+from deepseek_operator.core.configuration import Configuration
+from deepseek_operator.core.names import training_job, training_service
+from deepseek_operator.kinds.training import ancestry
+from deepseek_operator.kinds.training.gang import COMPLETION_INDEX, CONTROLLER_UID
+from deepseek_operator.kinds.training.service import PROGRESS_PORT, RENDEZVOUS_PORT
+from deepseek_operator.kinds.training.settings import grace_s, processes_per_node
+
+CONTAINER = "trainer"
+BUILTIN_COMMAND = ("python3", "-m", "deepseek_runtime.launcher")
+CHECKPOINTS = "/checkpoints"
+MODEL = "/model"
+DATASETS = "/datasets"
+DEFAULT_EVERY_SECONDS = 600
+DEFAULT_SHARED_MEMORY = "1Gi"
+
+EnvVar = dict[str, Any]
+Mount = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What a new attempt's pods are made from: recorded facts, nothing that is still to be found out."""
+
+    owner: DeepSeekTraining
+    status: TrainingStatus
+    number: int
+    claim_name: str
+
+    @property
+    def spec(self) -> TrainingSpec:
+        """The spec that the attempt embodies."""
+        return self.owner.spec
+
+    @property
+    def job(self) -> str:
+        """Name of the attempt's Job."""
+        return training_job(self.owner.metadata.name, self.owner.metadata.uid, self.number)
+
+
+def is_builtin(runtime: Runtime) -> bool:
+    """True when the built-in trainer runs, in whichever image."""
+    return runtime.command is None
+
+
+def pod_spec(attempt: Attempt, configuration: Configuration) -> dict[str, Any]:
+    """spec.template.spec of the Job."""
+    spec = attempt.spec
+    settings = spec.runtime.pod
+    volumes = _volumes(attempt)
+    wanted: dict[str, Any] = {
+        "restartPolicy": "Never",
+        "subdomain": training_service(attempt.owner.metadata.name),
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": grace_s(spec),
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": settings.run_as_user,
+            "fsGroup": settings.fs_group,
+            "fsGroupChangePolicy": "OnRootMismatch",
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [_container(attempt, configuration, volumes)],
+        "volumes": [
+            *({"name": name, "persistentVolumeClaim": {"claimName": claim}} for claim, name in volumes.items()),
+            {"name": "shared-memory", "emptyDir": {"medium": "Memory", "sizeLimit": _shared_memory(spec)}},
+            {"name": "tmp", "emptyDir": {}},
+        ],
+    }
+    if settings.node_selector:
+        wanted["nodeSelector"] = dict(sorted(settings.node_selector.items()))
+    if settings.tolerations:
+        wanted["tolerations"] = [toleration.to_wire() for toleration in settings.tolerations]
+    if settings.priority_class_name:
+        wanted["priorityClassName"] = settings.priority_class_name
+    return wanted
+
+
+def _container(attempt: Attempt, configuration: Configuration, volumes: Mapping[str, str]) -> dict[str, Any]:
+    runtime = attempt.spec.runtime
+    command = list(runtime.command) if runtime.command is not None else list(BUILTIN_COMMAND)
+    wanted: dict[str, Any] = {
+        "name": CONTAINER,
+        "image": runtime.image or configuration.runtime_image,
+        "imagePullPolicy": configuration.image_pull_policy,
+        "command": command,
+        "env": _environment(attempt),
+        "ports": [{"name": "progress", "containerPort": PROGRESS_PORT, "protocol": "TCP"}],
+        "resources": _resources(attempt.spec),
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            # A foreign image may write anywhere of its own; the built-in trainer needs /tmp and its mounts only.
+            "readOnlyRootFilesystem": is_builtin(runtime) and runtime.image is None,
+        },
+        "terminationMessagePath": "/dev/termination-log",
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": _mounts(attempt, volumes),
+    }
+    if runtime.args:
+        wanted["args"] = list(runtime.args)
+    return wanted
+
+
+def _volumes(attempt: Attempt) -> dict[str, str]:
+    """Pod volume by claim: every claim once, however many mounts it has."""
+    spec = attempt.spec
+    others = {claim for claim in (_model_claim(spec), *map(dataset_claim, spec.datasets)) if claim}
+    names = {attempt.claim_name: "checkpoints"}
+    for index, claim in enumerate(sorted(others - {attempt.claim_name})):
+        names[claim] = f"claim-{index}"
+    return names
+
+
+def _mounts(attempt: Attempt, volumes: Mapping[str, str]) -> list[Mount]:
+    spec = attempt.spec
+    mounts = [_mount("checkpoints", CHECKPOINTS, spec.checkpoints.volume.sub_path or "")]
+    if spec.model.source is not None:
+        mounts.append(_mount(volumes[spec.model.source.claim], MODEL, spec.model.source.path, read_only=True))
+    for index, dataset in enumerate(spec.datasets):
+        if claim := dataset_claim(dataset):
+            mounts.append(_mount(volumes[claim], f"{DATASETS}/{index}", "", read_only=True))
+    return [*mounts, _mount("shared-memory", "/dev/shm", ""), _mount("tmp", "/tmp", "")]
+
+
+def _mount(name: str, path: str, sub_path: str, *, read_only: bool = False) -> Mount:
+    mount: Mount = {"name": name, "mountPath": path}
+    if sub_path:
+        mount["subPath"] = sub_path
+    if read_only:
+        mount["readOnly"] = True
+    return mount
+
+
+def _model_claim(spec: TrainingSpec) -> str | None:
+    return spec.model.source.claim if spec.model.source is not None else None
+
+
+def dataset_claim(dataset: Dataset) -> str | None:
+    """The claim that a dataset lies on; None when it lies in the image or is generated."""
+    uri = str(dataset.source.uri)
+    return uri.removeprefix("pvc://").partition("/")[0] if uri.startswith("pvc://") else None
+
+
+def _resources(spec: TrainingSpec) -> dict[str, Any]:
+    wanted = spec.runtime.resources
+    requests = {key: value for key, value in (("cpu", wanted.cpu), ("memory", wanted.memory)) if value}
+    limits = {"memory": wanted.memory} if wanted.memory else {}
+    if spec.accelerator is not None and spec.accelerator.resource:
+        devices = {spec.accelerator.resource: str(spec.accelerator.per_node)}
+        requests, limits = {**requests, **devices}, {**limits, **devices}
+    return {key: value for key, value in (("requests", requests), ("limits", limits)) if value}
+
+
+def _shared_memory(spec: TrainingSpec) -> str:
+    return spec.runtime.resources.shared_memory or DEFAULT_SHARED_MEMORY
+
+
+def _environment(attempt: Attempt) -> list[EnvVar]:
+    """The contract's variables, with the user's own beside them: those may replace any that is not DEEPSEEK_*."""
+    ours = {
+        variable["name"]: variable
+        for variable in (
+            *_identity(attempt),
+            *_gang(attempt),
+            *_checkpoints(attempt),
+            _literal("HOME", "/tmp"),
+        )
+    }
+    theirs = {
+        variable.name: _literal(variable.name, variable.value)
+        for variable in attempt.spec.runtime.env
+        if not variable.name.startswith("DEEPSEEK_")
+    }
+    return list({**ours, **theirs}.values())
+
+
+def _identity(attempt: Attempt) -> list[EnvVar]:
+    meta = attempt.owner.metadata
+    return [
+        _literal("DEEPSEEK_TRAINING_NAME", meta.name),
+        _literal("DEEPSEEK_TRAINING_NAMESPACE", meta.namespace),
+        _literal("DEEPSEEK_TRAINING_UID", meta.uid),
+        _literal("DEEPSEEK_ATTEMPT", str(attempt.number)),
+        _label("DEEPSEEK_JOB_UID", CONTROLLER_UID),
+        _field("DEEPSEEK_POD_UID", "metadata.uid"),
+        _literal("DEEPSEEK_PROGRESS_PORT", str(PROGRESS_PORT)),
+        _literal("DEEPSEEK_STALL_TIMEOUT_SECONDS", str(attempt.spec.failure_policy.stall_timeout_seconds)),
+        _literal("DEEPSEEK_GRACE_SECONDS", str(grace_s(attempt.spec))),
+        _literal("DEEPSEEK_TRAINING_SPEC", _json(resolved_spec(attempt.spec))),
+    ]
+
+
+def _gang(attempt: Attempt) -> list[EnvVar]:
+    spec = attempt.spec
+    processes = processes_per_node(spec)
+    gang = [
+        _literal("DEEPSEEK_NODES", str(spec.nodes.count)),
+        _label("DEEPSEEK_NODE_RANK", COMPLETION_INDEX),
+        _literal("DEEPSEEK_PROCESSES_PER_NODE", str(processes)),
+        _literal("MASTER_ADDR", f"{attempt.job}-0.{training_service(attempt.owner.metadata.name)}"),
+        _literal("MASTER_PORT", str(RENDEZVOUS_PORT)),
+    ]
+    if processes == 1:
+        gang += [
+            _literal("WORLD_SIZE", str(spec.nodes.count)),
+            _label("RANK", COMPLETION_INDEX),
+            _literal("LOCAL_RANK", "0"),
+        ]
+    return gang
+
+
+def _checkpoints(attempt: Attempt) -> list[EnvVar]:
+    policy = attempt.spec.checkpoints
+    uid = attempt.owner.metadata.uid
+    every = (
+        _literal("DEEPSEEK_CHECKPOINT_EVERY_STEPS", str(policy.every_steps))
+        if policy.every_steps is not None
+        else _literal("DEEPSEEK_CHECKPOINT_EVERY_SECONDS", str(policy.every_seconds or DEFAULT_EVERY_SECONDS))
+    )
+    source = ancestry.resume_from(attempt.status, policy.resume.from_, uid, attempt.number)
+    variables = [
+        _literal("DEEPSEEK_CHECKPOINT_ROOT", f"{CHECKPOINTS}/{uid}"),
+        every,
+        _literal("DEEPSEEK_CHECKPOINT_KEEP_LAST", str(policy.keep_last)),
+        _literal("DEEPSEEK_CHECKPOINT_KEEP_BEST", str(policy.keep_best)),
+        _literal("DEEPSEEK_RESUME_POLICY", policy.resume.policy),
+        _literal(ancestry.ENVIRONMENT_NAME, ancestry.to_environment(attempt.status.ancestry)),
+    ]
+    return [*variables, _literal("DEEPSEEK_RESUME_FROM", _json(source.to_wire()))] if source else variables
+
+
+def resolved_spec(spec: TrainingSpec) -> dict[str, Any]:
+    """What the built-in trainer is asked to do: the API's fields, and beside each source where it lies in the pod.
+
+    `model.path` is set for `model.source`; `datasets[].source` has `path` (a file) or `builtin` (a generated task).
+    """
+    wire = spec.to_wire()
+    model = {key: value for key, value in wire["model"].items() if key != "source"}
+    if spec.model.source is not None:
+        model = {**model, "path": MODEL}
+    return {
+        "model": model,
+        "objective": wire["objective"],
+        "method": wire["method"],
+        "datasets": [_resolved_dataset(index, dataset) for index, dataset in enumerate(spec.datasets)],
+        "hyperparameters": wire["hyperparameters"],
+    }
+
+
+def _resolved_dataset(index: int, dataset: Dataset) -> dict[str, Any]:
+    uri = str(dataset.source.uri)
+    scheme, _, rest = uri.partition("://")
+    match scheme:
+        case "pvc":
+            place = {"path": f"{DATASETS}/{index}/{rest.partition('/')[2]}"}
+        case "image":
+            place = {"path": rest}
+        case _:
+            place = {"builtin": rest}
+    return {**dataset.to_wire(), "source": {"uri": uri, **place}}
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"), sort_keys=True)
+
+
+def _literal(name: str, value: str) -> EnvVar:
+    return {"name": name, "value": value}
+
+
+def _field(name: str, path: str) -> EnvVar:
+    return {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}
+
+
+def _label(name: str, label: str) -> EnvVar:
+    return _field(name, f"metadata.labels['{label}']")

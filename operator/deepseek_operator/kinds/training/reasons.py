@@ -1,0 +1,53 @@
+"""Every reason that a DeepSeekTraining's conditions can carry, and what to do about each. The documentation is made from it."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why a condition is what it is: CamelCase causes, stable names that alerts may match."""
+
+    STARTING = "Starting"
+    RUNNING = "Running"
+    STOPPING = "Stopping"
+    BACKING_OFF = "BackingOff"
+    ENDING = "AttemptEnding"
+    NODE_UNREACHABLE = "NodeUnreachable"
+    SUSPENDED = "Suspended"
+    COMPLETE = "Complete"
+    WAITING_FOR_CLAIM = "WaitingForClaim"
+    WAITING_FOR_CAPACITY = "WaitingForCapacity"
+    WAITING_FOR_QUOTA = "WaitingForQuota"
+    WAITING_FOR_PREDECESSOR = "WaitingForPredecessor"
+    FORBIDDEN = "Forbidden"
+    INVALID_SPEC = "InvalidSpec"
+    FIXED_FIELD_CHANGED = "FixedFieldChanged"
+    NAME_CONFLICT = "NameConflict"
+    REJECTED = "Rejected"
+    CHECKPOINT_VOLUME_LOST = "CheckpointVolumeLost"
+    INVALID_CONFIGURATION = "InvalidConfiguration"
+    TOO_MANY_RESTARTS = "TooManyRestarts"
+
+
+ADVICE: Mapping[Reason, str] = {
+    Reason.STARTING: "Nothing: pods are being made, scheduled or started; the message says how far they are.",
+    Reason.RUNNING: "Nothing: every worker runs.",
+    Reason.STOPPING: "Nothing: the pods save a checkpoint and stop.",
+    Reason.BACKING_OFF: "Nothing: the next attempt starts when the wait named in the message is over.",
+    Reason.ENDING: "Nothing: the attempt is over and its last pods are going.",
+    Reason.NODE_UNREACHABLE: "Bring the node back or delete the Node object; a shared volume goes on without it.",
+    Reason.SUSPENDED: "Set spec.suspend to false to go on from the newest checkpoint.",
+    Reason.COMPLETE: "Nothing: serve the export, or start another training with checkpoints.resume.from.",
+    Reason.WAITING_FOR_CLAIM: "Create the PersistentVolumeClaim that the message names.",
+    Reason.WAITING_FOR_CAPACITY: "Free or add nodes that fit; the message quotes the scheduler.",
+    Reason.WAITING_FOR_QUOTA: "Raise the namespace's ResourceQuota or free some of it.",
+    Reason.WAITING_FOR_PREDECESSOR: "Nothing: an object of a deleted training of this name is still going.",
+    Reason.FORBIDDEN: "Ask an administrator: RBAC or an admission policy refuses what the operator wants to make.",
+    Reason.INVALID_SPEC: "Edit the spec as the message says.",
+    Reason.FIXED_FIELD_CHANGED: "Undo the edit, or make a new training with checkpoints.resume.from.",
+    Reason.NAME_CONFLICT: "Delete or rename the object that the message names, or rename this training.",
+    Reason.REJECTED: "Edit the spec: the API server refuses the object that it leads to, in the message's words.",
+    Reason.CHECKPOINT_VOLUME_LOST: "Make a new training: the claim that held the checkpoints is gone or another one.",
+    Reason.INVALID_CONFIGURATION: "Read the message of the trainer, and make a new training with the corrected spec.",
+    Reason.TOO_MANY_RESTARTS: "Find the cause in the kept Job's logs, then make a new training with resume.from.",
+}

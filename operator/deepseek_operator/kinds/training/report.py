@@ -1,0 +1,109 @@
+"""What the pods say of themselves: termination messages and rank 0's progress. Untrusted, bounded, never relied on.
+
+A pod that lies harms its own training only: the numbers are shown, and a newer checkpoint resets its own backoff.
+"""
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from deepseek_operator.api.v1alpha1.training import CheckpointMark
+from deepseek_operator.core.resources import Manifest
+from deepseek_operator.kinds.training.gang import rank_of
+
+LIMIT_BYTES = 4096
+MAX_STEP = 10**9
+MAX_EXPORTS = 128
+_LINES = 10
+
+
+@dataclass(frozen=True)
+class Report:
+    """One pod's last words, or what rank 0 says while it runs.
+
+    Attributes:
+        message: at most ten lines and 1,024 characters, printable.
+        latest, best: the checkpoints that it named; None when it named none.
+        exports: steps, ascending.
+    """
+
+    message: str = ""
+    step: int | None = None
+    latest: CheckpointMark | None = None
+    best: CheckpointMark | None = None
+    exports: tuple[int, ...] = ()
+
+
+def report_of(pod: Manifest) -> Report | None:
+    """The termination message of the pod's container; None while it runs or when it left none."""
+    state = terminated(pod)
+    text = str(state.get("message") or "") if state is not None else ""
+    if not text:
+        return None
+    try:
+        said = json.loads(text) if len(text.encode()) <= LIMIT_BYTES else None
+    except (ValueError, RecursionError):
+        said = None
+    # Not our form: a foreign trainer's own words, or the tail of its log.
+    return from_mapping(said) if isinstance(said, dict) else Report(message=tail(text))
+
+
+def from_mapping(said: Mapping[str, object]) -> Report:
+    """The fields that have the contract's form; any other counts as unknown."""
+    exports = said.get("exports")
+    steps = {step for value in exports if (step := whole(value)) is not None} if isinstance(exports, list) else set()
+    return Report(
+        message=tail(str(said.get("message") or "")),
+        step=whole(said.get("step")),
+        latest=_mark(said.get("latest")),
+        best=_mark(said.get("best")),
+        exports=tuple(sorted(steps)[-MAX_EXPORTS:]),
+    )
+
+
+def reports(pods: Iterable[Manifest]) -> tuple[Report, ...]:
+    """What the ended pods left, rank 0 first."""
+    ranked = sorted(pods, key=lambda pod: (rank_of(pod) or 0, pod["metadata"]["name"]))
+    return tuple(report for pod in ranked if (report := report_of(pod)) is not None)
+
+
+def terminated(pod: Manifest) -> Mapping[str, Any] | None:
+    """`state.terminated` of the pod's only container; None while it has none."""
+    statuses: list[Mapping[str, Any]] = pod.get("status", {}).get("containerStatuses") or []
+    return next((state for status in statuses if (state := (status.get("state") or {}).get("terminated"))), None)
+
+
+def whole(value: object) -> int | None:
+    """A step or a count: a whole number of 0 … 10⁹; None for anything else."""
+    ok = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_STEP
+    return value if ok and isinstance(value, int) else None
+
+
+def number(value: object) -> str | None:
+    """A finite number with four digits, as text (a status holds no floats); None for anything else."""
+    ok = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return f"{value:.4g}" if ok else None
+
+
+def tail(text: str) -> str:
+    """The last ten lines, 1,024 characters, without control characters."""
+    lines = [line for raw in text[-LIMIT_BYTES:].splitlines() if (line := _printable(raw).rstrip())]
+    return "\n".join(lines[-_LINES:])[-1024:]
+
+
+def _printable(text: str) -> str:
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
+def _mark(said: object) -> CheckpointMark | None:
+    if not isinstance(said, Mapping) or (step := whole(said.get("step"))) is None:
+        return None
+    time, metric = said.get("time"), said.get("metric")
+    return CheckpointMark(
+        step=step,
+        time=tail(time)[:64] if isinstance(time, str) else None,
+        metric=tail(metric)[:64] if isinstance(metric, str) else None,
+        value=number(said.get("value")),
+    )

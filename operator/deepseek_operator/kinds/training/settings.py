@@ -1,0 +1,40 @@
+"""Which part of a spec an edit may change, as digests: fixed once started, or worth another attempt.
+
+Fields at their default are left out before hashing, so that a field added by a later release does not stop running
+gangs. Everything in neither digest is live, or counts from the next attempt on.
+"""
+
+from typing import Any
+
+from deepseek_operator.api.v1alpha1.training import TrainingSpec
+from deepseek_operator.core.names import digest
+
+_DEFAULT_GRACE_S = 120
+
+
+def attempt_digest(spec: TrainingSpec) -> str:
+    """Digest of what a running attempt embodies: nodes, accelerator, runtime. Another digest is another attempt."""
+    return digest(_dumped(spec, {"nodes", "accelerator", "runtime"}))
+
+
+def fixed_digest(spec: TrainingSpec) -> str:
+    """Digest of what cannot change once the first attempt was recorded."""
+    fixed = _dumped(spec, {"objective", "model", "method", "datasets", "hyperparameters"})
+    volume = spec.checkpoints.volume.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude={"size"})
+    resume = spec.checkpoints.resume.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    return digest({**fixed, "volume": volume, "resume": resume})
+
+
+def grace_s(spec: TrainingSpec) -> int:
+    """Seconds between SIGTERM and SIGKILL of a training pod."""
+    return spec.runtime.pod.termination_grace_period_seconds or _DEFAULT_GRACE_S
+
+
+def processes_per_node(spec: TrainingSpec) -> int:
+    """Worker processes in each pod: one per device, one on the CPU."""
+    accelerator = spec.accelerator
+    return accelerator.per_node if accelerator is not None and accelerator.resource else 1
+
+
+def _dumped(spec: TrainingSpec, include: set[str]) -> dict[str, Any]:
+    return spec.model_dump(mode="json", by_alias=True, exclude_defaults=True, include=include)

@@ -1,0 +1,115 @@
+"""What is true of a training, from what was seen before the pass's actions ran.
+
+Records (attempt, volume, counters, result) are carried over as they were written; only what is shown is new. Progress
+and workers are display: nothing is decided from them.
+"""
+
+from collections.abc import Mapping
+
+from deepseek_operator.api.base import rfc3339
+from deepseek_operator.api.v1alpha1.training import (
+    ProgressStatus,
+    TrainingSpec,
+    TrainingStatus,
+    TrainingSummary,
+)
+from deepseek_operator.core.actions import Done, Failure
+from deepseek_operator.core.conditions import Verdict, merged, reconciling, stalled
+from deepseek_operator.kinds.training.ending import reported
+from deepseek_operator.kinds.training.reasons import Reason
+from deepseek_operator.kinds.training.report import Report, from_mapping, number, reports, tail, whole
+from deepseek_operator.kinds.training.view import Step, View
+
+
+def display(view: View, step: Step, done: Done) -> TrainingStatus:
+    """The status to write after the pass that decided `step`."""
+    before = view.status
+    if view.owner.metadata.is_deleting:
+        return before
+    meta = view.owner.metadata
+    status = reported(before, _said(view)) if view.running_attempt is not None else before
+    progress = _progress(view) or before.progress
+    status = status.model_copy(update={"uid": meta.uid, "progress": progress, "observed_generation": meta.generation})
+    says = _refused(view, done.failure) or step.says
+    return status.model_copy(
+        update={
+            "phase": step.phase,
+            "conditions": merged(says, before.conditions, meta.generation, view.now),
+            "summary": _summary(view, status),
+        }
+    )
+
+
+def _said(view: View) -> tuple[Report, ...]:
+    """What rank 0 says while it runs, before what ended pods have left."""
+    said = view.seen.progress
+    live = (from_mapping(said),) if isinstance(said, Mapping) else ()
+    return (*live, *reports(view.gang.pods))
+
+
+def _progress(view: View) -> ProgressStatus | None:
+    """Rank 0's progress in the status's form; None when it was not asked or did not answer."""
+    said = view.seen.progress
+    if not isinstance(said, Mapping):
+        return None
+    state = said.get("state")
+    return ProgressStatus(
+        state=tail(state)[:32] if isinstance(state, str) else "",
+        step=whole(said.get("step")),
+        max_steps=whole(said.get("maxSteps")),
+        loss=number(said.get("loss")),
+        eval_loss=number(said.get("evalLoss")),
+        accuracy=number(said.get("accuracy")),
+        tokens_per_second=number(said.get("tokensPerSecond")),
+        eta_seconds=_seconds(said.get("etaSeconds")),
+        observed_at=rfc3339(view.now),
+    )
+
+
+def _seconds(value: object) -> int | None:
+    """Whole seconds of a finite number; None for anything else."""
+    if isinstance(value, float) and 0 <= value < 1e9:
+        return round(value)
+    return whole(value)
+
+
+def _refused(view: View, failure: Failure | None) -> tuple[Verdict, ...] | None:
+    """What the API server's refusal of an action means; None when it will pass by itself, or nothing was refused."""
+    match failure:
+        case Failure(reason="Quota", message=message):
+            return reconciling(Reason.WAITING_FOR_QUOTA, message, serves=view.all_run)
+        case Failure(reason="Forbidden", message=message):
+            return reconciling(Reason.FORBIDDEN, message, serves=view.all_run)
+        case Failure(reason="Rejected", message=message):
+            return stalled(Reason.REJECTED, message, serves=view.all_run)
+        case _:
+            return None
+
+
+def _summary(view: View, status: TrainingStatus) -> TrainingSummary:
+    progress = status.progress
+    eta_s = progress.eta_seconds if progress is not None and view.all_run else None
+    return TrainingSummary(
+        workers=f"{view.workers}/{view.size}",
+        progress=progress_text(progress, view.spec),
+        eta=duration_text(eta_s) if eta_s is not None else "",
+    )
+
+
+def progress_text(progress: ProgressStatus | None, spec: TrainingSpec) -> str:
+    """`420/1200 (35 %)`; `420` when the last step is not known; empty before the first word."""
+    if progress is None or progress.step is None:
+        return ""
+    last = progress.max_steps or spec.hyperparameters.max_steps
+    return f"{progress.step}/{last} ({100 * progress.step // last} %)" if last else str(progress.step)
+
+
+def duration_text(seconds: int) -> str:
+    """`3m20s`, `2h5m`, `4d3h`: the two largest units."""
+    units = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
+    parts: list[str] = []
+    for unit, size in units:
+        count, seconds = divmod(seconds, size)
+        if parts or count:
+            parts.append(f"{count}{unit}" if count else "")
+    return "".join(parts[:2]) or "0s"

@@ -1,0 +1,94 @@
+"""What the schema cannot refuse because it takes a look at other objects, or at two fields far apart.
+
+A complaint never stops an attempt that runs: it only keeps the next one from starting.
+"""
+
+from dataclasses import dataclass
+
+from deepseek_operator.api.v1alpha1.training import DeepSeekTraining, TrainingSpec
+from deepseek_operator.core.resources import CLAIM, Manifest, Ref, is_terminating
+from deepseek_operator.core.seen import Seen
+from deepseek_operator.kinds.training.claim import access_mode
+from deepseek_operator.kinds.training.needs import claims_read, existing_claim
+from deepseek_operator.kinds.training.pod import is_builtin
+from deepseek_operator.kinds.training.reasons import Reason
+from deepseek_operator.kinds.training.settings import fixed_digest, processes_per_node
+
+_ONE_NODE_MODES = ("ReadWriteOnce", "ReadWriteOncePod")
+
+
+@dataclass(frozen=True)
+class Complaint:
+    """Why nothing new starts. `waits`: it is not this object that must change."""
+
+    reason: Reason
+    message: str
+    waits: bool = False
+
+
+def complaint(seen: Seen[DeepSeekTraining]) -> Complaint | None:
+    """The first thing that keeps the next attempt from starting; None when nothing does."""
+    owner = seen.owner
+    wrong = _impossible(owner.spec) or _volume_for_one(seen)
+    if wrong is not None:
+        return Complaint(Reason.INVALID_SPEC, wrong)
+    recorded = owner.status.fixed_digest
+    if recorded and recorded != fixed_digest(owner.spec):
+        return Complaint(
+            Reason.FIXED_FIELD_CHANGED,
+            "model, objective, method, datasets, hyperparameters, the checkpoint volume and resume are fixed once "
+            "started: undo the edit, or make a new training with checkpoints.resume.from",
+        )
+    return _missing_claim(seen)
+
+
+def _impossible(spec: TrainingSpec) -> str | None:
+    if not is_builtin(spec.runtime):
+        return None
+    if not any(dataset.split == "Train" for dataset in spec.datasets):
+        return "the built-in trainer has nothing to learn from: write one of datasets with split Train"
+    parameters = spec.hyperparameters
+    if (parameters.max_steps is None) == (parameters.epochs is None):
+        return "write exactly one of hyperparameters.maxSteps and hyperparameters.epochs"
+    world = spec.nodes.count * processes_per_node(spec)
+    if parameters.global_batch_size % world:
+        return (
+            f"hyperparameters.globalBatchSize {parameters.global_batch_size} is not divisible by the {world} processes "
+            f"(nodes.count × accelerator.perNode): write {-(-parameters.global_batch_size // world) * world}"
+        )
+    return None
+
+
+def _volume_for_one(seen: Seen[DeepSeekTraining]) -> str | None:
+    nodes = seen.owner.spec.nodes.count
+    modes, name = _modes(seen)
+    if nodes == 1 or not modes or any(mode not in _ONE_NODE_MODES for mode in modes):
+        return None
+    return (
+        f"{name} is {'/'.join(modes)}, which one node can write, but nodes.count is {nodes}: write 1, or a claim with "
+        "ReadWriteMany"
+    )
+
+
+def _modes(seen: Seen[DeepSeekTraining]) -> tuple[list[str], str]:
+    name = existing_claim(seen.owner)
+    if name is None:
+        return [access_mode(seen.owner.spec)], "checkpoints.volume.accessMode"
+    claim = seen.references.get(Ref(CLAIM, name))
+    modes = claim["spec"].get("accessModes", []) if claim is not None else []
+    return list(modes), f"checkpoints.volume.claimName {name}"
+
+
+def is_shared(claim: Manifest | None) -> bool:
+    """True when several nodes may write the claim: the next attempt need not wait for a dead node's detach."""
+    return claim is not None and "ReadWriteMany" in claim["spec"].get("accessModes", [])
+
+
+def _missing_claim(seen: Seen[DeepSeekTraining]) -> Complaint | None:
+    for name, field in claims_read(seen.owner):
+        claim = seen.references.get(Ref(CLAIM, name))
+        if claim is None or is_terminating(claim):
+            state = "does not exist" if claim is None else "is being deleted"
+            message = f"{field} names the PersistentVolumeClaim {name}, which {state} in this namespace"
+            return Complaint(Reason.WAITING_FOR_CLAIM, message, waits=True)
+    return None

@@ -1,0 +1,161 @@
+"""One pass over one training: what was seen, with the attempt's gang picked out. Every phase of the life reads it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+
+from deepseek_operator.api.v1alpha1.training import (
+    AttemptStatus,
+    DeepSeekTraining,
+    PodFailure,
+    TrainingSpec,
+    TrainingStatus,
+)
+from deepseek_operator.core.actions import Action, Plan
+from deepseek_operator.core.conditions import Verdict
+from deepseek_operator.core.configuration import Configuration
+from deepseek_operator.core.names import training_claim
+from deepseek_operator.core.resources import CLAIM, JOB, POD, Manifest, Ref, uid_of
+from deepseek_operator.core.seen import Seen
+from deepseek_operator.kinds.training.gang import Gang, attempt_of, gang_of, is_active, is_lost, is_running, phase_of
+from deepseek_operator.kinds.training.needs import existing_claim
+from deepseek_operator.kinds.training.validation import is_shared
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a phase decides: what to do, and what is then said in status until the next pass."""
+
+    plan: Plan[TrainingStatus]
+    phase: str = ""
+    says: tuple[Verdict, ...] = ()
+
+
+@dataclass(frozen=True)
+class View:
+    """The training as seen now. Pure: everything below is read off `seen`."""
+
+    seen: Seen[DeepSeekTraining]
+    configuration: Configuration
+
+    @property
+    def owner(self) -> DeepSeekTraining:
+        return self.seen.owner
+
+    @property
+    def spec(self) -> TrainingSpec:
+        return self.seen.owner.spec
+
+    @property
+    def status(self) -> TrainingStatus:
+        return self.seen.owner.status
+
+    @property
+    def now(self) -> datetime:
+        return self.seen.now
+
+    @property
+    def attempt(self) -> AttemptStatus | None:
+        """The recorded attempt; None before the first."""
+        return self.status.attempt
+
+    @property
+    def running_attempt(self) -> AttemptStatus | None:
+        """The attempt whose Job was seen and which has no verdict yet; None when nothing is under way."""
+        attempt = self.attempt
+        return attempt if attempt is not None and attempt.job_uid and attempt.verdict is None else None
+
+    @cached_property
+    def gang(self) -> Gang:
+        """The recorded attempt's Job and pods; empty before the first."""
+        return gang_of(self.seen, self.attempt) if self.attempt is not None else Gang(None, ())
+
+    @cached_property
+    def claim_name(self) -> str:
+        """The claim for the checkpoints: the recorded one once there is one, the user's, or the one to be made."""
+        if self.status.volume is not None and self.attempt is not None:
+            return self.status.volume.claim_name
+        return existing_claim(self.owner) or training_claim(self.owner.metadata.name, self.owner.metadata.uid)
+
+    @property
+    def claim(self) -> Manifest | None:
+        """The living claim of that name, whoever made it."""
+        ref = Ref(CLAIM, self.claim_name)
+        found = self.seen.children.get(ref) or self.seen.references.get(ref)
+        stranger = self.seen.occupied.get(ref)
+        recorded = self.status.volume.uid if self.status.volume is not None else ""
+        # A claim whose labels somebody removed stands among the strangers: the recorded uid tells that it is ours.
+        return stranger if found is None and stranger is not None and uid_of(stranger) == recorded else found
+
+    @property
+    def workers(self) -> int:
+        """Pods of the attempt that run."""
+        return sum(is_running(pod) for pod in self.gang.pods)
+
+    @property
+    def all_run(self) -> bool:
+        """True when the whole gang runs; a worker that has succeeded before the others is not missed."""
+        succeeded = sum(phase_of(pod) == "Succeeded" for pod in self.gang.pods)
+        return bool(self.gang.pods) and self.workers + succeeded >= self.size
+
+    @property
+    def size(self) -> int:
+        """Pods that the attempt under way has; without one, that the next will have."""
+        job = self.gang.job if self.running_attempt is not None else None
+        return int(job["spec"].get("parallelism") or 1) if job is not None else self.spec.nodes.count
+
+    def lives(self, pod: Manifest) -> bool:
+        """True while the pod may still write: it is active and cannot be given up as lost with its node."""
+        return is_active(pod) and not self.is_given_up(pod)
+
+    def is_given_up(self, pod: Manifest) -> bool:
+        """True when the pod's node is lost and the volume is shared: a zombie's files are ignored (see ancestry)."""
+        return is_shared(self.claim) and is_lost(pod, self.now, self.spec.failure_policy.node_lost_seconds)
+
+    @property
+    def jobs(self) -> tuple[Manifest, ...]:
+        """All Jobs of the training, oldest attempt first."""
+        return tuple(sorted(self.seen.all(JOB), key=attempt_of))
+
+    @property
+    def strangers(self) -> tuple[Manifest, ...]:
+        """Pods of other attempts than the recorded one that may still write."""
+        number = self.attempt.number if self.attempt is not None and self.attempt.verdict is None else 0
+        return tuple(pod for pod in self.seen.all(POD) if attempt_of(pod) != number and self.lives(pod))
+
+
+def record(status: TrainingStatus, *, confirm: bool = False) -> Step:
+    """Writes `status` and ends the pass; the next one follows at once."""
+    return Step(Plan(record=status, confirm=confirm, requeue_after=timedelta(0)))
+
+
+def act(
+    phase: str,
+    says: tuple[Verdict, ...],
+    actions: Sequence[Action] = (),
+    *,
+    requeue_after: timedelta | None = None,
+    confirm: bool = False,
+) -> Step:
+    """Does `actions` (often none) and says why the training is where it is."""
+    return Step(Plan(actions=tuple(actions), requeue_after=requeue_after, confirm=confirm), phase, says)
+
+
+def with_attempt(status: TrainingStatus, **update: object) -> TrainingStatus:
+    """`status` with fields of the recorded attempt replaced.
+
+    Raises:
+        ValueError: no attempt is recorded.
+    """
+    if status.attempt is None:
+        raise ValueError("no attempt is recorded")
+    return status.model_copy(update={"attempt": status.attempt.model_copy(update=update)})
+
+
+def with_failures(attempt: AttemptStatus, new: Sequence[PodFailure]) -> list[PodFailure]:
+    """The attempt's failures and the new ones behind them, at most as many as the schema holds."""
+    return [*attempt.failures, *new][:MAX_FAILURES]
+
+
+MAX_FAILURES = 64

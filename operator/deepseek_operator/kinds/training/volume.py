@@ -1,0 +1,80 @@
+"""The claim under the checkpoints: made or found, its uid recorded before any attempt, and never replaced.
+
+A missing claim, or one with another uid, after that record means that the checkpoints are gone. Making an empty one
+would begin the training at step 0 in silence, so nothing is made and a person is asked.
+"""
+
+from deepseek_operator.api.v1alpha1.training import VolumeStatus
+from deepseek_operator.core.actions import Action, Apply, Create
+from deepseek_operator.core.conditions import reconciling, stalled
+from deepseek_operator.core.drift import needs_apply
+from deepseek_operator.core.names import training_service
+from deepseek_operator.core.resources import SERVICE, annotations_of, is_terminating, uid_of
+from deepseek_operator.kinds.training.claim import kept_claim, new_claim
+from deepseek_operator.kinds.training.needs import existing_claim
+from deepseek_operator.kinds.training.reasons import Reason
+from deepseek_operator.kinds.training.service import CLAIM_UID
+from deepseek_operator.kinds.training.view import Step, View, act, record
+
+
+def ensure_volume(view: View) -> Step | None:
+    """The phase: the next write on the way to a recorded volume, a wait, or None when all is well."""
+    if (lost := loss(view)) is not None:
+        return _lost(view, lost)
+    claim = view.claim
+    if claim is None:
+        return _absent(view)
+    if is_terminating(claim):
+        says = reconciling(Reason.WAITING_FOR_CLAIM, f"PersistentVolumeClaim {view.claim_name} is being deleted")
+        return act("Pending", says)
+    wanted = VolumeStatus(claim_name=view.claim_name, uid=uid_of(claim), made=existing_claim(view.owner) is None)
+    if view.status.volume != wanted:
+        return record(view.status.model_copy(update={"volume": wanted}))
+    return None
+
+
+def loss(view: View) -> str | None:
+    """A sentence when the recorded claim is gone, going or another one; None when it is there or none is recorded."""
+    name, uid = view.claim_name, recorded_uid(view)
+    if not uid:
+        return None
+    claim = view.claim
+    if claim is None:
+        return f"PersistentVolumeClaim {name} is gone, and the checkpoints with it; nothing is started from step 0"
+    if uid_of(claim) != uid:
+        return (
+            f"PersistentVolumeClaim {name} is another one (uid {uid_of(claim)}) than the checkpoints were written to "
+            f"(uid {uid}); nothing is started from step 0"
+        )
+    return f"PersistentVolumeClaim {name} is being deleted" if is_terminating(claim) else None
+
+
+def recorded_uid(view: View) -> str:
+    """uid of the claim that attempts have used: from status, or from the Service when the status was wiped."""
+    volume = view.status.volume
+    if volume is not None and (volume.claim_name == view.claim_name or view.attempt is not None):
+        return volume.uid
+    service = view.seen.child(SERVICE, training_service(view.owner.metadata.name))
+    return annotations_of(service).get(CLAIM_UID, "") if service is not None else ""
+
+
+def claim_upkeep(view: View) -> tuple[Action, ...]:
+    """Live edits of a claim that the operator made: onDelete and a larger size."""
+    volume, claim = view.status.volume, view.claim
+    if volume is None or not volume.made or claim is None or is_terminating(claim) or uid_of(claim) != volume.uid:
+        return ()
+    wanted = kept_claim(view.owner, claim)
+    return (Apply(wanted, volume.uid),) if needs_apply(wanted, claim) else ()
+
+
+def _lost(view: View, message: str) -> Step:
+    """Declared only from a live look; a mirror may lag behind."""
+    return act("Failed", stalled(Reason.CHECKPOINT_VOLUME_LOST, message), confirm=True)
+
+
+def _absent(view: View) -> Step:
+    if (name := existing_claim(view.owner)) is not None:
+        message = f"checkpoints.volume.claimName {name} does not exist in this namespace"
+        return act("Pending", reconciling(Reason.WAITING_FOR_CLAIM, message))
+    says = reconciling(Reason.STARTING, f"making PersistentVolumeClaim {view.claim_name}")
+    return act("Pending", says, [Create(new_claim(view.owner))])
