@@ -8,6 +8,7 @@ dependents, as a raw DELETE of a Job does. Left to the caller, as explicit steps
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Literal, TypeAlias
 
 from deepseek_operator.adapters.memory_fields import Fields, changed, copied, fields_of, merged, without
@@ -206,7 +207,9 @@ class MemoryCluster:
             self._drop(resource, namespace, name)
             return
         if "deletionTimestamp" not in after["metadata"]:
-            after["metadata"]["deletionTimestamp"] = rfc3339(self._clock.now())
+            # As the server has it: the moment at which the grace is over, not the one of the request.
+            grace = timedelta(seconds=after["metadata"].get("deletionGracePeriodSeconds", 0))
+            after["metadata"]["deletionTimestamp"] = rfc3339(self._clock.now() + grace)
             self._bump(resource, after)
             self._store(resource, after)
 
