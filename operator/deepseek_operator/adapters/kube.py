@@ -1,0 +1,344 @@
+"""The real API server: one HTTP session with a bounded number of connections, JSON as plain dicts.
+
+The client library's generated models are never used here: they cost twelve to twenty times the processor time of
+`json.loads`. Every request has a time limit. Nothing is retried here: the queue retries, and it asks the lease first.
+"""
+
+import json
+import logging
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any, NoReturn, Protocol, Self
+from urllib.parse import quote
+
+import aiohttp
+
+from deepseek_operator.adapters.credentials import Credentials
+from deepseek_operator.core.actions import Propagation
+from deepseek_operator.core.kind import Event
+from deepseek_operator.core.names import FIELD_MANAGER, MANAGED_BY, MANAGER, OWNER_UID, digest
+from deepseek_operator.core.resources import POD, Manifest, Resource, uid_of
+from deepseek_operator.ports.clock import Clock
+from deepseek_operator.ports.cluster import (
+    WATCHED_WHOLE,
+    ClusterError,
+    Conflict,
+    Forbidden,
+    Listing,
+    QuotaExceeded,
+    Rejected,
+    Throttled,
+    Unreachable,
+)
+
+log = logging.getLogger(__name__)
+
+CONNECTIONS = 32
+READ_TIMEOUT_S = 30.0
+WRITE_TIMEOUT_S = 5.0
+"""Less than the lease's renewal leaves, so that a write never outlives the lease it began under."""
+PAGE = 500
+_METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+_JOB_UID = "batch.kubernetes.io/controller-uid"
+_REMEMBERED_EVENTS = 4096
+_MESSAGE_LENGTH = 1024
+
+
+class Requests(Protocol):
+    """Counts requests to the API server."""
+
+    def requested(self, verb: str, resource: str, code: str, seconds: float) -> None:
+        """One request ended; `code` is the HTTP status, or the name of the failure when there was none."""
+
+
+class ApiServer:
+    """JSON over one shared session. Enter it before use."""
+
+    def __init__(self, credentials: Credentials, clock: Clock, requests: Requests) -> None:
+        self._credentials = credentials
+        self._clock = clock
+        self._requests = requests
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        connector = aiohttp.TCPConnector(limit=CONNECTIONS, ssl=self._credentials.ssl_context())
+        self._session = aiohttp.ClientSession(connector=connector, headers={"User-Agent": FIELD_MANAGER})
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def request(
+        self,
+        verb: str,
+        method: str,
+        path: str,
+        *,
+        resource: str,
+        query: Mapping[str, str] | None = None,
+        body: Manifest | None = None,
+        content_type: str = "application/json",
+        accept: str = "application/json",
+        timeout_s: float = READ_TIMEOUT_S,
+    ) -> Manifest | None:
+        """One request; None when the server says 404.
+
+        Raises:
+            ClusterError: any other refusal, or no answer.
+        """
+        headers = {"Accept": accept} | ({"Content-Type": content_type} if body is not None else {})
+        if (authorization := self._credentials.authorization()) is not None:
+            headers["Authorization"] = authorization
+        started, code = self._clock.monotonic(), "cancelled"
+        try:
+            async with self._open().request(
+                method,
+                self._credentials.server + path,
+                params=query,
+                data=json.dumps(body) if body is not None else None,
+                headers=headers,
+                timeout=aiohttp.ClientTimeout(total=timeout_s),
+                allow_redirects=False,
+            ) as response:
+                content = await response.read()
+                code = str(response.status)
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            code = "timeout" if isinstance(error, TimeoutError) else "unreachable"
+            raise Unreachable(f"{method} {path}: {type(error).__name__} {error}".rstrip()) from error
+        finally:
+            self._requests.requested(verb, resource, code, self._clock.monotonic() - started)
+        return _answer(response.status, content, response.headers.get("Retry-After"))
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            raise RuntimeError("the session is not open: enter ApiServer first")
+        return self._session
+
+
+class KubeCluster:
+    """`ports.Cluster` and `ports.Leases` on an API server."""
+
+    def __init__(self, server: ApiServer, clock: Clock, instance: str) -> None:
+        self._server = server
+        self._clock = clock
+        self._instance = instance
+        self._published: OrderedDict[tuple[str, str], int] = OrderedDict()
+
+    # --- reads --------------------------------------------------------------------------------------------------
+
+    async def get(self, resource: Resource, namespace: str, name: str) -> Manifest | None:
+        return await self._server.request("get", "GET", _path(resource, namespace, name), resource=resource.plural)
+
+    async def list_owned(self, resource: Resource, namespace: str, owner_uid: str) -> Listing:
+        return await self._list(resource, _path(resource, namespace), f"{OWNER_UID}={owner_uid}")
+
+    async def list_pods_of_job(self, namespace: str, job_uid: str) -> Listing:
+        return await self._list(POD, _path(POD, namespace), f"{_JOB_UID}={job_uid}")
+
+    async def list_metadata(self, resource: Resource) -> Listing:
+        selector = "" if resource in WATCHED_WHOLE else f"{MANAGED_BY}={MANAGER}"
+        return await self._list(resource, _path(resource), selector, accept=_METADATA_ONLY)
+
+    async def _list(self, resource: Resource, path: str, selector: str, accept: str = "application/json") -> Listing:
+        items: list[Manifest] = []
+        query = {"limit": str(PAGE)} | ({"labelSelector": selector} if selector else {})
+        while True:
+            page = await self._server.request("list", "GET", path, resource=resource.plural, query=query, accept=accept)
+            if page is None:
+                raise Rejected(f"the API server does not serve {resource.plural} of {resource.api_version}")
+            identity = {"apiVersion": resource.api_version, "kind": resource.kind}
+            items += [{**item, **identity} for item in page["items"]]
+            if not (rest := page["metadata"].get("continue")):
+                return Listing(page["metadata"]["resourceVersion"], items)
+            query["continue"] = rest
+
+    # --- writes -------------------------------------------------------------------------------------------------
+
+    async def create(self, resource: Resource, namespace: str, manifest: Manifest) -> Manifest:
+        return await self._write(
+            "create", "POST", _path(resource, namespace), resource, manifest, {"fieldManager": FIELD_MANAGER}
+        )
+
+    async def apply(self, resource: Resource, namespace: str, manifest: Manifest) -> Manifest:
+        path = _path(resource, namespace, manifest["metadata"]["name"])
+        query = {"fieldManager": FIELD_MANAGER, "force": "true"}
+        return await self._write("patch", "PATCH", path, resource, manifest, query, "application/apply-patch+yaml")
+
+    async def delete(self, resource: Resource, namespace: str, name: str, uid: str, propagation: Propagation) -> None:
+        body = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "preconditions": {"uid": uid},
+            "propagationPolicy": propagation,
+        }
+        path = _path(resource, namespace, name)
+        await self._server.request(
+            "delete", "DELETE", path, resource=resource.plural, body=body, timeout_s=WRITE_TIMEOUT_S
+        )
+
+    async def put_status(self, resource: Resource, manifest: Manifest) -> Manifest:
+        metadata = manifest["metadata"]
+        path = _path(resource, metadata["namespace"], metadata["name"]) + "/status"
+        stored = await self._server.request(
+            "update", "PUT", path, resource=f"{resource.plural}/status", body=manifest,
+            query={"fieldManager": FIELD_MANAGER}, timeout_s=WRITE_TIMEOUT_S,
+        )  # fmt: skip
+        if stored is None:
+            raise Conflict(f"{resource.kind} {metadata['namespace']}/{metadata['name']} is gone")
+        return stored
+
+    async def _write(
+        self,
+        verb: str,
+        method: str,
+        path: str,
+        resource: Resource,
+        manifest: Manifest,
+        query: Mapping[str, str],
+        content_type: str = "application/json",
+    ) -> Manifest:
+        stored = await self._server.request(
+            verb, method, path, resource=resource.plural, query=query, body=manifest,
+            content_type=content_type, timeout_s=WRITE_TIMEOUT_S,
+        )  # fmt: skip
+        if stored is None:
+            raise Rejected(f"{method} {path}: the namespace or the resource type does not exist")
+        return stored
+
+    # --- events -------------------------------------------------------------------------------------------------
+
+    async def publish(self, resource: Resource, regarding: Manifest, event: Event) -> None:
+        """An event of one object, reason and note has one name; repeated, it is counted in `series`."""
+        namespace = regarding["metadata"]["namespace"]
+        name = f"{regarding['metadata']['name']}.{digest([uid_of(regarding), event.reason, event.note])}"
+        count = self._published.get((namespace, name), 0) + 1
+        try:
+            if count == 1 and not await self._first(resource, regarding, event, namespace, name):
+                count = 2
+            if count > 1 and not await self._again(namespace, name, count):
+                await self._first(resource, regarding, event, namespace, name)
+                count = 1
+        except ClusterError as error:
+            log.warning("event %s of %s/%s is lost: %s", event.reason, namespace, regarding["metadata"]["name"], error)
+            return
+        self._published[namespace, name] = count
+        self._published.move_to_end((namespace, name))
+        if len(self._published) > _REMEMBERED_EVENTS:
+            self._published.popitem(last=False)
+
+    async def _first(self, resource: Resource, regarding: Manifest, event: Event, namespace: str, name: str) -> bool:
+        """False when an event of that name is there already, from a former process."""
+        body = {
+            "apiVersion": "events.k8s.io/v1",
+            "kind": "Event",
+            "metadata": {"name": name, "namespace": namespace},
+            "eventTime": self._micro_time(),
+            "reportingController": FIELD_MANAGER,
+            "reportingInstance": self._instance[:128],
+            "action": event.action[:128],
+            "reason": event.reason[:128],
+            "type": event.type,
+            "note": event.note[:1024],
+            "regarding": {
+                "apiVersion": resource.api_version,
+                "kind": resource.kind,
+                "namespace": namespace,
+                "name": regarding["metadata"]["name"],
+                "uid": uid_of(regarding),
+                "resourceVersion": regarding["metadata"]["resourceVersion"],
+            },
+        }
+        path = f"/apis/events.k8s.io/v1/namespaces/{namespace}/events"
+        try:
+            await self._server.request("create", "POST", path, resource="events", body=body, timeout_s=WRITE_TIMEOUT_S)
+        except Conflict:
+            return False
+        return True
+
+    async def _again(self, namespace: str, name: str, count: int) -> bool:
+        """False when the event has expired."""
+        path = f"/apis/events.k8s.io/v1/namespaces/{namespace}/events/{quote(name)}"
+        body = {"series": {"count": count, "lastObservedTime": self._micro_time()}}
+        found = await self._server.request(
+            "patch", "PATCH", path, resource="events", body=body,
+            content_type="application/merge-patch+json", timeout_s=WRITE_TIMEOUT_S,
+        )  # fmt: skip
+        return found is not None
+
+    def _micro_time(self) -> str:
+        return self._clock.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+    # --- the process's own objects ------------------------------------------------------------------------------
+
+    async def read_lease(self, namespace: str, name: str, timeout_s: float) -> Manifest | None:
+        path = _lease_path(namespace, name)
+        return await self._server.request("get", "GET", path, resource="leases", timeout_s=timeout_s)
+
+    async def write_lease(self, lease: Manifest, timeout_s: float) -> Manifest:
+        namespace, name = lease["metadata"]["namespace"], lease["metadata"]["name"]
+        exists = "resourceVersion" in lease["metadata"]
+        stored = await self._server.request(
+            "update" if exists else "create",
+            "PUT" if exists else "POST",
+            _lease_path(namespace, name if exists else ""),
+            resource="leases",
+            body=lease,
+            timeout_s=timeout_s,
+        )
+        if stored is None:
+            raise Conflict(f"lease {namespace}/{name} is gone")
+        return stored
+
+    async def read_config_map(self, namespace: str, name: str) -> Mapping[str, str] | None:
+        path = f"/api/v1/namespaces/{namespace}/configmaps/{name}"
+        found = await self._server.request("get", "GET", path, resource="configmaps")
+        return found.get("data") or {} if found is not None else None
+
+
+def _path(resource: Resource, namespace: str | None = None, name: str | None = None) -> str:
+    root = f"/apis/{resource.api_version}" if resource.group else f"/api/{resource.api_version}"
+    scope = f"/namespaces/{quote(namespace)}" if namespace is not None else ""
+    return f"{root}{scope}/{resource.plural}" + (f"/{quote(name)}" if name is not None else "")
+
+
+def _lease_path(namespace: str, name: str) -> str:
+    path = f"/apis/coordination.k8s.io/v1/namespaces/{quote(namespace)}/leases"
+    return f"{path}/{quote(name)}" if name else path
+
+
+def _answer(status: int, content: bytes, retry_after: str | None) -> Manifest | None:
+    if status == 404:
+        return None
+    if status >= 300:
+        _refuse(status, _message(content), retry_after)
+    try:
+        answer: Any = json.loads(content)
+    except ValueError as error:
+        raise Unreachable(f"the answer is not JSON: {error}") from error
+    if not isinstance(answer, dict):
+        raise Unreachable("the answer is not a JSON object")
+    return answer
+
+
+def _refuse(status: int, message: str, retry_after: str | None) -> NoReturn:
+    match status:
+        case 409:
+            raise Conflict(message)
+        case 403 if "exceeded quota" in message or "usage per" in message:
+            raise QuotaExceeded(message)
+        case 403:
+            raise Forbidden(message)
+        case 400 | 405 | 413 | 415 | 422:
+            raise Rejected(message)
+        case 429:
+            raise Throttled(message, float(retry_after) if retry_after and retry_after.isdigit() else 0.0)
+        case _:
+            raise Unreachable(f"HTTP {status}: {message}")
+
+
+def _message(content: bytes) -> str:
+    try:
+        return str(json.loads(content)["message"])[:_MESSAGE_LENGTH]
+    except (ValueError, KeyError, TypeError):
+        return content[:_MESSAGE_LENGTH].decode(errors="replace")

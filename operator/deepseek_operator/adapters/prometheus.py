@@ -1,0 +1,79 @@
+"""Prometheus through its client library, which is synchronous: in a bounded pool of threads, with its own time limit.
+
+Prometheus writes NaN as the string "NaN"; that and an empty result mean that there is no data, never zero.
+"""
+
+import asyncio
+import math
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any
+
+from prometheus_api_client import PrometheusConnect
+from prometheus_api_client.exceptions import PrometheusApiClientException
+from requests.exceptions import RequestException
+from urllib3.util.retry import Retry
+
+from deepseek_operator.core.seen import NoData, Sample, Signal, Unavailable
+
+_THREADS = 8
+_REASON_LENGTH = 256
+
+
+class Prometheus:
+    """`ports.Signals` on one Prometheus server.
+
+    Attributes:
+        url: its address; None: every read is Unavailable, and says that no address was configured.
+        timeout_s: time limit of one query; a thread can't be cancelled, so the library has the limit as well.
+    """
+
+    def __init__(self, url: str | None, timeout_s: float = 5.0) -> None:
+        self._timeout_s = timeout_s
+        self._pool = ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="prometheus")
+        no_retries = Retry(total=0, redirect=0)
+        self._client = PrometheusConnect(url=url, retry=no_retries, timeout=timeout_s) if url else None
+
+    async def read(self, query: str, at: datetime) -> Signal:
+        if self._client is None:
+            return Unavailable("no Prometheus address is configured (DEEPSEEK_OPERATOR_PROMETHEUS_URL)")
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self._timeout_s * 2):
+                answer = await loop.run_in_executor(self._pool, self._ask, query, at)
+        except TimeoutError:
+            return Unavailable(f"Prometheus did not answer within {self._timeout_s * 2:g} s")
+        except (RequestException, PrometheusApiClientException, ValueError, KeyError, TypeError) as error:
+            return Unavailable(f"Prometheus: {type(error).__name__}: {error}"[:_REASON_LENGTH])
+        return signal_of(answer)
+
+    def close(self) -> None:
+        """Lets the threads go; a query that is under way ends by its own time limit."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _ask(self, query: str, at: datetime) -> object:
+        assert self._client is not None
+        return self._client.custom_query(query, params={"time": at.timestamp()})
+
+
+def signal_of(result: Any) -> Signal:
+    """The signal that an instant query's `result` means: a vector of one sample, or a scalar."""
+    if result == []:
+        return NoData()
+    match result:
+        case [{"value": [at, value]}]:
+            return _sample(at, value)
+        case [(int() | float()) as at, str() as value]:
+            return _sample(at, value)
+        case [{"value": _}, *_]:
+            return Unavailable(f"the query yields {len(result)} series, one was expected")
+        case _:
+            return Unavailable("the query's answer has an unknown form")
+
+
+def _sample(at: Any, value: Any) -> Signal:
+    try:
+        number, moment = float(value), datetime.fromtimestamp(float(at), UTC)
+    except (TypeError, ValueError, OverflowError, OSError):
+        return Unavailable("the query's answer is not a number")
+    return Sample(number, moment) if math.isfinite(number) else NoData()
