@@ -61,18 +61,18 @@ class Api:
             raise
         return True
 
-    def create(self, path: str, manifest: Manifest) -> Manifest:
+    def create(self, path: str, manifest: Manifest, **query: str) -> Manifest:
         """POST to a collection or a subresource; ApiError 409 if it exists."""
-        return self._request("POST", path, manifest)
+        return self._request("POST", path, manifest, query=query)
 
     def apply(self, path: str, manifest: Manifest, **query: str) -> Manifest:
         """Server-side apply with force of an object of our own."""
         query = {"fieldManager": FIELD_MANAGER, "force": "true", **query}
         return self._request("PATCH", path, manifest, "application/apply-patch+yaml", query)
 
-    def patch(self, path: str, change: Manifest) -> Manifest:
+    def patch(self, path: str, change: Manifest, **query: str) -> Manifest:
         """JSON merge patch."""
-        return self._request("PATCH", path, change, "application/merge-patch+json")
+        return self._request("PATCH", path, change, "application/merge-patch+json", query)
 
     def delete(self, path: str, policy: str = "Background") -> None:
         """Delete an object; nothing if it is gone already."""

@@ -1,6 +1,7 @@
 {{- /*
 What the operator may do where it works. No wildcard, and no verb on Secrets: a Secret that a training names is mounted by
-the kubelet, and a missing one shows in the pod's own state.
+the kubelet, and a missing one shows in the pod's own state. Jobs and ControllerRevisions are write-once, so they are never
+patched; a PersistentVolumeClaim holds checkpoints and is only ever deleted by the garbage collector, under onDelete: Delete.
 */ -}}
 {{- define "deepseek-operator.rules" -}}
 - apiGroups: [deepseek-operator.io]
@@ -16,19 +17,25 @@ the kubelet, and a missing one shows in the pod's own state.
 {{- end }}
 - apiGroups: [batch]
   resources: [jobs]
-  verbs: [get, list, watch, create, patch, delete]
-- apiGroups: [""]
-  resources: [services, persistentvolumeclaims]
-  verbs: [get, list, watch, create, patch, delete]
+  verbs: [get, list, watch, create, delete]
 - apiGroups: [apps]
-  resources: [deployments, controllerrevisions]
+  resources: [controllerrevisions]
+  verbs: [get, list, watch, create, delete]
+- apiGroups: [apps]
+  resources: [deployments]
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [autoscaling]
   resources: [horizontalpodautoscalers]
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [""]
+  resources: [services]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [""]
+  resources: [persistentvolumeclaims]
+  verbs: [get, list, watch, create, patch]
+- apiGroups: [""]
   resources: [pods]
-  verbs: [get, list, watch]
+  verbs: [get, list, watch, delete]
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]

@@ -52,14 +52,20 @@ class ObjectMeta(StatusModel):
 
 
 class Condition(StatusModel):
-    """metav1.Condition of KEP-1623."""
+    """One judgement, in the form of KEP-1623."""
 
-    type: Annotated[str, StringConstraints(min_length=1, max_length=316)]
-    status: Literal["True", "False", "Unknown"]
-    reason: Annotated[str, StringConstraints(min_length=1, max_length=1024)]
-    message: Annotated[str, StringConstraints(max_length=32768)] = ""
-    observed_generation: int = 0
-    last_transition_time: str
+    type: Annotated[str, StringConstraints(min_length=1, max_length=316)] = Field(
+        description="What is judged, unique in the list. Example: Ready."
+    )
+    status: Literal["True", "False", "Unknown"] = Field(description="True, False, or Unknown while it can not be seen.")
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=1024)] = Field(
+        description="Cause in one CamelCase word, for programs. Example: WaitingForCapacity."
+    )
+    message: Annotated[str, StringConstraints(max_length=32768)] = Field(
+        default="", description="Cause as a sentence with its numbers, for people."
+    )
+    observed_generation: int = Field(default=0, description="metadata.generation that was judged.")
+    last_transition_time: str = Field(description="When status last changed, RFC 3339.")
 
 
 def rfc3339(moment: datetime) -> str:

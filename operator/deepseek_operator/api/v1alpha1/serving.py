@@ -92,7 +92,7 @@ class ScalingSignal(ApiModel):
     """What replicas are counted by."""
 
     type: Literal["InFlight"] = Field(
-        default="InFlight", description="InFlight: requests running plus waiting, over all replicas."
+        default="InFlight", description="InFlight: requests running plus waiting, over all replicas. Default InFlight."
     )
     target: Annotated[int, Field(ge=1, le=1000000)] = Field(
         description="Requests in flight per replica that are aimed at. Example: 8."
@@ -176,45 +176,48 @@ class ResolvedModel(StatusModel):
     """The model folder that a revision mounts, recorded before it is used."""
 
     reference: str = Field(description="Digest of the reference that was resolved; another one is resolved anew.")
-    claim_name: str
-    sub_path: str = ""
-    training: str | None = None
-    training_uid: str | None = Field(default=None, alias="trainingUID")
-    step: int | None = None
+    claim_name: str = Field(description="PersistentVolumeClaim of the model folder.")
+    sub_path: str = Field(default="", description="Folder inside the volume; empty: its root.")
+    training: str | None = Field(default=None, description="DeepSeekTraining that it came from.")
+    training_uid: str | None = Field(default=None, alias="trainingUID", description="uid of that training.")
+    step: int | None = Field(default=None, description="Step that was exported.")
 
 
 class RevisionStatus(StatusModel):
     """One revision and what runs of it."""
 
-    name: str
-    replicas: int = 0
-    ready: int = 0
+    name: str = Field(description="Name of its ControllerRevision and Deployment.")
+    replicas: int = Field(default=0, description="Pods that exist.")
+    ready: int = Field(default=0, description="Pods that answer.")
 
 
 class ScalingStatus(StatusModel):
     """What the autoscaler and its signals say."""
 
-    active: bool = False
-    desired: int | None = None
-    reason: str = ""
-    message: str = ""
+    active: bool = Field(default=False, description="True while the HorizontalPodAutoscaler gets its numbers.")
+    desired: int | None = Field(default=None, description="Replicas that it wants.")
+    reason: str = Field(default="", description="Its reason, in one word.")
+    message: str = Field(default="", description="Its reason, in a sentence.")
 
 
 class ServingSummary(StatusModel):
     """Ready-made strings for the printed columns."""
 
-    replicas: str = ""
-    model: str = ""
+    replicas: str = Field(default="", description="Ready replicas of the wanted ones. Example: 2/3.")
+    model: str = Field(default="", description="What is served. Example: uppercase@200.")
 
 
 class ServingStatus(StatusModel):
     """What was seen of the serving, and the records that cannot be derived again."""
 
-    observed_generation: int = -1
     conditions: list[Condition] = Field(
         default_factory=list,
         max_length=16,
+        description="Ready, Reconciling and Stalled, as kstatus reads them.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    )
+    observed_generation: int = Field(
+        default=-1, description="metadata.generation that this status is about; -1: nothing was observed yet."
     )
     phase: str = Field(
         default="",
@@ -224,10 +227,10 @@ class ServingStatus(StatusModel):
         default=0,
         description="Replicas made for spec.replicas, never a rollout's surplus; the scale subresource shows it.",
     )
-    ready_replicas: int = 0
+    ready_replicas: int = Field(default=0, description="Replicas that answer.")
     selector: str = Field(default="", description="Selects one pod per replica; the scale subresource shows it.")
     url: str = Field(default="", description="Address inside the cluster. Example: http://chat-serve.team.svc:8000.")
-    resolved: ResolvedModel | None = None
+    resolved: ResolvedModel | None = Field(default=None, description="The model folder that is mounted.")
     current: RevisionStatus | None = Field(default=None, description="The revision that is wanted.")
     previous: list[RevisionStatus] = Field(
         default_factory=list,
@@ -240,8 +243,10 @@ class ServingStatus(StatusModel):
         default=None,
         description="Replicas that the downward gate lets run; recorded so that a restart does not forget it.",
     )
-    autoscaling: ScalingStatus | None = None
-    summary: ServingSummary = Field(default_factory=ServingSummary)
+    autoscaling: ScalingStatus | None = Field(
+        default=None, description="What the autoscaler says; absent without autoscaling."
+    )
+    summary: ServingSummary = Field(default_factory=ServingSummary, description="Ready-made strings for `kubectl get`.")
 
 
 class DeepSeekServing(ApiModel):

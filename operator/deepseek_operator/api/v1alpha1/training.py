@@ -72,7 +72,7 @@ class Dataset(ApiModel):
     )
     format: Literal["PromptCompletion", "Text"] = Field(
         default="PromptCompletion",
-        description='PromptCompletion: JSON lines {"prompt": …, "completion": …}, loss on the completion only. Text: plain text, loss everywhere.',
+        description='PromptCompletion: JSON lines {"prompt": …, "completion": …}, loss on the completion only. Text: plain text, loss everywhere. Default PromptCompletion.',
     )
     weight: Decimal = Field(
         default="1",
@@ -217,7 +217,7 @@ class Resume(ApiModel):
 
     policy: Literal["Auto", "Never"] = Field(
         default="Auto",
-        description="Auto: from the newest healthy checkpoint of this training. Never: every attempt from step 0.",
+        description="Auto: from the newest healthy checkpoint of this training. Never: every attempt from step 0. Default Auto.",
     )
     from_: ResumeFrom | None = Field(
         default=None, alias="from", description="Used when this training has no checkpoint yet. Absent: from the model."
@@ -380,97 +380,111 @@ class TrainingSpec(ApiModel):
 class Ancestor(StatusModel):
     """One earlier attempt whose checkpoints may be trusted."""
 
-    attempt: int
-    job_uid: str = Field(default="", alias="jobUID")
-    incarnation: str | None = None
+    attempt: int = Field(description="Its number.")
+    job_uid: str = Field(default="", alias="jobUID", description="uid of its Job.")
+    incarnation: str | None = Field(
+        default=None, description="uid of rank 0's pod: the folder that it wrote; absent if the operator never saw it."
+    )
 
 
 class PodFailure(StatusModel):
     """The first thing that went wrong with one pod of the running attempt."""
 
-    pod: str
-    cause: str
-    disruption: bool = False
-    exit_code: int | None = None
-    message: str = ""
-    at: str = ""
+    pod: str = Field(description="Name of the pod.")
+    cause: str = Field(description="Cause in one word. Example: OOMKilled.")
+    disruption: bool = Field(default=False, description="True: no fault of the training.")
+    exit_code: int | None = Field(default=None, description="Exit code of the container, where it had one.")
+    message: str = Field(default="", description="The pod's own words.")
+    at: str = Field(default="", description="When it was seen, RFC 3339.")
 
 
 class AttemptStatus(StatusModel):
     """The attempt that is recorded as current: written before its Job exists."""
 
-    number: int
-    job: str
+    number: int = Field(description="1 for the first; never used again.")
+    job: str = Field(description="Name of its Job.")
     digest: str = Field(default="", description="Digest of the settings whose edit starts another attempt.")
-    job_uid: str = Field(default="", alias="jobUID")
+    job_uid: str = Field(default="", alias="jobUID", description="uid of its Job.")
     incarnation: str | None = Field(default=None, description="uid of rank 0's pod, once seen.")
-    recorded_at: str = ""
+    recorded_at: str = Field(default="", description="When it was recorded, RFC 3339.")
     placed_at: str | None = Field(default=None, description="When all pods were first seen placed on nodes.")
-    running_at: str | None = None
+    running_at: str | None = Field(default=None, description="When all pods were first seen running, RFC 3339.")
     stopping: Literal["Suspended", "SpecChanged", "StartTimeout"] | None = Field(
         default=None, description="Why the operator itself ends this attempt."
     )
-    failures: list[PodFailure] = Field(default_factory=list, max_length=64)
-    verdict: Literal["Complete", "Crash", "Disruption", "Stopped", "Invalid"] | None = None
+    failures: list[PodFailure] = Field(
+        default_factory=list,
+        max_length=64,
+        description="The first failure of each pod, oldest first.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
+    verdict: Literal["Complete", "Crash", "Disruption", "Stopped", "Invalid"] | None = Field(
+        default=None, description="How it ended; absent while it goes on."
+    )
 
 
 class VolumeStatus(StatusModel):
     """The claim that holds the checkpoints; its uid is recorded before the first attempt."""
 
-    claim_name: str
-    uid: str = ""
-    made: bool = False
+    claim_name: str = Field(description="Name of the PersistentVolumeClaim.")
+    uid: str = Field(default="", description="Its uid: another one of the same name is not trusted.")
+    made: bool = Field(default=False, description="True: the operator made it.")
 
 
 class AttemptRecord(StatusModel):
     """How an earlier attempt ended."""
 
-    number: int
-    verdict: str
-    cause: str
-    message: str = ""
-    ended_at: str = ""
+    number: int = Field(description="Its number.")
+    verdict: str = Field(description="How it ended.")
+    cause: str = Field(description="Why, in one word.")
+    message: str = Field(default="", description="Why, in a sentence.")
+    ended_at: str = Field(default="", description="When, RFC 3339.")
 
 
 class CheckpointMark(StatusModel):
     """A checkpoint that the pods reported."""
 
-    step: int
-    time: str | None = None
-    metric: str | None = None
-    value: str | None = None
+    step: int = Field(description="Optimizer step that it holds.")
+    time: str | None = Field(default=None, description="When it was complete, RFC 3339.")
+    metric: str | None = Field(default=None, description="Name of the metric that ranks it.")
+    value: str | None = Field(default=None, description="Value of that metric, a decimal.")
 
 
 class ProgressStatus(StatusModel):
     """What rank 0 last said. Display only."""
 
-    state: str = ""
-    step: int | None = None
-    max_steps: int | None = None
-    loss: str | None = None
-    eval_loss: str | None = None
-    accuracy: str | None = None
-    tokens_per_second: str | None = None
-    eta_seconds: int | None = None
-    observed_at: str = ""
+    state: str = Field(default="", description="Starting, Training, Saving, Evaluating, Stopping or Complete.")
+    step: int | None = Field(default=None, description="Last optimizer step.")
+    max_steps: int | None = Field(default=None, description="Steps in all.")
+    loss: str | None = Field(default=None, description="Last training loss, a decimal.")
+    eval_loss: str | None = Field(default=None, description="Last loss on the Heldout datasets, a decimal.")
+    accuracy: str | None = Field(
+        default=None, description="Last accuracy on the Heldout datasets, a decimal from 0 to 1."
+    )
+    tokens_per_second: str | None = Field(default=None, description="Tokens per second of all workers, a decimal.")
+    eta_seconds: int | None = Field(default=None, description="Estimated seconds until the last step.")
+    observed_at: str = Field(default="", description="When the pod was asked, RFC 3339.")
 
 
 class TrainingSummary(StatusModel):
     """Ready-made strings for the printed columns, which can't compute."""
 
-    workers: str = ""
-    progress: str = ""
-    eta: str = ""
+    workers: str = Field(default="", description="Ready pods of the wanted ones. Example: 3/4.")
+    progress: str = Field(default="", description="Share of the steps that is done. Example: 41%.")
+    eta: str = Field(default="", description="Time until the last step. Example: 2h10m.")
 
 
 class TrainingStatus(StatusModel):
     """What was seen of the training, and the records that cannot be derived again."""
 
-    observed_generation: int = -1
     conditions: list[Condition] = Field(
         default_factory=list,
         max_length=16,
+        description="Ready, Reconciling and Stalled, as kstatus reads them.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    )
+    observed_generation: int = Field(
+        default=-1, description="metadata.generation that this status is about; -1: nothing was observed yet."
     )
     phase: str = Field(
         default="",
@@ -478,14 +492,22 @@ class TrainingStatus(StatusModel):
     )
     uid: str = Field(default="", description="metadata.uid: the folder of the checkpoints in the volume.")
     fixed_digest: str = Field(default="", description="Digest of the fields that are fixed once started.")
-    attempt: AttemptStatus | None = None
+    attempt: AttemptStatus | None = Field(
+        default=None, description="The current attempt; its presence fixes what is fixed once started."
+    )
     ancestry: list[Ancestor] = Field(
-        default_factory=list, max_length=2048, json_schema_extra={"x-kubernetes-list-type": "atomic"}
+        default_factory=list,
+        max_length=2048,
+        description="Attempts whose checkpoints are trusted, oldest first.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
     history: list[AttemptRecord] = Field(
-        default_factory=list, max_length=20, json_schema_extra={"x-kubernetes-list-type": "atomic"}
+        default_factory=list,
+        max_length=20,
+        description="The last attempts that ended, oldest first.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
-    volume: VolumeStatus | None = None
+    volume: VolumeStatus | None = Field(default=None, description="The claim that holds the checkpoints.")
     restarts: int = Field(default=0, description="Crashes that were answered by another attempt.")
     disruptions: int = Field(default=0, description="Attempts that ended by no fault of the training.")
     backoff_level: int = Field(
@@ -496,17 +518,19 @@ class TrainingStatus(StatusModel):
         default=None, description="Newest checkpoint known when the last attempt failed."
     )
     result: Literal["Complete", "Failed"] | None = Field(default=None, description="Final once written.")
-    result_message: str = ""
-    progress: ProgressStatus | None = None
-    last_checkpoint: CheckpointMark | None = None
-    best_checkpoint: CheckpointMark | None = None
+    result_message: str = Field(default="", description="Why it ended as it did.")
+    progress: ProgressStatus | None = Field(default=None, description="What rank 0 last said.")
+    last_checkpoint: CheckpointMark | None = Field(default=None, description="The newest checkpoint.")
+    best_checkpoint: CheckpointMark | None = Field(default=None, description="The best evaluated checkpoint.")
     exports: list[int] = Field(
         default_factory=list,
         max_length=128,
         description="Steps that were exported for serving.",
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
-    summary: TrainingSummary = Field(default_factory=TrainingSummary)
+    summary: TrainingSummary = Field(
+        default_factory=TrainingSummary, description="Ready-made strings for `kubectl get`."
+    )
 
 
 class DeepSeekTraining(ApiModel):

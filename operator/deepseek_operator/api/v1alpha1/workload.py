@@ -36,7 +36,7 @@ class EnvVar(ApiModel):
         ),
     )
     value: Annotated[str, StringConstraints(max_length=4096)] = Field(
-        default="", description="Literal value, at most 4,096 characters. Example: INFO."
+        default="", description="Literal value, at most 4,096 characters. Default empty. Example: INFO."
     )
 
 

@@ -1,0 +1,68 @@
+"""The generated definitions and their copies."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from deepseek_operator.api.crd import documents, render
+from deepseek_operator.core.resources import SERVING, TRAINING
+from deepseek_operator.kinds.training.claim import DEFAULT_SIZE
+
+REPOSITORY = Path(__file__).parents[3]
+COPIES = (REPOSITORY / "crds", REPOSITORY / "charts" / "deepseek-operator" / "files" / "crds")
+
+# `kubectl apply` stores a whole copy of an object in one annotation, and annotations end here.
+ANNOTATION_LIMIT = 256 * 1024
+
+
+@pytest.mark.parametrize("folder", COPIES, ids=lambda folder: folder.parent.name)
+def test_the_files_are_what_the_models_say(folder: Path) -> None:
+    assert {path.name: path.read_text() for path in sorted(folder.iterdir())} == render()
+
+
+def test_the_same_models_give_the_same_text() -> None:
+    assert render() == render()
+
+
+def test_the_text_is_the_document() -> None:
+    assert [yaml.safe_load(text) for text in render().values()] == list(documents())
+
+
+@pytest.mark.parametrize(("name", "text"), render().items())
+def test_client_side_apply_can_hold_a_definition(name: str, text: str) -> None:
+    assert len(text.encode()) < ANNOTATION_LIMIT, name
+
+
+def test_an_uninstall_never_deletes_the_objects_of_a_kind() -> None:
+    assert {document["metadata"]["annotations"]["helm.sh/resource-policy"] for document in documents()} == {"keep"}
+
+
+def test_the_kinds_are_named_as_the_operator_names_them() -> None:
+    named = [
+        (f"{spec['group']}/{spec['versions'][0]['name']}", spec["names"]["kind"], spec["names"]["plural"])
+        for spec in (document["spec"] for document in documents())
+    ]
+    assert named == [(kind.api_version, kind.kind, kind.plural) for kind in (SERVING, TRAINING)]
+
+
+def test_the_edit_rule_knows_the_size_that_the_operator_asks_for() -> None:
+    (_, training) = documents()
+    rules = training["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["x-kubernetes-validations"]
+    (size,) = [rule for rule in rules if rule.get("fieldPath") == ".spec.checkpoints.volume.size"]
+    assert f"'{DEFAULT_SIZE}'" in size["rule"]
+
+
+def test_the_columns_have_one_meaning_each() -> None:
+    for document in documents():
+        names = [column["name"] for column in document["spec"]["versions"][0]["additionalPrinterColumns"]]
+        assert len(names) == len(set(names))
+
+
+def test_no_column_picks_from_a_list_without_its_key() -> None:
+    paths = [
+        column["jsonPath"]
+        for document in documents()
+        for column in document["spec"]["versions"][0]["additionalPrinterColumns"]
+    ]
+    assert [path for path in paths if "[" in path and "@.type==" not in path] == []
