@@ -9,7 +9,6 @@ from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.resources import JOB, POD, TRAINING, Manifest, is_terminating
 from deepseek_operator.kinds.training import training_kind
 from deepseek_operator.runtime.key import Key
-
 from tests.support.shell import Operator
 from tests.support.world import INDEX, StoppedClock, World, is_ended
 

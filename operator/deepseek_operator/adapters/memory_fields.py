@@ -114,29 +114,20 @@ def _under(path: Path, prefix: Path) -> bool:
 
 def _removed(value: Any, path: Path) -> Any:
     head, rest = path[0], path[1:]
-    if isinstance(head, tuple):
-        return _removed_from_list(value, head, rest)
     if not isinstance(value, Mapping) or head not in value:
         return value
     others = {key: item for key, item in value.items() if key != head}
     if not rest:
         return others
-    inner = _removed(value[head], rest)
+    in_list = isinstance(rest[0], tuple)
+    inner = _removed_from_list(str(head), value[head], rest[0], rest[1:]) if in_list else _removed(value[head], rest)
     return {**value, head: inner} if inner not in ({}, []) else others
 
 
-def _removed_from_list(items: Any, identity: tuple[Any, ...], rest: Path) -> Any:
+def _removed_from_list(name: str, items: Any, identity: tuple[Any, ...], rest: Path) -> Any:
     if not isinstance(items, list):
         return items
-    keys = next(
-        (
-            k
-            for options in _MERGE_KEYS.values()
-            for k in options
-            if len(k) == len(identity) and items and k[0] in items[0]
-        ),
-        (),
-    )
+    keys = _keys(name, items)
     if not rest:
         return [item for item in items if _identity(item, keys) != identity]
     return [_removed(item, rest) if _identity(item, keys) == identity else item for item in items]

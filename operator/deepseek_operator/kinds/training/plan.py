@@ -202,7 +202,8 @@ def drain(view: View) -> Step | None:
     if attempt is None or (job is not None and not has_failed(job) and not ended(job)):
         return None
     living = [pod for pod in view.gang.pods if view.lives(pod)]
-    says = reconciling(Reason.ENDING, f"attempt {attempt.number} has ended; {len(living)} of its pods still stop")
+    reason = Reason.STOPPING if attempt.stopping else Reason.ENDING
+    says = reconciling(reason, f"attempt {attempt.number} has ended; {len(living)} of its pods still stop")
     if (unreachable := _unreachable(view, living)) is not None:
         says = reconciling(Reason.NODE_UNREACHABLE, unreachable)
     phase = "Stopping" if attempt.stopping else "Restarting"
@@ -227,6 +228,8 @@ def work(view: View) -> Step | None:
     if view.all_run:
         says = ready(Reason.RUNNING, f"attempt {attempt.number}: all {view.size} workers run")
         return act(phase, says, requeue_after=wait)
+    if (unreachable := _unreachable(view, view.gang.active)) is not None:
+        return act("Restarting", reconciling(Reason.NODE_UNREACHABLE, unreachable), requeue_after=wait)
     if attempt.failures:
         return act("Restarting", reconciling(Reason.ENDING, sentence(attempt.failures[0])), requeue_after=wait)
     if quoted := unschedulable(view.gang.pods):
@@ -409,9 +412,9 @@ def _is_over(view: View) -> bool:
     job = view.gang.job
     if job is None or ended(job):
         return True
-    # Failed comes only when the last pod is gone, which on a dead node is never: FailureTarget is enough then.
+    # Failed comes only when the last pod is gone, which on a dead node is never.
     active = view.gang.active
-    return has_failed(job) and bool(active) and all(map(view.is_given_up, active))
+    return bool(active) and all(map(view.is_given_up, active))
 
 
 def _all_placed(view: View) -> bool:

@@ -1,0 +1,450 @@
+"""The life of a training, on a memory cluster with the real driver: what follows from what."""
+
+import json
+from typing import Any
+
+import pytest
+
+from deepseek_operator.api.base import parse_time
+from deepseek_operator.core.configuration import Configuration
+from deepseek_operator.core.resources import CLAIM, JOB, POD, SERVICE, TRAINING, is_terminating
+from tests.support.trainings import NAME, NAMESPACE, Life, claim, training
+
+REPORT = json.dumps({"formatVersion": 1, "result": "Complete", "step": 100, "exports": [100], "latest": {"step": 100}})
+
+
+def saved(step: int) -> str:
+    return json.dumps({"formatVersion": 1, "result": "Failed", "message": "boom", "latest": {"step": step}})
+
+
+def test_the_volume_and_the_attempt_are_recorded_before_the_job_exists() -> None:
+    life = Life()
+    life.cluster.put(training())
+    life.operator.settle()
+    order = [(write.verb, write.ref.resource.kind) for write in life.cluster.writes]
+    assert order[:5] == [
+        ("create", "PersistentVolumeClaim"),
+        ("status", "DeepSeekTraining"),
+        ("status", "DeepSeekTraining"),
+        ("status", "DeepSeekTraining"),
+        ("apply", "Service"),
+    ]
+    assert order[5] == ("create", "Job")
+
+
+def test_a_gang_whose_workers_all_run_is_ready() -> None:
+    life = Life().begin()
+    life.world.run(life.pod(0))
+    assert life.turn().told == ("Reconciling", "Starting")
+    assert life.owner.status.summary.workers == "1/2"
+    life.running()
+    assert life.told == ("Ready", "Running")
+    assert life.owner.status.summary.workers == "2/2"
+
+
+def test_a_running_training_at_rest_writes_nothing() -> None:
+    life = Life().begin().running()
+    writes = len(life.cluster.writes)
+    life.turn()
+    assert len(life.cluster.writes) == writes
+
+
+def test_a_crash_is_counted_and_answered_after_ten_seconds() -> None:
+    life = Life().begin().running()
+    life.clock.advance(60)
+    life.crash(rank=1)
+    assert (life.told, life.owner.status.restarts) == (("Reconciling", "BackingOff"), 1)
+    assert life.owner.status.not_before == "2026-01-01T00:01:10Z"
+    assert "Error with exit code 1" in life.message
+    assert life.later(9).jobs() == ["1"]
+    assert life.later(1).jobs() == ["1", "2"]
+
+
+def test_evicting_rank_0_is_one_disruption_even_when_rank_1_then_crashes() -> None:
+    life = Life().begin().running()
+    life.world.evict(life.pod(0))
+    life.clock.advance(1)
+    life.exit(1, 1, "connection reset by peer")
+    life.gone()
+    status = life.owner.status
+    assert (status.disruptions, status.restarts) == (1, 0)
+    assert status.history[-1].cause == "EvictionByEvictionAPI"
+
+
+def test_deleting_a_pod_is_one_disruption_even_when_its_peer_then_crashes() -> None:
+    life = Life().begin().running()
+    life.cluster.remove(POD, NAMESPACE, life.pod(0)["metadata"]["name"], "Background")
+    life.operator.settle()
+    life.clock.advance(2)
+    life.exit(1, 1)
+    life.gone()
+    assert (life.owner.status.disruptions, life.owner.status.restarts) == (1, 0)
+
+
+def test_the_peers_that_the_job_takes_down_do_not_make_a_crash_a_disruption() -> None:
+    life = Life().begin().running()
+    life.exit(0, 1)
+    life.clock.advance(1)
+    life.gone()
+    assert (life.owner.status.disruptions, life.owner.status.restarts) == (0, 1)
+
+
+def test_an_exit_with_75_is_a_disruption() -> None:
+    life = Life().begin().running().crash(code=75)
+    assert (life.owner.status.disruptions, life.owner.status.restarts) == (1, 0)
+
+
+def test_an_exit_with_64_fails_at_once_and_for_good() -> None:
+    message = json.dumps({"formatVersion": 1, "result": "Invalid", "message": "datasets[0] has no rows"})
+    life = Life().begin().running().crash(code=64, message=message)
+    assert life.told == ("Stalled", "InvalidConfiguration")
+    assert "datasets[0] has no rows" in life.message
+    assert life.later(86400).jobs() == ["1"]
+
+
+def test_more_crashes_than_max_restarts_fail_for_good() -> None:
+    life = Life().begin(failurePolicy={"maxRestarts": 1}).running().crash(message="first")
+    life.later(10).running().crash(message="out of memory in layer 3")
+    assert life.told == ("Stalled", "TooManyRestarts")
+    assert "exit code 1" in life.message
+    assert "out of memory in layer 3" in life.message
+    assert life.later(86400).jobs() == ["2"]
+
+
+def test_the_wait_doubles_until_a_newer_checkpoint_is_reported() -> None:
+    life = Life().begin(failurePolicy={"maxRestarts": 9})
+    waits = []
+    for message in ("", "", saved(10), saved(10), saved(20)):
+        life.running().crash(message=message)
+        until = parse_time(life.owner.status.not_before)
+        assert until is not None
+        waits.append((until - life.clock.now()).total_seconds())
+        life.later(waits[-1])
+    assert waits == [10, 20, 10, 20, 10]
+
+
+def test_the_next_attempt_resumes_from_the_recorded_ancestry_only() -> None:
+    life = Life().begin().running()
+    job, zero = life.cluster.all(JOB)[0], life.pod(0)
+    life.crash().later(10)
+    assert json.loads(life.environment()["DEEPSEEK_RESUME_ANCESTRY"]) == [
+        {"attempt": 1, "jobUID": job["metadata"]["uid"], "incarnation": zero["metadata"]["uid"]}
+    ]
+
+
+def test_no_attempt_starts_while_a_pod_of_the_last_one_may_still_write() -> None:
+    life = Life().begin().running()
+    life.exit(1, 1)
+    life.turn().later(3600)
+    assert life.jobs() == ["1"]
+    life.gone().later(10)
+    assert life.jobs() == ["1", "2"]
+
+
+def test_an_unreachable_node_is_given_up_on_a_shared_volume_after_node_lost_seconds() -> None:
+    life = Life().begin(failurePolicy={"nodeLostSeconds": 300}).running()
+    life.world.evict(life.pod(0), "DeletionByTaintManager")
+    life.clock.advance(1)
+    life.exit(1, 1)
+    life.turn().later(120 + 290)
+    assert life.told == ("Reconciling", "NodeUnreachable")
+    assert life.jobs() == ["1"]
+    life.later(20).later(10)
+    assert life.jobs() == ["1", "2"]
+
+
+def test_an_unreachable_node_is_waited_for_when_one_node_alone_can_write_the_volume() -> None:
+    life = Life().begin(nodes={"count": 1}).running()
+    life.world.evict(life.pod(0), "DeletionByTaintManager")
+    life.turn().later(86400)
+    assert (life.told, life.jobs()) == (("Reconciling", "NodeUnreachable"), ["1"])
+    assert "must come back" in life.message
+
+
+def test_complete_is_final_and_names_the_exports() -> None:
+    life = Life().begin().running().complete(REPORT)
+    assert life.told == ("Ready", "Complete")
+    assert life.owner.status.exports == [100]
+    life.edit(lambda spec: spec.update(nodes={"count": 4}, suspend=True))
+    life.cluster.remove(JOB, NAMESPACE, life.owner.status.attempt.job, "Background")  # type: ignore[union-attr]
+    life.turn().later(86400)
+    assert (life.told, life.jobs()) == (("Ready", "Complete"), [])
+
+
+@pytest.mark.parametrize("restarts", [0, 1])
+def test_a_wiped_status_never_reruns_a_training_that_has_ended(restarts: int) -> None:
+    life = Life().begin(failurePolicy={"maxRestarts": restarts}).running().crash(message="boom")
+    if restarts:
+        life.later(10).running().crash(message="boom")
+    before = life.owner.status
+    after = life.wipe_status().later(86400).owner.status
+    assert (after.result, after.restarts, after.volume) == ("Failed", before.restarts, before.volume)
+    assert life.jobs() == [str(restarts + 1)]
+
+
+def test_a_wiped_status_finds_a_running_gang_again() -> None:
+    life = Life().begin().running().crash().later(10).running()
+    before = life.owner.status
+    after = life.wipe_status().owner.status
+    for name in ("number", "job", "job_uid", "incarnation", "digest"):
+        assert getattr(after.attempt, name) == getattr(before.attempt, name)
+    assert (after.ancestry, after.volume, after.restarts) == (before.ancestry, before.volume, before.restarts)
+    assert life.told == ("Ready", "Running")
+
+
+def test_with_every_record_lost_no_number_is_reused_and_the_own_folder_is_resumed_from() -> None:
+    life = Life().begin().running()
+    life.cluster.remove(JOB, NAMESPACE, life.owner.status.attempt.job, "Background")  # type: ignore[union-attr]
+    life.world.run_garbage_collector()
+    life.world.reap_all()
+    life.wipe_status().turn()
+    assert life.jobs() == ["2"]
+    uid = life.owner.metadata.uid
+    assert json.loads(life.environment()["DEEPSEEK_RESUME_FROM"]) == {"trainingUID": uid, "checkpoint": "Latest"}
+
+
+def test_a_deleted_job_is_a_disruption_and_its_pods_are_waited_for() -> None:
+    life = Life().begin().running()
+    life.cluster.remove(JOB, NAMESPACE, life.owner.status.attempt.job, "Background")  # type: ignore[union-attr]
+    life.turn().later(100)
+    assert (life.told, life.jobs()) == (("Reconciling", "AttemptEnding"), [])
+    life.gone()
+    assert (life.owner.status.disruptions, life.owner.status.restarts) == (1, 0)
+    assert life.later(10).jobs() == ["2"]
+
+
+def test_the_orphaned_pods_of_a_deleted_job_are_stopped() -> None:
+    life = Life().begin().running()
+    life.cluster.remove(JOB, NAMESPACE, life.owner.status.attempt.job)  # type: ignore[union-attr]
+    life.turn()
+    assert all(is_terminating(pod) for pod in life.cluster.all(POD))
+
+
+def test_suspending_stops_the_pods_and_counts_nothing() -> None:
+    life = Life().begin().running()
+    life.edit(lambda spec: spec.update(suspend=True))
+    assert life.told == ("Reconciling", "Stopping")
+    life.gone()
+    assert (life.told, life.jobs(), life.owner.status.phase) == (("-", "Suspended"), [], "Suspended")
+    assert (life.owner.status.disruptions, life.owner.status.restarts) == (0, 0)
+    life.edit(lambda spec: spec.update(suspend=False))
+    assert life.jobs() == ["2"]
+
+
+def test_a_training_that_is_born_suspended_makes_nothing() -> None:
+    life = Life().begin(suspend=True)
+    assert life.told == ("-", "Suspended")
+    assert [write.verb for write in life.cluster.writes] == ["status"]
+
+
+def test_editing_the_nodes_starts_another_attempt_without_a_wait() -> None:
+    life = Life().begin().running()
+    life.edit(lambda spec: spec.update(nodes={"count": 4})).gone()
+    assert life.jobs() == ["2"]
+    assert (len(life.pods()), life.owner.status.restarts, life.owner.status.disruptions) == (4, 0, 0)
+
+
+def test_live_edits_and_another_release_leave_the_gang_alone() -> None:
+    life = Life().begin().running()
+    before = life.cluster.all(JOB), life.cluster.all(POD)
+    life.edit(lambda spec: spec.update(failurePolicy={"maxRestarts": 7}, checkpoints={"keepLast": 5}))
+    released = Life(Configuration(runtime_image="deepseek-operator.io/runtime:v2"))
+    life.operator.kind = released.operator.kind
+    life.operator.restart()
+    life.turn()
+    assert (life.cluster.all(JOB), life.cluster.all(POD)) == before
+
+
+def test_a_gang_that_does_not_run_in_time_is_a_crash_with_the_reason() -> None:
+    life = Life().begin(failurePolicy={"startTimeoutSeconds": 60})
+    for pod in life.pods():
+        life.world.schedule(pod)
+        life.world.waiting(pod, "ImagePullBackOff", "no such image")
+    life.turn()
+    assert "ImagePullBackOff" in life.message
+    life.later(60).gone()
+    assert life.owner.status.restarts == 1
+    assert "ImagePullBackOff" in life.owner.status.history[-1].message
+
+
+def test_the_start_timeout_does_not_run_before_all_pods_are_placed() -> None:
+    life = Life().begin(failurePolicy={"startTimeoutSeconds": 60})
+    life.world.schedule(life.pod(0))
+    life.world.unschedulable(life.pod(1))
+    life.turn().later(86400)
+    assert life.told == ("Reconciling", "WaitingForCapacity")
+    assert "Insufficient nvidia.com/gpu" in life.message
+
+
+@pytest.mark.parametrize("change", ["gone", "another"])
+def test_a_lost_volume_stalls_and_is_never_made_again(change: str) -> None:
+    life = Life().begin().running()
+    name = life.owner.status.volume.claim_name  # type: ignore[union-attr]
+    life.cluster.drop(CLAIM, NAMESPACE, name)
+    if change == "another":
+        life.cluster.put(claim(name))
+    life.crash().later(3600)
+    assert life.told == ("Stalled", "CheckpointVolumeLost")
+    assert life.owner.status.restarts == 1
+    assert life.jobs() == ["1"]
+    assert (life.cluster.read(CLAIM, NAMESPACE, name) is None) == (change == "gone")
+
+
+def test_a_volume_lost_together_with_the_status_is_not_made_again() -> None:
+    life = Life().begin().running().crash()
+    life.cluster.drop(CLAIM, NAMESPACE, life.owner.status.volume.claim_name)  # type: ignore[union-attr]
+    life.wipe_status().later(3600)
+    assert life.told == ("Stalled", "CheckpointVolumeLost")
+
+
+def test_an_existing_claim_is_waited_for_and_never_written() -> None:
+    life = Life().begin(checkpoints={"volume": {"claimName": "mine"}})
+    assert life.told == ("Reconciling", "WaitingForClaim")
+    before = life.cluster.put(claim("mine"))
+    life.turn()
+    assert life.jobs() == ["1"]
+    assert life.cluster.read(CLAIM, NAMESPACE, "mine") == before
+
+
+def test_a_claim_for_one_node_is_refused_for_two() -> None:
+    life = Life()
+    life.cluster.put(claim("mine", "ReadWriteOnce"))
+    life.begin(checkpoints={"volume": {"claimName": "mine"}})
+    assert life.told == ("Stalled", "InvalidSpec")
+    assert "ReadWriteMany" in life.message
+
+
+@pytest.mark.parametrize(
+    ("spec", "advice"),
+    [
+        ({"datasets": []}, "split Train"),
+        ({"datasets": [{"source": {"uri": "builtin://x"}, "split": "Heldout"}]}, "split Train"),
+        ({"hyperparameters": {}}, "maxSteps and hyperparameters.epochs"),
+        ({"hyperparameters": {"maxSteps": 1, "globalBatchSize": 7}}, "write 8"),
+        ({"checkpoints": {"volume": {"accessMode": "ReadWriteOnce"}}}, "ReadWriteMany"),
+    ],
+)
+def test_an_impossible_spec_says_what_to_write(spec: dict[str, Any], advice: str) -> None:
+    life = Life().begin(**spec)
+    assert life.told == ("Stalled", "InvalidSpec")
+    assert advice in life.message
+    assert life.cluster.all(JOB) == []
+
+
+def test_a_missing_dataset_claim_is_waited_for() -> None:
+    life = Life().begin(datasets=[{"source": {"uri": "pvc://corpora/a.jsonl"}}])
+    assert life.told == ("Reconciling", "WaitingForClaim")
+    assert "datasets[0].source.uri" in life.message
+    life.cluster.put(claim("corpora"))
+    assert life.turn().jobs() == ["1"]
+
+
+def test_a_changed_fixed_field_stalls_and_lets_the_gang_go_on() -> None:
+    life = Life().begin().running()
+    life.edit(lambda spec: spec.update(hyperparameters={"maxSteps": 7}))
+    assert life.told == ("Stalled", "FixedFieldChanged")
+    assert len(life.pods()) == 2
+    life.complete(REPORT)
+    assert life.told == ("Ready", "Complete")
+
+
+def test_an_impossible_edit_stops_nothing() -> None:
+    life = Life().begin(hyperparameters={"maxSteps": 1, "globalBatchSize": 8}).running()
+    life.edit(lambda spec: spec.update(nodes={"count": 3}))
+    assert life.told == ("Stalled", "InvalidSpec")
+    assert len(life.pods()) == 2
+
+
+def test_a_stranger_at_the_services_name_is_told_and_never_touched() -> None:
+    life = Life()
+    stranger = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": f"{NAME}-train", "namespace": NAMESPACE}}
+    before = life.cluster.put({**stranger, "spec": {"ports": []}})
+    life.begin()
+    assert life.told == ("Stalled", "NameConflict")
+    assert life.cluster.read(SERVICE, NAMESPACE, f"{NAME}-train") == before
+    life.cluster.drop(SERVICE, NAMESPACE, f"{NAME}-train")
+    assert life.later(30).jobs() == ["1"]
+
+
+def test_a_predecessors_leftovers_are_waited_for_and_its_data_is_not_inherited() -> None:
+    life = Life().begin().running()
+    former = life.owner.status.volume
+    life.cluster.remove(TRAINING, NAMESPACE, NAME, "Background")
+    life.cluster.put(training())
+    life.operator.settle()
+    assert life.told == ("Reconciling", "WaitingForPredecessor")
+    life.gone().later(30)
+    assert (life.jobs(), life.told) == (["1"], ("Reconciling", "Starting"))
+    assert life.owner.status.volume != former
+    retained = life.cluster.read(CLAIM, NAMESPACE, former.claim_name)  # type: ignore[union-attr]
+    assert retained is not None
+    assert "ownerReferences" not in retained["metadata"]
+
+
+def test_on_delete_is_live_in_both_directions() -> None:
+    life = Life().begin().running()
+    name = life.owner.status.volume.claim_name  # type: ignore[union-attr]
+    for on_delete, owned in (("Delete", True), ("Retain", False), ("Delete", True)):
+        life.edit(lambda spec, on_delete=on_delete: spec.update(checkpoints={"onDelete": on_delete}))  # type: ignore[misc]
+        metadata = life.cluster.read(CLAIM, NAMESPACE, name)["metadata"]  # type: ignore[index]
+        assert bool(metadata.get("ownerReferences")) == owned
+    assert life.jobs() == ["1"]
+
+
+def test_the_claim_grows_and_never_shrinks() -> None:
+    life = Life().begin()
+    name = life.owner.status.volume.claim_name  # type: ignore[union-attr]
+    for size, stored in (("20Gi", "20Gi"), ("5Gi", "20Gi")):
+        life.edit(lambda spec, size=size: spec.update(checkpoints={"volume": {"size": size}}))  # type: ignore[misc]
+        spec = life.cluster.read(CLAIM, NAMESPACE, name)["spec"]  # type: ignore[index]
+        assert spec["resources"]["requests"]["storage"] == stored
+
+
+def test_a_drifted_service_is_put_back() -> None:
+    life = Life().begin().running()
+
+    def meddle(live: dict[str, Any]) -> None:
+        live["spec"]["publishNotReadyAddresses"] = False
+
+    life.cluster.edit(SERVICE, NAMESPACE, f"{NAME}-train", meddle)
+    life.turn()
+    assert life.cluster.read(SERVICE, NAMESPACE, f"{NAME}-train")["spec"]["publishNotReadyAddresses"]  # type: ignore[index]
+
+
+def test_the_newest_failed_job_is_kept_and_older_ones_go() -> None:
+    life = Life().begin()
+    for _ in range(3):
+        life.running().crash().later(60)
+    assert life.jobs() == ["3", "4"]
+
+
+def test_progress_is_shown_at_most_every_interval() -> None:
+    life = Life().begin()
+    name = life.pod(0)["metadata"]["name"]
+    life.operator.progress.answers[name] = {"state": "Training", "step": 42, "maxSteps": 100, "etaSeconds": 200.0}
+    life.running()
+    summary = life.owner.status.summary
+    assert (summary.progress, summary.eta) == ("42/100 (42 %)", "3m20s")
+    life.operator.progress.answers[name] = {"state": "Training", "step": 43, "maxSteps": 100}
+    assert life.later(29).owner.status.summary.progress == "42/100 (42 %)"
+    assert life.later(1).owner.status.summary.progress == "43/100 (43 %)"
+
+
+def test_events_tell_transitions_once() -> None:
+    life = Life().begin().running().crash().later(10).running().complete(REPORT)
+    assert life.event_reasons() == [
+        "AttemptStarted",
+        "Running",
+        "AttemptCrashed",
+        "AttemptStarted",
+        "Running",
+        "Complete",
+    ]
+
+
+def test_deleting_the_training_leaves_nothing_but_the_retained_claim() -> None:
+    life = Life().begin().running()
+    life.cluster.remove(TRAINING, NAMESPACE, NAME, "Background")
+    life.gone()
+    assert [life.cluster.all(resource) for resource in (JOB, POD, SERVICE)] == [[], [], []]
+    assert len(life.cluster.all(CLAIM)) == 1
