@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing, FromTraining, ResolvedModel, ServingModel
 from deepseek_operator.api.v1alpha1.training import TrainingStatus
 from deepseek_operator.core.names import digest
-from deepseek_operator.core.resources import REVISION, TRAINING, Manifest, Ref, uid_of
+from deepseek_operator.core.resources import DEPLOYMENT, REVISION, TRAINING, Manifest, Ref, uid_of
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.kinds.serving import reasons
 from deepseek_operator.kinds.serving.reasons import Reason
@@ -58,13 +58,18 @@ def resolve(seen: Seen[DeepSeekServing]) -> Resolution:
 
 
 def _remembered(seen: Seen[DeepSeekServing], reference: str) -> ResolvedModel | None:
-    """What the newest revision of this reference resolved to: a lost status must not unpin a pinned model."""
-    newest = sorted(seen.all(REVISION), key=lambda revision: int(revision.get("revision", 0)), reverse=True)
-    for revision in newest:
+    """What the newest revision of this reference, one that runs before one that does not, resolved to: a lost status
+    must not unpin a pinned model."""
+    for revision in sorted(seen.all(REVISION), key=lambda revision: _precedence(seen, revision), reverse=True):
         resolved = (revision.get("data") or {}).get("resolved")
         if isinstance(resolved, Mapping) and resolved.get("reference") == reference:
             return ResolvedModel.model_validate(resolved)
     return None
+
+
+def _precedence(seen: Seen[DeepSeekServing], revision: Manifest) -> tuple[bool, int]:
+    deployment = seen.child(DEPLOYMENT, revision["metadata"]["name"]) or {"spec": {"replicas": 0}}
+    return deployment["spec"].get("replicas", 0) > 0, int(revision.get("revision") or 0)
 
 
 def _export_of(wanted: FromTraining, reference: str, seen: Seen[DeepSeekServing]) -> Resolution:

@@ -1,0 +1,77 @@
+"""Servings, trainings and claims as a user writes them, and one look at them without a cluster."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
+from deepseek_operator.core.resources import CLAIM, SERVING, TRAINING, Manifest, Ref, ref_of
+from deepseek_operator.core.seen import Seen
+from tests.support.world import START
+
+UID = "0f0e0d0c-0b0a-4998-8776-655443322110"
+TRAINING_UID = "11111111-2222-4333-8444-555555555555"
+NAMESPACE = "team"
+
+
+def a_serving(
+    name: str = "chat", *, uid: str = UID, status: Mapping[str, Any] | None = None, **spec: Any
+) -> dict[str, Any]:
+    """A DeepSeekServing of a folder on claim `models` unless `model` says otherwise."""
+    manifest: dict[str, Any] = {
+        "apiVersion": SERVING.api_version,
+        "kind": SERVING.kind,
+        "metadata": {"name": name, "namespace": NAMESPACE, "uid": uid, "generation": 1, "resourceVersion": "1"},
+        "spec": {"model": {"source": {"uri": "pvc://models/v2"}}, "replicas": 1, **spec},
+    }
+    return {**manifest, "status": dict(status)} if status is not None else manifest
+
+
+def a_claim(name: str = "models") -> dict[str, Any]:
+    """A PersistentVolumeClaim of the user."""
+    spec = {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}}
+    return {
+        "apiVersion": "v1",
+        "kind": CLAIM.kind,
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": spec,
+    }
+
+
+def a_training(name: str = "tune", *, sub_path: str | None = None, **status: Any) -> dict[str, Any]:
+    """A DeepSeekTraining with that status, its volume on claim `models`."""
+    volume = {"claimName": "models", **({"subPath": sub_path} if sub_path else {})}
+    return {
+        "apiVersion": TRAINING.api_version,
+        "kind": TRAINING.kind,
+        "metadata": {"name": name, "namespace": NAMESPACE, "uid": TRAINING_UID},
+        "spec": {"model": {"custom": {}}, "checkpoints": {"volume": volume}},
+        "status": {"uid": TRAINING_UID, "volume": {"claimName": "models"}, **status},
+    }
+
+
+def seen_of(
+    serving: Mapping[str, Any],
+    *,
+    children: Sequence[Manifest] = (),
+    references: Sequence[Manifest] | None = None,
+    occupied: Sequence[Manifest] = (),
+    now: datetime = START,
+    live: bool = True,
+) -> Seen[DeepSeekServing]:
+    """One look at the serving; claim `models` exists unless `references` says otherwise."""
+    refs = [a_claim()] if references is None else references
+    return Seen(
+        owner=DeepSeekServing.model_validate(serving),
+        now=now,
+        children={ref_of(item): item for item in children},
+        references={ref_of(item): item for item in refs},
+        occupied={ref_of(item): item for item in occupied},
+        live=live,
+    )
+
+
+def without_child(seen: Seen[DeepSeekServing], ref: Ref) -> Seen[DeepSeekServing]:
+    """The same look with one child gone."""
+    return replace(seen, children={key: value for key, value in seen.children.items() if key != ref})
