@@ -7,7 +7,7 @@ The client library's generated models are never used here: they cost twelve to t
 import json
 import logging
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn, Protocol, Self
 from urllib.parse import quote
 
@@ -117,12 +117,18 @@ class ApiServer:
 
 
 class KubeCluster:
-    """`ports.Cluster` and `ports.Leases` on an API server."""
+    """`ports.Cluster` and `ports.Leases` on an API server.
 
-    def __init__(self, server: ApiServer, clock: Clock, instance: str) -> None:
+    Attributes:
+        instance: name of this process, the reportingInstance of its events.
+        namespaces: what `list_metadata` lists; empty: the whole cluster.
+    """
+
+    def __init__(self, server: ApiServer, clock: Clock, instance: str, namespaces: Sequence[str] = ()) -> None:
         self._server = server
         self._clock = clock
         self._instance = instance
+        self._namespaces = tuple(namespaces)
         self._published: OrderedDict[tuple[str, str], int] = OrderedDict()
 
     # --- reads --------------------------------------------------------------------------------------------------
@@ -138,7 +144,10 @@ class KubeCluster:
 
     async def list_metadata(self, resource: Resource) -> Listing:
         selector = "" if resource in WATCHED_WHOLE else f"{MANAGED_BY}={MANAGER}"
-        return await self._list(resource, _path(resource), selector, accept=_METADATA_ONLY)
+        paths = [_path(resource, namespace) for namespace in self._namespaces] or [_path(resource)]
+        found = [await self._list(resource, path, selector, accept=_METADATA_ONLY) for path in paths]
+        oldest = min(found, key=lambda listing: int(listing.resource_version)).resource_version
+        return Listing(oldest, [item for listing in found for item in listing.items])
 
     async def _list(self, resource: Resource, path: str, selector: str, accept: str = "application/json") -> Listing:
         items: list[Manifest] = []

@@ -78,11 +78,13 @@ class Failure:
         reason: Conflict 409 · Forbidden 403 · Quota 403 with "exceeded quota" · Rejected 400/422 ·
             Throttled 429 · Failed: anything else, time-outs included.
         message: the server's words, at most 1,024 characters.
+        retry_after_s: the server's wish with a 429, in seconds; 0 when it named none.
     """
 
     action: Action
     reason: Reason
     message: str
+    retry_after_s: float = 0.0
 
 
 @dataclass(frozen=True)

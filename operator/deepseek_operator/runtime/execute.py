@@ -43,7 +43,8 @@ class Executor:
                 await self._carry_out(key, owner_uid, action)
             except ClusterError as error:
                 log.warning("%s: %s failed: %s", key, _told(action), error)
-                return Done(Failure(action, reason_of(error), str(error)[:_MESSAGE_LENGTH]))
+                wait_s = error.retry_after_s if isinstance(error, Throttled) else 0.0
+                return Done(Failure(action, reason_of(error), str(error)[:_MESSAGE_LENGTH], wait_s))
         return Done()
 
     async def _carry_out(self, key: Key, owner_uid: str, action: Action) -> None:

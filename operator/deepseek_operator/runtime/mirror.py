@@ -234,4 +234,6 @@ class Mirror:
 def _entry(resource: Resource, manifest: Manifest) -> _Entry:
     metadata = manifest["metadata"]
     location = Location(resource, metadata["namespace"], metadata["name"])
+    if "managedFields" in metadata:
+        manifest = {**manifest, "metadata": {k: v for k, v in metadata.items() if k != "managedFields"}}
     return _Entry(location, manifest, int(metadata["resourceVersion"]))

@@ -59,7 +59,12 @@ class Failed:
     at_least_s: float = 0.0
 
 
-Outcome: TypeAlias = Settled | Acted | Failed
+@dataclass(frozen=True)
+class Gone:
+    """There is no such object any more; nothing is ever due again."""
+
+
+Outcome: TypeAlias = Settled | Acted | Failed | Gone
 
 
 class Reconciles(Protocol):
@@ -101,7 +106,7 @@ class Reconciler(Generic[OwnerT, StatusT]):
             view = await self._look.live(key)
             plan = self._kind.plan(view.seen) if view is not None else None
         if view is None or plan is None:
-            return Settled()
+            return Gone()
         if plan.record is not None:
             return await self._record(key, view, plan.record)
         done = await self._executor.execute(key, uid_of(view.manifest), plan.actions)
@@ -150,5 +155,5 @@ def _outcome(plan: Plan[StatusT], done: Done) -> Outcome:
             return Acted()
         case Failure(reason="Rejected" | "Forbidden" | "Quota"):
             return Settled(min(SLOW_RETRY_S, after_s) if after_s is not None else SLOW_RETRY_S)
-        case Failure(reason=reason):
-            return Failed(reason)
+        case Failure(reason=reason, retry_after_s=retry_after_s):
+            return Failed(reason, retry_after_s)

@@ -3,8 +3,9 @@
 A kind that raises on one poisoned object parks that object alone: it is logged and retried with backoff.
 """
 
+import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol, assert_never
 
 from deepseek_operator.core.resources import Resource
@@ -13,9 +14,12 @@ from deepseek_operator.runtime.bucket import TokenBucket
 from deepseek_operator.runtime.fence import NotLeading
 from deepseek_operator.runtime.key import Key
 from deepseek_operator.runtime.queue import Queue
-from deepseek_operator.runtime.reconcile import Acted, Failed, Outcome, Reconciles, Settled
+from deepseek_operator.runtime.reconcile import Acted, Failed, Gone, Outcome, Reconciles, Settled
 
 log = logging.getLogger(__name__)
+
+PASS_LIMIT_S = 300.0
+"""Every request has its own limit; this one only frees the worker when a pass hangs on something else."""
 
 
 class Meter(Protocol):
@@ -31,14 +35,19 @@ async def work(
     bucket: TokenBucket,
     meter: Meter,
     clock: Clock,
+    resync_s: Callable[[], float],
 ) -> None:
-    """One worker: passes for ever, one key at a time. Ends only when cancelled or when the lease is lost."""
+    """One worker: passes for ever, one key at a time. Ends only when cancelled or when the lease is lost.
+
+    `resync_s` says when a quiet object is due again though nothing happened.
+    """
     while True:
         await bucket.take()
         key = await queue.get()
         started = clock.monotonic()
         try:
-            outcome = await drivers[key.resource].reconcile(key)
+            async with asyncio.timeout(PASS_LIMIT_S):
+                outcome = await drivers[key.resource].reconcile(key)
         except NotLeading:
             raise
         except Exception:
@@ -46,18 +55,19 @@ async def work(
             outcome = Failed("Panic")
         finally:
             queue.done(key)
-        result = _schedule(queue, key, outcome)
+        result = _schedule(queue, key, outcome, resync_s)
         meter.passed(key.resource.kind.lower(), result, clock.monotonic() - started)
 
 
-def _schedule(queue: Queue[Key], key: Key, outcome: Outcome) -> str:
+def _schedule(queue: Queue[Key], key: Key, outcome: Outcome, resync_s: Callable[[], float]) -> str:
     match outcome:
         case Settled(after_s):
             queue.forget(key)
-            if after_s is None:
-                return "success"
-            queue.add_after(key, after_s)
-            return "requeue_after"
+            queue.add_after(key, min(resync_s(), after_s if after_s is not None else float("inf")))
+            return "success" if after_s is None else "requeue_after"
+        case Gone():
+            queue.forget(key)
+            return "success"
         case Acted():
             queue.repeat(key)
             return "requeue"

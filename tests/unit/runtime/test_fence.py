@@ -1,11 +1,11 @@
 """No write starts with less lease left than it may take."""
 
 import pytest
+
 from deepseek_operator.adapters.memory import MemoryCluster
 from deepseek_operator.core.resources import TRAINING
 from deepseek_operator.runtime.bucket import TokenBucket
 from deepseek_operator.runtime.fence import FencedCluster, NotLeading
-
 from tests.support.tiny import tiny
 from tests.support.world import StoppedClock
 

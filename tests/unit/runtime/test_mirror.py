@@ -2,13 +2,14 @@
 
 from typing import Any
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from deepseek_operator.core.names import MANAGED_BY, MANAGER, OWNER_UID
 from deepseek_operator.core.resources import CLAIM, JOB, SERVICE, TRAINING, Ref, Resource
 from deepseek_operator.ports.cluster import Listing
 from deepseek_operator.runtime.key import Key
 from deepseek_operator.runtime.mirror import Audit, Location, Mirror
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 NS = "team"
 OWNER = Key(TRAINING, NS, "t")

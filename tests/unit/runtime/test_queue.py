@@ -7,13 +7,13 @@ from random import Random
 
 import looptime
 import pytest
+
 from deepseek_operator.core.resources import TRAINING
 from deepseek_operator.runtime.bucket import TokenBucket
 from deepseek_operator.runtime.key import Key
 from deepseek_operator.runtime.queue import FREE_REPEATS, Queue
 from deepseek_operator.runtime.reconcile import Acted, Failed, Outcome, Settled
 from deepseek_operator.runtime.workers import work
-
 from tests.support.world import StoppedClock
 
 KEY, OTHER = (Key(TRAINING, "team", name) for name in ("a", "b"))
@@ -73,10 +73,13 @@ class Script:
         return outcome
 
 
-async def running(script: Script, queue: Queue[Key], seconds: float, workers: int = 2) -> Meter:
+async def running(script: Script, queue: Queue[Key], seconds: float, workers: int = 2, resync_s: float = 1e9) -> Meter:
     meter, bucket = Meter(), TokenBucket(1000.0, 1000)
     drivers = {TRAINING: script}
-    tasks = [asyncio.create_task(work(queue, drivers, bucket, meter, StoppedClock())) for _ in range(workers)]
+    tasks = [
+        asyncio.create_task(work(queue, drivers, bucket, meter, StoppedClock(), lambda: resync_s))
+        for _ in range(workers)
+    ]
     await asyncio.sleep(seconds)
     for task in tasks:
         task.cancel()

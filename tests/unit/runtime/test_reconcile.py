@@ -3,14 +3,14 @@
 from datetime import timedelta
 
 import pytest
+
 from deepseek_operator.adapters.memory import Fault, MemoryCluster
 from deepseek_operator.core.actions import Plan
 from deepseek_operator.core.names import OWNER_UID
 from deepseek_operator.core.resources import CLAIM, JOB, POD, SERVICE, TRAINING
 from deepseek_operator.ports.cluster import Forbidden, QuotaExceeded, Rejected, Throttled, Unreachable
 from deepseek_operator.runtime.key import Key
-from deepseek_operator.runtime.reconcile import Acted, Failed, Settled
-
+from deepseek_operator.runtime.reconcile import Acted, Failed, Gone, Settled
 from tests.support.faults import Crash, crash_at_write
 from tests.support.shell import Operator
 from tests.support.tiny import TinyKind, tiny
@@ -87,7 +87,7 @@ def test_an_owner_that_is_gone_live_stops_the_pass(cluster: MemoryCluster, opera
     cluster.put(tiny())
     operator.pipe.flush()
     cluster.remove(TRAINING, NS, "t")
-    assert operator.reconcile(KEY) == Settled()
+    assert operator.reconcile(KEY) == Gone()
     assert cluster.writes == []
     assert operator.mirror.owners() == ()
 
@@ -145,7 +145,7 @@ def test_a_service_recreated_by_somebody_else_is_not_applied_over(cluster: Memor
         (QuotaExceeded("exceeded quota: gpus"), "Quota", Settled(30.0)),
         (Forbidden("jobs is forbidden"), "Forbidden", Settled(30.0)),
         (Rejected("spec: Invalid value"), "Rejected", Settled(30.0)),
-        (Throttled("too many requests", 7.0), "Throttled", Failed("Throttled")),
+        (Throttled("too many requests", 7.0), "Throttled", Failed("Throttled", 7.0)),
         (Unreachable("timeout"), "Failed", Failed("Failed")),
     ],
 )

@@ -1,0 +1,176 @@
+"""The composition root: one process of the operator, put together from its settings."""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from random import Random
+
+from deepseek_operator.adapters.clock import SystemClock
+from deepseek_operator.adapters.credentials import Credentials
+from deepseek_operator.adapters.kube import WRITE_TIMEOUT_S, ApiServer, KubeCluster
+from deepseek_operator.adapters.progress import HttpProgress
+from deepseek_operator.adapters.prometheus import Prometheus
+from deepseek_operator.core.resources import OWNED, SERVING, TRAINING, Manifest, Resource
+from deepseek_operator.kinds.serving import serving_kind
+from deepseek_operator.kinds.training import training_kind
+from deepseek_operator.runtime.audit import Auditor
+from deepseek_operator.runtime.bucket import TokenBucket
+from deepseek_operator.runtime.external_metrics import Aggregator, ExternalMetrics, aggregator_of
+from deepseek_operator.runtime.fence import FencedCluster
+from deepseek_operator.runtime.key import Key
+from deepseek_operator.runtime.lease import AlwaysHeld, Lease
+from deepseek_operator.runtime.look import Look, Pulls
+from deepseek_operator.runtime.metrics import Metrics
+from deepseek_operator.runtime.mirror import Mirror
+from deepseek_operator.runtime.probes import Pages
+from deepseek_operator.runtime.queue import Queue
+from deepseek_operator.runtime.reconcile import Reconciler, Reconciles
+from deepseek_operator.runtime.settings import Settings
+from deepseek_operator.runtime.signals import SignalBoard
+from deepseek_operator.runtime.workers import work
+
+log = logging.getLogger(__name__)
+
+WATCHED = (TRAINING, SERVING, *OWNED)
+_RESYNC_SPREAD = 0.1
+_STOP_S = 10.0
+
+
+class App:
+    """One process. `start` and `stop` are called by the frame around it, `observe` for every watch event.
+
+    Attributes:
+        failed: set when a task died that must not; the frame then stops the process.
+    """
+
+    def __init__(self, settings: Settings, credentials: Credentials) -> None:
+        clock, random = SystemClock(), Random()
+        self._settings = settings
+        self._clock = clock
+        self.failed = asyncio.Event()
+        self.failure: BaseException | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._stack = AsyncExitStack()
+        self._metrics = Metrics()
+        self._mirror = Mirror()
+        self._queue = Queue[Key](random)
+        self._server = ApiServer(credentials, clock, self._metrics)
+        self._progress = HttpProgress()
+        self._prometheus = Prometheus(settings.prometheus_url)
+        self._kube = KubeCluster(self._server, clock, settings.identity, settings.watch_namespaces)
+        self._lease: Lease | AlwaysHeld = (
+            Lease(self._kube, clock, settings.namespace, settings.lease_name, settings.identity)
+            if settings.leader_election
+            else AlwaysHeld()
+        )
+        self._board = SignalBoard(
+            self._mirror, self._prometheus, clock, settings.configuration, self._wake, settings.signal_interval_s
+        )
+        self._auditor = Auditor(
+            self._kube, self._mirror, clock, self._metrics, WATCHED, self._wake, settings.audit_interval_s
+        )
+        self._pages = Pages(self._unhealthy, self._unready, self._metrics.exposition)
+        self._resync_s = lambda: settings.resync_interval_s * random.uniform(1 - _RESYNC_SPREAD, 1 + _RESYNC_SPREAD)
+        self._drivers = self._composed()
+        self._metrics.follow(self._queue.__len__, lambda: self._lease.left_s() > 0, settings.lease_name, self._mirror)
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """TCP ports of the probes and of the metrics, once started."""
+        return tuple(self._pages.ports)
+
+    async def start(self) -> None:
+        """Opens sessions and ports and starts all tasks; the watches may begin then."""
+        settings = self._settings
+        await self._stack.enter_async_context(self._server)
+        await self._stack.enter_async_context(self._progress)
+        self._stack.callback(self._prometheus.close)
+        await self._pages.start(settings.bind_host, settings.health_port, settings.metrics_port)
+        self._stack.push_async_callback(self._pages.stop)
+        self._spawn("audit", self._auditor.run())
+        self._spawn("signals", self._board.run())
+        self._spawn("leader", self._lead())
+        if settings.external_metrics:
+            server = ExternalMetrics(
+                self._board,
+                settings.configuration.metric_prefix,
+                self._aggregator,
+                settings.certificate_dir,
+                settings.signal_interval_s,
+            )
+            self._spawn("external metrics", server.run(settings.bind_host, settings.external_metrics_port))
+
+    async def stop(self) -> None:
+        """Ends all tasks, then gives the Lease back, so that nothing of ours is still writing when another begins."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_STOP_S)
+        self._queue.close()
+        if all(task.done() for task in self._tasks):
+            await self._lease.release()
+        await self._stack.aclose()
+
+    def observe(self, resource: Resource, type_: str | None, manifest: Manifest) -> None:
+        """A watch event: ADDED, MODIFIED, DELETED, or None for an object of the first list."""
+        self._metrics.told(resource.plural)
+        feed = self._mirror.forget if type_ == "DELETED" else self._mirror.observe
+        self._wake(feed(resource, manifest))
+
+    def _wake(self, keys: Iterable[Key]) -> None:
+        for key in sorted(keys):
+            self._queue.add(key)
+
+    async def _lead(self) -> None:
+        await self._auditor.synced()
+        await self._lease.acquire()
+        settings = self._settings
+        bucket = TokenBucket(settings.passes_per_s, settings.pass_burst)
+        for number in range(settings.workers):
+            worker = work(self._queue, self._drivers, bucket, self._metrics, self._clock, self._resync_s)
+            self._spawn(f"worker {number}", worker)
+        await self._lease.hold()
+
+    def _composed(self) -> dict[Resource, Reconciles]:
+        settings, clock = self._settings, self._clock
+        bucket = TokenBucket(settings.writes_per_s, settings.write_burst)
+        fenced = FencedCluster(self._kube, self._lease.left_s, WRITE_TIMEOUT_S, bucket)
+        interval = timedelta(seconds=settings.configuration.progress_interval_s)
+        pulls = Pulls(self._progress, clock, interval)
+        training, serving = training_kind(settings.configuration), serving_kind(settings.configuration)
+        return {
+            TRAINING: Reconciler(training, fenced, self._mirror, Look(training, fenced, self._mirror, clock, pulls)),
+            SERVING: Reconciler(
+                serving,
+                fenced,
+                self._mirror,
+                Look(serving, fenced, self._mirror, clock, pulls, self._board.samples),
+            ),
+        }
+
+    async def _aggregator(self) -> Aggregator:
+        found = await self._kube.read_config_map("kube-system", "extension-apiserver-authentication")
+        return aggregator_of(found or {})
+
+    def _spawn(self, name: str, work_: "asyncio._CoroutineLike[None]") -> None:
+        task = asyncio.create_task(work_, name=name)
+        task.add_done_callback(self._ended)
+        self._tasks.append(task)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled():
+            return
+        self.failure = task.exception() or RuntimeError(f"the task {task.get_name()} ended")
+        log.critical("%s: %s: %s; the process exits", task.get_name(), type(self.failure).__name__, self.failure)
+        self.failed.set()
+
+    def _unhealthy(self) -> str | None:
+        dead = sorted(task.get_name() for task in self._tasks if task.done())
+        return f"dead: {', '.join(dead)}" if dead else None
+
+    def _unready(self) -> str | None:
+        if self._unhealthy() is not None:
+            return self._unhealthy()
+        return None if self._auditor.is_fresh else "the mirror is not complete, or its last audit is old"

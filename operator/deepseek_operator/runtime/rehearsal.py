@@ -1,0 +1,150 @@
+"""`plan -f`: what the operator would do with resources in a file, on a memory cluster in which nothing else moves.
+
+Passes are made until they settle; no pod starts, no claim binds. So it shows the first thing that happens, not the
+whole life: the children that are made and the conditions that a user would read meanwhile.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import yaml
+
+from deepseek_operator.adapters.clock import SystemClock
+from deepseek_operator.adapters.memory import Change, MemoryCluster
+from deepseek_operator.core.configuration import Configuration
+from deepseek_operator.core.resources import OWNED, SERVING, TRAINING, Manifest, Resource, ref_of
+from deepseek_operator.core.seen import Unavailable
+from deepseek_operator.kinds.serving import serving_kind
+from deepseek_operator.kinds.training import training_kind
+from deepseek_operator.runtime.key import Key
+from deepseek_operator.runtime.look import Look, Pulls
+from deepseek_operator.runtime.mirror import Mirror
+from deepseek_operator.runtime.reconcile import Acted, Reconciler, Reconciles
+
+_PASSES = 50
+"""More passes than any kind needs on a cluster where nothing happens; it only bounds a defect."""
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """What happened to one resource.
+
+    Attributes:
+        key: the resource.
+        made: its children as stored, in the order in which they were first written.
+        conditions: of its status in the end.
+    """
+
+    key: Key
+    made: tuple[Manifest, ...]
+    conditions: tuple[Mapping[str, Any], ...]
+
+
+async def rehearse(
+    wanted: Iterable[Manifest], existing: Iterable[Manifest], configuration: Configuration
+) -> tuple[Rehearsal, ...]:
+    """Reconciles the resources of `wanted` on a cluster that has `existing` already.
+
+    Raises:
+        KeyError: an object is of a resource that the operator does not know.
+        pydantic.ValidationError: a resource is not what its schema lets in.
+        RuntimeError: the passes do not settle.
+    """
+    clock = SystemClock()
+    cluster, mirror = MemoryCluster(clock), Mirror()
+    cluster.listeners.append(lambda change: _feed(mirror, change))
+    for manifest in existing:
+        _store(cluster, manifest)
+    drivers = _drivers(cluster, mirror, configuration)
+    return tuple([await _rehearse_one(cluster, drivers, _store(cluster, manifest)) for manifest in wanted])
+
+
+def _drivers(cluster: MemoryCluster, mirror: Mirror, configuration: Configuration) -> Mapping[Resource, Reconciles]:
+    clock = SystemClock()
+    pulls = Pulls(_Silence(), clock, timedelta(seconds=configuration.progress_interval_s))
+    training, serving = training_kind(configuration), serving_kind(configuration)
+    return {
+        TRAINING: Reconciler(training, cluster, mirror, Look(training, cluster, mirror, clock, pulls)),
+        SERVING: Reconciler(serving, cluster, mirror, Look(serving, cluster, mirror, clock, pulls)),
+    }
+
+
+async def _rehearse_one(cluster: MemoryCluster, drivers: Mapping[Resource, Reconciles], key: Key) -> Rehearsal:
+    first = len(cluster.writes)
+    for _ in range(_PASSES):
+        if not isinstance(await drivers[key.resource].reconcile(key), Acted):
+            break
+    else:
+        raise RuntimeError(f"{key}: still acting after {_PASSES} passes")
+    refs = dict.fromkeys(write.ref for write in cluster.writes[first:] if write.ref.resource in OWNED)
+    made = (cluster.read(ref.resource, key.namespace, ref.name) for ref in refs)
+    owner = cluster.read(key.resource, key.namespace, key.name) or {}
+    conditions = owner.get("status", {}).get("conditions", ())
+    return Rehearsal(key, tuple(item for item in made if item is not None), tuple(conditions))
+
+
+def _store(cluster: MemoryCluster, manifest: Manifest) -> Key:
+    namespace = manifest["metadata"].get("namespace", "default")
+    stored = cluster.put({**manifest, "metadata": {**manifest["metadata"], "namespace": namespace}})
+    ref = ref_of(stored)
+    status = manifest.get("status")
+    if status is not None:
+        cluster.edit(ref.resource, namespace, ref.name, lambda live: live.update(status=status))
+    return Key(ref.resource, namespace, ref.name)
+
+
+def _feed(mirror: Mirror, change: Change) -> None:
+    (mirror.forget if change.type == "DELETED" else mirror.observe)(change.resource, change.manifest)
+
+
+class _Silence:
+    async def pull(self, pod: Manifest) -> Unavailable:
+        return Unavailable("a rehearsal asks nobody")
+
+
+def documents_of(text: str) -> tuple[Manifest, ...]:
+    """The objects of a YAML file: several documents, or `kind: List`.
+
+    Raises:
+        yaml.YAMLError: it is not YAML.
+        ValueError: a document is not an object.
+    """
+    return tuple(_objects(yaml.safe_load_all(text)))
+
+
+def _objects(documents: Iterable[Any]) -> Iterator[Manifest]:
+    for document in documents:
+        if document is None:
+            continue
+        if not isinstance(document, dict) or "kind" not in document:
+            raise ValueError("every document must be an object with apiVersion, kind and metadata")
+        if document["kind"].endswith("List"):
+            yield from _objects(document["items"])
+        else:
+            yield document
+
+
+def told(rehearsals: Sequence[Rehearsal]) -> str:
+    """For people: conditions as comments, then the children as YAML documents."""
+    return "".join(part for rehearsal in rehearsals for part in _told(rehearsal))
+
+
+def _told(rehearsal: Rehearsal) -> Iterator[str]:
+    yield f"# {rehearsal.key}\n"
+    for condition in rehearsal.conditions:
+        line = f"{condition['type']}={condition['status']} ({condition['reason']}) {condition.get('message', '')}"
+        yield f"#   {line.rstrip()}\n"
+    yield f"# it would make {len(rehearsal.made)} objects\n"
+    for manifest in rehearsal.made:
+        yield "---\n" + yaml.safe_dump(_as_written(manifest), sort_keys=False, width=120)
+
+
+_SERVERS_OWN = ("uid", "resourceVersion", "creationTimestamp", "generation", "finalizers", "managedFields")
+
+
+def _as_written(manifest: Manifest) -> dict[str, Any]:
+    metadata = {key: value for key, value in manifest["metadata"].items() if key not in _SERVERS_OWN}
+    body = {key: value for key, value in manifest.items() if key not in ("metadata", "status", "apiVersion", "kind")}
+    return {"apiVersion": manifest["apiVersion"], "kind": manifest["kind"], "metadata": metadata, **body}
