@@ -65,10 +65,12 @@ def gibibytes_up(amount_bytes: int) -> str:
 def canonical(text: str) -> str:
     """Return the form under which the API server would store this quantity, so that equal amounts compare equal.
 
-    Binary suffixes stay binary while the value is whole; everything else is decimal, with the largest
-    suffix that needs no fraction and never finer than nano (the API server rounds up there, away from zero).
+    Binary suffixes stay binary while the value is whole, exponents stay exponents; everything else is decimal, with
+    the largest suffix that needs no fraction and never finer than nano (the API server rounds up there, away from
+    zero).
     """
     value = parse(text)
+    exponent = text[-1:].isdigit() and "e" in text.lower()
     if text[-1:] == "i" and value.denominator == 1 and abs(value) >= 1024:
         return ("-" if value < 0 else "") + binary(int(abs(value)))
     nanos = ceil(abs(value) * 10**9)
@@ -76,8 +78,13 @@ def canonical(text: str) -> str:
     for suffix, scale in reversed(_DECIMAL.items()):
         amount = nanos / (scale * 10**9)
         if nanos and amount.denominator == 1:
-            return f"{sign}{int(amount)}{suffix}"
+            return f"{sign}{int(amount)}{_exponent(scale) if exponent else suffix}"
     return "0"
+
+
+def _exponent(scale: Fraction) -> str:
+    power = len(str(scale.numerator)) - len(str(scale.denominator))
+    return f"e{power}" if power else ""
 
 
 def _scale(suffix: str) -> Fraction:

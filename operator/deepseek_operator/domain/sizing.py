@@ -1,8 +1,8 @@
 """The one entry to sizing: a request in, ``Sized`` or ``Refused`` out. Pure arithmetic, no cluster.
 
 The rule: the fewest devices that fit, counted in whole tiles of a node and then in whole nodes; among the layouts of
-that many devices the first in the order of ``layout.serving`` and ``layout.training``. Devices that the user has
-fixed are all used where any layout uses them all, otherwise as many as can be, with a warning.
+that many devices the first in the order of ``layout.serving`` and ``layout.training`` that is not tight, or else the
+smallest. Devices that the user has fixed are all used where any layout uses them all, otherwise as many as can be, with a warning.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -53,8 +53,11 @@ from deepseek_operator.domain.weights import FORMATS, stored_bytes
 
 _Request = TypeVar("_Request", ServingRequest, TrainingRequest)
 
-_TIGHT = 0.90
-"""Part of the budget above which a fit is called tight: estimates are good to about a tenth."""
+_TIGHT_SERVING, _TIGHT_TRAINING = 0.90, 0.85
+"""Part of the budget above which a fit is called tight. Weights and cache are counted to a few hundredths, the
+activations of a training to about a tenth."""
+_ALIKE = 0.02
+"""Part of the budget by which two needs may differ and still count as alike."""
 # fp32 and fp16 gain nothing, nf4 is for QLoRA, mxfp4 exists as published or not at all, gptq weighs what awq weighs.
 _NEVER_OFFERED = ("fp32", "fp16", "nf4", "mxfp4", "gptq")
 _SHORTER_CONTEXTS = tuple(1 << power for power in range(20, 11, -1))
@@ -127,15 +130,35 @@ class _Try:
 def _search(
     request: _Request, shapes: Iterable[Shape], tries: Callable[[_Request, Shape], Iterator[_Try]]
 ) -> _Try | None:
-    """Return the first try that fits, else the nearest miss, else None where nothing could be tried."""
+    """Return the best try on the first shape where any fits, else the nearest miss, else None: nothing to try."""
     nearest: _Try | None = None
     for shape in shapes:
+        fitting: list[_Try] = []
         for found in tries(request, shape):
-            if _fits(request, found):
+            if not _fits(request, found):
+                nearest = found if nearest is None or _missing(found) < _missing(nearest) else nearest
+            elif not _is_tight(request, found.memory):
                 return found
-            if nearest is None or found.memory.missing_bytes < nearest.memory.missing_bytes:
-                nearest = found
+            else:
+                fitting.append(found)
+        if fitting:
+            return _safest(fitting)
     return nearest
+
+
+def _is_tight(request: ServingRequest | TrainingRequest, memory: Memory) -> bool:
+    part = _TIGHT_SERVING if isinstance(request, ServingRequest) else _TIGHT_TRAINING
+    return memory.need_bytes > part * memory.budget_bytes
+
+
+def _safest(tight: list[_Try]) -> _Try:
+    """Where every fit is tight: the first of those that need hardly more than the smallest."""
+    least = min(found.memory.need_bytes for found in tight)
+    return next(f for f in tight if f.memory.need_bytes <= least + _ALIKE * f.memory.budget_bytes)
+
+
+def _missing(found: _Try) -> float:
+    return found.memory.missing_bytes
 
 
 def _serving_tries(request: ServingRequest, shape: Shape) -> Iterator[_Try]:
@@ -239,7 +262,7 @@ def _sized_training(request: TrainingRequest, found: _Try) -> Sized:
 
 def _recomputation(level: Recompute, chosen: bool) -> str:
     what = "no recomputation" if level is Recompute.NONE else f"{level.value.lower()} recomputation"
-    return f"{what}, {'the cheapest step that fits' if chosen else 'as asked'}"
+    return f"{what}, {'the cheapest step that is not tight, or the smallest' if chosen else 'as asked'}"
 
 
 def _training_figures(request: TrainingRequest, found: _Try, recompute: Recompute) -> TrainingFigures:
@@ -290,7 +313,7 @@ def _gib(amount: float) -> str:
 
 def _warnings(request: ServingRequest | TrainingRequest, found: _Try, fragments: float) -> Iterator[Notice]:
     memory = found.memory
-    if memory.need_bytes + fragments > memory.budget_bytes or memory.need_bytes > _TIGHT * memory.budget_bytes:
+    if memory.need_bytes + fragments > memory.budget_bytes or _is_tight(request, memory):
         spare = -memory.missing_bytes / GIB
         yield Notice("Tight", f"{_fullest(memory)}: {spare:.1f} GiB to spare, an estimate is good to about a tenth")
     if memory.need_bytes * (1 + GROWTH_RESERVE) > memory.budget_bytes:

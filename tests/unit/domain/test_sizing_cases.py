@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from deepseek_operator.domain.accelerator import GIB, Accelerator
 from deepseek_operator.domain.activations import Recompute
 from deepseek_operator.domain.catalogue import find

@@ -1,0 +1,88 @@
+"""Reading a private model's config.json."""
+
+import pytest
+
+from deepseek_operator.domain.model import (
+    CompressedAttention,
+    GroupedQueryAttention,
+    Indexer,
+    LatentAttention,
+    MixtureOfExperts,
+    UnknownArchitecture,
+    from_config_json,
+)
+
+LLAMA = {
+    "model_type": "llama",
+    "num_hidden_layers": 32,
+    "hidden_size": 4096,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "intermediate_size": 14336,
+    "vocab_size": 128256,
+    "max_position_embeddings": 131072,
+}
+LATENT = {
+    "kv_lora_rank": 512,
+    "q_lora_rank": 1536,
+    "qk_nope_head_dim": 128,
+    "qk_rope_head_dim": 64,
+    "v_head_dim": 128,
+}
+
+
+def test_grouped_query_attention_takes_its_width_from_the_hidden_size() -> None:
+    assert from_config_json(LLAMA).attention == GroupedQueryAttention(32, 8, 128)
+
+
+def test_absent_kv_heads_mean_multi_head_attention() -> None:
+    config = {key: value for key, value in LLAMA.items() if key != "num_key_value_heads"}
+    assert from_config_json(config).attention == GroupedQueryAttention(32, 32, 128)
+
+
+def test_qwen2_carries_biases_that_its_config_does_not_mention() -> None:
+    assert from_config_json(LLAMA | {"model_type": "qwen2"}).attention == GroupedQueryAttention(32, 8, 128, True)
+
+
+def test_latent_attention_with_an_indexer_and_experts_is_read() -> None:
+    config = LLAMA | LATENT | {"index_topk": 2048, "index_n_heads": 64, "index_head_dim": 128}
+    config |= {"n_routed_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 512}
+    read = from_config_json(config)
+    assert read.attention == LatentAttention(32, 512, 1536, 128, 64, 128, Indexer(64, 128, 2048))
+    assert read.experts == MixtureOfExperts(8, 2, 0, 512, 0)
+
+
+def test_compress_ratios_of_prediction_layers_are_left_out() -> None:
+    config = LLAMA | {"num_hidden_layers": 2, "compress_ratios": [4, 128, 0], "head_dim": 512, "sliding_window": 128}
+    config |= {"qk_rope_head_dim": 64, "q_lora_rank": 64, "o_lora_rank": 64, "o_groups": 8}
+    config |= {"index_topk": 512, "index_n_heads": 64, "index_head_dim": 128}
+    attention = from_config_json(config).attention
+    assert isinstance(attention, CompressedAttention)
+    assert attention.ratios == (4, 128)
+
+
+def test_a_nested_text_part_is_read_with_the_outer_quantization() -> None:
+    quantization = {"quant_method": "fp8", "weight_block_size": [128, 128]}
+    read = from_config_json({"text_config": LLAMA, "quantization_config": quantization})
+    assert (read.hidden, read.native_format, read.weight_block) == (4096, "fp8", 128)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"hidden_size": None}, "hidden_size must be a positive integer"),
+        ({"hidden_size": True}, "hidden_size must be a positive integer"),
+        ({"num_hidden_layers": -1}, "num_hidden_layers must be a positive integer"),
+        ({"vocab_size": 1 << 50}, "vocab_size must be a positive integer"),
+        ({"num_key_value_heads": 5}, "no multiple of 5 key-value heads"),
+        ({"num_attention_heads": 33}, "no multiple of 33 heads"),
+        ({"tie_word_embeddings": "yes"}, "tie_word_embeddings must be true or false"),
+        ({"quantization_config": {"quant_method": "exl3"}}, "'exl3' is not one that sizing knows"),
+        ({"n_routed_experts": 4, "num_experts_per_tok": 8, "moe_intermediate_size": 64}, "more active than routed"),
+        ({"compress_ratios": [4]}, "compress_ratios has 1 entries for 32 layers"),
+        ({"kv_lora_rank": 512}, "qk_nope_head_dim must be a positive integer"),
+    ],
+)
+def test_a_config_that_sizing_can_not_use_is_refused_by_field(change: dict[str, object], message: str) -> None:
+    with pytest.raises(UnknownArchitecture, match=message):
+        from_config_json(LLAMA | change)
