@@ -5,11 +5,14 @@ them, so that an older operator reads what a newer one wrote.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, StringConstraints
 from pydantic.alias_generators import to_camel
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 Manifest = Mapping[str, Any]
 
@@ -92,29 +95,68 @@ def rules(*cel: dict[str, str]) -> dict[str, Any]:
     return {"x-kubernetes-validations": list(cel)}
 
 
+@dataclass(frozen=True)
+class Says:
+    """What a user who wrote something else is told to write; stands beside a pattern."""
+
+    message: str
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {**handler(core), MESSAGE: self.message}
+
+
+# Key of the JSON schema that carries the sentence from a type to its rule.
+MESSAGE = "x-message"
+
 # Every string is hostile and bounded. The patterns are RE2, as the API server reads them.
-DnsLabel = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
+_DNS_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
 _PATH_STEP = r"[A-Za-z0-9_-][A-Za-z0-9._-]*"
 _LABEL_NAME = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
 _IMAGE_STEP = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
 _IMAGE_HOST = r"[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?(\.[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)*(:[0-9]{1,5})?"
 
-ClaimName = Annotated[str, StringConstraints(pattern=rf"^{_SUBDOMAIN}$", max_length=253)]
+DnsLabel = Annotated[
+    str,
+    StringConstraints(pattern=rf"^{_DNS_LABEL}$", max_length=63),
+    Says("write a name of a-z, 0-9 and '-', for example team-a"),
+]
+ClaimName = Annotated[
+    str,
+    StringConstraints(pattern=rf"^{_SUBDOMAIN}$", max_length=253),
+    Says("write a name of a-z, 0-9, '-' and '.', for example checkpoints"),
+]
 # A step starts with no dot: neither `..` nor a hidden folder, and no absolute path, can be written.
-RelativePath = Annotated[str, StringConstraints(pattern=rf"^{_PATH_STEP}(/{_PATH_STEP})*$", max_length=512)]
-PvcUri = Annotated[str, StringConstraints(pattern=rf"^pvc://{_SUBDOMAIN}(/{_PATH_STEP})*$", max_length=512)]
+RelativePath = Annotated[
+    str,
+    StringConstraints(pattern=rf"^{_PATH_STEP}(/{_PATH_STEP})*$", max_length=512),
+    Says("write a relative path without . and .., for example runs/2026"),
+]
+PvcUri = Annotated[
+    str,
+    StringConstraints(pattern=rf"^pvc://{_SUBDOMAIN}(/{_PATH_STEP})*$", max_length=512),
+    Says("write pvc://<claim of this namespace>/<path without . and ..>, for example pvc://models/deepseek-v2-lite"),
+]
 DatasetUri = Annotated[
     str,
     StringConstraints(
         pattern=rf"^(pvc://{_SUBDOMAIN}(/{_PATH_STEP})+|image:///{_PATH_STEP}(/{_PATH_STEP})*|builtin://[a-z0-9][-a-z0-9]*)$",
         max_length=512,
     ),
+    Says(
+        "write pvc://<claim>/<file>, image:///<path in the image> or builtin://<task>, for example pvc://corpora/a.jsonl"
+    ),
 ]
 # At most two digits of exponent: everything that fits is a finite double, for the rules and for the trainer.
-Decimal = Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]{1,2})?$", max_length=32)]
+Decimal = Annotated[
+    str,
+    StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]{1,2})?$", max_length=32),
+    Says('write a quoted decimal, for example "3e-5"'),
+]
 Quantity = Annotated[
-    str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$", max_length=32)
+    str,
+    StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$", max_length=32),
+    Says("write a quantity, for example 64Gi"),
 ]
 # host[:port]/path[:tag][@digest], as registries read it: no credentials, no scheme, no capitals in the path.
 Image = Annotated[
@@ -123,8 +165,21 @@ Image = Annotated[
         pattern=rf"^({_IMAGE_HOST}/)?{_IMAGE_STEP}(/{_IMAGE_STEP})*(:[A-Za-z0-9_][A-Za-z0-9_.-]{{0,127}})?(@sha256:[0-9a-f]{{64}})?$",
         max_length=512,
     ),
+    Says("write an image as [host/]path[:tag][@sha256:…], for example registry.example.com/team/train:1.4"),
 ]
-ResourceName = Annotated[str, StringConstraints(pattern=rf"^{_SUBDOMAIN}/{_LABEL_NAME}$", max_length=128)]
-LabelKey = Annotated[str, StringConstraints(pattern=rf"^({_SUBDOMAIN}/)?{_LABEL_NAME}$", max_length=317)]
-LabelValue = Annotated[str, StringConstraints(pattern=rf"^({_LABEL_NAME})?$", max_length=63)]
+ResourceName = Annotated[
+    str,
+    StringConstraints(pattern=rf"^{_SUBDOMAIN}/{_LABEL_NAME}$", max_length=128),
+    Says("write the device plugin's resource, for example nvidia.com/gpu"),
+]
+LabelKey = Annotated[
+    str,
+    StringConstraints(pattern=rf"^({_SUBDOMAIN}/)?{_LABEL_NAME}$", max_length=317),
+    Says("write a label key, for example topology.kubernetes.io/zone"),
+]
+LabelValue = Annotated[
+    str,
+    StringConstraints(pattern=rf"^({_LABEL_NAME})?$", max_length=63),
+    Says("write at most 63 characters of A-Z, a-z, 0-9, '-', '_' and '.', beginning and ending with a letter or digit"),
+]
 ShortText = Annotated[str, StringConstraints(max_length=1024)]

@@ -9,15 +9,17 @@ An optional part that has a default factory gets the defaults below it as its ow
 only where the object exists, and it judges the rules of a default by that default alone.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from json import dumps
 from typing import Any, TypeAlias
 
 from pydantic import BaseModel
 
+from deepseek_operator.api.base import MESSAGE, rule
+
 Schema: TypeAlias = Mapping[str, Any]
 
-_DROPPED = {"$defs", "title", "examples", "propertyNames"}
+_DROPPED = {"$defs", "title", "examples", "propertyNames", MESSAGE}
 _KEPT = {
     "type",
     "description",
@@ -90,7 +92,7 @@ def _node(raw: Schema, definitions: Schema, path: str) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for key, value in node.items():
         match key:
-            case _ if key in _DROPPED:
+            case _ if key in _DROPPED or (key == "pattern" and MESSAGE in node):
                 pass
             case "const":
                 result["enum"] = [value]
@@ -116,7 +118,7 @@ def _node(raw: Schema, definitions: Schema, path: str) -> dict[str, Any]:
                 raise UnsupportedSchema(f"{path}: {key} has no structural form")
     if "type" not in result:
         raise UnsupportedSchema(f"{path}: a structural schema needs a type")
-    return _with_key_rule(result, node)
+    return _with_rules(result, *_key_rules(node), *_pattern_rules(node))
 
 
 def _property(name: str, raw: Schema, parent: Schema, definitions: Schema, path: str) -> dict[str, Any]:
@@ -152,12 +154,20 @@ def _merged(inner: Schema, outer: Schema) -> Schema:
     return {**inner, **outer, **({_VALIDATIONS: validations} if validations else {})}
 
 
-def _with_key_rule(result: dict[str, Any], node: Schema) -> dict[str, Any]:
+def _with_rules(schema: dict[str, Any], *more: dict[str, str]) -> dict[str, Any]:
+    return schema | {_VALIDATIONS: [*more, *schema.get(_VALIDATIONS, ())]} if more else schema
+
+
+def _key_rules(node: Schema) -> Iterator[dict[str, str]]:
     """OpenAPI 3.0 can't constrain the keys of a map; a rule can."""
-    if "patternProperties" not in node:
-        return result
-    (pattern,) = node["patternProperties"]
-    limit = node["propertyNames"]["maxLength"]
-    expression = f"self.all(key, size(key) <= {limit} && key.matches({dumps(pattern)}))"
-    message = f"every key must be at most {limit} characters and match {pattern}"
-    return result | {_VALIDATIONS: [*result.get(_VALIDATIONS, ()), {"rule": expression, "message": message}]}
+    for pattern in node.get("patternProperties", ()):
+        keys = node["propertyNames"]
+        limit = keys["maxLength"]
+        says = keys.get(MESSAGE, f"at most {limit} characters that match {pattern}")
+        yield rule(f"self.all(key, size(key) <= {limit} && key.matches({dumps(pattern)}))", f"keys: {says}")
+
+
+def _pattern_rules(node: Schema) -> Iterator[dict[str, str]]:
+    """A pattern that comes with a sentence is checked by a rule: a refusal then says what to write, not the pattern."""
+    if MESSAGE in node and "pattern" in node:
+        yield rule(f"self.matches({dumps(node['pattern'])})", node[MESSAGE])

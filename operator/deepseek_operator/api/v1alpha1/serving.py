@@ -8,12 +8,20 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from deepseek_operator.api.base import ApiModel, Condition, DnsLabel, Image, ObjectMeta, StatusModel, rule, rules
+from deepseek_operator.api.base import ApiModel, Condition, DnsLabel, Image, ObjectMeta, Says, StatusModel, rule, rules
 from deepseek_operator.api.v1alpha1.training import Checkpoint
 from deepseek_operator.api.v1alpha1.workload import Accelerator, ClaimSource, ComputeResources, EnvVar, PodSettings
 
-ServedName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$", max_length=128)]
-HttpPath = Annotated[str, StringConstraints(pattern=r"^/[A-Za-z0-9._/-]*$", max_length=256)]
+ServedName = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$", max_length=128),
+    Says("write a name of letters, digits, '.', '_', '/' and '-', for example deepseek-ai/DeepSeek-V3"),
+]
+HttpPath = Annotated[
+    str,
+    StringConstraints(pattern=r"^/[A-Za-z0-9._/-]*$", max_length=256),
+    Says("write an absolute path without query, for example /health"),
+]
 
 
 class FromTraining(ApiModel):

@@ -18,15 +18,28 @@ from deepseek_operator.api.base import (
     ObjectMeta,
     Quantity,
     RelativePath,
+    Says,
     StatusModel,
     rule,
     rules,
 )
 from deepseek_operator.api.v1alpha1.workload import Accelerator, ClaimSource, Runtime
 
-ModelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=128)]
-Checkpoint = Annotated[str, StringConstraints(pattern=r"^(Latest|Best|[0-9]{1,9})$", max_length=16)]
-TrainingUid = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", max_length=36)]
+ModelName = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=128),
+    Says("write a name of letters, digits, '.', '_' and '-', for example deepseek-v2-lite"),
+]
+Checkpoint = Annotated[
+    str,
+    StringConstraints(pattern=r"^(Latest|Best|[0-9]{1,9})$", max_length=16),
+    Says('write Latest, Best, or a quoted step such as "200"'),
+]
+TrainingUid = Annotated[
+    str,
+    StringConstraints(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", max_length=36),
+    Says("write the uid of a training, for example 0a1b2c3d-0a1b-0a1b-0a1b-0a1b2c3d4e5f"),
+]
 
 
 _OWN_COMMAND = "has(self.runtime.command)"

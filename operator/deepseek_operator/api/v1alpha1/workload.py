@@ -17,6 +17,7 @@ from deepseek_operator.api.base import (
     PvcUri,
     Quantity,
     ResourceName,
+    Says,
     ShortText,
     rule,
     rules,
@@ -26,7 +27,11 @@ from deepseek_operator.api.base import (
 class EnvVar(ApiModel):
     """One environment variable with a literal value."""
 
-    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=128)] = Field(
+    name: Annotated[
+        str,
+        StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=128),
+        Says("write a name of letters, digits and '_', for example LOG_LEVEL"),
+    ] = Field(
         description="Name of the variable. Names that start with DEEPSEEK_ are the operator's.",
         json_schema_extra=rules(
             rule(

@@ -1,0 +1,397 @@
+"""What a careless or hostile user writes is refused at the door, by the API server alone, with words that help."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from tests.cluster.api import ApiError
+from tests.cluster.control_plane import Cluster
+from tests.support.api_objects import UID, changed, collection, minimal_serving, minimal_training
+
+Changes = Mapping[str, Any]
+
+VOLUME = "spec.checkpoints.volume"
+POD = "spec.runtime.pod"
+HYPER = "spec.hyperparameters"
+
+
+def _env(name: str, **more: Any) -> Changes:
+    return {"spec.runtime.env": [{"name": name, **more}]}
+
+
+def _dataset(uri: str, **more: Any) -> Changes:
+    return {"spec.datasets": [{"source": {"uri": uri}, **more}]}
+
+
+# What is wrong, the edit of a valid training that brings it about, and words of the answer.
+TRAININGS: tuple[tuple[str, Changes, str], ...] = (
+    # The shape of a training.
+    ("no spec at all", {"spec": None}, "spec: Required value"),
+    (
+        "neither weights nor a configuration",
+        {"spec.model": {}},
+        "write model.source (weights on a claim) or model.custom",
+    ),
+    (
+        "weights and a configuration",
+        {"spec.model.source": {"uri": "pvc://a/b"}},
+        "or model.custom (config.json fields), not both",
+    ),
+    ("nothing to learn from", {"spec.datasets": None}, "write datasets with at least one of split Train"),
+    ("only held-out data", _dataset("builtin://uppercase", split="Heldout"), "at least one of split Train"),
+    ("an unknown split", _dataset("builtin://uppercase", split="Test"), 'supported values: "Train", "Heldout"'),
+    ("a dataset that is never drawn", _dataset("builtin://uppercase", weight="0"), "must be above 0"),
+    ("no end", {f"{HYPER}.maxSteps": None}, "write hyperparameters.maxSteps or hyperparameters.epochs"),
+    ("two ends", {f"{HYPER}.epochs": 2}, "hyperparameters.maxSteps or hyperparameters.epochs, not both"),
+    (
+        "a batch that the workers can't share",
+        {"spec.nodes": {"count": 3}},
+        "must be divisible by the number of processes",
+    ),
+    (
+        "a batch that the accelerators can't share",
+        {"spec.accelerator": {"resource": "nvidia.com/gpu", "perNode": 5}},
+        "must be divisible by the number of processes",
+    ),
+    (
+        "warm-up that never ends",
+        {f"{HYPER}.warmupSteps": 100},
+        "warmupSteps must be less than hyperparameters.maxSteps",
+    ),
+    ("evaluation of nothing", {f"{HYPER}.evalEverySteps": 10}, "write a dataset with split Heldout"),
+    ("an objective of another tool", {"spec.objective": "DPO"}, 'supported values: "SFT"'),
+    ("arguments without a command", {"spec.runtime.args": ["--lr", "1"]}, "write command too"),
+    # Numbers.
+    ("a rate that YAML reads as a float", {f"{HYPER}.learningRate": 1e-5}, "must be of type string"),
+    ("a rate in words", {f"{HYPER}.learningRate": "fast"}, 'write a quoted decimal, for example "3e-5"'),
+    ("a rate of zero", {f"{HYPER}.learningRate": "0"}, "must be above 0 and at most 10"),
+    ("an infinite rate", {f"{HYPER}.learningRate": "1e999"}, "write a quoted decimal"),
+    ("a negative decay", {f"{HYPER}.weightDecay": "-1"}, "write a quoted decimal"),
+    ("no nodes", {"spec.nodes": {"count": 0}}, "greater than or equal to 1"),
+    ("2^31 nodes", {"spec.nodes": {"count": 2**31}}, "less than or equal to 1024"),
+    ("more steps than there will ever be", {f"{HYPER}.maxSteps": 10**9}, "less than or equal to 100000000"),
+    ("a step count of 64 bits", {f"{HYPER}.maxSteps": 2**63}, "must be of type integer"),
+    ("half a step", {f"{HYPER}.maxSteps": 1.5}, "must be of type integer"),
+    ("a number in quotes", {f"{HYPER}.maxSteps": "100"}, "must be of type integer"),
+    ("negative restarts", {"spec.failurePolicy": {"maxRestarts": -1}}, "greater than or equal to 0"),
+    (
+        "a heartbeat that no training keeps",
+        {"spec.failurePolicy": {"stallTimeoutSeconds": 0}},
+        "greater than or equal to 10",
+    ),
+    # Names and paths.
+    ("a name of 41 characters", {"metadata.name": "a" * 41}, "at most 40 characters"),
+    ("a name that begins with a digit", {"metadata.name": "7b"}, "start with a letter"),
+    ("a name with a dot", {"metadata.name": "a.b"}, "of a-z, 0-9 and '-'"),
+    (
+        "a path out of the volume",
+        {f"{VOLUME}": {"claimName": "c", "subPath": "../../etc"}},
+        "relative path without . and ..",
+    ),
+    (
+        "a path with a step up inside",
+        {f"{VOLUME}": {"claimName": "c", "subPath": "a/../../b"}},
+        "relative path without . and ..",
+    ),
+    ("an absolute path", {f"{VOLUME}": {"claimName": "c", "subPath": "/etc"}}, "relative path"),
+    ("an expanded path", {f"{VOLUME}": {"claimName": "c", "subPath": "$(NODE)"}}, "relative path"),
+    ("an encoded step up", _dataset("pvc://corpora/%2e%2e/a"), "write pvc://<claim>/<file>"),
+    ("a zero byte", _dataset("pvc://corpora/a\0"), "write pvc://<claim>/<file>"),
+    (
+        "a claim of another namespace",
+        {"spec.model": {"source": {"uri": "pvc://other/../claim"}}},
+        "write pvc://<claim of this namespace>",
+    ),
+    ("a namespace in a reference", {f"{VOLUME}": {"claimName": "other/claim"}}, "write a name of a-z, 0-9"),
+    ("a file of the node", _dataset("file:///etc/passwd"), "write pvc://<claim>/<file>"),
+    ("a dataset from the network", _dataset("http://169.254.169.254/latest"), "write pvc://<claim>/<file>"),
+    (
+        "weights from the network",
+        {"spec.model": {"source": {"uri": "s3://bucket/weights"}}},
+        "write pvc://<claim of this namespace>",
+    ),
+    # Volumes and resuming.
+    ("a claim and a class", {f"{VOLUME}": {"claimName": "c", "size": "1Gi"}}, "write claimName (an existing claim) or"),
+    ("a folder of a new claim", {f"{VOLUME}": {"subPath": "a"}}, "subPath needs claimName"),
+    (
+        "a volume for one node under two",
+        {"spec.nodes": {"count": 2}, f"{VOLUME}": {"accessMode": "ReadWriteOnce"}},
+        "write checkpoints.volume.accessMode ReadWriteMany",
+    ),
+    ("a volume of nothing", {f"{VOLUME}": {"size": "0"}}, "write a unit, for example 100Gi"),
+    ("a size in words", {f"{VOLUME}": {"size": "big"}}, "write a quantity, for example 64Gi"),
+    (
+        "two intervals",
+        {"spec.checkpoints": {"everySteps": 5, "everySeconds": 5}},
+        "everySteps or checkpoints.everySeconds, not both",
+    ),
+    (
+        "deleting a user's claim",
+        {"spec.checkpoints": {"volume": {"claimName": "c"}, "onDelete": "Delete"}},
+        "is never deleted",
+    ),
+    (
+        "another training's folder in a new volume",
+        {"spec.checkpoints": {"resume": {"from": {"trainingUID": UID}}}},
+        "write that claim as checkpoints.volume.claimName",
+    ),
+    (
+        "never to resume, but from there",
+        {
+            "spec.checkpoints": {
+                "volume": {"claimName": "c"},
+                "resume": {"policy": "Never", "from": {"trainingUID": UID}},
+            }
+        },
+        "remove it, or write policy Auto",
+    ),
+    (
+        "a training by name",
+        {"spec.checkpoints": {"volume": {"claimName": "c"}, "resume": {"from": {"trainingUID": "../other"}}}},
+        "write the uid of a training",
+    ),
+    # Environment, images and pods: never more than the author may do without us.
+    ("the operator's variable", _env("DEEPSEEK_TRAINING_UID", value="x"), "choose another name"),
+    ("the rendezvous", _env("MASTER_ADDR", value="evil"), "remove them from runtime.env"),
+    (
+        "a Secret in a variable",
+        _env("TOKEN", valueFrom={"secretKeyRef": {"name": "s", "key": "k"}}),
+        'unknown field "spec.runtime.env[0].valueFrom"',
+    ),
+    ("every Secret", {"spec.runtime.envFrom": [{"secretRef": {"name": "s"}}]}, 'unknown field "spec.runtime.envFrom"'),
+    ("a variable twice", {"spec.runtime.env": [{"name": "A"}, {"name": "A"}]}, "Duplicate value"),
+    ("a variable with a space", _env("A B"), "for example LOG_LEVEL"),
+    (
+        "10,000 variables",
+        {"spec.runtime.env": [{"name": f"V{i}"} for i in range(10_000)]},
+        "must have at most 128 items",
+    ),
+    ("a variable of a megabyte", _env("A", value="x" * 1_000_000), "may not be more than 4096"),
+    ("an image with a password", {"spec.runtime.image": "user:secret@registry.example.com/a"}, "[host/]path[:tag]"),
+    ("an image by URL", {"spec.runtime.image": "https://registry.example.com/a"}, "[host/]path[:tag]"),
+    ("an image with a look-alike letter", {"spec.runtime.image": "registry.ex\u0430mple.com/a"}, "[host/]path[:tag]"),
+    ("an image of a thousand characters", {"spec.runtime.image": "a" * 1024}, "may not be more than 512"),
+    ("an image with half a digest", {"spec.runtime.image": "a@sha256:1234"}, "[host/]path[:tag]"),
+    ("the user root", {f"{POD}": {"runAsUser": 0}}, "greater than or equal to 1"),
+    ("the host's network", {f"{POD}": {"hostNetwork": True}}, 'unknown field "spec.runtime.pod.hostNetwork"'),
+    (
+        "a folder of the host",
+        {f"{POD}": {"volumes": [{"hostPath": {"path": "/"}}]}},
+        'unknown field "spec.runtime.pod.volumes"',
+    ),
+    (
+        "a stronger account",
+        {f"{POD}": {"serviceAccountName": "admin"}},
+        'unknown field "spec.runtime.pod.serviceAccountName"',
+    ),
+    (
+        "a privileged container",
+        {"spec.runtime.securityContext": {"privileged": True}},
+        'unknown field "spec.runtime.securityContext"',
+    ),
+    ("labels for other controllers", {f"{POD}": {"labels": {"a": "b"}}}, 'unknown field "spec.runtime.pod.labels"'),
+    (
+        "a selector that is no label",
+        {f"{POD}": {"nodeSelector": {"a b": "c"}}},
+        "for example topology.kubernetes.io/zone",
+    ),
+    (
+        "a toleration that compares nothing",
+        {f"{POD}": {"tolerations": [{"operator": "Equal"}]}},
+        "operator Equal needs key",
+    ),
+    ("an accelerator without a name", {"spec.accelerator": {"perNode": 8}}, "write accelerator.resource"),
+    ("CPU as an accelerator", {"spec.accelerator": {"resource": "cpu"}}, "for example nvidia.com/gpu"),
+    (
+        "a resource of Kubernetes",
+        {"spec.accelerator": {"resource": "node.kubernetes.io/x"}},
+        "not one of Kubernetes itself",
+    ),
+    ("64 bytes of memory", {"spec.runtime.resources": {"memory": "64"}}, "write a unit, for example 64Gi"),
+    (
+        "more shared memory than memory",
+        {"spec.runtime.resources": {"memory": "1Gi", "sharedMemory": "2Gi"}},
+        "write more memory or less sharedMemory",
+    ),
+    ("a field that does not exist", {"spec.hyperparamters": {}}, 'unknown field "spec.hyperparamters"'),
+    (
+        "129 fields in a configuration",
+        {"spec.model.custom": {f"f{i}": i for i in range(129)}},
+        "must have at most 128 items",
+    ),
+)
+
+ENGINE = "spec.engine"
+SCALING = "spec.autoscaling"
+CUSTOM = {"type": "custom", "image": "registry.example.com/engine:1"}
+
+
+def _signals(*targets: int) -> list[dict[str, Any]]:
+    return [{"type": "InFlight", "target": target} for target in targets]
+
+
+SERVINGS: tuple[tuple[str, Changes, str], ...] = (
+    ("no spec at all", {"spec": None}, "spec: Required value"),
+    ("no model", {"spec": {}}, "spec.model: Required value"),
+    ("a model from nowhere", {"spec.model": {}}, "write exactly one of model.source"),
+    ("a model from two places", {"spec.model.fromTraining": {"name": "t"}}, "write exactly one of model.source"),
+    (
+        "a checkpoint that is no step",
+        {"spec.model": {"fromTraining": {"name": "t", "checkpoint": "newest"}}},
+        "write Latest, Best",
+    ),
+    (
+        "a checkpoint as a number",
+        {"spec.model": {"fromTraining": {"name": "t", "checkpoint": 200}}},
+        "must be of type string",
+    ),
+    (
+        "a training of another namespace",
+        {"spec.model": {"fromTraining": {"name": "b", "namespace": "a"}}},
+        "unknown field",
+    ),
+    ("a training by path", {"spec.model": {"fromTraining": {"name": "../b"}}}, "write a name of a-z, 0-9"),
+    (
+        "a folder out of the volume",
+        {"spec.model": {"source": {"uri": "pvc://models/../x"}}},
+        "write pvc://<claim of this namespace>",
+    ),
+    (
+        "a model from the network",
+        {"spec.model": {"source": {"uri": "https://example.com/m"}}},
+        "write pvc://<claim of this namespace>",
+    ),
+    ("a model name that breaks a label", {"spec.model.name": 'x"} or vector(1)'}, "write a name of letters, digits"),
+    ("an own engine without an image", {ENGINE: {"type": "custom"}}, "engine.type custom needs engine.image"),
+    ("arguments of the builtin engine", {ENGINE: {"args": ["--x"]}}, "are for engine.type custom"),
+    ("a command of the builtin engine", {ENGINE: {"command": ["sh"]}}, "are for engine.type custom"),
+    ("another health path of the builtin engine", {ENGINE: {"healthPath": "/ok"}}, "is for engine.type custom"),
+    (
+        "a health path with a query",
+        {ENGINE: {**CUSTOM, "healthPath": "/ok?a=b"}},
+        "write an absolute path without query",
+    ),
+    (
+        "a health check elsewhere",
+        {ENGINE: {**CUSTOM, "healthPath": "http://169.254.169.254/"}},
+        "write an absolute path",
+    ),
+    ("an empty command", {ENGINE: {**CUSTOM, "command": []}}, "should have at least 1 items"),
+    ("an unknown engine", {ENGINE: {"type": "llama"}}, 'supported values: "builtin", "custom"'),
+    ("a privileged port", {ENGINE: {"port": 80}}, "greater than or equal to 1024"),
+    ("a port beyond all ports", {ENGINE: {"port": 65536}}, "less than or equal to 65535"),
+    ("no concurrency", {ENGINE: {"maxConcurrency": 0}}, "greater than or equal to 1"),
+    ("the operator's variable", {ENGINE: {"env": [{"name": "DEEPSEEK_MODEL_PATH"}]}}, "choose another name"),
+    ("a Secret in a variable", {ENGINE: {"env": [{"name": "A", "valueFrom": {}}]}}, "unknown field"),
+    ("minus one replica", {"spec.replicas": -1}, "greater than or equal to 0"),
+    ("2^31 replicas", {"spec.replicas": 2**31}, "less than or equal to 1000"),
+    ("replicas in quotes", {"spec.replicas": "3"}, "must be of type integer"),
+    ("scaling without a ceiling", {SCALING: {"signals": _signals(8)}}, "maxReplicas: Required value"),
+    ("scaling by nothing", {SCALING: {"maxReplicas": 3}}, "signals: Required value"),
+    ("scaling by an empty list", {SCALING: {"maxReplicas": 3, "signals": []}}, "should have at least 1 items"),
+    (
+        "a floor above the ceiling",
+        {SCALING: {"minReplicas": 4, "maxReplicas": 3, "signals": _signals(8)}},
+        "minReplicas must be at most",
+    ),
+    (
+        "scaling to nothing",
+        {SCALING: {"minReplicas": 0, "maxReplicas": 3, "signals": _signals(8)}},
+        "greater than or equal to 1",
+    ),
+    ("one signal twice", {SCALING: {"maxReplicas": 3, "signals": _signals(8, 9)}}, "Duplicate value"),
+    (
+        "a signal without a target",
+        {SCALING: {"maxReplicas": 3, "signals": [{"type": "InFlight"}]}},
+        "target: Required value",
+    ),
+    ("a target of zero", {SCALING: {"maxReplicas": 3, "signals": _signals(0)}}, "greater than or equal to 1"),
+    (
+        "a query of one's own",
+        {SCALING: {"maxReplicas": 3, "signals": [{"type": "PromQL", "target": 1, "query": "vector(1)"}]}},
+        "unknown field",
+    ),
+    ("an unknown strategy", {"spec.rollout": {"strategy": "BlueGreen"}}, 'supported values: "Surge", "Replace"'),
+    ("the user root", {"spec.pod": {"runAsUser": 0}}, "greater than or equal to 1"),
+    ("a stronger account", {"spec.pod": {"serviceAccountName": "admin"}}, "unknown field"),
+    ("the host's processes", {"spec.pod": {"hostPID": True}}, "unknown field"),
+    ("a grace of a day", {"spec.pod": {"terminationGracePeriodSeconds": 86400}}, "less than or equal to 7200"),
+    ("an image with a password", {ENGINE: {**CUSTOM, "image": "u:p@example.com/a"}}, "[host/]path[:tag]"),
+    ("a name of 41 characters", {"metadata.name": "a" * 41}, "at most 40 characters"),
+    ("a name that begins with a digit", {"metadata.name": "7b"}, "start with a letter"),
+    ("a misspelt field", {"spec.replica": 3}, 'unknown field "spec.replica"'),
+)
+
+CASES = [
+    pytest.param(manifest, changes, words, id=f"{manifest['kind']}: {what}")
+    for manifest, table in ((minimal_training(), TRAININGS), (minimal_serving(), SERVINGS))
+    for what, changes, words in table
+]
+
+
+def _create(cluster: Cluster, manifest: dict[str, Any]) -> dict[str, Any]:
+    return cluster.api.create(collection(manifest, "default"), manifest, dryRun="All", fieldValidation="Strict")
+
+
+@pytest.mark.parametrize("manifest", [minimal_training(), minimal_serving()], ids=lambda manifest: manifest["kind"])
+def test_the_smallest_object_is_accepted(api_server: Cluster, manifest: dict[str, Any]) -> None:
+    assert _create(api_server, manifest)["metadata"]["name"] == manifest["metadata"]["name"]
+
+
+@pytest.mark.parametrize(("manifest", "changes", "words"), CASES)
+def test_a_bad_input_is_refused_with_words_that_help(
+    api_server: Cluster, manifest: dict[str, Any], changes: Changes, words: str
+) -> None:
+    with pytest.raises(ApiError) as refusal:
+        _create(api_server, changed(manifest, changes))
+    assert refusal.value.code in (400, 422)
+    assert words in str(refusal.value)
+
+
+OWN_COMMAND = {"spec.runtime": {"command": ["python3", "train.py"]}}
+
+
+@pytest.mark.parametrize(
+    ("manifest", "changes"),
+    [
+        pytest.param(
+            minimal_training(),
+            {**OWN_COMMAND, "spec.model": None, "spec.datasets": None, HYPER: None},
+            id="a plain script",
+        ),
+        pytest.param(
+            minimal_training(), {**OWN_COMMAND, "spec.nodes": {"count": 3}}, id="a script with its own batches"
+        ),
+        pytest.param(minimal_training(), {"metadata.name": "a" * 40}, id="a name of 40 characters"),
+        pytest.param(
+            minimal_training(), {VOLUME: {"claimName": "a.b-c", "subPath": "runs/2026"}}, id="a folder of a claim"
+        ),
+        pytest.param(
+            minimal_training(),
+            {"spec.nodes": {"count": 2}, VOLUME: {"accessMode": "ReadWriteMany"}},
+            id="a shared volume",
+        ),
+        pytest.param(
+            minimal_training(),
+            {"spec.runtime.image": "registry:5000/team/a_b/c:v1@sha256:" + "0" * 64},
+            id="an image by digest",
+        ),
+        pytest.param(
+            minimal_training(), {f"{POD}.tolerations": [{"operator": "Exists"}]}, id="a toleration of everything"
+        ),
+        pytest.param(minimal_training(), {f"{POD}.nodeSelector": {"topology.kubernetes.io/zone": "a"}}, id="a zone"),
+        pytest.param(minimal_training(), {f"{HYPER}.learningRate": "1.5E-05"}, id="a decimal as Python prints it"),
+        pytest.param(
+            minimal_serving(), {"spec.model": {"fromTraining": {"name": "t", "checkpoint": "200"}}}, id="a step"
+        ),
+        pytest.param(
+            minimal_serving(), {ENGINE: {**CUSTOM, "healthPath": "/v1/ready", "args": ["--x"]}}, id="an own engine"
+        ),
+        pytest.param(minimal_serving(), {"spec.replicas": 0, "spec.suspend": True}, id="nothing running"),
+    ],
+)
+def test_what_a_careful_user_writes_is_accepted(
+    api_server: Cluster, manifest: dict[str, Any], changes: Changes
+) -> None:
+    _create(api_server, changed(manifest, changes))

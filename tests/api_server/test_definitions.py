@@ -1,0 +1,185 @@
+"""The definitions as the API server serves them: accepted whole, defaults in the stored object, scale, columns, selectors."""
+
+import json
+import subprocess
+
+import pytest
+
+from deepseek_operator.api.crd import documents
+from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
+from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
+from tests.cluster.api import ApiError, Manifest
+from tests.cluster.control_plane import Cluster
+from tests.support.api_objects import changed, collection, minimal_serving, minimal_training
+from tests.support.kubectl import find_program
+
+DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+NAMES = [document["metadata"]["name"] for document in documents()]
+
+
+def _kubectl(cluster: Cluster, namespace: str, *arguments: str) -> str:
+    command = [find_program("kubectl"), "--kubeconfig", str(cluster.kubeconfig), "-n", namespace, *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=30).stdout
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_api_server_takes_the_definition_as_structural(api_server: Cluster, name: str) -> None:
+    status = api_server.api.get(f"{DEFINITIONS}/{name}")["status"]
+    conditions = {condition["type"]: condition["status"] for condition in status["conditions"]}
+    assert conditions["Established"] == conditions["NamesAccepted"] == "True"
+    assert "NonStructuralSchema" not in conditions
+
+
+@pytest.mark.parametrize("document", documents(), ids=NAMES)
+def test_nothing_of_the_definition_is_dropped_in_storage(api_server: Cluster, document: Manifest) -> None:
+    stored = api_server.api.get(f"{DEFINITIONS}/{document['metadata']['name']}")["spec"]
+    version = document["spec"]["versions"][0]
+    # The API server leaves out what is false or empty by its own rules: priority 0, and nothing else of ours.
+    columns = [{k: v for k, v in column.items() if v != 0} for column in version["additionalPrinterColumns"]]
+    assert stored["versions"] == [{**version, "additionalPrinterColumns": columns}]
+
+
+def test_defaults_are_visible_in_the_stored_training(api_server: Cluster, namespace: str) -> None:
+    manifest = minimal_training()
+    stored = api_server.api.create(collection(manifest, namespace), manifest)
+    assert stored["status"] == {"observedGeneration": -1}
+    assert stored["spec"]["nodes"] == {"count": 1}
+    assert stored["spec"]["runtime"] == {"pod": {"fsGroup": 1000, "runAsUser": 1000}, "resources": {}}
+    assert stored["spec"]["hyperparameters"]["learningRate"] == "1e-5"
+    assert stored["spec"]["checkpoints"]["resume"] == {"policy": "Auto"}
+
+
+@pytest.mark.parametrize(
+    ("model", "manifest"),
+    [(DeepSeekTraining, minimal_training()), (DeepSeekServing, minimal_serving())],
+    ids=["training", "serving"],
+)
+def test_the_operator_would_default_exactly_as_the_api_server_does(
+    api_server: Cluster, namespace: str, model: type[DeepSeekTraining | DeepSeekServing], manifest: Manifest
+) -> None:
+    stored = api_server.api.create(collection(manifest, namespace), manifest)
+    read, alone = model.model_validate(stored), model.model_validate(manifest)
+    assert read.spec == alone.spec
+    assert read.status == alone.status
+
+
+def test_replicas_are_there_without_being_written_and_scale_reads_the_status(
+    api_server: Cluster, namespace: str
+) -> None:
+    manifest = minimal_serving()
+    path = f"{collection(manifest, namespace)}/chat"
+    assert api_server.api.create(collection(manifest, namespace), manifest)["spec"]["replicas"] == 1
+    api_server.api.patch(f"{path}/status", {"status": {"replicas": 2, "selector": "a=b"}})
+    assert api_server.api.patch(f"{path}/scale", {"spec": {"replicas": 3}})["spec"] == {"replicas": 3}
+    scale = api_server.api.get(f"{path}/scale")
+    assert (scale["spec"], scale["status"]) == ({"replicas": 3}, {"replicas": 2, "selector": "a=b"})
+    assert api_server.api.get(path)["spec"]["replicas"] == 3
+
+
+def test_scale_can_not_go_around_the_bounds(api_server: Cluster, namespace: str) -> None:
+    manifest = minimal_serving()
+    api_server.api.create(collection(manifest, namespace), manifest)
+    with pytest.raises(ApiError, match="less than or equal to 1000"):
+        api_server.api.patch(f"{collection(manifest, namespace)}/chat/scale", {"spec": {"replicas": 1001}})
+
+
+TRAINING_STATUS = {
+    "phase": "Running",
+    "conditions": [
+        {
+            "type": "Ready",
+            "status": "True",
+            "reason": "Running",
+            "message": "",
+            "lastTransitionTime": "2026-01-31T08:09:10Z",
+        }
+    ],
+    "attempt": {"number": 2, "job": "tune-train-000000-2"},
+    "restarts": 1,
+    "progress": {"step": 41, "loss": "0.25", "tokensPerSecond": "1200"},
+    "lastCheckpoint": {"step": 40},
+    "summary": {"workers": "3/4", "progress": "41%", "eta": "2h10m"},
+}
+SERVING_STATUS = {
+    "phase": "Available",
+    "conditions": [
+        {
+            "type": "Ready",
+            "status": "True",
+            "reason": "Available",
+            "message": "",
+            "lastTransitionTime": "2026-01-31T08:09:10Z",
+        }
+    ],
+    "current": {"name": "chat-serve-0123456789"},
+    "url": "http://chat-serve.team.svc:8000",
+    "autoscaling": {"desired": 3},
+    "summary": {"replicas": "2/3", "model": "uppercase@200"},
+}
+
+
+def _rows(text: str) -> list[list[str]]:
+    return [line.split() for line in text.splitlines()]
+
+
+def test_the_columns_of_a_training_read_well(api_server: Cluster, namespace: str) -> None:
+    manifest = changed(minimal_training(), {"spec.model.name": "lite"})
+    api_server.api.create(collection(manifest, namespace), manifest)
+    api_server.api.patch(f"{collection(manifest, namespace)}/tune/status", {"status": TRAINING_STATUS})
+    header, row = _rows(_kubectl(api_server, namespace, "get", "dst"))
+    assert header == ["NAME", "PHASE", "READY", "WORKERS", "STEP", "PROGRESS", "ETA", "LOSS", "RESTARTS", "AGE"]
+    assert row[:-1] == ["tune", "Running", "True", "3/4", "41", "41%", "2h10m", "0.25", "1"]
+    header, row = _rows(_kubectl(api_server, namespace, "get", "dst", "-o", "wide"))
+    assert header[10:] == ["ATTEMPT", "TOKENS/S", "LAST-CKPT", "MODEL", "REASON"]
+    assert row[10:] == ["2", "1200", "40", "lite", "Running"]
+
+
+def test_the_columns_of_a_serving_read_well(api_server: Cluster, namespace: str) -> None:
+    scaling = {"maxReplicas": 8, "signals": [{"target": 8}]}
+    manifest = changed(minimal_serving(), {"spec.autoscaling": scaling})
+    api_server.api.create(collection(manifest, namespace), manifest)
+    api_server.api.patch(f"{collection(manifest, namespace)}/chat/status", {"status": SERVING_STATUS})
+    header, row = _rows(_kubectl(api_server, namespace, "get", "dss", "-o", "wide"))
+    assert header == [
+        "NAME",
+        "READY",
+        "REPLICAS",
+        "MODEL",
+        "REVISION",
+        "PHASE",
+        "URL",
+        "AGE",
+        "MIN",
+        "MAX",
+        "WANTED",
+        "REASON",
+    ]
+    del row[7]
+    wanted = (
+        "chat True 2/3 uppercase@200 chat-serve-0123456789 Available http://chat-serve.team.svc:8000 1 8 3 Available"
+    )
+    assert row == wanted.split()
+
+
+def test_one_word_lists_both_kinds_and_a_selector_picks_by_phase(api_server: Cluster, namespace: str) -> None:
+    for manifest in (minimal_training(), minimal_serving()):
+        api_server.api.create(collection(manifest, namespace), manifest)
+    api_server.api.patch(f"{collection(minimal_training(), namespace)}/tune/status", {"status": {"phase": "Running"}})
+    both = json.loads(_kubectl(api_server, namespace, "get", "deepseek", "-o", "json"))["items"]
+    assert {item["kind"] for item in both} == {"DeepSeekTraining", "DeepSeekServing"}
+    assert "tune" in _kubectl(api_server, namespace, "get", "dst", "--field-selector", "status.phase=Running")
+    assert _kubectl(api_server, namespace, "get", "dst", "--field-selector", "status.phase=Failed") == ""
+
+
+def test_explain_tells_unit_and_default(api_server: Cluster, namespace: str) -> None:
+    told = _kubectl(api_server, namespace, "explain", "dst.spec.failurePolicy.stallTimeoutSeconds")
+    assert "Seconds without a heartbeat" in " ".join(told.split())
+    assert "Default 1800." in " ".join(told.split())
+
+
+def test_two_appliers_of_environment_merge_by_name(api_server: Cluster, namespace: str) -> None:
+    path = f"{collection(minimal_training(), namespace)}/tune"
+    for owner, variable in (("one", "A"), ("two", "B")):
+        part = changed(minimal_training(), {"spec.runtime.env": [{"name": variable, "value": owner}]})
+        api_server.api.apply(path, part, fieldManager=owner)
+    assert [env["name"] for env in api_server.api.get(path)["spec"]["runtime"]["env"]] == ["A", "B"]
