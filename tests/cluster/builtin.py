@@ -115,7 +115,7 @@ def load(home: Home, image: Image, unless_present: bool = False) -> None:
 def _end_pods(home: Home) -> None:
     """The kubelet first, or it would start the containers again; containerd is needed to remove them."""
     daemon.stop(home, "kubelet")
-    host.kill_cgroup("kubepods")
+    host.kill_pods()
     try:
         containers.ensure(home)
         containers.clear(home)

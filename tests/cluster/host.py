@@ -5,6 +5,7 @@ kernel settings are changed by the kubelet and kube-proxy. What was there before
 """
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -20,6 +21,8 @@ POD_RANGE = "10.244.0.0/24"
 NFT_TABLE = "deepseek-cluster"
 PROXY_TABLES = (("ip", "kube-proxy"), ("ip6", "kube-proxy"))
 
+PODS = "kubepods"  # The kubelet's cgroup of all pods.
+
 # Kernel settings that the node needs, and those that the kubelet sets on its own.
 FORWARD = "net/ipv4/ip_forward"
 SETTINGS = (
@@ -32,17 +35,8 @@ SETTINGS = (
     "kernel/keys/root_maxbytes",
 )
 
-# Folders that kubelet, CNI and containerd make at fixed places, the deepest first.
-LEFT_BEHIND = (
-    *(
-        "/var/log/containers",
-        "/var/lib/kubelet/device-plugins",
-        "/var/lib/kubelet",
-        "/var/lib/cni/results",
-        "/var/lib/cni",
-    ),
-    *("/run/containerd/runc/k8s.io", "/run/containerd/runc", "/run/containerd/s", "/run/containerd"),
-)
+# Where kubelet, CNI and containerd keep things whatever their settings say; removed if they were not there before.
+FIXED_FOLDERS = ("/var/lib/kubelet", "/var/lib/cni", "/var/log/containers", "/run/containerd")
 
 
 def prepare(home: Home) -> None:
@@ -50,8 +44,9 @@ def prepare(home: Home) -> None:
     if not _record(home).exists():
         if _exists(BRIDGE):
             raise RuntimeError(f"{BRIDGE} exists: another cluster runs on this machine (or was not taken down)")
-        before = {name: (Path("/proc/sys") / name).read_text().strip() for name in SETTINGS if _setting(name).exists()}
-        replace_text(_record(home), dumps({"settings": before}, indent=2))
+        if _cgroups(PODS):
+            raise RuntimeError("another kubelet runs pods on this machine")
+        replace_text(_record(home), dumps(_before(), indent=2))
     if not _exists(BRIDGE):
         _run("ip", "link", "add", BRIDGE, "type", "bridge")
     _run("ip", "address", "replace", f"{NODE_ADDRESS}/24", "dev", BRIDGE)
@@ -80,20 +75,17 @@ def restore(home: Home) -> None:
     """Undo `prepare` and what kube-proxy and the kubelet left; nothing if this home changed nothing."""
     if not _record(home).exists():
         return
-    kill_cgroup("kubepods")
+    kill_pods()
     unmount_below(home.root)
     for family, table in (("ip", NFT_TABLE), *PROXY_TABLES):
         subprocess.run(["nft", "delete", "table", family, table], capture_output=True)
     if _exists(BRIDGE):
         _run("ip", "link", "delete", BRIDGE)
-    for name, value in loads(_record(home).read_text())["settings"].items():
+    before = loads(_record(home).read_text())
+    for name, value in before["settings"].items():
         _setting(name).write_text(value)
-    for link in Path("/var/log/containers").glob("*.log"):
-        if str(os.readlink(link)).startswith(str(home.root)):
-            link.unlink()
-    for folder in LEFT_BEHIND:
-        with suppress(OSError):
-            Path(folder).rmdir()  # Only if it is empty.
+    for folder in before["absent"]:
+        shutil.rmtree(folder, ignore_errors=True)
     _record(home).unlink()
 
 
@@ -105,31 +97,50 @@ def unmount_below(folder: Path) -> None:
         subprocess.run(["umount", "--lazy", point.encode().decode("unicode_escape")], capture_output=True)
 
 
-def kill_cgroup(name: str) -> None:
-    """End every process in the node's cgroup and remove it, in all hierarchies of cgroup v1 or the one of v2."""
-    roots = [
-        path for path in (Path("/sys/fs/cgroup") / name, *Path("/sys/fs/cgroup").glob(f"*/{name}")) if path.exists()
-    ]
+def kill_pods() -> None:
+    """End every process in the kubelet's cgroup, and remove it."""
+    roots = _cgroups(PODS)
     for root in roots:
-        for tasks in root.rglob("cgroup.procs"):
-            for pid in tasks.read_text().split():
-                os.kill(int(pid), signal.SIGKILL)
+        for pid in _members(root):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
     for root in roots:
         _remove_cgroup(root)
 
 
+def _members(root: Path) -> set[int]:
+    """Processes of a cgroup and those below it; containers that end meanwhile take theirs away."""
+    pids = set()
+    for folder, _, _ in os.walk(root):
+        with suppress(OSError):
+            pids |= {int(pid) for pid in (Path(folder) / "cgroup.procs").read_text().split()}
+    return pids
+
+
 def _remove_cgroup(root: Path) -> None:
-    folders = sorted(
-        (path for path in root.rglob("*") if path.is_dir()), key=lambda path: len(path.parts), reverse=True
-    )
-    for folder in [*folders, root]:
+    """Remove the folders, the deepest first; the kernel lets go of one a moment after its last process ended."""
+    for folder in [Path(path) for path, _, _ in os.walk(root, topdown=False)]:
         for _ in range(50):
             try:
                 folder.rmdir()
+            except FileNotFoundError:
+                break
             except OSError:
-                time.sleep(0.02)  # The kernel lets go of a cgroup a moment after its last process ended.
+                time.sleep(0.02)
             else:
                 break
+
+
+def _cgroups(name: str) -> list[Path]:
+    """Where a cgroup lies: in each hierarchy of version 1, or in the one of version 2."""
+    root = Path("/sys/fs/cgroup")
+    return sorted(path for path in (root / name, *root.glob(f"*/{name}")) if path.exists())
+
+
+def _before() -> dict[str, object]:
+    """What the machine is like before the first change."""
+    settings = {name: _setting(name).read_text().strip() for name in SETTINGS if _setting(name).exists()}
+    return {"settings": settings, "absent": [folder for folder in FIXED_FOLDERS if not Path(folder).exists()]}
 
 
 def _record(home: Home) -> Path:

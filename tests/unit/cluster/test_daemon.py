@@ -11,6 +11,7 @@ import pytest
 from tests.cluster import daemon
 from tests.cluster.daemon import Daemon
 from tests.cluster.home import Home
+from tests.cluster.progress import wait_for
 
 SLEEP = Daemon("sleep", ("/bin/sleep", "60"))
 
@@ -61,14 +62,14 @@ def test_another_process_with_the_recorded_pid_is_not_ours(home: Home) -> None:
     assert not replace(record, pid=os.getpid()).is_alive()
 
 
-def test_a_paused_daemon_is_ended_too(home: Home) -> None:
-    daemon.start(home, SLEEP)
-    record = daemon.read_record(home, "sleep")
-    assert record
-    daemon.send(home, "sleep", signal.SIGSTOP)
-    daemon.stop(home, "sleep")
-    assert not record.is_alive()
-    assert daemon.read_record(home, "sleep") is None
+def test_a_paused_daemon_goes_on_so_that_it_can_end_in_order(home: Home) -> None:
+    script = 'trap "touch ended; exit" TERM; touch ready; while :; do sleep 0.01; done'
+    daemon.start(home, Daemon("shell", ("/bin/sh", "-c", script)))
+    wait_for("the shell", (home.root / "ready").exists, timeout_s=5, every_s=0.01)
+    daemon.send(home, "shell", signal.SIGSTOP)
+    daemon.stop(home, "shell", grace_s=2)
+    assert (home.root / "ended").exists()
+    assert daemon.read_record(home, "shell") is None
 
 
 def test_a_killed_daemon_restarts_as_it_was(home: Home) -> None:

@@ -106,6 +106,11 @@ def test_a_port_stays_the_one_that_was_chosen(home: Home) -> None:
     assert all(port in PORTS for port in chosen)
 
 
+def test_two_parts_that_prefer_the_same_port_get_two(home: Home) -> None:
+    preferred = home.port("a")
+    assert home.port("b", preferred) != preferred
+
+
 def test_a_server_certificate_names_addresses_and_hosts() -> None:
     identity = Identity("file", "user", ("group",), names=("name", "10.0.0.1"))
     assert identity.subject() == "/O=group/CN=user"
