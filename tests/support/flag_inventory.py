@@ -32,7 +32,7 @@ class Reading:
     """What to read of one release: path prefixes below the package, by what they give.
 
     ``options`` are searched for spelled options, ``fields`` for annotated class attributes, ``words`` for every string
-    constant (values of an option, keys of a configuration), ``functions`` for names of functions, ``names`` for
+    constant (values of an option, keys of a configuration), ``functions`` for what modules offer, ``names`` for
     environment variables and metrics.
     """
 
@@ -98,7 +98,14 @@ READINGS = (
         "0.3.0",
         options=("torchtitan/config/manager",),
         fields=("torchtitan/config/configs", "torchtitan/components/", "torchtitan/trainer", "torchtitan/hf_datasets/"),
-        functions=("torchtitan/models/deepseek_v3/config_registry", "torchtitan/models/llama3/config_registry"),
+        attributes=("torchtitan/trainer",),
+        functions=(
+            "torchtitan/models/deepseek_v3/config_registry",
+            "torchtitan/components/optimizer/",
+            "torchtitan/tools/logging",
+            "torchtitan/trainer",
+            "torchtitan/hf_datasets/",
+        ),
     ),
     Reading(
         "megatron-bridge",
@@ -109,8 +116,20 @@ READINGS = (
             "megatron/bridge/training/pretrain",
             "megatron/bridge/training/finetune",
             "megatron/bridge/training/gpt_step",
+            "megatron/bridge/models/deepseek/",
         ),
         attributes=("megatron/bridge/recipes/deepseek/", "megatron/bridge/recipes/common"),
+    ),
+    Reading(
+        "megatron-core",
+        "0.19.2",
+        fields=(
+            "megatron/training/config/",
+            "megatron/core/transformer/transformer_config",
+            "megatron/core/model_parallel_config",
+            "megatron/core/optimizer/optimizer_config",
+            "megatron/core/datasets/",
+        ),
     ),
     Reading(
         "llamafactory",
@@ -135,6 +154,7 @@ READINGS = (
             "deepspeed/runtime/constants",
             "deepspeed/runtime/config.py",
             "deepspeed/runtime/precision_config",
+            "deepspeed/runtime/zero/config",
             "deepspeed/__init__",
         ),
         source=True,
@@ -176,6 +196,17 @@ def annotated(tree: ast.AST) -> Iterator[str]:
             )
 
 
+def importable(tree: ast.Module) -> Iterator[str]:
+    """Names that other modules can import: what is defined at the top, and what is imported there by name."""
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Assign):
+            yield from (target.id for target in node.targets if isinstance(target, ast.Name))
+        elif isinstance(node, ast.ImportFrom):
+            yield from (alias.asname or alias.name for alias in node.names)
+
+
 def read(reading: Reading, sources: Iterator[tuple[str, str]]) -> Names:
     """Collect the names of one release from its ``(path, text)`` pairs."""
     found = Names()
@@ -193,12 +224,10 @@ def read(reading: Reading, sources: Iterator[tuple[str, str]]) -> Names:
         if "fields" in wanted:
             found.fields |= set(annotated(tree))
         if "words" in wanted:
-            found.words |= {value for value in strings(tree) if NAME.fullmatch(value) and len(value) < 40}
+            found.words |= {value for value in strings(tree) if NAME.fullmatch(value) and len(value) < 60}
         if "functions" in wanted:
-            found.functions |= {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
-            found.functions |= {
-                a.asname for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) for a in n.names if a.asname
-            }
+            module = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+            found.functions |= {f"{module}:{name}" for name in importable(tree)}
         if "attributes" in wanted:
             found.attributes |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
         if "names" in wanted:

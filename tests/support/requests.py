@@ -2,13 +2,16 @@
 
 from dataclasses import replace
 
+from deepseek_operator.domain import trainers
 from deepseek_operator.domain.catalogue import find
 from deepseek_operator.domain.engines import DEFAULT_VERSIONS, ServingRequest
-from deepseek_operator.domain.layout import Layout
+from deepseek_operator.domain.layout import Layout, Sharding
 from deepseek_operator.domain.profiles import resolve
+from deepseek_operator.domain.trainers import DataFormat, Dataset, Hyperparameters, Objective, TrainingRequest
 
 GIB = 1 << 30
 TP8 = Layout(tensor=8)
+DATA8 = Layout(data=8, sharding=Sharding.ZERO3, shard=8)
 
 
 def serving(
@@ -33,5 +36,32 @@ def serving(
         profile=resolve(accelerator),
         version=DEFAULT_VERSIONS[engine],
         served_name=entry.id,
+    )
+    return replace(request, **values)  # type: ignore[arg-type]
+
+
+def training(
+    model: str = "deepseek-r1-distill-llama-8b",
+    accelerator: str = "h100",
+    layout: Layout = DATA8,
+    trainer: str = "builtin",
+    **values: object,
+) -> TrainingRequest:
+    """One training of a catalogue model over one file of prompts, or of text where it is pre-trained."""
+    entry = find(model)
+    assert entry.architecture is not None
+    pretrain = values.get("objective") is Objective.PRETRAIN
+    dataset = Dataset("/data/corpus_text_document", DataFormat.TEXT) if pretrain else Dataset("/data/train.jsonl")
+    request = TrainingRequest(
+        model=entry.id,
+        family=entry.family,
+        path="/model",
+        architecture=entry.architecture,
+        layout=layout,
+        nodes=max(1, layout.gpus // 8),
+        profile=resolve(accelerator),
+        version=trainers.DEFAULT_VERSIONS[trainer],
+        datasets=(dataset,),
+        hyper=Hyperparameters(global_batch=64, max_steps=1000, epochs=None),
     )
     return replace(request, **values)  # type: ignore[arg-type]

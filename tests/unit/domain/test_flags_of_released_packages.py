@@ -4,16 +4,32 @@
 not in it, because their packages can't be had from the index: nothing here speaks for them.
 """
 
+import ast
+import itertools
 import json
 import re
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
+
+from deepseek_operator.domain import trainers
 from deepseek_operator.domain.command import Command
 from deepseek_operator.domain.engines import Adapter, build
-from deepseek_operator.domain.layout import Layout
-
-from tests.support.requests import serving
+from deepseek_operator.domain.layout import Layout, Sharding
+from deepseek_operator.domain.trainers import (
+    DataFormat,
+    Dataset,
+    Hyperparameters,
+    Objective,
+    Schedule,
+    Tuning,
+    megatron_bridge,
+    torchtitan,
+)
+from deepseek_operator.domain.training_state import Method
+from tests.support.requests import serving, training
 
 RECORDED = json.loads((Path(__file__).parent / "flag_inventory.json").read_text())
 RELEASES = RECORDED["releases"]
@@ -56,6 +72,7 @@ EXTRAS = (
 )  # fmt: skip
 
 
+@cache
 def commands(engine: str, version: str) -> list[Command]:
     built = (
         build(engine, serving(model, device, layout, engine, version=version, nodes=nodes, **extra))
@@ -107,6 +124,131 @@ def test_every_metric_that_is_read_is_published_by_the_release(engine, version):
         if name not in known and name.removesuffix("_total") not in known
     }
     assert missing == set()
+
+
+def lines(command: Command, end: str) -> dict[str, object]:
+    return next(json.loads(text) for path, text in command.files.items() if path.endswith(end))
+
+
+def imported(program: str, root: str) -> set[str]:
+    """``module:name`` of what a program imports by name from one package; modules themselves are left out."""
+    froms = (node for node in ast.parse(program).body if isinstance(node, ast.ImportFrom))
+    pairs = {(str(node.module), alias.name) for node in froms for alias in node.names}
+    return {f"{module}:{name}" for module, name in pairs if module.startswith(root) and name not in MODULES}
+
+
+MODULES = {"text_datasets", "config_registry"}
+
+
+@cache
+def trainings(trainer: str) -> list[Command]:
+    """Every command of a trainer over a grid of models, methods, layouts and objectives."""
+    sets = (
+        Dataset("/a", DataFormat.TEXT, 3.0),
+        Dataset("/b", DataFormat.TEXT),
+        Dataset("/c", DataFormat.TEXT, held_out=True),
+    )
+    layouts = (
+        Layout(data=8, sharding=Sharding.ZERO3, shard=8), Layout(data=8, sharding=Sharding.ZERO2, shard=8),
+        Layout(data=16, sharding=Sharding.HSDP, shard=8), Layout(data=16, expert=8), Layout(tensor=2, pipeline=2, data=4, expert=8),
+    )  # fmt: skip
+    steps = Hyperparameters(global_batch=64, max_steps=100, epochs=None, eval_every_steps=10, schedule=Schedule.LINEAR)
+    grid = itertools.product(
+        ("deepseek-v3", "deepseek-v2-lite", "deepseek-v4-flash", "deepseek-r1-distill-qwen-7b"), layouts, Objective,
+        (Method.FULL, Method.LORA, Method.QLORA), (sets, sets[:1]),
+        (steps, replace(steps, max_steps=None, epochs=2, eval_every_steps=None, schedule=Schedule.COSINE),
+         replace(steps, schedule=Schedule.CONSTANT)),
+    )  # fmt: skip
+    built = (
+        trainers.build(trainer, training(model, "h100", layout, trainer, objective=objective, tuning=Tuning(method),
+                                         datasets=datasets, hyper=hyper, script=("train.py",)))
+        for model, layout, objective, method, datasets, hyper in grid
+    )  # fmt: skip
+    return [command for command in built if isinstance(command, Command)]
+
+
+def test_torchrun_knows_the_options_that_start_workers():
+    known = options("torch", "2.13.0")
+    args = trainings("deepspeed")[0].args
+    used = {flag for flag, _ in written(args[: args.index("train.py")])}
+    assert len(used) == 5
+    assert used - known == set()
+
+
+def test_llama_factory_knows_every_key_of_its_file():
+    fields = names("llamafactory", "0.9.5", "fields") | names("transformers", "5.23.0", "fields")
+    used = {key for command in trainings("llama-factory") for key in lines(command, "llama-factory.yaml")}
+    assert len(used) > 25
+    assert used - fields == set()
+    templates = {lines(command, "llama-factory.yaml")["template"] for command in trainings("llama-factory")}
+    assert templates - names("llamafactory", "0.9.5", "words") == set()
+
+
+def test_llama_factorys_launcher_reads_the_variables_that_it_is_given():
+    given = {name for name, _ in trainings("llama-factory")[0].env} & {
+        "FORCE_TORCHRUN",
+        "NNODES",
+        "NODE_RANK",
+        "NPROC_PER_NODE",
+    }
+    assert len(given) == 4
+    assert given - names("llamafactory", "0.9.5", "words") == set()
+
+
+def test_ms_swift_knows_every_argument():
+    fields = names("ms-swift", "4.6.0", "fields") | names("transformers", "5.23.0", "fields")
+    used = {flag.removeprefix("--") for command in trainings("ms-swift") for flag, _ in written(command.args)}
+    assert {"mcore_adapter", "deepspeed", "quant_bits", "expert_model_parallel_size"} <= used
+    assert used - fields == set()
+    scripted = {"resume_from_checkpoint", "finetune"}
+    assert all(
+        any(f"--{name} " in text for c in trainings("ms-swift") for text in c.files.values()) for name in scripted
+    )
+    assert scripted - fields == set()
+
+
+def test_deepspeed_knows_every_key_of_its_file():
+    release = names("deepspeed", "0.19.8", "fields") | names("deepspeed", "0.19.8", "words")
+    sections = [lines(command, "deepspeed.json") for command in trainings("deepspeed")]
+    top = {key for config in sections for key in config}
+    zero = {key for config in sections for key in config["zero_optimization"]}
+    assert "zero_hpz_partition_size" in zero
+    assert (top | zero) - release == set()
+
+
+def test_torchtitan_knows_every_attribute_that_is_assigned():
+    release = names("torchtitan", "0.3.0", "fields") | names("torchtitan", "0.3.0", "attributes")
+    given = [lines(command, "torchtitan.json") for command in trainings("torchtitan")]
+    assert given
+    assert {
+        part for settings in given for dotted in settings["assign"] for part in dotted.split(".")
+    } - release == set()
+    functions = names("torchtitan", "0.3.0", "functions")
+    recipes = {f"torchtitan.models.deepseek_v3.config_registry:{settings['recipe']}" for settings in given}
+    assert recipes - functions == set()
+    assert imported(torchtitan.PROGRAM_TEXT, "torchtitan.") - functions == set()
+    for name in ("DATASETS", "HFDataSource", "InterleavedHuggingFaceTextDataLoader"):
+        assert f"text_datasets.{name}" in torchtitan.PROGRAM_TEXT
+        assert f"torchtitan.hf_datasets.text_datasets:{name}" in functions
+
+
+def test_megatron_bridge_knows_every_attribute_that_is_assigned():
+    release = (
+        names("megatron-bridge", "0.6.2", "fields")
+        | names("megatron-bridge", "0.6.2", "attributes")
+        | names("megatron-core", "0.19.2", "fields")
+    )
+    given = [lines(command, "megatron-bridge.json") for command in trainings("megatron-bridge")]
+    assert len({settings["recipe"] for settings in given}) == 3
+    assert {
+        part for settings in given for dotted in settings["assign"] for part in dotted.split(".")
+    } - release == set()
+    functions = names("megatron-bridge", "0.6.2", "functions")
+    used = {f"{settings['module']}:{settings['recipe']}" for settings in given}
+    used |= {settings["layout"] for settings in given if settings["layout"]}
+    used |= {f"{settings['step']}:forward_step" for settings in given}
+    assert used - functions == set()
+    assert imported(megatron_bridge.PROGRAM_TEXT, "megatron.") - functions == set()
 
 
 def test_what_could_not_be_recorded_is_said():

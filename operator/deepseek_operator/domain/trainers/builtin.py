@@ -1,0 +1,51 @@
+"""The built-in trainer: FSDP over transformers' models, for dense models and mixtures of experts up to about 16B."""
+
+from deepseek_operator.domain.command import Command, Refusal
+from deepseek_operator.domain.parameters import total
+from deepseek_operator.domain.trainers import limits
+from deepseek_operator.domain.trainers.request import Objective, TrainingRequest, environment
+
+PROGRAM = "builtin"
+MODULE = "deepseek_runtime.launcher"
+LARGEST_MOE_PARAMETERS = 17_000_000_000
+"""Above, experts must be spread over ranks, which this trainer does not do."""
+
+
+def build(asked: TrainingRequest) -> Command | Refusal:
+    """Return the launcher of every node, or why there is none. What to train reaches it as DEEPSEEK_TRAINING_SPEC."""
+    refused = _refusal(asked)
+    if refused is not None:
+        return refused
+    launcher = asked.profile.launcher(PROGRAM)
+    assert launcher is not None
+    return Command(
+        args=(*launcher, MODULE, *asked.extra_args),
+        env=environment(asked, PROGRAM),
+        devices=asked.layout.gpus,
+        devices_per_node=asked.devices_per_node,
+        nodes=asked.nodes,
+        termination_grace_seconds=asked.grace_seconds,
+    )
+
+
+def _refusal(asked: TrainingRequest) -> Refusal | None:
+    parameters = total(asked.architecture)
+    if asked.architecture.experts is not None and parameters > LARGEST_MOE_PARAMETERS:
+        return Refusal(
+            f"{asked.model} is a mixture of experts of {parameters / 1e9:.1f}e9 parameters, the built-in trainer takes up to 17e9",
+            f"write trainer {_others(asked)}",
+        )
+    if asked.is_sparse_attention:
+        return Refusal(
+            f"the built-in trainer has no sparse attention, which {asked.model} needs",
+            f"write trainer {_others(asked)}",
+        )
+    if asked.balances_by_bias and asked.objective is Objective.PRETRAIN:
+        return limits.transformers_experts("the built-in trainer", asked)
+    return limits.refusal(PROGRAM, asked) or limits.only_data_parallel("the built-in trainer", asked)
+
+
+def _others(asked: TrainingRequest) -> str:
+    if asked.objective is Objective.PRETRAIN:
+        return "megatron-bridge or torchtitan"
+    return "ms-swift (Megatron), or llama-factory with method LoRA"

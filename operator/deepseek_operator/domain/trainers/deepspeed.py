@@ -1,0 +1,49 @@
+"""DeepSpeed under the user's own program: a complete configuration file, started by torchrun.
+
+Keys of 0.19.8 are recorded from the released package and checked by a test. The program decides what it does with the
+checkpoint variables; the operator's manifest is its to write.
+"""
+
+import json
+
+from deepseek_operator.domain.command import Command, Refusal
+from deepseek_operator.domain.trainers import limits, zero
+from deepseek_operator.domain.trainers.request import FILES, Schedule, TrainingRequest, environment, torchrun
+
+PROGRAM = "deepspeed"
+CONFIG = f"{FILES}/deepspeed.json"
+
+
+def build(asked: TrainingRequest) -> Command | Refusal:
+    """Return the command of every node, or why there is none."""
+    refused = _refusal(asked)
+    if refused is not None:
+        return refused
+    launcher = asked.profile.launcher(PROGRAM)
+    assert launcher is not None
+    config = zero.complete(asked, asked.hyper.max_steps or 0)
+    return Command(
+        args=(
+            *torchrun(asked, launcher),
+            *asked.script,
+            "--deepspeed",
+            "--deepspeed_config",
+            CONFIG,
+            *asked.extra_args,
+        ),
+        env=environment(asked, PROGRAM),
+        files={CONFIG: json.dumps(config, indent=2) + "\n"},
+        devices=asked.layout.gpus,
+        devices_per_node=asked.devices_per_node,
+        nodes=asked.nodes,
+        termination_grace_seconds=asked.grace_seconds,
+    )
+
+
+def _refusal(asked: TrainingRequest) -> Refusal | None:
+    if not asked.script:
+        return Refusal("DeepSpeed is a library and trains nothing by itself",
+                       "write runtime.command with your program, or trainer llama-factory or ms-swift, which drive it")  # fmt: skip
+    if asked.hyper.schedule is not Schedule.CONSTANT and asked.hyper.max_steps is None:
+        return Refusal("DeepSpeed's schedules end at a step, not at an epoch", "write hyperparameters.maxSteps")
+    return limits.refusal(PROGRAM, asked) or limits.only_data_parallel("DeepSpeed", asked) or zero.refusal(asked)

@@ -1,0 +1,185 @@
+"""ms-swift: ``swift`` over transformers with ZeRO for what fits that, ``megatron`` for experts and wider layouts.
+
+Arguments of 4.6.0 are recorded from the released package and checked by a test. ``swift`` resumes only from a folder
+that it is told, so a short script looks for the newest finished checkpoint before it hands over.
+"""
+
+import json
+
+from deepseek_operator.domain.command import Command, Refusal
+from deepseek_operator.domain.trainers import limits, lora, zero
+from deepseek_operator.domain.trainers.request import (
+    FILES,
+    DataFormat,
+    Dataset,
+    Objective,
+    Schedule,
+    TrainingRequest,
+    environment,
+    rendezvous_variables,
+)
+from deepseek_operator.domain.training_state import Method
+
+PROGRAM = "ms-swift"
+MEGATRON = "ms-swift-megatron"
+ZERO = f"{FILES}/zero.json"
+RESUME = f"{FILES}/resume.sh"
+MEGATRON_RESUME = f"{FILES}/resume-megatron.sh"
+# transformers writes trainer_state.json last, and a sentinel while it saves after a SIGTERM.
+RESUME_SCRIPT = """\
+#!/bin/sh
+folder=$1
+shift
+for found in $(ls -d "$folder"/checkpoint-* 2>/dev/null | sort -rV); do
+  if [ -f "$found/trainer_state.json" ] && [ ! -f "$found/checkpoint-is-incomplete.txt" ]; then
+    set -- "$@" --resume_from_checkpoint "$found"
+    break
+  fi
+done
+exec "$@"
+"""
+# Megatron moves the link once a checkpoint is whole.
+MEGATRON_RESUME_SCRIPT = """\
+#!/bin/sh
+folder=$1
+option=$2
+shift 2
+if [ -e "$folder/last" ]; then
+  set -- "$@" "$option" "$folder/last" --finetune false
+fi
+exec "$@"
+"""
+
+
+def build(asked: TrainingRequest) -> Command | Refusal:
+    """Return the command of every node, or why there is none."""
+    if _needs_megatron(asked):
+        return _megatron_refusal(asked) or _megatron(asked)
+    return _refusal(asked) or _transformers(asked)
+
+
+def _needs_megatron(asked: TrainingRequest) -> bool:
+    """Whether transformers can't do it: ranks other than data ranks, pre-training or full tuning of biased experts."""
+    layout = asked.layout
+    wide = (layout.tensor, layout.pipeline, layout.context, layout.expert) != (1, 1, 1, 1)
+    return wide or limits.transformers_experts("", asked) is not None
+
+
+def _common_refusal(program: str, asked: TrainingRequest) -> Refusal | None:
+    if asked.tuning.method in limits.SOFT_PROMPTS:
+        return Refusal(f"ms-swift has no {asked.tuning.method.value}", "write trainer builtin, or method LoRA")
+    if asked.every_steps is None:
+        return Refusal("ms-swift saves by steps, not by seconds", "write checkpoints.everySteps")
+    return limits.refusal(program, asked)
+
+
+def _refusal(asked: TrainingRequest) -> Refusal | None:
+    return _common_refusal(PROGRAM, asked) or zero.refusal(asked)
+
+
+def _megatron_refusal(asked: TrainingRequest) -> Refusal | None:
+    if asked.tuning.method is Method.QLORA:
+        return Refusal("ms-swift's Megatron has no QLoRA", "write method LoRA, or tensor, pipeline and expert 1")
+    return _common_refusal(MEGATRON, asked)
+
+
+def _transformers(asked: TrainingRequest) -> Command:
+    launcher = asked.profile.launcher(PROGRAM)
+    assert launcher is not None
+    output = asked.output(PROGRAM)
+    task = "pt" if asked.objective is Objective.PRETRAIN else "sft"
+    command = (*launcher, task, *_shared(asked), "--output_dir", output, *_learning(asked), *asked.extra_args)
+    files = {ZERO: json.dumps(zero.for_trainer(asked), indent=2) + "\n", RESUME: RESUME_SCRIPT}
+    return _command(asked, PROGRAM, ("sh", RESUME, output, *command), files)
+
+
+def _megatron(asked: TrainingRequest) -> Command:
+    launcher = asked.profile.launcher(MEGATRON)
+    assert launcher is not None
+    output = asked.output(PROGRAM)
+    task = "pt" if asked.objective is Objective.PRETRAIN else "sft"
+    command = (*launcher, task, *_shared(asked), "--output_dir", output, *_degrees(asked), *asked.extra_args)
+    resumed = "--mcore_model" if asked.tuning.method is Method.FULL else "--mcore_adapter"
+    return _command(asked, MEGATRON, ("sh", MEGATRON_RESUME, output, resumed, *command),
+                    {MEGATRON_RESUME: MEGATRON_RESUME_SCRIPT})  # fmt: skip
+
+
+def _command(asked: TrainingRequest, program: str, args: tuple[str, ...], files: dict[str, str]) -> Command:
+    return Command(
+        args=args,
+        env=(*environment(asked, program), *rendezvous_variables()),
+        files=files,
+        devices=asked.layout.gpus,
+        devices_per_node=asked.devices_per_node,
+        nodes=asked.nodes,
+        termination_grace_seconds=asked.grace_seconds,
+        warnings=("checkpoints are ms-swift's own: it resumes from the newest, without the operator's verification",),
+    )
+
+
+def _shared(asked: TrainingRequest) -> tuple[str, ...]:
+    hyper, tuning = asked.hyper, asked.tuning
+    args = ["--model", asked.path, "--tuner_type", "full" if tuning.method is Method.FULL else "lora"]
+    args += ["--dataset", *(dataset.path for dataset in asked.training_sets)]
+    if asked.held_out_sets:
+        args += ["--val_dataset", *(dataset.path for dataset in asked.held_out_sets)]
+    args += _mixture(asked)
+    if any(dataset.format is DataFormat.PROMPT_COMPLETION for dataset in asked.datasets):
+        args += ["--columns", json.dumps({"prompt": "query", "completion": "response"})]
+    elif asked.datasets:
+        args += ["--columns", json.dumps({"text": "response"})]
+    args += ["--max_length", str(hyper.sequence), "--seed", str(hyper.seed)]
+    args += ["--torch_dtype", "bfloat16" if hyper.precision == "bf16" else "float32"]
+    args += ["--weight_decay", hyper.weight_decay, "--save_steps", str(asked.every_steps)]
+    args += ["--save_total_limit", str(asked.keep_last), "--add_version", "false"]
+    if hyper.eval_every_steps is not None and asked.held_out_sets:
+        args += ["--eval_steps", str(hyper.eval_every_steps)]
+    if tuning.method in limits.LORA:
+        args += ["--lora_rank", str(tuning.rank), "--lora_alpha", str(tuning.alpha)]
+        args += ["--target_modules", *_targets(asked)]
+    return tuple(args)
+
+
+def _targets(asked: TrainingRequest) -> tuple[str, ...]:
+    if asked.tuning.all_linear:
+        return ("all-linear",)
+    names = lora.megatron_names if _needs_megatron(asked) else lora.transformers_names
+    return names(asked.architecture)
+
+
+def _mixture(asked: TrainingRequest) -> list[str]:
+    sets: tuple[Dataset, ...] = asked.training_sets
+    weights = [dataset.weight for dataset in sets]
+    if len(set(weights)) < 2:
+        return []
+    return ["--interleave_prob", *(f"{weight / sum(weights):.6f}" for weight in weights)]
+
+
+def _learning(asked: TrainingRequest) -> tuple[str, ...]:
+    hyper = asked.hyper
+    args = ["--learning_rate", hyper.learning_rate, "--lr_scheduler_type", hyper.schedule.value.lower()]
+    args += ["--warmup_steps", str(hyper.warmup_steps), "--max_grad_norm", hyper.clip_norm]
+    args += ["--per_device_train_batch_size", str(hyper.micro_batch)]
+    args += ["--gradient_accumulation_steps", str(asked.accumulation), "--deepspeed", ZERO]
+    args += ["--max_steps", str(hyper.max_steps)] if hyper.max_steps else ["--num_train_epochs", str(hyper.epochs)]
+    if asked.tuning.method is Method.QLORA:
+        args += ["--quant_method", "bnb", "--quant_bits", "4", "--bnb_4bit_quant_type", "nf4"]
+    return tuple(args)
+
+
+def _degrees(asked: TrainingRequest) -> tuple[str, ...]:
+    hyper, layout = asked.hyper, asked.layout
+    args = ["--tensor_model_parallel_size", str(layout.tensor), "--pipeline_model_parallel_size", str(layout.pipeline)]
+    args += ["--context_parallel_size", str(layout.context), "--expert_model_parallel_size", str(layout.expert)]
+    args += ["--sequence_parallel", "true" if layout.tensor > 1 else "false"]
+    args += ["--micro_batch_size", str(hyper.micro_batch), "--global_batch_size", str(hyper.global_batch)]
+    args += [
+        "--lr",
+        hyper.learning_rate,
+        "--min_lr",
+        hyper.learning_rate if hyper.schedule is Schedule.CONSTANT else "0",
+    ]
+    args += ["--lr_decay_style", hyper.schedule.value.lower(), "--lr_warmup_iters", str(hyper.warmup_steps)]
+    args += ["--clip_grad", hyper.clip_norm, "--recompute_granularity", "selective"]
+    args += ["--train_iters", str(hyper.max_steps)] if hyper.max_steps else ["--num_train_epochs", str(hyper.epochs)]
+    return tuple(args)

@@ -1,0 +1,266 @@
+"""Training commands: what each trainer is told, and what it refuses."""
+
+import ast
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deepseek_operator.domain.command import Command, Refusal
+from deepseek_operator.domain.layout import Layout, Sharding
+from deepseek_operator.domain.profiles import BUILT_IN
+from deepseek_operator.domain.trainers import (
+    BUILDERS,
+    DataFormat,
+    Dataset,
+    Hyperparameters,
+    Objective,
+    Schedule,
+    Tuning,
+    build,
+)
+from deepseek_operator.domain.training_state import Method
+from tests.support.requests import training
+
+PRETRAIN = {"objective": Objective.PRETRAIN}
+V3_LAYOUT = Layout(tensor=2, pipeline=16, data=32, expert=64)
+
+
+def command(trainer="builtin", **values) -> Command:
+    built = build(trainer, training(trainer=trainer, **values))
+    assert isinstance(built, Command), built
+    return built
+
+
+def refused(trainer="builtin", **values) -> Refusal:
+    built = build(trainer, training(trainer=trainer, **values))
+    assert isinstance(built, Refusal), built
+    return built
+
+
+def option(built: Command, flag: str) -> str | None:
+    words = list(built.args)
+    return words[words.index(flag) + 1] if flag in words else None
+
+
+def document(built: Command, end: str) -> dict:
+    return next(json.loads(text) for path, text in built.files.items() if path.endswith(end))
+
+
+def test_the_built_in_trainer_is_the_launcher_of_the_runtime():
+    built = command()
+    assert built.args == ("python3", "-m", "deepseek_runtime.launcher")
+    assert built.termination_grace_seconds == 300
+
+
+def test_the_built_in_trainer_names_the_others_above_sixteen_billion():
+    answer = refused(model="deepseek-v3")
+    assert "671.0e9" in answer.reason
+    assert "ms-swift" in answer.instead
+    assert isinstance(build("builtin", training("deepseek-moe-16b")), Command)
+    assert isinstance(build("builtin", training("deepseek-r1-distill-llama-70b", layout=Layout(data=64))), Command)
+    assert "megatron-bridge" in refused(model="deepseek-v3", **PRETRAIN).instead
+
+
+def test_p_tuning_v2_is_refused_on_latent_attention_alone():
+    tuning = Tuning(Method.P_TUNING, every_layer=True)
+    assert "P-tuning v2" in refused(model="deepseek-v2-lite", tuning=tuning).reason
+    assert isinstance(build("builtin", training(tuning=tuning)), Command)
+    assert isinstance(build("builtin", training("deepseek-v2-lite", tuning=Tuning(Method.P_TUNING))), Command)
+
+
+@pytest.mark.parametrize("trainer", ["llama-factory", "ms-swift"])
+def test_soft_prompts_are_left_to_the_built_in_trainer(trainer):
+    assert "builtin" in refused(trainer, tuning=Tuning(Method.PROMPT_TUNING)).instead
+
+
+def test_pre_training_with_transformers_v3_is_refused():
+    answer = refused("llama-factory", model="deepseek-v3", **PRETRAIN)
+    assert "routing bias" in answer.reason
+    assert answer.instead == "write trainer megatron-bridge or torchtitan"
+
+
+def test_full_tuning_of_v3_never_runs_on_a_trainer_that_loses_its_experts_on_restart():
+    assert "loses" in refused("llama-factory", model="deepseek-v3", layout=Layout(data=64)).reason
+    built = command("ms-swift", model="deepseek-v3", layout=Layout(data=64))
+    assert "megatron" in built.args
+
+
+@pytest.mark.parametrize("trainer", ["llama-factory", "builtin", "deepspeed"])
+def test_trainers_that_only_shard_data_refuse_other_ranks(trainer):
+    assert "data ranks alone" in refused(trainer, layout=Layout(tensor=8), script=("train.py",)).reason
+
+
+def test_the_rendezvous_comes_from_the_pod():
+    words = ("--nnodes", "$(DEEPSEEK_NODES)", "--node-rank", "$(DEEPSEEK_NODE_RANK)", "--nproc-per-node",
+             "$(DEEPSEEK_PROCESSES_PER_NODE)", "--master-addr", "$(MASTER_ADDR)", "--master-port", "$(MASTER_PORT)")  # fmt: skip
+    assert command("deepspeed", script=("/app/train.py",)).args[1:11] == words
+    assert command("torchtitan", model="deepseek-v3", layout=Layout(data=64, expert=8), **PRETRAIN).args[1:11] == words
+    env = dict(command("llama-factory").env)
+    assert (env["NNODES"], env["NODE_RANK"], env["FORCE_TORCHRUN"]) == (
+        "$(DEEPSEEK_NODES)",
+        "$(DEEPSEEK_NODE_RANK)",
+        "1",
+    )
+
+
+def test_workers_may_save_almost_as_long_as_the_pod_may_end():
+    assert dict(command(grace_seconds=900).env)["TORCH_ELASTIC_SHUTDOWN_TIMEOUT"] == "890"
+
+
+def test_attempts_share_a_folder_only_if_they_resume():
+    assert "output_dir=$(DEEPSEEK_CHECKPOINT_ROOT)/llama-factory" in command("llama-factory").args
+    alone = command("llama-factory", resume=False).args
+    assert "output_dir=$(DEEPSEEK_CHECKPOINT_ROOT)/llama-factory-$(DEEPSEEK_ATTEMPT)" in alone
+
+
+def test_llama_factory_gets_one_file_with_everything():
+    hyper = Hyperparameters(
+        global_batch=64, micro_batch=2, sequence=4096, learning_rate="3e-5", max_steps=None, epochs=3
+    )
+    built = command("llama-factory", tuning=Tuning(Method.QLORA, rank=64), hyper=hyper,
+                    layout=Layout(data=8, sharding=Sharding.ZERO2, shard=8))  # fmt: skip
+    config = document(built, "llama-factory.yaml")
+    assert config["gradient_accumulation_steps"] * config["per_device_train_batch_size"] * 8 == 64
+    assert (config["learning_rate"], config["num_train_epochs"], config["cutoff_len"]) == (3e-5, 3, 4096)
+    assert (config["quantization_bit"], config["lora_rank"]) == (4, 64)
+    assert document(built, "zero.json")["zero_optimization"]["stage"] == 2
+    assert document(built, "dataset_info.json")["train-0"]["file_name"] == "/data/train.jsonl"
+
+
+def test_qlora_is_not_sharded_by_zero_3():
+    assert "ZeRO2" in refused("llama-factory", tuning=Tuning(Method.QLORA)).instead
+
+
+def test_llama_factory_refuses_models_without_a_template():
+    assert (
+        refused("llama-factory", model="deepseek-v4-flash", tuning=Tuning(Method.LORA)).instead
+        == "write trainer ms-swift"
+    )
+
+
+def test_lora_adapts_the_attention_that_the_model_has():
+    lora = {"tuning": Tuning(Method.LORA)}
+    latent = document(command("llama-factory", model="deepseek-v3", **lora), ".yaml")["lora_target"]
+    assert latent == "q_a_proj,q_b_proj,kv_a_proj_with_mqa,kv_b_proj,o_proj"
+    plain = document(command("llama-factory", model="deepseek-v2-lite", **lora), ".yaml")["lora_target"]
+    assert plain == "q_proj,kv_a_proj_with_mqa,kv_b_proj,o_proj"
+
+
+def test_weights_of_datasets_become_probabilities():
+    sets = (Dataset("/a", weight=3.0), Dataset("/b", weight=1.0), Dataset("/c", held_out=True))
+    config = document(command("llama-factory", datasets=sets), "llama-factory.yaml")
+    assert config["interleave_probs"] == "0.750000,0.250000"
+    assert config["eval_dataset"] == "held-out-0"
+    assert option(command("ms-swift", datasets=sets), "--interleave_prob") == "0.750000"
+
+
+def test_ms_swift_hands_its_degrees_to_megatron():
+    built = command("ms-swift", model="deepseek-v3", layout=Layout(tensor=4, pipeline=4, data=2, expert=8),
+                    tuning=Tuning(Method.LORA))  # fmt: skip
+    wanted = {"--tensor_model_parallel_size": "4", "--pipeline_model_parallel_size": "4",
+              "--expert_model_parallel_size": "8", "--tuner_type": "lora", "--train_iters": "1000"}  # fmt: skip
+    assert {flag: option(built, flag) for flag in wanted} == wanted
+    assert built.args[:4] == (
+        "sh",
+        "/etc/deepseek/resume-megatron.sh",
+        "$(DEEPSEEK_CHECKPOINT_ROOT)/ms-swift",
+        "--mcore_adapter",
+    )
+    assert (built.devices, built.nodes, built.devices_per_node) == (32, 4, 8)
+
+
+def test_no_text_of_the_user_reaches_a_script():
+    hostile = '$(reboot)"; touch /tmp/x; "'
+    for trainer, values in (("ms-swift", {}), ("torchtitan", {"model": "deepseek-v3", **PRETRAIN})):
+        built = command(trainer, path=hostile, datasets=(Dataset(hostile, DataFormat.TEXT),), **values)
+        scripts = [text for path, text in built.files.items() if path.endswith((".sh", ".py"))]
+        assert scripts
+        assert not any("reboot" in text for text in scripts)
+
+
+def test_deepspeed_needs_a_program_and_gets_a_whole_configuration():
+    assert "trains nothing by itself" in refused("deepspeed").reason
+    hyper = Hyperparameters(
+        global_batch=64, micro_batch=4, max_steps=500, epochs=None, warmup_steps=20, schedule=Schedule.LINEAR
+    )
+    config = document(command("deepspeed", script=("/app/train.py",), hyper=hyper), "deepspeed.json")
+    assert (
+        config["train_batch_size"]
+        == config["train_micro_batch_size_per_gpu"] * config["gradient_accumulation_steps"] * 8
+    )
+    assert config["zero_optimization"]["stage"] == 3
+    assert config["scheduler"] == {"type": "WarmupDecayLR", "params": {
+        "warmup_num_steps": 20, "warmup_min_lr": 0, "warmup_max_lr": 1e-5, "total_num_steps": 500}}  # fmt: skip
+
+
+def test_megatron_bridge_sets_the_recipes_layout():
+    built = command("megatron-bridge", model="deepseek-v3", layout=V3_LAYOUT, **PRETRAIN)
+    given = document(built, "megatron-bridge.json")
+    assert given["assign"]["model.pipeline_model_parallel_size"] == 16
+    assert given["assign"]["model.expert_model_parallel_size"] == 64
+    assert given["layout"].endswith(":set_deepseek_v3_pipeline_model_parallel_layout")
+    assert built.devices == 1024
+
+
+def test_megatron_bridge_refuses_what_it_has_no_recipe_or_index_for():
+    assert "ms-swift" in refused("megatron-bridge", model="deepseek-v3").instead
+    raw = (Dataset("/data/corpus.jsonl", DataFormat.TEXT),)
+    assert "preprocess_data" in refused("megatron-bridge", model="deepseek-v3", datasets=raw, **PRETRAIN).instead
+    assert (
+        "tensor: 1"
+        in refused("megatron-bridge", model="deepseek-v4-flash", layout=Layout(tensor=2, data=4), **PRETRAIN).instead
+    )
+
+
+def test_megatron_bridge_cuts_v3_only_where_its_release_has_a_cut():
+    answer = refused("megatron-bridge", model="deepseek-v3", layout=Layout(pipeline=2, data=32, expert=8), **PRETRAIN)
+    assert "(1, 4, 8, 16)" in answer.reason
+
+
+def test_torchtitan_pre_trains_and_nothing_else():
+    assert "ms-swift" in refused("torchtitan", model="deepseek-v3").instead
+    assert "no recipe" in refused("torchtitan", model="deepseek-v4-flash", **PRETRAIN).reason
+    hyper = Hyperparameters(global_batch=64, epochs=1)
+    assert "maxSteps" in refused("torchtitan", model="deepseek-v3", hyper=hyper, **PRETRAIN).instead
+
+
+@pytest.mark.parametrize(
+    ("trainer", "end"), [("torchtitan", "torchtitan_run.py"), ("megatron-bridge", "megatron_bridge_run.py")]
+)
+def test_the_programs_that_are_written_are_python(trainer, end):
+    built = command(trainer, model="deepseek-v3", layout=Layout(data=64, expert=8), **PRETRAIN)
+    ast.parse(next(text for path, text in built.files.items() if path.endswith(end)))
+
+
+def test_a_batch_that_does_not_divide_is_refused_with_one_that_does():
+    assert refused(hyper=Hyperparameters(global_batch=60)).instead == "write globalBatchSize: 64"
+
+
+degrees = st.sampled_from([1, 2, 4, 8, 64])
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    trainer=st.sampled_from(sorted(BUILDERS)),
+    model=st.sampled_from(["deepseek-v3", "deepseek-v2-lite", "deepseek-r1-distill-qwen-7b", "deepseek-v4-flash"]),
+    accelerator=st.sampled_from(BUILT_IN.names()),
+    layout=st.builds(
+        Layout, tensor=degrees, pipeline=degrees, data=degrees, expert=degrees, sharding=st.sampled_from(Sharding)
+    ),
+    method=st.sampled_from(Method),
+    objective=st.sampled_from(Objective),
+)
+def test_every_request_gets_a_whole_command_or_a_reason(trainer, model, accelerator, layout, method, objective):
+    asked = training(
+        model, accelerator, layout, trainer, tuning=Tuning(method), objective=objective, script=("train.py",)
+    )
+    match build(trainer, asked):
+        case Refusal(reason=reason, instead=instead):
+            assert reason
+            assert instead
+        case Command() as built:
+            assert built.devices == layout.gpus == built.devices_per_node * built.nodes
+            assert built.devices_per_node <= asked.profile.accelerator.per_node
+            assert all(isinstance(word, str) and word for word in built.args)
