@@ -278,6 +278,8 @@ def controller_manager(cluster: Cluster) -> Daemon:
         "horizontal-pod-autoscaler-sync-period": "2s",
         "kube-api-qps": "2000",
         "kube-api-burst": "4000",
+        # Made at start, by default outside the home.
+        "flex-volume-plugin-dir": str(home.root / "volume-plugins"),
         "concurrent-job-syncs": "20",
         "concurrent-gc-syncs": "40",
     }
