@@ -221,12 +221,14 @@ class Training:
         return self._is_better()
 
     def _is_better(self) -> bool:
-        if not self.contract.checkpoints.keep_best or self._best is None:
-            return bool(self.contract.checkpoints.keep_best)
-        value = self.measured.get(self._best.metric)
-        if value is None:
+        """Whether what was just measured beats the best checkpoint; one that was never measured is always beaten."""
+        metric = "evalLoss" if self.measured["accuracy"] is None else "accuracy"
+        value = self.measured[metric]
+        if not self.contract.checkpoints.keep_best or value is None:
             return False
-        return value > self._best.value if self._best.metric == "accuracy" else value < self._best.value
+        if self._best is None or self._best.metric != metric:
+            return True
+        return value > self._best.value if metric == "accuracy" else value < self._best.value
 
     def _save(self) -> None:
         """Begins a save of this step, after the one before it is committed. Raises Diverged after saving NaN."""

@@ -1,0 +1,65 @@
+"""The example's plain script survives by the contract alone, with and without the keeper."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.runtime.pods import ROOT, Attempt, Process, free_port
+
+pytestmark = pytest.mark.timeout(150)
+
+SCRIPT = str(ROOT / "examples" / "custom-trainer" / "train.py")
+
+
+def script(attempt: Attempt) -> Process:
+    return Process.start([sys.executable, SCRIPT], attempt.environment(0, free_port()))
+
+
+def losses(process: Process) -> dict[int, float]:
+    told = [json.loads(line) for line in process.lines if line.startswith('{"step"')]
+    return {entry["step"]: entry["loss"] for entry in told}
+
+
+def attempts(volume: Path) -> tuple[Attempt, Attempt, Attempt]:
+    ancestry = ((1, "one"), (2, "two"))
+    names = ("one", "two", "three")
+    made = [Attempt(volume, n + 1, names[n], "", processes=1, ancestry=ancestry[:n]) for n in range(3)]
+    return made[0], made[1], made[2]
+
+
+def test_script_that_is_killed_and_stopped_ends_as_if_nothing_had_happened(tmp_path: Path) -> None:
+    undisturbed = script(Attempt(tmp_path / "whole", 1, "only", "", processes=1))
+    assert undisturbed.ended() == 0, undisturbed.log
+
+    one, two, three = attempts(tmp_path / "disturbed")
+    killed = script(one)
+    killed.wait_for(lambda line: line.startswith('{"step": 100,'))
+    killed.kill()
+    killed.ended()
+    stopped = script(two)
+    stopped.wait_for(lambda line: line.startswith('{"step": 300,'))
+    stopped.terminate()
+    assert stopped.ended() == 75, stopped.log
+    last = max(losses(stopped))
+    finished = script(three)
+    assert finished.ended() == 0, finished.log
+
+    assert min(losses(stopped)) % 40 == 1
+    assert min(losses(finished)) == last + 1
+    assert {**losses(killed), **losses(stopped), **losses(finished)} == losses(undisturbed)
+    assert json.loads((three.directory / "origin.json").read_text())["resumedFrom"] == {
+        "incarnation": "two",
+        "step": last,
+    }
+    assert three.steps() == [1920, 1960, 2000]
+
+
+def test_keeper_speaks_for_a_script_that_does_not(tmp_path: Path) -> None:
+    attempt = Attempt(tmp_path, 1, "kept", "", processes=1, variables={"STEPS": "2000"})
+    process = attempt.start(command=(sys.executable, SCRIPT))
+    assert process.ended() == 0, process.log
+    said = attempt.termination()
+    assert (said["result"], said["step"], said["latest"]) == ("Complete", 2000, {"step": 2000})
+    assert said["best"]["metric"] == "loss"  # type: ignore[index]
