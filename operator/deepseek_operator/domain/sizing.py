@@ -7,6 +7,7 @@ smallest. Devices that the user has fixed are all used where any layout uses the
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TypeVar
 
 from deepseek_operator.domain.accelerator import GIB, Accelerator
@@ -47,8 +48,8 @@ from deepseek_operator.domain.serving_memory import (
     serving_memory,
     storage_of,
 )
-from deepseek_operator.domain.training_memory import accumulation_of, micro_batch_of, training_memory
-from deepseek_operator.domain.training_state import Method, Offload, Precision, base_format, trained_parameters
+from deepseek_operator.domain.training_memory import accumulation_of, micro_batch_of, state_bytes, training_memory
+from deepseek_operator.domain.training_state import Method, Offload, Precision, base_format, policy, trained_parameters
 from deepseek_operator.domain.weights import FORMATS, stored_bytes
 
 _Request = TypeVar("_Request", ServingRequest, TrainingRequest)
@@ -104,7 +105,7 @@ def size_training(request: TrainingRequest) -> Sized | Refused:
     unsupported = _unsupported_training(request)
     if unsupported is not None:
         return unsupported
-    found = _search(request, _training_shapes(request), _training_tries)
+    found = _search(request, _shapes(request), _training_tries)
     match found:
         case _Try() if _fits(request, found):
             return _sized_training(request, found)
@@ -112,7 +113,7 @@ def size_training(request: TrainingRequest) -> Sized | Refused:
             refused = _out_of_memory(found, request.accelerator)
             return replace(refused, alternatives=_training_alternatives(request))
         case None:
-            shape = next(_training_shapes(request))
+            shape = next(_shapes(request))
             return Refused("NoLayout", training_layouts.why_none(request, shape), shape)
 
 
@@ -173,8 +174,9 @@ def _training_tries(request: TrainingRequest, shape: Shape) -> Iterator[_Try]:
     layouts = training_layouts.candidates(request, shape)
     choices = [(layout, level) for layout in layouts for level in levels]
     choices.sort(key=lambda choice: training_layouts.step_cost(request, choice[0], shape, choice[1]))
+    states = {layout: state_bytes(request, layout) for layout in layouts}
     for layout, level in choices:
-        yield _Try(shape, layout, training_memory(request, layout, shape, level), level)
+        yield _Try(shape, layout, training_memory(request, layout, shape, level, states[layout]), level)
 
 
 def _fits(request: ServingRequest | TrainingRequest, found: _Try) -> bool:
@@ -184,38 +186,51 @@ def _fits(request: ServingRequest | TrainingRequest, found: _Try) -> bool:
 
 
 def _shapes(request: ServingRequest | TrainingRequest) -> Iterator[Shape]:
-    """Shapes to try, fewest devices first; with both numbers fixed, that one and then smaller ones."""
+    """Shapes to try, fewest devices first; with both numbers fixed, that one and then smaller ones.
+
+    Shapes whose devices together could not hold the model are left out, save for the largest, whose miss is reported.
+    """
     usual, nodes, per_node = request.accelerator.per_node, request.nodes, request.per_node
     if nodes is not None and per_node is not None:
         smaller = [Shape(n, p) for n in range(1, nodes + 1) for p in range(1, per_node + 1)]
-        yield from sorted(smaller, key=lambda shape: (-shape.gpus, shape.nodes))
+        shapes = sorted(smaller, key=lambda shape: (-shape.gpus, shape.nodes))
     elif nodes is not None:
-        yield from (Shape(nodes, tile) for tile in (divisors(usual) if nodes == 1 else [usual]))
+        shapes = [Shape(nodes, tile) for tile in (divisors(usual) if nodes == 1 else [usual])]
     elif per_node is not None:
-        yield from (Shape(count, per_node) for count in range(1, request.max_nodes + 1))
+        shapes = [Shape(count, per_node) for count in range(1, request.max_nodes + 1)]
     else:
-        yield from (Shape(1, tile) for tile in divisors(usual))
-        yield from (Shape(count, usual) for count in range(2, request.max_nodes + 1))
+        shapes = [Shape(1, tile) for tile in divisors(usual)]
+        shapes += [Shape(count, usual) for count in range(2, request.max_nodes + 1)]
+    least, device, largest = (
+        _least_bytes(request),
+        request.accelerator.memory_bytes,
+        max(shape.gpus for shape in shapes),
+    )
+    return (shape for shape in shapes if shape.gpus * device >= least or shape.gpus == largest)
 
 
-def _training_shapes(request: TrainingRequest) -> Iterator[Shape]:
-    """Like ``_shapes``, without those whose devices together could not hold the states however they are shared out."""
-    shapes = list(_shapes(request))
-    if request.nodes is not None and request.per_node is not None:
-        return iter(shapes)
-    states = _least_state_bytes(request)
-    enough = [shape for shape in shapes if shape.gpus * request.accelerator.memory_bytes >= states]
-    return iter(enough or shapes[-1:])
-
-
-def _least_state_bytes(request: TrainingRequest) -> float:
-    """A lower bound on the bytes that all devices together hold."""
-    if request.offload is not Offload.NONE:
-        return 0.0
+def _least_bytes(request: ServingRequest | TrainingRequest) -> float:
+    """A lower bound on the bytes that all devices together hold, however the model is laid out."""
+    if isinstance(request, ServingRequest):
+        return _stored(request.architecture, storage_of(request))
     if request.method is not Method.FULL:
         base = base_format(request.method, request.precision, request.base_storage)
-        return stored_bytes(request.architecture, base)
-    return total(request.architecture) * 4.0
+        return 0.0 if request.offload is Offload.ALL else _stored(request.architecture, base.name)
+    states = policy(request.precision, request.optimizer, request.sharding, request.fused_backward)
+    each = {Offload.NONE: states.total - states.paged_moments, Offload.OPTIMIZER: min(2.0, states.parameter)}
+    return each.get(request.offload, 0.0) * _counted(request.architecture)
+
+
+@cache
+def _stored(architecture: Architecture, storage: str) -> float:
+    """Bytes of the decoder's weights, tables aside: those may live on the host."""
+    tables = architecture.extra_parameters * architecture.extra_bytes_each
+    return stored_bytes(architecture, FORMATS[storage]) - tables
+
+
+@cache
+def _counted(architecture: Architecture) -> int:
+    return total(architecture) - architecture.extra_parameters
 
 
 # ---- what fits ---------------------------------------------------------------------------------------------------
@@ -445,7 +460,7 @@ def _training_alternatives(request: TrainingRequest) -> tuple[Alternative, ...]:
 def _first_fit_training(request: TrainingRequest) -> _Try | None:
     if _unsupported_training(request) is not None:
         return None
-    found = _search(request, _training_shapes(request), _training_tries)
+    found = _search(request, _shapes(request), _training_tries)
     return found if found is not None and _fits(request, found) else None
 
 

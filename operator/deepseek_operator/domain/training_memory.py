@@ -20,12 +20,13 @@ FROZEN, PARAMETERS, GRADIENTS, OPTIMIZER = "frozen base", "parameters", "gradien
 GATHERED, ACTIVATIONS, LOGITS, RUNTIME = "gathered blocks", "activations", "logits", "runtime"
 
 
-def training_memory(request: TrainingRequest, layout: Layout, shape: Shape, recompute: Recompute) -> Memory:
-    """Return the memory of the fullest device.
+def training_memory(
+    request: TrainingRequest, layout: Layout, shape: Shape, recompute: Recompute, states: StateBytes
+) -> Memory:
+    """Return the memory of the fullest device, ``states`` being what ``state_bytes`` says of this layout.
 
     States of the fullest stage, activations of the first and logits of the last are added up: no device holds more.
     """
-    states = state_bytes(request, layout)
     micro, value_bytes = micro_batch_of(request), 4 if request.precision is Precision.FP32 else 2
     flight = min(layout.pipeline, accumulation_of(request, layout))
     kept = training_bytes(request.architecture, layout, request.sequence, micro, flight, recompute, value_bytes)

@@ -19,17 +19,17 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import cache
 
-from deepseek_operator.domain.layout import Layout, Sharding, stages
+from deepseek_operator.domain.layout import Layout, Sharding
 from deepseek_operator.domain.model import Architecture
-from deepseek_operator.domain.parameters import Role, Weight, embedding, head, layer_weights
+from deepseek_operator.domain.parameters import Role, Weight, weights
 from deepseek_operator.domain.weights import (
     COUNT,
     FORMATS,
     Format,
     RankShare,
     block_totals,
+    distinct_stages,
     rank_share,
-    stage_totals,
 )
 
 
@@ -224,9 +224,9 @@ def trained_parameters(architecture: Architecture, method: Method, adapter: Adap
     hidden = architecture.hidden
     match method:
         case Method.FULL:
-            return sum(weight.count for weight in _decoder(architecture))
+            return sum(weight.count for weight in weights(architecture))
         case Method.LORA | Method.QLORA:
-            targets = [weight for weight in _decoder(architecture) if _is_target(weight, adapter)]
+            targets = [weight for weight in weights(architecture) if _is_target(weight, adapter)]
             return sum(adapter.rank * (weight.inputs + weight.outputs) * weight.copies for weight in targets)
         case Method.PROMPT_TUNING:
             return adapter.virtual_tokens * hidden
@@ -244,12 +244,6 @@ def base_format(method: Method, precision: Precision, storage: str | None) -> Fo
     return FORMATS["fp32" if precision is Precision.FP32 else "bf16"]
 
 
-def _decoder(architecture: Architecture) -> list[Weight]:
-    (all_layers,) = stages(architecture.layers, 1)
-    found = [weight for layer in all_layers for weight in layer_weights(architecture, layer)]
-    return [*embedding(architecture), *found, *(() if architecture.tied_embeddings else head(architecture))]
-
-
 def _is_target(weight: Weight, adapter: Adapter) -> bool:
     wanted = (Role.ATTENTION, Role.FEED_FORWARD) if adapter.all_linear else (Role.ATTENTION,)
     return weight.role in wanted and weight.inputs > 1
@@ -257,7 +251,8 @@ def _is_target(weight: Weight, adapter: Adapter) -> bool:
 
 def _heaviest(architecture: Architecture, unit: Format, layout: Layout) -> RankShare:
     """The fullest stage's share; like ``weights.heaviest_rank``, judged after sharding."""
-    shares = [rank_share(architecture, part, layout) for part in stage_totals(architecture, unit, layout.pipeline)]
+    parts = distinct_stages(architecture, unit, layout.pipeline)
+    shares = [rank_share(architecture, part, layout) for part in parts]
     return max(shares, key=lambda share: _sharded(share, layout))
 
 

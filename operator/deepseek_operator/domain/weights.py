@@ -5,11 +5,13 @@ attention in 16 bits, V4 stores experts in 4 and the rest in 8. Checked against 
 MTP layer, V3.2 642.1, V4-Flash 148.7, V4-Pro 805.3 GiB, within about 1 %; the tests hold these.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from itertools import accumulate
 from math import ceil
 from types import MappingProxyType
+from typing import assert_never
 
 from deepseek_operator.domain.layout import Layout, stages
 from deepseek_operator.domain.model import Architecture, GroupedQueryAttention
@@ -22,6 +24,7 @@ from deepseek_operator.domain.parameters import (
     layer_weights,
     prediction_weights,
 )
+from deepseek_operator.domain.parameters import weights as all_weights
 
 
 @dataclass(frozen=True)
@@ -36,13 +39,17 @@ class Format:
 
     def bytes_of(self, weight: Weight) -> float:
         """Bytes of one weight with all its copies."""
-        each = {
-            Role.ATTENTION: self.attention,
-            Role.FEED_FORWARD: self.feed_forward,
-            Role.EXPERT: self.expert,
-            Role.PLAIN: self.plain,
-        }
-        return weight.count * each[weight.role]
+        match weight.role:
+            case Role.ATTENTION:
+                return weight.count * self.attention
+            case Role.FEED_FORWARD:
+                return weight.count * self.feed_forward
+            case Role.EXPERT:
+                return weight.count * self.expert
+            case Role.PLAIN:
+                return weight.count * self.plain
+            case unknown:
+                assert_never(unknown)
 
 
 def _uniform(name: str, each: float, plain: float = 2.0) -> Format:
@@ -90,6 +97,14 @@ class SplitTotals:
             sums[weight.split] += storage.bytes_of(weight)
         return SplitTotals(sums[Split.TENSOR], sums[Split.KV_HEADS], sums[Split.NONE], sums[Split.EXPERTS])
 
+    def __add__(self, other: "SplitTotals") -> "SplitTotals":
+        return SplitTotals(
+            self.tensor + other.tensor,
+            self.kv_heads + other.kv_heads,
+            self.repeated + other.repeated,
+            self.experts + other.experts,
+        )
+
 
 @dataclass(frozen=True)
 class RankShare:
@@ -109,7 +124,7 @@ def stored_bytes(architecture: Architecture, storage: Format, with_prediction: b
 
     A checkpoint with MTP layers repeats embedding and head for them (DeepSeek-V3 README_WEIGHTS).
     """
-    total = sum(storage.bytes_of(weight) for weight in _all(architecture))
+    total = sum(storage.bytes_of(weight) for weight in all_weights(architecture))
     total += architecture.extra_parameters * architecture.extra_bytes_each
     if with_prediction and architecture.prediction_layers:
         total += sum(storage.bytes_of(weight) for weight in prediction_weights(architecture))
@@ -117,35 +132,35 @@ def stored_bytes(architecture: Architecture, storage: Format, with_prediction: b
     return total
 
 
-def _all(architecture: Architecture) -> Iterator[Weight]:
-    (totals,) = stages(architecture.layers, 1)
-    yield from _stage_weights(architecture, totals, first=True, last=True)
-
-
-def _stage_weights(architecture: Architecture, layers: range, first: bool, last: bool) -> Iterator[Weight]:
-    if first:
-        yield from embedding(architecture)
-    for layer in layers:
-        yield from layer_weights(architecture, layer)
-    if last and not (first and architecture.tied_embeddings):
-        yield from head(architecture)
-
-
 @cache
 def stage_totals(architecture: Architecture, storage: Format, pipeline: int) -> tuple[SplitTotals, ...]:
     """Totals of each pipeline stage: the embedding on the first, the head on the last."""
-    parts = list(stages(architecture.layers, pipeline))
-    return tuple(
-        SplitTotals.of(_stage_weights(architecture, part, index == 0, index == pipeline - 1), storage)
-        for index, part in enumerate(parts)
-    )
+    layers = _layer_totals(architecture, storage)
+    parts = [
+        list(accumulate(layers[layer] for layer in stage))[-1] for stage in stages(architecture.layers, pipeline)
+    ]
+    parts[0] += SplitTotals.of(embedding(architecture), storage)
+    if pipeline > 1 or not architecture.tied_embeddings:
+        parts[-1] += SplitTotals.of(head(architecture), storage)
+    return tuple(parts)
+
+
+@cache
+def distinct_stages(architecture: Architecture, storage: Format, pipeline: int) -> tuple[SplitTotals, ...]:
+    """The different ones among the stages: enough to find the fullest."""
+    return tuple(dict.fromkeys(stage_totals(architecture, storage, pipeline)))
+
+
+@cache
+def _layer_totals(architecture: Architecture, storage: Format) -> tuple[SplitTotals, ...]:
+    return tuple(SplitTotals.of(layer_weights(architecture, layer), storage) for layer in range(architecture.layers))
 
 
 @cache
 def block_totals(architecture: Architecture, storage: Format) -> tuple[SplitTotals, ...]:
     """Totals of each block that is gathered at once: the embedding, and every kind of decoder layer."""
-    kinds = {SplitTotals.of(layer_weights(architecture, layer), storage) for layer in range(architecture.layers)}
-    return (SplitTotals.of(embedding(architecture), storage), *sorted(kinds, key=lambda totals: totals.experts))
+    kinds = dict.fromkeys(_layer_totals(architecture, storage))
+    return (SplitTotals.of(embedding(architecture), storage), *kinds)
 
 
 def rank_share(architecture: Architecture, totals: SplitTotals, layout: Layout) -> RankShare:
@@ -166,7 +181,8 @@ def rank_share(architecture: Architecture, totals: SplitTotals, layout: Layout) 
 
 def heaviest_rank(architecture: Architecture, storage: Format, layout: Layout) -> RankShare:
     """Return what the fullest rank of the fullest pipeline stage holds."""
-    shares = (rank_share(architecture, part, layout) for part in stage_totals(architecture, storage, layout.pipeline))
+    parts = distinct_stages(architecture, storage, layout.pipeline)
+    shares = (rank_share(architecture, part, layout) for part in parts)
     return max(shares, key=lambda share: share.total)
 
 
