@@ -157,7 +157,7 @@ class KubeCluster:
             if page is None:
                 raise Rejected(f"the API server does not serve {resource.plural} of {resource.api_version}")
             identity = {"apiVersion": resource.api_version, "kind": resource.kind}
-            items += [{**item, **identity} for item in page["items"]]
+            items += [{**item, **identity} for item in page["items"] or ()]
             if not (rest := page["metadata"].get("continue")):
                 return Listing(page["metadata"]["resourceVersion"], items)
             query["continue"] = rest

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable
 
 from deepseek_operator.core.resources import Resource
 from deepseek_operator.ports.clock import Clock
-from deepseek_operator.ports.cluster import Cluster, ClusterError
+from deepseek_operator.ports.cluster import Cluster, ClusterError, Listing
 from deepseek_operator.runtime.key import Key
 from deepseek_operator.runtime.metrics import Metrics
-from deepseek_operator.runtime.mirror import Audit, Location, Mirror
+from deepseek_operator.runtime.mirror import Location, Mirror
 
 log = logging.getLogger(__name__)
 
@@ -72,28 +72,40 @@ class Auditor:
 
     async def _round(self, settle_s: float, repair: bool) -> bool:
         """Audits every resource once. True when every list was answered and nothing was missing."""
-        found = [await self._audit(resource, settle_s, repair) for resource in self._resources]
-        if None not in found:
-            self._last_round = self._clock.monotonic()
-        return all(audit is not None and not audit.missed for audit in found)
+        listings = [await self._list(resource) for resource in self._resources]
+        await asyncio.sleep(settle_s)
+        pairs = zip(self._resources, listings, strict=True)
+        missed = [await self._compare(at, listing, repair) for at, listing in pairs if listing is not None]
+        if None in listings:
+            return False
+        self._last_round = self._clock.monotonic()
+        return sum(missed) == 0
 
-    async def _audit(self, resource: Resource, settle_s: float, repair: bool) -> Audit | None:
+    async def _list(self, resource: Resource) -> Listing | None:
         try:
-            listing = await self._cluster.list_metadata(resource)
-            await asyncio.sleep(settle_s)
-            audit = self._mirror.audit(resource, listing)
-            self._wake(audit.woken)
-            if repair:
-                for location in audit.missed:
-                    await self._read(location)
-                self._metrics.repaired(resource.plural, len(audit.woken), len(audit.missed))
+            return await self._cluster.list_metadata(resource)
         except ClusterError as error:
             log.warning("the audit of %s failed: %s", resource.plural, error)
             return None
-        return audit
+
+    async def _compare(self, resource: Resource, listing: Listing, repair: bool) -> int:
+        """Number of objects that the watch had not told of."""
+        audit = self._mirror.audit(resource, listing)
+        self._wake(audit.woken)
+        if repair:
+            self._metrics.repaired(resource.plural, len(audit.woken), len(audit.missed))
+            for location in audit.missed:
+                await self._read(location)
+        return len(audit.missed)
 
     async def _read(self, at: Location) -> None:
-        live = await self._cluster.get(at.resource, at.namespace, at.name)
+        try:
+            live = await self._cluster.get(at.resource, at.namespace, at.name)
+        except ClusterError as error:
+            log.warning(
+                "%s %s/%s, which the watch lost, can't be read: %s", at.resource.kind, at.namespace, at.name, error
+            )
+            return
         if live is not None:
             log.warning("the watch lost %s %s/%s", at.resource.kind, at.namespace, at.name)
             self._wake(self._mirror.observe(at.resource, live))
