@@ -3,15 +3,23 @@
 from dataclasses import replace
 
 from deepseek_operator.domain import trainers
-from deepseek_operator.domain.catalogue import find
+from deepseek_operator.domain.catalogue import Model, find
 from deepseek_operator.domain.engines import DEFAULT_VERSIONS, ServingRequest
 from deepseek_operator.domain.layout import Layout, Sharding
+from deepseek_operator.domain.parameters import total
 from deepseek_operator.domain.profiles import resolve
 from deepseek_operator.domain.trainers import DataFormat, Dataset, Hyperparameters, Objective, TrainingRequest
 
 GIB = 1 << 30
 TP8 = Layout(tensor=8)
 DATA8 = Layout(data=8, sharding=Sharding.ZERO3, shard=8)
+
+
+def _stored_bytes(entry: Model) -> int:
+    """Size on disk: as published, else of 16-bit weights or of FP8 ones."""
+    assert entry.architecture is not None
+    each = 2 if entry.architecture.native_format == "bf16" else 1
+    return int(entry.stored_gib * GIB) if entry.stored_gib else each * total(entry.architecture)
 
 
 def serving(
@@ -30,7 +38,7 @@ def serving(
         path=entry.hub[0],
         architecture=entry.architecture,
         storage=entry.architecture.native_format,
-        weights_bytes=int((entry.stored_gib or 15.0) * GIB),
+        weights_bytes=_stored_bytes(entry),
         layout=layout,
         nodes=1,
         profile=resolve(accelerator),

@@ -103,9 +103,12 @@ def test_gaudi_pods_ask_for_huge_pages_by_the_device():
     assert 12_000 % 2 == 0
 
 
-def test_rdma_is_asked_for_only_by_pods_that_talk_to_other_nodes():
-    assert "rdma/hca" not in pod_needs(resolve("h200"), 8).resources
-    assert pod_needs(resolve("h200"), 8, nodes=2).resources == {"nvidia.com/gpu": "8", "rdma/hca": "8"}
+def test_rdma_is_asked_for_only_by_its_own_profile_and_only_between_nodes():
+    assert pod_needs(resolve("h200"), 8, nodes=2).resources == {"nvidia.com/gpu": "8"}
+    rdma = resolve("nvidia-h200-141-rdma")
+    assert pod_needs(rdma, 8).resources == {"nvidia.com/gpu": "8"}
+    assert pod_needs(rdma, 8, nodes=2).resources == {"nvidia.com/gpu": "8", "rdma/hca": "8"}
+    assert pod_needs(rdma, 8).patch.capabilities == ("IPC_LOCK",)
 
 
 def test_a_cpu_pod_asks_for_no_extended_resource():

@@ -204,6 +204,8 @@ def _across_nodes(asked: ServingRequest, base: tuple[str, ...]) -> tuple[tuple[s
     if asked.layout.data == 1:
         args = (*base, "--nnodes", str(asked.nodes), "--node-rank", RANK)
         args = (*args, "--master-addr", LEADER, "--master-port", MASTER_PORT)
+        # Said aloud: elsewhere than on CUDA, releases may pick Ray by themselves where it is installed.
+        args = (*args, "--distributed-executor-backend", "mp")
         return args, (*args, "--headless")
     local = asked.layout.data // asked.nodes
     args = (*base, "--data-parallel-size-local", str(local), "--data-parallel-address", LEADER)

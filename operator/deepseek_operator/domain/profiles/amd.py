@@ -9,9 +9,7 @@ from collections.abc import Mapping
 from deepseek_operator.domain.accelerator import Accelerator
 from deepseek_operator.domain.profiles.profile import (
     Collective,
-    Companion,
     DeviceMetrics,
-    PodPatch,
     Profile,
     Toleration,
 )
@@ -52,7 +50,7 @@ def _card(name: str, product: str, memory_gib: float, bandwidth_tb_s: float) -> 
         collective=Collective(
             library="rccl",
             env=(("HSA_NO_SCRATCH_RECLAIM", "1"), ("TORCH_NCCL_ASYNC_ERROR_HANDLING", "1")),
-            multi_node_env=(("NCCL_SOCKET_IFNAME", "eth0"), ("GLOO_SOCKET_IFNAME", "eth0"), ("NCCL_IB_GID_INDEX", "3")),
+            multi_node_env=(("NCCL_SOCKET_IFNAME", "eth0"), ("GLOO_SOCKET_IFNAME", "eth0")),
         ),
         metrics=DeviceMetrics(
             exporter="amd-device-metrics-exporter",
@@ -64,13 +62,11 @@ def _card(name: str, product: str, memory_gib: float, bandwidth_tb_s: float) -> 
         ),
         node_selector={"amd.com/gpu.product-name": product},
         tolerations=(Toleration(RESOURCE),),
-        companions=(Companion("rdma/hca", 1, per_device=True, multi_node_only=True),),
         program_env={
             "vllm": (("VLLM_ROCM_USE_AITER", "1"), ("VLLM_ROCM_USE_AITER_MOE", "1"), ("SAFETENSORS_FAST_GPU", "1")),
             "sglang": (("SGLANG_USE_AITER", "1"), ("SAFETENSORS_FAST_GPU", "1")),
         },
         shared_memory_gib=32,
-        pod_patch=PodPatch(capabilities=("IPC_LOCK",)),
     )
 
 

@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from deepseek_operator.domain.accelerator import Accelerator
 from deepseek_operator.domain.profiles import amd, ascend, cpu, gaudi, nvidia
 from deepseek_operator.domain.profiles.profile import Collective, Profile, Toleration
+from deepseek_operator.domain.profiles.rdma import with_rdma
 
 ALIASES: Mapping[str, str] = {
     "a100-40": "nvidia-a100-40",
@@ -60,9 +61,22 @@ class Profiles:
         return Profiles({**self.by_name, **{profile.name: profile for profile in more}})
 
 
-BUILT_IN = Profiles(
+WITH_RDMA = (
+    "nvidia-a100-80",
+    "nvidia-h100-80",
+    "nvidia-h200-141",
+    "nvidia-h20-96",
+    "nvidia-h20-141",
+    "nvidia-h800-80",
+    "nvidia-b200-180",
+    "amd-mi300x-192",
+    "amd-mi325x-256",
+)
+"""Devices that are sold with network adapters beside them; each has a second profile that asks for those."""
+_PLAIN = Profiles(
     {profile.name: profile for vendor in (nvidia, amd, gaudi, ascend, cpu) for profile in vendor.PROFILES}
 )
+BUILT_IN = _PLAIN.overridden(with_rdma(_PLAIN.by_name[name]) for name in WITH_RDMA)
 
 
 def resolve(name: str) -> Profile:

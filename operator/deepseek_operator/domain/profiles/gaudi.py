@@ -63,7 +63,7 @@ def _module(
         companions=(Companion("hugepages-2Mi", HUGE_PAGES_MIB_PER_DEVICE, "Mi", per_device=True),),
         program_env={"vllm": (("PT_HPU_LAZY_MODE", "1"), ("VLLM_SKIP_WARMUP", "false"))},
         shared_memory_gib=32,
-        pod_patch=PodPatch(capabilities=("SYS_NICE",), runtime_class="habana"),
+        pod_patch=PodPatch(capabilities=("SYS_NICE",)),
     )
 
 

@@ -11,9 +11,7 @@ from collections.abc import Mapping
 from deepseek_operator.domain.accelerator import Accelerator
 from deepseek_operator.domain.profiles.profile import (
     Collective,
-    Companion,
     DeviceMetrics,
-    PodPatch,
     Profile,
     Toleration,
 )
@@ -51,7 +49,7 @@ LAUNCHERS: Mapping[str, tuple[str, ...]] = {
 NCCL = Collective(
     library="nccl",
     env=(("TORCH_NCCL_ASYNC_ERROR_HANDLING", "1"),),
-    multi_node_env=(("NCCL_SOCKET_IFNAME", "eth0"), ("GLOO_SOCKET_IFNAME", "eth0"), ("NCCL_IB_GID_INDEX", "3")),
+    multi_node_env=(("NCCL_SOCKET_IFNAME", "eth0"), ("GLOO_SOCKET_IFNAME", "eth0")),
 )
 DCGM = DeviceMetrics(
     exporter="dcgm-exporter",
@@ -89,7 +87,6 @@ def _card(
     link: tuple[str, float],
     formats: tuple[frozenset[str], frozenset[str]],
     per_node: int = 8,
-    rdma: bool = True,
 ) -> Profile:
     """One whole card; ``link`` is the interconnect and its GB/s in one direction, ``formats`` dtypes and storages."""
     return Profile(
@@ -113,9 +110,6 @@ def _card(
         metrics=DCGM,
         node_selector={PRODUCT: product},
         tolerations=TOLERATIONS,
-        companions=(Companion("rdma/hca", 1, per_device=True, multi_node_only=True),) if rdma else (),
-        # Pinned, registered memory is what RDMA reads and writes.
-        pod_patch=PodPatch(capabilities=("IPC_LOCK",)) if rdma else PodPatch(),
     )
 
 
@@ -211,7 +205,6 @@ PROFILES = (
         1.008,
         ("PCIe", 32.0),
         _ADA,
-        rdma=False,
     ),
     _card(
         "nvidia-rtx3090-24",
@@ -222,7 +215,6 @@ PROFILES = (
         0.936,
         ("PCIe", 32.0),
         _AMPERE,
-        rdma=False,
     ),
     _card(
         "nvidia-a6000-48",
@@ -233,7 +225,6 @@ PROFILES = (
         0.768,
         ("PCIe", 32.0),
         _AMPERE,
-        rdma=False,
     ),
     _slice("nvidia-a100-mig-1g.10gb", "a100", "NVIDIA-A100-SXM4-80GB", "sm80", 9.5, 1 / 7, 56),
     _slice("nvidia-a100-mig-2g.20gb", "a100", "NVIDIA-A100-SXM4-80GB", "sm80", 19.5, 2 / 7, 24),
