@@ -1,11 +1,9 @@
 """The queue, the bucket and the workers in virtual time: seconds below are exact."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
 from itertools import pairwise
 from random import Random
 
-import looptime
 import pytest
 
 from deepseek_operator.core.resources import TRAINING
@@ -14,6 +12,7 @@ from deepseek_operator.runtime.key import Key
 from deepseek_operator.runtime.queue import FREE_REPEATS, Queue
 from deepseek_operator.runtime.reconcile import Acted, Failed, Outcome, Settled
 from deepseek_operator.runtime.workers import work
+from tests.support.virtual_time import elapsed_s, in_virtual_time
 from tests.support.world import StoppedClock
 
 KEY, OTHER = (Key(TRAINING, "team", name) for name in ("a", "b"))
@@ -24,24 +23,6 @@ class FullWait(Random):
 
     def uniform(self, a: float, b: float) -> float:
         return b
-
-
-def in_virtual_time(main: Callable[[], Coroutine[None, None, None]]) -> Callable[[], None]:
-    """Runs a test on a loop whose clock jumps to the next timer."""
-
-    def test() -> None:
-        loop = looptime.new_event_loop(start=0)
-        try:
-            loop.run_until_complete(main())
-        finally:
-            loop.close()
-
-    test.__doc__ = main.__doc__
-    return test
-
-
-def now() -> float:
-    return asyncio.get_running_loop().time()
 
 
 class Meter:
@@ -63,7 +44,7 @@ class Script:
 
     async def reconcile(self, key: Key) -> Outcome:
         assert key not in self.active, "two passes over one object at a time"
-        self.calls.append((key.name, round(now(), 3)))
+        self.calls.append((key.name, round(elapsed_s(), 3)))
         self.active.add(key)
         await asyncio.sleep(self._takes_s)
         self.active.discard(key)
@@ -178,18 +159,18 @@ async def test_a_bucket_lets_a_burst_through_and_then_a_rate() -> None:
     bucket, times = TokenBucket(10.0, 3), []
     for _ in range(6):
         await bucket.take()
-        times.append(round(now(), 3))
+        times.append(round(elapsed_s(), 3))
     assert times == [0, 0, 0, 0.1, 0.2, 0.3]
     await asyncio.sleep(60)
     for _ in range(4):
         await bucket.take()
-    assert round(now(), 3) == 60.4
+    assert round(elapsed_s(), 3) == 60.4
 
 
 def test_the_virtual_clock_is_what_these_tests_run_on() -> None:
     @in_virtual_time
     async def hour() -> None:
         await asyncio.sleep(3600)
-        assert now() == pytest.approx(3600)
+        assert elapsed_s() == pytest.approx(3600)
 
     hour()

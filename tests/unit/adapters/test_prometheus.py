@@ -1,0 +1,92 @@
+"""What Prometheus may answer, and that nothing of it is ever an exception."""
+
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from deepseek_operator.adapters.prometheus import Prometheus, signal_of
+from deepseek_operator.core.seen import NoData, Sample, Signal, Unavailable
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def vector(*values: str) -> list[dict[str, Any]]:
+    return [{"metric": {"pod": str(n)}, "value": [AT.timestamp(), value]} for n, value in enumerate(values)]
+
+
+@pytest.mark.parametrize(
+    ("result", "signal"),
+    [
+        (vector("3.5"), Sample(3.5, AT)),
+        (vector("0"), Sample(0.0, AT)),
+        ([AT.timestamp(), "2"], Sample(2.0, AT)),
+        ([], NoData()),
+        (vector("NaN"), NoData()),
+        (vector("+Inf"), NoData()),
+        (vector("-Inf"), NoData()),
+    ],
+)
+def test_a_number_is_a_sample_and_anything_that_is_none_is_no_data(result: object, signal: Signal) -> None:
+    assert signal_of(result) == signal
+
+
+@pytest.mark.parametrize("result", [vector("1", "2"), vector("one"), None, {}, "1", [{"values": []}], [{"value": [1]}]])
+def test_an_answer_of_another_form_is_unavailable(result: object) -> None:
+    assert isinstance(signal_of(result), Unavailable)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[tuple[str, dict[str, Any]]]:
+    """A server on loopback whose answer the test sets: status, body."""
+    answer: dict[str, Any] = {"status": 200, "body": b""}
+
+    async def query(request: web.Request) -> web.Response:
+        answer["asked"] = dict(request.query)
+        return web.Response(status=answer["status"], body=answer["body"])
+
+    application = web.Application()
+    application.router.add_get("/api/v1/query", query)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}", answer
+    await runner.cleanup()
+
+
+async def test_a_query_is_asked_for_its_moment(server: tuple[str, dict[str, Any]]) -> None:
+    url, answer = server
+    answer["body"] = json.dumps({"status": "success", "data": {"resultType": "vector", "result": vector("7")}})
+    store = Prometheus(url)
+    assert await store.read('sum(up{a="b"})', AT) == Sample(7.0, AT)
+    assert answer["asked"] == {"query": 'sum(up{a="b"})', "time": str(AT.timestamp())}
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (500, b"down"),
+        (200, b"<html>"),
+        (200, b"{}"),
+        (200, b'{"data": []}'),
+        (200, b"[]"),
+        (422, b'{"error": "parse"}'),
+    ],
+)
+async def test_every_failure_is_a_value(server: tuple[str, dict[str, Any]], status: int, body: bytes) -> None:
+    url, answer = server
+    answer.update(status=status, body=body)
+    store = Prometheus(url)
+    assert isinstance(await store.read("up", AT), Unavailable)
+    store.close()
+
+
+async def test_an_absent_server_and_an_absent_address_are_unavailable() -> None:
+    store = Prometheus("http://127.0.0.1:9", timeout_s=1.0)
+    assert isinstance(await store.read("up", AT), Unavailable)
+    store.close()
+    assert "PROMETHEUS_URL" in str(await Prometheus(None).read("up", AT))

@@ -1,0 +1,100 @@
+"""The audit in virtual time: readiness, repair, and a cost that does not depend on the number of objects."""
+
+import asyncio
+
+from deepseek_operator.adapters.memory import MemoryCluster
+from deepseek_operator.core.names import MANAGED_BY, MANAGER
+from deepseek_operator.core.resources import JOB, SERVICE, TRAINING
+from deepseek_operator.ports.cluster import Unreachable
+from deepseek_operator.runtime.app import WATCHED
+from deepseek_operator.runtime.audit import Auditor
+from deepseek_operator.runtime.key import Key
+from deepseek_operator.runtime.metrics import Metrics
+from deepseek_operator.runtime.mirror import Mirror
+from tests.support.tiny import tiny
+from tests.support.virtual_time import LoopClock, elapsed_s, in_virtual_time
+
+
+class Stage:
+    def __init__(self) -> None:
+        self.clock = LoopClock()
+        self.cluster = MemoryCluster(self.clock)
+        self.mirror = Mirror()
+        self.woken: list[Key] = []
+        self.auditor = Auditor(
+            self.cluster, self.mirror, self.clock, Metrics(), WATCHED, self.woken.extend, interval_s=60.0
+        )
+
+
+@in_virtual_time
+async def test_the_mirror_is_ready_only_when_a_list_finds_nothing_missing() -> None:
+    stage = Stage()
+    stored = stage.cluster.put(tiny())
+    running = asyncio.create_task(stage.auditor.run())
+    await asyncio.sleep(3.1)
+    assert not stage.auditor.is_fresh
+    stage.mirror.observe(TRAINING, stored)
+    await stage.auditor.synced()
+    assert 3.1 < elapsed_s() < 4.2
+    assert stage.auditor.is_fresh
+    running.cancel()
+
+
+@in_virtual_time
+async def test_what_the_watch_never_tells_is_read_in_the_end() -> None:
+    stage = Stage()
+    stage.cluster.put(tiny())
+    running = asyncio.create_task(stage.auditor.run())
+    await stage.auditor.synced()
+    assert stage.mirror.owners() == (Key(TRAINING, "team", "t"),)
+    assert stage.woken == [Key(TRAINING, "team", "t")]
+    running.cancel()
+
+
+@in_virtual_time
+async def test_a_lost_event_is_repaired_within_a_minute_and_a_ghost_removed() -> None:
+    stage = Stage()
+    stage.cluster.listeners.append(lambda change: stage.mirror.observe(change.resource, change.manifest))
+    stage.cluster.put(tiny("ghost"))
+    stage.cluster.listeners.clear()
+    running = asyncio.create_task(stage.auditor.run())
+    await stage.auditor.synced()
+    stage.cluster.remove(TRAINING, "team", "ghost")
+    stage.cluster.put(tiny("missed"))
+    await asyncio.sleep(63)
+    assert stage.mirror.owners() == (Key(TRAINING, "team", "missed"),)
+    assert {key.name for key in stage.woken} == {"ghost", "missed"}
+    running.cancel()
+
+
+@in_virtual_time
+async def test_an_audit_that_fails_for_long_makes_the_process_unready() -> None:
+    stage = Stage()
+    running = asyncio.create_task(stage.auditor.run())
+    await stage.auditor.synced()
+    stage.cluster.refuse = lambda verb, namespace, ref: Unreachable("down") if ref.resource == JOB else None
+    await asyncio.sleep(170)
+    assert stage.auditor.is_fresh
+    await asyncio.sleep(20)
+    assert not stage.auditor.is_fresh
+    running.cancel()
+
+
+async def requests_of_an_hour(count: int) -> int:
+    stage = Stage()
+    for number in range(count):
+        stage.mirror.observe(TRAINING, stage.cluster.put(tiny(f"t{number}")))
+        labels = {MANAGED_BY: MANAGER}
+        service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": f"s{number}", "labels": labels}}
+        stage.mirror.observe(SERVICE, stage.cluster.put(service))
+    running = asyncio.create_task(stage.auditor.run())
+    await asyncio.sleep(3600)
+    running.cancel()
+    return stage.cluster.reads.total()
+
+
+@in_virtual_time
+async def test_an_hour_at_rest_costs_the_same_for_five_and_for_five_hundred_objects() -> None:
+    few, many = await requests_of_an_hour(5), await requests_of_an_hour(500)
+    rounds = 1 + int((3600 - 0.5) / (60 + 2))
+    assert few == many == len(WATCHED) * (rounds + 1)

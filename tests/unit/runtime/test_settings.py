@@ -1,0 +1,64 @@
+"""The environment of the process."""
+
+import pytest
+
+from deepseek_operator.core.configuration import Configuration
+from deepseek_operator.runtime.settings import Settings
+
+
+def test_an_empty_environment_gives_the_documented_defaults() -> None:
+    settings = Settings.from_environment({})
+    assert settings.configuration == Configuration()
+    assert (settings.lease_name, settings.prometheus_url, settings.watch_namespaces) == ("deepseek-operator", None, ())
+
+
+def test_every_variable_of_the_chart_is_understood() -> None:
+    settings = Settings.from_environment(
+        {
+            "DEEPSEEK_OPERATOR_NAMESPACE": "system",
+            "DEEPSEEK_OPERATOR_POD_NAME": "op-1",
+            "DEEPSEEK_OPERATOR_LEASE_NAME": "op",
+            "DEEPSEEK_OPERATOR_RUNTIME_IMAGE": "r:1",
+            "DEEPSEEK_OPERATOR_IMAGE_PULL_POLICY": "Always",
+            "DEEPSEEK_OPERATOR_PROMETHEUS_URL": "http://p:9090",
+            "DEEPSEEK_OPERATOR_EXTERNAL_METRICS": "true",
+            "DEEPSEEK_OPERATOR_EXTERNAL_METRICS_CERT_DIR": "/tls",
+            "DEEPSEEK_OPERATOR_WATCH_NAMESPACES": "a, b",
+            "DEEPSEEK_OPERATOR_LOG_LEVEL": "debug",
+        }
+    )
+    assert settings.configuration.runtime_image == "r:1"
+    assert settings.configuration.image_pull_policy == "Always"
+    assert (settings.namespace, settings.identity, settings.lease_name) == ("system", "op-1", "op")
+    assert (settings.prometheus_url, settings.external_metrics, settings.certificate_dir) == (
+        "http://p:9090",
+        True,
+        "/tls",
+    )
+    assert (settings.watch_namespaces, settings.log_level) == (("a", "b"), "debug")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DEEPSEEK_OPERATOR_WORKERS", "many"),
+        ("DEEPSEEK_OPERATOR_WORKERS", "-1"),
+        ("DEEPSEEK_OPERATOR_AUDIT_INTERVAL_SECONDS", "inf"),
+        ("DEEPSEEK_OPERATOR_EXTERNAL_METRICS", "maybe"),
+        ("DEEPSEEK_OPERATOR_LOG_LEVEL", "loud"),
+        ("DEEPSEEK_OPERATOR_PROMETHEUSURL", "http://p"),
+    ],
+)
+def test_a_wrong_value_or_a_misspelt_name_is_refused_by_name(name: str, value: str) -> None:
+    with pytest.raises(ValueError, match=name):
+        Settings.from_environment({name: value})
+
+
+def test_variables_that_kubernetes_sets_for_services_are_not_ours() -> None:
+    links = {
+        "DEEPSEEK_OPERATOR_SERVICE_HOST": "10.96.0.7",
+        "DEEPSEEK_OPERATOR_PORT": "tcp://10.96.0.7:443",
+        "DEEPSEEK_OPERATOR_PORT_443_TCP_ADDR": "10.96.0.7",
+        "DEEPSEEK_OPERATOR_METRICS_PORT": "tcp://10.96.0.8:8081",
+    }
+    assert Settings.from_environment(links).metrics_port == 8081
