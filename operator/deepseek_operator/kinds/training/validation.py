@@ -6,6 +6,7 @@ A complaint never stops an attempt that runs: it only keeps the next one from st
 from dataclasses import dataclass
 
 from deepseek_operator.api.v1alpha1.training import DeepSeekTraining, TrainingSpec
+from deepseek_operator.core.names import training_claim
 from deepseek_operator.core.resources import CLAIM, Manifest, Ref, is_terminating
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.kinds.training.claim import access_mode
@@ -61,22 +62,25 @@ def _impossible(spec: TrainingSpec) -> str | None:
 
 def _volume_for_one(seen: Seen[DeepSeekTraining]) -> str | None:
     nodes = seen.owner.spec.nodes.count
-    modes, name = _modes(seen)
+    modes, name, advice = _modes(seen)
     if nodes == 1 or not modes or any(mode not in _ONE_NODE_MODES for mode in modes):
         return None
-    return (
-        f"{name} is {'/'.join(modes)}, which one node can write, but nodes.count is {nodes}: write 1, or a claim with "
-        "ReadWriteMany"
-    )
+    return f"{name} is {'/'.join(modes)}, which one node can write, but nodes.count is {nodes}: write 1, or {advice}"
 
 
-def _modes(seen: Seen[DeepSeekTraining]) -> tuple[list[str], str]:
+def _modes(seen: Seen[DeepSeekTraining]) -> tuple[list[str], str, str]:
+    """Access modes of the volume, how to name it, and what to do when they don't do."""
+    meta = seen.owner.metadata
     name = existing_claim(seen.owner)
-    if name is None:
-        return [access_mode(seen.owner.spec)], "checkpoints.volume.accessMode"
-    claim = seen.references.get(Ref(CLAIM, name))
-    modes = claim["spec"].get("accessModes", []) if claim is not None else []
-    return list(modes), f"checkpoints.volume.claimName {name}"
+    if name is not None:
+        claim = seen.references.get(Ref(CLAIM, name))
+        modes = claim["spec"].get("accessModes", []) if claim is not None else []
+        return list(modes), f"checkpoints.volume.claimName {name}", "name a claim with ReadWriteMany"
+    made = seen.child(CLAIM, training_claim(meta.name, meta.uid))
+    if made is not None:
+        advice = "make a new training with checkpoints.volume.accessMode ReadWriteMany"
+        return list(made["spec"]["accessModes"]), f"the claim {made['metadata']['name']}", advice
+    return [access_mode(seen.owner.spec)], "checkpoints.volume.accessMode", "ReadWriteMany"
 
 
 def is_shared(claim: Manifest | None) -> bool:

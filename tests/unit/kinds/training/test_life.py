@@ -314,6 +314,13 @@ def test_a_claim_for_one_node_is_refused_for_two() -> None:
     assert "ReadWriteMany" in life.message
 
 
+def test_a_claim_that_was_made_for_one_node_keeps_the_gang_at_one() -> None:
+    life = Life().begin(nodes={"count": 1}).running()
+    life.edit(lambda spec: spec.update(nodes={"count": 2}))
+    assert life.told == ("Stalled", "InvalidSpec")
+    assert len(life.pods()) == 1
+
+
 @pytest.mark.parametrize(
     ("spec", "advice"),
     [

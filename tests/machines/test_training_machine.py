@@ -1,0 +1,343 @@
+"""One training in a hostile cluster: whatever happens, once it is quiet again everything is as asked for.
+
+On the way, at every step: no two attempts have pods that may write at once; no Job name (attempt number) is made
+twice; the claim is made once and a lost one never again; after a final result no Job is made.
+
+Faults planted in the kind, each seen to fail here (and taken out again):
+PLANTED
+"""
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from deepseek_operator.adapters.memory import Fault, MemoryCluster, Stored
+from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
+from deepseek_operator.core.configuration import Configuration
+from deepseek_operator.core.drift import covers
+from deepseek_operator.core.resources import CLAIM, JOB, POD, SERVICE, TRAINING, is_terminating, uid_of
+from deepseek_operator.kinds.training import training_kind
+from deepseek_operator.kinds.training.gang import attempt_of, ended, has_failed, is_active, is_running, job_uid_of
+from deepseek_operator.kinds.training.service import service
+from deepseek_operator.ports.cluster import ClusterError, Conflict, Throttled, Unreachable
+from deepseek_operator.runtime.key import Key
+from deepseek_operator.runtime.reconcile import Acted
+from tests.support.faults import Crash, crash_at_write
+from tests.support.shell import Operator
+from tests.support.trainings import NAME, NAMESPACE, training
+from tests.support.world import StoppedClock, World
+
+KEY = Key(TRAINING, NAMESPACE, NAME)
+WHICH = st.integers(0, 5)
+ERRORS: dict[str, Callable[[], ClusterError]] = {
+    "409": lambda: Conflict("modified"),
+    "429": lambda: Throttled("slow down", 1.0),
+    "500": lambda: Unreachable("internal error"),
+}
+ROUNDS_TO_REST = 60
+
+
+class TrainingMachine(RuleBasedStateMachine):
+    """Edits, faults and time; `at_rest` is the oracle."""
+
+    @initialize(nodes=st.sampled_from([1, 2]), restarts=st.integers(0, 3))
+    def start(self, nodes: int, restarts: int) -> None:
+        self.clock = StoppedClock()
+        self.cluster = MemoryCluster(self.clock)
+        self.world = World(self.cluster, self.clock)
+        self.operator = Operator(training_kind(Configuration()), self.cluster, self.clock)
+        self.claim_lost = False
+        self.jobs_at_result: int | None = None
+        volume = {"volume": {"accessMode": "ReadWriteMany"}}
+        failures = {"maxRestarts": restarts, "startTimeoutSeconds": 600}
+        self.cluster.put(training(nodes={"count": nodes}, checkpoints=volume, failurePolicy=failures))
+
+    # --- what users do ------------------------------------------------------------------------------------------
+
+    @rule(nodes=st.sampled_from([1, 2, 4]))
+    def edit_the_nodes(self, nodes: int) -> None:
+        self._spec(nodes={"count": nodes})
+
+    @rule(level=st.sampled_from(["INFO", "DEBUG"]))
+    def edit_the_environment(self, level: str) -> None:
+        self._spec(runtime={"env": [{"name": "LOG", "value": level}]})
+
+    @rule(suspend=st.booleans())
+    def suspend(self, suspend: bool) -> None:
+        self._spec(suspend=suspend)
+
+    @rule(on_delete=st.sampled_from(["Retain", "Delete"]))
+    def edit_what_deletion_does(self, on_delete: str) -> None:
+        self._spec(checkpoints={"volume": {"accessMode": "ReadWriteMany"}, "onDelete": on_delete})
+
+    @rule(policy=st.sampled_from(["Background", "Foreground", None]), which=WHICH)
+    def delete_a_job(self, policy: Any, which: int) -> None:
+        if self._status().attempt is not None and (job := _pick(self.cluster.all(JOB), which)) is not None:
+            self.cluster.remove(JOB, NAMESPACE, job["metadata"]["name"], policy)
+
+    @rule()
+    def delete_the_service(self) -> None:
+        if self._status().attempt is not None:
+            self.cluster.remove(SERVICE, NAMESPACE, f"{NAME}-train", "Background")
+
+    @rule()
+    def meddle_with_the_service(self) -> None:
+        if self.cluster.read(SERVICE, NAMESPACE, f"{NAME}-train") is not None:
+            self.cluster.edit(
+                SERVICE, NAMESPACE, f"{NAME}-train", lambda live: live["spec"].update(clusterIP="10.0.0.1")
+            )
+
+    @rule()
+    def wipe_the_status(self) -> None:
+        """Only while a Job or the Service still knows of the attempts; a result also needs its Job."""
+        status = self._status()
+        known = self.cluster.all(JOB) if status.result else [*self.cluster.all(JOB), *self.cluster.all(SERVICE)]
+        numbers = [attempt_of(job) for job in self.cluster.all(JOB)]
+        is_told = status.result is None or (status.attempt is not None and status.attempt.number in numbers)
+        if known and is_told:
+            self.cluster.edit(TRAINING, NAMESPACE, NAME, lambda live: live.update(status={"observedGeneration": -1}))
+
+    @rule()
+    def lose_the_claim(self) -> None:
+        claims = self.cluster.all(CLAIM)
+        if claims and self.cluster.all(SERVICE) and self._status().attempt is not None:
+            self.claim_lost = True
+            self.cluster.drop(CLAIM, NAMESPACE, claims[0]["metadata"]["name"])
+
+    # --- what the cluster does ----------------------------------------------------------------------------------
+
+    @rule()
+    def controllers_run(self) -> None:
+        self.world.run_job_controller()
+        self.world.run_garbage_collector()
+
+    @rule()
+    def all_pods_run(self) -> None:
+        for pod in self._living():
+            if not is_running(pod):
+                self.world.run(pod)
+
+    @rule(which=WHICH)
+    def a_pod_runs(self, which: int) -> None:
+        if (pod := _pick(self._living(), which)) is not None:
+            self.world.run(pod)
+
+    @rule(which=WHICH, code=st.sampled_from([1, 75, 76, 137]))
+    def a_pod_exits(self, which: int, code: int) -> None:
+        if (pod := _pick(self._placed(), which)) is not None:
+            self.world.end(pod, code, "last words")
+
+    @rule(which=WHICH)
+    def a_pod_is_evicted(self, which: int) -> None:
+        if (pod := _pick(self._placed(), which)) is not None:
+            self.world.evict(pod)
+
+    @rule(which=WHICH)
+    def a_pod_is_deleted(self, which: int) -> None:
+        if (pod := _pick(self._placed(), which)) is not None:
+            self.cluster.remove(POD, NAMESPACE, pod["metadata"]["name"], "Background")
+
+    @rule()
+    def terminating_pods_go(self) -> None:
+        self.world.reap_all()
+
+    @rule(code=st.sampled_from([0, 0, 64]))
+    def the_training_ends(self, code: int) -> None:
+        placed = self._placed()
+        if len(placed) == len(self._living()) and not any(map(is_terminating, placed)):
+            for pod in placed:
+                self.world.end(pod, code, '{"formatVersion":1,"step":9,"exports":[9],"latest":{"step":9}}')
+
+    @rule(seconds=st.sampled_from([1, 15, 700, 4000]))
+    def time_passes(self, seconds: int) -> None:
+        self.clock.advance(seconds)
+
+    @rule(seconds=st.sampled_from([-300, 300]))
+    def the_clock_jumps(self, seconds: int) -> None:
+        self.clock.jump(seconds)
+
+    # --- what happens to the operator ---------------------------------------------------------------------------
+
+    @rule()
+    def a_pass(self) -> None:
+        self._pass()
+
+    @rule()
+    def events_come_and_passes_follow(self) -> None:
+        self.operator.pipe.flush()
+        for _ in range(10):
+            if not isinstance(self._pass(), Acted):
+                return
+            self.operator.pipe.flush()
+
+    @rule(which=WHICH, fate=st.sampled_from(["let_through", "drop", "repeat", "swap"]))
+    def an_event(self, which: int, fate: str) -> None:
+        if (key := _pick(self.operator.pipe.waiting(), which)) is not None:
+            getattr(self.operator.pipe, fate)(key)
+
+    @rule()
+    def the_audit_runs(self) -> None:
+        with suppress(ClusterError):
+            self.operator.audit()
+
+    @rule(nth=st.integers(1, 3), error=st.sampled_from(sorted(ERRORS)), committed=st.booleans())
+    def a_write_fails(self, nth: int, error: str, committed: bool) -> None:
+        self.cluster.faults[self.cluster.attempts + nth] = Fault(ERRORS[error](), committed and error == "500")
+
+    @rule(error=st.sampled_from(["429", "500"]))
+    def a_request_fails(self, error: str) -> None:
+        def refuse(verb: str, namespace: str, ref: object) -> ClusterError | None:
+            self.cluster.refuse = lambda verb, namespace, ref: None
+            return ERRORS[error]()
+
+        self.cluster.refuse = refuse
+
+    @rule(nth=st.integers(1, 4), committed=st.booleans())
+    def the_operator_is_killed_at_a_write(self, nth: int, committed: bool) -> None:
+        crash_at_write(self.cluster, nth, committed)
+
+    @rule()
+    def the_operator_restarts(self) -> None:
+        self.operator.restart()
+
+    # --- what is always true ------------------------------------------------------------------------------------
+
+    @invariant()
+    def always(self) -> None:
+        if hasattr(self, "cluster"):
+            self._no_two_attempts_may_write_at_once()
+            self._nothing_is_made_twice()
+            self._a_result_is_final()
+
+    def _no_two_attempts_may_write_at_once(self) -> None:
+        writers = {job_uid_of(pod) for pod in self.cluster.all(POD) if is_active(pod)}
+        assert len(writers) <= 1, f"pods of the Jobs {sorted(writers)} are active at once"
+
+    def _nothing_is_made_twice(self) -> None:
+        made = [write.ref for write in self.cluster.writes if write.verb == "create"]
+        assert len(made) == len(set(made)), f"made twice: {sorted(ref for ref in made if made.count(ref) > 1)}"
+
+    def _a_result_is_final(self) -> None:
+        made = sum(write.verb == "create" and write.ref.resource == JOB for write in self.cluster.writes)
+        if self.jobs_at_result is None and self._status().result is not None:
+            self.jobs_at_result = made
+        assert self.jobs_at_result in (None, made), "a Job was made after the final result"
+
+    def teardown(self) -> None:
+        """The oracle: once it is quiet, everything is as asked for and the next pass writes nothing."""
+        if hasattr(self, "cluster"):
+            self._quiet()
+            self._at_rest()
+
+    # --- inside -------------------------------------------------------------------------------------------------
+
+    def _quiet(self) -> None:
+        self.cluster.faults.clear()
+        self.cluster.refuse = lambda verb, namespace, ref: None
+        self.operator.pipe.flush()
+        self.operator.audit()
+        for _ in range(ROUNDS_TO_REST):
+            version = self.cluster.version
+            self.operator.settle()
+            self.controllers_run()
+            self.world.reap_all()
+            self.all_pods_run()
+            self.always()
+            until = self._status().not_before
+            if version == self.cluster.version and (until is None or self._attempt_runs()):
+                return
+            self.clock.advance(61)
+        raise AssertionError(f"not at rest after {ROUNDS_TO_REST} rounds: {self._status()}")
+
+    def _attempt_runs(self) -> bool:
+        status = self._status()
+        return self.claim_lost or status.result is not None or self._owner().spec.suspend or bool(self._living())
+
+    def _at_rest(self) -> None:
+        owner, status = self._owner(), self._status()
+        told = {condition.type: (condition.status, condition.reason) for condition in status.conditions}
+        jobs = self.cluster.all(JOB)
+        live_jobs = [job for job in jobs if not ended(job) and not has_failed(job)]
+        uids = {uid_of(job) for job in jobs}
+        assert all(job_uid_of(pod) in uids for pod in self.cluster.all(POD)), "a pod outlived its Job"
+        assert status.observed_generation == owner.metadata.generation
+        if status.result is not None:
+            expected = "Complete" if status.result == "Complete" else told["Ready"][1]
+            assert told["Ready"] == ("True" if status.result == "Complete" else "False", expected)
+            assert (told["Stalled"][0] == "True") == (status.result == "Failed")
+            assert live_jobs == []
+        elif owner.spec.suspend and not live_jobs:
+            assert (told["Ready"], told["Stalled"][0]) == (("False", "Suspended"), "False")
+            assert self._living() == []
+        elif self.claim_lost:
+            assert told["Stalled"] == ("True", "CheckpointVolumeLost")
+        else:
+            self._runs_as_asked_for(owner, live_jobs, told)
+        failed = [job for job in jobs if has_failed(job)]
+        assert len(failed) <= 2 and len(jobs) <= 2, [job["metadata"]["name"] for job in jobs]
+        assert len(self.cluster.all(CLAIM)) <= 1
+        self._next_pass_writes_nothing()
+
+    def _runs_as_asked_for(self, owner: DeepSeekTraining, live: list[Stored], told: dict[str, tuple[str, str]]) -> None:
+        assert told["Ready"] == ("True", "Running"), told
+        assert len(live) == 1
+        attempt, volume = owner.status.attempt, owner.status.volume
+        assert attempt is not None
+        assert volume is not None
+        assert (uid_of(live[0]), attempt_of(live[0])) == (attempt.job_uid, attempt.number)
+        assert live[0]["spec"]["parallelism"] == owner.spec.nodes.count == len(self._living())
+        environment = {e["name"]: e.get("value") for e in live[0]["spec"]["template"]["spec"]["containers"][0]["env"]}
+        assert all(environment[variable.name] == variable.value for variable in owner.spec.runtime.env)
+        assert covers(
+            self.cluster.read(SERVICE, NAMESPACE, f"{NAME}-train"), service(owner, attempt.number, volume.uid)
+        )
+        claim = self.cluster.read(CLAIM, NAMESPACE, volume.claim_name)
+        assert claim is not None
+        assert uid_of(claim) == volume.uid
+        assert bool(claim["metadata"].get("ownerReferences")) == (owner.spec.checkpoints.on_delete == "Delete")
+
+    def _next_pass_writes_nothing(self) -> None:
+        writes = len(self.cluster.writes)
+        self.operator.restart()
+        self.operator.settle()
+        assert len(self.cluster.writes) == writes, self.cluster.writes[writes:]
+
+    def _pass(self) -> object:
+        try:
+            return self.operator.reconcile(KEY)
+        except Crash:
+            self.operator.restart()
+            return None
+
+    def _owner(self) -> DeepSeekTraining:
+        return DeepSeekTraining.model_validate(self.cluster.read(TRAINING, NAMESPACE, NAME))
+
+    def _status(self) -> Any:
+        return self._owner().status
+
+    def _spec(self, **fields: Any) -> None:
+        self.cluster.edit(TRAINING, NAMESPACE, NAME, lambda live: live["spec"].update(fields))
+
+    def _living(self) -> list[Stored]:
+        return [pod for pod in self.cluster.all(POD) if is_active(pod) and not is_terminating(pod)]
+
+    def _placed(self) -> list[Stored]:
+        return [pod for pod in self._living() if pod["spec"].get("nodeName")]
+
+
+def _pick(items: list[Any], which: int) -> Any:
+    return items[which % len(items)] if items else None
+
+
+TestTraining = TrainingMachine.TestCase
+TestTraining.settings = settings(
+    max_examples=30,
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    derandomize=True,
+)
