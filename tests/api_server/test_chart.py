@@ -1,0 +1,326 @@
+"""The chart, rendered by Helm and judged by a real API server: pods that `restricted` admits, and no right too many."""
+
+import base64
+import re
+import subprocess
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from cryptography import x509
+
+from deepseek_operator.api.crd import documents
+from deepseek_operator.core.resources import CLAIM, JOB, OWNED, POD, REVISION, SERVING, TRAINING
+from tests.cluster import programs
+from tests.cluster.api import ApiError, Manifest
+from tests.cluster.control_plane import Cluster
+from tests.cluster.progress import wait_for
+
+CHART = Path(__file__).parents[2] / "charts" / "deepseek-operator"
+NAME = "deepseek-operator"
+FULL = ("externalMetrics.enabled=true", "replicas=2", "prometheus.url=http://prometheus.monitoring.svc:9090")
+
+READ = {"get", "list", "watch"}
+
+
+def _helm(*arguments: str) -> str:
+    programs.ensure("helm")
+    done = subprocess.run([programs.path("helm"), *arguments], capture_output=True, text=True, timeout=60, check=False)
+    if done.returncode:
+        raise AssertionError(done.stderr)
+    return done.stdout
+
+
+@cache
+def _render(*values: str) -> list[Manifest]:
+    sets = [argument for value in values for argument in ("--set", value)]
+    text = _helm("template", NAME, str(CHART), "--namespace", "system", *sets)
+    return [document for document in yaml.safe_load_all(text) if document]
+
+
+def _of_kind(manifests: list[Manifest], kind: str) -> dict[str, Manifest]:
+    return {manifest["metadata"]["name"]: manifest for manifest in manifests if manifest["kind"] == kind}
+
+
+def _grants(rules: list[Manifest]) -> dict[tuple[str, str], set[str]]:
+    """Verbs by group and resource."""
+    granted: dict[tuple[str, str], set[str]] = {}
+    for rule in rules:
+        for group in rule["apiGroups"]:
+            for resource in rule["resources"]:
+                granted.setdefault((group, resource), set()).update(rule["verbs"])
+    return granted
+
+
+# --- rights -------------------------------------------------------------------------------------------------------
+
+
+def _needed() -> Iterator[tuple[tuple[str, str], set[str]]]:
+    for kind in (TRAINING, SERVING):
+        yield (kind.group, kind.plural), READ
+        yield (kind.group, f"{kind.plural}/status"), {"get", "patch", "update"}
+    less = {JOB: {"patch"}, REVISION: {"patch"}, CLAIM: {"delete"}, POD: {"create", "patch"}}
+    for kind in OWNED:
+        yield (kind.group, kind.plural), READ | {"create", "patch", "delete"} - less.get(kind, set())
+    yield ("events.k8s.io", "events"), {"create", "patch"}
+
+
+def test_the_operator_is_granted_what_its_kinds_own_and_nothing_else() -> None:
+    role = _of_kind(_render(*FULL), "ClusterRole")[NAME]
+    assert _grants(role["rules"]) == dict(_needed())
+
+
+def test_no_role_of_the_chart_has_a_wildcard_a_secret_or_a_way_up() -> None:
+    roles = [manifest for manifest in _render(*FULL) if manifest["kind"] in ("Role", "ClusterRole")]
+    assert len(roles) == 4
+    for rule in (rule for role in roles for rule in role["rules"]):
+        assert not {"*", "escalate", "bind", "impersonate"} & {*rule["verbs"], *rule["resources"], *rule["apiGroups"]}
+        assert not {"secrets", "serviceaccounts/token", "pods/exec", "nodes"} & set(rule["resources"])
+
+
+def test_named_namespaces_get_roles_and_the_cluster_gets_none() -> None:
+    manifests = _render("watchNamespaces={a,b}", "rbac.aggregate=false")
+    roles = {(role["metadata"]["namespace"], role["metadata"]["name"]) for role in manifests if role["kind"] == "Role"}
+    assert roles == {("a", NAME), ("b", NAME), ("system", f"{NAME}-lease")}
+    assert not _of_kind(manifests, "ClusterRole")
+    assert not _of_kind(manifests, "ClusterRoleBinding")
+
+
+def _apply(cluster: Cluster, namespace: str, manifests: list[Manifest]) -> None:
+    """Applies namespaced and cluster-wide objects of the chart, into `namespace` instead of `system`."""
+    plurals = {
+        "Role": "roles", "RoleBinding": "rolebindings", "ClusterRole": "clusterroles", "ServiceAccount": "serviceaccounts",
+        "ClusterRoleBinding": "clusterrolebindings", "Deployment": "deployments", "Service": "services", "Secret": "secrets",
+        "PodDisruptionBudget": "poddisruptionbudgets", "APIService": "apiservices",
+    }  # fmt: skip
+    for manifest in manifests:
+        group = manifest["apiVersion"]
+        place = f"namespaces/{manifest['metadata']['namespace']}/" if "namespace" in manifest["metadata"] else ""
+        root = f"/apis/{group}" if "/" in group else f"/api/{group}"
+        path = f"{root}/{place}{plurals[manifest['kind']]}/{manifest['metadata']['name']}".replace(
+            "/system/", f"/{namespace}/"
+        )
+        cluster.api.apply(
+            path, yaml.safe_load(yaml.safe_dump(manifest).replace("namespace: system", f"namespace: {namespace}"))
+        )
+
+
+def _may(cluster: Cluster, user: str, namespace: str, verb: str, group: str, resource: str) -> bool:
+    resource, _, subresource = resource.partition("/")
+    asked = {"namespace": namespace, "verb": verb, "group": group, "resource": resource, "subresource": subresource}
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SubjectAccessReview",
+        "spec": {"user": user, "resourceAttributes": asked},
+    }
+    answer = cluster.api.create("/apis/authorization.k8s.io/v1/subjectaccessreviews", review)
+    return bool(answer["status"]["allowed"])
+
+
+def test_the_service_account_may_what_the_role_says_and_reads_no_secret(api_server: Cluster, namespace: str) -> None:
+    _apply(
+        api_server,
+        namespace,
+        [
+            m
+            for m in _render()
+            if m["kind"] in ("ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
+        ],
+    )
+    user = f"system:serviceaccount:{namespace}:{NAME}"
+    wait_for("the role counts", lambda: _may(api_server, user, "default", "create", "batch", "jobs"), timeout_s=30)
+    assert _may(api_server, user, "default", "patch", TRAINING.group, "deepseektrainings/status")
+    wait_for(
+        "the lease's role counts",
+        lambda: _may(api_server, user, namespace, "create", "coordination.k8s.io", "leases"),
+        timeout_s=30,
+    )
+    refused = [
+        ("default", "get", "", "secrets"),
+        (namespace, "get", "", "secrets"),
+        ("default", "patch", TRAINING.group, "deepseektrainings"),
+        ("default", "delete", "", "persistentvolumeclaims"),
+        ("default", "create", "", "pods"),
+        ("default", "create", "", "serviceaccounts/token"),
+        ("default", "create", "coordination.k8s.io", "leases"),
+        ("default", "get", "", "configmaps"),
+    ]
+    assert [request for request in refused if _may(api_server, user, *request)] == []
+
+
+def test_a_tenant_with_edit_writes_trainings_but_not_their_status(controllers: Cluster, namespace: str) -> None:
+    _apply(controllers, namespace, [m for m in _render() if m["kind"] == "ClusterRole"])
+    for role in ("edit", "view"):
+        binding = {
+            "metadata": {"name": role},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": f"{role}or"}],
+        }
+        controllers.api.create(f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings", binding)
+
+    def may(user: str, verb: str, resource: str) -> bool:
+        return _may(controllers, user, namespace, verb, TRAINING.group, resource)
+
+    wait_for(
+        "aggregated roles",
+        lambda: may("editor", "create", "deepseektrainings") and may("viewor", "get", "deepseekservings"),
+        timeout_s=30,
+    )
+    assert may("editor", "patch", "deepseekservings/scale")
+    assert not may("editor", "patch", "deepseektrainings/status")
+    assert not may("viewor", "create", "deepseektrainings")
+
+
+# --- the pod --------------------------------------------------------------------------------------------------------
+
+
+def _pod(changes: Mapping[str, Any], container: Mapping[str, Any]) -> Manifest:
+    template = _of_kind(_render(*FULL), "Deployment")[NAME]["spec"]["template"]
+    spec = {**template["spec"], **changes}
+    spec["containers"] = [{**spec["containers"][0], **container}]
+    return {"metadata": {"generateName": "operator-"}, "spec": spec}
+
+
+@pytest.fixture
+def restricted(api_server: Cluster, namespace: str) -> str:
+    """A namespace that admits restricted pods only, with the operator's ServiceAccount."""
+    labels = {
+        "pod-security.kubernetes.io/enforce": "restricted",
+        "pod-security.kubernetes.io/enforce-version": "latest",
+    }
+    api_server.api.patch(f"/api/v1/namespaces/{namespace}", {"metadata": {"labels": labels}})
+    api_server.api.create(f"/api/v1/namespaces/{namespace}/serviceaccounts", {"metadata": {"name": NAME}})
+    return namespace
+
+
+def test_the_operators_pod_is_admitted_where_pods_are_restricted(api_server: Cluster, restricted: str) -> None:
+    made = api_server.api.create(f"/api/v1/namespaces/{restricted}/pods", _pod({}, {}), dryRun="All")
+    (container,) = made["spec"]["containers"]
+    assert container["securityContext"]["readOnlyRootFilesystem"] is True
+    assert made["spec"]["securityContext"]["runAsUser"] > 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "container"),
+    [
+        pytest.param({"securityContext": {"runAsUser": 0}}, {}, id="root"),
+        pytest.param({"hostNetwork": True}, {}, id="host network"),
+        pytest.param({}, {"securityContext": {}}, id="no limits on privileges"),
+        pytest.param({"volumes": [{"name": "tmp", "hostPath": {"path": "/"}}]}, {"volumeMounts": []}, id="host path"),
+    ],
+)
+def test_the_namespace_refuses_a_pod_with_more(
+    api_server: Cluster, restricted: str, changes: Mapping[str, Any], container: Mapping[str, Any]
+) -> None:
+    with pytest.raises(ApiError, match="violates PodSecurity"):
+        api_server.api.create(f"/api/v1/namespaces/{restricted}/pods", _pod(changes, container), dryRun="All")
+
+
+def test_every_object_of_the_full_chart_is_one_that_the_api_server_takes(api_server: Cluster, namespace: str) -> None:
+    manifests = [
+        m
+        for m in _render(*FULL)
+        if m["kind"] not in ("CustomResourceDefinition", "APIService")
+        and m["metadata"].get("namespace") != "kube-system"
+    ]
+    assert {"Deployment", "PodDisruptionBudget", "Secret", "Service"} <= {m["kind"] for m in manifests}
+    _apply(api_server, namespace, manifests)
+
+
+# --- definitions, external metrics, values --------------------------------------------------------------------------
+
+
+def test_the_chart_brings_the_definitions_unless_told_otherwise() -> None:
+    brought = _of_kind(_render(), "CustomResourceDefinition")
+    assert list(brought.values()) == list(documents())
+    assert not _of_kind(_render("crds.install=false"), "CustomResourceDefinition")
+
+
+def test_external_metrics_are_registered_only_where_asked_for() -> None:
+    plain = _render()
+    assert {"APIService", "Secret"} & {manifest["kind"] for manifest in plain} == set()
+    (service,) = _of_kind(_render(*FULL), "APIService").values()
+    assert service["metadata"]["name"] == "v1beta1.external.metrics.k8s.io"
+    assert "insecureSkipTLSVerify" not in service["spec"]
+
+
+def test_the_certificate_is_for_the_service_and_signed_by_the_published_authority() -> None:
+    manifests = _render(*FULL)
+    secret = _of_kind(manifests, "Secret")[f"{NAME}-tls"]["data"]
+    bundle = next(iter(_of_kind(manifests, "APIService").values()))["spec"]["caBundle"]
+    certificate = x509.load_pem_x509_certificate(base64.b64decode(secret["tls.crt"]))
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert f"{NAME}.system.svc" in names.get_values_for_type(x509.DNSName)
+    certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(base64.b64decode(bundle)))
+
+
+def test_an_upgrade_keeps_the_certificate(api_server: Cluster, namespace: str) -> None:
+    def install(*more: str) -> str:
+        sets = ("externalMetrics.enabled=true", "crds.install=false", f"fullnameOverride={namespace}", *more)
+        flags = [argument for value in sets for argument in ("--set", value)]
+        target = ("--kubeconfig", str(api_server.kubeconfig), "--namespace", namespace)
+        _helm("upgrade", "--install", namespace, str(CHART), *target, *flags)
+        data = api_server.api.get(f"/api/v1/namespaces/{namespace}/secrets/{namespace}-tls")["data"]
+        return str(data["tls.crt"])
+
+    try:
+        first = install()
+        assert install("logLevel=debug") == first
+    finally:
+        _helm("uninstall", namespace, "--kubeconfig", str(api_server.kubeconfig), "--namespace", namespace)
+
+
+def _leaves(values: Mapping[str, Any], path: str = "") -> Iterator[str]:
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value and key != "resources":
+            yield from _leaves(value, f"{path}.{key}")
+        else:
+            yield f"{path}.{key}"
+
+
+def test_every_value_is_read_by_a_template() -> None:
+    text = "\n".join(path.read_text() for path in sorted((CHART / "templates").iterdir()))
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    # Inside `with .Values.image` its fields stand alone.
+    read = {
+        leaf
+        for leaf in _leaves(values)
+        if f".Values{leaf}" in text or re.search(rf"[{{(\s]\.{leaf.rpartition('.')[2]}\b", text)
+    }
+    assert set(_leaves(values)) == read
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["nonsense=1", "replicas=0", "logLevel=loud", "image.pull=x", "prometheus.url=ftp://x", "watchNamespaces={A}"],
+)
+def test_a_wrong_value_is_refused_before_anything_is_installed(value: str) -> None:
+    with pytest.raises(AssertionError, match="don't meet the specifications"):
+        _render(value)
+
+
+def test_an_installed_operator_reads_its_ports_and_names_from_the_contract() -> None:
+    pod = _of_kind(_render(*FULL), "Deployment")[NAME]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    env = {variable["name"]: variable.get("value", variable.get("valueFrom")) for variable in container["env"]}
+    prefix = "DEEPSEEK_OPERATOR_"
+    assert {name.removeprefix(prefix): value for name, value in env.items()} == {
+        "NAMESPACE": {"fieldRef": {"fieldPath": "metadata.namespace"}},
+        "POD_NAME": {"fieldRef": {"fieldPath": "metadata.name"}},
+        "LEASE_NAME": NAME,
+        "LOG_LEVEL": "info",
+        "RUNTIME_IMAGE": "deepseek-operator.io/runtime:dev",
+        "IMAGE_PULL_POLICY": "IfNotPresent",
+        "EXTERNAL_METRICS": "true",
+        "EXTERNAL_METRICS_CERT_DIR": "/etc/deepseek-operator/tls",
+        "PROMETHEUS_URL": "http://prometheus.monitoring.svc:9090",
+    }
+    assert {port["name"]: port["containerPort"] for port in container["ports"]} == {
+        "probes": 8080,
+        "metrics": 8081,
+        "ext-metrics": 6443,
+    }
+    assert container["args"] == ["run"]
