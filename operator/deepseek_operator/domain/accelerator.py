@@ -36,6 +36,11 @@ class Accelerator:
     quantizations: frozenset[str]
 
     @property
+    def joins_devices(self) -> bool:
+        """Whether one job can use several devices of a node: not slices of a card, which can't reach each other."""
+        return self.interconnect.casefold() != "none"
+
+    @property
     def memory_bytes(self) -> int:
         """Physical memory of one device in bytes."""
         return int(self.memory_gib * GIB)

@@ -24,13 +24,18 @@ class Scope(Enum):
 
 @dataclass(frozen=True)
 class EngineMemory:
-    """One engine's memory line. ``step_tokens`` is its default bound on tokens per step."""
+    """One engine's memory line.
+
+    ``step_tokens`` is its default bound on tokens per step, ``resident_factor`` weights in memory over weights on
+    disk (alignment, repacking), ``parallel`` whether it can use more than one device.
+    """
 
     name: str
     fraction: float
     scope: Scope
     step_tokens: int
-    resident_factor: float  # weights in memory over weights on disk: alignment and repacking
+    resident_factor: float
+    parallel: bool = True
 
 
 ENGINES: Mapping[str, EngineMemory] = MappingProxyType(
@@ -43,8 +48,8 @@ ENGINES: Mapping[str, EngineMemory] = MappingProxyType(
             EngineMemory("sglang", 0.88, Scope.STATIC, 8192, 1.02),
             # kv_cache_free_gpu_memory_fraction
             EngineMemory("triton", 0.9, Scope.FREE, 8192, 1.02),
-            # our own small engine, and engines that we know nothing about: a tenth stays free
-            EngineMemory("builtin", 0.9, Scope.DEVICE, 2048, 1.0),
+            # our own small engine is one process; of other engines we know nothing: a tenth stays free
+            EngineMemory("builtin", 0.9, Scope.DEVICE, 2048, 1.0, parallel=False),
             EngineMemory("custom", 0.9, Scope.DEVICE, 8192, 1.02),
         )
     }

@@ -57,8 +57,8 @@ _Request = TypeVar("_Request", ServingRequest, TrainingRequest)
 _TIGHT_SERVING, _TIGHT_TRAINING = 0.90, 0.85
 """Part of the budget above which a fit is called tight. Weights and cache are counted to a few hundredths, the
 activations of a training to about a tenth."""
-_ALIKE = 0.02
-"""Part of the budget by which two needs may differ and still count as alike."""
+_VERY_TIGHT, _ALIKE = 0.95, 0.02
+"""Part of the budget above which a smaller need is worth a slower step, and by which two needs count as alike."""
 # fp32 and fp16 gain nothing, nf4 is for QLoRA, mxfp4 exists as published or not at all, gptq weighs what awq weighs.
 _NEVER_OFFERED = ("fp32", "fp16", "nf4", "mxfp4", "gptq")
 _SHORTER_CONTEXTS = tuple(1 << power for power in range(20, 11, -1))
@@ -153,9 +153,13 @@ def _is_tight(request: ServingRequest | TrainingRequest, memory: Memory) -> bool
 
 
 def _safest(tight: list[_Try]) -> _Try:
-    """Where every fit is tight: the first of those that need hardly more than the smallest."""
+    """Where every fit is tight: the first with a twentieth to spare, else the first that needs hardly the least."""
     least = min(found.memory.need_bytes for found in tight)
-    return next(f for f in tight if f.memory.need_bytes <= least + _ALIKE * f.memory.budget_bytes)
+    for found in tight:
+        budget = found.memory.budget_bytes
+        if found.memory.need_bytes <= max(_VERY_TIGHT * budget, least + _ALIKE * budget):
+            return found
+    raise AssertionError("the smallest is like itself")
 
 
 def _missing(found: _Try) -> float:
@@ -191,6 +195,10 @@ def _shapes(request: ServingRequest | TrainingRequest) -> Iterator[Shape]:
     Shapes whose devices together could not hold the model are left out, save for the largest, whose miss is reported.
     """
     usual, nodes, per_node = request.accelerator.per_node, request.nodes, request.per_node
+    if not request.accelerator.joins_devices:
+        usual, per_node = 1, min(per_node or 1, 1)
+    if isinstance(request, ServingRequest) and not ENGINES[request.engine].parallel:
+        nodes = per_node = 1
     if nodes is not None and per_node is not None:
         smaller = [Shape(n, p) for n in range(1, nodes + 1) for p in range(1, per_node + 1)]
         shapes = sorted(smaller, key=lambda shape: (-shape.gpus, shape.nodes))

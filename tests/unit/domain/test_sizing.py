@@ -162,6 +162,21 @@ def test_sglang_counts_its_step_outside_the_static_part() -> None:
     assert 0.88 * 80 < memory.budget_bytes / GIB < 80
 
 
+def test_slices_of_a_card_never_work_together() -> None:
+    slices = replace(card("MIG", 19.5, per_node=24), interconnect="none")
+    one = fitting(size_serving(ServingRequest(shape("deepseek-r1-distill-llama-8b"), slices, context=4096)))
+    assert one.shape == Shape(1, 1)
+    request = ServingRequest(shape("deepseek-r1-distill-qwen-32b"), slices, context=4096, nodes=1)
+    assert refused(size_serving(request)).reason == "OutOfMemory"
+
+
+def test_the_builtin_engine_is_one_process() -> None:
+    request = replace(serve("deepseek-r1-distill-llama-70b", H100), engine="builtin")
+    assert refused(size_serving(request)).shape == Shape(1, 1)
+    small = replace(serve("deepseek-r1-distill-qwen-1.5b", H100), engine="builtin")
+    assert fitting(size_serving(small)).layout == Layout()
+
+
 def test_devices_that_no_layout_uses_are_a_warning() -> None:
     request = replace(serve("deepseek-r1-distill-qwen-1.5b", H100), context=4096, nodes=1, per_node=29)
     result = fitting(size_serving(request))
