@@ -5,6 +5,7 @@ the spec stand beside that part in `v1alpha1/`; here stand those that need the o
 are let in once a training has started. A rule over status costs no webhook and can't be bypassed by one that is down.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -254,6 +255,18 @@ class _Dumper(yaml.SafeDumper):
 
     def ignore_aliases(self, data: object) -> bool:
         return True
+
+
+_NUMBER_IN_SOME_YAML = re.compile(r"[-+]?[0-9.]+([eE][-+]?[0-9]+)?")
+
+
+def _quoted_like_a_number(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    """YAML 1.1 reads a plain 1e-5 as text, JSON-minded readers (Helm) as a number: such texts are always quoted."""
+    style = '"' if _NUMBER_IN_SOME_YAML.fullmatch(text) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _quoted_like_a_number)
 
 
 def _yaml(document: Mapping[str, Any]) -> str:
