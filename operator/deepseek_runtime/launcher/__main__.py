@@ -52,7 +52,28 @@ def _check_spec(contract: Contract, environment: Mapping[str, str]) -> None:
         )
 
 
+class _StopRequests:
+    """SIGTERM, also one that arrives before there is a keeper to tell: process 1 has no default for it."""
+
+    def __init__(self) -> None:
+        self._keeper: Keeper | None = None
+        self._is_pending = False
+        signal.signal(signal.SIGTERM, self._arrived)
+        signal.signal(signal.SIGINT, self._arrived)
+
+    def send_to(self, keeper: Keeper) -> None:
+        self._keeper = keeper
+        if self._is_pending:
+            keeper.stop()
+
+    def _arrived(self, *_: object) -> None:
+        self._is_pending = True
+        if self._keeper is not None:
+            self._keeper.stop()
+
+
 def _run(command: list[str], contract: Contract, environment: Mapping[str, str], log: Path) -> int:
+    stops = _StopRequests()
     run = RunDirectory.create()
     try:
         if contract.gang.node_rank == 0:
@@ -65,8 +86,7 @@ def _run(command: list[str], contract: Contract, environment: Mapping[str, str],
             grace_s=contract.grace_s,
             builtin=not command,
         )
-        signal.signal(signal.SIGTERM, lambda *_: keeper.stop())
-        signal.signal(signal.SIGINT, lambda *_: keeper.stop())
+        stops.send_to(keeper)
         _serve(contract, run, keeper)
         verdict = keeper.watch()
         termination.write(report.termination(contract, run, verdict), log)

@@ -66,7 +66,15 @@ def _choose(contract: Contract, own: Volume) -> _Choice:
     leftovers = _leftovers(contract, origins, manifests, found)
     if found or contract.resume_from is None:
         return _Choice(found, leftovers, None, contract.pod_uid)
+    if contract.resume_from.training_uid == contract.training_uid:
+        return _Choice(_everything(own), (), None, contract.pod_uid)
     return _Choice(_from_other(contract, own), leftovers, contract.resume_from.training_uid, contract.pod_uid)
+
+
+def _everything(volume: Volume) -> tuple[Manifest, ...]:
+    """What a training left, by its own origins: for another one's start, or when its ancestry is no longer recorded."""
+    origins, manifests = volume.origins(), volume.checkpoints()
+    return tuple(resume.candidates(resume.whole_ancestry(origins, manifests), origins, manifests))
 
 
 def _leftovers(
@@ -83,9 +91,7 @@ def _leftovers(
 def _from_other(contract: Contract, own: Volume) -> tuple[Manifest, ...]:
     wanted = contract.resume_from
     assert wanted is not None
-    other = sibling(own, wanted.training_uid)
-    origins, manifests = other.origins(), other.checkpoints()
-    found = resume.candidates(resume.whole_ancestry(origins, manifests), origins, manifests)
+    found = _everything(sibling(own, wanted.training_uid))
     chosen = resume.choose(found, wanted.checkpoint)
     if not chosen:
         there = ", ".join(str(m.step) for m in sorted(found, key=lambda m: m.step)) or "none"

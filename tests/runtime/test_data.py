@@ -1,0 +1,90 @@
+"""Order and batches: what a step sees depends on seed and step alone."""
+
+import json
+import random
+from array import array
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+
+from deepseek_runtime.contract import Invalid
+from deepseek_runtime.spec import Dataset, Format
+from deepseek_runtime.trainer.data import IGNORED, Example, Order, collate, read_examples
+from deepseek_runtime.trainer.state import random_state, restore_random_state
+from deepseek_runtime.trainer.tokenizer import EOS_ID, byte_tokenizer
+
+
+def dataset(path: Path, form: Format = "PromptCompletion") -> Dataset:
+    return Dataset(path, None, "Train", 1.0, form)
+
+
+def test_epoch_shows_every_example_as_often_as_its_weight_says() -> None:
+    order = Order([10, 4, 6], [1.0, 2.0, 0.5], seed=3, batch_size=7)
+    assert order.epoch_size == 21
+    for epoch in range(3):
+        seen = Counter(index for step in range(3 * epoch + 1, 3 * epoch + 4) for index in order.batch(step))
+        assert [seen[index] for index in range(14)] == [1] * 10 + [2] * 4
+        assert sum(seen[index] for index in range(14, 20)) == 3
+    assert order.steps(2) == 6
+
+
+def test_batch_of_a_step_does_not_depend_on_what_was_asked_before() -> None:
+    whole = Order([100], [1.0], seed=1, batch_size=8)
+    batches = [whole.batch(step) for step in range(1, 41)]
+    assert Order([100], [1.0], seed=1, batch_size=8).batch(30) == batches[29]
+    assert Order([100], [1.0], seed=2, batch_size=8).batch(30) != batches[29]
+    assert batches[0] != batches[13]
+
+
+def test_labels_are_the_next_tokens_of_the_completion_only() -> None:
+    batch = collate(
+        [Example(array("i", [5, 6, 7, 8, 9]), 3), Example(array("i", [5, 6, 7]), 0)], 0, torch.device("cpu")
+    )
+    assert batch.ids.tolist() == [[5, 6, 7, 8], [5, 6, 0, 0]]
+    assert batch.labels.tolist() == [[IGNORED, IGNORED, 8, 9], [6, 7, IGNORED, IGNORED]]
+
+
+def test_prompts_and_completions_are_read_from_json_lines(tmp_path: Path) -> None:
+    file = tmp_path / "a.jsonl"
+    file.write_text('{"prompt": "ab", "completion": "c"}\n\n{"prompt": "abcdef", "completion": "xyz"}\n')
+    short, cut = read_examples(dataset(file), byte_tokenizer(), 8)
+    assert (len(short.prompt), short.targets, short.completion[-1]) == (2, 2, EOS_ID)
+    assert (len(cut.tokens), cut.loss_from, cut.targets) == (8, 6, 2)
+
+
+def test_text_is_packed_into_pieces_that_lose_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "a.jsonl"
+    file.write_text("".join(json.dumps({"text": text}) + "\n" for text in ("hello world", "again")))
+    pieces = read_examples(dataset(file, "Text"), byte_tokenizer(), 8)
+    tokens = [token for piece in pieces for token in piece.tokens]
+    assert [len(piece.tokens) for piece in pieces] == [8, 8, 2]
+    assert byte_tokenizer().decode(tokens, skip_special_tokens=True) == "hello worldagain"
+    assert tokens.count(EOS_ID) == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "advice"),
+    [
+        ("{", "line 1 is not JSON"),
+        ('{"prompt": "a"}', '"completion"'),
+        ('{"prompt": "a much too long prompt", "completion": "b"}', "sequenceLength 8"),
+    ],
+)
+def test_malformed_dataset_says_what_to_write(tmp_path: Path, content: str, advice: str) -> None:
+    file = tmp_path / "a.jsonl"
+    file.write_text(content)
+    with pytest.raises(Invalid, match=advice):
+        read_examples(dataset(file), byte_tokenizer(), 8)
+
+
+def test_random_sources_go_on_where_they_were(tmp_path: Path) -> None:
+    file = tmp_path / "random.pt"
+    torch.manual_seed(5)
+    random.seed(5)
+    file.write_bytes(random_state())
+    drawn = (torch.rand(3).tolist(), random.random())
+    assert restore_random_state(file, seed=1)
+    assert (torch.rand(3).tolist(), random.random()) == drawn
+    assert not restore_random_state(tmp_path / "absent", seed=1)
