@@ -105,6 +105,7 @@ READINGS = (
             "torchtitan/tools/logging",
             "torchtitan/trainer",
             "torchtitan/hf_datasets/",
+            "torchtitan/distributed/activation_checkpoint",
         ),
     ),
     Reading(

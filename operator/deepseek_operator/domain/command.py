@@ -11,6 +11,11 @@ Variables = tuple[tuple[str, str], ...]
 """Environment variables in the order in which they are set; Kubernetes expands ``$(NAME)`` of earlier ones."""
 
 
+def literal(text: str) -> str:
+    """Return a user's string so that Kubernetes passes it on as it is, instead of expanding ``$(NAME)`` in it."""
+    return text.replace("$(", "$$(")
+
+
 @dataclass(frozen=True)
 class Refusal:
     """What can't be done, in one sentence with its numbers, and what to write instead."""

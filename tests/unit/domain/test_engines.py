@@ -3,15 +3,15 @@
 from collections.abc import Iterable
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from deepseek_operator.domain.command import Command, Refusal, Signal
 from deepseek_operator.domain.engines import BUILDERS, Adapter, AdapterKind, build, metrics
 from deepseek_operator.domain.engines.probes import startup_seconds
 from deepseek_operator.domain.layout import Layout
 from deepseek_operator.domain.profiles import BUILT_IN, custom_resource
 from deepseek_operator.domain.version import Version
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from tests.support.requests import GIB, serving
 
 DEP8 = Layout(data=8, expert=8)
@@ -130,7 +130,11 @@ def test_no_text_of_the_user_reaches_the_shell():
     hostile = '$(reboot)"; touch /tmp/x; echo "'
     built = command(layout=Layout(data=16, expert=16), nodes=2, served_name=hostile)
     assert hostile not in built.worker_args[2]
-    assert hostile in built.worker_args
+    assert "$" + hostile in built.worker_args, "Kubernetes expands no $(NAME) of the user's"
+
+
+def test_triton_makes_no_folder_outside_its_repository():
+    assert "folder of its name" in refused("triton-vllm", served_name="../../etc").reason
 
 
 def test_sglang_counts_attention_data_ranks_inside_tensor():

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from deepseek_operator.domain import trainers
+from deepseek_operator.domain.activations import Recompute
 from deepseek_operator.domain.command import Command
 from deepseek_operator.domain.engines import Adapter, build
 from deepseek_operator.domain.layout import Layout, Sharding
@@ -28,7 +29,7 @@ from deepseek_operator.domain.trainers import (
     megatron_bridge,
     torchtitan,
 )
-from deepseek_operator.domain.training_state import Method
+from deepseek_operator.domain.training_state import Method, Offload
 from tests.support.requests import serving, training
 
 RECORDED = json.loads((Path(__file__).parent / "flag_inventory.json").read_text())
@@ -159,9 +160,11 @@ def trainings(trainer: str) -> list[Command]:
         (steps, replace(steps, max_steps=None, epochs=2, eval_every_steps=None, schedule=Schedule.COSINE),
          replace(steps, schedule=Schedule.CONSTANT)),
     )  # fmt: skip
+    recomputes = itertools.cycle(Recompute)
+    offloads = itertools.cycle((Offload.NONE, Offload.ALL, Offload.OPTIMIZER, Offload.NONE, Offload.NONE))
     built = (
         trainers.build(trainer, training(model, "h100", layout, trainer, objective=objective, tuning=Tuning(method),
-                                         datasets=datasets, hyper=hyper, script=("train.py",)))
+                                         datasets=datasets, hyper=hyper, script=("train.py",), recompute=next(recomputes), offload=next(offloads)))
         for model, layout, objective, method, datasets, hyper in grid
     )  # fmt: skip
     return [command for command in built if isinstance(command, Command)]

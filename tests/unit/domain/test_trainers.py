@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deepseek_operator.domain.activations import Recompute
 from deepseek_operator.domain.command import Command, Refusal
 from deepseek_operator.domain.layout import Layout, Sharding
 from deepseek_operator.domain.profiles import BUILT_IN
@@ -20,7 +21,7 @@ from deepseek_operator.domain.trainers import (
     Tuning,
     build,
 )
-from deepseek_operator.domain.training_state import Method
+from deepseek_operator.domain.training_state import Method, Offload, Optimizer
 from tests.support.requests import training
 
 PRETRAIN = {"objective": Objective.PRETRAIN}
@@ -232,6 +233,40 @@ def test_torchtitan_pre_trains_and_nothing_else():
 def test_the_programs_that_are_written_are_python(trainer, end):
     built = command(trainer, model="deepseek-v3", layout=Layout(data=64, expert=8), **PRETRAIN)
     ast.parse(next(text for path, text in built.files.items() if path.endswith(end)))
+
+
+def test_a_plan_that_fits_by_recomputing_runs_that_way():
+    for recompute, off in ((Recompute.NONE, True), (Recompute.SELECTIVE, False), (Recompute.FULL, False)):
+        config = document(command("llama-factory", recompute=recompute), "llama-factory.yaml")
+        assert config["disable_gradient_checkpointing"] is off
+    bridge = command("megatron-bridge", model="deepseek-v3", layout=V3_LAYOUT, recompute=Recompute.FULL, **PRETRAIN)
+    assert document(bridge, "megatron-bridge.json")["assign"]["model.recompute_granularity"] == "full"
+    titan = command(
+        "torchtitan", model="deepseek-v3", layout=Layout(data=64, expert=8), recompute=Recompute.SELECTIVE, **PRETRAIN
+    )
+    assert document(titan, "torchtitan.json")["recompute"] == "Selective"
+
+
+def test_a_plan_that_fits_by_offloading_runs_that_way_or_not_at_all():
+    zero = document(command("llama-factory", offload=Offload.ALL), "zero.json")["zero_optimization"]
+    assert {"offload_optimizer", "offload_param"} <= zero.keys()
+    assert "offload" in refused("builtin", offload=Offload.OPTIMIZER).instead
+    assert "All or None" in refused("torchtitan", model="deepseek-v3", offload=Offload.OPTIMIZER, **PRETRAIN).instead
+
+
+def test_small_adams_are_left_to_trainers_that_have_them():
+    assert (
+        document(command("llama-factory", optimizer=Optimizer.PAGED_ADAMW_8BIT), ".yaml")["optim"] == "paged_adamw_8bit"
+    )
+    assert "AdamW8bit" in refused("builtin", optimizer=Optimizer.ADAMW_8BIT).reason
+
+
+def test_no_trainer_computes_in_a_precision_that_it_is_not_told():
+    fp8 = Hyperparameters(global_batch=64, max_steps=10, epochs=None, precision="fp8")
+    assert "does not compute in fp8" in refused("llama-factory", hyper=fp8).reason
+    titan = command("torchtitan", model="deepseek-v3", layout=Layout(data=64, expert=8), hyper=fp8, **PRETRAIN)
+    assert document(titan, "torchtitan.json")["recipe"] == "deepseek_v3_671b_float8"
+    assert "no FP8" in refused("torchtitan", model="deepseek-v3", accelerator="a100-80", hyper=fp8, **PRETRAIN).reason
 
 
 def test_a_batch_that_does_not_divide_is_refused_with_one_that_does():

@@ -3,7 +3,7 @@
 It publishes vLLM's metric names. Nothing of it is a claim about throughput.
 """
 
-from deepseek_operator.domain.command import Command, Metrics, Port, Probe, Probes, Refusal
+from deepseek_operator.domain.command import Command, Metrics, Port, Probe, Probes, Refusal, literal
 from deepseek_operator.domain.engines import limits, metrics
 from deepseek_operator.domain.engines.probes import grace_seconds, startup_probe, startup_seconds
 from deepseek_operator.domain.engines.request import PORT, Dialect, ServingRequest
@@ -26,8 +26,8 @@ def build(asked: ServingRequest) -> Command | Refusal:
     assert launcher is not None
     budget = startup_seconds(asked.weights_bytes, asked.load_bytes_per_second)
     own = (
-        ("DEEPSEEK_MODEL_PATH", asked.path),
-        ("DEEPSEEK_SERVED_MODEL_NAME", asked.served_name),
+        ("DEEPSEEK_MODEL_PATH", literal(asked.path)),
+        ("DEEPSEEK_SERVED_MODEL_NAME", literal(asked.served_name)),
         ("DEEPSEEK_PORT", str(PORT)),
         ("DEEPSEEK_MAX_CONCURRENCY", str(asked.max_concurrency or DEFAULT_CONCURRENCY)),
         ("DEEPSEEK_QUEUE_LIMIT", str(DEFAULT_QUEUE if asked.queue_limit is None else asked.queue_limit)),

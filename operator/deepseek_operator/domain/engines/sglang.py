@@ -4,7 +4,7 @@ Flags and names of 0.5.13 and 0.5.23 are recorded from the released packages and
 cache can't be split (MLA and later), ``data`` ranks become attention data parallelism: --tp-size is then tensor × data.
 """
 
-from deepseek_operator.domain.command import Command, Metrics, Port, Probe, Probes, Refusal
+from deepseek_operator.domain.command import Command, Metrics, Port, Probe, Probes, Refusal, literal
 from deepseek_operator.domain.engines import limits, metrics
 from deepseek_operator.domain.engines.probes import grace_seconds, startup_probe, startup_seconds
 from deepseek_operator.domain.engines.request import LEADER, PORT, RANK, Dialect, ServingRequest
@@ -118,7 +118,7 @@ def _tensor_ranks(asked: ServingRequest) -> int:
 
 
 def _serving(asked: ServingRequest) -> tuple[str, ...]:
-    args = ["--model-path", asked.path, "--served-model-name", asked.served_name]
+    args = ["--model-path", literal(asked.path), "--served-model-name", literal(asked.served_name)]
     args += ["--host", "0.0.0.0", "--port", str(PORT), "--enable-metrics"]
     if asked.api_key_variable is not None:
         args += ["--api-key", f"$({asked.api_key_variable})"]
@@ -131,7 +131,11 @@ def _serving(asked: ServingRequest) -> tuple[str, ...]:
     if asked.memory_fraction is not None:
         args += ["--mem-fraction-static", f"{asked.memory_fraction:g}"]
     if asked.adapters:
-        args += ["--enable-lora", "--lora-paths", *(f"{adapter.name}={adapter.path}" for adapter in asked.adapters)]
+        args += [
+            "--enable-lora",
+            "--lora-paths",
+            *(literal(f"{adapter.name}={adapter.path}") for adapter in asked.adapters),
+        ]
     return tuple(args)
 
 

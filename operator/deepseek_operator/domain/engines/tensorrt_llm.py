@@ -7,7 +7,7 @@ a data rank.
 
 import json
 
-from deepseek_operator.domain.command import Command, Metrics, Port, Probe, Probes, Refusal
+from deepseek_operator.domain.command import Command, Metrics, Port, Probe, Probes, Refusal, literal
 from deepseek_operator.domain.engines import limits, metrics
 from deepseek_operator.domain.engines.probes import grace_seconds, startup_probe, startup_seconds
 from deepseek_operator.domain.engines.request import PORT, Dialect, ServingRequest
@@ -29,7 +29,7 @@ def build(asked: ServingRequest) -> Command | Refusal:
     assert launcher is not None
     budget = startup_seconds(asked.weights_bytes, asked.load_bytes_per_second)
     return Command(
-        args=(*launcher, asked.path, *_options(asked), *asked.extra_args),
+        args=(*launcher, literal(asked.path), *_options(asked), *asked.extra_args),
         env=asked.profile.variables(PROGRAM, asked.nodes),
         files={CONFIG: _config(asked)},
         devices=asked.layout.gpus,

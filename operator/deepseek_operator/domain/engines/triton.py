@@ -5,6 +5,7 @@ test checks them. The TensorRT-LLM backend takes engines that were built beforeh
 """
 
 import json
+import re
 from collections.abc import Mapping
 
 from deepseek_operator.domain.command import Command, Metrics, Port, Probe, Probes, Refusal, Signal
@@ -15,6 +16,7 @@ from deepseek_operator.domain.engines.request import PORT, ServingRequest
 VLLM = "triton-vllm"
 TENSORRT_LLM = "triton-tensorrtllm"
 REPOSITORY = "/etc/triton/models"
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 GRPC_PORT = 8001
 METRICS_PORT = 8002
 
@@ -48,6 +50,9 @@ def _refusal(program: str, asked: ServingRequest) -> Refusal | None:
         return Refusal("one Triton server does not span nodes", "write engine.type vllm or sglang, or nodes: 1")
     if asked.api_key_variable is not None:
         return Refusal("Triton checks no API key", "leave the key out and let a gateway check it")
+    if not NAME.fullmatch(asked.served_name):
+        return Refusal(f"Triton keeps a model in a folder of its name, which {asked.served_name!r} can't be",
+                       "write a served name of letters, digits, dots, dashes and underscores")  # fmt: skip
     if asked.adapters:
         return Refusal(
             "this builder gives Triton no adapters", "merge them into the weights, or write engine.type vllm"

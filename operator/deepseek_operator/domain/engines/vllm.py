@@ -5,7 +5,7 @@ and checked by a test. GPUs of a replica are tensor × pipeline × data; expert 
 Several nodes need no Ray: all pods run the same command with their rank, all but the first without a server.
 """
 
-from deepseek_operator.domain.command import Command, Metrics, Port, Probe, Probes, Refusal, Variables
+from deepseek_operator.domain.command import Command, Metrics, Port, Probe, Probes, Refusal, Variables, literal
 from deepseek_operator.domain.engines import limits, metrics
 from deepseek_operator.domain.engines.probes import grace_seconds, startup_probe, startup_seconds
 from deepseek_operator.domain.engines.request import LEADER, PORT, RANK, Dialect, ServingRequest
@@ -55,7 +55,14 @@ def build(asked: ServingRequest) -> Command | Refusal:
     launcher = asked.profile.launcher(PROGRAM)
     assert launcher is not None
     budget = startup_seconds(asked.weights_bytes, asked.load_bytes_per_second)
-    base = (*launcher, asked.path, *_serving(asked, version), *_model(asked), *_degrees(asked), *asked.extra_args)
+    base = (
+        *launcher,
+        literal(asked.path),
+        *_serving(asked, version),
+        *_model(asked),
+        *_degrees(asked),
+        *asked.extra_args,
+    )
     args, worker_args = _across_nodes(asked, base)
     return Command(
         args=args,
@@ -136,7 +143,7 @@ def _queue(asked: ServingRequest, version: Version) -> Refusal | None:
 
 
 def _serving(asked: ServingRequest, version: Version) -> tuple[str, ...]:
-    args = ["--host", "0.0.0.0", "--port", str(PORT), "--served-model-name", asked.served_name]
+    args = ["--host", "0.0.0.0", "--port", str(PORT), "--served-model-name", literal(asked.served_name)]
     args += ["--shutdown-timeout", str(asked.drain_seconds)]
     if asked.max_model_length is not None:
         args += ["--max-model-len", str(asked.max_model_length)]
@@ -148,7 +155,7 @@ def _serving(asked: ServingRequest, version: Version) -> tuple[str, ...]:
         args += ["--gpu-memory-utilization", f"{asked.memory_fraction:g}"]
     if asked.adapters:
         args += ["--enable-lora", "--max-lora-rank", str(_lora_rank(asked)), "--max-loras", str(len(asked.adapters))]
-        args += ["--lora-modules", *(f"{adapter.name}={adapter.path}" for adapter in asked.adapters)]
+        args += ["--lora-modules", *(literal(f"{adapter.name}={adapter.path}") for adapter in asked.adapters)]
     return tuple(args)
 
 

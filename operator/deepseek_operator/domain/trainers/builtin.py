@@ -2,7 +2,7 @@
 
 from deepseek_operator.domain.command import Command, Refusal
 from deepseek_operator.domain.parameters import total
-from deepseek_operator.domain.trainers import limits
+from deepseek_operator.domain.trainers import limits, memory
 from deepseek_operator.domain.trainers.request import Objective, TrainingRequest, environment
 
 PROGRAM = "builtin"
@@ -42,7 +42,11 @@ def _refusal(asked: TrainingRequest) -> Refusal | None:
         )
     if asked.balances_by_bias and asked.objective is Objective.PRETRAIN:
         return limits.transformers_experts("the built-in trainer", asked)
-    return limits.refusal(PROGRAM, asked) or limits.only_data_parallel("the built-in trainer", asked)
+    return _memory(asked) or limits.refusal(PROGRAM, asked) or limits.only_data_parallel("the built-in trainer", asked)
+
+
+def _memory(asked: TrainingRequest) -> Refusal | None:
+    return memory.only_adamw("the built-in trainer", asked) or memory.no_offload("the built-in trainer", asked)
 
 
 def _others(asked: TrainingRequest) -> str:

@@ -7,7 +7,7 @@ checkpoint variables; the operator's manifest is its to write.
 import json
 
 from deepseek_operator.domain.command import Command, Refusal
-from deepseek_operator.domain.trainers import limits, zero
+from deepseek_operator.domain.trainers import limits, memory, zero
 from deepseek_operator.domain.trainers.request import FILES, Schedule, TrainingRequest, environment, torchrun
 
 PROGRAM = "deepspeed"
@@ -46,4 +46,13 @@ def _refusal(asked: TrainingRequest) -> Refusal | None:
                        "write runtime.command with your program, or trainer llama-factory or ms-swift, which drive it")  # fmt: skip
     if asked.hyper.schedule is not Schedule.CONSTANT and asked.hyper.max_steps is None:
         return Refusal("DeepSpeed's schedules end at a step, not at an epoch", "write hyperparameters.maxSteps")
-    return limits.refusal(PROGRAM, asked) or limits.only_data_parallel("DeepSpeed", asked) or zero.refusal(asked)
+    return _run(asked)
+
+
+def _run(asked: TrainingRequest) -> Refusal | None:
+    return (
+        memory.only_adamw("this builder of DeepSpeed", asked)
+        or limits.refusal(PROGRAM, asked)
+        or limits.only_data_parallel("DeepSpeed", asked)
+        or zero.refusal(asked)
+    )

@@ -7,11 +7,21 @@ from deepseek_operator.domain.training_state import Method
 
 SOFT_PROMPTS = (Method.PROMPT_TUNING, Method.P_TUNING)
 LORA = (Method.LORA, Method.QLORA)
+PRECISIONS = {"torchtitan": ("fp32", "bf16", "fp8"), "megatron-bridge": ("bf16",)}
+"""What a trainer's builder can set; the others take fp32 and bf16."""
 
 
 def refusal(program: str, asked: TrainingRequest) -> Refusal | None:
     """Return why this trainer can't run the request for reasons of device, method or layout; None where it can."""
-    checks = (_program(program, asked), _method(asked), _devices(asked), _batch(asked), _data(asked), _length(asked))
+    checks = (
+        _program(program, asked),
+        _method(asked),
+        _precision(program, asked),
+        _devices(asked),
+        _batch(asked),
+        _data(asked),
+        _length(asked),
+    )
     return next((found for found in checks if found is not None), None)
 
 
@@ -69,8 +79,15 @@ def _method(asked: TrainingRequest) -> Refusal | None:
         )
     if asked.tuning.method is not Method.FULL and asked.objective is Objective.PRETRAIN:
         return Refusal(f"pre-training moves every parameter, {asked.tuning.method.value} does not", "write method Full")
-    if asked.hyper.precision == "fp8" and "fp8" not in asked.profile.accelerator.dtypes:
+    return None
+
+
+def _precision(program: str, asked: TrainingRequest) -> Refusal | None:
+    precision = asked.hyper.precision
+    if precision == "fp8" and "fp8" not in asked.profile.accelerator.dtypes:
         return Refusal(f"{asked.profile.name} has no FP8", "write precision bf16")
+    if precision not in PRECISIONS.get(program, ("fp32", "bf16")):
+        return Refusal(f"{program} does not compute in {precision}", "write precision bf16")
     return None
 
 

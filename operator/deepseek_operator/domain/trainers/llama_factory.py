@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 
 from deepseek_operator.domain.command import Command, Refusal
-from deepseek_operator.domain.trainers import limits, lora, zero
+from deepseek_operator.domain.trainers import limits, lora, memory, zero
 from deepseek_operator.domain.trainers.request import (
     FILES,
     DataFormat,
@@ -98,6 +98,8 @@ def _config(asked: TrainingRequest) -> dict[str, object]:
         "save_total_limit": asked.keep_last,
         "deepspeed": ZERO,
         "report_to": "none",
+        "disable_gradient_checkpointing": not memory.checkpoints_activations(asked),
+        "optim": memory.HUGGING_FACE_OPTIMIZERS[asked.optimizer],
     }
     config |= {"max_steps": hyper.max_steps} if hyper.max_steps else {"num_train_epochs": hyper.epochs}
     return config | _lora(asked) | _mixture(asked) | _evaluation(asked)

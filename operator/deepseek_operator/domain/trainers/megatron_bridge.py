@@ -9,9 +9,9 @@ import json
 from dataclasses import dataclass
 
 from deepseek_operator.domain.command import Command, Refusal
-from deepseek_operator.domain.trainers import limits
+from deepseek_operator.domain.trainers import limits, memory
 from deepseek_operator.domain.trainers.request import FILES, Objective, Schedule, TrainingRequest, environment, torchrun
-from deepseek_operator.domain.training_state import Method
+from deepseek_operator.domain.training_state import Method, Offload
 
 PROGRAM = "megatron-bridge"
 SETTINGS = f"{FILES}/megatron-bridge.json"
@@ -114,7 +114,12 @@ def _refusal(asked: TrainingRequest) -> Refusal | None:
             f"Megatron-Bridge 0.6 has no recipe of {asked.model}", f"write one of {', '.join(sorted(RECIPES))}"
         )
     return (
-        limits.refusal(PROGRAM, asked) or limits.only_steps("Megatron-Bridge", asked) or _data(asked) or _layout(asked)
+        memory.only_adamw("Megatron-Bridge", asked)
+        or memory.only_optimizer_offload("Megatron-Bridge", asked)
+        or limits.refusal(PROGRAM, asked)
+        or limits.only_steps("Megatron-Bridge", asked)
+        or _data(asked)
+        or _layout(asked)
     )
 
 
@@ -186,6 +191,9 @@ def _learning(asked: TrainingRequest) -> dict[str, object]:
         "tokenizer.tokenizer_type": "HuggingFaceTokenizer",
         "tokenizer.tokenizer_model": asked.path,
         "rng.seed": hyper.seed,
+        "optimizer.optimizer_cpu_offload": asked.offload is Offload.OPTIMIZER,
+        **{f"model.{name}": value for name, value in memory.megatron_recompute(asked).items()},
+        **({} if hyper.eval_every_steps is None else {"validation.eval_interval": hyper.eval_every_steps}),
     }
 
 

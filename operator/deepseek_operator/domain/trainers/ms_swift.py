@@ -6,8 +6,9 @@ that it is told, so a short script looks for the newest finished checkpoint befo
 
 import json
 
-from deepseek_operator.domain.command import Command, Refusal
-from deepseek_operator.domain.trainers import limits, lora, zero
+from deepseek_operator.domain.activations import Recompute
+from deepseek_operator.domain.command import Command, Refusal, literal
+from deepseek_operator.domain.trainers import limits, lora, memory, zero
 from deepseek_operator.domain.trainers.request import (
     FILES,
     DataFormat,
@@ -18,7 +19,7 @@ from deepseek_operator.domain.trainers.request import (
     environment,
     rendezvous_variables,
 )
-from deepseek_operator.domain.training_state import Method
+from deepseek_operator.domain.training_state import Method, Offload
 
 PROGRAM = "ms-swift"
 MEGATRON = "ms-swift-megatron"
@@ -80,7 +81,11 @@ def _refusal(asked: TrainingRequest) -> Refusal | None:
 def _megatron_refusal(asked: TrainingRequest) -> Refusal | None:
     if asked.tuning.method is Method.QLORA:
         return Refusal("ms-swift's Megatron has no QLoRA", "write method LoRA, or tensor, pipeline and expert 1")
-    return _common_refusal(MEGATRON, asked)
+    return (
+        memory.only_adamw("ms-swift's Megatron", asked)
+        or memory.only_optimizer_offload("ms-swift's Megatron", asked)
+        or _common_refusal(MEGATRON, asked)
+    )
 
 
 def _transformers(asked: TrainingRequest) -> Command:
@@ -119,15 +124,16 @@ def _command(asked: TrainingRequest, program: str, args: tuple[str, ...], files:
 
 def _shared(asked: TrainingRequest) -> tuple[str, ...]:
     hyper, tuning = asked.hyper, asked.tuning
-    args = ["--model", asked.path, "--tuner_type", "full" if tuning.method is Method.FULL else "lora"]
-    args += ["--dataset", *(dataset.path for dataset in asked.training_sets)]
+    args = ["--model", literal(asked.path), "--tuner_type", "full" if tuning.method is Method.FULL else "lora"]
+    args += ["--dataset", *(literal(dataset.path) for dataset in asked.training_sets)]
     if asked.held_out_sets:
-        args += ["--val_dataset", *(dataset.path for dataset in asked.held_out_sets)]
+        args += ["--val_dataset", *(literal(dataset.path) for dataset in asked.held_out_sets)]
     args += _mixture(asked)
-    if any(dataset.format is DataFormat.PROMPT_COMPLETION for dataset in asked.datasets):
-        args += ["--columns", json.dumps({"prompt": "query", "completion": "response"})]
-    elif asked.datasets:
-        args += ["--columns", json.dumps({"text": "response"})]
+    formats = {dataset.format for dataset in asked.datasets}
+    columns = {"prompt": "query", "completion": "response"} if DataFormat.PROMPT_COMPLETION in formats else {}
+    if DataFormat.TEXT in formats:
+        columns["text"] = "response"
+    args += ["--columns", json.dumps(columns)] if columns else []
     args += ["--max_length", str(hyper.sequence), "--seed", str(hyper.seed)]
     args += ["--torch_dtype", "bfloat16" if hyper.precision == "bf16" else "float32"]
     args += ["--weight_decay", hyper.weight_decay, "--save_steps", str(asked.every_steps)]
@@ -162,6 +168,8 @@ def _learning(asked: TrainingRequest) -> tuple[str, ...]:
     args += ["--per_device_train_batch_size", str(hyper.micro_batch)]
     args += ["--gradient_accumulation_steps", str(asked.accumulation), "--deepspeed", ZERO]
     args += ["--max_steps", str(hyper.max_steps)] if hyper.max_steps else ["--num_train_epochs", str(hyper.epochs)]
+    args += ["--gradient_checkpointing", "true" if memory.checkpoints_activations(asked) else "false"]
+    args += ["--optim", memory.HUGGING_FACE_OPTIMIZERS[asked.optimizer]]
     if asked.tuning.method is Method.QLORA:
         args += ["--quant_method", "bnb", "--quant_bits", "4", "--bnb_4bit_quant_type", "nf4"]
     return tuple(args)
@@ -180,6 +188,13 @@ def _degrees(asked: TrainingRequest) -> tuple[str, ...]:
         hyper.learning_rate if hyper.schedule is Schedule.CONSTANT else "0",
     ]
     args += ["--lr_decay_style", hyper.schedule.value.lower(), "--lr_warmup_iters", str(hyper.warmup_steps)]
-    args += ["--clip_grad", hyper.clip_norm, "--recompute_granularity", "selective"]
+    args += ["--clip_grad", hyper.clip_norm]
+    if asked.recompute is Recompute.NONE:
+        args += ["--recompute_granularity", "none"]
+    else:
+        recompute = memory.megatron_recompute(asked)
+        args += [word for key, value in recompute.items() if value is not None for word in (f"--{key}", str(value))]
+    if asked.offload is Offload.OPTIMIZER:
+        args += ["--optimizer_cpu_offload", "true"]
     args += ["--train_iters", str(hyper.max_steps)] if hyper.max_steps else ["--num_train_epochs", str(hyper.epochs)]
     return tuple(args)

@@ -7,11 +7,12 @@ one command serves every node and every attempt.
 from dataclasses import dataclass, field
 from enum import Enum
 
+from deepseek_operator.domain.activations import Recompute
 from deepseek_operator.domain.command import Variables
 from deepseek_operator.domain.layout import Layout
 from deepseek_operator.domain.model import Architecture, GroupedQueryAttention, LatentAttention
 from deepseek_operator.domain.profiles.profile import Profile
-from deepseek_operator.domain.training_state import Method
+from deepseek_operator.domain.training_state import Method, Offload, Optimizer
 
 NODES = "$(DEEPSEEK_NODES)"
 NODE_RANK = "$(DEEPSEEK_NODE_RANK)"
@@ -95,7 +96,8 @@ class TrainingRequest:
 
     ``layout`` spans all nodes; its data degree is the number of sequences groups. ``path`` is where base weights and
     tokenizer lie. ``every_steps`` and ``every_seconds`` exclude each other. ``resume`` False gives each attempt a
-    folder of its own. ``script`` is the user's program, for trainers that are libraries.
+    folder of its own. ``recompute``, ``offload`` and ``optimizer`` are the plan's
+    choices that make it fit. ``script`` is the user's program, for trainers that are libraries.
     """
 
     model: str
@@ -114,6 +116,9 @@ class TrainingRequest:
     every_seconds: int | None = None
     keep_last: int = 2
     resume: bool = True
+    recompute: Recompute = Recompute.FULL
+    offload: Offload = Offload.NONE
+    optimizer: Optimizer = Optimizer.ADAMW
     grace_seconds: int = 300
     script: tuple[str, ...] = ()
     extra_args: tuple[str, ...] = ()

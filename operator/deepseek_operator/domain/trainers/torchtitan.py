@@ -8,9 +8,9 @@ import json
 
 from deepseek_operator.domain.command import Command, Refusal
 from deepseek_operator.domain.layout import Sharding
-from deepseek_operator.domain.trainers import limits
+from deepseek_operator.domain.trainers import limits, memory
 from deepseek_operator.domain.trainers.request import FILES, Objective, Schedule, TrainingRequest, environment, torchrun
-from deepseek_operator.domain.training_state import Method
+from deepseek_operator.domain.training_state import Method, Offload
 
 PROGRAM = "torchtitan"
 SETTINGS = f"{FILES}/torchtitan.json"
@@ -21,6 +21,8 @@ RECIPES = {
     "deepseek-v3.1": "deepseek_v3_671b",
 }
 """Flavours whose shape is the model's; R1 and the chat releases share V3's and are not pre-trained."""
+FLOAT8 = ("deepseek_v3_671b",)
+"""Recipes that have a twin in FP8."""
 NO_CLIPPING = 1e12
 """torchtitan has no switch for clipping: a norm that no finite gradient reaches is one."""
 PROGRAM_TEXT = """\
@@ -31,6 +33,7 @@ import sys
 import torch
 from datasets import load_dataset
 from torchtitan.components.optimizer import default_adamw
+from torchtitan.distributed.activation_checkpoint import FullAC, SelectiveAC
 from torchtitan.hf_datasets import DatasetConfig
 from torchtitan.hf_datasets import text_datasets
 from torchtitan.models.deepseek_v3 import config_registry
@@ -58,6 +61,8 @@ def main():
     config.dump_folder = sys.argv[2]
     for dotted, value in settings["assign"].items():
         assign(config, dotted, value)
+    policies = {"None": lambda: None, "Selective": SelectiveAC.Config, "Full": FullAC.Config}
+    config.activation_checkpoint = policies[settings["recompute"]]()
     config.optimizer = default_adamw(**settings["optimizer"])
     sources = []
     for index, (path, weight) in enumerate(settings["datasets"]):
@@ -108,12 +113,26 @@ def _refusal(asked: TrainingRequest) -> Refusal | None:
         return Refusal("this builder gives torchtitan no evaluation", "leave Heldout datasets out")
     if not asked.training_sets:
         return Refusal("nothing to learn from", "write datasets with JSON lines that have a text field")
-    return limits.refusal(PROGRAM, asked) or limits.only_steps("torchtitan", asked)
+    if asked.hyper.precision == "fp8" and RECIPES[asked.model] not in FLOAT8:
+        return Refusal(f"torchtitan 0.3 has no FP8 recipe of {asked.model}", "write precision bf16")
+    return (
+        memory.only_adamw("torchtitan", asked)
+        or _host(asked)
+        or limits.refusal(PROGRAM, asked)
+        or limits.only_steps("torchtitan", asked)
+    )
+
+
+def _host(asked: TrainingRequest) -> Refusal | None:
+    if asked.offload is Offload.OPTIMIZER:
+        return Refusal("torchtitan offloads parameters, gradients and optimizer together", "write offload All or None")
+    return None
 
 
 def _settings(asked: TrainingRequest) -> dict[str, object]:
     return {
-        "recipe": RECIPES[asked.model],
+        "recipe": RECIPES[asked.model] + ("_float8" if asked.hyper.precision == "fp8" else ""),
+        "recompute": asked.recompute.value,
         "assign": {**_training(asked), **_degrees(asked), **_checkpoints(asked)},
         "optimizer": {"lr": float(asked.hyper.learning_rate), "weight_decay": float(asked.hyper.weight_decay)},
         "datasets": [[dataset.path, dataset.weight] for dataset in asked.training_sets],
@@ -135,6 +154,7 @@ def _training(asked: TrainingRequest) -> dict[str, object]:
         "lr_scheduler.decay_ratio": None,  # decays from the end of the warm-up to the last step
         "lr_scheduler.decay_type": "linear" if constant else hyper.schedule.value.lower(),
         "lr_scheduler.min_lr_factor": 1.0 if constant else 0.0,
+        "training.enable_cpu_offload": asked.offload is Offload.ALL,
         "debug.seed": hyper.seed,
     }
 

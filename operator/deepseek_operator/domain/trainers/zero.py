@@ -3,7 +3,7 @@
 from deepseek_operator.domain.command import Refusal
 from deepseek_operator.domain.layout import Sharding
 from deepseek_operator.domain.trainers.request import Schedule, TrainingRequest
-from deepseek_operator.domain.training_state import Method
+from deepseek_operator.domain.training_state import Method, Offload, Optimizer
 
 STAGES = {Sharding.NONE: 0, Sharding.ZERO1: 1, Sharding.ZERO2: 2, Sharding.ZERO3: 3, Sharding.FSDP: 3, Sharding.HSDP: 3}
 SCHEDULERS = {
@@ -17,6 +17,12 @@ def refusal(asked: TrainingRequest) -> Refusal | None:
     """Return why ZeRO can't hold this training; None where it can."""
     if asked.tuning.method is Method.QLORA and STAGES[asked.layout.sharding] == 3:
         return Refusal("ZeRO-3 can't shard a base that is quantized to 4 bits", "write sharding ZeRO2 or method LoRA")
+    if asked.offload is Offload.ALL and STAGES[asked.layout.sharding] != 3:
+        return Refusal("only ZeRO-3 keeps parameters on the host", "write sharding ZeRO3 or offload Optimizer")
+    if asked.offload is not Offload.NONE and asked.optimizer is not Optimizer.ADAMW:
+        return Refusal(
+            f"DeepSpeed's optimizer on the host is AdamW, not {asked.optimizer.value}", "write optimizer AdamW"
+        )
     return None
 
 
@@ -28,6 +34,10 @@ def section(asked: TrainingRequest) -> dict[str, object]:
         zero["stage3_gather_16bit_weights_on_model_save"] = True
     if asked.layout.sharding is Sharding.HSDP:
         zero["zero_hpz_partition_size"] = asked.layout.shard
+    if asked.offload is not Offload.NONE:
+        zero["offload_optimizer"] = {"device": "cpu", "pin_memory": True}
+    if asked.offload is Offload.ALL:
+        zero["offload_param"] = {"device": "cpu", "pin_memory": True}
     return zero
 
 
