@@ -208,6 +208,7 @@ TRAININGS: tuple[tuple[str, Changes, str], ...] = (
         {"spec.accelerator": {"resource": "node.kubernetes.io/x"}},
         "not one of Kubernetes itself",
     ),
+    ("cores as a number", {"spec.runtime.resources": {"cpu": 8}}, "must be of type string"),
     ("64 bytes of memory", {"spec.runtime.resources": {"memory": "64"}}, "write a unit, for example 64Gi"),
     (
         "more shared memory than memory",
