@@ -5,7 +5,7 @@ present (Surge); the number of replicas falls only for a reason that the downwar
 the one that was rendered first, whatever release of the operator runs; a pinned model stays pinned.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from hypothesis import HealthCheck, settings
@@ -61,13 +61,36 @@ MODELS = (
 )
 
 
+THEN = ("", "p", "o", "od", "odo", "oodw", "owow", "owowow", "owodowod")
+"""What may follow a step: o: the operator passes with the news, p: without; d: Deployments sync, w: and pods run."""
+
+
+def step(**arguments: Any) -> Callable[[Callable[..., None]], Any]:
+    """A rule after which the operator and the cluster have a few turns: most faults need something half done."""
+
+    def decorate(method: Callable[..., None]) -> Any:
+        def run(self: "ServingMachine", then: str, **drawn: Any) -> None:
+            method(self, **drawn)
+            for turn in then:
+                self._turn(turn)
+
+        run.__name__ = method.__name__
+        return rule(then=st.sampled_from(THEN), **arguments)(run)
+
+    return decorate
+
+
 class ServingMachine(RuleBasedStateMachine):
     """Edits, faults and time; `at_rest` is the oracle."""
 
     @initialize(
-        model=st.sampled_from(MODELS), replicas=st.integers(1, 4), strategy=st.sampled_from(["Surge", "Replace"])
+        model=st.sampled_from(MODELS),
+        replicas=st.integers(1, 4),
+        strategy=st.sampled_from(["Surge", "Surge", "Replace"]),
+        autoscaled=st.booleans(),
+        rested=st.booleans(),
     )
-    def start(self, model: Stored, replicas: int, strategy: str) -> None:
+    def start(self, model: Stored, replicas: int, strategy: str, autoscaled: bool, rested: bool) -> None:
         self.clock = StoppedClock()
         self.cluster = MemoryCluster(self.clock)
         self.world = World(self.cluster, self.clock)
@@ -78,66 +101,71 @@ class ServingMachine(RuleBasedStateMachine):
         self.blind = False
         self.cluster.put(a_claim())
         self.cluster.put(a_training(exports=[100], result="Complete", bestCheckpoint={"step": 100}))
+        scaled = {"maxReplicas": 6, "minReplicas": 1, "signals": [{"type": "InFlight", "target": 4}]}
         self._create(model=model, replicas=replicas, rollout={"strategy": strategy})
+        if autoscaled:
+            self._spec(autoscaling=scaled)
+        if rested:
+            self.at_rest()
 
     # --- what users do ------------------------------------------------------------------------------------------
 
-    @rule(concurrency=st.integers(1, 4))
+    @step(concurrency=st.integers(1, 4))
     def edit_the_engine(self, concurrency: int) -> None:
         self._spec(engine={"maxConcurrency": concurrency})
 
-    @rule(model=st.sampled_from(MODELS))
+    @step(model=st.sampled_from(MODELS))
     def edit_the_model(self, model: Stored) -> None:
         if self._owner()["spec"]["model"] != model:
             self.epoch += 1
             self._spec(model=model)
 
-    @rule(replicas=st.integers(0, 5))
+    @step(replicas=st.integers(0, 5))
     def write_replicas(self, replicas: int) -> None:
         self._spec(replicas=replicas)
 
-    @rule(strategy=st.sampled_from(["Surge", "Replace"]))
+    @step(strategy=st.sampled_from(["Surge", "Replace"]))
     def edit_the_strategy(self, strategy: str) -> None:
         self._spec(rollout={"strategy": strategy})
 
-    @rule(suspend=st.booleans())
+    @step(suspend=st.booleans())
     def suspend(self, suspend: bool) -> None:
         self._spec(suspend=suspend)
 
-    @rule(minimum=st.integers(1, 3), more=st.integers(0, 4), replicas=st.integers(1, 6))
+    @step(minimum=st.integers(1, 3), more=st.integers(0, 4), replicas=st.integers(1, 6))
     def switch_to_autoscaling(self, minimum: int, more: int, replicas: int) -> None:
         signals = [{"type": "InFlight", "target": 4}]
         bounds = {"minReplicas": minimum, "maxReplicas": minimum + more}
         self._spec(autoscaling={**bounds, "signals": signals}, replicas=replicas)
 
-    @rule(replicas=st.integers(1, 4))
+    @step(replicas=st.integers(1, 4))
     def switch_autoscaling_off(self, replicas: int) -> None:
         self._spec(autoscaling=None, replicas=replicas)
 
-    @rule(step=st.sampled_from([100, 200, 300]))
+    @step(step=st.sampled_from([100, 200, 300]))
     def export_another_step(self, step: int) -> None:
         if self.cluster.read(TRAINING, NAMESPACE, "tune") is not None:
             self._training(exports=sorted({100, step}), result="Complete", bestCheckpoint={"step": step})
 
-    @rule()
+    @step()
     def train_anew(self) -> None:
         self._training(exports=[])
 
-    @rule()
+    @step()
     def delete_the_training(self) -> None:
         self.cluster.remove(TRAINING, NAMESPACE, "tune", "Background")
 
-    @rule()
+    @step()
     def delete_the_claim(self) -> None:
         self.cluster.drop(CLAIM, NAMESPACE, "models")
 
-    @rule()
+    @step()
     def delete_and_create_anew(self) -> None:
         spec = self._owner()["spec"]
         self.cluster.remove(SERVING, NAMESPACE, NAME, "Background")
         self._create(**spec)
 
-    @rule()
+    @step()
     def wipe_the_status(self) -> None:
         references = {(r.get("data") or {}).get("resolved", {}).get("reference") for r in self.cluster.all(REVISION)}
         if reference_digest(self._parsed().spec.model) not in references:
@@ -150,38 +178,38 @@ class ServingMachine(RuleBasedStateMachine):
 
     # --- what the rest of the cluster does ----------------------------------------------------------------------
 
-    @rule()
+    @step()
     def deployments_sync(self) -> None:
         self.world.run_deployment_controller()
 
-    @rule(which=WHICH, ready=st.booleans())
+    @step(which=WHICH, ready=st.booleans())
     def a_pod_runs(self, which: int, ready: bool) -> None:
         if pods := self._pods():
             self.world.run(pods[which % len(pods)], ready)
 
-    @rule()
+    @step()
     def all_pods_run(self) -> None:
         self._run_pods()
 
-    @rule(which=WHICH)
+    @step(which=WHICH)
     def a_pod_finds_no_place(self, which: int) -> None:
         if waiting := [pod for pod in self._pods() if not pod["spec"].get("nodeName")]:
             self.world.unschedulable(waiting[which % len(waiting)])
 
-    @rule(which=WHICH)
+    @step(which=WHICH)
     def a_pod_is_evicted(self, which: int) -> None:
         if pods := self._pods():
             self.world.evict(pods[which % len(pods)])
 
-    @rule()
+    @step()
     def ending_pods_are_gone(self) -> None:
         self.world.reap_all()
 
-    @rule()
+    @step()
     def the_garbage_is_collected(self) -> None:
         self.world.run_garbage_collector()
 
-    @rule(desired=st.integers(1, 6), scales=st.booleans(), tells=st.booleans())
+    @step(desired=st.integers(1, 6), scales=st.booleans(), tells=st.booleans())
     def the_autoscaler_syncs(self, desired: int, scales: bool, tells: bool) -> None:
         scaler = self._scaler()
         if scaler is not None and self._owner()["spec"]["replicas"] > 0:
@@ -191,7 +219,7 @@ class ServingMachine(RuleBasedStateMachine):
             if tells:
                 self.world.set_autoscaler(NAMESPACE, SCALER, True, desired)
 
-    @rule(clamps=st.booleans())
+    @step(clamps=st.booleans())
     def the_metrics_are_gone(self, clamps: bool) -> None:
         scaler = self._scaler()
         if scaler is not None:
@@ -200,7 +228,7 @@ class ServingMachine(RuleBasedStateMachine):
             if clamps:
                 self.world.scale(NAMESPACE, NAME, scaler["spec"]["minReplicas"])
 
-    @rule(which=WHICH)
+    @step(which=WHICH)
     def a_child_is_lost(self, which: int) -> None:
         children = [c for r in (DEPLOYMENT, SERVICE, AUTOSCALER, REVISION) for c in self.cluster.all(r)]
         kept = [c for c in children if not self._is_last_record(c)]
@@ -208,59 +236,59 @@ class ServingMachine(RuleBasedStateMachine):
             ref = ref_of(kept[which % len(kept)])
             self.cluster.remove(ref.resource, NAMESPACE, ref.name, "Background")
 
-    @rule(which=WHICH, what=st.sampled_from(["replicas", "image", "labels"]))
+    @step(which=WHICH, what=st.sampled_from(["replicas", "image", "labels"]))
     def a_deployment_drifts(self, which: int, what: str) -> None:
         recorded = {r["metadata"]["name"] for r in self.cluster.all(REVISION)}
         if deployments := [d for d in self.cluster.all(DEPLOYMENT) if d["metadata"]["name"] in recorded]:
             name = deployments[which % len(deployments)]["metadata"]["name"]
             self.cluster.edit(DEPLOYMENT, NAMESPACE, name, DRIFTS[what])
 
-    @rule()
+    @step()
     def a_service_drifts(self) -> None:
         if self.cluster.read(SERVICE, NAMESPACE, SCALER) is not None:
             self.cluster.edit(SERVICE, NAMESPACE, SCALER, lambda live: live["spec"]["selector"].update(role="none"))
 
     # --- what happens to the operator ---------------------------------------------------------------------------
 
-    @rule(passes=st.integers(1, 6))
+    @step(passes=st.integers(1, 6))
     def the_operator_passes(self, passes: int) -> None:
         for _ in range(passes):
             self._pass()
 
-    @rule()
+    @step()
     def events_arrive(self) -> None:
         self.operator.pipe.flush()
 
-    @rule(which=WHICH, how=st.sampled_from(["let_through", "drop", "repeat", "swap"]))
+    @step(which=WHICH, how=st.sampled_from(["let_through", "drop", "repeat", "swap"]))
     def one_event(self, which: int, how: str) -> None:
         if waiting := self.operator.pipe.waiting():
             self.blind |= how in ("drop", "swap")
             getattr(self.operator.pipe, how)(waiting[which % len(waiting)])
 
-    @rule()
+    @step()
     def the_mirror_is_audited(self) -> None:
         self.operator.pipe.flush()
         self.operator.audit()
 
-    @rule(nth=st.integers(1, 4), committed=st.booleans())
+    @step(nth=st.integers(1, 4), committed=st.booleans())
     def the_operator_is_killed(self, nth: int, committed: bool) -> None:
         crash_at_write(self.cluster, nth, committed)
         for _ in range(4):
             self._pass()
 
-    @rule(nth=st.integers(1, 4), error=st.sampled_from(sorted(ERRORS)), committed=st.booleans())
+    @step(nth=st.integers(1, 4), error=st.sampled_from(sorted(ERRORS)), committed=st.booleans())
     def the_api_server_fails(self, nth: int, error: str, committed: bool) -> None:
         commits = committed and error == "500"
         self.cluster.faults[self.cluster.attempts + nth] = Fault(ERRORS[error](), commits)
         for _ in range(3):
             self._pass()
 
-    @rule(image=st.sampled_from(["runtime:1", "runtime:2"]))
+    @step(image=st.sampled_from(["runtime:1", "runtime:2"]))
     def the_operator_is_upgraded(self, image: str) -> None:
         self.operator.kind = serving_kind(Configuration(runtime_image=image))
         self._restart()
 
-    @rule(seconds=st.sampled_from([1, 60, 86400, -86400]))
+    @step(seconds=st.sampled_from([1, 60, 86400, -86400]))
     def the_clock_jumps(self, seconds: int) -> None:
         self.clock.jump(seconds)
 
@@ -366,6 +394,19 @@ class ServingMachine(RuleBasedStateMachine):
         attempts = self.cluster.attempts
         assert not isinstance(self._pass(), Acted)
         assert self.cluster.attempts == attempts
+
+    def _turn(self, turn: str) -> None:
+        if turn == "o":
+            self.operator.pipe.flush()
+        if turn in "op":
+            self._pass()
+        if turn in "dw":
+            self.world.run_garbage_collector()
+            self.world.reap_all()
+            self.world.run_deployment_controller()
+        if turn == "w":
+            self._run_pods()
+            self.world.run_deployment_controller()
 
     # --- one pass, and what must hold after each ----------------------------------------------------------------
 
@@ -525,8 +566,8 @@ DRIFTS = {"replicas": _other_replicas, "image": _other_image, "labels": _other_l
 
 TestServingMachine = ServingMachine.TestCase
 TestServingMachine.settings = settings(
-    max_examples=40,
-    stateful_step_count=30,
+    max_examples=16,
+    stateful_step_count=20,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],

@@ -1,0 +1,1 @@
+"""What every serving example becomes, and how that is found out."""
