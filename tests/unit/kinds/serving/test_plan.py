@@ -1,0 +1,142 @@
+"""What is done in which order, and what is never done."""
+
+from typing import Any
+
+from deepseek_operator.core.actions import Apply, Create, Delete
+from deepseek_operator.core.configuration import Configuration
+from deepseek_operator.core.drift import stamped
+from deepseek_operator.core.resources import REVISION, Manifest, ref_of
+from deepseek_operator.kinds.serving import serving_kind
+from tests.support.servings import a_serving, seen_of
+from tests.unit.kinds.serving.test_status import SCALED, deployment, recorded, target_of
+
+KIND = serving_kind(Configuration())
+
+
+def stored(manifest: Manifest, uid: str = "u") -> dict[str, Any]:
+    """The object as the API server holds it after an apply."""
+    wanted = stamped(manifest)
+    return {**wanted, "metadata": {**wanted["metadata"], "uid": uid}}
+
+
+def revision_of(serving: dict[str, Any]) -> Manifest:
+    """The ControllerRevision that the first release of the operator stored."""
+    (create,) = KIND.plan(seen_of(serving)).actions
+    assert isinstance(create, Create)
+    return stored(create.manifest)
+
+
+def test_the_model_and_the_replicas_are_recorded_before_anything_is_made() -> None:
+    plan = KIND.plan(seen_of(a_serving(replicas=3)))
+    assert plan.record is not None
+    assert plan.record.resolved is not None
+    assert (plan.record.resolved.claim_name, plan.record.running_replicas) == ("models", 3)
+    assert plan.actions == ()
+    assert plan.confirm
+
+
+def test_a_new_revision_is_stored_before_anything_uses_it() -> None:
+    (create,) = KIND.plan(seen_of(recorded(replicas=3))).actions
+    assert isinstance(create, Create)
+    assert ref_of(create.manifest).resource == REVISION
+
+
+def test_children_are_made_from_the_stored_template_and_confirmed_by_a_live_look() -> None:
+    serving = recorded(replicas=3)
+    plan = KIND.plan(seen_of(serving, children=[revision_of(serving)]))
+    made = [f"{ref_of(a.manifest)}" for a in plan.actions if isinstance(a, Apply)]
+    target = target_of(serving)
+    assert made == ["Service/chat-serve", f"Service/chat-serve-{target}", f"Deployment/chat-serve-{target}"]
+    assert plan.confirm
+
+
+def test_another_default_image_changes_no_template() -> None:
+    serving = recorded(replicas=3)
+    revision = revision_of(serving)
+    upgraded = serving_kind(Configuration(runtime_image="runtime:2", image_pull_policy="Always"))
+    seen = seen_of(serving, children=[revision])
+    assert upgraded.plan(seen).actions == KIND.plan(seen).actions
+
+
+def test_a_lost_record_is_restored_from_what_runs_and_never_rendered_anew() -> None:
+    serving = recorded(replicas=3)
+    live = deployment(serving, target_of(serving), 3, 3)
+    upgraded = serving_kind(Configuration(runtime_image="runtime:2"))
+    create = upgraded.plan(seen_of(serving, children=[live])).actions[0]
+    assert isinstance(create, Create)
+    assert create.manifest["data"]["template"] == live["spec"]["template"]
+
+
+def test_a_deleted_serving_is_left_to_the_garbage_collector() -> None:
+    serving = recorded()
+    serving["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    plan = KIND.plan(seen_of(serving))
+    assert (plan.record, plan.actions) == (None, ())
+
+
+def test_an_object_on_its_way_out_is_left_alone() -> None:
+    serving = recorded(replicas=3)
+    target = target_of(serving)
+    live = {**deployment(serving, target, 3, 3)}
+    live["metadata"] = {**live["metadata"], "uid": "u", "deletionTimestamp": "2026-01-01T00:00:00Z"}
+    plan = KIND.plan(seen_of(serving, children=[revision_of(serving), live]))
+    assert all(ref_of(a.manifest).resource.kind != "Deployment" for a in plan.actions if isinstance(a, Apply))
+
+
+def test_suspension_takes_the_autoscaler_away_and_the_replicas_to_zero() -> None:
+    running = recorded(replicas=2, running=4, **SCALED)
+    revision = revision_of(running)
+    made = {
+        ref_of(a.manifest).resource.kind: a.manifest
+        for a in KIND.plan(seen_of(running, children=[revision])).actions
+        if isinstance(a, Apply)
+    }
+    scaler = stored(made["HorizontalPodAutoscaler"])
+    suspended = {**running, "spec": {**running["spec"], "suspend": True}}
+    live = stored({**deployment(running, target_of(running), 4, 4)})
+    plan = KIND.plan(seen_of(suspended, children=[revision, scaler, live]))
+    replicas = [
+        a.manifest["spec"]["replicas"]
+        for a in plan.actions
+        if isinstance(a, Apply) and "replicas" in a.manifest["spec"]
+    ]
+    deleted = [str(a.ref) for a in plan.actions if isinstance(a, Delete)]
+    assert (replicas, deleted) == ([0], ["HorizontalPodAutoscaler/chat-serve"])
+
+
+def test_autoscaling_in_place_of_six_replicas_holds_six() -> None:
+    scaled = {"autoscaling": {"maxReplicas": 8, "signals": [{"type": "InFlight", "target": 4}]}}
+    serving = recorded(replicas=1, running=6, **scaled)
+    assert KIND.plan(seen_of(serving)).record is None
+
+
+def test_a_wiped_status_is_taken_from_the_deployments() -> None:
+    serving = recorded(
+        replicas=1, running=6, autoscaling={"maxReplicas": 8, "signals": [{"type": "InFlight", "target": 4}]}
+    )
+    live = deployment(serving, target_of(serving), 6, 6)
+    wiped = {**serving, "status": {"observedGeneration": -1}}
+    record = KIND.plan(seen_of(wiped, children=[live])).record
+    assert record is not None
+    assert record.running_replicas == 6
+
+
+def test_only_the_newest_revisions_and_those_that_run_are_kept() -> None:
+    serving = recorded(replicas=3)
+    current = {**revision_of(serving), "revision": 1}
+    template = current["data"]["template"]
+    others: list[Manifest] = []
+    for number in range(2, 7):
+        name, labels = f"chat-serve-000000000{number}", {**current["metadata"]["labels"]}
+        labels["deepseek-operator.io/revision"] = f"000000000{number}"
+        others.append(
+            {
+                **current,
+                "metadata": {"name": name, "labels": labels, "uid": "u"},
+                "revision": number,
+                "data": {"template": template},
+            }
+        )
+    plan = KIND.plan(seen_of(serving, children=[current, *others]))
+    deleted = [a.ref.name for a in plan.actions if isinstance(a, Delete)]
+    assert deleted == ["chat-serve-0000000002", "chat-serve-0000000003"]

@@ -1,0 +1,225 @@
+"""Counts and conditions, from one look each."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from deepseek_operator.api.v1alpha1.serving import DeepSeekServing, ResolvedModel, ServingStatus
+from deepseek_operator.core.actions import Create, Done, Failure
+from deepseek_operator.core.conditions import find
+from deepseek_operator.core.configuration import Configuration
+from deepseek_operator.core.resources import Manifest
+from deepseek_operator.kinds.serving import children, serving_kind
+from deepseek_operator.kinds.serving.events import events
+from deepseek_operator.kinds.serving.labels import pod_labels
+from deepseek_operator.kinds.serving.model import reference_digest
+from deepseek_operator.kinds.serving.revision import revision_name
+from deepseek_operator.kinds.serving.status import status
+from tests.support.servings import a_claim, a_serving, a_training, seen_of
+
+SCALED: dict[str, Any] = {
+    "autoscaling": {"minReplicas": 2, "maxReplicas": 6, "signals": [{"type": "InFlight", "target": 4}]}
+}
+OLD = "0ldrev1s10"
+NO_ROOM = "0/3 nodes are available: 3 Insufficient nvidia.com/gpu."
+
+
+def recorded(running: int = 3, **spec: Any) -> dict[str, Any]:
+    """A serving whose model and number of replicas are recorded."""
+    owner = DeepSeekServing.model_validate(a_serving(**spec))
+    resolved = {"reference": reference_digest(owner.spec.model), "claimName": "models", "subPath": "v2"}
+    return a_serving(status={"resolved": resolved, "runningReplicas": running}, **spec)
+
+
+def target_of(serving: dict[str, Any]) -> str:
+    owner = DeepSeekServing.model_validate(serving)
+    assert isinstance(owner.status.resolved, ResolvedModel)
+    return revision_name(owner, owner.status.resolved)
+
+
+def deployment(serving: dict[str, Any], revision: str, specified: int, ready: int, **status_: Any) -> Manifest:
+    owner = DeepSeekServing.model_validate(serving)
+    template = {"metadata": {"labels": pod_labels(owner, revision)}, "spec": {"containers": []}}
+    counts = {"replicas": specified, "readyReplicas": ready, **status_}
+    return {**children.deployment(owner, revision, template, specified), "status": counts}
+
+
+def pod(serving: dict[str, Any], revision: str, **status_: Any) -> Manifest:
+    labels = pod_labels(DeepSeekServing.model_validate(serving), revision)
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "labels": labels}, "status": status_}
+
+
+def look(serving: dict[str, Any], *found: Manifest, **more: Any) -> ServingStatus:
+    return status(seen_of(serving, children=found, **more), Done())
+
+
+def told(found: ServingStatus) -> tuple[str, str, str, str]:
+    """Ready, Reconciling, Stalled, and the reason of the first."""
+    values = [find(found.conditions, type_) for type_ in ("Ready", "Reconciling", "Stalled")]
+    assert all(values)
+    return (*(value.status for value in values if value), values[0].reason if values[0] else "")  # type: ignore[return-value]
+
+
+def test_all_replicas_of_the_target_serving_is_available() -> None:
+    serving = recorded(replicas=3)
+    found = look(serving, deployment(serving, target_of(serving), 3, 3))
+    assert told(found) == ("True", "False", "False", "Available")
+    assert (found.replicas, found.ready_replicas, found.summary.replicas) == (3, 3, "3/3")
+
+
+def test_the_surplus_of_a_rollout_is_no_replica() -> None:
+    serving = recorded(replicas=3)
+    found = look(serving, deployment(serving, OLD, 3, 3), deployment(serving, target_of(serving), 1, 0))
+    assert found.replicas == 3
+    assert told(found) == ("True", "True", "False", "Rolling")
+
+
+def test_a_rollout_without_room_still_serves_and_names_the_way_out() -> None:
+    serving = recorded(replicas=3)
+    unplaced = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": NO_ROOM}
+    found = look(
+        serving,
+        deployment(serving, OLD, 3, 3),
+        deployment(serving, target_of(serving), 1, 0),
+        pod(serving, target_of(serving), phase="Pending", conditions=[unplaced]),
+    )
+    assert found.phase == "WaitingForCapacity"
+    assert told(found) == ("True", "True", "False", "WaitingForCapacity")
+    assert NO_ROOM.rstrip(".") in found.conditions[0].message
+    assert "Replace" in found.conditions[0].message
+
+
+def test_a_quota_that_refuses_pods_is_waited_for() -> None:
+    serving = recorded(replicas=3)
+    refused = {"type": "ReplicaFailure", "status": "True", "message": "pods is forbidden: exceeded quota: gpus"}
+    found = look(serving, deployment(serving, target_of(serving), 3, 0, conditions=[refused]))
+    assert told(found) == ("False", "True", "False", "QuotaExceeded")
+
+
+@pytest.mark.parametrize(
+    ("reason", "told_as"), [("ImagePullBackOff", "ImagePullFailed"), ("CrashLoopBackOff", "EngineFailing")]
+)
+def test_a_container_that_cannot_start_is_told_in_the_kubelet_s_words(reason: str, told_as: str) -> None:
+    serving = recorded(replicas=1, running=1)
+    waiting = [{"name": "engine", "state": {"waiting": {"reason": reason, "message": "back-off"}}}]
+    target = target_of(serving)
+    found = look(serving, deployment(serving, target, 1, 0), pod(serving, target, containerStatuses=waiting))
+    assert told(found) == ("False", "True", "False", told_as)
+    assert reason in found.conditions[0].message
+
+
+def test_a_missing_claim_is_waited_for() -> None:
+    assert told(look(recorded(), references=[])) == ("False", "True", "False", "ClaimNotFound")
+
+
+def test_an_impossible_reference_is_stalled_while_what_runs_serves_on() -> None:
+    before = recorded(replicas=3)
+    old = target_of(before)
+    serving = {**before, "spec": {**before["spec"], "model": {"fromTraining": {"name": "tune"}}}}
+    failed = a_training(result="Failed")
+    found = look(serving, deployment(before, old, 3, 3), references=[a_claim(), failed])
+    assert told(found) == ("True", "False", "True", "TrainingFailed")
+    assert found.current is not None
+    assert found.current.name == old
+
+
+def test_suspension_rests_only_once_no_pod_is_left() -> None:
+    serving = recorded(replicas=3, suspend=True)
+    target = target_of(serving)
+    left = pod(serving, target, phase="Running")
+    assert told(look(serving, deployment(serving, target, 0, 0), left)) == ("False", "True", "False", "Suspending")
+    assert told(look(serving, deployment(serving, target, 0, 0))) == ("False", "False", "False", "Suspended")
+
+
+def test_the_floor_under_autoscaling_is_the_minimum() -> None:
+    serving = recorded(replicas=5, running=5, **SCALED)
+    target = target_of(serving)
+    assert told(look(serving, deployment(serving, target, 5, 2)))[0] == "True"
+    assert told(look(serving, deployment(serving, target, 5, 1)))[0] == "False"
+
+
+def test_replicas_zero_under_autoscaling_is_for_a_person_to_edit() -> None:
+    serving = recorded(replicas=0, running=3, **SCALED)
+    found = look(serving, deployment(serving, target_of(serving), 3, 3))
+    assert told(found) == ("True", "False", "True", "AutoscalerOff")
+
+
+def scaler(active: str, reason: str, desired: int) -> Manifest:
+    owner = DeepSeekServing.model_validate(recorded(**SCALED))
+    (manifest,) = children.autoscalers(owner, Configuration())
+    conditions = [{"type": "ScalingActive", "status": active, "reason": reason, "message": "no metrics returned"}]
+    return {**manifest, "status": {"desiredReplicas": desired, "conditions": conditions}}
+
+
+def test_held_replicas_are_explained_in_the_autoscaler_s_words() -> None:
+    serving = recorded(replicas=2, running=4, **SCALED)
+    found = look(serving, deployment(serving, target_of(serving), 4, 4), scaler("False", "FailedGetExternalMetric", 4))
+    assert found.autoscaling is not None
+    assert (found.autoscaling.active, found.autoscaling.reason) == (False, "FailedGetExternalMetric")
+    assert "FailedGetExternalMetric: no metrics returned" in found.conditions[0].message
+    assert found.replicas == 4
+
+
+def taken(controller: dict[str, Any] | None, **metadata: Any) -> Sequence[Manifest]:
+    owners = [{**controller, "controller": True}] if controller else []
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": "chat-serve", "ownerReferences": owners, **metadata},
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("occupied", "expected"),
+    [
+        pytest.param(taken(None), ("False", "False", "True", "NameConflict"), id="a living stranger"),
+        pytest.param(
+            taken(None, deletionTimestamp="2026-01-01T00:00:00Z"),
+            ("False", "True", "False", "WaitingForPredecessor"),
+            id="on its way out",
+        ),
+        pytest.param(
+            taken({"kind": "DeepSeekServing", "name": "chat", "uid": "earlier"}),
+            ("False", "True", "False", "WaitingForPredecessor"),
+            id="left by a deleted resource of this name",
+        ),
+    ],
+)
+def test_a_taken_name_is_never_touched(occupied: Sequence[Manifest], expected: tuple[str, ...]) -> None:
+    seen = seen_of(recorded(), occupied=occupied)
+    assert told(status(seen, Done())) == expected
+    assert serving_kind(Configuration()).plan(seen).actions == ()
+
+
+@pytest.mark.parametrize(
+    ("reason", "expected"),
+    [
+        ("Rejected", ("False", "False", "True", "Rejected")),
+        ("Quota", ("False", "True", "False", "QuotaExceeded")),
+        ("Forbidden", ("False", "True", "False", "Forbidden")),
+        ("Failed", ("False", "True", "False", "ApiUnavailable")),
+    ],
+)
+def test_what_the_api_server_refuses_is_told(reason: Any, expected: tuple[str, ...]) -> None:
+    failure = Failure(Create({}), reason, "the server's words")
+    found = status(seen_of(recorded()), Done(failure))
+    assert told(found) == expected
+    assert "the server's words" in found.conditions[0].message
+
+
+def test_the_selector_and_the_address_are_the_contract() -> None:
+    found = look(recorded())
+    assert found.selector.endswith("deepseek-operator.io/role=engine")
+    assert found.url == "http://chat-serve.team.svc:8000"
+
+
+def test_an_event_tells_a_transition_once() -> None:
+    serving = recorded(replicas=3)
+    target = target_of(serving)
+    before = look(serving, deployment(serving, target, 3, 2))
+    after = look(serving, deployment(serving, target, 3, 3))
+    assert [event.reason for event in events(before, after)] == ["Available", "RolledOut"]
+    assert events(after, after) == ()
