@@ -277,8 +277,7 @@ class TrainingMachine(RuleBasedStateMachine):
             assert told["Stalled"] == ("True", "CheckpointVolumeLost")
         else:
             self._runs_as_asked_for(owner, live_jobs, told)
-        failed = [job for job in jobs if has_failed(job)]
-        assert len(failed) <= 2 and len(jobs) <= 2, [job["metadata"]["name"] for job in jobs]
+        assert len(jobs) <= 2, [job["metadata"]["name"] for job in jobs]
         assert len(self.cluster.all(CLAIM)) <= 1
         self._next_pass_writes_nothing()
 

@@ -20,6 +20,7 @@ from deepseek_operator.core.resources import (
     Manifest,
     Ref,
     annotations_of,
+    controller_of,
     is_terminating,
     ref_of,
     uid_of,
@@ -371,7 +372,20 @@ def _tidy(view: View, already: Iterable[Action]) -> tuple[Action, ...]:
     failed = [job for job in view.jobs if has_failed(job)]
     over = [job for job in view.jobs if attempt_of(job) != _current(view) and job not in failed[-1:]]
     taken = {_named(action) for action in already}
-    return tuple(action for action in _drop(over) if _named(action) not in taken)
+    drops = (*_drop(over), *_end(_left_behind(view), "its Job was deleted from under it, and it is over"))
+    return tuple(action for action in drops if _named(action) not in taken)
+
+
+def _left_behind(view: View) -> Iterable[Manifest]:
+    """Ended pods that somebody orphaned by deleting their Job: nothing else would ever remove them."""
+    running = view.running_attempt.number if view.running_attempt is not None else 0
+    kept = {uid_of(job) for job in view.jobs}
+    return (
+        pod
+        for pod in view.seen.all(POD)
+        if not is_active(pod) and controller_of(pod) is None and job_uid_of(pod) not in kept
+        if attempt_of(pod) != running
+    )
 
 
 def _drop(jobs: Iterable[Manifest]) -> tuple[Delete, ...]:
@@ -380,11 +394,11 @@ def _drop(jobs: Iterable[Manifest]) -> tuple[Delete, ...]:
     )
 
 
-def _end(pods: Iterable[Manifest]) -> tuple[Delete, ...]:
+def _end(
+    pods: Iterable[Manifest], because: str = "its Job is gone and nothing else would stop it"
+) -> tuple[Delete, ...]:
     return tuple(
-        Delete(Ref(POD, pod["metadata"]["name"]), uid_of(pod), "its Job is gone and nothing else would stop it")
-        for pod in pods
-        if not is_terminating(pod)
+        Delete(Ref(POD, pod["metadata"]["name"]), uid_of(pod), because) for pod in pods if not is_terminating(pod)
     )
 
 

@@ -220,6 +220,14 @@ def test_the_orphaned_pods_of_a_deleted_job_are_stopped() -> None:
     assert all(is_terminating(pod) for pod in life.cluster.all(POD))
 
 
+def test_the_ended_pods_of_an_orphaned_gang_are_removed_once_judged() -> None:
+    life = Life().begin().running()
+    life.exit(1, 1)
+    life.cluster.remove(JOB, NAMESPACE, life.owner.status.attempt.job)  # type: ignore[union-attr]
+    life.gone().later(10)
+    assert {pod["metadata"]["labels"]["deepseek-operator.io/attempt"] for pod in life.cluster.all(POD)} == {"2"}
+
+
 def test_suspending_stops_the_pods_and_counts_nothing() -> None:
     life = Life().begin().running()
     life.edit(lambda spec: spec.update(suspend=True))

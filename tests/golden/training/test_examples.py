@@ -1,0 +1,35 @@
+"""Every training example becomes the children that its golden file holds."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
+from deepseek_operator.core.configuration import Configuration
+from deepseek_operator.kinds.training.children import first_children
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
+UID = "11111111-2222-4333-8444-555555555555"
+
+
+def plain(value: Any) -> Any:
+    """Plain dicts and lists without shared parts, so that YAML has no anchors."""
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [plain(item) for item in value]
+    return value
+
+
+@pytest.mark.parametrize("example", sorted(path.stem for path in EXAMPLES.glob("training-*.yaml")))
+def test_an_example_becomes_the_children_that_its_golden_file_holds(
+    example: str, golden: Callable[[str, str], None]
+) -> None:
+    manifest = yaml.safe_load((EXAMPLES / f"{example}.yaml").read_text())
+    manifest["metadata"].update(namespace="team", uid=UID)
+    children = first_children(DeepSeekTraining.model_validate(manifest), Configuration())
+    text = yaml.safe_dump_all([plain(child) for child in children], sort_keys=False, width=120)
+    golden(f"training/{example.removeprefix('training-')}.yaml", text)

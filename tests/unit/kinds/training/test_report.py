@@ -1,0 +1,74 @@
+"""What pods say is bounded and never trusted."""
+
+import json
+from typing import Any
+
+import pytest
+
+from deepseek_operator.api.v1alpha1.training import CheckpointMark
+from deepseek_operator.kinds.training.report import Report, from_mapping, number, report_of, tail, whole
+
+
+def ended(message: str) -> dict[str, Any]:
+    status = {"containerStatuses": [{"state": {"terminated": {"exitCode": 1, "message": message}}}]}
+    return {"metadata": {"name": "p", "labels": {}}, "status": status}
+
+
+def test_the_contracts_message_is_read() -> None:
+    said = {"step": 7, "message": "bye", "latest": {"step": 5}, "best": {"step": 3, "metric": "loss", "value": 0.12345}}
+    assert report_of(ended(json.dumps({**said, "exports": [9, 4]}))) == Report(
+        message="bye",
+        step=7,
+        latest=CheckpointMark(step=5),
+        best=CheckpointMark(step=3, metric="loss", value="0.1235"),
+        exports=(4, 9),
+    )
+
+
+@pytest.mark.parametrize("text", ["Traceback\nboom", '"a string"', "{broken", "[" * 3000])
+def test_anything_else_is_the_tail_of_a_log(text: str) -> None:
+    report = report_of(ended(text))
+    assert report is not None
+    assert (report.step, report.latest) == (None, None)
+    assert report.message == tail(text)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"step": -1, "latest": {"step": "5"}, "exports": "all"},
+        {"step": True, "latest": [], "exports": [-1, "x", None, 1.5]},
+        {"step": 10**12, "latest": {"step": 10**12}, "exports": {}},
+        {"step": 1.0, "latest": None},
+    ],
+)
+def test_a_field_of_another_form_counts_as_unknown(said: dict[str, object]) -> None:
+    assert from_mapping(said) == Report()
+
+
+def test_a_running_pod_has_left_no_words() -> None:
+    assert report_of({"metadata": {"name": "p"}, "status": {"phase": "Running"}}) is None
+
+
+def test_a_tail_is_ten_printable_lines_of_at_most_1024_characters() -> None:
+    text = "\n".join(f"line {i}\x1b[31m\x00" for i in range(50))
+    lines = tail(text).splitlines()
+    assert len(lines) == 10
+    assert lines[-1] == "line 49 [31m"
+    assert len(tail("x" * 5000)) == 1024
+
+
+def test_exports_are_bounded_to_the_newest() -> None:
+    assert from_mapping({"exports": list(range(1000))}).exports == tuple(range(872, 1000))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.5, "0.5"), (1234567.0, "1.235e+06"), (3, "3"), (float("nan"), None), (float("inf"), None), ("1", None)],
+)
+def test_only_finite_numbers_are_shown(value: object, text: str | None) -> None:
+    assert number(value) == text
+
+
+def test_a_truth_value_is_no_step() -> None:
+    assert whole(True) is None

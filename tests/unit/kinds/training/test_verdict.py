@@ -1,0 +1,117 @@
+"""Which cause is the first, and what a gang's causes add up to."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from deepseek_operator.api.v1alpha1.training import PodFailure
+from deepseek_operator.kinds.training.gang import Gang
+from deepseek_operator.kinds.training.verdict import first_cause, outcome
+
+NOW = datetime(2026, 1, 1, 0, 5, tzinfo=UTC)
+
+
+def at(seconds: int) -> str:
+    return f"2026-01-01T00:00:{seconds:02}Z"
+
+
+def a_pod(**parts: Any) -> dict[str, Any]:
+    """A pod with an exit at second 20 (`exit_code`), a DisruptionTarget (`disrupted`), a deletion asked for (`deleted`)."""
+    status: dict[str, Any] = {"phase": parts.get("phase", "Running")}
+    metadata: dict[str, Any] = {"name": "p-0"}
+    if "exit_code" in parts:
+        terminated = {"exitCode": parts["exit_code"], "reason": parts.get("reason", "Error"), "finishedAt": at(20)}
+        status |= {"phase": "Failed", "containerStatuses": [{"state": {"terminated": terminated}}]}
+    if "disrupted" in parts:
+        condition = {"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"}
+        status["conditions"] = [{**condition, "lastTransitionTime": at(parts["disrupted"])}]
+    if "deleted" in parts:
+        metadata |= {"deletionTimestamp": at(parts["deleted"] + 30), "deletionGracePeriodSeconds": 30}
+    return {"metadata": metadata, "status": status}
+
+
+@pytest.mark.parametrize(
+    ("pod", "cause", "disruption", "moment"),
+    [
+        (a_pod(exit_code=1), "Error", False, 20),
+        (a_pod(exit_code=137, reason="OOMKilled"), "OOMKilled", False, 20),
+        (a_pod(exit_code=128, reason="StartError"), "StartError", False, 20),
+        (a_pod(exit_code=64), "InvalidConfiguration", False, 20),
+        (a_pod(exit_code=75), "SavedAndStopped", True, 20),
+        (a_pod(exit_code=76), "Stalled", False, 20),
+        (a_pod(deleted=10), "PodDeleted", True, 10),
+        (a_pod(exit_code=75, deleted=10), "PodDeleted", True, 10),
+        (a_pod(exit_code=1, deleted=25), "Error", False, 20),
+        (a_pod(exit_code=143, disrupted=15), "EvictionByEvictionAPI", True, 15),
+        (a_pod(disrupted=15, deleted=16), "EvictionByEvictionAPI", True, 15),
+    ],
+)
+def test_the_first_cause_of_a_pod_is_the_earliest(
+    pod: dict[str, Any], cause: str, disruption: bool, moment: int
+) -> None:
+    found = first_cause(pod, NOW)
+    assert found is not None
+    assert (found.cause, found.disruption, found.at) == (cause, disruption, at(moment))
+
+
+@pytest.mark.parametrize("pod", [a_pod(), a_pod(phase="Succeeded", deleted=10), a_pod(exit_code=0)])
+def test_a_pod_that_runs_or_has_succeeded_has_no_cause(pod: dict[str, Any]) -> None:
+    if pod["status"]["phase"] == "Failed":
+        pod["status"]["phase"] = "Succeeded"
+    assert first_cause(pod, NOW) is None
+
+
+def test_a_pod_that_the_kubelet_failed_without_a_container_is_a_disruption() -> None:
+    pod = {"metadata": {"name": "p"}, "status": {"phase": "Failed", "reason": "UnexpectedAdmissionError"}}
+    found = first_cause(pod, NOW)
+    assert found is not None
+    assert (found.cause, found.disruption) == ("UnexpectedAdmissionError", True)
+
+
+def failure(cause: str, second: int, disruption: bool = False) -> PodFailure:
+    return PodFailure(pod=f"p{second}", cause=cause, disruption=disruption, at=at(second))
+
+
+def a_job(
+    failed_at: int | None = 12, kind: str = "Failed", reason: str = "BackoffLimitExceeded", message: str = ""
+) -> Any:
+    if failed_at is None:
+        return None
+    condition = {"type": kind, "status": "True", "reason": reason, "message": message}
+    return {"status": {"conditions": [{**condition, "lastTransitionTime": at(failed_at)}]}}
+
+
+CRASH, EVICTED = failure("Error", 10), failure("EvictionByEvictionAPI", 30, True)
+
+
+@pytest.mark.parametrize(
+    ("failures", "job", "stopping", "expected"),
+    [
+        ([CRASH], a_job(), None, ("Crash", "Error")),
+        ([CRASH, EVICTED], a_job(), None, ("Disruption", "EvictionByEvictionAPI")),
+        ([CRASH, failure("PodDeleted", 13, True)], a_job(12), None, ("Crash", "Error")),
+        ([failure("PodDeleted", 9, True), CRASH], a_job(12), None, ("Disruption", "PodDeleted")),
+        ([failure("PodDeleted", 12, True)], a_job(12), None, ("Disruption", "PodDeleted")),
+        ([CRASH, failure("PodDeleted", 13, True)], a_job(None), None, ("Crash", "Error")),
+        ([failure("SavedAndStopped", 20, True), CRASH], a_job(), None, ("Disruption", "SavedAndStopped")),
+        ([EVICTED, failure("InvalidConfiguration", 10)], a_job(), None, ("Invalid", "InvalidConfiguration")),
+        ([], a_job(None), None, ("Disruption", "JobDeleted")),
+        ([], a_job(), None, ("Crash", "BackoffLimitExceeded")),
+        (
+            [],
+            a_job(12, "Failed", "PodFailurePolicy", "Pod a/b has condition DisruptionTarget matching FailJob rule"),
+            None,
+            ("Disruption", "DisruptionTarget"),
+        ),
+        ([CRASH], a_job(12, "Complete"), None, ("Complete", "Complete")),
+        ([CRASH], a_job(None), "Suspended", ("Stopped", "Suspended")),
+        ([], a_job(12, "Complete"), "Suspended", ("Complete", "Complete")),
+        ([failure("StartTimeout", 10)], a_job(None), "StartTimeout", ("Crash", "StartTimeout")),
+    ],
+)
+def test_the_verdict_follows_the_root_cause(
+    failures: list[PodFailure], job: Any, stopping: str | None, expected: tuple[str, str]
+) -> None:
+    verdict, cause = outcome(Gang(job, ()), failures, stopping)
+    assert (verdict, cause.cause) == expected
