@@ -48,6 +48,11 @@ def test_no_old_replica_goes_while_the_new_one_does_not_serve() -> None:
     assert next_step("Surge", 3, "b", running) == {"a": 3, "b": 1}
 
 
+def test_old_replicas_that_may_recover_stay_until_a_new_one_serves() -> None:
+    running = {"a": Replicas(specified=3, total=3, ready=1), "b": Replicas(specified=1, total=1, ready=0)}
+    assert next_step("Surge", 3, "b", running) == {"a": 3, "b": 1}
+
+
 def test_a_broken_new_revision_gives_way_to_the_next_one_at_once() -> None:
     running = {"a": settled(3), "b": Replicas(specified=1, total=1, ready=0)}
     assert next_step("Surge", 3, "c", running) == {"a": 3, "b": 0, "c": 0}
