@@ -76,7 +76,13 @@ def test_pod_is_complete_only_when_all_workers_are(run: RunDirectory) -> None:
 
 
 def test_pod_is_preempted_when_its_workers_saved(run: RunDirectory) -> None:
-    assert keeper(Played([Exit(0, 75)], [Exit(1, 75)]), run).watch().code == ExitCode.SAVED
+    workers = Played([Exit(0, 75)], [], [Exit(1, 75)])
+    assert keeper(workers, run).watch().code == ExitCode.SAVED
+    assert workers.running == []
+
+
+def test_pod_that_saved_on_one_rank_only_is_not_preempted(run: RunDirectory) -> None:
+    assert keeper(Played([Exit(0, 75)], [Exit(1, 1)]), run).watch().code == 1
 
 
 def test_first_cause_is_the_exit_code_and_the_others_are_killed(run: RunDirectory) -> None:

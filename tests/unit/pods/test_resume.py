@@ -42,7 +42,7 @@ def test_attempt_that_took_no_step_binds_nobody() -> None:
 def test_ancestor_that_its_successor_passed_over_counts_nothing() -> None:
     """Attempt 3 resumed from attempt 1 because attempt 2 had nothing then; what 2 wrote later is a zombie's."""
     origins = dict([origin(1, "a", None), origin(2, "b", Position("a", 10)), origin(3, "c", Position("a", 10))])
-    held = {"a": [checkpoint("a", 10)], "b": [checkpoint("b", 40)], "c": []}
+    held = {"a": [checkpoint("a", 10)], "b": [checkpoint("b", 7), checkpoint("b", 40)], "c": []}
     assert names(candidates([ONE, TWO, THREE], origins, held)) == [("a", 10)]
 
 
