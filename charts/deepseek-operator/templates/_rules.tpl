@@ -9,7 +9,7 @@ patched; a PersistentVolumeClaim holds checkpoints and is only ever deleted by t
   verbs: [get, list, watch]
 - apiGroups: [deepseek-operator.io]
   resources: [deepseektrainings/status, deepseekservings/status]
-  verbs: [get, patch, update]
+  verbs: [update]
 {{- if .Values.rbac.ownerReferencesPermissionEnforcement }}
 - apiGroups: [deepseek-operator.io]
   resources: [deepseektrainings/finalizers, deepseekservings/finalizers]
