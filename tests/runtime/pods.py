@@ -18,7 +18,7 @@ from pathlib import Path
 from queue import Empty, Queue
 
 ROOT = Path(__file__).parents[2]
-LIMIT_S = 100.0
+LIMIT_S = 200.0
 TRAINING_UID = "training-uid"
 
 # Multi-head latent attention, one dense and one mixture-of-experts layer.

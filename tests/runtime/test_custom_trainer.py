@@ -8,7 +8,7 @@ import pytest
 
 from tests.runtime.pods import ROOT, Attempt, Process, free_port
 
-pytestmark = pytest.mark.timeout(150)
+pytestmark = pytest.mark.timeout(500)
 
 SCRIPT = str(ROOT / "examples" / "custom-trainer" / "train.py")
 

@@ -14,7 +14,7 @@ import pytest_asyncio
 
 from tests.runtime.pods import Attempt, Process, free_port
 
-pytestmark = pytest.mark.timeout(150)
+pytestmark = pytest.mark.timeout(500)
 
 CONCURRENCY, QUEUE = 2, 2
 # A few seconds of real work: nothing but generated tokens takes time.

@@ -137,12 +137,14 @@ class Training:
             directory / states.random_file(self.gang.rank), self.parameters.seed + self.gang.rank
         )
         self.step = manifest.step
-        self.loss = manifest.metrics.get("loss") or math.nan
+        loss = manifest.metrics.get("loss")
+        self.loss = math.nan if loss is None else loss
         self.measured = {name: manifest.metrics.get(name) for name in ("evalLoss", "accuracy")}
         self._measured_step = self.step if self.measured.get("evalLoss") is not None else None
         self._best = best(lineage.ancestors)
         exact = (directory / states.DATA_NAME).read_bytes() == data_name and manifest.world_size == self.gang.world_size
-        self.telling.tell(latest={"step": self.step, "time": manifest.created_at, "seconds": None}, **self._best_told())
+        latest = {"step": self.step, "time": manifest.created_at, "seconds": None}
+        self.telling.tell(latest=latest, loss=loss, **self.measured, **self._best_told())
         self.telling.log({"event": "resume", "step": self.step, "incarnation": manifest.incarnation, "exact": exact})
 
     def _one_step(self) -> bool:
