@@ -64,8 +64,7 @@ def next_step(strategy: Strategy, wanted: int, target: str, running: Mapping[str
 
 def _surge(wanted: int, target: str, current: Replicas, others: Mapping[str, Replicas]) -> dict[str, int]:
     grown = _grown(wanted, current.specified, sum(old.specified for old in others.values()))
-    spare = _spare(wanted, grown, current, others)
-    return {**_reduced(wanted, others, min(current.serving, grown), spare), target: grown}
+    return {**_reduced(others, _spare(wanted, grown, current, others)), target: grown}
 
 
 def _grown(wanted: int, specified: int, old: int) -> int:
@@ -82,20 +81,17 @@ def _spare(wanted: int, grown: int, current: Replicas, others: Mapping[str, Repl
     return max(0, grown + sum(old.specified for old in others.values()) - wanted - owed)
 
 
-def _reduced(wanted: int, others: Mapping[str, Replicas], ready: int, spare: int) -> dict[str, int]:
-    """Old revisions after giving up `spare` replicas: those that do not serve first, then ready ones that are not
-    needed for the floor of `wanted`. A ReplicaSet that shrinks deletes its unready pods first, so both hold."""
+def _reduced(others: Mapping[str, Replicas], spare: int) -> dict[str, int]:
+    """Old revisions after giving up `spare` replicas, those that do not serve first: a ReplicaSet that shrinks
+    deletes its unready pods first too. Once only serving ones are left, what remains of them and of the target's is
+    the wanted number: `_spare` has counted the target's debt."""
     left = {name: old.specified for name, old in others.items()}
-    for name, old in others.items():
-        idle = min(old.specified - old.serving, spare)
-        left[name] -= idle
-        spare -= idle
-    needless = max(0, ready + sum(old.serving for old in others.values()) - wanted)
-    for name in left:
-        less = min(left[name], spare, needless)
-        left[name] -= less
-        spare -= less
-        needless -= less
+    idle = {name: old.specified - old.serving for name, old in others.items()}
+    for most in (idle, left):
+        for name in left:
+            less = min(most[name], spare)
+            left[name] -= less
+            spare -= less
     return left
 
 

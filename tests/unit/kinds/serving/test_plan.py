@@ -7,7 +7,7 @@ from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.drift import stamped
 from deepseek_operator.core.resources import REVISION, Manifest, ref_of
 from deepseek_operator.kinds.serving import serving_kind
-from tests.support.servings import a_serving, seen_of
+from tests.support.servings import a_serving, a_training, seen_of
 from tests.unit.kinds.serving.test_status import SCALED, deployment, recorded, target_of
 
 KIND = serving_kind(Configuration())
@@ -140,3 +140,31 @@ def test_only_the_newest_revisions_and_those_that_run_are_kept() -> None:
     plan = KIND.plan(seen_of(serving, children=[current, *others]))
     deleted = [a.ref.name for a in plan.actions if isinstance(a, Delete)]
     assert deleted == ["chat-serve-0000000002", "chat-serve-0000000003"]
+
+
+def made(serving: dict[str, Any], *found: Manifest) -> list[Manifest]:
+    """What a pass applies, as the API server then holds it."""
+    return [stored(a.manifest) for a in KIND.plan(seen_of(serving, children=found)).actions if isinstance(a, Apply)]
+
+
+def test_a_revision_without_replicas_loses_its_deployment_and_its_service() -> None:
+    before = recorded(replicas=3)
+    old_record = revision_of(before)
+    old = [child for child in made(before, old_record) if child["metadata"]["name"] != "chat-serve"]
+    spent = [{**c, "spec": {**c["spec"], "replicas": 0}} if c["kind"] == "Deployment" else c for c in old]
+    after = recorded(replicas=3, engine={"maxConcurrency": 8})
+    plan = KIND.plan(seen_of(after, children=[old_record, revision_of(after), *spent]))
+    name = old_record["metadata"]["name"]
+    assert [str(a.ref) for a in plan.actions if isinstance(a, Delete)] == [f"Deployment/{name}", f"Service/{name}"]
+
+
+def test_a_pinned_export_stays_when_the_status_is_lost() -> None:
+    model = {"fromTraining": {"name": "tune", "checkpoint": "Latest"}}
+    first = KIND.plan(seen_of(a_serving(model=model), references=[a_training(exports=[1], result="Complete")])).record
+    assert first is not None
+    serving = a_serving(model=model, status=first.to_wire())
+    wiped = a_serving(model=model)
+    moved = a_training(exports=[1, 2], result="Complete")
+    record = KIND.plan(seen_of(wiped, children=[revision_of(serving)], references=[moved])).record
+    assert record is not None
+    assert record.resolved == first.resolved
