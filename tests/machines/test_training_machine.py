@@ -39,57 +39,56 @@ ERRORS: dict[str, Callable[[], ClusterError]] = {
     "500": lambda: Unreachable("internal error"),
 }
 ROUNDS_TO_REST = 60
+SERVICE_NAME = f"{NAME}-train"
+SHARED = {"accessMode": "ReadWriteMany"}
+EDITS: tuple[dict[str, Any], ...] = (
+    {"nodes": {"count": 1}},
+    {"nodes": {"count": 2}},
+    {"nodes": {"count": 4}},
+    {"runtime": {"env": [{"name": "LOG", "value": "INFO"}]}},
+    {"runtime": {"env": [{"name": "LOG", "value": "DEBUG"}]}},
+    {"suspend": True},
+    {"suspend": False},
+    {"checkpoints": {"volume": SHARED, "onDelete": "Delete"}},
+    {"checkpoints": {"volume": SHARED, "onDelete": "Retain"}},
+)
 
 
 class TrainingMachine(RuleBasedStateMachine):
     """Edits, faults and time; `at_rest` is the oracle."""
 
-    @initialize(nodes=st.sampled_from([1, 2]), restarts=st.integers(0, 3))
-    def start(self, nodes: int, restarts: int) -> None:
+    @initialize(nodes=st.sampled_from([1, 2]), restarts=st.integers(0, 3), rounds=st.sampled_from([0, 1, 2, 2]))
+    def start(self, nodes: int, restarts: int, rounds: int) -> None:
         self.clock = StoppedClock()
         self.cluster = MemoryCluster(self.clock)
         self.world = World(self.cluster, self.clock)
         self.operator = Operator(training_kind(Configuration()), self.cluster, self.clock)
         self.claim_lost = False
         self.jobs_at_result: int | None = None
-        volume = {"volume": {"accessMode": "ReadWriteMany"}}
+        volume = {"volume": SHARED}
         failures = {"maxRestarts": restarts, "startTimeoutSeconds": 600}
         self.cluster.put(training(nodes={"count": nodes}, checkpoints=volume, failurePolicy=failures))
+        self.life_goes_on(rounds)
 
     # --- what users do ------------------------------------------------------------------------------------------
 
-    @rule(nodes=st.sampled_from([1, 2, 4]))
-    def edit_the_nodes(self, nodes: int) -> None:
-        self._spec(nodes={"count": nodes})
-
-    @rule(level=st.sampled_from(["INFO", "DEBUG"]))
-    def edit_the_environment(self, level: str) -> None:
-        self._spec(runtime={"env": [{"name": "LOG", "value": level}]})
-
-    @rule(suspend=st.booleans())
-    def suspend(self, suspend: bool) -> None:
-        self._spec(suspend=suspend)
-
-    @rule(on_delete=st.sampled_from(["Retain", "Delete"]))
-    def edit_what_deletion_does(self, on_delete: str) -> None:
-        self._spec(checkpoints={"volume": {"accessMode": "ReadWriteMany"}, "onDelete": on_delete})
+    @rule(fields=st.sampled_from(EDITS))
+    def edit_the_spec(self, fields: dict[str, Any]) -> None:
+        self._spec(**fields)
 
     @rule(policy=st.sampled_from(["Background", "Foreground", None]), which=WHICH)
     def delete_a_job(self, policy: Any, which: int) -> None:
         if self._status().attempt is not None and (job := _pick(self.cluster.all(JOB), which)) is not None:
             self.cluster.remove(JOB, NAMESPACE, job["metadata"]["name"], policy)
 
-    @rule()
-    def delete_the_service(self) -> None:
-        if self._status().attempt is not None:
-            self.cluster.remove(SERVICE, NAMESPACE, f"{NAME}-train", "Background")
-
-    @rule()
-    def meddle_with_the_service(self) -> None:
-        if self.cluster.read(SERVICE, NAMESPACE, f"{NAME}-train") is not None:
-            self.cluster.edit(
-                SERVICE, NAMESPACE, f"{NAME}-train", lambda live: live["spec"].update(clusterIP="10.0.0.1")
-            )
+    @rule(drift=st.booleans())
+    def meddle_with_the_service(self, drift: bool) -> None:
+        if self.cluster.read(SERVICE, NAMESPACE, SERVICE_NAME) is None or self._status().attempt is None:
+            return
+        if drift:
+            self.cluster.edit(SERVICE, NAMESPACE, SERVICE_NAME, lambda live: live["spec"].update(clusterIP="10.0.0.1"))
+        else:
+            self.cluster.remove(SERVICE, NAMESPACE, SERVICE_NAME, "Background")
 
     @rule()
     def wipe_the_status(self) -> None:
@@ -101,49 +100,60 @@ class TrainingMachine(RuleBasedStateMachine):
         if known and is_told:
             self.cluster.edit(TRAINING, NAMESPACE, NAME, lambda live: live.update(status={"observedGeneration": -1}))
 
-    @rule()
-    def lose_the_claim(self) -> None:
+    @rule(really=st.integers(0, 3))
+    def lose_the_claim(self, really: int) -> None:
         claims = self.cluster.all(CLAIM)
-        if claims and self.cluster.all(SERVICE) and self._status().attempt is not None:
+        if not really and claims and self.cluster.all(SERVICE) and self._status().attempt is not None:
             self.claim_lost = True
             self.cluster.drop(CLAIM, NAMESPACE, claims[0]["metadata"]["name"])
 
     # --- what the cluster does ----------------------------------------------------------------------------------
 
-    @rule()
-    def controllers_run(self) -> None:
+    @rule(rounds=st.integers(1, 3))
+    def life_goes_on(self, rounds: int) -> None:
+        """The operator, the controllers and the kubelet do their work, as they do most of the time."""
+        for _ in range(rounds):
+            self.events_come_and_passes_follow()
+            self._controllers_run()
+            self._all_pods_run()
+
+    @rule(rounds=st.integers(1, 2), seconds=st.sampled_from([15, 700]))
+    def life_goes_on_for_longer(self, rounds: int, seconds: int) -> None:
+        self.life_goes_on(rounds)
+        self.world.reap_all()
+        self.clock.advance(seconds)
+        self.life_goes_on(rounds)
+
+    @rule(what=st.sampled_from(["controllers", "pods", "reaping"]))
+    def the_cluster_moves(self, what: str) -> None:
+        match what:
+            case "controllers":
+                self._controllers_run()
+            case "pods":
+                self._all_pods_run()
+            case _:
+                self.world.reap_all()
+
+    @rule(which=WHICH, how=st.sampled_from([1, 1, 75, 76, 137, "evicted", "deleted"]))
+    def a_pod_fails(self, which: int, how: Any) -> None:
+        if (pod := _pick(self._placed(), which)) is None:
+            return
+        match how:
+            case "evicted":
+                self.world.evict(pod)
+            case "deleted":
+                self.cluster.remove(POD, NAMESPACE, pod["metadata"]["name"], "Background")
+            case code:
+                self.world.end(pod, code, "last words")
+
+    def _controllers_run(self) -> None:
         self.world.run_job_controller()
         self.world.run_garbage_collector()
 
-    @rule()
-    def all_pods_run(self) -> None:
+    def _all_pods_run(self) -> None:
         for pod in self._living():
             if not is_running(pod):
                 self.world.run(pod)
-
-    @rule(which=WHICH)
-    def a_pod_runs(self, which: int) -> None:
-        if (pod := _pick(self._living(), which)) is not None:
-            self.world.run(pod)
-
-    @rule(which=WHICH, code=st.sampled_from([1, 75, 76, 137]))
-    def a_pod_exits(self, which: int, code: int) -> None:
-        if (pod := _pick(self._placed(), which)) is not None:
-            self.world.end(pod, code, "last words")
-
-    @rule(which=WHICH)
-    def a_pod_is_evicted(self, which: int) -> None:
-        if (pod := _pick(self._placed(), which)) is not None:
-            self.world.evict(pod)
-
-    @rule(which=WHICH)
-    def a_pod_is_deleted(self, which: int) -> None:
-        if (pod := _pick(self._placed(), which)) is not None:
-            self.cluster.remove(POD, NAMESPACE, pod["metadata"]["name"], "Background")
-
-    @rule()
-    def terminating_pods_go(self) -> None:
-        self.world.reap_all()
 
     @rule(code=st.sampled_from([0, 0, 64]))
     def the_training_ends(self, code: int) -> None:
@@ -152,13 +162,10 @@ class TrainingMachine(RuleBasedStateMachine):
             for pod in placed:
                 self.world.end(pod, code, '{"formatVersion":1,"step":9,"exports":[9],"latest":{"step":9}}')
 
-    @rule(seconds=st.sampled_from([1, 15, 700, 4000]))
-    def time_passes(self, seconds: int) -> None:
+    @rule(seconds=st.sampled_from([1, 15, 700, 4000]), jump=st.sampled_from([0, 0, -300, 300]))
+    def time_passes(self, seconds: int, jump: int) -> None:
         self.clock.advance(seconds)
-
-    @rule(seconds=st.sampled_from([-300, 300]))
-    def the_clock_jumps(self, seconds: int) -> None:
-        self.clock.jump(seconds)
+        self.clock.jump(jump)
 
     # --- what happens to the operator ---------------------------------------------------------------------------
 
@@ -183,6 +190,12 @@ class TrainingMachine(RuleBasedStateMachine):
     def the_audit_runs(self) -> None:
         with suppress(ClusterError):
             self.operator.audit()
+
+    @rule(which=WHICH)
+    def a_pass_on_a_stale_mirror(self, which: int) -> None:
+        """Everything that the mirror has not heard of yet stays unheard."""
+        self.an_event(which, "let_through")
+        self._pass()
 
     @rule(nth=st.integers(1, 3), error=st.sampled_from(sorted(ERRORS)), committed=st.booleans())
     def a_write_fails(self, nth: int, error: str, committed: bool) -> None:
@@ -243,9 +256,9 @@ class TrainingMachine(RuleBasedStateMachine):
         for _ in range(ROUNDS_TO_REST):
             version = self.cluster.version
             self.operator.settle()
-            self.controllers_run()
+            self._controllers_run()
             self.world.reap_all()
-            self.all_pods_run()
+            self._all_pods_run()
             self.always()
             until = self._status().not_before
             if version == self.cluster.version and (until is None or self._attempt_runs()):
@@ -291,9 +304,7 @@ class TrainingMachine(RuleBasedStateMachine):
         assert live[0]["spec"]["parallelism"] == owner.spec.nodes.count == len(self._living())
         environment = {e["name"]: e.get("value") for e in live[0]["spec"]["template"]["spec"]["containers"][0]["env"]}
         assert all(environment[variable.name] == variable.value for variable in owner.spec.runtime.env)
-        assert covers(
-            self.cluster.read(SERVICE, NAMESPACE, f"{NAME}-train"), service(owner, attempt.number, volume.uid)
-        )
+        assert covers(self.cluster.read(SERVICE, NAMESPACE, SERVICE_NAME), service(owner, attempt.number, volume.uid))
         claim = self.cluster.read(CLAIM, NAMESPACE, volume.claim_name)
         assert claim is not None
         assert uid_of(claim) == volume.uid
