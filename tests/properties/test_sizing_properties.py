@@ -21,7 +21,7 @@ from deepseek_operator.domain.weights import FORMATS, heaviest_rank
 
 EVERY = frozenset(FORMATS)
 SIZED = [model.architecture for model in models() if model.architecture is not None]
-QUICK = settings(max_examples=40, deadline=None)
+QUICK = settings(max_examples=25, deadline=None)
 
 architectures = st.sampled_from(SIZED)
 memories = st.floats(8, 300)

@@ -526,6 +526,8 @@ def _check_training(request: TrainingRequest) -> None:
     _positive(request.keep, request.max_nodes, request.adapter.rank, request.adapter.virtual_tokens)
     if request.base_storage is not None and request.base_storage not in FORMATS:
         raise ValueError(f"unknown format {request.base_storage} of the base")
+    if request.volume_gb_s <= 0 or (request.network_gb_s is not None and request.network_gb_s <= 0):
+        raise ValueError("bandwidths must be positive")
 
 
 def _positive(*numbers: int | None) -> None:

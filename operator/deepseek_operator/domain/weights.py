@@ -136,9 +136,7 @@ def stored_bytes(architecture: Architecture, storage: Format, with_prediction: b
 def stage_totals(architecture: Architecture, storage: Format, pipeline: int) -> tuple[SplitTotals, ...]:
     """Totals of each pipeline stage: the embedding on the first, the head on the last."""
     layers = _layer_totals(architecture, storage)
-    parts = [
-        list(accumulate(layers[layer] for layer in stage))[-1] for stage in stages(architecture.layers, pipeline)
-    ]
+    parts = [list(accumulate(layers[layer] for layer in stage))[-1] for stage in stages(architecture.layers, pipeline)]
     parts[0] += SplitTotals.of(embedding(architecture), storage)
     if pipeline > 1 or not architecture.tied_embeddings:
         parts[-1] += SplitTotals.of(head(architecture), storage)

@@ -200,6 +200,15 @@ def test_a_number_that_no_request_may_hold_is_an_error(wrong: dict[str, object])
         size_serving(replace(serve("deepseek-r1", H200), **wrong))  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [{"sequence": 0}, {"global_batch": 0}, {"base_storage": "int3"}, {"volume_gb_s": 0.0}, {"network_gb_s": -1.0}],
+)
+def test_a_training_number_that_no_request_may_hold_is_an_error(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValueError):
+        size_training(replace(train("deepseek-llm-7b", H200), **wrong))  # type: ignore[arg-type]
+
+
 # ---- training ----------------------------------------------------------------------------------------------------
 
 
