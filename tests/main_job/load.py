@@ -55,7 +55,7 @@ def client(base_url: str, model: str, until: float, ended: list[tuple[float, flo
     while time.monotonic() < until:
         started = time.monotonic()
         try:
-            status, _ = complete(connection, model, "abcd", 256)
+            status, _ = complete(connection, model, "abcdefgh=", 32)
         except (OSError, http.client.HTTPException):
             connection.close()
             connection, status = connect(base_url), 0
@@ -84,6 +84,7 @@ def keep_busy(base_url: str, model: str, clients: int, seconds: float) -> None:
                     "answered": len(seconds_each),
                     "refused": sum(status == 429 for _, _, status in fresh),
                     "failed": sum(status not in (200, 429) for _, _, status in fresh),
+                    "statuses": sorted({status for _, _, status in fresh}),
                     "medianSeconds": statistics.median(seconds_each) if seconds_each else None,
                 }
             ),

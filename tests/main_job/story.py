@@ -8,7 +8,7 @@ from typing import Any
 
 from deepseek_runtime.trainer.tasks import examples
 from tests.main_job import serving, training
-from tests.main_job.pictures import Moment, draw_loss, draw_scaling
+from tests.main_job.pictures import Moment, Step, draw_loss, draw_scaling
 from tests.main_job.telling import Teller, sparkline
 from tests.support import bed
 from tests.support.kubectl import Kubectl
@@ -80,8 +80,22 @@ def _train(teller: Teller, kubectl: Kubectl, told: Told, out: Path) -> None:
     assert status["disruptions"] >= 1, f"the kill should be a disruption: {status}"
     assert not status.get("restarts"), f"a killed worker costs no restart: {status}"
     assert len({step.attempt for step in steps}) >= 2, "the training did not resume"
+    repeated = _repeated(steps)
+    teller.say(
+        f"{len(repeated)} steps were computed twice, before the kill and after the resume; their losses are bit-identical"
+    )
+    assert repeated, "no step was lost: the kill was no kill"
+    assert all(len(losses) == 1 for losses in repeated.values()), f"not the same training: {repeated}"
     assert told.trained.accuracies[0][1] < 0.1, f"it knew the answers before: {told.trained.accuracies[0]}"
     assert told.trainer_accuracy >= ACCURACY_GOAL, f"accuracy {told.trainer_accuracy:.1%} is below {ACCURACY_GOAL:.0%}"
+
+
+def _repeated(steps: list[Step]) -> dict[int, set[float]]:
+    """Losses of the steps that more than one attempt computed."""
+    by_step: dict[int, list[float]] = {}
+    for step in steps:
+        by_step.setdefault(step.step, []).append(step.loss)
+    return {step: set(losses) for step, losses in by_step.items() if len(losses) > 1}
 
 
 def _serve(teller: Teller, kubectl: Kubectl, told: Told) -> None:

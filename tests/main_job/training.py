@@ -22,6 +22,15 @@ class Trained:
     status: dict[str, Any] = field(default_factory=dict)
 
 
+FREEZE = """
+import os, signal
+for name in os.listdir("/proc"):
+    if name.isdigit() and int(name) not in (1, os.getpid()):
+        os.kill(int(name), signal.SIGSTOP)
+"""
+"""A frozen process does not hear the SIGTERM that comes before SIGKILL: the worker is lost, not stopped."""
+
+
 class Journal:
     """Follows the log of rank 0 of every attempt and keeps what it tells, each line once."""
 
@@ -118,8 +127,9 @@ def _kill_when_due(
     pods = kubectl.list("pods", f"deepseek-operator.io/training={name}")
     worker = max(pods, key=lambda pod: int(pod["metadata"]["labels"]["batch.kubernetes.io/job-completion-index"]))
     told.killed_after = newest
-    say(f"killing worker {worker['metadata']['name']} near step {newest} (no grace: its process gets SIGKILL)")
+    say(f"killing worker {worker['metadata']['name']} near step {newest}: frozen first, so that nothing can be saved")
     try:
+        kubectl.run("exec", worker["metadata"]["name"], "--", "python3", "-c", FREEZE)
         kubectl.run("delete", "pod", worker["metadata"]["name"], "--grace-period=0", "--force", "--wait=false")
     except CommandFailed as error:
         say(f"it was gone already: {error}")
