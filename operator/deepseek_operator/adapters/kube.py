@@ -172,7 +172,13 @@ class KubeCluster:
     async def apply(self, resource: Resource, namespace: str, manifest: Manifest) -> Manifest:
         path = _path(resource, namespace, manifest["metadata"]["name"])
         query = {"fieldManager": FIELD_MANAGER, "force": "true"}
-        return await self._write("patch", "PATCH", path, resource, manifest, query, "application/apply-patch+yaml")
+        try:
+            return await self._write("patch", "PATCH", path, resource, manifest, query, "application/apply-patch+yaml")
+        except Rejected as error:
+            # A living object of another uid is a 422 on an immutable field; an absent one is a 409 (seen on 1.36).
+            if "metadata.uid" in str(error):
+                raise Conflict(str(error)) from error
+            raise
 
     async def delete(self, resource: Resource, namespace: str, name: str, uid: str, propagation: Propagation) -> None:
         body = {

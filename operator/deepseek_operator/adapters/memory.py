@@ -33,6 +33,10 @@ Stored: TypeAlias = dict[str, Any]
 ChangeType: TypeAlias = Literal["ADDED", "MODIFIED", "DELETED"]
 
 
+_POSTED = f"{FIELD_MANAGER} by POST"
+"""The server keeps what a manager posted apart from what it applied: a later apply takes no posted field away."""
+
+
 @dataclass(frozen=True)
 class Change:
     """One watch event, as the label selector of the mirror's watch would deliver it."""
@@ -250,7 +254,7 @@ class MemoryCluster:
             raise fault.error
         return after
 
-    def _create(self, resource: Resource, namespace: str, manifest: Manifest, manager: str = FIELD_MANAGER) -> Manifest:
+    def _create(self, resource: Resource, namespace: str, manifest: Manifest, manager: str = _POSTED) -> Manifest:
         name = manifest["metadata"].get("name", "")
         if (refusal := refusal_of_name(resource, name)) is not None:
             raise Rejected(refusal)
@@ -280,7 +284,7 @@ class MemoryCluster:
         if wanted_uid is not None and (live is None or uid_of(live) != wanted_uid):
             raise Conflict(f"uid mismatch: the provided object specified uid {wanted_uid}")
         if live is None:
-            return self._create(resource, namespace, manifest)
+            return self._create(resource, namespace, manifest, FIELD_MANAGER)
         applied = {key: value for key, value in manifest.items() if key != "status" or resource not in HAS_STATUS}
         managed = self._managed.setdefault(uid_of(live), {})
         ours, before = fields_of(applied), managed.get(FIELD_MANAGER, frozenset())
@@ -290,20 +294,22 @@ class MemoryCluster:
         overridden = changed(live, after)
         for other in [other for other in managed if other != FIELD_MANAGER]:
             managed[other] -= overridden
+        taken = managed.get(FIELD_MANAGER) != ours
         managed[FIELD_MANAGER] = ours
-        return self._store(resource, after)
+        return self._store(resource, after, is_moved=taken)
 
     def _check(self, resource: Resource, before: Manifest, after: Stored) -> None:
         set_defaults(resource, after)
         if (refusal := refusal_of_change(resource, before, after)) is not None:
             raise Rejected(f"{resource.kind} is invalid: {refusal}")
 
-    def _store(self, resource: Resource, stored: Stored) -> Manifest:
+    def _store(self, resource: Resource, stored: Stored, is_moved: bool = False) -> Manifest:
+        """`is_moved`: only the fields' managers changed, which is a new version all the same."""
         set_defaults(resource, stored)
         metadata = stored["metadata"]
         key = (resource, metadata["namespace"], metadata["name"])
         before = self._objects.get(key)
-        if before == stored:
+        if before is not None and before == stored and not is_moved:
             return before
         if before is not None and _body(before) != _body(stored):
             self._bump(resource, stored)

@@ -23,6 +23,10 @@ _MERGE_KEYS: Mapping[str, tuple[tuple[str, ...], ...]] = {
 """List fields of the built-in types that merge by key (x-kubernetes-list-map-keys of the OpenAPI document)."""
 
 
+_ATOMIC = frozenset({"selector", "nodeSelector", "labelSelector", "fieldRef", "resourceFieldRef"})
+"""Mappings that one manager owns whole (x-kubernetes-map-type: atomic)."""
+
+
 def copied(value: Any) -> Any:
     """A deep copy of plain data as mutable dicts and lists."""
     if isinstance(value, Mapping):
@@ -39,8 +43,10 @@ def fields_of(value: Any, at: Path = ()) -> Fields:
 
 def merged(live: Any, applied: Any, name: str = "") -> Any:
     """`live` with every field of `applied` set."""
-    if isinstance(applied, Mapping) and isinstance(live, Mapping):
+    if isinstance(applied, Mapping) and isinstance(live, Mapping) and name not in _ATOMIC:
         return {**live, **{key: merged(live.get(key), item, key) for key, item in applied.items()}}
+    if name in _MERGE_KEYS and applied == [] and live:
+        return live
     keys = _keys(name, applied)
     if keys and isinstance(live, list):
         wanted = {_identity(item, keys): item for item in applied}
@@ -55,7 +61,8 @@ def without(value: Any, gone: Fields, kept: Fields) -> Any:
     for path in sorted(whole, key=len):
         value = _removed(value, path)
     for path in sorted(gone, key=str):
-        value = _removed(value, path)
+        if not any(_under(k, path) for k in kept):
+            value = _removed(value, path)
     return value
 
 
@@ -75,7 +82,7 @@ def _values(value: Any) -> dict[Path, Any]:
 
 def _pairs(value: Any, at: Path) -> Iterable[tuple[Path, Any]]:
     keys = _keys(str(at[-1]), value) if at else ()
-    if isinstance(value, Mapping) and value:
+    if isinstance(value, Mapping) and value and not (at and at[-1] in _ATOMIC):
         for key, item in value.items():
             yield from _pairs(item, (*at, key))
     elif keys:

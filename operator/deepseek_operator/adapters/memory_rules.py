@@ -83,6 +83,12 @@ def refusal_of_change(resource: Resource, before: Mapping[str, Any], after: Mapp
     for path in _FROZEN.get(resource, ()):
         if _at(before, path) != _at(after, path):
             return f"{'.'.join(path)}: Invalid value: field is immutable"
+    if (
+        resource == CLAIM
+        and before.get("status", {}).get("phase") != "Bound"
+        and _requested(after) != _requested(before)
+    ):
+        return "spec: Forbidden: spec is immutable after creation except resources.requests for bound claims"
     if resource == CLAIM and _requested(after) < _requested(before):
         return "spec.resources.requests.storage: Forbidden: field can not be less than status.capacity"
     return None

@@ -164,13 +164,18 @@ async def test_a_taken_name_conflicts_and_a_nameless_object_is_rejected(cluster:
         await cluster.create(JOB, NS, job(name="x" * 64))
 
 
-async def test_a_jobs_template_and_a_claims_class_are_immutable_and_a_claim_only_grows(cluster: MemoryCluster) -> None:
+async def test_a_jobs_template_and_a_claims_class_are_immutable_and_a_bound_claim_only_grows(
+    cluster: MemoryCluster, world: World
+) -> None:
     await cluster.create(JOB, NS, job())
     changed = job()
     changed["spec"]["template"]["spec"]["containers"][0]["image"] = "other"
     with pytest.raises(Rejected, match="immutable"):
         await cluster.apply(JOB, NS, changed)
     await cluster.create(CLAIM, NS, claim("2Gi"))
+    with pytest.raises(Rejected, match="bound claims"):
+        await cluster.apply(CLAIM, NS, claim("3Gi"))
+    world.bind_claim(NS, "c")
     with pytest.raises(Rejected, match="less than"):
         await cluster.apply(CLAIM, NS, claim("1Gi"))
     grown = await cluster.apply(CLAIM, NS, claim("3Gi"))
