@@ -79,7 +79,8 @@ class Alternative:
     layout: Layout
 
     def __str__(self) -> str:
-        return f"{self.change}: {self.shape.gpus} devices ({self.layout})"
+        devices = f"{self.shape.gpus} device{'s' if self.shape.gpus > 1 else ''}"
+        return f"{self.change}: {devices} ({self.layout})"
 
 
 @dataclass(frozen=True)
