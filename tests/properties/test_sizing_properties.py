@@ -21,7 +21,7 @@ from deepseek_operator.domain.weights import FORMATS, heaviest_rank
 
 EVERY = frozenset(FORMATS)
 SIZED = [model.architecture for model in models() if model.architecture is not None]
-QUICK = settings(max_examples=25, deadline=None)
+QUICK = settings(max_examples=20, deadline=None)
 
 architectures = st.sampled_from(SIZED)
 memories = st.floats(8, 300)
@@ -234,14 +234,14 @@ def test_offloading_never_turns_training_into_not_fitting(
     keeps_fitting(results[1], results[2])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.integers(0, 1 << 62))
 def test_bytes_survive_being_written_as_a_quantity(amount: int) -> None:
     assert parse(binary(amount)) == amount
     assert parse(canonical(binary(amount))) == amount
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.decimals(min_value=0, max_value=10**9, places=3), st.sampled_from(["", "m", "k", "M", "Ki", "Mi", "Gi"]))
 def test_the_canonical_form_keeps_the_value_and_is_its_own_canonical_form(number: object, suffix: str) -> None:
     text = f"{number}{suffix}"
