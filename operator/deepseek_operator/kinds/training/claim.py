@@ -55,6 +55,10 @@ def kept_claim(owner: DeepSeekTraining, live: Manifest) -> Manifest:
 
 
 def _grown(live: Manifest, wanted: str) -> str:
-    """The larger size; the live one as it is written when they are equal, because the API server rewrites quantities."""
+    """The larger size; the live one as it is written when they are equal, because the API server rewrites quantities.
+
+    A claim that is not bound yet keeps its size: the API server refuses to change any of its spec (422).
+    """
     requested = live["spec"].get("resources", {}).get("requests", {}).get("storage", "0")
-    return wanted if to_bytes(wanted) > to_bytes(requested) else str(requested)
+    is_bound = live.get("status", {}).get("phase") == "Bound"
+    return wanted if is_bound and to_bytes(wanted) > to_bytes(requested) else str(requested)

@@ -406,13 +406,19 @@ def test_on_delete_is_live_in_both_directions() -> None:
     assert life.jobs() == ["1"]
 
 
-def test_the_claim_grows_and_never_shrinks() -> None:
+def test_a_bound_claim_grows_and_never_shrinks_and_an_unbound_one_waits() -> None:
     life = Life().begin()
     name = life.owner.status.volume.claim_name  # type: ignore[union-attr]
-    for size, stored in (("20Gi", "20Gi"), ("5Gi", "20Gi")):
+    life.edit(lambda spec: spec.update(checkpoints={"volume": {"size": "20Gi"}}))
+    assert _requested(life, name) == "10Gi"
+    life.world.bind_claim(NAMESPACE, name)
+    for size in ("20Gi", "5Gi"):
         life.edit(lambda spec, size=size: spec.update(checkpoints={"volume": {"size": size}}))  # type: ignore[misc]
-        spec = life.cluster.read(CLAIM, NAMESPACE, name)["spec"]  # type: ignore[index]
-        assert spec["resources"]["requests"]["storage"] == stored
+        assert _requested(life, name) == "20Gi"
+
+
+def _requested(life: Life, claim: str) -> object:
+    return life.cluster.read(CLAIM, NAMESPACE, claim)["spec"]["resources"]["requests"]["storage"]  # type: ignore[index]
 
 
 def test_a_drifted_service_is_put_back() -> None:
