@@ -57,7 +57,9 @@ EDITS: tuple[dict[str, Any], ...] = (
 class TrainingMachine(RuleBasedStateMachine):
     """Edits, faults and time; `at_rest` is the oracle."""
 
-    @initialize(nodes=st.sampled_from([1, 2]), restarts=st.integers(0, 3), rounds=st.sampled_from([0, 1, 2, 2]))
+    @initialize(
+        nodes=st.sampled_from([1, 2]), restarts=st.sampled_from([1, 30, 30]), rounds=st.sampled_from([0, 1, 2, 2])
+    )
     def start(self, nodes: int, restarts: int, rounds: int) -> None:
         self.clock = StoppedClock()
         self.cluster = MemoryCluster(self.clock)
@@ -100,7 +102,7 @@ class TrainingMachine(RuleBasedStateMachine):
         if known and is_told:
             self.cluster.edit(TRAINING, NAMESPACE, NAME, lambda live: live.update(status={"observedGeneration": -1}))
 
-    @rule(really=st.integers(0, 3))
+    @rule(really=st.integers(0, 11))
     def lose_the_claim(self, really: int) -> None:
         claims = self.cluster.all(CLAIM)
         if not really and claims and self.cluster.all(SERVICE) and self._status().attempt is not None:
@@ -109,20 +111,23 @@ class TrainingMachine(RuleBasedStateMachine):
 
     # --- what the cluster does ----------------------------------------------------------------------------------
 
-    @rule(rounds=st.integers(1, 3))
-    def life_goes_on(self, rounds: int) -> None:
+    @rule(rounds=st.integers(1, 3), seconds=st.sampled_from([0, 15]))
+    def life_goes_on(self, rounds: int, seconds: int = 0) -> None:
         """The operator, the controllers and the kubelet do their work, as they do most of the time."""
         for _ in range(rounds):
             self.events_come_and_passes_follow()
             self._controllers_run()
             self._all_pods_run()
+            self.clock.advance(seconds)
 
-    @rule(rounds=st.integers(1, 2), seconds=st.sampled_from([15, 700]))
-    def life_goes_on_for_longer(self, rounds: int, seconds: int) -> None:
-        self.life_goes_on(rounds)
-        self.world.reap_all()
-        self.clock.advance(seconds)
-        self.life_goes_on(rounds)
+    @rule()
+    def a_gang_recovers(self) -> None:
+        """Time enough for the last pods to go, the wait to pass, and the next attempt to run."""
+        for _ in range(2):
+            self.life_goes_on(2)
+            self.world.reap_all()
+            self.clock.advance(700)
+        self.life_goes_on(2)
 
     @rule(what=st.sampled_from(["controllers", "pods", "reaping"]))
     def the_cluster_moves(self, what: str) -> None:
@@ -155,10 +160,10 @@ class TrainingMachine(RuleBasedStateMachine):
             if not is_running(pod):
                 self.world.run(pod)
 
-    @rule(code=st.sampled_from([0, 0, 64]))
-    def the_training_ends(self, code: int) -> None:
+    @rule(code=st.sampled_from([0, 0, 64]), really=st.integers(0, 3))
+    def the_training_ends(self, code: int, really: int) -> None:
         placed = self._placed()
-        if len(placed) == len(self._living()) and not any(map(is_terminating, placed)):
+        if not really and len(placed) == len(self._living()) and not any(map(is_terminating, placed)):
             for pod in placed:
                 self.world.end(pod, code, '{"formatVersion":1,"step":9,"exports":[9],"latest":{"step":9}}')
 
@@ -245,6 +250,10 @@ class TrainingMachine(RuleBasedStateMachine):
         if hasattr(self, "cluster"):
             self._quiet()
             self._at_rest()
+            if self._owner().spec.suspend:
+                self._spec(suspend=False)
+                self._quiet()
+                self._at_rest()
 
     # --- inside -------------------------------------------------------------------------------------------------
 
@@ -345,7 +354,7 @@ def _pick(items: list[Any], which: int) -> Any:
 
 TestTraining = TrainingMachine.TestCase
 TestTraining.settings = settings(
-    max_examples=30,
+    max_examples=40,
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=list(HealthCheck),
