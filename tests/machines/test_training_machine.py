@@ -3,8 +3,11 @@
 On the way, at every step: no two attempts have pods that may write at once; no Job name (attempt number) is made
 twice; the claim is made once and a lost one never again; after a final result no Job is made.
 
-Faults planted in the kind, each seen to fail here (and taken out again):
-PLANTED
+Faults planted in the kind that a run of this machine caught: an attempt that reuses the newest number; a result that
+is not final; old Jobs that are kept; a wiped status that is not read back; a Service that is not kept; spec edits that
+are ignored; a status that changes with the time; with other seeds also a lost claim that is made again and an attempt
+that starts beside pods of another. Those two, a verdict that does not wait for the pods, a verdict taken from the
+mirror, a number taken from status alone and orphaned pods that are left to run are caught by the tests of the life.
 """
 
 from collections.abc import Callable

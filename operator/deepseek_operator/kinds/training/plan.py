@@ -277,22 +277,8 @@ def back_off(view: View) -> Step | None:
     return act("Restarting", reconciling(Reason.BACKING_OFF, message), requeue_after=until - view.now)
 
 
-def clear_the_way(view: View) -> Step | None:
-    """No attempt starts while a pod of another may still write, or a Job that nobody recorded could make one."""
-    strays = [job for job in view.jobs if attempt_of(job) != _current(view) and not has_failed(job) and not ended(job)]
-    pods = view.strangers
-    if not strays and not pods:
-        return None
-    kept = {uid_of(job) for job in view.jobs}
-    says = reconciling(Reason.ENDING, f"waiting for {len(pods)} pods of earlier attempts to stop")
-    if (unreachable := _unreachable(view, pods)) is not None:
-        says = reconciling(Reason.NODE_UNREACHABLE, unreachable)
-    orphans = [pod for pod in pods if job_uid_of(pod) not in kept]
-    return act("Restarting", says, (*_drop(strays), *_end(orphans)), requeue_after=STARTUP_RECHECK)
-
-
 def number(view: View) -> Step | None:
-    """Records the next attempt before anything of it exists. A number is never used twice."""
+    """Records the next attempt before anything of it exists, past every number that is seen. None is used twice."""
     attempt, digest = view.attempt, attempt_digest(view.spec)
     if attempt is not None and attempt.verdict is None:
         return record(with_attempt(view.status, digest=digest)) if attempt.digest != digest else None
@@ -312,6 +298,20 @@ def number(view: View) -> Step | None:
             }
         )
     )
+
+
+def clear_the_way(view: View) -> Step | None:
+    """No attempt starts while a pod of another may still write, or a Job that nobody recorded could make one."""
+    strays = [job for job in view.jobs if attempt_of(job) != _current(view) and not has_failed(job) and not ended(job)]
+    pods = view.strangers
+    if not strays and not pods:
+        return None
+    kept = {uid_of(job) for job in view.jobs}
+    says = reconciling(Reason.ENDING, f"waiting for {len(pods)} pods of earlier attempts to stop")
+    if (unreachable := _unreachable(view, pods)) is not None:
+        says = reconciling(Reason.NODE_UNREACHABLE, unreachable)
+    orphans = [pod for pod in pods if job_uid_of(pod) not in kept]
+    return act("Restarting", says, (*_drop(strays), *_end(orphans)), requeue_after=STARTUP_RECHECK)
 
 
 def launch(view: View) -> Step | None:
@@ -341,8 +341,8 @@ LIFE: tuple[Phase, ...] = (
     give_way,
     ensure_volume,
     back_off,
-    clear_the_way,
     number,
+    clear_the_way,
     launch,
 )
 

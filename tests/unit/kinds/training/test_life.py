@@ -141,6 +141,40 @@ def test_no_attempt_starts_while_a_pod_of_the_last_one_may_still_write() -> None
     assert life.jobs() == ["1", "2"]
 
 
+def stray(life: Life, attempt: str) -> dict[str, Any]:
+    """A Job of a number that nobody recorded, as an answer that came too late may leave it."""
+    job = life.cluster.all(JOB)[0]
+    template = {**job["spec"]["template"], "metadata": {"labels": dict(job["metadata"]["labels"])}}
+    labels = {**job["metadata"]["labels"], "deepseek-operator.io/attempt": attempt}
+    template["metadata"]["labels"] = labels
+    metadata = {"name": f"stray-{attempt}", "namespace": NAMESPACE, "labels": labels}
+    spec = {**{key: job["spec"][key] for key in ("completions", "parallelism", "completionMode", "backoffLimit")}}
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": {**spec, "template": template}}
+
+
+def test_a_job_that_nobody_recorded_is_stopped_before_the_next_attempt_and_its_number_is_used_up() -> None:
+    life = Life().begin().running().crash()
+    life.cluster.put(stray(life, "7"), "deepseek-operator")
+    life.world.run_job_controller()
+    for pod in life.pods():
+        life.world.run(pod)
+    life.later(10).later(60)
+    assert [pod["metadata"]["labels"]["deepseek-operator.io/attempt"] for pod in life.cluster.all(POD)].count("8") == 0
+    assert life.pods() == []
+    life.gone().later(10)
+    assert life.jobs() == ["1", "8"]
+
+
+def test_a_mirror_that_lost_the_gang_leads_to_no_verdict() -> None:
+    life = Life().begin().running()
+    for resource in (JOB, POD):
+        for item in life.cluster.all(resource):
+            life.operator.mirror.forget(resource, item)
+    life.operator.reconcile(life.key)
+    assert life.owner.status.attempt is not None
+    assert life.owner.status.attempt.verdict is None
+
+
 def test_an_unreachable_node_is_given_up_on_a_shared_volume_after_node_lost_seconds() -> None:
     life = Life().begin(failurePolicy={"nodeLostSeconds": 300}).running()
     life.world.evict(life.pod(0), "DeletionByTaintManager")
