@@ -1,0 +1,43 @@
+"""Names and digests are stored in clusters: they may never change."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deepseek_operator.core import names
+from deepseek_operator.core.resources import SERVING, TRAINING
+
+owners = st.from_regex(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?", fullmatch=True)
+uids = st.uuids().map(str)
+
+
+@given(owners, uids, st.integers(1, 9999))
+def test_every_name_and_a_pods_host_name_fit_a_dns_label(name: str, uid: str, attempt: int) -> None:
+    job = names.training_job(name, uid, attempt)
+    made = (
+        f"{job}-127",
+        names.training_service(name),
+        names.training_claim(name, uid),
+        names.serving_revision(name, names.revision_hash({"a": 1})),
+        names.serving_service(name),
+    )
+    assert max(map(len, made)) <= 63
+
+
+@given(owners, st.lists(uids, min_size=2, max_size=2, unique=True))
+def test_a_successor_of_the_same_name_never_meets_the_data_of_its_predecessor(name: str, pair: list[str]) -> None:
+    first, second = pair
+    if names.uid_hash(first) != names.uid_hash(second):
+        assert names.training_claim(name, first) != names.training_claim(name, second)
+        assert names.training_job(name, first, 1) != names.training_job(name, second, 1)
+
+
+@given(st.dictionaries(st.text(max_size=3), st.integers(), min_size=2))
+def test_a_digest_does_not_depend_on_the_order_of_keys(value: dict[str, int]) -> None:
+    assert names.digest(dict(reversed(value.items()))) == names.digest(value)
+
+
+def test_labels_alone_do_not_make_a_child_of_an_owner_without_uid() -> None:
+    labels = names.owner_labels(TRAINING, "t", "u")
+    assert names.belongs_to({"metadata": {"labels": labels}}, "u")
+    assert not names.belongs_to({"metadata": {"labels": labels}}, "v")
+    assert not names.belongs_to({"metadata": {"labels": names.owner_labels(SERVING, "t", "")}}, "")
