@@ -13,7 +13,6 @@ from deepseek_operator.runtime.key import Key
 from deepseek_operator.runtime.look import Look, Pulls
 from deepseek_operator.runtime.mirror import OWNERS, Mirror
 from deepseek_operator.runtime.reconcile import Acted, Outcome, Reconciler
-
 from tests.support.faults import EventPipe
 from tests.support.world import StoppedClock
 

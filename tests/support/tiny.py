@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from pydantic import Field
+
 from deepseek_operator.api.base import ApiModel, ObjectMeta, StatusModel
 from deepseek_operator.core.actions import Action, Apply, Create, Delete, Done, Plan
 from deepseek_operator.core.drift import needs_apply
@@ -25,7 +27,6 @@ from deepseek_operator.core.resources import (
     uid_of,
 )
 from deepseek_operator.core.seen import Needs, Seen
-from pydantic import Field
 
 
 class TinySpec(ApiModel):
