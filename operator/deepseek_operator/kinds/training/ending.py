@@ -33,13 +33,14 @@ def ended(
     base = reported(status, said).model_copy(
         update={
             "attempt": attempt.model_copy(update={"verdict": verdict}),
+            "progress": _last_words(status.progress, said, verdict),
             "ancestry": ancestry.extended(status.ancestry, attempt),
             "history": [*status.history, _history(attempt, verdict, cause, now)][-_HISTORY:],
         }
     )
     match verdict:
         case "Complete":
-            return _complete(base, said)
+            return _complete(base)
         case "Invalid":
             return _final(base, "Failed", sentence(cause))
         case "Stopped":
@@ -84,14 +85,25 @@ def _history(attempt: AttemptStatus, verdict: Outcome, cause: PodFailure, now: d
     )
 
 
-def _complete(status: TrainingStatus, said: Sequence[Report]) -> TrainingStatus:
-    step = next((report.step for report in said if report.step is not None), None)
-    progress = status.progress or ProgressStatus()
-    last = progress.model_copy(
-        update={"state": "Complete", "step": step if step is not None else progress.step, "eta_seconds": None}
-    )
+def _last_words(
+    before: ProgressStatus | None, said: Sequence[Report], verdict: Outcome
+) -> ProgressStatus | None:
+    """Progress as the pods left it: what was pulled while they ran is older by up to the interval of the pulls."""
+    told = {
+        name: value
+        for name in ("step", "loss", "eval_loss", "accuracy")
+        if (value := next((v for report in said if (v := getattr(report, name)) is not None), None)) is not None
+    }
+    if verdict == "Complete":
+        told["state"] = "Complete"
+    if before is None and not told:
+        return None
+    return (before or ProgressStatus()).model_copy(update={**told, "eta_seconds": None})
+
+
+def _complete(status: TrainingStatus) -> TrainingStatus:
     exports = f"; exported steps {', '.join(map(str, status.exports))}" if status.exports else ""
-    return _final(status.model_copy(update={"progress": last}), "Complete", f"all workers succeeded{exports}")
+    return _final(status, "Complete", f"all workers succeeded{exports}")
 
 
 def _final(status: TrainingStatus, result: str, message: str) -> TrainingStatus:

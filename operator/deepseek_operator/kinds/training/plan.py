@@ -197,6 +197,22 @@ def halt(view: View) -> Step | None:
     return act("Stopping", says, [Delete(ref_of(job), uid_of(job), f"the attempt is stopping: {attempt.stopping}")])
 
 
+def disband(view: View) -> Step | None:
+    """Ends a gang in which the Job replaced a pod (one that vanished unaccounted): its incarnation is no longer one.
+
+    The verdict follows from what was seen of the first pod; the next attempt resumes from the recorded incarnation.
+    """
+    attempt, job = view.running_attempt, view.gang.job
+    if attempt is None or job is None or has_failed(job) or ended(job) or is_terminating(job):
+        return None
+    zero = rank_zero(pod for pod in view.gang.pods if is_active(pod) and not is_terminating(pod))
+    is_other = zero is not None and attempt.incarnation not in (None, uid_of(zero))
+    if not is_other and not (attempt.failures and view.all_run):
+        return None
+    says = reconciling(Reason.ENDING, f"attempt {attempt.number}: a pod was replaced; the gang restarts together")
+    return act("Restarting", says, [Delete(ref_of(job), uid_of(job), "a pod of the gang was replaced")])
+
+
 def drain(view: View) -> Step | None:
     """The Job has failed or is gone, and pods of it are still there."""
     attempt, job = view.running_attempt, view.gang.job
@@ -334,6 +350,7 @@ LIFE: tuple[Phase, ...] = (
     finish,
     interrupt,
     halt,
+    disband,
     drain,
     work,
     rest,

@@ -25,12 +25,16 @@ class Report:
 
     Attributes:
         message: at most ten lines and 1,024 characters, printable.
+        loss, eval_loss, accuracy: as of `step`, decimals as a status shows them.
         latest, best: the checkpoints that it named; None when it named none.
         exports: steps, ascending.
     """
 
     message: str = ""
     step: int | None = None
+    loss: str | None = None
+    eval_loss: str | None = None
+    accuracy: str | None = None
     latest: CheckpointMark | None = None
     best: CheckpointMark | None = None
     exports: tuple[int, ...] = ()
@@ -52,11 +56,15 @@ def report_of(pod: Manifest) -> Report | None:
 
 def from_mapping(said: Mapping[str, object]) -> Report:
     """The fields that have the contract's form; any other counts as unknown."""
-    exports = said.get("exports")
+    exports, metrics = said.get("exports"), said.get("metrics")
+    measured: Mapping[str, object] = metrics if isinstance(metrics, Mapping) else {}
     steps = {step for value in exports if (step := whole(value)) is not None} if isinstance(exports, list) else set()
     return Report(
         message=tail(str(said.get("message") or "")),
         step=whole(said.get("step")),
+        loss=number(said.get("loss")),
+        eval_loss=number(measured.get("evalLoss")),
+        accuracy=number(measured.get("accuracy")),
         latest=_mark(said.get("latest")),
         best=_mark(said.get("best")),
         exports=tuple(sorted(steps)[-MAX_EXPORTS:]),

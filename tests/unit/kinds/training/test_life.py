@@ -71,6 +71,19 @@ def test_evicting_rank_0_is_one_disruption_even_when_rank_1_then_crashes() -> No
     assert status.history[-1].cause == "EvictionByEvictionAPI"
 
 
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_gang_in_which_the_job_replaced_a_pod_restarts_together(rank: int) -> None:
+    life = Life().begin().running()
+    first = life.owner.status.attempt.incarnation  # type: ignore[union-attr]
+    life.world.evict(life.pod(rank))
+    life.operator.settle()
+    life.world.reap_all()
+    life.turn().running().gone().later(10)
+    status = life.owner.status
+    assert (life.jobs(), status.disruptions, status.restarts) == (["2"], 1, 0)
+    assert [ancestor.incarnation for ancestor in status.ancestry] == [first]
+
+
 def test_deleting_a_pod_is_one_disruption_even_when_its_peer_then_crashes() -> None:
     life = Life().begin().running()
     life.cluster.remove(POD, NAMESPACE, life.pod(0)["metadata"]["name"], "Background")

@@ -16,9 +16,13 @@ def ended(message: str) -> dict[str, Any]:
 
 def test_the_contracts_message_is_read() -> None:
     said = {"step": 7, "message": "bye", "latest": {"step": 5}, "best": {"step": 3, "metric": "loss", "value": 0.12345}}
-    assert report_of(ended(json.dumps({**said, "exports": [9, 4]}))) == Report(
+    numbers = {"loss": 0.5, "metrics": {"evalLoss": 0.25, "accuracy": 1.0, "other": 3}}
+    assert report_of(ended(json.dumps({**said, **numbers, "exports": [9, 4]}))) == Report(
         message="bye",
         step=7,
+        loss="0.5",
+        eval_loss="0.25",
+        accuracy="1",
         latest=CheckpointMark(step=5),
         best=CheckpointMark(step=3, metric="loss", value="0.1235"),
         exports=(4, 9),
@@ -39,7 +43,8 @@ def test_anything_else_is_the_tail_of_a_log(text: str) -> None:
         {"step": -1, "latest": {"step": "5"}, "exports": "all"},
         {"step": True, "latest": [], "exports": [-1, "x", None, 1.5]},
         {"step": 10**12, "latest": {"step": 10**12}, "exports": {}},
-        {"step": 1.0, "latest": None},
+        {"step": 1.0, "latest": None, "loss": "0.5", "metrics": [["accuracy", 1]]},
+        {"loss": float("inf"), "metrics": {"accuracy": "1", "evalLoss": True}},
     ],
 )
 def test_a_field_of_another_form_counts_as_unknown(said: dict[str, object]) -> None:
