@@ -1,12 +1,14 @@
 """`python3 -m deepseek_operator`: argument parsing only."""
 
 import asyncio
+import json
 import logging
 import os
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, Namespace, _SubParsersAction
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 from pydantic import ValidationError
@@ -14,6 +16,10 @@ from pydantic import ValidationError
 from deepseek_operator import __version__
 from deepseek_operator.api import crd
 from deepseek_operator.core.resources import SERVING, TRAINING
+
+if TYPE_CHECKING:
+    from deepseek_operator.domain.profiles import Profiles
+    from deepseek_operator.runtime.size import Question
 
 CRD_FOLDERS = (Path("crds"), Path("charts/deepseek-operator/files/crds"))
 """Where the generated definitions are kept, relative to the repository."""
@@ -75,6 +81,51 @@ def _plan(options: Namespace) -> int:
     return 0
 
 
+def _size(options: Namespace) -> int:
+    from deepseek_operator.runtime.size import answer, listing
+
+    try:
+        profiles = _profiles(options.profiles)
+        if options.list:
+            print(listing(profiles), end="")
+            return 0
+        if options.model is None or options.accelerator is None:
+            return _refused("write a model and --accelerator; --list shows both")
+        found = answer(_question(options), profiles)
+    except (LookupError, ValueError, OSError, yaml.YAMLError) as error:
+        return _refused(str(error.args[0]) if isinstance(error, LookupError) else str(error))
+    print(found.text, end="")
+    return 0 if found.fits else 1
+
+
+def _question(options: Namespace) -> "Question":
+    from deepseek_operator.domain.training_state import Method, Precision
+    from deepseek_operator.runtime.size import Question
+
+    trains = options.train or (options.method is not None and not options.serve)
+    given = {
+        name: value
+        for name in ("sequence", "quantization", "gpus", "nodes", "engine", "concurrency", "global_batch", "tokens")
+        if (value := getattr(options, name)) is not None
+    }
+    config = json.loads(_text(options.model)) if options.model.endswith(".json") else None
+    return Question(
+        model=options.model,
+        accelerator=options.accelerator,
+        config=config,
+        method=Method(options.method or "Full") if trains else None,
+        precision=Precision(options.precision),
+        **given,
+    )
+
+
+def _profiles(file: str | None) -> "Profiles":
+    from deepseek_operator.domain.profiles import BUILT_IN
+    from deepseek_operator.runtime.profiles import profiles_from_text
+
+    return profiles_from_text(_text(file)) if file else BUILT_IN
+
+
 def _text(name: str) -> str:
     return sys.stdin.read() if name == "-" else Path(name).read_text()
 
@@ -100,7 +151,30 @@ def _parser() -> ArgumentParser:
     plan.add_argument("-f", "--file", required=True, metavar="FILE", help="YAML with resources; - for standard input")
     plan.add_argument("--seen", metavar="FILE", help="YAML with objects that the cluster has already")
     plan.set_defaults(command=_plan)
+    _add_size(commands)
     return parser
+
+
+def _add_size(commands: "_SubParsersAction[ArgumentParser]") -> None:
+    size = commands.add_parser("size", help="how many devices a model needs, how it lies on them, and how fast it is")
+    size.add_argument("model", nargs="?", metavar="MODEL", help="name in the catalogue, or a config.json")
+    size.add_argument("--list", action="store_true", help="list the models and accelerators that can be asked for")
+    size.add_argument("--accelerator", metavar="NAME", help="profile, for example h200 or nvidia-a100-80")
+    size.add_argument("--profiles", metavar="FILE", help="YAML with an administrator's profiles")
+    what = size.add_mutually_exclusive_group()
+    what.add_argument("--serve", action="store_true", help="size one replica (the default without --method)")
+    what.add_argument("--train", action="store_true", help="size a training (the default with --method)")
+    size.add_argument("--method", choices=("Full", "LoRA", "QLoRA", "PromptTuning", "PTuning"), help="what is trained")
+    size.add_argument("--precision", choices=("fp32", "bf16", "pure-bf16", "fp8"), default="bf16", help="of a training")
+    size.add_argument("--engine", choices=("vllm", "sglang", "triton", "builtin"), help="default vllm")
+    size.add_argument("--quantization", metavar="FORMAT", help="weights as served, or a frozen base: fp8, awq, …")
+    size.add_argument("--sequence-length", dest="sequence", type=int, metavar="TOKENS", help="context or sequence")
+    size.add_argument("--concurrency", type=int, metavar="N", help="full contexts that a replica must hold; default 1")
+    size.add_argument("--global-batch-size", dest="global_batch", type=int, metavar="N", help="sequences per step")
+    size.add_argument("--tokens", type=int, metavar="N", help="tokens to train on, for the duration")
+    size.add_argument("--gpus", type=int, metavar="N", help="devices in all; default the fewest that fit")
+    size.add_argument("--nodes", type=int, metavar="N", help="nodes; default as many as it takes")
+    size.set_defaults(command=_size)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from difflib import SequenceMatcher
 from functools import cache
 from importlib.resources import files
 
@@ -104,6 +105,10 @@ def _billions(entry: Mapping[str, object], key: str) -> float | None:
 
 
 def _nearest(wanted: str) -> list[str]:
+    """The three most alike ids: by the words they share, then by their letters."""
     words = set(wanted.replace("/", "-").split("-"))
-    ranked = sorted(models(), key=lambda model: (-len(words & set(model.id.split("-"))), model.id))
-    return [model.id for model in ranked[:3]]
+
+    def alike(model: Model) -> tuple[int, float, str]:
+        return -len(words & set(model.id.split("-"))), -SequenceMatcher(None, wanted, model.id).ratio(), model.id
+
+    return [model.id for model in sorted(models(), key=alike)[:3]]

@@ -1,0 +1,37 @@
+"""An administrator's accelerator profiles: a YAML file, read once at the start. A file that can't be read stops the start.
+
+The form is that of ``domain.profiles.config``: a mapping of profile names, at the top or under ``profiles``.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import yaml
+
+from deepseek_operator.domain.profiles import BUILT_IN, InvalidProfile, Profiles, profiles_from_config
+
+
+def profiles_from_file(name: str) -> Profiles:
+    """The profiles that the operator brings with those of a file added or put in their place.
+
+    Raises:
+        ValueError: the file is missing, is no YAML, or holds something that is not understood; names file and field.
+    """
+    try:
+        return profiles_from_text(Path(name).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"profiles file {name}: {error}") from error
+
+
+def profiles_from_text(text: str) -> Profiles:
+    """The same from the file's text. Raises ValueError."""
+    try:
+        config = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"not YAML: {error}") from error
+    if config is None:
+        return BUILT_IN
+    if not isinstance(config, Mapping):
+        raise InvalidProfile("profiles must be a mapping of profile names to profiles")
+    wrapped = config.get("profiles") if set(config) == {"profiles"} else config
+    return profiles_from_config(wrapped if isinstance(wrapped, Mapping) else {})
