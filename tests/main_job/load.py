@@ -50,25 +50,28 @@ def measure_accuracy(base_url: str, model: str, prompts: str) -> None:
     )
 
 
-def client(base_url: str, model: str, until: float, ended: list[tuple[float, float, int]]) -> None:
+def client(base_url: str, model: str, until: float, ended: list[tuple[float, float, int]], asking: set[int]) -> None:
     connection = connect(base_url)
     while time.monotonic() < until:
         started = time.monotonic()
+        asking.add(threading.get_ident())
         try:
             status, _ = complete(connection, model, "abcdefgh=", 32)
         except (OSError, http.client.HTTPException):
             connection.close()
             connection, status = connect(base_url), 0
             time.sleep(0.2)
+        asking.discard(threading.get_ident())
         ended.append((time.monotonic(), time.monotonic() - started, status))
         if status == 429:
             time.sleep(0.5)
 
 
 def keep_busy(base_url: str, model: str, clients: int, seconds: float) -> None:
-    until, ended = time.monotonic() + seconds, list[tuple[float, float, int]]()
+    until, ended, asking = time.monotonic() + seconds, list[tuple[float, float, int]](), set[int]()
     threads = [
-        threading.Thread(target=client, args=(base_url, model, until, ended), daemon=True) for _ in range(clients)
+        threading.Thread(target=client, args=(base_url, model, until, ended, asking), daemon=True)
+        for _ in range(clients)
     ]
     for thread in threads:
         thread.start()
@@ -81,6 +84,7 @@ def keep_busy(base_url: str, model: str, clients: int, seconds: float) -> None:
             json.dumps(
                 {
                     "time": time.time(),
+                    "inFlight": len(asking),
                     "answered": len(seconds_each),
                     "refused": sum(status == 429 for _, _, status in fresh),
                     "failed": sum(status not in (200, 429) for _, _, status in fresh),

@@ -22,11 +22,12 @@ class Step:
 
 @dataclass(frozen=True)
 class Moment:
-    """Serving at one second: seconds since the load began, replicas wanted and ready, requests in flight, latency."""
+    """Serving at one second: replicas wanted, ready and wanted by the signal; in flight and latency as clients saw."""
 
     at_s: float
     wanted: int
     ready: int
+    signal: float | None
     in_flight: float | None
     latency_s: float | None
 
@@ -45,11 +46,15 @@ def draw_loss(steps: list[Step], checkpoints: list[int], path: Path) -> None:
         resumed = min(s.step for s in steps if s.attempt == after)
         axes.axvline(killed, color="tab:red", linestyle="--", linewidth=1)
         axes.annotate(
-            f"worker killed at {killed}", (killed, 0.95), xycoords=("data", "axes fraction"), color="tab:red", ha="left"
+            f" worker killed at {killed}",
+            (killed, 0.95),
+            xycoords=("data", "axes fraction"),
+            color="tab:red",
+            ha="left",
         )
         axes.axvline(resumed, color="tab:green", linestyle=":", linewidth=1)
         axes.annotate(
-            f"resumed at {resumed}", (resumed, 0.88), xycoords=("data", "axes fraction"), color="tab:green", ha="right"
+            f" resumed at {resumed}", (killed, 0.88), xycoords=("data", "axes fraction"), color="tab:green", ha="left"
         )
     axes.set(xlabel="step", ylabel="loss", yscale="log", title="Training loss; grey lines are checkpoints")
     axes.legend()
@@ -63,6 +68,9 @@ def draw_scaling(moments: list[Moment], path: Path) -> None:
     at = [moment.at_s for moment in moments]
     top.step(at, [m.wanted for m in moments], where="post", label="wanted")
     top.step(at, [m.ready for m in moments], where="post", label="ready")
+    wishes = [m.signal if m.signal is not None else float("nan") for m in moments]
+    top.plot(at, wishes, linestyle=":", color="0.4", label="wanted by the signal")
+    top.yaxis.get_major_locator().set_params(integer=True)
     top.set(ylabel="replicas", title="Serving under load")
     top.legend()
     middle.plot(at, [m.in_flight if m.in_flight is not None else float("nan") for m in moments])

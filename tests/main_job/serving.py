@@ -87,6 +87,7 @@ class Load:
     ) -> None:
         self._kubectl, self._name = kubectl, name
         self.latency_s: float | None = None
+        self.in_flight: float | None = None
         self.answered = self.refused = self.failed = 0
         kubectl.run("delete", "pod", name, "--ignore-not-found", "--wait=true")
         kubectl.apply(
@@ -115,6 +116,7 @@ class Load:
             except ValueError:
                 continue
             self.latency_s = told["medianSeconds"]
+            self.in_flight = told["inFlight"]
             self.answered += told["answered"]
             self.refused += told["refused"]
             self.failed += told["failed"]
@@ -128,7 +130,8 @@ def observe(kubectl: Kubectl, name: str, load: Load | None, since: float) -> Mom
         at_s=time.monotonic() - since,
         wanted=serving.get("spec", {}).get("replicas", 0),
         ready=status.get("readyReplicas", 0),
-        in_flight=wanted_by_signal(kubectl, name),
+        signal=wanted_by_signal(kubectl, name),
+        in_flight=load.in_flight if load else 0,
         latency_s=load.latency_s if load else None,
     )
 
@@ -142,6 +145,13 @@ def wanted_by_signal(kubectl: Kubectl, name: str) -> float | None:
     except CommandFailed:
         return None
     return float(items[0]["value"]) if items else None
+
+
+def _told(moment: Moment) -> str:
+    signal = "no data yet" if moment.signal is None else f"{moment.signal:.0f}"
+    latency = "" if moment.latency_s is None else f", median latency {moment.latency_s * 1000:.0f} ms"
+    flight = "" if moment.in_flight is None else f", {moment.in_flight:.0f} requests in flight"
+    return f"replicas wanted {moment.wanted}, ready {moment.ready}; the signal wants {signal}{flight}{latency}"
 
 
 def watch_replicas(
@@ -166,9 +176,7 @@ def watch_replicas(
         moments.append(moment)
         if (moment.wanted, moment.ready) != before:
             before = (moment.wanted, moment.ready)
-            say(
-                f"replicas wanted {moment.wanted}, ready {moment.ready}, signal wants {moment.in_flight}, median latency {moment.latency_s}"
-            )
+            say(_told(moment))
         if reached(moment):
             return
         time.sleep(1)
