@@ -72,7 +72,8 @@ def _plan(options: Namespace) -> int:
         kinds = {TRAINING.kind, SERVING.kind}
         wanted = [document for document in documents if document["kind"] in kinds]
         others = [document for document in documents if document["kind"] not in kinds]
-        print(told(asyncio.run(rehearse(wanted, [*existing, *others], Configuration()))), end="")
+        configuration = Configuration(profiles=_profiles(options.profiles))
+        print(told(asyncio.run(rehearse(wanted, [*existing, *others], configuration))), end="")
     except ValidationError as error:
         problems = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         return _refused("\n".join(problems))
@@ -150,6 +151,7 @@ def _parser() -> ArgumentParser:
     plan = commands.add_parser("plan", help="show what would be made of resources in a file, without a cluster")
     plan.add_argument("-f", "--file", required=True, metavar="FILE", help="YAML with resources; - for standard input")
     plan.add_argument("--seen", metavar="FILE", help="YAML with objects that the cluster has already")
+    plan.add_argument("--profiles", metavar="FILE", help="YAML with an administrator's accelerator profiles")
     plan.set_defaults(command=_plan)
     _add_size(commands)
     return parser

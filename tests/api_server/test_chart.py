@@ -14,6 +14,7 @@ from cryptography import x509
 
 from deepseek_operator.api.crd import documents
 from deepseek_operator.core.resources import CLAIM, JOB, OWNED, POD, REVISION, SERVING, TRAINING
+from deepseek_operator.runtime.profiles import profiles_from_text
 from tests.cluster import programs
 from tests.cluster.api import ApiError, Manifest
 from tests.cluster.control_plane import Cluster
@@ -324,3 +325,16 @@ def test_an_installed_operator_reads_its_ports_and_names_from_the_contract() -> 
         "ext-metrics": 6443,
     }
     assert container["args"] == ["run"]
+
+
+def test_profiles_are_mounted_as_the_file_that_the_operator_reads() -> None:
+    assert not any(manifest["kind"] == "ConfigMap" for manifest in _render())
+    manifests = _render("profiles.lab-h200.base=h200", "profiles.lab-h200.perNode=4")
+    pod = _of_kind(manifests, "Deployment")[NAME]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    file = {variable["name"]: variable.get("value") for variable in container["env"]}["DEEPSEEK_OPERATOR_PROFILES_FILE"]
+    mount = next(m for m in container["volumeMounts"] if file.startswith(m["mountPath"]) and m["name"] == "profiles")
+    volume = next(volume for volume in pod["volumes"] if volume["name"] == mount["name"])
+    data = _of_kind(manifests, "ConfigMap")[volume["configMap"]["name"]]["data"]
+    text = data[file.removeprefix(mount["mountPath"] + "/")]
+    assert profiles_from_text(text).resolve("lab-h200").accelerator.per_node == 4

@@ -6,6 +6,8 @@ is stored; new values count for the next attempt or revision.
 
 from dataclasses import dataclass
 
+from deepseek_operator.domain.profiles import BUILT_IN, Profiles
+
 
 @dataclass(frozen=True)
 class Configuration:
@@ -17,9 +19,11 @@ class Configuration:
         progress_interval_s: seconds between two looks at a running training's progress; at most this often is
             progress written to status.
         metric_prefix: name of the external metric that the autoscaler asks for.
+        profiles: the accelerators that resources may name: the operator's own and the administrator's.
     """
 
     runtime_image: str = "deepseek-operator.io/runtime:dev"
     image_pull_policy: str = "IfNotPresent"
     progress_interval_s: int = 30
     metric_prefix: str = "deepseek_wanted_replicas"
+    profiles: Profiles = BUILT_IN

@@ -29,9 +29,13 @@ def profiles_from_text(text: str) -> Profiles:
         config = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ValueError(f"not YAML: {error}") from error
+    is_wrapped = isinstance(config, Mapping) and set(config) == {"profiles"}
+    return _read(config["profiles"] if is_wrapped else config)
+
+
+def _read(config: object) -> Profiles:
     if config is None:
         return BUILT_IN
     if not isinstance(config, Mapping):
         raise InvalidProfile("profiles must be a mapping of profile names to profiles")
-    wrapped = config.get("profiles") if set(config) == {"profiles"} else config
-    return profiles_from_config(wrapped if isinstance(wrapped, Mapping) else {})
+    return profiles_from_config(config)

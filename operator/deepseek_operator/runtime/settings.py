@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from deepseek_operator.core.configuration import Configuration
+from deepseek_operator.domain.profiles import BUILT_IN, Profiles
+from deepseek_operator.runtime.profiles import profiles_from_file
 
 PREFIX = "DEEPSEEK_OPERATOR_"
 
@@ -72,6 +74,7 @@ class Settings:
                 image_pull_policy=read.text("IMAGE_PULL_POLICY", configured.image_pull_policy),
                 progress_interval_s=read.integer("PROGRESS_INTERVAL_SECONDS", configured.progress_interval_s),
                 metric_prefix=read.text("METRIC_PREFIX", configured.metric_prefix),
+                profiles=read.profiles("PROFILES_FILE"),
             ),
             namespace=read.text("NAMESPACE", default.namespace),
             lease_name=read.text("LEASE_NAME", default.lease_name),
@@ -131,6 +134,13 @@ class _Reader:
         if value not in choices:
             raise ValueError(f"{PREFIX}{name}={value}: write one of {', '.join(choices)}")
         return value
+
+    def profiles(self, name: str) -> Profiles:
+        file = self.text(name, "")
+        try:
+            return profiles_from_file(file) if file else BUILT_IN
+        except ValueError as error:
+            raise ValueError(f"{PREFIX}{name}: {error}") from None
 
     def refuse_unknown(self) -> None:
         unknown = sorted(set(self._given) - self._known)

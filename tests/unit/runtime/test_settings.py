@@ -1,5 +1,7 @@
 """The environment of the process."""
 
+from pathlib import Path
+
 import pytest
 
 from deepseek_operator.core.configuration import Configuration
@@ -36,6 +38,33 @@ def test_every_variable_of_the_chart_is_understood() -> None:
         "/tls",
     )
     assert (settings.watch_namespaces, settings.log_level) == (("a", "b"), "debug")
+
+
+def test_an_administrators_profiles_stand_beside_the_operators_own(tmp_path: Path) -> None:
+    file = tmp_path / "profiles.yaml"
+    file.write_text("lab: {base: h200, perNode: 4, pod: {hostNetwork: true}}\n")
+    profiles = Settings.from_environment({"DEEPSEEK_OPERATOR_PROFILES_FILE": str(file)}).configuration.profiles
+    assert profiles.resolve("lab").accelerator.per_node == 4
+    assert profiles.resolve("lab").pod_patch.host_network
+    assert profiles.resolve("h200").accelerator.per_node == 8
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("lab: {base: h200, perNodes: 4}", "did you mean perNode"),
+        ("lab: [", "not YAML"),
+        ("[lab]", "must be a mapping"),
+        ("profiles: [lab]", "must be a mapping"),
+        (None, "No such file"),
+    ],
+)
+def test_a_profiles_file_that_can_not_be_read_stops_the_start(tmp_path: Path, text: str | None, said: str) -> None:
+    file = tmp_path / "profiles.yaml"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(ValueError, match=f"DEEPSEEK_OPERATOR_PROFILES_FILE.*{said}"):
+        Settings.from_environment({"DEEPSEEK_OPERATOR_PROFILES_FILE": str(file)})
 
 
 @pytest.mark.parametrize(
