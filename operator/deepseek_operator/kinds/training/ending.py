@@ -33,7 +33,7 @@ def ended(
     base = reported(status, said).model_copy(
         update={
             "attempt": attempt.model_copy(update={"verdict": verdict}),
-            "progress": _last_words(status.progress, said, verdict),
+            "progress": _last_progress(status.progress, said, verdict),
             "ancestry": ancestry.extended(status.ancestry, attempt),
             "history": [*status.history, _history(attempt, verdict, cause, now)][-_HISTORY:],
         }
@@ -68,6 +68,16 @@ def reported(status: TrainingStatus, said: Sequence[Report]) -> TrainingStatus:
     )
 
 
+def last_words(before: ProgressStatus | None, said: Sequence[Report]) -> ProgressStatus | None:
+    """Progress with the numbers that ended pods left: what was pulled while they ran is older by up to an interval."""
+    told: dict[str, object] = {}
+    for name in ("step", "loss", "eval_loss", "accuracy"):
+        values = (getattr(report, name) for report in said)
+        if (value := next((value for value in values if value is not None), None)) is not None:
+            told[name] = value
+    return (before or ProgressStatus()).model_copy(update=told) if told else before
+
+
 def _merged(new: CheckpointMark | None, old: CheckpointMark | None) -> CheckpointMark | None:
     """The new mark; of the same step it keeps what only the old one knew."""
     if new is None or old is None or new.step != old.step:
@@ -85,20 +95,11 @@ def _history(attempt: AttemptStatus, verdict: Outcome, cause: PodFailure, now: d
     )
 
 
-def _last_words(
-    before: ProgressStatus | None, said: Sequence[Report], verdict: Outcome
-) -> ProgressStatus | None:
-    """Progress as the pods left it: what was pulled while they ran is older by up to the interval of the pulls."""
-    told = {
-        name: value
-        for name in ("step", "loss", "eval_loss", "accuracy")
-        if (value := next((v for report in said if (v := getattr(report, name)) is not None), None)) is not None
-    }
+def _last_progress(before: ProgressStatus | None, said: Sequence[Report], verdict: Outcome) -> ProgressStatus | None:
+    progress = last_words(before, said)
     if verdict == "Complete":
-        told["state"] = "Complete"
-    if before is None and not told:
-        return None
-    return (before or ProgressStatus()).model_copy(update={**told, "eta_seconds": None})
+        progress = (progress or ProgressStatus()).model_copy(update={"state": "Complete"})
+    return progress.model_copy(update={"eta_seconds": None}) if progress is not None else None
 
 
 def _complete(status: TrainingStatus) -> TrainingStatus:

@@ -15,7 +15,7 @@ from deepseek_operator.api.v1alpha1.training import (
 )
 from deepseek_operator.core.actions import Done, Failure
 from deepseek_operator.core.conditions import Verdict, merged, reconciling, stalled
-from deepseek_operator.kinds.training.ending import reported
+from deepseek_operator.kinds.training.ending import last_words, reported
 from deepseek_operator.kinds.training.reasons import Reason
 from deepseek_operator.kinds.training.report import Report, from_mapping, number, reports, tail, whole
 from deepseek_operator.kinds.training.view import Step, View
@@ -27,8 +27,10 @@ def display(view: View, step: Step, done: Done) -> TrainingStatus:
     if view.owner.metadata.is_deleting:
         return before
     meta = view.owner.metadata
-    status = reported(before, _said(view)) if view.running_attempt is not None else before
-    progress = _progress(view) or before.progress
+    status, progress = before, before.progress
+    if view.running_attempt is not None:
+        status = reported(before, _said(view))
+        progress = _progress(view) or last_words(before.progress, reports(view.gang.pods))
     status = status.model_copy(update={"uid": meta.uid, "progress": progress, "observed_generation": meta.generation})
     says = _refused(view, done.failure) or step.says
     return status.model_copy(

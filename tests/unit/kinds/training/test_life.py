@@ -12,6 +12,8 @@ from tests.support.trainings import NAME, NAMESPACE, Life, claim, training
 
 REPORT = json.dumps({"formatVersion": 1, "result": "Complete", "step": 100, "exports": [100], "latest": {"step": 100}})
 
+LAST_WORDS = json.dumps({"step": 100, "loss": 0.125, "metrics": {"evalLoss": 0.25, "accuracy": 1.0}})
+
 
 def saved(step: int) -> str:
     return json.dumps({"formatVersion": 1, "result": "Failed", "message": "boom", "latest": {"step": step}})
@@ -484,6 +486,24 @@ def test_the_newest_failed_job_is_kept_and_older_ones_go() -> None:
     for _ in range(3):
         life.running().crash().later(60)
     assert life.jobs() == ["3", "4"]
+
+
+def test_the_last_words_replace_what_was_pulled_before() -> None:
+    life = Life().begin().running()
+    pulled = {"state": "Training", "step": 90, "maxSteps": 100, "loss": 0.5, "accuracy": 0.77, "etaSeconds": 9}
+    life.operator.progress.answers[life.pod(0)["metadata"]["name"]] = pulled
+    life.later(30)
+    progress = life.complete(LAST_WORDS).owner.status.progress
+    assert progress is not None
+    assert (progress.state, progress.step, progress.max_steps, progress.eta_seconds) == ("Complete", 100, 100, None)
+    assert (progress.loss, progress.eval_loss, progress.accuracy) == ("0.125", "0.25", "1")
+
+
+def test_a_crash_leaves_the_numbers_of_its_last_words() -> None:
+    life = Life().begin().running().crash(message=json.dumps({"step": 61, "loss": 0.5}))
+    progress = life.owner.status.progress
+    assert progress is not None
+    assert (progress.step, progress.loss, life.owner.status.summary.progress) == (61, "0.5", "61/100 (61 %)")
 
 
 def test_progress_is_shown_at_most_every_interval() -> None:
