@@ -488,12 +488,17 @@ def test_the_newest_failed_job_is_kept_and_older_ones_go() -> None:
     assert life.jobs() == ["3", "4"]
 
 
-def test_the_last_words_replace_what_was_pulled_before() -> None:
+@pytest.mark.parametrize("at_once", [True, False], ids=["ends unseen", "ends seen"])
+def test_the_last_words_replace_what_was_pulled_before(at_once: bool) -> None:
     life = Life().begin().running()
     pulled = {"state": "Training", "step": 90, "maxSteps": 100, "loss": 0.5, "accuracy": 0.77, "etaSeconds": 9}
     life.operator.progress.answers[life.pod(0)["metadata"]["name"]] = pulled
     life.later(30)
-    progress = life.complete(LAST_WORDS).owner.status.progress
+    for pod in life.pods():
+        life.world.end(pod, 0, LAST_WORDS)
+    if at_once:
+        life.world.run_job_controller()
+    progress = life.turn().owner.status.progress
     assert progress is not None
     assert (progress.state, progress.step, progress.max_steps, progress.eta_seconds) == ("Complete", 100, 100, None)
     assert (progress.loss, progress.eval_loss, progress.accuracy) == ("0.125", "0.25", "1")
