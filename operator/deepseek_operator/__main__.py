@@ -82,6 +82,13 @@ def _plan(options: Namespace) -> int:
     return 0
 
 
+def _reasons(options: Namespace) -> int:
+    from deepseek_operator.runtime.handbook import with_reasons
+
+    options.file.write_text(with_reasons(options.file.read_text()))
+    return 0
+
+
 def _size(options: Namespace) -> int:
     from deepseek_operator.runtime.size import answer, listing
 
@@ -153,6 +160,9 @@ def _parser() -> ArgumentParser:
     plan.add_argument("--seen", metavar="FILE", help="YAML with objects that the cluster has already")
     plan.add_argument("--profiles", metavar="FILE", help="YAML with an administrator's accelerator profiles")
     plan.set_defaults(command=_plan)
+    reasons = commands.add_parser("reasons", help="renew the table of condition reasons in the README")
+    reasons.add_argument("file", type=Path, nargs="?", default=Path("README.md"), metavar="FILE")
+    reasons.set_defaults(command=_reasons)
     _add_size(commands)
     return parser
 

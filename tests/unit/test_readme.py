@@ -1,0 +1,31 @@
+"""The README's generated part is what the code says, and its links lead somewhere."""
+
+import re
+from pathlib import Path
+
+from deepseek_operator.kinds.training.reasons import ADVICE, Reason
+from deepseek_operator.runtime.handbook import with_reasons
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_table_of_reasons_is_renewed_with_the_reasons() -> None:
+    assert with_reasons(README) == README, "run: python3 -m deepseek_operator reasons"
+
+
+def test_every_training_reason_has_its_advice() -> None:
+    assert set(ADVICE) == set(Reason)
+
+
+def test_every_link_of_the_readme_leads_to_a_file() -> None:
+    links = re.findall(r"\]\((?!http)([^)#]+)\)", README)
+    missing = [link for link in links if not (ROOT / link).exists()]
+    assert links
+    assert not missing, missing
+
+
+def test_every_command_that_the_readme_names_exists() -> None:
+    for command in ("examples/run", "examples/cluster", "tests/run"):
+        assert command in README
+        assert (ROOT / command).stat().st_mode & 0o111, f"{command} is not executable"
