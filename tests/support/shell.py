@@ -56,8 +56,8 @@ class Operator:
     def _start(self) -> None:
         self.mirror = Mirror()
         pulls = Pulls(self.progress, self.clock, timedelta(seconds=30))
-        look = Look(self.kind, self.cluster, self.mirror, self.clock, pulls, lambda uid: self.signals.get(uid, {}))
-        self._driver = Reconciler(self.kind, self.cluster, self.mirror, look)
+        self.look = Look(self.kind, self.cluster, self.mirror, self.clock, pulls, lambda uid: self.signals.get(uid, {}))
+        self._driver = Reconciler(self.kind, self.cluster, self.mirror, self.look)
         for resource in sorted({*OWNERS, CLAIM, *self.kind.owns}):
             for item in self.cluster.watched(resource):
                 self.mirror.observe(resource, item)

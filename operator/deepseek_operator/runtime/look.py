@@ -6,7 +6,7 @@ What it learns goes into the mirror too.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Generic, TypeVar
@@ -27,6 +27,12 @@ StatusT = TypeVar("StatusT")
 Said = Mapping[str, object] | Unavailable
 SignalsOf = Callable[[str], Mapping[str, Signal]]
 """Last samples of the signals of an owner, by its uid; empty when none were ever asked for."""
+
+Find = Callable[[Key, Iterable[Ref]], Awaitable[dict[Ref, Manifest]]]
+"""The existing ones of some references, of the key's namespace."""
+
+MAX_CHAIN = 3
+"""References that lead to each other: a serving names a training, and that a claim; one more is allowed for."""
 
 
 @dataclass(frozen=True)
@@ -92,10 +98,7 @@ class Look(Generic[OwnerT, StatusT]):
         wanted = [ref for ref in self._kind.wanted_names(owner) if ref not in children]
         occupied = self._mirrored(key, wanted)
         seen = Seen(owner, self._clock.now(), children, occupied, signals=self._signals_of(uid_of(manifest)))
-        needs = self._kind.needs(seen)
-        self._mirror.refer(key, (*needs.references, *wanted))
-        seen = replace(seen, references=self._mirrored(key, needs.references))
-        return View(await self._with_progress(key, seen, needs.progress), manifest)
+        return View(await self._with_needs(key, seen, wanted, self._referred), manifest)
 
     async def live(self, key: Key) -> View[OwnerT] | None:
         """Every fact read from the API server now; None when there is no such owner.
@@ -115,10 +118,7 @@ class Look(Generic[OwnerT, StatusT]):
         children |= {ref: item for ref, item in found.items() if belongs_to(item, uid_of(manifest))}
         occupied = {ref: item for ref, item in found.items() if ref not in children}
         seen = Seen(owner, self._clock.now(), children, occupied, live=True, signals=self._signals_of(uid_of(manifest)))
-        needs = self._kind.needs(seen)
-        self._mirror.refer(key, (*needs.references, *wanted))
-        seen = replace(seen, references=await self._live_named(key, needs.references))
-        return View(await self._with_progress(key, seen, needs.progress), manifest)
+        return View(await self._with_needs(key, seen, wanted, self._live_named), manifest)
 
     async def _live_children(self, key: Key, uid: str) -> Mapping[Ref, Manifest]:
         listings = await asyncio.gather(
@@ -145,6 +145,22 @@ class Look(Generic[OwnerT, StatusT]):
     def _mirrored(self, key: Key, refs: Iterable[Ref]) -> dict[Ref, Manifest]:
         found = {ref: self._mirror.get(ref.resource, key.namespace, ref.name) for ref in refs}
         return {ref: item for ref, item in found.items() if item is not None}
+
+    async def _referred(self, key: Key, refs: Iterable[Ref]) -> dict[Ref, Manifest]:
+        return self._mirrored(key, refs)
+
+    async def _with_needs(self, key: Key, seen: Seen[OwnerT], wanted: Iterable[Ref], find: Find) -> Seen[OwnerT]:
+        """Asks the kind again with what was found, until it names nothing new: one reference may name the next."""
+        needs, asked = self._kind.needs(seen), set[Ref]()
+        for _ in range(MAX_CHAIN):
+            fresh = set(needs.references) - asked
+            if not fresh:
+                break
+            asked |= fresh
+            seen = replace(seen, references={**seen.references, **await find(key, fresh)})
+            needs = self._kind.needs(seen)
+        self._mirror.refer(key, (*sorted(asked), *wanted))
+        return await self._with_progress(key, seen, needs.progress)
 
     def _of_kind(self, children: Mapping[Ref, Manifest]) -> Mapping[Ref, Manifest]:
         return {ref: item for ref, item in children.items() if ref.resource in self._kind.owns}
