@@ -297,6 +297,11 @@ SERVINGS: tuple[tuple[str, Changes, str], ...] = (
         "minReplicas must be at most",
     ),
     (
+        "a register that switches the autoscaler off",
+        {SCALING: {"maxReplicas": 3, "signals": _signals(8)}, "spec.replicas": 0},
+        "with autoscaling, replicas must be 1 or more",
+    ),
+    (
         "scaling to nothing",
         {SCALING: {"minReplicas": 0, "maxReplicas": 3, "signals": _signals(8)}},
         "greater than or equal to 1",

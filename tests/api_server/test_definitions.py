@@ -83,6 +83,15 @@ def test_scale_can_not_go_around_the_bounds(api_server: Cluster, namespace: str)
         api_server.api.patch(f"{collection(manifest, namespace)}/chat/scale", {"spec": {"replicas": 1001}})
 
 
+def test_scale_can_not_switch_an_autoscaler_off(api_server: Cluster, namespace: str) -> None:
+    signals = [{"type": "InFlight", "target": 8}]
+    manifest = changed(minimal_serving(), {"spec.autoscaling": {"maxReplicas": 3, "signals": signals}})
+    stored = api_server.api.create(collection(manifest, namespace), manifest)
+    assert stored["spec"]["replicas"] == 1
+    with pytest.raises(ApiError, match="with autoscaling, replicas must be 1 or more"):
+        api_server.api.patch(f"{collection(manifest, namespace)}/chat/scale", {"spec": {"replicas": 0}})
+
+
 TRAINING_STATUS = {
     "phase": "Running",
     "conditions": [

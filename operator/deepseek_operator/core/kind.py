@@ -42,7 +42,8 @@ class Kind(Protocol[OwnerT, StatusT]):
         """Names that the children take now; a live look asks for each one that the children lack."""
 
     def needs(self, seen: Seen[OwnerT]) -> Needs:
-        """What to look at besides the children; called with a Seen that has the children already."""
+        """What to look at besides the children, which are there already; asked again with what it named, until it
+        names nothing new."""
 
     def plan(self, seen: Seen[OwnerT]) -> Plan[StatusT]:
         """What to do now."""

@@ -6,7 +6,7 @@ starts when it is absent; under `autoscaling` it is that autoscaler's register a
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints
 
 from deepseek_operator.api.base import ApiModel, Condition, DnsLabel, Image, ObjectMeta, Says, StatusModel, rule, rules
 from deepseek_operator.api.v1alpha1.training import Checkpoint
@@ -135,6 +135,16 @@ class Rollout(ApiModel):
 
 class ServingSpec(ApiModel):
     """What to serve, with what, and how many."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "!has(self.autoscaling) || self.replicas >= 1",
+                "with autoscaling, replicas must be 1 or more or left out, since 0 switches the autoscaler off; "
+                "write suspend: true to run none",
+            )
+        )
+    )
 
     model: ServingModel = Field(
         description="What is served.",

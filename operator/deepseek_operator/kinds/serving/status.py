@@ -193,6 +193,8 @@ def _movement(
     ready_now = f"{current.serving} of {wanted} replicas serve"
     if old:
         return "Rolling", reasons.ROLLING, f"revision {revision}: {ready_now}, {old} of older revisions are left"
+    if current.total > wanted:
+        return "Scaling", reasons.SCALING, f"{wanted} of {current.total} replicas stay, the others end"
     if seen.owner.status.stable == revision:
         return "Scaling", reasons.SCALING, f"{ready_now}, {current.total} run"
     return "Loading", reasons.LOADING, f"{ready_now}, {current.total} run"

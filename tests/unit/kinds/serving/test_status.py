@@ -139,6 +139,15 @@ def test_the_floor_under_autoscaling_is_the_minimum() -> None:
     assert told(look(serving, deployment(serving, target, 5, 1)))[0] == "False"
 
 
+def test_on_the_way_down_it_tells_how_many_stay() -> None:
+    serving = recorded(replicas=1, running=1)
+    target = target_of(serving)
+    shrinking = look({**serving, "status": {**serving["status"], "stable": target}}, deployment(serving, target, 3, 3))
+    message = find(shrinking.conditions, "Reconciling")
+    assert message is not None
+    assert message.message == "1 of 3 replicas stay, the others end"
+
+
 def test_replicas_zero_under_autoscaling_is_for_a_person_to_edit() -> None:
     serving = recorded(replicas=0, running=3, **SCALED)
     found = look(serving, deployment(serving, target_of(serving), 3, 3))
