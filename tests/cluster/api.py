@@ -74,10 +74,11 @@ class Api:
         """JSON merge patch."""
         return self._request("PATCH", path, change, "application/merge-patch+json", query)
 
-    def delete(self, path: str, policy: str = "Background") -> None:
-        """Delete an object; nothing if it is gone already."""
+    def delete(self, path: str, policy: str = "Background", grace_s: int | None = None) -> None:
+        """Delete an object; nothing if it is gone already. A kubelet ends a pod with a grace of 0."""
+        grace = {} if grace_s is None else {"gracePeriodSeconds": grace_s}
         try:
-            self._request("DELETE", path, {"propagationPolicy": policy})
+            self._request("DELETE", path, {"propagationPolicy": policy, **grace})
         except ApiError as error:
             if error.code != 404:
                 raise

@@ -3,6 +3,7 @@
 It passes everything through, watches included, and shows each write (verb, path) to a `decide` function first:
 `Pass`; `KillBefore`: the operator gets SIGKILL and the write is never sent; `KillAfter`: the write is committed and
 the operator gets SIGKILL instead of the answer. Leases and events are not counted: losing one loses nothing.
+It can also make the operator deaf to a resource: its watches stay open and tell nothing.
 """
 
 import asyncio
@@ -28,7 +29,7 @@ class Fate(Enum):
 
 @dataclass(frozen=True)
 class Write:
-    """One mutating request; `path` without its query."""
+    """One request, as a rule a mutating one; `path` without its query."""
 
     verb: str
     path: str
@@ -41,14 +42,20 @@ class Write:
 
 @dataclass
 class FaultProxy:
-    """Serves on a free port of the loopback address until `stop`."""
+    """Serves on a free port of the loopback address until `stop`.
+
+    Attributes:
+        writes: the counted ones; requests: all but the watches.
+        deaf_to: plurals of the resources whose watches tell nothing.
+    """
 
     upstream: str
     tls: ssl.SSLContext
     kill: Callable[[], None]
     decide: Callable[[int, Write], Fate] = lambda _number, _write: Fate.PASS
     writes: list[Write] = field(default_factory=list)
-    reads: int = 0
+    requests: list[Write] = field(default_factory=list)
+    deaf_to: set[str] = field(default_factory=set)
     url: str = ""
 
     def start(self) -> "FaultProxy":
@@ -87,9 +94,10 @@ class FaultProxy:
     async def _pass(self, request: web.Request) -> web.StreamResponse:
         write = Write(request.method, request.path)
         fate = Fate.PASS
-        if request.method in {"GET", "HEAD"}:
-            self.reads += 1
-        elif write.is_counted:
+        watches = request.query.get("watch") == "true"
+        if not watches:
+            self.requests.append(write)
+        if request.method not in {"GET", "HEAD"} and write.is_counted:
             self.writes.append(write)
             fate = self.decide(len(self.writes), write)
         if fate is Fate.KILL_BEFORE:
@@ -104,17 +112,19 @@ class FaultProxy:
                 await answer.read()
                 self.kill()
                 raise web.HTTPBadGateway
-            return await _stream(request, answer)
+            is_deaf = watches and request.path.rpartition("/")[2] in self.deaf_to
+            return await _stream(request, answer, is_deaf)
 
 
-async def _stream(request: web.Request, answer: aiohttp.ClientResponse) -> web.StreamResponse:
+async def _stream(request: web.Request, answer: aiohttp.ClientResponse, is_deaf: bool) -> web.StreamResponse:
     response = web.StreamResponse(
         status=answer.status, headers={k: v for k, v in answer.headers.items() if k.lower() not in _HOP}
     )
     await response.prepare(request)
     try:
         async for chunk in answer.content.iter_any():
-            await response.write(chunk)
+            if not is_deaf:
+                await response.write(chunk)
     except (ConnectionResetError, aiohttp.ClientError, asyncio.CancelledError):
         return response
     await response.write_eof()

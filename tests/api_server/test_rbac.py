@@ -1,0 +1,181 @@
+"""The operator's rights against the audit log: every granted verb is used, nothing is refused, and no Secret is read.
+
+A control plane of its own, so that the operator may watch all namespaces under the chart's ClusterRole; a user leads
+both kinds through whatever makes the operator use a right.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pytest
+
+from deepseek_operator.api.crd import documents
+from tests.cluster import control_plane
+from tests.cluster.api import Api, Manifest
+from tests.cluster.control_plane import Cluster
+from tests.cluster.progress import wait_for
+from tests.support.canonical import COLLECTIONS
+from tests.support.fake_node import FakeNode
+from tests.support.kubectl import until
+from tests.support.operator_process import OperatorProcess, rendered_rights
+
+pytestmark = pytest.mark.timeout(240)
+TEAM, SYSTEM = "team", "operator-system"
+LIMIT_S = 60.0
+MODELS_KEPT = 3
+
+Right: TypeAlias = tuple[str, str, str]
+"""Group, resource with its subresource, verb."""
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    home = tmp_path / "cluster"
+    try:
+        cluster = control_plane.start(home, parts=frozenset({"controller-manager"}))
+        for document in documents():
+            name, spec = document["metadata"]["name"], document["spec"]
+            cluster.api.apply(f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}", document)
+            served = f"/apis/{spec['group']}/{spec['versions'][0]['name']}/{spec['names']['plural']}"
+            wait_for(f"{name} is served", lambda path=served: cluster.api.is_served(path), timeout_s=30)
+        for name in (TEAM, SYSTEM):
+            cluster.api.create("/api/v1/namespaces", {"metadata": {"name": name}})
+        account = f"/api/v1/namespaces/{TEAM}/serviceaccounts/default"
+        wait_for("the namespace's account", lambda: cluster.api.exists(account), timeout_s=30)
+        yield cluster
+    finally:
+        control_plane.stop(home)
+
+
+@dataclass(frozen=True)
+class User:
+    """A tenant with one resource `x` of each kind."""
+
+    api: Api
+
+    def path(self, kind: str, name: str = "x") -> str:
+        return f"{COLLECTIONS[kind].format(TEAM)}/{name}"
+
+    def items(self, kind: str) -> list[Manifest]:
+        found: list[Manifest] = self.api.get(COLLECTIONS[kind].format(TEAM))["items"]
+        return found
+
+    def create(self, kind: str, spec: Mapping[str, Any], name: str = "x") -> None:
+        version = "deepseek-operator.io/v1alpha1" if kind.startswith("DeepSeek") else "v1"
+        manifest = {"apiVersion": version, "kind": kind, "metadata": {"name": name}, "spec": dict(spec)}
+        self.api.create(COLLECTIONS[kind].format(TEAM), manifest)
+
+    def edit(self, kind: str, **spec: Any) -> None:
+        self.api.patch(self.path(kind), {"spec": spec})
+
+    def reaches(self, kind: str, phase: str, **more: Any) -> None:
+        def reached() -> bool:
+            resource = self.api.get(self.path(kind))
+            status = resource.get("status", {})
+            seen = {key: status.get(key) for key in more}
+            is_current = status.get("observedGeneration") == resource["metadata"]["generation"]
+            return is_current and status.get("phase") == phase and seen == more
+
+        until(f"{kind} is {phase} {more or ''}", reached, timeout_s=LIMIT_S, every_s=0.2)
+
+    def has(self, kind: str, count: int) -> None:
+        until(f"{count} of {kind}", lambda: len(self.items(kind)) == count, timeout_s=LIMIT_S, every_s=0.2)
+
+
+def _lead_a_training(user: User, operator: OperatorProcess) -> None:
+    spec = {
+        "model": {"custom": {"model_type": "deepseek_v3"}},
+        "datasets": [{"source": {"uri": "builtin://uppercase"}}],
+        "hyperparameters": {"maxSteps": 100},
+    }
+    user.create("DeepSeekTraining", spec)
+    user.reaches("DeepSeekTraining", "Running")
+    # A plain DELETE of a Job may leave its pods running: the operator ends them.
+    (job,) = user.items("Job")
+    user.api.delete(user.path("Job", job["metadata"]["name"]), policy="Orphan")
+    user.reaches("DeepSeekTraining", "Running", disruptions=1)
+    # Its watch of pods falls silent: what it should have told is found by the audit, and read one by one.
+    operator.proxy.deaf_to.add("pods")
+    operator.kill()
+    for _ in range(2):
+        user.edit("DeepSeekTraining", suspend=True)
+        user.reaches("DeepSeekTraining", "Suspended")
+        user.edit("DeepSeekTraining", suspend=False)
+        user.reaches("DeepSeekTraining", "Running")
+    user.edit("DeepSeekTraining", checkpoints={"onDelete": "Delete"})
+    (claim,) = (c for c in user.items("PersistentVolumeClaim") if c["metadata"]["name"] != "models")
+    name = claim["metadata"]["name"]
+    until(
+        "the claim has an owner",
+        lambda: user.api.get(user.path("PersistentVolumeClaim", name))["metadata"].get("ownerReferences"),
+        timeout_s=LIMIT_S,
+    )
+    user.api.delete(user.path("DeepSeekTraining"))
+
+
+def _lead_a_serving(user: User) -> None:
+    claim = {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}}
+    user.create("PersistentVolumeClaim", claim, "models")
+    user.create("DeepSeekServing", {"model": {"source": {"uri": "pvc://models/v0"}}})
+    user.reaches("DeepSeekServing", "Available")
+    for number in range(1, MODELS_KEPT + 2):
+        user.edit("DeepSeekServing", model={"source": {"uri": f"pvc://models/v{number}"}})
+        user.reaches("DeepSeekServing", "Available", previous=[])
+        user.has("Deployment", 1)
+    user.has("ControllerRevision", MODELS_KEPT)
+    user.edit("DeepSeekServing", autoscaling={"maxReplicas": 3, "signals": [{"type": "InFlight", "target": 4}]})
+    user.has("HorizontalPodAutoscaler", 1)
+    user.edit("DeepSeekServing", autoscaling={"maxReplicas": 4})
+    until(
+        "the autoscaler follows",
+        lambda: user.items("HorizontalPodAutoscaler")[0]["spec"]["maxReplicas"] == 4,
+        timeout_s=LIMIT_S,
+    )
+    user.edit("DeepSeekServing", autoscaling=None)
+    user.has("HorizontalPodAutoscaler", 0)
+    user.api.delete(user.path("DeepSeekServing"))
+
+
+def test_every_right_is_used_and_none_is_missing(cluster: Cluster, tmp_path: Path) -> None:
+    user = User(cluster.api)
+    environment = {"EXTERNAL_METRICS": "true", "AUDIT_INTERVAL_SECONDS": "2"}
+    operator = OperatorProcess(cluster, tmp_path, SYSTEM, None, environment)
+    with FakeNode(cluster.api, TEAM, "node"), operator:
+        _lead_a_serving(user)
+        _lead_a_training(user, operator)
+        user.has("Job", 0)
+    used, refused = _audited(cluster, f"system:serviceaccount:{SYSTEM}:{SYSTEM}")
+    assert refused == set()
+    assert not {right for right in used if right[1].startswith("secrets")}
+    granted = set(_granted(rendered_rights(SYSTEM, None)))
+    assert {right for right in used if right[1] != "configmaps"} - granted == set(), "used, but not by this grant"
+    assert granted - used == set(), "granted and never used"
+
+
+def _granted(manifests: list[Manifest]) -> Iterator[Right]:
+    for manifest in manifests:
+        for rule in manifest.get("rules", []):
+            for group in rule["apiGroups"]:
+                for resource in rule["resources"]:
+                    yield from ((group, resource, verb) for verb in rule["verbs"])
+
+
+def _audited(cluster: Cluster, user: str) -> tuple[set[Right], set[Right]]:
+    """What the user asked for and got, and what was forbidden. Applying what is not there needs `create` too."""
+    used: set[Right] = set()
+    refused: set[Right] = set()
+    for line in cluster.audit_log.read_text().splitlines():
+        event = json.loads(line)
+        place = event.get("objectRef")
+        if event["user"]["username"] != user or place is None:
+            continue
+        code = event.get("responseStatus", {}).get("code")
+        resource = "/".join(filter(None, (place["resource"], place.get("subresource"))))
+        right = (place.get("apiGroup", ""), resource, event["verb"])
+        (refused if code == 403 else used).add(right)
+        if (event["verb"], code) == ("patch", 201):
+            used.add((right[0], resource, "create"))
+    return used, refused

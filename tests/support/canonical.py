@@ -1,0 +1,71 @@
+"""What two runs of one life must have in common: every object of a namespace without what differs by chance.
+
+Masked: uids, versions, times, addresses, random suffixes of pod names, and the digests and hashes that follow from
+an owner's uid. Everything else counts, conditions and counters included.
+"""
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from tests.cluster.api import Api, Manifest
+
+COLLECTIONS = {
+    "DeepSeekTraining": "/apis/deepseek-operator.io/v1alpha1/namespaces/{}/deepseektrainings",
+    "DeepSeekServing": "/apis/deepseek-operator.io/v1alpha1/namespaces/{}/deepseekservings",
+    "Job": "/apis/batch/v1/namespaces/{}/jobs",
+    "Pod": "/api/v1/namespaces/{}/pods",
+    "Service": "/api/v1/namespaces/{}/services",
+    "PersistentVolumeClaim": "/api/v1/namespaces/{}/persistentvolumeclaims",
+    "Deployment": "/apis/apps/v1/namespaces/{}/deployments",
+    "ReplicaSet": "/apis/apps/v1/namespaces/{}/replicasets",
+    "ControllerRevision": "/apis/apps/v1/namespaces/{}/controllerrevisions",
+    "HorizontalPodAutoscaler": "/apis/autoscaling/v2/namespaces/{}/horizontalpodautoscalers",
+}
+
+_SERVERS_OWN = ("uid", "resourceVersion", "managedFields", "creationTimestamp")
+_BY_CHANCE = (
+    (re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"), "<uid>"),
+    (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)"), "<time>"),
+    (re.compile(r"\b\d{1,3}(\.\d{1,3}){3}\b"), "<address>"),
+    (re.compile(r"(-train-)[0-9a-f]{6}"), r"\1<hash>"),
+    (re.compile(r"(-train-<hash>-\d+-\d+)-[a-z0-9]{5}\b"), r"\1-<suffix>"),
+    (re.compile(r"(-serve-[0-9a-f]{10})-[a-z0-9]{5,10}(-[a-z0-9]{5})?\b"), r"\1-<suffix>"),
+    (re.compile(r'("pod-template-hash": )"[a-z0-9]+"'), r'\1"<hash>"'),
+    (re.compile(r'("deepseek-operator.io/applied": )"[0-9a-f]+"'), r'\1"<digest>"'),
+)
+
+
+def snapshot(api: Api, namespace: str) -> str:
+    """Every object of the namespace, masked, in a fixed order."""
+    texts = [
+        _masked({"kind": kind, **item}).replace(namespace, "<namespace>")
+        for kind, collection in COLLECTIONS.items()
+        for item in api.get(collection.format(namespace))["items"]
+    ]
+    return "\n".join(sorted(texts))
+
+
+def names(text: str) -> list[str]:
+    """Kind and name of every object of a snapshot."""
+    return re.findall(r'^  "kind": "(\w+)"', text, re.MULTILINE)
+
+
+def _masked(item: Manifest) -> str:
+    metadata = {key: value for key, value in item["metadata"].items() if key not in _SERVERS_OWN}
+    text = json.dumps(_ordered({**item, "metadata": metadata}), indent=2, sort_keys=True)
+    for pattern, word in _BY_CHANCE:
+        text = pattern.sub(word, text)
+    return text
+
+
+def _ordered(value: Any) -> Any:
+    """Conditions by type: the controllers append them in the order in which they happened to come true."""
+    if isinstance(value, dict):
+        return {key: _by_type(item) if key == "conditions" else _ordered(item) for key, item in value.items()}
+    return [_ordered(item) for item in value] if isinstance(value, list) else value
+
+
+def _by_type(conditions: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    return sorted(conditions, key=lambda condition: str(condition["type"]))

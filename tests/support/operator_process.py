@@ -1,0 +1,157 @@
+"""The operator as a real process under the chart's rights, behind a fault proxy, started again whenever it dies.
+
+What a kubelet does with the operator's pod: the same name (so the Lease is its own again), the ServiceAccount's token,
+the rules of the chart. Only the address of the API server differs: it is the proxy.
+"""
+
+import os
+import ssl
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.cluster import kubeconfig, programs
+from tests.cluster.api import Manifest
+from tests.cluster.control_plane import Cluster
+from tests.cluster.progress import wait_for
+from tests.support.fault_proxy import Fate, FaultProxy, Write
+
+ROOT = Path(__file__).parents[2]
+CHART = ROOT / "charts" / "deepseek-operator"
+RIGHTS = {
+    "ServiceAccount": "serviceaccounts",
+    "Role": "roles",
+    "RoleBinding": "rolebindings",
+    "ClusterRole": "clusterroles",
+    "ClusterRoleBinding": "clusterrolebindings",
+}
+KILLED = -9
+
+
+class OperatorProcess:
+    """`python -m deepseek_operator run`, which sees one namespace (None: all of them).
+
+    Attributes:
+        proxy: counts the requests and decides the fate of the writes.
+        exits: exit codes of the processes that ended unasked; SIGKILL is -9.
+        log: what all of them wrote.
+    """
+
+    def __init__(
+        self, cluster: Cluster, folder: Path, system: str, watched: str | None, environment: Mapping[str, str] = {}
+    ) -> None:
+        self._cluster = cluster
+        self._system = system
+        self._watched = watched
+        self.environment = dict(environment)
+        self.log = folder / "operator.log"
+        self.exits: list[int] = []
+        self._wanted = False
+        self._process: subprocess.Popen[bytes] | None = None
+        self._supervisor: threading.Thread | None = None
+        tls = ssl.create_default_context(cafile=str(cluster.ca))
+        self.proxy = FaultProxy(cluster.url, tls, self.kill).start()
+        _grant(cluster, system, watched)
+        self._kubeconfig = self._signed_in(folder / "operator.kubeconfig")
+
+    def __enter__(self) -> "OperatorProcess":
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        self.proxy.stop()
+
+    def start(self) -> "OperatorProcess":
+        """Starts it, and from now on again after every end."""
+        self._wanted = True
+        self._supervisor = threading.Thread(target=self._supervise, daemon=True)
+        self._supervisor.start()
+        return self
+
+    def stop(self) -> None:
+        """SIGTERM, and not started again; returns when it is gone."""
+        self._wanted = False
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+        if self._supervisor is not None:
+            self._supervisor.join(40)
+            assert not self._supervisor.is_alive(), "the operator does not stop on SIGTERM"
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        if self._process is not None:
+            self._process.kill()
+
+    def decide(self, fate: Callable[[int, Write], Fate]) -> None:
+        """From now on `fate` judges each counted write."""
+        self.proxy.decide = fate
+
+    def _supervise(self) -> None:
+        with self.log.open("ab") as log:
+            while self._wanted:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", "deepseek_operator", "run"],
+                    cwd=ROOT / "operator",
+                    env=self._environment(),
+                    stdout=log,
+                    stderr=log,
+                )
+                code = self._process.wait()
+                if self._wanted:
+                    self.exits.append(code)
+
+    def _environment(self) -> dict[str, str]:
+        own = {
+            "NAMESPACE": self._system,
+            "POD_NAME": "operator-0",
+            "LEASE_NAME": self._system,
+            "WATCH_NAMESPACES": self._watched or "",
+            "HEALTH_PORT": "0",
+            "METRICS_PORT": "0",
+            "EXTERNAL_METRICS_PORT": "0",
+            "BIND_HOST": "127.0.0.1",
+            **self.environment,
+        }
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("DEEPSEEK_")}
+        prefixed = {f"DEEPSEEK_OPERATOR_{name}": value for name, value in own.items()}
+        return {**inherited, "KUBECONFIG": str(self._kubeconfig), "PYTHONDONTWRITEBYTECODE": "1", **prefixed}
+
+    def _signed_in(self, path: Path) -> Path:
+        request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+        account = f"/api/v1/namespaces/{self._system}/serviceaccounts/{self._system}"
+        token = self._cluster.api.create(f"{account}/token", request)["status"]["token"]
+        return kubeconfig.with_token(path, self.proxy.url, self._cluster.ca, token, self._system)
+
+
+def rendered_rights(system: str, watched: str | None, *values: str) -> list[Manifest]:
+    """The chart's ServiceAccount, Roles and bindings for a release called as its namespace."""
+    programs.ensure("helm")
+    given = [f"fullnameOverride={system}", "rbac.aggregate=false", *values]
+    given += [f"watchNamespaces={{{watched}}}"] if watched is not None else []
+    sets = [argument for value in given for argument in ("--set", value)]
+    command = [programs.path("helm"), "template", system, str(CHART), "--namespace", system, *sets]
+    text = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    return [document for document in yaml.safe_load_all(text) if document and document["kind"] in RIGHTS]
+
+
+def _grant(cluster: Cluster, system: str, watched: str | None) -> None:
+    for manifest in rendered_rights(system, watched, "externalMetrics.enabled=true"):
+        metadata: dict[str, Any] = manifest["metadata"]
+        group = manifest["apiVersion"]
+        root = f"/apis/{group}" if "/" in group else f"/api/{group}"
+        place = f"/namespaces/{metadata['namespace']}" if "namespace" in metadata else ""
+        cluster.api.apply(f"{root}{place}/{RIGHTS[manifest['kind']]}/{metadata['name']}", manifest)
+    user = f"system:serviceaccount:{system}:{system}"
+    asked = {"verb": "delete", "group": "", "resource": "pods", **({"namespace": watched} if watched else {})}
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SubjectAccessReview",
+        "spec": {"user": user, "resourceAttributes": asked},
+    }
+    path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+    wait_for("the rights count", lambda: bool(cluster.api.create(path, review)["status"]["allowed"]), timeout_s=30)
