@@ -65,7 +65,12 @@ def test_every_list_is_bounded_and_says_how_it_merges() -> None:
 
 def test_every_map_is_bounded() -> None:
     maps = {path: field for path, field in _of_type("object").items() if "properties" not in field}
-    assert maps.keys() == {"dst.spec.model.custom", "dst.spec.runtime.pod.nodeSelector", "dss.spec.pod.nodeSelector"}
+    assert maps.keys() == {
+        "dst.spec.model.custom",
+        "dst.spec.runtime.pod.nodeSelector",
+        "dss.spec.model.custom",
+        "dss.spec.pod.nodeSelector",
+    }
     assert _lacking(maps, "maxProperties") == []
 
 

@@ -4,13 +4,22 @@
 starts when it is absent; under `autoscaling` it is that autoscaler's register and a user leaves it alone.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints
 
 from deepseek_operator.api.base import ApiModel, Condition, DnsLabel, Image, ObjectMeta, Says, StatusModel, rule, rules
 from deepseek_operator.api.v1alpha1.training import Checkpoint
-from deepseek_operator.api.v1alpha1.workload import Accelerator, ClaimSource, ComputeResources, EnvVar, PodSettings
+from deepseek_operator.api.v1alpha1.workload import (
+    Accelerator,
+    ClaimSource,
+    ComputeResources,
+    EnvVar,
+    Parallelism,
+    PlanStatus,
+    PodSettings,
+    Release,
+)
 
 ServedName = Annotated[
     str,
@@ -40,23 +49,39 @@ class ServingModel(ApiModel):
     """What is served."""
 
     name: ServedName | None = Field(
-        default=None, description="Model name that clients send. Default: this resource's name."
+        default=None,
+        description="Model name that clients send; under a profile, a name of the catalogue gives the model's size and dialect. Default: this resource's name. Example: deepseek-r1.",
     )
     source: ClaimSource | None = Field(
         default=None, description="A model folder (config.json, safetensors, tokenizer) on a claim."
     )
     from_training: FromTraining | None = Field(default=None, description="The result of a training.")
+    custom: dict[str, Any] | None = Field(
+        default=None,
+        description="config.json fields of a private model, from which it is sized under accelerator.profile. Absent: sized where name is in the catalogue.",
+        max_length=128,
+        json_schema_extra={"x-kubernetes-preserve-unknown-fields": True},
+    )
+    quantization: Literal["bf16", "fp16", "fp8", "int8", "awq", "gptq", "w4a8", "nvfp4", "mxfp4"] | None = Field(
+        default=None,
+        description="Storage format of the weights in the folder, for engine.type vllm and sglang. Absent: as the model was published. Example: awq.",
+    )
 
 
 class Engine(ApiModel):
     """The server."""
 
-    type: Literal["builtin", "custom"] = Field(
+    type: Literal["builtin", "vllm", "sglang", "custom"] = Field(
         default="builtin",
-        description="builtin: the small engine of the runtime image. custom: your image. Default builtin.",
+        description="builtin: the small engine of the runtime image. vllm, sglang: that engine, its command made from the model, the layout and accelerator.profile. custom: your image. Default builtin.",
+    )
+    version: Release | None = Field(
+        default=None,
+        description='Release of vllm or sglang, by which flags, image and metric names are chosen. Absent: a recent one that the operator knows, kept by the revision. Example: "0.33.0".',
     )
     image: Image | None = Field(
-        default=None, description="Container image. Required for custom. Default: the operator's runtime image."
+        default=None,
+        description="Container image. Required for custom. Default: the operator's runtime image; for vllm and sglang that of the profile.",
     )
     command: list[Annotated[str, StringConstraints(max_length=4096)]] | None = Field(
         default=None,
@@ -68,7 +93,7 @@ class Engine(ApiModel):
     args: list[Annotated[str, StringConstraints(max_length=4096)]] = Field(
         default_factory=list,
         max_length=256,
-        description="Arguments of a custom engine. The model lies at /model.",
+        description="Arguments of a custom engine; further flags of vllm and sglang. The model lies at /model.",
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
     env: list[EnvVar] = Field(
@@ -91,7 +116,15 @@ class Engine(ApiModel):
         default=64, description="Requests that wait in the builtin engine before it answers 429. Default 64."
     )
     start_timeout_seconds: Annotated[int, Field(ge=10, le=86400)] = Field(
-        default=1800, description="Seconds that loading may take before a replica is restarted. Default 1800."
+        default=1800,
+        description="Seconds that loading may take before a replica is restarted; vllm and sglang get more where the weights take longer to read. Default 1800.",
+    )
+    max_model_length: Annotated[int, Field(ge=128, le=16777216)] | None = Field(
+        default=None,
+        description="Longest request of vllm or sglang, prompt and answer together, in tokens. Absent: the model's context. Example: 32768.",
+    )
+    kv_cache_dtype: Literal["auto", "bf16", "fp8"] | None = Field(
+        default=None, description="Format of the KV cache of vllm or sglang. Absent: the engine's choice. Example: fp8."
     )
     resources: ComputeResources = Field(default_factory=ComputeResources, description="CPU and memory of each replica.")
 
@@ -133,16 +166,40 @@ class Rollout(ApiModel):
     )
 
 
+_BUILT = "self.engine.type in ['vllm', 'sglang']"
+
+
 class ServingSpec(ApiModel):
     """What to serve, with what, and how many."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
             rule(
+                f"!({_BUILT}) || (has(self.accelerator) && has(self.accelerator.profile))",
+                "engine.type vllm and sglang need accelerator.profile, which says how they run on the device: write for "
+                "example nvidia-h200-141, or use engine.type custom with image and command",
+                fieldPath=".engine.type",
+            ),
+            rule(
+                f"!has(self.parallelism) || {_BUILT}",
+                "parallelism is for engine.type vllm and sglang, whose commands the operator makes",
+                fieldPath=".parallelism",
+            ),
+            rule(
+                f"!has(self.model.quantization) || {_BUILT}",
+                "model.quantization is for engine.type vllm and sglang",
+                fieldPath=".model.quantization",
+            ),
+            rule(
+                "!has(self.model.custom) || (has(self.accelerator) && has(self.accelerator.profile))",
+                "model.custom is read to size the model: write accelerator.profile too",
+                fieldPath=".model.custom",
+            ),
+            rule(
                 "!has(self.autoscaling) || self.replicas >= 1",
                 "with autoscaling, replicas must be 1 or more or left out, since 0 switches the autoscaler off; "
                 "write suspend: true to run none",
-            )
+            ),
         )
     )
 
@@ -165,12 +222,29 @@ class ServingSpec(ApiModel):
                 "engine.command and engine.args are for engine.type custom: the builtin engine has none",
             ),
             rule(
+                "!(self.type in ['vllm', 'sglang']) || !has(self.command)",
+                "the operator makes the command of engine.type vllm and sglang: write further flags as engine.args, or type custom",
+            ),
+            rule(
+                "!(self.type in ['vllm', 'sglang']) || (self.port == 8000 && self.healthPath == '/health' && "
+                "self.maxConcurrency == 4 && self.queueLimit == 64)",
+                "engine.port, healthPath, maxConcurrency and queueLimit are not for engine.type vllm and sglang: leave "
+                "them out, and write limits as flags in engine.args",
+            ),
+            rule(
+                "self.type in ['vllm', 'sglang'] || !(has(self.version) || has(self.maxModelLength) || has(self.kvCacheDtype))",
+                "engine.version, maxModelLength and kvCacheDtype are for engine.type vllm and sglang",
+            ),
+            rule(
                 "self.type != 'builtin' || self.healthPath == '/health'",
                 "engine.healthPath is for engine.type custom: the builtin engine answers on /health",
             ),
         ),
     )
     accelerator: Accelerator | None = Field(default=None, description="Devices of each replica. Absent: the CPU.")
+    parallelism: Parallelism | None = Field(
+        default=None, description="How a replica of vllm or sglang lies on its devices. Absent: found by sizing."
+    )
     replicas: Annotated[int, Field(ge=0, le=1000)] = Field(
         default=1,
         description="Replicas to run (0..1000). With autoscaling it belongs to the autoscaler: leave it out of Git. Default 1.",
@@ -249,6 +323,9 @@ class ServingStatus(StatusModel):
     selector: str = Field(default="", description="Selects one pod per replica; the scale subresource shows it.")
     url: str = Field(default="", description="Address inside the cluster. Example: http://chat-serve.team.svc:8000.")
     resolved: ResolvedModel | None = Field(default=None, description="The model folder that is mounted.")
+    plan: PlanStatus | None = Field(
+        default=None, description="Devices and layout that were found under accelerator.profile; absent without one."
+    )
     current: RevisionStatus | None = Field(default=None, description="The revision that is wanted.")
     previous: list[RevisionStatus] = Field(
         default_factory=list,

@@ -23,7 +23,7 @@ from deepseek_operator.api.base import (
     rule,
     rules,
 )
-from deepseek_operator.api.v1alpha1.workload import Accelerator, ClaimSource, Runtime
+from deepseek_operator.api.v1alpha1.workload import Accelerator, ClaimSource, PlanStatus, Runtime
 
 ModelName = Annotated[
     str,
@@ -49,7 +49,8 @@ class TrainingModel(ApiModel):
     """The model that is trained: weights from a volume, or a fresh one from a configuration."""
 
     name: ModelName | None = Field(
-        default=None, description="What the model is called in status and metrics. Example: deepseek-v2-lite."
+        default=None,
+        description="What the model is called in status and metrics; under a profile, a name of the catalogue gives its size. Example: deepseek-v2-lite.",
     )
     source: ClaimSource | None = Field(
         default=None, description="Weights in Hugging Face form (config.json, safetensors, tokenizer) to start from."
@@ -160,9 +161,15 @@ class Hyperparameters(ApiModel):
 class Nodes(ApiModel):
     """Size of the gang."""
 
-    count: Annotated[int, Field(ge=1, le=1024)] = Field(
-        default=1, description="Pods that train together, all or none (1..1024). Default 1."
+    count: Annotated[int, Field(ge=1, le=1024)] | None = Field(
+        default=None,
+        description="Pods that train together, all or none (1..1024). Absent: as many as were found to fit under accelerator.profile, else 1.",
     )
+
+    @property
+    def number(self) -> int:
+        """Pods of the gang: as written, else one."""
+        return self.count or 1
 
 
 class CheckpointVolume(ApiModel):
@@ -192,7 +199,7 @@ class CheckpointVolume(ApiModel):
     )
     size: Quantity | None = Field(
         default=None,
-        description="Size of the claim that the operator makes; it may grow later. Default 10Gi.",
+        description="Size of the claim that the operator makes; it may grow later. Default: what the checkpoints take under accelerator.profile, where the model is known, else 10Gi.",
         json_schema_extra=rules(
             rule(
                 "quantity(self).compareTo(quantity('1Mi')) >= 0",
@@ -321,7 +328,8 @@ class TrainingSpec(ApiModel):
             ),
             rule(
                 f"{_OWN_COMMAND} || self.hyperparameters.globalBatchSize % "
-                "(self.nodes.count * (has(self.accelerator) ? self.accelerator.perNode : 1)) == 0",
+                "((has(self.nodes.count) ? self.nodes.count : 1) * "
+                "(has(self.accelerator) && has(self.accelerator.perNode) ? self.accelerator.perNode : 1)) == 0",
                 "hyperparameters.globalBatchSize must be divisible by the number of processes, nodes.count × accelerator.perNode",
                 fieldPath=".hyperparameters.globalBatchSize",
             ),
@@ -332,7 +340,7 @@ class TrainingSpec(ApiModel):
                 fieldPath=".hyperparameters.evalEverySteps",
             ),
             rule(
-                "self.nodes.count == 1 || !has(self.checkpoints.volume.accessMode) || "
+                "!has(self.nodes.count) || self.nodes.count == 1 || !has(self.checkpoints.volume.accessMode) || "
                 "self.checkpoints.volume.accessMode == 'ReadWriteMany'",
                 "with nodes.count above 1 every node writes the volume: write checkpoints.volume.accessMode ReadWriteMany, or leave it out",
                 fieldPath=".checkpoints.volume.accessMode",
@@ -521,6 +529,9 @@ class TrainingStatus(StatusModel):
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
     volume: VolumeStatus | None = Field(default=None, description="The claim that holds the checkpoints.")
+    plan: PlanStatus | None = Field(
+        default=None, description="Devices and layout that were found under accelerator.profile; absent without one."
+    )
     restarts: int = Field(default=0, description="Crashes that were answered by another attempt.")
     disruptions: int = Field(default=0, description="Attempts that ended by no fault of the training.")
     backoff_level: int = Field(

@@ -19,6 +19,7 @@ from deepseek_operator.api.base import (
     ResourceName,
     Says,
     ShortText,
+    StatusModel,
     rule,
     rules,
 )
@@ -126,21 +127,39 @@ class ComputeResources(ApiModel):
     )
 
 
+ProfileName = Annotated[
+    str,
+    StringConstraints(pattern=r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$", max_length=63),
+    Says("write the name of an accelerator profile, for example nvidia-h100-80"),
+]
+Release = Annotated[
+    str,
+    StringConstraints(pattern=r"^v?[0-9]+[.][0-9]+([.][0-9]+)?([.+-][A-Za-z0-9.+-]+)?$", max_length=64),
+    Says('write a quoted release, for example "0.33.0"'),
+]
+Degree = Annotated[int, Field(ge=1, le=1024)]
+
+
 class Accelerator(ApiModel):
     """What a pod computes on. Absent: the CPU."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
             rule(
-                "has(self.resource)",
-                "write accelerator.resource, for example nvidia.com/gpu; without an accelerator leave accelerator out",
+                "has(self.resource) != has(self.profile)",
+                "write accelerator.resource, for example nvidia.com/gpu, or accelerator.profile, for example "
+                "nvidia-h100-80, and not both; without an accelerator leave accelerator out",
             )
         )
     )
 
+    profile: ProfileName | None = Field(
+        default=None,
+        description="Accelerator profile of the operator or of its administrator: resource, companions, placement, environment and images come from it, and known models are sized for it. Exactly one of profile and resource. Example: nvidia-h100-80.",
+    )
     resource: ResourceName | None = Field(
         default=None,
-        description="Extended resource that the device plugin advertises. Required. Example: nvidia.com/gpu.",
+        description="Extended resource that the device plugin advertises; nothing is sized for it. Exactly one of profile and resource. Example: nvidia.com/gpu.",
         json_schema_extra=rules(
             rule(
                 "!self.split('/')[0].endsWith('kubernetes.io') && !self.startsWith('requests.')",
@@ -148,8 +167,69 @@ class Accelerator(ApiModel):
             )
         ),
     )
-    per_node: Annotated[int, Field(ge=1, le=64)] = Field(
-        default=1, description="Devices per pod (1..64). A training runs one process per device. Default 1."
+    per_node: Annotated[int, Field(ge=1, le=64)] | None = Field(
+        default=None,
+        description="Devices per pod (1..64). A training runs one process per device. Absent: 1 of a resource; of a profile as many as were found to fit, or all of a node.",
+    )
+
+    @property
+    def devices(self) -> int:
+        """Devices of one pod: as written, else one."""
+        return self.per_node or 1
+
+
+class Parallelism(ApiModel):
+    """How one replica lies on its devices; tensor × pipeline × data of them."""
+
+    tensor: Degree | None = Field(
+        default=None, description="Ranks that share every layer, inside a node. Absent: chosen. Example: 8."
+    )
+    pipeline: Degree | None = Field(
+        default=None, description="Stages of consecutive layers. Absent: chosen. Example: 2."
+    )
+    data: Degree | None = Field(
+        default=None, description="Ranks with attention of their own, inside one replica. Absent: chosen. Example: 8."
+    )
+
+
+class DegreesStatus(StatusModel):
+    """Degrees of parallelism; 1 means unused."""
+
+    tensor: int = Field(default=1, description="Ranks that share every layer.")
+    pipeline: int = Field(default=1, description="Stages of consecutive layers.")
+    data: int = Field(default=1, description="Ranks that see other data.")
+    expert: int = Field(default=1, description="Ranks over which experts are spread.")
+
+
+class MemoryStatus(StatusModel):
+    """Memory of the fullest device."""
+
+    needed: str = Field(description="What it must hold. Example: 94.3 GiB.")
+    available: str = Field(description="What may be used of it. Example: 129.2 GiB.")
+
+
+class PlanStatus(StatusModel):
+    """What was decided about devices and layout, recorded before it is used and kept until its input changes."""
+
+    reference: str = Field(description="Digest of what was asked for; something else is planned anew.")
+    refused: str = Field(default="", description="Why it can't work, in one word; empty: it can.")
+    profile: str = Field(default="", description="Full name of the accelerator profile.")
+    nodes: int | None = Field(default=None, description="Pods of the training, or of one replica.")
+    per_node: int | None = Field(default=None, description="Devices of each pod.")
+    gpus: int | None = Field(default=None, description="Devices in all, or of one replica.")
+    layout: str = Field(default="", description="Degrees of parallelism in use. Example: TP 8 × PP 2.")
+    degrees: DegreesStatus | None = Field(default=None, description="The same as numbers.")
+    format: str = Field(default="", description="Storage format of the weights, or precision of the training.")
+    memory: MemoryStatus | None = Field(default=None, description="Memory of the fullest device.")
+    micro_batch_size: int | None = Field(default=None, description="Sequences per device and pass that were counted.")
+    checkpoint_bytes: int | None = Field(default=None, description="Bytes of one checkpoint.")
+    export_bytes: int | None = Field(default=None, description="Bytes of the weights that are handed to serving.")
+    reason: str = Field(default="", description="Why so, or why not, with the numbers.")
+    warnings: list[str] = Field(
+        default_factory=list,
+        max_length=16,
+        description="What a person should know although it fits.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
 
 
@@ -216,6 +296,8 @@ __all__ = [
     "Accelerator",
     "ClaimSource",
     "ComputeResources",
+    "Parallelism",
+    "PlanStatus",
     "EnvVar",
     "PodSettings",
     "PvcUri",

@@ -5,6 +5,7 @@ from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.names import training_claim, training_job, training_service
 from deepseek_operator.core.resources import CLAIM, JOB, SERVICE, Manifest, Ref
 from deepseek_operator.kinds.training.claim import new_claim
+from deepseek_operator.kinds.training.devices import as_planned, planned
 from deepseek_operator.kinds.training.job import job
 from deepseek_operator.kinds.training.needs import existing_claim
 from deepseek_operator.kinds.training.pod import Attempt
@@ -26,6 +27,8 @@ def names(owner: DeepSeekTraining) -> tuple[Ref, ...]:
 
 def first_children(owner: DeepSeekTraining, configuration: Configuration) -> tuple[Manifest, ...]:
     """What the first attempt is made of, in the order of making; the claim's uid is shown as `recorded at run time`."""
+    plan = planned(owner, configuration)
+    owner = as_planned(owner.model_copy(update={"status": owner.status.model_copy(update={"plan": plan})}))
     meta = owner.metadata
     named = existing_claim(owner)
     claim = named or training_claim(meta.name, meta.uid)

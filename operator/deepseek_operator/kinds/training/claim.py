@@ -16,7 +16,7 @@ DEFAULT_SIZE = "10Gi"
 
 def access_mode(spec: TrainingSpec) -> str:
     """ReadWriteOnce serves one node; more need a volume that all of them can mount."""
-    return spec.checkpoints.volume.access_mode or ("ReadWriteOnce" if spec.nodes.count == 1 else "ReadWriteMany")
+    return spec.checkpoints.volume.access_mode or ("ReadWriteOnce" if spec.nodes.number == 1 else "ReadWriteMany")
 
 
 def new_claim(owner: DeepSeekTraining) -> Manifest:

@@ -88,8 +88,23 @@ def is_active(pod: Manifest) -> bool:
 
 
 def is_running(pod: Manifest) -> bool:
-    """True when the pod's container runs and nobody asked it to stop."""
-    return phase_of(pod) == "Running" and not is_terminating(pod)
+    """True when the pod's container runs and nobody asked it to stop.
+
+    The kubelet says that the container has ended while the phase is still Running, which it leaves a moment later.
+    """
+    return phase_of(pod) == "Running" and not is_terminating(pod) and terminated(pod) is None
+
+
+def has_succeeded(pod: Manifest) -> bool:
+    """True once the pod's container has ended with code 0."""
+    state = terminated(pod)
+    return phase_of(pod) == "Succeeded" or (state is not None and state.get("exitCode") == 0)
+
+
+def terminated(pod: Manifest) -> Mapping[str, Any] | None:
+    """`state.terminated` of the pod's only container; None while it has none."""
+    statuses: list[Mapping[str, Any]] = pod.get("status", {}).get("containerStatuses") or []
+    return next((state for status in statuses if (state := (status.get("state") or {}).get("terminated"))), None)
 
 
 def is_placed(pod: Manifest) -> bool:

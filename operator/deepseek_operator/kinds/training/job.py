@@ -13,8 +13,9 @@ from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.names import ATTEMPT_LABEL, owner_labels, owner_reference
 from deepseek_operator.core.resources import GROUP, TRAINING, Manifest, annotations_of, uid_of
 from deepseek_operator.kinds.training import ancestry
+from deepseek_operator.kinds.training.devices import PLAN, plan_of_job
 from deepseek_operator.kinds.training.gang import attempt_of
-from deepseek_operator.kinds.training.pod import CONTAINER, Attempt, pod_spec
+from deepseek_operator.kinds.training.pod import CONTAINER, Attempt, placed, pod_spec
 
 RECORD = f"{GROUP}/record"
 
@@ -33,7 +34,7 @@ def job(attempt: Attempt, configuration: Configuration) -> Manifest:
     """The Indexed Job: all pods or none, no retry of its own, every failure fails it."""
     owner = attempt.owner
     labels = {**owner_labels(TRAINING, owner.metadata.name, owner.metadata.uid), ATTEMPT_LABEL: str(attempt.number)}
-    nodes = attempt.spec.nodes.count
+    nodes = attempt.spec.nodes.number
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -41,7 +42,7 @@ def job(attempt: Attempt, configuration: Configuration) -> Manifest:
             "name": attempt.job,
             "namespace": owner.metadata.namespace,
             "labels": labels,
-            "annotations": {RECORD: _record(attempt.status)},
+            "annotations": _annotations(attempt),
             "ownerReferences": [owner_reference(TRAINING, owner.metadata.name, owner.metadata.uid)],
         },
         "spec": {
@@ -51,7 +52,9 @@ def job(attempt: Attempt, configuration: Configuration) -> Manifest:
             "backoffLimit": 0,
             "podReplacementPolicy": "Failed",
             "podFailurePolicy": {"rules": _FAIL_THE_JOB},
-            "template": {"metadata": {"labels": labels}, "spec": pod_spec(attempt, configuration)},
+            "template": placed(
+                {"metadata": {"labels": labels}, "spec": pod_spec(attempt, configuration)}, attempt, configuration
+            ),
         },
     }
 
@@ -61,6 +64,12 @@ _FAIL_THE_JOB: list[dict[str, Any]] = [
     {"action": "FailJob", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
     {"action": "FailJob", "onExitCodes": {"containerName": CONTAINER, "operator": "NotIn", "values": [0]}},
 ]
+
+
+def _annotations(attempt: Attempt) -> dict[str, str]:
+    plan = attempt.plan
+    planned = {PLAN: json.dumps(plan.to_wire(), separators=(",", ":"), sort_keys=True)} if plan is not None else {}
+    return {RECORD: _record(attempt.status), **planned}
 
 
 def _record(status: TrainingStatus) -> str:
@@ -91,6 +100,7 @@ def recovered(status: TrainingStatus, job: Manifest, now: str) -> TrainingStatus
             "volume": record.volume,
             "restarts": record.restarts,
             "disruptions": record.disruptions,
+            "plan": plan_of_job(job),
             "ancestry": ancestry.from_job(job),
             "attempt": AttemptStatus(
                 number=attempt_of(job),

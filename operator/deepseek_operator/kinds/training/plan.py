@@ -27,6 +27,7 @@ from deepseek_operator.core.resources import (
 )
 from deepseek_operator.kinds.training import job as job_manifest
 from deepseek_operator.kinds.training.conflict import conflict
+from deepseek_operator.kinds.training.devices import wanted_plan
 from deepseek_operator.kinds.training.ending import ended as status_ended
 from deepseek_operator.kinds.training.gang import (
     attempt_of,
@@ -158,6 +159,12 @@ def finish(view: View) -> Step | None:
             invalid = view.attempt is not None and view.attempt.verdict == "Invalid"
             reason = Reason.INVALID_CONFIGURATION if invalid else Reason.TOO_MANY_RESTARTS
             return act("Failed", stalled(reason, message))
+
+
+def plan_devices(view: View) -> Step | None:
+    """Records devices and layout under a profile before anything uses them, and keeps them until their input changes."""
+    wanted = wanted_plan(view.written, view.gang.job, view.configuration)
+    return record(view.status.model_copy(update={"plan": wanted})) if wanted != view.written.status.plan else None
 
 
 # --- an attempt under way -------------------------------------------------------------------------------------------
@@ -348,6 +355,7 @@ LIFE: tuple[Phase, ...] = (
     observe,
     judge,
     finish,
+    plan_devices,
     interrupt,
     halt,
     disband,

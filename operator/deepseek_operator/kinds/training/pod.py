@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from deepseek_operator.api.v1alpha1.training import Dataset, DeepSeekTraining, TrainingSpec, TrainingStatus
-from deepseek_operator.api.v1alpha1.workload import Runtime
+from deepseek_operator.api.v1alpha1.workload import PlanStatus, Runtime
 from deepseek_operator.core.configuration import Configuration
+from deepseek_operator.core.device_pod import on_devices
 from deepseek_operator.core.names import training_job, training_service
+from deepseek_operator.core.resources import Manifest
+from deepseek_operator.domain.profiles import pod_needs
 from deepseek_operator.kinds.training import ancestry
 from deepseek_operator.kinds.training.gang import COMPLETION_INDEX, CONTROLLER_UID
 from deepseek_operator.kinds.training.service import PROGRESS_PORT, RENDEZVOUS_PORT
@@ -47,6 +50,12 @@ class Attempt:
     def job(self) -> str:
         """Name of the attempt's Job."""
         return training_job(self.owner.metadata.name, self.owner.metadata.uid, self.number)
+
+    @property
+    def plan(self) -> PlanStatus | None:
+        """What was decided about its devices; None without a profile."""
+        accelerator, plan = self.spec.accelerator, self.status.plan
+        return plan if accelerator is not None and accelerator.profile is not None else None
 
 
 def is_builtin(runtime: Runtime) -> bool:
@@ -86,6 +95,17 @@ def pod_spec(attempt: Attempt, configuration: Configuration) -> dict[str, Any]:
     if settings.priority_class_name:
         wanted["priorityClassName"] = settings.priority_class_name
     return wanted
+
+
+def placed(template: Manifest, attempt: Attempt, configuration: Configuration) -> Manifest:
+    """The template on the devices of the attempt's profile; as it is without one."""
+    if attempt.plan is None or attempt.spec.accelerator is None:
+        return template
+    profile = configuration.profiles.resolve(attempt.plan.profile)
+    nodes, program = attempt.spec.nodes.number, "builtin" if is_builtin(attempt.spec.runtime) else "custom"
+    needs = pod_needs(profile, attempt.spec.accelerator.devices, nodes)
+    keeps = attempt.spec.runtime.resources.shared_memory is not None
+    return on_devices(template, needs, profile.variables(program, nodes), keeps)
 
 
 def _container(attempt: Attempt, configuration: Configuration, volumes: Mapping[str, str]) -> dict[str, Any]:
@@ -159,7 +179,7 @@ def _resources(spec: TrainingSpec) -> dict[str, Any]:
     requests = {key: value for key, value in (("cpu", wanted.cpu), ("memory", wanted.memory)) if value}
     limits = {"memory": wanted.memory} if wanted.memory else {}
     if spec.accelerator is not None and spec.accelerator.resource:
-        devices = {spec.accelerator.resource: str(spec.accelerator.per_node)}
+        devices = {spec.accelerator.resource: str(spec.accelerator.devices)}
         requests, limits = {**requests, **devices}, {**limits, **devices}
     return {key: value for key, value in (("requests", requests), ("limits", limits)) if value}
 
@@ -199,7 +219,7 @@ def _identity(attempt: Attempt) -> list[EnvVar]:
         _literal("DEEPSEEK_PROGRESS_PORT", str(PROGRESS_PORT)),
         _literal("DEEPSEEK_STALL_TIMEOUT_SECONDS", str(attempt.spec.failure_policy.stall_timeout_seconds)),
         _literal("DEEPSEEK_GRACE_SECONDS", str(grace_s(attempt.spec))),
-        _literal("DEEPSEEK_TRAINING_SPEC", _json(resolved_spec(attempt.spec))),
+        _literal("DEEPSEEK_TRAINING_SPEC", _json(resolved_spec(attempt.spec, attempt.plan))),
     ]
 
 
@@ -207,7 +227,7 @@ def _gang(attempt: Attempt) -> list[EnvVar]:
     spec = attempt.spec
     processes = processes_per_node(spec)
     gang = [
-        _literal("DEEPSEEK_NODES", str(spec.nodes.count)),
+        _literal("DEEPSEEK_NODES", str(spec.nodes.number)),
         _label("DEEPSEEK_NODE_RANK", COMPLETION_INDEX),
         _literal("DEEPSEEK_PROCESSES_PER_NODE", str(processes)),
         _literal("MASTER_ADDR", f"{attempt.job}-0.{training_service(attempt.owner.metadata.name)}"),
@@ -215,7 +235,7 @@ def _gang(attempt: Attempt) -> list[EnvVar]:
     ]
     if processes == 1:
         gang += [
-            _literal("WORLD_SIZE", str(spec.nodes.count)),
+            _literal("WORLD_SIZE", str(spec.nodes.number)),
             _label("RANK", COMPLETION_INDEX),
             _literal("LOCAL_RANK", "0"),
         ]
@@ -242,21 +262,25 @@ def _checkpoints(attempt: Attempt) -> list[EnvVar]:
     return [*variables, _literal("DEEPSEEK_RESUME_FROM", _json(source.to_wire()))] if source else variables
 
 
-def resolved_spec(spec: TrainingSpec) -> dict[str, Any]:
+def resolved_spec(spec: TrainingSpec, plan: PlanStatus | None = None) -> dict[str, Any]:
     """What the built-in trainer is asked to do: the API's fields, and beside each source where it lies in the pod.
 
-    `model.path` is set for `model.source`; `datasets[].source` has `path` (a file) or `builtin` (a generated task).
+    `model.path` is set for `model.source`; `datasets[].source` has `path` (a file) or `builtin` (a generated task);
+    the micro-batch is the one that a plan has counted the memory with.
     """
     wire = spec.to_wire()
     model = {key: value for key, value in wire["model"].items() if key != "source"}
     if spec.model.source is not None:
         model = {**model, "path": MODEL}
+    hyperparameters = wire["hyperparameters"]
+    if plan is not None and plan.micro_batch_size is not None:
+        hyperparameters = {"microBatchSize": plan.micro_batch_size, **hyperparameters}
     return {
         "model": model,
         "objective": wire["objective"],
         "method": wire["method"],
         "datasets": [_resolved_dataset(index, dataset) for index, dataset in enumerate(spec.datasets)],
-        "hyperparameters": wire["hyperparameters"],
+        "hyperparameters": hyperparameters,
     }
 
 

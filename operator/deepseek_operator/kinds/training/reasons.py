@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from enum import StrEnum
 
+from deepseek_operator.core.device_plan import DOES_NOT_FIT, UNKNOWN_PROFILE, UNSUPPORTED
+
 
 class Reason(StrEnum):
     """Why a condition is what it is: CamelCase causes, stable names that alerts may match."""
@@ -22,6 +24,9 @@ class Reason(StrEnum):
     FORBIDDEN = "Forbidden"
     INVALID_SPEC = "InvalidSpec"
     FIXED_FIELD_CHANGED = "FixedFieldChanged"
+    DOES_NOT_FIT = DOES_NOT_FIT
+    UNKNOWN_PROFILE = UNKNOWN_PROFILE
+    UNSUPPORTED = UNSUPPORTED
     NAME_CONFLICT = "NameConflict"
     REJECTED = "Rejected"
     CHECKPOINT_VOLUME_LOST = "CheckpointVolumeLost"
@@ -45,6 +50,9 @@ ADVICE: Mapping[Reason, str] = {
     Reason.FORBIDDEN: "Ask an administrator: RBAC or an admission policy refuses what the operator wants to make.",
     Reason.INVALID_SPEC: "Edit the spec as the message says.",
     Reason.FIXED_FIELD_CHANGED: "Undo the edit, or make a new training with checkpoints.resume.from.",
+    Reason.DOES_NOT_FIT: "Write more devices, shorter sequences or another accelerator.profile; the message names what would fit.",
+    Reason.UNKNOWN_PROFILE: "Write one of the profiles that the message names, or ask the administrator to add one.",
+    Reason.UNSUPPORTED: "Edit the spec as the message says: this device or trainer can't do what is asked.",
     Reason.NAME_CONFLICT: "Delete or rename the object that the message names, or rename this training.",
     Reason.REJECTED: "Edit the spec: the API server refuses the object that it leads to, in the message's words.",
     Reason.CHECKPOINT_VOLUME_LOST: "Make a new training: the claim that held the checkpoints is gone or another one.",

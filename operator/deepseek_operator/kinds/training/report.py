@@ -7,11 +7,10 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from deepseek_operator.api.v1alpha1.training import CheckpointMark
 from deepseek_operator.core.resources import Manifest
-from deepseek_operator.kinds.training.gang import rank_of
+from deepseek_operator.kinds.training.gang import rank_of, terminated
 
 LIMIT_BYTES = 4096
 MAX_STEP = 10**9
@@ -75,12 +74,6 @@ def reports(pods: Iterable[Manifest]) -> tuple[Report, ...]:
     """What the ended pods left, rank 0 first."""
     ranked = sorted(pods, key=lambda pod: (rank_of(pod) or 0, pod["metadata"]["name"]))
     return tuple(report for pod in ranked if (report := report_of(pod)) is not None)
-
-
-def terminated(pod: Manifest) -> Mapping[str, Any] | None:
-    """`state.terminated` of the pod's only container; None while it has none."""
-    statuses: list[Mapping[str, Any]] = pod.get("status", {}).get("containerStatuses") or []
-    return next((state for status in statuses if (state := (status.get("state") or {}).get("terminated"))), None)
 
 
 def whole(value: object) -> int | None:

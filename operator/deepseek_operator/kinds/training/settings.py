@@ -14,7 +14,12 @@ _DEFAULT_GRACE_S = 120
 
 def attempt_digest(spec: TrainingSpec) -> str:
     """Digest of what a running attempt embodies: nodes, accelerator, runtime. Another digest is another attempt."""
-    return digest(_dumped(spec, {"nodes", "accelerator", "runtime"}))
+    dumped = _dumped(spec, {"nodes", "accelerator", "runtime"})
+    for part, field in (("nodes", "count"), ("accelerator", "perNode")):
+        # One is what absence meant before it could be told from absence: both embody the same gang.
+        if dumped.get(part, {}).get(field) == 1:
+            dumped[part] = {key: value for key, value in dumped[part].items() if key != field}
+    return digest({key: value for key, value in dumped.items() if value or key != "nodes"})
 
 
 def fixed_digest(spec: TrainingSpec) -> str:
@@ -33,7 +38,7 @@ def grace_s(spec: TrainingSpec) -> int:
 def processes_per_node(spec: TrainingSpec) -> int:
     """Worker processes in each pod: one per device, one on the CPU."""
     accelerator = spec.accelerator
-    return accelerator.per_node if accelerator is not None and accelerator.resource else 1
+    return accelerator.devices if accelerator is not None and (accelerator.resource or accelerator.profile) else 1
 
 
 def _dumped(spec: TrainingSpec, include: set[str]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 A complaint never stops an attempt that runs: it only keeps the next one from starting.
 """
 
+import json
 from dataclasses import dataclass
 
 from deepseek_operator.api.v1alpha1.training import DeepSeekTraining, TrainingSpec
@@ -14,6 +15,9 @@ from deepseek_operator.kinds.training.needs import claims_read, existing_claim
 from deepseek_operator.kinds.training.pod import is_builtin
 from deepseek_operator.kinds.training.reasons import Reason
 from deepseek_operator.kinds.training.settings import fixed_digest, processes_per_node
+
+CUSTOM_LIMIT = 64 * 1024
+"""Bytes of model.custom as JSON."""
 
 _ONE_NODE_MODES = ("ReadWriteOnce", "ReadWriteOncePod")
 
@@ -30,7 +34,10 @@ class Complaint:
 def complaint(seen: Seen[DeepSeekTraining]) -> Complaint | None:
     """The first thing that keeps the next attempt from starting; None when nothing does."""
     owner = seen.owner
-    wrong = _impossible(owner.spec) or _volume_for_one(seen)
+    refused = owner.status.plan
+    if refused is not None and refused.refused:
+        return Complaint(Reason(refused.refused), refused.reason)
+    wrong = _too_long(owner.spec) or _impossible(owner.spec) or _volume_for_one(seen)
     if wrong is not None:
         return Complaint(Reason.INVALID_SPEC, wrong)
     recorded = owner.status.fixed_digest
@@ -43,6 +50,17 @@ def complaint(seen: Seen[DeepSeekTraining]) -> Complaint | None:
     return _missing_claim(seen)
 
 
+def _too_long(spec: TrainingSpec) -> str | None:
+    """One variable of the environment carries the config; Linux takes 128 KiB of one, the rest of the spec included."""
+    size = len(json.dumps(spec.model.custom)) if spec.model.custom is not None else 0
+    if size <= CUSTOM_LIMIT:
+        return None
+    return (
+        f"model.custom is {size:,} bytes of JSON and travels in one environment variable: write at most "
+        f"{CUSTOM_LIMIT:,} bytes, or put config.json and weights on a claim and name it as model.source"
+    )
+
+
 def _impossible(spec: TrainingSpec) -> str | None:
     if not is_builtin(spec.runtime):
         return None
@@ -51,7 +69,7 @@ def _impossible(spec: TrainingSpec) -> str | None:
     parameters = spec.hyperparameters
     if (parameters.max_steps is None) == (parameters.epochs is None):
         return "write exactly one of hyperparameters.maxSteps and hyperparameters.epochs"
-    world = spec.nodes.count * processes_per_node(spec)
+    world = spec.nodes.number * processes_per_node(spec)
     if parameters.global_batch_size % world:
         return (
             f"hyperparameters.globalBatchSize {parameters.global_batch_size} is not divisible by the {world} processes "
@@ -61,7 +79,7 @@ def _impossible(spec: TrainingSpec) -> str | None:
 
 
 def _volume_for_one(seen: Seen[DeepSeekTraining]) -> str | None:
-    nodes = seen.owner.spec.nodes.count
+    nodes = seen.owner.spec.nodes.number
     modes, name, advice = _modes(seen)
     if nodes == 1 or not modes or any(mode not in _ONE_NODE_MODES for mode in modes):
         return None

@@ -13,8 +13,8 @@ from typing import Literal, TypeAlias
 from deepseek_operator.api.base import parse_time, rfc3339
 from deepseek_operator.api.v1alpha1.training import PodFailure
 from deepseek_operator.core.resources import Manifest
-from deepseek_operator.kinds.training.gang import Gang, is_complete, job_condition, phase_of, pod_condition
-from deepseek_operator.kinds.training.report import report_of, tail, terminated
+from deepseek_operator.kinds.training.gang import Gang, is_complete, job_condition, phase_of, pod_condition, terminated
+from deepseek_operator.kinds.training.report import report_of, tail
 
 Outcome: TypeAlias = Literal["Complete", "Crash", "Disruption", "Stopped", "Invalid"]
 

@@ -1,7 +1,7 @@
 """One pass over one training: what was seen, with the attempt's gang picked out. Every phase of the life reads it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 
@@ -18,6 +18,7 @@ from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.names import training_claim
 from deepseek_operator.core.resources import CLAIM, JOB, POD, Manifest, Ref, uid_of
 from deepseek_operator.core.seen import Seen
+from deepseek_operator.kinds.training.devices import as_planned
 from deepseek_operator.kinds.training.gang import Gang, attempt_of, gang_of, is_active, is_lost, is_running, phase_of
 from deepseek_operator.kinds.training.needs import existing_claim
 from deepseek_operator.kinds.training.validation import is_shared
@@ -34,10 +35,20 @@ class Step:
 
 @dataclass(frozen=True)
 class View:
-    """The training as seen now. Pure: everything below is read off `seen`."""
+    """The training as seen now. Pure: everything below is read off `looked`, and what the user wrote is in it."""
 
-    seen: Seen[DeepSeekTraining]
+    looked: Seen[DeepSeekTraining]
     configuration: Configuration
+
+    @cached_property
+    def seen(self) -> Seen[DeepSeekTraining]:
+        """The same look with what the spec leaves open filled in from the recorded plan."""
+        return replace(self.looked, owner=as_planned(self.looked.owner))
+
+    @property
+    def written(self) -> DeepSeekTraining:
+        """The training as its user wrote it."""
+        return self.looked.owner
 
     @property
     def owner(self) -> DeepSeekTraining:
@@ -96,14 +107,14 @@ class View:
     @property
     def all_run(self) -> bool:
         """True when the whole gang runs; a worker that has succeeded before the others is not missed."""
-        succeeded = sum(phase_of(pod) == "Succeeded" for pod in self.gang.pods)
+        succeeded = sum(map(has_succeeded, self.gang.pods))
         return bool(self.gang.pods) and self.workers + succeeded >= self.size
 
     @property
     def size(self) -> int:
         """Pods that the attempt under way has; without one, that the next will have."""
         job = self.gang.job if self.running_attempt is not None else None
-        return int(job["spec"].get("parallelism") or 1) if job is not None else self.spec.nodes.count
+        return int(job["spec"].get("parallelism") or 1) if job is not None else self.spec.nodes.number
 
     def lives(self, pod: Manifest) -> bool:
         """True while the pod may still write: it is active and cannot be given up as lost with its node."""

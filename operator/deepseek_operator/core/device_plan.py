@@ -1,0 +1,98 @@
+"""The record of what was decided about devices: an answer of sizing in the form of `status.plan`, and what is told of it.
+
+The record is written before it is used and read back ever after: a catalogue, a profile or a formula that changes
+touches nothing that was planned. A refusal is recorded as well, to be told, and is the only record that is judged anew.
+"""
+
+from deepseek_operator.api.v1alpha1.workload import DegreesStatus, MemoryStatus, PlanStatus
+from deepseek_operator.core.conditions import Verdict
+from deepseek_operator.domain.accelerator import GIB
+from deepseek_operator.domain.fit import Alternative, Memory, Refused, Sized
+from deepseek_operator.domain.layout import Layout
+
+DOES_NOT_FIT = "DoesNotFit"
+NEEDS_MULTIPLE_NODES = "NeedsMultipleNodes"
+UNKNOWN_PROFILE = "UnknownProfile"
+UNSUPPORTED = "Unsupported"
+SIZING_WARNING = "SizingWarning"
+
+_TEXT_LENGTH = 4096
+_BY_SIZE = ("OutOfMemory", "OutOfHostMemory", "NoLayout")
+
+
+def sized_plan(reference: str, profile: str, sized: Sized, warnings: tuple[str, ...] = ()) -> PlanStatus:
+    """The record of what fits."""
+    layout, figures = sized.layout, sized.training
+    told = (*(f"{notice.reason}: {notice.message}" for notice in sized.warnings), *warnings)
+    return PlanStatus(
+        reference=reference,
+        profile=profile,
+        nodes=sized.nodes,
+        per_node=sized.per_node,
+        gpus=sized.shape.gpus,
+        layout=str(layout),
+        degrees=degrees_of(layout),
+        format=sized.storage,
+        memory=_memory(sized.memory),
+        micro_batch_size=figures.micro_batch if figures is not None else None,
+        checkpoint_bytes=figures.checkpoint_bytes if figures is not None else None,
+        export_bytes=figures.export_bytes if figures is not None else None,
+        reason="; ".join(sized.explanation)[:_TEXT_LENGTH],
+        warnings=[warning[:1024] for warning in told[:16]],
+    )
+
+
+def unsized_plan(reference: str, profile: str, nodes: int, per_node: int, why: str) -> PlanStatus:
+    """The record of devices that are taken as written, or all of a node: nothing is known of what they must hold."""
+    return PlanStatus(
+        reference=reference,
+        profile=profile,
+        nodes=nodes,
+        per_node=per_node,
+        gpus=nodes * per_node,
+        reason=f"not sized: {why}"[:_TEXT_LENGTH],
+    )
+
+
+def refused_plan(reference: str, reason: str, message: str, refused: Refused | None = None) -> PlanStatus:
+    """The record of what can't work, with the nearest things that would."""
+    return PlanStatus(
+        reference=reference,
+        refused=reason,
+        layout=str(refused.layout) if refused is not None and refused.layout is not None else "",
+        memory=_memory(refused.memory) if refused is not None and refused.memory is not None else None,
+        reason=message[:_TEXT_LENGTH],
+    )
+
+
+def reason_of(refused: Refused) -> str:
+    """DoesNotFit where more or other devices would help, else Unsupported."""
+    return DOES_NOT_FIT if refused.reason in _BY_SIZE else UNSUPPORTED
+
+
+def told(refused: Refused, alternatives: tuple[Alternative, ...]) -> str:
+    """The refusal in one sentence with its numbers, and what would fit."""
+    options = "; ".join(map(str, alternatives))
+    return f"{refused.message}. Would fit: {options}" if options else refused.message
+
+
+def degrees_of(layout: Layout) -> DegreesStatus:
+    """The layout as numbers."""
+    return DegreesStatus(tensor=layout.tensor, pipeline=layout.pipeline, data=layout.data, expert=layout.expert)
+
+
+def warning_of(plan: PlanStatus | None) -> tuple[Verdict, ...]:
+    """The condition that tells what a person should know although it fits; none where there is nothing to tell."""
+    if plan is None or plan.refused or not plan.warnings:
+        return ()
+    reasons = [warning.partition(":")[0] for warning in plan.warnings]
+    reason = "Tight" if "Tight" in reasons else reasons[0]
+    return (Verdict(SIZING_WARNING, "True", reason if reason.isalnum() else "Noted", "; ".join(plan.warnings)),)
+
+
+def _memory(memory: Memory) -> MemoryStatus:
+    return MemoryStatus(needed=_gib(memory.need_bytes), available=_gib(memory.budget_bytes))
+
+
+def _gib(amount: float) -> str:
+    return f"{amount / GIB:.1f} GiB"

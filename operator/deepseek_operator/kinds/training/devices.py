@@ -1,0 +1,241 @@
+"""On how many devices a training under a profile runs: sized, checked, recorded in `status.plan`, and read from there.
+
+The built-in trainer shards over data ranks and recomputes nothing; what does not fit it is refused. Of a program of the
+user's own nothing is known but the model: it is sized as by a trainer with every kind of parallelism, and that is advice.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from deepseek_operator.api.v1alpha1.training import DeepSeekTraining, TrainingSpec
+from deepseek_operator.api.v1alpha1.workload import PlanStatus
+from deepseek_operator.core.configuration import Configuration
+from deepseek_operator.core.device_plan import (
+    UNKNOWN_PROFILE,
+    UNSUPPORTED,
+    reason_of,
+    refused_plan,
+    sized_plan,
+    told,
+    unsized_plan,
+)
+from deepseek_operator.core.names import digest
+from deepseek_operator.core.resources import GROUP, Manifest, annotations_of
+from deepseek_operator.domain import trainers
+from deepseek_operator.domain.accelerator import GIB
+from deepseek_operator.domain.activations import Recompute
+from deepseek_operator.domain.catalogue import UnknownModel, find
+from deepseek_operator.domain.checkpoint_size import CheckpointSize
+from deepseek_operator.domain.command import Refusal
+from deepseek_operator.domain.fit import Alternative, Refused, Sized
+from deepseek_operator.domain.model import Architecture, UnknownArchitecture, from_config_json
+from deepseek_operator.domain.parameters import total
+from deepseek_operator.domain.profiles import Profile, UnknownProfile
+from deepseek_operator.domain.request import ALL_AXES, TrainingRequest
+from deepseek_operator.domain.sizing import size_training
+from deepseek_operator.domain.training_state import Precision
+
+PLAN = f"{GROUP}/plan"
+"""Annotation of a Job: the plan that it was made by, read back when the status was wiped."""
+
+_BUILTIN = "builtin"
+_BUILTIN_AXES = frozenset({"data"})
+_OFFERED = ("more devices", "sequences of")
+"""Changes that a user of this API can make; sizing knows more."""
+_LARGE_HOST_GIB = 64
+"""Host memory that the built-in trainer takes per node to read a model above which it is told."""
+
+
+def reference(spec: TrainingSpec) -> str:
+    """Digest of what a plan depends on. What is live or only counts checkpoints is no part of it."""
+    wire = spec.to_wire()
+    hyper = wire["hyperparameters"]
+    return digest(
+        {
+            "accelerator": wire.get("accelerator"),
+            "nodes": spec.nodes.count,
+            "model": {key: wire["model"][key] for key in ("name", "custom") if key in wire["model"]},
+            "method": wire["method"],
+            "own": spec.runtime.command is not None,
+            "batch": [hyper["globalBatchSize"], hyper.get("microBatchSize"), hyper["sequenceLength"]],
+            "precision": hyper["precision"],
+        }
+    )
+
+
+def accepted(owner: DeepSeekTraining) -> PlanStatus | None:
+    """The recorded plan of the present spec; None without a profile, before it is made, and while it is refused."""
+    plan, accelerator = owner.status.plan, owner.spec.accelerator
+    if plan is None or plan.refused or accelerator is None or accelerator.profile is None:
+        return None
+    return plan if plan.reference == reference(owner.spec) else None
+
+
+def as_planned(owner: DeepSeekTraining) -> DeepSeekTraining:
+    """The training with what its spec leaves open filled in from the recorded plan."""
+    plan, spec = accepted(owner), owner.spec
+    if plan is None or spec.accelerator is None:
+        return owner
+    accelerator = spec.accelerator.model_copy(update={"per_node": spec.accelerator.per_node or plan.per_node})
+    nodes = spec.nodes.model_copy(update={"count": spec.nodes.count or plan.nodes})
+    update: dict[str, object] = {"accelerator": accelerator, "nodes": nodes}
+    volume = spec.checkpoints.volume
+    if volume.size is None and volume.claim_name is None and (size := _volume_size(spec, plan)) is not None:
+        sized = volume.model_copy(update={"size": size})
+        update["checkpoints"] = spec.checkpoints.model_copy(update={"volume": sized})
+    return owner.model_copy(update={"spec": spec.model_copy(update=update)})
+
+
+def _volume_size(spec: TrainingSpec, plan: PlanStatus) -> str | None:
+    """Room for the checkpoints that are kept, one in flight, and an export; None where the model is not known."""
+    if plan.checkpoint_bytes is None or plan.export_bytes is None:
+        return None
+    kept = spec.checkpoints.keep_last + spec.checkpoints.keep_best
+    return f"{-(-CheckpointSize(plan.checkpoint_bytes, plan.export_bytes).volume(kept) // GIB)}Gi"
+
+
+def wanted_plan(owner: DeepSeekTraining, job: Manifest | None, configuration: Configuration) -> PlanStatus | None:
+    """The plan to record: the one that is, while its input is the same; that of the attempt's Job; or a new one.
+
+    A profile that the administrator has taken away ends a plan only where no Job was made of it.
+    """
+    kept = accepted(owner)
+    if kept is not None and (job is not None or kept.profile in configuration.profiles.by_name):
+        return kept
+    made = plan_of_job(job) if job is not None else None
+    if made is not None and owner.spec.accelerator is not None and made.reference == reference(owner.spec):
+        return made
+    return planned(owner, configuration)
+
+
+def plan_of_job(job: Manifest) -> PlanStatus | None:
+    """The plan that a Job was made by, from its annotation; None where it has none."""
+    try:
+        found = json.loads(annotations_of(job).get(PLAN, "null"))
+        return PlanStatus.model_validate(found) if found is not None else None
+    except ValueError:
+        return None
+
+
+def planned(owner: DeepSeekTraining, configuration: Configuration) -> PlanStatus | None:
+    """The plan of the present spec, made anew; None without a profile."""
+    spec, accelerator = owner.spec, owner.spec.accelerator
+    if accelerator is None or accelerator.profile is None:
+        return None
+    asked = reference(spec)
+    try:
+        profile = configuration.profiles.resolve(accelerator.profile)
+    except UnknownProfile as error:
+        return refused_plan(asked, UNKNOWN_PROFILE, f"accelerator.profile: {error}")
+    if (accelerator.per_node or 1) > profile.accelerator.per_node:
+        message = (
+            f"accelerator.perNode {accelerator.per_node}: {profile.name} has {profile.accelerator.per_node} per node"
+        )
+        return refused_plan(asked, UNSUPPORTED, message)
+    architecture = architecture_of(spec)
+    if isinstance(architecture, str):
+        return _unsized(asked, spec, profile, architecture)
+    if not profile.memory_known:
+        return _unsized(asked, spec, profile, f"nothing is known of the memory of {profile.name}")
+    return _sized(asked, spec, profile, architecture)
+
+
+def architecture_of(spec: TrainingSpec) -> Architecture | str:
+    """The model's shape: from its own config, else from the catalogue; a sentence where it is not known."""
+    if spec.model.custom is not None:
+        return read_config(spec.model.custom)
+    try:
+        model = find(spec.model.name or "")
+    except UnknownModel:
+        return (
+            f"model.name {spec.model.name} is not in the catalogue" if spec.model.name else "no model.name is written"
+        )
+    return model.architecture or f"the shape of {model.id} has not been published"
+
+
+def read_config(config: Mapping[str, Any]) -> Architecture | str:
+    """The shape that config.json fields describe, or why they do not."""
+    try:
+        return from_config_json(config)
+    except (UnknownArchitecture, ValueError) as error:
+        return f"model.custom: {error}"
+
+
+def _unsized(asked: str, spec: TrainingSpec, profile: Profile, why: str) -> PlanStatus:
+    per_node = spec.accelerator.per_node if spec.accelerator is not None else None
+    return unsized_plan(asked, profile.name, spec.nodes.number, per_node or profile.accelerator.per_node, why)
+
+
+def _sized(asked: str, spec: TrainingSpec, profile: Profile, architecture: Architecture) -> PlanStatus:
+    found = size_training(_request(spec, profile, architecture))
+    is_own = spec.runtime.command is not None
+    match found:
+        case Refused() if is_own:
+            return _unsized(asked, spec, profile, f"a full fine-tune with AdamW would not fit ({found.message}), but "
+                            "runtime.command is your own program")  # fmt: skip
+        case Refused():
+            options = tuple(option for option in found.alternatives if _is_offered(option))
+            return refused_plan(asked, reason_of(found), told(found, options), found)
+        case Sized():
+            refusal = None if is_own else _refusal(spec, profile, architecture, found)
+            if refusal is not None:
+                message = f"{refusal}. A trainer of your own is written as runtime.image and runtime.command"
+                return refused_plan(asked, UNSUPPORTED, message)
+            return sized_plan(asked, profile.name, found, () if is_own else _host_warning(architecture, found))
+
+
+def _is_offered(option: Alternative) -> bool:
+    return option.change.startswith(_OFFERED)
+
+
+def _request(spec: TrainingSpec, profile: Profile, architecture: Architecture) -> TrainingRequest:
+    is_own, hyper = spec.runtime.command is not None, spec.hyperparameters
+    assert spec.accelerator is not None
+    return TrainingRequest(
+        architecture,
+        profile.accelerator,
+        precision=Precision(hyper.precision),
+        sequence=hyper.sequence_length,
+        global_batch=hyper.global_batch_size,
+        micro_batch=hyper.micro_batch_size,
+        recompute=None if is_own else Recompute.NONE,
+        axes=ALL_AXES if is_own else _BUILTIN_AXES,
+        nodes=spec.nodes.count,
+        per_node=spec.accelerator.per_node,
+        keep=spec.checkpoints.keep_last + spec.checkpoints.keep_best,
+    )
+
+
+def _refusal(spec: TrainingSpec, profile: Profile, architecture: Architecture, sized: Sized) -> Refusal | None:
+    """Why the built-in trainer can't run what fits."""
+    hyper = spec.hyperparameters
+    built = trainers.build(
+        _BUILTIN,
+        trainers.TrainingRequest(
+            model=spec.model.name or "model.custom",
+            family="",
+            path="",
+            architecture=architecture,
+            layout=sized.layout,
+            nodes=sized.nodes,
+            profile=profile,
+            version=trainers.DEFAULT_VERSIONS[_BUILTIN],
+            hyper=trainers.Hyperparameters(
+                global_batch=hyper.global_batch_size,
+                micro_batch=hyper.micro_batch_size or 1,
+                precision=hyper.precision,
+            ),
+            recompute=Recompute.NONE,
+        ),
+    )
+    return built if isinstance(built, Refusal) else None
+
+
+def _host_warning(architecture: Architecture, sized: Sized) -> tuple[str, ...]:
+    """The built-in trainer reads the whole model in fp32 in every process before it is divided."""
+    host_gib = 4 * total(architecture) * sized.per_node / GIB
+    if host_gib <= _LARGE_HOST_GIB:
+        return ()
+    return (f"HostMemory: reading the model takes {host_gib:,.0f} GiB of host memory on each node, 4 bytes per "
+            "parameter in each process",)  # fmt: skip

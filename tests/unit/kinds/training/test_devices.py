@@ -1,0 +1,203 @@
+"""Trainings under a profile: what is sized, recorded, refused and told, and what never changes afterwards."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from deepseek_operator.api.v1alpha1.workload import PlanStatus
+from deepseek_operator.core.configuration import Configuration
+from deepseek_operator.core.resources import CLAIM, JOB, Manifest
+from deepseek_operator.domain.profiles import BUILT_IN, Profiles, profiles_from_config
+from deepseek_operator.kinds.training import training_kind
+from tests.support.shell import Operator
+from tests.support.trainings import Life, claim
+
+OWN = {"image": "team/trainer:1", "command": ["torchrun"]}
+WEIGHTS = {"uri": "pvc://models/m"}
+A_TASK = [{"source": {"uri": "builtin://uppercase"}}]
+
+
+def begun(life: Life | None = None, **spec: Any) -> Life:
+    """A training of a catalogue model whose weights are there; nodes are left to the operator unless written."""
+    life = life or Life()
+    life.cluster.put(claim("models"))
+    model = {"name": "deepseek-r1-distill-qwen-7b", "source": WEIGHTS}
+    wanted = {"model": model, "nodes": {}, "accelerator": {"profile": "nvidia-h100-80"}, **spec}
+    return life.begin(**wanted)
+
+
+def plan_of(life: Life) -> PlanStatus:
+    plan = life.owner.status.plan
+    assert plan is not None
+    return plan
+
+
+def job_of(life: Life) -> Manifest:
+    (job,) = life.cluster.all(JOB)
+    return job
+
+
+def container_of(life: Life) -> Manifest:
+    container: Manifest = job_of(life)["spec"]["template"]["spec"]["containers"][0]
+    return container
+
+
+def test_nodes_devices_and_volume_are_sized_recorded_and_used() -> None:
+    life = begun()
+    plan = plan_of(life)
+    assert (plan.nodes, plan.per_node, plan.gpus) == (1, 2, 2)
+    assert "FSDP over 2" in plan.layout
+    assert "because" not in plan.reason
+    assert "2 ranks" in plan.reason
+    assert container_of(life)["resources"]["limits"]["nvidia.com/gpu"] == "2"
+    assert job_of(life)["spec"]["completions"] == 1
+    (volume,) = [c for c in life.cluster.all(CLAIM) if c["metadata"]["name"] != "models"]
+    assert volume["spec"]["resources"]["requests"]["storage"] == "453Gi"
+    assert plan.checkpoint_bytes == pytest.approx(14 * 7.6e9, rel=0.02)
+
+
+def test_the_volume_grows_with_the_checkpoints_that_are_kept() -> None:
+    sizes = []
+    for keep in (2, 4):
+        life = begun(checkpoints={"keepLast": keep, "keepBest": 0})
+        (volume,) = [c for c in life.cluster.all(CLAIM) if c["metadata"]["name"] != "models"]
+        sizes.append(int(volume["spec"]["resources"]["requests"]["storage"].removesuffix("Gi")))
+    assert sizes[1] - sizes[0] == pytest.approx(2 * 14 * 7.6e9 * 1.1 / 2**30, rel=0.02)
+
+
+def test_a_written_number_of_nodes_and_devices_is_kept() -> None:
+    life = begun(nodes={"count": 2}, accelerator={"profile": "nvidia-h100-80", "perNode": 8})
+    assert job_of(life)["spec"]["completions"] == 2
+    assert container_of(life)["resources"]["limits"]["nvidia.com/gpu"] == "8"
+
+
+def test_what_can_not_fit_is_stalled_with_the_missing_memory_and_what_would() -> None:
+    life = begun(nodes={"count": 1}, accelerator={"profile": "nvidia-h100-80", "perNode": 1})
+    assert life.told == ("Stalled", "DoesNotFit")
+    assert "lacks" in life.message
+    assert "GiB" in life.message
+    assert "Would fit: more devices: 2 devices" in life.message
+    assert "LoRA" not in life.message, "a change that this API can't express is no advice"
+    assert not life.cluster.all(JOB)
+
+
+def test_an_edit_to_what_fits_starts_it() -> None:
+    life = begun(nodes={"count": 1}, accelerator={"profile": "nvidia-h100-80", "perNode": 1})
+    life.edit(lambda spec: spec["accelerator"].update(perNode=8))
+    assert life.told[1] == "Starting"
+    assert container_of(life)["resources"]["limits"]["nvidia.com/gpu"] == "8"
+
+
+def test_an_unknown_profile_is_refused_with_its_neighbours_and_never_becomes_cpu() -> None:
+    life = begun(accelerator={"profile": "nvidia-h1000"})
+    assert life.told == ("Stalled", "UnknownProfile")
+    assert "nvidia-h100-80" in life.message
+    assert not life.cluster.all(JOB)
+
+
+def test_a_full_fine_tune_of_70b_on_16_a100s_is_accepted_as_tight() -> None:
+    life = begun(
+        model={"name": "deepseek-r1-distill-llama-70b", "source": WEIGHTS},
+        hyperparameters={"maxSteps": 10, "sequenceLength": 4096},
+        runtime=OWN,
+        nodes={"count": 2},
+        accelerator={"profile": "a100-80", "perNode": 8},
+    )
+    assert life.told == ("Reconciling", "Starting")
+    warning = next(c for c in life.owner.status.conditions if c.type == "SizingWarning")
+    assert (warning.status, warning.reason) == ("True", "Tight")
+    assert plan_of(life).layout.startswith("TP 8 × DP 2")
+
+
+def test_the_built_in_trainer_refuses_what_it_can_not_run_and_says_how_another_is_written() -> None:
+    model = {"name": "deepseek-v2-lite", "source": WEIGHTS}
+    assert begun(model=model, nodes={"count": 4}, accelerator={"profile": "h100", "perNode": 8}).told[1] == "Starting"
+    life = begun(model=model, accelerator={"profile": "amd-mi300x-192"})
+    assert life.told == ("Stalled", "Unsupported")
+    assert "runtime.command" in life.message
+
+
+def test_an_unknown_model_is_not_sized_and_not_refused() -> None:
+    life = begun(model={"name": "our-own", "source": WEIGHTS})
+    assert life.told[1] == "Starting"
+    assert plan_of(life).reason == "not sized: model.name our-own is not in the catalogue"
+    assert container_of(life)["resources"]["limits"]["nvidia.com/gpu"] == "8"
+
+
+def test_a_private_model_is_sized_by_its_config() -> None:
+    config = {
+        "model_type": "llama", "num_hidden_layers": 32, "hidden_size": 4096, "num_attention_heads": 32,
+        "num_key_value_heads": 8, "intermediate_size": 14336, "vocab_size": 128256, "max_position_embeddings": 8192,
+    }  # fmt: skip
+    life = begun(model={"custom": config}, datasets=A_TASK)
+    assert "FSDP" in plan_of(life).layout
+
+
+def test_the_micro_batch_that_was_counted_is_the_one_that_runs() -> None:
+    life = begun(hyperparameters={"maxSteps": 5, "globalBatchSize": 64})
+    spec = next(e["value"] for e in container_of(life)["env"] if e["name"] == "DEEPSEEK_TRAINING_SPEC")
+    assert '"microBatchSize":1' in spec
+
+
+def test_a_changed_catalogue_touches_neither_a_running_attempt_nor_the_record() -> None:
+    life = begun().running()
+    before = (plan_of(life), life.jobs())
+    smaller = profiles_from_config({"nvidia-h100-80": {"memoryGiB": 40}})
+    life.operator = Operator(training_kind(Configuration(profiles=smaller)), life.cluster, life.clock)
+    life.turn()
+    assert (plan_of(life), life.jobs()) == before
+    life.wipe_status()
+    assert (plan_of(life), life.jobs()) == before, "a wiped status is read back from the Job"
+
+
+def test_a_profile_that_was_taken_away_stops_nothing_that_runs_and_keeps_the_next_from_starting() -> None:
+    lab = Profiles({**BUILT_IN.by_name, "lab": BUILT_IN.resolve("h100")})
+    lab = Profiles({**lab.by_name, "lab": replace(lab.by_name["lab"], accelerator=replace(BUILT_IN.resolve("h100").accelerator, name="lab"))})  # fmt: skip
+    life = begun(Life(Configuration(profiles=lab)), accelerator={"profile": "lab"}).running()
+    life.operator = Operator(training_kind(Configuration()), life.cluster, life.clock)
+    assert life.turn().told == ("Ready", "Running")
+    life.crash()
+    assert life.later(3600).told == ("Stalled", "UnknownProfile")
+
+
+def test_the_administrators_patch_reaches_the_pod_and_a_tenant_can_not_write_it() -> None:
+    lab = profiles_from_config(
+        {
+            "lab": {
+                "base": "h100",
+                "nodeSelector": {"pool": "lab"},
+                "companions": [{"resource": "rdma/ib", "quantity": 1, "perDevice": True}],
+                "env": {"NCCL_IB_HCA": "mlx5"},
+                "sharedMemoryGiB": 48,
+                "pod": {
+                    "hostNetwork": True,
+                    "capabilities": ["IPC_LOCK"],
+                    "hostMounts": [{"name": "drv", "hostPath": "/opt/drv", "mountPath": "/opt/drv"}],
+                    "annotations": {"k8s.v1.cni.cncf.io/networks": "rail-0"},
+                },
+            }
+        }
+    )
+    life = begun(Life(Configuration(profiles=lab)), accelerator={"profile": "lab"})
+    template, container = job_of(life)["spec"]["template"], container_of(life)
+    assert template["spec"]["hostNetwork"] is True
+    assert template["spec"]["nodeSelector"]["pool"] == "lab"
+    assert template["metadata"]["annotations"] == {"k8s.v1.cni.cncf.io/networks": "rail-0"}
+    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"], "add": ["IPC_LOCK"]}
+    assert container["resources"]["limits"]["rdma/ib"] == container["resources"]["requests"]["rdma/ib"] == "2"
+    assert {"name": "NCCL_IB_HCA", "value": "mlx5"} in container["env"]
+    assert {"name": "drv", "hostPath": {"path": "/opt/drv"}} in template["spec"]["volumes"]
+    assert {"name": "shared-memory", "emptyDir": {"medium": "Memory", "sizeLimit": "48Gi"}} in template["spec"][
+        "volumes"
+    ]
+
+
+def test_a_config_that_does_not_fit_the_environment_is_refused_with_its_size() -> None:
+    life = Life().begin(model={"custom": {"model_type": "deepseek_v3", "note": "x" * 70_000}})
+    assert life.told == ("Stalled", "InvalidSpec")
+    assert "65,536 bytes" in life.message
+
+
+def test_no_profile_means_no_plan() -> None:
+    assert Life().begin().owner.status.plan is None
