@@ -19,7 +19,15 @@ from deepseek_operator.core.names import training_claim
 from deepseek_operator.core.resources import CLAIM, JOB, POD, Manifest, Ref, uid_of
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.kinds.training.devices import as_planned
-from deepseek_operator.kinds.training.gang import Gang, attempt_of, gang_of, is_active, is_lost, is_running, phase_of
+from deepseek_operator.kinds.training.gang import (
+    Gang,
+    attempt_of,
+    gang_of,
+    has_succeeded,
+    is_active,
+    is_lost,
+    is_running,
+)
 from deepseek_operator.kinds.training.needs import existing_claim
 from deepseek_operator.kinds.training.validation import is_shared
 

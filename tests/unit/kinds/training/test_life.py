@@ -86,6 +86,28 @@ def test_a_gang_in_which_the_job_replaced_a_pod_restarts_together(rank: int) -> 
     assert [ancestor.incarnation for ancestor in status.ancestry] == [first]
 
 
+def test_a_pod_whose_container_has_ended_before_its_phase_does_not_count_as_replaced() -> None:
+    life = Life().begin().running()
+    pod = life.pod(1)
+    ended = {"exitCode": 137, "finishedAt": "2026-01-01T00:00:00Z"}
+    life.world.kubelet(pod, lambda live: live["status"]["containerStatuses"][0].update(state={"terminated": ended}))
+    assert (life.turn().jobs(), life.owner.status.summary.workers) == (["1"], "1/2")
+    life.exit(1, 137)
+    life.gone()
+    assert (life.owner.status.restarts, life.jobs()) == (1, ["1"])
+
+
+def test_a_worker_that_succeeds_before_the_others_is_not_missed() -> None:
+    life = Life().begin().running()
+    ended = {"exitCode": 0, "finishedAt": "2026-01-01T00:00:00Z"}
+    life.world.kubelet(
+        life.pod(1), lambda live: live["status"]["containerStatuses"][0].update(state={"terminated": ended})
+    )
+    assert life.turn().told == ("Ready", "Running")
+    life.exit(1, 0)
+    assert life.turn().told == ("Ready", "Running")
+
+
 def test_deleting_a_pod_is_one_disruption_even_when_its_peer_then_crashes() -> None:
     life = Life().begin().running()
     life.cluster.remove(POD, NAMESPACE, life.pod(0)["metadata"]["name"], "Background")
