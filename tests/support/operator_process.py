@@ -117,9 +117,11 @@ class OperatorProcess:
             "BIND_HOST": "127.0.0.1",
             **self.environment,
         }
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("DEEPSEEK_")}
+        # Compiled modules are kept, as in an image: a test starts the process dozens of times.
+        unwanted = ("DEEPSEEK_", "PYTHONDONTWRITEBYTECODE")
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
         prefixed = {f"DEEPSEEK_OPERATOR_{name}": value for name, value in own.items()}
-        return {**inherited, "KUBECONFIG": str(self._kubeconfig), "PYTHONDONTWRITEBYTECODE": "1", **prefixed}
+        return {**inherited, "KUBECONFIG": str(self._kubeconfig), **prefixed}
 
     def _signed_in(self, path: Path) -> Path:
         request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
