@@ -27,6 +27,10 @@ JOB_DELETED = "JobDeleted"
 INVALID = "InvalidConfiguration"
 SAVED = "SavedAndStopped"
 _UNCERTAIN = (POD_DELETED, JOB_DELETED)
+_OWN_DEATHS = tuple(128 + signal for signal in (4, 7, 8, 9, 11))
+"""SIGILL, SIGBUS, SIGFPE, SIGKILL, SIGSEGV: no peer's end leads to one; a broken connection is exit 1 or SIGABRT."""
+_TOGETHER = timedelta(seconds=2)
+"""Times of the kubelet are whole seconds, and a peer notices within one."""
 _START_ERRORS = ("StartError", "ContainerCannotRun", "RunContainerError")
 
 
@@ -48,14 +52,23 @@ def root_cause(failures: Sequence[PodFailure], failed_at: datetime | None) -> Po
 
     A user's error before everything; then what certainly is a disruption, whenever it came to light; then the
     earliest, a disruption before a crash of the same second (the Job reacts to a crash a second later at the soonest).
+    Of crashes that cannot be told apart by time, one that no peer can have caused.
     """
     certain = [f for f in failures if f.disruption and f.cause not in _UNCERTAIN]
     invalid = [f for f in failures if f.cause == INVALID]
     causes = [f for f in failures if not _is_consequence(f, failed_at)]
     for candidates in (invalid, certain, causes, failures):
         if candidates:
-            return min(candidates, key=lambda f: (f.at, not f.disruption))
+            return _first_of(candidates)
     return None
+
+
+def _first_of(failures: Sequence[PodFailure]) -> PodFailure:
+    first = min(failures, key=lambda f: (f.at, not f.disruption))
+    if first.disruption or (moment := parse_time(first.at)) is None:
+        return first
+    own = [f for f in failures if f.exit_code in _OWN_DEATHS and (at := parse_time(f.at)) and at - moment <= _TOGETHER]
+    return min(own, key=lambda f: f.at, default=first)
 
 
 def outcome(gang: Gang, failures: Sequence[PodFailure], stopping: str | None) -> tuple[Outcome, PodFailure]:

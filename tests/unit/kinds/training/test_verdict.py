@@ -73,6 +73,10 @@ def failure(cause: str, second: int, disruption: bool = False) -> PodFailure:
     return PodFailure(pod=f"p{second}", cause=cause, disruption=disruption, at=at(second))
 
 
+def exited(pod: str, code: int, second: int) -> PodFailure:
+    return PodFailure(pod=pod, cause="Error", exit_code=code, at=at(second))
+
+
 def a_job(
     failed_at: int | None = 12, kind: str = "Failed", reason: str = "BackoffLimitExceeded", message: str = ""
 ) -> Any:
@@ -115,3 +119,20 @@ def test_the_verdict_follows_the_root_cause(
 ) -> None:
     verdict, cause = outcome(Gang(job, ()), failures, stopping)
     assert (verdict, cause.cause) == expected
+
+
+@pytest.mark.parametrize(
+    ("failures", "pod"),
+    [
+        ([exited("p0", 1, 10), exited("p1", 137, 10)], "p1"),
+        ([exited("p0", 1, 10), exited("p1", 139, 12)], "p1"),
+        ([exited("p0", 1, 10), exited("p1", 137, 13)], "p0"),
+        ([exited("p0", 1, 10), exited("p1", 134, 10)], "p0"),
+        ([exited("p0", 137, 10), exited("p1", 137, 11)], "p0"),
+        ([exited("p1", 137, 11), failure("PodDeleted", 10, True)], "p10"),
+    ],
+)
+def test_of_crashes_at_one_moment_the_cause_is_the_one_that_no_peer_can_have_caused(
+    failures: list[PodFailure], pod: str
+) -> None:
+    assert outcome(Gang(a_job(), ()), failures, None)[1].pod == pod
