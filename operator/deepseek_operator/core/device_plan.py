@@ -16,6 +16,9 @@ UNKNOWN_PROFILE = "UnknownProfile"
 UNSUPPORTED = "Unsupported"
 SIZING_WARNING = "SizingWarning"
 
+_ADVICE = ("RepeatedCache",)
+"""Notices that tell of a better layout where nothing is wrong with the present one: in the plan, but no condition."""
+
 _TEXT_LENGTH = 4096
 _BY_SIZE = ("OutOfMemory", "OutOfHostMemory", "NoLayout")
 
@@ -83,11 +86,12 @@ def degrees_of(layout: Layout) -> DegreesStatus:
 
 def warning_of(plan: PlanStatus | None) -> tuple[Verdict, ...]:
     """The condition that tells what a person should know although it fits; none where there is nothing to tell."""
-    if plan is None or plan.refused or not plan.warnings:
+    if plan is None or plan.refused:
         return ()
-    reasons = [warning.partition(":")[0] for warning in plan.warnings]
-    reason = "Tight" if "Tight" in reasons else reasons[0]
-    return (Verdict(SIZING_WARNING, "True", reason if reason.isalnum() else "Noted", "; ".join(plan.warnings)),)
+    reasons = [reason for w in plan.warnings if (reason := w.partition(":")[0]) not in _ADVICE]
+    if not reasons:
+        return ()
+    return (Verdict(SIZING_WARNING, "True", "Tight" if "Tight" in reasons else reasons[0], "; ".join(plan.warnings)),)
 
 
 def _memory(memory: Memory) -> MemoryStatus:

@@ -10,6 +10,7 @@ from typing import Any
 from deepseek_operator.core.resources import Manifest
 from deepseek_operator.domain.command import Variables
 from deepseek_operator.domain.profiles import HostMount, PodNeeds, PodPatch, Toleration
+from deepseek_operator.domain.quantity import canonical
 
 SHARED_MEMORY_VOLUME = "shared-memory"
 _POD_IP = "POD_IP"
@@ -32,6 +33,12 @@ def on_devices(template: Manifest, needs: PodNeeds, variables: Variables, keeps_
     if needs.patch.annotations:
         metadata = {**metadata, "annotations": {**metadata.get("annotations", {}), **dict(needs.patch.annotations)}}
     return {"metadata": metadata, "spec": {**placed, **_host(needs.patch)}}
+
+
+def lacks_memory(needs: PodNeeds, memory: str | None, cpu: str | None) -> str | None:
+    """The companion that Kubernetes gives only beside memory or cpu, where neither was written; else None."""
+    pages = next((name for name in needs.resources if name.startswith("hugepages-")), None)
+    return pages if memory is None and cpu is None else None
 
 
 def _container(container: Manifest, needs: PodNeeds, variables: Variables) -> dict[str, Any]:
@@ -57,7 +64,8 @@ def _environment(own: list[dict[str, Any]], variables: Variables) -> list[dict[s
 def _resources(wanted: Manifest, devices: Mapping[str, str]) -> dict[str, Any]:
     """Extended resources can't be overcommitted: requests and limits are alike. A companion never lowers what was asked."""
     parts = {key: {**devices, **wanted.get(key, {})} for key in ("requests", "limits")}
-    return {key: dict(sorted(part.items())) for key, part in parts.items() if part}
+    written = {key: {name: canonical(amount) for name, amount in sorted(part.items())} for key, part in parts.items()}
+    return {key: part for key, part in written.items() if part}
 
 
 def _security(own: Manifest, patch: PodPatch) -> dict[str, Any]:

@@ -35,11 +35,13 @@ class Rehearsal:
         key: the resource.
         made: its children as stored, in the order in which they were first written.
         conditions: of its status in the end.
+        plan: devices and layout that were found under a profile; None without one.
     """
 
     key: Key
     made: tuple[Manifest, ...]
     conditions: tuple[Mapping[str, Any], ...]
+    plan: Mapping[str, Any] | None = None
 
 
 async def rehearse(
@@ -81,8 +83,9 @@ async def _rehearse_one(cluster: MemoryCluster, drivers: Mapping[Resource, Recon
     refs = dict.fromkeys(write.ref for write in cluster.writes[first:] if write.ref.resource in OWNED)
     made = (cluster.read(ref.resource, key.namespace, ref.name) for ref in refs)
     owner = cluster.read(key.resource, key.namespace, key.name) or {}
-    conditions = owner.get("status", {}).get("conditions", ())
-    return Rehearsal(key, tuple(item for item in made if item is not None), tuple(conditions))
+    status = owner.get("status", {})
+    conditions, plan = status.get("conditions", ()), status.get("plan")
+    return Rehearsal(key, tuple(item for item in made if item is not None), tuple(conditions), plan)
 
 
 def _store(cluster: MemoryCluster, manifest: Manifest) -> Key:
@@ -136,9 +139,21 @@ def _told(rehearsal: Rehearsal) -> Iterator[str]:
     for condition in rehearsal.conditions:
         line = f"{condition['type']}={condition['status']} ({condition['reason']}) {condition.get('message', '')}"
         yield f"#   {line.rstrip()}\n"
+    if rehearsal.plan is not None and not rehearsal.plan.get("refused"):
+        yield from _sizing(rehearsal.plan)
     yield f"# it would make {len(rehearsal.made)} objects\n"
     for manifest in rehearsal.made:
         yield "---\n" + yaml.safe_dump(_as_written(manifest), sort_keys=False, width=120)
+
+
+def _sizing(plan: Mapping[str, Any]) -> Iterator[str]:
+    shape = f"{plan['nodes']} × {plan['perNode']} {plan['profile']}"
+    memory = plan.get("memory")
+    held = f", {memory['needed']} of {memory['available']} on the fullest device" if memory else ""
+    yield f"# plan: {plan['gpus']} devices ({shape}){', ' if plan.get('layout') else ''}{plan.get('layout', '')}{held}\n"
+    if "checkpointBytes" in plan:
+        yield f"#   one checkpoint: {plan['checkpointBytes'] / 10**9:,.1f} GB\n"
+    yield from (f"#   {line}\n" for line in (*plan["reason"].split("; "), *plan.get("warnings", ())))
 
 
 _SERVERS_OWN = ("uid", "resourceVersion", "creationTimestamp", "generation", "finalizers", "managedFields")

@@ -16,7 +16,7 @@ from tests.support.shell import Operator
 from tests.support.world import StoppedClock, World
 
 EXAMPLES_FOLDER = Path(__file__).parents[3] / "examples"
-EXAMPLES = ("from-training", "on-a-claim", "custom-engine", "autoscaling")
+EXAMPLES = ("from-training", "on-a-claim", "custom-engine", "autoscaling", "r1-vllm")
 _VOLATILE = ("resourceVersion", "creationTimestamp", "managedFields")
 _ROUNDS = 4
 

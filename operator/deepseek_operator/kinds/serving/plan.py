@@ -23,6 +23,7 @@ from deepseek_operator.core.resources import (
 )
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.kinds.serving.children import children
+from deepseek_operator.kinds.serving.devices import wanted_plan
 from deepseek_operator.kinds.serving.gate import running_replicas
 from deepseek_operator.kinds.serving.labels import revision_of
 from deepseek_operator.kinds.serving.model import resolve
@@ -45,7 +46,7 @@ def plan(seen: Seen[DeepSeekServing], configuration: Configuration) -> Plan[Serv
     """The actions of this pass, or the record that must come first."""
     if seen.owner.metadata.is_deleting:
         return Plan()
-    if (record := _record(seen)) is not None:
+    if (record := _record(seen, configuration)) is not None:
         return Plan(record=record, confirm=True)
     goal = target(seen)
     waiting = WAITING if goal.obstacle is not None or seen.occupied else None
@@ -56,14 +57,15 @@ def plan(seen: Seen[DeepSeekServing], configuration: Configuration) -> Plan[Serv
     return Plan(actions=actions, requeue_after=waiting, confirm=makes)
 
 
-def _record(seen: Seen[DeepSeekServing]) -> ServingStatus | None:
+def _record(seen: Seen[DeepSeekServing], configuration: Configuration) -> ServingStatus | None:
     """The status with what must be remembered before it is used; None when it says so already."""
     before, resolution = seen.owner.status, resolve(seen)
     resolved = resolution if isinstance(resolution, ResolvedModel) else before.resolved
-    replicas = running_replicas(seen)
-    if (before.resolved, before.running_replicas) == (resolved, replicas):
+    replicas, devices = running_replicas(seen), wanted_plan(seen, configuration)
+    if (before.resolved, before.running_replicas, before.plan) == (resolved, replicas, devices):
         return None
-    return status(seen, Done()).model_copy(update={"resolved": resolved, "running_replicas": replicas})
+    update = {"resolved": resolved, "running_replicas": replicas, "plan": devices}
+    return status(seen, Done()).model_copy(update=update)
 
 
 def _actions(

@@ -5,6 +5,8 @@ The names are part of the public contract: alerts and scripts match them.
 
 from dataclasses import dataclass
 
+from deepseek_operator.core import device_plan
+
 
 @dataclass(frozen=True)
 class Reason:
@@ -28,6 +30,16 @@ TRAINING_FAILED = Reason(
 )
 NOT_EXPORTED = Reason("NotExported", "Write one of the exported steps, or Latest, as model.fromTraining.checkpoint.")
 CLAIM_NOT_FOUND = Reason("ClaimNotFound", "Create the PersistentVolumeClaim that holds the model.")
+DOES_NOT_FIT = Reason(
+    device_plan.DOES_NOT_FIT, "Write more devices, another quantization, a shorter maxModelLength or another profile."
+)
+NEEDS_MULTIPLE_NODES = Reason(
+    device_plan.NEEDS_MULTIPLE_NODES, "Write what fits one node: another profile, quantization or maxModelLength."
+)
+UNKNOWN_PROFILE = Reason(
+    device_plan.UNKNOWN_PROFILE, "Write one of the profiles that the message names, or ask the administrator for one."
+)
+UNSUPPORTED = Reason(device_plan.UNSUPPORTED, "Write what the message offers: this engine or device can't do it.")
 WAITING_FOR_CAPACITY = Reason(
     "WaitingForCapacity",
     "Free or add accelerators; during a rollout, rollout.strategy Replace stops the old replicas first.",
@@ -47,3 +59,10 @@ REJECTED = Reason("Rejected", "Correct the spec as the API server's message says
 API_UNAVAILABLE = Reason("ApiUnavailable", "Nothing to do: the operator tries again.")
 
 ALL: tuple[Reason, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Reason))
+
+
+def of_plan(refused: str) -> Reason:
+    """The reason of a refused plan."""
+    return {reason.name: reason for reason in (DOES_NOT_FIT, NEEDS_MULTIPLE_NODES, UNKNOWN_PROFILE)}.get(
+        refused, UNSUPPORTED
+    )

@@ -13,7 +13,7 @@ from typing import Any
 
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing, Engine, ResolvedModel
 from deepseek_operator.api.v1alpha1.workload import Accelerator, ComputeResources, PodSettings
-from deepseek_operator.core.names import owner_reference, revision_hash, serving_revision
+from deepseek_operator.core.names import digest, owner_reference, revision_hash, serving_revision
 from deepseek_operator.core.resources import DEPLOYMENT, REVISION, SERVING, Manifest, is_terminating
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.domain.quantity import canonical
@@ -47,9 +47,18 @@ def user_input(owner: DeepSeekServing, model: ResolvedModel) -> dict[str, Any]:
     """What the user decided about the pods, in canonical form: equal input gives equal names in every release."""
     spec = owner.spec
     parts = {
-        "model": _present({"claim": model.claim_name, "path": model.sub_path, "name": spec.model.name}),
+        "model": _present(
+            {
+                "claim": model.claim_name,
+                "path": model.sub_path,
+                "name": spec.model.name,
+                "quantization": spec.model.quantization,
+                "custom": digest(spec.model.custom) if spec.model.custom is not None else None,
+            }
+        ),
         "engine": _engine(spec.engine),
         "accelerator": _accelerator(spec.accelerator),
+        "parallelism": spec.parallelism.to_wire() if spec.parallelism is not None else {},
         "pod": _pod(spec.pod),
     }
     return {key: part for key, part in parts.items() if part}
@@ -71,8 +80,10 @@ def _resources(resources: ComputeResources) -> dict[str, str]:
 
 
 def _accelerator(accelerator: Accelerator | None) -> dict[str, Any]:
-    if accelerator is None or accelerator.resource is None:
+    if accelerator is None or (accelerator.resource is None and accelerator.profile is None):
         return {}
+    if accelerator.profile is not None:
+        return accelerator.to_wire()  # one device as written is another wish than as many as fit
     return _without(accelerator.to_wire(), {"perNode": 1})
 
 
@@ -135,6 +146,8 @@ def controller_revision(
     `model` is None when the record is restored from what runs and the input is no longer known.
     """
     known = {"input": user_input(owner, model), "resolved": model.to_wire()} if model is not None else {}
+    if model is not None and owner.status.plan is not None:
+        known["plan"] = owner.status.plan.to_wire()
     return {
         "apiVersion": REVISION.api_version,
         "kind": REVISION.kind,

@@ -38,6 +38,11 @@ def target(seen: Seen[DeepSeekServing]) -> Target:
     resolution = resolve(seen)
     if isinstance(resolution, Unresolved):
         return Target(_runs_meanwhile(seen), obstacle=resolution)
+    devices = seen.owner.status.plan
+    if devices is not None and devices.refused:
+        return Target(
+            _runs_meanwhile(seen), obstacle=Unresolved(reasons.of_plan(devices.refused), devices.reason, final=True)
+        )
     name = revision_name(seen.owner, resolution)
     if Ref(CLAIM, resolution.claim_name) in seen.references or deployment(seen, name) is not None:
         return Target(name, resolution)

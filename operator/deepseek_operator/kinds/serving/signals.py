@@ -6,18 +6,18 @@ bound. An expression yields nothing at all (never zero) when no replica reports.
 """
 
 from collections.abc import Mapping
+from typing import assert_never
 
-from deepseek_operator.api.v1alpha1.serving import DeepSeekServing, ScalingSignal
+from deepseek_operator.api.v1alpha1.serving import DeepSeekServing, Engine, ScalingSignal
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.seen import Sample, Signal
+from deepseek_operator.domain.command import Signal as Metric
+from deepseek_operator.domain.engines import DEFAULT_VERSIONS, metrics
 from deepseek_operator.domain.scaling import Load, replicas_for
+from deepseek_operator.domain.version import parse
 
 IN_FLIGHT = "in_flight"
 REPORTING = "replicas_reporting"
-
-RUNNING_METRIC = "vllm:num_requests_running"
-WAITING_METRIC = "vllm:num_requests_waiting"
-"""vLLM's names (v1 engine metrics), which the builtin engine has too; a custom engine that exports them scales."""
 
 
 def queries(owner: DeepSeekServing, configuration: Configuration) -> tuple[tuple[str, str], ...]:
@@ -25,8 +25,22 @@ def queries(owner: DeepSeekServing, configuration: Configuration) -> tuple[tuple
     if owner.spec.autoscaling is None:
         return ()
     which = _matchers(owner)
-    in_flight = f"sum({RUNNING_METRIC}{which}) + sum({WAITING_METRIC}{which})"
-    return (IN_FLIGHT, in_flight), (REPORTING, f"count(count by (pod) ({RUNNING_METRIC}{which}))")
+    names = metric_names(owner.spec.engine)
+    running, waiting = names[Metric.RUNNING], names[Metric.WAITING]
+    in_flight = f"sum({running}{which}) + sum({waiting}{which})"
+    return (IN_FLIGHT, in_flight), (REPORTING, f"count(count by (pod) ({running}{which}))")
+
+
+def metric_names(engine: Engine) -> Mapping[Metric, str]:
+    """Where the engine publishes what. vLLM's names are the builtin engine's too; a custom one that has them scales."""
+    match engine.type:
+        case "vllm" | "sglang":
+            version = parse(engine.version or DEFAULT_VERSIONS[engine.type])
+            return metrics.vllm(version) if engine.type == "vllm" else metrics.sglang(version)
+        case "builtin" | "custom":
+            return metrics.BUILT_IN
+        case unknown:
+            assert_never(unknown)
 
 
 def _matchers(owner: DeepSeekServing) -> str:

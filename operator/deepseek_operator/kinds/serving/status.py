@@ -15,6 +15,7 @@ from deepseek_operator.api.v1alpha1.serving import (
 )
 from deepseek_operator.core.actions import Done, Failure
 from deepseek_operator.core.conditions import Verdict, merged, ready, reconciling, resting, stalled
+from deepseek_operator.core.device_plan import warning_of
 from deepseek_operator.core.names import serving_service
 from deepseek_operator.core.resources import SERVING, Manifest, controller_of, is_terminating
 from deepseek_operator.core.seen import Seen
@@ -42,13 +43,16 @@ def status(seen: Seen[DeepSeekServing], done: Done) -> ServingStatus:
     ready_replicas = sum(replicas.serving for replicas in running.values())
     return ServingStatus(
         observed_generation=owner.metadata.generation,
-        conditions=merged(verdicts, before.conditions, owner.metadata.generation, seen.now),
+        conditions=merged(
+            (*verdicts, *warning_of(before.plan)), before.conditions, owner.metadata.generation, seen.now
+        ),
         phase=phase,
         replicas=min(made, running_replicas(seen)),
         ready_replicas=ready_replicas,
         selector=",".join(f"{key}={value}" for key, value in sorted(replica_selector(owner).items())),
         url=f"http://{serving_service(owner.metadata.name)}.{owner.metadata.namespace}.svc:{SERVICE_PORT}",
         resolved=before.resolved,
+        plan=before.plan,
         current=current,
         previous=others[-MAX_PREVIOUS:],
         stable=goal.revision if complete and goal.revision and not owner.spec.suspend else before.stable,

@@ -12,17 +12,18 @@ from typing import Any
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing, Engine, ResolvedModel
 from deepseek_operator.api.v1alpha1.workload import Accelerator, ComputeResources, Toleration
 from deepseek_operator.core.configuration import Configuration
+from deepseek_operator.core.device_pod import on_devices
 from deepseek_operator.core.resources import Manifest
+from deepseek_operator.domain.command import Command, Probe, Refusal
+from deepseek_operator.domain.profiles import pod_needs
 from deepseek_operator.domain.quantity import canonical
+from deepseek_operator.kinds.serving.command import BUILT, ENDPOINT_SECONDS, GRACE_SECONDS, MODEL_PATH, Served, command
+from deepseek_operator.kinds.serving.devices import served
 from deepseek_operator.kinds.serving.labels import pod_labels
 
-MODEL_PATH = "/model"
 CONTAINER = "engine"
 PORT_NAME = "http"
 BUILTIN_COMMAND = ("python3", "-m", "deepseek_runtime.engine")
-
-GRACE_SECONDS = 60
-"""Grace period when the user names none."""
 
 PROBE_TIMEOUT_SECONDS = 5
 """One look may take this long: an engine under full load answers slowly."""
@@ -32,9 +33,6 @@ LIVENESS_PERIOD_SECONDS = 15
 LIVENESS_FAILURES = 8
 """Two minutes without one answer within five seconds: dead, not busy. A shorter time would kill engines under load."""
 
-ENDPOINT_SECONDS = 5
-"""How long the endpoints of a pod may outlive the decision to end it; requests arrive until then."""
-
 KILL_MARGIN_SECONDS = 5
 """Between the end of the drain and SIGKILL, for the process to exit."""
 
@@ -42,7 +40,22 @@ SHARED_MEMORY = "1Gi"
 
 
 def render(owner: DeepSeekServing, revision: str, model: ResolvedModel, configuration: Configuration) -> Manifest:
-    """The pod template of a revision."""
+    """The pod template of a revision. Under a profile, its plan is recorded already and can be served."""
+    accelerator, plan = owner.spec.accelerator, owner.status.plan
+    if accelerator is None or accelerator.profile is None:
+        return _rendered(owner, revision, model, configuration, None)
+    if plan is None or plan.refused:
+        raise ValueError("under a profile, a revision is rendered only from a plan that was recorded and accepted")
+    asked = served(owner, plan, configuration.profiles.resolve(plan.profile))
+    template = _rendered(owner, revision, model, configuration, asked if asked.program in BUILT else None)
+    variables = () if asked.program in BUILT else asked.profile.variables(asked.program, 1)
+    keeps = owner.spec.engine.resources.shared_memory is not None
+    return on_devices(template, pod_needs(asked.profile, asked.devices), variables, keeps)
+
+
+def _rendered(
+    owner: DeepSeekServing, revision: str, model: ResolvedModel, configuration: Configuration, asked: Served | None
+) -> Manifest:
     pod = owner.spec.pod
     grace_s = pod.termination_grace_period_seconds or GRACE_SECONDS
     spec: dict[str, Any] = {
@@ -50,7 +63,7 @@ def render(owner: DeepSeekServing, revision: str, model: ResolvedModel, configur
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": grace_s,
         "securityContext": _pod_security(pod.run_as_user, pod.fs_group),
-        "containers": [_container(owner, grace_s, configuration)],
+        "containers": [_container(owner, grace_s, configuration, asked)],
         "volumes": _volumes(model, owner.spec.engine.resources),
     }
     spec["containers"][0]["volumeMounts"] = _mounts(model)
@@ -63,8 +76,12 @@ def render(owner: DeepSeekServing, revision: str, model: ResolvedModel, configur
     return {"metadata": {"labels": pod_labels(owner, revision)}, "spec": spec}
 
 
-def _container(owner: DeepSeekServing, grace_s: int, configuration: Configuration) -> dict[str, Any]:
+def _container(
+    owner: DeepSeekServing, grace_s: int, configuration: Configuration, asked: Served | None
+) -> dict[str, Any]:
     engine = owner.spec.engine
+    if asked is not None:
+        return _built_container(asked, grace_s, configuration)
     leaving_s, drain_s = _ending(grace_s)
     container: dict[str, Any] = {
         "name": CONTAINER,
@@ -82,6 +99,47 @@ def _container(owner: DeepSeekServing, grace_s: int, configuration: Configuratio
     if engine.args:
         container["args"] = list(engine.args)
     return container
+
+
+def _built_container(asked: Served, grace_s: int, configuration: Configuration) -> dict[str, Any]:
+    """The container of an engine whose command the operator makes."""
+    built, engine = command(asked), asked.owner.spec.engine
+    if isinstance(built, Refusal) or built.probes is None:
+        raise ValueError(f"a plan was accepted that can't be served: {built}")
+    least_s = engine.start_timeout_seconds
+    return {
+        "name": CONTAINER,
+        "image": asked.image,
+        "imagePullPolicy": configuration.image_pull_policy,
+        "command": list(built.args),
+        "ports": [{"name": port.name, "containerPort": port.number, "protocol": "TCP"} for port in built.ports],
+        "env": _built_environment(asked.owner, built),
+        "resources": _resources(engine.resources, None),
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+        "lifecycle": {"preStop": {"sleep": {"seconds": _ending(grace_s)[0]}}},
+        "startupProbe": _probe(built.probes.startup, least_s),
+        **({"readinessProbe": _probe(built.probes.readiness)} if built.probes.readiness is not None else {}),
+        "livenessProbe": _probe(built.probes.liveness),
+    }
+
+
+def _built_environment(owner: DeepSeekServing, built: Command) -> list[dict[str, str]]:
+    """The engines keep caches under HOME and ask for the user's name, which an arbitrary uid has not: both are given."""
+    names = {
+        "DEEPSEEK_SERVING_NAME": owner.metadata.name,
+        "DEEPSEEK_SERVING_NAMESPACE": owner.metadata.namespace,
+        "DEEPSEEK_MODEL_PATH": MODEL_PATH,
+    }
+    theirs = {variable.name: variable.value for variable in owner.spec.engine.env if variable.name not in names}
+    merged = {**names, "HOME": "/tmp", "USER": CONTAINER, **dict(built.env), **theirs}
+    return [_variable(name, value) for name, value in merged.items()]
+
+
+def _probe(probe: Probe, least_s: int = 0) -> dict[str, Any]:
+    failures = max(probe.failure_threshold, ceil(least_s / probe.period_seconds))
+    how = {"httpGet": {"path": probe.path, "port": PORT_NAME}} if probe.path else {"tcpSocket": {"port": PORT_NAME}}
+    return {**how, "timeoutSeconds": probe.timeout_seconds, "periodSeconds": probe.period_seconds,
+            "failureThreshold": failures}  # fmt: skip
 
 
 def _ending(grace_s: int) -> tuple[int, int]:
@@ -115,7 +173,7 @@ def _resources(resources: ComputeResources, accelerator: Accelerator | None) -> 
     requests = {"cpu": resources.cpu, "memory": resources.memory}
     limits: dict[str, str | None] = {"memory": resources.memory}
     if accelerator is not None and accelerator.resource is not None:
-        limits[accelerator.resource] = requests[accelerator.resource] = str(accelerator.per_node)
+        limits[accelerator.resource] = requests[accelerator.resource] = str(accelerator.devices)
     parts = {"requests": _amounts(requests), "limits": _amounts(limits)}
     return {key: amounts for key, amounts in parts.items() if amounts}
 

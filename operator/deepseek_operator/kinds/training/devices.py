@@ -20,6 +20,7 @@ from deepseek_operator.core.device_plan import (
     told,
     unsized_plan,
 )
+from deepseek_operator.core.device_pod import lacks_memory
 from deepseek_operator.core.names import digest
 from deepseek_operator.core.resources import GROUP, Manifest, annotations_of
 from deepseek_operator.domain import trainers
@@ -31,7 +32,7 @@ from deepseek_operator.domain.command import Refusal
 from deepseek_operator.domain.fit import Alternative, Refused, Sized
 from deepseek_operator.domain.model import Architecture, UnknownArchitecture, from_config_json
 from deepseek_operator.domain.parameters import total
-from deepseek_operator.domain.profiles import Profile, UnknownProfile
+from deepseek_operator.domain.profiles import Profile, UnknownProfile, pod_needs
 from deepseek_operator.domain.request import ALL_AXES, TrainingRequest
 from deepseek_operator.domain.sizing import size_training
 from deepseek_operator.domain.training_state import Precision
@@ -132,6 +133,10 @@ def planned(owner: DeepSeekTraining, configuration: Configuration) -> PlanStatus
         message = (
             f"accelerator.perNode {accelerator.per_node}: {profile.name} has {profile.accelerator.per_node} per node"
         )
+        return refused_plan(asked, UNSUPPORTED, message)
+    resources = spec.runtime.resources
+    if (pages := lacks_memory(pod_needs(profile, 1), resources.memory, resources.cpu)) is not None:
+        message = f"{profile.name} needs {pages}, which pods get only beside memory: write runtime.resources.memory"
         return refused_plan(asked, UNSUPPORTED, message)
     architecture = architecture_of(spec)
     if isinstance(architecture, str):

@@ -199,5 +199,13 @@ def test_a_config_that_does_not_fit_the_environment_is_refused_with_its_size() -
     assert "65,536 bytes" in life.message
 
 
+def test_huge_pages_without_memory_are_refused_before_kubernetes_does() -> None:
+    life = begun(accelerator={"profile": "gaudi3"}, runtime=OWN)
+    assert life.told == ("Stalled", "Unsupported")
+    assert "runtime.resources.memory" in life.message
+    life.edit(lambda spec: spec["runtime"].update(resources={"memory": "1Ti"}))
+    assert life.told == ("Reconciling", "Starting")
+
+
 def test_no_profile_means_no_plan() -> None:
     assert Life().begin().owner.status.plan is None

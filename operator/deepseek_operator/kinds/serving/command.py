@@ -1,0 +1,136 @@
+"""The engine's exact command for one replica, from the recorded plan; or why there is none and what to write instead."""
+
+from dataclasses import dataclass
+
+from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
+from deepseek_operator.api.v1alpha1.workload import DegreesStatus, PlanStatus
+from deepseek_operator.core.device_pod import lacks_memory
+from deepseek_operator.domain import engines
+from deepseek_operator.domain.command import Command, Refusal
+from deepseek_operator.domain.engines.probes import AFTER_DRAIN_SECONDS
+from deepseek_operator.domain.layout import Layout
+from deepseek_operator.domain.model import Architecture, GroupedQueryAttention
+from deepseek_operator.domain.profiles import Profile, pod_needs
+from deepseek_operator.domain.weights import FORMATS, stored_bytes
+
+BUILT = ("vllm", "sglang")
+"""Engines whose command the operator makes."""
+
+MODEL_PATH = "/model"
+GRACE_SECONDS = 60
+"""Grace period when the user names none."""
+
+ENDPOINT_SECONDS = 5
+"""How long the endpoints of a pod may outlive the decision to end it; requests arrive until then."""
+
+
+@dataclass(frozen=True)
+class Served:
+    """One replica: the user's resource, the plan of its devices, and what is known of the model.
+
+    Attributes:
+        family: the catalogue's family; empty for a private model.
+        architecture: None where the model's shape is not known.
+    """
+
+    owner: DeepSeekServing
+    plan: PlanStatus
+    profile: Profile
+    family: str = ""
+    architecture: Architecture | None = None
+
+    @property
+    def program(self) -> str:
+        """The engine by the name under which profiles list it."""
+        return self.owner.spec.engine.type
+
+    @property
+    def version(self) -> str:
+        """The release: the user's, else the one that the operator knows best."""
+        return self.owner.spec.engine.version or engines.DEFAULT_VERSIONS[self.program]
+
+    @property
+    def image(self) -> str | None:
+        """The user's image, else the profile's at this release; None where nobody names one."""
+        return self.owner.spec.engine.image or self.profile.image(self.program, self.version)
+
+    @property
+    def devices(self) -> int:
+        """Devices of the pod: those that the layout uses; a custom engine gets what was written."""
+        written = self.owner.spec.accelerator.per_node if self.owner.spec.accelerator is not None else None
+        return (written if self.program == "custom" else None) or self.plan.per_node or 1
+
+
+def why_not(served: Served) -> str | None:
+    """Why this engine can't be run so, and what to write instead; None where it can."""
+    if (refusal := _lacks_memory(served)) is not None:
+        return refusal
+    if served.program == "custom" or (served.program == "builtin" and served.architecture is None):
+        return None
+    built = command(served)
+    if isinstance(built, Refusal):
+        return str(built)
+    if served.program in BUILT and served.image is None:
+        return (
+            f"no image of {served.program} {served.version} for {served.profile.name} follows from its release; "
+            "write engine.image"
+        )
+    return None
+
+
+def _lacks_memory(served: Served) -> str | None:
+    """Kubernetes takes huge pages only beside cpu or memory."""
+    resources = served.owner.spec.engine.resources
+    pages = lacks_memory(pod_needs(served.profile, served.devices), resources.memory, resources.cpu)
+    if pages is None:
+        return None
+    return f"{served.profile.name} needs {pages}, which pods get only beside memory: write engine.resources.memory"
+
+
+def command(served: Served) -> Command | Refusal:
+    """What the engine runs. Raises ValueError where the release is none."""
+    spec = served.owner.spec
+    layout = layout_of(served.plan.degrees)
+    storage = served.plan.format or spec.model.quantization or "bf16"
+    architecture = served.architecture or stand_in(layout, storage)
+    grace_s = spec.pod.termination_grace_period_seconds or GRACE_SECONDS
+    return engines.build(
+        served.program,
+        engines.ServingRequest(
+            model=spec.model.name or served.owner.metadata.name,
+            family=served.family,
+            path=MODEL_PATH,
+            architecture=architecture,
+            storage=storage,
+            weights_bytes=int(stored_bytes(architecture, FORMATS[storage])) if served.architecture is not None else 0,
+            layout=layout,
+            nodes=1,
+            profile=served.profile,
+            version=served.version,
+            served_name=spec.model.name or served.owner.metadata.name,
+            max_model_length=spec.engine.max_model_length,
+            kv_dtype=spec.engine.kv_cache_dtype or "auto",
+            drain_seconds=max(1, grace_s - ENDPOINT_SECONDS - AFTER_DRAIN_SECONDS),
+            extra_args=tuple(spec.engine.args),
+        ),
+    )
+
+
+def layout_of(degrees: DegreesStatus | None) -> Layout:
+    """The recorded layout; one device where none was recorded."""
+    if degrees is None:
+        return Layout()
+    return Layout(tensor=degrees.tensor, pipeline=degrees.pipeline, data=degrees.data, expert=degrees.expert)
+
+
+def stand_in(layout: Layout, storage: str) -> Architecture:
+    """A dense shape that this layout can cut: for commands of models whose own shape is not known."""
+    return Architecture(
+        layers=layout.pipeline,
+        hidden=128 * layout.tensor,
+        vocabulary=1,
+        context=1,
+        attention=GroupedQueryAttention(layout.tensor, layout.tensor, 128),
+        dense_width=128 * layout.tensor,
+        native_format=storage,
+    )

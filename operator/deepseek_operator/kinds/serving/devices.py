@@ -1,0 +1,202 @@
+"""How one replica lies on the devices of a profile: sized, checked, recorded in `status.plan`, and read from there.
+
+A replica is one pod. What needs several nodes is refused with the numbers. A model whose shape is not known is served
+on the devices as written, or on all of a node, with tensor parallelism over them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from deepseek_operator.api.v1alpha1.serving import DeepSeekServing, ServingSpec
+from deepseek_operator.api.v1alpha1.workload import Parallelism, PlanStatus
+from deepseek_operator.core.configuration import Configuration
+from deepseek_operator.core.device_plan import (
+    NEEDS_MULTIPLE_NODES,
+    UNKNOWN_PROFILE,
+    UNSUPPORTED,
+    degrees_of,
+    reason_of,
+    refused_plan,
+    sized_plan,
+    told,
+    unsized_plan,
+)
+from deepseek_operator.core.names import digest
+from deepseek_operator.core.seen import Seen
+from deepseek_operator.domain.catalogue import UnknownModel, find
+from deepseek_operator.domain.fit import Refused, Shape, Sized
+from deepseek_operator.domain.layout import FixedDegrees, Layout
+from deepseek_operator.domain.model import Architecture, UnknownArchitecture, from_config_json
+from deepseek_operator.domain.profiles import Profile, UnknownProfile
+from deepseek_operator.domain.request import ServingRequest
+from deepseek_operator.domain.sizing import size_serving
+from deepseek_operator.kinds.serving.command import BUILT, Served, why_not
+from deepseek_operator.kinds.serving.revision import stored_revisions
+
+_ONE_NODE = "replicas over several nodes are not built yet"
+
+
+@dataclass(frozen=True)
+class _Model:
+    """What is known of a model; `unknown` says why its shape is not."""
+
+    family: str = ""
+    architecture: Architecture | None = None
+    unknown: str = ""
+
+
+def reference(spec: ServingSpec) -> str:
+    """Digest of what a plan depends on."""
+    wire = spec.to_wire()
+    model, engine = wire["model"], wire["engine"]
+    return digest(
+        {
+            "accelerator": wire.get("accelerator"),
+            "parallelism": wire.get("parallelism"),
+            "model": {key: model[key] for key in ("name", "custom", "quantization") if key in model},
+            "engine": {key: engine[key] for key in ("type", "version", "image", "maxModelLength", "kvCacheDtype")
+                       if key in engine},
+        }
+    )  # fmt: skip
+
+
+def wanted_plan(seen: Seen[DeepSeekServing], configuration: Configuration) -> PlanStatus | None:
+    """The plan to record: the one that is, while its input is the same; that of a stored revision; or a new one."""
+    spec, recorded = seen.owner.spec, seen.owner.status.plan
+    if spec.accelerator is None or spec.accelerator.profile is None:
+        return None
+    asked = reference(spec)
+    if (made := _remembered(seen, asked)) is not None:
+        return made
+    is_kept = recorded is not None and recorded.reference == asked and not recorded.refused
+    if is_kept and recorded is not None and recorded.profile in configuration.profiles.by_name:
+        return recorded
+    return planned(seen.owner, configuration)
+
+
+def _remembered(seen: Seen[DeepSeekServing], asked: str) -> PlanStatus | None:
+    """The plan that the newest revision of this input was rendered by: a lost status must not lay it out anew."""
+    for revision in reversed(stored_revisions(seen)):
+        plan = (revision.get("data") or {}).get("plan")
+        if isinstance(plan, Mapping) and plan.get("reference") == asked:
+            return PlanStatus.model_validate(plan)
+    return None
+
+
+def planned(owner: DeepSeekServing, configuration: Configuration) -> PlanStatus | None:
+    """The plan of the present spec, made anew; None without a profile."""
+    accelerator = owner.spec.accelerator
+    if accelerator is None or accelerator.profile is None:
+        return None
+    asked = reference(owner.spec)
+    try:
+        profile = configuration.profiles.resolve(accelerator.profile)
+    except UnknownProfile as error:
+        return refused_plan(asked, UNKNOWN_PROFILE, f"accelerator.profile: {error}")
+    if (accelerator.per_node or 1) > profile.accelerator.per_node:
+        message = (
+            f"accelerator.perNode {accelerator.per_node}: {profile.name} has {profile.accelerator.per_node} per node"
+        )
+        return refused_plan(asked, UNSUPPORTED, message)
+    plan = _laid_out(asked, owner, profile)
+    if plan.refused:
+        return plan
+    why = why_not(served(owner, plan, profile))
+    return refused_plan(asked, UNSUPPORTED, why) if why is not None else plan
+
+
+def served(owner: DeepSeekServing, plan: PlanStatus, profile: Profile) -> Served:
+    """What the engine is asked to serve, on the devices and in the layout of the plan."""
+    known = _known(owner.spec)
+    return Served(owner, plan, profile, known.family, known.architecture)
+
+
+def _known(spec: ServingSpec) -> _Model:
+    if spec.model.custom is not None:
+        return _read(spec.model.custom)
+    try:
+        model = find(spec.model.name or "")
+    except UnknownModel:
+        name = spec.model.name
+        return _Model(unknown=f"model.name {name} is not in the catalogue" if name else "no model.name is written")
+    unknown = "" if model.architecture is not None else f"the shape of {model.id} has not been published"
+    return _Model(model.family, model.architecture, unknown)
+
+
+def _read(config: Mapping[str, Any]) -> _Model:
+    try:
+        return _Model(architecture=from_config_json(config))
+    except (UnknownArchitecture, ValueError) as error:
+        return _Model(unknown=f"model.custom: {error}")
+
+
+def _laid_out(asked: str, owner: DeepSeekServing, profile: Profile) -> PlanStatus:
+    spec, known = owner.spec, _known(owner.spec)
+    if known.architecture is None:
+        return _unsized(asked, spec, profile, known.unknown)
+    if not profile.memory_known:
+        return _unsized(asked, spec, profile, f"nothing is known of the memory of {profile.name}")
+    found = size_serving(_request(spec, profile, known.architecture, nodes=1))
+    match found:
+        case Sized():
+            return sized_plan(asked, profile.name, found)
+        case Refused() if spec.engine.type == "custom":
+            return _unsized(
+                asked, spec, profile, f"a usual engine would not fit ({found.message}), but yours is custom"
+            )
+        case Refused():
+            return _refused(asked, spec, profile, known.architecture, found)
+
+
+def _refused(asked: str, spec: ServingSpec, profile: Profile, architecture: Architecture, found: Refused) -> PlanStatus:
+    """One node does not hold it: with devices left open, whether several would is what a person must know."""
+    is_open = spec.accelerator is not None and spec.accelerator.per_node is None
+    wide = size_serving(_request(spec, profile, architecture, nodes=None)) if is_open else found
+    if isinstance(wide, Sized):
+        on_one = tuple(option for option in found.alternatives if option.shape.nodes == 1)
+        message = (
+            f"one replica needs {wide.nodes} nodes of {wide.per_node} × {profile.name} ({wide.layout}), and {_ONE_NODE}: "
+            f"write an accelerator.profile with more memory, or what fits one node; {told(found, on_one)}"
+        )
+        return refused_plan(asked, NEEDS_MULTIPLE_NODES, message, found)
+    is_wide = any(option.shape.nodes > 1 for option in found.alternatives)
+    message = told(found, found.alternatives) + (f" ({_ONE_NODE})" if is_wide else "")
+    return refused_plan(asked, reason_of(found), message, found)
+
+
+def _request(spec: ServingSpec, profile: Profile, architecture: Architecture, nodes: int | None) -> ServingRequest:
+    engine, fixed = spec.engine, spec.parallelism or Parallelism()
+    return ServingRequest(
+        architecture,
+        profile.accelerator,
+        engine=engine.type,
+        storage=spec.model.quantization,
+        kv_dtype=engine.kv_cache_dtype if engine.kv_cache_dtype != "auto" else None,
+        context=engine.max_model_length,
+        nodes=nodes,
+        per_node=spec.accelerator.per_node if spec.accelerator is not None else None,
+        fixed=FixedDegrees(tensor=fixed.tensor, pipeline=fixed.pipeline, data=fixed.data),
+    )
+
+
+def _unsized(asked: str, spec: ServingSpec, profile: Profile, why: str) -> PlanStatus:
+    """Devices as written, else those of the written degrees, else all of a node; tensor ranks take what is left open."""
+    fixed = spec.parallelism or Parallelism()
+    written = spec.accelerator.per_node if spec.accelerator is not None else None
+    others = (fixed.pipeline or 1) * (fixed.data or 1)
+    usual = profile.accelerator.per_node if spec.engine.type != "builtin" and profile.peer_to_peer else 1
+    devices = written or (fixed.tensor * others if fixed.tensor is not None else usual)
+    layout = Layout(
+        tensor=fixed.tensor or max(devices // others, 1), pipeline=fixed.pipeline or 1, data=fixed.data or 1
+    )
+    if spec.engine.type in BUILT and layout.gpus != devices:
+        message = f"parallelism multiplies to {layout.gpus} devices ({layout}), accelerator.perNode is {devices}: write the same"
+        return refused_plan(asked, UNSUPPORTED, message)
+    if devices > profile.accelerator.per_node:
+        message = f"{layout} takes {Shape(1, devices).gpus} devices, a node of {profile.name} has {profile.accelerator.per_node}, and {_ONE_NODE}"
+        return refused_plan(asked, NEEDS_MULTIPLE_NODES, message)
+    plan = unsized_plan(asked, profile.name, 1, devices, why)
+    if spec.engine.type not in BUILT:
+        return plan
+    return plan.model_copy(update={"layout": str(layout), "degrees": degrees_of(layout)})

@@ -1,0 +1,207 @@
+"""Servings under a profile: what is sized, recorded, refused and told, and what never changes afterwards."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
+from deepseek_operator.api.v1alpha1.workload import PlanStatus
+from deepseek_operator.core.actions import Create, Done
+from deepseek_operator.core.configuration import Configuration
+from deepseek_operator.core.resources import Manifest
+from deepseek_operator.core.seen import Seen
+from deepseek_operator.domain.profiles import profiles_from_config
+from deepseek_operator.kinds.serving.devices import planned
+from deepseek_operator.kinds.serving.plan import plan
+from deepseek_operator.kinds.serving.revision import user_input
+from deepseek_operator.kinds.serving.signals import queries
+from deepseek_operator.kinds.serving.status import status
+from tests.support.servings import a_serving, seen_of
+
+CONFIGURATION = Configuration()
+SOURCE = {"uri": "pvc://models/m"}
+R1 = {"name": "deepseek-r1", "source": SOURCE}
+DENSE = {"name": "deepseek-r1-distill-llama-70b", "source": SOURCE}
+
+
+def a_replica(**spec: Any) -> dict[str, Any]:
+    """R1 by vLLM on H200s, unless `spec` says otherwise."""
+    return a_serving(**{"model": R1, "engine": {"type": "vllm"}, "accelerator": {"profile": "nvidia-h200-141"}, **spec})
+
+
+def plan_of(configuration: Configuration = CONFIGURATION, **spec: Any) -> PlanStatus:
+    found = planned(DeepSeekServing.model_validate(a_replica(**spec)), configuration)
+    assert found is not None
+    return found
+
+
+def settled(serving: dict[str, Any], configuration: Configuration = CONFIGURATION) -> Seen[DeepSeekServing]:
+    """The look after the records were written."""
+    seen = seen_of(serving)
+    for _ in range(5):
+        record = plan(seen, configuration).record
+        if record is None:
+            return seen
+        seen = replace(seen, owner=seen.owner.model_copy(update={"status": record}))
+    raise AssertionError("the records never settle")
+
+
+def revision_of(seen: Seen[DeepSeekServing], configuration: Configuration = CONFIGURATION) -> Manifest:
+    (create,) = [action for action in plan(seen, configuration).actions if isinstance(action, Create)]
+    return create.manifest
+
+
+def container_of(**spec: Any) -> dict[str, Any]:
+    container: dict[str, Any] = revision_of(settled(a_replica(**spec)))["data"]["template"]["spec"]["containers"][0]
+    return container
+
+
+def stalled(seen: Seen[DeepSeekServing]) -> tuple[str, str]:
+    condition = next(c for c in status(seen, Done()).conditions if c.type == "Stalled")
+    assert condition.status == "True"
+    return condition.reason, condition.message
+
+
+def test_r1_in_fp8_is_accepted_on_8_h200() -> None:
+    found = plan_of()
+    assert (found.refused, found.gpus, found.format, found.layout) == ("", 8, "fp8", "TP 8, EP 8")
+    command = container_of()["command"]
+    assert command[:3] == ["vllm", "serve", "/model"]
+    assert command[command.index("--tensor-parallel-size") + 1] == "8"
+
+
+def test_r1_in_fp8_is_refused_on_8_h100_with_what_is_missing_and_what_would_fit() -> None:
+    seen = settled(a_replica(accelerator={"profile": "nvidia-h100-80", "perNode": 8}))
+    reason, message = stalled(seen)
+    assert reason == "DoesNotFit"
+    assert "lacks 17.9 GiB" in message
+    assert "16 devices (TP 8 × PP 2, EP 8)" in message
+    assert "awq weights: 8 devices" in message
+    assert plan(seen, CONFIGURATION).actions == ()
+
+
+def test_the_offered_quantization_is_accepted() -> None:
+    found = plan_of(model={**R1, "quantization": "awq"}, accelerator={"profile": "nvidia-h100-80", "perNode": 8})
+    assert (found.refused, found.format) == ("", "awq")
+
+
+def test_a_replica_of_several_nodes_is_refused_with_its_layout_and_what_fits_one() -> None:
+    reason, message = stalled(settled(a_replica(accelerator={"profile": "nvidia-h100-80"})))
+    assert reason == "NeedsMultipleNodes"
+    assert "2 nodes of 8 × nvidia-h100-80 (TP 8 × PP 2" in message
+    assert "awq weights" in message
+    assert "more devices" not in message
+
+
+@pytest.mark.parametrize("engine", ["builtin", "vllm", "custom"])
+def test_an_unknown_profile_is_refused_with_its_neighbours_and_never_becomes_cpu(engine: str) -> None:
+    seen = settled(a_replica(engine={"type": engine, "image": "e:1"}, accelerator={"profile": "h2000"}))
+    reason, message = stalled(seen)
+    assert reason == "UnknownProfile"
+    assert "h200" in message
+    assert plan(seen, CONFIGURATION).actions == ()
+
+
+def test_a_written_layout_is_kept_or_refused_with_its_reason() -> None:
+    assert plan_of(model=DENSE, parallelism={"tensor": 4}).layout == "TP 4"
+    refused = plan_of(parallelism={"tensor": 7})
+    assert (refused.refused, refused.layout) == ("DoesNotFit", "")
+    assert "7" in refused.reason
+
+
+def test_a_model_that_is_not_known_is_served_on_a_node_as_written_and_says_that_it_was_not_sized() -> None:
+    found = plan_of(model={"name": "ours", "source": SOURCE}, accelerator={"profile": "h200", "perNode": 4})
+    assert found.reason == "not sized: model.name ours is not in the catalogue"
+    assert (found.refused, found.layout, found.gpus) == ("", "TP 4", 4)
+    container = container_of(model={"name": "ours", "source": SOURCE}, accelerator={"profile": "h200", "perNode": 4})
+    assert "--tensor-parallel-size 4" in " ".join(container["command"])
+    assert container["resources"]["limits"] == {"nvidia.com/gpu": "4"}
+
+
+def test_degrees_that_do_not_multiply_out_are_refused() -> None:
+    model = {"name": "ours", "source": SOURCE}
+    refused = plan_of(model=model, accelerator={"profile": "h200", "perNode": 8}, parallelism={"tensor": 4})
+    assert refused.refused == "Unsupported"
+    assert "multiplies to 4" in refused.reason
+
+
+def test_a_private_model_is_sized_by_its_config() -> None:
+    config = {
+        "model_type": "llama", "num_hidden_layers": 80, "hidden_size": 8192, "num_attention_heads": 64,
+        "num_key_value_heads": 8, "intermediate_size": 28672, "vocab_size": 128256, "max_position_embeddings": 8192,
+    }  # fmt: skip
+    found = plan_of(model={"source": SOURCE, "custom": config})
+    assert found.memory is not None
+    assert found.gpus == 2
+
+
+def test_sglang_has_its_own_command_and_metric_names() -> None:
+    engine = {"type": "sglang", "version": "0.5.23"}
+    assert "sglang.launch_server" in container_of(engine=engine)["command"]
+    scaled = a_replica(engine=engine, autoscaling={"maxReplicas": 2, "signals": [{"target": 8}]})
+    asked = dict(queries(DeepSeekServing.model_validate(scaled), CONFIGURATION))
+    assert "sglang:num_running_reqs{" in asked["in_flight"]
+    assert "sglang:num_queue_reqs{" in asked["in_flight"]
+    assert "vllm" not in asked["replicas_reporting"]
+
+
+def test_what_an_engine_can_not_do_is_refused_with_what_to_write() -> None:
+    refused = plan_of(
+        model={"name": "deepseek-v4-flash", "source": SOURCE}, engine={"type": "vllm", "version": "0.18.0"}
+    )
+    assert refused.refused == "Unsupported"
+    assert "engine.version" in refused.reason
+
+
+def test_the_user_may_set_an_engines_variables_and_flags() -> None:
+    engine = {"type": "vllm", "args": ["--max-num-seqs=64"], "env": [{"name": "VLLM_NO_USAGE_STATS", "value": "0"}]}
+    container = container_of(engine=engine)
+    assert container["command"][-1] == "--max-num-seqs=64"
+    assert {"name": "VLLM_NO_USAGE_STATS", "value": "0"} in container["env"]
+    assert len({variable["name"] for variable in container["env"]}) == len(container["env"])
+
+
+def test_the_drain_of_the_engine_ends_within_the_grace_period() -> None:
+    command = container_of(pod={"terminationGracePeriodSeconds": 600})["command"]
+    assert int(command[command.index("--shutdown-timeout") + 1]) + 35 <= 600
+
+
+def test_a_changed_catalogue_touches_neither_the_record_nor_a_stored_revision() -> None:
+    seen = settled(a_replica())
+    smaller = Configuration(profiles=profiles_from_config({"nvidia-h200-141": {"memoryGiB": 40}}))
+    assert plan(seen, smaller).record is None, "the record stays until its input changes"
+    stored = revision_of(seen)
+    wiped = replace(seen_of(a_replica()), children={**seen_of(a_replica(), children=[stored]).children})
+    record = plan(wiped, smaller).record
+    assert record is not None
+    assert record.plan == seen.owner.status.plan
+
+
+def test_a_refusal_is_judged_anew_when_the_administrator_has_changed_the_profile() -> None:
+    seen = settled(a_replica(accelerator={"profile": "nvidia-h100-80", "perNode": 8}))
+    larger = Configuration(profiles=profiles_from_config({"nvidia-h100-80": {"memoryGiB": 141}}))
+    record = plan(seen, larger).record
+    assert record is not None
+    assert record.plan is not None
+    assert record.plan.refused == ""
+
+
+def test_the_name_of_a_revision_depends_on_what_was_written_not_on_what_was_found() -> None:
+    seen = settled(a_replica())
+    assert seen.owner.status.resolved is not None
+    assert user_input(seen.owner, seen.owner.status.resolved) == {
+        "model": {"claim": "models", "path": "m", "name": "deepseek-r1"},
+        "engine": {"type": "vllm"},
+        "accelerator": {"profile": "nvidia-h200-141"},
+    }
+
+
+def test_huge_pages_without_memory_are_refused_before_kubernetes_does() -> None:
+    refused = plan_of(model=DENSE, accelerator={"profile": "gaudi3"})
+    assert refused.refused == "Unsupported"
+    assert "engine.resources.memory" in refused.reason
+
+
+def test_no_profile_means_no_plan() -> None:
+    assert settled(a_serving()).owner.status.plan is None
