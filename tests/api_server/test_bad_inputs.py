@@ -202,6 +202,12 @@ TRAININGS: tuple[tuple[str, Changes, str], ...] = (
         "operator Equal needs key",
     ),
     ("an accelerator without a name", {"spec.accelerator": {"perNode": 8}}, "write accelerator.resource"),
+    (
+        "a profile and a resource",
+        {"spec.accelerator": {"profile": "nvidia-h100-80", "resource": "nvidia.com/gpu"}},
+        "and not both",
+    ),
+    ("a profile in capitals", {"spec.accelerator": {"profile": "H100"}}, "for example nvidia-h100-80"),
     ("CPU as an accelerator", {"spec.accelerator": {"resource": "cpu"}}, "for example nvidia.com/gpu"),
     (
         "a resource of Kubernetes",
@@ -225,6 +231,7 @@ TRAININGS: tuple[tuple[str, Changes, str], ...] = (
 
 ENGINE = "spec.engine"
 SCALING = "spec.autoscaling"
+PROFILE = {"profile": "nvidia-h200-141"}
 CUSTOM = {"type": "custom", "image": "registry.example.com/engine:1"}
 
 
@@ -279,7 +286,28 @@ SERVINGS: tuple[tuple[str, Changes, str], ...] = (
         "write an absolute path",
     ),
     ("an empty command", {ENGINE: {**CUSTOM, "command": []}}, "should have at least 1 items"),
-    ("an unknown engine", {ENGINE: {"type": "llama"}}, 'supported values: "builtin", "custom"'),
+    ("an unknown engine", {ENGINE: {"type": "llama"}}, 'supported values: "builtin", "vllm", "sglang", "custom"'),
+    ("vLLM on a device that nobody named", {ENGINE: {"type": "vllm"}}, "need accelerator.profile"),
+    (
+        "vLLM on a bare resource",
+        {ENGINE: {"type": "vllm"}, "spec.accelerator": {"resource": "nvidia.com/gpu"}},
+        "need accelerator.profile",
+    ),
+    (
+        "a command for vLLM",
+        {ENGINE: {"type": "vllm", "command": ["vllm"]}, "spec.accelerator": PROFILE},
+        "write further flags as engine.args",
+    ),
+    (
+        "another port for vLLM",
+        {ENGINE: {"type": "vllm", "port": 9000}, "spec.accelerator": PROFILE},
+        "write limits as flags in engine.args",
+    ),
+    ("a release of the builtin engine", {ENGINE: {"version": "0.33.0"}}, "are for engine.type vllm and sglang"),
+    ("a release that is a word", {ENGINE: {"type": "vllm", "version": "latest"}}, "write a quoted release"),
+    ("a layout of the builtin engine", {"spec.parallelism": {"tensor": 2}}, "parallelism is for engine.type vllm"),
+    ("a quantization of the builtin engine", {"spec.model.quantization": "awq"}, "is for engine.type vllm"),
+    ("a config that nothing reads", {"spec.model.custom": {"hidden_size": 1}}, "write accelerator.profile too"),
     ("a privileged port", {ENGINE: {"port": 80}}, "greater than or equal to 1024"),
     ("a port beyond all ports", {ENGINE: {"port": 65536}}, "less than or equal to 65535"),
     ("no concurrency", {ENGINE: {"maxConcurrency": 0}}, "greater than or equal to 1"),

@@ -43,7 +43,7 @@ def test_defaults_are_visible_in_the_stored_training(api_server: Cluster, namesp
     manifest = minimal_training()
     stored = api_server.api.create(collection(manifest, namespace), manifest)
     assert stored["status"] == {"observedGeneration": -1}
-    assert stored["spec"]["nodes"] == {"count": 1}
+    assert stored["spec"]["nodes"] == {}, "one without a profile; with one, absence means as many as fit"
     assert stored["spec"]["runtime"] == {"pod": {"fsGroup": 1000, "runAsUser": 1000}, "resources": {}}
     assert stored["spec"]["hyperparameters"]["learningRate"] == "1e-5"
     assert stored["spec"]["checkpoints"]["resume"] == {"policy": "Auto"}
@@ -134,20 +134,22 @@ def _rows(text: str) -> list[list[str]]:
 def test_the_columns_of_a_training_read_well(api_server: Cluster, namespace: str) -> None:
     manifest = changed(minimal_training(), {"spec.model.name": "lite"})
     api_server.api.create(collection(manifest, namespace), manifest)
-    api_server.api.patch(f"{collection(manifest, namespace)}/tune/status", {"status": TRAINING_STATUS})
+    status = {**TRAINING_STATUS, "plan": {"reference": "r", "gpus": 16, "layout": "DP-16"}}
+    api_server.api.patch(f"{collection(manifest, namespace)}/tune/status", {"status": status})
     header, row = _rows(_kubectl(api_server, namespace, "get", "dst"))
     assert header == ["NAME", "PHASE", "READY", "WORKERS", "STEP", "PROGRESS", "ETA", "LOSS", "RESTARTS", "AGE"]
     assert row[:-1] == ["tune", "Running", "True", "3/4", "41", "41%", "2h10m", "0.25", "1"]
     header, row = _rows(_kubectl(api_server, namespace, "get", "dst", "-o", "wide"))
-    assert header[10:] == ["ATTEMPT", "TOKENS/S", "LAST-CKPT", "MODEL", "REASON"]
-    assert row[10:] == ["2", "1200", "40", "lite", "Running"]
+    assert header[10:] == ["ATTEMPT", "TOKENS/S", "LAST-CKPT", "MODEL", "REASON", "GPUS", "LAYOUT"]
+    assert row[10:] == ["2", "1200", "40", "lite", "Running", "16", "DP-16"]
 
 
 def test_the_columns_of_a_serving_read_well(api_server: Cluster, namespace: str) -> None:
     scaling = {"maxReplicas": 8, "signals": [{"target": 8}]}
     manifest = changed(minimal_serving(), {"spec.autoscaling": scaling})
     api_server.api.create(collection(manifest, namespace), manifest)
-    api_server.api.patch(f"{collection(manifest, namespace)}/chat/status", {"status": SERVING_STATUS})
+    status = {**SERVING_STATUS, "plan": {"reference": "r", "gpus": 8, "layout": "TP-8"}}
+    api_server.api.patch(f"{collection(manifest, namespace)}/chat/status", {"status": status})
     header, row = _rows(_kubectl(api_server, namespace, "get", "dss", "-o", "wide"))
     assert header == [
         "NAME",
@@ -162,11 +164,11 @@ def test_the_columns_of_a_serving_read_well(api_server: Cluster, namespace: str)
         "MAX",
         "WANTED",
         "REASON",
+        "GPUS",
+        "LAYOUT",
     ]
     del row[7]
-    wanted = (
-        "chat True 2/3 uppercase@200 chat-serve-0123456789 Available http://chat-serve.team.svc:8000 1 8 3 Available"
-    )
+    wanted = "chat True 2/3 uppercase@200 chat-serve-0123456789 Available http://chat-serve.team.svc:8000 1 8 3 Available 8 TP-8"
     assert row == wanted.split()
 
 

@@ -80,9 +80,9 @@ _TRAINING_COLUMNS = (
     Column("TOKENS/S", ".status.progress.tokensPerSecond", "Training throughput of all workers.", wide=True),
     Column("LAST-CKPT", ".status.lastCheckpoint.step", "Step of the newest checkpoint.", "integer", wide=True),
     Column("MODEL", ".spec.model.name", "Name of the model.", wide=True),
+    Column("REASON", _condition("Ready", "reason"), "Why it is ready or not.", wide=True),
     Column("GPUS", ".status.plan.gpus", "Devices of the training, under a profile.", "integer", wide=True),
     Column("LAYOUT", ".status.plan.layout", "How the model lies on them.", wide=True),
-    Column("REASON", _condition("Ready", "reason"), "Why it is ready or not.", wide=True),
 )
 
 _SERVING_COLUMNS = (
@@ -93,12 +93,12 @@ _SERVING_COLUMNS = (
     Column("PHASE", ".status.phase", "What is going on."),
     Column("URL", ".status.url", "Address inside the cluster."),
     _AGE,
-    Column("GPUS", ".status.plan.gpus", "Devices of one replica, under a profile.", "integer", wide=True),
-    Column("LAYOUT", ".status.plan.layout", "How the model lies on them.", wide=True),
     Column("MIN", ".spec.autoscaling.minReplicas", "Fewest replicas under autoscaling.", "integer", wide=True),
     Column("MAX", ".spec.autoscaling.maxReplicas", "Most replicas under autoscaling.", "integer", wide=True),
     Column("WANTED", ".status.autoscaling.desired", "Replicas that the autoscaler wants.", "integer", wide=True),
     Column("REASON", _condition("Ready", "reason"), "Why it is ready or not.", wide=True),
+    Column("GPUS", ".status.plan.gpus", "Devices of one replica, under a profile.", "integer", wide=True),
+    Column("LAYOUT", ".status.plan.layout", "How the model lies on them.", wide=True),
 )
 
 
