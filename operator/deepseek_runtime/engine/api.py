@@ -28,6 +28,9 @@ Read = Callable[[object, Model, str], Asked]
 # Endpoints and kube-proxy follow a pod's end within a few seconds; later arrivals were sent in error.
 LATE_ARRIVALS_S = 5.0
 RETRY_AFTER_S = "1"
+# A busy engine makes a token now and then; only reading a very long prompt takes minutes. The pod leaves the Service
+# after this, and is restarted if it stays so for the liveness probe's two minutes more.
+STALL_S = 120.0
 MAX_BODY_BYTES = 8 << 20
 
 
@@ -45,7 +48,9 @@ class Engine:
 
     @property
     def is_healthy(self) -> bool:
-        return self.model is not None and self.draining_since_s is None
+        """False also when requests run and no token comes: the process answers, but nobody is served."""
+        stalled = self.scheduler.standing_s > STALL_S
+        return self.model is not None and self.draining_since_s is None and not stalled
 
     @property
     def takes_requests(self) -> bool:
@@ -81,15 +86,23 @@ async def _errors(
     try:
         return await handler(request)
     except BadRequest as error:
-        return _error(400, str(error), "BadRequestError")
+        return _closing(engine, _error(400, str(error), "BadRequestError"))
     except NoSuchModel as error:
-        return _error(404, str(error), "NotFoundError")
+        return _closing(engine, _error(404, str(error), "NotFoundError"))
     except QueueFull:
         response = _error(429, "all places are taken, running and waiting; try again", "TooManyRequestsError")
         response.headers["Retry-After"] = RETRY_AFTER_S
-        return response
+        return _closing(engine, response)
     finally:
         engine.open_answers -= 1
+
+
+def _closing(engine: Engine, response: _Response) -> _Response:
+    """While draining, every answer closes its connection: a kept-alive client would come back here for nothing."""
+    if engine.draining_since_s is not None:
+        response.force_close()
+        response.headers["Connection"] = "close"
+    return response
 
 
 async def _health(request: web.Request) -> web.Response:
@@ -173,10 +186,10 @@ class _Reply:
             texts.append(piece.text)
             finish = piece.finish
         body = self._document([self._choice("".join(texts), finish)])
-        return self._closing(web.json_response({**body, "usage": self._usage()}))
+        return _closing(self.engine, web.json_response({**body, "usage": self._usage()}))
 
     async def stream(self, request: web.Request, pieces: AsyncGenerator[Piece, None]) -> web.StreamResponse:
-        response = self._closing(web.StreamResponse(headers={"Content-Type": "text/event-stream"}))
+        response = _closing(self.engine, web.StreamResponse(headers={"Content-Type": "text/event-stream"}))
         response.headers["Cache-Control"] = "no-cache"
         await response.prepare(request)
         role = {"role": "assistant"}
@@ -188,12 +201,6 @@ class _Reply:
             await _send(response, {**self._chunk([]), "usage": self._usage()})
         await response.write(b"data: [DONE]\n\n")
         await response.write_eof()
-        return response
-
-    def _closing(self, response: _Response) -> _Response:
-        if self.engine.draining_since_s is not None:
-            response.force_close()
-            response.headers["Connection"] = "close"
         return response
 
     def _document(self, choices: list[dict[str, object]]) -> dict[str, object]:

@@ -41,6 +41,7 @@ class Scheduler:
         self._waiting: deque[Ticket] = deque()
         self._running: list[Ticket] = []
         self._max_length = 1
+        self._progress_s = clock()
         metrics.observe(lambda: len(self._running), lambda: len(self._waiting), self.kv_usage)
 
     def start(self, max_length: int) -> None:
@@ -53,6 +54,12 @@ class Scheduler:
         with self._changed:
             return len(self._running) + len(self._waiting)
 
+    @property
+    def standing_s(self) -> float:
+        """Seconds since the last token, or since the request that found nothing before it; 0 while there is none."""
+        with self._changed:
+            return self._clock() - self._progress_s if self._running or self._waiting else 0.0
+
     def kv_usage(self) -> float:
         used = sum(ticket.answer.length for ticket in tuple(self._running))
         return min(1.0, used / (self._max_concurrency * self._max_length))
@@ -64,6 +71,8 @@ class Scheduler:
             if len(self._waiting) >= self._queue_limit + free:
                 raise QueueFull
             ticket = Ticket(answer, deliver, self._clock())
+            if not self._running and not self._waiting:
+                self._progress_s = ticket.arrived_s
             self._waiting.append(ticket)
             self._changed.notify()
             return ticket
@@ -112,7 +121,7 @@ class Scheduler:
         ticket.deliver(piece)
 
     def _count(self, ticket: Ticket) -> None:
-        now = self._clock()
+        now = self._progress_s = self._clock()
         if len(ticket.answer.tokens) == 1:
             self._metrics.first_token.observe(now - ticket.arrived_s)
             self._metrics.prompt_tokens.inc(len(ticket.answer.prompt))
