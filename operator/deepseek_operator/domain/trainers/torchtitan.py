@@ -98,7 +98,10 @@ def build(asked: TrainingRequest) -> Command | Refusal:
         devices_per_node=asked.devices_per_node,
         nodes=asked.nodes,
         termination_grace_seconds=asked.grace_seconds,
-        warnings=("checkpoints are torchtitan's own: it resumes from the newest, without the operator's verification",),
+        warnings=(
+            "checkpoints are torchtitan's own: it resumes from the newest, without the operator's verification",
+            "model.path gives tokenizer and assets only: weights are drawn anew, as pre-training begins",
+        ),
     )
 
 
