@@ -18,7 +18,17 @@ from deepseek_operator.adapters.credentials import Credentials, load
 from deepseek_operator.adapters.kube import ApiServer, KubeCluster
 from deepseek_operator.adapters.memory import MemoryCluster
 from deepseek_operator.core.names import MANAGED_BY, MANAGER, OWNER_UID
-from deepseek_operator.core.resources import CLAIM, DEPLOYMENT, JOB, SERVICE, TRAINING, Manifest, Resource, ref_of
+from deepseek_operator.core.resources import (
+    CLAIM,
+    DEPLOYMENT,
+    JOB,
+    REVISION,
+    SERVICE,
+    TRAINING,
+    Manifest,
+    Resource,
+    ref_of,
+)
 from deepseek_operator.ports.cluster import Cluster, ClusterError
 from deepseek_operator.runtime.metrics import Metrics
 from tests.cluster.control_plane import Cluster as ControlPlane
@@ -223,3 +233,21 @@ async def test_lists_carry_metadata_only_and_are_paged(
         assert {item["kind"] for item in owned.items} == {"Service"}
         assert len(owned.items) == 5
         assert int(listing.resource_version) >= max(int(item["metadata"]["resourceVersion"]) for item in owned.items)
+
+
+async def test_a_revision_can_still_be_labelled_by_others(api_server: ControlPlane, namespace: str) -> None:
+    """Its data are compared byte by byte with what the API server writes when it stores a patched object."""
+    clock = SystemClock()
+    async with ApiServer(load(str(api_server.kubeconfig)), clock, Metrics()) as server:
+        manifest = {
+            "apiVersion": REVISION.api_version,
+            "kind": REVISION.kind,
+            "metadata": {"name": "x", "labels": dict(LABELS)},
+            "data": {"b": {"z": 1, "a": ["<&>", "é\u2028", True, None]}, "a": "text"},
+            "revision": 1,
+        }
+        await KubeCluster(server, clock, "test").create(REVISION, namespace, manifest)
+    path = f"/apis/apps/v1/namespaces/{namespace}/controllerrevisions/x"
+    patched = api_server.api.patch(path, {"metadata": {"labels": {"team": "blue"}}})
+    assert patched["metadata"]["labels"]["team"] == "blue"
+    assert patched["data"] == manifest["data"]

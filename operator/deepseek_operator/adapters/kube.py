@@ -96,7 +96,7 @@ class ApiServer:
                 method,
                 self._credentials.server + path,
                 params=query,
-                data=json.dumps(body) if body is not None else None,
+                data=_encoded(body) if body is not None else None,
                 headers=headers,
                 timeout=aiohttp.ClientTimeout(total=timeout_s),
                 allow_redirects=False,
@@ -320,6 +320,18 @@ def _path(resource: Resource, namespace: str | None = None, name: str | None = N
 def _lease_path(namespace: str, name: str) -> str:
     path = f"/apis/coordination.k8s.io/v1/namespaces/{quote(namespace)}/leases"
     return f"{path}/{quote(name)}" if name else path
+
+
+def _encoded(body: Manifest) -> str:
+    """JSON as the API server itself writes it: sorted, compact, characters that HTML knows escaped.
+
+    Free-form data (a ControllerRevision's) is kept as the bytes that were sent and must never change; any later patch of
+    the object, a label or the garbage collector's, writes them anew and is refused (422) when they come out different.
+    """
+    text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
 
 
 def _answer(status: int, content: bytes, retry_after: str | None) -> Manifest | None:
