@@ -5,13 +5,16 @@ whole model in host memory before it is divided, which bounds the built-in train
 there once per process (about 16 billion parameters on usual nodes).
 """
 
+import dataclasses
 from pathlib import Path
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from deepseek_runtime.contract import Invalid
 from deepseek_runtime.spec import Custom, Precision, Weights
@@ -19,6 +22,8 @@ from deepseek_runtime.trainer.tokenizer import BOS_ID, BYTE_VOCABULARY, EOS_ID, 
 
 # Blocks smaller than this together cost more in messages than their division saves in memory.
 ONE_UNIT_BYTES = 64 << 20
+# How a dataclass may say that a field holds a float: as the type, or as its text when annotations are not evaluated.
+_FLOATS = (float, float | None, "float", "float | None")
 
 
 def build(model: Custom | Weights, seed: int) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -39,10 +44,24 @@ def _config(fields: dict[str, object]) -> PretrainedConfig:
             f"model.custom.vocab_size is {vocabulary!r}; write at least {BYTE_VOCABULARY} (one token per byte)"
         )
     fields |= {"pad_token_id": PAD_ID, "bos_token_id": BOS_ID, "eos_token_id": EOS_ID}
+    kind = fields.get("model_type")
+    if not isinstance(kind, str) or kind not in CONFIG_MAPPING:
+        raise Invalid(f"model.custom.model_type is {kind!r}; write one that transformers knows, such as deepseek_v3")
     try:
-        return AutoConfig.for_model(**fields)
-    except (TypeError, ValueError, KeyError) as error:
-        raise Invalid(f"model.custom is no configuration that transformers knows: {error}") from None
+        return AutoConfig.for_model(**_with_points(fields, kind))
+    except (TypeError, ValueError, KeyError, StrictDataclassError) as error:
+        raise Invalid(
+            f"model.custom is no configuration that transformers knows: {' '.join(str(error).split())}"
+        ) from None
+
+
+def _with_points(fields: dict[str, object], kind: str) -> dict[str, object]:
+    """The fields with a float wherever the configuration declares one: an API server stores 1.0 as 1."""
+    declared = {field.name: field.type for field in dataclasses.fields(CONFIG_MAPPING[kind])}
+    return {
+        name: float(value) if type(value) is int and declared.get(name) in _FLOATS else value
+        for name, value in fields.items()
+    }
 
 
 def _from_weights(path: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -53,7 +72,7 @@ def _from_weights(path: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]
     try:
         model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32, local_files_only=True)
         return model, load_tokenizer(path)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, StrictDataclassError) as error:
         raise Invalid(f"model directory {path} can't be loaded: {error}") from None
 
 
