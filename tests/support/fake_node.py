@@ -10,8 +10,8 @@ from typing import Any
 
 from tests.cluster.api import Api, ApiError, Manifest
 
-LOOK_EVERY_S = 0.1
-HEARTBEAT_EVERY = 50
+LOOK_EVERY_S = 0.2
+HEARTBEAT_EVERY = 25
 
 
 class FakeNode:

@@ -39,6 +39,7 @@ class OperatorProcess:
     Attributes:
         proxy: counts the requests and decides the fate of the writes.
         exits: exit codes of the processes that ended unasked; SIGKILL is -9.
+        source: folder of the package that the next process runs; environment: its settings without their prefix.
         log: what all of them wrote.
     """
 
@@ -49,6 +50,7 @@ class OperatorProcess:
         self._system = system
         self._watched = watched
         self.environment = dict(environment)
+        self.source = ROOT / "operator"
         self.log = folder / "operator.log"
         self.exits: list[int] = []
         self._wanted = False
@@ -96,7 +98,7 @@ class OperatorProcess:
             while self._wanted:
                 self._process = subprocess.Popen(
                     [sys.executable, "-m", "deepseek_operator", "run"],
-                    cwd=ROOT / "operator",
+                    cwd=self.source,
                     env=self._environment(),
                     stdout=log,
                     stderr=log,
