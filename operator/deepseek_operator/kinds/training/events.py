@@ -7,8 +7,18 @@ from deepseek_operator.core.kind import Event
 from deepseek_operator.kinds.training.reasons import Reason
 
 _NOTE_LENGTH = 1024
-_QUIET = frozenset({Reason.STARTING, Reason.STOPPING, Reason.BACKING_OFF, Reason.ENDING, Reason.COMPLETE})
-"""Reasons that a more telling event of the attempt itself already announces."""
+_QUIET = frozenset(
+    {
+        Reason.STARTING,
+        Reason.STOPPING,
+        Reason.BACKING_OFF,
+        Reason.ENDING,
+        Reason.COMPLETE,
+        Reason.TOO_MANY_RESTARTS,
+        Reason.INVALID_CONFIGURATION,
+    }
+)
+"""Reasons that a more telling event of the attempt or of the result already announces."""
 
 
 def events(before: TrainingStatus, after: TrainingStatus) -> tuple[Event, ...]:

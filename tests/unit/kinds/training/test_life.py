@@ -557,6 +557,12 @@ def test_events_tell_transitions_once() -> None:
     ]
 
 
+@pytest.mark.parametrize(("code", "told"), [(1, "AttemptCrashed"), (64, "InvalidConfiguration")])
+def test_a_final_failure_is_told_as_what_happened_and_as_the_end(code: int, told: str) -> None:
+    life = Life().begin(failurePolicy={"maxRestarts": 0}).running().crash(code=code)
+    assert life.event_reasons() == ["AttemptStarted", "Running", told, "Failed"]
+
+
 def test_deleting_the_training_leaves_nothing_but_the_retained_claim() -> None:
     life = Life().begin().running()
     life.cluster.remove(TRAINING, NAMESPACE, NAME, "Background")
