@@ -150,7 +150,8 @@ def _sizing(plan: Mapping[str, Any]) -> Iterator[str]:
     shape = f"{plan['nodes']} × {plan['perNode']} {plan['profile']}"
     memory = plan.get("memory")
     held = f", {memory['needed']} of {memory['available']} on the fullest device" if memory else ""
-    yield f"# plan: {plan['gpus']} devices ({shape}){', ' if plan.get('layout') else ''}{plan.get('layout', '')}{held}\n"
+    count = f"{plan['gpus']} device{'s' if plan['gpus'] != 1 else ''}"
+    yield f"# plan: {count} ({shape}){', ' if plan.get('layout') else ''}{plan.get('layout', '')}{held}\n"
     if "checkpointBytes" in plan:
         yield f"#   one checkpoint: {plan['checkpointBytes'] / 10**9:,.1f} GB\n"
     yield from (f"#   {line}\n" for line in (*plan["reason"].split("; "), *plan.get("warnings", ())))

@@ -109,7 +109,7 @@ class Hyperparameters(ApiModel):
     )
     micro_batch_size: Annotated[int, Field(ge=1, le=65536)] | None = Field(
         default=None,
-        description="Sequences per process and pass, a memory knob: gradients are accumulated to the global batch. Absent: one pass.",
+        description="Sequences per process and pass, a memory knob: gradients are accumulated to the global batch. Absent: one pass; where the model was sized under accelerator.profile, the size that was counted.",
     )
     sequence_length: Annotated[int, Field(ge=8, le=1048576)] = Field(
         default=2048, description="Tokens per sequence; longer ones are cut. Default 2048."

@@ -202,7 +202,8 @@ def _request(spec: TrainingSpec, profile: Profile, architecture: Architecture) -
         profile.accelerator,
         precision=Precision(hyper.precision),
         sequence=hyper.sequence_length,
-        global_batch=hyper.global_batch_size,
+        # A program of the user's own has its own batch.
+        global_batch=None if is_own else hyper.global_batch_size,
         micro_batch=hyper.micro_batch_size,
         recompute=None if is_own else Recompute.NONE,
         axes=ALL_AXES if is_own else _BUILTIN_AXES,

@@ -151,6 +151,33 @@ def test_a_changed_catalogue_touches_neither_a_running_attempt_nor_the_record() 
     assert (plan_of(life), life.jobs()) == before, "a wiped status is read back from the Job"
 
 
+def test_an_edit_that_is_taken_back_returns_to_the_attempts_own_plan() -> None:
+    life = begun().running()
+    before = (plan_of(life), life.jobs())
+    smaller = profiles_from_config({"nvidia-h100-80": {"memoryGiB": 40}})
+    life.operator = Operator(training_kind(Configuration(profiles=smaller)), life.cluster, life.clock)
+    life.edit(lambda spec: spec.update(nodes={"count": 1}, accelerator={"profile": "nvidia-h100-80", "perNode": 1}))
+    assert life.told == ("Stalled", "DoesNotFit")
+    life.edit(lambda spec: spec.update(nodes={}, accelerator={"profile": "nvidia-h100-80"}))
+    assert (plan_of(life), life.jobs()) == before
+    assert life.told == ("Ready", "Running")
+
+
+def test_another_profile_is_planned_anew_and_is_another_attempt() -> None:
+    life = begun().running()
+    life.edit(lambda spec: spec["accelerator"].update(profile="nvidia-h200-141")).gone()
+    assert plan_of(life).profile == "nvidia-h200-141"
+    assert life.jobs() == ["2"]
+    assert job_of(life)["spec"]["template"]["spec"]["nodeSelector"] == {"nvidia.com/gpu.product": "NVIDIA-H200"}
+
+
+def test_writing_what_was_found_is_no_other_attempt() -> None:
+    life = begun().running()
+    life.edit(lambda spec: spec.update(nodes={"count": 1}, accelerator={"profile": "nvidia-h100-80", "perNode": 2}))
+    assert life.jobs() == ["1"]
+    assert life.told == ("Ready", "Running")
+
+
 def test_a_profile_that_was_taken_away_stops_nothing_that_runs_and_keeps_the_next_from_starting() -> None:
     lab = Profiles({**BUILT_IN.by_name, "lab": BUILT_IN.resolve("h100")})
     lab = Profiles({**lab.by_name, "lab": replace(lab.by_name["lab"], accelerator=replace(BUILT_IN.resolve("h100").accelerator, name="lab"))})  # fmt: skip
