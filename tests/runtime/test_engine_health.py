@@ -1,4 +1,4 @@
-"""What the engine's health says of engines that are idle, busy, stuck or leaving."""
+"""What the engine says of itself when it is idle, busy, stuck or leaving, and which connections it keeps."""
 
 import time
 from collections.abc import AsyncIterator
@@ -85,3 +85,9 @@ async def test_while_draining_a_refusal_closes_its_connection_too(bench: Bench) 
     left = await bench.client.post("/v1/completions", data=b"{")
     assert left.status == 400
     assert left.headers["Connection"] == "close"
+
+
+async def test_an_old_connection_is_closed_behind_an_answer_so_that_new_replicas_get_their_share(bench: Bench) -> None:
+    assert (await bench.client.get("/health")).headers.get("Connection", "") != "close"
+    bench.engine.connection_age_s = 0.0
+    assert (await bench.client.get("/health")).headers["Connection"] == "close"

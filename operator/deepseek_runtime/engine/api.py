@@ -2,7 +2,7 @@
 
 While a pod drains it is no longer healthy, but what still arrives in the first seconds is answered: the
 load balancers learn of its end a moment later than it does. Every answer then closes its connection, so
-that kept-alive clients go elsewhere.
+that kept-alive clients go elsewhere; otherwise a connection is closed behind an answer once it is old.
 """
 
 import asyncio
@@ -10,7 +10,8 @@ import json
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Literal, TypeVar
+from typing import Literal
+from weakref import WeakKeyDictionary
 
 from aiohttp import web
 
@@ -22,7 +23,6 @@ from deepseek_runtime.engine.scheduler import QueueFull, Scheduler
 from deepseek_runtime.engine.sequence import Answer, Finish, Piece
 
 Form = Literal["completion", "chat"]
-_Response = TypeVar("_Response", bound=web.StreamResponse)
 Read = Callable[[object, Model, str], Asked]
 
 # Endpoints and kube-proxy follow a pod's end within a few seconds; later arrivals were sent in error.
@@ -31,6 +31,8 @@ RETRY_AFTER_S = "1"
 # A busy engine makes a token now and then; only reading a very long prompt takes minutes. The pod leaves the Service
 # after this, and is restarted if it stays so for the liveness probe's two minutes more.
 STALL_S = 120.0
+# Soon enough for new replicas to take their share of the load, and rare enough to cost nothing.
+CONNECTION_AGE_S = 10.0
 MAX_BODY_BYTES = 8 << 20
 
 
@@ -44,6 +46,8 @@ class Engine:
     model: Model | None = None
     draining_since_s: float | None = None
     open_answers: int = 0
+    connection_age_s: float = CONNECTION_AGE_S
+    connections: WeakKeyDictionary[asyncio.Transport, float] = field(default_factory=WeakKeyDictionary)
     _count: int = field(default=0)
 
     @property
@@ -69,6 +73,7 @@ def application(engine: Engine) -> web.Application:
     """The routes; a middleware turns errors into OpenAI's form and counts open answers."""
     app = web.Application(middlewares=[_errors], client_max_size=MAX_BODY_BYTES)
     app[ENGINE] = engine
+    app.on_response_prepare.append(_let_go)
     app.router.add_get("/health", _health)
     app.router.add_get("/metrics", _metrics)
     app.router.add_get("/v1/models", _models)
@@ -86,23 +91,25 @@ async def _errors(
     try:
         return await handler(request)
     except BadRequest as error:
-        return _closing(engine, _error(400, str(error), "BadRequestError"))
+        return _error(400, str(error), "BadRequestError")
     except NoSuchModel as error:
-        return _closing(engine, _error(404, str(error), "NotFoundError"))
+        return _error(404, str(error), "NotFoundError")
     except QueueFull:
         response = _error(429, "all places are taken, running and waiting; try again", "TooManyRequestsError")
         response.headers["Retry-After"] = RETRY_AFTER_S
-        return _closing(engine, response)
+        return response
     finally:
         engine.open_answers -= 1
 
 
-def _closing(engine: Engine, response: _Response) -> _Response:
-    """While draining, every answer closes its connection: a kept-alive client would come back here for nothing."""
-    if engine.draining_since_s is not None:
+async def _let_go(request: web.Request, response: web.StreamResponse) -> None:
+    """Closes the connection behind an answer: while draining, and of a client that has been here for long. A Service
+    balances connections, not requests: clients that keep theirs would never reach a replica that came later."""
+    engine, now_s = request.app[ENGINE], time.monotonic()
+    since_s = engine.connections.setdefault(request.transport, now_s) if request.transport is not None else now_s
+    if engine.draining_since_s is not None or now_s - since_s >= engine.connection_age_s:
         response.force_close()
         response.headers["Connection"] = "close"
-    return response
 
 
 async def _health(request: web.Request) -> web.Response:
@@ -186,10 +193,10 @@ class _Reply:
             texts.append(piece.text)
             finish = piece.finish
         body = self._document([self._choice("".join(texts), finish)])
-        return _closing(self.engine, web.json_response({**body, "usage": self._usage()}))
+        return web.json_response({**body, "usage": self._usage()})
 
     async def stream(self, request: web.Request, pieces: AsyncGenerator[Piece, None]) -> web.StreamResponse:
-        response = _closing(self.engine, web.StreamResponse(headers={"Content-Type": "text/event-stream"}))
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         response.headers["Cache-Control"] = "no-cache"
         await response.prepare(request)
         role = {"role": "assistant"}
