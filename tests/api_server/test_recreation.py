@@ -208,6 +208,7 @@ def test_a_training_whose_claim_was_deleted_stalls_and_never_begins_at_step_0(be
     until("the claim is gone", lambda: not bench.items("PersistentVolumeClaim"), timeout_s=LIMIT_S)
     bench.api.patch(bench.path("DeepSeekTraining"), {"spec": {"suspend": False}})
     bench.tells("DeepSeekTraining", "Stalled", "CheckpointVolumeLost")
+    assert bench.items("PersistentVolumeClaim") == [], "an empty claim was made in its place"
     # An empty claim under the old name is no substitute, and neither is a restart that forgets.
     bench.create("PersistentVolumeClaim", claim["spec"], name)
     bench.operator.stop()
