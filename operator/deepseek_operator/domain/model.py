@@ -140,6 +140,10 @@ class Architecture:
         return self.experts is not None and layer >= self.experts.first_dense_layers
 
 
+MOST_LAYERS, MOST_EXPERTS = 512, 4096
+"""Five and ten times the largest published model: what a stranger writes must not keep the arithmetic busy for minutes."""
+
+
 def from_config_json(config: Mapping[str, Json]) -> Architecture:
     """Return the architecture that a Hugging Face ``config.json`` describes.
 
@@ -150,6 +154,10 @@ def from_config_json(config: Mapping[str, Json]) -> Architecture:
     """
     fields = _Fields(_text_part(config))
     layers = fields.positive("num_hidden_layers")
+    if layers > MOST_LAYERS or fields.number("n_routed_experts", 0) > MOST_EXPERTS:
+        raise UnknownArchitecture(
+            f"config.json: more than {MOST_LAYERS} layers or {MOST_EXPERTS} experts are not sized"
+        )
     quantization = _quantization(config)
     return Architecture(
         layers=layers,

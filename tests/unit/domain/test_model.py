@@ -86,3 +86,9 @@ def test_a_nested_text_part_is_read_with_the_outer_quantization() -> None:
 def test_a_config_that_sizing_can_not_use_is_refused_by_field(change: dict[str, object], message: str) -> None:
     with pytest.raises(UnknownArchitecture, match=message):
         from_config_json(LLAMA | change)
+
+
+@pytest.mark.parametrize("field", ["num_hidden_layers", "n_routed_experts"])
+def test_a_size_beyond_every_model_is_not_counted_for_minutes(field: str) -> None:
+    with pytest.raises(UnknownArchitecture, match="512 layers or 4096 experts"):
+        from_config_json(LLAMA | {field: 5000})

@@ -134,7 +134,7 @@ ProfileName = Annotated[
 ]
 Release = Annotated[
     str,
-    StringConstraints(pattern=r"^v?[0-9]+[.][0-9]+([.][0-9]+)?([.+-][A-Za-z0-9.+-]+)?$", max_length=64),
+    StringConstraints(pattern=r"^v?[0-9]+[.][0-9]+([.][0-9]+)?([.+a-z-][A-Za-z0-9.+-]*)?$", max_length=64),
     Says('write a quoted release, for example "0.33.0"'),
 ]
 Degree = Annotated[int, Field(ge=1, le=1024)]
