@@ -32,7 +32,7 @@ ENGINE_IMAGE = "deepseek-operator.io/e2e-engine:dev"
 
 HOLD_S = 300.0
 """How long a constant load must keep its three replicas."""
-CONSTANT_CLIENTS, CONSTANT_TARGET = 9, 2
+CONSTANT_CLIENTS, CONSTANT_TARGET = 12, 2
 
 FLEET = 6
 FLEET_TARGET, FLEET_CLIENTS, REQUEST_SECONDS = 2, 18, "1"
@@ -96,7 +96,7 @@ def team(bed: Kubectl) -> Iterator[Kubectl]:
     provide_files(kubectl, "load-files", [])
     quickstart = yaml.safe_load((EXAMPLES / "quickstart" / "training.yaml").read_text())
     kubectl.apply(json.dumps({**TRAINING, "spec": {**TRAINING["spec"], "model": quickstart["spec"]["model"]}}))
-    kubectl.apply(manifest("constant", engine=builtin(), autoscaling=scaling(3, CONSTANT_TARGET, 15)))
+    kubectl.apply(manifest("constant", engine=builtin(), autoscaling=scaling(3, CONSTANT_TARGET, 30)))
     kubectl.apply(manifest("chat", **CHAT))
     kubectl.apply(manifest("fleet", engine=sleeping(), replicas=FLEET, **QUICK))
     yield kubectl
@@ -162,7 +162,7 @@ class Constant:
 
 @pytest.fixture(scope="module")
 def constant(team: Kubectl) -> Iterator[Constant]:
-    """Six clients on kept-alive connections, once one replica serves; `since_s` is set when three do."""
+    """Clients on kept-alive connections, once one replica serves; `since_s` is set when three do."""
     wait_available(team, "constant", timeout_s=180)
     registered = serving(team, "constant")["spec"]["replicas"]
     with ReplicasSeen(team, "constant") as seen:
