@@ -20,6 +20,7 @@ from deepseek_operator.domain.profiles import (
     profiles_from_config,
     resolve,
 )
+from deepseek_operator.runtime.size import Question, answer
 
 EVERY = [BUILT_IN.resolve(name) for name in BUILT_IN.names()]
 ids = [profile.name for profile in EVERY]
@@ -187,3 +188,11 @@ def test_an_administrator_overrides_and_adds_profiles():
 def test_a_configuration_that_can_not_be_read_says_what_to_write(config, said):
     with pytest.raises(InvalidProfile, match=said):
         profiles_from_config(config)
+
+
+def test_v4_flash_fits_on_one_mi325x_as_its_published_recipe_says_and_on_no_mi300x() -> None:
+    def sized(device: str) -> object:
+        return answer(Question(model="deepseek-v4-flash", accelerator=device, gpus=1), BUILT_IN).fits
+
+    assert sized("mi325x") is True
+    assert sized("mi300x") is False
