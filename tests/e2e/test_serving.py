@@ -232,6 +232,7 @@ def fleet(team: Kubectl) -> Iterator[tuple[Load, ReplicasSeen]]:
         load = load_on(team, "fleet", FLEET_CLIENTS)
         stack.callback(load.stop)
         until("the watch shows six", lambda: seen.states and seen.states[-1].ready == FLEET, timeout_s=30)
+        until("every client has asked thrice", lambda: load.answered >= 3 * FLEET_CLIENTS, timeout_s=60)
         yield load, seen
 
 
