@@ -46,6 +46,8 @@ NAME = "chat"
 KEY = Key(SERVING, NAMESPACE, NAME)
 SCALER = f"{NAME}-serve"
 DEMAND = 2
+WINDOW_S = 300
+"""The default window for scaling down: a new autoscaler is followed down only after it."""
 ROUNDS_TO_REST = 80
 Stored = dict[str, Any]
 WHICH = st.integers(0, 20)
@@ -327,6 +329,7 @@ class ServingMachine(RuleBasedStateMachine):
             self._spec(replicas=1)
 
     def _quiet_round(self) -> None:
+        self.clock.jump(WINDOW_S)
         self.operator.pipe.flush()
         self.operator.audit()
         self.blind = False

@@ -5,8 +5,10 @@ an autoscaler that does not exist yet lets it fall.
 """
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
+from deepseek_operator.api.base import parse_time
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.core.names import serving_service
 from deepseek_operator.core.resources import AUTOSCALER, DEPLOYMENT, Manifest, is_terminating
@@ -44,11 +46,27 @@ def autoscaler(seen: Seen[DeepSeekServing]) -> Autoscaler | None:
     if live is None:
         return None
     limited = scaler_condition(live, "ScalingLimited")
+    active = scaler_condition(live, "ScalingActive").get("status") == "True"
     return Autoscaler(
-        active=scaler_condition(live, "ScalingActive").get("status") == "True",
+        active=active and window_left(seen) is None,
         limited=limited.get("status") == "True" and limited.get("reason") == "ScaleUpLimit",
         desired=(live.get("status") or {}).get("desiredReplicas"),
     )
+
+
+def window_left(seen: Seen[DeepSeekServing]) -> timedelta | None:
+    """Time until our autoscaler has looked for as long as its window for scaling down; None once it has.
+
+    A new one remembers no higher wish: its first look, in a lull or while the register says 1, would take at once what
+    the window is there to keep.
+    """
+    live, autoscaling = live_autoscaler(seen), seen.owner.spec.autoscaling
+    created = parse_time(live["metadata"].get("creationTimestamp")) if live is not None else None
+    if created is None or autoscaling is None:
+        return None
+    window = timedelta(seconds=autoscaling.scale_down_stabilization_seconds)
+    left = created + window - seen.now
+    return left if timedelta(0) < left <= window else None  # More than the window: a clock went back.
 
 
 def scaler_condition(live: Manifest, type_: str) -> Mapping[str, Any]:

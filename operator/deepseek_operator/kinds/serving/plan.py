@@ -24,7 +24,7 @@ from deepseek_operator.core.resources import (
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.kinds.serving.children import children
 from deepseek_operator.kinds.serving.devices import wanted_plan
-from deepseek_operator.kinds.serving.gate import running_replicas
+from deepseek_operator.kinds.serving.gate import running_replicas, window_left
 from deepseek_operator.kinds.serving.labels import revision_of
 from deepseek_operator.kinds.serving.model import resolve
 from deepseek_operator.kinds.serving.revision import (
@@ -49,7 +49,7 @@ def plan(seen: Seen[DeepSeekServing], configuration: Configuration) -> Plan[Serv
     if (record := _record(seen, configuration)) is not None:
         return Plan(record=record, confirm=True)
     goal = target(seen)
-    waiting = WAITING if goal.obstacle is not None or seen.occupied else None
+    waiting = WAITING if goal.obstacle is not None or seen.occupied else window_left(seen)
     if goal.revision is None or seen.occupied:
         return Plan(requeue_after=waiting)
     actions = tuple(_actions(seen, goal, goal.revision, configuration))

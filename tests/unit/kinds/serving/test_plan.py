@@ -1,13 +1,19 @@
 """What is done in which order, and what is never done."""
 
+from datetime import timedelta
 from typing import Any
 
+from deepseek_operator.api.base import rfc3339
+from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.core.actions import Apply, Create, Delete
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.drift import stamped
 from deepseek_operator.core.resources import REVISION, Manifest, ref_of
 from deepseek_operator.kinds.serving import serving_kind
+from deepseek_operator.kinds.serving.children import autoscalers
+from deepseek_operator.kinds.serving.gate import running_replicas
 from tests.support.servings import a_serving, a_training, seen_of
+from tests.support.world import START
 from tests.unit.kinds.serving.test_status import SCALED, deployment, recorded, target_of
 
 KIND = serving_kind(Configuration())
@@ -168,3 +174,16 @@ def test_a_pinned_export_stays_when_the_status_is_lost() -> None:
     record = KIND.plan(seen_of(wiped, children=[revision_of(serving)], references=[moved])).record
     assert record is not None
     assert record.resolved == first.resolved
+
+
+def test_a_new_autoscaler_takes_nothing_before_it_has_looked_for_its_window() -> None:
+    """It read the register's default, and its first wish was of a lull."""
+    serving = recorded(replicas=2, running=6, **SCALED)
+    scaler = stored(autoscalers(DeepSeekServing.model_validate(serving), Configuration())[0])
+    scaler["metadata"]["creationTimestamp"] = rfc3339(START)
+    scaler["status"] = {"desiredReplicas": 2, "conditions": [{"type": "ScalingActive", "status": "True"}]}
+    window = timedelta(seconds=300)
+    early = seen_of(serving, children=[scaler], now=START + window - timedelta(seconds=1))
+    assert running_replicas(early) == 6
+    assert KIND.plan(early).requeue_after == timedelta(seconds=1)
+    assert running_replicas(seen_of(serving, children=[scaler], now=START + window)) == 2
