@@ -359,7 +359,9 @@ def test_a_life_ends_as_undisturbed_when_the_operator_is_killed_around_every_wri
     assert calm.exits == []
     assert set(outcome.exits) == {KILLED}
     assert len(fate.killed) == len(outcome.exits)
-    assert {_signature(write) for write in calm.writes} <= {_signature(write) for write in fate.killed}
+    # A pod is deleted by the operator only when its Job went faster than the garbage collector: not in every life.
+    certain = [write for write in calm.writes if "/pods/" not in write.path]
+    assert {_signature(write) for write in certain} <= {_signature(write) for write in fate.killed}
     print(f"{kind}: {len(fate.killed)} kills in {len(outcome.writes)} writes; {len(calm.writes)} undisturbed")
     _witnessed(outcome.witnesses, kind)
 

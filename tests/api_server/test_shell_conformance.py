@@ -147,7 +147,8 @@ class Side:
     async def _status(self, guard: str, before: Manifest | None) -> None:
         if before is None or before["kind"] != "DeepSeekTraining":
             return
-        stale = {} if guard == "right" else {"resourceVersion": "1"} if guard == "none" else {"uid": OWNER}
+        older = str(int(before["metadata"]["resourceVersion"]) - 1)  # a fixed one may be the object's own
+        stale = {} if guard == "right" else {"resourceVersion": older} if guard == "none" else {"uid": OWNER}
         status = {"observedGeneration": before["metadata"]["generation"]}
         await self.cluster.put_status(
             TRAINING, {**before, "metadata": {**before["metadata"], **stale}, "status": status}
