@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from hashlib import sha256
+from pathlib import Path
 
 import pytest
 
@@ -13,10 +14,8 @@ from tests.cluster.progress import wait_for
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 
-@pytest.fixture(scope="session")
-def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """etcd and kube-apiserver, and our CustomResourceDefinitions served. Nothing reconciles."""
-    home = tmp_path_factory.mktemp("api-server")
+def serving_our_kinds(home: Path) -> Iterator[Cluster]:
+    """etcd and kube-apiserver in `home`, our CustomResourceDefinitions served; ends with the iteration."""
     try:
         cluster = control_plane.start(home, parts=frozenset())
         for document in documents():
@@ -30,6 +29,18 @@ def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="session")
+def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """etcd and kube-apiserver, and our CustomResourceDefinitions served; once asked for, `controllers` run there too."""
+    yield from serving_our_kinds(tmp_path_factory.mktemp("api-server"))
+
+
+@pytest.fixture(scope="module")
+def untouched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Another such pair in which nothing ever reconciles, for tests that no controller may meddle with."""
+    yield from serving_our_kinds(tmp_path_factory.mktemp("untouched"))
+
+
+@pytest.fixture(scope="session")
 def controllers(api_server: Cluster) -> Cluster:
     """The same cluster with kube-controller-manager: garbage collection, Jobs, Deployments, autoscalers."""
     return control_plane.start(api_server.home, parts=frozenset({"controller-manager"}))
@@ -37,7 +48,8 @@ def controllers(api_server: Cluster) -> Cluster:
 
 @pytest.fixture
 def namespace(api_server: Cluster, request: pytest.FixtureRequest) -> str:
-    """A fresh namespace, named after the test."""
-    name = "t-" + sha256(request.node.nodeid.encode()).hexdigest()[:16]
+    """A fresh namespace, named after the test and, if it is tried again, the try."""
+    tried = getattr(request.node, "execution_count", 1)
+    name = "t-" + sha256(f"{request.node.nodeid} {tried}".encode()).hexdigest()[:16]
     api_server.api.create("/api/v1/namespaces", {"metadata": {"name": name}})
     return name

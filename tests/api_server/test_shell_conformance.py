@@ -205,8 +205,8 @@ class Conformance:
                 assert got == expected, (number, verb, guard, manifest)
 
 
-def test_memory_and_a_real_api_server_agree(api_server: ControlPlane, namespace: str) -> None:
-    conformance = Conformance(load(str(api_server.kubeconfig)), namespace)
+def test_memory_and_a_real_api_server_agree(untouched: ControlPlane) -> None:
+    conformance = Conformance(load(str(untouched.kubeconfig)), "default")
 
     @settings(**SETTINGS)
     @given(operations)
