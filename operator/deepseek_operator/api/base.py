@@ -71,6 +71,20 @@ class Condition(StatusModel):
     last_transition_time: str = Field(description="When status last changed, RFC 3339.")
 
 
+class ObservedStatus(StatusModel):
+    """What every status begins with: conditions, and the generation that they are about."""
+
+    conditions: list[Condition] = Field(
+        default_factory=list,
+        max_length=16,
+        description="Ready, Reconciling and Stalled, as kstatus reads them.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    )
+    observed_generation: int = Field(
+        default=-1, description="metadata.generation that this status is about; -1: nothing was observed yet."
+    )
+
+
 def rfc3339(moment: datetime) -> str:
     """`2026-01-31T08:09:10Z`: UTC, whole seconds, as Kubernetes writes time."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

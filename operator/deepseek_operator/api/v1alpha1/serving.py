@@ -8,7 +8,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints
 
-from deepseek_operator.api.base import ApiModel, Condition, DnsLabel, Image, ObjectMeta, Says, StatusModel, rule, rules
+from deepseek_operator.api.base import (
+    ApiModel,
+    DnsLabel,
+    Image,
+    ObjectMeta,
+    ObservedStatus,
+    Says,
+    StatusModel,
+    rule,
+    rules,
+)
 from deepseek_operator.api.v1alpha1.training import Checkpoint
 from deepseek_operator.api.v1alpha1.workload import (
     Accelerator,
@@ -299,18 +309,9 @@ class ServingSummary(StatusModel):
     model: str = Field(default="", description="What is served. Example: uppercase@200.")
 
 
-class ServingStatus(StatusModel):
+class ServingStatus(ObservedStatus):
     """What was seen of the serving, and the records that cannot be derived again."""
 
-    conditions: list[Condition] = Field(
-        default_factory=list,
-        max_length=16,
-        description="Ready, Reconciling and Stalled, as kstatus reads them.",
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
-    )
-    observed_generation: int = Field(
-        default=-1, description="metadata.generation that this status is about; -1: nothing was observed yet."
-    )
     phase: str = Field(
         default="",
         description="For people: Pending, Loading, Rolling, Scaling, Available, WaitingForCapacity, Suspended, Failed. Machines read the conditions.",

@@ -12,10 +12,10 @@ from pydantic import ConfigDict, Field, StringConstraints
 from deepseek_operator.api.base import (
     ApiModel,
     ClaimName,
-    Condition,
     DatasetUri,
     Decimal,
     ObjectMeta,
+    ObservedStatus,
     Quantity,
     RelativePath,
     Says,
@@ -495,18 +495,9 @@ class TrainingSummary(StatusModel):
     eta: str = Field(default="", description="Time until the last step. Example: 2h10m.")
 
 
-class TrainingStatus(StatusModel):
+class TrainingStatus(ObservedStatus):
     """What was seen of the training, and the records that cannot be derived again."""
 
-    conditions: list[Condition] = Field(
-        default_factory=list,
-        max_length=16,
-        description="Ready, Reconciling and Stalled, as kstatus reads them.",
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
-    )
-    observed_generation: int = Field(
-        default=-1, description="metadata.generation that this status is about; -1: nothing was observed yet."
-    )
     phase: str = Field(
         default="",
         description="For people: Pending, Starting, Running, Restarting, Stopping, Suspended, Complete, Failed. Machines read the conditions.",
