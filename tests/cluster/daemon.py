@@ -51,8 +51,7 @@ class Record:
 
     def is_alive(self) -> bool:
         """The very process that was started, not a later one with its pid."""
-        # The kernel shows no command line for a moment after exec.
-        return start_ticks(self.pid) == self.start_ticks and command_line(self.pid) in ((), self.argv)
+        return start_ticks(self.pid) == self.start_ticks and command_line(self.pid) == self.argv
 
 
 def ensure(home: Home, daemon: Daemon) -> bool:
@@ -102,6 +101,7 @@ def _spawn(home: Home, wanted: Record) -> None:
             env={**os.environ, **wanted.env, MARK: str(home.root)},
             start_new_session=True,
         )
+    _wait_shown(process.pid)
     record = replace(wanted, pid=process.pid, start_ticks=start_ticks(process.pid) or 0)
     process.returncode = 0  # It is meant to outlive this process: no warning when the handle is dropped.
     replace_text(home.run / f"{record.name}.json", dumps(asdict(record), indent=2))
@@ -139,14 +139,8 @@ def sweep(home: Home) -> list[str]:
 def marked(home: Home) -> Iterator[int]:
     """Pids of the processes whose environment carries the home's mark."""
     mark = f"{MARK}={home.root}".encode()
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            try:
-                environment = (entry / "environ").read_bytes()
-            except OSError:
-                continue
-            if mark in environment.split(b"\0"):
-                yield int(entry.name)
+    others = {int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()} - {os.getpid()}
+    yield from (pid for pid in others if mark in _environment(pid).split(b"\0"))
 
 
 def read_record(home: Home, name: str) -> Record | None:
@@ -180,6 +174,20 @@ def command_line(pid: int) -> tuple[str, ...]:
         return tuple(Path(f"/proc/{pid}/cmdline").read_text().split("\0")[:-1])
     except OSError:
         return ()
+
+
+def _environment(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return b""
+
+
+def _wait_shown(pid: int) -> None:
+    """The kernel shows neither arguments nor environment for a moment after exec: nothing would know the process."""
+    deadline = time.monotonic() + 5
+    while start_ticks(pid) is not None and not _environment(pid) and time.monotonic() < deadline:
+        time.sleep(0.001)
 
 
 def _end(pid: int, ticks: int, grace_s: float) -> None:
