@@ -81,9 +81,7 @@ class Home:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the home alone: two `up`s, or an `up` and a `down`, wait for each other."""
-        self.root.mkdir(parents=True, exist_ok=True)
-        with (self.root / "lock").open("w") as file:
-            flock(file, LOCK_EX)
+        with locked(self.root / "lock"):
             yield
 
     def port(self, name: str, preferred: int | None = None) -> int:
@@ -94,6 +92,15 @@ class Home:
             ports[name] = _free_port(preferred, set(ports.values()))
             replace_text(path, dumps(ports, indent=2, sort_keys=True))
         return ports[name]
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold a lock file alone among all processes; the system frees it when its holder ends, however it ends."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        flock(file, LOCK_EX)
+        yield
 
 
 def replace_text(path: Path, text: str, mode: int = 0o600) -> None:

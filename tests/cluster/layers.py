@@ -18,7 +18,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from tests.cluster import debian, oci
-from tests.cluster.home import CACHE, REPOSITORY, replace_text
+from tests.cluster.home import CACHE, REPOSITORY, locked, replace_text
 from tests.cluster.oci import Layer
 from tests.cluster.progress import say, step
 
@@ -81,16 +81,16 @@ def _cached(kind: str, inputs: Sequence[str], write: Callable[[Path], None]) -> 
     """A layer that is made once; digest and size stand beside it, so that gigabytes are not hashed again."""
     tar = FOLDER / f"{key(kind, inputs)}.tar"
     record = tar.with_suffix(".json")
-    if tar.exists() and record.exists():
-        return Layer(tar, **json.loads(record.read_text()))
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    with step(f"layer {kind}"):
-        write(tar)
-        layer = Layer(tar, oci.digest_of_file(tar), tar.stat().st_size)
-    say(f"layer {kind}: {layer.size / 1e6:.0f} MB")
-    replace_text(record, json.dumps({"digest": layer.digest, "size": layer.size}))
-    _drop_others(kind, tar)
-    return layer
+    with locked(FOLDER / f".{kind}.lock"):
+        if tar.exists() and record.exists():
+            return Layer(tar, **json.loads(record.read_text()))
+        with step(f"layer {kind}"):
+            write(tar)
+            layer = Layer(tar, oci.digest_of_file(tar), tar.stat().st_size)
+        say(f"layer {kind}: {layer.size / 1e6:.0f} MB")
+        replace_text(record, json.dumps({"digest": layer.digest, "size": layer.size}))
+        _drop_others(kind, tar)
+        return layer
 
 
 def _drop_others(kind: str, kept: Path) -> None:

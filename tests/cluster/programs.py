@@ -9,7 +9,7 @@ import subprocess
 from hashlib import sha256
 from pathlib import Path
 
-from tests.cluster.home import CACHE
+from tests.cluster.home import CACHE, locked
 from tests.cluster.progress import step
 
 MODULE = Path(__file__).with_name("binaries")
@@ -36,12 +36,17 @@ def folder() -> Path:
 
 
 def ensure(*names: str) -> None:
-    """Build what is missing, one by one, in the order of PACKAGES. KeyError for a program that is not one of them."""
+    """Build what is missing, one by one, in the order of PACKAGES; of two callers one builds and the other waits.
+
+    Raises:
+        KeyError: a program that is not one of them.
+    """
     wanted = {name: PACKAGES[name] for name in names}
     missing = [name for name in PACKAGES if name in wanted and not (folder() / name).exists()]
     for number, name in enumerate(missing, start=1):
-        with step(f"build {name} ({number} of {len(missing)})"):
-            _build(name)
+        with step(f"build {name} ({number} of {len(missing)})"), locked(folder() / f".{name}.lock"):
+            if not (folder() / name).exists():
+                _build(name)
 
 
 def path(name: str) -> str:
@@ -59,7 +64,6 @@ def build_command(name: str, output: Path) -> list[str]:
 
 
 def _build(name: str) -> None:
-    folder().mkdir(parents=True, exist_ok=True)
     output = folder() / f".{name}.{os.getpid()}"
     try:
         subprocess.run(build_command(name, output), cwd=MODULE, env={**os.environ, "CGO_ENABLED": "0"}, check=True)

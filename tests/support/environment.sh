@@ -27,13 +27,17 @@ print("\n".join(line for name in sys.argv[1:] for line in groups[name]))
 PY
 }
 
-# environment NAME GROUP...: makes the virtual environment once and prints its path. Interrupted, it starts over.
+# environment NAME GROUP...: makes the virtual environment once and prints its path. Interrupted, it starts over;
+# wanted by two at a time, it is made by one while the other waits. To be called in a subshell, whose end unlocks it.
 environment() {
-  local name="$1" python wanted path
+  local name="$1" python wanted path lock
   shift
   python="$(find_python)"
   wanted="$(dependencies "$@")"
   path="$CACHE/venv-$name-$(printf '%s\n%s' "$wanted" "$("$python" -V)" | sha256sum | cut -c1-12)"
+  mkdir -p "$CACHE"
+  exec {lock}>"$path.lock"
+  flock "$lock"
   if [ ! -e "$path/complete" ]; then
     printf 'installing the Python packages for %s into %s\n' "$name" "$path" >&2
     rm -rf "$path"
