@@ -1,0 +1,322 @@
+"""Every field of a serving's spec does something: two values of it, and where the difference shows.
+
+The table holds the schema to it: a field that enters without a row, or that is accepted and ignored, fails here.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
+from deepseek_operator.core.configuration import Configuration
+from deepseek_operator.core.resources import AUTOSCALER
+from deepseek_operator.core.seen import Sample
+from deepseek_operator.kinds.serving.signals import IN_FLIGHT, REPORTING, queries, wanted
+from tests.support.leaves import schema_leaves, with_leaf
+from tests.support.serving_life import SERVICE, ServingLife
+from tests.support.servings import NAMESPACE, TRAINING_UID, a_claim, a_serving, a_training
+from tests.support.world import START
+
+Spec = Mapping[str, Any]
+Scene = Callable[[Spec], object]
+
+ABSENT = object()
+
+
+@dataclass(frozen=True)
+class Field:
+    """One leaf of the spec.
+
+    Attributes:
+        path: without the leading `spec.`.
+        shows: what a spec leads to.
+        values: what each value leads to; specs differ in this leaf only.
+        base: the spec around it.
+        refused: a value that is no value of this field: the test of a field that has one only.
+    """
+
+    path: str
+    shows: Scene
+    values: tuple[tuple[Any, object], ...]
+    base: Spec = field(default_factory=dict)
+    refused: str | None = None
+
+
+# --- where it shows ---------------------------------------------------------------------------------------------
+
+
+def at(found: Any, path: str) -> Any:
+    """The value at a dotted path; None where a step is missing."""
+    for step in path.split("."):
+        if isinstance(found, list):
+            found = found[int(step)] if int(step) < len(found) else None
+        else:
+            found = (found or {}).get(step)
+    return found
+
+
+def pod(path: str) -> Scene:
+    return lambda spec: at(ServingLife(a_claim("team.a"), **spec).template()["spec"], path)
+
+
+def engine(path: str) -> Scene:
+    return pod(f"containers.0.{path}")
+
+
+def variable(name: str) -> Scene:
+    """The value of an environment variable; None where there is none."""
+
+    def shows(spec: Spec) -> object:
+        variables: Any = engine("env")(spec)
+        return {v["name"]: v.get("value", "") for v in variables}.get(name)
+
+    return shows
+
+
+def flag(name: str) -> Scene:
+    """The value after a flag of the engine's command; None where the flag is not given."""
+
+    def shows(spec: Spec) -> object:
+        command: Any = engine("command")(spec)
+        return command[command.index(name) + 1] if name in command else None
+
+    return shows
+
+
+def last_flag(spec: Spec) -> object:
+    command: Any = engine("command")(spec)
+    return command[-1]
+
+
+def plan(path: str) -> Scene:
+    return lambda spec: at(ServingLife(**spec).serving()["status"]["plan"], path)
+
+
+def autoscaler(path: str) -> Scene:
+    return lambda spec: at(ServingLife(**spec).stored(AUTOSCALER, SERVICE)["spec"], path)
+
+
+def both(*scenes: Scene) -> Scene:
+    return lambda spec: tuple(scene(spec) for scene in scenes)
+
+
+def runs(spec: Spec) -> object:
+    """Pods in the end, and replicas told."""
+    life = ServingLife(**spec)
+    life.run()
+    return len(life.pods()), life.status.replicas
+
+
+def served_export(spec: Spec) -> object:
+    """The folder that is mounted, beside two trainings that have ended."""
+    first = a_training("tune", exports=[100, 200, 300], result="Complete", bestCheckpoint={"step": 200})
+    second = a_training("other", exports=[200], result="Complete", uid="22222222")
+    life = ServingLife(first, second, **spec)
+    return at(life.template()["spec"], "containers.0.volumeMounts.0.subPath")
+
+
+def export_after_the_training_went_on(spec: Spec) -> object:
+    life = ServingLife(a_training(exports=[100], result="Complete", bestCheckpoint={"step": 100}), **spec)
+    life.train(exports=[100, 200], result="Complete", bestCheckpoint={"step": 200})
+    return at(life.template()["spec"], "containers.0.volumeMounts.0.subPath")
+
+
+def replicas_for_12_in_flight(spec: Spec) -> object:
+    samples = {IN_FLIGHT: Sample(12, START), REPORTING: Sample(1, START)}
+    return wanted(DeepSeekServing.model_validate(a_serving(**spec)), samples)
+
+
+def counted(spec: Spec) -> object:
+    asked = dict(queries(DeepSeekServing.model_validate(a_serving(**spec)), Configuration()))[IN_FLIGHT]
+    return "num_requests_running" in asked, "num_requests_waiting" in asked
+
+
+def falls_after_a_minute(spec: Spec) -> object:
+    """Replicas let run one minute after the autoscaler was made, which wants one of three."""
+    life = ServingLife(**spec)
+    life.clock.advance(60)
+    life.world.scale(NAMESPACE, "chat", 1)
+    life.world.set_autoscaler(NAMESPACE, SERVICE, True, 1)
+    life.operator.settle()
+    return life.status.running_replicas
+
+
+def new_version_without_room(spec: Spec) -> object:
+    """Phase, and whether the new version serves, on a cluster that has room for as many pods as run."""
+    life = ServingLife(**spec)
+    life.run()
+    old = life.status.stable
+    life.edit(engine={"maxConcurrency": 8})
+    life.run(room=1)
+    return life.status.phase, life.status.stable != old
+
+
+def suspended(spec: Spec) -> object:
+    """Replicas specified, and autoscalers."""
+    life = ServingLife(**spec)
+    return life.deployment()["spec"]["replicas"], len(life.cluster.all(AUTOSCALER))
+
+
+# --- the specs around the fields ------------------------------------------------------------------------------------
+
+SOURCE = {"uri": "pvc://models/v2"}
+FOLDER: Spec = {"model": {"source": SOURCE}}
+IMAGE: Spec = {"engine": {"type": "custom", "image": "e:1"}}
+GPUS: Spec = {"accelerator": {"resource": "nvidia.com/gpu"}}
+H200 = {"profile": "nvidia-h200-141"}
+EXPORT: Spec = {"model": {"fromTraining": {"name": "tune"}}}
+SCALED: Spec = {"autoscaling": {"maxReplicas": 8, "signals": [{"type": "InFlight", "target": 4}]}, "replicas": 3}
+TOLERATION: Spec = {"pod": {"tolerations": [{"key": "gpu", "operator": "Equal", "value": "a"}]}}
+PRIVATE = {
+    "model_type": "llama", "num_hidden_layers": 80, "hidden_size": 8192, "num_attention_heads": 64,
+    "num_key_value_heads": 8, "intermediate_size": 28672, "vocab_size": 128256, "max_position_embeddings": 8192,
+}  # fmt: skip
+
+
+def by(program: str, name: str = "deepseek-r1-distill-llama-70b", **spec: Any) -> Spec:
+    """A model of the catalogue, by an engine whose command the operator makes, on H200s."""
+    model = {"name": name, "source": SOURCE}
+    return {"model": model, "engine": {"type": program}, "accelerator": H200, **spec}
+
+
+vllm, sglang = partial(by, "vllm"), partial(by, "sglang")
+TIGHT = vllm(accelerator={"profile": "nvidia-h20-96", "perNode": 2})
+"""Lacks 2.3 GiB of what the model's whole context needs."""
+
+GRACE = pod("terminationGracePeriodSeconds")
+
+
+def exported(step: int) -> str:
+    return f"{TRAINING_UID}/exports/{step}"
+
+
+FIELDS = (
+    Field("model.name", variable("DEEPSEEK_SERVED_MODEL_NAME"), ((ABSENT, "chat"), ("ds", "ds")), FOLDER),
+    Field("model.name", both(plan("gpus"), flag("--served-model-name")),
+          (("deepseek-r1", (8, "deepseek-r1")), ("deepseek-v2-lite", (1, "deepseek-v2-lite"))), vllm()),
+    Field("model.source.uri", pod("volumes.0.persistentVolumeClaim.claimName"),
+          (("pvc://models/v2", "models"), ("pvc://team.a/v2", "team.a")), FOLDER),
+    Field("model.source.uri", engine("volumeMounts.0.subPath"),
+          (("pvc://models/v2", "v2"), ("pvc://models/v3", "v3"), ("pvc://models", None)), FOLDER),
+    Field("model.fromTraining.name", served_export,
+          (("tune", exported(200)), ("other", "22222222/exports/200")), EXPORT),
+    Field("model.fromTraining.checkpoint", served_export,
+          (("Best", exported(200)), ("Latest", exported(300)), ("100", exported(100))), EXPORT),
+    Field("model.fromTraining.update", export_after_the_training_went_on,
+          (("Pinned", exported(100)),), EXPORT, refused="OnNewBest"),
+    Field("model.custom", plan("gpus"), ((PRIVATE, 2), ({**PRIVATE, "num_hidden_layers": 8}, 1)), vllm("mine")),
+    Field("model.quantization", both(plan("format"), plan("gpus")),
+          ((ABSENT, ("bf16", 2)), ("awq", ("awq", 1)), ("fp8", ("fp8", 1))), vllm()),
+    Field("engine.type", engine("command"),
+          (("builtin", ["python3", "-m", "deepseek_runtime.engine"]), ("custom", None)), IMAGE),
+    Field("engine.type", engine("command.2"), (("vllm", "/model"), ("sglang", "sglang.launch_server")), vllm()),
+    Field("engine.version", engine("image"),
+          (("0.33.0", "vllm/vllm-openai:v0.33.0"), ("0.18.0", "vllm/vllm-openai:v0.18.0")), vllm()),
+    Field("engine.version", engine("image"),
+          (("0.5.23", "lmsysorg/sglang:v0.5.23"), ("0.5.20", "lmsysorg/sglang:v0.5.20")), sglang()),
+    Field("engine.image", engine("image"), ((ABSENT, Configuration().runtime_image), ("e:2", "e:2"))),
+    Field("engine.image", engine("image"), ((ABSENT, "vllm/vllm-openai:v0.33.0"), ("e:2", "e:2")), vllm()),
+    Field("engine.command[]", engine("command"), ((["a", "b"], ["a", "b"]), (["c"], ["c"])), IMAGE),
+    Field("engine.args[]", engine("args"), ((["-a"], ["-a"]), (["-b", "c"], ["-b", "c"])), IMAGE),
+    Field("engine.args[]", last_flag, ((["--x=1"], "--x=1"), (["--y"], "--y")), vllm()),
+    Field("engine.args[]", last_flag, ((["--x=1"], "--x=1"), (["--y"], "--y")), sglang()),
+    Field("engine.env[].name", both(variable("A"), variable("B")), (("A", ("1", None)), ("B", (None, "1"))),
+          {"engine": {"env": [{"value": "1"}]}}),
+    Field("engine.env[].value", variable("A"), ((ABSENT, ""), ("2", "2")), {"engine": {"env": [{"name": "A"}]}}),
+    Field("engine.env[].value", variable("A"), ((ABSENT, ""), ("2", "2")),
+          vllm(engine={"type": "vllm", "env": [{"name": "A"}]})),
+    Field("engine.port", both(engine("ports.0.containerPort"), variable("DEEPSEEK_PORT")),
+          ((8000, (8000, "8000")), (9000, (9000, "9000")))),
+    Field("engine.healthPath", both(*(engine(f"{p}Probe.httpGet.path") for p in ("startup", "readiness", "liveness"))),
+          (("/health", ("/health",) * 3), ("/up", ("/up",) * 3)), IMAGE),
+    Field("engine.maxConcurrency", variable("DEEPSEEK_MAX_CONCURRENCY"), ((4, "4"), (7, "7"))),
+    Field("engine.queueLimit", variable("DEEPSEEK_QUEUE_LIMIT"), ((64, "64"), (0, "0"))),
+    Field("engine.startTimeoutSeconds", engine("startupProbe.failureThreshold"), ((1800, 360), (60, 12))),
+    Field("engine.startTimeoutSeconds", engine("startupProbe.failureThreshold"), ((7200, 720), (9000, 900)), vllm()),
+    Field("engine.maxModelLength", flag("--max-model-len"), ((ABSENT, None), (32768, "32768")), vllm()),
+    Field("engine.maxModelLength", flag("--context-length"), ((ABSENT, None), (32768, "32768")), sglang()),
+    Field("engine.maxModelLength", plan("refused"), ((ABSENT, "DoesNotFit"), (8192, "")), TIGHT),
+    Field("engine.kvCacheDtype", flag("--kv-cache-dtype"), ((ABSENT, None), ("fp8", "fp8")), vllm()),
+    Field("engine.kvCacheDtype", flag("--kv-cache-dtype"), ((ABSENT, None), ("fp8", "fp8_e4m3")), sglang()),
+    Field("engine.kvCacheDtype", plan("refused"), ((ABSENT, "DoesNotFit"), ("fp8", "")), TIGHT),
+    Field("engine.resources.cpu", engine("resources.requests.cpu"), ((ABSENT, None), ("2", "2"))),
+    Field("engine.resources.cpu", engine("resources.requests.cpu"), ((ABSENT, None), ("2", "2")), vllm()),
+    Field("engine.resources.memory", both(engine("resources.requests.memory"), engine("resources.limits.memory")),
+          ((ABSENT, (None, None)), ("2Gi", ("2Gi", "2Gi")))),
+    Field("engine.resources.memory", engine("resources.limits.memory"), ((ABSENT, None), ("2Gi", "2Gi")), vllm()),
+    Field("engine.resources.sharedMemory", pod("volumes.1.emptyDir.sizeLimit"), ((ABSENT, "1Gi"), ("8Gi", "8Gi"))),
+    Field("engine.resources.sharedMemory", pod("volumes.1.emptyDir.sizeLimit"),
+          (("2Gi", "2Gi"), ("8Gi", "8Gi")), vllm()),
+    Field("accelerator.profile", engine("resources.limits"),
+          (("nvidia-h200-141", {"nvidia.com/gpu": "2"}), ("amd-mi300x-192", {"amd.com/gpu": "2"})), vllm()),
+    Field("accelerator.profile", plan("refused"),
+          (("nvidia-h200-141", ""), ("nvidia-rtx3090-24", "NeedsMultipleNodes")), vllm()),
+    Field("accelerator.resource", engine("resources.limits"),
+          (("nvidia.com/gpu", {"nvidia.com/gpu": "1"}), ("amd.com/gpu", {"amd.com/gpu": "1"}))),
+    Field("accelerator.perNode", engine("resources.limits"),
+          ((ABSENT, {"nvidia.com/gpu": "1"}), (4, {"nvidia.com/gpu": "4"})), GPUS),
+    Field("accelerator.perNode", both(engine("resources.limits"), flag("--tensor-parallel-size")),
+          ((ABSENT, ({"nvidia.com/gpu": "2"}, "2")), (8, ({"nvidia.com/gpu": "8"}, "8"))), vllm()),
+    Field("parallelism.tensor", flag("--tensor-parallel-size"), ((ABSENT, "2"), (4, "4")), vllm()),
+    Field("parallelism.tensor", flag("--tp-size"), ((ABSENT, "2"), (4, "4")), sglang()),
+    Field("parallelism.pipeline", flag("--pipeline-parallel-size"), ((ABSENT, None), (2, "2")), vllm()),
+    Field("parallelism.pipeline", flag("--pp-size"), ((ABSENT, None), (2, "2")), sglang()),
+    Field("parallelism.data", flag("--data-parallel-size"), ((ABSENT, None), (4, "4")), vllm("deepseek-r1")),
+    Field("parallelism.data", flag("--attn-dp-size"), ((ABSENT, None), (4, "4")), sglang("deepseek-r1")),
+    Field("replicas", runs, ((ABSENT, (1, 1)), (3, (3, 3)), (0, (0, 0)))),
+    Field("autoscaling.minReplicas", both(autoscaler("minReplicas"), runs),
+          ((1, (1, (3, 3))), (5, (5, (5, 5)))), SCALED),
+    Field("autoscaling.maxReplicas", both(autoscaler("maxReplicas"), runs),
+          ((8, (8, (3, 3))), (2, (2, (2, 2)))), SCALED),
+    Field("autoscaling.signals[].type", counted, (("InFlight", (True, True)),), SCALED, refused="Waiting"),
+    Field("autoscaling.signals[].target", replicas_for_12_in_flight, ((4, 3), (12, 1)), SCALED),
+    Field("autoscaling.scaleDownStabilizationSeconds", falls_after_a_minute, ((ABSENT, 3), (60, 1)), SCALED),
+    Field("autoscaling.scaleDownStabilizationSeconds", autoscaler("behavior.scaleDown.stabilizationWindowSeconds"),
+          ((ABSENT, 300), (60, 60)), SCALED),
+    Field("rollout.strategy", new_version_without_room,
+          (("Surge", ("WaitingForCapacity", False)), ("Replace", ("Available", True)))),
+    Field("pod.nodeSelector", pod("nodeSelector"), ((ABSENT, None), ({"zone": "a"}, {"zone": "a"}))),
+    Field("pod.nodeSelector", pod("nodeSelector.zone"), ((ABSENT, None), ({"zone": "a"}, "a")), vllm()),
+    Field("pod.tolerations[].key", pod("tolerations.0.key"), (("gpu", "gpu"), ("npu", "npu")), TOLERATION),
+    Field("pod.tolerations[].key", pod("tolerations.0.key"), (("gpu", "gpu"), ("npu", "npu")), vllm(**TOLERATION)),
+    Field("pod.tolerations[].operator", pod("tolerations"),
+          (("Equal", [{"key": "a", "operator": "Equal"}]), ("Exists", [{"key": "a", "operator": "Exists"}])),
+          {"pod": {"tolerations": [{"key": "a"}]}}),
+    Field("pod.tolerations[].value", pod("tolerations.0.value"), (("a", "a"), ("b", "b")), TOLERATION),
+    Field("pod.tolerations[].effect", pod("tolerations.0.effect"),
+          ((ABSENT, None), ("NoExecute", "NoExecute")), TOLERATION),
+    Field("pod.priorityClassName", pod("priorityClassName"), ((ABSENT, None), ("high", "high"))),
+    Field("pod.terminationGracePeriodSeconds", both(GRACE, variable("DEEPSEEK_DRAIN_SECONDS")),
+          ((ABSENT, (60, "50")), (600, (600, "590")))),
+    Field("pod.terminationGracePeriodSeconds", both(GRACE, flag("--shutdown-timeout")),
+          ((ABSENT, (60, "25")), (600, (600, "565"))), vllm()),
+    Field("pod.runAsUser", pod("securityContext.runAsUser"), ((ABSENT, 1000), (7, 7))),
+    Field("pod.fsGroup", pod("securityContext.fsGroup"), ((ABSENT, 1000), (7, 7))),
+    Field("suspend", suspended, ((ABSENT, (3, 1)), (True, (0, 0))), SCALED),
+)  # fmt: skip
+
+
+def written(row: Field, value: object) -> Spec:
+    """The row's spec with that value."""
+    return row.base if value is ABSENT else with_leaf(row.base, row.path, value)
+
+
+@pytest.mark.parametrize("row", FIELDS, ids=lambda row: row.path)
+def test_every_value_of_a_field_shows(row: Field) -> None:
+    expected = [outcome for _, outcome in row.values]
+    assert [row.shows(written(row, value)) for value, _ in row.values] == expected
+    assert row.refused is not None or len({repr(outcome) for outcome in expected}) == len(expected) > 1
+
+
+@pytest.mark.parametrize("row", [row for row in FIELDS if row.refused], ids=lambda row: row.path)
+def test_a_field_with_one_value_refuses_another(row: Field) -> None:
+    with pytest.raises(ValidationError, match="literal_error"):
+        DeepSeekServing.model_validate(a_serving(**written(row, row.refused)))
+
+
+def test_no_field_of_the_schema_is_without_a_row() -> None:
+    assert {f"spec.{row.path}" for row in FIELDS} == schema_leaves("deepseekservings", "spec")
