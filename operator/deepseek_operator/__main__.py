@@ -73,7 +73,8 @@ def _plan(options: Namespace) -> int:
         wanted = [document for document in documents if document["kind"] in kinds]
         others = [document for document in documents if document["kind"] not in kinds]
         configuration = Configuration(profiles=_profiles(options.profiles))
-        print(told(asyncio.run(rehearse(wanted, [*existing, *others], configuration))), end="")
+        rehearsals = rehearse(wanted, [*existing, *others], configuration, assume=not options.seen)
+        print(told(asyncio.run(rehearsals)), end="")
     except ValidationError as error:
         problems = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         return _refused("\n".join(problems))
@@ -157,7 +158,11 @@ def _parser() -> ArgumentParser:
     crds.set_defaults(command=_crds)
     plan = commands.add_parser("plan", help="show what would be made of resources in a file, without a cluster")
     plan.add_argument("-f", "--file", required=True, metavar="FILE", help="YAML with resources; - for standard input")
-    plan.add_argument("--seen", metavar="FILE", help="YAML with objects that the cluster has already")
+    plan.add_argument(
+        "--seen",
+        metavar="FILE",
+        help="YAML with all that the cluster has already; without it, what is referred to is assumed",
+    )
     plan.add_argument("--profiles", metavar="FILE", help="YAML with an administrator's accelerator profiles")
     plan.set_defaults(command=_plan)
     reasons = commands.add_parser("reasons", help="renew the table of condition reasons in the README")

@@ -4,13 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import yaml
 
 from deepseek_operator.__main__ import main
-from tests.support.trainings import claim
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-CLAIMS = yaml.safe_dump_all([{**claim(name), "metadata": {"name": name}} for name in ("models", "corpora")])
 EDITS = {
     "training-r1-distill-70b": ("training-r1-distill-70b", "", ""),
     "serving-r1-vllm": ("serving-r1-vllm", "", ""),
@@ -28,7 +25,34 @@ def test_a_plan_tells_of_sizing_as_its_golden_file_says(
     text = (EXAMPLES / f"{example}.yaml").read_text()
     assert old in text
     (tmp_path / "resource.yaml").write_text(text.replace(old, new) if old else text)
-    (tmp_path / "seen.yaml").write_text(CLAIMS)
-    assert main(["plan", "-f", str(tmp_path / "resource.yaml"), "--seen", str(tmp_path / "seen.yaml")]) == 0
+    assert main(["plan", "-f", str(tmp_path / "resource.yaml")]) == 0
     told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("#")]
     golden(f"plan/{name}.txt", "\n".join(told) + "\n")
+
+
+@pytest.mark.parametrize(
+    "example", sorted(EXAMPLES.rglob("*.yaml")), ids=lambda path: path.relative_to(EXAMPLES).as_posix()
+)
+def test_a_plan_of_any_example_shows_what_would_be_made(example: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", "-f", str(example)]) == 0
+    made = capsys.readouterr().out
+    assert "\nkind: Job\n" in made or "\nkind: Deployment\n" in made
+
+
+def test_a_plan_beside_a_shown_cluster_assumes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "empty.yaml").write_text("")
+    example = EXAMPLES / "serving-from-training.yaml"
+    assert main(["plan", "-f", str(example), "--seen", str(tmp_path / "empty.yaml")]) == 0
+    told = capsys.readouterr().out
+    assert "assumed" not in told
+    assert "WaitingForTraining" in told
+    assert "it would make 0 objects" in told
+
+
+def test_a_plan_says_what_it_assumed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", "-f", str(EXAMPLES / "serving-from-training.yaml")]) == 0
+    assumed = [line for line in capsys.readouterr().out.splitlines() if "assumed" in line]
+    assert assumed == [
+        "#   assumed: DeepSeekTraining tune is complete and has exported step 1",
+        "#   assumed: PersistentVolumeClaim tune-checkpoints exists",
+    ]

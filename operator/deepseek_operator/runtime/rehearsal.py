@@ -1,27 +1,32 @@
 """`plan -f`: what the operator would do with resources in a file, on a memory cluster in which nothing else moves.
 
 Passes are made until they settle; no pod starts, no claim binds. So it shows the first thing that happens, not the
-whole life: the children that are made and the conditions that a user would read meanwhile.
+whole life: the children that are made and the conditions that a user would read meanwhile. What the resources refer to
+is taken from the file, from `--seen`, or, without that, assumed to be there, and said to be.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeAlias
 
 import yaml
 
 from deepseek_operator.adapters.clock import SystemClock
 from deepseek_operator.adapters.memory import Change, MemoryCluster
 from deepseek_operator.core.configuration import Configuration
+from deepseek_operator.core.kind import Kind
 from deepseek_operator.core.resources import OWNED, SERVING, TRAINING, Manifest, Resource, ref_of
 from deepseek_operator.core.seen import Unavailable
 from deepseek_operator.kinds.serving import serving_kind
 from deepseek_operator.kinds.training import training_kind
+from deepseek_operator.runtime.assumption import REFERRED, assumptions, said
 from deepseek_operator.runtime.key import Key
 from deepseek_operator.runtime.look import Look, Pulls
 from deepseek_operator.runtime.mirror import Mirror
 from deepseek_operator.runtime.reconcile import Acted, Reconciler, Reconciles
+
+_Kinds: TypeAlias = Mapping[Resource, Kind[Any, Any]]
 
 _PASSES = 50
 """More passes than any kind needs on a cluster where nothing happens; it only bounds a defect."""
@@ -36,18 +41,26 @@ class Rehearsal:
         made: its children as stored, in the order in which they were first written.
         conditions: of its status in the end.
         plan: devices and layout that were found under a profile; None without one.
+        assumed: what was taken to be there, in words.
     """
 
     key: Key
     made: tuple[Manifest, ...]
     conditions: tuple[Mapping[str, Any], ...]
     plan: Mapping[str, Any] | None = None
+    assumed: tuple[str, ...] = ()
 
 
 async def rehearse(
-    wanted: Iterable[Manifest], existing: Iterable[Manifest], configuration: Configuration
+    wanted: Iterable[Manifest], existing: Iterable[Manifest], configuration: Configuration, *, assume: bool = False
 ) -> tuple[Rehearsal, ...]:
     """Reconciles the resources of `wanted` on a cluster that has `existing` already.
+
+    Args:
+        wanted: the resources, in the order in which they are made.
+        existing: what is there before.
+        configuration: the operator's.
+        assume: what a resource refers to and neither of the two has is made up, as it would be once all is well.
 
     Raises:
         KeyError: an object is of a resource that the operator does not know.
@@ -59,17 +72,33 @@ async def rehearse(
     cluster.listeners.append(lambda change: _feed(mirror, change))
     for manifest in existing:
         _store(cluster, manifest)
-    drivers = _drivers(cluster, mirror, configuration)
-    return tuple([await _rehearse_one(cluster, drivers, _store(cluster, manifest)) for manifest in wanted])
+    keys = [_store(cluster, manifest) for manifest in wanted]
+    kinds: _Kinds = {TRAINING: training_kind(configuration), SERVING: serving_kind(configuration)}
+    drivers = _drivers(cluster, mirror, kinds, configuration)
+    rehearsals = []
+    for key in keys:
+        assumed = _assume(cluster, kinds[key.resource], key) if assume else ()
+        rehearsals.append(replace(await _rehearse_one(cluster, drivers, key), assumed=assumed))
+    return tuple(rehearsals)
 
 
-def _drivers(cluster: MemoryCluster, mirror: Mirror, configuration: Configuration) -> Mapping[Resource, Reconciles]:
+def _assume(cluster: MemoryCluster, kind: Kind[Any, Any], key: Key) -> tuple[str, ...]:
+    known = {ref_of(item): item for resource in REFERRED for item in cluster.all(resource, key.namespace)}
+    owner = cluster.read(key.resource, key.namespace, key.name) or {}
+    made = assumptions(kind, owner, known, SystemClock().now())
+    for manifest in made:
+        _store(cluster, manifest)
+    return tuple(map(said, made))
+
+
+def _drivers(
+    cluster: MemoryCluster, mirror: Mirror, kinds: _Kinds, configuration: Configuration
+) -> Mapping[Resource, Reconciles]:
     clock = SystemClock()
     pulls = Pulls(_Silence(), clock, timedelta(seconds=configuration.progress_interval_s))
-    training, serving = training_kind(configuration), serving_kind(configuration)
     return {
-        TRAINING: Reconciler(training, cluster, mirror, Look(training, cluster, mirror, clock, pulls)),
-        SERVING: Reconciler(serving, cluster, mirror, Look(serving, cluster, mirror, clock, pulls)),
+        resource: Reconciler(kind, cluster, mirror, Look(kind, cluster, mirror, clock, pulls))
+        for resource, kind in kinds.items()
     }
 
 
@@ -136,6 +165,7 @@ def told(rehearsals: Sequence[Rehearsal]) -> str:
 
 def _told(rehearsal: Rehearsal) -> Iterator[str]:
     yield f"# {rehearsal.key}\n"
+    yield from (f"#   assumed: {line}\n" for line in rehearsal.assumed)
     for condition in rehearsal.conditions:
         line = f"{condition['type']}={condition['status']} ({condition['reason']}) {condition.get('message', '')}"
         yield f"#   {line.rstrip()}\n"
