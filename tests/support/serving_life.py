@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from deepseek_operator.adapters.memory import MemoryCluster, Stored
+from deepseek_operator.adapters.memory import Change, MemoryCluster, Stored
 from deepseek_operator.api.v1alpha1.serving import ServingStatus
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.resources import DEPLOYMENT, POD, SERVING, TRAINING, Resource, is_terminating
@@ -16,12 +16,18 @@ SERVICE = f"{NAME}-serve"
 
 
 class ServingLife:
-    """A serving `chat` beside claim `models` and whatever else is named."""
+    """A serving `chat` beside claim `models` and whatever else is named.
+
+    Attributes:
+        changes: every write of anybody, in order.
+    """
 
     def __init__(self, *others: Stored, configuration: Configuration | None = None, **spec: Any) -> None:
         self.clock = StoppedClock()
         self.cluster = MemoryCluster(self.clock)
         self.world = World(self.cluster, self.clock)
+        self.changes: list[Change] = []
+        self.cluster.listeners.append(self.changes.append)
         self.operator = Operator(serving_kind(configuration or Configuration()), self.cluster, self.clock)
         for manifest in (a_claim(), *others, a_serving(NAME, **spec)):
             self.put(manifest)

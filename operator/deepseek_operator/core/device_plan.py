@@ -25,7 +25,7 @@ _BY_SIZE = ("OutOfMemory", "OutOfHostMemory", "NoLayout")
 
 def sized_plan(reference: str, profile: str, sized: Sized, warnings: tuple[str, ...] = ()) -> PlanStatus:
     """The record of what fits."""
-    layout, figures = sized.layout, sized.training
+    layout = sized.layout
     told = (*(f"{notice.reason}: {notice.message}" for notice in sized.warnings), *warnings)
     return PlanStatus(
         reference=reference,
@@ -37,9 +37,6 @@ def sized_plan(reference: str, profile: str, sized: Sized, warnings: tuple[str, 
         degrees=degrees_of(layout),
         format=sized.storage,
         memory=_memory(sized.memory),
-        micro_batch_size=figures.micro_batch if figures is not None else None,
-        checkpoint_bytes=figures.checkpoint_bytes if figures is not None else None,
-        export_bytes=figures.export_bytes if figures is not None else None,
         reason="; ".join(sized.explanation)[:_TEXT_LENGTH],
         warnings=[warning[:1024] for warning in told[:16]],
     )

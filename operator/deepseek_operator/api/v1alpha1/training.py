@@ -495,6 +495,14 @@ class TrainingSummary(StatusModel):
     eta: str = Field(default="", description="Time until the last step. Example: 2h10m.")
 
 
+class TrainingPlanStatus(PlanStatus):
+    """The plan of a training: what its memory was counted with, and what it will write."""
+
+    micro_batch_size: int | None = Field(default=None, description="Sequences per device and pass that were counted.")
+    checkpoint_bytes: int | None = Field(default=None, description="Bytes of one checkpoint.")
+    export_bytes: int | None = Field(default=None, description="Bytes of the weights that are handed to serving.")
+
+
 class TrainingStatus(ObservedStatus):
     """What was seen of the training, and the records that cannot be derived again."""
 
@@ -520,7 +528,7 @@ class TrainingStatus(ObservedStatus):
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
     volume: VolumeStatus | None = Field(default=None, description="The claim that holds the checkpoints.")
-    plan: PlanStatus | None = Field(
+    plan: TrainingPlanStatus | None = Field(
         default=None, description="Devices and layout that were found under accelerator.profile; absent without one."
     )
     restarts: int = Field(default=0, description="Crashes that were answered by another attempt.")

@@ -221,9 +221,6 @@ class PlanStatus(StatusModel):
     degrees: DegreesStatus | None = Field(default=None, description="The same as numbers.")
     format: str = Field(default="", description="Storage format of the weights, or precision of the training.")
     memory: MemoryStatus | None = Field(default=None, description="Memory of the fullest device.")
-    micro_batch_size: int | None = Field(default=None, description="Sequences per device and pass that were counted.")
-    checkpoint_bytes: int | None = Field(default=None, description="Bytes of one checkpoint.")
-    export_bytes: int | None = Field(default=None, description="Bytes of the weights that are handed to serving.")
     reason: str = Field(default="", description="Why so, or why not, with the numbers.")
     warnings: list[str] = Field(
         default_factory=list,

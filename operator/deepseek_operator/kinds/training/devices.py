@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from deepseek_operator.api.v1alpha1.training import DeepSeekTraining, TrainingSpec
+from deepseek_operator.api.v1alpha1.training import DeepSeekTraining, TrainingPlanStatus, TrainingSpec
 from deepseek_operator.api.v1alpha1.workload import PlanStatus
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.device_plan import (
@@ -65,7 +65,7 @@ def reference(spec: TrainingSpec) -> str:
     )
 
 
-def accepted(owner: DeepSeekTraining) -> PlanStatus | None:
+def accepted(owner: DeepSeekTraining) -> TrainingPlanStatus | None:
     """The recorded plan of the present spec; None without a profile, before it is made, and while it is refused."""
     plan, accelerator = owner.status.plan, owner.spec.accelerator
     if plan is None or plan.refused or accelerator is None or accelerator.profile is None:
@@ -88,7 +88,7 @@ def as_planned(owner: DeepSeekTraining) -> DeepSeekTraining:
     return owner.model_copy(update={"spec": spec.model_copy(update=update)})
 
 
-def _volume_size(spec: TrainingSpec, plan: PlanStatus) -> str | None:
+def _volume_size(spec: TrainingSpec, plan: TrainingPlanStatus) -> str | None:
     """Room for the checkpoints that are kept, one in flight, and an export; None where the model is not known."""
     if plan.checkpoint_bytes is None or plan.export_bytes is None:
         return None
@@ -96,7 +96,9 @@ def _volume_size(spec: TrainingSpec, plan: PlanStatus) -> str | None:
     return f"{-(-CheckpointSize(plan.checkpoint_bytes, plan.export_bytes).volume(kept) // GIB)}Gi"
 
 
-def wanted_plan(owner: DeepSeekTraining, job: Manifest | None, configuration: Configuration) -> PlanStatus | None:
+def wanted_plan(
+    owner: DeepSeekTraining, job: Manifest | None, configuration: Configuration
+) -> TrainingPlanStatus | None:
     """The plan to record: the one that is, while its input is the same; that of the attempt's Job; or a new one.
 
     A profile that the administrator has taken away ends a plan only where no Job was made of it.
@@ -110,17 +112,22 @@ def wanted_plan(owner: DeepSeekTraining, job: Manifest | None, configuration: Co
     return planned(owner, configuration)
 
 
-def plan_of_job(job: Manifest) -> PlanStatus | None:
+def plan_of_job(job: Manifest) -> TrainingPlanStatus | None:
     """The plan that a Job was made by, from its annotation; None where it has none."""
     try:
         found = json.loads(annotations_of(job).get(PLAN, "null"))
-        return PlanStatus.model_validate(found) if found is not None else None
+        return TrainingPlanStatus.model_validate(found) if found is not None else None
     except ValueError:
         return None
 
 
-def planned(owner: DeepSeekTraining, configuration: Configuration) -> PlanStatus | None:
+def planned(owner: DeepSeekTraining, configuration: Configuration) -> TrainingPlanStatus | None:
     """The plan of the present spec, made anew; None without a profile."""
+    plan = _planned(owner, configuration)
+    return TrainingPlanStatus.model_validate(plan.to_wire()) if plan is not None else None
+
+
+def _planned(owner: DeepSeekTraining, configuration: Configuration) -> PlanStatus | None:
     spec, accelerator = owner.spec, owner.spec.accelerator
     if accelerator is None or accelerator.profile is None:
         return None
@@ -187,7 +194,21 @@ def _sized(asked: str, spec: TrainingSpec, profile: Profile, architecture: Archi
             if refusal is not None:
                 message = f"{refusal}. A trainer of your own is written as runtime.image and runtime.command"
                 return refused_plan(asked, UNSUPPORTED, message)
-            return sized_plan(asked, profile.name, found, () if is_own else _host_warning(architecture, found))
+            plan = sized_plan(asked, profile.name, found, () if is_own else _host_warning(architecture, found))
+            return _with_figures(plan, found)
+
+
+def _with_figures(plan: PlanStatus, found: Sized) -> PlanStatus:
+    """The plan with what its memory was counted with."""
+    figures = found.training
+    if figures is None:
+        return plan
+    return TrainingPlanStatus(
+        **plan.model_dump(),
+        micro_batch_size=figures.micro_batch,
+        checkpoint_bytes=figures.checkpoint_bytes,
+        export_bytes=figures.export_bytes,
+    )
 
 
 def _is_offered(option: Alternative) -> bool:

@@ -8,8 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from deepseek_operator.api.v1alpha1.training import Dataset, DeepSeekTraining, TrainingSpec, TrainingStatus
-from deepseek_operator.api.v1alpha1.workload import PlanStatus, Runtime
+from deepseek_operator.api.v1alpha1.training import (
+    Dataset,
+    DeepSeekTraining,
+    TrainingPlanStatus,
+    TrainingSpec,
+    TrainingStatus,
+)
+from deepseek_operator.api.v1alpha1.workload import Runtime
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.device_pod import on_devices
 from deepseek_operator.core.names import training_job, training_service
@@ -52,7 +58,7 @@ class Attempt:
         return training_job(self.owner.metadata.name, self.owner.metadata.uid, self.number)
 
     @property
-    def plan(self) -> PlanStatus | None:
+    def plan(self) -> TrainingPlanStatus | None:
         """What was decided about its devices; None without a profile."""
         accelerator, plan = self.spec.accelerator, self.status.plan
         return plan if accelerator is not None and accelerator.profile is not None else None
@@ -262,7 +268,7 @@ def _checkpoints(attempt: Attempt) -> list[EnvVar]:
     return [*variables, _literal("DEEPSEEK_RESUME_FROM", _json(source.to_wire()))] if source else variables
 
 
-def resolved_spec(spec: TrainingSpec, plan: PlanStatus | None = None) -> dict[str, Any]:
+def resolved_spec(spec: TrainingSpec, plan: TrainingPlanStatus | None = None) -> dict[str, Any]:
     """What the built-in trainer is asked to do: the API's fields, and beside each source where it lies in the pod.
 
     `model.path` is set for `model.source`; `datasets[].source` has `path` (a file) or `builtin` (a generated task);

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from deepseek_operator.api.v1alpha1.workload import PlanStatus
+from deepseek_operator.api.v1alpha1.training import TrainingPlanStatus
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.resources import CLAIM, JOB, Manifest
 from deepseek_operator.domain.profiles import BUILT_IN, Profiles, profiles_from_config
@@ -27,7 +27,7 @@ def begun(life: Life | None = None, **spec: Any) -> Life:
     return life.begin(**wanted)
 
 
-def plan_of(life: Life) -> PlanStatus:
+def plan_of(life: Life) -> TrainingPlanStatus:
     plan = life.owner.status.plan
     assert plan is not None
     return plan

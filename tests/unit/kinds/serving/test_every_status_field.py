@@ -1,0 +1,72 @@
+"""Every field of a serving's status is written in some life, and says something there: a value unlike its default."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from deepseek_operator.api.v1alpha1.serving import ServingStatus
+from deepseek_operator.core.resources import SERVING
+from tests.support.leaves import leaves, schema_leaves
+from tests.support.serving_life import SERVICE, ServingLife
+from tests.support.servings import NAMESPACE, a_training
+
+SOURCE = {"uri": "pvc://models/m"}
+DENSE = {"name": "deepseek-r1-distill-llama-70b", "source": SOURCE}
+
+
+def follows_an_autoscaler_and_rolls_out() -> ServingLife:
+    scaled = {"autoscaling": {"maxReplicas": 4, "signals": [{"target": 4}]}, "replicas": 2}
+    training = a_training(exports=[100], result="Complete", bestCheckpoint={"step": 100})
+    life = ServingLife(training, model={"fromTraining": {"name": "tune"}}, **scaled)
+    life.run()
+    life.world.set_autoscaler(NAMESPACE, SERVICE, True, 2)
+    life.operator.settle()
+    life.edit(engine={"maxConcurrency": 8})
+    life.run()
+    return life
+
+
+def is_laid_out_in_stages() -> ServingLife:
+    return on_devices(DENSE, parallelism={"pipeline": 2})
+
+
+def is_laid_out_over_experts() -> ServingLife:
+    return on_devices({"name": "deepseek-r1", "source": SOURCE}, parallelism={"data": 4})
+
+
+def is_refused() -> ServingLife:
+    return on_devices(DENSE, accelerator={"profile": "nvidia-rtx3090-24"})
+
+
+def on_devices(model: dict[str, Any], **spec: Any) -> ServingLife:
+    return ServingLife(
+        model=model, **{"engine": {"type": "vllm"}, "accelerator": {"profile": "nvidia-h200-141"}, **spec}
+    )
+
+
+LIVES: tuple[Callable[[], ServingLife], ...] = (
+    follows_an_autoscaler_and_rolls_out,
+    is_laid_out_in_stages,
+    is_laid_out_over_experts,
+    is_refused,
+)
+
+
+def written(life: ServingLife) -> Iterator[str]:
+    """Paths of everything that its statuses ever said."""
+    for change in life.changes:
+        if change.resource == SERVING and change.type != "DELETED":
+            status = ServingStatus.model_validate(change.manifest.get("status") or {})
+            yield from leaves(status.model_dump(mode="json", by_alias=True, exclude_defaults=True), "status")
+
+
+def test_every_status_field_is_written_in_some_life() -> None:
+    said = {path for live in LIVES for path in written(live())}
+    assert schema_leaves("deepseekservings", "status") == said
+
+
+@pytest.mark.parametrize("live", LIVES, ids=lambda live: live.__name__)
+def test_nothing_is_written_that_the_schema_would_drop(live: Callable[[], ServingLife]) -> None:
+    wire = live().serving()["status"]
+    assert set(leaves(wire, "status")) <= schema_leaves("deepseekservings", "status")
