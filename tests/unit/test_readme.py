@@ -3,6 +3,9 @@
 import re
 from pathlib import Path
 
+import pytest
+
+from deepseek_operator.__main__ import main
 from deepseek_operator.kinds.training.reasons import ADVICE, Reason
 from deepseek_operator.runtime.handbook import with_reasons
 
@@ -29,3 +32,12 @@ def test_every_command_that_the_readme_names_exists() -> None:
     for command in ("examples/run", "examples/cluster", "tests/run"):
         assert command in README
         assert (ROOT / command).stat().st_mode & 0o111, f"{command} is not executable"
+
+
+def test_what_the_readme_shows_of_sizing_is_what_the_command_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = re.search(r"```\n\$ deepseek-operator (size .+)\n((?:.+\n|\n)+?)```", README)
+    assert shown
+    main(shown[1].split())
+    printed = capsys.readouterr().out.splitlines()
+    quoted = [line for line in shown[2].splitlines() if line and line != "…"]
+    assert [line for line in printed if line in quoted] == quoted
