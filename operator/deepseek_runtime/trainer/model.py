@@ -71,7 +71,8 @@ def _from_weights(path: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]
         )
     try:
         model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32, local_files_only=True)
-        return model, load_tokenizer(path)
+        # transformers hands weights over for inference: what the configuration drops would not be dropped.
+        return model.train(), load_tokenizer(path)
     except (OSError, ValueError, KeyError, StrictDataclassError) as error:
         raise Invalid(f"model directory {path} can't be loaded: {error}") from None
 
