@@ -15,6 +15,7 @@ from transformers import DynamicCache, PreTrainedModel
 from deepseek_runtime.trainer.data import IGNORED, Example, collate
 from deepseek_runtime.trainer.gang import Gang
 
+# Larger passes gain nothing; smaller ones are taken where training could not hold so many sequences either.
 BATCH_SIZE = 64
 
 
@@ -39,17 +40,25 @@ class Heldout:
 
 @torch.no_grad()
 def evaluate(
-    model: PreTrainedModel, heldout: Heldout, gang: Gang, eos_id: int, pad_id: int, beat: Callable[[], None]
+    model: PreTrainedModel,
+    heldout: Heldout,
+    gang: Gang,
+    eos_id: int,
+    pad_id: int,
+    beat: Callable[[], None],
+    *,
+    micro_batch_size: int,
 ) -> Evaluation:
-    """Runs on all ranks together; every rank returns the same."""
+    """Runs on all ranks together, each with at most `micro_batch_size` sequences per pass; every rank returns the same."""
+    size = min(BATCH_SIZE, micro_batch_size * gang.world_size)
     model.eval()
     nats = tokens = right = 0.0
-    for share, counted in _shares([*heldout.answers, *heldout.texts], gang):
+    for share, counted in _shares([*heldout.answers, *heldout.texts], gang, size):
         loss, targets = loss_sum(model, share, pad_id, gang.device)
         nats += float(loss) * counted
         tokens += targets * counted
         beat()
-    for share, counted in _shares(heldout.answers, gang):
+    for share, counted in _shares(heldout.answers, gang, size):
         right += matches(model, share, eos_id, gang.device) * counted
         beat()
     model.train()
@@ -88,18 +97,18 @@ def greedy(model: PreTrainedModel, ids: torch.Tensor, count: int) -> torch.Tenso
     return torch.cat(produced, 1)
 
 
-def _shares(examples: Sequence[Example], gang: Gang) -> Iterator[tuple[Sequence[Example], float]]:
+def _shares(examples: Sequence[Example], gang: Gang, size: int) -> Iterator[tuple[Sequence[Example], float]]:
     """This rank's part of every batch, with 1.0, or somebody else's first example with 0.0 where it has none."""
-    for batch in _batches(examples):
+    for batch in _batches(examples, size):
         own = batch[gang.rank :: gang.world_size]
         yield (own, 1.0) if own else (batch[:1], 0.0)
 
 
-def _batches(examples: Sequence[Example]) -> Iterator[Sequence[Example]]:
+def _batches(examples: Sequence[Example], size: int) -> Iterator[Sequence[Example]]:
     """Equal prompt and whole lengths together: rows of a batch then take the same number of passes."""
     alike: dict[tuple[int, int], list[Example]] = {}
     for example in examples:
         alike.setdefault((example.loss_from, len(example.tokens)), []).append(example)
     for _, group in sorted(alike.items()):
-        for start in range(0, len(group), BATCH_SIZE):
-            yield group[start : start + BATCH_SIZE]
+        for start in range(0, len(group), size):
+            yield group[start : start + size]

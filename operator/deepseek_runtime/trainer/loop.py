@@ -215,6 +215,8 @@ class Training:
             tokenizer.eos_token_id,
             tokenizer.pad_token_id or 0,
             self.heartbeat.beat,
+            micro_batch_size=self.parameters.micro_batch_size
+            or self.parameters.global_batch_size // self.gang.world_size,
         )
         self.measured = {"evalLoss": found.loss, "accuracy": found.accuracy}
         self._measured_step = self.step
