@@ -2,30 +2,12 @@
 
 from collections.abc import Iterator
 from hashlib import sha256
-from pathlib import Path
 
 import pytest
 
-from deepseek_operator.api.crd import documents
 from tests.cluster import control_plane
 from tests.cluster.control_plane import Cluster
-from tests.cluster.progress import wait_for
-
-DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-
-
-def serving_our_kinds(home: Path) -> Iterator[Cluster]:
-    """etcd and kube-apiserver in `home`, our CustomResourceDefinitions served; ends with the iteration."""
-    try:
-        cluster = control_plane.start(home, parts=frozenset())
-        for document in documents():
-            name, spec = document["metadata"]["name"], document["spec"]
-            cluster.api.apply(f"{DEFINITIONS}/{name}", document)
-            served = f"/apis/{spec['group']}/{spec['versions'][0]['name']}/{spec['names']['plural']}"
-            wait_for(f"{name} is served", lambda path=served: cluster.api.is_served(path), timeout_s=30)
-        yield cluster
-    finally:
-        control_plane.stop(home)
+from tests.support.our_kinds import serving_our_kinds
 
 
 @pytest.fixture(scope="session")
