@@ -27,13 +27,17 @@ _ATOMIC = frozenset({"selector", "nodeSelector", "labelSelector", "fieldRef", "r
 """Mappings that one manager owns whole (x-kubernetes-map-type: atomic)."""
 
 
+_PLAIN = (str, int, float, type(None))
+"""Most values; told apart first, because to ask whether one is a Mapping takes many times as long."""
+
+
 def copied(value: Any) -> Any:
     """A deep copy of plain data as mutable dicts and lists."""
+    if isinstance(value, _PLAIN):
+        return value
     if isinstance(value, Mapping):
         return {key: copied(item) for key, item in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [copied(item) for item in value]
-    return value
+    return [copied(item) for item in value] if isinstance(value, Sequence) else value
 
 
 def fields_of(value: Any, at: Path = ()) -> Fields:
@@ -81,6 +85,9 @@ def _values(value: Any) -> dict[Path, Any]:
 
 
 def _pairs(value: Any, at: Path) -> Iterable[tuple[Path, Any]]:
+    if isinstance(value, _PLAIN):
+        yield at, value
+        return
     keys = _keys(str(at[-1]), value) if at else ()
     if isinstance(value, Mapping) and value and not (at and at[-1] in _ATOMIC):
         for key, item in value.items():
