@@ -50,7 +50,7 @@ class TrainingModel(ApiModel):
 
     name: ModelName | None = Field(
         default=None,
-        description="What the model is called in status and metrics; under a profile, a name of the catalogue gives its size. Example: deepseek-v2-lite.",
+        description="What the model is called, in `kubectl get -o wide` too; under accelerator.profile a name of the catalogue gives its size. Example: deepseek-v2-lite.",
     )
     source: ClaimSource | None = Field(
         default=None, description="Weights in Hugging Face form (config.json, safetensors, tokenizer) to start from."
@@ -462,11 +462,19 @@ class AttemptRecord(StatusModel):
     ended_at: str = Field(default="", description="When, RFC 3339.")
 
 
-class CheckpointMark(StatusModel):
-    """A checkpoint that the pods reported."""
+class LastCheckpoint(StatusModel):
+    """The newest healthy checkpoint that the pods reported."""
 
     step: int = Field(description="Optimizer step that it holds.")
-    time: str | None = Field(default=None, description="When it was complete, RFC 3339.")
+    time: str | None = Field(
+        default=None, description="When it was complete, RFC 3339; absent where only the last words of a pod name it."
+    )
+
+
+class BestCheckpoint(StatusModel):
+    """The best evaluated healthy checkpoint that the pods reported."""
+
+    step: int = Field(description="Optimizer step that it holds.")
     metric: str | None = Field(default=None, description="Name of the metric that ranks it.")
     value: str | None = Field(default=None, description="Value of that metric, a decimal.")
 
@@ -543,8 +551,8 @@ class TrainingStatus(ObservedStatus):
     result: Literal["Complete", "Failed"] | None = Field(default=None, description="Final once written.")
     result_message: str = Field(default="", description="Why it ended as it did.")
     progress: ProgressStatus | None = Field(default=None, description="What rank 0 last said.")
-    last_checkpoint: CheckpointMark | None = Field(default=None, description="The newest checkpoint.")
-    best_checkpoint: CheckpointMark | None = Field(default=None, description="The best evaluated checkpoint.")
+    last_checkpoint: LastCheckpoint | None = Field(default=None, description="The newest checkpoint.")
+    best_checkpoint: BestCheckpoint | None = Field(default=None, description="The best evaluated checkpoint.")
     exports: list[int] = Field(
         default_factory=list,
         max_length=128,

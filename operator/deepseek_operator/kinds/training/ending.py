@@ -7,7 +7,7 @@ from deepseek_operator.api.base import rfc3339
 from deepseek_operator.api.v1alpha1.training import (
     AttemptRecord,
     AttemptStatus,
-    CheckpointMark,
+    LastCheckpoint,
     PodFailure,
     ProgressStatus,
     TrainingStatus,
@@ -61,8 +61,8 @@ def reported(status: TrainingStatus, said: Sequence[Report]) -> TrainingStatus:
     exports = sorted({*status.exports, *(step for report in said for step in report.exports)})[-MAX_EXPORTS:]
     return status.model_copy(
         update={
-            "last_checkpoint": _merged(latest, status.last_checkpoint),
-            "best_checkpoint": _merged(best, status.best_checkpoint),
+            "last_checkpoint": _timed(latest, status.last_checkpoint),
+            "best_checkpoint": best or status.best_checkpoint,
             "exports": exports,
         }
     )
@@ -78,11 +78,11 @@ def last_words(before: ProgressStatus | None, said: Sequence[Report]) -> Progres
     return (before or ProgressStatus()).model_copy(update=told) if told else before
 
 
-def _merged(new: CheckpointMark | None, old: CheckpointMark | None) -> CheckpointMark | None:
-    """The new mark; of the same step it keeps what only the old one knew."""
+def _timed(new: LastCheckpoint | None, old: LastCheckpoint | None) -> LastCheckpoint | None:
+    """The newest; of the same step with the time that was known before, which last words leave out."""
     if new is None or old is None or new.step != old.step:
         return new or old
-    return old.model_copy(update=new.model_dump(exclude_none=True))
+    return new.model_copy(update={"time": new.time or old.time})
 
 
 def _history(attempt: AttemptStatus, verdict: Outcome, cause: PodFailure, now: datetime) -> AttemptRecord:

@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from deepseek_operator.api.v1alpha1.training import CheckpointMark
+from deepseek_operator.api.v1alpha1.training import BestCheckpoint, LastCheckpoint
 from deepseek_operator.core.resources import Manifest
 from deepseek_operator.kinds.training.gang import rank_of, terminated
 
@@ -34,8 +34,8 @@ class Report:
     loss: str | None = None
     eval_loss: str | None = None
     accuracy: str | None = None
-    latest: CheckpointMark | None = None
-    best: CheckpointMark | None = None
+    latest: LastCheckpoint | None = None
+    best: BestCheckpoint | None = None
     exports: tuple[int, ...] = ()
 
 
@@ -64,8 +64,8 @@ def from_mapping(said: Mapping[str, object]) -> Report:
         loss=number(said.get("loss")),
         eval_loss=number(measured.get("evalLoss")),
         accuracy=number(measured.get("accuracy")),
-        latest=_mark(said.get("latest")),
-        best=_mark(said.get("best")),
+        latest=_latest(said.get("latest")),
+        best=_best(said.get("best")),
         exports=tuple(sorted(steps)[-MAX_EXPORTS:]),
     )
 
@@ -98,13 +98,17 @@ def _printable(text: str) -> str:
     return "".join(character if character.isprintable() else " " for character in text)
 
 
-def _mark(said: object) -> CheckpointMark | None:
+def _latest(said: object) -> LastCheckpoint | None:
     if not isinstance(said, Mapping) or (step := whole(said.get("step"))) is None:
         return None
-    time, metric = said.get("time"), said.get("metric")
-    return CheckpointMark(
-        step=step,
-        time=tail(time)[:64] if isinstance(time, str) else None,
-        metric=tail(metric)[:64] if isinstance(metric, str) else None,
-        value=number(said.get("value")),
-    )
+    return LastCheckpoint(step=step, time=_word(said.get("time")))
+
+
+def _best(said: object) -> BestCheckpoint | None:
+    if not isinstance(said, Mapping) or (step := whole(said.get("step"))) is None:
+        return None
+    return BestCheckpoint(step=step, metric=_word(said.get("metric")), value=number(said.get("value")))
+
+
+def _word(value: object) -> str | None:
+    return tail(value)[:64] if isinstance(value, str) else None

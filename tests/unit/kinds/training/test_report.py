@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from deepseek_operator.api.v1alpha1.training import CheckpointMark
+from deepseek_operator.api.v1alpha1.training import BestCheckpoint, LastCheckpoint
 from deepseek_operator.kinds.training.report import Report, from_mapping, number, report_of, tail, whole
 
 
@@ -23,8 +23,8 @@ def test_the_contracts_message_is_read() -> None:
         loss="0.5",
         eval_loss="0.25",
         accuracy="1",
-        latest=CheckpointMark(step=5),
-        best=CheckpointMark(step=3, metric="loss", value="0.1235"),
+        latest=LastCheckpoint(step=5),
+        best=BestCheckpoint(step=3, metric="loss", value="0.1235"),
         exports=(4, 9),
     )
 

@@ -1,0 +1,112 @@
+"""Every field of `status`: over a handful of lives each is written at least once with something other than its default.
+
+What the pods say has the form of the contract between operator and pods, and no more than that.
+"""
+
+import json
+
+from deepseek_operator.adapters.memory import Change
+from deepseek_operator.api.v1alpha1.training import TrainingStatus
+from deepseek_operator.core.resources import TRAINING
+from tests.support.leaves import leaves, schema_leaves
+from tests.support.trainings import Life, claim
+
+SAID = {
+    "formatVersion": 1,
+    "state": "Training",
+    "step": 40,
+    "maxSteps": 100,
+    "loss": 0.5,
+    "evalLoss": 0.6,
+    "accuracy": 0.7,
+    "tokensPerSecond": 1000.0,
+    "etaSeconds": 200.0,
+    "latest": {"step": 40, "time": "2026-01-01T00:00:40Z", "seconds": 1.5},
+    "best": {"step": 30, "metric": "accuracy", "value": 0.75},
+    "exports": [],
+    "updatedAt": "2026-01-01T00:00:41Z",
+}
+LAST_WORDS = {
+    "formatVersion": 1,
+    "result": "Complete",
+    "step": 100,
+    "incarnation": "i",
+    "latest": {"step": 100},
+    "best": {"step": 30, "metric": "accuracy", "value": 0.75},
+    "exports": [30, 100],
+    "loss": 0.25,
+    "metrics": {"evalLoss": 0.3, "accuracy": 0.9},
+}
+
+ALWAYS_ONE = {"status.plan.degrees.pipeline"}
+"""Shared with servings; for trainings sharded data parallelism has come out ahead of stages wherever anything fits."""
+
+
+class Written:
+    """Leaf paths of the statuses of some lives: all that are stored, and those that hold more than their default."""
+
+    def __init__(self) -> None:
+        self.stored: set[str] = set()
+        self.told: set[str] = set()
+
+    def watch(self, life: Life) -> Life:
+        life.cluster.listeners.append(self._note)
+        return life
+
+    def _note(self, change: Change) -> None:
+        if change.resource == TRAINING and (status := change.manifest.get("status")):
+            told = TrainingStatus.model_validate(status).model_dump(mode="json", by_alias=True, exclude_defaults=True)
+            self.told |= set(leaves(told, "status"))
+            self.stored |= set(leaves(status, "status"))
+
+
+def completes(life: Life) -> None:
+    """It runs, tells how far it is, and exports."""
+    life.begin().running()
+    life.operator.progress.answers[life.pod(0)["metadata"]["name"]] = SAID
+    life.later(30).complete(json.dumps(LAST_WORDS))
+
+
+def crashes_and_fails(life: Life) -> None:
+    """It crashes after a checkpoint, backs off, resumes, and crashes once too often."""
+    message = json.dumps({**LAST_WORDS, "result": "Failed", "message": "boom", "latest": {"step": 10}, "exports": []})
+    life.begin(failurePolicy={"maxRestarts": 1}).running().crash(message=message)
+    life.later(10).running().crash()
+
+
+def is_evicted(life: Life) -> None:
+    life.begin(nodes={"count": 1}).running().world.evict(life.pod(0))
+    life.gone()
+
+
+def is_suspended(life: Life) -> None:
+    life.begin().running().edit(lambda spec: spec.update(suspend=True)).gone()
+
+
+def is_sized(life: Life, model: str = "deepseek-v2", nodes: int = 16) -> None:
+    """A program of the user's own, so that every kind of parallelism is open."""
+    life.cluster.put(claim("models"))
+    life.begin(
+        model={"name": model, "source": {"uri": "pvc://models/m"}},
+        runtime={"command": ["torchrun"]},
+        accelerator={"profile": "a100-80", "perNode": 8},
+        nodes={"count": nodes},
+    )
+
+
+def is_tight(life: Life) -> None:
+    is_sized(life, "deepseek-r1-distill-llama-70b", 2)
+
+
+def is_refused(life: Life) -> None:
+    life.begin(accelerator={"profile": "nvidia-h1000"})
+
+
+def test_every_status_field_is_written_in_some_life() -> None:
+    written = Written()
+    for live in (completes, crashes_and_fails, is_evicted, is_suspended, is_sized, is_tight, is_refused):
+        live(written.watch(Life()))
+    schema = schema_leaves(TRAINING.plural, "status")
+    assert written.stored <= schema
+    assert written.told | ALWAYS_ONE == schema
+    assert written.stored - written.told >= ALWAYS_ONE
