@@ -14,7 +14,10 @@ from deepseek_operator.kinds.training.pod import dataset_claim
 def needs(seen: Seen[DeepSeekTraining], configuration: Configuration) -> Needs:
     """Claims by reference; `/progress` at most once per configured interval, and only of a running rank 0."""
     owner = seen.owner
-    claims = {name for name, _ in claims_read(owner)} | {name for name in (existing_claim(owner),) if name}
+    volume = owner.status.volume
+    # The recorded claim too: an edit that names another must not make it look as if the checkpoints were gone.
+    checkpoints = (existing_claim(owner), volume.claim_name if volume is not None and not volume.made else None)
+    claims = {name for name, _ in claims_read(owner)} | {name for name in checkpoints if name}
     references = tuple(Ref(CLAIM, name) for name in sorted(claims))
     return Needs(references=references, progress=_progress(seen, configuration))
 

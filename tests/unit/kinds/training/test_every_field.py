@@ -1,0 +1,362 @@
+"""Every field of `spec`: two values that differ in nothing else, where they show, and what editing one into the other does.
+
+A field that is accepted and ignored can have no row here; the last test names it.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import pytest
+from pydantic import ValidationError
+
+from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
+from deepseek_operator.core.resources import CLAIM, JOB, TRAINING, Manifest
+from tests.support.leaves import schema_leaves, with_leaf
+from tests.support.trainings import NAME, NAMESPACE, Life, claim, training
+
+Edit = Literal["FixedFieldChanged", "SpecChanged", "Suspended", "Running"]
+"""What is said after the edit: refused, another attempt, suspended, or nothing because the attempt goes on."""
+Scene = Callable[[Life], object]
+
+
+@dataclass(frozen=True)
+class Row:
+    """Two values of the leaf at `path`, what `scene` sees of them, and what is said after an edit from one to the other.
+
+    `expected` empty: the values themselves. `beside` replaces fields of the spec so that both are legal.
+    """
+
+    path: str
+    values: tuple[object, object]
+    scene: Scene
+    expected: tuple[object, ...] = ()
+    beside: Mapping[str, Any] = field(default_factory=dict)
+    edit: Edit = "FixedFieldChanged"
+
+    def spec(self, value: object) -> dict[str, Any]:
+        return with_leaf({**training(nodes={"count": 1})["spec"], **self.beside}, self.path, value)
+
+
+# --- scenes: where a value shows ------------------------------------------------------------------------------------
+
+
+def at(value: Any, *path: str | int) -> Any:
+    """What lies at the path; None where the path ends early."""
+    for key in path:
+        try:
+            value = value[key]
+        except (KeyError, IndexError):
+            return None
+    return value
+
+
+def job_of(life: Life) -> Manifest:
+    (only,) = life.cluster.all(JOB)
+    return only
+
+
+def pod(*path: str | int) -> Scene:
+    return lambda life: at(job_of(life), "spec", "template", "spec", *path)
+
+
+def container(*path: str | int) -> Scene:
+    return pod("containers", 0, *path)
+
+
+def variable(name: str, *path: str | int) -> Scene:
+    """A variable of the container, or what lies at the path of the JSON in it."""
+    return lambda life: at(json.loads(life.environment()[name]), *path) if path else life.environment().get(name)
+
+
+def together(*scenes: Scene) -> Scene:
+    return lambda life: tuple(scene(life) for scene in scenes)
+
+
+def mounted(path: str) -> Scene:
+    """The claim and its folder that are mounted at `path` of the container."""
+
+    def scene(life: Life) -> object:
+        spec = job_of(life)["spec"]["template"]["spec"]
+        (mount,) = [mount for mount in spec["containers"][0]["volumeMounts"] if mount["mountPath"] == path]
+        (volume,) = [volume for volume in spec["volumes"] if volume["name"] == mount["name"]]
+        return volume["persistentVolumeClaim"]["claimName"], mount.get("subPath")
+
+    return scene
+
+
+def made_claim(*path: str | int) -> Scene:
+    """A place in the claim that the operator made for the checkpoints."""
+
+    def scene(life: Life) -> object:
+        (made,) = [made for made in life.cluster.all(CLAIM) if made["metadata"]["name"].startswith(f"{NAME}-train")]
+        return at(made, "spec", *path)
+
+    return scene
+
+
+def dev_shm(life: Life) -> object:
+    (volume,) = [v for v in job_of(life)["spec"]["template"]["spec"]["volumes"] if v["name"] == "shared-memory"]
+    return volume["emptyDir"]["sizeLimit"]
+
+
+def of_the_users_names(life: Life) -> object:
+    return sorted({"LEVEL", "MODE"} & set(life.environment()))
+
+
+def attempts_until_failed(life: Life) -> object:
+    life.turn()
+    for number in range(1, 9):
+        life.running().crash()
+        if life.owner.status.result == "Failed":
+            return number
+        life.later(600)
+    return None
+
+
+def seconds_until(life: Life, happens: Callable[[], bool], pause_s: int = 10) -> int:
+    """Seconds that pass before it has happened, looked at after every pause."""
+    for count in range(100):
+        if happens():
+            return count * pause_s
+        life.later(pause_s)
+    raise AssertionError("it never happens")
+
+
+def seconds_to_start(life: Life) -> object:
+    """From when all are placed until the attempt is ended because not all run."""
+    for pod in life.turn().pods():
+        life.world.schedule(pod)
+    life.turn()
+    return seconds_until(life, lambda: life.owner.status.attempt.stopping == "StartTimeout")  # type: ignore[union-attr]
+
+
+def seconds_of_a_dead_node(life: Life) -> object:
+    """Beyond the grace, until the pod of a node that does not answer is given up."""
+    life.turn().running()
+    life.world.evict(life.pod(0), "DeletionByTaintManager")
+    life.turn().later(GRACE_S)
+    return seconds_until(life, lambda: life.owner.status.disruptions == 1)
+
+
+def claims_after_delete(life: Life) -> object:
+    life.turn().cluster.remove(TRAINING, NAMESPACE, NAME, "Background")
+    return len(
+        [made for made in life.gone().cluster.all(CLAIM) if made["metadata"]["name"].startswith(f"{NAME}-train")]
+    )
+
+
+def jobs_and_phase(life: Life) -> object:
+    return life.jobs(), life.owner.status.phase
+
+
+# --- the table ------------------------------------------------------------------------------------------------------
+
+SPEC = "DEEPSEEK_TRAINING_SPEC"
+GRACE_S = 30
+TASK = {"source": {"uri": "builtin://uppercase"}}
+OWN_COMMAND = {"runtime": {"command": ["torchrun"]}}
+TOLERATION = {"runtime": {"pod": {"tolerations": [{"key": "gpu"}]}}}
+ENV = {"runtime": {"env": [{"name": "LEVEL", "value": "high"}]}}
+UIDS = ("00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002")
+RESUME = {"checkpoints": {"volume": {"claimName": "mine"}, "resume": {"from": {"trainingUID": UIDS[0]}}}}
+
+
+def hyper(name: str, one: object, other: object, **beside: Any) -> Row:
+    """A hyperparameter: the trainer reads it under its own name."""
+    return Row(f"hyperparameters.{name}", (one, other), variable(SPEC, "hyperparameters", name), beside=beside)
+
+
+def setting(path: str, one: object, other: object, place: str | int, *rest: str | int, **beside: Any) -> Row:
+    """A pod setting: it stands at that place of the pod."""
+    return Row(f"runtime.pod.{path}", (one, other), pod(place, *rest), beside=beside, edit="SpecChanged")
+
+
+def policy(path: str, one: int, other: int, name: str) -> Row:
+    """A number that the pod reads from a variable; what runs goes on with its own."""
+    return Row(path, (one, other), variable(name), (str(one), str(other)), edit="Running")
+
+
+ROWS = (
+    Row("model.name", ("deepseek-v2-lite", "ours"), variable(SPEC, "model", "name")),
+    Row(
+        "model.source.uri",
+        ("pvc://models/r1/v2", "pvc://corpora"),
+        together(mounted("/model"), variable(SPEC, "model", "path")),
+        ((("models", "r1/v2"), "/model"), (("corpora", None), "/model")),
+        {"model": {}},
+    ),
+    Row("model.custom", ({"hidden_size": 8}, {"hidden_size": 16}), variable(SPEC, "model", "custom")),
+    Row(
+        "datasets[].source.uri",
+        ("pvc://corpora/a.jsonl", "pvc://models/b/c.txt"),
+        together(mounted("/datasets/0"), variable(SPEC, "datasets", 0, "source", "path")),
+        ((("corpora", None), "/datasets/0/a.jsonl"), (("models", None), "/datasets/0/b/c.txt")),
+    ),
+    Row(
+        "datasets[].split",
+        ("Train", "Heldout"),
+        variable(SPEC, "datasets", 0, "split"),
+        beside={"datasets": [TASK] * 2},
+    ),
+    Row("datasets[].format", ("PromptCompletion", "Text"), variable(SPEC, "datasets", 0, "format")),
+    Row("datasets[].weight", ("0.5", "2"), variable(SPEC, "datasets", 0, "weight")),
+    hyper("globalBatchSize", 8, 16),
+    hyper("microBatchSize", 2, 4),
+    hyper("sequenceLength", 64, 128),
+    hyper("learningRate", "3e-5", "1e-4"),
+    hyper("schedule", "Linear", "Constant"),
+    hyper("warmupSteps", 5, 10),
+    hyper("maxSteps", 50, 100),
+    hyper("epochs", 1, 2, hyperparameters={}),
+    hyper("precision", "fp32", "bf16"),
+    hyper("weightDecay", "0", "0.01"),
+    hyper("gradientClipNorm", "0", "1"),
+    hyper("seed", 1, 2),
+    hyper("evalEverySteps", 5, 10, datasets=[TASK, {**TASK, "split": "Heldout"}]),
+    Row(
+        "accelerator.profile",
+        ("nvidia-h100-80", "amd-mi300x-192"),
+        container("resources", "limits"),
+        ({"nvidia.com/gpu": "8"}, {"amd.com/gpu": "8"}),
+        edit="SpecChanged",
+    ),
+    Row(
+        "accelerator.resource",
+        ("nvidia.com/gpu", "example.com/npu"),
+        together(container("resources", "limits"), container("resources", "requests")),
+        (({"nvidia.com/gpu": "1"},) * 2, ({"example.com/npu": "1"},) * 2),
+        edit="SpecChanged",
+    ),
+    Row(
+        "accelerator.perNode",
+        (1, 4),
+        together(container("resources", "limits"), variable("DEEPSEEK_PROCESSES_PER_NODE"), variable("WORLD_SIZE")),
+        (({"nvidia.com/gpu": "1"}, "1", "1"), ({"nvidia.com/gpu": "4"}, "4", None)),
+        {"accelerator": {"resource": "nvidia.com/gpu"}},
+        "SpecChanged",
+    ),
+    Row(
+        "nodes.count",
+        (2, 4),
+        together(
+            lambda life: at(job_of(life), "spec", "completions"), variable("DEEPSEEK_NODES"), variable("WORLD_SIZE")
+        ),
+        ((2, "2", "2"), (4, "4", "4")),
+        edit="SpecChanged",
+    ),
+    Row("runtime.image", ("team/train:1", "team/train:2"), container("image"), edit="SpecChanged"),
+    Row("runtime.command[]", (["torchrun"], ["accelerate", "-m"]), container("command"), edit="SpecChanged"),
+    Row("runtime.args[]", (["--fast"], ["--slow"]), container("args"), beside=OWN_COMMAND, edit="SpecChanged"),
+    Row("runtime.env[].name", ("LEVEL", "MODE"), of_the_users_names, (["LEVEL"], ["MODE"]), ENV, "SpecChanged"),
+    Row("runtime.env[].value", ("high", "low"), variable("LEVEL"), beside=ENV, edit="SpecChanged"),
+    Row("runtime.resources.cpu", ("8", "500m"), container("resources", "requests", "cpu"), edit="SpecChanged"),
+    Row(
+        "runtime.resources.memory",
+        ("8Gi", "16Gi"),
+        together(container("resources", "requests", "memory"), container("resources", "limits", "memory")),
+        (("8Gi", "8Gi"), ("16Gi", "16Gi")),
+        edit="SpecChanged",
+    ),
+    Row("runtime.resources.sharedMemory", ("2Gi", "4Gi"), dev_shm, edit="SpecChanged"),
+    setting("nodeSelector", {"zone": "a"}, {"zone": "b"}, "nodeSelector"),
+    setting("tolerations[].key", "gpu", "spot", "tolerations", 0, "key", **TOLERATION),
+    setting("tolerations[].operator", "Exists", "Equal", "tolerations", 0, "operator", **TOLERATION),
+    setting("tolerations[].value", "a", "b", "tolerations", 0, "value", **TOLERATION),
+    setting("tolerations[].effect", "NoSchedule", "NoExecute", "tolerations", 0, "effect", **TOLERATION),
+    setting("priorityClassName", "high", "low", "priorityClassName"),
+    setting("runAsUser", 1001, 1002, "securityContext", "runAsUser"),
+    setting("fsGroup", 1001, 1002, "securityContext", "fsGroup"),
+    Row(
+        "runtime.pod.terminationGracePeriodSeconds",
+        (60, 300),
+        together(pod("terminationGracePeriodSeconds"), variable("DEEPSEEK_GRACE_SECONDS")),
+        ((60, "60"), (300, "300")),
+        edit="SpecChanged",
+    ),
+    policy("checkpoints.everySteps", 5, 10, "DEEPSEEK_CHECKPOINT_EVERY_STEPS"),
+    policy("checkpoints.everySeconds", 60, 300, "DEEPSEEK_CHECKPOINT_EVERY_SECONDS"),
+    Row(
+        "checkpoints.volume.claimName", ("mine", "theirs"), mounted("/checkpoints"), (("mine", None), ("theirs", None))
+    ),
+    Row(
+        "checkpoints.volume.subPath",
+        ("runs/a", "runs/b"),
+        mounted("/checkpoints"),
+        (("mine", "runs/a"), ("mine", "runs/b")),
+        {"checkpoints": {"volume": {"claimName": "mine"}}},
+    ),
+    Row("checkpoints.volume.storageClassName", ("fast", "cheap"), made_claim("storageClassName")),
+    Row("checkpoints.volume.size", ("1Gi", "2Gi"), made_claim("resources", "requests", "storage"), edit="Running"),
+    Row("checkpoints.volume.accessMode", ("ReadWriteOnce", "ReadWriteMany"), made_claim("accessModes", 0)),
+    policy("checkpoints.keepLast", 3, 5, "DEEPSEEK_CHECKPOINT_KEEP_LAST"),
+    policy("checkpoints.keepBest", 0, 2, "DEEPSEEK_CHECKPOINT_KEEP_BEST"),
+    Row("checkpoints.onDelete", ("Retain", "Delete"), claims_after_delete, (1, 0), edit="Running"),
+    Row("checkpoints.resume.policy", ("Auto", "Never"), variable("DEEPSEEK_RESUME_POLICY")),
+    Row("checkpoints.resume.from.trainingUID", UIDS, variable("DEEPSEEK_RESUME_FROM", "trainingUID"), beside=RESUME),
+    Row(
+        "checkpoints.resume.from.checkpoint",
+        ("Best", "200"),
+        variable("DEEPSEEK_RESUME_FROM", "checkpoint"),
+        beside=RESUME,
+    ),
+    Row("failurePolicy.maxRestarts", (0, 2), attempts_until_failed, (1, 3), edit="Running"),
+    Row("failurePolicy.startTimeoutSeconds", (20, 40), seconds_to_start, edit="Running"),
+    policy("failurePolicy.stallTimeoutSeconds", 60, 120, "DEEPSEEK_STALL_TIMEOUT_SECONDS"),
+    Row(
+        "failurePolicy.nodeLostSeconds",
+        (30, 60),
+        seconds_of_a_dead_node,
+        (40, 70),  # the first look after the limit
+        {
+            "checkpoints": {"volume": {"accessMode": "ReadWriteMany"}},
+            "runtime": {"pod": {"terminationGracePeriodSeconds": GRACE_S}},
+        },
+        "Running",
+    ),
+    Row("suspend", (False, True), jobs_and_phase, ((["1"], "Starting"), ([], "Suspended")), edit="Suspended"),
+)
+
+ONE_LEGAL_VALUE = {"objective": "SFT", "method.type": "Full"}
+
+
+def applied(spec: Mapping[str, Any]) -> Life:
+    """A life in which the user has applied the spec, beside claims of their own, and the operator has acted."""
+    life = Life()
+    for name in ("corpora", "mine", "models", "theirs"):
+        life.cluster.put(claim(name))
+    life.cluster.put({**training(), "spec": dict(spec)})
+    life.operator.settle()
+    return life
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.path)
+def test_a_field_shows_where_it_acts(row: Row) -> None:
+    seen = tuple(row.scene(applied(row.spec(value))) for value in row.values)
+    assert seen == (row.expected or row.values)
+    assert seen[0] != seen[1]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.path)
+def test_an_edit_of_a_running_training_is_refused_or_restarts_it_or_leaves_it_alone(row: Row) -> None:
+    before, after = (row.spec(value) for value in row.values)
+    life = applied(before).turn().running()
+    assert life.told == ("Ready", "Running")
+    life.cluster.edit(TRAINING, NAMESPACE, NAME, lambda live: live.update(spec=after))
+    life.operator.settle()
+    assert life.owner.status.attempt is not None
+    assert (life.owner.status.attempt.stopping or life.told[1]) == row.edit
+
+
+@pytest.mark.parametrize(("path", "value"), ONE_LEGAL_VALUE.items())
+def test_a_field_with_one_legal_value_refuses_others_and_reaches_the_pod(path: str, value: str) -> None:
+    assert variable(SPEC, *path.split("."))(applied(with_leaf(training()["spec"], path, value))) == value
+    with pytest.raises(ValidationError, match=value):
+        DeepSeekTraining.model_validate({**training(), "spec": with_leaf(training()["spec"], path, "Other")})
+
+
+def test_no_field_is_accepted_that_has_no_row() -> None:
+    paths = [*(row.path for row in ROWS), *ONE_LEGAL_VALUE]
+    assert len(paths) == len(set(paths))
+    assert {f"spec.{path}" for path in paths} == schema_leaves(TRAINING.plural, "spec")
