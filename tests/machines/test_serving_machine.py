@@ -96,6 +96,7 @@ class ServingMachine(RuleBasedStateMachine):
         self.clock = StoppedClock()
         self.cluster = MemoryCluster(self.clock)
         self.world = World(self.cluster, self.clock)
+        self.image = Configuration().runtime_image
         self.operator = Operator(serving_kind(Configuration()), self.cluster, self.clock)
         self.templates: dict[tuple[str, str], Stored] = {}
         self.pins: dict[tuple[str, str, int], int | None] = {}
@@ -287,8 +288,14 @@ class ServingMachine(RuleBasedStateMachine):
 
     @step(image=st.sampled_from(["runtime:1", "runtime:2"]))
     def the_operator_is_upgraded(self, image: str) -> None:
+        self.image = image
         self.operator.kind = serving_kind(Configuration(runtime_image=image))
         self._restart()
+
+    @step(token=st.sampled_from(["", "a", "b"]))
+    def an_update_is_taken(self, token: str) -> None:
+        change = {"deepseek-operator.io/update": token} if token else {}
+        self.cluster.edit(SERVING, NAMESPACE, NAME, lambda live: live["metadata"].update(annotations=change))
 
     @step(seconds=st.sampled_from([1, 60, 86400, -86400]))
     def the_clock_jumps(self, seconds: int) -> None:
@@ -380,6 +387,8 @@ class ServingMachine(RuleBasedStateMachine):
         status = owner.status
         told = [(condition.type, condition.status, condition.reason) for condition in status.conditions]
         quiet = [("Reconciling", "False", "Settled"), ("Stalled", "False", "Settled")]
+        if self._renders_otherwise():
+            quiet.append(("UpdateAvailable", "True", "NewDefaults"))
         if owner.spec.suspend:
             assert told == [("Ready", "False", "Suspended"), *quiet]
         else:
@@ -389,6 +398,11 @@ class ServingMachine(RuleBasedStateMachine):
         assert all(condition.observed_generation == owner.metadata.generation for condition in status.conditions)
         selector = dict(pair.split("=") for pair in status.selector.split(","))
         assert sum(selector.items() <= labels_of(pod).items() for pod in self._pods()) == wanted
+
+    def _renders_otherwise(self) -> bool:
+        """The present operator's default image is not the one that runs."""
+        (deployment,) = self.cluster.all(DEPLOYMENT)
+        return bool(deployment["spec"]["template"]["spec"]["containers"][0]["image"] != self.image)
 
     def _check_nothing_is_left_over(self) -> None:
         uid = self._owner()["metadata"]["uid"]

@@ -53,7 +53,7 @@ class ServingKind:
 
     def status(self, seen: Seen[DeepSeekServing], done: Done) -> ServingStatus:
         """What is true."""
-        return status(seen, done)
+        return status(seen, done, self.configuration)
 
     def events(self, before: ServingStatus, after: ServingStatus) -> tuple[Event, ...]:
         """Transitions worth telling."""

@@ -32,7 +32,7 @@ from deepseek_operator.domain.profiles import Profile, UnknownProfile
 from deepseek_operator.domain.request import ServingRequest
 from deepseek_operator.domain.sizing import size_serving
 from deepseek_operator.kinds.serving.command import BUILT, Served, why_not
-from deepseek_operator.kinds.serving.revision import stored_revisions
+from deepseek_operator.kinds.serving.revision import stored_revisions, update_token
 
 _ONE_NODE = "replicas over several nodes are not built yet"
 
@@ -46,9 +46,9 @@ class _Model:
     unknown: str = ""
 
 
-def reference(spec: ServingSpec) -> str:
-    """Digest of what a plan depends on."""
-    wire = spec.to_wire()
+def reference(owner: DeepSeekServing) -> str:
+    """Digest of what a plan depends on: of the spec, and of the update that was taken."""
+    wire, token = owner.spec.to_wire(), update_token(owner)
     model, engine = wire["model"], wire["engine"]
     return digest(
         {
@@ -57,6 +57,7 @@ def reference(spec: ServingSpec) -> str:
             "model": {key: model[key] for key in ("name", "custom", "quantization") if key in model},
             "engine": {key: engine[key] for key in ("type", "version", "image", "maxModelLength", "kvCacheDtype")
                        if key in engine},
+            **({"update": token} if token else {}),
         }
     )  # fmt: skip
 
@@ -66,7 +67,7 @@ def wanted_plan(seen: Seen[DeepSeekServing], configuration: Configuration) -> Pl
     spec, recorded = seen.owner.spec, seen.owner.status.plan
     if spec.accelerator is None or spec.accelerator.profile is None:
         return None
-    asked = reference(spec)
+    asked = reference(seen.owner)
     if (made := _remembered(seen, asked)) is not None:
         return made
     is_kept = recorded is not None and recorded.reference == asked and not recorded.refused
@@ -89,7 +90,7 @@ def planned(owner: DeepSeekServing, configuration: Configuration) -> PlanStatus 
     accelerator = owner.spec.accelerator
     if accelerator is None or accelerator.profile is None:
         return None
-    asked = reference(owner.spec)
+    asked = reference(owner)
     try:
         profile = configuration.profiles.resolve(accelerator.profile)
     except UnknownProfile as error:

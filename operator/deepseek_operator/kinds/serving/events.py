@@ -1,4 +1,4 @@
-"""Which transitions are told as events: the cause of the conditions, the revision that became stable, the count."""
+"""Which transitions are told as events: the cause of the conditions, an update, the count, a revision rolled out."""
 
 from collections.abc import Iterator
 
@@ -6,6 +6,7 @@ from deepseek_operator.api.v1alpha1.serving import ServingStatus
 from deepseek_operator.core.conditions import find
 from deepseek_operator.core.kind import Event
 from deepseek_operator.kinds.serving import reasons
+from deepseek_operator.kinds.serving.update import UPDATE_AVAILABLE
 
 _WARNINGS = frozenset(
     reason.name
@@ -40,6 +41,9 @@ def _transitions(before: ServingStatus, after: ServingStatus) -> Iterator[Event]
     if is_now is not None and (was is None or was.reason != is_now.reason):
         type_ = "Warning" if is_now.reason in _WARNINGS else "Normal"
         yield Event(type_, is_now.reason, "Reconcile", is_now.message[:_NOTE_LENGTH])  # type: ignore[arg-type]
+    offered = find(after.conditions, UPDATE_AVAILABLE)
+    if offered is not None and find(before.conditions, UPDATE_AVAILABLE) is None:
+        yield Event("Normal", offered.reason, "Reconcile", offered.message[:_NOTE_LENGTH])
     if after.running_replicas is not None and before.running_replicas != after.running_replicas:
         count = f"from {before.running_replicas} " if before.running_replicas is not None else ""
         yield Event("Normal", "ReplicasSet", "Scale", f"{count}to {after.running_replicas} replicas")

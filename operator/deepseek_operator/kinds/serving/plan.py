@@ -65,7 +65,7 @@ def _record(seen: Seen[DeepSeekServing], configuration: Configuration) -> Servin
     if (before.resolved, before.running_replicas, before.plan) == (resolved, replicas, devices):
         return None
     update = {"resolved": resolved, "running_replicas": replicas, "plan": devices}
-    return status(seen, Done()).model_copy(update=update)
+    return status(seen, Done(), configuration).model_copy(update=update)
 
 
 def _actions(
@@ -84,12 +84,11 @@ def _stores(seen: Seen[DeepSeekServing], goal: Target, revision: str, configurat
     number = max(numbers(seen).values(), default=0)
     for name in sorted({*running_revisions(seen), revision}):
         model = goal.model if name == revision else None
-        template = template_of(seen, name)
-        if template is None and model is not None:
-            template = render(seen.owner, name, model, configuration)
+        live = template_of(seen, name)
+        template = render(seen.owner, name, model, configuration) if live is None and model is not None else live
         if stored_revision(seen, name) is None and template is not None:
             number += 1
-            yield Create(controller_revision(seen.owner, name, number, template, model))
+            yield Create(controller_revision(seen.owner, name, number, template, model, restored=live is not None))
 
 
 def _applies(seen: Seen[DeepSeekServing], wanted: tuple[Manifest, ...]) -> Iterator[Apply]:

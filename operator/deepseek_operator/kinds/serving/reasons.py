@@ -56,6 +56,9 @@ AUTOSCALER_OFF = Reason(
 )
 FORBIDDEN = Reason("Forbidden", "Let an administrator read the message: an admission policy or RBAC refuses a child.")
 REJECTED = Reason("Rejected", "Correct the spec as the API server's message says.")
+NEW_DEFAULTS = Reason(
+    "NewDefaults", "Nothing must be done. To roll out what this operator would make, annotate as the message says."
+)
 API_UNAVAILABLE = Reason("ApiUnavailable", "Nothing to do: the operator tries again.")
 
 ALL: tuple[Reason, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Reason))

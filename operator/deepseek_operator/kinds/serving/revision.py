@@ -14,10 +14,13 @@ from typing import Any
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing, Engine, ResolvedModel
 from deepseek_operator.api.v1alpha1.workload import Accelerator, ComputeResources, PodSettings
 from deepseek_operator.core.names import digest, owner_reference, revision_hash, serving_revision
-from deepseek_operator.core.resources import DEPLOYMENT, REVISION, SERVING, Manifest, is_terminating
+from deepseek_operator.core.resources import DEPLOYMENT, GROUP, REVISION, SERVING, Manifest, is_terminating
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.domain.quantity import canonical
 from deepseek_operator.kinds.serving.labels import revision_labels, revision_of
+
+UPDATE = f"{GROUP}/update"
+"""Annotation of the resource: a new value makes a new revision of the same spec, rendered by the present operator."""
 
 KEPT = 3
 """Revisions kept to roll back to with their very template, besides those that run."""
@@ -60,8 +63,15 @@ def user_input(owner: DeepSeekServing, model: ResolvedModel) -> dict[str, Any]:
         "accelerator": _accelerator(spec.accelerator),
         "parallelism": spec.parallelism.to_wire() if spec.parallelism is not None else {},
         "pod": _pod(spec.pod),
+        "update": update_token(owner),
     }
     return {key: part for key, part in parts.items() if part}
+
+
+def update_token(owner: DeepSeekServing) -> str:
+    """Which update of the operator's defaults was taken, as a digest; empty: none."""
+    token = owner.metadata.annotations.get(UPDATE)
+    return digest(token) if token else ""
 
 
 def revision_name(owner: DeepSeekServing, model: ResolvedModel) -> str:
@@ -139,13 +149,21 @@ def _clean(template: Manifest) -> dict[str, Any]:
 
 
 def controller_revision(
-    owner: DeepSeekServing, revision: str, number: int, template: Manifest, model: ResolvedModel | None
+    owner: DeepSeekServing,
+    revision: str,
+    number: int,
+    template: Manifest,
+    model: ResolvedModel | None,
+    restored: bool = False,
 ) -> Manifest:
     """The write-once record of a revision: its template, the input it is named by, and what the model resolved to.
 
-    `model` is None when the record is restored from what runs and the input is no longer known.
+    `restored`: the template is that of a Deployment, with what the API server added; `model` is None when the input is
+    no longer known either.
     """
-    known = {"input": user_input(owner, model), "resolved": model.to_wire()} if model is not None else {}
+    known: dict[str, Any] = {"restored": True} if restored else {}
+    if model is not None:
+        known |= {"input": user_input(owner, model), "resolved": model.to_wire()}
     if model is not None and owner.status.plan is not None:
         known["plan"] = owner.status.plan.to_wire()
     return {
@@ -159,6 +177,11 @@ def controller_revision(
         "revision": number,
         "data": {"template": template, **known},
     }
+
+
+def is_restored(stored: Manifest) -> bool:
+    """The record was made from what ran, not when it was rendered."""
+    return bool((stored.get("data") or {}).get("restored"))
 
 
 def superfluous(seen: Seen[DeepSeekServing], running: frozenset[str]) -> tuple[Manifest, ...]:

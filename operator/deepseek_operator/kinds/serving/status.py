@@ -15,6 +15,7 @@ from deepseek_operator.api.v1alpha1.serving import (
 )
 from deepseek_operator.core.actions import Done, Failure
 from deepseek_operator.core.conditions import Verdict, merged, ready, reconciling, resting, stalled
+from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.device_plan import warning_of
 from deepseek_operator.core.names import serving_service
 from deepseek_operator.core.resources import SERVING, Manifest, controller_of, is_terminating
@@ -27,11 +28,12 @@ from deepseek_operator.kinds.serving.labels import replica_selector
 from deepseek_operator.kinds.serving.obstacles import obstacle
 from deepseek_operator.kinds.serving.reasons import Reason
 from deepseek_operator.kinds.serving.rollout import Target, running_revisions, target, wanted_replicas
+from deepseek_operator.kinds.serving.update import update_of
 
 MAX_PREVIOUS = 16
 
 
-def status(seen: Seen[DeepSeekServing], done: Done) -> ServingStatus:
+def status(seen: Seen[DeepSeekServing], done: Done, configuration: Configuration) -> ServingStatus:
     """The status to write; records are kept as they are."""
     owner, before = seen.owner, seen.owner.status
     goal, running = target(seen), running_revisions(seen)
@@ -44,7 +46,10 @@ def status(seen: Seen[DeepSeekServing], done: Done) -> ServingStatus:
     return ServingStatus(
         observed_generation=owner.metadata.generation,
         conditions=merged(
-            (*verdicts, *warning_of(before.plan)), before.conditions, owner.metadata.generation, seen.now
+            (*verdicts, *warning_of(before.plan), *update_of(seen, goal, configuration)),
+            before.conditions,
+            owner.metadata.generation,
+            seen.now,
         ),
         phase=phase,
         replicas=min(made, running_replicas(seen)),

@@ -58,7 +58,7 @@ def container_of(**spec: Any) -> dict[str, Any]:
 
 
 def stalled(seen: Seen[DeepSeekServing]) -> tuple[str, str]:
-    condition = next(c for c in status(seen, Done()).conditions if c.type == "Stalled")
+    condition = next(c for c in status(seen, Done(), CONFIGURATION).conditions if c.type == "Stalled")
     assert condition.status == "True"
     return condition.reason, condition.message
 

@@ -51,7 +51,7 @@ def pod(serving: dict[str, Any], revision: str, **status_: Any) -> Manifest:
 
 
 def look(serving: dict[str, Any], *found: Manifest, **more: Any) -> ServingStatus:
-    return status(seen_of(serving, children=found, **more), Done())
+    return status(seen_of(serving, children=found, **more), Done(), Configuration())
 
 
 def told(found: ServingStatus) -> tuple[str, str, str, str]:
@@ -199,7 +199,7 @@ def taken(controller: dict[str, Any] | None, **metadata: Any) -> Sequence[Manife
 )
 def test_a_taken_name_is_never_touched(occupied: Sequence[Manifest], expected: tuple[str, ...]) -> None:
     seen = seen_of(recorded(), occupied=occupied)
-    assert told(status(seen, Done())) == expected
+    assert told(status(seen, Done(), Configuration())) == expected
     assert serving_kind(Configuration()).plan(seen).actions == ()
 
 
@@ -214,7 +214,7 @@ def test_a_taken_name_is_never_touched(occupied: Sequence[Manifest], expected: t
 )
 def test_what_the_api_server_refuses_is_told(reason: Any, expected: tuple[str, ...]) -> None:
     failure = Failure(Create({}), reason, "the server's words")
-    found = status(seen_of(recorded()), Done(failure))
+    found = status(seen_of(recorded()), Done(failure), Configuration())
     assert told(found) == expected
     assert "the server's words" in found.conditions[0].message
 

@@ -1,0 +1,72 @@
+"""Would this operator make the replicas otherwise than they are? Said in a condition, and never done by itself.
+
+What runs is compared with what the present release, default image and profiles would render of the same input. A person
+takes the difference with an annotation: each new value of it names another revision, rolled out like any other, and the
+old value goes back.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from deepseek_operator.api.v1alpha1.serving import DeepSeekServing, ResolvedModel
+from deepseek_operator.core.conditions import Verdict
+from deepseek_operator.core.configuration import Configuration
+from deepseek_operator.core.drift import covers
+from deepseek_operator.core.names import digest
+from deepseek_operator.core.resources import Manifest
+from deepseek_operator.core.seen import Seen
+from deepseek_operator.kinds.serving import reasons
+from deepseek_operator.kinds.serving.devices import planned
+from deepseek_operator.kinds.serving.revision import UPDATE, is_restored, stored_revision
+from deepseek_operator.kinds.serving.rollout import Target
+from deepseek_operator.kinds.serving.template import render
+
+UPDATE_AVAILABLE = "UpdateAvailable"
+_TOKEN_DIGITS = 10
+
+
+def update_of(seen: Seen[DeepSeekServing], goal: Target, configuration: Configuration) -> tuple[Verdict, ...]:
+    """The condition that tells what would change and how to take it; none where nothing would."""
+    stored = stored_revision(seen, goal.revision) if goal.revision is not None else None
+    if stored is None or goal.revision is None or goal.model is None:
+        return ()
+    fresh = _rendered_now(seen.owner, goal.revision, goal.model, configuration)
+    changes = _changes(stored, fresh) if fresh is not None else ()
+    if not changes:
+        return ()
+    owner = seen.owner.metadata
+    message = (
+        f"this operator would change {', '.join(changes)}; what runs stays as it is. To take it: "
+        f"kubectl annotate dss {owner.name} -n {owner.namespace} --overwrite {UPDATE}={digest(fresh, _TOKEN_DIGITS)}"
+    )
+    return (Verdict(UPDATE_AVAILABLE, "True", reasons.NEW_DEFAULTS.name, message),)
+
+
+def _rendered_now(
+    owner: DeepSeekServing, revision: str, model: ResolvedModel, configuration: Configuration
+) -> Manifest | None:
+    """The template that a new revision would get; None where it would be refused."""
+    plan = planned(owner, configuration)
+    if plan is not None and plan.refused:
+        return None
+    status = owner.status.model_copy(update={"plan": plan})
+    return render(owner.model_copy(update={"status": status}), revision, model, configuration)
+
+
+def _changes(stored: Manifest, fresh: Manifest) -> tuple[str, ...]:
+    """What differs, by name. A record restored from a Deployment has the API server's defaults, which say nothing."""
+    was, is_now = dict(_parts(stored["data"]["template"])), dict(_parts(fresh))
+    if is_restored(stored):
+        return tuple(_told(name, was, is_now) for name in sorted(is_now) if not covers(was.get(name), is_now[name]))
+    return tuple(_told(name, was, is_now) for name in sorted(was | is_now) if was.get(name) != is_now.get(name))
+
+
+def _told(name: str, was: Mapping[str, Any], is_now: Mapping[str, Any]) -> str:
+    return f"image {was.get(name)} -> {is_now.get(name)}" if name == "engine.image" else name
+
+
+def _parts(template: Manifest) -> Iterator[tuple[str, Any]]:
+    (container,) = template["spec"]["containers"]
+    yield from template["metadata"].items()
+    yield from ((name, part) for name, part in template["spec"].items() if name != "containers")
+    yield from ((f"engine.{name}", part) for name, part in container.items())
