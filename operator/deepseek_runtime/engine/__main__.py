@@ -24,6 +24,8 @@ from deepseek_runtime.engine.settings import Settings, read_settings
 # An idle replica still waits this long before it goes: a request may be on its way to it.
 LAST_CALL_S = 2.0
 LOOK_EVERY_S = 0.05
+# Once the drain is over nothing more is waited for: what still runs is cut off (0 would mean for ever).
+CUT_OFF_S = 0.1
 
 
 def main() -> int:
@@ -34,20 +36,21 @@ def main() -> int:
     except ValueError as error:
         return _failed(str(error), ExitCode.INVALID)
     try:
-        asyncio.run(_serve(settings))
+        asyncio.run(serve(settings))
     except (Damaged, OSError, ValueError) as error:
         return _failed(f"{type(error).__name__}: {error}", 1)
     return 0
 
 
-async def _serve(settings: Settings) -> None:
+async def serve(settings: Settings) -> None:
+    """Serves until SIGTERM and for as long as the drain takes. Raises Damaged, OSError, ValueError."""
     metrics = Metrics(settings.served_model_name)
     scheduler = Scheduler(settings.max_concurrency, settings.queue_limit, metrics)
     engine = Engine(settings.served_model_name, scheduler, metrics)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop.set)
-    runner = web.AppRunner(application(engine), access_log=None, handler_cancellation=True)
+    runner = web.AppRunner(application(engine), access_log=None, handler_cancellation=True, shutdown_timeout=CUT_OFF_S)
     await runner.setup()
     site = web.TCPSite(runner, port=settings.port, backlog=1024)
     await site.start()
