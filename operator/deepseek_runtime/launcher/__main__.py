@@ -74,6 +74,7 @@ class _StopRequests:
 
 def _run(command: list[str], contract: Contract, environment: Mapping[str, str], log: Path) -> int:
     stops = _StopRequests()
+    print(f"launcher: {_who(contract)}", file=sys.stderr, flush=True)
     run = RunDirectory.create()
     try:
         if contract.gang.node_rank == 0:
@@ -97,6 +98,12 @@ def _run(command: list[str], contract: Contract, environment: Mapping[str, str],
         raise
     finally:
         shutil.rmtree(run.path, ignore_errors=True)
+
+
+def _who(contract: Contract) -> str:
+    """Whose log this is: logs outlive their pods, and are read beside those of others."""
+    place = f"node {contract.gang.node_rank} of {contract.gang.nodes}"
+    return f"attempt {contract.attempt} of training {contract.namespace}/{contract.name}, {place}"
 
 
 def _prepare(volume: Volume, contract: Contract) -> None:
