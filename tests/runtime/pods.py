@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, Queue
 
+import yaml
+
 ROOT = Path(__file__).parents[2]
 LIMIT_S = 200.0
 TRAINING_UID = "training-uid"
@@ -71,6 +73,24 @@ def spec(**hyperparameters: object) -> str:
             },
         }
     )
+
+
+def rendered_variables(kind: str, container: str, program: str | None = None) -> set[str]:
+    """Names of the variables that the operator gives to containers of that name, if they run the program."""
+    found: set[str] = set()
+    files = sorted((ROOT / "tests" / "golden" / kind).glob("*.yaml"))
+    rest: list[object] = [document for file in files for document in yaml.safe_load_all(file.read_text())]
+    while rest:
+        match rest.pop():
+            case {"name": str(name), "env": [*env], "command": [*command]} if name == container:
+                if program is not None and program not in command:
+                    continue
+                found |= {str(variable["name"]) for variable in env}
+            case dict() as inner:
+                rest += inner.values()
+            case list() as inner:
+                rest += inner
+    return found
 
 
 def free_port() -> int:

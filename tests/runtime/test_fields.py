@@ -1,0 +1,261 @@
+"""No field of a training is accepted and ignored: each one changes what the built-in trainer does.
+
+A case trains twice, with the field at one value and at another, and looks at what went through the model, at what the
+optimizer did and at what is left on the volume. A field of the API without a case fails the last test.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from deepseek_runtime.contract import Invalid
+from deepseek_runtime.spec import read_spec
+from tests.runtime.observed import Observed
+from tests.runtime.pods import ROOT
+from tests.runtime.workplace import ABSENT, TINY, WORDS, Workplace, changed, of
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+def another_model_is_built(base: Observed, other: Observed) -> None:
+    assert len(other.updates[0].before) > len(base.updates[0].before)
+
+
+def weights_are_gone_on_from(base: Observed, other: Observed) -> None:
+    assert not torch.equal(base.updates[0].before[0], base.updates[-1].after[0])
+    assert_equal(other.updates[0].before, base.updates[-1].after)
+
+
+def other_examples_are_learnt(base: Observed, other: Observed) -> None:
+    assert set(base.learnt) == solved("few", "others")
+    assert set(other.learnt) == solved("heldout", "others")
+
+
+def another_task_is_learnt(base: Observed, other: Observed) -> None:
+    for run, answer in ((base, str.upper), (other, lambda word: word[::-1])):
+        pairs = [text.split("=") for text in run.learnt]
+        assert [right for _, right in pairs] == [answer(word) for word, _ in pairs]
+        assert len(pairs) == 4
+
+
+def dataset_is_evaluated_instead_of_learnt(base: Observed, other: Observed) -> None:
+    assert solved("others") <= set(base.learnt)
+    assert not solved("others") & evaluated(base)
+    assert not solved("others") & set(other.learnt)
+    assert solved("others") <= evaluated(other)
+
+
+def texts_are_packed(base: Observed, other: Observed) -> None:
+    assert set(base.learnt) == solved("few")
+    assert set(other.learnt) == {"ab=AB<|end|>cd=CD<|end|>ef=", "F<|end|>gh=GH"}
+    assert base.losses[0] != other.losses[0]
+
+
+def dataset_is_seen_as_often_as_its_weight_says(base: Observed, other: Observed) -> None:
+    assert base.learnt == dict.fromkeys(solved("few", "others"), 1)
+    assert other.learnt == dict.fromkeys(solved("few"), 3) | dict.fromkeys(solved("others"), 1)
+
+
+def step_sees_so_many_sequences(base: Observed, other: Observed) -> None:
+    assert [len(one.texts) for one in base.trained] == [4, 4]
+    assert [len(one.texts) for one in other.trained] == [8, 8]
+
+
+def passes_are_smaller_and_losses_alike(base: Observed, other: Observed) -> None:
+    assert [len(one.texts) for one in base.trained] == [4] * 2
+    assert [len(one.texts) for one in other.trained] == [1] * 8
+    assert {len(one.texts) for one in base.evaluated} == {2}
+    assert {len(one.texts) for one in other.evaluated} == {1}, "evaluation needs the memory as well"
+    assert other.losses == pytest.approx(base.losses, abs=1e-5)
+    assert_close(other.updates[0].after, base.updates[0].after)
+
+
+def sequences_are_cut(base: Observed, other: Observed) -> None:
+    assert set(base.learnt) == solved("few", "others")
+    assert set(other.learnt) == {text[:-1] for text in solved("few", "others")}
+
+
+def first_update_is_as_large_as_the_rate(base: Observed, other: Observed) -> None:
+    assert base.updates[0].change.norm() > 0.1
+    assert torch.allclose(other.updates[0].change, base.updates[0].change / 100, atol=1e-6)
+
+
+def rate_falls_in_a_line(base: Observed, other: Observed) -> None:
+    assert rates(base) == pytest.approx([1e-2] * 4)
+    assert rates(other) == pytest.approx([1e-2, 0.75e-2, 0.5e-2, 0.25e-2])
+
+
+def rate_falls_as_a_cosine(base: Observed, other: Observed) -> None:
+    assert rates(base) == pytest.approx([1e-2] * 4)
+    assert rates(other) == pytest.approx([1e-2, 0.85355e-2, 0.5e-2, 0.14645e-2], rel=1e-4)
+
+
+def rate_rises_first(base: Observed, other: Observed) -> None:
+    assert rates(base) == pytest.approx([1e-2] * 4)
+    assert rates(other) == pytest.approx([1e-2 / 3, 2e-2 / 3, 1e-2, 1e-2])
+    assert torch.allclose(other.updates[0].change, base.updates[0].change / 3, atol=1e-6)
+
+
+def so_many_steps_are_made(base: Observed, other: Observed) -> None:
+    assert (len(base.updates), len(other.updates)) == (2, 3)
+    assert (base.kept, other.kept) == ([2], [3])
+
+
+def examples_are_seen_once_more(base: Observed, other: Observed) -> None:
+    assert base.learnt == dict.fromkeys(solved("few", "others"), 1)
+    assert other.learnt == dict.fromkeys(solved("few", "others"), 2)
+
+
+def numbers_are_of_that_kind(base: Observed, other: Observed) -> None:
+    for run, kind in ((base, torch.float32), (other, torch.bfloat16)):
+        assert {one.kind for one in run.passes} == {kind}
+        assert load_file(run.export() / "model.safetensors")["lm_head.weight"].dtype == kind
+        assert {one.dtype for one in run.updates[0].after} == {torch.float32}
+
+
+def matrices_shrink(base: Observed, other: Observed) -> None:
+    for before, plain, decayed in zip(
+        base.updates[0].before, base.updates[0].after, other.updates[0].after, strict=True
+    ):
+        shrunk = 1e-2 * 0.5 * before if before.ndim > 1 else torch.zeros_like(before)
+        assert torch.allclose(plain - decayed, shrunk, atol=1e-6)
+
+
+def gradients_are_shortened(base: Observed, other: Observed) -> None:
+    assert base.updates[0].gradient_norm > 0.5
+    assert other.updates[0].gradient_norm == pytest.approx(0.01, rel=1e-3)
+
+
+def weights_and_order_are_others(base: Observed, other: Observed) -> None:
+    assert not torch.equal(base.updates[0].before[0], other.updates[0].before[0])
+    assert [one.texts for one in base.trained] != [one.texts for one in other.trained]
+    assert base.learnt == other.learnt
+
+
+def dropout_is_another(base: Observed, other: Observed) -> None:
+    assert_equal(base.updates[0].before, other.updates[0].before)
+    assert base.trained == other.trained
+    assert base.losses[0] != other.losses[0]
+
+
+def evaluated_after_every_step(base: Observed, other: Observed) -> None:
+    assert base.evaluations == [2]
+    assert other.evaluations == [0, 1, 2]
+
+
+def solved(*names: str) -> set[str]:
+    """The examples of these files as the model reads them."""
+    return {f"{word}={word.upper()}" for name in names for word in WORDS[name]}
+
+
+def rates(run: Observed) -> list[float]:
+    return [update.rate for update in run.updates]
+
+
+def evaluated(run: Observed) -> set[str]:
+    return {text for one in run.evaluated for text in one.texts}
+
+
+def assert_equal(these: list[torch.Tensor], those: list[torch.Tensor]) -> None:
+    assert all(torch.equal(one, two) for one, two in zip(these, those, strict=True))
+
+
+def assert_close(these: list[torch.Tensor], those: list[torch.Tensor]) -> None:
+    assert all(torch.allclose(one, two, atol=1e-5) for one, two in zip(these, those, strict=True))
+
+
+@dataclass(frozen=True)
+class Case:
+    """`field` by its name in the API; `base` and `other` are the specification's values by dotted path."""
+
+    field: str
+    base: Mapping[str, object]
+    other: Mapping[str, object]
+    shows: Callable[[Observed, Observed], None]
+
+
+def hyperparameter(
+    name: str, base: object, other: object, shows: Callable[[Observed, Observed], None], **same: object
+) -> Case:
+    """Two values of one hyperparameter, beside others that are the same in both runs."""
+    path, both = f"hyperparameters.{name}", {f"hyperparameters.{key}": value for key, value in same.items()}
+    return Case(path, {**both, path: base}, {**both, path: other}, shows)
+
+
+def dropout(seed: int) -> dict[str, object]:
+    return {
+        "model": lambda workplace: {"path": workplace.with_dropout()},
+        "datasets": of("one"),
+        "hyperparameters.globalBatchSize": 1,
+        "hyperparameters.seed": seed,
+    }
+
+
+def builtin(task: str) -> dict[str, object]:
+    return {"datasets": [{"source": {"builtin": task}}], "hyperparameters.maxSteps": 1}
+
+
+ONE_EPOCH = {"hyperparameters.maxSteps": ABSENT, "hyperparameters.epochs": 1}
+FEW = {"datasets": of("few")}
+
+CASES = (
+    Case("model.custom", {}, {"model.custom": {**TINY, "num_hidden_layers": 2}}, another_model_is_built),
+    Case("model.source.uri", {}, {"model": lambda w: {"path": w.export()}}, weights_are_gone_on_from),
+    Case("datasets.source.uri", {}, {"datasets.0.source": lambda w: w.file("heldout")}, other_examples_are_learnt),
+    Case("datasets.source.uri", builtin("uppercase"), builtin("reverse"), another_task_is_learnt),
+    Case("datasets.split", {}, {"datasets.1.split": "Heldout"}, dataset_is_evaluated_instead_of_learnt),
+    Case("datasets.format", FEW, {**FEW, "datasets.0.format": "Text"}, texts_are_packed),
+    Case("datasets.weight", ONE_EPOCH, {**ONE_EPOCH, "datasets.0.weight": "3"}, dataset_is_seen_as_often_as_its_weight_says),
+    hyperparameter("globalBatchSize", 4, 8, step_sees_so_many_sequences),
+    hyperparameter("microBatchSize", ABSENT, 1, passes_are_smaller_and_losses_alike),
+    hyperparameter("sequenceLength", 16, 5, sequences_are_cut),
+    hyperparameter("learningRate", "1e-2", "1e-4", first_update_is_as_large_as_the_rate),
+    hyperparameter("schedule", "Constant", "Linear", rate_falls_in_a_line, maxSteps=4),
+    hyperparameter("schedule", "Constant", "Cosine", rate_falls_as_a_cosine, maxSteps=4),
+    hyperparameter("warmupSteps", 0, 3, rate_rises_first, maxSteps=4),
+    hyperparameter("maxSteps", 2, 3, so_many_steps_are_made),
+    hyperparameter("epochs", 1, 2, examples_are_seen_once_more, maxSteps=ABSENT),
+    hyperparameter("precision", "fp32", "bf16", numbers_are_of_that_kind),
+    hyperparameter("weightDecay", "0", "0.5", matrices_shrink),
+    hyperparameter("gradientClipNorm", "0", "0.01", gradients_are_shortened),
+    hyperparameter("seed", 0, 1, weights_and_order_are_others),
+    Case("hyperparameters.seed", dropout(seed=0), dropout(seed=1), dropout_is_another),
+    hyperparameter("evalEverySteps", ABSENT, 1, evaluated_after_every_step),
+)  # fmt: skip
+ONE_LEGAL_VALUE = {"objective": "Pretrain", "method.type": "LoRA"}
+OF_THE_OPERATOR = {"model.name"}  # how status and metrics call the model, and where the catalogue finds its size
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.field}: {case.shows.__name__}")
+def test_field_changes_what_the_trainer_does(workplace: Workplace, case: Case) -> None:
+    case.shows(workplace.train(case.base), workplace.train(case.other))
+
+
+@pytest.mark.parametrize(("path", "other"), ONE_LEGAL_VALUE.items())
+def test_field_of_one_legal_value_takes_no_other(workplace: Workplace, path: str, other: str) -> None:
+    with pytest.raises(Invalid, match=path):
+        read_spec(json.dumps(changed(workplace.spec, {path: other})))
+
+
+def test_every_field_that_the_api_offers_the_trainer_has_a_case() -> None:
+    crd = yaml.safe_load((ROOT / "crds" / "deepseek-operator.io_deepseektrainings.yaml").read_text())
+    spec = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+    offered = {leaf for part in PARTS for leaf in leaves(part, spec[part])}
+    assert offered == {case.field for case in CASES} | set(ONE_LEGAL_VALUE) | OF_THE_OPERATOR
+
+
+PARTS = ("model", "objective", "method", "datasets", "hyperparameters")
+
+
+def leaves(path: str, schema: Mapping[str, object]) -> Iterator[str]:
+    """Dotted paths of the fields below a schema; an object of free fields is one."""
+    properties = (schema.get("items") or schema).get("properties")  # type: ignore[attr-defined]
+    if not properties:
+        yield path
+    for name, inner in (properties or {}).items():
+        yield from leaves(f"{path}.{name}", inner)

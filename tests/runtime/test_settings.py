@@ -1,0 +1,165 @@
+"""No variable of a serving pod is set in vain: each one changes what the built-in engine does.
+
+The engine serves in this process what a training in this process has exported.
+"""
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from deepseek_runtime.engine.__main__ import serve
+from deepseek_runtime.engine.settings import read_settings
+from tests.runtime.pods import free_port, rendered_variables
+from tests.runtime.workplace import Workplace
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+ANSWER = {"prompt": "ab=", "temperature": 0, "ignore_eos": True}
+# More tokens than are made before the engine is asked to leave.
+LONG, SHORT = {**ANSWER, "max_tokens": 1000}, {**ANSWER, "max_tokens": 60}
+
+
+@dataclass(frozen=True)
+class Served:
+    """The engine behind `url`."""
+
+    url: str
+    session: aiohttp.ClientSession
+
+    async def card(self) -> dict[str, object]:
+        """What it says of the model that it serves."""
+        async with self.session.get(f"{self.url}/v1/models") as answer:
+            (card,) = (await answer.json())["data"]
+            return dict(card)
+
+    async def ask(self, body: Mapping[str, object]) -> int:
+        """The status of the answer, 0 when the connection broke before there was one."""
+        try:
+            async with self.session.post(f"{self.url}/v1/completions", json=body) as answer:
+                await answer.read()
+                return answer.status
+        except aiohttp.ClientError:
+            return 0
+
+    async def until(self, running: int, waiting: int) -> None:
+        """Returns once so many requests are in the engine."""
+        wanted = {f'{state}{{engine="0",model_name="demo"}} {count}.0' for state, count in
+                  (("vllm:num_requests_running", running), ("vllm:num_requests_waiting", waiting))}  # fmt: skip
+        while True:
+            async with self.session.get(f"{self.url}/metrics") as answer:
+                if wanted <= set((await answer.text()).splitlines()):
+                    return
+
+
+@asynccontextmanager
+async def served(model: Path, **variables: str) -> AsyncIterator[Served]:
+    """An engine from its start to its end by SIGTERM; `variables` by their names without DEEPSEEK_."""
+    told = {"MODEL_PATH": str(model), "SERVED_MODEL_NAME": "demo", "PORT": str(free_port()), "DRAIN_SECONDS": "0"}
+    settings = read_settings({f"DEEPSEEK_{name}": value for name, value in {**told, **variables}.items()})
+    engine = asyncio.create_task(serve(settings))
+    async with aiohttp.ClientSession() as session:
+        here = Served(f"http://127.0.0.1:{settings.port}", session)
+        while not await is_ready(here):
+            await asyncio.sleep(0)
+            assert not engine.done(), await engine
+        try:
+            yield here
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+            await engine
+
+
+async def is_ready(engine: Served) -> bool:
+    try:
+        async with engine.session.get(f"{engine.url}/health") as answer:
+            return answer.status == 200
+    except aiohttp.ClientConnectionError:
+        return False
+
+
+async def another_model_is_served(export: Path, directory: Path) -> None:
+    shutil.copytree(export, directory / "other", ignore=shutil.ignore_patterns("manifest.json"))
+    config = directory / "other" / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "max_position_embeddings": 64}))
+    for model, length in ((export, 1024), (directory / "other", 64)):
+        async with served(model) as engine:
+            assert (await engine.card())["max_model_len"] == length
+
+
+async def model_is_called_so(export: Path, directory: Path) -> None:
+    async with served(export, SERVED_MODEL_NAME="other") as engine:
+        assert (await engine.card())["id"] == "other"
+        assert await engine.ask({**SHORT, "model": "demo"}) == 404
+
+
+async def model_without_a_name_is_called_as_the_resource(export: Path, directory: Path) -> None:
+    async with served(export, SERVED_MODEL_NAME="", SERVING_NAME="resource") as engine:
+        assert (await engine.card())["id"] == "resource"
+
+
+async def engine_listens_there(export: Path, directory: Path) -> None:
+    port = free_port()
+    async with served(export, PORT=str(port)):
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.close()
+
+
+async def so_many_are_answered_at_once(export: Path, directory: Path) -> None:
+    for concurrency, waiting in ((1, 1), (2, 0)):
+        async with served(export, MAX_CONCURRENCY=str(concurrency)) as engine:
+            asked = [asyncio.create_task(engine.ask(LONG)) for _ in range(2)]
+            await engine.until(running=concurrency, waiting=waiting)
+        await asyncio.gather(*asked)
+
+
+async def so_many_wait(export: Path, directory: Path) -> None:
+    async with served(export, MAX_CONCURRENCY="1", QUEUE_LIMIT="0") as engine:
+        first = asyncio.create_task(engine.ask(LONG))
+        await engine.until(running=1, waiting=0)
+        assert await engine.ask(SHORT) == 429
+    async with served(export, MAX_CONCURRENCY="1", QUEUE_LIMIT="1") as engine:
+        asked = [asyncio.create_task(engine.ask(LONG)) for _ in range(2)]
+        await engine.until(running=1, waiting=1)
+    await asyncio.gather(first, *asked)
+
+
+async def running_answers_are_waited_for_so_long(export: Path, directory: Path) -> None:
+    for drain_s, body, status in (("0", LONG, 0), ("60", SHORT, 200)):
+        async with served(export, DRAIN_SECONDS=drain_s) as engine:
+            asked = asyncio.create_task(engine.ask(body))
+            await engine.until(running=1, waiting=0)
+        assert await asked == status
+
+
+VARIABLES: Mapping[str, Callable[[Path, Path], Awaitable[None]]] = {
+    "DEEPSEEK_MODEL_PATH": another_model_is_served,
+    "DEEPSEEK_SERVED_MODEL_NAME": model_is_called_so,
+    "DEEPSEEK_SERVING_NAME": model_without_a_name_is_called_as_the_resource,
+    "DEEPSEEK_PORT": engine_listens_there,
+    "DEEPSEEK_MAX_CONCURRENCY": so_many_are_answered_at_once,
+    "DEEPSEEK_QUEUE_LIMIT": so_many_wait,
+    "DEEPSEEK_DRAIN_SECONDS": running_answers_are_waited_for_so_long,
+}
+# Tells an engine of one's own whose it is; the built-in one has nothing to do with it.
+OF_CUSTOM_ENGINES = {"DEEPSEEK_SERVING_NAMESPACE"}
+
+
+@pytest.mark.parametrize(("variable", "shows"), VARIABLES.items(), ids=VARIABLES)
+async def test_variable_changes_what_the_engine_does(
+    workplace: Workplace, tmp_path: Path, variable: str, shows: Callable[[Path, Path], Awaitable[None]]
+) -> None:
+    await shows(Path(workplace.export()), tmp_path)
+
+
+def test_every_variable_of_the_engine_has_a_case() -> None:
+    rendered = rendered_variables("serving", "engine", program="deepseek_runtime.engine")
+    assert rendered == set(VARIABLES) | OF_CUSTOM_ENGINES
