@@ -45,6 +45,12 @@ class ServingLife:
         self.cluster.edit(SERVING, NAMESPACE, NAME, lambda live: live["spec"].update(spec))
         self.operator.settle()
 
+    def upgrade(self, configuration: Configuration) -> None:
+        """Another release or configuration of the operator takes over."""
+        self.operator.kind = serving_kind(configuration)
+        self.operator.restart()
+        self.operator.settle()
+
     def run(self, room: int = 1000, rounds: int = 6) -> None:
         """Controllers, kubelets and the operator take turns; the cluster has room for so many pods."""
         for _ in range(rounds):

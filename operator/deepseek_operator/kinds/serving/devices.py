@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from deepseek_operator.api.v1alpha1.serving import DeepSeekServing, ServingSpec
+from deepseek_operator.api.v1alpha1.serving import DeepSeekServing, ResolvedModel, ServingSpec
 from deepseek_operator.api.v1alpha1.workload import Parallelism, PlanStatus
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.device_plan import (
@@ -32,7 +32,8 @@ from deepseek_operator.domain.profiles import Profile, UnknownProfile
 from deepseek_operator.domain.request import ServingRequest
 from deepseek_operator.domain.sizing import size_serving
 from deepseek_operator.kinds.serving.command import BUILT, Served, why_not
-from deepseek_operator.kinds.serving.revision import stored_revisions, update_token
+from deepseek_operator.kinds.serving.model import resolve
+from deepseek_operator.kinds.serving.revision import revision_name, stored_revisions, template_of, update_token
 
 _ONE_NODE = "replicas over several nodes are not built yet"
 
@@ -63,17 +64,27 @@ def reference(owner: DeepSeekServing) -> str:
 
 
 def wanted_plan(seen: Seen[DeepSeekServing], configuration: Configuration) -> PlanStatus | None:
-    """The plan to record: the one that is, while its input is the same; that of a stored revision; or a new one."""
-    spec, recorded = seen.owner.spec, seen.owner.status.plan
-    if spec.accelerator is None or spec.accelerator.profile is None:
+    """The plan to record: the one of this input that a stored revision was rendered by, or that is recorded; else a new
+    one. A revision that is yet to be rendered needs a plan that the present operator can still serve."""
+    owner = seen.owner
+    if owner.spec.accelerator is None or owner.spec.accelerator.profile is None:
         return None
-    asked = reference(seen.owner)
-    if (made := _remembered(seen, asked)) is not None:
-        return made
-    is_kept = recorded is not None and recorded.reference == asked and not recorded.refused
-    if is_kept and recorded is not None and recorded.profile in configuration.profiles.by_name:
-        return recorded
-    return planned(seen.owner, configuration)
+    asked, recorded = reference(owner), owner.status.plan
+    kept = _remembered(seen, asked) or recorded
+    if kept is None or kept.reference != asked or kept.refused:
+        return planned(owner, configuration)
+    return kept if _is_rendered(seen) or _is_served(owner, kept, configuration) else planned(owner, configuration)
+
+
+def _is_rendered(seen: Seen[DeepSeekServing]) -> bool:
+    """The revision of the present input has its template."""
+    model = resolve(seen)
+    return isinstance(model, ResolvedModel) and template_of(seen, revision_name(seen.owner, model)) is not None
+
+
+def _is_served(owner: DeepSeekServing, plan: PlanStatus, configuration: Configuration) -> bool:
+    profile = configuration.profiles.by_name.get(plan.profile)
+    return profile is not None and why_not(served(owner, plan, profile)) is None
 
 
 def _remembered(seen: Seen[DeepSeekServing], asked: str) -> PlanStatus | None:

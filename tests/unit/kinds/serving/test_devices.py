@@ -8,6 +8,7 @@ import pytest
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.workload import PlanStatus
 from deepseek_operator.core.actions import Create, Done
+from deepseek_operator.core.conditions import find
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.resources import Manifest
 from deepseek_operator.core.seen import Seen
@@ -17,6 +18,7 @@ from deepseek_operator.kinds.serving.plan import plan
 from deepseek_operator.kinds.serving.revision import user_input
 from deepseek_operator.kinds.serving.signals import queries
 from deepseek_operator.kinds.serving.status import status
+from tests.support.serving_life import ServingLife
 from tests.support.servings import a_serving, seen_of
 
 CONFIGURATION = Configuration()
@@ -205,3 +207,31 @@ def test_huge_pages_without_memory_are_refused_before_kubernetes_does() -> None:
 
 def test_no_profile_means_no_plan() -> None:
     assert settled(a_serving()).owner.status.plan is None
+
+
+def test_a_profile_that_was_taken_away_leaves_what_runs_and_is_told_to_the_next_revision() -> None:
+    ours = Configuration(profiles=profiles_from_config({"ours": {"base": "nvidia-h200-141"}}))
+    life = ServingLife(configuration=ours, **a_replica(accelerator={"profile": "ours"})["spec"])
+    life.run()
+    runs = life.status.stable
+    life.upgrade(CONFIGURATION)
+    assert life.status.phase == "Available"
+    life.edit(engine={"type": "vllm", "env": [{"name": "A", "value": "1"}]})
+    condition = find(life.status.conditions, "Stalled")
+    assert condition is not None
+    assert (condition.status, condition.reason) == ("True", "UnknownProfile")
+    assert life.status.current is not None
+    assert (life.status.current.name, life.status.current.ready) == (runs, 1)
+
+
+def test_a_plan_that_this_operator_can_not_serve_is_told_to_the_next_revision() -> None:
+    life = ServingLife(**a_replica()["spec"])
+    life.run()
+    pages = {"resource": "hugepages-2Mi", "quantity": 1, "unit": "Gi"}
+    stricter = Configuration(profiles=profiles_from_config({"nvidia-h200-141": {"companions": [pages]}}))
+    life.upgrade(stricter)
+    assert life.status.phase == "Available"
+    life.edit(engine={"type": "vllm", "env": [{"name": "A", "value": "1"}]})
+    condition = find(life.status.conditions, "Stalled")
+    assert condition is not None
+    assert (condition.status, condition.reason) == ("True", "Unsupported")

@@ -33,12 +33,6 @@ def running(configuration: Configuration = OLD, **spec: Any) -> ServingLife:
     return life
 
 
-def upgraded(life: ServingLife, configuration: Configuration) -> None:
-    life.operator.kind = serving_kind(configuration)
-    life.operator.restart()
-    life.operator.settle()
-
-
 def annotated(life: ServingLife, token: str | None) -> None:
     def change(live: dict[str, Any]) -> None:
         live["metadata"]["annotations"] = {UPDATE: token} if token is not None else {}
@@ -65,7 +59,7 @@ def test_the_operator_that_made_the_replicas_announces_nothing() -> None:
 def test_another_default_image_is_announced_and_restarts_nothing() -> None:
     life = running()
     before = life.deployment(), life.pods()
-    upgraded(life, NEW)
+    life.upgrade(NEW)
     found = announced(life)
     assert found is not None
     assert (found.status, found.reason) == ("True", "NewDefaults")
@@ -76,20 +70,20 @@ def test_another_default_image_is_announced_and_restarts_nothing() -> None:
 
 def test_an_image_that_the_user_wrote_is_no_update() -> None:
     life = running(engine={"type": "custom", "image": "e:1"})
-    upgraded(life, NEW)
+    life.upgrade(NEW)
     assert announced(life) is None
 
 
 def test_the_announcement_goes_with_its_cause() -> None:
     life = running()
-    upgraded(life, NEW)
-    upgraded(life, OLD)
+    life.upgrade(NEW)
+    life.upgrade(OLD)
     assert announced(life) is None
 
 
 def test_the_update_is_taken_by_the_command_that_the_message_names() -> None:
     life = running()
-    upgraded(life, NEW)
+    life.upgrade(NEW)
     found = announced(life)
     assert found is not None
     annotated(life, found.message.rpartition(f"{UPDATE}=")[2])
@@ -100,7 +94,7 @@ def test_the_update_is_taken_by_the_command_that_the_message_names() -> None:
 
 def test_the_annotation_taken_away_goes_back_to_what_ran_before() -> None:
     life = running()
-    upgraded(life, NEW)
+    life.upgrade(NEW)
     annotated(life, "a")
     annotated(life, None)
     assert image(life) == "runtime:1"
@@ -115,7 +109,7 @@ def test_a_token_of_any_length_is_kept_out_of_the_record() -> None:
 
 def test_a_changed_profile_is_announced_and_counts_once_it_is_taken() -> None:
     life = running(profile(), **ON_DEVICES)
-    upgraded(life, profile(pool="new"))
+    life.upgrade(profile(pool="new"))
     found = announced(life)
     assert found is not None
     assert "nodeSelector" in found.message
@@ -127,7 +121,7 @@ def test_a_changed_profile_is_announced_and_counts_once_it_is_taken() -> None:
 def test_the_devices_of_a_replica_are_counted_anew_by_an_update() -> None:
     life = running(**ON_DEVICES)
     larger = Configuration(profiles=profiles_from_config({"nvidia-h200-141": {"memoryGiB": 282}}))
-    upgraded(life, larger)
+    life.upgrade(larger)
     found = announced(life)
     assert found is not None
     assert life.status.plan is not None
@@ -138,7 +132,7 @@ def test_the_devices_of_a_replica_are_counted_anew_by_an_update() -> None:
 
 def test_what_would_be_refused_is_not_offered() -> None:
     life = running(**ON_DEVICES)
-    upgraded(life, Configuration(profiles=profiles_from_config({"nvidia-h200-141": {"memoryGiB": 8}})))
+    life.upgrade(Configuration(profiles=profiles_from_config({"nvidia-h200-141": {"memoryGiB": 8}})))
     assert announced(life) is None
     assert life.status.phase == "Available"
 
@@ -154,7 +148,7 @@ def test_what_the_api_server_added_to_a_template_is_no_update(configuration: Con
 
     life.cluster.edit(DEPLOYMENT, NAMESPACE, name, default)
     life.cluster.drop(REVISION, NAMESPACE, name)
-    upgraded(life, configuration)
+    life.upgrade(configuration)
     assert life.stored(REVISION, name)["data"]["template"]["spec"]["dnsPolicy"] == "ClusterFirst"
     assert (announced(life) is not None) == expected
 
@@ -162,7 +156,7 @@ def test_what_the_api_server_added_to_a_template_is_no_update(configuration: Con
 def test_an_update_is_told_once_as_an_event() -> None:
     life = running()
     before = life.status
-    upgraded(life, NEW)
+    life.upgrade(NEW)
     told = serving_kind(NEW).events(before, life.status)
     assert [(event.type, event.reason) for event in told] == [("Normal", "NewDefaults")]
     assert serving_kind(NEW).events(life.status, life.status) == ()
