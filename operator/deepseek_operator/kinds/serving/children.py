@@ -21,6 +21,11 @@ from deepseek_operator.kinds.serving.template import PORT_NAME
 SERVICE_PORT = 8000
 """Port of the Services, whatever the engine listens on: another engine must not change the address."""
 
+PULL_SECONDS = 600
+"""For placing a pod and pulling its image, before loading begins. Once this and loading are over without a ready pod,
+`kubectl rollout status` and Argo CD call the Deployment failed; Kubernetes' own 600 seconds in all are less than a large
+model takes to load."""
+
 SCALE_UP_PERIOD_SECONDS = 15
 """The autoscaler's own period: in each, it may go up by as many replicas as there can be."""
 
@@ -72,11 +77,18 @@ def deployment(owner: DeepSeekServing, revision: str, template: Manifest, replic
         **_head(DEPLOYMENT, owner, name, labels),
         "spec": {
             "replicas": replicas,
+            "progressDeadlineSeconds": _loading_seconds(template) + PULL_SECONDS,
             "selector": {"matchLabels": revision_selector(owner, revision)},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
             "template": template,
         },
     }
+
+
+def _loading_seconds(template: Manifest) -> int:
+    """How long the startup probe lets an engine load."""
+    probes = (container.get("startupProbe") or {} for container in template["spec"]["containers"])
+    return sum(probe.get("periodSeconds", 0) * probe.get("failureThreshold", 0) for probe in probes)
 
 
 def autoscalers(owner: DeepSeekServing, configuration: Configuration) -> tuple[Manifest, ...]:

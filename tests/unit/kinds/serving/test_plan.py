@@ -187,3 +187,10 @@ def test_a_new_autoscaler_takes_nothing_before_it_has_looked_for_its_window() ->
     assert running_replicas(early) == 6
     assert KIND.plan(early).requeue_after == timedelta(seconds=1)
     assert running_replicas(seen_of(serving, children=[scaler], now=START + window)) == 2
+
+
+def test_a_deployment_is_no_failure_while_its_engine_may_still_load() -> None:
+    """`kubectl rollout status` and Argo CD call a Deployment failed once its progress deadline is over."""
+    slow = recorded(replicas=3, engine={"startTimeoutSeconds": 7200})
+    (live,) = [child for child in made(slow, revision_of(slow)) if child["kind"] == "Deployment"]
+    assert live["spec"]["progressDeadlineSeconds"] == 7200 + 600
