@@ -70,6 +70,7 @@ def test_text_is_packed_into_pieces_that_lose_nothing(tmp_path: Path) -> None:
         ("{", "line 1 is not JSON"),
         ('{"prompt": "a"}', '"completion"'),
         ('{"prompt": "a much too long prompt", "completion": "b"}', "sequenceLength 8"),
+        ('{"prompt": "", "completion": "b"}', "empty prompt"),
     ],
 )
 def test_malformed_dataset_says_what_to_write(tmp_path: Path, content: str, advice: str) -> None:
@@ -77,6 +78,27 @@ def test_malformed_dataset_says_what_to_write(tmp_path: Path, content: str, advi
     file.write_text(content)
     with pytest.raises(Invalid, match=advice):
         read_examples(dataset(file), byte_tokenizer(), 8)
+
+
+def test_line_of_json_may_hold_separators_of_unicode(tmp_path: Path) -> None:
+    text = "one\u2028two\u0085three\x1cfour"
+    file = tmp_path / "a.jsonl"
+    file.write_text(json.dumps({"text": text}, ensure_ascii=False) + "\r\n" + json.dumps({"text": "five"}) + "\n")
+    (piece,) = read_examples(dataset(file, "Text"), byte_tokenizer(), 100)
+    assert byte_tokenizer().decode(piece.tokens, skip_special_tokens=True) == text + "five"
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.txt"])
+def test_dataset_without_text_is_not_passed_over(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("")
+    with pytest.raises(Invalid, match="holds no text"):
+        read_examples(dataset(tmp_path / name, "Text"), byte_tokenizer(), 8)
+
+
+def test_weight_at_which_a_dataset_is_never_seen_is_refused() -> None:
+    with pytest.raises(Invalid, match=r"4 examples .* weight 0.1; write .* at least 0.25"):
+        Order([10, 4], [1.0, 0.1], seed=0, batch_size=2)
+    assert Order([10, 4], [1.0, 0.25], seed=0, batch_size=2).epoch_size == 11
 
 
 def test_random_sources_go_on_where_they_were(tmp_path: Path) -> None:

@@ -52,10 +52,15 @@ class Batch:
 
 
 def read_examples(dataset: Dataset, tokenizer: PreTrainedTokenizerBase, length: int) -> list[Example]:
-    """All examples of a dataset, cut to `length` tokens. Raises Invalid for a missing or malformed file."""
+    """All examples of a dataset, cut to `length` tokens. Raises Invalid for a missing, malformed or empty file."""
     if dataset.format == "Text":
-        return list(_packed(_texts(dataset), tokenizer, length))
+        pieces = list(_packed(_texts(dataset), tokenizer, length))
+        if not pieces:
+            raise Invalid(f"dataset {_name(dataset)} holds no text; write some, or leave the dataset out")
+        return pieces
     made = [_example(prompt, completion, tokenizer) for prompt, completion in _pairs(dataset)]
+    if any(one.loss_from == 0 for one in made):
+        raise Invalid(f"dataset {_name(dataset)} has an example with an empty prompt; write one, or use format: Text")
     whole = [Example(one.tokens[:length], one.loss_from) for one in made if one.loss_from < length]
     if not whole:
         raise Invalid(f"dataset {_name(dataset)} has no example with a prompt shorter than sequenceLength {length}")
@@ -106,7 +111,8 @@ def _texts(dataset: Dataset) -> Iterator[str]:
 
 
 def _records(dataset: Dataset) -> Iterator[tuple[str, object]]:
-    for number, line in enumerate(_read(dataset).splitlines(), start=1):
+    # Not splitlines: JSON lets a text hold line separators of Unicode as they are.
+    for number, line in enumerate(_read(dataset).split("\n"), start=1):
         if line.strip():
             place = f"dataset {_name(dataset)} line {number}"
             try:
@@ -136,8 +142,12 @@ class Order:
         self._seed = seed
         self._batch_size = batch_size
         self._epoch: tuple[int, list[int]] | None = None
-        if self.epoch_size == 0:
-            raise Invalid("the training datasets are empty")
+        for size, weight, draws in zip(sizes, weights, self._draws, strict=True):
+            if not draws:
+                raise Invalid(
+                    f"a training dataset of {size} examples would never be seen at weight {weight:g};"
+                    f" write datasets[].weight of at least {1 / size:.2g}, or leave the dataset out"
+                )
 
     @property
     def epoch_size(self) -> int:
