@@ -82,9 +82,14 @@ class Volume:
         write_whole(self.root / origin.incarnation / ORIGIN_NAME, origins.encode(origin))
 
     def delete(self, manifest: Manifest) -> None:
-        """Deletes a checkpoint: it stops being one before its files go, so a half-deleted one is only torn."""
+        """Deletes a checkpoint: it stops being one before its files go, so a half-deleted one is only torn.
+
+        Somebody who needed the room may have deleted it already.
+        """
         directory = self.step_directory(manifest.incarnation, manifest.step)
         doomed = self.torn_directory(manifest.incarnation, manifest.step)
+        if not directory.exists():
+            return
         (directory / MANIFEST_NAME).unlink(missing_ok=True)
         shutil.rmtree(doomed, ignore_errors=True)
         directory.rename(doomed)
@@ -111,7 +116,7 @@ def read_manifest(directory: Path) -> Manifest | None:
     """The manifest in a directory, None when there is none that can be read: the directory is torn then."""
     try:
         return manifests.decode((directory / MANIFEST_NAME).read_text())
-    except (FileNotFoundError, NotADirectoryError, ManifestError):
+    except (FileNotFoundError, NotADirectoryError, ManifestError, UnicodeDecodeError):
         return None
 
 
@@ -168,7 +173,7 @@ def _is_torn(directory: Path) -> bool:
 def _read_origin(path: Path) -> Origin | None:
     try:
         return origins.decode(path.read_text())
-    except (FileNotFoundError, ManifestError):
+    except (FileNotFoundError, ManifestError, UnicodeDecodeError):
         return None
 
 

@@ -54,8 +54,19 @@ def test_manifest_that_names_another_incarnation_is_not_believed(tmp_path: Path)
 
 def test_deleted_checkpoint_is_gone(tmp_path: Path) -> None:
     volume = Volume(tmp_path)
-    volume.delete(saved(volume, "a", 2))
+    doomed = saved(volume, "a", 2)
+    volume.delete(doomed)
     assert list((tmp_path / "a").iterdir()) == []
+    volume.delete(doomed)
+
+
+def test_manifest_and_origin_of_damaged_bytes_are_none(tmp_path: Path) -> None:
+    volume = Volume(tmp_path)
+    whole = saved(volume, "a", 2)
+    saved(volume, "a", 4)
+    (volume.step_directory("a", 4) / "manifest.json").write_bytes(b'{"formatVersion": 1, "kind": "\xff\xfe')
+    (tmp_path / "a" / "origin.json").write_bytes(b"\x80")
+    assert (volume.checkpoints(), volume.origins()) == ({"a": [whole]}, {})
 
 
 def test_missing_short_or_altered_file_is_damage(tmp_path: Path) -> None:
