@@ -1,6 +1,7 @@
 """The life of a training, on a memory cluster with the real driver: what follows from what."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -543,6 +544,14 @@ def test_progress_is_shown_at_most_every_interval() -> None:
     life.operator.progress.answers[name] = {"state": "Training", "step": 43, "maxSteps": 100}
     assert life.later(29).owner.status.summary.progress == "42/100 (42 %)"
     assert life.later(1).owner.status.summary.progress == "43/100 (43 %)"
+
+
+def test_a_dollar_in_a_private_config_reaches_the_trainer_as_it_was_written() -> None:
+    life = Life().begin(model={"custom": {"chat_template": "$$ $(HOME) $"}})
+    text = life.environment()["DEEPSEEK_TRAINING_SPEC"]
+    # What the kubelet makes of a value: $$ is one dollar, $(NAME) a variable of the container.
+    told = re.sub(r"\$\$|\$\((\w+)\)", lambda found: "/tmp" if found[1] else "$", text)
+    assert json.loads(told)["model"]["custom"]["chat_template"] == "$$ $(HOME) $"
 
 
 def test_events_tell_transitions_once() -> None:
