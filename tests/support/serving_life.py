@@ -1,12 +1,16 @@
 """One serving from its birth on, in memory: its operator, its cluster, and what a test does to both."""
 
+import asyncio
 from typing import Any
 
 from deepseek_operator.adapters.memory import Change, MemoryCluster, Stored
-from deepseek_operator.api.v1alpha1.serving import ServingStatus
+from deepseek_operator.api.v1alpha1.serving import DeepSeekServing, ServingStatus
+from deepseek_operator.core.conditions import find
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.resources import DEPLOYMENT, POD, SERVING, TRAINING, Resource, is_terminating
+from deepseek_operator.core.seen import Seen
 from deepseek_operator.kinds.serving import serving_kind
+from deepseek_operator.runtime.key import Key
 from tests.support.servings import NAMESPACE, a_claim, a_serving, a_training
 from tests.support.shell import Operator
 from tests.support.world import StoppedClock, World, is_ready
@@ -87,6 +91,18 @@ class ServingLife:
         found = self.cluster.read(resource, NAMESPACE, name)
         assert found is not None, f"there is no {resource.kind} {name}"
         return found
+
+    def look(self) -> Seen[DeepSeekServing]:
+        """What the operator sees."""
+        view = asyncio.run(self.operator.look.from_mirror(Key(SERVING, NAMESPACE, NAME)))
+        assert view is not None
+        return view.seen
+
+    def reason(self, type_: str) -> str:
+        """The reason of a condition that is there."""
+        condition = find(self.status.conditions, type_)
+        assert condition is not None
+        return condition.reason
 
     def deployment(self) -> Stored:
         """The Deployment of the only revision."""

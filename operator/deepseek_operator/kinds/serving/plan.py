@@ -34,7 +34,7 @@ from deepseek_operator.kinds.serving.revision import (
     superfluous,
     template_of,
 )
-from deepseek_operator.kinds.serving.rollout import Target, running_revisions, spent, step, target
+from deepseek_operator.kinds.serving.rollout import Target, ending_left, running_revisions, spent, step, target
 from deepseek_operator.kinds.serving.status import status
 from deepseek_operator.kinds.serving.template import render
 
@@ -49,12 +49,18 @@ def plan(seen: Seen[DeepSeekServing], configuration: Configuration) -> Plan[Serv
     if (record := _record(seen, configuration)) is not None:
         return Plan(record=record, confirm=True)
     goal = target(seen)
-    waiting = WAITING if goal.obstacle is not None or seen.occupied else window_left(seen)
+    waiting = _waiting(seen, goal)
     if goal.revision is None or seen.occupied:
         return Plan(requeue_after=waiting)
     actions = tuple(_actions(seen, goal, goal.revision, configuration))
     makes = any(isinstance(action, Apply) and action.uid is None for action in actions)
     return Plan(actions=actions, requeue_after=waiting, confirm=makes)
+
+
+def _waiting(seen: Seen[DeepSeekServing], goal: Target) -> timedelta | None:
+    """When to look again although nothing tells us to; None: only when something does."""
+    unseen = WAITING if goal.obstacle is not None or seen.occupied else window_left(seen)
+    return min((time for time in (unseen, ending_left(seen)) if time is not None), default=None)
 
 
 def _record(seen: Seen[DeepSeekServing], configuration: Configuration) -> ServingStatus | None:

@@ -5,7 +5,9 @@ A revision is the target once nothing stands in its way; until then what runs go
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
+from deepseek_operator.api.base import parse_time
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing, ResolvedModel
 from deepseek_operator.core.names import serving_revision
 from deepseek_operator.core.resources import CLAIM, DEPLOYMENT, POD, Manifest, Ref, is_terminating
@@ -16,6 +18,10 @@ from deepseek_operator.kinds.serving.gate import running_replicas
 from deepseek_operator.kinds.serving.labels import revision_of
 from deepseek_operator.kinds.serving.model import Unresolved, resolve
 from deepseek_operator.kinds.serving.revision import numbers, revision_name, template_of
+
+UNANSWERED = timedelta(seconds=120)
+"""A pod that is still there so long after its grace period is on a node that does not answer, and may stay for ever. It
+is not waited for: if its node holds devices yet, the scheduler places no other pod on them."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +79,20 @@ def running_revisions(seen: Seen[DeepSeekServing]) -> dict[str, Replicas]:
 
 
 def living_pods(seen: Seen[DeepSeekServing]) -> tuple[Manifest, ...]:
-    """Pods that hold what they were given: those that are ending included, those that ended left out."""
-    return tuple(pod for pod in seen.all(POD) if (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed"))
+    """Pods that hold what they were given: those that are ending included; those that ended, or never will, left out."""
+    pods = (pod for pod in seen.all(POD) if (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed"))
+    return tuple(pod for pod in pods if (over := _given_up(pod)) is None or seen.now < over)
+
+
+def ending_left(seen: Seen[DeepSeekServing]) -> timedelta | None:
+    """Time until the next of the pods that are ending is given up; None when none is ending."""
+    return min((over - seen.now for pod in living_pods(seen) if (over := _given_up(pod)) is not None), default=None)
+
+
+def _given_up(pod: Manifest) -> datetime | None:
+    """When a pod that is ending is not waited for any longer; None when it is not ending."""
+    deadline = parse_time(pod["metadata"].get("deletionTimestamp"))
+    return deadline + UNANSWERED if deadline is not None else None
 
 
 def _replicas(seen: Seen[DeepSeekServing], revision: str) -> Replicas:
