@@ -46,16 +46,8 @@ from deepseek_operator.kinds.training.report import reports
 from deepseek_operator.kinds.training.service import LAST_ATTEMPT, service
 from deepseek_operator.kinds.training.settings import attempt_digest, fixed_digest
 from deepseek_operator.kinds.training.validation import complaint, is_shared
-from deepseek_operator.kinds.training.verdict import newly_failed, outcome, sentence
-from deepseek_operator.kinds.training.view import (
-    MAX_FAILURES,
-    Step,
-    View,
-    act,
-    record,
-    with_attempt,
-    with_failures,
-)
+from deepseek_operator.kinds.training.verdict import START_TIMEOUT, newly_failed, outcome, sentence, telling
+from deepseek_operator.kinds.training.view import Step, View, act, record, with_attempt
 from deepseek_operator.kinds.training.volume import claim_upkeep, ensure_volume, loss
 
 Phase: TypeAlias = Callable[[View], Step | None]
@@ -117,16 +109,11 @@ def observe(view: View) -> Step | None:
         update["placed_at"] = rfc3339(view.now)
     if attempt.running_at is None and view.all_run:
         update["running_at"] = rfc3339(view.now)
-    if new := _new_failures(view, attempt):
-        update["failures"] = with_failures(attempt, new)
+    # Once we stop the attempt ourselves, what its pods do is no failure.
+    new = newly_failed(view.gang.pods, attempt.failures, view.now) if attempt.stopping is None else []
+    if new and (failures := telling([*attempt.failures, *new])) != attempt.failures:
+        update["failures"] = failures
     return record(with_attempt(view.status, **update)) if update else None
-
-
-def _new_failures(view: View, attempt: AttemptStatus) -> list[PodFailure]:
-    """First causes not recorded yet; none once we stop the attempt ourselves, or when the list is full."""
-    if attempt.stopping is not None or len(attempt.failures) >= MAX_FAILURES:
-        return []
-    return newly_failed(view.gang.pods, attempt.failures, view.now)
 
 
 def judge(view: View) -> Step | None:
@@ -184,12 +171,11 @@ def interrupt(view: View) -> Step | None:
         limit_s = view.spec.failure_policy.start_timeout_seconds
         failure = PodFailure(
             pod="",
-            cause="StartTimeout",
+            cause=START_TIMEOUT,
             message=f"not all workers ran {limit_s} s after they were placed: {_what_keeps(view)}"[:1024],
             at=rfc3339(view.now),
         )
-        failures = [*attempt.failures[: MAX_FAILURES - 1], failure]
-        return record(with_attempt(view.status, stopping="StartTimeout", failures=failures))
+        return record(with_attempt(view.status, stopping=START_TIMEOUT, failures=telling([*attempt.failures, failure])))
     return None
 
 

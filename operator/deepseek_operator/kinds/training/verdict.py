@@ -26,6 +26,8 @@ POD_DELETED = "PodDeleted"
 JOB_DELETED = "JobDeleted"
 INVALID = "InvalidConfiguration"
 SAVED = "SavedAndStopped"
+START_TIMEOUT = "StartTimeout"
+MAX_FAILURES = 64
 _UNCERTAIN = (POD_DELETED, JOB_DELETED)
 _OWN_DEATHS = tuple(128 + signal for signal in (4, 7, 8, 9, 11))
 """SIGILL, SIGBUS, SIGFPE, SIGKILL, SIGSEGV: no peer's end leads to one; a broken connection is exit 1 or SIGABRT."""
@@ -47,6 +49,27 @@ def newly_failed(pods: Iterable[Manifest], known: Sequence[PodFailure], now: dat
     return sorted((cause for cause in found if cause is not None), key=lambda cause: (cause.at, cause.pod))
 
 
+def telling(failures: Iterable[PodFailure]) -> list[PodFailure]:
+    """As many as the schema holds, oldest first.
+
+    Of a large gang the ones that decide are kept: hundreds of peers may follow one evicted pod within its second.
+    """
+    kept = sorted(failures, key=lambda f: (_rank(f), f.at, f.pod))[:MAX_FAILURES]
+    return sorted(kept, key=lambda f: (f.at, f.pod))
+
+
+def _rank(failure: PodFailure) -> int:
+    if failure.cause in (INVALID, START_TIMEOUT):
+        return 0
+    if _is_certain(failure):
+        return 1
+    return 2 if failure.exit_code in _OWN_DEATHS else 3
+
+
+def _is_certain(failure: PodFailure) -> bool:
+    return failure.disruption and failure.cause not in _UNCERTAIN
+
+
 def root_cause(failures: Sequence[PodFailure], failed_at: datetime | None) -> PodFailure | None:
     """The failure that the others follow from; None when none was seen.
 
@@ -54,7 +77,7 @@ def root_cause(failures: Sequence[PodFailure], failed_at: datetime | None) -> Po
     earliest, a disruption before a crash of the same second (the Job reacts to a crash a second later at the soonest).
     Of crashes that cannot be told apart by time, one that no peer can have caused.
     """
-    certain = [f for f in failures if f.disruption and f.cause not in _UNCERTAIN]
+    certain = [f for f in failures if _is_certain(f)]
     invalid = [f for f in failures if f.cause == INVALID]
     causes = [f for f in failures if not _is_consequence(f, failed_at)]
     for candidates in (invalid, certain, causes, failures):
@@ -75,7 +98,7 @@ def outcome(gang: Gang, failures: Sequence[PodFailure], stopping: str | None) ->
     """The verdict on an attempt that is over, and the failure to tell of it."""
     if gang.job is not None and is_complete(gang.job):
         return "Complete", PodFailure(pod="", cause="Complete")
-    if stopping == "StartTimeout":
+    if stopping == START_TIMEOUT:
         cause = next((f for f in failures if f.cause == stopping), PodFailure(pod="", cause=stopping))
         return "Crash", cause
     if stopping is not None:

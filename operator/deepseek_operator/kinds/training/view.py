@@ -8,7 +8,6 @@ from functools import cached_property
 from deepseek_operator.api.v1alpha1.training import (
     AttemptStatus,
     DeepSeekTraining,
-    PodFailure,
     TrainingSpec,
     TrainingStatus,
 )
@@ -170,11 +169,3 @@ def with_attempt(status: TrainingStatus, **update: object) -> TrainingStatus:
     if status.attempt is None:
         raise ValueError("no attempt is recorded")
     return status.model_copy(update={"attempt": status.attempt.model_copy(update=update)})
-
-
-def with_failures(attempt: AttemptStatus, new: Sequence[PodFailure]) -> list[PodFailure]:
-    """The attempt's failures and the new ones behind them, at most as many as the schema holds."""
-    return [*attempt.failures, *new][:MAX_FAILURES]
-
-
-MAX_FAILURES = 64

@@ -7,7 +7,7 @@ import pytest
 
 from deepseek_operator.api.v1alpha1.training import PodFailure
 from deepseek_operator.kinds.training.gang import Gang
-from deepseek_operator.kinds.training.verdict import first_cause, outcome
+from deepseek_operator.kinds.training.verdict import MAX_FAILURES, first_cause, outcome, telling
 
 NOW = datetime(2026, 1, 1, 0, 5, tzinfo=UTC)
 
@@ -136,3 +136,21 @@ def test_of_crashes_at_one_moment_the_cause_is_the_one_that_no_peer_can_have_cau
     failures: list[PodFailure], pod: str
 ) -> None:
     assert outcome(Gang(a_job(), ()), failures, None)[1].pod == pod
+
+
+DECISIVE = [
+    (failure("EvictionByEvictionAPI", 12, True), "Disruption"),
+    (failure("InvalidConfiguration", 12), "Invalid"),
+    (PodFailure(pod="p12", cause="OOMKilled", exit_code=137, at=at(12)), "Crash"),
+]
+
+
+@pytest.mark.parametrize(("decisive", "verdict"), DECISIVE)
+def test_in_a_large_gang_what_decides_is_kept_however_many_peers_follow(decisive: PodFailure, verdict: str) -> None:
+    peers = [exited(f"a{number}", 1, 11) for number in range(1000)]
+    kept = telling([*peers, decisive])
+    assert len(kept) == MAX_FAILURES
+    assert [f.at for f in kept] == sorted(f.at for f in kept)
+    assert outcome(Gang(a_job(), ()), kept, None) == (verdict, decisive)
+    left_out = [peer for peer in peers if peer not in kept]
+    assert telling([*kept, *left_out]) == kept, "or it would be recorded anew in every pass"
