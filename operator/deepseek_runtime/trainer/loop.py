@@ -17,7 +17,7 @@ from torch.optim import AdamW
 from deepseek_runtime.checkpoint.manifest import Manifest
 from deepseek_runtime.checkpoint.ranking import Best, best
 from deepseek_runtime.checkpoint.volume import Volume, commit, describe, read_manifest
-from deepseek_runtime.contract import Contract, ExitCode
+from deepseek_runtime.contract import Contract, ExitCode, Invalid
 from deepseek_runtime.rundir import Heartbeat
 from deepseek_runtime.spec import Hyperparameters, TrainingSpec
 from deepseek_runtime.trainer import state as states
@@ -137,6 +137,11 @@ class Training:
             directory / states.random_file(self.gang.rank), self.parameters.seed + self.gang.rank
         )
         self.step = manifest.step
+        if self.start.is_of_another_training and self.step >= self.max_steps:
+            raise Invalid(
+                f"checkpoints.resume.from names step {self.step}, and the steps before it count:"
+                f" write hyperparameters.maxSteps (or epochs) of more than {self.step} steps, it is {self.max_steps}"
+            )
         loss = manifest.metrics.get("loss")
         self.loss = math.nan if loss is None else loss
         self.measured = {name: manifest.metrics.get(name) for name in ("evalLoss", "accuracy")}

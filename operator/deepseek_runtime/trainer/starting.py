@@ -28,6 +28,12 @@ class Start:
     def step(self) -> int:
         return self.manifest.step if self.manifest else 0
 
+    @property
+    def is_of_another_training(self) -> bool:
+        """Whether it goes on from what `resume.from` names."""
+        begun = self.lineage.resumed_from
+        return begun is not None and begun.training_uid is not None
+
 
 @dataclass(frozen=True)
 class _Choice:
