@@ -65,9 +65,9 @@ def sibling(volume: Volume, training_uid: str) -> Volume:
 
 
 def _choose(contract: Contract, own: Volume) -> _Choice:
-    if contract.resume == "Never":
-        return _Choice((), (), None, contract.pod_uid)
     origins, manifests = own.origins(), own.checkpoints()
+    if contract.resume == "Never":
+        return _Choice((), _leftovers(contract, origins, manifests, ()), None, contract.pod_uid)
     found = tuple(resume.candidates(contract.ancestry, origins, manifests))
     leftovers = _leftovers(contract, origins, manifests, found)
     if found or contract.resume_from is None:
