@@ -28,7 +28,8 @@ class Telling:
     _recent: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=RATE_STEPS + 1))
 
     def tell(self, *, force: bool = True, **fields: object) -> None:
-        self.fields.update(fields)
+        # JSON knows no NaN, and its readers refuse the whole document.
+        self.fields |= {name: finite(value) if isinstance(value, float) else value for name, value in fields.items()}
         if self.run is None or (not force and time.monotonic() - self._published_s < PUBLISH_EVERY_S):
             return
         self._published_s = time.monotonic()
@@ -44,7 +45,7 @@ class Telling:
             state="Training",
             step=step,
             epoch=round(epoch, 4),
-            loss=finite(loss),
+            loss=loss,
             tokensPerSecond=rate,
             etaSeconds=None if step_s is None else round(left * step_s, 1),
         )
