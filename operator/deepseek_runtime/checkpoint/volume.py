@@ -109,7 +109,7 @@ def commit(torn: Path, final: Path, manifest: Manifest) -> None:
     write_whole(torn / MANIFEST_NAME, manifests.encode(manifest))
     shutil.rmtree(final, ignore_errors=True)  # only a torn one can be in the way: a whole one is never written again
     torn.rename(final)
-    _sync_directory(final.parent)
+    _sync(final.parent)
 
 
 def read_manifest(directory: Path) -> Manifest | None:
@@ -138,6 +138,13 @@ def verify_hashes(directory: Path, files: Iterable[File]) -> None:
             raise Damaged(f"{directory}: {file.path} differs from the sha256 in the manifest")
 
 
+def sync_files(directory: Path) -> None:
+    """Puts files that a library wrote on the volume: after a power cut a manifest must not outlive them."""
+    for path in sorted(directory.rglob("*")):
+        if path.is_file():
+            _sync(path)
+
+
 def describe(directory: Path) -> tuple[File, ...]:
     """Every file below a directory with size and hash, the manifest excluded."""
     paths = sorted(path for path in directory.rglob("*") if path.is_file() and path.name != MANIFEST_NAME)
@@ -161,7 +168,7 @@ def write_whole(path: Path, text: str) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     fresh.rename(path)
-    _sync_directory(path.parent)
+    _sync(path.parent)
 
 
 def _is_torn(directory: Path) -> bool:
@@ -184,8 +191,9 @@ def _claimed_attempt(directory: Path) -> int | None:
         return None
 
 
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
+def _sync(path: Path) -> None:
+    """A file, or the entries of a directory."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -12,6 +12,7 @@ from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_
 from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
+from deepseek_runtime.checkpoint.volume import sync_files
 from deepseek_runtime.spec import Precision
 
 # The router of transformers' DeepseekV3 class: sigmoid scores, bias-corrected top-k, MoE in every layer
@@ -20,11 +21,16 @@ V3_ROUTER = {"topk_method": "noaux_tc", "scoring_func": "sigmoid", "moe_layer_fr
 
 
 def full_weights(model: PreTrainedModel, precision: Precision) -> dict[str, torch.Tensor]:
-    """All weights on the host of rank 0, nothing on other ranks. Called by all ranks together."""
+    """All weights on the host of rank 0, nothing on other ranks. Called by all ranks together.
+
+    With bf16 the parameters are rounded, as they were for every computation; buffers never were, and a rounded bias of
+    the router would send tokens to other experts than in training.
+    """
     options = StateDictOptions(full_state_dict=True, cpu_offload=True)
     weights = get_model_state_dict(model, options=options)
     kind = torch.bfloat16 if precision == "bf16" else torch.float32
-    return {name: tensor.to(kind) if tensor.is_floating_point() else tensor for name, tensor in weights.items()}
+    buffers = {name for name, _ in model.named_buffers()}
+    return {name: tensor if name in buffers else tensor.to(kind) for name, tensor in weights.items()}
 
 
 def write_export(
@@ -43,7 +49,8 @@ def write_export(
     GenerationConfig(
         bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
     ).save_pretrained(directory)
-    _complete_config(directory / "config.json", next(iter(weights.values())).dtype)
+    _complete_config(directory / "config.json", weights[next(name for name, _ in model.named_parameters())].dtype)
+    sync_files(directory)
 
 
 def _complete_config(file: Path, kind: torch.dtype) -> None:
