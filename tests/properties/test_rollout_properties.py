@@ -38,11 +38,20 @@ def test_surge_never_takes_a_serving_replica_below_the_floor(running: dict[str, 
 def test_surge_adds_nothing_beyond_one_surplus_replica(running: dict[str, Replicas], wanted: int) -> None:
     step = next_step("Surge", wanted, TARGET, running)
     before = {name: old.specified for name, old in running.items()}
-    added = [name for name, count in step.items() if count > before.get(name, 0)]
-    assert added in ([], [TARGET])
-    if added:
-        most = sum(before.values()) + step[TARGET] - before.get(TARGET, 0)
-        assert most <= wanted + MAX_SURGE
+    added = {name: count - before.get(name, 0) for name, count in step.items() if count > before.get(name, 0)}
+    assert not added or sum(before.values()) + sum(added.values()) <= wanted + MAX_SURGE
+
+
+@given(States, Wanted)
+def test_surge_adds_to_an_old_revision_only_where_it_serves_and_the_target_does_not(
+    running: dict[str, Replicas], wanted: int
+) -> None:
+    step = next_step("Surge", wanted, TARGET, running)
+    grown = [name for name, old in running.items() if step[name] > old.specified and name != TARGET]
+    if grown:
+        assert all(running[name].serving for name in grown)
+        assert not running.get(TARGET, settled(0)).serving
+        assert step[TARGET] <= max(running.get(TARGET, settled(0)).specified, MAX_SURGE)
 
 
 @given(States, Wanted, st.sampled_from(["Surge", "Replace"]))

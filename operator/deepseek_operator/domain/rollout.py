@@ -5,11 +5,12 @@ one replica more than asked for and takes an old one only for a new one that is 
 end first, for clusters that have no room for one more. A rollback is a rollout whose target happens to run already.
 
 Surge: all replicas together are at most wanted + 1 while any is added, and a ready one goes only while as many as are
-wanted stay ready.
+wanted stay ready. Until the target serves, more than one replica of it is made only where no other revision serves:
+a load that grows is met by the newest revision that is known to work.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 MAX_SURGE = 1
@@ -63,22 +64,31 @@ def next_step(strategy: Strategy, wanted: int, target: str, running: Mapping[str
 
 
 def _surge(wanted: int, target: str, current: Replicas, others: Mapping[str, Replicas]) -> dict[str, int]:
-    grown = _grown(wanted, current.specified, sum(old.specified for old in others.values()))
+    proven = None if current.serving else next((name for name in reversed(tuple(others)) if others[name].serving), None)
+    most = wanted if proven is None else min(wanted, max(current.specified, MAX_SURGE))
+    grown = _grown(wanted, most, current.specified, _specified(others))
+    if proven is not None:
+        lacking = max(0, wanted + MAX_SURGE - grown - _specified(others))
+        others = {**others, proven: replace(others[proven], specified=others[proven].specified + lacking)}
     return {**_reduced(others, _spare(wanted, grown, current, others)), target: grown}
 
 
-def _grown(wanted: int, specified: int, old: int) -> int:
-    """The target's replicas: as many as asked for, and as many as fit beside the old ones with one surplus."""
+def _specified(others: Mapping[str, Replicas]) -> int:
+    return sum(old.specified for old in others.values())
+
+
+def _grown(wanted: int, most: int, specified: int, old: int) -> int:
+    """The target's replicas: at most as many as asked for, and as many as fit beside the old ones with one surplus."""
     if specified >= wanted:
         return wanted
     room = wanted + MAX_SURGE - old - specified
-    return specified + max(0, min(room, wanted - specified))
+    return specified + max(0, min(room, most - specified))
 
 
 def _spare(wanted: int, grown: int, current: Replicas, others: Mapping[str, Replicas]) -> int:
     """Old replicas that may go: what is there beyond the wanted number, less what the target still owes."""
     owed = grown - min(current.serving, grown)
-    return max(0, grown + sum(old.specified for old in others.values()) - wanted - owed)
+    return max(0, grown + _specified(others) - wanted - owed)
 
 
 def _reduced(others: Mapping[str, Replicas], spare: int) -> dict[str, int]:

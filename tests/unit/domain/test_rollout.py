@@ -68,9 +68,21 @@ def test_fewer_replicas_in_the_middle_of_a_rollout_are_taken_from_the_old_revisi
     assert next_step("Surge", 2, "b", running) == {"a": 1, "b": 1}
 
 
-def test_more_replicas_in_the_middle_of_a_rollout_are_made_of_the_new_revision() -> None:
-    running = {"a": settled(2), "b": Replicas(specified=1, total=1, ready=0)}
+def test_more_replicas_in_the_middle_of_a_rollout_are_made_of_the_new_revision_once_it_serves() -> None:
+    running = {"a": settled(2), "b": settled(1)}
     assert next_step("Surge", 5, "b", running) == {"a": 2, "b": 4}
+
+
+def test_more_load_is_met_by_the_old_revision_while_the_new_one_has_not_served() -> None:
+    """A broken new version must not be what a growing load waits for."""
+    running = {"z": Replicas(specified=1, total=1, ready=0), "a": settled(2), "b": Replicas(1, 1, 0)}
+    assert next_step("Surge", 9, "b", running) == {"z": 1, "a": 8, "b": 1}
+    assert next_step("Surge", 9, "b", {"a": settled(2)}) == {"a": 9, "b": 1}
+
+
+def test_a_new_revision_starts_whole_where_nothing_serves() -> None:
+    running = {"a": Replicas(specified=1, total=1, ready=0), "b": Replicas(specified=1, total=1, ready=0)}
+    assert next_step("Surge", 4, "b", running) == {"a": 1, "b": 4}
 
 
 @pytest.mark.parametrize("strategy", ["Surge", "Replace"])
