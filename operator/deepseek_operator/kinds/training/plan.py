@@ -13,13 +13,12 @@ from deepseek_operator.api.v1alpha1.training import AttemptStatus, PodFailure, T
 from deepseek_operator.core.actions import Action, Apply, Create, Delete, Plan
 from deepseek_operator.core.conditions import ready, reconciling, resting, stalled
 from deepseek_operator.core.drift import needs_apply
-from deepseek_operator.core.names import training_job, training_service
+from deepseek_operator.core.names import training_job
 from deepseek_operator.core.resources import (
     POD,
     SERVICE,
     Manifest,
     Ref,
-    annotations_of,
     controller_of,
     is_terminating,
     ref_of,
@@ -43,7 +42,7 @@ from deepseek_operator.kinds.training.gang import (
 from deepseek_operator.kinds.training.pod import Attempt
 from deepseek_operator.kinds.training.reasons import Reason
 from deepseek_operator.kinds.training.report import reports
-from deepseek_operator.kinds.training.service import LAST_ATTEMPT, service
+from deepseek_operator.kinds.training.service import ended_status, last_attempt, service
 from deepseek_operator.kinds.training.settings import attempt_digest, fixed_digest
 from deepseek_operator.kinds.training.validation import complaint, is_shared
 from deepseek_operator.kinds.training.verdict import START_TIMEOUT, newly_failed, outcome, sentence, telling
@@ -77,10 +76,14 @@ def leave_to_collector(view: View) -> Step | None:
 
 
 def recover(view: View) -> Step | None:
-    """A wiped status is read back from the newest Job; its verdict then follows as it would have."""
-    if view.attempt is not None or view.status.result is not None or not view.jobs:
+    """A wiped status is read back from the newest Job, whose verdict then follows, or as a result from the Service."""
+    if view.attempt is not None or view.status.result is not None:
         return None
-    return record(job_manifest.recovered(view.status, view.jobs[-1], rfc3339(view.now)), confirm=True)
+    newest = view.jobs[-1] if view.jobs else None
+    ended = ended_status(view.status, view.service)
+    if ended is not None and (newest is None or attempt_of(newest) < last_attempt(view.service)):
+        return record(ended, confirm=True)
+    return record(job_manifest.recovered(view.status, newest, rfc3339(view.now)), confirm=True) if newest else None
 
 
 def identify(view: View) -> Step | None:
@@ -362,10 +365,10 @@ LIFE: tuple[Phase, ...] = (
 
 
 def _upkeep(view: View, already: Iterable[Action]) -> tuple[Action, ...]:
-    """The claim while it is ours, the Service while an attempt is under way, unless the phase sees to them itself."""
-    running = view.running_attempt is not None and view.status.volume is not None
+    """The claim while it is ours, the Service under an attempt and at the end, unless the phase sees to them itself."""
+    kept = view.running_attempt is not None or view.status.result is not None
     taken = {_named(action) for action in already}
-    wanted = (*claim_upkeep(view), *(_service(view) if running else ()))
+    wanted = (*claim_upkeep(view), *(_service(view) if kept else ()))
     return tuple(action for action in wanted if _named(action) not in taken)
 
 
@@ -374,7 +377,7 @@ def _service(view: View) -> tuple[Action, ...]:
     if attempt is None or volume is None or conflict(view, only=SERVICE) is not None:
         return ()
     wanted = service(view.owner, attempt.number, volume.uid)
-    live = view.seen.child(SERVICE, training_service(view.owner.metadata.name))
+    live = view.service
     return (Apply(wanted, uid_of(live) if live is not None else None),) if needs_apply(wanted, live) else ()
 
 
@@ -424,11 +427,9 @@ def _current(view: View) -> int:
 
 
 def _numbers_used(view: View) -> Iterable[int]:
-    service_ = view.seen.child(SERVICE, training_service(view.owner.metadata.name))
-    told = annotations_of(service_).get(LAST_ATTEMPT, "0") if service_ is not None else "0"
     return (
         view.attempt.number if view.attempt is not None else 0,
-        int(told) if told.isascii() and told.isdigit() and len(told) < 10 else 0,
+        last_attempt(view.service),
         *(attempt_of(manifest) for manifest in (*view.jobs, *view.seen.all(POD))),
     )
 

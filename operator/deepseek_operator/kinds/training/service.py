@@ -1,15 +1,19 @@
 """The headless Service under which the pods of an attempt find rank 0 before they are ready.
 
 It outlives the attempts, and Jobs that somebody deleted, so it also bears in annotations what a wiped status could
-not tell any more: the newest attempt's number and the uid of the claim that holds the checkpoints.
+not tell any more: the newest attempt's number, the uid of the claim that holds the checkpoints, and the result.
 """
 
-from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
+import json
+
+from deepseek_operator.api.v1alpha1.training import DeepSeekTraining, TrainingStatus
 from deepseek_operator.core.names import OWNER_UID, owner_labels, owner_reference, training_service
-from deepseek_operator.core.resources import GROUP, TRAINING, Manifest
+from deepseek_operator.core.resources import GROUP, TRAINING, Manifest, annotations_of
 
 LAST_ATTEMPT = f"{GROUP}/last-attempt"
 CLAIM_UID = f"{GROUP}/claim-uid"
+RESULT = f"{GROUP}/result"
+_FINAL = {"result", "result_message", "exports", "last_checkpoint", "best_checkpoint"}
 RENDEZVOUS_PORT = 29500
 PROGRESS_PORT = 8090
 
@@ -24,7 +28,7 @@ def service(owner: DeepSeekTraining, attempt: int, claim_uid: str) -> Manifest:
             "name": training_service(meta.name),
             "namespace": meta.namespace,
             "labels": owner_labels(TRAINING, meta.name, meta.uid),
-            "annotations": {LAST_ATTEMPT: str(attempt), CLAIM_UID: claim_uid},
+            "annotations": {LAST_ATTEMPT: str(attempt), CLAIM_UID: claim_uid, **_result(owner.status)},
             "ownerReferences": [owner_reference(TRAINING, meta.name, meta.uid)],
         },
         "spec": {
@@ -37,3 +41,25 @@ def service(owner: DeepSeekTraining, attempt: int, claim_uid: str) -> Manifest:
             ],
         },
     }
+
+
+def _result(status: TrainingStatus) -> dict[str, str]:
+    if status.result is None:
+        return {}
+    final = status.model_dump(mode="json", by_alias=True, exclude_none=True, include=_FINAL)
+    return {RESULT: json.dumps(final, separators=(",", ":"), sort_keys=True)}
+
+
+def ended_status(status: TrainingStatus, live: Manifest | None) -> TrainingStatus | None:
+    """A wiped status with the result that the living Service tells; None when it tells none that can be read."""
+    try:
+        told = TrainingStatus.model_validate_json(annotations_of(live or {}).get(RESULT, "{}"))
+    except ValueError:
+        return None
+    return status.model_copy(update={name: getattr(told, name) for name in _FINAL}) if told.result else None
+
+
+def last_attempt(live: Manifest | None) -> int:
+    """The newest attempt that the living Service tells of; 0 when it tells none."""
+    told = annotations_of(live or {}).get(LAST_ATTEMPT, "0")
+    return int(told) if told.isascii() and told.isdigit() and len(told) < 10 else 0

@@ -14,8 +14,8 @@ from deepseek_operator.api.v1alpha1.training import (
 from deepseek_operator.core.actions import Action, Plan
 from deepseek_operator.core.conditions import Verdict
 from deepseek_operator.core.configuration import Configuration
-from deepseek_operator.core.names import training_claim
-from deepseek_operator.core.resources import CLAIM, JOB, POD, Manifest, Ref, uid_of
+from deepseek_operator.core.names import training_claim, training_service
+from deepseek_operator.core.resources import CLAIM, JOB, POD, SERVICE, Manifest, Ref, uid_of
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.kinds.training.devices import as_planned
 from deepseek_operator.kinds.training.gang import (
@@ -105,6 +105,11 @@ class View:
         recorded = self.status.volume.uid if self.status.volume is not None else ""
         # A claim whose labels somebody removed stands among the strangers: the recorded uid tells that it is ours.
         return stranger if found is None and stranger is not None and uid_of(stranger) == recorded else found
+
+    @property
+    def service(self) -> Manifest | None:
+        """The living Service of the training; None when there is none of ours."""
+        return self.seen.child(SERVICE, training_service(self.owner.metadata.name))
 
     @property
     def workers(self) -> int:

@@ -8,8 +8,7 @@ from deepseek_operator.api.v1alpha1.training import VolumeStatus
 from deepseek_operator.core.actions import Action, Apply, Create
 from deepseek_operator.core.conditions import reconciling, stalled
 from deepseek_operator.core.drift import needs_apply
-from deepseek_operator.core.names import training_service
-from deepseek_operator.core.resources import SERVICE, annotations_of, is_terminating, uid_of
+from deepseek_operator.core.resources import annotations_of, is_terminating, uid_of
 from deepseek_operator.kinds.training.claim import kept_claim, new_claim
 from deepseek_operator.kinds.training.needs import existing_claim
 from deepseek_operator.kinds.training.reasons import Reason
@@ -54,8 +53,7 @@ def recorded_uid(view: View) -> str:
     volume = view.status.volume
     if volume is not None and (volume.claim_name == view.claim_name or view.attempt is not None):
         return volume.uid
-    service = view.seen.child(SERVICE, training_service(view.owner.metadata.name))
-    return annotations_of(service).get(CLAIM_UID, "") if service is not None else ""
+    return annotations_of(view.service or {}).get(CLAIM_UID, "")
 
 
 def claim_upkeep(view: View) -> tuple[Action, ...]:

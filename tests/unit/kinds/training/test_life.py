@@ -254,6 +254,28 @@ def test_a_wiped_status_never_reruns_a_training_that_has_ended(restarts: int) ->
     assert life.jobs() == [str(restarts + 1)]
 
 
+def test_a_wiped_status_never_reruns_what_failed_to_start_in_time() -> None:
+    life = Life().begin(failurePolicy={"startTimeoutSeconds": 60, "maxRestarts": 1}).running().crash().later(10)
+    for pod in life.pods():
+        life.world.schedule(pod)
+    life.turn().later(60).gone()
+    before = life.owner.status
+    assert before.result == "Failed"
+    after = life.wipe_status().later(86400).owner.status
+    assert (after.result, after.result_message, life.jobs()) == ("Failed", before.result_message, ["1"])
+    assert life.told == ("Stalled", "TooManyRestarts")
+
+
+def test_a_wiped_status_finds_result_and_exports_when_the_job_is_gone_too() -> None:
+    life = Life().begin().running().complete(REPORT)
+    before = life.owner.status
+    life.cluster.remove(JOB, NAMESPACE, before.attempt.job, "Background")  # type: ignore[union-attr]
+    life.gone()
+    after = life.wipe_status().later(86400).owner.status
+    assert (after.result, after.exports, after.last_checkpoint) == ("Complete", [100], before.last_checkpoint)
+    assert (life.told, life.jobs()) == (("Ready", "Complete"), [])
+
+
 def test_a_wiped_status_finds_a_running_gang_again() -> None:
     life = Life().begin().running().crash().later(10).running()
     before = life.owner.status
