@@ -18,6 +18,8 @@ _IMAGE_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageNam
 _FAILING_REASONS = frozenset(
     {"CrashLoopBackOff", "CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
 )
+REPEATED = 2
+"""Restarts from which on an engine that is loading is said to fail: one may be a node's that was started anew."""
 
 
 @dataclass(frozen=True)
@@ -49,15 +51,17 @@ def _failing_pods(seen: Seen[DeepSeekServing]) -> Iterator[Obstacle]:
             if waiting.get("reason") in _IMAGE_REASONS:
                 yield Obstacle(reasons.IMAGE_PULL_FAILED, f"{waiting['reason']}: {waiting.get('message', '')}")
             elif waiting.get("reason") in _FAILING_REASONS:
-                yield Obstacle(reasons.ENGINE_FAILING, _told(container, waiting))
+                yield Obstacle(reasons.ENGINE_FAILING, _told(container, waiting["reason"]))
+            elif container.get("started") is False and container.get("restartCount", 0) >= REPEATED:
+                yield Obstacle(reasons.ENGINE_FAILING, _told(container, "it starts again"))
 
 
-def _told(container: Mapping[str, Any], waiting: Mapping[str, Any]) -> str:
+def _told(container: Mapping[str, Any], why: str) -> str:
     """The kubelet's reason, and how the engine ended last; its numbers of seconds change and are left out."""
     ended = (container.get("lastState") or {}).get("terminated") or {}
-    how = f", last exit code {ended['exitCode']}" if "exitCode" in ended else ""
+    how = f", {ended.get('reason', 'ended')} with exit code {ended['exitCode']}" if "exitCode" in ended else ""
     said = str(ended.get("message") or "").strip()
-    return f"{waiting['reason']}{how}{': ' + said if said else ''}"
+    return f"{why}{how}{': ' + said if said else ''}"
 
 
 def _unplaced_pods(seen: Seen[DeepSeekServing]) -> Iterator[Obstacle]:

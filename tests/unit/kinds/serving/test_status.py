@@ -109,6 +109,32 @@ def test_a_container_that_cannot_start_is_told_in_the_kubelet_s_words(reason: st
     assert reason in found.conditions[0].message
 
 
+def test_an_engine_that_was_killed_for_its_memory_is_told_by_that_name() -> None:
+    serving = recorded(replicas=1, running=1)
+    state = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}}
+    ended = {"terminated": {"reason": "OOMKilled", "exitCode": 137}}
+    waiting = [{"name": "engine", "state": state, "lastState": ended}]
+    target = target_of(serving)
+    found = look(serving, deployment(serving, target, 1, 0), pod(serving, target, containerStatuses=waiting))
+    assert "CrashLoopBackOff, OOMKilled with exit code 137" in found.conditions[0].message
+
+
+@pytest.mark.parametrize(
+    ("restarts", "started", "expected"), [(3, False, "EngineFailing"), (1, False, "Loading"), (3, True, "Loading")]
+)
+def test_an_engine_that_fails_again_and_again_fails_between_two_failures_too(
+    restarts: int, started: bool, expected: str
+) -> None:
+    """Otherwise the condition, and an event, would change with every try of the kubelet."""
+    serving = recorded(replicas=1, running=1)
+    ended = {"terminated": {"reason": "Error", "exitCode": 1}}
+    loads = {"name": "engine", "state": {"running": {}}, "lastState": ended, "started": started}
+    target = target_of(serving)
+    statuses = [{**loads, "ready": False, "restartCount": restarts}]
+    found = look(serving, deployment(serving, target, 1, 0), pod(serving, target, containerStatuses=statuses))
+    assert told(found)[3] == expected
+
+
 def test_a_missing_claim_is_waited_for() -> None:
     assert told(look(recorded(), references=[])) == ("False", "True", "False", "ClaimNotFound")
 
