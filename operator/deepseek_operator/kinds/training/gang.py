@@ -129,6 +129,11 @@ def ended(job: Manifest) -> bool:
     return is_complete(job) or job_condition(job, "Failed") is not None
 
 
+def is_suspended(job: Manifest | None) -> bool:
+    """True when an admission controller (Kueue) or a person holds the Job's pods back; the operator never does."""
+    return job is not None and bool(job["spec"].get("suspend"))
+
+
 def is_complete(job: Manifest) -> bool:
     """True once every index succeeded."""
     return job_condition(job, "Complete") is not None

@@ -34,6 +34,7 @@ from deepseek_operator.kinds.training.gang import (
     has_failed,
     is_active,
     is_placed,
+    is_suspended,
     job_uid_of,
     rank_zero,
     unschedulable,
@@ -243,6 +244,9 @@ def work(view: View) -> Step | None:
         return act(phase, says, requeue_after=wait)
     if (unreachable := _unreachable(view, view.gang.active)) is not None:
         return act("Restarting", reconciling(Reason.NODE_UNREACHABLE, unreachable), requeue_after=wait)
+    if is_suspended(view.gang.job):
+        message = f"Job {attempt.job} has spec.suspend true, which somebody else wrote: no pod comes until it is false"
+        return act(phase, reconciling(Reason.STARTING, message), requeue_after=wait)
     if attempt.failures:
         return act("Restarting", reconciling(Reason.ENDING, sentence(attempt.failures[0])), requeue_after=wait)
     if quoted := unschedulable(view.gang.pods):
@@ -280,9 +284,14 @@ def give_way(view: View) -> Step | None:
 
 
 def back_off(view: View) -> Step | None:
-    """Waits after a failure; the time is said as a time, so that the condition does not change while it passes."""
-    until = parse_time(view.status.not_before)
+    """Waits after a failure; the time is said as a time, so that the condition does not change while it passes.
+
+    Whoever edits what an attempt is made of has answered the failure: that is tried at once.
+    """
+    until, attempt = parse_time(view.status.not_before), view.attempt
     if until is None or view.now >= until or not view.status.history:
+        return None
+    if attempt is not None and attempt.digest != attempt_digest(view.spec):
         return None
     last = view.status.history[-1]
     message = f"attempt {last.number} ended ({last.message}); the next starts at {view.status.not_before}"
@@ -301,6 +310,7 @@ def number(view: View) -> Step | None:
             update={
                 "uid": meta.uid,
                 "fixed_digest": view.status.fixed_digest or fixed_digest(view.spec),
+                "not_before": None,
                 "attempt": AttemptStatus(
                     number=next_number,
                     job=training_job(meta.name, meta.uid, next_number),

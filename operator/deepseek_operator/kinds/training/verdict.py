@@ -12,8 +12,16 @@ from typing import Literal, TypeAlias
 
 from deepseek_operator.api.base import parse_time, rfc3339
 from deepseek_operator.api.v1alpha1.training import PodFailure
-from deepseek_operator.core.resources import Manifest
-from deepseek_operator.kinds.training.gang import Gang, is_complete, job_condition, phase_of, pod_condition, terminated
+from deepseek_operator.core.resources import Manifest, is_terminating
+from deepseek_operator.kinds.training.gang import (
+    Gang,
+    is_active,
+    is_complete,
+    job_condition,
+    phase_of,
+    pod_condition,
+    terminated,
+)
 from deepseek_operator.kinds.training.report import report_of, tail
 
 Outcome: TypeAlias = Literal["Complete", "Crash", "Disruption", "Stopped", "Invalid"]
@@ -115,8 +123,9 @@ def _is_consequence(failure: PodFailure, failed_at: datetime | None) -> bool:
 
 
 def _disrupted(pod: Manifest, now: datetime) -> PodFailure | None:
+    """A disruption that is carried out: an eviction may set the condition, fail to delete the pod, and take it back."""
     condition = pod_condition(pod, "DisruptionTarget")
-    if condition is None or condition.get("status") != "True":
+    if condition is None or condition.get("status") != "True" or (is_active(pod) and not is_terminating(pod)):
         return None
     return PodFailure(
         pod=pod["metadata"]["name"],

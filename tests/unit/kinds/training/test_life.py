@@ -87,6 +87,34 @@ def test_a_gang_in_which_the_job_replaced_a_pod_restarts_together(rank: int) -> 
     assert [ancestor.incarnation for ancestor in status.ancestry] == [first]
 
 
+def test_an_eviction_that_never_deletes_its_pod_ends_nothing_and_excuses_no_later_crash() -> None:
+    life = Life().begin().running()
+    condition = {"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"}
+    condition["lastTransitionTime"] = "2026-01-01T00:00:00Z"
+    life.world.kubelet(life.pod(0), lambda live: live["status"]["conditions"].append(condition))
+    assert (life.turn().told, life.jobs()) == (("Ready", "Running"), ["1"])
+    life.later(120).world.kubelet(life.pod(0), lambda live: live["status"]["conditions"].pop())
+    life.turn().crash(rank=1)
+    assert (life.owner.status.restarts, life.owner.status.disruptions) == (1, 0)
+
+
+def test_an_edit_that_makes_another_attempt_does_not_wait_for_the_last_ones_back_off() -> None:
+    life = Life().begin().running().crash()
+    assert life.told == ("Reconciling", "BackingOff")
+    life.edit(lambda spec: spec.update(failurePolicy={"maxRestarts": 7}))
+    assert life.jobs() == ["1"]
+    life.edit(lambda spec: spec.update(runtime={"resources": {"memory": "8Gi"}}))
+    assert life.jobs() == ["1", "2"]
+
+
+def test_a_job_that_another_controller_suspends_is_told_as_such() -> None:
+    life = Life().begin()
+    life.cluster.edit(JOB, NAMESPACE, life.owner.status.attempt.job, lambda live: live["spec"].update(suspend=True))  # type: ignore[union-attr]
+    life.turn()
+    assert life.told == ("Reconciling", "Starting")
+    assert "spec.suspend" in life.message
+
+
 def test_a_pod_whose_container_has_ended_before_its_phase_does_not_count_as_replaced() -> None:
     life = Life().begin().running()
     pod = life.pod(1)
