@@ -1,7 +1,8 @@
 """What the built-in trainer is asked to do, read from DEEPSEEK_TRAINING_SPEC.
 
 The operator checks the same fields in its schema; they are checked again because a pod may be older
-or newer than the operator, and because a run by hand has no schema. Every refusal says what to write.
+or newer than the operator, and because a run by hand has no schema. A field that is not known here is
+refused: to train without it would be something else than was asked for. Every refusal says what to write.
 """
 
 import json
@@ -21,6 +22,10 @@ Format = Literal["PromptCompletion", "Text"]
 BUILTIN_TASKS = ("uppercase", "reverse")
 SPLITS: tuple[Split, ...] = ("Train", "Heldout")
 FORMATS: tuple[Format, ...] = ("PromptCompletion", "Text")
+HYPERPARAMETERS = (
+    *("globalBatchSize", "microBatchSize", "sequenceLength", "learningRate", "schedule", "warmupSteps", "maxSteps"),
+    *("epochs", "precision", "weightDecay", "gradientClipNorm", "seed", "evalEverySteps"),
+)
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,7 @@ class Weights:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Examples from a file or made by code; `weight` is how often each is seen per epoch."""
+    """Examples from a file or made by code; `weight` is how often each is seen per epoch, 1 where none is learnt."""
 
     path: Path | None
     builtin: str | None
@@ -84,9 +89,12 @@ def read_spec(text: str) -> TrainingSpec:
     except ValueError as error:
         raise Invalid(f"DEEPSEEK_TRAINING_SPEC is not JSON ({error})") from None
     root = _Fields(value, "")
+    root.only("model", "objective", "method", "datasets", "hyperparameters")
     root.choice("objective", ("SFT",), "SFT")
     if root.has("method"):
-        root.fields("method").choice("type", ("Full",), "Full")
+        method = root.fields("method")
+        method.only("type")
+        method.choice("type", ("Full",), "Full")
     datasets = tuple(_dataset(fields) for fields in root.list("datasets"))
     if not any(dataset.split == "Train" for dataset in datasets):
         raise Invalid("datasets hold nothing to train on; give one of them split: Train")
@@ -98,6 +106,7 @@ def read_spec(text: str) -> TrainingSpec:
 
 
 def _model(fields: "_Fields") -> Custom | Weights:
+    fields.only("name", "custom", "path")
     if fields.has("custom") == fields.has("path"):
         raise Invalid("model needs exactly one of custom (a config.json's fields) and path (a model directory)")
     if fields.has("path"):
@@ -107,19 +116,26 @@ def _model(fields: "_Fields") -> Custom | Weights:
 
 
 def _dataset(fields: "_Fields") -> Dataset:
+    fields.only("source", "split", "format", "weight")
     source = fields.fields("source")
+    source.only("uri", "path", "builtin")
     if source.has("path") == source.has("builtin"):
         raise Invalid(f"{source.path} needs exactly one of path (a file) and builtin ({', '.join(BUILTIN_TASKS)})")
+    split: Split = "Heldout" if fields.choice("split", SPLITS, SPLITS[0]) == "Heldout" else "Train"
+    weight = fields.decimal("weight", 1.0, least=0.0)
+    if split == "Heldout" and weight != 1:
+        raise fields.wrong("weight", "only what is learnt from has a weight: leave it out of a Heldout dataset")
     return Dataset(
         path=Path(source.text("path")) if source.has("path") else None,
         builtin=source.choice("builtin", BUILTIN_TASKS, "") if source.has("builtin") else None,
-        split="Heldout" if fields.choice("split", SPLITS, SPLITS[0]) == "Heldout" else "Train",
-        weight=fields.decimal("weight", 1.0, least=0.0),
+        split=split,
+        weight=weight,
         format="Text" if fields.choice("format", FORMATS, FORMATS[0]) == "Text" else "PromptCompletion",
     )
 
 
 def _hyperparameters(fields: "_Fields") -> Hyperparameters:
+    fields.only(*HYPERPARAMETERS)
     if fields.has("epochs") and fields.has("maxSteps"):
         raise Invalid("hyperparameters.epochs and maxSteps are both set; write one of them")
     return Hyperparameters(
@@ -160,6 +176,12 @@ class _Fields:
 
     def has(self, name: str) -> bool:
         return self._value.get(name) is not None
+
+    def only(self, *known: str) -> None:
+        """Raises Invalid where anything else is written."""
+        for name in sorted(str(key) for key in self._value if key not in known):
+            if self.has(name):
+                raise self.wrong(name, "this trainer knows no such field: leave it out, or use a newer runtime image")
 
     def wrong(self, name: str, advice: str) -> Invalid:
         return Invalid(f"{self._at(name)} is {self._value.get(name)!r}; {advice}")

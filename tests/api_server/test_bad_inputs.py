@@ -14,6 +14,7 @@ Changes = Mapping[str, Any]
 VOLUME = "spec.checkpoints.volume"
 POD = "spec.runtime.pod"
 HYPER = "spec.hyperparameters"
+TASK = {"uri": "builtin://uppercase"}
 
 
 def _env(name: str, **more: Any) -> Changes:
@@ -42,6 +43,11 @@ TRAININGS: tuple[tuple[str, Changes, str], ...] = (
     ("only held-out data", _dataset("builtin://uppercase", split="Heldout"), "at least one of split Train"),
     ("an unknown split", _dataset("builtin://uppercase", split="Test"), 'supported values: "Train", "Heldout"'),
     ("a dataset that is never drawn", _dataset("builtin://uppercase", weight="0"), "must be above 0"),
+    (
+        "a weight where nothing is learnt",
+        {"spec.datasets": [{"source": TASK}, {"source": TASK, "split": "Heldout", "weight": "2"}]},
+        "leave it out of a dataset with split Heldout",
+    ),
     ("no end", {f"{HYPER}.maxSteps": None}, "write hyperparameters.maxSteps or hyperparameters.epochs"),
     ("two ends", {f"{HYPER}.epochs": 2}, "hyperparameters.maxSteps or hyperparameters.epochs, not both"),
     (

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from deepseek_runtime.contract import Ancestor, Invalid, ResumeFrom, read_contract
 from deepseek_runtime.spec import Custom, Weights, read_spec
@@ -94,6 +95,17 @@ def test_weights_are_named_by_their_directory() -> None:
         ("datasets", [{"source": {"builtin": "chess"}}], "uppercase"),
         ("datasets", [{"source": {"builtin": "uppercase"}, "split": "Heldout"}], "split: Train"),
         ("datasets", [{"source": {"builtin": "uppercase"}, "weight": "-1"}], "weight"),
+        (
+            "datasets",
+            [{"source": {"builtin": "reverse"}, "split": "Heldout", "weight": "2"}],
+            r"\[0\].weight .* leave it out",
+        ),
+        ("objectives", "SFT", "objectives is 'SFT'; this trainer knows no such field"),
+        ("method", {"type": "Full", "rank": 8}, "method.rank .* no such field"),
+        ("model", {"custom": {"hidden_size": 64}, "revision": "main"}, "model.revision .* no such field"),
+        ("datasets", [{"source": {"builtin": "reverse", "sha256": "0"}}], "source.sha256 .* no such field"),
+        ("datasets", [{"source": {"builtin": "reverse"}, "columns": {}}], "columns .* no such field"),
+        ("hyperparameters", {"momentum": "0.9"}, "momentum .* no such field"),
         ("hyperparameters", {"maxSteps": 1, "epochs": 1}, "write one of them"),
         ("hyperparameters", {"learningRate": "fast"}, "quoted decimal"),
         ("hyperparameters", {"learningRate": "nan"}, "quoted decimal"),
@@ -106,6 +118,30 @@ def test_weights_are_named_by_their_directory() -> None:
 def test_wrong_field_says_what_to_write(path: str, value: object, advice: str) -> None:
     with pytest.raises(Invalid, match=advice):
         read_spec(json.dumps({**SPEC, path: value}))
+
+
+def test_field_that_is_null_is_absent() -> None:
+    assert read_spec(json.dumps({**SPEC, "parallelism": None})) == read_spec(json.dumps(SPEC))
+
+
+@pytest.mark.parametrize("example", ["minimal", "accelerators", "resume-from", "r1-distill-70b"])
+def test_specification_is_understood_as_the_operator_renders_it(example: str) -> None:
+    assert read_spec(rendered_specification(example)).datasets
+
+
+def rendered_specification(example: str) -> str:
+    """DEEPSEEK_TRAINING_SPEC of an example's Job."""
+    rendered = (Path(__file__).parents[2] / "golden" / "training" / f"{example}.yaml").read_text()
+    rest: list[object] = list(yaml.safe_load_all(rendered))
+    while rest:
+        match rest.pop():
+            case {"name": "DEEPSEEK_TRAINING_SPEC", "value": str(text)}:
+                return text
+            case dict() as inner:
+                rest += inner.values()
+            case list() as inner:
+                rest += inner
+    raise AssertionError(f"{example} has none")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null"])

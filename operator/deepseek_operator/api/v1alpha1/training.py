@@ -80,6 +80,16 @@ class DatasetSource(ApiModel):
 class Dataset(ApiModel):
     """One dataset."""
 
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "self.split != 'Heldout' || double(self.weight) == 1.0",
+                "datasets.weight is for what is learnt from: leave it out of a dataset with split Heldout",
+                fieldPath=".weight",
+            )
+        )
+    )
+
     source: DatasetSource = Field(description="Where it lies.")
     split: Literal["Train", "Heldout"] = Field(
         default="Train", description="Train: learnt from. Heldout: only evaluated. Default Train."
@@ -90,7 +100,7 @@ class Dataset(ApiModel):
     )
     weight: Decimal = Field(
         default="1",
-        description='How often it is drawn relative to the other training datasets, a quoted decimal above 0. Default "1".',
+        description='How often each of its examples is seen per epoch, a quoted decimal above 0: "3" is three times, "0.5" a fresh half of them in every epoch. Default "1".',
         json_schema_extra=rules(
             rule(
                 "double(self) > 0.0",
@@ -240,7 +250,9 @@ class Resume(ApiModel):
         description="Auto: from the newest healthy checkpoint of this training. Never: every attempt from step 0. Default Auto.",
     )
     from_: ResumeFrom | None = Field(
-        default=None, alias="from", description="Used when this training has no checkpoint yet. Absent: from the model."
+        default=None,
+        alias="from",
+        description="Used when this training has no checkpoint yet; steps are counted on from there, so maxSteps must be more. Absent: from the model.",
     )
 
 
