@@ -14,6 +14,7 @@ _WARNINGS = frozenset(
         reasons.TRAINING_FAILED,
         reasons.NOT_EXPORTED,
         reasons.CLAIM_NOT_FOUND,
+        reasons.CLAIM_NOT_SHARED,
         reasons.DOES_NOT_FIT,
         reasons.NEEDS_MULTIPLE_NODES,
         reasons.UNKNOWN_PROFILE,

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
-from deepseek_operator.core.resources import DEPLOYMENT, Manifest, is_terminating
+from deepseek_operator.core.resources import CLAIM, DEPLOYMENT, Manifest, Ref, is_terminating
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.kinds.serving import reasons
 from deepseek_operator.kinds.serving.reasons import Reason
 from deepseek_operator.kinds.serving.rollout import living_pods
 
 _IMAGE_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
+_SHARED = frozenset({"ReadWriteMany", "ReadOnlyMany"})
 _FAILING_REASONS = frozenset(
     {"CrashLoopBackOff", "CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
 )
@@ -32,7 +33,7 @@ class Obstacle:
 
 def obstacle(seen: Seen[DeepSeekServing]) -> Obstacle | None:
     """What keeps replicas from running; the one to solve first. None when they are merely on their way."""
-    found = [*_refused_pods(seen), *_failing_pods(seen), *_unplaced_pods(seen)]
+    found = [*_refused_pods(seen), *_failing_pods(seen), *_unplaced_pods(seen), *_unmounted_pods(seen)]
     return found[0] if found else None
 
 
@@ -45,7 +46,7 @@ def _refused_pods(seen: Seen[DeepSeekServing]) -> Iterator[Obstacle]:
 
 
 def _failing_pods(seen: Seen[DeepSeekServing]) -> Iterator[Obstacle]:
-    for pod in _starting(seen):
+    for pod in _staying(seen):
         for container in (pod.get("status") or {}).get("containerStatuses") or ():
             waiting = (container.get("state") or {}).get("waiting") or {}
             if waiting.get("reason") in _IMAGE_REASONS:
@@ -65,13 +66,34 @@ def _told(container: Mapping[str, Any], why: str) -> str:
 
 
 def _unplaced_pods(seen: Seen[DeepSeekServing]) -> Iterator[Obstacle]:
-    for pod in _starting(seen):
+    for pod in _staying(seen):
         placed = _condition(pod, "PodScheduled")
         if placed.get("status") == "False" and placed.get("reason") == "Unschedulable":
             yield Obstacle(reasons.WAITING_FOR_CAPACITY, str(placed.get("message", "")))
 
 
-def _starting(seen: Seen[DeepSeekServing]) -> tuple[Manifest, ...]:
+def _unmounted_pods(seen: Seen[DeepSeekServing]) -> Iterator[Obstacle]:
+    """Pods that wait for a volume which one node may mount, and another node has. Their sandbox is made once it is
+    mounted; the kubelet tells why it is not in events only."""
+    resolved = seen.owner.status.resolved
+    claim = seen.references.get(Ref(CLAIM, resolved.claim_name)) if resolved is not None else None
+    if claim is None or _SHARED.intersection((claim.get("spec") or {}).get("accessModes") or ()):
+        return
+    nodes = {_node(pod) for pod in _staying(seen) if _condition(pod, "Ready").get("status") == "True"}
+    for pod in _staying(seen):
+        if nodes and _node(pod) not in nodes and _condition(pod, "PodReadyToStartContainers").get("status") == "False":
+            others = ", ".join(sorted(nodes))
+            message = (
+                f"a replica on {_node(pod)} waits for claim {claim['metadata']['name']}, which is mounted on {others}"
+            )
+            yield Obstacle(reasons.CLAIM_NOT_SHARED, message)
+
+
+def _node(pod: Manifest) -> str:
+    return str((pod.get("spec") or {}).get("nodeName") or "")
+
+
+def _staying(seen: Seen[DeepSeekServing]) -> tuple[Manifest, ...]:
     return tuple(pod for pod in living_pods(seen) if not is_terminating(pod))
 
 

@@ -30,6 +30,10 @@ TRAINING_FAILED = Reason(
 )
 NOT_EXPORTED = Reason("NotExported", "Write one of the exported steps, or Latest, as model.fromTraining.checkpoint.")
 CLAIM_NOT_FOUND = Reason("ClaimNotFound", "Create the PersistentVolumeClaim that holds the model.")
+CLAIM_NOT_SHARED = Reason(
+    "ClaimNotShared",
+    "Serve from a claim that is ReadWriteMany or ReadOnlyMany; or run one replica, with rollout.strategy Replace.",
+)
 DOES_NOT_FIT = Reason(
     device_plan.DOES_NOT_FIT, "Write more devices, another quantization, a shorter maxModelLength or another profile."
 )

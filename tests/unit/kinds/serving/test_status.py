@@ -135,6 +135,29 @@ def test_an_engine_that_fails_again_and_again_fails_between_two_failures_too(
     assert told(found)[3] == expected
 
 
+@pytest.mark.parametrize(
+    ("mode", "node", "has_sandbox", "expected"),
+    [
+        pytest.param("ReadWriteOnce", "b", "False", "ClaimNotShared", id="another node"),
+        pytest.param("ReadWriteOnce", "a", "False", "Scaling", id="the same node"),
+        pytest.param("ReadWriteOnce", "b", "True", "Scaling", id="mounted, and pulling the image"),
+        pytest.param("ReadWriteMany", "b", "False", "Scaling", id="shared"),
+    ],
+)
+def test_a_replica_that_can_not_mount_the_claim_is_told(mode: str, node: str, has_sandbox: str, expected: str) -> None:
+    serving = recorded(replicas=2, running=2)
+    target = target_of(serving)
+    serving["status"]["stable"] = target
+    sandbox = {"type": "PodReadyToStartContainers", "status": has_sandbox}
+    runs = pod(serving, target, phase="Running", conditions=[{"type": "Ready", "status": "True"}])
+    starts = pod(serving, target, phase="Pending", conditions=[sandbox])
+    pods = [{**runs, "spec": {"nodeName": "a"}}, {**starts, "spec": {"nodeName": node}}]
+    pods[1]["metadata"] = {**starts["metadata"], "name": "q"}
+    claim = {**a_claim(), "spec": {"accessModes": [mode]}}
+    found = look(serving, deployment(serving, target, 2, 1), *pods, references=[claim])
+    assert told(found)[3] == expected
+
+
 def test_a_missing_claim_is_waited_for() -> None:
     assert told(look(recorded(), references=[])) == ("False", "True", "False", "ClaimNotFound")
 
