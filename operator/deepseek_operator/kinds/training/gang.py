@@ -147,8 +147,11 @@ def has_failed(job: Manifest) -> bool:
 def is_lost(pod: Manifest, now: datetime, beyond_s: int) -> bool:
     """True when the pod's node did not answer its deletion for `beyond_s` seconds after the grace was over."""
     deadline = parse_time(pod["metadata"].get("deletionTimestamp"))
-    if deadline is None or now <= deadline + timedelta(seconds=beyond_s):
-        return False
+    return deadline is not None and now > deadline + timedelta(seconds=beyond_s) and has_lost_node(pod)
+
+
+def has_lost_node(pod: Manifest) -> bool:
+    """True once Kubernetes says that the pod's node does not answer or is gone; a slow end alone says nothing."""
     condition = pod_condition(pod, "DisruptionTarget")
     return phase_of(pod) == "Unknown" or (condition is not None and condition.get("reason") in _LOST_REASONS)
 

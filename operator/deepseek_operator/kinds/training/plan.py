@@ -32,6 +32,7 @@ from deepseek_operator.kinds.training.gang import (
     attempt_of,
     ended,
     has_failed,
+    has_lost_node,
     is_active,
     is_placed,
     is_suspended,
@@ -494,6 +495,11 @@ def _unreachable(view: View, pods: Iterable[Manifest]) -> str | None:
             node = pod.get("spec", {}).get("nodeName") or "its node"
             what = f"pod {pod['metadata']['name']} on {node} does not end"
             if is_shared(view.claim):
-                return f"{what}; it is given up at {rfc3339(deadline + limit)}"
+                lost = has_lost_node(pod)
+                return f"{what}; " + (
+                    f"it is given up at {rfc3339(deadline + limit)}"
+                    if lost
+                    else "nothing says yet that its node is lost"
+                )
             return f"{what}; the volume can be written from one node only, so the node must come back or be deleted"
     return None

@@ -253,6 +253,17 @@ def test_an_unreachable_node_is_given_up_on_a_shared_volume_after_node_lost_seco
     assert life.jobs() == ["1", "2"]
 
 
+def test_a_pod_that_does_not_end_is_promised_an_end_only_once_its_node_is_known_to_be_lost() -> None:
+    life = Life().begin(failurePolicy={"nodeLostSeconds": 300}).running()
+    life.exit(1, 1)
+    life.turn().later(120 + 600)
+    assert (life.told, life.jobs()) == (("Reconciling", "NodeUnreachable"), ["1"])
+    assert "given up at" not in life.message
+    assert "nothing says" in life.message
+    life.world.evict(life.cluster.all(POD)[0], "DeletionByTaintManager")
+    assert life.turn().later(10).jobs() == ["1", "2"]
+
+
 def test_an_unreachable_node_is_waited_for_when_one_node_alone_can_write_the_volume() -> None:
     life = Life().begin(nodes={"count": 1}).running()
     life.world.evict(life.pod(0), "DeletionByTaintManager")
