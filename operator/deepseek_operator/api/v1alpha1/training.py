@@ -2,7 +2,8 @@
 
 Which edits are let in while it runs is said by the rules of the resource itself, over `status`: model, objective,
 method, datasets, hyperparameters, the volume and resume are fixed once the first attempt was recorded; nodes,
-accelerator and runtime stop the attempt and start another from the newest checkpoint; the rest is live.
+accelerator and runtime stop the attempt and start another from the newest checkpoint; what pods read (when to save, how many to keep, the stall) counts from the
+next attempt on; the rest is live.
 """
 
 from typing import Annotated, Any, Literal
@@ -280,17 +281,18 @@ class Checkpoints(ApiModel):
 
     every_steps: Annotated[int, Field(ge=1, le=100000000)] | None = Field(
         default=None,
-        description="Steps between checkpoints. At most one of everySteps and everySeconds; default everySeconds 600.",
+        description="Steps between checkpoints. At most one of everySteps and everySeconds; default everySeconds 600. An edit counts from the next attempt on.",
     )
     every_seconds: Annotated[int, Field(ge=1, le=604800)] | None = Field(
-        default=None, description="Seconds between checkpoints."
+        default=None, description="Seconds between checkpoints. An edit counts from the next attempt on."
     )
     volume: CheckpointVolume = Field(default_factory=CheckpointVolume, description="Where they are kept.")
     keep_last: Annotated[int, Field(ge=1, le=1000)] = Field(
-        default=2, description="Newest healthy checkpoints to keep. Default 2."
+        default=2, description="Newest healthy checkpoints to keep. Default 2. An edit counts from the next attempt on."
     )
     keep_best: Annotated[int, Field(ge=0, le=100)] = Field(
-        default=1, description="Best evaluated healthy checkpoints to keep besides. Default 1."
+        default=1,
+        description="Best evaluated healthy checkpoints to keep besides. Default 1. An edit counts from the next attempt on.",
     )
     on_delete: Literal["Retain", "Delete"] = Field(
         default="Retain",
@@ -311,7 +313,7 @@ class FailurePolicy(ApiModel):
     )
     stall_timeout_seconds: Annotated[int, Field(ge=10, le=86400)] = Field(
         default=1800,
-        description="Seconds without a heartbeat after the first one before the attempt is ended as stalled, a crash. Default 1800.",
+        description="Seconds without a heartbeat after the first one before the attempt is ended as stalled, a crash. Default 1800. An edit counts from the next attempt on.",
     )
     node_lost_seconds: Annotated[int, Field(ge=30, le=86400)] = Field(
         default=300,
