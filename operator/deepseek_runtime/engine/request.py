@@ -1,6 +1,6 @@
 """What a client may ask, read from the body of an OpenAI request.
 
-A parameter that changes the answer and is not supported is refused, never ignored.
+A parameter that changes the answer and is not supported is refused, never ignored; so is an unknown one.
 """
 
 import math
@@ -10,18 +10,41 @@ from dataclasses import dataclass
 from deepseek_runtime.engine.model import Model
 from deepseek_runtime.engine.sequence import Sampling
 
-# The value that means "not used", for parameters that this engine does not have.
+# What is read here, and what a client says of itself or of its account: the answer is the same without it.
+ACCEPTED = frozenset(
+    {
+        *("model", "prompt", "messages", "max_tokens", "max_completion_tokens", "stream", "stream_options"),
+        *("temperature", "top_p", "seed", "stop", "ignore_eos"),
+        *("user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key"),
+        *("request_id", "priority"),
+    }
+)
+# The values that mean "not used", for parameters of OpenAI and vLLM that this engine does not have.
 UNSUPPORTED: Mapping[str, tuple[object, ...]] = {
     "n": (1,),
     "best_of": (1,),
     "echo": (False,),
-    "logprobs": (False, 0),
+    "logprobs": (False,),
     "top_logprobs": (0,),
     "logit_bias": ({},),
     "presence_penalty": (0,),
     "frequency_penalty": (0,),
+    "repetition_penalty": (1,),
+    "top_k": (-1, 0),
+    "min_p": (0,),
+    "min_tokens": (0,),
+    "stop_token_ids": ([],),
+    "include_stop_str_in_output": (False,),
+    "skip_special_tokens": (True,),
+    "add_generation_prompt": (True,),
+    "continue_final_message": (False,),
+    "chat_template_kwargs": ({},),
     "suffix": ("",),
+    "functions": ([],),
     "tools": ([],),
+    "tool_choice": ("none", "auto"),
+    "parallel_tool_calls": (True, False),
+    "modalities": (["text"],),
     "response_format": ({"type": "text"},),
 }
 # OpenAI's default for completions; chat answers may be as long as the model allows.
@@ -77,10 +100,16 @@ def _checked(body: object, served_name: str) -> Mapping[str, object]:
     name = body.get("model")
     if name is not None and name != served_name:
         raise NoSuchModel(f"the model {name!r} is not served here; ask for {served_name!r}")
-    for parameter, unused in UNSUPPORTED.items():
-        if body.get(parameter) is not None and body[parameter] not in unused:
+    for parameter, value in body.items():
+        if value is not None and parameter not in ACCEPTED and not _is_unused(parameter, value):
             raise BadRequest(f"{parameter} is not supported by this engine; leave it out")
     return body
+
+
+def _is_unused(parameter: str, value: object) -> bool:
+    """JSON's false is no 0: with `logprobs: 0` an answer would carry the chosen tokens' own."""
+    unused = UNSUPPORTED.get(parameter, ())
+    return any(value == one and isinstance(value, bool) == isinstance(one, bool) for one in unused)
 
 
 def _message(message: object) -> dict[str, str]:
@@ -106,18 +135,20 @@ def _asked(fields: Mapping[str, object], ids: Sequence[int], model: Model, usual
     if not ids or any(not 0 <= token < vocabulary for token in ids):
         raise BadRequest(f"the prompt must hold at least one token, each from 0 to {vocabulary - 1}")
     room = model.max_length - len(ids)
-    limit = fields.get("max_completion_tokens", fields.get("max_tokens"))
+    limit = fields.get("max_tokens") if (newer := fields.get("max_completion_tokens")) is None else newer
     wanted = min(usual_tokens or room, room) if limit is None else _whole("max_tokens", limit, least=1)
     if wanted > room or room < 1:
         raise BadRequest(
             f"prompt ({len(ids)} tokens) and max_tokens ({wanted}) exceed the model's {model.max_length} tokens"
         )
-    options = fields.get("stream_options")
+    options = fields.get("stream_options") or {}
+    if not isinstance(options, Mapping):
+        raise BadRequest('stream_options must be an object, such as {"include_usage": true}')
     return Asked(
         prompt=ids,
         sampling=_sampling(fields, wanted),
-        stream=fields.get("stream") is True,
-        include_usage=isinstance(options, Mapping) and options.get("include_usage") is True,
+        stream=_flag(fields, "stream"),
+        include_usage=_flag(options, "include_usage"),
     )
 
 
@@ -129,7 +160,7 @@ def _sampling(fields: Mapping[str, object], max_tokens: int) -> Sampling:
         top_p=_number("top_p", fields.get("top_p"), 1.0, least=1e-6, most=1.0),
         seed=None if seed is None else _whole("seed", seed, least=0),
         stop=_stops(fields.get("stop")),
-        ignore_eos=fields.get("ignore_eos") is True,
+        ignore_eos=_flag(fields, "ignore_eos"),
     )
 
 
@@ -143,6 +174,13 @@ def _stops(value: object) -> tuple[str, ...]:
             return tuple(str(text) for text in texts)
         case _:
             raise BadRequest("stop must be a text or a list of up to four texts")
+
+
+def _flag(fields: Mapping[str, object], name: str) -> bool:
+    value = fields.get(name)
+    if value is not None and not isinstance(value, bool):
+        raise BadRequest(f"{name} must be true or false")
+    return value is True
 
 
 def _whole(name: str, value: object, *, least: int) -> int:

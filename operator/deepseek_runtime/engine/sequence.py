@@ -15,6 +15,8 @@ from deepseek_runtime.engine.model import Model
 
 Finish = Literal["stop", "length", "abort"]
 _INCOMPLETE = "\ufffd"
+# Dividing by less overflows; the likeliest token has all the chance long before.
+GREEDY_BELOW = 1e-5
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ class Answer:
 
 def choose(logits: torch.Tensor, sampling: Sampling, source: torch.Generator) -> int:
     """The next token: the likeliest at temperature 0, else drawn from the smallest set that holds `top_p`."""
-    if sampling.temperature == 0:
+    if sampling.temperature < GREEDY_BELOW:
         return int(logits.argmax())
     chances = torch.softmax(logits.cpu() / sampling.temperature, -1)
     if sampling.top_p < 1:

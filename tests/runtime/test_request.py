@@ -1,0 +1,88 @@
+"""What a client asks is honoured or refused, never ignored."""
+
+import json
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+import torch
+
+from deepseek_runtime.engine.model import Model
+from deepseek_runtime.engine.request import UNSUPPORTED, Asked, BadRequest, chat, completion
+from deepseek_runtime.engine.sequence import Sampling, choose
+from deepseek_runtime.trainer.tokenizer import byte_tokenizer
+
+MODEL = cast(
+    Model,
+    SimpleNamespace(
+        tokenizer=byte_tokenizer(), network=SimpleNamespace(config=SimpleNamespace(vocab_size=259)), max_length=100
+    ),
+)
+# One that changes the answer, for each parameter that has a value which does not.
+USED = {
+    "n": 2, "best_of": 2, "echo": True, "logprobs": 0, "top_logprobs": 3, "logit_bias": {"5": 1}, "suffix": "!",
+    "presence_penalty": 0.5, "frequency_penalty": 0.5, "repetition_penalty": 1.1, "top_k": 5, "min_p": 0.1,
+    "min_tokens": 4, "stop_token_ids": [7], "include_stop_str_in_output": True, "skip_special_tokens": False,
+    "add_generation_prompt": False, "continue_final_message": True, "chat_template_kwargs": {"thinking": True},
+    "functions": [{"name": "f"}], "tools": [{"type": "function"}], "tool_choice": "required",
+    "parallel_tool_calls": "all", "modalities": ["audio"], "response_format": {"type": "json_object"},
+}  # fmt: skip
+
+
+def asked(**fields: object) -> Asked:
+    return completion(json.loads(json.dumps({"prompt": "ab", **fields})), MODEL, "demo")
+
+
+def test_every_parameter_that_is_not_supported_is_refused_when_it_is_used() -> None:
+    assert set(USED) == set(UNSUPPORTED)
+    for parameter, value in USED.items():
+        with pytest.raises(BadRequest, match=f"^{parameter} is not supported"):
+            asked(**{parameter: value})
+        for unused in (*UNSUPPORTED[parameter], None):
+            assert asked(**{parameter: unused}) == asked()
+
+
+def test_unknown_parameter_is_refused_and_what_a_client_says_of_itself_is_not() -> None:
+    with pytest.raises(BadRequest, match="guided_regex is not supported"):
+        asked(guided_regex="[0-9]+")
+    assert asked(user="me", metadata={"run": "1"}, store=False) == asked()
+
+
+@pytest.mark.parametrize(
+    ("fields", "tokens"),
+    [
+        ({"max_completion_tokens": 5, "max_tokens": 9}, 5),
+        ({"max_completion_tokens": None, "max_tokens": 9}, 9),
+        ({"max_completion_tokens": 5, "max_tokens": None}, 5),
+        ({"max_tokens": None}, 16),
+        ({}, 16),
+    ],
+)
+def test_answer_is_as_long_as_whichever_name_says(fields: dict[str, object], tokens: int) -> None:
+    assert asked(**fields).sampling.max_tokens == tokens
+
+
+def test_chat_may_be_as_long_as_the_model_allows() -> None:
+    answer = chat({"messages": [{"role": "user", "content": "abc"}]}, MODEL, "demo")
+    assert answer.sampling.max_tokens == 97
+
+
+@pytest.mark.parametrize(
+    ("fields", "advice"),
+    [
+        ({"stream": "true"}, "stream must be true or false"),
+        ({"stream": 1}, "stream must be true or false"),
+        ({"ignore_eos": "yes"}, "ignore_eos must be true or false"),
+        ({"stream": True, "stream_options": ["usage"]}, "stream_options must be an object"),
+        ({"stream": True, "stream_options": {"include_usage": 1}}, "include_usage must be true or false"),
+    ],
+)
+def test_flag_that_is_none_says_what_to_write(fields: dict[str, object], advice: str) -> None:
+    with pytest.raises(BadRequest, match=advice):
+        asked(**fields)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1e-50, 1e-39, 1e-4])
+def test_the_colder_the_likelier(temperature: float) -> None:
+    logits = torch.tensor([1.0, 80.0, -60.0])
+    assert choose(logits, Sampling(1, temperature=temperature), torch.Generator().manual_seed(0)) == 1
