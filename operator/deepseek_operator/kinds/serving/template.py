@@ -58,15 +58,24 @@ def _rendered(
 ) -> Manifest:
     pod = owner.spec.pod
     grace_s = pod.termination_grace_period_seconds or GRACE_SECONDS
+    leaving_s, drain_s = _ending(grace_s)
+    own = _written(owner, configuration, drain_s) if asked is None else _built(asked)
+    container = {
+        "name": CONTAINER,
+        **own,
+        "imagePullPolicy": configuration.image_pull_policy,
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+        "lifecycle": {"preStop": {"sleep": {"seconds": leaving_s}}},
+        "volumeMounts": _mounts(model),
+    }
     spec: dict[str, Any] = {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": grace_s,
         "securityContext": _pod_security(pod.run_as_user, pod.fs_group),
-        "containers": [_container(owner, grace_s, configuration, asked)],
+        "containers": [container],
         "volumes": _volumes(model, owner.spec.engine.resources),
     }
-    spec["containers"][0]["volumeMounts"] = _mounts(model)
     if pod.node_selector:
         spec["nodeSelector"] = dict(pod.node_selector)
     if pod.tolerations:
@@ -76,50 +85,36 @@ def _rendered(
     return {"metadata": {"labels": pod_labels(owner, revision)}, "spec": spec}
 
 
-def _container(
-    owner: DeepSeekServing, grace_s: int, configuration: Configuration, asked: Served | None
-) -> dict[str, Any]:
+def _written(owner: DeepSeekServing, configuration: Configuration, drain_s: int) -> dict[str, Any]:
+    """What the container of the builtin engine, or of the user's own, has of its own."""
     engine = owner.spec.engine
-    if asked is not None:
-        return _built_container(asked, grace_s, configuration)
-    leaving_s, drain_s = _ending(grace_s)
-    container: dict[str, Any] = {
-        "name": CONTAINER,
+    command = BUILTIN_COMMAND if engine.type == "builtin" else engine.command
+    return {
         "image": engine.image or configuration.runtime_image,
-        "imagePullPolicy": configuration.image_pull_policy,
+        **({"command": list(command)} if command else {}),
+        **({"args": list(engine.args)} if engine.args else {}),
         "ports": [{"name": PORT_NAME, "containerPort": engine.port, "protocol": "TCP"}],
         "env": _environment(owner, drain_s),
         "resources": _resources(engine.resources, owner.spec.accelerator),
-        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
-        "lifecycle": {"preStop": {"sleep": {"seconds": leaving_s}}},
         **_probes(engine),
     }
-    if command := list(BUILTIN_COMMAND) if engine.type == "builtin" else engine.command:
-        container["command"] = list(command)
-    if engine.args:
-        container["args"] = list(engine.args)
-    return container
 
 
-def _built_container(asked: Served, grace_s: int, configuration: Configuration) -> dict[str, Any]:
-    """The container of an engine whose command the operator makes."""
+def _built(asked: Served) -> dict[str, Any]:
+    """What the container of an engine whose command the operator makes has of its own."""
     built, engine = command(asked), asked.owner.spec.engine
     if isinstance(built, Refusal) or built.probes is None:
         raise ValueError(f"a plan was accepted that can't be served: {built}")
-    least_s = engine.start_timeout_seconds
+    probes = built.probes
     return {
-        "name": CONTAINER,
         "image": asked.image,
-        "imagePullPolicy": configuration.image_pull_policy,
         "command": list(built.args),
         "ports": [{"name": port.name, "containerPort": port.number, "protocol": "TCP"} for port in built.ports],
         "env": _built_environment(asked.owner, built),
         "resources": _resources(engine.resources, None),
-        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
-        "lifecycle": {"preStop": {"sleep": {"seconds": _ending(grace_s)[0]}}},
-        "startupProbe": _probe(built.probes.startup, least_s),
-        **({"readinessProbe": _probe(built.probes.readiness)} if built.probes.readiness is not None else {}),
-        "livenessProbe": _probe(built.probes.liveness),
+        "startupProbe": _probe(probes.startup, engine.start_timeout_seconds),
+        **({"readinessProbe": _probe(probes.readiness)} if probes.readiness is not None else {}),
+        "livenessProbe": _probe(probes.liveness),
     }
 
 
