@@ -11,6 +11,7 @@ from deepseek_operator.core.names import ATTEMPT_LABEL
 from deepseek_operator.core.resources import JOB, POD, Manifest, Ref, is_terminating, labels_of, uid_of
 from deepseek_operator.core.seen import Seen
 
+CONTAINER = "trainer"
 CONTROLLER_UID = "batch.kubernetes.io/controller-uid"
 COMPLETION_INDEX = "batch.kubernetes.io/job-completion-index"
 _OVER = ("Succeeded", "Failed")
@@ -102,9 +103,10 @@ def has_succeeded(pod: Manifest) -> bool:
 
 
 def terminated(pod: Manifest) -> Mapping[str, Any] | None:
-    """`state.terminated` of the pod's only container; None while it has none."""
+    """`state.terminated` of the trainer's container, whatever others were put beside it; None while it has none."""
     statuses: list[Mapping[str, Any]] = pod.get("status", {}).get("containerStatuses") or []
-    return next((state for status in statuses if (state := (status.get("state") or {}).get("terminated"))), None)
+    own = next((status for status in statuses if status.get("name") == CONTAINER), {})
+    return (own.get("state") or {}).get("terminated") or None
 
 
 def is_placed(pod: Manifest) -> bool:

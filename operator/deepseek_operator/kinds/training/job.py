@@ -14,8 +14,8 @@ from deepseek_operator.core.names import ATTEMPT_LABEL, owner_labels, owner_refe
 from deepseek_operator.core.resources import GROUP, TRAINING, Manifest, annotations_of, uid_of
 from deepseek_operator.kinds.training import ancestry
 from deepseek_operator.kinds.training.devices import PLAN, plan_of_job
-from deepseek_operator.kinds.training.gang import attempt_of
-from deepseek_operator.kinds.training.pod import CONTAINER, Attempt, placed, pod_spec
+from deepseek_operator.kinds.training.gang import CONTAINER, attempt_of
+from deepseek_operator.kinds.training.pod import Attempt, placed, pod_spec
 
 RECORD = f"{GROUP}/record"
 

@@ -22,11 +22,10 @@ from deepseek_operator.core.names import training_job, training_service
 from deepseek_operator.core.resources import Manifest
 from deepseek_operator.domain.profiles import pod_needs
 from deepseek_operator.kinds.training import ancestry
-from deepseek_operator.kinds.training.gang import COMPLETION_INDEX, CONTROLLER_UID
+from deepseek_operator.kinds.training.gang import COMPLETION_INDEX, CONTAINER, CONTROLLER_UID
 from deepseek_operator.kinds.training.service import PROGRESS_PORT, RENDEZVOUS_PORT
 from deepseek_operator.kinds.training.settings import grace_s, processes_per_node
 
-CONTAINER = "trainer"
 BUILTIN_COMMAND = ("python3", "-m", "deepseek_runtime.launcher")
 CHECKPOINTS = "/checkpoints"
 MODEL = "/model"

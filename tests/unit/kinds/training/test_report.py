@@ -10,7 +10,7 @@ from deepseek_operator.kinds.training.report import Report, from_mapping, number
 
 
 def ended(message: str) -> dict[str, Any]:
-    status = {"containerStatuses": [{"state": {"terminated": {"exitCode": 1, "message": message}}}]}
+    status = {"containerStatuses": [{"name": "trainer", "state": {"terminated": {"exitCode": 1, "message": message}}}]}
     return {"metadata": {"name": "p", "labels": {}}, "status": status}
 
 

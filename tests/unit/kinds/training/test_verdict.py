@@ -22,7 +22,7 @@ def a_pod(**parts: Any) -> dict[str, Any]:
     metadata: dict[str, Any] = {"name": "p-0"}
     if "exit_code" in parts:
         terminated = {"exitCode": parts["exit_code"], "reason": parts.get("reason", "Error"), "finishedAt": at(20)}
-        status |= {"phase": "Failed", "containerStatuses": [{"state": {"terminated": terminated}}]}
+        status |= {"phase": "Failed", "containerStatuses": [{"name": "trainer", "state": {"terminated": terminated}}]}
     if "disrupted" in parts:
         condition = {"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"}
         status["conditions"] = [{**condition, "lastTransitionTime": at(parts["disrupted"])}]
@@ -60,6 +60,16 @@ def test_a_pod_that_runs_or_has_succeeded_has_no_cause(pod: dict[str, Any]) -> N
     if pod["status"]["phase"] == "Failed":
         pod["status"]["phase"] = "Succeeded"
     assert first_cause(pod, NOW) is None
+
+
+def test_a_container_that_another_put_into_the_pod_is_not_asked() -> None:
+    pod = a_pod(exit_code=64)
+    injected = {"name": "istio-proxy", "state": {"terminated": {"exitCode": 0, "finishedAt": at(19)}}}
+    (own,) = pod["status"]["containerStatuses"]
+    pod["status"]["containerStatuses"] = [injected, {**own, "name": "trainer"}]
+    found = first_cause(pod, NOW)
+    assert found is not None
+    assert (found.cause, found.exit_code) == ("InvalidConfiguration", 64)
 
 
 def test_a_pod_that_the_kubelet_failed_without_a_container_is_a_disruption() -> None:
