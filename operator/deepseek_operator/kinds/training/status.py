@@ -33,7 +33,7 @@ def display(view: View, step: Step, done: Done) -> TrainingStatus:
         status = reported(before, _said(view))
         progress = _progress(view) or last_words(before.progress, reports(view.gang.pods))
     status = status.model_copy(update={"uid": meta.uid, "progress": progress, "observed_generation": meta.generation})
-    says = _refused(view, done.failure) or step.says
+    says = _refused(step, done.failure) or step.says
     return status.model_copy(
         update={
             "phase": step.phase,
@@ -76,15 +76,16 @@ def _seconds(value: object) -> int | None:
     return whole(value)
 
 
-def _refused(view: View, failure: Failure | None) -> tuple[Verdict, ...] | None:
+def _refused(step: Step, failure: Failure | None) -> tuple[Verdict, ...] | None:
     """What the API server's refusal of an action means; None when it will pass by itself, or nothing was refused."""
+    serves = any((says.type, says.status) == ("Ready", "True") for says in step.says)
     match failure:
         case Failure(reason="Quota", message=message):
-            return reconciling(Reason.WAITING_FOR_QUOTA, message, serves=view.all_run)
+            return reconciling(Reason.WAITING_FOR_QUOTA, message, serves=serves)
         case Failure(reason="Forbidden", message=message):
-            return reconciling(Reason.FORBIDDEN, message, serves=view.all_run)
+            return reconciling(Reason.FORBIDDEN, message, serves=serves)
         case Failure(reason="Rejected", message=message):
-            return stalled(Reason.REJECTED, message, serves=view.all_run)
+            return stalled(Reason.REJECTED, message, serves=serves)
         case _:
             return None
 

@@ -37,7 +37,7 @@ def complaint(seen: Seen[DeepSeekTraining]) -> Complaint | None:
     refused = owner.status.plan
     if refused is not None and refused.refused:
         return Complaint(Reason(refused.refused), refused.reason)
-    wrong = _too_long(owner.spec) or _impossible(owner.spec) or _volume_for_one(seen)
+    wrong = _too_long(owner.spec) or _impossible(owner.spec) or _volume_for_one(seen) or _data_for_one(seen)
     if wrong is not None:
         return Complaint(Reason.INVALID_SPEC, wrong)
     recorded = owner.status.fixed_digest
@@ -84,6 +84,21 @@ def _volume_for_one(seen: Seen[DeepSeekTraining]) -> str | None:
     if nodes == 1 or not modes or any(mode not in _ONE_NODE_MODES for mode in modes):
         return None
     return f"{name} is {'/'.join(modes)}, which one node can write, but nodes.count is {nodes}: write 1, or {advice}"
+
+
+def _data_for_one(seen: Seen[DeepSeekTraining]) -> str | None:
+    """Weights or data that the second node could never mount: its pod would wait until the start's timeout."""
+    nodes = seen.owner.spec.nodes.number
+    for name, field in claims_read(seen.owner):
+        claim = seen.references.get(Ref(CLAIM, name), {})
+        # A bound claim tells what its volume can do, which may be more than was asked for.
+        modes = claim.get("status", {}).get("accessModes") or claim.get("spec", {}).get("accessModes") or []
+        if nodes > 1 and modes and all(mode in _ONE_NODE_MODES for mode in modes):
+            return (
+                f"{field} names the PersistentVolumeClaim {name}, which is {'/'.join(modes)}, so one node alone can mount it, but "
+                f"nodes.count is {nodes}: write 1, or a claim with ReadOnlyMany or ReadWriteMany"
+            )
+    return None
 
 
 def _modes(seen: Seen[DeepSeekTraining]) -> tuple[list[str], str, str]:

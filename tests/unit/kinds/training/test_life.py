@@ -9,6 +9,7 @@ import pytest
 from deepseek_operator.api.base import parse_time
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.resources import CLAIM, JOB, POD, SERVICE, TRAINING, is_terminating
+from deepseek_operator.ports.cluster import Forbidden
 from tests.support.trainings import NAME, NAMESPACE, Life, claim, training
 
 REPORT = json.dumps({"formatVersion": 1, "result": "Complete", "step": 100, "exports": [100], "latest": {"step": 100}})
@@ -487,6 +488,25 @@ def test_a_missing_dataset_claim_is_waited_for() -> None:
     assert life.turn().jobs() == ["1"]
 
 
+@pytest.mark.parametrize("mode", ["ReadWriteOnce", "ReadWriteOncePod"])
+def test_data_that_one_node_alone_can_mount_is_refused_for_two(mode: str) -> None:
+    life = Life()
+    life.cluster.put(claim("corpora", mode))
+    life.begin(datasets=[{"source": {"uri": "pvc://corpora/a.jsonl"}}])
+    assert life.told == ("Stalled", "InvalidSpec")
+    assert "datasets[0].source.uri" in life.message
+    assert "ReadOnlyMany" in life.message
+    assert life.edit(lambda spec: spec.update(nodes={"count": 1})).jobs() == ["1"]
+
+
+def test_what_a_claim_is_bound_to_says_how_many_nodes_can_mount_it() -> None:
+    life = Life()
+    bound = {"status": {"phase": "Bound", "accessModes": ["ReadWriteOnce", "ReadWriteMany"]}}
+    life.cluster.put(claim("corpora", "ReadWriteOnce"))
+    life.cluster.edit(CLAIM, NAMESPACE, "corpora", lambda live: live.update(bound))
+    assert life.begin(datasets=[{"source": {"uri": "pvc://corpora/a.jsonl"}}]).jobs() == ["1"]
+
+
 def test_a_changed_fixed_field_stalls_and_lets_the_gang_go_on() -> None:
     life = Life().begin().running()
     life.edit(lambda spec: spec.update(hyperparameters={"maxSteps": 7}))
@@ -548,6 +568,20 @@ def test_a_bound_claim_grows_and_never_shrinks_and_an_unbound_one_waits() -> Non
     for size in ("20Gi", "5Gi"):
         life.edit(lambda spec, size=size: spec.update(checkpoints={"volume": {"size": size}}))  # type: ignore[misc]
         assert _requested(life, name) == "20Gi"
+
+
+def test_a_claim_that_may_not_grow_makes_nothing_of_a_complete_training() -> None:
+    life = Life().begin()
+    name = life.owner.status.volume.claim_name  # type: ignore[union-attr]
+    life.world.bind_claim(NAMESPACE, name)
+    life.running().complete(REPORT)
+    life.cluster.remove(JOB, NAMESPACE, life.owner.status.attempt.job, "Background")  # type: ignore[union-attr]
+    life.gone()
+    refusal = Forbidden("the storage class does not support resize")
+    life.cluster.refuse = lambda verb, _, ref: refusal if (verb, ref.name) == ("apply", name) else None
+    life.edit(lambda spec: spec.update(checkpoints={"volume": {"size": "20Gi"}}))
+    assert (life.told, life.message) == (("Reconciling", "Forbidden"), str(refusal))
+    assert [c.status for c in life.owner.status.conditions if c.type == "Ready"] == ["True"]
 
 
 def _requested(life: Life, claim: str) -> object:
