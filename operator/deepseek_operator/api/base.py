@@ -77,7 +77,7 @@ class ObservedStatus(StatusModel):
     conditions: list[Condition] = Field(
         default_factory=list,
         max_length=16,
-        description="Ready, Reconciling and Stalled, as kstatus reads them.",
+        description="Ready, Reconciling and Stalled, as kstatus reads them; others where there is something to tell, such as SizingWarning.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
     observed_generation: int = Field(
