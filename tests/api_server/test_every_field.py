@@ -1,0 +1,29 @@
+"""The specs by which the fields of a serving are told apart are ones that a user can write: the rules let them in."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from tests.cluster.api import ApiError
+from tests.cluster.control_plane import Cluster
+from tests.support.api_objects import collection, minimal_serving
+from tests.unit.kinds.serving.test_every_field import FIELDS, Field, written
+
+
+def create(cluster: Cluster, spec: Mapping[str, Any]) -> None:
+    manifest = minimal_serving()
+    manifest["spec"] = {**manifest["spec"], **spec}
+    cluster.api.create(collection(manifest, "default"), manifest, dryRun="All", fieldValidation="Strict")
+
+
+@pytest.mark.parametrize("row", FIELDS, ids=lambda row: row.path)
+def test_every_value_of_a_field_is_let_in(api_server: Cluster, row: Field) -> None:
+    for value, _ in row.values:
+        create(api_server, written(row, value))
+
+
+@pytest.mark.parametrize("row", [row for row in FIELDS if row.refused], ids=lambda row: row.path)
+def test_the_only_value_of_a_field_is_the_only_one(api_server: Cluster, row: Field) -> None:
+    with pytest.raises(ApiError, match="Unsupported value"):
+        create(api_server, written(row, row.refused))
