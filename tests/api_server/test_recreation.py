@@ -263,6 +263,17 @@ def test_another_version_of_the_operator_restarts_no_pod_and_renames_nothing(ben
     assert pod["spec"]["nodeSelector"]["pool"] == "another"
     assert pod["metadata"]["labels"][NEW_LABEL] == "1"
 
+    # What runs is announced to be of the old one, and is renewed when a person says so.
+    bench.tells("DeepSeekServing", "UpdateAvailable", "NewDefaults")
+    bench.api.patch(bench.path("DeepSeekServing"), {"metadata": {"annotations": {"deepseek-operator.io/update": "1"}}})
+    until(
+        "only the new image serves",
+        lambda: _images(bench.items("Deployment")) == {"deepseek-operator.io/runtime:another"},
+        timeout_s=LIMIT_S,
+    )
+    bench.reaches("DeepSeekServing", "Available")
+    assert [c["type"] for c in bench.status("DeepSeekServing")["conditions"]] == ["Ready", "Reconciling", "Stalled"]
+
 
 CHILDREN = ("Pod", "Job", "Deployment", "ReplicaSet", "ControllerRevision", "Service", "PersistentVolumeClaim")
 NEW_LABEL = "example.com/added"
@@ -283,6 +294,10 @@ def _another_catalogue(file: Path) -> Path:
     profile = {"base": "nvidia-h100-80", "nodeSelector": {"pool": "another"}}
     file.write_text(json.dumps({"nvidia-h100-80": profile}))
     return file
+
+
+def _images(deployments: list[Manifest]) -> set[str]:
+    return {deployment["spec"]["template"]["spec"]["containers"][0]["image"] for deployment in deployments}
 
 
 def _labelled(items: list[Manifest]) -> bool:
