@@ -18,6 +18,8 @@ from deepseek_operator.kinds.training.gang import CONTAINER, attempt_of
 from deepseek_operator.kinds.training.pod import Attempt, placed, pod_spec
 
 RECORD = f"{GROUP}/record"
+STAY = {"cluster-autoscaler.kubernetes.io/safe-to-evict": "false", "karpenter.sh/do-not-disrupt": "true"}
+"""No autoscaler empties a node to save it while a gang runs there: one moved pod restarts them all. Drains are obeyed."""
 
 
 class JobRecord(StatusModel):
@@ -52,11 +54,13 @@ def job(attempt: Attempt, configuration: Configuration) -> Manifest:
             "backoffLimit": 0,
             "podReplacementPolicy": "Failed",
             "podFailurePolicy": {"rules": _FAIL_THE_JOB},
-            "template": placed(
-                {"metadata": {"labels": labels}, "spec": pod_spec(attempt, configuration)}, attempt, configuration
-            ),
+            "template": placed(_template(attempt, labels, configuration), attempt, configuration),
         },
     }
+
+
+def _template(attempt: Attempt, labels: dict[str, str], configuration: Configuration) -> Manifest:
+    return {"metadata": {"labels": labels, "annotations": STAY}, "spec": pod_spec(attempt, configuration)}
 
 
 _FAIL_THE_JOB: list[dict[str, Any]] = [

@@ -201,7 +201,7 @@ def test_the_administrators_patch_reaches_the_pod_and_a_tenant_can_not_write_it(
                     "hostNetwork": True,
                     "capabilities": ["IPC_LOCK"],
                     "hostMounts": [{"name": "drv", "hostPath": "/opt/drv", "mountPath": "/opt/drv"}],
-                    "annotations": {"k8s.v1.cni.cncf.io/networks": "rail-0"},
+                    "annotations": {"k8s.v1.cni.cncf.io/networks": "rail-0", "karpenter.sh/do-not-disrupt": "false"},
                 },
             }
         }
@@ -210,7 +210,11 @@ def test_the_administrators_patch_reaches_the_pod_and_a_tenant_can_not_write_it(
     template, container = job_of(life)["spec"]["template"], container_of(life)
     assert template["spec"]["hostNetwork"] is True
     assert template["spec"]["nodeSelector"]["pool"] == "lab"
-    assert template["metadata"]["annotations"] == {"k8s.v1.cni.cncf.io/networks": "rail-0"}
+    assert template["metadata"]["annotations"] == {
+        "k8s.v1.cni.cncf.io/networks": "rail-0",
+        "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
+        "karpenter.sh/do-not-disrupt": "false",
+    }
     assert container["securityContext"]["capabilities"] == {"drop": ["ALL"], "add": ["IPC_LOCK"]}
     assert container["resources"]["limits"]["rdma/ib"] == container["resources"]["requests"]["rdma/ib"] == "2"
     assert {"name": "NCCL_IB_HCA", "value": "mlx5"} in container["env"]
