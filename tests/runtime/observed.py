@@ -7,9 +7,10 @@ read from the log records and from the volume.
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType, SimpleNamespace
 
@@ -20,7 +21,7 @@ from torch.nn.modules.module import register_module_forward_hook
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
-from deepseek_runtime.contract import read_contract
+from deepseek_runtime.contract import ExitCode, read_contract
 from deepseek_runtime.rundir import Heartbeat
 from deepseek_runtime.spec import read_spec
 from deepseek_runtime.trainer import loop
@@ -58,10 +59,11 @@ class Update:
 
 @dataclass
 class Observed:
-    """A training that has run to its end below `root`, as incarnation `name`."""
+    """A training that has run below `root`, as incarnation `name`, and ended with exit code `code`."""
 
     root: Path
     name: str
+    code: int = -1
     records: list[Document] = field(default_factory=list)
     passes: list[Pass] = field(default_factory=list)
     updates: list[Update] = field(default_factory=list)
@@ -121,20 +123,27 @@ class _Told(Telling):
 
 @dataclass
 class Bench:
-    """Trains below `volume`; `pace_s` is how long every look at the trainer's clock seems to take."""
+    """Trains below `volume`; `pace_s` is how long every look at the trainer's clock seems to take.
+
+    `wants_stop` says, from what is observed so far, whether SIGTERM has come.
+    """
 
     gang: Gang
     volume: Path
     pace_s: float = 0.0
+    wants_stop: Callable[[Observed], bool] = lambda _: False
 
     def train(self, spec: Document, variables: Mapping[str, str] = MappingProxyType({})) -> Observed:
-        """One attempt to its end. `variables` replace those of `environment`."""
+        """One attempt. `variables` replace those of `environment`."""
         contract = read_contract({**environment(self.volume), **variables})
         observed = Observed(contract.checkpoints.root, contract.pod_uid)
         told = _Told(None, False, records=observed.records)
-        training = loop.Training(contract, read_spec(json.dumps(spec)), self.gang, Heartbeat(None), told, lambda: False)
+        trains = read_spec(json.dumps(spec))
+        stops = partial(self.wants_stop, observed)
+        training = loop.Training(contract, trains, self.gang, Heartbeat(None), told, stops)
         with _watched(observed), _clock(self.pace_s):
-            assert training.run() == 0
+            observed.code = training.run()
+        assert observed.code == ExitCode.COMPLETE or self.wants_stop(observed)
         return observed
 
 

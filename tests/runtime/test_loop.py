@@ -9,10 +9,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from deepseek_runtime.contract import Invalid
+from deepseek_runtime.contract import ExitCode, Invalid
 from deepseek_runtime.engine.model import Model
 from deepseek_runtime.rundir import RunDirectory
 from deepseek_runtime.trainer.telling import Telling
+from tests.runtime.observed import Observed
 from tests.runtime.workplace import TINY, Workplace, of
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -35,6 +36,33 @@ def test_training_that_another_one_has_already_ended_is_the_users_error(
             CHECKPOINT_ROOT=str(tmp_path / "other"),
             RESUME_FROM=named,
         )
+
+
+def test_evaluation_gives_way_to_saving_and_is_made_up_for(workplace: Workplace, tmp_path: Path) -> None:
+    """SIGTERM comes in the middle of the evaluation after step 1: the grace period is for the checkpoint."""
+    changes = {"hyperparameters.maxSteps": 3, "hyperparameters.evalEverySteps": 1}
+
+    def evaluates_first_step(run: Observed) -> bool:
+        return len(run.losses) == 1 and not run.passes[-1].is_training
+
+    stopped = workplace.attempt(tmp_path, changes, wants_stop=evaluates_first_step)
+    assert (stopped.code, stopped.kept, stopped.evaluations) == (ExitCode.SAVED, [1], [0])
+    resumed = workplace.attempt(tmp_path, changes, ATTEMPT="2", POD_UID="second", RESUME_ANCESTRY=ANCESTRY)
+    assert (resumed.code, resumed.began, resumed.evaluations) == (ExitCode.COMPLETE, (1, "first"), [1, 2, 3])
+    undisturbed = workplace.attempt(tmp_path / "whole", changes)
+    assert stopped.losses + resumed.losses == undisturbed.losses
+    assert resumed.records[-1]["evalLoss"] == undisturbed.records[-1]["evalLoss"]
+
+
+def test_last_evaluation_that_gave_way_is_made_up_for_before_the_export(workplace: Workplace, tmp_path: Path) -> None:
+    stopped = workplace.attempt(
+        tmp_path, wants_stop=lambda run: len(run.losses) == 2 and not run.passes[-1].is_training
+    )
+    assert (stopped.code, stopped.kept, stopped.evaluations) == (ExitCode.SAVED, [2], [])
+    assert not stopped.export().exists()
+    resumed = workplace.attempt(tmp_path, ATTEMPT="2", POD_UID="second", RESUME_ANCESTRY=ANCESTRY)
+    assert (resumed.code, resumed.evaluations, resumed.losses) == (ExitCode.COMPLETE, [2], [])
+    assert (stopped.export() / "manifest.json").exists()
 
 
 def test_checkpoints_of_attempts_that_are_never_resumed_do_not_pile_up(workplace: Workplace, tmp_path: Path) -> None:

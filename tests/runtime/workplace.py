@@ -87,12 +87,13 @@ class Workplace:
         changes: Mapping[str, object] = MappingProxyType({}),
         *,
         pace_s: float = 0.0,
+        wants_stop: Callable[[Observed], bool] = lambda _: False,
         **variables: str,
     ) -> Observed:
         """A run that is told other variables, by their names without DEEPSEEK_."""
         named = {f"DEEPSEEK_{name}": value for name, value in variables.items()}
         values = {path: value(self) if callable(value) else value for path, value in changes.items()}
-        return Bench(self.bench.gang, volume, pace_s).train(changed(self.spec, values), named)
+        return Bench(self.bench.gang, volume, pace_s, wants_stop).train(changed(self.spec, values), named)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ without prompts of its own goes along with somebody else's and does not count.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -48,22 +49,36 @@ def evaluate(
     beat: Callable[[], None],
     *,
     micro_batch_size: int,
-) -> Evaluation:
-    """Runs on all ranks together, each with at most `micro_batch_size` sequences per pass; every rank returns the same."""
+    wants_stop: Callable[[], bool],
+) -> Evaluation | None:
+    """Runs on all ranks together, each with at most `micro_batch_size` sequences per pass; every rank returns the same.
+
+    None when any rank was asked to stop: the grace period is for saving.
+    """
     size = min(BATCH_SIZE, micro_batch_size * gang.world_size)
-    model.eval()
     nats = tokens = right = 0.0
-    for share, counted in _shares([*heldout.answers, *heldout.texts], gang, size):
-        loss, targets = loss_sum(model, share, pad_id, gang.device)
-        nats += float(loss) * counted
-        tokens += targets * counted
-        beat()
-    for share, counted in _shares(heldout.answers, gang, size):
-        right += matches(model, share, eos_id, gang.device) * counted
-        beat()
-    model.train()
+    with _inference(model):
+        for share, counted in _shares([*heldout.answers, *heldout.texts], gang, size):
+            loss, targets = loss_sum(model, share, pad_id, gang.device)
+            nats += float(loss) * counted
+            tokens += targets * counted
+            beat()
+            if gang.any(wants_stop()):
+                return None
+        for share, counted in _shares(heldout.answers, gang, size):
+            right += matches(model, share, eos_id, gang.device) * counted
+            beat()
+            if gang.any(wants_stop()):
+                return None
     nats, tokens, right = gang.total([nats, tokens, right])
     return Evaluation(nats / tokens, right / len(heldout.answers) if heldout.answers else None)
+
+
+@contextmanager
+def _inference(model: PreTrainedModel) -> Iterator[None]:
+    model.eval()
+    yield
+    model.train()
 
 
 def loss_sum(

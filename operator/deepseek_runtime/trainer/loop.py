@@ -56,6 +56,7 @@ class Training:
     _measured_step: int | None = None
     _saved_s: float = 0.0
     _best: Best | None = None
+    _leaves: bool = False
 
     def run(self) -> int:
         """Trains to the end or to SIGTERM; returns the exit code. Raises Invalid, Damaged, Diverged."""
@@ -63,13 +64,11 @@ class Training:
         self.heartbeat.beat()
         if self.gang.any(self.wants_stop()):
             return self._leave()
-        if self.step == 0 and self.heldout and self.parameters.eval_every_steps is not None:
-            self._evaluate()
+        self._measure_start()
         while self.step < self.max_steps:
-            if self._one_step():
+            if self._leaves or self._one_step():
                 return self._leave()
-        self._complete()
-        return ExitCode.COMPLETE
+        return self._complete()
 
     @property
     def parameters(self) -> Hyperparameters:
@@ -152,6 +151,14 @@ class Training:
         self.telling.tell(latest=latest, loss=loss, **self.measured, **self._best_told())
         self.telling.log({"event": "resume", "step": self.step, "incarnation": manifest.incarnation, "exact": exact})
 
+    def _measure_start(self) -> None:
+        """Step 0, or a step whose evaluation the attempt before this one left out because it was asked to stop."""
+        every, is_over = self.parameters.eval_every_steps, self.step >= self.max_steps
+        if not self.heldout or every is None or self.step % every or self._measured_step == self.step or is_over:
+            return
+        if self._evaluate() and self.step > 0:
+            self._save()
+
     def _one_step(self) -> bool:
         """One optimizer step and what is due after it; True when the gang was asked to stop."""
         tokens = self._update()
@@ -210,7 +217,10 @@ class Training:
         return bool(self.heldout) and (self.step == self.max_steps or (every is not None and self.step % every == 0))
 
     def _evaluate(self) -> bool:
-        """Measures on held-out data; True when it is better than every checkpoint so far and worth saving."""
+        """Measures on held-out data; True when it is better than every checkpoint so far and worth saving.
+
+        Left out when any rank was asked to stop.
+        """
         self.telling.tell(state="Evaluating")
         tokenizer = self.tokenizer
         found = evaluate(
@@ -222,7 +232,11 @@ class Training:
             self.heartbeat.beat,
             micro_batch_size=self.parameters.micro_batch_size
             or self.parameters.global_batch_size // self.gang.world_size,
+            wants_stop=self.wants_stop,
         )
+        if found is None:
+            self._leaves = True
+            return False
         self.measured = {"evalLoss": found.loss, "accuracy": found.accuracy}
         self._measured_step = self.step
         self.telling.tell(state="Training", evalLoss=found.loss, accuracy=found.accuracy)
@@ -280,11 +294,13 @@ class Training:
         self.telling.log({"event": "stop", "step": self.step})
         return ExitCode.SAVED
 
-    def _complete(self) -> None:
-        """The last checkpoint, then the exports of the last step and of the best one."""
+    def _complete(self) -> int:
+        """The last checkpoint, then the exports of the last step and of the best one; returns the exit code."""
         self._note(self.saver.settle())
         if self.heldout and self._measured_step != self.step:
             self._evaluate()
+        if self._leaves:
+            return self._leave()
         if not math.isfinite(self.loss):
             raise Diverged(
                 f"the loss is not finite at the last step {self.step}; lower learningRate or look at the data"
@@ -297,6 +313,7 @@ class Training:
             self._export(top.manifest)
         self.telling.tell(state="Complete", step=self.step, exports=self._exports())
         self.telling.log({"event": "complete", "step": self.step, "loss": self.loss, **self.measured})
+        return ExitCode.COMPLETE
 
     def _manifest_of_last(self) -> Manifest:
         last = self.saver.own[-1] if self.saver.own else self.start.manifest
