@@ -6,6 +6,7 @@ that kept-alive clients go elsewhere; otherwise a connection is closed behind an
 """
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -158,7 +159,12 @@ async def _answer(request: web.Request, form: Form, read: Read) -> web.StreamRes
 def _pieces(scheduler: Scheduler, answer: Answer) -> AsyncGenerator[Piece, None]:
     loop = asyncio.get_running_loop()
     queue: asyncio.Queue[Piece | Exception] = asyncio.Queue()
-    ticket = scheduler.submit(answer, lambda piece: loop.call_soon_threadsafe(queue.put_nowait, piece))
+
+    def deliver(piece: Piece | Exception) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the drain was over before this token was made
+            loop.call_soon_threadsafe(queue.put_nowait, piece)
+
+    ticket = scheduler.submit(answer, deliver)
 
     async def iterate() -> AsyncGenerator[Piece, None]:
         is_over = False
