@@ -140,6 +140,12 @@ class Architecture:
         return self.experts is not None and layer >= self.experts.first_dense_layers
 
 
+FAMILIES = (
+    "llama", "mistral", "qwen2", "qwen3",
+    "deepseek", "deepseek_v2", "deepseek_v3", "deepseek_v32", "deepseek_v4", "deepseek_v41",
+)  # fmt: skip
+"""The ``model_type`` of every family whose fields are understood. Another one may name its experts otherwise, and would
+be taken for a dense model of a fraction of its size."""
 MOST_LAYERS, MOST_EXPERTS = 512, 4096
 """Five and ten times the largest published model: what a stranger writes must not keep the arithmetic busy for minutes."""
 
@@ -147,12 +153,12 @@ MOST_LAYERS, MOST_EXPERTS = 512, 4096
 def from_config_json(config: Mapping[str, Json]) -> Architecture:
     """Return the architecture that a Hugging Face ``config.json`` describes.
 
-    Understood are the families llama, qwen2, qwen3, mistral, deepseek (v1 MoE), deepseek_v2, deepseek_v3,
-    deepseek_v32, deepseek_v4 and deepseek_v41, with their text part nested (``text_config``, ``language_config``)
-    or not. Raises UnknownArchitecture, naming the field, when a number that sizing needs is missing, not positive,
-    or not divisible as the family demands.
+    Understood are ``FAMILIES``, or a shape written by hand without ``model_type``, with the text part nested
+    (``text_config``, ``language_config``) or not. Raises UnknownArchitecture, naming the field, when the family is
+    another, or when a number that sizing needs is missing, not positive, or not divisible as the family demands.
     """
     fields = _Fields(_text_part(config))
+    _check_family(fields)
     layers = fields.positive("num_hidden_layers")
     if layers > MOST_LAYERS or fields.number("n_routed_experts", 0) > MOST_EXPERTS:
         raise UnknownArchitecture(
@@ -176,6 +182,19 @@ def from_config_json(config: Mapping[str, Json]) -> Architecture:
         extra_parameters=_engram_parameters(fields),
         extra_bytes_each=264 / 256,  # an n-gram row is 256 FP8 values and eight one-byte scales
     )
+
+
+def _check_family(fields: "_Fields") -> None:
+    if fields.has("model_type") and fields.text("model_type") not in FAMILIES:
+        raise UnknownArchitecture(
+            f"config.json: model_type {fields.text('model_type')!r} is not one that sizing knows; write the one whose"
+            f" fields it has: {', '.join(FAMILIES)}"
+        )
+    for name in ("num_experts", "num_local_experts"):
+        if fields.has(name) and not fields.has("n_routed_experts"):
+            raise UnknownArchitecture(f"config.json: experts are counted by n_routed_experts, not by {name}")
+    if fields.number("moe_layer_freq", 1) != 1:
+        raise UnknownArchitecture("config.json: moe_layer_freq other than 1 is not sized")
 
 
 class _Fields:
@@ -202,7 +221,9 @@ class _Fields:
         return value
 
     def flag(self, name: str, default: bool = False) -> bool:
-        value = self._values.get(name, default)
+        value = self._values.get(name)
+        if value is None:
+            return default
         if not isinstance(value, bool):
             raise UnknownArchitecture(f"config.json: {name} must be true or false, not {value!r}")
         return value
@@ -233,6 +254,8 @@ def _quantization(config: Mapping[str, Json]) -> _Fields:
         found = part.get("quantization_config")
         if isinstance(found, Mapping):
             return _Fields(found)
+        if found is not None:
+            raise UnknownArchitecture("config.json: quantization_config must be a mapping")
     return _Fields({})
 
 

@@ -78,6 +78,8 @@ def test_a_nested_text_part_is_read_with_the_outer_quantization() -> None:
         ({"num_attention_heads": 33}, "no multiple of 33 heads"),
         ({"tie_word_embeddings": "yes"}, "tie_word_embeddings must be true or false"),
         ({"quantization_config": {"quant_method": "exl3"}}, "'exl3' is not one that sizing knows"),
+        ({"quantization_config": ["fp8"]}, "quantization_config must be a mapping"),
+        ({"moe_layer_freq": 2}, "moe_layer_freq other than 1"),
         ({"n_routed_experts": 4, "num_experts_per_tok": 8, "moe_intermediate_size": 64}, "more active than routed"),
         ({"compress_ratios": [4]}, "compress_ratios has 1 entries for 32 layers"),
         ({"kv_lora_rank": 512}, "qk_nope_head_dim must be a positive integer"),
@@ -92,3 +94,21 @@ def test_a_config_that_sizing_can_not_use_is_refused_by_field(change: dict[str, 
 def test_a_size_beyond_every_model_is_not_counted_for_minutes(field: str) -> None:
     with pytest.raises(UnknownArchitecture, match="512 layers or 4096 experts"):
         from_config_json(LLAMA | {field: 5000})
+
+
+@pytest.mark.parametrize("family", ["mixtral", "qwen3_moe", "gpt_oss", "bert"])
+def test_a_family_whose_experts_are_named_otherwise_is_not_sized_as_a_dense_model(family: str) -> None:
+    with pytest.raises(UnknownArchitecture, match=f"model_type '{family}' is not one that sizing knows"):
+        from_config_json(LLAMA | {"model_type": family})
+
+
+@pytest.mark.parametrize("field", ["num_experts", "num_local_experts"])
+def test_experts_under_another_name_are_not_overlooked(field: str) -> None:
+    by_hand = {key: value for key, value in LLAMA.items() if key != "model_type"}
+    assert from_config_json(by_hand).experts is None
+    with pytest.raises(UnknownArchitecture, match=f"n_routed_experts, not by {field}"):
+        from_config_json(by_hand | {field: 8})
+
+
+def test_a_null_flag_is_an_absent_one() -> None:
+    assert from_config_json(LLAMA | {"tie_word_embeddings": None, "attention_bias": None}) == from_config_json(LLAMA)
