@@ -6,7 +6,7 @@ missing, and that the last such round is not old.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from deepseek_operator.core.resources import Resource
 from deepseek_operator.ports.clock import Clock
@@ -22,7 +22,13 @@ SETTLE_S = 2.0
 FIRST_SETTLE_S = 0.5
 PATIENT_ROUNDS = 20
 """First rounds in which the watches are only waited for; after them what is missing is read one by one."""
+RETRY_S = 5.0
+"""Between two first rounds when a list was refused."""
 STALE_ROUNDS = 3
+
+
+class HistoryLost(Exception):
+    """A list is older than the one before it: the API server's store was restored, and nothing mirrored counts."""
 
 
 class Auditor:
@@ -47,6 +53,8 @@ class Auditor:
         self._interval_s = interval_s
         self._last_round: float | None = None
         self._synced = asyncio.Event()
+        self._refused: tuple[str, ...] = ()
+        self._listed_at: dict[Resource, int] = {}
 
     @property
     def is_fresh(self) -> bool:
@@ -60,10 +68,14 @@ class Auditor:
         await self._synced.wait()
 
     async def run(self) -> None:
-        """Rounds for ever."""
-        for attempt in range(PATIENT_ROUNDS):
-            if await self._round(FIRST_SETTLE_S, repair=attempt == PATIENT_ROUNDS - 1):
-                break
+        """Rounds for ever.
+
+        Raises:
+            HistoryLost: the process must begin anew.
+        """
+        attempt = 0
+        while not await self._round(FIRST_SETTLE_S, repair=attempt >= PATIENT_ROUNDS):
+            attempt += 1
         self._synced.set()
         log.info("the mirror is complete: %s objects", sum(self._mirror.sizes().values()))
         while True:
@@ -71,41 +83,58 @@ class Auditor:
             await self._round(SETTLE_S, repair=True)
 
     async def _round(self, settle_s: float, repair: bool) -> bool:
-        """Audits every resource once. True when every list was answered and nothing was missing."""
-        listings = [await self._list(resource) for resource in self._resources]
-        await asyncio.sleep(settle_s)
-        pairs = zip(self._resources, listings, strict=True)
-        missed = [await self._compare(at, listing, repair) for at, listing in pairs if listing is not None]
-        if None in listings:
-            return False
-        self._last_round = self._clock.monotonic()
-        return sum(missed) == 0
+        """Audits every resource once. True when every list was answered, and what was missing (if anything) read."""
+        answers = [(resource, await self._list(resource)) for resource in self._resources]
+        listings = [(resource, answer) for resource, answer in answers if isinstance(answer, Listing)]
+        self._tell([(resource, answer) for resource, answer in answers if isinstance(answer, ClusterError)])
+        is_whole = len(listings) == len(answers)
+        await asyncio.sleep(settle_s if is_whole else RETRY_S)
+        missed = [await self._compare(resource, listing, repair) for resource, listing in listings]
+        if is_whole:
+            self._last_round = self._clock.monotonic()
+        return is_whole and (repair or sum(missed) == 0)
 
-    async def _list(self, resource: Resource) -> Listing | None:
+    async def _list(self, resource: Resource) -> Listing | ClusterError:
         try:
             return await self._cluster.list_metadata(resource)
         except ClusterError as error:
-            log.warning("the audit of %s failed: %s", resource.plural, error)
-            return None
+            return error
+
+    def _tell(self, refusals: Sequence[tuple[Resource, ClusterError]]) -> None:
+        """One line when other lists are refused than in the last round, whatever their number."""
+        refused = tuple(resource.plural for resource, _ in refusals)
+        if refused != self._refused and refusals:
+            log.warning("the audit can't list %s: %s", ", ".join(refused), refusals[0][1])
+        elif refused != self._refused:
+            log.info("the audit can list everything again")
+        self._refused = refused
 
     async def _compare(self, resource: Resource, listing: Listing, repair: bool) -> int:
         """Number of objects that the watch had not told of."""
+        before, now = self._listed_at.get(resource, -1), int(listing.resource_version)
+        if now < before:
+            raise HistoryLost(f"{resource.plural} were listed at version {before} and now at {now}")
+        self._listed_at[resource] = now
         audit = self._mirror.audit(resource, listing)
         self._wake(audit.woken)
         if repair:
             self._metrics.repaired(resource.plural, len(audit.woken), len(audit.missed))
-            for location in audit.missed:
-                await self._read(location)
+            await self._repair(resource, audit.missed)
         return len(audit.missed)
 
-    async def _read(self, at: Location) -> None:
-        try:
-            live = await self._cluster.get(at.resource, at.namespace, at.name)
-        except ClusterError as error:
-            log.warning(
-                "%s %s/%s, which the watch lost, can't be read: %s", at.resource.kind, at.namespace, at.name, error
-            )
-            return
-        if live is not None:
-            log.warning("the watch lost %s %s/%s", at.resource.kind, at.namespace, at.name)
-            self._wake(self._mirror.observe(at.resource, live))
+    async def _repair(self, resource: Resource, missed: Sequence[Location]) -> None:
+        """Reads what the watch did not tell of; one line for all of it, since a watch that is cut loses thousands."""
+        read, problem = 0, None
+        for at in missed:
+            try:
+                live = await self._cluster.get(at.resource, at.namespace, at.name)
+            except ClusterError as error:
+                problem = error
+                continue
+            if live is not None:
+                read += 1
+                self._wake(self._mirror.observe(at.resource, live))
+        if read or problem:
+            first = f"{missed[0].namespace}/{missed[0].name}"
+            told = f"; not all could be read: {problem}" if problem else ""
+            log.warning("the watch of %s lost %s objects, %s among them%s", resource.plural, read, first, told)

@@ -2,12 +2,14 @@
 
 import asyncio
 
+import pytest
+
 from deepseek_operator.adapters.memory import MemoryCluster
 from deepseek_operator.core.names import MANAGED_BY, MANAGER
 from deepseek_operator.core.resources import JOB, SERVICE, TRAINING
-from deepseek_operator.ports.cluster import Unreachable
+from deepseek_operator.ports.cluster import Forbidden, Unreachable
 from deepseek_operator.runtime.app import WATCHED
-from deepseek_operator.runtime.audit import Auditor
+from deepseek_operator.runtime.audit import Auditor, HistoryLost
 from deepseek_operator.runtime.key import Key
 from deepseek_operator.runtime.metrics import Metrics
 from deepseek_operator.runtime.mirror import Mirror
@@ -78,6 +80,65 @@ async def test_an_audit_that_fails_for_long_makes_the_process_unready() -> None:
     await asyncio.sleep(20)
     assert not stage.auditor.is_fresh
     running.cancel()
+
+
+@in_virtual_time
+async def test_the_mirror_is_not_called_complete_while_a_list_is_refused() -> None:
+    stage = Stage()
+    stage.cluster.refuse = lambda verb, namespace, ref: Forbidden("no") if ref.resource == JOB else None
+    running = asyncio.create_task(stage.auditor.run())
+    waiting = asyncio.create_task(stage.auditor.synced())
+    await asyncio.sleep(600)
+    assert not waiting.done()
+    stage.cluster.refuse = lambda verb, namespace, ref: None
+    await waiting
+    assert stage.auditor.is_fresh
+    running.cancel()
+
+
+def test_an_outage_of_the_api_server_is_one_line_and_not_one_per_list_and_round(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    @in_virtual_time
+    async def outage() -> None:
+        stage = Stage()
+        stage.cluster.refuse = lambda verb, namespace, ref: Unreachable("down")
+        running = asyncio.create_task(stage.auditor.run())
+        await asyncio.sleep(600)
+        running.cancel()
+
+    outage()
+    (line,) = caplog.messages
+    assert line.startswith("the audit can't list deepseektrainings, deepseekservings, jobs,")
+    assert line.endswith(": down")
+
+
+def test_a_thousand_lost_events_are_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    @in_virtual_time
+    async def cut() -> None:
+        stage = Stage()
+        running = asyncio.create_task(stage.auditor.run())
+        await stage.auditor.synced()
+        for number in range(1000):
+            stage.cluster.put(tiny(f"t{number}"))
+        await asyncio.sleep(63)
+        assert len(stage.mirror.owners()) == 1000
+        running.cancel()
+
+    cut()
+    assert caplog.messages == ["the watch of deepseektrainings lost 1000 objects, team/t0 among them"]
+
+
+@in_virtual_time
+async def test_a_store_that_was_restored_from_a_backup_ends_the_process() -> None:
+    stage = Stage()
+    for number in range(9):
+        stage.cluster.put(tiny(f"t{number}"))
+    running = asyncio.create_task(stage.auditor.run())
+    await stage.auditor.synced()
+    stage.auditor._cluster = MemoryCluster(stage.clock)
+    with pytest.raises(HistoryLost, match="version 9 and now at 0"):
+        await asyncio.wait_for(running, 70)
 
 
 async def requests_of_an_hour(count: int) -> int:
