@@ -12,12 +12,15 @@ from deepseek_runtime.engine.request import UNSUPPORTED, Asked, BadRequest, chat
 from deepseek_runtime.engine.sequence import Sampling, choose
 from deepseek_runtime.trainer.tokenizer import byte_tokenizer
 
-MODEL = cast(
-    Model,
-    SimpleNamespace(
-        tokenizer=byte_tokenizer(), network=SimpleNamespace(config=SimpleNamespace(vocab_size=259)), max_length=100
-    ),
-)
+
+def model(chat_template: str | None = None) -> Model:
+    """As much of one as requests are read by."""
+    tokenizer, network = byte_tokenizer(), SimpleNamespace(config=SimpleNamespace(vocab_size=259))
+    tokenizer.chat_template = chat_template or tokenizer.chat_template
+    return cast(Model, SimpleNamespace(tokenizer=tokenizer, network=network, max_length=100))
+
+
+MODEL = model()
 # One that changes the answer, for each parameter that has a value which does not.
 USED = {
     "n": 2, "best_of": 2, "echo": True, "logprobs": 0, "top_logprobs": 3, "logit_bias": {"5": 1}, "suffix": "!",
@@ -65,6 +68,12 @@ def test_answer_is_as_long_as_whichever_name_says(fields: dict[str, object], tok
 def test_chat_may_be_as_long_as_the_model_allows() -> None:
     answer = chat({"messages": [{"role": "user", "content": "abc"}]}, MODEL, "demo")
     assert answer.sampling.max_tokens == 97
+
+
+@pytest.mark.parametrize("template", ["{{ raise_exception('roles must alternate') }}", "{{ messages[7]['role'] + 1 }}"])
+def test_messages_that_the_chat_template_refuses_are_the_clients_error(template: str) -> None:
+    with pytest.raises(BadRequest, match="chat template refuses these messages"):
+        chat({"messages": [{"role": "tool", "content": "abc"}]}, model(template), "demo")
 
 
 @pytest.mark.parametrize(

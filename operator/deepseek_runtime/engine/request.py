@@ -7,6 +7,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from jinja2 import TemplateError
+
 from deepseek_runtime.engine.model import Model
 from deepseek_runtime.engine.sequence import Sampling
 
@@ -89,7 +91,10 @@ def chat(body: object, model: Model, served_name: str) -> Asked:
     if not isinstance(messages, list) or not messages:
         raise BadRequest("messages must be a list with at least one message")
     plain = [_message(message) for message in messages]
-    text = model.tokenizer.apply_chat_template(plain, tokenize=False, add_generation_prompt=True)
+    try:
+        text = model.tokenizer.apply_chat_template(plain, tokenize=False, add_generation_prompt=True)
+    except (ValueError, TypeError, TemplateError) as error:
+        raise BadRequest(f"the model's chat template refuses these messages: {error}") from None
     ids = model.tokenizer(text, add_special_tokens=False).input_ids
     return _asked(fields, ids, model, None)
 
