@@ -1,7 +1,6 @@
 """`python3 -m deepseek_operator`: argument parsing only."""
 
 import asyncio
-import json
 import logging
 import os
 import sys
@@ -109,7 +108,7 @@ def _size(options: Namespace) -> int:
 
 def _question(options: Namespace) -> "Question":
     from deepseek_operator.domain.training_state import Method, Precision
-    from deepseek_operator.runtime.size import Question
+    from deepseek_operator.runtime.size import Question, config_of
 
     trains = options.train or (options.method is not None and not options.serve)
     given = {
@@ -117,7 +116,7 @@ def _question(options: Namespace) -> "Question":
         for name in ("sequence", "quantization", "gpus", "nodes", "engine", "concurrency", "global_batch", "tokens")
         if (value := getattr(options, name)) is not None
     }
-    config = json.loads(_text(options.model)) if options.model.endswith(".json") else None
+    config = config_of(_text(options.model), options.model) if options.model.endswith(".json") else None
     return Question(
         model=options.model,
         accelerator=options.accelerator,

@@ -43,6 +43,15 @@ def test_a_question_is_answered_as_its_golden_file_says(
         ("deepseek-r1 --accelerator h200 --quantization q4", "known are"),
         ("deepseek-r1 --accelerator h100 --gpus 12", "write a multiple of 8"),
         ("deepseek-r1", "--accelerator"),
+        ("deepseek-r1 --accelerator h200 --gpus 0", "must be at least 1"),
+        ("deepseek-r1 --accelerator h200 --gpus 8 --nodes 0", "must be at least 1"),
+        ("deepseek-r1 --accelerator h200 --gpus 8 --nodes 3", "write a multiple of 3"),
+        ("deepseek-r1 --accelerator h200 --gpus 1000000000", "nodes must be from 1 to 1,024"),
+        ("deepseek-r1 --accelerator h200 --concurrency 0", "concurrency must be from 1"),
+        ("deepseek-r1 --accelerator h200 --method LoRA --sequence-length 0", "sequence must be from 1"),
+        ("deepseek-r1 --accelerator h200 --method LoRA --sequence-length 10000000000", "sequence must be from 1"),
+        ("deepseek-r1 --accelerator h200 --method LoRA --tokens -1", "total_tokens must be from 1"),
+        (f"deepseek-r1 --accelerator h200 --method LoRA --tokens 1{'0' * 400}", "total_tokens must be from 1"),
     ],
 )
 def test_a_mistake_is_told_with_what_to_write(words: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -67,6 +76,25 @@ def test_a_private_model_is_sized_by_its_own_config(tmp_path: Path, capsys: pyte
     file.write_text(json.dumps(config))
     assert main(["size", str(file), "--accelerator", "h100"]) == 0
     assert "TP 2" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "is no JSON that can be read"),
+        ("[" * 100_000, "is no JSON that can be read"),
+        ("[1]", "must hold a JSON object"),
+        ("null", "must hold a JSON object"),
+        ('{"model_type": "mixtral"}', "model_type 'mixtral' is not one that sizing knows"),
+    ],
+)
+def test_a_config_that_can_not_be_read_is_told_by_its_name(
+    text: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "config.json"
+    file.write_text(text)
+    assert main(["size", str(file), "--accelerator", "h100"]) == 1
+    assert said in capsys.readouterr().err
 
 
 def test_an_administrators_profile_is_asked_for_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,13 @@ from deepseek_operator.domain.layout import FixedDegrees, Sharding
 from deepseek_operator.domain.model import Architecture
 from deepseek_operator.domain.training_state import Adapter, Method, Offload, Optimizer, Precision
 
+MOST_NODES, MOST_PER_NODE = 1024, 64
+"""Beyond, the search through layouts takes minutes, and no published run has been as large on such nodes."""
+MOST_TOKENS, MOST_SEQUENCES = 1 << 20, 1 << 20
+"""Longest training sequence, and most sequences of a batch or of a replica: the longest context that a model has."""
+MOST_TRAINED_TOKENS = 10**15
+"""Thirty times the longest published training."""
+
 
 class Objective(Enum):
     """What the best of the fitting serving layouts is."""

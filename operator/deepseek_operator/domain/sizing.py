@@ -38,7 +38,16 @@ from deepseek_operator.domain.layout import training as training_layouts
 from deepseek_operator.domain.model import Architecture, GroupedQueryAttention, LatentAttention
 from deepseek_operator.domain.overheads import ENGINES, FRAGMENTATION, GROWTH_RESERVE
 from deepseek_operator.domain.parameters import active, total
-from deepseek_operator.domain.request import Objective, ServingRequest, TrainingRequest
+from deepseek_operator.domain.request import (
+    MOST_NODES,
+    MOST_PER_NODE,
+    MOST_SEQUENCES,
+    MOST_TOKENS,
+    MOST_TRAINED_TOKENS,
+    Objective,
+    ServingRequest,
+    TrainingRequest,
+)
 from deepseek_operator.domain.serving_memory import (
     WEIGHTS,
     context_of,
@@ -514,7 +523,10 @@ def _unsupported_training(request: TrainingRequest) -> Refused | None:
 
 
 def _check_serving(request: ServingRequest) -> None:
-    _positive(request.nodes, request.per_node, request.context, request.concurrency, request.step_tokens)
+    _check_devices(request)
+    _within("context", request.context, None)
+    _within("concurrency", request.concurrency, MOST_SEQUENCES)
+    _within("step_tokens", request.step_tokens, None)
     if request.engine not in ENGINES or storage_of(request) not in FORMATS or kv_dtype_of(request) not in KV_BYTES:
         raise ValueError(f"unknown engine {request.engine}, weights {request.storage} or cache {request.kv_dtype}")
     if request.memory_fraction is not None and not 0 < request.memory_fraction <= 1:
@@ -522,14 +534,28 @@ def _check_serving(request: ServingRequest) -> None:
 
 
 def _check_training(request: TrainingRequest) -> None:
-    _positive(request.nodes, request.per_node, request.sequence, request.global_batch, request.micro_batch)
-    _positive(request.keep, request.max_nodes, request.adapter.rank, request.adapter.virtual_tokens)
+    _check_devices(request)
+    _within("sequence", request.sequence, MOST_TOKENS)
+    _within("global_batch", request.global_batch, MOST_SEQUENCES)
+    _within("micro_batch", request.micro_batch, MOST_SEQUENCES)
+    _within("total_tokens", request.total_tokens, MOST_TRAINED_TOKENS)
+    _within("keep", request.keep, None)
+    _within("adapter.rank", request.adapter.rank, None)
+    _within("adapter.virtual_tokens", request.adapter.virtual_tokens, None)
     if request.base_storage is not None and request.base_storage not in FORMATS:
         raise ValueError(f"unknown format {request.base_storage} of the base")
     if request.volume_gb_s <= 0 or (request.network_gb_s is not None and request.network_gb_s <= 0):
         raise ValueError("bandwidths must be positive")
 
 
-def _positive(*numbers: int | None) -> None:
-    if any(number is not None and number < 1 for number in numbers):
-        raise ValueError("counts must be at least 1")
+def _check_devices(request: ServingRequest | TrainingRequest) -> None:
+    _within("nodes", request.nodes, MOST_NODES)
+    _within("max_nodes", request.max_nodes, MOST_NODES)
+    _within("per_node", request.per_node, MOST_PER_NODE)
+
+
+def _within(name: str, number: int | None, most: int | None) -> None:
+    if number is None or (number >= 1 and (most is None or number <= most)):
+        return
+    limit = f"from 1 to {most:,}" if most is not None else "at least 1"
+    raise ValueError(f"{name} must be {limit}, not {number}")

@@ -4,6 +4,7 @@ A model is a name of the catalogue or the fields of a ``config.json``; an accele
 of the administrator's file. Nothing is guessed: an unknown name is an error that says which ones are near.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -112,7 +113,7 @@ def _trained(question: Question, architecture: Architecture, profile: Profile) -
             profile.accelerator,
             method=question.method,
             precision=question.precision,
-            sequence=question.sequence or 2048,
+            sequence=2048 if question.sequence is None else question.sequence,
             base_storage=question.quantization,
             global_batch=question.global_batch,
             nodes=nodes,
@@ -128,11 +129,30 @@ def _devices(question: Question, profile: Profile) -> tuple[int | None, int | No
     usual, gpus, nodes = profile.accelerator.per_node, question.gpus, question.nodes
     if gpus is None:
         return nodes, None
+    if gpus < 1 or (nodes is not None and nodes < 1):
+        raise ValueError("gpus and nodes must be at least 1")
     if nodes is None:
         nodes = 1 if gpus <= usual else gpus // usual
+    elif gpus % nodes:
+        raise ValueError(f"{gpus} devices do not divide over {nodes} nodes: write a multiple of {nodes}")
     if gpus % nodes or gpus // nodes > usual:
         raise ValueError(f"{gpus} devices of {profile.name} do not fill nodes of {usual}: write a multiple of {usual}")
     return nodes, gpus // nodes
+
+
+def config_of(text: str, file: str) -> Mapping[str, Any]:
+    """The fields of a private model's config.json.
+
+    Raises:
+        ValueError: the text is no JSON object; names the file.
+    """
+    try:
+        config = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{file} is no JSON that can be read: {error}") from None
+    if not isinstance(config, dict):
+        raise ValueError(f"{file} must hold a JSON object, the fields of a model's config.json")
+    return config
 
 
 def listing(profiles: Profiles) -> str:

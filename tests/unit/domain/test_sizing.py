@@ -188,7 +188,11 @@ def test_devices_that_no_layout_uses_are_a_warning() -> None:
     "wrong",
     [
         {"nodes": 0},
+        {"nodes": 1025},
+        {"max_nodes": 1025},
+        {"per_node": 65},
         {"concurrency": -1},
+        {"concurrency": 1 << 21},
         {"engine": "tgi"},
         {"storage": "int3"},
         {"memory_fraction": 1.5},
@@ -202,7 +206,17 @@ def test_a_number_that_no_request_may_hold_is_an_error(wrong: dict[str, object])
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"sequence": 0}, {"global_batch": 0}, {"base_storage": "int3"}, {"volume_gb_s": 0.0}, {"network_gb_s": -1.0}],
+    [
+        {"sequence": 0},
+        {"sequence": (1 << 20) + 1},
+        {"global_batch": 0},
+        {"total_tokens": 0},
+        {"total_tokens": 10**400},
+        {"nodes": 1025},
+        {"base_storage": "int3"},
+        {"volume_gb_s": 0.0},
+        {"network_gb_s": -1.0},
+    ],
 )
 def test_a_training_number_that_no_request_may_hold_is_an_error(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError):

@@ -7,6 +7,7 @@ re-use those ranks. Which layout is chosen is decided in ``serving`` and ``train
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
+from math import isqrt
 
 from deepseek_operator.domain.model import (
     Architecture,
@@ -96,7 +97,8 @@ class FixedDegrees:
 
 def divisors(number: int) -> list[int]:
     """Return the divisors of a positive number, ascending."""
-    return [degree for degree in range(1, number + 1) if number % degree == 0]
+    small = [degree for degree in range(1, isqrt(number) + 1) if number % degree == 0]
+    return small + [number // degree for degree in reversed(small) if degree * degree != number]
 
 
 def stages(layers: int, pipeline: int) -> Iterator[range]:
