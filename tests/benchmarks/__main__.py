@@ -2,7 +2,7 @@
 
     waves    many resources at once: until all have their children, beside a bare client that posts the same children
     alone    one resource beside all of those, at rest: until it has its children
-    at rest  processor time and requests in a minute in which nothing happens
+    at rest  processor time and requests in a minute in which nothing happens, all of them suspended
 
 Nothing is judged: the figures are for people, and only ratios carry from one machine to another.
 """
@@ -23,6 +23,7 @@ from pathlib import Path
 from tests.benchmarks.creation import SERVINGS, TRAININGS, Creation, Wave, alone, created
 from tests.cluster.control_plane import Cluster
 from tests.cluster.progress import wait_for
+from tests.support.canonical import COLLECTIONS
 from tests.support.our_kinds import serving_our_kinds
 
 ROOT = Path(__file__).parents[2]
@@ -50,6 +51,8 @@ def main() -> None:
         for wave in (TRAININGS, SERVINGS):
             told = sorted(asyncio.run(alone(cluster, wave, _namespace(wave), 20)))
             print(f"one {wave.kind} beside them: median {_ms(statistics.median(told))}, longest {_ms(told[-1])} of 20")
+        for wave in (TRAININGS, SERVINGS):
+            _suspend_all(cluster, wave)
         cpu_s, requests = _cpu_s(pid), _requests(cluster)
         time.sleep(REST_S)
         asked, used_s = _requests(cluster) - requests, _cpu_s(pid) - cpu_s
@@ -65,6 +68,20 @@ def _wave(cluster: Cluster, wave: Wave, count: int, pid: int) -> None:
     before_s = _cpu_s(pid)
     measured = asyncio.run(created(cluster, wave, namespace, count, lambda line: print(line, file=sys.stderr)))
     print(_row(wave, measured, pid, _cpu_s(pid) - before_s))
+
+
+def _suspend_all(cluster: Cluster, wave: Wave) -> None:
+    """Brings all to rest: without a kubelet the pods that they wait for would never come."""
+    path = COLLECTIONS[wave.kind].format(_namespace(wave))
+    names = [item["metadata"]["name"] for item in cluster.api.get(path)["items"]]
+    for name in names:
+        cluster.api.patch(f"{path}/{name}", {"spec": {"suspend": True}})
+
+    def rest() -> bool:
+        found = cluster.api.get(path)["items"]
+        return all(item["status"].get("phase") == "Suspended" for item in found)
+
+    wait_for(f"every {wave.kind} is suspended", rest, timeout_s=300, every_s=2)
 
 
 def _row(wave: Wave, measured: Creation, pid: int, cpu_s: float) -> str:
