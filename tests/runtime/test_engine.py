@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import shutil
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -204,6 +205,15 @@ async def test_drain_finishes_streams_while_health_says_no(export: Path) -> None
             text = (await answer.content.read()).decode()
     assert text.endswith("data: [DONE]\n\n")
     assert '"finish_reason": "length"' in text
+    assert process.ended() == 0, process.log
+
+
+def test_engine_that_still_loads_leaves_at_once(tmp_path: Path) -> None:
+    """The manifest is a pipe into which nobody writes: loading would take for ever."""
+    os.mkfifo(tmp_path / "manifest.json")
+    process = start(tmp_path, free_port())
+    process.wait_for(lambda line: "is loading" in line)
+    process.terminate()
     assert process.ended() == 0, process.log
 
 

@@ -5,7 +5,10 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 
 import torch
@@ -68,10 +71,26 @@ async def serve(settings: Settings) -> None:
 
 async def _load(engine: Engine, settings: Settings) -> None:
     started = time.monotonic()
-    model = await asyncio.to_thread(_verified, settings.model_path)
+    _say(f"{settings.served_model_name} is loading from {settings.model_path}; port {settings.port} says when")
+    model = await _in_thread(lambda: _verified(settings.model_path))
     engine.scheduler.start(model.max_length)
     engine.model = model
     _say(f"{settings.served_model_name} is ready after {time.monotonic() - started:.1f} s")
+
+
+async def _in_thread(load: Callable[[], Model]) -> Model:
+    """Like asyncio.to_thread, but nobody waits at the end for a thread that still reads a large model."""
+    future: Future[Model] = Future()
+
+    def run() -> None:
+        future.set_running_or_notify_cancel()
+        try:
+            future.set_result(load())
+        except Exception as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="load", daemon=True).start()
+    return await asyncio.wrap_future(future)
 
 
 def _verified(path: Path) -> Model:
@@ -107,4 +126,6 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    sys.stderr.flush()
+    os._exit(code)  # a thread that loads or computes is in native code, which the interpreter's end would pull away
