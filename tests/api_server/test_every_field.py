@@ -1,4 +1,4 @@
-"""The specs by which the fields of a serving are told apart are ones that a user can write: the rules let them in."""
+"""The specs by which the fields of both kinds are told apart are ones that a user can write: the rules let them in."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,7 +8,10 @@ import pytest
 from tests.cluster.api import ApiError
 from tests.cluster.control_plane import Cluster
 from tests.support.api_objects import collection, minimal_serving
+from tests.support.leaves import with_leaf
+from tests.support.trainings import training
 from tests.unit.kinds.serving.test_every_field import FIELDS, Field, written
+from tests.unit.kinds.training.test_every_field import ONE_LEGAL_VALUE, ROWS, Row
 
 
 def create(cluster: Cluster, spec: Mapping[str, Any]) -> None:
@@ -27,3 +30,20 @@ def test_every_value_of_a_field_is_let_in(api_server: Cluster, row: Field) -> No
 def test_the_only_value_of_a_field_is_the_only_one(api_server: Cluster, row: Field) -> None:
     with pytest.raises(ApiError, match="Unsupported value"):
         create(api_server, written(row, row.refused))
+
+
+def create_training(cluster: Cluster, spec: Mapping[str, Any]) -> None:
+    manifest = {**training(), "metadata": {"name": "tune"}, "spec": spec}
+    cluster.api.create(collection(manifest, "default"), manifest, dryRun="All", fieldValidation="Strict")
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.path)
+def test_both_values_of_a_trainings_field_are_let_in(api_server: Cluster, row: Row) -> None:
+    for value in row.values:
+        create_training(api_server, row.spec(value))
+
+
+@pytest.mark.parametrize("path", ONE_LEGAL_VALUE)
+def test_the_only_value_of_a_trainings_field_is_the_only_one(api_server: Cluster, path: str) -> None:
+    with pytest.raises(ApiError, match="Unsupported value"):
+        create_training(api_server, with_leaf(training()["spec"], path, "Other"))
