@@ -305,6 +305,11 @@ class KubeCluster:
             raise Conflict(f"lease {namespace}/{name} is gone")
         return stored
 
+    async def served(self, api_version: str) -> frozenset[str]:
+        """Plurals of the resources that the API server has in that group and version."""
+        found = await self._server.request("get", "GET", f"/apis/{api_version}", resource="apis")
+        return frozenset(resource["name"] for resource in (found or {}).get("resources") or ())
+
     async def read_config_map(self, namespace: str, name: str) -> Mapping[str, str] | None:
         path = f"/api/v1/namespaces/{namespace}/configmaps/{name}"
         found = await self._server.request("get", "GET", path, resource="configmaps")

@@ -15,6 +15,7 @@ from deepseek_operator.adapters.prometheus import Prometheus
 from deepseek_operator.core.resources import OWNED, SERVING, TRAINING, Manifest, Resource
 from deepseek_operator.kinds.serving import serving_kind
 from deepseek_operator.kinds.training import training_kind
+from deepseek_operator.ports.cluster import ClusterError
 from deepseek_operator.runtime.audit import Auditor
 from deepseek_operator.runtime.bucket import TokenBucket
 from deepseek_operator.runtime.external_metrics import Aggregator, ExternalMetrics, aggregator_of
@@ -36,6 +37,7 @@ log = logging.getLogger(__name__)
 WATCHED = (TRAINING, SERVING, *OWNED)
 _RESYNC_SPREAD = 0.1
 _STOP_S = 10.0
+DEFINITIONS_RETRY_S = 2.0
 
 
 class App:
@@ -60,8 +62,11 @@ class App:
         self._progress = HttpProgress()
         self._prometheus = Prometheus(settings.prometheus_url)
         self._kube = KubeCluster(self._server, clock, settings.identity, settings.watch_namespaces)
+        # Connections of its own: a renewal must not wait behind slow reads until the lease is over.
+        self._lease_server = ApiServer(credentials, clock, self._metrics)
+        leases = KubeCluster(self._lease_server, clock, settings.identity)
         self._lease: Lease | AlwaysHeld = (
-            Lease(self._kube, clock, settings.namespace, settings.lease_name, settings.identity)
+            Lease(leases, clock, settings.namespace, settings.lease_name, settings.identity)
             if settings.leader_election
             else AlwaysHeld()
         )
@@ -82,15 +87,21 @@ class App:
         return tuple(self._pages.ports)
 
     async def start(self) -> None:
-        """Opens sessions and ports and starts all tasks; the watches may begin then."""
+        """Opens sessions and ports, waits for the definitions and starts all tasks; the watches may begin then."""
         settings = self._settings
         await self._stack.enter_async_context(self._server)
+        await self._stack.enter_async_context(self._lease_server)
         await self._stack.enter_async_context(self._progress)
         self._stack.callback(self._prometheus.close)
         await self._pages.start(settings.bind_host, settings.health_port, settings.metrics_port)
         self._stack.push_async_callback(self._pages.stop)
+        try:
+            await self._defined()
+        except asyncio.CancelledError:  # The frame cleans nothing up that did not start.
+            await self.stop()
+            raise
         self._spawn("audit", self._auditor.run())
-        self._spawn("signals", self._board.run())
+        self._spawn("signals", self._evaluate())
         self._spawn("leader", self._lead())
         if settings.external_metrics:
             server = ExternalMetrics(
@@ -122,6 +133,27 @@ class App:
     def _wake(self, keys: Iterable[Key]) -> None:
         for key in sorted(keys):
             self._queue.add(key)
+
+    async def _defined(self) -> None:
+        """Waits until both kinds are served: the frame looks for them once, and never watches what it missed."""
+        told = ""
+        while (missing := await self._undefined()) is not None:
+            if missing != told:
+                log.warning("waits for the CustomResourceDefinitions: %s", missing)
+            told = missing
+            await asyncio.sleep(DEFINITIONS_RETRY_S)
+
+    async def _undefined(self) -> str | None:
+        try:
+            served = await self._kube.served(TRAINING.api_version)
+        except ClusterError as error:
+            return str(error)
+        missing = {TRAINING.plural, SERVING.plural} - served
+        return f"{TRAINING.api_version} has no {' and no '.join(sorted(missing))}" if missing else None
+
+    async def _evaluate(self) -> None:
+        await self._auditor.synced()
+        await self._board.run()
 
     async def _lead(self) -> None:
         await self._auditor.synced()
@@ -162,8 +194,9 @@ class App:
     def _ended(self, task: asyncio.Task[None]) -> None:
         if task.cancelled():
             return
-        self.failure = task.exception() or RuntimeError(f"the task {task.get_name()} ended")
-        log.critical("%s: %s: %s; the process exits", task.get_name(), type(self.failure).__name__, self.failure)
+        failure = task.exception() or RuntimeError(f"the task {task.get_name()} ended")
+        self.failure = self.failure or failure
+        log.critical("%s: %s: %s; the process exits", task.get_name(), type(failure).__name__, failure)
         self.failed.set()
 
     def _unhealthy(self) -> str | None:
