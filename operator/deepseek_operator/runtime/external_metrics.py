@@ -11,6 +11,7 @@ import logging
 import ssl
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -32,6 +33,8 @@ GROUP_VERSION = "external.metrics.k8s.io/v1beta1"
 REFRESH_S = 60.0
 """How often certificate files and the aggregator's authority are looked at again."""
 _SELF_SIGNED_DAYS = 3650
+_SHUTDOWN_S = 1.0
+_PAIR = ("tls.crt", "tls.key")
 
 
 class Wishes(Protocol):
@@ -63,7 +66,7 @@ def aggregator_of(config_map: Mapping[str, str]) -> Aggregator:
 
 
 class ExternalMetrics:
-    """The TLS server. `read_aggregator` is asked at start and again every `REFRESH_S`."""
+    """The TLS server. `read_aggregator` is asked at start and again every `REFRESH_S`, like the certificate's files."""
 
     def __init__(
         self,
@@ -81,36 +84,41 @@ class ExternalMetrics:
         self._aggregator: Aggregator | None = None
 
     async def run(self, host: str, port: int, started: Callable[[int], None] = lambda port: None) -> None:
-        """Serves until cancelled; `started` is told the port. Waits for the authority if it is not there yet."""
-        while (aggregator := await self._refreshed()) is None:  # noqa: ASYNC110 - it polls the API server
-            await asyncio.sleep(REFRESH_S)
-        with tempfile.TemporaryDirectory() as folder:
-            certificates = Path(self._certificate_dir or _self_signed(Path(folder)))
-            context = _context(certificates, aggregator)
-            runner = web.AppRunner(self._application(), access_log=None)
-            await runner.setup()
-            try:
-                site = web.TCPSite(runner, host or None, port, ssl_context=context)
-                await site.start()
-                started(runner.addresses[0][1])
-                await self._refresh(context, certificates)
-            finally:
-                await runner.cleanup()
+        """Serves until cancelled; `started` is told the port, once. Waits for what can't be read yet.
 
-    async def _refresh(self, context: ssl.SSLContext, certificates: Path) -> None:
-        while True:
-            await asyncio.sleep(REFRESH_S)
-            context.load_cert_chain(certificates / "tls.crt", certificates / "tls.key")
-            if (aggregator := await self._refreshed()) is not None:
-                context.load_verify_locations(cadata=aggregator.ca)
+        Another authority or certificate is another server: no connection outlives what it was let in by.
+        """
+        serving: _Trust | None = None
+        async with AsyncExitStack() as stack:
+            while True:
+                try:
+                    trust = await self._trust()
+                    context = trust.context() if trust != serving else None
+                except (ClusterError, ValueError, OSError) as error:
+                    told = "still with what was read before" if serving is not None else "not yet"
+                    log.warning("external metrics are served %s: %s", told, error)
+                else:
+                    if context is not None:
+                        await stack.aclose()
+                        port = await self._serve(stack, host, port, context)
+                        if serving is None:
+                            started(port)
+                        serving = trust
+                await asyncio.sleep(REFRESH_S)
 
-    async def _refreshed(self) -> Aggregator | None:
-        try:
-            self._aggregator = await self._read_aggregator()
-        except (ClusterError, ValueError) as error:
-            log.warning("the aggregator's authority can't be read: %s", error)
-            return None
-        return self._aggregator
+    async def _trust(self) -> "_Trust":
+        self._aggregator = await self._read_aggregator()
+        if self._certificate_dir is None:
+            return _Trust(self._aggregator.ca)
+        folder = Path(self._certificate_dir)
+        return _Trust(self._aggregator.ca, folder, tuple((folder / name).read_bytes() for name in _PAIR))
+
+    async def _serve(self, stack: AsyncExitStack, host: str, port: int, context: ssl.SSLContext) -> int:
+        runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=_SHUTDOWN_S)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        await web.TCPSite(runner, host or None, port, ssl_context=context).start()
+        return int(runner.addresses[0][1])
 
     def _application(self) -> web.Application:
         application = web.Application(middlewares=[self._only_aggregator])
@@ -170,11 +178,25 @@ def _status(code: int, reason: str, message: str) -> web.Response:
     return web.json_response(body | {"message": message}, status=code)
 
 
-def _context(certificates: Path, aggregator: Aggregator) -> ssl.SSLContext:
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cadata=aggregator.ca)
-    context.verify_mode = ssl.CERT_REQUIRED
-    context.load_cert_chain(certificates / "tls.crt", certificates / "tls.key")
-    return context
+@dataclass(frozen=True)
+class _Trust:
+    """What a server is made of: the authority (PEM) of those who may ask, and the files of its own certificate.
+
+    `pair` is what the files hold, so that another content is another value; without a folder it signs for itself.
+    """
+
+    ca: str
+    folder: Path | None = None
+    pair: tuple[bytes, ...] = ()
+
+    def context(self) -> ssl.SSLContext:
+        """Raises OSError (ssl.SSLError) when authority, certificate or key are no PEM or do not belong together."""
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cadata=self.ca)
+        context.verify_mode = ssl.CERT_REQUIRED
+        with tempfile.TemporaryDirectory() as own:  # A key file stays no longer than it takes to read it.
+            folder = self.folder or _self_signed(Path(own))
+            context.load_cert_chain(folder / _PAIR[0], folder / _PAIR[1])
+        return context
 
 
 def _self_signed(folder: Path) -> Path:
@@ -193,9 +215,9 @@ def _self_signed(folder: Path) -> Path:
         .add_extension(x509.SubjectAlternativeName([x509.DNSName("deepseek-operator")]), critical=False)
         .sign(key, hashes.SHA256())
     )
-    (folder / "tls.crt").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    private = serialization.PrivateFormat.PKCS8
-    (folder / "tls.key").write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, private, serialization.NoEncryption())
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
+    for file, content in zip(_PAIR, (certificate.public_bytes(serialization.Encoding.PEM), private), strict=True):
+        (folder / file).write_bytes(content)
     return folder

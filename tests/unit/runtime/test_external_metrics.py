@@ -2,7 +2,9 @@
 
 import asyncio
 import ssl
+import tempfile
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,6 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from deepseek_operator.runtime import external_metrics
 from deepseek_operator.runtime.external_metrics import Aggregator, ExternalMetrics, aggregator_of
 from deepseek_operator.runtime.signals import Wish
 
@@ -81,6 +84,7 @@ class Stage:
     url: str
     front: Authority
     folder: Path
+    trusted: list[Authority]
 
     async def get(self, path: str, certificate: Path | None, selector: str | None = None) -> tuple[int, Any]:
         context = ssl.create_default_context()
@@ -99,19 +103,28 @@ class Stage:
         return self.front.issue("front-proxy-client", self.folder)
 
 
-@pytest.fixture
-async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+@asynccontextmanager
+async def serving(folder: Path, certificates: Path | None = None) -> AsyncIterator[Stage]:
+    """A server that believes the last of `trusted`, and serves with the files of `certificates`."""
     front = authority("front-proxy-ca")
+    trusted = [front]
 
     async def read() -> Aggregator:
-        return Aggregator(front.pem, ("front-proxy-client",))
+        return Aggregator(trusted[-1].pem, ("front-proxy-client",))
 
-    server = ExternalMetrics(Wishes(), "wanted_replicas", read, None, 15.0)
+    server = ExternalMetrics(Wishes(), "wanted_replicas", read, str(certificates) if certificates else None, 15.0)
     port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     task = asyncio.create_task(server.run("127.0.0.1", 0, port.set_result))
-    yield Stage(f"https://127.0.0.1:{await port}", front, tmp_path)
+    yield Stage(f"https://127.0.0.1:{await port}", front, folder, trusted)
+    assert not task.done()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    async with serving(tmp_path) as stage:
+        yield stage
 
 
 async def test_the_aggregator_discovers_the_metric(stage: Stage) -> None:
@@ -148,8 +161,59 @@ async def test_another_common_name_of_the_same_authority_is_refused(stage: Stage
 @pytest.mark.parametrize("which", ["none", "foreign"])
 async def test_no_certificate_or_one_of_another_authority_gets_no_connection(stage: Stage, which: str) -> None:
     foreign = authority("front-proxy-ca").issue("front-proxy-client", stage.folder)
-    with pytest.raises((aiohttp.ClientError, ConnectionError, ssl.SSLError)):
+    with pytest.raises(REFUSED):
         await stage.get(ROOT, foreign if which == "foreign" else None)
+
+
+REFUSED = (aiohttp.ClientError, ConnectionError, ssl.SSLError)
+
+
+async def test_an_authority_that_was_rotated_out_gets_no_connection_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(external_metrics, "REFRESH_S", 0.01)
+    async with serving(tmp_path) as stage:
+        assert (await stage.get(ROOT, stage.aggregator()))[0] == 200
+        stage.trusted.append(authority("front-proxy-ca"))
+        newer = stage.trusted[-1].issue("front-proxy-client", tmp_path)
+        async with asyncio.timeout(10):
+            while await answer(stage, newer) != 200:  # noqa: ASYNC110 - it polls the server
+                await asyncio.sleep(0.01)
+        assert await answer(stage, stage.aggregator()) is None
+
+
+async def answer(stage: Stage, certificate: Path) -> int | None:
+    try:
+        return (await stage.get(ROOT, certificate))[0]
+    except REFUSED:
+        return None
+
+
+async def test_a_certificate_that_can_not_be_read_is_not_taken_and_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(external_metrics, "REFRESH_S", 0.01)
+    pair = authority("own").issue("first", tmp_path).read_bytes()
+    for name in ("tls.crt", "tls.key"):
+        (tmp_path / name).write_bytes(pair)
+    async with serving(tmp_path, tmp_path) as stage:
+        (tmp_path / "tls.key").write_bytes(authority("own").issue("second", tmp_path).read_bytes())
+        async with asyncio.timeout(10):
+            while not caplog.messages:  # noqa: ASYNC110 - it polls the server
+                await asyncio.sleep(0.01)
+        assert "still with what was read before" in caplog.messages[0]
+        assert await answer(stage, stage.aggregator()) == 200
+
+
+async def test_the_private_key_of_a_server_that_signs_for_itself_is_on_no_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "tmp"
+    own.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(own))
+    async with serving(tmp_path) as stage:
+        assert (await stage.get(ROOT, stage.aggregator()))[0] == 200
+        assert list(own.iterdir()) == []
 
 
 def test_a_cluster_without_aggregation_is_said_so() -> None:
