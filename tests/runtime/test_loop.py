@@ -14,7 +14,7 @@ from deepseek_runtime.engine.model import Model
 from deepseek_runtime.rundir import RunDirectory
 from deepseek_runtime.trainer.telling import Telling
 from tests.runtime.observed import Observed
-from tests.runtime.workplace import TINY, Workplace, of
+from tests.runtime.workplace import ABSENT, TINY, Workplace, of
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -36,6 +36,14 @@ def test_training_that_another_one_has_already_ended_is_the_users_error(
             CHECKPOINT_ROOT=str(tmp_path / "other"),
             RESUME_FROM=named,
         )
+
+
+def test_warm_up_that_leaves_nothing_of_the_epochs_is_the_users_error(workplace: Workplace, tmp_path: Path) -> None:
+    """Two epochs are four steps here, which only the trainer can know."""
+    changes = {"hyperparameters.maxSteps": ABSENT, "hyperparameters.epochs": 2, "hyperparameters.warmupSteps": 4}
+    with pytest.raises(Invalid, match="warmupSteps is 4, and the training has 4 steps in all"):
+        workplace.attempt(tmp_path, changes)
+    assert len(workplace.attempt(tmp_path, {**changes, "hyperparameters.warmupSteps": 3}).losses) == 4
 
 
 def test_evaluation_gives_way_to_saving_and_is_made_up_for(workplace: Workplace, tmp_path: Path) -> None:

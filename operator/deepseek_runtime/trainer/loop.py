@@ -113,6 +113,11 @@ class Training:
             self.parameters.global_batch_size,
         )
         self.max_steps = self.parameters.max_steps or self.order.steps(self.parameters.epochs or 1)
+        if self.parameters.warmup_steps >= self.max_steps:
+            raise Invalid(
+                f"hyperparameters.warmupSteps is {self.parameters.warmup_steps}, and the training has"
+                f" {self.max_steps} steps in all: write fewer, or nothing is left for the schedule"
+            )
 
     def _resume(self, data_name: bytes) -> None:
         """Loads what was chosen, or seeds the random sources for step 0."""
