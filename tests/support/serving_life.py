@@ -55,7 +55,7 @@ class ServingLife:
         self.operator.restart()
         self.operator.settle()
 
-    def run(self, room: int = 1000, rounds: int = 6) -> None:
+    def run(self, room: int = 1000, rounds: int = 4) -> None:
         """Controllers, kubelets and the operator take turns; the cluster has room for so many pods."""
         for _ in range(rounds):
             self.world.run_garbage_collector()
