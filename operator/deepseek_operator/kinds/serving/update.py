@@ -19,7 +19,7 @@ from deepseek_operator.kinds.serving import reasons
 from deepseek_operator.kinds.serving.devices import planned
 from deepseek_operator.kinds.serving.revision import UPDATE, is_restored, stored_revision
 from deepseek_operator.kinds.serving.rollout import Target
-from deepseek_operator.kinds.serving.template import render
+from deepseek_operator.kinds.serving.template import CONTAINER, render
 
 UPDATE_AVAILABLE = "UpdateAvailable"
 _TOKEN_DIGITS = 10
@@ -66,7 +66,7 @@ def _told(name: str, was: Mapping[str, Any], is_now: Mapping[str, Any]) -> str:
 
 
 def _parts(template: Manifest) -> Iterator[tuple[str, Any]]:
-    (container,) = template["spec"]["containers"]
+    engine = next(container for container in template["spec"]["containers"] if container["name"] == CONTAINER)
     yield from template["metadata"].items()
     yield from ((name, part) for name, part in template["spec"].items() if name != "containers")
-    yield from ((f"engine.{name}", part) for name, part in container.items())
+    yield from ((f"engine.{name}", part) for name, part in engine.items())

@@ -139,12 +139,13 @@ def test_what_would_be_refused_is_not_offered() -> None:
 
 @pytest.mark.parametrize(("configuration", "expected"), [(OLD, False), (NEW, True)])
 def test_what_the_api_server_added_to_a_template_is_no_update(configuration: Configuration, expected: bool) -> None:
-    """A record that somebody deleted is restored from the Deployment, which has the server's defaults."""
+    """A record that somebody deleted is restored from the Deployment, with the server's defaults and a webhook's sidecar."""
     life = running()
     name = serving_revision(NAME, life.status.stable)
 
     def default(live: dict[str, Any]) -> None:
         live["spec"]["template"]["spec"] |= {"dnsPolicy": "ClusterFirst", "schedulerName": "default-scheduler"}
+        live["spec"]["template"]["spec"]["containers"].insert(0, {"name": "sidecar", "image": "proxy:1"})
 
     life.cluster.edit(DEPLOYMENT, NAMESPACE, name, default)
     life.cluster.drop(REVISION, NAMESPACE, name)
