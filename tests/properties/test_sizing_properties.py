@@ -111,6 +111,39 @@ def test_a_smaller_cache_never_turns_serving_into_not_fitting(
 
 
 @QUICK
+@given(architectures, memories, shapes, st.integers(512, 131_072), st.integers(1, 8))
+def test_a_shorter_context_and_fewer_sequences_never_turn_serving_into_not_fitting(
+    architecture: Architecture, memory: float, shape: Shape, context: int, sequences: int
+) -> None:
+    long = min(context, architecture.context)
+    many = replace(serving(architecture, memory, shape, long), concurrency=sequences)
+    keeps_fitting(size_serving(many), size_serving(replace(many, context=long // 2)))
+    keeps_fitting(size_serving(many), size_serving(replace(many, concurrency=max(1, sequences // 2))))
+
+
+@QUICK
+@given(architectures, st.floats(20, 200), shapes, methods, st.sampled_from([4096, 32_768, 65_536]))
+def test_a_shorter_sequence_never_turns_training_into_not_fitting(
+    architecture: Architecture, memory: float, shape: Shape, method: Method, sequence: int
+) -> None:
+    request = replace(training(architecture, memory, shape, method), sequence=sequence)
+    keeps_fitting(size_training(request), size_training(replace(request, sequence=sequence // 2)))
+
+
+@settings(max_examples=100, deadline=None)
+@given(architectures, memories, shapes, contexts, st.integers(1, 16), st.sampled_from(["vllm", "sglang", "triton"]))
+def test_a_replica_holds_what_it_was_sized_for(
+    architecture: Architecture, memory: float, shape: Shape, context: int, sequences: int, engine: str
+) -> None:
+    request = replace(serving(architecture, memory, shape, context), concurrency=sequences, engine=engine)
+    result = size_serving(request)
+    if isinstance(result, Sized):
+        assert result.serving is not None
+        assert result.serving.sequences >= sequences
+        assert result.serving.longest_sequence >= context
+
+
+@QUICK
 @given(architectures, memories, node_sizes, objectives)
 def test_a_sized_replica_fits_respects_the_shape_and_multiplies_out(
     architecture: Architecture, memory: float, per_node: int, objective: Objective

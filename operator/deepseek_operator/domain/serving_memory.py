@@ -70,19 +70,29 @@ def room_for_cache(request: ServingRequest, memory: Memory) -> float:
 
 
 def sequences_that_fit(request: ServingRequest, layout: Layout, memory: Memory) -> int:
-    """Return how many sequences of the full context one replica holds at once."""
-    each = max(_cache_bytes(request, layout, context_of(request), stage) for stage in _stage_ranges(request, layout))
-    return layout.data * int(room_for_cache(request, memory) // each)
+    """Return how many sequences of the full context one replica holds at once: as many as its fullest stage does."""
+    length = context_of(request)
+    rooms = _rooms(request, layout, memory)
+    return layout.data * min(int(room // _cache_bytes(request, layout, length, stage)) for stage, room in rooms)
 
 
 def longest_that_fits(request: ServingRequest, layout: Layout, memory: Memory) -> int:
-    """Return the longest single sequence in tokens that the fullest stage can cache, at most the model's context."""
-    room, limit = room_for_cache(request, memory), request.architecture.context
-    dtype = kv_dtype_of(request)
+    """Return the longest single sequence in tokens that every stage can cache, at most the model's context."""
+    limit, dtype = request.architecture.context, kv_dtype_of(request)
     return min(
         longest_sequence(request.architecture, room, dtype, stage, layout.tensor, limit)
-        for stage in _stage_ranges(request, layout)
+        for stage, room in _rooms(request, layout, memory)
     )
+
+
+def _rooms(request: ServingRequest, layout: Layout, memory: Memory) -> Iterator[tuple[range, float]]:
+    """Each stage with the room for cache on its devices: heavy weights leave less than ``memory``, light ones more."""
+    engine = engine_of(request)
+    shared = sum(line.bytes for line in memory.lines if line.name in (STEP, INDEXER, RUNTIME))
+    part = engine.fraction if engine.scope is Scope.FREE else 1.0
+    for stage, lines in zip(_stage_ranges(request, layout), _stages(request, layout, engine), strict=True):
+        own = sum(line.bytes for line in lines if line.name != CACHE)
+        yield stage, max(0.0, (memory.budget_bytes - shared - own) * part)
 
 
 def _stage_ranges(request: ServingRequest, layout: Layout) -> list[range]:

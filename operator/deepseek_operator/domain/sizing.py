@@ -7,7 +7,7 @@ smallest. Devices that the user has fixed are all used where any layout uses the
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from typing import TypeVar
 
 from deepseek_operator.domain.accelerator import GIB, Accelerator
@@ -114,7 +114,7 @@ def size_training(request: TrainingRequest) -> Sized | Refused:
     unsupported = _unsupported_training(request)
     if unsupported is not None:
         return unsupported
-    found = _search(request, _shapes(request), _training_tries)
+    found = _best_training(request)
     match found:
         case _Try() if _fits(request, found):
             return _sized_training(request, found)
@@ -181,10 +181,19 @@ def _serving_tries(request: ServingRequest, shape: Shape) -> Iterator[_Try]:
         yield _Try(shape, layout, serving_memory(request, layout, shape))
 
 
-def _training_tries(request: TrainingRequest, shape: Shape) -> Iterator[_Try]:
+def _best_training(request: TrainingRequest) -> _Try | None:
+    """The best try; short sequences are split over ranks only where nothing fits without."""
+    found = _search(request, _shapes(request), _training_tries)
+    if (found is not None and _fits(request, found)) or not training_layouts.may_split_shorter(request):
+        return found
+    split = _search(request, _shapes(request), partial(_training_tries, split_any=True))
+    return split if split is not None and _fits(request, split) else found
+
+
+def _training_tries(request: TrainingRequest, shape: Shape, split_any: bool = False) -> Iterator[_Try]:
     """Layouts and degrees of recomputation of one shape, the cheapest step first."""
     levels = tuple(Recompute) if request.recompute is None else (request.recompute,)
-    layouts = training_layouts.candidates(request, shape)
+    layouts = training_layouts.candidates(request, shape, split_any)
     choices = [(layout, level) for layout in layouts for level in levels]
     choices.sort(key=lambda choice: training_layouts.step_cost(request, choice[0], shape, choice[1]))
     states = {layout: state_bytes(request, layout) for layout in layouts}
@@ -205,7 +214,7 @@ def _shapes(request: ServingRequest | TrainingRequest) -> Iterator[Shape]:
     """
     usual, nodes, per_node = request.accelerator.per_node, request.nodes, request.per_node
     if not request.accelerator.joins_devices:
-        usual, per_node = 1, min(per_node or 1, 1)
+        usual, per_node, nodes = 1, 1, nodes or 1
     if isinstance(request, ServingRequest) and not ENGINES[request.engine].parallel:
         nodes = per_node = 1
     if nodes is not None and per_node is not None:
@@ -477,7 +486,7 @@ def _training_alternatives(request: TrainingRequest) -> tuple[Alternative, ...]:
 def _first_fit_training(request: TrainingRequest) -> _Try | None:
     if _unsupported_training(request) is not None:
         return None
-    found = _search(request, _shapes(request), _training_tries)
+    found = _best_training(request)
     return found if found is not None and _fits(request, found) else None
 
 

@@ -170,6 +170,30 @@ def test_slices_of_a_card_never_work_together() -> None:
     assert refused(size_serving(request)).reason == "OutOfMemory"
 
 
+def test_slices_of_a_card_are_not_offered_by_the_dozen() -> None:
+    slices = replace(card("MIG", 9.5, per_node=56), interconnect="none")
+    served = refused(size_serving(ServingRequest(shape("deepseek-r1-distill-llama-8b"), slices)))
+    trained = refused(size_training(TrainingRequest(shape("deepseek-r1-distill-qwen-1.5b"), slices)))
+    assert all(option.shape == Shape(1, 1) for option in (*served.alternatives, *trained.alternatives))
+    assert served.shape == trained.shape == Shape(1, 1)
+
+
+def test_a_pipeline_holds_as_many_sequences_as_its_fullest_stage() -> None:
+    # The outer stages hold embedding and head, the inner ones more layers to cache: none is the fullest in both.
+    request = replace(serve("deepseek-r1-distill-qwen-32b", card("A10", 22.0)), nodes=6, per_node=1)
+    result = fitting(size_serving(request))
+    assert result.layout == Layout(pipeline=6)
+    assert result.serving is not None
+    assert (result.serving.sequences, result.serving.longest_sequence) == (1, 131_072)
+
+
+def test_a_short_sequence_is_split_where_nothing_fits_without() -> None:
+    request = replace(train("deepseek-r1-distill-qwen-14b", H100), nodes=2, per_node=3)
+    short, long = (fitting(size_training(replace(request, sequence=length))) for length in (16_384, 32_768))
+    assert min(short.layout.context, long.layout.context) > 1
+    assert fitting(size_training(replace(request, sequence=2048))).layout.context == 1
+
+
 def test_the_builtin_engine_is_one_process() -> None:
     request = replace(serve("deepseek-r1-distill-llama-70b", H100), engine="builtin")
     assert refused(size_serving(request)).shape == Shape(1, 1)

@@ -23,10 +23,18 @@ _LINKED_TENSOR_COST, _PCIE_TENSOR_COST = 0.05, 0.20
 _EXPERTS_ACROSS_NODES_COST = 1.1
 
 
-def candidates(request: TrainingRequest, shape: Shape) -> list[Layout]:
-    """Return every layout that fills ``shape`` exactly and divides the global batch, the preferred ones first."""
-    found = [layout for layout in _layouts(request, shape) if request.fixed.allow(layout)]
+def candidates(request: TrainingRequest, shape: Shape, split_any: bool = False) -> list[Layout]:
+    """Return every layout that fills ``shape`` exactly and divides the global batch, the preferred ones first.
+
+    ``split_any`` splits sequences that are too short for it to pay as well, and long ones further.
+    """
+    found = [layout for layout in _layouts(request, shape, split_any) if request.fixed.allow(layout)]
     return sorted(found, key=lambda layout: _preference(layout, shape))
+
+
+def may_split_shorter(request: TrainingRequest) -> bool:
+    """Whether ``split_any`` can offer layouts that are not offered without."""
+    return "context" in _axes(request) and request.fixed.context is None
 
 
 def step_cost(request: TrainingRequest, layout: Layout, shape: Shape, recompute: Recompute) -> float:
@@ -87,11 +95,11 @@ def _axes(request: TrainingRequest) -> frozenset[str]:
     return request.axes & {"data"} if request.method is Method.QLORA else request.axes
 
 
-def _layouts(request: TrainingRequest, shape: Shape) -> Iterator[Layout]:
+def _layouts(request: TrainingRequest, shape: Shape, split_any: bool) -> Iterator[Layout]:
     architecture, axes = request.architecture, _axes(request)
     for tensor in _degrees(shape.per_node, "tensor" in axes, request.fixed.tensor):
         for pipeline in _degrees(shape.gpus // tensor, "pipeline" in axes, request.fixed.pipeline):
-            for context in _context_degrees(request, axes, shape, tensor, pipeline):
+            for context in _context_degrees(request, axes, shape.gpus // (tensor * pipeline), split_any):
                 data, rest = divmod(shape.gpus, tensor * pipeline * context)
                 if rest or pipeline > architecture.layers or not _divides_batch(request, data, axes):
                     continue
@@ -106,15 +114,13 @@ def _degrees(number: int, allowed: bool, fixed: int | None) -> list[int]:
     return divisors(number) if allowed else [1]
 
 
-def _context_degrees(
-    request: TrainingRequest, axes: frozenset[str], shape: Shape, tensor: int, pipeline: int
-) -> list[int]:
+def _context_degrees(request: TrainingRequest, axes: frozenset[str], ranks: int, split_any: bool) -> list[int]:
     if request.fixed.context is not None:
         return [request.fixed.context]
-    if "context" not in axes or request.sequence < _LONG_SEQUENCE:
+    if "context" not in axes or (request.sequence < _LONG_SEQUENCE and not split_any):
         return [1]
-    limit = max(1, request.sequence // (_LONG_SEQUENCE // 4))
-    return [degree for degree in divisors(shape.gpus // (tensor * pipeline)) if degree <= limit]
+    limit = ranks if split_any else max(1, request.sequence // (_LONG_SEQUENCE // 4))
+    return [degree for degree in divisors(ranks) if degree <= limit]
 
 
 def _divides_batch(request: TrainingRequest, data: int, axes: frozenset[str]) -> bool:
