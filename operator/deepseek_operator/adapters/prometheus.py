@@ -1,21 +1,29 @@
 """Prometheus through its client library, which is synchronous: in a bounded pool of threads, with its own time limit.
 
-Prometheus writes NaN as the string "NaN"; that and an empty result mean that there is no data, never zero.
+Prometheus writes NaN as the string "NaN"; that and an empty result mean that there is no data, never zero. The library
+reads whatever comes for as long as it comes: what carries it bounds size and time of an answer.
 """
 
 import asyncio
 import math
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from io import BytesIO
 from typing import Any
 
 from prometheus_api_client import PrometheusConnect
 from prometheus_api_client.exceptions import PrometheusApiClientException
+from requests import PreparedRequest, Response, Session
+from requests.adapters import HTTPAdapter
 from requests.exceptions import RequestException
+from urllib3.exceptions import HTTPError
 from urllib3.util.retry import Retry
 
 from deepseek_operator.core.seen import NoData, Sample, Signal, Unavailable
 
+LIMIT_BYTES = 1_048_576
+"""One number has a few hundred bytes, a list of them that was asked for by mistake some more."""
 _THREADS = 8
 _REASON_LENGTH = 256
 
@@ -31,8 +39,7 @@ class Prometheus:
     def __init__(self, url: str | None, timeout_s: float = 5.0) -> None:
         self._timeout_s = timeout_s
         self._pool = ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="prometheus")
-        no_retries = Retry(total=0, redirect=0)
-        self._client = PrometheusConnect(url=url, retry=no_retries, timeout=timeout_s) if url else None
+        self._client = _connected(url, timeout_s) if url else None
 
     async def read(self, query: str, at: datetime) -> Signal:
         if self._client is None:
@@ -43,8 +50,8 @@ class Prometheus:
                 answer = await loop.run_in_executor(self._pool, self._ask, query, at)
         except TimeoutError:
             return Unavailable(f"Prometheus did not answer within {self._timeout_s * 2:g} s")
-        except (RequestException, PrometheusApiClientException, ValueError, KeyError, TypeError) as error:
-            return Unavailable(f"Prometheus: {type(error).__name__}: {error}"[:_REASON_LENGTH])
+        except (RequestException, HTTPError, PrometheusApiClientException, ValueError, KeyError, TypeError) as error:
+            return Unavailable(f"Prometheus: {_cause(error)}"[:_REASON_LENGTH])
         return signal_of(answer)
 
     def close(self) -> None:
@@ -54,6 +61,43 @@ class Prometheus:
     def _ask(self, query: str, at: datetime) -> object:
         assert self._client is not None
         return self._client.custom_query(query, params={"time": at.timestamp()})
+
+
+class _Bounded(HTTPAdapter):
+    """Reads each answer whole, up to `LIMIT_BYTES` and `timeout_s`: the library's own limit is that of one read."""
+
+    def __init__(self, timeout_s: float) -> None:
+        super().__init__(max_retries=Retry(total=0, redirect=0))
+        self._timeout_s = timeout_s
+
+    def send(self, request: PreparedRequest, *args: Any, **kwargs: Any) -> Response:
+        ends_at = time.monotonic() + self._timeout_s
+        response = super().send(request, *args, **{**kwargs, "stream": True})
+        content = bytearray()
+        with response.raw as raw:
+            while part := raw.read1(16_384):
+                content += part
+                if len(content) > LIMIT_BYTES:
+                    raise RequestException(f"the answer has more than {LIMIT_BYTES} bytes")
+                if time.monotonic() > ends_at:
+                    raise RequestException(f"the answer takes more than {self._timeout_s:g} s")
+        response.raw = BytesIO(content)
+        return response
+
+
+def _connected(url: str, timeout_s: float) -> PrometheusConnect:
+    session = Session()
+    client = PrometheusConnect(url=url, session=session, timeout=timeout_s, headers={"Accept-Encoding": "identity"})
+    for prefix in (url, "http://", "https://"):
+        session.mount(prefix, _Bounded(timeout_s))
+    return client
+
+
+def _cause(error: BaseException) -> str:
+    """The innermost error: those around it carry addresses of objects and the query, another text each time."""
+    while inner := error.__cause__ or error.__context__:
+        error = inner
+    return f"{type(error).__name__}: {error}"
 
 
 def signal_of(result: Any) -> Signal:

@@ -1,5 +1,6 @@
 """What Prometheus may answer, and that nothing of it is ever an exception."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from deepseek_operator.adapters.prometheus import Prometheus, signal_of
+from deepseek_operator.adapters.prometheus import LIMIT_BYTES, Prometheus, signal_of
 from deepseek_operator.core.seen import NoData, Sample, Signal, Unavailable
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -82,6 +83,50 @@ async def test_every_failure_is_a_value(server: tuple[str, dict[str, Any]], stat
     answer.update(status=status, body=body)
     store = Prometheus(url)
     assert isinstance(await store.read("up", AT), Unavailable)
+    store.close()
+
+
+async def test_an_answer_without_an_end_is_not_read_for_long(server: tuple[str, dict[str, Any]]) -> None:
+    url, answer = server
+    number = json.dumps({"status": "success", "data": {"resultType": "vector", "result": vector("7")}}).encode()
+    answer["body"] = number + b" " * LIMIT_BYTES
+    store = Prometheus(url)
+    assert await store.read("up", AT) == Unavailable(
+        f"Prometheus: RequestException: the answer has more than {LIMIT_BYTES} bytes"
+    )
+    answer["body"] = number + b" " * (LIMIT_BYTES - len(number))
+    assert await store.read("up", AT) == Sample(7.0, AT)
+    store.close()
+
+
+async def test_an_answer_that_trickles_does_not_hold_its_thread() -> None:
+    released = asyncio.Event()
+
+    async def trickle(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while not released.is_set():
+            await response.write(b" ")
+            await asyncio.sleep(0.02)
+        return response
+
+    application = web.Application()
+    application.router.add_get("/api/v1/query", trickle)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    store = Prometheus(f"http://127.0.0.1:{runner.addresses[0][1]}", timeout_s=0.2)
+    answer = await store.read("up", AT)
+    released.set()
+    store.close()
+    await runner.cleanup()
+    assert answer == Unavailable("Prometheus: RequestException: the answer takes more than 0.2 s")
+
+
+async def test_why_it_is_unavailable_is_said_in_the_same_words_each_time() -> None:
+    store = Prometheus("http://127.0.0.1:9", timeout_s=1.0)
+    refused = Unavailable("Prometheus: ConnectionRefusedError: [Errno 111] Connection refused")
+    assert [await store.read(query, AT) for query in ("up", "down")] == [refused, refused]
     store.close()
 
 
