@@ -57,6 +57,7 @@ class SignalBoard:
         self._wake = wake
         self._interval_s = interval_s
         self._last: dict[Key, _Evaluation] = {}
+        self._broken: set[Key] = set()
 
     def wish(self, namespace: str, name: str) -> Wish | None:
         """The last wish for a serving; None when there is none younger than two intervals."""
@@ -80,27 +81,31 @@ class SignalBoard:
         keys = [key for key in self._mirror.owners() if key.resource == SERVING]
         for gone in self._last.keys() - set(keys):
             del self._last[gone]
+        self._broken &= set(keys)
         await asyncio.gather(*(self._evaluate(key) for key in keys))
 
     async def _evaluate(self, key: Key) -> None:
         manifest = self._mirror.get(key.resource, key.namespace, key.name)
         if manifest is None:
             return
+        now, monotonic = self._clock.now(), self._clock.monotonic()
         try:
             owner = DeepSeekServing.model_validate(manifest)
             asked = queries(owner, self._configuration)
-            now = self._clock.now()
             answers = await asyncio.gather(*(self._signals.read(query, now) for _, query in asked))
             samples = {name: answer for (name, _), answer in zip(asked, answers, strict=True)}
             replicas = wanted(owner, samples) if asked else None
         except Exception:
-            log.exception("%s: its signals could not be evaluated; its autoscaler holds", key)
+            if key not in self._broken:
+                log.exception("%s: its signals can't be evaluated; its autoscaler holds", key)
+            self._broken.add(key)
             self._last.pop(key, None)
             return
+        self._broken.discard(key)
         wish = Wish(replicas, now) if replicas is not None else None
         before = self._last.pop(key, None)
         if asked:
-            self._last[key] = _Evaluation(uid_of(manifest), samples, wish, self._clock.monotonic())
+            self._last[key] = _Evaluation(uid_of(manifest), samples, wish, monotonic)
         if _kinds(before.samples if before else {}) != _kinds(samples):
             self._wake([key])
 

@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
+import pytest
+
 from deepseek_operator.adapters.memory import MemoryCluster
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.resources import SERVING
@@ -21,10 +23,12 @@ class Store:
     def __init__(self) -> None:
         self.value: float | None = 8.0
         self.down = False
+        self.delay_s = 0.0
         self.queries: list[str] = []
 
     async def read(self, query: str, at: datetime) -> Signal:
         self.queries.append(query)
+        await asyncio.sleep(self.delay_s)
         if self.down:
             return Unavailable("connection refused")
         if "count" in query:
@@ -107,6 +111,33 @@ async def test_a_poisoned_serving_does_not_keep_the_others_from_being_evaluated(
     await stage.board.evaluate()
     assert stage.board.wish("team", "bad") is None
     assert stage.board.wish("team", "chat") is not None
+
+
+def test_a_poisoned_serving_is_logged_once_and_again_after_it_was_well(caplog: pytest.LogCaptureFixture) -> None:
+    @in_virtual_time
+    async def a_minute() -> None:
+        stage = Stage()
+        stage.put("bad", {"model": 7})
+        running = asyncio.create_task(stage.board.run())
+        for spec in (SPEC, {"model": 7}):
+            await asyncio.sleep(60)
+            stored = stage.cluster.edit(SERVING, "team", "bad", lambda live, spec=spec: live.update(spec=spec))
+            stage.mirror.observe(SERVING, stored)
+        await asyncio.sleep(60)
+        running.cancel()
+
+    a_minute()
+    assert len(caplog.records) == 2
+
+
+@in_virtual_time
+async def test_the_age_of_a_wish_counts_from_when_it_was_asked_for() -> None:
+    stage = Stage()
+    stage.store.delay_s = 9.0
+    stage.put("chat", SPEC)
+    await stage.board.evaluate()
+    await asyncio.sleep(22)
+    assert stage.board.wish("team", "chat") is None
 
 
 @in_virtual_time
