@@ -33,13 +33,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: Namespace) -> int:
     from deepseek_operator.adapters.credentials import load
     from deepseek_operator.runtime.handlers import operate
+    from deepseek_operator.runtime.log import log_to_stderr
     from deepseek_operator.runtime.settings import Settings
 
     try:
         settings = Settings.from_environment(os.environ)
     except ValueError as error:
         return _refused(str(error))
-    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    log_to_stderr(settings.log_level)
     try:
         asyncio.run(operate(settings, load(settings.kubeconfig)))
     except Exception as error:
