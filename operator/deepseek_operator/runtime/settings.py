@@ -1,5 +1,6 @@
 """What the process is told by its environment: `DEEPSEEK_OPERATOR_*`. Every name is read here and nowhere else."""
 
+import os
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,6 +11,9 @@ from deepseek_operator.domain.profiles import BUILT_IN, Profiles
 from deepseek_operator.runtime.profiles import profiles_from_file
 
 PREFIX = "DEEPSEEK_OPERATOR_"
+_LAST_PORT = 65_535
+_MOST = 1_000_000
+"""Of workers, seconds and rates: eleven days, or more than any API server takes."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,7 @@ class Settings:
             ),
             namespace=read.text("NAMESPACE", default.namespace),
             lease_name=read.text("LEASE_NAME", default.lease_name),
-            identity=read.text("POD_NAME", socket.gethostname()),
+            identity=read.text("POD_NAME", f"{socket.gethostname()}-{os.getpid()}"),
             leader_election=read.boolean("LEADER_ELECTION", default.leader_election),
             kubeconfig=environment.get("KUBECONFIG") or None,
             watch_namespaces=read.words("WATCH_NAMESPACES"),
@@ -93,9 +97,9 @@ class Settings:
             signal_interval_s=read.number("SIGNAL_INTERVAL_SECONDS", default.signal_interval_s),
             external_metrics=read.boolean("EXTERNAL_METRICS", default.external_metrics),
             certificate_dir=read.text("EXTERNAL_METRICS_CERT_DIR", "") or None,
-            health_port=read.integer("HEALTH_PORT", default.health_port),
-            metrics_port=read.integer("METRICS_PORT", default.metrics_port),
-            external_metrics_port=read.integer("EXTERNAL_METRICS_PORT", default.external_metrics_port),
+            health_port=read.port("HEALTH_PORT", default.health_port),
+            metrics_port=read.port("METRICS_PORT", default.metrics_port),
+            external_metrics_port=read.port("EXTERNAL_METRICS_PORT", default.external_metrics_port),
             bind_host=read.text("BIND_HOST", default.bind_host),
             log_level=read.choice("LOG_LEVEL", default.log_level, ("debug", "info", "warning", "error")),
         )
@@ -121,10 +125,13 @@ class _Reader:
         return tuple(word.strip() for word in self.text(name, "").split(",") if word.strip())
 
     def integer(self, name: str, default: int) -> int:
-        return int(self._parsed(name, str(default), int))
+        return int(self._parsed(name, str(default), int, 1, _MOST))
 
     def number(self, name: str, default: float) -> float:
-        return self._parsed(name, str(default), float)
+        return self._parsed(name, str(default), float, 1, _MOST)
+
+    def port(self, name: str, default: int) -> int:
+        return int(self._parsed(name, str(default), int, 0, _LAST_PORT))
 
     def boolean(self, name: str, default: bool) -> bool:
         return self.choice(name, str(default).lower(), ("true", "false")) == "true"
@@ -147,12 +154,12 @@ class _Reader:
         if unknown:
             raise ValueError(f"unknown variables: {', '.join(unknown)}")
 
-    def _parsed(self, name: str, default: str, type_: type[int] | type[float]) -> float:
+    def _parsed(self, name: str, default: str, type_: type[int] | type[float], least: int, most: int) -> float:
         value = self.text(name, default)
         try:
             parsed = type_(value)
         except ValueError:
             raise ValueError(f"{PREFIX}{name}={value}: write a number") from None
-        if not 0 <= parsed < float("inf"):
-            raise ValueError(f"{PREFIX}{name}={value}: write a finite number, at least 0")
+        if not least <= parsed <= most:
+            raise ValueError(f"{PREFIX}{name}={value}: write a number from {least} to {most}")
         return parsed

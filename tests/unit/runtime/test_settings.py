@@ -72,6 +72,12 @@ def test_a_profiles_file_that_can_not_be_read_stops_the_start(tmp_path: Path, te
     [
         ("DEEPSEEK_OPERATOR_WORKERS", "many"),
         ("DEEPSEEK_OPERATOR_WORKERS", "-1"),
+        ("DEEPSEEK_OPERATOR_WORKERS", "0"),
+        ("DEEPSEEK_OPERATOR_WRITES_PER_SECOND", "0"),
+        ("DEEPSEEK_OPERATOR_PASS_BURST", "0"),
+        ("DEEPSEEK_OPERATOR_AUDIT_INTERVAL_SECONDS", "0"),
+        ("DEEPSEEK_OPERATOR_SIGNAL_INTERVAL_SECONDS", "nan"),
+        ("DEEPSEEK_OPERATOR_HEALTH_PORT", "70000"),
         ("DEEPSEEK_OPERATOR_AUDIT_INTERVAL_SECONDS", "inf"),
         ("DEEPSEEK_OPERATOR_EXTERNAL_METRICS", "maybe"),
         ("DEEPSEEK_OPERATOR_LOG_LEVEL", "loud"),
