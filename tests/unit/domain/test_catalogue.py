@@ -100,6 +100,12 @@ def test_a_borrowed_shape_names_its_source() -> None:
     assert architecture_of(find("deepseek-coder-v2")) == shape("deepseek-v2")
 
 
+def test_a_borrowed_shape_keeps_its_own_context() -> None:
+    lite, coder = shape("deepseek-v2-lite"), shape("deepseek-coder-v2-lite")
+    assert (lite.context, coder.context) == (32_768, 131_072)
+    assert total(lite) == total(coder)
+
+
 def test_a_new_model_is_a_change_of_data() -> None:
     text = """
     [shape.tiny]
@@ -125,6 +131,12 @@ def test_a_new_model_is_a_change_of_data() -> None:
     ("text", "message"),
     [
         ('shape = {}\n[[model]]\nid = "a"\nhub = ["x"]\nfamily = "f"\nsource = "s"\nlayers = 3', "unknown keys layers"),
+        (
+            "[shape.s]\nnum_hidden_layers = 2\nhidden_size = 64\nnum_attention_heads = 4\nintermediate_size = 8\n"
+            'vocab_size = 8\nmax_position_embeddings = 8\n[[model]]\nid = "a"\nhub = ["x"]\nfamily = "f"\n'
+            'source = "s"\nshape = "s"\ncontext = 0',
+            "context must be a positive integer",
+        ),
         (
             'shape = {}\n[[model]]\nid = "a"\nhub = ["x"]\nfamily = "f"\nsource = "s"\n'
             '[[model]]\nid = "b"\nhub = ["X"]\nfamily = "f"\nsource = "s"',

@@ -2,7 +2,7 @@
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import SequenceMatcher
 from functools import cache
 from importlib.resources import files
@@ -65,7 +65,7 @@ def read(text: str) -> tuple[Model, ...]:
 
 def _model(entry: Mapping[str, object], shapes: Mapping[str, Architecture]) -> Model:
     known = {"id", "hub", "family", "source", "shape", "shape_from", "parameters", "parameters_with_prediction"}
-    unknown = entry.keys() - known - {"stored_gib", "license", "variants"}
+    unknown = entry.keys() - known - {"context", "stored_gib", "license", "variants"}
     if unknown:
         raise ValueError(f"{entry['id']}: unknown keys {', '.join(sorted(unknown))}")
     shape, hub, variants = entry.get("shape"), entry["hub"], entry.get("variants", {})
@@ -76,7 +76,7 @@ def _model(entry: Mapping[str, object], shapes: Mapping[str, Architecture]) -> M
         hub=tuple(str(name) for name in hub),
         family=str(entry["family"]),
         source=str(entry["source"]),
-        architecture=shapes[str(shape)] if shape is not None else None,
+        architecture=_shape(shapes[str(shape)], entry) if shape is not None else None,
         shape_from=_text(entry, "shape_from"),
         published_parameters=_billions(entry, "parameters"),
         published_with_prediction=_billions(entry, "parameters_with_prediction"),
@@ -84,6 +84,13 @@ def _model(entry: Mapping[str, object], shapes: Mapping[str, Architecture]) -> M
         license=_text(entry, "license"),
         variants=variants,
     )
+
+
+def _shape(shared: Architecture, entry: Mapping[str, object]) -> Architecture:
+    context = entry.get("context", shared.context)
+    if not isinstance(context, int) or context < 1:
+        raise ValueError(f"{entry['id']}: context must be a positive integer")
+    return replace(shared, context=context)
 
 
 def _text(entry: Mapping[str, object], key: str) -> str | None:
