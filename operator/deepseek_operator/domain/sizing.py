@@ -445,8 +445,8 @@ def _serving_alternatives(request: ServingRequest) -> tuple[Alternative, ...]:
 
 
 def _shorter_contexts(request: ServingRequest) -> list[tuple[str, ServingRequest]]:
-    """The longest power of two below the wanted context that fits."""
-    for context in _SHORTER_CONTEXTS:
+    """The longest that fits below the wanted context: the model's own, or a power of two."""
+    for context in sorted({request.architecture.context, *_SHORTER_CONTEXTS}, reverse=True):
         if context < context_of(request):
             shorter = replace(request, context=context)
             if _first_fit_serving(shorter) is not None:
@@ -506,6 +506,8 @@ def _supports(accelerator: Accelerator, storage: str) -> bool:
 
 def _unsupported_serving(request: ServingRequest) -> Refused | None:
     storage, accelerator = storage_of(request), request.accelerator
+    if storage == "nf4":
+        return Refused("UnsupportedFormat", "nf4 is the frozen base of a QLoRA training, no engine serves it")
     if not _supports(accelerator, storage):
         runs = ", ".join(sorted(accelerator.dtypes | accelerator.quantizations))
         return Refused("UnsupportedFormat", f"{accelerator.name} does not run {storage} weights; it runs {runs}")
@@ -515,6 +517,8 @@ def _unsupported_serving(request: ServingRequest) -> Refused | None:
     plain = isinstance(request.architecture.attention, GroupedQueryAttention | LatentAttention)
     if plain and kv_dtype_of(request) == "fp8" and not _supports(accelerator, "fp8"):
         return Refused("UnsupportedFormat", f"{accelerator.name} can't keep an fp8 KV cache")
+    if not plain and kv_dtype_of(request) != "fp8":
+        return Refused("UnsupportedFormat", f"compressed attention keeps its cache in fp8, not in {request.kv_dtype}")
     return None
 
 
@@ -526,6 +530,8 @@ def _unsupported_training(request: TrainingRequest) -> Refused | None:
         return Refused("UnsupportedFormat", f"{accelerator.name} does not compute in {compute}")
     if request.method is not Method.FULL:
         storage = base_format(request.method, request.precision, request.base_storage).name
+        if request.method is Method.QLORA and storage != "nf4":
+            return Refused("UnsupportedFormat", f"the base of QLoRA is nf4; over a {storage} base it is method LoRA")
         if storage != "fp32" and not _supports(accelerator, storage):
             return Refused("UnsupportedFormat", f"{accelerator.name} does not run a {storage} base")
     return None

@@ -111,6 +111,25 @@ def test_a_shorter_context_is_offered_where_only_the_cache_is_too_large() -> Non
     assert "a context of 32,768 tokens" in [alternative.change for alternative in result.alternatives]
 
 
+def test_the_models_own_context_is_offered_for_one_beyond_it() -> None:
+    result = refused(size_serving(replace(serve("deepseek-r1", H200), context=1_000_000)))
+    assert "a context of 163,840 tokens" in [alternative.change for alternative in result.alternatives]
+
+
+def test_a_cache_that_compressed_attention_has_not_is_refused() -> None:
+    result = refused(size_serving(replace(serve("deepseek-v4-flash", H200), kv_dtype="bf16")))
+    assert (result.reason, "in fp8, not in bf16" in result.message) == ("UnsupportedFormat", True)
+
+
+def test_a_base_of_qlora_is_nf4_and_nf4_is_nothing_else() -> None:
+    assert (
+        "no engine serves it" in refused(size_serving(replace(serve("deepseek-llm-7b", H200), storage="nf4"))).message
+    )
+    request = replace(train("deepseek-llm-7b", H200), method=Method.QLORA)
+    assert "it is method LoRA" in refused(size_training(replace(request, base_storage="bf16"))).message
+    fitting(size_training(replace(request, base_storage="nf4")))
+
+
 def test_throughput_holds_more_sequences_than_latency_and_says_so() -> None:
     latency = fitting(size_serving(serve("deepseek-r1", H200)))
     throughput = fitting(size_serving(replace(serve("deepseek-r1", H200), objective=Objective.THROUGHPUT)))
