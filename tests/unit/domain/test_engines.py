@@ -1,5 +1,6 @@
 """Serving commands: what each engine is told, and what it refuses."""
 
+import json
 from collections.abc import Iterable
 
 import pytest
@@ -131,6 +132,50 @@ def test_no_text_of_the_user_reaches_the_shell():
     built = command(layout=Layout(data=16, expert=16), nodes=2, served_name=hostile)
     assert hostile not in built.worker_args[2]
     assert "$" + hostile in built.worker_args, "Kubernetes expands no $(NAME) of the user's"
+
+
+@pytest.mark.parametrize("engine", ["vllm", "sglang"])
+@pytest.mark.parametrize("model", ["deepseek-v4-flash", "deepseek-v4.1-flash"])
+def test_a_wider_cache_than_compressed_attention_has_is_refused_not_ignored(engine, model):
+    answer = refused(engine, model=model, layout=Layout(tensor=4, expert=4), kv_dtype="bf16")
+    assert "keep in FP8" in answer.reason
+    command(engine, model=model, layout=Layout(tensor=4, expert=4), kv_dtype="fp8")
+
+
+@pytest.mark.parametrize("engine", ["vllm", "sglang", "tensorrt-llm", "triton-vllm"])
+def test_a_cache_format_that_nobody_knows_is_refused(engine):
+    assert "no KV cache of int4 is known" in refused(engine, kv_dtype="int4").reason
+
+
+def test_tensorrt_llm_takes_no_bf16_cache_and_keeps_its_fraction_beside_an_fp8_one():
+    # tensorrt_llm/_torch/pyexecutor/model_loader.py: fp8, nvfp4 and auto, anything else is an error at the start
+    assert "checkpoint says" in refused("tensorrt-llm", kv_dtype="bf16").reason
+    built = command("tensorrt-llm", kv_dtype="fp8", memory_fraction=0.8)
+    options = json.loads(built.files["/etc/deepseek/trtllm.yaml"])
+    assert options["kv_cache_config"] == {"dtype": "fp8", "free_gpu_memory_fraction": 0.8}
+
+
+def test_triton_gives_vllm_its_own_word_for_a_bf16_cache():
+    built = command("triton-vllm", model="deepseek-r1-distill-llama-8b", layout=Layout(tensor=2), kv_dtype="bf16")
+    (engine,) = (json.loads(text) for path, text in built.files.items() if path.endswith("model.json"))
+    assert engine["kv_cache_dtype"] == "bfloat16"
+
+
+@pytest.mark.parametrize("model", ["deepseek-v3.2", "deepseek-v4-flash", "deepseek-v4.1-flash"])
+def test_sparse_attention_is_not_sent_to_a_vllm_that_may_not_have_it(model):
+    assert "inside of Triton" in refused("triton-vllm", model=model, layout=Layout(tensor=4, expert=4)).reason
+
+
+def test_triton_promises_no_signal_that_its_vllm_backend_does_not_publish():
+    # triton-inference-server/vllm_backend src/utils/metrics.py, since its move to vLLM's V1 engine
+    published = {
+        "vllm:prompt_tokens_total", "vllm:generation_tokens_total", "vllm:time_to_first_token_seconds",
+        "vllm:time_per_output_token_seconds", "vllm:e2e_request_latency_seconds", "vllm:request_prompt_tokens",
+        "vllm:request_generation_tokens", "vllm:request_params_n",
+    }  # fmt: skip
+    names = metrics.TRITON_VLLM
+    assert {name for name in names.values() if name.startswith("vllm:")} <= published
+    assert Signal.RUNNING not in names
 
 
 def test_triton_makes_no_folder_outside_its_repository():

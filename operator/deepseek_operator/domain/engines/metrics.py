@@ -57,8 +57,13 @@ TRITON_TENSORRT_LLM: Mapping[Signal, str] = {
     Signal.KV_USAGE: 'nv_trt_llm_kv_cache_block_metrics{kv_cache_block_type="fraction"}',
     Signal.SUCCESSES: "nv_inference_request_success",
 }
+# Its vLLM backend publishes what single steps and finished requests tell, and nothing of the scheduler.
 TRITON_VLLM: Mapping[Signal, str] = {
-    **{signal: name for signal, name in _VLLM.items() if signal is not Signal.SUCCESSES},
+    Signal.TIME_TO_FIRST_TOKEN: "vllm:time_to_first_token_seconds",
+    Signal.INTER_TOKEN_LATENCY: "vllm:time_per_output_token_seconds",
+    Signal.END_TO_END_LATENCY: "vllm:e2e_request_latency_seconds",
+    Signal.PROMPT_TOKENS: "vllm:prompt_tokens_total",
+    Signal.GENERATION_TOKENS: "vllm:generation_tokens_total",
     Signal.SUCCESSES: "nv_inference_request_success",
 }
 BUILT_IN = _VLLM

@@ -95,8 +95,6 @@ def _unsupported(asked: ServingRequest) -> Refusal | None:
     if asked.dialect in (Dialect.V4, Dialect.V41) and asked.profile.generation == "gfx942":
         return Refusal(f"SGLang has no {asked.dialect.value.upper()} kernels for {asked.profile.name}",
                        "write an NVIDIA accelerator of Hopper or newer, or model deepseek-v3.2")  # fmt: skip
-    if asked.kv_dtype not in KV_DTYPES:
-        return Refusal(f"SGLang has no KV cache of {asked.kv_dtype}", f"write one of {', '.join(KV_DTYPES)}")
     return None
 
 

@@ -65,6 +65,10 @@ def _refusal(asked: ServingRequest, version: Version) -> Refusal | None:
 
 def _unanswered(asked: ServingRequest) -> Refusal | None:
     """Fields that this server has no option for."""
+    if asked.kv_dtype == "bf16":
+        return Refusal(
+            "TensorRT-LLM keeps the cache as the checkpoint says, or in FP8", "write kvCacheDtype auto or fp8"
+        )
     if asked.api_key_variable is not None:
         return Refusal("trtllm-serve checks no API key", "leave the key out and let a gateway check it")
     if asked.queue_limit is not None:
@@ -109,5 +113,7 @@ def _config(asked: ServingRequest) -> str:
     """The options that have no flag, as JSON, which every YAML reader takes."""
     options: dict[str, object] = {"return_perf_metrics": True, "enable_attention_dp": asked.layout.data > 1}
     if asked.kv_dtype != "auto":
-        options["kv_cache_config"] = {"dtype": asked.kv_dtype}
+        # Before 1.2 this section takes the place of what the flag says, so it repeats the fraction.
+        fraction = {} if asked.memory_fraction is None else {"free_gpu_memory_fraction": asked.memory_fraction}
+        options["kv_cache_config"] = {"dtype": asked.kv_dtype, **fraction}
     return json.dumps(options, indent=2, sort_keys=True) + "\n"

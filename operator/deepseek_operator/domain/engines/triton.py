@@ -9,9 +9,9 @@ import re
 from collections.abc import Mapping
 
 from deepseek_operator.domain.command import Command, Metrics, Port, Probe, Probes, Refusal, Signal
-from deepseek_operator.domain.engines import limits, metrics
+from deepseek_operator.domain.engines import limits, metrics, vllm
 from deepseek_operator.domain.engines.probes import grace_seconds, startup_probe, startup_seconds
-from deepseek_operator.domain.engines.request import PORT, ServingRequest
+from deepseek_operator.domain.engines.request import PORT, Dialect, ServingRequest
 
 VLLM = "triton-vllm"
 TENSORRT_LLM = "triton-tensorrtllm"
@@ -26,6 +26,8 @@ def build_vllm(asked: ServingRequest) -> Command | Refusal:
     refused = _refusal(VLLM, asked)
     if refused is not None:
         return refused
+    if asked.dialect in (Dialect.V32, Dialect.V4, Dialect.V41):
+        return Refusal(f"no vLLM inside of Triton is known to run {asked.model}", "write engine.type vllm or sglang")
     if asked.layout.data > 1:
         return Refusal("Triton's vLLM backend runs one engine, without data-parallel ranks",
                        f"write data: 1 with tensor: {asked.layout.gpus}, or engine.type vllm")  # fmt: skip
@@ -105,7 +107,7 @@ def _vllm_repository(asked: ServingRequest) -> Mapping[str, str]:
         "max_model_len": asked.max_model_length,
         "max_num_seqs": asked.max_concurrency,
         "gpu_memory_utilization": asked.memory_fraction,
-        "kv_cache_dtype": None if asked.kv_dtype == "auto" else asked.kv_dtype,
+        "kv_cache_dtype": None if asked.kv_dtype == "auto" else vllm.KV_DTYPES[asked.kv_dtype],
     }
     engine.update({key: value for key, value in optional.items() if value is not None})
     folder = f"{REPOSITORY}/{asked.served_name}"

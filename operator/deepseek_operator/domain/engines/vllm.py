@@ -111,8 +111,6 @@ def _unsupported(asked: ServingRequest) -> Refusal | None:
     if speaks in (Dialect.V32, Dialect.V4, Dialect.V41) and vendor in ("intel", "cpu"):
         return Refusal(f"vLLM has no sparse attention for {asked.profile.name}, which {asked.model} needs",
                        "write model deepseek-v3.1, or an NVIDIA accelerator")  # fmt: skip
-    if asked.kv_dtype not in KV_DTYPES:
-        return Refusal(f"no KV cache of {asked.kv_dtype} is known", f"write one of {', '.join(KV_DTYPES)}")
     if asked.storage == "w4a8":
         return Refusal("vLLM reads no w4a8 (int4 weights, fp8 activations) DeepSeek checkpoints",
                        "write engine.type sglang, or quantization awq")  # fmt: skip
