@@ -90,8 +90,7 @@ class Look(Generic[OwnerT, StatusT]):
         """What the mirror knows, without any request but the pull of progress; None when it knows no such owner."""
         manifest = self._mirror.get(key.resource, key.namespace, key.name)
         if manifest is None:
-            self._mirror.refer(key, ())
-            self._pulls.forget(key)
+            self._gone(key)
             return None
         children = self._of_kind(self._mirror.children(key.namespace, uid_of(manifest)))
         owner = self._kind.parse(manifest)
@@ -109,6 +108,7 @@ class Look(Generic[OwnerT, StatusT]):
         manifest = await self._cluster.get(key.resource, key.namespace, key.name)
         if manifest is None:
             self._mirror.drop(key)
+            self._gone(key)
             return None
         self._mirror.observe(key.resource, manifest)
         owner = self._kind.parse(manifest)
@@ -119,6 +119,11 @@ class Look(Generic[OwnerT, StatusT]):
         occupied = {ref: item for ref, item in found.items() if ref not in children}
         seen = Seen(owner, self._clock.now(), children, occupied, live=True, signals=self._signals_of(uid_of(manifest)))
         return View(await self._with_needs(key, seen, wanted, self._live_named), manifest)
+
+    def _gone(self, key: Key) -> None:
+        """Nothing is kept of an owner that is no more: its last event may have come before this, and no other will."""
+        self._mirror.refer(key, ())
+        self._pulls.forget(key)
 
     async def _live_children(self, key: Key, uid: str) -> Mapping[Ref, Manifest]:
         listings = await asyncio.gather(

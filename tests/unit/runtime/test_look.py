@@ -58,3 +58,18 @@ def test_an_event_of_a_claim_at_the_end_of_a_chain_wakes_the_owner(cluster: Memo
     cluster.edit(CLAIM, NAMESPACE, "models", lambda live: live["metadata"].update(labels={"touched": "yes"}))
     operator.pipe.flush()
     assert KEY in operator.woken
+
+
+@pytest.mark.parametrize("live", [False, True], ids=["mirror", "live"])
+def test_an_owner_that_is_gone_is_woken_by_nothing_that_it_named(
+    cluster: MemoryCluster, operator: Operator, live: bool
+) -> None:
+    look = operator.look.live if live else operator.look.from_mirror
+    asyncio.run(operator.look.from_mirror(KEY))
+    cluster.remove(SERVING, NAMESPACE, "chat")
+    operator.pipe.flush()
+    assert asyncio.run(look(KEY)) is None
+    operator.woken.clear()
+    cluster.edit(CLAIM, NAMESPACE, "models", lambda live: live["metadata"].update(labels={"touched": "yes"}))
+    operator.pipe.flush()
+    assert KEY not in operator.woken
