@@ -4,11 +4,12 @@ The record is written before it is used and read back ever after: a catalogue, a
 touches nothing that was planned. A refusal is recorded as well, to be told, and is the only record that is judged anew.
 """
 
-from deepseek_operator.api.v1alpha1.workload import DegreesStatus, MemoryStatus, PlanStatus
+from deepseek_operator.api.v1alpha1.workload import Accelerator, DegreesStatus, MemoryStatus, PlanStatus
 from deepseek_operator.core.conditions import Verdict
 from deepseek_operator.domain.accelerator import GIB
 from deepseek_operator.domain.fit import Alternative, Memory, Refused, Sized
 from deepseek_operator.domain.layout import Layout
+from deepseek_operator.domain.profiles import Profile, Profiles, UnknownProfile
 
 DOES_NOT_FIT = "DoesNotFit"
 NEEDS_MULTIPLE_NODES = "NeedsMultipleNodes"
@@ -21,6 +22,18 @@ _ADVICE = ("RepeatedCache",)
 
 _TEXT_LENGTH = 4096
 _BY_SIZE = ("OutOfMemory", "OutOfHostMemory", "NoLayout")
+
+
+def profile_of(accelerator: Accelerator, profiles: Profiles, reference: str) -> Profile | PlanStatus:
+    """The profile that is named; the record of a refusal where there is none of the name, or its nodes are smaller."""
+    try:
+        profile = profiles.resolve(accelerator.profile or "")
+    except UnknownProfile as error:
+        return refused_plan(reference, UNKNOWN_PROFILE, f"accelerator.profile: {error}")
+    asked, most = accelerator.per_node or 1, profile.accelerator.per_node
+    if asked <= most:
+        return profile
+    return refused_plan(reference, UNSUPPORTED, f"accelerator.perNode {asked}: {profile.name} has {most} per node")
 
 
 def sized_plan(reference: str, profile: str, sized: Sized, warnings: tuple[str, ...] = ()) -> PlanStatus:

@@ -5,17 +5,15 @@ on the devices as written, or on all of a node, with tensor parallelism over the
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
 
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing, ResolvedModel, ServingSpec
 from deepseek_operator.api.v1alpha1.workload import Parallelism, PlanStatus
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.device_plan import (
     NEEDS_MULTIPLE_NODES,
-    UNKNOWN_PROFILE,
     UNSUPPORTED,
     degrees_of,
+    profile_of,
     reason_of,
     refused_plan,
     sized_plan,
@@ -24,11 +22,11 @@ from deepseek_operator.core.device_plan import (
 )
 from deepseek_operator.core.names import digest
 from deepseek_operator.core.seen import Seen
-from deepseek_operator.domain.catalogue import UnknownModel, find
 from deepseek_operator.domain.fit import Refused, Shape, Sized
+from deepseek_operator.domain.known import known
 from deepseek_operator.domain.layout import FixedDegrees, Layout
-from deepseek_operator.domain.model import Architecture, UnknownArchitecture, from_config_json
-from deepseek_operator.domain.profiles import Profile, UnknownProfile
+from deepseek_operator.domain.model import Architecture
+from deepseek_operator.domain.profiles import Profile
 from deepseek_operator.domain.request import ServingRequest
 from deepseek_operator.domain.sizing import size_serving
 from deepseek_operator.kinds.serving.command import BUILT, Served, why_not
@@ -36,15 +34,6 @@ from deepseek_operator.kinds.serving.model import resolve
 from deepseek_operator.kinds.serving.revision import revision_name, stored_revisions, template_of, update_token
 
 _ONE_NODE = "replicas over several nodes are not built yet"
-
-
-@dataclass(frozen=True)
-class _Model:
-    """What is known of a model; `unknown` says why its shape is not."""
-
-    family: str = ""
-    architecture: Architecture | None = None
-    unknown: str = ""
 
 
 def reference(owner: DeepSeekServing) -> str:
@@ -102,15 +91,9 @@ def planned(owner: DeepSeekServing, configuration: Configuration) -> PlanStatus 
     if accelerator is None or accelerator.profile is None:
         return None
     asked = reference(owner)
-    try:
-        profile = configuration.profiles.resolve(accelerator.profile)
-    except UnknownProfile as error:
-        return refused_plan(asked, UNKNOWN_PROFILE, f"accelerator.profile: {error}")
-    if (accelerator.per_node or 1) > profile.accelerator.per_node:
-        message = (
-            f"accelerator.perNode {accelerator.per_node}: {profile.name} has {profile.accelerator.per_node} per node"
-        )
-        return refused_plan(asked, UNSUPPORTED, message)
+    profile = profile_of(accelerator, configuration.profiles, asked)
+    if isinstance(profile, PlanStatus):
+        return profile
     plan = _laid_out(asked, owner, profile)
     if plan.refused:
         return plan
@@ -120,36 +103,17 @@ def planned(owner: DeepSeekServing, configuration: Configuration) -> PlanStatus 
 
 def served(owner: DeepSeekServing, plan: PlanStatus, profile: Profile) -> Served:
     """What the engine is asked to serve, on the devices and in the layout of the plan."""
-    known = _known(owner.spec)
-    return Served(owner, plan, profile, known.family, known.architecture)
-
-
-def _known(spec: ServingSpec) -> _Model:
-    if spec.model.custom is not None:
-        return _read(spec.model.custom)
-    try:
-        model = find(spec.model.name or "")
-    except UnknownModel:
-        name = spec.model.name
-        return _Model(unknown=f"model.name {name} is not in the catalogue" if name else "no model.name is written")
-    unknown = "" if model.architecture is not None else f"the shape of {model.id} has not been published"
-    return _Model(model.family, model.architecture, unknown)
-
-
-def _read(config: Mapping[str, Any]) -> _Model:
-    try:
-        return _Model(architecture=from_config_json(config))
-    except (UnknownArchitecture, ValueError) as error:
-        return _Model(unknown=f"model.custom: {error}")
+    model = known(owner.spec.model.name, owner.spec.model.custom)
+    return Served(owner, plan, profile, model.family, model.architecture)
 
 
 def _laid_out(asked: str, owner: DeepSeekServing, profile: Profile) -> PlanStatus:
-    spec, known = owner.spec, _known(owner.spec)
-    if known.architecture is None:
-        return _unsized(asked, spec, profile, known.unknown)
+    spec, model = owner.spec, known(owner.spec.model.name, owner.spec.model.custom)
+    if model.architecture is None:
+        return _unsized(asked, spec, profile, model.unknown)
     if not profile.memory_known:
         return _unsized(asked, spec, profile, f"nothing is known of the memory of {profile.name}")
-    found = size_serving(_request(spec, profile, known.architecture, nodes=1))
+    found = size_serving(_request(spec, profile, model.architecture, nodes=1))
     match found:
         case Sized():
             return sized_plan(asked, profile.name, found)
@@ -158,7 +122,7 @@ def _laid_out(asked: str, owner: DeepSeekServing, profile: Profile) -> PlanStatu
                 asked, spec, profile, f"a usual engine would not fit ({found.message}), but yours is custom"
             )
         case Refused():
-            return _refused(asked, spec, profile, known.architecture, found)
+            return _refused(asked, spec, profile, model.architecture, found)
 
 
 def _refused(asked: str, spec: ServingSpec, profile: Profile, architecture: Architecture, found: Refused) -> PlanStatus:

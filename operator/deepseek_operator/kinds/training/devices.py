@@ -5,15 +5,13 @@ user's own nothing is known but the model: it is sized as by a trainer with ever
 """
 
 import json
-from collections.abc import Mapping
-from typing import Any
 
 from deepseek_operator.api.v1alpha1.training import DeepSeekTraining, TrainingPlanStatus, TrainingSpec
 from deepseek_operator.api.v1alpha1.workload import PlanStatus
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.device_plan import (
-    UNKNOWN_PROFILE,
     UNSUPPORTED,
+    profile_of,
     reason_of,
     refused_plan,
     sized_plan,
@@ -26,13 +24,13 @@ from deepseek_operator.core.resources import GROUP, Manifest, annotations_of
 from deepseek_operator.domain import trainers
 from deepseek_operator.domain.accelerator import GIB
 from deepseek_operator.domain.activations import Recompute
-from deepseek_operator.domain.catalogue import UnknownModel, find
 from deepseek_operator.domain.checkpoint_size import CheckpointSize
 from deepseek_operator.domain.command import Refusal
 from deepseek_operator.domain.fit import Alternative, Refused, Sized
-from deepseek_operator.domain.model import Architecture, UnknownArchitecture, from_config_json
+from deepseek_operator.domain.known import known
+from deepseek_operator.domain.model import Architecture
 from deepseek_operator.domain.parameters import total
-from deepseek_operator.domain.profiles import Profile, UnknownProfile, pod_needs
+from deepseek_operator.domain.profiles import Profile, pod_needs
 from deepseek_operator.domain.request import ALL_AXES, TrainingRequest
 from deepseek_operator.domain.sizing import size_training
 from deepseek_operator.domain.training_state import Precision
@@ -132,46 +130,19 @@ def _planned(owner: DeepSeekTraining, configuration: Configuration) -> PlanStatu
     if accelerator is None or accelerator.profile is None:
         return None
     asked = reference(spec)
-    try:
-        profile = configuration.profiles.resolve(accelerator.profile)
-    except UnknownProfile as error:
-        return refused_plan(asked, UNKNOWN_PROFILE, f"accelerator.profile: {error}")
-    if (accelerator.per_node or 1) > profile.accelerator.per_node:
-        message = (
-            f"accelerator.perNode {accelerator.per_node}: {profile.name} has {profile.accelerator.per_node} per node"
-        )
-        return refused_plan(asked, UNSUPPORTED, message)
+    profile = profile_of(accelerator, configuration.profiles, asked)
+    if isinstance(profile, PlanStatus):
+        return profile
     resources = spec.runtime.resources
     if (pages := lacks_memory(pod_needs(profile, 1), resources.memory, resources.cpu)) is not None:
         message = f"{profile.name} needs {pages}, which pods get only beside memory: write runtime.resources.memory"
         return refused_plan(asked, UNSUPPORTED, message)
-    architecture = architecture_of(spec)
-    if isinstance(architecture, str):
-        return _unsized(asked, spec, profile, architecture)
+    model = known(spec.model.name, spec.model.custom)
+    if model.architecture is None:
+        return _unsized(asked, spec, profile, model.unknown)
     if not profile.memory_known:
         return _unsized(asked, spec, profile, f"nothing is known of the memory of {profile.name}")
-    return _sized(asked, spec, profile, architecture)
-
-
-def architecture_of(spec: TrainingSpec) -> Architecture | str:
-    """The model's shape: from its own config, else from the catalogue; a sentence where it is not known."""
-    if spec.model.custom is not None:
-        return read_config(spec.model.custom)
-    try:
-        model = find(spec.model.name or "")
-    except UnknownModel:
-        return (
-            f"model.name {spec.model.name} is not in the catalogue" if spec.model.name else "no model.name is written"
-        )
-    return model.architecture or f"the shape of {model.id} has not been published"
-
-
-def read_config(config: Mapping[str, Any]) -> Architecture | str:
-    """The shape that config.json fields describe, or why they do not."""
-    try:
-        return from_config_json(config)
-    except (UnknownArchitecture, ValueError) as error:
-        return f"model.custom: {error}"
+    return _sized(asked, spec, profile, model.architecture)
 
 
 def _unsized(asked: str, spec: TrainingSpec, profile: Profile, why: str) -> PlanStatus:
