@@ -1,5 +1,6 @@
 """The mirror's three rules, against every order in which events may come."""
 
+import json
 from typing import Any
 
 from hypothesis import given, settings
@@ -28,6 +29,19 @@ def test_a_lower_version_never_replaces_a_higher_one() -> None:
     mirror.observe(JOB, made(JOB, "j", "u", 10))
     assert mirror.observe(JOB, made(JOB, "j", "u", 9)) == frozenset()
     assert mirror.get(JOB, NS, "j") == made(JOB, "j", "u", 10)
+
+
+def test_texts_that_many_objects_have_are_kept_once() -> None:
+    mirror = Mirror()
+    for number in range(2):
+        mirror.observe(
+            JOB, json.loads(json.dumps({**made(JOB, f"j{number}", f"u{number}", 1), "spec": {"a": ["b c"]}}))
+        )
+    first, second = (mirror.get(JOB, NS, f"j{number}") for number in range(2))
+    assert first is not None
+    assert second is not None
+    assert first["spec"]["a"][0] is second["spec"]["a"][0]
+    assert next(iter(first["spec"])) is next(iter(second["spec"]))
 
 
 def test_versions_are_compared_as_numbers() -> None:
