@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,14 +50,15 @@ class Served:
         except aiohttp.ClientError:
             return 0
 
-    async def until(self, running: int, waiting: int) -> None:
-        """Returns once so many requests are in the engine."""
-        wanted = {f'{state}{{engine="0",model_name="demo"}} {count}.0' for state, count in
-                  (("vllm:num_requests_running", running), ("vllm:num_requests_waiting", waiting))}  # fmt: skip
-        while True:
+    async def until(self, asked: Sequence["asyncio.Task[int]"], running: int, waiting: int) -> None:
+        """Returns once so many of the requests that were asked are in the engine; fails when one ends before that."""
+        labels = '{engine="0",model_name="demo"}'
+        wanted = {f"vllm:num_requests_running{labels} {running}.0", f"vllm:num_requests_waiting{labels} {waiting}.0"}
+        while not any(task.done() for task in asked):
             async with self.session.get(f"{self.url}/metrics") as answer:
                 if wanted <= set((await answer.text()).splitlines()):
                     return
+        raise AssertionError(f"never were {running} answered and {waiting} waiting")
 
 
 @asynccontextmanager
@@ -117,26 +118,26 @@ async def so_many_are_answered_at_once(export: Path, directory: Path) -> None:
     for concurrency, waiting in ((1, 1), (2, 0)):
         async with served(export, MAX_CONCURRENCY=str(concurrency)) as engine:
             asked = [asyncio.create_task(engine.ask(LONG)) for _ in range(2)]
-            await engine.until(running=concurrency, waiting=waiting)
+            await engine.until(asked, running=concurrency, waiting=waiting)
         await asyncio.gather(*asked)
 
 
 async def so_many_wait(export: Path, directory: Path) -> None:
     async with served(export, MAX_CONCURRENCY="1", QUEUE_LIMIT="0") as engine:
         first = asyncio.create_task(engine.ask(LONG))
-        await engine.until(running=1, waiting=0)
+        await engine.until([first], running=1, waiting=0)
         assert await engine.ask(SHORT) == 429
     async with served(export, MAX_CONCURRENCY="1", QUEUE_LIMIT="1") as engine:
         asked = [asyncio.create_task(engine.ask(LONG)) for _ in range(2)]
-        await engine.until(running=1, waiting=1)
+        await engine.until(asked, running=1, waiting=1)
     await asyncio.gather(first, *asked)
 
 
 async def running_answers_are_waited_for_so_long(export: Path, directory: Path) -> None:
-    for drain_s, body, status in (("0", LONG, 0), ("60", SHORT, 200)):
+    for drain_s, status in (("0", 0), ("60", 200)):
         async with served(export, DRAIN_SECONDS=drain_s) as engine:
-            asked = asyncio.create_task(engine.ask(body))
-            await engine.until(running=1, waiting=0)
+            asked = asyncio.create_task(engine.ask(LONG))
+            await engine.until([asked], running=1, waiting=0)
         assert await asked == status
 
 
