@@ -78,6 +78,8 @@ def _plan(options: Namespace) -> int:
     except ValidationError as error:
         problems = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         return _refused("\n".join(problems))
+    except RecursionError:
+        return _refused("the file is nested too deeply to be read")
     except (yaml.YAMLError, ValueError, KeyError, OSError) as error:
         return _refused(f"{type(error).__name__}: {error}")
     return 0
@@ -101,6 +103,8 @@ def _size(options: Namespace) -> int:
         if options.model is None or options.accelerator is None:
             return _refused("write a model and --accelerator; --list shows both")
         found = answer(_question(options), profiles)
+    except RecursionError:
+        return _refused("the file of profiles is nested too deeply to be read")
     except (LookupError, ValueError, OSError, yaml.YAMLError) as error:
         return _refused(str(error.args[0]) if isinstance(error, LookupError) else str(error))
     print(found.text, end="")

@@ -56,3 +56,13 @@ def test_a_plan_says_what_it_assumed(capsys: pytest.CaptureFixture[str]) -> None
         "#   assumed: DeepSeekTraining tune is complete and has exported step 1",
         "#   assumed: PersistentVolumeClaim tune-checkpoints exists",
     ]
+
+
+@pytest.mark.parametrize("words", [["plan", "-f"], ["size", "deepseek-r1", "--accelerator", "h200", "--profiles"]])
+def test_a_file_that_is_nested_too_deeply_is_told_in_a_sentence(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "deep.yaml"
+    file.write_text("[" * 2000)
+    assert main([*words, str(file)]) == 1
+    assert "nested too deeply" in capsys.readouterr().err

@@ -146,7 +146,7 @@ FAMILIES = (
 )  # fmt: skip
 """The ``model_type`` of every family whose fields are understood. Another one may name its experts otherwise, and would
 be taken for a dense model of a fraction of its size."""
-MOST_LAYERS, MOST_EXPERTS = 512, 4096
+MOST_LAYERS, MOST_EXPERTS, MOST_PARAMETERS = 512, 4096, 16_000_000_000_000
 """Five and ten times the largest published model: what a stranger writes must not keep the arithmetic busy for minutes."""
 
 
@@ -165,7 +165,7 @@ def from_config_json(config: Mapping[str, Json]) -> Architecture:
             f"config.json: more than {MOST_LAYERS} layers or {MOST_EXPERTS} experts are not sized"
         )
     quantization = _quantization(config)
-    return Architecture(
+    architecture = Architecture(
         layers=layers,
         hidden=fields.positive("hidden_size"),
         vocabulary=fields.positive("vocab_size"),
@@ -182,6 +182,17 @@ def from_config_json(config: Mapping[str, Json]) -> Architecture:
         extra_parameters=_engram_parameters(fields),
         extra_bytes_each=264 / 256,  # an n-gram row is 256 FP8 values and eight one-byte scales
     )
+    _check_size(architecture)
+    return architecture
+
+
+def _check_size(architecture: Architecture) -> None:
+    experts = architecture.experts
+    width = experts.routed * experts.width if experts is not None else architecture.dense_width
+    if 3 * architecture.layers * architecture.hidden * width > MOST_PARAMETERS:
+        raise UnknownArchitecture(
+            f"config.json: a model of more than {MOST_PARAMETERS / 1e9:,.0f}e9 parameters is not sized"
+        )
 
 
 def _check_family(fields: "_Fields") -> None:

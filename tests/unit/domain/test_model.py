@@ -96,6 +96,12 @@ def test_a_size_beyond_every_model_is_not_counted_for_minutes(field: str) -> Non
         from_config_json(LLAMA | {field: 5000})
 
 
+def test_a_model_ten_times_the_largest_is_not_laid_out_for_minutes() -> None:
+    experts = {"n_routed_experts": 4096, "num_experts_per_tok": 8, "moe_intermediate_size": 14_336}
+    with pytest.raises(UnknownArchitecture, match="more than 16,000e9 parameters"):
+        from_config_json(LLAMA | experts | {"num_hidden_layers": 512})
+
+
 @pytest.mark.parametrize("family", ["mixtral", "qwen3_moe", "gpt_oss", "bert"])
 def test_a_family_whose_experts_are_named_otherwise_is_not_sized_as_a_dense_model(family: str) -> None:
     with pytest.raises(UnknownArchitecture, match=f"model_type '{family}' is not one that sizing knows"):
