@@ -4,7 +4,10 @@ import base64
 import re
 import subprocess
 from collections.abc import Iterator, Mapping
-from functools import cache
+from functools import cache, reduce
+from itertools import chain
+from json import dumps
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,9 @@ import yaml
 from cryptography import x509
 
 from deepseek_operator.api.crd import documents
+from deepseek_operator.core.names import SERVING_LABEL
 from deepseek_operator.core.resources import CLAIM, JOB, OWNED, POD, REVISION, SERVING, TRAINING
+from deepseek_operator.kinds.serving.template import PORT_NAME
 from deepseek_operator.runtime.profiles import profiles_from_text
 from tests.cluster import programs
 from tests.cluster.api import ApiError, Manifest
@@ -35,10 +40,16 @@ def _helm(*arguments: str) -> str:
     return done.stdout
 
 
+def _render(*values: str, **more: Any) -> list[Manifest]:
+    """The chart's objects; `values` in the form of --set, `more` by their paths."""
+    return _rendered(
+        *(("--set", value) for value in values), *(("--set-json", f"{p}={dumps(v)}") for p, v in more.items())
+    )
+
+
 @cache
-def _render(*values: str) -> list[Manifest]:
-    sets = [argument for value in values for argument in ("--set", value)]
-    text = _helm("template", NAME, str(CHART), "--namespace", "system", *sets)
+def _rendered(*flags: tuple[str, str]) -> list[Manifest]:
+    text = _helm("template", NAME, str(CHART), "--namespace", "system", *chain.from_iterable(flags))
     return [document for document in yaml.safe_load_all(text) if document]
 
 
@@ -274,29 +285,130 @@ def test_an_upgrade_keeps_the_certificate(api_server: Cluster, namespace: str) -
         _helm("uninstall", namespace, "--kubeconfig", str(api_server.kubeconfig), "--namespace", namespace)
 
 
-def _leaves(values: Mapping[str, Any], path: str = "") -> Iterator[str]:
-    for key, value in values.items():
-        if isinstance(value, Mapping) and value and key != "resources":
-            yield from _leaves(value, f"{path}.{key}")
+CHANGES: Mapping[str, Any] = {
+    "nameOverride": "x",
+    "fullnameOverride": "x",
+    "image.repository": "x",
+    "image.tag": "x",
+    "image.digest": f"sha256:{'0' * 64}",
+    "image.pullPolicy": "Always",
+    "imagePullSecrets": [{"name": "x"}],
+    "replicas": 3,
+    "logLevel": "debug",
+    "watchNamespaces": ["x"],
+    "runtime.image": "x",
+    "runtime.pullPolicy": "Always",
+    "profiles": {"x": {"base": "h200"}},
+    "prometheus.url": "http://x",
+    "monitors.enabled": False,
+    "monitors.labels": {"x": "y"},
+    "monitors.interval": "1m",
+    "externalMetrics.enabled": False,
+    "externalMetrics.existingSecret": "x",
+    "externalMetrics.caBundle": "x",
+    "externalMetrics.apiServiceAnnotations": {"x": "y"},
+    "crds.install": True,
+    "serviceAccount.annotations": {"x": "y"},
+    "rbac.aggregate": False,
+    "rbac.ownerReferencesPermissionEnforcement": True,
+    "resources": {"limits": {"memory": "1Gi"}},
+    "podLabels": {"x": "y"},
+    "podAnnotations": {"x": "y"},
+    "nodeSelector": {"x": "y"},
+    "tolerations": [{"key": "x", "operator": "Exists"}],
+    "affinity": {"nodeAffinity": {}},
+    "topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "x", "whenUnsatisfiable": "DoNotSchedule"}],
+    "priorityClassName": "x",
+    "extraEnv": [{"name": "X", "value": "y"}],
+}
+"""Another value for each leaf of the schema, beside `EVERYTHING`."""
+
+EVERYTHING = {
+    "crds.install": False,
+    "externalMetrics.enabled": True,
+    "externalMetrics.existingSecret": "a",
+    "monitors.enabled": True,
+}
+
+
+def _leaves(schema: Mapping[str, Any], path: str = "") -> Iterator[str]:
+    for name, child in schema["properties"].items():
+        at = f"{path}.{name}" if path else name
+        if "properties" in child:
+            yield from _leaves(child, at)
         else:
-            yield f"{path}.{key}"
+            yield at
 
 
-def test_every_value_is_read_by_a_template() -> None:
-    text = "\n".join(path.read_text() for path in sorted((CHART / "templates").iterdir()))
+def test_every_value_changes_what_is_installed_and_has_a_default() -> None:
+    schema = yaml.safe_load((CHART / "values.schema.json").read_text())
     values = yaml.safe_load((CHART / "values.yaml").read_text())
-    # Inside `with .Values.image` its fields stand alone.
-    read = {
-        leaf
-        for leaf in _leaves(values)
-        if f".Values{leaf}" in text or re.search(rf"[{{(\s]\.{leaf.rpartition('.')[2]}\b", text)
+    assert set(_leaves(schema)) == {*CHANGES, "global"}
+    for path in CHANGES:
+        reduce(getitem, path.split("."), values)
+    usual = _render(**EVERYTHING)
+    ignored = [path for path, value in CHANGES.items() if _render(**{**EVERYTHING, path: value}) == usual]
+    assert ignored == []
+
+
+# --- what a Prometheus gets -----------------------------------------------------------------------------------------
+
+
+def test_monitors_give_the_pods_of_a_serving_the_label_that_autoscaling_asks_for() -> None:
+    assert {"ServiceMonitor", "PodMonitor"} & {manifest["kind"] for manifest in _render()} == set()
+    monitors = _of_kind(_render("monitors.enabled=true", "watchNamespaces={a}"), "PodMonitor")
+    spec = monitors[f"{NAME}-serving"]["spec"]
+    (endpoint,) = spec["podMetricsEndpoints"]
+    assert endpoint["port"] == PORT_NAME
+    assert spec["selector"]["matchExpressions"] == [{"key": SERVING_LABEL, "operator": "Exists"}]
+    assert spec["namespaceSelector"] == {"matchNames": ["a"]}
+    assert endpoint["relabelings"] == [{"sourceLabels": [_meta(SERVING_LABEL)], "targetLabel": "deepseek_serving"}]
+    assert _of_kind(_render("monitors.enabled=true"), "PodMonitor")[f"{NAME}-training"]["spec"][
+        "namespaceSelector"
+    ] == {"any": True}
+
+
+def test_the_monitor_of_the_operator_selects_its_service_and_a_port_of_it() -> None:
+    manifests = _render("monitors.enabled=true")
+    spec = _of_kind(manifests, "ServiceMonitor")[NAME]["spec"]
+    service = _of_kind(manifests, "Service")[NAME]
+    assert spec["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    assert {endpoint["port"] for endpoint in spec["endpoints"]} <= {port["name"] for port in service["spec"]["ports"]}
+
+
+def test_the_notes_show_the_job_that_a_prometheus_without_monitors_needs() -> None:
+    def notes(*values: str) -> str:
+        sets = [argument for value in ("prometheus.url=http://p", *values) for argument in ("--set", value)]
+        return _helm("install", NAME, str(CHART), "--dry-run=client", *sets).partition("\nNOTES:\n")[2]
+
+    assert "relabel_configs" not in notes("monitors.enabled=true")
+    shown = notes()
+    job = yaml.safe_load(shown[shown.index("  - job_name") : shown.index("externalMetrics.enabled")])[0]
+    made = {rule["target_label"]: rule["source_labels"] for rule in job["relabel_configs"] if "target_label" in rule}
+    assert made == {
+        "namespace": ["__meta_kubernetes_namespace"],
+        "pod": ["__meta_kubernetes_pod_name"],
+        "deepseek_serving": [_meta(SERVING_LABEL)],
     }
-    assert set(_leaves(values)) == read
+
+
+def _meta(label: str) -> str:
+    return f"__meta_kubernetes_pod_label_{re.sub('[^a-zA-Z0-9_]', '_', label)}"
 
 
 @pytest.mark.parametrize(
     "value",
-    ["nonsense=1", "replicas=0", "logLevel=loud", "image.pull=x", "prometheus.url=ftp://x", "watchNamespaces={A}"],
+    [
+        "nonsense=1",
+        "replicas=0",
+        "logLevel=loud",
+        "image.pull=x",
+        "image.tag=",
+        "prometheus.url=ftp://x",
+        "watchNamespaces={A}",
+        r"podLabels.app\.kubernetes\.io/name=x",
+        "monitors.interval=0s",
+    ],
 )
 def test_a_wrong_value_is_refused_before_anything_is_installed(value: str) -> None:
     with pytest.raises(AssertionError, match="don't meet the specifications"):

@@ -1,0 +1,30 @@
+{{- /* The labels that autoscaling asks for, and by which people find their trainings, made from the pods' labels. */ -}}
+{{- define "deepseek-operator.podMonitor" -}}
+apiVersion: monitoring.coreos.com/v1
+kind: PodMonitor
+metadata:
+  name: {{ include "deepseek-operator.fullname" .root }}-{{ .what }}
+  namespace: {{ .root.Release.Namespace }}
+  labels:
+    {{- include "deepseek-operator.labels" .root | nindent 4 }}
+    {{- with .root.Values.monitors.labels }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+spec:
+  namespaceSelector:
+    {{- if .root.Values.watchNamespaces }}
+    matchNames: {{- toYaml .root.Values.watchNamespaces | nindent 6 }}
+    {{- else }}
+    any: true
+    {{- end }}
+  selector:
+    matchExpressions:
+      - {key: deepseek-operator.io/{{ .what }}, operator: Exists}
+  podMetricsEndpoints:
+    - port: {{ .port }}
+      path: /metrics
+      interval: {{ .root.Values.monitors.interval }}
+      relabelings:
+        - sourceLabels: [__meta_kubernetes_pod_label_deepseek_operator_io_{{ .what }}]
+          targetLabel: deepseek_{{ .what }}
+{{- end -}}
