@@ -156,7 +156,7 @@ def trainings(trainer: str) -> list[Command]:
     steps = Hyperparameters(global_batch=64, max_steps=100, epochs=None, eval_every_steps=10, schedule=Schedule.LINEAR)
     grid = itertools.product(
         ("deepseek-v3", "deepseek-v2-lite", "deepseek-v4-flash", "deepseek-r1-distill-qwen-7b"), layouts, Objective,
-        (Method.FULL, Method.LORA, Method.QLORA), (sets, sets[:1]),
+        (Method.FULL, Method.LORA, Method.QLORA), (sets, sets[:2], sets[1:]),
         (steps, replace(steps, max_steps=None, epochs=2, eval_every_steps=None, schedule=Schedule.COSINE),
          replace(steps, schedule=Schedule.CONSTANT)),
     )  # fmt: skip

@@ -21,6 +21,7 @@ from deepseek_operator.domain.trainers import (
     Tuning,
     build,
 )
+from deepseek_operator.domain.trainers.request import mixture
 from deepseek_operator.domain.training_state import Method, Offload, Optimizer
 from tests.support.requests import training
 
@@ -150,11 +151,40 @@ def test_lora_adapts_the_attention_that_the_model_has():
 
 
 def test_weights_of_datasets_become_probabilities():
-    sets = (Dataset("/a", weight=3.0), Dataset("/b", weight=1.0), Dataset("/c", held_out=True))
+    sets = (Dataset("/a", weight=3.0), Dataset("/b", weight=1.0))
     config = document(command("llama-factory", datasets=sets), "llama-factory.yaml")
     assert config["interleave_probs"] == "0.750000,0.250000"
-    assert config["eval_dataset"] == "held-out-0"
     assert option(command("ms-swift", datasets=sets), "--interleave_prob") == "0.750000"
+
+
+@given(st.lists(st.floats(1e-3, 1e3), min_size=2, max_size=32))
+def test_probabilities_of_datasets_add_up_to_one(weights):
+    # numpy, by which datasets are drawn, refuses a sum that is off by more than 1.5e-8.
+    drawn = mixture(tuple(Dataset(f"/{index}", weight=weight) for index, weight in enumerate(weights)))
+    assert not drawn or abs(sum(map(float, drawn)) - 1) < 1e-9
+    assert all(0 <= float(part) <= 1 for part in drawn)
+    assert bool(drawn) == (len(set(weights)) > 1)
+
+
+def test_llama_factory_takes_probabilities_only_for_as_many_datasets_as_it_evaluates():
+    # llamafactory 0.9.5 hparams/data_args.py ends over probabilities of another length than eval_dataset
+    held = Dataset("/c", held_out=True)
+    weighted, alike = (Dataset("/a", weight=3.0), Dataset("/b")), (Dataset("/a"), Dataset("/b"))
+    assert "draws 2 weighted datasets" in refused("llama-factory", datasets=(*weighted, held)).reason
+    for sets, evaluated in (
+        (weighted, None),
+        ((*weighted, held, held), "held-out-0,held-out-1"),
+        ((*alike, held), "held-out-0"),
+    ):
+        assert document(command("llama-factory", datasets=sets), "llama-factory.yaml").get("eval_dataset") == evaluated
+
+
+def test_ms_swift_does_not_recompute_v41_selectively_beside_lora():
+    # ms_swift 4.6.0 swift/megatron/arguments/megatron_args.py
+    wide = {"model": "deepseek-v4.1-flash", "layout": Layout(data=16, expert=16), "tuning": Tuning(Method.LORA)}
+    assert "write recompute Full or None" in refused("ms-swift", **wide, recompute=Recompute.SELECTIVE).instead
+    for level in (Recompute.NONE, Recompute.FULL):
+        command("ms-swift", **wide, recompute=level)
 
 
 def test_ms_swift_hands_its_degrees_to_megatron():

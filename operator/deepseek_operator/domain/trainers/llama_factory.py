@@ -16,6 +16,7 @@ from deepseek_operator.domain.trainers.request import (
     Objective,
     TrainingRequest,
     environment,
+    mixture,
     rendezvous_variables,
 )
 from deepseek_operator.domain.training_state import Method
@@ -66,6 +67,10 @@ def _refusal(asked: TrainingRequest) -> Refusal | None:
         return Refusal(f"LLaMA-Factory 0.9.5 has no chat template of {asked.model}", "write trainer ms-swift")
     if asked.every_steps is None:
         return Refusal("LLaMA-Factory saves by steps, not by seconds", "write checkpoints.everySteps")
+    held_out = len(asked.held_out_sets)
+    if mixture(asked.training_sets) and held_out not in (0, len(asked.training_sets)):
+        return Refusal(f"LLaMA-Factory draws {len(asked.training_sets)} weighted datasets beside as many that it evaluates, not {held_out}",
+                       "leave the weights or the Heldout datasets out, or write trainer ms-swift")  # fmt: skip
     return (
         limits.refusal(PROGRAM, asked)
         or limits.only_data_parallel("LLaMA-Factory", asked)
@@ -120,11 +125,8 @@ def _lora(asked: TrainingRequest) -> dict[str, object]:
 
 
 def _mixture(asked: TrainingRequest) -> dict[str, object]:
-    weights = [dataset.weight for dataset in asked.training_sets]
-    if len(set(weights)) < 2:
-        return {}
-    probabilities = ",".join(f"{weight / sum(weights):.6f}" for weight in weights)
-    return {"mix_strategy": "interleave_over", "interleave_probs": probabilities}
+    drawn = mixture(asked.training_sets)
+    return {"mix_strategy": "interleave_over", "interleave_probs": ",".join(drawn)} if drawn else {}
 
 
 def _evaluation(asked: TrainingRequest) -> dict[str, object]:

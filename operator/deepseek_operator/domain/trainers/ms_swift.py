@@ -8,15 +8,16 @@ import json
 
 from deepseek_operator.domain.activations import Recompute
 from deepseek_operator.domain.command import Command, Refusal, literal
+from deepseek_operator.domain.model import SharedCompressedAttention
 from deepseek_operator.domain.trainers import limits, lora, memory, zero
 from deepseek_operator.domain.trainers.request import (
     FILES,
     DataFormat,
-    Dataset,
     Objective,
     Schedule,
     TrainingRequest,
     environment,
+    mixture,
     rendezvous_variables,
 )
 from deepseek_operator.domain.training_state import Method, Offload
@@ -81,6 +82,11 @@ def _refusal(asked: TrainingRequest) -> Refusal | None:
 def _megatron_refusal(asked: TrainingRequest) -> Refusal | None:
     if asked.tuning.method is Method.QLORA:
         return Refusal("ms-swift's Megatron has no QLoRA", "write method LoRA, or tensor, pipeline and expert 1")
+    shares = isinstance(asked.architecture.attention, SharedCompressedAttention)
+    if shares and asked.tuning.method is Method.LORA and asked.recompute is Recompute.SELECTIVE:
+        return Refusal(
+            f"ms-swift does not recompute {asked.model} selectively beside LoRA", "write recompute Full or None"
+        )
     return (
         memory.only_adamw("ms-swift's Megatron", asked)
         or memory.only_optimizer_offload("ms-swift's Megatron", asked)
@@ -128,7 +134,8 @@ def _shared(asked: TrainingRequest) -> tuple[str, ...]:
     args += ["--dataset", *(literal(dataset.path) for dataset in asked.training_sets)]
     if asked.held_out_sets:
         args += ["--val_dataset", *(literal(dataset.path) for dataset in asked.held_out_sets)]
-    args += _mixture(asked)
+    drawn = mixture(asked.training_sets)
+    args += ["--interleave_prob", *drawn] if drawn else []
     formats = {dataset.format for dataset in asked.datasets}
     columns = {"prompt": "query", "completion": "response"} if DataFormat.PROMPT_COMPLETION in formats else {}
     if DataFormat.TEXT in formats:
@@ -151,14 +158,6 @@ def _targets(asked: TrainingRequest) -> tuple[str, ...]:
         return ("all-linear",)
     names = lora.megatron_names if _needs_megatron(asked) else lora.transformers_names
     return names(asked.architecture)
-
-
-def _mixture(asked: TrainingRequest) -> list[str]:
-    sets: tuple[Dataset, ...] = asked.training_sets
-    weights = [dataset.weight for dataset in sets]
-    if len(set(weights)) < 2:
-        return []
-    return ["--interleave_prob", *(f"{weight / sum(weights):.6f}" for weight in weights)]
 
 
 def _learning(asked: TrainingRequest) -> tuple[str, ...]:

@@ -164,6 +164,19 @@ class TrainingRequest:
         return f"{ROOT}/{framework}" if self.resume else f"{ROOT}/{framework}-{ATTEMPT}"
 
 
+def mixture(datasets: tuple[Dataset, ...]) -> tuple[str, ...]:
+    """Return how often each dataset is drawn, as decimals; empty where all are drawn alike.
+
+    They add up to exactly one, as the drawing library demands: what rounding leaves over goes to the largest.
+    """
+    weights = [dataset.weight for dataset in datasets]
+    if len(set(weights)) < 2:
+        return ()
+    millionths = [int(weight / sum(weights) * 1_000_000) for weight in weights]
+    millionths[weights.index(max(weights))] += 1_000_000 - sum(millionths)
+    return tuple(f"{part / 1_000_000:.6f}" for part in millionths)
+
+
 def torchrun(asked: TrainingRequest, launcher: tuple[str, ...]) -> tuple[str, ...]:
     """Return the words that start one worker per device on each node, meeting at rank 0's pod."""
     del asked
