@@ -40,6 +40,10 @@ class Accelerator:
         """Whether one job can use several devices of a node: not slices of a card, which can't reach each other."""
         return self.interconnect.casefold() != "none"
 
+    def runs(self, storage: str) -> bool:
+        """Whether its engines can run this format."""
+        return storage in self.quantizations or storage in self.dtypes
+
     @property
     def memory_bytes(self) -> int:
         """Physical memory of one device in bytes."""

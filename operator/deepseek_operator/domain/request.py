@@ -29,7 +29,7 @@ class ServingRequest:
     """One replica of a model behind an engine.
 
     ``storage`` is the format of the weights (None: as published); ``kv_dtype`` that of the cache (None: fp8 for
-    compressed attention, whose engines know no other, bf16 otherwise). ``context`` in tokens (None: the model's),
+    compressed attention where the device has it, bf16 otherwise). ``context`` in tokens (None: the model's),
     ``concurrency`` the sequences of that length that must fit. ``memory_fraction`` and ``step_tokens`` replace the
     engine's defaults. ``tables_on_host`` keeps n-gram tables in host memory (V4.1).
     """

@@ -26,7 +26,8 @@ def kv_dtype_of(request: ServingRequest) -> str:
     """Return the format of the cache: as asked, or what the attention's engines use."""
     if request.kv_dtype is not None:
         return request.kv_dtype
-    return "bf16" if isinstance(request.architecture.attention, GroupedQueryAttention | LatentAttention) else "fp8"
+    plain = isinstance(request.architecture.attention, GroupedQueryAttention | LatentAttention)
+    return "bf16" if plain or not request.accelerator.runs("fp8") else "fp8"
 
 
 def context_of(request: ServingRequest) -> int:

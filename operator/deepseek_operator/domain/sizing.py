@@ -35,7 +35,7 @@ from deepseek_operator.domain.kv_cache import KV_BYTES
 from deepseek_operator.domain.layout import Layout, divisors
 from deepseek_operator.domain.layout import serving as serving_layouts
 from deepseek_operator.domain.layout import training as training_layouts
-from deepseek_operator.domain.model import Architecture, GroupedQueryAttention, LatentAttention
+from deepseek_operator.domain.model import Architecture
 from deepseek_operator.domain.overheads import ENGINES, FRAGMENTATION, GROWTH_RESERVE
 from deepseek_operator.domain.parameters import active, total
 from deepseek_operator.domain.request import (
@@ -426,7 +426,7 @@ def _data_parallel_alternative(request: ServingRequest, found: _Try) -> tuple[Al
 def _serving_alternatives(request: ServingRequest) -> tuple[Alternative, ...]:
     """Each single change that makes the request fit, the least invasive first."""
     changes: list[tuple[str, ServingRequest]] = []
-    if kv_dtype_of(request) != "fp8" and _supports(request.accelerator, "fp8"):
+    if kv_dtype_of(request) != "fp8" and request.accelerator.runs("fp8"):
         changes.append(("an fp8 KV cache", replace(request, kv_dtype="fp8")))
     if request.architecture.extra_parameters and not request.tables_on_host:
         changes.append(("n-gram tables in host memory", replace(request, tables_on_host=True)))
@@ -458,7 +458,7 @@ def _other_formats(request: ServingRequest) -> list[str]:
     """Formats that the device runs, nearest in size first; without formats that only other uses know."""
     now = stored_bytes(request.architecture, FORMATS[storage_of(request)])
     known = [name for name in FORMATS if name not in (*_NEVER_OFFERED, storage_of(request))]
-    runs = [name for name in known if _supports(request.accelerator, name)]
+    runs = [name for name in known if request.accelerator.runs(name)]
     return sorted(runs, key=lambda name: abs(stored_bytes(request.architecture, FORMATS[name]) - now))
 
 
@@ -500,25 +500,18 @@ def _working(
 # ---- what can't be asked -----------------------------------------------------------------------------------------
 
 
-def _supports(accelerator: Accelerator, storage: str) -> bool:
-    return storage in accelerator.quantizations or storage in accelerator.dtypes
-
-
 def _unsupported_serving(request: ServingRequest) -> Refused | None:
     storage, accelerator = storage_of(request), request.accelerator
     if storage == "nf4":
         return Refused("UnsupportedFormat", "nf4 is the frozen base of a QLoRA training, no engine serves it")
-    if not _supports(accelerator, storage):
+    if not accelerator.runs(storage):
         runs = ", ".join(sorted(accelerator.dtypes | accelerator.quantizations))
         return Refused("UnsupportedFormat", f"{accelerator.name} does not run {storage} weights; it runs {runs}")
     if context_of(request) > request.architecture.context:
         limit = request.architecture.context
         return Refused("ContextTooLong", f"a context of {context_of(request):,} exceeds the model's {limit:,} tokens")
-    plain = isinstance(request.architecture.attention, GroupedQueryAttention | LatentAttention)
-    if plain and kv_dtype_of(request) == "fp8" and not _supports(accelerator, "fp8"):
+    if kv_dtype_of(request) == "fp8" and not accelerator.runs("fp8"):
         return Refused("UnsupportedFormat", f"{accelerator.name} can't keep an fp8 KV cache")
-    if not plain and kv_dtype_of(request) != "fp8":
-        return Refused("UnsupportedFormat", f"compressed attention keeps its cache in fp8, not in {request.kv_dtype}")
     return None
 
 
@@ -532,7 +525,7 @@ def _unsupported_training(request: TrainingRequest) -> Refused | None:
         storage = base_format(request.method, request.precision, request.base_storage).name
         if request.method is Method.QLORA and storage != "nf4":
             return Refused("UnsupportedFormat", f"the base of QLoRA is nf4; over a {storage} base it is method LoRA")
-        if storage != "fp32" and not _supports(accelerator, storage):
+        if storage != "fp32" and not accelerator.runs(storage):
             return Refused("UnsupportedFormat", f"{accelerator.name} does not run a {storage} base")
     return None
 

@@ -134,12 +134,13 @@ def test_no_text_of_the_user_reaches_the_shell():
     assert "$" + hostile in built.worker_args, "Kubernetes expands no $(NAME) of the user's"
 
 
-@pytest.mark.parametrize("engine", ["vllm", "sglang"])
 @pytest.mark.parametrize("model", ["deepseek-v4-flash", "deepseek-v4.1-flash"])
-def test_a_wider_cache_than_compressed_attention_has_is_refused_not_ignored(engine, model):
-    answer = refused(engine, model=model, layout=Layout(tensor=4, expert=4), kv_dtype="bf16")
-    assert "keep in FP8" in answer.reason
-    command(engine, model=model, layout=Layout(tensor=4, expert=4), kv_dtype="fp8")
+def test_a_bf16_cache_of_compressed_attention_is_refused_by_vllm_and_taken_by_sglang(model):
+    spread = Layout(tensor=4, expert=4)
+    assert "in FP8" in refused("vllm", model=model, layout=spread, kv_dtype="bf16").reason
+    assert option(command("vllm", model=model, layout=spread, kv_dtype="fp8"), "--kv-cache-dtype") == "fp8"
+    # sglang/srt/arg_groups/overrides.py: fp8_e4m3 or bfloat16
+    assert option(command("sglang", model=model, layout=spread, kv_dtype="bf16"), "--kv-cache-dtype") == "bfloat16"
 
 
 @pytest.mark.parametrize("engine", ["vllm", "sglang", "tensorrt-llm", "triton-vllm"])

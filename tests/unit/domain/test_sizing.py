@@ -116,9 +116,14 @@ def test_the_models_own_context_is_offered_for_one_beyond_it() -> None:
     assert "a context of 163,840 tokens" in [alternative.change for alternative in result.alternatives]
 
 
-def test_a_cache_that_compressed_attention_has_not_is_refused() -> None:
-    result = refused(size_serving(replace(serve("deepseek-v4-flash", H200), kv_dtype="bf16")))
-    assert (result.reason, "in fp8, not in bf16" in result.message) == ("UnsupportedFormat", True)
+def test_compressed_attention_is_kept_in_fp8_where_the_device_has_it() -> None:
+    ample = (card("fp8", 1000.0), card("no-fp8", 1000.0, AMPERE))
+    hopper, ampere = (
+        fitting(size_serving(replace(serve("deepseek-v4-flash", device), storage="bf16"))) for device in ample
+    )
+    assert ampere.memory.bytes_of(CACHE) / hopper.memory.bytes_of(CACHE) == pytest.approx(1024 / 584, rel=0.1)
+    wider = fitting(size_serving(replace(serve("deepseek-v4-flash", H200), kv_dtype="bf16", nodes=1, per_node=8)))
+    assert wider.memory.fits
 
 
 def test_a_base_of_qlora_is_nf4_and_nf4_is_nothing_else() -> None:

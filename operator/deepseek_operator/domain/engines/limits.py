@@ -1,7 +1,7 @@
 """What no engine can do with a model on a device, whatever its flags: checked before any command is built."""
 
 from deepseek_operator.domain.command import Refusal
-from deepseek_operator.domain.engines.request import AdapterKind, Dialect, ServingRequest
+from deepseek_operator.domain.engines.request import AdapterKind, ServingRequest
 from deepseek_operator.domain.layout import why_not_tensor
 
 UNQUANTIZED = frozenset({"bf16", "fp16", "fp32"})
@@ -57,8 +57,6 @@ def _kv_format(asked: ServingRequest) -> Refusal | None:
         return Refusal(f"no KV cache of {asked.kv_dtype} is known", f"write one of {', '.join(KV_FORMATS)}")
     if asked.kv_dtype == "fp8" and "fp8" not in asked.profile.accelerator.dtypes:
         return Refusal(f"{asked.profile.name} has no FP8 for the KV cache", "write kvCacheDtype auto")
-    if asked.kv_dtype == "bf16" and asked.dialect in (Dialect.V4, Dialect.V41):
-        return Refusal(f"{asked.model} compresses its KV cache, which engines keep in FP8", "write kvCacheDtype auto")
     return None
 
 

@@ -111,6 +111,9 @@ def _unsupported(asked: ServingRequest) -> Refusal | None:
     if speaks in (Dialect.V32, Dialect.V4, Dialect.V41) and vendor in ("intel", "cpu"):
         return Refusal(f"vLLM has no sparse attention for {asked.profile.name}, which {asked.model} needs",
                        "write model deepseek-v3.1, or an NVIDIA accelerator")  # fmt: skip
+    if asked.kv_dtype == "bf16" and speaks in (Dialect.V4, Dialect.V41):
+        return Refusal(f"vLLM keeps the compressed KV cache of {asked.model} in FP8",
+                       "write kvCacheDtype auto, or engine.type sglang")  # fmt: skip
     if asked.storage == "w4a8":
         return Refusal("vLLM reads no w4a8 (int4 weights, fp8 activations) DeepSeek checkpoints",
                        "write engine.type sglang, or quantization awq")  # fmt: skip
