@@ -3,9 +3,9 @@
 It publishes vLLM's metric names. Nothing of it is a claim about throughput.
 """
 
-from deepseek_operator.domain.command import Command, Metrics, Port, Probe, Probes, Refusal, literal
+from deepseek_operator.domain.command import Command, Metrics, Refusal, literal
 from deepseek_operator.domain.engines import limits, metrics
-from deepseek_operator.domain.engines.probes import grace_seconds, startup_probe, startup_seconds
+from deepseek_operator.domain.engines.replica import replica
 from deepseek_operator.domain.engines.request import PORT, Dialect, ServingRequest
 from deepseek_operator.domain.parameters import total
 
@@ -19,12 +19,10 @@ DEFAULT_QUEUE = 64
 
 def build(asked: ServingRequest) -> Command | Refusal:
     """Return the command of one replica, or why there is none."""
-    refused = _refusal(asked)
-    if refused is not None:
-        return refused
-    launcher = asked.profile.launcher(PROGRAM)
-    assert launcher is not None
-    budget = startup_seconds(asked.weights_bytes, asked.load_bytes_per_second)
+    return _refusal(asked) or _command(asked)
+
+
+def _command(asked: ServingRequest) -> Command:
     own = (
         ("DEEPSEEK_MODEL_PATH", literal(asked.path)),
         ("DEEPSEEK_SERVED_MODEL_NAME", literal(asked.served_name)),
@@ -33,20 +31,9 @@ def build(asked: ServingRequest) -> Command | Refusal:
         ("DEEPSEEK_QUEUE_LIMIT", str(DEFAULT_QUEUE if asked.queue_limit is None else asked.queue_limit)),
         ("DEEPSEEK_DRAIN_SECONDS", str(asked.drain_seconds)),
     )
-    return Command(
-        args=(*launcher, MODULE, *asked.extra_args),
-        env=(*asked.profile.variables(PROGRAM, asked.nodes), *own),
-        devices=asked.layout.gpus,
-        devices_per_node=asked.devices_per_node,
-        ports=(Port("http", PORT),),
-        probes=Probes(
-            startup=startup_probe("/health", PORT, budget),
-            liveness=Probe("/health", PORT, 10, 6),
-            readiness=Probe("/health", PORT, 5, 2),
-        ),
-        metrics=Metrics("/metrics", PORT, metrics.BUILT_IN),
-        termination_grace_seconds=grace_seconds(asked.drain_seconds),
-    )
+    args = (*asked.profile.launchers[PROGRAM], MODULE, *asked.extra_args)
+    env = (*asked.profile.variables(PROGRAM, asked.nodes), *own)
+    return replica(asked, args, env, Metrics("/metrics", PORT, metrics.BUILT_IN))
 
 
 def _refusal(asked: ServingRequest) -> Refusal | None:

@@ -1,8 +1,9 @@
 """What no engine can do with a model on a device, whatever its flags: checked before any command is built."""
 
 from deepseek_operator.domain.command import Refusal
-from deepseek_operator.domain.engines.request import AdapterKind, ServingRequest
+from deepseek_operator.domain.engines.request import AdapterKind, Dialect, ServingRequest
 from deepseek_operator.domain.layout import why_not_tensor
+from deepseek_operator.domain.version import Version
 
 UNQUANTIZED = frozenset({"bf16", "fp16", "fp32"})
 KV_FORMATS = ("auto", "fp8", "bf16")
@@ -25,6 +26,23 @@ def prompt_adapter_refusal(engine: str, asked: ServingRequest) -> Refusal | None
             "train with method LoRA, whose adapter is served or merged into the export",
         )
     return None
+
+
+def too_old(engine: str, asked: ServingRequest, version: Version, needed: Version) -> Refusal | None:
+    """Refuse a model that came after this release."""
+    if version >= needed:
+        return None
+    return Refusal(f"{engine} {version} can't serve {asked.model}", f"write engine.version {needed} or newer")
+
+
+def no_compressed_attention(engine: str, asked: ServingRequest) -> Refusal | None:
+    """Refuse V4 and later on MI300X, whose architecture no engine has kernels for."""
+    if asked.dialect not in (Dialect.V4, Dialect.V41) or asked.profile.generation != "gfx942":
+        return None
+    return Refusal(
+        f"{engine} has no {asked.dialect.value.upper()} kernels for {asked.profile.name}",
+        "write an NVIDIA accelerator of Hopper or newer, or model deepseek-v3.2",
+    )
 
 
 def _program(program: str, asked: ServingRequest) -> Refusal | None:

@@ -5,6 +5,7 @@ take 11.5 minutes to read, so V3 gets 33. One constant for all sizes would kill 
 """
 
 from deepseek_operator.domain.command import Probe
+from deepseek_operator.domain.engines.request import PORT, ServingRequest
 
 PERIOD_SECONDS = 10
 WARM_UP_SECONDS = 600
@@ -18,9 +19,10 @@ def startup_seconds(weights_bytes: int, bytes_per_second: int) -> int:
     return -(-(2 * reading + WARM_UP_SECONDS) // PERIOD_SECONDS) * PERIOD_SECONDS
 
 
-def startup_probe(path: str, port: int, budget_seconds: int) -> Probe:
+def startup_probe(asked: ServingRequest, path: str) -> Probe:
     """Return the probe that waits for the model to be loaded."""
-    return Probe(path, port, PERIOD_SECONDS, budget_seconds // PERIOD_SECONDS)
+    budget = startup_seconds(asked.weights_bytes, asked.load_bytes_per_second)
+    return Probe(path, PORT, PERIOD_SECONDS, budget // PERIOD_SECONDS)
 
 
 def grace_seconds(drain_seconds: int) -> int:

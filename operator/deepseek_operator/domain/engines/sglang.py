@@ -4,9 +4,12 @@ Flags and names of 0.5.13 and 0.5.23 are recorded from the released packages and
 cache can't be split (MLA and later), ``data`` ranks become attention data parallelism: --tp-size is then tensor × data.
 """
 
-from deepseek_operator.domain.command import Command, Metrics, Port, Probe, Probes, Refusal, literal
+from dataclasses import replace
+
+from deepseek_operator.domain.command import Command, Metrics, Probe, Probes, Refusal, literal
 from deepseek_operator.domain.engines import limits, metrics
-from deepseek_operator.domain.engines.probes import grace_seconds, startup_probe, startup_seconds
+from deepseek_operator.domain.engines.probes import startup_probe
+from deepseek_operator.domain.engines.replica import replica
 from deepseek_operator.domain.engines.request import LEADER, PORT, RANK, Dialect, ServingRequest
 from deepseek_operator.domain.version import Version, parse
 
@@ -43,59 +46,46 @@ KV_DTYPES = {"auto": "auto", "fp8": "fp8_e4m3", "bf16": "bfloat16"}
 def build(asked: ServingRequest) -> Command | Refusal:
     """Return the command of one replica, or why there is none."""
     version = parse(asked.version)
-    refused = _refusal(asked, version)
-    if refused is not None:
-        return refused
-    launcher = asked.profile.launcher(PROGRAM)
-    assert launcher is not None
-    budget = startup_seconds(asked.weights_bytes, asked.load_bytes_per_second)
-    ready = "/ready" if version >= READY_PATH_FROM else "/health"
-    env = asked.profile.variables(PROGRAM, asked.nodes)
-    return Command(
-        args=(*launcher, *_serving(asked), *_model(asked), *_degrees(asked, version), *_nodes(asked),
-              *asked.extra_args),
-        env=env,
-        devices=asked.layout.gpus,
-        devices_per_node=asked.devices_per_node,
-        nodes=asked.nodes,
-        ports=(Port("http", PORT),),
-        probes=Probes(
-            startup=startup_probe("/health", PORT, budget),
-            liveness=Probe("/health", PORT, 30, 3, HEALTH_TIMEOUT_SECONDS),
-            readiness=Probe(ready, PORT, 5, 2, 5 if ready == "/ready" else HEALTH_TIMEOUT_SECONDS),
-        ),
-        # Pods other than the first answer /health alone, without a model behind it.
-        worker_probes=Probes(startup_probe("/health", PORT, budget), Probe("/health", PORT, 30, 3, 25), None)
-        if asked.nodes > 1
-        else None,
-        metrics=Metrics("/metrics", PORT, metrics.sglang(version)),
-        # It drains until the last request is done, however long that takes: the grace period is the bound.
-        termination_grace_seconds=grace_seconds(asked.drain_seconds),
-    )  # fmt: skip
+    return _refusal(asked, version) or _command(asked, version)
+
+
+def _command(asked: ServingRequest, version: Version) -> Command:
+    args = (
+        *asked.profile.launchers[PROGRAM],
+        *_serving(asked),
+        *_model(asked),
+        *_degrees(asked, version),
+        *_nodes(asked),
+        *asked.extra_args,
+    )
+    published = Metrics("/metrics", PORT, metrics.sglang(version))
+    startup = startup_probe(asked, "/health")
+    liveness = Probe("/health", PORT, 30, 3, HEALTH_TIMEOUT_SECONDS)
+    # Pods other than the first answer /health alone, without a model behind it.
+    workers = Probes(startup, liveness, None) if asked.nodes > 1 else None
+    # It drains until the last request is done, however long that takes: the grace period is the bound.
+    return replace(
+        replica(asked, args, asked.profile.variables(PROGRAM, asked.nodes), published),
+        probes=Probes(startup, liveness, _readiness(version)),
+        worker_probes=workers,
+    )
+
+
+def _readiness(version: Version) -> Probe:
+    if version >= READY_PATH_FROM:
+        return Probe("/ready", PORT, 5, 2)
+    return Probe("/health", PORT, 5, 2, HEALTH_TIMEOUT_SECONDS)
 
 
 def _refusal(asked: ServingRequest, version: Version) -> Refusal | None:
+    needed = max(OLDEST, NEEDED.get(asked.dialect, OLDEST))
     return (
-        _too_old(asked, version)
-        or _unsupported(asked)
+        limits.too_old("SGLang", asked, version, needed)
+        or limits.no_compressed_attention("SGLang", asked)
         or limits.prompt_adapter_refusal("SGLang", asked)
         or limits.refusal(PROGRAM, asked)
         or _layout(asked)
     )
-
-
-def _too_old(asked: ServingRequest, version: Version) -> Refusal | None:
-    needed = max(OLDEST, NEEDED.get(asked.dialect, OLDEST))
-    if version < needed:
-        return Refusal(f"SGLang {version} can't serve {asked.model}", f"write engine.version {needed} or newer")
-    return None
-
-
-def _unsupported(asked: ServingRequest) -> Refusal | None:
-    if asked.dialect in (Dialect.V4, Dialect.V41) and asked.profile.generation == "gfx942":
-        return Refusal(f"SGLang has no {asked.dialect.value.upper()} kernels for {asked.profile.name}",
-                       "write an NVIDIA accelerator of Hopper or newer, or model deepseek-v3.2")  # fmt: skip
-    return None
 
 
 def _layout(asked: ServingRequest) -> Refusal | None:

@@ -6,10 +6,11 @@ a data rank.
 """
 
 import json
+from dataclasses import replace
 
-from deepseek_operator.domain.command import Command, Metrics, Port, Probe, Probes, Refusal, literal
+from deepseek_operator.domain.command import Command, Metrics, Refusal, literal
 from deepseek_operator.domain.engines import limits, metrics
-from deepseek_operator.domain.engines.probes import grace_seconds, startup_probe, startup_seconds
+from deepseek_operator.domain.engines.replica import replica
 from deepseek_operator.domain.engines.request import PORT, Dialect, ServingRequest
 from deepseek_operator.domain.version import Version, parse
 
@@ -21,27 +22,15 @@ REASONING_PARSERS = {Dialect.R1: "deepseek-r1", Dialect.R1_DISTILL: "deepseek-r1
 
 def build(asked: ServingRequest) -> Command | Refusal:
     """Return the command of one replica, or why there is none."""
-    version = parse(asked.version)
-    refused = _refusal(asked, version)
-    if refused is not None:
-        return refused
-    launcher = asked.profile.launcher(PROGRAM)
-    assert launcher is not None
-    budget = startup_seconds(asked.weights_bytes, asked.load_bytes_per_second)
-    return Command(
-        args=(*launcher, literal(asked.path), *_options(asked), *asked.extra_args),
-        env=asked.profile.variables(PROGRAM, asked.nodes),
+    return _refusal(asked, parse(asked.version)) or _command(asked)
+
+
+def _command(asked: ServingRequest) -> Command:
+    args = (*asked.profile.launchers[PROGRAM], literal(asked.path), *_options(asked), *asked.extra_args)
+    published = Metrics("/prometheus/metrics", PORT, metrics.TENSORRT_LLM)
+    return replace(
+        replica(asked, args, asked.profile.variables(PROGRAM, asked.nodes), published),
         files={CONFIG: _config(asked)},
-        devices=asked.layout.gpus,
-        devices_per_node=asked.devices_per_node,
-        ports=(Port("http", PORT),),
-        probes=Probes(
-            startup=startup_probe("/health", PORT, budget),
-            liveness=Probe("/health", PORT, 10, 6),
-            readiness=Probe("/health", PORT, 5, 2),
-        ),
-        metrics=Metrics("/prometheus/metrics", PORT, metrics.TENSORRT_LLM),
-        termination_grace_seconds=grace_seconds(asked.drain_seconds),
         warnings=("trtllm-serve has no drain option: requests that run at shutdown may be cut",),
     )
 

@@ -7,10 +7,12 @@ test checks them. The TensorRT-LLM backend takes engines that were built beforeh
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 from deepseek_operator.domain.command import Command, Metrics, Port, Probe, Probes, Refusal, Signal
 from deepseek_operator.domain.engines import limits, metrics, vllm
-from deepseek_operator.domain.engines.probes import grace_seconds, startup_probe, startup_seconds
+from deepseek_operator.domain.engines.probes import startup_probe
+from deepseek_operator.domain.engines.replica import replica
 from deepseek_operator.domain.engines.request import PORT, Dialect, ServingRequest
 
 VLLM = "triton-vllm"
@@ -68,28 +70,22 @@ def _refusal(program: str, asked: ServingRequest) -> Refusal | None:
 def _command(
     program: str, asked: ServingRequest, repository: Mapping[str, str], names: Mapping[Signal, str]
 ) -> Command:
-    launcher = asked.profile.launcher(program)
-    assert launcher is not None
-    budget = startup_seconds(asked.weights_bytes, asked.load_bytes_per_second)
     options = (f"--model-repository={REPOSITORY}", f"--http-port={PORT}", f"--grpc-port={GRPC_PORT}",
                f"--metrics-port={METRICS_PORT}", f"--exit-timeout-secs={asked.drain_seconds}")  # fmt: skip
+    server = (*asked.profile.launchers[program], *options, *asked.extra_args)
+    # A built engine has one process per rank; only the first answers requests.
     world = asked.layout.gpus if program == TENSORRT_LLM else 1
-    server = (*launcher, *options, *asked.extra_args)
-    return Command(
-        # A built engine has one process per rank; only the first answers requests.
-        args=server if world == 1 else ("mpirun", "--allow-run-as-root", "-n", str(world), *server),
-        env=asked.profile.variables(program, asked.nodes),
+    args = server if world == 1 else ("mpirun", "--allow-run-as-root", "-n", str(world), *server)
+    published = Metrics("/metrics", METRICS_PORT, names)
+    return replace(
+        replica(asked, args, asked.profile.variables(program, asked.nodes), published),
         files=repository,
-        devices=asked.layout.gpus,
-        devices_per_node=asked.devices_per_node,
         ports=(Port("http", PORT), Port("grpc", GRPC_PORT), Port("metrics", METRICS_PORT)),
         probes=Probes(
-            startup=startup_probe("/v2/health/ready", PORT, budget),
+            startup=startup_probe(asked, "/v2/health/ready"),
             liveness=Probe("/v2/health/live", PORT, 10, 6),
             readiness=Probe("/v2/health/ready", PORT, 5, 2),
         ),
-        metrics=Metrics("/metrics", METRICS_PORT, names),
-        termination_grace_seconds=grace_seconds(asked.drain_seconds),
         warnings=("Triton answers KServe v2 requests, not OpenAI's",),
     )
 

@@ -5,9 +5,12 @@ and checked by a test. GPUs of a replica are tensor × pipeline × data; expert 
 Several nodes need no Ray: all pods run the same command with their rank, all but the first without a server.
 """
 
-from deepseek_operator.domain.command import Command, Metrics, Port, Probe, Probes, Refusal, Variables, literal
+from dataclasses import replace
+
+from deepseek_operator.domain.command import Command, Metrics, Refusal, Variables, literal
 from deepseek_operator.domain.engines import limits, metrics
-from deepseek_operator.domain.engines.probes import grace_seconds, startup_probe, startup_seconds
+from deepseek_operator.domain.engines.probes import startup_seconds
+from deepseek_operator.domain.engines.replica import replica
 from deepseek_operator.domain.engines.request import LEADER, PORT, RANK, Dialect, ServingRequest
 from deepseek_operator.domain.version import Version, parse
 
@@ -49,14 +52,12 @@ TEMPLATED = {Dialect.R1: "r1", Dialect.V3: "v3", Dialect.V31: "v31"}
 def build(asked: ServingRequest) -> Command | Refusal:
     """Return the command of one replica, or why there is none."""
     version = parse(asked.version)
-    refused = _refusal(asked, version)
-    if refused is not None:
-        return refused
-    launcher = asked.profile.launcher(PROGRAM)
-    assert launcher is not None
-    budget = startup_seconds(asked.weights_bytes, asked.load_bytes_per_second)
+    return _refusal(asked, version) or _command(asked, version)
+
+
+def _command(asked: ServingRequest, version: Version) -> Command:
     base = (
-        *launcher,
+        *asked.profile.launchers[PROGRAM],
         literal(asked.path),
         *_serving(asked, version),
         *_model(asked),
@@ -64,28 +65,14 @@ def build(asked: ServingRequest) -> Command | Refusal:
         *asked.extra_args,
     )
     args, worker_args = _across_nodes(asked, base)
-    return Command(
-        args=args,
-        worker_args=worker_args,
-        env=_env(asked, version, budget),
-        devices=asked.layout.gpus,
-        devices_per_node=asked.devices_per_node,
-        nodes=asked.nodes,
-        ports=(Port("http", PORT),),
-        probes=Probes(
-            startup=startup_probe("/health", PORT, budget),
-            liveness=Probe("/health", PORT, 10, 6),
-            readiness=Probe("/health", PORT, 5, 2),
-        ),
-        metrics=Metrics("/metrics", PORT, metrics.vllm(version)),
-        termination_grace_seconds=grace_seconds(asked.drain_seconds),
-        warnings=tuple(_warnings(asked)),
-    )
+    built = replica(asked, args, _env(asked, version), Metrics("/metrics", PORT, metrics.vllm(version)))
+    return replace(built, worker_args=worker_args, warnings=tuple(_warnings(asked)))
 
 
 def _refusal(asked: ServingRequest, version: Version) -> Refusal | None:
     return (
         _too_old(asked, version)
+        or limits.no_compressed_attention("vLLM", asked)
         or _unsupported(asked)
         or limits.prompt_adapter_refusal("vLLM", asked)
         or limits.refusal(PROGRAM, asked)
@@ -98,16 +85,11 @@ def _too_old(asked: ServingRequest, version: Version) -> Refusal | None:
     needed = max(OLDEST, NEEDED.get(asked.dialect, OLDEST))
     if asked.dialect is Dialect.V4 and any(word in asked.path.casefold() for word in V4_SUMMER_RELEASES):
         needed = max(needed, V4_SUMMER_NEEDED)
-    if version < needed:
-        return Refusal(f"vLLM {version} can't serve {asked.model}", f"write engine.version {needed} or newer")
-    return None
+    return limits.too_old("vLLM", asked, version, needed)
 
 
 def _unsupported(asked: ServingRequest) -> Refusal | None:
     vendor, speaks = asked.profile.vendor, asked.dialect
-    if speaks in (Dialect.V4, Dialect.V41) and asked.profile.generation == "gfx942":
-        return Refusal(f"vLLM has no {speaks.value.upper()} kernels for {asked.profile.name}",
-                       "write an NVIDIA accelerator of Hopper or newer, or model deepseek-v3.2")  # fmt: skip
     if speaks in (Dialect.V32, Dialect.V4, Dialect.V41) and vendor in ("intel", "cpu"):
         return Refusal(f"vLLM has no sparse attention for {asked.profile.name}, which {asked.model} needs",
                        "write model deepseek-v3.1, or an NVIDIA accelerator")  # fmt: skip
@@ -224,8 +206,9 @@ def _across_nodes(asked: ServingRequest, base: tuple[str, ...]) -> tuple[tuple[s
     return args, ("sh", "-c", script, "sh", *args)
 
 
-def _env(asked: ServingRequest, version: Version, budget_seconds: int) -> Variables:
-    own: list[tuple[str, str]] = [("VLLM_ENGINE_READY_TIMEOUT_S", str(budget_seconds)), ("VLLM_NO_USAGE_STATS", "1")]
+def _env(asked: ServingRequest, version: Version) -> Variables:
+    budget = startup_seconds(asked.weights_bytes, asked.load_bytes_per_second)
+    own: list[tuple[str, str]] = [("VLLM_ENGINE_READY_TIMEOUT_S", str(budget)), ("VLLM_NO_USAGE_STATS", "1")]
     if asked.api_key_variable not in (None, "VLLM_API_KEY"):
         own.append(("VLLM_API_KEY", f"$({asked.api_key_variable})"))
     if asked.nodes > 1:
