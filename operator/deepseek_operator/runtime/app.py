@@ -53,6 +53,7 @@ class App:
         self._clock = clock
         self.failed = asyncio.Event()
         self.failure: BaseException | None = None
+        self._undefined_kinds: str | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._stack = AsyncExitStack()
         self._metrics = Metrics()
@@ -136,12 +137,12 @@ class App:
 
     async def _defined(self) -> None:
         """Waits until both kinds are served: the frame looks for them once, and never watches what it missed."""
-        told = ""
         while (missing := await self._undefined()) is not None:
-            if missing != told:
+            if missing != self._undefined_kinds:
                 log.warning("waits for the CustomResourceDefinitions: %s", missing)
-            told = missing
+            self._undefined_kinds = missing
             await asyncio.sleep(DEFINITIONS_RETRY_S)
+        self._undefined_kinds = None
 
     async def _undefined(self) -> str | None:
         try:
@@ -204,6 +205,6 @@ class App:
         return f"dead: {', '.join(dead)}" if dead else None
 
     def _unready(self) -> str | None:
-        if self._unhealthy() is not None:
-            return self._unhealthy()
+        if wrong := self._unhealthy() or self._undefined_kinds:
+            return wrong
         return None if self._auditor.is_fresh else "the mirror is not complete, or its last audit is old"

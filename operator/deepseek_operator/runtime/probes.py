@@ -9,7 +9,7 @@ Check = Callable[[], str | None]
 
 
 class Pages:
-    """Two small servers; `addresses` has the ports that they got."""
+    """Two small servers; `ports` are the ones that they got."""
 
     def __init__(self, healthy: Check, ready: Check, exposition: Callable[[], bytes]) -> None:
         self._healthy = healthy
