@@ -3,7 +3,8 @@
 from deepseek_operator.domain.command import Command, Refusal
 from deepseek_operator.domain.parameters import total
 from deepseek_operator.domain.trainers import limits, memory
-from deepseek_operator.domain.trainers.request import Objective, TrainingRequest, environment
+from deepseek_operator.domain.trainers.gang import gang
+from deepseek_operator.domain.trainers.request import Objective, TrainingRequest
 
 PROGRAM = "builtin"
 MODULE = "deepseek_runtime.launcher"
@@ -13,19 +14,7 @@ LARGEST_MOE_PARAMETERS = 17_000_000_000
 
 def build(asked: TrainingRequest) -> Command | Refusal:
     """Return the launcher of every node, or why there is none. What to train reaches it as DEEPSEEK_TRAINING_SPEC."""
-    refused = _refusal(asked)
-    if refused is not None:
-        return refused
-    launcher = asked.profile.launcher(PROGRAM)
-    assert launcher is not None
-    return Command(
-        args=(*launcher, MODULE, *asked.extra_args),
-        env=environment(asked, PROGRAM),
-        devices=asked.layout.gpus,
-        devices_per_node=asked.devices_per_node,
-        nodes=asked.nodes,
-        termination_grace_seconds=asked.grace_seconds,
-    )
+    return _refusal(asked) or gang(PROGRAM, asked, (*asked.profile.launchers[PROGRAM], MODULE, *asked.extra_args))
 
 
 def _refusal(asked: TrainingRequest) -> Refusal | None:

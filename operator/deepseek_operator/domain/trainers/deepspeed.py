@@ -8,7 +8,8 @@ import json
 
 from deepseek_operator.domain.command import Command, Refusal
 from deepseek_operator.domain.trainers import limits, memory, zero
-from deepseek_operator.domain.trainers.request import FILES, Schedule, TrainingRequest, environment, torchrun
+from deepseek_operator.domain.trainers.gang import gang
+from deepseek_operator.domain.trainers.request import FILES, Schedule, TrainingRequest, torchrun
 
 PROGRAM = "deepspeed"
 CONFIG = f"{FILES}/deepspeed.json"
@@ -16,28 +17,14 @@ CONFIG = f"{FILES}/deepspeed.json"
 
 def build(asked: TrainingRequest) -> Command | Refusal:
     """Return the command of every node, or why there is none."""
-    refused = _refusal(asked)
-    if refused is not None:
-        return refused
-    launcher = asked.profile.launcher(PROGRAM)
-    assert launcher is not None
+    return _refusal(asked) or _command(asked)
+
+
+def _command(asked: TrainingRequest) -> Command:
+    start = torchrun(asked.profile.launchers[PROGRAM])
+    args = (*start, *asked.script, "--deepspeed", "--deepspeed_config", CONFIG, *asked.extra_args)
     config = zero.complete(asked, asked.hyper.max_steps or 0)
-    return Command(
-        args=(
-            *torchrun(asked, launcher),
-            *asked.script,
-            "--deepspeed",
-            "--deepspeed_config",
-            CONFIG,
-            *asked.extra_args,
-        ),
-        env=environment(asked, PROGRAM),
-        files={CONFIG: json.dumps(config, indent=2) + "\n"},
-        devices=asked.layout.gpus,
-        devices_per_node=asked.devices_per_node,
-        nodes=asked.nodes,
-        termination_grace_seconds=asked.grace_seconds,
-    )
+    return gang(PROGRAM, asked, args, {CONFIG: json.dumps(config, indent=2) + "\n"})
 
 
 def _refusal(asked: TrainingRequest) -> Refusal | None:

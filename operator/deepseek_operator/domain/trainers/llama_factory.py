@@ -6,16 +6,17 @@ every YAML reader takes it, while the release's branch for ``.json`` fails on a 
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 
 from deepseek_operator.domain.command import Command, Refusal
 from deepseek_operator.domain.trainers import limits, lora, memory, zero
+from deepseek_operator.domain.trainers.gang import gang
 from deepseek_operator.domain.trainers.request import (
     FILES,
     DataFormat,
     Dataset,
     Objective,
     TrainingRequest,
-    environment,
     mixture,
     rendezvous_variables,
 )
@@ -40,24 +41,15 @@ TEMPLATES = {
 
 def build(asked: TrainingRequest) -> Command | Refusal:
     """Return the command of every node, or why there is none."""
-    refused = _refusal(asked)
-    if refused is not None:
-        return refused
-    launcher = asked.profile.launcher(PROGRAM)
-    assert launcher is not None
+    return _refusal(asked) or _command(asked)
+
+
+def _command(asked: TrainingRequest) -> Command:
+    start = (*asked.profile.launchers[PROGRAM], CONFIG, f"output_dir={asked.output(PROGRAM)}")
     files = {CONFIG: _text(_config(asked)), DATASETS: _text(_dataset_info(asked)), ZERO: _text(zero.for_trainer(asked))}
-    return Command(
-        args=(*launcher, CONFIG, f"output_dir={asked.output(PROGRAM)}", *asked.extra_args),
-        env=(*environment(asked, PROGRAM), ("FORCE_TORCHRUN", "1"), *rendezvous_variables()),
-        files=files,
-        devices=asked.layout.gpus,
-        devices_per_node=asked.devices_per_node,
-        nodes=asked.nodes,
-        termination_grace_seconds=asked.grace_seconds,
-        warnings=(
-            "checkpoints are LLaMA-Factory's own: it resumes from the newest, without the operator's verification",
-        ),
-    )
+    warnings = ("checkpoints are LLaMA-Factory's own: it resumes from the newest, without the operator's verification",)
+    built = gang(PROGRAM, asked, (*start, *asked.extra_args), files, warnings)
+    return replace(built, env=(*built.env, ("FORCE_TORCHRUN", "1"), *rendezvous_variables()))
 
 
 def _refusal(asked: TrainingRequest) -> Refusal | None:

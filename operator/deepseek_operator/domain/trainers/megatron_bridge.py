@@ -5,17 +5,14 @@ recorded from the released package and checked by a test. Data are Megatron's in
 weights start random, ``path`` gives shape and tokenizer.
 """
 
-import json
 from dataclasses import dataclass
 
 from deepseek_operator.domain.command import Command, Refusal
-from deepseek_operator.domain.trainers import limits, memory
-from deepseek_operator.domain.trainers.request import FILES, Objective, Schedule, TrainingRequest, environment, torchrun
+from deepseek_operator.domain.trainers import limits, memory, recipe
+from deepseek_operator.domain.trainers.request import Objective, Schedule, TrainingRequest
 from deepseek_operator.domain.training_state import Method, Offload
 
 PROGRAM = "megatron-bridge"
-SETTINGS = f"{FILES}/megatron-bridge.json"
-SCRIPT = f"{FILES}/megatron_bridge_run.py"
 V3_STAGES = (1, 4, 8, 16)
 """Pipelines into which the release cuts V3's 61 layers; it has no layout for others."""
 RAW_SUFFIXES = (".jsonl", ".json", ".txt", ".parquet", ".csv")
@@ -49,7 +46,8 @@ RECIPES = {
         "megatron.bridge.models.deepseek.deepseek_v4_step",
     ),
 }
-PROGRAM_TEXT = """\
+PROGRAM_TEXT = (
+    """\
 import importlib
 import json
 import sys
@@ -57,13 +55,9 @@ import sys
 from megatron.bridge.training.pretrain import pretrain
 
 
-def assign(config, dotted, value):
-    *parents, name = dotted.split(".")
-    for parent in parents:
-        config = getattr(config, parent)
-    getattr(config, name)  # a name that this release lacks fails here, not silently
-    setattr(config, name, value)
-
+"""
+    + recipe.ASSIGN
+    + """
 
 def main():
     with open(sys.argv[1]) as file:
@@ -83,26 +77,16 @@ def main():
 
 main()
 """
+)
+WARNINGS = (
+    "weights start random: the model's path gives shape and tokenizer",
+    "checkpoints are Megatron's own: it resumes from the newest, without the operator's verification",
+)
 
 
 def build(asked: TrainingRequest) -> Command | Refusal:
     """Return the command of every node, or why there is none."""
-    refused = _refusal(asked)
-    if refused is not None:
-        return refused
-    launcher = asked.profile.launcher(PROGRAM)
-    assert launcher is not None
-    return Command(
-        args=(*torchrun(asked, launcher), SCRIPT, SETTINGS, asked.output(PROGRAM), *asked.extra_args),
-        env=environment(asked, PROGRAM),
-        files={SCRIPT: PROGRAM_TEXT, SETTINGS: json.dumps(_settings(asked), indent=2) + "\n"},
-        devices=asked.layout.gpus,
-        devices_per_node=asked.devices_per_node,
-        nodes=asked.nodes,
-        termination_grace_seconds=asked.grace_seconds,
-        warnings=("weights start random: the model's path gives shape and tokenizer",
-                  "checkpoints are Megatron's own: it resumes from the newest, without the operator's verification"),
-    )  # fmt: skip
+    return _refusal(asked) or recipe.run(PROGRAM, asked, PROGRAM_TEXT, _settings(asked), WARNINGS)
 
 
 def _refusal(asked: TrainingRequest) -> Refusal | None:
@@ -149,13 +133,13 @@ def _layout(asked: TrainingRequest) -> Refusal | None:
 
 
 def _settings(asked: TrainingRequest) -> dict[str, object]:
-    recipe = RECIPES[asked.model]
+    chosen = RECIPES[asked.model]
     sets = asked.training_sets
     return {
-        "module": recipe.module,
-        "recipe": recipe.function,
-        "layout": recipe.layout,
-        "step": recipe.step,
+        "module": chosen.module,
+        "recipe": chosen.function,
+        "layout": chosen.layout,
+        "step": chosen.step,
         "blend": [[dataset.path for dataset in sets], [dataset.weight for dataset in sets]],
         "assign": {**_degrees(asked), **_learning(asked), **_checkpoints(asked)},
     }

@@ -5,18 +5,19 @@ that it is told, so a short script looks for the newest finished checkpoint befo
 """
 
 import json
+from dataclasses import replace
 
 from deepseek_operator.domain.activations import Recompute
 from deepseek_operator.domain.command import Command, Refusal, literal
 from deepseek_operator.domain.model import SharedCompressedAttention
 from deepseek_operator.domain.trainers import limits, lora, memory, zero
+from deepseek_operator.domain.trainers.gang import gang
 from deepseek_operator.domain.trainers.request import (
     FILES,
     DataFormat,
     Objective,
     Schedule,
     TrainingRequest,
-    environment,
     mixture,
     rendezvous_variables,
 )
@@ -95,37 +96,27 @@ def _megatron_refusal(asked: TrainingRequest) -> Refusal | None:
 
 
 def _transformers(asked: TrainingRequest) -> Command:
-    launcher = asked.profile.launcher(PROGRAM)
-    assert launcher is not None
-    output = asked.output(PROGRAM)
-    task = "pt" if asked.objective is Objective.PRETRAIN else "sft"
-    command = (*launcher, task, *_shared(asked), "--output_dir", output, *_learning(asked), *asked.extra_args)
+    command = (*_started(PROGRAM, asked), *_learning(asked), *asked.extra_args)
     files = {ZERO: json.dumps(zero.for_trainer(asked), indent=2) + "\n", RESUME: RESUME_SCRIPT}
-    return _command(asked, PROGRAM, ("sh", RESUME, output, *command), files)
+    return _command(asked, PROGRAM, ("sh", RESUME, asked.output(PROGRAM), *command), files)
 
 
 def _megatron(asked: TrainingRequest) -> Command:
-    launcher = asked.profile.launcher(MEGATRON)
-    assert launcher is not None
-    output = asked.output(PROGRAM)
-    task = "pt" if asked.objective is Objective.PRETRAIN else "sft"
-    command = (*launcher, task, *_shared(asked), "--output_dir", output, *_degrees(asked), *asked.extra_args)
+    command = (*_started(MEGATRON, asked), *_degrees(asked), *asked.extra_args)
     resumed = "--mcore_model" if asked.tuning.method is Method.FULL else "--mcore_adapter"
-    return _command(asked, MEGATRON, ("sh", MEGATRON_RESUME, output, resumed, *command),
+    return _command(asked, MEGATRON, ("sh", MEGATRON_RESUME, asked.output(PROGRAM), resumed, *command),
                     {MEGATRON_RESUME: MEGATRON_RESUME_SCRIPT})  # fmt: skip
 
 
+def _started(program: str, asked: TrainingRequest) -> tuple[str, ...]:
+    task = "pt" if asked.objective is Objective.PRETRAIN else "sft"
+    return (*asked.profile.launchers[program], task, *_shared(asked), "--output_dir", asked.output(PROGRAM))
+
+
 def _command(asked: TrainingRequest, program: str, args: tuple[str, ...], files: dict[str, str]) -> Command:
-    return Command(
-        args=args,
-        env=(*environment(asked, program), *rendezvous_variables()),
-        files=files,
-        devices=asked.layout.gpus,
-        devices_per_node=asked.devices_per_node,
-        nodes=asked.nodes,
-        termination_grace_seconds=asked.grace_seconds,
-        warnings=("checkpoints are ms-swift's own: it resumes from the newest, without the operator's verification",),
-    )
+    warnings = ("checkpoints are ms-swift's own: it resumes from the newest, without the operator's verification",)
+    built = gang(program, asked, args, files, warnings)
+    return replace(built, env=(*built.env, *rendezvous_variables()))
 
 
 def _shared(asked: TrainingRequest) -> tuple[str, ...]:

@@ -177,9 +177,8 @@ def mixture(datasets: tuple[Dataset, ...]) -> tuple[str, ...]:
     return tuple(f"{part / 1_000_000:.6f}" for part in millionths)
 
 
-def torchrun(asked: TrainingRequest, launcher: tuple[str, ...]) -> tuple[str, ...]:
+def torchrun(launcher: tuple[str, ...]) -> tuple[str, ...]:
     """Return the words that start one worker per device on each node, meeting at rank 0's pod."""
-    del asked
     return (
         *launcher, "--nnodes", NODES, "--node-rank", NODE_RANK, "--nproc-per-node", PROCESSES,
         "--master-addr", MASTER, "--master-port", MASTER_PORT,

@@ -4,17 +4,13 @@ Options of its command line don't reach the optimizer's groups, so the command s
 sets what was asked and runs it. Names of 0.3.0 are recorded from the released package and checked by a test.
 """
 
-import json
-
 from deepseek_operator.domain.command import Command, Refusal
 from deepseek_operator.domain.layout import Sharding
-from deepseek_operator.domain.trainers import limits, memory
-from deepseek_operator.domain.trainers.request import FILES, Objective, Schedule, TrainingRequest, environment, torchrun
+from deepseek_operator.domain.trainers import limits, memory, recipe
+from deepseek_operator.domain.trainers.request import Objective, Schedule, TrainingRequest
 from deepseek_operator.domain.training_state import Method, Offload
 
 PROGRAM = "torchtitan"
-SETTINGS = f"{FILES}/torchtitan.json"
-SCRIPT = f"{FILES}/torchtitan_run.py"
 RECIPES = {
     "deepseek-v2-lite": "deepseek_v3_16b",
     "deepseek-v3": "deepseek_v3_671b",
@@ -25,7 +21,8 @@ FLOAT8 = ("deepseek_v3_671b",)
 """Recipes that have a twin in FP8."""
 NO_CLIPPING = 1e12
 """torchtitan has no switch for clipping: a norm that no finite gradient reaches is one."""
-PROGRAM_TEXT = """\
+PROGRAM_TEXT = (
+    """\
 import functools
 import json
 import sys
@@ -40,13 +37,9 @@ from torchtitan.models.deepseek_v3 import config_registry
 from torchtitan.tools.logging import init_logger
 
 
-def assign(config, dotted, value):
-    *parents, name = dotted.split(".")
-    for parent in parents:
-        config = getattr(config, parent)
-    getattr(config, name)  # a name that this release lacks fails here, not silently
-    setattr(config, name, value)
-
+"""
+    + recipe.ASSIGN
+    + """
 
 def register(name, path):
     load = functools.partial(load_dataset, "json", data_files=path, split="train", streaming=True)
@@ -81,28 +74,16 @@ def main():
 
 main()
 """
+)
+WARNINGS = (
+    "checkpoints are torchtitan's own: it resumes from the newest, without the operator's verification",
+    "model.path gives tokenizer and assets only: weights are drawn anew, as pre-training begins",
+)
 
 
 def build(asked: TrainingRequest) -> Command | Refusal:
     """Return the command of every node, or why there is none."""
-    refused = _refusal(asked)
-    if refused is not None:
-        return refused
-    launcher = asked.profile.launcher(PROGRAM)
-    assert launcher is not None
-    return Command(
-        args=(*torchrun(asked, launcher), SCRIPT, SETTINGS, asked.output(PROGRAM), *asked.extra_args),
-        env=environment(asked, PROGRAM),
-        files={SCRIPT: PROGRAM_TEXT, SETTINGS: json.dumps(_settings(asked), indent=2) + "\n"},
-        devices=asked.layout.gpus,
-        devices_per_node=asked.devices_per_node,
-        nodes=asked.nodes,
-        termination_grace_seconds=asked.grace_seconds,
-        warnings=(
-            "checkpoints are torchtitan's own: it resumes from the newest, without the operator's verification",
-            "model.path gives tokenizer and assets only: weights are drawn anew, as pre-training begins",
-        ),
-    )
+    return _refusal(asked) or recipe.run(PROGRAM, asked, PROGRAM_TEXT, _settings(asked), WARNINGS)
 
 
 def _refusal(asked: TrainingRequest) -> Refusal | None:
