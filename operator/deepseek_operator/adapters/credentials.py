@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from kubernetes.client import Configuration
-from kubernetes.config import load_incluster_config, load_kube_config
+from kubernetes.config import ConfigException, load_incluster_config, load_kube_config
 
 
 class _Loaded(Protocol):
@@ -56,8 +56,15 @@ class Credentials:
         return not self._loaded.verify_ssl
 
     def authorization(self) -> str | None:
-        """The Authorization header for the next request, refreshed when due; None with a client certificate."""
-        found = next(iter(self._loaded.auth_settings().values()), None)
+        """The Authorization header for the next request, refreshed when due; None with a client certificate.
+
+        Raises:
+            OSError: there is no token at the moment: its file is empty or gone, or the plugin that makes it fails.
+        """
+        try:
+            found = next(iter(self._loaded.auth_settings().values()), None)
+        except ConfigException as error:
+            raise OSError(str(error)) from error
         return found["value"] if found is not None else None
 
     def ssl_context(self) -> ssl.SSLContext:

@@ -88,10 +88,10 @@ class ApiServer:
             ClusterError: any other refusal, or no answer.
         """
         headers = {"Accept": accept} | ({"Content-Type": content_type} if body is not None else {})
-        if (authorization := self._credentials.authorization()) is not None:
-            headers["Authorization"] = authorization
         started, code = self._clock.monotonic(), "cancelled"
         try:
+            if (authorization := self._credentials.authorization()) is not None:
+                headers["Authorization"] = authorization
             async with self._open().request(
                 method,
                 self._credentials.server + path,

@@ -37,6 +37,7 @@ class Lease:
         self._seen_spec: object = None
         self._seen_at = 0.0
         self._held_until: float | None = None
+        self._problem = ""
 
     def left_s(self) -> float:
         """Seconds for which nobody else can hold the Lease; 0 when we do not hold it."""
@@ -85,14 +86,22 @@ class Lease:
                 self._observe(live)
                 if live is not None and not self._is_ours_or_free(live):
                     self._held_until = None
+                    self._tell("")
                     return False
                 self._seen = await self._leases.write_lease(self._wanted(live), timeout_s)
         except (ClusterError, TimeoutError) as error:
-            log.warning("lease %s/%s: %s", self._namespace, self._name, error)
+            self._tell(f"{type(error).__name__} {error}")
             return False
+        self._tell("")
         self._seen_spec, self._seen_at = self._seen["spec"], started
         self._held_until = started + DURATION_S
         return True
+
+    def _tell(self, problem: str) -> None:
+        """Once for each problem: it is tried again every two seconds, for as long as an outage takes."""
+        if problem and problem != self._problem:
+            log.warning("lease %s/%s: %s", self._namespace, self._name, problem)
+        self._problem = problem
 
     def _observe(self, live: Manifest | None) -> None:
         spec = live["spec"] if live is not None else None

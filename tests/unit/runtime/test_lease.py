@@ -98,6 +98,23 @@ async def test_an_unreachable_api_server_ends_the_holder_before_anybody_else_can
     assert ours.left_s() == 0
 
 
+def test_an_outage_is_told_once_and_again_when_it_comes_again(caplog: pytest.LogCaptureFixture) -> None:
+    @in_virtual_time
+    async def scenario() -> None:
+        leases = Leases()
+        await lease(leases, "a").acquire()
+        standby = asyncio.create_task(lease(leases, "b").acquire())
+        for is_down in (True, False, True):
+            leases.down = is_down
+            assert leases.stored is not None
+            leases.stored["spec"]["renewTime"] = f"renewed before {elapsed_s()}"
+            await asyncio.sleep(10)
+        standby.cancel()
+
+    scenario()
+    assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
+
+
 @in_virtual_time
 async def test_a_hung_api_server_ends_the_holder_too() -> None:
     leases = Leases()
