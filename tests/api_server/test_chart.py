@@ -408,6 +408,7 @@ def _meta(label: str) -> str:
         "watchNamespaces={A}",
         r"podLabels.app\.kubernetes\.io/name=x",
         "monitors.interval=0s",
+        "externalMetrics.caBundle=x",
     ],
 )
 def test_a_wrong_value_is_refused_before_anything_is_installed(value: str) -> None:
