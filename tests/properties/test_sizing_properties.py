@@ -130,6 +130,19 @@ def test_a_shorter_sequence_never_turns_training_into_not_fitting(
     keeps_fitting(size_training(request), size_training(replace(request, sequence=sequence // 2)))
 
 
+@QUICK
+@given(architectures, st.floats(20, 200), node_sizes, methods, st.sampled_from([4096, 32_768, 65_536]))
+def test_a_shorter_sequence_never_takes_more_devices(
+    architecture: Architecture, memory: float, per_node: int, method: Method, sequence: int
+) -> None:
+    card = device(memory, per_node)
+    request = TrainingRequest(architecture, card, method=method, sequence=sequence, max_nodes=8)
+    long, short = (size_training(replace(request, sequence=length)) for length in (sequence, sequence // 2))
+    keeps_fitting(long, short)
+    if isinstance(long, Sized) and isinstance(short, Sized):
+        assert short.shape.gpus <= long.shape.gpus
+
+
 @settings(max_examples=100, deadline=None)
 @given(architectures, memories, shapes, contexts, st.integers(1, 16), st.sampled_from(["vllm", "sglang", "triton"]))
 def test_a_replica_holds_what_it_was_sized_for(
@@ -189,6 +202,7 @@ def test_a_sized_training_fits_and_multiplies_out(
     assert result.memory.fits
     assert layout.tensor <= per_node
     assert layout.data % layout.shard == 0
+    assert 2048 % (layout.tensor * (2 * layout.context if layout.context > 1 else 1)) == 0
     assert result.training is not None
     assert layout.data * result.training.micro_batch * result.training.accumulation == 256
     if architecture.experts is not None:

@@ -8,6 +8,7 @@ smallest. Devices that the user has fixed are all used where any layout uses the
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache, partial
+from itertools import takewhile
 from typing import TypeVar
 
 from deepseek_operator.domain.accelerator import GIB, Accelerator
@@ -182,11 +183,13 @@ def _serving_tries(request: ServingRequest, shape: Shape) -> Iterator[_Try]:
 
 
 def _best_training(request: TrainingRequest) -> _Try | None:
-    """The best try; short sequences are split over ranks only where nothing fits without."""
+    """The best try; sequences too short to be split gladly are split where that alone fits a shape."""
     found = _search(request, _shapes(request), _training_tries)
-    if (found is not None and _fits(request, found)) or not training_layouts.may_split_shorter(request):
+    if not training_layouts.may_split_shorter(request):
         return found
-    split = _search(request, _shapes(request), partial(_training_tries, split_any=True))
+    fits = found is not None and _fits(request, found)
+    better = takewhile(lambda shape: not fits or found is None or shape != found.shape, _shapes(request))
+    split = _search(request, better, partial(_training_tries, split_any=True))
     return split if split is not None and _fits(request, split) else found
 
 

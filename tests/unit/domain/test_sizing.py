@@ -211,11 +211,19 @@ def test_a_pipeline_holds_as_many_sequences_as_its_fullest_stage() -> None:
     assert (result.serving.sequences, result.serving.longest_sequence) == (1, 131_072)
 
 
-def test_a_short_sequence_is_split_where_nothing_fits_without() -> None:
-    request = replace(train("deepseek-r1-distill-qwen-14b", H100), nodes=2, per_node=3)
-    short, long = (fitting(size_training(replace(request, sequence=length))) for length in (16_384, 32_768))
+def test_a_short_sequence_is_split_where_that_alone_fits() -> None:
+    fourteen = replace(train("deepseek-r1-distill-qwen-14b", H100), nodes=5, per_node=2, recompute=Recompute.NONE)
+    short, long = (fitting(size_training(replace(fourteen, sequence=length))) for length in (16_384, 32_768))
     assert min(short.layout.context, long.layout.context) > 1
-    assert fitting(size_training(replace(request, sequence=2048))).layout.context == 1
+    assert fitting(size_training(replace(fourteen, sequence=2048))).layout.context == 1
+
+
+def test_ranks_share_a_sequence_in_equal_pieces() -> None:
+    request = replace(train("deepseek-r1-distill-qwen-14b", H100), nodes=2, per_node=3, sequence=36_864)
+    assert fitting(size_training(request)).layout.context in (3, 6)
+    assert refused(size_training(replace(request, sequence=32_768))).reason == "OutOfMemory"
+    asked = replace(request, sequence=32_768, fixed=FixedDegrees(context=3))
+    assert "does not divide into the 6 pieces" in refused(size_training(asked)).message
 
 
 def test_the_builtin_engine_is_one_process() -> None:

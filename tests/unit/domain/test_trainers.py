@@ -2,6 +2,7 @@
 
 import ast
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -177,6 +178,22 @@ def test_llama_factory_takes_probabilities_only_for_as_many_datasets_as_it_evalu
         ((*alike, held), "held-out-0"),
     ):
         assert document(command("llama-factory", datasets=sets), "llama-factory.yaml").get("eval_dataset") == evaluated
+
+
+# megatron/bridge/training/config.py; torchtitan/distributed/parallel_dims.py, which doubles for tensor ranks alone
+@pytest.mark.parametrize("trainer", ["torchtitan", "megatron-bridge", "ms-swift"])
+@pytest.mark.parametrize(("tensor", "context", "length"), [(1, 3, 4098), (2, 1, 4098), (2, 2, 4104)])
+def test_a_sequence_that_ranks_can_not_share_is_refused(trainer, tensor, context, length):
+    pieces = 2 * tensor * context if context > 1 or trainer == "torchtitan" else tensor
+    objective = Objective.SFT if trainer == "ms-swift" else Objective.PRETRAIN
+    hyper = Hyperparameters(global_batch=64, sequence=length - 1, max_steps=10, epochs=None)
+    asked = {
+        "model": "deepseek-v3", "layout": Layout(tensor=tensor, context=context, data=16, expert=16),
+        "objective": objective, "datasets": (Dataset("/a", DataFormat.TEXT),),
+    }  # fmt: skip
+    fits = -(-(length - 1) // pieces) * pieces
+    assert refused(trainer, **asked, hyper=hyper).instead == f"write sequenceLength: {fits}"
+    command(trainer, **asked, hyper=replace(hyper, sequence=fits))
 
 
 def test_ms_swift_does_not_recompute_v41_selectively_beside_lora():

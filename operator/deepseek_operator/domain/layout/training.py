@@ -32,6 +32,12 @@ def candidates(request: TrainingRequest, shape: Shape, split_any: bool = False) 
     return sorted(found, key=lambda layout: _preference(layout, shape))
 
 
+def pieces_of_sequence(tensor: int, context: int) -> int:
+    """Return by what a sequence must divide: sequence parallelism gives each tensor rank a part, and context ranks
+    hold two each, one of the start and one of the end, which balances causal attention (Megatron-Core, PyTorch)."""
+    return tensor * (2 * context if context > 1 else 1)
+
+
 def may_split_shorter(request: TrainingRequest) -> bool:
     """Whether ``split_any`` can offer layouts that are not offered without."""
     return "context" in _axes(request) and request.fixed.context is None
@@ -59,6 +65,9 @@ def why_none(request: TrainingRequest, shape: Shape) -> str:
         reason = why_not_tensor(architecture, "bf16", fixed.tensor, fixed.expert == 1)
         if reason:
             return f"tensor parallelism {fixed.tensor} is impossible: {reason}"
+    pieces = pieces_of_sequence(fixed.tensor or 1, fixed.context or 1)
+    if request.sequence % pieces:
+        return f"a sequence of {request.sequence} does not divide into the {pieces} pieces of the fixed degrees"
     if request.global_batch is not None:
         micro = request.micro_batch or 1
         return (
@@ -101,6 +110,8 @@ def _layouts(request: TrainingRequest, shape: Shape, split_any: bool) -> Iterato
         for pipeline in _degrees(shape.gpus // tensor, "pipeline" in axes, request.fixed.pipeline):
             for context in _context_degrees(request, axes, shape.gpus // (tensor * pipeline), split_any):
                 data, rest = divmod(shape.gpus, tensor * pipeline * context)
+                if request.sequence % pieces_of_sequence(tensor, context):
+                    continue
                 if rest or pipeline > architecture.layers or not _divides_batch(request, data, axes):
                     continue
                 for expert in _expert_degrees(architecture, axes, data * tensor * context):

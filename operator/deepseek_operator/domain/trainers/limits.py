@@ -2,6 +2,7 @@
 
 from deepseek_operator.domain.command import Refusal
 from deepseek_operator.domain.layout import why_not_tensor
+from deepseek_operator.domain.layout.training import pieces_of_sequence
 from deepseek_operator.domain.trainers.request import DataFormat, Objective, TrainingRequest
 from deepseek_operator.domain.training_state import Method
 
@@ -19,6 +20,7 @@ def refusal(program: str, asked: TrainingRequest) -> Refusal | None:
         _precision(program, asked),
         _devices(asked),
         _batch(asked),
+        sequence_refusal(asked, pieces_of_sequence(asked.layout.tensor, asked.layout.context)),
         _data(asked),
         _length(asked),
     )
@@ -61,6 +63,17 @@ def only_steps(program: str, asked: TrainingRequest) -> Refusal | None:
     if asked.hyper.max_steps is None:
         return Refusal(f"{program} trains for steps, not for epochs", "write hyperparameters.maxSteps")
     return None
+
+
+def sequence_refusal(asked: TrainingRequest, pieces: int) -> Refusal | None:
+    """Refuse a sequence that ranks can't share in so many equal pieces."""
+    length = asked.hyper.sequence
+    if length % pieces == 0:
+        return None
+    return Refusal(
+        f"a sequence of {length} does not divide into the {pieces} pieces of {asked.layout}",
+        f"write sequenceLength: {-(-length // pieces) * pieces}",
+    )
 
 
 def _program(program: str, asked: TrainingRequest) -> Refusal | None:

@@ -102,6 +102,8 @@ def _refusal(asked: TrainingRequest) -> Refusal | None:
     return (
         memory.only_adamw("torchtitan", asked)
         or _host(asked)
+        # parallel_dims.py asks for this much even of a single context rank
+        or limits.sequence_refusal(asked, 2 * asked.layout.tensor * asked.layout.context)
         or limits.refusal(PROGRAM, asked)
         or limits.only_steps("torchtitan", asked)
     )
