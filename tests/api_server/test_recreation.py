@@ -172,7 +172,7 @@ def test_a_serving_of_the_same_name_leaves_alone_what_its_predecessor_left_behin
     bench.create("DeepSeekServing", SERVING)
     bench.tells("DeepSeekServing", "Stalled", "NameConflict")
     assert _uids(bench.items("Deployment")) == before["Deployment"]
-    for kind in ("Deployment", "ControllerRevision", "Service"):
+    for kind in ("Deployment", "ControllerRevision", "Service", "PodDisruptionBudget"):
         for item in bench.items(kind):
             bench.api.delete(bench.path(kind, item["metadata"]["name"]))
     bench.reaches("DeepSeekServing", "Available")

@@ -69,7 +69,7 @@ SERVINGS = Wave(
     "DeepSeekServing",
     {"model": {"source": {"uri": "pvc://models/v1"}}, "autoscaling": {"maxReplicas": 4, "signals": [{"target": 4}]}},
     "HorizontalPodAutoscaler",
-    ("ControllerRevision", "Service", "Deployment", "HorizontalPodAutoscaler"),
+    ("ControllerRevision", "Service", "Deployment", "PodDisruptionBudget", "HorizontalPodAutoscaler"),
 )
 
 

@@ -296,7 +296,10 @@ def test_suspended_nothing_runs_and_back_it_serves(kubectl: Kubectl) -> None:
 
 
 def test_a_deleted_serving_leaves_nothing(kubectl: Kubectl) -> None:
-    kinds = "deployments,replicasets,pods,services,controllerrevisions,horizontalpodautoscalers,endpointslices"
+    kinds = (
+        "deployments,replicasets,pods,services,controllerrevisions,horizontalpodautoscalers,poddisruptionbudgets,"
+        "endpointslices"
+    )
     assert len(kubectl.list(kinds, f"{OWNER}=fleet")) >= 6
     kubectl.run("delete", "deepseekserving", "fleet", "--wait=true")
     until("nothing is left", lambda: not kubectl.list(kinds, f"{OWNER}=fleet"), timeout_s=60, every_s=1)

@@ -18,6 +18,7 @@ from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.names import OWNER_UID, serving_revision
 from deepseek_operator.core.resources import (
     AUTOSCALER,
+    BUDGET,
     CLAIM,
     DEPLOYMENT,
     OWNED,
@@ -233,7 +234,7 @@ class ServingMachine(RuleBasedStateMachine):
 
     @step(which=WHICH)
     def a_child_is_lost(self, which: int) -> None:
-        children = [c for r in (DEPLOYMENT, SERVICE, AUTOSCALER, REVISION) for c in self.cluster.all(r)]
+        children = [c for r in (DEPLOYMENT, SERVICE, BUDGET, AUTOSCALER, REVISION) for c in self.cluster.all(r)]
         kept = [c for c in children if not self._is_last_record(c)]
         if kept:
             ref = ref_of(kept[which % len(kept)])
@@ -250,6 +251,11 @@ class ServingMachine(RuleBasedStateMachine):
     def a_service_drifts(self) -> None:
         if self.cluster.read(SERVICE, NAMESPACE, SCALER) is not None:
             self.cluster.edit(SERVICE, NAMESPACE, SCALER, lambda live: live["spec"]["selector"].update(role="none"))
+
+    @step()
+    def the_budget_drifts(self) -> None:
+        if self.cluster.read(BUDGET, NAMESPACE, SCALER) is not None:
+            self.cluster.edit(BUDGET, NAMESPACE, SCALER, lambda live: live["spec"].update(minAvailable=9))
 
     # --- what happens to the operator ---------------------------------------------------------------------------
 
@@ -373,6 +379,10 @@ class ServingMachine(RuleBasedStateMachine):
         assert (
             "role" not in self.cluster.read(SERVICE, NAMESPACE, SCALER)["spec"]["selector"] or self._drifted_is_ours()
         )
+        (budget,) = self.cluster.all(BUDGET)
+        assert budget["spec"]["minAvailable"] == max(self._wanted() - 1, 0)
+        selector = budget["spec"]["selector"]["matchLabels"]
+        assert selector == dict(pair.split("=") for pair in owner.status.selector.split(","))
         scaled = owner.spec.autoscaling is not None and not owner.spec.suspend
         assert (self._scaler() is not None) == scaled
         assert len(self.cluster.all(REVISION)) <= 4

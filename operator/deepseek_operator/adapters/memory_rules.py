@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from deepseek_operator.core.resources import (
+    BUDGET,
     CLAIM,
     DEPLOYMENT,
     JOB,
@@ -16,8 +17,8 @@ from deepseek_operator.core.resources import (
 )
 
 PVC_PROTECTION = "kubernetes.io/pvc-protection"
-COUNTS_GENERATIONS = frozenset({TRAINING, SERVING, JOB, DEPLOYMENT})
-HAS_STATUS = frozenset({TRAINING, SERVING, JOB, POD, SERVICE, CLAIM, DEPLOYMENT})
+COUNTS_GENERATIONS = frozenset({TRAINING, SERVING, JOB, DEPLOYMENT, BUDGET})
+HAS_STATUS = frozenset({TRAINING, SERVING, JOB, POD, SERVICE, CLAIM, DEPLOYMENT, BUDGET})
 
 _FROZEN: Mapping[Resource, tuple[tuple[str, ...], ...]] = {
     JOB: tuple(
@@ -29,6 +30,7 @@ _FROZEN: Mapping[Resource, tuple[tuple[str, ...], ...]] = {
     DEPLOYMENT: (("spec", "selector"),),
     REVISION: (("data",),),
 }
+_EITHER = ("minAvailable", "maxUnavailable")
 _DNS_LABEL_LENGTH = 63
 
 
@@ -83,6 +85,8 @@ def refusal_of_change(resource: Resource, before: Mapping[str, Any], after: Mapp
     for path in _FROZEN.get(resource, ()):
         if _at(before, path) != _at(after, path):
             return f"{'.'.join(path)}: Invalid value: field is immutable"
+    if resource == BUDGET and all(_at(after, ("spec", key)) is not None for key in _EITHER):
+        return f"spec: Invalid value: {' and '.join(_EITHER)} cannot be both set"
     if (
         resource == CLAIM
         and before.get("status", {}).get("phase") != "Bound"

@@ -62,7 +62,7 @@ def serving_revision(name: str, revision: str) -> str:
 
 
 def serving_service(name: str) -> str:
-    """The Service that users call, and the HorizontalPodAutoscaler beside it."""
+    """The Service that users call, and the HorizontalPodAutoscaler and PodDisruptionBudget beside it."""
     return f"{name}-serve"
 
 

@@ -49,8 +49,9 @@ CLAIM = Resource("v1", "PersistentVolumeClaim", "persistentvolumeclaims")
 DEPLOYMENT = Resource("apps/v1", "Deployment", "deployments")
 REVISION = Resource("apps/v1", "ControllerRevision", "controllerrevisions")
 AUTOSCALER = Resource("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers")
+BUDGET = Resource("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
 
-OWNED: tuple[Resource, ...] = (JOB, POD, SERVICE, CLAIM, DEPLOYMENT, REVISION, AUTOSCALER)
+OWNED: tuple[Resource, ...] = (JOB, POD, SERVICE, CLAIM, DEPLOYMENT, REVISION, AUTOSCALER, BUDGET)
 """Every resource that a kind may own or look at; the shell watches these and no others."""
 
 _BY_KIND = {(r.api_version, r.kind): r for r in (TRAINING, SERVING, *OWNED)}

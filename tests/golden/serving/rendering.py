@@ -8,7 +8,7 @@ import yaml
 from deepseek_operator.adapters.memory import MemoryCluster
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.core.configuration import Configuration
-from deepseek_operator.core.resources import AUTOSCALER, DEPLOYMENT, POD, REVISION, SERVICE, SERVING, TRAINING
+from deepseek_operator.core.resources import AUTOSCALER, BUDGET, DEPLOYMENT, POD, REVISION, SERVICE, SERVING, TRAINING
 from deepseek_operator.kinds.serving import serving_kind
 from deepseek_operator.kinds.serving.signals import queries
 from tests.support.servings import NAMESPACE, a_claim, a_training
@@ -41,7 +41,7 @@ def rendered(example: str) -> str:
         for pod in cluster.all(POD):
             world.run(pod)
         world.run_deployment_controller()
-    documents = [_clean(item) for r in (REVISION, DEPLOYMENT, SERVICE, AUTOSCALER) for item in cluster.all(r)]
+    documents = [_clean(item) for r in (REVISION, DEPLOYMENT, SERVICE, BUDGET, AUTOSCALER) for item in cluster.all(r)]
     owner = cluster.all(SERVING)[0]
     asked = dict(queries(DeepSeekServing.model_validate(owner), configuration))
     return str(yaml.safe_dump_all([*documents, {"status": owner["status"], "queries": asked}], width=120))

@@ -7,6 +7,7 @@ from deepseek_operator.core.kind import Event, Kind
 from deepseek_operator.core.names import serving_revision, serving_service
 from deepseek_operator.core.resources import (
     AUTOSCALER,
+    BUDGET,
     DEPLOYMENT,
     POD,
     REVISION,
@@ -31,7 +32,7 @@ class ServingKind:
     def __init__(self, configuration: Configuration) -> None:
         self.configuration = configuration
         self.resource: Resource = SERVING
-        self.owns: tuple[Resource, ...] = (DEPLOYMENT, REVISION, SERVICE, AUTOSCALER, POD)
+        self.owns: tuple[Resource, ...] = (DEPLOYMENT, REVISION, SERVICE, AUTOSCALER, BUDGET, POD)
 
     def parse(self, manifest: Manifest) -> DeepSeekServing:
         """The typed resource. Raises pydantic.ValidationError."""
@@ -41,7 +42,7 @@ class ServingKind:
         """Names that the children take now; those of a revision once its model is recorded."""
         name = serving_service(owner.metadata.name)
         scaled = (Ref(AUTOSCALER, name),) if owner.spec.autoscaling is not None and not owner.spec.suspend else ()
-        return (Ref(SERVICE, name), *scaled, *_revision_names(owner, owner.status.resolved))
+        return (Ref(SERVICE, name), Ref(BUDGET, name), *scaled, *_revision_names(owner, owner.status.resolved))
 
     def needs(self, seen: Seen[DeepSeekServing]) -> Needs:
         """The training and the claim that the spec refers to."""

@@ -1,7 +1,7 @@
 """The objects that a serving consists of, as far as we have an opinion on them.
 
-Per revision a Deployment and a Service; over all revisions the Service that users call and, under autoscaling, a
-HorizontalPodAutoscaler. A Deployment only keeps pods of one immutable template alive: moving between revisions is
+Per revision a Deployment and a Service; over all revisions the Service that users call, a PodDisruptionBudget and,
+under autoscaling, a HorizontalPodAutoscaler. A Deployment only keeps pods of one immutable template alive: moving between revisions is
 ours, so its own strategy matters only when somebody restarts it by hand, and is then as careful.
 """
 
@@ -11,11 +11,11 @@ from typing import Any
 from deepseek_operator.api.v1alpha1.serving import Autoscaling, DeepSeekServing
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.names import owner_reference, serving_revision, serving_service
-from deepseek_operator.core.resources import AUTOSCALER, DEPLOYMENT, SERVICE, SERVING, Manifest, Resource
+from deepseek_operator.core.resources import AUTOSCALER, BUDGET, DEPLOYMENT, SERVICE, SERVING, Manifest, Resource
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.kinds.serving.labels import child_labels, replica_selector, revision_labels, revision_selector
 from deepseek_operator.kinds.serving.revision import template_of
-from deepseek_operator.kinds.serving.rollout import spent
+from deepseek_operator.kinds.serving.rollout import spent, wanted_replicas
 from deepseek_operator.kinds.serving.template import PORT_NAME
 
 SERVICE_PORT = 8000
@@ -45,6 +45,7 @@ def children(
             for revision in revisions
             if (template := template_of(seen, revision)) is not None
         ),
+        budget(owner, wanted_replicas(seen)),
         *autoscalers(owner, configuration),
     )
 
@@ -89,6 +90,22 @@ def _loading_seconds(template: Manifest) -> int:
     """How long the startup probe lets an engine load."""
     probes = (container.get("startupProbe") or {} for container in template["spec"]["containers"])
     return sum(probe.get("periodSeconds", 0) * probe.get("failureThreshold", 0) for probe in probes)
+
+
+def budget(owner: DeepSeekServing, replicas: int) -> Manifest:
+    """Lets a drain take one of the `replicas` that are wanted, over all revisions, and the next once it is replaced.
+
+    Said as `minAvailable`: what counts is how many answer. `maxUnavailable: 1` is measured against the Deployments'
+    sum, which a rollout raises by its surge: a new replica that never comes would then hold the drain of a single old
+    one for ever. Pods that are not ready answer nothing, and may always go. While suspended it asks for nothing.
+    """
+    spec = {
+        "minAvailable": max(replicas - 1, 0),
+        "maxUnavailable": None,  # Written by somebody else, it would make the server refuse ours: it knows only one of both.
+        "selector": {"matchLabels": replica_selector(owner)},
+        "unhealthyPodEvictionPolicy": "AlwaysAllow",
+    }
+    return {**_head(BUDGET, owner, serving_service(owner.metadata.name), child_labels(owner)), "spec": spec}
 
 
 def autoscalers(owner: DeepSeekServing, configuration: Configuration) -> tuple[Manifest, ...]:

@@ -52,7 +52,12 @@ def test_children_are_made_from_the_stored_template_and_confirmed_by_a_live_look
     plan = KIND.plan(seen_of(serving, children=[revision_of(serving)]))
     made = [f"{ref_of(a.manifest)}" for a in plan.actions if isinstance(a, Apply)]
     target = target_of(serving)
-    assert made == ["Service/chat-serve", f"Service/chat-serve-{target}", f"Deployment/chat-serve-{target}"]
+    assert made == [
+        "Service/chat-serve",
+        f"Service/chat-serve-{target}",
+        f"Deployment/chat-serve-{target}",
+        "PodDisruptionBudget/chat-serve",
+    ]
     assert plan.confirm
 
 
