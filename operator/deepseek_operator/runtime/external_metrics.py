@@ -61,7 +61,8 @@ def aggregator_of(config_map: Mapping[str, str]) -> Aggregator:
     ca = config_map.get("requestheader-client-ca-file", "")
     if not ca:
         raise ValueError("extension-apiserver-authentication has no requestheader-client-ca-file")
-    names = json.loads(config_map.get("requestheader-allowed-names") or "[]")
+    # No names given is `[]` or `null`, by how the API server was told.
+    names = json.loads(config_map.get("requestheader-allowed-names") or "[]") or ()
     return Aggregator(ca, tuple(map(str, names)))
 
 

@@ -221,3 +221,9 @@ def test_a_cluster_without_aggregation_is_said_so() -> None:
         aggregator_of({})
     data = {"requestheader-client-ca-file": "PEM", "requestheader-allowed-names": '["a", "b"]'}
     assert aggregator_of(data) == Aggregator("PEM", ("a", "b"))
+
+
+@pytest.mark.parametrize("names", ["[]", "null", ""])
+def test_an_authority_without_names_lets_any_of_its_certificates_in(names: str) -> None:
+    data = {"requestheader-client-ca-file": "PEM", "requestheader-allowed-names": names}
+    assert aggregator_of(data) == Aggregator("PEM", ())
