@@ -1,8 +1,8 @@
 """The objects that a serving consists of, as far as we have an opinion on them.
 
 Per revision a Deployment and a Service; over all revisions the Service that users call, a PodDisruptionBudget and,
-under autoscaling, a HorizontalPodAutoscaler. A Deployment only keeps pods of one immutable template alive: moving between revisions is
-ours, so its own strategy matters only when somebody restarts it by hand, and is then as careful.
+under autoscaling, a HorizontalPodAutoscaler. A Deployment only keeps pods of one immutable template alive: moving
+between revisions is ours, so its own strategy matters only when somebody restarts it by hand, and is then as careful.
 """
 
 from collections.abc import Mapping
@@ -101,7 +101,7 @@ def budget(owner: DeepSeekServing, replicas: int) -> Manifest:
     """
     spec = {
         "minAvailable": max(replicas - 1, 0),
-        "maxUnavailable": None,  # Written by somebody else, it would make the server refuse ours: it knows only one of both.
+        "maxUnavailable": None,  # If somebody else wrote it, the server would refuse ours: only one may be set.
         "selector": {"matchLabels": replica_selector(owner)},
         "unhealthyPodEvictionPolicy": "AlwaysAllow",
     }
