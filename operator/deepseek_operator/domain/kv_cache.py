@@ -14,6 +14,7 @@ from deepseek_operator.domain.model import (
     CompressedAttention,
     GroupedQueryAttention,
     LatentAttention,
+    LowRankAttention,
     SharedCompressedAttention,
 )
 
@@ -44,7 +45,7 @@ def sequence_bytes(
 
 def bytes_per_token(architecture: Architecture, dtype: str) -> int | None:
     """Bytes per token over all layers of one replica without parallelism; None where the cache is not linear."""
-    if isinstance(architecture.attention, CompressedAttention | SharedCompressedAttention):
+    if isinstance(architecture.attention, LowRankAttention):
         return None
     return sequence_bytes(architecture, 1, dtype)
 
@@ -72,7 +73,7 @@ def _latent_entry(attention: LatentAttention, dtype: str) -> int:
     return entry + (attention.indexer.head_dim + 4 if attention.indexer else 0)
 
 
-def _entry(attention: CompressedAttention | SharedCompressedAttention, dtype: str) -> int:
+def _entry(attention: LowRankAttention, dtype: str) -> int:
     if dtype == "fp8":
         return attention.head_dim - attention.rope_dim + 2 * attention.rope_dim + _ENTRY_SCALES
     return attention.head_dim * KV_BYTES[dtype]

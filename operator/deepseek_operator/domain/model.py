@@ -51,12 +51,10 @@ class LatentAttention:
 
 
 @dataclass(frozen=True)
-class CompressedAttention:
-    """V4's hybrid: a sliding window, and one compressed entry per ``ratios[layer]`` tokens (0: the window alone).
-
-    One key-value head of ``head_dim``; layers of ratio 4 choose their entries with the indexer. The output
-    projection is of low rank in ``output_groups`` groups.
-    """
+class LowRankAttention:
+    """What V4's and V4.1's attention share: one key-value head of ``head_dim``, a sliding ``window``, queries of low
+    rank, and an output projection of low rank in ``output_groups`` groups. Older tokens are compressed, and chosen
+    by the indexer."""
 
     heads: int
     head_dim: int
@@ -65,28 +63,29 @@ class CompressedAttention:
     output_rank: int
     output_groups: int
     window: int
-    ratios: tuple[int, ...]
     indexer: Indexer
 
 
 @dataclass(frozen=True)
-class SharedCompressedAttention:
+class CompressedAttention(LowRankAttention):
+    """V4's hybrid: one compressed entry per ``ratios[layer]`` tokens (0: the window alone).
+
+    Layers of ratio 4 choose their entries with the indexer.
+    """
+
+    ratios: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class SharedCompressedAttention(LowRankAttention):
     """V4.1's form: only ``source_layers`` compress, the layers above read their entries.
 
     ``global_bytes_per_token`` is the published size of those entries over all sources (model card, 890 B).
     """
 
-    heads: int
-    head_dim: int
-    rope_dim: int
-    query_rank: int
-    output_rank: int
-    output_groups: int
-    window: int
     source_layers: tuple[int, ...]
     index_layers: tuple[int, ...]
     global_bytes_per_token: int
-    indexer: Indexer
 
 
 Attention = GroupedQueryAttention | LatentAttention | CompressedAttention | SharedCompressedAttention
@@ -304,21 +303,21 @@ def _compressed(fields: _Fields, layers: int) -> CompressedAttention:
     ratios = fields.numbers("compress_ratios")
     if len(ratios) < layers:
         raise UnknownArchitecture(f"config.json: compress_ratios has {len(ratios)} entries for {layers} layers")
-    return CompressedAttention(
-        heads=fields.positive("num_attention_heads"),
-        head_dim=fields.positive("head_dim"),
-        rope_dim=fields.positive("qk_rope_head_dim"),
-        query_rank=fields.positive("q_lora_rank"),
-        output_rank=fields.positive("o_lora_rank"),
-        output_groups=fields.positive("o_groups"),
-        window=fields.positive("sliding_window"),
-        ratios=ratios[:layers],  # what follows belongs to the prediction layers
-        indexer=_indexer(fields),
-    )
+    # What follows the decoder's layers belongs to the prediction layers.
+    return CompressedAttention(**vars(_low_rank(fields)), ratios=ratios[:layers])
 
 
 def _shared_compressed(fields: _Fields) -> SharedCompressedAttention:
     return SharedCompressedAttention(
+        **vars(_low_rank(fields)),
+        source_layers=fields.numbers("kv_source_layer_ids"),
+        index_layers=fields.numbers("index_source_layer_ids"),
+        global_bytes_per_token=fields.number("global_kv_bytes_per_token", 890),
+    )
+
+
+def _low_rank(fields: _Fields) -> LowRankAttention:
+    return LowRankAttention(
         heads=fields.positive("num_attention_heads"),
         head_dim=fields.positive("head_dim"),
         rope_dim=fields.positive("qk_rope_head_dim"),
@@ -326,9 +325,6 @@ def _shared_compressed(fields: _Fields) -> SharedCompressedAttention:
         output_rank=fields.positive("o_lora_rank"),
         output_groups=fields.positive("o_groups"),
         window=fields.positive("sliding_window"),
-        source_layers=fields.numbers("kv_source_layer_ids"),
-        index_layers=fields.numbers("index_source_layer_ids"),
-        global_bytes_per_token=fields.number("global_kv_bytes_per_token", 890),
         indexer=_indexer(fields),
     )
 

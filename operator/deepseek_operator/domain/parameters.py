@@ -16,6 +16,7 @@ from deepseek_operator.domain.model import (
     GroupedQueryAttention,
     Indexer,
     LatentAttention,
+    LowRankAttention,
     MixtureOfExperts,
     SharedCompressedAttention,
 )
@@ -171,7 +172,7 @@ def _token_indexer(indexer: Indexer, hidden: int, query_rank: int) -> Iterator[W
     yield _repeated("indexer.weights_proj", hidden, indexer.heads)
 
 
-def _low_rank(attention: CompressedAttention | SharedCompressedAttention, hidden: int) -> Iterator[Weight]:
+def _low_rank(attention: LowRankAttention, hidden: int) -> Iterator[Weight]:
     queries = attention.heads * attention.head_dim
     groups, rank = attention.output_groups, attention.output_rank
     yield _repeated("q_a_proj", hidden, attention.query_rank)

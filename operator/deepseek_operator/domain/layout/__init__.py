@@ -13,6 +13,7 @@ from deepseek_operator.domain.model import (
     Architecture,
     CompressedAttention,
     GroupedQueryAttention,
+    LowRankAttention,
     SharedCompressedAttention,
 )
 
@@ -124,7 +125,7 @@ def why_not_tensor(architecture: Architecture, storage: str, tensor: int, sliced
         return f"{attention.heads} attention heads do not divide by {tensor}"
     if isinstance(attention, GroupedQueryAttention) and attention.kv_heads % tensor and tensor % attention.kv_heads:
         return f"{attention.kv_heads} key-value heads neither divide by {tensor} nor divide it"
-    if isinstance(attention, CompressedAttention | SharedCompressedAttention) and attention.output_groups % tensor:
+    if isinstance(attention, LowRankAttention) and attention.output_groups % tensor:
         return f"{attention.output_groups} output groups do not divide by {tensor}"
     return _why_not_widths(architecture, storage, tensor, sliced_experts)
 
