@@ -11,10 +11,8 @@ from math import isqrt
 
 from deepseek_operator.domain.model import (
     Architecture,
-    CompressedAttention,
     GroupedQueryAttention,
     LowRankAttention,
-    SharedCompressedAttention,
 )
 
 # Quantized columns come in groups that share a scale: a tensor shard must hold whole groups. The formats that
