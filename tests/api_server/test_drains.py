@@ -143,3 +143,16 @@ def test_what_others_did_to_the_budget_is_undone(drained: Drained) -> None:
     drained.api.delete(path)
     until("it is made again", lambda: drained.api.exists(path), timeout_s=LIMIT_S, every_s=0.2)
     assert drained.api.get(path)["spec"] == ours
+
+
+@pytest.mark.parametrize(
+    ("kind", "added"), [("Service", {"typo": "x"}), ("PodDisruptionBudget", {"matchLabels": {"typo": "x"}})]
+)
+def test_a_label_that_somebody_adds_to_a_selector_is_taken_away(
+    drained: Drained, kind: str, added: dict[str, Any]
+) -> None:
+    drained.serve(replicas=1)
+    path = drained.path(kind, "x-serve")
+    ours = drained.api.get(path)["spec"]["selector"]
+    drained.api.patch(path, {"spec": {"selector": added}})
+    until("it is as it was", lambda: drained.api.get(path)["spec"]["selector"] == ours, timeout_s=LIMIT_S, every_s=0.2)

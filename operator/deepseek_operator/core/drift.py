@@ -14,6 +14,9 @@ from deepseek_operator.core.resources import Manifest, annotations_of
 _LIST_KEYS = ("name", "containerPort", "port", "mountPath", "type", "uid", "key")
 """Keys by which Kubernetes merges lists of named things; without one a list is compared as a whole."""
 
+_WHOLE = ("selector", "nodeSelector")
+"""Maps that Kubernetes knows only as a whole (x-kubernetes-map-type: atomic): one key more means something else."""
+
 
 def stamped(wanted: Manifest) -> Manifest:
     """`wanted` with its own digest as annotation `deepseek-operator.io/applied`."""
@@ -34,16 +37,20 @@ def needs_apply(wanted: Manifest, live: Manifest | None) -> bool:
 def covers(live: Any, wanted: Any) -> bool:
     """True when every field of `wanted` has the same value in `live`.
 
-    Mappings are compared by the wanted keys, lists of named things by their merge key, other lists in order and
-    length. An empty mapping or list that is wanted and absent is covered: the API server drops empty ones.
+    Mappings are compared by the wanted keys, selectors whole, lists of named things by their merge key, other lists in
+    order and length. An empty mapping or list that is wanted and absent is covered: the API server drops empty ones.
     """
     if isinstance(wanted, Mapping):
         if not wanted and live is None:
             return True
-        return isinstance(live, Mapping) and all(covers(live.get(key), value) for key, value in wanted.items())
+        return isinstance(live, Mapping) and all(_covers_field(key, live.get(key), wanted[key]) for key in wanted)
     if isinstance(wanted, Sequence) and not isinstance(wanted, str):
         return _covers_list(live, wanted)
     return bool(live == wanted)
+
+
+def _covers_field(key: str, live: Any, wanted: Any) -> bool:
+    return bool(live == wanted) if key in _WHOLE and wanted else covers(live, wanted)
 
 
 def _covers_list(live: Any, wanted: Sequence[Any]) -> bool:

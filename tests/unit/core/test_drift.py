@@ -52,6 +52,19 @@ def test_lists_of_named_things_are_compared_by_name_and_others_whole(live: Any, 
     assert covers(live, wanted) is covered
 
 
+@pytest.mark.parametrize("field", ["selector", "nodeSelector"])
+def test_a_key_that_somebody_adds_to_a_selector_is_drift(field: str) -> None:
+    """Kubernetes knows these maps as a whole, and one key more selects other pods or nodes: a Service loses all."""
+    wanted = {"spec": {field: {"app": "ours"}}}
+    assert not covers({"spec": {field: {"app": "ours", "typo": "x"}}}, wanted)
+    assert covers({"spec": {field: {"app": "ours"}, "type": "ClusterIP"}}, wanted)
+
+
+def test_a_label_that_somebody_adds_to_the_pods_a_budget_selects_is_drift() -> None:
+    live = {"selector": {"matchLabels": {"app": "ours", "typo": "x"}}}
+    assert not covers(live, {"selector": {"matchLabels": {"app": "ours"}}})
+
+
 @given(manifests)
 def test_an_applied_manifest_needs_no_apply(wanted: dict[str, Any]) -> None:
     assert not needs_apply(wanted, stamped(wanted))
