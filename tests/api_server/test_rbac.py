@@ -6,14 +6,14 @@ both kinds through whatever makes the operator use a right.
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
 
-from deepseek_operator.api.crd import documents
-from tests.cluster import control_plane
 from tests.cluster.api import Api, Manifest
 from tests.cluster.control_plane import Cluster
 from tests.cluster.progress import wait_for
@@ -21,6 +21,7 @@ from tests.support.canonical import COLLECTIONS
 from tests.support.fake_node import FakeNode
 from tests.support.kubectl import until
 from tests.support.operator_process import OperatorProcess, rendered_rights
+from tests.support.our_kinds import serving_our_kinds
 
 pytestmark = pytest.mark.timeout(240)
 TEAM, SYSTEM = "team", "operator-system"
@@ -32,22 +33,16 @@ Right: TypeAlias = tuple[str, str, str]
 
 
 @pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    home = tmp_path / "cluster"
-    try:
-        cluster = control_plane.start(home, parts=frozenset({"controller-manager"}))
-        for document in documents():
-            name, spec = document["metadata"]["name"], document["spec"]
-            cluster.api.apply(f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}", document)
-            served = f"/apis/{spec['group']}/{spec['versions'][0]['name']}/{spec['names']['plural']}"
-            wait_for(f"{name} is served", lambda path=served: cluster.api.is_served(path), timeout_s=30)
+def cluster(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """An API server with controllers; a parameter names admission plug-ins beside the usual ones."""
+    admission = getattr(request, "param", ())
+    serving = contextmanager(serving_our_kinds)
+    with serving(tmp_path / "cluster", frozenset({"controller-manager"}), admission) as cluster:
         for name in (TEAM, SYSTEM):
             cluster.api.create("/api/v1/namespaces", {"metadata": {"name": name}})
         account = f"/api/v1/namespaces/{TEAM}/serviceaccounts/default"
-        wait_for("the namespace's account", lambda: cluster.api.exists(account), timeout_s=30)
+        wait_for("the namespace's account", partial(cluster.api.exists, account), timeout_s=30)
         yield cluster
-    finally:
-        control_plane.stop(home)
 
 
 @dataclass(frozen=True)
@@ -153,6 +148,20 @@ def test_every_right_is_used_and_none_is_missing(cluster: Cluster, tmp_path: Pat
     granted = set(_granted(rendered_rights(SYSTEM, None)))
     assert {right for right in used if right[1] != "configmaps"} - granted == set(), "used, but not by this grant"
     assert granted - used == set(), "granted and never used"
+
+
+@pytest.mark.parametrize("cluster", [("OwnerReferencesPermissionEnforcement",)], indirect=True)
+def test_no_right_is_missing_where_a_cluster_protects_owner_references(cluster: Cluster, tmp_path: Path) -> None:
+    """OpenShift has that plug-in; the chart's value for it grants what it asks for."""
+    user = User(cluster.api)
+    values = ("rbac.ownerReferencesPermissionEnforcement=true",)
+    operator = OperatorProcess(cluster, tmp_path, SYSTEM, None, {"AUDIT_INTERVAL_SECONDS": "2"}, values)
+    with FakeNode(cluster.api, TEAM, "node"), operator:
+        _lead_a_serving(user)
+        _lead_a_training(user, operator)
+        user.has("Job", 0)
+    _, refused = _audited(cluster, f"system:serviceaccount:{SYSTEM}:{SYSTEM}")
+    assert refused == set()
 
 
 def _granted(manifests: list[Manifest]) -> Iterator[Right]:

@@ -136,8 +136,13 @@ class Cluster:
         wait_for("API server", self.api.is_ready, timeout_s=60)
 
 
-def start(home: Path | Home, *, parts: frozenset[str] = ALL, address: str = LOOPBACK) -> Cluster:
-    """Bring the control plane up and return when it answers; `parts` beside etcd and apiserver are optional."""
+def start(
+    home: Path | Home, *, parts: frozenset[str] = ALL, address: str = LOOPBACK, admission: tuple[str, ...] = ()
+) -> Cluster:
+    """Bring the control plane up and return when it answers; `parts` beside etcd and apiserver are optional.
+
+    `admission` names admission plug-ins of the API server beside its usual ones.
+    """
     home = home if isinstance(home, Home) else Home(home.resolve())
     unknown = parts - ALL
     if unknown:
@@ -151,7 +156,7 @@ def start(home: Path | Home, *, parts: frozenset[str] = ALL, address: str = LOOP
         with step("certificates"):
             issue_certificates(home)
         with step("etcd and API server"):
-            _start_server(cluster, address)
+            _start_server(cluster, address, admission)
         with step(", ".join(sorted(parts - {"etcd", "apiserver"})) or "no other parts"):
             _start_clients(cluster, parts)
     return cluster
@@ -212,7 +217,7 @@ def etcd(home: Home) -> Daemon:
     return Daemon("etcd", (programs.path("etcd"), *flags_of(flags)))
 
 
-def apiserver(home: Home, address: str) -> Daemon:
+def apiserver(home: Home, address: str, admission: tuple[str, ...] = ()) -> Daemon:
     """The API server: own certificates, RBAC, audit log, aggregation, no inflight limits that a test would meet."""
     pki_file = {path.name: str(path) for path in sorted(home.pki.glob("*"))}
     policy = home.write("audit-policy.json", dumps(AUDIT_POLICY, indent=2))
@@ -253,6 +258,7 @@ def apiserver(home: Home, address: str) -> Daemon:
         "max-requests-inflight": "3000",
         "max-mutating-requests-inflight": "1500",
         "watch-cache": "true",
+        **({"enable-admission-plugins": ",".join(admission)} if admission else {}),
     }
     home.audit_log.parent.mkdir(parents=True, exist_ok=True)
     return Daemon("apiserver", (programs.path("kube-apiserver"), *flags_of(flags)), inputs=(policy,))
@@ -315,10 +321,10 @@ def scheduler_configuration(client: Path) -> Manifest:
     }
 
 
-def _start_server(cluster: Cluster, address: str) -> None:
+def _start_server(cluster: Cluster, address: str, admission: tuple[str, ...]) -> None:
     home = cluster.home
     daemon.ensure(home, etcd(home))
-    daemon.ensure(home, apiserver(home, address))
+    daemon.ensure(home, apiserver(home, address, admission))
     wait_alive(home, "apiserver", cluster.api.is_ready, timeout_s=120)
     admin = (cluster.admin_certificate, cluster.admin_key)
     kubeconfig.with_certificate(home.kubeconfig, cluster.url, cluster.ca, *admin)

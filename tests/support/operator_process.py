@@ -41,10 +41,18 @@ class OperatorProcess:
         exits: exit codes of the processes that ended unasked; SIGKILL is -9.
         source: folder of the package that the next process runs; environment: its settings without their prefix.
         log: what all of them wrote.
+
+    `values` are the chart's, as `helm --set` takes them, for the rights.
     """
 
     def __init__(
-        self, cluster: Cluster, folder: Path, system: str, watched: str | None, environment: Mapping[str, str] = {}
+        self,
+        cluster: Cluster,
+        folder: Path,
+        system: str,
+        watched: str | None,
+        environment: Mapping[str, str] = {},
+        values: tuple[str, ...] = (),
     ) -> None:
         self._cluster = cluster
         self._system = system
@@ -58,7 +66,7 @@ class OperatorProcess:
         self._supervisor: threading.Thread | None = None
         tls = ssl.create_default_context(cafile=str(cluster.ca))
         self.proxy = FaultProxy(cluster.url, tls, self.kill).start()
-        _grant(cluster, system, watched)
+        _grant(cluster, system, watched, values)
         self._kubeconfig = self._signed_in(folder / "operator.kubeconfig")
 
     def __enter__(self) -> "OperatorProcess":
@@ -143,8 +151,8 @@ def rendered_rights(system: str, watched: str | None, *values: str) -> list[Mani
     return [document for document in yaml.safe_load_all(text) if document and document["kind"] in RIGHTS]
 
 
-def _grant(cluster: Cluster, system: str, watched: str | None) -> None:
-    for manifest in rendered_rights(system, watched, "externalMetrics.enabled=true"):
+def _grant(cluster: Cluster, system: str, watched: str | None, values: tuple[str, ...]) -> None:
+    for manifest in rendered_rights(system, watched, "externalMetrics.enabled=true", *values):
         metadata: dict[str, Any] = manifest["metadata"]
         group = manifest["apiVersion"]
         root = f"/apis/{group}" if "/" in group else f"/api/{group}"

@@ -1,4 +1,4 @@
-"""An API server that serves our definitions, and nothing else: no controller, no node."""
+"""An API server that serves our definitions; what else runs beside it is for the caller to say. There is no node."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -12,10 +12,12 @@ from tests.cluster.progress import wait_for
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 
-def serving_our_kinds(home: Path) -> Iterator[Cluster]:
-    """etcd and kube-apiserver in `home`, our CustomResourceDefinitions served; ends with the iteration."""
+def serving_our_kinds(
+    home: Path, parts: frozenset[str] = frozenset(), admission: tuple[str, ...] = ()
+) -> Iterator[Cluster]:
+    """etcd, kube-apiserver and `parts` in `home`, our CustomResourceDefinitions served; ends with the iteration."""
     try:
-        cluster = control_plane.start(home, parts=frozenset())
+        cluster = control_plane.start(home, parts=parts, admission=admission)
         for document in documents():
             name, spec = document["metadata"]["name"], document["spec"]
             cluster.api.apply(f"{DEFINITIONS}/{name}", document)

@@ -2,6 +2,7 @@
 What the operator may do where it works. No wildcard, and no verb on Secrets: a Secret that a training names is mounted by
 the kubelet, and a missing one shows in the pod's own state. Jobs and ControllerRevisions are write-once, so they are never
 patched; a PersistentVolumeClaim holds checkpoints and is only ever deleted by the garbage collector, under onDelete: Delete.
+The plug-in that protects owner references asks for `delete` of whoever gives a living claim an owner; no delete is sent.
 */ -}}
 {{- define "deepseek-operator.rules" -}}
 - apiGroups: [deepseek-operator.io]
@@ -35,7 +36,7 @@ patched; a PersistentVolumeClaim holds checkpoints and is only ever deleted by t
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [""]
   resources: [persistentvolumeclaims]
-  verbs: [get, list, watch, create, patch]
+  verbs: [get, list, watch, create, patch{{ if .Values.rbac.ownerReferencesPermissionEnforcement }}, delete{{ end }}]
 - apiGroups: [""]
   resources: [pods]
   verbs: [get, list, watch, delete]
