@@ -1,4 +1,4 @@
-"""`python -m tests.benchmarks`: how fast the operator is, on a real API server that it starts for itself.
+"""`tests/run benchmarks`: how fast the operator is, on a real API server that it starts for itself.
 
     waves    many resources at once: until all have their children, beside a bare client that posts the same children
     alone    one resource beside all of those, at rest: until it has its children
@@ -37,7 +37,7 @@ REST_S = 60.0
 
 def main() -> None:
     """Measures everything and prints a table."""
-    parser = ArgumentParser(prog="tests.benchmarks", description=__doc__.splitlines()[0])
+    parser = ArgumentParser(prog="python -m tests.benchmarks", description=__doc__.splitlines()[0])
     parser.add_argument("--trainings", type=int, default=500, metavar="N")
     parser.add_argument("--servings", type=int, default=200, metavar="N")
     options = parser.parse_args()
