@@ -25,6 +25,8 @@ def tests_cluster(*arguments: str) -> str:
 
 def ready(say: Callable[[str], None] = lambda _: None, *, fake_nodes: int = 0) -> Kubectl:
     """kubectl for a cluster on which the operator of this tree runs."""
+    if not os.environ.get("KUBECONFIG"):
+        tests_cluster("build")  # Helm too, and all before the first minutes are spent on a cluster.
     tests_cluster("up", *(["--fake-nodes", str(fake_nodes)] if fake_nodes else []))
     say("the cluster is up")
     tests_cluster("images")
