@@ -21,13 +21,18 @@ OLD_CLAIM = changed(minimal_training(), {VOLUME: {"claimName": "checkpoints", "s
 NO_SIZE = minimal_training()
 
 
-def _begin(cluster: Cluster, namespace: str, manifest: Manifest, started: bool) -> str:
-    """Creates the training and returns its path; `started`: with the record of a first attempt."""
+ATTEMPT = {"number": 1, "job": "tune-train-000000-1"}
+
+
+def _begin(
+    cluster: Cluster, namespace: str, manifest: Manifest, started: bool, status: Mapping[str, Any] | None = None
+) -> str:
+    """Creates the training and returns its path; `started`: with the record of a first attempt, or with `status`."""
     path = collection(manifest, namespace)
     cluster.api.create(path, manifest)
     if started:
-        status = {"attempt": {"number": 1, "job": "tune-train-000000-1"}, "observedGeneration": 1}
-        cluster.api.patch(f"{path}/tune/status", {"status": status})
+        wanted = {"attempt": ATTEMPT, "observedGeneration": 1, **(status or {})}
+        cluster.api.patch(f"{path}/tune/status", {"status": wanted})
     return f"{path}/tune"
 
 
@@ -92,6 +97,49 @@ def test_what_is_fixed_stays_once_the_training_has_started(
         api_server.api.patch(path, _merge(edit))
     assert refusal.value.code == 422
     assert f"{field} is fixed once the training has started: create a new DeepSeekTraining" in str(refusal.value)
+
+
+UNUSED = {"claimName": "tune-train-000000", "made": True, "used": False}
+MADE = {f"{VOLUME}.storageClassName", f"{VOLUME}.accessMode"}
+UNLEARNT = [
+    pytest.param({"volume": UNUSED}, id="nothing runs yet"),
+    pytest.param(
+        {"volume": UNUSED, "attempt": {**ATTEMPT, "runningAt": "2026-01-01T00:00:00Z", "verdict": "Invalid"}},
+        id="it ended and wrote nothing",
+    ),
+    pytest.param({"volume": UNUSED, "attempt": {**ATTEMPT, "verdict": "Invalid"}, "result": "Failed"}, id="it failed"),
+]
+LEARNT = [
+    pytest.param({"volume": {**UNUSED, "used": True}}, id="something was written"),
+    pytest.param({"volume": {"claimName": "tune-train-000000", "made": True}}, id="an earlier release's status"),
+    pytest.param({"volume": UNUSED, "attempt": {**ATTEMPT, "runningAt": "2026-01-01T00:00:00Z"}}, id="it runs"),
+    pytest.param(
+        {"volume": UNUSED, "attempt": {**ATTEMPT, "verdict": "Complete"}, "result": "Complete"}, id="it is complete"
+    ),
+]
+
+
+@pytest.mark.parametrize("status", UNLEARNT)
+def test_while_nothing_was_learnt_only_the_claim_stays_as_it_was_made(
+    api_server: Cluster, namespace: str, status: Mapping[str, Any]
+) -> None:
+    for manifest, edit, field in (parameter.values for parameter in FIXED):
+        path = _begin(api_server, namespace, manifest, started=True, status=status)  # type: ignore[arg-type]
+        if field in MADE:
+            with pytest.raises(ApiError, match=f"{field} is fixed"):
+                api_server.api.patch(path, _merge(edit))  # type: ignore[arg-type]
+        else:
+            api_server.api.patch(path, _merge(edit), dryRun="All")  # type: ignore[arg-type]
+        api_server.api.delete(path)
+
+
+@pytest.mark.parametrize("status", LEARNT)
+def test_what_may_have_been_learnt_is_not_given_up_for_an_edit(
+    api_server: Cluster, namespace: str, status: Mapping[str, Any]
+) -> None:
+    path = _begin(api_server, namespace, NEW_CLAIM, started=True, status=status)
+    with pytest.raises(ApiError, match="is fixed once the training has started"):
+        api_server.api.patch(path, _merge({"spec.datasets": [{"source": {"uri": "builtin://reverse"}}]}))
 
 
 @pytest.mark.parametrize(("manifest", "edit", "field"), FIXED)

@@ -121,6 +121,12 @@ def _equal(path: str) -> str:
 
 
 _HAS_STARTED = "has(oldSelf.status) && has(oldSelf.status.attempt)"
+# The same as kinds.training.anew.is_unlearnt: no attempt has written, and the one under way does not run yet.
+_IS_UNLEARNT = (
+    "has(oldSelf.status.volume) && has(oldSelf.status.volume.used) && !oldSelf.status.volume.used && "
+    "(has(oldSelf.status.attempt.verdict) || !has(oldSelf.status.attempt.runningAt)) && "
+    "!(has(oldSelf.status.result) && oldSelf.status.result == 'Complete')"
+)
 _GO_ON = "create a new DeepSeekTraining with checkpoints.resume.from to go on from its checkpoints"
 _FIXED_ONCE_STARTED = (
     ("spec.objective", _GO_ON),
@@ -131,6 +137,8 @@ _FIXED_ONCE_STARTED = (
     ("spec.checkpoints.resume", _GO_ON),
     ("spec.checkpoints.volume.claimName", "create a new DeepSeekTraining on the other claim"),
     ("spec.checkpoints.volume.subPath", "create a new DeepSeekTraining on the other folder"),
+)
+_FIXED_ONCE_MADE = (
     ("spec.checkpoints.volume.storageClassName", "create a new DeepSeekTraining with the other storage class"),
     ("spec.checkpoints.volume.accessMode", "create a new DeepSeekTraining with the other access mode"),
 )
@@ -140,9 +148,11 @@ _DEFAULT_SIZE = "10Gi"
 
 
 def _edit_rules() -> Iterable[dict[str, str]]:
-    for path, remedy in _FIXED_ONCE_STARTED:
+    fixed = [(*entry, f"!({_HAS_STARTED}) || ({_IS_UNLEARNT})") for entry in _FIXED_ONCE_STARTED]
+    made = [(*entry, f"!({_HAS_STARTED})") for entry in _FIXED_ONCE_MADE]
+    for path, remedy, is_free in (*fixed, *made):
         message = f"{path} is fixed once the training has started: {remedy}"
-        yield rule(f"!({_HAS_STARTED}) || ({_equal(path)})", message, fieldPath=f".{path}")
+        yield rule(f"{is_free} || ({_equal(path)})", message, fieldPath=f".{path}")
     size = "spec.checkpoints.volume.size"
     new, old = (f"quantity(has({at}.{size}) ? {at}.{size} : '{_DEFAULT_SIZE}')" for at in ("self", "oldSelf"))
     yield rule(

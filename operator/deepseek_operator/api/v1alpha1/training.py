@@ -1,9 +1,9 @@
 """`DeepSeekTraining`: one run of a model over datasets, with checkpoints that survive whatever happens to its pods.
 
-Which edits are let in while it runs is said by the rules of the resource itself, over `status`: model, objective,
-method, datasets, hyperparameters, the volume and resume are fixed once the first attempt was recorded; nodes,
-accelerator and runtime stop the attempt and start another from the newest checkpoint; what pods read (when to save, how many to keep, the stall) counts from the
-next attempt on; the rest is live.
+Which edits are let in is said by the rules of the resource itself, over `status`: model, objective, method, datasets,
+hyperparameters, the volume and resume are fixed once something may have been learnt, and until then an edit of them
+starts the training anew; nodes, accelerator and runtime stop the attempt and start another from the newest checkpoint;
+what pods read (when to save, how many to keep, the stall) counts from the next attempt on; the rest is live.
 """
 
 from typing import Annotated, Any, Literal
@@ -464,6 +464,10 @@ class VolumeStatus(StatusModel):
     claim_name: str = Field(description="Name of the PersistentVolumeClaim.")
     uid: str = Field(default="", description="Its uid: another one of the same name is not trusted.")
     made: bool = Field(default=False, description="True: the operator made it.")
+    used: bool = Field(
+        default=True,
+        description="False: certainly no attempt of this training has written to it. Every fixed field may still change, and a claim that the operator made goes with the training.",
+    )
 
 
 class AttemptRecord(StatusModel):

@@ -32,7 +32,7 @@ def first_children(owner: DeepSeekTraining, configuration: Configuration) -> tup
     meta = owner.metadata
     named = existing_claim(owner)
     claim = named or training_claim(meta.name, meta.uid)
-    volume = VolumeStatus(claim_name=claim, uid="recorded at run time", made=named is None)
+    volume = VolumeStatus(claim_name=claim, uid="recorded at run time", made=named is None, used=False)
     attempt = AttemptStatus(number=1, job=training_job(meta.name, meta.uid, 1), digest=attempt_digest(owner.spec))
     status = owner.status.model_copy(
         update={"volume": volume, "attempt": attempt, "fixed_digest": fixed_digest(owner.spec)}

@@ -1,7 +1,7 @@
 """The claim that the operator makes for checkpoints when the spec names none.
 
-It is created without an ownerReference and gets one by apply only under `onDelete: Delete`, so that an edit to
-Retain takes it away again: a field that the creating request had set would stay.
+It is created without an ownerReference and gets one by apply only while it shall go with its training, which ends
+when something may be written to it: a field that the creating request had set would stay.
 """
 
 from typing import Any
@@ -40,12 +40,12 @@ def new_claim(owner: DeepSeekTraining) -> Manifest:
     }
 
 
-def kept_claim(owner: DeepSeekTraining, live: Manifest) -> Manifest:
-    """The living claim as wanted now: what can't change is as it is, its size only grows, onDelete decides the owner."""
+def kept_claim(owner: DeepSeekTraining, live: Manifest, *, is_owned: bool) -> Manifest:
+    """The living claim as wanted now: what can't change is as it is, its size only grows, owned it goes with its owner."""
     claim = new_claim(owner)
     meta = owner.metadata
     references: dict[str, Any] = {}
-    if owner.spec.checkpoints.on_delete == "Delete":
+    if is_owned:
         references = {"ownerReferences": [owner_reference(TRAINING, meta.name, meta.uid)]}
     spec = {
         **{key: live["spec"][key] for key in ("accessModes", "storageClassName") if key in live["spec"]},

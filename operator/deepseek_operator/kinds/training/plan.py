@@ -25,6 +25,7 @@ from deepseek_operator.core.resources import (
     uid_of,
 )
 from deepseek_operator.kinds.training import job as job_manifest
+from deepseek_operator.kinds.training.anew import START_ANEW, begun_anew, is_changed, is_unlearnt
 from deepseek_operator.kinds.training.conflict import conflict
 from deepseek_operator.kinds.training.devices import wanted_plan
 from deepseek_operator.kinds.training.ending import ended as status_ended
@@ -50,6 +51,7 @@ from deepseek_operator.kinds.training.validation import complaint, is_shared
 from deepseek_operator.kinds.training.verdict import START_TIMEOUT, newly_failed, outcome, sentence, telling
 from deepseek_operator.kinds.training.view import Step, View, act, record, with_attempt
 from deepseek_operator.kinds.training.volume import claim_upkeep, ensure_volume, loss
+from deepseek_operator.kinds.training.written import wrote_nothing
 
 Phase: TypeAlias = Callable[[View], Step | None]
 
@@ -136,7 +138,16 @@ def judge(view: View) -> Step | None:
         view.spec.failure_policy.max_restarts,
         view.now,
     )
+    if status.volume is not None and not wrote_nothing(view, verdict):
+        status = status.model_copy(update={"volume": status.volume.model_copy(update={"used": True})})
     return record(status, confirm=True)
+
+
+def begin_anew(view: View) -> Step | None:
+    """An edit of what is fixed, or of what has failed, while nothing was learnt: as if nothing had been."""
+    if view.running_attempt is not None or not is_unlearnt(view.status) or not is_changed(view.spec, view.status):
+        return None
+    return record(begun_anew(view.owner), confirm=True)
 
 
 def finish(view: View) -> Step | None:
@@ -150,7 +161,8 @@ def finish(view: View) -> Step | None:
         case "Failed":
             invalid = view.attempt is not None and view.attempt.verdict == "Invalid"
             reason = Reason.INVALID_CONFIGURATION if invalid else Reason.TOO_MANY_RESTARTS
-            return act("Failed", stalled(reason, message))
+            hint = f"; {START_ANEW}" if is_unlearnt(view.status) else ""
+            return act("Failed", stalled(reason, f"{message}{hint}"))
 
 
 def plan_devices(view: View) -> Step | None:
@@ -169,7 +181,10 @@ def interrupt(view: View) -> Step | None:
         return None
     if view.spec.suspend:
         return record(with_attempt(view.status, stopping="Suspended"))
-    if attempt.digest != attempt_digest(view.spec) and complaint(view.seen) is None and loss(view) is None:
+    is_edited = attempt.digest != attempt_digest(view.spec) or (
+        is_unlearnt(view.status) and is_changed(view.spec, view.status)
+    )
+    if is_edited and complaint(view.seen) is None and loss(view) is None:
         return record(with_attempt(view.status, stopping="SpecChanged"))
     deadline = _start_deadline(view)
     if deadline is not None and view.now >= deadline:
@@ -343,7 +358,8 @@ def launch(view: View) -> Step | None:
     if attempt is None or volume is None:
         raise ValueError("an attempt is launched only once it and its volume are recorded")
     made = Attempt(view.owner, view.status, attempt.number, volume.claim_name)
-    actions = (*_service(view), Create(job_manifest.job(made, view.configuration)))
+    # The claim before the Job: what may be written to must not go with the training any more.
+    actions = (*claim_upkeep(view), *_service(view), Create(job_manifest.job(made, view.configuration)))
     says = reconciling(Reason.STARTING, f"making the Job of attempt {attempt.number}")
     return act("Starting" if attempt.number == 1 else "Restarting", says, actions)
 
@@ -354,6 +370,7 @@ LIFE: tuple[Phase, ...] = (
     identify,
     observe,
     judge,
+    begin_anew,
     finish,
     plan_devices,
     interrupt,

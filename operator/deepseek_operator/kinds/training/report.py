@@ -27,6 +27,7 @@ class Report:
         loss, eval_loss, accuracy: as of `step`, decimals as a status shows them.
         latest, best: the checkpoints that it named; None when it named none.
         exports: steps, ascending.
+        is_ours: it has the form that the launcher writes.
     """
 
     message: str = ""
@@ -37,6 +38,12 @@ class Report:
     latest: LastCheckpoint | None = None
     best: BestCheckpoint | None = None
     exports: tuple[int, ...] = ()
+    is_ours: bool = False
+
+    @property
+    def names_no_checkpoint(self) -> bool:
+        """True when the launcher says so: it looked at the volume before it spoke."""
+        return self.is_ours and not self.exports and self.latest is None and self.best is None and not self.step
 
 
 def report_of(pod: Manifest) -> Report | None:
@@ -67,6 +74,7 @@ def from_mapping(said: Mapping[str, object]) -> Report:
         latest=_latest(said.get("latest")),
         best=_best(said.get("best")),
         exports=tuple(sorted(steps)[-MAX_EXPORTS:]),
+        is_ours="formatVersion" in said,
     )
 
 

@@ -10,6 +10,7 @@ from deepseek_operator.api.v1alpha1.training import DeepSeekTraining, TrainingSp
 from deepseek_operator.core.names import training_claim
 from deepseek_operator.core.resources import CLAIM, Manifest, Ref, is_terminating
 from deepseek_operator.core.seen import Seen
+from deepseek_operator.kinds.training.anew import is_unlearnt
 from deepseek_operator.kinds.training.claim import access_mode
 from deepseek_operator.kinds.training.needs import claims_read, existing_claim
 from deepseek_operator.kinds.training.pod import is_builtin
@@ -41,7 +42,7 @@ def complaint(seen: Seen[DeepSeekTraining]) -> Complaint | None:
     if wrong is not None:
         return Complaint(Reason.INVALID_SPEC, wrong)
     recorded = owner.status.fixed_digest
-    if recorded and recorded != fixed_digest(owner.spec):
+    if recorded and recorded != fixed_digest(owner.spec) and not is_unlearnt(owner.status):
         return Complaint(
             Reason.FIXED_FIELD_CHANGED,
             "model, objective, method, datasets, hyperparameters, the checkpoint volume and resume are fixed once "

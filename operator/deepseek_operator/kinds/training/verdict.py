@@ -41,7 +41,7 @@ _OWN_DEATHS = tuple(128 + signal for signal in (4, 7, 8, 9, 11))
 """SIGILL, SIGBUS, SIGFPE, SIGKILL, SIGSEGV: no peer's end leads to one; a broken connection is exit 1 or SIGABRT."""
 _TOGETHER = timedelta(seconds=2)
 """Times of the kubelet are whole seconds, and a peer notices within one."""
-_START_ERRORS = ("StartError", "ContainerCannotRun", "RunContainerError")
+START_ERRORS = ("StartError", "ContainerCannotRun", "RunContainerError")
 
 
 def first_cause(pod: Manifest, now: datetime) -> PodFailure | None:
@@ -172,7 +172,7 @@ def _exited(pod: Manifest, now: datetime) -> PodFailure | None:
 def _cause(code: int, reason: str) -> str:
     if reason == "OOMKilled":
         return reason
-    if reason in _START_ERRORS:
+    if reason in START_ERRORS:
         return "StartError"
     return {EXIT_INVALID: INVALID, EXIT_SAVED: SAVED, EXIT_STALLED: "Stalled"}.get(code, "Error")
 

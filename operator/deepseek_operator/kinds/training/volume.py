@@ -9,6 +9,7 @@ from deepseek_operator.core.actions import Action, Apply, Create
 from deepseek_operator.core.conditions import reconciling, stalled
 from deepseek_operator.core.drift import needs_apply
 from deepseek_operator.core.resources import annotations_of, is_terminating, uid_of
+from deepseek_operator.kinds.training.anew import goes_with_it
 from deepseek_operator.kinds.training.claim import kept_claim, new_claim
 from deepseek_operator.kinds.training.needs import existing_claim
 from deepseek_operator.kinds.training.reasons import Reason
@@ -26,8 +27,11 @@ def ensure_volume(view: View) -> Step | None:
     if is_terminating(claim):
         says = reconciling(Reason.WAITING_FOR_CLAIM, f"PersistentVolumeClaim {view.claim_name} is being deleted")
         return act("Pending", says)
-    wanted = VolumeStatus(claim_name=view.claim_name, uid=uid_of(claim), made=existing_claim(view.owner) is None)
-    if view.status.volume != wanted:
+    wanted = VolumeStatus(
+        claim_name=view.claim_name, uid=uid_of(claim), made=existing_claim(view.owner) is None, used=False
+    )
+    known = view.status.volume
+    if known is None or known.model_copy(update={"used": False}) != wanted:
         return record(view.status.model_copy(update={"volume": wanted}))
     return None
 
@@ -53,6 +57,8 @@ def recorded_uid(view: View) -> str:
     volume = view.status.volume
     if volume is not None and (volume.claim_name == view.claim_name or view.attempt is not None):
         return volume.uid
+    if view.attempt is not None:
+        return ""  # It begins anew on another claim (see `anew`).
     return annotations_of(view.service or {}).get(CLAIM_UID, "")
 
 
@@ -61,7 +67,7 @@ def claim_upkeep(view: View) -> tuple[Action, ...]:
     volume, claim = view.status.volume, view.claim
     if volume is None or not volume.made or claim is None or is_terminating(claim) or uid_of(claim) != volume.uid:
         return ()
-    wanted = kept_claim(view.owner, claim)
+    wanted = kept_claim(view.owner, claim, is_owned=goes_with_it(view.spec, view.status))
     return (Apply(wanted, volume.uid),) if needs_apply(wanted, claim) else ()
 
 

@@ -1,0 +1,179 @@
+"""A mistake costs neither the training nor a claim: while certainly nothing was learnt, an edit starts it anew."""
+
+import json
+from typing import Any
+
+import pytest
+
+from deepseek_operator.core.resources import CLAIM, TRAINING
+from deepseek_operator.kinds.training.reasons import Reason
+from tests.support.trainings import NAME, NAMESPACE, Life, claim, training
+
+WRONG = {"datasets": [{"source": {"uri": "image:///nosuch.jsonl"}}]}
+RIGHT = [{"source": {"uri": "builtin://uppercase"}}]
+REFUSED = json.dumps({"formatVersion": 1, "result": "Invalid", "message": "/nosuch.jsonl does not exist"})
+
+
+def invalid(message: str = REFUSED, **spec: Any) -> Life:
+    """A training whose first attempt ended with 64."""
+    life = Life().begin(**{**WRONG, **spec}).running()
+    life.world.bind_claim(NAMESPACE, claim_name(life))
+    return life.crash(code=64, message=message)
+
+
+def claim_name(life: Life) -> str:
+    volume = life.owner.status.volume
+    assert volume is not None
+    return volume.claim_name
+
+
+def is_owned(life: Life, name: str) -> bool:
+    found = life.cluster.read(CLAIM, NAMESPACE, name)
+    assert found is not None
+    return bool(found["metadata"].get("ownerReferences"))
+
+
+def test_a_wrong_path_is_corrected_by_an_edit_on_the_same_claim() -> None:
+    life = invalid()
+    assert life.told == ("Stalled", Reason.INVALID_CONFIGURATION)
+    assert "correct the spec and it starts anew" in life.message
+    before = life.owner.status.volume
+    life.edit(lambda spec: spec.update(datasets=RIGHT))
+    status = life.owner.status
+    assert (life.told, status.result, status.result_message) == (("Reconciling", "Starting"), None, "")
+    assert (status.attempt.number, status.volume) == (2, before)  # type: ignore[union-attr]
+    assert life.running().told == ("Ready", "Running")
+    assert json.loads(life.environment()["DEEPSEEK_TRAINING_SPEC"])["datasets"][0]["source"]["builtin"] == "uppercase"
+
+
+def test_a_second_mistake_is_corrected_too() -> None:
+    life = invalid()
+    life.edit(lambda spec: spec["hyperparameters"].update(maxSteps=7)).running().crash(code=64, message=REFUSED)
+    assert life.told == ("Stalled", Reason.INVALID_CONFIGURATION)
+    assert life.edit(lambda spec: spec.update(datasets=RIGHT)).running().told == ("Ready", "Running")
+
+
+def test_an_edit_of_what_an_attempt_is_made_of_answers_a_failure_too() -> None:
+    life = invalid()
+    life.edit(lambda spec: spec.update(runtime={"env": [{"name": "DATA", "value": "/right"}]}))
+    assert life.running().told == ("Ready", "Running")
+
+
+def test_what_failed_stays_failed_without_an_edit() -> None:
+    life = invalid().later(86400)
+    life.edit(lambda spec: spec.update(failurePolicy={"maxRestarts": 9}))
+    assert (life.told, life.owner.status.attempt.number) == (("Stalled", Reason.INVALID_CONFIGURATION), 1)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param({"step": 7}, id="a step was taken"),
+        pytest.param({"step": 7, "latest": {"step": 5}}, id="a checkpoint was saved"),
+        pytest.param({"exports": [5]}, id="an export was made"),
+    ],
+)
+def test_what_was_learnt_is_not_given_up_for_an_edit(words: dict[str, Any]) -> None:
+    life = invalid(message=json.dumps({"formatVersion": 1, "result": "Invalid", **words}))
+    assert "starts anew" not in life.message
+    life.edit(lambda spec: spec.update(datasets=RIGHT))
+    assert (life.told[0], life.owner.status.attempt.number) == ("Stalled", 1)  # type: ignore[union-attr]
+    assert not is_owned(life, claim_name(life))
+
+
+@pytest.mark.parametrize(
+    "message", ["", "Traceback: no such file", json.dumps({"error": "mine"})], ids=["none", "text", "foreign JSON"]
+)
+def test_without_the_launchers_word_nothing_is_certain(message: str) -> None:
+    life = invalid(message=message)
+    life.edit(lambda spec: spec.update(datasets=RIGHT))
+    assert life.owner.status.attempt.number == 1  # type: ignore[union-attr]
+    assert not is_owned(life, claim_name(life))
+
+
+def test_a_trainer_of_the_users_own_is_not_believed_to_have_written_nothing() -> None:
+    life = invalid(runtime={"image": "a/b:1", "command": ["train"]})
+    assert not is_owned(life, claim_name(life))
+
+
+def test_a_gang_that_does_not_run_yet_is_stopped_and_begun_anew() -> None:
+    life = Life().begin(**WRONG)
+    assert life.told == ("Reconciling", "Starting")
+    life.edit(lambda spec: spec.update(datasets=RIGHT)).gone()
+    status = life.owner.status
+    assert (status.attempt.number, status.history[-1].cause) == (2, "SpecChanged")  # type: ignore[union-attr]
+    assert life.running().told == ("Ready", "Running")
+
+
+def test_a_gang_that_runs_goes_on_and_the_edit_is_refused() -> None:
+    life = Life().begin().running()
+    life.edit(lambda spec: spec.update(hyperparameters={"maxSteps": 7}))
+    assert (life.told, life.jobs()) == (("Stalled", Reason.FIXED_FIELD_CHANGED), ["1"])
+
+
+def test_an_unpullable_image_costs_nothing_but_the_edit() -> None:
+    life = Life().begin(failurePolicy={"maxRestarts": 0, "startTimeoutSeconds": 60}, runtime={"image": "no/such:1"})
+    for rank in (0, 1):
+        life.world.schedule(life.pod(rank))
+    life.turn().later(61).gone()
+    assert life.told == ("Stalled", Reason.TOO_MANY_RESTARTS)
+    life.edit(lambda spec: spec.update(runtime={"image": "some/such:1"}))
+    assert life.running().told == ("Ready", "Running")
+    assert life.owner.status.restarts == 0
+
+
+def test_another_claim_is_written_once_the_edit_names_it() -> None:
+    life = invalid()
+    made = claim_name(life)
+    life.cluster.put(claim("mine"))
+    life.edit(lambda spec: spec.update(datasets=RIGHT, checkpoints={"volume": {"claimName": "mine"}}))
+    assert life.running().told == ("Ready", "Running")
+    assert (claim_name(life), life.environment()["DEEPSEEK_ATTEMPT"]) == ("mine", "2")
+    assert made != "mine"
+
+
+def test_a_claim_that_was_never_written_to_goes_with_its_training() -> None:
+    life = invalid()
+    name = claim_name(life)
+    assert is_owned(life, name)
+    life.cluster.remove(TRAINING, NAMESPACE, NAME, "Background")
+    life.gone()
+    assert life.cluster.read(CLAIM, NAMESPACE, name) is None
+
+
+def test_a_claim_is_its_own_again_before_the_next_attempt_can_write_to_it() -> None:
+    life = invalid()
+    name = claim_name(life)
+    writes = len(life.cluster.writes)
+    life.edit(lambda spec: spec.update(datasets=RIGHT))
+    order = [(write.verb, write.ref.resource.kind) for write in life.cluster.writes[writes:]]
+    assert order.index(("apply", "PersistentVolumeClaim")) < order.index(("create", "Job"))
+    assert not is_owned(life, name)
+
+
+def test_a_training_that_goes_well_gives_its_claim_no_owner_at_any_time() -> None:
+    life = Life().begin().running().crash().later(10).running().complete()
+    applied = [w for w in life.cluster.writes if (w.verb, w.ref.resource) == ("apply", CLAIM)]
+    assert (applied, is_owned(life, claim_name(life))) == ([], False)
+
+
+def test_a_training_that_waits_before_its_first_attempt_takes_its_claim_along() -> None:
+    life = Life()
+    life.cluster.put(training())
+    life.operator.settle()
+    life.edit(lambda spec: spec.update(suspend=True)).gone()
+    assert (life.told[1], life.owner.status.volume.used) == ("Suspended", False)  # type: ignore[union-attr]
+    assert is_owned(life, claim_name(life))
+
+
+def test_a_status_of_an_earlier_release_is_taken_for_one_that_may_have_written() -> None:
+    life = invalid()
+    name = claim_name(life)
+
+    def as_before(live: dict[str, Any]) -> None:
+        del live["status"]["volume"]["used"]
+
+    life.cluster.edit(TRAINING, NAMESPACE, NAME, as_before)
+    life.turn()
+    assert not is_owned(life, name)
+    assert life.edit(lambda spec: spec.update(datasets=RIGHT)).owner.status.attempt.number == 1  # type: ignore[union-attr]
