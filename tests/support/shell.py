@@ -81,10 +81,16 @@ class Operator:
                     self.woken |= self.mirror.observe(resource, live)
 
     def settle(self, limit: int = 200) -> None:
-        """Delivers all events and passes over every owner until none acts; AssertionError if that never ends."""
+        """Delivers all events and passes over every owner, and once over those that have gone, until none acts.
+
+        Raises:
+            AssertionError: that never ends.
+        """
         for _ in range(limit):
             self.pipe.flush()
-            outcomes = [self.reconcile(key) for key in self._keys()]
+            gone = {key for key in self.woken if key.resource == self.kind.resource} - set(self._keys())
+            self.woken -= gone
+            outcomes = [self.reconcile(key) for key in (*self._keys(), *sorted(gone))]
             if not self.pipe.waiting() and not any(isinstance(outcome, Acted) for outcome in outcomes):
                 return
         raise AssertionError(f"still acting after {limit} rounds")

@@ -53,3 +53,6 @@ class Kind(Protocol[OwnerT, StatusT]):
 
     def events(self, before: StatusT, after: StatusT) -> tuple[Event, ...]:
         """Transitions worth telling, from the status as it was and as it is written now."""
+
+    def farewell(self, owner: OwnerT) -> tuple[Event, ...]:
+        """What a person must know of an owner that has just gone; told once, and not by a process that was not there."""

@@ -52,6 +52,7 @@ class Mirror:
     _tombstones: dict[str, int] = field(default_factory=dict)
     _tombstone_resources: dict[str, Resource] = field(default_factory=dict)
     _last_audit: dict[Resource, int] = field(default_factory=dict)
+    _departed: dict[Key, Manifest] = field(default_factory=dict)
     _references: dict[Key, frozenset[Location]] = field(default_factory=dict)
     _referrers: dict[Location, set[Key]] = field(default_factory=dict)
 
@@ -150,6 +151,10 @@ class Mirror:
         if uid is not None:
             self._bury(uid, self._by_uid[uid])
 
+    def departed(self, key: Key) -> Manifest | None:
+        """A custom resource as it last was, once, after it has gone; None when none has, or it was told already."""
+        return self._departed.pop(key, None)
+
     # --- references ---------------------------------------------------------------------------------------------
 
     def refer(self, key: Key, refs: Iterable[Ref]) -> None:
@@ -185,6 +190,9 @@ class Mirror:
         if known is None:
             return frozenset()
         self._remove(known)
+        at = known.location
+        if at.resource in OWNERS:
+            self._departed[Key(at.resource, at.namespace, at.name)] = known.manifest
         return self._concerned(known)
 
     def _remove(self, entry: _Entry) -> frozenset[Key]:

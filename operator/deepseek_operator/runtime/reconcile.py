@@ -100,6 +100,7 @@ class Reconciler(Generic[OwnerT, StatusT]):
             return Failed(type(error).__name__)
 
     async def _pass(self, key: Key) -> Outcome:
+        await self._part(key)
         view = await self._look.from_mirror(key)
         plan = self._kind.plan(view.seen) if view is not None else None
         if view is not None and plan is not None and plan.is_irreversible:
@@ -112,6 +113,14 @@ class Reconciler(Generic[OwnerT, StatusT]):
         done = await self._executor.execute(key, uid_of(view.manifest), plan.actions)
         await self._report(key, view, self._kind.status(view.seen, done))
         return _outcome(plan, done)
+
+    async def _part(self, key: Key) -> None:
+        """Tells what an owner that has gone leaves behind; a successor of its name may be there already."""
+        if (manifest := self._mirror.departed(key)) is None:
+            return
+        for event in self._kind.farewell(self._kind.parse(manifest)):
+            log.info("%s: %s: %s", key, event.reason, event.note)
+            await self._cluster.publish(key.resource, manifest, event)
 
     async def _record(self, key: Key, view: View[OwnerT], record: StatusT) -> Outcome:
         if not await self._report(key, view, record):

@@ -60,6 +60,10 @@ class ServingKind:
         """Transitions worth telling."""
         return events(before, after)
 
+    def farewell(self, owner: DeepSeekServing) -> tuple[Event, ...]:
+        """Nothing stays of a serving."""
+        return ()
+
 
 def _revision_names(owner: DeepSeekServing, resolved: ResolvedModel | None) -> tuple[Ref, ...]:
     if resolved is None or resolved.reference != reference_digest(owner.spec.model):

@@ -7,7 +7,7 @@ from deepseek_operator.core.kind import Event, Kind
 from deepseek_operator.core.resources import CLAIM, JOB, POD, SERVICE, TRAINING, Manifest, Ref, Resource
 from deepseek_operator.core.seen import Needs, Seen
 from deepseek_operator.kinds.training.children import names
-from deepseek_operator.kinds.training.events import events
+from deepseek_operator.kinds.training.events import events, farewell
 from deepseek_operator.kinds.training.needs import needs
 from deepseek_operator.kinds.training.plan import step
 from deepseek_operator.kinds.training.status import display
@@ -47,6 +47,10 @@ class TrainingKind:
     def events(self, before: TrainingStatus, after: TrainingStatus) -> tuple[Event, ...]:
         """Transitions worth telling."""
         return events(before, after)
+
+    def farewell(self, owner: DeepSeekTraining) -> tuple[Event, ...]:
+        """The claim that is kept, where it is."""
+        return farewell(owner)
 
 
 def training_kind(configuration: Configuration) -> Kind[DeepSeekTraining, TrainingStatus]:

@@ -1,9 +1,11 @@
 """What is worth an event: a transition between two statuses, told once."""
 
 from deepseek_operator.api.base import Condition
-from deepseek_operator.api.v1alpha1.training import TrainingStatus
+from deepseek_operator.api.v1alpha1.training import DeepSeekTraining, TrainingStatus
 from deepseek_operator.core.conditions import find
 from deepseek_operator.core.kind import Event
+from deepseek_operator.core.names import TRAINING_LABEL
+from deepseek_operator.kinds.training.anew import goes_with_it
 from deepseek_operator.kinds.training.reasons import Reason
 
 _NOTE_LENGTH = 1024
@@ -24,6 +26,22 @@ _QUIET = frozenset(
 def events(before: TrainingStatus, after: TrainingStatus) -> tuple[Event, ...]:
     """Events of the step from `before` to `after`, in the order in which things happened."""
     return (*_verdict(before, after), *_attempt(before, after), *_result(before, after), *_condition(before, after))
+
+
+def farewell(owner: DeepSeekTraining) -> tuple[Event, ...]:
+    """What a deleted training leaves behind, and how it is used or removed; nothing when its claim goes with it."""
+    meta, status = owner.metadata, owner.status
+    if status.volume is None or not status.volume.made or goes_with_it(owner.spec, status):
+        return ()
+    claim, newest = status.volume.claim_name, status.last_checkpoint
+    step = f" up to step {newest.step}" if newest is not None else ""
+    note = (
+        f"PersistentVolumeClaim {claim} is kept with the checkpoints{step}. Go on from them in a new training: "
+        f"checkpoints.volume.claimName {claim} and checkpoints.resume.from.trainingUID {meta.uid}. "
+        f"Remove it: kubectl delete pvc {claim} -n {meta.namespace}. "
+        f"List such claims: kubectl get pvc -n {meta.namespace} -l {TRAINING_LABEL}"
+    )
+    return (_normal("CheckpointsRetained", "KeepClaim", note),)
 
 
 def _attempt(before: TrainingStatus, after: TrainingStatus) -> tuple[Event, ...]:

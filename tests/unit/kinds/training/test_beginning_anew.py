@@ -177,3 +177,43 @@ def test_a_status_of_an_earlier_release_is_taken_for_one_that_may_have_written()
     life.turn()
     assert not is_owned(life, name)
     assert life.edit(lambda spec: spec.update(datasets=RIGHT)).owner.status.attempt.number == 1  # type: ignore[union-attr]
+
+
+def _deleted(life: Life) -> Life:
+    life.cluster.remove(TRAINING, NAMESPACE, NAME, "Background")
+    return life.gone()
+
+
+def _told_of_claims(life: Life) -> list[str]:
+    return [event.note for _, event in life.cluster.events if event.reason == "CheckpointsRetained"]
+
+
+def test_a_claim_that_is_kept_is_told_once_with_what_to_do_with_it() -> None:
+    last_words = json.dumps({"formatVersion": 1, "result": "Complete", "step": 100, "latest": {"step": 100}})
+    life = Life().begin().running().complete(last_words)
+    name, uid = claim_name(life), life.owner.metadata.uid
+    (note,) = _told_of_claims(_deleted(life).later(60))
+    assert f"kubectl delete pvc {name} -n {NAMESPACE}" in note
+    assert f"trainingUID {uid}" in note
+    assert "up to step 100" in note
+    assert "-l deepseek-operator.io/training" in note
+    labels = life.cluster.read(CLAIM, NAMESPACE, name)["metadata"]["labels"]  # type: ignore[index]
+    assert labels["deepseek-operator.io/training"] == NAME
+
+
+@pytest.mark.parametrize(
+    "spec", [{"checkpoints": {"onDelete": "Delete"}}, {"checkpoints": {"volume": {"claimName": "c"}}}]
+)
+def test_of_a_claim_that_goes_or_was_brought_nothing_is_told(spec: dict[str, Any]) -> None:
+    life = Life()
+    life.cluster.put(claim("c"))
+    life.begin(**spec).running()
+    assert _told_of_claims(_deleted(life)) == []
+
+
+def test_a_successor_that_comes_at_once_does_not_hide_what_its_predecessor_left() -> None:
+    life = Life().begin().running()
+    life.cluster.remove(TRAINING, NAMESPACE, NAME, "Background")
+    life.cluster.put(training())
+    life.gone()
+    assert len(_told_of_claims(life)) == 1
