@@ -77,4 +77,6 @@ def write(termination: Termination, path: Path) -> None:
 
 
 def _document(termination: Termination) -> bytes:
-    return json.dumps({"formatVersion": FORMAT_VERSION, **vars(termination)}, ensure_ascii=False).encode()
+    document = json.dumps({"formatVersion": FORMAT_VERSION, **vars(termination)}, ensure_ascii=False)
+    # Half a surrogate pair, quoted from what the user gave, is no UTF-8; its escape is JSON's own.
+    return document.encode(errors="backslashreplace")

@@ -47,7 +47,7 @@ class Served:
                 return
 
 
-def start(model: Path, port: int) -> Process:
+def start(model: Path, port: int, log: Path = Path("/dev/null")) -> Process:
     return Process.start(
         [sys.executable, "-m", "deepseek_runtime.engine"],
         {
@@ -57,7 +57,7 @@ def start(model: Path, port: int) -> Process:
             "DEEPSEEK_MAX_CONCURRENCY": str(CONCURRENCY),
             "DEEPSEEK_QUEUE_LIMIT": str(QUEUE),
             "DEEPSEEK_DRAIN_SECONDS": "60",
-            "DEEPSEEK_TERMINATION_LOG": "/dev/null",
+            "DEEPSEEK_TERMINATION_LOG": str(log),
         },
     )
 
@@ -223,9 +223,12 @@ def test_altered_export_is_not_served(export: Path, tmp_path: Path) -> None:
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)
-    process = start(tmp_path / "model", free_port())
-    assert process.ended() == 1
-    assert "model.safetensors differs from the sha256" in process.log
+    process = start(tmp_path / "model", free_port(), tmp_path / "log")
+    assert process.ended() == 64
+    said = json.loads((tmp_path / "log").read_text())
+    assert said["result"] == "Invalid"
+    assert "model.safetensors differs from the sha256" in said["message"]
+    assert said["message"] in process.log
 
 
 def test_export_loads_in_transformers_with_what_vllm_needs(export: Path) -> None:

@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
@@ -15,14 +16,14 @@ import torch
 from aiohttp import web
 
 from deepseek_runtime import termination
-from deepseek_runtime.checkpoint.volume import Damaged
-from deepseek_runtime.contract import ExitCode
+from deepseek_runtime.contract import ExitCode, Invalid
 from deepseek_runtime.cpu import threads_per_process
 from deepseek_runtime.engine.api import Engine, application
 from deepseek_runtime.engine.metrics import Metrics
 from deepseek_runtime.engine.model import Model, verify
 from deepseek_runtime.engine.scheduler import Scheduler
 from deepseek_runtime.engine.settings import Settings, read_settings
+from deepseek_runtime.reading import reading
 
 # An idle replica still waits this long before it goes: a request may be on its way to it.
 LAST_CALL_S = 2.0
@@ -32,7 +33,7 @@ CUT_OFF_S = 0.1
 
 
 def main() -> int:
-    """Runs the engine; returns 0 after a drain, 64 for wrong settings, 1 for a model that can't be served."""
+    """Runs the engine; returns 0 after a drain, 64 for wrong settings or an unfit model folder, 1 for a crash."""
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or threads_per_process(1)))
     try:
         settings = read_settings(os.environ)
@@ -40,13 +41,20 @@ def main() -> int:
         return _failed(str(error), ExitCode.INVALID)
     try:
         asyncio.run(serve(settings))
-    except (Damaged, OSError, ValueError) as error:
+    except Invalid as error:
+        if error.__cause__ is not None:
+            traceback.print_exception(error.__cause__)
+        return _failed(str(error), ExitCode.INVALID)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # a panic in Rust is no Exception
+        traceback.print_exc()
         return _failed(f"{type(error).__name__}: {error}", 1)
     return 0
 
 
 async def serve(settings: Settings) -> None:
-    """Serves until SIGTERM and for as long as the drain takes. Raises Damaged, OSError, ValueError."""
+    """Serves until SIGTERM and for as long as the drain takes. Raises Invalid, and whatever the machine fails with."""
     metrics = Metrics(settings.served_model_name)
     scheduler = Scheduler(settings.max_concurrency, settings.queue_limit, metrics)
     engine = Engine(settings.served_model_name, scheduler, metrics)
@@ -86,7 +94,7 @@ async def _in_thread(load: Callable[[], Model]) -> Model:
         future.set_running_or_notify_cancel()
         try:
             future.set_result(load())
-        except Exception as error:
+        except BaseException as error:  # nobody else hears of it: this thread would end, and the engine load for ever
             future.set_exception(error)
 
     threading.Thread(target=run, name="load", daemon=True).start()
@@ -94,12 +102,13 @@ async def _in_thread(load: Callable[[], Model]) -> Model:
 
 
 def _verified(path: Path) -> Model:
-    step = verify(path)
-    _say(f"{path} has no manifest" if step is None else f"{path} is the whole export of step {step}")
-    model = Model.load(path)
-    # The first pass allocates and selects kernels; the first user should not wait for that.
-    model.logits([min(model.end_ids, default=0)], model.empty_cache())
-    return model
+    with reading(f"model folder {path}", "serve a whole model in Hugging Face form, or copy this one again"):
+        step = verify(path)
+        _say(f"{path} has no manifest" if step is None else f"{path} is the whole export of step {step}")
+        model = Model.load(path)
+        # The first pass allocates and selects kernels; the first user should not wait for that.
+        model.logits([min(model.end_ids, default=0)], model.empty_cache())
+        return model
 
 
 async def _drain(engine: Engine, limit_s: float) -> None:

@@ -35,9 +35,13 @@ def main() -> int:
     try:
         return _train(stop, run, rank)
     except Invalid as error:
+        if error.__cause__ is not None:
+            traceback.print_exception(error.__cause__)
         print(f"trainer: {error}", file=sys.stderr, flush=True)
         return _failed(run, rank, str(error), ExitCode.INVALID)
-    except Exception as error:
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # errors of torch's checkpoints and panics in Rust are no Exception
         traceback.print_exc()
         return _failed(run, rank, f"{type(error).__name__}: {error}", 1)
 

@@ -18,6 +18,7 @@ from deepseek_runtime.checkpoint.manifest import Manifest
 from deepseek_runtime.checkpoint.ranking import Best, best
 from deepseek_runtime.checkpoint.volume import Volume, commit, describe, read_manifest
 from deepseek_runtime.contract import Contract, ExitCode, Invalid
+from deepseek_runtime.reading import reading
 from deepseek_runtime.rundir import Heartbeat
 from deepseek_runtime.spec import Hyperparameters, TrainingSpec
 from deepseek_runtime.trainer import state as states
@@ -76,7 +77,8 @@ class Training:
 
     def _prepare(self) -> None:
         self.start: Start = begin(self.contract, self.gang)
-        self.model, self.tokenizer = build(self.spec.model, self.parameters.seed)
+        with reading("spec.model", "name a whole model in Hugging Face form, or correct model.custom"):
+            self.model, self.tokenizer = build(self.spec.model, self.parameters.seed)
         self._read_data()
         shard(self.model, self.gang.mesh, self.parameters.precision)
         groups = parameter_groups(self.model, self.parameters.weight_decay)

@@ -45,7 +45,7 @@ def test_message_has_the_fields_of_the_contract(tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.parametrize("text", ["x", "\u00e9", "\u6df1", '"'])
+@pytest.mark.parametrize("text", ["x", "\u00e9", "\u6df1", '"', "\ud83d"])
 def test_message_never_exceeds_the_limit(text: str) -> None:
     long = Termination("Failed", text * 9000, exports=tuple(range(5000)))
     document = termination.encode(long)
