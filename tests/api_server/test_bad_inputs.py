@@ -32,7 +32,7 @@ TRAININGS: tuple[tuple[str, Changes, str], ...] = (
     (
         "neither weights nor a configuration",
         {"spec.model": {}},
-        "write model.source (weights on a claim) or model.custom",
+        "model.source (weights on a claim), model.fromTraining",
     ),
     (
         "weights and a configuration",
@@ -140,7 +140,54 @@ TRAININGS: tuple[tuple[str, Changes, str], ...] = (
     (
         "another training's folder in a new volume",
         {"spec.checkpoints": {"resume": {"from": {"trainingUID": UID}}}},
-        "write that claim as checkpoints.volume.claimName",
+        "or name a training that still exists as resume.from.training",
+    ),
+    (
+        "another training twice",
+        {
+            "spec.checkpoints": {
+                "volume": {"claimName": "c"},
+                "resume": {"from": {"trainingUID": UID, "training": "elder"}},
+            }
+        },
+        "write checkpoints.resume.from.training",
+    ),
+    (
+        "nothing to resume from",
+        {"spec.checkpoints": {"resume": {"from": {}}}},
+        "write checkpoints.resume.from.training",
+    ),
+    (
+        "another training's checkpoints in a claim of its own",
+        {"spec.checkpoints": {"volume": {"size": "1Gi"}, "resume": {"from": {"training": "elder"}}}},
+        "leave checkpoints.volume out",
+    ),
+    (
+        "more steps of nothing",
+        {f"{HYPER}": {"moreSteps": 5}},
+        "moreSteps counts from a checkpoint of checkpoints.resume.from",
+    ),
+    (
+        "more steps of nobody knows how many",
+        {
+            f"{HYPER}": {"moreSteps": 5},
+            "spec.checkpoints": {"volume": {"claimName": "c"}, "resume": {"from": {"trainingUID": UID}}},
+        },
+        "beside trainingUID a step as checkpoint",
+    ),
+    ("three ends", {f"{HYPER}.moreSteps": 2}, "moreSteps or maxSteps or epochs, one of them"),
+    (
+        "two sources of weights",
+        {"spec.model.fromTraining": {"name": "elder"}},
+        "write model.fromTraining (another training's export), model.source or model.custom",
+    ),
+    (
+        "weights and a checkpoint of other trainings",
+        {
+            "spec.model": {"fromTraining": {"name": "elder"}},
+            "spec.checkpoints": {"resume": {"from": {"training": "elder"}}},
+        },
+        "write model.fromTraining (weights alone, steps from 0) or checkpoints.resume.from",
     ),
     (
         "never to resume, but from there",
@@ -153,7 +200,7 @@ TRAININGS: tuple[tuple[str, Changes, str], ...] = (
         "remove it, or write policy Auto",
     ),
     (
-        "a training by name",
+        "a path for a uid",
         {"spec.checkpoints": {"volume": {"claimName": "c"}, "resume": {"from": {"trainingUID": "../other"}}}},
         "write the uid of a training",
     ),

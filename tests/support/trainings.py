@@ -1,6 +1,6 @@
 """Trainings in the field's words, and the life of one on a memory cluster."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from deepseek_operator.adapters.memory import MemoryCluster, Stored
@@ -41,6 +41,23 @@ def claim(name: str, *modes: str) -> dict[str, Any]:
         "metadata": {"name": name, "namespace": NAMESPACE},
         "spec": spec,
     }
+
+
+def ended(cluster: MemoryCluster, name: str, claim_name: str, steps: Sequence[int] = (100, 200), **status: Any) -> str:
+    """A training that is complete, with checkpoints and exports of `steps` on a claim; returns its uid."""
+    uid = cluster.put(training(name, checkpoints={"volume": {"claimName": claim_name}}))["metadata"]["uid"]
+    told = {
+        "uid": uid,
+        "attempt": {"number": 1, "job": f"{name}-train-1", "verdict": "Complete"},
+        "volume": {"claimName": claim_name, "uid": "1"},
+        "result": "Complete",
+        "lastCheckpoint": {"step": steps[-1]} if steps else None,
+        "bestCheckpoint": {"step": steps[0]} if steps else None,
+        "exports": list(steps),
+        **status,
+    }
+    cluster.edit(TRAINING, NAMESPACE, name, lambda live: live.update(status=told))
+    return str(uid)
 
 
 class Life:

@@ -46,9 +46,18 @@ def _claim(_: Manifest) -> dict[str, Any]:
     return {"spec": {"accessModes": ["ReadWriteMany"]}, "status": {"phase": "Bound"}}
 
 
-def _training(serving: Manifest) -> dict[str, Any]:
-    wanted = serving["spec"]["model"]["fromTraining"]
+def _training(owner: Manifest) -> dict[str, Any]:
+    spec = owner["spec"]
+    resume = (spec.get("checkpoints") or {}).get("resume") or {}
+    wanted = (spec.get("model") or {}).get("fromTraining") or {**resume["from"], "name": resume["from"]["training"]}
     checkpoint = str(wanted.get("checkpoint", ""))
     step = int(checkpoint) if checkpoint.isdecimal() else ASSUMED_STEP
-    volume = {"claimName": f"{wanted['name']}-checkpoints"}
-    return {"spec": {}, "status": {"uid": _NO_UID, "volume": volume, "result": "Complete", "exports": [step]}}
+    status = {
+        "uid": _NO_UID,
+        "volume": {"claimName": f"{wanted['name']}-checkpoints"},
+        "attempt": {"number": 1, "job": f"{wanted['name']}-train-1", "verdict": "Complete"},
+        "result": "Complete",
+        "lastCheckpoint": {"step": step},
+        "exports": [step],
+    }
+    return {"spec": {}, "status": status}

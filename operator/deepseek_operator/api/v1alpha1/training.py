@@ -15,6 +15,7 @@ from deepseek_operator.api.base import (
     ClaimName,
     DatasetUri,
     Decimal,
+    DnsLabel,
     ObjectMeta,
     ObservedStatus,
     Quantity,
@@ -46,8 +47,17 @@ TrainingUid = Annotated[
 _OWN_COMMAND = "has(self.runtime.command)"
 
 
+class ModelFromTraining(ApiModel):
+    """The weights that a training of the same namespace exported, to learn other data from: steps count from 0."""
+
+    name: DnsLabel = Field(description="The DeepSeekTraining. Example: uppercase.")
+    checkpoint: Checkpoint = Field(
+        default="Best", description="Best, Latest, or a step that was exported. Default Best."
+    )
+
+
 class TrainingModel(ApiModel):
-    """The model that is trained: weights from a volume, or a fresh one from a configuration."""
+    """The model that is trained: weights from a volume or another training, or a fresh one from a configuration."""
 
     name: ModelName | None = Field(
         default=None,
@@ -55,6 +65,10 @@ class TrainingModel(ApiModel):
     )
     source: ClaimSource | None = Field(
         default=None, description="Weights in Hugging Face form (config.json, safetensors, tokenizer) to start from."
+    )
+    from_training: ModelFromTraining | None = Field(
+        default=None,
+        description="Weights of another training's export to start from, as for more data; checkpoints.resume.from goes on with its optimizer and steps instead.",
     )
     custom: dict[str, Any] | None = Field(
         default=None,
@@ -142,10 +156,16 @@ class Hyperparameters(ApiModel):
         default=0, description="Steps of linear warm-up. Default 0."
     )
     max_steps: Annotated[int, Field(ge=1, le=100000000)] | None = Field(
-        default=None, description="Optimizer steps to train for. Exactly one of maxSteps and epochs."
+        default=None,
+        description="Optimizer steps in all, those before a checkpoint of checkpoints.resume.from included. Exactly one of maxSteps, moreSteps and epochs.",
+    )
+    more_steps: Annotated[int, Field(ge=1, le=100000000)] | None = Field(
+        default=None,
+        description="Optimizer steps beyond the checkpoint that checkpoints.resume.from names. Example: 200. Exactly one of maxSteps, moreSteps and epochs.",
     )
     epochs: Annotated[int, Field(ge=1, le=100000)] | None = Field(
-        default=None, description="Passes over the training data. Exactly one of maxSteps and epochs."
+        default=None,
+        description="Passes over the training data. Exactly one of maxSteps, moreSteps and epochs.",
     )
     precision: Literal["fp32", "bf16"] = Field(
         default="bf16", description="Compute precision; weights and optimizer are kept in fp32. Default bf16."
@@ -225,11 +245,26 @@ class CheckpointVolume(ApiModel):
 
 
 class ResumeFrom(ApiModel):
-    """Another training's checkpoints in the same volume."""
+    """Another training's checkpoints: by its name, or by its uid once it is deleted and only its claim is left."""
 
-    training_uid: TrainingUid = Field(
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "has(self.training) != has(self.trainingUID)",
+                "write checkpoints.resume.from.training (a DeepSeekTraining of this namespace), or trainingUID with "
+                "checkpoints.volume.claimName where that training was deleted",
+            )
+        )
+    )
+
+    training: DnsLabel | None = Field(
+        default=None,
+        description="A DeepSeekTraining of this namespace that has ended or is suspended; its claim is used. Example: uppercase.",
+    )
+    training_uid: TrainingUid | None = Field(
+        default=None,
         alias="trainingUID",
-        description="metadata.uid of that training (status.uid of it, or the annotation of a retained claim).",
+        description="metadata.uid of a deleted training, which the annotation deepseek-operator.io/owner-uid of its retained claim holds.",
     )
     checkpoint: Checkpoint = Field(default="Latest", description="Latest, Best, or a step. Default Latest.")
 
@@ -253,7 +288,7 @@ class Resume(ApiModel):
     from_: ResumeFrom | None = Field(
         default=None,
         alias="from",
-        description="Used when this training has no checkpoint yet; steps are counted on from there, so maxSteps must be more. Absent: from the model.",
+        description="Used when this training has no checkpoint yet; steps are counted on from there: write hyperparameters.moreSteps, or maxSteps of more. Absent: from the model.",
     )
 
 
@@ -272,9 +307,15 @@ class Checkpoints(ApiModel):
                 "checkpoints.volume.claimName is never deleted, so write Retain",
             ),
             rule(
-                "!has(self.resume.from) || has(self.volume.claimName)",
-                "checkpoints.resume.from reads another training's folder in the same volume: write that claim as "
-                "checkpoints.volume.claimName",
+                "!has(self.resume.from) || has(self.resume.from.training) || has(self.volume.claimName)",
+                "checkpoints.resume.from.trainingUID reads another training's folder in the same volume: write that "
+                "claim as checkpoints.volume.claimName, or name a training that still exists as resume.from.training",
+            ),
+            rule(
+                "!(has(self.resume.from) && has(self.resume.from.training)) || "
+                "!(has(self.volume.claimName) || has(self.volume.size) || has(self.volume.storageClassName) || "
+                "has(self.volume.accessMode))",
+                "checkpoints.resume.from.training goes on in the claim of that training: leave checkpoints.volume out",
             ),
         )
     )
@@ -327,8 +368,9 @@ class TrainingSpec(ApiModel):
     model_config = ConfigDict(
         json_schema_extra=rules(
             rule(
-                f"{_OWN_COMMAND} || has(self.model.source) || has(self.model.custom)",
-                "the built-in trainer needs a model: write model.source (weights on a claim) or model.custom (config.json fields)",
+                f"{_OWN_COMMAND} || has(self.model.source) || has(self.model.custom) || has(self.model.fromTraining)",
+                "the built-in trainer needs a model: write model.source (weights on a claim), model.fromTraining (another "
+                "training's export) or model.custom (config.json fields)",
                 fieldPath=".model",
             ),
             rule(
@@ -336,9 +378,23 @@ class TrainingSpec(ApiModel):
                 "the built-in trainer needs something to learn from: write datasets with at least one of split Train",
             ),
             rule(
-                f"{_OWN_COMMAND} || has(self.hyperparameters.maxSteps) || has(self.hyperparameters.epochs)",
+                f"{_OWN_COMMAND} || has(self.hyperparameters.maxSteps) || has(self.hyperparameters.epochs) || "
+                "has(self.hyperparameters.moreSteps)",
                 "the built-in trainer needs an end: write hyperparameters.maxSteps or hyperparameters.epochs",
                 fieldPath=".hyperparameters",
+            ),
+            rule(
+                "!has(self.hyperparameters.moreSteps) || (has(self.checkpoints.resume.from) && "
+                "(has(self.checkpoints.resume.from.training) || self.checkpoints.resume.from.checkpoint.matches('^[0-9]+$')))",
+                "hyperparameters.moreSteps counts from a checkpoint of checkpoints.resume.from: name that training, or "
+                "beside trainingUID a step as checkpoint; without resume.from write maxSteps",
+                fieldPath=".hyperparameters.moreSteps",
+            ),
+            rule(
+                "!(has(self.model.fromTraining) && has(self.checkpoints.resume.from))",
+                "write model.fromTraining (weights alone, steps from 0) or checkpoints.resume.from (goes on with optimizer "
+                "and steps), not both",
+                fieldPath=".model.fromTraining",
             ),
             rule(
                 f"{_OWN_COMMAND} || self.hyperparameters.globalBatchSize % "
@@ -369,7 +425,11 @@ class TrainingSpec(ApiModel):
             rule(
                 "!(has(self.source) && has(self.custom))",
                 "write model.source (weights on a claim) or model.custom (config.json fields), not both",
-            )
+            ),
+            rule(
+                "!(has(self.fromTraining) && (has(self.source) || has(self.custom)))",
+                "write model.fromTraining (another training's export), model.source or model.custom, one of them",
+            ),
         ),
     )
     objective: Literal["SFT"] = Field(
@@ -389,6 +449,10 @@ class TrainingSpec(ApiModel):
             rule(
                 "!(has(self.maxSteps) && has(self.epochs))",
                 "write hyperparameters.maxSteps or hyperparameters.epochs, not both",
+            ),
+            rule(
+                "!(has(self.moreSteps) && (has(self.maxSteps) || has(self.epochs)))",
+                "write hyperparameters.moreSteps or maxSteps or epochs, one of them",
             ),
             rule(
                 "!has(self.maxSteps) || self.warmupSteps < self.maxSteps",
@@ -468,6 +532,17 @@ class VolumeStatus(StatusModel):
         default=True,
         description="False: certainly no attempt of this training has written to it. Every fixed field may still change, and a claim that the operator made goes with the training.",
     )
+
+
+class OriginStatus(StatusModel):
+    """What another training's name was resolved to, recorded before anything starts from it."""
+
+    reference: str = Field(description="Digest of what was referred to; another one is resolved anew.")
+    training: str = Field(description="The DeepSeekTraining.")
+    training_uid: str = Field(alias="trainingUID", description="Its uid.")
+    claim_name: str = Field(description="PersistentVolumeClaim that holds its checkpoints and exports.")
+    sub_path: str = Field(default="", description="Folder of the claim that it uses; empty: its root.")
+    step: int = Field(description="Step that it starts from, or whose export it starts from.")
 
 
 class AttemptRecord(StatusModel):
@@ -554,6 +629,9 @@ class TrainingStatus(ObservedStatus):
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
     volume: VolumeStatus | None = Field(default=None, description="The claim that holds the checkpoints.")
+    origin: OriginStatus | None = Field(
+        default=None, description="The training that this one starts from, by its name in the spec; absent without one."
+    )
     plan: TrainingPlanStatus | None = Field(
         default=None, description="Devices and layout that were found under accelerator.profile; absent without one."
     )

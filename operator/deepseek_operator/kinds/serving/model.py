@@ -1,22 +1,18 @@
 """Which folder on which claim is served, decided once per reference and recorded before anything mounts it.
 
-`model.source` names the folder. `model.fromTraining` names a training: its exports lie on its claim under
-`[<subPath>/]<training uid>/exports/<step>`. Best and Latest wait until the training has ended, because a pinned
-reference is never looked at again; a step is taken as soon as it is exported. A training that evaluated nothing has
-no best, and its latest export takes that place. Everything lies in the resource's own namespace.
+`model.source` names the folder, `model.fromTraining` a training and one of its exports (`core.training_result`).
+Everything lies in the resource's own namespace.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from pydantic import ValidationError
-
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing, FromTraining, ResolvedModel, ServingModel
-from deepseek_operator.api.v1alpha1.training import TrainingStatus
 from deepseek_operator.core.names import digest
-from deepseek_operator.core.resources import DEPLOYMENT, REVISION, TRAINING, Manifest, Ref, uid_of
+from deepseek_operator.core.resources import DEPLOYMENT, REVISION, TRAINING, Manifest, Ref
 from deepseek_operator.core.seen import Seen
+from deepseek_operator.core.training_result import Missing, export_of
 from deepseek_operator.kinds.serving import reasons
 from deepseek_operator.kinds.serving.reasons import Reason
 
@@ -31,6 +27,16 @@ class Unresolved:
 
 
 Resolution: TypeAlias = ResolvedModel | Unresolved
+
+_MISSING = {
+    reason.name: reason
+    for reason in (
+        reasons.WAITING_FOR_TRAINING,
+        reasons.WAITING_FOR_EXPORT,
+        reasons.TRAINING_FAILED,
+        reasons.NOT_EXPORTED,
+    )
+}
 
 
 def reference_digest(model: ServingModel) -> str:
@@ -73,63 +79,15 @@ def _precedence(seen: Seen[DeepSeekServing], revision: Manifest) -> tuple[bool, 
 
 
 def _export_of(wanted: FromTraining, reference: str, seen: Seen[DeepSeekServing]) -> Resolution:
-    training = seen.references.get(Ref(TRAINING, wanted.name))
-    if training is None:
-        return Unresolved(reasons.WAITING_FOR_TRAINING, f"there is no DeepSeekTraining {wanted.name} here")
-    status = _status_of(training)
-    step = _step(wanted, status)
-    if isinstance(step, Unresolved):
-        return step
-    if status is None or status.volume is None:
-        return Unresolved(reasons.WAITING_FOR_EXPORT, f"training {wanted.name} has recorded no volume yet")
-    uid = status.uid or uid_of(training)
-    folder = f"{uid}/exports/{step}"
-    prefix = _volume_path(training)
-    return ResolvedModel(
-        reference=reference,
-        claim_name=status.volume.claim_name,
-        sub_path=f"{prefix}/{folder}" if prefix else folder,
-        training=wanted.name,
-        training_uid=uid,
-        step=step,
-    )
-
-
-def _status_of(training: Manifest) -> TrainingStatus | None:
-    try:
-        return TrainingStatus.model_validate(training.get("status") or {})
-    except ValidationError:
-        return None
-
-
-def _volume_path(training: Manifest) -> str:
-    volume = ((training.get("spec") or {}).get("checkpoints") or {}).get("volume") or {}
-    return str(volume.get("subPath") or "")
-
-
-def _step(wanted: FromTraining, status: TrainingStatus | None) -> int | Unresolved:
-    exports = sorted(status.exports) if status is not None else []
-    ended = status is not None and status.result is not None
-    if wanted.checkpoint.isdecimal() and int(wanted.checkpoint) in exports:
-        return int(wanted.checkpoint)
-    if not ended or status is None:
-        return Unresolved(reasons.WAITING_FOR_EXPORT, f"training {wanted.name} has not exported {wanted.checkpoint}")
-    if not exports:
-        return _nothing_exported(wanted.name, status)
-    if wanted.checkpoint == "Latest" or (wanted.checkpoint == "Best" and status.best_checkpoint is None):
-        return exports[-1]
-    if wanted.checkpoint == "Best" and status.best_checkpoint and status.best_checkpoint.step in exports:
-        return status.best_checkpoint.step
-    listed = ", ".join(map(str, exports))
-    return Unresolved(
-        reasons.NOT_EXPORTED,
-        f"training {wanted.name} ended without exporting {wanted.checkpoint}; exported are {listed}",
-        final=True,
-    )
-
-
-def _nothing_exported(name: str, status: TrainingStatus) -> Unresolved:
-    if status.result == "Failed":
-        message = f"training {name} failed and exported nothing: {status.result_message}"
-        return Unresolved(reasons.TRAINING_FAILED, message, final=True)
-    return Unresolved(reasons.NOT_EXPORTED, f"training {name} is complete and exported nothing", final=True)
+    match export_of(wanted.name, wanted.checkpoint, seen.references.get(Ref(TRAINING, wanted.name))):
+        case Missing(reason, message, final):
+            return Unresolved(_MISSING[reason], message, final)
+        case found:
+            return ResolvedModel(
+                reference=reference,
+                claim_name=found.claim_name,
+                sub_path=found.export_path,
+                training=wanted.name,
+                training_uid=found.uid,
+                step=found.step,
+            )

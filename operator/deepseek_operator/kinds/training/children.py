@@ -8,6 +8,7 @@ from deepseek_operator.kinds.training.claim import new_claim
 from deepseek_operator.kinds.training.devices import as_planned, planned
 from deepseek_operator.kinds.training.job import job
 from deepseek_operator.kinds.training.needs import existing_claim
+from deepseek_operator.kinds.training.origin import as_resolved
 from deepseek_operator.kinds.training.pod import Attempt
 from deepseek_operator.kinds.training.service import service
 from deepseek_operator.kinds.training.settings import attempt_digest, fixed_digest
@@ -19,7 +20,7 @@ def names(owner: DeepSeekTraining) -> tuple[Ref, ...]:
     refs = [Ref(SERVICE, training_service(meta.name))]
     if status.attempt is not None:
         refs.append(Ref(JOB, status.attempt.job))
-    made = status.volume.made if status.volume is not None else existing_claim(owner) is None
+    made = status.volume.made if status.volume is not None else existing_claim(as_resolved(owner)) is None
     if made:
         refs.append(Ref(CLAIM, training_claim(meta.name, meta.uid)))
     return tuple(refs)
@@ -27,6 +28,7 @@ def names(owner: DeepSeekTraining) -> tuple[Ref, ...]:
 
 def first_children(owner: DeepSeekTraining, configuration: Configuration) -> tuple[Manifest, ...]:
     """What the first attempt is made of, in the order of making; the claim's uid is shown as `recorded at run time`."""
+    owner = as_resolved(owner)
     plan = planned(owner, configuration)
     owner = as_planned(owner.model_copy(update={"status": owner.status.model_copy(update={"plan": plan})}))
     meta = owner.metadata

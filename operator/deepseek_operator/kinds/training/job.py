@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 from deepseek_operator.api.base import StatusModel
-from deepseek_operator.api.v1alpha1.training import AttemptStatus, TrainingStatus, VolumeStatus
+from deepseek_operator.api.v1alpha1.training import AttemptStatus, OriginStatus, TrainingStatus, VolumeStatus
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.names import ATTEMPT_LABEL, owner_labels, owner_reference
 from deepseek_operator.core.resources import GROUP, TRAINING, Manifest, annotations_of, uid_of
@@ -28,6 +28,7 @@ class JobRecord(StatusModel):
     digest: str = ""
     fixed_digest: str = ""
     volume: VolumeStatus | None = None
+    origin: OriginStatus | None = None
     restarts: int = 0
     disruptions: int = 0
 
@@ -81,6 +82,7 @@ def _record(status: TrainingStatus) -> str:
         digest=status.attempt.digest if status.attempt else "",
         fixed_digest=status.fixed_digest,
         volume=status.volume,
+        origin=status.origin,
         restarts=status.restarts,
         disruptions=status.disruptions,
     )
@@ -102,6 +104,7 @@ def recovered(status: TrainingStatus, job: Manifest, now: str) -> TrainingStatus
         update={
             "fixed_digest": record.fixed_digest,
             "volume": record.volume,
+            "origin": record.origin,
             "restarts": record.restarts,
             "disruptions": record.disruptions,
             "plan": plan_of_job(job),

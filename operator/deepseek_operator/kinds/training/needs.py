@@ -3,22 +3,27 @@
 from datetime import timedelta
 
 from deepseek_operator.api.base import parse_time
-from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
+from deepseek_operator.api.v1alpha1.training import DeepSeekTraining, OriginStatus
 from deepseek_operator.core.configuration import Configuration
-from deepseek_operator.core.resources import CLAIM, POD, Ref
+from deepseek_operator.core.resources import CLAIM, POD, TRAINING, Ref
 from deepseek_operator.core.seen import Needs, Seen
 from deepseek_operator.kinds.training.gang import gang_of, is_running, rank_zero
+from deepseek_operator.kinds.training.origin import as_resolved, found, named_training, recorded
 from deepseek_operator.kinds.training.pod import dataset_claim
 
 
 def needs(seen: Seen[DeepSeekTraining], configuration: Configuration) -> Needs:
     """Claims by reference; `/progress` at most once per configured interval, and only of a running rank 0."""
-    owner = seen.owner
+    # The claim of another training is known as soon as that training is.
+    origin = found(seen)
+    status = seen.owner.status.model_copy(update={"origin": origin}) if isinstance(origin, OriginStatus) else None
+    owner = as_resolved(seen.owner.model_copy(update={"status": status}) if status is not None else seen.owner)
     volume = owner.status.volume
     # The recorded claim too: an edit that names another must not make it look as if the checkpoints were gone.
     checkpoints = (existing_claim(owner), volume.claim_name if volume is not None and not volume.made else None)
     claims = {name for name, _ in claims_read(owner)} | {name for name in checkpoints if name}
-    references = tuple(Ref(CLAIM, name) for name in sorted(claims))
+    training = named_training(seen.owner.spec) if recorded(seen.owner) is None else None
+    references = (*(Ref(CLAIM, name) for name in sorted(claims)), *((Ref(TRAINING, training),) if training else ()))
     return Needs(references=references, progress=_progress(seen, configuration))
 
 

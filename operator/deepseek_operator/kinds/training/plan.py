@@ -24,6 +24,7 @@ from deepseek_operator.core.resources import (
     ref_of,
     uid_of,
 )
+from deepseek_operator.core.training_result import Missing
 from deepseek_operator.kinds.training import job as job_manifest
 from deepseek_operator.kinds.training.anew import START_ANEW, begun_anew, is_changed, is_unlearnt
 from deepseek_operator.kinds.training.conflict import conflict
@@ -42,6 +43,7 @@ from deepseek_operator.kinds.training.gang import (
     unschedulable,
     waiting_reason,
 )
+from deepseek_operator.kinds.training.origin import found
 from deepseek_operator.kinds.training.pod import Attempt
 from deepseek_operator.kinds.training.reasons import Reason
 from deepseek_operator.kinds.training.report import reports
@@ -281,6 +283,18 @@ def rest(view: View) -> Step | None:
     return act("Suspended", resting(Reason.SUSPENDED, "spec.suspend is true; the checkpoints are kept"))
 
 
+def find_origin(view: View) -> Step | None:
+    """Records which step of another training this one starts from, before anything relies on it."""
+    match found(view.looked):
+        case None:
+            return None
+        case Missing(reason, message, final):
+            says = stalled(Reason(reason), message) if final else reconciling(Reason(reason), message)
+            return act("Failed" if final else "Pending", says, requeue_after=STARTUP_RECHECK)
+        case origin:
+            return record(view.status.model_copy(update={"origin": origin}), confirm=True)
+
+
 def refuse(view: View) -> Step | None:
     """What the schema could not refuse, and claims that are not there yet."""
     wrong = complaint(view.seen)
@@ -379,6 +393,7 @@ LIFE: tuple[Phase, ...] = (
     drain,
     work,
     rest,
+    find_origin,
     refuse,
     give_way,
     ensure_volume,

@@ -4,6 +4,12 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 from deepseek_operator.core.device_plan import DOES_NOT_FIT, UNKNOWN_PROFILE, UNSUPPORTED
+from deepseek_operator.core.training_result import (
+    NOT_EXPORTED,
+    TRAINING_FAILED,
+    WAITING_FOR_EXPORT,
+    WAITING_FOR_TRAINING,
+)
 
 
 class Reason(StrEnum):
@@ -20,6 +26,10 @@ class Reason(StrEnum):
     WAITING_FOR_CLAIM = "WaitingForClaim"
     WAITING_FOR_CAPACITY = "WaitingForCapacity"
     WAITING_FOR_QUOTA = "WaitingForQuota"
+    WAITING_FOR_TRAINING = WAITING_FOR_TRAINING
+    WAITING_FOR_EXPORT = WAITING_FOR_EXPORT
+    TRAINING_FAILED = TRAINING_FAILED
+    NOT_EXPORTED = NOT_EXPORTED
     WAITING_FOR_PREDECESSOR = "WaitingForPredecessor"
     FORBIDDEN = "Forbidden"
     INVALID_SPEC = "InvalidSpec"
@@ -46,6 +56,10 @@ ADVICE: Mapping[Reason, str] = {
     Reason.WAITING_FOR_CLAIM: "Create the PersistentVolumeClaim that the message names.",
     Reason.WAITING_FOR_CAPACITY: "Free or add nodes that fit; the message quotes the scheduler.",
     Reason.WAITING_FOR_QUOTA: "Raise the namespace's ResourceQuota or free some of it.",
+    Reason.WAITING_FOR_TRAINING: "Create the DeepSeekTraining that the message names, or let it end; or write another.",
+    Reason.WAITING_FOR_EXPORT: "Wait until the training that the message names has exported a model.",
+    Reason.TRAINING_FAILED: "Write another training: the one that the message names has failed and exported nothing.",
+    Reason.NOT_EXPORTED: "Write one of the steps that the message lists, Latest or Best, or another training.",
     Reason.WAITING_FOR_PREDECESSOR: "Nothing: an object of a deleted training of this name is still going.",
     Reason.FORBIDDEN: "Ask an administrator: RBAC or an admission policy refuses what the operator wants to make.",
     Reason.INVALID_SPEC: "Edit the spec as the message says.",
@@ -56,6 +70,6 @@ ADVICE: Mapping[Reason, str] = {
     Reason.NAME_CONFLICT: "Delete or rename the object that the message names, or rename this training.",
     Reason.REJECTED: "Edit the spec: the API server refuses the object that it leads to, in the message's words.",
     Reason.CHECKPOINT_VOLUME_LOST: "Make a new training: the claim that held the checkpoints is gone or another one.",
-    Reason.INVALID_CONFIGURATION: "Read the message of the trainer, and make a new training with the corrected spec.",
+    Reason.INVALID_CONFIGURATION: "Read the message of the trainer and correct the spec: it starts anew, or, where it had learnt, make a new training.",
     Reason.TOO_MANY_RESTARTS: "Find the cause in the kept Job's logs, then make a new training with resume.from.",
 }

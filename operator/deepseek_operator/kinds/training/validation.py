@@ -13,6 +13,7 @@ from deepseek_operator.core.seen import Seen
 from deepseek_operator.kinds.training.anew import is_unlearnt
 from deepseek_operator.kinds.training.claim import access_mode
 from deepseek_operator.kinds.training.needs import claims_read, existing_claim
+from deepseek_operator.kinds.training.origin import step_of
 from deepseek_operator.kinds.training.pod import is_builtin
 from deepseek_operator.kinds.training.reasons import Reason
 from deepseek_operator.kinds.training.settings import fixed_digest, processes_per_node
@@ -38,7 +39,13 @@ def complaint(seen: Seen[DeepSeekTraining]) -> Complaint | None:
     refused = owner.status.plan
     if refused is not None and refused.refused:
         return Complaint(Reason(refused.refused), refused.reason)
-    wrong = _too_long(owner.spec) or _impossible(owner.spec) or _volume_for_one(seen) or _data_for_one(seen)
+    wrong = (
+        _too_long(owner.spec)
+        or _impossible(owner.spec)
+        or _no_steps_left(owner)
+        or _volume_for_one(seen)
+        or _data_for_one(seen)
+    )
     if wrong is not None:
         return Complaint(Reason.INVALID_SPEC, wrong)
     recorded = owner.status.fixed_digest
@@ -68,8 +75,9 @@ def _impossible(spec: TrainingSpec) -> str | None:
     if not any(dataset.split == "Train" for dataset in spec.datasets):
         return "the built-in trainer has nothing to learn from: write one of datasets with split Train"
     parameters = spec.hyperparameters
-    if (parameters.max_steps is None) == (parameters.epochs is None):
-        return "write exactly one of hyperparameters.maxSteps and hyperparameters.epochs"
+    ends = (parameters.max_steps, parameters.more_steps, parameters.epochs)
+    if sum(end is not None for end in ends) != 1:
+        return "write exactly one of hyperparameters.maxSteps, moreSteps and epochs"
     world = spec.nodes.number * processes_per_node(spec)
     if parameters.global_batch_size % world:
         return (
@@ -77,6 +85,16 @@ def _impossible(spec: TrainingSpec) -> str | None:
             f"(nodes.count × accelerator.perNode): write {-(-parameters.global_batch_size // world) * world}"
         )
     return None
+
+
+def _no_steps_left(owner: DeepSeekTraining) -> str | None:
+    begun, end = step_of(owner), owner.spec.hyperparameters.max_steps
+    if begun is None or end is None or end > begun:
+        return None
+    return (
+        f"hyperparameters.maxSteps {end} counts the {begun} steps of the checkpoint that checkpoints.resume.from names: "
+        f"write more than {begun}, or in its place moreSteps, the steps beyond them"
+    )
 
 
 def _volume_for_one(seen: Seen[DeepSeekTraining]) -> str | None:

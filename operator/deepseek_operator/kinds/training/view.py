@@ -28,6 +28,7 @@ from deepseek_operator.kinds.training.gang import (
     is_running,
 )
 from deepseek_operator.kinds.training.needs import existing_claim
+from deepseek_operator.kinds.training.origin import as_resolved
 from deepseek_operator.kinds.training.validation import is_shared
 
 
@@ -49,8 +50,8 @@ class View:
 
     @cached_property
     def seen(self) -> Seen[DeepSeekTraining]:
-        """The same look with what the spec leaves open filled in from the recorded plan."""
-        return replace(self.looked, owner=as_planned(self.looked.owner))
+        """The same look with what the spec leaves open filled in from the recorded origin and plan."""
+        return replace(self.looked, owner=as_planned(as_resolved(self.looked.owner)))
 
     @property
     def written(self) -> DeepSeekTraining:

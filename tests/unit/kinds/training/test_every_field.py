@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
 from deepseek_operator.core.resources import CLAIM, JOB, TRAINING, Manifest
 from tests.support.leaves import schema_leaves, with_leaf
-from tests.support.trainings import NAME, NAMESPACE, Life, claim, training
+from tests.support.trainings import NAME, NAMESPACE, Life, claim, ended, training
 
 Edit = Literal["FixedFieldChanged", "SpecChanged", "Suspended", "Running"]
 """What is said after the edit: refused, another attempt, suspended, or nothing because the attempt goes on."""
@@ -187,6 +187,20 @@ ROWS = (
         ((("models", "r1/v2"), "/model"), (("corpora", None), "/model")),
         {"model": {}},
     ),
+    Row(
+        "model.fromTraining.name",
+        ("elder", "younger"),
+        lambda life: mounted("/model")(life)[0],  # type: ignore[index]
+        ("mine", "theirs"),
+        {"model": {}},
+    ),
+    Row(
+        "model.fromTraining.checkpoint",
+        ("Best", "Latest"),
+        lambda life: mounted("/model")(life)[1].rpartition("/")[2],  # type: ignore[index]
+        ("10", "20"),
+        {"model": {"fromTraining": {"name": "elder"}}},
+    ),
     Row("model.custom", ({"hidden_size": 8}, {"hidden_size": 16}), variable(SPEC, "model", "custom")),
     Row(
         "datasets[].source.uri",
@@ -209,6 +223,13 @@ ROWS = (
     hyper("schedule", "Linear", "Constant"),
     hyper("warmupSteps", 5, 10),
     hyper("maxSteps", 50, 100),
+    Row(
+        "hyperparameters.moreSteps",
+        (5, 10),
+        variable(SPEC, "hyperparameters", "maxSteps"),
+        (25, 30),
+        {"hyperparameters": {}, "checkpoints": {"resume": {"from": {"training": "elder"}}}},
+    ),
     hyper("epochs", 1, 2, hyperparameters={}),
     hyper("precision", "fp32", "bf16"),
     hyper("weightDecay", "0", "0.01"),
@@ -297,9 +318,15 @@ ROWS = (
     Row("checkpoints.resume.from.trainingUID", UIDS, variable("DEEPSEEK_RESUME_FROM", "trainingUID"), beside=RESUME),
     Row(
         "checkpoints.resume.from.checkpoint",
-        ("Best", "200"),
+        ("Best", "50"),
         variable("DEEPSEEK_RESUME_FROM", "checkpoint"),
         beside=RESUME,
+    ),
+    Row(
+        "checkpoints.resume.from.training",
+        ("elder", "younger"),
+        together(mounted("/checkpoints"), variable("DEEPSEEK_RESUME_FROM", "checkpoint")),
+        ((("mine", None), "20"), (("theirs", None), "40")),
     ),
     Row("failurePolicy.maxRestarts", (0, 2), attempts_until_failed, (1, 3), edit="Running"),
     Row("failurePolicy.startTimeoutSeconds", (20, 40), seconds_to_start, edit="Running"),
@@ -326,6 +353,8 @@ def applied(spec: Mapping[str, Any]) -> Life:
     life = Life()
     for name in ("corpora", "mine", "models", "theirs"):
         life.cluster.put(claim(name))
+    ended(life.cluster, "elder", "mine", (10, 20))
+    ended(life.cluster, "younger", "theirs", (30, 40))
     life.cluster.put({**training(), "spec": dict(spec)})
     life.operator.settle()
     return life

@@ -9,7 +9,7 @@ from deepseek_operator.adapters.memory import Change
 from deepseek_operator.api.v1alpha1.training import TrainingStatus
 from deepseek_operator.core.resources import TRAINING
 from tests.support.leaves import leaves, schema_leaves
-from tests.support.trainings import Life, claim
+from tests.support.trainings import Life, claim, ended
 
 SAID = {
     "formatVersion": 1,
@@ -98,13 +98,20 @@ def is_tight(life: Life) -> None:
     is_sized(life, "deepseek-r1-distill-llama-70b", 2)
 
 
+def goes_on(life: Life) -> None:
+    life.cluster.put(claim("mine"))
+    ended(life.cluster, "elder", "mine")
+    life.cluster.edit(TRAINING, "team", "elder", lambda live: live["spec"]["checkpoints"]["volume"].update(subPath="a"))
+    life.begin(checkpoints={"resume": {"from": {"training": "elder"}}}, hyperparameters={"moreSteps": 5})
+
+
 def is_refused(life: Life) -> None:
     life.begin(accelerator={"profile": "nvidia-h1000"})
 
 
 def test_every_status_field_is_written_in_some_life() -> None:
     written = Written()
-    for live in (completes, crashes_and_fails, is_evicted, is_suspended, is_sized, is_tight, is_refused):
+    for live in (completes, crashes_and_fails, is_evicted, is_suspended, is_sized, is_tight, goes_on, is_refused):
         live(written.watch(Life()))
     schema = schema_leaves(TRAINING.plural, "status")
     assert written.stored <= schema

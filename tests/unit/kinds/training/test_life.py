@@ -468,7 +468,7 @@ def test_a_claim_that_was_made_for_one_node_keeps_the_gang_at_one() -> None:
     [
         ({"datasets": []}, "split Train"),
         ({"datasets": [{"source": {"uri": "builtin://x"}, "split": "Heldout"}]}, "split Train"),
-        ({"hyperparameters": {}}, "maxSteps and hyperparameters.epochs"),
+        ({"hyperparameters": {}}, "maxSteps, moreSteps and epochs"),
         ({"hyperparameters": {"maxSteps": 1, "globalBatchSize": 7}}, "write 8"),
         ({"checkpoints": {"volume": {"accessMode": "ReadWriteOnce"}}}, "ReadWriteMany"),
     ],

@@ -1,0 +1,135 @@
+"""What a training left for others, read off its status: an export to serve or to train from, a checkpoint to go on from.
+
+Exports lie on its claim under `[<subPath>/]<training uid>/exports/<step>`. Best and Latest wait until the training has
+ended, because a recorded reference is never looked at again; a step is taken as soon as it is exported. A training that
+evaluated nothing has no best, and its latest takes that place.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from pydantic import ValidationError
+
+from deepseek_operator.api.v1alpha1.training import TrainingStatus
+from deepseek_operator.core.resources import Manifest, uid_of
+
+WAITING_FOR_TRAINING = "WaitingForTraining"
+WAITING_FOR_EXPORT = "WaitingForExport"
+TRAINING_FAILED = "TrainingFailed"
+NOT_EXPORTED = "NotExported"
+
+
+@dataclass(frozen=True)
+class Result:
+    """A step of a training, and where the training keeps its files.
+
+    Attributes:
+        uid: of the training, the name of its folder.
+        sub_path: folder of the claim that holds that folder; empty for the root.
+    """
+
+    uid: str
+    claim_name: str
+    sub_path: str
+    step: int
+
+    @property
+    def export_path(self) -> str:
+        """Path of the step's export inside the volume."""
+        folder = f"{self.uid}/exports/{self.step}"
+        return f"{self.sub_path}/{folder}" if self.sub_path else folder
+
+
+@dataclass(frozen=True)
+class Missing:
+    """There is no such result yet. `final`: a person must edit the reference."""
+
+    reason: str
+    message: str
+    final: bool = False
+
+
+Found: TypeAlias = Result | Missing
+
+
+def export_of(name: str, checkpoint: str, training: Manifest | None) -> Found:
+    """The export that `checkpoint` (Best, Latest or a step) names of the training, None where there is none."""
+    return _result(name, training, lambda status: _export(name, checkpoint, status))
+
+
+def checkpoint_of(name: str, checkpoint: str, training: Manifest | None) -> Found:
+    """The checkpoint to go on from; the training must have ended or rest, so that nothing is added to it meanwhile."""
+    if training is not None and _checkpoints(training).get("onDelete") == "Delete":
+        message = f"training {name} has onDelete Delete, so its claim would go with it: write Retain there first"
+        return Missing(WAITING_FOR_TRAINING, message)
+    return _result(name, training, lambda status: _checkpoint(name, checkpoint, status))
+
+
+def _result(name: str, training: Manifest | None, step_of: Callable[[TrainingStatus], int | Missing]) -> Found:
+    if training is None:
+        return Missing(WAITING_FOR_TRAINING, f"there is no DeepSeekTraining {name} here")
+    status = _status_of(training)
+    step = step_of(status)
+    if isinstance(step, Missing):
+        return step
+    if status.volume is None:
+        return Missing(WAITING_FOR_EXPORT, f"training {name} has recorded no volume yet")
+    return Result(status.uid or uid_of(training), status.volume.claim_name, _sub_path(training, status), step)
+
+
+def _status_of(training: Manifest) -> TrainingStatus:
+    """Its status; an empty one where it can't be read, which has nothing to give."""
+    try:
+        return TrainingStatus.model_validate(training.get("status") or {})
+    except ValidationError:
+        return TrainingStatus()
+
+
+def _sub_path(training: Manifest, status: TrainingStatus) -> str:
+    """The folder of the claim that it uses; one that goes on from another training uses that one's."""
+    checkpoints = _checkpoints(training)
+    goes_on = ((checkpoints.get("resume") or {}).get("from") or {}).get("training")
+    if goes_on and status.origin is not None:
+        return status.origin.sub_path
+    return str((checkpoints.get("volume") or {}).get("subPath") or "")
+
+
+def _checkpoints(training: Manifest) -> Mapping[str, Any]:
+    return (training.get("spec") or {}).get("checkpoints") or {}
+
+
+def _export(name: str, wanted: str, status: TrainingStatus) -> int | Missing:
+    exports = sorted(status.exports)
+    if wanted.isdecimal() and int(wanted) in exports:
+        return int(wanted)
+    if status.result is None:
+        return Missing(WAITING_FOR_EXPORT, f"training {name} has not exported {wanted}")
+    if not exports and status.result == "Failed":
+        message = f"training {name} failed and exported nothing: {status.result_message}"
+        return Missing(TRAINING_FAILED, message, final=True)
+    if not exports:
+        return Missing(NOT_EXPORTED, f"training {name} is complete and exported nothing", final=True)
+    best = status.best_checkpoint
+    if wanted == "Latest" or (wanted == "Best" and best is None):
+        return exports[-1]
+    if wanted == "Best" and best is not None and best.step in exports:
+        return best.step
+    listed = ", ".join(map(str, exports))
+    message = f"training {name} ended without exporting {wanted}; exported are {listed}"
+    return Missing(NOT_EXPORTED, message, final=True)
+
+
+def _checkpoint(name: str, wanted: str, status: TrainingStatus) -> int | Missing:
+    attempt = status.attempt
+    rests = status.result is not None or status.phase == "Suspended"
+    if attempt is None or not rests:
+        return Missing(WAITING_FOR_TRAINING, f"training {name} has not ended: wait, or suspend it")
+    if wanted.isdecimal():
+        return int(wanted)
+    latest, best = status.last_checkpoint, status.best_checkpoint
+    if wanted == "Best" and best is not None:
+        return best.step
+    if latest is not None:
+        return latest.step
+    return Missing(NOT_EXPORTED, f"training {name} has told of no checkpoint to go on from", final=True)

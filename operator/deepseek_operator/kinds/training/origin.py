@@ -1,0 +1,90 @@
+"""The training that this one starts from: its name is resolved once, recorded, and then filled into the spec.
+
+`checkpoints.resume.from.training` goes on from a checkpoint, in that training's claim. `model.fromTraining` takes the
+weights of an export. What follows, digests included, sees a spec in which the claim, the uid and the step are written.
+"""
+
+from deepseek_operator.api.v1alpha1.training import DeepSeekTraining, OriginStatus, ResumeFrom, TrainingSpec
+from deepseek_operator.api.v1alpha1.workload import ClaimSource
+from deepseek_operator.core.names import digest
+from deepseek_operator.core.resources import TRAINING, Ref
+from deepseek_operator.core.seen import Seen
+from deepseek_operator.core.training_result import Missing, checkpoint_of, export_of
+
+
+def named_training(spec: TrainingSpec) -> str | None:
+    """Name of the training that the spec starts from; None when it names none."""
+    if spec.model.from_training is not None:
+        return spec.model.from_training.name
+    resume = spec.checkpoints.resume.from_
+    return resume.training if resume is not None else None
+
+
+def reference(spec: TrainingSpec) -> str:
+    """Digest of what is referred to."""
+    model, resume = spec.model.from_training, spec.checkpoints.resume.from_
+    return digest({"model": model and model.to_wire(), "resume": resume and resume.to_wire()})
+
+
+def recorded(owner: DeepSeekTraining) -> OriginStatus | None:
+    """The record of the present reference; None when there is none, or it is not resolved yet."""
+    origin = owner.status.origin
+    if origin is None or named_training(owner.spec) is None or origin.reference != reference(owner.spec):
+        return None
+    return origin
+
+
+def found(seen: Seen[DeepSeekTraining]) -> OriginStatus | Missing | None:
+    """What is still to be recorded, or why it can't be; None when nothing is."""
+    spec, name = seen.owner.spec, named_training(seen.owner.spec)
+    if name is None or recorded(seen.owner) is not None:
+        return None
+    training, model, resume = (
+        seen.references.get(Ref(TRAINING, name)),
+        spec.model.from_training,
+        spec.checkpoints.resume,
+    )
+    if model is not None:
+        result = export_of(name, model.checkpoint, training)
+    else:
+        result = checkpoint_of(name, resume.from_.checkpoint if resume.from_ is not None else "Latest", training)
+    if isinstance(result, Missing):
+        return result
+    return OriginStatus(
+        reference=reference(spec),
+        training=name,
+        training_uid=result.uid,
+        claim_name=result.claim_name,
+        sub_path=result.export_path if model is not None else result.sub_path,
+        step=result.step,
+    )
+
+
+def as_resolved(owner: DeepSeekTraining) -> DeepSeekTraining:
+    """The training with the recorded origin filled in, and the steps counted in all."""
+    origin, spec = recorded(owner), owner.spec
+    update: dict[str, object] = {}
+    if origin is not None and spec.model.from_training is not None:
+        source = ClaimSource(uri=f"pvc://{origin.claim_name}/{origin.sub_path}")
+        update["model"] = spec.model.model_copy(update={"source": source, "from_training": None})
+    elif origin is not None:
+        begin = ResumeFrom(training_uid=origin.training_uid, checkpoint=str(origin.step))
+        resume = spec.checkpoints.resume.model_copy(update={"from_": begin})
+        place = {"claim_name": origin.claim_name, "sub_path": origin.sub_path or None}
+        volume = spec.checkpoints.volume.model_copy(update=place)
+        update["checkpoints"] = spec.checkpoints.model_copy(update={"resume": resume, "volume": volume})
+    more, begun = spec.hyperparameters.more_steps, step_of(owner)
+    if more is not None and begun is not None:
+        counted = {"max_steps": begun + more, "more_steps": None}
+        update["hyperparameters"] = spec.hyperparameters.model_copy(update=counted)
+    return owner.model_copy(update={"spec": spec.model_copy(update=update)}) if update else owner
+
+
+def step_of(owner: DeepSeekTraining) -> int | None:
+    """The step of another training that this one goes on from; None when it goes on from none, or which is not known."""
+    resume, origin = owner.spec.checkpoints.resume.from_, recorded(owner)
+    if resume is None:
+        return None
+    if origin is not None:
+        return origin.step
+    return int(resume.checkpoint) if resume.checkpoint.isdecimal() and resume.training is None else None
