@@ -73,6 +73,21 @@ def test_last_evaluation_that_gave_way_is_made_up_for_before_the_export(workplac
     assert (stopped.export() / "manifest.json").exists()
 
 
+def test_evaluation_made_up_for_decides_what_is_best(workplace: Workplace, tmp_path: Path) -> None:
+    """Step 1 was measured, the better step 2 only after the resume: it alone is exported, and its manifest says why."""
+    changes = {"hyperparameters.evalEverySteps": 1}
+    stopped = workplace.attempt(
+        tmp_path, changes, wants_stop=lambda run: len(run.losses) == 2 and not run.passes[-1].is_training
+    )
+    assert (stopped.kept, stopped.evaluations) == ([1, 2], [0, 1])
+    resumed = workplace.attempt(tmp_path, changes, ATTEMPT="2", POD_UID="second", RESUME_ANCESTRY=ANCESTRY)
+    assert (resumed.kept, resumed.evaluations) == ([2], [2])
+    metrics = resumed.manifest()["metrics"]
+    assert isinstance(metrics, dict)
+    assert metrics["evalLoss"] == resumed.records[-1]["evalLoss"]
+    assert [export.name for export in (tmp_path / "training-uid" / "exports").iterdir()] == ["2"]
+
+
 def test_checkpoints_of_attempts_that_are_never_resumed_do_not_pile_up(workplace: Workplace, tmp_path: Path) -> None:
     workplace.attempt(tmp_path)
     told = {"ATTEMPT": "2", "POD_UID": "second", "RESUME_POLICY": "Never", "RESUME_ANCESTRY": ANCESTRY}

@@ -87,11 +87,13 @@ def so_many_newest_are_kept(workplace: Workplace, volume: Path) -> None:
 
 
 def so_many_best_are_kept(workplace: Workplace, volume: Path) -> None:
-    """At such a learning rate the first step has the lowest loss."""
+    """At such a learning rate every step makes the loss on held-out data worse, and no prompt is ever answered."""
     policy = {"CHECKPOINT_EVERY_STEPS": "1", "CHECKPOINT_KEEP_LAST": "1"}
-    changes = {**THREE_STEPS, "datasets": of("few"), "hyperparameters.learningRate": "5"}
+    changes = {**THREE_STEPS, "hyperparameters.learningRate": "5", "hyperparameters.evalEverySteps": 1}
     for best, kept in (("0", [3]), ("1", [1, 3])):
         assert workplace.attempt(volume / best, changes, CHECKPOINT_KEEP_BEST=best, **policy).kept == kept
+    unmeasured = {**changes, "datasets": of("few")}
+    assert workplace.attempt(volume / "unmeasured", unmeasured, CHECKPOINT_KEEP_BEST="1", **policy).kept == [3]
 
 
 def resumed_or_begun_anew(workplace: Workplace, volume: Path) -> None:

@@ -53,13 +53,16 @@ def whole_ancestry(origins: Mapping[str, Origin], manifests: Manifests) -> list[
 
 
 def choose(found: Sequence[Manifest], checkpoint: str) -> list[Manifest]:
-    """What `resume.from` names among another training's candidates: Latest, Best or a step; first choice first."""
+    """What `resume.from` names among another training's candidates: Latest, Best or a step; first choice first.
+
+    Best of what was never measured on held-out data is the latest.
+    """
     match checkpoint:
         case "Latest":
             return list(found)
         case "Best":
             top = best(found)
-            return [top.manifest] if top else []
+            return [top.manifest] if top else list(found)
         case step:
             return [m for m in found if m.step == int(step)]
 

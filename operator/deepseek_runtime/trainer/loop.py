@@ -15,7 +15,7 @@ import torch
 from torch.optim import AdamW
 
 from deepseek_runtime.checkpoint.manifest import Manifest
-from deepseek_runtime.checkpoint.ranking import Best, best
+from deepseek_runtime.checkpoint.ranking import Best, best, is_better
 from deepseek_runtime.checkpoint.volume import Volume, commit, describe, read_manifest
 from deepseek_runtime.contract import Contract, ExitCode, Invalid
 from deepseek_runtime.reading import reading
@@ -248,17 +248,7 @@ class Training:
         self._measured_step = self.step
         self.telling.tell(state="Training", evalLoss=found.loss, accuracy=found.accuracy)
         self.telling.log({"event": "evaluation", "step": self.step, **self.measured})
-        return self._is_better()
-
-    def _is_better(self) -> bool:
-        """Whether what was just measured beats the best checkpoint; one that was never measured is always beaten."""
-        metric = "evalLoss" if self.measured["accuracy"] is None else "accuracy"
-        value = self.measured[metric]
-        if not self.contract.checkpoints.keep_best or value is None:
-            return False
-        if self._best is None or self._best.metric != metric:
-            return True
-        return value > self._best.value if metric == "accuracy" else value < self._best.value
+        return bool(self.contract.checkpoints.keep_best) and is_better(self.measured, self._best)
 
     def _save(self) -> None:
         """Begins a save of this step, after the one before it is committed. Raises Diverged after saving NaN."""
@@ -304,8 +294,10 @@ class Training:
     def _complete(self) -> int:
         """The last checkpoint, then the exports of the last step and of the best one; returns the exit code."""
         self._note(self.saver.settle())
-        if self.heldout and self._measured_step != self.step:
-            self._evaluate()
+        if self.heldout and self._measured_step != self.step and self._evaluate():
+            # Measured late, after a resume: the checkpoint that lies there doesn't carry the measure, this one does.
+            self._save()
+            self._note(self.saver.settle())
         if self._leaves:
             return self._leave()
         if not math.isfinite(self.loss):

@@ -48,7 +48,8 @@ class FromTraining(ApiModel):
 
     name: DnsLabel = Field(description="The DeepSeekTraining. Example: uppercase.")
     checkpoint: Checkpoint = Field(
-        default="Best", description="Best, Latest, or a step that was exported. Default Best."
+        default="Best",
+        description="Best (the latest where nothing was evaluated), Latest, or a step that was exported. Default Best.",
     )
     update: Literal["Pinned"] = Field(
         default="Pinned", description="Pinned: resolved once and kept until this reference changes. Default Pinned."

@@ -266,7 +266,10 @@ class ResumeFrom(ApiModel):
         alias="trainingUID",
         description="metadata.uid of a deleted training, which the annotation deepseek-operator.io/owner-uid of its retained claim holds.",
     )
-    checkpoint: Checkpoint = Field(default="Latest", description="Latest, Best, or a step. Default Latest.")
+    checkpoint: Checkpoint = Field(
+        default="Latest",
+        description="Latest, Best (the latest where nothing was evaluated), or a step. Default Latest.",
+    )
 
 
 class Resume(ApiModel):
@@ -333,7 +336,7 @@ class Checkpoints(ApiModel):
     )
     keep_best: Annotated[int, Field(ge=0, le=100)] = Field(
         default=1,
-        description="Best evaluated healthy checkpoints to keep besides. Default 1. An edit counts from the next attempt on.",
+        description="Best healthy checkpoints to keep besides, by accuracy and then loss on Heldout datasets; without one nothing is best. Default 1. An edit counts from the next attempt on.",
     )
     on_delete: Literal["Retain", "Delete"] = Field(
         default="Retain",
