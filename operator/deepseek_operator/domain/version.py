@@ -1,9 +1,17 @@
-"""Release numbers of engines and frameworks, compared as numbers: 0.9 is older than 0.25."""
+"""Release numbers of engines and frameworks: read once, compared as numbers (0.9 is older than 0.25), rendered in one form.
+
+``v0.33.0``, ``0.33.0`` and ``0.33`` are one release. A tag of an image has no ``v`` of its own here: a profile's reference
+puts it where the registry wants it.
+"""
 
 import re
 from dataclasses import dataclass
 
-_RELEASE = re.compile(r"v?(\d+)\.(\d+)(?:\.(\d+))?(?:[.\-+a-z].*)?")
+_RELEASE = re.compile(r"[vV]?(\d+)\.(\d+)(?:\.(\d+))?((?:[.\-+a-zA-Z].*)?)")
+_TAG = re.compile(r"[0-9A-Za-z_.-]{1,128}")
+"""What a registry takes as a tag; ``+`` of a local build (``0.33.0+cpu``) is none."""
+CALENDAR = frozenset({"triton-vllm", "triton-tensorrtllm"})
+"""Programs that are released as year and month: their two numbers are complete."""
 
 
 @dataclass(frozen=True, order=True)
@@ -20,8 +28,30 @@ class Version:
 
 def parse(text: str) -> Version:
     """Read ``0.33.0``, ``v0.25`` or ``1.2.1.post1``. Raises ValueError on anything without two numbers."""
+    major, minor, patch, _ = _numbers(text)
+    return Version(int(major), int(minor), int(patch or 0))
+
+
+def rendered(text: str, program: str = "") -> str:
+    """The release as its publishers write it: without ``v``, with three numbers, suffixes as they are.
+
+    Raises ValueError on anything without two numbers.
+    """
+    major, minor, patch, suffix = _numbers(text)
+    if patch is None and program not in CALENDAR:
+        patch = "0"
+    return ".".join(number for number in (major, minor, patch) if number is not None) + suffix
+
+
+def tag(text: str, program: str = "") -> str | None:
+    """The release as the tag of an image; None where no registry takes it. Raises ValueError as ``rendered`` does."""
+    release = rendered(text, program)
+    return release if _TAG.fullmatch(release) else None
+
+
+def _numbers(text: str) -> tuple[str, str, str | None, str]:
     match = _RELEASE.fullmatch(text.strip())
     if match is None:
         raise ValueError(f"{text!r} is not a release: write two or three numbers, like 0.33.0")
-    major, minor, patch = match.groups()
-    return Version(int(major), int(minor), int(patch or 0))
+    major, minor, patch, suffix = match.groups()
+    return major, minor, patch, suffix

@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from deepseek_operator.domain.accelerator import Accelerator
 from deepseek_operator.domain.command import Variables
+from deepseek_operator.domain.version import tag
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -123,9 +124,15 @@ class Profile:
         return self.accelerator.vendor
 
     def image(self, program: str, version: str) -> str | None:
-        """The image of an engine or framework at a release; None where the user or the administrator must name it."""
+        """The image of an engine or framework at a release; None where the user or the administrator must name it.
+
+        ``v0.33.0``, ``0.33.0`` and ``0.33`` name one image. Raises ValueError where ``version`` is no release.
+        """
         template = self.images.get(program)
-        return None if template is None else template.replace("{version}", version)
+        if template is None or "{version}" not in template:
+            return template
+        released = tag(version, program)
+        return None if released is None else template.replace("{version}", released)
 
     def launcher(self, program: str) -> tuple[str, ...] | None:
         """The words that start an engine or framework; None where the program isn't known to run here."""

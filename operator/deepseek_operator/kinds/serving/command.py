@@ -11,6 +11,7 @@ from deepseek_operator.domain.engines.probes import AFTER_DRAIN_SECONDS
 from deepseek_operator.domain.layout import Layout
 from deepseek_operator.domain.model import Architecture, GroupedQueryAttention
 from deepseek_operator.domain.profiles import Profile, pod_needs
+from deepseek_operator.domain.version import rendered
 from deepseek_operator.domain.weights import FORMATS, stored_bytes
 
 BUILT = ("vllm", "sglang")
@@ -46,8 +47,8 @@ class Served:
 
     @property
     def version(self) -> str:
-        """The release: the user's, else the one that the operator knows best."""
-        return self.owner.spec.engine.version or engines.DEFAULT_VERSIONS[self.program]
+        """The release, in one form however it was written: the user's, else the one that the operator knows best."""
+        return rendered(self.owner.spec.engine.version or engines.DEFAULT_VERSIONS[self.program], self.program)
 
     @property
     def image(self) -> str | None:
