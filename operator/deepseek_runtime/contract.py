@@ -29,6 +29,10 @@ class Invalid(ValueError):
     """A user's error: the message names the field and says what to write."""
 
 
+class Diverged(Invalid):
+    """The numbers of a training are no longer finite: the same settings lead there again, another try can't help."""
+
+
 @dataclass(frozen=True)
 class Ancestor:
     """An earlier attempt of this training. `incarnation` is None when the operator never saw its rank 0 pod."""

@@ -17,12 +17,15 @@ LIMIT_BYTES = 4096
 DEFAULT_PATH = Path("/dev/termination-log")
 PATH_VARIABLE = "DEEPSEEK_TERMINATION_LOG"
 
-Result = Literal["Complete", "Preempted", "Stalled", "Failed", "Invalid"]
+Result = Literal["Complete", "Preempted", "Stalled", "Failed", "Invalid", "Diverged"]
 
 
 @dataclass(frozen=True)
 class Termination:
-    """How the pod ended. `latest` and `best` name healthy checkpoints, `metrics` the last evaluation."""
+    """How the pod ended. `latest` and `best` name healthy checkpoints, `metrics` the last evaluation.
+
+    `data` counts the examples that were read, and those that the sequence length left out or cut.
+    """
 
     result: Result
     message: str
@@ -33,6 +36,7 @@ class Termination:
     exports: tuple[int, ...] = ()
     loss: float | None = None
     metrics: Mapping[str, float | None] = field(default_factory=dict)
+    data: Mapping[str, object] | None = None
 
 
 def result_of(code: int) -> Result:

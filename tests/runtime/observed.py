@@ -59,12 +59,16 @@ class Update:
 
 @dataclass
 class Observed:
-    """A training that has run below `root`, as incarnation `name`, and ended with exit code `code`."""
+    """A training that has run below `root`, as incarnation `name`, and ended with exit code `code`.
+
+    `told` is what /progress would show at its end.
+    """
 
     root: Path
     name: str
     code: int = -1
     records: list[Document] = field(default_factory=list)
+    told: Document = field(default_factory=dict)
     passes: list[Pass] = field(default_factory=list)
     updates: list[Update] = field(default_factory=list)
 
@@ -137,7 +141,7 @@ class Bench:
         """One attempt. `variables` replace those of `environment`."""
         contract = read_contract({**environment(self.volume), **variables})
         observed = Observed(contract.checkpoints.root, contract.pod_uid)
-        told = _Told(None, False, records=observed.records)
+        told = _Told(None, False, observed.told, records=observed.records)
         trains = read_spec(json.dumps(spec))
         stops = partial(self.wants_stop, observed)
         training = loop.Training(contract, trains, self.gang, Heartbeat(None), told, stops)

@@ -5,9 +5,12 @@ import random
 from array import array
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 import torch
+from transformers import PreTrainedTokenizerBase
 
 from deepseek_runtime.contract import Invalid
 from deepseek_runtime.spec import Dataset, Format
@@ -49,7 +52,7 @@ def test_labels_are_the_next_tokens_of_the_completion_only() -> None:
 def test_prompts_and_completions_are_read_from_json_lines(tmp_path: Path) -> None:
     file = tmp_path / "a.jsonl"
     file.write_text('{"prompt": "ab", "completion": "c"}\n\n{"prompt": "abcdef", "completion": "xyz"}\n')
-    short, cut = read_examples(dataset(file), byte_tokenizer(), 8)
+    short, cut = read_examples(dataset(file), byte_tokenizer(), 8).examples
     assert (len(short.prompt), short.targets, short.completion[-1]) == (2, 2, EOS_ID)
     assert (len(cut.tokens), cut.loss_from, cut.targets) == (8, 6, 2)
 
@@ -57,7 +60,7 @@ def test_prompts_and_completions_are_read_from_json_lines(tmp_path: Path) -> Non
 def test_text_is_packed_into_pieces_that_lose_nothing(tmp_path: Path) -> None:
     file = tmp_path / "a.jsonl"
     file.write_text("".join(json.dumps({"text": text}) + "\n" for text in ("hello world", "again")))
-    pieces = read_examples(dataset(file, "Text"), byte_tokenizer(), 8)
+    pieces = read_examples(dataset(file, "Text"), byte_tokenizer(), 8).examples
     tokens = [token for piece in pieces for token in piece.tokens]
     assert [len(piece.tokens) for piece in pieces] == [8, 8, 2]
     assert byte_tokenizer().decode(tokens, skip_special_tokens=True) == "hello worldagain"
@@ -70,7 +73,11 @@ def test_text_is_packed_into_pieces_that_lose_nothing(tmp_path: Path) -> None:
         ("{", "line 1 is not JSON"),
         ('{"prompt": "a"}', '"completion"'),
         ('{"prompt": "a much too long prompt", "completion": "b"}', "sequenceLength 8"),
-        ('{"prompt": "", "completion": "b"}', "empty prompt"),
+        ('{"prompt": "", "completion": "b"}', "line 1 has an empty prompt"),
+        ('{"prompt": "a", "completion": 7}', "line 1: 'completion' is 7, no text"),
+        ('{"prompt": true, "completion": "b"}', "line 1: 'prompt' is true, no text"),
+        ('{"prompt": "hi \\ud83d", "completion": "b"}', "line 1: 'prompt' holds half of a surrogate pair"),
+        ("[]", "holds no example"),
     ],
 )
 def test_malformed_dataset_says_what_to_write(tmp_path: Path, content: str, advice: str) -> None:
@@ -84,8 +91,71 @@ def test_line_of_json_may_hold_separators_of_unicode(tmp_path: Path) -> None:
     text = "one\u2028two\u0085three\x1cfour"
     file = tmp_path / "a.jsonl"
     file.write_text(json.dumps({"text": text}, ensure_ascii=False) + "\r\n" + json.dumps({"text": "five"}) + "\n")
-    (piece,) = read_examples(dataset(file, "Text"), byte_tokenizer(), 100)
+    (piece,) = read_examples(dataset(file, "Text"), byte_tokenizer(), 100).examples
     assert byte_tokenizer().decode(piece.tokens, skip_special_tokens=True) == text + "five"
+
+
+@pytest.mark.parametrize("name", ["corpus.ndjson", "corpus.txt", "corpus", "corpus.JSON"])
+def test_json_given_as_text_is_read_as_its_texts_whatever_the_file_is_called(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text('{"text": "hello"}\n{"text": "world"}\n')
+    (piece,) = read_examples(dataset(tmp_path / name, "Text"), byte_tokenizer(), 100).examples
+    assert byte_tokenizer().decode(piece.tokens) == "hello<|end|>world<|end|>"
+    (tmp_path / name).write_text('{"prompt": "a", "completion": "b"}\n')
+    with pytest.raises(Invalid, match="line 1 has no 'text', only 'completion', 'prompt'; write"):
+        read_examples(dataset(tmp_path / name, "Text"), byte_tokenizer(), 100)
+
+
+def lines(*pairs: tuple[int, int]) -> str:
+    """Examples with so many tokens of prompt and of completion."""
+    return "".join(json.dumps({"prompt": "a" * one, "completion": "b" * two}) + "\n" for one, two in pairs)
+
+
+def test_what_the_sequence_length_costs_is_counted(tmp_path: Path) -> None:
+    """Eight tokens have room for a prompt of seven; the end token needs one place as well."""
+    file = tmp_path / "a.jsonl"
+    file.write_text(lines((3, 4), (3, 5), (7, 0), (7, 1), (8, 1), (3, 2), (3, 2), (40, 1)))
+    read = read_examples(dataset(file), byte_tokenizer(), 8)
+    assert (len(read.examples), read.dropped, read.cut, read.needed) == (6, 2, 2, 42)
+    assert [one.tokens[-1] == EOS_ID for one in read.examples] == [True, False, True, False, True, True]
+    read.check_losses(8)
+
+
+@pytest.mark.parametrize(("kept", "lost", "refused"), [(1, 999, True), (4, 5, True), (5, 5, False), (1, 0, False)])
+def test_dataset_of_which_most_is_lost_is_refused_with_the_numbers(
+    tmp_path: Path, kept: int, lost: int, refused: bool
+) -> None:
+    file = tmp_path / "a.jsonl"
+    file.write_text(lines(*[(2, 1)] * kept, *[(30, 2)] * lost))
+    read = read_examples(dataset(file), byte_tokenizer(), 8)
+    assert (len(read.examples), read.dropped) == (kept, lost)
+    if not refused:
+        read.check_losses(8)
+        return
+    words = f"{lost} of {kept + lost:,} examples .*sequenceLength 8; write 33 to keep every one whole"
+    with pytest.raises(Invalid, match=words):
+        read.check_losses(8)
+
+
+def test_long_text_is_cut_in_time_proportional_to_its_length(tmp_path: Path) -> None:
+    """Were the rest copied once per piece, half a terabyte would be: the test would not end."""
+    tokens = [7] * 1_000_000
+    tokenizer = cast(PreTrainedTokenizerBase, _Played(tokens))
+    (tmp_path / "a.txt").write_text("x")
+    read = read_examples(dataset(tmp_path / "a.txt", "Text"), tokenizer, 4)
+    assert sum(len(one.tokens) for one in read.examples) == 1_000_000
+    assert len(read.examples) == 250_000
+
+
+class _Played(SimpleNamespace):
+    """A tokenizer that makes the same tokens of every text."""
+
+    eos_token_id = EOS_ID
+
+    def __init__(self, tokens: list[int]) -> None:
+        super().__init__(input_ids=tokens)
+
+    def __call__(self, text: str) -> "_Played":
+        return self
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.txt"])

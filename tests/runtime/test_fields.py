@@ -228,7 +228,11 @@ CASES = (
     hyperparameter("evalEverySteps", ABSENT, 1, evaluated_after_every_step),
 )  # fmt: skip
 ONE_LEGAL_VALUE = {"objective": "Pretrain", "method.type": "LoRA"}
-OF_THE_OPERATOR = {"model.name"}  # how status and metrics call the model, and where the catalogue finds its size
+# How status and metrics call the model and where the catalogue finds its size; what the operator turns into a path
+# and into a number of steps before a pod is told.
+OF_THE_OPERATOR = {
+    *("model.name", "model.fromTraining.name", "model.fromTraining.checkpoint", "hyperparameters.moreSteps")
+}
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.field}: {case.shows.__name__}")

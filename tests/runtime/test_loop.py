@@ -1,15 +1,20 @@
 """Rules of one attempt at its edges, in trainings of a few steps in this process."""
 
+import hashlib
 import json
 import math
 import os
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.nn.modules.module import register_module_forward_hook
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from deepseek_runtime.contract import ExitCode, Invalid
+from deepseek_runtime.contract import Diverged, ExitCode, Invalid
 from deepseek_runtime.engine.model import Model
 from deepseek_runtime.rundir import RunDirectory
 from deepseek_runtime.trainer.telling import Telling
@@ -44,6 +49,149 @@ def test_warm_up_that_leaves_nothing_of_the_epochs_is_the_users_error(workplace:
     with pytest.raises(Invalid, match="warmupSteps is 4, and the training has 4 steps in all"):
         workplace.attempt(tmp_path, changes)
     assert len(workplace.attempt(tmp_path, {**changes, "hyperparameters.warmupSteps": 3}).losses) == 4
+
+
+EPOCHS = {"hyperparameters.maxSteps": ABSENT, "hyperparameters.epochs": 3}
+
+
+def words(*names: str) -> str:
+    return "".join(json.dumps({"prompt": f"{name}=", "completion": name.upper()}) + "\n" for name in names)
+
+
+def begun(workplace: Workplace, folder: Path) -> dict[str, object]:
+    """The changes of a training on files in `folder`: three epochs of two steps, of which two are done and saved."""
+    for name, content in (("train", ("ab", "cd", "ef", "gh", "ij", "kl", "mn", "op")), ("heldout", ("qr",))):
+        (folder / f"{name}.jsonl").write_text(words(*content))
+    of_files = [{"source": {"path": str(folder / "train.jsonl")}}]
+    of_files.append({"source": {"path": str(folder / "heldout.jsonl")}, "split": "Heldout"})  # type: ignore[dict-item]
+    changes = {**EPOCHS, "datasets": of_files}
+    stopped = workplace.attempt(folder, changes, wants_stop=lambda run: bool(run.losses))
+    assert (stopped.code, stopped.kept) == (ExitCode.SAVED, [2])
+    return changes
+
+
+def resumed(workplace: Workplace, folder: Path, changes: dict[str, object]) -> Observed:
+    return workplace.attempt(folder, changes, ATTEMPT="2", POD_UID="second", RESUME_ANCESTRY=ANCESTRY)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "now"),
+    [
+        ("train", ("ab", "cd"), "2 examples"),
+        ("train", ("ab", "cd", "ef", "gh", "ij", "kl", "mn", "op", "uv", "wx"), "10 examples"),
+        ("train", ("ab", "cd", "ef", "gh", "ij", "kl", "mn", "OP"), "8 examples"),
+        ("train", ("cd", "ab", "ef", "gh", "ij", "kl", "mn", "op"), "8 examples"),
+        ("heldout", ("qr", "st"), "2 examples"),
+    ],
+    ids=["shorter", "longer", "another word", "another order", "held-out data"],
+)
+def test_data_that_changes_between_attempts_is_refused_with_what_to_do(
+    workplace: Workplace, tmp_path: Path, file: str, content: tuple[str, ...], now: str
+) -> None:
+    """Shorter data would be complete at once, longer data would move the schedule."""
+    changes = begun(workplace, tmp_path)
+    (tmp_path / f"{file}.jsonl").write_text(words(*content))
+    with pytest.raises(Invalid, match=rf"{file}.jsonl is not what steps 1 to 2 were .* now {now} .*resume.from"):
+        resumed(workplace, tmp_path, changes)
+
+
+def test_same_data_under_another_path_is_gone_on_with_exactly(workplace: Workplace, tmp_path: Path) -> None:
+    changes = begun(workplace, tmp_path)
+    (tmp_path / "moved.jsonl").write_bytes((tmp_path / "train.jsonl").read_bytes())
+    datasets = json.loads(json.dumps(changes["datasets"]))
+    datasets[0]["source"]["path"] = str(tmp_path / "moved.jsonl")
+    again = resumed(workplace, tmp_path, {**changes, "datasets": datasets})
+    assert (again.code, len(again.losses)) == (ExitCode.COMPLETE, 4)
+    assert next(record for record in again.records if record["event"] == "resume")["exact"] is True
+
+
+def test_checkpoint_of_an_earlier_version_is_gone_on_from(workplace: Workplace, tmp_path: Path) -> None:
+    """Its data.json names the tokens alone."""
+    changes = begun(workplace, tmp_path)
+    (directory,) = (tmp_path / "training-uid" / "first").glob("step-*")
+    recorded = json.loads((directory / "data.json").read_text())
+    content = json.dumps({name: recorded[name] for name in ("fingerprint", "seed", "globalBatchSize")}).encode()
+    (directory / "data.json").write_bytes(content)
+    manifest = json.loads((directory / "manifest.json").read_text())
+    for entry in manifest["files"]:
+        if entry["path"] == "data.json":
+            entry |= {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    (directory / "manifest.json").write_text(json.dumps(manifest))
+    again = resumed(workplace, tmp_path, changes)
+    assert (again.code, len(again.losses)) == (ExitCode.COMPLETE, 4)
+    assert next(record for record in again.records if record["event"] == "resume")["exact"] is True
+
+
+def test_what_the_sequence_length_costs_is_in_the_log_and_in_progress(workplace: Workplace, tmp_path: Path) -> None:
+    (tmp_path / "train.jsonl").write_text(words("ab", "cd", "x" * 40) + words("abcdefgh"))
+    changes = {"datasets": [{"source": {"path": str(tmp_path / "train.jsonl")}}], "hyperparameters.maxSteps": 1}
+    run = workplace.attempt(tmp_path, changes)
+    (record,) = (record for record in run.records if record["event"] == "data")
+    assert [record[name] for name in ("examples", "dropped", "cut", "longest")] == [3, 1, 1, 82]
+    assert run.told["data"] == {"examples": 3, "dropped": 1, "cut": 1, "longest": 82}
+
+
+def test_training_on_the_little_that_is_left_is_refused_at_its_beginning(workplace: Workplace, tmp_path: Path) -> None:
+    (tmp_path / "train.jsonl").write_text(words("ab") + words("x" * 40) * 3)
+    with pytest.raises(Invalid, match=r"3 of 4 examples .* write 82 to keep"):
+        workplace.attempt(tmp_path, {"datasets": [{"source": {"path": str(tmp_path / "train.jsonl")}}]})
+
+
+def loss_at_once(module: torch.nn.Module, output: torch.Tensor) -> torch.Tensor:
+    return output * math.nan
+
+
+def gradients_first(module: torch.nn.Module, output: torch.Tensor) -> torch.Tensor:
+    output.register_hook(lambda gradient: gradient * math.inf)
+    return output
+
+
+def parameters_first(module: torch.nn.Module, output: torch.Tensor) -> torch.Tensor:
+    def poison(optimizer: torch.optim.Optimizer, *_: object) -> None:
+        optimizer.param_groups[0]["params"][-1].data.to_local().view(-1)[:1] = -math.inf
+        hook.remove()
+
+    hook = register_optimizer_step_post_hook(poison)
+    return output
+
+
+@pytest.mark.parametrize("clip", ["0", "1"])
+@pytest.mark.parametrize("poison", [loss_at_once, gradients_first, parameters_first])
+def test_divergence_is_seen_at_its_step_whatever_ceases_to_be_finite_first(
+    workplace: Workplace, tmp_path: Path, poison: Callable[..., torch.Tensor], clip: str
+) -> None:
+    seen = Counter[str]()
+
+    def second_step(module: torch.nn.Module, arguments: object, output: torch.Tensor) -> torch.Tensor | None:
+        if isinstance(module, torch.nn.Embedding) and module.training:
+            seen["steps"] += 1
+            return poison(module, output) if seen["steps"] == 2 else None
+        return None
+
+    hook = register_module_forward_hook(second_step)
+    changes = {"hyperparameters.maxSteps": 9, "hyperparameters.gradientClipNorm": clip}
+    try:
+        with pytest.raises(
+            Diverged, match=r"^diverged at step 2: .* newest healthy checkpoint is step 1; .*resume.from"
+        ):
+            workplace.attempt(tmp_path, changes, CHECKPOINT_EVERY_STEPS="1")
+    finally:
+        hook.remove()
+    assert seen["steps"] == 2
+    root = tmp_path / "training-uid"
+    assert [file.parent.name for file in root.glob("first/step-*/manifest.json")] == ["step-00000001"]
+    assert not (root / "exports").exists()
+
+
+def test_divergence_at_the_very_first_step_points_at_model_and_data(workplace: Workplace, tmp_path: Path) -> None:
+    hook = register_module_forward_hook(lambda _, __, output: output * math.nan if torch.is_tensor(output) else None)
+    try:
+        with pytest.raises(
+            Diverged, match=r"step 1 .its very first one: look at the model.* no healthy checkpoint; .*orm$"
+        ):
+            workplace.attempt(tmp_path, {"hyperparameters.maxSteps": 9})
+    finally:
+        hook.remove()
 
 
 def test_evaluation_gives_way_to_saving_and_is_made_up_for(workplace: Workplace, tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def test_sigkill_during_a_save_loses_nothing_that_was_saved(whole: tuple[Attempt
     assert second.manifest(80)["parent"] == {"incarnation": "killed", "step": 60}
 
 
-def test_nan_checkpoint_is_marked_and_pushes_out_no_healthy_one(copied: Path) -> None:
+def test_divergence_ends_at_its_step_for_good_and_leaves_the_healthy_checkpoints(copied: Path) -> None:
     drop(copied, 120)
     attempt = Attempt(
         copied,
@@ -79,13 +79,15 @@ def test_nan_checkpoint_is_marked_and_pushes_out_no_healthy_one(copied: Path) ->
         variables={"DEEPSEEK_CHECKPOINT_KEEP_LAST": "1", "DEEPSEEK_CHECKPOINT_EVERY_STEPS": "4"},
     )
     process = attempt.start()
-    assert process.ended() == 1, process.log
+    assert process.ended() == 64, process.log
     said = attempt.termination()
-    assert said["result"] == "Failed"
-    assert "lower learningRate" in str(said["message"])
-    (step,) = attempt.steps()
-    manifest = attempt.manifest(step)
-    assert manifest["healthy"] is False
+    assert said["result"] == "Diverged"
+    assert said["step"] in (81, 82)
+    assert f"diverged at step {said['step']}: " in str(said["message"])
+    assert "newest healthy checkpoint is step 80" in str(said["message"])
+    assert "lower hyperparameters.learningRate than 1e+38" in str(said["message"])
+    assert process.events[-1]["event"] == "diverged"
+    assert attempt.steps() == []
     assert (copied / "training-uid" / "first" / "step-00000080" / "manifest.json").exists()
 
     cured = Attempt(copied, 3, "cured", spec(maxSteps=82), ancestry=((1, "first"), (2, "diverged")))
@@ -184,6 +186,23 @@ def test_missing_dataset_ends_with_64_and_names_the_file(tmp_path: Path) -> None
     assert process.ended() == 64, process.log
     assert attempt.termination()["result"] == "Invalid"
     assert "absent.jsonl" in str(attempt.termination()["message"])
+
+
+def test_pods_that_read_different_data_end_with_64_before_the_first_step(tmp_path: Path) -> None:
+    """As where a folder of each node is mounted, or a file is replaced while the pods start."""
+    attempts = []
+    for name, words in (("one", ("ab", "cd")), ("two", ("ab", "cd", "ef"))):
+        (tmp_path / f"{name}.jsonl").write_text("".join(f'{{"prompt": "{w}=", "completion": "x"}}\n' for w in words))
+        asked = json.loads(spec(globalBatchSize=2))
+        asked["datasets"] = [{"source": {"path": str(tmp_path / f"{name}.jsonl")}}]
+        attempts.append(Attempt(tmp_path, 1, "apart", json.dumps(asked), nodes=2, processes=1))
+    port = free_port()
+    pods = [attempts[0].start(0, port), attempts[1].start(1, port)]
+    assert [pod.ended() for pod in pods] == [64, 64], pods[0].log + pods[1].log
+    for rank in (0, 1):
+        message = str(attempts[0].termination(rank)["message"])
+        assert "holds 3 examples" in message
+        assert "for rank 1 and 2 examples" in message
 
 
 def wait_until(is_true: object) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from deepseek_runtime.checkpoint.ranking import best
 from deepseek_runtime.checkpoint.volume import Volume
-from deepseek_runtime.contract import FORMAT_VERSION, Contract
+from deepseek_runtime.contract import FORMAT_VERSION, Contract, ExitCode
 from deepseek_runtime.launcher.keeper import SIGTERM_CODE, Verdict
 from deepseek_runtime.rundir import RunDirectory
 from deepseek_runtime.termination import Termination, result_of
@@ -27,10 +27,11 @@ def progress(contract: Contract, run: RunDirectory, *, stopping: bool) -> dict[s
 def termination(contract: Contract, run: RunDirectory, verdict: Verdict) -> Termination:
     """The last words: the verdict, explained by the worker that caused it, with what the workers had told."""
     told = {**_on_volume(contract), **{name: value for name, value in run.progress().items() if value is not None}}
-    cause = run.result(_first_rank(contract) if verdict.rank is None else verdict.rank).get("message")
+    said = run.result(_first_rank(contract) if verdict.rank is None else verdict.rank)
+    cause, diverged = said.get("message"), said.get("diverged") is True and verdict.code == ExitCode.INVALID
     exports = told.get("exports")
     return Termination(
-        result="Preempted" if verdict.code == SIGTERM_CODE else result_of(verdict.code),
+        result="Diverged" if diverged else "Preempted" if verdict.code == SIGTERM_CODE else result_of(verdict.code),
         message=f"{verdict.message}: {cause}" if isinstance(cause, str) and cause else verdict.message,
         step=_whole(told.get("step")),
         incarnation=_text(told.get("incarnation")) or incarnation(contract),
@@ -39,6 +40,7 @@ def termination(contract: Contract, run: RunDirectory, verdict: Verdict) -> Term
         exports=tuple(step for step in exports if isinstance(step, int)) if isinstance(exports, list) else (),
         loss=_number(told.get("loss")),
         metrics={name: _number(told.get(name)) for name in ("evalLoss", "accuracy") if told.get(name) is not None},
+        data=_named(told.get("data"), ("examples", "dropped", "cut", "longest")),
     )
 
 

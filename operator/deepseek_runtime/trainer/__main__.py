@@ -7,7 +7,7 @@ import sys
 import traceback
 from pathlib import Path
 
-from deepseek_runtime.contract import ExitCode, Invalid, read_contract
+from deepseek_runtime.contract import Diverged, ExitCode, Invalid, read_contract
 from deepseek_runtime.rundir import HEARTBEAT_VARIABLE, VARIABLE, Heartbeat, RunDirectory
 from deepseek_runtime.spec import read_spec
 
@@ -38,7 +38,7 @@ def main() -> int:
         if error.__cause__ is not None:
             traceback.print_exception(error.__cause__)
         print(f"trainer: {error}", file=sys.stderr, flush=True)
-        return _failed(run, rank, str(error), ExitCode.INVALID)
+        return _failed(run, rank, str(error), ExitCode.INVALID, diverged=isinstance(error, Diverged))
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # errors of torch's checkpoints and panics in Rust are no Exception
@@ -62,10 +62,10 @@ def _train(stop: StopFlag, run: RunDirectory | None, rank: int) -> int:
     return code
 
 
-def _failed(run: RunDirectory | None, rank: int, message: str, code: int) -> int:
+def _failed(run: RunDirectory | None, rank: int, message: str, code: int, *, diverged: bool = False) -> int:
     """Leaves at once: threads that still write or talk to a dead peer would hold the process."""
     if run is not None:
-        run.publish_result(rank, {"message": message})
+        run.publish_result(rank, {"message": message, "diverged": diverged})
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

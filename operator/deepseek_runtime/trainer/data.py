@@ -10,16 +10,19 @@ import json
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from transformers import PreTrainedTokenizerBase
 
 from deepseek_runtime.contract import Invalid
+from deepseek_runtime.reading import reading
 from deepseek_runtime.spec import Dataset
 from deepseek_runtime.trainer import tasks
+from deepseek_runtime.trainer.records import Content, read_content, records, text_of
 
 IGNORED = -100
+PAIR_ADVICE = 'write {"prompt": "…", "completion": "…"}, one object per line'
+TEXT_ADVICE = 'write {"text": "…"}, one object per line'
 
 
 @dataclass(frozen=True)
@@ -51,86 +54,122 @@ class Batch:
     labels: torch.Tensor
 
 
-def read_examples(dataset: Dataset, tokenizer: PreTrainedTokenizerBase, length: int) -> list[Example]:
+@dataclass(frozen=True)
+class Read:
+    """What was read of one dataset.
+
+    Attributes:
+        dropped: examples that are left out, because sequence_length has no room for their prompt and one token more.
+        cut: examples whose completion is cut: nothing teaches a model to end there, so no end token follows.
+        needed: the sequence length in tokens that would keep every example whole.
+        sha256: of what was read, before a tokenizer saw it.
+    """
+
+    dataset: Dataset
+    examples: list[Example]
+    sha256: str
+    dropped: int = 0
+    cut: int = 0
+    needed: int = 0
+
+    @property
+    def name(self) -> str:
+        return name_of(self.dataset)
+
+    def check_losses(self, length: int) -> None:
+        """Raises Invalid when most examples are left out: what is left is not what was meant to be learnt."""
+        whole = len(self.examples) + self.dropped
+        if 2 * self.dropped > whole:
+            raise Invalid(
+                f"dataset {self.name}: {self.dropped:,} of {whole:,} examples have a prompt that leaves no room for an"
+                f" answer within hyperparameters.sequenceLength {length}; write {self.needed} to keep every one whole,"
+                " or leave the long ones out of the file"
+            )
+
+
+def read_examples(dataset: Dataset, tokenizer: PreTrainedTokenizerBase, length: int) -> Read:
     """All examples of a dataset, cut to `length` tokens. Raises Invalid for a missing, malformed or empty file."""
+    if tokenizer.eos_token_id is None:
+        raise Invalid("the model's tokenizer names no end token; add eos_token to its tokenizer_config.json")
+    content = read_content(dataset.path) if dataset.path is not None else None
     if dataset.format == "Text":
-        pieces = list(_packed(_texts(dataset), tokenizer, length))
+        pieces = list(_packed(_texts(dataset, content), tokenizer, length))
         if not pieces:
-            raise Invalid(f"dataset {_name(dataset)} holds no text; write some, or leave the dataset out")
-        return pieces
-    made = [_example(prompt, completion, tokenizer) for prompt, completion in _pairs(dataset)]
-    if any(one.loss_from == 0 for one in made):
-        raise Invalid(f"dataset {_name(dataset)} has an example with an empty prompt; write one, or use format: Text")
-    whole = [Example(one.tokens[:length], one.loss_from) for one in made if one.loss_from < length]
-    if not whole:
-        raise Invalid(f"dataset {_name(dataset)} has no example with a prompt shorter than sequenceLength {length}")
-    return whole
+            raise Invalid(f"dataset {name_of(dataset)} holds no text; write some, or leave the dataset out")
+        return Read(dataset, pieces, _sha256(dataset, content))
+    made = [_example(*one, tokenizer) for one in _pairs(dataset, content)]
+    if not made:
+        raise Invalid(f"dataset {name_of(dataset)} holds no example; {PAIR_ADVICE}")
+    kept = [one for one in made if one.loss_from < length]
+    read = Read(
+        dataset,
+        [Example(one.tokens[:length], one.loss_from) for one in kept],
+        _sha256(dataset, content),
+        dropped=len(made) - len(kept),
+        cut=sum(len(one.tokens) > length for one in kept),
+        needed=max(len(one.tokens) for one in made),
+    )
+    if not kept:
+        read.check_losses(length)
+    return read
 
 
-def _example(prompt: str, completion: str, tokenizer: PreTrainedTokenizerBase) -> Example:
-    head = tokenizer(prompt).input_ids
-    tail = tokenizer(completion, add_special_tokens=False).input_ids
+def name_of(dataset: Dataset) -> str:
+    """The dataset as its user named it."""
+    return dataset.builtin or str(dataset.path)
+
+
+def _example(place: str, prompt: str, completion: str, tokenizer: PreTrainedTokenizerBase) -> Example:
+    with reading(place, "write other characters, or leave the line out"):
+        head = tokenizer(prompt).input_ids
+        tail = tokenizer(completion, add_special_tokens=False).input_ids
+    if not head:
+        raise Invalid(f"{place} has an empty prompt; write one, or use format: Text")
     return Example(array("i", [*head, *tail, tokenizer.eos_token_id]), len(head))
 
 
-def _packed(texts: Iterator[str], tokenizer: PreTrainedTokenizerBase, length: int) -> Iterator[Example]:
+def _packed(texts: Iterator[tuple[str, str]], tokenizer: PreTrainedTokenizerBase, length: int) -> Iterator[Example]:
     """Texts one after the other, an end token between them, in pieces of `length`; the last may be shorter."""
-    piece = array("i")
-    for text in texts:
-        piece.extend([*tokenizer(text).input_ids, tokenizer.eos_token_id])
-        while len(piece) >= length:
-            yield Example(piece[:length], 0)
-            piece = piece[length:]
-    if len(piece) > 1:
-        yield Example(piece, 0)
+    rest = array("i")
+    for place, text in texts:
+        with reading(place, "write other characters, or leave it out"):
+            rest.extend([*tokenizer(text).input_ids, tokenizer.eos_token_id])
+        whole = len(rest) - len(rest) % length
+        yield from (Example(rest[start : start + length], 0) for start in range(0, whole, length))
+        rest = rest[whole:]
+    if len(rest) > 1:
+        yield Example(rest, 0)
 
 
-def _pairs(dataset: Dataset) -> Iterator[tuple[str, str]]:
-    if dataset.builtin is not None:
-        yield from tasks.examples(dataset.builtin, dataset.split)
+def _pairs(dataset: Dataset, content: Content | None) -> Iterator[tuple[str, str, str]]:
+    """Prompts and completions with their places."""
+    if content is None:
+        yield from ((name_of(dataset), *pair) for pair in tasks.examples(dataset.builtin or "", dataset.split))
         return
-    for place, record in _records(dataset):
-        match record:
-            case {"prompt": str(prompt), "completion": str(completion)}:
-                yield prompt, completion
-            case _:
-                raise Invalid(f'{place}: write {{"prompt": "…", "completion": "…"}}, one object per line')
+    for place, record in records(content, PAIR_ADVICE):
+        yield (
+            place,
+            text_of(place, record, "prompt", PAIR_ADVICE),
+            text_of(place, record, "completion", PAIR_ADVICE),
+        )
 
 
-def _texts(dataset: Dataset) -> Iterator[str]:
-    """A .jsonl file's `text` fields, or any other file as a whole."""
-    if dataset.path is None or dataset.path.suffix != ".jsonl":
-        yield _read(dataset) if dataset.path else "\n".join("".join(pair) for pair in _pairs(dataset))
-        return
-    for place, record in _records(dataset):
-        match record:
-            case {"text": str(text)}:
-                yield text
-            case _:
-                raise Invalid(f'{place}: write {{"text": "…"}}, one object per line')
+def _texts(dataset: Dataset, content: Content | None) -> Iterator[tuple[str, str]]:
+    """The `text` fields of JSON, or any other content as a whole, with their places."""
+    if content is None:
+        yield name_of(dataset), "\n".join("".join(pair) for _, *pair in _pairs(dataset, content))
+    elif content.is_json:
+        for place, record in records(content, TEXT_ADVICE):
+            yield place, text_of(place, record, "text", TEXT_ADVICE)
+    else:
+        yield content.name, content.text
 
 
-def _records(dataset: Dataset) -> Iterator[tuple[str, object]]:
-    # Not splitlines: JSON lets a text hold line separators of Unicode as they are.
-    for number, line in enumerate(_read(dataset).split("\n"), start=1):
-        if line.strip():
-            place = f"dataset {_name(dataset)} line {number}"
-            try:
-                yield place, json.loads(line)
-            except ValueError as error:
-                raise Invalid(f"{place} is not JSON ({error})") from None
-
-
-def _read(dataset: Dataset) -> str:
-    path = dataset.path or Path()
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise Invalid(f"dataset {path} can't be read: {error}; check datasets[].source.uri") from None
-
-
-def _name(dataset: Dataset) -> str:
-    return dataset.builtin or str(dataset.path)
+def _sha256(dataset: Dataset, content: Content | None) -> str:
+    if content is not None:
+        return content.sha256
+    made = json.dumps(tasks.examples(dataset.builtin or "", dataset.split))
+    return hashlib.sha256(made.encode()).hexdigest()
 
 
 class Order:

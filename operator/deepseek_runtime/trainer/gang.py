@@ -64,3 +64,10 @@ def broadcast(value: object) -> object:
     holder = [value]
     dist.broadcast_object_list(holder, src=0)
     return holder[0]
+
+
+def gathered(value: object) -> list[object]:
+    """The values of all ranks, by rank, on every rank."""
+    values: list[object] = [None] * dist.get_world_size()
+    dist.all_gather_object(values, value)
+    return values

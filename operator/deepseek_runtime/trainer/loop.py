@@ -7,25 +7,29 @@ whether a save is due, whether the save under way is written. What follows is th
 import math
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import torch
+from torch.distributed.tensor import DTensor
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim import AdamW
 
-from deepseek_runtime.checkpoint.manifest import Manifest
+from deepseek_runtime.checkpoint.manifest import Manifest, finite
 from deepseek_runtime.checkpoint.ranking import Best, best, is_better
 from deepseek_runtime.checkpoint.volume import Volume, commit, describe, read_manifest
-from deepseek_runtime.contract import Contract, ExitCode, Invalid
+from deepseek_runtime.contract import Contract, Diverged, ExitCode, Invalid
 from deepseek_runtime.reading import reading
 from deepseek_runtime.rundir import Heartbeat
 from deepseek_runtime.spec import Hyperparameters, TrainingSpec
+from deepseek_runtime.trainer import identity as identities
 from deepseek_runtime.trainer import state as states
-from deepseek_runtime.trainer.data import Example, Order, fingerprint, read_examples
+from deepseek_runtime.trainer.data import Example, Order, Read, fingerprint, read_examples
 from deepseek_runtime.trainer.evaluation import Heldout, evaluate, loss_sum
 from deepseek_runtime.trainer.export import full_weights, write_export
-from deepseek_runtime.trainer.gang import Gang, broadcast
+from deepseek_runtime.trainer.gang import Gang, broadcast, gathered
+from deepseek_runtime.trainer.identity import Identity, Mark
 from deepseek_runtime.trainer.model import build, parameter_groups, shard
 from deepseek_runtime.trainer.saver import LOOK_EVERY_S, Saved, Saver, now
 from deepseek_runtime.trainer.schedule import learning_rate
@@ -35,10 +39,6 @@ from deepseek_runtime.trainer.telling import Telling
 
 # DeepSeek-V3's own AdamW (technical report, section 4.2).
 ADAM_BETAS = (0.9, 0.95)
-
-
-class Diverged(Exception):
-    """Parameters are no longer finite: no later step can be."""
 
 
 @dataclass
@@ -58,6 +58,7 @@ class Training:
     _saved_s: float = 0.0
     _best: Best | None = None
     _leaves: bool = False
+    _is_finite: bool = True
 
     def run(self) -> int:
         """Trains to the end or to SIGTERM; returns the exit code. Raises Invalid, Damaged, Diverged."""
@@ -80,48 +81,93 @@ class Training:
         with reading("spec.model", "name a whole model in Hugging Face form, or correct model.custom"):
             self.model, self.tokenizer = build(self.spec.model, self.parameters.seed)
         self._read_data()
+        self._keep_to_plan()
         shard(self.model, self.gang.mesh, self.parameters.precision)
         groups = parameter_groups(self.model, self.parameters.weight_decay)
         self.optimizer = AdamW(groups, lr=self.parameters.learning_rate, betas=ADAM_BETAS)
         self.state = State(self.model, self.optimizer)
-        name = states.encode_data_name(
-            fingerprint(self.examples), self.parameters.seed, self.parameters.global_batch_size
-        )
         self.saver = Saver(
             self.gang,
             Volume(self.contract.checkpoints.root),
             self.contract,
             self.start.lineage,
             self.heartbeat.beat,
-            name,
+            identities.encode(self.identity),
         )
-        self._resume(name)
+        self._resume()
         self._saved_s = time.monotonic()
 
     def _read_data(self) -> None:
         length = self.parameters.sequence_length
-        sets = [(one, read_examples(one, self.tokenizer, length)) for one in self.spec.datasets]
-        train = [(one, examples) for one, examples in sets if one.split == "Train"]
-        heldout = [(one, examples) for one, examples in sets if one.split == "Heldout"]
-        self.examples: list[Example] = [example for _, examples in train for example in examples]
+        reads = [read_examples(one, self.tokenizer, length) for one in self.spec.datasets]
+        self._tell_losses(reads)
+        self._check_vocabulary(reads)
+        train = [one for one in reads if one.dataset.split == "Train"]
+        heldout = [one for one in reads if one.dataset.split == "Heldout"]
+        self.examples: list[Example] = [example for one in train for example in one.examples]
         self.heldout = Heldout(
-            texts=[e for one, examples in heldout for e in examples if one.format == "Text"],
-            answers=[e for one, examples in heldout for e in examples if one.format == "PromptCompletion"],
+            texts=[e for one in heldout for e in one.examples if one.dataset.format == "Text"],
+            answers=[e for one in heldout for e in one.examples if one.dataset.format == "PromptCompletion"],
         )
         self.order = Order(
-            [len(examples) for _, examples in train],
-            [one.weight for one, _ in train],
+            [len(one.examples) for one in train],
+            [one.dataset.weight for one in train],
             self.parameters.seed,
             self.parameters.global_batch_size,
         )
-        self.max_steps = self.parameters.max_steps or self.order.steps(self.parameters.epochs or 1)
+        epochs = None if self.parameters.max_steps else self.parameters.epochs or 1
+        self.identity = Identity(
+            fingerprint(self.examples),
+            self.parameters.seed,
+            self.parameters.global_batch_size,
+            epochs,
+            self.parameters.max_steps or self.order.steps(epochs or 1),
+            tuple(Mark(one.name, one.sha256, len(one.examples)) for one in reads),
+        )
+        identities.check_ranks(gathered(self.identity))
+
+    def _tell_losses(self, reads: Sequence[Read]) -> None:
+        """What the sequence length costs; refused at a beginning when it is most of a dataset."""
+        for one in reads:
+            if self.start.manifest is None or self.start.is_of_another_training:
+                one.check_losses(self.parameters.sequence_length)
+            counts = {"examples": len(one.examples), "dropped": one.dropped, "cut": one.cut, "longest": one.needed}
+            self.telling.log({"event": "data", "dataset": one.name, "split": one.dataset.split, **counts})
+        self.telling.tell(
+            data={
+                "examples": sum(len(one.examples) for one in reads),
+                "dropped": sum(one.dropped for one in reads),
+                "cut": sum(one.cut for one in reads),
+                "longest": max(one.needed for one in reads),
+            }
+        )
+
+    def _check_vocabulary(self, reads: Sequence[Read]) -> None:
+        largest = max(max(example.tokens) for one in reads for example in one.examples)
+        entries = self.model.get_input_embeddings().weight.shape[0]
+        if largest >= entries:
+            raise Invalid(
+                f"the tokenizer makes token {largest}, and the model's vocabulary has {entries} entries: the tokenizer"
+                " in the model folder is another model's; copy the one that belongs to these weights"
+            )
+
+    def _keep_to_plan(self) -> None:
+        """A resume keeps to the data and the number of steps that its checkpoint recorded."""
+        manifest = self.start.manifest
+        self._recorded: Identity | None = None
+        if manifest is not None:
+            file = self.start.source.step_directory(manifest.incarnation, manifest.step) / states.DATA_NAME
+            self._recorded = identities.decode(file.read_bytes()) if file.is_file() else None
+            if not self.start.is_of_another_training:
+                self.identity = identities.kept_to(self.identity, self._recorded, manifest.step)
+        self.max_steps = self.identity.max_steps or 0
         if self.parameters.warmup_steps >= self.max_steps:
             raise Invalid(
                 f"hyperparameters.warmupSteps is {self.parameters.warmup_steps}, and the training has"
                 f" {self.max_steps} steps in all: write fewer, or nothing is left for the schedule"
             )
 
-    def _resume(self, data_name: bytes) -> None:
+    def _resume(self) -> None:
         """Loads what was chosen, or seeds the random sources for step 0."""
         manifest = self.start.manifest
         lineage = self.start.lineage
@@ -153,7 +199,7 @@ class Training:
         self.measured = {name: manifest.metrics.get(name) for name in ("evalLoss", "accuracy")}
         self._measured_step = self.step if self.measured.get("evalLoss") is not None else None
         self._best = best(lineage.ancestors)
-        exact = (directory / states.DATA_NAME).read_bytes() == data_name and manifest.world_size == self.gang.world_size
+        exact = self.identity.continues(self._recorded) and manifest.world_size == self.gang.world_size
         latest = {"step": self.step, "time": manifest.created_at, "seconds": None}
         self.telling.tell(latest=latest, loss=loss, **self.measured, **self._best_told())
         self.telling.log({"event": "resume", "step": self.step, "incarnation": manifest.incarnation, "exact": exact})
@@ -193,25 +239,48 @@ class Training:
             # FSDP averages gradients over the ranks; a sum over all of them is wanted.
             (nats * (gang.world_size / max(1, targets))).backward()
             self._nats += float(nats.detach())
+        norm = get_total_norm([p.grad for p in self.model.parameters() if p.grad is not None])
         if parameters.gradient_clip_norm:
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), parameters.gradient_clip_norm)
+            clip_grads_with_norm_(self.model.parameters(), parameters.gradient_clip_norm, norm)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(parameters, self.step + 1, self.max_steps)
         self.optimizer.step()
         self.optimizer.zero_grad()
+        share_of_norm = norm.to_local() if isinstance(norm, DTensor) else norm
+        self._is_finite = bool(torch.isfinite(share_of_norm)) and self.state.has_finite_parameters()
         self._targets = max(1, targets)
         return sum(len(example.tokens) for example in chosen)
 
     def _agree(self, tokens: int) -> tuple[bool, bool, bool]:
         """The loss of the step, and whether to stop, to save, and to finish the save under way."""
         due = self.gang.is_first and self._is_save_due()
-        nats, stops, saves, written = self.gang.total(
-            [self._nats, float(self.wants_stop()), float(due), float(self.saver.is_done)]
+        nats, lost, stops, saves, written = self.gang.total(
+            [self._nats, not self._is_finite, self.wants_stop(), due, self.saver.is_done]
         )
         self.step += 1
         self.loss = nats / self._targets
         self.telling.step(self.step, self.order.epoch_at(self.step), self.loss, tokens)
+        if lost or not math.isfinite(self.loss):
+            self._diverge()
         return stops > 0, saves > 0, written == self.gang.world_size
+
+    def _diverge(self) -> None:
+        """The same settings lead to the same numbers: says what to change, after the save under way has its manifest."""
+        self._note(self.saver.settle())
+        healthy = [manifest.step for manifest in self.saver.lineage_kept if manifest.healthy]
+        what = "gradients or parameters are" if math.isfinite(self.loss) else "the loss is"
+        first = " (its very first one: look at the model's weights and at the data, too)" if self.step == 1 else ""
+        kept, then = "there is no healthy checkpoint", ""
+        if healthy:
+            kept = f"the newest healthy checkpoint is step {max(healthy)}"
+            then = "; checkpoints.resume.from goes on from there"
+        self.telling.tell(step=self.step, loss=self.loss)
+        self.telling.log({"event": "diverged", "step": self.step, "loss": finite(self.loss)})
+        raise Diverged(
+            f"diverged at step {self.step}{first}: {what} no longer finite (loss {self.loss:g}), and {kept}; start a new"
+            f" training with a lower hyperparameters.learningRate than {self.parameters.learning_rate:g}, more"
+            f" warmupSteps or a gradientClipNorm{then}"
+        )
 
     def _is_save_due(self) -> bool:
         policy = self.contract.checkpoints
@@ -251,21 +320,17 @@ class Training:
         return bool(self.contract.checkpoints.keep_best) and is_better(self.measured, self._best)
 
     def _save(self) -> None:
-        """Begins a save of this step, after the one before it is committed. Raises Diverged after saving NaN."""
+        """Begins a save of this step, after the one before it is committed."""
         self._note(self.saver.settle())
         if self.saver.last_step == self.step:
             return
         self.telling.tell(state="Saving")
-        finite = not self.gang.any(not self.state.has_finite_parameters())
         metrics: dict[str, float | None] = {"loss": self.loss}
         if self._measured_step == self.step:
             metrics |= self.measured
-        self.saver.begin(self.step, self.state, metrics, healthy=finite and math.isfinite(self.loss))
+        self.saver.begin(self.step, self.state, metrics, healthy=True)  # what isn't ends at its step
         self._saved_s = time.monotonic()
         self.telling.tell(state="Training")
-        if not finite:
-            self._note(self.saver.settle())
-            raise Diverged(f"parameters are not finite at step {self.step}; lower learningRate or look at the data")
 
     def _note(self, saved: Saved | None) -> None:
         """Tells of a checkpoint that has become one."""
@@ -300,10 +365,6 @@ class Training:
             self._note(self.saver.settle())
         if self._leaves:
             return self._leave()
-        if not math.isfinite(self.loss):
-            raise Diverged(
-                f"the loss is not finite at the last step {self.step}; lower learningRate or look at the data"
-            )
         last = self._manifest_of_last()
         self._export(last)
         top = self._best

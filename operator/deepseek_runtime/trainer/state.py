@@ -4,7 +4,6 @@ The place in the data is the step itself (see `data.Order`), the learning rate a
 """
 
 import io
-import json
 import random
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +51,8 @@ class State:
     def has_finite_parameters(self) -> bool:
         """Whether this rank's share of the parameters holds neither NaN nor infinity."""
         shares = (p.to_local() if hasattr(p, "to_local") else p for p in self.model.parameters())
-        return all(bool(torch.isfinite(share).all()) for share in shares)
+        # One answer is waited for, not one for each: this is asked at every step.
+        return bool(torch.stack([torch.isfinite(share).all() for share in shares]).all())
 
 
 def random_file(rank: int) -> str:
@@ -81,7 +81,3 @@ def restore_random_state(file: Path, seed: int) -> bool:
     version, words, gauss = saved["python"]
     random.setstate((version, tuple(words), gauss))
     return True
-
-
-def encode_data_name(fingerprint: str, seed: int, batch_size: int) -> bytes:
-    return json.dumps({"fingerprint": fingerprint, "seed": seed, "globalBatchSize": batch_size}).encode()

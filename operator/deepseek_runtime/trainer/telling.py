@@ -49,7 +49,7 @@ class Telling:
             tokensPerSecond=rate,
             etaSeconds=None if step_s is None else round(left * step_s, 1),
         )
-        self.log({"event": "step", "step": step, "loss": loss, "tokensPerSecond": rate})
+        self.log({"event": "step", "step": step, "loss": finite(loss), "tokensPerSecond": rate})
 
     def log(self, record: Mapping[str, object]) -> None:
         """One JSON line to standard output, from rank 0 alone."""

@@ -42,6 +42,7 @@ def test_message_has_the_fields_of_the_contract(tmp_path: Path) -> None:
         "exports": [500, 600],
         "loss": 0.1,
         "metrics": {},
+        "data": None,
     }
 
 

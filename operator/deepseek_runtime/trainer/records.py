@@ -1,0 +1,211 @@
+"""What the file of a dataset holds: one text, or records with the line that each stands on.
+
+Its content decides, never its name: `corpus.ndjson`, `corpus.txt` and `corpus` are read alike. What is no text, or
+no data (an archive, a table, a pointer to a file that was never fetched, a page that a server answered with), is
+refused by name with what to do: to train on its bytes would teach a model their syntax.
+"""
+
+import csv
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from deepseek_runtime.contract import Invalid
+from deepseek_runtime.reading import reading
+
+# What isn't UTF-8 text is named by its first bytes, each with what makes text of it.
+_BINARY = (
+    (b"\x1f\x8b", "a gzip archive", "unpack it with gunzip"),
+    (b"\x28\xb5\x2f\xfd", "a Zstandard archive", "unpack it with unzstd"),
+    (b"\xfd7zXZ\x00", "an xz archive", "unpack it with unxz"),
+    (b"BZh", "a bzip2 archive", "unpack it with bunzip2"),
+    (b"\x04\x22\x4d\x18", "an LZ4 archive", "unpack it with unlz4"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", "unpack it"),
+    (b"PK", "a zip archive", "unpack it with unzip"),
+    (b"PAR1", "a Parquet table", "write its rows as JSON lines"),
+    (b"ARROW1", "an Arrow table", "write its rows as JSON lines"),
+    (b"FEA1", "a Feather table", "write its rows as JSON lines"),
+    (b"ORC", "an ORC table", "write its rows as JSON lines"),
+    (b"Obj\x01", "an Avro file", "write its records as JSON lines"),
+    (b"SQLite format 3\x00", "an SQLite database", "write its rows as JSON lines"),
+    (b"\x89HDF\r\n\x1a\n", "an HDF5 file", "write its rows as JSON lines"),
+    (b"\x93NUMPY", "a numpy array", "write texts as JSON lines: tokens aren't read"),
+    (b"\x80", "a Python pickle", "write its records as JSON lines"),
+    (b"\xff\xfe", "text in UTF-16", "write it in UTF-8"),
+    (b"\xfe\xff", "text in UTF-16", "write it in UTF-8"),
+    (b"\x00\x00\xfe\xff", "text in UTF-32", "write it in UTF-8"),
+)
+_TAR = (257, b"ustar")
+# What is text, and yet not the data.
+_TEXTS = (
+    (r"version https://git-lfs\.github\.com/", "a Git-LFS pointer", "fetch the file itself with git lfs pull"),
+    (r"(?i)<!doctype html|<html\b", "an HTML page", "download the file itself, or write the page as a text in JSON"),
+    (r"(?s)<\?xml\b.{,200}?<Error>|<Error>", "an object store's error", "download the file itself"),
+    (r"%PDF-", "a PDF", "write its text"),
+)
+_JSON_OBJECT = re.compile(r'\s*\{\s*("|\})')
+_JSON_LIST = re.compile(r"\s*\[\s*\{")
+_JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
+
+
+@dataclass(frozen=True)
+class Content:
+    """The text of a file with its name for a person, and the sha256 of its bytes."""
+
+    name: str
+    text: str
+    sha256: str
+    suffix: str
+
+    @property
+    def is_json(self) -> bool:
+        """Whether it holds JSON: by how it begins, by being a list as a whole, or because its name promises so."""
+        if _JSON_OBJECT.match(self.text) or _JSON_LIST.match(self.text) or self.suffix.lower() in _JSON_SUFFIXES:
+            return True
+        return self.is_list and _is_json(self.text)
+
+    @property
+    def is_list(self) -> bool:
+        return self.text.lstrip().startswith("[")
+
+
+def read_content(path: Path) -> Content:
+    """The file as text in UTF-8, without a byte order mark. Raises Invalid for what is no text or no data."""
+    name = f"dataset {path}"
+    with reading(name, "check datasets[].source.uri"):
+        if path.is_symlink() and not path.exists():
+            raise Invalid(
+                f"{name} is a link to {path.readlink()}, which is not there: the claim must hold the file itself, not a"
+                " link to what lies outside of the mounted folder (cp --dereference copies what links lead to)"
+            )
+        content = path.read_bytes()
+    text = _decoded(name, content).replace("\r\n", "\n").replace("\r", "\n")
+    _refuse_foreign(name, text)
+    return Content(name, text, hashlib.sha256(content).hexdigest(), path.suffix)
+
+
+def records(content: Content, advice: str) -> Iterator[tuple[str, Mapping[str, object]]]:
+    """JSON objects, one a line or all in one list, each with its place. `advice` says what to write.
+
+    Raises Invalid with the line for what is no JSON object, and where a key stands twice: one of them would be lost.
+    """
+    if content.is_list:
+        with reading(content.name, advice):
+            entries: Iterable[tuple[str, object]] = _numbered(content, _parsed(content.name, content.text, advice))
+    else:
+        entries = _lines(content, advice)
+    for place, record in entries:
+        if not isinstance(record, dict):
+            raise Invalid(f"{place} is {shown(record)}, no JSON object; {advice}")
+        yield place, record
+
+
+def text_of(place: str, record: Mapping[str, object], field: str, advice: str) -> str:
+    """The text in a field of a record. Raises Invalid when it is absent, no text, or none that UTF-8 can write."""
+    if field not in record:
+        there = ", ".join(sorted(map(repr, record)))
+        raise Invalid(f"{place} has no {field!r}, only {_bounded(there) or 'nothing'}; {advice}")
+    value = record[field]
+    if not isinstance(value, str):
+        raise Invalid(f"{place}: {field!r} is {shown(value)}, no text; {advice}")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise Invalid(
+            f"{place}: {field!r} holds half of a surrogate pair (\\u{ord(value[error.start]):04x}) at character"
+            f" {error.start + 1}: no text has one; write the whole character, or leave the line out"
+        ) from None
+    return value
+
+
+def shown(value: object) -> str:
+    """A JSON value as a person wrote it, cut to what fits a message."""
+    return _bounded(json.dumps(value, ensure_ascii=True))
+
+
+def _lines(content: Content, advice: str) -> Iterator[tuple[str, object]]:
+    # Not splitlines: JSON lets a text hold line separators of Unicode as they are.
+    for number, line in enumerate(content.text.split("\n"), start=1):
+        if line.strip():
+            place = f"{content.name} line {number}"
+            with reading(place, advice):
+                record = _parsed(place, line, advice)
+            yield place, record
+
+
+def _numbered(content: Content, value: object) -> Iterator[tuple[str, object]]:
+    assert isinstance(value, list)
+    return ((f"{content.name} entry {number}", entry) for number, entry in enumerate(value, start=1))
+
+
+def _parsed(place: str, text: str, advice: str) -> object:
+    try:
+        return json.loads(text, object_pairs_hook=_unambiguous)
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno} column {error.colno}" if "\n" in text else f"column {error.colno}"
+        raise Invalid(f"{place} is not JSON ({error.msg}, {where}); {advice}") from None
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _unambiguous(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} stands twice")
+    return found
+
+
+def _decoded(name: str, content: bytes) -> str:
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        _refuse_binary(name, content)
+        start = error.start + (3 if content.startswith(b"\xef\xbb\xbf") else 0)
+        line = content.count(b"\n", 0, start) + 1
+        raise Invalid(f"{name} line {line} is no UTF-8 (byte 0x{content[start]:02x}); write it in UTF-8") from None
+    if (place := content.find(b"\0")) >= 0:
+        _refuse_binary(name, content)
+        line = content.count(b"\n", 0, place) + 1
+        raise Invalid(f"{name} line {line} holds a NUL byte: it is binary or UTF-16; write it as text in UTF-8")
+    return text
+
+
+def _refuse_binary(name: str, content: bytes) -> None:
+    for magic, what, remedy in _BINARY:
+        if content.startswith(magic):
+            raise Invalid(f"{name} is {what}; {remedy}")
+    place, magic = _TAR
+    if content[place : place + len(magic)] == magic:
+        raise Invalid(f"{name} is a tar archive; unpack it with tar")
+
+
+def _refuse_foreign(name: str, text: str) -> None:
+    if not text.strip():
+        raise Invalid(f"{name} holds no text; write some, or leave the dataset out")
+    beginning = text[:1000].lstrip()
+    for pattern, what, remedy in _TEXTS:
+        if re.match(pattern, beginning):
+            raise Invalid(f"{name} is {what}; {remedy}")
+    first = beginning.partition("\n")[0]
+    if any(_is_header(cells) for mark in ",\t;" for cells in csv.reader([first], delimiter=mark)):
+        raise Invalid(f"{name} is a table with the columns {first.strip()!r}; write its rows as JSON lines")
+
+
+def _is_header(cells: list[str]) -> bool:
+    names = [cell.strip().lower() for cell in cells]
+    wanted = "text" in names or {"prompt", "completion"} <= set(names)
+    return wanted and len(names) > 1 and all(re.fullmatch(r"[\w.-]+", name) for name in names)
+
+
+def _bounded(text: str) -> str:
+    return text if len(text) <= 100 else f"{text[:100]}…"
