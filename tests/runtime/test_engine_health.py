@@ -77,6 +77,26 @@ async def test_requests_that_merely_wait_in_a_busy_engine_do_not_make_it_unhealt
         assert await bench.health() == 200
 
 
+class PanicException(BaseException):
+    """As code in Rust panics through Python."""
+
+
+class Panicking(Words):
+    def step(self) -> Piece:
+        raise PanicException("called `Option::unwrap()` on a `None` value")
+
+
+async def test_request_that_panics_ends_alone(bench: Bench) -> None:
+    """Were the computing thread to end with it, the engine would stand still without a word."""
+    told: list[object] = []
+    bench.engine.scheduler.submit(cast(Answer, Panicking()), told.append)
+    bench.engine.scheduler.turn()
+    (error,) = told
+    assert isinstance(error, RuntimeError)
+    assert "unwrap" in str(error)
+    assert bench.engine.scheduler.in_flight == 0
+
+
 async def test_while_draining_a_refusal_closes_its_connection_too(bench: Bench) -> None:
     kept = await bench.client.post("/v1/completions", data=b"{")
     assert kept.status == 400

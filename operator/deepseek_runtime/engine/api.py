@@ -16,12 +16,14 @@ from weakref import WeakKeyDictionary
 
 from aiohttp import web
 
+from deepseek_runtime.contract import Invalid
 from deepseek_runtime.engine import request as requests
 from deepseek_runtime.engine.metrics import Metrics
 from deepseek_runtime.engine.model import Model
-from deepseek_runtime.engine.request import Asked, BadRequest, NoSuchModel
+from deepseek_runtime.engine.request import Asked, NoSuchModel
 from deepseek_runtime.engine.scheduler import QueueFull, Scheduler
 from deepseek_runtime.engine.sequence import Answer, Finish, Piece
+from deepseek_runtime.reading import reading, words
 
 Form = Literal["completion", "chat"]
 Read = Callable[[object, Model, str], Asked]
@@ -91,10 +93,16 @@ async def _errors(
     engine.open_answers += 1
     try:
         return await handler(request)
-    except BadRequest as error:
-        return _error(400, str(error), "BadRequestError")
     except NoSuchModel as error:
         return _error(404, str(error), "NotFoundError")
+    except Invalid as error:
+        return _error(400, str(error), "BadRequestError")
+    except web.RequestPayloadError as error:
+        response = _error(400, f"the body can't be read: {words(error)}", "BadRequestError")
+        response.force_close()
+        return response
+    except web.HTTPRequestEntityTooLarge:
+        return _error(413, f"the body exceeds {MAX_BODY_BYTES >> 20} MiB", "RequestEntityTooLargeError")
     except QueueFull:
         response = _error(429, "all places are taken, running and waiting; try again", "TooManyRequestsError")
         response.headers["Retry-After"] = RETRY_AFTER_S
@@ -142,11 +150,9 @@ async def _answer(request: web.Request, form: Form, read: Read) -> web.StreamRes
     engine = request.app[ENGINE]
     if engine.model is None or not engine.takes_requests:
         return _unavailable("the model is still loading" if engine.model is None else "this replica is shutting down")
-    try:
-        body = await request.json()
-    except ValueError:
-        raise BadRequest("the body is not JSON") from None
-    asked = read(body, engine.model, engine.served_name)
+    body = await request.read()
+    with reading("the request", "send what the OpenAI API describes"):
+        asked = read(requests.read_body(body, request.charset), engine.model, engine.served_name)
     answer = Answer(engine.model, asked.prompt, asked.sampling)
     reply = _Reply(engine, form, engine.next_id(form), asked, answer)
     pieces = _pieces(engine.scheduler, answer)

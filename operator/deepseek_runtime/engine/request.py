@@ -3,12 +3,13 @@
 A parameter that changes the answer and is not supported is refused, never ignored; so is an unknown one.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from jinja2 import TemplateError
 
+from deepseek_runtime.contract import Invalid
+from deepseek_runtime.documents import half_pair, parsed, refuse_constant
 from deepseek_runtime.engine.model import Model
 from deepseek_runtime.engine.sequence import Sampling
 
@@ -53,11 +54,11 @@ UNSUPPORTED: Mapping[str, tuple[object, ...]] = {
 COMPLETION_TOKENS = 16
 
 
-class BadRequest(ValueError):
+class BadRequest(Invalid):
     """The client's error; the message says what to send."""
 
 
-class NoSuchModel(ValueError):
+class NoSuchModel(Invalid):
     """Another model than the served one was asked for."""
 
 
@@ -71,13 +72,25 @@ class Asked:
     include_usage: bool
 
 
+def read_body(body: bytes, charset: str | None) -> object:
+    """The JSON value of a body; `charset` is what its Content-Type names. Raises BadRequest: JSON is UTF-8 (RFC 8259)."""
+    if charset is not None and charset.strip("\"' ").lower() not in ("utf-8", "utf8", "us-ascii"):
+        raise BadRequest(f"charset {charset[:40]!r} is not read; send the body in UTF-8")
+    try:
+        return parsed(body.decode("utf-8-sig"), constants=refuse_constant)
+    except RecursionError:
+        raise BadRequest("the body is nested too deeply") from None
+    except ValueError as error:
+        raise BadRequest(f"the body is not JSON: {error}") from None
+
+
 def completion(body: object, model: Model, served_name: str) -> Asked:
     """Reads a /v1/completions body. Raises BadRequest, NoSuchModel."""
     fields = _checked(body, served_name)
     match fields.get("prompt"):
         case str(text) | [str(text)]:
-            ids = model.tokenizer(text).input_ids
-        case [int(), *_] as tokens if all(isinstance(token, int) for token in tokens):
+            ids = model.tokenizer(_whole_text("prompt", text)).input_ids
+        case [int(), *_] as tokens if all(type(token) is int for token in tokens):  # JSON's true is no token
             ids = tokens
         case _:
             raise BadRequest("prompt must be one text or one list of token ids")
@@ -90,7 +103,7 @@ def chat(body: object, model: Model, served_name: str) -> Asked:
     messages = fields.get("messages")
     if not isinstance(messages, list) or not messages:
         raise BadRequest("messages must be a list with at least one message")
-    plain = [_message(message) for message in messages]
+    plain = [_message(f"messages[{number}]", message) for number, message in enumerate(messages)]
     try:
         text = model.tokenizer.apply_chat_template(plain, tokenize=False, add_generation_prompt=True)
     except (ValueError, TypeError, TemplateError) as error:
@@ -117,14 +130,15 @@ def _is_unused(parameter: str, value: object) -> bool:
     return any(value == one and isinstance(value, bool) == isinstance(one, bool) for one in unused)
 
 
-def _message(message: object) -> dict[str, str]:
+def _message(place: str, message: object) -> dict[str, str]:
     match message:
         case {"role": str(role), "content": str(content)}:
-            return {"role": role, "content": content}
+            pass
         case {"role": str(role), "content": [*parts]}:
-            return {"role": role, "content": "".join(_part(part) for part in parts)}
+            content = "".join(_part(part) for part in parts)
         case _:
             raise BadRequest('each message must be {"role": "…", "content": "…"}')
+    return {"role": _whole_text(f"{place}.role", role), "content": _whole_text(f"{place}.content", content)}
 
 
 def _part(part: object) -> str:
@@ -133,6 +147,12 @@ def _part(part: object) -> str:
             return text
         case _:
             raise BadRequest("only text content is supported")
+
+
+def _whole_text(name: str, text: str) -> str:
+    if words := half_pair(text):
+        raise BadRequest(f"{name} holds {words}; send the whole character")
+    return text
 
 
 def _asked(fields: Mapping[str, object], ids: Sequence[int], model: Model, usual_tokens: int | None) -> Asked:
@@ -146,7 +166,7 @@ def _asked(fields: Mapping[str, object], ids: Sequence[int], model: Model, usual
         raise BadRequest(
             f"prompt ({len(ids)} tokens) and max_tokens ({wanted}) exceed the model's {model.max_length} tokens"
         )
-    options = fields.get("stream_options") or {}
+    options = {} if (said := fields.get("stream_options")) is None else said
     if not isinstance(options, Mapping):
         raise BadRequest('stream_options must be an object, such as {"include_usage": true}')
     return Asked(
@@ -174,9 +194,9 @@ def _stops(value: object) -> tuple[str, ...]:
         case None:
             return ()
         case str(text) if text:
-            return (text,)
+            return (_whole_text("stop", text),)
         case [*texts] if len(texts) <= 4 and all(isinstance(text, str) and text for text in texts):
-            return tuple(str(text) for text in texts)
+            return tuple(_whole_text("stop", str(text)) for text in texts)
         case _:
             raise BadRequest("stop must be a text or a list of up to four texts")
 
@@ -197,8 +217,8 @@ def _whole(name: str, value: object, *, least: int) -> int:
 def _number(name: str, value: object, absent: float, *, least: float, most: float) -> float:
     if value is None:
         return absent
-    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+    if not isinstance(value, int | float) or isinstance(value, bool):
         raise BadRequest(f"{name} must be a number")
-    if not least <= value <= most:
+    if not least <= value <= most:  # NaN lies nowhere
         raise BadRequest(f"{name} must lie between {least:g} and {most:g}")
     return float(value)

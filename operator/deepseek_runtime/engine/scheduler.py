@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from deepseek_runtime.engine.metrics import Metrics
 from deepseek_runtime.engine.sequence import Answer, Finish, Piece
+from deepseek_runtime.reading import words
 
 
 class QueueFull(Exception):
@@ -111,9 +112,9 @@ class Scheduler:
     def _advance(self, ticket: Ticket) -> None:
         try:
             piece = ticket.answer.step()
-        except Exception as error:  # one request's failure is its own, whatever it is
+        except BaseException as error:  # one request's failure is its own, whatever it is: also a panic in Rust
             self._end(ticket, "abort")
-            ticket.deliver(error)
+            ticket.deliver(error if isinstance(error, Exception) else RuntimeError(words(error)))
             return
         self._count(ticket)
         if piece.finish is not None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deepseek_runtime.contract import Invalid
+from deepseek_runtime.documents import half_pair, parsed
 from deepseek_runtime.reading import reading
 
 # What isn't UTF-8 text is named by its first bytes, each with what makes text of it.
@@ -111,13 +112,10 @@ def text_of(place: str, record: Mapping[str, object], field: str, advice: str) -
     value = record[field]
     if not isinstance(value, str):
         raise Invalid(f"{place}: {field!r} is {shown(value)}, no text; {advice}")
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
+    if words := half_pair(value):
         raise Invalid(
-            f"{place}: {field!r} holds half of a surrogate pair (\\u{ord(value[error.start]):04x}) at character"
-            f" {error.start + 1}: no text has one; write the whole character, or leave the line out"
-        ) from None
+            f"{place}: {field!r} holds {words}: no text has one; write the whole character, or leave the line out"
+        )
     return value
 
 
@@ -143,7 +141,7 @@ def _numbered(content: Content, value: object) -> Iterator[tuple[str, object]]:
 
 def _parsed(place: str, text: str, advice: str) -> object:
     try:
-        return json.loads(text, object_pairs_hook=_unambiguous)
+        return parsed(text)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno} column {error.colno}" if "\n" in text else f"column {error.colno}"
         raise Invalid(f"{place} is not JSON ({error.msg}, {where}); {advice}") from None
@@ -155,14 +153,6 @@ def _is_json(text: str) -> bool:
     except (ValueError, RecursionError):
         return False
     return True
-
-
-def _unambiguous(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} stands twice")
-    return found
 
 
 def _decoded(name: str, content: bytes) -> str:

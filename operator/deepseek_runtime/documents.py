@@ -1,0 +1,37 @@
+"""JSON that somebody else wrote: what Python's reader lets pass and nothing after it can use, told in words."""
+
+import json
+from collections.abc import Callable
+
+
+def parsed(text: str, *, constants: Callable[[str], object] | None = None) -> object:
+    """The value of a JSON text. `constants` is asked for NaN and Infinity, which Python reads and JSON doesn't know.
+
+    Raises ValueError, also where a key stands twice in one object (one of the values would be lost), RecursionError.
+    """
+    return json.loads(text, object_pairs_hook=_unambiguous, parse_constant=constants)
+
+
+def refuse_constant(name: str) -> object:
+    """For `parsed`. Raises ValueError."""
+    raise ValueError(f"{name} is no JSON")
+
+
+def half_pair(text: str) -> str | None:
+    """Where a text holds half of a surrogate pair, in words; None when it is text throughout.
+
+    JSON can escape one (`\\ud83d`), often where a text was cut; UTF-8 has no form for it, and no tokenizer reads it.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        return f"half of a surrogate pair (\\u{ord(text[error.start]):04x}) at character {error.start + 1}"
+    return None
+
+
+def _unambiguous(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} stands twice")
+    return found
