@@ -99,6 +99,32 @@ def assert_one_training(watched: Watched, *attempts: int) -> None:
     assert min(losses) == 1
 
 
+def test_a_wrong_path_costs_an_edit_and_more_steps_cost_a_name(kubectl: Kubectl, watch: Watch) -> None:
+    wrong = [{"source": {"uri": "image:///nosuch.jsonl"}}]
+    first = watch("first", datasets=wrong, hyperparameters=hyperparameters(20), checkpoints={"volume": {"size": "1Gi"}})
+    failed = first.until_result("Failed")
+    assert "/nosuch.jsonl" in failed["resultMessage"]
+    first.patch(datasets=[{"source": {"uri": "builtin://uppercase"}}])
+    complete = first.until_result("Complete")
+    assert (complete["attempt"]["number"], complete["lastCheckpoint"]["step"]) == (2, 20)
+    more = {key: value for key, value in hyperparameters().items() if key != "maxSteps"}
+    named = {"resume": {"from": {"training": "first"}}}
+    second = watch("second", hyperparameters={**more, "moreSteps": 10}, checkpoints=named)
+    second.until_result("Complete")
+    assert list(second.losses(1)) == list(range(21, 31))
+    (made,) = kubectl.json("get", "pvc")["items"]
+    kubectl.run("delete", "deepseektraining", "first", "second")
+    kept = until(
+        "the claim that is kept is told",
+        lambda: [
+            event["message"]
+            for event in kubectl.json("get", "events", "--field-selector=reason=CheckpointsRetained")["items"]
+        ],
+        timeout_s=30,
+    )
+    assert [made["metadata"]["name"] in message for message in kept] == [True]
+
+
 def test_a_plain_script_on_an_existing_claim_goes_on_from_its_manifest_when_stopped_and_when_killed(
     kubectl: Kubectl, watch: Watch
 ) -> None:
