@@ -112,6 +112,8 @@ UNLEARNT = [
 LEARNT = [
     pytest.param({"volume": {**UNUSED, "used": True}}, id="something was written"),
     pytest.param({"volume": {"claimName": "tune-train-000000", "made": True}}, id="an earlier release's status"),
+    pytest.param({"volume": UNUSED, "lastCheckpoint": {"step": 5}}, id="a checkpoint was told"),
+    pytest.param({"volume": UNUSED, "exports": [5]}, id="an export was told"),
     pytest.param({"volume": UNUSED, "attempt": {**ATTEMPT, "runningAt": "2026-01-01T00:00:00Z"}}, id="it runs"),
     pytest.param(
         {"volume": UNUSED, "attempt": {**ATTEMPT, "verdict": "Complete"}, "result": "Complete"}, id="it is complete"

@@ -24,8 +24,10 @@ from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.drift import covers
 from deepseek_operator.core.resources import CLAIM, JOB, POD, SERVICE, TRAINING, is_terminating, uid_of
 from deepseek_operator.kinds.training import training_kind
+from deepseek_operator.kinds.training.anew import is_changed, is_unlearnt
 from deepseek_operator.kinds.training.gang import attempt_of, ended, has_failed, is_active, is_running, job_uid_of
 from deepseek_operator.kinds.training.service import service
+from deepseek_operator.kinds.training.settings import fixed_digest
 from deepseek_operator.ports.cluster import ClusterError, Conflict, Throttled, Unreachable
 from deepseek_operator.runtime.key import Key
 from deepseek_operator.runtime.reconcile import Acted
@@ -69,6 +71,7 @@ class TrainingMachine(RuleBasedStateMachine):
         self.world = World(self.cluster, self.clock)
         self.operator = Operator(training_kind(Configuration()), self.cluster, self.clock)
         self.claim_lost = False
+        self.learnt = False
         self.jobs_at_result: int | None = None
         volume = {"volume": SHARED}
         failures = {"maxRestarts": restarts, "startTimeoutSeconds": 600}
@@ -80,6 +83,12 @@ class TrainingMachine(RuleBasedStateMachine):
     @rule(fields=st.sampled_from(EDITS))
     def edit_the_spec(self, fields: dict[str, Any]) -> None:
         self._spec(**fields)
+
+    @rule(steps=st.sampled_from([40, 60]))
+    def edit_what_is_fixed(self, steps: int) -> None:
+        """As the rules of the resource let it in: while the status says that nothing was learnt."""
+        if self._status().attempt is None or is_unlearnt(self._status()):
+            self._spec(hyperparameters={"maxSteps": steps})
 
     @rule(policy=st.sampled_from(["Background", "Foreground", None]), which=WHICH)
     def delete_a_job(self, policy: Any, which: int) -> None:
@@ -165,10 +174,19 @@ class TrainingMachine(RuleBasedStateMachine):
 
     @rule(code=st.sampled_from([0, 0, 64]), really=st.integers(0, 3))
     def the_training_ends(self, code: int, really: int) -> None:
+        if not really:
+            self._all_end(code, '{"formatVersion":1,"step":9,"exports":[9],"latest":{"step":9}}')
+
+    @rule()
+    def the_trainer_refuses_what_it_was_given(self) -> None:
+        self._all_end(64, '{"formatVersion":1,"message":"no such file"}')
+
+    def _all_end(self, code: int, words: str) -> None:
         placed = self._placed()
-        if not really and len(placed) == len(self._living()) and not any(map(is_terminating, placed)):
+        if len(placed) == len(self._living()) and not any(map(is_terminating, placed)):
             for pod in placed:
-                self.world.end(pod, code, '{"formatVersion":1,"step":9,"exports":[9],"latest":{"step":9}}')
+                self.world.end(pod, code, words)
+            self.learnt |= "latest" in words and bool(placed)
 
     @rule(seconds=st.sampled_from([1, 15, 700, 4000]), jump=st.sampled_from([0, 0, -300, 300]))
     def time_passes(self, seconds: int, jump: int) -> None:
@@ -233,6 +251,7 @@ class TrainingMachine(RuleBasedStateMachine):
             self._no_two_attempts_may_write_at_once()
             self._nothing_is_made_twice()
             self._a_result_is_final()
+            self._what_was_learnt_is_not_given_up()
 
     def _no_two_attempts_may_write_at_once(self) -> None:
         writers = {job_uid_of(pod) for pod in self.cluster.all(POD) if is_active(pod)}
@@ -244,9 +263,16 @@ class TrainingMachine(RuleBasedStateMachine):
 
     def _a_result_is_final(self) -> None:
         made = sum(write.verb == "create" and write.ref.resource == JOB for write in self.cluster.writes)
-        if self.jobs_at_result is None and self._status().result is not None:
+        status = self._status()
+        if self.jobs_at_result is None and status.result is not None and not is_unlearnt(status):
             self.jobs_at_result = made
         assert self.jobs_at_result in (None, made), "a Job was made after the final result"
+
+    def _what_was_learnt_is_not_given_up(self) -> None:
+        """Once words of a checkpoint were judged, nothing counts as unlearnt; a wiped status knows of none."""
+        status = self._status()
+        judged = status.last_checkpoint is not None and status.attempt is not None
+        assert not (self.learnt and judged and is_unlearnt(status)), status
 
     def teardown(self) -> None:
         """The oracle: once it is quiet, everything is as asked for and the next pass writes nothing."""
@@ -280,6 +306,8 @@ class TrainingMachine(RuleBasedStateMachine):
 
     def _attempt_runs(self) -> bool:
         status = self._status()
+        if status.fixed_digest not in ("", fixed_digest(self._owner().spec)):
+            return True  # An edit that was let in a moment too late: nothing starts until it is undone.
         return self.claim_lost or status.result is not None or self._owner().spec.suspend or bool(self._living())
 
     def _at_rest(self) -> None:
@@ -290,6 +318,8 @@ class TrainingMachine(RuleBasedStateMachine):
         uids = {uid_of(job) for job in jobs}
         assert all(job_uid_of(pod) in uids for pod in self.cluster.all(POD)), "a pod outlived its Job"
         assert status.observed_generation == owner.metadata.generation
+        is_stuck = is_unlearnt(status) and is_changed(owner.spec, status) and not owner.spec.suspend
+        assert self.claim_lost or not is_stuck, "an edit of what nothing was learnt from was not taken up"
         if status.result is not None:
             expected = "Complete" if status.result == "Complete" else told["Ready"][1]
             assert told["Ready"] == ("True" if status.result == "Complete" else "False", expected)
@@ -307,6 +337,10 @@ class TrainingMachine(RuleBasedStateMachine):
         self._next_pass_writes_nothing()
 
     def _runs_as_asked_for(self, owner: DeepSeekTraining, live: list[Stored], told: dict[str, tuple[str, str]]) -> None:
+        if owner.status.fixed_digest != fixed_digest(owner.spec):
+            # The edit was let in before it ran, and seen afterwards.
+            assert told["Stalled"] == ("True", "FixedFieldChanged"), told
+            return
         assert told["Ready"] == ("True", "Running"), told
         assert len(live) == 1
         attempt, volume = owner.status.attempt, owner.status.volume

@@ -124,6 +124,7 @@ _HAS_STARTED = "has(oldSelf.status) && has(oldSelf.status.attempt)"
 # The same as kinds.training.anew.is_unlearnt: no attempt has written, and the one under way does not run yet.
 _IS_UNLEARNT = (
     "has(oldSelf.status.volume) && has(oldSelf.status.volume.used) && !oldSelf.status.volume.used && "
+    "!has(oldSelf.status.lastCheckpoint) && !(has(oldSelf.status.exports) && size(oldSelf.status.exports) > 0) && "
     "(has(oldSelf.status.attempt.verdict) || !has(oldSelf.status.attempt.runningAt)) && "
     "!(has(oldSelf.status.result) && oldSelf.status.result == 'Complete')"
 )

@@ -19,6 +19,8 @@ def is_unlearnt(status: TrainingStatus) -> bool:
     attempt, volume = status.attempt, status.volume
     if attempt is None or volume is None or volume.used or status.result == "Complete":
         return False
+    if status.last_checkpoint is not None or status.exports:
+        return False  # Told by the pods of an attempt that no look has found running.
     return attempt.verdict is not None or attempt.running_at is None
 
 
