@@ -20,6 +20,7 @@ from torch.distributed.tensor import DTensor
 from torch.nn.modules.module import register_module_forward_hook
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
+from transformers import PreTrainedModel
 
 from deepseek_runtime.contract import ExitCode, read_contract
 from deepseek_runtime.rundir import Heartbeat
@@ -71,6 +72,13 @@ class Observed:
     told: Document = field(default_factory=dict)
     passes: list[Pass] = field(default_factory=list)
     updates: list[Update] = field(default_factory=list)
+    _model: PreTrainedModel | None = None
+
+    @property
+    def network(self) -> PreTrainedModel:
+        """The model that was trained, as it was at the end."""
+        assert self._model is not None
+        return self._model
 
     @property
     def losses(self) -> list[float]:
@@ -147,6 +155,7 @@ class Bench:
         training = loop.Training(contract, trains, self.gang, Heartbeat(None), told, stops)
         with _watched(observed), _clock(self.pace_s):
             observed.code = training.run()
+        observed._model = training.model
         assert observed.code == ExitCode.COMPLETE or self.wants_stop(observed)
         return observed
 

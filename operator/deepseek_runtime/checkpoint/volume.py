@@ -164,6 +164,7 @@ def write_whole(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}.new")
     with fresh.open("w") as stream:
+        os.fchmod(stream.fileno(), 0o644)  # a server reads an export's manifest under another uid, whatever the umask
         stream.write(text)
         stream.flush()
         os.fsync(stream.fileno())

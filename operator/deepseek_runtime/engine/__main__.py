@@ -65,7 +65,7 @@ async def serve(settings: Settings) -> None:
     await runner.setup()
     site = web.TCPSite(runner, port=settings.port, backlog=1024)
     await site.start()
-    loading = asyncio.create_task(_load(engine, settings))
+    loading = asyncio.create_task(load(engine, settings))
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({loading, stopping}, return_when=asyncio.FIRST_COMPLETED)
     if loading.done():
@@ -77,7 +77,8 @@ async def serve(settings: Settings) -> None:
         await runner.cleanup()
 
 
-async def _load(engine: Engine, settings: Settings) -> None:
+async def load(engine: Engine, settings: Settings) -> None:
+    """Reads the model and begins to answer. Raises Invalid for a folder that is no whole model."""
     started = time.monotonic()
     _say(f"{settings.served_model_name} is loading from {settings.model_path}; port {settings.port} says when")
     model = await _in_thread(lambda: _verified(settings.model_path))

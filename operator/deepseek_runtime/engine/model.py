@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
 from deepseek_runtime.checkpoint.manifest import MANIFEST_NAME
 from deepseek_runtime.checkpoint.volume import Damaged, read_manifest, verify_hashes, verify_sizes
+from deepseek_runtime.pretrained import load_network, load_tokenizer
 
 
 def verify(path: Path) -> int | None:
@@ -36,10 +37,10 @@ class Model:
 
     @staticmethod
     def load(path: Path) -> "Model":
-        """Raises OSError or ValueError when the directory holds no model that transformers can load."""
+        """Raises Invalid when the directory holds no whole model that transformers can load."""
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        network = AutoModelForCausalLM.from_pretrained(path, dtype="auto", local_files_only=True).to(device).eval()
-        tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
+        network = load_network(path, "auto").to(device).eval()
+        tokenizer = load_tokenizer(path)
         return Model(network, tokenizer, _end_ids(network, tokenizer), int(network.config.max_position_embeddings))
 
     @torch.no_grad()

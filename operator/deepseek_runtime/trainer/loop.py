@@ -397,7 +397,8 @@ class Training:
         weights = full_weights(self.model, self.parameters.precision)
         torn = final.with_name(f"_tmp-{manifest.step}")
         with ThreadPoolExecutor(1) as writer:
-            job = writer.submit(write_export, torn, self.model, weights, self.tokenizer) if self.gang.is_first else None
+            what = (torn, self.model, weights, self.tokenizer, self.spec.model)
+            job = writer.submit(write_export, *what) if self.gang.is_first else None
             self._wait_for_export(lambda: job is None or job.done(), lambda: _bytes_below(torn) if job else 0)
             if job is not None:
                 job.result()

@@ -17,8 +17,9 @@ from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, Pre
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from deepseek_runtime.contract import Invalid
+from deepseek_runtime.pretrained import load_network, load_tokenizer, refuse_unknown_architecture
 from deepseek_runtime.spec import Custom, Precision, Weights
-from deepseek_runtime.trainer.tokenizer import BOS_ID, BYTE_VOCABULARY, EOS_ID, PAD_ID, byte_tokenizer, load_tokenizer
+from deepseek_runtime.trainer.tokenizer import BOS_ID, BYTE_VOCABULARY, EOS_ID, PAD_ID, byte_tokenizer
 
 # Blocks smaller than this together cost more in messages than their division saves in memory.
 ONE_UNIT_BYTES = 64 << 20
@@ -44,9 +45,8 @@ def _config(fields: dict[str, object]) -> PretrainedConfig:
             f"model.custom.vocab_size is {vocabulary!r}; write at least {BYTE_VOCABULARY} (one token per byte)"
         )
     fields |= {"pad_token_id": PAD_ID, "bos_token_id": BOS_ID, "eos_token_id": EOS_ID}
-    kind = fields.get("model_type")
-    if not isinstance(kind, str) or kind not in CONFIG_MAPPING:
-        raise Invalid(f"model.custom.model_type is {kind!r}; write one that transformers knows, such as deepseek_v3")
+    kind = str(fields.get("model_type"))
+    refuse_unknown_architecture(kind, "model.custom.model_type")
     try:
         return AutoConfig.for_model(**_with_points(fields, kind))
     except (TypeError, ValueError, KeyError, StrictDataclassError) as error:
@@ -65,16 +65,13 @@ def _with_points(fields: dict[str, object], kind: str) -> dict[str, object]:
 
 
 def _from_weights(path: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    if not (path / "config.json").is_file():
+    tokenizer = load_tokenizer(path)
+    if tokenizer.eos_token_id is None:
         raise Invalid(
-            f"model directory {path} holds no config.json; let model.source name a model in Hugging Face form"
+            f"{path / 'tokenizer_config.json'} names no eos_token, by which an example ends; write the model's"
         )
-    try:
-        model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32, local_files_only=True)
-        # transformers hands weights over for inference: what the configuration drops would not be dropped.
-        return model.train(), load_tokenizer(path)
-    except (OSError, ValueError, KeyError, StrictDataclassError) as error:
-        raise Invalid(f"model directory {path} can't be loaded: {error}") from None
+    # transformers hands weights over for inference: what the configuration drops would not be dropped.
+    return load_network(path, torch.float32).train(), tokenizer
 
 
 def shard(model: PreTrainedModel, mesh: DeviceMesh, precision: Precision) -> None:

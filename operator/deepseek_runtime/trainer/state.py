@@ -7,11 +7,14 @@ import io
 import random
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed.checkpoint as dcp
 from torch import nn
+from torch.distributed.checkpoint.filesystem import FileSystemReader
 from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
     get_model_state_dict,
     get_optimizer_state_dict,
     set_model_state_dict,
@@ -29,7 +32,7 @@ class State:
     model: nn.Module
     optimizer: Optimizer
 
-    def tensors(self) -> dict[str, object]:
+    def tensors(self) -> dict[str, dict[str, Any]]:
         """References to the live tensors; whoever writes them later must copy them first."""
         return {
             "model": get_model_state_dict(self.model),
@@ -39,9 +42,26 @@ class State:
     def load(self, directory: Path) -> None:
         """Reads this rank's share, whatever the number of ranks that wrote it."""
         tensors = self.tensors()
+        unmoved = self._take_unmoved(tensors["optimizer"]["state"], directory)
         dcp.load(tensors, checkpoint_id=directory)
         set_model_state_dict(self.model, tensors["model"])
-        set_optimizer_state_dict(self.model, self.optimizer, tensors["optimizer"])
+        options = StateDictOptions(strict=not unmoved)
+        set_optimizer_state_dict(self.model, self.optimizer, tensors["optimizer"], options=options)
+        for parameter in unmoved:
+            self.optimizer.state.pop(parameter, None)
+
+    def _take_unmoved(self, states: dict[str, dict[str, object]], directory: Path) -> list[nn.Parameter]:
+        """Takes the parameters out that never got a gradient, such as those of DeepSeek-V3.2's indexer, whose choice
+        of tokens has none: the optimizer that was saved knew nothing of them, and torch makes a state for all."""
+        held = FileSystemReader(directory).read_metadata().state_dict_metadata
+        unmoved = {
+            name: parameter
+            for name, parameter in self.model.named_parameters()
+            if not any(f"optimizer.state.{name}.{field}" in held for field in states.get(name, ()))
+        }
+        for name in unmoved:
+            states.pop(name, None)
+        return list(unmoved.values())
 
     def load_weights(self, directory: Path) -> None:
         weights = {"model": get_model_state_dict(self.model)}

@@ -1,13 +1,11 @@
-"""The tokenizer: the model directory's own, or one token per byte for a private model that has none.
+"""The tokenizer of a private model that has none: one token per byte.
 
-The byte-level one needs 259 entries: padding, beginning and end of text, then the 256 bytes. Its chat
+It needs 259 entries: padding, beginning and end of text, then the 256 bytes. Its chat
 template is the bare text of the messages: a model trained on prompts has seen no roles.
 """
 
-from pathlib import Path
-
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 PAD, BOS, EOS = "<|pad|>", "<|begin|>", "<|end|>"
 PAD_ID, BOS_ID, EOS_ID = 0, 1, 2
@@ -29,9 +27,3 @@ def byte_tokenizer() -> PreTrainedTokenizerBase:
         clean_up_tokenization_spaces=False,
         chat_template=PLAIN_TEMPLATE,
     )
-
-
-def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer in a model directory. Raises OSError or ValueError when there is none."""
-    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(path, local_files_only=True)
-    return tokenizer

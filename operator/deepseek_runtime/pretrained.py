@@ -1,0 +1,99 @@
+"""A model and its tokenizer, read from a folder: all of it, or a refusal that names what is missing.
+
+transformers fills tensors that it does not find with random numbers and passes over those that it does not know, with
+a warning at most; and where a tokenizer.json exists it drops `add_bos_token`, which DeepSeek's models were trained with.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+from deepseek_runtime.contract import Invalid
+from deepseek_runtime.model_folder import AGAIN, CONFIG, NAMED, check, names, read_json
+
+# The architectures of the catalogue that transformers holds, for messages; any other language model of its is taken.
+FAMILY = ("deepseek_v2", "deepseek_v3", "deepseek_v32", "deepseek_v4", "llama", "qwen2", "qwen3", "mistral")
+# What wrappers put before every name when a state dict was saved from inside of them.
+_WRAPPERS = re.compile(r"(^|\.)(_orig_mod|module|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
+# Tables of rotary embeddings: older files hold them, every library computes them.
+_DERIVED = re.compile(r"\.rotary_emb\.(inv_freq|cos_cached|sin_cached)$")
+_LAYER = re.compile(r"(^|\.)layers\.(\d+)\.")
+
+
+def refuse_unknown_architecture(kind: object, where: str) -> None:
+    """Raises Invalid for a model_type that transformers has no language model for."""
+    if isinstance(kind, str) and kind in CONFIG_MAPPING and kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        return
+    what = "is no language model" if isinstance(kind, str) and kind in CONFIG_MAPPING else "is not known"
+    raise Invalid(
+        f"{where} is {kind!r}, which {what} to transformers {transformers.__version__}, on which trainer and engine here"
+        f" are built; of DeepSeek's family it has {', '.join(FAMILY)}. Another one needs a runtime.image and command, or"
+        " engine.type vllm or sglang"
+    )
+
+
+def load_network(path: Path, kind: "torch.dtype | str") -> PreTrainedModel:
+    """The whole model on the host, in `kind` ("auto": as stored). Raises Invalid naming the tensors that don't fit."""
+    check(path)
+    refuse_unknown_architecture(read_json(path / CONFIG).get("model_type"), f"{path / CONFIG}: model_type")
+    network, found = AutoModelForCausalLM.from_pretrained(
+        path, dtype=kind, local_files_only=True, output_loading_info=True, ignore_mismatched_sizes=True
+    )
+    _refuse_misfits(path, network, found)
+    assert isinstance(network, PreTrainedModel)
+    return network
+
+
+def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
+    """The folder's tokenizer; it puts the beginning of text before a text where its files say so."""
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(path, local_files_only=True)
+    file = path / "tokenizer_config.json"
+    wanted = read_json(file).get("add_bos_token") if file.exists() else None
+    if isinstance(wanted, bool) and wanted != _begins(tokenizer):
+        tokenizer.add_bos_token = wanted
+    return tokenizer
+
+
+def _begins(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether it puts the beginning of text before a text by itself: tokenizer.json may say so as well."""
+    return tokenizer.bos_token_id is not None and tokenizer("a").input_ids[:1] == [tokenizer.bos_token_id]
+
+
+def _refuse_misfits(path: Path, network: PreTrainedModel, found: Mapping[str, Any]) -> None:
+    missing = set(found["missing_keys"])
+    unexpected = {name for name in found["unexpected_keys"] if not _may_stay(name, network)}
+    told = [f"{name} is of shape {list(stored)} and should be {list(wanted)}" for name, stored, wanted in _few(found)]
+    if missing:
+        told.append(f"{len(missing)} tensors are missing ({names(missing)})")
+    if unexpected:
+        told.append(f"{len(unexpected)} are not the model's ({names(unexpected)})")
+    if told:
+        raise Invalid(f"the weights in {path} don't fit its {CONFIG}: {'; '.join(told)}; {_advice(unexpected)}")
+
+
+def _few(found: Mapping[str, Any]) -> list[tuple[str, Iterable[int], Iterable[int]]]:
+    return sorted(found["mismatched_keys"])[:NAMED]
+
+
+def _may_stay(name: str, network: PreTrainedModel) -> bool:
+    """Layers after the last are for speculation (multi-token prediction); nothing here reads them."""
+    layer = _LAYER.search(name)
+    is_beyond = layer is not None and int(layer[2]) >= network.config.num_hidden_layers
+    return is_beyond or name.startswith("mtp.") or _DERIVED.search(name) is not None
+
+
+def _advice(unexpected: set[str]) -> str:
+    wrapped = [found[0].lstrip(".") for name in sorted(unexpected) if (found := _WRAPPERS.search(name))]
+    if wrapped:
+        return (
+            f"the names carry the prefix {wrapped[0]!r} of a wrapper: take it off"
+            " (save the model that was wrapped, by its own save_pretrained)"
+        )
+    return f"take {CONFIG} and weights of one and the same model, saved whole by save_pretrained; or {AGAIN}"
