@@ -273,13 +273,13 @@ class Training:
         kept, then = "there is no healthy checkpoint", ""
         if healthy:
             kept = f"the newest healthy checkpoint is step {max(healthy)}"
-            then = "; checkpoints.resume.from goes on from there"
+            then = "; a new training goes on from there with checkpoints.resume.from"
         self.telling.tell(step=self.step, loss=self.loss)
         self.telling.log({"event": "diverged", "step": self.step, "loss": finite(self.loss)})
         raise Diverged(
-            f"diverged at step {self.step}{first}: {what} no longer finite (loss {self.loss:g}), and {kept}; start a new"
-            f" training with a lower hyperparameters.learningRate than {self.parameters.learning_rate:g}, more"
-            f" warmupSteps or a gradientClipNorm{then}"
+            f"diverged at step {self.step}{first}: {what} no longer finite (loss {self.loss:g}), and {kept}; write a"
+            f" lower hyperparameters.learningRate than {self.parameters.learning_rate:g}, more warmupSteps or a"
+            f" gradientClipNorm{then}"
         )
 
     def _is_save_due(self) -> bool:

@@ -96,6 +96,20 @@ def test_verdict_is_explained_by_the_worker_that_caused_it(tmp_path: Path) -> No
     )
 
 
+@pytest.mark.parametrize(("code", "result"), [(64, "Diverged"), (1, "Failed"), (75, "Preempted")])
+def test_divergence_and_what_was_lost_of_the_data_are_among_the_last_words(
+    tmp_path: Path, code: int, result: str
+) -> None:
+    """Only with 64: a retry of anything else may still help."""
+    contract = read_contract({**ENVIRONMENT, "DEEPSEEK_NODE_RANK": "0", "DEEPSEEK_CHECKPOINT_ROOT": str(tmp_path)})
+    run, data = RunDirectory(tmp_path), {"examples": 90, "dropped": 10, "cut": 5, "longest": 300}
+    run.publish_progress({"step": 57, "data": data})
+    run.publish_result(0, {"message": "diverged at step 57", "diverged": True})
+    words = report.termination(contract, run, Verdict(code, 0, "rank 0 exited"))
+    assert (words.result, words.data) == (result, data)
+    assert report.progress(contract, run, stopping=False)["data"] == data
+
+
 def test_progress_is_complete_before_any_worker_spoke(tmp_path: Path) -> None:
     contract = read_contract({**ENVIRONMENT, "DEEPSEEK_NODE_RANK": "0"})
     assert report.progress(contract, RunDirectory(tmp_path), stopping=False) == {

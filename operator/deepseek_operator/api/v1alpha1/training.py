@@ -575,6 +575,20 @@ class BestCheckpoint(StatusModel):
     value: str | None = Field(default=None, description="Value of that metric, a decimal.")
 
 
+class DataStatus(StatusModel):
+    """What the built-in trainer read of all datasets, and what hyperparameters.sequenceLength cost."""
+
+    examples: int = Field(default=0, description="Examples that are used.")
+    dropped: int = Field(
+        default=0, description="Examples that are left out: their prompt leaves no room for an answer. Not in examples."
+    )
+    cut: int = Field(
+        default=0,
+        description="Examples whose completion is cut, so that nothing teaches the model to end there. In examples.",
+    )
+    longest: int = Field(default=0, description="Tokens of the longest example: the length that would keep all whole.")
+
+
 class ProgressStatus(StatusModel):
     """What rank 0 last said. Display only."""
 
@@ -650,6 +664,9 @@ class TrainingStatus(ObservedStatus):
     result: Literal["Complete", "Failed"] | None = Field(default=None, description="Final once written.")
     result_message: str = Field(default="", description="Why it ended as it did.")
     progress: ProgressStatus | None = Field(default=None, description="What rank 0 last said.")
+    data: DataStatus | None = Field(
+        default=None, description="What was read of the datasets, and what was lost; absent until the trainer says so."
+    )
     last_checkpoint: LastCheckpoint | None = Field(default=None, description="The newest checkpoint.")
     best_checkpoint: BestCheckpoint | None = Field(default=None, description="The best evaluated checkpoint.")
     exports: list[int] = Field(

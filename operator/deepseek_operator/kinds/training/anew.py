@@ -51,6 +51,7 @@ def begun_anew(owner: DeepSeekTraining) -> TrainingStatus:
             "result": None,
             "result_message": "",
             "progress": None,
+            "data": None,
         }
     )
 

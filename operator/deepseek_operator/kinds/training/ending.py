@@ -55,15 +55,17 @@ def ended(
 
 
 def reported(status: TrainingStatus, said: Sequence[Report]) -> TrainingStatus:
-    """The status with the newest checkpoint, the best one and the exports that the pods named."""
+    """The status with the newest checkpoint, the best one, the exports and the data that the pods named."""
     latest = next((report.latest for report in said if report.latest is not None), None)
     best = next((report.best for report in said if report.best is not None), None)
+    data = next((report.data for report in said if report.data is not None), None)
     exports = sorted({*status.exports, *(step for report in said for step in report.exports)})[-MAX_EXPORTS:]
     return status.model_copy(
         update={
             "last_checkpoint": _timed(latest, status.last_checkpoint),
             "best_checkpoint": best or status.best_checkpoint,
             "exports": exports,
+            "data": data or status.data,
         }
     )
 

@@ -6,6 +6,7 @@ from deepseek_operator.core.conditions import find
 from deepseek_operator.core.kind import Event
 from deepseek_operator.core.names import TRAINING_LABEL
 from deepseek_operator.kinds.training.anew import goes_with_it
+from deepseek_operator.kinds.training.losses import DATA_WARNING
 from deepseek_operator.kinds.training.reasons import Reason
 
 _NOTE_LENGTH = 1024
@@ -18,6 +19,7 @@ _QUIET = frozenset(
         Reason.COMPLETE,
         Reason.TOO_MANY_RESTARTS,
         Reason.INVALID_CONFIGURATION,
+        Reason.DIVERGED,
     }
 )
 """Reasons that a more telling event of the attempt or of the result already announces."""
@@ -25,7 +27,13 @@ _QUIET = frozenset(
 
 def events(before: TrainingStatus, after: TrainingStatus) -> tuple[Event, ...]:
     """Events of the step from `before` to `after`, in the order in which things happened."""
-    return (*_verdict(before, after), *_attempt(before, after), *_result(before, after), *_condition(before, after))
+    return (
+        *_verdict(before, after),
+        *_attempt(before, after),
+        *_result(before, after),
+        *_condition(before, after),
+        *_losses(before, after),
+    )
 
 
 def farewell(owner: DeepSeekTraining) -> tuple[Event, ...]:
@@ -69,7 +77,8 @@ def _verdict(before: TrainingStatus, after: TrainingStatus) -> tuple[Event, ...]
         case "Crash":
             return (_warning("AttemptCrashed", "JudgeAttempt", f"attempt {new.number}: {told}"),)
         case "Invalid":
-            return (_warning("InvalidConfiguration", "JudgeAttempt", f"attempt {new.number}: {told}"),)
+            reason = after.history[-1].cause if after.history else Reason.INVALID_CONFIGURATION
+            return (_warning(reason, "JudgeAttempt", f"attempt {new.number}: {told}"),)
         case "Disruption":
             note = f"attempt {new.number}: {told}; not counted as a restart"
             return (_normal("AttemptDisrupted", "JudgeAttempt", note),)
@@ -97,6 +106,14 @@ def _condition(before: TrainingStatus, after: TrainingStatus) -> tuple[Event, ..
         return ()
     make = _warning if new.type == "Stalled" else _normal
     return (make(new.reason, "Reconcile", new.message),)
+
+
+def _losses(before: TrainingStatus, after: TrainingStatus) -> tuple[Event, ...]:
+    """What the sequence length costs, told when it comes to light and when it becomes another thing."""
+    new, old = find(after.conditions, DATA_WARNING), find(before.conditions, DATA_WARNING)
+    if new is None or (old is not None and old.reason == new.reason):
+        return ()
+    return (_warning(new.reason, "ReadData", new.message),)
 
 
 def _telling(status: TrainingStatus) -> Condition | None:

@@ -50,7 +50,7 @@ from deepseek_operator.kinds.training.report import reports
 from deepseek_operator.kinds.training.service import ended_status, last_attempt, service
 from deepseek_operator.kinds.training.settings import attempt_digest, fixed_digest
 from deepseek_operator.kinds.training.validation import complaint, is_shared
-from deepseek_operator.kinds.training.verdict import START_TIMEOUT, newly_failed, outcome, sentence, telling
+from deepseek_operator.kinds.training.verdict import DIVERGED, START_TIMEOUT, newly_failed, outcome, sentence, telling
 from deepseek_operator.kinds.training.view import Step, View, act, record, with_attempt
 from deepseek_operator.kinds.training.volume import claim_upkeep, ensure_volume, loss
 from deepseek_operator.kinds.training.written import wrote_nothing
@@ -161,10 +161,16 @@ def finish(view: View) -> Step | None:
         case "Complete":
             return act("Complete", ready(Reason.COMPLETE, message))
         case "Failed":
-            invalid = view.attempt is not None and view.attempt.verdict == "Invalid"
-            reason = Reason.INVALID_CONFIGURATION if invalid else Reason.TOO_MANY_RESTARTS
+            reason = _why_failed(view.status)
             hint = f"; {START_ANEW}" if is_unlearnt(view.status) else ""
             return act("Failed", stalled(reason, f"{message}{hint}"))
+
+
+def _why_failed(status: TrainingStatus) -> Reason:
+    if status.attempt is None or status.attempt.verdict != "Invalid":
+        return Reason.TOO_MANY_RESTARTS
+    diverged = bool(status.history) and status.history[-1].cause == DIVERGED
+    return Reason.DIVERGED if diverged else Reason.INVALID_CONFIGURATION
 
 
 def plan_devices(view: View) -> Step | None:

@@ -41,7 +41,10 @@ class Reason(StrEnum):
     REJECTED = "Rejected"
     CHECKPOINT_VOLUME_LOST = "CheckpointVolumeLost"
     INVALID_CONFIGURATION = "InvalidConfiguration"
+    DIVERGED = "Diverged"
     TOO_MANY_RESTARTS = "TooManyRestarts"
+    EXAMPLES_LEFT_OUT = "ExamplesLeftOut"
+    COMPLETIONS_CUT = "CompletionsCut"
 
 
 ADVICE: Mapping[Reason, str] = {
@@ -71,5 +74,8 @@ ADVICE: Mapping[Reason, str] = {
     Reason.REJECTED: "Edit the spec: the API server refuses the object that it leads to, in the message's words.",
     Reason.CHECKPOINT_VOLUME_LOST: "Make a new training: the claim that held the checkpoints is gone or another one.",
     Reason.INVALID_CONFIGURATION: "Read the message of the trainer and correct the spec: it starts anew, or, where it had learnt, make a new training.",
+    Reason.DIVERGED: "Write a lower learningRate, more warmupSteps or gradientClipNorm in a new training with checkpoints.resume.from.",
+    Reason.EXAMPLES_LEFT_OUT: "Write a larger hyperparameters.sequenceLength, or take the long examples out of the file; the message has the numbers.",
+    Reason.COMPLETIONS_CUT: "Write a larger hyperparameters.sequenceLength if answers are meant to end; the message has the numbers.",
     Reason.TOO_MANY_RESTARTS: "Find the cause in the kept Job's logs, then make a new training with resume.from.",
 }

@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from deepseek_operator.api.v1alpha1.training import BestCheckpoint, LastCheckpoint
+from deepseek_operator.api.v1alpha1.training import BestCheckpoint, DataStatus, LastCheckpoint
 from deepseek_operator.core.resources import Manifest
 from deepseek_operator.kinds.training.gang import rank_of, terminated
 
@@ -27,6 +27,8 @@ class Report:
         loss, eval_loss, accuracy: as of `step`, decimals as a status shows them.
         latest, best: the checkpoints that it named; None when it named none.
         exports: steps, ascending.
+        data: what was read of the datasets.
+        diverged: True when the trainer says that its numbers are no longer finite.
         is_ours: it has the form that the launcher writes.
     """
 
@@ -38,6 +40,8 @@ class Report:
     latest: LastCheckpoint | None = None
     best: BestCheckpoint | None = None
     exports: tuple[int, ...] = ()
+    data: DataStatus | None = None
+    diverged: bool = False
     is_ours: bool = False
 
     @property
@@ -74,6 +78,8 @@ def from_mapping(said: Mapping[str, object]) -> Report:
         latest=_latest(said.get("latest")),
         best=_best(said.get("best")),
         exports=tuple(sorted(steps)[-MAX_EXPORTS:]),
+        data=_data(said.get("data")),
+        diverged=said.get("result") == "Diverged",
         is_ours="formatVersion" in said,
     )
 
@@ -116,6 +122,13 @@ def _best(said: object) -> BestCheckpoint | None:
     if not isinstance(said, Mapping) or (step := whole(said.get("step"))) is None:
         return None
     return BestCheckpoint(step=step, metric=_word(said.get("metric")), value=number(said.get("value")))
+
+
+def _data(said: object) -> DataStatus | None:
+    if not isinstance(said, Mapping) or (examples := whole(said.get("examples"))) is None:
+        return None
+    dropped, cut, longest = (whole(said.get(name)) or 0 for name in ("dropped", "cut", "longest"))
+    return DataStatus(examples=examples, dropped=dropped, cut=cut, longest=longest)
 
 
 def _word(value: object) -> str | None:

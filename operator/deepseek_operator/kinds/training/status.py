@@ -17,6 +17,7 @@ from deepseek_operator.core.actions import Done, Failure
 from deepseek_operator.core.conditions import Verdict, merged, reconciling, stalled
 from deepseek_operator.core.device_plan import warning_of
 from deepseek_operator.kinds.training.ending import last_words, reported
+from deepseek_operator.kinds.training.losses import losses
 from deepseek_operator.kinds.training.reasons import Reason
 from deepseek_operator.kinds.training.report import Report, from_mapping, number, reports, tail, whole
 from deepseek_operator.kinds.training.view import Step, View
@@ -37,7 +38,9 @@ def display(view: View, step: Step, done: Done) -> TrainingStatus:
     return status.model_copy(
         update={
             "phase": step.phase,
-            "conditions": merged((*says, *warning_of(before.plan)), before.conditions, meta.generation, view.now),
+            "conditions": merged(
+                (*says, *warning_of(before.plan), *losses(status.data)), before.conditions, meta.generation, view.now
+            ),
             "summary": _summary(view, status),
         }
     )

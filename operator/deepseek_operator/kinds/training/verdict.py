@@ -22,7 +22,7 @@ from deepseek_operator.kinds.training.gang import (
     pod_condition,
     terminated,
 )
-from deepseek_operator.kinds.training.report import report_of, tail
+from deepseek_operator.kinds.training.report import Report, report_of, tail
 
 Outcome: TypeAlias = Literal["Complete", "Crash", "Disruption", "Stopped", "Invalid"]
 
@@ -33,6 +33,9 @@ EXIT_STALLED = 76
 POD_DELETED = "PodDeleted"
 JOB_DELETED = "JobDeleted"
 INVALID = "InvalidConfiguration"
+DIVERGED = "Diverged"
+FINAL = (INVALID, DIVERGED)
+"""What another try can't cure."""
 SAVED = "SavedAndStopped"
 START_TIMEOUT = "StartTimeout"
 MAX_FAILURES = 64
@@ -67,7 +70,7 @@ def telling(failures: Iterable[PodFailure]) -> list[PodFailure]:
 
 
 def _rank(failure: PodFailure) -> int:
-    if failure.cause in (INVALID, START_TIMEOUT):
+    if failure.cause in (*FINAL, START_TIMEOUT):
         return 0
     if _is_certain(failure):
         return 1
@@ -86,7 +89,7 @@ def root_cause(failures: Sequence[PodFailure], failed_at: datetime | None) -> Po
     Of crashes that cannot be told apart by time, one that no peer can have caused.
     """
     certain = [f for f in failures if _is_certain(f)]
-    invalid = [f for f in failures if f.cause == INVALID]
+    invalid = [f for f in failures if f.cause in FINAL]
     causes = [f for f in failures if not _is_consequence(f, failed_at)]
     for candidates in (invalid, certain, causes, failures):
         if candidates:
@@ -112,7 +115,7 @@ def outcome(gang: Gang, failures: Sequence[PodFailure], stopping: str | None) ->
     if stopping is not None:
         return "Stopped", PodFailure(pod="", cause=stopping)
     root = root_cause(failures, gang.failed_at) or _said_by_job(gang.job)
-    if root.cause == INVALID:
+    if root.cause in FINAL:
         return "Invalid", root
     return ("Disruption" if root.disruption else "Crash"), root
 
@@ -161,7 +164,7 @@ def _exited(pod: Manifest, now: datetime) -> PodFailure | None:
     report = report_of(pod)
     return PodFailure(
         pod=name,
-        cause=_cause(code, str(state.get("reason") or "")),
+        cause=_cause(code, str(state.get("reason") or ""), report),
         disruption=code == EXIT_SAVED,
         exit_code=code,
         message=report.message if report is not None else "",
@@ -169,11 +172,13 @@ def _exited(pod: Manifest, now: datetime) -> PodFailure | None:
     )
 
 
-def _cause(code: int, reason: str) -> str:
+def _cause(code: int, reason: str, report: Report | None) -> str:
     if reason == "OOMKilled":
         return reason
     if reason in START_ERRORS:
         return "StartError"
+    if code == EXIT_INVALID and report is not None and report.diverged:
+        return DIVERGED
     return {EXIT_INVALID: INVALID, EXIT_SAVED: SAVED, EXIT_STALLED: "Stalled"}.get(code, "Error")
 
 

@@ -24,6 +24,7 @@ SAID = {
     "latest": {"step": 40, "time": "2026-01-01T00:00:40Z", "seconds": 1.5},
     "best": {"step": 30, "metric": "accuracy", "value": 0.75},
     "exports": [],
+    "data": {"examples": 90, "dropped": 10, "cut": 5, "longest": 300},
     "updatedAt": "2026-01-01T00:00:41Z",
 }
 LAST_WORDS = {

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from deepseek_operator.api.base import parse_time
+from deepseek_operator.api.v1alpha1.training import DataStatus, LastCheckpoint
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.resources import CLAIM, JOB, POD, SERVICE, TRAINING, is_terminating
 from deepseek_operator.ports.cluster import Forbidden
@@ -167,6 +168,86 @@ def test_an_exit_with_64_fails_at_once_and_for_good() -> None:
     assert life.told == ("Stalled", "InvalidConfiguration")
     assert "datasets[0] has no rows" in life.message
     assert life.later(86400).jobs() == ["1"]
+
+
+DIVERGED = json.dumps(
+    {
+        "formatVersion": 1,
+        "result": "Diverged",
+        "message": "rank 0 exited with code 64: diverged at step 57: the loss is no longer finite; write a lower learningRate",
+        "step": 57,
+        "latest": {"step": 40},
+    }
+)
+
+
+def test_divergence_fails_at_once_and_for_good_with_its_own_reason() -> None:
+    """The same settings lead to the same numbers: a retry would only compute them again."""
+    life = Life().begin().running().crash(code=64, message=DIVERGED)
+    assert life.told == ("Stalled", "Diverged")
+    assert "diverged at step 57" in life.message
+    assert "write a lower learningRate" in life.message
+    assert life.event_reasons() == ["AttemptStarted", "Running", "Diverged", "Failed"]
+    status = life.later(86400).owner.status
+    assert life.jobs() == ["1"]
+    assert (status.restarts, status.history[-1].cause, status.last_checkpoint) == (
+        0,
+        "Diverged",
+        LastCheckpoint(step=40),
+    )
+
+
+def test_a_word_of_divergence_from_a_crash_changes_nothing() -> None:
+    """Only the exit code says that another try can't help."""
+    assert Life().begin().running().crash(code=1, message=DIVERGED).told == ("Reconciling", "BackingOff")
+
+
+def reading(**lost: int) -> Life:
+    """A running training of which rank 0 says what it read."""
+    life = Life().begin().running()
+    said = {
+        "formatVersion": 1,
+        "state": "Training",
+        "step": 1,
+        "data": {"examples": 900, "dropped": 0, "cut": 0, **lost},
+    }
+    life.operator.progress.answers[life.pod(0)["metadata"]["name"]] = said
+    return life.later(60)
+
+
+def warned(life: Life) -> list[tuple[str, str]]:
+    return [(one.reason, one.message) for one in life.owner.status.conditions if one.type == "DataWarning"]
+
+
+@pytest.mark.parametrize(
+    ("lost", "reason", "words"),
+    [
+        ({"dropped": 100, "longest": 4000}, "ExamplesLeftOut", "100 of 1000 examples are left out"),
+        ({"cut": 3, "longest": 4000}, "CompletionsCut", "3 of 900 completions are cut"),
+        (
+            {"dropped": 1, "cut": 3, "longest": 4000},
+            "ExamplesLeftOut",
+            "end there; hyperparameters.sequenceLength 4000",
+        ),
+    ],
+)
+def test_what_is_lost_of_the_data_is_a_condition_and_one_warning(lost: dict[str, int], reason: str, words: str) -> None:
+    life = reading(**lost)
+    assert life.told == ("Ready", "Running")
+    ((said, message),) = warned(life)
+    assert said == reason
+    assert words in message
+    assert "hyperparameters.sequenceLength 4000 would keep every example whole" in message
+    assert life.event_reasons() == ["AttemptStarted", "Running", reason]
+    after = life.later(3600).complete(json.dumps({"formatVersion": 1, "result": "Complete", "step": 5}))
+    assert warned(after) == [(said, message)], "it stays true of the result"
+    assert after.event_reasons().count(reason) == 1
+
+
+def test_training_that_loses_nothing_of_its_data_is_not_warned_of() -> None:
+    life = reading(longest=20)
+    assert warned(life) == []
+    assert life.owner.status.data == DataStatus(examples=900, longest=20)
 
 
 def test_more_crashes_than_max_restarts_fail_for_good() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from deepseek_operator.api.v1alpha1.training import BestCheckpoint, LastCheckpoint
+from deepseek_operator.api.v1alpha1.training import BestCheckpoint, DataStatus, LastCheckpoint
 from deepseek_operator.kinds.training.report import Report, from_mapping, number, report_of, tail, whole
 
 
@@ -17,7 +17,8 @@ def ended(message: str) -> dict[str, Any]:
 def test_the_contracts_message_is_read() -> None:
     said = {"step": 7, "message": "bye", "latest": {"step": 5}, "best": {"step": 3, "metric": "loss", "value": 0.12345}}
     numbers = {"loss": 0.5, "metrics": {"evalLoss": 0.25, "accuracy": 1.0, "other": 3}}
-    assert report_of(ended(json.dumps({**said, **numbers, "exports": [9, 4]}))) == Report(
+    read = {"result": "Diverged", "data": {"examples": 90, "dropped": 10, "cut": 5, "longest": 300}}
+    assert report_of(ended(json.dumps({**said, **numbers, **read, "exports": [9, 4]}))) == Report(
         message="bye",
         step=7,
         loss="0.5",
@@ -26,6 +27,8 @@ def test_the_contracts_message_is_read() -> None:
         latest=LastCheckpoint(step=5),
         best=BestCheckpoint(step=3, metric="loss", value="0.1235"),
         exports=(4, 9),
+        data=DataStatus(examples=90, dropped=10, cut=5, longest=300),
+        diverged=True,
     )
 
 
@@ -45,6 +48,9 @@ def test_anything_else_is_the_tail_of_a_log(text: str) -> None:
         {"step": 10**12, "latest": {"step": 10**12}, "exports": {}},
         {"step": 1.0, "latest": None, "loss": "0.5", "metrics": [["accuracy", 1]]},
         {"loss": float("inf"), "metrics": {"accuracy": "1", "evalLoss": True}},
+        {"data": [1, 2], "result": "Invalid"},
+        {"data": {"examples": "90", "dropped": 10}, "result": ["Diverged"]},
+        {"data": {"examples": True}, "diverged": True},
     ],
 )
 def test_a_field_of_another_form_counts_as_unknown(said: dict[str, object]) -> None:
