@@ -1,8 +1,10 @@
 """What the API server adds to an object and what it never lets one change, as far as the operator's kinds can notice."""
 
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any
 
+from deepseek_operator.api.crd import UNSEEN
 from deepseek_operator.core.resources import (
     BUDGET,
     CLAIM,
@@ -53,7 +55,7 @@ def set_defaults(resource: Resource, stored: dict[str, Any]) -> None:
         spec.setdefault("volumeMode", "Filesystem")
         stored.setdefault("status", {"phase": "Pending"})
     elif resource in (TRAINING, SERVING):
-        stored.setdefault("status", {"observedGeneration": -1})
+        stored.setdefault("status", deepcopy(UNSEEN))
 
 
 def _default_job(metadata: Mapping[str, Any], spec: dict[str, Any]) -> None:

@@ -26,6 +26,24 @@ _STATUS_TEXT_LIMIT = 32768
 _NAME_LIMIT = 40
 
 
+# What a resource says until an operator has looked at it: -1 tells kstatus and the likes of it that nothing was observed
+# yet, and a person sees the condition where no operator runs, or none that watches the namespace.
+UNSEEN: Mapping[str, Any] = {
+    "observedGeneration": -1,
+    "conditions": [
+        {
+            "type": "Ready",
+            "status": "Unknown",
+            "reason": "NotSeen",
+            "message": "no operator has looked at this resource yet: if that lasts, none runs, or it doesn't watch this "
+            "namespace (the chart's watchNamespaces)",
+            "observedGeneration": -1,
+            "lastTransitionTime": "1970-01-01T00:00:00Z",
+        }
+    ],
+}
+
+
 @dataclass(frozen=True)
 class Column:
     """One column of `kubectl get`. `wide` columns need `-o wide`."""
@@ -88,15 +106,15 @@ _TRAINING_COLUMNS = (
 _SERVING_COLUMNS = (
     Column("READY", _condition("Ready", "status"), "True while the wanted replicas answer."),
     Column("REPLICAS", ".status.summary.replicas", "Ready replicas of the wanted ones."),
-    Column("MODEL", ".status.summary.model", "What is served."),
-    Column("REVISION", ".status.current.name", "The revision that is wanted."),
+    Column("MODEL", ".status.summary.model", "What answers; during a rollout also what shall answer."),
     Column("PHASE", ".status.phase", "What is going on."),
+    Column("REASON", _condition("Ready", "reason"), "Why it is ready or not, and what stands in the way."),
     Column("URL", ".status.url", "Address inside the cluster."),
     _AGE,
+    Column("REVISION", ".status.current.name", "The revision that is wanted.", wide=True),
     Column("MIN", ".spec.autoscaling.minReplicas", "Fewest replicas under autoscaling.", "integer", wide=True),
     Column("MAX", ".spec.autoscaling.maxReplicas", "Most replicas under autoscaling.", "integer", wide=True),
     Column("WANTED", ".status.autoscaling.desired", "Replicas that the autoscaler wants.", "integer", wide=True),
-    Column("REASON", _condition("Ready", "reason"), "Why it is ready or not.", wide=True),
     Column("GPUS", ".status.plan.gpus", "Devices of one replica, under a profile.", "integer", wide=True),
     Column("LAYOUT", ".status.plan.layout", "How the model lies on them.", wide=True),
 )
@@ -247,8 +265,7 @@ def _root_schema(definition: Definition) -> dict[str, Any]:
             "kind": {"type": "string", "description": "Kind of the object."},
             "metadata": {"type": "object"},
             "spec": schema["properties"]["spec"],
-            # -1 tells kstatus and the likes of it that nothing was observed yet.
-            "status": {**status, "default": {"observedGeneration": -1}},
+            "status": {**status, "default": UNSEEN},
         },
         "x-kubernetes-validations": list(definition.rules),
     }

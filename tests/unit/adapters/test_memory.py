@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from deepseek_operator.adapters.memory import Change, Fault, MemoryCluster
+from deepseek_operator.api.crd import UNSEEN
 from deepseek_operator.core.names import MANAGED_BY, MANAGER, OWNER_UID
 from deepseek_operator.core.resources import CLAIM, DEPLOYMENT, JOB, POD, SERVICE, TRAINING
 from deepseek_operator.ports.cluster import Conflict, Rejected, Unreachable
@@ -71,7 +72,7 @@ def edit_spec(**values: Any) -> Callable[[dict[str, Any]], None]:
 async def test_generation_counts_changes_of_the_spec_and_nothing_else(cluster: MemoryCluster) -> None:
     stored = cluster.put(training(steps=1))
     assert stored["metadata"]["generation"] == 1
-    assert stored["status"] == {"observedGeneration": -1}
+    assert stored["status"] == UNSEEN
     after = await cluster.put_status(TRAINING, {**stored, "status": {"phase": "Running"}})
     assert after["metadata"]["generation"] == 1
     labelled = cluster.edit(TRAINING, NS, "t", lambda live: live["metadata"].update(labels={"a": "b"}))

@@ -66,3 +66,10 @@ def test_no_column_picks_from_a_list_without_its_key() -> None:
         for column in document["spec"]["versions"][0]["additionalPrinterColumns"]
     ]
     assert [path for path in paths if "[" in path and "@.type==" not in path] == []
+
+
+def test_what_stands_in_the_way_of_a_serving_is_shown_without_asking_for_more() -> None:
+    """A replica of the old version answers on, so READY alone tells nothing of a new version that can't start."""
+    (serving, _) = documents()
+    shown = [c for c in serving["spec"]["versions"][0]["additionalPrinterColumns"] if not c["priority"]]
+    assert {"READY", "REPLICAS", "PHASE", "REASON"} <= {column["name"] for column in shown}

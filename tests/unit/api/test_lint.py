@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from deepseek_operator.api.crd import documents
+from deepseek_operator.api.crd import UNSEEN, documents
 from deepseek_operator.api.schema import children
 
 Schema = Mapping[str, Any]
@@ -100,7 +100,7 @@ def test_a_status_shows_only_what_was_seen() -> None:
 def test_conditions_come_first_and_the_default_says_not_observed(document: Schema) -> None:
     status = _root(document)["properties"]["status"]
     assert next(iter(status["properties"])) == "conditions"
-    assert status["default"] == {"observedGeneration": -1}
+    assert status["default"] == UNSEEN
 
 
 @pytest.mark.parametrize(
