@@ -18,6 +18,7 @@ from cryptography import x509
 from deepseek_operator.api.crd import documents
 from deepseek_operator.core.names import SERVING_LABEL
 from deepseek_operator.core.resources import BUDGET, CLAIM, JOB, OWNED, POD, REVISION, SERVING, TRAINING
+from deepseek_operator.domain.profiles.config import DTYPES, FORMATS, VENDORS, InvalidProfile
 from deepseek_operator.kinds.serving.template import PORT_NAME
 from deepseek_operator.runtime.profiles import profiles_from_text
 from tests.cluster import programs
@@ -286,6 +287,8 @@ def test_an_upgrade_keeps_the_certificate(api_server: Cluster, namespace: str) -
 
 
 CHANGES: Mapping[str, Any] = {
+    "global.imageRegistry": "x",
+    "global.imagePullSecrets": ["x"],
     "nameOverride": "x",
     "fullnameOverride": "x",
     "image.repository": "x",
@@ -343,7 +346,7 @@ def _leaves(schema: Mapping[str, Any], path: str = "") -> Iterator[str]:
 def test_every_value_changes_what_is_installed_and_has_a_default() -> None:
     schema = yaml.safe_load((CHART / "values.schema.json").read_text())
     values = yaml.safe_load((CHART / "values.yaml").read_text())
-    assert set(_leaves(schema)) == {*CHANGES, "global"}
+    assert set(_leaves(schema)) == set(CHANGES)
     for path in CHANGES:
         reduce(getitem, path.split("."), values)
     usual = _render(**EVERYTHING)
@@ -409,6 +412,12 @@ def _meta(label: str) -> str:
         r"podLabels.app\.kubernetes\.io/name=x",
         "monitors.interval=0s",
         "externalMetrics.caBundle=x",
+        "global.imageRegistry=https://x",
+        "global.imagePullSecrets={}",
+        "profiles.lab.perNod=4",
+        "profiles.lab.perNode=four",
+        "profiles.lab.vendor=nvidea",
+        "profiles.Lab.base=h200",
     ],
 )
 def test_a_wrong_value_is_refused_before_anything_is_installed(value: str) -> None:
@@ -441,13 +450,74 @@ def test_an_installed_operator_reads_its_ports_and_names_from_the_contract() -> 
 
 
 def test_profiles_are_mounted_as_the_file_that_the_operator_reads() -> None:
-    assert not any(manifest["kind"] == "ConfigMap" for manifest in _render())
     manifests = _render("profiles.lab-h200.base=h200", "profiles.lab-h200.perNode=4")
-    pod = _of_kind(manifests, "Deployment")[NAME]["spec"]["template"]["spec"]
-    (container,) = pod["containers"]
+    template = _of_kind(manifests, "Deployment")[NAME]["spec"]["template"]
+    (container,) = template["spec"]["containers"]
     file = {variable["name"]: variable.get("value") for variable in container["env"]}["DEEPSEEK_OPERATOR_PROFILES_FILE"]
     mount = next(m for m in container["volumeMounts"] if file.startswith(m["mountPath"]) and m["name"] == "profiles")
-    volume = next(volume for volume in pod["volumes"] if volume["name"] == mount["name"])
-    data = _of_kind(manifests, "ConfigMap")[volume["configMap"]["name"]]["data"]
-    text = data[file.removeprefix(mount["mountPath"] + "/")]
+    volume = next(volume for volume in template["spec"]["volumes"] if volume["name"] == mount["name"])
+    (item,) = volume["downwardAPI"]["items"]
+    assert item["path"] == file.removeprefix(mount["mountPath"] + "/")
+    (annotation,) = re.fullmatch(r"metadata\.annotations\['(.+)'\]", item["fieldRef"]["fieldPath"]).groups()
+    text = template["metadata"]["annotations"][annotation]
     assert profiles_from_text(text).resolve("lab-h200").accelerator.per_node == 4
+
+
+def test_the_schema_knows_the_fields_of_a_profile_that_the_operator_reads() -> None:
+    """A misspelt one is refused before anything is installed, and none that is right."""
+    schema = yaml.safe_load((CHART / "values.schema.json").read_text())["$defs"]["profile"]["properties"]
+    with pytest.raises(InvalidProfile, match="known are") as refused:
+        profiles_from_text("{x: {base: h200, zzzzzz: 1}}")
+    assert set(str(refused.value).partition("known are ")[2].split(", ")) == set(schema)
+    words = {"vendor": VENDORS, "dtypes": DTYPES, "quantizations": FORMATS}
+    assert {name: frozenset(_words(schema[name])) for name in words} == words
+
+
+def _words(schema: Mapping[str, Any]) -> list[str]:
+    found: list[str] = schema.get("enum") or schema["items"]["enum"]
+    return found
+
+
+def test_a_pod_that_can_not_start_takes_the_place_of_none(api_server: Cluster, namespace: str) -> None:
+    """The old one goes once the new one is ready: a profile with an unknown base passes every schema."""
+    deployment = _of_kind(_render("profiles.lab.base=h2000"), "Deployment")[NAME]["spec"]
+    assert deployment["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+    pod = {"metadata": {**deployment["template"]["metadata"], "name": "new"}, "spec": deployment["template"]["spec"]}
+    api_server.api.create(f"/api/v1/namespaces/{namespace}/serviceaccounts", {"metadata": {"name": NAME}})
+    api_server.api.create(f"/api/v1/namespaces/{namespace}/pods", pod, dryRun="All")
+    assert not any(manifest["kind"] == "ConfigMap" for manifest in _render("profiles.lab.base=h2000"))
+
+
+def test_one_registry_stands_before_all_images() -> None:
+    mirrored = _render("global.imageRegistry=mirror.example:5000/m", "runtime.image=registry.example/team/runtime:2")
+    (container,) = _of_kind(mirrored, "Deployment")[NAME]["spec"]["template"]["spec"]["containers"]
+    env = {variable["name"]: variable.get("value") for variable in container["env"]}
+    assert container["image"] == "mirror.example:5000/m/operator:dev"
+    assert env["DEEPSEEK_OPERATOR_RUNTIME_IMAGE"] == "mirror.example:5000/m/team/runtime:2"
+    assert env["DEEPSEEK_OPERATOR_IMAGE_REGISTRY"] == "mirror.example:5000/m"
+    plain = _render("global.imageRegistry=mirror", "image.repository=team/operator", "image.digest=sha256:" + "0" * 64)
+    (container,) = _of_kind(plain, "Deployment")[NAME]["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == f"mirror/team/operator@sha256:{'0' * 64}"
+
+
+def test_values_of_other_charts_pass_and_secrets_of_all_charts_are_joined() -> None:
+    manifests = _render("global.other=1", "imagePullSecrets[0].name=a", "global.imagePullSecrets={a,b}")
+    pod = _of_kind(manifests, "Deployment")[NAME]["spec"]["template"]["spec"]
+    assert pod["imagePullSecrets"] == [{"name": "a"}, {"name": "b"}]
+
+
+def test_a_namespace_that_is_not_there_is_named_before_anything_is_installed(
+    api_server: Cluster, namespace: str
+) -> None:
+    def install(*watched: str) -> str:
+        sets = ("crds.install=false", "rbac.aggregate=false", f"watchNamespaces={{{','.join(watched)}}}")
+        flags = [argument for value in sets for argument in ("--set", value)]
+        target = ("--kubeconfig", str(api_server.kubeconfig), "--namespace", namespace)
+        return _helm("upgrade", "--install", namespace, str(CHART), *target, *flags)
+
+    with pytest.raises(AssertionError, match=r"no namespace gone1 and no namespace gone2: make it first"):
+        install(namespace, "gone1", "gone2")
+    try:
+        assert "READY stays Unknown" in install(namespace)
+    finally:
+        _helm("uninstall", namespace, "--kubeconfig", str(api_server.kubeconfig), "--namespace", namespace)

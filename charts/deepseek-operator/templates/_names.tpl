@@ -25,8 +25,42 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 
 {{- define "deepseek-operator.image" -}}
-{{- with .Values.image -}}
-{{- if .digest }}{{ .repository }}@{{ .digest }}{{ else }}{{ .repository }}:{{ .tag }}{{ end -}}
+{{- $image := .Values.image -}}
+{{- $repository := include "deepseek-operator.fromRegistry" (dict "root" . "image" $image.repository) -}}
+{{- if $image.digest }}{{ $repository }}@{{ $image.digest }}{{ else }}{{ $repository }}:{{ $image.tag }}{{ end -}}
+{{- end -}}
+
+{{- /* global.imageRegistry takes the place of the registry that an image names: its first part, where that is a host. */ -}}
+{{- define "deepseek-operator.fromRegistry" -}}
+{{- $registry := (.root.Values.global).imageRegistry | default "" | trimSuffix "/" -}}
+{{- if $registry -}}
+{{- $registry }}/{{ regexReplaceAll "^([^/]*[.:][^/]*|localhost)/" .image "" -}}
+{{- else -}}
+{{- .image -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* The chart's imagePullSecrets and global.imagePullSecrets, whose items are names or {name: …}. */ -}}
+{{- define "deepseek-operator.pullSecrets" -}}
+{{- $secrets := list -}}
+{{- range concat .Values.imagePullSecrets ((.Values.global).imagePullSecrets | default list) -}}
+{{- $secrets = append $secrets (kindIs "string" . | ternary (dict "name" .) .) -}}
+{{- end -}}
+{{- if $secrets }}{{ $secrets | uniq | toYaml }}{{ end -}}
+{{- end -}}
+
+{{- /*
+A Role can't be made in a namespace that isn't there, and Helm would say so half-way. Whether the cluster can be asked at all
+(`helm template` can't) is known from any namespace that it does show.
+*/ -}}
+{{- define "deepseek-operator.requireNamespaces" -}}
+{{- $isAsked := lookup "v1" "Namespace" "" .Release.Namespace -}}
+{{- $missing := list -}}
+{{- range .Values.watchNamespaces -}}
+{{- if lookup "v1" "Namespace" "" . -}}{{- $isAsked = true -}}{{- else -}}{{- $missing = append $missing . -}}{{- end -}}
+{{- end -}}
+{{- if and $isAsked $missing -}}
+{{- fail (printf "watchNamespaces: the cluster has no namespace %s: make it first (kubectl create namespace NAME), or leave it out" (join " and no namespace " $missing)) -}}
 {{- end -}}
 {{- end -}}
 

@@ -78,7 +78,7 @@ class Settings:
                 image_pull_policy=read.text("IMAGE_PULL_POLICY", configured.image_pull_policy),
                 progress_interval_s=read.integer("PROGRESS_INTERVAL_SECONDS", configured.progress_interval_s),
                 metric_prefix=read.text("METRIC_PREFIX", configured.metric_prefix),
-                profiles=read.profiles("PROFILES_FILE"),
+                profiles=read.profiles("PROFILES_FILE", "IMAGE_REGISTRY"),
             ),
             namespace=read.text("NAMESPACE", default.namespace),
             lease_name=read.text("LEASE_NAME", default.lease_name),
@@ -142,10 +142,12 @@ class _Reader:
             raise ValueError(f"{PREFIX}{name}={value}: write one of {', '.join(choices)}")
         return value
 
-    def profiles(self, name: str) -> Profiles:
-        file = self.text(name, "")
+    def profiles(self, name: str, registry: str) -> Profiles:
+        """The operator's own, with images from that registry where one is named, and those of the file."""
+        file, mirror = self.text(name, ""), self.text(registry, "")
+        built_in = BUILT_IN.pulled_from(mirror) if mirror else BUILT_IN
         try:
-            return profiles_from_file(file) if file else BUILT_IN
+            return profiles_from_file(file, built_in) if file else built_in
         except ValueError as error:
             raise ValueError(f"{PREFIX}{name}: {error}") from None
 

@@ -49,6 +49,24 @@ def test_an_administrators_profiles_stand_beside_the_operators_own(tmp_path: Pat
     assert profiles.resolve("h200").accelerator.per_node == 8
 
 
+def test_a_registry_stands_before_every_image_but_an_administrators_own(tmp_path: Path) -> None:
+    file = tmp_path / "profiles.yaml"
+    file.write_text("lab: {base: h200, images: {vllm: 'team.example/vllm:1'}}\n")
+    told = {"DEEPSEEK_OPERATOR_PROFILES_FILE": str(file), "DEEPSEEK_OPERATOR_IMAGE_REGISTRY": "mirror.example:5000/m/"}
+    profiles = Settings.from_environment(told).configuration.profiles
+    usual = Settings.from_environment({}).configuration.profiles
+    assert profiles.resolve("lab").image("vllm", "0.33.0") == "team.example/vllm:1"
+    pulled = [
+        (profile.images, usual.by_name[name].images) for name, profile in profiles.by_name.items() if name != "lab"
+    ]
+    images = [(new[program], old[program]) for new, old in pulled for program in old]
+    assert images
+    assert all(new.startswith("mirror.example:5000/m/") for new, _ in images)
+    rest = [(new.removeprefix("mirror.example:5000/m/"), old) for new, old in images]
+    assert all(old.endswith(new) for new, old in rest)
+    assert [new for new, _ in rest if "." in new.split("/")[0]] == [], "it takes the place of the one that was named"
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

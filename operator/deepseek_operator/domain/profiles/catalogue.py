@@ -3,8 +3,9 @@
 A name is never guessed: an unknown one is an error that says which names are near, and no name falls back to CPU.
 """
 
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
 from deepseek_operator.domain.accelerator import Accelerator
@@ -34,6 +35,10 @@ ALIASES: Mapping[str, str] = {
 """Short spellings. ``a100`` alone is none: its two memories size differently."""
 
 
+_HOST = re.compile(r"^([^/]*[.:][^/]*|localhost)/")
+"""The first part of an image's name, where that is a registry: the rule of container engines, and of the chart."""
+
+
 class UnknownProfile(LookupError):
     """No profile of that name; the message names the nearest ones and the way to say a custom resource."""
 
@@ -59,6 +64,15 @@ class Profiles:
     def overridden(self, more: Iterable[Profile]) -> "Profiles":
         """Return these profiles with ``more`` added; a profile of the same name takes the place of the old one."""
         return Profiles({**self.by_name, **{profile.name: profile for profile in more}})
+
+    def pulled_from(self, registry: str) -> "Profiles":
+        """Return these profiles with all images from one registry, a mirror say, in place of the one that they name."""
+        return Profiles({name: _pulled_from(registry, profile) for name, profile in self.by_name.items()})
+
+
+def _pulled_from(registry: str, profile: Profile) -> Profile:
+    images = {program: f"{registry.rstrip('/')}/{_HOST.sub('', image)}" for program, image in profile.images.items()}
+    return replace(profile, images=images)
 
 
 WITH_RDMA = (
