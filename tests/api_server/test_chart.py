@@ -78,7 +78,7 @@ def _needed() -> Iterator[tuple[tuple[str, str], set[str]]]:
     less = {JOB: {"patch"}, REVISION: {"patch"}, CLAIM: {"delete"}, BUDGET: {"delete"}, POD: {"create", "patch"}}
     for kind in OWNED:
         yield (kind.group, kind.plural), READ | {"create", "patch", "delete"} - less.get(kind, set())
-    yield ("events.k8s.io", "events"), {"create", "patch"}
+    yield ("", "events"), {"create", "patch", "list"}
 
 
 def test_the_operator_is_granted_what_its_kinds_own_and_nothing_else() -> None:

@@ -76,6 +76,13 @@ class User:
 
         until(f"{kind} is {phase} {more or ''}", reached, timeout_s=LIMIT_S, every_s=0.2)
 
+    def tells(self, kind: str, reason: str) -> None:
+        def told() -> bool:
+            conditions = self.api.get(self.path(kind)).get("status", {}).get("conditions", [])
+            return reason in [condition["reason"] for condition in conditions]
+
+        until(f"{kind} tells {reason}", told, timeout_s=LIMIT_S, every_s=0.2)
+
     def has(self, kind: str, count: int) -> None:
         until(f"{count} of {kind}", lambda: len(self.items(kind)) == count, timeout_s=LIMIT_S, every_s=0.2)
 
@@ -86,7 +93,14 @@ def _lead_a_training(user: User, operator: OperatorProcess) -> None:
         "datasets": [{"source": {"uri": "builtin://uppercase"}}],
         "hyperparameters": {"maxSteps": 100},
     }
+    # A quota that no pod of it meets: why none comes is read in the events of its Job.
+    quota = f"/api/v1/namespaces/{TEAM}/resourcequotas"
+    user.api.create(quota, {"metadata": {"name": "none"}, "spec": {"hard": {"limits.cpu": "1"}}})
+    until("the quota counts", lambda: user.api.get(f"{quota}/none").get("status", {}).get("used"), timeout_s=LIMIT_S)
     user.create("DeepSeekTraining", spec)
+    user.tells("DeepSeekTraining", "WaitingForQuota")
+    user.api.delete(f"{quota}/none")
+    user.edit("DeepSeekTraining", runtime={"resources": {"memory": "1Gi"}})
     user.reaches("DeepSeekTraining", "Running")
     # A plain DELETE of a Job may leave its pods running: the operator ends them.
     (job,) = user.items("Job")

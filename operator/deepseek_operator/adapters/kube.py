@@ -8,6 +8,7 @@ import json
 import logging
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, NoReturn, Protocol, Self
 from urllib.parse import quote
 
@@ -17,6 +18,7 @@ from deepseek_operator.adapters.credentials import Credentials
 from deepseek_operator.core.actions import Propagation
 from deepseek_operator.core.kind import Event
 from deepseek_operator.core.names import FIELD_MANAGER, MANAGED_BY, MANAGER, OWNER_UID, digest
+from deepseek_operator.core.obstacles import Warning
 from deepseek_operator.core.resources import POD, Manifest, Resource, uid_of
 from deepseek_operator.ports.clock import Clock
 from deepseek_operator.ports.cluster import (
@@ -41,6 +43,7 @@ PAGE = 500
 _METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _JOB_UID = "batch.kubernetes.io/controller-uid"
 _REMEMBERED_EVENTS = 4096
+_WARNINGS = 50
 _MESSAGE_LENGTH = 1024
 
 
@@ -141,6 +144,12 @@ class KubeCluster:
 
     async def list_pods_of_job(self, namespace: str, job_uid: str) -> Listing:
         return await self._list(POD, _path(POD, namespace), f"{_JOB_UID}={job_uid}")
+
+    async def list_warnings(self, namespace: str, uid: str) -> Sequence[Warning]:
+        query = {"fieldSelector": f"involvedObject.uid={uid},type=Warning", "limit": str(_WARNINGS)}
+        found = await self._server.request("list", "GET", _events(namespace), resource="events", query=query)
+        items = sorted((found or {}).get("items") or (), key=_last_seen, reverse=True)
+        return [Warning(str(item.get("reason") or ""), str(item.get("message") or "")) for item in items]
 
     async def list_metadata(self, resource: Resource) -> Listing:
         selector = "" if resource in WATCHED_WHOLE else f"{MANAGED_BY}={MANAGER}"
@@ -244,18 +253,24 @@ class KubeCluster:
 
     async def _first(self, resource: Resource, regarding: Manifest, event: Event, namespace: str, name: str) -> bool:
         """False when an event of that name is there already, from a former process."""
+        moment = self._clock.now()
+        # The core form: `kubectl describe` sorts by its lastTimestamp, which events.k8s.io/v1 refuses to take.
         body = {
-            "apiVersion": "events.k8s.io/v1",
+            "apiVersion": "v1",
             "kind": "Event",
             "metadata": {"name": name, "namespace": namespace},
-            "eventTime": self._micro_time(),
-            "reportingController": FIELD_MANAGER,
+            "firstTimestamp": _seconds(moment),
+            "lastTimestamp": _seconds(moment),
+            "eventTime": _microseconds(moment),
+            "count": 1,
+            "source": {"component": FIELD_MANAGER},
+            "reportingComponent": FIELD_MANAGER,
             "reportingInstance": self._instance[:128],
             "action": event.action[:128],
             "reason": event.reason[:128],
             "type": event.type,
-            "note": event.note[:1024],
-            "regarding": {
+            "message": event.note[:1024],
+            "involvedObject": {
                 "apiVersion": resource.api_version,
                 "kind": resource.kind,
                 "namespace": namespace,
@@ -264,7 +279,7 @@ class KubeCluster:
                 "resourceVersion": regarding["metadata"]["resourceVersion"],
             },
         }
-        path = f"/apis/events.k8s.io/v1/namespaces/{namespace}/events"
+        path = _events(namespace)
         try:
             await self._server.request("create", "POST", path, resource="events", body=body, timeout_s=WRITE_TIMEOUT_S)
         except Conflict:
@@ -273,16 +288,18 @@ class KubeCluster:
 
     async def _again(self, namespace: str, name: str, count: int) -> bool:
         """False when the event has expired."""
-        path = f"/apis/events.k8s.io/v1/namespaces/{namespace}/events/{quote(name)}"
-        body = {"series": {"count": count, "lastObservedTime": self._micro_time()}}
+        moment = self._clock.now()
+        body = {
+            "series": {"count": count, "lastObservedTime": _microseconds(moment)},
+            "lastTimestamp": _seconds(moment),
+            "count": count,
+        }
+        path = _events(namespace, name)
         found = await self._server.request(
             "patch", "PATCH", path, resource="events", body=body,
             content_type="application/merge-patch+json", timeout_s=WRITE_TIMEOUT_S,
         )  # fmt: skip
         return found is not None
-
-    def _micro_time(self) -> str:
-        return self._clock.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
     # --- the process's own objects ------------------------------------------------------------------------------
 
@@ -314,6 +331,25 @@ class KubeCluster:
         path = f"/api/v1/namespaces/{namespace}/configmaps/{name}"
         found = await self._server.request("get", "GET", path, resource="configmaps")
         return found.get("data") or {} if found is not None else None
+
+
+def _last_seen(event: Manifest) -> str:
+    """When an event was last seen, as text that sorts like the time; reporters of the newer form fill in a series."""
+    told = ((event.get("series") or {}).get("lastObservedTime"), event.get("lastTimestamp"), event.get("eventTime"))
+    return max((str(time) for time in told if time), default="")
+
+
+def _seconds(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _microseconds(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _events(namespace: str, name: str = "") -> str:
+    path = f"/api/v1/namespaces/{quote(namespace)}/events"
+    return f"{path}/{quote(name)}" if name else path
 
 
 def _path(resource: Resource, namespace: str | None = None, name: str | None = None) -> str:

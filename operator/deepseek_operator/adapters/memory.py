@@ -6,7 +6,7 @@ dependents, as a raw DELETE of a Job does. Left to the caller, as explicit steps
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal, TypeAlias
@@ -24,6 +24,7 @@ from deepseek_operator.api.base import rfc3339
 from deepseek_operator.core.actions import Propagation
 from deepseek_operator.core.kind import Event
 from deepseek_operator.core.names import FIELD_MANAGER, OWNER_UID
+from deepseek_operator.core.obstacles import Warning
 from deepseek_operator.core.resources import CLAIM, POD, Manifest, Ref, Resource, labels_of, ref_of, uid_of
 from deepseek_operator.ports.clock import Clock
 from deepseek_operator.ports.cluster import ClusterError, Conflict, Listing, Rejected, is_watched
@@ -72,6 +73,7 @@ class MemoryCluster:
         writes: every write of the operator that was committed, in order.
         reads: number of requests by verb.
         events: events published, as (regarding uid, event).
+        warnings: what others have told, by the uid of the object.
         faults: by ordinal of the write attempt, from 1; an entry is used up when it strikes.
         refuse: asked before every request of the operator (verb, namespace, ref); an error is raised.
         listeners: called with every change, in commit order, before the writer has its answer.
@@ -87,6 +89,7 @@ class MemoryCluster:
         self.writes: list[Write] = []
         self.reads: Counter[str] = Counter()
         self.events: list[tuple[str, Event]] = []
+        self.warnings: dict[str, Sequence[Warning]] = {}
         self.faults: dict[int, Fault] = {}
         self.refuse: Callable[[str, str, Ref], ClusterError | None] = lambda verb, namespace, ref: None
         self.listeners: list[Callable[[Change], None]] = []
@@ -107,6 +110,10 @@ class MemoryCluster:
 
     async def list_pods_of_job(self, namespace: str, job_uid: str) -> Listing:
         return self._listed(POD, namespace, "batch.kubernetes.io/controller-uid", job_uid)
+
+    async def list_warnings(self, namespace: str, uid: str) -> Sequence[Warning]:
+        self.reads["warnings"] += 1
+        return self.warnings.get(uid, ())
 
     async def list_metadata(self, resource: Resource) -> Listing:
         self._asked("list", "", Ref(resource, ""))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Generic, TypeAlias, TypeVar
 
+from deepseek_operator.core.obstacles import Warning
 from deepseek_operator.core.resources import Manifest, Ref, Resource
 
 OwnerT = TypeVar("OwnerT")
@@ -44,10 +45,12 @@ class Needs:
     Attributes:
         references: objects named by the spec; only those that exist reach `Seen.references`.
         progress: Pod whose `/progress` is to be pulled, with the training's uid; None to pull nothing.
+        warnings: children of which the Warning events are to be read, because they do not get on.
     """
 
     references: tuple[Ref, ...] = ()
     progress: Ref | None = None
+    warnings: tuple[Ref, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ class Seen(Generic[OwnerT]):
         references: the existing ones of `Needs.references`; a missing key means that the object does not exist.
         signals: by signal name (serving); missing means never asked.
         progress: what rank 0 said, schema-checked; `Unavailable` when it could not be asked; None when not asked.
+        warnings: Warning events of `Needs.warnings`, newest first; display only, and empty when they can't be read.
         now: the time of this pass, with time zone.
         live: every fact was read from the API server for this pass, not from the mirror.
     """
@@ -72,6 +76,7 @@ class Seen(Generic[OwnerT]):
     references: Mapping[Ref, Manifest] = field(default_factory=dict)
     signals: Mapping[str, Signal] = field(default_factory=dict)
     progress: Mapping[str, object] | Unavailable | None = None
+    warnings: Mapping[Ref, tuple[Warning, ...]] = field(default_factory=dict)
     live: bool = False
 
     def child(self, resource: Resource, name: str) -> Manifest | None:

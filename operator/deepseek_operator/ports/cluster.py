@@ -1,4 +1,4 @@
-"""What the shell needs of a Kubernetes API server, in eight verbs and six errors.
+"""What the shell needs of a Kubernetes API server, in nine verbs and six errors.
 
 Adapters own connections, time limits, retries and credentials, and translate every library error into one of these.
 `adapters/kube.py` is the real one, `adapters/memory.py` the one of the tests and of `plan -f`.
@@ -11,6 +11,7 @@ from typing import Protocol
 from deepseek_operator.core.actions import Propagation
 from deepseek_operator.core.kind import Event
 from deepseek_operator.core.names import MANAGED_BY, MANAGER
+from deepseek_operator.core.obstacles import Warning
 from deepseek_operator.core.resources import CLAIM, SERVING, TRAINING, Manifest, Resource, labels_of
 
 
@@ -74,6 +75,9 @@ class Cluster(Protocol):
 
     async def list_pods_of_job(self, namespace: str, job_uid: str) -> Listing:
         """A quorum read of all pods that the Job controller labelled with the Job's uid, whatever other labels say."""
+
+    async def list_warnings(self, namespace: str, uid: str) -> Sequence[Warning]:
+        """Warning events of the object of that uid, newest first, at most 50."""
 
     async def list_metadata(self, resource: Resource) -> Listing:
         """Metadata of every object of the resource that the mirror watches, cluster-wide; one request (paged)."""

@@ -4,11 +4,12 @@ A write that starts now may reach the API server as late as its time limit allow
 left than that. Reads pass freely: a replica that does not lead keeps its mirror warm.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from deepseek_operator.core.actions import Propagation
 from deepseek_operator.core.kind import Event
+from deepseek_operator.core.obstacles import Warning
 from deepseek_operator.core.resources import Manifest, Resource
 from deepseek_operator.ports.cluster import Cluster, Listing
 from deepseek_operator.runtime.bucket import TokenBucket
@@ -40,6 +41,9 @@ class FencedCluster:
 
     async def list_pods_of_job(self, namespace: str, job_uid: str) -> Listing:
         return await self.cluster.list_pods_of_job(namespace, job_uid)
+
+    async def list_warnings(self, namespace: str, uid: str) -> Sequence[Warning]:
+        return await self.cluster.list_warnings(namespace, uid)
 
     async def list_metadata(self, resource: Resource) -> Listing:
         return await self.cluster.list_metadata(resource)

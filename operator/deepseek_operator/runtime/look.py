@@ -7,16 +7,18 @@ What it learns goes into the mirror too.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Generic, TypeVar
 
 from deepseek_operator.core.kind import Kind
 from deepseek_operator.core.names import belongs_to
+from deepseek_operator.core.obstacles import Warning
 from deepseek_operator.core.resources import JOB, POD, Manifest, Ref, Resource, uid_of
 from deepseek_operator.core.seen import Seen, Signal, Unavailable
 from deepseek_operator.ports.clock import Clock
-from deepseek_operator.ports.cluster import Cluster, is_watched
+from deepseek_operator.ports.cluster import Cluster, ClusterError, is_watched
 from deepseek_operator.ports.signals import Progress
 from deepseek_operator.runtime.key import Key
 from deepseek_operator.runtime.mirror import Mirror
@@ -165,7 +167,18 @@ class Look(Generic[OwnerT, StatusT]):
             seen = replace(seen, references={**seen.references, **await find(key, fresh)})
             needs = self._kind.needs(seen)
         self._mirror.refer(key, (*sorted(asked), *wanted))
+        seen = await self._with_warnings(key, seen, needs.warnings)
         return await self._with_progress(key, seen, needs.progress)
+
+    async def _with_warnings(self, key: Key, seen: Seen[OwnerT], refs: Iterable[Ref]) -> Seen[OwnerT]:
+        """Events are for display: what can't be read is not known, and nothing waits for it."""
+        told: dict[Ref, tuple[Warning, ...]] = {}
+        for ref in refs:
+            manifest = seen.children.get(ref)
+            if manifest is not None:
+                with suppress(ClusterError):
+                    told[ref] = tuple(await self._cluster.list_warnings(key.namespace, uid_of(manifest)))
+        return replace(seen, warnings=told) if told else seen
 
     def _of_kind(self, children: Mapping[Ref, Manifest]) -> Mapping[Ref, Manifest]:
         return {ref: item for ref, item in children.items() if ref.resource in self._kind.owns}

@@ -20,7 +20,7 @@ _WARNINGS = frozenset(
         reasons.UNKNOWN_PROFILE,
         reasons.UNSUPPORTED,
         reasons.WAITING_FOR_CAPACITY,
-        reasons.QUOTA_EXCEEDED,
+        reasons.WAITING_FOR_QUOTA,
         reasons.IMAGE_PULL_FAILED,
         reasons.ENGINE_FAILING,
         reasons.NAME_CONFLICT,

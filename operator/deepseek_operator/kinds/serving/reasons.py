@@ -5,7 +5,7 @@ The names are part of the public contract: alerts and scripts match them.
 
 from dataclasses import dataclass
 
-from deepseek_operator.core import device_plan
+from deepseek_operator.core import device_plan, obstacles
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,18 @@ UNKNOWN_PROFILE = Reason(
 )
 UNSUPPORTED = Reason(device_plan.UNSUPPORTED, "Write what the message offers: this engine or device can't do it.")
 WAITING_FOR_CAPACITY = Reason(
-    "WaitingForCapacity",
+    obstacles.WAITING_FOR_CAPACITY,
     "Free or add accelerators; during a rollout, rollout.strategy Replace stops the old replicas first.",
 )
-QUOTA_EXCEEDED = Reason("QuotaExceeded", "Raise the namespace's quota, or ask for less.")
-IMAGE_PULL_FAILED = Reason("ImagePullFailed", "Correct engine.image, or make the image pullable for the nodes.")
+WAITING_FOR_QUOTA = Reason(
+    obstacles.WAITING_FOR_QUOTA, "Raise the namespace's quota, or ask for less; write what it makes obligatory."
+)
+IMAGE_PULL_FAILED = Reason(
+    obstacles.IMAGE_PULL_FAILED, "Correct engine.image, or make the image pullable for the nodes."
+)
+CONFIGURATION_MISSING = Reason(
+    obstacles.CONFIGURATION_MISSING, "Create the Secret or other object that the message names, or correct its name."
+)
 ENGINE_FAILING = Reason("EngineFailing", "Read the log of the engine container; correct the model or the engine.")
 NAME_CONFLICT = Reason("NameConflict", "Delete or rename the object of that name, or rename this resource.")
 WAITING_FOR_PREDECESSOR = Reason(
@@ -58,14 +65,17 @@ WAITING_FOR_PREDECESSOR = Reason(
 AUTOSCALER_OFF = Reason(
     "AutoscalerOff", "Write replicas: 1 or more, or leave it out: with 0 the autoscaler is switched off."
 )
-FORBIDDEN = Reason("Forbidden", "Let an administrator read the message: an admission policy or RBAC refuses a child.")
-REJECTED = Reason("Rejected", "Correct the spec as the API server's message says.")
+FORBIDDEN = Reason(
+    obstacles.FORBIDDEN, "Let an administrator read the message: an admission policy or RBAC refuses a child."
+)
+REJECTED = Reason(obstacles.REJECTED, "Correct the spec as the API server's message says.")
 NEW_DEFAULTS = Reason(
     "NewDefaults", "Nothing must be done. To roll out what this operator would make, annotate as the message says."
 )
 API_UNAVAILABLE = Reason("ApiUnavailable", "Nothing to do: the operator tries again.")
 
 ALL: tuple[Reason, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Reason))
+BY_NAME = {reason.name: reason for reason in ALL}
 
 
 def of_plan(refused: str) -> Reason:

@@ -170,7 +170,7 @@ def _failed(failure: Failure | None, serves: bool) -> Told | None:
     if failure.reason == "Rejected":
         message = _with_advice(failure.message, reasons.REJECTED)
         return "Failed", stalled(reasons.REJECTED.name, message, serves=serves)
-    reason = {"Quota": reasons.QUOTA_EXCEEDED, "Forbidden": reasons.FORBIDDEN}.get(
+    reason = {"Quota": reasons.WAITING_FOR_QUOTA, "Forbidden": reasons.FORBIDDEN}.get(
         failure.reason, reasons.API_UNAVAILABLE
     )
     return "Pending", reconciling(reason.name, _with_advice(failure.message, reason), serves=serves)

@@ -23,6 +23,19 @@ _QUIET = frozenset(
     }
 )
 """Reasons that a more telling event of the attempt or of the result already announces."""
+_KEEPS_AWAY = frozenset(
+    {
+        Reason.WAITING_FOR_QUOTA,
+        Reason.WAITING_FOR_CAPACITY,
+        Reason.FORBIDDEN,
+        Reason.REJECTED,
+        Reason.IMAGE_PULL_FAILED,
+        Reason.CONFIGURATION_MISSING,
+        Reason.VOLUME_NOT_MOUNTED,
+        Reason.WAITING_FOR_CLAIM,
+    }
+)
+"""What keeps pods away is a warning, as it is for every other workload."""
 
 
 def events(before: TrainingStatus, after: TrainingStatus) -> tuple[Event, ...]:
@@ -104,7 +117,7 @@ def _condition(before: TrainingStatus, after: TrainingStatus) -> tuple[Event, ..
     new, old = _telling(after), _telling(before)
     if new is None or new.reason in _QUIET or (old is not None and old.reason == new.reason):
         return ()
-    make = _warning if new.type == "Stalled" else _normal
+    make = _warning if new.type == "Stalled" or new.reason in _KEEPS_AWAY else _normal
     return (make(new.reason, "Reconcile", new.message),)
 
 

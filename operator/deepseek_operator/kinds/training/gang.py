@@ -156,21 +156,3 @@ def has_lost_node(pod: Manifest) -> bool:
     """True once Kubernetes says that the pod's node does not answer or is gone; a slow end alone says nothing."""
     condition = pod_condition(pod, "DisruptionTarget")
     return phase_of(pod) == "Unknown" or (condition is not None and condition.get("reason") in _LOST_REASONS)
-
-
-def waiting_reason(pod: Manifest) -> str:
-    """Why the pod's container does not run, in the kubelet's words; empty when there are none."""
-    for status in pod.get("status", {}).get("containerStatuses") or ():
-        waiting = (status.get("state") or {}).get("waiting")
-        if waiting and waiting.get("reason") not in (None, "ContainerCreating", "PodInitializing"):
-            return f"{waiting['reason']}: {waiting.get('message') or ''}".rstrip(": ")[:512]
-    return ""
-
-
-def unschedulable(pods: Iterable[Manifest]) -> str:
-    """What the scheduler says of the first pod that it cannot place; empty when it places all."""
-    for pod in pods:
-        condition = pod_condition(pod, "PodScheduled")
-        if is_active(pod) and condition is not None and condition.get("reason") == "Unschedulable":
-            return str(condition.get("message") or "the scheduler gives no message")[:1024]
-    return ""

@@ -10,6 +10,7 @@ from deepseek_operator.core.seen import Needs, Seen
 from deepseek_operator.kinds.training.gang import gang_of, is_running, rank_zero
 from deepseek_operator.kinds.training.origin import as_resolved, found, named_training, recorded
 from deepseek_operator.kinds.training.pod import dataset_claim
+from deepseek_operator.kinds.training.waiting import doubtful
 
 
 def needs(seen: Seen[DeepSeekTraining], configuration: Configuration) -> Needs:
@@ -24,7 +25,13 @@ def needs(seen: Seen[DeepSeekTraining], configuration: Configuration) -> Needs:
     claims = {name for name, _ in claims_read(owner)} | {name for name in checkpoints if name}
     training = named_training(seen.owner.spec) if recorded(seen.owner) is None else None
     references = (*(Ref(CLAIM, name) for name in sorted(claims)), *((Ref(TRAINING, training),) if training else ()))
-    return Needs(references=references, progress=_progress(seen, configuration))
+    return Needs(references=references, progress=_progress(seen, configuration), warnings=_warnings(seen))
+
+
+def _warnings(seen: Seen[DeepSeekTraining]) -> tuple[Ref, ...]:
+    attempt = seen.owner.status.attempt
+    job = gang_of(seen, attempt).job if attempt is not None else None
+    return doubtful(seen, int(job["spec"].get("parallelism") or 1)) if job is not None else ()
 
 
 def existing_claim(owner: DeepSeekTraining) -> str | None:

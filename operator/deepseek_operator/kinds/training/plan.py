@@ -40,8 +40,6 @@ from deepseek_operator.kinds.training.gang import (
     is_suspended,
     job_uid_of,
     rank_zero,
-    unschedulable,
-    waiting_reason,
 )
 from deepseek_operator.kinds.training.origin import found
 from deepseek_operator.kinds.training.pod import Attempt
@@ -53,6 +51,7 @@ from deepseek_operator.kinds.training.validation import complaint, is_shared
 from deepseek_operator.kinds.training.verdict import DIVERGED, START_TIMEOUT, newly_failed, outcome, sentence, telling
 from deepseek_operator.kinds.training.view import Step, View, act, record, with_attempt
 from deepseek_operator.kinds.training.volume import claim_upkeep, ensure_volume, loss
+from deepseek_operator.kinds.training.waiting import NOTHING_CAME, next_doubt, obstacle
 from deepseek_operator.kinds.training.written import wrote_nothing
 
 Phase: TypeAlias = Callable[[View], Step | None]
@@ -273,8 +272,8 @@ def work(view: View) -> Step | None:
         return act(phase, reconciling(Reason.STARTING, message), requeue_after=wait)
     if attempt.failures:
         return act("Restarting", reconciling(Reason.ENDING, sentence(attempt.failures[0])), requeue_after=wait)
-    if quoted := unschedulable(view.gang.pods):
-        return act(phase, reconciling(Reason.WAITING_FOR_CAPACITY, quoted), requeue_after=wait)
+    if (kept := obstacle(view.seen, view.gang, view.size)) is not None:
+        return act("Pending", reconciling(Reason(kept.reason), kept.message), requeue_after=wait)
     message = f"attempt {attempt.number}: {view.workers} of {view.size} workers run; {_what_keeps(view)}"
     return act(phase, reconciling(Reason.STARTING, message), requeue_after=wait)
 
@@ -507,20 +506,18 @@ def _work_wait(view: View) -> timedelta:
     """Until progress is due while all run; until then, the start's deadline or a periodic look."""
     if view.all_run:
         return timedelta(seconds=view.configuration.progress_interval_s)
-    deadline = _start_deadline(view)
-    return min(STARTUP_RECHECK, max(deadline - view.now, timedelta(0))) if deadline is not None else STARTUP_RECHECK
+    deadline, doubt = _start_deadline(view), next_doubt(view.seen, view.gang, view.size)
+    left = max(deadline - view.now, timedelta(0)) if deadline is not None else STARTUP_RECHECK
+    return min(STARTUP_RECHECK, left, doubt if doubt is not None else STARTUP_RECHECK)
 
 
 def _what_keeps(view: View) -> str:
-    """What the pods wait for, in the kubelet's words where it has some."""
-    reasons = [reason for pod in view.gang.pods if (reason := waiting_reason(pod))]
-    if reasons:
-        return reasons[0]
-    if len(view.gang.pods) < view.size:
-        return (
-            f"{len(view.gang.pods)} of {view.size} pods are made (if none come, a quota or an admission policy "
-            "refuses them: see the events of the Job)"
-        )
+    """What the pods wait for, in the cluster's words where it has some."""
+    if (kept := obstacle(view.seen, view.gang, view.size)) is not None:
+        return kept.message
+    if len(view.gang.active) < view.size:
+        made = f"{len(view.gang.active)} of {view.size} pods are made"
+        return made if next_doubt(view.seen, view.gang, view.size) is not None else f"{made}; {NOTHING_CAME}"
     return "the others are being placed or started"
 
 

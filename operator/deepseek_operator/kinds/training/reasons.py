@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from enum import StrEnum
 
+from deepseek_operator.core import obstacles
 from deepseek_operator.core.device_plan import DOES_NOT_FIT, UNKNOWN_PROFILE, UNSUPPORTED
 from deepseek_operator.core.training_result import (
     NOT_EXPORTED,
@@ -24,21 +25,24 @@ class Reason(StrEnum):
     SUSPENDED = "Suspended"
     COMPLETE = "Complete"
     WAITING_FOR_CLAIM = "WaitingForClaim"
-    WAITING_FOR_CAPACITY = "WaitingForCapacity"
-    WAITING_FOR_QUOTA = "WaitingForQuota"
+    WAITING_FOR_CAPACITY = obstacles.WAITING_FOR_CAPACITY
+    WAITING_FOR_QUOTA = obstacles.WAITING_FOR_QUOTA
+    IMAGE_PULL_FAILED = obstacles.IMAGE_PULL_FAILED
+    CONFIGURATION_MISSING = obstacles.CONFIGURATION_MISSING
+    VOLUME_NOT_MOUNTED = obstacles.VOLUME_NOT_MOUNTED
     WAITING_FOR_TRAINING = WAITING_FOR_TRAINING
     WAITING_FOR_EXPORT = WAITING_FOR_EXPORT
     TRAINING_FAILED = TRAINING_FAILED
     NOT_EXPORTED = NOT_EXPORTED
     WAITING_FOR_PREDECESSOR = "WaitingForPredecessor"
-    FORBIDDEN = "Forbidden"
+    FORBIDDEN = obstacles.FORBIDDEN
     INVALID_SPEC = "InvalidSpec"
     FIXED_FIELD_CHANGED = "FixedFieldChanged"
     DOES_NOT_FIT = DOES_NOT_FIT
     UNKNOWN_PROFILE = UNKNOWN_PROFILE
     UNSUPPORTED = UNSUPPORTED
     NAME_CONFLICT = "NameConflict"
-    REJECTED = "Rejected"
+    REJECTED = obstacles.REJECTED
     CHECKPOINT_VOLUME_LOST = "CheckpointVolumeLost"
     INVALID_CONFIGURATION = "InvalidConfiguration"
     DIVERGED = "Diverged"
@@ -58,7 +62,10 @@ ADVICE: Mapping[Reason, str] = {
     Reason.COMPLETE: "Nothing: serve the export, or start another training with checkpoints.resume.from.",
     Reason.WAITING_FOR_CLAIM: "Create the PersistentVolumeClaim that the message names.",
     Reason.WAITING_FOR_CAPACITY: "Free or add nodes that fit; the message quotes the scheduler.",
-    Reason.WAITING_FOR_QUOTA: "Raise the namespace's ResourceQuota or free some of it.",
+    Reason.WAITING_FOR_QUOTA: "Raise the namespace's quota, free some of it, or write what it makes obligatory.",
+    Reason.IMAGE_PULL_FAILED: "Correct runtime.image, or make the image pullable for the nodes.",
+    Reason.CONFIGURATION_MISSING: "Create the Secret or other object that the message names, or correct its name.",
+    Reason.VOLUME_NOT_MOUNTED: "Look at the claim that the message names, and at the storage behind it.",
     Reason.WAITING_FOR_TRAINING: "Create the DeepSeekTraining that the message names, or let it end; or write another.",
     Reason.WAITING_FOR_EXPORT: "Wait until the training that the message names has exported a model.",
     Reason.TRAINING_FAILED: "Write another training: the one that the message names has failed and exported nothing.",

@@ -94,7 +94,7 @@ def test_a_quota_that_refuses_pods_is_waited_for() -> None:
     serving = recorded(replicas=3)
     refused = {"type": "ReplicaFailure", "status": "True", "message": "pods is forbidden: exceeded quota: gpus"}
     found = look(serving, deployment(serving, target_of(serving), 3, 0, conditions=[refused]))
-    assert told(found) == ("False", "True", "False", "QuotaExceeded")
+    assert told(found) == ("False", "True", "False", "WaitingForQuota")
 
 
 @pytest.mark.parametrize(
@@ -256,7 +256,7 @@ def test_a_taken_name_is_never_touched(occupied: Sequence[Manifest], expected: t
     ("reason", "expected"),
     [
         ("Rejected", ("False", "False", "True", "Rejected")),
-        ("Quota", ("False", "True", "False", "QuotaExceeded")),
+        ("Quota", ("False", "True", "False", "WaitingForQuota")),
         ("Forbidden", ("False", "True", "False", "Forbidden")),
         ("Failed", ("False", "True", "False", "ApiUnavailable")),
     ],

@@ -1,0 +1,102 @@
+"""What keeps pods away, as the cluster itself says it: a quota, a policy, the scheduler, the kubelet.
+
+One derivation and one set of reasons for everything that makes pods. Messages are quoted, because they name what is
+missing better than we could; numbers that change by the second are left out, so that a condition does not flap.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from deepseek_operator.core.resources import Manifest
+
+WAITING_FOR_QUOTA = "WaitingForQuota"
+FORBIDDEN = "Forbidden"
+REJECTED = "Rejected"
+WAITING_FOR_CAPACITY = "WaitingForCapacity"
+IMAGE_PULL_FAILED = "ImagePullFailed"
+CONFIGURATION_MISSING = "ConfigurationMissing"
+VOLUME_NOT_MOUNTED = "VolumeNotMounted"
+
+_IMAGE = frozenset(
+    {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError", "RegistryUnavailable"}
+)  # fmt: skip
+_CONFIGURATION = frozenset({"CreateContainerConfigError", "CreateContainerError"})
+_MOUNT_EVENTS = frozenset({"FailedMount", "FailedAttachVolume", "FailedMapVolume", "VolumeFailedDelete"})
+_REFUSED_EVENT = "FailedCreate"
+_QUOTA_WORDS = ("exceeded quota", "failed quota", "usage per")
+"""Of the ResourceQuota plug-in (a limit, and a quota that makes a field obligatory) and of LimitRanger."""
+_CHANGING = ("back-off ", "Back-off ")
+_LENGTH = 1024
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """One cause, in the cluster's words."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Warning:
+    """A Warning event of one object: `reason` in one word, `note` as its reporter wrote it."""
+
+    reason: str
+    note: str
+
+
+def refused(words: str) -> Obstacle:
+    """A pod that the API server does not let in: `words` are its own, in a controller's event or condition."""
+    if any(word in words for word in _QUOTA_WORDS):
+        return Obstacle(WAITING_FOR_QUOTA, words[:_LENGTH])
+    return Obstacle(REJECTED if " is invalid: " in words else FORBIDDEN, words[:_LENGTH])
+
+
+def refused_by_events(warnings: Iterable[Warning]) -> Iterator[Obstacle]:
+    """What the events of a Job say of pods that it could not make; the newest first, as they are given."""
+    for warning in warnings:
+        if warning.reason == _REFUSED_EVENT:
+            yield refused(warning.note)
+
+
+def unplaced(pods: Iterable[Manifest]) -> Iterator[Obstacle]:
+    """Pods that the scheduler finds no node for."""
+    for pod in pods:
+        placed = condition_of(pod, "PodScheduled")
+        if placed.get("status") == "False" and placed.get("reason") == "Unschedulable":
+            words = str(placed.get("message") or "the scheduler gives no message")
+            yield Obstacle(WAITING_FOR_CAPACITY, words[:_LENGTH])
+
+
+def unstarted(pods: Iterable[Manifest]) -> Iterator[Obstacle]:
+    """Containers that the kubelet can't start: the image, or what it refers to."""
+    for pod in pods:
+        status = pod.get("status") or {}
+        for container in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
+            waiting = (container.get("state") or {}).get("waiting") or {}
+            reason, message = str(waiting.get("reason") or ""), str(waiting.get("message") or "")
+            if reason in _IMAGE:
+                image = str(container.get("image") or "")
+                yield Obstacle(
+                    IMAGE_PULL_FAILED, _told(reason, message if not message.startswith(_CHANGING) else image)
+                )
+            elif reason in _CONFIGURATION:
+                yield Obstacle(CONFIGURATION_MISSING, _told(reason, message))
+
+
+def unmounted(warnings: Iterable[Warning]) -> Iterator[Obstacle]:
+    """What the events of a placed pod say of its volumes."""
+    for warning in warnings:
+        if warning.reason in _MOUNT_EVENTS:
+            yield Obstacle(VOLUME_NOT_MOUNTED, _told(warning.reason, warning.note))
+
+
+def condition_of(manifest: Manifest, type_: str) -> Mapping[str, Any]:
+    """The condition of that type; empty when there is none."""
+    conditions = (manifest.get("status") or {}).get("conditions") or ()
+    return next((condition for condition in conditions if condition.get("type") == type_), {})
+
+
+def _told(reason: str, message: str) -> str:
+    return f"{reason}: {message}".rstrip(": ")[:_LENGTH]

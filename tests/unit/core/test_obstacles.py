@@ -1,0 +1,75 @@
+"""What keeps pods away, in the words of the cluster as they were seen on a real one (1.36)."""
+
+from typing import Any
+
+import pytest
+
+from deepseek_operator.core import obstacles
+from deepseek_operator.core.obstacles import Warning, refused, refused_by_events, unmounted, unplaced, unstarted
+
+POD = 'pods "t-train-1-0-abcde" is forbidden: '
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (f"Error creating: {POD}exceeded quota: team, requested: pods=1, used: pods=2, limited: pods=2", "WaitingForQuota"),
+        (f"Error creating: {POD}exceeded quota: gpus, requested: requests.nvidia.com/gpu=8, used: 0, limited: 4", "WaitingForQuota"),
+        (f"Error creating: {POD}failed quota: team: must specify limits.cpu for: trainer", "WaitingForQuota"),
+        (f"Error creating: {POD}maximum memory usage per Container is 1Gi, but limit is 2Gi", "WaitingForQuota"),
+        (f"Error creating: {POD}minimum cpu usage per Pod is 1, but request is 100m", "WaitingForQuota"),
+        (f'Error creating: {POD}violates PodSecurity "restricted:latest": host namespaces', "Forbidden"),
+        ("Error creating: admission webhook \"deny.example.com\" denied the request: no", "Forbidden"),
+        (f"Error creating: {POD}ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no GPUs at night", "Forbidden"),
+        (f'Error creating: {POD}error looking up service account team/default: serviceaccount "default" not found', "Forbidden"),
+        (f"Error creating: {POD}no PriorityClass with name high was found", "Forbidden"),
+        ('Error creating: Pod "t-train-1-0-abcde" is invalid: spec.tolerations: Invalid value', "Rejected"),
+    ],
+)  # fmt: skip
+def test_a_refusal_is_named_by_its_words(words: str, reason: str) -> None:
+    assert (refused(words).reason, refused(words).message) == (reason, words)
+
+
+def test_of_a_jobs_events_only_refusals_count_the_newest_first() -> None:
+    events = [Warning("Unrelated", "x"), Warning("FailedCreate", "new"), Warning("FailedCreate", "old")]
+    assert [found.message for found in refused_by_events(events)] == ["new", "old"]
+
+
+def waiting(reason: str, message: str = "", kind: str = "containerStatuses") -> dict[str, Any]:
+    return {"status": {kind: [{"name": "c", "image": "a/b:1", "state": {"waiting": {"reason": reason, "message": message}}}]}}  # fmt: skip
+
+
+@pytest.mark.parametrize("reason", ["ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"])
+@pytest.mark.parametrize("kind", ["containerStatuses", "initContainerStatuses"])
+def test_an_image_that_does_not_come_is_told(reason: str, kind: str) -> None:
+    (found,) = unstarted([waiting(reason, "not found", kind)])
+    assert (found.reason, found.message) == (obstacles.IMAGE_PULL_FAILED, f"{reason}: not found")
+
+
+def test_a_message_that_changes_by_the_second_is_left_out() -> None:
+    (found,) = unstarted([waiting("ImagePullBackOff", 'Back-off pulling image "a/b:1"')])
+    assert found.message == "ImagePullBackOff: a/b:1"
+
+
+@pytest.mark.parametrize("reason", ["CreateContainerConfigError", "CreateContainerError"])
+def test_what_a_container_refers_to_and_is_not_there_is_told(reason: str) -> None:
+    (found,) = unstarted([waiting(reason, 'secret "hub" not found')])
+    assert (found.reason, found.message) == (obstacles.CONFIGURATION_MISSING, f'{reason}: secret "hub" not found')
+
+
+@pytest.mark.parametrize("reason", ["ContainerCreating", "PodInitializing", "CrashLoopBackOff", ""])
+def test_what_is_on_its_way_or_has_run_is_no_obstacle(reason: str) -> None:
+    assert list(unstarted([waiting(reason)])) == []
+
+
+def test_the_scheduler_is_quoted() -> None:
+    unschedulable = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes"}
+    gated = {**unschedulable, "reason": "SchedulingGated"}
+    pods = [{"status": {"conditions": [gated]}}, {"status": {"conditions": [unschedulable]}}, {"status": {}}]
+    assert [found.message for found in unplaced(pods)] == ["0/1 nodes"]
+
+
+@pytest.mark.parametrize("reason", ["FailedMount", "FailedAttachVolume", "FailedMapVolume"])
+def test_a_volume_that_is_not_mounted_is_told(reason: str) -> None:
+    (found,) = unmounted([Warning("BackOff", "x"), Warning(reason, "timed out")])
+    assert (found.reason, found.message) == (obstacles.VOLUME_NOT_MOUNTED, f"{reason}: timed out")
