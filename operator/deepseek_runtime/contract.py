@@ -147,7 +147,7 @@ class _Environment:
             return None
         try:
             return json.loads(value)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise Invalid(f"{name} is not JSON ({error})") from None
 
 

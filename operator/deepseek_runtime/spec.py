@@ -86,7 +86,7 @@ def read_spec(text: str) -> TrainingSpec:
     """Reads the specification. Raises Invalid with the path of the field and what to write."""
     try:
         value = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Invalid(f"DEEPSEEK_TRAINING_SPEC is not JSON ({error})") from None
     root = _Fields(value, "")
     root.only("model", "objective", "method", "datasets", "hyperparameters")

@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import os
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -135,6 +136,36 @@ def test_training_on_the_little_that_is_left_is_refused_at_its_beginning(workpla
     (tmp_path / "train.jsonl").write_text(words("ab") + words("x" * 40) * 3)
     with pytest.raises(Invalid, match=r"3 of 4 examples .* write 82 to keep"):
         workplace.attempt(tmp_path, {"datasets": [{"source": {"path": str(tmp_path / "train.jsonl")}}]})
+
+
+@pytest.mark.parametrize(("positions", "fits"), [(82, True), (81, False), (16, False)])
+def test_examples_longer_than_the_model_was_made_for_are_refused(
+    workplace: Workplace, tmp_path: Path, positions: int, fits: bool
+) -> None:
+    """What the data holds counts: a generous sequenceLength over short examples does no harm."""
+    (tmp_path / "train.jsonl").write_text(words("ab", "x" * 40))
+    changes = {
+        "model.custom.max_position_embeddings": positions,
+        "datasets": [{"source": {"path": str(tmp_path / "train.jsonl")}}],
+        "hyperparameters.sequenceLength": 2048,
+    }
+    if fits:
+        assert len(workplace.attempt(tmp_path, changes).losses) == 2
+        return
+    with pytest.raises(
+        Invalid, match=f"2048 lets examples of 82 tokens through, .* made for {positions} .*: write {positions}"
+    ):
+        workplace.attempt(tmp_path, changes)
+
+
+def test_tokenizer_of_another_model_is_refused(workplace: Workplace, tmp_path: Path) -> None:
+    shutil.copytree(workplace.export(), tmp_path / "model")
+    tokenizer = json.loads((tmp_path / "model" / "tokenizer.json").read_text())
+    tokenizer["model"]["vocab"]["a"] = 999
+    (tmp_path / "model" / "tokenizer.json").write_text(json.dumps(tokenizer))
+    changes = {"model": {"path": str(tmp_path / "model")}}
+    with pytest.raises(Invalid, match="makes token 999, and the model's vocabulary has 259 entries"):
+        workplace.attempt(tmp_path, changes)
 
 
 def loss_at_once(module: torch.nn.Module, output: torch.Tensor) -> torch.Tensor:

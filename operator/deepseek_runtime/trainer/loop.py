@@ -101,7 +101,7 @@ class Training:
         length = self.parameters.sequence_length
         reads = [read_examples(one, self.tokenizer, length) for one in self.spec.datasets]
         self._tell_losses(reads)
-        self._check_vocabulary(reads)
+        self._check_fit(reads)
         train = [one for one in reads if one.dataset.split == "Train"]
         heldout = [one for one in reads if one.dataset.split == "Heldout"]
         self.examples: list[Example] = [example for one in train for example in one.examples]
@@ -142,13 +142,21 @@ class Training:
             }
         )
 
-    def _check_vocabulary(self, reads: Sequence[Read]) -> None:
+    def _check_fit(self, reads: Sequence[Read]) -> None:
+        """The tokens must be the model's, and no example longer than what the model was made for."""
         largest = max(max(example.tokens) for one in reads for example in one.examples)
         entries = self.model.get_input_embeddings().weight.shape[0]
         if largest >= entries:
             raise Invalid(
                 f"the tokenizer makes token {largest}, and the model's vocabulary has {entries} entries: the tokenizer"
                 " in the model folder is another model's; copy the one that belongs to these weights"
+            )
+        positions = getattr(self.model.config, "max_position_embeddings", None)
+        longest = max(len(example.tokens) for one in reads for example in one.examples)
+        if self.start.manifest is None and isinstance(positions, int) and longest > positions:
+            raise Invalid(
+                f"hyperparameters.sequenceLength {self.parameters.sequence_length} lets examples of {longest} tokens"
+                f" through, and the model was made for {positions} (max_position_embeddings): write {positions} or less"
             )
 
     def _keep_to_plan(self) -> None:

@@ -144,7 +144,7 @@ def rendered_specification(example: str) -> str:
     raise AssertionError(f"{example} has none")
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null"])
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "[" * 100_000])
 def test_specification_that_is_no_object_is_refused(text: str) -> None:
     with pytest.raises(Invalid, match="DEEPSEEK_TRAINING_SPEC"):
         read_spec(text)

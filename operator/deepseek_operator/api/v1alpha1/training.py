@@ -111,7 +111,7 @@ class Dataset(ApiModel):
     )
     format: Literal["PromptCompletion", "Text"] = Field(
         default="PromptCompletion",
-        description='PromptCompletion: JSON lines {"prompt": …, "completion": …}, loss on the completion only. Text: plain text, loss everywhere. Default PromptCompletion.',
+        description='PromptCompletion: JSON lines {"prompt": …, "completion": …}, loss on the completion only. Text: plain text, or JSON lines {"text": …}, loss everywhere. A file is read by its content, whatever it is called. Default PromptCompletion.',
     )
     weight: Decimal = Field(
         default="1",
@@ -137,7 +137,8 @@ class Hyperparameters(ApiModel):
         description="Sequences per process and pass, a memory knob: gradients are accumulated to the global batch. Absent: one pass; where the model was sized under accelerator.profile, the size that was counted.",
     )
     sequence_length: Annotated[int, Field(ge=8, le=1048576)] = Field(
-        default=2048, description="Tokens per sequence; longer ones are cut. Default 2048."
+        default=2048,
+        description="Tokens per sequence. Longer completions are cut, before their end token; an example whose prompt leaves no room for an answer is left out. status.data counts both, and a dataset of which most would be left out is refused. Default 2048.",
     )
     learning_rate: Decimal = Field(
         default="1e-5",
