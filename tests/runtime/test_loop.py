@@ -269,9 +269,10 @@ def test_evaluation_made_up_for_decides_what_is_best(workplace: Workplace, tmp_p
 
 def test_checkpoints_of_attempts_that_are_never_resumed_do_not_pile_up(workplace: Workplace, tmp_path: Path) -> None:
     workplace.attempt(tmp_path)
-    told = {"ATTEMPT": "2", "POD_UID": "second", "RESUME_POLICY": "Never", "RESUME_ANCESTRY": ANCESTRY}
-    for keep_last, left in (("3", [2]), ("1", [])):
-        again = workplace.attempt(tmp_path, CHECKPOINT_KEEP_LAST=keep_last, **told)
+    policy = {"RESUME_POLICY": "Never", "RESUME_ANCESTRY": ANCESTRY, "CHECKPOINT_KEEP_BEST": "0"}
+    for attempt, keep_last, left in (("2", "3", [2]), ("3", "1", [])):
+        told = {**policy, "ATTEMPT": attempt, "POD_UID": f"pod-{attempt}", "CHECKPOINT_KEEP_LAST": keep_last}
+        again = workplace.attempt(tmp_path, **told)
         assert again.kept == [2]
         assert [int(d.name.removeprefix("step-")) for d in sorted(again.root.glob("first/step-*"))] == left
 
@@ -310,6 +311,6 @@ def test_export_is_on_the_disk_before_its_manifest_says_so(
 
     monkeypatch.setattr(os, "fsync", fsync)
     run = workplace.attempt(tmp_path)
-    torn = [path.name for path in synced if path.parent.name == "_tmp-2"]
+    torn = [path.name for path in synced if path.parent.name == "_tmp-first-2"]
     files = {file.name for file in run.export().iterdir()} - {"manifest.json"}
     assert files == set(torn[: torn.index(".manifest.json.new")])

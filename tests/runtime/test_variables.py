@@ -13,10 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from deepseek_runtime.checkpoint.volume import Volume
+from deepseek_runtime.checkpoint.volume import Superseded, Volume
 from deepseek_runtime.contract import ExitCode
 from deepseek_runtime.launcher.keeper import SIGTERM_CODE
-from deepseek_runtime.trainer.saver import Superseded
 from tests.runtime.observed import environment
 from tests.runtime.pods import Process, free_port, rendered_variables
 from tests.runtime.workplace import Workplace, changed, of

@@ -9,15 +9,16 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+from deepseek_runtime.checkpoint.document import Unreadable
 from deepseek_runtime.contract import FORMAT_VERSION
 
 MANIFEST_NAME = "manifest.json"
 
 
-class ManifestError(ValueError):
-    """The text is no manifest of a version that this program reads."""
+class ManifestError(Unreadable):
+    """The document is no manifest of a version that this program reads."""
 
 
 @dataclass(frozen=True)
@@ -104,10 +105,10 @@ def encode(manifest: Manifest) -> str:
     )
 
 
-def decode(text: str) -> Manifest:
-    """Reads a manifest. Raises ManifestError when the text is torn, foreign or of another version."""
+def decode(document: object) -> Manifest:
+    """A manifest from its JSON value. Raises ManifestError when it is foreign or of another version."""
     try:
-        value = json.loads(text)
+        value: Any = document
         if value["formatVersion"] != FORMAT_VERSION:
             raise ManifestError(f"formatVersion is {value['formatVersion']!r}, this program reads {FORMAT_VERSION}")
         return Manifest(
@@ -127,7 +128,7 @@ def decode(text: str) -> Manifest:
         )
     except ManifestError:
         raise
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise ManifestError(f"no manifest: {type(error).__name__} {error}") from None
 
 

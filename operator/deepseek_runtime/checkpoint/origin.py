@@ -35,12 +35,9 @@ def encode(origin: Origin) -> str:
     )
 
 
-def decode(text: str) -> Origin:
-    """Reads an origin. Raises ManifestError when the text is none."""
-    try:
-        match json.loads(text):
-            case {"formatVersion": 1, "attempt": int(attempt), "jobUID": str(job), "incarnation": str(own)} as value:
-                return Origin(attempt, job, own, Position.from_json(value.get("resumedFrom")))
-    except ValueError as error:
-        raise ManifestError(f"no origin: {error}") from None
+def decode(document: object) -> Origin:
+    """An origin from its JSON value. Raises ManifestError when it is none."""
+    match document:
+        case {"formatVersion": 1, "attempt": int(attempt), "jobUID": str(job), "incarnation": str(own), **rest}:
+            return Origin(attempt, job, own, Position.from_json(rest.get("resumedFrom")))
     raise ManifestError("no origin of a version that this program reads")

@@ -37,12 +37,19 @@ def candidates(ancestry: Sequence[Ancestor], origins: Mapping[str, Origin], mani
 
 
 def incarnation_of(ancestor: Ancestor, origins: Mapping[str, Origin], manifests: Manifests) -> str | None:
-    """The ancestor's directory; when the operator never saw its pod, the one that names its attempt and Job."""
-    if ancestor.incarnation is not None:
+    """The ancestor's directory; when the recorded pod left nothing, or none was seen, one of its attempt and Job.
+
+    A Job replaces a pod that it lost: the one that was seen first may have died before it began, the other worked.
+    """
+    if ancestor.incarnation is not None and (ancestor.incarnation in origins or manifests.get(ancestor.incarnation)):
         return ancestor.incarnation
     named = {origin.incarnation for origin in origins.values() if _is_of(ancestor, origin)}
     named |= {m.incarnation for held in manifests.values() for m in held if _is_of(ancestor, m)}
-    return max(sorted(named), key=lambda one: max((m.step for m in manifests.get(one, ())), default=-1), default=None)
+    return max(
+        sorted(named),
+        key=lambda one: max((m.step for m in manifests.get(one, ())), default=-1),
+        default=ancestor.incarnation,
+    )
 
 
 def whole_ancestry(origins: Mapping[str, Origin], manifests: Manifests) -> list[Ancestor]:

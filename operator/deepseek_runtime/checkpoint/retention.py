@@ -1,12 +1,13 @@
-"""Which checkpoints may be deleted, decided from manifests alone.
+"""Which checkpoints may be deleted, decided from manifests alone, so that a volume never holds more than it has room for.
 
-The newest `keep_last` and the best `keep_best` healthy checkpoints of the lineage stay, the lineage
-being this attempt's own and those of its ancestors from which it descends. Unhealthy ones never count,
-so a run of NaN pushes nothing out; the newest of them stays for whoever looks for the cause.
+The newest `keep_last` and the best `keep_best` healthy checkpoints of the lineage stay, the lineage being
+this attempt's own and those of its ancestors from which it descends, counted together: however often a
+training is interrupted, no more than `keep_last + keep_best` lie there when a save begins. What an attempt
+resumed from is the newest of its ancestors', so it stays until `keep_last` healthy ones came after it.
+An older one no later attempt ever asks for.
 
-Until this attempt has `keep_last` healthy checkpoints of its own, nothing of an ancestor goes: if it
-dies, the next one needs what it resumed from. Afterwards an ancestor's leftovers that no attempt
-descends from (steps that a presumed-dead pod wrote later) go with the rest.
+Unhealthy checkpoints and leftovers (steps that a pod presumed dead wrote later, ones that were found damaged)
+push out nothing healthy. They stay only while fewer than so many are held, for whoever looks for a cause.
 """
 
 from collections.abc import Sequence
@@ -23,20 +24,24 @@ def prunable(
     keep_last: int,
     keep_best: int,
 ) -> list[Manifest]:
-    """Checkpoints to delete, oldest step first.
+    """Checkpoints to delete before the next save begins, oldest step first.
 
     `own` are this incarnation's; `lineage` the healthy ones of ancestors that a resume would accept;
     `leftovers` every other one of the recorded ancestors. The three don't overlap.
     """
-    newest_first = sorted((m for m in (*own, *lineage) if m.healthy), key=lambda m: -m.step)
+    # Of one step the attempt's own is the newer: the other one is what it resumed from.
+    newest_first = sorted((m for m in (*lineage, *own) if m.healthy), key=lambda m: (m.step, m.attempt), reverse=True)
     kept = {m.position for m in newest_first[:keep_last]}
     kept |= {one.manifest.position for one in ranked(newest_first)[:keep_best]}
-    kept |= {m.position for m in _newest_unhealthy(own)}
-    if sum(m.healthy for m in own) < keep_last:
-        kept |= {m.position for m in (*lineage, *leftovers)}
+    others = sorted((*leftovers, *(m for m in own if not m.healthy)), key=lambda m: (m.attempt, m.step), reverse=True)
+    kept |= {m.position for m in others[: keep_last + keep_best - len(kept)]}
     doomed = [m for m in (*own, *lineage, *leftovers) if m.position not in kept]
     return sorted(doomed, key=lambda m: (m.step, m.incarnation))
 
 
-def _newest_unhealthy(own: Sequence[Manifest]) -> list[Manifest]:
-    return sorted((m for m in own if not m.healthy), key=lambda m: m.step)[-1:]
+def most_held(keep_last: int, keep_best: int) -> int:
+    """The most checkpoints that lie on a volume at a time: those kept and one that is being written.
+
+    The operator makes claims for so many (`domain/checkpoint_size.py`, which can't import this).
+    """
+    return keep_last + keep_best + 1

@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from deepseek_runtime import termination
-from deepseek_runtime.checkpoint.volume import Volume
+from deepseek_runtime.checkpoint.volume import Superseded, Volume
 from deepseek_runtime.contract import Contract, ExitCode, Invalid, read_contract
 from deepseek_runtime.launcher import report
 from deepseek_runtime.launcher.keeper import Keeper
+from deepseek_runtime.launcher.preparing import prepare
 from deepseek_runtime.launcher.server import serve
 from deepseek_runtime.launcher.workers import Workers
 from deepseek_runtime.rundir import RunDirectory
@@ -78,7 +79,7 @@ def _run(command: list[str], contract: Contract, environment: Mapping[str, str],
     run = RunDirectory.create()
     try:
         if contract.gang.node_rank == 0:
-            _prepare(Volume(contract.checkpoints.root), contract)
+            prepare(Volume(contract.checkpoints.root), contract)
         workers = Workers.start(command or BUILTIN_TRAINER, contract.gang, run, environment)
         keeper = Keeper(
             workers,
@@ -93,6 +94,10 @@ def _run(command: list[str], contract: Contract, environment: Mapping[str, str],
         termination.write(report.termination(contract, run, verdict), log)
         print(f"launcher: {verdict.message}; exit code {int(verdict.code)}", file=sys.stderr, flush=True)
         return verdict.code
+    except Superseded as error:
+        print(f"launcher: {error}", file=sys.stderr, flush=True)
+        termination.write(termination.Termination("Failed", str(error)), log)
+        return 1
     except OSError as error:
         termination.write(termination.Termination("Failed", f"{type(error).__name__}: {error}"), log)
         raise
@@ -104,13 +109,6 @@ def _who(contract: Contract) -> str:
     """Whose log this is: logs outlive their pods, and are read beside those of others."""
     place = f"node {contract.gang.node_rank} of {contract.gang.nodes}"
     return f"attempt {contract.attempt} of training {contract.namespace}/{contract.name}, {place}"
-
-
-def _prepare(volume: Volume, contract: Contract) -> None:
-    """Announces this attempt and clears away what earlier ones left unfinished, before any rank can save."""
-    volume.claim(contract.pod_uid, contract.attempt)
-    for torn in volume.prune_torn():
-        print(f"launcher: deleted unfinished {torn}", file=sys.stderr, flush=True)
 
 
 def _serve(contract: Contract, run: RunDirectory, keeper: Keeper) -> None:

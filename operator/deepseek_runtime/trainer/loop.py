@@ -18,7 +18,7 @@ from torch.optim import AdamW
 
 from deepseek_runtime.checkpoint.manifest import Manifest, finite
 from deepseek_runtime.checkpoint.ranking import Best, best, is_better
-from deepseek_runtime.checkpoint.volume import Volume, commit, describe, read_manifest
+from deepseek_runtime.checkpoint.volume import Volume, describe
 from deepseek_runtime.contract import Contract, Diverged, ExitCode, Invalid
 from deepseek_runtime.reading import reading
 from deepseek_runtime.rundir import Heartbeat
@@ -396,22 +396,22 @@ class Training:
         return [m.step for m in Volume(self.contract.checkpoints.root).exports()] if self.gang.is_first else []
 
     def _export(self, manifest: Manifest) -> None:
-        """Writes the weights held now as the export of a checkpoint; a whole one is never written again."""
+        """Writes the weights held now as the export of a checkpoint; one that is there is never written again."""
         volume = Volume(self.contract.checkpoints.root)
-        final = volume.export_directory(manifest.step)
-        if broadcast(read_manifest(final) is not None if self.gang.is_first else None):
+        if broadcast(volume.has_export_of(manifest) if self.gang.is_first else None):
             return
         self.telling.tell(state="Saving")
         weights = full_weights(self.model, self.parameters.precision)
-        torn = final.with_name(f"_tmp-{manifest.step}")
+        torn = volume.torn_export_directory(self.start.lineage.incarnation, manifest.step)
+        made: str | None = None
         with ThreadPoolExecutor(1) as writer:
             what = (torn, self.model, weights, self.tokenizer, self.spec.model)
             job = writer.submit(write_export, *what) if self.gang.is_first else None
             self._wait_for_export(lambda: job is None or job.done(), lambda: _bytes_below(torn) if job else 0)
             if job is not None:
                 job.result()
-                commit(torn, final, self._export_manifest(manifest, torn))
-        self.telling.log({"event": "export", "step": manifest.step})
+                made = volume.commit_export(self._export_manifest(manifest, torn), self.contract.attempt)
+        self.telling.log({"event": "export", "step": manifest.step, "export": made})
 
     def _wait_for_export(self, is_done: Callable[[], bool], written_bytes: Callable[[], int]) -> None:
         moved = -1.0

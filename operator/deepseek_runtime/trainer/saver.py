@@ -16,7 +16,7 @@ import torch.distributed.checkpoint as dcp
 
 from deepseek_runtime.checkpoint.manifest import File, Manifest, Position
 from deepseek_runtime.checkpoint.retention import prunable
-from deepseek_runtime.checkpoint.volume import Volume, commit
+from deepseek_runtime.checkpoint.volume import Superseded, Volume, commit
 from deepseek_runtime.contract import Contract
 from deepseek_runtime.trainer import state as states
 from deepseek_runtime.trainer.gang import Gang, broadcast
@@ -25,10 +25,6 @@ from deepseek_runtime.trainer.writing import HashingWriter, Ledger, write_file
 
 # How often a rank that waits for a save looks again; short against any save, long against a message.
 LOOK_EVERY_S = 0.02
-
-
-class Superseded(Exception):
-    """A later attempt has begun: this one is presumed dead and must write nothing more."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +92,8 @@ class Saver:
         return [*self.lineage.ancestors, *self.own]
 
     def begin(self, step: int, state: State, metrics: Mapping[str, float | None], *, healthy: bool) -> None:
-        """Copies the state and starts writing it."""
+        """Makes room, copies the state and starts writing it."""
+        self._told(self._pruned(self.own, spared=None) if self.gang.is_first else None)
         directory = self.volume.torn_directory(self.lineage.incarnation, step)
         directory.mkdir(parents=True, exist_ok=True)
         ledger = Ledger()
@@ -130,17 +127,24 @@ class Saver:
         pending.future.result()
         gathered: list[list[File]] | None = [[] for _ in range(self.gang.world_size)] if self.gang.is_first else None
         dist.gather_object(pending.ledger.files(), gathered)
-        told = broadcast(self._committed(pending, gathered) if gathered is not None else None)
-        if not isinstance(told, _Kept):
-            raise Superseded(f"a later attempt than {self.contract.attempt} has begun; step {pending.step} is not kept")
+        self._told(self._committed(pending, gathered) if gathered is not None else None)
         self._pending = None
-        self.own, self.lineage = told.own, told.lineage
         return Saved(self.own[-1], time.monotonic() - pending.since)
 
-    def _committed(self, pending: _Pending, gathered: list[list[File]]) -> "_Kept | None":
+    def _told(self, said: "_Kept | Superseded | None") -> None:
+        """Rank 0 says what is on the volume now, or that a later attempt has begun."""
+        told = broadcast(said)
+        if isinstance(told, Superseded):
+            raise told
+        assert isinstance(told, _Kept)
+        self.own, self.lineage = told.own, told.lineage
+
+    def _committed(self, pending: _Pending, gathered: list[list[File]]) -> "_Kept | Superseded":
         """On rank 0: commits and prunes, unless a later attempt has begun."""
         if self.volume.is_superseded(self.contract.attempt):
-            return None
+            return Superseded(
+                f"a later attempt than {self.contract.attempt} has begun; step {pending.step} is not kept"
+            )
         manifest = self._manifest(pending, tuple(file for files in gathered for file in files))
         incarnation = self.lineage.incarnation
         commit(
@@ -148,7 +152,7 @@ class Saver:
             self.volume.step_directory(incarnation, pending.step),
             manifest,
         )
-        return self._pruned(manifest)
+        return self._pruned([*self.own, manifest], spared=manifest)
 
     def _manifest(self, pending: _Pending, files: tuple[File, ...]) -> Manifest:
         return Manifest(
@@ -167,16 +171,21 @@ class Saver:
             created_at=now(),
         )
 
-    def _pruned(self, newest: Manifest) -> "_Kept":
-        """Deletes what retention lets go; returns what is left, the newest last."""
+    def _pruned(self, own: list[Manifest], spared: Manifest | None) -> "_Kept | Superseded":
+        """On rank 0: deletes what retention lets go; what is left. `spared` was saved just now, healthy or not."""
         policy, lineage = self.contract.checkpoints, self.lineage
-        own = [*self.own, newest]
         doomed = prunable(
             own, lineage.ancestors, lineage.leftovers, keep_last=policy.keep_last, keep_best=policy.keep_best
         )
-        for manifest in doomed:
-            self.volume.delete(manifest)
-        gone = {manifest.position for manifest in doomed}
+        doomed = [manifest for manifest in doomed if manifest is not spared]
+        try:
+            gone = {
+                manifest.position
+                for manifest in doomed
+                if self.volume.delete(manifest, self.contract.attempt, lineage.incarnation)
+            }
+        except Superseded as error:
+            return error
         return _Kept(
             [m for m in own if m.position not in gone],
             replace(
@@ -189,7 +198,7 @@ class Saver:
 
 @dataclass(frozen=True)
 class _Kept:
-    """What is on the volume after a commit, as rank 0 tells the others."""
+    """What is on the volume, as rank 0 tells the others."""
 
     own: list[Manifest]
     lineage: Lineage

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from deepseek_runtime.checkpoint import resume
 from deepseek_runtime.checkpoint.manifest import Manifest, Position
 from deepseek_runtime.checkpoint.origin import Origin
-from deepseek_runtime.checkpoint.volume import Damaged, Volume, verify_hashes, verify_sizes
+from deepseek_runtime.checkpoint.volume import Damaged, Volume
 from deepseek_runtime.contract import Contract, Invalid
 from deepseek_runtime.trainer.gang import Gang, broadcast
 from deepseek_runtime.trainer.saver import Lineage
@@ -55,8 +55,16 @@ def begin(contract: Contract, gang: Gang) -> Start:
     position = Position(found.incarnation, found.step, choice.training_uid) if found else None
     if gang.is_first:
         own.write_origin(Origin(contract.attempt, contract.job_uid, choice.incarnation, position))
-    kept = choice.candidates if choice.training_uid is None else ()
-    return Start(found, source, Lineage(choice.incarnation, position, kept, choice.leftovers))
+    return Start(found, source, _lineage(choice, found, position))
+
+
+def _lineage(choice: _Choice, found: Manifest | None, position: Position | None) -> Lineage:
+    """What was passed over as damaged is no ancestor's any more: no later attempt would go on from it either."""
+    if choice.training_uid is not None or found is None:
+        return Lineage(choice.incarnation, position, (), choice.leftovers)
+    first = choice.candidates.index(found)
+    damaged = choice.candidates[:first]
+    return Lineage(choice.incarnation, position, choice.candidates[first:], (*choice.leftovers, *damaged))
 
 
 def sibling(volume: Volume, training_uid: str) -> Volume:
@@ -111,21 +119,11 @@ def _from_other(contract: Contract, own: Volume) -> tuple[Manifest, ...]:
 def _first_whole(candidates: tuple[Manifest, ...], source: Volume, gang: Gang) -> Manifest | None:
     problems = []
     for manifest in candidates:
-        problem = _problem(manifest, source, gang)
+        # Each rank looks at all sizes and at the hashes of every n-th file.
+        problem = source.problem_of(manifest, manifest.files[gang.rank :: gang.world_size])
         if not gang.any(problem is not None):
             return manifest
         problems.append(problem or f"step {manifest.step}: another rank found it damaged")
     if problems:
         raise Damaged(f"none of {len(problems)} checkpoints is whole: {'; '.join(problems)}")
-    return None
-
-
-def _problem(manifest: Manifest, source: Volume, gang: Gang) -> str | None:
-    """What is wrong with it as far as this rank looks: all sizes, and the hashes of every n-th file."""
-    directory = source.step_directory(manifest.incarnation, manifest.step)
-    try:
-        verify_sizes(directory, manifest)
-        verify_hashes(directory, manifest.files[gang.rank :: gang.world_size])
-    except (Damaged, OSError) as error:
-        return str(error)
     return None

@@ -25,7 +25,7 @@ MANIFEST = Manifest(
 
 
 def test_manifest_reads_back_as_it_was_written() -> None:
-    assert decode(encode(MANIFEST)) == MANIFEST
+    assert decode(json.loads(encode(MANIFEST))) == MANIFEST
 
 
 def test_manifest_has_the_field_names_of_the_contract() -> None:
@@ -57,23 +57,22 @@ def test_loss_that_is_not_finite_is_written_as_null() -> None:
 
 def test_parent_of_another_training_keeps_its_uid() -> None:
     other = Manifest(**{**vars(MANIFEST), "parent": Position("i1", 20, "other")})
-    assert decode(encode(other)).parent == Position("i1", 20, "other")
+    assert decode(json.loads(encode(other))).parent == Position("i1", 20, "other")
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        "",
         "{}",
         "[]",
-        encode(MANIFEST)[:-20],
         encode(MANIFEST).replace('"formatVersion": 1', '"formatVersion": 2'),
         encode(MANIFEST).replace("__0_0.distcp", "../../other/secret"),
         encode(MANIFEST).replace("__0_0.distcp", "/etc/passwd"),
         encode(MANIFEST).replace('"size": 7', '"size": "7"'),
+        encode(MANIFEST).replace('"step": 40', '"step": 1e999'),
     ],
-    ids=["empty", "no fields", "list", "torn", "newer version", "climbs out", "absolute", "size as text"],
+    ids=["no fields", "list", "newer version", "climbs out", "absolute", "size as text", "step without end"],
 )
-def test_text_that_is_no_manifest_is_refused(text: str) -> None:
+def test_document_that_is_no_manifest_is_refused(text: str) -> None:
     with pytest.raises(ManifestError):
-        decode(text)
+        decode(json.loads(text))
