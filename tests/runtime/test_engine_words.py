@@ -63,6 +63,13 @@ def test_failing_disk_is_a_crash_with_its_words(number: int, tmp_path: Path, mon
     assert os.strerror(number) in message
 
 
+def test_panic_over_a_failing_disk_ends_the_engine_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no Exception: unheard, the engine would load for ever."""
+    code, result, message = words_of(PanicException("Input/output error (os error 5)"), tmp_path, monkeypatch)
+    assert (code, result) == (1, "Failed")
+    assert "os error 5" in message
+
+
 def test_folder_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     code, result, message = words_of(None, tmp_path, monkeypatch)
     assert (code, result) == (64, "Invalid")

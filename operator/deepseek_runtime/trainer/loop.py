@@ -281,13 +281,13 @@ class Training:
         kept, then = "there is no healthy checkpoint", ""
         if healthy:
             kept = f"the newest healthy checkpoint is step {max(healthy)}"
-            then = "; a new training goes on from there with checkpoints.resume.from"
+            then = "; checkpoints.resume.from goes on from there"
         self.telling.tell(step=self.step, loss=self.loss)
         self.telling.log({"event": "diverged", "step": self.step, "loss": finite(self.loss)})
         raise Diverged(
-            f"diverged at step {self.step}{first}: {what} no longer finite (loss {self.loss:g}), and {kept}; write a"
-            f" lower hyperparameters.learningRate than {self.parameters.learning_rate:g}, more warmupSteps or a"
-            f" gradientClipNorm{then}"
+            f"diverged at step {self.step}{first}: {what} no longer finite (loss {self.loss:g}), and {kept}; write, in a"
+            f" new training, a lower hyperparameters.learningRate than {self.parameters.learning_rate:g}, more"
+            f" warmupSteps or a gradientClipNorm{then}"
         )
 
     def _is_save_due(self) -> bool:

@@ -46,6 +46,15 @@ def test_a_wrong_path_is_corrected_by_an_edit_on_the_same_claim() -> None:
     assert json.loads(life.environment()["DEEPSEEK_TRAINING_SPEC"])["datasets"][0]["source"]["builtin"] == "uppercase"
 
 
+def test_what_was_read_of_the_wrong_data_is_forgotten() -> None:
+    lost = {"examples": 1, "dropped": 999, "cut": 0, "longest": 44}
+    life = invalid(json.dumps({"formatVersion": 1, "result": "Invalid", "message": "999 of 1,000", "data": lost}))
+    assert [one.reason for one in life.owner.status.conditions if one.type == "DataWarning"] == ["ExamplesLeftOut"]
+    life.edit(lambda spec: spec.update(datasets=RIGHT)).running()
+    assert life.owner.status.data is None
+    assert [one.type for one in life.owner.status.conditions] == ["Ready", "Reconciling", "Stalled"]
+
+
 def test_a_second_mistake_is_corrected_too() -> None:
     life = invalid()
     life.edit(lambda spec: spec["hyperparameters"].update(maxSteps=7)).running().crash(code=64, message=REFUSED)

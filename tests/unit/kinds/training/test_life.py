@@ -244,6 +244,18 @@ def test_what_is_lost_of_the_data_is_a_condition_and_one_warning(lost: dict[str,
     assert after.event_reasons().count(reason) == 1
 
 
+@pytest.mark.parametrize("code", [0, 64])
+def test_loss_that_only_the_last_words_tell_of_is_shown_as_well(code: int) -> None:
+    """A short training ends before anybody has asked it."""
+    life = Life().begin().running()
+    message = json.dumps(
+        {"formatVersion": 1, "step": 5, "data": {"examples": 9, "dropped": 1, "cut": 0, "longest": 70}}
+    )
+    life = life.complete(message) if code == 0 else life.crash(code=code, message=message)
+    assert [reason for reason, _ in warned(life)] == ["ExamplesLeftOut"]
+    assert life.event_reasons().count("ExamplesLeftOut") == 1
+
+
 def test_training_that_loses_nothing_of_its_data_is_not_warned_of() -> None:
     life = reading(longest=20)
     assert warned(life) == []
