@@ -8,8 +8,9 @@ Here each is named with the file and what to do. Nothing of torch is imported; t
 
 import json
 import os
+import re
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +40,8 @@ BF16 = (
 _SCALED = ("F8_", "F6_", "F4")
 # The header is JSON and describes some hundred thousand tensors at most; the format itself allows no more.
 _HEADER_LIMIT = 100_000_000
+# The tensors of one expert among several: what comes before its number, the number, what comes after.
+_EXPERT = re.compile(r"(.*\.experts\.)(\d+)(\..+)")
 # How many names a message holds.
 NAMED = 4
 
@@ -127,7 +130,9 @@ def _hint(path: Path) -> str:
 def _check_weights(path: Path) -> None:
     """One file, or an index and its shards; safetensors before pickles, as transformers looks."""
     if (path / SAFETENSORS).exists():
-        _refuse_scaled(path / SAFETENSORS, read_header(path / SAFETENSORS))
+        header = read_header(path / SAFETENSORS)
+        _refuse_scaled(path / SAFETENSORS, header)
+        _refuse_gaps(path, header.kinds)
     elif (path / SAFETENSORS_INDEX).exists():
         _check_shards(path, path / SAFETENSORS_INDEX)
     elif (path / PICKLED).exists():
@@ -153,6 +158,7 @@ def _check_shards(path: Path, index: Path) -> None:
     if lost:
         shard = places[sorted(lost)[0]]
         raise Invalid(f"{index} is of other files than lie beside it: {path / shard} lacks {names(lost)}; {AGAIN}")
+    _refuse_gaps(path, places)
 
 
 def _weight_map(index: Path) -> dict[str, str]:
@@ -175,6 +181,16 @@ def _refuse_scaled(file: Path, header: Header) -> None:
     if scaled:
         what = next((header.kinds[name] for name in scaled if header.kinds[name].startswith(_SCALED)), "FP8")
         raise Invalid(f"{file} holds quantized weights with scales beside them ({what}: {names(scaled)}); {BF16}")
+
+
+def _refuse_gaps(path: Path, found: Iterable[str]) -> None:
+    """Experts of a layer have the same tensors each; one that lacks some could not be put beside the others."""
+    parts = [match.groups() for name in found if (match := _EXPERT.fullmatch(name))]
+    experts = {(layer, expert) for layer, expert, _ in parts}
+    tensors = {(layer, tensor) for layer, _, tensor in parts}
+    wanted = {(layer, expert, tensor) for layer, expert in experts for other, tensor in tensors if layer == other}
+    if lost := {"".join(part) for part in wanted.difference(parts)}:
+        raise Invalid(f"the weights in {path} lack {names(lost)}, which the other experts have; {AGAIN}")
 
 
 def read_header(file: Path) -> Header:

@@ -21,7 +21,9 @@ from deepseek_runtime.model_folder import AGAIN, CONFIG, NAMED, check, names, re
 # The architectures of the catalogue that transformers holds, for messages; any other language model of its is taken.
 FAMILY = ("deepseek_v2", "deepseek_v3", "deepseek_v32", "deepseek_v4", "llama", "qwen2", "qwen3", "mistral")
 # What wrappers put before every name when a state dict was saved from inside of them.
-_WRAPPERS = re.compile(r"(^|\.)(_orig_mod|module|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
+_WRAPPERS = re.compile(
+    r"(^|(?<=\.))(_orig_mod|module|_fsdp_wrapped_module|_checkpoint_wrapped_module|base_model\.model)\."
+)
 # Tables of rotary embeddings: older files hold them, every library computes them.
 _DERIVED = re.compile(r"\.rotary_emb\.(inv_freq|cos_cached|sin_cached)$")
 _LAYER = re.compile(r"(^|\.)layers\.(\d+)\.")
@@ -71,9 +73,9 @@ def _refuse_misfits(path: Path, network: PreTrainedModel, found: Mapping[str, An
     unexpected = {name for name in found["unexpected_keys"] if not _may_stay(name, network)}
     told = [f"{name} is of shape {list(stored)} and should be {list(wanted)}" for name, stored, wanted in _few(found)]
     if missing:
-        told.append(f"{len(missing)} tensors are missing ({names(missing)})")
+        told.append(f"missing tensors: {names(missing)}")
     if unexpected:
-        told.append(f"{len(unexpected)} are not the model's ({names(unexpected)})")
+        told.append(f"tensors that the model has not: {names(unexpected)}")
     if told:
         raise Invalid(f"the weights in {path} don't fit its {CONFIG}: {'; '.join(told)}; {_advice(unexpected)}")
 
@@ -90,7 +92,7 @@ def _may_stay(name: str, network: PreTrainedModel) -> bool:
 
 
 def _advice(unexpected: set[str]) -> str:
-    wrapped = [found[0].lstrip(".") for name in sorted(unexpected) if (found := _WRAPPERS.search(name))]
+    wrapped = [found[0] for name in sorted(unexpected) if (found := _WRAPPERS.search(name))]
     if wrapped:
         return (
             f"the names carry the prefix {wrapped[0]!r} of a wrapper: take it off"
