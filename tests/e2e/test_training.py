@@ -210,7 +210,7 @@ def test_suspending_and_editing_the_environment_lose_no_step_and_count_nothing(k
     one.until_step(1, 30)
     one.patch(suspend=True)
     rests = one.until("it rests", lambda status: status.get("phase") == "Suspended")
-    assert one.told(rests)[:2] == ("Ready", "Suspended")
+    assert one.told(rests)[:2] == ("Suspended", "Suspended")
     until("Job and pods are gone", lambda: not kubectl.list("jobs,pods", one.selector), timeout_s=20)
     saved = max(one.losses(1))
     assert {"event": "stop", "step": saved}.items() <= one.records[-1][1].items()

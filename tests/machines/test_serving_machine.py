@@ -400,7 +400,7 @@ class ServingMachine(RuleBasedStateMachine):
         if self._renders_otherwise():
             quiet.append(("UpdateAvailable", "True", "NewDefaults"))
         if owner.spec.suspend:
-            assert told == [("Ready", "False", "Suspended"), *quiet]
+            assert told == [("Suspended", "True", "Suspended"), *quiet]
         else:
             assert told == [("Ready", "True", "Available"), *quiet]
         assert (status.replicas, status.ready_replicas) == (wanted, wanted)

@@ -55,7 +55,7 @@ class Operator:
 
     def _start(self) -> None:
         self.mirror = Mirror()
-        pulls = Pulls(self.progress, self.clock, timedelta(seconds=30))
+        pulls = Pulls(self.progress, self.clock, timedelta(seconds=5))
         self.look = Look(self.kind, self.cluster, self.mirror, self.clock, pulls, lambda uid: self.signals.get(uid, {}))
         self._driver = Reconciler(self.kind, self.cluster, self.mirror, self.look)
         for resource in sorted({*OWNERS, CLAIM, *self.kind.owns}):

@@ -141,7 +141,7 @@ class Life:
     def told(self) -> tuple[str, str]:
         """Which condition is True (Ready, Reconciling, Stalled, or -) and its reason."""
         conditions = {condition.type: condition for condition in self.owner.status.conditions}
-        for name in ("Stalled", "Reconciling", "Ready"):
+        for name in ("Stalled", "Reconciling", "Ready", "Suspended"):
             if name in conditions and conditions[name].status == "True":
                 return name, conditions[name].reason
         return "-", conditions["Ready"].reason if "Ready" in conditions else ""

@@ -66,7 +66,7 @@ class Watched:
     def told(self, status: dict[str, Any]) -> tuple[str, str, str]:
         """The condition that says most (Stalled or Reconciling if True, else Ready), its reason and its message."""
         conditions = {condition["type"]: condition for condition in status.get("conditions", ())}
-        for kind in ("Stalled", "Reconciling", "Ready"):
+        for kind in ("Stalled", "Reconciling", "Suspended", "Ready"):
             if kind in conditions and (kind == "Ready" or conditions[kind]["status"] == "True"):
                 return kind, conditions[kind]["reason"], conditions[kind]["message"]
         return "", "", ""

@@ -40,8 +40,16 @@ def stalled(reason: str, message: str, *, serves: bool = False) -> tuple[Verdict
 
 
 def resting(reason: str, message: str) -> tuple[Verdict, ...]:
-    """Not ready and meant to be so: suspended."""
-    return _three("False", reason, message, "False", "False")
+    """Nothing runs, and that is what was asked for: as asked is `Current` to kstatus, for which Ready must be absent.
+
+    A Ready that is False would be in progress for ever to it, and one that is True would be a lie to `kubectl wait`.
+    """
+    return (Verdict("Suspended", "True", reason, message), *_three("False", reason, message, "False", "False")[1:])
+
+
+def result(type_: str, reason: str, message: str) -> Verdict:
+    """Complete or Failed, as a Job has them: absent until it is True, so that `kubectl wait --for=condition=…` works."""
+    return Verdict(type_, "True", reason, message)
 
 
 def _three(
@@ -78,3 +86,8 @@ def _with_history(verdict: Verdict, before: Condition | None, generation: int, n
 def find(conditions: Sequence[Condition], type_: str) -> Condition | None:
     """The condition of that type; None when it was never set."""
     return next((condition for condition in conditions if condition.type == type_), None)
+
+
+def headline(conditions: Sequence[Condition]) -> Condition | None:
+    """Ready, or Suspended in its place; None before the first."""
+    return find(conditions, "Ready") or find(conditions, "Suspended")

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from deepseek_operator.domain.profiles import BUILT_IN, Profiles
 
+FIRST_PROGRESS_S = 5
+
 
 @dataclass(frozen=True)
 class Configuration:
@@ -27,3 +29,8 @@ class Configuration:
     progress_interval_s: int = 30
     metric_prefix: str = "deepseek_wanted_replicas"
     profiles: Profiles = BUILT_IN
+
+    @property
+    def first_progress_s(self) -> int:
+        """Seconds between two questions to a training that has just begun to run; no progress is asked for more often."""
+        return min(FIRST_PROGRESS_S, self.progress_interval_s)

@@ -170,7 +170,7 @@ class App:
         settings, clock = self._settings, self._clock
         bucket = TokenBucket(settings.writes_per_s, settings.write_burst)
         fenced = FencedCluster(self._kube, self._lease.left_s, WRITE_TIMEOUT_S, bucket)
-        interval = timedelta(seconds=settings.configuration.progress_interval_s)
+        interval = timedelta(seconds=settings.configuration.first_progress_s)
         pulls = Pulls(self._progress, clock, interval)
         training, serving = training_kind(settings.configuration), serving_kind(settings.configuration)
         return {

@@ -95,7 +95,7 @@ def _drivers(
     cluster: MemoryCluster, mirror: Mirror, kinds: _Kinds, configuration: Configuration
 ) -> Mapping[Resource, Reconciles]:
     clock = SystemClock()
-    pulls = Pulls(_Silence(), clock, timedelta(seconds=configuration.progress_interval_s))
+    pulls = Pulls(_Silence(), clock, timedelta(seconds=configuration.first_progress_s))
     return {
         resource: Reconciler(kind, cluster, mirror, Look(kind, cluster, mirror, clock, pulls))
         for resource, kind in kinds.items()

@@ -22,7 +22,8 @@ three = st.sampled_from(
 
 @given(three)
 def test_reconciling_and_stalled_are_never_both_true_and_ready_comes_first(verdicts: tuple[Verdict, ...]) -> None:
-    assert [verdict.type for verdict in verdicts] == ["Ready", "Reconciling", "Stalled"]
+    assert [verdict.type for verdict in verdicts[1:]] == ["Reconciling", "Stalled"]
+    assert verdicts[0].type in ("Ready", "Suspended")
     assert [verdict.status for verdict in verdicts[1:]].count("True") <= 1
 
 
@@ -32,7 +33,11 @@ def test_the_transition_time_moves_only_when_the_status_flips(
 ) -> None:
     old = merged(before, [], generation, T0)
     new = merged(after, old, generation + 1, T0 + timedelta(hours=1))
-    for earlier, later in zip(old, new, strict=True):
+    for later in new:
+        earlier = find(old, later.type)
+        if earlier is None:
+            assert later.last_transition_time == "2026-01-01T01:00:00Z"
+            continue
         moved = later.last_transition_time != earlier.last_transition_time
         assert moved == (later.status != earlier.status)
         assert later.observed_generation == generation + 1

@@ -555,8 +555,16 @@ class AttemptRecord(StatusModel):
     number: int = Field(description="Its number.")
     verdict: str = Field(description="How it ended.")
     cause: str = Field(description="Why, in one word.")
-    message: str = Field(default="", description="Why, in a sentence.")
+    message: str = Field(
+        default="", description="Why, in a sentence, with the last words of the pod that failed first."
+    )
     ended_at: str = Field(default="", description="When, RFC 3339.")
+    job: str | None = Field(
+        default=None,
+        description="Its Job; the newest that failed and the final one are kept, and with them the logs of their pods.",
+    )
+    last_step: int | None = Field(default=None, description="Last optimizer step that it reported.")
+    loss: str | None = Field(default=None, description="Training loss of that step, a decimal.")
 
 
 class LastCheckpoint(StatusModel):
@@ -603,15 +611,17 @@ class ProgressStatus(StatusModel):
     )
     tokens_per_second: str | None = Field(default=None, description="Tokens per second of all workers, a decimal.")
     eta_seconds: int | None = Field(default=None, description="Estimated seconds until the last step.")
-    observed_at: str = Field(default="", description="When the pod was asked, RFC 3339.")
+    observed_at: str | None = Field(
+        default=None, description="When the pod was asked, RFC 3339; absent where only its last words tell."
+    )
 
 
 class TrainingSummary(StatusModel):
     """Ready-made strings for the printed columns, which can't compute."""
 
-    workers: str = Field(default="", description="Ready pods of the wanted ones. Example: 3/4.")
-    progress: str = Field(default="", description="Share of the steps that is done. Example: 41%.")
-    eta: str = Field(default="", description="Time until the last step. Example: 2h10m.")
+    workers: str = Field(default="", description="Pods that run or have succeeded, of the wanted ones. Example: 3/4.")
+    progress: str | None = Field(default=None, description="Steps that are done. Example: 420/1200 (35 %).")
+    eta: str | None = Field(default=None, description="Time until the last step, while all run. Example: 2h10m.")
 
 
 class TrainingPlanStatus(PlanStatus):

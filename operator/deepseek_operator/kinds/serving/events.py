@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from deepseek_operator.api.v1alpha1.serving import ServingStatus
-from deepseek_operator.core.conditions import find
+from deepseek_operator.core.conditions import find, headline
 from deepseek_operator.core.kind import Event
 from deepseek_operator.kinds.serving import reasons
 from deepseek_operator.kinds.serving.update import UPDATE_AVAILABLE
@@ -38,7 +38,7 @@ def events(before: ServingStatus, after: ServingStatus) -> tuple[Event, ...]:
 
 
 def _transitions(before: ServingStatus, after: ServingStatus) -> Iterator[Event]:
-    was, is_now = find(before.conditions, "Ready"), find(after.conditions, "Ready")
+    was, is_now = headline(before.conditions), headline(after.conditions)
     if is_now is not None and (was is None or was.reason != is_now.reason):
         type_ = "Warning" if is_now.reason in _WARNINGS else "Normal"
         yield Event(type_, is_now.reason, "Reconcile", is_now.message[:_NOTE_LENGTH])  # type: ignore[arg-type]

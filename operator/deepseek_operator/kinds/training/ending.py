@@ -30,12 +30,13 @@ def ended(
     now: datetime,
 ) -> TrainingStatus:
     """The status with the verdict on `attempt` recorded. Only a crash counts towards `max_restarts`."""
+    progress = _last_progress(status.progress, said, verdict)
     base = reported(status, said).model_copy(
         update={
             "attempt": attempt.model_copy(update={"verdict": verdict}),
-            "progress": _last_progress(status.progress, said, verdict),
+            "progress": progress,
             "ancestry": ancestry.extended(status.ancestry, attempt),
-            "history": [*status.history, _history(attempt, verdict, cause, now)][-_HISTORY:],
+            "history": [*status.history, _history(attempt, verdict, cause, now, progress)][-_HISTORY:],
         }
     )
     match verdict:
@@ -87,13 +88,20 @@ def _timed(new: LastCheckpoint | None, old: LastCheckpoint | None) -> LastCheckp
     return new.model_copy(update={"time": new.time or old.time})
 
 
-def _history(attempt: AttemptStatus, verdict: Outcome, cause: PodFailure, now: datetime) -> AttemptRecord:
+def _history(
+    attempt: AttemptStatus, verdict: Outcome, cause: PodFailure, now: datetime, progress: ProgressStatus | None
+) -> AttemptRecord:
+    # Progress of an attempt that took no step is that of the one before it.
+    steps = progress if attempt.running_at is not None else None
     return AttemptRecord(
         number=attempt.number,
         verdict=verdict,
         cause=cause.cause,
         message=sentence(cause)[:1024],
         ended_at=rfc3339(now),
+        job=attempt.job,
+        last_step=steps.step if steps is not None else None,
+        loss=steps.loss if steps is not None else None,
     )
 
 

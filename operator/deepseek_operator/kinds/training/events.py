@@ -2,7 +2,7 @@
 
 from deepseek_operator.api.base import Condition
 from deepseek_operator.api.v1alpha1.training import DeepSeekTraining, TrainingStatus
-from deepseek_operator.core.conditions import find
+from deepseek_operator.core.conditions import find, headline
 from deepseek_operator.core.kind import Event
 from deepseek_operator.core.names import TRAINING_LABEL
 from deepseek_operator.kinds.training.anew import goes_with_it
@@ -135,7 +135,7 @@ def _telling(status: TrainingStatus) -> Condition | None:
         condition = find(status.conditions, type_)
         if condition is not None and condition.status == "True":
             return condition
-    return find(status.conditions, "Ready")
+    return headline(status.conditions)
 
 
 def _normal(reason: str, action: str, note: str) -> Event:

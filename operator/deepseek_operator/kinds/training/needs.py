@@ -49,12 +49,25 @@ def claims_read(owner: DeepSeekTraining) -> tuple[tuple[str, str], ...]:
     return tuple(named)
 
 
+def progress_interval(seen: Seen[DeepSeekTraining], configuration: Configuration) -> timedelta:
+    """How old progress may be: a third of the time that the attempt has run, 5 s at least and as configured at most.
+
+    A short run shows its steps, and a long one costs no more than a write in each interval.
+    """
+    attempt = seen.owner.status.attempt
+    least, most = (
+        timedelta(seconds=limit) for limit in (configuration.first_progress_s, configuration.progress_interval_s)
+    )
+    running_at = parse_time(attempt.running_at) if attempt is not None else None
+    return min(most, max(least, (seen.now - running_at) / 3)) if running_at is not None else least
+
+
 def _progress(seen: Seen[DeepSeekTraining], configuration: Configuration) -> Ref | None:
     status = seen.owner.status
     if status.attempt is None or status.attempt.verdict is not None:
         return None
     before = parse_time(status.progress.observed_at or None) if status.progress is not None else None
-    if before is not None and seen.now - before < timedelta(seconds=configuration.progress_interval_s):
+    if before is not None and seen.now - before < progress_interval(seen, configuration):
         return None
     pod = rank_zero(gang_of(seen, status.attempt).pods)
     return Ref(POD, pod["metadata"]["name"]) if pod is not None and is_running(pod) else None

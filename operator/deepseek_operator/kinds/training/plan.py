@@ -11,7 +11,7 @@ from typing import TypeAlias
 from deepseek_operator.api.base import parse_time, rfc3339
 from deepseek_operator.api.v1alpha1.training import AttemptStatus, PodFailure, TrainingStatus
 from deepseek_operator.core.actions import Action, Apply, Create, Delete, Plan
-from deepseek_operator.core.conditions import ready, reconciling, resting, stalled
+from deepseek_operator.core.conditions import ready, reconciling, resting, result, stalled
 from deepseek_operator.core.drift import needs_apply
 from deepseek_operator.core.names import training_job
 from deepseek_operator.core.resources import (
@@ -41,6 +41,7 @@ from deepseek_operator.kinds.training.gang import (
     job_uid_of,
     rank_zero,
 )
+from deepseek_operator.kinds.training.needs import progress_interval
 from deepseek_operator.kinds.training.origin import found
 from deepseek_operator.kinds.training.pod import Attempt
 from deepseek_operator.kinds.training.reasons import Reason
@@ -158,11 +159,12 @@ def finish(view: View) -> Step | None:
         case None:
             return None
         case "Complete":
-            return act("Complete", ready(Reason.COMPLETE, message))
+            return act("Complete", (*ready(Reason.COMPLETE, message), result("Complete", Reason.COMPLETE, message)))
         case "Failed":
             reason = _why_failed(view.status)
             hint = f"; {START_ANEW}" if is_unlearnt(view.status) else ""
-            return act("Failed", stalled(reason, f"{message}{hint}"))
+            says = stalled(reason, f"{message}{hint}")
+            return act("Failed", (*says, result("Failed", reason, message)))
 
 
 def _why_failed(status: TrainingStatus) -> Reason:
@@ -505,7 +507,7 @@ def _start_deadline(view: View) -> datetime | None:
 def _work_wait(view: View) -> timedelta:
     """Until progress is due while all run; until then, the start's deadline or a periodic look."""
     if view.all_run:
-        return timedelta(seconds=view.configuration.progress_interval_s)
+        return progress_interval(view.seen, view.configuration)
     deadline, doubt = _start_deadline(view), next_doubt(view.seen, view.gang, view.size)
     left = max(deadline - view.now, timedelta(0)) if deadline is not None else STARTUP_RECHECK
     return min(STARTUP_RECHECK, left, doubt if doubt is not None else STARTUP_RECHECK)

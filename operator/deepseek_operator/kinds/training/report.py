@@ -97,9 +97,10 @@ def whole(value: object) -> int | None:
 
 
 def number(value: object) -> str | None:
-    """A finite number with four digits, as text (a status holds no floats); None for anything else."""
-    ok = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return f"{value:.4g}" if ok else None
+    """A finite number with four digits, a large one whole, as text (a status holds no floats); None for anything else."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        return None
+    return f"{value:.0f}" if 1e4 <= abs(value) < 1e15 else f"{value:.4g}"
 
 
 def tail(text: str) -> str:

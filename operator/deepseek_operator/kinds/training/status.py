@@ -17,6 +17,7 @@ from deepseek_operator.core.actions import Done, Failure
 from deepseek_operator.core.conditions import Verdict, merged, reconciling, stalled
 from deepseek_operator.core.device_plan import warning_of
 from deepseek_operator.kinds.training.ending import last_words, reported
+from deepseek_operator.kinds.training.gang import has_succeeded
 from deepseek_operator.kinds.training.losses import losses
 from deepseek_operator.kinds.training.reasons import Reason
 from deepseek_operator.kinds.training.report import Report, from_mapping, number, reports, tail, whole
@@ -96,10 +97,11 @@ def _refused(step: Step, failure: Failure | None) -> tuple[Verdict, ...] | None:
 def _summary(view: View, status: TrainingStatus) -> TrainingSummary:
     progress = status.progress
     eta_s = progress.eta_seconds if progress is not None and view.all_run else None
+    present = view.size if status.result == "Complete" else view.workers + sum(map(has_succeeded, view.gang.pods))
     return TrainingSummary(
-        workers=f"{view.workers}/{view.size}",
-        progress=progress_text(progress, view.spec),
-        eta=duration_text(eta_s) if eta_s is not None else "",
+        workers=f"{present}/{view.size}",
+        progress=progress_text(progress, view.spec) or None,
+        eta=duration_text(eta_s) if eta_s is not None else None,
     )
 
 
@@ -108,7 +110,9 @@ def progress_text(progress: ProgressStatus | None, spec: TrainingSpec) -> str:
     if progress is None or progress.step is None:
         return ""
     last = progress.max_steps or spec.hyperparameters.max_steps
-    return f"{progress.step}/{last} ({100 * progress.step // last} %)" if last else str(progress.step)
+    if not last or progress.step > last:
+        return str(progress.step)
+    return f"{progress.step}/{last} ({100 * progress.step // last} %)"
 
 
 def duration_text(seconds: int) -> str:

@@ -66,4 +66,4 @@ def test_a_suspended_serving_rests_although_a_pod_never_ends() -> None:
     assert life.status.phase == "Suspended"
     assert life.reason("Reconciling") == "Suspending"
     passes(life, GRACE_S + MARGIN_S)
-    assert life.reason("Ready") == "Suspended"
+    assert life.reason("Suspended") == "Suspended"

@@ -7,7 +7,7 @@ import pytest
 
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing, ResolvedModel, ServingStatus
 from deepseek_operator.core.actions import Create, Done, Failure
-from deepseek_operator.core.conditions import find
+from deepseek_operator.core.conditions import find, headline
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.resources import Manifest
 from deepseek_operator.kinds.serving import children, serving_kind
@@ -55,8 +55,8 @@ def look(serving: dict[str, Any], *found: Manifest, **more: Any) -> ServingStatu
 
 
 def told(found: ServingStatus) -> tuple[str, str, str, str]:
-    """Ready, Reconciling, Stalled, and the reason of the first."""
-    values = [find(found.conditions, type_) for type_ in ("Ready", "Reconciling", "Stalled")]
+    """Ready (or Suspended in its place), Reconciling, Stalled, and the reason of the first."""
+    values = [headline(found.conditions), *(find(found.conditions, type_) for type_ in ("Reconciling", "Stalled"))]
     assert all(values)
     return (*(value.status for value in values if value), values[0].reason if values[0] else "")  # type: ignore[return-value]
 
@@ -178,7 +178,7 @@ def test_suspension_rests_only_once_no_pod_is_left() -> None:
     target = target_of(serving)
     left = pod(serving, target, phase="Running")
     assert told(look(serving, deployment(serving, target, 0, 0), left)) == ("False", "True", "False", "Suspending")
-    assert told(look(serving, deployment(serving, target, 0, 0))) == ("False", "False", "False", "Suspended")
+    assert told(look(serving, deployment(serving, target, 0, 0))) == ("True", "False", "False", "Suspended")
 
 
 def test_the_floor_under_autoscaling_is_the_minimum() -> None:

@@ -460,7 +460,7 @@ def test_suspending_stops_the_pods_and_counts_nothing() -> None:
     life.edit(lambda spec: spec.update(suspend=True))
     assert life.told == ("Reconciling", "Stopping")
     life.gone()
-    assert (life.told, life.jobs(), life.owner.status.phase) == (("-", "Suspended"), [], "Suspended")
+    assert (life.told, life.jobs(), life.owner.status.phase) == (("Suspended", "Suspended"), [], "Suspended")
     assert (life.owner.status.disruptions, life.owner.status.restarts) == (0, 0)
     life.edit(lambda spec: spec.update(suspend=False))
     assert life.jobs() == ["2"]
@@ -468,7 +468,7 @@ def test_suspending_stops_the_pods_and_counts_nothing() -> None:
 
 def test_a_training_that_is_born_suspended_makes_nothing() -> None:
     life = Life().begin(suspend=True)
-    assert life.told == ("-", "Suspended")
+    assert life.told == ("Suspended", "Suspended")
     assert [write.verb for write in life.cluster.writes] == ["status"]
 
 
@@ -730,8 +730,26 @@ def test_progress_is_shown_at_most_every_interval() -> None:
     summary = life.owner.status.summary
     assert (summary.progress, summary.eta) == ("42/100 (42 %)", "3m20s")
     life.operator.progress.answers[name] = {"state": "Training", "step": 43, "maxSteps": 100}
-    assert life.later(29).owner.status.summary.progress == "42/100 (42 %)"
+    assert life.later(4).owner.status.summary.progress == "42/100 (42 %)"
     assert life.later(1).owner.status.summary.progress == "43/100 (43 %)"
+    life.later(175)
+    life.operator.progress.answers[name] = {"state": "Training", "step": 44, "maxSteps": 100}
+    assert life.later(29).owner.status.summary.progress == "43/100 (43 %)"
+    assert life.later(1).owner.status.summary.progress == "44/100 (44 %)"
+
+
+def test_the_pulls_of_a_long_run_add_up_to_few_more_than_the_interval_asks_for() -> None:
+    life = Life().begin()
+    name, told = life.pod(0)["metadata"]["name"], []
+    life.running()
+    for second in range(600):
+        life.operator.progress.answers[name] = {"state": "Training", "step": second, "maxSteps": 1000}
+        life.later(1)
+        progress = life.owner.status.progress
+        told += [progress.step] if progress is not None and progress.step is not None else []
+    shown = sorted(set(told))
+    assert shown[0] <= 5
+    assert len(shown) <= 600 / 30 + 10
 
 
 def test_a_dollar_in_a_private_config_reaches_the_trainer_as_it_was_written() -> None:

@@ -75,7 +75,7 @@ def test_exports_are_bounded_to_the_newest() -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.5, "0.5"), (1234567.0, "1.235e+06"), (3, "3"), (float("nan"), None), (float("inf"), None), ("1", None)],
+    [(0.5, "0.5"), (1234567.0, "1234567"), (3, "3"), (float("nan"), None), (float("inf"), None), ("1", None)],
 )
 def test_only_finite_numbers_are_shown(value: object, text: str | None) -> None:
     assert number(value) == text

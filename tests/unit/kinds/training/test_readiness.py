@@ -1,0 +1,67 @@
+"""What tools that wait make of a training: kstatus, and `kubectl wait --for=condition=…`."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from deepseek_operator.core.resources import TRAINING
+from tests.support.kstatus import kstatus
+from tests.support.trainings import NAME, NAMESPACE, Life
+
+REFUSED = '{"formatVersion":1,"message":"no such file"}'
+
+
+def suspended(life: Life) -> None:
+    life.begin().running().edit(lambda spec: spec.update(suspend=True)).gone()
+
+
+def resumed(life: Life) -> None:
+    suspended(life)
+    life.edit(lambda spec: spec.update(suspend=False)).running()
+
+
+def unschedulable(life: Life) -> None:
+    life.begin()
+    life.world.unschedulable(life.pod(0))
+    life.turn()
+
+
+def corrected(life: Life) -> None:
+    life.begin().running().crash(code=64, message=REFUSED)
+    life.edit(lambda spec: spec["hyperparameters"].update(maxSteps=7))
+
+
+STATES: list[tuple[Callable[[Life], Any], str, set[str]]] = [
+    (lambda life: life.begin(), "InProgress", set()),
+    (unschedulable, "InProgress", set()),
+    (lambda life: life.begin().running(), "Current", {"Ready"}),
+    (lambda life: life.begin().running().crash(), "InProgress", set()),
+    (suspended, "Current", {"Suspended"}),
+    (resumed, "Current", {"Ready"}),
+    (lambda life: life.begin().running().complete(), "Current", {"Ready", "Complete"}),
+    (lambda life: life.begin().running().crash(code=64, message=REFUSED), "Failed", {"Stalled", "Failed"}),
+    (lambda life: life.begin(failurePolicy={"maxRestarts": 0}).running().crash(), "Failed", {"Stalled", "Failed"}),
+    (lambda life: life.begin(accelerator={"profile": "nosuch"}), "Failed", {"Stalled"}),
+    (lambda life: life.begin(datasets=[{"source": {"uri": "pvc://nosuch/a.jsonl"}}]), "InProgress", set()),
+    (corrected, "InProgress", set()),
+]
+
+
+@pytest.mark.parametrize(("live", "status", "true"), STATES)
+def test_a_state_is_read_as_it_is_meant(live: Callable[[Life], Any], status: str, true: set[str]) -> None:
+    life = Life()
+    live(life)
+    manifest = life.cluster.read(TRAINING, NAMESPACE, NAME)
+    assert manifest is not None
+    told = {c["type"] for c in manifest["status"]["conditions"] if c["status"] == "True"} - {"Reconciling"}
+    assert (kstatus(manifest), told) == (status, true)
+
+
+def test_a_complete_training_shows_all_of_its_workers_and_an_old_attempt_its_last_words() -> None:
+    life = Life().begin().running().crash(message='{"formatVersion":1,"message":"boom","step":40,"loss":0.5}')
+    (old,) = life.owner.status.history
+    assert (old.job, old.last_step, old.loss) == (life.jobs() and f"{NAME}-train-d57d19-1", 40, "0.5")
+    assert "boom" in old.message
+    life.later(10).running().complete()
+    assert life.owner.status.summary.workers == "2/2"
