@@ -188,6 +188,19 @@ def test_missing_dataset_ends_with_64_and_names_the_file(tmp_path: Path) -> None
     assert "absent.jsonl" in str(attempt.termination()["message"])
 
 
+def test_data_that_is_mostly_lost_ends_with_64_and_the_counts(tmp_path: Path) -> None:
+    lines = [{"prompt": "ab=", "completion": "AB"}] + 9 * [{"prompt": 40 * "a" + "=", "completion": "AB"}]
+    (tmp_path / "train.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    asked = json.loads(spec())
+    asked["datasets"] = [{"source": {"path": str(tmp_path / "train.jsonl")}}]
+    attempt = Attempt(tmp_path, 1, "lost", json.dumps(asked))
+    process = attempt.start()
+    assert process.ended() == 64, process.log
+    said = attempt.termination()
+    assert "9 of 10 examples" in str(said["message"])
+    assert said["data"] == {"examples": 1, "dropped": 9, "cut": 0, "longest": 44}
+
+
 def test_pods_that_read_different_data_end_with_64_before_the_first_step(tmp_path: Path) -> None:
     """As where a folder of each node is mounted, or a file is replaced while the pods start."""
     attempts = []

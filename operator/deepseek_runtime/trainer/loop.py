@@ -125,12 +125,14 @@ class Training:
             tuple(Mark(one.name, one.sha256, len(one.examples)) for one in reads),
         )
         identities.check_ranks(gathered(self.identity))
+        # Only now: the first rank has told the numbers, whichever rank is the first to end.
+        if self.start.manifest is None or self.start.is_of_another_training:
+            for one in reads:
+                one.check_losses(length)
 
     def _tell_losses(self, reads: Sequence[Read]) -> None:
-        """What the sequence length costs; refused at a beginning when it is most of a dataset."""
+        """What the sequence length costs."""
         for one in reads:
-            if self.start.manifest is None or self.start.is_of_another_training:
-                one.check_losses(self.parameters.sequence_length)
             counts = {"examples": len(one.examples), "dropped": one.dropped, "cut": one.cut, "longest": one.needed}
             self.telling.log({"event": "data", "dataset": one.name, "split": one.dataset.split, **counts})
         self.telling.tell(
