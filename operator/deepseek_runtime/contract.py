@@ -17,10 +17,11 @@ DEFAULT_PORT = 8090
 
 
 class ExitCode(IntEnum):
-    """Exit codes with a meaning; every other one is a crash. 64 and 75 are EX_USAGE and EX_TEMPFAIL of sysexits.h."""
+    """Exit codes with a meaning; every other one is a crash. 64, 73 and 75 are EX_USAGE, EX_CANTCREAT and EX_TEMPFAIL of sysexits.h."""
 
     COMPLETE = 0
     INVALID = 64
+    FULL = 73
     SAVED = 75
     STALLED = 76
 

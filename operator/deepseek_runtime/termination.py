@@ -7,6 +7,7 @@ document is what a reader can't see half of.
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -17,7 +18,7 @@ LIMIT_BYTES = 4096
 DEFAULT_PATH = Path("/dev/termination-log")
 PATH_VARIABLE = "DEEPSEEK_TERMINATION_LOG"
 
-Result = Literal["Complete", "Preempted", "Stalled", "Failed", "Invalid", "Diverged"]
+Result = Literal["Complete", "Preempted", "Stalled", "Failed", "Invalid", "Diverged", "Full"]
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ def result_of(code: int) -> Result:
             return "Stalled"
         case ExitCode.INVALID:
             return "Invalid"
+        case ExitCode.FULL:
+            return "Full"
         case _:
             return "Failed"
 
@@ -69,13 +72,16 @@ def encode(termination: Termination) -> bytes:
 
 
 def write(termination: Termination, path: Path) -> None:
-    """Writes the document in one piece. A pod without a termination log (a run by hand) writes none."""
+    """Writes the document in one piece. A pod without a termination log (a run by hand) writes none, nor does one whose
+    node has no room for it: how the pod ended is told by its exit code, and nothing here may change that.
+    """
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_CREAT, 0o644)
     except OSError:
         return
     try:
-        os.write(descriptor, encode(termination))
+        with suppress(OSError):
+            os.write(descriptor, encode(termination))
     finally:
         os.close(descriptor)
 

@@ -20,7 +20,11 @@ class CheckpointSize:
     export: int
 
     def volume(self, keep: int, exports: int = 1) -> int:
-        """Bytes of a volume that holds ``keep`` checkpoints, one more in flight, and the exports."""
+        """Bytes of a volume that holds ``keep`` checkpoints, one more in flight, and the exports.
+
+        The pods' retention makes room for a save before it begins, whatever an earlier attempt left, and no save is in
+        flight when the second export (of the best step) is written: it takes the room of one, and is never larger.
+        """
         return int((self.checkpoint * (keep + 1) + self.export * exports) * _VOLUME_MARGIN)
 
     def save_seconds(self, bandwidth_gb_s: float) -> float:

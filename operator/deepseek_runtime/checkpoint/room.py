@@ -2,9 +2,11 @@
 
 import errno
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
@@ -29,6 +31,20 @@ def is_full(error: BaseException | None) -> bool:
         rest += [pair[0] for pair in carried if isinstance(pair, tuple) and isinstance(pair[0], BaseException)]
         rest += [one.__cause__, one.__context__]
     return False
+
+
+@contextmanager
+def writing(root: Path, what: str, cause: Callable[[], BaseException | None] = lambda: None) -> Iterator[None]:
+    """Raises Full for whatever is raised inside because the volume that holds `root` has no room for `what`.
+
+    `cause` names an error that a library in between may have swallowed; torch's CheckpointException is no Exception.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if is_full(error) or is_full(cause()):
+            raise Full(explanation(root, what)) from error
+        raise
 
 
 def explanation(root: Path, what: str) -> str:

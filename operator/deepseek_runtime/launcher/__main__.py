@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from deepseek_runtime import termination
+from deepseek_runtime.checkpoint.room import Full, writing
 from deepseek_runtime.checkpoint.volume import Superseded, Volume
 from deepseek_runtime.contract import Contract, ExitCode, Invalid, read_contract
 from deepseek_runtime.launcher import report
@@ -79,7 +80,8 @@ def _run(command: list[str], contract: Contract, environment: Mapping[str, str],
     run = RunDirectory.create()
     try:
         if contract.gang.node_rank == 0:
-            prepare(Volume(contract.checkpoints.root), contract)
+            with writing(contract.checkpoints.root, "a file of this attempt"):
+                prepare(Volume(contract.checkpoints.root), contract)
         workers = Workers.start(command or BUILTIN_TRAINER, contract.gang, run, environment)
         keeper = Keeper(
             workers,
@@ -91,6 +93,9 @@ def _run(command: list[str], contract: Contract, environment: Mapping[str, str],
         stops.send_to(keeper)
         _serve(contract, run, keeper)
         verdict = keeper.watch()
+        if verdict.code == ExitCode.FULL and contract.gang.node_rank == 0:
+            # What was half written takes the room of whoever comes to look, and of the next attempt's first file.
+            Volume(contract.checkpoints.root).clear({contract.pod_uid})
         termination.write(report.termination(contract, run, verdict), log)
         print(f"launcher: {verdict.message}; exit code {int(verdict.code)}", file=sys.stderr, flush=True)
         return verdict.code
@@ -98,6 +103,10 @@ def _run(command: list[str], contract: Contract, environment: Mapping[str, str],
         print(f"launcher: {error}", file=sys.stderr, flush=True)
         termination.write(termination.Termination("Failed", str(error)), log)
         return 1
+    except Full as error:
+        print(f"launcher: {error}", file=sys.stderr, flush=True)
+        termination.write(termination.Termination("Full", str(error)), log)
+        return ExitCode.FULL
     except OSError as error:
         termination.write(termination.Termination("Failed", f"{type(error).__name__}: {error}"), log)
         raise

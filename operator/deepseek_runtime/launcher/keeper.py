@@ -4,6 +4,7 @@ all workers 0                    0
 all saved after SIGTERM         75
 SIGTERM before anything began   75   (there is nothing to save)
 no heartbeat for the limit      76   (stacks of all threads go to stderr first)
+no room for a checkpoint        73   (what lies there is whole; another try after a wait)
 anything else                   code of the first cause; its peers are killed
 """
 
@@ -126,4 +127,6 @@ def _sentence(one: Exit) -> str:
         name = signal.Signals(number).name if number in signal.valid_signals() else str(number)
         hint = " (often out of memory)" if number == signal.SIGKILL else ""
         return f"rank {one.rank} died of {name}{hint}"
+    if one.code == ExitCode.FULL:
+        return f"rank {one.rank} found no room"
     return f"rank {one.rank} exited with code {one.code}"

@@ -7,6 +7,7 @@ import sys
 import traceback
 from pathlib import Path
 
+from deepseek_runtime.checkpoint.room import Full
 from deepseek_runtime.contract import Diverged, ExitCode, Invalid, read_contract
 from deepseek_runtime.rundir import HEARTBEAT_VARIABLE, VARIABLE, Heartbeat, RunDirectory
 from deepseek_runtime.spec import read_spec
@@ -39,6 +40,10 @@ def main() -> int:
             traceback.print_exception(error.__cause__)
         print(f"trainer: {error}", file=sys.stderr, flush=True)
         return _failed(run, rank, str(error), ExitCode.INVALID, diverged=isinstance(error, Diverged))
+    except Full as error:
+        traceback.print_exception(error.__cause__)
+        print(f"trainer: {error}", file=sys.stderr, flush=True)
+        return _failed(run, rank, str(error), ExitCode.FULL)
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # errors of torch's checkpoints and panics in Rust are no Exception

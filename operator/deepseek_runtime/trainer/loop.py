@@ -18,6 +18,7 @@ from torch.optim import AdamW
 
 from deepseek_runtime.checkpoint.manifest import Manifest, finite
 from deepseek_runtime.checkpoint.ranking import Best, best, is_better
+from deepseek_runtime.checkpoint.room import writing
 from deepseek_runtime.checkpoint.volume import Volume, describe
 from deepseek_runtime.contract import Contract, Diverged, ExitCode, Invalid
 from deepseek_runtime.reading import reading
@@ -376,6 +377,8 @@ class Training:
         if self._leaves:
             return self._leave()
         last = self._manifest_of_last()
+        self.saver.make_room()
+        self._best = best(self.saver.lineage_kept)
         self._export(last)
         top = self._best
         if top is not None and top.manifest.step != self.step:
@@ -411,8 +414,9 @@ class Training:
             job = writer.submit(write_export, *what) if self.gang.is_first else None
             self._wait_for_export(lambda: job is None or job.done(), lambda: _bytes_below(torn) if job else 0)
             if job is not None:
-                job.result()
-                made = volume.commit_export(self._export_manifest(manifest, torn), self.contract.attempt)
+                with writing(volume.root, f"the export of step {manifest.step}"):
+                    job.result()
+                    made = volume.commit_export(self._export_manifest(manifest, torn), self.contract.attempt)
         self.telling.log({"event": "export", "step": manifest.step, "export": made})
 
     def _wait_for_export(self, is_done: Callable[[], bool], written_bytes: Callable[[], int]) -> None:

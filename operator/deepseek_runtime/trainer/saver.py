@@ -16,6 +16,7 @@ import torch.distributed.checkpoint as dcp
 
 from deepseek_runtime.checkpoint.manifest import File, Manifest, Position
 from deepseek_runtime.checkpoint.retention import prunable
+from deepseek_runtime.checkpoint.room import in_words, writing
 from deepseek_runtime.checkpoint.volume import Superseded, Volume, commit
 from deepseek_runtime.contract import Contract
 from deepseek_runtime.trainer import state as states
@@ -93,18 +94,23 @@ class Saver:
 
     def begin(self, step: int, state: State, metrics: Mapping[str, float | None], *, healthy: bool) -> None:
         """Makes room, copies the state and starts writing it."""
-        self._told(self._pruned(self.own, spared=None) if self.gang.is_first else None)
+        self.make_room()
         directory = self.volume.torn_directory(self.lineage.incarnation, step)
-        directory.mkdir(parents=True, exist_ok=True)
         ledger = Ledger()
         since = time.monotonic()
-        write_file(directory / states.random_file(self.gang.rank), states.random_state(), ledger)
-        if self.gang.is_first:
-            write_file(directory / states.DATA_NAME, self.data_name, ledger)
+        with writing(self.volume.root, self._what(step)):
+            directory.mkdir(parents=True, exist_ok=True)
+            write_file(directory / states.random_file(self.gang.rank), states.random_state(), ledger)
+            if self.gang.is_first:
+                write_file(directory / states.DATA_NAME, self.data_name, ledger)
         future = dcp.async_save(
             state.tensors(), storage_writer=HashingWriter(directory, ledger), process_group=self.gang.saving
         )
         self._pending = _Pending(step, healthy, metrics, ledger, future, since)
+
+    def make_room(self) -> None:
+        """Deletes what retention lets go: an earlier attempt may have died between a commit and that."""
+        self._told(self._pruned(self.own, spared=None) if self.gang.is_first else None)
 
     def settle(self) -> Saved | None:
         """Waits until all ranks have written, then commits. As long as bytes move on any rank, all of them are alive."""
@@ -124,12 +130,19 @@ class Saver:
         """Makes it a checkpoint. All ranks must be done."""
         pending = self._pending
         assert pending is not None
-        pending.future.result()
+        with writing(self.volume.root, self._what(pending.step), lambda: pending.ledger.failure):
+            pending.future.result()
         gathered: list[list[File]] | None = [[] for _ in range(self.gang.world_size)] if self.gang.is_first else None
         dist.gather_object(pending.ledger.files(), gathered)
-        self._told(self._committed(pending, gathered) if gathered is not None else None)
+        with writing(self.volume.root, self._what(pending.step)):
+            self._told(self._committed(pending, gathered) if gathered is not None else None)
         self._pending = None
         return Saved(self.own[-1], time.monotonic() - pending.since)
+
+    def _what(self, step: int) -> str:
+        known = [*self.own, *self.lineage.ancestors]
+        size = f" of about {in_words(known[-1].size_bytes)}" if known else ""
+        return f"the checkpoint of step {step}{size}"
 
     def _told(self, said: "_Kept | Superseded | None") -> None:
         """Rank 0 says what is on the volume now, or that a later attempt has begun."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from deepseek_runtime.checkpoint import resume
 from deepseek_runtime.checkpoint.manifest import Manifest, Position
 from deepseek_runtime.checkpoint.origin import Origin
+from deepseek_runtime.checkpoint.room import writing
 from deepseek_runtime.checkpoint.volume import Damaged, Volume
 from deepseek_runtime.contract import Contract, Invalid
 from deepseek_runtime.trainer.gang import Gang, broadcast
@@ -54,7 +55,8 @@ def begin(contract: Contract, gang: Gang) -> Start:
     found = _first_whole(choice.candidates, source, gang)
     position = Position(found.incarnation, found.step, choice.training_uid) if found else None
     if gang.is_first:
-        own.write_origin(Origin(contract.attempt, contract.job_uid, choice.incarnation, position))
+        with writing(own.root, "a file of this attempt"):
+            own.write_origin(Origin(contract.attempt, contract.job_uid, choice.incarnation, position))
     return Start(found, source, _lineage(choice, found, position))
 
 

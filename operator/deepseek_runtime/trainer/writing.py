@@ -5,7 +5,7 @@ Bytes written are counted as they go: that is how a long save is told from a han
 
 import hashlib
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -17,10 +17,11 @@ from deepseek_runtime.checkpoint.manifest import File
 
 
 class Ledger:
-    """Files that this rank wrote into one checkpoint, by name, and the bytes so far."""
+    """Files that this rank wrote into one checkpoint, by name, the bytes so far, and what the disk refused."""
 
     def __init__(self) -> None:
         self.written_bytes = 0
+        self.failure: OSError | None = None
         self._files: dict[str, File] = {}
 
     def enter(self, file: File) -> None:
@@ -46,7 +47,8 @@ class HashedStream:
         self._size = 0
 
     def write(self, data: bytes) -> int:
-        count = self._stream.write(data)
+        with self._noting():
+            count = self._stream.write(data)
         self._digest.update(data)
         self._size += count
         self._ledger.written_bytes += count
@@ -56,15 +58,26 @@ class HashedStream:
         return self._size
 
     def flush(self) -> None:
-        self._stream.flush()
+        with self._noting():
+            self._stream.flush()
 
     def fileno(self) -> int:
-        self._stream.flush()
+        self.flush()
         return self._stream.fileno()
+
+    @contextmanager
+    def _noting(self) -> Iterator[None]:
+        """torch's writers in C++ tell of a full disk in other words, or not at all."""
+        try:
+            yield
+        except OSError as error:
+            self._ledger.failure = error
+            raise
 
     def close(self) -> None:
         if not self._stream.closed:
-            self._stream.close()
+            with self._noting():
+                self._stream.close()
             self._ledger.enter(File(self._path.name, self._size, self._digest.hexdigest()))
 
 

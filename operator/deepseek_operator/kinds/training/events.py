@@ -15,6 +15,7 @@ _QUIET = frozenset(
         Reason.STARTING,
         Reason.STOPPING,
         Reason.BACKING_OFF,
+        Reason.CHECKPOINT_VOLUME_FULL,
         Reason.ENDING,
         Reason.COMPLETE,
         Reason.TOO_MANY_RESTARTS,
@@ -94,6 +95,8 @@ def _verdict(before: TrainingStatus, after: TrainingStatus) -> tuple[Event, ...]
             return (_warning(reason, "JudgeAttempt", f"attempt {new.number}: {told}"),)
         case "Disruption":
             note = f"attempt {new.number}: {told}; not counted as a restart"
+            if after.history and after.history[-1].cause == Reason.CHECKPOINT_VOLUME_FULL:
+                return (_warning(Reason.CHECKPOINT_VOLUME_FULL, "JudgeAttempt", note),)
             return (_normal("AttemptDisrupted", "JudgeAttempt", note),)
         case "Stopped":
             return (_normal("AttemptStopped", "JudgeAttempt", f"attempt {new.number}: {told}"),)

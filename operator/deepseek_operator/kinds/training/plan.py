@@ -49,7 +49,15 @@ from deepseek_operator.kinds.training.report import reports
 from deepseek_operator.kinds.training.service import ended_status, last_attempt, service
 from deepseek_operator.kinds.training.settings import attempt_digest, fixed_digest
 from deepseek_operator.kinds.training.validation import complaint, is_shared
-from deepseek_operator.kinds.training.verdict import DIVERGED, START_TIMEOUT, newly_failed, outcome, sentence, telling
+from deepseek_operator.kinds.training.verdict import (
+    DIVERGED,
+    START_TIMEOUT,
+    VOLUME_FULL,
+    newly_failed,
+    outcome,
+    sentence,
+    telling,
+)
 from deepseek_operator.kinds.training.view import Step, View, act, record, with_attempt
 from deepseek_operator.kinds.training.volume import claim_upkeep, ensure_volume, loss
 from deepseek_operator.kinds.training.waiting import NOTHING_CAME, next_doubt, obstacle
@@ -331,8 +339,21 @@ def back_off(view: View) -> Step | None:
     if attempt is not None and attempt.digest != attempt_digest(view.spec):
         return None
     last = view.status.history[-1]
+    if last.cause == VOLUME_FULL:
+        says = reconciling(Reason.CHECKPOINT_VOLUME_FULL, _no_room(view, last.message))
+        return act("Restarting", says, requeue_after=until - view.now)
     message = f"attempt {last.number} ended ({last.message}); the next starts at {view.status.not_before}"
     return act("Restarting", reconciling(Reason.BACKING_OFF, message), requeue_after=until - view.now)
+
+
+def _no_room(view: View, told: str) -> str:
+    """What is full, in the trainer's words, and what makes room."""
+    made = view.status.volume is not None and view.status.volume.made
+    larger = "write a larger checkpoints.volume.size" if made else "make it larger"
+    return (
+        f"PersistentVolumeClaim {view.claim_name} has no room ({told}): {larger}, or delete what is not needed on it, or "
+        f"lower checkpoints.keepLast; the next attempt starts at {view.status.not_before}"
+    )
 
 
 def number(view: View) -> Step | None:

@@ -43,6 +43,7 @@ class Reason(StrEnum):
     UNSUPPORTED = UNSUPPORTED
     NAME_CONFLICT = "NameConflict"
     REJECTED = obstacles.REJECTED
+    CHECKPOINT_VOLUME_FULL = "CheckpointVolumeFull"
     CHECKPOINT_VOLUME_LOST = "CheckpointVolumeLost"
     INVALID_CONFIGURATION = "InvalidConfiguration"
     DIVERGED = "Diverged"
@@ -79,6 +80,7 @@ ADVICE: Mapping[Reason, str] = {
     Reason.UNSUPPORTED: "Edit the spec as the message says: this device or trainer can't do what is asked.",
     Reason.NAME_CONFLICT: "Delete or rename the object that the message names, or rename this training.",
     Reason.REJECTED: "Edit the spec: the API server refuses the object that it leads to, in the message's words.",
+    Reason.CHECKPOINT_VOLUME_FULL: "Make room on the claim: a larger checkpoints.volume.size, a smaller keepLast, or delete what is not needed.",
     Reason.CHECKPOINT_VOLUME_LOST: "Make a new training: the claim that held the checkpoints is gone or another one.",
     Reason.INVALID_CONFIGURATION: "Read the message of the trainer and correct the spec: it starts anew, or, where it had learnt, make a new training.",
     Reason.DIVERGED: "Write a lower learningRate, more warmupSteps or gradientClipNorm in a new training with checkpoints.resume.from.",

@@ -27,6 +27,7 @@ from deepseek_operator.kinds.training.report import Report, report_of, tail
 Outcome: TypeAlias = Literal["Complete", "Crash", "Disruption", "Stopped", "Invalid"]
 
 EXIT_INVALID = 64
+EXIT_FULL = 73
 EXIT_SAVED = 75
 EXIT_STALLED = 76
 
@@ -37,6 +38,7 @@ DIVERGED = "Diverged"
 FINAL = (INVALID, DIVERGED)
 """What another try can't cure."""
 SAVED = "SavedAndStopped"
+VOLUME_FULL = "CheckpointVolumeFull"
 START_TIMEOUT = "StartTimeout"
 MAX_FAILURES = 64
 _UNCERTAIN = (POD_DELETED, JOB_DELETED)
@@ -165,7 +167,8 @@ def _exited(pod: Manifest, now: datetime) -> PodFailure | None:
     return PodFailure(
         pod=name,
         cause=_cause(code, str(state.get("reason") or ""), report),
-        disruption=code == EXIT_SAVED,
+        # Nothing is wrong with the program: it waits for room, and what it saved before is whole.
+        disruption=code in (EXIT_SAVED, EXIT_FULL),
         exit_code=code,
         message=report.message if report is not None else "",
         at=str(state.get("finishedAt") or rfc3339(now)),
@@ -179,7 +182,9 @@ def _cause(code: int, reason: str, report: Report | None) -> str:
         return "StartError"
     if code == EXIT_INVALID and report is not None and report.diverged:
         return DIVERGED
-    return {EXIT_INVALID: INVALID, EXIT_SAVED: SAVED, EXIT_STALLED: "Stalled"}.get(code, "Error")
+    return {EXIT_INVALID: INVALID, EXIT_SAVED: SAVED, EXIT_FULL: VOLUME_FULL, EXIT_STALLED: "Stalled"}.get(
+        code, "Error"
+    )
 
 
 def _said_by_job(job: Manifest | None) -> PodFailure:

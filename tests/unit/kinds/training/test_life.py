@@ -100,6 +100,26 @@ def test_an_eviction_that_never_deletes_its_pod_ends_nothing_and_excuses_no_late
     assert (life.owner.status.restarts, life.owner.status.disruptions) == (1, 0)
 
 
+def test_a_full_volume_is_waited_for_in_words_and_burns_no_restart() -> None:
+    life = Life().begin().running()
+    said = json.dumps({"message": "rank 1 found no room: the checkpoint volume is full: no room for step 40"})
+    for _ in range(5):
+        # The peers of the rank that found no room die of a broken connection, before or after it.
+        life.exit(0, 1, "connection reset by peer")
+        life.exit(1, 73, said)
+        life.gone()
+        assert life.told == ("Reconciling", "CheckpointVolumeFull")
+        assert (life.owner.status.restarts, life.owner.status.result) == (0, None)
+        life.later(600).running()
+    assert life.owner.status.disruptions == 5
+    life.exit(1, 73, said)
+    life.gone()
+    claim = life.owner.status.volume.claim_name  # type: ignore[union-attr]
+    assert f"PersistentVolumeClaim {claim} has no room" in life.message
+    assert "no room for step 40" in life.message
+    assert "write a larger checkpoints.volume.size" in life.message
+
+
 def test_an_edit_that_makes_another_attempt_does_not_wait_for_the_last_ones_back_off() -> None:
     life = Life().begin().running().crash()
     assert life.told == ("Reconciling", "BackingOff")

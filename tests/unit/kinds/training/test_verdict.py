@@ -39,6 +39,7 @@ def a_pod(**parts: Any) -> dict[str, Any]:
         (a_pod(exit_code=128, reason="StartError"), "StartError", False, 20),
         (a_pod(exit_code=64), "InvalidConfiguration", False, 20),
         (a_pod(exit_code=75), "SavedAndStopped", True, 20),
+        (a_pod(exit_code=73), "CheckpointVolumeFull", True, 20),
         (a_pod(exit_code=76), "Stalled", False, 20),
         (a_pod(deleted=10), "PodDeleted", True, 10),
         (a_pod(exit_code=75, deleted=10), "PodDeleted", True, 10),
