@@ -397,6 +397,8 @@ class ServingMachine(RuleBasedStateMachine):
         status = owner.status
         told = [(condition.type, condition.status, condition.reason) for condition in status.conditions]
         quiet = [("Reconciling", "False", "Settled"), ("Stalled", "False", "Settled")]
+        if owner.spec.autoscaling is not None and not owner.spec.suspend:
+            quiet.append(("ScalingActive", "True", "ValidMetricFound"))
         if self._renders_otherwise():
             quiet.append(("UpdateAvailable", "True", "NewDefaults"))
         if owner.spec.suspend:

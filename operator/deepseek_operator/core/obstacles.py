@@ -4,6 +4,7 @@ One derivation and one set of reasons for everything that makes pods. Messages a
 missing better than we could; numbers that change by the second are left out, so that a condition does not flap.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +27,7 @@ _MOUNT_EVENTS = frozenset({"FailedMount", "FailedAttachVolume", "FailedMapVolume
 _REFUSED_EVENT = "FailedCreate"
 _QUOTA_WORDS = ("exceeded quota", "failed quota", "usage per")
 """Of the ResourceQuota plug-in (a limit, and a quota that makes a field obligatory) and of LimitRanger."""
-_CHANGING = ("back-off ", "Back-off ")
+_BACK_OFF = re.compile(r'^[Bb]ack-off pulling image "[^"]*"(: (ErrImagePull: )?)?')
 _LENGTH = 1024
 
 
@@ -77,10 +78,7 @@ def unstarted(pods: Iterable[Manifest]) -> Iterator[Obstacle]:
             waiting = (container.get("state") or {}).get("waiting") or {}
             reason, message = str(waiting.get("reason") or ""), str(waiting.get("message") or "")
             if reason in _IMAGE:
-                image = str(container.get("image") or "")
-                yield Obstacle(
-                    IMAGE_PULL_FAILED, _told(reason, message if not message.startswith(_CHANGING) else image)
-                )
+                yield Obstacle(IMAGE_PULL_FAILED, _unpulled(reason, message, str(container.get("image") or "")))
             elif reason in _CONFIGURATION:
                 yield Obstacle(CONFIGURATION_MISSING, _told(reason, message))
 
@@ -96,6 +94,12 @@ def condition_of(manifest: Manifest, type_: str) -> Mapping[str, Any]:
     """The condition of that type; empty when there is none."""
     conditions = (manifest.get("status") or {}).get("conditions") or ()
     return next((condition for condition in conditions if condition.get("type") == type_), {})
+
+
+def _unpulled(reason: str, message: str, image: str) -> str:
+    """The same words while the kubelet tries and while it waits: the cause is then quoted behind its back-off."""
+    cause = _BACK_OFF.sub("", message)
+    return _told("ErrImagePull" if reason == "ImagePullBackOff" else reason, cause or image)
 
 
 def _told(reason: str, message: str) -> str:

@@ -43,12 +43,27 @@ def waiting(reason: str, message: str = "", kind: str = "containerStatuses") -> 
 @pytest.mark.parametrize("kind", ["containerStatuses", "initContainerStatuses"])
 def test_an_image_that_does_not_come_is_told(reason: str, kind: str) -> None:
     (found,) = unstarted([waiting(reason, "not found", kind)])
-    assert (found.reason, found.message) == (obstacles.IMAGE_PULL_FAILED, f"{reason}: not found")
+    told = "ErrImagePull" if reason == "ImagePullBackOff" else reason
+    assert (found.reason, found.message) == (obstacles.IMAGE_PULL_FAILED, f"{told}: not found")
 
 
-def test_a_message_that_changes_by_the_second_is_left_out() -> None:
+@pytest.mark.parametrize(
+    ("reason", "message"),
+    [
+        ("ErrImagePull", "failed to resolve reference: not found"),
+        ("ImagePullBackOff", 'Back-off pulling image "a/b:1": ErrImagePull: failed to resolve reference: not found'),
+    ],
+)
+def test_an_image_is_told_in_the_same_words_while_the_kubelet_tries_and_while_it_waits(
+    reason: str, message: str
+) -> None:
+    (found,) = unstarted([waiting(reason, message)])
+    assert found.message == "ErrImagePull: failed to resolve reference: not found"
+
+
+def test_a_back_off_without_a_cause_names_the_image() -> None:
     (found,) = unstarted([waiting("ImagePullBackOff", 'Back-off pulling image "a/b:1"')])
-    assert found.message == "ImagePullBackOff: a/b:1"
+    assert found.message == "ErrImagePull: a/b:1"
 
 
 @pytest.mark.parametrize("reason", ["CreateContainerConfigError", "CreateContainerError"])

@@ -315,7 +315,7 @@ class ServingStatus(ObservedStatus):
 
     phase: str = Field(
         default="",
-        description="For people: Pending, Loading, Rolling, Scaling, Available, WaitingForCapacity, Suspended, Failed, Deleting. Machines read the conditions.",
+        description="For people: Pending, Loading, Rolling, Scaling, Available, WaitingForCapacity, Failing, Suspended, Failed, Deleting. Machines read the conditions.",
     )
     replicas: int = Field(
         default=0,

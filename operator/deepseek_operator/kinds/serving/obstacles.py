@@ -1,40 +1,49 @@
-"""Why replicas are missing, as the cluster itself says it: the scheduler, a quota, the kubelet.
+"""Why replicas of the wanted revision are missing, as the cluster itself says it: the scheduler, a quota, the kubelet.
 
-Messages are quoted, because they name what is missing better than we could.
+Messages are quoted, because they name what is missing better than we could. Replicas of other revisions are no reason:
+they go, or serve meanwhile.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
-from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
+from deepseek_operator.api.v1alpha1.serving import DeepSeekServing, ResolvedModel
 from deepseek_operator.core import obstacles
 from deepseek_operator.core.obstacles import condition_of, refused, unplaced, unstarted
-from deepseek_operator.core.resources import CLAIM, DEPLOYMENT, Manifest, Ref, is_terminating
+from deepseek_operator.core.resources import CLAIM, Manifest, Ref, is_terminating
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.kinds.serving import reasons
+from deepseek_operator.kinds.serving.failing import failure, folder, is_invalid, is_overdue
+from deepseek_operator.kinds.serving.labels import revision_of
 from deepseek_operator.kinds.serving.reasons import Reason
-from deepseek_operator.kinds.serving.rollout import living_pods
+from deepseek_operator.kinds.serving.rollout import deployment, living_pods
 
 _SHARED = frozenset({"ReadWriteMany", "ReadOnlyMany"})
-_FAILING_REASONS = frozenset({"CrashLoopBackOff", "RunContainerError"})
-REPEATED = 2
-"""Restarts from which on an engine that is loading is said to fail: one may be a node's that was started anew."""
+_NO_FOLDER = "failed to prepare subPath"
+_NO_IMAGE = "InvalidImageName"
 
 
 @dataclass(frozen=True)
 class Obstacle:
-    """One cause, in the cluster's words."""
+    """One cause, in the cluster's words. `final`: a person must edit this object."""
 
     reason: Reason
     message: str
+    final: bool = False
 
 
-def obstacle(seen: Seen[DeepSeekServing]) -> Obstacle | None:
-    """What keeps replicas from running; the one to solve first. None when they are merely on their way."""
-    pods = _staying(seen)
-    common = [*_refused_pods(seen), *unstarted(pods)]
-    found = [*_named(common), *_failing_pods(seen), *_named(unplaced(pods)), *_unmounted_pods(seen)]
+def obstacle(seen: Seen[DeepSeekServing], revision: str, model: ResolvedModel | None) -> Obstacle | None:
+    """What keeps replicas of the revision from running; the one to solve first. None when they are on their way.
+
+    `model`: what the revision serves; None where that is not known.
+    """
+    pods = tuple(pod for pod in _staying(seen) if revision_of(pod) == revision)
+    found = (
+        *_refused_pods(seen, revision),
+        *(found for pod in pods for found in _failing(pod, model, is_overdue(seen, pod, revision))),
+        *_named(unplaced(pods)),
+        *_unmounted_pods(seen, pods),
+    )
     return found[0] if found else None
 
 
@@ -43,32 +52,33 @@ def _named(found: Iterable[obstacles.Obstacle]) -> Iterator[Obstacle]:
         yield Obstacle(reasons.BY_NAME[one.reason], one.message)
 
 
-def _refused_pods(seen: Seen[DeepSeekServing]) -> Iterator[obstacles.Obstacle]:
-    for deployment in seen.all(DEPLOYMENT):
-        failure = condition_of(deployment, "ReplicaFailure")
-        if failure.get("status") == "True":
-            yield refused(str(failure.get("message", "")))
+def _refused_pods(seen: Seen[DeepSeekServing], revision: str) -> Iterator[Obstacle]:
+    failed = condition_of(deployment(seen, revision) or {}, "ReplicaFailure")
+    if failed.get("status") == "True":
+        found = refused(str(failed.get("message", "")))
+        yield Obstacle(reasons.BY_NAME[found.reason], found.message, final=found.reason == obstacles.REJECTED)
 
 
-def _failing_pods(seen: Seen[DeepSeekServing]) -> Iterator[Obstacle]:
-    for pod in _staying(seen):
-        for container in (pod.get("status") or {}).get("containerStatuses") or ():
-            waiting = (container.get("state") or {}).get("waiting") or {}
-            if waiting.get("reason") in _FAILING_REASONS:
-                yield Obstacle(reasons.ENGINE_FAILING, _told(container, waiting["reason"]))
-            elif container.get("started") is False and container.get("restartCount", 0) >= REPEATED:
-                yield Obstacle(reasons.ENGINE_FAILING, _told(container, "it starts again"))
+def _failing(pod: Manifest, model: ResolvedModel | None, is_late: bool) -> Iterator[Obstacle]:
+    """What the kubelet can't start, and an engine that ends, or does not answer in time."""
+    for found in _named(unstarted([pod])):
+        if _NO_FOLDER in found.message and model is not None:
+            yield Obstacle(reasons.MODEL_NOT_FOUND, _no_folder(model))
+        else:
+            is_final = found.message.startswith(_NO_IMAGE) or (is_late and found.reason == reasons.IMAGE_PULL_FAILED)
+            yield Obstacle(found.reason, found.message, is_final)
+    for container in (pod.get("status") or {}).get("containerStatuses") or ():
+        if (words := failure(container, model)) is not None:
+            yield Obstacle(reasons.ENGINE_FAILING, words, final=is_late or is_invalid(container))
+        elif is_late and container.get("started") is False and "running" in (container.get("state") or {}):
+            yield Obstacle(reasons.ENGINE_FAILING, "the engine runs and does not get ready", final=True)
 
 
-def _told(container: Mapping[str, Any], why: str) -> str:
-    """The kubelet's reason, and how the engine ended last; its numbers of seconds change and are left out."""
-    ended = (container.get("lastState") or {}).get("terminated") or {}
-    how = f", {ended.get('reason', 'ended')} with exit code {ended['exitCode']}" if "exitCode" in ended else ""
-    said = str(ended.get("message") or "").strip()
-    return f"{why}{how}{': ' + said if said else ''}"
+def _no_folder(model: ResolvedModel) -> str:
+    return f"claim {model.claim_name} has no folder {model.sub_path}, and is mounted read-only ({folder(model)})"
 
 
-def _unmounted_pods(seen: Seen[DeepSeekServing]) -> Iterator[Obstacle]:
+def _unmounted_pods(seen: Seen[DeepSeekServing], pods: tuple[Manifest, ...]) -> Iterator[Obstacle]:
     """Pods that wait for a volume which one node may mount, and another node has. Their sandbox is made once it is
     mounted; the kubelet tells why it is not in events only."""
     resolved = seen.owner.status.resolved
@@ -76,7 +86,7 @@ def _unmounted_pods(seen: Seen[DeepSeekServing]) -> Iterator[Obstacle]:
     if claim is None or _SHARED.intersection((claim.get("spec") or {}).get("accessModes") or ()):
         return
     nodes = {_node(pod) for pod in _staying(seen) if condition_of(pod, "Ready").get("status") == "True"}
-    for pod in _staying(seen):
+    for pod in pods:
         if (
             nodes
             and _node(pod) not in nodes

@@ -35,6 +35,7 @@ from deepseek_operator.kinds.serving.revision import (
     template_of,
 )
 from deepseek_operator.kinds.serving.rollout import Target, ending_left, running_revisions, spent, step, target
+from deepseek_operator.kinds.serving.scaling import blind_left
 from deepseek_operator.kinds.serving.status import status
 from deepseek_operator.kinds.serving.template import render
 
@@ -60,7 +61,9 @@ def plan(seen: Seen[DeepSeekServing], configuration: Configuration) -> Plan[Serv
 def _waiting(seen: Seen[DeepSeekServing], goal: Target) -> timedelta | None:
     """When to look again although nothing tells us to; None: only when something does."""
     unseen = WAITING if goal.obstacle is not None or seen.occupied else window_left(seen)
-    return min((time for time in (unseen, ending_left(seen)) if time is not None), default=None)
+    blind = blind_left(seen)
+    untold = blind if blind is not None and blind > timedelta(0) else None
+    return min((time for time in (unseen, ending_left(seen), untold) if time is not None), default=None)
 
 
 def _record(seen: Seen[DeepSeekServing], configuration: Configuration) -> ServingStatus | None:

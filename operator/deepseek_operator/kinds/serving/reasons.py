@@ -57,6 +57,13 @@ IMAGE_PULL_FAILED = Reason(
 CONFIGURATION_MISSING = Reason(
     obstacles.CONFIGURATION_MISSING, "Create the Secret or other object that the message names, or correct its name."
 )
+MODEL_NOT_FOUND = Reason(
+    "ModelNotFound", "Copy the model into that folder of the claim, or correct the path in model.source.uri."
+)
+METRICS_UNAVAILABLE = Reason(
+    "MetricsUnavailable",
+    "Let an administrator look at the chart's prometheus.url, externalMetrics and monitors: replicas stay as they are.",
+)
 ENGINE_FAILING = Reason("EngineFailing", "Read the log of the engine container; correct the model or the engine.")
 NAME_CONFLICT = Reason("NameConflict", "Delete or rename the object of that name, or rename this resource.")
 WAITING_FOR_PREDECESSOR = Reason(

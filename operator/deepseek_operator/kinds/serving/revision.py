@@ -143,6 +143,13 @@ def template_of(seen: Seen[DeepSeekServing], revision: str) -> Manifest | None:
     return _clean(live["spec"]["template"]) if live is not None else None
 
 
+def model_of(seen: Seen[DeepSeekServing], revision: str) -> ResolvedModel | None:
+    """The model folder that a revision mounts, by its record; None where the record is gone or was made from what ran."""
+    stored = stored_revision(seen, revision)
+    resolved = (stored.get("data") or {}).get("resolved") if stored is not None else None
+    return ResolvedModel.model_validate(resolved) if isinstance(resolved, Mapping) else None
+
+
 def _clean(template: Manifest) -> dict[str, Any]:
     metadata = {key: value for key, value in (template.get("metadata") or {}).items() if value is not None}
     return {"metadata": metadata, "spec": template["spec"]}

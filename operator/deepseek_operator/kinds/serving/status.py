@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 
 from deepseek_operator.api.v1alpha1.serving import (
     DeepSeekServing,
+    ResolvedModel,
     RevisionStatus,
-    ScalingStatus,
     ServingStatus,
     ServingSummary,
 )
@@ -23,11 +23,20 @@ from deepseek_operator.core.seen import Seen
 from deepseek_operator.domain.rollout import NONE, Replicas
 from deepseek_operator.kinds.serving import reasons
 from deepseek_operator.kinds.serving.children import SERVICE_PORT
-from deepseek_operator.kinds.serving.gate import live_autoscaler, running_replicas, scaler_condition
-from deepseek_operator.kinds.serving.labels import replica_selector
-from deepseek_operator.kinds.serving.obstacles import obstacle
+from deepseek_operator.kinds.serving.gate import running_replicas
+from deepseek_operator.kinds.serving.labels import replica_selector, revision_of
+from deepseek_operator.kinds.serving.model import reference_digest
+from deepseek_operator.kinds.serving.obstacles import Obstacle, obstacle
 from deepseek_operator.kinds.serving.reasons import Reason
-from deepseek_operator.kinds.serving.rollout import Target, running_revisions, target, wanted_replicas
+from deepseek_operator.kinds.serving.revision import model_of
+from deepseek_operator.kinds.serving.rollout import (
+    Target,
+    living_pods,
+    running_revisions,
+    target,
+    wanted_replicas,
+)
+from deepseek_operator.kinds.serving.scaling import blindness, scaling_of, scaling_status
 from deepseek_operator.kinds.serving.update import update_of
 
 MAX_PREVIOUS = 16
@@ -40,13 +49,13 @@ def status(seen: Seen[DeepSeekServing], done: Done, configuration: Configuration
     phase, verdicts = _verdicts(seen, done, goal, running)
     current = RevisionStatus(name=goal.revision, **_counts(running.get(goal.revision))) if goal.revision else None
     others = [RevisionStatus(name=name, **_counts(r)) for name, r in running.items() if name != goal.revision]
-    complete = goal.revision is not None and _is_complete(goal.revision, running, wanted_replicas(seen))
+    complete = goal.revision is not None and _is_complete(seen, goal.revision, running)
     made = sum(_made(replicas) for replicas in running.values())
     ready_replicas = sum(replicas.serving for replicas in running.values())
     return ServingStatus(
         observed_generation=owner.metadata.generation,
         conditions=merged(
-            (*verdicts, *warning_of(before.plan), *update_of(seen, goal, configuration)),
+            (*verdicts, *scaling_of(seen), *warning_of(before.plan), *update_of(seen, goal, configuration)),
             before.conditions,
             owner.metadata.generation,
             seen.now,
@@ -62,8 +71,10 @@ def status(seen: Seen[DeepSeekServing], done: Done, configuration: Configuration
         previous=others[-MAX_PREVIOUS:],
         stable=goal.revision if complete and goal.revision and not owner.spec.suspend else before.stable,
         running_replicas=before.running_replicas,
-        autoscaling=_scaling(seen),
-        summary=ServingSummary(replicas=f"{ready_replicas}/{wanted_replicas(seen)}", model=_model_told(owner)),
+        autoscaling=scaling_status(seen),
+        summary=ServingSummary(
+            replicas=f"{ready_replicas}/{wanted_replicas(seen)}", model=_models_told(seen, goal, running)
+        ),
     )
 
 
@@ -77,38 +88,37 @@ def _made(replicas: Replicas) -> int:
     return min(replicas.total, replicas.specified)
 
 
-def _is_complete(revision: str, running: Mapping[str, Replicas], wanted: int) -> bool:
-    """Only the target runs, as many as wanted, and all serve."""
+def _is_complete(seen: Seen[DeepSeekServing], revision: str, running: Mapping[str, Replicas]) -> bool:
+    """Only the target runs, as many as wanted, and all serve. Those that are ending are no replicas any more."""
     alone = all(name == revision or (r.specified, r.total) == (0, 0) for name, r in running.items())
-    replicas = running.get(revision, NONE)
-    return alone and replicas.specified == replicas.total == replicas.serving == wanted
+    replicas, wanted = running.get(revision, NONE), wanted_replicas(seen)
+    ending = sum(revision_of(pod) == revision and is_terminating(pod) for pod in living_pods(seen))
+    stay = replicas.total - min(ending, max(replicas.total - wanted, 0))
+    return alone and replicas.specified == stay == replicas.serving == wanted
 
 
-def _scaling(seen: Seen[DeepSeekServing]) -> ScalingStatus | None:
-    """What the autoscaler says, in its words; None without autoscaling."""
-    if seen.owner.spec.autoscaling is None or seen.owner.spec.suspend:
-        return None
-    live = live_autoscaler(seen)
-    if live is None:
-        return ScalingStatus(reason="NoAutoscaler", message="the HorizontalPodAutoscaler does not exist yet")
-    active = scaler_condition(live, "ScalingActive")
-    able = scaler_condition(live, "AbleToScale")
-    told = able if able.get("status") == "False" else active
-    return ScalingStatus(
-        active=active.get("status") == "True",
-        desired=(live.get("status") or {}).get("desiredReplicas"),
-        reason=str(told.get("reason", "")),
-        message=str(told.get("message", ""))[:1024],
-    )
+def _models_told(seen: Seen[DeepSeekServing], goal: Target, running: Mapping[str, Replicas]) -> str:
+    """What answers, and where that is another model than the wanted one, both: `uppercase@200 → uppercase@400`."""
+    answers = [model_of(seen, name) for name, r in running.items() if r.serving and name != goal.revision]
+    wanted = _wanted_model(seen, goal)
+    models = [*answers, *([wanted] if wanted is not None else [])]
+    return " → ".join(dict.fromkeys(_model_told(model) for model in models if model is not None))
 
 
-def _model_told(owner: DeepSeekServing) -> str:
-    resolved = owner.status.resolved
-    if resolved is None:
-        return ""
-    if resolved.step is not None:
-        return f"{resolved.training}@{resolved.step}"
-    return f"{resolved.claim_name}/{resolved.sub_path}".rstrip("/")
+def _wanted_model(seen: Seen[DeepSeekServing], goal: Target) -> ResolvedModel | None:
+    """What the spec asks for, once it is known; else what runs meanwhile."""
+    resolved = seen.owner.status.resolved
+    if goal.obstacle is not None and (
+        resolved is None or resolved.reference != reference_digest(seen.owner.spec.model)
+    ):
+        return model_of(seen, goal.revision) if goal.revision is not None else None
+    return goal.model or resolved
+
+
+def _model_told(model: ResolvedModel) -> str:
+    if model.step is not None:
+        return f"{model.training}@{model.step}"
+    return f"{model.claim_name}/{model.sub_path}".rstrip("/")
 
 
 Told = tuple[str, tuple[Verdict, ...]]
@@ -133,7 +143,7 @@ def _verdicts(seen: Seen[DeepSeekServing], done: Done, goal: Target, running: Ma
     if owner.spec.autoscaling is not None and owner.spec.replicas == 0:
         told = _with_advice("spec.replicas is 0", reasons.AUTOSCALER_OFF)
         return "Failed", stalled(reasons.AUTOSCALER_OFF.name, told, serves=serves)
-    return _rolling(seen, goal.revision or "", running, serves)
+    return _rolling(seen, goal, running, serves)
 
 
 def _floor_is_ready(seen: Seen[DeepSeekServing], running: Mapping[str, Replicas]) -> bool:
@@ -183,15 +193,36 @@ def _suspended(running: Mapping[str, Replicas]) -> Told:
     return "Suspended", resting(reasons.SUSPENDED.name, "suspend is true: no replica runs")
 
 
-def _rolling(seen: Seen[DeepSeekServing], revision: str, running: Mapping[str, Replicas], serves: bool) -> Told:
-    wanted, current = wanted_replicas(seen), running.get(revision, NONE)
-    if _is_complete(revision, running, wanted):
-        return "Available", ready(reasons.AVAILABLE.name, f"{wanted} of {wanted} replicas serve{_held(seen)}")
-    phase, reason, message = _movement(seen, revision, current, running, wanted)
-    if (found := obstacle(seen)) is not None:
-        phase = "WaitingForCapacity" if found.reason == reasons.WAITING_FOR_CAPACITY else phase
-        reason, message = found.reason, _with_advice(f"{message}; {found.message}", found.reason)
-    return phase, reconciling(reason.name, message, serves=serves)
+_FAILING = (reasons.ENGINE_FAILING, reasons.IMAGE_PULL_FAILED, reasons.MODEL_NOT_FOUND, reasons.CONFIGURATION_MISSING)
+
+
+def _rolling(seen: Seen[DeepSeekServing], goal: Target, running: Mapping[str, Replicas], serves: bool) -> Told:
+    wanted, revision = wanted_replicas(seen), goal.revision or ""
+    if _is_complete(seen, revision, running):
+        return "Available", _available(seen, wanted)
+    phase, reason, message = _movement(seen, revision, running.get(revision, NONE), running, wanted)
+    found = obstacle(seen, revision, goal.model or model_of(seen, revision))
+    if found is None:
+        return phase, reconciling(reason.name, message, serves=serves)
+    told = _with_advice(f"{message}; {found.message}", found.reason)
+    verdict = stalled if found.final else reconciling
+    return _phase_of(found, phase), verdict(found.reason.name, told, serves=serves)
+
+
+def _phase_of(found: Obstacle, phase: str) -> str:
+    if found.final:
+        return "Failed"
+    if found.reason in _FAILING:
+        return "Failing"
+    return "WaitingForCapacity" if found.reason == reasons.WAITING_FOR_CAPACITY else phase
+
+
+def _available(seen: Seen[DeepSeekServing], wanted: int) -> tuple[Verdict, ...]:
+    message = f"{wanted} of {wanted} replicas serve{_held(seen)}"
+    if (blind := blindness(seen)) is None:
+        return ready(reasons.AVAILABLE.name, message)
+    told = _with_advice(f"{message}; the autoscaler can't see its metrics: {blind}", reasons.METRICS_UNAVAILABLE)
+    return ready(reasons.METRICS_UNAVAILABLE.name, told)
 
 
 def _movement(
@@ -213,6 +244,7 @@ def _held(seen: Seen[DeepSeekServing]) -> str:
     """Says that more run than the register asks for, and why."""
     if seen.owner.spec.autoscaling is None or wanted_replicas(seen) <= seen.owner.spec.replicas:
         return ""
-    scaling = _scaling(seen)
-    why = f" ({scaling.reason}: {scaling.message})" if scaling is not None and scaling.reason else ""
+    scaling = scaling_status(seen)
+    is_told = scaling is not None and scaling.reason and blindness(seen) is None
+    why = f" ({scaling.reason}: {scaling.message})" if scaling is not None and is_told else ""
     return f"; held there until the autoscaler, with valid metrics, wants {seen.owner.spec.replicas}{why}"

@@ -64,6 +64,8 @@ def _rendered(
         "name": CONTAINER,
         **own,
         "imagePullPolicy": configuration.image_pull_policy,
+        # An engine that leaves no last words is quoted by the end of its log.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
         "lifecycle": {"preStop": {"sleep": {"seconds": leaving_s}}},
         "volumeMounts": _mounts(model),

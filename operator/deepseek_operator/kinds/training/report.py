@@ -3,19 +3,17 @@
 A pod that lies harms its own training only: the numbers are shown, and a newer checkpoint resets its own backoff.
 """
 
-import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from deepseek_operator.api.v1alpha1.training import BestCheckpoint, DataStatus, LastCheckpoint
+from deepseek_operator.core.last_words import document, tail
 from deepseek_operator.core.resources import Manifest
 from deepseek_operator.kinds.training.gang import rank_of, terminated
 
-LIMIT_BYTES = 4096
 MAX_STEP = 10**9
 MAX_EXPORTS = 128
-_LINES = 10
 
 
 @dataclass(frozen=True)
@@ -56,12 +54,9 @@ def report_of(pod: Manifest) -> Report | None:
     text = str(state.get("message") or "") if state is not None else ""
     if not text:
         return None
-    try:
-        said = json.loads(text) if len(text.encode()) <= LIMIT_BYTES else None
-    except (ValueError, RecursionError):
-        said = None
+    said = document(text)
     # Not our form: a foreign trainer's own words, or the tail of its log.
-    return from_mapping(said) if isinstance(said, dict) else Report(message=tail(text))
+    return from_mapping(said) if said is not None else Report(message=tail(text))
 
 
 def from_mapping(said: Mapping[str, object]) -> Report:
@@ -101,16 +96,6 @@ def number(value: object) -> str | None:
     if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
         return None
     return f"{value:.0f}" if 1e4 <= abs(value) < 1e15 else f"{value:.4g}"
-
-
-def tail(text: str) -> str:
-    """The last ten lines, 1,024 characters, without control characters."""
-    lines = [line for raw in text[-LIMIT_BYTES:].splitlines() if (line := _printable(raw).rstrip())]
-    return "\n".join(lines[-_LINES:])[-1024:]
-
-
-def _printable(text: str) -> str:
-    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def _latest(said: object) -> LastCheckpoint | None:

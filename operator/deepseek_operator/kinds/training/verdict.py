@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias
 
 from deepseek_operator.api.base import parse_time, rfc3339
 from deepseek_operator.api.v1alpha1.training import PodFailure
+from deepseek_operator.core.last_words import tail
 from deepseek_operator.core.resources import Manifest, is_terminating
 from deepseek_operator.kinds.training.gang import (
     Gang,
@@ -22,7 +23,7 @@ from deepseek_operator.kinds.training.gang import (
     pod_condition,
     terminated,
 )
-from deepseek_operator.kinds.training.report import Report, report_of, tail
+from deepseek_operator.kinds.training.report import Report, report_of
 
 Outcome: TypeAlias = Literal["Complete", "Crash", "Disruption", "Stopped", "Invalid"]
 

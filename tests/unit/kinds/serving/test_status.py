@@ -106,7 +106,8 @@ def test_a_container_that_cannot_start_is_told_in_the_kubelet_s_words(reason: st
     target = target_of(serving)
     found = look(serving, deployment(serving, target, 1, 0), pod(serving, target, containerStatuses=waiting))
     assert told(found) == ("False", "True", "False", told_as)
-    assert reason in found.conditions[0].message
+    assert {"ImagePullBackOff": "ErrImagePull"}.get(reason, reason) in found.conditions[0].message
+    assert found.phase == "Failing"
 
 
 def test_an_engine_that_was_killed_for_its_memory_is_told_by_that_name() -> None:
@@ -116,7 +117,7 @@ def test_an_engine_that_was_killed_for_its_memory_is_told_by_that_name() -> None
     waiting = [{"name": "engine", "state": state, "lastState": ended}]
     target = target_of(serving)
     found = look(serving, deployment(serving, target, 1, 0), pod(serving, target, containerStatuses=waiting))
-    assert "CrashLoopBackOff, OOMKilled with exit code 137" in found.conditions[0].message
+    assert "the engine ended with exit code 137 (OOMKilled)" in found.conditions[0].message
 
 
 @pytest.mark.parametrize(
