@@ -11,7 +11,13 @@ from typing import Any
 
 import torch
 import transformers
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+)
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
@@ -54,8 +60,13 @@ def load_network(path: Path, kind: "torch.dtype | str") -> PreTrainedModel:
 
 
 def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
-    """The folder's tokenizer; it puts the beginning of text before a text where its files say so."""
-    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(path, local_files_only=True)
+    """The folder's tokenizer: what tokenizer.json says, and the beginning of text where tokenizer_config.json says so.
+
+    The classes that transformers has for some families put rules of their own in place of the file's: Qwen2's splits
+    numbers otherwise than DeepSeek's file, under the name of which a distilled model may carry it.
+    """
+    kind = PreTrainedTokenizerFast if (path / "tokenizer.json").exists() else AutoTokenizer
+    tokenizer: PreTrainedTokenizerBase = kind.from_pretrained(path, local_files_only=True)
     file = path / "tokenizer_config.json"
     wanted = read_json(file).get("add_bos_token") if file.exists() else None
     if isinstance(wanted, bool) and wanted != _begins(tokenizer):

@@ -107,6 +107,10 @@ def _verified(path: Path) -> Model:
         step = verify(path)
         _say(f"{path} has no manifest" if step is None else f"{path} is the whole export of step {step}")
         model = Model.load(path)
+        usual = model.usual
+        _say(f"where a request says nothing: temperature {usual.temperature:g}, top_p {usual.top_p:g}")
+        if usual.unused:
+            _say(f"this engine does not apply what generation_config.json says of {', '.join(usual.unused)}")
         # The first pass allocates and selects kernels; the first user should not wait for that.
         model.logits([min(model.end_ids, default=0)], model.empty_cache())
         return model

@@ -1,5 +1,6 @@
 """The served model: verified against its manifest, loaded, and asked for one token after another."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +9,18 @@ from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
 from deepseek_runtime.checkpoint.manifest import MANIFEST_NAME
 from deepseek_runtime.checkpoint.volume import Damaged, read_manifest, verify_hashes, verify_sizes
+from deepseek_runtime.contract import Invalid
+from deepseek_runtime.model_folder import GENERATION, read_json
 from deepseek_runtime.pretrained import load_network, load_tokenizer
+
+# Settings that would change an answer but are not applied here, each with the values that change nothing.
+_UNUSED: Mapping[str, tuple[object, ...]] = {
+    "top_k": (0, -1),
+    "min_p": (0,),
+    "repetition_penalty": (1,),
+    "no_repeat_ngram_size": (0,),
+    "max_new_tokens": (),
+}
 
 
 def verify(path: Path) -> int | None:
@@ -27,6 +39,18 @@ def verify(path: Path) -> int | None:
 
 
 @dataclass(frozen=True)
+class Usual:
+    """How the model wants to be sampled where a request says nothing: its generation_config.json, as vLLM reads it.
+
+    `unused` names settings there that this engine does not have.
+    """
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    unused: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Model:
     """A loaded model; `end_ids` are the tokens that end an answer, `max_length` counts prompt and answer."""
 
@@ -34,6 +58,7 @@ class Model:
     tokenizer: PreTrainedTokenizerBase
     end_ids: frozenset[int]
     max_length: int
+    usual: Usual = Usual()
 
     @staticmethod
     def load(path: Path) -> "Model":
@@ -41,7 +66,9 @@ class Model:
         device = "cuda" if torch.cuda.is_available() else "cpu"
         network = load_network(path, "auto").to(device).eval()
         tokenizer = load_tokenizer(path)
-        return Model(network, tokenizer, _end_ids(network, tokenizer), int(network.config.max_position_embeddings))
+        given = read_json(path / GENERATION) if (path / GENERATION).exists() else {}
+        ends = _end_ids(path, given, network, tokenizer)
+        return Model(network, tokenizer, ends, int(network.config.max_position_embeddings), _usual(path, given))
 
     @torch.no_grad()
     def logits(self, ids: list[int], cache: DynamicCache) -> torch.Tensor:
@@ -54,7 +81,28 @@ class Model:
         return DynamicCache(config=self.network.config)
 
 
-def _end_ids(network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
-    configured = network.generation_config.eos_token_id if network.generation_config else None
-    listed = configured if isinstance(configured, list) else [configured, tokenizer.eos_token_id]
-    return frozenset(int(number) for number in listed if number is not None)
+def _end_ids(
+    path: Path, given: Mapping[str, object], network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
+) -> frozenset[int]:
+    """All that are listed, and the tokenizer's: training ends its examples with that one."""
+    listed = given.get("eos_token_id", network.config.eos_token_id)
+    ends = listed if isinstance(listed, list) else [listed]
+    if not all(number is None or type(number) is int for number in ends):
+        raise Invalid(f"{path / GENERATION}: eos_token_id is {listed!r}; write a token id or a list of them")
+    return frozenset(number for number in (*ends, tokenizer.eos_token_id) if number is not None)
+
+
+def _usual(path: Path, given: Mapping[str, object]) -> Usual:
+    """Raises Invalid for a value that no request could have."""
+    unused = (name for name, neutral in _UNUSED.items() if given.get(name) not in (None, *neutral))
+    temperature = _number(path, given, "temperature", least=0.0, most=2.0)
+    return Usual(temperature, _number(path, given, "top_p", least=1e-6, most=1.0), tuple(unused))
+
+
+def _number(path: Path, given: Mapping[str, object], name: str, *, least: float, most: float) -> float:
+    value = given.get(name)
+    if value is None:
+        return 1.0
+    if not isinstance(value, int | float) or isinstance(value, bool) or not least <= value <= most:
+        raise Invalid(f"{path / GENERATION}: {name} is {value!r}; write a number between {least:g} and {most:g}")
+    return float(value)

@@ -10,7 +10,7 @@ from jinja2 import TemplateError
 
 from deepseek_runtime.contract import Invalid
 from deepseek_runtime.documents import half_pair, parsed, refuse_constant
-from deepseek_runtime.engine.model import Model
+from deepseek_runtime.engine.model import Model, Usual
 from deepseek_runtime.engine.sequence import Sampling
 
 # What is read here, and what a client says of itself or of its account: the answer is the same without it.
@@ -171,18 +171,18 @@ def _asked(fields: Mapping[str, object], ids: Sequence[int], model: Model, usual
         raise BadRequest('stream_options must be an object, such as {"include_usage": true}')
     return Asked(
         prompt=ids,
-        sampling=_sampling(fields, wanted),
+        sampling=_sampling(fields, wanted, model.usual),
         stream=_flag(fields, "stream"),
         include_usage=_flag(options, "include_usage"),
     )
 
 
-def _sampling(fields: Mapping[str, object], max_tokens: int) -> Sampling:
+def _sampling(fields: Mapping[str, object], max_tokens: int, usual: Usual) -> Sampling:
     seed = fields.get("seed")
     return Sampling(
         max_tokens=max_tokens,
-        temperature=_number("temperature", fields.get("temperature"), 1.0, least=0.0, most=2.0),
-        top_p=_number("top_p", fields.get("top_p"), 1.0, least=1e-6, most=1.0),
+        temperature=_number("temperature", fields.get("temperature"), usual.temperature, least=0.0, most=2.0),
+        top_p=_number("top_p", fields.get("top_p"), usual.top_p, least=1e-6, most=1.0),
         seed=None if seed is None else _whole("seed", seed, least=0),
         stop=_stops(fields.get("stop")),
         ignore_eos=_flag(fields, "ignore_eos"),

@@ -65,13 +65,8 @@ def _with_points(fields: dict[str, object], kind: str) -> dict[str, object]:
 
 
 def _from_weights(path: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    tokenizer = load_tokenizer(path)
-    if tokenizer.eos_token_id is None:
-        raise Invalid(
-            f"{path / 'tokenizer_config.json'} names no eos_token, by which an example ends; write the model's"
-        )
     # transformers hands weights over for inference: what the configuration drops would not be dropped.
-    return load_network(path, torch.float32).train(), tokenizer
+    return load_network(path, torch.float32).train(), load_tokenizer(path)
 
 
 def shard(model: PreTrainedModel, mesh: DeviceMesh, precision: Precision) -> None:

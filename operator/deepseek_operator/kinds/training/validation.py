@@ -6,10 +6,11 @@ A complaint never stops an attempt that runs: it only keeps the next one from st
 import json
 from dataclasses import dataclass
 
-from deepseek_operator.api.v1alpha1.training import DeepSeekTraining, TrainingSpec
+from deepseek_operator.api.v1alpha1.training import DeepSeekTraining, Hyperparameters, TrainingSpec
 from deepseek_operator.core.names import training_claim
 from deepseek_operator.core.resources import CLAIM, Manifest, Ref, is_terminating
 from deepseek_operator.core.seen import Seen
+from deepseek_operator.domain import catalogue
 from deepseek_operator.kinds.training.anew import is_unlearnt
 from deepseek_operator.kinds.training.claim import access_mode
 from deepseek_operator.kinds.training.needs import claims_read, existing_claim
@@ -21,6 +22,9 @@ from deepseek_operator.kinds.training.settings import fixed_digest, processes_pe
 CUSTOM_LIMIT = 64 * 1024
 """Bytes of model.custom as JSON."""
 
+USUAL_LENGTH: int = Hyperparameters.model_fields["sequence_length"].default
+_UNKNOWN = 1 << 40
+"""Positions of a model whose config.json only the pod sees: more than the schema lets anybody write."""
 _ONE_NODE_MODES = ("ReadWriteOnce", "ReadWriteOncePod")
 
 
@@ -42,6 +46,7 @@ def complaint(seen: Seen[DeepSeekTraining]) -> Complaint | None:
     wrong = (
         _too_long(owner.spec)
         or _impossible(owner.spec)
+        or _too_long_for_the_model(owner)
         or _no_steps_left(owner)
         or _volume_for_one(seen)
         or _data_for_one(seen)
@@ -85,6 +90,33 @@ def _impossible(spec: TrainingSpec) -> str | None:
             f"(nodes.count × accelerator.perNode): write {-(-parameters.global_batch_size // world) * world}"
         )
     return None
+
+
+def _too_long_for_the_model(owner: DeepSeekTraining) -> str | None:
+    """Positions that the model was never shown. The trainer refuses only examples that are that long; so it does where
+    nobody wrote a length, and what has learnt already goes on."""
+    wanted, (made_for, where) = owner.spec.hyperparameters.sequence_length, _positions(owner.spec)
+    has_begun = owner.status.attempt is not None and not is_unlearnt(owner.status)
+    if has_begun or not is_builtin(owner.spec.runtime) or wanted == USUAL_LENGTH or wanted <= made_for:
+        return None
+    return (
+        f"hyperparameters.sequenceLength {wanted:,} is more than the {made_for:,} positions of {where}: "
+        f"write {made_for} or less"
+    )
+
+
+def _positions(spec: TrainingSpec) -> tuple[int, str]:
+    """How long a sequence the model was made for, and where it says so; longer than any where that is not known."""
+    written = (spec.model.custom or {}).get("max_position_embeddings")
+    if isinstance(written, int) and written > 0:
+        return written, "model.custom.max_position_embeddings"
+    try:
+        architecture = catalogue.find(spec.model.name or "").architecture
+    except catalogue.UnknownModel:
+        architecture = None
+    if architecture is None or spec.model.custom is not None:
+        return _UNKNOWN, ""
+    return architecture.context, f"{spec.model.name} (leave model.name out if the source's config.json has more)"
 
 
 def _no_steps_left(owner: DeepSeekTraining) -> str | None:

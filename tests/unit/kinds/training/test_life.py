@@ -22,6 +22,11 @@ def saved(step: int) -> str:
     return json.dumps({"formatVersion": 1, "result": "Failed", "message": "boom", "latest": {"step": step}})
 
 
+def long(length: int, **model: object) -> dict[str, Any]:
+    """A spec of sequences of that length."""
+    return {"model": model, "hyperparameters": {"maxSteps": 5, "sequenceLength": length}}
+
+
 def test_the_volume_and_the_attempt_are_recorded_before_the_job_exists() -> None:
     life = Life()
     life.cluster.put(training())
@@ -584,6 +589,10 @@ def test_a_claim_that_was_made_for_one_node_keeps_the_gang_at_one() -> None:
         ({"hyperparameters": {}}, "maxSteps, moreSteps and epochs"),
         ({"hyperparameters": {"maxSteps": 1, "globalBatchSize": 7}}, "write 8"),
         ({"checkpoints": {"volume": {"accessMode": "ReadWriteOnce"}}}, "ReadWriteMany"),
+        (long(65, custom={"max_position_embeddings": 64}), "65 is more than the 64 positions of model.custom"),
+        (long(65, name="deepseek-v3", custom={"max_position_embeddings": 64}), "write 64 or less"),
+        (long(131073, name="deepseek-r1-distill-qwen-7b"), "131,073 is more than the 131,072 positions of deepseek-r1"),
+        (long(4097, name="deepseek-llm-7b"), "4,097 is more than the 4,096 positions"),
     ],
 )
 def test_an_impossible_spec_says_what_to_write(spec: dict[str, Any], advice: str) -> None:
@@ -591,6 +600,26 @@ def test_an_impossible_spec_says_what_to_write(spec: dict[str, Any], advice: str
     assert life.told == ("Stalled", "InvalidSpec")
     assert advice in life.message
     assert life.cluster.all(JOB) == []
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        long(64, custom={"max_position_embeddings": 64}),
+        long(2048, custom={"max_position_embeddings": 64}),  # the default, which nobody may have written
+        long(4097, custom={"max_position_embeddings": 64}) | {"runtime": {"image": "i", "command": ["train"]}},
+        long(1048576, custom={}),
+        long(1048576, name="private"),
+    ],
+)
+def test_a_length_that_only_the_pod_can_judge_starts(spec: dict[str, Any]) -> None:
+    assert Life().begin(**spec).jobs() == ["1"]
+
+
+def test_a_length_beyond_the_model_lets_what_has_learnt_go_on() -> None:
+    life = Life().begin(**long(64, custom={"max_position_embeddings": 64})).running()
+    life.edit(lambda spec: spec.update(long(65, custom={"max_position_embeddings": 64})))
+    assert life.told == ("Stalled", "FixedFieldChanged")
 
 
 def test_a_missing_dataset_claim_is_waited_for() -> None:
