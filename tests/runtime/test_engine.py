@@ -209,8 +209,8 @@ async def test_drain_finishes_streams_while_health_says_no(export: Path) -> None
 
 
 def test_engine_that_still_loads_leaves_at_once(tmp_path: Path) -> None:
-    """The manifest is a pipe into which nobody writes: loading would take for ever."""
-    os.mkfifo(tmp_path / "manifest.json")
+    """The configuration is a pipe into which nobody writes: loading would take for ever."""
+    os.mkfifo(tmp_path / "config.json")
     process = start(tmp_path, free_port())
     process.wait_for(lambda line: "is loading" in line)
     process.terminate()
