@@ -1,7 +1,7 @@
 """Conditions as KEP-1623 has them, and the three that kstatus reads: Ready, Reconciling, Stalled.
 
-kstatus (the code behind `helm --wait`, Argo CD and Flux) takes the first abnormal-true condition in list order, so
-Reconciling and Stalled are never both True, and they come after Ready.
+kstatus (the code behind `helm --wait` and Flux; Argo CD gets the same by the chart's health scripts) takes the first
+abnormal-true condition in list order, so Reconciling and Stalled are never both True, and they come after Ready.
 """
 
 from collections.abc import Sequence
