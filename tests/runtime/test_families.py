@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-import torch
 from aiohttp.test_utils import TestClient, TestServer
 from safetensors import safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
@@ -19,8 +18,8 @@ from deepseek_runtime.engine.model import Model
 from deepseek_runtime.engine.scheduler import Scheduler
 from deepseek_runtime.engine.sequence import Answer, Sampling
 from deepseek_runtime.engine.settings import read_settings
-from deepseek_runtime.trainer.evaluation import greedy
 from tests.runtime.families import FAMILIES
+from tests.runtime.greedy import greedy
 from tests.runtime.observed import Observed
 from tests.runtime.workplace import Workplace, of
 
@@ -100,9 +99,8 @@ def ids_of(export: Path, text: str) -> list[int]:
     return list(AutoTokenizer.from_pretrained(export)(text).input_ids)
 
 
-@torch.no_grad()
 def answer_of(model: PreTrainedModel, ids: list[int]) -> list[int]:
-    return [int(token) for token in greedy(model.eval(), torch.tensor([ids]), TOKENS)[0]]
+    return greedy(model.eval(), ids, TOKENS)
 
 
 def tensors(export: Path) -> list[str]:

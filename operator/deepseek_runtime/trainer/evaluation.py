@@ -1,8 +1,11 @@
 """How good the model is on held-out data: loss per token, and exact matches of greedy completions.
 
-Prompts of equal length go together, so nothing is padded and an answer is what the engine would give.
+A completion is what the model would write, token by token, exactly when each of its tokens is the likeliest one after
+those before it. One pass over the whole text tells that for all of them at once, so nothing is generated: an evaluation
+costs as many passes as there are batches, whatever the lengths, and its loss comes from the same passes.
+
 Under FSDP every forward pass is a meeting of all ranks: each makes the same number of them, a rank
-without prompts of its own goes along with somebody else's and does not count.
+without texts of its own goes along with somebody else's and does not count.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -11,9 +14,9 @@ from dataclasses import dataclass
 
 import torch
 from torch.nn import functional
-from transformers import DynamicCache, PreTrainedModel
+from transformers import PreTrainedModel
 
-from deepseek_runtime.trainer.data import IGNORED, Example, collate
+from deepseek_runtime.trainer.data import IGNORED, Batch, Example, collate
 from deepseek_runtime.trainer.gang import Gang
 
 # Larger passes gain nothing; smaller ones are taken where training could not hold so many sequences either.
@@ -30,7 +33,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Heldout:
-    """Held-out examples; `answers` are those of prompt and completion, which are completed as well."""
+    """Held-out examples; `answers` are those of prompt and completion, whose completions are to be matched as well."""
 
     texts: Sequence[Example]
     answers: Sequence[Example]
@@ -44,7 +47,6 @@ def evaluate(
     model: PreTrainedModel,
     heldout: Heldout,
     gang: Gang,
-    eos_id: int,
     pad_id: int,
     beat: Callable[[], None],
     *,
@@ -53,23 +55,21 @@ def evaluate(
 ) -> Evaluation | None:
     """Runs on all ranks together, each with at most `micro_batch_size` sequences per pass; every rank returns the same.
 
-    None when any rank was asked to stop: the grace period is for saving.
+    Every pass is a sign of life. None when any rank was asked to stop: the grace period is for saving.
     """
     size = min(BATCH_SIZE, micro_batch_size * gang.world_size)
     nats = tokens = right = 0.0
     with _inference(model):
-        for share, counted in _shares([*heldout.answers, *heldout.texts], gang, size):
-            loss, targets = loss_sum(model, share, pad_id, gang.device)
-            nats += float(loss) * counted
-            tokens += targets * counted
-            beat()
-            if gang.any(wants_stop()):
-                return None
-        for share, counted in _shares(heldout.answers, gang, size):
-            right += matches(model, share, eos_id, gang.device) * counted
-            beat()
-            if gang.any(wants_stop()):
-                return None
+        for examples, is_answered in ((heldout.answers, True), (heldout.texts, False)):
+            for share, counted in _shares(examples, gang, size):
+                batch = collate(share, pad_id, gang.device)
+                logits = model(input_ids=batch.ids, use_cache=False).logits
+                nats += float(_nats(logits, batch)) * counted
+                tokens += sum(example.targets for example in share) * counted
+                right += matches(logits, batch) * counted if is_answered else 0.0
+                beat()
+                if gang.any(wants_stop()):
+                    return None
     nats, tokens, right = gang.total([nats, tokens, right])
     return Evaluation(nats / tokens, right / len(heldout.answers) if heldout.answers else None)
 
@@ -87,43 +87,26 @@ def loss_sum(
     """Sum of the token losses in nats, and the number of predicted tokens."""
     batch = collate(examples, pad_id, device)
     logits = model(input_ids=batch.ids, use_cache=False).logits
-    loss = functional.cross_entropy(
+    return _nats(logits, batch), sum(example.targets for example in examples)
+
+
+def _nats(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+    return functional.cross_entropy(
         logits.flatten(0, 1).float(), batch.labels.flatten(), ignore_index=IGNORED, reduction="sum"
     )
-    return loss, sum(example.targets for example in examples)
 
 
-def matches(model: PreTrainedModel, examples: Sequence[Example], eos_id: int, device: torch.device) -> int:
-    """How many prompts (all of one length) are answered greedily with exactly their completion, end included."""
-    wanted = [example.completion for example in examples]
-    ids = torch.tensor([example.prompt for example in examples], device=device)
-    produced = greedy(model, ids, max(len(one) for one in wanted)).tolist()
-    return sum(given[: len(one)] == one for given, one in zip(produced, wanted, strict=True))
-
-
-def greedy(model: PreTrainedModel, ids: torch.Tensor, count: int) -> torch.Tensor:
-    """The `count` likeliest next tokens, one after the other; shape (sequences, count)."""
-    cache = DynamicCache(config=model.config)
-    produced = []
-    for _ in range(count):
-        logits = model(input_ids=ids, past_key_values=cache, use_cache=True).logits
-        ids = logits[:, -1:].argmax(-1)
-        produced.append(ids)
-    return torch.cat(produced, 1)
+def matches(logits: torch.Tensor, batch: Batch) -> int:
+    """How many completions the model would write greedily exactly as they are, the end token included."""
+    is_right = (logits.argmax(-1) == batch.labels) | (batch.labels == IGNORED)
+    return int(is_right.all(-1).sum())
 
 
 def _shares(examples: Sequence[Example], gang: Gang, size: int) -> Iterator[tuple[Sequence[Example], float]]:
     """This rank's part of every batch, with 1.0, or somebody else's first example with 0.0 where it has none."""
-    for batch in _batches(examples, size):
+    # By length, so that little is padded.
+    ordered = sorted(examples, key=lambda example: len(example.tokens))
+    for start in range(0, len(ordered), size):
+        batch = ordered[start : start + size]
         own = batch[gang.rank :: gang.world_size]
         yield (own, 1.0) if own else (batch[:1], 0.0)
-
-
-def _batches(examples: Sequence[Example], size: int) -> Iterator[Sequence[Example]]:
-    """Equal prompt and whole lengths together: rows of a batch then take the same number of passes."""
-    alike: dict[tuple[int, int], list[Example]] = {}
-    for example in examples:
-        alike.setdefault((example.loss_from, len(example.tokens)), []).append(example)
-    for _, group in sorted(alike.items()):
-        for start in range(0, len(group), size):
-            yield group[start : start + size]

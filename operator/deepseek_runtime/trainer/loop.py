@@ -314,7 +314,6 @@ class Training:
             self.model,
             self.heldout,
             self.gang,
-            tokenizer.eos_token_id,
             tokenizer.pad_token_id or 0,
             self.heartbeat.beat,
             micro_batch_size=self.parameters.micro_batch_size
