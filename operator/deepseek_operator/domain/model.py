@@ -145,6 +145,19 @@ FAMILIES = (
 )  # fmt: skip
 """The ``model_type`` of every family whose fields are understood. Another one may name its experts otherwise, and would
 be taken for a dense model of a fraction of its size."""
+SHAPE_FIELDS = frozenset(
+    {
+        "architectures", "attention_bias", "compress_ratios", "dspark_n_routed_experts", "dtype", "engram_head_dim",
+        "engram_num_embeddings", "expert_dtype", "first_k_dense_replace", "global_kv_bytes_per_token", "hc_mult",
+        "head_dim", "hidden_size", "index_head_dim", "index_n_heads", "index_source_layer_ids", "index_topk",
+        "intermediate_size", "kv_lora_rank", "kv_source_layer_ids", "max_position_embeddings", "model_type",
+        "moe_intermediate_size", "moe_layer_freq", "n_routed_experts", "n_shared_experts", "num_attention_heads",
+        "num_experts", "num_experts_per_tok", "num_hidden_layers", "num_key_value_heads", "num_local_experts",
+        "num_nextn_predict_layers", "o_groups", "o_lora_rank", "q_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim",
+        "quantization_config", "sliding_window", "tie_word_embeddings", "torch_dtype", "v_head_dim", "vocab_size",
+    }
+)  # fmt: skip
+"""Fields of a config.json that sizing reads, and ``architectures``, by which an engine chooses the model's code."""
 MOST_LAYERS, MOST_EXPERTS, MOST_PARAMETERS = 512, 4096, 16_000_000_000_000
 """Five and ten times the largest published model: what a stranger writes must not keep the arithmetic busy for minutes."""
 

@@ -1,6 +1,8 @@
 """What no engine can do with a model on a device, whatever its flags: checked before any command is built."""
 
 from deepseek_operator.domain.command import Refusal
+from deepseek_operator.domain.engines.arguments import Flags, given
+from deepseek_operator.domain.engines.flags import FLAGS
 from deepseek_operator.domain.engines.request import AdapterKind, Dialect, ServingRequest
 from deepseek_operator.domain.layout import why_not_tensor
 from deepseek_operator.domain.version import Version
@@ -14,7 +16,14 @@ BETTER = ("fp8", "int8", "awq", "gptq")
 
 def refusal(program: str, asked: ServingRequest) -> Refusal | None:
     """Return why this engine can't serve the request for reasons of device, format or layout; None where it can."""
-    checks = (_program(program, asked), _format(asked), _kv_format(asked), _devices(asked), _layout(asked))
+    checks = (
+        _program(program, asked),
+        _own_words(program, asked),
+        _format(asked),
+        _kv_format(asked),
+        _devices(asked),
+        _layout(asked),
+    )
     return next((found for found in checks if found is not None), None)
 
 
@@ -56,6 +65,11 @@ def _program(program: str, asked: ServingRequest) -> Refusal | None:
         )
     runs = ", ".join(sorted(profile.launchers))
     return Refusal(f"{program} is not known to run on {profile.name}", f"write one of {runs}")
+
+
+def _own_words(program: str, asked: ServingRequest) -> Refusal | None:
+    said = given(FLAGS.get(program, Flags()), asked.extra_args, dict(asked.extra_env))
+    return said if isinstance(said, Refusal) else None
 
 
 def _format(asked: ServingRequest) -> Refusal | None:

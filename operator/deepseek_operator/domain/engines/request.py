@@ -59,7 +59,8 @@ class ServingRequest:
     devices, ``profile`` on which. ``max_model_length`` in tokens, ``max_concurrency`` and ``queue_limit`` in requests;
     None leaves the engine's own choice. ``memory_fraction`` is the engine's, None its default. ``api_key_variable``
     names the environment variable that the pod gets from a Secret; no key ever enters this value.
-    ``load_bytes_per_second`` is at which rate weights are read, for the start-up budget.
+    ``load_bytes_per_second`` is at which rate weights are read, for the start-up budget. ``extra_args`` and
+    ``extra_env`` are the user's own words (None: a value from elsewhere), which may not decide what the fields above do.
     """
 
     model: str
@@ -85,6 +86,7 @@ class ServingRequest:
     drain_seconds: int = 60
     load_bytes_per_second: int = 1_000_000_000
     extra_args: tuple[str, ...] = ()
+    extra_env: tuple[tuple[str, str | None], ...] = ()
 
     @property
     def devices_per_node(self) -> int:

@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 
-from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
+from deepseek_operator.api.v1alpha1.serving import DeepSeekServing, Engine
 from deepseek_operator.api.v1alpha1.workload import DegreesStatus, PlanStatus
 from deepseek_operator.core.device_pod import lacks_memory
 from deepseek_operator.domain import engines
 from deepseek_operator.domain.command import Command, Refusal
+from deepseek_operator.domain.engines.arguments import Flags, Given, given
+from deepseek_operator.domain.engines.flags import FLAGS
 from deepseek_operator.domain.engines.probes import AFTER_DRAIN_SECONDS
 from deepseek_operator.domain.layout import Layout
 from deepseek_operator.domain.model import Architecture, GroupedQueryAttention
@@ -113,8 +115,20 @@ def command(served: Served) -> Command | Refusal:
             kv_dtype=spec.engine.kv_cache_dtype or "auto",
             drain_seconds=max(1, grace_s - ENDPOINT_SECONDS - AFTER_DRAIN_SECONDS),
             extra_args=tuple(spec.engine.args),
+            extra_env=tuple(variables_of(spec.engine).items()),
         ),
     )
+
+
+def variables_of(engine: Engine) -> dict[str, str | None]:
+    """The user's variables; None for a value that is not in the spec."""
+    return {variable.name: variable.value for variable in engine.env}
+
+
+def said(engine: Engine) -> Given:
+    """What the user's own flags tell sizing and scaling; nothing where they are refused, which `command` tells."""
+    found = given(FLAGS.get(engine.type, Flags()), engine.args, variables_of(engine))
+    return found if isinstance(found, Given) else Given()
 
 
 def layout_of(degrees: DegreesStatus | None) -> Layout:

@@ -29,17 +29,23 @@ from deepseek_operator.domain.model import Architecture
 from deepseek_operator.domain.profiles import Profile
 from deepseek_operator.domain.request import ServingRequest
 from deepseek_operator.domain.sizing import size_serving
-from deepseek_operator.kinds.serving.command import BUILT, Served, why_not
+from deepseek_operator.kinds.serving.command import BUILT, Served, said, why_not
 from deepseek_operator.kinds.serving.model import resolve
 from deepseek_operator.kinds.serving.revision import revision_name, stored_revisions, template_of, update_token
 
 _ONE_NODE = "replicas over several nodes are not built yet"
 
 
-def reference(owner: DeepSeekServing) -> str:
-    """Digest of what a plan depends on: of the spec, and of the update that was taken."""
+def reference(owner: DeepSeekServing, with_flags: bool = True) -> str:
+    """Digest of what a plan depends on: of the spec, and of the update that was taken.
+
+    `with_flags=False`: as it was before sizing read the user's own flags; what was planned so stays planned.
+    """
     wire, token = owner.spec.to_wire(), update_token(owner)
     model, engine = wire["model"], wire["engine"]
+    own = said(owner.spec.engine)
+    counted = {"memoryFraction": own.memory_fraction, "stepTokens": own.step_tokens, "speculation": own.speculation}
+    flags = {name: value for name, value in counted.items() if value} if with_flags else {}
     return digest(
         {
             "accelerator": wire.get("accelerator"),
@@ -47,6 +53,7 @@ def reference(owner: DeepSeekServing) -> str:
             "model": {key: model[key] for key in ("name", "custom", "quantization") if key in model},
             "engine": {key: engine[key] for key in ("type", "version", "image", "maxModelLength", "kvCacheDtype")
                        if key in engine},
+            **({"flags": flags} if flags else {}),
             **({"update": token} if token else {}),
         }
     )  # fmt: skip
@@ -58,11 +65,12 @@ def wanted_plan(seen: Seen[DeepSeekServing], configuration: Configuration) -> Pl
     owner = seen.owner
     if owner.spec.accelerator is None or owner.spec.accelerator.profile is None:
         return None
-    asked, recorded = reference(owner), owner.status.plan
-    kept = _remembered(seen, asked) or recorded
-    if kept is None or kept.reference != asked or kept.refused:
+    asked, earlier, is_rendered = reference(owner), reference(owner, with_flags=False), _is_rendered(seen)
+    references = (asked, earlier) if is_rendered else (asked,)
+    kept = next((plan for name in references if (plan := _remembered(seen, name)) is not None), owner.status.plan)
+    if kept is None or kept.reference not in references or kept.refused:
         return planned(owner, configuration)
-    return kept if _is_rendered(seen) or _is_served(owner, kept, configuration) else planned(owner, configuration)
+    return kept if is_rendered or _is_served(owner, kept, configuration) else planned(owner, configuration)
 
 
 def _is_rendered(seen: Seen[DeepSeekServing]) -> bool:
@@ -142,7 +150,7 @@ def _refused(asked: str, spec: ServingSpec, profile: Profile, architecture: Arch
 
 
 def _request(spec: ServingSpec, profile: Profile, architecture: Architecture, nodes: int | None) -> ServingRequest:
-    engine, fixed = spec.engine, spec.parallelism or Parallelism()
+    engine, fixed, own = spec.engine, spec.parallelism or Parallelism(), said(spec.engine)
     return ServingRequest(
         architecture,
         profile.accelerator,
@@ -152,6 +160,9 @@ def _request(spec: ServingSpec, profile: Profile, architecture: Architecture, no
         context=engine.max_model_length,
         nodes=nodes,
         per_node=spec.accelerator.per_node if spec.accelerator is not None else None,
+        memory_fraction=own.memory_fraction,
+        step_tokens=own.step_tokens,
+        speculation=own.speculation,
         fixed=FixedDegrees(tensor=fixed.tensor, pipeline=fixed.pipeline, data=fixed.data),
     )
 

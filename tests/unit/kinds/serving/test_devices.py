@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
+from deepseek_operator.api.v1alpha1.serving import DeepSeekServing, ResolvedModel
 from deepseek_operator.api.v1alpha1.workload import PlanStatus
 from deepseek_operator.core.actions import Create, Done
 from deepseek_operator.core.conditions import find
@@ -13,9 +13,10 @@ from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.resources import Manifest
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.domain.profiles import profiles_from_config
-from deepseek_operator.kinds.serving.devices import planned
+from deepseek_operator.kinds.serving.devices import planned, reference, wanted_plan
+from deepseek_operator.kinds.serving.model import resolve
 from deepseek_operator.kinds.serving.plan import plan
-from deepseek_operator.kinds.serving.revision import user_input
+from deepseek_operator.kinds.serving.revision import controller_revision, revision_name, user_input
 from deepseek_operator.kinds.serving.signals import queries
 from deepseek_operator.kinds.serving.status import status
 from tests.support.serving_life import ServingLife
@@ -235,3 +236,46 @@ def test_a_plan_that_this_operator_can_not_serve_is_told_to_the_next_revision() 
     condition = find(life.status.conditions, "Stalled")
     assert condition is not None
     assert (condition.status, condition.reason) == ("True", "Unsupported")
+
+
+def test_flags_of_the_operators_are_refused_with_the_fields_and_leave_what_runs() -> None:
+    life = ServingLife(**a_replica()["spec"])
+    life.run()
+    runs = life.status.stable
+    life.edit(engine={"type": "vllm", "args": ["--port=9000", "-tp", "4"]})
+    condition = find(life.status.conditions, "Stalled")
+    assert condition is not None
+    assert (condition.status, condition.reason) == ("True", "Unsupported")
+    assert "port 8000" in condition.message
+    assert "parallelism.tensor" in condition.message
+    assert life.status.current is not None
+    assert (life.status.current.name, life.status.current.ready) == (runs, 1)
+    life.edit(engine={"type": "vllm", "args": []}, parallelism={"tensor": 8})
+    assert find(life.status.conditions, "Stalled").status != "True"  # type: ignore[union-attr]
+
+
+def test_the_memory_that_a_flag_leaves_the_engine_is_what_is_counted() -> None:
+    refused = plan_of(engine={"type": "vllm", "args": ["--gpu-memory-utilization", "0.3"]}, accelerator={"profile": "h200", "perNode": 8})  # fmt: skip
+    assert refused.refused == "DoesNotFit"
+    assert plan_of(engine={"type": "vllm", "args": ["--gpu-memory-utilization=0.8"]}).memory.available == "112.3 GiB"  # type: ignore[union-attr]
+
+
+def test_what_was_planned_before_flags_were_counted_stays_planned() -> None:
+    spec = a_replica(engine={"type": "vllm", "args": ["--gpu-memory-utilization", "0.3"]})["spec"]
+    plain = settled(a_replica()).owner.status.plan
+    assert plain is not None
+    seen = seen_of(a_serving(**spec))
+    old = plain.model_copy(update={"reference": reference(seen.owner, with_flags=False)})
+    with_plan = replace(seen, owner=seen.owner.model_copy(update={"status": seen.owner.status.model_copy(update={"plan": old})}))  # fmt: skip
+    model = resolve(with_plan)
+    assert isinstance(model, ResolvedModel)
+    name = revision_name(with_plan.owner, model)
+    stored = controller_revision(with_plan.owner, name, 1, {"metadata": {}, "spec": {}}, model)
+    rendered = replace(with_plan, children=seen_of(a_serving(**spec), children=[stored]).children)
+    assert wanted_plan(rendered, CONFIGURATION) == old
+    assert wanted_plan(with_plan, CONFIGURATION).refused == "NeedsMultipleNodes"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("version", ["0.33.0", "v0.33.0", "0.33"])
+def test_every_spelling_of_a_release_is_one_image(version: str) -> None:
+    assert container_of(engine={"type": "vllm", "version": version})["image"] == "vllm/vllm-openai:v0.33.0"
