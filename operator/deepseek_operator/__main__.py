@@ -10,11 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import yaml
-from pydantic import ValidationError
 
 from deepseek_operator import __version__
 from deepseek_operator.api import crd
-from deepseek_operator.core.resources import SERVING, TRAINING
 
 if TYPE_CHECKING:
     from deepseek_operator.domain.profiles import Profiles
@@ -64,25 +62,21 @@ def _crds(options: Namespace) -> int:
 
 def _plan(options: Namespace) -> int:
     from deepseek_operator.core.configuration import Configuration
-    from deepseek_operator.runtime.rehearsal import documents_of, rehearse, told
+    from deepseek_operator.runtime import planning
 
     try:
-        documents = documents_of(_text(options.file))
-        existing = documents_of(_text(options.seen)) if options.seen else ()
-        kinds = {TRAINING.kind, SERVING.kind}
-        wanted = [document for document in documents if document["kind"] in kinds]
-        others = [document for document in documents if document["kind"] not in kinds]
+        wanted = planning.read(options.file, _text)
+        seen = planning.read([options.seen], _text) if options.seen else None
         configuration = Configuration(profiles=_profiles(options.profiles))
-        rehearsals = rehearse(wanted, [*existing, *others], configuration, assume=not options.seen)
-        print(told(asyncio.run(rehearsals)), end="")
-    except ValidationError as error:
-        problems = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        return _refused("\n".join(problems))
+        answer = asyncio.run(planning.planned(wanted, seen, configuration))
     except RecursionError:
         return _refused("the file is nested too deeply to be read")
     except (yaml.YAMLError, ValueError, KeyError, OSError) as error:
-        return _refused(f"{type(error).__name__}: {error}")
-    return 0
+        return _refused(str(error.args[0]) if isinstance(error, KeyError) else str(error))
+    print(planning.rendered(answer, options.output), end="")
+    for line in answer.complaints:
+        print(line, file=sys.stderr)
+    return 0 if answer.is_made else 1
 
 
 def _reasons(options: Namespace) -> int:
@@ -160,8 +154,23 @@ def _parser() -> ArgumentParser:
         "--out", type=Path, action="append", metavar="FOLDER", help="folder (default: both of the repository)"
     )
     crds.set_defaults(command=_crds)
-    plan = commands.add_parser("plan", help="show what would be made of resources in a file, without a cluster")
-    plan.add_argument("-f", "--file", required=True, metavar="FILE", help="YAML with resources; - for standard input")
+    plan = commands.add_parser(
+        "plan",
+        help="show what would be made of resources in a file, without a cluster",
+        description="Answers as the API server and the operator would. Exit status 0: all of it would be made; 1: something "
+        "is refused, would be Stalled, or can't be read; 2: wrong usage.",
+    )
+    plan.add_argument(
+        "-f",
+        "--file",
+        required=True,
+        action="append",
+        metavar="FILE",
+        help="YAML or JSON with resources, a folder of such files, or - for standard input; may be given several times",
+    )
+    plan.add_argument(
+        "-o", "--output", choices=("text", "yaml", "json"), default="text", help="form of the answer; default text"
+    )
     plan.add_argument(
         "--seen",
         metavar="FILE",

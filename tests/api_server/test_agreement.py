@@ -27,7 +27,7 @@ from tests.support.api_objects import API_VERSION, collection
 
 Schema = Mapping[str, Any]
 RULES = "x-kubernetes-validations"
-MATCHES = "self.matches("
+MATCHES = ("self.matches(", "string(self).matches(")
 GROUP, TWIN_GROUP = "deepseek-operator.io", "fields.deepseek-operator.io"
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
@@ -100,8 +100,11 @@ def _texts(schema: Schema, wild: bool) -> st.SearchStrategy[str]:
     if wild:
         return st.sampled_from((*TEXTS, *schema.get("enum", ())))
     patterns = [
-        loads(rule["rule"][len(MATCHES) : -1]) for rule in schema.get(RULES, ()) if rule["rule"].startswith(MATCHES)
+        loads(rule["rule"].partition(".matches(")[2][:-1])
+        for rule in schema.get(RULES, ())
+        if rule["rule"].startswith(MATCHES)
     ]
+    patterns += [schema["pattern"]] if "pattern" in schema else []
     fitting = [text for text in TEXTS if len(text) <= schema.get("maxLength", 0) and all(map(_search(text), patterns))]
     return st.sampled_from(schema.get("enum") or fitting)
 
@@ -141,7 +144,9 @@ def _maps(schema: Schema, wild: bool) -> st.SearchStrategy[dict[str, Any]]:
 
 def _values(schema: Schema, wild: bool) -> st.SearchStrategy[Any]:
     """Values of a schema: those that fit it, or `wild` ones, of the right type and otherwise anything."""
-    match schema["type"]:
+    match schema.get("type"):
+        case None:  # int-or-string
+            return _texts(schema, wild) | st.sampled_from((-1, 0, 1, 4, 17179869184) if wild else (1, 4, 17179869184))
         case "string":
             return _texts(schema, wild)
         case "integer":
@@ -167,7 +172,7 @@ def _specs(model: type[ApiModel]) -> st.SearchStrategy[Any]:
 
 def _without_cross_field_rules(schema: Schema) -> Manifest:
     """The schema with only those rules that pydantic has as well: the ones that stand for a pattern."""
-    found = [rule for rule in schema.get(RULES, ()) if rule["rule"].startswith((MATCHES, "self.all(key,"))]
+    found = [rule for rule in schema.get(RULES, ()) if rule["rule"].startswith((*MATCHES, "self.all(key,"))]
     plain = {key: value for key, value in schema.items() if key != RULES} | ({RULES: found} if found else {})
     if "properties" in schema:
         plain["properties"] = {key: _without_cross_field_rules(value) for key, value in schema["properties"].items()}
@@ -242,7 +247,7 @@ def _strings(model: type[ApiModel]) -> Iterator[tuple[type[ApiModel], tuple[str,
             yield from walk(child, (*path, name))
 
     for path, schema in walk(structural(model)["properties"]["spec"], ()):
-        if schema["type"] == "string":
+        if schema.get("type", "string") == "string":
             yield model, path
 
 

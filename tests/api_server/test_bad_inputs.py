@@ -439,45 +439,41 @@ def test_a_bad_input_is_refused_with_words_that_help(
 OWN_COMMAND = {"spec.runtime": {"command": ["python3", "train.py"]}}
 
 
-@pytest.mark.parametrize(
-    ("manifest", "changes"),
-    [
-        pytest.param(
-            minimal_training(),
-            {**OWN_COMMAND, "spec.model": None, "spec.datasets": None, HYPER: None},
-            id="a plain script",
-        ),
-        pytest.param(
-            minimal_training(), {**OWN_COMMAND, "spec.nodes": {"count": 3}}, id="a script with its own batches"
-        ),
-        pytest.param(minimal_training(), {"metadata.name": "a" * 40}, id="a name of 40 characters"),
-        pytest.param(
-            minimal_training(), {VOLUME: {"claimName": "a.b-c", "subPath": "runs/2026"}}, id="a folder of a claim"
-        ),
-        pytest.param(
-            minimal_training(),
-            {"spec.nodes": {"count": 2}, VOLUME: {"accessMode": "ReadWriteMany"}},
-            id="a shared volume",
-        ),
-        pytest.param(
-            minimal_training(),
-            {"spec.runtime.image": "registry:5000/team/a_b/c:v1@sha256:" + "0" * 64},
-            id="an image by digest",
-        ),
-        pytest.param(
-            minimal_training(), {f"{POD}.tolerations": [{"operator": "Exists"}]}, id="a toleration of everything"
-        ),
-        pytest.param(minimal_training(), {f"{POD}.nodeSelector": {"topology.kubernetes.io/zone": "a"}}, id="a zone"),
-        pytest.param(minimal_training(), {f"{HYPER}.learningRate": "1.5E-05"}, id="a decimal as Python prints it"),
-        pytest.param(
-            minimal_serving(), {"spec.model": {"fromTraining": {"name": "t", "checkpoint": "200"}}}, id="a step"
-        ),
-        pytest.param(
-            minimal_serving(), {ENGINE: {**CUSTOM, "healthPath": "/v1/ready", "args": ["--x"]}}, id="an own engine"
-        ),
-        pytest.param(minimal_serving(), {"spec.replicas": 0, "spec.suspend": True}, id="nothing running"),
-    ],
-)
+GOOD = [
+    pytest.param(
+        minimal_training(),
+        {**OWN_COMMAND, "spec.model": None, "spec.datasets": None, HYPER: None},
+        id="a plain script",
+    ),
+    pytest.param(minimal_training(), {**OWN_COMMAND, "spec.nodes": {"count": 3}}, id="a script with its own batches"),
+    pytest.param(minimal_training(), {"metadata.name": "a" * 40}, id="a name of 40 characters"),
+    pytest.param(
+        minimal_training(), {VOLUME: {"claimName": "a.b-c", "subPath": "runs/2026"}}, id="a folder of a claim"
+    ),
+    pytest.param(
+        minimal_training(),
+        {"spec.nodes": {"count": 2}, VOLUME: {"accessMode": "ReadWriteMany"}},
+        id="a shared volume",
+    ),
+    pytest.param(
+        minimal_training(),
+        {"spec.runtime.image": "registry:5000/team/a_b/c:v1@sha256:" + "0" * 64},
+        id="an image by digest",
+    ),
+    pytest.param(minimal_training(), {f"{POD}.tolerations": [{"operator": "Exists"}]}, id="a toleration of everything"),
+    pytest.param(minimal_training(), {f"{POD}.nodeSelector": {"topology.kubernetes.io/zone": "a"}}, id="a zone"),
+    pytest.param(minimal_training(), {f"{HYPER}.learningRate": "1.5E-05"}, id="a decimal as Python prints it"),
+    pytest.param(minimal_serving(), {"spec.model": {"fromTraining": {"name": "t", "checkpoint": "200"}}}, id="a step"),
+    pytest.param(
+        minimal_serving(), {ENGINE: {**CUSTOM, "healthPath": "/v1/ready", "args": ["--x"]}}, id="an own engine"
+    ),
+    pytest.param(minimal_serving(), {"spec.replicas": 0, "spec.suspend": True}, id="nothing running"),
+    pytest.param(minimal_training(), {"spec.runtime.resources": {"cpu": 4, "memory": 17179869184}}, id="numbers"),
+    pytest.param(minimal_training(), {f"{HYPER}.weightDecay": 0, f"{HYPER}.learningRate": 1}, id="whole decimals"),
+]
+
+
+@pytest.mark.parametrize(("manifest", "changes"), GOOD)
 def test_what_a_careful_user_writes_is_accepted(
     api_server: Cluster, manifest: dict[str, Any], changes: Changes
 ) -> None:

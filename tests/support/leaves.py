@@ -23,7 +23,7 @@ def _of_schema(schema: Mapping[str, Any], path: str) -> Iterator[str]:
     if "properties" in schema:
         for name, inner in schema["properties"].items():
             yield from _of_schema(inner, f"{path}.{name}")
-    elif schema["type"] == "array":
+    elif schema.get("type") == "array":
         yield from _of_schema(schema["items"], f"{path}[]")
     else:
         yield path

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, StringConstraints
 from pydantic.alias_generators import to_camel
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
+from pydantic_core.core_schema import no_info_before_validator_function
 
 Manifest = Mapping[str, Any]
 
@@ -119,6 +120,26 @@ class Says:
         return {**handler(core), MESSAGE: self.message}
 
 
+class NumberAsText:
+    """A text that may also be written as a whole number: Kubernetes' int-or-string, kept as text.
+
+    A fraction must be quoted: a structural schema has no form for it, and YAML 1.1 reads 1e-5 as text where others
+    read a number.
+    """
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return no_info_before_validator_function(_number_as_text, handler(source))
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {**handler(core), INT_OR_STRING: True}
+
+
+def _number_as_text(value: object) -> object:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+INT_OR_STRING = "x-kubernetes-int-or-string"
+
 # Key of the JSON schema that carries the sentence from a type to its rule.
 MESSAGE = "x-message"
 
@@ -166,11 +187,19 @@ Decimal = Annotated[
     str,
     StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]{1,2})?$", max_length=32),
     Says('write a quoted decimal, for example "3e-5"'),
+    NumberAsText(),
+]
+# A Decimal in a list: its sentence would cost the server's estimate of its rules more than there is (see api.schema).
+Weight = Annotated[
+    str,
+    StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]{1,2})?$", max_length=32),
+    NumberAsText(),
 ]
 Quantity = Annotated[
     str,
     StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$", max_length=32),
     Says("write a quantity, for example 64Gi"),
+    NumberAsText(),
 ]
 # host[:port]/path[:tag][@digest], as registries read it: no credentials, no scheme, no capitals in the path.
 Image = Annotated[

@@ -173,7 +173,7 @@ def _edit_rules() -> Iterable[dict[str, str]]:
         message = f"{path} is fixed once the training has started: {remedy}"
         yield rule(f"{is_free} || ({_equal(path)})", message, fieldPath=f".{path}")
     size = "spec.checkpoints.volume.size"
-    new, old = (f"quantity(has({at}.{size}) ? {at}.{size} : '{_DEFAULT_SIZE}')" for at in ("self", "oldSelf"))
+    new, old = (f"quantity(has({at}.{size}) ? string({at}.{size}) : '{_DEFAULT_SIZE}')" for at in ("self", "oldSelf"))
     yield rule(
         f"!({_HAS_STARTED}) || {new}.compareTo({old}) >= 0",
         f"{size} may only grow once the training has started ({_DEFAULT_SIZE} where none is written): write the old size or more",

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 from pydantic import BaseModel
 
-from deepseek_operator.api.base import MESSAGE, rule
+from deepseek_operator.api.base import INT_OR_STRING, MESSAGE, rule
 
 Schema: TypeAlias = Mapping[str, Any]
 
@@ -116,9 +116,23 @@ def _node(raw: Schema, definitions: Schema, path: str) -> dict[str, Any]:
                 result[key] = value
             case _:
                 raise UnsupportedSchema(f"{path}: {key} has no structural form")
+    if node.get(INT_OR_STRING):
+        return _int_or_string(result, node)
     if "type" not in result:
         raise UnsupportedSchema(f"{path}: a structural schema needs a type")
     return _with_rules(result, *_key_rules(node), *_pattern_rules(node))
+
+
+def _int_or_string(schema: dict[str, Any], node: Schema) -> dict[str, Any]:
+    """A text that may be a whole number has no type of its own; pattern and length bind the text only.
+
+    The rule with the sentence reads both forms as text. It is dear to the server's cost estimate, which takes the value
+    for as long as a request; so a type for lists has none, and shows its pattern.
+    """
+    schema = {key: value for key, value in schema.items() if key != "type"}
+    if MESSAGE not in node:
+        return _with_rules(schema)
+    return _with_rules(schema, rule(f"string(self).matches({dumps(node['pattern'])})", node[MESSAGE]))
 
 
 def _property(name: str, raw: Schema, parent: Schema, definitions: Schema, path: str) -> dict[str, Any]:

@@ -136,28 +136,6 @@ class _Silence:
         return Unavailable("a rehearsal asks nobody")
 
 
-def documents_of(text: str) -> tuple[Manifest, ...]:
-    """The objects of a YAML file: several documents, or `kind: List`.
-
-    Raises:
-        yaml.YAMLError: it is not YAML.
-        ValueError: a document is not an object.
-    """
-    return tuple(_objects(yaml.safe_load_all(text)))
-
-
-def _objects(documents: Iterable[Any]) -> Iterator[Manifest]:
-    for document in documents:
-        if document is None:
-            continue
-        if not isinstance(document, dict) or "kind" not in document:
-            raise ValueError("every document must be an object with apiVersion, kind and metadata")
-        if document["kind"].endswith("List"):
-            yield from _objects(document["items"])
-        else:
-            yield document
-
-
 def told(rehearsals: Sequence[Rehearsal]) -> str:
     """For people: conditions as comments, then the children as YAML documents."""
     return "".join(part for rehearsal in rehearsals for part in _told(rehearsal))
@@ -173,7 +151,7 @@ def _told(rehearsal: Rehearsal) -> Iterator[str]:
         yield from _sizing(rehearsal.plan)
     yield f"# it would make {len(rehearsal.made)} objects\n"
     for manifest in rehearsal.made:
-        yield "---\n" + yaml.safe_dump(_as_written(manifest), sort_keys=False, width=120)
+        yield "---\n" + yaml.safe_dump(as_written(manifest), sort_keys=False, width=120)
 
 
 def _sizing(plan: Mapping[str, Any]) -> Iterator[str]:
@@ -190,7 +168,8 @@ def _sizing(plan: Mapping[str, Any]) -> Iterator[str]:
 _SERVERS_OWN = ("uid", "resourceVersion", "creationTimestamp", "generation", "finalizers", "managedFields")
 
 
-def _as_written(manifest: Manifest) -> dict[str, Any]:
+def as_written(manifest: Manifest) -> dict[str, Any]:
+    """The object as a person would write it, without what the server adds."""
     metadata = {key: value for key, value in manifest["metadata"].items() if key not in _SERVERS_OWN}
     body = {key: value for key, value in manifest.items() if key not in ("metadata", "status", "apiVersion", "kind")}
     return {"apiVersion": manifest["apiVersion"], "kind": manifest["kind"], "metadata": metadata, **body}

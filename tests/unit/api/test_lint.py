@@ -31,7 +31,7 @@ FIELDS = {
 
 
 def _of_type(*types: str) -> dict[str, Schema]:
-    return {path: field for path, field in FIELDS.items() if field["type"] in types}
+    return {path: field for path, field in FIELDS.items() if field.get("type", "string") in types}
 
 
 def _lacking(fields: Mapping[str, Schema], *keys: str) -> list[str]:
@@ -104,7 +104,12 @@ def test_conditions_come_first_and_the_default_says_not_observed(document: Schem
 
 
 @pytest.mark.parametrize(
-    "path", [path for path, field in FIELDS.items() if "default" in field and field["type"] in ("string", "integer")]
+    "path",
+    [
+        path
+        for path, field in FIELDS.items()
+        if "default" in field and field.get("type", "string") in ("string", "integer")
+    ],
 )
 def test_a_description_names_the_default(path: str) -> None:
     field = FIELDS[path]

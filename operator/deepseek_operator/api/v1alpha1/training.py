@@ -22,6 +22,7 @@ from deepseek_operator.api.base import (
     RelativePath,
     Says,
     StatusModel,
+    Weight,
     rule,
     rules,
 )
@@ -113,9 +114,9 @@ class Dataset(ApiModel):
         default="PromptCompletion",
         description='PromptCompletion: JSON lines {"prompt": …, "completion": …}, loss on the completion only. Text: plain text, or JSON lines {"text": …}, loss everywhere. A file is read by its content, whatever it is called. Default PromptCompletion.',
     )
-    weight: Decimal = Field(
+    weight: Weight = Field(
         default="1",
-        description='How often each of its examples is seen per epoch, a quoted decimal above 0: "3" is three times, "0.5" a fresh half of them in every epoch. Default "1".',
+        description='How often each of its examples is seen per epoch, a decimal above 0, in quotes where it has a fraction: 3 is three times, "0.5" a fresh half of them in every epoch. Default "1".',
         json_schema_extra=rules(
             rule(
                 "double(self) > 0.0",
@@ -126,7 +127,7 @@ class Dataset(ApiModel):
 
 
 class Hyperparameters(ApiModel):
-    """How the training runs. Decimals are quoted strings, because YAML and JSON read 1e-5 differently."""
+    """How the training runs. Decimals with a fraction are quoted: YAML and JSON read 1e-5 differently."""
 
     global_batch_size: Annotated[int, Field(ge=1, le=1048576)] = Field(
         default=32,
@@ -142,7 +143,7 @@ class Hyperparameters(ApiModel):
     )
     learning_rate: Decimal = Field(
         default="1e-5",
-        description='Peak learning rate of AdamW, a quoted decimal above 0 and at most 10. Default "1e-5".',
+        description='Peak learning rate of AdamW, a decimal above 0 and at most 10, in quotes where it has a fraction or an exponent. Default "1e-5".',
         json_schema_extra=rules(
             rule(
                 "double(self) > 0.0 && double(self) <= 10.0",
@@ -173,14 +174,14 @@ class Hyperparameters(ApiModel):
     )
     weight_decay: Decimal = Field(
         default="0",
-        description='Weight decay of AdamW, a quoted decimal from 0 to 1. Default "0".',
+        description='Weight decay of AdamW, a decimal from 0 to 1, in quotes where it has a fraction. Default "0".',
         json_schema_extra=rules(
             rule("double(self) <= 1.0", 'hyperparameters.weightDecay must be at most 1, for example "0.01"')
         ),
     )
     gradient_clip_norm: Decimal = Field(
         default="1",
-        description='Global gradient norm is clipped to this, a quoted decimal; "0" switches clipping off. Default "1".',
+        description='Global gradient norm is clipped to this, a decimal, in quotes where it has a fraction; 0 switches clipping off. Default "1".',
     )
     seed: Annotated[int, Field(ge=0, le=4294967295)] = Field(
         default=0, description="Seed of weights, data order and dropout. Default 0."
@@ -234,7 +235,7 @@ class CheckpointVolume(ApiModel):
         description="Size of the claim that the operator makes; it may grow later. Default: what the checkpoints take under accelerator.profile, where the model is known, else 10Gi.",
         json_schema_extra=rules(
             rule(
-                "quantity(self).compareTo(quantity('1Mi')) >= 0",
+                "quantity(string(self)).compareTo(quantity('1Mi')) >= 0",
                 "checkpoints.volume.size must be at least 1Mi: write a unit, for example 100Gi",
             )
         ),

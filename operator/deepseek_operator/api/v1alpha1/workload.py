@@ -104,16 +104,16 @@ class ComputeResources(ApiModel):
     model_config = ConfigDict(
         json_schema_extra=rules(
             rule(
-                "!has(self.memory) || quantity(self.memory).compareTo(quantity('16Mi')) >= 0",
+                "!has(self.memory) || quantity(string(self.memory)).compareTo(quantity('16Mi')) >= 0",
                 "resources.memory must be at least 16Mi: write a unit, for example 64Gi",
             ),
             rule(
-                "!has(self.cpu) || quantity(self.cpu).compareTo(quantity('1m')) >= 0",
+                "!has(self.cpu) || quantity(string(self.cpu)).compareTo(quantity('1m')) >= 0",
                 'resources.cpu must be at least 1m: write cores, for example "8" or 500m',
             ),
             rule(
                 "!has(self.memory) || !has(self.sharedMemory) || "
-                "quantity(self.sharedMemory).compareTo(quantity(self.memory)) <= 0",
+                "quantity(string(self.sharedMemory)).compareTo(quantity(string(self.memory))) <= 0",
                 "resources.sharedMemory counts towards resources.memory: write more memory or less sharedMemory",
             ),
         )

@@ -1,0 +1,162 @@
+"""The API server's answer to a custom resource, without a server: schema, defaults, and rules in CEL.
+
+The rules are judged by the common-expression-language package (the cel crate), with Kubernetes' function quantity()
+added. Only `plan -f` asks here; the controller leaves admission to the server.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import cel
+
+from deepseek_operator.api.crd import documents
+from deepseek_operator.api.structural import (
+    A_LIST,
+    advice,
+    errors,
+    hides_rules,
+    name_errors,
+    unknown_fields,
+    with_defaults,
+)
+from deepseek_operator.domain.quantity import to_bytes
+
+_RULES = "x-kubernetes-validations"
+_NOT_CHECKED = (
+    "<nil>: Invalid value: null: some validation rules were not checked because the object was invalid; correct the existing errors to complete "
+    "validation"
+)
+
+Schema = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Admitted:
+    """The object as the server would store it: defaults filled in."""
+
+    manifest: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Why the server would refuse it, each reason in its words, and in `hints` what is probably meant."""
+
+    reasons: tuple[str, ...]
+    hints: tuple[str, ...] = ()
+
+
+def admit(manifest: Mapping[str, Any]) -> Admitted | Refused:
+    """What the server answers to the creation of a DeepSeekTraining or DeepSeekServing, fields checked strictly.
+
+    Raises:
+        KeyError: it is of another kind or version.
+    """
+    schema = _schemas()[str(manifest.get("apiVersion")), str(manifest.get("kind"))]
+    if unknown := list(unknown_fields(manifest, schema)):
+        hints = (hint for path in unknown if (hint := advice(path, schema)) is not None)
+        words = ", ".join(f'unknown field "{path}"' for path in unknown)
+        return Refused((f"strict decoding error: {words}",), tuple(hints))
+    filled = with_defaults(manifest, schema)
+    without_metadata = {**schema, "properties": {k: v for k, v in schema["properties"].items() if k != "metadata"}}
+    wrong = [*name_errors(manifest.get("metadata")), *errors(filled, without_metadata)]
+    if any(map(hides_rules, wrong)):
+        return Refused((*wrong, _NOT_CHECKED), tuple(_hints(wrong)))
+    judged = list(_judged(filled, schema, ""))
+    # A rule that can't be judged follows from another complaint about the same value; alone it counts itself.
+    broken = [words for words, is_certain in judged if is_certain] or [words for words, _ in judged if not wrong]
+    return Refused((*wrong, *broken), tuple(_hints(wrong))) if wrong or broken else Admitted(filled)
+
+
+@cache
+def _schemas() -> Mapping[tuple[str, str], Schema]:
+    found = {}
+    for document in documents():
+        spec = document["spec"]
+        (version,) = spec["versions"]
+        key = (f"{spec['group']}/{version['name']}", spec["names"]["kind"])
+        found[key] = version["schema"]["openAPIV3Schema"]
+    return found
+
+
+def _hints(wrong: list[str]) -> Iterator[str]:
+    for words in wrong:
+        path, _, rest = words.partition(": ")
+        if "must be of type object" in rest and (form := _SHORT_FORMS.get(path)):
+            yield f"{path}: write {form}"
+        elif 'must be of type integer,string: "number"' in rest:
+            yield f"{path}: write the number in quotes"
+        elif 'must be of type integer: "string"' in rest or 'must be of type boolean: "string"' in rest:
+            yield f"{path}: write it without quotes"
+        elif "must be of type array" in rest:
+            yield f"{path}: {A_LIST}"
+
+
+_SHORT_FORMS = {
+    "spec.nodes": "nodes: {count: 2}",
+    "spec.model": "model: {name: deepseek-r1, source: {uri: pvc://models/deepseek-r1}}",
+    "spec.engine": "engine: {type: vllm}",
+    "spec.accelerator": "accelerator: {profile: nvidia-h200-141}",
+    "spec.method": "method: {type: Full}",
+    "spec.rollout": "rollout: {strategy: Surge}",
+    "spec.checkpoints.volume": "volume: {claimName: checkpoints}",
+    "spec.checkpoints.resume": "resume: {from: {training: first}}",
+    "spec.checkpoints.resume.from": "from: {training: first}",
+    "spec.model.source": "source: {uri: pvc://models/deepseek-r1}",
+    "spec.model.fromTraining": "fromTraining: {name: first}",
+}
+
+
+def _judged(value: Any, schema: Schema, path: str) -> Iterator[tuple[str, bool]]:
+    """The rules that do not hold (True) or can't be judged (False); transition rules need an old object."""
+    is_first = True
+    for rule in schema.get(_RULES, ()):
+        if "oldSelf" in rule["rule"] or (holds := _holds(rule["rule"], value)):
+            continue
+        where = f"{path}{rule.get('fieldPath', '')}".lstrip(".") or "<nil>"
+        shown = "" if isinstance(value, Mapping | list) else f"{_quoted(value)}: "
+        words = rule.get("message", f"failed rule: {rule['rule']}")
+        # Of a text that has the wrong form, what the further rules make of it says nothing.
+        yield f"{where}: Invalid value: {shown}{words}", holds is False and (is_first or not isinstance(value, str))
+        is_first = False
+    match value:
+        case Mapping():
+            known, values = schema.get("properties", {}), schema.get("additionalProperties")
+            for key, child in value.items():
+                if key in known:
+                    yield from _judged(child, known[key], f"{path}.{key}")
+                elif isinstance(values, Mapping):
+                    yield from _judged(child, values, f"{path}.{key}")
+        case list():
+            for index, child in enumerate(value):
+                yield from _judged(child, schema.get("items", {}), f"{path}[{index}]")
+
+
+def _holds(rule: str, value: Any) -> bool | None:
+    """None when the rule can't be judged: a text is no number, a divisor is zero."""
+    context = cel.Context()
+    context.add_function("quantity", _bytes)
+    context.add_function("split", lambda text, separator: text.split(separator))
+    context.add_function("compareTo", lambda one, other: (one > other) - (one < other))
+    context.add_variable("self", value)
+    try:
+        return bool(_program(rule).execute(context))
+    except (ValueError, RuntimeError, TypeError, ArithmeticError):
+        return None
+
+
+def _quoted(value: object) -> str:
+    """As Go quotes: control characters by two hexadecimal digits."""
+    return re.sub(r"\\u00([0-9a-f]{2})", r"\\x\1", json.dumps(value, ensure_ascii=False))
+
+
+@cache
+def _program(rule: str) -> Any:
+    return cel.compile(rule)
+
+
+def _bytes(text: object) -> float:
+    return float(to_bytes(str(text)))

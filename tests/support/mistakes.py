@@ -1,0 +1,69 @@
+"""What people write instead of what the API takes, as issue trackers of such products show it: changes to a smallest object.
+
+Beside each, words of the answer of `plan -f`; None where the answer of the server is help enough.
+"""
+
+from typing import Any
+
+from tests.support.api_objects import Object, minimal_serving, minimal_training
+
+HYPER, RUNTIME, ENGINE = "spec.hyperparameters", "spec.runtime", "spec.engine"
+
+TRAININGS: tuple[tuple[dict[str, Any], str | None], ...] = (
+    ({"spec.nodes": 2}, "write nodes: {count: 2}"),
+    ({"spec.model": "deepseek-r1"}, "write model: {name: deepseek-r1"),
+    ({"spec.method": "LoRA"}, "write method: {type: Full}"),
+    ({"spec.method": {"type": "LoRA"}}, 'supported values: "Full"'),
+    ({"spec.objective": "DPO"}, 'supported values: "SFT"'),
+    ({"spec.accelerator": "h100"}, "write accelerator: {profile: nvidia-h200-141}"),
+    ({"spec.accelerator": {"profile": "nvidia-h100-80", "count": 8}}, 'unknown field "spec.accelerator.count"'),
+    ({"spec.accelerator": {"profile": "nvidia-h100-80", "pernode": 8}}, "did you mean perNode?"),
+    ({f"{RUNTIME}.resources": {"nvidia.com/gpu": 8}}, 'unknown field "spec.runtime.resources.nvidia.com/gpu"'),
+    ({f"{RUNTIME}.resources": {"limits": {"cpu": 1}}}, 'unknown field "spec.runtime.resources.limits"'),
+    ({f"{RUNTIME}.resources": {"memory": "lots"}}, "write a quantity, for example 64Gi"),
+    ({f"{RUNTIME}.resources": {"cpu": 0.5}}, "write the number in quotes"),
+    ({f"{RUNTIME}.env": {"A": "b"}}, "write a list, each entry with a dash before it"),
+    ({"spec.datasets": "pvc://corpora/a.jsonl"}, "write a list, each entry with a dash before it"),
+    ({"spec.datasets": ["pvc://corpora/a.jsonl"]}, "must be of type object"),
+    ({"spec.datasets": [{"uri": "pvc://corpora/a.jsonl"}]}, 'unknown field "spec.datasets[0].uri"'),
+    ({"spec.datasets": [{"source": {"uri": "/data/a.jsonl"}}]}, "write pvc://<claim>/<file>"),
+    ({f"{HYPER}.learningRate": 0.001}, "write the number in quotes"),
+    ({f"{HYPER}.learningRate": "fast"}, "write a quoted decimal"),
+    ({f"{HYPER}.maxSteps": "100"}, "write it without quotes"),
+    ({f"{HYPER}.maxSteps": 1.5}, "must be of type integer"),
+    ({f"{HYPER}.maxsteps": 100}, "did you mean maxSteps?"),
+    ({f"{HYPER}.precision": "fp16"}, 'supported values: "fp32", "bf16"'),
+    ({"spec.suspend": "true"}, "write it without quotes"),
+    ({"spec.checkpoints": {"volume": "checkpoints"}}, "write volume: {claimName: checkpoints}"),
+    ({"spec.checkpoints": {"resume": {"from": "first"}}}, "write from: {training: first}"),
+    ({"spec.checkpoints": {"everySteps": None}}, None),
+    ({"spec.failurePolicy": {"backoffLimit": 3}}, 'unknown field "spec.failurePolicy.backoffLimit"'),
+    ({"spec.workers": 2}, 'unknown field "spec.workers"'),
+    ({"spec": None}, "spec: Required value"),
+    ({"spec": []}, "must be of type object"),
+    ({"metadata.name": "My_Model"}, "a lowercase RFC 1123 subdomain"),
+    ({"metadata.name": "deepseek-r1-distill-qwen-1.5b"}, "at most 40 characters of a-z, 0-9 and '-'"),
+    ({"metadata.name": None}, "name or generateName is required"),
+)
+SERVINGS: tuple[tuple[dict[str, Any], str | None], ...] = (
+    ({ENGINE: "vllm"}, "write engine: {type: vllm}"),
+    ({"spec.model": "deepseek-r1"}, "write model: {name: deepseek-r1"),
+    ({"spec.model": {"name": "deepseek-r1"}}, "write exactly one of model.source"),
+    ({"spec.model": {"source": "pvc://models/v2"}}, "write source: {uri:"),
+    ({"spec.model": {"source": {"uri": "hf://deepseek-ai/DeepSeek-R1"}}}, "write pvc://<claim of this namespace>"),
+    ({"spec.replicas": "2"}, "write it without quotes"),
+    ({"spec.replica": 2}, "did you mean replicas?"),
+    ({"spec.rollout": {"strategy": "Canary"}}, 'supported values: "Surge", "Replace"'),
+    ({"spec.autoscaling": {"maxReplicas": 3, "signals": [{"type": "CPU", "target": 80}]}}, "supported values"),
+    ({"spec.autoscaling": {"max": 3}}, 'unknown field "spec.autoscaling.max"'),
+    ({"spec.accelerator": {"gpu": 8}}, 'unknown field "spec.accelerator.gpu"'),
+    ({ENGINE: {"type": "tgi"}}, "supported values"),
+    ({ENGINE: {"args": "--fast"}}, "write a list, each entry with a dash before it"),
+    ({"spec.pod": {"nodeSelector": {"gpu": True}}}, "must be of type string"),
+    ({"spec.pod": {"nodeSelector": "gpu"}}, "must be of type object"),
+)
+
+MISTAKES: tuple[tuple[Object, dict[str, Any], str | None], ...] = (
+    *((minimal_training(), changes, words) for changes, words in TRAININGS),
+    *((minimal_serving(), changes, words) for changes, words in SERVINGS),
+)
