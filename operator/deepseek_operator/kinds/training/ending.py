@@ -7,6 +7,7 @@ from deepseek_operator.api.base import rfc3339
 from deepseek_operator.api.v1alpha1.training import (
     AttemptRecord,
     AttemptStatus,
+    BestCheckpoint,
     LastCheckpoint,
     PodFailure,
     ProgressStatus,
@@ -64,11 +65,16 @@ def reported(status: TrainingStatus, said: Sequence[Report]) -> TrainingStatus:
     return status.model_copy(
         update={
             "last_checkpoint": _timed(latest, status.last_checkpoint),
-            "best_checkpoint": best or status.best_checkpoint,
+            "best_checkpoint": best or _still_best(status.best_checkpoint),
             "exports": exports,
             "data": data or status.data,
         }
     )
+
+
+def _still_best(known: BestCheckpoint | None) -> BestCheckpoint | None:
+    """What was recorded, unless by an earlier release for one batch's loss: that ranks nothing and is not exported."""
+    return known if known is None or known.metric != "loss" else None
 
 
 def last_words(before: ProgressStatus | None, said: Sequence[Report]) -> ProgressStatus | None:

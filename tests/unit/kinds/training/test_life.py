@@ -123,6 +123,19 @@ def test_a_full_volume_is_waited_for_in_words_and_burns_no_restart() -> None:
     assert f"PersistentVolumeClaim {claim} has no room" in life.message
     assert "no room for step 40" in life.message
     assert "write a larger checkpoints.volume.size" in life.message
+    assert life.event_reasons().count("CheckpointVolumeFull") == 6
+    assert "AttemptDisrupted" not in life.event_reasons()
+
+
+@pytest.mark.parametrize(("metric", "kept"), [("loss", None), ("evalLoss", 3), ("accuracy", 3)])
+def test_what_an_earlier_release_called_best_by_one_batchs_loss_is_forgotten(metric: str, kept: int | None) -> None:
+    """The trainer exports no such step any more, so a serving that asks for the best must get the latest."""
+    said = {"best": {"step": 3, "metric": metric, "value": 0.5}, "latest": {"step": 5}}
+    life = Life().begin().running().crash(message=json.dumps(said))
+    assert life.owner.status.best_checkpoint is not None
+    life.later(600).running().complete(json.dumps({"best": None, "exports": [9]}))
+    best = life.owner.status.best_checkpoint
+    assert (best.step if best is not None else None) == kept
 
 
 def test_an_edit_that_makes_another_attempt_does_not_wait_for_the_last_ones_back_off() -> None:
