@@ -277,6 +277,16 @@ def test_checkpoints_of_attempts_that_are_never_resumed_do_not_pile_up(workplace
         assert [int(d.name.removeprefix("step-")) for d in sorted(again.root.glob("first/step-*"))] == left
 
 
+def test_damaged_checkpoint_pushes_out_no_whole_one(workplace: Workplace, tmp_path: Path) -> None:
+    """Step 2 is damaged: the next attempt goes on from step 1, which stays, and the damaged one goes."""
+    policy = {"CHECKPOINT_EVERY_STEPS": "1", "CHECKPOINT_KEEP_LAST": "2", "CHECKPOINT_KEEP_BEST": "0"}
+    workplace.attempt(tmp_path, **policy)
+    (tmp_path / "training-uid" / "first" / "step-00000002" / "data.json").write_text("{}")
+    resumed = workplace.attempt(tmp_path, ATTEMPT="2", POD_UID="second", RESUME_ANCESTRY=ANCESTRY, **policy)
+    assert (resumed.began, resumed.kept) == ((1, "first"), [2])
+    assert [path.name for path in (resumed.root / "first").glob("step-*")] == ["step-00000001"]
+
+
 def test_progress_is_json_when_a_number_is_none(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path)
     Telling(run, False).tell(evalLoss=math.nan, accuracy=0.5, loss=math.inf)
