@@ -93,6 +93,7 @@ class Contract:
     ancestry: tuple[Ancestor, ...]
     resume_from: ResumeFrom | None
     stall_timeout_s: int | None
+    start_timeout_s: int | None
     grace_s: int
     progress_port: int
 
@@ -113,6 +114,7 @@ def read_contract(environment: Mapping[str, str]) -> Contract:
         ancestry=_ancestry(env),
         resume_from=_resume_from(env),
         stall_timeout_s=env.integer("DEEPSEEK_STALL_TIMEOUT_SECONDS", least=1, absent=0) or None,
+        start_timeout_s=env.integer("DEEPSEEK_START_TIMEOUT_SECONDS", least=1, absent=0) or None,
         grace_s=env.integer("DEEPSEEK_GRACE_SECONDS", least=1, absent=30),
         progress_port=env.integer("DEEPSEEK_PROGRESS_PORT", least=0, absent=DEFAULT_PORT),
     )

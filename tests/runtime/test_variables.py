@@ -150,6 +150,15 @@ def silence_ends_the_pod(workplace: Workplace, volume: Path) -> None:
     assert launched(volume, script, DEEPSEEK_STALL_TIMEOUT_SECONDS="60").code == ExitCode.COMPLETE
 
 
+def waiting_for_peers_ends_the_pod(workplace: Workplace, volume: Path) -> None:
+    """The other pod never comes; a lone one needs none."""
+    spec = json.dumps(workplace.spec)
+    late = {"DEEPSEEK_TRAINING_SPEC": spec, "DEEPSEEK_NODES": "2", "MASTER_PORT": str(free_port())}
+    assert launched(volume / "late", "", DEEPSEEK_START_TIMEOUT_SECONDS="3", **late).code == ExitCode.STALLED
+    alone = {"DEEPSEEK_TRAINING_SPEC": spec, "MASTER_PORT": str(free_port())}
+    assert launched(volume / "alone", "", DEEPSEEK_START_TIMEOUT_SECONDS="120", **alone).code == ExitCode.COMPLETE
+
+
 def saving_is_waited_for(workplace: Workplace, volume: Path) -> None:
     """The script takes two seconds to save when it is asked to stop."""
     script = "trap 'sleep 2; exit 75' TERM; echo ready; while :; do sleep 0.1; done"
@@ -202,6 +211,7 @@ VARIABLES: Mapping[str, Callable[[Workplace, Path], None]] = {
     "MASTER_ADDR": ranks_meet_elsewhere,
     "MASTER_PORT": ranks_meet_at_another_port,
     "DEEPSEEK_STALL_TIMEOUT_SECONDS": silence_ends_the_pod,
+    "DEEPSEEK_START_TIMEOUT_SECONDS": waiting_for_peers_ends_the_pod,
     "DEEPSEEK_GRACE_SECONDS": saving_is_waited_for,
     "DEEPSEEK_PROGRESS_PORT": progress_is_told_there,
     "DEEPSEEK_TRAINING_SPEC": specification_is_what_the_cases_above_change,

@@ -87,6 +87,7 @@ def _run(command: list[str], contract: Contract, environment: Mapping[str, str],
             workers,
             run,
             stall_timeout_s=contract.stall_timeout_s,
+            start_timeout_s=_start_timeout_s(contract),
             grace_s=contract.grace_s,
             builtin=not command,
         )
@@ -112,6 +113,12 @@ def _run(command: list[str], contract: Contract, environment: Mapping[str, str],
         raise
     finally:
         shutil.rmtree(run.path, ignore_errors=True)
+
+
+def _start_timeout_s(contract: Contract) -> int | None:
+    """The first pod of several may have waited for the last one for as long as the operator lets it come late."""
+    limit = contract.start_timeout_s
+    return limit * 2 if limit is not None and contract.gang.nodes > 1 else limit
 
 
 def _who(contract: Contract) -> str:

@@ -4,6 +4,7 @@ all workers 0                    0
 all saved after SIGTERM         75
 SIGTERM before anything began   75   (there is nothing to save)
 no heartbeat for the limit      76   (stacks of all threads go to stderr first)
+no first one for its limit      76   (likewise)
 no room for a checkpoint        73   (what lies there is whole; another try after a wait)
 anything else                   code of the first cause; its peers are killed
 """
@@ -45,6 +46,7 @@ class Keeper:
         run: RunDirectory,
         *,
         stall_timeout_s: float | None,
+        start_timeout_s: float | None = None,
         grace_s: float,
         builtin: bool,
         clock: Callable[[], float] = time.monotonic,
@@ -53,6 +55,10 @@ class Keeper:
         self._workers = workers
         self._run = run
         self._watch = StallWatch(stall_timeout_s)
+        self._start_timeout_s = (
+            start_timeout_s if builtin else None
+        )  # whoever never sends a heartbeat owes no first one
+        self._since = clock()
         self._patience_s = max(grace_s - LAST_WORDS_S, grace_s / 2)
         self._builtin = builtin
         self._clock = clock
@@ -79,7 +85,9 @@ class Keeper:
             self._pause(LOOK_EVERY_S)
 
     def _verdict(self, exits: list[Exit]) -> Verdict | None:
-        return self._first_failure(exits) or self._all_ended() or self._stopped() or self._stalled()
+        return (
+            self._first_failure(exits) or self._all_ended() or self._stopped() or self._stalled() or self._not_begun()
+        )
 
     def _first_failure(self, exits: list[Exit]) -> Verdict | None:
         for one in exits:
@@ -112,6 +120,23 @@ class Keeper:
         self._dump_stacks()
         text = ", ".join(f"rank {name.rpartition('-')[2]} for {silence:.0f} s" for name, silence in silent.items())
         return Verdict(ExitCode.STALLED, None, f"no heartbeat: {text}; stacks are in the log")
+
+    def _not_begun(self) -> Verdict | None:
+        """Loading, reading a checkpoint and the meeting of the ranks may take long, but not for ever."""
+        if self._start_timeout_s is None or self._clock() - self._since <= self._start_timeout_s:
+            return None
+        beats = self._run.beats()
+        silent = [rank for rank in self._workers.running if self._run.heartbeat_file(rank).name not in beats]
+        if not silent:
+            return None
+        self._dump_stacks()
+        text = ", ".join(f"rank {rank}" for rank in silent)
+        return Verdict(
+            ExitCode.STALLED,
+            None,
+            f"not ready to train {self._start_timeout_s:.0f} s after the start: {text}; stacks are in the log;"
+            " failurePolicy.startTimeoutSeconds sets the limit",
+        )
 
     def _dump_stacks(self) -> None:
         """Built-in workers registered SIGUSR1; in others PYTHONFAULTHANDLER answers SIGABRT. Stopped ones go on first."""

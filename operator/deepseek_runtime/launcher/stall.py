@@ -1,7 +1,7 @@
 """Whether the workers of this pod have stopped moving.
 
 Nothing is a stall before a rank's first heartbeat: loading and the meeting of the ranks take as long
-as they take, and the operator has its own limit for that. Afterwards a rank whose heartbeat has not
+as they take, within a limit of their own (see `keeper`). Afterwards a rank whose heartbeat has not
 changed for the limit is stalled. Only changes are compared, on the keeper's own monotonic clock.
 """
 

@@ -28,6 +28,7 @@ ENVIRONMENT = {
     "DEEPSEEK_RESUME_ANCESTRY": '[{"attempt":1,"jobUID":"j1","incarnation":"i1"},{"attempt":2,"jobUID":"j2"}]',
     "DEEPSEEK_RESUME_FROM": '{"trainingUID":"other","checkpoint":"Best"}',
     "DEEPSEEK_STALL_TIMEOUT_SECONDS": "600",
+    "DEEPSEEK_START_TIMEOUT_SECONDS": "900",
 }
 SPEC = {
     "model": {"custom": {"hidden_size": 64}},
@@ -45,7 +46,7 @@ def test_environment_of_the_contract_is_understood() -> None:
     assert (contract.checkpoints.every_steps, contract.checkpoints.every_seconds) == (100, None)
     assert contract.ancestry == (Ancestor(1, "j1", "i1"), Ancestor(2, "j2", None))
     assert contract.resume_from == ResumeFrom("other", "Best")
-    assert contract.stall_timeout_s == 600
+    assert (contract.stall_timeout_s, contract.start_timeout_s) == (600, 900)
 
 
 @pytest.mark.parametrize(

@@ -52,12 +52,20 @@ class Clock:
         self.now_s += 10.0
 
 
-def keeper(workers: Played, run: RunDirectory, *, stall_s: float | None = None, builtin: bool = True) -> Keeper:
+def keeper(
+    workers: Played,
+    run: RunDirectory,
+    *,
+    stall_s: float | None = None,
+    start_s: float | None = None,
+    builtin: bool = True,
+) -> Keeper:
     clock = Clock()
     return Keeper(
         workers,  # type: ignore[arg-type]
         run,
         stall_timeout_s=stall_s,
+        start_timeout_s=start_s,
         grace_s=60,
         builtin=builtin,
         clock=clock,
@@ -100,6 +108,28 @@ def test_bad_configuration_keeps_its_code(run: RunDirectory) -> None:
 def test_silence_before_the_first_heartbeat_is_no_stall(run: RunDirectory) -> None:
     workers = Played(*[[] for _ in range(50)], [Exit(0, 0), Exit(1, 0)])
     assert keeper(workers, run, stall_s=30).watch().code == ExitCode.COMPLETE
+
+
+def test_silence_from_the_start_has_a_limit_of_its_own(run: RunDirectory) -> None:
+    Heartbeat(run.heartbeat_file(0)).beat()
+    workers = Played()
+    verdict = keeper(workers, run, stall_s=1000, start_s=30).watch()
+    assert (verdict.code, workers.is_killed) == (ExitCode.STALLED, True)
+    assert "not ready to train 30 s after the start: rank 1;" in verdict.message
+    assert "failurePolicy.startTimeoutSeconds" in verdict.message
+    assert workers.signals == [signal.SIGUSR1, signal.SIGCONT]
+
+
+def test_limit_of_the_start_is_over_with_the_first_heartbeat_of_every_rank(run: RunDirectory) -> None:
+    for rank in (0, 1):
+        Heartbeat(run.heartbeat_file(rank)).beat()
+    workers = Played(*[[] for _ in range(50)], [Exit(0, 0), Exit(1, 0)])
+    assert keeper(workers, run, start_s=30).watch().code == ExitCode.COMPLETE
+
+
+def test_foreign_script_owes_no_first_heartbeat(run: RunDirectory) -> None:
+    workers = Played(*[[] for _ in range(50)], [Exit(0, 0), Exit(1, 0)])
+    assert keeper(workers, run, start_s=30, builtin=False).watch().code == ExitCode.COMPLETE
 
 
 def test_silence_after_a_heartbeat_is_a_stall_with_stacks(run: RunDirectory) -> None:

@@ -355,7 +355,7 @@ class FailurePolicy(ApiModel):
     )
     start_timeout_seconds: Annotated[int, Field(ge=10, le=86400)] = Field(
         default=1800,
-        description="Seconds from when all pods are placed until all run; longer counts as a crash. Default 1800.",
+        description="Seconds from when all pods are placed until all run, and again until the built-in trainer has loaded the model and is ready to train; longer counts as a crash. Default 1800. For the second part an edit counts from the next attempt on.",
     )
     stall_timeout_seconds: Annotated[int, Field(ge=10, le=86400)] = Field(
         default=1800,

@@ -223,6 +223,7 @@ def _identity(attempt: Attempt) -> list[EnvVar]:
         _field("DEEPSEEK_POD_UID", "metadata.uid"),
         _literal("DEEPSEEK_PROGRESS_PORT", str(PROGRESS_PORT)),
         _literal("DEEPSEEK_STALL_TIMEOUT_SECONDS", str(attempt.spec.failure_policy.stall_timeout_seconds)),
+        _literal("DEEPSEEK_START_TIMEOUT_SECONDS", str(attempt.spec.failure_policy.start_timeout_seconds)),
         _literal("DEEPSEEK_GRACE_SECONDS", str(grace_s(attempt.spec))),
         # The kubelet takes $(NAME) for a variable and $$ for one dollar; a private config may hold either.
         _literal("DEEPSEEK_TRAINING_SPEC", _json(resolved_spec(attempt.spec, attempt.plan)).replace("$", "$$")),
