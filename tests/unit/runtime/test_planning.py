@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -111,4 +112,5 @@ def test_scalars_are_read_as_kubectl_reads_them(
 
 def test_the_controller_never_imports_the_judge_of_rules() -> None:
     code = "import sys, deepseek_operator.runtime.handlers; sys.exit('cel' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    paths = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    assert subprocess.run([sys.executable, "-c", code], check=False, env=paths).returncode == 0
