@@ -95,19 +95,19 @@ def _size(options: Namespace) -> int:
             print(listing(profiles), end="")
             return 0
         if options.model is None or options.accelerator is None:
-            return _refused("write a model and --accelerator; --list shows both")
+            return _wrong("write a model and --accelerator; --list shows both")
         found = answer(_question(options), profiles)
     except RecursionError:
-        return _refused("the file of profiles is nested too deeply to be read")
+        return _wrong("the file of profiles is nested too deeply to be read")
     except (LookupError, ValueError, OSError, yaml.YAMLError) as error:
-        return _refused(str(error.args[0]) if isinstance(error, LookupError) else str(error))
-    print(found.text, end="")
+        return _wrong(str(error.args[0]) if isinstance(error, LookupError) else str(error))
+    print(found.json() if options.output == "json" else found.text, end="")
     return 0 if found.fits else 1
 
 
 def _question(options: Namespace) -> "Question":
-    from deepseek_operator.domain.training_state import Method, Precision
-    from deepseek_operator.runtime.size import Question, config_of
+    from deepseek_operator.domain.training_state import Precision
+    from deepseek_operator.runtime.size import Question, config_of, method_of
 
     trains = options.train or (options.method is not None and not options.serve)
     given = {
@@ -120,8 +120,9 @@ def _question(options: Namespace) -> "Question":
         model=options.model,
         accelerator=options.accelerator,
         config=config,
-        method=Method(options.method or "Full") if trains else None,
+        method=method_of(options.method or "Full") if trains else None,
         precision=Precision(options.precision),
+        fused_loss=options.fused_loss,
         **given,
     )
 
@@ -135,6 +136,12 @@ def _profiles(file: str | None) -> "Profiles":
 
 def _text(name: str) -> str:
     return sys.stdin.read() if name == "-" else Path(name).read_text()
+
+
+def _wrong(question: str) -> int:
+    """A question that can't be answered: 2, as argparse has it, since 1 is the answer that it does not fit."""
+    print(question, file=sys.stderr)
+    return 2
 
 
 def _refused(message: str) -> int:
@@ -194,13 +201,23 @@ def _add_size(commands: "_SubParsersAction[ArgumentParser]") -> None:
     what = size.add_mutually_exclusive_group()
     what.add_argument("--serve", action="store_true", help="size one replica (the default without --method)")
     what.add_argument("--train", action="store_true", help="size a training (the default with --method)")
-    size.add_argument("--method", choices=("Full", "LoRA", "QLoRA", "PromptTuning", "PTuning"), help="what is trained")
+    size.add_argument(
+        "--method", metavar="METHOD", help="what is trained: Full, LoRA, QLoRA, PromptTuning, PTuning, in any case"
+    )
+    size.add_argument(
+        "-o",
+        "--output",
+        choices=("text", "json"),
+        default="text",
+        help="text (default) or json, with every number; exit status 0: it fits, 1: it does not, 2: the question is wrong",
+    )
     size.add_argument("--precision", choices=("fp32", "bf16", "pure-bf16", "fp8"), default="bf16", help="of a training")
     size.add_argument("--engine", choices=("vllm", "sglang", "triton", "builtin"), help="default vllm")
     size.add_argument("--quantization", metavar="FORMAT", help="weights as served, or a frozen base: fp8, awq, …")
     size.add_argument("--sequence-length", dest="sequence", type=int, metavar="TOKENS", help="context or sequence")
     size.add_argument("--concurrency", type=int, metavar="N", help="full contexts that a replica must hold; default 1")
     size.add_argument("--global-batch-size", dest="global_batch", type=int, metavar="N", help="sequences per step")
+    size.add_argument("--fused-loss", action="store_true", help="the trainer never holds all logits (Liger, CCE)")
     size.add_argument("--tokens", type=int, metavar="N", help="tokens to train on, for the duration")
     size.add_argument("--gpus", type=int, metavar="N", help="devices in all; default the fewest that fit")
     size.add_argument("--nodes", type=int, metavar="N", help="nodes; default as many as it takes")

@@ -55,7 +55,7 @@ def test_a_question_is_answered_as_its_golden_file_says(
     ],
 )
 def test_a_mistake_is_told_with_what_to_write(words: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["size", *words.split()]) == 1
+    assert main(["size", *words.split()]) == 2
     printed = capsys.readouterr()
     assert said in printed.err
     assert printed.out == ""
@@ -93,7 +93,7 @@ def test_a_config_that_can_not_be_read_is_told_by_its_name(
 ) -> None:
     file = tmp_path / "config.json"
     file.write_text(text)
-    assert main(["size", str(file), "--accelerator", "h100"]) == 1
+    assert main(["size", str(file), "--accelerator", "h100"]) == 2
     assert said in capsys.readouterr().err
 
 
@@ -103,3 +103,27 @@ def test_an_administrators_profile_is_asked_for_by_name(tmp_path: Path, capsys: 
     words = ["size", "deepseek-r1-distill-llama-70b", "--accelerator", "lab-h200", "--profiles", str(file)]
     assert main(words) == 0
     assert "on lab-h200" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "written", ["lora", "LORA", "LoRA", "qlora", "p-tuning", "prompt-tuning", "full", "full-fine-tuning"]
+)
+def test_a_method_is_known_in_any_case(written: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["size", "deepseek-r1-distill-qwen-7b", "--accelerator", "h200", "--method", written]) == 0, written
+    assert "trained" in capsys.readouterr().out
+
+
+def test_an_unknown_method_names_all(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["size", "deepseek-r1", "--accelerator", "h200", "--method", "dora"]) == 2
+    assert "QLoRA" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("gpus", "status"), [("8", 0), ("1", 1)])
+def test_json_has_the_whole_answer_and_its_status(gpus: str, status: int, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["size", "deepseek-r1", "--accelerator", "h200", "--gpus", gpus, "-o", "json"]) == status
+    found = json.loads(capsys.readouterr().out)
+    assert found["fits"] is (status == 0)
+    wanted = {"shape", "layout", "memory"} | (
+        {"serving", "warnings", "storage"} if status == 0 else {"reason", "message"}
+    )
+    assert wanted <= found.keys()

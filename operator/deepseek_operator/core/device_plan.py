@@ -21,6 +21,7 @@ _ADVICE = ("RepeatedCache",)
 """Notices that tell of a better layout where nothing is wrong with the present one: in the plan, but no condition."""
 
 _TEXT_LENGTH = 4096
+_NOT_SIZED = "not sized: "
 _BY_SIZE = ("OutOfMemory", "OutOfHostMemory", "NoLayout")
 
 
@@ -63,7 +64,7 @@ def unsized_plan(reference: str, profile: str, nodes: int, per_node: int, why: s
         nodes=nodes,
         per_node=per_node,
         gpus=nodes * per_node,
-        reason=f"not sized: {why}"[:_TEXT_LENGTH],
+        reason=f"{_NOT_SIZED}{why}"[:_TEXT_LENGTH],
     )
 
 
@@ -98,6 +99,8 @@ def warning_of(plan: PlanStatus | None) -> tuple[Verdict, ...]:
     """The condition that tells what a person should know although it fits; none where there is nothing to tell."""
     if plan is None or plan.refused:
         return ()
+    if plan.reason.startswith(_NOT_SIZED):
+        return (Verdict(SIZING_WARNING, "True", "NotSized", f"{plan.reason}: whether it fits is not known"),)
     reasons = [reason for w in plan.warnings if (reason := w.partition(":")[0]) not in _ADVICE]
     if not reasons:
         return ()

@@ -85,6 +85,17 @@ def logits_bytes(architecture: Architecture, layout: Layout, sequence: int, micr
     return sequence * micro_batch / layout.context * architecture.vocabulary * _LOGITS_BYTES / layout.tensor
 
 
+def fused_loss_bytes(architecture: Architecture, layout: Layout, sequence: int, micro_batch: int) -> float:
+    """Bytes of a loss that is computed in pieces of the sequence, and of the hidden states' gradient.
+
+    Liger's fused linear cross entropy cuts the tokens so that a piece's logits are about as large as the hidden states
+    (arXiv 2410.10989, section 3.2); ms-swift and LLaMA-Factory offer it as ``use_liger_kernel`` and
+    ``enable_liger_kernel``. The built-in trainer has none.
+    """
+    tokens = sequence * micro_batch / layout.context
+    return tokens * architecture.hidden * (_LOGITS_BYTES + 2) / layout.tensor
+
+
 def step_peak_bytes(architecture: Architecture, batched_tokens: int, tensor: int) -> float:
     """Bytes of the largest working set of one engine step over ``batched_tokens``.
 

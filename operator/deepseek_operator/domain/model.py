@@ -7,6 +7,8 @@ is in ``parameters``, what they weigh in ``weights``, what they remember per tok
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from deepseek_operator.domain.quantization import stored_format
+
 Json = object
 """Any value that ``json.loads`` returns."""
 
@@ -162,8 +164,10 @@ MOST_LAYERS, MOST_EXPERTS, MOST_PARAMETERS = 512, 4096, 16_000_000_000_000
 """Five and ten times the largest published model: what a stranger writes must not keep the arithmetic busy for minutes."""
 
 
-def from_config_json(config: Mapping[str, Json]) -> Architecture:
+def from_config_json(config: Mapping[str, Json], stored_as: str | None = None) -> Architecture:
     """Return the architecture that a Hugging Face ``config.json`` describes.
+
+    ``stored_as`` is the format that the user names: it stands where nobody understands the file's ``quantization_config``.
 
     Understood are ``FAMILIES``, or a shape written by hand without ``model_type``, with the text part nested
     (``text_config``, ``language_config``) or not. Raises UnknownArchitecture, naming the field, when the family is
@@ -186,7 +190,7 @@ def from_config_json(config: Mapping[str, Json]) -> Architecture:
         dense_width=_dense_width(fields),
         experts=_experts(fields, layers),
         tied_embeddings=fields.flag("tie_word_embeddings"),
-        native_format=_native_format(fields, quantization),
+        native_format=_native_format(fields, quantization, stored_as),
         weight_block=_weight_block(quantization),
         streams=fields.number("hc_mult", 1),
         prediction_layers=fields.number("num_nextn_predict_layers", 0),
@@ -225,6 +229,10 @@ class _Fields:
 
     def __init__(self, values: Mapping[str, Json]) -> None:
         self._values = values
+
+    @property
+    def all(self) -> Mapping[str, Json]:
+        return self._values
 
     def has(self, name: str) -> bool:
         return self._values.get(name) is not None
@@ -366,14 +374,18 @@ def _experts(fields: _Fields, layers: int) -> MixtureOfExperts | None:
     return experts
 
 
-def _native_format(fields: _Fields, quantization: _Fields) -> str:
+def _native_format(fields: _Fields, quantization: _Fields, stored_as: str | None) -> str:
     if "fp4" in (fields.text("expert_dtype"), quantization.text("expert_dtype")):
         return "mxfp4"
-    method = quantization.text("quant_method")
-    if method in ("fp8", "awq", "gptq", "nvfp4"):
-        return method
-    if method:
-        raise UnknownArchitecture(f"config.json: quantization method {method!r} is not one that sizing knows")
+    if quantization.all:
+        found = stored_format(quantization.all) or stored_as
+        if found is None:
+            method = quantization.text("quant_method") or "without quant_method"
+            raise UnknownArchitecture(
+                f"config.json: quantization method {method!r} with these bits is not one that sizing knows: write how the"
+                " weights are stored as quantization (fp8, int8, awq, gptq, w4a8, nvfp4, mxfp4)"
+            )
+        return found
     return "fp32" if "float32" in (fields.text("torch_dtype"), fields.text("dtype")) else "bf16"
 
 

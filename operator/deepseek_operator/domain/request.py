@@ -63,7 +63,8 @@ class TrainingRequest:
     pass (None: 1). ``axes`` are the kinds of parallelism that the trainer knows. ``base_storage`` is the format of a
     frozen base (None: 16 bits, NF4 for QLoRA). ``total_tokens`` turns speed into days. ``keep`` checkpoints stay on
     the volume, which writes ``volume_gb_s`` (10⁹ bytes per second). ``network_gb_s`` is one node's network, None for
-    unknown; ``host_memory_gib`` one node's memory, None for unknown.
+    unknown; ``fused_loss`` says that the trainer computes the loss in pieces, never holding all logits (Liger, cut cross
+    entropy); ``host_memory_gib`` one node's memory, None for unknown.
     """
 
     architecture: Architecture
@@ -81,6 +82,7 @@ class TrainingRequest:
     base_storage: str | None = None
     offload: Offload = Offload.NONE
     fused_backward: bool = False
+    fused_loss: bool = False
     nodes: int | None = None
     per_node: int | None = None
     fixed: FixedDegrees = field(default_factory=FixedDegrees)

@@ -1,6 +1,6 @@
 """The memory of one device of a training, line by line."""
 
-from deepseek_operator.domain.activations import Recompute, logits_bytes, training_bytes
+from deepseek_operator.domain.activations import Recompute, fused_loss_bytes, logits_bytes, training_bytes
 from deepseek_operator.domain.fit import Line, Memory, Shape
 from deepseek_operator.domain.layout import Layout
 from deepseek_operator.domain.overheads import TRAINING_BUDGET, runtime_bytes
@@ -30,6 +30,7 @@ def training_memory(
     micro, value_bytes = micro_batch_of(request), 4 if request.precision is Precision.FP32 else 2
     flight = min(layout.pipeline, accumulation_of(request, layout))
     kept = training_bytes(request.architecture, layout, request.sequence, micro, flight, recompute, value_bytes)
+    loss = fused_loss_bytes if request.fused_loss else logits_bytes
     lines = (
         Line(FROZEN, states.frozen),
         Line(PARAMETERS, states.parameters),
@@ -37,7 +38,7 @@ def training_memory(
         Line(OPTIMIZER, states.optimizer),
         Line(GATHERED, states.gathered),
         Line(ACTIVATIONS, kept),
-        Line(LOGITS, logits_bytes(request.architecture, layout, request.sequence, micro)),
+        Line(LOGITS, loss(request.architecture, layout, request.sequence, micro)),
         Line(RUNTIME, runtime_bytes(layout, request.accelerator, shape.nodes)),
     )
     budget = TRAINING_BUDGET * request.accelerator.memory_bytes

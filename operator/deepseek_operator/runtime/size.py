@@ -6,10 +6,11 @@ of the administrator's file. Nothing is guessed: an unknown name is an error tha
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from enum import Enum
 from typing import Any
 
-from deepseek_operator.domain.catalogue import find, models
+from deepseek_operator.domain.catalogue import find_variant, models
 from deepseek_operator.domain.fit import Refused, Sized
 from deepseek_operator.domain.model import Architecture, from_config_json
 from deepseek_operator.domain.parameters import total
@@ -49,6 +50,7 @@ class Question:
     global_batch: int | None = None
     keep: int = 2
     tokens: int | None = None
+    fused_loss: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,15 @@ class Answer:
 
     text: str
     fits: bool
+    result: Sized | Refused
+
+    def json(self) -> str:
+        """The whole result as JSON: ``fits``, and every field of the answer by its name; sizes in bytes."""
+        return json.dumps({"fits": self.fits, **asdict(self.result)}, indent=2, default=_plain) + "\n"
+
+
+def _plain(value: object) -> object:
+    return value.value if isinstance(value, Enum) else str(value)
 
 
 def answer(question: Question, profiles: Profiles) -> Answer:
@@ -71,15 +82,34 @@ def answer(question: Question, profiles: Profiles) -> Answer:
         raise ValueError(f"no format {question.quantization!r} of weights; known are {', '.join(FORMATS)}")
     architecture = _architecture(question)
     if isinstance(architecture, Refused):
-        return Answer(render(architecture), fits=False)
+        return Answer(render(architecture), False, architecture)
     result = _trained(question, architecture, profile) if question.method else _served(question, architecture, profile)
-    return Answer(f"{_title(question, profile)}\n\n{render(result)}", isinstance(result, Sized))
+    return Answer(f"{_title(question, profile)}\n\n{render(result)}", isinstance(result, Sized), result)
 
 
 def _architecture(question: Question) -> Architecture | Refused:
     if question.config is not None:
         return from_config_json(question.config)
-    return architecture_of(find(question.model))
+    return architecture_of(find_variant(question.model)[0])
+
+
+_FULL = ("fullfinetuning", "fullfinetune", "fullparameter", "sft")
+
+
+def method_of(text: str) -> Method:
+    """The method of a word in any case, with or without dashes. Raises ValueError, naming all, where there is none."""
+    wanted = "".join(letter for letter in text.casefold() if letter.isalnum())
+    for method in Method:
+        if wanted == method.value.casefold() or (method is Method.FULL and wanted in _FULL):
+            return method
+    raise ValueError(f"no method {text!r}; write one of {', '.join(method.value for method in Method)}")
+
+
+def _stored_as(question: Question) -> str | None:
+    """The format that is asked for, else the one that the name says."""
+    if question.quantization is not None or question.config is not None:
+        return question.quantization
+    return find_variant(question.model)[1]
 
 
 def _title(question: Question, profile: Profile) -> str:
@@ -95,7 +125,7 @@ def _served(question: Question, architecture: Architecture, profile: Profile) ->
             architecture,
             profile.accelerator,
             engine=question.engine,
-            storage=question.quantization,
+            storage=_stored_as(question),
             context=question.sequence,
             concurrency=question.concurrency,
             nodes=nodes,
@@ -116,6 +146,7 @@ def _trained(question: Question, architecture: Architecture, profile: Profile) -
             sequence=2048 if question.sequence is None else question.sequence,
             base_storage=question.quantization,
             global_batch=question.global_batch,
+            fused_loss=question.fused_loss,
             nodes=nodes,
             per_node=per_node,
             keep=question.keep,

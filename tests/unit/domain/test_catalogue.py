@@ -2,7 +2,7 @@
 
 import pytest
 
-from deepseek_operator.domain.catalogue import Model, UnknownModel, find, models, read
+from deepseek_operator.domain.catalogue import Model, UnknownModel, find, find_variant, models, read
 from deepseek_operator.domain.fit import Refused
 from deepseek_operator.domain.model import Architecture
 from deepseek_operator.domain.parameters import active, prediction_weights, total
@@ -147,3 +147,47 @@ def test_a_new_model_is_a_change_of_data() -> None:
 def test_wrong_catalogue_data_is_refused(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         read(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "stored_as"),
+    [
+        ("deepseek-r1-distill-qwen-7b-awq", "deepseek-r1-distill-qwen-7b", "awq"),
+        ("DeepSeek-R1-Distill-Qwen-7B", "deepseek-r1-distill-qwen-7b", None),
+        ("unsloth/DeepSeek-R1-Distill-Llama-8B", "deepseek-r1-distill-llama-8b", None),
+        ("unsloth/DeepSeek-R1-Distill-Llama-8B-unsloth-bnb-4bit", "deepseek-r1-distill-llama-8b", "nf4"),
+        ("RedHatAI/DeepSeek-R1-Distill-Llama-70B-quantized.w8a8", "deepseek-r1-distill-llama-70b", "int8"),
+        ("neuralmagic/DeepSeek-R1-Distill-Qwen-32B-FP8-dynamic", "deepseek-r1-distill-qwen-32b", "fp8"),
+        ("nvidia/DeepSeek-R1-FP4", "deepseek-r1", "nvfp4"),
+        ("nvidia/DeepSeek-R1-0528-NVFP4-v2", "deepseek-r1-0528", "nvfp4"),
+        ("cognitivecomputations/DeepSeek-V3-AWQ", "deepseek-v3", "awq"),
+        ("someone/deepseek-coder-33b-instruct-GPTQ-Int8", "deepseek-coder-33b", "int8"),
+    ],
+)
+def test_a_published_copy_is_found_with_the_format_that_its_name_says(
+    name: str, model: str, stored_as: str | None
+) -> None:
+    found, said = find_variant(name)
+    assert (found.id, said) == (model, stored_as)
+
+
+def test_every_name_and_every_recorded_copy_is_found() -> None:
+    for model in models():
+        for name in (model.id, *model.hub):
+            assert find_variant(name) == (model, None), name
+        for stored_as, name in model.variants.items():
+            assert find_variant(name) == (model, stored_as), name
+
+
+@pytest.mark.parametrize(
+    "name", ["unsloth/DeepSeek-R1-GGUF", "mlx-community/DeepSeek-R1-Distill-Qwen-7B-MLX", "x/DeepSeek-V3-ONNX"]
+)
+def test_files_of_another_program_are_told_as_such(name: str) -> None:
+    with pytest.raises(UnknownModel, match="names files of"):
+        find_variant(name)
+
+
+@pytest.mark.parametrize("name", ["deepseek-r1-lite", "gpt-oss-20b", "deepseek-r1-distill-qwen-7b-tuned", "-awq"])
+def test_what_only_looks_alike_is_not_taken_for_the_model(name: str) -> None:
+    with pytest.raises(UnknownModel, match="nearest"):
+        find_variant(name)

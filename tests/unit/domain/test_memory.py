@@ -1,17 +1,23 @@
 """The lines of a device's memory: cache, states, activations, overheads, checkpoints, FLOPs."""
 
+from dataclasses import replace
+
 import pytest
 
 from deepseek_operator.domain.accelerator import GIB, Accelerator
 from deepseek_operator.domain.activations import Recompute, layer_values, logits_bytes, step_peak_bytes, training_bytes
 from deepseek_operator.domain.catalogue import find
 from deepseek_operator.domain.checkpoint_size import checkpoint_size
+from deepseek_operator.domain.fit import Refused, Sized
 from deepseek_operator.domain.flops import training_flops_per_token, training_speed
 from deepseek_operator.domain.kv_cache import bytes_per_token, longest_sequence, sequence_bytes
 from deepseek_operator.domain.layout import Layout, Sharding, stages
 from deepseek_operator.domain.model import Architecture, LatentAttention
 from deepseek_operator.domain.overheads import indexer_workspace_bytes, runtime_bytes
 from deepseek_operator.domain.parameters import total
+from deepseek_operator.domain.profiles import resolve
+from deepseek_operator.domain.request import TrainingRequest
+from deepseek_operator.domain.sizing import size_training
 from deepseek_operator.domain.training_state import (
     Adapter,
     Method,
@@ -318,3 +324,15 @@ def test_a_slow_network_is_planned_with_a_tenth() -> None:
 
 def test_stages_are_the_layers() -> None:
     assert [list(stage) for stage in stages(3, 3)] == [[0], [1], [2]]
+
+
+def test_a_fused_loss_is_what_makes_a_full_32b_training_fit_eight_80_gib_devices() -> None:
+    """Sharded over data ranks alone, sequences of 8,192: the logits over 152,064 words are 13.9 GiB, in pieces 0.5."""
+    shape = find("deepseek-r1-distill-qwen-32b").architecture
+    assert shape is not None
+    asked = TrainingRequest(
+        shape, resolve("h100").accelerator, sequence=8192, axes=frozenset({"data"}), nodes=1, per_node=8,
+        recompute=Recompute.FULL,
+    )  # fmt: skip
+    assert isinstance(size_training(asked), Refused)
+    assert isinstance(size_training(replace(asked, fused_loss=True)), Sized)

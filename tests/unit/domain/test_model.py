@@ -77,7 +77,7 @@ def test_a_nested_text_part_is_read_with_the_outer_quantization() -> None:
         ({"num_key_value_heads": 5}, "no multiple of 5 key-value heads"),
         ({"num_attention_heads": 33}, "no multiple of 33 heads"),
         ({"tie_word_embeddings": "yes"}, "tie_word_embeddings must be true or false"),
-        ({"quantization_config": {"quant_method": "exl3"}}, "'exl3' is not one that sizing knows"),
+        ({"quantization_config": {"quant_method": "exl3"}}, "'exl3' with these bits is not one that sizing knows"),
         ({"quantization_config": ["fp8"]}, "quantization_config must be a mapping"),
         ({"moe_layer_freq": 2}, "moe_layer_freq other than 1"),
         ({"n_routed_experts": 4, "num_experts_per_tok": 8, "moe_intermediate_size": 64}, "more active than routed"),
@@ -118,3 +118,52 @@ def test_experts_under_another_name_are_not_overlooked(field: str) -> None:
 
 def test_a_null_flag_is_an_absent_one() -> None:
     assert from_config_json(LLAMA | {"tie_word_embeddings": None, "attention_bias": None}) == from_config_json(LLAMA)
+
+
+def _compressed_tensors(bits: int, kind: str, inputs: int | None = None, **more: object) -> dict[str, object]:
+    group = {"targets": ["Linear"], "weights": {"num_bits": bits, "type": kind, **more}}
+    if inputs is not None:
+        group["input_activations"] = {"num_bits": inputs, "type": kind}
+    return {"quant_method": "compressed-tensors", "config_groups": {"group_0": group}}
+
+
+@pytest.mark.parametrize(
+    ("quantization", "stored"),
+    [
+        ({"quant_method": "gptq", "bits": 8, "group_size": 128}, "int8"),
+        ({"quant_method": "gptq", "bits": 4, "group_size": 128}, "gptq"),
+        ({"quant_method": "awq", "bits": 4}, "awq"),
+        ({"quant_method": "awq", "w_bit": 8}, "int8"),
+        ({"quant_method": "auto-round", "bits": 4}, "gptq"),
+        (_compressed_tensors(8, "int", 8), "int8"),
+        (_compressed_tensors(8, "float", 8), "fp8"),
+        (_compressed_tensors(4, "int"), "gptq"),
+        (_compressed_tensors(4, "int", 8), "w4a8"),
+        (_compressed_tensors(4, "float", 4, group_size=16), "nvfp4"),
+        ({"quant_method": "modelopt", "quant_algo": "NVFP4"}, "nvfp4"),
+        ({"quant_method": "modelopt", "quant_algo": "FP8"}, "fp8"),
+        ({"quantization": {"quant_algo": "W4A8_AWQ"}}, "w4a8"),
+        ({"quant_method": "bitsandbytes", "load_in_8bit": True}, "int8"),
+        ({"quant_method": "bitsandbytes", "load_in_4bit": True}, "nf4"),
+        ({"quant_method": "quark", "global_quant_config": {"weight": {"dtype": "fp8_e4m3"}}}, "fp8"),
+        ({"quant_method": "quark", "global_quant_config": {"weight": {"dtype": "fp4"}}}, "mxfp4"),
+        ({"quant_method": "fbgemm_fp8"}, "fp8"),
+    ],
+)
+def test_bits_and_type_decide_how_weights_are_stored_not_the_methods_name(
+    quantization: dict[str, object], stored: str
+) -> None:
+    assert from_config_json(LLAMA | {"quantization_config": quantization}).native_format == stored
+
+
+@pytest.mark.parametrize(
+    "quantization",
+    [{"quant_method": "exl3"}, {"quant_method": "gptq", "bits": 3}, {"bits": True}, _compressed_tensors(2, "int")],
+)
+def test_a_format_that_nobody_knows_is_answered_with_the_field_and_the_users_word_wins(
+    quantization: dict[str, object],
+) -> None:
+    config = LLAMA | {"quantization_config": quantization}
+    with pytest.raises(UnknownArchitecture, match="write how the weights are stored as quantization"):
+        from_config_json(config)
+    assert from_config_json(config, "int8").native_format == "int8"

@@ -211,6 +211,16 @@ class ServingSpec(ApiModel):
                 "with autoscaling, replicas must be 1 or more or left out, since 0 switches the autoscaler off; "
                 "write suspend: true to run none",
             ),
+            rule(
+                "!has(self.autoscaling) || self.engine.type != 'builtin' || self.autoscaling.signals.all(s, "
+                "s.target < self.engine.maxConcurrency + self.engine.queueLimit)",
+                "autoscaling.signals[].target must be below engine.maxConcurrency + engine.queueLimit, beyond which a "
+                "replica answers 429 and no more are ever in flight",
+                messageExpression="'autoscaling.signals[].target must be below ' + string(self.engine.maxConcurrency + "
+                "self.engine.queueLimit) + ', the engine.maxConcurrency + engine.queueLimit beyond which a replica answers "
+                "429: with ' + string(self.autoscaling.signals[0].target) + ' it would never scale'",
+                fieldPath=".autoscaling.signals",
+            ),
         )
     )
 

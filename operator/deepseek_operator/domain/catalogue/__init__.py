@@ -51,6 +51,58 @@ def find(name: str) -> Model:
     raise UnknownModel(f"no model {name!r}; nearest: {', '.join(_nearest(wanted))}")
 
 
+_SUFFIXES = (
+    ("fp8-dynamic", "fp8"), ("fp8", "fp8"), ("nvfp4-v2", "nvfp4"), ("nvfp4", "nvfp4"), ("fp4-v2", "nvfp4"), ("fp4", "nvfp4"),
+    ("mxfp4", "mxfp4"), ("gptq-int8", "int8"), ("gptq-8bit", "int8"), ("gptq-int4", "gptq"), ("gptq-4bit", "gptq"),
+    ("gptq", "gptq"), ("awq-int4", "awq"), ("awq", "awq"), ("quantized.w8a8", "int8"), ("quantized.w8a16", "int8"),
+    ("quantized.w4a16", "gptq"), ("w8a8", "int8"), ("w8a16", "int8"), ("w4a16", "gptq"), ("w4a8", "w4a8"), ("int8", "int8"),
+    ("int4", "gptq"), ("bf16", "bf16"), ("fp16", "fp16"), ("unsloth-bnb-4bit", "nf4"), ("bnb-4bit", "nf4"), ("bnb-8bit", "int8"),
+)  # fmt: skip
+"""Ends of names under which people publish copies of the same shape, and how those store the weights; longest first."""
+_FOREIGN = {
+    "gguf": "llama.cpp",
+    "mlx": "MLX",
+    "onnx": "ONNX Runtime",
+    "exl2": "ExLlama",
+    "exl3": "ExLlama",
+    "4bit": "MLX",
+}
+"""Ends of names of files that neither vLLM nor SGLang reads as the model's own, and the program that does."""
+
+
+def find_variant(name: str) -> tuple[Model, str | None]:
+    """Return the model that a name means, and the format of its weights where the name says one.
+
+    Understood besides ids and repositories: recorded quantized copies, another organisation's copy of the same name,
+    and the usual ends (``-AWQ``, ``-FP8``, ``-quantized.w8a8`` …). Raises UnknownModel with the nearest names.
+    """
+    wanted = name.casefold()
+    for model in models():
+        for stored_as, repository in model.variants.items():
+            if wanted in (repository.casefold(), repository.casefold().rpartition("/")[2]):
+                return model, stored_as
+    bare = wanted.rpartition("/")[2]
+    if (exact := _by_base(wanted, bare)) is not None:
+        return exact, None
+    for end, stored_as in _SUFFIXES:
+        if bare.endswith(f"-{end}") and (base := _by_base("", bare.removesuffix(f"-{end}"))) is not None:
+            return base, stored_as
+    for end, program in _FOREIGN.items():
+        head, found, _ = bare.rpartition(f"-{end}")
+        if found and (base := _by_base("", head.removesuffix("-mlx"))) is not None:
+            raise UnknownModel(f"{name!r} names files of {program}, which no engine here reads; nearest: {base.id}")
+    raise UnknownModel(f"no model {name!r}; nearest: {', '.join(_nearest(wanted))}")
+
+
+def _by_base(full: str, bare: str) -> Model | None:
+    """The model of this id or repository, or of a repository of this name in any organisation."""
+    for model in models():
+        repositories = [repository.casefold() for repository in model.hub]
+        if full in (model.id, *repositories) or bare in (model.id, *(name.rpartition("/")[2] for name in repositories)):
+            return model
+    return None
+
+
 def read(text: str) -> tuple[Model, ...]:
     """Read a catalogue in the form of ``models.toml``. Raises ValueError or KeyError naming what is wrong with it."""
     data = tomllib.loads(text)

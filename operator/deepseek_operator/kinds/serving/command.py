@@ -70,6 +70,8 @@ def why_not(served: Served) -> str | None:
         return refusal
     if served.program == "custom" or (served.program == "builtin" and served.architecture is None):
         return None
+    if (refusal := _never_scales(served.owner)) is not None:
+        return refusal
     built = command(served)
     if isinstance(built, Refusal):
         return str(built)
@@ -79,6 +81,20 @@ def why_not(served: Served) -> str | None:
             "write engine.image"
         )
     return None
+
+
+def _never_scales(owner: DeepSeekServing) -> str | None:
+    """A target that a replica with a bounded queue never reaches: it answers 429 for ever instead."""
+    admitted, autoscaling = said(owner.spec.engine).admitted, owner.spec.autoscaling
+    if admitted is None or autoscaling is None:
+        return None
+    target = min(signal.target for signal in autoscaling.signals)
+    if target < admitted:
+        return None
+    return (
+        f"autoscaling.signals[].target {target} is never exceeded: a replica admits {admitted} requests by the flags in "
+        f"engine.args and answers 429 beyond; write a target below {admitted}"
+    )
 
 
 def _lacks_memory(served: Served) -> str | None:

@@ -111,16 +111,19 @@ def planned(owner: DeepSeekServing, configuration: Configuration) -> PlanStatus 
 
 def served(owner: DeepSeekServing, plan: PlanStatus, profile: Profile) -> Served:
     """What the engine is asked to serve, on the devices and in the layout of the plan."""
-    model = known(owner.spec.model.name, owner.spec.model.custom)
+    model = known(owner.spec.model.name, owner.spec.model.custom, owner.spec.model.quantization)
     return Served(owner, plan, profile, model.family, model.architecture)
 
 
 def _laid_out(asked: str, owner: DeepSeekServing, profile: Profile) -> PlanStatus:
-    spec, model = owner.spec, known(owner.spec.model.name, owner.spec.model.custom)
+    spec, model = owner.spec, known(owner.spec.model.name, owner.spec.model.custom, owner.spec.model.quantization)
     if model.architecture is None:
-        return _unsized(asked, spec, profile, model.unknown)
+        return _guessed(asked, spec, model.unknown) or _unsized(asked, spec, profile, model.unknown)
     if not profile.memory_known:
         return _unsized(asked, spec, profile, f"nothing is known of the memory of {profile.name}")
+    if spec.model.quantization is None and model.stored_as is not None:
+        named = spec.model.model_copy(update={"quantization": model.stored_as})
+        spec = spec.model_copy(update={"model": named})
     found = size_serving(_request(spec, profile, model.architecture, nodes=1))
     match found:
         case Sized():
@@ -131,6 +134,23 @@ def _laid_out(asked: str, owner: DeepSeekServing, profile: Profile) -> PlanStatu
             )
         case Refused():
             return _refused(asked, spec, profile, model.architecture, found)
+
+
+def _guessed(asked: str, spec: ServingSpec, why: str) -> PlanStatus | None:
+    """The refusal of a tensor degree that nobody wrote: which one divides the heads of an unknown model can't be told."""
+    fixed, accelerator = spec.parallelism or Parallelism(), spec.accelerator
+    written = accelerator.per_node if accelerator is not None else None
+    if (
+        spec.engine.type not in BUILT
+        or fixed.tensor is not None
+        or written == (fixed.pipeline or 1) * (fixed.data or 1)
+    ):
+        return None
+    message = (
+        f"{why}: neither devices nor ranks follow, and a guessed tensor degree may not divide its heads. Write one of "
+        "those names, or the fields of its config.json as model.custom, or accelerator.perNode with parallelism.tensor"
+    )
+    return refused_plan(asked, UNSUPPORTED, message)
 
 
 def _refused(asked: str, spec: ServingSpec, profile: Profile, architecture: Architecture, found: Refused) -> PlanStatus:

@@ -26,6 +26,7 @@ from deepseek_operator.domain.accelerator import GIB
 from deepseek_operator.domain.activations import Recompute
 from deepseek_operator.domain.checkpoint_size import CheckpointSize
 from deepseek_operator.domain.command import Refusal
+from deepseek_operator.domain.engines.limits import UNQUANTIZED
 from deepseek_operator.domain.fit import Alternative, Refused, Sized
 from deepseek_operator.domain.known import known
 from deepseek_operator.domain.model import Architecture
@@ -140,6 +141,9 @@ def _planned(owner: DeepSeekTraining, configuration: Configuration) -> PlanStatu
     model = known(spec.model.name, spec.model.custom)
     if model.architecture is None:
         return _unsized(asked, spec, profile, model.unknown)
+    if model.stored_as not in (None, *UNQUANTIZED) and spec.runtime.command is None:
+        message = f"model.name {spec.model.name} names {model.stored_as} weights, which can't be trained: write the name and source of the 16-bit ones"
+        return refused_plan(asked, UNSUPPORTED, message)
     if not profile.memory_known:
         return _unsized(asked, spec, profile, f"nothing is known of the memory of {profile.name}")
     return _sized(asked, spec, profile, model.architecture)

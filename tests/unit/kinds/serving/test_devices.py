@@ -113,11 +113,19 @@ def test_a_written_layout_is_kept_or_refused_with_its_reason() -> None:
     assert "7" in refused.reason
 
 
-def test_a_model_that_is_not_known_is_served_on_a_node_as_written_and_says_that_it_was_not_sized() -> None:
-    found = plan_of(model={"name": "ours", "source": SOURCE}, accelerator={"profile": "h200", "perNode": 4})
-    assert found.reason == "not sized: model.name ours is not in the catalogue"
+def test_a_model_that_is_not_known_is_served_as_written_and_says_that_it_was_not_sized() -> None:
+    spec = {
+        "model": {"name": "ours", "source": SOURCE},
+        "accelerator": {"profile": "h200"},
+        "parallelism": {"tensor": 4},
+    }
+    found = plan_of(**spec)
+    assert found.reason.startswith("not sized: model.name ours is not in the catalogue")
+    told = find(status(settled(a_replica(**spec)), Done(), CONFIGURATION).conditions, "SizingWarning")
+    assert told is not None
+    assert (told.status, told.reason) == ("True", "NotSized")
     assert (found.refused, found.layout, found.gpus) == ("", "TP 4", 4)
-    container = container_of(model={"name": "ours", "source": SOURCE}, accelerator={"profile": "h200", "perNode": 4})
+    container = container_of(**spec)
     assert "--tensor-parallel-size 4" in " ".join(container["command"])
     assert container["resources"]["limits"] == {"nvidia.com/gpu": "4"}
 
@@ -279,3 +287,34 @@ def test_what_was_planned_before_flags_were_counted_stays_planned() -> None:
 @pytest.mark.parametrize("version", ["0.33.0", "v0.33.0", "0.33"])
 def test_every_spelling_of_a_release_is_one_image(version: str) -> None:
     assert container_of(engine={"type": "vllm", "version": version})["image"] == "vllm/vllm-openai:v0.33.0"
+
+
+@pytest.mark.parametrize("accelerator", [{"profile": "h200"}, {"profile": "h200", "perNode": 8}])
+@pytest.mark.parametrize("name", ["deepseek-r1-distill-qwen-7b-tuned", "deepseek-vl2", "my-model"])
+def test_no_tensor_degree_is_guessed_for_a_model_that_is_not_known(name: str, accelerator: dict[str, Any]) -> None:
+    refused = plan_of(model={"name": name, "source": SOURCE}, accelerator=accelerator)
+    assert refused.refused == "Unsupported"
+    assert "parallelism.tensor" in refused.reason
+    assert "model.custom" in refused.reason
+
+
+def test_the_nearest_names_are_told() -> None:
+    refused = plan_of(model={"name": "deepseek-r1-distil-qwen-7b", "source": SOURCE})
+    assert "nearest: deepseek-r1-distill-qwen-7b" in refused.reason
+
+
+def test_the_format_that_a_name_says_is_counted_and_the_users_word_wins() -> None:
+    name = "deepseek-ai/DeepSeek-R1-Distill-Llama-70B-AWQ"
+    assert plan_of(model={"name": name, "source": SOURCE}).format == "awq"
+    assert plan_of(model={"name": name, "source": SOURCE, "quantization": "int8"}).format == "int8"
+
+
+def test_a_target_that_a_bounded_replica_never_exceeds_is_refused_with_both_numbers() -> None:
+    engine = {"type": "vllm", "args": ["--max-num-seqs=8", "--max-num-queued-reqs=8"]}
+    scaled = {"maxReplicas": 2, "signals": [{"target": 16}]}
+    refused = plan_of(engine=engine, autoscaling=scaled)
+    assert refused.refused == "Unsupported"
+    assert "target 16" in refused.reason
+    assert "admits 16" in refused.reason
+    assert plan_of(engine=engine, autoscaling={**scaled, "signals": [{"target": 15}]}).refused == ""
+    assert plan_of(engine={"type": "vllm", "args": ["--max-num-seqs=8"]}, autoscaling=scaled).refused == ""
