@@ -34,8 +34,7 @@ READ = {"get", "list", "watch"}
 
 
 def _helm(*arguments: str) -> str:
-    programs.ensure("helm")
-    done = subprocess.run([programs.path("helm"), *arguments], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([programs.built("helm"), *arguments], capture_output=True, text=True, timeout=60, check=False)
     if done.returncode:
         raise AssertionError(done.stderr)
     return done.stdout

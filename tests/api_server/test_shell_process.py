@@ -68,7 +68,7 @@ def kubeconfig(controllers: Cluster, tmp_path_factory: pytest.TempPathFactory) -
         f"/api/v1/namespaces/{SYSTEM}", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM}}
     )
     chart = REPOSITORY / "charts" / "deepseek-operator"
-    command = [programs.folder() / "helm", "template", "deepseek-operator", chart, "--namespace", SYSTEM]
+    command = [programs.built("helm"), "template", "deepseek-operator", chart, "--namespace", SYSTEM]
     rendered = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     documents = [d for d in yaml.safe_load_all(rendered) if d and d["kind"] in PLURALS]
     for document in sorted(documents, key=lambda d: list(PLURALS).index(d["kind"])):

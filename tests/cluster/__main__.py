@@ -9,7 +9,7 @@ import time
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from pathlib import Path
 
-from tests.cluster import backend, containers, images, programs
+from tests.cluster import backend, containers, entries, images, programs
 from tests.cluster.backend import Wanted
 from tests.cluster.home import Home, default_root
 from tests.cluster.progress import say
@@ -32,6 +32,7 @@ def main(arguments: list[str]) -> int:
 def _up(options: Namespace) -> None:
     started = time.monotonic()
     wanted = Wanted(options.only == "control-plane", options.fake_nodes, _pairs(options.advertise))
+    entries.ensure("up --only control-plane" if options.only else "up", _home(options))
     path = backend.choose(_home(options)).up(wanted)
     say(f"up after {time.monotonic() - started:.1f} s")
     print(f"export KUBECONFIG={path}")
@@ -47,6 +48,8 @@ def _status(options: Namespace) -> None:
 
 def _images(options: Namespace) -> None:
     chosen = backend.choose(_home(options))
+    if not options.list:
+        entries.ensure("images", _home(options))
     if options.list:
         print("\n".join(containers.images(_home(options))))
     elif options.add:
@@ -55,6 +58,10 @@ def _images(options: Namespace) -> None:
     else:
         for name in options.names or images.IMAGES:
             chosen.load(images.IMAGES[name]())
+
+
+def _ensure(options: Namespace) -> None:
+    entries.ensure(options.entry, _home(options))
 
 
 def _build(options: Namespace) -> None:
@@ -109,6 +116,10 @@ def _parser() -> ArgumentParser:
     image.add_argument("--from", dest="parent", choices=list(images.IMAGES), default="runtime")
     image.add_argument("--file", action="append", default=[], metavar="PATH=DESTINATION")
     image.set_defaults(command=_images)
+
+    ensure = commands.add_parser("ensure", help="check the machine and install all that a command reaches")
+    ensure.add_argument("entry", choices=list(entries.ENTRIES))
+    ensure.set_defaults(command=_ensure)
 
     build = commands.add_parser("build", help="build programs ahead of time")
     build.add_argument("names", nargs="*", metavar="PROGRAM", help=f"of {', '.join(programs.PACKAGES)}")

@@ -15,7 +15,10 @@ from json import dumps, loads
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-CACHE = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "deepseek-operator"
+# The same place as in tests/support/environment.sh.
+CACHE = Path(
+    os.environ.get("DEEPSEEK_CACHE") or f"{os.environ.get('XDG_CACHE_HOME') or '~/.cache'}/deepseek-operator"
+).expanduser()
 
 # Below the kernel's ephemeral range (32768) and the NodePort range (30000), so that nothing takes them between choice and use.
 PORTS = range(20000, 30000)
@@ -115,12 +118,13 @@ def replace_text(path: Path, text: str, mode: int = 0o600) -> None:
 def _free_port(preferred: int | None, taken: set[int]) -> int:
     candidates = ([preferred] if preferred else []) + random.SystemRandom().sample(PORTS, 200)
     for port in candidates:
-        if port not in taken and _is_free(port):
+        if port not in taken and is_free(port):
             return port
     raise RuntimeError(f"no free TCP port in {PORTS.start}-{PORTS.stop - 1}")
 
 
-def _is_free(port: int) -> bool:
+def is_free(port: int) -> bool:
+    """True when nothing listens on the TCP port, on any address."""
     with socket.socket() as probe:
         # A port whose last connections only linger is free; one that somebody listens on is not.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

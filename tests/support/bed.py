@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.cluster import programs
 from tests.support.kubectl import Kubectl, until
 from tests.support.release import Release
 
@@ -25,8 +26,7 @@ def tests_cluster(*arguments: str) -> str:
 
 def ready(say: Callable[[str], None] = lambda _: None, *, fake_nodes: int = 0) -> Kubectl:
     """kubectl for a cluster on which the operator of this tree runs."""
-    if not os.environ.get("KUBECONFIG"):
-        tests_cluster("build")  # Helm too, and all before the first minutes are spent on a cluster.
+    tests_cluster("ensure", "e2e")
     tests_cluster("up", *(["--fake-nodes", str(fake_nodes)] if fake_nodes else []))
     say("the cluster is up")
     tests_cluster("images")
@@ -40,7 +40,7 @@ def ready(say: Callable[[str], None] = lambda _: None, *, fake_nodes: int = 0) -
 
 def release(kubectl: Kubectl) -> Release:
     """The Helm release of this tree's chart."""
-    return Release(kubectl, Path(_program("helm")))
+    return Release(kubectl, Path(programs.built("helm")))
 
 
 def restart_operator(kubectl: Kubectl) -> None:
@@ -56,12 +56,3 @@ def fresh_namespace(kubectl: Kubectl, name: str) -> None:
     until("the namespace is gone", lambda: kubectl.get("namespace", name) is None, timeout_s=60)
     kubectl.run("create", "namespace", name)
     kubectl.run("label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted")
-
-
-def _program(name: str) -> str:
-    for line in tests_cluster("env").splitlines():
-        if line.startswith("export PATH="):
-            folder = line.rsplit(":", 1)[-1].strip('"')
-            if (Path(folder) / name).exists():
-                return str(Path(folder) / name)
-    return name

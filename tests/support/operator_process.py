@@ -142,11 +142,10 @@ class OperatorProcess:
 
 def rendered_rights(system: str, watched: str | None, *values: str) -> list[Manifest]:
     """The chart's ServiceAccount, Roles and bindings for a release called as its namespace."""
-    programs.ensure("helm")
     given = [f"fullnameOverride={system}", "rbac.aggregate=false", *values]
     given += [f"watchNamespaces={{{watched}}}"] if watched is not None else []
     sets = [argument for value in given for argument in ("--set", value)]
-    command = [programs.path("helm"), "template", system, str(CHART), "--namespace", system, *sets]
+    command = [programs.built("helm"), "template", system, str(CHART), "--namespace", system, *sets]
     text = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
     return [document for document in yaml.safe_load_all(text) if document and document["kind"] in RIGHTS]
 
