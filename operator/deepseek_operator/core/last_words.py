@@ -4,10 +4,14 @@ The kubelet keeps either as the container's termination message. Both are a stra
 """
 
 import json
+import re
 from collections.abc import Mapping
 
 LIMIT_BYTES = 4096
 """The kubelet's own limit of a termination message."""
+
+_CUT = re.compile(r'\s*\{"formatVersion".*?(?:"message": ?"((?:[^"\\]|\\.)*)|$)', re.DOTALL)
+"""The kubelet shortens the messages of a pod with many containers: what is left of our document is no JSON any more."""
 
 _LINES = 10
 _CHARACTERS = 1024
@@ -29,9 +33,16 @@ def words(text: str) -> str:
 
 
 def tail(text: str) -> str:
-    """The last ten lines, 1,024 characters, without control characters."""
+    """The last ten lines, 1,024 characters, without control characters; of a document that was cut, its sentence."""
+    text = _uncut(text)
     lines = [line for raw in text[-LIMIT_BYTES:].splitlines() if (line := _printable(raw).rstrip())]
     return "\n".join(lines[-_LINES:])[-_CHARACTERS:]
+
+
+def _uncut(text: str) -> str:
+    if document(text) is not None or (found := _CUT.match(text)) is None:
+        return text
+    return (found[1] or "").replace("\\n", "\n").replace('\\"', '"')
 
 
 def _printable(text: str) -> str:

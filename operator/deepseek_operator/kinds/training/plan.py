@@ -44,7 +44,7 @@ from deepseek_operator.kinds.training.gang import (
 from deepseek_operator.kinds.training.needs import progress_interval
 from deepseek_operator.kinds.training.origin import found
 from deepseek_operator.kinds.training.pod import Attempt
-from deepseek_operator.kinds.training.reasons import Reason
+from deepseek_operator.kinds.training.reasons import Reason, with_advice
 from deepseek_operator.kinds.training.report import reports
 from deepseek_operator.kinds.training.service import ended_status, last_attempt, service
 from deepseek_operator.kinds.training.settings import attempt_digest, fixed_digest
@@ -283,7 +283,8 @@ def work(view: View) -> Step | None:
     if attempt.failures:
         return act("Restarting", reconciling(Reason.ENDING, sentence(attempt.failures[0])), requeue_after=wait)
     if (kept := obstacle(view.seen, view.gang, view.size)) is not None:
-        return act("Pending", reconciling(Reason(kept.reason), kept.message), requeue_after=wait)
+        why = Reason(kept.reason)
+        return act("Pending", reconciling(why, with_advice(why, kept.message)), requeue_after=wait)
     message = f"attempt {attempt.number}: {view.workers} of {view.size} workers run; {_what_keeps(view)}"
     return act(phase, reconciling(Reason.STARTING, message), requeue_after=wait)
 

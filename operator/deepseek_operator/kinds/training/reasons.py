@@ -62,11 +62,11 @@ ADVICE: Mapping[Reason, str] = {
     Reason.SUSPENDED: "Set spec.suspend to false to go on from the newest checkpoint.",
     Reason.COMPLETE: "Nothing: serve the export, or start another training with checkpoints.resume.from.",
     Reason.WAITING_FOR_CLAIM: "Create the PersistentVolumeClaim that the message names.",
-    Reason.WAITING_FOR_CAPACITY: "Free or add nodes that fit; the message quotes the scheduler.",
-    Reason.WAITING_FOR_QUOTA: "Raise the namespace's quota, free some of it, or write what it makes obligatory.",
+    Reason.WAITING_FOR_CAPACITY: "Free or add nodes that fit, or ask for less.",
+    Reason.WAITING_FOR_QUOTA: "Raise the namespace's quota, free some of it, or write what it makes obligatory under runtime.resources.",
     Reason.IMAGE_PULL_FAILED: "Correct runtime.image, or make the image pullable for the nodes.",
-    Reason.CONFIGURATION_MISSING: "Create the Secret or other object that the message names, or correct its name.",
-    Reason.VOLUME_NOT_MOUNTED: "Look at the claim that the message names, and at the storage behind it.",
+    Reason.CONFIGURATION_MISSING: "Create that Secret or other object, or correct its name in the spec.",
+    Reason.VOLUME_NOT_MOUNTED: "Look at that volume's claim, and at the storage behind it.",
     Reason.WAITING_FOR_TRAINING: "Create the DeepSeekTraining that the message names, or let it end; or write another.",
     Reason.WAITING_FOR_EXPORT: "Wait until the training that the message names has exported a model.",
     Reason.TRAINING_FAILED: "Write another training: the one that the message names has failed and exported nothing.",
@@ -88,3 +88,8 @@ ADVICE: Mapping[Reason, str] = {
     Reason.COMPLETIONS_CUT: "Write a larger hyperparameters.sequenceLength if answers are meant to end; the message has the numbers.",
     Reason.TOO_MANY_RESTARTS: "Find the cause in the kept Job's logs, then make a new training with resume.from.",
 }
+
+
+def with_advice(reason: Reason, message: str) -> str:
+    """What the cluster says, and what a person does about it."""
+    return f"{message.rstrip('. ')}. {ADVICE[reason]}"

@@ -20,7 +20,7 @@ from deepseek_operator.core.last_words import tail
 from deepseek_operator.kinds.training.ending import last_words, reported
 from deepseek_operator.kinds.training.gang import has_succeeded
 from deepseek_operator.kinds.training.losses import losses
-from deepseek_operator.kinds.training.reasons import Reason
+from deepseek_operator.kinds.training.reasons import Reason, with_advice
 from deepseek_operator.kinds.training.report import Report, from_mapping, number, reports, whole
 from deepseek_operator.kinds.training.view import Step, View
 
@@ -36,7 +36,8 @@ def display(view: View, step: Step, done: Done) -> TrainingStatus:
         status = reported(before, _said(view))
         progress = _progress(view) or last_words(before.progress, reports(view.gang.pods))
     status = status.model_copy(update={"uid": meta.uid, "progress": progress, "observed_generation": meta.generation})
-    says = _refused(step, done.failure) or step.says
+    refused, final = _refused(step, done.failure), [says for says in step.says if says.type in ("Complete", "Failed")]
+    says = (*refused, *final) if refused is not None else step.says
     return status.model_copy(
         update={
             "phase": step.phase,
@@ -86,11 +87,11 @@ def _refused(step: Step, failure: Failure | None) -> tuple[Verdict, ...] | None:
     serves = any((says.type, says.status) == ("Ready", "True") for says in step.says)
     match failure:
         case Failure(reason="Quota", message=message):
-            return reconciling(Reason.WAITING_FOR_QUOTA, message, serves=serves)
+            return reconciling(Reason.WAITING_FOR_QUOTA, with_advice(Reason.WAITING_FOR_QUOTA, message), serves=serves)
         case Failure(reason="Forbidden", message=message):
-            return reconciling(Reason.FORBIDDEN, message, serves=serves)
+            return reconciling(Reason.FORBIDDEN, with_advice(Reason.FORBIDDEN, message), serves=serves)
         case Failure(reason="Rejected", message=message):
-            return stalled(Reason.REJECTED, message, serves=serves)
+            return stalled(Reason.REJECTED, with_advice(Reason.REJECTED, message), serves=serves)
         case _:
             return None
 

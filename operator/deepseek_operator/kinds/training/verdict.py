@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 
 from deepseek_operator.api.base import parse_time, rfc3339
 from deepseek_operator.api.v1alpha1.training import PodFailure
-from deepseek_operator.core.last_words import tail
+from deepseek_operator.core.last_words import tail, words
 from deepseek_operator.core.resources import Manifest, is_terminating
 from deepseek_operator.kinds.training.gang import (
     Gang,
@@ -157,6 +157,8 @@ def _exited(pod: Manifest, now: datetime) -> PodFailure | None:
     if state is None:
         if phase_of(pod) != "Failed":
             return None
+        if (earlier := _failed_before(pod, now)) is not None:
+            return earlier
         # The kubelet or the garbage collector ended the pod itself: admission, eviction, shutdown. No container failed.
         reason = str(pod["status"].get("reason") or "PodFailed")[:128]
         message = tail(str(pod["status"].get("message") or ""))
@@ -174,6 +176,27 @@ def _exited(pod: Manifest, now: datetime) -> PodFailure | None:
         message=report.message if report is not None else "",
         at=str(state.get("finishedAt") or rfc3339(now)),
     )
+
+
+def _failed_before(pod: Manifest, now: datetime) -> PodFailure | None:
+    """An init container (a profile's, or one that a webhook added) that ended with an error: the trainer never began.
+
+    None for a pod that the kubelet itself ended, whose status has a reason: its containers are killed then.
+    """
+    if pod["status"].get("reason"):
+        return None
+    for container in pod["status"].get("initContainerStatuses") or ():
+        ended = (container.get("state") or {}).get("terminated") or {}
+        if code := int(ended.get("exitCode") or 0):
+            said = words(str(ended.get("message") or ""))
+            return PodFailure(
+                pod=pod["metadata"]["name"],
+                cause="InitContainerFailed",
+                exit_code=code,
+                message=f"init container {container['name']}" + (f": {said}" if said else ""),
+                at=str(ended.get("finishedAt") or rfc3339(now)),
+            )
+    return None
 
 
 def _cause(code: int, reason: str, report: Report | None) -> str:

@@ -41,6 +41,20 @@ def test_anything_else_is_the_tail_of_a_log(text: str) -> None:
     assert report.message == tail(text)
 
 
+OURS = json.dumps({"formatVersion": 1, "step": 7, "message": 'no "a":\nline 3', "exports": list(range(900))})
+FIRST = OURS.index('"message": "') + len('"message": "')
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [(3000, 'no "a":\nline 3'), (FIRST + 4, "no "), (FIRST, ""), (FIRST - 9, ""), (20, "")],
+)
+def test_of_a_document_that_the_kubelet_cut_only_the_sentence_is_told(size: int, words: str) -> None:
+    report = report_of(ended(OURS[:size]))
+    assert report is not None
+    assert report.message.strip("\\") == words.strip()
+
+
 @pytest.mark.parametrize(
     "said",
     [

@@ -80,6 +80,29 @@ def test_a_pod_that_the_kubelet_failed_without_a_container_is_a_disruption() -> 
     assert (found.cause, found.disruption) == ("UnexpectedAdmissionError", True)
 
 
+def failed_before(code: int, message: str = "", **status: Any) -> dict[str, Any]:
+    """A pod whose second init container ended with `code`: the trainer never began."""
+    ended = [{"exitCode": 0}, {"exitCode": code, "message": message, "finishedAt": at(20)}]
+    inits = [{"name": f"init-{i}", "state": {"terminated": state}} for i, state in enumerate(ended)]
+    waiting = {"name": "trainer", "state": {"waiting": {"reason": "PodInitializing"}}}
+    told = {"phase": "Failed", "initContainerStatuses": inits, "containerStatuses": [waiting]}
+    return {"metadata": {"name": "p"}, "status": {**told, **status}}
+
+
+@pytest.mark.parametrize("code", [1, 127, 137])
+def test_an_init_container_that_fails_is_a_crash_and_named(code: int) -> None:
+    found = first_cause(failed_before(code, "iptables: no rights"), NOW)
+    assert found is not None
+    assert (found.cause, found.disruption, found.exit_code) == ("InitContainerFailed", False, code)
+    assert (found.message, found.at) == ("init container init-1: iptables: no rights", at(20))
+
+
+def test_an_init_container_that_was_evicted_with_its_pod_is_a_disruption() -> None:
+    found = first_cause(failed_before(137, reason="Evicted"), NOW)
+    assert found is not None
+    assert (found.cause, found.disruption) == ("Evicted", True)
+
+
 def failure(cause: str, second: int, disruption: bool = False) -> PodFailure:
     return PodFailure(pod=f"p{second}", cause=cause, disruption=disruption, at=at(second))
 

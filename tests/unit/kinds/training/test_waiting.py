@@ -6,10 +6,15 @@ import pytest
 
 from deepseek_operator.core.obstacles import Warning
 from deepseek_operator.core.resources import JOB, POD
+from deepseek_operator.kinds.training.reasons import ADVICE, Reason
 from deepseek_operator.ports.cluster import Forbidden
 from tests.support.trainings import NAMESPACE, Life
 
 QUOTA = Warning("FailedCreate", 'Error creating: pods "t" is forbidden: failed quota: team: must specify limits.cpu')
+
+
+def advised(reason: str, words: str) -> str:
+    return f"{words}. {ADVICE[Reason(reason)]}"
 
 
 def without_pods(*warnings: Warning) -> Life:
@@ -27,9 +32,9 @@ def test_the_jobs_own_words_are_quoted_once_its_pods_are_late() -> None:
     assert life.told == ("Reconciling", "Starting")
     assert life.cluster.reads["warnings"] == 0
     life.later(3)
-    assert (life.told, life.message) == (("Reconciling", "WaitingForQuota"), QUOTA.note)
+    assert (life.told, life.message) == (("Reconciling", "WaitingForQuota"), advised("WaitingForQuota", QUOTA.note))
     (event,) = [event for _, event in life.cluster.events if event.reason == "WaitingForQuota"]
-    assert (event.type, event.note) == ("Warning", QUOTA.note)
+    assert (event.type, event.note) == ("Warning", life.message)
     assert life.owner.status.phase == "Pending"
 
 
@@ -71,7 +76,7 @@ def test_what_the_kubelet_can_not_start_is_told_with_the_reasons_of_servings(
     status = {"name": "trainer", "state": {"waiting": {"reason": reason, "message": message}}}
     life.world.schedule(life.pod(0))
     life.world.kubelet(life.pod(0), lambda live: live["status"].update(containerStatuses=[status]))
-    assert (life.turn().told, life.message) == (("Reconciling", told), f"{reason}: {message}")
+    assert (life.turn().told, life.message) == (("Reconciling", told), advised(told, f"{reason}: {message}"))
     assert [event.type for _, event in life.cluster.events if event.reason == told] == ["Warning"]
 
 
@@ -92,6 +97,6 @@ def test_a_volume_that_is_not_mounted_is_asked_for_when_it_is_late() -> None:
     life.later(30)
     assert (life.told, life.message) == (
         ("Reconciling", "VolumeNotMounted"),
-        "FailedAttachVolume: Multi-Attach error",
+        advised("VolumeNotMounted", "FailedAttachVolume: Multi-Attach error"),
     )
     assert life.cluster.all(POD)[0]["metadata"]["namespace"] == NAMESPACE
