@@ -666,8 +666,8 @@ class TrainingStatus(ObservedStatus):
     )
     restarts: int = Field(default=0, description="Crashes that were answered by another attempt.")
     disruptions: int = Field(default=0, description="Attempts that ended by no fault of the training.")
-    backoff_level: int = Field(
-        default=0, description="Consecutive failures without a new checkpoint; doubles the wait."
+    backoff_level: int | None = Field(
+        default=None, description="Consecutive failures without a new checkpoint; doubles the wait. Absent: none."
     )
     not_before: str | None = Field(default=None, description="The next attempt starts no earlier.")
     step_at_failure: int | None = Field(

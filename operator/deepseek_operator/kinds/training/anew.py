@@ -45,7 +45,7 @@ def begun_anew(owner: DeepSeekTraining) -> TrainingStatus:
             "fixed_digest": "",
             "volume": volume if volume is not None and volume.claim_name == claim else None,
             "restarts": 0,
-            "backoff_level": 0,
+            "backoff_level": None,
             "not_before": None,
             "step_at_failure": None,
             "result": None,

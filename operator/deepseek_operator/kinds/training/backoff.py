@@ -28,7 +28,7 @@ def after_failure(status: TrainingStatus, newest_step: int | None, now: datetime
     """The wait after a failure at `now`, when `newest_step` (None: none) is the newest checkpoint that was reported."""
     before = status.step_at_failure
     progressed = newest_step is not None and (before is None or newest_step > before)
-    level = 0 if progressed else status.backoff_level
+    level = 0 if progressed else status.backoff_level or 0
     step = newest_step if progressed else before
     return Backoff(level=level + 1, step=step, not_before=rfc3339(_up(now + wait(level))))
 

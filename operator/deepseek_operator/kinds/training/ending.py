@@ -124,7 +124,9 @@ def _complete(status: TrainingStatus) -> TrainingStatus:
 
 
 def _final(status: TrainingStatus, result: str, message: str) -> TrainingStatus:
-    return status.model_copy(update={"result": result, "result_message": message[:2048], "not_before": None})
+    # Nothing is waited for any more.
+    waits = {"not_before": None, "backoff_level": None, "step_at_failure": None}
+    return status.model_copy(update={"result": result, "result_message": message[:2048], **waits})
 
 
 def _backed_off(status: TrainingStatus, now: datetime) -> TrainingStatus:

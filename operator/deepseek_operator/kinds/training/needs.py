@@ -1,9 +1,9 @@
 """What a training looks at besides its children: the claims that it names, and rank 0's progress when that is due."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from deepseek_operator.api.base import parse_time
-from deepseek_operator.api.v1alpha1.training import DeepSeekTraining, OriginStatus
+from deepseek_operator.api.v1alpha1.training import DeepSeekTraining, OriginStatus, ProgressStatus
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.resources import CLAIM, POD, TRAINING, Ref
 from deepseek_operator.core.seen import Needs, Seen
@@ -52,14 +52,24 @@ def claims_read(owner: DeepSeekTraining) -> tuple[tuple[str, str], ...]:
 def progress_interval(seen: Seen[DeepSeekTraining], configuration: Configuration) -> timedelta:
     """How old progress may be: a third of the time that the attempt has run, 5 s at least and as configured at most.
 
-    A short run shows its steps, and a long one costs no more than a write in each interval.
+    A short run shows its steps, and a long one costs no more than a write in each interval. While the trainer says that
+    it has made no step it is asked every 5 s, which writes nothing: the first step is shown soon after a long start too.
     """
     attempt = seen.owner.status.attempt
     least, most = (
         timedelta(seconds=limit) for limit in (configuration.first_progress_s, configuration.progress_interval_s)
     )
     running_at = parse_time(attempt.running_at) if attempt is not None else None
+    if _says_no_step(seen.owner.status.progress, running_at):
+        return least
     return min(most, max(least, (seen.now - running_at) / 3)) if running_at is not None else least
+
+
+def _says_no_step(progress: ProgressStatus | None, running_at: datetime | None) -> bool:
+    """True when the attempt that runs since then was asked and had made no step."""
+    asked = parse_time(progress.observed_at) if progress is not None else None
+    since = asked is not None and running_at is not None and asked >= running_at
+    return since and progress is not None and progress.step is None
 
 
 def _progress(seen: Seen[DeepSeekTraining], configuration: Configuration) -> Ref | None:

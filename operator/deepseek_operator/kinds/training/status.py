@@ -61,8 +61,8 @@ def _progress(view: View) -> ProgressStatus | None:
     said = view.seen.progress
     if not isinstance(said, Mapping):
         return None
-    state = said.get("state")
-    return ProgressStatus(
+    state, before = said.get("state"), view.status.progress
+    progress = ProgressStatus(
         state=tail(state)[:32] if isinstance(state, str) else "",
         step=whole(said.get("step")),
         max_steps=whole(said.get("maxSteps")),
@@ -72,6 +72,11 @@ def _progress(view: View) -> ProgressStatus | None:
         tokens_per_second=number(said.get("tokensPerSecond")),
         eta_seconds=_seconds(said.get("etaSeconds")),
         observed_at=rfc3339(view.now),
+    )
+    # A trainer that still starts says the same each time it is asked: that is no news, and not written.
+    asked_at = before.observed_at if before is not None and progress.step is None else None
+    return (
+        before if asked_at is not None and progress.model_copy(update={"observed_at": asked_at}) == before else progress
     )
 
 

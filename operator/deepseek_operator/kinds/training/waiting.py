@@ -9,7 +9,15 @@ from datetime import timedelta
 
 from deepseek_operator.api.base import parse_time
 from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
-from deepseek_operator.core.obstacles import Obstacle, condition_of, refused_by_events, unmounted, unplaced, unstarted
+from deepseek_operator.core.obstacles import (
+    VOLUME_NOT_MOUNTED,
+    Obstacle,
+    condition_of,
+    refused_by_events,
+    unmounted,
+    unplaced,
+    unstarted,
+)
 from deepseek_operator.core.resources import JOB, POD, Manifest, Ref
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.kinds.training.gang import Gang, ended, gang_of, has_failed, is_active, is_placed, is_suspended
@@ -18,6 +26,8 @@ PODS_ARE_LATE = timedelta(seconds=3)
 """After which a Job without all of its pods is asked why; the controller makes them within a second."""
 MOUNTS_ARE_LATE = timedelta(seconds=20)
 """After which a placed pod without a sandbox is asked why; attaching a network disk takes 5 to 15 s."""
+_UNBOUND = "unbound immediate PersistentVolumeClaims"
+"""The scheduler's words for a claim that its provisioner has not bound yet."""
 NOTHING_CAME = (
     "no pod came, and nothing says why: an admission webhook, or the Job controller; see the events of the Job"
 )
@@ -53,9 +63,19 @@ def _obstacles(seen: Seen[DeepSeekTraining], gang: Gang, pods_wanted: int) -> It
     if gang.job is not None and len(gang.active) < pods_wanted:
         yield from refused_by_events(seen.warnings.get(Ref(JOB, gang.job["metadata"]["name"]), ()))
     yield from unstarted(gang.active)
-    yield from unplaced(gang.active)
+    yield from _unplaced(seen, gang)
     for pod in gang.active:
         yield from unmounted(seen.warnings.get(Ref(POD, pod["metadata"]["name"]), ()))
+
+
+def _unplaced(seen: Seen[DeepSeekTraining], gang: Gang) -> Iterator[Obstacle]:
+    """A pod whose claim is still being made is on its way, and no node more would help; later it is the storage's fault."""
+    for pod in gang.active:
+        for found in unplaced([pod]):
+            if _UNBOUND not in found.message:
+                yield found
+            elif _is_older(seen, pod, MOUNTS_ARE_LATE):
+                yield Obstacle(VOLUME_NOT_MOUNTED, found.message)
 
 
 def _unmounted(seen: Seen[DeepSeekTraining], gang: Gang) -> Iterator[Manifest]:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ from deepseek_operator.api.base import parse_time
 from deepseek_operator.api.v1alpha1.training import DataStatus, LastCheckpoint
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.resources import CLAIM, JOB, POD, SERVICE, TRAINING, is_terminating
+from deepseek_operator.core.seen import Seen
+from deepseek_operator.kinds.training.needs import progress_interval
 from deepseek_operator.ports.cluster import Forbidden
 from tests.support.trainings import NAME, NAMESPACE, Life, claim, training
 
@@ -783,6 +786,22 @@ def test_a_crash_leaves_the_numbers_of_its_last_words() -> None:
     progress = life.owner.status.progress
     assert progress is not None
     assert (progress.step, progress.loss, life.owner.status.summary.progress) == (61, "0.5", "61/100 (61 %)")
+
+
+def test_the_first_step_is_shown_soon_after_a_long_start_which_is_not_written_again_and_again() -> None:
+    life = Life().begin().running()
+    name = life.pod(0)["metadata"]["name"]
+    life.operator.progress.answers[name] = {"state": "Starting"}
+    life.later(5)
+    written = len(life.cluster.writes)
+    for _ in range(100):
+        life.later(5)
+    assert len(life.cluster.writes) == written
+    assert progress_interval(Seen(life.owner, life.clock.now()), Configuration()) == timedelta(seconds=5)
+    life.operator.progress.answers[name] = {"state": "Training", "step": 1, "maxSteps": 100}
+    assert life.later(5).owner.status.summary.progress == "1/100 (1 %)"
+    life.operator.progress.answers[name] = {"state": "Training", "step": 2, "maxSteps": 100}
+    assert life.later(25).owner.status.summary.progress == "1/100 (1 %)"
 
 
 def test_progress_is_shown_at_most_every_interval() -> None:

@@ -65,3 +65,7 @@ def test_a_complete_training_shows_all_of_its_workers_and_an_old_attempt_its_las
     assert "boom" in old.message
     life.later(10).running().complete()
     assert life.owner.status.summary.workers == "2/2"
+    status = life.owner.status
+    assert (status.backoff_level, status.not_before, status.step_at_failure) == (None, None, None), (
+        "nothing is waited for"
+    )

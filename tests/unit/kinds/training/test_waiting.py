@@ -87,6 +87,16 @@ def test_a_gang_without_a_node_is_pending_and_warned_of() -> None:
     assert [event.type for _, event in life.cluster.events if event.reason == "WaitingForCapacity"] == ["Warning"]
 
 
+def test_a_claim_that_is_still_being_made_is_no_lack_of_nodes() -> None:
+    life = Life().begin(nodes={"count": 1})
+    words = "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims. not found"
+    life.world.unschedulable(life.pod(0), words)
+    assert (life.turn().told, life.owner.status.phase) == (("Reconciling", "Starting"), "Starting")
+    life.later(30)
+    assert (life.told, life.message) == (("Reconciling", "VolumeNotMounted"), advised("VolumeNotMounted", words))
+    assert [event.reason for _, event in life.cluster.events if event.type == "Warning"] == ["VolumeNotMounted"]
+
+
 def test_a_volume_that_is_not_mounted_is_asked_for_when_it_is_late() -> None:
     life = Life().begin(nodes={"count": 1})
     life.world.schedule(life.pod(0))
