@@ -186,6 +186,44 @@ def test_evicting_rank_0_is_one_disruption_although_rank_1_then_crashes(watch: W
     assert done["progress"]["loss"] == f"{gang.losses(2)[200]:.4g}"
 
 
+DENSE = {
+    "model_type": "qwen2",
+    "tie_word_embeddings": True,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "max_position_embeddings": 64,
+}
+ASK = """
+import json, urllib.request
+body = {"prompt": "hello=", "temperature": 0, "max_tokens": 8, "ignore_eos": True}
+request = urllib.request.Request("http://127.0.0.1:8000/v1/completions", json.dumps(body).encode())
+print(json.load(urllib.request.urlopen(request, timeout=30))["usage"]["completion_tokens"])
+"""
+
+
+def test_a_dense_model_is_trained_by_two_killed_resumed_and_served(kubectl: Kubectl, watch: Watch) -> None:
+    settings = {"model": {"custom": DENSE}, "nodes": {"count": 2}, "failurePolicy": {"maxRestarts": 1}}
+    gang = watch("dense", **settings, hyperparameters=hyperparameters(steps=200))
+    gang.until("a checkpoint lies behind", lambda _: 20 in gang.checkpoints(1))
+    gang.signal(gang.pods(1)[1], "SIGKILL")
+    serving = {
+        "model": {"fromTraining": {"name": "dense", "checkpoint": "Latest"}},
+        "engine": {"resources": {"cpu": "50m", "memory": "1Gi"}},
+    }
+    head = {"apiVersion": "deepseek-operator.io/v1alpha1", "kind": "DeepSeekServing", "metadata": {"name": "dense"}}
+    kubectl.apply(json.dumps({**head, "spec": serving}))
+    done = gang.until_result("Complete")
+    assert (done["restarts"], done["attempt"]["number"]) == (1, 2)
+    assert min(gang.losses(2)) > 20
+    assert_one_training(gang, 1, 2)
+    kubectl.run("wait", "deepseekserving/dense", "--for=condition=Ready", "--timeout=90s")
+    (pod,) = kubectl.json("get", "pods", "-l", "deepseek-operator.io/serving=dense")["items"]
+    assert kubectl.run("exec", pod["metadata"]["name"], "--", "python3", "-c", ASK).strip() == "8"
+
+
 def test_a_killed_trainer_beyond_max_restarts_is_final_and_says_why(kubectl: Kubectl, watch: Watch) -> None:
     gang = watch("fragile", nodes={"count": 2})
     gang.until_step(1, 5)

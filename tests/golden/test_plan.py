@@ -1,5 +1,6 @@
 """What `plan -f` tells of sizing, without a cluster: what was found and why, or what is missing and what would fit."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -57,6 +58,38 @@ def test_a_plan_says_what_it_assumed(capsys: pytest.CaptureFixture[str]) -> None
         "#   assumed: DeepSeekTraining tune is complete and has exported step 1",
         "#   assumed: PersistentVolumeClaim tune-checkpoints exists",
     ]
+
+
+SOURCE = {"source": {"uri": "pvc://models/r1"}}
+
+
+@pytest.mark.parametrize(
+    ("model", "fields", "is_told"),
+    [
+        (SOURCE, {}, True),
+        ({"fromTraining": {"name": "tune"}}, {}, True),
+        (SOURCE, {"format": "Text"}, False),
+        ({"custom": {"model_type": "qwen2"}}, {}, False),
+    ],
+    ids=["weights", "another training's", "text", "fresh, whose chat is bare text"],
+)
+def test_a_plan_says_that_training_knows_no_chat_template(
+    model: dict[str, object],
+    fields: dict[str, str],
+    is_told: bool,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    spec = {
+        "model": model,
+        "datasets": [{"source": {"uri": "builtin://uppercase"}, **fields}],
+        "hyperparameters": {"maxSteps": 1},
+    }
+    head = {"apiVersion": "deepseek-operator.io/v1alpha1", "kind": "DeepSeekTraining", "metadata": {"name": "t"}}
+    (tmp_path / "training.yaml").write_text(json.dumps({**head, "spec": spec}))
+    assert main(["plan", "-f", str(tmp_path / "training.yaml")]) == 0
+    told = capsys.readouterr().out
+    assert ("without the model's chat template" in told) is is_told
 
 
 @pytest.mark.parametrize("words", [["plan", "-f"], ["size", "deepseek-r1", "--accelerator", "h200", "--profiles"]])

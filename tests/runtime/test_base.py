@@ -155,3 +155,12 @@ def test_settings_that_the_engine_lacks_are_told(workplace: Workplace, tmp_path:
     given = {**GENERATION, "top_k": 20, "min_p": 0, "repetition_penalty": 1.05}
     (path / "generation_config.json").write_text(json.dumps(given))
     assert Model.load(path).usual.unused == ("top_k", "repetition_penalty")
+
+
+def test_training_says_that_it_knows_no_chat_template(workplace: Workplace, tmp_path: Path) -> None:
+    def told(run: Observed) -> list[object]:
+        return [record["message"] for record in run.records if record["event"] == "rendering"]
+
+    [words] = told(trained(workplace, base(tmp_path / "base", "qwen2"), tmp_path / "volume"))
+    assert "without the model's chat template" in str(words)
+    assert told(workplace.train()) == []

@@ -14,12 +14,14 @@ import yaml
 
 from deepseek_operator.adapters.clock import SystemClock
 from deepseek_operator.adapters.memory import Change, MemoryCluster
+from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.kind import Kind
 from deepseek_operator.core.resources import OWNED, SERVING, TRAINING, Manifest, Resource, ref_of
 from deepseek_operator.core.seen import Unavailable
 from deepseek_operator.kinds.serving import serving_kind
 from deepseek_operator.kinds.training import training_kind
+from deepseek_operator.kinds.training.pod import is_builtin
 from deepseek_operator.runtime.assumption import REFERRED, assumptions, said
 from deepseek_operator.runtime.key import Key
 from deepseek_operator.runtime.look import Look, Pulls
@@ -28,6 +30,10 @@ from deepseek_operator.runtime.reconcile import Acted, Reconciler, Reconciles
 
 _Kinds: TypeAlias = Mapping[Resource, Kind[Any, Any]]
 
+NO_TEMPLATE = (
+    "prompt and completion are trained as they are written, without the model's chat template: ask the result in the "
+    "same form by /v1/completions, or write the template's text into the prompts"
+)
 _PASSES = 50
 """More passes than any kind needs on a cluster where nothing happens; it only bounds a defect."""
 
@@ -42,6 +48,7 @@ class Rehearsal:
         conditions: of its status in the end.
         plan: devices and layout that were found under a profile; None without one.
         assumed: what was taken to be there, in words.
+        notes: what happens inside of the pods that a person might expect otherwise.
     """
 
     key: Key
@@ -49,6 +56,7 @@ class Rehearsal:
     conditions: tuple[Mapping[str, Any], ...]
     plan: Mapping[str, Any] | None = None
     assumed: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 async def rehearse(
@@ -114,7 +122,18 @@ async def _rehearse_one(cluster: MemoryCluster, drivers: Mapping[Resource, Recon
     owner = cluster.read(key.resource, key.namespace, key.name) or {}
     status = owner.get("status", {})
     conditions, plan = status.get("conditions", ()), status.get("plan")
-    return Rehearsal(key, tuple(item for item in made if item is not None), tuple(conditions), plan)
+    return Rehearsal(
+        key, tuple(item for item in made if item is not None), tuple(conditions), plan, notes=_notes(key, owner)
+    )
+
+
+def _notes(key: Key, owner: Manifest) -> tuple[str, ...]:
+    """A fresh model's chat template is the bare text of the messages, so nothing differs there."""
+    if key.resource != TRAINING:
+        return ()
+    spec = DeepSeekTraining.model_validate(owner).spec
+    pairs = any(dataset.format == "PromptCompletion" for dataset in spec.datasets)
+    return (NO_TEMPLATE,) if pairs and is_builtin(spec.runtime) and spec.model.custom is None else ()
 
 
 def _store(cluster: MemoryCluster, manifest: Manifest) -> Key:
@@ -144,6 +163,7 @@ def told(rehearsals: Sequence[Rehearsal]) -> str:
 def _told(rehearsal: Rehearsal) -> Iterator[str]:
     yield f"# {rehearsal.key}\n"
     yield from (f"#   assumed: {line}\n" for line in rehearsal.assumed)
+    yield from (f"#   note: {line}\n" for line in rehearsal.notes)
     for condition in rehearsal.conditions:
         line = f"{condition['type']}={condition['status']} ({condition['reason']}) {condition.get('message', '')}"
         yield f"#   {line.rstrip()}\n"

@@ -37,7 +37,12 @@ from deepseek_runtime.trainer.schedule import learning_rate
 from deepseek_runtime.trainer.starting import Start, begin
 from deepseek_runtime.trainer.state import State
 from deepseek_runtime.trainer.telling import Telling
+from deepseek_runtime.trainer.tokenizer import PLAIN_TEMPLATE
 
+RAW_TEXT = (
+    "prompt and completion are trained as they are written, without the model's chat template:"
+    " ask the result in the same form by /v1/completions"
+)
 # DeepSeek-V3's own AdamW (technical report, section 4.2).
 ADAM_BETAS = (0.9, 0.95)
 
@@ -136,6 +141,9 @@ class Training:
         for one in reads:
             counts = {"examples": len(one.examples), "dropped": one.dropped, "cut": one.cut, "longest": one.needed}
             self.telling.log({"event": "data", "dataset": one.name, "split": one.dataset.split, **counts})
+        is_chat = self.tokenizer.chat_template not in (None, PLAIN_TEMPLATE)
+        if is_chat and any(one.dataset.format == "PromptCompletion" for one in reads):
+            self.telling.log({"event": "rendering", "chatTemplate": None, "message": RAW_TEXT})
         self.telling.tell(
             data={
                 "examples": sum(len(one.examples) for one in reads),

@@ -112,7 +112,7 @@ class Dataset(ApiModel):
     )
     format: Literal["PromptCompletion", "Text"] = Field(
         default="PromptCompletion",
-        description='PromptCompletion: JSON lines {"prompt": …, "completion": …}, loss on the completion only. Text: plain text, or JSON lines {"text": …}, loss everywhere. A file is read by its content, whatever it is called. Default PromptCompletion.',
+        description='PromptCompletion: JSON lines {"prompt": …, "completion": …}, loss on the completion only; both are trained as they are written, without the chat template of the model: ask the result by /v1/completions, or write the text of the template into them. Text: plain text, or JSON lines {"text": …}, loss everywhere. A file is read by its content, whatever it is called. Default PromptCompletion.',
     )
     weight: Weight = Field(
         default="1",

@@ -17,6 +17,7 @@ from deepseek_operator.domain.trainers.request import (
     Dataset,
     Objective,
     TrainingRequest,
+    chat_rendering,
     mixture,
     rendezvous_variables,
 )
@@ -47,7 +48,8 @@ def build(asked: TrainingRequest) -> Command | Refusal:
 def _command(asked: TrainingRequest) -> Command:
     start = (*asked.profile.launchers[PROGRAM], CONFIG, f"output_dir={asked.output(PROGRAM)}")
     files = {CONFIG: _text(_config(asked)), DATASETS: _text(_dataset_info(asked)), ZERO: _text(zero.for_trainer(asked))}
-    warnings = ("checkpoints are LLaMA-Factory's own: it resumes from the newest, without the operator's verification",)
+    own = "checkpoints are LLaMA-Factory's own: it resumes from the newest, without the operator's verification"
+    warnings = (own, *chat_rendering("LLaMA-Factory", f"the chat template {TEMPLATES[asked.family]}", asked))
     built = gang(PROGRAM, asked, (*start, *asked.extra_args), files, warnings)
     return replace(built, env=(*built.env, ("FORCE_TORCHRUN", "1"), *rendezvous_variables()))
 

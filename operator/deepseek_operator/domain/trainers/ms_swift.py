@@ -18,6 +18,7 @@ from deepseek_operator.domain.trainers.request import (
     Objective,
     Schedule,
     TrainingRequest,
+    chat_rendering,
     mixture,
     rendezvous_variables,
 )
@@ -114,7 +115,8 @@ def _started(program: str, asked: TrainingRequest) -> tuple[str, ...]:
 
 
 def _command(asked: TrainingRequest, program: str, args: tuple[str, ...], files: dict[str, str]) -> Command:
-    warnings = ("checkpoints are ms-swift's own: it resumes from the newest, without the operator's verification",)
+    own = "checkpoints are ms-swift's own: it resumes from the newest, without the operator's verification"
+    warnings = (own, *chat_rendering("ms-swift", "the model's chat template", asked))
     built = gang(program, asked, args, files, warnings)
     return replace(built, env=(*built.env, *rendezvous_variables()))
 

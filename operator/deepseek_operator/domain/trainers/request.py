@@ -201,3 +201,13 @@ def environment(asked: TrainingRequest, program: str) -> Variables:
         *asked.profile.variables(program, asked.nodes),
         ("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(patience)),
     )
+
+
+def chat_rendering(trainer: str, template: str, asked: TrainingRequest) -> tuple[str, ...]:
+    """What a person must know before the same examples go to a trainer that renders them as a chat: one warning."""
+    if asked.objective is not Objective.SFT or all(one.format is DataFormat.TEXT for one in asked.datasets):
+        return ()
+    return (
+        f"{trainer} puts each prompt and completion into {template}; the built-in trainer trains them as they are "
+        "written, so the two models answer in different forms",
+    )
