@@ -3,8 +3,6 @@
 import gzip
 import json
 from collections.abc import AsyncIterator
-from types import SimpleNamespace
-from typing import cast
 
 import pytest
 import pytest_asyncio
@@ -12,9 +10,8 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from deepseek_runtime.engine.api import MAX_BODY_BYTES, Engine, application
 from deepseek_runtime.engine.metrics import Metrics
-from deepseek_runtime.engine.model import Model
 from deepseek_runtime.engine.scheduler import Scheduler
-from deepseek_runtime.trainer.tokenizer import byte_tokenizer
+from tests.runtime.test_request import model
 
 Client = TestClient  # type: ignore[type-arg]
 JSON = "application/json"
@@ -22,10 +19,8 @@ JSON = "application/json"
 
 @pytest_asyncio.fixture
 async def client() -> AsyncIterator[Client]:
-    network = SimpleNamespace(config=SimpleNamespace(vocab_size=259))
-    model = cast(Model, SimpleNamespace(tokenizer=byte_tokenizer(), network=network, max_length=100))
     metrics = Metrics("demo")
-    engine = Engine("demo", Scheduler(1, 1, metrics), metrics, model=model)
+    engine = Engine("demo", Scheduler(1, 1, metrics), metrics, model=model())
     async with TestClient(TestServer(application(engine))) as client:
         yield client
 
@@ -124,6 +119,21 @@ async def test_json_is_read_under_any_type_and_name_of_its_charset(client: Clien
     """What curl sends without a header is JSON all the same; that it is read shows in what is asked for next."""
     message = await refused(client, "/v1/completions", b'\xef\xbb\xbf{"prompt": 7}', Content_Type=kind)
     assert message.startswith("prompt must be one text")
+
+
+async def test_what_nobody_thought_of_leaves_its_traceback_in_the_log(
+    client: Client, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A mistake of ours would else look like the client's, and nobody could find it."""
+
+    def fail(*_: object) -> None:
+        raise KeyError("a mistake of ours")
+
+    monkeypatch.setattr("deepseek_runtime.engine.request._asked", fail)
+    assert "a mistake of ours" in await refused(client, "/v1/completions", b'{"prompt": "hi"}')
+    assert "KeyError: 'a mistake of ours'" in capsys.readouterr().err
+    assert "prompt must be" in await refused(client, "/v1/completions", b'{"prompt": 7}')
+    assert capsys.readouterr().err == ""
 
 
 async def test_body_that_is_too_large_or_not_what_its_encoding_says_is_no_failure_of_the_engine(client: Client) -> None:

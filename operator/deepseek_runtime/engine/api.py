@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import json
 import time
+import traceback
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Literal
@@ -96,6 +97,10 @@ async def _errors(
     except NoSuchModel as error:
         return _error(404, str(error), "NotFoundError")
     except Invalid as error:
+        if (
+            error.__cause__ is not None
+        ):  # nobody thought of it: it may be a mistake of ours that looks like the client's
+            traceback.print_exception(error.__cause__)
         return _error(400, str(error), "BadRequestError")
     except web.RequestPayloadError as error:
         response = _error(400, f"the body can't be read: {words(error)}", "BadRequestError")
