@@ -124,7 +124,9 @@ def _hint(path: Path) -> str:
         return ": it is an adapter, to be merged into its base model first"
     if any(name.endswith(".gguf") for name in entries):
         return ": GGUF files are another program's form"
-    return f" but {', '.join(entries[:NAMED])}{' …' if len(entries) > NAMED else ''}" if entries else ": it is empty"
+    if not entries:
+        return ": it is empty, as a path is mounted that the claim does not have"
+    return f" but {', '.join(entries[:NAMED])}{' …' if len(entries) > NAMED else ''}"
 
 
 def _check_weights(path: Path) -> None:

@@ -385,6 +385,32 @@ def test_a_new_revision_under_load_fails_no_request_and_rolls_back_to_the_same(k
     assert after.items() >= before.items(), "the stored revision was used again, not made anew"
 
 
+def test_a_version_that_can_not_load_is_named_while_the_old_one_answers_and_a_rollback_blames_nothing(
+    kubectl: Kubectl,
+) -> None:
+    kubectl.apply(manifest("retry", engine=sleeping(), **QUICK))
+    claim = wait_available(kubectl, "retry", timeout_s=60)["status"]["resolved"]["claimName"]
+    builtin_engine = {"type": "builtin", "image": None, "command": None, "resources": SMALL}
+    nosuch = {"fromTraining": None, "source": {"uri": f"pvc://{claim}/nosuch"}}
+    patch_spec(kubectl, "retry", model=nosuch, engine=builtin_engine)
+    until("it has failed", lambda: serving(kubectl, "retry")["status"]["phase"] == "Failed", timeout_s=90)
+    shown = kubectl.run("get", "deepseekserving", "retry")
+    for word in ("True", "1/1", f"tune@3 → {claim}/nosuch", "Failed", "EngineFailing"):
+        assert word in shown
+    assert (
+        f"pvc://{claim}/nosuch holds no config.json: it is empty" in condition(kubectl, "retry", "Stalled")["message"]
+    )
+    good = {"source": None, "fromTraining": {"name": "tune", "checkpoint": "Latest"}}
+    patch_spec(kubectl, "retry", model=good, engine=sleeping())
+    wait_available(kubectl, "retry", timeout_s=60)
+    events = kubectl.json("get", "events", "--field-selector=involvedObject.kind=DeepSeekServing")["items"]
+    told = [
+        event["reason"] for event in events if event["involvedObject"]["name"] == "retry" and event["type"] == "Warning"
+    ]
+    assert told == ["EngineFailing"]
+    kubectl.run("delete", "deepseekserving", "retry", "--wait=false")
+
+
 def roll(kubectl: Kubectl, name: str, *, away_from: str) -> str:
     """The revision that is stable next."""
     until(
