@@ -395,6 +395,16 @@ SERVINGS: tuple[tuple[str, Changes, str], ...] = (
     ),
     ("a target of zero", {SCALING: {"maxReplicas": 3, "signals": _signals(0)}}, "greater than or equal to 1"),
     (
+        "a target that a full replica equals",
+        {SCALING: {"maxReplicas": 3, "signals": _signals(4)}, ENGINE: {"maxConcurrency": 4, "queueLimit": 0}},
+        "must be below engine.maxConcurrency + engine.queueLimit",
+    ),
+    (
+        "a target beyond the usual queue",
+        {SCALING: {"maxReplicas": 3, "signals": _signals(100)}},
+        "must be below engine.maxConcurrency + engine.queueLimit",
+    ),
+    (
         "a query of one's own",
         {SCALING: {"maxReplicas": 3, "signals": [{"type": "PromQL", "target": 1, "query": "vector(1)"}]}},
         "unknown field",

@@ -216,9 +216,6 @@ class ServingSpec(ApiModel):
                 "s.target < self.engine.maxConcurrency + self.engine.queueLimit)",
                 "autoscaling.signals[].target must be below engine.maxConcurrency + engine.queueLimit, beyond which a "
                 "replica answers 429 and no more are ever in flight",
-                messageExpression="'autoscaling.signals[].target must be below ' + string(self.engine.maxConcurrency + "
-                "self.engine.queueLimit) + ', the engine.maxConcurrency + engine.queueLimit beyond which a replica answers "
-                "429: with ' + string(self.autoscaling.signals[0].target) + ' it would never scale'",
                 fieldPath=".autoscaling.signals",
             ),
         )
