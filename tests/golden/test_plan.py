@@ -55,8 +55,8 @@ def test_a_plan_says_what_it_assumed(capsys: pytest.CaptureFixture[str]) -> None
     assert main(["plan", "-f", str(EXAMPLES / "serving-from-training.yaml")]) == 0
     assumed = [line for line in capsys.readouterr().out.splitlines() if "assumed" in line]
     assert assumed == [
-        "#   assumed: DeepSeekTraining tune is complete and has exported step 1",
-        "#   assumed: PersistentVolumeClaim tune-checkpoints exists",
+        "#   assumed: DeepSeekTraining minimal is complete and has exported step 1",
+        "#   assumed: PersistentVolumeClaim minimal-checkpoints exists",
     ]
 
 

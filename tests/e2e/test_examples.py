@@ -1,0 +1,37 @@
+"""The examples that need no GPU and no claim of a person's, applied together as they stand: each ends as its comment says."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.kubectl import Kubectl, until
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+FILES = ("serving-from-training", "serving-autoscaling", "training-resume-from", "training-minimal")
+WITHIN_S = 120
+
+
+@pytest.mark.timeout(240)
+def test_the_examples_for_a_cpu_end_as_they_say_within_two_minutes(kubectl: Kubectl) -> None:
+    """Those that build on a training are applied before it: the order of files does not matter."""
+    deadline = time.monotonic() + WITHIN_S
+    for name in FILES:
+        kubectl.apply((EXAMPLES / f"{name}.yaml").read_text())
+
+    def status(kind: str, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = (kubectl.get(kind, name) or {}).get("status") or {}
+        return found
+
+    def wait(kind: str, name: str, phase: str) -> None:
+        left_s = deadline - time.monotonic()
+        until(f"{name} is {phase}", lambda: status(kind, name).get("phase") == phase, timeout_s=left_s)
+
+    for name, steps in (("minimal", 200), ("second-stage", 300)):
+        wait("deepseektraining", name, "Complete")
+        assert status("deepseektraining", name)["progress"]["step"] == steps
+    for name in ("support", "chat"):
+        wait("deepseekserving", name, "Available")
+        assert "minimal@200" in kubectl.run("get", "deepseekserving", name)
+    assert kubectl.get("horizontalpodautoscaler", "chat-serve")
