@@ -1,5 +1,6 @@
 """The first comment of every example tells a newcomer what it needs, how to apply it and what is then to be seen."""
 
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ EXAMPLES = [path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "exampl
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_the_first_comment_says_what_is_needed_and_what_to_type(example: str) -> None:
     lines = (ROOT / example).read_text().splitlines()
-    head = [line for line in lines[: lines.index("apiVersion: deepseek-operator.io/v1alpha1")] if line.startswith("# ")]
+    head = list(takewhile(lambda line: line.startswith("# "), lines))
     said = {mark: line for mark in ("Needs", "Apply", "See") for line in head if line.startswith(f"# {mark}:")}
     assert set(said) == {"Needs", "Apply", "See"}
     assert not head[0].startswith("# Needs")
