@@ -54,6 +54,8 @@ sandbox_image = "{PAUSE_IMAGE}"
 # Without the capability for negative OOM scores (a container, a small virtual machine) every sandbox would fail.
 restrict_oom_score_adj = true
 max_concurrent_downloads = 3
+# Elsewhere, /run/netns, the first `ip netns add` on the machine mounts over the pods' namespaces: none could be ended, even by `down`.
+netns_mounts_under_state_dir = true
 
 [plugins."io.containerd.grpc.v1.cri".cni]
 bin_dir = "{PLUGINS}"

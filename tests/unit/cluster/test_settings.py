@@ -1,6 +1,7 @@
 """What the programs are told: arguments, configuration files, certificates."""
 
 import json
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -137,6 +138,13 @@ def test_the_kubelet_asks_the_containerd_of_this_home(home: Home) -> None:
 
 def test_containerd_starts_sandboxes_without_the_capability_for_negative_oom_scores(home: Home) -> None:
     assert "restrict_oom_score_adj = true" in containers.configuration(home)
+
+
+def test_the_pods_namespaces_lie_where_no_other_program_mounts(home: Home) -> None:
+    """`ip netns add` mounts over /run/netns; what lies below the home, `down` unmounts."""
+    told = tomllib.loads(containers.configuration(home))
+    assert told["plugins"]["io.containerd.grpc.v1.cri"]["netns_mounts_under_state_dir"] is True
+    assert Path(told["state"]).is_relative_to(home.root)
 
 
 def test_the_proxy_leaves_connection_tracking_alone(home: Home) -> None:
