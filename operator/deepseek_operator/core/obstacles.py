@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from deepseek_operator.core.last_words import words
 from deepseek_operator.core.resources import Manifest
 
 WAITING_FOR_QUOTA = "WaitingForQuota"
@@ -18,6 +19,7 @@ WAITING_FOR_CAPACITY = "WaitingForCapacity"
 IMAGE_PULL_FAILED = "ImagePullFailed"
 CONFIGURATION_MISSING = "ConfigurationMissing"
 VOLUME_NOT_MOUNTED = "VolumeNotMounted"
+INIT_CONTAINER_FAILED = "InitContainerFailed"
 
 _IMAGE = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError", "RegistryUnavailable"}
@@ -29,6 +31,8 @@ _QUOTA_WORDS = ("exceeded quota", "failed quota", "usage per")
 """Of the ResourceQuota plug-in (a limit, and a quota that makes a field obligatory) and of LimitRanger."""
 _BACK_OFF = re.compile(r'^[Bb]ack-off pulling image "[^"]*"(: (ErrImagePull: )?)?')
 _LENGTH = 1024
+_REPEATED = 2
+"""Restarts from which on an init container is said to fail: one may be a node's that was started anew."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +51,11 @@ class Warning:
     note: str
 
 
-def refused(words: str) -> Obstacle:
-    """A pod that the API server does not let in: `words` are its own, in a controller's event or condition."""
-    if any(word in words for word in _QUOTA_WORDS):
-        return Obstacle(WAITING_FOR_QUOTA, words[:_LENGTH])
-    return Obstacle(REJECTED if " is invalid: " in words else FORBIDDEN, words[:_LENGTH])
+def refused(told: str) -> Obstacle:
+    """A pod that the API server does not let in: `told` are its own words, in a controller's event or condition."""
+    if any(word in told for word in _QUOTA_WORDS):
+        return Obstacle(WAITING_FOR_QUOTA, told[:_LENGTH])
+    return Obstacle(REJECTED if " is invalid: " in told else FORBIDDEN, told[:_LENGTH])
 
 
 def refused_by_events(warnings: Iterable[Warning]) -> Iterator[Obstacle]:
@@ -66,8 +70,8 @@ def unplaced(pods: Iterable[Manifest]) -> Iterator[Obstacle]:
     for pod in pods:
         placed = condition_of(pod, "PodScheduled")
         if placed.get("status") == "False" and placed.get("reason") == "Unschedulable":
-            words = str(placed.get("message") or "the scheduler gives no message")
-            yield Obstacle(WAITING_FOR_CAPACITY, words[:_LENGTH])
+            said = str(placed.get("message") or "the scheduler gives no message")
+            yield Obstacle(WAITING_FOR_CAPACITY, said[:_LENGTH])
 
 
 def unstarted(pods: Iterable[Manifest]) -> Iterator[Obstacle]:
@@ -81,6 +85,22 @@ def unstarted(pods: Iterable[Manifest]) -> Iterator[Obstacle]:
                 yield Obstacle(IMAGE_PULL_FAILED, _unpulled(reason, message, str(container.get("image") or "")))
             elif reason in _CONFIGURATION:
                 yield Obstacle(CONFIGURATION_MISSING, _told(reason, message))
+
+
+def uninitialized(pods: Iterable[Manifest]) -> Iterator[Obstacle]:
+    """Init containers, sidecars among them, that end with an error again and again: nothing behind them begins.
+
+    Told in the same words while one runs once more and while the kubelet waits.
+    """
+    for pod in pods:
+        for container in (pod.get("status") or {}).get("initContainerStatuses") or ():
+            ended = (container.get("lastState") or {}).get("terminated") or {}
+            done = ((container.get("state") or {}).get("terminated") or {}).get("exitCode") == 0
+            is_over = done or container.get("started") is True
+            if ended.get("exitCode") and container.get("restartCount", 0) >= _REPEATED and not is_over:
+                said = words(str(ended.get("message") or ""))
+                how = f"init container {container['name']} ends with exit code {ended['exitCode']}"
+                yield Obstacle(INIT_CONTAINER_FAILED, f"{how}{': ' + said if said else ''}"[:_LENGTH])
 
 
 def unmounted(warnings: Iterable[Warning]) -> Iterator[Obstacle]:

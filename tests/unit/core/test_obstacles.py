@@ -5,7 +5,15 @@ from typing import Any
 import pytest
 
 from deepseek_operator.core import obstacles
-from deepseek_operator.core.obstacles import Warning, refused, refused_by_events, unmounted, unplaced, unstarted
+from deepseek_operator.core.obstacles import (
+    Warning,
+    refused,
+    refused_by_events,
+    uninitialized,
+    unmounted,
+    unplaced,
+    unstarted,
+)
 
 POD = 'pods "t-train-1-0-abcde" is forbidden: '
 
@@ -88,3 +96,34 @@ def test_the_scheduler_is_quoted() -> None:
 def test_a_volume_that_is_not_mounted_is_told(reason: str) -> None:
     (found,) = unmounted([Warning("BackOff", "x"), Warning(reason, "timed out")])
     assert (found.reason, found.message) == (obstacles.VOLUME_NOT_MOUNTED, f"{reason}: timed out")
+
+
+def init_container(state: dict[str, Any], restarts: int = 2, **more: Any) -> dict[str, Any]:
+    """A pod whose init container ended with code 3 at its last try."""
+    last = {"terminated": {"exitCode": 3, "message": "no route"}}
+    told = {"name": "proxy", "state": state, "lastState": last, "restartCount": restarts, **more}
+    return {"status": {"initContainerStatuses": [told]}}
+
+
+@pytest.mark.parametrize(
+    "state",
+    [{"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 20s"}}, {"running": {}}, {"terminated": {"exitCode": 3}}],
+)  # fmt: skip
+def test_an_init_container_that_fails_again_and_again_is_told_in_the_same_words(state: dict[str, Any]) -> None:
+    (found,) = uninitialized([init_container(state)])
+    assert (found.reason, found.message) == (
+        "InitContainerFailed",
+        "init container proxy ends with exit code 3: no route",
+    )
+
+
+@pytest.mark.parametrize(
+    "pod",
+    [
+        init_container({"running": {}}, restarts=1),
+        init_container({"running": {}}, started=True),
+        init_container({"terminated": {"exitCode": 0}}),
+    ],
+)
+def test_an_init_container_that_came_through_is_nothing_to_tell(pod: dict[str, Any]) -> None:
+    assert list(uninitialized([pod])) == []

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing, ResolvedModel
 from deepseek_operator.core import obstacles
-from deepseek_operator.core.obstacles import condition_of, refused, unplaced, unstarted
+from deepseek_operator.core.obstacles import condition_of, refused, uninitialized, unplaced, unstarted
 from deepseek_operator.core.resources import CLAIM, Manifest, Ref, is_terminating
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.kinds.serving import reasons
@@ -41,6 +41,7 @@ def obstacle(seen: Seen[DeepSeekServing], revision: str, model: ResolvedModel | 
     found = (
         *_refused_pods(seen, revision),
         *(found for pod in pods for found in _failing(pod, model, is_overdue(seen, pod, revision))),
+        *_named(uninitialized(pods)),
         *_named(unplaced(pods)),
         *_unmounted_pods(seen, pods),
     )

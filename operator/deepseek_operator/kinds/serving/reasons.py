@@ -57,6 +57,10 @@ IMAGE_PULL_FAILED = Reason(
 CONFIGURATION_MISSING = Reason(
     obstacles.CONFIGURATION_MISSING, "Create the Secret or other object that the message names, or correct its name."
 )
+INIT_CONTAINER_FAILED = Reason(
+    obstacles.INIT_CONTAINER_FAILED,
+    "Read that container's log; it comes from the accelerator's profile or from a webhook of the cluster.",
+)
 MODEL_NOT_FOUND = Reason(
     "ModelNotFound", "Copy the model into that folder of the claim, or correct the path in model.source.uri."
 )

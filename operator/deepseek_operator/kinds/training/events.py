@@ -33,6 +33,7 @@ _KEEPS_AWAY = frozenset(
         Reason.IMAGE_PULL_FAILED,
         Reason.CONFIGURATION_MISSING,
         Reason.VOLUME_NOT_MOUNTED,
+        Reason.INIT_CONTAINER_FAILED,
         Reason.WAITING_FOR_CLAIM,
     }
 )

@@ -30,6 +30,7 @@ class Reason(StrEnum):
     IMAGE_PULL_FAILED = obstacles.IMAGE_PULL_FAILED
     CONFIGURATION_MISSING = obstacles.CONFIGURATION_MISSING
     VOLUME_NOT_MOUNTED = obstacles.VOLUME_NOT_MOUNTED
+    INIT_CONTAINER_FAILED = obstacles.INIT_CONTAINER_FAILED
     WAITING_FOR_TRAINING = WAITING_FOR_TRAINING
     WAITING_FOR_EXPORT = WAITING_FOR_EXPORT
     TRAINING_FAILED = TRAINING_FAILED
@@ -67,6 +68,7 @@ ADVICE: Mapping[Reason, str] = {
     Reason.IMAGE_PULL_FAILED: "Correct runtime.image, or make the image pullable for the nodes.",
     Reason.CONFIGURATION_MISSING: "Create that Secret or other object, or correct its name in the spec.",
     Reason.VOLUME_NOT_MOUNTED: "Look at that volume's claim, and at the storage behind it.",
+    Reason.INIT_CONTAINER_FAILED: "Read that container's log; it comes from the accelerator's profile or from a webhook of the cluster.",
     Reason.WAITING_FOR_TRAINING: "Create the DeepSeekTraining that the message names, or let it end; or write another.",
     Reason.WAITING_FOR_EXPORT: "Wait until the training that the message names has exported a model.",
     Reason.TRAINING_FAILED: "Write another training: the one that the message names has failed and exported nothing.",

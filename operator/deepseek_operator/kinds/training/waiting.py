@@ -14,6 +14,7 @@ from deepseek_operator.core.obstacles import (
     Obstacle,
     condition_of,
     refused_by_events,
+    uninitialized,
     unmounted,
     unplaced,
     unstarted,
@@ -63,6 +64,7 @@ def _obstacles(seen: Seen[DeepSeekTraining], gang: Gang, pods_wanted: int) -> It
     if gang.job is not None and len(gang.active) < pods_wanted:
         yield from refused_by_events(seen.warnings.get(Ref(JOB, gang.job["metadata"]["name"]), ()))
     yield from unstarted(gang.active)
+    yield from uninitialized(gang.active)
     yield from _unplaced(seen, gang)
     for pod in gang.active:
         yield from unmounted(seen.warnings.get(Ref(POD, pod["metadata"]["name"]), ()))

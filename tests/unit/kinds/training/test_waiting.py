@@ -80,6 +80,17 @@ def test_what_the_kubelet_can_not_start_is_told_with_the_reasons_of_servings(
     assert [event.type for _, event in life.cluster.events if event.reason == told] == ["Warning"]
 
 
+def test_a_sidecar_that_crashes_before_the_trainer_begins_is_told() -> None:
+    life = Life().begin(nodes={"count": 1})
+    last = {"terminated": {"exitCode": 1, "message": "no route"}}
+    waiting = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 40s restarting"}}
+    status = {"name": "mesh", "state": waiting, "lastState": last, "restartCount": 3}
+    life.world.schedule(life.pod(0))
+    life.world.kubelet(life.pod(0), lambda live: live["status"].update(initContainerStatuses=[status]))
+    assert life.turn().told == ("Reconciling", "InitContainerFailed")
+    assert [event.type for _, event in life.cluster.events if event.reason == "InitContainerFailed"] == ["Warning"]
+
+
 def test_a_gang_without_a_node_is_pending_and_warned_of() -> None:
     life = Life().begin(nodes={"count": 1})
     life.world.unschedulable(life.pod(0))
