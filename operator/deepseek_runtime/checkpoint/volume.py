@@ -53,6 +53,10 @@ class Damaged(Exception):
     """Files of a checkpoint or export are not what its manifest says."""
 
 
+class Missing(Damaged):
+    """A file is not there."""
+
+
 class Superseded(Exception):
     """A later attempt has begun: this one is presumed dead and must write and delete nothing more."""
 
@@ -190,20 +194,25 @@ class Volume:
     def problem_of(self, manifest: Manifest, files: Iterable[File]) -> str | None:
         """What is wrong with a checkpoint, as far as all sizes and the hashes of `files` tell; None when it is whole.
 
-        One that has just been seen and is gone gets a moment to come back: an attempt that is presumed dead may have
-        taken it away before it sees the claim of the caller's.
+        One that has just been seen and is gone, or goes meanwhile, gets a moment to come back: an attempt that is
+        presumed dead may have taken it away before it sees the claim of the caller's.
         """
         directory = self.step_directory(manifest.incarnation, manifest.step)
-        for _ in range(_BACK_LOOKS):
-            if directory.exists():
-                break
+        wanted = tuple(files)
+        for look in range(_BACK_LOOKS):
+            was_there = directory.exists()
+            try:
+                verify_sizes(directory, manifest)
+                verify_hashes(directory, wanted)
+                return None
+            except (Missing, FileNotFoundError) as error:
+                problem = str(error)
+                if look and was_there and directory.exists():
+                    return problem
+            except (Damaged, OSError) as error:
+                return str(error)
             time.sleep(_BACK_S)
-        try:
-            verify_sizes(directory, manifest)
-            verify_hashes(directory, files)
-        except (Damaged, OSError) as error:
-            return str(error)
-        return None
+        return problem
 
     def commit_export(self, manifest: Manifest, attempt: int) -> Export:
         """Turns this incarnation's filled directory into the export of that step; one that is there stays.
@@ -275,7 +284,7 @@ def verify_sizes(directory: Path, manifest: Manifest) -> None:
         try:
             found = (directory / file.path).lstat()
         except (FileNotFoundError, NotADirectoryError):
-            raise Damaged(f"{directory}: {file.path} is missing") from None
+            raise Missing(f"{directory}: {file.path} is missing") from None
         if not stat.S_ISREG(found.st_mode):
             raise Damaged(f"{directory}: {file.path} is no regular file")
         if found.st_size != file.size:

@@ -60,9 +60,9 @@ class Attempt:
         before = self.right_beginning()
         found = resume.candidates(contract.ancestry, volume.origins(), volume.checkpoints())
         self.right = (before, self.right_beginning())
-        problems = [volume.problem_of(one, one.files) for one in found]
-        if any(problems):
-            raise Damaged(problems)
+        # Only the first choice must be whole: an older one may be away while a zombie sleeps between its two looks.
+        if found and (problem := volume.problem_of(found[0], found[0].files)) is not None:
+            raise Damaged(problem)
         self.began = found[0].position if found else None
         volume.write_origin(Origin(self.number, f"job-{self.number}", self.name, self.began))
         lineage = list(found)
