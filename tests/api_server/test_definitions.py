@@ -137,11 +137,11 @@ def test_the_columns_of_a_training_read_well(api_server: Cluster, namespace: str
     status = {**TRAINING_STATUS, "plan": {"reference": "r", "gpus": 16, "layout": "DP-16"}}
     api_server.api.patch(f"{collection(manifest, namespace)}/tune/status", {"status": status})
     header, row = _rows(_kubectl(api_server, namespace, "get", "dst"))
-    assert header == ["NAME", "PHASE", "READY", "WORKERS", "STEP", "PROGRESS", "ETA", "LOSS", "RESTARTS", "AGE"]
-    assert row[:-1] == ["tune", "Running", "True", "3/4", "41", "41%", "2h10m", "0.25", "1"]
+    assert header == ["NAME", "PHASE", "READY", "REASON", "WORKERS", "PROGRESS", "ETA", "LOSS", "RESTARTS", "AGE"]
+    assert row[:-1] == ["tune", "Running", "True", "Running", "3/4", "41%", "2h10m", "0.25", "1"]
     header, row = _rows(_kubectl(api_server, namespace, "get", "dst", "-o", "wide"))
-    assert header[10:] == ["ATTEMPT", "TOKENS/S", "LAST-CKPT", "MODEL", "REASON", "GPUS", "LAYOUT"]
-    assert row[10:] == ["2", "1200", "40", "lite", "Running", "16", "DP-16"]
+    assert header[10:] == ["STEP", "ATTEMPT", "TOKENS/S", "LAST-CKPT", "MODEL", "GPUS", "LAYOUT"]
+    assert row[10:] == ["41", "2", "1200", "40", "lite", "16", "DP-16"]
 
 
 def test_the_columns_of_a_serving_read_well(api_server: Cluster, namespace: str) -> None:
