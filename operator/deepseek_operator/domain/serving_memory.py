@@ -4,17 +4,27 @@ from collections.abc import Iterator
 from dataclasses import replace
 from math import ceil
 
+from deepseek_operator.domain.accelerator import GIB
 from deepseek_operator.domain.activations import step_peak_bytes
 from deepseek_operator.domain.fit import Line, Memory, Shape
 from deepseek_operator.domain.kv_cache import longest_sequence, sequence_bytes
 from deepseek_operator.domain.layout import Layout, stages
-from deepseek_operator.domain.model import GroupedQueryAttention, LatentAttention
+from deepseek_operator.domain.model import CompressedAttention, GroupedQueryAttention, LatentAttention
 from deepseek_operator.domain.overheads import ENGINES, EngineMemory, Scope, indexer_workspace_bytes, runtime_bytes
 from deepseek_operator.domain.request import ServingRequest
 from deepseek_operator.domain.weights import FORMATS, prediction_bytes, rank_share, stage_totals
 
+PAGED_COMPRESSED = 2.35
+"""vLLM 0.26 on 2 × H20, V4-Flash's preview: a pool of 7.01 GiB holds one sequence of 912,128 tokens, whose entries weigh
+2.98 GiB (vllm-project/vllm#51041). The 0731 release was measured at 121,344 tokens in 7.71 GiB: why is not known, so
+that is told, not counted."""
+
+COMPRESSED_WORKSPACE_BYTES = int(5.28 * GIB)
+"""What was missing from that pool over weights, MTP layer, step and communication: graphs and attention workspaces."""
+
 WEIGHTS, TABLES, SPECULATION, CACHE = "weights", "n-gram tables", "speculative layers", "KV cache"
 STEP, INDEXER, RUNTIME, UNUSED = "step working set", "indexer workspace", "runtime", "left free by the engine"
+WORKSPACE = "graphs and workspaces"
 
 
 def storage_of(request: ServingRequest) -> str:
@@ -79,9 +89,9 @@ def sequences_that_fit(request: ServingRequest, layout: Layout, memory: Memory) 
 
 def longest_that_fits(request: ServingRequest, layout: Layout, memory: Memory) -> int:
     """Return the longest single sequence in tokens that every stage can cache, at most the model's context."""
-    limit, dtype = request.architecture.context, kv_dtype_of(request)
+    limit, dtype, paging = request.architecture.context, kv_dtype_of(request), _paging(request)
     return min(
-        longest_sequence(request.architecture, room, dtype, stage, layout.tensor, limit)
+        longest_sequence(request.architecture, room / paging, dtype, stage, layout.tensor, limit)
         for stage, room in _rooms(request, layout, memory)
     )
 
@@ -89,7 +99,7 @@ def longest_that_fits(request: ServingRequest, layout: Layout, memory: Memory) -
 def _rooms(request: ServingRequest, layout: Layout, memory: Memory) -> Iterator[tuple[range, float]]:
     """Each stage with the room for cache on its devices: heavy weights leave less than ``memory``, light ones more."""
     engine = engine_of(request)
-    shared = sum(line.bytes for line in memory.lines if line.name in (STEP, INDEXER, RUNTIME))
+    shared = sum(line.bytes for line in memory.lines if line.name in (STEP, INDEXER, RUNTIME, WORKSPACE))
     part = engine.fraction if engine.scope is Scope.FREE else 1.0
     for stage, lines in zip(_stage_ranges(request, layout), _stages(request, layout, engine), strict=True):
         own = sum(line.bytes for line in lines if line.name != CACHE)
@@ -117,8 +127,19 @@ def _stages(request: ServingRequest, layout: Layout, engine: EngineMemory) -> It
         yield (*lines, Line(CACHE, cache * sequences))
 
 
-def _cache_bytes(request: ServingRequest, layout: Layout, tokens: int, stage: range) -> int:
-    return sequence_bytes(request.architecture, tokens, kv_dtype_of(request), stage, layout.tensor)
+def _cache_bytes(request: ServingRequest, layout: Layout, tokens: int, stage: range) -> float:
+    counted = sequence_bytes(request.architecture, tokens, kv_dtype_of(request), stage, layout.tensor)
+    return counted * _paging(request)
+
+
+def _paging(request: ServingRequest) -> float:
+    """What the engine's allocator takes of a device over what the entries weigh."""
+    return PAGED_COMPRESSED if is_paged_compressed(request) else 1.0
+
+
+def is_paged_compressed(request: ServingRequest) -> bool:
+    """Whether vLLM pages V4's compressed cache, by which more is taken than the entries weigh."""
+    return request.engine == "vllm" and isinstance(request.architecture.attention, CompressedAttention)
 
 
 def _overhead(request: ServingRequest, layout: Layout, shape: Shape, engine: EngineMemory) -> tuple[Line, ...]:
@@ -128,4 +149,6 @@ def _overhead(request: ServingRequest, layout: Layout, shape: Shape, engine: Eng
         Line(RUNTIME, runtime_bytes(layout, request.accelerator, shape.nodes)),
     ]
     workspace = indexer_workspace_bytes(request.architecture, context_of(request))
+    if is_paged_compressed(request):
+        lines.append(Line(WORKSPACE, COMPRESSED_WORKSPACE_BYTES))
     return (*lines, *([Line(INDEXER, workspace)] if workspace else []))

@@ -11,13 +11,13 @@ from deepseek_operator.domain.checkpoint_size import checkpoint_size
 from deepseek_operator.domain.fit import Refused, Sized
 from deepseek_operator.domain.flops import training_flops_per_token, training_speed
 from deepseek_operator.domain.kv_cache import bytes_per_token, longest_sequence, sequence_bytes
-from deepseek_operator.domain.layout import Layout, Sharding, stages
+from deepseek_operator.domain.layout import FixedDegrees, Layout, Sharding, stages
 from deepseek_operator.domain.model import Architecture, LatentAttention
 from deepseek_operator.domain.overheads import indexer_workspace_bytes, runtime_bytes
 from deepseek_operator.domain.parameters import total
 from deepseek_operator.domain.profiles import resolve
-from deepseek_operator.domain.request import TrainingRequest
-from deepseek_operator.domain.sizing import size_training
+from deepseek_operator.domain.request import ServingRequest, TrainingRequest
+from deepseek_operator.domain.sizing import size_serving, size_training
 from deepseek_operator.domain.training_state import (
     Adapter,
     Method,
@@ -336,3 +336,23 @@ def test_a_fused_loss_is_what_makes_a_full_32b_training_fit_eight_80_gib_devices
     )  # fmt: skip
     assert isinstance(size_training(asked), Refused)
     assert isinstance(size_training(replace(asked, fused_loss=True)), Sized)
+
+
+def test_v4s_cache_is_what_vllm_was_measured_to_hold_on_two_h20() -> None:
+    """vllm-project/vllm#51041: at 0.95 with MTP and TP 2 the longest sequence that fits is 912,128 tokens."""
+    shape = find("deepseek-v4-flash").architecture
+    assert shape is not None
+    asked = ServingRequest(
+        shape, resolve("h20").accelerator, context=131_072, nodes=1, per_node=2, fixed=FixedDegrees(tensor=2),
+        memory_fraction=0.95, speculation=True,
+    )  # fmt: skip
+    found = size_serving(asked)
+    assert isinstance(found, Sized)
+    assert found.serving is not None
+    assert found.serving.longest_sequence == pytest.approx(912_128, rel=0.05)
+    assert found.serving.longest_sequence < shape.context
+    assert isinstance(size_serving(replace(asked, context=None)), Refused)
+    assert "UncertainCache" in {notice.reason for notice in found.warnings}
+    by_sglang = size_serving(replace(asked, engine="sglang"))
+    assert isinstance(by_sglang, Sized)
+    assert "UncertainCache" not in {notice.reason for notice in by_sglang.warnings}
