@@ -133,6 +133,8 @@ def _lists(schema: Schema, wild: bool) -> st.SearchStrategy[list[Any]]:
     (key,) = schema.get("x-kubernetes-list-map-keys", (None,))
     usual = schema["items"]["properties"][key].get("default") if key else None
     unique = (lambda item: item.get(key, usual)) if key else None
+    if schema.get("x-kubernetes-list-type") == "set":
+        unique = str
     least = 0 if wild else schema.get("minItems", 0)
     return st.lists(_values(schema["items"], wild), min_size=least, max_size=2, unique_by=unique)
 

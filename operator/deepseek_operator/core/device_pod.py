@@ -7,10 +7,11 @@ tolerations are joined, variables and the size of /dev/shm are the user's.
 from collections.abc import Mapping
 from typing import Any
 
+from deepseek_operator.api.v1alpha1.workload import PodSettings
 from deepseek_operator.core.resources import Manifest
 from deepseek_operator.domain.command import Variables
 from deepseek_operator.domain.profiles import HostMount, PodNeeds, PodPatch, Toleration
-from deepseek_operator.domain.quantity import canonical
+from deepseek_operator.domain.quantity import canonical, parse
 
 SHARED_MEMORY_VOLUME = "shared-memory"
 _POD_IP = "POD_IP"
@@ -33,6 +34,25 @@ def on_devices(template: Manifest, needs: PodNeeds, variables: Variables, keeps_
     if needs.patch.annotations:
         metadata = {**metadata, "annotations": {**metadata.get("annotations", {}), **dict(needs.patch.annotations)}}
     return {"metadata": metadata, "spec": {**placed, **_host(needs.patch)}}
+
+
+def with_settings(template: Manifest, pod: PodSettings) -> dict[str, Any]:
+    """The template with the labels, annotations and pull secrets of the user; what it has already wins."""
+    metadata = dict(template["metadata"])
+    for key, theirs in (("labels", pod.labels), ("annotations", pod.annotations)):
+        if theirs:
+            metadata[key] = {**dict(sorted(theirs.items())), **metadata.get(key, {})}
+    pulls = [{"name": name} for name in pod.image_pull_secrets]
+    return {"metadata": metadata, "spec": {**template["spec"], **({"imagePullSecrets": pulls} if pulls else {})}}
+
+
+def whole_cores(cpu: str | None) -> int | None:
+    """Whole cores of what was asked for, rounded down, at least one: how many threads a pod may compute with.
+
+    It is of the request, not of the node or a limit: the number decides how sums are split, hence the last bits of a loss.
+    None where nothing was asked for.
+    """
+    return max(1, int(parse(cpu))) if cpu is not None else None
 
 
 def lacks_memory(needs: PodNeeds, memory: str | None, cpu: str | None) -> str | None:

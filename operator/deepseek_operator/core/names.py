@@ -71,6 +71,15 @@ def revision_hash(user_input: object) -> str:
     return digest(user_input, _REVISION_DIGITS)
 
 
+HANDED_ON = ("app.kubernetes.io/part-of", "kueue.x-k8s.io/priority-class", "kueue.x-k8s.io/queue-name")
+"""Labels by which other systems know what belongs to a resource: an application's parts, Kueue's queue and priority."""
+
+
+def handed_on(labels: Mapping[str, str]) -> dict[str, str]:
+    """Those of a resource's own labels that its Jobs or Deployments carry as well."""
+    return {key: labels[key] for key in HANDED_ON if key in labels}
+
+
 def owner_labels(resource: Resource, name: str, uid: str) -> dict[str, str]:
     """Labels of every child and pod of an owner; `OWNER_UID` is what the operator selects by."""
     component = "training" if resource.kind == "DeepSeekTraining" else "serving"

@@ -34,7 +34,7 @@ CUT_OFF_S = 0.1
 
 def main() -> int:
     """Runs the engine; returns 0 after a drain, 64 for wrong settings or an unfit model folder, 1 for a crash."""
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or threads_per_process(1)))
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or threads_per_process(1, os.environ)))
     try:
         settings = read_settings(os.environ)
     except ValueError as error:

@@ -98,7 +98,8 @@ def environment_of(
         "LOCAL_WORLD_SIZE": str(gang.processes_per_node),
         "MASTER_ADDR": gang.master_addr,
         "MASTER_PORT": str(gang.master_port),
-        "OMP_NUM_THREADS": environment.get("OMP_NUM_THREADS") or str(threads_per_process(gang.processes_per_node)),
+        "OMP_NUM_THREADS": environment.get("OMP_NUM_THREADS")
+        or str(threads_per_process(gang.processes_per_node, environment)),
         "PYTHONFAULTHANDLER": "1",
         "PYTHONUNBUFFERED": "1",
         VARIABLE: str(run.path),

@@ -140,4 +140,13 @@ def test_threads_follow_the_containers_limit_never_the_node(
 ) -> None:
     file = tmp_path / "cpu.max"
     file.write_text(cpu_max)
-    assert threads_per_process(processes, file) == threads
+    assert threads_per_process(processes, {}, file) == threads
+
+
+@pytest.mark.parametrize(("asked", "processes", "threads"), [("4", 1, 4), ("4", 3, 1), ("1", 2, 1), ("16", 4, 4)])
+def test_threads_follow_what_the_pod_asks_for_before_any_limit(
+    tmp_path: Path, asked: str, processes: int, threads: int
+) -> None:
+    file = tmp_path / "cpu.max"
+    file.write_text("200000 100000")
+    assert threads_per_process(processes, {"DEEPSEEK_CPUS": asked}, file) == threads

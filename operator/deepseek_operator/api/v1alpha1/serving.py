@@ -110,7 +110,7 @@ class Engine(ApiModel):
     env: list[EnvVar] = Field(
         default_factory=list,
         max_length=128,
-        description="Environment, literal values only.",
+        description="Environment: a list of name and value, or name and secret. Example: [{name: LOG_LEVEL, value: INFO}].",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
     port: Annotated[int, Field(ge=1024, le=65535)] = Field(

@@ -1,15 +1,16 @@
 """What both kinds let a user say about their pods: an allow-list, never a free pod template.
 
 A resource never lets its author do what they could not do themselves: no service account, no host namespaces, no
-volumes but the ones the kinds mount, no values out of Secrets.
+volumes but the ones the kinds mount, no Secrets but those of its namespace, by name.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints
 
 from deepseek_operator.api.base import (
     ApiModel,
+    ClaimName,
     DnsLabel,
     Image,
     LabelKey,
@@ -25,8 +26,25 @@ from deepseek_operator.api.base import (
 )
 
 
+class SecretKey(ApiModel):
+    """One entry of a Secret of the resource's own namespace. The kubelet reads it; the operator has no right to."""
+
+    name: ClaimName = Field(description="Name of the Secret. Example: hub-token.")
+    key: Annotated[
+        str,
+        StringConstraints(pattern=r"^[-._a-zA-Z0-9]+$", max_length=253),
+        Says("write a key of the Secret: letters, digits, '-', '_' and '.', for example token"),
+    ] = Field(description="Key in its data. Example: token.")
+
+
 class EnvVar(ApiModel):
-    """One environment variable with a literal value."""
+    """One environment variable: a literal value, or one entry of a Secret."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule("!has(self.secret) || self.value == ''", "write value or secret of a variable, not both"),
+        )
+    )
 
     name: Annotated[
         str,
@@ -44,6 +62,16 @@ class EnvVar(ApiModel):
     value: Annotated[str, StringConstraints(max_length=4096)] = Field(
         default="", description="Literal value, at most 4,096 characters. Default empty. Example: INFO."
     )
+    secret: SecretKey | None = Field(
+        default=None,
+        description="Entry of a Secret of this namespace that the variable takes its value from, in place of valueFrom and secretKeyRef. Example: {name: hub-token, key: token}.",
+    )
+
+    def to_container(self) -> dict[str, Any]:
+        """The variable of a container that takes its value from a Secret, or has it literally."""
+        if self.secret is not None:
+            return {"name": self.name, "valueFrom": {"secretKeyRef": self.secret.to_wire()}}
+        return {"name": self.name, "value": self.value}
 
 
 class Toleration(ApiModel):
@@ -69,8 +97,44 @@ class Toleration(ApiModel):
     )
 
 
+_RESERVED = (
+    "self.all(key, !key.matches('^(.*[.])?(kubernetes[.]io|(.*-)?k8s[.]io|deepseek-operator[.]io)/') || "
+    "key in ['app.kubernetes.io/part-of', 'app.kubernetes.io/version'])"
+)
+_NOT_RESERVED = (
+    "keys of kubernetes.io, k8s.io and deepseek-operator.io belong to the cluster and the operator: write a key of your "
+    "own, for example example.com/cost-center; a queue's label belongs into metadata.labels of this resource"
+)
+_CONTROLLERS = ("pod-template-hash", "controller-uid", "controller-revision-hash", "job-name")
+
+
 class PodSettings(ApiModel):
     """The pod settings that a tenant may write."""
+
+    labels: dict[LabelKey, LabelValue] = Field(
+        default_factory=dict,
+        max_length=16,
+        description="Further labels of the pods, at most 16; those of Kubernetes and of the operator can't be written. Example: {example.com/cost-center: research}.",
+        json_schema_extra=rules(
+            rule(_RESERVED, _NOT_RESERVED),
+            rule(
+                f"self.all(key, !(key in {list(_CONTROLLERS)}))",
+                f"{', '.join(_CONTROLLERS)} are set by the controllers of Kubernetes: choose another key",
+            ),
+        ),
+    )
+    annotations: dict[LabelKey, Annotated[str, StringConstraints(max_length=1024)]] = Field(
+        default_factory=dict,
+        max_length=16,
+        description="Further annotations of the pods, at most 16 of at most 1,024 characters. Example: {example.com/contact: team-a}.",
+        json_schema_extra=rules(rule(_RESERVED, _NOT_RESERVED)),
+    )
+    image_pull_secrets: list[ClaimName] = Field(
+        default_factory=list,
+        max_length=8,
+        description="Names of Secrets of this namespace with which the image is pulled. Example: [registry-team-a].",
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
 
     node_selector: dict[LabelKey, LabelValue] = Field(
         default_factory=dict,
@@ -116,10 +180,22 @@ class ComputeResources(ApiModel):
                 "quantity(string(self.sharedMemory)).compareTo(quantity(string(self.memory))) <= 0",
                 "resources.sharedMemory counts towards resources.memory: write more memory or less sharedMemory",
             ),
+            rule(
+                "!has(self.cpuLimit) || quantity(string(self.cpuLimit)).compareTo(quantity(has(self.cpu) ? "
+                "string(self.cpu) : '1m')) >= 0",
+                "resources.cpuLimit must be at least resources.cpu: write more, or leave it out",
+            ),
         )
     )
 
-    cpu: Quantity | None = Field(default=None, description='CPU cores requested. Example: "8", or 500m.')
+    cpu: Quantity | None = Field(
+        default=None,
+        description="CPU cores requested; the built-in trainer and engine compute with as many threads, whatever the node has. Example: 8, or 500m.",
+    )
+    cpu_limit: Quantity | None = Field(
+        default=None,
+        description="CPU cores that a pod may use at most, needed where a ResourceQuota counts limits.cpu. Absent: no limit. Example: 8.",
+    )
     memory: Quantity | None = Field(default=None, description="Memory requested, and the limit. Example: 64Gi.")
     shared_memory: Quantity | None = Field(
         default=None,
@@ -266,7 +342,7 @@ class Runtime(ApiModel):
     env: list[EnvVar] = Field(
         default_factory=list,
         max_length=128,
-        description="Environment, literal values only.",
+        description="Environment: a list of name and value, or name and secret. Example: [{name: LOG_LEVEL, value: INFO}].",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
     resources: ComputeResources = Field(default_factory=ComputeResources, description="CPU and memory of each pod.")

@@ -10,7 +10,7 @@ from typing import Any
 
 from deepseek_operator.api.v1alpha1.serving import Autoscaling, DeepSeekServing
 from deepseek_operator.core.configuration import Configuration
-from deepseek_operator.core.names import owner_reference, serving_revision, serving_service
+from deepseek_operator.core.names import handed_on, owner_reference, serving_revision, serving_service
 from deepseek_operator.core.resources import AUTOSCALER, BUDGET, DEPLOYMENT, SERVICE, SERVING, Manifest, Resource
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.kinds.serving.labels import child_labels, replica_selector, revision_labels, revision_selector
@@ -75,7 +75,7 @@ def deployment(owner: DeepSeekServing, revision: str, template: Manifest, replic
     """Keeps `replicas` pods of one revision alive."""
     name, labels = serving_revision(owner.metadata.name, revision), revision_labels(owner, revision)
     return {
-        **_head(DEPLOYMENT, owner, name, labels),
+        **_head(DEPLOYMENT, owner, name, {**handed_on(owner.metadata.labels), **labels}),
         "spec": {
             "replicas": replicas,
             "progressDeadlineSeconds": _loading_seconds(template) + PULL_SECONDS,

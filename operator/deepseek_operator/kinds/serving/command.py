@@ -138,7 +138,7 @@ def command(served: Served) -> Command | Refusal:
 
 def variables_of(engine: Engine) -> dict[str, str | None]:
     """The user's variables; None for a value that is not in the spec."""
-    return {variable.name: variable.value for variable in engine.env}
+    return {variable.name: None if variable.secret is not None else variable.value for variable in engine.env}
 
 
 def said(engine: Engine) -> Given:

@@ -37,6 +37,9 @@ _NEUTRAL_ENGINE: Mapping[str, object] = {
     "resources": {},
 }
 _NEUTRAL_POD: Mapping[str, object] = {
+    "labels": {},
+    "annotations": {},
+    "imagePullSecrets": [],
     "nodeSelector": {},
     "tolerations": [],
     "terminationGracePeriodSeconds": 60,

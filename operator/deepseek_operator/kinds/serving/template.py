@@ -10,9 +10,9 @@ from math import ceil
 from typing import Any
 
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing, Engine, ResolvedModel
-from deepseek_operator.api.v1alpha1.workload import Accelerator, ComputeResources, Toleration
+from deepseek_operator.api.v1alpha1.workload import Accelerator, ComputeResources, EnvVar, Toleration
 from deepseek_operator.core.configuration import Configuration
-from deepseek_operator.core.device_pod import on_devices
+from deepseek_operator.core.device_pod import on_devices, whole_cores, with_settings
 from deepseek_operator.core.resources import Manifest
 from deepseek_operator.domain.command import Command, Probe, Refusal
 from deepseek_operator.domain.profiles import pod_needs
@@ -84,7 +84,7 @@ def _rendered(
         spec["tolerations"] = [_toleration(toleration) for toleration in pod.tolerations]
     if pod.priority_class_name:
         spec["priorityClassName"] = pod.priority_class_name
-    return {"metadata": {"labels": pod_labels(owner, revision)}, "spec": spec}
+    return with_settings({"metadata": {"labels": pod_labels(owner, revision)}, "spec": spec}, pod)
 
 
 def _written(owner: DeepSeekServing, configuration: Configuration, drain_s: int) -> dict[str, Any]:
@@ -120,16 +120,16 @@ def _built(asked: Served) -> dict[str, Any]:
     }
 
 
-def _built_environment(owner: DeepSeekServing, built: Command) -> list[dict[str, str]]:
+def _built_environment(owner: DeepSeekServing, built: Command) -> list[dict[str, Any]]:
     """The engines keep caches under HOME and ask for the user's name, which an arbitrary uid has not: both are given."""
     names = {
         "DEEPSEEK_SERVING_NAME": owner.metadata.name,
         "DEEPSEEK_SERVING_NAMESPACE": owner.metadata.namespace,
         "DEEPSEEK_MODEL_PATH": MODEL_PATH,
     }
-    theirs = {variable.name: variable.value for variable in owner.spec.engine.env if variable.name not in names}
-    merged = {**names, "HOME": "/tmp", "USER": CONTAINER, **dict(built.env), **theirs}
-    return [_variable(name, value) for name, value in merged.items()]
+    ours = {**names, "HOME": "/tmp", "USER": CONTAINER, **dict(built.env)}
+    theirs = {variable.name: _users(variable) for variable in owner.spec.engine.env if variable.name not in names}
+    return list({**{name: _variable(name, value) for name, value in ours.items()}, **theirs}.values())
 
 
 def _probe(probe: Probe, least_s: int = 0) -> dict[str, Any]:
@@ -145,7 +145,7 @@ def _ending(grace_s: int) -> tuple[int, int]:
     return leaving_s, grace_s - leaving_s - margin_s
 
 
-def _environment(owner: DeepSeekServing, drain_s: int) -> list[dict[str, str]]:
+def _environment(owner: DeepSeekServing, drain_s: int) -> list[dict[str, Any]]:
     engine = owner.spec.engine
     ours = {
         "DEEPSEEK_SERVING_NAME": owner.metadata.name,
@@ -157,7 +157,9 @@ def _environment(owner: DeepSeekServing, drain_s: int) -> list[dict[str, str]]:
         "DEEPSEEK_QUEUE_LIMIT": str(engine.queue_limit),
         "DEEPSEEK_DRAIN_SECONDS": str(drain_s),
     }
-    theirs = [_variable(variable.name, variable.value) for variable in engine.env if variable.name not in ours]
+    if (cores := whole_cores(engine.resources.cpu)) is not None:
+        ours["DEEPSEEK_CPUS"] = str(cores)
+    theirs = [_users(variable) for variable in engine.env if variable.name not in ours]
     return [*(_variable(name, value) for name, value in ours.items()), *theirs]
 
 
@@ -166,9 +168,13 @@ def _variable(name: str, value: str) -> dict[str, str]:
     return {"name": name, "value": value} if value else {"name": name}
 
 
+def _users(variable: EnvVar) -> dict[str, Any]:
+    return variable.to_container() if variable.secret is not None else _variable(variable.name, variable.value)
+
+
 def _resources(resources: ComputeResources, accelerator: Accelerator | None) -> dict[str, Any]:
     requests = {"cpu": resources.cpu, "memory": resources.memory}
-    limits: dict[str, str | None] = {"memory": resources.memory}
+    limits: dict[str, str | None] = {"cpu": resources.cpu_limit, "memory": resources.memory}
     if accelerator is not None and accelerator.resource is not None:
         limits[accelerator.resource] = requests[accelerator.resource] = str(accelerator.devices)
     parts = {"requests": _amounts(requests), "limits": _amounts(limits)}

@@ -10,7 +10,8 @@ from typing import Any
 from deepseek_operator.api.base import StatusModel
 from deepseek_operator.api.v1alpha1.training import AttemptStatus, OriginStatus, TrainingStatus, VolumeStatus
 from deepseek_operator.core.configuration import Configuration
-from deepseek_operator.core.names import ATTEMPT_LABEL, owner_labels, owner_reference
+from deepseek_operator.core.device_pod import with_settings
+from deepseek_operator.core.names import ATTEMPT_LABEL, handed_on, owner_labels, owner_reference
 from deepseek_operator.core.resources import GROUP, TRAINING, Manifest, annotations_of, uid_of
 from deepseek_operator.kinds.training import ancestry
 from deepseek_operator.kinds.training.devices import PLAN, plan_of_job
@@ -44,7 +45,7 @@ def job(attempt: Attempt, configuration: Configuration) -> Manifest:
         "metadata": {
             "name": attempt.job,
             "namespace": owner.metadata.namespace,
-            "labels": labels,
+            "labels": {**handed_on(owner.metadata.labels), **labels},
             "annotations": _annotations(attempt),
             "ownerReferences": [owner_reference(TRAINING, owner.metadata.name, owner.metadata.uid)],
         },
@@ -61,7 +62,8 @@ def job(attempt: Attempt, configuration: Configuration) -> Manifest:
 
 
 def _template(attempt: Attempt, labels: dict[str, str], configuration: Configuration) -> Manifest:
-    return {"metadata": {"labels": labels, "annotations": STAY}, "spec": pod_spec(attempt, configuration)}
+    template = {"metadata": {"labels": labels, "annotations": STAY}, "spec": pod_spec(attempt, configuration)}
+    return with_settings(template, attempt.spec.runtime.pod)
 
 
 _FAIL_THE_JOB: list[dict[str, Any]] = [

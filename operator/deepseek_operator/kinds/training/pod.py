@@ -17,7 +17,7 @@ from deepseek_operator.api.v1alpha1.training import (
 )
 from deepseek_operator.api.v1alpha1.workload import Runtime
 from deepseek_operator.core.configuration import Configuration
-from deepseek_operator.core.device_pod import on_devices
+from deepseek_operator.core.device_pod import on_devices, whole_cores
 from deepseek_operator.core.names import training_job, training_service
 from deepseek_operator.core.resources import Manifest
 from deepseek_operator.domain.profiles import pod_needs
@@ -182,7 +182,7 @@ def dataset_claim(dataset: Dataset) -> str | None:
 def _resources(spec: TrainingSpec) -> dict[str, Any]:
     wanted = spec.runtime.resources
     requests = {key: value for key, value in (("cpu", wanted.cpu), ("memory", wanted.memory)) if value}
-    limits = {"memory": wanted.memory} if wanted.memory else {}
+    limits = {key: value for key, value in (("cpu", wanted.cpu_limit), ("memory", wanted.memory)) if value}
     if spec.accelerator is not None and spec.accelerator.resource:
         devices = {spec.accelerator.resource: str(spec.accelerator.devices)}
         requests, limits = {**requests, **devices}, {**limits, **devices}
@@ -205,7 +205,7 @@ def _environment(attempt: Attempt) -> list[EnvVar]:
         )
     }
     theirs = {
-        variable.name: _literal(variable.name, variable.value)
+        variable.name: variable.to_container()
         for variable in attempt.spec.runtime.env
         if not variable.name.startswith("DEEPSEEK_")
     }
@@ -225,6 +225,11 @@ def _identity(attempt: Attempt) -> list[EnvVar]:
         _literal("DEEPSEEK_STALL_TIMEOUT_SECONDS", str(attempt.spec.failure_policy.stall_timeout_seconds)),
         _literal("DEEPSEEK_START_TIMEOUT_SECONDS", str(attempt.spec.failure_policy.start_timeout_seconds)),
         _literal("DEEPSEEK_GRACE_SECONDS", str(grace_s(attempt.spec))),
+        *(
+            [_literal("DEEPSEEK_CPUS", str(cores))]
+            if (cores := whole_cores(attempt.spec.runtime.resources.cpu))
+            else []
+        ),
         # The kubelet takes $(NAME) for a variable and $$ for one dollar; a private config may hold either.
         _literal("DEEPSEEK_TRAINING_SPEC", _json(resolved_spec(attempt.spec, attempt.plan)).replace("$", "$$")),
     ]

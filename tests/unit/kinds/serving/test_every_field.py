@@ -77,6 +77,17 @@ def variable(name: str) -> Scene:
     return shows
 
 
+def secret_of(name: str) -> Scene:
+    """Name and key of the Secret's entry that a variable takes its value from."""
+
+    def shows(spec: Spec) -> object:
+        variables: Any = engine("env")(spec)
+        (found,) = [v["valueFrom"]["secretKeyRef"] for v in variables if v["name"] == name]
+        return found["name"], found["key"]
+
+    return shows
+
+
 def flag(name: str) -> Scene:
     """The value after a flag of the engine's command; None where the flag is not given."""
 
@@ -171,6 +182,7 @@ H200 = {"profile": "nvidia-h200-141"}
 EXPORT: Spec = {"model": {"fromTraining": {"name": "tune"}}}
 SCALED: Spec = {"autoscaling": {"maxReplicas": 8, "signals": [{"type": "InFlight", "target": 4}]}, "replicas": 3}
 TOLERATION: Spec = {"pod": {"tolerations": [{"key": "gpu", "operator": "Equal", "value": "a"}]}}
+SECRET: Spec = {"engine": {"env": [{"name": "A", "secret": {"name": "hub", "key": "token"}}]}}
 PRIVATE = {
     "model_type": "llama", "num_hidden_layers": 80, "hidden_size": 8192, "num_attention_heads": 64,
     "num_key_value_heads": 8, "intermediate_size": 28672, "vocab_size": 128256, "max_position_embeddings": 8192,
@@ -243,7 +255,19 @@ FIELDS = (
     Field("engine.kvCacheDtype", flag("--kv-cache-dtype"), ((ABSENT, None), ("fp8", "fp8")), vllm()),
     Field("engine.kvCacheDtype", flag("--kv-cache-dtype"), ((ABSENT, None), ("fp8", "fp8_e4m3")), sglang()),
     Field("engine.kvCacheDtype", plan("refused"), ((ABSENT, "DoesNotFit"), ("fp8", "")), TIGHT),
-    Field("engine.resources.cpu", engine("resources.requests.cpu"), ((ABSENT, None), ("2", "2"))),
+    Field("engine.resources.cpu", both(engine("resources.requests.cpu"), variable("DEEPSEEK_CPUS")),
+          ((ABSENT, (None, None)), ("2500m", ("2500m", "2")))),
+    Field("engine.resources.cpuLimit", engine("resources.limits.cpu"), ((ABSENT, None), (4, "4"))),
+    Field("engine.resources.cpuLimit", engine("resources.limits.cpu"), ((ABSENT, None), ("4", "4")), vllm()),
+    Field("engine.env[].secret.name", secret_of("A"), (("hub", ("hub", "token")), ("b", ("b", "token"))), SECRET),
+    Field("engine.env[].secret.key", secret_of("A"), (("token", ("hub", "token")), ("b", ("hub", "b"))), SECRET),
+    Field("engine.env[].secret.key", secret_of("A"), (("token", ("hub", "token")), ("b", ("hub", "b"))),
+          vllm(engine={"type": "vllm", **SECRET["engine"]})),
+    Field("pod.labels", lambda spec: ServingLife(a_claim("team.a"), **spec).template()["metadata"]["labels"].get("team"),
+          ((ABSENT, None), ({"team": "a"}, "a"))),
+    Field("pod.annotations", lambda spec: ServingLife(a_claim("team.a"), **spec).template()["metadata"].get("annotations"),
+          ((ABSENT, None), ({"contact": "a"}, {"contact": "a"}))),
+    Field("pod.imagePullSecrets[]", pod("imagePullSecrets"), ((ABSENT, None), (["a", "b"], [{"name": "a"}, {"name": "b"}]))),
     Field("engine.resources.cpu", engine("resources.requests.cpu"), ((ABSENT, None), ("2", "2")), vllm()),
     Field("engine.resources.memory", both(engine("resources.requests.memory"), engine("resources.limits.memory")),
           ((ABSENT, (None, None)), ("2Gi", ("2Gi", "2Gi")))),

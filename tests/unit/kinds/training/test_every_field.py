@@ -74,6 +74,22 @@ def together(*scenes: Scene) -> Scene:
     return lambda life: tuple(scene(life) for scene in scenes)
 
 
+def secret_of(name: str, part: str) -> Scene:
+    """A part of the Secret's entry that a variable takes its value from."""
+
+    def scene(life: Life) -> object:
+        (found,) = [
+            v for v in at(job_of(life), "spec", "template", "spec", "containers", 0, "env") if v["name"] == name
+        ]
+        return found["valueFrom"]["secretKeyRef"][part]
+
+    return scene
+
+
+def pod_label(key: str) -> Scene:
+    return lambda life: at(job_of(life), "spec", "template", "metadata", "labels", key)
+
+
 def mounted(path: str) -> Scene:
     """The claim and its folder that are mounted at `path` of the container."""
 
@@ -159,6 +175,7 @@ TASK = {"source": {"uri": "builtin://uppercase"}}
 OWN_COMMAND = {"runtime": {"command": ["torchrun"]}}
 TOLERATION = {"runtime": {"pod": {"tolerations": [{"key": "gpu"}]}}}
 ENV = {"runtime": {"env": [{"name": "LEVEL", "value": "high"}]}}
+SECRET = {"runtime": {"env": [{"name": "LEVEL", "secret": {"name": "hub", "key": "token"}}]}}
 UIDS = ("00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002")
 RESUME = {"checkpoints": {"volume": {"claimName": "mine"}, "resume": {"from": {"trainingUID": UIDS[0]}}}}
 
@@ -272,7 +289,37 @@ ROWS = (
     Row("runtime.args[]", (["--fast"], ["--slow"]), container("args"), beside=OWN_COMMAND, edit="SpecChanged"),
     Row("runtime.env[].name", ("LEVEL", "MODE"), of_the_users_names, (["LEVEL"], ["MODE"]), ENV, "SpecChanged"),
     Row("runtime.env[].value", ("high", "low"), variable("LEVEL"), beside=ENV, edit="SpecChanged"),
-    Row("runtime.resources.cpu", ("8", "500m"), container("resources", "requests", "cpu"), edit="SpecChanged"),
+    Row(
+        "runtime.resources.cpu",
+        ("8", "500m"),
+        together(container("resources", "requests", "cpu"), variable("DEEPSEEK_CPUS")),
+        (("8", "8"), ("500m", "1")),
+        edit="SpecChanged",
+    ),
+    Row("runtime.resources.cpuLimit", ("8", "12"), container("resources", "limits", "cpu"), edit="SpecChanged"),
+    Row(
+        "runtime.env[].secret.name",
+        ("hub", "mirror"),
+        secret_of("LEVEL", "name"),
+        beside=SECRET,
+        edit="SpecChanged",
+    ),
+    Row("runtime.env[].secret.key", ("token", "other"), secret_of("LEVEL", "key"), beside=SECRET, edit="SpecChanged"),
+    Row("runtime.pod.labels", ({"team": "a"}, {"team": "b"}), pod_label("team"), ("a", "b"), edit="SpecChanged"),
+    Row(
+        "runtime.pod.annotations",
+        ({"contact": "a"}, {"contact": "b"}),
+        lambda life: at(job_of(life), "spec", "template", "metadata", "annotations", "contact"),
+        ("a", "b"),
+        edit="SpecChanged",
+    ),
+    Row(
+        "runtime.pod.imagePullSecrets[]",
+        (["a"], ["b"]),
+        pod("imagePullSecrets"),
+        ([{"name": "a"}], [{"name": "b"}]),
+        edit="SpecChanged",
+    ),
     Row(
         "runtime.resources.memory",
         ("8Gi", "16Gi"),
