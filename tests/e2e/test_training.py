@@ -290,7 +290,7 @@ def test_an_image_that_cannot_be_pulled_is_named_while_starting_and_when_it_fail
     policy = {"maxRestarts": 0, "startTimeoutSeconds": 10}
     absent = watch("absent", runtime=runtime(image=image), failurePolicy=policy)
     starting = absent.until("the kubelet's reason is told", lambda status: "ImagePull" in absent.told(status)[2])
-    assert (absent.told(starting)[:2], starting["phase"]) == (("Reconciling", "Starting"), "Starting")
+    assert (absent.told(starting)[:2], starting["phase"]) == (("Reconciling", "ImagePullFailed"), "Pending")
     kind, reason, message = absent.told(absent.until_result("Failed"))
     assert (kind, reason) == ("Stalled", "TooManyRestarts")
     assert "StartTimeout" in message
