@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import signal
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -141,6 +142,21 @@ async def running_answers_are_waited_for_so_long(export: Path, directory: Path) 
         assert await asked == status
 
 
+async def cores_that_were_asked_for_are_computed_with(export: Path, directory: Path) -> None:
+    """Told by a process of its own, which ends at once because it is told nothing else."""
+    code = "import torch; from deepseek_runtime.engine.__main__ import main; main(); print(torch.get_num_threads())"
+    unset = ("OMP_NUM_THREADS", "DEEPSEEK_MODEL_PATH")
+    inherited = {name: value for name, value in os.environ.items() if name not in unset}
+    for cores in ("1", "3"):
+        log = str(directory / "termination-log")
+        told = {**inherited, "DEEPSEEK_CPUS": cores, "PYTHONPATH": "operator", "DEEPSEEK_TERMINATION_LOG": log}
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", code, env=told, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+        )
+        output, _ = await process.communicate()
+        assert output.decode().split()[-1] == cores
+
+
 VARIABLES: Mapping[str, Callable[[Path, Path], Awaitable[None]]] = {
     "DEEPSEEK_MODEL_PATH": another_model_is_served,
     "DEEPSEEK_SERVED_MODEL_NAME": model_is_called_so,
@@ -149,6 +165,7 @@ VARIABLES: Mapping[str, Callable[[Path, Path], Awaitable[None]]] = {
     "DEEPSEEK_MAX_CONCURRENCY": so_many_are_answered_at_once,
     "DEEPSEEK_QUEUE_LIMIT": so_many_wait,
     "DEEPSEEK_DRAIN_SECONDS": running_answers_are_waited_for_so_long,
+    "DEEPSEEK_CPUS": cores_that_were_asked_for_are_computed_with,
 }
 # Tells an engine of one's own whose it is; the built-in one has nothing to do with it.
 OF_CUSTOM_ENGINES = {"DEEPSEEK_SERVING_NAMESPACE"}

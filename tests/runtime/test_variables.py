@@ -159,6 +159,13 @@ def waiting_for_peers_ends_the_pod(workplace: Workplace, volume: Path) -> None:
     assert launched(volume / "alone", "", DEEPSEEK_START_TIMEOUT_SECONDS="120", **alone).code == ExitCode.COMPLETE
 
 
+def cores_that_were_asked_for_are_computed_with(workplace: Workplace, volume: Path) -> None:
+    tell = 'echo "rank $RANK: $OMP_NUM_THREADS threads"'
+    for cores, processes, threads in (("4", "1", "4"), ("4", "2", "2"), ("1", "2", "1")):
+        pod = launched(volume, tell, DEEPSEEK_CPUS=cores, DEEPSEEK_PROCESSES_PER_NODE=processes, OMP_NUM_THREADS="")
+        assert ranks(pod)[0] == f"0: {threads} threads"
+
+
 def saving_is_waited_for(workplace: Workplace, volume: Path) -> None:
     """The script takes two seconds to save when it is asked to stop."""
     script = "trap 'sleep 2; exit 75' TERM; echo ready; while :; do sleep 0.1; done"
@@ -214,6 +221,7 @@ VARIABLES: Mapping[str, Callable[[Workplace, Path], None]] = {
     "DEEPSEEK_START_TIMEOUT_SECONDS": waiting_for_peers_ends_the_pod,
     "DEEPSEEK_GRACE_SECONDS": saving_is_waited_for,
     "DEEPSEEK_PROGRESS_PORT": progress_is_told_there,
+    "DEEPSEEK_CPUS": cores_that_were_asked_for_are_computed_with,
     "DEEPSEEK_TRAINING_SPEC": specification_is_what_the_cases_above_change,
 }
 # Where one process runs per pod, torch.distributed reads these in scripts that bring no launcher of their own.
