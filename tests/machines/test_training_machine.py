@@ -26,7 +26,7 @@ from deepseek_operator.core.resources import CLAIM, JOB, POD, SERVICE, TRAINING,
 from deepseek_operator.kinds.training import training_kind
 from deepseek_operator.kinds.training.anew import is_changed, is_unlearnt
 from deepseek_operator.kinds.training.gang import attempt_of, ended, has_failed, is_active, is_running, job_uid_of
-from deepseek_operator.kinds.training.service import service
+from deepseek_operator.kinds.training.service import last_attempt, service
 from deepseek_operator.kinds.training.settings import fixed_digest
 from deepseek_operator.ports.cluster import ClusterError, Conflict, Throttled, Unreachable
 from deepseek_operator.runtime.key import Key
@@ -92,12 +92,15 @@ class TrainingMachine(RuleBasedStateMachine):
 
     @rule(policy=st.sampled_from(["Background", "Foreground", None]), which=WHICH)
     def delete_a_job(self, policy: Any, which: int) -> None:
-        if self._status().attempt is not None and (job := _pick(self.cluster.all(JOB), which)) is not None:
+        if self._status().attempt is None or self._is_result_lost():
+            return
+        if (job := _pick(self.cluster.all(JOB), which)) is not None:
             self.cluster.remove(JOB, NAMESPACE, job["metadata"]["name"], policy)
 
     @rule(drift=st.booleans())
     def meddle_with_the_service(self, drift: bool) -> None:
-        if self.cluster.read(SERVICE, NAMESPACE, SERVICE_NAME) is None or self._status().attempt is None:
+        is_missing = self.cluster.read(SERVICE, NAMESPACE, SERVICE_NAME) is None
+        if is_missing or self._status().attempt is None or self._is_result_lost():
             return
         if drift:
             self.cluster.edit(SERVICE, NAMESPACE, SERVICE_NAME, lambda live: live["spec"].update(clusterIP="10.0.0.1"))
@@ -106,13 +109,17 @@ class TrainingMachine(RuleBasedStateMachine):
 
     @rule()
     def wipe_the_status(self) -> None:
-        """Only while a Job or the Service still knows of the attempts; a result also needs its Job."""
+        """Only while a Job or the Service still knows of the attempts, and one of them of the last."""
         status = self._status()
-        known = self.cluster.all(JOB) if status.result else [*self.cluster.all(JOB), *self.cluster.all(SERVICE)]
-        numbers = [attempt_of(job) for job in self.cluster.all(JOB)]
+        jobs, services = [job for job in self.cluster.all(JOB) if not is_terminating(job)], self.cluster.all(SERVICE)
+        numbers = [attempt_of(job) for job in jobs] + [last_attempt(live) for live in services if status.result]
         is_told = status.result is None or (status.attempt is not None and status.attempt.number in numbers)
-        if known and is_told:
+        if (jobs or services) and is_told and not self._is_result_lost():
             self.cluster.edit(TRAINING, NAMESPACE, NAME, lambda live: live.update(status={"observedGeneration": -1}))
+
+    def _is_result_lost(self) -> bool:
+        """True while a wiped status does not bear its result again: nobody takes away what alone still tells of it."""
+        return self.jobs_at_result is not None and self._status().result is None
 
     @rule(really=st.integers(0, 11))
     def lose_the_claim(self, really: int) -> None:

@@ -90,12 +90,13 @@ def leave_to_collector(view: View) -> Step | None:
 
 
 def recover(view: View) -> Step | None:
-    """A wiped status is read back from the newest Job, whose verdict then follows, or as a result from the Service."""
+    """A wiped status is read back: how it ended from the Service, or else from the newest Job, whose verdict follows."""
     if view.attempt is not None or view.status.result is not None:
         return None
     newest = view.jobs[-1] if view.jobs else None
-    ended = ended_status(view.status, view.service)
-    if ended is not None and (newest is None or attempt_of(newest) < last_attempt(view.service)):
+    ended, told = ended_status(view.status, view.service), last_attempt(view.service)
+    is_whole = ended is not None and ended.attempt is not None
+    if ended is not None and (newest is None or attempt_of(newest) < told or (is_whole and attempt_of(newest) == told)):
         return record(ended, confirm=True)
     return record(job_manifest.recovered(view.status, newest, rfc3339(view.now)), confirm=True) if newest else None
 

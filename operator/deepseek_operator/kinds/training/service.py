@@ -1,7 +1,7 @@
 """The headless Service under which the pods of an attempt find rank 0 before they are ready.
 
 It outlives the attempts, and Jobs that somebody deleted, so it also bears in annotations what a wiped status could
-not tell any more: the newest attempt's number, the uid of the claim that holds the checkpoints, and the result.
+not tell any more: the newest attempt's number, the uid of the claim that holds the checkpoints, and how it all ended.
 """
 
 import json
@@ -13,7 +13,11 @@ from deepseek_operator.core.resources import GROUP, TRAINING, Manifest, annotati
 LAST_ATTEMPT = f"{GROUP}/last-attempt"
 CLAIM_UID = f"{GROUP}/claim-uid"
 RESULT = f"{GROUP}/result"
-_FINAL = {"result", "result_message", "exports", "last_checkpoint", "best_checkpoint"}
+_FINAL = {
+    *("uid", "fixed_digest", "attempt", "ancestry", "history", "volume", "origin", "plan", "restarts", "disruptions"),
+    *("result", "result_message", "last_checkpoint", "best_checkpoint", "exports"),
+}
+"""What a status that is read back needs: a result is believed, never judged again from pods that may be gone."""
 RENDEZVOUS_PORT = 29500
 PROGRESS_PORT = 8090
 
@@ -46,12 +50,17 @@ def service(owner: DeepSeekTraining, attempt: int, claim_uid: str) -> Manifest:
 def _result(status: TrainingStatus) -> dict[str, str]:
     if status.result is None:
         return {}
-    final = status.model_dump(mode="json", by_alias=True, exclude_none=True, include=_FINAL)
+    attempt = status.attempt.model_copy(update={"failures": []}) if status.attempt is not None else None
+    told = status.model_copy(update={"attempt": attempt, "history": status.history[-1:]})
+    final = told.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True, include=_FINAL)
     return {RESULT: json.dumps(final, separators=(",", ":"), sort_keys=True)}
 
 
 def ended_status(status: TrainingStatus, live: Manifest | None) -> TrainingStatus | None:
-    """A wiped status with the result that the living Service tells; None when it tells none that can be read."""
+    """A wiped status with the end that the living Service tells; None when it tells none that can be read.
+
+    An earlier release told the result alone: `attempt` is then absent.
+    """
     try:
         told = TrainingStatus.model_validate_json(annotations_of(live or {}).get(RESULT, "{}"))
     except ValueError:

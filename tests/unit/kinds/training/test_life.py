@@ -440,14 +440,41 @@ def test_a_wiped_status_never_reruns_what_failed_to_start_in_time() -> None:
     assert life.told == ("Stalled", "TooManyRestarts")
 
 
-def test_a_wiped_status_finds_result_and_exports_when_the_job_is_gone_too() -> None:
-    life = Life().begin().running().complete(REPORT)
-    before = life.owner.status
-    life.cluster.remove(JOB, NAMESPACE, before.attempt.job, "Background")  # type: ignore[union-attr]
-    life.gone()
-    after = life.wipe_status().later(86400).owner.status
-    assert (after.result, after.exports, after.last_checkpoint) == ("Complete", [100], before.last_checkpoint)
-    assert (life.told, life.jobs()) == (("Ready", "Complete"), [])
+@pytest.mark.parametrize(
+    ("code", "message", "policy"),
+    [
+        (0, REPORT, "Background"),
+        (0, REPORT, None),
+        (64, json.dumps({"formatVersion": 1, "message": "datasets[0] has no rows"}), "Background"),
+        (64, DIVERGED, "Foreground"),
+        (64, DIVERGED, None),
+        (1, saved(20), "Background"),
+    ],
+)
+def test_a_result_is_final_although_the_status_and_all_that_it_was_judged_from_are_gone(
+    code: int, message: str, policy: Any
+) -> None:
+    life = Life().begin(nodes={"count": 1}, failurePolicy={"maxRestarts": 0}).running()
+    life = life.complete(message) if code == 0 else life.crash(code=code, message=message)
+    before, told = life.owner.status, life.told
+    for pod in life.cluster.all(POD):
+        life.cluster.drop(POD, NAMESPACE, pod["metadata"]["name"])
+    life.cluster.edit(TRAINING, NAMESPACE, NAME, lambda live: live.update(status={"observedGeneration": -1}))
+    life.cluster.remove(JOB, NAMESPACE, before.attempt.job, policy)  # type: ignore[union-attr]
+    life.operator.pipe.flush()
+    life.operator.reconcile(life.key)
+    life.cluster.remove(SERVICE, NAMESPACE, f"{NAME}-train", "Background")
+    after = life.gone().later(3600).owner.status
+    assert (life.told, life.jobs()) == (told, [])
+    for name in ("result", "result_message", "volume", "ancestry", "exports", "last_checkpoint", "restarts"):
+        assert getattr(after, name) == getattr(before, name)
+    assert (after.attempt.number, after.attempt.verdict) == (1, before.attempt.verdict)  # type: ignore[union-attr]
+
+
+def test_an_edit_after_a_refusal_starts_anew_although_the_status_was_wiped() -> None:
+    life = Life().begin().running().crash(code=64, message=json.dumps({"formatVersion": 1, "message": "no rows"}))
+    life.wipe_status().edit(lambda spec: spec.update(hyperparameters={"maxSteps": 7}))
+    assert life.jobs() == ["1", "2"]
 
 
 def test_a_wiped_status_finds_a_running_gang_again() -> None:
