@@ -1,17 +1,24 @@
-"""A reverse proxy between the operator and a real API server that can kill the operator around any write.
+"""A reverse proxy between the operator and a real API server: it kills, lies and falls silent on demand.
 
-It passes everything through, watches included, and shows each write (verb, path) to a `decide` function first:
-`Pass`; `KillBefore`: the operator gets SIGKILL and the write is never sent; `KillAfter`: the write is committed and
-the operator gets SIGKILL instead of the answer. Leases and events are not counted: losing one loses nothing.
-It can also make the operator deaf to a resource: its watches stay open and tell nothing.
+It passes everything through, watches included. What it can do beside that, each at any time and from any thread:
+
+- `decide` sees each write first: `Pass`; `KillBefore`: the operator gets SIGKILL and the write is never sent;
+  `KillAfter`: the write is committed and the operator gets SIGKILL instead of the answer. Leases and events are not
+  counted: losing one loses nothing.
+- `answer` sees every request first and may answer in the API server's place: an `Answer`, or `NoAnswer`.
+- `tell` puts lines into the open watches of a resource, ends them, or cuts them off in the middle of a line.
+- `deaf_to`: the watches of these resources stay open and tell nothing, to their end.
+- `refuse` and `listen`: nobody is there, as far as TCP knows; and again.
 """
 
 import asyncio
+import json
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any, TypeAlias
 
 import aiohttp
 from aiohttp import web
@@ -40,12 +47,83 @@ class Write:
         return "/leases" not in self.path and "/events" not in self.path and "reviews" not in self.path
 
 
+@dataclass(frozen=True)
+class Asked:
+    """Any request; `path` without its query."""
+
+    verb: str
+    path: str
+    query: Mapping[str, str]
+    accept: str
+
+    @property
+    def last(self) -> str:
+        """The last part of the path: a plural for lists and watches of a resource."""
+        return self.path.rpartition("/")[2]
+
+    @property
+    def watches(self) -> bool:
+        """It asks for a stream."""
+        return self.query.get("watch") == "true"
+
+    @property
+    def lists_whole(self) -> bool:
+        """It asks for whole objects of a resource over all owners: what a watch begins with, and no audit."""
+        whole = "PartialObjectMetadata" not in self.accept and "owner-uid" not in self.query.get("labelSelector", "")
+        return self.verb == "GET" and not self.watches and whole
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Sent in the place of the API server's answer."""
+
+    status: int
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    content_type: str = "application/json"
+
+
+class NoAnswer(Enum):
+    """The request is accepted and that is all, or its connection is reset."""
+
+    SILENCE = "silence"
+    RESET = "reset"
+
+
+@dataclass(frozen=True)
+class End:
+    """The stream ends after these bytes: as agreed, or by a reset connection."""
+
+    words: bytes = b""
+    is_reset: bool = False
+
+
+Told: TypeAlias = bytes | End
+"""Bytes are sent as they are, a line break is theirs to bring; the stream goes on after them."""
+
+
+def status(code: int | None, message: str = "a planted fault") -> dict[str, Any]:
+    """A Status of the API server, as answers and ERROR events carry it."""
+    told = {} if code is None else {"code": code}
+    return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": message, **told}
+
+
+def line(type_: object, object_: object) -> bytes:
+    """One line of a watch."""
+    return json.dumps({"type": type_, "object": object_}).encode() + b"\n"
+
+
+def failing(code: int, **headers: str) -> Answer:
+    """An answer with that status code; `Retry_After="1"` is a header."""
+    return Answer(code, json.dumps(status(code)).encode(), {name.replace("_", "-"): v for name, v in headers.items()})
+
+
 @dataclass
 class FaultProxy:
     """Serves on a free port of the loopback address until `stop`.
 
     Attributes:
-        writes: the counted ones; requests: all but the watches.
+        writes: the counted ones; requests: all but the watches; asked: all of them.
         deaf_to: plurals of the resources whose watches tell nothing.
     """
 
@@ -53,10 +131,14 @@ class FaultProxy:
     tls: ssl.SSLContext
     kill: Callable[[], None]
     decide: Callable[[int, Write], Fate] = lambda _number, _write: Fate.PASS
+    answer: Callable[[Asked], Answer | NoAnswer | None] = lambda _asked: None
     writes: list[Write] = field(default_factory=list)
     requests: list[Write] = field(default_factory=list)
+    asked: list[Asked] = field(default_factory=list)
     deaf_to: set[str] = field(default_factory=set)
     url: str = ""
+    _port: int = 0
+    _open: dict[str, set["asyncio.Queue[Told]"]] = field(default_factory=dict)
 
     def start(self) -> "FaultProxy":
         """Starts the server in a thread of its own."""
@@ -70,6 +152,30 @@ class FaultProxy:
         """Closes every connection."""
         self._loop.call_soon_threadsafe(self._stopped.set)
 
+    def tell(self, plural: str, *told: Told) -> int:
+        """Puts that into all open watches of the resource; returns their number."""
+
+        async def put() -> int:
+            watches = self._open.get(plural, set())
+            for watch in watches:
+                for words in told:
+                    watch.put_nowait(words)
+            return len(watches)
+
+        return asyncio.run_coroutine_threadsafe(put(), self._loop).result(10)
+
+    def open_watches(self, plural: str) -> int:
+        """How many streams of the resource are open."""
+        return self.tell(plural)
+
+    def refuse(self) -> None:
+        """Resets all connections and refuses new ones."""
+        asyncio.run_coroutine_threadsafe(self._refuse(), self._loop).result(10)
+
+    def listen(self) -> None:
+        """Takes connections again, at the same address."""
+        asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(10)
+
     def _serve(self, ready: threading.Event) -> None:
         asyncio.set_event_loop(self._loop)
         self._loop.run_until_complete(self._run(ready))
@@ -81,22 +187,34 @@ class FaultProxy:
         async with aiohttp.ClientSession(timeout=timeout, connector=connector, auto_decompress=False) as self._session:
             app = web.Application(client_max_size=16 * 2**20)
             app.router.add_route("*", "/{path:.*}", self._pass)
-            runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
-            await runner.setup()
-            site = web.TCPSite(runner, "127.0.0.1", 0)
-            await site.start()
-            port = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
-            self.url = f"http://127.0.0.1:{port}"
+            self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
+            await self._runner.setup()
+            await self._listen()
+            self.url = f"http://127.0.0.1:{self._port}"
             ready.set()
             await self._stopped.wait()
-            await runner.cleanup()
+            await self._runner.cleanup()
+
+    async def _listen(self) -> None:
+        self._site = web.TCPSite(self._runner, "127.0.0.1", self._port, reuse_address=True)
+        await self._site.start()
+        self._port = self._runner.addresses[0][1]
+
+    async def _refuse(self) -> None:
+        await self._site.stop()
+        for connection in list(self._runner.server.connections if self._runner.server else ()):
+            if connection.transport is not None:
+                connection.transport.abort()
 
     async def _pass(self, request: web.Request) -> web.StreamResponse:
         write = Write(request.method, request.path)
+        asked = Asked(request.method, request.path, dict(request.query), request.headers.get("Accept", ""))
         fate = Fate.PASS
-        watches = request.query.get("watch") == "true"
-        if not watches:
+        self.asked.append(asked)
+        if not asked.watches:
             self.requests.append(write)
+        if (instead := self.answer(asked)) is not None:
+            return await _answered(request, instead)
         if request.method not in {"GET", "HEAD"} and write.is_counted:
             self.writes.append(write)
             fate = self.decide(len(self.writes), write)
@@ -112,19 +230,79 @@ class FaultProxy:
                 await answer.read()
                 self.kill()
                 raise web.HTTPBadGateway
-            is_deaf = watches and request.path.rpartition("/")[2] in self.deaf_to
-            return await _stream(request, answer, is_deaf)
+            if asked.watches and answer.status == 200:
+                return await self._watch(request, answer, asked.last)
+            return await _whole(request, answer)
+
+    async def _watch(self, request: web.Request, answer: aiohttp.ClientResponse, plural: str) -> web.StreamResponse:
+        response = await _begun(request, answer)
+        lines: asyncio.Queue[Told] = asyncio.Queue()
+        self._open.setdefault(plural, set()).add(lines)
+        reader = asyncio.create_task(_read_lines(answer, lines))
+        is_deaf = False
+        try:
+            while True:
+                words = await lines.get()
+                is_deaf = is_deaf or plural in self.deaf_to
+                if isinstance(words, End):
+                    if words.words:
+                        await response.write(words.words)
+                    if words.is_reset:
+                        _reset(request)
+                        return response
+                    break
+                if not is_deaf:
+                    await response.write(words)
+            await response.write_eof()
+        except (ConnectionResetError, asyncio.CancelledError):
+            return response
+        finally:
+            self._open[plural].discard(lines)
+            reader.cancel()
+        return response
 
 
-async def _stream(request: web.Request, answer: aiohttp.ClientResponse, is_deaf: bool) -> web.StreamResponse:
-    response = web.StreamResponse(
-        status=answer.status, headers={k: v for k, v in answer.headers.items() if k.lower() not in _HOP}
-    )
-    await response.prepare(request)
+async def _read_lines(answer: aiohttp.ClientResponse, lines: "asyncio.Queue[Told]") -> None:
+    """Whole lines only, so that what is told between two of them stands alone."""
+    rest = b""
     try:
         async for chunk in answer.content.iter_any():
-            if not is_deaf:
-                await response.write(chunk)
+            whole, found, begun = (rest + chunk).rpartition(b"\n")
+            rest = begun
+            if found:
+                lines.put_nowait(whole + found)
+        lines.put_nowait(End(rest))
+    except aiohttp.ClientError:
+        lines.put_nowait(End(rest, is_reset=True))
+
+
+async def _answered(request: web.Request, instead: Answer | NoAnswer) -> web.StreamResponse:
+    if instead is NoAnswer.SILENCE:
+        await asyncio.Event().wait()
+    if isinstance(instead, Answer):
+        headers = {"Content-Type": instead.content_type, **instead.headers}
+        return web.Response(status=instead.status, body=instead.body, headers=headers)
+    _reset(request)
+    return web.Response()
+
+
+def _reset(request: web.Request) -> None:
+    if request.transport is not None:
+        request.transport.abort()
+
+
+async def _begun(request: web.Request, answer: aiohttp.ClientResponse) -> web.StreamResponse:
+    headers = {k: v for k, v in answer.headers.items() if k.lower() not in _HOP}
+    response = web.StreamResponse(status=answer.status, headers=headers)
+    await response.prepare(request)
+    return response
+
+
+async def _whole(request: web.Request, answer: aiohttp.ClientResponse) -> web.StreamResponse:
+    response = await _begun(request, answer)
+    try:
+        async for chunk in answer.content.iter_any():
+            await response.write(chunk)
     except (ConnectionResetError, aiohttp.ClientError, asyncio.CancelledError):
         return response
     await response.write_eof()
