@@ -67,6 +67,10 @@ class Operator:
         """One pass. What the kind or a planted crash raises comes through."""
         return asyncio.run(self._driver.reconcile(key))
 
+    def park(self, key: Key, error: Exception) -> Outcome:
+        """What a worker does when a pass over the object has raised."""
+        return asyncio.run(self._driver.park(key, error, self.clock.now()))
+
     def audit(self) -> None:
         """What the minute's audit does: ghosts go, missed objects are read."""
         asyncio.run(self._audit())

@@ -129,7 +129,12 @@ class App:
         """A watch event: ADDED, MODIFIED, DELETED, or None for an object of the first list."""
         self._metrics.told(resource.plural)
         feed = self._mirror.forget if type_ == "DELETED" else self._mirror.observe
-        self._wake(feed(resource, manifest))
+        try:
+            self._wake(feed(resource, manifest))
+        except Exception as error:  # One object: the watch goes on, and the audit tries it again.
+            metadata = manifest.get("metadata") or {}
+            at = f"{metadata.get('namespace')}/{metadata.get('name')}"
+            log.error("%s %s can't be mirrored: %s: %s", resource.kind, at, type(error).__name__, error)
 
     def _wake(self, keys: Iterable[Key]) -> None:
         for key in sorted(keys):

@@ -7,6 +7,7 @@ missing, and that the last such round is not old.
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from typing import cast
 
 from deepseek_operator.core.resources import Resource
 from deepseek_operator.ports.clock import Clock
@@ -124,16 +125,17 @@ class Auditor:
 
     async def _repair(self, resource: Resource, missed: Sequence[Location]) -> None:
         """Reads what the watch did not tell of; one line for all of it, since a watch that is cut loses thousands."""
-        read, problem = 0, None
+        read, problem = 0, cast(Exception | None, None)
         for at in missed:
             try:
                 live = await self._cluster.get(at.resource, at.namespace, at.name)
-            except ClusterError as error:
+                woken = self._mirror.observe(at.resource, live) if live is not None else None
+            except Exception as error:  # Refused, or an object that can't be borne: the others are read all the same.
                 problem = error
                 continue
-            if live is not None:
+            if woken is not None:
                 read += 1
-                self._wake(self._mirror.observe(at.resource, live))
+                self._wake(woken)
         if read or problem:
             first = f"{missed[0].namespace}/{missed[0].name}"
             told = f"; not all could be read: {problem}" if problem else ""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Generic, TypeVar
 
+from deepseek_operator.core.kept import TooLarge, kept
 from deepseek_operator.core.kind import Kind
 from deepseek_operator.core.names import belongs_to
 from deepseek_operator.core.obstacles import Warning
@@ -89,11 +90,18 @@ class Look(Generic[OwnerT, StatusT]):
         self._signals_of = signals_of
 
     async def from_mirror(self, key: Key) -> View[OwnerT] | None:
-        """What the mirror knows, without any request but the pull of progress; None when it knows no such owner."""
+        """What the mirror knows, without any request but the pull of progress; None when it knows no such owner.
+
+        Raises:
+            TooLarge: the owner is more than is looked at.
+            Exception: whatever the kind raises on an owner that it can't bear.
+        """
         manifest = self._mirror.get(key.resource, key.namespace, key.name)
         if manifest is None:
             self._gone(key)
             return None
+        if (excess := self._mirror.excess(key.resource, key.namespace, key.name)) is not None:
+            raise TooLarge(excess)
         children = self._of_kind(self._mirror.children(key.namespace, uid_of(manifest)))
         owner = self._kind.parse(manifest)
         wanted = [ref for ref in self._kind.wanted_names(owner) if ref not in children]
@@ -106,6 +114,8 @@ class Look(Generic[OwnerT, StatusT]):
 
         Raises:
             ClusterError: a read failed; nothing is known.
+            TooLarge: the owner is more than is looked at.
+            Exception: whatever the kind raises on an owner that it can't bear.
         """
         manifest = await self._cluster.get(key.resource, key.namespace, key.name)
         if manifest is None:
@@ -113,6 +123,9 @@ class Look(Generic[OwnerT, StatusT]):
             self._gone(key)
             return None
         self._mirror.observe(key.resource, manifest)
+        manifest, excess = kept(key.resource, manifest)
+        if excess is not None:
+            raise TooLarge(excess)
         owner = self._kind.parse(manifest)
         children = dict(await self._live_children(key, uid_of(manifest)))
         wanted = [ref for ref in self._kind.wanted_names(owner) if ref not in children]

@@ -5,17 +5,17 @@ resourceVersion never replaces a higher one, a tombstone beats every older event
 list that lacks the object is at least as new as the object.
 """
 
-import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
 
+from deepseek_operator.core.kept import kept
 from deepseek_operator.core.names import OWNER_UID
 from deepseek_operator.core.resources import SERVING, TRAINING, Manifest, Ref, Resource, labels_of, uid_of
 from deepseek_operator.ports.cluster import Listing
 from deepseek_operator.runtime.key import Key
 
 OWNERS = (TRAINING, SERVING)
+MOST_DEPARTED = 1000
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class _Entry:
     location: Location
     manifest: Manifest
     version: int
+    excess: str | None = None
 
 
 @dataclass
@@ -62,6 +63,11 @@ class Mirror:
         """The object of that name; None when the mirror knows none."""
         uid = self._by_location.get(Location(resource, namespace, name))
         return self._by_uid[uid].manifest if uid is not None else None
+
+    def excess(self, resource: Resource, namespace: str, name: str) -> str | None:
+        """Why the object of that name is not all there; None when it is, or when the mirror knows none."""
+        uid = self._by_location.get(Location(resource, namespace, name))
+        return self._by_uid[uid].excess if uid is not None else None
 
     def children(self, namespace: str, owner_uid: str) -> Mapping[Ref, Manifest]:
         """Objects of the namespace that carry the owner's uid label."""
@@ -88,17 +94,16 @@ class Mirror:
 
     def observe(self, resource: Resource, manifest: Manifest) -> frozenset[Key]:
         """An object as an event, a read or a write's answer showed it; returns the keys that must look again."""
-        entry = _entry(resource, manifest)
-        uid = uid_of(manifest)
+        uid, version = uid_of(manifest), int(manifest["metadata"]["resourceVersion"])
         known = self._by_uid.get(uid)
-        if entry.version <= self._tombstones.get(uid, -1) or (known is not None and entry.version <= known.version):
+        if version <= self._tombstones.get(uid, -1) or (known is not None and version <= known.version):
             return frozenset()
+        entry = _entry(resource, manifest)
         woken = self._replace_predecessor(entry)
         if woken is None:
             return frozenset()
         if known is not None:
             woken |= self._remove(known)
-        entry = replace(entry, manifest=_shared(entry.manifest))
         self._by_uid[uid] = entry
         self._by_location[entry.location] = uid
         if (owner := labels_of(manifest).get(OWNER_UID)) and resource not in OWNERS:
@@ -123,7 +128,7 @@ class Mirror:
             if entry.location.resource == resource and uid not in listed and entry.version <= listed_at
         ]
         woken = self._remove_ghosts(ghosts, listed_at)
-        missed = tuple(_entry(resource, item).location for uid, item in listed.items() if self._is_news(uid, item))
+        missed = tuple(_location(resource, item) for uid, item in listed.items() if self._is_news(uid, item))
         self._expire_tombstones(resource, listed_at)
         return Audit(woken, missed)
 
@@ -192,8 +197,15 @@ class Mirror:
         self._remove(known)
         at = known.location
         if at.resource in OWNERS:
-            self._departed[Key(at.resource, at.namespace, at.name)] = known.manifest
+            self._depart(Key(at.resource, at.namespace, at.name), known.manifest)
         return self._concerned(known)
+
+    def _depart(self, key: Key, manifest: Manifest) -> None:
+        """Nobody asks for those that have gone while this process does not lead: only the latest are kept."""
+        self._departed.pop(key, None)
+        self._departed[key] = manifest
+        if len(self._departed) > MOST_DEPARTED:
+            del self._departed[next(iter(self._departed))]
 
     def _remove(self, entry: _Entry) -> frozenset[Key]:
         uid = uid_of(entry.manifest)
@@ -243,21 +255,9 @@ class Mirror:
 
 
 def _entry(resource: Resource, manifest: Manifest) -> _Entry:
-    metadata = manifest["metadata"]
-    location = Location(resource, metadata["namespace"], metadata["name"])
-    if "managedFields" in metadata:
-        manifest = {**manifest, "metadata": {k: v for k, v in metadata.items() if k != "managedFields"}}
-    return _Entry(location, manifest, int(metadata["resourceVersion"]))
+    used, excess = kept(resource, manifest)
+    return _Entry(_location(resource, manifest), used, int(manifest["metadata"]["resourceVersion"]), excess)
 
 
-def _shared(value: Any) -> Any:
-    """The same with each text kept once in the process: the pods of a gang differ in little (30 KB a pod become 15)."""
-    match value:
-        case str():
-            return sys.intern(str(value))
-        case Mapping():
-            return {sys.intern(key): _shared(item) for key, item in value.items()}
-        case list() | tuple():
-            return [_shared(item) for item in value]
-        case _:
-            return value
+def _location(resource: Resource, manifest: Manifest) -> Location:
+    return Location(resource, manifest["metadata"]["namespace"], manifest["metadata"]["name"])

@@ -7,22 +7,27 @@ changed, and events after it, on transitions only.
 
 import logging
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Generic, Protocol, TypeAlias, TypeVar, cast
 
 from deepseek_operator.api.base import ApiModel
 from deepseek_operator.core.actions import Delete, Done, Failure, Plan
-from deepseek_operator.core.kind import Kind
+from deepseek_operator.core.conditions import Verdict
+from deepseek_operator.core.kept import TooLarge
+from deepseek_operator.core.kind import Event, Kind
 from deepseek_operator.core.resources import Manifest, uid_of
 from deepseek_operator.ports.cluster import Cluster, ClusterError, Conflict, Throttled
 from deepseek_operator.runtime.execute import Executor
 from deepseek_operator.runtime.key import Key
 from deepseek_operator.runtime.look import Look, View
 from deepseek_operator.runtime.mirror import Mirror
+from deepseek_operator.runtime.parking import parked, parked_status
 
 log = logging.getLogger(__name__)
 
 SLOW_RETRY_S = 60.0
 """What the API server refuses for its content, a right or a quota is tried again after this, or at an event."""
+_NOTE_LENGTH = 1024
 AFTER_DELETE_S = 1.0
 """A delete's answer tells the mirror nothing; its event usually comes within milliseconds and wakes the key."""
 
@@ -73,6 +78,9 @@ class Reconciles(Protocol):
     async def reconcile(self, key: Key) -> Outcome:
         """One pass. Raises what the kind raises on an object that it can't bear."""
 
+    async def park(self, key: Key, error: Exception, now: datetime) -> Outcome:
+        """Says on the object that raised `error` that it is left alone, and when it is looked at again."""
+
 
 class Reconciler(Generic[OwnerT, StatusT]):
     """The driver of one kind."""
@@ -85,11 +93,14 @@ class Reconciler(Generic[OwnerT, StatusT]):
         self._mirror = mirror
         self._look = look
         self._executor = Executor(cluster, mirror)
+        self._parked: dict[Key, tuple[Verdict, ...]] = {}
 
     async def reconcile(self, key: Key) -> Outcome:
         """One pass over one custom resource."""
         try:
-            return await self._pass(key)
+            outcome = await self._pass(key)
+            self._parked.pop(key, None)
+            return outcome
         except Conflict:
             await self._refresh(key)
             return Acted()
@@ -98,6 +109,36 @@ class Reconciler(Generic[OwnerT, StatusT]):
         except ClusterError as error:
             log.warning("%s: %s", key, error)
             return Failed(type(error).__name__)
+
+    async def park(self, key: Key, error: Exception, now: datetime) -> Outcome:
+        """Tells it once in the log and in the object's conditions; an edit ends it, or a pass that gets through.
+
+        Such a pass is tried with the queue's backoff, of what is too large only an edit makes less. Nothing here parses
+        the object: that may be what failed.
+        """
+        manifest = self._mirror.get(key.resource, key.namespace, key.name)
+        if manifest is None:
+            return Gone()
+        verdicts = parked(error)
+        if self._parked.get(key) != verdicts:
+            self._parked[key] = verdicts
+            version = manifest["metadata"]["resourceVersion"]
+            log.error("%s, version %s: %s; this object is parked", key, version, verdicts[0].message, exc_info=error)
+        status = parked_status(manifest, verdicts, now)
+        if status != manifest.get("status"):
+            await self._say(key, {**manifest, "status": status}, verdicts[0])
+        return Settled() if isinstance(error, TooLarge) else Failed(verdicts[0].reason)
+
+    async def _say(self, key: Key, manifest: Manifest, verdict: Verdict) -> None:
+        """An object whose status can't be written either is parked all the same."""
+        try:
+            self._mirror.observe(key.resource, stored := await self._cluster.put_status(key.resource, manifest))
+            event = Event("Warning", verdict.reason, "Park", verdict.message[:_NOTE_LENGTH])
+            await self._cluster.publish(key.resource, stored, event)
+        except Conflict:
+            await self._refresh(key)
+        except ClusterError as error:
+            log.warning("%s: its status can't be written: %s", key, error)
 
     async def _pass(self, key: Key) -> Outcome:
         await self._part(key)

@@ -16,6 +16,7 @@ from deepseek_operator.adapters.clock import SystemClock
 from deepseek_operator.adapters.memory import Change, MemoryCluster
 from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
 from deepseek_operator.core.configuration import Configuration
+from deepseek_operator.core.kept import TooLarge
 from deepseek_operator.core.kind import Kind
 from deepseek_operator.core.resources import OWNED, SERVING, TRAINING, Manifest, Resource, ref_of
 from deepseek_operator.core.seen import Unavailable
@@ -112,8 +113,13 @@ def _drivers(
 
 async def _rehearse_one(cluster: MemoryCluster, drivers: Mapping[Resource, Reconciles], key: Key) -> Rehearsal:
     first = len(cluster.writes)
+    driver = drivers[key.resource]
     for _ in range(_PASSES):
-        if not isinstance(await drivers[key.resource].reconcile(key), Acted):
+        try:
+            outcome = await driver.reconcile(key)
+        except TooLarge as error:
+            outcome = await driver.park(key, error, SystemClock().now())
+        if not isinstance(outcome, Acted):
             break
     else:
         raise RuntimeError(f"{key}: still acting after {_PASSES} passes")

@@ -1,6 +1,7 @@
 """Takes keys off the queue and gives them to their kind's driver; decides when each key is due again.
 
-A kind that raises on one poisoned object parks that object alone: it is logged and retried with backoff.
+A kind that raises on one poisoned object parks that object alone: it says so itself, and is tried
+again with backoff, or when it is edited.
 """
 
 import asyncio
@@ -50,13 +51,23 @@ async def work(
                 outcome = await drivers[key.resource].reconcile(key)
         except NotLeading:
             raise
-        except Exception:
-            log.exception("%s: the pass failed; only this object is parked", key)
-            outcome = Failed("Panic")
+        except Exception as error:
+            outcome = await _parked(drivers[key.resource], key, error, clock)
         finally:
             queue.done(key)
         result = _schedule(queue, key, outcome, resync_s)
         meter.passed(key.resource.kind.lower(), result, clock.monotonic() - started)
+
+
+async def _parked(driver: Reconciles, key: Key, error: Exception, clock: Clock) -> Outcome:
+    try:
+        async with asyncio.timeout(PASS_LIMIT_S):
+            return await driver.park(key, error, clock.now())
+    except NotLeading:
+        raise
+    except Exception:
+        log.exception("%s: it can't even be parked with words", key)
+        return Failed("Panic")
 
 
 def _schedule(queue: Queue[Key], key: Key, outcome: Outcome, resync_s: Callable[[], float]) -> str:

@@ -1,6 +1,7 @@
 """The queue, the bucket and the workers in virtual time: seconds below are exact."""
 
 import asyncio
+from datetime import datetime
 from itertools import pairwise
 from random import Random
 
@@ -41,6 +42,8 @@ class Script:
         self._takes_s = takes_s
         self.calls: list[tuple[str, float]] = []
         self.active: set[Key] = set()
+        self.parked: list[tuple[str, type[Exception]]] = []
+        self.speechless: Exception | None = None
 
     async def reconcile(self, key: Key) -> Outcome:
         assert key not in self.active, "two passes over one object at a time"
@@ -52,6 +55,12 @@ class Script:
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
+
+    async def park(self, key: Key, error: Exception, now: datetime) -> Outcome:
+        self.parked.append((key.name, type(error)))
+        if self.speechless is not None:
+            raise self.speechless
+        return Failed("InternalError")
 
 
 async def running(script: Script, queue: Queue[Key], seconds: float, workers: int = 2, resync_s: float = 1e9) -> Meter:
@@ -144,14 +153,21 @@ async def test_two_controllers_undoing_each_other_are_slowed_down() -> None:
     assert [at for _, at in script.calls][: FREE_REPEATS + 4] == [0.0] * (FREE_REPEATS + 1) + [1, 3, 7]
 
 
-@in_virtual_time
-async def test_a_poisoned_object_is_parked_alone() -> None:
-    queue, script = Queue[Key](FullWait()), Script(ArithmeticError("poison"), Settled(), ArithmeticError("poison"))
-    queue.add(KEY)
-    queue.add(OTHER)
-    meter = await running(script, queue, 60, workers=1)
-    assert script.calls == [("a", 0.0), ("b", 0.0), ("a", 1.0), ("a", 3.0)]
-    assert meter.results == ["error", "success", "error", "success"]
+@pytest.mark.parametrize("poison", [ArithmeticError(), RecursionError(), MemoryError(), KeyError("spec")])
+@pytest.mark.parametrize("speechless", [None, RecursionError("again"), RuntimeError("its status can't be written")])
+def test_a_poisoned_object_is_parked_alone(poison: Exception, speechless: Exception | None) -> None:
+    @in_virtual_time
+    async def parked() -> None:
+        queue, script = Queue[Key](FullWait()), Script(poison, Settled(), poison)
+        script.speechless = speechless
+        queue.add(KEY)
+        queue.add(OTHER)
+        meter = await running(script, queue, 60, workers=1)
+        assert script.calls == [("a", 0.0), ("b", 0.0), ("a", 1.0), ("a", 3.0)]
+        assert meter.results == ["error", "success", "error", "success"]
+        assert script.parked == [("a", type(poison))] * 2
+
+    parked()
 
 
 @in_virtual_time

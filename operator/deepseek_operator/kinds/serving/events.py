@@ -31,6 +31,8 @@ _WARNINGS = frozenset(
         reasons.AUTOSCALER_OFF,
         reasons.FORBIDDEN,
         reasons.REJECTED,
+        reasons.TOO_LARGE,
+        reasons.INTERNAL_ERROR,
     )
 )
 _NOTE_LENGTH = 1024

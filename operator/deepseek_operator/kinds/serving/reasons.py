@@ -5,7 +5,7 @@ The names are part of the public contract: alerts and scripts match them.
 
 from dataclasses import dataclass
 
-from deepseek_operator.core import device_plan, obstacles
+from deepseek_operator.core import device_plan, obstacles, parking
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,8 @@ REJECTED = Reason(obstacles.REJECTED, "Correct the spec as the API server's mess
 NEW_DEFAULTS = Reason(
     "NewDefaults", "Nothing must be done. To roll out what this operator would make, annotate as the message says."
 )
+TOO_LARGE = Reason(parking.TOO_LARGE, parking.TOO_LARGE_ADVICE)
+INTERNAL_ERROR = Reason(parking.INTERNAL_ERROR, parking.INTERNAL_ERROR_ADVICE)
 API_UNAVAILABLE = Reason("ApiUnavailable", "Nothing to do: the operator tries again.")
 
 ALL: tuple[Reason, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Reason))

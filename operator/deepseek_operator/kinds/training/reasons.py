@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from deepseek_operator.core import obstacles
 from deepseek_operator.core.device_plan import DOES_NOT_FIT, UNKNOWN_PROFILE, UNSUPPORTED
+from deepseek_operator.core.parking import INTERNAL_ERROR, INTERNAL_ERROR_ADVICE, TOO_LARGE, TOO_LARGE_ADVICE
 from deepseek_operator.core.training_result import (
     NOT_EXPORTED,
     TRAINING_FAILED,
@@ -51,6 +52,8 @@ class Reason(StrEnum):
     TOO_MANY_RESTARTS = "TooManyRestarts"
     EXAMPLES_LEFT_OUT = "ExamplesLeftOut"
     COMPLETIONS_CUT = "CompletionsCut"
+    TOO_LARGE = TOO_LARGE
+    INTERNAL_ERROR = INTERNAL_ERROR
 
 
 ADVICE: Mapping[Reason, str] = {
@@ -88,6 +91,8 @@ ADVICE: Mapping[Reason, str] = {
     Reason.DIVERGED: "Write a lower learningRate, more warmupSteps or gradientClipNorm in a new training with checkpoints.resume.from.",
     Reason.EXAMPLES_LEFT_OUT: "Write a larger hyperparameters.sequenceLength, or take the long examples out of the file; the message has the numbers.",
     Reason.COMPLETIONS_CUT: "Write a larger hyperparameters.sequenceLength if answers are meant to end; the message has the numbers.",
+    Reason.TOO_LARGE: TOO_LARGE_ADVICE,
+    Reason.INTERNAL_ERROR: INTERNAL_ERROR_ADVICE,
     Reason.TOO_MANY_RESTARTS: "Find the cause in the kept Job's logs, then make a new training with resume.from.",
 }
 

@@ -1,0 +1,118 @@
+"""What is kept of an object that was read: the part that is used, and no more than a bounded piece of it.
+
+Whoever may write an object decides how deep and how large it is: what walks through it later (parsing, digests, JSON)
+is never given more than this. The walk ends where the bound is passed, so it costs no more for a larger object, and
+the object is told by the field that most of it lies in.
+"""
+
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from deepseek_operator.core.resources import GROUP, SERVING, TRAINING, Manifest, Resource
+
+DEEPEST = 24
+"""Levels below the object. Pods have 10, and a definition of ours lets no field in that makes it 12."""
+MOST_VALUES = 20_000
+"""Values of any type. The largest training that the schema lets in has 4,000 beside `model.custom`."""
+MOST_TEXT = 512 * 1024
+"""Characters of all keys and texts. What pods get by argument and environment is a quarter of it at most."""
+_OURS = (TRAINING, SERVING)
+_NEVER_READ = frozenset({"managedFields", "selfLink"})
+_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+_LONGEST_SHARED = 4096
+_LONGEST_NAME = 256
+_FIELD_LEVELS, _METADATA_LEVELS = 3, 2
+"""Levels by which a field is named: spec.model.custom, metadata.labels."""
+
+
+class TooLarge(ValueError):
+    """An object has more than is looked at; the message names the field."""
+
+
+def kept(resource: Resource, manifest: Manifest) -> tuple[Manifest, str | None]:
+    """What is used of the object, each text once in the process; and why it is not all there, if it isn't.
+
+    Of our own kinds only our annotations are read, of others all but kubectl's copy of the whole object. The status is
+    taken before the spec: an attempt that is recorded is not forgotten because of what a user wrote.
+    """
+    walk = _Walk()
+    metadata = {name: value for name, value in manifest["metadata"].items() if name not in _NEVER_READ}
+    if isinstance(annotations := metadata.get("annotations"), Mapping):
+        metadata["annotations"] = {key: value for key, value in annotations.items() if _is_read(resource, key)}
+    parts = {**manifest, "metadata": metadata}
+    order = sorted(parts, key=lambda name: (name != "metadata", name != "status"))
+    taken = {name: walk.piece(parts[name], 1, name) for name in order}
+    return {name: taken[name] for name in parts}, walk.excess
+
+
+def _is_read(resource: Resource, annotation: str) -> bool:
+    return annotation.startswith(f"{GROUP}/") if resource in _OURS else annotation != _LAST_APPLIED
+
+
+class _Walk:
+    """One walk through one object; what lies beyond a bound is left out, texts as empty, lists and maps without it."""
+
+    def __init__(self) -> None:
+        self.excess: str | None = None
+        self._values = MOST_VALUES
+        self._text = MOST_TEXT
+        self._by_field: Counter[str] = Counter()
+
+    def piece(self, value: Any, level: int, field: str) -> Any:
+        self._values -= 1
+        self._by_field[field] += 1
+        match value:
+            case str():
+                return self._taken(value, field)
+            case Mapping():
+                return self._map(value, level, field)
+            case list() | tuple():
+                return self._list(value, level, field)
+            case _:
+                return value
+
+    def _map(self, value: Mapping[str, Any], level: int, field: str) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        levels = _METADATA_LEVELS if field.startswith("metadata") else _FIELD_LEVELS
+        if self._is_too_deep(value, level, field):
+            return found
+        for key, item in value.items():
+            if self._is_full():
+                break
+            within = f"{field}.{key}" if level < levels else field
+            found[self._taken(key, within)] = self.piece(item, level + 1, within)
+        return found
+
+    def _list(self, value: list[Any] | tuple[Any, ...], level: int, field: str) -> list[Any]:
+        found: list[Any] = []
+        if self._is_too_deep(value, level, field):
+            return found
+        for item in value:
+            if self._is_full():
+                break
+            found.append(self.piece(item, level + 1, field))
+        return found
+
+    def _taken(self, text: str, field: str) -> str:
+        self._text -= len(text)
+        self._by_field[field] += len(text)
+        if self._is_full():
+            return ""
+        return sys.intern(str(text)) if len(text) <= _LONGEST_SHARED else str(text)
+
+    def _is_too_deep(self, value: object, level: int, field: str) -> bool:
+        if level < DEEPEST or not value:
+            return False
+        self.excess = self.excess or f"{field} is nested more than {DEEPEST} levels deep: write it flatter"
+        return True
+
+    def _is_full(self) -> bool:
+        if self._values >= 0 and self._text >= 0:
+            return False
+        if self.excess is None:
+            largest = self._by_field.most_common(1)[0][0]
+            what = f"{MOST_VALUES:,} values" if self._values < 0 else f"{MOST_TEXT // 1024} KiB of text"
+            self.excess = f"more than {what}, most of it in {largest[:_LONGEST_NAME]}: write less there"
+        return True

@@ -1,0 +1,91 @@
+"""What is kept of an object: what is used, however deep, wide or long the rest is."""
+
+import sys
+from typing import Any
+
+import pytest
+
+from deepseek_operator.core.kept import DEEPEST, MOST_TEXT, MOST_VALUES, kept
+from deepseek_operator.core.resources import POD, SERVING, TRAINING, Resource
+
+
+def nested(levels: int, leaf: Any = 1, as_lists: bool = False) -> Any:
+    for _ in range(levels):
+        leaf = [leaf] if as_lists else {"a": leaf}
+    return leaf
+
+
+def training(custom: Any = None, **metadata: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": TRAINING.api_version,
+        "kind": TRAINING.kind,
+        "metadata": {"name": "t", "namespace": "team", "uid": "u", "resourceVersion": "1", **metadata},
+        "spec": {"suspend": True, "model": {"custom": custom or {}}},
+        "status": {"phase": "Suspended"},
+    }
+
+
+def size_of(value: Any) -> int:
+    """Bytes of the object and everything below it; texts that are kept once count once."""
+    seen: dict[int, int] = {}
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        if id(item) in seen:
+            continue
+        seen[id(item)] = sys.getsizeof(item)
+        waiting += [*item.keys(), *item.values()] if isinstance(item, dict) else item if isinstance(item, list) else []
+    return sum(seen.values())
+
+
+@pytest.mark.parametrize("resource", [TRAINING, SERVING, POD])
+def test_an_ordinary_object_is_kept_whole(resource: Resource) -> None:
+    manifest = training({"hidden_size": 64, "rope": {"type": "yarn", "factors": [1.5, 2]}}, labels={"a": "b"})
+    assert kept(resource, manifest) == (manifest, None)
+
+
+HOSTILE = {
+    "deep maps": nested(600),
+    "deep lists": nested(900, as_lists=True),
+    "just too deep": nested(DEEPEST),
+    "many small maps": [{"a": {}} for _ in range(MOST_VALUES)],
+    "many empty lists": [[] for _ in range(400_000)],
+    "many numbers": {str(number): number for number in range(200_000)},
+    "a long text": {"a": "x" * 1_500_000},
+    "long keys": {f"{number}{'k' * 1000}": 1 for number in range(1_400)},
+    "wide at every level": nested(3, [nested(3, ["x" * 100] * 400)] * 400),
+}
+
+
+@pytest.mark.parametrize("custom", HOSTILE.values(), ids=HOSTILE)
+def test_what_is_hostile_is_cut_and_told_by_its_field(custom: Any) -> None:
+    found, excess = kept(TRAINING, training(custom))
+    assert excess is not None
+    assert "spec.model.custom" in excess
+    assert len(excess) < 1024
+    assert size_of(found) < 4 * (1 << 20), "a value takes at most some hundred bytes, a character one"
+    assert found["status"] == {"phase": "Suspended"}, "what was recorded is not cut for what a user wrote"
+
+
+@pytest.mark.parametrize(
+    ("metadata", "field"),
+    [
+        ({"labels": {f"l{number}": "x" for number in range(60_000)}}, "metadata.labels"),
+        ({"finalizers": [f"example.com/{number}" for number in range(60_000)]}, "metadata.finalizers"),
+        ({"annotations": {"deepseek-operator.io/a": "x" * (MOST_TEXT + 1)}}, "metadata.annotations"),
+    ],
+)
+def test_metadata_is_bounded_too(metadata: dict[str, Any], field: str) -> None:
+    excess = kept(TRAINING, training(**metadata))[1]
+    assert excess is not None
+    assert f"in {field}:" in excess
+
+
+def test_what_nobody_reads_is_neither_kept_nor_counted() -> None:
+    ballast = {"f:spec": nested(900)}
+    own = {"deepseek-operator.io/update": "now"}
+    others = {"kubectl.kubernetes.io/last-applied-configuration": "x" * MOST_TEXT, "example.com/note": "y" * MOST_TEXT}
+    manifest = training(managedFields=[ballast], annotations={**own, **others})
+    assert kept(TRAINING, manifest) == (training(annotations=own), None)
+    pod = training(managedFields=[ballast], annotations={"kubectl.kubernetes.io/last-applied-configuration": "x" * 9})
+    assert kept(POD, pod) == (training(annotations={}), None)
