@@ -5,13 +5,15 @@ import subprocess
 
 import pytest
 
+from deepseek_operator.api.base import ObservedStatus
 from deepseek_operator.api.crd import UNSEEN, documents
-from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
-from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
+from deepseek_operator.api.v1alpha1.serving import DeepSeekServing, ServingStatus
+from deepseek_operator.api.v1alpha1.training import DeepSeekTraining, TrainingStatus
 from tests.cluster.api import ApiError, Manifest
 from tests.cluster.control_plane import Cluster
 from tests.support.api_objects import changed, collection, minimal_serving, minimal_training
 from tests.support.kubectl import find_program
+from tests.unit.api.test_record import SERVING, TRAINING
 
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 NAMES = [document["metadata"]["name"] for document in documents()]
@@ -168,6 +170,25 @@ def test_what_no_operator_has_seen_says_so(api_server: Cluster, namespace: str, 
     described = _kubectl(api_server, namespace, "describe", manifest["kind"].lower())
     assert "NotSeen" in described
     assert "watchNamespaces" in described
+
+
+@pytest.mark.parametrize(
+    ("manifest", "model", "in_place"),
+    [(minimal_training(), TrainingStatus, TRAINING), (minimal_serving(), ServingStatus, SERVING)],
+    ids=["training", "serving"],
+)
+def test_records_where_an_earlier_release_wrote_them_are_not_pruned(
+    api_server: Cluster, namespace: str, manifest: Manifest, model: type[ObservedStatus], in_place: Manifest
+) -> None:
+    path = f"{collection(manifest, namespace)}/{manifest['metadata']['name']}"
+    api_server.api.create(collection(manifest, namespace), manifest)
+    api_server.api.patch(f"{path}/status", {"status": in_place})
+    stored = api_server.api.get(path)["status"]
+    assert {key: stored[key] for key in in_place} == in_place
+    moved = model.model_validate(stored).to_wire()
+    api_server.api.patch(f"{path}/status", {"status": dict.fromkeys(in_place)})
+    api_server.api.patch(f"{path}/status", {"status": moved})
+    assert api_server.api.get(path)["status"] == moved
 
 
 def test_one_word_lists_both_kinds_and_a_selector_picks_by_phase(api_server: Cluster, namespace: str) -> None:

@@ -125,7 +125,7 @@ def test_a_training_of_the_same_name_begins_anew_beside_the_retained_claim_and_t
 
     (job,) = bench.items("Job")
     env = bench.env(job)
-    assert bench.status("DeepSeekTraining")["uid"] == second
+    assert bench.status("DeepSeekTraining")["record"]["uid"] == second
     assert bench.status("DeepSeekTraining")["attempt"]["number"] == 1
     assert env["DEEPSEEK_TRAINING_UID"] == second
     assert json.loads(env["DEEPSEEK_RESUME_ANCESTRY"]) == []

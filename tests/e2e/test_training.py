@@ -151,7 +151,7 @@ def test_a_plain_script_on_an_existing_claim_goes_on_from_its_manifest_when_stop
     origin = json.loads(
         kubectl.run("exec", sine.pods(3)[0], "--", "sh", "-c", f'cat "{root}/$DEEPSEEK_POD_UID/origin.json"')
     )
-    assert origin["resumedFrom"] == {"incarnation": crashed["ancestry"][-1]["incarnation"], "step": first - 1}
+    assert origin["resumedFrom"] == {"incarnation": crashed["record"]["ancestry"][-1]["incarnation"], "step": first - 1}
 
     done = sine.until_result("Complete")
     assert (done["restarts"], done["attempt"]["number"], done["volume"]["claimName"]) == (1, 3, "checkpoints")

@@ -9,11 +9,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, StringConstraints
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    StringConstraints,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 from pydantic_core.core_schema import no_info_before_validator_function
+
+from deepseek_operator.api import record
 
 Manifest = Mapping[str, Any]
 
@@ -84,6 +94,15 @@ class ObservedStatus(StatusModel):
     observed_generation: int = Field(
         default=-1, description="metadata.generation that this status is about; -1: nothing was observed yet."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _spread(cls, value: Any) -> Any:
+        return record.spread(value) if isinstance(value, Mapping) else value
+
+    def to_wire(self) -> dict[str, Any]:
+        """The JSON form as it is stored: nothing that is empty, and what only the operator reads under `record`."""
+        return record.gathered(record.without_empty(super().to_wire()), record.paths(type(self)))
 
 
 def rfc3339(moment: datetime) -> str:

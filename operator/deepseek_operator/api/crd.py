@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from deepseek_operator.api.base import ApiModel, rule
+from deepseek_operator.api.record import gathered_schema
 from deepseek_operator.api.schema import structural, with_string_bound, without_defaults
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
@@ -255,7 +256,8 @@ def _document(definition: Definition) -> dict[str, Any]:
 
 def _root_schema(definition: Definition) -> dict[str, Any]:
     schema = structural(definition.model)
-    status = with_string_bound(without_defaults(schema["properties"]["status"]), _STATUS_TEXT_LIMIT)
+    status = gathered_schema(without_defaults(schema["properties"]["status"]))
+    status = with_string_bound(status, _STATUS_TEXT_LIMIT)
     return {
         "type": "object",
         "description": schema["description"],

@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 
 from pydantic import BaseModel
 
+from deepseek_operator.api import record
 from deepseek_operator.api.base import INT_OR_STRING, MESSAGE, rule
 
 Schema: TypeAlias = Mapping[str, Any]
@@ -112,7 +113,7 @@ def _node(raw: Schema, definitions: Schema, path: str) -> dict[str, Any]:
                     result[key] = _node(value, definitions, f"{path}{{}}")
                 elif value and not node.get(_PRESERVE):
                     raise UnsupportedSchema(f"{path}: a free-form map needs {_PRESERVE}")
-            case _ if key in _KEPT or key.startswith("x-kubernetes-"):
+            case _ if key in _KEPT or key == record.MARK or key.startswith("x-kubernetes-"):
                 result[key] = value
             case _:
                 raise UnsupportedSchema(f"{path}: {key} has no structural form")

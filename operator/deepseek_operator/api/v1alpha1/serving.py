@@ -19,6 +19,7 @@ from deepseek_operator.api.base import (
     rule,
     rules,
 )
+from deepseek_operator.api.record import RECORD
 from deepseek_operator.api.v1alpha1.training import Checkpoint
 from deepseek_operator.api.v1alpha1.workload import (
     Accelerator,
@@ -285,18 +286,27 @@ class ServingSpec(ApiModel):
 class ResolvedModel(StatusModel):
     """The model folder that a revision mounts, recorded before it is used."""
 
-    reference: str = Field(description="Digest of the reference that was resolved; another one is resolved anew.")
-    claim_name: str = Field(description="PersistentVolumeClaim of the model folder.")
+    reference: str = Field(
+        default="",
+        description="Digest of the reference that was resolved; another one is resolved anew.",
+        json_schema_extra=RECORD,
+    )
+    claim_name: str = Field(default="", description="PersistentVolumeClaim of the model folder.")
     sub_path: str = Field(default="", description="Folder inside the volume; empty: its root.")
     training: str | None = Field(default=None, description="DeepSeekTraining that it came from.")
-    training_uid: str | None = Field(default=None, alias="trainingUID", description="uid of that training.")
+    training_uid: str | None = Field(
+        default=None,
+        alias="trainingUID",
+        description="uid of that training.",
+        json_schema_extra=RECORD,
+    )
     step: int | None = Field(default=None, description="Step that was exported.")
 
 
 class RevisionStatus(StatusModel):
     """One revision and what runs of it."""
 
-    name: str = Field(description="Name of its ControllerRevision and Deployment.")
+    name: str = Field(default="", description="Name of its ControllerRevision and Deployment.")
     replicas: int = Field(default=0, description="Pods that exist.")
     ready: int = Field(default=0, description="Pods that answer.")
 
@@ -346,6 +356,7 @@ class ServingStatus(ObservedStatus):
     running_replicas: int | None = Field(
         default=None,
         description="Replicas that the downward gate lets run; recorded so that a restart does not forget it.",
+        json_schema_extra=RECORD,
     )
     autoscaling: ScalingStatus | None = Field(
         default=None, description="What the autoscaler says; absent without autoscaling."

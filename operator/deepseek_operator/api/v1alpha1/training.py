@@ -26,6 +26,7 @@ from deepseek_operator.api.base import (
     rule,
     rules,
 )
+from deepseek_operator.api.record import RECORD
 from deepseek_operator.api.v1alpha1.workload import Accelerator, ClaimSource, PlanStatus, Runtime
 
 ModelName = Annotated[
@@ -494,8 +495,8 @@ class Ancestor(StatusModel):
 class PodFailure(StatusModel):
     """The first thing that went wrong with one pod of the running attempt."""
 
-    pod: str = Field(description="Name of the pod.")
-    cause: str = Field(description="Cause in one word. Example: OOMKilled.")
+    pod: str = Field(default="", description="Name of the pod.")
+    cause: str = Field(default="", description="Cause in one word. Example: OOMKilled.")
     disruption: bool = Field(default=False, description="True: no fault of the training.")
     exit_code: int | None = Field(default=None, description="Exit code of the container, where it had one.")
     message: str = Field(default="", description="The pod's own words.")
@@ -506,10 +507,23 @@ class AttemptStatus(StatusModel):
     """The attempt that is recorded as current: written before its Job exists."""
 
     number: int = Field(description="1 for the first; never used again.")
-    job: str = Field(description="Name of its Job.")
-    digest: str = Field(default="", description="Digest of the settings whose edit starts another attempt.")
-    job_uid: str = Field(default="", alias="jobUID", description="uid of its Job.")
-    incarnation: str | None = Field(default=None, description="uid of rank 0's pod, once seen.")
+    job: str = Field(default="", description="Name of its Job.")
+    digest: str = Field(
+        default="",
+        description="Digest of the settings whose edit starts another attempt.",
+        json_schema_extra=RECORD,
+    )
+    job_uid: str = Field(
+        default="",
+        alias="jobUID",
+        description="uid of its Job.",
+        json_schema_extra=RECORD,
+    )
+    incarnation: str | None = Field(
+        default=None,
+        description="uid of rank 0's pod, once seen.",
+        json_schema_extra=RECORD,
+    )
     recorded_at: str = Field(default="", description="When it was recorded, RFC 3339.")
     placed_at: str | None = Field(default=None, description="When all pods were first seen placed on nodes.")
     running_at: str | None = Field(default=None, description="When all pods were first seen running, RFC 3339.")
@@ -530,8 +544,12 @@ class AttemptStatus(StatusModel):
 class VolumeStatus(StatusModel):
     """The claim that holds the checkpoints; its uid is recorded before the first attempt."""
 
-    claim_name: str = Field(description="Name of the PersistentVolumeClaim.")
-    uid: str = Field(default="", description="Its uid: another one of the same name is not trusted.")
+    claim_name: str = Field(default="", description="Name of the PersistentVolumeClaim.")
+    uid: str = Field(
+        default="",
+        description="Its uid: another one of the same name is not trusted.",
+        json_schema_extra=RECORD,
+    )
     made: bool = Field(default=False, description="True: the operator made it.")
     used: bool = Field(
         default=True,
@@ -542,10 +560,19 @@ class VolumeStatus(StatusModel):
 class OriginStatus(StatusModel):
     """What another training's name was resolved to, recorded before anything starts from it."""
 
-    reference: str = Field(description="Digest of what was referred to; another one is resolved anew.")
-    training: str = Field(description="The DeepSeekTraining.")
-    training_uid: str = Field(alias="trainingUID", description="Its uid.")
-    claim_name: str = Field(description="PersistentVolumeClaim that holds its checkpoints and exports.")
+    reference: str = Field(
+        default="",
+        description="Digest of what was referred to; another one is resolved anew.",
+        json_schema_extra=RECORD,
+    )
+    training: str = Field(default="", description="The DeepSeekTraining.")
+    training_uid: str = Field(
+        default="",
+        alias="trainingUID",
+        description="Its uid.",
+        json_schema_extra=RECORD,
+    )
+    claim_name: str = Field(default="", description="PersistentVolumeClaim that holds its checkpoints and exports.")
     sub_path: str = Field(default="", description="Folder of the claim that it uses; empty: its root.")
     step: int = Field(description="Step that it starts from, or whose export it starts from.")
 
@@ -554,8 +581,8 @@ class AttemptRecord(StatusModel):
     """How an earlier attempt ended."""
 
     number: int = Field(description="Its number.")
-    verdict: str = Field(description="How it ended.")
-    cause: str = Field(description="Why, in one word.")
+    verdict: str = Field(default="", description="How it ended.")
+    cause: str = Field(default="", description="Why, in one word.")
     message: str = Field(
         default="", description="Why, in a sentence, with the last words of the pod that failed first."
     )
@@ -640,8 +667,16 @@ class TrainingStatus(ObservedStatus):
         default="",
         description="For people: Pending, Starting, Running, Restarting, Stopping, Suspended, Complete, Failed. Machines read the conditions.",
     )
-    uid: str = Field(default="", description="metadata.uid: the folder of the checkpoints in the volume.")
-    fixed_digest: str = Field(default="", description="Digest of the fields that are fixed once started.")
+    uid: str = Field(
+        default="",
+        description="metadata.uid: the folder of the checkpoints in the volume.",
+        json_schema_extra=RECORD,
+    )
+    fixed_digest: str = Field(
+        default="",
+        description="Digest of the fields that are fixed once started.",
+        json_schema_extra=RECORD,
+    )
     attempt: AttemptStatus | None = Field(
         default=None, description="The current attempt; its presence fixes what is fixed once started."
     )
@@ -649,7 +684,7 @@ class TrainingStatus(ObservedStatus):
         default_factory=list,
         max_length=2048,
         description="Attempts whose checkpoints are trusted, oldest first.",
-        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+        json_schema_extra={**RECORD, "x-kubernetes-list-type": "atomic"},
     )
     history: list[AttemptRecord] = Field(
         default_factory=list,
@@ -667,11 +702,15 @@ class TrainingStatus(ObservedStatus):
     restarts: int = Field(default=0, description="Crashes that were answered by another attempt.")
     disruptions: int = Field(default=0, description="Attempts that ended by no fault of the training.")
     backoff_level: int | None = Field(
-        default=None, description="Consecutive failures without a new checkpoint; doubles the wait. Absent: none."
+        default=None,
+        description="Consecutive failures without a new checkpoint; doubles the wait. Absent: none.",
+        json_schema_extra=RECORD,
     )
     not_before: str | None = Field(default=None, description="The next attempt starts no earlier.")
     step_at_failure: int | None = Field(
-        default=None, description="Newest checkpoint known when the last attempt failed."
+        default=None,
+        description="Newest checkpoint known when the last attempt failed.",
+        json_schema_extra=RECORD,
     )
     result: Literal["Complete", "Failed"] | None = Field(default=None, description="Final once written.")
     result_message: str = Field(default="", description="Why it ended as it did.")

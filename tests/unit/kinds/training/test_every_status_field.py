@@ -6,10 +6,11 @@ What the pods say has the form of the contract between operator and pods, and no
 import json
 
 from deepseek_operator.adapters.memory import Change
+from deepseek_operator.api.record import gathered, paths
 from deepseek_operator.api.v1alpha1.training import TrainingStatus
 from deepseek_operator.core.resources import TRAINING
 from tests.support.leaves import leaves, schema_leaves
-from tests.support.trainings import Life, claim, ended
+from tests.support.trainings import NAME, Life, claim, ended
 
 SAID = {
     "formatVersion": 1,
@@ -39,7 +40,7 @@ LAST_WORDS = {
     "metrics": {"evalLoss": 0.3, "accuracy": 0.9},
 }
 
-ALWAYS_ONE = {"status.plan.degrees.pipeline"}
+ALWAYS_ONE = {"status.record.plan.degrees.pipeline"}
 """Shared with servings; for trainings sharded data parallelism has come out ahead of stages wherever anything fits."""
 
 
@@ -55,9 +56,10 @@ class Written:
         return life
 
     def _note(self, change: Change) -> None:
-        if change.resource == TRAINING and (status := change.manifest.get("status")):
+        is_ours = change.resource == TRAINING and change.manifest["metadata"]["name"] == NAME
+        if is_ours and (status := change.manifest.get("status")):
             told = TrainingStatus.model_validate(status).model_dump(mode="json", by_alias=True, exclude_defaults=True)
-            self.told |= set(leaves(told, "status"))
+            self.told |= set(leaves(gathered(told, paths(TrainingStatus)), "status"))
             self.stored |= set(leaves(status, "status"))
 
 
