@@ -12,11 +12,15 @@ import pytest
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from deepseek_runtime.checkpoint.manifest import Manifest
+from deepseek_runtime.checkpoint.volume import describe
 from deepseek_runtime.contract import Invalid
 from deepseek_runtime.spec import Dataset, Format
 from deepseek_runtime.trainer.data import IGNORED, Example, Order, collate, read_examples
-from deepseek_runtime.trainer.state import random_state, restore_random_state
+from deepseek_runtime.trainer.held import Held, random_file
+from deepseek_runtime.trainer.state import random_state
 from deepseek_runtime.trainer.tokenizer import EOS_ID, byte_tokenizer
+from tests.unit.pods.manifests import checkpoint
 
 
 def dataset(path: Path, form: Format = "PromptCompletion") -> Dataset:
@@ -172,11 +176,11 @@ def test_weight_at_which_a_dataset_is_never_seen_is_refused() -> None:
 
 
 def test_random_sources_go_on_where_they_were(tmp_path: Path) -> None:
-    file = tmp_path / "random.pt"
     torch.manual_seed(5)
     random.seed(5)
-    file.write_bytes(random_state())
+    (tmp_path / random_file(3)).write_bytes(random_state())
+    held = Held(tmp_path, Manifest(**{**vars(checkpoint("a", 2)), "files": describe(tmp_path)}))
     drawn = (torch.rand(3).tolist(), random.random())
-    assert restore_random_state(file, seed=1)
+    assert held.restore_random_state(3, seed=1)
     assert (torch.rand(3).tolist(), random.random()) == drawn
-    assert not restore_random_state(tmp_path / "absent", seed=1)
+    assert not held.restore_random_state(4, seed=1)

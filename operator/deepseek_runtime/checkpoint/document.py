@@ -5,10 +5,12 @@ would lead out of the volume, a document nested 100,000 deep ends a parser: each
 """
 
 import errno
-import json
 import os
 import stat
 from pathlib import Path
+from typing import BinaryIO
+
+from deepseek_runtime.documents import parsed
 
 LIMIT_BYTES = 64 << 20
 """A manifest has about 200 bytes per file: room for the files of some hundred thousand ranks."""
@@ -21,7 +23,7 @@ class Unreadable(ValueError):
 def load(path: Path) -> object:
     """The JSON value of a regular file. Raises FileNotFoundError, Unreadable, and OSError when the volume is ill."""
     try:
-        return json.loads(_text(path))
+        return parsed(read(path).decode())
     except Unreadable:
         raise
     except RecursionError:
@@ -30,22 +32,30 @@ def load(path: Path) -> object:
         raise Unreadable(f"it is no JSON: {error}") from None
 
 
-def _text(path: Path) -> str:
+def read(path: Path, limit: int = LIMIT_BYTES) -> bytes:
+    """The content of a regular file of at most `limit` bytes. Raises what `load` raises."""
+    with opened(path) as stream:
+        size = os.fstat(stream.fileno()).st_size
+        if size > limit:
+            raise Unreadable(f"it has {size} bytes, more than {limit}")
+        return stream.read(limit)  # it may grow meanwhile
+
+
+def opened(path: Path) -> BinaryIO:
+    """A regular file for reading, without waiting for anybody and without following a link. Raises what `load` raises."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except NotADirectoryError as error:
         raise FileNotFoundError(error.errno, error.strerror, error.filename) from None
+    except ValueError as error:  # NUL, or half of a surrogate pair
+        raise Unreadable(f"no file can have that name: {error}") from None
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise Unreadable("it is a link") from None
-        if error.errno in (errno.ENXIO, errno.EACCES, errno.EPERM):
+        if error.errno in (errno.ENXIO, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG):
             raise Unreadable(os.strerror(error.errno)) from None
         raise
-    found = os.fstat(descriptor)
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise Unreadable("it is no regular file")
-    with os.fdopen(descriptor, "rb") as stream:
-        if found.st_size > LIMIT_BYTES:
-            raise Unreadable(f"it has {found.st_size} bytes, more than {LIMIT_BYTES}")
-        return stream.read().decode()
+    return os.fdopen(descriptor, "rb")

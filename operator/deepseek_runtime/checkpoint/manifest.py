@@ -15,6 +15,8 @@ from deepseek_runtime.checkpoint.document import Unreadable
 from deepseek_runtime.contract import FORMAT_VERSION
 
 MANIFEST_NAME = "manifest.json"
+# JSON's readers agree on whole numbers up to here (RFC 8259).
+WHOLE_LIMIT = 1 << 53
 
 
 class ManifestError(Unreadable):
@@ -114,11 +116,11 @@ def decode(document: object) -> Manifest:
         return Manifest(
             kind=value["kind"],
             training_uid=str(value["trainingUID"]),
-            attempt=int(value["attempt"]),
+            attempt=_whole(value["attempt"]),
             job_uid=str(value["jobUID"]),
             incarnation=str(value["incarnation"]),
-            step=int(value["step"]),
-            world_size=int(value["worldSize"]),
+            step=_whole(value["step"]),
+            world_size=_whole(value["worldSize"]),
             sharding=value["layout"]["sharding"],
             parent=Position.from_json(value["parent"]),
             files=tuple(_file(entry) for entry in value["files"]),
@@ -137,10 +139,19 @@ def finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
+def _whole(value: Any) -> int:
+    number = int(value)
+    if not 0 <= number < WHOLE_LIMIT:
+        raise ManifestError(f"{str(value)[:40]} is no number of steps, ranks or bytes")
+    return number
+
+
 def _file(entry: Mapping[str, object]) -> File:
     path, size, sha256 = entry["path"], entry["size"], entry["sha256"]
     if not isinstance(path, str) or not isinstance(size, int) or not isinstance(sha256, str):
         raise ManifestError(f"{entry!r} is no file entry")
-    if path.startswith("/") or ".." in path.split("/"):
+    if path.startswith("/") or not {"", ".", ".."}.isdisjoint(path.split("/")):
         raise ManifestError(f"file {path!r} lies outside the checkpoint's directory")
-    return File(path, size, sha256)
+    if not path.isprintable():
+        raise ManifestError(f"file {path!r} has a name that no file of a checkpoint has")
+    return File(path, _whole(size), sha256)

@@ -30,7 +30,7 @@ from typing import Literal, TypeVar
 
 from deepseek_runtime.checkpoint import manifest as manifests
 from deepseek_runtime.checkpoint import origin as origins
-from deepseek_runtime.checkpoint.document import Unreadable, load
+from deepseek_runtime.checkpoint.document import Unreadable, load, opened
 from deepseek_runtime.checkpoint.manifest import MANIFEST_NAME, File, Manifest
 from deepseek_runtime.checkpoint.origin import ORIGIN_NAME, Origin
 from deepseek_runtime.contract import Ancestor
@@ -285,7 +285,8 @@ def verify_sizes(directory: Path, manifest: Manifest) -> None:
             found = (directory / file.path).lstat()
         except (FileNotFoundError, NotADirectoryError):
             raise Missing(f"{directory}: {file.path} is missing") from None
-        if not stat.S_ISREG(found.st_mode):
+        folders = [directory / parent for parent in Path(file.path).parents][:-1]
+        if not stat.S_ISREG(found.st_mode) or any(folder.is_symlink() for folder in folders):
             raise Damaged(f"{directory}: {file.path} is no regular file")
         if found.st_size != file.size:
             raise Damaged(f"{directory}: {file.path} has {found.st_size} bytes, the manifest says {file.size}")
@@ -294,7 +295,11 @@ def verify_sizes(directory: Path, manifest: Manifest) -> None:
 def verify_hashes(directory: Path, files: Iterable[File]) -> None:
     """Raises Damaged when the content of a file is not what was written."""
     for file in files:
-        if sha256_of(directory / file.path) != file.sha256:
+        try:
+            found = sha256_of(directory / file.path)
+        except Unreadable as error:
+            raise Damaged(f"{directory}: {file.path}: {error}") from None
+        if found != file.sha256:
             raise Damaged(f"{directory}: {file.path} differs from the sha256 in the manifest")
 
 
@@ -313,7 +318,7 @@ def describe(directory: Path) -> tuple[File, ...]:
 
 def sha256_of(path: Path) -> str:
     digest = hashlib.sha256()
-    with path.open("rb") as stream:
+    with opened(path) as stream:
         while block := stream.read(_READ_BYTES):
             digest.update(block)
     return digest.hexdigest()

@@ -9,6 +9,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from deepseek_runtime.checkpoint.manifest import WHOLE_LIMIT
 from deepseek_runtime.contract import Invalid
 
 
@@ -65,7 +66,7 @@ def decode(content: bytes) -> Identity | None:
     """Reads data.json of this version or an earlier one; None for anything else, such as a foreign trainer's."""
     try:
         value = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     match value:
         case {"fingerprint": str(fingerprint), "seed": int(seed), "globalBatchSize": int(batch)}:
@@ -75,7 +76,7 @@ def decode(content: bytes) -> Identity | None:
                 seed,
                 batch,
                 epochs if isinstance(epochs, int) else None,
-                steps if isinstance(steps, int) else None,
+                steps if isinstance(steps, int) and 1 <= steps < WHOLE_LIMIT else None,
                 _marks(value.get("datasets")),
             )
         case _:

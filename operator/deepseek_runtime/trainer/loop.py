@@ -19,17 +19,17 @@ from torch.optim import AdamW
 from deepseek_runtime.checkpoint.manifest import Manifest, finite
 from deepseek_runtime.checkpoint.ranking import Best, best, is_better
 from deepseek_runtime.checkpoint.room import writing
-from deepseek_runtime.checkpoint.volume import Volume, describe
+from deepseek_runtime.checkpoint.volume import Damaged, Volume, describe
 from deepseek_runtime.contract import Contract, Diverged, ExitCode, Invalid
 from deepseek_runtime.reading import reading
 from deepseek_runtime.rundir import Heartbeat
 from deepseek_runtime.spec import Hyperparameters, TrainingSpec
 from deepseek_runtime.trainer import identity as identities
-from deepseek_runtime.trainer import state as states
 from deepseek_runtime.trainer.data import Example, Order, Read, fingerprint, read_examples
 from deepseek_runtime.trainer.evaluation import Heldout, evaluate, loss_sum
 from deepseek_runtime.trainer.export import full_weights, write_export
 from deepseek_runtime.trainer.gang import Gang, broadcast, gathered
+from deepseek_runtime.trainer.held import Held
 from deepseek_runtime.trainer.identity import Identity, Mark
 from deepseek_runtime.trainer.model import build, parameter_groups, shard
 from deepseek_runtime.trainer.saver import LOOK_EVERY_S, Saved, Saver, now
@@ -175,8 +175,8 @@ class Training:
         manifest = self.start.manifest
         self._recorded: Identity | None = None
         if manifest is not None:
-            file = self.start.source.step_directory(manifest.incarnation, manifest.step) / states.DATA_NAME
-            self._recorded = identities.decode(file.read_bytes()) if file.is_file() else None
+            told = self._held(manifest, self.start.source).identity()
+            self._recorded = identities.decode(told) if told is not None else None
             if not self.start.is_of_another_training:
                 self.identity = identities.kept_to(self.identity, self._recorded, manifest.step)
         self.max_steps = self.identity.max_steps or 0
@@ -202,17 +202,17 @@ class Training:
             torch.manual_seed(self.parameters.seed + self.gang.rank)
             self.telling.log({"event": "start", "step": 0, "maxSteps": self.max_steps})
             return
-        directory = self.start.source.step_directory(manifest.incarnation, manifest.step)
-        self.state.load(directory)
-        states.restore_random_state(
-            directory / states.random_file(self.gang.rank), self.parameters.seed + self.gang.rank
-        )
+        held, seed = self._held(manifest, self.start.source), self.parameters.seed + self.gang.rank
+        self._together(lambda: self.state.load(held))
+        self._together(lambda: held.restore_random_state(self.gang.rank, seed))
         self.step = manifest.step
         if self.start.is_of_another_training and self.step >= self.max_steps:
             raise Invalid(
                 f"checkpoints.resume.from names step {self.step}, and the steps before it count:"
                 f" write hyperparameters.maxSteps (or epochs) of more than {self.step} steps, it is {self.max_steps}"
             )
+        if self.step > self.max_steps:
+            raise Damaged(f"{held.directory} lies behind the last of the training's {self.max_steps} steps")
         loss = manifest.metrics.get("loss")
         self.loss = math.nan if loss is None else loss
         self.measured = {name: manifest.metrics.get(name) for name in ("evalLoss", "accuracy")}
@@ -389,7 +389,8 @@ class Training:
         self._export(last)
         top = self._best
         if top is not None and top.manifest.step != self.step:
-            self.state.load_weights(self._directory_of(top.manifest))
+            best_held = self._held(top.manifest, Volume(self.contract.checkpoints.root))
+            self._together(lambda: self.state.load_weights(best_held))
             self._export(top.manifest)
         self.telling.tell(state="Complete", step=self.step, exports=self._exports())
         self.telling.log({"event": "complete", "step": self.step, "loss": self.loss, **self.measured})
@@ -401,8 +402,19 @@ class Training:
         assert last.step == self.step
         return last
 
-    def _directory_of(self, manifest: Manifest) -> "os.PathLike[str]":
-        return Volume(self.contract.checkpoints.root).step_directory(manifest.incarnation, manifest.step)
+    @staticmethod
+    def _held(manifest: Manifest, source: Volume) -> Held:
+        return Held(source.step_directory(manifest.incarnation, manifest.step), manifest)
+
+    def _together(self, read: Callable[[], object]) -> None:
+        """Reads on each rank alone. Raises Damaged on all of them when one could not."""
+        problem: Damaged | None = None
+        try:
+            read()
+        except Damaged as error:
+            problem = error
+        if self.gang.any(problem is not None):
+            raise problem or Damaged("another rank could not read its share of the checkpoint")
 
     def _exports(self) -> list[int]:
         return [m.step for m in Volume(self.contract.checkpoints.root).exports()] if self.gang.is_first else []

@@ -21,6 +21,7 @@ from deepseek_runtime.checkpoint.volume import Superseded, Volume, commit
 from deepseek_runtime.contract import Contract
 from deepseek_runtime.trainer import state as states
 from deepseek_runtime.trainer.gang import Gang, broadcast
+from deepseek_runtime.trainer.held import DATA_NAME, random_file
 from deepseek_runtime.trainer.state import State
 from deepseek_runtime.trainer.writing import HashingWriter, Ledger, write_file
 
@@ -100,9 +101,9 @@ class Saver:
         since = time.monotonic()
         with writing(self.volume.root, self._what(step)):
             directory.mkdir(parents=True, exist_ok=True)
-            write_file(directory / states.random_file(self.gang.rank), states.random_state(), ledger)
+            write_file(directory / random_file(self.gang.rank), states.random_state(), ledger)
             if self.gang.is_first:
-                write_file(directory / states.DATA_NAME, self.data_name, ledger)
+                write_file(directory / DATA_NAME, self.data_name, ledger)
         future = dcp.async_save(
             state.tensors(), storage_writer=HashingWriter(directory, ledger), process_group=self.gang.saving
         )

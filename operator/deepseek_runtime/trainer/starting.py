@@ -14,6 +14,7 @@ from deepseek_runtime.checkpoint.room import writing
 from deepseek_runtime.checkpoint.volume import Damaged, Volume
 from deepseek_runtime.contract import Contract, Invalid
 from deepseek_runtime.trainer.gang import Gang, broadcast
+from deepseek_runtime.trainer.held import Held
 from deepseek_runtime.trainer.saver import Lineage
 
 
@@ -122,10 +123,21 @@ def _first_whole(candidates: tuple[Manifest, ...], source: Volume, gang: Gang) -
     problems = []
     for manifest in candidates:
         # Each rank looks at all sizes and at the hashes of every n-th file.
-        problem = source.problem_of(manifest, manifest.files[gang.rank :: gang.world_size])
+        problem = source.problem_of(manifest, manifest.files[gang.rank :: gang.world_size]) or _strangeness(
+            Held(source.step_directory(manifest.incarnation, manifest.step), manifest), gang.rank
+        )
         if not gang.any(problem is not None):
             return manifest
         problems.append(problem or f"step {manifest.step}: another rank found it damaged")
     if problems:
         raise Damaged(f"none of {len(problems)} checkpoints is whole: {'; '.join(problems)}")
+    return None
+
+
+def _strangeness(held: Held, rank: int) -> str | None:
+    """What of a checkpoint with right hashes is none of this trainer's; None for a good one."""
+    try:
+        held.check(rank)
+    except Damaged as error:
+        return str(error)
     return None

@@ -6,13 +6,11 @@ The place in the data is the step itself (see `data.Order`), the learning rate a
 import io
 import random
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed.checkpoint as dcp
 from torch import nn
-from torch.distributed.checkpoint.filesystem import FileSystemReader
+from torch.distributed.checkpoint.metadata import Metadata
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
     get_model_state_dict,
@@ -22,7 +20,7 @@ from torch.distributed.checkpoint.state_dict import (
 )
 from torch.optim import Optimizer
 
-DATA_NAME = "data.json"
+from deepseek_runtime.trainer.held import Held
 
 
 @dataclass(frozen=True)
@@ -39,21 +37,26 @@ class State:
             "optimizer": get_optimizer_state_dict(self.model, self.optimizer),
         }
 
-    def load(self, directory: Path) -> None:
-        """Reads this rank's share, whatever the number of ranks that wrote it."""
-        tensors = self.tensors()
-        unmoved = self._take_unmoved(tensors["optimizer"]["state"], directory)
-        dcp.load(tensors, checkpoint_id=directory)
-        set_model_state_dict(self.model, tensors["model"])
-        options = StateDictOptions(strict=not unmoved)
-        set_optimizer_state_dict(self.model, self.optimizer, tensors["optimizer"], options=options)
-        for parameter in unmoved:
-            self.optimizer.state.pop(parameter, None)
+    def load(self, held: Held) -> None:
+        """Reads this rank's share, whatever the number of ranks that wrote it. Raises Damaged.
 
-    def _take_unmoved(self, states: dict[str, dict[str, object]], directory: Path) -> list[nn.Parameter]:
+        Only tensors are read: the optimizer's settings are those of the specification.
+        """
+        with held.reading():
+            tensors = self.tensors()
+            moments = tensors["optimizer"]["state"]
+            unmoved = self._take_unmoved(moments, held.metadata)
+            held.fill({"model": tensors["model"], "optimizer": {"state": moments}})
+            set_model_state_dict(self.model, tensors["model"])
+            options = StateDictOptions(strict=not unmoved)
+            set_optimizer_state_dict(self.model, self.optimizer, tensors["optimizer"], options=options)
+            for parameter in unmoved:
+                self.optimizer.state.pop(parameter, None)
+
+    def _take_unmoved(self, states: dict[str, dict[str, object]], metadata: Metadata) -> list[nn.Parameter]:
         """Takes the parameters out that never got a gradient, such as those of DeepSeek-V3.2's indexer, whose choice
         of tokens has none: the optimizer that was saved knew nothing of them, and torch makes a state for all."""
-        held = FileSystemReader(directory).read_metadata().state_dict_metadata
+        held = metadata.state_dict_metadata
         unmoved = {
             name: parameter
             for name, parameter in self.model.named_parameters()
@@ -63,10 +66,12 @@ class State:
             states.pop(name, None)
         return list(unmoved.values())
 
-    def load_weights(self, directory: Path) -> None:
-        weights = {"model": get_model_state_dict(self.model)}
-        dcp.load(weights, checkpoint_id=directory)
-        set_model_state_dict(self.model, weights["model"])
+    def load_weights(self, held: Held) -> None:
+        """Reads this rank's share of the parameters alone. Raises Damaged."""
+        with held.reading():
+            weights = {"model": get_model_state_dict(self.model)}
+            held.fill(weights)
+            set_model_state_dict(self.model, weights["model"])
 
     def has_finite_parameters(self) -> bool:
         """Whether this rank's share of the parameters holds neither NaN nor infinity."""
@@ -76,10 +81,6 @@ class State:
         return bool(torch.isfinite(torch.stack([share.sum() for share in shares])).all())
 
 
-def random_file(rank: int) -> str:
-    return f"random-{rank:05d}.pt"
-
-
 def random_state() -> bytes:
     """The state of every random source of this process."""
     buffer = io.BytesIO()
@@ -87,18 +88,3 @@ def random_state() -> bytes:
     version, words, gauss = random.getstate()
     torch.save({"torch": torch.get_rng_state(), "cuda": cuda, "python": [version, list(words), gauss]}, buffer)
     return buffer.getvalue()
-
-
-def restore_random_state(file: Path, seed: int) -> bool:
-    """Goes on where this rank's random sources were; a rank that did not exist then gets fresh ones and False."""
-    if not file.exists():
-        torch.manual_seed(seed)
-        random.seed(seed)
-        return False
-    saved = torch.load(file, weights_only=True)
-    torch.set_rng_state(saved["torch"])
-    if saved["cuda"] is not None and torch.cuda.is_available():
-        torch.cuda.set_rng_state(saved["cuda"])
-    version, words, gauss = saved["python"]
-    random.setstate((version, tuple(words), gauss))
-    return True
