@@ -24,6 +24,7 @@ from deepseek_runtime.engine.model import Model, verify
 from deepseek_runtime.engine.scheduler import Scheduler
 from deepseek_runtime.engine.settings import Settings, read_settings
 from deepseek_runtime.reading import reading
+from deepseek_runtime.stopping import release
 
 # An idle replica still waits this long before it goes: a request may be on its way to it.
 LAST_CALL_S = 2.0
@@ -61,6 +62,7 @@ async def serve(settings: Settings) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop.set)
+    release()
     runner = web.AppRunner(application(engine), access_log=None, handler_cancellation=True, shutdown_timeout=CUT_OFF_S)
     await runner.setup()
     site = web.TCPSite(runner, port=settings.port, backlog=1024)
@@ -68,7 +70,7 @@ async def serve(settings: Settings) -> None:
     loading = asyncio.create_task(load(engine, settings))
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({loading, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    if loading.done():
+    if loading.done() and not stop.is_set():
         loading.result()
     await stopping
     await _drain(engine, settings.drain_s)

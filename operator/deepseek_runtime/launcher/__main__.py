@@ -12,12 +12,13 @@ from deepseek_runtime.checkpoint.room import Full, writing
 from deepseek_runtime.checkpoint.volume import Superseded, Volume
 from deepseek_runtime.contract import Contract, ExitCode, Invalid, read_contract
 from deepseek_runtime.launcher import report
-from deepseek_runtime.launcher.keeper import Keeper
+from deepseek_runtime.launcher.keeper import NOTHING_BEGAN, Keeper, Verdict
 from deepseek_runtime.launcher.preparing import prepare
 from deepseek_runtime.launcher.server import serve
 from deepseek_runtime.launcher.workers import Workers
 from deepseek_runtime.rundir import RunDirectory
 from deepseek_runtime.spec import read_spec
+from deepseek_runtime.stopping import release
 
 BUILTIN_TRAINER = (sys.executable, "-m", "deepseek_runtime.trainer")
 
@@ -59,17 +60,18 @@ class _StopRequests:
 
     def __init__(self) -> None:
         self._keeper: Keeper | None = None
-        self._is_pending = False
+        self.is_pending = False
         signal.signal(signal.SIGTERM, self._arrived)
         signal.signal(signal.SIGINT, self._arrived)
+        release()
 
     def send_to(self, keeper: Keeper) -> None:
         self._keeper = keeper
-        if self._is_pending:
+        if self.is_pending:
             keeper.stop()
 
     def _arrived(self, *_: object) -> None:
-        self._is_pending = True
+        self.is_pending = True
         if self._keeper is not None:
             self._keeper.stop()
 
@@ -79,6 +81,8 @@ def _run(command: list[str], contract: Contract, environment: Mapping[str, str],
     print(f"launcher: {_who(contract)}", file=sys.stderr, flush=True)
     run = RunDirectory.create()
     try:
+        if stops.is_pending:
+            return _ended(NOTHING_BEGAN, contract, run, log)
         if contract.gang.node_rank == 0:
             with writing(contract.checkpoints.root, "a file of this attempt"):
                 prepare(Volume(contract.checkpoints.root), contract)
@@ -97,9 +101,7 @@ def _run(command: list[str], contract: Contract, environment: Mapping[str, str],
         if verdict.code == ExitCode.FULL and contract.gang.node_rank == 0:
             # What was half written takes the room of whoever comes to look, and of the next attempt's first file.
             Volume(contract.checkpoints.root).clear({contract.pod_uid})
-        termination.write(report.termination(contract, run, verdict), log)
-        print(f"launcher: {verdict.message}; exit code {int(verdict.code)}", file=sys.stderr, flush=True)
-        return verdict.code
+        return _ended(verdict, contract, run, log)
     except Superseded as error:
         print(f"launcher: {error}", file=sys.stderr, flush=True)
         termination.write(termination.Termination("Failed", str(error)), log)
@@ -113,6 +115,12 @@ def _run(command: list[str], contract: Contract, environment: Mapping[str, str],
         raise
     finally:
         shutil.rmtree(run.path, ignore_errors=True)
+
+
+def _ended(verdict: Verdict, contract: Contract, run: RunDirectory, log: Path) -> int:
+    termination.write(report.termination(contract, run, verdict), log)
+    print(f"launcher: {verdict.message}; exit code {int(verdict.code)}", file=sys.stderr, flush=True)
+    return verdict.code
 
 
 def _start_timeout_s(contract: Contract) -> int | None:

@@ -37,6 +37,9 @@ class Verdict:
     message: str
 
 
+NOTHING_BEGAN = Verdict(ExitCode.SAVED, None, "stopped before the first step; nothing was there to save")
+
+
 class Keeper:
     """Watches the workers until they have ended. `builtin` workers understand SIGUSR1 and send heartbeats."""
 
@@ -86,8 +89,18 @@ class Keeper:
 
     def _verdict(self, exits: list[Exit]) -> Verdict | None:
         return (
-            self._first_failure(exits) or self._all_ended() or self._stopped() or self._stalled() or self._not_begun()
+            self._nothing_begun()
+            or self._first_failure(exits)
+            or self._all_ended()
+            or self._stopped()
+            or self._stalled()
+            or self._not_begun()
         )
+
+    def _nothing_begun(self) -> Verdict | None:
+        """Before the first step there is nothing to save, and a worker that has no handler yet dies of the signal."""
+        is_early = self._stop_since is not None and self._builtin and not self._run.beats()
+        return NOTHING_BEGAN if is_early else None
 
     def _first_failure(self, exits: list[Exit]) -> Verdict | None:
         for one in exits:
@@ -105,8 +118,6 @@ class Keeper:
     def _stopped(self) -> Verdict | None:
         if self._stop_since is None:
             return None
-        if self._builtin and not self._run.beats():
-            return Verdict(ExitCode.SAVED, None, "stopped before the first step; nothing was there to save")
         if self._clock() - self._stop_since < self._patience_s:
             return None
         return Verdict(SIGTERM_CODE, None, f"did not save within {self._patience_s:.0f} s after SIGTERM and was killed")

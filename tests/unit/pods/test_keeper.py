@@ -89,6 +89,17 @@ def test_pod_is_preempted_when_its_workers_saved(run: RunDirectory) -> None:
     assert workers.running == []
 
 
+def test_worker_that_an_early_stop_ends_is_no_crash(run: RunDirectory) -> None:
+    """It is still being started, and has no handler for the signal that its keeper hands on."""
+    watching = keeper(Played([Exit(0, 143), Exit(1, 143)]), run)
+    watching.stop()
+    verdict = watching.watch()
+    assert (verdict.code, verdict.message) == (
+        ExitCode.SAVED,
+        "stopped before the first step; nothing was there to save",
+    )
+
+
 def test_pod_that_saved_on_one_rank_only_is_not_preempted(run: RunDirectory) -> None:
     assert keeper(Played([Exit(0, 75)], [Exit(1, 1)]), run).watch().code == 1
 
