@@ -40,6 +40,8 @@ BF16 = (
 _SCALED = ("F8_", "F6_", "F4")
 # The header is JSON and describes some hundred thousand tensors at most; the format itself allows no more.
 _HEADER_LIMIT = 100_000_000
+# The largest there are, tokenizer.json of 200,000 entries, have 30 MB.
+_JSON_LIMIT = 1 << 29
 # The tensors of one expert among several: what comes before its number, the number, what comes after.
 _EXPERT = re.compile(r"(.*\.experts\.)(\d+)(\..+)")
 # How many names a message holds.
@@ -58,7 +60,7 @@ def check(path: Path) -> None:
     if not path.is_dir():
         what = "is a file" if path.exists() else "does not exist"
         raise Invalid(f"model folder {path} {what}; name the folder that holds config.json, as the claim has it")
-    _check_links(path)
+    _check_entries(path)
     config = _config(path)
     if quantized := config.get("quantization_config"):
         method = quantized.get("quant_method", "unknown") if isinstance(quantized, Mapping) else "unknown"
@@ -73,6 +75,8 @@ def read_json(file: Path) -> dict[str, object]:
     """The object in a JSON file. Raises Invalid with what it is instead."""
     if strange := _strangeness(file):
         raise Invalid(f"{file} {strange}")
+    if (size := file.stat().st_size) > _JSON_LIMIT:
+        raise Invalid(f"{file} has {size} bytes, more than any model's; {AGAIN}")
     try:
         value = json.loads(file.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
@@ -89,15 +93,20 @@ def names(found: "list[str] | set[str]") -> str:
     return f"{', '.join(ordered[:NAMED])}{more}"
 
 
-def _check_links(path: Path) -> None:
-    """A hub cache's snapshot is a folder of links into ../../blobs, which a claim's subPath does not bring along."""
-    for entry in sorted(path.iterdir()):
+def _check_entries(path: Path) -> None:
+    """Links must lead to something, everything else be a file or a folder: a pipe would be waited for without end.
+
+    A hub cache's snapshot is a folder of links into ../../blobs, which a claim's subPath does not bring along.
+    """
+    for entry in sorted([*path.iterdir(), *path.glob("additional_chat_templates/*")]):
         if entry.is_symlink() and not entry.exists():
             raise Invalid(
                 f"{entry} is a link to {os.readlink(entry)}, which is not there: it leads out of what is mounted."
                 " Copy the files in place of the links (`cp -rL`, or `hf download --local-dir`), or name the folder"
                 " that holds both"
             )
+        if not entry.is_file() and not entry.is_dir():
+            raise Invalid(f"{entry} is no file, but a pipe, a socket or a device; {AGAIN}")
 
 
 def _config(path: Path) -> Mapping[str, object]:

@@ -32,6 +32,9 @@ _WRAPPERS = re.compile(
 )
 # Tables of rotary embeddings: older files hold them, every library computes them.
 _DERIVED = re.compile(r"\.rotary_emb\.(inv_freq|cos_cached|sin_cached)$")
+# Nothing is fetched, and no code that lies in the folder, or that it names, is run. Pickles transformers reads by torch's
+# own allow-list (weights_only), its default.
+_UNTRUSTED: Mapping[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 _LAYER = re.compile(r"(^|\.)layers\.(\d+)\.")
 
 
@@ -52,7 +55,7 @@ def load_network(path: Path, kind: "torch.dtype | str") -> PreTrainedModel:
     check(path)
     refuse_unknown_architecture(read_json(path / CONFIG).get("model_type"), f"{path / CONFIG}: model_type")
     network, found = AutoModelForCausalLM.from_pretrained(
-        path, dtype=kind, local_files_only=True, output_loading_info=True, ignore_mismatched_sizes=True
+        path, dtype=kind, output_loading_info=True, ignore_mismatched_sizes=True, **_UNTRUSTED
     )
     _refuse_misfits(path, network, found)
     assert isinstance(network, PreTrainedModel)
@@ -66,7 +69,7 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
     numbers otherwise than DeepSeek's file, under the name of which a distilled model may carry it.
     """
     kind = PreTrainedTokenizerFast if (path / "tokenizer.json").exists() else AutoTokenizer
-    tokenizer: PreTrainedTokenizerBase = kind.from_pretrained(path, local_files_only=True)
+    tokenizer: PreTrainedTokenizerBase = kind.from_pretrained(path, **_UNTRUSTED)
     file = path / "tokenizer_config.json"
     wanted = read_json(file).get("add_bos_token") if file.exists() else None
     if isinstance(wanted, bool) and wanted != _begins(tokenizer):

@@ -83,8 +83,9 @@ def _is_a_failure_of_the_machine(error: BaseException) -> bool:
     # A MemoryError is no sign of a full machine: Linux lends what it doesn't have, and kills later. It refuses at
     # once only what exceeds the machine as a whole, which a damaged size in a file does.
     wanted = _ALLOCATION.search(text)
-    return type(error).__name__ == "OutOfMemoryError" or (wanted is not None and int(wanted[1]) <= _memory_bytes())
+    return type(error).__name__ == "OutOfMemoryError" or (wanted is not None and int(wanted[1]) <= memory_bytes())
 
 
-def _memory_bytes() -> int:
+def memory_bytes() -> int:
+    """What this machine has."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -56,7 +56,7 @@ class RunDirectory:
     def _load(self, name: str) -> dict[str, object]:
         try:
             value = json.loads(_read(self.path / name) or "{}")
-        except ValueError:
+        except (ValueError, RecursionError):
             return {}
         return value if isinstance(value, dict) else {}
 

@@ -76,7 +76,8 @@ def write(termination: Termination, path: Path) -> None:
     node has no room for it: how the pod ended is told by its exit code, and nothing here may change that.
     """
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_CREAT, 0o644)
+        # A pipe that nobody reads would be waited for without end.
+        descriptor = os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_CREAT | os.O_NONBLOCK, 0o644)
     except OSError:
         return
     try:

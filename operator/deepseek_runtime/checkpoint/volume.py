@@ -41,6 +41,7 @@ CLAIM_NAME = "claim.json"
 EXPORTS_NAME = "exports"
 _READ_BYTES = 1 << 20
 _NOBODY = ""
+_MOST_SAID = 50
 # Two renames and a look at a few small files lie between a name's going and its coming back.
 _BACK_LOOKS, _BACK_S = 20, 0.1
 
@@ -73,7 +74,14 @@ class Volume:
 
     def __init__(self, root: Path, say: Callable[[str], None] = _to_log) -> None:
         self.root = root
-        self._say = say
+        self._heard = say
+        self._said: set[str] = set()
+
+    def _say(self, sentence: str) -> None:
+        """Each sentence once, and not more of them than a log should hold."""
+        if sentence not in self._said and len(self._said) < _MOST_SAID:
+            self._said.add(sentence)
+            self._heard(sentence)
 
     def step_directory(self, incarnation: str, step: int) -> Path:
         return self.root / incarnation / f"step-{step:08d}"
@@ -99,13 +107,14 @@ class Volume:
         return {d.name: self.checkpoints_of(d.name) for d in self.incarnations()}
 
     def checkpoints_of(self, incarnation: str) -> list[Manifest]:
-        found = [self.manifest_in(d) for d in sorted((self.root / incarnation).glob("step-*"))]
+        steps = (d for d in _entries(self.root / incarnation) if d.name.startswith("step-"))
+        found = [self.manifest_in(d) for d in steps]
         own = [m for m in found if m is not None and m.kind == "Checkpoint" and m.incarnation == incarnation]
         return sorted(own, key=lambda m: m.step)
 
     def origins(self) -> dict[str, Origin]:
         found = {d.name: self._read(d / ORIGIN_NAME, origins.decode) for d in self.incarnations()}
-        return {name: origin for name, origin in found.items() if origin is not None}
+        return {name: origin for name, origin in found.items() if origin is not None and origin.incarnation == name}
 
     def exports(self) -> list[Manifest]:
         """Whole exports, by step upwards."""
@@ -358,7 +367,11 @@ def _put_back(gone: Path, directory: Path) -> None:
 
 
 def _entries(directory: Path) -> list[Path]:
-    return sorted(directory.iterdir()) if _is_directory(directory) else []
+    """What a directory holds; nothing where it is none, or nobody may look into it."""
+    try:
+        return sorted(directory.iterdir()) if _is_directory(directory) else []
+    except PermissionError:
+        return []
 
 
 def _is_directory(path: Path) -> bool:

@@ -1,5 +1,6 @@
 """The served model: verified against its manifest, loaded, and asked for one token after another."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,7 @@ def verify(path: Path) -> int | None:
 
     Raises Damaged: a model that differs from what was trained is not served.
     """
-    if not (path / MANIFEST_NAME).exists():
+    if not os.path.lexists(path / MANIFEST_NAME):
         return None
     manifest = read_manifest(path)
     if manifest is None:

@@ -59,7 +59,7 @@ def write_export(
     transformers_logging.disable_progress_bar()
     directory.mkdir(parents=True, exist_ok=True)
     with torch.device("meta"):
-        shell = AutoModelForCausalLM.from_config(model.config)
+        shell = AutoModelForCausalLM.from_config(model.config, trust_remote_code=False)
     # A copy of the mapping: transformers takes out what it has written, unless the architecture's names are converted.
     shell.save_pretrained(directory, state_dict=dict(weights), max_shard_size=SHARD_SIZE)
     kind = next(weights[name].dtype for name, _ in model.named_parameters() if name in weights)

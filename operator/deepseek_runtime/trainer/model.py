@@ -32,7 +32,8 @@ def build(model: Custom | Weights, seed: int) -> tuple[PreTrainedModel, PreTrain
     match model:
         case Custom(config):
             torch.manual_seed(seed)
-            return AutoModelForCausalLM.from_config(_config(dict(config)), dtype=torch.float32), byte_tokenizer()
+            made = AutoModelForCausalLM.from_config(_config(dict(config)), dtype=torch.float32, trust_remote_code=False)
+            return made, byte_tokenizer()
         case Weights(path):
             return _from_weights(path)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from deepseek_runtime.contract import Invalid
 from deepseek_runtime.documents import half_pair, parsed
-from deepseek_runtime.reading import reading
+from deepseek_runtime.reading import memory_bytes, reading
 
 # What isn't UTF-8 text is named by its first bytes, each with what makes text of it.
 _BINARY = (
@@ -82,6 +82,10 @@ def read_content(path: Path) -> Content:
                 f"{name} is a link to {path.readlink()}, which is not there: the claim must hold the file itself, not a"
                 " link to what lies outside of the mounted folder (cp --dereference copies what links lead to)"
             )
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise Invalid(f"{name} is a pipe, a socket or a device; name a file by datasets[].source.uri")
+        if (size := path.stat().st_size) > memory_bytes():
+            raise Invalid(f"{name} has {size} bytes, more than this machine's memory: split it, or use a larger one")
         content = path.read_bytes()
     text = _decoded(name, content).replace("\r\n", "\n").replace("\r", "\n")
     _refuse_foreign(name, text)

@@ -1,6 +1,8 @@
 """Last words fit the kubelet's limit and have the form of the contract."""
 
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -150,3 +152,12 @@ def test_threads_follow_what_the_pod_asks_for_before_any_limit(
     file = tmp_path / "cpu.max"
     file.write_text("200000 100000")
     assert threads_per_process(processes, {"DEEPSEEK_CPUS": asked}, file) == threads
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    "make", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("/dev/full"), lambda path: path.symlink_to(path)]
+)
+def test_last_words_wait_for_nobody(tmp_path: Path, make: Callable[[Path], object]) -> None:
+    make(tmp_path / "log")
+    termination.write(Termination("Failed", "words"), tmp_path / "log")
