@@ -24,76 +24,13 @@ from tests.cluster.api import ApiError, Manifest
 from tests.cluster.control_plane import Cluster
 from tests.cluster.progress import wait_for
 from tests.support.api_objects import API_VERSION, collection
+from tests.support.texts import TEXTS
 
 Schema = Mapping[str, Any]
 RULES = "x-kubernetes-validations"
 MATCHES = ("self.matches(", "string(self).matches(")
 GROUP, TWIN_GROUP = "deepseek-operator.io", "fields.deepseek-operator.io"
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-
-# Texts on both sides of every pattern that the API has.
-TEXTS = (
-    *(
-        "",
-        "a",
-        "A",
-        "-",
-        "a-b",
-        "a.b",
-        "a..b",
-        "a_b",
-        "1",
-        "0",
-        "-1",
-        "1.5",
-        "1e-5",
-        "1E5",
-        "1e999",
-        ".5",
-        "10Gi",
-        "10gi",
-    ),
-    *(
-        "a/b",
-        "/a",
-        "a//b",
-        "../a",
-        "a/..",
-        ".a",
-        "a/",
-        "é",
-        "a\n",
-        "pvc://a",
-        "pvc://a/b",
-        "pvc://A/b",
-        "pvc:///b",
-        "pvc://a/../b",
-    ),
-    *(
-        "builtin://a",
-        "image:///a/b",
-        "image://a",
-        "file:///a",
-        "Latest",
-        "Best",
-        "200",
-        "latest",
-        "nvidia.com/gpu",
-        "gpu",
-    ),
-    *(
-        "registry:5000/a/b:v1",
-        "a@sha256:" + "0" * 64,
-        "a@sha256:1",
-        "A/b",
-        "host/A",
-        "u:p@h/a",
-        "/health",
-        "health",
-        "/a?b",
-    ),
-    *("0a1b2c3d-0a1b-0a1b-0a1b-0a1b2c3d4e5f", "x" * 64, "x" * 129, "x" * 513, "a" * 63, "LOG_LEVEL", "1A", "$(A)"),
-)
 
 
 def _texts(schema: Schema, wild: bool) -> st.SearchStrategy[str]:

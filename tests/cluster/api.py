@@ -74,6 +74,10 @@ class Api:
         """JSON merge patch."""
         return self._request("PATCH", path, change, "application/merge-patch+json", query)
 
+    def replace(self, path: str, manifest: Manifest) -> Manifest:
+        """PUT of a whole object; ApiError 409 if it has changed since its resourceVersion was read."""
+        return self._request("PUT", path, manifest)
+
     def delete(self, path: str, policy: str = "Background", grace_s: int | None = None) -> None:
         """Delete an object; nothing if it is gone already. A kubelet ends a pod with a grace of 0."""
         grace = {} if grace_s is None else {"gracePeriodSeconds": grace_s}
@@ -83,9 +87,12 @@ class Api:
             if error.code != 404:
                 raise
 
-    def watch(self, path: str, timeout_s: int = 300) -> Iterator[Manifest]:
-        """Events of a collection, beginning with what exists now; ends after the timeout or when the server is gone."""
-        query = {"watch": "true", "timeoutSeconds": str(timeout_s)}
+    def watch(self, path: str, timeout_s: int = 300, **query: str) -> Iterator[Manifest]:
+        """Events of a collection, beginning with what exists now; ends after the timeout or when the server is gone.
+
+        With a `resourceVersion` it begins after that.
+        """
+        query = {"watch": "true", "timeoutSeconds": str(timeout_s), **query}
         connection, response = self._open("GET", path, query, None, "", timeout_s + 10)
         with connection:
             if response.status >= 400:

@@ -53,9 +53,17 @@ def names(text: str) -> list[str]:
     return re.findall(r'^  "kind": "(\w+)"', text, re.MULTILINE)
 
 
+def unchanging(value: Any) -> Any:
+    """The value with everything masked that differs by chance."""
+    return json.loads(_without_chance(json.dumps(value)))
+
+
 def _masked(item: Manifest) -> str:
     metadata = {key: value for key, value in item["metadata"].items() if key not in _SERVERS_OWN}
-    text = json.dumps(_ordered({**item, "metadata": metadata}), indent=2, sort_keys=True)
+    return _without_chance(json.dumps(_ordered({**item, "metadata": metadata}), indent=2, sort_keys=True))
+
+
+def _without_chance(text: str) -> str:
     for pattern, word in _BY_CHANCE:
         text = pattern.sub(word, text)
     return text

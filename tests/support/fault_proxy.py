@@ -5,7 +5,8 @@ It passes everything through, watches included. What it can do beside that, each
 - `decide` sees each write first: `Pass`; `KillBefore`: the operator gets SIGKILL and the write is never sent;
   `KillAfter`: the write is committed and the operator gets SIGKILL instead of the answer. Leases and events are not
   counted: losing one loses nothing.
-- `answer` sees every request first and may answer in the API server's place: an `Answer`, or `NoAnswer`.
+- `answer` sees every request first and may answer in the API server's place: an `Answer` or `NoAnswer`, or `After` the
+  API server has carried the request out, one of these.
 - `tell` puts lines into the open watches of a resource, ends them, or cuts them off in the middle of a line.
 - `deaf_to`: the watches of these resources stay open and tell nothing, to their end.
 - `refuse` and `listen`: nobody is there, as far as TCP knows; and again.
@@ -91,6 +92,13 @@ class NoAnswer(Enum):
 
 
 @dataclass(frozen=True)
+class After:
+    """The API server carries the request out, and this is what the one who asked hears."""
+
+    instead: Answer | NoAnswer
+
+
+@dataclass(frozen=True)
 class End:
     """The stream ends after these bytes: as agreed, or by a reset connection."""
 
@@ -131,7 +139,7 @@ class FaultProxy:
     tls: ssl.SSLContext
     kill: Callable[[], None]
     decide: Callable[[int, Write], Fate] = lambda _number, _write: Fate.PASS
-    answer: Callable[[Asked], Answer | NoAnswer | None] = lambda _asked: None
+    answer: Callable[[Asked], Answer | NoAnswer | After | None] = lambda _asked: None
     writes: list[Write] = field(default_factory=list)
     requests: list[Write] = field(default_factory=list)
     asked: list[Asked] = field(default_factory=list)
@@ -213,7 +221,8 @@ class FaultProxy:
         self.asked.append(asked)
         if not asked.watches:
             self.requests.append(write)
-        if (instead := self.answer(asked)) is not None:
+        instead = self.answer(asked)
+        if instead is not None and not isinstance(instead, After):
             return await _answered(request, instead)
         if request.method not in {"GET", "HEAD"} and write.is_counted:
             self.writes.append(write)
@@ -230,6 +239,9 @@ class FaultProxy:
                 await answer.read()
                 self.kill()
                 raise web.HTTPBadGateway
+            if isinstance(instead, After):
+                await answer.read()
+                return await _answered(request, instead.instead)
             if asked.watches and answer.status == 200:
                 return await self._watch(request, answer, asked.last)
             return await _whole(request, answer)

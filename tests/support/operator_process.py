@@ -5,6 +5,7 @@ the rules of the chart. Only the address of the API server differs: it is the pr
 """
 
 import os
+import signal
 import ssl
 import subprocess
 import sys
@@ -96,6 +97,16 @@ class OperatorProcess:
         """SIGKILL."""
         if self._process is not None:
             self._process.kill()
+
+    @property
+    def pid(self) -> int | None:
+        """Of the process that runs now or ran last; None before the first."""
+        return self._process.pid if self._process is not None else None
+
+    def send(self, number: signal.Signals) -> None:
+        """A signal; nothing if the process is gone."""
+        if self._process is not None:
+            self._process.send_signal(number)
 
     def decide(self, fate: Callable[[int, Write], Fate]) -> None:
         """From now on `fate` judges each counted write."""

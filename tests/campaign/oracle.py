@@ -1,0 +1,307 @@
+"""What must be true once nothing disturbs the operator any more, whatever happened before.
+
+The reference is a life without faults: each resource as it is written now, rehearsed on a memory cluster beside what
+it refers to. The real children must say all that the rehearsed ones say; the status must follow from them. What a
+history may leave behind (an attempt that waits, a field that was fixed) is named in this file and nowhere else.
+"""
+
+import asyncio
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from deepseek_operator.api.base import parse_time
+from deepseek_operator.core.configuration import Configuration
+from deepseek_operator.core.names import ATTEMPT_LABEL, MANAGED_BY, MANAGER, OWNER_UID
+from deepseek_operator.domain.quantity import parse as quantity
+from deepseek_operator.runtime.rehearsal import Rehearsal, rehearse
+from tests.campaign.bed import OWNERS, TENANTS, Bed
+from tests.campaign.witness import is_ready
+from tests.cluster.api import Manifest
+from tests.support.canonical import COLLECTIONS, unchanging
+
+OF_HISTORY = ("FixedFieldChanged", "CheckpointVolumeLost", "CheckpointVolumeFull")
+"""Why a training may stand still that would run if it were new."""
+OF_ITS_OWN = ("generation", "status", "creationTimestamp", "finalizers", "resourceVersion", "uid", "annotations")
+READ_LATER = "DEEPSEEK_"
+"""Variables of the pods that count from the next attempt on, or differ from attempt to attempt."""
+MEMORY_MIB = 250.0
+"""A process at rest takes 80 to 120; more than this after a few hundred operations is a leak or an unbounded object."""
+
+
+@dataclass
+class Oracle:
+    """Judges one bed. `asked` keeps rehearsals by what they were made from: sizing may take a second."""
+
+    bed: Bed
+    asked: dict[str, Rehearsal] = field(default_factory=dict)
+
+    def complaints(self) -> list[str]:
+        """What is not yet, or not, as it must be; empty when all is well."""
+        found: list[str] = []
+        for tenant in TENANTS:
+            kinds = {kind: self.bed.items(kind, tenant) for kind in COLLECTIONS}
+            found += self._of_tenant(kinds)
+        return found
+
+    def processes(self) -> Iterator[str]:
+        """What is wrong with the processes themselves."""
+        for number, replica in enumerate(self.bed.replicas):
+            for unexplained in self.bed.faults.unexplained(replica.process):
+                yield f"operator-{number} exits: {unexplained}"
+            if (health := replica.page(0, "/healthz").strip()) != "ok":
+                yield f"operator-{number} is not healthy: {health or 'no answer'}"
+            if replica.memory_mib > MEMORY_MIB:
+                yield f"operator-{number} takes {replica.memory_mib:.0f} MiB"
+            text = replica.process.log.read_text(errors="replace")
+            if "only this object is parked" in text or "Traceback (most recent call last)" in text:
+                place = text.find("Traceback (most recent call last)")
+                yield f"operator-{number} logged an exception: {text[max(0, place - 300) : place + 200]} … {_last(text)}"
+
+    def floors(self) -> dict[str, int]:
+        """Ready replicas of every serving that is available, by its uid: nobody may take them away unasked."""
+        found = {}
+        for item in self.bed.owners():
+            spec = item["spec"]
+            fixed = item["kind"] == "DeepSeekServing" and not spec.get("suspend") and "autoscaling" not in spec
+            if fixed and spec["rollout"]["strategy"] == "Surge" and item["status"].get("phase") == "Available":
+                found[item["metadata"]["uid"]] = int(item["status"].get("readyReplicas") or 0)
+        return found
+
+    # --- one tenant ----------------------------------------------------------------------------------------------
+
+    def _of_tenant(self, kinds: Mapping[str, list[Manifest]]) -> Iterator[str]:
+        owners = [item for kind in OWNERS for item in kinds[kind]]
+        uids = {item["metadata"]["uid"] for item in owners}
+        for owner in owners:
+            name = f"{owner['kind']} {owner['metadata']['namespace']}/{owner['metadata']['name']}"
+            mine = {
+                kind: [item for item in items if _owner_uid(item) == owner["metadata"]["uid"]]
+                for kind, items in kinds.items()
+            }
+            mine["Pod"] = [pod for pod in kinds["Pod"] if self.bed.witness.owner_of(pod) == owner["metadata"]["uid"]]
+            for complaint in self._of_owner(owner, mine, kinds):
+                yield f"{name}: {complaint}"
+        for kind, items in kinds.items():
+            for item in items:
+                if (complaint := self._of_orphan(kind, item, uids, kinds)) is not None:
+                    yield f"{kind} {item['metadata']['namespace']}/{item['metadata']['name']}: {complaint}"
+
+    def _of_owner(
+        self, owner: Manifest, mine: Mapping[str, list[Manifest]], all_: Mapping[str, list[Manifest]]
+    ) -> Iterator[str]:
+        metadata, status = owner["metadata"], owner.get("status") or {}
+        if "deletionTimestamp" in metadata:
+            yield "is still being deleted"
+            return
+        if status.get("observedGeneration") != metadata["generation"]:
+            yield f"observedGeneration {status.get('observedGeneration')} of {metadata['generation']}"
+            return
+        running = [job for job in mine["Job"] if not _is_over(job)]
+        if len(running) > 1:
+            yield f"{len(running)} Jobs at once"
+        if metadata["uid"] in self.bed.lied:
+            return
+        reference = self._rehearsed(owner, all_)
+        judge = _of_training if owner["kind"] == "DeepSeekTraining" else _of_serving
+        yield from judge(owner, reference, mine)
+
+    def _of_orphan(
+        self, kind: str, item: Manifest, owners: set[str], kinds: Mapping[str, list[Manifest]]
+    ) -> str | None:
+        metadata = item["metadata"]
+        labels = metadata.get("labels") or {}
+        controller = next((o for o in metadata.get("ownerReferences", ()) if o.get("controller")), None)
+        if kind == "Pod" and "deletionTimestamp" in metadata:
+            return "is still being deleted"
+        if controller is not None:
+            living = owners | {i["metadata"]["uid"] for k in ("Job", "ReplicaSet", "Deployment") for i in kinds[k]}
+            return None if controller["uid"] in living else f"its {controller['kind']} {controller['name']} is gone"
+        if kind in OWNERS or kind in ("PersistentVolumeClaim", "ReplicaSet") or labels.get(MANAGED_BY) != MANAGER:
+            return None
+        return None if labels.get(OWNER_UID) in self.bed.orphaned else "nobody owns it"
+
+    def _rehearsed(self, owner: Manifest, kinds: Mapping[str, list[Manifest]]) -> Rehearsal:
+        claims = [
+            c for c in kinds["PersistentVolumeClaim"] if not _owner_uid(c) and not c["metadata"].get("ownerReferences")
+        ]
+        retained = [c for c in kinds["PersistentVolumeClaim"] if c not in claims]
+        others = [item for item in kinds["DeepSeekTraining"] if item is not owner]
+        existing = [_bare("v1", "PersistentVolumeClaim", c) for c in (*claims, *retained)]
+        existing += [_bare(owner["apiVersion"], "DeepSeekTraining", item, status=True) for item in others]
+        wanted = _bare(owner["apiVersion"], owner["kind"], owner)
+        asked = json.dumps([wanted, existing], sort_keys=True)
+        if asked not in self.asked:
+            (self.asked[asked],) = asyncio.run(rehearse([wanted], existing, Configuration()))
+        return self.asked[asked]
+
+
+# --- one resource ---------------------------------------------------------------------------------------------------
+
+
+def _of_training(owner: Manifest, reference: Rehearsal, mine: Mapping[str, list[Manifest]]) -> Iterator[str]:
+    status = owner["status"]
+    kind, reason = told(status["conditions"])
+    running = [job for job in mine["Job"] if not _is_over(job)]
+    living = [pod for pod in mine["Pod"] if pod["status"].get("phase") in ("Pending", "Running")]
+    if status.get("result"):
+        yield from _nothing_runs(running, living, f"it is {status['result']}")
+        return
+    expected = next((item for item in reference.made if item["kind"] == "Job"), None)
+    if owner["spec"].get("suspend"):
+        yield from _nothing_runs(running, living, "it is suspended")
+        if kind != "Suspended" and reason not in OF_HISTORY and expected is not None:
+            yield f"suspended, and says {kind}/{reason}"
+    elif reason == "BackingOff":
+        until = parse_time(status.get("notBefore"))
+        if until is None or until < datetime.now(UTC):
+            yield f"still waits, though notBefore is {status.get('notBefore')}"
+        yield from _nothing_runs(running, living, "it waits")
+    elif running:
+        yield from _runs(status, running[0], living, (kind, reason), expected)
+    elif expected is None:
+        new = told(reference.conditions)
+        if (kind, reason) != new and reason not in OF_HISTORY:
+            yield f"says {kind}/{reason}; new it would say {new[0]}/{new[1]}"
+    elif reason not in OF_HISTORY:
+        yield f"has no Job and says {kind}/{reason}; new it would run"
+
+
+def _runs(
+    status: Manifest, job: Manifest, pods: list[Manifest], says: tuple[str, str], expected: Manifest | None
+) -> Iterator[str]:
+    attempt = status.get("attempt") or {}
+    if (attempt.get("job"), attempt.get("jobUID")) != (job["metadata"]["name"], job["metadata"]["uid"]):
+        yield f"Job {job['metadata']['name']} runs, status.attempt is {attempt.get('job')} ({attempt.get('jobUID')})"
+    count = job["spec"]["parallelism"]
+    if len([pod for pod in pods if is_ready(pod)]) != count or len(pods) != count:
+        yield f"{len(pods)} pods of {count}, {len([pod for pod in pods if is_ready(pod)])} of them ready"
+    if says[0] == "Stalled":
+        return  # It goes on with what it was started with; the condition says so.
+    if says != ("Ready", "Running"):
+        yield f"runs and says {says[0]}/{says[1]}"
+    if expected is not None:
+        yield from lacks(_without_moods(job), _without_moods(expected), "Job")
+
+
+def _of_serving(owner: Manifest, reference: Rehearsal, mine: Mapping[str, list[Manifest]]) -> Iterator[str]:
+    spec, status = owner["spec"], owner["status"]
+    kind, reason = told(status["conditions"])
+    for expected in reference.made:
+        live = next((i for i in mine[expected["kind"]] if i["metadata"]["name"] == expected["metadata"]["name"]), None)
+        name = f"{expected['kind']} {expected['metadata']['name']}"
+        if live is None:
+            yield f"{name} is not there ({kind}/{reason})"
+        else:
+            yield from lacks(_without_moods(live), _without_moods(expected), name)
+    wanted = {item["metadata"]["name"] for item in reference.made if item["kind"] == "Deployment"}
+    others = {item["metadata"]["name"] for item in mine["Deployment"]} - wanted
+    if wanted and others:
+        yield f"Deployments of other revisions are left: {', '.join(sorted(others))}"
+    ready = len([pod for pod in mine["Pod"] if is_ready(pod)])
+    asked = 0 if spec.get("suspend") else spec["replicas"]
+    if not wanted:
+        new = told(reference.conditions)
+        if (kind, reason) != new:
+            yield f"says {kind}/{reason}; new it would say {new[0]}/{new[1]}"
+    elif "autoscaling" not in spec or spec.get("suspend"):
+        if (ready, len(mine["Pod"])) != (asked, asked) or status.get("readyReplicas", 0) != asked:
+            yield f"{ready} pods of {len(mine['Pod'])} ready, status says {status.get('readyReplicas')}; wanted {asked}"
+        phase = "Suspended" if spec.get("suspend") else "Available"
+        if status["phase"] != phase:
+            yield f"phase {status['phase']} ({kind}/{reason}), not {phase}"
+    elif ready < 1 or ready != len(mine["Pod"]):
+        yield f"{ready} pods of {len(mine['Pod'])} ready under an autoscaler without a metric"
+
+
+def _nothing_runs(jobs: list[Manifest], pods: list[Manifest], why: str) -> Iterator[str]:
+    if jobs or pods:
+        yield f"{why}, but {len(jobs)} Jobs and {len(pods)} pods go on"
+
+
+# --- comparing ------------------------------------------------------------------------------------------------------
+
+
+def lacks(live: Any, expected: Any, path: str) -> Iterator[str]:
+    """Where the live object does not say what the expected one says; what it says beside that is others' business."""
+    if isinstance(expected, Mapping):
+        for key, item in expected.items():
+            if not isinstance(live, Mapping) or (key not in live and item not in ({}, [], None)):
+                yield f"{path}.{key} is not there"
+            elif key in live:
+                yield from lacks(live[key], item, f"{path}.{key}")
+    elif isinstance(expected, list):
+        if not isinstance(live, list) or len(live) != len(expected):
+            yield f"{path} is {str(live)[:200]}, not {str(expected)[:200]}"
+            return
+        for index, (a, b) in enumerate(zip(live, expected, strict=True)):
+            yield from lacks(a, b, f"{path}[{index}]")
+    elif live != expected and not _same_quantity(live, expected):
+        yield f"{path} is {str(live)[:200]!r}, not {str(expected)[:200]!r}"
+
+
+def _same_quantity(one: Any, other: Any) -> bool:
+    try:
+        return bool(quantity(str(one)) == quantity(str(other)))
+    except ValueError:
+        return False
+
+
+def _without_moods(item: Manifest) -> Any:
+    """The object without what follows from chance, from the number of the attempt, or from the moment."""
+    metadata = {key: part for key, part in item["metadata"].items() if key not in OF_ITS_OWN and key != "name"}
+    body = {key: part for key, part in item.items() if key not in ("status", "metadata", "apiVersion", "kind")}
+    return _pruned(unchanging({"metadata": metadata, **body}))
+
+
+def _pruned(value: Any) -> Any:
+    match value:
+        case Mapping():
+            return {
+                key: _pruned(part)
+                for key, part in value.items()
+                if key not in (ATTEMPT_LABEL, "replicas", "annotations", "revision", "ownerReferences")
+            }
+        case list():
+            kept = [part for part in value if not _is_read_later(part)]
+            return [_pruned(part) for part in kept]
+        case _:
+            return value
+
+
+def _is_read_later(part: Any) -> bool:
+    return isinstance(part, Mapping) and str(part.get("name", "")).startswith(READ_LATER)
+
+
+def _bare(api_version: str, kind: str, item: Manifest, *, status: bool = False) -> Manifest:
+    """As somebody would write it; its labels and annotations are part of that."""
+    kept = ("name", "namespace", "labels", "annotations")
+    metadata = {key: item["metadata"][key] for key in kept if key in item["metadata"]}
+    says = {"status": item.get("status") or {}} if status else {}
+    return {"apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": item["spec"], **says}
+
+
+def told(conditions: Any) -> tuple[str, str]:
+    """The condition that says most, and its reason."""
+    found = {condition["type"]: condition for condition in conditions}
+    for kind in ("Stalled", "Suspended", "Reconciling", "Ready"):
+        if kind in found and (kind == "Ready" or found[kind]["status"] == "True"):
+            return kind, str(found[kind]["reason"])
+    return "", ""
+
+
+def _owner_uid(item: Manifest) -> str:
+    return str((item["metadata"].get("labels") or {}).get(OWNER_UID, ""))
+
+
+def _is_over(job: Manifest) -> bool:
+    ends = ("Complete", "Failed")
+    return any(c["type"] in ends and c["status"] == "True" for c in job.get("status", {}).get("conditions") or ())
+
+
+def _last(text: str) -> str:
+    """The last line of the last traceback."""
+    lines = [line for line in text.rpartition("Traceback (most recent call last)")[2].splitlines() if line]
+    return next((line for line in lines[1:] if not line.startswith("    ")), "")[:300]
