@@ -10,8 +10,9 @@ from deepseek_operator.core.kind import Kind
 from deepseek_operator.core.resources import CLAIM, Manifest
 from deepseek_operator.core.seen import Signal, Unavailable
 from deepseek_operator.runtime.key import Key
-from deepseek_operator.runtime.look import Look, Pulls
+from deepseek_operator.runtime.look import Look
 from deepseek_operator.runtime.mirror import OWNERS, Mirror
+from deepseek_operator.runtime.pulls import Pulls
 from deepseek_operator.runtime.reconcile import Acted, Outcome, Reconciler
 from tests.support.faults import EventPipe
 from tests.support.world import StoppedClock

@@ -75,6 +75,9 @@ class TinyKind:
         claim = seen.owner.spec.claim
         return Needs(references=(Ref(CLAIM, claim),) if claim else ())
 
+    def is_dear(self, seen: Seen[Tiny]) -> bool:
+        return False
+
     def plan(self, seen: Seen[Tiny]) -> Plan[TinyStatus]:
         owner = seen.owner
         if owner.spec.poison:

@@ -45,6 +45,9 @@ class Kind(Protocol[OwnerT, StatusT]):
         """What to look at besides the children, which are there already; asked again with what it named, until it
         names nothing new."""
 
+    def is_dear(self, seen: Seen[OwnerT]) -> bool:
+        """True when `plan` may compute for more than a few milliseconds: it is then asked beside the event loop."""
+
     def plan(self, seen: Seen[OwnerT]) -> Plan[StatusT]:
         """What to do now."""
 

@@ -7,7 +7,7 @@ attention (no ``s²`` term) and routed experts. Tensor parallelism includes sequ
 
 from dataclasses import dataclass
 from enum import Enum
-from functools import cache
+from functools import lru_cache
 from typing import assert_never
 
 from deepseek_operator.domain.layout import Layout, stages
@@ -44,7 +44,7 @@ class LayerValues:
     block_input: int
 
 
-@cache
+@lru_cache(maxsize=256)
 def layer_values(architecture: Architecture, sparse: bool) -> LayerValues:
     """Count the values that one layer keeps per token."""
     hidden, residual = architecture.hidden, architecture.hidden * architecture.streams
@@ -105,7 +105,7 @@ def step_peak_bytes(architecture: Architecture, batched_tokens: int, tensor: int
     return max(_STEP_FLOOR_BYTES, 2 * batched_tokens * architecture.hidden * factor)
 
 
-@cache
+@lru_cache(maxsize=1024)
 def _fullest_stage_values(architecture: Architecture, pipeline: int, recompute: Recompute) -> int:
     kept = [
         _kept(layer_values(architecture, architecture.is_sparse(layer)), recompute)

@@ -1,6 +1,7 @@
 """The answers of sizing: what fits and how, or what is missing and what would fit instead."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from deepseek_operator.domain.accelerator import GIB
 from deepseek_operator.domain.flops import ServingSpeed, TrainingSpeed
@@ -26,7 +27,7 @@ class Memory:
     budget_bytes: float
     host_bytes: float = 0
 
-    @property
+    @cached_property
     def need_bytes(self) -> float:
         """Sum of the lines."""
         return sum(line.bytes for line in self.lines)

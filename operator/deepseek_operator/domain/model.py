@@ -176,7 +176,8 @@ def from_config_json(config: Mapping[str, Json], stored_as: str | None = None) -
     fields = _Fields(_text_part(config))
     _check_family(fields)
     layers = fields.positive("num_hidden_layers")
-    if layers > MOST_LAYERS or fields.number("n_routed_experts", 0) > MOST_EXPERTS:
+    predicted = fields.number("num_nextn_predict_layers", 0)
+    if max(layers, predicted) > MOST_LAYERS or fields.number("n_routed_experts", 0) > MOST_EXPERTS:
         raise UnknownArchitecture(
             f"config.json: more than {MOST_LAYERS} layers or {MOST_EXPERTS} experts are not sized"
         )
@@ -193,7 +194,7 @@ def from_config_json(config: Mapping[str, Json], stored_as: str | None = None) -
         native_format=_native_format(fields, quantization, stored_as),
         weight_block=_weight_block(quantization),
         streams=fields.number("hc_mult", 1),
-        prediction_layers=fields.number("num_nextn_predict_layers", 0),
+        prediction_layers=predicted,
         prediction_experts=fields.number("dspark_n_routed_experts", fields.number("n_routed_experts", 0)),
         extra_parameters=_engram_parameters(fields),
         extra_bytes_each=264 / 256,  # an n-gram row is 256 FP8 values and eight one-byte scales

@@ -7,7 +7,7 @@ Shapes follow the released modelling code (transformers ``deepseek_v2``, ``_v3``
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
-from functools import cache
+from functools import lru_cache
 from typing import assert_never
 
 from deepseek_operator.domain.model import (
@@ -91,13 +91,13 @@ def head(architecture: Architecture) -> tuple[Weight, ...]:
     )
 
 
-@cache
+@lru_cache(maxsize=8192)
 def layer_weights(architecture: Architecture, layer: int) -> tuple[Weight, ...]:
     """Weights of one decoder layer, counted from 0."""
     return (*_attention(architecture, layer), *_feed_forward(architecture, layer), *_norms(architecture))
 
 
-@cache
+@lru_cache(maxsize=64)
 def prediction_weights(architecture: Architecture) -> tuple[Weight, ...]:
     """Weights of the MTP layers: a decoder layer over embedding and hidden state joined (DeepSeek-V3 report, 2.2)."""
     if not architecture.prediction_layers:

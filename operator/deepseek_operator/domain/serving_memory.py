@@ -73,6 +73,15 @@ def serving_memory(request: ServingRequest, layout: Layout, shape: Shape) -> Mem
             return Memory((*lines, Line(UNUSED, cache * (1 / engine.fraction - 1))), device)
 
 
+def least_cache(request: ServingRequest, devices: int) -> float:
+    """Bytes of cache that no layout on ``devices`` goes below on its fullest device: layers and key-value heads divide
+    it, and several sequences are dealt out as well."""
+    architecture = request.architecture
+    whole = sequence_bytes(architecture, context_of(request), kv_dtype_of(request)) * _paging(request)
+    heads = attention.kv_heads if isinstance(attention := architecture.attention, GroupedQueryAttention) else 1
+    return max(whole * request.concurrency / devices, whole / min(devices, architecture.layers * heads))
+
+
 def room_for_cache(request: ServingRequest, memory: Memory) -> float:
     """Return the bytes that the cache of one device may take once everything else is loaded."""
     engine = engine_of(request)

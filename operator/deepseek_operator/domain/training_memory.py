@@ -3,7 +3,7 @@
 from deepseek_operator.domain.activations import Recompute, fused_loss_bytes, logits_bytes, training_bytes
 from deepseek_operator.domain.fit import Line, Memory, Shape
 from deepseek_operator.domain.layout import Layout
-from deepseek_operator.domain.overheads import TRAINING_BUDGET, runtime_bytes
+from deepseek_operator.domain.overheads import CONTEXT_BYTES, TRAINING_BUDGET, runtime_bytes
 from deepseek_operator.domain.request import TrainingRequest
 from deepseek_operator.domain.training_state import (
     Method,
@@ -43,6 +43,17 @@ def training_memory(
     )
     budget = TRAINING_BUDGET * request.accelerator.memory_bytes
     return Memory(tuple(line for line in lines if line.bytes), budget, states.host)
+
+
+def least_activations(request: TrainingRequest, split: int, stages: int, recompute: Recompute) -> float:
+    """Bytes of activations, logits and context that no layout goes below which splits a sequence over ``split`` ranks
+    (tensor × context) and the layers over ``stages``."""
+    micro, value_bytes = micro_batch_of(request), 4 if request.precision is Precision.FP32 else 2
+    layout = Layout(context=split, pipeline=stages)
+    flight = stages if request.global_batch is None else 1
+    kept = training_bytes(request.architecture, layout, request.sequence, micro, flight, recompute, value_bytes)
+    loss = fused_loss_bytes if request.fused_loss else logits_bytes
+    return kept + loss(request.architecture, layout, request.sequence, micro) + CONTEXT_BYTES
 
 
 def state_bytes(request: TrainingRequest, layout: Layout) -> StateBytes:

@@ -17,7 +17,7 @@ states of bf16 mixed precision. A frozen base weighs what its storage format wei
 
 from dataclasses import dataclass
 from enum import Enum
-from functools import cache
+from functools import lru_cache
 
 from deepseek_operator.domain.layout import Layout, Sharding
 from deepseek_operator.domain.model import Architecture
@@ -214,7 +214,7 @@ def adapter_states(
     return StateBytes(0, 0, 0, 0, max(gathered, min(_GATHERED_BLOCKS * block, whole)), host + moved)
 
 
-@cache
+@lru_cache(maxsize=256)
 def trained_parameters(architecture: Architecture, method: Method, adapter: Adapter) -> int:
     """Return how many parameters the method trains.
 

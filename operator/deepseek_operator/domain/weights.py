@@ -7,7 +7,7 @@ MTP layer, V3.2 642.1, V4-Flash 148.7, V4-Pro 805.3 GiB, within about 1 %; the t
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from itertools import accumulate
 from math import ceil
 from types import MappingProxyType
@@ -132,7 +132,7 @@ def stored_bytes(architecture: Architecture, storage: Format, with_prediction: b
     return total
 
 
-@cache
+@lru_cache(maxsize=1024)
 def stage_totals(architecture: Architecture, storage: Format, pipeline: int) -> tuple[SplitTotals, ...]:
     """Totals of each pipeline stage: the embedding on the first, the head on the last."""
     layers = _layer_totals(architecture, storage)
@@ -143,18 +143,18 @@ def stage_totals(architecture: Architecture, storage: Format, pipeline: int) -> 
     return tuple(parts)
 
 
-@cache
+@lru_cache(maxsize=1024)
 def distinct_stages(architecture: Architecture, storage: Format, pipeline: int) -> tuple[SplitTotals, ...]:
     """The different ones among the stages: enough to find the fullest."""
     return tuple(dict.fromkeys(stage_totals(architecture, storage, pipeline)))
 
 
-@cache
+@lru_cache(maxsize=64)
 def _layer_totals(architecture: Architecture, storage: Format) -> tuple[SplitTotals, ...]:
     return tuple(SplitTotals.of(layer_weights(architecture, layer), storage) for layer in range(architecture.layers))
 
 
-@cache
+@lru_cache(maxsize=64)
 def block_totals(architecture: Architecture, storage: Format) -> tuple[SplitTotals, ...]:
     """Totals of each block that is gathered at once: the embedding, and every kind of decoder layer."""
     kinds = dict.fromkeys(_layer_totals(architecture, storage))

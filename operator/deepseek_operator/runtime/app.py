@@ -16,16 +16,18 @@ from deepseek_operator.core.resources import OWNED, SERVING, TRAINING, Manifest,
 from deepseek_operator.kinds.serving import serving_kind
 from deepseek_operator.kinds.training import training_kind
 from deepseek_operator.ports.cluster import ClusterError
+from deepseek_operator.runtime.aside import Aside
 from deepseek_operator.runtime.audit import Auditor
 from deepseek_operator.runtime.bucket import TokenBucket
 from deepseek_operator.runtime.external_metrics import Aggregator, ExternalMetrics, aggregator_of
 from deepseek_operator.runtime.fence import FencedCluster
 from deepseek_operator.runtime.key import Key
 from deepseek_operator.runtime.lease import AlwaysHeld, Lease
-from deepseek_operator.runtime.look import Look, Pulls
+from deepseek_operator.runtime.look import Look
 from deepseek_operator.runtime.metrics import Metrics
 from deepseek_operator.runtime.mirror import Mirror
 from deepseek_operator.runtime.probes import Pages
+from deepseek_operator.runtime.pulls import Pulls
 from deepseek_operator.runtime.queue import Queue
 from deepseek_operator.runtime.reconcile import Reconciler, Reconciles
 from deepseek_operator.runtime.settings import Settings
@@ -58,7 +60,9 @@ class App:
         self._stack = AsyncExitStack()
         self._metrics = Metrics()
         self._mirror = Mirror()
-        self._queue = Queue[Key](random)
+        # A quarter of the workers is always left to other namespaces.
+        self._queue = Queue[Key](random, lambda key: key.namespace, settings.workers - settings.workers // 4)
+        self._aside = Aside()
         self._server = ApiServer(credentials, clock, self._metrics)
         self._progress = HttpProgress()
         self._prometheus = Prometheus(settings.prometheus_url)
@@ -121,6 +125,7 @@ class App:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=_STOP_S)
         self._queue.close()
+        self._aside.close()
         if all(task.done() for task in self._tasks):
             await self._lease.release()
         await self._stack.aclose()
@@ -176,15 +181,22 @@ class App:
         bucket = TokenBucket(settings.writes_per_s, settings.write_burst)
         fenced = FencedCluster(self._kube, self._lease.left_s, WRITE_TIMEOUT_S, bucket)
         interval = timedelta(seconds=settings.configuration.first_progress_s)
-        pulls = Pulls(self._progress, clock, interval)
+        pulls = Pulls(self._progress, clock, interval, self._queue.add)
         training, serving = training_kind(settings.configuration), serving_kind(settings.configuration)
         return {
-            TRAINING: Reconciler(training, fenced, self._mirror, Look(training, fenced, self._mirror, clock, pulls)),
+            TRAINING: Reconciler(
+                training,
+                fenced,
+                self._mirror,
+                Look(training, fenced, self._mirror, clock, pulls),
+                self._aside,
+            ),
             SERVING: Reconciler(
                 serving,
                 fenced,
                 self._mirror,
                 Look(serving, fenced, self._mirror, clock, pulls, self._board.samples),
+                self._aside,
             ),
         }
 

@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from typing import Generic, TypeVar
 
 from deepseek_operator.core.kept import TooLarge, kept
@@ -17,17 +16,16 @@ from deepseek_operator.core.kind import Kind
 from deepseek_operator.core.names import belongs_to
 from deepseek_operator.core.obstacles import Warning
 from deepseek_operator.core.resources import JOB, POD, Manifest, Ref, Resource, uid_of
-from deepseek_operator.core.seen import Seen, Signal, Unavailable
+from deepseek_operator.core.seen import Seen, Signal
 from deepseek_operator.ports.clock import Clock
 from deepseek_operator.ports.cluster import Cluster, ClusterError, is_watched
-from deepseek_operator.ports.signals import Progress
 from deepseek_operator.runtime.key import Key
 from deepseek_operator.runtime.mirror import Mirror
+from deepseek_operator.runtime.pulls import Pulls
 
 OwnerT = TypeVar("OwnerT")
 StatusT = TypeVar("StatusT")
 
-Said = Mapping[str, object] | Unavailable
 SignalsOf = Callable[[str], Mapping[str, Signal]]
 """Last samples of the signals of an owner, by its uid; empty when none were ever asked for."""
 
@@ -44,30 +42,6 @@ class View(Generic[OwnerT]):
 
     seen: Seen[OwnerT]
     manifest: Manifest
-
-
-class Pulls:
-    """Bounds how often a pod is asked for its progress; between two pulls the last answer stands."""
-
-    def __init__(self, progress: Progress, clock: Clock, interval: timedelta) -> None:
-        self._progress = progress
-        self._clock = clock
-        self._interval_s = interval.total_seconds()
-        self._last: dict[Key, tuple[str, float, Said]] = {}
-
-    async def said(self, key: Key, pod: Manifest) -> Said:
-        """What the pod said, now or less than an interval ago. An owner has one such pod at a time."""
-        now = self._clock.monotonic()
-        uid, at, answer = self._last.get(key, ("", 0.0, Unavailable("never asked")))
-        if uid == uid_of(pod) and now - at < self._interval_s:
-            return answer
-        answer = await self._progress.pull(pod)
-        self._last[key] = (uid_of(pod), now, answer)
-        return answer
-
-    def forget(self, key: Key) -> None:
-        """The owner is gone."""
-        self._last.pop(key, None)
 
 
 class Look(Generic[OwnerT, StatusT]):

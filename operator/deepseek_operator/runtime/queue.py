@@ -2,27 +2,47 @@
 
 A key that is added while it is being worked on is worked on once more afterwards, never at the same time. What is
 due later is forgotten when work on the key begins: that pass decides anew when to look again.
+
+Groups (namespaces) take turns, so that one with thousands of keys delays the others by one pass each, and no group has
+all workers: what hangs there leaves some to the others. A key that is added in a storm is worked on a few times a second.
 """
 
 import asyncio
-from collections import deque
+import sys
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable, Hashable
 from random import Random
 from typing import Generic, TypeVar
 
 KeyT = TypeVar("KeyT")
+_NONE = object()
 
 FIRST_BACKOFF_S = 1.0
 LAST_BACKOFF_S = 300.0
 FREE_REPEATS = 10
 """Passes in a row that may act and be repeated at once. More is two controllers undoing each other: back off."""
+MOST_PER_SECOND = 20
+"""Passes over one key; what is added beyond waits for the next second, and is then one pass."""
 
 
 class Queue(Generic[KeyT]):
-    """Keys to work on. `random` spreads the backoff (full jitter: between 0 and the present limit)."""
+    """Keys to work on.
 
-    def __init__(self, random: Random) -> None:
+    Args:
+        random: spreads the backoff (full jitter: between 0 and the present limit).
+        group_of: keys of one group wait behind each other, not before those of other groups.
+        most_of_group: keys of one group that are worked on at a time.
+    """
+
+    def __init__(
+        self, random: Random, group_of: Callable[[KeyT], Hashable] = lambda key: None, most_of_group: int = sys.maxsize
+    ) -> None:
         self._random = random
-        self._ready: deque[KeyT] = deque()
+        self._group_of = group_of
+        self._most_of_group = most_of_group
+        self._ready: OrderedDict[Hashable, deque[KeyT]] = OrderedDict()
+        self._busy: Counter[Hashable] = Counter()
+        self._recent: OrderedDict[KeyT, tuple[float, int]] = OrderedDict()
         self._dirty: set[KeyT] = set()
         self._processing: set[KeyT] = set()
         self._timers: dict[KeyT, asyncio.TimerHandle] = {}
@@ -32,16 +52,18 @@ class Queue(Generic[KeyT]):
 
     def __len__(self) -> int:
         """Keys that are ready to be worked on."""
-        return len(self._ready)
+        return sum(map(len, self._ready.values()))
 
     def add(self, key: KeyT) -> None:
         """Work on the key as soon as possible."""
         if key in self._dirty:
             return
+        if (delay_s := self._storm_left_s(key)) > 0:
+            self.add_after(key, delay_s)
+            return
         self._dirty.add(key)
         if key not in self._processing:
-            self._ready.append(key)
-            self._arrival.set()
+            self._append(key)
 
     def add_after(self, key: KeyT, delay_s: float) -> None:
         """Work on the key in `delay_s` seconds; of two such wishes the earlier one counts."""
@@ -82,10 +104,17 @@ class Queue(Generic[KeyT]):
 
     async def get(self) -> KeyT:
         """The next key, waited for; `done` must follow."""
-        while not self._ready:
+        while (group := self._next_group()) is _NONE:
             self._arrival.clear()
             await self._arrival.wait()
-        key = self._ready.popleft()
+        keys = self._ready[group]
+        key = keys.popleft()
+        if keys:
+            self._ready.move_to_end(group)
+        else:
+            del self._ready[group]
+        self._busy[group] += 1
+        self._count(key)
         self._dirty.discard(key)
         self._processing.add(key)
         if (timer := self._timers.pop(key, None)) is not None:
@@ -95,15 +124,38 @@ class Queue(Generic[KeyT]):
     def done(self, key: KeyT) -> None:
         """Work on the key ended, one way or another."""
         self._processing.discard(key)
+        group = self._group_of(key)
+        self._busy[group] -= 1
+        if not self._busy[group]:
+            del self._busy[group]
         if key in self._dirty:
-            self._ready.append(key)
-            self._arrival.set()
+            self._append(key)
+        self._arrival.set()  # Another of its group may be worked on now.
 
     def close(self) -> None:
         """Drops everything that is due later."""
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
+
+    def _append(self, key: KeyT) -> None:
+        self._ready.setdefault(self._group_of(key), deque()).append(key)
+        self._arrival.set()
+
+    def _next_group(self) -> Hashable:
+        return next((group for group in self._ready if self._busy[group] < self._most_of_group), _NONE)
+
+    def _count(self, key: KeyT) -> None:
+        """One more pass over the key in its present second; seconds that are over are forgotten."""
+        now = asyncio.get_running_loop().time()
+        while self._recent and next(iter(self._recent.values()))[0] <= now - 1:
+            self._recent.popitem(last=False)
+        since, passes = self._recent.get(key, (now, 0))
+        self._recent[key] = (since, passes + 1)
+
+    def _storm_left_s(self, key: KeyT) -> float:
+        since, passes = self._recent.get(key, (0.0, 0))
+        return since + 1 - asyncio.get_running_loop().time() if passes >= MOST_PER_SECOND else 0.0
 
     def _due(self, key: KeyT) -> None:
         del self._timers[key]

@@ -8,6 +8,7 @@ changed, and events after it, on transitions only.
 import logging
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Generic, Protocol, TypeAlias, TypeVar, cast
 
 from deepseek_operator.api.base import ApiModel
@@ -17,6 +18,7 @@ from deepseek_operator.core.kept import TooLarge
 from deepseek_operator.core.kind import Event, Kind
 from deepseek_operator.core.resources import Manifest, uid_of
 from deepseek_operator.ports.cluster import Cluster, ClusterError, Conflict, Throttled
+from deepseek_operator.runtime.aside import Aside
 from deepseek_operator.runtime.execute import Executor
 from deepseek_operator.runtime.key import Key
 from deepseek_operator.runtime.look import Look, View
@@ -86,12 +88,18 @@ class Reconciler(Generic[OwnerT, StatusT]):
     """The driver of one kind."""
 
     def __init__(
-        self, kind: Kind[OwnerT, StatusT], cluster: Cluster, mirror: Mirror, look: Look[OwnerT, StatusT]
+        self,
+        kind: Kind[OwnerT, StatusT],
+        cluster: Cluster,
+        mirror: Mirror,
+        look: Look[OwnerT, StatusT],
+        aside: Aside | None = None,
     ) -> None:
         self._kind = kind
         self._cluster = cluster
         self._mirror = mirror
         self._look = look
+        self._aside = aside or Aside()
         self._executor = Executor(cluster, mirror)
         self._parked: dict[Key, tuple[Verdict, ...]] = {}
 
@@ -143,10 +151,10 @@ class Reconciler(Generic[OwnerT, StatusT]):
     async def _pass(self, key: Key) -> Outcome:
         await self._part(key)
         view = await self._look.from_mirror(key)
-        plan = self._kind.plan(view.seen) if view is not None else None
+        plan = await self._planned(key, view) if view is not None else None
         if view is not None and plan is not None and plan.is_irreversible:
             view = await self._look.live(key)
-            plan = self._kind.plan(view.seen) if view is not None else None
+            plan = await self._planned(key, view) if view is not None else None
         if view is None or plan is None:
             return Gone()
         if plan.record is not None:
@@ -154,6 +162,11 @@ class Reconciler(Generic[OwnerT, StatusT]):
         done = await self._executor.execute(key, uid_of(view.manifest), plan.actions)
         await self._report(key, view, self._kind.status(view.seen, done))
         return _outcome(plan, done)
+
+    async def _planned(self, key: Key, view: View[OwnerT]) -> Plan[StatusT]:
+        if not self._kind.is_dear(view.seen):
+            return self._kind.plan(view.seen)
+        return await self._aside.run(key.namespace, partial(self._kind.plan, view.seen))
 
     async def _part(self, key: Key) -> None:
         """Tells what an owner that has gone leaves behind; a successor of its name may be there already."""

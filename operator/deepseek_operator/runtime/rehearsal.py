@@ -25,8 +25,9 @@ from deepseek_operator.kinds.training import training_kind
 from deepseek_operator.kinds.training.pod import is_builtin
 from deepseek_operator.runtime.assumption import REFERRED, assumptions, said
 from deepseek_operator.runtime.key import Key
-from deepseek_operator.runtime.look import Look, Pulls
+from deepseek_operator.runtime.look import Look
 from deepseek_operator.runtime.mirror import Mirror
+from deepseek_operator.runtime.pulls import Pulls
 from deepseek_operator.runtime.reconcile import Acted, Reconciler, Reconciles
 
 _Kinds: TypeAlias = Mapping[Resource, Kind[Any, Any]]

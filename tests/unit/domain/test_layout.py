@@ -133,4 +133,4 @@ def test_a_layout_reads_as_the_field_writes_it() -> None:
 
 
 def test_divisors_are_all_of_them() -> None:
-    assert divisors(12) == [1, 2, 3, 4, 6, 12]
+    assert divisors(12) == (1, 2, 3, 4, 6, 12)

@@ -10,7 +10,7 @@ import pytest
 from deepseek_operator.core.resources import TRAINING
 from deepseek_operator.runtime.bucket import TokenBucket
 from deepseek_operator.runtime.key import Key
-from deepseek_operator.runtime.queue import FREE_REPEATS, Queue
+from deepseek_operator.runtime.queue import FREE_REPEATS, MOST_PER_SECOND, Queue
 from deepseek_operator.runtime.reconcile import Acted, Failed, Outcome, Settled
 from deepseek_operator.runtime.workers import work
 from tests.support.virtual_time import elapsed_s, in_virtual_time
@@ -168,6 +168,49 @@ def test_a_poisoned_object_is_parked_alone(poison: Exception, speechless: Except
         assert script.parked == [("a", type(poison))] * 2
 
     parked()
+
+
+def by_namespace(most: int = 1000) -> Queue[Key]:
+    return Queue[Key](FullWait(), lambda key: key.namespace, most)
+
+
+@in_virtual_time
+async def test_a_namespace_with_many_keys_delays_another_by_one_pass() -> None:
+    queue, script = by_namespace(), Script(takes_s=1.0)
+    for number in range(400):
+        queue.add(Key(TRAINING, "crowd", f"crowd-{number}"))
+    queue.add(Key(TRAINING, "team", "alone"))
+    queue.add(Key(TRAINING, "other", "second"))
+    assert len(queue) == 402
+    await running(script, queue, 5, workers=1)
+    assert script.calls[:3] == [("crowd-0", 0.0), ("alone", 1.0), ("second", 2.0)]
+    assert [name for name, _ in script.calls[3:]] == ["crowd-1", "crowd-2"]
+
+
+@in_virtual_time
+async def test_passes_of_one_namespace_that_hang_leave_workers_to_the_others() -> None:
+    queue, script = by_namespace(most=3), Script(takes_s=100.0)
+    for number in range(10):
+        queue.add(Key(TRAINING, "crowd", f"crowd-{number}"))
+    meter = asyncio.create_task(running(script, queue, 250, workers=4))
+    await asyncio.sleep(50)
+    queue.add(Key(TRAINING, "team", "alone"))
+    await meter
+    assert [at for name, at in script.calls if name == "alone"] == [50.0]
+    assert [at for name, at in script.calls if name != "alone"] == [0.0] * 3 + [100.0] * 3 + [200.0] * 3
+
+
+@in_virtual_time
+async def test_a_storm_of_events_on_one_key_is_a_few_passes_a_second_and_its_last_one_is_seen() -> None:
+    queue, script = by_namespace(), Script(takes_s=0.001)
+    passes = asyncio.create_task(running(script, queue, 12, workers=2))
+    for _ in range(5000):  # Five seconds of a thousand events a second.
+        queue.add(KEY)
+        await asyncio.sleep(0.001)
+    last = elapsed_s()
+    await passes
+    assert len(script.calls) <= 6 * MOST_PER_SECOND
+    assert script.calls[-1][1] >= last - 0.002, "the last event was followed by a pass"
 
 
 @in_virtual_time

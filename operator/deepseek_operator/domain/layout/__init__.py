@@ -7,6 +7,7 @@ re-use those ranks. Which layout is chosen is decided in ``serving`` and ``train
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from math import isqrt
 
 from deepseek_operator.domain.model import (
@@ -94,10 +95,11 @@ class FixedDegrees:
         return all(want is None or want == have for want, have in zip(wanted, found, strict=True))
 
 
-def divisors(number: int) -> list[int]:
+@lru_cache(maxsize=4096)
+def divisors(number: int) -> tuple[int, ...]:
     """Return the divisors of a positive number, ascending."""
     small = [degree for degree in range(1, isqrt(number) + 1) if number % degree == 0]
-    return small + [number // degree for degree in reversed(small) if degree * degree != number]
+    return (*small, *(number // degree for degree in reversed(small) if degree * degree != number))
 
 
 def stages(layers: int, pipeline: int) -> Iterator[range]:

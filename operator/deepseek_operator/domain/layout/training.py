@@ -5,7 +5,8 @@ parallelism joins it inside a node when activations or gathered blocks are too l
 Experts are dealt out inside a node first. EP divides data × context × tensor ranks (Megatron-Core's rule).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from math import log2
 
 from deepseek_operator.domain.activations import Recompute
@@ -23,12 +24,24 @@ _LINKED_TENSOR_COST, _PCIE_TENSOR_COST = 0.05, 0.20
 _EXPERTS_ACROSS_NODES_COST = 1.1
 
 
-def candidates(request: TrainingRequest, shape: Shape, split_any: bool = False) -> list[Layout]:
-    """Return every layout that fills ``shape`` exactly and divides the global batch, the preferred ones first.
+Room = Callable[[int, int], float]
+"""Bytes that activations leave free on a device, at most, by the ranks that split a sequence (tensor × context) and the
+stages; negative: no layout of these degrees fits, whatever the others are."""
 
-    ``split_any`` splits sequences that are too short for it to pay as well, and long ones further.
+
+def candidates(
+    request: TrainingRequest, shape: Shape, split_any: bool = False, room: Room = lambda split, stages: 0.0
+) -> list[Layout]:
+    """Return the layouts that fill ``shape`` exactly, divide the global batch and have room, the preferred ones first.
+
+    ``split_any`` splits sequences that are too short for it to pay as well, and long ones further. Where none has room
+    those that lack least are returned: the nearest miss is among them.
     """
-    found = [layout for layout in _layouts(request, shape, split_any) if request.fixed.allow(layout)]
+    degrees = [d for d in _degrees(request, shape, split_any) if request.fixed.data in (None, d.data)]
+    rooms = [room(d.tensor * d.context, d.pipeline) for d in degrees]
+    least = min(0.0, max(rooms, default=0.0))
+    roomy = [d for d, free in zip(degrees, rooms, strict=True) if free >= least]
+    found = [layout for d in roomy for layout in _layouts(request, shape, d) if request.fixed.allow(layout)]
     return sorted(found, key=lambda layout: _preference(layout, shape))
 
 
@@ -104,22 +117,38 @@ def _axes(request: TrainingRequest) -> frozenset[str]:
     return request.axes & {"data"} if request.method is Method.QLORA else request.axes
 
 
-def _layouts(request: TrainingRequest, shape: Shape, split_any: bool) -> Iterator[Layout]:
+@dataclass(frozen=True)
+class _Degrees:
+    tensor: int
+    pipeline: int
+    context: int
+    data: int
+
+
+def _degrees(request: TrainingRequest, shape: Shape, split_any: bool) -> Iterator[_Degrees]:
+    """The products that fill the shape and divide the sequence, the layers and the batch."""
     architecture, axes = request.architecture, _axes(request)
-    for tensor in _degrees(shape.per_node, "tensor" in axes, request.fixed.tensor):
-        for pipeline in _degrees(shape.gpus // tensor, "pipeline" in axes, request.fixed.pipeline):
+    for tensor in _choices(shape.per_node, "tensor" in axes, request.fixed.tensor):
+        for pipeline in _choices(shape.gpus // tensor, "pipeline" in axes, request.fixed.pipeline):
+            if pipeline > architecture.layers:
+                continue
             for context in _context_degrees(request, axes, shape.gpus // (tensor * pipeline), split_any):
                 data, rest = divmod(shape.gpus, tensor * pipeline * context)
                 if request.sequence % pieces_of_sequence(tensor, context):
                     continue
-                if rest or pipeline > architecture.layers or not _divides_batch(request, data, axes):
-                    continue
-                for expert in _expert_degrees(architecture, axes, data * tensor * context):
-                    if why_not_tensor(architecture, "bf16", tensor, sliced_experts=expert == 1) is None:
-                        yield _layout(request.sharding, shape, tensor, pipeline, data, expert, context)
+                if not rest and _divides_batch(request, data, axes):
+                    yield _Degrees(tensor, pipeline, context, data)
 
 
-def _degrees(number: int, allowed: bool, fixed: int | None) -> list[int]:
+def _layouts(request: TrainingRequest, shape: Shape, d: _Degrees) -> Iterator[Layout]:
+    """These degrees with every one of expert parallelism that the model allows."""
+    architecture = request.architecture
+    for expert in _expert_degrees(architecture, _axes(request), d.data * d.tensor * d.context):
+        if why_not_tensor(architecture, "bf16", d.tensor, sliced_experts=expert == 1) is None:
+            yield _layout(request.sharding, shape, d.tensor, d.pipeline, d.data, expert, d.context)
+
+
+def _choices(number: int, allowed: bool, fixed: int | None) -> Sequence[int]:
     if fixed is not None:
         return [fixed]
     return divisors(number) if allowed else [1]

@@ -18,6 +18,7 @@ from deepseek_operator.core.resources import (
     Resource,
 )
 from deepseek_operator.core.seen import Needs, Seen
+from deepseek_operator.kinds.serving.devices import reference
 from deepseek_operator.kinds.serving.events import events
 from deepseek_operator.kinds.serving.model import reference_digest
 from deepseek_operator.kinds.serving.needs import needs
@@ -47,6 +48,13 @@ class ServingKind:
     def needs(self, seen: Seen[DeepSeekServing]) -> Needs:
         """The training and the claim that the spec refers to."""
         return needs(seen)
+
+    def is_dear(self, seen: Seen[DeepSeekServing]) -> bool:
+        """True while the recorded plan of a profile's devices is another's, or refused: it is sized in this pass."""
+        accelerator, plan = seen.owner.spec.accelerator, seen.owner.status.plan
+        if accelerator is None or accelerator.profile is None:
+            return False
+        return plan is None or bool(plan.refused) or plan.reference != reference(seen.owner)
 
     def plan(self, seen: Seen[DeepSeekServing]) -> Plan[ServingStatus]:
         """What to do now."""

@@ -7,6 +7,7 @@ from deepseek_operator.core.kind import Event, Kind
 from deepseek_operator.core.resources import CLAIM, JOB, POD, SERVICE, TRAINING, Manifest, Ref, Resource
 from deepseek_operator.core.seen import Needs, Seen
 from deepseek_operator.kinds.training.children import names
+from deepseek_operator.kinds.training.devices import accepted
 from deepseek_operator.kinds.training.events import events, farewell
 from deepseek_operator.kinds.training.needs import needs
 from deepseek_operator.kinds.training.plan import step
@@ -34,6 +35,11 @@ class TrainingKind:
     def needs(self, seen: Seen[DeepSeekTraining]) -> Needs:
         """Claims that the spec names, and rank 0's progress when it is due."""
         return needs(seen, self.configuration)
+
+    def is_dear(self, seen: Seen[DeepSeekTraining]) -> bool:
+        """True while there is no accepted plan of a profile's devices: it is sized in this pass."""
+        accelerator = seen.owner.spec.accelerator
+        return accelerator is not None and accelerator.profile is not None and accepted(seen.owner) is None
 
     def plan(self, seen: Seen[DeepSeekTraining]) -> Plan[TrainingStatus]:
         """What to do now."""
