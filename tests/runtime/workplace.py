@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-import pytest
 import torch
 
 from deepseek_runtime.trainer.gang import Gang
 from tests.runtime.observed import Bench, Document, Observed
-from tests.runtime.pods import MODEL, free_port
+from tests.runtime.pods import MODEL
 
 ABSENT = "absent"
 TINY = {
@@ -104,10 +103,7 @@ def opened(files: Path) -> Iterator[Workplace]:
     for name, words in WORDS.items():
         lines = [{"prompt": f"{w}=", "completion": w.upper(), "text": f"{w}={w.upper()}"} for w in words]
         (files / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in {"RANK": 0, "WORLD_SIZE": 1, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}.items():
-            patch.setenv(name, str(value))
-        gang = Gang.meet({"LOCAL_RANK": "0"})
+    gang = Gang.meet({"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"})
     try:
         yield Workplace(Bench(gang, files), files)
     finally:

@@ -2,19 +2,28 @@
 
 Small agreements (stop, save, is everybody done) go over the CPU as sums of a few numbers, so that no
 rank ever acts on a signal, a clock or a disk that the others did not see.
+
+The ranks of one pod meet in a folder and talk over the loopback: nobody outside reaches them. Those of several pods meet
+at a port of rank 0, which knows no passwords; keys under the uid of the attempt's Job keep out whoever only finds
+the port, a NetworkPolicy whoever could read them there.
 """
 
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 import torch
 import torch.distributed as dist
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
+from deepseek_runtime.rundir import VARIABLE
+from deepseek_runtime.trainer.wire import read_by_allow_list
+
 # A rank that loads a large model from a slow volume may come much later than the others.
 MEETING_LIMIT = timedelta(hours=2)
+LOOPBACK = "lo"
 
 
 @dataclass(frozen=True)
@@ -34,7 +43,14 @@ class Gang:
         if cuda:
             torch.cuda.set_device(int(environment["LOCAL_RANK"]))
         os.environ.setdefault("TORCH_NCCL_ASYNC_ERROR_HANDLING", "1")
-        dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=MEETING_LIMIT)
+        read_by_allow_list()
+        dist.init_process_group(
+            "cpu:gloo,cuda:nccl" if cuda else "gloo",
+            store=_meeting_place(environment),
+            rank=int(environment["RANK"]),
+            world_size=int(environment["WORLD_SIZE"]),
+            timeout=MEETING_LIMIT,
+        )
         mesh = init_device_mesh("cuda" if cuda else "cpu", (dist.get_world_size(),))
         device = torch.device("cuda", torch.cuda.current_device()) if cuda else torch.device("cpu")
         saving = dist.new_group(backend="gloo", timeout=MEETING_LIMIT)
@@ -57,6 +73,20 @@ class Gang:
         """Without this rank 0 may die at exit while the others still talk to it."""
         dist.barrier()
         dist.destroy_process_group()
+
+
+def _meeting_place(environment: Mapping[str, str]) -> dist.Store:
+    """Where the ranks learn each other's addresses."""
+    rank, world_size = int(environment["RANK"]), int(environment["WORLD_SIZE"])
+    if world_size == int(environment.get("LOCAL_WORLD_SIZE", "0")) and VARIABLE in environment:
+        for name in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):
+            os.environ.setdefault(name, LOOPBACK)
+        return dist.FileStore(str(Path(environment[VARIABLE]) / "meeting"), world_size)
+    if world_size == 1:
+        return dist.HashStore()
+    address, port = environment["MASTER_ADDR"], int(environment["MASTER_PORT"])
+    meeting = dist.TCPStore(address, port, world_size, is_master=rank == 0, timeout=MEETING_LIMIT)
+    return dist.PrefixStore(environment["DEEPSEEK_JOB_UID"], meeting)
 
 
 def broadcast(value: object) -> object:
