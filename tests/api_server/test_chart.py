@@ -17,7 +17,7 @@ from cryptography import x509
 
 from deepseek_operator.api.crd import documents
 from deepseek_operator.core.names import SERVING_LABEL
-from deepseek_operator.core.resources import BUDGET, CLAIM, JOB, OWNED, POD, REVISION, SERVING, TRAINING
+from deepseek_operator.core.resources import BUDGET, CLAIM, JOB, OWNED, POD, POLICY, REVISION, SERVING, TRAINING
 from deepseek_operator.domain.profiles.config import DTYPES, FORMATS, VENDORS, InvalidProfile
 from deepseek_operator.kinds.serving.template import PORT_NAME
 from deepseek_operator.runtime.profiles import profiles_from_text
@@ -74,7 +74,14 @@ def _needed() -> Iterator[tuple[tuple[str, str], set[str]]]:
     for kind in (TRAINING, SERVING):
         yield (kind.group, kind.plural), READ
         yield (kind.group, f"{kind.plural}/status"), {"update"}
-    less = {JOB: {"patch"}, REVISION: {"patch"}, CLAIM: {"delete"}, BUDGET: {"delete"}, POD: {"create", "patch"}}
+    less = {
+        JOB: {"patch"},
+        REVISION: {"patch"},
+        CLAIM: {"delete"},
+        BUDGET: {"delete"},
+        POLICY: {"delete"},
+        POD: {"create", "patch"},
+    }
     for kind in OWNED:
         yield (kind.group, kind.plural), READ | {"create", "patch", "delete"} - less.get(kind, set())
     yield ("", "events"), {"create", "patch", "list"}

@@ -23,6 +23,7 @@ COLLECTIONS = {
     "ControllerRevision": "/apis/apps/v1/namespaces/{}/controllerrevisions",
     "HorizontalPodAutoscaler": "/apis/autoscaling/v2/namespaces/{}/horizontalpodautoscalers",
     "PodDisruptionBudget": "/apis/policy/v1/namespaces/{}/poddisruptionbudgets",
+    "NetworkPolicy": "/apis/networking.k8s.io/v1/namespaces/{}/networkpolicies",
 }
 
 _SERVERS_OWN = ("uid", "resourceVersion", "managedFields", "creationTimestamp")

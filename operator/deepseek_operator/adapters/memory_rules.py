@@ -11,6 +11,7 @@ from deepseek_operator.core.resources import (
     DEPLOYMENT,
     JOB,
     POD,
+    POLICY,
     REVISION,
     SERVICE,
     SERVING,
@@ -19,7 +20,7 @@ from deepseek_operator.core.resources import (
 )
 
 PVC_PROTECTION = "kubernetes.io/pvc-protection"
-COUNTS_GENERATIONS = frozenset({TRAINING, SERVING, JOB, DEPLOYMENT, BUDGET})
+COUNTS_GENERATIONS = frozenset({TRAINING, SERVING, JOB, DEPLOYMENT, BUDGET, POLICY})
 HAS_STATUS = frozenset({TRAINING, SERVING, JOB, POD, SERVICE, CLAIM, DEPLOYMENT, BUDGET})
 
 _FROZEN: Mapping[Resource, tuple[tuple[str, ...], ...]] = {

@@ -42,7 +42,7 @@ def uid_hash(uid: str) -> str:
 
 
 def training_service(name: str) -> str:
-    """The headless Service of the rendezvous; one for all attempts."""
+    """The headless Service of the rendezvous, and the NetworkPolicy of a gang; one for all attempts."""
     return f"{name}-train"
 
 

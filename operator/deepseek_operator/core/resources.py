@@ -50,8 +50,9 @@ DEPLOYMENT = Resource("apps/v1", "Deployment", "deployments")
 REVISION = Resource("apps/v1", "ControllerRevision", "controllerrevisions")
 AUTOSCALER = Resource("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers")
 BUDGET = Resource("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
+POLICY = Resource("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies")
 
-OWNED: tuple[Resource, ...] = (JOB, POD, SERVICE, CLAIM, DEPLOYMENT, REVISION, AUTOSCALER, BUDGET)
+OWNED: tuple[Resource, ...] = (JOB, POD, SERVICE, CLAIM, DEPLOYMENT, REVISION, AUTOSCALER, BUDGET, POLICY)
 """Every resource that a kind may own or look at; the shell watches these and no others."""
 
 _BY_KIND = {(r.api_version, r.kind): r for r in (TRAINING, SERVING, *OWNED)}

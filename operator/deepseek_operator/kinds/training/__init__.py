@@ -4,7 +4,7 @@ from deepseek_operator.api.v1alpha1.training import DeepSeekTraining, TrainingSt
 from deepseek_operator.core.actions import Done, Plan
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.kind import Event, Kind
-from deepseek_operator.core.resources import CLAIM, JOB, POD, SERVICE, TRAINING, Manifest, Ref, Resource
+from deepseek_operator.core.resources import CLAIM, JOB, POD, POLICY, SERVICE, TRAINING, Manifest, Ref, Resource
 from deepseek_operator.core.seen import Needs, Seen
 from deepseek_operator.kinds.training.children import names
 from deepseek_operator.kinds.training.devices import accepted
@@ -19,7 +19,7 @@ class TrainingKind:
     """The behaviour of a DeepSeekTraining, as the driver asks for it."""
 
     resource: Resource = TRAINING
-    owns: tuple[Resource, ...] = (JOB, POD, SERVICE, CLAIM)
+    owns: tuple[Resource, ...] = (JOB, POD, SERVICE, CLAIM, POLICY)
 
     def __init__(self, configuration: Configuration) -> None:
         self.configuration = configuration

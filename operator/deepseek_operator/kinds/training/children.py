@@ -3,21 +3,24 @@
 from deepseek_operator.api.v1alpha1.training import AttemptStatus, DeepSeekTraining, VolumeStatus
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.names import training_claim, training_job, training_service
-from deepseek_operator.core.resources import CLAIM, JOB, SERVICE, Manifest, Ref
+from deepseek_operator.core.resources import CLAIM, JOB, POLICY, SERVICE, Manifest, Ref
 from deepseek_operator.kinds.training.claim import new_claim
 from deepseek_operator.kinds.training.devices import as_planned, planned
 from deepseek_operator.kinds.training.job import job
 from deepseek_operator.kinds.training.needs import existing_claim
 from deepseek_operator.kinds.training.origin import as_resolved
 from deepseek_operator.kinds.training.pod import Attempt
+from deepseek_operator.kinds.training.policy import is_gang, policy
 from deepseek_operator.kinds.training.service import service
 from deepseek_operator.kinds.training.settings import attempt_digest, fixed_digest
 
 
 def names(owner: DeepSeekTraining) -> tuple[Ref, ...]:
-    """Names that the children take now: the Service, the recorded attempt's Job, the claim that is made."""
+    """Names that the children take now: the Service, a gang's NetworkPolicy, the recorded attempt's Job, the claim that is made."""
     meta, status = owner.metadata, owner.status
     refs = [Ref(SERVICE, training_service(meta.name))]
+    if is_gang(owner):
+        refs.append(Ref(POLICY, training_service(meta.name)))
     if status.attempt is not None:
         refs.append(Ref(JOB, status.attempt.job))
     made = status.volume.made if status.volume is not None else existing_claim(as_resolved(owner)) is None
@@ -40,4 +43,5 @@ def first_children(owner: DeepSeekTraining, configuration: Configuration) -> tup
         update={"volume": volume, "attempt": attempt, "fixed_digest": fixed_digest(owner.spec)}
     )
     made = (new_claim(owner),) if named is None else ()
-    return (*made, service(owner, 1, volume.uid), job(Attempt(owner, status, 1, claim), configuration))
+    closed = (policy(owner),) if is_gang(owner) else ()
+    return (*made, service(owner, 1, volume.uid), *closed, job(Attempt(owner, status, 1, claim), configuration))

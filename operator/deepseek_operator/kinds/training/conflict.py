@@ -6,6 +6,7 @@ from deepseek_operator.core.names import training_claim, training_service
 from deepseek_operator.core.resources import (
     CLAIM,
     JOB,
+    POLICY,
     SERVICE,
     TRAINING,
     Manifest,
@@ -16,6 +17,7 @@ from deepseek_operator.core.resources import (
     uid_of,
 )
 from deepseek_operator.kinds.training.needs import existing_claim
+from deepseek_operator.kinds.training.policy import is_gang
 from deepseek_operator.kinds.training.reasons import Reason
 from deepseek_operator.kinds.training.view import View
 
@@ -33,6 +35,8 @@ def conflict(view: View, only: Resource | None = None) -> Conflict | None:
     """The first occupied name among those that the next attempt needs; None when all are free or ours."""
     meta = view.owner.metadata
     refs = [Ref(SERVICE, training_service(meta.name))]
+    if is_gang(view.owner):
+        refs.append(Ref(POLICY, training_service(meta.name)))
     if view.attempt is not None and view.attempt.verdict is None and not view.attempt.job_uid:
         refs.append(Ref(JOB, view.attempt.job))
     if view.status.volume is None and existing_claim(view.owner) is None:

@@ -16,6 +16,7 @@ from deepseek_operator.core.drift import needs_apply
 from deepseek_operator.core.names import training_job
 from deepseek_operator.core.resources import (
     POD,
+    POLICY,
     SERVICE,
     Manifest,
     Ref,
@@ -44,6 +45,7 @@ from deepseek_operator.kinds.training.gang import (
 from deepseek_operator.kinds.training.needs import progress_interval
 from deepseek_operator.kinds.training.origin import found
 from deepseek_operator.kinds.training.pod import Attempt
+from deepseek_operator.kinds.training.policy import is_gang, policy
 from deepseek_operator.kinds.training.reasons import Reason, with_advice
 from deepseek_operator.kinds.training.report import reports
 from deepseek_operator.kinds.training.service import ended_status, last_attempt, service
@@ -397,13 +399,13 @@ def clear_the_way(view: View) -> Step | None:
 
 
 def launch(view: View) -> Step | None:
-    """Makes the Job of the recorded attempt, the Service under it first."""
+    """Makes the Job of the recorded attempt, the Service and the NetworkPolicy under it first."""
     attempt, volume = view.attempt, view.status.volume
     if attempt is None or volume is None:
         raise ValueError("an attempt is launched only once it and its volume are recorded")
     made = Attempt(view.owner, view.status, attempt.number, volume.claim_name)
     # The claim before the Job: what may be written to must not go with the training any more.
-    actions = (*claim_upkeep(view), *_service(view), Create(job_manifest.job(made, view.configuration)))
+    actions = (*claim_upkeep(view), *_service(view), *_policy(view), Create(job_manifest.job(made, view.configuration)))
     says = reconciling(Reason.STARTING, f"making the Job of attempt {attempt.number}")
     return act("Starting" if attempt.number == 1 else "Restarting", says, actions)
 
@@ -438,10 +440,10 @@ LIFE: tuple[Phase, ...] = (
 
 
 def _upkeep(view: View, already: Iterable[Action]) -> tuple[Action, ...]:
-    """The claim while it is ours, the Service under an attempt and at the end, unless the phase sees to them itself."""
+    """The claim while it is ours, Service and NetworkPolicy under an attempt and at the end, unless the phase sees to them itself."""
     kept = view.running_attempt is not None or view.status.result is not None
     taken = {_named(action) for action in already}
-    wanted = (*claim_upkeep(view), *(_service(view) if kept else ()))
+    wanted = (*claim_upkeep(view), *((*_service(view), *_policy(view)) if kept else ()))
     return tuple(action for action in wanted if _named(action) not in taken)
 
 
@@ -451,6 +453,13 @@ def _service(view: View) -> tuple[Action, ...]:
         return ()
     wanted = service(view.owner, attempt.number, volume.uid)
     live = view.service
+    return (Apply(wanted, uid_of(live) if live is not None else None),) if needs_apply(wanted, live) else ()
+
+
+def _policy(view: View) -> tuple[Action, ...]:
+    if view.attempt is None or not is_gang(view.owner) or conflict(view, only=POLICY) is not None:
+        return ()
+    wanted, live = policy(view.owner), view.network_policy
     return (Apply(wanted, uid_of(live) if live is not None else None),) if needs_apply(wanted, live) else ()
 
 

@@ -15,7 +15,7 @@ from deepseek_operator.core.actions import Action, Plan
 from deepseek_operator.core.conditions import Verdict
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.names import training_claim, training_service
-from deepseek_operator.core.resources import CLAIM, JOB, POD, SERVICE, Manifest, Ref, uid_of
+from deepseek_operator.core.resources import CLAIM, JOB, POD, POLICY, SERVICE, Manifest, Ref, uid_of
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.kinds.training.devices import as_planned
 from deepseek_operator.kinds.training.gang import (
@@ -111,6 +111,11 @@ class View:
     def service(self) -> Manifest | None:
         """The living Service of the training; None when there is none of ours."""
         return self.seen.child(SERVICE, training_service(self.owner.metadata.name))
+
+    @property
+    def network_policy(self) -> Manifest | None:
+        """The gang's NetworkPolicy; None when there is none."""
+        return self.seen.child(POLICY, training_service(self.owner.metadata.name))
 
     @property
     def workers(self) -> int:

@@ -42,7 +42,7 @@ def test_the_volume_and_the_attempt_are_recorded_before_the_job_exists() -> None
         ("status", "DeepSeekTraining"),
         ("apply", "Service"),
     ]
-    assert order[5] == ("create", "Job")
+    assert order[5:7] == [("apply", "NetworkPolicy"), ("create", "Job")]
 
 
 def test_a_gang_whose_workers_all_run_is_ready() -> None:
