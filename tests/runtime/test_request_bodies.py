@@ -1,7 +1,9 @@
 """Whatever a client sends is answered as its own error: 400 with words, never 500."""
 
+import asyncio
 import gzip
 import json
+import threading
 from collections.abc import AsyncIterator
 
 import pytest
@@ -147,3 +149,67 @@ async def test_body_that_is_too_large_or_not_what_its_encoding_says_is_no_failur
     assert broken.status == 400
     assert "the body can't be read" in (await broken.json())["error"]["message"]
     assert (await client.post("/v1/completions", data=b"{")).status == 400, "the engine goes on"
+
+
+def raw(head: str, body: bytes = b"") -> bytes:
+    return f"POST /v1/completions HTTP/1.1\r\nHost: x\r\n{head}\r\n\r\n".encode() + body
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        raw("Content-Length: -5", b"{}"),
+        raw("Content-Length: abc", b"{}"),
+        raw(f"Content-Length: {'9' * 30}", b"{}"),
+        raw("Content-Length: 2\r\nContent-Length: 3", b"{}"),
+        raw("Transfer-Encoding: chunked", b"zz\r\nhello\r\n0\r\n\r\n"),
+        raw("Transfer-Encoding: chunked", b"-1\r\nhello\r\n0\r\n\r\n"),
+        raw("Transfer-Encoding: chunked", b"F" * 20 + b"\r\nhello"),
+        raw("Transfer-Encoding: chunked\r\nContent-Length: 2", b"0\r\n\r\n"),
+        raw("Transfer-Encoding: gzip", b"{}"),
+        raw("Content-Encoding: br\r\nContent-Length: 2", b"{}"),
+        raw("Content-Encoding: deflate\r\nContent-Length: 2", b"\0\1"),
+        raw(f"X: {'x' * 20_000}"),
+        raw("\r\n".join(f"X{number}: x" for number in range(5000))),
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+        b"BREW /v1/completions HTTP/1.1\r\n\r\n",
+    ],
+    ids=lambda sent: repr(sent[48:80]),
+)
+async def test_what_is_no_http_is_the_clients_error(client: Client, sent: bytes) -> None:
+    reader, writer = await asyncio.open_connection(client.host, client.port)
+    writer.write(sent)
+    assert (await asyncio.wait_for(reader.readline(), 30)).split()[1] == b"400"
+    writer.close()
+    assert (await client.get("/health")).status == 200
+
+
+async def test_body_that_does_not_come_is_waited_for_only_so_long(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deepseek_runtime.engine.api.BODY_S", 0.05)
+    reader, writer = await asyncio.open_connection(client.host, client.port)
+    writer.write(raw("Content-Length: 100", b"{"))
+    assert (await asyncio.wait_for(reader.readline(), 30)).split()[1] == b"408"
+    writer.close()
+
+
+async def test_long_prompt_keeps_nobody_from_asking_for_health(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """8 MiB are tokenized for seconds, and the kubelet asks meanwhile."""
+    begun, goes_on = threading.Event(), threading.Event()
+
+    def slowly(body: bytes, charset: str | None) -> object:
+        begun.set()
+        assert goes_on.wait(30)
+        return {"prompt": 7}
+
+    monkeypatch.setattr("deepseek_runtime.engine.request.read_body", slowly)
+    asked = asyncio.create_task(client.post("/v1/completions", data=b"{}"))
+    await asyncio.to_thread(begun.wait, 30)
+    assert (await client.get("/health")).status == 200
+    goes_on.set()
+    assert (await asked).status == 400
+
+
+async def test_error_quotes_only_the_beginning(client: Client) -> None:
+    assert len(await refused(client, "/v1/completions", b'{"' + b"x" * 1_000_000 + b'": 1}')) <= 2000

@@ -11,6 +11,7 @@ import json
 import time
 import traceback
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Literal
 from weakref import WeakKeyDictionary
@@ -38,6 +39,9 @@ STALL_S = 120.0
 # Soon enough for new replicas to take their share of the load, and rare enough to cost nothing.
 CONNECTION_AGE_S = 10.0
 MAX_BODY_BYTES = 8 << 20
+# A client that takes longer to send so much holds a place in the drain for nothing.
+BODY_S = 60.0
+_WORDS = 2000
 
 
 @dataclass
@@ -52,6 +56,8 @@ class Engine:
     open_answers: int = 0
     connection_age_s: float = CONNECTION_AGE_S
     connections: WeakKeyDictionary[asyncio.Transport, float] = field(default_factory=WeakKeyDictionary)
+    # One prompt at a time: to tokenize 8 MiB takes seconds, in which /health must be answered.
+    reader: Executor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="read"))
     _count: int = field(default=0)
 
     @property
@@ -106,6 +112,10 @@ async def _errors(
         response = _error(400, f"the body can't be read: {words(error)}", "BadRequestError")
         response.force_close()
         return response
+    except TimeoutError:
+        response = _error(408, f"the body did not come within {BODY_S:.0f} s", "RequestTimeoutError")
+        response.force_close()
+        return response
     except web.HTTPRequestEntityTooLarge:
         return _error(413, f"the body exceeds {MAX_BODY_BYTES >> 20} MiB", "RequestEntityTooLargeError")
     except QueueFull:
@@ -155,10 +165,16 @@ async def _answer(request: web.Request, form: Form, read: Read) -> web.StreamRes
     engine = request.app[ENGINE]
     if engine.model is None or not engine.takes_requests:
         return _unavailable("the model is still loading" if engine.model is None else "this replica is shutting down")
-    body = await request.read()
-    with reading("the request", "send what the OpenAI API describes"):
-        asked = read(requests.read_body(body, request.charset), engine.model, engine.served_name)
-    answer = Answer(engine.model, asked.prompt, asked.sampling)
+    model = engine.model
+    async with asyncio.timeout(BODY_S):
+        body = await request.read()
+
+    def understood() -> Asked:
+        with reading("the request", "send what the OpenAI API describes"):
+            return read(requests.read_body(body, request.charset), model, engine.served_name)
+
+    asked = await asyncio.get_running_loop().run_in_executor(engine.reader, understood)
+    answer = Answer(model, asked.prompt, asked.sampling)
     reply = _Reply(engine, form, engine.next_id(form), asked, answer)
     pieces = _pieces(engine.scheduler, answer)
     try:
@@ -267,4 +283,6 @@ def _unavailable(message: str) -> web.Response:
 
 
 def _error(status: int, message: str, kind: str) -> web.Response:
-    return web.json_response({"error": {"message": message, "type": kind, "code": status}}, status=status)
+    # What a client sent is quoted; it need not get megabytes of it back.
+    told = {"message": message[:_WORDS], "type": kind, "code": status}
+    return web.json_response({"error": told}, status=status)
