@@ -151,14 +151,14 @@ class FaultProxy:
     def start(self) -> "FaultProxy":
         """Starts the server in a thread of its own."""
         ready = threading.Event()
-        self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._serve, args=(ready,), daemon=True).start()
         ready.wait(10)
         return self
 
     def stop(self) -> None:
         """Closes every connection."""
-        self._loop.call_soon_threadsafe(self._stopped.set)
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._stopped.set)
 
     def tell(self, plural: str, *told: Told) -> int:
         """Puts that into all open watches of the resource; returns their number."""
@@ -185,8 +185,9 @@ class FaultProxy:
         asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(10)
 
     def _serve(self, ready: threading.Event) -> None:
-        asyncio.set_event_loop(self._loop)
-        self._loop.run_until_complete(self._run(ready))
+        with asyncio.Runner() as runner:
+            self._loop = runner.get_loop()
+            runner.run(self._run(ready))
 
     async def _run(self, ready: threading.Event) -> None:
         self._stopped = asyncio.Event()
@@ -194,7 +195,7 @@ class FaultProxy:
         connector = aiohttp.TCPConnector(ssl=self.tls, limit=0)
         async with aiohttp.ClientSession(timeout=timeout, connector=connector, auto_decompress=False) as self._session:
             app = web.Application(client_max_size=16 * 2**20)
-            app.router.add_route("*", "/{path:.*}", self._pass)
+            app.router.add_route("*", "/{path:.*}", self._served)
             self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
             await self._runner.setup()
             await self._listen()
@@ -213,6 +214,13 @@ class FaultProxy:
         for connection in list(self._runner.server.connections if self._runner.server else ()):
             if connection.transport is not None:
                 connection.transport.abort()
+
+    async def _served(self, request: web.Request) -> web.StreamResponse:
+        try:
+            return await self._pass(request)
+        except (ConnectionResetError, aiohttp.ClientError):  # Either side has gone, or was made to.
+            _reset(request)
+            return web.Response()
 
     async def _pass(self, request: web.Request) -> web.StreamResponse:
         write = Write(request.method, request.path)
@@ -266,8 +274,6 @@ class FaultProxy:
                 if not is_deaf:
                     await response.write(words)
             await response.write_eof()
-        except (ConnectionResetError, asyncio.CancelledError):
-            return response
         finally:
             self._open[plural].discard(lines)
             reader.cancel()
@@ -312,10 +318,7 @@ async def _begun(request: web.Request, answer: aiohttp.ClientResponse) -> web.St
 
 async def _whole(request: web.Request, answer: aiohttp.ClientResponse) -> web.StreamResponse:
     response = await _begun(request, answer)
-    try:
-        async for chunk in answer.content.iter_any():
-            await response.write(chunk)
-    except (ConnectionResetError, aiohttp.ClientError, asyncio.CancelledError):
-        return response
+    async for chunk in answer.content.iter_any():
+        await response.write(chunk)
     await response.write_eof()
     return response

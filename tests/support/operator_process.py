@@ -39,6 +39,8 @@ class OperatorProcess:
 
     Attributes:
         proxy: counts the requests and decides the fate of the writes.
+        process: the present one; None before the first.
+        is_wanted: it is started again after its end.
         exits: exit codes of the processes that ended unasked; SIGKILL is -9.
         source: folder of the package that the next process runs; environment: its settings without their prefix.
         log: what all of them wrote.
@@ -62,8 +64,8 @@ class OperatorProcess:
         self.source = ROOT / "operator"
         self.log = folder / "operator.log"
         self.exits: list[int] = []
-        self._wanted = False
-        self._process: subprocess.Popen[bytes] | None = None
+        self.is_wanted = False
+        self.process: subprocess.Popen[bytes] | None = None
         self._supervisor: threading.Thread | None = None
         tls = ssl.create_default_context(cafile=str(cluster.ca))
         self.proxy = FaultProxy(cluster.url, tls, self.kill).start()
@@ -79,24 +81,24 @@ class OperatorProcess:
 
     def start(self) -> "OperatorProcess":
         """Starts it, and from now on again after every end."""
-        self._wanted = True
+        self.is_wanted = True
         self._supervisor = threading.Thread(target=self._supervise, daemon=True)
         self._supervisor.start()
         return self
 
     def stop(self) -> None:
         """SIGTERM, and not started again; returns when it is gone."""
-        self._wanted = False
-        if self._process is not None and self._process.poll() is None:
-            self._process.terminate()
+        self.is_wanted = False
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
         if self._supervisor is not None:
             self._supervisor.join(40)
             assert not self._supervisor.is_alive(), "the operator does not stop on SIGTERM"
 
     def kill(self) -> None:
         """SIGKILL."""
-        if self._process is not None:
-            self._process.kill()
+        if self.process is not None:
+            self.process.kill()
 
     @property
     def pid(self) -> int | None:
@@ -114,16 +116,16 @@ class OperatorProcess:
 
     def _supervise(self) -> None:
         with self.log.open("ab") as log:
-            while self._wanted:
-                self._process = subprocess.Popen(
+            while self.is_wanted:
+                self.process = subprocess.Popen(
                     [sys.executable, "-m", "deepseek_operator", "run"],
                     cwd=self.source,
                     env=self._environment(),
                     stdout=log,
                     stderr=log,
                 )
-                code = self._process.wait()
-                if self._wanted:
+                code = self.process.wait()
+                if self.is_wanted:
                     self.exits.append(code)
 
     def _environment(self) -> dict[str, str]:

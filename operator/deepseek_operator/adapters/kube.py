@@ -4,12 +4,15 @@ The client library's generated models are never used here: they cost twelve to t
 `json.loads`. Every request has a time limit. Nothing is retried here: the queue retries, and it asks the lease first.
 """
 
+import asyncio
 import json
 import logging
+import re
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any, NoReturn, Protocol, Self
+from typing import Any, Protocol, Self
 from urllib.parse import quote
 
 import aiohttp
@@ -27,6 +30,7 @@ from deepseek_operator.ports.cluster import (
     Conflict,
     Forbidden,
     Listing,
+    Outdated,
     QuotaExceeded,
     Rejected,
     Throttled,
@@ -39,12 +43,19 @@ CONNECTIONS = 32
 READ_TIMEOUT_S = 30.0
 WRITE_TIMEOUT_S = 5.0
 """Less than the lease's renewal leaves, so that a write never outlives the lease it began under."""
+HEADERS_TIMEOUT_S = 5.0
+"""For the first byte of a stream, which the API server sends as soon as it agrees."""
 PAGE = 500
 _METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+_DEPTH = 200
+_STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+"""Brackets, and strings so that those within them don't count."""
 _JOB_UID = "batch.kubernetes.io/controller-uid"
 _REMEMBERED_EVENTS = 4096
 _WARNINGS = 50
 _MESSAGE_LENGTH = 1024
+_REFUSAL = 64 * 1024
+"""Bytes that are read of an answer which refuses a stream."""
 
 
 class Requests(Protocol):
@@ -55,16 +66,19 @@ class Requests(Protocol):
 
 
 class ApiServer:
-    """JSON over one shared session. Enter it before use."""
+    """JSON over one shared session with at most so many `connections` (0: any number). Enter it before use."""
 
-    def __init__(self, credentials: Credentials, clock: Clock, requests: Requests) -> None:
+    def __init__(
+        self, credentials: Credentials, clock: Clock, requests: Requests, connections: int = CONNECTIONS
+    ) -> None:
         self._credentials = credentials
         self._clock = clock
         self._requests = requests
+        self._connections = connections
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        connector = aiohttp.TCPConnector(limit=CONNECTIONS, ssl=self._credentials.ssl_context())
+        connector = aiohttp.TCPConnector(limit=self._connections, ssl=self._credentials.ssl_context())
         self._session = aiohttp.ClientSession(connector=connector, headers={"User-Agent": FIELD_MANAGER})
         return self
 
@@ -90,11 +104,9 @@ class ApiServer:
         Raises:
             ClusterError: any other refusal, or no answer.
         """
-        headers = {"Accept": accept} | ({"Content-Type": content_type} if body is not None else {})
         started, code = self._clock.monotonic(), "cancelled"
         try:
-            if (authorization := self._credentials.authorization()) is not None:
-                headers["Authorization"] = authorization
+            headers = self._headers(accept) | ({"Content-Type": content_type} if body is not None else {})
             async with self._open().request(
                 method,
                 self._credentials.server + path,
@@ -112,6 +124,42 @@ class ApiServer:
         finally:
             self._requests.requested(verb, resource, code, self._clock.monotonic() - started)
         return _answer(response.status, content, response.headers.get("Retry-After"))
+
+    @asynccontextmanager
+    async def stream(
+        self, path: str, query: Mapping[str, str], idle_s: float
+    ) -> AsyncIterator[AsyncIterator[bytes] | None]:
+        """The bytes of an answer as they come, None when the server says 404. Left early, its connection is closed.
+
+        Raises:
+            ClusterError: any other refusal, or no answer; while it is read: it breaks, or is silent for `idle_s`.
+        """
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=HEADERS_TIMEOUT_S, sock_read=idle_s)
+        try:
+            async with asyncio.timeout(HEADERS_TIMEOUT_S):
+                response = await self._open().get(
+                    self._credentials.server + path,
+                    params=query,
+                    headers=self._headers("application/json"),
+                    timeout=timeout,
+                    allow_redirects=False,
+                )
+                refused = await response.content.read(_REFUSAL) if response.status != 200 else b""
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise Unreachable(f"GET {path}: {type(error).__name__} {error}".rstrip()) from error
+        try:
+            if response.status == 200:
+                yield _chunks(response)
+            elif _answer(response.status, refused, response.headers.get("Retry-After")) is None:
+                yield None
+            else:
+                raise Unreachable(f"GET {path}: HTTP {response.status}")
+        finally:
+            response.close()
+
+    def _headers(self, accept: str) -> dict[str, str]:
+        authorization = self._credentials.authorization()
+        return {"Accept": accept} | ({"Authorization": authorization} if authorization is not None else {})
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -137,13 +185,14 @@ class KubeCluster:
     # --- reads --------------------------------------------------------------------------------------------------
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Manifest | None:
-        return await self._server.request("get", "GET", _path(resource, namespace, name), resource=resource.plural)
+        found = await self._server.request("get", "GET", path_of(resource, namespace, name), resource=resource.plural)
+        return _stored(found) if found is not None else None
 
     async def list_owned(self, resource: Resource, namespace: str, owner_uid: str) -> Listing:
-        return await self._list(resource, _path(resource, namespace), f"{OWNER_UID}={owner_uid}")
+        return await self._list(resource, path_of(resource, namespace), f"{OWNER_UID}={owner_uid}")
 
     async def list_pods_of_job(self, namespace: str, job_uid: str) -> Listing:
-        return await self._list(POD, _path(POD, namespace), f"{_JOB_UID}={job_uid}")
+        return await self._list(POD, path_of(POD, namespace), f"{_JOB_UID}={job_uid}")
 
     async def list_warnings(self, namespace: str, uid: str) -> Sequence[Warning]:
         query = {"fieldSelector": f"involvedObject.uid={uid},type=Warning", "limit": str(_WARNINGS)}
@@ -153,7 +202,7 @@ class KubeCluster:
 
     async def list_metadata(self, resource: Resource) -> Listing:
         selector = "" if resource in WATCHED_WHOLE else f"{MANAGED_BY}={MANAGER}"
-        paths = [_path(resource, namespace) for namespace in self._namespaces] or [_path(resource)]
+        paths = [path_of(resource, namespace) for namespace in self._namespaces] or [path_of(resource)]
         found = [await self._list(resource, path, selector, accept=_METADATA_ONLY) for path in paths]
         oldest = min(found, key=lambda listing: int(listing.resource_version)).resource_version
         return Listing(oldest, [item for listing in found for item in listing.items])
@@ -165,21 +214,21 @@ class KubeCluster:
             page = await self._server.request("list", "GET", path, resource=resource.plural, query=query, accept=accept)
             if page is None:
                 raise Rejected(f"the API server does not serve {resource.plural} of {resource.api_version}")
-            identity = {"apiVersion": resource.api_version, "kind": resource.kind}
-            items += [{**item, **identity} for item in page["items"] or ()]
-            if not (rest := page["metadata"].get("continue")):
-                return Listing(page["metadata"]["resourceVersion"], items)
+            listing, rest = page_of(page, resource)
+            items += listing.items
+            if not rest:
+                return Listing(listing.resource_version, items)
             query["continue"] = rest
 
     # --- writes -------------------------------------------------------------------------------------------------
 
     async def create(self, resource: Resource, namespace: str, manifest: Manifest) -> Manifest:
         return await self._write(
-            "create", "POST", _path(resource, namespace), resource, manifest, {"fieldManager": FIELD_MANAGER}
+            "create", "POST", path_of(resource, namespace), resource, manifest, {"fieldManager": FIELD_MANAGER}
         )
 
     async def apply(self, resource: Resource, namespace: str, manifest: Manifest) -> Manifest:
-        path = _path(resource, namespace, manifest["metadata"]["name"])
+        path = path_of(resource, namespace, manifest["metadata"]["name"])
         query = {"fieldManager": FIELD_MANAGER, "force": "true"}
         try:
             return await self._write("patch", "PATCH", path, resource, manifest, query, "application/apply-patch+yaml")
@@ -196,21 +245,21 @@ class KubeCluster:
             "preconditions": {"uid": uid},
             "propagationPolicy": propagation,
         }
-        path = _path(resource, namespace, name)
+        path = path_of(resource, namespace, name)
         await self._server.request(
             "delete", "DELETE", path, resource=resource.plural, body=body, timeout_s=WRITE_TIMEOUT_S
         )
 
     async def put_status(self, resource: Resource, manifest: Manifest) -> Manifest:
         metadata = manifest["metadata"]
-        path = _path(resource, metadata["namespace"], metadata["name"]) + "/status"
+        path = path_of(resource, metadata["namespace"], metadata["name"]) + "/status"
         stored = await self._server.request(
             "update", "PUT", path, resource=f"{resource.plural}/status", body=manifest,
             query={"fieldManager": FIELD_MANAGER}, timeout_s=WRITE_TIMEOUT_S,
         )  # fmt: skip
         if stored is None:
             raise Conflict(f"{resource.kind} {metadata['namespace']}/{metadata['name']} is gone")
-        return stored
+        return _stored(stored)
 
     async def _write(
         self,
@@ -228,7 +277,7 @@ class KubeCluster:
         )  # fmt: skip
         if stored is None:
             raise Rejected(f"{method} {path}: the namespace or the resource type does not exist")
-        return stored
+        return _stored(stored)
 
     # --- events -------------------------------------------------------------------------------------------------
 
@@ -305,7 +354,8 @@ class KubeCluster:
 
     async def read_lease(self, namespace: str, name: str, timeout_s: float) -> Manifest | None:
         path = _lease_path(namespace, name)
-        return await self._server.request("get", "GET", path, resource="leases", timeout_s=timeout_s)
+        found = await self._server.request("get", "GET", path, resource="leases", timeout_s=timeout_s)
+        return _stored(found) if found is not None else None
 
     async def write_lease(self, lease: Manifest, timeout_s: float) -> Manifest:
         namespace, name = lease["metadata"]["namespace"], lease["metadata"]["name"]
@@ -320,12 +370,7 @@ class KubeCluster:
         )
         if stored is None:
             raise Conflict(f"lease {namespace}/{name} is gone")
-        return stored
-
-    async def served(self, api_version: str) -> frozenset[str]:
-        """Plurals of the resources that the API server has in that group and version."""
-        found = await self._server.request("get", "GET", f"/apis/{api_version}", resource="apis")
-        return frozenset(resource["name"] for resource in (found or {}).get("resources") or ())
+        return _stored(stored)
 
     async def read_config_map(self, namespace: str, name: str) -> Mapping[str, str] | None:
         path = f"/api/v1/namespaces/{namespace}/configmaps/{name}"
@@ -352,10 +397,48 @@ def _events(namespace: str, name: str = "") -> str:
     return f"{path}/{quote(name)}" if name else path
 
 
-def _path(resource: Resource, namespace: str | None = None, name: str | None = None) -> str:
+def path_of(resource: Resource, namespace: str | None = None, name: str | None = None) -> str:
     root = f"/apis/{resource.api_version}" if resource.group else f"/api/{resource.api_version}"
     scope = f"/namespaces/{quote(namespace)}" if namespace is not None else ""
     return f"{root}{scope}/{resource.plural}" + (f"/{quote(name)}" if name is not None else "")
+
+
+def page_of(answer: Manifest, resource: Resource) -> tuple[Listing, str]:
+    """One page of a list, and the token of the next one; empty: it was the last.
+
+    Raises:
+        Unreachable: it does not look like a list of that resource; who answered was no API server.
+    """
+    match answer:
+        case {"metadata": {"resourceVersion": str(version), **metadata}, "items": list() | None as items} if (
+            version.isdigit() and all(is_stored(item) for item in items or ())
+        ):
+            identity = {"apiVersion": resource.api_version, "kind": resource.kind}
+            return Listing(version, [{**item, **identity} for item in items or ()]), str(metadata.get("continue") or "")
+    raise Unreachable(f"the answer is no list of {resource.plural}")
+
+
+def _stored(answer: Manifest) -> Manifest:
+    if not is_stored(answer):
+        raise Unreachable("the answer is no object that an API server keeps")
+    return answer
+
+
+def is_stored(item: object) -> bool:
+    """It has all that the mirror relies on in an object, each of the right type."""
+    match item:
+        case {
+            "metadata": {
+                "name": str(name),
+                "namespace": str(namespace),
+                "uid": str(uid),
+                "resourceVersion": str(version),
+                **metadata,
+            }
+        }:
+            maps = (metadata.get(key) or {} for key in ("labels", "annotations"))
+            return bool(name and namespace and uid) and version.isdigit() and all(isinstance(m, dict) for m in maps)
+    return False
 
 
 def _lease_path(namespace: str, name: str) -> str:
@@ -375,13 +458,52 @@ def _encoded(body: Manifest) -> str:
     return text
 
 
+def decoded(content: bytes) -> Any:
+    """JSON as values; what no object of ours needs, values nested deeper than `_DEPTH`, may come as null.
+
+    One object that is nested deeper than the interpreter reads (about 1,000) must not hide the others of its list.
+
+    Raises:
+        ValueError: it is no JSON.
+    """
+    try:
+        return json.loads(content)
+    except RecursionError:
+        return json.loads(_flattened(content))
+
+
+def _flattened(content: bytes) -> bytes:
+    """The same text with null in the place of every value that is nested deeper than `_DEPTH`."""
+    kept: list[bytes] = []
+    depth = start = 0
+    for token in _STRUCTURE.finditer(content):
+        if token[0] in {b"[", b"{"}:
+            depth += 1
+            if depth == _DEPTH + 1:
+                kept += content[start : token.start()], b"null"
+        elif token[0] in {b"]", b"}"}:
+            if depth == _DEPTH + 1:
+                start = token.end()
+            depth -= 1
+    return b"".join((*kept, content[start:]))
+
+
+async def _chunks(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in response.content.iter_any():
+            yield chunk
+            await asyncio.sleep(0)  # What is buffered already would be read without a pause for anybody else.
+    except (TimeoutError, aiohttp.ClientError, OSError) as error:
+        raise Unreachable(f"{type(error).__name__} {error}".rstrip()) from error
+
+
 def _answer(status: int, content: bytes, retry_after: str | None) -> Manifest | None:
     if status == 404:
         return None
     if status >= 300:
-        _refuse(status, _message(content), retry_after)
+        raise refusal(status, _message(content), retry_after)
     try:
-        answer: Any = json.loads(content)
+        answer: Any = decoded(content)
     except ValueError as error:
         raise Unreachable(f"the answer is not JSON: {error}") from error
     if not isinstance(answer, dict):
@@ -389,24 +511,27 @@ def _answer(status: int, content: bytes, retry_after: str | None) -> Manifest | 
     return answer
 
 
-def _refuse(status: int, message: str, retry_after: str | None) -> NoReturn:
+def refusal(status: int, message: str, retry_after: str | None) -> ClusterError:
+    """What an answer, or an ERROR of a watch, with that status code means."""
     match status:
         case 409:
-            raise Conflict(message)
+            return Conflict(message)
         case 403 if "exceeded quota" in message or "usage per" in message:
-            raise QuotaExceeded(message)
+            return QuotaExceeded(message)
         case 403:
-            raise Forbidden(message)
+            return Forbidden(message)
         case 400 | 405 | 413 | 415 | 422:
-            raise Rejected(message)
+            return Rejected(message)
+        case 410:
+            return Outdated(message)
         case 429:
-            raise Throttled(message, float(retry_after) if retry_after and retry_after.isdigit() else 0.0)
+            return Throttled(message, float(retry_after) if retry_after and retry_after.isdigit() else 0.0)
         case _:
-            raise Unreachable(f"HTTP {status}: {message}")
+            return Unreachable(f"HTTP {status}: {message}")
 
 
 def _message(content: bytes) -> str:
     try:
-        return str(json.loads(content)["message"])[:_MESSAGE_LENGTH]
+        return str(decoded(content)["message"])[:_MESSAGE_LENGTH]
     except (ValueError, KeyError, TypeError):
         return content[:_MESSAGE_LENGTH].decode(errors="replace")

@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import AsyncExitStack
 from datetime import timedelta
+from functools import partial
 from random import Random
 
 from deepseek_operator.adapters.clock import SystemClock
@@ -12,10 +13,10 @@ from deepseek_operator.adapters.credentials import Credentials
 from deepseek_operator.adapters.kube import WRITE_TIMEOUT_S, ApiServer, KubeCluster
 from deepseek_operator.adapters.progress import HttpProgress
 from deepseek_operator.adapters.prometheus import Prometheus
+from deepseek_operator.adapters.watch import KubeStreams
 from deepseek_operator.core.resources import OWNED, SERVING, TRAINING, Manifest, Resource
 from deepseek_operator.kinds.serving import serving_kind
 from deepseek_operator.kinds.training import training_kind
-from deepseek_operator.ports.cluster import ClusterError
 from deepseek_operator.runtime.aside import Aside
 from deepseek_operator.runtime.audit import Auditor
 from deepseek_operator.runtime.bucket import TokenBucket
@@ -32,31 +33,38 @@ from deepseek_operator.runtime.queue import Queue
 from deepseek_operator.runtime.reconcile import Reconciler, Reconciles
 from deepseek_operator.runtime.settings import Settings
 from deepseek_operator.runtime.signals import SignalBoard
+from deepseek_operator.runtime.stream import Stream
 from deepseek_operator.runtime.workers import work
 
 log = logging.getLogger(__name__)
 
 WATCHED = (TRAINING, SERVING, *OWNED)
 _RESYNC_SPREAD = 0.1
-_STOP_S = 10.0
-DEFINITIONS_RETRY_S = 2.0
+_STOP_S = 3.0
+"""Of everything that is asked to end; together with the release of the Lease well below what an end may take."""
+UNREADY_AFTER_S = 10.0
+"""A watch that breaks is back within two seconds; one that isn't for this long has a trouble that somebody must know."""
 
 
 class App:
-    """One process. `start` and `stop` are called by the frame around it, `observe` for every watch event.
+    """One process. `start` and `stop` are called by the frame around it; `told`, `listed` and `unwatched` by its watches.
 
     Attributes:
-        failed: set when a task died that must not; the frame then stops the process.
+        ending: set when the process is to end, by the frame or because a task died that must not.
+        failure: what that task died of; None: nothing did.
+
+    `dying` is called when a task died; from then on the frame's limit to an end runs.
     """
 
-    def __init__(self, settings: Settings, credentials: Credentials) -> None:
+    def __init__(self, settings: Settings, credentials: Credentials, dying: Callable[[], None] = lambda: None) -> None:
         clock, random = SystemClock(), Random()
         self._settings = settings
         self._clock = clock
-        self.failed = asyncio.Event()
+        self.ending = asyncio.Event()
+        self._dying = dying
         self.failure: BaseException | None = None
-        self._undefined_kinds: str | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._writers: list[asyncio.Task[None]] = []
         self._stack = AsyncExitStack()
         self._metrics = Metrics()
         self._mirror = Mirror()
@@ -67,7 +75,9 @@ class App:
         self._progress = HttpProgress()
         self._prometheus = Prometheus(settings.prometheus_url)
         self._kube = KubeCluster(self._server, clock, settings.identity, settings.watch_namespaces)
-        # Connections of its own: a renewal must not wait behind slow reads until the lease is over.
+        # Connections of their own: each watch holds one for as long as it stands.
+        self._watch_server = ApiServer(credentials, clock, self._metrics, connections=0)
+        # And again: a renewal must not wait behind slow reads until the lease is over.
         self._lease_server = ApiServer(credentials, clock, self._metrics)
         leases = KubeCluster(self._lease_server, clock, settings.identity)
         self._lease: Lease | AlwaysHeld = (
@@ -78,6 +88,7 @@ class App:
         self._board = SignalBoard(
             self._mirror, self._prometheus, clock, settings.configuration, self._wake, settings.signal_interval_s
         )
+        self._streams = self._watches(clock, random)
         self._auditor = Auditor(
             self._kube, self._mirror, clock, self._metrics, WATCHED, self._wake, settings.audit_interval_s
         )
@@ -92,19 +103,17 @@ class App:
         return tuple(self._pages.ports)
 
     async def start(self) -> None:
-        """Opens sessions and ports, waits for the definitions and starts all tasks; the watches may begin then."""
+        """Opens sessions and ports and starts all tasks; needs nobody's answer."""
         settings = self._settings
         await self._stack.enter_async_context(self._server)
+        await self._stack.enter_async_context(self._watch_server)
         await self._stack.enter_async_context(self._lease_server)
         await self._stack.enter_async_context(self._progress)
         self._stack.callback(self._prometheus.close)
         await self._pages.start(settings.bind_host, settings.health_port, settings.metrics_port)
         self._stack.push_async_callback(self._pages.stop)
-        try:
-            await self._defined()
-        except asyncio.CancelledError:  # The frame cleans nothing up that did not start.
-            await self.stop()
-            raise
+        for stream in self._streams:
+            self._spawn(str(stream), stream.run())
         self._spawn("audit", self._auditor.run())
         self._spawn("signals", self._evaluate())
         self._spawn("leader", self._lead())
@@ -126,12 +135,12 @@ class App:
             await asyncio.wait(self._tasks, timeout=_STOP_S)
         self._queue.close()
         self._aside.close()
-        if all(task.done() for task in self._tasks):
+        if all(task.done() for task in self._writers):
             await self._lease.release()
         await self._stack.aclose()
 
-    def observe(self, resource: Resource, type_: str | None, manifest: Manifest) -> None:
-        """A watch event: ADDED, MODIFIED, DELETED, or None for an object of the first list."""
+    def told(self, resource: Resource, type_: str | None, manifest: Manifest) -> None:
+        """An object in a watch: ADDED, MODIFIED, DELETED, or None when it is one of a list."""
         self._metrics.told(resource.plural)
         feed = self._mirror.forget if type_ == "DELETED" else self._mirror.observe
         try:
@@ -141,26 +150,17 @@ class App:
             at = f"{metadata.get('namespace')}/{metadata.get('name')}"
             log.error("%s %s can't be mirrored: %s: %s", resource.kind, at, type(error).__name__, error)
 
+    def listed(self, resource: Resource, namespace: str | None, version: int, uids: Collection[str]) -> None:
+        """All that there was at that version, when a watch began or had to begin anew."""
+        self._wake(self._mirror.relisted(resource, namespace, version, uids))
+
+    def unwatched(self, resource: Resource, cause: str) -> None:
+        """A watch ended, and begins again."""
+        self._metrics.ended(resource.plural, cause)
+
     def _wake(self, keys: Iterable[Key]) -> None:
         for key in sorted(keys):
             self._queue.add(key)
-
-    async def _defined(self) -> None:
-        """Waits until both kinds are served: the frame looks for them once, and never watches what it missed."""
-        while (missing := await self._undefined()) is not None:
-            if missing != self._undefined_kinds:
-                log.warning("waits for the CustomResourceDefinitions: %s", missing)
-            self._undefined_kinds = missing
-            await asyncio.sleep(DEFINITIONS_RETRY_S)
-        self._undefined_kinds = None
-
-    async def _undefined(self) -> str | None:
-        try:
-            served = await self._kube.served(TRAINING.api_version)
-        except ClusterError as error:
-            return str(error)
-        missing = {TRAINING.plural, SERVING.plural} - served
-        return f"{TRAINING.api_version} has no {' and no '.join(sorted(missing))}" if missing else None
 
     async def _evaluate(self) -> None:
         await self._auditor.synced()
@@ -173,7 +173,7 @@ class App:
         bucket = TokenBucket(settings.passes_per_s, settings.pass_burst)
         for number in range(settings.workers):
             worker = work(self._queue, self._drivers, bucket, self._metrics, self._clock, self._resync_s)
-            self._spawn(f"worker {number}", worker)
+            self._writers.append(self._spawn(f"worker {number}", worker))
         await self._lease.hold()
 
     def _composed(self) -> dict[Resource, Reconciles]:
@@ -200,14 +200,25 @@ class App:
             ),
         }
 
+    def _watches(self, clock: SystemClock, random: Random) -> list[Stream]:
+        source = KubeStreams(self._watch_server)
+        streams: list[Stream] = []
+        for resource in WATCHED:
+            scopes = self._settings.watch_namespaces or (None,)
+            of_it = [Stream(source, resource, scope, self, clock, random) for scope in scopes]
+            self._metrics.follow_watch(resource.plural, partial(_longest_down_s, of_it))
+            streams += of_it
+        return streams
+
     async def _aggregator(self) -> Aggregator:
         found = await self._kube.read_config_map("kube-system", "extension-apiserver-authentication")
         return aggregator_of(found or {})
 
-    def _spawn(self, name: str, work_: "asyncio._CoroutineLike[None]") -> None:
+    def _spawn(self, name: str, work_: "asyncio._CoroutineLike[None]") -> asyncio.Task[None]:
         task = asyncio.create_task(work_, name=name)
         task.add_done_callback(self._ended)
         self._tasks.append(task)
+        return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if task.cancelled():
@@ -215,13 +226,21 @@ class App:
         failure = task.exception() or RuntimeError(f"the task {task.get_name()} ended")
         self.failure = self.failure or failure
         log.critical("%s: %s: %s; the process exits", task.get_name(), type(failure).__name__, failure)
-        self.failed.set()
+        self._dying()
+        self.ending.set()
 
     def _unhealthy(self) -> str | None:
         dead = sorted(task.get_name() for task in self._tasks if task.done())
         return f"dead: {', '.join(dead)}" if dead else None
 
     def _unready(self) -> str | None:
-        if wrong := self._unhealthy() or self._undefined_kinds:
+        if wrong := self._unhealthy():
             return wrong
+        down = max(self._streams, key=lambda stream: stream.down_s)
+        if down.down_s > UNREADY_AFTER_S:
+            return f"for {down.down_s:.0f} s: {down.problem or f'{down} has not begun'}"
         return None if self._auditor.is_fresh else "the mirror is not complete, or its last audit is old"
+
+
+def _longest_down_s(streams: Collection[Stream]) -> float:
+    return max(stream.down_s for stream in streams)

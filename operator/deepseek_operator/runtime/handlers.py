@@ -1,27 +1,27 @@
-"""kopf as informer and process frame; nothing else in the operator knows it.
+"""kopf as the process frame; nothing else in the operator knows it.
 
-Only `on.event` is used, with one line: the other handlers write annotations and finalizers, retry at a fixed pace and
-see different states of one change. `worker_limit` stays unset: kopf keeps a worker per object for its idle time, so
-any limit caps the throughput at limit / idle_timeout.
+It starts, runs and cleans up; it neither watches nor decides. Its own watches end the process at any error in a stream
+but 410 and at any line that is no JSON, and keep a worker and a copy for every object (`runtime/stream.py` follows the
+resources instead); its other handlers write annotations and finalizers, retry at a fixed pace and see different states
+of one change. What it still asks the API server, the list of API groups as it starts, nothing here waits for.
 """
 
+import asyncio
 import logging
-from collections.abc import Callable, Coroutine
-from typing import Any
+import signal
 
+import aiohttp
 import kopf
 
 from deepseek_operator.adapters.credentials import Credentials
-from deepseek_operator.core.names import MANAGED_BY, MANAGER
-from deepseek_operator.core.resources import GROUP, Resource
-from deepseek_operator.ports.cluster import WATCHED_WHOLE
-from deepseek_operator.runtime.app import WATCHED, App
+from deepseek_operator.core.resources import GROUP
+from deepseek_operator.runtime.app import App
+from deepseek_operator.runtime.ending import Ending
 from deepseek_operator.runtime.settings import Settings
 
-SERVER_TIMEOUT_S = 270
-CLIENT_TIMEOUT_S = 300
-"""The server ends a watch before the client gives it up: a half-open connection is noticed in either case."""
-LIST_CHUNK = 500
+REQUEST_LIMIT_S = 10.0
+PATIENCE_S = 5.0
+"""Between two tries of a request of the frame."""
 
 
 async def operate(settings: Settings, credentials: Credentials) -> None:
@@ -30,20 +30,22 @@ async def operate(settings: Settings, credentials: Credentials) -> None:
     Raises:
         BaseException: whatever ended a task that must not end, the lost lease included.
     """
-    app = App(settings, credentials)
-    scope = {"namespaces": list(settings.watch_namespaces)} if settings.watch_namespaces else {"clusterwide": True}
-    await kopf.operator(
-        registry=registry_of(app, credentials),
-        settings=_settings(),
-        memo=kopf.Memo(app=app),
-        stop_flag=app.failed,
-        **scope,
+    ending = Ending()
+    app = App(settings, credentials, ending.begin)
+    ours = asyncio.all_tasks()
+    tasks = await kopf.spawn_tasks(
+        registry=_registry_of(app, credentials), settings=_settings(), stop_flag=app.ending, clusterwide=True
     )
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.remove_signal_handler(number)  # The frame's own, which know of no second signal and wait for the loop.
+    ending.on_signals(lambda: loop.call_soon_threadsafe(app.ending.set))
+    await kopf.run_tasks(tasks, ignored=ours)
     if app.failure is not None:
         raise app.failure
 
 
-def registry_of(app: App, credentials: Credentials) -> kopf.OperatorRegistry:
+def _registry_of(app: App, credentials: Credentials) -> kopf.OperatorRegistry:
     """The handlers of one process; no registry is shared."""
     registry = kopf.OperatorRegistry()
 
@@ -53,38 +55,32 @@ def registry_of(app: App, credentials: Credentials) -> kopf.OperatorRegistry:
     async def stopped(**_: object) -> None:
         await app.stop()
 
-    async def logged_in(**_: object) -> kopf.ConnectionInfo:
-        return _connection(credentials)
+    async def logged_in(**_: object) -> kopf.AiohttpSession:
+        return kopf.AiohttpSession(server=credentials.server, aiohttp_session=_session(credentials))
 
     kopf.on.startup(registry=registry, errors=kopf.ErrorsMode.PERMANENT)(started)
     kopf.on.cleanup(registry=registry, errors=kopf.ErrorsMode.PERMANENT)(stopped)
     kopf.on.login(registry=registry)(logged_in)
-    for resource in WATCHED:
-        kopf.on.event(resource.group, resource.api_version.rpartition("/")[2], resource.plural, registry=registry)(
-            _observer(app, resource)
-        )
     return registry
 
 
-def _observer(app: App, resource: Resource) -> Callable[..., Coroutine[None, None, None]]:
-    async def changed(type: str | None, event: dict[str, Any], **_: object) -> None:
-        app.observe(resource, type, event["object"])
+def _session(credentials: Credentials) -> aiohttp.ClientSession:
+    """A session whose every request is tried until it is answered well: a trouble must not end the frame."""
 
-    changed.__qualname__ = f"changed_{resource.plural}"
-    return changed
+    async def patient(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        while True:
+            try:
+                if (authorization := credentials.authorization()) is not None:
+                    request.headers["Authorization"] = authorization
+                async with asyncio.timeout(REQUEST_LIMIT_S):
+                    response = await handler(request)
+                    if response.status == 200 and isinstance(await response.json(), dict):
+                        return response
+            except (TimeoutError, aiohttp.ClientError, OSError, ValueError, RecursionError) as error:
+                logging.getLogger(__name__).debug("%s: %s", request.url, error)
+            await asyncio.sleep(PATIENCE_S)
 
-
-def _connection(credentials: Credentials) -> kopf.ConnectionInfo:
-    scheme, _, token = (credentials.authorization() or "").partition(" ")
-    return kopf.ConnectionInfo(
-        server=credentials.server,
-        ca_path=credentials.ca_path,
-        insecure=credentials.is_insecure,
-        certificate_path=credentials.certificate_path,
-        private_key_path=credentials.key_path,
-        scheme=scheme or None,
-        token=token or None,
-    )
+    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=credentials.ssl_context()), middlewares=(patient,))
 
 
 def _settings() -> kopf.OperatorSettings:
@@ -92,16 +88,6 @@ def _settings() -> kopf.OperatorSettings:
     settings.posting.enabled = False
     settings.peering.standalone = True
     settings.scanning.disabled = True
-    settings.watching.server_timeout = SERVER_TIMEOUT_S
-    settings.watching.client_timeout = CLIENT_TIMEOUT_S
-    settings.watching.chunk_size = LIST_CHUNK
-    settings.networking.request_timeout = 30
-    settings.networking.connect_timeout = 10
-    settings.networking.enforce_retry_after = True
+    settings.networking.request_timeout = None
     settings.persistence.finalizer = f"{GROUP}/unused"
-    for resource in WATCHED:
-        if resource not in WATCHED_WHOLE:
-            selector = (resource.group, resource.api_version.rpartition("/")[2], resource.plural)
-            settings.watching.label_selectors[selector] = f"{MANAGED_BY}={MANAGER}"
-    logging.getLogger("kopf.objects").setLevel(logging.WARNING)
     return settings

@@ -66,15 +66,16 @@ class Lease:
                 raise LeaseLost(f"the lease {self._namespace}/{self._name} could not be renewed")
 
     async def release(self) -> None:
-        """Gives the Lease back at once, so that the next replica need not wait; failure is only logged."""
+        """Gives the Lease back at once, so that the next replica need not wait; failure is only logged, soon."""
         if self.left_s() == 0.0 or self._seen is None:
             return
         self._held_until = None
         spec = {**self._seen["spec"], "holderIdentity": "", "leaseDurationSeconds": 1}
         try:
-            await self._leases.write_lease({**self._seen, "spec": spec}, RETRY_S)
-        except ClusterError as error:
-            log.warning("the lease could not be released: %s", error)
+            async with asyncio.timeout(RETRY_S):
+                await self._leases.write_lease({**self._seen, "spec": spec}, RETRY_S)
+        except (ClusterError, TimeoutError) as error:
+            log.warning("the lease could not be released: %s %s", type(error).__name__, error)
 
     async def _try(self, timeout_s: float) -> bool:
         """Takes or renews the Lease if it is free or ours; False when it is not, or the API server did not help."""

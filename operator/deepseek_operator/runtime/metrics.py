@@ -48,6 +48,18 @@ class Metrics:
         self._events = Counter(
             "deepseek_operator_watch_events", "Watch events by resource.", ["resource"], registry=self._registry
         )
+        self._ends = Counter(
+            "deepseek_operator_watch_ends",
+            "Ended attempts to watch by resource and cause; end: the server ended it, as it does every half minute.",
+            ["resource", "cause"],
+            registry=self._registry,
+        )
+        self._down_s = Gauge(
+            "deepseek_operator_watch_down_seconds",
+            "Seconds for which a resource's watch has not stood; 0 while it does.",
+            ["resource"],
+            registry=self._registry,
+        )
         self._depth = Gauge("workqueue_depth", "Keys that wait for a worker.", ["name"], registry=self._registry)
         self._leading = Gauge(
             "leader_election_master_status", "1 while this process holds the Lease.", ["name"], registry=self._registry
@@ -76,6 +88,10 @@ class Metrics:
         """One watch event arrived."""
         self._events.labels(resource).inc()
 
+    def ended(self, resource: str, cause: str) -> None:
+        """One attempt to watch ended."""
+        self._ends.labels(resource, cause).inc()
+
     def repaired(self, resource: str, ghosts: int, missed: int) -> None:
         """An audit ended."""
         self._ghosts.labels(resource, "ghost").inc(ghosts)
@@ -87,6 +103,10 @@ class Metrics:
         self._leading.labels(lease_name).set_function(lambda: float(leads()))
         for resource in (TRAINING, SERVING, *OWNED):
             self._mirrored.labels(resource.plural).set_function(partial(_size, mirror, resource))
+
+    def follow_watch(self, resource: str, down_s: Callable[[], float]) -> None:
+        """Another gauge that is read when it is asked for."""
+        self._down_s.labels(resource).set_function(down_s)
 
     def exposition(self) -> bytes:
         """The text that Prometheus scrapes."""

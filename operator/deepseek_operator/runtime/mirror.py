@@ -5,7 +5,7 @@ resourceVersion never replaces a higher one, a tombstone beats every older event
 list that lacks the object is at least as new as the object.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from deepseek_operator.core.kept import kept
@@ -131,6 +131,20 @@ class Mirror:
         missed = tuple(_location(resource, item) for uid, item in listed.items() if self._is_news(uid, item))
         self._expire_tombstones(resource, listed_at)
         return Audit(woken, missed)
+
+    def relisted(
+        self, resource: Resource, namespace: str | None, version: int, uids: Collection[str]
+    ) -> frozenset[Key]:
+        """A watch began anew with a list of that version, whose items were observed: what it lacks has gone."""
+        ghosts = [
+            entry
+            for uid, entry in self._by_uid.items()
+            if entry.location.resource == resource
+            and namespace in {None, entry.location.namespace}
+            and uid not in uids
+            and entry.version <= version
+        ]
+        return self._remove_ghosts(ghosts, version)
 
     def audit_owned(self, resource: Resource, namespace: str, owner_uid: str, listing: Listing) -> None:
         """Takes over a live list of one owner's children: the listed ones, and the absence of others."""

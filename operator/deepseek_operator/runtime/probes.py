@@ -4,6 +4,9 @@ from collections.abc import Callable
 
 from aiohttp import web
 
+_SHUTDOWN_S = 0.5
+"""For a request under way when the process ends; the library's default is a minute."""
+
 Check = Callable[[], str | None]
 """What is wrong, as a sentence; None when nothing is."""
 
@@ -26,7 +29,7 @@ class Pages:
         metrics = web.Application()
         metrics.router.add_get("/metrics", self._metrics)
         for application, port in ((probes, health_port), (metrics, metrics_port)):
-            runner = web.AppRunner(application, access_log=None)
+            runner = web.AppRunner(application, access_log=None, shutdown_timeout=_SHUTDOWN_S)
             await runner.setup()
             self._runners.append(runner)
             await web.TCPSite(runner, host or None, port).start()

@@ -1,4 +1,4 @@
-"""The whole process but its watches, on a small API server of the test's own."""
+"""The whole process but its frame, on a small API server of the test's own."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -13,8 +13,10 @@ from deepseek_operator.adapters.credentials import Credentials
 from deepseek_operator.adapters.kube import CONNECTIONS, WRITE_TIMEOUT_S
 from deepseek_operator.core.resources import GROUP, SERVING, TRAINING
 from deepseek_operator.runtime import app as app_module
+from deepseek_operator.runtime import audit as audit_module
 from deepseek_operator.runtime import lease as lease_module
 from deepseek_operator.runtime.app import App
+from deepseek_operator.runtime.ending import END_LIMIT_S
 from deepseek_operator.runtime.settings import Settings
 from tests.support.tiny import tiny
 
@@ -23,24 +25,32 @@ SETTINGS = Settings(identity="a", bind_host="127.0.0.1", health_port=0, metrics_
 
 @dataclass
 class Server:
-    """Answers every list with nothing, keeps one Lease, and never answers who asks for one object.
+    """Answers every list with nothing, tells nothing, keeps one Lease, and never answers who asks for one object.
 
     Attributes:
-        plurals: what it serves of our group; hanging: objects that are asked for; renewals: writes of the Lease.
+        plurals: what it serves of our group; hanging: objects that are asked for; renewals: writes of the Lease;
+        hangs: it answers nothing any more.
     """
 
     plurals: set[str] = field(default_factory=lambda: {TRAINING.plural, SERVING.plural})
     hanging: int = 0
     renewals: int = 0
     lease: dict[str, Any] | None = None
+    hangs: bool = False
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def answer(self, request: web.Request) -> web.Response:
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        if self.hangs:
+            await self.ended.wait()
         if "/leases" in request.path:
             return await self._lease(request)
-        if request.path == f"/apis/{TRAINING.api_version}":
-            found = {"resources": [{"name": plural} for plural in sorted(self.plurals)]}
-            return web.json_response(found if self.plurals else {}, status=200 if self.plurals else 404)
+        if GROUP in request.path and self.plurals.isdisjoint(request.path.split("/")):
+            raise web.HTTPNotFound
+        if "watch" in request.query:
+            stream = web.StreamResponse()
+            await stream.prepare(request)
+            await self.ended.wait()
+            return stream
         if "/namespaces/" in request.path:
             self.hanging += 1
             await self.ended.wait()
@@ -50,7 +60,8 @@ class Server:
         if request.method in ("POST", "PUT"):
             self.renewals += 1
             lease = await request.json()
-            self.lease = {**lease, "metadata": {**lease["metadata"], "resourceVersion": str(self.renewals)}}
+            given = {"uid": "lease", "resourceVersion": str(self.renewals)}
+            self.lease = {**lease, "metadata": {**lease["metadata"], **given}}
         return web.json_response(self.lease or {}, status=200 if self.lease else 404)
 
 
@@ -88,7 +99,7 @@ async def test_a_renewal_of_the_lease_never_waits_behind_reads_that_the_server_d
         await until(lambda: state.renewals > 0)
         for number in range(SETTINGS.workers):
             metadata = {"name": f"t{number}", "namespace": "team", "uid": f"uid-{number}", "resourceVersion": "5"}
-            app.observe(TRAINING, "ADDED", {**tiny(f"t{number}"), "metadata": metadata})
+            app.told(TRAINING, "ADDED", {**tiny(f"t{number}"), "metadata": metadata})
         await until(lambda: state.hanging >= CONNECTIONS)
         renewals = state.renewals
         await until(lambda: state.renewals > renewals + 2, WRITE_TIMEOUT_S - 1)
@@ -96,26 +107,38 @@ async def test_a_renewal_of_the_lease_never_waits_behind_reads_that_the_server_d
         await app.stop()
 
 
-async def test_nothing_starts_before_the_definitions_are_served_and_one_line_says_so(
+async def test_nothing_is_led_before_the_definitions_are_served_and_one_line_and_the_probe_say_so(
     server: tuple[Server, Credentials], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     state, credentials = server
-    state.plurals = set()
-    monkeypatch.setattr(app_module, "DEFINITIONS_RETRY_S", 0.01)
-    app = App(replace(SETTINGS, workers=1), credentials)
-    starting = asyncio.create_task(app.start())
-    await until(lambda: len(caplog.messages) == 1)
-    async with ClientSession() as session:
-        for path, said in (("healthz", "ok"), ("readyz", "deepseek-operator.io/v1alpha1 has no deepseekservings")):
-            async with session.get(f"http://127.0.0.1:{app.ports[0]}/{path}") as answer:
-                assert (await answer.text()).startswith(said)
     state.plurals = {TRAINING.plural}
-    await until(lambda: len(caplog.messages) == 2)
-    assert not starting.done()
-    state.plurals = {TRAINING.plural, SERVING.plural}
-    await starting
-    await app.stop()
-    assert [line.partition(": ")[2] for line in caplog.messages] == [
-        f"{GROUP}/v1alpha1 has no deepseekservings and no deepseektrainings",
-        f"{GROUP}/v1alpha1 has no deepseekservings",
-    ]
+    monkeypatch.setattr(audit_module, "RETRY_S", 0.05)
+    monkeypatch.setattr(audit_module, "FIRST_SETTLE_S", 0.05)
+    monkeypatch.setattr(app_module, "UNREADY_AFTER_S", 0.1)
+    app = App(replace(SETTINGS, workers=1), credentials)
+    await app.start()
+    try:
+        await asyncio.sleep(0.5)
+        async with ClientSession() as session:
+            for path, said in (("healthz", "ok"), ("readyz", f"{GROUP}/v1alpha1 has no deepseekservings")):
+                async with session.get(f"http://127.0.0.1:{app.ports[0]}/{path}") as answer:
+                    assert said in await answer.text()
+        assert state.renewals == 0
+        told = [record.getMessage() for record in caplog.records if record.name.endswith("stream")]
+        assert told == [f"the watch of deepseekservings: NotServed: {GROUP}/v1alpha1 has no deepseekservings"]
+        state.plurals = {TRAINING.plural, SERVING.plural}
+        await until(lambda: state.renewals > 0)
+    finally:
+        await app.stop()
+
+
+async def test_a_process_ends_soon_though_the_server_answers_nothing_any_more(
+    server: tuple[Server, Credentials],
+) -> None:
+    state, credentials = server
+    app = App(replace(SETTINGS, workers=1), credentials)
+    await app.start()
+    await until(lambda: state.renewals > 0)
+    state.hangs = True
+    async with asyncio.timeout(END_LIMIT_S):
+        await app.stop()

@@ -1,0 +1,195 @@
+"""One resource followed for ever: a list, then its changes, whatever becomes of the connection.
+
+Any trouble ends at most the one stream that has it, which is taken up again from where it was; what happened meanwhile
+is told then. A new list is made only when the server has forgotten that place, or once when it can't get past it.
+What has gone since the last list is known by its absence from the new one.
+
+    trouble                                     answer
+    the stream ends, is cut, falls silent       taken up again from the last version
+    an error in it but 410, garbage             the same; when that came to nothing five times, one list
+    410, or a list that was cut short           a list
+    403, 404, 429, 5xx, garbage, nobody there   asked again; the place is kept
+"""
+
+import asyncio
+import logging
+from collections.abc import Collection
+from random import Random
+from typing import Protocol
+
+from deepseek_operator.core.resources import Manifest, Resource, uid_of
+from deepseek_operator.ports.clock import Clock
+from deepseek_operator.ports.cluster import ClusterError, Outdated, Throttled
+from deepseek_operator.ports.streams import Garbled, Streams, Told
+
+log = logging.getLogger(__name__)
+
+FIRST_BACKOFF_S = 0.1
+LAST_BACKOFF_S = 1.5
+"""Short on purpose: who waits longer reacts late once the trouble is over, and an attempt costs one small request."""
+LAST_LIST_BACKOFF_S = 10.0
+"""Between lists that were answered and came to nothing: these cost the server what there is."""
+LONGEST_WISH_S = 60.0
+"""Of a Retry-After; a server that asks for more is asked earlier."""
+AT_ONCE_S = 1.0
+"""A stream that ends earlier without a word is a fault, as client-go has it."""
+STEADY_S = 5.0
+"""A stream that stood this long was well: the backoff begins anew."""
+STUCK = 5
+"""Attempts from one place that came to nothing; then the place itself may be what the server can't get past."""
+
+
+class Following(Protocol):
+    """Takes what streams tell. None of it may wait."""
+
+    def told(self, resource: Resource, type_: str | None, manifest: Manifest) -> None:
+        """An object: ADDED, MODIFIED, DELETED, or None when a list shows it."""
+
+    def listed(self, resource: Resource, namespace: str | None, version: int, uids: Collection[str]) -> None:
+        """All that there was at that version; what is missing has gone."""
+
+    def unwatched(self, resource: Resource, cause: str) -> None:
+        """An attempt ended: `cause` is `end`, or the name of the trouble."""
+
+
+class Stream:
+    """The watch of one resource in one namespace (None: in all).
+
+    Attributes:
+        problem: what ended the last attempt, as a sentence; None when it just ended, or all is well again.
+    """
+
+    def __init__(
+        self,
+        source: Streams,
+        resource: Resource,
+        namespace: str | None,
+        follower: Following,
+        clock: Clock,
+        random: Random,
+    ) -> None:
+        self._source = source
+        self._resource = resource
+        self._namespace = namespace
+        self._follower = follower
+        self._clock = clock
+        self._random = random
+        self._version: str | None = None
+        self._failures = self._stuck = self._fruitless_lists = 0
+        self._has_listed = False
+        self._stood_at: float | None = None
+        self._down_since: float | None = clock.monotonic()
+        self._told_cause = ""
+        self.problem: str | None = None
+
+    def __str__(self) -> str:
+        return f"the watch of {self._resource.plural}" + (f" in {self._namespace}" if self._namespace else "")
+
+    @property
+    def down_s(self) -> float:
+        """Seconds since anything was heard of the resource; 0 while its watch stands."""
+        now = self._clock.monotonic()
+        if self._down_since is None or (self._stood_at is not None and now - self._stood_at >= STEADY_S):
+            return 0.0
+        return now - self._down_since
+
+    async def run(self) -> None:
+        """Follows the resource until it is cancelled; raises nothing else."""
+        while True:
+            trouble = await self._attempt()
+            await asyncio.sleep(self._rest_s(trouble))
+
+    async def _attempt(self) -> Exception | None:
+        """A list where one is needed, then a watch to its end; returns what ended it, None when the server just did."""
+        try:
+            await self._follow()
+        except Exception as error:  # Not only a ClusterError: what nobody foresaw must not end a watch either.
+            return error
+        return None
+
+    async def _follow(self) -> None:
+        self._has_listed = False
+        if self._version is None:
+            self._version = await self._list()
+            self._has_listed = True
+        async with self._source.watch(self._resource, self._namespace, self._version) as events:
+            self._stood_at, is_silent = self._clock.monotonic(), True
+            async for told in events:
+                is_silent = False
+                self._take(told)
+            if is_silent and self._clock.monotonic() - self._stood_at < AT_ONCE_S:
+                raise Garbled("the stream ended at once")
+
+    async def _list(self) -> str:
+        uids: set[str] = set()
+        version = ""
+        async for page in self._source.pages(self._resource, self._namespace):
+            version = page.resource_version
+            for manifest in page.items:
+                uids.add(uid_of(manifest))
+                self._observe(None, manifest)
+        self._down_since = None
+        self._follower.listed(self._resource, self._namespace, int(version), uids)
+        return version
+
+    def _take(self, told: Told) -> None:
+        if told.type is not None:
+            self._observe(told.type, told.manifest)
+        self._version, self._stuck = told.version, 0
+        self._recover()
+
+    def _observe(self, type_: str | None, manifest: Manifest) -> None:
+        """One object that can't be taken must not keep others from being told of."""
+        try:
+            self._follower.told(self._resource, type_, manifest)
+        except Exception:
+            metadata = manifest["metadata"]
+            log.exception("%s %s/%s can't be taken", self._resource.kind, metadata["namespace"], metadata["name"])
+
+    def _rest_s(self, trouble: Exception | None) -> float:
+        """Judges an attempt that has ended; returns the seconds until the next one."""
+        self._follower.unwatched(self._resource, type(trouble).__name__ if trouble is not None else "end")
+        stood_s = self._clock.monotonic() - self._stood_at if self._stood_at is not None else None
+        was_steady = stood_s is not None and stood_s >= STEADY_S
+        self._stood_at = None
+        if was_steady:
+            self._failures = 0
+            self._recover()
+        self._failures += 1
+        if trouble is None:
+            return self._backoff_s(self._failures, LAST_BACKOFF_S)
+        self._fall(trouble)
+        self._stuck += stood_s is not None
+        if isinstance(trouble, Outdated) or self._stuck == STUCK:
+            self._version = None
+        wish_s = min(trouble.retry_after_s, LONGEST_WISH_S) if isinstance(trouble, Throttled) else 0.0
+        return max(wish_s, self._backoff_s(self._failures, LAST_BACKOFF_S), self._list_backoff_s())
+
+    def _list_backoff_s(self) -> float:
+        """After a list that was answered, and a watch from it that came to nothing."""
+        if not self._has_listed or self._version is not None:
+            return 0.0
+        self._fruitless_lists += 1
+        return self._backoff_s(self._fruitless_lists + 2, LAST_LIST_BACKOFF_S)
+
+    def _backoff_s(self, failures: int, last_s: float) -> float:
+        return min(last_s, FIRST_BACKOFF_S * 2.0 ** min(failures - 1, 20)) * self._random.uniform(0.5, 1)
+
+    def _fall(self, trouble: Exception) -> None:
+        self.problem, cause = f"{self}: {trouble}", type(trouble).__name__
+        if self._down_since is None:
+            self._down_since = self._clock.monotonic()
+        if isinstance(trouble, Outdated):  # It is what a quiet resource's watch ends with now and then.
+            log.debug("%s: %s", self, trouble)
+            return
+        if cause != self._told_cause:
+            foreseen = isinstance(trouble, ClusterError)
+            log.warning("%s: %s: %s", self, cause, trouble, exc_info=None if foreseen else trouble)
+        self._told_cause = cause
+
+    def _recover(self) -> None:
+        if self._told_cause:
+            log.info("%s stands again", self)
+        self.problem = self._down_since = None
+        self._told_cause = ""
+        self._fruitless_lists = 0
