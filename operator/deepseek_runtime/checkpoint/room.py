@@ -53,8 +53,8 @@ def explanation(root: Path, what: str) -> str:
 
 
 def _state(root: Path) -> str:
-    place = next((one for one in (root, *root.parents) if one.exists()), Path("/"))
     try:
+        place = next((one for one in (root, *root.parents) if one.exists()), Path("/"))
         found = os.statvfs(place)
     except OSError:
         return ""

@@ -98,9 +98,7 @@ class Volume:
         return self.root / EXPORTS_NAME / f"{TORN_PREFIX}{incarnation}-{step}"
 
     def incarnations(self) -> list[Path]:
-        if not self.root.is_dir():
-            return []
-        return sorted(d for d in self.root.iterdir() if _is_directory(d) and d.name != EXPORTS_NAME)
+        return [d for d in _entries(self.root) if _is_directory(d) and d.name != EXPORTS_NAME]
 
     def checkpoints(self) -> dict[str, list[Manifest]]:
         """Whole checkpoints by incarnation, by step upwards. A manifest that names another place is not believed."""
@@ -118,7 +116,7 @@ class Volume:
 
     def exports(self) -> list[Manifest]:
         """Whole exports, by step upwards."""
-        found = [self.manifest_in(d) for d in (self.root / EXPORTS_NAME).glob("*") if d.name.isdigit()]
+        found = [self.manifest_in(d) for d in _entries(self.root / EXPORTS_NAME) if d.name.isdigit()]
         return sorted((m for m in found if m is not None and m.kind == "Export"), key=lambda m: m.step)
 
     def manifest_in(self, directory: Path) -> Manifest | None:
@@ -209,14 +207,14 @@ class Volume:
         directory = self.step_directory(manifest.incarnation, manifest.step)
         wanted = tuple(files)
         for look in range(_BACK_LOOKS):
-            was_there = directory.exists()
+            was_there = _is_there(directory)
             try:
                 verify_sizes(directory, manifest)
                 verify_hashes(directory, wanted)
                 return None
             except (Missing, FileNotFoundError) as error:
                 problem = str(error)
-                if look and was_there and directory.exists():
+                if look and was_there and _is_there(directory):
                     return problem
             except (Damaged, OSError) as error:
                 return str(error)
@@ -236,7 +234,7 @@ class Volume:
         )
         there = self.manifest_in(final)
         if there is None:
-            if os.path.lexists(final):
+            if _is_there(final):
                 final.rename(final.with_name(f"no-export-{manifest.incarnation}-{manifest.step}"))
             try:
                 commit(torn, final, manifest)
@@ -376,13 +374,27 @@ def _entries(directory: Path) -> list[Path]:
 
 def _is_directory(path: Path) -> bool:
     """A directory and no link to one: what a link names may lie anywhere."""
-    return path.is_dir() and not path.is_symlink()
+    try:
+        return stat.S_ISDIR(path.lstat().st_mode)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return False
+
+
+def _is_there(path: Path) -> bool:
+    """Whether the name is taken. What can't be looked at counts as there: nothing is deleted for an error's sake."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _is_torn(path: Path) -> bool:
     if path.name.startswith(TORN_PREFIX):
         return True
-    return path.name.startswith("step-") and not os.path.lexists(path / MANIFEST_NAME)
+    return path.name.startswith("step-") and not _is_there(path / MANIFEST_NAME)
 
 
 def _exporter(path: Path) -> str | None:

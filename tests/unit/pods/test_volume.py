@@ -1,9 +1,11 @@
 """What lies on a volume is believed only when it is whole."""
 
+import errno
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -332,3 +334,52 @@ def test_folder_without_a_manifest_gives_an_export_its_place_and_keeps_its_files
 def test_volume_that_does_not_exist_yet_is_empty(tmp_path: Path) -> None:
     volume = Volume(tmp_path / "not-yet")
     assert (volume.checkpoints(), volume.origins(), volume.exports(), volume.clear({"a"})) == ({}, {}, [], [])
+
+
+@pytest.fixture
+def nobody() -> Iterator[Path]:
+    """A folder in which this process is nobody in particular, whom the kernel refuses."""
+    with TemporaryDirectory(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None) as name:
+        Path(name).chmod(0o777)
+        if os.geteuid():
+            yield Path(name)
+            return
+        os.seteuid(65534)
+        try:
+            yield Path(name) / "volume"
+        finally:
+            os.seteuid(0)
+
+
+@pytest.mark.parametrize("place", ["a", "a/step-00000004", "a/step-00000004/rank-0"])
+@pytest.mark.parametrize("mode", [0o000, 0o400])
+def test_what_nobody_may_look_into_is_passed_over_and_not_deleted(nobody: Path, place: str, mode: int) -> None:
+    volume = Volume(nobody, lambda _: None)
+    saved(volume, "b", 2)
+    second = saved(volume, "a", 4)
+    is_file = place.endswith("rank-0")
+    (nobody / place).chmod(0 if is_file else mode)
+    assert [m.step for held in volume.checkpoints().values() for m in held] == ([4, 2] if is_file else [2])
+    assert volume.clear({"a", "b"}) == []
+    assert volume.problem_of(second, second.files) is not None
+    volume.exports(), volume.origins(), volume.is_superseded(1)
+    (nobody / place).chmod(0o700)
+    assert volume.checkpoints()["a"] == [second]
+
+
+def test_failing_volume_is_an_error_and_no_absence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that is gone for a moment must not look like a checkpoint without a manifest, which is cleared away."""
+    volume = Volume(tmp_path)
+    whole = saved(volume, "a", 2)
+    really = Path.lstat
+
+    def failing(path: Path) -> os.stat_result:
+        if path.name == "manifest.json":
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        return really(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "lstat", failing)
+        with pytest.raises(OSError, match="Stale"):
+            volume.clear({"a"})
+    assert volume.checkpoints() == {"a": [whole]}
