@@ -1,15 +1,20 @@
 """What a training pod shows over HTTP: /progress as JSON, /metrics for Prometheus, /healthz.
 
 Everything comes from the run directory; the server asks nothing of the workers, so it answers while
-they are busy, stalled or gone.
+they are busy, stalled or gone. Everybody may ask; it is read-only, and connections have a limit.
 """
 
 import json
+import socket
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 Progress = Mapping[str, object]
+# The operator and a Prometheus or two ask; whoever else opens connections must not cost the trainer memory.
+MOST_CONNECTIONS = 32
 
 # Field of /progress, metric name, help text. Names carry their unit.
 METRICS = (
@@ -22,6 +27,36 @@ METRICS = (
     ("tokensPerSecond", "deepseek_training_tokens_per_second", "Tokens trained on per second by the whole gang."),
     ("etaSeconds", "deepseek_training_eta_seconds", "Seconds to the last step at the present rate."),
 )
+
+
+class _Server(ThreadingHTTPServer):
+    """A thread for each of at most MOST_CONNECTIONS; one more, and whoever has been there longest goes."""
+
+    daemon_threads = True
+    # Listening sockets keep more waiting than are served.
+    request_queue_size = 128
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._open: dict[int, socket.socket] = {}
+        self._changing = threading.Lock()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self._changing:
+            if len(self._open) >= MOST_CONNECTIONS:
+                oldest = self._open.pop(next(iter(self._open)))
+                with suppress(OSError):
+                    oldest.shutdown(socket.SHUT_RDWR)
+            self._open[id(request)] = request
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        with self._changing:
+            self._open.pop(id(request), None)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that goes, or is sent away, is no news."""
 
 
 def serve(port: int, progress: Callable[[], Progress]) -> ThreadingHTTPServer:
@@ -37,8 +72,7 @@ def serve(port: int, progress: Callable[[], Progress]) -> ThreadingHTTPServer:
         def log_message(self, format: str, *args: object) -> None:
             return
 
-    server = ThreadingHTTPServer(("", port), Handler)
-    server.daemon_threads = True
+    server = _Server(("", port), Handler)
     threading.Thread(target=server.serve_forever, name="progress", daemon=True).start()
     return server
 
