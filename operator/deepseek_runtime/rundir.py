@@ -13,6 +13,9 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from deepseek_runtime.checkpoint.document import read
+
+LIMIT_BYTES = 1 << 20
 VARIABLE = "DEEPSEEK_RUN_DIRECTORY"
 HEARTBEAT_VARIABLE = "DEEPSEEK_HEARTBEAT_FILE"
 
@@ -75,7 +78,8 @@ class Heartbeat:
 
 
 def _read(file: Path) -> str:
+    """Its text, none where there is none to be had: a script of the user's own must not keep the keeper waiting."""
     try:
-        return file.read_text()
-    except FileNotFoundError:
+        return read(file, LIMIT_BYTES).decode()
+    except (FileNotFoundError, ValueError):
         return ""

@@ -362,6 +362,8 @@ def _meddling(random: Random, child: Manifest) -> Manifest | None:
             )
         case "HorizontalPodAutoscaler":
             return {"spec": {"maxReplicas": random.randint(1, 5)}}
+        case "NetworkPolicy":
+            return {"spec": {"ingress": [{}]}}
         case "PodDisruptionBudget":
             return {"spec": {"maxUnavailable": None, "minAvailable": 0}}
         case "Job":

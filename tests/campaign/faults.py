@@ -18,7 +18,7 @@ from tests.support.operator_process import KILLED, OperatorProcess
 
 PLURALS = (
     *("deepseektrainings", "deepseekservings", "jobs", "pods", "services", "persistentvolumeclaims"),
-    *("deployments", "controllerrevisions", "horizontalpodautoscalers", "poddisruptionbudgets"),
+    *("deployments", "controllerrevisions", "horizontalpodautoscalers", "poddisruptionbudgets", "networkpolicies"),
 )
 CODES = (409, 429, 500, 503, 504)
 LEASE_AT_RISK_S = 5.0

@@ -1,5 +1,6 @@
 """How a pod ends, decided from how its workers do."""
 
+import os
 import signal
 from pathlib import Path
 
@@ -198,3 +199,14 @@ def test_sigterm_is_forwarded_once(run: RunDirectory) -> None:
     watched.stop()
     watched.stop()
     assert workers.signals == [signal.SIGTERM]
+
+
+@pytest.mark.timeout(20)
+def test_script_that_puts_pipes_and_nonsense_in_the_run_directory_is_watched_all_the_same(run: RunDirectory) -> None:
+    os.mkfifo(run.path / "heartbeat-0")
+    os.mkfifo(run.path / "progress.json")
+    (run.path / "heartbeat-1").write_bytes(b"\xff")
+    (run.path / "result-0.json").write_text("[" * 100_000)
+    (run.path / "result-1.json").symlink_to("/dev/zero")
+    assert (run.progress(), run.result(0), run.result(1)) == ({}, {}, {})
+    assert keeper(Played([], [Exit(0, 0), Exit(1, 0)]), run, builtin=False).watch().code == ExitCode.COMPLETE
