@@ -352,3 +352,16 @@ def test_another_trainings_checkpoint_is_trusted_no_more_than_an_own_one(
             RESUME_FROM='{"trainingUID": "training-uid", "checkpoint": "Latest"}',
         )
     assert not MARKER.exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["manifest.json that is a pipe", "manifest nested deep", "manifest of another version"]
+)
+def test_training_whose_checkpoints_nobody_can_read_does_not_begin_anew_in_silence(
+    workplace: Workplace, written: Path, tmp_path: Path, name: str
+) -> None:
+    shutil.copytree(written, tmp_path / "volume")
+    for place in (tmp_path / "volume" / "training-uid" / "first").glob("step-*"):
+        SHAPES[name](place)
+    with pytest.raises(Damaged, match=r"nothing in .*step-00000002, .*step-00000003 can be read"):
+        go_on(workplace, tmp_path / "volume")

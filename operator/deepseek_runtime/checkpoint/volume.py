@@ -98,7 +98,9 @@ class Volume:
         return self.root / EXPORTS_NAME / f"{TORN_PREFIX}{incarnation}-{step}"
 
     def incarnations(self) -> list[Path]:
-        return [d for d in _entries(self.root) if _is_directory(d) and d.name != EXPORTS_NAME]
+        if not _is_there(self.root):
+            return []
+        return sorted(d for d in self.root.iterdir() if _is_directory(d) and d.name != EXPORTS_NAME)
 
     def checkpoints(self) -> dict[str, list[Manifest]]:
         """Whole checkpoints by incarnation, by step upwards. A manifest that names another place is not believed."""
@@ -128,6 +130,17 @@ class Volume:
             return found
         self._say(f"{directory} is passed over: its manifest is of step {found.step}")
         return None
+
+    def unbelieved(self, incarnation: str) -> list[Path]:
+        """Folders that may hold a checkpoint of an incarnation, and nobody can tell: what says so can't be read."""
+        place = self.root / incarnation
+        try:
+            steps = sorted(d for d in place.iterdir() if d.name.startswith("step-"))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except PermissionError:
+            return [place]
+        return [d for d in steps if _is_there(d / MANIFEST_NAME) and self.manifest_in(d) is None]
 
     def claim(self, incarnation: str, attempt: int) -> None:
         """Announces an attempt, before it looks for a checkpoint."""

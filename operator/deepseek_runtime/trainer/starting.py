@@ -1,7 +1,7 @@
 """Where this attempt begins: rank 0 chooses, every rank verifies a share of what is read, all agree.
 
-A damaged checkpoint is passed over for the next older one. If there are checkpoints and none is whole,
-the attempt fails: beginning again at step 0 is never done in silence.
+A damaged checkpoint is passed over for the next older one. If there are checkpoints and none is whole, or
+can be read, the attempt fails: beginning again at step 0 is never done in silence.
 """
 
 from collections.abc import Mapping
@@ -81,11 +81,24 @@ def _choose(contract: Contract, own: Volume) -> _Choice:
         return _Choice((), _leftovers(contract, origins, manifests, ()), None, contract.pod_uid)
     found = tuple(resume.candidates(contract.ancestry, origins, manifests))
     leftovers = _leftovers(contract, origins, manifests, found)
+    if not found:
+        _refuse_unbelieved(contract, own, origins, manifests)
     if found or contract.resume_from is None:
         return _Choice(found, leftovers, None, contract.pod_uid)
     if contract.resume_from.training_uid == contract.training_uid:
         return _Choice(_everything(own), (), None, contract.pod_uid)
     return _Choice(_from_other(contract, own), leftovers, contract.resume_from.training_uid, contract.pod_uid)
+
+
+def _refuse_unbelieved(
+    contract: Contract, own: Volume, origins: Mapping[str, Origin], manifests: resume.Manifests
+) -> None:
+    """Raises Damaged when earlier attempts left what may be checkpoints, and none that can be gone on from."""
+    names = {resume.incarnation_of(one, origins, manifests) for one in contract.ancestry}
+    names |= {one.incarnation for one in contract.ancestry}
+    strange = [str(folder) for name in sorted(name for name in names if name) for folder in own.unbelieved(name)]
+    if strange:
+        raise Damaged(f"nothing in {', '.join(strange[:4])} can be read: make it readable, or start a new training")
 
 
 def _everything(volume: Volume) -> tuple[Manifest, ...]:
