@@ -57,6 +57,7 @@ class Faults:
     _undo: dict[int, Callable[[], object]] = field(default_factory=dict)
     _timers: list[threading.Timer] = field(default_factory=list)
     _next_kill: tuple[int, Fate] | None = None
+    _renewed: dict[OperatorProcess, float] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _over: threading.Event = field(default_factory=threading.Event)
 
@@ -71,7 +72,7 @@ class Faults:
     def stand_before(self, process: OperatorProcess) -> None:
         """From now on this replica is disturbed too."""
         self._processes.append(process)
-        process.proxy.answer = self._answer
+        process.proxy.answer = lambda asked: self._answer(process, asked)
         process.decide(self._fate)
 
     def end(self) -> None:
@@ -224,12 +225,20 @@ class Faults:
     def _some(self, random: Random) -> tuple[str, ...]:
         return tuple(random.sample(PLURALS, random.choice((1, 1, 2, len(PLURALS)))))
 
-    def _answer(self, asked: Asked) -> Effect | None:
+    def _answer(self, process: OperatorProcess, asked: Asked) -> Effect | None:
         now = time.monotonic()
-        for window in list(self._windows):
-            if now < window.until and window.applies(asked) and self.random.random() < window.share:
-                return window.effect
-        return None
+        effect = next((window.effect for window in list(self._windows) if self._hits(window, asked, now)), None)
+        if "/leases" in asked.path:
+            if effect is not None and now - self._renewed.setdefault(process, now) < LEASE_AT_RISK_S:
+                return effect
+            if effect is not None:
+                self.excuses += 1
+            if effect is not None or asked.verb != "GET":
+                self._renewed[process] = now
+        return effect
+
+    def _hits(self, window: _Window, asked: Asked, now: float) -> bool:
+        return now < window.until and window.applies(asked) and self.random.random() < window.share
 
     def _fate(self, _number: int, _write: Write) -> Fate:
         with self._lock:
