@@ -10,7 +10,7 @@ from functools import cache
 from random import Random
 from typing import Any
 
-from deepseek_operator.api.schema import structural
+from deepseek_operator.api.crd import documents
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
 from tests.support.api_objects import minimal_serving
@@ -27,8 +27,9 @@ HAS_A_FIELD, IS_WILD = 0.3, 0.15
 
 @cache
 def schema_of(kind: str, part: str) -> Schema:
-    """The structural schema of `spec` or `status`."""
-    found: Schema = structural(MODELS[kind])["properties"][part]
+    """The schema of `spec` or `status` in the definition of the kind."""
+    (spec,) = [document["spec"] for document in documents() if document["spec"]["names"]["kind"] == kind]
+    found: Schema = spec["versions"][0]["schema"]["openAPIV3Schema"]["properties"][part]
     return found
 
 

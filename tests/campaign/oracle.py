@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from deepseek_operator.api.base import parse_time
+from deepseek_operator.api.record import spread
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.names import ATTEMPT_LABEL, MANAGED_BY, MANAGER, OWNER_UID
 from deepseek_operator.domain.quantity import parse as quantity
@@ -24,6 +25,8 @@ from tests.support.canonical import COLLECTIONS, unchanging
 
 OF_HISTORY = ("FixedFieldChanged", "CheckpointVolumeLost", "CheckpointVolumeFull")
 """Why a training may stand still that would run if it were new."""
+OF_THE_CLUSTER = ("no PriorityClass with name", "pod rejected: RuntimeClass")
+"""What the messages say where a spec names something of the cluster that nobody made: nothing runs then."""
 OF_ITS_OWN = ("generation", "status", "creationTimestamp", "finalizers", "resourceVersion", "uid", "annotations")
 READ_LATER = "DEEPSEEK_"
 """Variables of the pods that count from the next attempt on, or differ from attempt to attempt."""
@@ -92,7 +95,7 @@ class Oracle:
     def _of_owner(
         self, owner: Manifest, mine: Mapping[str, list[Manifest]], all_: Mapping[str, list[Manifest]]
     ) -> Iterator[str]:
-        metadata, status = owner["metadata"], owner.get("status") or {}
+        metadata, status = owner["metadata"], spread(owner.get("status") or {})
         if "deletionTimestamp" in metadata:
             yield "is still being deleted"
             return
@@ -104,9 +107,14 @@ class Oracle:
             yield f"{len(running)} Jobs at once"
         if metadata["uid"] in self.bed.lied:
             return
+        if (parked := told(status.get("conditions", ())))[1] == "InternalError":
+            yield f"the operator can't bear it: {parked}"
+        messages = [str(condition.get("message", "")) for condition in status.get("conditions", ())]
+        if any(word in message for word in OF_THE_CLUSTER for message in messages):
+            return
         reference = self._rehearsed(owner, all_)
         judge = _of_training if owner["kind"] == "DeepSeekTraining" else _of_serving
-        yield from judge(owner, reference, mine)
+        yield from judge({**owner, "status": status}, reference, mine)
 
     def _of_orphan(
         self, kind: str, item: Manifest, owners: set[str], kinds: Mapping[str, list[Manifest]]
@@ -143,7 +151,7 @@ class Oracle:
 
 def _of_training(owner: Manifest, reference: Rehearsal, mine: Mapping[str, list[Manifest]]) -> Iterator[str]:
     status = owner["status"]
-    kind, reason = told(status["conditions"])
+    kind, reason = told(status.get("conditions", ()))
     running = [job for job in mine["Job"] if not _is_over(job)]
     living = [pod for pod in mine["Pod"] if pod["status"].get("phase") in ("Pending", "Running")]
     if status.get("result"):
@@ -188,7 +196,7 @@ def _runs(
 
 def _of_serving(owner: Manifest, reference: Rehearsal, mine: Mapping[str, list[Manifest]]) -> Iterator[str]:
     spec, status = owner["spec"], owner["status"]
-    kind, reason = told(status["conditions"])
+    kind, reason = told(status.get("conditions", ()))
     for expected in reference.made:
         live = next((i for i in mine[expected["kind"]] if i["metadata"]["name"] == expected["metadata"]["name"]), None)
         name = f"{expected['kind']} {expected['metadata']['name']}"
@@ -210,8 +218,8 @@ def _of_serving(owner: Manifest, reference: Rehearsal, mine: Mapping[str, list[M
         if (ready, len(mine["Pod"])) != (asked, asked) or status.get("readyReplicas", 0) != asked:
             yield f"{ready} pods of {len(mine['Pod'])} ready, status says {status.get('readyReplicas')}; wanted {asked}"
         phase = "Suspended" if spec.get("suspend") else "Available"
-        if status["phase"] != phase:
-            yield f"phase {status['phase']} ({kind}/{reason}), not {phase}"
+        if status.get("phase") != phase:
+            yield f"phase {status.get('phase')} ({kind}/{reason}), not {phase}"
     elif ready < 1 or ready != len(mine["Pod"]):
         yield f"{ready} pods of {len(mine['Pod'])} ready under an autoscaler without a metric"
 

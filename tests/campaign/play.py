@@ -8,6 +8,7 @@ from pathlib import Path
 from random import Random
 from threading import Event
 
+from deepseek_operator.api.record import spread
 from tests.campaign.acts import ACTS
 from tests.campaign.bed import Bed, Problem, bed
 from tests.campaign.faults import FAULTS
@@ -136,7 +137,7 @@ def _calm(made: Bed, oracle: Oracle, outcome: Outcome) -> None:
 
 def _may_move(made: Bed) -> bool:
     """A training waits for a time that may have come."""
-    return any((item.get("status") or {}).get("notBefore") for item in made.owners())
+    return any(spread(item.get("status") or {}).get("notBefore") for item in made.owners())
 
 
 def _settled(made: Bed, oracle: Oracle, deadline: float) -> list[str]:
