@@ -29,6 +29,26 @@ DERIVED = ("conditions", "phase", "summary", "observedGeneration", "readyReplica
 API_VERSION = "deepseek-operator.io/v1alpha1"
 
 
+def _deep() -> dict[str, Any]:
+    nested: Any = 1
+    for _ in range(600):
+        nested = {"a": nested}
+    return {**good_specs("DeepSeekTraining")[0], "model": {"custom": nested}}
+
+
+def _large() -> dict[str, Any]:
+    return {**good_specs("DeepSeekTraining")[0], "model": {"custom": {f"key-{n}": "y" * 9000 for n in range(100)}}}
+
+
+def _dear() -> dict[str, Any]:
+    spec = good_specs("DeepSeekTraining")[0]
+    hyper = {**spec["hyperparameters"], "sequenceLength": 720720, "microBatchSize": 65536, "globalBatchSize": 65536}
+    model, accelerator = {"name": "deepseek-r1"}, {"profile": "nvidia-h100-80"}
+    return {**spec, "model": model, "accelerator": accelerator, "hyperparameters": hyper}
+
+
+POISONS = (_deep, _large, _dear)
+
 # --- the owner of a resource ----------------------------------------------------------------------------------------
 
 
@@ -55,6 +75,17 @@ def edit(bed: Bed, random: Random) -> str | None:
     drawn = _drawn_spec(random, kind)
     changed = _bounded(mutated(random, item["spec"], schema_of(kind, "spec")))
     return f"edit {_named(item)}: {_put(bed, item, random.choice((drawn, changed)))}"
+
+
+def poison(bed: Bed, random: Random) -> str | None:
+    """A training that is deep, large, or dear to size; it must harm nobody else."""
+    tenant = random.choice(TENANTS)
+    if any(item["metadata"]["name"] == "poison" for item in bed.items("DeepSeekTraining", tenant)):
+        return None
+    spec = random.choice(POISONS)()
+    manifest = {"apiVersion": API_VERSION, "kind": "DeepSeekTraining", "metadata": {"name": "poison"}, "spec": spec}
+    said = _sent(bed, "DeepSeekTraining", tenant, "poison", manifest, bed.api.create)
+    return f"create DeepSeekTraining {tenant}/poison: {said}"
 
 
 def roll_back(bed: Bed, random: Random) -> str | None:
@@ -261,6 +292,7 @@ def delete_definition(bed: Bed, random: Random) -> str:
 ACTS: tuple[tuple[int, Act], ...] = (
     (20, create),
     (14, edit),
+    (2, poison),
     (6, roll_back),
     (6, suspend_or_resume),
     (4, scale),
