@@ -53,6 +53,11 @@ class Replica:
         return re.search(r"^leader_election_master_status\S* 1\.0$", self.page(1, "/metrics"), re.M) is not None
 
     @property
+    def is_healthy(self) -> bool:
+        """Its probe says so."""
+        return self.page(0, "/healthz").strip() == "ok"
+
+    @property
     def memory_mib(self) -> float:
         """Resident memory of the process; 0 while there is none."""
         with suppress(OSError, AttributeError):
@@ -157,6 +162,7 @@ class Bed:
         for replica in self.replicas:
             self.faults.expect_kill()
             replica.process.kill()
+        patiently(lambda: all(replica.is_healthy for replica in self.replicas), "all are back", timeout_s=180)
         patiently(lambda: self.leader() is not None, "a fresh process leads", timeout_s=120)
 
 

@@ -54,8 +54,8 @@ class Oracle:
         for number, replica in enumerate(self.bed.replicas):
             for unexplained in self.bed.faults.unexplained(replica.process):
                 yield f"operator-{number} exits: {unexplained}"
-            if (health := replica.page(0, "/healthz").strip()) != "ok":
-                yield f"operator-{number} is not healthy: {health or 'no answer'}"
+            if not replica.is_healthy:
+                yield f"operator-{number} is not healthy: {replica.page(0, '/healthz').strip() or 'no answer'}"
             if replica.memory_mib > MEMORY_MIB:
                 yield f"operator-{number} takes {replica.memory_mib:.0f} MiB"
             text = replica.process.log.read_text(errors="replace")

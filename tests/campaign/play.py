@@ -81,7 +81,7 @@ def play(folder: Path, seed: int, numbers: Sequence[int], left_out: frozenset[st
             time.sleep(random.uniform(0, LONGEST_PAUSE_S))
             if number % CALM_EVERY == 0 or number == numbers[-1]:
                 _calm(made, oracle, outcome)
-                tell(f"calm after {number}: {len(outcome.alarms)} alarms")
+                tell(f"calm after {number}: {outcome.alarms or 'no alarm'}")
                 if outcome.alarms:
                     break
                 outcome.trace = []
