@@ -170,6 +170,7 @@ def take_labels(bed: Bed, random: Random) -> str | None:
     if child is None:
         return None
     _touch(bed, child)
+    bed.disowned.add(child["metadata"]["uid"])
     label = random.choice((OWNER_UID, OWNER_UID, MANAGED_BY, None))
     labels: Any = {label: random.choice((None, None, "00000000-0000-4000-8000-000000000000"))} if label else None
     return f"labels of {_named(child)} become {labels}: {_patched(bed, child, {'metadata': {'labels': labels}})}"
@@ -181,6 +182,7 @@ def take_owner(bed: Bed, random: Random) -> str | None:
     if child is None or not child["metadata"].get("ownerReferences"):
         return None
     _touch(bed, child)
+    bed.disowned.add(child["metadata"]["uid"])
     return f"ownerReferences of {_named(child)} go: {_patched(bed, child, {'metadata': {'ownerReferences': None}})}"
 
 

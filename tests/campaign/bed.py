@@ -74,7 +74,7 @@ class Bed:
         accepted: specs that the API server let in, by kind, namespace and name, oldest first.
         lied: uids of resources whose status somebody forged: what it says is believed, so nothing is expected of them.
         orphaned: uids of owners that were deleted with propagation Orphan: their children may stay.
-        floors: by uid of a serving, the replicas that must not go missing; `lower` gives some up.
+        disowned: uids of children of which somebody took what says whose they are: strangers, if their owner goes.
     """
 
     cluster: Cluster
@@ -86,6 +86,7 @@ class Bed:
     accepted: dict[tuple[str, str, str], list[Manifest]] = field(default_factory=dict)
     lied: set[str] = field(default_factory=set)
     orphaned: set[str] = field(default_factory=set)
+    disowned: set[str] = field(default_factory=set)
 
     @property
     def api(self) -> Api:

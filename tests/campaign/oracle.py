@@ -16,6 +16,7 @@ from deepseek_operator.api.base import parse_time
 from deepseek_operator.api.record import spread
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.names import ATTEMPT_LABEL, MANAGED_BY, MANAGER, OWNER_UID
+from deepseek_operator.core.resources import CLAIM, OWNED, POD, SERVING, TRAINING, Resource
 from deepseek_operator.domain.quantity import parse as quantity
 from deepseek_operator.runtime.rehearsal import Rehearsal, rehearse
 from tests.campaign.bed import OWNERS, TENANTS, Bed
@@ -129,17 +130,23 @@ class Oracle:
             return None if controller["uid"] in living else f"its {controller['kind']} {controller['name']} is gone"
         if kind in OWNERS or kind in ("PersistentVolumeClaim", "ReplicaSet") or labels.get(MANAGED_BY) != MANAGER:
             return None
-        return None if labels.get(OWNER_UID) in self.bed.orphaned else "nobody owns it"
+        is_left = labels.get(OWNER_UID) in self.bed.orphaned or metadata["uid"] in self.bed.disowned
+        return None if is_left else "nobody owns it"
 
     def _rehearsed(self, owner: Manifest, kinds: Mapping[str, list[Manifest]]) -> Rehearsal:
-        claims = [
-            c for c in kinds["PersistentVolumeClaim"] if not _owner_uid(c) and not c["metadata"].get("ownerReferences")
+        uid = owner["metadata"]["uid"]
+        owners = {item["metadata"]["uid"] for kind in OWNERS for item in kinds[kind]}
+        existing = [_bare(CLAIM, claim) for claim in kinds["PersistentVolumeClaim"] if _owner_uid(claim) != uid]
+        trainings = [item for item in kinds["DeepSeekTraining"] if item is not owner]
+        existing += [{**_bare(TRAINING, item), "status": item.get("status") or {}} for item in trainings]
+        existing += [
+            _bare(resource, item)
+            for resource in OWNED
+            if resource not in (CLAIM, POD)
+            for item in kinds[resource.kind]
+            if _owner_uid(item) not in owners and not item["metadata"].get("ownerReferences")
         ]
-        retained = [c for c in kinds["PersistentVolumeClaim"] if c not in claims]
-        others = [item for item in kinds["DeepSeekTraining"] if item is not owner]
-        existing = [_bare("v1", "PersistentVolumeClaim", c) for c in (*claims, *retained)]
-        existing += [_bare(owner["apiVersion"], "DeepSeekTraining", item, status=True) for item in others]
-        wanted = _bare(owner["apiVersion"], owner["kind"], owner)
+        wanted = _bare(TRAINING if owner["kind"] == TRAINING.kind else SERVING, owner)
         asked = json.dumps([wanted, existing], sort_keys=True)
         if asked not in self.asked:
             (self.asked[asked],) = asyncio.run(rehearse([wanted], existing, Configuration()))
@@ -283,12 +290,12 @@ def _is_read_later(part: Any) -> bool:
     return isinstance(part, Mapping) and str(part.get("name", "")).startswith(READ_LATER)
 
 
-def _bare(api_version: str, kind: str, item: Manifest, *, status: bool = False) -> Manifest:
+def _bare(resource: Resource, item: Manifest) -> Manifest:
     """As somebody would write it; its labels and annotations are part of that."""
     kept = ("name", "namespace", "labels", "annotations")
     metadata = {key: item["metadata"][key] for key in kept if key in item["metadata"]}
-    says = {"status": item.get("status") or {}} if status else {}
-    return {"apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": item["spec"], **says}
+    body = {key: part for key, part in item.items() if key not in ("status", "metadata")}
+    return {**body, "apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata}
 
 
 def told(conditions: Any) -> tuple[str, str]:
