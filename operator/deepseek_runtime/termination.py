@@ -25,7 +25,8 @@ Result = Literal["Complete", "Preempted", "Stalled", "Failed", "Invalid", "Diver
 class Termination:
     """How the pod ended. `latest` and `best` name healthy checkpoints, `metrics` the last evaluation.
 
-    `data` counts the examples that were read, and those that the sequence length left out or cut.
+    `data` counts the examples that were read, and those that the sequence length left out or cut; `firstStep` is the one
+    that the attempt began with.
     """
 
     result: Result
@@ -38,6 +39,7 @@ class Termination:
     loss: float | None = None
     metrics: Mapping[str, float | None] = field(default_factory=dict)
     data: Mapping[str, object] | None = None
+    firstStep: int | None = None  # noqa: N815 - the document's own name
 
 
 def result_of(code: int) -> Result:

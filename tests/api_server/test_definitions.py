@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from datetime import UTC, datetime
 
 import pytest
 
@@ -9,6 +10,7 @@ from deepseek_operator.api.base import ObservedStatus
 from deepseek_operator.api.crd import UNSEEN, documents
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing, ServingStatus
 from deepseek_operator.api.v1alpha1.training import DeepSeekTraining, TrainingStatus
+from deepseek_operator.core.conditions import merged, resting
 from tests.cluster.api import ApiError, Manifest
 from tests.cluster.control_plane import Cluster
 from tests.support.api_objects import changed, collection, minimal_serving, minimal_training
@@ -144,6 +146,23 @@ def test_the_columns_of_a_training_read_well(api_server: Cluster, namespace: str
     header, row = _rows(_kubectl(api_server, namespace, "get", "dst", "-o", "wide"))
     assert header[10:] == ["STEP", "ATTEMPT", "TOKENS/S", "LAST-CKPT", "MODEL", "GPUS", "LAYOUT"]
     assert row[10:] == ["41", "2", "1200", "40", "lite", "16", "DP-16"]
+
+
+def test_a_resource_that_rests_has_no_empty_columns(api_server: Cluster, namespace: str) -> None:
+    """Its Ready is absent, for kstatus, and READY and REASON are filled all the same."""
+    conditions = [
+        {**one.to_wire(), "lastTransitionTime": "2026-01-31T08:09:10Z"}
+        for one in merged(resting("Suspended", "as asked"), (), 1, datetime.now(UTC))
+    ]
+    for manifest, start in ((minimal_training(), 1), (minimal_serving(), 0)):
+        api_server.api.create(collection(manifest, namespace), manifest)
+        status = {"phase": "Suspended", "conditions": conditions}
+        path = f"{collection(manifest, namespace)}/{manifest['metadata']['name']}"
+        api_server.api.patch(f"{path}/status", {"status": status})
+        header, row = _rows(_kubectl(api_server, namespace, "get", manifest["kind"].lower()))
+        assert (header[start + 1], row[start + 1]) == ("READY", "False")
+        assert "REASON" in header
+        assert row.count("Suspended") == 2, "PHASE and REASON"
 
 
 def test_the_columns_of_a_serving_read_well(api_server: Cluster, namespace: str) -> None:

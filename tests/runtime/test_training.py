@@ -30,6 +30,12 @@ def drop(volume: Path, *steps: int) -> None:
         shutil.rmtree(volume / "training-uid" / "first" / f"step-{step:08d}")
 
 
+def _curve(attempt: Attempt) -> dict[int, float]:
+    """Losses by step, as the attempt left them on the volume."""
+    lines = (attempt.directory / "metrics.jsonl").read_text().splitlines()
+    return {one["step"]: one["loss"] for one in map(json.loads, lines) if one["event"] == "step"}
+
+
 def test_complete_training_says_what_it_reached(whole: tuple[Attempt, Process]) -> None:
     attempt, process = whole
     said = attempt.termination()
@@ -66,6 +72,9 @@ def test_sigkill_during_a_save_loses_nothing_that_was_saved(whole: tuple[Attempt
     origin = json.loads((second.directory / "origin.json").read_text())
     assert origin["resumedFrom"] == {"incarnation": "killed", "step": 60}
     assert second.manifest(80)["parent"] == {"incarnation": "killed", "step": 60}
+    curves = [_curve(attempt) for attempt in (first, second)]
+    assert (min(curves[0]), min(curves[1]), second.termination()["firstStep"]) == (1, 61, 61)
+    assert {**curves[0], **curves[1]} == expected, "the curve outlives the pod and its log"
 
 
 def test_divergence_ends_at_its_step_for_good_and_leaves_the_healthy_checkpoints(copied: Path) -> None:

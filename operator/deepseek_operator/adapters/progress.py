@@ -45,6 +45,13 @@ class _ResumedFrom(_Part):
     step: _Step
 
 
+class _Data(_Part):
+    examples: _Step
+    dropped: _Step | None = None
+    cut: _Step | None = None
+    longest: _Step | None = None
+
+
 class _Progress(_Part):
     """The keys of the contract's `/progress`; absent or null means unknown."""
 
@@ -54,6 +61,7 @@ class _Progress(_Part):
     attempt: _Step | None = None
     state: Literal["Starting", "Training", "Saving", "Evaluating", "Stopping", "Complete"] | None = None
     step: _Step | None = None
+    firstStep: _Step | None = None  # noqa: N815
     maxSteps: _Step | None = None  # noqa: N815
     epoch: _Number | None = None
     loss: _Number | None = None
@@ -65,6 +73,7 @@ class _Progress(_Part):
     best: _Best | None = None
     exports: Annotated[list[_Step], Field(max_length=128)] | None = None
     resumedFrom: _ResumedFrom | None = None  # noqa: N815
+    data: _Data | None = None
     updatedAt: _Text | None = None  # noqa: N815
 
 

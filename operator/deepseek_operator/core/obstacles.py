@@ -29,6 +29,17 @@ _MOUNT_EVENTS = frozenset({"FailedMount", "FailedAttachVolume", "FailedMapVolume
 _REFUSED_EVENT = "FailedCreate"
 _QUOTA_WORDS = ("exceeded quota", "failed quota", "usage per")
 """Of the ResourceQuota plug-in (a limit, and a quota that makes a field obligatory) and of LimitRanger."""
+_VOLUME_WORDS = (
+    "unbound immediate PersistentVolumeClaims",
+    "didn't find available persistent volumes to bind",
+    "volume node affinity conflict",
+    "no available volume zone",
+    "persistentvolumeclaim ",
+    "persistentvolume ",
+)
+"""Of the scheduler's plug-ins VolumeBinding, VolumeZone and VolumeRestrictions."""
+_LACK = "Insufficient "
+"""The scheduler's word for a resource that nodes lack: then more nodes may help as well."""
 _BACK_OFF = re.compile(r'^[Bb]ack-off pulling image "[^"]*"(: (ErrImagePull: )?)?')
 _LENGTH = 1024
 _REPEATED = 2
@@ -71,7 +82,12 @@ def unplaced(pods: Iterable[Manifest]) -> Iterator[Obstacle]:
         placed = condition_of(pod, "PodScheduled")
         if placed.get("status") == "False" and placed.get("reason") == "Unschedulable":
             said = str(placed.get("message") or "the scheduler gives no message")
-            yield Obstacle(WAITING_FOR_CAPACITY, said[:_LENGTH])
+            yield Obstacle(VOLUME_NOT_MOUNTED if _is_of_a_volume(said) else WAITING_FOR_CAPACITY, said[:_LENGTH])
+
+
+def _is_of_a_volume(said: str) -> bool:
+    """True when no node more would help: a claim that is not bound, or whose volume is elsewhere."""
+    return any(word in said for word in _VOLUME_WORDS) and _LACK not in said
 
 
 def unstarted(pods: Iterable[Manifest]) -> Iterator[Obstacle]:

@@ -41,6 +41,7 @@ def termination(contract: Contract, run: RunDirectory, verdict: Verdict) -> Term
         loss=_number(told.get("loss")),
         metrics={name: _number(told.get(name)) for name in ("evalLoss", "accuracy") if told.get(name) is not None},
         data=_named(told.get("data"), ("examples", "dropped", "cut", "longest")),
+        firstStep=_whole(told.get("firstStep")),
     )
 
 

@@ -54,6 +54,8 @@ def main() -> int:
 def _train(stop: StopFlag, run: RunDirectory | None, rank: int) -> int:
     contract = read_contract(os.environ)
     spec = read_spec(os.environ.get("DEEPSEEK_TRAINING_SPEC", ""))
+    from deepseek_runtime.trainer.curve import NAME as CURVE_NAME
+    from deepseek_runtime.trainer.curve import Curve
     from deepseek_runtime.trainer.gang import Gang
     from deepseek_runtime.trainer.loop import Training
     from deepseek_runtime.trainer.telling import Telling
@@ -61,8 +63,12 @@ def _train(stop: StopFlag, run: RunDirectory | None, rank: int) -> int:
     gang = Gang.meet(os.environ)
     heartbeat = Heartbeat(Path(os.environ[HEARTBEAT_VARIABLE]) if HEARTBEAT_VARIABLE in os.environ else None)
     speaks = os.environ.get("LOCAL_RANK", "0") == "0"
-    training = Training(contract, spec, gang, heartbeat, Telling(run if speaks else None, gang.is_first), stop)
-    code = training.run()
+    curve = Curve(contract.checkpoints.root / contract.pod_uid / CURVE_NAME) if gang.is_first else None
+    telling = Telling(run if speaks else None, gang.is_first, curve)
+    try:
+        code = Training(contract, spec, gang, heartbeat, telling, stop).run()
+    finally:
+        telling.close()
     gang.part()
     return code
 

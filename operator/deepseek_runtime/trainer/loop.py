@@ -194,6 +194,7 @@ class Training:
             state="Starting",
             incarnation=lineage.incarnation,
             step=self.start.step,
+            firstStep=self.start.step + 1,
             maxSteps=self.max_steps,
             resumedFrom={"step": manifest.step} if manifest else None,
             exports=self._exports(),

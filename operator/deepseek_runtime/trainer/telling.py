@@ -1,4 +1,4 @@
-"""What this pod's first rank tells its keeper: the state that /progress shows, and one log line per step."""
+"""What this pod's first rank tells: /progress its state, the log a line per step, and the curve on the volume the same."""
 
 import json
 import sys
@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from deepseek_runtime.checkpoint.manifest import finite
 from deepseek_runtime.rundir import RunDirectory
+from deepseek_runtime.trainer.curve import Curve
 from deepseek_runtime.trainer.saver import now
 
 # Files in memory are cheap but not free; nobody reads progress more often.
@@ -23,6 +24,7 @@ class Telling:
 
     run: RunDirectory | None
     is_loud: bool
+    curve: Curve | None = None
     fields: dict[str, object] = field(default_factory=dict)
     _published_s: float = 0.0
     _recent: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=RATE_STEPS + 1))
@@ -52,10 +54,19 @@ class Telling:
         self.log({"event": "step", "step": step, "loss": finite(loss), "tokensPerSecond": rate})
 
     def log(self, record: Mapping[str, object]) -> None:
-        """One JSON line to standard output, from rank 0 alone."""
-        if self.is_loud:
-            sys.stdout.write(json.dumps({"time": now(), **record}) + "\n")
-            sys.stdout.flush()
+        """One JSON line to standard output and to the curve, from rank 0 alone."""
+        if not self.is_loud:
+            return
+        line = json.dumps({"time": now(), **record})
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+        if self.curve is not None:
+            (self.curve.step if record.get("event") == "step" else self.curve.add)(line)
+
+    def close(self) -> None:
+        """Nothing more is told; the curve gets its last lines."""
+        if self.curve is not None:
+            self.curve.close()
 
     def _rate(self) -> tuple[float | None, float | None]:
         """Tokens per second and seconds per step over the recent steps; None after the first one."""

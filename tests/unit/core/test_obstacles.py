@@ -38,6 +38,25 @@ def test_a_refusal_is_named_by_its_words(words: str, reason: str) -> None:
     assert (refused(words).reason, refused(words).message) == (reason, words)
 
 
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ("0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims. not found", "VolumeNotMounted"),
+        ("0/3 nodes are available: 3 node(s) didn't find available persistent volumes to bind.", "VolumeNotMounted"),
+        ("0/3 nodes are available: 1 node(s) had untolerated taint(s), 2 node(s) had volume node affinity conflict.", "VolumeNotMounted"),
+        ('0/1 nodes are available: persistentvolumeclaim "models" is being deleted. not found', "VolumeNotMounted"),
+        ("0/1 nodes are available: 1 Insufficient nvidia.com/gpu. no new claims to deallocate", "WaitingForCapacity"),
+        ("0/3 nodes are available: 1 Insufficient cpu, 2 node(s) had volume node affinity conflict.", "WaitingForCapacity"),
+        ("0/2 nodes are available: 2 node(s) didn't match Pod's node affinity/selector.", "WaitingForCapacity"),
+        ("", "WaitingForCapacity"),
+    ],
+)  # fmt: skip
+def test_a_claim_that_no_node_can_help_is_no_lack_of_nodes(words: str, reason: str) -> None:
+    condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": words}
+    (found,) = unplaced([{"status": {"conditions": [condition]}}])
+    assert (found.reason, found.message) == (reason, words or "the scheduler gives no message")
+
+
 def test_of_a_jobs_events_only_refusals_count_the_newest_first() -> None:
     events = [Warning("Unrelated", "x"), Warning("FailedCreate", "new"), Warning("FailedCreate", "old")]
     assert [found.message for found in refused_by_events(events)] == ["new", "old"]

@@ -45,6 +45,7 @@ def test_message_has_the_fields_of_the_contract(tmp_path: Path) -> None:
         "loss": 0.1,
         "metrics": {},
         "data": None,
+        "firstStep": None,
     }
 
 

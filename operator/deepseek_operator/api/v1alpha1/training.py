@@ -591,8 +591,16 @@ class AttemptRecord(StatusModel):
         default=None,
         description="Its Job; the newest that failed and the final one are kept, and with them the logs of their pods.",
     )
+    first_step: int | None = Field(
+        default=None,
+        description="Optimizer step that it began with: 1, or the one after the checkpoint that it went on from.",
+    )
     last_step: int | None = Field(default=None, description="Last optimizer step that it reported.")
     loss: str | None = Field(default=None, description="Training loss of that step, a decimal.")
+    curve: str | None = Field(
+        default=None,
+        description="File of the checkpoint claim that holds its log of steps, losses, evaluations and saves as JSON lines; the built-in trainer writes it. Logs of pods go, it stays.",
+    )
 
 
 class LastCheckpoint(StatusModel):
@@ -631,6 +639,7 @@ class ProgressStatus(StatusModel):
 
     state: str = Field(default="", description="Starting, Training, Saving, Evaluating, Stopping or Complete.")
     step: int | None = Field(default=None, description="Last optimizer step.")
+    first_step: int | None = Field(default=None, description="Optimizer step that the attempt began with.")
     max_steps: int | None = Field(default=None, description="Steps in all.")
     loss: str | None = Field(default=None, description="Last training loss, a decimal.")
     eval_loss: str | None = Field(default=None, description="Last loss on the Heldout datasets, a decimal.")

@@ -25,6 +25,7 @@ _WARNINGS = frozenset(
         reasons.ENGINE_FAILING,
         reasons.MODEL_NOT_FOUND,
         reasons.CONFIGURATION_MISSING,
+        reasons.VOLUME_NOT_MOUNTED,
         reasons.INIT_CONTAINER_FAILED,
         reasons.METRICS_UNAVAILABLE,
         reasons.NAME_CONFLICT,

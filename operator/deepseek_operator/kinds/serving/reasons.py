@@ -57,6 +57,7 @@ IMAGE_PULL_FAILED = Reason(
 CONFIGURATION_MISSING = Reason(
     obstacles.CONFIGURATION_MISSING, "Create the Secret or other object that the message names, or correct its name."
 )
+VOLUME_NOT_MOUNTED = Reason(obstacles.VOLUME_NOT_MOUNTED, "Look at the model's claim, and at the storage behind it.")
 INIT_CONTAINER_FAILED = Reason(
     obstacles.INIT_CONTAINER_FAILED,
     "Read that container's log; it comes from the accelerator's profile or from a webhook of the cluster.",

@@ -189,7 +189,7 @@ def _failed(failure: Failure | None, serves: bool) -> Told | None:
 def _suspended(running: Mapping[str, Replicas]) -> Told:
     left = sum(replicas.total for replicas in running.values())
     if left:
-        return "Suspended", reconciling(reasons.SUSPENDING.name, f"{left} replicas are ending")
+        return "Suspended", reconciling(reasons.SUSPENDING.name, f"replicas that are ending: {left}")
     return "Suspended", resting(reasons.SUSPENDED.name, "suspend is true: no replica runs")
 
 

@@ -11,6 +11,7 @@ from deepseek_operator.api.v1alpha1.training import (
     LastCheckpoint,
     PodFailure,
     ProgressStatus,
+    TrainingSpec,
     TrainingStatus,
 )
 from deepseek_operator.kinds.training import ancestry
@@ -19,6 +20,8 @@ from deepseek_operator.kinds.training.report import MAX_EXPORTS, Report
 from deepseek_operator.kinds.training.verdict import Outcome, sentence
 
 _HISTORY = 20
+CURVE_NAME = "metrics.jsonl"
+"""The curve's file beside the attempt's checkpoints; the contract of the pods names it."""
 
 
 def ended(
@@ -27,17 +30,18 @@ def ended(
     verdict: Outcome,
     cause: PodFailure,
     said: Sequence[Report],
-    max_restarts: int,
+    spec: TrainingSpec,
     now: datetime,
 ) -> TrainingStatus:
-    """The status with the verdict on `attempt` recorded. Only a crash counts towards `max_restarts`."""
+    """The status with the verdict on `attempt` recorded. Only a crash counts towards `maxRestarts`."""
+    max_restarts, folder = spec.failure_policy.max_restarts, spec.checkpoints.volume.sub_path
     progress = _last_progress(status.progress, said, verdict)
     base = reported(status, said).model_copy(
         update={
             "attempt": attempt.model_copy(update={"verdict": verdict}),
             "progress": progress,
             "ancestry": ancestry.extended(status.ancestry, attempt),
-            "history": [*status.history, _history(attempt, verdict, cause, now, progress)][-_HISTORY:],
+            "history": [*status.history, _history(status, attempt, verdict, cause, said, folder, now)][-_HISTORY:],
         }
     )
     match verdict:
@@ -80,7 +84,7 @@ def _still_best(known: BestCheckpoint | None) -> BestCheckpoint | None:
 def last_words(before: ProgressStatus | None, said: Sequence[Report]) -> ProgressStatus | None:
     """Progress with the numbers that ended pods left: what was pulled while they ran is older by up to an interval."""
     told: dict[str, object] = {}
-    for name in ("step", "loss", "eval_loss", "accuracy"):
+    for name in ("step", "first_step", "loss", "eval_loss", "accuracy"):
         values = (getattr(report, name) for report in said)
         if (value := next((value for value in values if value is not None), None)) is not None:
             told[name] = value
@@ -95,10 +99,19 @@ def _timed(new: LastCheckpoint | None, old: LastCheckpoint | None) -> LastCheckp
 
 
 def _history(
-    attempt: AttemptStatus, verdict: Outcome, cause: PodFailure, now: datetime, progress: ProgressStatus | None
+    status: TrainingStatus,
+    attempt: AttemptStatus,
+    verdict: Outcome,
+    cause: PodFailure,
+    said: Sequence[Report],
+    folder: str | None,
+    now: datetime,
 ) -> AttemptRecord:
-    # Progress of an attempt that took no step is that of the one before it.
-    steps = progress if attempt.running_at is not None else None
+    steps = last_words(_own(status.progress, attempt), said)
+    first = steps.first_step if steps is not None else None
+    # Only the built-in trainer tells its first step, and it begins the curve before that.
+    has_curve = first is not None and status.uid and attempt.incarnation
+    curve = "/".join(filter(None, (folder, status.uid, attempt.incarnation, CURVE_NAME)))
     return AttemptRecord(
         number=attempt.number,
         verdict=verdict,
@@ -106,9 +119,18 @@ def _history(
         message=sentence(cause)[:1024],
         ended_at=rfc3339(now),
         job=attempt.job,
+        first_step=first,
         last_step=steps.step if steps is not None else None,
         loss=steps.loss if steps is not None else None,
+        curve=curve if has_curve else None,
     )
+
+
+def _own(progress: ProgressStatus | None, attempt: AttemptStatus) -> ProgressStatus | None:
+    """What was pulled from the attempt's own pods: until they answer, progress is that of the attempt before it."""
+    if progress is None or progress.observed_at is None or attempt.running_at is None:
+        return None
+    return progress if progress.observed_at >= attempt.running_at else None
 
 
 def _last_progress(before: ProgressStatus | None, said: Sequence[Report], verdict: Outcome) -> ProgressStatus | None:

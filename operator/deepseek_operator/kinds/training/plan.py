@@ -148,7 +148,7 @@ def judge(view: View) -> Step | None:
         verdict,
         cause,
         reports(view.gang.pods),
-        view.spec.failure_policy.max_restarts,
+        view.spec,
         view.now,
     )
     if status.volume is not None and not wrote_nothing(view, verdict):
@@ -276,7 +276,7 @@ def work(view: View) -> Step | None:
         says = stalled(wrong.reason, f"{wrong.message}; attempt {attempt.number} goes on", serves=view.all_run)
         return act(phase, says, requeue_after=wait)
     if view.all_run:
-        says = ready(Reason.RUNNING, f"attempt {attempt.number}: all {view.size} workers run")
+        says = ready(Reason.RUNNING, f"attempt {attempt.number}: {_all_run(view.size)}")
         return act(phase, says, requeue_after=wait)
     if (unreachable := _unreachable(view, view.gang.active)) is not None:
         return act("Restarting", reconciling(Reason.NODE_UNREACHABLE, unreachable), requeue_after=wait)
@@ -290,6 +290,10 @@ def work(view: View) -> Step | None:
         return act("Pending", reconciling(why, with_advice(why, kept.message)), requeue_after=wait)
     message = f"attempt {attempt.number}: {view.workers} of {view.size} workers run; {_what_keeps(view)}"
     return act(phase, reconciling(Reason.STARTING, message), requeue_after=wait)
+
+
+def _all_run(workers: int) -> str:
+    return "its worker runs" if workers == 1 else f"all {workers} workers run"
 
 
 # --- the next attempt -----------------------------------------------------------------------------------------------
@@ -391,7 +395,7 @@ def clear_the_way(view: View) -> Step | None:
     if not strays and not pods:
         return None
     kept = {uid_of(job) for job in view.jobs}
-    says = reconciling(Reason.ENDING, f"waiting for {len(pods)} pods of earlier attempts to stop")
+    says = reconciling(Reason.ENDING, f"waiting for pods of earlier attempts to stop: {len(pods)}")
     if (unreachable := _unreachable(view, pods)) is not None:
         says = reconciling(Reason.NODE_UNREACHABLE, unreachable)
     orphans = [pod for pod in pods if job_uid_of(pod) not in kept]

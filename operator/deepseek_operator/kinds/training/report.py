@@ -22,6 +22,7 @@ class Report:
 
     Attributes:
         message: at most ten lines and 1,024 characters, printable.
+        step, first_step: the last optimizer step, and the one that the attempt began with.
         loss, eval_loss, accuracy: as of `step`, decimals as a status shows them.
         latest, best: the checkpoints that it named; None when it named none.
         exports: steps, ascending.
@@ -32,6 +33,7 @@ class Report:
 
     message: str = ""
     step: int | None = None
+    first_step: int | None = None
     loss: str | None = None
     eval_loss: str | None = None
     accuracy: str | None = None
@@ -67,6 +69,7 @@ def from_mapping(said: Mapping[str, object]) -> Report:
     return Report(
         message=tail(str(said.get("message") or "")),
         step=whole(said.get("step")),
+        first_step=whole(said.get("firstStep")),
         loss=number(said.get("loss")),
         eval_loss=number(measured.get("evalLoss")),
         accuracy=number(measured.get("accuracy")),

@@ -65,6 +65,7 @@ def _progress(view: View) -> ProgressStatus | None:
     progress = ProgressStatus(
         state=tail(state)[:32] if isinstance(state, str) else "",
         step=whole(said.get("step")),
+        first_step=whole(said.get("firstStep")),
         max_steps=whole(said.get("maxSteps")),
         loss=number(said.get("loss")),
         eval_loss=number(said.get("evalLoss")),

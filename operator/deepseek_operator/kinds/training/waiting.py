@@ -27,8 +27,6 @@ PODS_ARE_LATE = timedelta(seconds=3)
 """After which a Job without all of its pods is asked why; the controller makes them within a second."""
 MOUNTS_ARE_LATE = timedelta(seconds=20)
 """After which a placed pod without a sandbox is asked why; attaching a network disk takes 5 to 15 s."""
-_UNBOUND = "unbound immediate PersistentVolumeClaims"
-"""The scheduler's words for a claim that its provisioner has not bound yet."""
 NOTHING_CAME = (
     "no pod came, and nothing says why: an admission webhook, or the Job controller; see the events of the Job"
 )
@@ -74,10 +72,8 @@ def _unplaced(seen: Seen[DeepSeekTraining], gang: Gang) -> Iterator[Obstacle]:
     """A pod whose claim is still being made is on its way, and no node more would help; later it is the storage's fault."""
     for pod in gang.active:
         for found in unplaced([pod]):
-            if _UNBOUND not in found.message:
+            if found.reason != VOLUME_NOT_MOUNTED or _is_older(seen, pod, MOUNTS_ARE_LATE):
                 yield found
-            elif _is_older(seen, pod, MOUNTS_ARE_LATE):
-                yield Obstacle(VOLUME_NOT_MOUNTED, found.message)
 
 
 def _unmounted(seen: Seen[DeepSeekTraining], gang: Gang) -> Iterator[Manifest]:

@@ -111,6 +111,17 @@ def test_it_has_failed_where_a_person_must_edit(status: Mapping[str, Any], age: 
     assert (found.phase == "Failed") == (expected == "Failed")
 
 
+def test_a_claim_that_is_not_bound_is_no_lack_of_capacity() -> None:
+    serving = recorded(replicas=1, running=1)
+    target = target_of(serving)
+    words = "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims. not found"
+    conditions = [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": words}]
+    waiting_pod = pod(serving, target, phase="Pending", conditions=conditions)
+    found = look(serving, deployment(serving, target, 1, 0), waiting_pod)
+    assert (told(found)[3], found.phase) == ("VolumeNotMounted", "Loading")
+    assert "Look at the model's claim" in found.conditions[0].message
+
+
 @pytest.mark.parametrize("minutes", [3, 999])
 def test_capacity_is_waited_for_however_long_it_takes(minutes: int) -> None:
     serving = recorded(replicas=1, running=1)

@@ -7,7 +7,7 @@ import pytest
 
 from deepseek_operator.core.resources import TRAINING
 from tests.support.kstatus import kstatus
-from tests.support.trainings import NAME, NAMESPACE, Life
+from tests.support.trainings import NAME, NAMESPACE, Life, claim
 
 REFUSED = '{"formatVersion":1,"message":"no such file"}'
 
@@ -56,6 +56,39 @@ def test_a_state_is_read_as_it_is_meant(live: Callable[[Life], Any], status: str
     assert manifest is not None
     told = {c["type"] for c in manifest["status"]["conditions"] if c["status"] == "True"} - {"Reconciling"}
     assert (kstatus(manifest), told) == (status, true)
+
+
+def test_the_history_tells_where_an_attempt_began_and_where_its_curve_lies() -> None:
+    told = '{"formatVersion":1,"message":"boom","step":40,"loss":0.5,"firstStep":%d}'
+    life = Life().begin().running()
+    first = life.owner.status.attempt
+    life.crash(message=told % 1)
+    life.later(10).running().crash()
+    life.later(30).running().crash(message=told % 41)
+    uid = life.owner.metadata.uid
+    assert first is not None
+    history = [(one.first_step, one.last_step, one.curve) for one in life.owner.status.history]
+    assert history[0] == (1, 40, f"{uid}/{first.incarnation}/metrics.jsonl")
+    assert history[1] == (None, None, None), "what died without a word has not the steps of the one before it"
+    assert history[2][:2] == (41, 40)
+
+
+def test_the_curve_is_named_as_a_person_finds_it_on_the_claim() -> None:
+    life = Life()
+    life.cluster.put(claim("mine"))
+    life.begin(checkpoints={"volume": {"claimName": "mine", "subPath": "runs/a"}}).running()
+    life.crash(message='{"formatVersion":1,"firstStep":1}')
+    assert (life.owner.status.history[0].curve or "").startswith(f"runs/a/{life.owner.metadata.uid}/")
+
+
+def test_a_trainer_of_ones_own_has_no_curve_that_is_known() -> None:
+    life = Life().begin(runtime={"command": ["train"]}).running().crash(message="it broke")
+    assert life.owner.status.history[0].curve is None
+
+
+@pytest.mark.parametrize(("nodes", "told"), [(1, "its worker runs"), (2, "all 2 workers run")])
+def test_how_many_run_is_told_as_a_person_says_it(nodes: int, told: str) -> None:
+    assert Life().begin(nodes={"count": nodes}).running().message == f"attempt 1: {told}"
 
 
 def test_a_complete_training_shows_all_of_its_workers_and_an_old_attempt_its_last_words() -> None:
