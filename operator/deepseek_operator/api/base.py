@@ -82,6 +82,15 @@ class Condition(StatusModel):
     last_transition_time: str = Field(description="When status last changed, RFC 3339.")
 
 
+class Summary(StatusModel):
+    """Ready-made strings for the printed columns, which can't choose: Ready is absent while a resource rests."""
+
+    ready: str = Field(default="", description="Status of the condition Ready; False while it rests. Example: True.")
+    reason: str = Field(
+        default="", description="Reason of the condition Ready, or of Suspended in its place. Example: Running."
+    )
+
+
 class ObservedStatus(StatusModel):
     """What every status begins with: conditions, and the generation that they are about."""
 

@@ -42,6 +42,7 @@ UNSEEN: Mapping[str, Any] = {
             "lastTransitionTime": "1970-01-01T00:00:00Z",
         }
     ],
+    "summary": {"ready": "Unknown", "reason": "NotSeen"},
 }
 
 
@@ -79,17 +80,12 @@ class Definition:
     has_scale: bool = False
 
 
-# A status begins with Ready or, in its place, Suspended (core.conditions), and a column shows the first thing that its path
-# finds: of a resource that rests, that it does not reconcile, which reads as the False that Ready can't say there.
-_READY = '.status.conditions[?(@.type!="Suspended")].status'
-_REASON = ".status.conditions[0].reason"
-
 _AGE = Column("AGE", ".metadata.creationTimestamp", "Time since creation.", "date")
 
 _TRAINING_COLUMNS = (
     Column("PHASE", ".status.phase", "Where the training is in its life."),
-    Column("READY", _READY, "True while all workers run, and once complete."),
-    Column("REASON", _REASON, "Why it is ready or not, and what stands in the way."),
+    Column("READY", ".status.summary.ready", "True while all workers run, and once complete."),
+    Column("REASON", ".status.summary.reason", "Why it is ready or not, and what stands in the way."),
     Column("WORKERS", ".status.summary.workers", "Pods that run or have succeeded, of the wanted ones."),
     Column("PROGRESS", ".status.summary.progress", "Steps that are done, of all."),
     Column("ETA", ".status.summary.eta", "Estimated time until the last step."),
@@ -106,11 +102,11 @@ _TRAINING_COLUMNS = (
 )
 
 _SERVING_COLUMNS = (
-    Column("READY", _READY, "True while the wanted replicas answer."),
+    Column("READY", ".status.summary.ready", "True while the wanted replicas answer."),
     Column("REPLICAS", ".status.summary.replicas", "Ready replicas of the wanted ones."),
     Column("MODEL", ".status.summary.model", "What answers; during a rollout also what shall answer."),
     Column("PHASE", ".status.phase", "What is going on."),
-    Column("REASON", _REASON, "Why it is ready or not, and what stands in the way."),
+    Column("REASON", ".status.summary.reason", "Why it is ready or not, and what stands in the way."),
     Column("URL", ".status.url", "Address inside the cluster."),
     _AGE,
     Column("REVISION", ".status.current.name", "The revision that is wanted.", wide=True),

@@ -88,6 +88,15 @@ def find(conditions: Sequence[Condition], type_: str) -> Condition | None:
     return next((condition for condition in conditions if condition.type == type_), None)
 
 
+def columns(conditions: Sequence[Condition]) -> dict[str, str]:
+    """What `summary` shows of them: `ready` and `reason`, also of what rests and has no Ready."""
+    ready_now, told = find(conditions, "Ready"), headline(conditions)
+    return {
+        "ready": ready_now.status if ready_now is not None else "False",
+        "reason": told.reason if told is not None else "",
+    }
+
+
 def headline(conditions: Sequence[Condition]) -> Condition | None:
     """Ready, or Suspended in its place; None before the first."""
     return find(conditions, "Ready") or find(conditions, "Suspended")

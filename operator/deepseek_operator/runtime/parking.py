@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from deepseek_operator.api.base import Condition
-from deepseek_operator.core.conditions import Verdict, merged
+from deepseek_operator.core.conditions import Verdict, columns, merged
 from deepseek_operator.core.kept import TooLarge
 from deepseek_operator.core.parking import INTERNAL_ERROR, TOO_LARGE
 from deepseek_operator.core.resources import Manifest
@@ -40,7 +40,9 @@ def parked_status(manifest: Manifest, verdicts: Sequence[Verdict], now: datetime
     said = {condition.type for condition in now_true}
     rest = [condition for condition in before if condition.type not in said]
     wire = [condition.to_wire() for condition in (*now_true, *rest)]
-    return {**status, "conditions": wire, "observedGeneration": generation}
+    before_them = status.get("summary")
+    summary = {**(before_them if isinstance(before_them, Mapping) else {}), **columns(now_true)}
+    return {**status, "conditions": wire, "observedGeneration": generation, "summary": summary}
 
 
 def _conditions(listed: Sequence[object]) -> list[Condition]:

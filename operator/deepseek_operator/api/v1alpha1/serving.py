@@ -16,6 +16,7 @@ from deepseek_operator.api.base import (
     ObservedStatus,
     Says,
     StatusModel,
+    Summary,
     rule,
     rules,
 )
@@ -320,7 +321,7 @@ class ScalingStatus(StatusModel):
     message: str = Field(default="", description="Its reason, in a sentence.")
 
 
-class ServingSummary(StatusModel):
+class ServingSummary(Summary):
     """Ready-made strings for the printed columns."""
 
     replicas: str = Field(default="", description="Ready replicas of the wanted ones. Example: 2/3.")

@@ -22,6 +22,7 @@ from deepseek_operator.api.base import (
     RelativePath,
     Says,
     StatusModel,
+    Summary,
     Weight,
     rule,
     rules,
@@ -653,7 +654,7 @@ class ProgressStatus(StatusModel):
     )
 
 
-class TrainingSummary(StatusModel):
+class TrainingSummary(Summary):
     """Ready-made strings for the printed columns, which can't compute."""
 
     workers: str = Field(default="", description="Pods that run or have succeeded, of the wanted ones. Example: 3/4.")

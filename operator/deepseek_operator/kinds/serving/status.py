@@ -14,7 +14,7 @@ from deepseek_operator.api.v1alpha1.serving import (
     ServingSummary,
 )
 from deepseek_operator.core.actions import Done, Failure
-from deepseek_operator.core.conditions import Verdict, merged, ready, reconciling, resting, stalled
+from deepseek_operator.core.conditions import Verdict, columns, merged, ready, reconciling, resting, stalled
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.device_plan import warning_of
 from deepseek_operator.core.names import serving_service
@@ -52,14 +52,11 @@ def status(seen: Seen[DeepSeekServing], done: Done, configuration: Configuration
     complete = goal.revision is not None and _is_complete(seen, goal.revision, running)
     made = sum(_made(replicas) for replicas in running.values())
     ready_replicas = sum(replicas.serving for replicas in running.values())
+    said = (*verdicts, *scaling_of(seen), *warning_of(before.plan), *update_of(seen, goal, configuration))
+    conditions = merged(said, before.conditions, owner.metadata.generation, seen.now)
     return ServingStatus(
         observed_generation=owner.metadata.generation,
-        conditions=merged(
-            (*verdicts, *scaling_of(seen), *warning_of(before.plan), *update_of(seen, goal, configuration)),
-            before.conditions,
-            owner.metadata.generation,
-            seen.now,
-        ),
+        conditions=conditions,
         phase=phase,
         replicas=min(made, running_replicas(seen)),
         ready_replicas=ready_replicas,
@@ -73,7 +70,9 @@ def status(seen: Seen[DeepSeekServing], done: Done, configuration: Configuration
         running_replicas=before.running_replicas,
         autoscaling=scaling_status(seen),
         summary=ServingSummary(
-            replicas=f"{ready_replicas}/{wanted_replicas(seen)}", model=_models_told(seen, goal, running)
+            **columns(conditions),
+            replicas=f"{ready_replicas}/{wanted_replicas(seen)}",
+            model=_models_told(seen, goal, running),
         ),
     )
 

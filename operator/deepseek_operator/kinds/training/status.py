@@ -4,9 +4,9 @@ Records (attempt, volume, counters, result) are carried over as they were writte
 and workers are display: nothing is decided from them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from deepseek_operator.api.base import rfc3339
+from deepseek_operator.api.base import Condition, rfc3339
 from deepseek_operator.api.v1alpha1.training import (
     ProgressStatus,
     TrainingSpec,
@@ -14,7 +14,7 @@ from deepseek_operator.api.v1alpha1.training import (
     TrainingSummary,
 )
 from deepseek_operator.core.actions import Done, Failure
-from deepseek_operator.core.conditions import Verdict, merged, reconciling, stalled
+from deepseek_operator.core.conditions import Verdict, columns, merged, reconciling, stalled
 from deepseek_operator.core.device_plan import warning_of
 from deepseek_operator.core.last_words import tail
 from deepseek_operator.kinds.training.ending import last_words, reported
@@ -38,14 +38,10 @@ def display(view: View, step: Step, done: Done) -> TrainingStatus:
     status = status.model_copy(update={"uid": meta.uid, "progress": progress, "observed_generation": meta.generation})
     refused, final = _refused(step, done.failure), [says for says in step.says if says.type in ("Complete", "Failed")]
     says = (*refused, *final) if refused is not None else step.says
+    told = (*says, *warning_of(before.plan), *losses(status.data))
+    conditions = merged(told, before.conditions, meta.generation, view.now)
     return status.model_copy(
-        update={
-            "phase": step.phase,
-            "conditions": merged(
-                (*says, *warning_of(before.plan), *losses(status.data)), before.conditions, meta.generation, view.now
-            ),
-            "summary": _summary(view, status),
-        }
+        update={"phase": step.phase, "conditions": conditions, "summary": _summary(view, status, conditions)}
     )
 
 
@@ -102,11 +98,12 @@ def _refused(step: Step, failure: Failure | None) -> tuple[Verdict, ...] | None:
             return None
 
 
-def _summary(view: View, status: TrainingStatus) -> TrainingSummary:
+def _summary(view: View, status: TrainingStatus, conditions: Sequence[Condition]) -> TrainingSummary:
     progress = status.progress
     eta_s = progress.eta_seconds if progress is not None and view.all_run else None
     present = view.size if status.result == "Complete" else view.workers + sum(map(has_succeeded, view.gang.pods))
     return TrainingSummary(
+        **columns(conditions),
         workers=f"{present}/{view.size}",
         progress=progress_text(progress, view.spec) or None,
         eta=duration_text(eta_s) if eta_s is not None else None,

@@ -179,7 +179,9 @@ def test_suspension_rests_only_once_no_pod_is_left() -> None:
     target = target_of(serving)
     left = pod(serving, target, phase="Running")
     assert told(look(serving, deployment(serving, target, 0, 0), left)) == ("False", "True", "False", "Suspending")
-    assert told(look(serving, deployment(serving, target, 0, 0))) == ("True", "False", "False", "Suspended")
+    found = look(serving, deployment(serving, target, 0, 0))
+    assert told(found) == ("True", "False", "False", "Suspended")
+    assert (found.summary.ready, found.summary.reason) == ("False", "Suspended"), "no empty column"
 
 
 def test_the_floor_under_autoscaling_is_the_minimum() -> None:

@@ -56,6 +56,10 @@ def test_a_state_is_read_as_it_is_meant(live: Callable[[Life], Any], status: str
     assert manifest is not None
     told = {c["type"] for c in manifest["status"]["conditions"] if c["status"] == "True"} - {"Reconciling"}
     assert (kstatus(manifest), told) == (status, true)
+    headline = next(c for c in manifest["status"]["conditions"] if c["type"] in ("Ready", "Suspended"))
+    shown = manifest["status"]["summary"]
+    is_ready = headline["status"] if headline["type"] == "Ready" else "False"
+    assert (shown["ready"], shown["reason"]) == (is_ready, headline["reason"]), "what the columns show"
 
 
 def test_the_history_tells_where_an_attempt_began_and_where_its_curve_lies() -> None:
