@@ -63,6 +63,10 @@ class Shape:
         return f"{self.nodes} × {self.per_node}" if self.nodes > 1 else str(self.per_node)
 
 
+UNMEASURED = "Unmeasured"
+"""Reason of the notice that an answer's figures are estimates: nobody has measured that layout."""
+
+
 @dataclass(frozen=True)
 class Notice:
     """Something a person should know although it fits. ``reason`` is CamelCase and stable."""

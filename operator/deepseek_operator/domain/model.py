@@ -72,10 +72,12 @@ class LowRankAttention:
 class CompressedAttention(LowRankAttention):
     """V4's hybrid: one compressed entry per ``ratios[layer]`` tokens (0: the window alone).
 
-    Layers of ratio 4 choose their entries with the indexer.
+    Layers of ratio 4 choose their entries with the indexer. ``paging`` is what vLLM's pool was measured to take over
+    what the entries weigh, for weights that were measured apart; None: as V4-Flash's preview.
     """
 
     ratios: tuple[int, ...]
+    paging: float | None = None
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,16 @@ from collections.abc import Iterable, Iterator
 from typing import assert_never
 
 from deepseek_operator.domain.accelerator import GIB
-from deepseek_operator.domain.fit import Alternative, Memory, Refused, ServingFigures, Shape, Sized, TrainingFigures
+from deepseek_operator.domain.fit import (
+    UNMEASURED,
+    Alternative,
+    Memory,
+    Refused,
+    ServingFigures,
+    Shape,
+    Sized,
+    TrainingFigures,
+)
 
 _GB = 10**9
 
@@ -40,14 +49,15 @@ def _refused(result: Refused) -> Iterator[str]:
 def _figures(result: Sized) -> Iterator[tuple[str, str]]:
     yield ("weights" if result.serving else "precision"), result.storage
     if result.serving is not None:
-        yield from _serving(result.serving)
+        estimate = " (an estimate)" if UNMEASURED in {notice.reason for notice in result.warnings} else ""
+        yield from _serving(result.serving, estimate)
     if result.training is not None:
         yield from _training(result.training)
 
 
-def _serving(figures: ServingFigures) -> Iterator[tuple[str, str]]:
-    yield "holds at once", f"{figures.sequences} sequences of {figures.context:,} tokens"
-    yield "longest sequence", f"{figures.longest_sequence:,} tokens"
+def _serving(figures: ServingFigures, estimate: str) -> Iterator[tuple[str, str]]:
+    yield "holds at once", f"{figures.sequences} sequences of {figures.context:,} tokens{estimate}"
+    yield "longest sequence", f"{figures.longest_sequence:,} tokens{estimate}"
     if figures.speed is not None:
         speed = figures.speed
         yield "prompts", f"about {speed.prefill_tokens_per_second:,.0f} tokens/s (MFU {speed.mfu:.0%} assumed)"

@@ -16,8 +16,8 @@ from deepseek_operator.domain.weights import FORMATS, prediction_bytes, rank_sha
 
 PAGED_COMPRESSED = 2.35
 """vLLM 0.26 on 2 × H20, V4-Flash's preview: a pool of 7.01 GiB holds one sequence of 912,128 tokens, whose entries weigh
-2.98 GiB (vllm-project/vllm#51041). The 0731 release was measured at 121,344 tokens in 7.71 GiB: why is not known, so
-that is told, not counted."""
+2.98 GiB (vllm-project/vllm#51041). The 0731 release was measured at 121,344 tokens in 7.71 GiB, why is not known; its
+entry of the catalogue has a figure of its own."""
 
 COMPRESSED_WORKSPACE_BYTES = int(5.28 * GIB)
 """What was missing from that pool over weights, MTP layer, step and communication: graphs and attention workspaces."""
@@ -143,7 +143,10 @@ def _cache_bytes(request: ServingRequest, layout: Layout, tokens: int, stage: ra
 
 def _paging(request: ServingRequest) -> float:
     """What the engine's allocator takes of a device over what the entries weigh."""
-    return PAGED_COMPRESSED if is_paged_compressed(request) else 1.0
+    attention = request.architecture.attention
+    if request.engine != "vllm" or not isinstance(attention, CompressedAttention):
+        return 1.0
+    return PAGED_COMPRESSED if attention.paging is None else attention.paging
 
 
 def is_paged_compressed(request: ServingRequest) -> bool:

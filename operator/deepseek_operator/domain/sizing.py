@@ -17,6 +17,7 @@ from deepseek_operator.domain.activations import Recompute
 from deepseek_operator.domain.catalogue import Model
 from deepseek_operator.domain.checkpoint_size import checkpoint_size
 from deepseek_operator.domain.fit import (
+    UNMEASURED,
     Alternative,
     Memory,
     Notice,
@@ -134,7 +135,9 @@ def _size_serving(asked: _Asked[ServingRequest]) -> Sized | Refused:
         case _Try() if _fits(request, found):
             return _sized_serving(request, found)
         case _Try():
-            return replace(_out_of_memory(found, request.accelerator), alternatives=_serving_alternatives(request))
+            refused = _out_of_memory(found, request.accelerator)
+            message = refused.message + _longest_instead(request, found)
+            return replace(refused, message=message, alternatives=_serving_alternatives(request))
         case None:
             shape = next(_shapes(request))
             message = serving_layouts.why_none(request.architecture, storage_of(request), shape, request.fixed)
@@ -227,6 +230,9 @@ def _missing(found: _Try) -> float:
 def _serving_tries(request: ServingRequest, shape: Shape) -> Iterator[_Try]:
     storage = storage_of(request)
     for layout in serving_layouts.candidates(request.architecture, storage, shape, request.fixed, request.objective):
+        # The cache of compressed attention is known by measurement alone, and stages inside a node were not measured.
+        if request.fixed.pipeline is None and is_paged_compressed(request) and layout.pipeline > shape.nodes:
+            continue
         yield _Try(shape, layout, serving_memory(request, layout, shape))
 
 
@@ -374,10 +380,14 @@ def _sized_serving(request: ServingRequest, found: _Try) -> Sized:
         memory=memory,
         storage=storage_of(request),
         explanation=(
-            *serving_layouts.explain(architecture, layout, found.shape, request.accelerator),
+            *serving_layouts.explain(architecture, storage_of(request), layout, found.shape, request.accelerator),
             _fullest(memory),
         ),
-        warnings=(*_warnings(request, found, memory.bytes_of(WEIGHTS) * FRAGMENTATION), *_kv_advice(request, layout)),
+        warnings=(
+            *_warnings(request, found, memory.bytes_of(WEIGHTS) * FRAGMENTATION),
+            *_kv_advice(request, layout),
+            *_unmeasured(request, found),
+        ),
         serving=ServingFigures(
             context=context_of(request),
             sequences=sequences_that_fit(request, layout, memory),
@@ -480,8 +490,24 @@ def _kv_advice(request: ServingRequest, layout: Layout) -> Iterator[Notice]:
     if is_paged_compressed(request):
         yield Notice(
             "UncertainCache",
-            "the compressed KV cache is counted as measured with vLLM 0.26 on 2 × H20 at 0.95 (912,128 tokens at most); "
-            "a later release of the weights (0731) held 121,344 there: try the longest request, or write a shorter one",
+            f"{_MEASURED_V4}: try the longest request, or write a shorter one",
+        )
+
+
+_MEASURED_V4 = (
+    "the compressed KV cache is counted as measured with vLLM 0.26 on 2 × H20 at 0.95 with TP 2 (912,128 tokens at most "
+    "of deepseek-v4-flash, 121,344 of deepseek-v4-flash-0731)"
+)
+
+
+def _unmeasured(request: ServingRequest, found: _Try) -> Iterator[Notice]:
+    layout, shape, storage = found.layout, found.shape, storage_of(request)
+    is_guess = is_paged_compressed(request) and layout.pipeline > shape.nodes
+    if is_guess or serving_layouts.stands_for_tensor(request.architecture, storage, layout, shape):
+        yield Notice(
+            UNMEASURED,
+            f"{layout} is an estimate: stages inside a node were measured nowhere, and vLLM recommends tensor "
+            "parallelism there; try the longest request before you rely on it",
         )
 
 
@@ -516,6 +542,15 @@ def _out_of_memory(nearest: _Try, accelerator: Accelerator) -> Refused:
         nearest.layout,
         memory,
     )
+
+
+def _longest_instead(request: ServingRequest, nearest: _Try) -> str:
+    """What the nearest miss would hold of one sequence, where its weights leave room for any."""
+    longest = longest_that_fits(request, nearest.layout, nearest.memory)
+    if longest == 0 or request.concurrency > 1:
+        return ""
+    told = f"; the longest single sequence that fits there by {nearest.layout} is {longest:,} tokens"
+    return told + (f"; {_MEASURED_V4}" if is_paged_compressed(request) else "")
 
 
 def _data_parallel_alternative(request: ServingRequest, found: _Try) -> tuple[Alternative, ...]:

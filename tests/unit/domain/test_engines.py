@@ -77,7 +77,13 @@ def test_prompt_adapters_are_refused(engine):
 
 
 @pytest.mark.parametrize(
-    ("model", "oldest"), [("deepseek-v4-flash", "0.25.0"), ("deepseek-v4.1-flash", "0.32.0"), ("deepseek-r1", "0.18.0")]
+    ("model", "oldest"),
+    [
+        ("deepseek-v4-flash", "0.20.0"),
+        ("deepseek-v4-flash-0731", "0.25.0"),
+        ("deepseek-v4.1-flash", "0.32.0"),
+        ("deepseek-r1", "0.18.0"),
+    ],
 )
 def test_a_release_that_does_not_know_the_model_is_refused_with_the_first_that_does(model, oldest):
     assert refused(model=model, version="0.9.2").instead == f"write engine.version {oldest} or newer"

@@ -7,7 +7,7 @@ from difflib import SequenceMatcher
 from functools import cache
 from importlib.resources import files
 
-from deepseek_operator.domain.model import Architecture, from_config_json
+from deepseek_operator.domain.model import Architecture, CompressedAttention, from_config_json
 
 
 class UnknownModel(LookupError):
@@ -117,7 +117,7 @@ def read(text: str) -> tuple[Model, ...]:
 
 def _model(entry: Mapping[str, object], shapes: Mapping[str, Architecture]) -> Model:
     known = {"id", "hub", "family", "source", "shape", "shape_from", "parameters", "parameters_with_prediction"}
-    unknown = entry.keys() - known - {"context", "stored_gib", "license", "variants"}
+    unknown = entry.keys() - known - {"context", "stored_gib", "license", "variants", "cache_paging"}
     if unknown:
         raise ValueError(f"{entry['id']}: unknown keys {', '.join(sorted(unknown))}")
     shape, hub, variants = entry.get("shape"), entry["hub"], entry.get("variants", {})
@@ -142,7 +142,12 @@ def _shape(shared: Architecture, entry: Mapping[str, object]) -> Architecture:
     context = entry.get("context", shared.context)
     if not isinstance(context, int) or context < 1:
         raise ValueError(f"{entry['id']}: context must be a positive integer")
-    return replace(shared, context=context)
+    paging, attention = _number(entry, "cache_paging"), shared.attention
+    if paging is not None:
+        if not isinstance(attention, CompressedAttention):
+            raise ValueError(f"{entry['id']}: cache_paging is for compressed attention")
+        attention = replace(attention, paging=paging)
+    return replace(shared, context=context, attention=attention)
 
 
 def _text(entry: Mapping[str, object], key: str) -> str | None:

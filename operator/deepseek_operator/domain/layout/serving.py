@@ -39,7 +39,20 @@ def why_none(architecture: Architecture, storage: str, shape: Shape, fixed: Fixe
     return f"no product of tensor, pipeline and data parallelism that the model allows makes {shape.gpus} devices"
 
 
-def explain(architecture: Architecture, layout: Layout, shape: Shape, accelerator: Accelerator) -> tuple[str, ...]:
+def stands_for_tensor(architecture: Architecture, storage: str, layout: Layout, shape: Shape) -> bool:
+    """Whether stages inside a node take the place of tensor ranks that would divide the model.
+
+    vLLM's documentation recommends stages between nodes, or where the model does not divide ("Parallelism and
+    scaling"); what such a layout holds was measured nowhere.
+    """
+    inside = layout.pipeline // shape.nodes
+    sliced = layout.expert == 1
+    return inside > 1 and why_not_tensor(architecture, storage, layout.tensor * inside, sliced_experts=sliced) is None
+
+
+def explain(
+    architecture: Architecture, storage: str, layout: Layout, shape: Shape, accelerator: Accelerator
+) -> tuple[str, ...]:
     """Return the reasons for a layout, one sentence for each degree in use."""
     said: list[str] = []
     if layout.tensor > 1:
@@ -49,7 +62,11 @@ def explain(architecture: Architecture, layout: Layout, shape: Shape, accelerato
         )
     if layout.pipeline > 1:
         where = (
-            "nodes are joined by the network" if shape.nodes > 1 else "no wider tensor parallelism divides the model"
+            "a wider tensor parallelism was not asked for or does not fit"
+            if stands_for_tensor(architecture, storage, layout, shape)
+            else "nodes are joined by the network"
+            if shape.nodes > 1
+            else "no wider tensor parallelism divides the model"
         )
         said.append(f"PP {layout.pipeline} because {where}: only hidden states cross a stage boundary")
     if layout.data > 1:
