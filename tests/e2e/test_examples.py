@@ -1,4 +1,4 @@
-"""The examples that need no GPU and no claim of a person's, applied together as they stand: each ends as its comment says."""
+"""The examples that need neither a GPU nor an image of one's own, applied together as they stand: each ends as its comment says."""
 
 import time
 from pathlib import Path
@@ -10,7 +10,13 @@ from tests.support.bed import RUNTIME_IMAGE
 from tests.support.kubectl import Kubectl, until
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-FILES = ("serving-from-training", "serving-autoscaling", "training-resume-from", "training-minimal")
+FILES = (
+    "serving-from-training",
+    "serving-autoscaling",
+    "training-resume-from",
+    "training-minimal",
+    "training-for-a-team",
+)
 WITHIN_S = 120
 
 
@@ -34,7 +40,7 @@ def test_the_examples_for_a_cpu_end_as_they_say_within_two_minutes(kubectl: Kube
         left_s = deadline - time.monotonic()
         until(f"{name} is {phase}", lambda: status(kind, name).get("phase") == phase, timeout_s=left_s)
 
-    for name, steps in (("minimal", 200), ("second-stage", 300), ("own-data", 100)):
+    for name, steps in (("minimal", 200), ("second-stage", 300), ("own-data", 100), ("for-a-team", 100)):
         wait("deepseektraining", name, "Complete")
         assert status("deepseektraining", name)["progress"]["step"] == steps
     for name in ("support", "chat"):

@@ -20,6 +20,7 @@ from tests.cluster import daemon
 from tests.cluster.home import Home, default_root
 from tests.main_job.serving import Load, client_pod, provide_files, wait_available
 from tests.support import bed as beds
+from tests.support.examples import resource
 from tests.support.kubectl import Kubectl, NotReached, until
 from tests.support.replicas import ReplicasSeen
 
@@ -349,7 +350,7 @@ def _waits_for_capacity(kubectl: Kubectl, name: str) -> dict[str, str] | None:
 
 def test_the_example_of_an_own_engine_serves(kubectl: Kubectl) -> None:
     """The example as it is, but for the image, the node and the card, which are this cluster's."""
-    example = yaml.safe_load((EXAMPLES / "serving-custom-engine.yaml").read_text())
+    example = resource(EXAMPLES / "serving-custom-engine.yaml")
     example["spec"]["engine"] |= {"image": ENGINE_IMAGE, "command": ["python3"], "resources": TINY}
     example["spec"]["engine"] |= {"args": ["/app/engine.py", str(example["spec"]["engine"]["port"]), "0"]}
     claim = serving(kubectl, "chat")["status"]["resolved"]["claimName"]
@@ -414,7 +415,10 @@ def test_a_version_that_can_not_load_is_named_while_the_old_one_answers_and_a_ro
 def roll(kubectl: Kubectl, name: str, *, away_from: str) -> str:
     """The revision that is stable next."""
     until(
-        f"{name} has rolled", lambda: serving(kubectl, name)["status"]["stable"] != away_from, timeout_s=180, every_s=1
+        f"{name} has rolled",
+        lambda: serving(kubectl, name)["status"].get("stable", "") != away_from,
+        timeout_s=180,
+        every_s=1,
     )
     return str(serving(kubectl, name)["status"]["stable"])
 

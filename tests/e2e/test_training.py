@@ -130,7 +130,6 @@ def test_a_plain_script_on_an_existing_claim_goes_on_from_its_manifest_when_stop
 ) -> None:
     image = ("--add", "example.com/custom-trainer:dev", "--from", "runtime")
     beds.tests_cluster("images", *image, "--file", f"{CUSTOM / 'train.py'}=/app/train.py")
-    kubectl.apply(json.dumps(claim("checkpoints")))
     sine = watch("sine", (CUSTOM / "training.yaml").read_text())
     sine.until_step(1, 300)
 
@@ -147,7 +146,7 @@ def test_a_plain_script_on_an_existing_claim_goes_on_from_its_manifest_when_stop
     sine.until_step(3, 1)
     first = min(sine.losses(3))
     assert first % 100 == 1, "a killed script goes on after a step that it saves at"
-    root = f"/checkpoints/{crashed['uid']}"
+    root = f"/checkpoints/{crashed['record']['uid']}"
     origin = json.loads(
         kubectl.run("exec", sine.pods(3)[0], "--", "sh", "-c", f'cat "{root}/$DEEPSEEK_POD_UID/origin.json"')
     )
@@ -157,11 +156,6 @@ def test_a_plain_script_on_an_existing_claim_goes_on_from_its_manifest_when_stop
     assert (done["restarts"], done["attempt"]["number"], done["volume"]["claimName"]) == (1, 3, "checkpoints")
     assert max(sine.losses(3)) == 20000
     assert_one_training(sine, 1, 2, 3)
-
-
-def claim(name: str) -> dict[str, Any]:
-    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
-    return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name}, "spec": spec}
 
 
 def test_evicting_rank_0_is_one_disruption_although_rank_1_then_crashes(watch: Watch) -> None:

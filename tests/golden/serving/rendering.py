@@ -11,6 +11,7 @@ from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.resources import AUTOSCALER, BUDGET, DEPLOYMENT, POD, REVISION, SERVICE, SERVING, TRAINING
 from deepseek_operator.kinds.serving import serving_kind
 from deepseek_operator.kinds.serving.signals import queries
+from tests.support.examples import resource
 from tests.support.servings import NAMESPACE, a_claim, a_training
 from tests.support.shell import Operator
 from tests.support.world import StoppedClock, World
@@ -26,7 +27,7 @@ _ROUNDS = 4
 def rendered(example: str) -> str:
     """Children, status and queries of one example at rest."""
     frozen = FROZEN_FOLDER / f"serving-{example}.yaml"
-    serving = yaml.safe_load((frozen if frozen.exists() else EXAMPLES_FOLDER / frozen.name).read_text())
+    serving = resource(frozen if frozen.exists() else EXAMPLES_FOLDER / frozen.name)
     serving["metadata"]["namespace"] = NAMESPACE
     serving["spec"].setdefault("replicas", 1)
     clock = StoppedClock()

@@ -13,6 +13,7 @@ import yaml
 from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.kinds.training.children import first_children
+from tests.support.examples import resource
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 FROZEN = Path(__file__).parents[1] / "frozen"
@@ -33,7 +34,7 @@ def test_an_example_becomes_the_children_that_its_golden_file_holds(
     example: str, golden: Callable[[str, str], None]
 ) -> None:
     frozen = FROZEN / f"{example}.yaml"
-    manifest = yaml.safe_load((frozen if frozen.exists() else EXAMPLES / frozen.name).read_text())
+    manifest = resource(frozen if frozen.exists() else EXAMPLES / frozen.name)
     manifest["metadata"].update(namespace="team", uid=UID)
     children = first_children(DeepSeekTraining.model_validate(manifest), Configuration())
     text = yaml.safe_dump_all([plain(child) for child in children], sort_keys=False, width=120)

@@ -125,3 +125,11 @@ def test_every_rule_says_something() -> None:
     rules = [(path, rule) for path, field in FIELDS.items() for rule in field.get("x-kubernetes-validations", ())]
     assert len(rules) > 25
     assert [path for path, rule in rules if len(rule["message"]) < 20] == []
+
+
+def test_a_number_that_may_have_a_fraction_says_that_it_is_quoted_then() -> None:
+    """The server can say no more than `must be of type integer,string`; `kubectl explain` says the rest."""
+    numbers = {path: field for path, field in FIELDS.items() if field.get("x-kubernetes-int-or-string")}
+    bytes_ = {path for path in numbers if path.endswith(("memory", "sharedMemory", "volume.size"))}
+    assert len(numbers) >= 12
+    assert [path for path in numbers.keys() - bytes_ if "in quotes" not in numbers[path]["description"]] == []

@@ -191,11 +191,11 @@ class ComputeResources(ApiModel):
 
     cpu: Quantity | None = Field(
         default=None,
-        description="CPU cores requested; the built-in trainer and engine compute with as many threads, whatever the node has. Example: 8, or 500m.",
+        description="CPU cores requested; the built-in trainer and engine compute with as many threads, whatever the node has. A fraction in quotes, or as 500m. Example: 8.",
     )
     cpu_limit: Quantity | None = Field(
         default=None,
-        description="CPU cores that a pod may use at most, needed where a ResourceQuota counts limits.cpu. Absent: no limit. Example: 8.",
+        description="CPU cores that a pod may use at most, needed where a ResourceQuota counts limits.cpu. Absent: no limit. A fraction in quotes, or as 500m. Example: 8.",
     )
     memory: Quantity | None = Field(default=None, description="Memory requested, and the limit. Example: 64Gi.")
     shared_memory: Quantity | None = Field(

@@ -556,7 +556,7 @@ def _what_keeps(view: View) -> str:
     if len(view.gang.active) < view.size:
         made = f"{len(view.gang.active)} of {view.size} pods are made"
         return made if next_doubt(view.seen, view.gang, view.size) is not None else f"{made}; {NOTHING_CAME}"
-    return "the others are being placed or started"
+    return f"{'the others' if view.workers else 'they'} are being placed or started"
 
 
 def _unreachable(view: View, pods: Iterable[Manifest]) -> str | None:
