@@ -9,14 +9,16 @@ import logging
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Generic, Protocol, TypeAlias, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar, cast
 
 from deepseek_operator.api.base import ApiModel
+from deepseek_operator.api.record import KEY as RECORD_KEY
+from deepseek_operator.api.record import spread
 from deepseek_operator.core.actions import Delete, Done, Failure, Plan
 from deepseek_operator.core.conditions import Verdict
 from deepseek_operator.core.kept import TooLarge
 from deepseek_operator.core.kind import Event, Kind
-from deepseek_operator.core.resources import Manifest, uid_of
+from deepseek_operator.core.resources import Manifest, Resource, uid_of
 from deepseek_operator.ports.cluster import Cluster, ClusterError, Conflict, Throttled
 from deepseek_operator.runtime.aside import Aside
 from deepseek_operator.runtime.execute import Executor
@@ -102,6 +104,7 @@ class Reconciler(Generic[OwnerT, StatusT]):
         self._aside = aside or Aside()
         self._executor = Executor(cluster, mirror)
         self._parked: dict[Key, tuple[Verdict, ...]] = {}
+        self._pruning: set[Resource] = set()
 
     async def reconcile(self, key: Key) -> Outcome:
         """One pass over one custom resource."""
@@ -184,15 +187,26 @@ class Reconciler(Generic[OwnerT, StatusT]):
     async def _report(self, key: Key, view: View[OwnerT], status: StatusT) -> bool:
         """Writes the status if it changed, then its events. Returns whether it was written."""
         wire = status.to_wire()
-        if view.manifest.get("status") == wire:
+        if view.manifest.get("status") in (wire, spread(wire)):
             return False
-        stored = await self._cluster.put_status(key.resource, {**view.manifest, "status": wire})
+        stored = await self._put(key.resource, view.manifest, wire)
         self._mirror.observe(key.resource, stored)
         before = cast(StatusT, view.seen.owner.status)
         for event in self._kind.events(before, status):
             log.info("%s: %s: %s", key, event.reason, event.note)
             await self._cluster.publish(key.resource, stored, event)
         return True
+
+    async def _put(self, resource: Resource, manifest: Manifest, wire: dict[str, Any]) -> Manifest:
+        """Writes a status; where the definitions are of an earlier release, which prune the record, in its old places."""
+        if resource not in self._pruning:
+            stored = await self._cluster.put_status(resource, {**manifest, "status": wire})
+            if RECORD_KEY not in wire or RECORD_KEY in (stored.get("status") or {}):
+                return stored
+            self._pruning.add(resource)
+            log.warning("the definition of %s is of an earlier release: apply this release's crds/", resource.plural)
+            manifest = stored
+        return await self._cluster.put_status(resource, {**manifest, "status": spread(wire)})
 
     async def _refresh(self, key: Key) -> None:
         """Somebody was faster: the mirror must not stay behind what the conflict was about."""

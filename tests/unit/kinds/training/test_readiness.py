@@ -77,6 +77,14 @@ def test_the_history_tells_where_an_attempt_began_and_where_its_curve_lies() -> 
     assert history[2][:2] == (41, 40)
 
 
+def test_an_attempt_that_dies_without_a_word_has_what_was_pulled_from_its_own_pods_only() -> None:
+    life = Life().begin().running()
+    life.operator.progress.answers[life.pod(0)["metadata"]["name"]] = {"step": 40, "firstStep": 1, "loss": 0.5}
+    life.later(30).crash()
+    life.later(10).running().crash()
+    assert [(one.first_step, one.last_step) for one in life.owner.status.history] == [(1, 40), (None, None)]
+
+
 def test_the_curve_is_named_as_a_person_finds_it_on_the_claim() -> None:
     life = Life()
     life.cluster.put(claim("mine"))
