@@ -304,6 +304,11 @@ TRAININGS: tuple[tuple[str, Changes, str], ...] = (
         {"spec.model.custom": {f"f{i}": i for i in range(129)}},
         "must have at most 128 items",
     ),
+    (
+        "more words for a container than it takes",
+        {"spec.runtime": {"command": ["train"], "args": ["x" * 4096] * 32}},
+        "runtime.command, args and the values of env may have 131,072 characters together",
+    ),
 )
 
 ENGINE = "spec.engine"
@@ -348,6 +353,11 @@ SERVINGS: tuple[tuple[str, Changes, str], ...] = (
         "write pvc://<claim of this namespace>",
     ),
     ("a model name that breaks a label", {"spec.model.name": 'x"} or vector(1)'}, "write a name of letters, digits"),
+    (
+        "more words for an engine than it takes",
+        {ENGINE: {**CUSTOM, "env": [{"name": f"V{number}", "value": "x" * 4096} for number in range(33)]}},
+        "engine.command, args and the values of env may have 131,072 characters together",
+    ),
     ("an own engine without an image", {ENGINE: {"type": "custom"}}, "engine.type custom needs engine.image"),
     ("arguments of the builtin engine", {ENGINE: {"args": ["--x"]}}, "are for engine.type custom"),
     ("a command of the builtin engine", {ENGINE: {"command": ["sh"]}}, "are for engine.type custom"),

@@ -139,6 +139,7 @@ def _holds(rule: str, value: Any) -> bool | None:
     """None when the rule can't be judged: a text is no number, a divisor is zero."""
     context = cel.Context()
     context.add_function("quantity", _bytes)
+    context.add_function("sum", sum)
     context.add_function("split", lambda text, separator: text.split(separator))
     context.add_function("compareTo", lambda one, other: (one > other) - (one < other))
     context.add_variable("self", value)

@@ -31,6 +31,7 @@ from deepseek_operator.api.v1alpha1.workload import (
     PlanStatus,
     PodSettings,
     Release,
+    words_rule,
 )
 
 ServedName = Annotated[
@@ -83,6 +84,8 @@ class ServingModel(ApiModel):
 
 class Engine(ApiModel):
     """The server."""
+
+    model_config = ConfigDict(json_schema_extra=rules(words_rule("engine")))
 
     type: Literal["builtin", "vllm", "sglang", "custom"] = Field(
         default="builtin",

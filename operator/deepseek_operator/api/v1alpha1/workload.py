@@ -38,6 +38,22 @@ class SecretKey(ApiModel):
     ] = Field(description="Key in its data. Example: token.")
 
 
+MOST_WORDS = 131_072
+"""Characters of a container's command, arguments and literal environment: what Linux takes of one word (MAX_ARG_STRLEN),
+and little enough for the API server, which keeps the resource and a template for each of its children."""
+
+
+def words_rule(where: str) -> dict[str, str]:
+    """Each word has a bound of its own; this is the bound of all of them together."""
+    command, args = (f"(has(self.{name}) ? self.{name}.map(w, size(w)).sum() : 0)" for name in ("command", "args"))
+    env = "(has(self.env) ? self.env.map(e, size(e.value)).sum() : 0)"
+    return rule(
+        f"{command} + {args} + {env} <= {MOST_WORDS}",
+        f"{where}.command, args and the values of env may have {MOST_WORDS:,} characters together: put the rest into the "
+        "image, or into a file on a claim",
+    )
+
+
 class EnvVar(ApiModel):
     """One environment variable: a literal value, or one entry of a Secret."""
 
@@ -324,6 +340,7 @@ class Runtime(ApiModel):
                 "has(self.command) || !has(self.args) || size(self.args) == 0",
                 "runtime.args are arguments of runtime.command: write command too; the built-in trainer takes its settings from the spec",
             ),
+            words_rule("runtime"),
             rule(
                 "!has(self.env) || self.env.all(e, !(e.name in ['MASTER_ADDR', 'MASTER_PORT', 'WORLD_SIZE', 'RANK', 'LOCAL_RANK']))",
                 "MASTER_ADDR, MASTER_PORT, WORLD_SIZE, RANK and LOCAL_RANK are set by the operator: remove them from runtime.env",
