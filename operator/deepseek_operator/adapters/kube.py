@@ -19,6 +19,7 @@ import aiohttp
 
 from deepseek_operator.adapters.credentials import Credentials
 from deepseek_operator.core.actions import Propagation
+from deepseek_operator.core.kept import slim
 from deepseek_operator.core.kind import Event
 from deepseek_operator.core.names import FIELD_MANAGER, MANAGED_BY, MANAGER, OWNER_UID, digest
 from deepseek_operator.core.obstacles import Warning
@@ -253,8 +254,11 @@ class KubeCluster:
     async def put_status(self, resource: Resource, manifest: Manifest) -> Manifest:
         metadata = manifest["metadata"]
         path = path_of(resource, metadata["namespace"], metadata["name"]) + "/status"
+        # Of anything else the server takes no notice: a megabyte of spec need not travel for it.
+        identity = {name: metadata[name] for name in ("namespace", "name", "uid", "resourceVersion")}
+        body = {name: manifest[name] for name in ("apiVersion", "kind", "status")} | {"metadata": identity}
         stored = await self._server.request(
-            "update", "PUT", path, resource=f"{resource.plural}/status", body=manifest,
+            "update", "PUT", path, resource=f"{resource.plural}/status", body=body,
             query={"fieldManager": FIELD_MANAGER}, timeout_s=WRITE_TIMEOUT_S,
         )  # fmt: skip
         if stored is None:
@@ -459,7 +463,7 @@ def _encoded(body: Manifest) -> str:
 
 
 def decoded(content: bytes) -> Any:
-    """JSON as values; what no object of ours needs, values nested deeper than `_DEPTH`, may come as null.
+    """JSON as values, each of our objects as `core.kept` has it; what none needs, values nested deeper than `_DEPTH`, may come as null.
 
     One object that is nested deeper than the interpreter reads (about 1,000) must not hide the others of its list.
 
@@ -467,9 +471,9 @@ def decoded(content: bytes) -> Any:
         ValueError: it is no JSON.
     """
     try:
-        return json.loads(content)
+        return json.loads(content, object_hook=slim)
     except RecursionError:
-        return json.loads(_flattened(content))
+        return json.loads(_flattened(content), object_hook=slim)
 
 
 def _flattened(content: bytes) -> bytes:

@@ -18,8 +18,8 @@ SERVER_TIMEOUT_S = 30
 """The server ends a watch after this, with a bookmark just before: taken up again from there, it costs one request."""
 IDLE_S = 35.0
 """Nothing for this long and the connection is half-open: the server would have ended the stream by now."""
-PAGE = 100
-"""Objects of a list that are in memory at once; each may have a megabyte."""
+PAGE = 20
+"""Objects of a list whose text is in memory at once; each may have a megabyte and a half."""
 LINE_LIMIT = 16 * 2**20
 """Bytes of one line. An object has 1.5 MiB in etcd (its default limit), and few characters become six in JSON."""
 _SHOWN = 200

@@ -135,6 +135,7 @@ class App:
             await asyncio.wait(self._tasks, timeout=_STOP_S)
         self._queue.close()
         self._aside.close()
+        await self._pulls.close()
         if all(task.done() for task in self._writers):
             await self._lease.release()
         await self._stack.aclose()
@@ -181,7 +182,7 @@ class App:
         bucket = TokenBucket(settings.writes_per_s, settings.write_burst)
         fenced = FencedCluster(self._kube, self._lease.left_s, WRITE_TIMEOUT_S, bucket)
         interval = timedelta(seconds=settings.configuration.first_progress_s)
-        pulls = Pulls(self._progress, clock, interval, self._queue.add)
+        pulls = self._pulls = Pulls(self._progress, clock, interval, self._queue.add)
         training, serving = training_kind(settings.configuration), serving_kind(settings.configuration)
         return {
             TRAINING: Reconciler(

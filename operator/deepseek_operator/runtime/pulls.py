@@ -75,6 +75,13 @@ class Pulls:
         """The owner is gone."""
         self._last.pop(key, None)
 
+    async def close(self) -> None:
+        """Asks nobody any more."""
+        tasks = list(self._under_way.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
     async def _pull(self, key: Key, pod: Manifest, asked: _Asked) -> None:
         started = self._clock.monotonic()
         try:

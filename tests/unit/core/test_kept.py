@@ -1,11 +1,12 @@
 """What is kept of an object: what is used, however deep, wide or long the rest is."""
 
+import json
 import sys
 from typing import Any
 
 import pytest
 
-from deepseek_operator.core.kept import DEEPEST, MOST_TEXT, MOST_VALUES, kept
+from deepseek_operator.core.kept import DEEPEST, MOST_TEXT, MOST_VALUES, kept, slim
 from deepseek_operator.core.resources import POD, SERVING, TRAINING, Resource
 
 
@@ -89,3 +90,19 @@ def test_what_nobody_reads_is_neither_kept_nor_counted() -> None:
     assert kept(TRAINING, manifest) == (training(annotations=own), None)
     pod = training(managedFields=[ballast], annotations={"kubectl.kubernetes.io/last-applied-configuration": "x" * 9})
     assert kept(POD, pod) == (training(annotations={}), None)
+
+
+@pytest.mark.parametrize("custom", HOSTILE.values(), ids=HOSTILE)
+def test_an_object_shrinks_while_it_is_read_and_stays_marked(custom: Any) -> None:
+    manifest = training(custom, managedFields=[{"fieldsV1": nested(300)}], annotations={"example.com/a": "b"})
+    text = json.dumps({"kind": "DeepSeekTrainingList", "metadata": {}, "items": [manifest, training({"a": {}})]})
+    cut, ordinary = json.loads(text, object_hook=slim)["items"]
+    assert kept(TRAINING, cut) == kept(TRAINING, manifest)
+    assert kept(TRAINING, ordinary) == (training({"a": {}}), None)
+    assert size_of(cut) < 4 * (1 << 20)
+
+
+def test_of_what_others_keep_only_managed_fields_are_dropped_while_it_is_read() -> None:
+    pod = {"kind": "Pod", "metadata": {"name": "p", "uid": "u", "resourceVersion": "1"}, "spec": {"managedFields": [1]}}
+    text = json.dumps({**pod, "metadata": {**pod["metadata"], "managedFields": [{}]}})  # type: ignore[dict-item]
+    assert json.loads(text, object_hook=slim) == pod

@@ -89,6 +89,8 @@ async def test_a_namespace_of_slow_pods_takes_no_turn_from_another() -> None:
         spread = [Key(TRAINING, f"team-{number}", str(each)) for each in range(20)]
         await asyncio.gather(*(asker.said(key, pod(key.name)) for key in spread))
     assert pods.most_active <= MOST
+    await asker.close()
+    assert pods.asked.count("alone") == 1
 
 
 @in_virtual_time
