@@ -22,6 +22,7 @@ from torch.distributed.checkpoint.metadata import BytesStorageMetadata, Metadata
 
 from deepseek_runtime.checkpoint.volume import Damaged
 from deepseek_runtime.contract import Invalid
+from tests.runtime.elder import elder_pickle
 from tests.runtime.observed import Document
 from tests.runtime.workplace import Workplace
 
@@ -335,6 +336,17 @@ def test_hostile_checkpoint_is_passed_over_or_refused_with_words(
 
 def test_volume_is_gone_on_from_where_nobody_was(workplace: Workplace, written: Path, tmp_path: Path) -> None:
     shutil.copytree(written, tmp_path / "volume")
+    assert go_on(workplace, tmp_path / "volume") == (NEWEST, "first")
+
+
+def test_checkpoint_that_an_earlier_python_wrote_is_gone_on_from(
+    workplace: Workplace, written: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(written, tmp_path / "volume")
+    place = tmp_path / "volume" / "training-uid" / "first" / f"step-{NEWEST:08d}"
+    content = elder_pickle(pickle.loads((place / METADATA).read_bytes()))
+    assert b"getattr" in content
+    put(METADATA, content)(place)
     assert go_on(workplace, tmp_path / "volume") == (NEWEST, "first")
 
 

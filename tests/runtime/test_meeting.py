@@ -4,12 +4,17 @@ import os
 import pickle
 import re
 from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
 from pathlib import Path
 
 import pytest
+import torch
 import torch.distributed as dist
+from torch.distributed.checkpoint.planner import WriteItemType
 
 from deepseek_runtime.trainer import gang
+from deepseek_runtime.trainer.wire import PlainUnpickler
+from tests.runtime.elder import elder_pickle
 from tests.runtime.pods import Attempt, free_port, is_step, spec, workers_of
 from tests.runtime.workplace import Workplace
 
@@ -26,6 +31,16 @@ class Evil:
         return os.mkdir, (self._marker,)
 
 
+class Calls:
+    """Calls something when it is unpickled."""
+
+    def __init__(self, *call: object) -> None:
+        self._call = call
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return self._call
+
+
 @pytest.mark.parametrize("hidden", [False, True], ids=["plain", "in an error"])
 def test_what_a_rank_sends_is_not_executed(workplace: Workplace, tmp_path: Path, hidden: bool) -> None:
     evil: object = Evil(tmp_path / "executed")
@@ -35,6 +50,14 @@ def test_what_a_rank_sends_is_not_executed(workplace: Workplace, tmp_path: Path,
     with pytest.raises(pickle.UnpicklingError):
         dist.scatter_object_list([None], [sent])
     assert not (tmp_path / "executed").exists()
+
+
+def test_what_an_earlier_python_sends_is_read_and_its_getattr_reaches_nothing_else() -> None:
+    kinds = list(WriteItemType)
+    assert PlainUnpickler(BytesIO(elder_pickle(kinds))).load() == kinds
+    for evil in ((WriteItemType, "__class__"), (OSError, "__init__"), (torch.Size, "numel")):
+        with pytest.raises((pickle.UnpicklingError, KeyError)):
+            PlainUnpickler(BytesIO(pickle.dumps(Calls(getattr, evil)))).load()
 
 
 def test_error_that_a_rank_tells_arrives_whole(workplace: Workplace) -> None:

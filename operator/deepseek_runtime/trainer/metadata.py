@@ -36,11 +36,12 @@ _CHUNK, _PROPERTIES, _WHOLE = (
 )
 _SIZE = "torch.Size"
 _KINDS = {f"torch.{name}": kind for name, kind in vars(torch).items() if isinstance(kind, torch.dtype)}
-# What torch writes and nothing here needs: where it was saved, how a tensor lay in memory.
+# What torch writes and nothing here needs: where it was saved, how a tensor lay in memory. The latter is a member of an
+# enumeration, for which Python before 3.11.4, Debian 12's among them, writes a call of `getattr`. Nothing is called here.
 _UNUSED = frozenset(
     {
         *(f"{_CHECKPOINT}StorageMeta", f"{_CHECKPOINT}_MEM_FORMAT_ENCODING", "torch.serialization._get_layout"),
-        *("pathlib.PosixPath", "pathlib._local.PosixPath"),
+        *("pathlib.PosixPath", "pathlib._local.PosixPath", "builtins.getattr"),
     }
 )
 ALLOWED = frozenset({_INDEX, _SLICE, _TENSOR, _BYTES, _CHUNK, _PROPERTIES, _WHOLE, _SIZE, *_KINDS, *_UNUSED})
