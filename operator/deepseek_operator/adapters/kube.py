@@ -5,12 +5,13 @@ The client library's generated models are never used here: they cost twelve to t
 """
 
 import asyncio
+import gc
 import json
 import logging
 import re
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from typing import Any, Protocol, Self
 from urllib.parse import quote
@@ -51,6 +52,7 @@ _METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=
 _DEPTH = 200
 _STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 """Brackets, and strings so that those within them don't count."""
+_LARGE = 64 * 1024
 _JOB_UID = "batch.kubernetes.io/controller-uid"
 _REMEMBERED_EVENTS = 4096
 _WARNINGS = 50
@@ -471,9 +473,24 @@ def decoded(content: bytes) -> Any:
         ValueError: it is no JSON.
     """
     try:
-        return json.loads(content, object_hook=slim)
+        with _uncollected(content):
+            return json.loads(content, object_hook=slim)
     except RecursionError:
         return json.loads(_flattened(content), object_hook=slim)
+
+
+@contextmanager
+def _uncollected(content: bytes) -> Iterator[None]:
+    """While a large text is read nothing becomes garbage, but each few hundred values have it searched for: of 300,000
+    empty lists that was 230 of 250 ms, in which the event loop stood still."""
+    pauses = len(content) > _LARGE and gc.isenabled()
+    if pauses:
+        gc.disable()
+    try:
+        yield
+    finally:
+        if pauses:
+            gc.enable()
 
 
 def _flattened(content: bytes) -> bytes:

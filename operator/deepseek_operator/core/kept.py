@@ -14,14 +14,15 @@ from deepseek_operator.core.resources import GROUP, SERVING, TRAINING, Manifest,
 
 DEEPEST = 24
 """Levels below the object. Pods have 10, and a definition of ours lets no field in that makes it 12."""
-MOST_VALUES = 20_000
+MOST_VALUES = 10_000
 """Values of any type. The largest training that the schema lets in has 4,000 beside `model.custom`."""
 MOST_TEXT = 512 * 1024
 """Characters of all keys and texts. What pods get by argument and environment is a quarter of it at most."""
 _OURS = (TRAINING, SERVING)
 _BY_KIND = {resource.kind: resource for resource in _OURS}
 _EXCESS = "x-excess"
-"""Field of an object that was cut while it was read; the API server lets none of that name into an object."""
+"""Field of an object that was walked through while it was read: why it is not all there, or None. The API server lets
+none of that name into an object."""
 _NEVER_READ = frozenset({"managedFields", "selfLink"})
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _LONGEST_SHARED = 4096
@@ -56,7 +57,7 @@ def slim(value: dict[str, Any]) -> dict[str, Any]:
     """What a JSON decoder takes in the place of each map that it has read: objects shrink as they are read.
 
     Ten objects of a megabyte that are in one list become 400 MB otherwise, before anybody looks at the first: an empty
-    list is two characters, and 64 bytes. One that is cut is marked, and `kept` passes the mark on.
+    list is two characters, and 64 bytes. What was cut is marked, and `kept` takes the mark off.
     """
     if "resourceVersion" in value and "uid" in value:  # Metadata.
         value.pop("managedFields", None)
@@ -65,7 +66,7 @@ def slim(value: dict[str, Any]) -> dict[str, Any]:
     if resource is None or not isinstance(value.get("metadata"), dict) or _EXCESS in value:
         return value
     found, excess = kept(resource, value)
-    return {**found, **({_EXCESS: excess} if excess is not None else {})}
+    return {**found, _EXCESS: excess}
 
 
 def _is_read(resource: Resource, annotation: str) -> bool:

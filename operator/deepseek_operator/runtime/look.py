@@ -130,8 +130,9 @@ class Look(Generic[OwnerT, StatusT]):
     async def _live_named(self, key: Key, refs: Iterable[Ref]) -> dict[Ref, Manifest]:
         wanted = sorted(set(refs))
         found = await asyncio.gather(*(self._cluster.get(ref.resource, key.namespace, ref.name) for ref in wanted))
-        existing = {ref: item for ref, item in zip(wanted, found, strict=True) if item is not None}
-        for ref, item in existing.items():
+        read = [(ref, item) for ref, item in zip(wanted, found, strict=True) if item is not None]
+        existing = {ref: kept(ref.resource, item)[0] for ref, item in read}
+        for ref, item in read:
             if is_watched(ref.resource, item):
                 self._mirror.observe(ref.resource, item)
         return existing

@@ -4,7 +4,7 @@ A key that is added while it is being worked on is worked on once more afterward
 due later is forgotten when work on the key begins: that pass decides anew when to look again.
 
 Groups (namespaces) take turns, so that one with thousands of keys delays the others by one pass each, and no group has
-all workers: what hangs there leaves some to the others. A key that is added in a storm is worked on a few times a second.
+all workers: what hangs there leaves some to the others. A key that is added in a storm is worked on about once a second.
 """
 
 import asyncio
@@ -21,8 +21,8 @@ FIRST_BACKOFF_S = 1.0
 LAST_BACKOFF_S = 300.0
 FREE_REPEATS = 10
 """Passes in a row that may act and be repeated at once. More is two controllers undoing each other: back off."""
-MOST_PER_SECOND = 20
-"""Passes over one key; what is added beyond waits for the next second, and is then one pass."""
+BURST, PASSES_PER_S = 20, 1.0
+"""Passes over one key at once, and after them; all that is added meanwhile is one pass, a second later at most."""
 
 
 class Queue(Generic[KeyT]):
@@ -42,7 +42,7 @@ class Queue(Generic[KeyT]):
         self._most_of_group = most_of_group
         self._ready: OrderedDict[Hashable, deque[KeyT]] = OrderedDict()
         self._busy: Counter[Hashable] = Counter()
-        self._recent: OrderedDict[KeyT, tuple[float, int]] = OrderedDict()
+        self._recent: OrderedDict[KeyT, tuple[float, float]] = OrderedDict()
         self._dirty: set[KeyT] = set()
         self._processing: set[KeyT] = set()
         self._timers: dict[KeyT, asyncio.TimerHandle] = {}
@@ -146,16 +146,23 @@ class Queue(Generic[KeyT]):
         return next((group for group in self._ready if self._busy[group] < self._most_of_group), _NONE)
 
     def _count(self, key: KeyT) -> None:
-        """One more pass over the key in its present second; seconds that are over are forgotten."""
+        """One pass less that the key may have at once; who may have all of them again is forgotten."""
         now = asyncio.get_running_loop().time()
-        while self._recent and next(iter(self._recent.values()))[0] <= now - 1:
+        left = self._left(key, now) - 1
+        self._recent.pop(key, None)
+        self._recent[key] = (now, left)
+        while self._recent and next(iter(self._recent.values()))[0] <= now - (BURST + 1) / PASSES_PER_S:
             self._recent.popitem(last=False)
-        since, passes = self._recent.get(key, (now, 0))
-        self._recent[key] = (since, passes + 1)
+
+    def _left(self, key: KeyT, now: float) -> float:
+        since, left = self._recent.get(key, (now, float(BURST)))
+        return min(float(BURST), left + (now - since) * PASSES_PER_S)
 
     def _storm_left_s(self, key: KeyT) -> float:
-        since, passes = self._recent.get(key, (0.0, 0))
-        return since + 1 - asyncio.get_running_loop().time() if passes >= MOST_PER_SECOND else 0.0
+        if key not in self._recent:
+            return 0.0
+        left = self._left(key, asyncio.get_running_loop().time())
+        return 0.0 if left >= 1 else (1 - left) / PASSES_PER_S
 
     def _due(self, key: KeyT) -> None:
         del self._timers[key]

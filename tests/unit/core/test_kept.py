@@ -97,6 +97,7 @@ def test_an_object_shrinks_while_it_is_read_and_stays_marked(custom: Any) -> Non
     manifest = training(custom, managedFields=[{"fieldsV1": nested(300)}], annotations={"example.com/a": "b"})
     text = json.dumps({"kind": "DeepSeekTrainingList", "metadata": {}, "items": [manifest, training({"a": {}})]})
     cut, ordinary = json.loads(text, object_hook=slim)["items"]
+    assert slim(cut) is cut, "it is walked through once"
     assert kept(TRAINING, cut) == kept(TRAINING, manifest)
     assert kept(TRAINING, ordinary) == (training({"a": {}}), None)
     assert size_of(cut) < 4 * (1 << 20)
