@@ -92,6 +92,7 @@ def _lead_a_training(user: User, operator: OperatorProcess) -> None:
         "model": {"custom": {"model_type": "deepseek_v3"}},
         "datasets": [{"source": {"uri": "builtin://uppercase"}}],
         "hyperparameters": {"maxSteps": 100},
+        "nodes": {"count": 2},
     }
     # A quota that no pod of it meets: why none comes is read in the events of its Job.
     quota = f"/api/v1/namespaces/{TEAM}/resourcequotas"
