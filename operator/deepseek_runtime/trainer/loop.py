@@ -238,6 +238,7 @@ class Training:
         stop, due, written = self._agree(tokens)
         if self.saver.is_saving and written:
             self._note(self.saver.finish())
+        self.saver.check_alone()
         if self._is_evaluation_step():
             due = self._evaluate() or due
         if due or self.step == self.max_steps:

@@ -27,6 +27,9 @@ from deepseek_runtime.trainer.writing import HashingWriter, Ledger, write_file
 
 # How often a rank that waits for a save looks again; short against any save, long against a message.
 LOOK_EVERY_S = 0.02
+# torch tells all ranks of a failure that one of them writes into; one that fails while they talk leaves the others waiting
+# for its next message. Nothing that it is told of takes longer.
+ALONE_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -55,11 +58,12 @@ class _Pending:
     ledger: Ledger
     future: "Future[object]"
     since: float
+    failed_since: float | None = None
 
 
 @dataclass
 class Saver:
-    """At most one save is under way; every method but `is_done` and `written_bytes` is called by all ranks together."""
+    """At most one save is under way; every method but `is_done`, `written_bytes` and `check_alone` is called by all ranks together."""
 
     gang: Gang
     volume: Volume
@@ -113,6 +117,15 @@ class Saver:
         """Deletes what retention lets go: an earlier attempt may have died between a commit and that."""
         self._told(self._pruned(self.own, spared=None) if self.gang.is_first else None)
 
+    def check_alone(self) -> None:
+        """Raises what this rank's save failed with when the others still wait for it: they end with its connections."""
+        pending = self._pending
+        if pending is None or not pending.future.done() or pending.future.exception() is None:
+            return
+        pending.failed_since = pending.failed_since or time.monotonic()
+        if time.monotonic() - pending.failed_since > ALONE_S:
+            self._raise_failure(pending)
+
     def settle(self) -> Saved | None:
         """Waits until all ranks have written, then commits. As long as bytes move on any rank, all of them are alive."""
         if self._pending is None:
@@ -124,6 +137,7 @@ class Saver:
                 self.beat()
             if done == self.gang.world_size:
                 return self.finish()
+            self.check_alone()
             moved = written
             time.sleep(LOOK_EVERY_S)
 
@@ -131,14 +145,17 @@ class Saver:
         """Makes it a checkpoint. All ranks must be done."""
         pending = self._pending
         assert pending is not None
-        with writing(self.volume.root, self._what(pending.step), lambda: pending.ledger.failure):
-            pending.future.result()
+        self._raise_failure(pending)
         gathered: list[list[File]] | None = [[] for _ in range(self.gang.world_size)] if self.gang.is_first else None
         dist.gather_object(pending.ledger.files(), gathered)
         with writing(self.volume.root, self._what(pending.step)):
             self._told(self._committed(pending, gathered) if gathered is not None else None)
         self._pending = None
         return Saved(self.own[-1], time.monotonic() - pending.since)
+
+    def _raise_failure(self, pending: _Pending) -> None:
+        with writing(self.volume.root, self._what(pending.step), lambda: pending.ledger.failure):
+            pending.future.result()
 
     def _what(self, step: int) -> str:
         known = [*self.own, *self.lineage.ancestors]

@@ -29,6 +29,7 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
     f"{_CHECKPOINT}.planner": ("SavePlan", "TensorWriteData", "WriteItem", "WriteItemType"),
     f"{_CHECKPOINT}.storage": ("WriteResult",),
     "pathlib": ("PosixPath",),
+    "pathlib._local": ("PosixPath",),
     "torch": ("Size", *(name for name, kind in vars(torch).items() if isinstance(kind, torch.dtype))),
     "torch.serialization": ("_get_layout",),
     "traceback": ("FrameSummary", "StackSummary"),

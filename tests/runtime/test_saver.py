@@ -1,0 +1,55 @@
+"""A save that fails on one rank alone ends that rank, and the others with it: nobody waits for it for ever."""
+
+import errno
+from concurrent.futures import Future
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from deepseek_runtime.checkpoint.room import Full
+from deepseek_runtime.checkpoint.volume import Volume
+from deepseek_runtime.trainer import saver
+from deepseek_runtime.trainer.saver import Lineage, Saver, _Pending
+from deepseek_runtime.trainer.writing import Ledger
+
+pytestmark = pytest.mark.timeout(20)
+
+
+class CheckpointException(BaseException):
+    """As torch.distributed.checkpoint raises: no Exception."""
+
+
+def saving(volume: Path, failure: BaseException | None) -> Saver:
+    """The first of two ranks, whose own save has ended, while the other one still waits."""
+    future: Future[object] = Future()
+    if failure is not None:
+        future.set_exception(failure)
+    gang = SimpleNamespace(total=lambda values: list(values), world_size=2, is_first=True)
+    made = Saver(cast(Any, gang), Volume(volume), cast(Any, None), Lineage("a", None), lambda: None, b"")
+    made._pending = _Pending(3, True, {}, Ledger(), future, 0.0)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("failure", "raised"),
+    [
+        (CheckpointException("a rank sent what no rank sends"), CheckpointException),
+        (RuntimeError("connection closed by peer"), RuntimeError),
+        (OSError(errno.ENOSPC, "No space left on device"), Full),
+    ],
+    ids=lambda value: getattr(value, "__name__", type(value).__name__),
+)
+def test_save_that_failed_here_alone_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: BaseException, raised: type[BaseException]
+) -> None:
+    monkeypatch.setattr(saver, "ALONE_S", 0.05)
+    with pytest.raises(raised):
+        saving(tmp_path, failure).settle()
+
+
+def test_others_have_a_moment_to_learn_of_a_failure(tmp_path: Path) -> None:
+    """torch tells all of them; what ends the pod is then what each of them says."""
+    saving(tmp_path, RuntimeError("told by torch")).check_alone()
+    saving(tmp_path, None).check_alone()
