@@ -2,11 +2,16 @@
 
 from collections.abc import Iterator
 from hashlib import sha256
+from pathlib import Path
 
 import pytest
 
 from tests.cluster import control_plane
 from tests.cluster.control_plane import Cluster
+from tests.support.bench import Bench
+from tests.support.fake_node import FakeNode
+from tests.support.kubectl import until
+from tests.support.operator_process import OperatorProcess
 from tests.support.our_kinds import serving_our_kinds
 
 
@@ -35,3 +40,17 @@ def namespace(api_server: Cluster, request: pytest.FixtureRequest) -> str:
     name = "t-" + sha256(f"{request.node.nodeid} {tried}".encode()).hexdigest()[:16]
     api_server.api.create("/api/v1/namespaces", {"metadata": {"name": name}})
     return name
+
+
+@pytest.fixture
+def bench(controllers: Cluster, tmp_path: Path, namespace: str) -> Iterator[Bench]:
+    """An operator of the namespace, with a node; it must end without having been started again."""
+    system = f"{namespace}-system"
+    controllers.api.create("/api/v1/namespaces", {"metadata": {"name": system}})
+    account = f"/api/v1/namespaces/{namespace}/serviceaccounts/default"
+    until("the namespace's account", lambda: controllers.api.exists(account), timeout_s=30, every_s=0.1)
+    operator = OperatorProcess(controllers, tmp_path, system, namespace)
+    with FakeNode(controllers.api, namespace, namespace) as node, operator:
+        yield Bench(controllers, namespace, node, operator)
+    assert node.failure is None
+    assert operator.exits == []

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
+from deepseek_operator.core.names import OWNER_UID
 from tests.cluster.api import Api, Manifest
 from tests.cluster.control_plane import Cluster
 from tests.cluster.progress import wait_for
@@ -76,6 +77,17 @@ class User:
 
         until(f"{kind} is {phase} {more or ''}", reached, timeout_s=LIMIT_S, every_s=0.2)
 
+    def unmarks(self, kind: str) -> None:
+        """Takes the owner's label off the first object of a kind, and waits until it is back."""
+        path = self.path(kind, self.items(kind)[0]["metadata"]["name"])
+        self.api.patch(path, {"metadata": {"labels": {OWNER_UID: None}}})
+        until(
+            f"the label is back on {path}",
+            lambda: OWNER_UID in self.api.get(path)["metadata"]["labels"],
+            timeout_s=LIMIT_S,
+            every_s=0.2,
+        )
+
     def tells(self, kind: str, reason: str) -> None:
         def told() -> bool:
             conditions = self.api.get(self.path(kind)).get("status", {}).get("conditions", [])
@@ -103,6 +115,7 @@ def _lead_a_training(user: User, operator: OperatorProcess) -> None:
     user.api.delete(f"{quota}/none")
     user.edit("DeepSeekTraining", runtime={"resources": {"memory": "1Gi"}})
     user.reaches("DeepSeekTraining", "Running")
+    user.unmarks("Job")
     # A plain DELETE of a Job may leave its pods running: the operator ends them.
     (job,) = user.items("Job")
     user.api.delete(user.path("Job", job["metadata"]["name"]), policy="Orphan")
@@ -136,6 +149,7 @@ def _lead_a_serving(user: User) -> None:
         user.reaches("DeepSeekServing", "Available", previous=[])
         user.has("Deployment", 1)
     user.has("ControllerRevision", MODELS_KEPT)
+    user.unmarks("ControllerRevision")
     user.edit("DeepSeekServing", autoscaling={"maxReplicas": 3, "signals": [{"type": "InFlight", "target": 4}]})
     user.has("HorizontalPodAutoscaler", 1)
     user.edit("DeepSeekServing", autoscaling={"maxReplicas": 4})

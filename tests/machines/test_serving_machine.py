@@ -27,6 +27,7 @@ from deepseek_operator.core.resources import (
     SERVICE,
     SERVING,
     TRAINING,
+    controller_of,
     is_terminating,
     labels_of,
     ref_of,
@@ -39,6 +40,7 @@ from deepseek_operator.ports.cluster import ClusterError, Conflict, Throttled, U
 from deepseek_operator.runtime.key import Key
 from deepseek_operator.runtime.reconcile import Acted
 from tests.support.faults import Crash, crash_at_write
+from tests.support.marks import LOSSES, STRANGER, is_marked, strangers
 from tests.support.servings import NAMESPACE, a_claim, a_serving, a_training
 from tests.support.shell import Operator
 from tests.support.world import StoppedClock, World, is_ready
@@ -103,6 +105,7 @@ class ServingMachine(RuleBasedStateMachine):
         self.pins: dict[tuple[str, str, int], int | None] = {}
         self.epoch = 0
         self.blind = False
+        self.strangers: list[Stored | None] = [None, None]
         self.cluster.put(a_claim())
         self.cluster.put(a_training(exports=[100], result="Complete", bestCheckpoint={"step": 100}))
         scaled = {"maxReplicas": 6, "minReplicas": 1, "signals": [{"type": "InFlight", "target": 4}]}
@@ -171,6 +174,8 @@ class ServingMachine(RuleBasedStateMachine):
 
     @step()
     def wipe_the_status(self) -> None:
+        if not self._all_are_marked():
+            return
         references = {(r.get("data") or {}).get("resolved", {}).get("reference") for r in self.cluster.all(REVISION)}
         if reference_digest(self._parsed().spec.model) not in references:
             self.epoch += 1
@@ -234,8 +239,7 @@ class ServingMachine(RuleBasedStateMachine):
 
     @step(which=WHICH)
     def a_child_is_lost(self, which: int) -> None:
-        children = [c for r in (DEPLOYMENT, SERVICE, BUDGET, AUTOSCALER, REVISION) for c in self.cluster.all(r)]
-        kept = [c for c in children if not self._is_last_record(c)]
+        kept = [c for c in self._children() if not self._is_last_record(c)]
         if kept:
             ref = ref_of(kept[which % len(kept)])
             self.cluster.remove(ref.resource, NAMESPACE, ref.name, "Background")
@@ -246,6 +250,30 @@ class ServingMachine(RuleBasedStateMachine):
         if deployments := [d for d in self.cluster.all(DEPLOYMENT) if d["metadata"]["name"] in recorded]:
             name = deployments[which % len(deployments)]["metadata"]["name"]
             self.cluster.edit(DEPLOYMENT, NAMESPACE, name, DRIFTS[what])
+
+    @step(which=WHICH, how=st.sampled_from(sorted(LOSSES)))
+    def somebody_changes_a_childs_labels(self, which: int, how: str) -> None:
+        children = [c for c in self._children() if not is_terminating(c)]
+        if children and self._all_are_marked():
+            ref = ref_of(children[which % len(children)])
+            self.cluster.edit(ref.resource, NAMESPACE, ref.name, LOSSES[how])
+
+    @step()
+    def a_stranger_wears_our_labels(self) -> None:
+        for manifest in strangers(SERVING, NAME, NAMESPACE, self._owner()["metadata"]["uid"]):
+            self.cluster.put(manifest)
+        self.strangers = self._strangers()
+
+    def _strangers(self) -> list[Stored | None]:
+        return [self.cluster.read(resource, NAMESPACE, STRANGER) for resource in (POD, SERVICE)]
+
+    def _children(self) -> list[Stored]:
+        resources = (DEPLOYMENT, SERVICE, BUDGET, AUTOSCALER, REVISION)
+        found = [child for resource in resources for child in self.cluster.all(resource)]
+        return [child for child in found if child["metadata"]["name"] != STRANGER]
+
+    def _all_are_marked(self) -> bool:
+        return all(is_marked(child, self._owner()["metadata"]["uid"]) for child in self._children())
 
     @step()
     def a_service_drifts(self) -> None:
@@ -375,7 +403,9 @@ class ServingMachine(RuleBasedStateMachine):
         record = self.cluster.read(REVISION, NAMESPACE, child)
         assert record is not None
         assert deployments[child]["spec"]["template"] == record["data"]["template"]
-        assert {s["metadata"]["name"] for s in self.cluster.all(SERVICE)} == {SCALER, child}
+        assert {s["metadata"]["name"] for s in self.cluster.all(SERVICE)} - {STRANGER} == {SCALER, child}
+        assert self._strangers() == self.strangers, "a stranger's object was touched"
+        assert self._all_are_marked(), self._children()
         assert (
             "role" not in self.cluster.read(SERVICE, NAMESPACE, SCALER)["spec"]["selector"] or self._drifted_is_ours()
         )
@@ -418,8 +448,8 @@ class ServingMachine(RuleBasedStateMachine):
 
     def _check_nothing_is_left_over(self) -> None:
         uid = self._owner()["metadata"]["uid"]
-        strangers = [i for r in OWNED for i in self.cluster.all(r) if labels_of(i).get(OWNER_UID, uid) != uid]
-        assert strangers == []
+        left = [i for r in OWNED for i in self.cluster.all(r) if labels_of(i).get(OWNER_UID, uid) != uid]
+        assert [item for item in left if item["metadata"]["name"] != STRANGER] == []
         attempts = self.cluster.attempts
         assert not isinstance(self._pass(), Acted)
         assert self.cluster.attempts == attempts
@@ -459,7 +489,7 @@ class ServingMachine(RuleBasedStateMachine):
     def _picture(self) -> Stored:
         owner = self._owner()
         deployments = [d for d in self.cluster.all(DEPLOYMENT) if not is_terminating(d)]
-        mine = [d for d in deployments if labels_of(d).get(OWNER_UID) == owner["metadata"]["uid"]]
+        mine = [d for d in deployments if (controller_of(d) or {}).get("uid") == owner["metadata"]["uid"]]
         return {
             "uid": owner["metadata"]["uid"],
             "spec": owner["spec"],
@@ -547,7 +577,8 @@ class ServingMachine(RuleBasedStateMachine):
         return live if mine else None
 
     def _pods(self) -> list[Stored]:
-        return [pod for pod in self.cluster.all(POD) if not is_terminating(pod)]
+        pods = [pod for pod in self.cluster.all(POD) if pod["metadata"]["name"] != STRANGER]
+        return [pod for pod in pods if not is_terminating(pod)]
 
     def _run_pods(self) -> None:
         for pod in self._pods():
@@ -576,7 +607,8 @@ class ServingMachine(RuleBasedStateMachine):
 
 
 def _identity(child: Mapping[str, Any]) -> tuple[str, str]:
-    return labels_of(child)[OWNER_UID], child["metadata"]["name"]
+    """The owner's uid and the name; labels come and go."""
+    return str((controller_of(child) or {}).get("uid")), child["metadata"]["name"]
 
 
 def _other_replicas(live: Stored) -> None:

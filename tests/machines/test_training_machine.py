@@ -18,20 +18,32 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from deepseek_operator.adapters.memory import Fault, MemoryCluster, Stored
+from deepseek_operator.adapters.memory import Change, Fault, MemoryCluster, Stored
 from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.drift import covers
-from deepseek_operator.core.resources import CLAIM, JOB, POD, SERVICE, TRAINING, is_terminating, uid_of
+from deepseek_operator.core.ownership import job_uid_of
+from deepseek_operator.core.resources import (
+    CLAIM,
+    JOB,
+    POD,
+    SERVICE,
+    TRAINING,
+    controller_of,
+    is_terminating,
+    ref_of,
+    uid_of,
+)
 from deepseek_operator.kinds.training import training_kind
 from deepseek_operator.kinds.training.anew import is_changed, is_unlearnt
-from deepseek_operator.kinds.training.gang import attempt_of, ended, has_failed, is_active, is_running, job_uid_of
+from deepseek_operator.kinds.training.gang import ended, has_failed, is_active, is_running, number_of
 from deepseek_operator.kinds.training.service import last_attempt, service
 from deepseek_operator.kinds.training.settings import fixed_digest
 from deepseek_operator.ports.cluster import ClusterError, Conflict, Throttled, Unreachable
 from deepseek_operator.runtime.key import Key
 from deepseek_operator.runtime.reconcile import Acted
 from tests.support.faults import Crash, crash_at_write
+from tests.support.marks import LOSSES, STRANGER, is_marked, strangers
 from tests.support.shell import Operator
 from tests.support.trainings import NAME, NAMESPACE, training
 from tests.support.world import StoppedClock, World
@@ -73,6 +85,9 @@ class TrainingMachine(RuleBasedStateMachine):
         self.claim_lost = False
         self.learnt = False
         self.jobs_at_result: int | None = None
+        self.job_uids: set[str] = set()
+        self.strangers: list[Stored | None] = [None, None]
+        self.cluster.listeners.append(self._hear)
         volume = {"volume": SHARED}
         failures = {"maxRestarts": restarts, "startTimeoutSeconds": 600}
         self.cluster.put(training(nodes={"count": nodes}, checkpoints=volume, failurePolicy=failures))
@@ -111,20 +126,58 @@ class TrainingMachine(RuleBasedStateMachine):
     def wipe_the_status(self) -> None:
         """Only while a Job or the Service still knows of the attempts, and one of them of the last."""
         status = self._status()
-        jobs, services = [job for job in self.cluster.all(JOB) if not is_terminating(job)], self.cluster.all(SERVICE)
-        numbers = [attempt_of(job) for job in jobs] + [last_attempt(live) for live in services if status.result]
+        jobs, services = [job for job in self.cluster.all(JOB) if not is_terminating(job)], self._services()
+        numbers = [number_of(job) for job in jobs] + [last_attempt(live) for live in services if status.result]
         is_told = status.result is None or (status.attempt is not None and status.attempt.number in numbers)
-        if (jobs or services) and is_told and not self._is_result_lost():
+        if (jobs or services) and is_told and not self._is_result_lost() and self._all_are_marked():
             self.cluster.edit(TRAINING, NAMESPACE, NAME, lambda live: live.update(status={"observedGeneration": -1}))
 
     def _is_result_lost(self) -> bool:
         """True while a wiped status does not bear its result again: nobody takes away what alone still tells of it."""
         return self.jobs_at_result is not None and self._status().result is None
 
+    @rule(which=WHICH, how=st.sampled_from([*LOSSES, "owner"]))
+    def somebody_takes_a_mark_away(self, which: int, how: str) -> None:
+        """Of a child that is recorded, and that bears all its marks: of one without any only its uid would tell."""
+        attempt = self._status().attempt
+        if attempt is None or not attempt.job_uid or self._is_result_lost() or not self._all_are_marked():
+            return
+        child = _pick([child for child in self._children() if not is_terminating(child)], which)
+        if child is not None and how != "owner":
+            self._edit(child, LOSSES[how])
+        elif child is not None and ref_of(child).resource != CLAIM:
+            self._edit(child, lambda live: live["metadata"].pop("ownerReferences", None))
+
+    @rule()
+    def a_stranger_wears_our_labels(self) -> None:
+        for manifest in strangers(TRAINING, NAME, NAMESPACE, self._owner().metadata.uid):
+            self.cluster.put(manifest)
+            self._edit(manifest, lambda live: live.update(status={"phase": "Running"}))
+        self.strangers = self._strangers()
+
+    def _strangers(self) -> list[Stored | None]:
+        return [self.cluster.read(resource, NAMESPACE, STRANGER) for resource in (POD, SERVICE)]
+
+    def _services(self) -> list[Stored]:
+        return [live for live in self.cluster.all(SERVICE) if live["metadata"]["name"] != STRANGER]
+
+    def _children(self) -> list[Stored]:
+        """Jobs, the Service and the claim."""
+        found = (child for resource in (JOB, SERVICE, CLAIM) for child in self.cluster.all(resource))
+        return [child for child in found if child["metadata"]["name"] != STRANGER]
+
+    def _all_are_marked(self) -> bool:
+        uid = self._owner().metadata.uid
+        owned = (child for child in self._children() if ref_of(child).resource != CLAIM)
+        return all(is_marked(child, uid) for child in self._children()) and all(map(controller_of, owned))
+
+    def _edit(self, child: Stored, change: Callable[[Stored], Any]) -> None:
+        self.cluster.edit(ref_of(child).resource, NAMESPACE, child["metadata"]["name"], change)
+
     @rule(really=st.integers(0, 11))
     def lose_the_claim(self, really: int) -> None:
         claims = self.cluster.all(CLAIM)
-        if not really and claims and self.cluster.all(SERVICE) and self._status().attempt is not None:
+        if not really and claims and self._services() and self._status().attempt is not None:
             self.claim_lost = True
             self.cluster.drop(CLAIM, NAMESPACE, claims[0]["metadata"]["name"])
 
@@ -261,12 +314,19 @@ class TrainingMachine(RuleBasedStateMachine):
             self._what_was_learnt_is_not_given_up()
 
     def _no_two_attempts_may_write_at_once(self) -> None:
-        writers = {job_uid_of(pod) for pod in self.cluster.all(POD) if is_active(pod)}
+        writers = {job_uid_of(pod) for pod in self._pods() if is_active(pod)}
         assert len(writers) <= 1, f"pods of the Jobs {sorted(writers)} are active at once"
 
+    def _hear(self, change: Change) -> None:
+        if change.resource == TRAINING and change.type != "DELETED":
+            attempt = DeepSeekTraining.model_validate(change.manifest).status.attempt
+            self.job_uids |= {attempt.job_uid} if attempt is not None else set()
+
     def _nothing_is_made_twice(self) -> None:
-        made = [write.ref for write in self.cluster.writes if write.verb == "create"]
-        assert len(made) == len(set(made)), f"made twice: {sorted(ref for ref in made if made.count(ref) > 1)}"
+        """A Job that somebody deleted before its uid was recorded, of which no pod is there, has not been."""
+        made = [write for write in self.cluster.writes if write.verb == "create"]
+        counted = [write.ref for write in made if write.ref.resource != JOB or write.uid in self.job_uids]
+        assert len(counted) == len(set(counted)), f"made twice: {sorted(counted)}"
 
     def _a_result_is_final(self) -> None:
         made = sum(write.verb == "create" and write.ref.resource == JOB for write in self.cluster.writes)
@@ -323,7 +383,10 @@ class TrainingMachine(RuleBasedStateMachine):
         jobs = self.cluster.all(JOB)
         live_jobs = [job for job in jobs if not ended(job) and not has_failed(job)]
         uids = {uid_of(job) for job in jobs}
-        assert all(job_uid_of(pod) in uids for pod in self.cluster.all(POD)), "a pod outlived its Job"
+        assert all(job_uid_of(pod) in uids for pod in self._pods()), "a pod outlived its Job"
+        assert self._strangers() == self.strangers, "a stranger's object was touched"
+        is_kept = not (self.claim_lost or owner.spec.suspend or owner.status.attempt is None)
+        assert self._all_are_marked() or not is_kept, self._children()
         assert status.observed_generation == owner.metadata.generation
         is_stuck = is_unlearnt(status) and is_changed(owner.spec, status) and not owner.spec.suspend
         assert self.claim_lost or not is_stuck, "an edit of what nothing was learnt from was not taken up"
@@ -353,7 +416,7 @@ class TrainingMachine(RuleBasedStateMachine):
         attempt, volume = owner.status.attempt, owner.status.volume
         assert attempt is not None
         assert volume is not None
-        assert (uid_of(live[0]), attempt_of(live[0])) == (attempt.job_uid, attempt.number)
+        assert (uid_of(live[0]), number_of(live[0])) == (attempt.job_uid, attempt.number)
         assert live[0]["spec"]["parallelism"] == owner.spec.nodes.count == len(self._living())
         environment = {e["name"]: e.get("value") for e in live[0]["spec"]["template"]["spec"]["containers"][0]["env"]}
         assert all(environment[variable.name] == variable.value for variable in owner.spec.runtime.env)
@@ -385,8 +448,11 @@ class TrainingMachine(RuleBasedStateMachine):
     def _spec(self, **fields: Any) -> None:
         self.cluster.edit(TRAINING, NAMESPACE, NAME, lambda live: live["spec"].update(fields))
 
+    def _pods(self) -> list[Stored]:
+        return [pod for pod in self.cluster.all(POD) if pod["metadata"]["name"] != STRANGER]
+
     def _living(self) -> list[Stored]:
-        return [pod for pod in self.cluster.all(POD) if is_active(pod) and not is_terminating(pod)]
+        return [pod for pod in self._pods() if is_active(pod) and not is_terminating(pod)]
 
     def _placed(self) -> list[Stored]:
         return [pod for pod in self._living() if pod["spec"].get("nodeName")]

@@ -84,6 +84,7 @@ class Operator:
                 live = await self.cluster.get(at.resource, at.namespace, at.name)
                 if live is not None:
                     self.woken |= self.mirror.observe(resource, live)
+        self.woken |= self.mirror.forsake()
 
     def settle(self, limit: int = 200) -> None:
         """Delivers all events and passes over every owner, and once over those that have gone, until none acts.

@@ -71,6 +71,9 @@ class TinyKind:
     def wanted_names(self, owner: Tiny) -> tuple[Ref, ...]:
         return (_service_ref(owner), _job_ref(owner, owner.spec.attempt))
 
+    def recorded_uids(self, owner: Tiny) -> frozenset[str]:
+        return frozenset()
+
     def needs(self, seen: Seen[Tiny]) -> Needs:
         claim = seen.owner.spec.claim
         return Needs(references=(Ref(CLAIM, claim),) if claim else ())

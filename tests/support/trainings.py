@@ -157,7 +157,8 @@ class Life:
 
     def pods(self) -> list[Stored]:
         """Pods that are neither over nor going, by rank."""
-        pods = [pod for pod in self.cluster.all(POD) if not is_ended(pod) and not is_terminating(pod)]
+        workers = (pod for pod in self.cluster.all(POD) if INDEX in (pod["metadata"].get("labels") or {}))
+        pods = [pod for pod in workers if not is_ended(pod) and not is_terminating(pod)]
         return sorted(pods, key=lambda pod: int(pod["metadata"]["labels"][INDEX]))
 
     def pod(self, rank: int) -> Manifest:

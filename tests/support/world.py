@@ -30,6 +30,7 @@ from deepseek_operator.core.resources import (
 
 TRACKING = "batch.kubernetes.io/job-tracking"
 INDEX = "batch.kubernetes.io/job-completion-index"
+CONTROLLER_UID = "batch.kubernetes.io/controller-uid"
 POD_TEMPLATE_HASH = "pod-template-hash"
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -73,6 +74,7 @@ class World:
         """
         for job in self.cluster.all(JOB):
             if not is_terminating(job):
+                self._let_go(job, {CONTROLLER_UID: uid_of(job)})
                 self._sync_job(job)
         jobs = {uid_of(job) for job in self.cluster.all(JOB)}
         for pod in self.cluster.all(POD):
@@ -87,6 +89,7 @@ class World:
         """
         for deployment in self.cluster.all(DEPLOYMENT):
             if not is_terminating(deployment):
+                self._let_go(deployment, deployment["spec"]["selector"]["matchLabels"])
                 self._sync_deployment(deployment)
 
     def run_garbage_collector(self) -> None:
@@ -142,6 +145,18 @@ class World:
         )
 
     # --- Jobs ---------------------------------------------------------------------------------------------------
+
+    def _let_go(self, owner: Stored, selector: Mapping[str, str]) -> None:
+        """A controller lets go of pods that its selector does not match any more."""
+        for pod in self._pods_of(owner):
+            if not selector.items() <= labels_of(pod).items():
+                self.cluster.edit(
+                    POD,
+                    pod["metadata"]["namespace"],
+                    pod["metadata"]["name"],
+                    lambda live: live["metadata"].pop("ownerReferences"),
+                    "controller",
+                )
 
     def _sync_job(self, job: Stored) -> None:
         namespace, name = job["metadata"]["namespace"], job["metadata"]["name"]

@@ -1,7 +1,7 @@
 {{- /*
 What the operator may do where it works. No wildcard, and no verb on Secrets: a Secret that a training names is mounted by
-the kubelet, and a missing one shows in the pod's own state. Jobs and ControllerRevisions are write-once, so they are never
-patched; a PersistentVolumeClaim holds checkpoints and is only ever deleted by the garbage collector, under onDelete: Delete.
+the kubelet, and a missing one shows in the pod's own state. Jobs and ControllerRevisions are write-once: what is patched of
+them is the labels and the owner that tell whose they are, if somebody took them away. A PersistentVolumeClaim holds checkpoints and is only ever deleted by the garbage collector, under onDelete: Delete.
 The plug-in that protects owner references asks for `delete` of whoever gives a living claim an owner; no delete is sent.
 */ -}}
 {{- define "deepseek-operator.rules" -}}
@@ -18,10 +18,10 @@ The plug-in that protects owner references asks for `delete` of whoever gives a 
 {{- end }}
 - apiGroups: [batch]
   resources: [jobs]
-  verbs: [get, list, watch, create, delete]
+  verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [apps]
   resources: [controllerrevisions]
-  verbs: [get, list, watch, create, delete]
+  verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [apps]
   resources: [deployments]
   verbs: [get, list, watch, create, patch, delete]

@@ -41,6 +41,9 @@ class Kind(Protocol[OwnerT, StatusT]):
     def wanted_names(self, owner: OwnerT) -> tuple[Ref, ...]:
         """Names that the children take now; a live look asks for each one that the children lack."""
 
+    def recorded_uids(self, owner: OwnerT) -> frozenset[str]:
+        """uids of children that the status records: these are the owner's, whatever became of their labels."""
+
     def needs(self, seen: Seen[OwnerT]) -> Needs:
         """What to look at besides the children, which are there already; asked again with what it named, until it
         names nothing new."""

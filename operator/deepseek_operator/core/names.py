@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from deepseek_operator.core.resources import GROUP, Manifest, Resource, labels_of
+from deepseek_operator.core.resources import GROUP, Resource
 
 MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGER = "deepseek-operator"
@@ -102,9 +102,3 @@ def owner_reference(resource: Resource, name: str, uid: str) -> dict[str, Any]:
         "controller": True,
         "blockOwnerDeletion": True,
     }
-
-
-def belongs_to(manifest: Manifest, uid: str) -> bool:
-    """True when the object carries the owner's uid label. A copied name or ownerReference is not enough."""
-    labels: Mapping[str, str] = labels_of(manifest)
-    return bool(uid) and labels.get(OWNER_UID) == uid and labels.get(MANAGED_BY) == MANAGER

@@ -11,7 +11,7 @@ from typing import assert_never
 
 from deepseek_operator.core.actions import Action, Apply, Create, Delete, Done, Failure, Reason
 from deepseek_operator.core.drift import stamped
-from deepseek_operator.core.names import belongs_to
+from deepseek_operator.core.ownership import is_child
 from deepseek_operator.core.resources import Manifest, Ref, ref_of, uid_of
 from deepseek_operator.ports.cluster import (
     Cluster,
@@ -84,7 +84,7 @@ class Executor:
         live = await self.cluster.get(ref.resource, key.namespace, ref.name)
         if live is None:
             return None
-        if not belongs_to(live, owner_uid):
+        if not is_child(key.resource, key.name, owner_uid, ref.resource, live):
             raise Conflict(f"{ref} exists and is not ours: delete or rename it, or rename this {key.resource.kind}")
         self.mirror.observe(ref.resource, live)
         return uid_of(live)

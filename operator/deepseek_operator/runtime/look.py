@@ -1,8 +1,8 @@
 """Gathers every fact of one pass into a `Seen`: from the mirror for what converges, live for what is final.
 
-A live look asks the API server for the owner, for its children by label, for the pods of its Jobs by the Job's uid
-(a pod whose label somebody removed still writes), for each wanted name that the children lack, and for the references.
-What it learns goes into the mirror too.
+A live look asks the API server for the owner, for its children by label, for each wanted name that the children lack,
+for the pods of its Jobs by the Job's uid (a pod whose label somebody removed still writes), and for the references.
+What it learns goes into the mirror too. Whatever was found, `ownership` says what of it is the owner's.
 """
 
 import asyncio
@@ -13,8 +13,8 @@ from typing import Generic, TypeVar
 
 from deepseek_operator.core.kept import TooLarge, kept
 from deepseek_operator.core.kind import Kind
-from deepseek_operator.core.names import belongs_to
 from deepseek_operator.core.obstacles import Warning
+from deepseek_operator.core.ownership import is_anothers, is_child, job_uid_of
 from deepseek_operator.core.resources import JOB, POD, Manifest, Ref, Resource, uid_of
 from deepseek_operator.core.seen import Seen, Signal
 from deepseek_operator.ports.clock import Clock
@@ -76,12 +76,14 @@ class Look(Generic[OwnerT, StatusT]):
             return None
         if (excess := self._mirror.excess(key.resource, key.namespace, key.name)) is not None:
             raise TooLarge(excess)
-        children = self._of_kind(self._mirror.children(key.namespace, uid_of(manifest)))
-        owner = self._kind.parse(manifest)
-        wanted = [ref for ref in self._kind.wanted_names(owner) if ref not in children]
-        occupied = self._mirrored(key, wanted)
-        seen = Seen(owner, self._clock.now(), children, occupied, signals=self._signals_of(uid_of(manifest)))
-        return View(await self._with_needs(key, seen, wanted, self._referred), manifest)
+        owner, uid = self._kind.parse(manifest), uid_of(manifest)
+        found = self._of_kind(self._mirror.children(key.namespace, uid))
+        known = self._ours(key, uid, owner, found) | await self._left(key, uid)
+        named = self._mirrored(key, self._lacking(owner, known))
+        known |= self._ours(key, uid, owner, named)
+        pods = [self._mirror.children(key.namespace, job) for job in sorted(self._jobs(owner, known))]
+        known |= {ref: pod for some in pods for ref, pod in some.items() if ref.resource == POD}
+        return await self._view(key, owner, manifest, known, named, self._referred)
 
     async def live(self, key: Key) -> View[OwnerT] | None:
         """Every fact read from the API server now; None when there is no such owner.
@@ -100,32 +102,81 @@ class Look(Generic[OwnerT, StatusT]):
         manifest, excess = kept(key.resource, manifest)
         if excess is not None:
             raise TooLarge(excess)
-        owner = self._kind.parse(manifest)
-        children = dict(await self._live_children(key, uid_of(manifest)))
-        wanted = [ref for ref in self._kind.wanted_names(owner) if ref not in children]
-        found = await self._live_named(key, wanted)
-        children |= {ref: item for ref, item in found.items() if belongs_to(item, uid_of(manifest))}
-        occupied = {ref: item for ref, item in found.items() if ref not in children}
-        seen = Seen(owner, self._clock.now(), children, occupied, live=True, signals=self._signals_of(uid_of(manifest)))
-        return View(await self._with_needs(key, seen, wanted, self._live_named), manifest)
+        owner, uid = self._kind.parse(manifest), uid_of(manifest)
+        known = self._ours(key, uid, owner, await self._labelled(key, uid)) | await self._left(key, uid)
+        named = await self._live_named(key, self._lacking(owner, known))
+        known |= self._ours(key, uid, owner, named)
+        known |= await self._pods_of_jobs(key, known)
+        return await self._view(key, owner, manifest, known, named, self._live_named, live=True)
+
+    async def _view(
+        self,
+        key: Key,
+        owner: OwnerT,
+        manifest: Manifest,
+        known: Mapping[Ref, Manifest],
+        named: Mapping[Ref, Manifest],
+        find: Find,
+        live: bool = False,
+    ) -> View[OwnerT]:
+        """`known`: the owner's children. `named`: what has a name that they lacked."""
+        occupied = {ref: item for ref, item in named.items() if ref not in known}
+        signals = self._signals_of(uid_of(manifest))
+        seen = Seen(owner, self._clock.now(), known, occupied, live=live, signals=signals)
+        # Names that are found where no watch tells of them are asked for again at every pass.
+        absent = [ref for ref in self._kind.wanted_names(owner) if ref not in known or ref in named]
+        return View(await self._with_needs(key, seen, absent, find), manifest)
+
+    def _ours(self, key: Key, uid: str, owner: OwnerT, found: Mapping[Ref, Manifest]) -> dict[Ref, Manifest]:
+        """Those of the objects that are the owner's: as recorded by uid, or by what they are."""
+        recorded = self._kind.recorded_uids(owner)
+        ours = {
+            ref: item
+            for ref, item in found.items()
+            if uid_of(item) in recorded or is_child(key.resource, key.name, uid, ref.resource, item)
+        }
+        jobs = self._jobs(owner, ours)
+        return ours | {ref: item for ref, item in found.items() if ref.resource == POD and job_uid_of(item) in jobs}
+
+    def _jobs(self, owner: OwnerT, known: Mapping[Ref, Manifest]) -> frozenset[str]:
+        """uids of the owner's Jobs, those that are gone included: all of their pods are the owner's."""
+        living = (uid_of(item) for ref, item in known.items() if ref.resource == JOB)
+        return self._kind.recorded_uids(owner).union(living) - {""}
+
+    def _lacking(self, owner: OwnerT, known: Mapping[Ref, Manifest]) -> list[Ref]:
+        return [ref for ref in self._kind.wanted_names(owner) if ref not in known]
+
+    async def _left(self, key: Key, uid: str) -> dict[Ref, Manifest]:
+        """Children that the watch dropped although nobody was seen deleting them, and that are there: of the same uid,
+        so they are the owner's, and only their labels are gone."""
+        found: dict[Ref, Manifest] = {}
+        for at, child in self._mirror.left(uid).items():
+            live = await self._cluster.get(child.resource, key.namespace, child.name)
+            is_same = live is not None and uid_of(live) == at
+            if live is not None and is_same and not is_anothers(key.resource, key.name, uid, child.resource, live):
+                found[child] = live
+            else:
+                self._mirror.let_go(uid, at)
+        return found
 
     def _gone(self, key: Key) -> None:
         """Nothing is kept of an owner that is no more: its last event may have come before this, and no other will."""
         self._mirror.refer(key, ())
         self._pulls.forget(key)
 
-    async def _live_children(self, key: Key, uid: str) -> Mapping[Ref, Manifest]:
+    async def _labelled(self, key: Key, uid: str) -> dict[Ref, Manifest]:
         listings = await asyncio.gather(
             *(self._cluster.list_owned(resource, key.namespace, uid) for resource in self._kind.owns)
         )
         for resource, listing in zip(self._kind.owns, listings, strict=True):
             self._mirror.audit_owned(resource, key.namespace, uid, listing)
-        children = {
-            _ref(r, item): item for r, found in zip(self._kind.owns, listings, strict=True) for item in found.items
-        }
-        jobs = [uid_of(item) for ref, item in children.items() if ref.resource == JOB]
-        strays = await asyncio.gather(*(self._cluster.list_pods_of_job(key.namespace, job) for job in jobs))
-        return children | {_ref(POD, pod): pod for found in strays for pod in found.items}
+        return {_ref(r, item): item for r, found in zip(self._kind.owns, listings, strict=True) for item in found.items}
+
+    async def _pods_of_jobs(self, key: Key, known: Mapping[Ref, Manifest]) -> dict[Ref, Manifest]:
+        jobs = [uid_of(item) for ref, item in sorted(known.items()) if ref.resource == JOB]
+        found = await asyncio.gather(*(self._cluster.list_pods_of_job(key.namespace, job) for job in jobs))
+        pods = ((job, pod) for job, listing in zip(jobs, found, strict=True) for pod in listing.items)
+        return {_ref(POD, pod): pod for job, pod in pods if job_uid_of(pod) == job}
 
     async def _live_named(self, key: Key, refs: Iterable[Ref]) -> dict[Ref, Manifest]:
         wanted = sorted(set(refs))

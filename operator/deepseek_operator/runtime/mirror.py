@@ -9,9 +9,22 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from deepseek_operator.core.kept import kept
-from deepseek_operator.core.names import OWNER_UID
-from deepseek_operator.core.resources import SERVING, TRAINING, Manifest, Ref, Resource, labels_of, uid_of
-from deepseek_operator.ports.cluster import Listing
+from deepseek_operator.core.names import OWNER_UID, TRAINING_LABEL
+from deepseek_operator.core.ownership import job_uid_of
+from deepseek_operator.core.resources import (
+    JOB,
+    POD,
+    SERVING,
+    TRAINING,
+    Manifest,
+    Ref,
+    Resource,
+    controller_of,
+    is_terminating,
+    labels_of,
+    uid_of,
+)
+from deepseek_operator.ports.cluster import WATCHED_WHOLE, Listing
 from deepseek_operator.runtime.key import Key
 
 OWNERS = (TRAINING, SERVING)
@@ -56,6 +69,8 @@ class Mirror:
     _departed: dict[Key, Manifest] = field(default_factory=dict)
     _references: dict[Key, frozenset[Location]] = field(default_factory=dict)
     _referrers: dict[Location, set[Key]] = field(default_factory=dict)
+    _left: dict[str, dict[str, Ref]] = field(default_factory=dict)
+    _forsaken: dict[Key, set[str]] = field(default_factory=dict)
 
     # --- reading ------------------------------------------------------------------------------------------------
 
@@ -70,13 +85,27 @@ class Mirror:
         return self._by_uid[uid].excess if uid is not None else None
 
     def children(self, namespace: str, owner_uid: str) -> Mapping[Ref, Manifest]:
-        """Objects of the namespace that carry the owner's uid label."""
+        """Objects of the namespace that point to the owner: by label, or by who controls them. A Job owns its pods."""
         entries = self._by_owner.get(owner_uid, {}).values()
         return {
             Ref(entry.location.resource, entry.location.name): entry.manifest
             for entry in entries
             if entry.location.namespace == namespace
         }
+
+    def left(self, owner_uid: str) -> Mapping[str, Ref]:
+        """By uid, what pointed to the owner and does so no longer, though it was not being deleted.
+
+        A watch says the same of an object that lost its label and of one that is gone at once.
+        """
+        return dict(self._left.get(owner_uid, {}))
+
+    def let_go(self, owner_uid: str, uid: str) -> None:
+        """That object is gone, or nobody's child any more."""
+        left = self._left.get(owner_uid, {})
+        left.pop(uid, None)
+        if not left:
+            self._left.pop(owner_uid, None)
 
     def owners(self) -> tuple[Key, ...]:
         """Keys of all custom resources, ordered."""
@@ -104,10 +133,12 @@ class Mirror:
             return frozenset()
         if known is not None:
             woken |= self._remove(known)
+            self._leaves(known, _points_to(known) - _points_to(entry))
         self._by_uid[uid] = entry
         self._by_location[entry.location] = uid
-        if (owner := labels_of(manifest).get(OWNER_UID)) and resource not in OWNERS:
+        for owner in _points_to(entry):
             self._by_owner.setdefault(owner, {})[uid] = entry
+            self.let_go(owner, uid)
         return woken | self._concerned(entry)
 
     def forget(self, resource: Resource, manifest: Manifest) -> frozenset[Key]:
@@ -170,6 +201,19 @@ class Mirror:
         if uid is not None:
             self._bury(uid, self._by_uid[uid])
 
+    def forsaken(self, key: Key) -> frozenset[str]:
+        """uids of earlier owners of this name of which pods that nobody controls are there; told once."""
+        return frozenset(self._forsaken.pop(key, ()))
+
+    def forsake(self) -> frozenset[Key]:
+        """Looks for pods of trainings that are no more; returns the keys under which `forsaken` tells of them."""
+        for entry in self._by_uid.values():
+            at, labels = entry.location, labels_of(entry.manifest)
+            uid, name = labels.get(OWNER_UID, ""), labels.get(TRAINING_LABEL, "")
+            if at.resource == POD and uid not in self._by_uid and name and controller_of(entry.manifest) is None:
+                self._forsaken.setdefault(Key(TRAINING, at.namespace, name), set()).add(uid)
+        return frozenset(self._forsaken)
+
     def departed(self, key: Key) -> Manifest | None:
         """A custom resource as it last was, once, after it has gone; None when none has, or it was told already."""
         return self._departed.pop(key, None)
@@ -210,7 +254,9 @@ class Mirror:
             return frozenset()
         self._remove(known)
         at = known.location
+        self._leaves(known, _points_to(known))
         if at.resource in OWNERS:
+            self._left.pop(uid, None)
             self._depart(Key(at.resource, at.namespace, at.name), known.manifest)
         return self._concerned(known)
 
@@ -226,19 +272,30 @@ class Mirror:
         del self._by_uid[uid]
         if self._by_location.get(entry.location) == uid:
             del self._by_location[entry.location]
-        owner = labels_of(entry.manifest).get(OWNER_UID, "")
-        siblings = self._by_owner.get(owner)
-        if siblings is not None:
-            siblings.pop(uid, None)
-            if not siblings:
-                del self._by_owner[owner]
+        for owner in _points_to(entry):
+            siblings = self._by_owner.get(owner)
+            if siblings is not None:
+                siblings.pop(uid, None)
+                if not siblings:
+                    del self._by_owner[owner]
         return self._concerned(entry)
+
+    def _leaves(self, entry: _Entry, owners: Iterable[str]) -> None:
+        """Kept in mind until its owner has asked whether it is there: a label that was taken away ends no life."""
+        at = entry.location
+        if at.resource in WATCHED_WHOLE or is_terminating(entry.manifest):
+            return
+        for owner in owners:
+            known = self._by_uid.get(owner)
+            if known is not None and known.location.resource in OWNERS and known.location.namespace == at.namespace:
+                self._left.setdefault(owner, {})[uid_of(entry.manifest)] = Ref(at.resource, at.name)
 
     def _remove_ghosts(self, ghosts: Iterable[_Entry], listed_at: int) -> frozenset[Key]:
         woken: set[Key] = set()
         for ghost in ghosts:
             uid = uid_of(ghost.manifest)
             woken |= self._remove(ghost)
+            self._leaves(ghost, _points_to(ghost))
             self._tombstones[uid] = max(listed_at, self._tombstones.get(uid, -1))
             self._tombstone_resources[uid] = ghost.location.resource
         return frozenset(woken)
@@ -261,11 +318,18 @@ class Mirror:
         referrers = self._referrers.get(at, set())
         if at.resource in OWNERS:
             return frozenset({Key(at.resource, at.namespace, at.name), *referrers})
-        owner = self._by_uid.get(labels_of(entry.manifest).get(OWNER_UID, ""))
-        if owner is None or owner.location.namespace != at.namespace:
-            return frozenset(referrers)
-        location = owner.location
-        return frozenset({Key(location.resource, location.namespace, location.name), *referrers})
+        return frozenset({*self._owners_of(entry), *referrers})
+
+    def _owners_of(self, entry: _Entry) -> Iterable[Key]:
+        """Whom the object points to; a pod without the label does by way of its Job."""
+        for uid in _points_to(entry):
+            to = self._by_uid.get(uid)
+            if to is None or to.location.namespace != entry.location.namespace:
+                continue
+            if to.location.resource in OWNERS:
+                yield Key(to.location.resource, to.location.namespace, to.location.name)
+            elif to.location.resource == JOB:
+                yield from self._owners_of(to)
 
 
 def _entry(resource: Resource, manifest: Manifest) -> _Entry:
@@ -275,3 +339,12 @@ def _entry(resource: Resource, manifest: Manifest) -> _Entry:
 
 def _location(resource: Resource, manifest: Manifest) -> Location:
     return Location(resource, manifest["metadata"]["namespace"], manifest["metadata"]["name"])
+
+
+def _points_to(entry: _Entry) -> frozenset[str]:
+    """uids of those that the object may belong to: by its label, by its controller, and of a pod by its Job."""
+    if entry.location.resource in OWNERS:
+        return frozenset()
+    controller = controller_of(entry.manifest) or {}
+    job = job_uid_of(entry.manifest) if entry.location.resource == POD else ""
+    return frozenset({labels_of(entry.manifest).get(OWNER_UID, ""), str(controller.get("uid") or ""), job}) - {""}

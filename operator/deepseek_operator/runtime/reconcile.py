@@ -18,7 +18,8 @@ from deepseek_operator.core.actions import Delete, Done, Failure, Plan
 from deepseek_operator.core.conditions import Verdict
 from deepseek_operator.core.kept import TooLarge
 from deepseek_operator.core.kind import Event, Kind
-from deepseek_operator.core.resources import Manifest, Resource, uid_of
+from deepseek_operator.core.ownership import is_child
+from deepseek_operator.core.resources import POD, Manifest, Resource, controller_of, uid_of
 from deepseek_operator.ports.cluster import Cluster, ClusterError, Conflict, Throttled
 from deepseek_operator.runtime.aside import Aside
 from deepseek_operator.runtime.execute import Executor
@@ -153,6 +154,8 @@ class Reconciler(Generic[OwnerT, StatusT]):
 
     async def _pass(self, key: Key) -> Outcome:
         await self._part(key)
+        for uid in sorted(self._mirror.forsaken(key)):
+            await self._sweep(key, uid)
         view = await self._look.from_mirror(key)
         plan = await self._planned(key, view) if view is not None else None
         if view is not None and plan is not None and plan.is_irreversible:
@@ -178,6 +181,22 @@ class Reconciler(Generic[OwnerT, StatusT]):
         for event in self._kind.farewell(self._kind.parse(manifest)):
             log.info("%s: %s: %s", key, event.reason, event.note)
             await self._cluster.publish(key.resource, manifest, event)
+        await self._sweep(key, uid_of(manifest))
+
+    async def _sweep(self, key: Key, owner_uid: str) -> None:
+        """Ends the pods of an owner that is no more and that nobody controls: nothing else ever would.
+
+        What was left behind on purpose (`--cascade=orphan`) and has a controller, as pods have in their Job, stays.
+        """
+        left = self._mirror.children(key.namespace, owner_uid)
+        pods = [(ref, pod) for ref, pod in sorted(left.items()) if ref.resource == POD and controller_of(pod) is None]
+        pods = [(ref, pod) for ref, pod in pods if is_child(key.resource, key.name, owner_uid, POD, pod)]
+        if not pods:
+            return
+        owner = await self._cluster.get(key.resource, key.namespace, key.name)
+        for ref, pod in pods if owner is None or uid_of(owner) != owner_uid else ():
+            log.info("%s: deletes %s because its owner is gone and nobody controls it", key, ref)
+            await self._cluster.delete(POD, key.namespace, ref.name, uid_of(pod), "Background")
 
     async def _record(self, key: Key, view: View[OwnerT], record: StatusT) -> Outcome:
         if not await self._report(key, view, record):

@@ -4,7 +4,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepseek_operator.core import names
-from deepseek_operator.core.resources import SERVING, TRAINING
 
 owners = st.from_regex(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?", fullmatch=True)
 uids = st.uuids().map(str)
@@ -34,10 +33,3 @@ def test_a_successor_of_the_same_name_never_meets_the_data_of_its_predecessor(na
 @given(st.dictionaries(st.text(max_size=3), st.integers(), min_size=2))
 def test_a_digest_does_not_depend_on_the_order_of_keys(value: dict[str, int]) -> None:
     assert names.digest(dict(reversed(value.items()))) == names.digest(value)
-
-
-def test_labels_alone_do_not_make_a_child_of_an_owner_without_uid() -> None:
-    labels = names.owner_labels(TRAINING, "t", "u")
-    assert names.belongs_to({"metadata": {"labels": labels}}, "u")
-    assert not names.belongs_to({"metadata": {"labels": labels}}, "v")
-    assert not names.belongs_to({"metadata": {"labels": names.owner_labels(SERVING, "t", "")}}, "")

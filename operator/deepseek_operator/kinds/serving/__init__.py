@@ -43,7 +43,12 @@ class ServingKind:
         """Names that the children take now; those of a revision once its model is recorded."""
         name = serving_service(owner.metadata.name)
         scaled = (Ref(AUTOSCALER, name),) if owner.spec.autoscaling is not None and not owner.spec.suspend else ()
-        return (Ref(SERVICE, name), Ref(BUDGET, name), *scaled, *_revision_names(owner, owner.status.resolved))
+        target = _revision_names(owner, owner.status.resolved)
+        return tuple(dict.fromkeys((Ref(SERVICE, name), Ref(BUDGET, name), *scaled, *target, *_running_names(owner))))
+
+    def recorded_uids(self, owner: DeepSeekServing) -> frozenset[str]:
+        """None: every child of a serving can be made again."""
+        return frozenset()
 
     def needs(self, seen: Seen[DeepSeekServing]) -> Needs:
         """The training and the claim that the spec refers to."""
@@ -78,6 +83,12 @@ def _revision_names(owner: DeepSeekServing, resolved: ResolvedModel | None) -> t
         return ()
     name = serving_revision(owner.metadata.name, revision_name(owner, resolved))
     return tuple(Ref(resource, name) for resource in (DEPLOYMENT, REVISION, SERVICE))
+
+
+def _running_names(owner: DeepSeekServing) -> tuple[Ref, ...]:
+    """The Deployments that were seen last, so that none is lost from sight with its labels."""
+    told = (*owner.status.previous, *((owner.status.current,) if owner.status.current is not None else ()))
+    return tuple(Ref(DEPLOYMENT, serving_revision(owner.metadata.name, revision.name)) for revision in told)
 
 
 def serving_kind(configuration: Configuration) -> Kind[DeepSeekServing, ServingStatus]:

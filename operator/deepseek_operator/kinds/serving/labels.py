@@ -35,6 +35,11 @@ def revision_selector(owner: DeepSeekServing, revision: str) -> dict[str, str]:
     return {**replica_selector(owner), REVISION_LABEL: revision}
 
 
-def revision_of(manifest: Manifest) -> str:
-    """The revision that an object belongs to; empty when it belongs to none."""
-    return labels_of(manifest).get(REVISION_LABEL, "")
+def revision_of(pod: Manifest) -> str:
+    """The revision that a pod belongs to; empty when it belongs to none. Its ReplicaSet lets go a pod that says another."""
+    return labels_of(pod).get(REVISION_LABEL, "")
+
+
+def revision_named(child: Manifest) -> str:
+    """The revision of a Deployment or ControllerRevision, by its name: a label can be written by anybody."""
+    return str(child["metadata"]["name"]).rpartition("-")[2]

@@ -25,12 +25,14 @@ from deepseek_operator.core.seen import Seen
 from deepseek_operator.kinds.serving.children import children
 from deepseek_operator.kinds.serving.devices import wanted_plan
 from deepseek_operator.kinds.serving.gate import running_replicas, window_left
-from deepseek_operator.kinds.serving.labels import revision_of
+from deepseek_operator.kinds.serving.labels import revision_named
 from deepseek_operator.kinds.serving.model import resolve
 from deepseek_operator.kinds.serving.revision import (
     controller_revision,
+    marks,
     numbers,
     stored_revision,
+    stored_revisions,
     superfluous,
     template_of,
 )
@@ -81,6 +83,7 @@ def _actions(
     seen: Seen[DeepSeekServing], goal: Target, revision: str, configuration: Configuration
 ) -> Iterator[Action]:
     yield from _stores(seen, goal, revision, configuration)
+    yield from _marks(seen)
     if template_of(seen, revision) is None:
         return
     wanted = children(seen, revision, step(seen, revision), configuration)
@@ -98,6 +101,13 @@ def _stores(seen: Seen[DeepSeekServing], goal: Target, revision: str, configurat
         if stored_revision(seen, name) is None and template is not None:
             number += 1
             yield Create(controller_revision(seen.owner, name, number, template, model, restored=live is not None))
+
+
+def _marks(seen: Seen[DeepSeekServing]) -> Iterator[Apply]:
+    """A record is never changed but for the labels and the owner by which it is found, and goes with the serving."""
+    for stored in stored_revisions(seen):
+        if (lost := marks(seen.owner, stored)) is not None:
+            yield Apply(lost, uid_of(stored))
 
 
 def _applies(seen: Seen[DeepSeekServing], wanted: tuple[Manifest, ...]) -> Iterator[Apply]:
@@ -119,7 +129,7 @@ def _deletes(seen: Seen[DeepSeekServing], revision: str, wanted: tuple[Manifest,
             continue
         if ref.resource == AUTOSCALER:
             yield Delete(ref, uid_of(live), "nothing is to be scaled")
-        elif ref.resource == SERVICE or revision_of(live) in over:
+        elif ref.resource == SERVICE or revision_named(live) in over:
             yield Delete(ref, uid_of(live), "its revision has no replicas left")
     running = frozenset(running_revisions(seen)) - over | {revision}
     for stored in superfluous(seen, running):

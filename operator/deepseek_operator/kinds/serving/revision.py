@@ -14,10 +14,11 @@ from typing import Any
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing, Engine, ResolvedModel
 from deepseek_operator.api.v1alpha1.workload import Accelerator, ComputeResources, PodSettings
 from deepseek_operator.core.names import digest, owner_reference, revision_hash, serving_revision
+from deepseek_operator.core.ownership import restored
 from deepseek_operator.core.resources import DEPLOYMENT, GROUP, REVISION, SERVING, Manifest, is_terminating
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.domain.quantity import canonical
-from deepseek_operator.kinds.serving.labels import revision_labels, revision_of
+from deepseek_operator.kinds.serving.labels import revision_labels, revision_named
 
 UPDATE = f"{GROUP}/update"
 """Annotation of the resource: a new value makes a new revision of the same spec, rendered by the present operator."""
@@ -124,7 +125,7 @@ def _number(revision: Manifest) -> int:
 
 def numbers(seen: Seen[DeepSeekServing]) -> dict[str, int]:
     """Age of each stored revision: a higher number was made later."""
-    return {revision_of(stored): _number(stored) for stored in stored_revisions(seen)}
+    return {revision_named(stored): _number(stored) for stored in stored_revisions(seen)}
 
 
 def stored_revision(seen: Seen[DeepSeekServing], revision: str) -> Manifest | None:
@@ -189,6 +190,12 @@ def controller_revision(
     }
 
 
+def marks(owner: DeepSeekServing, stored: Manifest) -> Manifest | None:
+    """Labels and owner of a record that somebody took away or changed, to be put back; None when all are there."""
+    references = [owner_reference(SERVING, owner.metadata.name, owner.metadata.uid)]
+    return restored(REVISION, stored, revision_labels(owner, revision_named(stored)), references)
+
+
 def is_restored(stored: Manifest) -> bool:
     """The record was made from what ran, not when it was rendered."""
     return bool((stored.get("data") or {}).get("restored"))
@@ -196,4 +203,6 @@ def is_restored(stored: Manifest) -> bool:
 
 def superfluous(seen: Seen[DeepSeekServing], running: frozenset[str]) -> tuple[Manifest, ...]:
     """Stored revisions to delete: neither among the newest nor running."""
-    return tuple(r for r in stored_revisions(seen)[:-KEPT] if revision_of(r) not in running and not is_terminating(r))
+    return tuple(
+        r for r in stored_revisions(seen)[:-KEPT] if revision_named(r) not in running and not is_terminating(r)
+    )

@@ -15,7 +15,7 @@ from deepseek_operator.core.seen import Seen
 from deepseek_operator.domain.rollout import Replicas, next_step
 from deepseek_operator.kinds.serving import reasons
 from deepseek_operator.kinds.serving.gate import running_replicas
-from deepseek_operator.kinds.serving.labels import revision_of
+from deepseek_operator.kinds.serving.labels import revision_named, revision_of
 from deepseek_operator.kinds.serving.model import Unresolved, resolve
 from deepseek_operator.kinds.serving.revision import numbers, revision_name, template_of
 
@@ -74,7 +74,7 @@ def deployment(seen: Seen[DeepSeekServing], revision: str) -> Manifest | None:
 def running_revisions(seen: Seen[DeepSeekServing]) -> dict[str, Replicas]:
     """What runs of every revision that has a Deployment or a pod, oldest first."""
     ages = numbers(seen)
-    names = {revision_of(child) for child in (*seen.all(DEPLOYMENT), *living_pods(seen))} - {""}
+    names = {*map(revision_named, seen.all(DEPLOYMENT)), *map(revision_of, living_pods(seen))} - {""}
     return {name: _replicas(seen, name) for name in sorted(names, key=lambda name: (ages.get(name, 0), name))}
 
 

@@ -17,7 +17,8 @@ from deepseek_operator.core.actions import Done, Failure
 from deepseek_operator.core.conditions import Verdict, columns, merged, ready, reconciling, resting, stalled
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.device_plan import warning_of
-from deepseek_operator.core.names import serving_service
+from deepseek_operator.core.names import OWNER_UID, serving_service
+from deepseek_operator.core.ownership import left_by
 from deepseek_operator.core.resources import SERVING, Manifest, controller_of, is_terminating
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.domain.rollout import NONE, Replicas
@@ -161,7 +162,13 @@ def _occupied(seen: Seen[DeepSeekServing], serves: bool) -> Told:
     if _is_predecessor(other, seen.owner):
         message = f"{ref} of a deleted resource of this name is still there"
         return "Pending", reconciling(reasons.WAITING_FOR_PREDECESSOR.name, message, serves=serves)
-    message = _with_advice(f"{ref} exists and belongs to somebody else", reasons.NAME_CONFLICT)
+    told = f"{ref} exists and belongs to somebody else"
+    if left := left_by(SERVING, seen.owner.metadata.name, seen.owner.metadata.uid, other):
+        told = (
+            f"{ref} was left behind when an earlier serving of this name was deleted alone (--cascade=orphan), and may "
+            f"be all that is found by -l {OWNER_UID}={left}"
+        )
+    message = _with_advice(told, reasons.NAME_CONFLICT)
     return "Failed", stalled(reasons.NAME_CONFLICT.name, message, serves=serves)
 
 

@@ -6,7 +6,7 @@ from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.kind import Event, Kind
 from deepseek_operator.core.resources import CLAIM, JOB, POD, POLICY, SERVICE, TRAINING, Manifest, Ref, Resource
 from deepseek_operator.core.seen import Needs, Seen
-from deepseek_operator.kinds.training.children import names
+from deepseek_operator.kinds.training.children import names, recorded_uids
 from deepseek_operator.kinds.training.devices import accepted
 from deepseek_operator.kinds.training.events import events, farewell
 from deepseek_operator.kinds.training.needs import needs
@@ -31,6 +31,10 @@ class TrainingKind:
     def wanted_names(self, owner: DeepSeekTraining) -> tuple[Ref, ...]:
         """Names that the children take now."""
         return names(owner)
+
+    def recorded_uids(self, owner: DeepSeekTraining) -> frozenset[str]:
+        """The Jobs of the attempts, and the claim that was made."""
+        return recorded_uids(owner)
 
     def needs(self, seen: Seen[DeepSeekTraining]) -> Needs:
         """Claims that the spec names, and rank 0's progress when it is due."""

@@ -16,17 +16,27 @@ from deepseek_operator.kinds.training.settings import attempt_digest, fixed_dige
 
 
 def names(owner: DeepSeekTraining) -> tuple[Ref, ...]:
-    """Names that the children take now: the Service, a gang's NetworkPolicy, the recorded attempt's Job, the claim that is made."""
+    """Names that the children take now: the Service, a gang's NetworkPolicy, the Jobs of this attempt and of the last,
+    the claim that is made."""
     meta, status = owner.metadata, owner.status
     refs = [Ref(SERVICE, training_service(meta.name))]
     if is_gang(owner):
         refs.append(Ref(POLICY, training_service(meta.name)))
     if status.attempt is not None:
-        refs.append(Ref(JOB, status.attempt.job))
+        jobs = dict.fromkeys([status.attempt.job, *(last.job for last in status.history[-1:] if last.job)])
+        refs.extend(Ref(JOB, job) for job in jobs)
     made = status.volume.made if status.volume is not None else existing_claim(as_resolved(owner)) is None
     if made:
         refs.append(Ref(CLAIM, training_claim(meta.name, meta.uid)))
     return tuple(refs)
+
+
+def recorded_uids(owner: DeepSeekTraining) -> frozenset[str]:
+    """uids of the Jobs of this attempt and of those before it, and of the claim if the operator made it."""
+    attempt, volume = owner.status.attempt, owner.status.volume
+    jobs = {ancestor.job_uid for ancestor in owner.status.ancestry} | ({attempt.job_uid} if attempt else set())
+    claims = {volume.uid} if volume is not None and volume.made else set()
+    return frozenset(jobs | claims) - {""}
 
 
 def first_children(owner: DeepSeekTraining, configuration: Configuration) -> tuple[Manifest, ...]:

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from deepseek_operator.core.names import training_claim, training_service
+from deepseek_operator.core.names import OWNER_UID, training_claim, training_service
+from deepseek_operator.core.ownership import left_by
 from deepseek_operator.core.resources import (
     CLAIM,
     JOB,
@@ -44,11 +45,11 @@ def conflict(view: View, only: Resource | None = None) -> Conflict | None:
     for ref in refs:
         occupant = view.seen.occupied.get(ref)
         if occupant is not None and only in (None, ref.resource):
-            return _judged(ref, occupant, meta.uid)
+            return _judged(ref, occupant, meta.name, meta.uid)
     return None
 
 
-def _judged(ref: Ref, occupant: Manifest, uid: str) -> Conflict:
+def _judged(ref: Ref, occupant: Manifest, name: str, uid: str) -> Conflict:
     controller = controller_of(occupant)
     former = (
         controller is not None
@@ -59,5 +60,11 @@ def _judged(ref: Ref, occupant: Manifest, uid: str) -> Conflict:
         whose = "of a deleted training of this name" if former else "that is being deleted"
         message = f"{ref} (uid {uid_of(occupant)}) {whose} must go first"
         return Conflict(Reason.WAITING_FOR_PREDECESSOR, message, waits=True)
+    if left := left_by(TRAINING, name, uid, occupant):
+        message = (
+            f"{ref} was left behind when an earlier training of this name was deleted alone (--cascade=orphan): delete "
+            f"all that is left of it, kubectl delete jobs,services,networkpolicies -l {OWNER_UID}={left}, or rename this training"
+        )
+        return Conflict(Reason.NAME_CONFLICT, message, waits=False)
     message = f"{ref} exists and is not of this training: delete or rename it, or rename this training"
     return Conflict(Reason.NAME_CONFLICT, message, waits=False)

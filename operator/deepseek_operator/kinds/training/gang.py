@@ -8,11 +8,20 @@ from typing import Any
 from deepseek_operator.api.base import parse_time
 from deepseek_operator.api.v1alpha1.training import AttemptStatus, DeepSeekTraining
 from deepseek_operator.core.names import ATTEMPT_LABEL
-from deepseek_operator.core.resources import JOB, POD, Manifest, Ref, is_terminating, labels_of, uid_of
+from deepseek_operator.core.ownership import job_uid_of
+from deepseek_operator.core.resources import (
+    JOB,
+    POD,
+    Manifest,
+    annotations_of,
+    controller_of,
+    is_terminating,
+    labels_of,
+    uid_of,
+)
 from deepseek_operator.core.seen import Seen
 
 CONTAINER = "trainer"
-CONTROLLER_UID = "batch.kubernetes.io/controller-uid"
 COMPLETION_INDEX = "batch.kubernetes.io/job-completion-index"
 _OVER = ("Succeeded", "Failed")
 _LOST_REASONS = ("DeletionByTaintManager", "DeletionByPodGC")
@@ -46,9 +55,7 @@ class Gang:
 
 def gang_of(seen: Seen[DeepSeekTraining], attempt: AttemptStatus) -> Gang:
     """The attempt's Job, only if it is the very one that was recorded, and that one's pods."""
-    ref = Ref(JOB, attempt.job)
-    # One of ours that lost its labels stands among the strangers: it is told by the uid that was recorded.
-    job = seen.children.get(ref) or (seen.occupied.get(ref) if attempt.job_uid else None)
+    job = seen.child(JOB, attempt.job)
     if job is not None and attempt.job_uid and uid_of(job) != attempt.job_uid:
         job = None
     uid = attempt.job_uid or (uid_of(job) if job is not None else "")
@@ -56,20 +63,25 @@ def gang_of(seen: Seen[DeepSeekTraining], attempt: AttemptStatus) -> Gang:
     return Gang(job, tuple(sorted(pods, key=lambda pod: (rank_of(pod) or 0, pod["metadata"]["name"]))))
 
 
-def attempt_of(manifest: Manifest) -> int:
-    """The attempt that a Job or pod belongs to; 0 when its label is no number."""
-    text = labels_of(manifest).get(ATTEMPT_LABEL, "")
+def number_of(job: Manifest) -> int:
+    """The attempt that a Job is of: by its name, which nobody can change; 0 when it names none."""
+    return _number(str(job["metadata"]["name"]).rpartition("-")[2])
+
+
+def attempt_of(pod: Manifest) -> int:
+    """The attempt that a pod is of: by the name of its Job, by its label once no Job controls it; 0 for none."""
+    maker = controller_of(pod) or {}
+    is_of_job = maker.get("kind") == JOB.kind
+    return _number(str(maker["name"]).rpartition("-")[2] if is_of_job else labels_of(pod).get(ATTEMPT_LABEL, ""))
+
+
+def _number(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
 
 
-def job_uid_of(pod: Manifest) -> str:
-    """uid of the Job that made the pod."""
-    return labels_of(pod).get(CONTROLLER_UID, "")
-
-
 def rank_of(pod: Manifest) -> int | None:
-    """Completion index; None when the pod carries none."""
-    text = labels_of(pod).get(COMPLETION_INDEX, "")
+    """Completion index; None when the pod carries none. The Job controller itself goes by the annotation."""
+    text = annotations_of(pod).get(COMPLETION_INDEX) or labels_of(pod).get(COMPLETION_INDEX, "")
     return int(text) if text.isascii() and text.isdigit() else None
 
 

@@ -8,14 +8,21 @@ import json
 from typing import Any
 
 from deepseek_operator.api.base import StatusModel
-from deepseek_operator.api.v1alpha1.training import AttemptStatus, OriginStatus, TrainingStatus, VolumeStatus
+from deepseek_operator.api.v1alpha1.training import (
+    AttemptStatus,
+    DeepSeekTraining,
+    OriginStatus,
+    TrainingStatus,
+    VolumeStatus,
+)
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.device_pod import with_settings
 from deepseek_operator.core.names import ATTEMPT_LABEL, handed_on, owner_labels, owner_reference
-from deepseek_operator.core.resources import GROUP, TRAINING, Manifest, annotations_of, uid_of
+from deepseek_operator.core.ownership import restored
+from deepseek_operator.core.resources import GROUP, JOB, TRAINING, Manifest, annotations_of, uid_of
 from deepseek_operator.kinds.training import ancestry
 from deepseek_operator.kinds.training.devices import PLAN, plan_of_job
-from deepseek_operator.kinds.training.gang import CONTAINER, attempt_of
+from deepseek_operator.kinds.training.gang import CONTAINER, number_of
 from deepseek_operator.kinds.training.pod import Attempt, placed, pod_spec
 
 RECORD = f"{GROUP}/record"
@@ -59,6 +66,16 @@ def job(attempt: Attempt, configuration: Configuration) -> Manifest:
             "template": placed(_template(attempt, labels, configuration), attempt, configuration),
         },
     }
+
+
+def marks(owner: DeepSeekTraining, job: Manifest) -> Manifest | None:
+    """Labels and owner of a living Job that somebody took away or changed, to be put back; None when all are there.
+
+    Whoever made himself its controller meanwhile has it: the server allows one.
+    """
+    labels = {**owner_labels(TRAINING, owner.metadata.name, owner.metadata.uid), ATTEMPT_LABEL: str(number_of(job))}
+    references = [owner_reference(TRAINING, owner.metadata.name, owner.metadata.uid)]
+    return restored(JOB, job, labels, references)
 
 
 def _template(attempt: Attempt, labels: dict[str, str], configuration: Configuration) -> Manifest:
@@ -112,7 +129,7 @@ def recovered(status: TrainingStatus, job: Manifest, now: str) -> TrainingStatus
             "plan": plan_of_job(job),
             "ancestry": ancestry.from_job(job),
             "attempt": AttemptStatus(
-                number=attempt_of(job),
+                number=number_of(job),
                 job=job["metadata"]["name"],
                 digest=record.digest,
                 job_uid=uid_of(job),

@@ -14,6 +14,7 @@ from deepseek_operator.core.actions import Action, Apply, Create, Delete, Plan
 from deepseek_operator.core.conditions import ready, reconciling, resting, result, stalled
 from deepseek_operator.core.drift import needs_apply
 from deepseek_operator.core.names import training_job
+from deepseek_operator.core.ownership import job_uid_of
 from deepseek_operator.core.resources import (
     POD,
     POLICY,
@@ -39,7 +40,7 @@ from deepseek_operator.kinds.training.gang import (
     is_active,
     is_placed,
     is_suspended,
-    job_uid_of,
+    number_of,
     rank_zero,
 )
 from deepseek_operator.kinds.training.needs import progress_interval
@@ -98,7 +99,7 @@ def recover(view: View) -> Step | None:
     newest = view.jobs[-1] if view.jobs else None
     ended, told = ended_status(view.status, view.service), last_attempt(view.service)
     is_whole = ended is not None and ended.attempt is not None
-    if ended is not None and (newest is None or attempt_of(newest) < told or (is_whole and attempt_of(newest) == told)):
+    if ended is not None and (newest is None or number_of(newest) < told or (is_whole and number_of(newest) == told)):
         return record(ended, confirm=True)
     return record(job_manifest.recovered(view.status, newest, rfc3339(view.now)), confirm=True) if newest else None
 
@@ -240,10 +241,12 @@ def disband(view: View) -> Step | None:
         return None
     zero = rank_zero(pod for pod in view.gang.pods if is_active(pod) and not is_terminating(pod))
     is_other = zero is not None and attempt.incarnation not in (None, uid_of(zero))
-    if not is_other and not (attempt.failures and view.all_run):
+    let_go = [pod for pod in _let_go(view.strangers) if attempt_of(pod) in (attempt.number, 0)]
+    if not is_other and not let_go and not (attempt.failures and view.all_run):
         return None
     says = reconciling(Reason.ENDING, f"attempt {attempt.number}: a pod was replaced; the gang restarts together")
-    return act("Restarting", says, [Delete(ref_of(job), uid_of(job), "a pod of the gang was replaced")])
+    drop = Delete(ref_of(job), uid_of(job), "a pod of the gang was replaced")
+    return act("Restarting", says, [*_end(let_go), drop])
 
 
 def drain(view: View) -> Step | None:
@@ -390,16 +393,14 @@ def number(view: View) -> Step | None:
 
 def clear_the_way(view: View) -> Step | None:
     """No attempt starts while a pod of another may still write, or a Job that nobody recorded could make one."""
-    strays = [job for job in view.jobs if attempt_of(job) != _current(view) and not has_failed(job) and not ended(job)]
+    strays = [job for job in view.jobs if number_of(job) != _current(view) and not has_failed(job) and not ended(job)]
     pods = view.strangers
     if not strays and not pods:
         return None
-    kept = {uid_of(job) for job in view.jobs}
     says = reconciling(Reason.ENDING, f"waiting for pods of earlier attempts to stop: {len(pods)}")
     if (unreachable := _unreachable(view, pods)) is not None:
         says = reconciling(Reason.NODE_UNREACHABLE, unreachable)
-    orphans = [pod for pod in pods if job_uid_of(pod) not in kept]
-    return act("Restarting", says, (*_drop(strays), *_end(orphans)), requeue_after=STARTUP_RECHECK)
+    return act("Restarting", says, (*_drop(strays), *_end(_let_go(pods))), requeue_after=STARTUP_RECHECK)
 
 
 def launch(view: View) -> Step | None:
@@ -444,10 +445,14 @@ LIFE: tuple[Phase, ...] = (
 
 
 def _upkeep(view: View, already: Iterable[Action]) -> tuple[Action, ...]:
-    """The claim while it is ours, Service and NetworkPolicy under an attempt and at the end, unless the phase sees to them itself."""
+    """The claim while it is ours, Service and NetworkPolicy under an attempt and at the end, unless the phase sees to them itself.
+
+    A Job is never changed but for the labels and the owner by which it is found, and goes with the training.
+    """
     kept = view.running_attempt is not None or view.status.result is not None
     taken = {_named(action) for action in already}
-    wanted = (*claim_upkeep(view), *((*_service(view), *_policy(view)) if kept else ()))
+    marks = (Apply(lost, uid_of(job)) for job in view.jobs if (lost := job_manifest.marks(view.owner, job)))
+    wanted = (*claim_upkeep(view), *((*_service(view), *_policy(view)) if kept else ()), *marks)
     return tuple(action for action in wanted if _named(action) not in taken)
 
 
@@ -470,22 +475,24 @@ def _policy(view: View) -> tuple[Action, ...]:
 def _tidy(view: View, already: Iterable[Action]) -> tuple[Action, ...]:
     """Jobs that nothing is left to learn from. The newest failed one and the final one stay, for their logs."""
     failed = [job for job in view.jobs if has_failed(job)]
-    over = [job for job in view.jobs if attempt_of(job) != _current(view) and job not in failed[-1:]]
+    over = [job for job in view.jobs if number_of(job) != _current(view) and job not in failed[-1:]]
     taken = {_named(action) for action in already}
-    drops = (*_drop(over), *_end(_left_behind(view), "its Job was deleted from under it, and it is over"))
+    drops = (*_drop(over), *_end(_left_behind(view)))
     return tuple(action for action in drops if _named(action) not in taken)
 
 
 def _left_behind(view: View) -> Iterable[Manifest]:
-    """Ended pods that somebody orphaned by deleting their Job: nothing else would ever remove them."""
-    running = view.running_attempt.number if view.running_attempt is not None else 0
-    kept = {uid_of(job) for job in view.jobs}
-    return (
-        pod
-        for pod in view.seen.all(POD)
-        if not is_active(pod) and controller_of(pod) is None and job_uid_of(pod) not in kept
-        if attempt_of(pod) != running
-    )
+    """Pods that their Job let go, or that somebody orphaned by deleting it: nothing else would ever stop or remove them.
+
+    Those of an attempt under way are judged first.
+    """
+    gang = {uid_of(pod) for pod in view.gang.pods} if view.running_attempt is not None else set()
+    return (pod for pod in _let_go(view.seen.all(POD)) if uid_of(pod) not in gang)
+
+
+def _let_go(pods: Iterable[Manifest]) -> list[Manifest]:
+    """Those that no Job controls."""
+    return [pod for pod in pods if controller_of(pod) is None]
 
 
 def _drop(jobs: Iterable[Manifest]) -> tuple[Delete, ...]:
@@ -494,9 +501,8 @@ def _drop(jobs: Iterable[Manifest]) -> tuple[Delete, ...]:
     )
 
 
-def _end(
-    pods: Iterable[Manifest], because: str = "its Job is gone and nothing else would stop it"
-) -> tuple[Delete, ...]:
+def _end(pods: Iterable[Manifest]) -> tuple[Delete, ...]:
+    because = "its Job is gone or let it go, and nothing else would stop it"
     return tuple(
         Delete(Ref(POD, pod["metadata"]["name"]), uid_of(pod), because) for pod in pods if not is_terminating(pod)
     )
@@ -516,7 +522,8 @@ def _numbers_used(view: View) -> Iterable[int]:
     return (
         view.attempt.number if view.attempt is not None else 0,
         last_attempt(view.service),
-        *(attempt_of(manifest) for manifest in (*view.jobs, *view.seen.all(POD))),
+        *map(number_of, view.jobs),
+        *map(attempt_of, view.seen.all(POD)),
     )
 
 

@@ -19,10 +19,11 @@ from deepseek_operator.api.v1alpha1.workload import Runtime
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.device_pod import on_devices, whole_cores
 from deepseek_operator.core.names import training_job, training_service
+from deepseek_operator.core.ownership import JOB_UID
 from deepseek_operator.core.resources import Manifest
 from deepseek_operator.domain.profiles import pod_needs
 from deepseek_operator.kinds.training import ancestry
-from deepseek_operator.kinds.training.gang import COMPLETION_INDEX, CONTAINER, CONTROLLER_UID
+from deepseek_operator.kinds.training.gang import COMPLETION_INDEX, CONTAINER
 from deepseek_operator.kinds.training.service import PROGRESS_PORT, RENDEZVOUS_PORT
 from deepseek_operator.kinds.training.settings import grace_s, processes_per_node
 
@@ -219,7 +220,7 @@ def _identity(attempt: Attempt) -> list[EnvVar]:
         _literal("DEEPSEEK_TRAINING_NAMESPACE", meta.namespace),
         _literal("DEEPSEEK_TRAINING_UID", meta.uid),
         _literal("DEEPSEEK_ATTEMPT", str(attempt.number)),
-        _label("DEEPSEEK_JOB_UID", CONTROLLER_UID),
+        _label("DEEPSEEK_JOB_UID", JOB_UID),
         _field("DEEPSEEK_POD_UID", "metadata.uid"),
         _literal("DEEPSEEK_PROGRESS_PORT", str(PROGRESS_PORT)),
         _literal("DEEPSEEK_STALL_TIMEOUT_SECONDS", str(attempt.spec.failure_policy.stall_timeout_seconds)),

@@ -20,12 +20,12 @@ from deepseek_operator.core.seen import Seen
 from deepseek_operator.kinds.training.devices import as_planned
 from deepseek_operator.kinds.training.gang import (
     Gang,
-    attempt_of,
     gang_of,
     has_succeeded,
     is_active,
     is_lost,
     is_running,
+    number_of,
 )
 from deepseek_operator.kinds.training.needs import existing_claim
 from deepseek_operator.kinds.training.origin import as_resolved
@@ -101,11 +101,7 @@ class View:
     def claim(self) -> Manifest | None:
         """The living claim of that name, whoever made it."""
         ref = Ref(CLAIM, self.claim_name)
-        found = self.seen.children.get(ref) or self.seen.references.get(ref)
-        stranger = self.seen.occupied.get(ref)
-        recorded = self.status.volume.uid if self.status.volume is not None else ""
-        # A claim whose labels somebody removed stands among the strangers: the recorded uid tells that it is ours.
-        return stranger if found is None and stranger is not None and uid_of(stranger) == recorded else found
+        return self.seen.children.get(ref) or self.seen.references.get(ref)
 
     @property
     def service(self) -> Manifest | None:
@@ -145,13 +141,13 @@ class View:
     @property
     def jobs(self) -> tuple[Manifest, ...]:
         """All Jobs of the training, oldest attempt first."""
-        return tuple(sorted(self.seen.all(JOB), key=attempt_of))
+        return tuple(sorted(self.seen.all(JOB), key=number_of))
 
     @property
     def strangers(self) -> tuple[Manifest, ...]:
-        """Pods of other attempts than the recorded one that may still write."""
-        number = self.attempt.number if self.attempt is not None and self.attempt.verdict is None else 0
-        return tuple(pod for pod in self.seen.all(POD) if attempt_of(pod) != number and self.lives(pod))
+        """Pods that may still write and are not of the attempt under way: of earlier ones, or let go by their Job."""
+        ours = {uid_of(pod) for pod in self.gang.pods} if self.attempt and self.attempt.verdict is None else set()
+        return tuple(pod for pod in self.seen.all(POD) if uid_of(pod) not in ours and self.lives(pod))
 
 
 def record(status: TrainingStatus, *, confirm: bool = False) -> Step:

@@ -10,6 +10,7 @@ import pytest
 from deepseek_operator.api.base import parse_time
 from deepseek_operator.api.v1alpha1.training import DataStatus, LastCheckpoint
 from deepseek_operator.core.configuration import Configuration
+from deepseek_operator.core.names import training_job
 from deepseek_operator.core.resources import CLAIM, JOB, POD, SERVICE, TRAINING, is_terminating
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.kinds.training.needs import progress_interval
@@ -348,7 +349,8 @@ def stray(life: Life, attempt: str) -> dict[str, Any]:
     template = {**job["spec"]["template"], "metadata": {"labels": dict(job["metadata"]["labels"])}}
     labels = {**job["metadata"]["labels"], "deepseek-operator.io/attempt": attempt}
     template["metadata"]["labels"] = labels
-    metadata = {"name": f"stray-{attempt}", "namespace": NAMESPACE, "labels": labels}
+    name = training_job(NAME, life.owner.metadata.uid, int(attempt))
+    metadata = {"name": name, "namespace": NAMESPACE, "labels": labels}
     spec = {**{key: job["spec"][key] for key in ("completions", "parallelism", "completionMode", "backoffLimit")}}
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": {**spec, "template": template}}
 
