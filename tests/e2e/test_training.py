@@ -226,7 +226,10 @@ def test_a_killed_trainer_beyond_max_restarts_is_final_and_says_why(kubectl: Kub
     failed = gang.until_result("Failed")
     kind, reason, message = gang.told(failed)
     assert (kind, reason, failed["phase"]) == ("Stalled", "TooManyRestarts", "Failed")
-    assert f"crash 1 of at most 0 restarts: Error with exit code 137 in pod {worker}: rank 1 died of SIGKILL" in message
+    assert (
+        f"crash 1, and failurePolicy.maxRestarts is 0: Error with exit code 137 in pod {worker}: rank 1 died of SIGKILL"
+        in message
+    )
     described = kubectl.run("describe", "deepseektraining", "fragile")
     for telling in ("TooManyRestarts", "AttemptStarted", "AttemptCrashed", "rank 1 died of SIGKILL"):
         assert telling in described

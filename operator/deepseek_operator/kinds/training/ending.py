@@ -55,7 +55,9 @@ def ended(
             return _backed_off(base.model_copy(update={"disruptions": base.disruptions + 1}), now)
         case "Crash" if status.restarts >= max_restarts:
             crashes = status.restarts + 1
-            return _final(base, "Failed", f"crash {crashes} of at most {max_restarts} restarts: {sentence(cause)}")
+            return _final(
+                base, "Failed", f"crash {crashes}, and failurePolicy.maxRestarts is {max_restarts}: {sentence(cause)}"
+            )
         case "Crash":
             return _backed_off(base.model_copy(update={"restarts": base.restarts + 1}), now)
 

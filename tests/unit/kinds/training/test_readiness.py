@@ -114,3 +114,8 @@ def test_a_complete_training_shows_all_of_its_workers_and_an_old_attempt_its_las
     assert (status.backoff_level, status.not_before, status.step_at_failure) == (None, None, None), (
         "nothing is waited for"
     )
+
+
+def test_a_training_that_crashed_too_often_says_how_often_and_what_allows_it() -> None:
+    life = Life().begin(failurePolicy={"maxRestarts": 0}).running().crash(message="boom")
+    assert life.message.startswith("crash 1, and failurePolicy.maxRestarts is 0: ")
