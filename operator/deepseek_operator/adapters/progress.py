@@ -1,13 +1,14 @@
 """Asks rank 0 of a training how far it is. What comes back is untrusted: bounded, checked, and only for display.
 
-Only the pod's own IP is asked, on the one port of the contract; redirects are not followed; the answer may have at
-most 64 KiB and take at most 2 seconds; every known key must have its type, unknown keys are dropped.
+Only the pod's own IP is asked, on the one port of the contract, and none that is the operator's own or the node's
+(loopback, link-local); redirects are not followed, cookies not kept; the answer may have at most 64 KiB, not compressed,
+and take at most 2 seconds; every known key must have its type, unknown keys are dropped.
 """
 
 import ipaddress
 import json
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
 import aiohttp
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -19,6 +20,8 @@ PORT = 8090
 LIMIT_BYTES = 65_536
 TIMEOUT_S = 2.0
 _CONNECTIONS = 32
+
+Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _Text = Annotated[str, Field(max_length=256)]
 _Step = Annotated[int, Field(ge=0, le=2**53)]
@@ -78,16 +81,23 @@ class _Progress(_Part):
 
 
 class HttpProgress:
-    """`ports.Progress` over HTTP. Enter it before use. `port` differs from the contract's in tests only."""
+    """`ports.Progress` over HTTP. Enter it before use. `port` and `is_asked` differ from the contract's in tests only."""
 
-    def __init__(self, port: int = PORT) -> None:
+    def __init__(self, port: int = PORT, is_asked: Callable[[Address], bool] | None = None) -> None:
         self._port = port
+        self._is_asked = is_asked or is_pods
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        connector = aiohttp.TCPConnector(limit=_CONNECTIONS, force_close=True)
-        timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
-        self._session = aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=False)
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=_CONNECTIONS, force_close=True),
+            timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
+            trust_env=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            # A few bytes of gzip may be gigabytes: nothing is unpacked, so that the limit counts what is held.
+            auto_decompress=False,
+            headers={"Accept-Encoding": "identity"},
+        )
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -105,9 +115,11 @@ class HttpProgress:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return Unavailable(f"{type(error).__name__}: {error}"[:256])
 
-    async def _get(self, address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bytes:
+    async def _get(self, address: Address) -> bytes:
         if self._session is None:
             raise RuntimeError("the session is not open: enter HttpProgress first")
+        if not self._is_asked(address):
+            raise ValueError(f"{address} is no address of a pod")
         host = f"[{address}]" if address.version == 6 else str(address)
         async with self._session.get(f"http://{host}:{self._port}/progress", allow_redirects=False) as response:
             if response.status != 200:
@@ -118,6 +130,12 @@ class HttpProgress:
                 if len(content) > LIMIT_BYTES:
                     raise ValueError(f"the answer has more than {LIMIT_BYTES} bytes")
             return bytes(content)
+
+
+def is_pods(address: Address) -> bool:
+    """False for what no pod has, and what only the node or this very process would answer."""
+    plain = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped else address
+    return not (plain.is_loopback or plain.is_link_local or plain.is_multicast or plain.is_unspecified)
 
 
 def _checked(content: bytes) -> Mapping[str, object] | Unavailable:

@@ -50,6 +50,8 @@ class Prometheus:
                 answer = await loop.run_in_executor(self._pool, self._ask, query, at)
         except TimeoutError:
             return Unavailable(f"Prometheus did not answer within {self._timeout_s * 2:g} s")
+        except RecursionError:
+            return Unavailable("Prometheus: the answer is nested too deeply")
         except (RequestException, HTTPError, PrometheusApiClientException, ValueError, KeyError, TypeError) as error:
             return Unavailable(f"Prometheus: {_cause(error)}"[:_REASON_LENGTH])
         return signal_of(answer)
@@ -87,6 +89,7 @@ class _Bounded(HTTPAdapter):
 
 def _connected(url: str, timeout_s: float) -> PrometheusConnect:
     session = Session()
+    session.max_redirects = 0  # What was configured is asked, and nobody whom it names.
     client = PrometheusConnect(url=url, session=session, timeout=timeout_s, headers={"Accept-Encoding": "identity"})
     for prefix in (url, "http://", "https://"):
         session.mount(prefix, _Bounded(timeout_s))

@@ -20,6 +20,7 @@ from deepseek_operator.kinds.training import training_kind
 from deepseek_operator.runtime.aside import Aside
 from deepseek_operator.runtime.audit import Auditor
 from deepseek_operator.runtime.bucket import TokenBucket
+from deepseek_operator.runtime.doors import EXTERNAL_METRICS, METRICS, PROBES, raise_file_limit
 from deepseek_operator.runtime.external_metrics import Aggregator, ExternalMetrics, aggregator_of
 from deepseek_operator.runtime.fence import FencedCluster
 from deepseek_operator.runtime.key import Key
@@ -105,6 +106,7 @@ class App:
     async def start(self) -> None:
         """Opens sessions and ports and starts all tasks; needs nobody's answer."""
         settings = self._settings
+        raise_file_limit((PROBES, METRICS, *([EXTERNAL_METRICS] if settings.external_metrics else [])))
         await self._stack.enter_async_context(self._server)
         await self._stack.enter_async_context(self._watch_server)
         await self._stack.enter_async_context(self._lease_server)

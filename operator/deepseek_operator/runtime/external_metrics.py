@@ -25,6 +25,7 @@ from cryptography.x509.oid import NameOID
 
 from deepseek_operator.api.base import rfc3339
 from deepseek_operator.ports.cluster import ClusterError
+from deepseek_operator.runtime.doors import EXTERNAL_METRICS, Door
 from deepseek_operator.runtime.signals import Wish
 
 log = logging.getLogger(__name__)
@@ -33,7 +34,6 @@ GROUP_VERSION = "external.metrics.k8s.io/v1beta1"
 REFRESH_S = 60.0
 """How often certificate files and the aggregator's authority are looked at again."""
 _SELF_SIGNED_DAYS = 3650
-_SHUTDOWN_S = 1.0
 _PAIR = ("tls.crt", "tls.key")
 
 
@@ -115,11 +115,10 @@ class ExternalMetrics:
         return _Trust(self._aggregator.ca, folder, tuple((folder / name).read_bytes() for name in _PAIR))
 
     async def _serve(self, stack: AsyncExitStack, host: str, port: int, context: ssl.SSLContext) -> int:
-        runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=_SHUTDOWN_S)
-        await runner.setup()
-        stack.push_async_callback(runner.cleanup)
-        await web.TCPSite(runner, host or None, port, ssl_context=context).start()
-        return int(runner.addresses[0][1])
+        door = Door("external metrics", self._application(), EXTERNAL_METRICS, context)
+        port = await door.open(host, port)
+        stack.push_async_callback(door.close)
+        return port
 
     def _application(self) -> web.Application:
         application = web.Application(middlewares=[self._only_aggregator])

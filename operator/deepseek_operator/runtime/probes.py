@@ -1,11 +1,10 @@
-"""Plain HTTP: `/healthz` and `/readyz` for the kubelet, `/metrics` for Prometheus."""
+"""Plain HTTP: `/healthz` and `/readyz` for the kubelet, `/metrics` for Prometheus, each behind a door of its own."""
 
 from collections.abc import Callable
 
 from aiohttp import web
 
-_SHUTDOWN_S = 0.5
-"""For a request under way when the process ends; the library's default is a minute."""
+from deepseek_operator.runtime.doors import METRICS, PROBES, Door
 
 Check = Callable[[], str | None]
 """What is wrong, as a sentence; None when nothing is."""
@@ -18,7 +17,7 @@ class Pages:
         self._healthy = healthy
         self._ready = ready
         self._exposition = exposition
-        self._runners: list[web.AppRunner] = []
+        self._doors: list[Door] = []
         self.ports: list[int] = []
 
     async def start(self, host: str, health_port: int, metrics_port: int) -> None:
@@ -28,17 +27,14 @@ class Pages:
         probes.router.add_get("/readyz", lambda request: _answer(self._ready))
         metrics = web.Application()
         metrics.router.add_get("/metrics", self._metrics)
-        for application, port in ((probes, health_port), (metrics, metrics_port)):
-            runner = web.AppRunner(application, access_log=None, shutdown_timeout=_SHUTDOWN_S)
-            await runner.setup()
-            self._runners.append(runner)
-            await web.TCPSite(runner, host or None, port).start()
-            self.ports.append(runner.addresses[0][1])
+        self._doors = [Door("probes", probes, PROBES), Door("metrics", metrics, METRICS)]
+        for door, port in zip(self._doors, (health_port, metrics_port), strict=True):
+            self.ports.append(await door.open(host, port))
 
     async def stop(self) -> None:
         """Closes both."""
-        for runner in self._runners:
-            await runner.cleanup()
+        for door in self._doors:
+            await door.close()
 
     async def _metrics(self, request: web.Request) -> web.Response:
         return web.Response(body=self._exposition(), headers={"Content-Type": "text/plain; version=0.0.4"})

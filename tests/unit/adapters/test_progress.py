@@ -1,5 +1,6 @@
 """Rank 0 is untrusted: what it may say, and how it can't hurt."""
 
+import gzip
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -34,7 +35,7 @@ async def serve() -> AsyncIterator[Serve]:
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         runners.append(runner)
-        return HttpProgress(port=runner.addresses[0][1])
+        return HttpProgress(port=runner.addresses[0][1], is_asked=lambda address: True)
 
     yield start
     for runner in runners:
@@ -96,7 +97,20 @@ async def test_a_redirect_or_an_error_is_not_followed(serve: Serve, status: int,
     )
 
 
-@pytest.mark.parametrize("address", ["", "metadata.google.internal", "127.0.0.1/evil", "127.0.0.1:80"])
+async def test_what_is_packed_is_not_unpacked(serve: Serve) -> None:
+    bomb = gzip.compress(json.dumps({**SAID, "x": " " * 30_000_000}).encode())
+    assert len(bomb) < LIMIT_BYTES
+    for coding in ("gzip", "deflate", "identity"):
+        said = await pulled(serve, bomb, **{"Content-Encoding": coding})
+        assert isinstance(said, Unavailable)
+        assert said.reason.startswith("the answer is not JSON")
+
+
+NOBODYS = ("127.0.0.1", "127.9.9.9", "169.254.169.254", "0.0.0.0", "224.0.0.1", "::1", "::", "fe80::1", "ff02::1",
+           "::ffff:127.0.0.1", "::ffff:169.254.169.254")  # fmt: skip
+
+
+@pytest.mark.parametrize("address", ["", "metadata.google.internal", "127.0.0.1/evil", "127.0.0.1:80", *NOBODYS])
 async def test_only_an_address_is_asked(address: str) -> None:
     async with HttpProgress() as client:
         assert isinstance(await client.pull({"status": {"podIP": address}}), Unavailable)

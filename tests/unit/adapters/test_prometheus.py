@@ -1,6 +1,7 @@
 """What Prometheus may answer, and that nothing of it is ever an exception."""
 
 import asyncio
+import gzip
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -43,14 +44,19 @@ def test_an_answer_of_another_form_is_unavailable(result: object) -> None:
 @pytest.fixture
 async def server() -> AsyncIterator[tuple[str, dict[str, Any]]]:
     """A server on loopback whose answer the test sets: status, body."""
-    answer: dict[str, Any] = {"status": 200, "body": b""}
+    answer: dict[str, Any] = {"status": 200, "body": b"", "headers": {}, "elsewhere": 0}
 
     async def query(request: web.Request) -> web.Response:
         answer["asked"] = dict(request.query)
-        return web.Response(status=answer["status"], body=answer["body"])
+        return web.Response(status=answer["status"], body=answer["body"], headers=answer["headers"])
+
+    async def elsewhere(request: web.Request) -> web.Response:
+        answer["elsewhere"] += 1
+        return web.json_response({"status": "success", "data": {"resultType": "vector", "result": vector("7")}})
 
     application = web.Application()
     application.router.add_get("/api/v1/query", query)
+    application.router.add_get("/elsewhere", elsewhere)
     runner = web.AppRunner(application)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -76,6 +82,10 @@ async def test_a_query_is_asked_for_its_moment(server: tuple[str, dict[str, Any]
         (200, b'{"data": []}'),
         (200, b"[]"),
         (422, b'{"error": "parse"}'),
+        (200, b"[" * 500_000),
+        (200, b'{"data":' * 100_000),
+        (200, b'{"data": {"result": ' + b"9" * 500_000 + b"}}"),
+        (200, gzip.compress(b'{"data": {"result": []}}' + b" " * 30_000_000)),
     ],
 )
 async def test_every_failure_is_a_value(server: tuple[str, dict[str, Any]], status: int, body: bytes) -> None:
@@ -83,6 +93,15 @@ async def test_every_failure_is_a_value(server: tuple[str, dict[str, Any]], stat
     answer.update(status=status, body=body)
     store = Prometheus(url)
     assert isinstance(await store.read("up", AT), Unavailable)
+    store.close()
+
+
+async def test_nobody_is_asked_whom_the_server_names(server: tuple[str, dict[str, Any]]) -> None:
+    url, answer = server
+    answer.update(status=307, headers={"Location": f"{url}/elsewhere"})
+    store = Prometheus(url)
+    assert isinstance(await store.read("up", AT), Unavailable)
+    assert answer["elsewhere"] == 0
     store.close()
 
 
