@@ -124,6 +124,7 @@ class Door:
     async def _accept(self, listening: socket.socket) -> None:
         loop, told = asyncio.get_running_loop(), False
         while True:
+            await _knock(listening)
             await self._arrivals.take()
             await self._room()
             try:
@@ -276,6 +277,16 @@ class _Guest(asyncio.Protocol):
         assert self.inner is not None
         self.inner.connection_lost(exc)
         self._gone()
+
+
+async def _knock(listening: socket.socket) -> None:
+    """Waits until somebody is at the door: nobody loses a place before."""
+    loop, knocked = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(listening, knocked.set)
+    try:
+        await knocked.wait()
+    finally:
+        loop.remove_reader(listening)
 
 
 class _Reserve:

@@ -17,8 +17,10 @@ from deepseek_operator.runtime.doors import EXTERNAL_METRICS, METRICS, PROBES, D
 
 HOST = "127.0.0.1"
 LIMITS = Limits(guests=6, per_peer=3, arrivals_per_s=1000, answers_per_s=1000, first_s=0.2, idle_s=0.2)
-PATIENCE_S = 2.0
-"""More than ten times what the door allows: a busy machine, and no judge of speed."""
+PATIENCE_S = 30.0
+"""A hundred times what the door allows: it only ends a test that fails."""
+PATIENT = replace(LIMITS, first_s=2 * PATIENCE_S, idle_s=2 * PATIENCE_S)
+"""Nobody is cut here for being slow."""
 ASK = b"GET /page HTTP/1.1\r\nHost: x\r\n\r\n"
 PAGE = b"x" * 100_000
 
@@ -158,15 +160,13 @@ async def test_who_never_reads_an_answer_is_cut(door: tuple[Door, int]) -> None:
     stranger.close()
 
 
+@pytest.mark.parametrize("door", [PATIENT], indirect=True)
 async def test_a_peer_with_too_many_connections_loses_its_own_oldest(door: tuple[Door, int]) -> None:
     greedy = [await Guest.come(door[1], "127.0.0.2") for _ in range(LIMITS.per_peer)]
     other = await Guest.come(door[1], "127.0.0.3")
     newest = await Guest.come(door[1], "127.0.0.2")
-    assert await asyncio.wait_for(greedy[0].is_cut(), 0.15)
+    assert await greedy[0].is_cut()
     assert [await guest.ask() for guest in (other, newest, *greedy[1:])] == [200] * 4
-
-
-PATIENT = replace(LIMITS, first_s=PATIENCE_S, idle_s=PATIENCE_S)
 
 
 @pytest.mark.parametrize("door", [PATIENT], indirect=True)
@@ -174,11 +174,11 @@ async def test_a_full_door_lets_in_whoever_comes_for_who_got_no_answer_yet(
     door: tuple[Door, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(doors, "STAY_S", 0.05)
-    served = await Guest.come(door[1], "127.0.0.2")
+    served = await Guest.come(door[1], "127.0.0.3")
     assert await served.ask() == 200
-    crowd = [await Guest.come(door[1], f"127.0.0.{3 + n % 2}") for n in range(LIMITS.guests - 1)]
+    crowd = [await Guest.come(door[1], f"127.0.0.{4 - n % 2}") for n in range(LIMITS.guests - 1)]
     assert await (await Guest.come(door[1], "127.0.0.9")).ask() == 200
-    assert await asyncio.wait_for(crowd[0].is_cut(), PATIENCE_S / 2)
+    assert await crowd[0].is_cut()
     assert await served.ask() == 200
 
 
@@ -193,12 +193,12 @@ async def test_nobody_loses_a_place_to_a_newcomer_before_there_was_time_to_ask(
     assert await newcomer == 200
 
 
-async def test_a_kept_connection_gets_answers_as_long_as_it_asks(door: tuple[Door, int]) -> None:
-    guest = await Guest.come(door[1])
-    for _ in range(4):
-        assert await guest.ask() == 200
-        await asyncio.sleep(LIMITS.first_s / 2)
-    assert await guest.is_cut()
+@pytest.mark.parametrize("door", [replace(PATIENT, first_s=0.6)], indirect=True)
+async def test_who_got_an_answer_may_stay_longer_than_who_got_none(door: tuple[Door, int]) -> None:
+    guest, other = await Guest.come(door[1]), await Guest.come(door[1])
+    assert await guest.ask() == 200
+    assert await other.is_cut()
+    assert await guest.ask() == 200
 
 
 @contextmanager
