@@ -54,7 +54,9 @@ class Stage:
 
     @property
     def _pid(self) -> int:
-        return self._operator.pid
+        pid = self._operator.pid
+        assert pid is not None
+        return pid
 
     def files(self) -> int:
         return len(list(Path(f"/proc/{self._pid}/fd").iterdir()))

@@ -95,13 +95,6 @@ class OperatorProcess:
             self._supervisor.join(40)
             assert not self._supervisor.is_alive(), "the operator does not stop on SIGTERM"
 
-    @property
-    def pid(self) -> int:
-        """The process that runs now."""
-        if self._process is None:
-            raise RuntimeError("the operator has not been started")
-        return self._process.pid
-
     def kill(self) -> None:
         """SIGKILL."""
         if self.process is not None:
