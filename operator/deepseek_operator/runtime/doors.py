@@ -32,6 +32,8 @@ OUTGOING_FILES = 256
 """Descriptors for all but the doors: sessions with the API server, watches, progress, Prometheus, files and the loop."""
 RAISED_FILES = 65_536
 """No soft limit is raised above this: some kernels and runtimes have hard limits of 10^9 and tables that grow with it."""
+_SHUTDOWN_S = 0.5
+"""For a request under way when the process ends; the library's default is a minute."""
 _BACKLOG = 128
 _NO_FILE = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 STAY_S = 0.25
@@ -83,7 +85,7 @@ class Door:
         self._runner = web.AppRunner(
             application,
             access_log=None,
-            shutdown_timeout=1.0,
+            shutdown_timeout=_SHUTDOWN_S,
             lingering_time=0,
             max_line_size=_LONGEST_LINE,
             max_field_size=_LONGEST_LINE,
