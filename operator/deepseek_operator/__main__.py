@@ -15,7 +15,7 @@ from deepseek_operator import __version__
 from deepseek_operator.api import crd
 
 if TYPE_CHECKING:
-    from deepseek_operator.domain.profiles import Profiles
+    from deepseek_operator.runtime.profiles import Offer
     from deepseek_operator.runtime.size import Question
 
 CRD_FOLDERS = (Path("crds"), Path("charts/deepseek-operator/files/crds"))
@@ -67,7 +67,8 @@ def _plan(options: Namespace) -> int:
     try:
         wanted = planning.read(options.file, _text)
         seen = planning.read([options.seen], _text) if options.seen else None
-        configuration = Configuration(profiles=_profiles(options.profiles))
+        offer = _offer(options.profiles)
+        configuration = Configuration(profiles=offer.profiles, host_access=offer.host_access)
         answer = asyncio.run(planning.planned(wanted, seen, configuration))
     except RecursionError:
         return _refused("the file is nested too deeply to be read")
@@ -90,7 +91,7 @@ def _size(options: Namespace) -> int:
     from deepseek_operator.runtime.size import answer, listing
 
     try:
-        profiles = _profiles(options.profiles)
+        profiles = _offer(options.profiles).profiles
         if options.list:
             print(listing(profiles), end="")
             return 0
@@ -127,11 +128,10 @@ def _question(options: Namespace) -> "Question":
     )
 
 
-def _profiles(file: str | None) -> "Profiles":
-    from deepseek_operator.domain.profiles import BUILT_IN
-    from deepseek_operator.runtime.profiles import profiles_from_text
+def _offer(file: str | None) -> "Offer":
+    from deepseek_operator.runtime.profiles import Offer, profiles_from_text
 
-    return profiles_from_text(_text(file)) if file else BUILT_IN
+    return profiles_from_text(_text(file)) if file else Offer()
 
 
 def _text(name: str) -> str:
@@ -183,7 +183,11 @@ def _parser() -> ArgumentParser:
         metavar="FILE",
         help="YAML with all that the cluster has already; without it, what is referred to is assumed",
     )
-    plan.add_argument("--profiles", metavar="FILE", help="YAML with an administrator's accelerator profiles")
+    plan.add_argument(
+        "--profiles",
+        metavar="FILE",
+        help="YAML with what an administrator decides, as in the chart's values: profiles, hostAccess",
+    )
     plan.set_defaults(command=_plan)
     reasons = commands.add_parser("reasons", help="renew the table of condition reasons in the README")
     reasons.add_argument("file", type=Path, nargs="?", default=Path("README.md"), metavar="FILE")

@@ -16,11 +16,12 @@ import yaml
 from cryptography import x509
 
 from deepseek_operator.api.crd import documents
+from deepseek_operator.core.host_access import HostAccess
 from deepseek_operator.core.names import SERVING_LABEL
 from deepseek_operator.core.resources import BUDGET, CLAIM, JOB, OWNED, POD, POLICY, REVISION, SERVING, TRAINING
 from deepseek_operator.domain.profiles.config import DTYPES, FORMATS, VENDORS, InvalidProfile
 from deepseek_operator.kinds.serving.template import PORT_NAME
-from deepseek_operator.runtime.profiles import profiles_from_text
+from deepseek_operator.runtime.profiles import Offer, profiles_from_text
 from tests.cluster import programs
 from tests.cluster.api import ApiError, Manifest
 from tests.cluster.control_plane import Cluster
@@ -308,6 +309,7 @@ CHANGES: Mapping[str, Any] = {
     "runtime.image": "x",
     "runtime.pullPolicy": "Always",
     "profiles": {"x": {"base": "h200"}},
+    "hostAccess": {"*": ["gaudi3"]},
     "prometheus.url": "http://x",
     "monitors.enabled": False,
     "monitors.labels": {"x": "y"},
@@ -424,6 +426,9 @@ def _meta(label: str) -> str:
         "profiles.lab.perNode=four",
         "profiles.lab.vendor=nvidea",
         "profiles.Lab.base=h200",
+        "hostAccess.Team={gaudi3}",
+        "hostAccess.team={Gaudi3}",
+        "hostAccess.team=gaudi3",
     ],
 )
 def test_a_wrong_value_is_refused_before_anything_is_installed(value: str) -> None:
@@ -466,7 +471,19 @@ def test_profiles_are_mounted_as_the_file_that_the_operator_reads() -> None:
     assert item["path"] == file.removeprefix(mount["mountPath"] + "/")
     (annotation,) = re.fullmatch(r"metadata\.annotations\['(.+)'\]", item["fieldRef"]["fieldPath"]).groups()
     text = template["metadata"]["annotations"][annotation]
-    assert profiles_from_text(text).resolve("lab-h200").accelerator.per_node == 4
+    assert profiles_from_text(text).profiles.resolve("lab-h200").accelerator.per_node == 4
+
+
+def test_access_to_nodes_is_nobodys_until_a_value_says_whose() -> None:
+    def offered(*values: str) -> Offer:
+        annotations = _of_kind(_render(*values), "Deployment")[NAME]["spec"]["template"]["metadata"]["annotations"]
+        return profiles_from_text(annotations.get("deepseek-operator.io/profiles", ""))
+
+    assert offered() == offered("logLevel=debug") == Offer()
+    assert offered("hostAccess.team={gaudi3}").host_access == HostAccess({"team": frozenset({"intel-gaudi3-128"})})
+    both = offered("hostAccess.team={lab}", "profiles.lab.base=h200", "profiles.lab.pod.hostNetwork=true")
+    assert both.host_access.allows("team", "lab")
+    assert both.profiles.resolve("lab").pod_patch.host_network
 
 
 def test_the_schema_knows_the_fields_of_a_profile_that_the_operator_reads() -> None:

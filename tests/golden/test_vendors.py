@@ -13,6 +13,7 @@ from deepseek_operator.kinds.serving.devices import planned
 from deepseek_operator.kinds.serving.template import render
 from deepseek_operator.kinds.training.children import first_children
 from tests.golden.training.test_examples import plain
+from tests.support.host_access import EVERYWHERE
 from tests.support.servings import a_serving
 from tests.support.trainings import training
 
@@ -22,6 +23,8 @@ VENDORS = {
     "gaudi": ("intel-gaudi3-128", "habana.ai/gaudi"),
     "ascend": ("huawei-ascend910b-64", "huawei.com/Ascend910"),
 }
+ALLOWED = Configuration(host_access=EVERYWHERE)
+"""Two of the vendors need access to the node."""
 MODEL = {"name": "deepseek-r1-distill-llama-70b", "source": {"uri": "pvc://models/m"}}
 UID = "11111111-2222-4333-8444-555555555555"
 
@@ -30,12 +33,12 @@ def served_on(profile: str) -> dict[str, Any]:
     engine = {"type": "vllm", "version": "0.25.0", "maxModelLength": 32768, "resources": {"memory": "256Gi"}}
     spec = {"model": MODEL, "engine": engine, "accelerator": {"profile": profile, "perNode": 8}}
     owner = DeepSeekServing.model_validate(a_serving(**spec))
-    plan = planned(owner, Configuration())
+    plan = planned(owner, ALLOWED)
     assert plan is not None
     assert plan.refused == "", plan.reason
     owner = owner.model_copy(update={"status": owner.status.model_copy(update={"plan": plan})})
     model = ResolvedModel(reference="r", claim_name="models", sub_path="m")
-    return {"plan": plan.to_wire(), "template": plain(render(owner, "0123456789", model, Configuration()))}
+    return {"plan": plan.to_wire(), "template": plain(render(owner, "0123456789", model, ALLOWED))}
 
 
 def trained_on(profile: str) -> dict[str, Any]:
@@ -47,7 +50,7 @@ def trained_on(profile: str) -> dict[str, Any]:
     }
     manifest = training(**spec)
     manifest["metadata"]["uid"] = UID
-    *_, job = first_children(DeepSeekTraining.model_validate(manifest), Configuration())
+    *_, job = first_children(DeepSeekTraining.model_validate(manifest), ALLOWED)
     return {"nodes": job["spec"]["completions"], "template": plain(job["spec"]["template"])}
 
 

@@ -64,6 +64,11 @@ A Role can't be made in a namespace that isn't there, and Helm would say so half
 {{- end -}}
 {{- end -}}
 
+{{- /* What an administrator offers beside the operator's own profiles: more of them, or access to nodes. */ -}}
+{{- define "deepseek-operator.hasOffer" -}}
+{{- if or .Values.profiles .Values.hostAccess }}yes{{ end -}}
+{{- end -}}
+
 {{- define "deepseek-operator.certificateSecret" -}}
 {{- default (printf "%s-tls" (include "deepseek-operator.fullname" .)) .Values.externalMetrics.existingSecret -}}
 {{- end -}}

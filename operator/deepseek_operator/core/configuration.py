@@ -6,6 +6,7 @@ is stored; new values count for the next attempt or revision.
 
 from dataclasses import dataclass
 
+from deepseek_operator.core.host_access import NOWHERE, HostAccess
 from deepseek_operator.domain.profiles import BUILT_IN, Profiles
 
 FIRST_PROGRESS_S = 5
@@ -22,6 +23,7 @@ class Configuration:
             progress written to status.
         metric_prefix: name of the external metric that the autoscaler asks for.
         profiles: the accelerators that resources may name: the operator's own and the administrator's.
+        host_access: which namespaces may name profiles whose pods reach their node; none before an administrator says so.
     """
 
     runtime_image: str = "deepseek-operator.io/runtime:dev"
@@ -29,6 +31,7 @@ class Configuration:
     progress_interval_s: int = 30
     metric_prefix: str = "deepseek_wanted_replicas"
     profiles: Profiles = BUILT_IN
+    host_access: HostAccess = NOWHERE
 
     @property
     def first_progress_s(self) -> int:

@@ -6,10 +6,13 @@ touches nothing that was planned. A refusal is recorded as well, to be told, and
 
 from deepseek_operator.api.v1alpha1.workload import Accelerator, DegreesStatus, MemoryStatus, PlanStatus
 from deepseek_operator.core.conditions import Verdict
+from deepseek_operator.core.configuration import Configuration
+from deepseek_operator.core.device_pod import asked_of_node
+from deepseek_operator.core.host_access import HOST_ACCESS_NOT_ALLOWED, refusal
 from deepseek_operator.domain.accelerator import GIB
 from deepseek_operator.domain.fit import Alternative, Memory, Refused, Sized
 from deepseek_operator.domain.layout import Layout
-from deepseek_operator.domain.profiles import Profile, Profiles, UnknownProfile
+from deepseek_operator.domain.profiles import Profile, UnknownProfile
 
 DOES_NOT_FIT = "DoesNotFit"
 NEEDS_MULTIPLE_NODES = "NeedsMultipleNodes"
@@ -25,16 +28,33 @@ _NOT_SIZED = "not sized: "
 _BY_SIZE = ("OutOfMemory", "OutOfHostMemory", "NoLayout")
 
 
-def profile_of(accelerator: Accelerator, profiles: Profiles, reference: str) -> Profile | PlanStatus:
-    """The profile that is named; the record of a refusal where there is none of the name, or its nodes are smaller."""
+def profile_of(
+    accelerator: Accelerator, namespace: str, configuration: Configuration, reference: str
+) -> Profile | PlanStatus:
+    """The profile that is named; the record of a refusal where there is none of the name, its nodes are smaller, or its
+    pods would reach their node and nobody has allowed that in the namespace."""
     try:
-        profile = profiles.resolve(accelerator.profile or "")
+        profile = configuration.profiles.resolve(accelerator.profile or "")
     except UnknownProfile as error:
         return refused_plan(reference, UNKNOWN_PROFILE, f"accelerator.profile: {error}")
     asked, most = accelerator.per_node or 1, profile.accelerator.per_node
-    if asked <= most:
-        return profile
-    return refused_plan(reference, UNSUPPORTED, f"accelerator.perNode {asked}: {profile.name} has {most} per node")
+    if asked > most:
+        return refused_plan(reference, UNSUPPORTED, f"accelerator.perNode {asked}: {profile.name} has {most} per node")
+    if not is_allowed(profile, namespace, configuration):
+        message = refusal(namespace, profile.name, asked_of_node(profile))
+        return refused_plan(reference, HOST_ACCESS_NOT_ALLOWED, message)
+    return profile
+
+
+def is_offered(name: str, namespace: str, configuration: Configuration) -> bool:
+    """Whether pods may still be made by a plan of that profile: it is there, and what it asks of a node is allowed."""
+    profile = configuration.profiles.by_name.get(name)
+    return profile is not None and is_allowed(profile, namespace, configuration)
+
+
+def is_allowed(profile: Profile, namespace: str, configuration: Configuration) -> bool:
+    """Whether pods of that namespace may have what the profile asks of a node, which is mostly nothing."""
+    return not asked_of_node(profile) or configuration.host_access.allows(namespace, profile.name)
 
 
 def sized_plan(reference: str, profile: str, sized: Sized, warnings: tuple[str, ...] = ()) -> PlanStatus:

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from deepseek_operator.api.v1alpha1.workload import PodSettings
+from deepseek_operator.core.host_access import asked
 from deepseek_operator.core.resources import Manifest
 from deepseek_operator.domain.command import Variables
-from deepseek_operator.domain.profiles import HostMount, PodNeeds, PodPatch, Toleration
+from deepseek_operator.domain.profiles import HostMount, PodNeeds, PodPatch, Profile, Toleration, pod_needs
 from deepseek_operator.domain.quantity import canonical, parse
 
 SHARED_MEMORY_VOLUME = "shared-memory"
@@ -34,6 +35,22 @@ def on_devices(template: Manifest, needs: PodNeeds, variables: Variables, keeps_
     if needs.patch.annotations:
         metadata = {**metadata, "annotations": {**metadata.get("annotations", {}), **dict(needs.patch.annotations)}}
     return {"metadata": metadata, "spec": {**placed, **_host(needs.patch)}}
+
+
+_RESTRICTED: Mapping[str, Any] = {
+    "metadata": {},
+    "spec": {
+        "volumes": [],
+        "containers": [
+            {"env": [], "resources": {}, "volumeMounts": [], "securityContext": {"allowPrivilegeEscalation": False}}
+        ],
+    },
+}
+
+
+def asked_of_node(profile: Profile) -> tuple[str, ...]:
+    """What any pod on the profile's devices asks of its node, found in a pod rendered on them that asks nothing else."""
+    return asked(on_devices(_RESTRICTED, pod_needs(profile, 1), (), keeps_shared_memory=False))
 
 
 def with_settings(template: Manifest, pod: PodSettings) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from deepseek_operator.core.configuration import Configuration
-from deepseek_operator.domain.profiles import BUILT_IN, Profiles
-from deepseek_operator.runtime.profiles import profiles_from_file
+from deepseek_operator.domain.profiles import BUILT_IN
+from deepseek_operator.runtime.profiles import Offer, profiles_from_file
 
 PREFIX = "DEEPSEEK_OPERATOR_"
 _LAST_PORT = 65_535
@@ -72,13 +72,15 @@ class Settings:
         given = {n: v for n, v in environment.items() if n.startswith(PREFIX) and v and not _is_service_link(n, v)}
         read = _Reader(given)
         default, configured = cls(), Configuration()
+        offer = read.offer("PROFILES_FILE", "IMAGE_REGISTRY")
         settings = cls(
             configuration=Configuration(
                 runtime_image=read.text("RUNTIME_IMAGE", configured.runtime_image),
                 image_pull_policy=read.text("IMAGE_PULL_POLICY", configured.image_pull_policy),
                 progress_interval_s=read.integer("PROGRESS_INTERVAL_SECONDS", configured.progress_interval_s),
                 metric_prefix=read.text("METRIC_PREFIX", configured.metric_prefix),
-                profiles=read.profiles("PROFILES_FILE", "IMAGE_REGISTRY"),
+                profiles=offer.profiles,
+                host_access=offer.host_access,
             ),
             namespace=read.text("NAMESPACE", default.namespace),
             lease_name=read.text("LEASE_NAME", default.lease_name),
@@ -142,12 +144,12 @@ class _Reader:
             raise ValueError(f"{PREFIX}{name}={value}: write one of {', '.join(choices)}")
         return value
 
-    def profiles(self, name: str, registry: str) -> Profiles:
-        """The operator's own, with images from that registry where one is named, and those of the file."""
+    def offer(self, name: str, registry: str) -> Offer:
+        """The operator's own profiles, with images from that registry where one is named, and what the file says."""
         file, mirror = self.text(name, ""), self.text(registry, "")
         built_in = BUILT_IN.pulled_from(mirror) if mirror else BUILT_IN
         try:
-            return profiles_from_file(file, built_in) if file else built_in
+            return profiles_from_file(file, built_in) if file else Offer(built_in)
         except ValueError as error:
             raise ValueError(f"{PREFIX}{name}: {error}") from None
 

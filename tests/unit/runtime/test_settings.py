@@ -49,6 +49,17 @@ def test_an_administrators_profiles_stand_beside_the_operators_own(tmp_path: Pat
     assert profiles.resolve("h200").accelerator.per_node == 8
 
 
+def test_an_administrator_says_where_profiles_that_reach_nodes_may_be_named(tmp_path: Path) -> None:
+    file = tmp_path / "profiles.yaml"
+    file.write_text("profiles: {lab: {base: h200}}\nhostAccess: {team: [gaudi3, lab], '*': [intel-gaudi2-96]}\n")
+    told = {"DEEPSEEK_OPERATOR_PROFILES_FILE": str(file)}
+    allowed = Settings.from_environment(told).configuration.host_access.allows
+    assert allowed("team", "intel-gaudi3-128")
+    assert allowed("team", "lab")
+    assert allowed("elsewhere", "intel-gaudi2-96")
+    assert not allowed("elsewhere", "intel-gaudi3-128")
+
+
 def test_a_registry_stands_before_every_image_but_an_administrators_own(tmp_path: Path) -> None:
     file = tmp_path / "profiles.yaml"
     file.write_text("lab: {base: h200, images: {vllm: 'team.example/vllm:1'}}\n")
@@ -74,6 +85,10 @@ def test_a_registry_stands_before_every_image_but_an_administrators_own(tmp_path
         ("lab: [", "not YAML"),
         ("[lab]", "must be a mapping"),
         ("profiles: [lab]", "must be a mapping"),
+        ("hostAccess: [gaudi3]", "hostAccess must be a mapping"),
+        ("hostAccess: {team: gaudi3}", "hostAccess.team must be a list"),
+        ("hostAccess: {team: [gaudi9]}", "hostAccess.team: no accelerator profile 'gaudi9'"),
+        ("hostAccess: {Team: [gaudi3]}", "hostAccess.Team is no namespace"),
         (None, "No such file"),
     ],
 )

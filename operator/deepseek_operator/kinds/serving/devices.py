@@ -13,6 +13,7 @@ from deepseek_operator.core.device_plan import (
     NEEDS_MULTIPLE_NODES,
     UNSUPPORTED,
     degrees_of,
+    is_offered,
     profile_of,
     reason_of,
     refused_plan,
@@ -20,6 +21,7 @@ from deepseek_operator.core.device_plan import (
     told,
     unsized_plan,
 )
+from deepseek_operator.core.host_access import HOST_ACCESS_NOT_ALLOWED, refusal
 from deepseek_operator.core.names import digest
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.domain.fit import Refused, Shape, Sized
@@ -32,6 +34,7 @@ from deepseek_operator.domain.sizing import size_serving
 from deepseek_operator.kinds.serving.command import BUILT, Served, said, why_not
 from deepseek_operator.kinds.serving.model import resolve
 from deepseek_operator.kinds.serving.revision import revision_name, stored_revisions, template_of, update_token
+from deepseek_operator.kinds.serving.rollout import reach_of_resting
 
 _ONE_NODE = "replicas over several nodes are not built yet"
 
@@ -61,7 +64,8 @@ def reference(owner: DeepSeekServing, with_flags: bool = True) -> str:
 
 def wanted_plan(seen: Seen[DeepSeekServing], configuration: Configuration) -> PlanStatus | None:
     """The plan to record: the one of this input that a stored revision was rendered by, or that is recorded; else a new
-    one. A revision that is yet to be rendered needs a plan that the present operator can still serve."""
+    one. A revision that is yet to be rendered needs a plan that the present operator can still serve; one that is, but
+    runs nowhere, starts only where what it asks of nodes is still allowed."""
     owner = seen.owner
     if owner.spec.accelerator is None or owner.spec.accelerator.profile is None:
         return None
@@ -70,18 +74,34 @@ def wanted_plan(seen: Seen[DeepSeekServing], configuration: Configuration) -> Pl
     kept = next((plan for name in references if (plan := _remembered(seen, name)) is not None), owner.status.plan)
     if kept is None or kept.reference not in references or kept.refused:
         return planned(owner, configuration)
-    return kept if is_rendered or _is_served(owner, kept, configuration) else planned(owner, configuration)
+    if is_rendered:
+        return _kept_away(seen, kept, configuration) or kept
+    return kept if _is_served(owner, kept, configuration) else planned(owner, configuration)
 
 
 def _is_rendered(seen: Seen[DeepSeekServing]) -> bool:
     """The revision of the present input has its template."""
+    return (name := _revision(seen)) is not None and template_of(seen, name) is not None
+
+
+def _revision(seen: Seen[DeepSeekServing]) -> str | None:
     model = resolve(seen)
-    return isinstance(model, ResolvedModel) and template_of(seen, revision_name(seen.owner, model)) is not None
+    return revision_name(seen.owner, model) if isinstance(model, ResolvedModel) else None
+
+
+def _kept_away(seen: Seen[DeepSeekServing], kept: PlanStatus, configuration: Configuration) -> PlanStatus | None:
+    """The refusal of a rendered revision that would start anew, and reach nodes without leave; None for all others."""
+    meta, name = seen.owner.metadata, _revision(seen)
+    wanted = reach_of_resting(seen, name) if name is not None else ()
+    if not wanted or configuration.host_access.allows(meta.namespace, kept.profile):
+        return None
+    return refused_plan(kept.reference, HOST_ACCESS_NOT_ALLOWED, refusal(meta.namespace, kept.profile, wanted))
 
 
 def _is_served(owner: DeepSeekServing, plan: PlanStatus, configuration: Configuration) -> bool:
-    profile = configuration.profiles.by_name.get(plan.profile)
-    return profile is not None and why_not(served(owner, plan, profile)) is None
+    if not is_offered(plan.profile, owner.metadata.namespace, configuration):
+        return False
+    return why_not(served(owner, plan, configuration.profiles.by_name[plan.profile])) is None
 
 
 def _remembered(seen: Seen[DeepSeekServing], asked: str) -> PlanStatus | None:
@@ -99,7 +119,7 @@ def planned(owner: DeepSeekServing, configuration: Configuration) -> PlanStatus 
     if accelerator is None or accelerator.profile is None:
         return None
     asked = reference(owner)
-    profile = profile_of(accelerator, configuration.profiles, asked)
+    profile = profile_of(accelerator, owner.metadata.namespace, configuration, asked)
     if isinstance(profile, PlanStatus):
         return profile
     plan = _laid_out(asked, owner, profile)

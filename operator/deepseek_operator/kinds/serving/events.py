@@ -18,6 +18,7 @@ _WARNINGS = frozenset(
         reasons.DOES_NOT_FIT,
         reasons.NEEDS_MULTIPLE_NODES,
         reasons.UNKNOWN_PROFILE,
+        reasons.HOST_ACCESS_NOT_ALLOWED,
         reasons.UNSUPPORTED,
         reasons.WAITING_FOR_CAPACITY,
         reasons.WAITING_FOR_QUOTA,

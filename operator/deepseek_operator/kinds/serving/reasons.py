@@ -5,7 +5,7 @@ The names are part of the public contract: alerts and scripts match them.
 
 from dataclasses import dataclass
 
-from deepseek_operator.core import device_plan, obstacles, parking
+from deepseek_operator.core import device_plan, host_access, obstacles, parking
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,10 @@ NEEDS_MULTIPLE_NODES = Reason(
 )
 UNKNOWN_PROFILE = Reason(
     device_plan.UNKNOWN_PROFILE, "Write one of the profiles that the message names, or ask the administrator for one."
+)
+HOST_ACCESS_NOT_ALLOWED = Reason(
+    host_access.HOST_ACCESS_NOT_ALLOWED,
+    "Write another accelerator.profile, or ask an administrator to allow this one in the namespace as the message says.",
 )
 UNSUPPORTED = Reason(device_plan.UNSUPPORTED, "Write what the message offers: this engine or device can't do it.")
 WAITING_FOR_CAPACITY = Reason(
@@ -94,6 +98,6 @@ BY_NAME = {reason.name: reason for reason in ALL}
 
 def of_plan(refused: str) -> Reason:
     """The reason of a refused plan."""
-    return {reason.name: reason for reason in (DOES_NOT_FIT, NEEDS_MULTIPLE_NODES, UNKNOWN_PROFILE)}.get(
-        refused, UNSUPPORTED
-    )
+    return {
+        reason.name: reason for reason in (DOES_NOT_FIT, NEEDS_MULTIPLE_NODES, UNKNOWN_PROFILE, HOST_ACCESS_NOT_ALLOWED)
+    }.get(refused, UNSUPPORTED)

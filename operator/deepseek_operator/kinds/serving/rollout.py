@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from deepseek_operator.api.base import parse_time
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing, ResolvedModel
+from deepseek_operator.core.host_access import HOST_ACCESS_NOT_ALLOWED, asked
 from deepseek_operator.core.names import serving_revision
 from deepseek_operator.core.resources import CLAIM, DEPLOYMENT, POD, Manifest, Ref, is_terminating
 from deepseek_operator.core.seen import Seen
@@ -46,9 +47,10 @@ def target(seen: Seen[DeepSeekServing]) -> Target:
         return Target(_runs_meanwhile(seen), obstacle=resolution)
     devices = seen.owner.status.plan
     if devices is not None and devices.refused:
-        return Target(
-            _runs_meanwhile(seen), obstacle=Unresolved(reasons.of_plan(devices.refused), devices.reason, final=True)
-        )
+        meanwhile = _runs_meanwhile(seen)
+        if devices.refused == HOST_ACCESS_NOT_ALLOWED and meanwhile is not None and reach_of_resting(seen, meanwhile):
+            meanwhile = None
+        return Target(meanwhile, obstacle=Unresolved(reasons.of_plan(devices.refused), devices.reason, final=True))
     name = revision_name(seen.owner, resolution)
     if Ref(CLAIM, resolution.claim_name) in seen.references or deployment(seen, name) is not None:
         return Target(name, resolution)
@@ -63,6 +65,13 @@ def _runs_meanwhile(seen: Seen[DeepSeekServing]) -> str | None:
         return current.name
     running = list(running_revisions(seen))
     return running[-1] if running else None
+
+
+def reach_of_resting(seen: Seen[DeepSeekServing], revision: str) -> tuple[str, ...]:
+    """What pods of a revision would ask of their nodes; nothing where it asks nothing, or some were asked for already."""
+    live, template = deployment(seen, revision), template_of(seen, revision)
+    runs = live is not None and live["spec"].get("replicas", 1) > 0
+    return () if runs or template is None else asked(template)
 
 
 def deployment(seen: Seen[DeepSeekServing], revision: str) -> Manifest | None:

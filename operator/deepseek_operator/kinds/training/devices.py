@@ -11,6 +11,7 @@ from deepseek_operator.api.v1alpha1.workload import PlanStatus
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.device_plan import (
     UNSUPPORTED,
+    is_offered,
     profile_of,
     reason_of,
     refused_plan,
@@ -100,10 +101,11 @@ def wanted_plan(
 ) -> TrainingPlanStatus | None:
     """The plan to record: the one that is, while its input is the same; that of the attempt's Job; or a new one.
 
-    A profile that the administrator has taken away ends a plan only where no Job was made of it.
+    A profile that the administrator has taken away, or whose access to nodes is no longer allowed here, ends a plan only
+    where no Job was made of it.
     """
     kept = accepted(owner)
-    if kept is not None and (job is not None or kept.profile in configuration.profiles.by_name):
+    if kept is not None and (job is not None or is_offered(kept.profile, owner.metadata.namespace, configuration)):
         return kept
     made = plan_of_job(job) if job is not None else None
     if made is not None and owner.spec.accelerator is not None and made.reference == reference(owner.spec):
@@ -131,7 +133,7 @@ def _planned(owner: DeepSeekTraining, configuration: Configuration) -> PlanStatu
     if accelerator is None or accelerator.profile is None:
         return None
     asked = reference(spec)
-    profile = profile_of(accelerator, configuration.profiles, asked)
+    profile = profile_of(accelerator, owner.metadata.namespace, configuration, asked)
     if isinstance(profile, PlanStatus):
         return profile
     resources = spec.runtime.resources

@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from deepseek_operator.core import obstacles
 from deepseek_operator.core.device_plan import DOES_NOT_FIT, UNKNOWN_PROFILE, UNSUPPORTED
+from deepseek_operator.core.host_access import HOST_ACCESS_NOT_ALLOWED
 from deepseek_operator.core.parking import INTERNAL_ERROR, INTERNAL_ERROR_ADVICE, TOO_LARGE, TOO_LARGE_ADVICE
 from deepseek_operator.core.training_result import (
     NOT_EXPORTED,
@@ -42,6 +43,7 @@ class Reason(StrEnum):
     FIXED_FIELD_CHANGED = "FixedFieldChanged"
     DOES_NOT_FIT = DOES_NOT_FIT
     UNKNOWN_PROFILE = UNKNOWN_PROFILE
+    HOST_ACCESS_NOT_ALLOWED = HOST_ACCESS_NOT_ALLOWED
     UNSUPPORTED = UNSUPPORTED
     NAME_CONFLICT = "NameConflict"
     REJECTED = obstacles.REJECTED
@@ -82,6 +84,7 @@ ADVICE: Mapping[Reason, str] = {
     Reason.FIXED_FIELD_CHANGED: "Undo the edit, or make a new training with checkpoints.resume.from.",
     Reason.DOES_NOT_FIT: "Write more devices, shorter sequences or another accelerator.profile; the message names what would fit.",
     Reason.UNKNOWN_PROFILE: "Write one of the profiles that the message names, or ask the administrator to add one.",
+    Reason.HOST_ACCESS_NOT_ALLOWED: "Write another accelerator.profile, or ask an administrator to allow this one in the namespace as the message says.",
     Reason.UNSUPPORTED: "Edit the spec as the message says: this device or trainer can't do what is asked.",
     Reason.NAME_CONFLICT: "Delete or rename the object that the message names, or rename this training.",
     Reason.REJECTED: "Edit the spec: the API server refuses the object that it leads to, in the message's words.",

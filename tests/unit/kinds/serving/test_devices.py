@@ -19,6 +19,7 @@ from deepseek_operator.kinds.serving.plan import plan
 from deepseek_operator.kinds.serving.revision import controller_revision, revision_name, user_input
 from deepseek_operator.kinds.serving.signals import queries
 from deepseek_operator.kinds.serving.status import status
+from tests.support.host_access import EVERYWHERE
 from tests.support.serving_life import ServingLife
 from tests.support.servings import a_serving, seen_of
 
@@ -209,7 +210,7 @@ def test_the_name_of_a_revision_depends_on_what_was_written_not_on_what_was_foun
 
 
 def test_huge_pages_without_memory_are_refused_before_kubernetes_does() -> None:
-    refused = plan_of(model=DENSE, accelerator={"profile": "gaudi3"})
+    refused = plan_of(Configuration(host_access=EVERYWHERE), model=DENSE, accelerator={"profile": "gaudi3"})
     assert refused.refused == "Unsupported"
     assert "engine.resources.memory" in refused.reason
 

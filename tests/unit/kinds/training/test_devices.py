@@ -10,6 +10,7 @@ from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.resources import CLAIM, JOB, Manifest
 from deepseek_operator.domain.profiles import BUILT_IN, Profiles, profiles_from_config
 from deepseek_operator.kinds.training import training_kind
+from tests.support.host_access import EVERYWHERE
 from tests.support.shell import Operator
 from tests.support.trainings import Life, claim
 
@@ -206,7 +207,7 @@ def test_the_administrators_patch_reaches_the_pod_and_a_tenant_can_not_write_it(
             }
         }
     )
-    life = begun(Life(Configuration(profiles=lab)), accelerator={"profile": "lab"})
+    life = begun(Life(Configuration(profiles=lab, host_access=EVERYWHERE)), accelerator={"profile": "lab"})
     template, container = job_of(life)["spec"]["template"], container_of(life)
     assert template["spec"]["hostNetwork"] is True
     assert template["spec"]["nodeSelector"]["pool"] == "lab"
@@ -231,7 +232,7 @@ def test_a_config_that_does_not_fit_the_environment_is_refused_with_its_size() -
 
 
 def test_huge_pages_without_memory_are_refused_before_kubernetes_does() -> None:
-    life = begun(accelerator={"profile": "gaudi3"}, runtime=OWN)
+    life = begun(Life(Configuration(host_access=EVERYWHERE)), accelerator={"profile": "gaudi3"}, runtime=OWN)
     assert life.told == ("Stalled", "Unsupported")
     assert "runtime.resources.memory" in life.message
     life.edit(lambda spec: spec["runtime"].update(resources={"memory": "1Ti"}))
