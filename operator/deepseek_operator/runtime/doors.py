@@ -38,6 +38,8 @@ _BACKLOG = 128
 _NO_FILE = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 STAY_S = 0.25
 """No newcomer of another peer takes a guest's place sooner: time enough to ask and be answered on a busy node."""
+_LOOK_S = 0.02
+"""How often a full door looks for somebody whose time is over."""
 _RETRY_S = 0.1
 """Pause after an accept that failed for want of descriptors or memory."""
 _LONGEST_LINE = 8190
@@ -152,12 +154,12 @@ class Door:
         while len(self._guests) >= self._limits.guests:
             now = asyncio.get_running_loop().time()
             counts = Counter(guest.peer for guest in self._guests)
-            stayed = [guest for guest in self._guests if now - guest.came_at >= STAY_S]
-            if stayed:
-                # Of those that are alike, the one that has waited longest: the guests are in that order.
-                min(stayed, key=lambda guest: (guest.answered, -counts[guest.peer])).cut()
+            losers = [guest for guest in self._guests if not guest.answered] or list(self._guests)
+            if stayed := [guest for guest in losers if now - guest.came_at >= STAY_S]:
+                # Of the peers that have as many, the guest that has waited longest: the guests are in that order.
+                max(stayed, key=lambda guest: counts[guest.peer]).cut()
             else:
-                await asyncio.sleep(STAY_S / 10)
+                await asyncio.sleep(_LOOK_S)
 
     def _one_of(self, peer: str) -> None:
         """Cuts the connection of a peer with too many that has got no answer yet, else the one that waits longest."""

@@ -186,10 +186,12 @@ async def test_a_full_door_lets_in_whoever_comes_for_who_got_no_answer_yet(
 async def test_nobody_loses_a_place_to_a_newcomer_before_there_was_time_to_ask(
     door: tuple[Door, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doors, "STAY_S", 0.1)
+    monkeypatch.setattr(doors, "STAY_S", 2 * PATIENCE_S)
     crowd = [await Guest.come(door[1], f"127.0.0.{2 + n % 3}") for n in range(LIMITS.guests)]
     newcomer = asyncio.create_task((await Guest.come(door[1], "127.0.0.9")).ask())
     assert [await guest.ask() for guest in crowd] == [200] * LIMITS.guests
+    assert not newcomer.done()
+    crowd[0].leave()
     assert await newcomer == 200
 
 
