@@ -103,12 +103,12 @@ class OperatorProcess:
     @property
     def pid(self) -> int | None:
         """Of the process that runs now or ran last; None before the first."""
-        return self._process.pid if self._process is not None else None
+        return self.process.pid if self.process is not None else None
 
     def send(self, number: signal.Signals) -> None:
         """A signal; nothing if the process is gone."""
-        if self._process is not None:
-            self._process.send_signal(number)
+        if self.process is not None:
+            self.process.send_signal(number)
 
     def decide(self, fate: Callable[[int, Write], Fate]) -> None:
         """From now on `fate` judges each counted write."""
