@@ -8,7 +8,7 @@ It passes everything through, watches included. What it can do beside that, each
 - `answer` sees every request first and may answer in the API server's place: an `Answer` or `NoAnswer`, or `After` the
   API server has carried the request out, one of these.
 - `tell` puts lines into the open watches of a resource, ends them, or cuts them off in the middle of a line.
-- `deaf_to`: the watches of these resources stay open and tell nothing, to their end.
+- `deaf_to`: the watches of these resources are half-open from their next word on: they tell nothing, not even their end.
 - `refuse` and `listen`: nobody is there, as far as TCP knows; and again.
 """
 
@@ -132,7 +132,7 @@ class FaultProxy:
 
     Attributes:
         writes: the counted ones; requests: all but the watches; asked: all of them.
-        deaf_to: plurals of the resources whose watches tell nothing.
+        deaf_to: plurals of the resources whose watches fall silent for good.
     """
 
     upstream: str
@@ -264,6 +264,8 @@ class FaultProxy:
             while True:
                 words = await lines.get()
                 is_deaf = is_deaf or plural in self.deaf_to
+                if is_deaf:
+                    continue
                 if isinstance(words, End):
                     if words.words:
                         await response.write(words.words)
@@ -271,8 +273,7 @@ class FaultProxy:
                         _reset(request)
                         return response
                     break
-                if not is_deaf:
-                    await response.write(words)
+                await response.write(words)
             await response.write_eof()
         finally:
             self._open[plural].discard(lines)

@@ -69,7 +69,7 @@ class OperatorProcess:
         self._supervisor: threading.Thread | None = None
         tls = ssl.create_default_context(cafile=str(cluster.ca))
         self.proxy = FaultProxy(cluster.url, tls, self.kill).start()
-        _grant(cluster, system, watched, values)
+        grant(cluster, system, watched, values)
         self._kubeconfig = self._signed_in(folder / "operator.kubeconfig")
 
     def __enter__(self) -> "OperatorProcess":
@@ -163,7 +163,8 @@ def rendered_rights(system: str, watched: str | None, *values: str) -> list[Mani
     return [document for document in yaml.safe_load_all(text) if document and document["kind"] in RIGHTS]
 
 
-def _grant(cluster: Cluster, system: str, watched: str | None, values: tuple[str, ...]) -> None:
+def grant(cluster: Cluster, system: str, watched: str | None, values: tuple[str, ...] = ()) -> None:
+    """The chart's rights, in force when this returns."""
     for manifest in rendered_rights(system, watched, "externalMetrics.enabled=true", *values):
         metadata: dict[str, Any] = manifest["metadata"]
         group = manifest["apiVersion"]

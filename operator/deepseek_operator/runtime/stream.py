@@ -27,8 +27,9 @@ log = logging.getLogger(__name__)
 FIRST_BACKOFF_S = 0.1
 LAST_BACKOFF_S = 1.5
 """Short on purpose: who waits longer reacts late once the trouble is over, and an attempt costs one small request."""
+FRUITLESS_LISTS = 20
+"""Lists in a row from which no watch came to anything; each further one waits longer, for it costs the server a lot."""
 LAST_LIST_BACKOFF_S = 10.0
-"""Between lists that were answered and came to nothing: these cost the server what there is."""
 LONGEST_WISH_S = 60.0
 """Of a Retry-After; a server that asks for more is asked earlier."""
 AT_ONCE_S = 1.0
@@ -163,16 +164,14 @@ class Stream:
         if isinstance(trouble, Outdated) or self._stuck == STUCK:
             self._version = None
         wish_s = min(trouble.retry_after_s, LONGEST_WISH_S) if isinstance(trouble, Throttled) else 0.0
-        return max(wish_s, self._backoff_s(self._failures, LAST_BACKOFF_S), self._list_backoff_s())
-
-    def _list_backoff_s(self) -> float:
-        """After a list that was answered, and a watch from it that came to nothing."""
-        if not self._has_listed or self._version is not None:
-            return 0.0
-        self._fruitless_lists += 1
-        return self._backoff_s(self._fruitless_lists + 2, LAST_LIST_BACKOFF_S)
+        if self._has_listed and self._version is None:
+            self._fruitless_lists += 1
+        list_s = self._backoff_s(self._fruitless_lists - FRUITLESS_LISTS, LAST_LIST_BACKOFF_S)
+        return max(wish_s, list_s, self._backoff_s(self._failures, LAST_BACKOFF_S))
 
     def _backoff_s(self, failures: int, last_s: float) -> float:
+        if failures <= 0:
+            return 0.0
         return min(last_s, FIRST_BACKOFF_S * 2.0 ** min(failures - 1, 20)) * self._random.uniform(0.5, 1)
 
     def _fall(self, trouble: Exception) -> None:

@@ -253,7 +253,7 @@ def test_a_server_that_forgets_every_place_at_once_is_not_listed_in_a_storm() ->
         stage.source.breaks = Outdated("too old")
         stage.source.strike(Outdated("too old"))
         await asyncio.sleep(300)
-        assert len(stage.source.lists) <= 50
+        assert len(stage.source.lists) <= 70
         stage.source.breaks = None
         await asyncio.sleep(10)
         stage.source.put("new")
