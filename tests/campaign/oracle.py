@@ -85,7 +85,8 @@ class Oracle:
                 kind: [item for item in items if _owner_uid(item) == owner["metadata"]["uid"]]
                 for kind, items in kinds.items()
             }
-            mine["Pod"] = [pod for pod in kinds["Pod"] if self.bed.witness.owner_of(pod) == owner["metadata"]["uid"]]
+            uid = owner["metadata"]["uid"]
+            mine["Pod"] = [pod for pod in kinds["Pod"] if _lives(pod) and self.bed.witness.owner_of(pod) == uid]
             for complaint in self._of_owner(owner, mine, kinds):
                 yield f"{name}: {complaint}"
         for kind, items in kinds.items():
@@ -160,7 +161,7 @@ def _of_training(owner: Manifest, reference: Rehearsal, mine: Mapping[str, list[
     status = owner["status"]
     kind, reason = told(status.get("conditions", ()))
     running = [job for job in mine["Job"] if not _is_over(job)]
-    living = [pod for pod in mine["Pod"] if pod["status"].get("phase") in ("Pending", "Running")]
+    living = mine["Pod"]
     if status.get("result"):
         yield from _nothing_runs(running, living, f"it is {status['result']}")
         return
@@ -314,6 +315,11 @@ def _owner_uid(item: Manifest) -> str:
 def _is_over(job: Manifest) -> bool:
     ends = ("Complete", "Failed")
     return any(c["type"] in ends and c["status"] == "True" for c in job.get("status", {}).get("conditions") or ())
+
+
+def _lives(pod: Manifest) -> bool:
+    """It may still do something. Nobody takes failed pods away, and new ones come beside them."""
+    return pod.get("status", {}).get("phase") in ("Pending", "Running")
 
 
 def _last(text: str) -> str:
