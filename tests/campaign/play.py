@@ -1,6 +1,7 @@
 """Plays one story: operations with faults between them, and after every few a calm in which everything is judged."""
 
 import time
+import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -56,9 +57,20 @@ class Outcome:
 
 
 def play(folder: Path, seed: int, numbers: Sequence[int], left_out: frozenset[str], stopped: Event) -> Outcome:
-    """Plays these operations of a seed; ends at the first calm that raises an alarm, or before the next operation."""
+    """Plays these operations of a seed; ends at the first calm that raises an alarm, or when it is `stopped`."""
     folder.mkdir()
     outcome = Outcome(seed)
+    try:
+        _play(folder, outcome, numbers, left_out, stopped)
+    except Exception as error:  # The other seeds go on, and this one is told with what it did.
+        outcome.alarms.append(f"the campaign itself failed: {type(error).__name__} {error}")
+        (folder / "failure.log").write_text(traceback.format_exc())
+    (folder / "outcome.log").write_text(outcome.told() + "\n")
+    return outcome
+
+
+def _play(folder: Path, outcome: Outcome, numbers: Sequence[int], left_out: frozenset[str], stopped: Event) -> None:
+    seed = outcome.seed
     with (folder / "trace.log").open("w") as log, bed(folder, seed, replicas=1 + seed % 2) as made:
         oracle = Oracle(made)
 
@@ -87,8 +99,6 @@ def play(folder: Path, seed: int, numbers: Sequence[int], left_out: frozenset[st
                 outcome.trace = []
         for replica in made.replicas:
             outcome.exits += replica.process.exits
-    (folder / "outcome.log").write_text(outcome.told() + "\n")
-    return outcome
 
 
 def _fault(made: Bed, random: Random, left_out: frozenset[str]) -> str | None:
@@ -96,7 +106,12 @@ def _fault(made: Bed, random: Random, left_out: frozenset[str]) -> str | None:
     happens = random.random() < FAULT_SHARE
     (fault,) = random.choices([fault for _, fault in FAULTS], [weight for weight, _ in FAULTS])
     seed = random.random()
-    return fault(made.faults, Random(seed)) if happens and fault.__name__ not in left_out else None
+    if not happens or fault.__name__ in left_out:
+        return None
+    try:
+        return fault(made.faults, Random(seed))
+    except Problem as error:
+        return f"{fault.__name__}, in part: {type(error).__name__} {error}"
 
 
 def _operation(made: Bed, random: Random, left_out: frozenset[str]) -> str:
