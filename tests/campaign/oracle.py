@@ -7,6 +7,7 @@ history may leave behind (an attempt that waits, a field that was fixed) is name
 
 import asyncio
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -59,10 +60,8 @@ class Oracle:
                 yield f"operator-{number} is not healthy: {replica.page(0, '/healthz').strip() or 'no answer'}"
             if replica.memory_mib > MEMORY_MIB:
                 yield f"operator-{number} takes {replica.memory_mib:.0f} MiB"
-            text = replica.process.log.read_text(errors="replace")
-            if "only this object is parked" in text or "Traceback (most recent call last)" in text:
-                place = text.find("Traceback (most recent call last)")
-                yield f"operator-{number} logged an exception: {text[max(0, place - 300) : place + 200]} … {_last(text)}"
+            for raised in _raised(replica.process.log.read_text(errors="replace")):
+                yield f"operator-{number} logged an exception: {raised}"
 
     def floors(self) -> dict[str, int]:
         """Ready replicas of every serving that is available, by its uid: nobody may take them away unasked."""
@@ -269,7 +268,12 @@ def _without_moods(item: Manifest) -> Any:
     """The object without what follows from chance, from the number of the attempt, or from the moment."""
     metadata = {key: part for key, part in item["metadata"].items() if key not in OF_ITS_OWN and key != "name"}
     body = {key: part for key, part in item.items() if key not in ("status", "metadata", "apiVersion", "kind")}
-    return _pruned(unchanging({"metadata": metadata, **body}))
+    return _pruned(_of_any_attempt(unchanging({"metadata": metadata, **body})))
+
+
+def _of_any_attempt(value: Any) -> Any:
+    """A Job's name ends with the number of its attempt."""
+    return json.loads(re.sub(r"(-train-<hash>)-\d+", r"\1-<attempt>", json.dumps(value)))
 
 
 def _pruned(value: Any) -> Any:
@@ -322,7 +326,9 @@ def _lives(pod: Manifest) -> bool:
     return pod.get("status", {}).get("phase") in ("Pending", "Running")
 
 
-def _last(text: str) -> str:
-    """The last line of the last traceback."""
-    lines = [line for line in text.rpartition("Traceback (most recent call last)")[2].splitlines() if line]
-    return next((line for line in lines[1:] if not line.startswith("    ")), "")[:300]
+def _raised(log: str) -> Iterator[str]:
+    """What the process logged with a traceback, but for objects that are parked for their size, which is its right."""
+    for part in log.split("Traceback (most recent call last)")[1:]:
+        last = next((line for line in part.splitlines()[1:] if line and not line.startswith("    ")), "")
+        if "TooLarge" not in last:
+            yield last[:300]
