@@ -137,8 +137,9 @@ def _equal(path: str) -> str:
 
 
 _HAS_STARTED = "has(oldSelf.status) && has(oldSelf.status.attempt)"
-# The same as kinds.training.anew.is_unlearnt: no attempt has written, and the one under way does not run yet.
-_IS_UNLEARNT = (
+# The same as kinds.training.anew.is_unlearnt, which a test holds: no attempt has written, and the one under way does not
+# run yet.
+IS_UNLEARNT = (
     "has(oldSelf.status.volume) && has(oldSelf.status.volume.used) && !oldSelf.status.volume.used && "
     "!has(oldSelf.status.lastCheckpoint) && !(has(oldSelf.status.exports) && size(oldSelf.status.exports) > 0) && "
     "(has(oldSelf.status.attempt.verdict) || !has(oldSelf.status.attempt.runningAt)) && "
@@ -165,7 +166,7 @@ _DEFAULT_SIZE = "10Gi"
 
 
 def _edit_rules() -> Iterable[dict[str, str]]:
-    fixed = [(*entry, f"!({_HAS_STARTED}) || ({_IS_UNLEARNT})") for entry in _FIXED_ONCE_STARTED]
+    fixed = [(*entry, f"!({_HAS_STARTED}) || ({IS_UNLEARNT})") for entry in _FIXED_ONCE_STARTED]
     made = [(*entry, f"!({_HAS_STARTED})") for entry in _FIXED_ONCE_MADE]
     for path, remedy, is_free in (*fixed, *made):
         message = f"{path} is fixed once the training has started: {remedy}"

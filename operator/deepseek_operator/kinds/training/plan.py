@@ -63,7 +63,7 @@ from deepseek_operator.kinds.training.verdict import (
 )
 from deepseek_operator.kinds.training.view import Step, View, act, record, with_attempt
 from deepseek_operator.kinds.training.volume import claim_upkeep, ensure_volume, loss
-from deepseek_operator.kinds.training.waiting import NOTHING_CAME, next_doubt, obstacle
+from deepseek_operator.kinds.training.waiting import NOTHING_CAME, next_doubt
 from deepseek_operator.kinds.training.written import wrote_nothing
 
 Phase: TypeAlias = Callable[[View], Step | None]
@@ -288,7 +288,7 @@ def work(view: View) -> Step | None:
         return act(phase, reconciling(Reason.STARTING, message), requeue_after=wait)
     if attempt.failures:
         return act("Restarting", reconciling(Reason.ENDING, sentence(attempt.failures[0])), requeue_after=wait)
-    if (kept := obstacle(view.seen, view.gang, view.size)) is not None:
+    if (kept := view.obstacle) is not None:
         why = Reason(kept.reason)
         return act("Pending", reconciling(why, with_advice(why, kept.message)), requeue_after=wait)
     message = f"attempt {attempt.number}: {view.workers} of {view.size} workers run; {_what_keeps(view)}"
@@ -558,7 +558,7 @@ def _work_wait(view: View) -> timedelta:
 
 def _what_keeps(view: View) -> str:
     """What the pods wait for, in the cluster's words where it has some."""
-    if (kept := obstacle(view.seen, view.gang, view.size)) is not None:
+    if (kept := view.obstacle) is not None:
         return kept.message
     if len(view.gang.active) < view.size:
         made = f"{len(view.gang.active)} of {view.size} pods are made"

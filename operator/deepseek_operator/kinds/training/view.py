@@ -15,6 +15,7 @@ from deepseek_operator.core.actions import Action, Plan
 from deepseek_operator.core.conditions import Verdict
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.names import training_claim, training_service
+from deepseek_operator.core.obstacles import Obstacle
 from deepseek_operator.core.resources import CLAIM, JOB, POD, POLICY, SERVICE, Manifest, Ref, uid_of
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.kinds.training.devices import as_planned
@@ -30,6 +31,7 @@ from deepseek_operator.kinds.training.gang import (
 from deepseek_operator.kinds.training.needs import existing_claim
 from deepseek_operator.kinds.training.origin import as_resolved
 from deepseek_operator.kinds.training.validation import is_shared
+from deepseek_operator.kinds.training.waiting import obstacle
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,11 @@ class View:
         """Pods that the attempt under way has; without one, that the next will have."""
         job = self.gang.job if self.running_attempt is not None else None
         return int(job["spec"].get("parallelism") or 1) if job is not None else self.spec.nodes.number
+
+    @cached_property
+    def obstacle(self) -> Obstacle | None:
+        """What keeps the gang from running; None when its pods are merely on their way."""
+        return obstacle(self.seen, self.gang, self.size)
 
     def lives(self, pod: Manifest) -> bool:
         """True while the pod may still write: it is active and cannot be given up as lost with its node."""

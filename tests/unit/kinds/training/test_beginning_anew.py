@@ -1,11 +1,17 @@
 """A mistake costs neither the training nor a claim: while certainly nothing was learnt, an edit starts it anew."""
 
 import json
+from collections.abc import Iterator
+from itertools import product
 from typing import Any
 
+import cel
 import pytest
 
+from deepseek_operator.api.crd import IS_UNLEARNT
+from deepseek_operator.api.v1alpha1.training import AttemptStatus, LastCheckpoint, TrainingStatus, VolumeStatus
 from deepseek_operator.core.resources import CLAIM, TRAINING
+from deepseek_operator.kinds.training.anew import is_unlearnt
 from deepseek_operator.kinds.training.reasons import Reason
 from tests.support.trainings import NAME, NAMESPACE, Life, claim, training
 
@@ -226,3 +232,32 @@ def test_a_successor_that_comes_at_once_does_not_hide_what_its_predecessor_left(
     life.cluster.put(training())
     life.gone()
     assert len(_told_of_claims(life)) == 1
+
+
+def _statuses() -> Iterator[TrainingStatus]:
+    """Every combination of what the question is decided by."""
+    volumes = (
+        None,
+        VolumeStatus(claim_name="c", uid="1", used=True),
+        VolumeStatus(claim_name="c", uid="1", used=False),
+    )
+    checkpoints = (None, LastCheckpoint(step=3))
+    for volume, verdict, running_at, result, last, exports in product(
+        volumes, (None, "Crash"), (None, "2026-01-01T00:00:00Z"), (None, "Failed", "Complete"), checkpoints, ([], [3])
+    ):
+        attempt = AttemptStatus(number=1, job="j", verdict=verdict, running_at=running_at)
+        told = {"last_checkpoint": last, "exports": exports, "result": result}
+        yield TrainingStatus(attempt=attempt, volume=volume).model_copy(update=told)
+
+
+def test_the_api_server_calls_the_same_trainings_unlearnt_as_the_operator() -> None:
+    """Its rule, over what the operator writes: an edit that is let in is taken up, and one that is not is refused."""
+    program = cel.compile(IS_UNLEARNT)
+    answers = set()
+    for status in _statuses():
+        context = cel.Context()
+        context.add_variable("oldSelf", {"status": status.to_wire()})
+        answer = program.execute(context)
+        assert answer == is_unlearnt(status), status.to_wire()
+        answers.add(answer)
+    assert answers == {True, False}
