@@ -71,7 +71,7 @@ class User:
         def reached() -> bool:
             resource = self.api.get(self.path(kind))
             status = resource.get("status", {})
-            seen = {key: status.get(key) for key in more}
+            seen = {key: status.get(key, type(value)()) for key, value in more.items()}  # what is empty isn't written
             is_current = status.get("observedGeneration") == resource["metadata"]["generation"]
             return is_current and status.get("phase") == phase and seen == more
 
