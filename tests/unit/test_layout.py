@@ -10,6 +10,7 @@ def test_operator_folder_never_shadows_the_standard_library() -> None:
 
 
 def test_top_level_holds_only_what_is_named() -> None:
-    expected = {"pyproject.toml", "README.md", "LICENSE", "operator", "crds", "charts", "tests", "examples", "out"}
+    documents = {"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "LICENSE"}
+    expected = {"pyproject.toml", *documents, "operator", "crds", "charts", "tests", "examples", "out"}
     names = {path.name for path in ROOT.iterdir() if not path.name.startswith(".")}
     assert names <= expected, sorted(names - expected)
