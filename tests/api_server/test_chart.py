@@ -18,7 +18,7 @@ from cryptography import x509
 from deepseek_operator.api.crd import documents
 from deepseek_operator.core.host_access import HostAccess
 from deepseek_operator.core.names import SERVING_LABEL
-from deepseek_operator.core.resources import BUDGET, CLAIM, JOB, OWNED, POD, POLICY, REVISION, SERVING, TRAINING
+from deepseek_operator.core.resources import BUDGET, CLAIM, OWNED, POD, POLICY, SERVING, TRAINING
 from deepseek_operator.domain.profiles.config import DTYPES, FORMATS, VENDORS, InvalidProfile
 from deepseek_operator.kinds.serving.template import PORT_NAME
 from deepseek_operator.runtime.profiles import Offer, profiles_from_text
@@ -76,8 +76,6 @@ def _needed() -> Iterator[tuple[tuple[str, str], set[str]]]:
         yield (kind.group, kind.plural), READ
         yield (kind.group, f"{kind.plural}/status"), {"update"}
     less = {
-        JOB: {"patch"},
-        REVISION: {"patch"},
         CLAIM: {"delete"},
         BUDGET: {"delete"},
         POLICY: {"delete"},
