@@ -146,7 +146,7 @@ def _lead_a_serving(user: User) -> None:
     user.reaches("DeepSeekServing", "Available")
     for number in range(1, MODELS_KEPT + 2):
         user.edit("DeepSeekServing", model={"source": {"uri": f"pvc://models/v{number}"}})
-        user.reaches("DeepSeekServing", "Available", previous=[])
+        user.reaches("DeepSeekServing", "Available", previous=None)
         user.has("Deployment", 1)
     user.has("ControllerRevision", MODELS_KEPT)
     user.unmarks("ControllerRevision")
