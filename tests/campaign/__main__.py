@@ -40,6 +40,7 @@ def main() -> int:
     parser.add_argument("--without-faults", action="store_true", help="operations alone")
     given = parser.parse_args()
     logging.getLogger("aiohttp").setLevel(logging.CRITICAL)  # A proxy's client is killed all the time.
+    sys.setrecursionlimit(10_000)  # Some of what is drawn is 600 levels deep, and is copied and compared here.
     stopped = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())  # What was started is ended.
