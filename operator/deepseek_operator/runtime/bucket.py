@@ -14,12 +14,24 @@ class TokenBucket:
 
     async def take(self) -> None:
         """Waits until a token is there. A token is reserved at the call, so that waiters are served in order."""
-        wait_s = self._reserve(asyncio.get_running_loop().time())
+        wait_s = self.reserve(asyncio.get_running_loop().time())
         if wait_s > 0:
             await asyncio.sleep(wait_s)
 
-    def _reserve(self, now: float) -> float:
-        elapsed_s = now - self._filled_at if self._filled_at is not None else 0.0
+    def reserve(self, now: float) -> float:
+        """Takes a token, also one that is not there yet; seconds until it is."""
+        self._tokens = self._left(now) - 1
         self._filled_at = now
-        self._tokens = min(float(self._burst), self._tokens + elapsed_s * self._rate_per_s) - 1
         return max(0.0, -self._tokens / self._rate_per_s)
+
+    def wait_s(self, now: float) -> float:
+        """Seconds until a token is there; none is taken."""
+        return max(0.0, (1 - self._left(now)) / self._rate_per_s)
+
+    def is_full(self, now: float) -> bool:
+        """Whether it is as good as a new one."""
+        return self._left(now) >= self._burst
+
+    def _left(self, now: float) -> float:
+        elapsed_s = now - self._filled_at if self._filled_at is not None else 0.0
+        return min(float(self._burst), self._tokens + elapsed_s * self._rate_per_s)

@@ -14,6 +14,8 @@ from collections.abc import Callable, Hashable
 from random import Random
 from typing import Generic, TypeVar
 
+from deepseek_operator.runtime.bucket import TokenBucket
+
 KeyT = TypeVar("KeyT")
 _NONE = object()
 
@@ -42,7 +44,7 @@ class Queue(Generic[KeyT]):
         self._most_of_group = most_of_group
         self._ready: OrderedDict[Hashable, deque[KeyT]] = OrderedDict()
         self._busy: Counter[Hashable] = Counter()
-        self._recent: OrderedDict[KeyT, tuple[float, float]] = OrderedDict()
+        self._recent: OrderedDict[KeyT, TokenBucket] = OrderedDict()
         self._dirty: set[KeyT] = set()
         self._processing: set[KeyT] = set()
         self._timers: dict[KeyT, asyncio.TimerHandle] = {}
@@ -148,21 +150,15 @@ class Queue(Generic[KeyT]):
     def _count(self, key: KeyT) -> None:
         """One pass less that the key may have at once; who may have all of them again is forgotten."""
         now = asyncio.get_running_loop().time()
-        left = self._left(key, now) - 1
-        self._recent.pop(key, None)
-        self._recent[key] = (now, left)
-        while self._recent and next(iter(self._recent.values()))[0] <= now - (BURST + 1) / PASSES_PER_S:
+        bucket = self._recent.pop(key, None) or TokenBucket(PASSES_PER_S, BURST)
+        bucket.reserve(now)
+        self._recent[key] = bucket
+        while next(iter(self._recent.values())).is_full(now):
             self._recent.popitem(last=False)
 
-    def _left(self, key: KeyT, now: float) -> float:
-        since, left = self._recent.get(key, (now, float(BURST)))
-        return min(float(BURST), left + (now - since) * PASSES_PER_S)
-
     def _storm_left_s(self, key: KeyT) -> float:
-        if key not in self._recent:
-            return 0.0
-        left = self._left(key, asyncio.get_running_loop().time())
-        return 0.0 if left >= 1 else (1 - left) / PASSES_PER_S
+        bucket = self._recent.get(key)
+        return bucket.wait_s(asyncio.get_running_loop().time()) if bucket is not None else 0.0
 
     def _due(self, key: KeyT) -> None:
         del self._timers[key]
