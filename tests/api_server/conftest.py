@@ -10,7 +10,7 @@ from tests.cluster import control_plane
 from tests.cluster.control_plane import Cluster
 from tests.support.bench import Bench
 from tests.support.fake_node import FakeNode
-from tests.support.kubectl import until
+from tests.support.namespaces import wait_for_account
 from tests.support.operator_process import OperatorProcess
 from tests.support.our_kinds import serving_our_kinds
 
@@ -47,8 +47,7 @@ def bench(controllers: Cluster, tmp_path: Path, namespace: str) -> Iterator[Benc
     """An operator of the namespace, with a node; it must end without having been started again."""
     system = f"{namespace}-system"
     controllers.api.create("/api/v1/namespaces", {"metadata": {"name": system}})
-    account = f"/api/v1/namespaces/{namespace}/serviceaccounts/default"
-    until("the namespace's account", lambda: controllers.api.exists(account), timeout_s=30, every_s=0.1)
+    wait_for_account(controllers.api, namespace)
     operator = OperatorProcess(controllers, tmp_path, system, namespace)
     with FakeNode(controllers.api, namespace, namespace) as node, operator:
         yield Bench(controllers, namespace, node, operator)

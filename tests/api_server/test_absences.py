@@ -17,6 +17,7 @@ from tests.cluster.api import ApiError, Manifest
 from tests.cluster.control_plane import Cluster
 from tests.support.canonical import COLLECTIONS
 from tests.support.kubectl import until
+from tests.support.namespaces import wait_for_account
 from tests.support.operator_process import OperatorProcess, grant
 from tests.support.our_kinds import DEFINITIONS, serving_our_kinds
 from tests.support.ports import free_port
@@ -47,8 +48,7 @@ class Tenant:
 
     def begin(self) -> None:
         self.api.create("/api/v1/namespaces", {"metadata": {"name": self.namespace}})
-        account = f"/api/v1/namespaces/{self.namespace}/serviceaccounts/default"
-        until("the account", lambda: self.api.exists(account), timeout_s=LIMIT_S)
+        wait_for_account(self.api, self.namespace, LIMIT_S)
         self.create("PersistentVolumeClaim", "models", CLAIM)
 
     def end(self) -> None:

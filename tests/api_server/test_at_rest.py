@@ -20,6 +20,7 @@ from tests.support.canonical import COLLECTIONS
 from tests.support.fake_node import FakeNode
 from tests.support.fault_proxy import Write
 from tests.support.kubectl import until
+from tests.support.namespaces import wait_for_account
 from tests.support.operator_process import OperatorProcess
 
 pytestmark = pytest.mark.timeout(300)
@@ -59,8 +60,7 @@ class Side:
         self._size = size
         for name in (namespace, f"{namespace}-system"):
             self._api.create("/api/v1/namespaces", {"metadata": {"name": name}})
-        account = f"/api/v1/namespaces/{namespace}/serviceaccounts/default"
-        until("the namespace's account", lambda: self._api.exists(account), timeout_s=30, every_s=0.1)
+        wait_for_account(self._api, namespace)
         folder.mkdir()
         stack.enter_context(FakeNode(self._api, namespace, namespace))
         self.operator = stack.enter_context(OperatorProcess(cluster, folder, f"{namespace}-system", namespace))

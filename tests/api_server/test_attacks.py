@@ -16,6 +16,7 @@ from tests.cluster.control_plane import Cluster
 from tests.cluster.progress import wait_for
 from tests.support.api_objects import collection
 from tests.support.canonical import COLLECTIONS
+from tests.support.namespaces import wait_for_account
 from tests.support.operator_process import CHART, OperatorProcess
 from tests.support.pod_escapes import ESCAPES, restricted_pod
 
@@ -94,8 +95,7 @@ def test_the_servers_own_restricted_standard_refuses_what_counts_as_access_to_th
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     head = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}}
     controllers.api.apply(f"/api/v1/namespaces/{namespace}", head)
-    account = f"/api/v1/namespaces/{namespace}/serviceaccounts/default"
-    wait_for("the account", partial(controllers.api.exists, account), timeout_s=30)
+    wait_for_account(controllers.api, namespace)
     pods = f"/api/v1/namespaces/{namespace}/pods"
     controllers.api.create(pods, restricted_pod({}), dryRun="All")
     with pytest.raises(ApiError, match=r"violates PodSecurity|Invalid value|Forbidden"):

@@ -24,6 +24,7 @@ from tests.support.canonical import COLLECTIONS, snapshot
 from tests.support.fake_node import FakeNode
 from tests.support.fault_proxy import Fate, Write
 from tests.support.kubectl import NotReached, until
+from tests.support.namespaces import wait_for_account
 from tests.support.operator_process import KILLED, OperatorProcess
 
 pytestmark = pytest.mark.timeout(900)
@@ -303,8 +304,7 @@ def _run(
     folder.mkdir()
     for namespace in (name, f"{name}-system"):
         cluster.api.create("/api/v1/namespaces", {"metadata": {"name": namespace}})
-    account = f"/api/v1/namespaces/{name}/serviceaccounts/default"
-    until("the namespace's account", lambda: cluster.api.exists(account), timeout_s=30, every_s=0.1)
+    wait_for_account(cluster.api, name)
     operator = OperatorProcess(cluster, folder, f"{name}-system", name)
     operator.decide(decide)
     with FakeNode(cluster.api, name, name) as node, operator:

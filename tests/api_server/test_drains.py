@@ -15,6 +15,7 @@ from tests.cluster.control_plane import Cluster
 from tests.support.canonical import COLLECTIONS
 from tests.support.fake_node import FakeNode
 from tests.support.kubectl import until
+from tests.support.namespaces import wait_for_account
 from tests.support.operator_process import OperatorProcess
 
 pytestmark = pytest.mark.timeout(180)
@@ -93,8 +94,7 @@ def _is_ready(pod: Manifest) -> bool:
 def drained(controllers: Cluster, tmp_path: Path, namespace: str) -> Iterator[Drained]:
     system = f"{namespace}-system"
     controllers.api.create("/api/v1/namespaces", {"metadata": {"name": system}})
-    account = f"/api/v1/namespaces/{namespace}/serviceaccounts/default"
-    until("the namespace's account", lambda: controllers.api.exists(account), timeout_s=30, every_s=0.1)
+    wait_for_account(controllers.api, namespace)
     operator = OperatorProcess(controllers, tmp_path, system, namespace)
     with operator:
         yield Drained(controllers.api, namespace)

@@ -12,6 +12,7 @@ import pytest
 from tests.cluster.api import Manifest
 from tests.cluster.control_plane import Cluster
 from tests.support.kubectl import until
+from tests.support.namespaces import wait_for_account
 from tests.support.operator_process import OperatorProcess
 
 pytestmark = pytest.mark.timeout(180)
@@ -31,8 +32,7 @@ SPEC: dict[str, Any] = {
 def tenant(controllers: Cluster, tmp_path: Path, namespace: str) -> Iterator["Tenant"]:
     system = f"{namespace}-system"
     controllers.api.create("/api/v1/namespaces", {"metadata": {"name": system}})
-    account = f"{V1.format(namespace)}/serviceaccounts/default"
-    until("the namespace's account", lambda: controllers.api.exists(account), timeout_s=30, every_s=0.1)
+    wait_for_account(controllers.api, namespace)
     with OperatorProcess(controllers, tmp_path, system, namespace) as operator:
         yield Tenant(controllers, namespace)
     assert operator.exits == []

@@ -8,7 +8,6 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -17,10 +16,10 @@ import pytest
 from deepseek_operator.core.names import OWNER_UID
 from tests.cluster.api import Api, Manifest
 from tests.cluster.control_plane import Cluster
-from tests.cluster.progress import wait_for
 from tests.support.canonical import COLLECTIONS
 from tests.support.fake_node import FakeNode
 from tests.support.kubectl import until
+from tests.support.namespaces import wait_for_account
 from tests.support.operator_process import OperatorProcess, rendered_rights
 from tests.support.our_kinds import serving_our_kinds
 
@@ -41,8 +40,7 @@ def cluster(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Cluster]
     with serving(tmp_path / "cluster", frozenset({"controller-manager"}), admission) as cluster:
         for name in (TEAM, SYSTEM):
             cluster.api.create("/api/v1/namespaces", {"metadata": {"name": name}})
-        account = f"/api/v1/namespaces/{TEAM}/serviceaccounts/default"
-        wait_for("the namespace's account", partial(cluster.api.exists, account), timeout_s=30)
+        wait_for_account(cluster.api, TEAM)
         yield cluster
 
 

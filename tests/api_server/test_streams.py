@@ -25,6 +25,7 @@ from tests.cluster.control_plane import Cluster
 from tests.support.canonical import COLLECTIONS
 from tests.support.fault_proxy import Answer, Asked, End, FaultProxy, NoAnswer, Told, failing, line, status
 from tests.support.kubectl import until
+from tests.support.namespaces import wait_for_account
 from tests.support.operator_process import OperatorProcess
 from tests.support.ports import free_port
 
@@ -216,7 +217,7 @@ def scene(controllers: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Ite
     api, namespace, system = controllers.api, f"t-streams-{port}", f"t-streams-{port}-system"
     for name in (namespace, system):
         api.create("/api/v1/namespaces", {"metadata": {"name": name}})
-    until("the account", lambda: api.exists(f"/api/v1/namespaces/{namespace}/serviceaccounts/default"), timeout_s=30)
+    wait_for_account(api, namespace)
     held = {"holderIdentity": "another", "leaseDurationSeconds": int(NEVER)}
     api.create(f"/apis/coordination.k8s.io/v1/namespaces/{system}/leases", {"metadata": {"name": system}, "spec": held})
     environment = {"METRICS_PORT": str(port), "AUDIT_INTERVAL_SECONDS": NEVER}

@@ -7,7 +7,6 @@ more in time fails the test with its log.
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -18,6 +17,8 @@ from pathlib import Path
 from queue import Empty, Queue
 
 import yaml
+
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 LIMIT_S = 200.0
@@ -91,12 +92,6 @@ def rendered_variables(kind: str, container: str, program: str | None = None) ->
             case list() as inner:
                 rest += inner
     return found
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass

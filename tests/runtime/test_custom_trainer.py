@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.runtime.pods import ROOT, Attempt, Process, free_port
+from tests.runtime.pods import ROOT, Attempt, Process
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.timeout(500)
 

@@ -13,7 +13,8 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from tests.runtime.pods import Attempt, Process, free_port
+from tests.runtime.pods import Attempt, Process
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.timeout(500)
 

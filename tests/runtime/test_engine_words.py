@@ -9,7 +9,7 @@ import pytest
 
 from deepseek_runtime.engine import __main__ as engine
 from deepseek_runtime.engine.model import Model
-from tests.runtime.pods import free_port
+from tests.support.ports import free_port
 
 
 class PanicException(BaseException):

@@ -15,8 +15,9 @@ from torch.distributed.checkpoint.planner import WriteItemType
 from deepseek_runtime.trainer import gang
 from deepseek_runtime.trainer.wire import PlainUnpickler
 from tests.runtime.elder import elder_pickle
-from tests.runtime.pods import Attempt, free_port, is_step, spec, workers_of
+from tests.runtime.pods import Attempt, is_step, spec, workers_of
 from tests.runtime.workplace import Workplace
+from tests.support.ports import free_port
 
 LISTENS = "0A"
 

@@ -19,8 +19,9 @@ import pytest
 
 from deepseek_runtime.engine.__main__ import serve
 from deepseek_runtime.engine.settings import read_settings
-from tests.runtime.pods import free_port, rendered_variables
+from tests.runtime.pods import rendered_variables
 from tests.runtime.workplace import Workplace
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

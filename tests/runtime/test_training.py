@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.runtime.pods import Attempt, Process, free_port, is_step, spec, workers_of
+from tests.runtime.pods import Attempt, Process, is_step, spec, workers_of
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.timeout(500)
 

@@ -17,8 +17,9 @@ from deepseek_runtime.checkpoint.volume import Superseded, Volume
 from deepseek_runtime.contract import ExitCode
 from deepseek_runtime.launcher.keeper import SIGTERM_CODE
 from tests.runtime.observed import environment
-from tests.runtime.pods import Process, free_port, rendered_variables
+from tests.runtime.pods import Process, rendered_variables
 from tests.runtime.workplace import Workplace, changed, of
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
