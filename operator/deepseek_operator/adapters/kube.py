@@ -24,6 +24,7 @@ from deepseek_operator.core.kept import slim
 from deepseek_operator.core.kind import Event
 from deepseek_operator.core.names import FIELD_MANAGER, MANAGED_BY, MANAGER, OWNER_UID, digest
 from deepseek_operator.core.obstacles import Warning
+from deepseek_operator.core.ownership import JOB_UID
 from deepseek_operator.core.resources import POD, Manifest, Resource, uid_of
 from deepseek_operator.ports.clock import Clock
 from deepseek_operator.ports.cluster import (
@@ -53,7 +54,6 @@ _DEPTH = 200
 _STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 """Brackets, and strings so that those within them don't count."""
 _LARGE = 64 * 1024
-_JOB_UID = "batch.kubernetes.io/controller-uid"
 _REMEMBERED_EVENTS = 4096
 _WARNINGS = 50
 _MESSAGE_LENGTH = 1024
@@ -195,7 +195,7 @@ class KubeCluster:
         return await self._list(resource, path_of(resource, namespace), f"{OWNER_UID}={owner_uid}")
 
     async def list_pods_of_job(self, namespace: str, job_uid: str) -> Listing:
-        return await self._list(POD, path_of(POD, namespace), f"{_JOB_UID}={job_uid}")
+        return await self._list(POD, path_of(POD, namespace), f"{JOB_UID}={job_uid}")
 
     async def list_warnings(self, namespace: str, uid: str) -> Sequence[Warning]:
         query = {"fieldSelector": f"involvedObject.uid={uid},type=Warning", "limit": str(_WARNINGS)}

@@ -25,6 +25,7 @@ from deepseek_operator.core.actions import Propagation
 from deepseek_operator.core.kind import Event
 from deepseek_operator.core.names import FIELD_MANAGER, OWNER_UID
 from deepseek_operator.core.obstacles import Warning
+from deepseek_operator.core.ownership import JOB_UID
 from deepseek_operator.core.resources import CLAIM, POD, Manifest, Ref, Resource, labels_of, ref_of, uid_of
 from deepseek_operator.ports.clock import Clock
 from deepseek_operator.ports.cluster import ClusterError, Conflict, Listing, Rejected, is_watched
@@ -109,7 +110,7 @@ class MemoryCluster:
         return self._listed(resource, namespace, OWNER_UID, owner_uid)
 
     async def list_pods_of_job(self, namespace: str, job_uid: str) -> Listing:
-        return self._listed(POD, namespace, "batch.kubernetes.io/controller-uid", job_uid)
+        return self._listed(POD, namespace, JOB_UID, job_uid)
 
     async def list_warnings(self, namespace: str, uid: str) -> Sequence[Warning]:
         self.reads["warnings"] += 1

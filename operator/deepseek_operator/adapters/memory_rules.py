@@ -5,6 +5,7 @@ from copy import deepcopy
 from typing import Any
 
 from deepseek_operator.api.crd import UNSEEN
+from deepseek_operator.core.ownership import JOB_UID
 from deepseek_operator.core.resources import (
     BUDGET,
     CLAIM,
@@ -65,10 +66,10 @@ def _default_job(metadata: Mapping[str, Any], spec: dict[str, Any]) -> None:
         spec.setdefault(key, value)
     spec.setdefault("podReplacementPolicy", "Failed" if "podFailurePolicy" in spec else "TerminatingOrFailed")
     tracking = {
-        "batch.kubernetes.io/controller-uid": metadata["uid"],
+        JOB_UID: metadata["uid"],
         "batch.kubernetes.io/job-name": metadata["name"],
     }
-    spec.setdefault("selector", {"matchLabels": {"batch.kubernetes.io/controller-uid": metadata["uid"]}})
+    spec.setdefault("selector", {"matchLabels": {JOB_UID: metadata["uid"]}})
     template = spec.setdefault("template", {})
     labels = template.setdefault("metadata", {}).setdefault("labels", {})
     for key, value in tracking.items():

@@ -143,15 +143,20 @@ def _cache_bytes(request: ServingRequest, layout: Layout, tokens: int, stage: ra
 
 def _paging(request: ServingRequest) -> float:
     """What the engine's allocator takes of a device over what the entries weigh."""
-    attention = request.architecture.attention
-    if request.engine != "vllm" or not isinstance(attention, CompressedAttention):
+    attention = _paged_compressed(request)
+    if attention is None:
         return 1.0
     return PAGED_COMPRESSED if attention.paging is None else attention.paging
 
 
 def is_paged_compressed(request: ServingRequest) -> bool:
     """Whether vLLM pages V4's compressed cache, by which more is taken than the entries weigh."""
-    return request.engine == "vllm" and isinstance(request.architecture.attention, CompressedAttention)
+    return _paged_compressed(request) is not None
+
+
+def _paged_compressed(request: ServingRequest) -> CompressedAttention | None:
+    attention = request.architecture.attention
+    return attention if request.engine == "vllm" and isinstance(attention, CompressedAttention) else None
 
 
 def _overhead(request: ServingRequest, layout: Layout, shape: Shape, engine: EngineMemory) -> tuple[Line, ...]:

@@ -146,12 +146,7 @@ class App:
         """An object in a watch: ADDED, MODIFIED, DELETED, or None when it is one of a list."""
         self._metrics.told(resource.plural)
         feed = self._mirror.forget if type_ == "DELETED" else self._mirror.observe
-        try:
-            self._wake(feed(resource, manifest))
-        except Exception as error:  # One object: the watch goes on, and the audit tries it again.
-            metadata = manifest.get("metadata") or {}
-            at = f"{metadata.get('namespace')}/{metadata.get('name')}"
-            log.error("%s %s can't be mirrored: %s: %s", resource.kind, at, type(error).__name__, error)
+        self._wake(feed(resource, manifest))
 
     def listed(self, resource: Resource, namespace: str | None, version: int, uids: Collection[str]) -> None:
         """All that there was at that version, when a watch began or had to begin anew."""

@@ -7,7 +7,6 @@ missing, and that the last such round is not old.
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from typing import cast
 
 from deepseek_operator.core.resources import Resource
 from deepseek_operator.ports.clock import Clock
@@ -126,7 +125,8 @@ class Auditor:
 
     async def _repair(self, resource: Resource, missed: Sequence[Location]) -> None:
         """Reads what the watch did not tell of; one line for all of it, since a watch that is cut loses thousands."""
-        read, problem = 0, cast(Exception | None, None)
+        read = 0
+        problem: Exception | None = None
         for at in missed:
             try:
                 live = await self._cluster.get(at.resource, at.namespace, at.name)

@@ -206,7 +206,8 @@ class Reconciler(Generic[OwnerT, StatusT]):
     async def _report(self, key: Key, view: View[OwnerT], status: StatusT) -> bool:
         """Writes the status if it changed, then its events. Returns whether it was written."""
         wire = status.to_wire()
-        if view.manifest.get("status") in (wire, spread(wire)):
+        known = view.manifest.get("status")
+        if known == wire or known == spread(wire):
             return False
         stored = await self._put(key.resource, view.manifest, wire)
         self._mirror.observe(key.resource, stored)

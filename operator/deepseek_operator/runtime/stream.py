@@ -140,7 +140,7 @@ class Stream:
         self._recover()
 
     def _observe(self, type_: str | None, manifest: Manifest) -> None:
-        """One object that can't be taken must not keep others from being told of."""
+        """One object that can't be taken must not keep others from being told of; an audit tries it again."""
         try:
             self._follower.told(self._resource, type_, manifest)
         except Exception:

@@ -89,9 +89,8 @@ class Held:
             yield
         except (Damaged, *CONTROL):
             raise
-        except (
-            BaseException
-        ) as error:  # torch's CheckpointException is no Exception; it carries what was raised by rank
+        except BaseException as error:
+            # torch's CheckpointException is no Exception; it carries what was raised by rank.
             failures = getattr(error, "failures", None)
             cause = next(iter(failures.values()))[0] if failures else error
             if is_the_machines(cause):

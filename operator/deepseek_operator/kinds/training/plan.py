@@ -460,15 +460,16 @@ def _service(view: View) -> tuple[Action, ...]:
     attempt, volume = view.attempt, view.status.volume
     if attempt is None or volume is None or conflict(view, only=SERVICE) is not None:
         return ()
-    wanted = service(view.owner, attempt.number, volume.uid)
-    live = view.service
-    return (Apply(wanted, uid_of(live) if live is not None else None),) if needs_apply(wanted, live) else ()
+    return _as_wanted(service(view.owner, attempt.number, volume.uid), view.service)
 
 
 def _policy(view: View) -> tuple[Action, ...]:
     if view.attempt is None or not is_gang(view.owner) or conflict(view, only=POLICY) is not None:
         return ()
-    wanted, live = policy(view.owner), view.network_policy
+    return _as_wanted(policy(view.owner), view.network_policy)
+
+
+def _as_wanted(wanted: Manifest, live: Manifest | None) -> tuple[Action, ...]:
     return (Apply(wanted, uid_of(live) if live is not None else None),) if needs_apply(wanted, live) else ()
 
 
