@@ -149,7 +149,7 @@ class Bench:
         """One attempt. `variables` replace those of `environment`."""
         contract = read_contract({**environment(self.volume), **variables})
         observed = Observed(contract.checkpoints.root, contract.pod_uid)
-        told = _Told(None, False, observed.told, records=observed.records)
+        told = _Told(None, False, fields=observed.told, records=observed.records)
         trains = read_spec(json.dumps(spec))
         stops = partial(self.wants_stop, observed)
         training = loop.Training(contract, trains, self.gang, Heartbeat(None), told, stops)
