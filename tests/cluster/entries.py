@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 
-from tests.cluster import debian, programs
+from tests.cluster import debian, leftover, programs
 from tests.cluster.control_plane import NODE_ADDRESS, SERVICE_RANGE
 from tests.cluster.home import CACHE, Home, is_free
 from tests.cluster.host import BRIDGE, POD_RANGE
@@ -66,6 +66,8 @@ def ensure(name: str, home: Home) -> None:
     entry = ENTRIES[name]
     if entry.has_node and is_given(home):
         entry = replace(GIVEN, programs=tuple(set(GIVEN.programs) & set(entry.programs)))
+    if entry.has_node and os.geteuid() == 0:
+        leftover.clear(home)
     problems = list(obstacles(entry, home))
     if problems:
         raise RuntimeError("\n".join([f"this machine can't run {name} yet:", *(f"  - {one}" for one in problems)]))
@@ -119,7 +121,7 @@ def _room(free_gb: int) -> Iterator[str]:
 def _taken() -> Iterator[str]:
     """Ports, bridge and networks that something else holds; asked only where this home's cluster is not up."""
     if Path("/sys/class/net", BRIDGE).exists():
-        yield f"the bridge {BRIDGE} exists: another cluster runs here, or one was not taken down (examples/cluster down)"
+        yield f"the bridge {BRIDGE} exists: another cluster runs here; take it down (examples/cluster down) in the clone that brought it up"
         return
     for port in NODE_PORTS[:3]:
         if not is_free(port):

@@ -17,6 +17,8 @@ from tests.cluster.control_plane import NODE_ADDRESS, SERVICE_RANGE
 from tests.cluster.home import Home, replace_text
 
 BRIDGE = "br-node"
+ALIAS_LENGTH = 255
+"""Characters that the kernel keeps of a link's alias (Linux, include/uapi/linux/if.h: IFALIASZ less one)."""
 POD_RANGE = "10.244.0.0/24"
 NFT_TABLE = "deepseek-cluster"
 PROXY_TABLES = (("ip", "kube-proxy"), ("ip6", "kube-proxy"))
@@ -42,13 +44,14 @@ FIXED_FOLDERS = ("/var/lib/kubelet", "/var/lib/cni", "/var/log/containers", "/ru
 def prepare(home: Home) -> None:
     """Make bridge, route, masquerading and forwarding; RuntimeError if another cluster owns the bridge."""
     if not _record(home).exists():
-        if _exists(BRIDGE):
+        if has_bridge():
             raise RuntimeError(f"{BRIDGE} exists: another cluster runs on this machine (or was not taken down)")
         if _cgroups(PODS):
             raise RuntimeError("another kubelet runs pods on this machine")
         replace_text(_record(home), dumps(_before(), indent=2))
-    if not _exists(BRIDGE):
+    if not has_bridge():
         _run("ip", "link", "add", BRIDGE, "type", "bridge")
+    _run("ip", "link", "set", BRIDGE, "alias", f"{home.root}"[:ALIAS_LENGTH])
     _run("ip", "address", "replace", f"{NODE_ADDRESS}/24", "dev", BRIDGE)
     _run("ip", "link", "set", BRIDGE, "up")
     # Service addresses need some route before kube-proxy rewrites them, on a machine without a default route too.
@@ -77,16 +80,31 @@ def restore(home: Home) -> None:
         return
     kill_pods()
     unmount_below(home.root)
-    for family, table in (("ip", NFT_TABLE), *PROXY_TABLES):
-        subprocess.run(["nft", "delete", "table", family, table], capture_output=True)
-    if _exists(BRIDGE):
-        _run("ip", "link", "delete", BRIDGE)
+    remove_networks()
     before = loads(_record(home).read_text())
     for name, value in before["settings"].items():
         _setting(name).write_text(value)
     for folder in before["absent"]:
         shutil.rmtree(folder, ignore_errors=True)
     _record(home).unlink()
+
+
+def owner() -> Path | None:
+    """The home of the cluster whose bridge is here, as the bridge tells; None if it tells nothing."""
+    alias = Path("/sys/class/net", BRIDGE, "ifalias")
+    told = alias.read_text().strip() if alias.exists() else ""
+    return Path(told) if told else None
+
+
+def remove_networks() -> None:
+    """Delete the rules, the bridge and the pods' links, whoever made them."""
+    for family, table in (("ip", NFT_TABLE), *PROXY_TABLES):
+        subprocess.run(["nft", "delete", "table", family, table], capture_output=True)
+    # A pod's end stays as long as its network's namespace is mounted somewhere, maybe where this process can't look.
+    for link in _pod_links():
+        subprocess.run(["ip", "link", "delete", link], capture_output=True)
+    if has_bridge():
+        _run("ip", "link", "delete", BRIDGE)
 
 
 def unmount_below(folder: Path) -> None:
@@ -151,8 +169,19 @@ def _setting(name: str) -> Path:
     return Path("/proc/sys") / name
 
 
-def _exists(link: str) -> bool:
-    return (Path("/sys/class/net") / link).exists()
+def has_bridge() -> bool:
+    """True when this machine has a cluster's bridge, of whatever home."""
+    return Path("/sys/class/net", BRIDGE).exists()
+
+
+def _pod_links() -> list[str]:
+    """The machine's ends of the pods' networks: what its routes into the pods' range go through."""
+    if shutil.which("ip") is None:
+        return []
+    told = subprocess.run(["ip", "-4", "route", "show", "to", "root", POD_RANGE], capture_output=True, text=True)
+    words = [line.split() for line in told.stdout.splitlines()]
+    links = {line[line.index("dev") + 1] for line in words if "dev" in line}
+    return sorted(link for link in links if link.startswith("veth"))
 
 
 def _run(*command: str) -> None:
