@@ -15,8 +15,8 @@ from deepseek_operator import __version__
 from deepseek_operator.api import crd
 
 if TYPE_CHECKING:
-    from deepseek_operator.runtime.profiles import Offer
-    from deepseek_operator.runtime.size import Question
+    from deepseek_operator.cli.size import Question
+    from deepseek_operator.controller.profiles import Offer
 
 CRD_FOLDERS = (Path("crds"), Path("charts/deepseek-operator/files/crds"))
 """Where the generated definitions are kept, relative to the repository."""
@@ -30,9 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: Namespace) -> int:
     from deepseek_operator.adapters.credentials import load
-    from deepseek_operator.runtime.handlers import operate
-    from deepseek_operator.runtime.log import log_to_stderr
-    from deepseek_operator.runtime.settings import Settings
+    from deepseek_operator.controller.handlers import operate
+    from deepseek_operator.controller.log import log_to_stderr
+    from deepseek_operator.controller.settings import Settings
 
     try:
         settings = Settings.from_environment(os.environ)
@@ -61,8 +61,8 @@ def _crds(options: Namespace) -> int:
 
 
 def _plan(options: Namespace) -> int:
+    from deepseek_operator.cli import planning
     from deepseek_operator.core.configuration import Configuration
-    from deepseek_operator.runtime import planning
 
     try:
         wanted = planning.read(options.file, _text)
@@ -81,14 +81,14 @@ def _plan(options: Namespace) -> int:
 
 
 def _reasons(options: Namespace) -> int:
-    from deepseek_operator.runtime.handbook import with_reasons
+    from deepseek_operator.cli.handbook import with_reasons
 
     options.file.write_text(with_reasons(options.file.read_text()))
     return 0
 
 
 def _size(options: Namespace) -> int:
-    from deepseek_operator.runtime.size import answer, listing
+    from deepseek_operator.cli.size import answer, listing
 
     try:
         profiles = _offer(options.profiles).profiles
@@ -107,8 +107,8 @@ def _size(options: Namespace) -> int:
 
 
 def _question(options: Namespace) -> "Question":
-    from deepseek_operator.domain.training_state import Precision
-    from deepseek_operator.runtime.size import Question, config_of, method_of
+    from deepseek_operator.cli.size import Question, config_of, method_of
+    from deepseek_operator.domain.sizing.training_state import Precision
 
     trains = options.train or (options.method is not None and not options.serve)
     given = {
@@ -129,7 +129,7 @@ def _question(options: Namespace) -> "Question":
 
 
 def _offer(file: str | None) -> "Offer":
-    from deepseek_operator.runtime.profiles import Offer, profiles_from_text
+    from deepseek_operator.controller.profiles import Offer, profiles_from_text
 
     return profiles_from_text(_text(file)) if file else Offer()
 

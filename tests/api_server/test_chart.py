@@ -16,12 +16,12 @@ import yaml
 from cryptography import x509
 
 from deepseek_operator.api.crd import documents
+from deepseek_operator.controller.profiles import Offer, profiles_from_text
 from deepseek_operator.core.host_access import HostAccess
 from deepseek_operator.core.names import SERVING_LABEL
 from deepseek_operator.core.resources import BUDGET, CLAIM, OWNED, POD, POLICY, SERVING, TRAINING
-from deepseek_operator.domain.profiles.config import DTYPES, FORMATS, VENDORS, InvalidProfile
+from deepseek_operator.domain.devices.profiles.config import DTYPES, FORMATS, VENDORS, InvalidProfile
 from deepseek_operator.kinds.serving.template import PORT_NAME
-from deepseek_operator.runtime.profiles import Offer, profiles_from_text
 from tests.cluster import programs
 from tests.cluster.api import ApiError, Manifest
 from tests.cluster.control_plane import Cluster

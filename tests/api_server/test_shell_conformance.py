@@ -17,6 +17,7 @@ from deepseek_operator.adapters.clock import SystemClock
 from deepseek_operator.adapters.credentials import Credentials, load
 from deepseek_operator.adapters.kube import ApiServer, KubeCluster
 from deepseek_operator.adapters.memory import MemoryCluster
+from deepseek_operator.controller.metrics import Metrics
 from deepseek_operator.core.names import MANAGED_BY, MANAGER, OWNER_UID
 from deepseek_operator.core.resources import (
     CLAIM,
@@ -30,7 +31,6 @@ from deepseek_operator.core.resources import (
     ref_of,
 )
 from deepseek_operator.ports.cluster import Cluster, ClusterError
-from deepseek_operator.runtime.metrics import Metrics
 from tests.cluster.control_plane import Cluster as ControlPlane
 
 pytestmark = pytest.mark.usefixtures("api_server")

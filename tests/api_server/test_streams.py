@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from deepseek_operator.runtime.app import WATCHED
+from deepseek_operator.controller.app import WATCHED
 from tests.cluster.api import Manifest
 from tests.cluster.control_plane import Cluster
 from tests.support.canonical import COLLECTIONS

@@ -15,11 +15,11 @@ from typing import Any
 
 from deepseek_operator.api.base import parse_time
 from deepseek_operator.api.record import spread
+from deepseek_operator.cli.rehearsal import Rehearsal, rehearse
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.names import ATTEMPT_LABEL, MANAGED_BY, MANAGER, OWNER_UID
 from deepseek_operator.core.resources import CLAIM, OWNED, POD, SERVING, TRAINING, Resource
-from deepseek_operator.domain.quantity import parse as quantity
-from deepseek_operator.runtime.rehearsal import Rehearsal, rehearse
+from deepseek_operator.domain.values.quantity import parse as quantity
 from tests.campaign.bed import OWNERS, TENANTS, Bed
 from tests.campaign.witness import is_ready
 from tests.cluster.api import Manifest

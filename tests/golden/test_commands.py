@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from deepseek_operator.domain import engines, trainers
-from deepseek_operator.domain.command import Command, Probe, Refusal
+from deepseek_operator.domain.devices.profiles import HostMount, Profile, pod_needs
 from deepseek_operator.domain.layout import Layout, Sharding
-from deepseek_operator.domain.profiles import HostMount, Profile, pod_needs
-from deepseek_operator.domain.trainers import Objective, Tuning
-from deepseek_operator.domain.training_state import Method
+from deepseek_operator.domain.programs import engines, trainers
+from deepseek_operator.domain.programs.trainers import Objective, Tuning
+from deepseek_operator.domain.sizing.training_state import Method
+from deepseek_operator.domain.values.command import Command, Probe, Refusal
 from tests.golden.conftest import FOLDER
 from tests.support.requests import serving, training
 

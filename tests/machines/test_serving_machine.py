@@ -14,6 +14,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from deepseek_operator.adapters.memory import Fault, MemoryCluster
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
+from deepseek_operator.controller.key import Key
+from deepseek_operator.controller.reconcile import Acted
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.names import OWNER_UID, serving_revision
 from deepseek_operator.core.resources import (
@@ -37,8 +39,6 @@ from deepseek_operator.kinds.serving import serving_kind
 from deepseek_operator.kinds.serving.model import reference_digest
 from deepseek_operator.kinds.serving.revision import revision_name
 from deepseek_operator.ports.cluster import ClusterError, Conflict, Throttled, Unreachable
-from deepseek_operator.runtime.key import Key
-from deepseek_operator.runtime.reconcile import Acted
 from tests.support.faults import Crash, crash_at_write
 from tests.support.marks import LOSSES, STRANGER, is_marked, strangers
 from tests.support.servings import NAMESPACE, a_claim, a_serving, a_training

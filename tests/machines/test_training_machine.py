@@ -20,6 +20,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from deepseek_operator.adapters.memory import Change, Fault, MemoryCluster, Stored
 from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
+from deepseek_operator.controller.key import Key
+from deepseek_operator.controller.reconcile import Acted
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.drift import covers
 from deepseek_operator.core.ownership import job_uid_of
@@ -40,8 +42,6 @@ from deepseek_operator.kinds.training.gang import ended, has_failed, is_active, 
 from deepseek_operator.kinds.training.service import last_attempt, service
 from deepseek_operator.kinds.training.settings import fixed_digest
 from deepseek_operator.ports.cluster import ClusterError, Conflict, Throttled, Unreachable
-from deepseek_operator.runtime.key import Key
-from deepseek_operator.runtime.reconcile import Acted
 from tests.support.faults import Crash, crash_at_write
 from tests.support.marks import LOSSES, STRANGER, is_marked, strangers
 from tests.support.shell import Operator

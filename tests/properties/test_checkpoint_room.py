@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deepseek_operator.domain.checkpoint_size import CheckpointSize, checkpoint_size
-from deepseek_operator.domain.training_state import Method, Optimizer, Precision
+from deepseek_operator.domain.sizing.checkpoint_size import CheckpointSize, checkpoint_size
+from deepseek_operator.domain.sizing.training_state import Method, Optimizer, Precision
 from deepseek_runtime.checkpoint.manifest import Manifest, Position
 from deepseek_runtime.checkpoint.origin import Origin
 from deepseek_runtime.checkpoint.ranking import best
 from deepseek_runtime.checkpoint.resume import candidates
 from deepseek_runtime.checkpoint.retention import most_held, prunable
 from deepseek_runtime.contract import Ancestor
-from tests.unit.pods.manifests import checkpoint
+from tests.unit.deepseek_runtime.manifests import checkpoint
 
 DEATHS = ("during the save", "after the commit", "after the deletions")
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepseek_operator.domain.rollout import MAX_SURGE, Replicas, compute_all_steps, next_step, settled
+from deepseek_operator.domain.policy.rollout import MAX_SURGE, Replicas, compute_all_steps, next_step, settled
 
 REVISIONS = ("a", "b", "c")
 TARGET = "c"

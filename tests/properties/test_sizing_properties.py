@@ -6,18 +6,16 @@ from itertools import pairwise
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from deepseek_operator.domain.accelerator import Accelerator
-from deepseek_operator.domain.catalogue import models
-from deepseek_operator.domain.fit import Refused, Shape, Sized
+from deepseek_operator.domain.devices.accelerator import Accelerator
 from deepseek_operator.domain.layout import Layout, Sharding, stages, why_not_tensor
-from deepseek_operator.domain.layout import serving as serving_layouts
-from deepseek_operator.domain.layout import training as training_layouts
-from deepseek_operator.domain.model import Architecture
-from deepseek_operator.domain.quantity import binary, canonical, parse
-from deepseek_operator.domain.request import Objective, ServingRequest, TrainingRequest
-from deepseek_operator.domain.sizing import size_serving, size_training
-from deepseek_operator.domain.training_state import Method, Offload, Optimizer, Precision, full_states, policy
-from deepseek_operator.domain.weights import FORMATS, heaviest_rank
+from deepseek_operator.domain.models.catalogue import models
+from deepseek_operator.domain.models.model import Architecture
+from deepseek_operator.domain.sizing import serving_layouts, size_serving, size_training, training_layouts
+from deepseek_operator.domain.sizing.fit import Refused, Shape, Sized
+from deepseek_operator.domain.sizing.request import Objective, ServingRequest, TrainingRequest
+from deepseek_operator.domain.sizing.training_state import Method, Offload, Optimizer, Precision, full_states, policy
+from deepseek_operator.domain.sizing.weights import FORMATS, heaviest_rank
+from deepseek_operator.domain.values.quantity import binary, canonical, parse
 
 EVERY = frozenset(FORMATS)
 SIZED = [model.architecture for model in models() if model.architecture is not None]

@@ -2,13 +2,13 @@
 
 from dataclasses import replace
 
-from deepseek_operator.domain import trainers
-from deepseek_operator.domain.catalogue import Model, find
-from deepseek_operator.domain.engines import DEFAULT_VERSIONS, ServingRequest
+from deepseek_operator.domain.devices.profiles import resolve
 from deepseek_operator.domain.layout import Layout, Sharding
-from deepseek_operator.domain.parameters import total
-from deepseek_operator.domain.profiles import resolve
-from deepseek_operator.domain.trainers import DataFormat, Dataset, Hyperparameters, Objective, TrainingRequest
+from deepseek_operator.domain.models.catalogue import Model, find
+from deepseek_operator.domain.models.parameters import total
+from deepseek_operator.domain.programs import trainers
+from deepseek_operator.domain.programs.engines import DEFAULT_VERSIONS, ServingRequest
+from deepseek_operator.domain.programs.trainers import DataFormat, Dataset, Hyperparameters, Objective, TrainingRequest
 
 GIB = 1 << 30
 TP8 = Layout(tensor=8)

@@ -5,12 +5,12 @@ from typing import Any
 
 from deepseek_operator.adapters.memory import Change, MemoryCluster, Stored
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing, ServingStatus
+from deepseek_operator.controller.key import Key
 from deepseek_operator.core.conditions import find
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.resources import DEPLOYMENT, POD, SERVING, TRAINING, Resource, is_terminating
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.kinds.serving import serving_kind
-from deepseek_operator.runtime.key import Key
 from tests.support.servings import NAMESPACE, a_claim, a_serving, a_training
 from tests.support.shell import Operator
 from tests.support.world import StoppedClock, World, is_ready

@@ -6,14 +6,14 @@ from datetime import timedelta
 from typing import Any
 
 from deepseek_operator.adapters.memory import Change, MemoryCluster
+from deepseek_operator.controller.key import Key
+from deepseek_operator.controller.look import Look
+from deepseek_operator.controller.mirror import OWNERS, Mirror
+from deepseek_operator.controller.pulls import Pulls
+from deepseek_operator.controller.reconcile import Acted, Outcome, Reconciler
 from deepseek_operator.core.kind import Kind
 from deepseek_operator.core.resources import CLAIM, Manifest
 from deepseek_operator.core.seen import Signal, Unavailable
-from deepseek_operator.runtime.key import Key
-from deepseek_operator.runtime.look import Look
-from deepseek_operator.runtime.mirror import OWNERS, Mirror
-from deepseek_operator.runtime.pulls import Pulls
-from deepseek_operator.runtime.reconcile import Acted, Outcome, Reconciler
 from tests.support.faults import EventPipe
 from tests.support.world import StoppedClock
 

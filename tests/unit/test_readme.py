@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from deepseek_operator.__main__ import main
+from deepseek_operator.cli.handbook import with_reasons
 from deepseek_operator.kinds.training.reasons import ADVICE, Reason
-from deepseek_operator.runtime.handbook import with_reasons
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

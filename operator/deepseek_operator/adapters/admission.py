@@ -23,7 +23,7 @@ from deepseek_operator.api.structural import (
     unknown_fields,
     with_defaults,
 )
-from deepseek_operator.domain.quantity import to_bytes
+from deepseek_operator.domain.values.quantity import to_bytes
 
 _RULES = "x-kubernetes-validations"
 _NOT_CHECKED = (

@@ -7,7 +7,7 @@ is stored; new values count for the next attempt or revision.
 from dataclasses import dataclass
 
 from deepseek_operator.core.host_access import NOWHERE, HostAccess
-from deepseek_operator.domain.profiles import BUILT_IN, Profiles
+from deepseek_operator.domain.devices.profiles import BUILT_IN, Profiles
 
 FIRST_PROGRESS_S = 5
 

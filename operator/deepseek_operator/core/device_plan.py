@@ -9,10 +9,10 @@ from deepseek_operator.core.conditions import Verdict
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.device_pod import asked_of_node
 from deepseek_operator.core.host_access import HOST_ACCESS_NOT_ALLOWED, refusal
-from deepseek_operator.domain.accelerator import GIB
-from deepseek_operator.domain.fit import Alternative, Memory, Refused, Sized
+from deepseek_operator.domain.devices.accelerator import GIB
+from deepseek_operator.domain.devices.profiles import Profile, UnknownProfile
 from deepseek_operator.domain.layout import Layout
-from deepseek_operator.domain.profiles import Profile, UnknownProfile
+from deepseek_operator.domain.sizing.fit import Alternative, Memory, Refused, Sized
 
 DOES_NOT_FIT = "DoesNotFit"
 NEEDS_MULTIPLE_NODES = "NeedsMultipleNodes"

@@ -42,6 +42,6 @@ def prunable(
 def most_held(keep_last: int, keep_best: int) -> int:
     """The most checkpoints that lie on a volume at a time: those kept and one that is being written.
 
-    The operator makes claims for so many (`domain/checkpoint_size.py`, which can't import this).
+    The operator makes claims for so many (`domain/sizing/checkpoint_size.py`, which can't import this).
     """
     return keep_last + keep_best + 1

@@ -8,8 +8,8 @@ from kubernetes.config import ConfigException
 from deepseek_operator.adapters.clock import SystemClock
 from deepseek_operator.adapters.credentials import Credentials
 from deepseek_operator.adapters.kube import ApiServer
+from deepseek_operator.controller.metrics import Metrics
 from deepseek_operator.ports.cluster import Unreachable
-from deepseek_operator.runtime.metrics import Metrics
 
 
 async def test_a_token_that_can_not_be_read_now_is_a_request_that_failed_and_ends_nothing() -> None:

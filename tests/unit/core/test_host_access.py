@@ -12,7 +12,7 @@ from deepseek_operator.core.conditions import find
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.host_access import HOST_ACCESS_NOT_ALLOWED, HostAccess, asked
 from deepseek_operator.core.resources import DEPLOYMENT, Manifest
-from deepseek_operator.domain.profiles import BUILT_IN, HostMount, PodPatch, Profile, Profiles
+from deepseek_operator.domain.devices.profiles import BUILT_IN, HostMount, PodPatch, Profile, Profiles
 from deepseek_operator.kinds.serving import devices as serving_devices
 from deepseek_operator.kinds.serving.template import render
 from deepseek_operator.kinds.training import devices as training_devices

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given as some
 from hypothesis import strategies as st
 
-from deepseek_operator.domain.catalogue import models
-from deepseek_operator.domain.command import Command, Refusal
-from deepseek_operator.domain.engines import Adapter, build
-from deepseek_operator.domain.engines.arguments import Given, given
-from deepseek_operator.domain.engines.flags import FLAGS, table
 from deepseek_operator.domain.layout import Layout
-from deepseek_operator.domain.model import SHAPE_FIELDS, from_config_json
+from deepseek_operator.domain.models.catalogue import models
+from deepseek_operator.domain.models.model import SHAPE_FIELDS, from_config_json
+from deepseek_operator.domain.programs.engines import Adapter, build
+from deepseek_operator.domain.programs.engines.arguments import Given, given
+from deepseek_operator.domain.programs.engines.flags import FLAGS, table
+from deepseek_operator.domain.values.command import Command, Refusal
 from tests.support.requests import serving
 
 RELEASES = json.loads((Path(__file__).parent / "flag_inventory.json").read_text())["releases"]

@@ -2,12 +2,12 @@
 
 import pytest
 
-from deepseek_operator.domain.catalogue import Model, UnknownModel, find, find_variant, models, read
-from deepseek_operator.domain.fit import Refused
-from deepseek_operator.domain.model import Architecture
-from deepseek_operator.domain.parameters import active, prediction_weights, total
+from deepseek_operator.domain.models.catalogue import Model, UnknownModel, find, find_variant, models, read
+from deepseek_operator.domain.models.model import Architecture
+from deepseek_operator.domain.models.parameters import active, prediction_weights, total
 from deepseek_operator.domain.sizing import architecture_of
-from deepseek_operator.domain.weights import FORMATS, stored_bytes
+from deepseek_operator.domain.sizing.fit import Refused
+from deepseek_operator.domain.sizing.weights import FORMATS, stored_bytes
 
 GIB = 1 << 30
 

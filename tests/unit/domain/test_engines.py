@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deepseek_operator.domain.command import Command, Refusal, Signal
-from deepseek_operator.domain.engines import BUILDERS, Adapter, AdapterKind, build, metrics
-from deepseek_operator.domain.engines.probes import startup_seconds
+from deepseek_operator.domain.devices.profiles import BUILT_IN, custom_resource
 from deepseek_operator.domain.layout import Layout
-from deepseek_operator.domain.profiles import BUILT_IN, custom_resource
-from deepseek_operator.domain.version import Version
+from deepseek_operator.domain.programs.engines import BUILDERS, Adapter, AdapterKind, build, metrics
+from deepseek_operator.domain.programs.engines.probes import startup_seconds
+from deepseek_operator.domain.values.command import Command, Refusal, Signal
+from deepseek_operator.domain.values.version import Version
 from tests.support.requests import GIB, serving
 
 DEP8 = Layout(data=8, expert=8)

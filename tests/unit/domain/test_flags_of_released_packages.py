@@ -14,12 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from deepseek_operator.domain import trainers
-from deepseek_operator.domain.activations import Recompute
-from deepseek_operator.domain.command import Command
-from deepseek_operator.domain.engines import Adapter, build
 from deepseek_operator.domain.layout import Layout, Sharding
-from deepseek_operator.domain.trainers import (
+from deepseek_operator.domain.programs import trainers
+from deepseek_operator.domain.programs.engines import Adapter, build
+from deepseek_operator.domain.programs.trainers import (
     DataFormat,
     Dataset,
     Hyperparameters,
@@ -29,7 +27,9 @@ from deepseek_operator.domain.trainers import (
     megatron_bridge,
     torchtitan,
 )
-from deepseek_operator.domain.training_state import Method, Offload
+from deepseek_operator.domain.sizing.activations import Recompute
+from deepseek_operator.domain.sizing.training_state import Method, Offload
+from deepseek_operator.domain.values.command import Command
 from tests.support.requests import serving, training
 
 RECORDED = json.loads((Path(__file__).parent / "flag_inventory.json").read_text())

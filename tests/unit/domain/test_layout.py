@@ -2,14 +2,13 @@
 
 import pytest
 
-from deepseek_operator.domain.accelerator import Accelerator
-from deepseek_operator.domain.catalogue import find
-from deepseek_operator.domain.fit import Shape
+from deepseek_operator.domain.devices.accelerator import Accelerator
 from deepseek_operator.domain.layout import FixedDegrees, Layout, Sharding, divisors, stages, why_not_tensor
-from deepseek_operator.domain.layout import serving as serving_layouts
-from deepseek_operator.domain.layout import training as training_layouts
-from deepseek_operator.domain.model import Architecture
-from deepseek_operator.domain.request import Objective, TrainingRequest
+from deepseek_operator.domain.models.catalogue import find
+from deepseek_operator.domain.models.model import Architecture
+from deepseek_operator.domain.sizing import serving_layouts, training_layouts
+from deepseek_operator.domain.sizing.fit import Shape
+from deepseek_operator.domain.sizing.request import Objective, TrainingRequest
 
 BF16 = frozenset({"bf16"})
 DEVICE = Accelerator("card", "any", "example.com/card", 80, {"bf16": 989}, 3.35, 8, "NVLink", 450, BF16, BF16)

@@ -4,22 +4,28 @@ from dataclasses import replace
 
 import pytest
 
-from deepseek_operator.domain.accelerator import GIB, Accelerator
-from deepseek_operator.domain.activations import Recompute, layer_values, logits_bytes, step_peak_bytes, training_bytes
-from deepseek_operator.domain.catalogue import find
-from deepseek_operator.domain.checkpoint_size import checkpoint_size
-from deepseek_operator.domain.fit import Refused, Sized
-from deepseek_operator.domain.flops import training_flops_per_token, training_speed
-from deepseek_operator.domain.kv_cache import bytes_per_token, longest_sequence, sequence_bytes
+from deepseek_operator.domain.devices.accelerator import GIB, Accelerator
+from deepseek_operator.domain.devices.profiles import resolve
 from deepseek_operator.domain.layout import FixedDegrees, Layout, Sharding, stages
-from deepseek_operator.domain.model import Architecture, LatentAttention
-from deepseek_operator.domain.overheads import indexer_workspace_bytes, runtime_bytes
-from deepseek_operator.domain.parameters import total
-from deepseek_operator.domain.profiles import resolve
-from deepseek_operator.domain.report import render
-from deepseek_operator.domain.request import ServingRequest, TrainingRequest
+from deepseek_operator.domain.models.catalogue import find
+from deepseek_operator.domain.models.model import Architecture, LatentAttention
+from deepseek_operator.domain.models.parameters import total
 from deepseek_operator.domain.sizing import size_serving, size_training
-from deepseek_operator.domain.training_state import (
+from deepseek_operator.domain.sizing.activations import (
+    Recompute,
+    layer_values,
+    logits_bytes,
+    step_peak_bytes,
+    training_bytes,
+)
+from deepseek_operator.domain.sizing.checkpoint_size import checkpoint_size
+from deepseek_operator.domain.sizing.fit import Refused, Sized
+from deepseek_operator.domain.sizing.flops import training_flops_per_token, training_speed
+from deepseek_operator.domain.sizing.kv_cache import bytes_per_token, longest_sequence, sequence_bytes
+from deepseek_operator.domain.sizing.overheads import indexer_workspace_bytes, runtime_bytes
+from deepseek_operator.domain.sizing.report import render
+from deepseek_operator.domain.sizing.request import ServingRequest, TrainingRequest
+from deepseek_operator.domain.sizing.training_state import (
     Adapter,
     Method,
     Offload,
@@ -31,7 +37,7 @@ from deepseek_operator.domain.training_state import (
     split_states,
     trained_parameters,
 )
-from deepseek_operator.domain.weights import FORMATS, RankShare, heaviest_rank, stage_totals
+from deepseek_operator.domain.sizing.weights import FORMATS, RankShare, heaviest_rank, stage_totals
 
 BF16 = frozenset({"bf16"})
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from deepseek_operator.domain.model import (
+from deepseek_operator.domain.models.model import (
     CompressedAttention,
     GroupedQueryAttention,
     Indexer,

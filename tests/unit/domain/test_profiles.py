@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepseek_operator.domain.profiles import (
+from deepseek_operator.cli.size import Question, answer
+from deepseek_operator.domain.devices.profiles import (
     ALIASES,
     BUILT_IN,
     Companion,
@@ -20,7 +21,6 @@ from deepseek_operator.domain.profiles import (
     profiles_from_config,
     resolve,
 )
-from deepseek_operator.runtime.size import Question, answer
 
 EVERY = [BUILT_IN.resolve(name) for name in BUILT_IN.names()]
 ids = [profile.name for profile in EVERY]

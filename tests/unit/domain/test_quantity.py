@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import pytest
 
-from deepseek_operator.domain.quantity import InvalidQuantity, binary, canonical, gibibytes_up, parse, to_bytes
+from deepseek_operator.domain.values.quantity import InvalidQuantity, binary, canonical, gibibytes_up, parse, to_bytes
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from deepseek_operator.domain.rollout import Replicas, compute_all_steps, next_step, settled
+from deepseek_operator.domain.policy.rollout import Replicas, compute_all_steps, next_step, settled
 
 
 def test_surge_replaces_three_replicas_one_by_one() -> None:

@@ -4,7 +4,7 @@ from math import inf, nan
 
 import pytest
 
-from deepseek_operator.domain.scaling import Autoscaler, Load, gated, replicas_for
+from deepseek_operator.domain.policy.scaling import Autoscaler, Load, gated, replicas_for
 
 
 def wanted(in_flight: float, reporting: float, *, serving: int = 0, running: int = 0) -> int | None:

@@ -4,17 +4,17 @@ from dataclasses import replace
 
 import pytest
 
-from deepseek_operator.domain.accelerator import GIB, Accelerator
-from deepseek_operator.domain.activations import Recompute
-from deepseek_operator.domain.catalogue import find
-from deepseek_operator.domain.fit import Refused, Shape, Sized
+from deepseek_operator.domain.devices.accelerator import GIB, Accelerator
 from deepseek_operator.domain.layout import FixedDegrees, Layout, Sharding
-from deepseek_operator.domain.model import Architecture
-from deepseek_operator.domain.report import render
-from deepseek_operator.domain.request import Objective, ServingRequest, TrainingRequest
-from deepseek_operator.domain.serving_memory import CACHE, TABLES
+from deepseek_operator.domain.models.catalogue import find
+from deepseek_operator.domain.models.model import Architecture
 from deepseek_operator.domain.sizing import size_serving, size_training
-from deepseek_operator.domain.training_state import Method, Offload, Precision
+from deepseek_operator.domain.sizing.activations import Recompute
+from deepseek_operator.domain.sizing.fit import Refused, Shape, Sized
+from deepseek_operator.domain.sizing.report import render
+from deepseek_operator.domain.sizing.request import Objective, ServingRequest, TrainingRequest
+from deepseek_operator.domain.sizing.serving_memory import CACHE, TABLES
+from deepseek_operator.domain.sizing.training_state import Method, Offload, Precision
 
 HOPPER = frozenset({"bf16", "fp16", "fp8", "int8"})
 AMPERE = frozenset({"bf16", "fp16", "int8"})

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from deepseek_operator.domain import sizing
-from deepseek_operator.domain.activations import Recompute
-from deepseek_operator.domain.catalogue import find
-from deepseek_operator.domain.fit import Refused, Sized
-from deepseek_operator.domain.model import MOST_LAYERS, Architecture, UnknownArchitecture, from_config_json
-from deepseek_operator.domain.parameters import prediction_weights
-from deepseek_operator.domain.profiles import resolve
-from deepseek_operator.domain.request import ALL_AXES, ServingRequest, TrainingRequest
+from deepseek_operator.domain.devices.profiles import resolve
+from deepseek_operator.domain.models.catalogue import find
+from deepseek_operator.domain.models.model import MOST_LAYERS, Architecture, UnknownArchitecture, from_config_json
+from deepseek_operator.domain.models.parameters import prediction_weights
+from deepseek_operator.domain.sizing.activations import Recompute
+from deepseek_operator.domain.sizing.fit import Refused, Sized
+from deepseek_operator.domain.sizing.request import ALL_AXES, ServingRequest, TrainingRequest
 
 GPU = resolve("nvidia-h100-80").accelerator
 LITE, LLAMA = (find(name).architecture for name in ("deepseek-v2-lite", "deepseek-llm-7b"))

@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 
-from deepseek_operator.domain.accelerator import GIB, Accelerator
-from deepseek_operator.domain.activations import Recompute
-from deepseek_operator.domain.catalogue import find
-from deepseek_operator.domain.fit import Refused, Sized
+from deepseek_operator.domain.devices.accelerator import GIB, Accelerator
 from deepseek_operator.domain.layout import FixedDegrees, Sharding
-from deepseek_operator.domain.model import Architecture, from_config_json
-from deepseek_operator.domain.request import ALL_AXES, ServingRequest, TrainingRequest
-from deepseek_operator.domain.serving_memory import room_for_cache
+from deepseek_operator.domain.models.catalogue import find
+from deepseek_operator.domain.models.model import Architecture, from_config_json
 from deepseek_operator.domain.sizing import size_serving, size_training
-from deepseek_operator.domain.training_state import Method, Offload, Optimizer, Precision
+from deepseek_operator.domain.sizing.activations import Recompute
+from deepseek_operator.domain.sizing.fit import Refused, Sized
+from deepseek_operator.domain.sizing.request import ALL_AXES, ServingRequest, TrainingRequest
+from deepseek_operator.domain.sizing.serving_memory import room_for_cache
+from deepseek_operator.domain.sizing.training_state import Method, Offload, Optimizer, Precision
 
 CASES = tomllib.loads(Path(__file__).with_name("sizing_cases.toml").read_text(encoding="utf-8"))
 FORMATS = {"bf16", "fp16", "fp8", "int8", "awq", "gptq", "w4a8", "nvfp4", "mxfp4", "nf4"}

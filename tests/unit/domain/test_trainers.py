@@ -8,11 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deepseek_operator.domain.activations import Recompute
-from deepseek_operator.domain.command import Command, Refusal
+from deepseek_operator.domain.devices.profiles import BUILT_IN
 from deepseek_operator.domain.layout import Layout, Sharding
-from deepseek_operator.domain.profiles import BUILT_IN
-from deepseek_operator.domain.trainers import (
+from deepseek_operator.domain.programs.trainers import (
     BUILDERS,
     DataFormat,
     Dataset,
@@ -22,8 +20,10 @@ from deepseek_operator.domain.trainers import (
     Tuning,
     build,
 )
-from deepseek_operator.domain.trainers.request import mixture
-from deepseek_operator.domain.training_state import Method, Offload, Optimizer
+from deepseek_operator.domain.programs.trainers.request import mixture
+from deepseek_operator.domain.sizing.activations import Recompute
+from deepseek_operator.domain.sizing.training_state import Method, Offload, Optimizer
+from deepseek_operator.domain.values.command import Command, Refusal
 from tests.support.requests import training
 
 PRETRAIN = {"objective": Objective.PRETRAIN}

@@ -2,9 +2,9 @@
 
 import pytest
 
-from deepseek_operator.domain import engines, trainers
-from deepseek_operator.domain.profiles import BUILT_IN, resolve
-from deepseek_operator.domain.version import Version, parse, rendered, tag
+from deepseek_operator.domain.devices.profiles import BUILT_IN, resolve
+from deepseek_operator.domain.programs import engines, trainers
+from deepseek_operator.domain.values.version import Version, parse, rendered, tag
 
 RELEASED = [
     (profile.name, program)

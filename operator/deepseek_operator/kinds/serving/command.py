@@ -5,16 +5,16 @@ from dataclasses import dataclass
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing, Engine
 from deepseek_operator.api.v1alpha1.workload import DegreesStatus, PlanStatus
 from deepseek_operator.core.device_pod import lacks_memory
-from deepseek_operator.domain import engines
-from deepseek_operator.domain.command import Command, Refusal
-from deepseek_operator.domain.engines.arguments import Flags, Given, given
-from deepseek_operator.domain.engines.flags import FLAGS
-from deepseek_operator.domain.engines.probes import AFTER_DRAIN_SECONDS
+from deepseek_operator.domain.devices.profiles import Profile, pod_needs
 from deepseek_operator.domain.layout import Layout
-from deepseek_operator.domain.model import Architecture, GroupedQueryAttention
-from deepseek_operator.domain.profiles import Profile, pod_needs
-from deepseek_operator.domain.version import rendered
-from deepseek_operator.domain.weights import FORMATS, stored_bytes
+from deepseek_operator.domain.models.model import Architecture, GroupedQueryAttention
+from deepseek_operator.domain.programs import engines
+from deepseek_operator.domain.programs.engines.arguments import Flags, Given, given
+from deepseek_operator.domain.programs.engines.flags import FLAGS
+from deepseek_operator.domain.programs.engines.probes import AFTER_DRAIN_SECONDS
+from deepseek_operator.domain.sizing.weights import FORMATS, stored_bytes
+from deepseek_operator.domain.values.command import Command, Refusal
+from deepseek_operator.domain.values.version import rendered
 
 BUILT = ("vllm", "sglang")
 """Engines whose command the operator makes."""

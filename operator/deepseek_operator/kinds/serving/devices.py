@@ -24,13 +24,13 @@ from deepseek_operator.core.device_plan import (
 from deepseek_operator.core.host_access import HOST_ACCESS_NOT_ALLOWED, refusal
 from deepseek_operator.core.names import digest
 from deepseek_operator.core.seen import Seen
-from deepseek_operator.domain.fit import Refused, Shape, Sized
-from deepseek_operator.domain.known import known
+from deepseek_operator.domain.devices.profiles import Profile
 from deepseek_operator.domain.layout import FixedDegrees, Layout
-from deepseek_operator.domain.model import Architecture
-from deepseek_operator.domain.profiles import Profile
-from deepseek_operator.domain.request import ServingRequest
+from deepseek_operator.domain.models.known import known
+from deepseek_operator.domain.models.model import Architecture
 from deepseek_operator.domain.sizing import size_serving
+from deepseek_operator.domain.sizing.fit import Refused, Shape, Sized
+from deepseek_operator.domain.sizing.request import ServingRequest
 from deepseek_operator.kinds.serving.command import BUILT, Served, said, why_not
 from deepseek_operator.kinds.serving.model import resolve
 from deepseek_operator.kinds.serving.revision import revision_name, stored_revisions, template_of, update_token

@@ -13,7 +13,7 @@ from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.core.names import serving_service
 from deepseek_operator.core.resources import AUTOSCALER, DEPLOYMENT, Manifest, is_terminating
 from deepseek_operator.core.seen import Seen
-from deepseek_operator.domain.scaling import Autoscaler, gated
+from deepseek_operator.domain.policy.scaling import Autoscaler, gated
 
 
 def running_replicas(seen: Seen[DeepSeekServing]) -> int:

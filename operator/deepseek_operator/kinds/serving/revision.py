@@ -17,7 +17,7 @@ from deepseek_operator.core.names import digest, owner_reference, revision_hash,
 from deepseek_operator.core.ownership import restored
 from deepseek_operator.core.resources import DEPLOYMENT, GROUP, REVISION, SERVING, Manifest, is_terminating
 from deepseek_operator.core.seen import Seen
-from deepseek_operator.domain.quantity import canonical
+from deepseek_operator.domain.values.quantity import canonical
 from deepseek_operator.kinds.serving.labels import revision_labels, revision_named
 
 UPDATE = f"{GROUP}/update"

@@ -13,7 +13,7 @@ from deepseek_operator.core.host_access import HOST_ACCESS_NOT_ALLOWED, asked
 from deepseek_operator.core.names import serving_revision
 from deepseek_operator.core.resources import CLAIM, DEPLOYMENT, POD, Manifest, Ref, is_terminating
 from deepseek_operator.core.seen import Seen
-from deepseek_operator.domain.rollout import Replicas, next_step
+from deepseek_operator.domain.policy.rollout import Replicas, next_step
 from deepseek_operator.kinds.serving import reasons
 from deepseek_operator.kinds.serving.gate import running_replicas
 from deepseek_operator.kinds.serving.labels import revision_named, revision_of

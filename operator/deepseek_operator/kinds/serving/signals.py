@@ -11,10 +11,10 @@ from typing import assert_never
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing, Engine, ScalingSignal
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.seen import Sample, Signal
-from deepseek_operator.domain.command import Signal as Metric
-from deepseek_operator.domain.engines import DEFAULT_VERSIONS, metrics
-from deepseek_operator.domain.scaling import Load, replicas_for
-from deepseek_operator.domain.version import parse
+from deepseek_operator.domain.policy.scaling import Load, replicas_for
+from deepseek_operator.domain.programs.engines import DEFAULT_VERSIONS, metrics
+from deepseek_operator.domain.values.command import Signal as Metric
+from deepseek_operator.domain.values.version import parse
 
 IN_FLIGHT = "in_flight"
 REPORTING = "replicas_reporting"

@@ -21,7 +21,7 @@ from deepseek_operator.core.names import OWNER_UID, serving_service
 from deepseek_operator.core.ownership import left_by
 from deepseek_operator.core.resources import SERVING, Manifest, controller_of, is_terminating
 from deepseek_operator.core.seen import Seen
-from deepseek_operator.domain.rollout import NONE, Replicas
+from deepseek_operator.domain.policy.rollout import NONE, Replicas
 from deepseek_operator.kinds.serving import reasons
 from deepseek_operator.kinds.serving.children import SERVICE_PORT
 from deepseek_operator.kinds.serving.gate import running_replicas

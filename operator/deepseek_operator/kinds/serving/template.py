@@ -14,9 +14,9 @@ from deepseek_operator.api.v1alpha1.workload import Accelerator, ComputeResource
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.device_pod import on_devices, whole_cores, with_settings
 from deepseek_operator.core.resources import Manifest
-from deepseek_operator.domain.command import Command, Probe, Refusal
-from deepseek_operator.domain.profiles import pod_needs
-from deepseek_operator.domain.quantity import canonical
+from deepseek_operator.domain.devices.profiles import pod_needs
+from deepseek_operator.domain.values.command import Command, Probe, Refusal
+from deepseek_operator.domain.values.quantity import canonical
 from deepseek_operator.kinds.serving.command import BUILT, ENDPOINT_SECONDS, GRACE_SECONDS, MODEL_PATH, Served, command
 from deepseek_operator.kinds.serving.devices import served
 from deepseek_operator.kinds.serving.labels import pod_labels

@@ -9,7 +9,7 @@ from typing import Any
 from deepseek_operator.api.v1alpha1.training import DeepSeekTraining, TrainingSpec
 from deepseek_operator.core.names import OWNER_UID, owner_labels, owner_reference, training_claim
 from deepseek_operator.core.resources import TRAINING, Manifest
-from deepseek_operator.domain.quantity import to_bytes
+from deepseek_operator.domain.values.quantity import to_bytes
 
 DEFAULT_SIZE = "10Gi"
 

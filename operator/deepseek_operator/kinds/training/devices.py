@@ -22,20 +22,20 @@ from deepseek_operator.core.device_plan import (
 from deepseek_operator.core.device_pod import lacks_memory
 from deepseek_operator.core.names import digest
 from deepseek_operator.core.resources import GROUP, Manifest, annotations_of
-from deepseek_operator.domain import trainers
-from deepseek_operator.domain.accelerator import GIB
-from deepseek_operator.domain.activations import Recompute
-from deepseek_operator.domain.checkpoint_size import CheckpointSize
-from deepseek_operator.domain.command import Refusal
-from deepseek_operator.domain.engines.limits import UNQUANTIZED
-from deepseek_operator.domain.fit import Alternative, Refused, Sized
-from deepseek_operator.domain.known import known
-from deepseek_operator.domain.model import Architecture
-from deepseek_operator.domain.parameters import total
-from deepseek_operator.domain.profiles import Profile, pod_needs
-from deepseek_operator.domain.request import ALL_AXES, TrainingRequest
+from deepseek_operator.domain.devices.accelerator import GIB
+from deepseek_operator.domain.devices.profiles import Profile, pod_needs
+from deepseek_operator.domain.models.known import known
+from deepseek_operator.domain.models.model import Architecture
+from deepseek_operator.domain.models.parameters import total
+from deepseek_operator.domain.programs import trainers
+from deepseek_operator.domain.programs.engines.limits import UNQUANTIZED
 from deepseek_operator.domain.sizing import size_training
-from deepseek_operator.domain.training_state import Precision
+from deepseek_operator.domain.sizing.activations import Recompute
+from deepseek_operator.domain.sizing.checkpoint_size import CheckpointSize
+from deepseek_operator.domain.sizing.fit import Alternative, Refused, Sized
+from deepseek_operator.domain.sizing.request import ALL_AXES, TrainingRequest
+from deepseek_operator.domain.sizing.training_state import Precision
+from deepseek_operator.domain.values.command import Refusal
 
 PLAN = f"{GROUP}/plan"
 """Annotation of a Job: the plan that it was made by, read back when the status was wiped."""

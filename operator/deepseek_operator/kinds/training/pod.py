@@ -21,7 +21,7 @@ from deepseek_operator.core.device_pod import on_devices, whole_cores
 from deepseek_operator.core.names import training_job, training_service
 from deepseek_operator.core.ownership import JOB_UID
 from deepseek_operator.core.resources import Manifest
-from deepseek_operator.domain.profiles import pod_needs
+from deepseek_operator.domain.devices.profiles import pod_needs
 from deepseek_operator.kinds.training import ancestry
 from deepseek_operator.kinds.training.gang import COMPLETION_INDEX, CONTAINER
 from deepseek_operator.kinds.training.service import PROGRESS_PORT, RENDEZVOUS_PORT

@@ -10,7 +10,7 @@ from deepseek_operator.api.v1alpha1.training import DeepSeekTraining, Hyperparam
 from deepseek_operator.core.names import training_claim
 from deepseek_operator.core.resources import CLAIM, Manifest, Ref, is_terminating
 from deepseek_operator.core.seen import Seen
-from deepseek_operator.domain import catalogue
+from deepseek_operator.domain.models import catalogue
 from deepseek_operator.kinds.training.anew import is_unlearnt
 from deepseek_operator.kinds.training.claim import access_mode
 from deepseek_operator.kinds.training.needs import claims_read, existing_claim

@@ -12,7 +12,7 @@ from deepseek_operator.core.conditions import find
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.resources import Manifest
 from deepseek_operator.core.seen import Seen
-from deepseek_operator.domain.profiles import profiles_from_config
+from deepseek_operator.domain.devices.profiles import profiles_from_config
 from deepseek_operator.kinds.serving.devices import planned, reference, wanted_plan
 from deepseek_operator.kinds.serving.model import resolve
 from deepseek_operator.kinds.serving.plan import plan

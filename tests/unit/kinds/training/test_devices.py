@@ -8,7 +8,7 @@ import pytest
 from deepseek_operator.api.v1alpha1.training import TrainingPlanStatus
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.resources import CLAIM, JOB, Manifest
-from deepseek_operator.domain.profiles import BUILT_IN, Profiles, profiles_from_config
+from deepseek_operator.domain.devices.profiles import BUILT_IN, Profiles, profiles_from_config
 from deepseek_operator.kinds.training import training_kind
 from tests.support.host_access import EVERYWHERE
 from tests.support.shell import Operator

@@ -1,0 +1,119 @@
+"""Carries out a plan's actions through the cluster port: in order, up to the first failure.
+
+Create-only semantics: an applied object is made only after a live read said that its name is free or ours; later
+applies carry the uid, so that a successor under the same name is never touched.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import assert_never
+
+from deepseek_operator.controller.key import Key
+from deepseek_operator.controller.mirror import Mirror
+from deepseek_operator.core.actions import Action, Apply, Create, Delete, Done, Failure, Reason
+from deepseek_operator.core.drift import stamped
+from deepseek_operator.core.ownership import is_child
+from deepseek_operator.core.resources import Manifest, Ref, ref_of, uid_of
+from deepseek_operator.ports.cluster import (
+    Cluster,
+    ClusterError,
+    Conflict,
+    Forbidden,
+    QuotaExceeded,
+    Rejected,
+    Throttled,
+)
+
+log = logging.getLogger(__name__)
+_MESSAGE_LENGTH = 1024
+
+
+@dataclass(frozen=True)
+class Executor:
+    """Interprets actions for any kind."""
+
+    cluster: Cluster
+    mirror: Mirror
+
+    async def execute(self, key: Key, owner_uid: str, actions: Sequence[Action]) -> Done:
+        """Carries out the actions of one pass; API failures are values, everything else is raised."""
+        for action in actions:
+            try:
+                await self._carry_out(key, owner_uid, action)
+            except ClusterError as error:
+                log.warning("%s: %s failed: %s", key, _told(action), error)
+                wait_s = error.retry_after_s if isinstance(error, Throttled) else 0.0
+                return Done(Failure(action, reason_of(error), str(error)[:_MESSAGE_LENGTH], wait_s))
+        return Done()
+
+    async def _carry_out(self, key: Key, owner_uid: str, action: Action) -> None:
+        match action:
+            case Create(manifest):
+                await self._create(key, owner_uid, manifest)
+            case Apply(manifest, uid):
+                await self._apply(key, owner_uid, manifest, uid)
+            case Delete(ref, uid, because, propagation):
+                log.info("%s: deletes %s because %s", key, ref, because)
+                await self.cluster.delete(ref.resource, key.namespace, ref.name, uid, propagation)
+            case _:
+                assert_never(action)
+
+    async def _create(self, key: Key, owner_uid: str, manifest: Manifest) -> None:
+        ref = ref_of(manifest)
+        try:
+            stored = await self.cluster.create(ref.resource, key.namespace, stamped(manifest))
+        except Conflict:
+            await self._ours_or_free(key, owner_uid, ref)
+            return
+        log.info("%s: created %s", key, ref)
+        self.mirror.observe(ref.resource, stored)
+
+    async def _apply(self, key: Key, owner_uid: str, manifest: Manifest, uid: str | None) -> None:
+        ref = ref_of(manifest)
+        live_uid = uid or await self._ours_or_free(key, owner_uid, ref)
+        wanted = stamped(manifest)
+        if live_uid is not None:
+            wanted = {**wanted, "metadata": {**wanted["metadata"], "uid": live_uid}}
+        stored = await self.cluster.apply(ref.resource, key.namespace, wanted)
+        log.info("%s: applied %s", key, ref)
+        self.mirror.observe(ref.resource, stored)
+
+    async def _ours_or_free(self, key: Key, owner_uid: str, ref: Ref) -> str | None:
+        """The uid of our object at that name; None when the name is free. Conflict when somebody else has it."""
+        live = await self.cluster.get(ref.resource, key.namespace, ref.name)
+        if live is None:
+            return None
+        if not is_child(key.resource, key.name, owner_uid, ref.resource, live):
+            raise Conflict(f"{ref} exists and is not ours: delete or rename it, or rename this {key.resource.kind}")
+        self.mirror.observe(ref.resource, live)
+        return uid_of(live)
+
+
+def reason_of(error: ClusterError) -> Reason:
+    """The word that a status uses for an API error."""
+    match error:
+        case QuotaExceeded():
+            return "Quota"
+        case Forbidden():
+            return "Forbidden"
+        case Conflict():
+            return "Conflict"
+        case Rejected():
+            return "Rejected"
+        case Throttled():
+            return "Throttled"
+        case _:
+            return "Failed"
+
+
+def _told(action: Action) -> str:
+    match action:
+        case Create(manifest):
+            return f"create {ref_of(manifest)}"
+        case Apply(manifest):
+            return f"apply {ref_of(manifest)}"
+        case Delete(ref):
+            return f"delete {ref}"
+        case _:
+            assert_never(action)

@@ -1,0 +1,75 @@
+"""Lets writes through only while we surely lead, and no faster than agreed.
+
+A write that starts now may reach the API server as late as its time limit allows; so it starts only with more lease
+left than that. Reads pass freely: a replica that does not lead keeps its mirror warm.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from deepseek_operator.controller.bucket import TokenBucket
+from deepseek_operator.core.actions import Propagation
+from deepseek_operator.core.kind import Event
+from deepseek_operator.core.obstacles import Warning
+from deepseek_operator.core.resources import Manifest, Resource
+from deepseek_operator.ports.cluster import Cluster, Listing
+
+
+class NotLeading(Exception):
+    """The lease is lost, or ends before a write that starts now would have to. The process must exit."""
+
+
+@dataclass(frozen=True)
+class FencedCluster:
+    """A `Cluster` whose writes ask the lease first.
+
+    Attributes:
+        lease_left_s: seconds that our lease still holds, by the monotonic clock; 0 when it is lost.
+        write_timeout_s: time limit of one write request in the adapter below, in seconds.
+    """
+
+    cluster: Cluster
+    lease_left_s: Callable[[], float]
+    write_timeout_s: float
+    bucket: TokenBucket
+
+    async def get(self, resource: Resource, namespace: str, name: str) -> Manifest | None:
+        return await self.cluster.get(resource, namespace, name)
+
+    async def list_owned(self, resource: Resource, namespace: str, owner_uid: str) -> Listing:
+        return await self.cluster.list_owned(resource, namespace, owner_uid)
+
+    async def list_pods_of_job(self, namespace: str, job_uid: str) -> Listing:
+        return await self.cluster.list_pods_of_job(namespace, job_uid)
+
+    async def list_warnings(self, namespace: str, uid: str) -> Sequence[Warning]:
+        return await self.cluster.list_warnings(namespace, uid)
+
+    async def list_metadata(self, resource: Resource) -> Listing:
+        return await self.cluster.list_metadata(resource)
+
+    async def create(self, resource: Resource, namespace: str, manifest: Manifest) -> Manifest:
+        await self._admit()
+        return await self.cluster.create(resource, namespace, manifest)
+
+    async def apply(self, resource: Resource, namespace: str, manifest: Manifest) -> Manifest:
+        await self._admit()
+        return await self.cluster.apply(resource, namespace, manifest)
+
+    async def delete(self, resource: Resource, namespace: str, name: str, uid: str, propagation: Propagation) -> None:
+        await self._admit()
+        await self.cluster.delete(resource, namespace, name, uid, propagation)
+
+    async def put_status(self, resource: Resource, manifest: Manifest) -> Manifest:
+        await self._admit()
+        return await self.cluster.put_status(resource, manifest)
+
+    async def publish(self, resource: Resource, regarding: Manifest, event: Event) -> None:
+        await self._admit()
+        await self.cluster.publish(resource, regarding, event)
+
+    async def _admit(self) -> None:
+        await self.bucket.take()
+        left_s = self.lease_left_s()
+        if left_s <= self.write_timeout_s:
+            raise NotLeading(f"{left_s:.1f} s of the lease are left, a write may take {self.write_timeout_s:.1f} s")

@@ -1,0 +1,231 @@
+"""Gathers every fact of one pass into a `Seen`: from the mirror for what converges, live for what is final.
+
+A live look asks the API server for the owner, for its children by label, for each wanted name that the children lack,
+for the pods of its Jobs by the Job's uid (a pod whose label somebody removed still writes), and for the references.
+What it learns goes into the mirror too. Whatever was found, `ownership` says what of it is the owner's.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
+
+from deepseek_operator.controller.key import Key
+from deepseek_operator.controller.mirror import Mirror
+from deepseek_operator.controller.pulls import Pulls
+from deepseek_operator.core.kept import TooLarge, kept
+from deepseek_operator.core.kind import Kind
+from deepseek_operator.core.obstacles import Warning
+from deepseek_operator.core.ownership import is_anothers, is_child, job_uid_of
+from deepseek_operator.core.resources import JOB, POD, Manifest, Ref, Resource, uid_of
+from deepseek_operator.core.seen import Seen, Signal
+from deepseek_operator.ports.clock import Clock
+from deepseek_operator.ports.cluster import Cluster, ClusterError, is_watched
+
+OwnerT = TypeVar("OwnerT")
+StatusT = TypeVar("StatusT")
+
+SignalsOf = Callable[[str], Mapping[str, Signal]]
+"""Last samples of the signals of an owner, by its uid; empty when none were ever asked for."""
+
+Find = Callable[[Key, Iterable[Ref]], Awaitable[dict[Ref, Manifest]]]
+"""The existing ones of some references, of the key's namespace."""
+
+MAX_CHAIN = 3
+"""References that lead to each other: a serving names a training, and that a claim; one more is allowed for."""
+
+
+@dataclass(frozen=True)
+class View(Generic[OwnerT]):
+    """A `Seen` and the owner as stored, which a status write needs."""
+
+    seen: Seen[OwnerT]
+    manifest: Manifest
+
+
+class Look(Generic[OwnerT, StatusT]):
+    """Looks at the world for one kind."""
+
+    def __init__(
+        self,
+        kind: Kind[OwnerT, StatusT],
+        cluster: Cluster,
+        mirror: Mirror,
+        clock: Clock,
+        pulls: Pulls,
+        signals_of: SignalsOf = lambda uid: {},
+    ) -> None:
+        self._kind = kind
+        self._cluster = cluster
+        self._mirror = mirror
+        self._clock = clock
+        self._pulls = pulls
+        self._signals_of = signals_of
+
+    async def from_mirror(self, key: Key) -> View[OwnerT] | None:
+        """What the mirror knows, without any request but the pull of progress; None when it knows no such owner.
+
+        Raises:
+            TooLarge: the owner is more than is looked at.
+            Exception: whatever the kind raises on an owner that it can't bear.
+        """
+        manifest = self._mirror.get(key.resource, key.namespace, key.name)
+        if manifest is None:
+            self._gone(key)
+            return None
+        if (excess := self._mirror.excess(key.resource, key.namespace, key.name)) is not None:
+            raise TooLarge(excess)
+        owner, uid = self._kind.parse(manifest), uid_of(manifest)
+        found = self._of_kind(self._mirror.children(key.namespace, uid))
+        known = self._ours(key, uid, owner, found) | await self._left(key, uid)
+        named = self._mirrored(key, self._lacking(owner, known))
+        known |= self._ours(key, uid, owner, named)
+        pods = [self._mirror.children(key.namespace, job) for job in sorted(self._jobs(owner, known))]
+        known |= {ref: pod for some in pods for ref, pod in some.items() if ref.resource == POD}
+        return await self._view(key, owner, manifest, known, named, self._referred)
+
+    async def live(self, key: Key) -> View[OwnerT] | None:
+        """Every fact read from the API server now; None when there is no such owner.
+
+        Raises:
+            ClusterError: a read failed; nothing is known.
+            TooLarge: the owner is more than is looked at.
+            Exception: whatever the kind raises on an owner that it can't bear.
+        """
+        manifest = await self._cluster.get(key.resource, key.namespace, key.name)
+        if manifest is None:
+            self._mirror.drop(key)
+            self._gone(key)
+            return None
+        self._mirror.observe(key.resource, manifest)
+        manifest, excess = kept(key.resource, manifest)
+        if excess is not None:
+            raise TooLarge(excess)
+        owner, uid = self._kind.parse(manifest), uid_of(manifest)
+        known = self._ours(key, uid, owner, await self._labelled(key, uid)) | await self._left(key, uid)
+        named = await self._live_named(key, self._lacking(owner, known))
+        known |= self._ours(key, uid, owner, named)
+        known |= await self._pods_of_jobs(key, known)
+        return await self._view(key, owner, manifest, known, named, self._live_named, live=True)
+
+    async def _view(
+        self,
+        key: Key,
+        owner: OwnerT,
+        manifest: Manifest,
+        known: Mapping[Ref, Manifest],
+        named: Mapping[Ref, Manifest],
+        find: Find,
+        live: bool = False,
+    ) -> View[OwnerT]:
+        """`known`: the owner's children. `named`: what has a name that they lacked."""
+        occupied = {ref: item for ref, item in named.items() if ref not in known}
+        signals = self._signals_of(uid_of(manifest))
+        seen = Seen(owner, self._clock.now(), known, occupied, live=live, signals=signals)
+        # Names that are found where no watch tells of them are asked for again at every pass.
+        absent = [ref for ref in self._kind.wanted_names(owner) if ref not in known or ref in named]
+        return View(await self._with_needs(key, seen, absent, find), manifest)
+
+    def _ours(self, key: Key, uid: str, owner: OwnerT, found: Mapping[Ref, Manifest]) -> dict[Ref, Manifest]:
+        """Those of the objects that are the owner's: as recorded by uid, or by what they are."""
+        recorded = self._kind.recorded_uids(owner)
+        ours = {
+            ref: item
+            for ref, item in found.items()
+            if uid_of(item) in recorded or is_child(key.resource, key.name, uid, ref.resource, item)
+        }
+        jobs = self._jobs(owner, ours)
+        return ours | {ref: item for ref, item in found.items() if ref.resource == POD and job_uid_of(item) in jobs}
+
+    def _jobs(self, owner: OwnerT, known: Mapping[Ref, Manifest]) -> frozenset[str]:
+        """uids of the owner's Jobs, those that are gone included: all of their pods are the owner's."""
+        living = (uid_of(item) for ref, item in known.items() if ref.resource == JOB)
+        return self._kind.recorded_uids(owner).union(living) - {""}
+
+    def _lacking(self, owner: OwnerT, known: Mapping[Ref, Manifest]) -> list[Ref]:
+        return [ref for ref in self._kind.wanted_names(owner) if ref not in known]
+
+    async def _left(self, key: Key, uid: str) -> dict[Ref, Manifest]:
+        """Children that the watch dropped although nobody was seen deleting them, and that are there: of the same uid,
+        so they are the owner's, and only their labels are gone."""
+        found: dict[Ref, Manifest] = {}
+        for at, child in self._mirror.left(uid).items():
+            live = await self._cluster.get(child.resource, key.namespace, child.name)
+            is_same = live is not None and uid_of(live) == at
+            if live is not None and is_same and not is_anothers(key.resource, key.name, uid, child.resource, live):
+                found[child] = live
+            else:
+                self._mirror.let_go(uid, at)
+        return found
+
+    def _gone(self, key: Key) -> None:
+        """Nothing is kept of an owner that is no more: its last event may have come before this, and no other will."""
+        self._mirror.refer(key, ())
+        self._pulls.forget(key)
+
+    async def _labelled(self, key: Key, uid: str) -> dict[Ref, Manifest]:
+        listings = await asyncio.gather(
+            *(self._cluster.list_owned(resource, key.namespace, uid) for resource in self._kind.owns)
+        )
+        for resource, listing in zip(self._kind.owns, listings, strict=True):
+            self._mirror.audit_owned(resource, key.namespace, uid, listing)
+        return {_ref(r, item): item for r, found in zip(self._kind.owns, listings, strict=True) for item in found.items}
+
+    async def _pods_of_jobs(self, key: Key, known: Mapping[Ref, Manifest]) -> dict[Ref, Manifest]:
+        jobs = [uid_of(item) for ref, item in sorted(known.items()) if ref.resource == JOB]
+        found = await asyncio.gather(*(self._cluster.list_pods_of_job(key.namespace, job) for job in jobs))
+        pods = ((job, pod) for job, listing in zip(jobs, found, strict=True) for pod in listing.items)
+        return {_ref(POD, pod): pod for job, pod in pods if job_uid_of(pod) == job}
+
+    async def _live_named(self, key: Key, refs: Iterable[Ref]) -> dict[Ref, Manifest]:
+        wanted = sorted(set(refs))
+        found = await asyncio.gather(*(self._cluster.get(ref.resource, key.namespace, ref.name) for ref in wanted))
+        read = [(ref, item) for ref, item in zip(wanted, found, strict=True) if item is not None]
+        existing = {ref: kept(ref.resource, item)[0] for ref, item in read}
+        for ref, item in read:
+            if is_watched(ref.resource, item):
+                self._mirror.observe(ref.resource, item)
+        return existing
+
+    def _mirrored(self, key: Key, refs: Iterable[Ref]) -> dict[Ref, Manifest]:
+        found = {ref: self._mirror.get(ref.resource, key.namespace, ref.name) for ref in refs}
+        return {ref: item for ref, item in found.items() if item is not None}
+
+    async def _referred(self, key: Key, refs: Iterable[Ref]) -> dict[Ref, Manifest]:
+        return self._mirrored(key, refs)
+
+    async def _with_needs(self, key: Key, seen: Seen[OwnerT], wanted: Iterable[Ref], find: Find) -> Seen[OwnerT]:
+        """Asks the kind again with what was found, until it names nothing new: one reference may name the next."""
+        needs, asked = self._kind.needs(seen), set[Ref]()
+        for _ in range(MAX_CHAIN):
+            fresh = set(needs.references) - asked
+            if not fresh:
+                break
+            asked |= fresh
+            seen = replace(seen, references={**seen.references, **await find(key, fresh)})
+            needs = self._kind.needs(seen)
+        self._mirror.refer(key, (*sorted(asked), *wanted))
+        seen = await self._with_warnings(key, seen, needs.warnings)
+        return await self._with_progress(key, seen, needs.progress)
+
+    async def _with_warnings(self, key: Key, seen: Seen[OwnerT], refs: Iterable[Ref]) -> Seen[OwnerT]:
+        """Events are for display: what can't be read is not known, and nothing waits for it."""
+        told: dict[Ref, tuple[Warning, ...]] = {}
+        for ref in refs:
+            manifest = seen.children.get(ref)
+            if manifest is not None:
+                with suppress(ClusterError):
+                    told[ref] = tuple(await self._cluster.list_warnings(key.namespace, uid_of(manifest)))
+        return replace(seen, warnings=told) if told else seen
+
+    def _of_kind(self, children: Mapping[Ref, Manifest]) -> Mapping[Ref, Manifest]:
+        return {ref: item for ref, item in children.items() if ref.resource in self._kind.owns}
+
+    async def _with_progress(self, key: Key, seen: Seen[OwnerT], pod: Ref | None) -> Seen[OwnerT]:
+        manifest = seen.children.get(pod) if pod is not None else None
+        return replace(seen, progress=await self._pulls.said(key, manifest)) if manifest is not None else seen
+
+
+def _ref(resource: Resource, manifest: Manifest) -> Ref:
+    return Ref(resource, manifest["metadata"]["name"])

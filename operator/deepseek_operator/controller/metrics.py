@@ -1,0 +1,117 @@
+"""The operator's own metrics, under controller-runtime's names where it has them, so that its dashboards work.
+
+No label carries an object's name: their number is bounded by kinds, verbs and status codes.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from deepseek_operator.controller.mirror import Mirror
+from deepseek_operator.core.resources import OWNED, SERVING, TRAINING, Resource
+
+_PASS_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+
+class Metrics:
+    """One process's metrics in a registry of their own; two operators may live in one test."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._passes = Counter(
+            "controller_runtime_reconcile",
+            "Passes by controller and result.",
+            ["controller", "result"],
+            registry=self._registry,
+        )
+        self._pass_s = Histogram(
+            "controller_runtime_reconcile_time_seconds",
+            "Duration of a pass.",
+            ["controller"],
+            buckets=_PASS_BUCKETS_S,
+            registry=self._registry,
+        )
+        self._requests = Counter(
+            "deepseek_operator_api_requests",
+            "Requests to the API server by verb, resource and status code; without the watches.",
+            ["verb", "resource", "code"],
+            registry=self._registry,
+        )
+        self._request_s = Histogram(
+            "deepseek_operator_api_request_duration_seconds",
+            "Duration of a request to the API server.",
+            ["verb"],
+            buckets=_PASS_BUCKETS_S,
+            registry=self._registry,
+        )
+        self._events = Counter(
+            "deepseek_operator_watch_events", "Watch events by resource.", ["resource"], registry=self._registry
+        )
+        self._ends = Counter(
+            "deepseek_operator_watch_ends",
+            "Ended attempts to watch by resource and cause; end: the server ended it, as it does every half minute.",
+            ["resource", "cause"],
+            registry=self._registry,
+        )
+        self._down_s = Gauge(
+            "deepseek_operator_watch_down_seconds",
+            "Seconds for which a resource's watch has not stood; 0 while it does.",
+            ["resource"],
+            registry=self._registry,
+        )
+        self._depth = Gauge("workqueue_depth", "Keys that wait for a worker.", ["name"], registry=self._registry)
+        self._leading = Gauge(
+            "leader_election_master_status", "1 while this process holds the Lease.", ["name"], registry=self._registry
+        )
+        self._mirrored = Gauge(
+            "deepseek_operator_mirror_objects", "Objects in the mirror.", ["resource"], registry=self._registry
+        )
+        self._ghosts = Counter(
+            "deepseek_operator_audit_repairs",
+            "What the watches lost and an audit found.",
+            ["resource", "finding"],
+            registry=self._registry,
+        )
+
+    def passed(self, controller: str, result: str, seconds: float) -> None:
+        """`workers.Meter`."""
+        self._passes.labels(controller, result).inc()
+        self._pass_s.labels(controller).observe(seconds)
+
+    def requested(self, verb: str, resource: str, code: str, seconds: float) -> None:
+        """`kube.Requests`."""
+        self._requests.labels(verb, resource, code).inc()
+        self._request_s.labels(verb).observe(seconds)
+
+    def told(self, resource: str) -> None:
+        """One watch event arrived."""
+        self._events.labels(resource).inc()
+
+    def ended(self, resource: str, cause: str) -> None:
+        """One attempt to watch ended."""
+        self._ends.labels(resource, cause).inc()
+
+    def repaired(self, resource: str, ghosts: int, missed: int) -> None:
+        """An audit ended."""
+        self._ghosts.labels(resource, "ghost").inc(ghosts)
+        self._ghosts.labels(resource, "missed").inc(missed)
+
+    def follow(self, depth: Callable[[], int], leads: Callable[[], bool], lease_name: str, mirror: Mirror) -> None:
+        """Gauges that are read when they are asked for."""
+        self._depth.labels("deepseek").set_function(depth)
+        self._leading.labels(lease_name).set_function(lambda: float(leads()))
+        for resource in (TRAINING, SERVING, *OWNED):
+            self._mirrored.labels(resource.plural).set_function(partial(_size, mirror, resource))
+
+    def follow_watch(self, resource: str, down_s: Callable[[], float]) -> None:
+        """Another gauge that is read when it is asked for."""
+        self._down_s.labels(resource).set_function(down_s)
+
+    def exposition(self) -> bytes:
+        """The text that Prometheus scrapes."""
+        return generate_latest(self._registry)
+
+
+def _size(mirror: Mirror, resource: Resource) -> float:
+    return float(mirror.sizes().get(resource, 0))

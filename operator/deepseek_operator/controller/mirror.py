@@ -1,0 +1,350 @@
+"""What the watches have told so far: plain objects by uid. Good enough for what converges, never for what is final.
+
+Events are hints and may come late, twice, out of order or not at all. Three rules keep the mirror honest: a lower
+resourceVersion never replaces a higher one, a tombstone beats every older event, and absence is believed only if the
+list that lacks the object is at least as new as the object.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from deepseek_operator.controller.key import Key
+from deepseek_operator.core.kept import kept
+from deepseek_operator.core.names import OWNER_UID, TRAINING_LABEL
+from deepseek_operator.core.ownership import job_uid_of
+from deepseek_operator.core.resources import (
+    JOB,
+    POD,
+    SERVING,
+    TRAINING,
+    Manifest,
+    Ref,
+    Resource,
+    controller_of,
+    is_terminating,
+    labels_of,
+    uid_of,
+)
+from deepseek_operator.ports.cluster import WATCHED_WHOLE, Listing
+
+OWNERS = (TRAINING, SERVING)
+MOST_DEPARTED = 1000
+
+
+@dataclass(frozen=True)
+class Location:
+    """One object by name; `Ref` plus the namespace."""
+
+    resource: Resource
+    namespace: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What a list found: keys whose ghosts were removed, and objects that the watch has not told of."""
+
+    woken: frozenset[Key] = frozenset()
+    missed: tuple[Location, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Entry:
+    location: Location
+    manifest: Manifest
+    version: int
+    excess: str | None = None
+
+
+@dataclass
+class Mirror:
+    """Objects of the watched resources, indexed by uid, by name and by owner; and who refers to what."""
+
+    _by_uid: dict[str, _Entry] = field(default_factory=dict)
+    _by_location: dict[Location, str] = field(default_factory=dict)
+    _by_owner: dict[str, dict[str, _Entry]] = field(default_factory=dict)
+    _tombstones: dict[str, int] = field(default_factory=dict)
+    _tombstone_resources: dict[str, Resource] = field(default_factory=dict)
+    _last_audit: dict[Resource, int] = field(default_factory=dict)
+    _departed: dict[Key, Manifest] = field(default_factory=dict)
+    _references: dict[Key, frozenset[Location]] = field(default_factory=dict)
+    _referrers: dict[Location, set[Key]] = field(default_factory=dict)
+    _left: dict[str, dict[str, Ref]] = field(default_factory=dict)
+    _forsaken: dict[Key, set[str]] = field(default_factory=dict)
+
+    # --- reading ------------------------------------------------------------------------------------------------
+
+    def get(self, resource: Resource, namespace: str, name: str) -> Manifest | None:
+        """The object of that name; None when the mirror knows none."""
+        uid = self._by_location.get(Location(resource, namespace, name))
+        return self._by_uid[uid].manifest if uid is not None else None
+
+    def excess(self, resource: Resource, namespace: str, name: str) -> str | None:
+        """Why the object of that name is not all there; None when it is, or when the mirror knows none."""
+        uid = self._by_location.get(Location(resource, namespace, name))
+        return self._by_uid[uid].excess if uid is not None else None
+
+    def children(self, namespace: str, owner_uid: str) -> Mapping[Ref, Manifest]:
+        """Objects of the namespace that point to the owner: by label, or by who controls them. A Job owns its pods."""
+        entries = self._by_owner.get(owner_uid, {}).values()
+        return {
+            Ref(entry.location.resource, entry.location.name): entry.manifest
+            for entry in entries
+            if entry.location.namespace == namespace
+        }
+
+    def left(self, owner_uid: str) -> Mapping[str, Ref]:
+        """By uid, what pointed to the owner and does so no longer, though it was not being deleted.
+
+        A watch says the same of an object that lost its label and of one that is gone at once.
+        """
+        return dict(self._left.get(owner_uid, {}))
+
+    def let_go(self, owner_uid: str, uid: str) -> None:
+        """That object is gone, or nobody's child any more."""
+        left = self._left.get(owner_uid, {})
+        left.pop(uid, None)
+        if not left:
+            self._left.pop(owner_uid, None)
+
+    def owners(self) -> tuple[Key, ...]:
+        """Keys of all custom resources, ordered."""
+        locations = (entry.location for entry in self._by_uid.values() if entry.location.resource in OWNERS)
+        return tuple(sorted(Key(at.resource, at.namespace, at.name) for at in locations))
+
+    def sizes(self) -> Mapping[Resource, int]:
+        """Number of objects per resource."""
+        counted: dict[Resource, int] = {}
+        for entry in self._by_uid.values():
+            counted[entry.location.resource] = counted.get(entry.location.resource, 0) + 1
+        return counted
+
+    # --- feeding ------------------------------------------------------------------------------------------------
+
+    def observe(self, resource: Resource, manifest: Manifest) -> frozenset[Key]:
+        """An object as an event, a read or a write's answer showed it; returns the keys that must look again."""
+        uid, version = uid_of(manifest), int(manifest["metadata"]["resourceVersion"])
+        known = self._by_uid.get(uid)
+        if version <= self._tombstones.get(uid, -1) or (known is not None and version <= known.version):
+            return frozenset()
+        entry = _entry(resource, manifest)
+        woken = self._replace_predecessor(entry)
+        if woken is None:
+            return frozenset()
+        if known is not None:
+            woken |= self._remove(known)
+            self._leaves(known, _points_to(known) - _points_to(entry))
+        self._by_uid[uid] = entry
+        self._by_location[entry.location] = uid
+        for owner in _points_to(entry):
+            self._by_owner.setdefault(owner, {})[uid] = entry
+            self.let_go(owner, uid)
+        return woken | self._concerned(entry)
+
+    def forget(self, resource: Resource, manifest: Manifest) -> frozenset[Key]:
+        """The watch said DELETED (gone, or its label is); returns the keys that must look again."""
+        entry = _entry(resource, manifest)
+        return self._bury(uid_of(manifest), entry)
+
+    def audit(self, resource: Resource, listing: Listing) -> Audit:
+        """Compares with a list of all objects (metadata suffices) that was taken before some pause.
+
+        The pause lets the watch deliver what was on its way, so that only what it lost is reported as missed.
+        """
+        listed_at = int(listing.resource_version)
+        listed = {uid_of(item): item for item in listing.items}
+        ghosts = [
+            entry
+            for uid, entry in self._by_uid.items()
+            if entry.location.resource == resource and uid not in listed and entry.version <= listed_at
+        ]
+        woken = self._remove_ghosts(ghosts, listed_at)
+        missed = tuple(_location(resource, item) for uid, item in listed.items() if self._is_news(uid, item))
+        self._expire_tombstones(resource, listed_at)
+        return Audit(woken, missed)
+
+    def relisted(
+        self, resource: Resource, namespace: str | None, version: int, uids: Collection[str]
+    ) -> frozenset[Key]:
+        """A watch began anew with a list of that version, whose items were observed: what it lacks has gone."""
+        ghosts = [
+            entry
+            for uid, entry in self._by_uid.items()
+            if entry.location.resource == resource
+            and namespace in {None, entry.location.namespace}
+            and uid not in uids
+            and entry.version <= version
+        ]
+        return self._remove_ghosts(ghosts, version)
+
+    def audit_owned(self, resource: Resource, namespace: str, owner_uid: str, listing: Listing) -> None:
+        """Takes over a live list of one owner's children: the listed ones, and the absence of others."""
+        listed_at = int(listing.resource_version)
+        listed = {uid_of(item) for item in listing.items}
+        known = list(self._by_owner.get(owner_uid, {}).items())
+        self._remove_ghosts(
+            [
+                entry
+                for uid, entry in known
+                if (entry.location.resource, entry.location.namespace) == (resource, namespace)
+                and uid not in listed
+                and entry.version <= listed_at
+            ],
+            listed_at,
+        )
+        for item in listing.items:
+            self.observe(resource, item)
+
+    def drop(self, key: Key) -> None:
+        """A live read said that the custom resource is gone."""
+        uid = self._by_location.get(Location(key.resource, key.namespace, key.name))
+        if uid is not None:
+            self._bury(uid, self._by_uid[uid])
+
+    def forsaken(self, key: Key) -> frozenset[str]:
+        """uids of earlier owners of this name of which pods that nobody controls are there; told once."""
+        return frozenset(self._forsaken.pop(key, ()))
+
+    def forsake(self) -> frozenset[Key]:
+        """Looks for pods of trainings that are no more; returns the keys under which `forsaken` tells of them."""
+        for entry in self._by_uid.values():
+            at, labels = entry.location, labels_of(entry.manifest)
+            uid, name = labels.get(OWNER_UID, ""), labels.get(TRAINING_LABEL, "")
+            if at.resource == POD and uid not in self._by_uid and name and controller_of(entry.manifest) is None:
+                self._forsaken.setdefault(Key(TRAINING, at.namespace, name), set()).add(uid)
+        return frozenset(self._forsaken)
+
+    def departed(self, key: Key) -> Manifest | None:
+        """A custom resource as it last was, once, after it has gone; None when none has, or it was told already."""
+        return self._departed.pop(key, None)
+
+    # --- references ---------------------------------------------------------------------------------------------
+
+    def refer(self, key: Key, refs: Iterable[Ref]) -> None:
+        """From now on `key` wants to look again when one of these objects changes; replaces its earlier wish."""
+        wanted = frozenset(Location(ref.resource, key.namespace, ref.name) for ref in refs)
+        for location in self._references.pop(key, frozenset()) - wanted:
+            self._referrers[location].discard(key)
+            if not self._referrers[location]:
+                del self._referrers[location]
+        for location in wanted:
+            self._referrers.setdefault(location, set()).add(key)
+        if wanted:
+            self._references[key] = wanted
+
+    # --- inside -------------------------------------------------------------------------------------------------
+
+    def _replace_predecessor(self, entry: _Entry) -> frozenset[Key] | None:
+        """Makes place at the name; None when the name's present holder is the newer one."""
+        holder = self._by_location.get(entry.location)
+        if holder is None or holder == uid_of(entry.manifest):
+            return frozenset()
+        known = self._by_uid[holder]
+        if known.version > entry.version:
+            return None
+        return self._bury(holder, known)
+
+    def _bury(self, uid: str, entry: _Entry) -> frozenset[Key]:
+        known = self._by_uid.get(uid)
+        if known is not None and known.version > entry.version:
+            return frozenset()
+        self._tombstones[uid] = max(entry.version, self._tombstones.get(uid, -1))
+        self._tombstone_resources[uid] = entry.location.resource
+        if known is None:
+            return frozenset()
+        self._remove(known)
+        at = known.location
+        self._leaves(known, _points_to(known))
+        if at.resource in OWNERS:
+            self._left.pop(uid, None)
+            self._depart(Key(at.resource, at.namespace, at.name), known.manifest)
+        return self._concerned(known)
+
+    def _depart(self, key: Key, manifest: Manifest) -> None:
+        """Nobody asks for those that have gone while this process does not lead: only the latest are kept."""
+        self._departed.pop(key, None)
+        self._departed[key] = manifest
+        if len(self._departed) > MOST_DEPARTED:
+            del self._departed[next(iter(self._departed))]
+
+    def _remove(self, entry: _Entry) -> frozenset[Key]:
+        uid = uid_of(entry.manifest)
+        del self._by_uid[uid]
+        if self._by_location.get(entry.location) == uid:
+            del self._by_location[entry.location]
+        for owner in _points_to(entry):
+            siblings = self._by_owner.get(owner)
+            if siblings is not None:
+                siblings.pop(uid, None)
+                if not siblings:
+                    del self._by_owner[owner]
+        return self._concerned(entry)
+
+    def _leaves(self, entry: _Entry, owners: Iterable[str]) -> None:
+        """Kept in mind until its owner has asked whether it is there: a label that was taken away ends no life."""
+        at = entry.location
+        if at.resource in WATCHED_WHOLE or is_terminating(entry.manifest):
+            return
+        for owner in owners:
+            known = self._by_uid.get(owner)
+            if known is not None and known.location.resource in OWNERS and known.location.namespace == at.namespace:
+                self._left.setdefault(owner, {})[uid_of(entry.manifest)] = Ref(at.resource, at.name)
+
+    def _remove_ghosts(self, ghosts: Iterable[_Entry], listed_at: int) -> frozenset[Key]:
+        woken: set[Key] = set()
+        for ghost in ghosts:
+            uid = uid_of(ghost.manifest)
+            woken |= self._remove(ghost)
+            self._leaves(ghost, _points_to(ghost))
+            self._tombstones[uid] = max(listed_at, self._tombstones.get(uid, -1))
+            self._tombstone_resources[uid] = ghost.location.resource
+        return frozenset(woken)
+
+    def _is_news(self, uid: str, item: Manifest) -> bool:
+        version = int(item["metadata"]["resourceVersion"])
+        known = self._by_uid.get(uid)
+        return version > (known.version if known is not None else self._tombstones.get(uid, -1))
+
+    def _expire_tombstones(self, resource: Resource, listed_at: int) -> None:
+        """An event older than the last list but one is no longer under way."""
+        limit = self._last_audit.get(resource, -1)
+        self._last_audit[resource] = listed_at
+        old = [u for u, v in self._tombstones.items() if v < limit and self._tombstone_resources[u] == resource]
+        for uid in old:
+            del self._tombstones[uid], self._tombstone_resources[uid]
+
+    def _concerned(self, entry: _Entry) -> frozenset[Key]:
+        at = entry.location
+        referrers = self._referrers.get(at, set())
+        if at.resource in OWNERS:
+            return frozenset({Key(at.resource, at.namespace, at.name), *referrers})
+        return frozenset({*self._owners_of(entry), *referrers})
+
+    def _owners_of(self, entry: _Entry) -> Iterable[Key]:
+        """Whom the object points to; a pod without the label does by way of its Job."""
+        for uid in _points_to(entry):
+            to = self._by_uid.get(uid)
+            if to is None or to.location.namespace != entry.location.namespace:
+                continue
+            if to.location.resource in OWNERS:
+                yield Key(to.location.resource, to.location.namespace, to.location.name)
+            elif to.location.resource == JOB:
+                yield from self._owners_of(to)
+
+
+def _entry(resource: Resource, manifest: Manifest) -> _Entry:
+    used, excess = kept(resource, manifest)
+    return _Entry(_location(resource, manifest), used, int(manifest["metadata"]["resourceVersion"]), excess)
+
+
+def _location(resource: Resource, manifest: Manifest) -> Location:
+    return Location(resource, manifest["metadata"]["namespace"], manifest["metadata"]["name"])
+
+
+def _points_to(entry: _Entry) -> frozenset[str]:
+    """uids of those that the object may belong to: by its label, by its controller, and of a pod by its Job."""
+    if entry.location.resource in OWNERS:
+        return frozenset()
+    controller = controller_of(entry.manifest) or {}
+    job = job_uid_of(entry.manifest) if entry.location.resource == POD else ""
+    return frozenset({labels_of(entry.manifest).get(OWNER_UID, ""), str(controller.get("uid") or ""), job}) - {""}

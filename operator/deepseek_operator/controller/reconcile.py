@@ -1,0 +1,256 @@
+"""The driver: look, plan, execute, write the status. One for every kind; it knows no kind.
+
+A pass plans from the mirror; if that asks for anything final, it looks live and plans again. A record is written
+and ends the pass. Otherwise the actions run, then the status says what was seen before them: one write, only if it
+changed, and events after it, on transitions only.
+"""
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar, cast
+
+from deepseek_operator.api.base import ApiModel
+from deepseek_operator.api.record import KEY as RECORD_KEY
+from deepseek_operator.api.record import spread
+from deepseek_operator.controller.aside import Aside
+from deepseek_operator.controller.execute import Executor
+from deepseek_operator.controller.key import Key
+from deepseek_operator.controller.look import Look, View
+from deepseek_operator.controller.mirror import Mirror
+from deepseek_operator.controller.parking import parked, parked_status
+from deepseek_operator.core.actions import Delete, Done, Failure, Plan
+from deepseek_operator.core.conditions import Verdict
+from deepseek_operator.core.kept import TooLarge
+from deepseek_operator.core.kind import Event, Kind
+from deepseek_operator.core.ownership import is_child
+from deepseek_operator.core.resources import POD, Manifest, Resource, controller_of, uid_of
+from deepseek_operator.ports.cluster import Cluster, ClusterError, Conflict, Throttled
+
+log = logging.getLogger(__name__)
+
+SLOW_RETRY_S = 60.0
+"""What the API server refuses for its content, a right or a quota is tried again after this, or at an event."""
+_NOTE_LENGTH = 1024
+AFTER_DELETE_S = 1.0
+"""A delete's answer tells the mirror nothing; its event usually comes within milliseconds and wakes the key."""
+
+
+class HasStatus(Protocol):
+    """An owner as its kind parses it."""
+
+    @property
+    def status(self) -> ApiModel:
+        """What was last written."""
+
+
+OwnerT = TypeVar("OwnerT", bound=HasStatus)
+StatusT = TypeVar("StatusT", bound=ApiModel)
+
+
+@dataclass(frozen=True)
+class Settled:
+    """Nothing was left to do; look again after `requeue_after_s`, or at the next event when it is None."""
+
+    requeue_after_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Acted:
+    """Something was written: look again at once, what is true has changed."""
+
+
+@dataclass(frozen=True)
+class Failed:
+    """Look again after a backoff, and no earlier than `at_least_s`."""
+
+    reason: str
+    at_least_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Gone:
+    """There is no such object any more; nothing is ever due again."""
+
+
+Outcome: TypeAlias = Settled | Acted | Failed | Gone
+
+
+class Reconciles(Protocol):
+    """One kind's driver as the workers see it."""
+
+    async def reconcile(self, key: Key) -> Outcome:
+        """One pass. Raises what the kind raises on an object that it can't bear."""
+
+    async def park(self, key: Key, error: Exception, now: datetime) -> Outcome:
+        """Says on the object that raised `error` that it is left alone, and when it is looked at again."""
+
+
+class Reconciler(Generic[OwnerT, StatusT]):
+    """The driver of one kind."""
+
+    def __init__(
+        self,
+        kind: Kind[OwnerT, StatusT],
+        cluster: Cluster,
+        mirror: Mirror,
+        look: Look[OwnerT, StatusT],
+        aside: Aside | None = None,
+    ) -> None:
+        self._kind = kind
+        self._cluster = cluster
+        self._mirror = mirror
+        self._look = look
+        self._aside = aside or Aside()
+        self._executor = Executor(cluster, mirror)
+        self._parked: dict[Key, tuple[Verdict, ...]] = {}
+        self._pruning: set[Resource] = set()
+
+    async def reconcile(self, key: Key) -> Outcome:
+        """One pass over one custom resource."""
+        try:
+            outcome = await self._pass(key)
+            self._parked.pop(key, None)
+            return outcome
+        except Conflict:
+            await self._refresh(key)
+            return Acted()
+        except Throttled as error:
+            return Failed("Throttled", error.retry_after_s)
+        except ClusterError as error:
+            log.warning("%s: %s", key, error)
+            return Failed(type(error).__name__)
+
+    async def park(self, key: Key, error: Exception, now: datetime) -> Outcome:
+        """Tells it once in the log and in the object's conditions; an edit ends it, or a pass that gets through.
+
+        Such a pass is tried with the queue's backoff, of what is too large only an edit makes less. Nothing here parses
+        the object: that may be what failed.
+        """
+        manifest = self._mirror.get(key.resource, key.namespace, key.name)
+        if manifest is None:
+            return Gone()
+        verdicts = parked(error)
+        if self._parked.get(key) != verdicts:
+            self._parked[key] = verdicts
+            version = manifest["metadata"]["resourceVersion"]
+            log.error("%s, version %s: %s; this object is parked", key, version, verdicts[0].message, exc_info=error)
+        status = parked_status(manifest, verdicts, now)
+        if status != manifest.get("status"):
+            await self._say(key, {**manifest, "status": status}, verdicts[0])
+        return Settled() if isinstance(error, TooLarge) else Failed(verdicts[0].reason)
+
+    async def _say(self, key: Key, manifest: Manifest, verdict: Verdict) -> None:
+        """An object whose status can't be written either is parked all the same."""
+        try:
+            self._mirror.observe(key.resource, stored := await self._cluster.put_status(key.resource, manifest))
+            event = Event("Warning", verdict.reason, "Park", verdict.message[:_NOTE_LENGTH])
+            await self._cluster.publish(key.resource, stored, event)
+        except Conflict:
+            await self._refresh(key)
+        except ClusterError as error:
+            log.warning("%s: its status can't be written: %s", key, error)
+
+    async def _pass(self, key: Key) -> Outcome:
+        await self._part(key)
+        for uid in sorted(self._mirror.forsaken(key)):
+            await self._sweep(key, uid)
+        view = await self._look.from_mirror(key)
+        plan = await self._planned(key, view) if view is not None else None
+        if view is not None and plan is not None and plan.is_irreversible:
+            view = await self._look.live(key)
+            plan = await self._planned(key, view) if view is not None else None
+        if view is None or plan is None:
+            return Gone()
+        if plan.record is not None:
+            return await self._record(key, view, plan.record)
+        done = await self._executor.execute(key, uid_of(view.manifest), plan.actions)
+        await self._report(key, view, self._kind.status(view.seen, done))
+        return _outcome(plan, done)
+
+    async def _planned(self, key: Key, view: View[OwnerT]) -> Plan[StatusT]:
+        if not self._kind.is_dear(view.seen):
+            return self._kind.plan(view.seen)
+        return await self._aside.run(key.namespace, partial(self._kind.plan, view.seen))
+
+    async def _part(self, key: Key) -> None:
+        """Tells what an owner that has gone leaves behind; a successor of its name may be there already."""
+        if (manifest := self._mirror.departed(key)) is None:
+            return
+        for event in self._kind.farewell(self._kind.parse(manifest)):
+            log.info("%s: %s: %s", key, event.reason, event.note)
+            await self._cluster.publish(key.resource, manifest, event)
+        await self._sweep(key, uid_of(manifest))
+
+    async def _sweep(self, key: Key, owner_uid: str) -> None:
+        """Ends the pods of an owner that is no more and that nobody controls: nothing else ever would.
+
+        What was left behind on purpose (`--cascade=orphan`) and has a controller, as pods have in their Job, stays.
+        """
+        left = self._mirror.children(key.namespace, owner_uid)
+        pods = [(ref, pod) for ref, pod in sorted(left.items()) if ref.resource == POD and controller_of(pod) is None]
+        pods = [(ref, pod) for ref, pod in pods if is_child(key.resource, key.name, owner_uid, POD, pod)]
+        if not pods:
+            return
+        owner = await self._cluster.get(key.resource, key.namespace, key.name)
+        for ref, pod in pods if owner is None or uid_of(owner) != owner_uid else ():
+            log.info("%s: deletes %s because its owner is gone and nobody controls it", key, ref)
+            await self._cluster.delete(POD, key.namespace, ref.name, uid_of(pod), "Background")
+
+    async def _record(self, key: Key, view: View[OwnerT], record: StatusT) -> Outcome:
+        if not await self._report(key, view, record):
+            raise RuntimeError(f"{key}: the plan records what is recorded already; it would never end")
+        return Acted()
+
+    async def _report(self, key: Key, view: View[OwnerT], status: StatusT) -> bool:
+        """Writes the status if it changed, then its events. Returns whether it was written."""
+        wire = status.to_wire()
+        known = view.manifest.get("status")
+        if known == wire or known == spread(wire):
+            return False
+        stored = await self._put(key.resource, view.manifest, wire)
+        self._mirror.observe(key.resource, stored)
+        before = cast(StatusT, view.seen.owner.status)
+        for event in self._kind.events(before, status):
+            log.info("%s: %s: %s", key, event.reason, event.note)
+            await self._cluster.publish(key.resource, stored, event)
+        return True
+
+    async def _put(self, resource: Resource, manifest: Manifest, wire: dict[str, Any]) -> Manifest:
+        """Writes a status; where the definitions are of an earlier release, which prune the record, in its old places."""
+        if resource not in self._pruning:
+            stored = await self._cluster.put_status(resource, {**manifest, "status": wire})
+            if RECORD_KEY not in wire or RECORD_KEY in (stored.get("status") or {}):
+                return stored
+            self._pruning.add(resource)
+            log.warning("the definition of %s is of an earlier release: apply this release's crds/", resource.plural)
+            manifest = stored
+        return await self._cluster.put_status(resource, {**manifest, "status": spread(wire)})
+
+    async def _refresh(self, key: Key) -> None:
+        """Somebody was faster: the mirror must not stay behind what the conflict was about."""
+        try:
+            live: Manifest | None = await self._cluster.get(key.resource, key.namespace, key.name)
+        except ClusterError as error:
+            log.warning("%s: %s", key, error)
+            return
+        if live is None:
+            self._mirror.drop(key)
+        else:
+            self._mirror.observe(key.resource, live)
+
+
+def _outcome(plan: Plan[StatusT], done: Done) -> Outcome:
+    after_s = plan.requeue_after.total_seconds() if plan.requeue_after is not None else None
+    match done.failure:
+        case None if not plan.actions:
+            return Settled(after_s)
+        case None if any(isinstance(action, Delete) for action in plan.actions):
+            return Settled(min(AFTER_DELETE_S, after_s) if after_s is not None else AFTER_DELETE_S)
+        case None:
+            return Acted()
+        case Failure(reason="Rejected" | "Forbidden" | "Quota"):
+            return Settled(min(SLOW_RETRY_S, after_s) if after_s is not None else SLOW_RETRY_S)
+        case Failure(reason=reason, retry_after_s=retry_after_s):
+            return Failed(reason, retry_after_s)

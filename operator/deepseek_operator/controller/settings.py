@@ -1,0 +1,169 @@
+"""What the process is told by its environment: `DEEPSEEK_OPERATOR_*`. Every name is read here and nowhere else."""
+
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Self
+
+from deepseek_operator.controller.profiles import Offer, profiles_from_file
+from deepseek_operator.core.configuration import Configuration
+from deepseek_operator.domain.devices.profiles import BUILT_IN
+
+PREFIX = "DEEPSEEK_OPERATOR_"
+_LAST_PORT = 65_535
+_MOST = 1_000_000
+"""Of workers, seconds and rates: eleven days, or more than any API server takes."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One process of the operator.
+
+    Attributes:
+        configuration: what the kinds see.
+        namespace: where the Lease lives; lease_name: its name; identity: who we are in it.
+        leader_election: False: this process writes without a Lease; for development only.
+        kubeconfig: file; None: the pod's service account, else the user's default.
+        watch_namespaces: empty: all.
+        prometheus_url: None: no signals, autoscaling holds.
+        workers: passes at a time.
+        writes_per_s, write_burst: the bucket of all writes; passes_per_s, pass_burst: that of passes.
+        audit_interval_s: seconds between two lists that look for what the watches lost.
+        resync_interval_s: seconds between two passes over a quiet object, +-10 %.
+        signal_interval_s: seconds between two evaluations of autoscaling signals.
+        external_metrics: serve external.metrics.k8s.io; certificate_dir: tls.crt and tls.key, None: self-signed.
+        health_port, metrics_port, external_metrics_port: TCP ports; 0 takes any free one.
+        bind_host: address that the ports listen on; empty: all.
+        log_level: debug, info, warning or error.
+    """
+
+    configuration: Configuration = field(default_factory=Configuration)
+    namespace: str = "deepseek-system"
+    lease_name: str = "deepseek-operator"
+    identity: str = "local"
+    leader_election: bool = True
+    kubeconfig: str | None = None
+    watch_namespaces: tuple[str, ...] = ()
+    prometheus_url: str | None = None
+    workers: int = 16
+    writes_per_s: float = 200.0
+    write_burst: int = 400
+    passes_per_s: float = 500.0
+    pass_burst: int = 1000
+    audit_interval_s: float = 60.0
+    resync_interval_s: float = 600.0
+    signal_interval_s: float = 15.0
+    external_metrics: bool = False
+    certificate_dir: str | None = None
+    health_port: int = 8080
+    metrics_port: int = 8081
+    external_metrics_port: int = 6443
+    bind_host: str = ""
+    log_level: str = "info"
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Settings as the environment has them; an empty value counts as absent.
+
+        Raises:
+            ValueError: a value is not of its type, or a variable with our prefix is unknown; names the variable.
+        """
+        given = {n: v for n, v in environment.items() if n.startswith(PREFIX) and v and not _is_service_link(n, v)}
+        read = _Reader(given)
+        default, configured = cls(), Configuration()
+        offer = read.offer("PROFILES_FILE", "IMAGE_REGISTRY")
+        settings = cls(
+            configuration=Configuration(
+                runtime_image=read.text("RUNTIME_IMAGE", configured.runtime_image),
+                image_pull_policy=read.text("IMAGE_PULL_POLICY", configured.image_pull_policy),
+                progress_interval_s=read.integer("PROGRESS_INTERVAL_SECONDS", configured.progress_interval_s),
+                metric_prefix=read.text("METRIC_PREFIX", configured.metric_prefix),
+                profiles=offer.profiles,
+                host_access=offer.host_access,
+            ),
+            namespace=read.text("NAMESPACE", default.namespace),
+            lease_name=read.text("LEASE_NAME", default.lease_name),
+            identity=read.text("POD_NAME", f"{socket.gethostname()}-{os.getpid()}"),
+            leader_election=read.boolean("LEADER_ELECTION", default.leader_election),
+            kubeconfig=environment.get("KUBECONFIG") or None,
+            watch_namespaces=read.words("WATCH_NAMESPACES"),
+            prometheus_url=read.text("PROMETHEUS_URL", "") or None,
+            workers=read.integer("WORKERS", default.workers),
+            writes_per_s=read.number("WRITES_PER_SECOND", default.writes_per_s),
+            write_burst=read.integer("WRITE_BURST", default.write_burst),
+            passes_per_s=read.number("PASSES_PER_SECOND", default.passes_per_s),
+            pass_burst=read.integer("PASS_BURST", default.pass_burst),
+            audit_interval_s=read.number("AUDIT_INTERVAL_SECONDS", default.audit_interval_s),
+            resync_interval_s=read.number("RESYNC_INTERVAL_SECONDS", default.resync_interval_s),
+            signal_interval_s=read.number("SIGNAL_INTERVAL_SECONDS", default.signal_interval_s),
+            external_metrics=read.boolean("EXTERNAL_METRICS", default.external_metrics),
+            certificate_dir=read.text("EXTERNAL_METRICS_CERT_DIR", "") or None,
+            health_port=read.port("HEALTH_PORT", default.health_port),
+            metrics_port=read.port("METRICS_PORT", default.metrics_port),
+            external_metrics_port=read.port("EXTERNAL_METRICS_PORT", default.external_metrics_port),
+            bind_host=read.text("BIND_HOST", default.bind_host),
+            log_level=read.choice("LOG_LEVEL", default.log_level, ("debug", "info", "warning", "error")),
+        )
+        read.refuse_unknown()
+        return settings
+
+
+def _is_service_link(name: str, value: str) -> bool:
+    """Kubernetes sets variables for every Service of the namespace; one named deepseek-operator gets our prefix."""
+    return "_SERVICE_" in name or "_PORT_" in name or value.startswith(("tcp://", "udp://", "sctp://"))
+
+
+class _Reader:
+    def __init__(self, given: Mapping[str, str]) -> None:
+        self._given = given
+        self._known: set[str] = set()
+
+    def text(self, name: str, default: str) -> str:
+        self._known.add(PREFIX + name)
+        return self._given.get(PREFIX + name, default)
+
+    def words(self, name: str) -> tuple[str, ...]:
+        return tuple(word.strip() for word in self.text(name, "").split(",") if word.strip())
+
+    def integer(self, name: str, default: int) -> int:
+        return int(self._parsed(name, str(default), int, 1, _MOST))
+
+    def number(self, name: str, default: float) -> float:
+        return self._parsed(name, str(default), float, 1, _MOST)
+
+    def port(self, name: str, default: int) -> int:
+        return int(self._parsed(name, str(default), int, 0, _LAST_PORT))
+
+    def boolean(self, name: str, default: bool) -> bool:
+        return self.choice(name, str(default).lower(), ("true", "false")) == "true"
+
+    def choice(self, name: str, default: str, choices: tuple[str, ...]) -> str:
+        value = self.text(name, default).lower()
+        if value not in choices:
+            raise ValueError(f"{PREFIX}{name}={value}: write one of {', '.join(choices)}")
+        return value
+
+    def offer(self, name: str, registry: str) -> Offer:
+        """The operator's own profiles, with images from that registry where one is named, and what the file says."""
+        file, mirror = self.text(name, ""), self.text(registry, "")
+        built_in = BUILT_IN.pulled_from(mirror) if mirror else BUILT_IN
+        try:
+            return profiles_from_file(file, built_in) if file else Offer(built_in)
+        except ValueError as error:
+            raise ValueError(f"{PREFIX}{name}: {error}") from None
+
+    def refuse_unknown(self) -> None:
+        unknown = sorted(set(self._given) - self._known)
+        if unknown:
+            raise ValueError(f"unknown variables: {', '.join(unknown)}")
+
+    def _parsed(self, name: str, default: str, type_: type[int] | type[float], least: int, most: int) -> float:
+        value = self.text(name, default)
+        try:
+            parsed = type_(value)
+        except ValueError:
+            raise ValueError(f"{PREFIX}{name}={value}: write a number") from None
+        if not least <= parsed <= most:
+            raise ValueError(f"{PREFIX}{name}={value}: write a number from {least} to {most}")
+        return parsed

@@ -1,0 +1,1 @@
+"""What accelerators are, and how a pod asks for them."""

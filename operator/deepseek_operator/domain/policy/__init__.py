@@ -1,0 +1,1 @@
+"""Rules that move a resource over time: rollout and scaling."""

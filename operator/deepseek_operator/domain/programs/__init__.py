@@ -1,0 +1,1 @@
+"""The programs that pods run: engines and trainers, one entry each."""

@@ -1,0 +1,65 @@
+"""The built-in engine: transformers behind OpenAI's protocol, for small models on one device or on CPU.
+
+It publishes vLLM's metric names. Nothing of it is a claim about throughput.
+"""
+
+from deepseek_operator.domain.models.parameters import total
+from deepseek_operator.domain.programs.engines import limits, metrics
+from deepseek_operator.domain.programs.engines.replica import replica
+from deepseek_operator.domain.programs.engines.request import PORT, Dialect, ServingRequest
+from deepseek_operator.domain.values.command import Command, Metrics, Refusal, literal
+
+PROGRAM = "builtin"
+MODULE = "deepseek_runtime.engine"
+LARGEST_PARAMETERS = 17_000_000_000
+"""Up to the 16B MoE models; beyond, a real engine's kernels and batching are what makes serving bearable."""
+DEFAULT_CONCURRENCY = 8
+DEFAULT_QUEUE = 64
+
+
+def build(asked: ServingRequest) -> Command | Refusal:
+    """Return the command of one replica, or why there is none."""
+    return _refusal(asked) or _command(asked)
+
+
+def _command(asked: ServingRequest) -> Command:
+    own = (
+        ("DEEPSEEK_MODEL_PATH", literal(asked.path)),
+        ("DEEPSEEK_SERVED_MODEL_NAME", literal(asked.served_name)),
+        ("DEEPSEEK_PORT", str(PORT)),
+        ("DEEPSEEK_MAX_CONCURRENCY", str(asked.max_concurrency or DEFAULT_CONCURRENCY)),
+        ("DEEPSEEK_QUEUE_LIMIT", str(DEFAULT_QUEUE if asked.queue_limit is None else asked.queue_limit)),
+        ("DEEPSEEK_DRAIN_SECONDS", str(asked.drain_seconds)),
+    )
+    args = (*asked.profile.launchers[PROGRAM], MODULE, *asked.extra_args)
+    env = (*asked.profile.variables(PROGRAM, asked.nodes), *own)
+    return replica(asked, args, env, Metrics("/metrics", PORT, metrics.BUILT_IN))
+
+
+def _refusal(asked: ServingRequest) -> Refusal | None:
+    instead = "write engine.type vllm or sglang"
+    if asked.nodes > 1 or asked.layout.gpus > 1:
+        return Refusal(f"the built-in engine runs on one device, not on {asked.layout.gpus}", instead)
+    parameters = total(asked.architecture)
+    if parameters > LARGEST_PARAMETERS:
+        return Refusal(
+            f"{asked.model} has {parameters / 1e9:.1f}e9 parameters, the built-in engine serves up to 17e9", instead
+        )
+    if asked.dialect in (Dialect.V32, Dialect.V4, Dialect.V41):
+        return Refusal(f"the built-in engine has no sparse attention, which {asked.model} needs", instead)
+    if asked.storage not in limits.UNQUANTIZED:
+        return Refusal(f"the built-in engine reads 16- and 32-bit weights, not {asked.storage}", instead)
+    return _unanswered(asked) or limits.refusal(PROGRAM, asked)
+
+
+def _unanswered(asked: ServingRequest) -> Refusal | None:
+    """Fields that this engine has no setting for."""
+    if asked.adapters:
+        return Refusal(
+            "the built-in engine serves merged weights only", "serve the training's export, or write engine.type vllm"
+        )
+    if asked.api_key_variable is not None:
+        return Refusal("the built-in engine checks no API key", "leave the key out, or write engine.type vllm")
+    if asked.kv_dtype != "auto" or asked.memory_fraction is not None:
+        return Refusal("the built-in engine sizes its own cache", "leave kvCacheDtype and memoryFraction out")
+    return None

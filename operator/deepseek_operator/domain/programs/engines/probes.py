@@ -1,0 +1,30 @@
+"""How long a model may take to load, and how an engine is watched afterwards.
+
+Start-up budget = twice the time to read the weights plus ten minutes for compilation and warm-up: 642 GiB at 1 GB/s
+take 11.5 minutes to read, so V3 gets 33. One constant for all sizes would kill large models or hide dead small ones.
+"""
+
+from deepseek_operator.domain.programs.engines.request import PORT, ServingRequest
+from deepseek_operator.domain.values.command import Probe
+
+PERIOD_SECONDS = 10
+WARM_UP_SECONDS = 600
+AFTER_DRAIN_SECONDS = 30
+"""What an engine needs after its requests are done, to free devices and exit, before it is killed."""
+
+
+def startup_seconds(weights_bytes: int, bytes_per_second: int) -> int:
+    """Return the start-up budget in seconds, rounded up to whole probe periods."""
+    reading = -(-weights_bytes // bytes_per_second)
+    return -(-(2 * reading + WARM_UP_SECONDS) // PERIOD_SECONDS) * PERIOD_SECONDS
+
+
+def startup_probe(asked: ServingRequest, path: str) -> Probe:
+    """Return the probe that waits for the model to be loaded."""
+    budget = startup_seconds(asked.weights_bytes, asked.load_bytes_per_second)
+    return Probe(path, PORT, PERIOD_SECONDS, budget // PERIOD_SECONDS)
+
+
+def grace_seconds(drain_seconds: int) -> int:
+    """Return the termination grace of an engine that drains for ``drain_seconds``."""
+    return drain_seconds + AFTER_DRAIN_SECONDS

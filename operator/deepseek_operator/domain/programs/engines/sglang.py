@@ -1,0 +1,166 @@
+"""SGLang: its server listens on loopback without metrics unless told otherwise, and counts attention data ranks inside TP.
+
+Flags and names of 0.5.13 and 0.5.23 are recorded from the released packages and checked by a test. For models whose KV
+cache can't be split (MLA and later), ``data`` ranks become attention data parallelism: --tp-size is then tensor × data.
+"""
+
+from dataclasses import replace
+
+from deepseek_operator.domain.programs.engines import limits, metrics
+from deepseek_operator.domain.programs.engines.probes import startup_probe
+from deepseek_operator.domain.programs.engines.replica import replica
+from deepseek_operator.domain.programs.engines.request import LEADER, PORT, RANK, Dialect, ServingRequest
+from deepseek_operator.domain.values.command import Command, Metrics, Probe, Probes, Refusal, literal
+from deepseek_operator.domain.values.version import Version, parse
+
+PROGRAM = "sglang"
+OLDEST = Version(0, 5, 13)
+NEEDED = {Dialect.V41: Version(0, 5, 23)}
+ATTENTION_DATA_FLAG_FROM = Version(0, 5, 23)
+READY_PATH_FROM = Version(0, 5, 23)
+INIT_PORT = 20000
+HEALTH_TIMEOUT_SECONDS = 25
+"""Idle, /health generates a token and may take SGLANG_HEALTH_CHECK_TIMEOUT (20 s) to give up: that finds a hang."""
+
+TOOL_PARSERS = {
+    Dialect.R1: "deepseekv3",
+    Dialect.V3: "deepseekv3",
+    Dialect.V31: "deepseekv31",
+    Dialect.V32: "deepseekv32",
+    Dialect.V4: "deepseekv4",
+    Dialect.V41: "deepseekv41",
+}
+REASONING_PARSERS = {
+    Dialect.R1_DISTILL: "deepseek-r1",
+    Dialect.R1: "deepseek-r1",
+    Dialect.V31: "deepseek-v3",
+    Dialect.V32: "deepseek-v3",
+    Dialect.V4: "deepseek-v4",
+    Dialect.V41: "deepseek-v41",
+}
+# Checkpoints whose own config does not name their format.
+QUANTIZATIONS = {"int8": "w8a8_int8", "w4a8": "w4afp8"}
+KV_DTYPES = {"auto": "auto", "fp8": "fp8_e4m3", "bf16": "bfloat16"}
+
+
+def build(asked: ServingRequest) -> Command | Refusal:
+    """Return the command of one replica, or why there is none."""
+    version = parse(asked.version)
+    return _refusal(asked, version) or _command(asked, version)
+
+
+def _command(asked: ServingRequest, version: Version) -> Command:
+    args = (
+        *asked.profile.launchers[PROGRAM],
+        *_serving(asked),
+        *_model(asked),
+        *_degrees(asked, version),
+        *_nodes(asked),
+        *asked.extra_args,
+    )
+    published = Metrics("/metrics", PORT, metrics.sglang(version))
+    startup = startup_probe(asked, "/health")
+    liveness = Probe("/health", PORT, 30, 3, HEALTH_TIMEOUT_SECONDS)
+    # Pods other than the first answer /health alone, without a model behind it.
+    workers = Probes(startup, liveness, None) if asked.nodes > 1 else None
+    # It drains until the last request is done, however long that takes: the grace period is the bound.
+    return replace(
+        replica(asked, args, asked.profile.variables(PROGRAM, asked.nodes), published),
+        probes=Probes(startup, liveness, _readiness(version)),
+        worker_probes=workers,
+    )
+
+
+def _readiness(version: Version) -> Probe:
+    if version >= READY_PATH_FROM:
+        return Probe("/ready", PORT, 5, 2)
+    return Probe("/health", PORT, 5, 2, HEALTH_TIMEOUT_SECONDS)
+
+
+def _refusal(asked: ServingRequest, version: Version) -> Refusal | None:
+    needed = max(OLDEST, NEEDED.get(asked.dialect, OLDEST))
+    return (
+        limits.too_old("SGLang", asked, version, needed)
+        or limits.no_compressed_attention("SGLang", asked)
+        or limits.prompt_adapter_refusal("SGLang", asked)
+        or limits.refusal(PROGRAM, asked)
+        or _layout(asked)
+    )
+
+
+def _layout(asked: ServingRequest) -> Refusal | None:
+    layout = asked.layout
+    ranks = _tensor_ranks(asked)
+    if layout.expert > 1 and ranks % layout.expert:
+        return Refusal(f"SGLang spreads experts over a divisor of its {ranks} tensor ranks, not {layout.expert}",
+                       f"write expert: {ranks}")  # fmt: skip
+    if layout.data > 1 and layout.pipeline > 1 and asked.architecture.replicates_kv:
+        return Refusal("SGLang runs attention data parallelism inside one pipeline stage only",
+                       "write pipeline: 1 and more tensor or data ranks")  # fmt: skip
+    return None
+
+
+def _tensor_ranks(asked: ServingRequest) -> int:
+    """What SGLang calls tp: attention data ranks are counted inside it, independent replicas are not."""
+    return asked.layout.tensor * (asked.layout.data if asked.architecture.replicates_kv else 1)
+
+
+def _serving(asked: ServingRequest) -> tuple[str, ...]:
+    args = ["--model-path", literal(asked.path), "--served-model-name", literal(asked.served_name)]
+    args += ["--host", "0.0.0.0", "--port", str(PORT), "--enable-metrics"]
+    if asked.api_key_variable is not None:
+        args += ["--api-key", f"$({asked.api_key_variable})"]
+    if asked.max_model_length is not None:
+        args += ["--context-length", str(asked.max_model_length)]
+    if asked.max_concurrency is not None:
+        args += ["--max-running-requests", str(asked.max_concurrency)]
+    if asked.queue_limit is not None:
+        args += ["--max-queued-requests", str(asked.queue_limit)]
+    if asked.memory_fraction is not None:
+        args += ["--mem-fraction-static", f"{asked.memory_fraction:g}"]
+    if asked.adapters:
+        args += [
+            "--enable-lora",
+            "--lora-paths",
+            *(literal(f"{adapter.name}={adapter.path}") for adapter in asked.adapters),
+        ]
+    return tuple(args)
+
+
+def _model(asked: ServingRequest) -> tuple[str, ...]:
+    args: list[str] = ["--trust-remote-code"] if asked.trust_remote_code else []
+    if asked.profile.vendor == "huawei":
+        args += ["--device", "npu", "--attention-backend", "ascend"]
+    if asked.storage in QUANTIZATIONS:
+        args += ["--quantization", QUANTIZATIONS[asked.storage]]
+    elif asked.storage == "fp8" and asked.architecture.native_format == "bf16":
+        args += ["--quantization", "fp8"]
+    if asked.kv_dtype != "auto":
+        args += ["--kv-cache-dtype", KV_DTYPES[asked.kv_dtype]]
+    if asked.dialect in REASONING_PARSERS:
+        args += ["--reasoning-parser", REASONING_PARSERS[asked.dialect]]
+    if asked.tool_calls and asked.dialect in TOOL_PARSERS:
+        args += ["--tool-call-parser", TOOL_PARSERS[asked.dialect]]
+    return tuple(args)
+
+
+def _degrees(asked: ServingRequest, version: Version) -> tuple[str, ...]:
+    layout = asked.layout
+    args = ["--tp-size", str(_tensor_ranks(asked))]
+    if layout.pipeline > 1:
+        args += ["--pp-size", str(layout.pipeline)]
+    if layout.data > 1 and not asked.architecture.replicates_kv:
+        args += ["--dp-size", str(layout.data)]
+    elif layout.data > 1 and version >= ATTENTION_DATA_FLAG_FROM:
+        args += ["--attn-dp-size", str(layout.data)]
+    elif layout.data > 1:
+        args += ["--dp-size", str(layout.data), "--enable-dp-attention"]
+    if layout.expert > 1:
+        args += ["--ep-size", str(layout.expert)]
+    return tuple(args)
+
+
+def _nodes(asked: ServingRequest) -> tuple[str, ...]:
+    if asked.nodes == 1:
+        return ()
+    return ("--nnodes", str(asked.nodes), "--node-rank", RANK, "--dist-init-addr", f"{LEADER}:{INIT_PORT}")

@@ -1,0 +1,44 @@
+"""The built-in trainer: FSDP over transformers' models, for dense models and mixtures of experts up to about 16B."""
+
+from deepseek_operator.domain.models.parameters import total
+from deepseek_operator.domain.programs.trainers import limits, memory
+from deepseek_operator.domain.programs.trainers.gang import gang
+from deepseek_operator.domain.programs.trainers.request import Objective, TrainingRequest
+from deepseek_operator.domain.values.command import Command, Refusal
+
+PROGRAM = "builtin"
+MODULE = "deepseek_runtime.launcher"
+LARGEST_MOE_PARAMETERS = 17_000_000_000
+"""Above, experts must be spread over ranks, which this trainer does not do."""
+
+
+def build(asked: TrainingRequest) -> Command | Refusal:
+    """Return the launcher of every node, or why there is none. What to train reaches it as DEEPSEEK_TRAINING_SPEC."""
+    return _refusal(asked) or gang(PROGRAM, asked, (*asked.profile.launchers[PROGRAM], MODULE, *asked.extra_args))
+
+
+def _refusal(asked: TrainingRequest) -> Refusal | None:
+    parameters = total(asked.architecture)
+    if asked.architecture.experts is not None and parameters > LARGEST_MOE_PARAMETERS:
+        return Refusal(
+            f"{asked.model} is a mixture of experts of {parameters / 1e9:.1f}e9 parameters, the built-in trainer takes up to 17e9",
+            f"write trainer {_others(asked)}",
+        )
+    if asked.is_sparse_attention:
+        return Refusal(
+            f"the built-in trainer has no sparse attention, which {asked.model} needs",
+            f"write trainer {_others(asked)}",
+        )
+    if asked.balances_by_bias and asked.objective is Objective.PRETRAIN:
+        return limits.transformers_experts("the built-in trainer", asked)
+    return _memory(asked) or limits.refusal(PROGRAM, asked) or limits.only_data_parallel("the built-in trainer", asked)
+
+
+def _memory(asked: TrainingRequest) -> Refusal | None:
+    return memory.only_adamw("the built-in trainer", asked) or memory.no_offload("the built-in trainer", asked)
+
+
+def _others(asked: TrainingRequest) -> str:
+    if asked.objective is Objective.PRETRAIN:
+        return "megatron-bridge or torchtitan"
+    return "ms-swift (Megatron), or llama-factory with method LoRA"

@@ -1,0 +1,45 @@
+"""DeepSpeed under the user's own program: a complete configuration file, started by torchrun.
+
+Keys of 0.19.8 are recorded from the released package and checked by a test. The program decides what it does with the
+checkpoint variables; the operator's manifest is its to write.
+"""
+
+import json
+
+from deepseek_operator.domain.programs.trainers import limits, memory, zero
+from deepseek_operator.domain.programs.trainers.gang import gang
+from deepseek_operator.domain.programs.trainers.request import FILES, Schedule, TrainingRequest, torchrun
+from deepseek_operator.domain.values.command import Command, Refusal
+
+PROGRAM = "deepspeed"
+CONFIG = f"{FILES}/deepspeed.json"
+
+
+def build(asked: TrainingRequest) -> Command | Refusal:
+    """Return the command of every node, or why there is none."""
+    return _refusal(asked) or _command(asked)
+
+
+def _command(asked: TrainingRequest) -> Command:
+    start = torchrun(asked.profile.launchers[PROGRAM])
+    args = (*start, *asked.script, "--deepspeed", "--deepspeed_config", CONFIG, *asked.extra_args)
+    config = zero.complete(asked, asked.hyper.max_steps or 0)
+    return gang(PROGRAM, asked, args, {CONFIG: json.dumps(config, indent=2) + "\n"})
+
+
+def _refusal(asked: TrainingRequest) -> Refusal | None:
+    if not asked.script:
+        return Refusal("DeepSpeed is a library and trains nothing by itself",
+                       "write runtime.command with your program, or trainer llama-factory or ms-swift, which drive it")  # fmt: skip
+    if asked.hyper.schedule is not Schedule.CONSTANT and asked.hyper.max_steps is None:
+        return Refusal("DeepSpeed's schedules end at a step, not at an epoch", "write hyperparameters.maxSteps")
+    return _run(asked)
+
+
+def _run(asked: TrainingRequest) -> Refusal | None:
+    return (
+        memory.only_adamw("this builder of DeepSpeed", asked)
+        or limits.refusal(PROGRAM, asked)
+        or limits.only_data_parallel("DeepSpeed", asked)
+        or zero.refusal(asked)
+    )

@@ -1,0 +1,157 @@
+"""LLaMA-Factory: one configuration file, data parallelism with ZeRO, its own torchrun from environment variables.
+
+Keys of 0.9.5 are recorded from the released package and checked by a test. The file is JSON under the name ``.yaml``:
+every YAML reader takes it, while the release's branch for ``.json`` fails on a path.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+
+from deepseek_operator.domain.programs.trainers import limits, lora, memory, zero
+from deepseek_operator.domain.programs.trainers.gang import gang
+from deepseek_operator.domain.programs.trainers.request import (
+    FILES,
+    DataFormat,
+    Dataset,
+    Objective,
+    TrainingRequest,
+    chat_rendering,
+    mixture,
+    rendezvous_variables,
+)
+from deepseek_operator.domain.sizing.training_state import Method
+from deepseek_operator.domain.values.command import Command, Refusal
+
+PROGRAM = "llama-factory"
+CONFIG = f"{FILES}/llama-factory.yaml"
+DATASETS = f"{FILES}/dataset_info.json"
+ZERO = f"{FILES}/zero.json"
+TEMPLATES = {
+    "llm-v1": "deepseek",
+    "math": "deepseek",
+    "moe-v1": "deepseek",
+    "v2": "deepseek",
+    "coder-v1": "deepseekcoder",
+    "v3": "deepseek3",
+    "prover": "deepseek3",
+    "r1": "deepseekr1",
+    "r1-distill": "deepseekr1",
+}
+
+
+def build(asked: TrainingRequest) -> Command | Refusal:
+    """Return the command of every node, or why there is none."""
+    return _refusal(asked) or _command(asked)
+
+
+def _command(asked: TrainingRequest) -> Command:
+    start = (*asked.profile.launchers[PROGRAM], CONFIG, f"output_dir={asked.output(PROGRAM)}")
+    files = {CONFIG: _text(_config(asked)), DATASETS: _text(_dataset_info(asked)), ZERO: _text(zero.for_trainer(asked))}
+    own = "checkpoints are LLaMA-Factory's own: it resumes from the newest, without the operator's verification"
+    warnings = (own, *chat_rendering("LLaMA-Factory", f"the chat template {TEMPLATES[asked.family]}", asked))
+    built = gang(PROGRAM, asked, (*start, *asked.extra_args), files, warnings)
+    return replace(built, env=(*built.env, ("FORCE_TORCHRUN", "1"), *rendezvous_variables()))
+
+
+def _refusal(asked: TrainingRequest) -> Refusal | None:
+    if asked.tuning.method in limits.SOFT_PROMPTS:
+        return Refusal(f"LLaMA-Factory has no {asked.tuning.method.value}", "write trainer builtin, or method LoRA")
+    if asked.family not in TEMPLATES or "v3.1" in asked.model:
+        return Refusal(f"LLaMA-Factory 0.9.5 has no chat template of {asked.model}", "write trainer ms-swift")
+    if asked.every_steps is None:
+        return Refusal("LLaMA-Factory saves by steps, not by seconds", "write checkpoints.everySteps")
+    held_out = len(asked.held_out_sets)
+    if mixture(asked.training_sets) and held_out not in (0, len(asked.training_sets)):
+        return Refusal(f"LLaMA-Factory draws {len(asked.training_sets)} weighted datasets beside as many that it evaluates, not {held_out}",
+                       "leave the weights or the Heldout datasets out, or write trainer ms-swift")  # fmt: skip
+    return (
+        limits.refusal(PROGRAM, asked)
+        or limits.only_data_parallel("LLaMA-Factory", asked)
+        or limits.transformers_experts("LLaMA-Factory", asked)
+        or zero.refusal(asked)
+    )
+
+
+def _config(asked: TrainingRequest) -> dict[str, object]:
+    hyper, tuning = asked.hyper, asked.tuning
+    config: dict[str, object] = {
+        "model_name_or_path": asked.path,
+        "stage": "pt" if asked.objective is Objective.PRETRAIN else "sft",
+        "do_train": True,
+        "finetuning_type": "full" if tuning.method is Method.FULL else "lora",
+        "template": TEMPLATES[asked.family],
+        "dataset_dir": FILES,
+        "dataset": ",".join(_names(asked.training_sets, "train")),
+        "cutoff_len": hyper.sequence,
+        "per_device_train_batch_size": hyper.micro_batch,
+        "gradient_accumulation_steps": asked.accumulation,
+        "learning_rate": float(hyper.learning_rate),
+        "lr_scheduler_type": hyper.schedule.value.lower(),
+        "warmup_steps": hyper.warmup_steps,
+        "weight_decay": float(hyper.weight_decay),
+        "max_grad_norm": float(hyper.clip_norm),
+        "bf16": hyper.precision == "bf16",
+        "seed": hyper.seed,
+        "save_steps": asked.every_steps,
+        "save_total_limit": asked.keep_last,
+        "deepspeed": ZERO,
+        "report_to": "none",
+        "disable_gradient_checkpointing": not memory.checkpoints_activations(asked),
+        "optim": memory.HUGGING_FACE_OPTIMIZERS[asked.optimizer],
+    }
+    config |= {"max_steps": hyper.max_steps} if hyper.max_steps else {"num_train_epochs": hyper.epochs}
+    return config | _lora(asked) | _mixture(asked) | _evaluation(asked)
+
+
+def _lora(asked: TrainingRequest) -> dict[str, object]:
+    tuning = asked.tuning
+    if tuning.method not in limits.LORA:
+        return {}
+    adapter: dict[str, object] = {
+        "lora_rank": tuning.rank,
+        "lora_alpha": tuning.alpha,
+        "lora_target": "all" if tuning.all_linear else ",".join(lora.transformers_names(asked.architecture)),
+    }
+    if tuning.method is Method.QLORA:
+        adapter |= {"quantization_bit": 4, "quantization_method": "bnb", "double_quantization": True}
+    return adapter
+
+
+def _mixture(asked: TrainingRequest) -> dict[str, object]:
+    drawn = mixture(asked.training_sets)
+    return {"mix_strategy": "interleave_over", "interleave_probs": ",".join(drawn)} if drawn else {}
+
+
+def _evaluation(asked: TrainingRequest) -> dict[str, object]:
+    if not asked.held_out_sets:
+        return {}
+    evaluation: dict[str, object] = {"eval_dataset": ",".join(_names(asked.held_out_sets, "held-out"))}
+    if asked.hyper.eval_every_steps is None:
+        return evaluation | {"eval_strategy": "epoch"}
+    return evaluation | {"eval_strategy": "steps", "eval_steps": asked.hyper.eval_every_steps}
+
+
+def _dataset_info(asked: TrainingRequest) -> dict[str, object]:
+    named = (
+        *zip(_names(asked.training_sets, "train"), asked.training_sets, strict=True),
+        *zip(_names(asked.held_out_sets, "held-out"), asked.held_out_sets, strict=True),
+    )
+    return {
+        name: {"file_name": dataset.path, "formatting": "alpaca", "columns": _columns(dataset)}
+        for name, dataset in named
+    }
+
+
+def _columns(dataset: Dataset) -> Mapping[str, str]:
+    if dataset.format is DataFormat.TEXT:
+        return {"prompt": "text"}
+    return {"prompt": "prompt", "response": "completion"}
+
+
+def _names(datasets: tuple[Dataset, ...], use: str) -> list[str]:
+    return [f"{use}-{index}" for index, _ in enumerate(datasets)]
+
+
+def _text(values: dict[str, object]) -> str:
+    return json.dumps(values, indent=2) + "\n"

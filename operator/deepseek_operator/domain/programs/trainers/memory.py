@@ -1,0 +1,56 @@
+"""The memory choices of a plan in each trainer's words: what is computed again, what lies on the host, which Adam.
+
+A plan that fits only because it recomputes must run that way, so a trainer that can't is refused, never told less.
+"""
+
+from deepseek_operator.domain.programs.trainers.request import TrainingRequest
+from deepseek_operator.domain.sizing.activations import Recompute
+from deepseek_operator.domain.sizing.training_state import Offload, Optimizer
+from deepseek_operator.domain.values.command import Refusal
+
+HUGGING_FACE_OPTIMIZERS = {
+    Optimizer.ADAMW: "adamw_torch",
+    Optimizer.ADAMW_8BIT: "adamw_8bit",
+    Optimizer.PAGED_ADAMW_8BIT: "paged_adamw_8bit",
+}
+
+
+def only_adamw(program: str, asked: TrainingRequest) -> Refusal | None:
+    """Refuse the small forms of Adam, for trainers that have none."""
+    if asked.optimizer is Optimizer.ADAMW:
+        return None
+    return Refusal(
+        f"{program} has no {asked.optimizer.value}", "write optimizer AdamW, or trainer llama-factory or ms-swift"
+    )
+
+
+def only_optimizer_offload(program: str, asked: TrainingRequest) -> Refusal | None:
+    """Refuse parameters on the host, for trainers that offload the optimizer alone."""
+    if asked.offload is Offload.ALL:
+        return Refusal(
+            f"{program} keeps no parameters on the host", "write offload Optimizer, or trainer llama-factory"
+        )
+    return None
+
+
+def no_offload(program: str, asked: TrainingRequest) -> Refusal | None:
+    """Refuse any state on the host."""
+    if asked.offload is Offload.NONE:
+        return None
+    return Refusal(f"{program} keeps no training state on the host", "write offload None, or trainer llama-factory")
+
+
+def checkpoints_activations(asked: TrainingRequest) -> bool:
+    """Whether a trainer that knows only full recomputation must do it: selective is served by more, never by less."""
+    return asked.recompute is not Recompute.NONE
+
+
+def megatron_recompute(asked: TrainingRequest) -> dict[str, str | int | None]:
+    """Return Megatron-Core's recompute fields; full recomputation goes block by block."""
+    match asked.recompute:
+        case Recompute.NONE:
+            return {"recompute_granularity": None, "recompute_method": None, "recompute_num_layers": None}
+        case Recompute.SELECTIVE:
+            return {"recompute_granularity": "selective", "recompute_method": None, "recompute_num_layers": None}
+        case Recompute.FULL:
+            return {"recompute_granularity": "full", "recompute_method": "uniform", "recompute_num_layers": 1}

@@ -1,0 +1,192 @@
+"""ms-swift: ``swift`` over transformers with ZeRO for what fits that, ``megatron`` for experts and wider layouts.
+
+Arguments of 4.6.0 are recorded from the released package and checked by a test. ``swift`` resumes only from a folder
+that it is told, so a short script looks for the newest finished checkpoint before it hands over.
+"""
+
+import json
+from dataclasses import replace
+
+from deepseek_operator.domain.models.model import SharedCompressedAttention
+from deepseek_operator.domain.programs.trainers import limits, lora, memory, zero
+from deepseek_operator.domain.programs.trainers.gang import gang
+from deepseek_operator.domain.programs.trainers.request import (
+    FILES,
+    DataFormat,
+    Objective,
+    Schedule,
+    TrainingRequest,
+    chat_rendering,
+    mixture,
+    rendezvous_variables,
+)
+from deepseek_operator.domain.sizing.activations import Recompute
+from deepseek_operator.domain.sizing.training_state import Method, Offload
+from deepseek_operator.domain.values.command import Command, Refusal, literal
+
+PROGRAM = "ms-swift"
+MEGATRON = "ms-swift-megatron"
+ZERO = f"{FILES}/zero.json"
+RESUME = f"{FILES}/resume.sh"
+MEGATRON_RESUME = f"{FILES}/resume-megatron.sh"
+# transformers writes trainer_state.json last, and a sentinel while it saves after a SIGTERM.
+RESUME_SCRIPT = """\
+#!/bin/sh
+folder=$1
+shift
+for found in $(ls -d "$folder"/checkpoint-* 2>/dev/null | sort -rV); do
+  if [ -f "$found/trainer_state.json" ] && [ ! -f "$found/checkpoint-is-incomplete.txt" ]; then
+    set -- "$@" --resume_from_checkpoint "$found"
+    break
+  fi
+done
+exec "$@"
+"""
+# Megatron moves the link once a checkpoint is whole.
+MEGATRON_RESUME_SCRIPT = """\
+#!/bin/sh
+folder=$1
+option=$2
+shift 2
+if [ -e "$folder/last" ]; then
+  set -- "$@" "$option" "$folder/last" --finetune false
+fi
+exec "$@"
+"""
+
+
+def build(asked: TrainingRequest) -> Command | Refusal:
+    """Return the command of every node, or why there is none."""
+    if _needs_megatron(asked):
+        return _megatron_refusal(asked) or _megatron(asked)
+    return _refusal(asked) or _transformers(asked)
+
+
+def _needs_megatron(asked: TrainingRequest) -> bool:
+    """Whether transformers can't do it: ranks other than data ranks, pre-training or full tuning of biased experts."""
+    layout = asked.layout
+    wide = (layout.tensor, layout.pipeline, layout.context, layout.expert) != (1, 1, 1, 1)
+    return wide or limits.transformers_experts("", asked) is not None
+
+
+def _common_refusal(program: str, asked: TrainingRequest) -> Refusal | None:
+    if asked.tuning.method in limits.SOFT_PROMPTS:
+        return Refusal(f"ms-swift has no {asked.tuning.method.value}", "write trainer builtin, or method LoRA")
+    if asked.every_steps is None:
+        return Refusal("ms-swift saves by steps, not by seconds", "write checkpoints.everySteps")
+    return limits.refusal(program, asked)
+
+
+def _refusal(asked: TrainingRequest) -> Refusal | None:
+    return _common_refusal(PROGRAM, asked) or zero.refusal(asked)
+
+
+def _megatron_refusal(asked: TrainingRequest) -> Refusal | None:
+    if asked.tuning.method is Method.QLORA:
+        return Refusal("ms-swift's Megatron has no QLoRA", "write method LoRA, or tensor, pipeline and expert 1")
+    shares = isinstance(asked.architecture.attention, SharedCompressedAttention)
+    if shares and asked.tuning.method is Method.LORA and asked.recompute is Recompute.SELECTIVE:
+        return Refusal(
+            f"ms-swift does not recompute {asked.model} selectively beside LoRA", "write recompute Full or None"
+        )
+    return (
+        memory.only_adamw("ms-swift's Megatron", asked)
+        or memory.only_optimizer_offload("ms-swift's Megatron", asked)
+        or _common_refusal(MEGATRON, asked)
+    )
+
+
+def _transformers(asked: TrainingRequest) -> Command:
+    command = (*_started(PROGRAM, asked), *_learning(asked), *asked.extra_args)
+    files = {ZERO: json.dumps(zero.for_trainer(asked), indent=2) + "\n", RESUME: RESUME_SCRIPT}
+    return _command(asked, PROGRAM, ("sh", RESUME, asked.output(PROGRAM), *command), files)
+
+
+def _megatron(asked: TrainingRequest) -> Command:
+    command = (*_started(MEGATRON, asked), *_degrees(asked), *asked.extra_args)
+    resumed = "--mcore_model" if asked.tuning.method is Method.FULL else "--mcore_adapter"
+    return _command(asked, MEGATRON, ("sh", MEGATRON_RESUME, asked.output(PROGRAM), resumed, *command),
+                    {MEGATRON_RESUME: MEGATRON_RESUME_SCRIPT})  # fmt: skip
+
+
+def _started(program: str, asked: TrainingRequest) -> tuple[str, ...]:
+    task = "pt" if asked.objective is Objective.PRETRAIN else "sft"
+    return (*asked.profile.launchers[program], task, *_shared(asked), "--output_dir", asked.output(PROGRAM))
+
+
+def _command(asked: TrainingRequest, program: str, args: tuple[str, ...], files: dict[str, str]) -> Command:
+    own = "checkpoints are ms-swift's own: it resumes from the newest, without the operator's verification"
+    warnings = (own, *chat_rendering("ms-swift", "the model's chat template", asked))
+    built = gang(program, asked, args, files, warnings)
+    return replace(built, env=(*built.env, *rendezvous_variables()))
+
+
+def _shared(asked: TrainingRequest) -> tuple[str, ...]:
+    hyper, tuning = asked.hyper, asked.tuning
+    args = ["--model", literal(asked.path), "--tuner_type", "full" if tuning.method is Method.FULL else "lora"]
+    args += ["--dataset", *(literal(dataset.path) for dataset in asked.training_sets)]
+    if asked.held_out_sets:
+        args += ["--val_dataset", *(literal(dataset.path) for dataset in asked.held_out_sets)]
+    drawn = mixture(asked.training_sets)
+    args += ["--interleave_prob", *drawn] if drawn else []
+    formats = {dataset.format for dataset in asked.datasets}
+    columns = {"prompt": "query", "completion": "response"} if DataFormat.PROMPT_COMPLETION in formats else {}
+    if DataFormat.TEXT in formats:
+        columns["text"] = "response"
+    args += ["--columns", json.dumps(columns)] if columns else []
+    args += ["--max_length", str(hyper.sequence), "--seed", str(hyper.seed)]
+    args += ["--torch_dtype", "bfloat16" if hyper.precision == "bf16" else "float32"]
+    args += ["--weight_decay", hyper.weight_decay, "--save_steps", str(asked.every_steps)]
+    args += ["--save_total_limit", str(asked.keep_last), "--add_version", "false"]
+    if hyper.eval_every_steps is not None and asked.held_out_sets:
+        args += ["--eval_steps", str(hyper.eval_every_steps)]
+    if tuning.method in limits.LORA:
+        args += ["--lora_rank", str(tuning.rank), "--lora_alpha", str(tuning.alpha)]
+        args += ["--target_modules", *_targets(asked)]
+    return tuple(args)
+
+
+def _targets(asked: TrainingRequest) -> tuple[str, ...]:
+    if asked.tuning.all_linear:
+        return ("all-linear",)
+    names = lora.megatron_names if _needs_megatron(asked) else lora.transformers_names
+    return names(asked.architecture)
+
+
+def _learning(asked: TrainingRequest) -> tuple[str, ...]:
+    hyper = asked.hyper
+    args = ["--learning_rate", hyper.learning_rate, "--lr_scheduler_type", hyper.schedule.value.lower()]
+    args += ["--warmup_steps", str(hyper.warmup_steps), "--max_grad_norm", hyper.clip_norm]
+    args += ["--per_device_train_batch_size", str(hyper.micro_batch)]
+    args += ["--gradient_accumulation_steps", str(asked.accumulation), "--deepspeed", ZERO]
+    args += ["--max_steps", str(hyper.max_steps)] if hyper.max_steps else ["--num_train_epochs", str(hyper.epochs)]
+    args += ["--gradient_checkpointing", "true" if memory.checkpoints_activations(asked) else "false"]
+    args += ["--optim", memory.HUGGING_FACE_OPTIMIZERS[asked.optimizer]]
+    if asked.tuning.method is Method.QLORA:
+        args += ["--quant_method", "bnb", "--quant_bits", "4", "--bnb_4bit_quant_type", "nf4"]
+    return tuple(args)
+
+
+def _degrees(asked: TrainingRequest) -> tuple[str, ...]:
+    hyper, layout = asked.hyper, asked.layout
+    args = ["--tensor_model_parallel_size", str(layout.tensor), "--pipeline_model_parallel_size", str(layout.pipeline)]
+    args += ["--context_parallel_size", str(layout.context), "--expert_model_parallel_size", str(layout.expert)]
+    args += ["--sequence_parallel", "true" if layout.tensor > 1 else "false"]
+    args += ["--micro_batch_size", str(hyper.micro_batch), "--global_batch_size", str(hyper.global_batch)]
+    args += [
+        "--lr",
+        hyper.learning_rate,
+        "--min_lr",
+        hyper.learning_rate if hyper.schedule is Schedule.CONSTANT else "0",
+    ]
+    args += ["--lr_decay_style", hyper.schedule.value.lower(), "--lr_warmup_iters", str(hyper.warmup_steps)]
+    args += ["--clip_grad", hyper.clip_norm]
+    if asked.recompute is Recompute.NONE:
+        args += ["--recompute_granularity", "none"]
+    else:
+        recompute = memory.megatron_recompute(asked)
+        args += [word for key, value in recompute.items() if value is not None for word in (f"--{key}", str(value))]
+    if asked.offload is Offload.OPTIMIZER:
+        args += ["--optimizer_cpu_offload", "true"]
+    args += ["--train_iters", str(hyper.max_steps)] if hyper.max_steps else ["--num_train_epochs", str(hyper.epochs)]
+    return tuple(args)

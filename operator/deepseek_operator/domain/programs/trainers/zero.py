@@ -1,0 +1,73 @@
+"""DeepSpeed's configuration for a sharding: ZeRO stages as DeepSpeed itself and the trainers on top of it read them."""
+
+from deepseek_operator.domain.layout import Sharding
+from deepseek_operator.domain.programs.trainers.request import Schedule, TrainingRequest
+from deepseek_operator.domain.sizing.training_state import Method, Offload, Optimizer
+from deepseek_operator.domain.values.command import Refusal
+
+STAGES = {Sharding.NONE: 0, Sharding.ZERO1: 1, Sharding.ZERO2: 2, Sharding.ZERO3: 3, Sharding.FSDP: 3, Sharding.HSDP: 3}
+SCHEDULERS = {
+    Schedule.CONSTANT: "WarmupLR",
+    Schedule.LINEAR: "WarmupDecayLR",
+    Schedule.COSINE: "WarmupCosineLR",
+}
+
+
+def refusal(asked: TrainingRequest) -> Refusal | None:
+    """Return why ZeRO can't hold this training; None where it can."""
+    if asked.tuning.method is Method.QLORA and STAGES[asked.layout.sharding] == 3:
+        return Refusal("ZeRO-3 can't shard a base that is quantized to 4 bits", "write sharding ZeRO2 or method LoRA")
+    if asked.offload is Offload.ALL and STAGES[asked.layout.sharding] != 3:
+        return Refusal("only ZeRO-3 keeps parameters on the host", "write sharding ZeRO3 or offload Optimizer")
+    if asked.offload is not Offload.NONE and asked.optimizer is not Optimizer.ADAMW:
+        return Refusal(
+            f"DeepSpeed's optimizer on the host is AdamW, not {asked.optimizer.value}", "write optimizer AdamW"
+        )
+    return None
+
+
+def section(asked: TrainingRequest) -> dict[str, object]:
+    """Return the ``zero_optimization`` section."""
+    stage = STAGES[asked.layout.sharding]
+    zero: dict[str, object] = {"stage": stage, "overlap_comm": True, "contiguous_gradients": True}
+    if stage == 3:
+        zero["stage3_gather_16bit_weights_on_model_save"] = True
+    if asked.layout.sharding is Sharding.HSDP:
+        zero["zero_hpz_partition_size"] = asked.layout.shard
+    if asked.offload is not Offload.NONE:
+        zero["offload_optimizer"] = {"device": "cpu", "pin_memory": True}
+    if asked.offload is Offload.ALL:
+        zero["offload_param"] = {"device": "cpu", "pin_memory": True}
+    return zero
+
+
+def for_trainer(asked: TrainingRequest) -> dict[str, object]:
+    """Return a configuration whose batch, clipping and optimizer the trainer above fills in."""
+    return {
+        "train_batch_size": "auto",
+        "train_micro_batch_size_per_gpu": "auto",
+        "gradient_accumulation_steps": "auto",
+        "gradient_clipping": "auto",
+        "bf16": {"enabled": "auto"},
+        "zero_optimization": section(asked),
+    }
+
+
+def complete(asked: TrainingRequest, steps: int) -> dict[str, object]:
+    """Return a configuration that leaves nothing open; ``steps`` is the length of the schedule."""
+    hyper, peak = asked.hyper, float(asked.hyper.learning_rate)
+    warmup: dict[str, object] = {"warmup_num_steps": hyper.warmup_steps}
+    if hyper.schedule is not Schedule.COSINE:
+        warmup |= {"warmup_min_lr": 0, "warmup_max_lr": peak}
+    if hyper.schedule is not Schedule.CONSTANT:
+        warmup["total_num_steps"] = steps
+    return {
+        "train_batch_size": hyper.global_batch,
+        "train_micro_batch_size_per_gpu": hyper.micro_batch,
+        "gradient_accumulation_steps": asked.accumulation,
+        "gradient_clipping": float(hyper.clip_norm),
+        "bf16": {"enabled": hyper.precision == "bf16"},
+        "optimizer": {"type": "AdamW", "params": {"lr": peak, "weight_decay": float(hyper.weight_decay)}},
+        "scheduler": {"type": SCHEDULERS[hyper.schedule], "params": warmup},
+        "zero_optimization": section(asked),
+    }

@@ -1,0 +1,1 @@
+"""Values that every part reads and nothing explains further: quantities, versions, commands."""

@@ -1,0 +1,144 @@
+"""The whole process but its frame, on a small API server of the test's own."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiohttp import ClientSession, web
+
+from deepseek_operator.adapters.credentials import Credentials
+from deepseek_operator.adapters.kube import CONNECTIONS, WRITE_TIMEOUT_S
+from deepseek_operator.controller import app as app_module
+from deepseek_operator.controller import audit as audit_module
+from deepseek_operator.controller import lease as lease_module
+from deepseek_operator.controller.app import App
+from deepseek_operator.controller.ending import END_LIMIT_S
+from deepseek_operator.controller.settings import Settings
+from deepseek_operator.core.resources import GROUP, SERVING, TRAINING
+from tests.support.tiny import tiny
+
+SETTINGS = Settings(identity="a", bind_host="127.0.0.1", health_port=0, metrics_port=0, workers=CONNECTIONS + 8)
+
+
+@dataclass
+class Server:
+    """Answers every list with nothing, tells nothing, keeps one Lease, and never answers who asks for one object.
+
+    Attributes:
+        plurals: what it serves of our group; hanging: objects that are asked for; renewals: writes of the Lease;
+        hangs: it answers nothing any more.
+    """
+
+    plurals: set[str] = field(default_factory=lambda: {TRAINING.plural, SERVING.plural})
+    hanging: int = 0
+    renewals: int = 0
+    lease: dict[str, Any] | None = None
+    hangs: bool = False
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        if self.hangs:
+            await self.ended.wait()
+        if "/leases" in request.path:
+            return await self._lease(request)
+        if GROUP in request.path and self.plurals.isdisjoint(request.path.split("/")):
+            raise web.HTTPNotFound
+        if "watch" in request.query:
+            stream = web.StreamResponse()
+            await stream.prepare(request)
+            await self.ended.wait()
+            return stream
+        if "/namespaces/" in request.path:
+            self.hanging += 1
+            await self.ended.wait()
+        return web.json_response({"metadata": {"resourceVersion": "1"}, "items": []})
+
+    async def _lease(self, request: web.Request) -> web.Response:
+        if request.method in ("POST", "PUT"):
+            self.renewals += 1
+            lease = await request.json()
+            given = {"uid": "lease", "resourceVersion": str(self.renewals)}
+            self.lease = {**lease, "metadata": {**lease["metadata"], **given}}
+        return web.json_response(self.lease or {}, status=200 if self.lease else 404)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[tuple[Server, Credentials]]:
+    state = Server()
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", state.answer)
+    runner = web.AppRunner(application, shutdown_timeout=0)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    loaded = SimpleNamespace(
+        host=f"http://127.0.0.1:{runner.addresses[0][1]}", ssl_ca_cert=None, cert_file=None, key_file=None,
+        verify_ssl=True, auth_settings=dict,
+    )  # fmt: skip
+    yield state, Credentials(loaded)
+    state.ended.set()
+    await runner.cleanup()
+
+
+async def until(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
+    async with asyncio.timeout(timeout_s):
+        while not condition():  # noqa: ASYNC110 - the server runs in this loop
+            await asyncio.sleep(0.01)
+
+
+async def test_a_renewal_of_the_lease_never_waits_behind_reads_that_the_server_does_not_answer(
+    server: tuple[Server, Credentials], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state, credentials = server
+    monkeypatch.setattr(lease_module, "RETRY_S", 0.01)
+    app = App(SETTINGS, credentials)
+    await app.start()
+    try:
+        await until(lambda: state.renewals > 0)
+        for number in range(SETTINGS.workers):
+            metadata = {"name": f"t{number}", "namespace": "team", "uid": f"uid-{number}", "resourceVersion": "5"}
+            app.told(TRAINING, "ADDED", {**tiny(f"t{number}"), "metadata": metadata})
+        await until(lambda: state.hanging >= CONNECTIONS)
+        renewals = state.renewals
+        await until(lambda: state.renewals > renewals + 2, WRITE_TIMEOUT_S - 1)
+    finally:
+        await app.stop()
+
+
+async def test_nothing_is_led_before_the_definitions_are_served_and_one_line_and_the_probe_say_so(
+    server: tuple[Server, Credentials], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    state, credentials = server
+    state.plurals = {TRAINING.plural}
+    monkeypatch.setattr(audit_module, "RETRY_S", 0.05)
+    monkeypatch.setattr(audit_module, "FIRST_SETTLE_S", 0.05)
+    monkeypatch.setattr(app_module, "UNREADY_AFTER_S", 0.1)
+    app = App(replace(SETTINGS, workers=1), credentials)
+    await app.start()
+    try:
+        await asyncio.sleep(0.5)
+        async with ClientSession() as session:
+            for path, said in (("healthz", "ok"), ("readyz", f"{GROUP}/v1alpha1 has no deepseekservings")):
+                async with session.get(f"http://127.0.0.1:{app.ports[0]}/{path}") as answer:
+                    assert said in await answer.text()
+        assert state.renewals == 0
+        told = [record.getMessage() for record in caplog.records if record.name.endswith("stream")]
+        assert told == [f"the watch of deepseekservings: NotServed: {GROUP}/v1alpha1 has no deepseekservings"]
+        state.plurals = {TRAINING.plural, SERVING.plural}
+        await until(lambda: state.renewals > 0)
+    finally:
+        await app.stop()
+
+
+async def test_a_process_ends_soon_though_the_server_answers_nothing_any_more(
+    server: tuple[Server, Credentials],
+) -> None:
+    state, credentials = server
+    app = App(replace(SETTINGS, workers=1), credentials)
+    await app.start()
+    await until(lambda: state.renewals > 0)
+    state.hangs = True
+    async with asyncio.timeout(END_LIMIT_S):
+        await app.stop()

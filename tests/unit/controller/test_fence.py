@@ -1,0 +1,37 @@
+"""No write starts with less lease left than it may take."""
+
+import pytest
+
+from deepseek_operator.adapters.memory import MemoryCluster
+from deepseek_operator.controller.bucket import TokenBucket
+from deepseek_operator.controller.fence import FencedCluster, NotLeading
+from deepseek_operator.core.resources import TRAINING
+from tests.support.tiny import tiny
+from tests.support.world import StoppedClock
+
+
+def fenced(left_s: float) -> tuple[MemoryCluster, FencedCluster]:
+    memory = MemoryCluster(StoppedClock())
+    return memory, FencedCluster(memory, lambda: left_s, 5.0, TokenBucket(100.0, 100))
+
+
+@pytest.mark.parametrize("left_s", [0.0, 4.9, 5.0])
+async def test_a_write_that_could_outlive_the_lease_never_starts(left_s: float) -> None:
+    memory, cluster = fenced(left_s)
+    owner = memory.put(tiny())
+    for write in (
+        cluster.create(TRAINING, "team", tiny("other")),
+        cluster.apply(TRAINING, "team", tiny("other")),
+        cluster.put_status(TRAINING, {**owner, "status": {}}),
+        cluster.delete(TRAINING, "team", "t", owner["metadata"]["uid"], "Background"),
+    ):
+        with pytest.raises(NotLeading):
+            await write
+    assert memory.attempts == 0
+    assert await cluster.get(TRAINING, "team", "t") == owner
+
+
+async def test_with_enough_lease_left_writes_pass() -> None:
+    memory, cluster = fenced(5.1)
+    await cluster.create(TRAINING, "team", tiny())
+    assert len(memory.writes) == 1

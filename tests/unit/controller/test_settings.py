@@ -1,0 +1,132 @@
+"""The environment of the process."""
+
+from pathlib import Path
+
+import pytest
+
+from deepseek_operator.controller.settings import Settings
+from deepseek_operator.core.configuration import Configuration
+
+
+def test_an_empty_environment_gives_the_documented_defaults() -> None:
+    settings = Settings.from_environment({})
+    assert settings.configuration == Configuration()
+    assert (settings.lease_name, settings.prometheus_url, settings.watch_namespaces) == ("deepseek-operator", None, ())
+
+
+def test_every_variable_of_the_chart_is_understood() -> None:
+    settings = Settings.from_environment(
+        {
+            "DEEPSEEK_OPERATOR_NAMESPACE": "system",
+            "DEEPSEEK_OPERATOR_POD_NAME": "op-1",
+            "DEEPSEEK_OPERATOR_LEASE_NAME": "op",
+            "DEEPSEEK_OPERATOR_RUNTIME_IMAGE": "r:1",
+            "DEEPSEEK_OPERATOR_IMAGE_PULL_POLICY": "Always",
+            "DEEPSEEK_OPERATOR_PROMETHEUS_URL": "http://p:9090",
+            "DEEPSEEK_OPERATOR_EXTERNAL_METRICS": "true",
+            "DEEPSEEK_OPERATOR_EXTERNAL_METRICS_CERT_DIR": "/tls",
+            "DEEPSEEK_OPERATOR_WATCH_NAMESPACES": "a, b",
+            "DEEPSEEK_OPERATOR_LOG_LEVEL": "debug",
+        }
+    )
+    assert settings.configuration.runtime_image == "r:1"
+    assert settings.configuration.image_pull_policy == "Always"
+    assert (settings.namespace, settings.identity, settings.lease_name) == ("system", "op-1", "op")
+    assert (settings.prometheus_url, settings.external_metrics, settings.certificate_dir) == (
+        "http://p:9090",
+        True,
+        "/tls",
+    )
+    assert (settings.watch_namespaces, settings.log_level) == (("a", "b"), "debug")
+
+
+def test_an_administrators_profiles_stand_beside_the_operators_own(tmp_path: Path) -> None:
+    file = tmp_path / "profiles.yaml"
+    file.write_text("lab: {base: h200, perNode: 4, pod: {hostNetwork: true}}\n")
+    profiles = Settings.from_environment({"DEEPSEEK_OPERATOR_PROFILES_FILE": str(file)}).configuration.profiles
+    assert profiles.resolve("lab").accelerator.per_node == 4
+    assert profiles.resolve("lab").pod_patch.host_network
+    assert profiles.resolve("h200").accelerator.per_node == 8
+
+
+def test_an_administrator_says_where_profiles_that_reach_nodes_may_be_named(tmp_path: Path) -> None:
+    file = tmp_path / "profiles.yaml"
+    file.write_text("profiles: {lab: {base: h200}}\nhostAccess: {team: [gaudi3, lab], '*': [intel-gaudi2-96]}\n")
+    told = {"DEEPSEEK_OPERATOR_PROFILES_FILE": str(file)}
+    allowed = Settings.from_environment(told).configuration.host_access.allows
+    assert allowed("team", "intel-gaudi3-128")
+    assert allowed("team", "lab")
+    assert allowed("elsewhere", "intel-gaudi2-96")
+    assert not allowed("elsewhere", "intel-gaudi3-128")
+
+
+def test_a_registry_stands_before_every_image_but_an_administrators_own(tmp_path: Path) -> None:
+    file = tmp_path / "profiles.yaml"
+    file.write_text("lab: {base: h200, images: {vllm: 'team.example/vllm:1'}}\n")
+    told = {"DEEPSEEK_OPERATOR_PROFILES_FILE": str(file), "DEEPSEEK_OPERATOR_IMAGE_REGISTRY": "mirror.example:5000/m/"}
+    profiles = Settings.from_environment(told).configuration.profiles
+    usual = Settings.from_environment({}).configuration.profiles
+    assert profiles.resolve("lab").image("vllm", "0.33.0") == "team.example/vllm:1"
+    pulled = [
+        (profile.images, usual.by_name[name].images) for name, profile in profiles.by_name.items() if name != "lab"
+    ]
+    images = [(new[program], old[program]) for new, old in pulled for program in old]
+    assert images
+    assert all(new.startswith("mirror.example:5000/m/") for new, _ in images)
+    rest = [(new.removeprefix("mirror.example:5000/m/"), old) for new, old in images]
+    assert all(old.endswith(new) for new, old in rest)
+    assert [new for new, _ in rest if "." in new.split("/")[0]] == [], "it takes the place of the one that was named"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("lab: {base: h200, perNodes: 4}", "did you mean perNode"),
+        ("lab: [", "not YAML"),
+        ("[lab]", "must be a mapping"),
+        ("profiles: [lab]", "must be a mapping"),
+        ("hostAccess: [gaudi3]", "hostAccess must be a mapping"),
+        ("hostAccess: {team: gaudi3}", "hostAccess.team must be a list"),
+        ("hostAccess: {team: [gaudi9]}", "hostAccess.team: no accelerator profile 'gaudi9'"),
+        ("hostAccess: {Team: [gaudi3]}", "hostAccess.Team is no namespace"),
+        (None, "No such file"),
+    ],
+)
+def test_a_profiles_file_that_can_not_be_read_stops_the_start(tmp_path: Path, text: str | None, said: str) -> None:
+    file = tmp_path / "profiles.yaml"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(ValueError, match=f"DEEPSEEK_OPERATOR_PROFILES_FILE.*{said}"):
+        Settings.from_environment({"DEEPSEEK_OPERATOR_PROFILES_FILE": str(file)})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DEEPSEEK_OPERATOR_WORKERS", "many"),
+        ("DEEPSEEK_OPERATOR_WORKERS", "-1"),
+        ("DEEPSEEK_OPERATOR_WORKERS", "0"),
+        ("DEEPSEEK_OPERATOR_WRITES_PER_SECOND", "0"),
+        ("DEEPSEEK_OPERATOR_PASS_BURST", "0"),
+        ("DEEPSEEK_OPERATOR_AUDIT_INTERVAL_SECONDS", "0"),
+        ("DEEPSEEK_OPERATOR_SIGNAL_INTERVAL_SECONDS", "nan"),
+        ("DEEPSEEK_OPERATOR_HEALTH_PORT", "70000"),
+        ("DEEPSEEK_OPERATOR_AUDIT_INTERVAL_SECONDS", "inf"),
+        ("DEEPSEEK_OPERATOR_EXTERNAL_METRICS", "maybe"),
+        ("DEEPSEEK_OPERATOR_LOG_LEVEL", "loud"),
+        ("DEEPSEEK_OPERATOR_PROMETHEUSURL", "http://p"),
+    ],
+)
+def test_a_wrong_value_or_a_misspelt_name_is_refused_by_name(name: str, value: str) -> None:
+    with pytest.raises(ValueError, match=name):
+        Settings.from_environment({name: value})
+
+
+def test_variables_that_kubernetes_sets_for_services_are_not_ours() -> None:
+    links = {
+        "DEEPSEEK_OPERATOR_SERVICE_HOST": "10.96.0.7",
+        "DEEPSEEK_OPERATOR_PORT": "tcp://10.96.0.7:443",
+        "DEEPSEEK_OPERATOR_PORT_443_TCP_ADDR": "10.96.0.7",
+        "DEEPSEEK_OPERATOR_METRICS_PORT": "tcp://10.96.0.8:8081",
+    }
+    assert Settings.from_environment(links).metrics_port == 8081
