@@ -11,6 +11,7 @@ from deepseek_operator.domain.devices.profiles import resolve
 from deepseek_operator.domain.models.catalogue import find
 from deepseek_operator.domain.models.model import MOST_LAYERS, Architecture, UnknownArchitecture, from_config_json
 from deepseek_operator.domain.models.parameters import prediction_weights
+from deepseek_operator.domain.sizing import alternatives, search, shapes
 from deepseek_operator.domain.sizing.activations import Recompute
 from deepseek_operator.domain.sizing.fit import Refused, Sized
 from deepseek_operator.domain.sizing.request import ALL_AXES, ServingRequest, TrainingRequest
@@ -23,7 +24,7 @@ LITE, LLAMA = (find(name).architecture for name in ("deepseek-v2-lite", "deepsee
 def tried(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """Tries of every search of the test, in order."""
     counts: list[int] = []
-    search = sizing._search
+    best_of = search.best_of
 
     def counted(request: Any, shapes: Any, tries: Callable[..., Iterator[Any]]) -> Any:
         counts.append(0)
@@ -34,11 +35,12 @@ def tried(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
                 counts[mine] += 1
                 yield found
 
-        return search(request, shapes, one_by_one)
+        return best_of(request, shapes, one_by_one)
 
     sizing._size_training.cache_clear()
     sizing._size_serving.cache_clear()
-    monkeypatch.setattr(sizing, "_search", counted)
+    for module in (sizing, search, alternatives):
+        monkeypatch.setattr(module, "best_of", counted)
     yield counts
     sizing._size_training.cache_clear()
     sizing._size_serving.cache_clear()
@@ -63,8 +65,8 @@ def test_a_cache_that_no_cluster_holds_is_refused_with_little_work(tried: list[i
 
 
 def test_one_search_ends_at_its_number_of_tries(tried: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sizing, "MOST_TRIES", 50)
-    monkeypatch.setattr(sizing, "_may_hold", lambda request, shape: True)
+    monkeypatch.setattr(search, "MOST_TRIES", 50)
+    monkeypatch.setattr(shapes, "_may_hold", lambda request, shape: True)
     sizing.size_training(TrainingRequest(LITE, GPU, sequence=720_720, micro_batch=65_536))
     assert max(tried) == 50
 
@@ -111,8 +113,8 @@ def test_what_is_left_out_would_not_have_fitted(seed: int, monkeypatch: pytest.M
     request = requests(seed)
     found = sizing.size_training(request)
     sizing._size_training.cache_clear()
-    monkeypatch.setattr(sizing, "_may_hold", lambda request, shape: True)
-    monkeypatch.setattr(sizing, "_room", lambda request: lambda split, stages, level: 0.0)
+    monkeypatch.setattr(shapes, "_may_hold", lambda request, shape: True)
+    monkeypatch.setattr(search, "_room", lambda request: lambda split, stages, level: 0.0)
     whole = sizing.size_training(request)
     sizing._size_training.cache_clear()
     assert type(found) is type(whole)
