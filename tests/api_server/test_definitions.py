@@ -8,8 +8,10 @@ import pytest
 
 from deepseek_operator.api.base import ObservedStatus
 from deepseek_operator.api.crd import UNSEEN, documents
-from deepseek_operator.api.v1alpha1.serving import DeepSeekServing, ServingStatus
-from deepseek_operator.api.v1alpha1.training import DeepSeekTraining, TrainingStatus
+from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
+from deepseek_operator.api.v1alpha1.serving.status import ServingStatus
+from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
+from deepseek_operator.api.v1alpha1.training.status import TrainingStatus
 from deepseek_operator.core.conditions import columns, merged, resting
 from tests.cluster.api import ApiError, Manifest
 from tests.cluster.control_plane import Cluster

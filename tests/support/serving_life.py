@@ -4,7 +4,8 @@ import asyncio
 from typing import Any
 
 from deepseek_operator.adapters.memory import Change, MemoryCluster, Stored
-from deepseek_operator.api.v1alpha1.serving import DeepSeekServing, ServingStatus
+from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
+from deepseek_operator.api.v1alpha1.serving.status import ServingStatus
 from deepseek_operator.controller.key import Key
 from deepseek_operator.core.conditions import find
 from deepseek_operator.core.configuration import Configuration

@@ -4,7 +4,8 @@ The record is written before it is used and read back ever after: a catalogue, a
 touches nothing that was planned. A refusal is recorded as well, to be told, and is the only record that is judged anew.
 """
 
-from deepseek_operator.api.v1alpha1.workload import Accelerator, DegreesStatus, MemoryStatus, PlanStatus
+from deepseek_operator.api.v1alpha1.common.accelerator import Accelerator
+from deepseek_operator.api.v1alpha1.common.plan import DegreesStatus, MemoryStatus, PlanStatus
 from deepseek_operator.core.conditions import Verdict
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.device_pod import asked_of_node

@@ -7,7 +7,7 @@ tolerations are joined, variables and the size of /dev/shm are the user's.
 from collections.abc import Mapping
 from typing import Any
 
-from deepseek_operator.api.v1alpha1.workload import PodSettings
+from deepseek_operator.api.v1alpha1.common.pod import PodSettings
 from deepseek_operator.core.host_access import asked
 from deepseek_operator.core.resources import Manifest
 from deepseek_operator.domain.devices.profiles import HostMount, PodNeeds, PodPatch, Profile, Toleration, pod_needs

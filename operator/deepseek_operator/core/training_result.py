@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from pydantic import ValidationError
 
-from deepseek_operator.api.v1alpha1.training import TrainingStatus
+from deepseek_operator.api.v1alpha1.training.status import TrainingStatus
 from deepseek_operator.core.resources import Manifest, uid_of
 
 WAITING_FOR_TRAINING = "WaitingForTraining"

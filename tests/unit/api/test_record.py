@@ -8,8 +8,8 @@ from pydantic import BaseModel
 
 from deepseek_operator.api.base import Condition, ObservedStatus
 from deepseek_operator.api.record import KEY, paths
-from deepseek_operator.api.v1alpha1.serving import ServingStatus
-from deepseek_operator.api.v1alpha1.training import TrainingStatus
+from deepseek_operator.api.v1alpha1.serving.status import ServingStatus
+from deepseek_operator.api.v1alpha1.training.status import TrainingStatus
 from tests.support.leaves import schema_leaves
 
 UID = "8d1f6a6e-0c5c-4b6e-9f8e-2f8f9f3f6f11"

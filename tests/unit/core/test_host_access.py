@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from deepseek_operator.api.v1alpha1.serving import DeepSeekServing, ResolvedModel
+from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
+from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel
 from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
 from deepseek_operator.core.conditions import find
 from deepseek_operator.core.configuration import Configuration

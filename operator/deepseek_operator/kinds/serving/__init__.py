@@ -1,6 +1,7 @@
 """`DeepSeekServing`: replicas of an engine over one version of a model, rolled out step by step and scaled by load."""
 
-from deepseek_operator.api.v1alpha1.serving import DeepSeekServing, ResolvedModel, ServingStatus
+from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
+from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel, ServingStatus
 from deepseek_operator.core.actions import Done, Plan
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.kind import Event, Kind

@@ -8,7 +8,8 @@ between revisions is ours, so its own strategy matters only when somebody restar
 from collections.abc import Mapping
 from typing import Any
 
-from deepseek_operator.api.v1alpha1.serving import Autoscaling, DeepSeekServing
+from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
+from deepseek_operator.api.v1alpha1.serving.scaling import Autoscaling
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.names import handed_on, owner_reference, serving_revision, serving_service
 from deepseek_operator.core.resources import AUTOSCALER, BUDGET, DEPLOYMENT, SERVICE, SERVING, Manifest, Resource

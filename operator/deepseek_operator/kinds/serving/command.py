@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from deepseek_operator.api.v1alpha1.serving import DeepSeekServing, Engine
-from deepseek_operator.api.v1alpha1.workload import DegreesStatus, PlanStatus
+from deepseek_operator.api.v1alpha1.common.plan import DegreesStatus, PlanStatus
+from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
+from deepseek_operator.api.v1alpha1.serving.engine import Engine
 from deepseek_operator.core.device_pod import lacks_memory
 from deepseek_operator.domain.devices.profiles import Profile, pod_needs
 from deepseek_operator.domain.layout import Layout

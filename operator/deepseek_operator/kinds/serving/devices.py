@@ -6,8 +6,11 @@ on the devices as written, or on all of a node, with tensor parallelism over the
 
 from collections.abc import Mapping
 
-from deepseek_operator.api.v1alpha1.serving import DeepSeekServing, ResolvedModel, ServingSpec
-from deepseek_operator.api.v1alpha1.workload import Parallelism, PlanStatus
+from deepseek_operator.api.v1alpha1.common.accelerator import Parallelism
+from deepseek_operator.api.v1alpha1.common.plan import PlanStatus
+from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
+from deepseek_operator.api.v1alpha1.serving.spec import ServingSpec
+from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.device_plan import (
     NEEDS_MULTIPLE_NODES,

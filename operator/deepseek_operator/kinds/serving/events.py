@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from deepseek_operator.api.v1alpha1.serving import ServingStatus
+from deepseek_operator.api.v1alpha1.serving.status import ServingStatus
 from deepseek_operator.core.conditions import find, headline
 from deepseek_operator.core.kind import Event
 from deepseek_operator.kinds.serving import reasons

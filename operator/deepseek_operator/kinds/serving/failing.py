@@ -11,7 +11,8 @@ from datetime import timedelta
 from typing import Any
 
 from deepseek_operator.api.base import parse_time
-from deepseek_operator.api.v1alpha1.serving import DeepSeekServing, ResolvedModel
+from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
+from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel
 from deepseek_operator.core.last_words import document, tail, words
 from deepseek_operator.core.obstacles import condition_of
 from deepseek_operator.core.resources import Manifest

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from deepseek_operator.api.v1alpha1.serving import DeepSeekServing, FromTraining, ResolvedModel, ServingModel
+from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
+from deepseek_operator.api.v1alpha1.serving.model import FromTraining, ServingModel
+from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel
 from deepseek_operator.core.names import digest
 from deepseek_operator.core.resources import DEPLOYMENT, REVISION, TRAINING, Manifest, Ref
 from deepseek_operator.core.seen import Seen

@@ -7,7 +7,8 @@ they go, or serve meanwhile.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from deepseek_operator.api.v1alpha1.serving import DeepSeekServing, ResolvedModel
+from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
+from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel
 from deepseek_operator.core import obstacles
 from deepseek_operator.core.obstacles import condition_of, refused, uninitialized, unplaced, unstarted
 from deepseek_operator.core.resources import CLAIM, Manifest, Ref, is_terminating

@@ -8,7 +8,8 @@ before what is taken away. Deleting the resource needs nothing of us: every chil
 from collections.abc import Iterator
 from datetime import timedelta
 
-from deepseek_operator.api.v1alpha1.serving import DeepSeekServing, ResolvedModel, ServingStatus
+from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
+from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel, ServingStatus
 from deepseek_operator.core.actions import Action, Apply, Create, Delete, Done, Plan
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.drift import needs_apply

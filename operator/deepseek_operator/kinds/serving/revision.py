@@ -11,8 +11,12 @@ The template is rendered once, stored in a ControllerRevision, and read back: an
 from collections.abc import Mapping
 from typing import Any
 
-from deepseek_operator.api.v1alpha1.serving import DeepSeekServing, Engine, ResolvedModel
-from deepseek_operator.api.v1alpha1.workload import Accelerator, ComputeResources, PodSettings
+from deepseek_operator.api.v1alpha1.common.accelerator import Accelerator
+from deepseek_operator.api.v1alpha1.common.pod import PodSettings
+from deepseek_operator.api.v1alpha1.common.resources import ComputeResources
+from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
+from deepseek_operator.api.v1alpha1.serving.engine import Engine
+from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel
 from deepseek_operator.core.names import digest, owner_reference, revision_hash, serving_revision
 from deepseek_operator.core.ownership import restored
 from deepseek_operator.core.resources import DEPLOYMENT, GROUP, REVISION, SERVING, Manifest, is_terminating

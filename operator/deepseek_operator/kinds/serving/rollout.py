@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from deepseek_operator.api.base import parse_time
-from deepseek_operator.api.v1alpha1.serving import DeepSeekServing, ResolvedModel
+from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
+from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel
 from deepseek_operator.core.host_access import HOST_ACCESS_NOT_ALLOWED, asked
 from deepseek_operator.core.names import serving_revision
 from deepseek_operator.core.resources import CLAIM, DEPLOYMENT, POD, Manifest, Ref, is_terminating

@@ -8,7 +8,8 @@ from datetime import timedelta
 from typing import Literal
 
 from deepseek_operator.api.base import parse_time
-from deepseek_operator.api.v1alpha1.serving import DeepSeekServing, ScalingStatus
+from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
+from deepseek_operator.api.v1alpha1.serving.status import ScalingStatus
 from deepseek_operator.core.conditions import Verdict
 from deepseek_operator.core.resources import Manifest
 from deepseek_operator.core.seen import Seen

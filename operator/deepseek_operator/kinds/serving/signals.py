@@ -8,7 +8,9 @@ bound. An expression yields nothing at all (never zero) when no replica reports.
 from collections.abc import Mapping
 from typing import assert_never
 
-from deepseek_operator.api.v1alpha1.serving import DeepSeekServing, Engine, ScalingSignal
+from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
+from deepseek_operator.api.v1alpha1.serving.engine import Engine
+from deepseek_operator.api.v1alpha1.serving.scaling import ScalingSignal
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.seen import Sample, Signal
 from deepseek_operator.domain.policy.scaling import Load, replicas_for

@@ -6,13 +6,8 @@ because a rollout or a wish for more replicas can't be met; Reconciling says tha
 
 from collections.abc import Mapping, Sequence
 
-from deepseek_operator.api.v1alpha1.serving import (
-    DeepSeekServing,
-    ResolvedModel,
-    RevisionStatus,
-    ServingStatus,
-    ServingSummary,
-)
+from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
+from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel, RevisionStatus, ServingStatus, ServingSummary
 from deepseek_operator.core.actions import Done, Failure
 from deepseek_operator.core.conditions import Verdict, columns, merged, ready, reconciling, resting, stalled
 from deepseek_operator.core.configuration import Configuration

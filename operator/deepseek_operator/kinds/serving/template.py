@@ -9,8 +9,13 @@ SIGTERM lets it finish what runs (drain), then there is a margin before SIGKILL.
 from math import ceil
 from typing import Any
 
-from deepseek_operator.api.v1alpha1.serving import DeepSeekServing, Engine, ResolvedModel
-from deepseek_operator.api.v1alpha1.workload import Accelerator, ComputeResources, EnvVar, Toleration
+from deepseek_operator.api.v1alpha1.common.accelerator import Accelerator
+from deepseek_operator.api.v1alpha1.common.env import EnvVar
+from deepseek_operator.api.v1alpha1.common.pod import Toleration
+from deepseek_operator.api.v1alpha1.common.resources import ComputeResources
+from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
+from deepseek_operator.api.v1alpha1.serving.engine import Engine
+from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.device_pod import on_devices, whole_cores, with_settings
 from deepseek_operator.core.resources import Manifest

@@ -8,7 +8,8 @@ old value goes back.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from deepseek_operator.api.v1alpha1.serving import DeepSeekServing, ResolvedModel
+from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
+from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel
 from deepseek_operator.core.conditions import Verdict
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.drift import covers

@@ -1,6 +1,7 @@
 """DeepSeekTraining: attempts of a gang over one volume, restarted from its checkpoints until it completes."""
 
-from deepseek_operator.api.v1alpha1.training import DeepSeekTraining, TrainingStatus
+from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
+from deepseek_operator.api.v1alpha1.training.status import TrainingStatus
 from deepseek_operator.core.actions import Done, Plan
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.kind import Event, Kind

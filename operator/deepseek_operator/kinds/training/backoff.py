@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from deepseek_operator.api.base import rfc3339
-from deepseek_operator.api.v1alpha1.training import TrainingStatus
+from deepseek_operator.api.v1alpha1.training.status import TrainingStatus
 
 FIRST = timedelta(seconds=10)
 LONGEST = timedelta(minutes=10)

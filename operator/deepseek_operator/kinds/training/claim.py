@@ -6,7 +6,8 @@ when something may be written to it: a field that the creating request had set w
 
 from typing import Any
 
-from deepseek_operator.api.v1alpha1.training import DeepSeekTraining, TrainingSpec
+from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
+from deepseek_operator.api.v1alpha1.training.spec import TrainingSpec
 from deepseek_operator.core.names import OWNER_UID, owner_labels, owner_reference, training_claim
 from deepseek_operator.core.resources import TRAINING, Manifest
 from deepseek_operator.domain.values.quantity import to_bytes

@@ -6,8 +6,10 @@ user's own nothing is known but the model: it is sized as by a trainer with ever
 
 import json
 
-from deepseek_operator.api.v1alpha1.training import DeepSeekTraining, TrainingPlanStatus, TrainingSpec
-from deepseek_operator.api.v1alpha1.workload import PlanStatus
+from deepseek_operator.api.v1alpha1.common.plan import PlanStatus
+from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
+from deepseek_operator.api.v1alpha1.training.spec import TrainingSpec
+from deepseek_operator.api.v1alpha1.training.status import TrainingPlanStatus
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.device_plan import (
     UNSUPPORTED,

@@ -4,16 +4,10 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from deepseek_operator.api.base import rfc3339
-from deepseek_operator.api.v1alpha1.training import (
-    AttemptRecord,
-    AttemptStatus,
-    BestCheckpoint,
-    LastCheckpoint,
-    PodFailure,
-    ProgressStatus,
-    TrainingSpec,
-    TrainingStatus,
-)
+from deepseek_operator.api.v1alpha1.training.attempts import AttemptRecord, AttemptStatus, PodFailure
+from deepseek_operator.api.v1alpha1.training.progress import BestCheckpoint, LastCheckpoint, ProgressStatus
+from deepseek_operator.api.v1alpha1.training.spec import TrainingSpec
+from deepseek_operator.api.v1alpha1.training.status import TrainingStatus
 from deepseek_operator.kinds.training import ancestry
 from deepseek_operator.kinds.training.backoff import after_failure
 from deepseek_operator.kinds.training.report import MAX_EXPORTS, Report

@@ -1,7 +1,8 @@
 """What is worth an event: a transition between two statuses, told once."""
 
 from deepseek_operator.api.base import Condition
-from deepseek_operator.api.v1alpha1.training import DeepSeekTraining, TrainingStatus
+from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
+from deepseek_operator.api.v1alpha1.training.status import TrainingStatus
 from deepseek_operator.core.conditions import find, headline
 from deepseek_operator.core.kind import Event
 from deepseek_operator.core.names import TRAINING_LABEL

@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from deepseek_operator.api.base import parse_time
-from deepseek_operator.api.v1alpha1.training import AttemptStatus, DeepSeekTraining
+from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
+from deepseek_operator.api.v1alpha1.training.attempts import AttemptStatus
 from deepseek_operator.core.names import ATTEMPT_LABEL
 from deepseek_operator.core.ownership import job_uid_of
 from deepseek_operator.core.resources import (

@@ -8,13 +8,9 @@ import json
 from typing import Any
 
 from deepseek_operator.api.base import StatusModel
-from deepseek_operator.api.v1alpha1.training import (
-    AttemptStatus,
-    DeepSeekTraining,
-    OriginStatus,
-    TrainingStatus,
-    VolumeStatus,
-)
+from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
+from deepseek_operator.api.v1alpha1.training.attempts import AttemptStatus
+from deepseek_operator.api.v1alpha1.training.status import OriginStatus, TrainingStatus, VolumeStatus
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.device_pod import with_settings
 from deepseek_operator.core.names import ATTEMPT_LABEL, handed_on, owner_labels, owner_reference

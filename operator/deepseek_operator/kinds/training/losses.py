@@ -4,7 +4,7 @@ The training goes on: a few long examples are no error, and only their owner kno
 a dataset would be lost the trainer itself refuses.
 """
 
-from deepseek_operator.api.v1alpha1.training import DataStatus
+from deepseek_operator.api.v1alpha1.training.progress import DataStatus
 from deepseek_operator.core.conditions import Verdict
 from deepseek_operator.kinds.training.reasons import Reason
 

@@ -4,8 +4,11 @@
 weights of an export. What follows, digests included, sees a spec in which the claim, the uid and the step are written.
 """
 
-from deepseek_operator.api.v1alpha1.training import DeepSeekTraining, OriginStatus, ResumeFrom, TrainingSpec
-from deepseek_operator.api.v1alpha1.workload import ClaimSource
+from deepseek_operator.api.v1alpha1.common.source import ClaimSource
+from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
+from deepseek_operator.api.v1alpha1.training.checkpoints import ResumeFrom
+from deepseek_operator.api.v1alpha1.training.spec import TrainingSpec
+from deepseek_operator.api.v1alpha1.training.status import OriginStatus
 from deepseek_operator.core.names import digest
 from deepseek_operator.core.resources import TRAINING, Ref
 from deepseek_operator.core.seen import Seen

@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 from typing import TypeAlias
 
 from deepseek_operator.api.base import parse_time, rfc3339
-from deepseek_operator.api.v1alpha1.training import AttemptStatus, PodFailure, TrainingStatus
+from deepseek_operator.api.v1alpha1.training.attempts import AttemptStatus, PodFailure
+from deepseek_operator.api.v1alpha1.training.status import TrainingStatus
 from deepseek_operator.core.actions import Action, Apply, Create, Delete, Plan
 from deepseek_operator.core.conditions import ready, reconciling, resting, result, stalled
 from deepseek_operator.core.drift import needs_apply

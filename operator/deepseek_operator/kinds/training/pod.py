@@ -8,14 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from deepseek_operator.api.v1alpha1.training import (
-    Dataset,
-    DeepSeekTraining,
-    TrainingPlanStatus,
-    TrainingSpec,
-    TrainingStatus,
-)
-from deepseek_operator.api.v1alpha1.workload import Runtime
+from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
+from deepseek_operator.api.v1alpha1.training.data import Dataset
+from deepseek_operator.api.v1alpha1.training.spec import TrainingSpec
+from deepseek_operator.api.v1alpha1.training.status import TrainingPlanStatus, TrainingStatus
+from deepseek_operator.api.v1alpha1.training.trainer import Runtime
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.device_pod import on_devices, whole_cores
 from deepseek_operator.core.names import training_job, training_service

@@ -6,7 +6,8 @@ not tell any more: the newest attempt's number, the uid of the claim that holds 
 
 import json
 
-from deepseek_operator.api.v1alpha1.training import DeepSeekTraining, TrainingStatus
+from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
+from deepseek_operator.api.v1alpha1.training.status import TrainingStatus
 from deepseek_operator.core.names import OWNER_UID, owner_labels, owner_reference, training_service
 from deepseek_operator.core.resources import GROUP, TRAINING, Manifest, annotations_of
 

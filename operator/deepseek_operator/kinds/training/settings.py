@@ -6,7 +6,7 @@ gangs. Everything in neither digest is live, or counts from the next attempt on.
 
 from typing import Any
 
-from deepseek_operator.api.v1alpha1.training import TrainingSpec
+from deepseek_operator.api.v1alpha1.training.spec import TrainingSpec
 from deepseek_operator.core.names import digest
 
 _DEFAULT_GRACE_S = 120

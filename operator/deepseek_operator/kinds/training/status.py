@@ -7,12 +7,9 @@ and workers are display: nothing is decided from them.
 from collections.abc import Mapping, Sequence
 
 from deepseek_operator.api.base import Condition, rfc3339
-from deepseek_operator.api.v1alpha1.training import (
-    ProgressStatus,
-    TrainingSpec,
-    TrainingStatus,
-    TrainingSummary,
-)
+from deepseek_operator.api.v1alpha1.training.progress import ProgressStatus
+from deepseek_operator.api.v1alpha1.training.spec import TrainingSpec
+from deepseek_operator.api.v1alpha1.training.status import TrainingStatus, TrainingSummary
 from deepseek_operator.core.actions import Done, Failure
 from deepseek_operator.core.conditions import Verdict, columns, merged, reconciling, stalled
 from deepseek_operator.core.device_plan import warning_of

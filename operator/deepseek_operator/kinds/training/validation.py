@@ -6,7 +6,9 @@ A complaint never stops an attempt that runs: it only keeps the next one from st
 import json
 from dataclasses import dataclass
 
-from deepseek_operator.api.v1alpha1.training import DeepSeekTraining, Hyperparameters, TrainingSpec
+from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
+from deepseek_operator.api.v1alpha1.training.hyperparameters import Hyperparameters
+from deepseek_operator.api.v1alpha1.training.spec import TrainingSpec
 from deepseek_operator.core.names import training_claim
 from deepseek_operator.core.resources import CLAIM, Manifest, Ref, is_terminating
 from deepseek_operator.core.seen import Seen

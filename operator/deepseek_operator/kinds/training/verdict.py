@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Literal, TypeAlias
 
 from deepseek_operator.api.base import parse_time, rfc3339
-from deepseek_operator.api.v1alpha1.training import PodFailure
+from deepseek_operator.api.v1alpha1.training.attempts import PodFailure
 from deepseek_operator.core.last_words import tail, words
 from deepseek_operator.core.resources import Manifest, is_terminating
 from deepseek_operator.kinds.training.gang import (

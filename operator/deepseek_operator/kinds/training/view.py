@@ -5,12 +5,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 
-from deepseek_operator.api.v1alpha1.training import (
-    AttemptStatus,
-    DeepSeekTraining,
-    TrainingSpec,
-    TrainingStatus,
-)
+from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
+from deepseek_operator.api.v1alpha1.training.attempts import AttemptStatus
+from deepseek_operator.api.v1alpha1.training.spec import TrainingSpec
+from deepseek_operator.api.v1alpha1.training.status import TrainingStatus
 from deepseek_operator.core.actions import Action, Plan
 from deepseek_operator.core.conditions import Verdict
 from deepseek_operator.core.configuration import Configuration

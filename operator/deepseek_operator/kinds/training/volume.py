@@ -4,7 +4,7 @@ A missing claim, or one with another uid, after that record means that the check
 would begin the training at step 0 in silence, so nothing is made and a person is asked.
 """
 
-from deepseek_operator.api.v1alpha1.training import VolumeStatus
+from deepseek_operator.api.v1alpha1.training.status import VolumeStatus
 from deepseek_operator.core.actions import Action, Apply, Create
 from deepseek_operator.core.conditions import reconciling, stalled
 from deepseek_operator.core.drift import needs_apply

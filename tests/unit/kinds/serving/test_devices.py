@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from deepseek_operator.api.v1alpha1.serving import DeepSeekServing, ResolvedModel
-from deepseek_operator.api.v1alpha1.workload import PlanStatus
+from deepseek_operator.api.v1alpha1.common.plan import PlanStatus
+from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
+from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel
 from deepseek_operator.core.actions import Create, Done
 from deepseek_operator.core.conditions import find
 from deepseek_operator.core.configuration import Configuration

@@ -3,7 +3,7 @@
 import pytest
 
 from deepseek_operator.api.base import Condition
-from deepseek_operator.api.v1alpha1.serving import ServingStatus
+from deepseek_operator.api.v1alpha1.serving.status import ServingStatus
 from deepseek_operator.kinds.serving import reasons
 from deepseek_operator.kinds.serving.events import events
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from deepseek_operator.api.v1alpha1.serving import ServingStatus
+from deepseek_operator.api.v1alpha1.serving.status import ServingStatus
 from deepseek_operator.core.resources import Manifest
 from deepseek_operator.kinds.serving.events import events
 from tests.support.kstatus import kstatus

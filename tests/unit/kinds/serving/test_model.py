@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from deepseek_operator.api.v1alpha1.serving import ResolvedModel
+from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel
 from deepseek_operator.kinds.serving.model import Unresolved, resolve
 from tests.support.servings import TRAINING_UID, a_serving, a_training, seen_of
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from deepseek_operator.api.v1alpha1.serving import DeepSeekServing, ResolvedModel
+from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
+from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel
 from deepseek_operator.kinds.serving.revision import revision_name
 from tests.support.servings import a_serving
 

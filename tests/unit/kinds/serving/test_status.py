@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from deepseek_operator.api.v1alpha1.serving import DeepSeekServing, ResolvedModel, ServingStatus
+from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
+from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel, ServingStatus
 from deepseek_operator.core.actions import Create, Done, Failure
 from deepseek_operator.core.conditions import find, headline
 from deepseek_operator.core.configuration import Configuration

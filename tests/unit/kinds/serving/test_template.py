@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from deepseek_operator.api.v1alpha1.serving import DeepSeekServing, ResolvedModel
+from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
+from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.kinds.serving.template import render
 from tests.support.servings import a_serving

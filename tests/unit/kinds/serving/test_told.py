@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from deepseek_operator.api.v1alpha1.serving import DeepSeekServing, ResolvedModel, ServingStatus
+from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
+from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel, ServingStatus
 from deepseek_operator.core.conditions import find
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.resources import Manifest

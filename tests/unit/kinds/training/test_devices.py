@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from deepseek_operator.api.v1alpha1.training import TrainingPlanStatus
+from deepseek_operator.api.v1alpha1.training.status import TrainingPlanStatus
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.resources import CLAIM, JOB, Manifest
 from deepseek_operator.domain.devices.profiles import BUILT_IN, Profiles, profiles_from_config

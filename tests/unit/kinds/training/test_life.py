@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from deepseek_operator.api.base import parse_time
-from deepseek_operator.api.v1alpha1.training import DataStatus, LastCheckpoint
+from deepseek_operator.api.v1alpha1.training.progress import DataStatus, LastCheckpoint
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.names import training_job
 from deepseek_operator.core.resources import CLAIM, JOB, POD, SERVICE, TRAINING, is_terminating

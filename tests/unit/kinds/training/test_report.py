@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from deepseek_operator.api.v1alpha1.training import BestCheckpoint, DataStatus, LastCheckpoint
+from deepseek_operator.api.v1alpha1.training.progress import BestCheckpoint, DataStatus, LastCheckpoint
 from deepseek_operator.core.last_words import tail
 from deepseek_operator.kinds.training.report import Report, from_mapping, number, report_of, whole
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from deepseek_operator.api.v1alpha1.training import PodFailure
+from deepseek_operator.api.v1alpha1.training.attempts import PodFailure
 from deepseek_operator.kinds.training.gang import Gang
 from deepseek_operator.kinds.training.verdict import MAX_FAILURES, first_cause, outcome, telling
 

@@ -5,13 +5,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from deepseek_operator.api.v1alpha1.training import (
-    Ancestor,
-    AttemptStatus,
-    ProgressStatus,
-    TrainingSpec,
-    TrainingStatus,
-)
+from deepseek_operator.api.v1alpha1.training.attempts import Ancestor, AttemptStatus
+from deepseek_operator.api.v1alpha1.training.progress import ProgressStatus
+from deepseek_operator.api.v1alpha1.training.spec import TrainingSpec
+from deepseek_operator.api.v1alpha1.training.status import TrainingStatus
 from deepseek_operator.kinds.training import ancestry
 from deepseek_operator.kinds.training.backoff import Backoff, after_failure, wait
 from deepseek_operator.kinds.training.reasons import ADVICE, Reason

@@ -1,0 +1,23 @@
+"""`DeepSeekServing`: replicas of an inference engine over one version of a model, rolled out and scaled.
+
+`replicas` has a schema default because the HorizontalPodAutoscaler reads it through the scale subresource and never
+starts when it is absent; under `autoscaling` it is that autoscaler's register and a user leaves it alone.
+"""
+
+from typing import Literal
+
+from pydantic import Field
+
+from deepseek_operator.api.base import ApiModel, ObjectMeta
+from deepseek_operator.api.v1alpha1.serving.spec import ServingSpec
+from deepseek_operator.api.v1alpha1.serving.status import ServingStatus
+
+
+class DeepSeekServing(ApiModel):
+    """The custom resource."""
+
+    api_version: str = "deepseek-operator.io/v1alpha1"
+    kind: Literal["DeepSeekServing"] = "DeepSeekServing"
+    metadata: ObjectMeta
+    spec: ServingSpec
+    status: ServingStatus = Field(default_factory=ServingStatus)

@@ -1,0 +1,88 @@
+"""What is true of a serving."""
+
+from pydantic import Field
+
+from deepseek_operator.api.base import ObservedStatus, StatusModel, Summary
+from deepseek_operator.api.record import RECORD
+from deepseek_operator.api.v1alpha1.common.plan import PlanStatus
+
+
+class ResolvedModel(StatusModel):
+    """The model folder that a revision mounts, recorded before it is used."""
+
+    reference: str = Field(
+        default="",
+        description="Digest of the reference that was resolved; another one is resolved anew.",
+        json_schema_extra=RECORD,
+    )
+    claim_name: str = Field(default="", description="PersistentVolumeClaim of the model folder.")
+    sub_path: str = Field(default="", description="Folder inside the volume; empty: its root.")
+    training: str | None = Field(default=None, description="DeepSeekTraining that it came from.")
+    training_uid: str | None = Field(
+        default=None,
+        alias="trainingUID",
+        description="uid of that training.",
+        json_schema_extra=RECORD,
+    )
+    step: int | None = Field(default=None, description="Step that was exported.")
+
+
+class RevisionStatus(StatusModel):
+    """One revision and what runs of it."""
+
+    name: str = Field(default="", description="Name of its ControllerRevision and Deployment.")
+    replicas: int = Field(default=0, description="Pods that exist.")
+    ready: int = Field(default=0, description="Pods that answer.")
+
+
+class ScalingStatus(StatusModel):
+    """What the autoscaler and its signals say."""
+
+    active: bool = Field(default=False, description="True while the HorizontalPodAutoscaler gets its numbers.")
+    desired: int | None = Field(default=None, description="Replicas that it wants.")
+    reason: str = Field(default="", description="Its reason, in one word.")
+    message: str = Field(default="", description="Its reason, in a sentence.")
+
+
+class ServingSummary(Summary):
+    """Ready-made strings for the printed columns."""
+
+    replicas: str = Field(default="", description="Ready replicas of the wanted ones. Example: 2/3.")
+    model: str = Field(default="", description="What is served. Example: uppercase@200.")
+
+
+class ServingStatus(ObservedStatus):
+    """What was seen of the serving, and the records that cannot be derived again."""
+
+    phase: str = Field(
+        default="",
+        description="For people: Pending, Loading, Rolling, Scaling, Available, WaitingForCapacity, Failing, Suspended, Failed, Deleting. Machines read the conditions.",
+    )
+    replicas: int = Field(
+        default=0,
+        description="Replicas made for spec.replicas, never a rollout's surplus; the scale subresource shows it.",
+    )
+    ready_replicas: int = Field(default=0, description="Replicas that answer.")
+    selector: str = Field(default="", description="Selects one pod per replica; the scale subresource shows it.")
+    url: str = Field(default="", description="Address inside the cluster. Example: http://chat-serve.team.svc:8000.")
+    resolved: ResolvedModel | None = Field(default=None, description="The model folder that is mounted.")
+    plan: PlanStatus | None = Field(
+        default=None, description="Devices and layout that were found under accelerator.profile; absent without one."
+    )
+    current: RevisionStatus | None = Field(default=None, description="The revision that is wanted.")
+    previous: list[RevisionStatus] = Field(
+        default_factory=list,
+        max_length=16,
+        description="Revisions that still run.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
+    stable: str = Field(default="", description="The last revision that was fully rolled out.")
+    running_replicas: int | None = Field(
+        default=None,
+        description="Replicas that the downward gate lets run; recorded so that a restart does not forget it.",
+        json_schema_extra=RECORD,
+    )
+    autoscaling: ScalingStatus | None = Field(
+        default=None, description="What the autoscaler says; absent without autoscaling."
+    )
+    summary: ServingSummary = Field(default_factory=ServingSummary, description="Ready-made strings for `kubectl get`.")

@@ -1,0 +1,55 @@
+"""How far it is, as the status tells it."""
+
+from pydantic import Field
+
+from deepseek_operator.api.base import StatusModel
+
+
+class LastCheckpoint(StatusModel):
+    """The newest healthy checkpoint that the pods reported."""
+
+    step: int = Field(description="Optimizer step that it holds.")
+    time: str | None = Field(
+        default=None, description="When it was complete, RFC 3339; absent where only the last words of a pod name it."
+    )
+
+
+class BestCheckpoint(StatusModel):
+    """The best evaluated healthy checkpoint that the pods reported."""
+
+    step: int = Field(description="Optimizer step that it holds.")
+    metric: str | None = Field(default=None, description="Name of the metric that ranks it.")
+    value: str | None = Field(default=None, description="Value of that metric, a decimal.")
+
+
+class DataStatus(StatusModel):
+    """What the built-in trainer read of all datasets, and what hyperparameters.sequenceLength cost."""
+
+    examples: int = Field(default=0, description="Examples that are used.")
+    dropped: int = Field(
+        default=0, description="Examples that are left out: their prompt leaves no room for an answer. Not in examples."
+    )
+    cut: int = Field(
+        default=0,
+        description="Examples whose completion is cut, so that nothing teaches the model to end there. In examples.",
+    )
+    longest: int = Field(default=0, description="Tokens of the longest example: the length that would keep all whole.")
+
+
+class ProgressStatus(StatusModel):
+    """What rank 0 last said. Display only."""
+
+    state: str = Field(default="", description="Starting, Training, Saving, Evaluating, Stopping or Complete.")
+    step: int | None = Field(default=None, description="Last optimizer step.")
+    first_step: int | None = Field(default=None, description="Optimizer step that the attempt began with.")
+    max_steps: int | None = Field(default=None, description="Steps in all.")
+    loss: str | None = Field(default=None, description="Last training loss, a decimal.")
+    eval_loss: str | None = Field(default=None, description="Last loss on the Heldout datasets, a decimal.")
+    accuracy: str | None = Field(
+        default=None, description="Last accuracy on the Heldout datasets, a decimal from 0 to 1."
+    )
+    tokens_per_second: str | None = Field(default=None, description="Tokens per second of all workers, a decimal.")
+    eta_seconds: int | None = Field(default=None, description="Estimated seconds until the last step.")
+    observed_at: str | None = Field(
+        default=None, description="When the pod was asked, RFC 3339; absent where only its last words tell."
+    )

@@ -1,0 +1,132 @@
+"""What to train."""
+
+from typing import Literal
+
+from pydantic import ConfigDict, Field
+
+from deepseek_operator.api.base import ApiModel, rule, rules
+from deepseek_operator.api.v1alpha1.common.accelerator import Accelerator
+from deepseek_operator.api.v1alpha1.training.checkpoints import Checkpoints
+from deepseek_operator.api.v1alpha1.training.data import Dataset
+from deepseek_operator.api.v1alpha1.training.failures import FailurePolicy
+from deepseek_operator.api.v1alpha1.training.hyperparameters import Hyperparameters
+from deepseek_operator.api.v1alpha1.training.method import TrainingMethod
+from deepseek_operator.api.v1alpha1.training.model import TrainingModel
+from deepseek_operator.api.v1alpha1.training.nodes import Nodes
+from deepseek_operator.api.v1alpha1.training.trainer import Runtime
+
+_OWN_COMMAND = "has(self.runtime.command)"
+
+
+class TrainingSpec(ApiModel):
+    """What to train, on what, and how failures are met."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                f"{_OWN_COMMAND} || has(self.model.source) || has(self.model.custom) || has(self.model.fromTraining)",
+                "the built-in trainer needs a model: write model.source (weights on a claim), model.fromTraining (another "
+                "training's export) or model.custom (config.json fields)",
+                fieldPath=".model",
+            ),
+            rule(
+                f"{_OWN_COMMAND} || (has(self.datasets) && self.datasets.exists(d, d.split == 'Train'))",
+                "the built-in trainer needs something to learn from: write datasets with at least one of split Train",
+            ),
+            rule(
+                f"{_OWN_COMMAND} || has(self.hyperparameters.maxSteps) || has(self.hyperparameters.epochs) || "
+                "has(self.hyperparameters.moreSteps)",
+                "the built-in trainer needs an end: write hyperparameters.maxSteps or hyperparameters.epochs",
+                fieldPath=".hyperparameters",
+            ),
+            rule(
+                "!has(self.hyperparameters.moreSteps) || (has(self.checkpoints.resume.from) && "
+                "(has(self.checkpoints.resume.from.training) || self.checkpoints.resume.from.checkpoint.matches('^[0-9]+$')))",
+                "hyperparameters.moreSteps counts from a checkpoint of checkpoints.resume.from: name that training, or "
+                "beside trainingUID a step as checkpoint; without resume.from write maxSteps",
+                fieldPath=".hyperparameters.moreSteps",
+            ),
+            rule(
+                "!(has(self.model.fromTraining) && has(self.checkpoints.resume.from))",
+                "write model.fromTraining (weights alone, steps from 0) or checkpoints.resume.from (goes on with optimizer "
+                "and steps), not both",
+                fieldPath=".model.fromTraining",
+            ),
+            rule(
+                f"{_OWN_COMMAND} || self.hyperparameters.globalBatchSize % "
+                "((has(self.nodes.count) ? self.nodes.count : 1) * "
+                "(has(self.accelerator) && has(self.accelerator.perNode) ? self.accelerator.perNode : 1)) == 0",
+                "hyperparameters.globalBatchSize must be divisible by the number of processes, nodes.count × accelerator.perNode",
+                fieldPath=".hyperparameters.globalBatchSize",
+            ),
+            rule(
+                f"{_OWN_COMMAND} || !has(self.hyperparameters.evalEverySteps) || "
+                "(has(self.datasets) && self.datasets.exists(d, d.split == 'Heldout'))",
+                "hyperparameters.evalEverySteps needs something to evaluate on: write a dataset with split Heldout",
+                fieldPath=".hyperparameters.evalEverySteps",
+            ),
+            rule(
+                "!has(self.nodes.count) || self.nodes.count == 1 || !has(self.checkpoints.volume.accessMode) || "
+                "self.checkpoints.volume.accessMode == 'ReadWriteMany'",
+                "with nodes.count above 1 every node writes the volume: write checkpoints.volume.accessMode ReadWriteMany, or leave it out",
+                fieldPath=".checkpoints.volume.accessMode",
+            ),
+        )
+    )
+
+    model: TrainingModel = Field(
+        default_factory=TrainingModel,
+        description="The model that is trained. Required by the built-in trainer.",
+        json_schema_extra=rules(
+            rule(
+                "!(has(self.source) && has(self.custom))",
+                "write model.source (weights on a claim) or model.custom (config.json fields), not both",
+            ),
+            rule(
+                "!(has(self.fromTraining) && (has(self.source) || has(self.custom)))",
+                "write model.fromTraining (another training's export), model.source or model.custom, one of them",
+            ),
+        ),
+    )
+    objective: Literal["SFT"] = Field(
+        default="SFT", description="What is learnt. SFT: next token of completions or text. Default SFT."
+    )
+    method: TrainingMethod = Field(default_factory=TrainingMethod, description="Which parameters are trained.")
+    datasets: list[Dataset] = Field(
+        default_factory=list,
+        max_length=16,
+        description="What is learnt from and evaluated on. Required by the built-in trainer.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
+    hyperparameters: Hyperparameters = Field(
+        default_factory=Hyperparameters,
+        description="How the built-in trainer runs.",
+        json_schema_extra=rules(
+            rule(
+                "!(has(self.maxSteps) && has(self.epochs))",
+                "write hyperparameters.maxSteps or hyperparameters.epochs, not both",
+            ),
+            rule(
+                "!(has(self.moreSteps) && (has(self.maxSteps) || has(self.epochs)))",
+                "write hyperparameters.moreSteps or maxSteps or epochs, one of them",
+            ),
+            rule(
+                "!has(self.maxSteps) || self.warmupSteps < self.maxSteps",
+                "hyperparameters.warmupSteps must be less than hyperparameters.maxSteps",
+            ),
+        ),
+    )
+    accelerator: Accelerator | None = Field(
+        default=None, description="Devices of each pod. Absent: the CPU, one process per pod."
+    )
+    nodes: Nodes = Field(default_factory=Nodes, description="Size of the gang.")
+    runtime: Runtime = Field(default_factory=Runtime, description="The container. Absent: the built-in trainer.")
+    checkpoints: Checkpoints = Field(
+        default_factory=Checkpoints,
+        description="When checkpoints are saved, where, and how many are kept.",
+    )
+    failure_policy: FailurePolicy = Field(default_factory=FailurePolicy, description="Which failures are tolerated.")
+    suspend: bool = Field(
+        default=False,
+        description="True: save, stop the pods and wait. False again: go on from the checkpoint. Default false.",
+    )
