@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from deepseek_operator.core.host_access import asked
+from deepseek_operator.workloads.pod.reach import asked
 from tests.support.api_objects import Object, changed, minimal_serving, minimal_training
 
 Changes: TypeAlias = Mapping[str, Any]

@@ -23,9 +23,9 @@ from deepseek_operator.core.actions import Propagation
 from deepseek_operator.core.kept import slim
 from deepseek_operator.core.kind import Event
 from deepseek_operator.core.names import FIELD_MANAGER, MANAGED_BY, MANAGER, OWNER_UID, digest
-from deepseek_operator.core.obstacles import Warning
 from deepseek_operator.core.ownership import JOB_UID
 from deepseek_operator.core.resources import POD, Manifest, Resource, uid_of
+from deepseek_operator.core.seen import Warning
 from deepseek_operator.ports.clock import Clock
 from deepseek_operator.ports.cluster import (
     WATCHED_WHOLE,

@@ -24,9 +24,9 @@ from deepseek_operator.api.base import rfc3339
 from deepseek_operator.core.actions import Propagation
 from deepseek_operator.core.kind import Event
 from deepseek_operator.core.names import FIELD_MANAGER, OWNER_UID
-from deepseek_operator.core.obstacles import Warning
 from deepseek_operator.core.ownership import JOB_UID
 from deepseek_operator.core.resources import CLAIM, POD, Manifest, Ref, Resource, labels_of, ref_of, uid_of
+from deepseek_operator.core.seen import Warning
 from deepseek_operator.ports.clock import Clock
 from deepseek_operator.ports.cluster import ClusterError, Conflict, Listing, Rejected, is_watched
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from deepseek_operator.controller.bucket import TokenBucket
 from deepseek_operator.core.actions import Propagation
 from deepseek_operator.core.kind import Event
-from deepseek_operator.core.obstacles import Warning
 from deepseek_operator.core.resources import Manifest, Resource
+from deepseek_operator.core.seen import Warning
 from deepseek_operator.ports.cluster import Cluster, Listing
 
 

@@ -16,10 +16,9 @@ from deepseek_operator.controller.mirror import Mirror
 from deepseek_operator.controller.pulls import Pulls
 from deepseek_operator.core.kept import TooLarge, kept
 from deepseek_operator.core.kind import Kind
-from deepseek_operator.core.obstacles import Warning
 from deepseek_operator.core.ownership import is_anothers, is_child, job_uid_of
 from deepseek_operator.core.resources import JOB, POD, Manifest, Ref, Resource, uid_of
-from deepseek_operator.core.seen import Seen, Signal
+from deepseek_operator.core.seen import Seen, Signal, Warning
 from deepseek_operator.ports.clock import Clock
 from deepseek_operator.ports.cluster import Cluster, ClusterError, is_watched
 

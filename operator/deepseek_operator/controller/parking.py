@@ -11,8 +11,8 @@ from typing import Any
 from deepseek_operator.api.base import Condition
 from deepseek_operator.core.conditions import Verdict, columns, merged
 from deepseek_operator.core.kept import TooLarge
-from deepseek_operator.core.parking import INTERNAL_ERROR, TOO_LARGE
 from deepseek_operator.core.resources import Manifest
+from deepseek_operator.workloads.reasons import INTERNAL_ERROR, TOO_LARGE
 
 _SHOWN = 512
 

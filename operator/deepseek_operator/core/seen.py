@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Generic, TypeAlias, TypeVar
 
-from deepseek_operator.core.obstacles import Warning
 from deepseek_operator.core.resources import Manifest, Ref, Resource
 
 OwnerT = TypeVar("OwnerT")
@@ -36,6 +35,14 @@ class Unavailable:
 
 
 Signal: TypeAlias = Sample | NoData | Unavailable
+
+
+@dataclass(frozen=True)
+class Warning:
+    """A Warning event of one object: `reason` in one word, `note` as its reporter wrote it."""
+
+    reason: str
+    note: str
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from typing import Protocol
 from deepseek_operator.core.actions import Propagation
 from deepseek_operator.core.kind import Event
 from deepseek_operator.core.names import MANAGED_BY, MANAGER
-from deepseek_operator.core.obstacles import Warning
 from deepseek_operator.core.resources import CLAIM, SERVING, TRAINING, Manifest, Resource, labels_of
+from deepseek_operator.core.seen import Warning
 
 
 class ClusterError(Exception):

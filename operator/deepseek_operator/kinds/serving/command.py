@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from deepseek_operator.api.v1alpha1.common.plan import DegreesStatus, PlanStatus
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.engine import Engine
-from deepseek_operator.core.device_pod import lacks_memory
 from deepseek_operator.domain.devices.profiles import Profile, pod_needs
 from deepseek_operator.domain.layout import Layout
 from deepseek_operator.domain.models.model import Architecture, GroupedQueryAttention
@@ -16,6 +15,7 @@ from deepseek_operator.domain.programs.engines.probes import AFTER_DRAIN_SECONDS
 from deepseek_operator.domain.sizing.weights import FORMATS, stored_bytes
 from deepseek_operator.domain.values.command import Command, Refusal
 from deepseek_operator.domain.values.version import rendered
+from deepseek_operator.workloads.pod.devices import lacks_memory
 
 BUILT = ("vllm", "sglang")
 """Engines whose command the operator makes."""

@@ -12,19 +12,6 @@ from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.spec import ServingSpec
 from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel
 from deepseek_operator.core.configuration import Configuration
-from deepseek_operator.core.device_plan import (
-    NEEDS_MULTIPLE_NODES,
-    UNSUPPORTED,
-    degrees_of,
-    is_offered,
-    profile_of,
-    reason_of,
-    refused_plan,
-    sized_plan,
-    told,
-    unsized_plan,
-)
-from deepseek_operator.core.host_access import HOST_ACCESS_NOT_ALLOWED, refusal
 from deepseek_operator.core.names import digest
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.domain.devices.profiles import Profile
@@ -38,6 +25,18 @@ from deepseek_operator.kinds.serving.command import BUILT, Served, said, why_not
 from deepseek_operator.kinds.serving.model import resolve
 from deepseek_operator.kinds.serving.revision import revision_name, stored_revisions, template_of, update_token
 from deepseek_operator.kinds.serving.rollout import reach_of_resting
+from deepseek_operator.workloads.device_plan import (
+    degrees_of,
+    is_offered,
+    profile_of,
+    reason_of,
+    refused_plan,
+    sized_plan,
+    told,
+    unsized_plan,
+)
+from deepseek_operator.workloads.pod.reach import refusal
+from deepseek_operator.workloads.reasons import HOST_ACCESS_NOT_ALLOWED, NEEDS_MULTIPLE_NODES, UNSUPPORTED
 
 _ONE_NODE = "replicas over several nodes are not built yet"
 

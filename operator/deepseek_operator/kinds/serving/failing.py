@@ -13,12 +13,12 @@ from typing import Any
 from deepseek_operator.api.base import parse_time
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel
-from deepseek_operator.core.last_words import document, tail, words
-from deepseek_operator.core.obstacles import condition_of
 from deepseek_operator.core.resources import Manifest
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.kinds.serving.command import MODEL_PATH
 from deepseek_operator.kinds.serving.rollout import deployment
+from deepseek_operator.workloads.last_words import document, tail, words
+from deepseek_operator.workloads.obstacles import condition_of
 
 REPEATED = 2
 """Restarts from which on an engine that is loading is said to fail: one may be a node's that was started anew."""

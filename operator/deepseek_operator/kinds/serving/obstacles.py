@@ -9,8 +9,6 @@ from dataclasses import dataclass
 
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel
-from deepseek_operator.core import obstacles
-from deepseek_operator.core.obstacles import condition_of, refused, uninitialized, unplaced, unstarted
 from deepseek_operator.core.resources import CLAIM, Manifest, Ref, is_terminating
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.kinds.serving import reasons
@@ -18,6 +16,9 @@ from deepseek_operator.kinds.serving.failing import failure, folder, is_invalid,
 from deepseek_operator.kinds.serving.labels import revision_of
 from deepseek_operator.kinds.serving.reasons import Reason
 from deepseek_operator.kinds.serving.rollout import deployment, living_pods
+from deepseek_operator.workloads import obstacles
+from deepseek_operator.workloads.obstacles import condition_of, refused, uninitialized, unplaced, unstarted
+from deepseek_operator.workloads.reasons import REJECTED
 
 _SHARED = frozenset({"ReadWriteMany", "ReadOnlyMany"})
 _NO_FOLDER = "failed to prepare subPath"
@@ -58,7 +59,7 @@ def _refused_pods(seen: Seen[DeepSeekServing], revision: str) -> Iterator[Obstac
     failed = condition_of(deployment(seen, revision) or {}, "ReplicaFailure")
     if failed.get("status") == "True":
         found = refused(str(failed.get("message", "")))
-        yield Obstacle(reasons.BY_NAME[found.reason], found.message, final=found.reason == obstacles.REJECTED)
+        yield Obstacle(reasons.BY_NAME[found.reason], found.message, final=found.reason == REJECTED)
 
 
 def _failing(pod: Manifest, model: ResolvedModel | None, is_late: bool) -> Iterator[Obstacle]:

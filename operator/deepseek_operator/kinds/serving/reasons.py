@@ -5,7 +5,7 @@ The names are part of the public contract: alerts and scripts match them.
 
 from dataclasses import dataclass
 
-from deepseek_operator.core import device_plan, host_access, obstacles, parking
+from deepseek_operator.workloads import reasons as shared
 
 
 @dataclass(frozen=True)
@@ -35,35 +35,33 @@ CLAIM_NOT_SHARED = Reason(
     "Serve from a claim that is ReadWriteMany or ReadOnlyMany; or run one replica, with rollout.strategy Replace.",
 )
 DOES_NOT_FIT = Reason(
-    device_plan.DOES_NOT_FIT, "Write more devices, another quantization, a shorter maxModelLength or another profile."
+    shared.DOES_NOT_FIT, "Write more devices, another quantization, a shorter maxModelLength or another profile."
 )
 NEEDS_MULTIPLE_NODES = Reason(
-    device_plan.NEEDS_MULTIPLE_NODES, "Write what fits one node: another profile, quantization or maxModelLength."
+    shared.NEEDS_MULTIPLE_NODES, "Write what fits one node: another profile, quantization or maxModelLength."
 )
 UNKNOWN_PROFILE = Reason(
-    device_plan.UNKNOWN_PROFILE, "Write one of the profiles that the message names, or ask the administrator for one."
+    shared.UNKNOWN_PROFILE, "Write one of the profiles that the message names, or ask the administrator for one."
 )
 HOST_ACCESS_NOT_ALLOWED = Reason(
-    host_access.HOST_ACCESS_NOT_ALLOWED,
+    shared.HOST_ACCESS_NOT_ALLOWED,
     "Write another accelerator.profile, or ask an administrator to allow this one in the namespace as the message says.",
 )
-UNSUPPORTED = Reason(device_plan.UNSUPPORTED, "Write what the message offers: this engine or device can't do it.")
+UNSUPPORTED = Reason(shared.UNSUPPORTED, "Write what the message offers: this engine or device can't do it.")
 WAITING_FOR_CAPACITY = Reason(
-    obstacles.WAITING_FOR_CAPACITY,
+    shared.WAITING_FOR_CAPACITY,
     "Free or add accelerators; during a rollout, rollout.strategy Replace stops the old replicas first.",
 )
 WAITING_FOR_QUOTA = Reason(
-    obstacles.WAITING_FOR_QUOTA, "Raise the namespace's quota, or ask for less; write what it makes obligatory."
+    shared.WAITING_FOR_QUOTA, "Raise the namespace's quota, or ask for less; write what it makes obligatory."
 )
-IMAGE_PULL_FAILED = Reason(
-    obstacles.IMAGE_PULL_FAILED, "Correct engine.image, or make the image pullable for the nodes."
-)
+IMAGE_PULL_FAILED = Reason(shared.IMAGE_PULL_FAILED, "Correct engine.image, or make the image pullable for the nodes.")
 CONFIGURATION_MISSING = Reason(
-    obstacles.CONFIGURATION_MISSING, "Create the Secret or other object that the message names, or correct its name."
+    shared.CONFIGURATION_MISSING, "Create the Secret or other object that the message names, or correct its name."
 )
-VOLUME_NOT_MOUNTED = Reason(obstacles.VOLUME_NOT_MOUNTED, "Look at the model's claim, and at the storage behind it.")
+VOLUME_NOT_MOUNTED = Reason(shared.VOLUME_NOT_MOUNTED, "Look at the model's claim, and at the storage behind it.")
 INIT_CONTAINER_FAILED = Reason(
-    obstacles.INIT_CONTAINER_FAILED,
+    shared.INIT_CONTAINER_FAILED,
     "Read that container's log; it comes from the accelerator's profile or from a webhook of the cluster.",
 )
 MODEL_NOT_FOUND = Reason(
@@ -74,22 +72,22 @@ METRICS_UNAVAILABLE = Reason(
     "Let an administrator look at the chart's prometheus.url, externalMetrics and monitors: replicas stay as they are.",
 )
 ENGINE_FAILING = Reason("EngineFailing", "Read the log of the engine container; correct the model or the engine.")
-NAME_CONFLICT = Reason("NameConflict", "Delete or rename the object of that name, or rename this resource.")
+NAME_CONFLICT = Reason(shared.NAME_CONFLICT, "Delete or rename the object of that name, or rename this resource.")
 WAITING_FOR_PREDECESSOR = Reason(
-    "WaitingForPredecessor", "Wait until the object of a deleted resource of this name is gone."
+    shared.WAITING_FOR_PREDECESSOR, "Wait until the object of a deleted resource of this name is gone."
 )
 AUTOSCALER_OFF = Reason(
     "AutoscalerOff", "Write replicas: 1 or more, or leave it out: with 0 the autoscaler is switched off."
 )
 FORBIDDEN = Reason(
-    obstacles.FORBIDDEN, "Let an administrator read the message: an admission policy or RBAC refuses a child."
+    shared.FORBIDDEN, "Let an administrator read the message: an admission policy or RBAC refuses a child."
 )
-REJECTED = Reason(obstacles.REJECTED, "Correct the spec as the API server's message says.")
+REJECTED = Reason(shared.REJECTED, "Correct the spec as the API server's message says.")
 NEW_DEFAULTS = Reason(
     "NewDefaults", "Nothing must be done. To roll out what this operator would make, annotate as the message says."
 )
-TOO_LARGE = Reason(parking.TOO_LARGE, parking.TOO_LARGE_ADVICE)
-INTERNAL_ERROR = Reason(parking.INTERNAL_ERROR, parking.INTERNAL_ERROR_ADVICE)
+TOO_LARGE = Reason(shared.TOO_LARGE, shared.TOO_LARGE_ADVICE)
+INTERNAL_ERROR = Reason(shared.INTERNAL_ERROR, shared.INTERNAL_ERROR_ADVICE)
 API_UNAVAILABLE = Reason("ApiUnavailable", "Nothing to do: the operator tries again.")
 
 ALL: tuple[Reason, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Reason))

@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from deepseek_operator.api.base import parse_time
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel
-from deepseek_operator.core.host_access import HOST_ACCESS_NOT_ALLOWED, asked
 from deepseek_operator.core.names import serving_revision
 from deepseek_operator.core.resources import CLAIM, DEPLOYMENT, POD, Manifest, Ref, is_terminating
 from deepseek_operator.core.seen import Seen
@@ -20,6 +19,8 @@ from deepseek_operator.kinds.serving.gate import running_replicas
 from deepseek_operator.kinds.serving.labels import revision_named, revision_of
 from deepseek_operator.kinds.serving.model import Unresolved, resolve
 from deepseek_operator.kinds.serving.revision import numbers, revision_name, template_of
+from deepseek_operator.workloads.pod.reach import asked
+from deepseek_operator.workloads.reasons import HOST_ACCESS_NOT_ALLOWED
 
 UNANSWERED = timedelta(seconds=120)
 """A pod that is still there so long after its grace period is on a node that does not answer, and may stay for ever. It

@@ -11,7 +11,6 @@ from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel, Revisio
 from deepseek_operator.core.actions import Done, Failure
 from deepseek_operator.core.conditions import Verdict, columns, merged, ready, reconciling, resting, stalled
 from deepseek_operator.core.configuration import Configuration
-from deepseek_operator.core.device_plan import warning_of
 from deepseek_operator.core.names import OWNER_UID, serving_service
 from deepseek_operator.core.ownership import left_by
 from deepseek_operator.core.resources import SERVING, Manifest, controller_of, is_terminating
@@ -34,6 +33,7 @@ from deepseek_operator.kinds.serving.rollout import (
 )
 from deepseek_operator.kinds.serving.scaling import blindness, scaling_of, scaling_status
 from deepseek_operator.kinds.serving.update import update_of
+from deepseek_operator.workloads.device_plan import warning_of
 
 MAX_PREVIOUS = 16
 

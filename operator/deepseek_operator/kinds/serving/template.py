@@ -17,7 +17,6 @@ from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.engine import Engine
 from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel
 from deepseek_operator.core.configuration import Configuration
-from deepseek_operator.core.device_pod import on_devices, whole_cores, with_settings
 from deepseek_operator.core.resources import Manifest
 from deepseek_operator.domain.devices.profiles import pod_needs
 from deepseek_operator.domain.values.command import Command, Probe, Refusal
@@ -25,6 +24,7 @@ from deepseek_operator.domain.values.quantity import canonical
 from deepseek_operator.kinds.serving.command import BUILT, ENDPOINT_SECONDS, GRACE_SECONDS, MODEL_PATH, Served, command
 from deepseek_operator.kinds.serving.devices import served
 from deepseek_operator.kinds.serving.labels import pod_labels
+from deepseek_operator.workloads.pod.devices import on_devices, whole_cores, with_settings
 
 CONTAINER = "engine"
 PORT_NAME = "http"

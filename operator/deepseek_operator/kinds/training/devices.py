@@ -11,17 +11,6 @@ from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
 from deepseek_operator.api.v1alpha1.training.spec import TrainingSpec
 from deepseek_operator.api.v1alpha1.training.status import TrainingPlanStatus
 from deepseek_operator.core.configuration import Configuration
-from deepseek_operator.core.device_plan import (
-    UNSUPPORTED,
-    is_offered,
-    profile_of,
-    reason_of,
-    refused_plan,
-    sized_plan,
-    told,
-    unsized_plan,
-)
-from deepseek_operator.core.device_pod import lacks_memory
 from deepseek_operator.core.names import digest
 from deepseek_operator.core.resources import GROUP, Manifest, annotations_of
 from deepseek_operator.domain.devices.accelerator import GIB
@@ -38,6 +27,17 @@ from deepseek_operator.domain.sizing.fit import Alternative, Refused, Sized
 from deepseek_operator.domain.sizing.request import ALL_AXES, TrainingRequest
 from deepseek_operator.domain.sizing.training_state import Precision
 from deepseek_operator.domain.values.command import Refusal
+from deepseek_operator.workloads.device_plan import (
+    is_offered,
+    profile_of,
+    reason_of,
+    refused_plan,
+    sized_plan,
+    told,
+    unsized_plan,
+)
+from deepseek_operator.workloads.pod.devices import lacks_memory
+from deepseek_operator.workloads.reasons import UNSUPPORTED
 
 PLAN = f"{GROUP}/plan"
 """Annotation of a Job: the plan that it was made by, read back when the status was wiped."""

@@ -12,7 +12,6 @@ from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
 from deepseek_operator.api.v1alpha1.training.attempts import AttemptStatus
 from deepseek_operator.api.v1alpha1.training.status import OriginStatus, TrainingStatus, VolumeStatus
 from deepseek_operator.core.configuration import Configuration
-from deepseek_operator.core.device_pod import with_settings
 from deepseek_operator.core.names import ATTEMPT_LABEL, handed_on, owner_labels, owner_reference
 from deepseek_operator.core.ownership import restored
 from deepseek_operator.core.resources import GROUP, JOB, TRAINING, Manifest, annotations_of, uid_of
@@ -20,6 +19,7 @@ from deepseek_operator.kinds.training import ancestry
 from deepseek_operator.kinds.training.devices import PLAN, plan_of_job
 from deepseek_operator.kinds.training.gang import CONTAINER, number_of
 from deepseek_operator.kinds.training.pod import Attempt, placed, pod_spec
+from deepseek_operator.workloads.pod.devices import with_settings
 
 RECORD = f"{GROUP}/record"
 STAY = {"cluster-autoscaler.kubernetes.io/safe-to-evict": "false", "karpenter.sh/do-not-disrupt": "true"}

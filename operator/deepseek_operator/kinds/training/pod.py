@@ -14,7 +14,6 @@ from deepseek_operator.api.v1alpha1.training.spec import TrainingSpec
 from deepseek_operator.api.v1alpha1.training.status import TrainingPlanStatus, TrainingStatus
 from deepseek_operator.api.v1alpha1.training.trainer import Runtime
 from deepseek_operator.core.configuration import Configuration
-from deepseek_operator.core.device_pod import on_devices, whole_cores
 from deepseek_operator.core.names import training_job, training_service
 from deepseek_operator.core.ownership import JOB_UID
 from deepseek_operator.core.resources import Manifest
@@ -23,6 +22,7 @@ from deepseek_operator.kinds.training import ancestry
 from deepseek_operator.kinds.training.gang import COMPLETION_INDEX, CONTAINER
 from deepseek_operator.kinds.training.service import PROGRESS_PORT, RENDEZVOUS_PORT
 from deepseek_operator.kinds.training.settings import grace_s, processes_per_node
+from deepseek_operator.workloads.pod.devices import on_devices, whole_cores
 
 BUILTIN_COMMAND = ("python3", "-m", "deepseek_runtime.launcher")
 CHECKPOINTS = "/checkpoints"

@@ -3,16 +3,13 @@
 from collections.abc import Mapping
 from enum import StrEnum
 
-from deepseek_operator.core import obstacles
-from deepseek_operator.core.device_plan import DOES_NOT_FIT, UNKNOWN_PROFILE, UNSUPPORTED
-from deepseek_operator.core.host_access import HOST_ACCESS_NOT_ALLOWED
-from deepseek_operator.core.parking import INTERNAL_ERROR, INTERNAL_ERROR_ADVICE, TOO_LARGE, TOO_LARGE_ADVICE
 from deepseek_operator.core.training_result import (
     NOT_EXPORTED,
     TRAINING_FAILED,
     WAITING_FOR_EXPORT,
     WAITING_FOR_TRAINING,
 )
+from deepseek_operator.workloads import reasons as shared
 
 
 class Reason(StrEnum):
@@ -27,26 +24,26 @@ class Reason(StrEnum):
     SUSPENDED = "Suspended"
     COMPLETE = "Complete"
     WAITING_FOR_CLAIM = "WaitingForClaim"
-    WAITING_FOR_CAPACITY = obstacles.WAITING_FOR_CAPACITY
-    WAITING_FOR_QUOTA = obstacles.WAITING_FOR_QUOTA
-    IMAGE_PULL_FAILED = obstacles.IMAGE_PULL_FAILED
-    CONFIGURATION_MISSING = obstacles.CONFIGURATION_MISSING
-    VOLUME_NOT_MOUNTED = obstacles.VOLUME_NOT_MOUNTED
-    INIT_CONTAINER_FAILED = obstacles.INIT_CONTAINER_FAILED
+    WAITING_FOR_CAPACITY = shared.WAITING_FOR_CAPACITY
+    WAITING_FOR_QUOTA = shared.WAITING_FOR_QUOTA
+    IMAGE_PULL_FAILED = shared.IMAGE_PULL_FAILED
+    CONFIGURATION_MISSING = shared.CONFIGURATION_MISSING
+    VOLUME_NOT_MOUNTED = shared.VOLUME_NOT_MOUNTED
+    INIT_CONTAINER_FAILED = shared.INIT_CONTAINER_FAILED
     WAITING_FOR_TRAINING = WAITING_FOR_TRAINING
     WAITING_FOR_EXPORT = WAITING_FOR_EXPORT
     TRAINING_FAILED = TRAINING_FAILED
     NOT_EXPORTED = NOT_EXPORTED
-    WAITING_FOR_PREDECESSOR = "WaitingForPredecessor"
-    FORBIDDEN = obstacles.FORBIDDEN
+    WAITING_FOR_PREDECESSOR = shared.WAITING_FOR_PREDECESSOR
+    FORBIDDEN = shared.FORBIDDEN
     INVALID_SPEC = "InvalidSpec"
     FIXED_FIELD_CHANGED = "FixedFieldChanged"
-    DOES_NOT_FIT = DOES_NOT_FIT
-    UNKNOWN_PROFILE = UNKNOWN_PROFILE
-    HOST_ACCESS_NOT_ALLOWED = HOST_ACCESS_NOT_ALLOWED
-    UNSUPPORTED = UNSUPPORTED
-    NAME_CONFLICT = "NameConflict"
-    REJECTED = obstacles.REJECTED
+    DOES_NOT_FIT = shared.DOES_NOT_FIT
+    UNKNOWN_PROFILE = shared.UNKNOWN_PROFILE
+    HOST_ACCESS_NOT_ALLOWED = shared.HOST_ACCESS_NOT_ALLOWED
+    UNSUPPORTED = shared.UNSUPPORTED
+    NAME_CONFLICT = shared.NAME_CONFLICT
+    REJECTED = shared.REJECTED
     CHECKPOINT_VOLUME_FULL = "CheckpointVolumeFull"
     CHECKPOINT_VOLUME_LOST = "CheckpointVolumeLost"
     INVALID_CONFIGURATION = "InvalidConfiguration"
@@ -54,8 +51,8 @@ class Reason(StrEnum):
     TOO_MANY_RESTARTS = "TooManyRestarts"
     EXAMPLES_LEFT_OUT = "ExamplesLeftOut"
     COMPLETIONS_CUT = "CompletionsCut"
-    TOO_LARGE = TOO_LARGE
-    INTERNAL_ERROR = INTERNAL_ERROR
+    TOO_LARGE = shared.TOO_LARGE
+    INTERNAL_ERROR = shared.INTERNAL_ERROR
 
 
 ADVICE: Mapping[Reason, str] = {
@@ -94,8 +91,8 @@ ADVICE: Mapping[Reason, str] = {
     Reason.DIVERGED: "Write a lower learningRate, more warmupSteps or gradientClipNorm in a new training with checkpoints.resume.from.",
     Reason.EXAMPLES_LEFT_OUT: "Write a larger hyperparameters.sequenceLength, or take the long examples out of the file; the message has the numbers.",
     Reason.COMPLETIONS_CUT: "Write a larger hyperparameters.sequenceLength if answers are meant to end; the message has the numbers.",
-    Reason.TOO_LARGE: TOO_LARGE_ADVICE,
-    Reason.INTERNAL_ERROR: INTERNAL_ERROR_ADVICE,
+    Reason.TOO_LARGE: shared.TOO_LARGE_ADVICE,
+    Reason.INTERNAL_ERROR: shared.INTERNAL_ERROR_ADVICE,
     Reason.TOO_MANY_RESTARTS: "Find the cause in the kept Job's logs, then make a new training with resume.from.",
 }
 

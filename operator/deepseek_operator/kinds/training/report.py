@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from deepseek_operator.api.v1alpha1.training.progress import BestCheckpoint, DataStatus, LastCheckpoint
-from deepseek_operator.core.last_words import document, tail
 from deepseek_operator.core.resources import Manifest
 from deepseek_operator.kinds.training.gang import rank_of, terminated
+from deepseek_operator.workloads.last_words import document, tail
 
 MAX_STEP = 10**9
 MAX_EXPORTS = 128

@@ -12,14 +12,14 @@ from deepseek_operator.api.v1alpha1.training.spec import TrainingSpec
 from deepseek_operator.api.v1alpha1.training.status import TrainingStatus, TrainingSummary
 from deepseek_operator.core.actions import Done, Failure
 from deepseek_operator.core.conditions import Verdict, columns, merged, reconciling, stalled
-from deepseek_operator.core.device_plan import warning_of
-from deepseek_operator.core.last_words import tail
 from deepseek_operator.kinds.training.ending import last_words, reported
 from deepseek_operator.kinds.training.gang import has_succeeded
 from deepseek_operator.kinds.training.losses import losses
 from deepseek_operator.kinds.training.reasons import Reason, with_advice
 from deepseek_operator.kinds.training.report import Report, from_mapping, number, reports, whole
 from deepseek_operator.kinds.training.view import Step, View
+from deepseek_operator.workloads.device_plan import warning_of
+from deepseek_operator.workloads.last_words import tail
 
 
 def display(view: View, step: Step, done: Done) -> TrainingStatus:

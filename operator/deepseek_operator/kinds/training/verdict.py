@@ -12,7 +12,6 @@ from typing import Literal, TypeAlias
 
 from deepseek_operator.api.base import parse_time, rfc3339
 from deepseek_operator.api.v1alpha1.training.attempts import PodFailure
-from deepseek_operator.core.last_words import tail, words
 from deepseek_operator.core.resources import Manifest, is_terminating
 from deepseek_operator.kinds.training.gang import (
     Gang,
@@ -24,6 +23,7 @@ from deepseek_operator.kinds.training.gang import (
     terminated,
 )
 from deepseek_operator.kinds.training.report import Report, report_of
+from deepseek_operator.workloads.last_words import tail, words
 
 Outcome: TypeAlias = Literal["Complete", "Crash", "Disruption", "Stopped", "Invalid"]
 

@@ -13,7 +13,6 @@ from deepseek_operator.core.actions import Action, Plan
 from deepseek_operator.core.conditions import Verdict
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.names import training_claim, training_service
-from deepseek_operator.core.obstacles import Obstacle
 from deepseek_operator.core.resources import CLAIM, JOB, POD, POLICY, SERVICE, Manifest, Ref, uid_of
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.kinds.training.devices import as_planned
@@ -30,6 +29,7 @@ from deepseek_operator.kinds.training.needs import existing_claim
 from deepseek_operator.kinds.training.origin import as_resolved
 from deepseek_operator.kinds.training.validation import is_shared
 from deepseek_operator.kinds.training.waiting import obstacle
+from deepseek_operator.workloads.obstacles import Obstacle
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,10 @@ from datetime import timedelta
 
 from deepseek_operator.api.base import parse_time
 from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
-from deepseek_operator.core.obstacles import (
-    VOLUME_NOT_MOUNTED,
+from deepseek_operator.core.resources import JOB, POD, Manifest, Ref
+from deepseek_operator.core.seen import Seen
+from deepseek_operator.kinds.training.gang import Gang, ended, gang_of, has_failed, is_active, is_placed, is_suspended
+from deepseek_operator.workloads.obstacles import (
     Obstacle,
     condition_of,
     refused_by_events,
@@ -19,9 +21,7 @@ from deepseek_operator.core.obstacles import (
     unplaced,
     unstarted,
 )
-from deepseek_operator.core.resources import JOB, POD, Manifest, Ref
-from deepseek_operator.core.seen import Seen
-from deepseek_operator.kinds.training.gang import Gang, ended, gang_of, has_failed, is_active, is_placed, is_suspended
+from deepseek_operator.workloads.reasons import VOLUME_NOT_MOUNTED
 
 PODS_ARE_LATE = timedelta(seconds=3)
 """After which a Job without all of its pods is asked why; the controller makes them within a second."""

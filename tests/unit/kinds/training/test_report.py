@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from deepseek_operator.api.v1alpha1.training.progress import BestCheckpoint, DataStatus, LastCheckpoint
-from deepseek_operator.core.last_words import tail
 from deepseek_operator.kinds.training.report import Report, from_mapping, number, report_of, whole
+from deepseek_operator.workloads.last_words import tail
 
 
 def ended(message: str) -> dict[str, Any]:

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from deepseek_operator.core.obstacles import Warning
 from deepseek_operator.core.resources import JOB, POD
+from deepseek_operator.core.seen import Warning
 from deepseek_operator.kinds.training.reasons import ADVICE, Reason
 from deepseek_operator.ports.cluster import Forbidden
 from tests.support.trainings import NAMESPACE, Life

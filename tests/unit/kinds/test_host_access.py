@@ -11,7 +11,7 @@ from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel
 from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
 from deepseek_operator.core.conditions import find
 from deepseek_operator.core.configuration import Configuration
-from deepseek_operator.core.host_access import HOST_ACCESS_NOT_ALLOWED, HostAccess, asked
+from deepseek_operator.core.host_access import HostAccess
 from deepseek_operator.core.resources import DEPLOYMENT, Manifest
 from deepseek_operator.domain.devices.profiles import BUILT_IN, HostMount, PodPatch, Profile, Profiles
 from deepseek_operator.kinds.serving import devices as serving_devices
@@ -19,8 +19,9 @@ from deepseek_operator.kinds.serving.template import render
 from deepseek_operator.kinds.training import devices as training_devices
 from deepseek_operator.kinds.training import training_kind
 from deepseek_operator.kinds.training.children import first_children
+from deepseek_operator.workloads.pod.reach import asked
+from deepseek_operator.workloads.reasons import HOST_ACCESS_NOT_ALLOWED
 from tests.support.host_access import EVERYWHERE
-from tests.support.pod_escapes import ESCAPES, restricted_pod
 from tests.support.serving_life import ServingLife
 from tests.support.servings import NAMESPACE, a_serving
 from tests.support.shell import Operator
@@ -103,15 +104,6 @@ def test_leave_is_by_namespace_and_profile(made: Any) -> None:
     configuration = Configuration(profiles=PROFILES, host_access=allowed)
     refusals = {name: made(f"lab-{name}", configuration)[0] for name in PATCHES}
     assert {name for name, refusal in refusals.items() if not refusal} == {"device", "ipc", "harmless"}
-
-
-@pytest.mark.parametrize("escape", ESCAPES)
-def test_every_way_out_of_the_restricted_standard_is_found(escape: str) -> None:
-    assert asked(restricted_pod(ESCAPES[escape])) != ()
-
-
-def test_a_restricted_pod_asks_nothing_of_its_node() -> None:
-    assert asked(restricted_pod({})) == ()
 
 
 # --- over the life of both kinds ------------------------------------------------------------------------------------

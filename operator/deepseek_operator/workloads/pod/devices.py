@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from deepseek_operator.api.v1alpha1.common.pod import PodSettings
-from deepseek_operator.core.host_access import asked
 from deepseek_operator.core.resources import Manifest
 from deepseek_operator.domain.devices.profiles import HostMount, PodNeeds, PodPatch, Profile, Toleration, pod_needs
 from deepseek_operator.domain.values.command import Variables
 from deepseek_operator.domain.values.quantity import canonical, parse
+from deepseek_operator.workloads.pod.reach import asked
 
 SHARED_MEMORY_VOLUME = "shared-memory"
 _POD_IP = "POD_IP"

@@ -9,17 +9,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from deepseek_operator.core.last_words import words
 from deepseek_operator.core.resources import Manifest
-
-WAITING_FOR_QUOTA = "WaitingForQuota"
-FORBIDDEN = "Forbidden"
-REJECTED = "Rejected"
-WAITING_FOR_CAPACITY = "WaitingForCapacity"
-IMAGE_PULL_FAILED = "ImagePullFailed"
-CONFIGURATION_MISSING = "ConfigurationMissing"
-VOLUME_NOT_MOUNTED = "VolumeNotMounted"
-INIT_CONTAINER_FAILED = "InitContainerFailed"
+from deepseek_operator.core.seen import Warning
+from deepseek_operator.workloads.last_words import words
+from deepseek_operator.workloads.reasons import (
+    CONFIGURATION_MISSING,
+    FORBIDDEN,
+    IMAGE_PULL_FAILED,
+    INIT_CONTAINER_FAILED,
+    REJECTED,
+    VOLUME_NOT_MOUNTED,
+    WAITING_FOR_CAPACITY,
+    WAITING_FOR_QUOTA,
+)
 
 _IMAGE = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError", "RegistryUnavailable"}
@@ -52,14 +54,6 @@ class Obstacle:
 
     reason: str
     message: str
-
-
-@dataclass(frozen=True)
-class Warning:
-    """A Warning event of one object: `reason` in one word, `note` as its reporter wrote it."""
-
-    reason: str
-    note: str
 
 
 def refused(told: str) -> Obstacle:

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from deepseek_operator.core import obstacles
-from deepseek_operator.core.obstacles import (
-    Warning,
+from deepseek_operator.core.seen import Warning
+from deepseek_operator.workloads import reasons
+from deepseek_operator.workloads.obstacles import (
     refused,
     refused_by_events,
     uninitialized,
@@ -71,7 +71,7 @@ def waiting(reason: str, message: str = "", kind: str = "containerStatuses") -> 
 def test_an_image_that_does_not_come_is_told(reason: str, kind: str) -> None:
     (found,) = unstarted([waiting(reason, "not found", kind)])
     told = "ErrImagePull" if reason == "ImagePullBackOff" else reason
-    assert (found.reason, found.message) == (obstacles.IMAGE_PULL_FAILED, f"{told}: not found")
+    assert (found.reason, found.message) == (reasons.IMAGE_PULL_FAILED, f"{told}: not found")
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_a_back_off_without_a_cause_names_the_image() -> None:
 @pytest.mark.parametrize("reason", ["CreateContainerConfigError", "CreateContainerError"])
 def test_what_a_container_refers_to_and_is_not_there_is_told(reason: str) -> None:
     (found,) = unstarted([waiting(reason, 'secret "hub" not found')])
-    assert (found.reason, found.message) == (obstacles.CONFIGURATION_MISSING, f'{reason}: secret "hub" not found')
+    assert (found.reason, found.message) == (reasons.CONFIGURATION_MISSING, f'{reason}: secret "hub" not found')
 
 
 @pytest.mark.parametrize("reason", ["ContainerCreating", "PodInitializing", "CrashLoopBackOff", ""])
@@ -114,7 +114,7 @@ def test_the_scheduler_is_quoted() -> None:
 @pytest.mark.parametrize("reason", ["FailedMount", "FailedAttachVolume", "FailedMapVolume"])
 def test_a_volume_that_is_not_mounted_is_told(reason: str) -> None:
     (found,) = unmounted([Warning("BackOff", "x"), Warning(reason, "timed out")])
-    assert (found.reason, found.message) == (obstacles.VOLUME_NOT_MOUNTED, f"{reason}: timed out")
+    assert (found.reason, found.message) == (reasons.VOLUME_NOT_MOUNTED, f"{reason}: timed out")
 
 
 def init_container(state: dict[str, Any], restarts: int = 2, **more: Any) -> dict[str, Any]:

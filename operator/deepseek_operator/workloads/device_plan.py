@@ -8,17 +8,19 @@ from deepseek_operator.api.v1alpha1.common.accelerator import Accelerator
 from deepseek_operator.api.v1alpha1.common.plan import DegreesStatus, MemoryStatus, PlanStatus
 from deepseek_operator.core.conditions import Verdict
 from deepseek_operator.core.configuration import Configuration
-from deepseek_operator.core.device_pod import asked_of_node
-from deepseek_operator.core.host_access import HOST_ACCESS_NOT_ALLOWED, refusal
 from deepseek_operator.domain.devices.accelerator import GIB
 from deepseek_operator.domain.devices.profiles import Profile, UnknownProfile
 from deepseek_operator.domain.layout import Layout
 from deepseek_operator.domain.sizing.fit import Alternative, Memory, Refused, Sized
+from deepseek_operator.workloads.pod.devices import asked_of_node
+from deepseek_operator.workloads.pod.reach import refusal
+from deepseek_operator.workloads.reasons import (
+    DOES_NOT_FIT,
+    HOST_ACCESS_NOT_ALLOWED,
+    UNKNOWN_PROFILE,
+    UNSUPPORTED,
+)
 
-DOES_NOT_FIT = "DoesNotFit"
-NEEDS_MULTIPLE_NODES = "NeedsMultipleNodes"
-UNKNOWN_PROFILE = "UnknownProfile"
-UNSUPPORTED = "Unsupported"
 SIZING_WARNING = "SizingWarning"
 
 _ADVICE = ("RepeatedCache",)
