@@ -1,6 +1,5 @@
 """One serving from its birth on, in memory: its operator, its cluster, and what a test does to both."""
 
-import asyncio
 from typing import Any
 
 from deepseek_operator.adapters.memory import Change, MemoryCluster, Stored
@@ -13,7 +12,7 @@ from deepseek_operator.core.resources import DEPLOYMENT, POD, SERVING, TRAINING,
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.kinds.serving import serving_kind
 from tests.support.servings import NAMESPACE, a_claim, a_serving, a_training
-from tests.support.shell import Operator
+from tests.support.shell import Operator, finished
 from tests.support.world import StoppedClock, World, is_ready
 
 NAME = "chat"
@@ -95,7 +94,7 @@ class ServingLife:
 
     def look(self) -> Seen[DeepSeekServing]:
         """What the operator sees."""
-        view = asyncio.run(self.operator.look.from_mirror(Key(SERVING, NAMESPACE, NAME)))
+        view = finished(self.operator.look.from_mirror(Key(SERVING, NAMESPACE, NAME)))
         assert view is not None
         return view.seen
 

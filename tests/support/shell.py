@@ -1,9 +1,9 @@
 """The shell around one kind on a memory cluster, as a state machine drives it: passes are explicit."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from deepseek_operator.adapters.memory import Change, MemoryCluster
 from deepseek_operator.controller.key import Key
@@ -16,6 +16,15 @@ from deepseek_operator.core.resources import CLAIM, Manifest
 from deepseek_operator.core.seen import Signal, Unavailable
 from tests.support.faults import EventPipe
 from tests.support.world import StoppedClock
+
+T = TypeVar("T")
+_LOOP = asyncio.new_event_loop()
+"""One for all passes: to make a loop takes a tenth of the time of what runs on it, and a machine makes thousands."""
+
+
+def finished(work: Coroutine[Any, Any, T]) -> T:
+    """What `work` returns or raises; nothing else runs meanwhile."""
+    return _LOOP.run_until_complete(work)
 
 
 class SilentProgress:
@@ -66,15 +75,15 @@ class Operator:
 
     def reconcile(self, key: Key) -> Outcome:
         """One pass. What the kind or a planted crash raises comes through."""
-        return asyncio.run(self._driver.reconcile(key))
+        return finished(self._driver.reconcile(key))
 
     def park(self, key: Key, error: Exception) -> Outcome:
         """What a worker does when a pass over the object has raised."""
-        return asyncio.run(self._driver.park(key, error, self.clock.now()))
+        return finished(self._driver.park(key, error, self.clock.now()))
 
     def audit(self) -> None:
         """What the minute's audit does: ghosts go, missed objects are read."""
-        asyncio.run(self._audit())
+        finished(self._audit())
 
     async def _audit(self) -> None:
         for resource in sorted({*OWNERS, CLAIM, *self.kind.owns}):

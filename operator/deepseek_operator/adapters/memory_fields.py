@@ -27,17 +27,18 @@ _ATOMIC = frozenset({"selector", "nodeSelector", "labelSelector", "fieldRef", "r
 """Mappings that one manager owns whole (x-kubernetes-map-type: atomic)."""
 
 
-_PLAIN = (str, int, float, type(None))
-"""Most values; told apart first, because to ask whether one is a Mapping takes many times as long."""
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+"""Types of most values; told apart first, because to ask whether one is a Mapping takes many times as long."""
 
 
 def copied(value: Any) -> Any:
     """A deep copy of plain data as mutable dicts and lists."""
-    if isinstance(value, _PLAIN):
-        return value
-    if isinstance(value, Mapping):
-        return {key: copied(item) for key, item in value.items()}
-    return [copied(item) for item in value] if isinstance(value, Sequence) else value
+    # The leaves are looked at before the call: a third of a state machine's time was calls for them.
+    if type(value) is dict or isinstance(value, Mapping):
+        return {key: item if type(item) in _PLAIN else copied(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [item if type(item) in _PLAIN else copied(item) for item in value]
+    return value
 
 
 def fields_of(value: Any, at: Path = ()) -> Fields:
@@ -85,7 +86,7 @@ def _values(value: Any) -> dict[Path, Any]:
 
 
 def _pairs(value: Any, at: Path) -> Iterable[tuple[Path, Any]]:
-    if isinstance(value, _PLAIN):
+    if type(value) in _PLAIN:
         yield at, value
         return
     keys = _keys(str(at[-1]), value) if at else ()

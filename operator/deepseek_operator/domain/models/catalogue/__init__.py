@@ -4,7 +4,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from difflib import SequenceMatcher
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 
 from deepseek_operator.domain.models.model import Architecture, CompressedAttention, from_config_json
@@ -168,11 +168,15 @@ def _billions(entry: Mapping[str, object], key: str) -> float | None:
     return None if number is None else number * 1e9
 
 
-def _nearest(wanted: str) -> list[str]:
-    """The three most alike ids: by the words they share, then by their letters."""
+@lru_cache(maxsize=256)
+def _nearest(wanted: str) -> tuple[str, ...]:
+    """The three most alike ids: by the words they share, then by their letters.
+
+    Kept, because every pass over a resource whose model has another name asks again: half a millisecond.
+    """
     words = set(wanted.replace("/", "-").split("-"))
 
     def alike(model: Model) -> tuple[int, float, str]:
         return -len(words & set(model.id.split("-"))), -SequenceMatcher(None, wanted, model.id).ratio(), model.id
 
-    return [model.id for model in sorted(models(), key=alike)[:3]]
+    return tuple(model.id for model in sorted(models(), key=alike)[:3])
