@@ -8,7 +8,6 @@ the one that was rendered first, whatever release of the operator runs; a pinned
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
@@ -41,6 +40,7 @@ from deepseek_operator.kinds.serving.revision import revision_name
 from deepseek_operator.ports.cluster import ClusterError, Conflict, Throttled, Unreachable
 from tests.support.faults import Crash, crash_at_write
 from tests.support.marks import LOSSES, STRANGER, is_marked, strangers
+from tests.support.search import search
 from tests.support.servings import NAMESPACE, a_claim, a_serving, a_training
 from tests.support.shell import Operator
 from tests.support.world import StoppedClock, World, is_ready
@@ -626,10 +626,4 @@ def _other_labels(live: Stored) -> None:
 DRIFTS = {"replicas": _other_replicas, "image": _other_image, "labels": _other_labels}
 
 TestServingMachine = ServingMachine.TestCase
-TestServingMachine.settings = settings(
-    max_examples=16,
-    stateful_step_count=20,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
-)
+TestServingMachine.settings = search(examples=16, steps=20)

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -44,6 +43,7 @@ from deepseek_operator.kinds.training.settings import fixed_digest
 from deepseek_operator.ports.cluster import ClusterError, Conflict, Throttled, Unreachable
 from tests.support.faults import Crash, crash_at_write
 from tests.support.marks import LOSSES, STRANGER, is_marked, strangers
+from tests.support.search import search
 from tests.support.shell import Operator
 from tests.support.trainings import NAME, NAMESPACE, training
 from tests.support.world import StoppedClock, World
@@ -463,10 +463,4 @@ def _pick(items: list[Any], which: int) -> Any:
 
 
 TestTraining = TrainingMachine.TestCase
-TestTraining.settings = settings(
-    max_examples=40,
-    stateful_step_count=40,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-    derandomize=True,
-)
+TestTraining.settings = search(examples=40, steps=40)
