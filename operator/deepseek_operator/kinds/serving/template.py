@@ -9,9 +9,7 @@ SIGTERM lets it finish what runs (drain), then there is a margin before SIGKILL.
 from math import ceil
 from typing import Any
 
-from deepseek_operator.api.v1alpha1.common.accelerator import Accelerator
 from deepseek_operator.api.v1alpha1.common.env import EnvVar
-from deepseek_operator.api.v1alpha1.common.pod import Toleration
 from deepseek_operator.api.v1alpha1.common.resources import ComputeResources
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.engine import Engine
@@ -20,11 +18,13 @@ from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.resources import Manifest
 from deepseek_operator.domain.devices.profiles import pod_needs
 from deepseek_operator.domain.values.command import Command, Probe, Refusal
-from deepseek_operator.domain.values.quantity import canonical
 from deepseek_operator.kinds.serving.command import BUILT, ENDPOINT_SECONDS, GRACE_SECONDS, MODEL_PATH, Served, command
 from deepseek_operator.kinds.serving.devices import served
 from deepseek_operator.kinds.serving.labels import pod_labels
-from deepseek_operator.workloads.pod.devices import on_devices, whole_cores, with_settings
+from deepseek_operator.workloads.pod.devices import on_devices
+from deepseek_operator.workloads.pod.resources import SHARED_MEMORY_VOLUME, resources, shared_memory, whole_cores
+from deepseek_operator.workloads.pod.security import container_security
+from deepseek_operator.workloads.pod.template import pod_spec, with_settings
 
 CONTAINER = "engine"
 PORT_NAME = "http"
@@ -40,8 +40,6 @@ LIVENESS_FAILURES = 8
 
 KILL_MARGIN_SECONDS = 5
 """Between the end of the drain and SIGKILL, for the process to exit."""
-
-SHARED_MEMORY = "1Gi"
 
 
 def render(owner: DeepSeekServing, revision: str, model: ResolvedModel, configuration: Configuration) -> Manifest:
@@ -71,24 +69,11 @@ def _rendered(
         "imagePullPolicy": configuration.image_pull_policy,
         # An engine that leaves no last words is quoted by the end of its log.
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+        "securityContext": container_security(),
         "lifecycle": {"preStop": {"sleep": {"seconds": leaving_s}}},
         "volumeMounts": _mounts(model),
     }
-    spec: dict[str, Any] = {
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": grace_s,
-        "securityContext": _pod_security(pod.run_as_user, pod.fs_group),
-        "containers": [container],
-        "volumes": _volumes(model, owner.spec.engine.resources),
-    }
-    if pod.node_selector:
-        spec["nodeSelector"] = dict(pod.node_selector)
-    if pod.tolerations:
-        spec["tolerations"] = [_toleration(toleration) for toleration in pod.tolerations]
-    if pod.priority_class_name:
-        spec["priorityClassName"] = pod.priority_class_name
+    spec = pod_spec(pod, grace_s, [container], _volumes(model, owner.spec.engine.resources))
     return with_settings({"metadata": {"labels": pod_labels(owner, revision)}, "spec": spec}, pod)
 
 
@@ -102,7 +87,7 @@ def _written(owner: DeepSeekServing, configuration: Configuration, drain_s: int)
         **({"args": list(engine.args)} if engine.args else {}),
         "ports": [{"name": PORT_NAME, "containerPort": engine.port, "protocol": "TCP"}],
         "env": _environment(owner, drain_s),
-        "resources": _resources(engine.resources, owner.spec.accelerator),
+        "resources": resources(engine.resources, owner.spec.accelerator),
         **_probes(engine),
     }
 
@@ -118,7 +103,7 @@ def _built(asked: Served) -> dict[str, Any]:
         "command": list(built.args),
         "ports": [{"name": port.name, "containerPort": port.number, "protocol": "TCP"} for port in built.ports],
         "env": _built_environment(asked.owner, built),
-        "resources": _resources(engine.resources, None),
+        "resources": resources(engine.resources),
         "startupProbe": _probe(probes.startup, engine.start_timeout_seconds),
         **({"readinessProbe": _probe(probes.readiness)} if probes.readiness is not None else {}),
         "livenessProbe": _probe(probes.liveness),
@@ -177,19 +162,6 @@ def _users(variable: EnvVar) -> dict[str, Any]:
     return variable.to_container() if variable.secret is not None else _variable(variable.name, variable.value)
 
 
-def _resources(resources: ComputeResources, accelerator: Accelerator | None) -> dict[str, Any]:
-    requests = {"cpu": resources.cpu, "memory": resources.memory}
-    limits: dict[str, str | None] = {"cpu": resources.cpu_limit, "memory": resources.memory}
-    if accelerator is not None and accelerator.resource is not None:
-        limits[accelerator.resource] = requests[accelerator.resource] = str(accelerator.devices)
-    parts = {"requests": _amounts(requests), "limits": _amounts(limits)}
-    return {key: amounts for key, amounts in parts.items() if amounts}
-
-
-def _amounts(amounts: dict[str, str | None]) -> dict[str, str]:
-    return {name: canonical(amount) for name, amount in amounts.items() if amount is not None}
-
-
 def _probes(engine: Engine) -> dict[str, Any]:
     look = {"httpGet": {"path": engine.health_path, "port": PORT_NAME}, "timeoutSeconds": PROBE_TIMEOUT_SECONDS}
     loading = ceil(engine.start_timeout_seconds / READINESS_PERIOD_SECONDS)
@@ -200,23 +172,10 @@ def _probes(engine: Engine) -> dict[str, Any]:
     }
 
 
-def _pod_security(user: int, group: int) -> dict[str, Any]:
-    """The restricted Pod Security Standard. The group is set on a volume only when its root differs: a change of
-    every file of a large model would take longer than loading it."""
-    return {
-        "runAsNonRoot": True,
-        "runAsUser": user,
-        "fsGroup": group,
-        "fsGroupChangePolicy": "OnRootMismatch",
-        "seccompProfile": {"type": "RuntimeDefault"},
-    }
-
-
-def _volumes(model: ResolvedModel, resources: ComputeResources) -> list[dict[str, Any]]:
-    shared = canonical(resources.shared_memory or SHARED_MEMORY)
+def _volumes(model: ResolvedModel, wanted: ComputeResources) -> list[dict[str, Any]]:
     return [
         {"name": "model", "persistentVolumeClaim": {"claimName": model.claim_name}},
-        {"name": "shared-memory", "emptyDir": {"medium": "Memory", "sizeLimit": shared}},
+        shared_memory(wanted),
     ]
 
 
@@ -225,9 +184,4 @@ def _mounts(model: ResolvedModel) -> list[dict[str, Any]]:
     mount: dict[str, Any] = {"name": "model", "mountPath": MODEL_PATH, "readOnly": True}
     if model.sub_path:
         mount["subPath"] = model.sub_path
-    return [mount, {"name": "shared-memory", "mountPath": "/dev/shm"}]
-
-
-def _toleration(toleration: Toleration) -> dict[str, str]:
-    wire: dict[str, str] = {key: value for key, value in toleration.to_wire().items() if value}
-    return wire
+    return [mount, {"name": SHARED_MEMORY_VOLUME, "mountPath": "/dev/shm"}]

@@ -19,7 +19,7 @@ from deepseek_operator.kinds.training import ancestry
 from deepseek_operator.kinds.training.devices import PLAN, plan_of_job
 from deepseek_operator.kinds.training.gang import CONTAINER, number_of
 from deepseek_operator.kinds.training.pod import Attempt, placed, pod_spec
-from deepseek_operator.workloads.pod.devices import with_settings
+from deepseek_operator.workloads.pod.template import with_settings
 
 RECORD = f"{GROUP}/record"
 STAY = {"cluster-autoscaler.kubernetes.io/safe-to-evict": "false", "karpenter.sh/do-not-disrupt": "true"}

@@ -22,14 +22,16 @@ from deepseek_operator.kinds.training import ancestry
 from deepseek_operator.kinds.training.gang import COMPLETION_INDEX, CONTAINER
 from deepseek_operator.kinds.training.service import PROGRESS_PORT, RENDEZVOUS_PORT
 from deepseek_operator.kinds.training.settings import grace_s, processes_per_node
-from deepseek_operator.workloads.pod.devices import on_devices, whole_cores
+from deepseek_operator.workloads.pod import template as pod_template
+from deepseek_operator.workloads.pod.devices import on_devices
+from deepseek_operator.workloads.pod.resources import SHARED_MEMORY_VOLUME, resources, shared_memory, whole_cores
+from deepseek_operator.workloads.pod.security import container_security
 
 BUILTIN_COMMAND = ("python3", "-m", "deepseek_runtime.launcher")
 CHECKPOINTS = "/checkpoints"
 MODEL = "/model"
 DATASETS = "/datasets"
 DEFAULT_EVERY_SECONDS = 600
-DEFAULT_SHARED_MEMORY = "1Gi"
 
 EnvVar = dict[str, Any]
 Mount = dict[str, Any]
@@ -69,35 +71,19 @@ def is_builtin(runtime: Runtime) -> bool:
 def pod_spec(attempt: Attempt, configuration: Configuration) -> dict[str, Any]:
     """spec.template.spec of the Job."""
     spec = attempt.spec
-    settings = spec.runtime.pod
     volumes = _volumes(attempt)
-    wanted: dict[str, Any] = {
+    mounted = [
+        *({"name": name, "persistentVolumeClaim": {"claimName": claim}} for claim, name in volumes.items()),
+        shared_memory(spec.runtime.resources),
+        {"name": "tmp", "emptyDir": {}},
+    ]
+    return {
         "restartPolicy": "Never",
         "subdomain": training_service(attempt.owner.metadata.name),
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": grace_s(spec),
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": settings.run_as_user,
-            "fsGroup": settings.fs_group,
-            "fsGroupChangePolicy": "OnRootMismatch",
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-        "containers": [_container(attempt, configuration, volumes)],
-        "volumes": [
-            *({"name": name, "persistentVolumeClaim": {"claimName": claim}} for claim, name in volumes.items()),
-            {"name": "shared-memory", "emptyDir": {"medium": "Memory", "sizeLimit": _shared_memory(spec)}},
-            {"name": "tmp", "emptyDir": {}},
-        ],
+        **pod_template.pod_spec(
+            spec.runtime.pod, grace_s(spec), [_container(attempt, configuration, volumes)], mounted
+        ),
     }
-    if settings.node_selector:
-        wanted["nodeSelector"] = dict(sorted(settings.node_selector.items()))
-    if settings.tolerations:
-        wanted["tolerations"] = [toleration.to_wire() for toleration in settings.tolerations]
-    if settings.priority_class_name:
-        wanted["priorityClassName"] = settings.priority_class_name
-    return wanted
 
 
 def placed(template: Manifest, attempt: Attempt, configuration: Configuration) -> Manifest:
@@ -121,10 +107,9 @@ def _container(attempt: Attempt, configuration: Configuration, volumes: Mapping[
         "command": command,
         "env": _environment(attempt),
         "ports": [{"name": "progress", "containerPort": PROGRESS_PORT, "protocol": "TCP"}],
-        "resources": _resources(attempt.spec),
+        "resources": resources(runtime.resources, attempt.spec.accelerator),
         "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
+            **container_security(),
             # A foreign image may write anywhere of its own; the built-in trainer needs /tmp and its mounts only.
             "readOnlyRootFilesystem": is_builtin(runtime) and runtime.image is None,
         },
@@ -155,7 +140,7 @@ def _mounts(attempt: Attempt, volumes: Mapping[str, str]) -> list[Mount]:
     for index, dataset in enumerate(spec.datasets):
         if claim := dataset_claim(dataset):
             mounts.append(_mount(volumes[claim], f"{DATASETS}/{index}", "", read_only=True))
-    return [*mounts, _mount("shared-memory", "/dev/shm", ""), _mount("tmp", "/tmp", "")]
+    return [*mounts, _mount(SHARED_MEMORY_VOLUME, "/dev/shm", ""), _mount("tmp", "/tmp", "")]
 
 
 def _mount(name: str, path: str, sub_path: str, *, read_only: bool = False) -> Mount:
@@ -175,20 +160,6 @@ def dataset_claim(dataset: Dataset) -> str | None:
     """The claim that a dataset lies on; None when it lies in the image or is generated."""
     uri = str(dataset.source.uri)
     return uri.removeprefix("pvc://").partition("/")[0] if uri.startswith("pvc://") else None
-
-
-def _resources(spec: TrainingSpec) -> dict[str, Any]:
-    wanted = spec.runtime.resources
-    requests = {key: value for key, value in (("cpu", wanted.cpu), ("memory", wanted.memory)) if value}
-    limits = {key: value for key, value in (("cpu", wanted.cpu_limit), ("memory", wanted.memory)) if value}
-    if spec.accelerator is not None and spec.accelerator.resource:
-        devices = {spec.accelerator.resource: str(spec.accelerator.devices)}
-        requests, limits = {**requests, **devices}, {**limits, **devices}
-    return {key: value for key, value in (("requests", requests), ("limits", limits)) if value}
-
-
-def _shared_memory(spec: TrainingSpec) -> str:
-    return spec.runtime.resources.shared_memory or DEFAULT_SHARED_MEMORY
 
 
 def _environment(attempt: Attempt) -> list[EnvVar]:

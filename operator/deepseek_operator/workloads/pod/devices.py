@@ -7,14 +7,13 @@ tolerations are joined, variables and the size of /dev/shm are the user's.
 from collections.abc import Mapping
 from typing import Any
 
-from deepseek_operator.api.v1alpha1.common.pod import PodSettings
 from deepseek_operator.core.resources import Manifest
 from deepseek_operator.domain.devices.profiles import HostMount, PodNeeds, PodPatch, Profile, Toleration, pod_needs
 from deepseek_operator.domain.values.command import Variables
-from deepseek_operator.domain.values.quantity import canonical, parse
+from deepseek_operator.domain.values.quantity import canonical
 from deepseek_operator.workloads.pod.reach import asked
+from deepseek_operator.workloads.pod.resources import SHARED_MEMORY_VOLUME
 
-SHARED_MEMORY_VOLUME = "shared-memory"
 _POD_IP = "POD_IP"
 
 
@@ -51,25 +50,6 @@ _RESTRICTED: Mapping[str, Any] = {
 def asked_of_node(profile: Profile) -> tuple[str, ...]:
     """What any pod on the profile's devices asks of its node, found in a pod rendered on them that asks nothing else."""
     return asked(on_devices(_RESTRICTED, pod_needs(profile, 1), (), keeps_shared_memory=False))
-
-
-def with_settings(template: Manifest, pod: PodSettings) -> dict[str, Any]:
-    """The template with the labels, annotations and pull secrets of the user; what it has already wins."""
-    metadata = dict(template["metadata"])
-    for key, theirs in (("labels", pod.labels), ("annotations", pod.annotations)):
-        if theirs:
-            metadata[key] = {**dict(sorted(theirs.items())), **metadata.get(key, {})}
-    pulls = [{"name": name} for name in pod.image_pull_secrets]
-    return {"metadata": metadata, "spec": {**template["spec"], **({"imagePullSecrets": pulls} if pulls else {})}}
-
-
-def whole_cores(cpu: str | None) -> int | None:
-    """Whole cores of what was asked for, rounded down, at least one: how many threads a pod may compute with.
-
-    It is of the request, not of the node or a limit: the number decides how sums are split, hence the last bits of a loss.
-    None where nothing was asked for.
-    """
-    return max(1, int(parse(cpu))) if cpu is not None else None
 
 
 def lacks_memory(needs: PodNeeds, memory: str | None, cpu: str | None) -> str | None:
