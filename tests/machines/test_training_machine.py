@@ -37,10 +37,12 @@ from deepseek_operator.core.resources import (
 )
 from deepseek_operator.kinds.training import training_kind
 from deepseek_operator.kinds.training.anew import is_changed, is_unlearnt
-from deepseek_operator.kinds.training.gang import ended, has_failed, is_active, is_running, number_of
+from deepseek_operator.kinds.training.program import TRAINER
 from deepseek_operator.kinds.training.service import last_attempt, service
 from deepseek_operator.kinds.training.settings import fixed_digest
 from deepseek_operator.ports.cluster import ClusterError, Conflict, Throttled, Unreachable
+from deepseek_operator.workloads.batch.job import ended, has_failed, number_of
+from deepseek_operator.workloads.pod.state import is_active, is_running
 from tests.support.faults import Crash, crash_at_write
 from tests.support.marks import LOSSES, STRANGER, is_marked, strangers
 from tests.support.search import search
@@ -229,7 +231,7 @@ class TrainingMachine(RuleBasedStateMachine):
 
     def _all_pods_run(self) -> None:
         for pod in self._living():
-            if not is_running(pod):
+            if not is_running(pod, TRAINER.container):
                 self.world.run(pod)
 
     @rule(code=st.sampled_from([0, 0, 64]), really=st.integers(0, 3))

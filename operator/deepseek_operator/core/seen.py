@@ -11,7 +11,7 @@ from typing import Generic, TypeAlias, TypeVar
 
 from deepseek_operator.core.resources import Manifest, Ref, Resource
 
-OwnerT = TypeVar("OwnerT")
+OwnerT_co = TypeVar("OwnerT_co", covariant=True)
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Needs:
 
 
 @dataclass(frozen=True)
-class Seen(Generic[OwnerT]):
+class Seen(Generic[OwnerT_co]):
     """One look at the world.
 
     Attributes:
@@ -76,7 +76,7 @@ class Seen(Generic[OwnerT]):
         live: every fact was read from the API server for this pass, not from the mirror.
     """
 
-    owner: OwnerT
+    owner: OwnerT_co
     now: datetime
     children: Mapping[Ref, Manifest] = field(default_factory=dict)
     occupied: Mapping[Ref, Manifest] = field(default_factory=dict)

@@ -8,7 +8,7 @@ named as the one to resume from, so that work is never begun anew in silence.
 import json
 from collections.abc import Sequence
 
-from deepseek_operator.api.v1alpha1.training.attempts import Ancestor, AttemptStatus
+from deepseek_operator.api.v1alpha1.common.attempts import Ancestor, AttemptStatus
 from deepseek_operator.api.v1alpha1.training.checkpoints import ResumeFrom
 from deepseek_operator.api.v1alpha1.training.status import TrainingStatus
 from deepseek_operator.core.resources import Manifest

@@ -1,7 +1,7 @@
 """The children of a training by name, and as manifests for a person to look at before anything is applied."""
 
+from deepseek_operator.api.v1alpha1.common.attempts import AttemptStatus
 from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
-from deepseek_operator.api.v1alpha1.training.attempts import AttemptStatus
 from deepseek_operator.api.v1alpha1.training.status import VolumeStatus
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.names import training_claim, training_job, training_service

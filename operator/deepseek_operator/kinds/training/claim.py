@@ -1,16 +1,11 @@
-"""The claim that the operator makes for checkpoints when the spec names none.
-
-It is created without an ownerReference and gets one by apply only while it shall go with its training, which ends
-when something may be written to it: a field that the creating request had set would stay.
-"""
-
-from typing import Any
+"""The claim for checkpoints that the operator makes when the spec names none."""
 
 from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
 from deepseek_operator.api.v1alpha1.training.spec import TrainingSpec
-from deepseek_operator.core.names import OWNER_UID, owner_labels, owner_reference, training_claim
-from deepseek_operator.core.resources import TRAINING, Manifest
-from deepseek_operator.domain.values.quantity import to_bytes
+from deepseek_operator.core.names import training_claim
+from deepseek_operator.core.resources import Manifest
+from deepseek_operator.kinds.training.owner import owner_of
+from deepseek_operator.workloads.batch import claim
 
 DEFAULT_SIZE = "10Gi"
 
@@ -20,46 +15,13 @@ def access_mode(spec: TrainingSpec) -> str:
     return spec.checkpoints.volume.access_mode or ("ReadWriteOnce" if spec.nodes.number == 1 else "ReadWriteMany")
 
 
-def new_claim(owner: DeepSeekTraining) -> Manifest:
-    """The claim as it is first made; never made again once its uid was recorded."""
-    meta, volume = owner.metadata, owner.spec.checkpoints.volume
-    storage_class = {"storageClassName": volume.storage_class_name} if volume.storage_class_name else {}
-    return {
-        "apiVersion": "v1",
-        "kind": "PersistentVolumeClaim",
-        "metadata": {
-            "name": training_claim(meta.name, meta.uid),
-            "namespace": meta.namespace,
-            "labels": owner_labels(TRAINING, meta.name, meta.uid),
-            "annotations": {OWNER_UID: meta.uid},
-        },
-        "spec": {
-            "accessModes": [access_mode(owner.spec)],
-            "resources": {"requests": {"storage": volume.size or DEFAULT_SIZE}},
-            **storage_class,
-        },
-    }
+def new_claim(training: DeepSeekTraining) -> Manifest:
+    """The claim as it is first made."""
+    owner, volume = owner_of(training), training.spec.checkpoints.volume
+    name, size = training_claim(owner.name, owner.uid), volume.size or DEFAULT_SIZE
+    return claim.new_claim(owner, name, access_mode(training.spec), size, volume.storage_class_name)
 
 
-def kept_claim(owner: DeepSeekTraining, live: Manifest, *, is_owned: bool) -> Manifest:
-    """The living claim as wanted now: what can't change is as it is, its size only grows, owned it goes with its owner."""
-    claim = new_claim(owner)
-    meta = owner.metadata
-    references: dict[str, Any] = {}
-    if is_owned:
-        references = {"ownerReferences": [owner_reference(TRAINING, meta.name, meta.uid)]}
-    spec = {
-        **{key: live["spec"][key] for key in ("accessModes", "storageClassName") if key in live["spec"]},
-        "resources": {"requests": {"storage": _grown(live, claim["spec"]["resources"]["requests"]["storage"])}},
-    }
-    return {**claim, "metadata": {**claim["metadata"], **references}, "spec": spec}
-
-
-def _grown(live: Manifest, wanted: str) -> str:
-    """The larger size; the live one as it is written when they are equal, because the API server rewrites quantities.
-
-    A claim that is not bound yet keeps its size: the API server refuses to change any of its spec (422).
-    """
-    requested = live["spec"].get("resources", {}).get("requests", {}).get("storage", "0")
-    is_bound = live.get("status", {}).get("phase") == "Bound"
-    return wanted if is_bound and to_bytes(wanted) > to_bytes(requested) else str(requested)
+def kept_claim(training: DeepSeekTraining, live: Manifest, *, is_owned: bool) -> Manifest:
+    """The living claim as wanted now; owned it goes with the training."""
+    return claim.kept_claim(new_claim(training), live, owner_of(training).reference if is_owned else None)

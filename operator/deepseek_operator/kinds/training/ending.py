@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from deepseek_operator.api.base import rfc3339
-from deepseek_operator.api.v1alpha1.training.attempts import AttemptRecord, AttemptStatus, PodFailure
+from deepseek_operator.api.v1alpha1.common.attempts import AttemptRecord, AttemptStatus, PodFailure
 from deepseek_operator.api.v1alpha1.training.progress import BestCheckpoint, LastCheckpoint, ProgressStatus
 from deepseek_operator.api.v1alpha1.training.spec import TrainingSpec
 from deepseek_operator.api.v1alpha1.training.status import TrainingStatus
 from deepseek_operator.kinds.training import ancestry
-from deepseek_operator.kinds.training.backoff import after_failure
 from deepseek_operator.kinds.training.report import MAX_EXPORTS, Report
-from deepseek_operator.kinds.training.verdict import Outcome, sentence
+from deepseek_operator.workloads.batch.backoff import after_failure
+from deepseek_operator.workloads.batch.verdict import Outcome, sentence
 
 _HISTORY = 20
 CURVE_NAME = "metrics.jsonl"
@@ -149,7 +149,7 @@ def _final(status: TrainingStatus, result: str, message: str) -> TrainingStatus:
 
 def _backed_off(status: TrainingStatus, now: datetime) -> TrainingStatus:
     newest = status.last_checkpoint.step if status.last_checkpoint is not None else None
-    wait = after_failure(status, newest, now)
+    wait = after_failure(status.backoff_level, status.step_at_failure, newest, now)
     return status.model_copy(
         update={"backoff_level": wait.level, "step_at_failure": wait.step, "not_before": wait.not_before}
     )

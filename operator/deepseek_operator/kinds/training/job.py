@@ -5,20 +5,19 @@ Its annotation bears the records that belong to the attempt; a wiped status is r
 """
 
 import json
-from typing import Any
 
 from deepseek_operator.api.base import StatusModel
-from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
-from deepseek_operator.api.v1alpha1.training.attempts import AttemptStatus
+from deepseek_operator.api.v1alpha1.common.attempts import AttemptStatus
 from deepseek_operator.api.v1alpha1.training.status import OriginStatus, TrainingStatus, VolumeStatus
 from deepseek_operator.core.configuration import Configuration
-from deepseek_operator.core.names import ATTEMPT_LABEL, handed_on, owner_labels, owner_reference
-from deepseek_operator.core.ownership import restored
-from deepseek_operator.core.resources import GROUP, JOB, TRAINING, Manifest, annotations_of, uid_of
+from deepseek_operator.core.names import handed_on
+from deepseek_operator.core.resources import GROUP, JOB, Manifest, annotations_of, uid_of
 from deepseek_operator.kinds.training import ancestry
 from deepseek_operator.kinds.training.devices import PLAN, plan_of_job
-from deepseek_operator.kinds.training.gang import CONTAINER, number_of
+from deepseek_operator.kinds.training.owner import owner_of
 from deepseek_operator.kinds.training.pod import Attempt, placed, pod_spec
+from deepseek_operator.kinds.training.program import TRAINER
+from deepseek_operator.workloads.batch.job import attempt_labels, job_spec, number_of
 from deepseek_operator.workloads.pod.template import with_settings
 
 RECORD = f"{GROUP}/record"
@@ -38,52 +37,16 @@ class JobRecord(StatusModel):
 
 
 def job(attempt: Attempt, configuration: Configuration) -> Manifest:
-    """The Indexed Job: all pods or none, no retry of its own, every failure fails it."""
-    owner = attempt.owner
-    labels = {**owner_labels(TRAINING, owner.metadata.name, owner.metadata.uid), ATTEMPT_LABEL: str(attempt.number)}
-    nodes = attempt.spec.nodes.number
-    return {
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "metadata": {
-            "name": attempt.job,
-            "namespace": owner.metadata.namespace,
-            "labels": {**handed_on(owner.metadata.labels), **labels},
-            "annotations": _annotations(attempt),
-            "ownerReferences": [owner_reference(TRAINING, owner.metadata.name, owner.metadata.uid)],
-        },
-        "spec": {
-            "completionMode": "Indexed",
-            "completions": nodes,
-            "parallelism": nodes,
-            "backoffLimit": 0,
-            "podReplacementPolicy": "Failed",
-            "podFailurePolicy": {"rules": _FAIL_THE_JOB},
-            "template": placed(_template(attempt, labels, configuration), attempt, configuration),
-        },
-    }
-
-
-def marks(owner: DeepSeekTraining, job: Manifest) -> Manifest | None:
-    """Labels and owner of a living Job that somebody took away or changed, to be put back; None when all are there.
-
-    Whoever made himself its controller meanwhile has it: the server allows one.
-    """
-    labels = {**owner_labels(TRAINING, owner.metadata.name, owner.metadata.uid), ATTEMPT_LABEL: str(number_of(job))}
-    references = [owner_reference(TRAINING, owner.metadata.name, owner.metadata.uid)]
-    return restored(JOB, job, labels, references)
-
-
-def _template(attempt: Attempt, labels: dict[str, str], configuration: Configuration) -> Manifest:
+    """The Job of the attempt: its pods all at once, each on one node."""
+    owner = owner_of(attempt.owner)
+    labels = attempt_labels(owner.labels, attempt.number)
     template = {"metadata": {"labels": labels, "annotations": STAY}, "spec": pod_spec(attempt, configuration)}
-    return with_settings(template, attempt.spec.runtime.pod)
-
-
-_FAIL_THE_JOB: list[dict[str, Any]] = [
-    # The disruption first: the Job's own reason then names it when both rules match one pod.
-    {"action": "FailJob", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
-    {"action": "FailJob", "onExitCodes": {"containerName": CONTAINER, "operator": "NotIn", "values": [0]}},
-]
+    rendered = placed(with_settings(template, attempt.spec.runtime.pod), attempt, configuration)
+    handed = {**handed_on(attempt.owner.metadata.labels), **labels}
+    return {
+        **owner.child(JOB, attempt.job, labels=handed, annotations=_annotations(attempt)),
+        "spec": job_spec(attempt.spec.nodes.number, rendered, TRAINER.container),
+    }
 
 
 def _annotations(attempt: Attempt) -> dict[str, str]:

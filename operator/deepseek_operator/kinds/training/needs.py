@@ -9,10 +9,13 @@ from deepseek_operator.api.v1alpha1.training.status import OriginStatus
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.resources import CLAIM, POD, TRAINING, Ref
 from deepseek_operator.core.seen import Needs, Seen
-from deepseek_operator.kinds.training.gang import gang_of, is_running, rank_zero
 from deepseek_operator.kinds.training.origin import as_resolved, found, named_training, recorded
 from deepseek_operator.kinds.training.pod import dataset_claim
-from deepseek_operator.kinds.training.waiting import doubtful
+from deepseek_operator.kinds.training.program import TRAINER
+from deepseek_operator.workloads.batch.gang import gang_of, rank_zero
+from deepseek_operator.workloads.batch.job import size_of
+from deepseek_operator.workloads.batch.waiting import doubtful
+from deepseek_operator.workloads.pod.state import is_running
 
 
 def needs(seen: Seen[DeepSeekTraining], configuration: Configuration) -> Needs:
@@ -32,8 +35,10 @@ def needs(seen: Seen[DeepSeekTraining], configuration: Configuration) -> Needs:
 
 def _warnings(seen: Seen[DeepSeekTraining]) -> tuple[Ref, ...]:
     attempt = seen.owner.status.attempt
-    job = gang_of(seen, attempt).job if attempt is not None else None
-    return doubtful(seen, int(job["spec"].get("parallelism") or 1)) if job is not None else ()
+    if attempt is None or attempt.verdict is not None:
+        return ()
+    gang = gang_of(seen, attempt, TRAINER.container)
+    return doubtful(gang, size_of(gang.job), seen.now) if gang.job is not None else ()
 
 
 def existing_claim(owner: DeepSeekTraining) -> str | None:
@@ -81,5 +86,5 @@ def _progress(seen: Seen[DeepSeekTraining], configuration: Configuration) -> Ref
     before = parse_time(status.progress.observed_at or None) if status.progress is not None else None
     if before is not None and seen.now - before < progress_interval(seen, configuration):
         return None
-    pod = rank_zero(gang_of(seen, status.attempt).pods)
-    return Ref(POD, pod["metadata"]["name"]) if pod is not None and is_running(pod) else None
+    pod = rank_zero(gang_of(seen, status.attempt, TRAINER.container).pods)
+    return Ref(POD, pod["metadata"]["name"]) if pod is not None and is_running(pod, TRAINER.container) else None

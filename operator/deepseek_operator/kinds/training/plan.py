@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import TypeAlias
 
 from deepseek_operator.api.base import parse_time, rfc3339
-from deepseek_operator.api.v1alpha1.training.attempts import AttemptStatus, PodFailure
+from deepseek_operator.api.v1alpha1.common.attempts import AttemptStatus, PodFailure
 from deepseek_operator.api.v1alpha1.training.status import TrainingStatus
 from deepseek_operator.core.actions import Action, Apply, Create, Delete, Plan
 from deepseek_operator.core.conditions import ready, reconciling, resting, result, stalled
@@ -33,39 +33,26 @@ from deepseek_operator.kinds.training.anew import START_ANEW, begun_anew, is_cha
 from deepseek_operator.kinds.training.conflict import conflict
 from deepseek_operator.kinds.training.devices import wanted_plan
 from deepseek_operator.kinds.training.ending import ended as status_ended
-from deepseek_operator.kinds.training.gang import (
-    attempt_of,
-    ended,
-    has_failed,
-    has_lost_node,
-    is_active,
-    is_placed,
-    is_suspended,
-    number_of,
-    rank_zero,
-)
 from deepseek_operator.kinds.training.needs import progress_interval
 from deepseek_operator.kinds.training.origin import found
+from deepseek_operator.kinds.training.owner import owner_of
 from deepseek_operator.kinds.training.pod import Attempt
 from deepseek_operator.kinds.training.policy import is_gang, policy
+from deepseek_operator.kinds.training.program import DIVERGED, TRAINER, VOLUME_FULL
 from deepseek_operator.kinds.training.reasons import Reason, with_advice
 from deepseek_operator.kinds.training.report import reports
 from deepseek_operator.kinds.training.service import ended_status, last_attempt, service
 from deepseek_operator.kinds.training.settings import attempt_digest, fixed_digest
-from deepseek_operator.kinds.training.validation import complaint, is_shared
-from deepseek_operator.kinds.training.verdict import (
-    DIVERGED,
-    START_TIMEOUT,
-    VOLUME_FULL,
-    newly_failed,
-    outcome,
-    sentence,
-    telling,
-)
+from deepseek_operator.kinds.training.validation import complaint
 from deepseek_operator.kinds.training.view import Step, View, act, record, with_attempt
 from deepseek_operator.kinds.training.volume import claim_upkeep, ensure_volume, loss
-from deepseek_operator.kinds.training.waiting import NOTHING_CAME, next_doubt
 from deepseek_operator.kinds.training.written import wrote_nothing
+from deepseek_operator.workloads.batch.claim import is_shared
+from deepseek_operator.workloads.batch.gang import attempt_of, rank_zero
+from deepseek_operator.workloads.batch.job import ended, has_failed, is_suspended, marks, number_of
+from deepseek_operator.workloads.batch.verdict import START_TIMEOUT, newly_failed, outcome, sentence, telling
+from deepseek_operator.workloads.batch.waiting import NOTHING_CAME, next_doubt
+from deepseek_operator.workloads.pod.state import has_lost_node, is_active, is_placed
 
 Phase: TypeAlias = Callable[[View], Step | None]
 
@@ -132,8 +119,8 @@ def observe(view: View) -> Step | None:
     if attempt.running_at is None and view.all_run:
         update["running_at"] = rfc3339(view.now)
     # Once we stop the attempt ourselves, what its pods do is no failure.
-    new = newly_failed(view.gang.pods, attempt.failures, view.now) if attempt.stopping is None else []
-    if new and (failures := telling([*attempt.failures, *new])) != attempt.failures:
+    new = newly_failed(view.gang.pods, attempt.failures, view.now, TRAINER) if attempt.stopping is None else []
+    if new and (failures := telling([*attempt.failures, *new], TRAINER)) != attempt.failures:
         update["failures"] = failures
     return record(with_attempt(view.status, **update)) if update else None
 
@@ -143,7 +130,7 @@ def judge(view: View) -> Step | None:
     attempt = view.running_attempt
     if attempt is None or not _is_over(view) or any(map(view.lives, view.gang.pods)):
         return None
-    verdict, cause = outcome(view.gang, attempt.failures, attempt.stopping)
+    verdict, cause = outcome(view.gang, attempt.failures, attempt.stopping, TRAINER)
     status = status_ended(
         view.status,
         attempt,
@@ -217,7 +204,9 @@ def interrupt(view: View) -> Step | None:
             message=f"not all workers ran {limit_s} s after they were placed: {_what_keeps(view)}"[:1024],
             at=rfc3339(view.now),
         )
-        return record(with_attempt(view.status, stopping=START_TIMEOUT, failures=telling([*attempt.failures, failure])))
+        return record(
+            with_attempt(view.status, stopping=START_TIMEOUT, failures=telling([*attempt.failures, failure], TRAINER))
+        )
     return None
 
 
@@ -452,8 +441,9 @@ def _upkeep(view: View, already: Iterable[Action]) -> tuple[Action, ...]:
     """
     kept = view.running_attempt is not None or view.status.result is not None
     taken = {_named(action) for action in already}
-    marks = (Apply(lost, uid_of(job)) for job in view.jobs if (lost := job_manifest.marks(view.owner, job)))
-    wanted = (*claim_upkeep(view), *((*_service(view), *_policy(view)) if kept else ()), *marks)
+    whose = owner_of(view.owner)
+    marked = (Apply(lost, uid_of(job)) for job in view.jobs if (lost := marks(job, whose.labels, whose.reference)))
+    wanted = (*claim_upkeep(view), *((*_service(view), *_policy(view)) if kept else ()), *marked)
     return tuple(action for action in wanted if _named(action) not in taken)
 
 
@@ -553,7 +543,7 @@ def _work_wait(view: View) -> timedelta:
     """Until progress is due while all run; until then, the start's deadline or a periodic look."""
     if view.all_run:
         return progress_interval(view.seen, view.configuration)
-    deadline, doubt = _start_deadline(view), next_doubt(view.seen, view.gang, view.size)
+    deadline, doubt = _start_deadline(view), next_doubt(view.gang, view.size, view.now)
     left = max(deadline - view.now, timedelta(0)) if deadline is not None else STARTUP_RECHECK
     return min(STARTUP_RECHECK, left, doubt if doubt is not None else STARTUP_RECHECK)
 
@@ -564,7 +554,7 @@ def _what_keeps(view: View) -> str:
         return kept.message
     if len(view.gang.active) < view.size:
         made = f"{len(view.gang.active)} of {view.size} pods are made"
-        return made if next_doubt(view.seen, view.gang, view.size) is not None else f"{made}; {NOTHING_CAME}"
+        return made if next_doubt(view.gang, view.size, view.now) is not None else f"{made}; {NOTHING_CAME}"
     return f"{'the others' if view.workers else 'they'} are being placed or started"
 
 

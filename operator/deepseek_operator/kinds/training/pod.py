@@ -19,9 +19,10 @@ from deepseek_operator.core.ownership import JOB_UID
 from deepseek_operator.core.resources import Manifest
 from deepseek_operator.domain.devices.profiles import pod_needs
 from deepseek_operator.kinds.training import ancestry
-from deepseek_operator.kinds.training.gang import COMPLETION_INDEX, CONTAINER
+from deepseek_operator.kinds.training.program import TRAINER
 from deepseek_operator.kinds.training.service import PROGRESS_PORT, RENDEZVOUS_PORT
 from deepseek_operator.kinds.training.settings import grace_s, processes_per_node
+from deepseek_operator.workloads.batch.gang import COMPLETION_INDEX
 from deepseek_operator.workloads.pod import template as pod_template
 from deepseek_operator.workloads.pod.devices import on_devices
 from deepseek_operator.workloads.pod.resources import SHARED_MEMORY_VOLUME, resources, shared_memory, whole_cores
@@ -101,7 +102,7 @@ def _container(attempt: Attempt, configuration: Configuration, volumes: Mapping[
     runtime = attempt.spec.runtime
     command = list(runtime.command) if runtime.command is not None else list(BUILTIN_COMMAND)
     wanted: dict[str, Any] = {
-        "name": CONTAINER,
+        "name": TRAINER.container,
         "image": runtime.image or configuration.runtime_image,
         "imagePullPolicy": configuration.image_pull_policy,
         "command": command,

@@ -6,8 +6,9 @@ the operator does, Prometheus does, and neither's place is known here.
 """
 
 from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
-from deepseek_operator.core.names import OWNER_UID, owner_labels, owner_reference, training_service
-from deepseek_operator.core.resources import POLICY, TRAINING, Manifest
+from deepseek_operator.core.names import OWNER_UID, training_service
+from deepseek_operator.core.resources import POLICY, Manifest
+from deepseek_operator.kinds.training.owner import owner_of
 from deepseek_operator.kinds.training.service import PROGRESS_PORT
 
 
@@ -18,17 +19,10 @@ def is_gang(owner: DeepSeekTraining) -> bool:
 
 def policy(owner: DeepSeekTraining) -> Manifest:
     """The NetworkPolicy as wanted."""
-    meta = owner.metadata
-    own = {"matchLabels": {OWNER_UID: meta.uid}}
+    whose = owner_of(owner)
+    own = {"matchLabels": {OWNER_UID: whose.uid}}
     return {
-        "apiVersion": POLICY.api_version,
-        "kind": POLICY.kind,
-        "metadata": {
-            "name": training_service(meta.name),
-            "namespace": meta.namespace,
-            "labels": owner_labels(TRAINING, meta.name, meta.uid),
-            "ownerReferences": [owner_reference(TRAINING, meta.name, meta.uid)],
-        },
+        **whose.child(POLICY, training_service(whose.name)),
         "spec": {
             "podSelector": own,
             "policyTypes": ["Ingress"],

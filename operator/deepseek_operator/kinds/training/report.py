@@ -9,8 +9,10 @@ from dataclasses import dataclass
 
 from deepseek_operator.api.v1alpha1.training.progress import BestCheckpoint, DataStatus, LastCheckpoint
 from deepseek_operator.core.resources import Manifest
-from deepseek_operator.kinds.training.gang import rank_of, terminated
+from deepseek_operator.kinds.training.program import TRAINER
+from deepseek_operator.workloads.batch.gang import rank_of
 from deepseek_operator.workloads.last_words import document, tail
+from deepseek_operator.workloads.pod.state import terminated
 
 MAX_STEP = 10**9
 MAX_EXPORTS = 128
@@ -52,7 +54,7 @@ class Report:
 
 def report_of(pod: Manifest) -> Report | None:
     """The termination message of the pod's container; None while it runs or when it left none."""
-    state = terminated(pod)
+    state = terminated(pod, TRAINER.container)
     text = str(state.get("message") or "") if state is not None else ""
     if not text:
         return None

@@ -8,8 +8,9 @@ import json
 
 from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
 from deepseek_operator.api.v1alpha1.training.status import TrainingStatus
-from deepseek_operator.core.names import OWNER_UID, owner_labels, owner_reference, training_service
-from deepseek_operator.core.resources import GROUP, TRAINING, Manifest, annotations_of
+from deepseek_operator.core.names import OWNER_UID, training_service
+from deepseek_operator.core.resources import GROUP, SERVICE, Manifest, annotations_of
+from deepseek_operator.kinds.training.owner import owner_of
 
 LAST_ATTEMPT = f"{GROUP}/last-attempt"
 CLAIM_UID = f"{GROUP}/claim-uid"
@@ -25,21 +26,14 @@ PROGRESS_PORT = 8090
 
 def service(owner: DeepSeekTraining, attempt: int, claim_uid: str) -> Manifest:
     """The Service as wanted from `attempt` on."""
-    meta = owner.metadata
+    whose = owner_of(owner)
+    annotations = {LAST_ATTEMPT: str(attempt), CLAIM_UID: claim_uid, **_result(owner.status)}
     return {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {
-            "name": training_service(meta.name),
-            "namespace": meta.namespace,
-            "labels": owner_labels(TRAINING, meta.name, meta.uid),
-            "annotations": {LAST_ATTEMPT: str(attempt), CLAIM_UID: claim_uid, **_result(owner.status)},
-            "ownerReferences": [owner_reference(TRAINING, meta.name, meta.uid)],
-        },
+        **whose.child(SERVICE, training_service(whose.name), annotations=annotations),
         "spec": {
             "clusterIP": "None",
             "publishNotReadyAddresses": True,
-            "selector": {OWNER_UID: meta.uid},
+            "selector": {OWNER_UID: whose.uid},
             "ports": [
                 {"name": "rendezvous", "port": RENDEZVOUS_PORT, "protocol": "TCP"},
                 {"name": "progress", "port": PROGRESS_PORT, "protocol": "TCP"},

@@ -13,7 +13,6 @@ from deepseek_operator.api.v1alpha1.training.status import TrainingStatus, Train
 from deepseek_operator.core.actions import Done, Failure
 from deepseek_operator.core.conditions import Verdict, columns, merged, reconciling, stalled
 from deepseek_operator.kinds.training.ending import last_words, reported
-from deepseek_operator.kinds.training.gang import has_succeeded
 from deepseek_operator.kinds.training.losses import losses
 from deepseek_operator.kinds.training.reasons import Reason, with_advice
 from deepseek_operator.kinds.training.report import Report, from_mapping, number, reports, whole
@@ -98,7 +97,7 @@ def _refused(step: Step, failure: Failure | None) -> tuple[Verdict, ...] | None:
 def _summary(view: View, status: TrainingStatus, conditions: Sequence[Condition]) -> TrainingSummary:
     progress = status.progress
     eta_s = progress.eta_seconds if progress is not None and view.all_run else None
-    present = view.size if status.result == "Complete" else view.workers + sum(map(has_succeeded, view.gang.pods))
+    present = view.size if status.result == "Complete" else view.workers + view.gang.succeeded
     return TrainingSummary(
         **columns(conditions),
         workers=f"{present}/{view.size}",

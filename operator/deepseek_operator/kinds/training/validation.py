@@ -10,7 +10,7 @@ from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
 from deepseek_operator.api.v1alpha1.training.hyperparameters import Hyperparameters
 from deepseek_operator.api.v1alpha1.training.spec import TrainingSpec
 from deepseek_operator.core.names import training_claim
-from deepseek_operator.core.resources import CLAIM, Manifest, Ref, is_terminating
+from deepseek_operator.core.resources import CLAIM, Ref, is_terminating
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.domain.models import catalogue
 from deepseek_operator.kinds.training.anew import is_unlearnt
@@ -20,6 +20,7 @@ from deepseek_operator.kinds.training.origin import step_of
 from deepseek_operator.kinds.training.pod import is_builtin
 from deepseek_operator.kinds.training.reasons import Reason
 from deepseek_operator.kinds.training.settings import fixed_digest, processes_per_node
+from deepseek_operator.workloads.batch.claim import is_for_one_node
 
 CUSTOM_LIMIT = 64 * 1024
 """Bytes of model.custom as JSON."""
@@ -27,7 +28,6 @@ CUSTOM_LIMIT = 64 * 1024
 USUAL_LENGTH: int = Hyperparameters.model_fields["sequence_length"].default
 _UNKNOWN = 1 << 40
 """Positions of a model whose config.json only the pod sees: more than the schema lets anybody write."""
-_ONE_NODE_MODES = ("ReadWriteOnce", "ReadWriteOncePod")
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def _no_steps_left(owner: DeepSeekTraining) -> str | None:
 def _volume_for_one(seen: Seen[DeepSeekTraining]) -> str | None:
     nodes = seen.owner.spec.nodes.number
     modes, name, advice = _modes(seen)
-    if nodes == 1 or not modes or any(mode not in _ONE_NODE_MODES for mode in modes):
+    if nodes == 1 or not is_for_one_node(modes):
         return None
     return f"{name} is {'/'.join(modes)}, which one node can write, but nodes.count is {nodes}: write 1, or {advice}"
 
@@ -146,7 +146,7 @@ def _data_for_one(seen: Seen[DeepSeekTraining]) -> str | None:
         claim = seen.references.get(Ref(CLAIM, name), {})
         # A bound claim tells what its volume can do, which may be more than was asked for.
         modes = claim.get("status", {}).get("accessModes") or claim.get("spec", {}).get("accessModes") or []
-        if nodes > 1 and modes and all(mode in _ONE_NODE_MODES for mode in modes):
+        if nodes > 1 and is_for_one_node(modes):
             return (
                 f"{field} names the PersistentVolumeClaim {name}, which is {'/'.join(modes)}, so one node alone can mount it, but "
                 f"nodes.count is {nodes}: write 1, or a claim with ReadOnlyMany or ReadWriteMany"
@@ -167,11 +167,6 @@ def _modes(seen: Seen[DeepSeekTraining]) -> tuple[list[str], str, str]:
         advice = "make a new training with checkpoints.volume.accessMode ReadWriteMany"
         return list(made["spec"]["accessModes"]), f"the claim {made['metadata']['name']}", advice
     return [access_mode(seen.owner.spec)], "checkpoints.volume.accessMode", "ReadWriteMany"
-
-
-def is_shared(claim: Manifest | None) -> bool:
-    """True when several nodes may write the claim: the next attempt need not wait for a dead node's detach."""
-    return claim is not None and "ReadWriteMany" in claim["spec"].get("accessModes", [])
 
 
 def _missing_claim(seen: Seen[DeepSeekTraining]) -> Complaint | None:

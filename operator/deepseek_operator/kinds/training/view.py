@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 
+from deepseek_operator.api.v1alpha1.common.attempts import AttemptStatus
 from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
-from deepseek_operator.api.v1alpha1.training.attempts import AttemptStatus
 from deepseek_operator.api.v1alpha1.training.spec import TrainingSpec
 from deepseek_operator.api.v1alpha1.training.status import TrainingStatus
 from deepseek_operator.core.actions import Action, Plan
@@ -16,20 +16,15 @@ from deepseek_operator.core.names import training_claim, training_service
 from deepseek_operator.core.resources import CLAIM, JOB, POD, POLICY, SERVICE, Manifest, Ref, uid_of
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.kinds.training.devices import as_planned
-from deepseek_operator.kinds.training.gang import (
-    Gang,
-    gang_of,
-    has_succeeded,
-    is_active,
-    is_lost,
-    is_running,
-    number_of,
-)
 from deepseek_operator.kinds.training.needs import existing_claim
 from deepseek_operator.kinds.training.origin import as_resolved
-from deepseek_operator.kinds.training.validation import is_shared
-from deepseek_operator.kinds.training.waiting import obstacle
+from deepseek_operator.kinds.training.program import TRAINER
+from deepseek_operator.workloads.batch.claim import is_shared
+from deepseek_operator.workloads.batch.gang import Gang, gang_of
+from deepseek_operator.workloads.batch.job import number_of, size_of
+from deepseek_operator.workloads.batch.waiting import obstacle
 from deepseek_operator.workloads.obstacles import Obstacle
+from deepseek_operator.workloads.pod.state import is_active, is_lost
 
 
 @dataclass(frozen=True)
@@ -88,7 +83,9 @@ class View:
     @cached_property
     def gang(self) -> Gang:
         """The recorded attempt's Job and pods; empty before the first."""
-        return gang_of(self.seen, self.attempt) if self.attempt is not None else Gang(None, ())
+        if self.attempt is None:
+            return Gang(None, (), TRAINER.container)
+        return gang_of(self.seen, self.attempt, TRAINER.container)
 
     @cached_property
     def claim_name(self) -> str:
@@ -116,24 +113,23 @@ class View:
     @property
     def workers(self) -> int:
         """Pods of the attempt that run."""
-        return sum(is_running(pod) for pod in self.gang.pods)
+        return self.gang.running
 
     @property
     def all_run(self) -> bool:
         """True when the whole gang runs; a worker that has succeeded before the others is not missed."""
-        succeeded = sum(map(has_succeeded, self.gang.pods))
-        return bool(self.gang.pods) and self.workers + succeeded >= self.size
+        return bool(self.gang.pods) and self.workers + self.gang.succeeded >= self.size
 
     @property
     def size(self) -> int:
         """Pods that the attempt under way has; without one, that the next will have."""
         job = self.gang.job if self.running_attempt is not None else None
-        return int(job["spec"].get("parallelism") or 1) if job is not None else self.spec.nodes.number
+        return size_of(job) if job is not None else self.spec.nodes.number
 
     @cached_property
     def obstacle(self) -> Obstacle | None:
         """What keeps the gang from running; None when its pods are merely on their way."""
-        return obstacle(self.seen, self.gang, self.size)
+        return obstacle(self.gang, self.size, self.seen.warnings, self.now)
 
     def lives(self, pod: Manifest) -> bool:
         """True while the pod may still write: it is active and cannot be given up as lost with its node."""

@@ -15,6 +15,8 @@ from deepseek_operator.kinds.training.needs import existing_claim
 from deepseek_operator.kinds.training.reasons import Reason
 from deepseek_operator.kinds.training.service import CLAIM_UID
 from deepseek_operator.kinds.training.view import Step, View, act, record
+from deepseek_operator.workloads.batch import volume
+from deepseek_operator.workloads.batch.volume import Going, Gone, Replaced
 
 
 def ensure_volume(view: View) -> Step | None:
@@ -39,24 +41,25 @@ def ensure_volume(view: View) -> Step | None:
 def loss(view: View) -> str | None:
     """A sentence when the recorded claim is gone, going or another one; None when it is there or none is recorded."""
     name, uid = view.claim_name, recorded_uid(view)
-    if not uid:
-        return None
-    claim = view.claim
-    if claim is None:
-        return f"PersistentVolumeClaim {name} is gone, and the checkpoints with it; nothing is started from step 0"
-    if uid_of(claim) != uid:
-        return (
-            f"PersistentVolumeClaim {name} is another one (uid {uid_of(claim)}) than the checkpoints were written to "
-            f"(uid {uid}); nothing is started from step 0"
-        )
-    return f"PersistentVolumeClaim {name} is being deleted" if is_terminating(claim) else None
+    match volume.loss(uid, view.claim):
+        case None:
+            return None
+        case Gone():
+            return f"PersistentVolumeClaim {name} is gone, and the checkpoints with it; nothing is started from step 0"
+        case Replaced(other):
+            return (
+                f"PersistentVolumeClaim {name} is another one (uid {other}) than the checkpoints were written to "
+                f"(uid {uid}); nothing is started from step 0"
+            )
+        case Going():
+            return f"PersistentVolumeClaim {name} is being deleted"
 
 
 def recorded_uid(view: View) -> str:
     """uid of the claim that attempts have used: from status, or from the Service when the status was wiped."""
-    volume = view.status.volume
-    if volume is not None and (volume.claim_name == view.claim_name or view.attempt is not None):
-        return volume.uid
+    known = view.status.volume
+    if known is not None and (known.claim_name == view.claim_name or view.attempt is not None):
+        return known.uid
     if view.attempt is not None:
         return ""  # It begins anew on another claim (see `anew`).
     return annotations_of(view.service or {}).get(CLAIM_UID, "")
@@ -64,11 +67,11 @@ def recorded_uid(view: View) -> str:
 
 def claim_upkeep(view: View) -> tuple[Action, ...]:
     """Live edits of a claim that the operator made: onDelete and a larger size."""
-    volume, claim = view.status.volume, view.claim
-    if volume is None or not volume.made or claim is None or is_terminating(claim) or uid_of(claim) != volume.uid:
+    known, claim = view.status.volume, view.claim
+    if known is None or not known.made or claim is None or is_terminating(claim) or uid_of(claim) != known.uid:
         return ()
     wanted = kept_claim(view.owner, claim, is_owned=goes_with_it(view.spec, view.status))
-    return (Apply(wanted, volume.uid),) if needs_apply(wanted, claim) else ()
+    return (Apply(wanted, known.uid),) if needs_apply(wanted, claim) else ()
 
 
 def _lost(view: View, message: str) -> Step:

@@ -6,11 +6,12 @@ says so.
 """
 
 from deepseek_operator.core.resources import Manifest
-from deepseek_operator.kinds.training.gang import CONTAINER, rank_zero
 from deepseek_operator.kinds.training.pod import is_builtin
+from deepseek_operator.kinds.training.program import TRAINER
 from deepseek_operator.kinds.training.report import report_of
-from deepseek_operator.kinds.training.verdict import START_ERRORS, Outcome
 from deepseek_operator.kinds.training.view import View
+from deepseek_operator.workloads.batch.gang import rank_zero
+from deepseek_operator.workloads.batch.verdict import START_ERRORS, Outcome
 
 
 def wrote_nothing(view: View, verdict: Outcome) -> bool:
@@ -30,7 +31,7 @@ def wrote_nothing(view: View, verdict: Outcome) -> bool:
 def _has_started(pod: Manifest) -> bool:
     """True once the trainer's container ran, however it ended."""
     for status in pod.get("status", {}).get("containerStatuses") or ():
-        if status.get("name") != CONTAINER:
+        if status.get("name") != TRAINER.container:
             continue
         state = status.get("state") or {}
         over = state.get("terminated")

@@ -9,7 +9,7 @@ import cel
 import pytest
 
 from deepseek_operator.api.crd import IS_UNLEARNT
-from deepseek_operator.api.v1alpha1.training.attempts import AttemptStatus
+from deepseek_operator.api.v1alpha1.common.attempts import AttemptStatus
 from deepseek_operator.api.v1alpha1.training.progress import LastCheckpoint
 from deepseek_operator.api.v1alpha1.training.status import TrainingStatus, VolumeStatus
 from deepseek_operator.core.resources import CLAIM, TRAINING

@@ -1,44 +1,19 @@
 """Back-off, ancestry, and what the columns show."""
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 
-from deepseek_operator.api.v1alpha1.training.attempts import Ancestor, AttemptStatus
+from deepseek_operator.api.v1alpha1.common.attempts import Ancestor, AttemptStatus
 from deepseek_operator.api.v1alpha1.training.progress import ProgressStatus
 from deepseek_operator.api.v1alpha1.training.spec import TrainingSpec
-from deepseek_operator.api.v1alpha1.training.status import TrainingStatus
 from deepseek_operator.kinds.training import ancestry
-from deepseek_operator.kinds.training.backoff import Backoff, after_failure, wait
 from deepseek_operator.kinds.training.reasons import ADVICE, Reason
 from deepseek_operator.kinds.training.status import duration_text, progress_text
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SPEC = TrainingSpec.model_validate({"model": {"custom": {}}})
-
-
-def test_the_wait_doubles_from_ten_seconds_to_ten_minutes() -> None:
-    assert [wait(level).total_seconds() for level in (0, 1, 2, 5, 6, 7, 1000)] == [10, 20, 40, 320, 600, 600, 600]
-
-
-@pytest.mark.parametrize(
-    ("known", "newest", "expected"),
-    [
-        (None, None, Backoff(level=4, step=None, not_before="2026-01-01T00:01:20Z")),
-        (None, 5, Backoff(level=1, step=5, not_before="2026-01-01T00:00:10Z")),
-        (5, 5, Backoff(level=4, step=5, not_before="2026-01-01T00:01:20Z")),
-        (5, 4, Backoff(level=4, step=5, not_before="2026-01-01T00:01:20Z")),
-        (5, 6, Backoff(level=1, step=6, not_before="2026-01-01T00:00:10Z")),
-    ],
-)
-def test_only_a_newer_checkpoint_resets_the_wait(known: int | None, newest: int | None, expected: Backoff) -> None:
-    assert after_failure(TrainingStatus(backoff_level=3, step_at_failure=known), newest, NOW) == expected
-
-
-def test_a_stored_wait_is_never_shorter_than_the_wait() -> None:
-    late = NOW + timedelta(microseconds=1)
-    assert after_failure(TrainingStatus(), None, late).not_before == "2026-01-01T00:00:11Z"
 
 
 def test_an_attempt_whose_job_was_never_seen_is_no_ancestor() -> None:

@@ -6,8 +6,8 @@ from pydantic import Field
 
 from deepseek_operator.api.base import ObservedStatus, StatusModel, Summary
 from deepseek_operator.api.record import RECORD
+from deepseek_operator.api.v1alpha1.common.attempts import Ancestor, AttemptRecord, AttemptStatus
 from deepseek_operator.api.v1alpha1.common.plan import PlanStatus
-from deepseek_operator.api.v1alpha1.training.attempts import Ancestor, AttemptRecord, AttemptStatus
 from deepseek_operator.api.v1alpha1.training.progress import BestCheckpoint, DataStatus, LastCheckpoint, ProgressStatus
 
 

@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 
-from deepseek_operator.api.v1alpha1.training.attempts import PodFailure
-from deepseek_operator.kinds.training.gang import Gang
-from deepseek_operator.kinds.training.verdict import MAX_FAILURES, first_cause, outcome, telling
+from deepseek_operator.api.v1alpha1.common.attempts import PodFailure
+from deepseek_operator.kinds.training.program import TRAINER
+from deepseek_operator.workloads.batch.gang import Gang
+from deepseek_operator.workloads.batch.program import Exit, Program
+from deepseek_operator.workloads.batch.verdict import MAX_FAILURES, first_cause, outcome, telling
 
 NOW = datetime(2026, 1, 1, 0, 5, tzinfo=UTC)
 
@@ -51,7 +53,7 @@ def a_pod(**parts: Any) -> dict[str, Any]:
 def test_the_first_cause_of_a_pod_is_the_earliest(
     pod: dict[str, Any], cause: str, disruption: bool, moment: int
 ) -> None:
-    found = first_cause(pod, NOW)
+    found = first_cause(pod, NOW, TRAINER)
     assert found is not None
     assert (found.cause, found.disruption, found.at) == (cause, disruption, at(moment))
 
@@ -60,7 +62,7 @@ def test_the_first_cause_of_a_pod_is_the_earliest(
 def test_a_pod_that_runs_or_has_succeeded_has_no_cause(pod: dict[str, Any]) -> None:
     if pod["status"]["phase"] == "Failed":
         pod["status"]["phase"] = "Succeeded"
-    assert first_cause(pod, NOW) is None
+    assert first_cause(pod, NOW, TRAINER) is None
 
 
 def test_a_container_that_another_put_into_the_pod_is_not_asked() -> None:
@@ -68,14 +70,14 @@ def test_a_container_that_another_put_into_the_pod_is_not_asked() -> None:
     injected = {"name": "istio-proxy", "state": {"terminated": {"exitCode": 0, "finishedAt": at(19)}}}
     (own,) = pod["status"]["containerStatuses"]
     pod["status"]["containerStatuses"] = [injected, {**own, "name": "trainer"}]
-    found = first_cause(pod, NOW)
+    found = first_cause(pod, NOW, TRAINER)
     assert found is not None
     assert (found.cause, found.exit_code) == ("InvalidConfiguration", 64)
 
 
 def test_a_pod_that_the_kubelet_failed_without_a_container_is_a_disruption() -> None:
     pod = {"metadata": {"name": "p"}, "status": {"phase": "Failed", "reason": "UnexpectedAdmissionError"}}
-    found = first_cause(pod, NOW)
+    found = first_cause(pod, NOW, TRAINER)
     assert found is not None
     assert (found.cause, found.disruption) == ("UnexpectedAdmissionError", True)
 
@@ -91,14 +93,14 @@ def failed_before(code: int, message: str = "", **status: Any) -> dict[str, Any]
 
 @pytest.mark.parametrize("code", [1, 127, 137])
 def test_an_init_container_that_fails_is_a_crash_and_named(code: int) -> None:
-    found = first_cause(failed_before(code, "iptables: no rights"), NOW)
+    found = first_cause(failed_before(code, "iptables: no rights"), NOW, TRAINER)
     assert found is not None
     assert (found.cause, found.disruption, found.exit_code) == ("InitContainerFailed", False, code)
     assert (found.message, found.at) == ("init container init-1: iptables: no rights", at(20))
 
 
 def test_an_init_container_that_was_evicted_with_its_pod_is_a_disruption() -> None:
-    found = first_cause(failed_before(137, reason="Evicted"), NOW)
+    found = first_cause(failed_before(137, reason="Evicted"), NOW, TRAINER)
     assert found is not None
     assert (found.cause, found.disruption) == ("Evicted", True)
 
@@ -118,6 +120,10 @@ def a_job(
         return None
     condition = {"type": kind, "status": "True", "reason": reason, "message": message}
     return {"status": {"conditions": [{**condition, "lastTransitionTime": at(failed_at)}]}}
+
+
+def gang(job: Any) -> Gang:
+    return Gang(job, (), TRAINER.container)
 
 
 CRASH, EVICTED = failure("Error", 10), failure("EvictionByEvictionAPI", 30, True)
@@ -151,7 +157,7 @@ CRASH, EVICTED = failure("Error", 10), failure("EvictionByEvictionAPI", 30, True
 def test_the_verdict_follows_the_root_cause(
     failures: list[PodFailure], job: Any, stopping: str | None, expected: tuple[str, str]
 ) -> None:
-    verdict, cause = outcome(Gang(job, ()), failures, stopping)
+    verdict, cause = outcome(gang(job), failures, stopping, TRAINER)
     assert (verdict, cause.cause) == expected
 
 
@@ -169,7 +175,7 @@ def test_the_verdict_follows_the_root_cause(
 def test_of_crashes_at_one_moment_the_cause_is_the_one_that_no_peer_can_have_caused(
     failures: list[PodFailure], pod: str
 ) -> None:
-    assert outcome(Gang(a_job(), ()), failures, None)[1].pod == pod
+    assert outcome(gang(a_job()), failures, None, TRAINER)[1].pod == pod
 
 
 DECISIVE = [
@@ -182,9 +188,40 @@ DECISIVE = [
 @pytest.mark.parametrize(("decisive", "verdict"), DECISIVE)
 def test_in_a_large_gang_what_decides_is_kept_however_many_peers_follow(decisive: PodFailure, verdict: str) -> None:
     peers = [exited(f"a{number}", 1, 11) for number in range(1000)]
-    kept = telling([*peers, decisive])
+    kept = telling([*peers, decisive], TRAINER)
     assert len(kept) == MAX_FAILURES
     assert [f.at for f in kept] == sorted(f.at for f in kept)
-    assert outcome(Gang(a_job(), ()), kept, None) == (verdict, decisive)
+    assert outcome(gang(a_job()), kept, None, TRAINER) == (verdict, decisive)
     left_out = [peer for peer in peers if peer not in kept]
-    assert telling([*kept, *left_out]) == kept, "or it would be recorded anew in every pass"
+    assert telling([*kept, *left_out], TRAINER) == kept, "or it would be recorded anew in every pass"
+
+
+READER = Program("reader", {3: Exit("NoSuchRow", is_final=True), 4: Exit("PartDone", is_disruption=True)})
+"""Another program than the trainer: its container and its codes are its own."""
+
+
+@pytest.mark.parametrize(
+    ("code", "cause", "verdict"),
+    [(3, "NoSuchRow", "Invalid"), (4, "PartDone", "Disruption"), (64, "Error", "Crash"), (75, "Error", "Crash")],
+)
+def test_what_an_exit_means_is_the_programs_own_table(code: int, cause: str, verdict: str) -> None:
+    pod = a_pod(exit_code=code)
+    pod["status"]["containerStatuses"][0]["name"] = READER.container
+    found = first_cause(pod, NOW, READER)
+    assert found is not None
+    assert found.cause == cause
+    assert outcome(Gang(a_job(), (pod,), READER.container), [found], None, READER) == (verdict, found)
+
+
+def test_the_document_that_a_container_leaves_says_which_cause_of_its_code_it_was() -> None:
+    pod = a_pod(exit_code=64)
+    state = pod["status"]["containerStatuses"][0]["state"]["terminated"]
+    for said, cause in (
+        ('{"result": "Diverged"}', "Diverged"),
+        ('{"result": 7}', "InvalidConfiguration"),
+        ("Diverged", "InvalidConfiguration"),
+    ):
+        state["message"] = said
+        found = first_cause(pod, NOW, TRAINER)
+        assert found is not None
+        assert found.cause == cause

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from deepseek_operator.api.base import rfc3339
-from deepseek_operator.api.v1alpha1.training.status import TrainingStatus
 
 FIRST = timedelta(seconds=10)
 LONGEST = timedelta(minutes=10)
@@ -24,13 +23,15 @@ def wait(level: int) -> timedelta:
     return min(LONGEST, FIRST * (1 << min(level, 10)))
 
 
-def after_failure(status: TrainingStatus, newest_step: int | None, now: datetime) -> Backoff:
-    """The wait after a failure at `now`, when `newest_step` (None: none) is the newest checkpoint that was reported."""
-    before = status.step_at_failure
+def after_failure(level: int | None, before: int | None, newest_step: int | None, now: datetime) -> Backoff:
+    """The wait after a failure at `now`, when `newest_step` (None: none) is the newest checkpoint that was reported.
+
+    `level` and `before` are the level and the step of the failure before it; None when there was none.
+    """
     progressed = newest_step is not None and (before is None or newest_step > before)
-    level = 0 if progressed else status.backoff_level or 0
+    reached = 0 if progressed else level or 0
     step = newest_step if progressed else before
-    return Backoff(level=level + 1, step=step, not_before=rfc3339(_up(now + wait(level))))
+    return Backoff(level=reached + 1, step=step, not_before=rfc3339(_up(now + wait(reached))))
 
 
 def _up(moment: datetime) -> datetime:

@@ -11,35 +11,19 @@ from datetime import datetime, timedelta
 from typing import Literal, TypeAlias
 
 from deepseek_operator.api.base import parse_time, rfc3339
-from deepseek_operator.api.v1alpha1.training.attempts import PodFailure
+from deepseek_operator.api.v1alpha1.common.attempts import PodFailure
 from deepseek_operator.core.resources import Manifest, is_terminating
-from deepseek_operator.kinds.training.gang import (
-    Gang,
-    is_active,
-    is_complete,
-    job_condition,
-    phase_of,
-    pod_condition,
-    terminated,
-)
-from deepseek_operator.kinds.training.report import Report, report_of
-from deepseek_operator.workloads.last_words import tail, words
+from deepseek_operator.workloads.batch.gang import Gang
+from deepseek_operator.workloads.batch.job import is_complete, job_condition
+from deepseek_operator.workloads.batch.program import Program
+from deepseek_operator.workloads.last_words import document, tail, words
+from deepseek_operator.workloads.obstacles import condition_of
+from deepseek_operator.workloads.pod.state import is_active, phase_of, terminated
 
 Outcome: TypeAlias = Literal["Complete", "Crash", "Disruption", "Stopped", "Invalid"]
 
-EXIT_INVALID = 64
-EXIT_FULL = 73
-EXIT_SAVED = 75
-EXIT_STALLED = 76
-
 POD_DELETED = "PodDeleted"
 JOB_DELETED = "JobDeleted"
-INVALID = "InvalidConfiguration"
-DIVERGED = "Diverged"
-FINAL = (INVALID, DIVERGED)
-"""What another try can't cure."""
-SAVED = "SavedAndStopped"
-VOLUME_FULL = "CheckpointVolumeFull"
 START_TIMEOUT = "StartTimeout"
 MAX_FAILURES = 64
 _UNCERTAIN = (POD_DELETED, JOB_DELETED)
@@ -50,30 +34,32 @@ _TOGETHER = timedelta(seconds=2)
 START_ERRORS = ("StartError", "ContainerCannotRun", "RunContainerError")
 
 
-def first_cause(pod: Manifest, now: datetime) -> PodFailure | None:
+def first_cause(pod: Manifest, now: datetime, program: Program) -> PodFailure | None:
     """The earliest thing that went wrong with the pod; None when nothing did."""
-    found = [cause for cause in (_disrupted(pod, now), _deleted(pod), _exited(pod, now)) if cause is not None]
+    found = [cause for cause in (_disrupted(pod, now), _deleted(pod), _exited(pod, now, program)) if cause is not None]
     return min(found, key=lambda cause: cause.at) if found else None
 
 
-def newly_failed(pods: Iterable[Manifest], known: Sequence[PodFailure], now: datetime) -> list[PodFailure]:
+def newly_failed(
+    pods: Iterable[Manifest], known: Sequence[PodFailure], now: datetime, program: Program
+) -> list[PodFailure]:
     """First causes of the pods that `known` does not name yet, earliest first."""
     seen_before = {failure.pod for failure in known}
-    found = [first_cause(pod, now) for pod in pods if pod["metadata"]["name"] not in seen_before]
+    found = [first_cause(pod, now, program) for pod in pods if pod["metadata"]["name"] not in seen_before]
     return sorted((cause for cause in found if cause is not None), key=lambda cause: (cause.at, cause.pod))
 
 
-def telling(failures: Iterable[PodFailure]) -> list[PodFailure]:
+def telling(failures: Iterable[PodFailure], program: Program) -> list[PodFailure]:
     """As many as the schema holds, oldest first.
 
     Of a large gang the ones that decide are kept: hundreds of peers may follow one evicted pod within its second.
     """
-    kept = sorted(failures, key=lambda f: (_rank(f), f.at, f.pod))[:MAX_FAILURES]
+    kept = sorted(failures, key=lambda f: (_rank(f, program), f.at, f.pod))[:MAX_FAILURES]
     return sorted(kept, key=lambda f: (f.at, f.pod))
 
 
-def _rank(failure: PodFailure) -> int:
-    if failure.cause in (*FINAL, START_TIMEOUT):
+def _rank(failure: PodFailure, program: Program) -> int:
+    if failure.cause in (*program.final, START_TIMEOUT):
         return 0
     if _is_certain(failure):
         return 1
@@ -84,7 +70,7 @@ def _is_certain(failure: PodFailure) -> bool:
     return failure.disruption and failure.cause not in _UNCERTAIN
 
 
-def root_cause(failures: Sequence[PodFailure], failed_at: datetime | None) -> PodFailure | None:
+def root_cause(failures: Sequence[PodFailure], failed_at: datetime | None, program: Program) -> PodFailure | None:
     """The failure that the others follow from; None when none was seen.
 
     A user's error before everything; then what certainly is a disruption, whenever it came to light; then the
@@ -92,7 +78,7 @@ def root_cause(failures: Sequence[PodFailure], failed_at: datetime | None) -> Po
     Of crashes that cannot be told apart by time, one that no peer can have caused.
     """
     certain = [f for f in failures if _is_certain(f)]
-    invalid = [f for f in failures if f.cause in FINAL]
+    invalid = [f for f in failures if f.cause in program.final]
     causes = [f for f in failures if not _is_consequence(f, failed_at)]
     for candidates in (invalid, certain, causes, failures):
         if candidates:
@@ -108,7 +94,9 @@ def _first_of(failures: Sequence[PodFailure]) -> PodFailure:
     return min(own, key=lambda f: f.at, default=first)
 
 
-def outcome(gang: Gang, failures: Sequence[PodFailure], stopping: str | None) -> tuple[Outcome, PodFailure]:
+def outcome(
+    gang: Gang, failures: Sequence[PodFailure], stopping: str | None, program: Program
+) -> tuple[Outcome, PodFailure]:
     """The verdict on an attempt that is over, and the failure to tell of it."""
     if gang.job is not None and is_complete(gang.job):
         return "Complete", PodFailure(pod="", cause="Complete")
@@ -117,8 +105,8 @@ def outcome(gang: Gang, failures: Sequence[PodFailure], stopping: str | None) ->
         return "Crash", cause
     if stopping is not None:
         return "Stopped", PodFailure(pod="", cause=stopping)
-    root = root_cause(failures, gang.failed_at) or _said_by_job(gang.job)
-    if root.cause in FINAL:
+    root = root_cause(failures, gang.failed_at, program) or _said_by_job(gang.job)
+    if root.cause in program.final:
         return "Invalid", root
     return ("Disruption" if root.disruption else "Crash"), root
 
@@ -130,8 +118,8 @@ def _is_consequence(failure: PodFailure, failed_at: datetime | None) -> bool:
 
 def _disrupted(pod: Manifest, now: datetime) -> PodFailure | None:
     """A disruption that is carried out: an eviction may set the condition, fail to delete the pod, and take it back."""
-    condition = pod_condition(pod, "DisruptionTarget")
-    if condition is None or condition.get("status") != "True" or (is_active(pod) and not is_terminating(pod)):
+    condition = condition_of(pod, "DisruptionTarget")
+    if condition.get("status") != "True" or (is_active(pod) and not is_terminating(pod)):
         return None
     return PodFailure(
         pod=pod["metadata"]["name"],
@@ -151,8 +139,8 @@ def _deleted(pod: Manifest) -> PodFailure | None:
     return PodFailure(pod=pod["metadata"]["name"], cause=POD_DELETED, disruption=True, at=rfc3339(asked))
 
 
-def _exited(pod: Manifest, now: datetime) -> PodFailure | None:
-    state = terminated(pod)
+def _exited(pod: Manifest, now: datetime, program: Program) -> PodFailure | None:
+    state = terminated(pod, program.container)
     name = pod["metadata"]["name"]
     if state is None:
         if phase_of(pod) != "Failed":
@@ -166,20 +154,19 @@ def _exited(pod: Manifest, now: datetime) -> PodFailure | None:
     code = int(state.get("exitCode") or 0)
     if code == 0:
         return None
-    report = report_of(pod)
+    said = str(state.get("message") or "")
     return PodFailure(
         pod=name,
-        cause=_cause(code, str(state.get("reason") or ""), report),
-        # Nothing is wrong with the program: it waits for room, and what it saved before is whole.
-        disruption=code in (EXIT_SAVED, EXIT_FULL),
+        cause=_cause(code, str(state.get("reason") or ""), said, program),
+        disruption=program.is_disruption(code),
         exit_code=code,
-        message=report.message if report is not None else "",
+        message=words(said),
         at=str(state.get("finishedAt") or rfc3339(now)),
     )
 
 
 def _failed_before(pod: Manifest, now: datetime) -> PodFailure | None:
-    """An init container (a profile's, or one that a webhook added) that ended with an error: the trainer never began.
+    """An init container (a profile's, or one that a webhook added) that ended with an error: nothing else began.
 
     None for a pod that the kubelet itself ended, whose status has a reason: its containers are killed then.
     """
@@ -199,16 +186,12 @@ def _failed_before(pod: Manifest, now: datetime) -> PodFailure | None:
     return None
 
 
-def _cause(code: int, reason: str, report: Report | None) -> str:
+def _cause(code: int, reason: str, said: str, program: Program) -> str:
     if reason == "OOMKilled":
         return reason
     if reason in START_ERRORS:
         return "StartError"
-    if code == EXIT_INVALID and report is not None and report.diverged:
-        return DIVERGED
-    return {EXIT_INVALID: INVALID, EXIT_SAVED: SAVED, EXIT_FULL: VOLUME_FULL, EXIT_STALLED: "Stalled"}.get(
-        code, "Error"
-    )
+    return program.cause(code, (document(said) or {}).get("result"))
 
 
 def _said_by_job(job: Manifest | None) -> PodFailure:
