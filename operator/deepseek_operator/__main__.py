@@ -13,6 +13,7 @@ import yaml
 
 from deepseek_operator import __version__
 from deepseek_operator.api import crd
+from deepseek_operator.domain.programs.engines.table import RECOMMENDED, memory_lines
 
 if TYPE_CHECKING:
     from deepseek_operator.cli.size import Question
@@ -216,7 +217,7 @@ def _add_size(commands: "_SubParsersAction[ArgumentParser]") -> None:
         help="text (default) or json, with every number; exit status 0: it fits, 1: it does not, 2: the question is wrong",
     )
     size.add_argument("--precision", choices=("fp32", "bf16", "pure-bf16", "fp8"), default="bf16", help="of a training")
-    size.add_argument("--engine", choices=("vllm", "sglang", "triton", "builtin"), help="default vllm")
+    size.add_argument("--engine", choices=tuple(memory_lines()), help=f"default {RECOMMENDED.type}")
     size.add_argument("--quantization", metavar="FORMAT", help="weights as served, or a frozen base: fp8, awq, …")
     size.add_argument("--sequence-length", dest="sequence", type=int, metavar="TOKENS", help="context or sequence")
     size.add_argument("--concurrency", type=int, metavar="N", help="full contexts that a replica must hold; default 1")

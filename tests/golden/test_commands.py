@@ -6,7 +6,8 @@ import pytest
 
 from deepseek_operator.domain.devices.profiles import HostMount, Profile, pod_needs
 from deepseek_operator.domain.layout import Layout, Sharding
-from deepseek_operator.domain.programs import engines, trainers
+from deepseek_operator.domain.programs import trainers
+from deepseek_operator.domain.programs.engines.table import ENGINES, build
 from deepseek_operator.domain.programs.trainers import Objective, Tuning
 from deepseek_operator.domain.sizing.training_state import Method
 from deepseek_operator.domain.values.command import Command, Probe, Refusal
@@ -77,7 +78,7 @@ def placed(profile: Profile, program: str, version: str, built: Command) -> dict
     needs = pod_needs(profile, built.devices_per_node, built.nodes)
     patch = {name: value for name, value in vars(needs.patch).items() if value}
     return {
-        "image": profile.image(program, version),
+        "image": profile.image(program, version, ENGINES[program].by_calendar),
         "resources": dict(needs.resources),
         "nodeSelector": dict(needs.node_selector),
         "tolerations": [vars(toleration) for toleration in needs.tolerations],
@@ -101,7 +102,7 @@ def test_one_dense_spec_has_each_vendors_resource_env_image_and_launcher(golden,
     asked = serving(
         "deepseek-r1-distill-llama-70b", VENDORS[vendor], Layout(tensor=8), version="0.25.0", max_model_length=32768
     )
-    built = engines.build("vllm", asked)
+    built = build("vllm", asked)
     assert isinstance(built, Command)
     golden(
         f"commands/vendors/dense-{vendor}.json",
@@ -114,7 +115,7 @@ def test_one_spec_of_two_nodes_has_each_vendors_network(golden, vendor):
     device = {"nvidia": "nvidia-h200-141-rdma", "amd": "amd-mi300x-192-rdma"}.get(vendor, VENDORS[vendor])
     storage = "int8" if vendor == "huawei" else "fp8"
     asked = serving("deepseek-v3.1", device, Layout(tensor=8, pipeline=2), nodes=2, storage=storage, version="0.25.0")
-    built = engines.build("vllm", asked)
+    built = build("vllm", asked)
     assert isinstance(built, Command)
     golden(
         f"commands/vendors/two-nodes-{vendor}.json",
@@ -128,7 +129,7 @@ def test_an_engine_serves_a_model_by_release(golden, engine, model):
     device = "cpu" if engine == "builtin" else "h200"
     requests = {v: serving(model, device, MODELS[model], engine, version=v, tool_calls=True) for v in RELEASES[engine]}
     golden(f"commands/engines/{engine}/{model}.json",
-           text({version: shown(engines.build(engine, asked)) for version, asked in requests.items()}))  # fmt: skip
+           text({version: shown(build(engine, asked)) for version, asked in requests.items()}))  # fmt: skip
 
 
 @pytest.mark.parametrize("case", TRAININGS)

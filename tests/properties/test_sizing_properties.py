@@ -10,12 +10,15 @@ from deepseek_operator.domain.devices.accelerator import Accelerator
 from deepseek_operator.domain.layout import Layout, Sharding, stages, why_not_tensor
 from deepseek_operator.domain.models.catalogue import models
 from deepseek_operator.domain.models.model import Architecture
+from deepseek_operator.domain.programs.engines.table import memory_lines
 from deepseek_operator.domain.sizing import serving_layouts, size_serving, size_training, training_layouts
 from deepseek_operator.domain.sizing.fit import Refused, Shape, Sized
 from deepseek_operator.domain.sizing.request import Objective, ServingRequest, TrainingRequest
 from deepseek_operator.domain.sizing.training_state import Method, Offload, Optimizer, Precision, full_states, policy
 from deepseek_operator.domain.sizing.weights import FORMATS, heaviest_rank
 from deepseek_operator.domain.values.quantity import binary, canonical, parse
+
+VLLM = memory_lines()["vllm"]
 
 EVERY = frozenset(FORMATS)
 SIZED = [model.architecture for model in models() if model.architecture is not None]
@@ -38,7 +41,7 @@ def device(memory_gib: float, per_node: int = 8, link: str = "NVLink") -> Accele
 
 def serving(architecture: Architecture, memory: float, shape: Shape, context: int) -> ServingRequest:
     card = device(memory, shape.per_node)
-    return ServingRequest(architecture, card, context=context, nodes=shape.nodes, per_node=shape.per_node)
+    return ServingRequest(architecture, card, VLLM, context=context, nodes=shape.nodes, per_node=shape.per_node)
 
 
 def training(architecture: Architecture, memory: float, shape: Shape, method: Method) -> TrainingRequest:
@@ -146,7 +149,9 @@ def test_a_shorter_sequence_never_takes_more_devices(
 def test_a_replica_holds_what_it_was_sized_for(
     architecture: Architecture, memory: float, shape: Shape, context: int, sequences: int, engine: str
 ) -> None:
-    request = replace(serving(architecture, memory, shape, context), concurrency=sequences, engine=engine)
+    request = replace(
+        serving(architecture, memory, shape, context), concurrency=sequences, engine=memory_lines()[engine]
+    )
     result = size_serving(request)
     if isinstance(result, Sized):
         assert result.serving is not None
@@ -159,7 +164,7 @@ def test_a_replica_holds_what_it_was_sized_for(
 def test_a_sized_replica_fits_respects_the_shape_and_multiplies_out(
     architecture: Architecture, memory: float, per_node: int, objective: Objective
 ) -> None:
-    request = ServingRequest(architecture, device(memory, per_node), context=4096, objective=objective)
+    request = ServingRequest(architecture, device(memory, per_node), VLLM, context=4096, objective=objective)
     result = size_serving(request)
     if isinstance(result, Refused):
         return
@@ -177,7 +182,7 @@ def test_a_sized_replica_fits_respects_the_shape_and_multiplies_out(
 @QUICK
 @given(architectures, memories, node_sizes)
 def test_one_node_less_would_not_have_served(architecture: Architecture, memory: float, per_node: int) -> None:
-    request = ServingRequest(architecture, device(memory, per_node), context=4096, max_nodes=16)
+    request = ServingRequest(architecture, device(memory, per_node), VLLM, context=4096, max_nodes=16)
     result = size_serving(request)
     if isinstance(result, Sized) and result.nodes > 2:
         assert isinstance(size_serving(replace(request, nodes=result.nodes - 1)), Refused)
@@ -261,7 +266,7 @@ def test_stages_cover_every_layer_once(architecture: Architecture, pipeline: int
 @given(architectures, shapes, st.sampled_from(list(Sharding)))
 def test_every_candidate_fills_its_shape(architecture: Architecture, shape: Shape, sharding: Sharding) -> None:
     request = TrainingRequest(architecture, device(80), sharding=sharding)
-    free = ServingRequest(architecture, device(80)).fixed
+    free = ServingRequest(architecture, device(80), VLLM).fixed
     found = training_layouts.candidates(request, shape)
     found += serving_layouts.candidates(architecture, "bf16", shape, free, Objective.LATENCY)
     assert found

@@ -7,8 +7,9 @@ from deepseek_operator.domain.layout import Layout, Sharding
 from deepseek_operator.domain.models.catalogue import Model, find
 from deepseek_operator.domain.models.parameters import total
 from deepseek_operator.domain.programs import trainers
-from deepseek_operator.domain.programs.engines import DEFAULT_VERSIONS, ServingRequest
-from deepseek_operator.domain.programs.trainers import DataFormat, Dataset, Hyperparameters, Objective, TrainingRequest
+from deepseek_operator.domain.programs.engines.request import EngineRequest
+from deepseek_operator.domain.programs.engines.table import ENGINES
+from deepseek_operator.domain.programs.trainers import DataFormat, Dataset, Hyperparameters, Objective, TrainerRequest
 
 GIB = 1 << 30
 TP8 = Layout(tensor=8)
@@ -28,11 +29,11 @@ def serving(
     layout: Layout = TP8,
     engine: str = "vllm",
     **values: object,
-) -> ServingRequest:
+) -> EngineRequest:
     """One replica of a catalogue model, in its native format unless ``storage`` says otherwise."""
     entry = find(model)
     assert entry.architecture is not None
-    request = ServingRequest(
+    request = EngineRequest(
         model=entry.id,
         family=entry.family,
         path=entry.hub[0],
@@ -42,7 +43,7 @@ def serving(
         layout=layout,
         nodes=1,
         profile=resolve(accelerator),
-        version=DEFAULT_VERSIONS[engine],
+        version=ENGINES[engine].version,
         served_name=entry.id,
     )
     return replace(request, **values)  # type: ignore[arg-type]
@@ -54,13 +55,13 @@ def training(
     layout: Layout = DATA8,
     trainer: str = "builtin",
     **values: object,
-) -> TrainingRequest:
+) -> TrainerRequest:
     """One training of a catalogue model over one file of prompts, or of text where it is pre-trained."""
     entry = find(model)
     assert entry.architecture is not None
     pretrain = values.get("objective") is Objective.PRETRAIN
     dataset = Dataset("/data/corpus_text_document", DataFormat.TEXT) if pretrain else Dataset("/data/train.jsonl")
-    request = TrainingRequest(
+    request = TrainerRequest(
         model=entry.id,
         family=entry.family,
         path="/model",

@@ -23,6 +23,7 @@ from deepseek_operator.api.structural import (
     unknown_fields,
     with_defaults,
 )
+from deepseek_operator.domain.programs.engines.table import RECOMMENDED
 from deepseek_operator.domain.values.quantity import to_bytes
 
 _RULES = "x-kubernetes-validations"
@@ -98,7 +99,7 @@ def _hints(wrong: list[str]) -> Iterator[str]:
 _SHORT_FORMS = {
     "spec.nodes": "nodes: {count: 2}",
     "spec.model": "model: {name: deepseek-r1, source: {uri: pvc://models/deepseek-r1}}",
-    "spec.engine": "engine: {type: vllm}",
+    "spec.engine": f"engine: {{type: {RECOMMENDED.type}}}",
     "spec.accelerator": "accelerator: {profile: nvidia-h200-141}",
     "spec.method": "method: {type: Full}",
     "spec.rollout": "rollout: {strategy: Surge}",

@@ -14,8 +14,10 @@ from deepseek_operator.domain.devices.profiles import Profile, Profiles
 from deepseek_operator.domain.models.catalogue import find_variant, models
 from deepseek_operator.domain.models.model import Architecture, from_config_json
 from deepseek_operator.domain.models.parameters import total
+from deepseek_operator.domain.programs.engines.table import RECOMMENDED, memory_lines
 from deepseek_operator.domain.sizing import architecture_of, size_serving, size_training
 from deepseek_operator.domain.sizing.fit import Refused, Sized
+from deepseek_operator.domain.sizing.overheads import EngineMemory
 from deepseek_operator.domain.sizing.report import render
 from deepseek_operator.domain.sizing.request import ServingRequest, TrainingRequest
 from deepseek_operator.domain.sizing.training_state import Method, Precision
@@ -45,7 +47,7 @@ class Question:
     quantization: str | None = None
     gpus: int | None = None
     nodes: int | None = None
-    engine: str = "vllm"
+    engine: str = RECOMMENDED.memory.name
     concurrency: int = 1
     global_batch: int | None = None
     keep: int = 2
@@ -112,6 +114,14 @@ def _stored_as(question: Question) -> str | None:
     return find_variant(question.model)[1]
 
 
+def _memory(engine: str) -> EngineMemory:
+    """How an engine of this name divides a device. Raises ValueError, naming all, where there is none."""
+    known = memory_lines()
+    if engine not in known:
+        raise ValueError(f"no engine {engine!r}; write one of {', '.join(known)}")
+    return known[engine]
+
+
 def _title(question: Question, profile: Profile) -> str:
     if question.method is None:
         return f"{question.model} served by {question.engine} on {profile.name}"
@@ -124,7 +134,7 @@ def _served(question: Question, architecture: Architecture, profile: Profile) ->
         ServingRequest(
             architecture,
             profile.accelerator,
-            engine=question.engine,
+            engine=_memory(question.engine),
             storage=_stored_as(question),
             context=question.sequence,
             concurrency=question.concurrency,

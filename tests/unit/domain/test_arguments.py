@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from deepseek_operator.domain.layout import Layout
 from deepseek_operator.domain.models.catalogue import models
 from deepseek_operator.domain.models.model import SHAPE_FIELDS, from_config_json
-from deepseek_operator.domain.programs.engines import Adapter, build
 from deepseek_operator.domain.programs.engines.arguments import Given, given
-from deepseek_operator.domain.programs.engines.flags import FLAGS, table
+from deepseek_operator.domain.programs.engines.handbook import flags_table
+from deepseek_operator.domain.programs.engines.request import Adapter
+from deepseek_operator.domain.programs.engines.table import ENGINES, build
 from deepseek_operator.domain.values.command import Command, Refusal
 from tests.support.requests import serving
 
@@ -43,7 +44,7 @@ OWNED = [(engine, flag, field) for engine, flags in FIELDS.items() for flag, fie
 
 
 def says(engine: str, *args: str, env: Mapping[str, str | None] | None = None) -> Given | Refusal:
-    return given(FLAGS[engine], args, env or {})
+    return given(ENGINES[engine].flags, args, env or {})
 
 
 def options(engine: str, version: str) -> set[str]:
@@ -82,7 +83,7 @@ def test_the_beginning_of_a_flag_is_the_flag_as_argparse_has_it(begun: str) -> N
 @pytest.mark.parametrize("engine", CHECKED)
 def test_no_released_flag_of_another_meaning_is_refused(engine: str) -> None:
     """Every option of every recorded release: refused only if the table names it, or it begins one that the table names."""
-    flags = FLAGS[engine]
+    flags = ENGINES[engine].flags
     named = [name for owned in flags.owned for name in owned.names]
     for version in RELEASES[engine]:
         for option in sorted(options(engine, version)):
@@ -95,7 +96,7 @@ def test_no_released_flag_of_another_meaning_is_refused(engine: str) -> None:
 @pytest.mark.parametrize("engine", CHECKED)
 def test_every_name_in_the_table_is_of_a_release(engine: str) -> None:
     known = set().union(*(options(engine, version) for version in RELEASES[engine]))
-    flags = FLAGS[engine]
+    flags = ENGINES[engine].flags
     longs = [name for owned in flags.owned for name in owned.names if not name.startswith("-")]
     accepted_elsewhere = {"uds", "ssl-*", "enable-ssl-refresh", "grpc", "model-tag", "torchao-config", "base-gpu-id",
                           "gpu-id-step"}  # fmt: skip
@@ -105,7 +106,7 @@ def test_every_name_in_the_table_is_of_a_release(engine: str) -> None:
 
 @pytest.mark.parametrize("engine", CHECKED)
 def test_every_flag_that_a_builder_writes_is_in_the_table(engine: str) -> None:
-    flags = FLAGS[engine]
+    flags = ENGINES[engine].flags
     known = {name for owned in flags.owned for name in owned.names} | {*flags.read, *flags.yielding, *flags.overrides}
     everything = {
         "tool_calls": True, "max_model_length": 8192, "max_concurrency": 64, "queue_limit": 9, "memory_fraction": 0.9,
@@ -223,15 +224,15 @@ def test_every_engine_that_takes_arguments_refuses_them_in_its_builder(engine: s
     assert isinstance(build(engine, serving(model, engine=engine)), Command)
 
 
-@some(st.lists(st.text(max_size=12), max_size=6), st.sampled_from(sorted(FLAGS)))
+@some(st.lists(st.text(max_size=12), max_size=6), st.sampled_from(sorted(ENGINES)))
 def test_no_argument_whatever_is_worse_than_refused(args: list[str], engine: str) -> None:
     assert isinstance(says(engine, *args), Given | Refusal)
 
 
 def test_the_table_of_the_documentation_has_every_name() -> None:
-    told = table(*CHECKED)
+    told = flags_table(*(ENGINES[engine] for engine in CHECKED))
     for engine in CHECKED:
-        for owned in FLAGS[engine].owned:
+        for owned in ENGINES[engine].flags.owned:
             assert all(name in told for name in owned.names)
             assert owned.instead in told
 

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from deepseek_operator.domain.devices.profiles import BUILT_IN, custom_resource
 from deepseek_operator.domain.layout import Layout
-from deepseek_operator.domain.programs.engines import BUILDERS, Adapter, AdapterKind, build, metrics
 from deepseek_operator.domain.programs.engines.probes import startup_seconds
+from deepseek_operator.domain.programs.engines.request import Adapter, AdapterKind
+from deepseek_operator.domain.programs.engines.table import ENGINES, build
 from deepseek_operator.domain.values.command import Command, Refusal, Signal
 from deepseek_operator.domain.values.version import Version
 from tests.support.requests import GIB, serving
@@ -180,7 +181,7 @@ def test_triton_promises_no_signal_that_its_vllm_backend_does_not_publish():
         "vllm:time_per_output_token_seconds", "vllm:e2e_request_latency_seconds", "vllm:request_prompt_tokens",
         "vllm:request_generation_tokens", "vllm:request_params_n",
     }  # fmt: skip
-    names = metrics.TRITON_VLLM
+    names = ENGINES["triton-vllm"].metric_names(None)
     assert {name for name in names.values() if name.startswith("vllm:")} <= published
     assert Signal.RUNNING not in names
 
@@ -247,7 +248,7 @@ def test_variables_that_a_release_no_longer_reads_are_not_set():
 
 
 def test_metric_names_follow_their_renames():
-    old, new = metrics.vllm(Version(0, 8)), metrics.vllm(Version(0, 33))
+    old, new = ENGINES["vllm"].metrics(Version(0, 8)), ENGINES["vllm"].metrics(Version(0, 33))
     assert (old[Signal.KV_USAGE], new[Signal.KV_USAGE]) == ("vllm:gpu_cache_usage_perc", "vllm:kv_cache_usage_perc")
     assert set(old) == set(new) == set(Signal)
 
@@ -302,7 +303,7 @@ degrees = st.sampled_from([1, 2, 3, 4, 8, 16, 32])
 
 @settings(max_examples=150, deadline=None)
 @given(
-    engine=st.sampled_from(sorted(BUILDERS)),
+    engine=st.sampled_from([name for name, entry in ENGINES.items() if entry.build is not None]),
     model=st.sampled_from(MODELS),
     accelerator=st.sampled_from(BUILT_IN.names()),
     layout=st.builds(Layout, tensor=degrees, pipeline=degrees, data=degrees, expert=degrees),

@@ -16,7 +16,8 @@ import pytest
 
 from deepseek_operator.domain.layout import Layout, Sharding
 from deepseek_operator.domain.programs import trainers
-from deepseek_operator.domain.programs.engines import Adapter, build
+from deepseek_operator.domain.programs.engines.request import Adapter
+from deepseek_operator.domain.programs.engines.table import build
 from deepseek_operator.domain.programs.trainers import (
     DataFormat,
     Dataset,

@@ -10,6 +10,7 @@ from deepseek_operator.domain.layout import FixedDegrees, Layout, Sharding, stag
 from deepseek_operator.domain.models.catalogue import find
 from deepseek_operator.domain.models.model import Architecture, LatentAttention
 from deepseek_operator.domain.models.parameters import total
+from deepseek_operator.domain.programs.engines.table import ENGINES, memory_lines
 from deepseek_operator.domain.sizing import size_serving, size_training
 from deepseek_operator.domain.sizing.activations import (
     Recompute,
@@ -38,6 +39,8 @@ from deepseek_operator.domain.sizing.training_state import (
     trained_parameters,
 )
 from deepseek_operator.domain.sizing.weights import FORMATS, RankShare, heaviest_rank, stage_totals
+
+VLLM = memory_lines()["vllm"]
 
 BF16 = frozenset({"bf16"})
 
@@ -351,7 +354,7 @@ def test_v4s_cache_is_what_vllm_was_measured_to_hold_on_two_h20(name: str, longe
     shape = find(name).architecture
     assert shape is not None
     asked = ServingRequest(
-        shape, resolve("h20").accelerator, context=65_536, nodes=1, per_node=2, fixed=FixedDegrees(tensor=2),
+        shape, resolve("h20").accelerator, VLLM, context=65_536, nodes=1, per_node=2, fixed=FixedDegrees(tensor=2),
         memory_fraction=0.95, speculation=True,
     )  # fmt: skip
     found = size_serving(asked)
@@ -360,7 +363,7 @@ def test_v4s_cache_is_what_vllm_was_measured_to_hold_on_two_h20(name: str, longe
     assert found.serving.longest_sequence == pytest.approx(longest, rel=0.05)
     assert isinstance(size_serving(replace(asked, context=None)), Refused)
     assert "UncertainCache" in {notice.reason for notice in found.warnings}
-    by_sglang = size_serving(replace(asked, engine="sglang"))
+    by_sglang = size_serving(replace(asked, engine=ENGINES["sglang"].memory))
     assert isinstance(by_sglang, Sized)
     assert "UncertainCache" not in {notice.reason for notice in by_sglang.warnings}
 
@@ -371,7 +374,7 @@ def test_no_layout_that_nobody_measured_promises_a_length(name: str, gpus: int) 
     """Asked for or not: stages inside a node are taken for V4 only where a person writes them, and are called an estimate."""
     shape = find(name).architecture
     assert shape is not None
-    asked = ServingRequest(shape, resolve("h20").accelerator, nodes=1, per_node=gpus)
+    asked = ServingRequest(shape, resolve("h20").accelerator, VLLM, nodes=1, per_node=gpus)
     found = size_serving(asked)
     if isinstance(found, Sized):
         assert found.layout.pipeline == 1
@@ -387,7 +390,7 @@ def test_no_layout_that_nobody_measured_promises_a_length(name: str, gpus: int) 
 def test_a_refusal_says_what_would_fit_of_one_sequence() -> None:
     shape = find("deepseek-v4-flash").architecture
     assert shape is not None
-    refused = size_serving(ServingRequest(shape, resolve("h20").accelerator, nodes=1, per_node=2))
+    refused = size_serving(ServingRequest(shape, resolve("h20").accelerator, VLLM, nodes=1, per_node=2))
     assert isinstance(refused, Refused)
     for told in ("longest single sequence that fits there by TP 2", "912,128", "121,344"):
         assert told in refused.message

@@ -8,6 +8,7 @@ from deepseek_operator.domain.devices.accelerator import GIB, Accelerator
 from deepseek_operator.domain.layout import FixedDegrees, Layout, Sharding
 from deepseek_operator.domain.models.catalogue import find
 from deepseek_operator.domain.models.model import Architecture
+from deepseek_operator.domain.programs.engines.table import memory_lines
 from deepseek_operator.domain.sizing import size_serving, size_training
 from deepseek_operator.domain.sizing.activations import Recompute
 from deepseek_operator.domain.sizing.fit import Refused, Shape, Sized
@@ -15,6 +16,8 @@ from deepseek_operator.domain.sizing.report import render
 from deepseek_operator.domain.sizing.request import Objective, ServingRequest, TrainingRequest
 from deepseek_operator.domain.sizing.serving_memory import CACHE, TABLES
 from deepseek_operator.domain.sizing.training_state import Method, Offload, Precision
+
+VLLM = memory_lines()["vllm"]
 
 HOPPER = frozenset({"bf16", "fp16", "fp8", "int8"})
 AMPERE = frozenset({"bf16", "fp16", "int8"})
@@ -39,7 +42,7 @@ def shape(name: str) -> Architecture:
 
 
 def serve(name: str, accelerator: Accelerator) -> ServingRequest:
-    return ServingRequest(shape(name), accelerator)
+    return ServingRequest(shape(name), accelerator, VLLM)
 
 
 def train(name: str, accelerator: Accelerator) -> TrainingRequest:
@@ -176,27 +179,27 @@ def test_speculation_adds_the_prediction_layer() -> None:
 
 @pytest.mark.parametrize(("engine", "budget_gib"), [("vllm", 0.92 * 80), ("triton", 80), ("builtin", 0.9 * 80)])
 def test_each_engine_draws_its_own_line(engine: str, budget_gib: float) -> None:
-    request = replace(serve("deepseek-r1-distill-llama-8b", A100), engine=engine, context=4096)
+    request = replace(serve("deepseek-r1-distill-llama-8b", A100), engine=memory_lines()[engine], context=4096)
     assert fitting(size_serving(request)).memory.budget_bytes / GIB == pytest.approx(budget_gib)
 
 
 def test_sglang_counts_its_step_outside_the_static_part() -> None:
-    request = replace(serve("deepseek-r1-distill-llama-8b", A100), engine="sglang", context=4096)
+    request = replace(serve("deepseek-r1-distill-llama-8b", A100), engine=memory_lines()["sglang"], context=4096)
     memory = fitting(size_serving(request)).memory
     assert 0.88 * 80 < memory.budget_bytes / GIB < 80
 
 
 def test_slices_of_a_card_never_work_together() -> None:
     slices = replace(card("MIG", 19.5, per_node=24), interconnect="none")
-    one = fitting(size_serving(ServingRequest(shape("deepseek-r1-distill-llama-8b"), slices, context=4096)))
+    one = fitting(size_serving(ServingRequest(shape("deepseek-r1-distill-llama-8b"), slices, VLLM, context=4096)))
     assert one.shape == Shape(1, 1)
-    request = ServingRequest(shape("deepseek-r1-distill-qwen-32b"), slices, context=4096, nodes=1)
+    request = ServingRequest(shape("deepseek-r1-distill-qwen-32b"), slices, VLLM, context=4096, nodes=1)
     assert refused(size_serving(request)).reason == "OutOfMemory"
 
 
 def test_slices_of_a_card_are_not_offered_by_the_dozen() -> None:
     slices = replace(card("MIG", 9.5, per_node=56), interconnect="none")
-    served = refused(size_serving(ServingRequest(shape("deepseek-r1-distill-llama-8b"), slices)))
+    served = refused(size_serving(ServingRequest(shape("deepseek-r1-distill-llama-8b"), slices, VLLM)))
     trained = refused(size_training(TrainingRequest(shape("deepseek-r1-distill-qwen-1.5b"), slices)))
     assert all(option.shape == Shape(1, 1) for option in (*served.alternatives, *trained.alternatives))
     assert served.shape == trained.shape == Shape(1, 1)
@@ -227,9 +230,9 @@ def test_ranks_share_a_sequence_in_equal_pieces() -> None:
 
 
 def test_the_builtin_engine_is_one_process() -> None:
-    request = replace(serve("deepseek-r1-distill-llama-70b", H100), engine="builtin")
+    request = replace(serve("deepseek-r1-distill-llama-70b", H100), engine=memory_lines()["builtin"])
     assert refused(size_serving(request)).shape == Shape(1, 1)
-    small = replace(serve("deepseek-r1-distill-qwen-1.5b", H100), engine="builtin")
+    small = replace(serve("deepseek-r1-distill-qwen-1.5b", H100), engine=memory_lines()["builtin"])
     assert fitting(size_serving(small)).layout == Layout()
 
 
@@ -249,7 +252,6 @@ def test_devices_that_no_layout_uses_are_a_warning() -> None:
         {"per_node": 65},
         {"concurrency": -1},
         {"concurrency": 1 << 21},
-        {"engine": "tgi"},
         {"storage": "int3"},
         {"memory_fraction": 1.5},
         {"context": 0},

@@ -11,10 +11,13 @@ from deepseek_operator.domain.devices.profiles import resolve
 from deepseek_operator.domain.models.catalogue import find
 from deepseek_operator.domain.models.model import MOST_LAYERS, Architecture, UnknownArchitecture, from_config_json
 from deepseek_operator.domain.models.parameters import prediction_weights
+from deepseek_operator.domain.programs.engines.table import memory_lines
 from deepseek_operator.domain.sizing import alternatives, search, shapes
 from deepseek_operator.domain.sizing.activations import Recompute
 from deepseek_operator.domain.sizing.fit import Refused, Sized
 from deepseek_operator.domain.sizing.request import ALL_AXES, ServingRequest, TrainingRequest
+
+VLLM = memory_lines()["vllm"]
 
 GPU = resolve("nvidia-h100-80").accelerator
 LITE, LLAMA = (find(name).architecture for name in ("deepseek-v2-lite", "deepseek-llm-7b"))
@@ -60,7 +63,7 @@ def test_a_batch_that_no_cluster_holds_is_refused_with_little_work(
 
 def test_a_cache_that_no_cluster_holds_is_refused_with_little_work(tried: list[int]) -> None:
     long = from_config_json({**CONFIG, "max_position_embeddings": 1 << 39})
-    assert isinstance(sizing.size_serving(ServingRequest(long, GPU)), Refused)
+    assert isinstance(sizing.size_serving(ServingRequest(long, GPU, VLLM)), Refused)
     assert sum(tried) < 2000
 
 

@@ -10,12 +10,15 @@ from deepseek_operator.domain.devices.accelerator import GIB, Accelerator
 from deepseek_operator.domain.layout import FixedDegrees, Sharding
 from deepseek_operator.domain.models.catalogue import find
 from deepseek_operator.domain.models.model import Architecture, from_config_json
+from deepseek_operator.domain.programs.engines.table import memory_lines
 from deepseek_operator.domain.sizing import size_serving, size_training
 from deepseek_operator.domain.sizing.activations import Recompute
 from deepseek_operator.domain.sizing.fit import Refused, Sized
 from deepseek_operator.domain.sizing.request import ALL_AXES, ServingRequest, TrainingRequest
 from deepseek_operator.domain.sizing.serving_memory import room_for_cache
 from deepseek_operator.domain.sizing.training_state import Method, Offload, Optimizer, Precision
+
+VLLM = memory_lines()["vllm"]
 
 CASES = tomllib.loads(Path(__file__).with_name("sizing_cases.toml").read_text(encoding="utf-8"))
 FORMATS = {"bf16", "fp16", "fp8", "int8", "awq", "gptq", "w4a8", "nvfp4", "mxfp4", "nf4"}
@@ -50,7 +53,7 @@ def degrees(case: dict[str, Any], context: int | None = None) -> FixedDegrees:
 def serving(case: dict[str, Any]) -> ServingRequest:
     names = ("storage", "context", "step_tokens", "memory_fraction", "nodes", "per_node")
     given = {name: case[name] for name in names if name in case}
-    return ServingRequest(architecture(case), accelerator(case["device"]), fixed=degrees(case), **given)
+    return ServingRequest(architecture(case), accelerator(case["device"]), VLLM, fixed=degrees(case), **given)
 
 
 def training(case: dict[str, Any]) -> TrainingRequest:

@@ -3,7 +3,8 @@
 import pytest
 
 from deepseek_operator.domain.devices.profiles import BUILT_IN, resolve
-from deepseek_operator.domain.programs import engines, trainers
+from deepseek_operator.domain.programs import trainers
+from deepseek_operator.domain.programs.engines.table import ENGINES
 from deepseek_operator.domain.values.version import Version, parse, rendered, tag
 
 RELEASED = [
@@ -12,7 +13,7 @@ RELEASED = [
     for program, image in profile.images.items()
     if "{version}" in image
 ]
-DEFAULTS = {**engines.DEFAULT_VERSIONS, **trainers.DEFAULT_VERSIONS}
+DEFAULTS = {**{name: entry.version for name, entry in ENGINES.items()}, **trainers.DEFAULT_VERSIONS}
 
 
 @pytest.mark.parametrize(("name", "program"), RELEASED)
@@ -30,7 +31,7 @@ def test_two_numbers_are_completed(written: str) -> None:
 
 @pytest.mark.parametrize("written", ["25.10", "v25.10"])
 def test_a_release_by_month_stays_two_numbers(written: str) -> None:
-    assert "tritonserver:25.10-vllm" in (resolve("h200").image("triton-vllm", written) or "")
+    assert "tritonserver:25.10-vllm" in (resolve("h200").image("triton-vllm", written, by_calendar=True) or "")
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from deepseek_operator.domain.sizing.fit import Refused
 from deepseek_operator.domain.sizing.kv_cache import KV_BYTES
-from deepseek_operator.domain.sizing.overheads import ENGINES
 from deepseek_operator.domain.sizing.request import (
     MOST_NODES,
     MOST_PER_NODE,
@@ -55,8 +54,8 @@ def check_serving(request: ServingRequest) -> None:
     _within("context", request.context, None)
     _within("concurrency", request.concurrency, MOST_SEQUENCES)
     _within("step_tokens", request.step_tokens, None)
-    if request.engine not in ENGINES or storage_of(request) not in FORMATS or kv_dtype_of(request) not in KV_BYTES:
-        raise ValueError(f"unknown engine {request.engine}, weights {request.storage} or cache {request.kv_dtype}")
+    if storage_of(request) not in FORMATS or kv_dtype_of(request) not in KV_BYTES:
+        raise ValueError(f"unknown weights {request.storage} or cache {request.kv_dtype}")
     if request.memory_fraction is not None and not 0 < request.memory_fraction <= 1:
         raise ValueError(f"memory fraction {request.memory_fraction} is not in (0, 1]")
 

@@ -4,10 +4,8 @@ Each engine draws its own line: vLLM uses a fraction of the device for everythin
 cache only, TensorRT-LLM a fraction of what is left after loading for the cache. There is no flat surcharge.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from types import MappingProxyType
 
 from deepseek_operator.domain.devices.accelerator import GIB, Accelerator
 from deepseek_operator.domain.layout import Layout
@@ -27,7 +25,8 @@ class EngineMemory:
     """One engine's memory line.
 
     ``step_tokens`` is its default bound on tokens per step, ``resident_factor`` weights in memory over weights on
-    disk (alignment, repacking), ``parallel`` whether it can use more than one device.
+    disk (alignment, repacking), ``parallel`` whether it can use more than one device, ``pages_compressed`` whether it pages
+    a compressed cache, by which more is taken than the entries weigh.
     """
 
     name: str
@@ -36,24 +35,11 @@ class EngineMemory:
     step_tokens: int
     resident_factor: float
     parallel: bool = True
+    pages_compressed: bool = False
 
 
-ENGINES: Mapping[str, EngineMemory] = MappingProxyType(
-    {
-        engine.name: engine
-        for engine in (
-            # gpu_memory_utilization 0.92 since vLLM 0.22, 0.9 before; resident 1.010 and 1.014 times the disk, measured
-            EngineMemory("vllm", 0.92, Scope.DEVICE, 8192, 1.02),
-            # mem_fraction_static; the rest must hold graphs and the step's working set
-            EngineMemory("sglang", 0.88, Scope.STATIC, 8192, 1.02),
-            # kv_cache_free_gpu_memory_fraction
-            EngineMemory("triton", 0.9, Scope.FREE, 8192, 1.02),
-            # our own small engine is one process; of other engines we know nothing: a tenth stays free
-            EngineMemory("builtin", 0.9, Scope.DEVICE, 2048, 1.0, parallel=False),
-            EngineMemory("custom", 0.9, Scope.DEVICE, 8192, 1.02),
-        )
-    }
-)
+OF_OTHERS = EngineMemory("custom", 0.9, Scope.DEVICE, 8192, 1.02)
+"""Of an engine that nothing is known of: a tenth of the device stays free."""
 
 CONTEXT_BYTES = GIB // 4
 """Device context and libraries: 0.2 to 0.25 GiB measured outside torch with vLLM on PCIe cards."""

@@ -7,6 +7,7 @@ from deepseek_operator.domain.devices.accelerator import Accelerator
 from deepseek_operator.domain.layout import FixedDegrees, Sharding
 from deepseek_operator.domain.models.model import Architecture
 from deepseek_operator.domain.sizing.activations import Recompute
+from deepseek_operator.domain.sizing.overheads import EngineMemory
 from deepseek_operator.domain.sizing.training_state import Adapter, Method, Offload, Optimizer, Precision
 
 MOST_NODES, MOST_PER_NODE = 1024, 64
@@ -28,7 +29,7 @@ class Objective(Enum):
 class ServingRequest:
     """One replica of a model behind an engine.
 
-    ``storage`` is the format of the weights (None: as published); ``kv_dtype`` that of the cache (None: fp8 for
+    ``engine`` is how its engine divides a device. ``storage`` is the format of the weights (None: as published); ``kv_dtype`` that of the cache (None: fp8 for
     compressed attention where the device has it, bf16 otherwise). ``context`` in tokens (None: the model's),
     ``concurrency`` the sequences of that length that must fit. ``memory_fraction`` and ``step_tokens`` replace the
     engine's defaults. ``tables_on_host`` keeps n-gram tables in host memory (V4.1).
@@ -36,7 +37,7 @@ class ServingRequest:
 
     architecture: Architecture
     accelerator: Accelerator
-    engine: str = "vllm"
+    engine: EngineMemory
     storage: str | None = None
     kv_dtype: str | None = None
     context: int | None = None

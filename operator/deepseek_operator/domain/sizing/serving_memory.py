@@ -11,7 +11,6 @@ from deepseek_operator.domain.sizing.activations import step_peak_bytes
 from deepseek_operator.domain.sizing.fit import Line, Memory, Shape
 from deepseek_operator.domain.sizing.kv_cache import longest_sequence, sequence_bytes
 from deepseek_operator.domain.sizing.overheads import (
-    ENGINES,
     EngineMemory,
     Scope,
     indexer_workspace_bytes,
@@ -52,8 +51,8 @@ def context_of(request: ServingRequest) -> int:
 
 
 def engine_of(request: ServingRequest) -> EngineMemory:
-    """Return the engine's line, with the request's own fraction and step size where given. Raises KeyError."""
-    engine = ENGINES[request.engine]
+    """Return the engine's line, with the request's own fraction and step size where given."""
+    engine = request.engine
     return replace(
         engine,
         fraction=request.memory_fraction if request.memory_fraction is not None else engine.fraction,
@@ -156,13 +155,13 @@ def _paging(request: ServingRequest) -> float:
 
 
 def is_paged_compressed(request: ServingRequest) -> bool:
-    """Whether vLLM pages V4's compressed cache, by which more is taken than the entries weigh."""
+    """Whether the engine pages V4's compressed cache, by which more is taken than the entries weigh."""
     return _paged_compressed(request) is not None
 
 
 def _paged_compressed(request: ServingRequest) -> CompressedAttention | None:
     attention = request.architecture.attention
-    return attention if request.engine == "vllm" and isinstance(attention, CompressedAttention) else None
+    return attention if request.engine.pages_compressed and isinstance(attention, CompressedAttention) else None
 
 
 def _overhead(request: ServingRequest, layout: Layout, shape: Shape, engine: EngineMemory) -> tuple[Line, ...]:

@@ -9,7 +9,7 @@ from deepseek_operator.domain.models.model import Architecture
 from deepseek_operator.domain.models.parameters import total
 from deepseek_operator.domain.sizing.activations import Recompute
 from deepseek_operator.domain.sizing.fit import Shape
-from deepseek_operator.domain.sizing.overheads import CONTEXT_BYTES, ENGINES, TRAINING_BUDGET
+from deepseek_operator.domain.sizing.overheads import CONTEXT_BYTES, TRAINING_BUDGET
 from deepseek_operator.domain.sizing.request import ServingRequest, TrainingRequest
 from deepseek_operator.domain.sizing.serving_memory import least_cache, storage_of
 from deepseek_operator.domain.sizing.training_memory import least_activations
@@ -25,7 +25,7 @@ def shapes_to_try(request: ServingRequest | TrainingRequest) -> Iterator[Shape]:
     usual, nodes, per_node = request.accelerator.per_node, request.nodes, request.per_node
     if not request.accelerator.joins_devices:
         usual, per_node, nodes = 1, 1, nodes or 1
-    if isinstance(request, ServingRequest) and not ENGINES[request.engine].parallel:
+    if isinstance(request, ServingRequest) and not request.engine.parallel:
         nodes = per_node = 1
     shapes: Iterable[Shape]
     if nodes is not None and per_node is not None:

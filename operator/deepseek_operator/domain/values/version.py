@@ -10,8 +10,6 @@ from dataclasses import dataclass
 _RELEASE = re.compile(r"[vV]?(\d+)\.(\d+)(?:\.(\d+))?((?:[.\-+a-zA-Z].*)?)")
 _TAG = re.compile(r"[0-9A-Za-z_.-]{1,128}")
 """What a registry takes as a tag; ``+`` of a local build (``0.33.0+cpu``) is none."""
-CALENDAR = frozenset({"triton-vllm", "triton-tensorrtllm"})
-"""Programs that are released as year and month: their two numbers are complete."""
 
 
 @dataclass(frozen=True, order=True)
@@ -32,20 +30,22 @@ def parse(text: str) -> Version:
     return Version(int(major), int(minor), int(patch or 0))
 
 
-def rendered(text: str, program: str = "") -> str:
+def rendered(text: str, by_calendar: bool = False) -> str:
     """The release as its publishers write it: without ``v``, with three numbers, suffixes as they are.
+
+    ``by_calendar``: released as year and month, whose two numbers are complete.
 
     Raises ValueError on anything without two numbers.
     """
     major, minor, patch, suffix = _numbers(text)
-    if patch is None and program not in CALENDAR:
+    if patch is None and not by_calendar:
         patch = "0"
     return ".".join(number for number in (major, minor, patch) if number is not None) + suffix
 
 
-def tag(text: str, program: str = "") -> str | None:
+def tag(text: str, by_calendar: bool = False) -> str | None:
     """The release as the tag of an image; None where no registry takes it. Raises ValueError as ``rendered`` does."""
-    release = rendered(text, program)
+    release = rendered(text, by_calendar)
     return release if _TAG.fullmatch(release) else None
 
 

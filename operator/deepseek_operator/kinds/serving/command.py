@@ -8,17 +8,15 @@ from deepseek_operator.api.v1alpha1.serving.engine import Engine
 from deepseek_operator.domain.devices.profiles import Profile, pod_needs
 from deepseek_operator.domain.layout import Layout
 from deepseek_operator.domain.models.model import Architecture, GroupedQueryAttention
-from deepseek_operator.domain.programs import engines
-from deepseek_operator.domain.programs.engines.arguments import Flags, Given, given
-from deepseek_operator.domain.programs.engines.flags import FLAGS
+from deepseek_operator.domain.programs.engines.arguments import Given, given
+from deepseek_operator.domain.programs.engines.entry import EngineEntry, Start
 from deepseek_operator.domain.programs.engines.probes import AFTER_DRAIN_SECONDS
+from deepseek_operator.domain.programs.engines.request import EngineRequest
+from deepseek_operator.domain.programs.engines.table import ENGINES, build
 from deepseek_operator.domain.sizing.weights import FORMATS, stored_bytes
 from deepseek_operator.domain.values.command import Command, Refusal
 from deepseek_operator.domain.values.version import rendered
 from deepseek_operator.workloads.pod.devices import lacks_memory
-
-BUILT = ("vllm", "sglang")
-"""Engines whose command the operator makes."""
 
 MODEL_PATH = "/model"
 GRACE_SECONDS = 60
@@ -44,6 +42,11 @@ class Served:
     architecture: Architecture | None = None
 
     @property
+    def engine(self) -> EngineEntry:
+        """What is known of the engine."""
+        return ENGINES[self.program]
+
+    @property
     def program(self) -> str:
         """The engine by the name under which profiles list it."""
         return self.owner.spec.engine.type
@@ -51,32 +54,33 @@ class Served:
     @property
     def version(self) -> str:
         """The release, in one form however it was written: the user's, else the one that the operator knows best."""
-        return rendered(self.owner.spec.engine.version or engines.DEFAULT_VERSIONS[self.program], self.program)
+        return rendered(self.owner.spec.engine.version or self.engine.version, self.engine.by_calendar)
 
     @property
     def image(self) -> str | None:
         """The user's image, else the profile's at this release; None where nobody names one."""
-        return self.owner.spec.engine.image or self.profile.image(self.program, self.version)
+        return self.owner.spec.engine.image or self.profile.image(self.program, self.version, self.engine.by_calendar)
 
     @property
     def devices(self) -> int:
         """Devices of the pod: those that the layout uses; a custom engine gets what was written."""
         written = self.owner.spec.accelerator.per_node if self.owner.spec.accelerator is not None else None
-        return (written if self.program == "custom" else None) or self.plan.per_node or 1
+        return (written if self.engine.start is Start.WRITTEN else None) or self.plan.per_node or 1
 
 
 def why_not(served: Served) -> str | None:
     """Why this engine can't be run so, and what to write instead; None where it can."""
     if (refusal := _lacks_memory(served)) is not None:
         return refusal
-    if served.program == "custom" or (served.program == "builtin" and served.architecture is None):
+    start = served.engine.start
+    if start is Start.WRITTEN or (start is Start.OURS and served.architecture is None):
         return None
     if (refusal := _never_scales(served.owner)) is not None:
         return refusal
     built = command(served)
     if isinstance(built, Refusal):
         return str(built)
-    if served.program in BUILT and served.image is None:
+    if served.engine.is_built and served.image is None:
         return (
             f"no image of {served.program} {served.version} for {served.profile.name} follows from its release; "
             "write engine.image"
@@ -114,9 +118,9 @@ def command(served: Served) -> Command | Refusal:
     storage = served.plan.format or spec.model.quantization or "bf16"
     architecture = served.architecture or stand_in(layout, storage)
     grace_s = spec.pod.termination_grace_period_seconds or GRACE_SECONDS
-    return engines.build(
+    return build(
         served.program,
-        engines.ServingRequest(
+        EngineRequest(
             model=spec.model.name or served.owner.metadata.name,
             family=served.family,
             path=MODEL_PATH,
@@ -144,7 +148,7 @@ def variables_of(engine: Engine) -> dict[str, str | None]:
 
 def said(engine: Engine) -> Given:
     """What the user's own flags tell sizing and scaling; nothing where they are refused, which `command` tells."""
-    found = given(FLAGS.get(engine.type, Flags()), engine.args, variables_of(engine))
+    found = given(ENGINES[engine.type].flags, engine.args, variables_of(engine))
     return found if isinstance(found, Given) else Given()
 
 

@@ -18,10 +18,12 @@ from deepseek_operator.domain.devices.profiles import Profile
 from deepseek_operator.domain.layout import FixedDegrees, Layout
 from deepseek_operator.domain.models.known import known
 from deepseek_operator.domain.models.model import Architecture
+from deepseek_operator.domain.programs.engines.entry import Start
+from deepseek_operator.domain.programs.engines.table import ENGINES
 from deepseek_operator.domain.sizing import size_serving
 from deepseek_operator.domain.sizing.fit import Refused, Shape, Sized
 from deepseek_operator.domain.sizing.request import ServingRequest
-from deepseek_operator.kinds.serving.command import BUILT, Served, said, why_not
+from deepseek_operator.kinds.serving.command import Served, said, why_not
 from deepseek_operator.kinds.serving.model import resolve
 from deepseek_operator.kinds.serving.revision import revision_name, stored_revisions, template_of, update_token
 from deepseek_operator.kinds.serving.rollout import reach_of_resting
@@ -146,11 +148,11 @@ def _laid_out(asked: str, owner: DeepSeekServing, profile: Profile) -> PlanStatu
     if spec.model.quantization is None and model.stored_as is not None:
         named = spec.model.model_copy(update={"quantization": model.stored_as})
         spec = spec.model_copy(update={"model": named})
-    found = size_serving(_request(spec, profile, model.architecture, nodes=1))
+    found, engine = size_serving(_request(spec, profile, model.architecture, nodes=1)), ENGINES[spec.engine.type]
     match found:
         case Sized():
             return sized_plan(asked, profile.name, found)
-        case Refused() if spec.engine.type == "custom":
+        case Refused() if engine.start is Start.WRITTEN:
             return _unsized(
                 asked, spec, profile, f"a usual engine would not fit ({found.message}), but yours is custom"
             )
@@ -163,7 +165,7 @@ def _guessed(asked: str, spec: ServingSpec, why: str) -> PlanStatus | None:
     fixed, accelerator = spec.parallelism or Parallelism(), spec.accelerator
     written = accelerator.per_node if accelerator is not None else None
     if (
-        spec.engine.type not in BUILT
+        not ENGINES[spec.engine.type].is_built
         or fixed.tensor is not None
         or written == (fixed.pipeline or 1) * (fixed.data or 1)
     ):
@@ -196,7 +198,7 @@ def _request(spec: ServingSpec, profile: Profile, architecture: Architecture, no
     return ServingRequest(
         architecture,
         profile.accelerator,
-        engine=engine.type,
+        engine=ENGINES[engine.type].memory,
         storage=spec.model.quantization,
         kv_dtype=engine.kv_cache_dtype if engine.kv_cache_dtype != "auto" else None,
         context=engine.max_model_length,
@@ -214,18 +216,19 @@ def _unsized(asked: str, spec: ServingSpec, profile: Profile, why: str) -> PlanS
     fixed = spec.parallelism or Parallelism()
     written = spec.accelerator.per_node if spec.accelerator is not None else None
     others = (fixed.pipeline or 1) * (fixed.data or 1)
-    usual = profile.accelerator.per_node if spec.engine.type != "builtin" and profile.peer_to_peer else 1
+    engine = ENGINES[spec.engine.type]
+    usual = profile.accelerator.per_node if engine.memory.parallel and profile.peer_to_peer else 1
     devices = written or (fixed.tensor * others if fixed.tensor is not None else usual)
     layout = Layout(
         tensor=fixed.tensor or max(devices // others, 1), pipeline=fixed.pipeline or 1, data=fixed.data or 1
     )
-    if spec.engine.type in BUILT and layout.gpus != devices:
+    if engine.is_built and layout.gpus != devices:
         message = f"parallelism multiplies to {layout.gpus} devices ({layout}), accelerator.perNode is {devices}: write the same"
         return refused_plan(asked, UNSUPPORTED, message)
     if devices > profile.accelerator.per_node:
         message = f"{layout} takes {Shape(1, devices).gpus} devices, a node of {profile.name} has {profile.accelerator.per_node}, and {_ONE_NODE}"
         return refused_plan(asked, NEEDS_MULTIPLE_NODES, message)
     plan = unsized_plan(asked, profile.name, 1, devices, why)
-    if spec.engine.type not in BUILT:
+    if not engine.is_built:
         return plan
     return plan.model_copy(update={"layout": str(layout), "degrees": degrees_of(layout)})

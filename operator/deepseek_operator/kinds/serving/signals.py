@@ -6,17 +6,14 @@ bound. An expression yields nothing at all (never zero) when no replica reports.
 """
 
 from collections.abc import Mapping
-from typing import assert_never
 
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
-from deepseek_operator.api.v1alpha1.serving.engine import Engine
 from deepseek_operator.api.v1alpha1.serving.scaling import ScalingSignal
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.seen import Sample, Signal
 from deepseek_operator.domain.policy.scaling import Load, replicas_for
-from deepseek_operator.domain.programs.engines import DEFAULT_VERSIONS, metrics
+from deepseek_operator.domain.programs.engines.table import ENGINES
 from deepseek_operator.domain.values.command import Signal as Metric
-from deepseek_operator.domain.values.version import parse
 
 IN_FLIGHT = "in_flight"
 REPORTING = "replicas_reporting"
@@ -27,22 +24,11 @@ def queries(owner: DeepSeekServing, configuration: Configuration) -> tuple[tuple
     if owner.spec.autoscaling is None:
         return ()
     which = _matchers(owner)
-    names = metric_names(owner.spec.engine)
+    engine = owner.spec.engine
+    names = ENGINES[engine.type].metric_names(engine.version)
     running, waiting = names[Metric.RUNNING], names[Metric.WAITING]
     in_flight = f"sum({running}{which}) + sum({waiting}{which})"
     return (IN_FLIGHT, in_flight), (REPORTING, f"count(count by (pod) ({running}{which}))")
-
-
-def metric_names(engine: Engine) -> Mapping[Metric, str]:
-    """Where the engine publishes what. vLLM's names are the builtin engine's too; a custom one that has them scales."""
-    match engine.type:
-        case "vllm" | "sglang":
-            version = parse(engine.version or DEFAULT_VERSIONS[engine.type])
-            return metrics.vllm(version) if engine.type == "vllm" else metrics.sglang(version)
-        case "builtin" | "custom":
-            return metrics.BUILT_IN
-        case unknown:
-            assert_never(unknown)
 
 
 def _matchers(owner: DeepSeekServing) -> str:

@@ -17,8 +17,11 @@ from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.resources import Manifest
 from deepseek_operator.domain.devices.profiles import pod_needs
+from deepseek_operator.domain.programs.engines import contract
+from deepseek_operator.domain.programs.engines.entry import Start
+from deepseek_operator.domain.programs.engines.table import ENGINES
 from deepseek_operator.domain.values.command import Command, Probe, Refusal
-from deepseek_operator.kinds.serving.command import BUILT, ENDPOINT_SECONDS, GRACE_SECONDS, MODEL_PATH, Served, command
+from deepseek_operator.kinds.serving.command import ENDPOINT_SECONDS, GRACE_SECONDS, MODEL_PATH, Served, command
 from deepseek_operator.kinds.serving.devices import served
 from deepseek_operator.kinds.serving.labels import pod_labels
 from deepseek_operator.workloads.pod.devices import on_devices
@@ -28,7 +31,6 @@ from deepseek_operator.workloads.pod.template import pod_spec, with_settings
 
 CONTAINER = "engine"
 PORT_NAME = "http"
-BUILTIN_COMMAND = ("python3", "-m", "deepseek_runtime.engine")
 
 PROBE_TIMEOUT_SECONDS = 5
 """One look may take this long: an engine under full load answers slowly."""
@@ -50,8 +52,8 @@ def render(owner: DeepSeekServing, revision: str, model: ResolvedModel, configur
     if plan is None or plan.refused:
         raise ValueError("under a profile, a revision is rendered only from a plan that was recorded and accepted")
     asked = served(owner, plan, configuration.profiles.resolve(plan.profile))
-    template = _rendered(owner, revision, model, configuration, asked if asked.program in BUILT else None)
-    variables = () if asked.program in BUILT else asked.profile.variables(asked.program, 1)
+    template = _rendered(owner, revision, model, configuration, asked if asked.engine.is_built else None)
+    variables = () if asked.engine.is_built else asked.profile.variables(asked.program, 1)
     keeps = owner.spec.engine.resources.shared_memory is not None
     return on_devices(template, pod_needs(asked.profile, asked.devices), variables, keeps)
 
@@ -78,9 +80,9 @@ def _rendered(
 
 
 def _written(owner: DeepSeekServing, configuration: Configuration, drain_s: int) -> dict[str, Any]:
-    """What the container of the builtin engine, or of the user's own, has of its own."""
+    """What the container of our own engine, or of the user's, has of its own."""
     engine = owner.spec.engine
-    command = BUILTIN_COMMAND if engine.type == "builtin" else engine.command
+    command = engine.command if ENGINES[engine.type].start is Start.WRITTEN else contract.COMMAND
     return {
         "image": engine.image or configuration.runtime_image,
         **({"command": list(command)} if command else {}),
@@ -137,15 +139,15 @@ def _ending(grace_s: int) -> tuple[int, int]:
 
 def _environment(owner: DeepSeekServing, drain_s: int) -> list[dict[str, Any]]:
     engine = owner.spec.engine
+    served_name = owner.spec.model.name or owner.metadata.name
     ours = {
         "DEEPSEEK_SERVING_NAME": owner.metadata.name,
         "DEEPSEEK_SERVING_NAMESPACE": owner.metadata.namespace,
-        "DEEPSEEK_MODEL_PATH": MODEL_PATH,
-        "DEEPSEEK_SERVED_MODEL_NAME": owner.spec.model.name or owner.metadata.name,
-        "DEEPSEEK_PORT": str(engine.port),
-        "DEEPSEEK_MAX_CONCURRENCY": str(engine.max_concurrency),
-        "DEEPSEEK_QUEUE_LIMIT": str(engine.queue_limit),
-        "DEEPSEEK_DRAIN_SECONDS": str(drain_s),
+        **dict(
+            contract.variables(
+                MODEL_PATH, served_name, engine.port, engine.max_concurrency, engine.queue_limit, drain_s
+            )
+        ),
     }
     if (cores := whole_cores(engine.resources.cpu)) is not None:
         ours["DEEPSEEK_CPUS"] = str(cores)

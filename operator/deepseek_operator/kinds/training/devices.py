@@ -218,7 +218,7 @@ def _refusal(spec: TrainingSpec, profile: Profile, architecture: Architecture, s
     hyper = spec.hyperparameters
     built = trainers.build(
         _BUILTIN,
-        trainers.TrainingRequest(
+        trainers.TrainerRequest(
             model=spec.model.name or "model.custom",
             family="",
             path="",

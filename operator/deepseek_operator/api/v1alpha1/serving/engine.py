@@ -4,10 +4,23 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints
 
-from deepseek_operator.api.base import ApiModel, Image, Says, rules
+from deepseek_operator.api.base import ApiModel, Image, OneOf, Says, rules
 from deepseek_operator.api.v1alpha1.common.accelerator import Release
 from deepseek_operator.api.v1alpha1.common.env import EnvVar, words_rule
 from deepseek_operator.api.v1alpha1.common.resources import ComputeResources
+from deepseek_operator.api.v1alpha1.serving.engines import (
+    BUILT,
+    BUILT_AND,
+    BUILT_OR,
+    OURS,
+    OURS_OR,
+    TYPES,
+    WRITTEN,
+    WRITTEN_OR,
+)
+from deepseek_operator.domain.programs.engines import contract
+from deepseek_operator.domain.programs.engines.request import PORT
+from deepseek_operator.domain.programs.engines.table import RECOMMENDED, USUAL
 
 HttpPath = Annotated[
     str,
@@ -21,29 +34,29 @@ class Engine(ApiModel):
 
     model_config = ConfigDict(json_schema_extra=rules(words_rule("engine")))
 
-    type: Literal["builtin", "vllm", "sglang", "custom"] = Field(
-        default="builtin",
-        description="builtin: the small engine of the runtime image. vllm, sglang: that engine, its command made from the model, the layout and accelerator.profile. custom: your image. Default builtin.",
+    type: Annotated[str, OneOf(TYPES)] = Field(
+        default=USUAL.type,
+        description=f"{', '.join(OURS)}: the small engine of the runtime image. {', '.join(BUILT)}: that engine, its command made from the model, the layout and accelerator.profile. {', '.join(WRITTEN)}: your image. Default {USUAL.type}.",
     )
     version: Release | None = Field(
         default=None,
-        description='Release of vllm or sglang, by which flags, image and metric names are chosen. Absent: a recent one that the operator knows, kept by the revision. Example: "0.33.0".',
+        description=f'Release of {BUILT_OR}, by which flags, image and metric names are chosen. Absent: a recent one that the operator knows, kept by the revision. Example: "{RECOMMENDED.version}".',
     )
     image: Image | None = Field(
         default=None,
-        description="Container image. Required for custom. Default: the operator's runtime image; for vllm and sglang that of the profile.",
+        description=f"Container image. Required for {WRITTEN_OR}. Default: the operator's runtime image; for {BUILT_AND} that of the profile.",
     )
     command: list[Annotated[str, StringConstraints(max_length=4096)]] | None = Field(
         default=None,
         min_length=1,
         max_length=64,
-        description="Entrypoint of a custom engine, exec form. Absent: the image's own.",
+        description=f"Entrypoint of a {WRITTEN_OR} engine, exec form. Absent: the image's own.",
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
     args: list[Annotated[str, StringConstraints(max_length=4096)]] = Field(
         default_factory=list,
         max_length=256,
-        description="Arguments of a custom engine; further flags of vllm and sglang. The model lies at /model.",
+        description=f"Arguments of a {WRITTEN_OR} engine; further flags of {BUILT_AND}. The model lies at /model.",
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
     env: list[EnvVar] = Field(
@@ -53,27 +66,29 @@ class Engine(ApiModel):
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
     port: Annotated[int, Field(ge=1024, le=65535)] = Field(
-        default=8000, description="Port that the engine listens on. Default 8000."
+        default=PORT, description=f"Port that the engine listens on. Default {PORT}."
     )
     health_path: HttpPath = Field(
         default="/health",
         description="Path that answers 200 once the model is loaded and while it is served. Default /health.",
     )
     max_concurrency: Annotated[int, Field(ge=1, le=4096)] = Field(
-        default=4, description="Requests that the builtin engine computes at once. Default 4."
+        default=contract.CONCURRENCY,
+        description=f"Requests that the {OURS_OR} engine computes at once. Default {contract.CONCURRENCY}.",
     )
     queue_limit: Annotated[int, Field(ge=0, le=65536)] = Field(
-        default=64, description="Requests that wait in the builtin engine before it answers 429. Default 64."
+        default=contract.QUEUE_LIMIT,
+        description=f"Requests that wait in the {OURS_OR} engine before it answers 429. Default {contract.QUEUE_LIMIT}.",
     )
     start_timeout_seconds: Annotated[int, Field(ge=10, le=86400)] = Field(
         default=1800,
-        description="Seconds that loading may take before a replica is restarted; vllm and sglang get more where the weights take longer to read. Default 1800.",
+        description=f"Seconds that loading may take before a replica is restarted; {BUILT_AND} get more where the weights take longer to read. Default 1800.",
     )
     max_model_length: Annotated[int, Field(ge=128, le=16777216)] | None = Field(
         default=None,
-        description="Longest request of vllm or sglang, prompt and answer together, in tokens. Absent: the model's context. Example: 32768.",
+        description=f"Longest request of {BUILT_OR}, prompt and answer together, in tokens. Absent: the model's context. Example: 32768.",
     )
     kv_cache_dtype: Literal["auto", "bf16", "fp8"] | None = Field(
-        default=None, description="Format of the KV cache of vllm or sglang. Absent: the engine's choice. Example: fp8."
+        default=None, description=f"Format of the KV cache of {BUILT_OR}. Absent: the engine's choice. Example: fp8."
     )
     resources: ComputeResources = Field(default_factory=ComputeResources, description="CPU and memory of each replica.")

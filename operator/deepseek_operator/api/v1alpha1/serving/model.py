@@ -7,6 +7,7 @@ from pydantic import Field, StringConstraints
 from deepseek_operator.api.base import ApiModel, DnsLabel, Says
 from deepseek_operator.api.v1alpha1.common.checkpoint import Checkpoint
 from deepseek_operator.api.v1alpha1.common.source import ClaimSource
+from deepseek_operator.api.v1alpha1.serving.engines import BUILT_AND
 
 ServedName = Annotated[
     str,
@@ -47,5 +48,5 @@ class ServingModel(ApiModel):
     )
     quantization: Literal["bf16", "fp16", "fp8", "int8", "awq", "gptq", "w4a8", "nvfp4", "mxfp4"] | None = Field(
         default=None,
-        description="Storage format of the weights in the folder, for engine.type vllm and sglang. Absent: as the model was published. Example: awq.",
+        description=f"Storage format of the weights in the folder, for engine.type {BUILT_AND}. Absent: as the model was published. Example: awq.",
     )

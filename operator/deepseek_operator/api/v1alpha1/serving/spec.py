@@ -8,11 +8,22 @@ from deepseek_operator.api.base import ApiModel, rule, rules
 from deepseek_operator.api.v1alpha1.common.accelerator import Accelerator, Parallelism
 from deepseek_operator.api.v1alpha1.common.pod import PodSettings
 from deepseek_operator.api.v1alpha1.serving.engine import Engine
+from deepseek_operator.api.v1alpha1.serving.engines import (
+    BUILT,
+    BUILT_AND,
+    BUILT_OR,
+    OURS,
+    OURS_OR,
+    WRITTEN,
+    WRITTEN_OR,
+    is_none,
+    is_one,
+)
 from deepseek_operator.api.v1alpha1.serving.model import ServingModel
 from deepseek_operator.api.v1alpha1.serving.rollout import Rollout
 from deepseek_operator.api.v1alpha1.serving.scaling import Autoscaling
-
-_BUILT = "self.engine.type in ['vllm', 'sglang']"
+from deepseek_operator.domain.programs.engines import contract
+from deepseek_operator.domain.programs.engines.request import PORT
 
 
 class ServingSpec(ApiModel):
@@ -21,19 +32,19 @@ class ServingSpec(ApiModel):
     model_config = ConfigDict(
         json_schema_extra=rules(
             rule(
-                f"!({_BUILT}) || (has(self.accelerator) && has(self.accelerator.profile))",
-                "engine.type vllm and sglang need accelerator.profile, which says how they run on the device: write for "
-                "example nvidia-h200-141, or use engine.type custom with image and command",
+                f"{is_none('self.engine.type', BUILT)} || (has(self.accelerator) && has(self.accelerator.profile))",
+                f"engine.type {BUILT_AND} need accelerator.profile, which says how they run on the device: write for "
+                f"example nvidia-h200-141, or use engine.type {WRITTEN_OR} with image and command",
                 fieldPath=".engine.type",
             ),
             rule(
-                f"!has(self.parallelism) || {_BUILT}",
-                "parallelism is for engine.type vllm and sglang, whose commands the operator makes",
+                f"!has(self.parallelism) || {is_one('self.engine.type', BUILT)}",
+                f"parallelism is for engine.type {BUILT_AND}, whose commands the operator makes",
                 fieldPath=".parallelism",
             ),
             rule(
-                f"!has(self.model.quantization) || {_BUILT}",
-                "model.quantization is for engine.type vllm and sglang",
+                f"!has(self.model.quantization) || {is_one('self.engine.type', BUILT)}",
+                f"model.quantization is for engine.type {BUILT_AND}",
                 fieldPath=".model.quantization",
             ),
             rule(
@@ -47,7 +58,7 @@ class ServingSpec(ApiModel):
                 "write suspend: true to run none",
             ),
             rule(
-                "!has(self.autoscaling) || self.engine.type != 'builtin' || self.autoscaling.signals.all(s, "
+                f"!has(self.autoscaling) || {is_none('self.engine.type', OURS)} || self.autoscaling.signals.all(s, "
                 "s.target < self.engine.maxConcurrency + self.engine.queueLimit)",
                 "autoscaling.signals[].target must be below engine.maxConcurrency + engine.queueLimit, beyond which a "
                 "replica answers 429 and no more are ever in flight",
@@ -69,34 +80,35 @@ class ServingSpec(ApiModel):
         default_factory=Engine,
         description="The server.",
         json_schema_extra=rules(
-            rule("self.type != 'custom' || has(self.image)", "engine.type custom needs engine.image"),
+            rule(f"{is_none('self.type', WRITTEN)} || has(self.image)", f"engine.type {WRITTEN_OR} needs engine.image"),
             rule(
-                "self.type != 'builtin' || !(has(self.command) || (has(self.args) && size(self.args) > 0))",
-                "engine.command and engine.args are for engine.type custom: the builtin engine has none",
+                f"{is_none('self.type', OURS)} || !(has(self.command) || (has(self.args) && size(self.args) > 0))",
+                f"engine.command and engine.args are for engine.type {WRITTEN_OR}: the {OURS_OR} engine has none",
             ),
             rule(
-                "!(self.type in ['vllm', 'sglang']) || !has(self.command)",
-                "the operator makes the command of engine.type vllm and sglang: write further flags as engine.args, or type custom",
+                f"{is_none('self.type', BUILT)} || !has(self.command)",
+                f"the operator makes the command of engine.type {BUILT_AND}: write further flags as engine.args, or type "
+                f"{WRITTEN_OR}",
             ),
             rule(
-                "!(self.type in ['vllm', 'sglang']) || (self.port == 8000 && self.healthPath == '/health' && "
-                "self.maxConcurrency == 4 && self.queueLimit == 64)",
-                "engine.port, healthPath, maxConcurrency and queueLimit are not for engine.type vllm and sglang: leave "
+                f"{is_none('self.type', BUILT)} || (self.port == {PORT} && self.healthPath == '/health' && "
+                f"self.maxConcurrency == {contract.CONCURRENCY} && self.queueLimit == {contract.QUEUE_LIMIT})",
+                f"engine.port, healthPath, maxConcurrency and queueLimit are not for engine.type {BUILT_AND}: leave "
                 "them out, and write limits as flags in engine.args",
             ),
             rule(
-                "self.type in ['vllm', 'sglang'] || !(has(self.version) || has(self.maxModelLength) || has(self.kvCacheDtype))",
-                "engine.version, maxModelLength and kvCacheDtype are for engine.type vllm and sglang",
+                f"{is_one('self.type', BUILT)} || !(has(self.version) || has(self.maxModelLength) || has(self.kvCacheDtype))",
+                f"engine.version, maxModelLength and kvCacheDtype are for engine.type {BUILT_AND}",
             ),
             rule(
-                "self.type != 'builtin' || self.healthPath == '/health'",
-                "engine.healthPath is for engine.type custom: the builtin engine answers on /health",
+                f"{is_none('self.type', OURS)} || self.healthPath == '/health'",
+                f"engine.healthPath is for engine.type {WRITTEN_OR}: the {OURS_OR} engine answers on /health",
             ),
         ),
     )
     accelerator: Accelerator | None = Field(default=None, description="Devices of each replica. Absent: the CPU.")
     parallelism: Parallelism | None = Field(
-        default=None, description="How a replica of vllm or sglang lies on its devices. Absent: found by sizing."
+        default=None, description=f"How a replica of {BUILT_OR} lies on its devices. Absent: found by sizing."
     )
     replicas: Annotated[int, Field(ge=0, le=1000)] = Field(
         default=1,

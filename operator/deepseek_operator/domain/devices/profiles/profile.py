@@ -123,15 +123,15 @@ class Profile:
         """``nvidia``, ``amd``, ``intel``, ``huawei``, ``cpu`` or ``custom``."""
         return self.accelerator.vendor
 
-    def image(self, program: str, version: str) -> str | None:
+    def image(self, program: str, version: str, by_calendar: bool = False) -> str | None:
         """The image of an engine or framework at a release; None where the user or the administrator must name it.
 
-        ``v0.33.0``, ``0.33.0`` and ``0.33`` name one image. Raises ValueError where ``version`` is no release.
+        ``v0.33.0``, ``0.33.0`` and ``0.33`` name one image; ``by_calendar``: two numbers are complete. Raises ValueError where ``version`` is no release.
         """
         template = self.images.get(program)
         if template is None or "{version}" not in template:
             return template
-        released = tag(version, program)
+        released = tag(version, by_calendar)
         return None if released is None else template.replace("{version}", released)
 
     def launcher(self, program: str) -> tuple[str, ...] | None:

@@ -51,6 +51,10 @@ class Flags:
     variables: tuple[Owned, ...] = ()
 
 
+NO_FLAGS = Flags()
+"""Of an engine that has none, or of which none are known."""
+
+
 @dataclass(frozen=True)
 class Given:
     """What the user's own flags tell sizing and scaling; None where they say nothing.

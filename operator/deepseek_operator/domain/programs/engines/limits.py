@@ -2,8 +2,7 @@
 
 from deepseek_operator.domain.layout import why_not_tensor
 from deepseek_operator.domain.programs.engines.arguments import Flags, given
-from deepseek_operator.domain.programs.engines.flags import FLAGS
-from deepseek_operator.domain.programs.engines.request import AdapterKind, Dialect, ServingRequest
+from deepseek_operator.domain.programs.engines.request import AdapterKind, Dialect, EngineRequest
 from deepseek_operator.domain.values.command import Refusal
 from deepseek_operator.domain.values.version import Version
 
@@ -14,11 +13,11 @@ KV_FORMATS = ("auto", "fp8", "bf16")
 BETTER = ("fp8", "int8", "awq", "gptq")
 
 
-def refusal(program: str, asked: ServingRequest) -> Refusal | None:
+def refusal(program: str, asked: EngineRequest, flags: Flags) -> Refusal | None:
     """Return why this engine can't serve the request for reasons of device, format or layout; None where it can."""
     checks = (
         _program(program, asked),
-        _own_words(program, asked),
+        _own_words(flags, asked),
         _format(asked),
         _kv_format(asked),
         _devices(asked),
@@ -27,7 +26,7 @@ def refusal(program: str, asked: ServingRequest) -> Refusal | None:
     return next((found for found in checks if found is not None), None)
 
 
-def prompt_adapter_refusal(engine: str, asked: ServingRequest) -> Refusal | None:
+def prompt_adapter_refusal(engine: str, asked: EngineRequest) -> Refusal | None:
     """Refuse soft prompts, which no current engine takes; LoRA is the adapter that all of them serve."""
     if any(adapter.kind is AdapterKind.PROMPT for adapter in asked.adapters):
         return Refusal(
@@ -37,14 +36,14 @@ def prompt_adapter_refusal(engine: str, asked: ServingRequest) -> Refusal | None
     return None
 
 
-def too_old(engine: str, asked: ServingRequest, version: Version, needed: Version) -> Refusal | None:
+def too_old(engine: str, asked: EngineRequest, version: Version, needed: Version) -> Refusal | None:
     """Refuse a model that came after this release."""
     if version >= needed:
         return None
     return Refusal(f"{engine} {version} can't serve {asked.model}", f"write engine.version {needed} or newer")
 
 
-def no_compressed_attention(engine: str, asked: ServingRequest) -> Refusal | None:
+def no_compressed_attention(engine: str, asked: EngineRequest) -> Refusal | None:
     """Refuse V4 and later on MI300X, whose architecture no engine has kernels for."""
     if asked.dialect not in (Dialect.V4, Dialect.V41) or asked.profile.generation != "gfx942":
         return None
@@ -54,7 +53,7 @@ def no_compressed_attention(engine: str, asked: ServingRequest) -> Refusal | Non
     )
 
 
-def _program(program: str, asked: ServingRequest) -> Refusal | None:
+def _program(program: str, asked: EngineRequest) -> Refusal | None:
     profile = asked.profile
     if profile.launcher(program) is not None:
         return None
@@ -67,12 +66,12 @@ def _program(program: str, asked: ServingRequest) -> Refusal | None:
     return Refusal(f"{program} is not known to run on {profile.name}", f"write one of {runs}")
 
 
-def _own_words(program: str, asked: ServingRequest) -> Refusal | None:
-    said = given(FLAGS.get(program, Flags()), asked.extra_args, dict(asked.extra_env))
+def _own_words(flags: Flags, asked: EngineRequest) -> Refusal | None:
+    said = given(flags, asked.extra_args, dict(asked.extra_env))
     return said if isinstance(said, Refusal) else None
 
 
-def _format(asked: ServingRequest) -> Refusal | None:
+def _format(asked: EngineRequest) -> Refusal | None:
     known = asked.profile.accelerator.quantizations
     if asked.storage in UNQUANTIZED or asked.storage in known:
         return None
@@ -84,7 +83,7 @@ def _format(asked: ServingRequest) -> Refusal | None:
     )
 
 
-def _kv_format(asked: ServingRequest) -> Refusal | None:
+def _kv_format(asked: EngineRequest) -> Refusal | None:
     if asked.kv_dtype not in KV_FORMATS:
         return Refusal(f"no KV cache of {asked.kv_dtype} is known", f"write one of {', '.join(KV_FORMATS)}")
     if asked.kv_dtype == "fp8" and "fp8" not in asked.profile.accelerator.dtypes:
@@ -92,7 +91,7 @@ def _kv_format(asked: ServingRequest) -> Refusal | None:
     return None
 
 
-def _devices(asked: ServingRequest) -> Refusal | None:
+def _devices(asked: EngineRequest) -> Refusal | None:
     gpus, profile = asked.layout.gpus, asked.profile
     if gpus % asked.nodes:
         return Refusal(f"{gpus} devices ({asked.layout}) do not divide over {asked.nodes} nodes",
@@ -110,7 +109,7 @@ def _devices(asked: ServingRequest) -> Refusal | None:
     return None
 
 
-def _layout(asked: ServingRequest) -> Refusal | None:
+def _layout(asked: EngineRequest) -> Refusal | None:
     layout, experts = asked.layout, asked.architecture.experts
     if layout.context > 1:
         return Refusal("context parallelism is a layout of training", "write context: 1 and a larger tensor degree")

@@ -4,7 +4,7 @@ Start-up budget = twice the time to read the weights plus ten minutes for compil
 take 11.5 minutes to read, so V3 gets 33. One constant for all sizes would kill large models or hide dead small ones.
 """
 
-from deepseek_operator.domain.programs.engines.request import PORT, ServingRequest
+from deepseek_operator.domain.programs.engines.request import PORT, EngineRequest
 from deepseek_operator.domain.values.command import Probe
 
 PERIOD_SECONDS = 10
@@ -19,7 +19,7 @@ def startup_seconds(weights_bytes: int, bytes_per_second: int) -> int:
     return -(-(2 * reading + WARM_UP_SECONDS) // PERIOD_SECONDS) * PERIOD_SECONDS
 
 
-def startup_probe(asked: ServingRequest, path: str) -> Probe:
+def startup_probe(asked: EngineRequest, path: str) -> Probe:
     """Return the probe that waits for the model to be loaded."""
     budget = startup_seconds(asked.weights_bytes, asked.load_bytes_per_second)
     return Probe(path, PORT, PERIOD_SECONDS, budget // PERIOD_SECONDS)

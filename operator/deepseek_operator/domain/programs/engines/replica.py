@@ -1,11 +1,11 @@
 """What the commands of all engines say alike: devices, one HTTP port, how it is watched and how long it may drain."""
 
 from deepseek_operator.domain.programs.engines.probes import grace_seconds, startup_probe
-from deepseek_operator.domain.programs.engines.request import PORT, ServingRequest
+from deepseek_operator.domain.programs.engines.request import PORT, EngineRequest
 from deepseek_operator.domain.values.command import Command, Metrics, Port, Probe, Probes, Variables
 
 
-def replica(asked: ServingRequest, args: tuple[str, ...], env: Variables, published: Metrics) -> Command:
+def replica(asked: EngineRequest, args: tuple[str, ...], env: Variables, published: Metrics) -> Command:
     """Return the command of a server that answers ``/health``; an engine replaces what is otherwise with it."""
     return Command(
         args=args,

@@ -50,7 +50,7 @@ class Adapter:
 
 
 @dataclass(frozen=True)
-class ServingRequest:
+class EngineRequest:
     """One replica of one revision.
 
     ``model`` is the catalogue's id or a private model's name, ``family`` the catalogue's family (empty for a private

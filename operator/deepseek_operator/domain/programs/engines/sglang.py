@@ -4,13 +4,18 @@ Flags and names of 0.5.13 and 0.5.23 are recorded from the released packages and
 cache can't be split (MLA and later), ``data`` ranks become attention data parallelism: --tp-size is then tensor × data.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
-from deepseek_operator.domain.programs.engines import limits, metrics
+from deepseek_operator.domain.programs.engines import instead, limits
+from deepseek_operator.domain.programs.engines.arguments import Flags, Owned
+from deepseek_operator.domain.programs.engines.entry import EngineEntry, Start
 from deepseek_operator.domain.programs.engines.probes import startup_probe
 from deepseek_operator.domain.programs.engines.replica import replica
-from deepseek_operator.domain.programs.engines.request import LEADER, PORT, RANK, Dialect, ServingRequest
-from deepseek_operator.domain.values.command import Command, Metrics, Probe, Probes, Refusal, literal
+from deepseek_operator.domain.programs.engines.request import LEADER, PORT, RANK, Dialect, EngineRequest
+from deepseek_operator.domain.sizing.overheads import EngineMemory, Scope
+from deepseek_operator.domain.values.command import Command, Metrics, Probe, Probes, Refusal, Signal, literal
 from deepseek_operator.domain.values.version import Version, parse
 
 PROGRAM = "sglang"
@@ -43,13 +48,76 @@ QUANTIZATIONS = {"int8": "w8a8_int8", "w4a8": "w4afp8"}
 KV_DTYPES = {"auto": "auto", "fp8": "fp8_e4m3", "bf16": "bfloat16"}
 
 
-def build(asked: ServingRequest) -> Command | Refusal:
+NAMES: Mapping[Signal, str] = {
+    Signal.RUNNING: "sglang:num_running_reqs",
+    Signal.WAITING: "sglang:num_queue_reqs",
+    Signal.KV_USAGE: "sglang:token_usage",
+    Signal.TIME_TO_FIRST_TOKEN: "sglang:time_to_first_token_seconds",
+    Signal.INTER_TOKEN_LATENCY: "sglang:inter_token_latency_seconds",
+    Signal.END_TO_END_LATENCY: "sglang:e2e_request_latency_seconds",
+    Signal.QUEUE_TIME: "sglang:queue_time_seconds",
+    Signal.PROMPT_TOKENS: "sglang:prompt_tokens_total",
+    Signal.GENERATION_TOKENS: "sglang:generation_tokens_total",
+    Signal.SUCCESSES: "sglang:num_requests_total",
+}
+"""Unchanged over all releases that are supported."""
+FLAGS = Flags(
+    owned=(
+        Owned(("host", "port"), instead.ADDRESS),
+        Owned(("ssl-*", "enable-ssl-refresh"), instead.PLAIN),
+        Owned(("grpc-mode", "smg-grpc-mode", "encoder-only"), "leave it out: every replica answers OpenAI's protocol"),
+        Owned(("api-key", "admin-api-key"), instead.KEY, by_reference=True),
+        Owned(("served-model-name",), instead.NAME),
+        Owned(("model-path", "model", "tokenizer-path", "revision"), instead.MODEL),
+        Owned(("context-length",), instead.LENGTH),
+        Owned(("kv-cache-dtype",), instead.CACHE),
+        Owned(("max-total-tokens",), f"{instead.SLOTS}; --mem-fraction-static is counted"),
+        Owned(("quantization", "quantization-param-path", "modelopt-quant", "torchao-config"), instead.FORMAT),
+        Owned(("dtype",), instead.TYPE, harmless=("auto", "bfloat16", "float16", "half")),
+        Owned(("tp-size", "tensor-parallel-size"), instead.TENSOR),
+        Owned(("pp-size", "pipeline-parallel-size"), instead.PIPELINE),
+        Owned(
+            ("dp-size", "data-parallel-size", "attn-dp-size", "attention-data-parallel-size", "enable-dp-attention"), instead.DATA
+        ),
+        Owned(("ep-size", "expert-parallel-size", "ep", "moe-dp-size", "moe-data-parallel-size"), instead.EXPERT),
+        Owned(("attn-cp-size", "attention-context-parallel-size"), "leave it out: it cuts the tensor ranks anew"),
+        Owned(("nnodes", "node-rank", "dist-init-addr", "nccl-init-addr"), instead.NODES),
+        Owned(("base-gpu-id", "gpu-id-step"), instead.DEVICES),
+        Owned(("enable-metrics",), instead.METRICS),
+        Owned(("config",), instead.FILE),
+    ),
+    read=MappingProxyType(
+        {
+            "mem-fraction-static": "memory_fraction",
+            "chunked-prefill-size": "step_tokens",
+            "max-running-requests": "running",
+            "max-queued-requests": "waiting",
+            "speculative-algorithm": "speculation",
+        }
+    ),
+    overrides=("json-model-override-args",),
+    yielding=(
+        "reasoning-parser", "tool-call-parser", "trust-remote-code", "device", "attention-backend", "enable-lora",
+        "lora-paths", "chat-template", "tokenizer-mode", "tokenizer-worker-num", "tokenizer-backend",
+    ),
+    variables=(
+        Owned(("SGLANG_HOST_IP", "HOST_IP", "SGLANG_PORT", "SGLANG_GRPC_PORT"), "leave it out: a replica's inner addresses are its own"),
+        Owned(("SGLANG_API_KEY",), instead.KEY, by_reference=True),
+        Owned(("SGLANG_HEALTH_CHECK_TIMEOUT", "SGLANG_ENABLE_HEALTH_ENDPOINT_GENERATION"), "leave it out: probes are timed by it"),
+        *instead.DEVICE_VARIABLES,
+    ),
+)  # fmt: skip
+MEMORY = EngineMemory("sglang", 0.88, Scope.STATIC, 8192, 1.02)
+"""mem_fraction_static; the rest must hold graphs and the step's working set."""
+
+
+def build(asked: EngineRequest) -> Command | Refusal:
     """Return the command of one replica, or why there is none."""
     version = parse(asked.version)
     return _refusal(asked, version) or _command(asked, version)
 
 
-def _command(asked: ServingRequest, version: Version) -> Command:
+def _command(asked: EngineRequest, version: Version) -> Command:
     args = (
         *asked.profile.launchers[PROGRAM],
         *_serving(asked),
@@ -58,7 +126,7 @@ def _command(asked: ServingRequest, version: Version) -> Command:
         *_nodes(asked),
         *asked.extra_args,
     )
-    published = Metrics("/metrics", PORT, metrics.sglang(version))
+    published = Metrics("/metrics", PORT, NAMES)
     startup = startup_probe(asked, "/health")
     liveness = Probe("/health", PORT, 30, 3, HEALTH_TIMEOUT_SECONDS)
     # Pods other than the first answer /health alone, without a model behind it.
@@ -77,18 +145,18 @@ def _readiness(version: Version) -> Probe:
     return Probe("/health", PORT, 5, 2, HEALTH_TIMEOUT_SECONDS)
 
 
-def _refusal(asked: ServingRequest, version: Version) -> Refusal | None:
+def _refusal(asked: EngineRequest, version: Version) -> Refusal | None:
     needed = max(OLDEST, NEEDED.get(asked.dialect, OLDEST))
     return (
         limits.too_old("SGLang", asked, version, needed)
         or limits.no_compressed_attention("SGLang", asked)
         or limits.prompt_adapter_refusal("SGLang", asked)
-        or limits.refusal(PROGRAM, asked)
+        or limits.refusal(PROGRAM, asked, FLAGS)
         or _layout(asked)
     )
 
 
-def _layout(asked: ServingRequest) -> Refusal | None:
+def _layout(asked: EngineRequest) -> Refusal | None:
     layout = asked.layout
     ranks = _tensor_ranks(asked)
     if layout.expert > 1 and ranks % layout.expert:
@@ -100,12 +168,12 @@ def _layout(asked: ServingRequest) -> Refusal | None:
     return None
 
 
-def _tensor_ranks(asked: ServingRequest) -> int:
+def _tensor_ranks(asked: EngineRequest) -> int:
     """What SGLang calls tp: attention data ranks are counted inside it, independent replicas are not."""
     return asked.layout.tensor * (asked.layout.data if asked.architecture.replicates_kv else 1)
 
 
-def _serving(asked: ServingRequest) -> tuple[str, ...]:
+def _serving(asked: EngineRequest) -> tuple[str, ...]:
     args = ["--model-path", literal(asked.path), "--served-model-name", literal(asked.served_name)]
     args += ["--host", "0.0.0.0", "--port", str(PORT), "--enable-metrics"]
     if asked.api_key_variable is not None:
@@ -127,7 +195,7 @@ def _serving(asked: ServingRequest) -> tuple[str, ...]:
     return tuple(args)
 
 
-def _model(asked: ServingRequest) -> tuple[str, ...]:
+def _model(asked: EngineRequest) -> tuple[str, ...]:
     args: list[str] = ["--trust-remote-code"] if asked.trust_remote_code else []
     if asked.profile.vendor == "huawei":
         args += ["--device", "npu", "--attention-backend", "ascend"]
@@ -144,7 +212,7 @@ def _model(asked: ServingRequest) -> tuple[str, ...]:
     return tuple(args)
 
 
-def _degrees(asked: ServingRequest, version: Version) -> tuple[str, ...]:
+def _degrees(asked: EngineRequest, version: Version) -> tuple[str, ...]:
     layout = asked.layout
     args = ["--tp-size", str(_tensor_ranks(asked))]
     if layout.pipeline > 1:
@@ -160,7 +228,21 @@ def _degrees(asked: ServingRequest, version: Version) -> tuple[str, ...]:
     return tuple(args)
 
 
-def _nodes(asked: ServingRequest) -> tuple[str, ...]:
+def _nodes(asked: EngineRequest) -> tuple[str, ...]:
     if asked.nodes == 1:
         return ()
     return ("--nnodes", str(asked.nodes), "--node-rank", RANK, "--dist-init-addr", f"{LEADER}:{INIT_PORT}")
+
+
+ENTRY = EngineEntry(
+    type=PROGRAM,
+    title="SGLang",
+    version="0.5.23",
+    oldest=OLDEST,
+    start=Start.BUILT,
+    memory=MEMORY,
+    metrics=lambda version: NAMES,
+    build=build,
+    flags=FLAGS,
+    is_offered=True,
+)

@@ -6,12 +6,17 @@ a data rank.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
-from deepseek_operator.domain.programs.engines import limits, metrics
+from deepseek_operator.domain.programs.engines import instead, limits
+from deepseek_operator.domain.programs.engines.arguments import Flags, Owned
+from deepseek_operator.domain.programs.engines.entry import EngineEntry, Start
 from deepseek_operator.domain.programs.engines.replica import replica
-from deepseek_operator.domain.programs.engines.request import PORT, Dialect, ServingRequest
-from deepseek_operator.domain.values.command import Command, Metrics, Refusal, literal
+from deepseek_operator.domain.programs.engines.request import PORT, Dialect, EngineRequest
+from deepseek_operator.domain.sizing.overheads import EngineMemory, Scope
+from deepseek_operator.domain.values.command import Command, Metrics, Refusal, Signal, literal
 from deepseek_operator.domain.values.version import Version, parse
 
 PROGRAM = "tensorrt-llm"
@@ -20,14 +25,57 @@ CONFIG = "/etc/deepseek/trtllm.yaml"
 REASONING_PARSERS = {Dialect.R1: "deepseek-r1", Dialect.R1_DISTILL: "deepseek-r1"}
 
 
-def build(asked: ServingRequest) -> Command | Refusal:
+NAMES: Mapping[Signal, str] = {
+    Signal.RUNNING: "trtllm_num_requests_running",
+    Signal.WAITING: "trtllm_num_requests_waiting",
+    Signal.KV_USAGE: "trtllm_kv_cache_utilization",
+    Signal.TIME_TO_FIRST_TOKEN: "trtllm_time_to_first_token_seconds",
+    Signal.INTER_TOKEN_LATENCY: "trtllm_time_per_output_token_seconds",
+    Signal.END_TO_END_LATENCY: "trtllm_e2e_request_latency_seconds",
+    Signal.QUEUE_TIME: "trtllm_request_queue_time_seconds",
+    Signal.PROMPT_TOKENS: "trtllm_prompt_tokens_total",
+    Signal.GENERATION_TOKENS: "trtllm_generation_tokens_total",
+    Signal.SUCCESSES: "trtllm_request_success_total",
+}
+FLAGS = Flags(
+    owned=(
+        Owned(("host", "port", "metadata-server-config-file"), instead.ADDRESS),
+        Owned(("served-model-name",), instead.NAME),
+        Owned(("model", "tokenizer", "revision", "hf-revision"), instead.MODEL),
+        Owned(("max-seq-len",), instead.LENGTH),
+        Owned(("kv-cache-dtype",), instead.CACHE),
+        Owned(("tp-size",), instead.TENSOR),
+        Owned(("pp-size",), instead.PIPELINE),
+        Owned(("ep-size", "moe-cluster-parallel-size", "cluster-size"), instead.EXPERT),
+        Owned(("cp-size",), "leave it out: it takes more devices than the layout has"),
+        Owned(("gpus-per-node",), instead.DEVICES),
+        Owned(("backend",), "leave it out: the PyTorch backend is the one that needs no built engine"),
+        Owned(("extra-llm-api-options", "config"), instead.FILE),
+        Owned(("extra-encoders-config", "server-role"), "leave it out: every replica answers OpenAI's protocol"),
+    ),
+    read=MappingProxyType(
+        {
+            "kv-cache-free-gpu-memory-fraction": "memory_fraction",
+            "free-gpu-memory-fraction": "memory_fraction",
+            "max-num-tokens": "step_tokens",
+            "max-batch-size": "running",
+        }
+    ),
+    yielding=("trust-remote-code", "reasoning-parser", "tool-parser"),
+    variables=instead.DEVICE_VARIABLES,
+)
+MEMORY = EngineMemory("triton", 0.9, Scope.FREE, 8192, 1.02)
+"""kv_cache_free_gpu_memory_fraction, behind its own server and behind Triton."""
+
+
+def build(asked: EngineRequest) -> Command | Refusal:
     """Return the command of one replica, or why there is none."""
     return _refusal(asked, parse(asked.version)) or _command(asked)
 
 
-def _command(asked: ServingRequest) -> Command:
+def _command(asked: EngineRequest) -> Command:
     args = (*asked.profile.launchers[PROGRAM], literal(asked.path), *_options(asked), *asked.extra_args)
-    published = Metrics("/prometheus/metrics", PORT, metrics.TENSORRT_LLM)
+    published = Metrics("/prometheus/metrics", PORT, NAMES)
     return replace(
         replica(asked, args, asked.profile.variables(PROGRAM, asked.nodes), published),
         files={CONFIG: _config(asked)},
@@ -35,7 +83,7 @@ def _command(asked: ServingRequest) -> Command:
     )
 
 
-def _refusal(asked: ServingRequest, version: Version) -> Refusal | None:
+def _refusal(asked: EngineRequest, version: Version) -> Refusal | None:
     if version < OLDEST:
         return Refusal(f"TensorRT-LLM {version} serves DeepSeek through engines built beforehand",
                        f"write engine.version {OLDEST} or newer")  # fmt: skip
@@ -47,12 +95,12 @@ def _refusal(asked: ServingRequest, version: Version) -> Refusal | None:
     return (
         _unanswered(asked)
         or limits.prompt_adapter_refusal("TensorRT-LLM", asked)
-        or limits.refusal(PROGRAM, asked)
+        or limits.refusal(PROGRAM, asked, FLAGS)
         or _layout(asked)
     )
 
 
-def _unanswered(asked: ServingRequest) -> Refusal | None:
+def _unanswered(asked: EngineRequest) -> Refusal | None:
     """Fields that this server has no option for."""
     if asked.kv_dtype == "bf16":
         return Refusal(
@@ -68,7 +116,7 @@ def _unanswered(asked: ServingRequest) -> Refusal | None:
     return None
 
 
-def _layout(asked: ServingRequest) -> Refusal | None:
+def _layout(asked: EngineRequest) -> Refusal | None:
     layout = asked.layout
     if layout.data > 1 and layout.tensor > 1:
         return Refusal("TensorRT-LLM's attention is either tensor- or data-parallel, not both",
@@ -79,7 +127,7 @@ def _layout(asked: ServingRequest) -> Refusal | None:
     return None
 
 
-def _options(asked: ServingRequest) -> tuple[str, ...]:
+def _options(asked: EngineRequest) -> tuple[str, ...]:
     layout = asked.layout
     args = ["--host", "0.0.0.0", "--port", str(PORT), "--backend", "pytorch"]
     args += ["--tp_size", str(layout.tensor * layout.data), "--pp_size", str(layout.pipeline)]
@@ -98,7 +146,7 @@ def _options(asked: ServingRequest) -> tuple[str, ...]:
     return (*args, "--extra_llm_api_options", CONFIG)
 
 
-def _config(asked: ServingRequest) -> str:
+def _config(asked: EngineRequest) -> str:
     """The options that have no flag, as JSON, which every YAML reader takes."""
     options: dict[str, object] = {"return_perf_metrics": True, "enable_attention_dp": asked.layout.data > 1}
     if asked.kv_dtype != "auto":
@@ -106,3 +154,16 @@ def _config(asked: ServingRequest) -> str:
         fraction = {} if asked.memory_fraction is None else {"free_gpu_memory_fraction": asked.memory_fraction}
         options["kv_cache_config"] = {"dtype": asked.kv_dtype, **fraction}
     return json.dumps(options, indent=2, sort_keys=True) + "\n"
+
+
+ENTRY = EngineEntry(
+    type=PROGRAM,
+    title="TensorRT-LLM",
+    version="1.2.1",
+    oldest=OLDEST,
+    start=Start.BUILT,
+    memory=MEMORY,
+    metrics=lambda version: NAMES,
+    build=build,
+    flags=FLAGS,
+)

@@ -9,10 +9,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from deepseek_operator.domain.programs.engines import limits, metrics, vllm
+from deepseek_operator.domain.programs.engines import instead, limits, tensorrt_llm, vllm
+from deepseek_operator.domain.programs.engines.arguments import Flags, Owned
+from deepseek_operator.domain.programs.engines.entry import EngineEntry, Start
 from deepseek_operator.domain.programs.engines.probes import startup_probe
 from deepseek_operator.domain.programs.engines.replica import replica
-from deepseek_operator.domain.programs.engines.request import PORT, Dialect, ServingRequest
+from deepseek_operator.domain.programs.engines.request import PORT, Dialect, EngineRequest
 from deepseek_operator.domain.values.command import Command, Metrics, Port, Probe, Probes, Refusal, Signal
 
 VLLM = "triton-vllm"
@@ -23,7 +25,37 @@ GRPC_PORT = 8001
 METRICS_PORT = 8002
 
 
-def build_vllm(asked: ServingRequest) -> Command | Refusal:
+# Through Triton requests are counted by the server, the engine's inner state by its backend.
+TENSORRT_LLM_NAMES: Mapping[Signal, str] = {
+    Signal.RUNNING: 'nv_trt_llm_request_metrics{request_type="scheduled"}',
+    Signal.WAITING: 'nv_trt_llm_request_metrics{request_type="waiting"}',
+    Signal.KV_USAGE: 'nv_trt_llm_kv_cache_block_metrics{kv_cache_block_type="fraction"}',
+    Signal.SUCCESSES: "nv_inference_request_success",
+}
+# Its vLLM backend publishes what single steps and finished requests tell, and nothing of the scheduler.
+VLLM_NAMES: Mapping[Signal, str] = {
+    Signal.TIME_TO_FIRST_TOKEN: "vllm:time_to_first_token_seconds",
+    Signal.INTER_TOKEN_LATENCY: "vllm:time_per_output_token_seconds",
+    Signal.END_TO_END_LATENCY: "vllm:e2e_request_latency_seconds",
+    Signal.PROMPT_TOKENS: "vllm:prompt_tokens_total",
+    Signal.GENERATION_TOKENS: "vllm:generation_tokens_total",
+    Signal.SUCCESSES: "nv_inference_request_success",
+}
+FLAGS = Flags(
+    owned=(
+        Owned(
+            ("http-port", "http-address", "grpc-port", "grpc-address", "metrics-port", "metrics-address"),
+            instead.ADDRESS,
+        ),
+        Owned(("allow-http", "allow-metrics"), instead.METRICS),
+        Owned(("model-repository", "model-store", "model-control-mode", "load-model"), instead.MODEL),
+        Owned(("exit-timeout-secs",), instead.DRAIN),
+    ),
+    variables=instead.DEVICE_VARIABLES,
+)
+
+
+def build_vllm(asked: EngineRequest) -> Command | Refusal:
     """Return Triton with its vLLM backend, or why there is none."""
     refused = _refusal(VLLM, asked)
     if refused is not None:
@@ -33,10 +65,10 @@ def build_vllm(asked: ServingRequest) -> Command | Refusal:
     if asked.layout.data > 1:
         return Refusal("Triton's vLLM backend runs one engine, without data-parallel ranks",
                        f"write data: 1 with tensor: {asked.layout.gpus}, or engine.type vllm")  # fmt: skip
-    return _command(VLLM, asked, _vllm_repository(asked), metrics.TRITON_VLLM)
+    return _command(VLLM, asked, _vllm_repository(asked), VLLM_NAMES)
 
 
-def build_tensorrt_llm(asked: ServingRequest) -> Command | Refusal:
+def build_tensorrt_llm(asked: EngineRequest) -> Command | Refusal:
     """Return Triton with its TensorRT-LLM backend, or why there is none."""
     refused = _refusal(TENSORRT_LLM, asked)
     if refused is not None:
@@ -46,10 +78,10 @@ def build_tensorrt_llm(asked: ServingRequest) -> Command | Refusal:
                        "write engine.type tensorrt-llm, whose PyTorch backend runs it")  # fmt: skip
     if asked.layout.data > 1 or asked.layout.expert > 1:
         return Refusal("a built engine has tensor and pipeline ranks only", "write data: 1 and expert: 1")
-    return _command(TENSORRT_LLM, asked, _engine_repository(asked), metrics.TRITON_TENSORRT_LLM)
+    return _command(TENSORRT_LLM, asked, _engine_repository(asked), TENSORRT_LLM_NAMES)
 
 
-def _refusal(program: str, asked: ServingRequest) -> Refusal | None:
+def _refusal(program: str, asked: EngineRequest) -> Refusal | None:
     if asked.nodes > 1:
         return Refusal("one Triton server does not span nodes", "write engine.type vllm or sglang, or nodes: 1")
     if asked.api_key_variable is not None:
@@ -64,12 +96,10 @@ def _refusal(program: str, asked: ServingRequest) -> Refusal | None:
     if asked.queue_limit is not None and program == VLLM:
         return Refusal("Triton's vLLM backend is decoupled and queues inside the engine, without a limit",
                        "leave queueLimit out, or write engine.type vllm")  # fmt: skip
-    return limits.refusal(program, asked)
+    return limits.refusal(program, asked, FLAGS)
 
 
-def _command(
-    program: str, asked: ServingRequest, repository: Mapping[str, str], names: Mapping[Signal, str]
-) -> Command:
+def _command(program: str, asked: EngineRequest, repository: Mapping[str, str], names: Mapping[Signal, str]) -> Command:
     options = (f"--model-repository={REPOSITORY}", f"--http-port={PORT}", f"--grpc-port={GRPC_PORT}",
                f"--metrics-port={METRICS_PORT}", f"--exit-timeout-secs={asked.drain_seconds}")  # fmt: skip
     server = (*asked.profile.launchers[program], *options, *asked.extra_args)
@@ -90,7 +120,7 @@ def _command(
     )
 
 
-def _vllm_repository(asked: ServingRequest) -> Mapping[str, str]:
+def _vllm_repository(asked: EngineRequest) -> Mapping[str, str]:
     engine: dict[str, object] = {
         "model": asked.path,
         "tensor_parallel_size": asked.layout.tensor,
@@ -114,7 +144,7 @@ def _vllm_repository(asked: ServingRequest) -> Mapping[str, str]:
             f"{folder}/config.pbtxt": config}  # fmt: skip
 
 
-def _engine_repository(asked: ServingRequest) -> Mapping[str, str]:
+def _engine_repository(asked: EngineRequest) -> Mapping[str, str]:
     folder = f"{REPOSITORY}/{asked.served_name}"
     queue = f"  default_queue_policy {{ max_queue_size: {asked.queue_limit} }}\n" if asked.queue_limit else ""
     inputs = (("input_ids", "TYPE_INT32", -1), ("input_lengths", "TYPE_INT32", 1), ("request_output_len", "TYPE_INT32", 1),
@@ -144,3 +174,27 @@ def _engine_repository(asked: ServingRequest) -> Mapping[str, str]:
 
 def _parameter(key: str, value: str) -> str:
     return f"parameters {{ key: {json.dumps(key)} value: {{ string_value: {json.dumps(value)} }} }}\n"
+
+
+OF_VLLM = EngineEntry(
+    type=VLLM,
+    title="Triton with vLLM",
+    version="25.10",
+    start=Start.BUILT,
+    memory=vllm.MEMORY,
+    metrics=lambda version: VLLM_NAMES,
+    build=build_vllm,
+    flags=FLAGS,
+    by_calendar=True,
+)
+OF_TENSORRT_LLM = EngineEntry(
+    type=TENSORRT_LLM,
+    title="Triton with TensorRT-LLM",
+    version="25.10",
+    start=Start.BUILT,
+    memory=tensorrt_llm.MEMORY,
+    metrics=lambda version: TENSORRT_LLM_NAMES,
+    build=build_tensorrt_llm,
+    flags=FLAGS,
+    by_calendar=True,
+)

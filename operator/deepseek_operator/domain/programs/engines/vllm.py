@@ -5,13 +5,18 @@ and checked by a test. GPUs of a replica are tensor × pipeline × data; expert 
 Several nodes need no Ray: all pods run the same command with their rank, all but the first without a server.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
-from deepseek_operator.domain.programs.engines import limits, metrics
+from deepseek_operator.domain.programs.engines import instead, limits
+from deepseek_operator.domain.programs.engines.arguments import Flags, Owned
+from deepseek_operator.domain.programs.engines.entry import EngineEntry, Start
 from deepseek_operator.domain.programs.engines.probes import startup_seconds
 from deepseek_operator.domain.programs.engines.replica import replica
-from deepseek_operator.domain.programs.engines.request import LEADER, PORT, RANK, Dialect, ServingRequest
-from deepseek_operator.domain.values.command import Command, Metrics, Refusal, Variables, literal
+from deepseek_operator.domain.programs.engines.request import LEADER, PORT, RANK, Dialect, EngineRequest
+from deepseek_operator.domain.sizing.overheads import EngineMemory, Scope
+from deepseek_operator.domain.values.command import Command, Metrics, Refusal, Signal, Variables, literal
 from deepseek_operator.domain.values.version import Version, parse
 
 PROGRAM = "vllm"
@@ -49,13 +54,104 @@ KV_DTYPES = {"auto": "auto", "fp8": "fp8", "bf16": "bfloat16"}
 TEMPLATED = {Dialect.R1: "r1", Dialect.V3: "v3", Dialect.V31: "v31"}
 
 
-def build(asked: ServingRequest) -> Command | Refusal:
+NAMES: Mapping[Signal, str] = {
+    Signal.RUNNING: "vllm:num_requests_running",
+    Signal.WAITING: "vllm:num_requests_waiting",
+    Signal.KV_USAGE: "vllm:kv_cache_usage_perc",
+    Signal.TIME_TO_FIRST_TOKEN: "vllm:time_to_first_token_seconds",
+    Signal.INTER_TOKEN_LATENCY: "vllm:inter_token_latency_seconds",
+    Signal.END_TO_END_LATENCY: "vllm:e2e_request_latency_seconds",
+    Signal.QUEUE_TIME: "vllm:request_queue_time_seconds",
+    Signal.PROMPT_TOKENS: "vllm:prompt_tokens_total",
+    Signal.GENERATION_TOKENS: "vllm:generation_tokens_total",
+    Signal.SUCCESSES: "vllm:request_success_total",
+}
+# Before the V1 engine's names: renamed, then removed.
+_OLD_NAMES: Mapping[Signal, str] = {
+    **NAMES,
+    Signal.KV_USAGE: "vllm:gpu_cache_usage_perc",
+    Signal.INTER_TOKEN_LATENCY: "vllm:time_per_output_token_seconds",
+}
+RENAMED = Version(0, 11)
+FLAGS = Flags(
+    owned=(
+        Owned(("host", "port", "uds"), instead.ADDRESS),
+        Owned(("ssl-*", "enable-ssl-refresh"), instead.PLAIN),
+        Owned(("grpc", "headless", "api-server-count", "-asc"), "leave it out: every replica answers OpenAI's protocol"),
+        Owned(("api-key",), instead.KEY, by_reference=True),
+        Owned(("hf-token",), instead.KEY, by_reference=True),
+        Owned(("served-model-name",), instead.NAME),
+        Owned(("model", "model-tag", "tokenizer", "revision", "code-revision", "tokenizer-revision"), instead.MODEL),
+        Owned(("max-model-len",), instead.LENGTH),
+        Owned(("kv-cache-dtype",), instead.CACHE),
+        Owned(("kv-cache-memory-bytes", "num-gpu-blocks-override"), f"{instead.SLOTS}; --gpu-memory-utilization is counted"),
+        Owned(("quantization", "-q", "quantization-config"), instead.FORMAT),
+        Owned(("dtype",), instead.TYPE, harmless=("auto", "bfloat16", "float16", "half")),
+        Owned(("tensor-parallel-size", "-tp"), instead.TENSOR),
+        Owned(("pipeline-parallel-size", "-pp"), instead.PIPELINE),
+        Owned(("data-parallel-*", "-dp", "-dpn", "-dpr", "-dpl", "-dpa", "-dpp", "-dpb", "-dph", "-dpe", "-dpm"), instead.DATA),
+        Owned(("enable-expert-parallel", "-ep"), instead.EXPERT),
+        Owned(("prefill-context-parallel-size", "-pcp"), "leave it out: it takes more devices than the layout has"),
+        Owned(("nnodes", "-n", "node-rank", "-r", "master-addr", "master-port"), instead.NODES),
+        Owned(("device-ids",), instead.DEVICES),
+        Owned(("shutdown-timeout",), instead.DRAIN),
+        Owned(("disable-log-stats",), instead.METRICS),
+        Owned(("engram-config",), "leave it out: where the n-gram tables lie is counted"),
+        Owned(("config",), instead.FILE),
+    ),
+    read=MappingProxyType(
+        {
+            "gpu-memory-utilization": "memory_fraction",
+            "device-memory-utilization": "memory_fraction",
+            "max-num-batched-tokens": "step_tokens",
+            "max-num-seqs": "running",
+            "max-num-queued-reqs": "waiting",
+            "speculative-config": "speculation",
+            "spec-method": "speculation",
+            "spec-model": "speculation",
+            "spec-tokens": "speculation",
+        }
+    ),
+    overrides=("hf-overrides",),
+    yielding=(
+        "reasoning-parser",
+        "tool-call-parser",
+        "enable-auto-tool-choice",
+        "chat-template",
+        "tokenizer-mode",
+        "block-size",
+        "moe-backend",
+        "trust-remote-code",
+        "distributed-executor-backend",
+        "enable-lora",
+        "max-lora-rank",
+        "max-loras",
+        "lora-modules",
+    ),
+    variables=(
+        Owned(("VLLM_HOST_IP", "HOST_IP", "VLLM_PORT", "VLLM_RPC_PORT"), "leave it out: a replica's inner addresses are its own"),
+        Owned(("VLLM_API_KEY",), instead.KEY, by_reference=True),
+        Owned(("VLLM_DP_*",), instead.DATA),
+        Owned(("VLLM_PP_LAYER_PARTITION",), "leave it out: which layers a stage holds is counted"),
+        *instead.DEVICE_VARIABLES,
+    ),
+)  # fmt: skip
+MEMORY = EngineMemory("vllm", 0.92, Scope.DEVICE, 8192, 1.02, pages_compressed=True)
+"""gpu_memory_utilization is 0.92 since 0.22, 0.9 before; weights took 1.010 and 1.014 times the disk, measured."""
+
+
+def names(version: Version) -> Mapping[Signal, str]:
+    """Return its metrics' names at a release."""
+    return NAMES if version >= RENAMED else _OLD_NAMES
+
+
+def build(asked: EngineRequest) -> Command | Refusal:
     """Return the command of one replica, or why there is none."""
     version = parse(asked.version)
     return _refusal(asked, version) or _command(asked, version)
 
 
-def _command(asked: ServingRequest, version: Version) -> Command:
+def _command(asked: EngineRequest, version: Version) -> Command:
     base = (
         *asked.profile.launchers[PROGRAM],
         literal(asked.path),
@@ -65,30 +161,30 @@ def _command(asked: ServingRequest, version: Version) -> Command:
         *asked.extra_args,
     )
     args, worker_args = _across_nodes(asked, base)
-    built = replica(asked, args, _env(asked, version), Metrics("/metrics", PORT, metrics.vllm(version)))
+    built = replica(asked, args, _env(asked, version), Metrics("/metrics", PORT, names(version)))
     return replace(built, worker_args=worker_args, warnings=tuple(_warnings(asked)))
 
 
-def _refusal(asked: ServingRequest, version: Version) -> Refusal | None:
+def _refusal(asked: EngineRequest, version: Version) -> Refusal | None:
     return (
         _too_old(asked, version)
         or limits.no_compressed_attention("vLLM", asked)
         or _unsupported(asked)
         or limits.prompt_adapter_refusal("vLLM", asked)
-        or limits.refusal(PROGRAM, asked)
+        or limits.refusal(PROGRAM, asked, FLAGS)
         or _layout(asked)
         or _queue(asked, version)
     )
 
 
-def _too_old(asked: ServingRequest, version: Version) -> Refusal | None:
+def _too_old(asked: EngineRequest, version: Version) -> Refusal | None:
     needed = max(OLDEST, NEEDED.get(asked.dialect, OLDEST))
     if asked.dialect is Dialect.V4 and any(word in asked.path.casefold() for word in V4_SUMMER_RELEASES):
         needed = max(needed, V4_SUMMER_NEEDED)
     return limits.too_old("vLLM", asked, version, needed)
 
 
-def _unsupported(asked: ServingRequest) -> Refusal | None:
+def _unsupported(asked: EngineRequest) -> Refusal | None:
     vendor, speaks = asked.profile.vendor, asked.dialect
     if speaks in (Dialect.V32, Dialect.V4, Dialect.V41) and vendor in ("intel", "cpu"):
         return Refusal(f"vLLM has no sparse attention for {asked.profile.name}, which {asked.model} needs",
@@ -102,7 +198,7 @@ def _unsupported(asked: ServingRequest) -> Refusal | None:
     return None
 
 
-def _layout(asked: ServingRequest) -> Refusal | None:
+def _layout(asked: EngineRequest) -> Refusal | None:
     layout = asked.layout
     spans = layout.tensor * layout.data
     if layout.expert not in (1, spans):
@@ -118,14 +214,14 @@ def _layout(asked: ServingRequest) -> Refusal | None:
     return None
 
 
-def _queue(asked: ServingRequest, version: Version) -> Refusal | None:
+def _queue(asked: EngineRequest, version: Version) -> Refusal | None:
     if asked.queue_limit is not None and version < QUEUE_LIMIT_FROM:
         return Refusal(f"vLLM {version} can't bound its queue to {asked.queue_limit}",
                        f"write engine.version {QUEUE_LIMIT_FROM} or newer, or leave queueLimit out")  # fmt: skip
     return None
 
 
-def _serving(asked: ServingRequest, version: Version) -> tuple[str, ...]:
+def _serving(asked: EngineRequest, version: Version) -> tuple[str, ...]:
     args = ["--host", "0.0.0.0", "--port", str(PORT), "--served-model-name", literal(asked.served_name)]
     args += ["--shutdown-timeout", str(asked.drain_seconds)]
     if asked.max_model_length is not None:
@@ -142,12 +238,12 @@ def _serving(asked: ServingRequest, version: Version) -> tuple[str, ...]:
     return tuple(args)
 
 
-def _lora_rank(asked: ServingRequest) -> int:
+def _lora_rank(asked: EngineRequest) -> int:
     most = max(adapter.rank for adapter in asked.adapters)
     return next(rank for rank in (8, 16, 32, 64, 128, 256, 320, 512, most) if rank >= most)
 
 
-def _model(asked: ServingRequest) -> tuple[str, ...]:
+def _model(asked: EngineRequest) -> tuple[str, ...]:
     speaks = asked.dialect
     args: list[str] = ["--trust-remote-code"] if asked.trust_remote_code else []
     if asked.storage == "fp8" and asked.architecture.native_format == "bf16":
@@ -167,7 +263,7 @@ def _model(asked: ServingRequest) -> tuple[str, ...]:
     return (*args, *_parsers(asked))
 
 
-def _parsers(asked: ServingRequest) -> tuple[str, ...]:
+def _parsers(asked: EngineRequest) -> tuple[str, ...]:
     speaks = asked.dialect
     args = ["--reasoning-parser", REASONING_PARSERS[speaks]] if speaks in REASONING_PARSERS else []
     if asked.tool_calls and speaks in TOOL_PARSERS:
@@ -177,7 +273,7 @@ def _parsers(asked: ServingRequest) -> tuple[str, ...]:
     return tuple(args)
 
 
-def _degrees(asked: ServingRequest) -> tuple[str, ...]:
+def _degrees(asked: EngineRequest) -> tuple[str, ...]:
     layout = asked.layout
     degrees = (
         ("--tensor-parallel-size", layout.tensor),
@@ -188,7 +284,7 @@ def _degrees(asked: ServingRequest) -> tuple[str, ...]:
     return (*args, "--enable-expert-parallel") if layout.expert > 1 else args
 
 
-def _across_nodes(asked: ServingRequest, base: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
+def _across_nodes(asked: EngineRequest, base: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
     if asked.nodes == 1:
         return base, None
     if asked.layout.data == 1:
@@ -206,7 +302,7 @@ def _across_nodes(asked: ServingRequest, base: tuple[str, ...]) -> tuple[tuple[s
     return args, ("sh", "-c", script, "sh", *args)
 
 
-def _env(asked: ServingRequest, version: Version) -> Variables:
+def _env(asked: EngineRequest, version: Version) -> Variables:
     budget = startup_seconds(asked.weights_bytes, asked.load_bytes_per_second)
     own: list[tuple[str, str]] = [("VLLM_ENGINE_READY_TIMEOUT_S", str(budget)), ("VLLM_NO_USAGE_STATS", "1")]
     if asked.api_key_variable not in (None, "VLLM_API_KEY"):
@@ -223,7 +319,7 @@ def _env(asked: ServingRequest, version: Version) -> Variables:
     return (*asked.profile.variables(PROGRAM, asked.nodes), *own)
 
 
-def _warnings(asked: ServingRequest) -> list[str]:
+def _warnings(asked: EngineRequest) -> list[str]:
     warnings = []
     if asked.architecture.replicates_kv and asked.layout.tensor > 1 and asked.layout.data == 1:
         warnings.append(
@@ -235,3 +331,17 @@ def _warnings(asked: ServingRequest) -> list[str]:
     if asked.dialect is Dialect.V41:
         warnings.append("the n-gram tables lie in host memory: ask for 189 GiB of it beside the devices")
     return warnings
+
+
+ENTRY = EngineEntry(
+    type=PROGRAM,
+    title="vLLM",
+    version="0.33.0",
+    oldest=OLDEST,
+    start=Start.BUILT,
+    memory=MEMORY,
+    metrics=names,
+    build=build,
+    flags=FLAGS,
+    is_offered=True,
+)

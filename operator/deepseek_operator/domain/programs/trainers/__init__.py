@@ -17,12 +17,12 @@ from deepseek_operator.domain.programs.trainers.request import (
     Hyperparameters,
     Objective,
     Schedule,
-    TrainingRequest,
+    TrainerRequest,
     Tuning,
 )
 from deepseek_operator.domain.values.command import Command, Refusal
 
-BUILDERS: Mapping[str, Callable[[TrainingRequest], Command | Refusal]] = MappingProxyType(
+BUILDERS: Mapping[str, Callable[[TrainerRequest], Command | Refusal]] = MappingProxyType(
     {
         builtin.PROGRAM: builtin.build,
         torchtitan.PROGRAM: torchtitan.build,
@@ -46,7 +46,7 @@ DEFAULT_VERSIONS: Mapping[str, str] = MappingProxyType(
 """The release whose names were recorded."""
 
 
-def build(trainer: str, asked: TrainingRequest) -> Command | Refusal:
+def build(trainer: str, asked: TrainerRequest) -> Command | Refusal:
     """Return what every node of this trainer runs for the request."""
     builder = BUILDERS.get(trainer)
     if builder is None:
@@ -64,7 +64,7 @@ __all__ = [
     "Hyperparameters",
     "Objective",
     "Schedule",
-    "TrainingRequest",
+    "TrainerRequest",
     "Tuning",
     "build",
 ]

@@ -3,7 +3,7 @@
 from deepseek_operator.domain.models.parameters import total
 from deepseek_operator.domain.programs.trainers import limits, memory
 from deepseek_operator.domain.programs.trainers.gang import gang
-from deepseek_operator.domain.programs.trainers.request import Objective, TrainingRequest
+from deepseek_operator.domain.programs.trainers.request import Objective, TrainerRequest
 from deepseek_operator.domain.values.command import Command, Refusal
 
 PROGRAM = "builtin"
@@ -12,12 +12,12 @@ LARGEST_MOE_PARAMETERS = 17_000_000_000
 """Above, experts must be spread over ranks, which this trainer does not do."""
 
 
-def build(asked: TrainingRequest) -> Command | Refusal:
+def build(asked: TrainerRequest) -> Command | Refusal:
     """Return the launcher of every node, or why there is none. What to train reaches it as DEEPSEEK_TRAINING_SPEC."""
     return _refusal(asked) or gang(PROGRAM, asked, (*asked.profile.launchers[PROGRAM], MODULE, *asked.extra_args))
 
 
-def _refusal(asked: TrainingRequest) -> Refusal | None:
+def _refusal(asked: TrainerRequest) -> Refusal | None:
     parameters = total(asked.architecture)
     if asked.architecture.experts is not None and parameters > LARGEST_MOE_PARAMETERS:
         return Refusal(
@@ -34,11 +34,11 @@ def _refusal(asked: TrainingRequest) -> Refusal | None:
     return _memory(asked) or limits.refusal(PROGRAM, asked) or limits.only_data_parallel("the built-in trainer", asked)
 
 
-def _memory(asked: TrainingRequest) -> Refusal | None:
+def _memory(asked: TrainerRequest) -> Refusal | None:
     return memory.only_adamw("the built-in trainer", asked) or memory.no_offload("the built-in trainer", asked)
 
 
-def _others(asked: TrainingRequest) -> str:
+def _others(asked: TrainerRequest) -> str:
     if asked.objective is Objective.PRETRAIN:
         return "megatron-bridge or torchtitan"
     return "ms-swift (Megatron), or llama-factory with method LoRA"

@@ -8,26 +8,26 @@ import json
 
 from deepseek_operator.domain.programs.trainers import limits, memory, zero
 from deepseek_operator.domain.programs.trainers.gang import gang
-from deepseek_operator.domain.programs.trainers.request import FILES, Schedule, TrainingRequest, torchrun
+from deepseek_operator.domain.programs.trainers.request import FILES, Schedule, TrainerRequest, torchrun
 from deepseek_operator.domain.values.command import Command, Refusal
 
 PROGRAM = "deepspeed"
 CONFIG = f"{FILES}/deepspeed.json"
 
 
-def build(asked: TrainingRequest) -> Command | Refusal:
+def build(asked: TrainerRequest) -> Command | Refusal:
     """Return the command of every node, or why there is none."""
     return _refusal(asked) or _command(asked)
 
 
-def _command(asked: TrainingRequest) -> Command:
+def _command(asked: TrainerRequest) -> Command:
     start = torchrun(asked.profile.launchers[PROGRAM])
     args = (*start, *asked.script, "--deepspeed", "--deepspeed_config", CONFIG, *asked.extra_args)
     config = zero.complete(asked, asked.hyper.max_steps or 0)
     return gang(PROGRAM, asked, args, {CONFIG: json.dumps(config, indent=2) + "\n"})
 
 
-def _refusal(asked: TrainingRequest) -> Refusal | None:
+def _refusal(asked: TrainerRequest) -> Refusal | None:
     if not asked.script:
         return Refusal("DeepSpeed is a library and trains nothing by itself",
                        "write runtime.command with your program, or trainer llama-factory or ms-swift, which drive it")  # fmt: skip
@@ -36,7 +36,7 @@ def _refusal(asked: TrainingRequest) -> Refusal | None:
     return _run(asked)
 
 
-def _run(asked: TrainingRequest) -> Refusal | None:
+def _run(asked: TrainerRequest) -> Refusal | None:
     return (
         memory.only_adamw("this builder of DeepSpeed", asked)
         or limits.refusal(PROGRAM, asked)

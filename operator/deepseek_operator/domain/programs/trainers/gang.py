@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 
 from deepseek_operator.domain.devices.profiles.profile import NOTHING
-from deepseek_operator.domain.programs.trainers.request import TrainingRequest, environment
+from deepseek_operator.domain.programs.trainers.request import TrainerRequest, environment
 from deepseek_operator.domain.values.command import Command
 
 
 def gang(
     program: str,
-    asked: TrainingRequest,
+    asked: TrainerRequest,
     args: tuple[str, ...],
     files: Mapping[str, str] = NOTHING,
     warnings: tuple[str, ...] = (),

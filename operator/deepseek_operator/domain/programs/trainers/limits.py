@@ -1,7 +1,7 @@
 """What no trainer can do with a model, a method and a layout, checked before any command is built."""
 
 from deepseek_operator.domain.layout import why_not_tensor
-from deepseek_operator.domain.programs.trainers.request import DataFormat, Objective, TrainingRequest
+from deepseek_operator.domain.programs.trainers.request import DataFormat, Objective, TrainerRequest
 from deepseek_operator.domain.sizing.training_layouts import pieces_of_sequence
 from deepseek_operator.domain.sizing.training_state import Method
 from deepseek_operator.domain.values.command import Refusal
@@ -12,7 +12,7 @@ PRECISIONS = {"torchtitan": ("fp32", "bf16", "fp8"), "megatron-bridge": ("bf16",
 """What a trainer's builder can set; the others take fp32 and bf16."""
 
 
-def refusal(program: str, asked: TrainingRequest) -> Refusal | None:
+def refusal(program: str, asked: TrainerRequest) -> Refusal | None:
     """Return why this trainer can't run the request for reasons of device, method or layout; None where it can."""
     checks = (
         _program(program, asked),
@@ -27,7 +27,7 @@ def refusal(program: str, asked: TrainingRequest) -> Refusal | None:
     return next((found for found in checks if found is not None), None)
 
 
-def only_data_parallel(program: str, asked: TrainingRequest) -> Refusal | None:
+def only_data_parallel(program: str, asked: TrainerRequest) -> Refusal | None:
     """Refuse tensor, pipeline, context and expert ranks for trainers that shard over data ranks alone."""
     layout = asked.layout
     if (layout.tensor, layout.pipeline, layout.context, layout.expert) == (1, 1, 1, 1):
@@ -38,7 +38,7 @@ def only_data_parallel(program: str, asked: TrainingRequest) -> Refusal | None:
     )
 
 
-def transformers_experts(program: str, asked: TrainingRequest) -> Refusal | None:
+def transformers_experts(program: str, asked: TrainerRequest) -> Refusal | None:
     """Refuse what transformers' own V3 classes can't do: balance experts while pre-training, resume full checkpoints."""
     if not asked.balances_by_bias:
         return None
@@ -56,7 +56,7 @@ def transformers_experts(program: str, asked: TrainingRequest) -> Refusal | None
     return None
 
 
-def only_steps(program: str, asked: TrainingRequest) -> Refusal | None:
+def only_steps(program: str, asked: TrainerRequest) -> Refusal | None:
     """Refuse checkpoints by the clock and training by epochs for trainers that count steps."""
     if asked.every_steps is None:
         return Refusal(f"{program} saves by steps, not by seconds", "write checkpoints.everySteps")
@@ -65,7 +65,7 @@ def only_steps(program: str, asked: TrainingRequest) -> Refusal | None:
     return None
 
 
-def sequence_refusal(asked: TrainingRequest, pieces: int) -> Refusal | None:
+def sequence_refusal(asked: TrainerRequest, pieces: int) -> Refusal | None:
     """Refuse a sequence that ranks can't share in so many equal pieces."""
     length = asked.hyper.sequence
     if length % pieces == 0:
@@ -76,14 +76,14 @@ def sequence_refusal(asked: TrainingRequest, pieces: int) -> Refusal | None:
     )
 
 
-def _program(program: str, asked: TrainingRequest) -> Refusal | None:
+def _program(program: str, asked: TrainerRequest) -> Refusal | None:
     if asked.profile.launcher(program) is not None:
         return None
     runs = ", ".join(sorted(asked.profile.launchers)) or "runtime.image and runtime.command"
     return Refusal(f"{program} is not known to run on {asked.profile.name}", f"write one of {runs}")
 
 
-def _method(asked: TrainingRequest) -> Refusal | None:
+def _method(asked: TrainerRequest) -> Refusal | None:
     soft = asked.tuning.method in SOFT_PROMPTS
     if soft and asked.tuning.every_layer and asked.is_latent:
         return Refusal(
@@ -95,7 +95,7 @@ def _method(asked: TrainingRequest) -> Refusal | None:
     return None
 
 
-def _precision(program: str, asked: TrainingRequest) -> Refusal | None:
+def _precision(program: str, asked: TrainerRequest) -> Refusal | None:
     precision = asked.hyper.precision
     if precision == "fp8" and "fp8" not in asked.profile.accelerator.dtypes:
         return Refusal(f"{asked.profile.name} has no FP8", "write precision bf16")
@@ -104,7 +104,7 @@ def _precision(program: str, asked: TrainingRequest) -> Refusal | None:
     return None
 
 
-def _devices(asked: TrainingRequest) -> Refusal | None:
+def _devices(asked: TrainerRequest) -> Refusal | None:
     gpus, per_node = asked.layout.gpus, asked.profile.accelerator.per_node
     # CPU pods are not limited by devices: each is one process, and layouts count pods.
     if gpus % asked.nodes:
@@ -122,7 +122,7 @@ def _devices(asked: TrainingRequest) -> Refusal | None:
                    "write a smaller tensor degree") if why else None  # fmt: skip
 
 
-def _batch(asked: TrainingRequest) -> Refusal | None:
+def _batch(asked: TrainerRequest) -> Refusal | None:
     step = asked.hyper.micro_batch * asked.layout.data
     if asked.hyper.global_batch % step:
         more = -(-asked.hyper.global_batch // step) * step
@@ -134,13 +134,13 @@ def _batch(asked: TrainingRequest) -> Refusal | None:
     return None
 
 
-def _data(asked: TrainingRequest) -> Refusal | None:
+def _data(asked: TrainerRequest) -> Refusal | None:
     if asked.objective is Objective.PRETRAIN and any(d.format is not DataFormat.TEXT for d in asked.datasets):
         return Refusal("pre-training reads text, not prompts with completions", "write format: Text or objective: SFT")
     return None
 
 
-def _length(asked: TrainingRequest) -> Refusal | None:
+def _length(asked: TrainerRequest) -> Refusal | None:
     if (asked.hyper.max_steps is None) == (asked.hyper.epochs is None):
         return Refusal("how long to train is said twice or not at all", "write exactly one of maxSteps and epochs")
     return None

@@ -15,7 +15,7 @@ from deepseek_operator.domain.programs.trainers.request import (
     DataFormat,
     Dataset,
     Objective,
-    TrainingRequest,
+    TrainerRequest,
     chat_rendering,
     mixture,
     rendezvous_variables,
@@ -40,12 +40,12 @@ TEMPLATES = {
 }
 
 
-def build(asked: TrainingRequest) -> Command | Refusal:
+def build(asked: TrainerRequest) -> Command | Refusal:
     """Return the command of every node, or why there is none."""
     return _refusal(asked) or _command(asked)
 
 
-def _command(asked: TrainingRequest) -> Command:
+def _command(asked: TrainerRequest) -> Command:
     start = (*asked.profile.launchers[PROGRAM], CONFIG, f"output_dir={asked.output(PROGRAM)}")
     files = {CONFIG: _text(_config(asked)), DATASETS: _text(_dataset_info(asked)), ZERO: _text(zero.for_trainer(asked))}
     own = "checkpoints are LLaMA-Factory's own: it resumes from the newest, without the operator's verification"
@@ -54,7 +54,7 @@ def _command(asked: TrainingRequest) -> Command:
     return replace(built, env=(*built.env, ("FORCE_TORCHRUN", "1"), *rendezvous_variables()))
 
 
-def _refusal(asked: TrainingRequest) -> Refusal | None:
+def _refusal(asked: TrainerRequest) -> Refusal | None:
     if asked.tuning.method in limits.SOFT_PROMPTS:
         return Refusal(f"LLaMA-Factory has no {asked.tuning.method.value}", "write trainer builtin, or method LoRA")
     if asked.family not in TEMPLATES or "v3.1" in asked.model:
@@ -73,7 +73,7 @@ def _refusal(asked: TrainingRequest) -> Refusal | None:
     )
 
 
-def _config(asked: TrainingRequest) -> dict[str, object]:
+def _config(asked: TrainerRequest) -> dict[str, object]:
     hyper, tuning = asked.hyper, asked.tuning
     config: dict[str, object] = {
         "model_name_or_path": asked.path,
@@ -104,7 +104,7 @@ def _config(asked: TrainingRequest) -> dict[str, object]:
     return config | _lora(asked) | _mixture(asked) | _evaluation(asked)
 
 
-def _lora(asked: TrainingRequest) -> dict[str, object]:
+def _lora(asked: TrainerRequest) -> dict[str, object]:
     tuning = asked.tuning
     if tuning.method not in limits.LORA:
         return {}
@@ -118,12 +118,12 @@ def _lora(asked: TrainingRequest) -> dict[str, object]:
     return adapter
 
 
-def _mixture(asked: TrainingRequest) -> dict[str, object]:
+def _mixture(asked: TrainerRequest) -> dict[str, object]:
     drawn = mixture(asked.training_sets)
     return {"mix_strategy": "interleave_over", "interleave_probs": ",".join(drawn)} if drawn else {}
 
 
-def _evaluation(asked: TrainingRequest) -> dict[str, object]:
+def _evaluation(asked: TrainerRequest) -> dict[str, object]:
     if not asked.held_out_sets:
         return {}
     evaluation: dict[str, object] = {"eval_dataset": ",".join(_names(asked.held_out_sets, "held-out"))}
@@ -132,7 +132,7 @@ def _evaluation(asked: TrainingRequest) -> dict[str, object]:
     return evaluation | {"eval_strategy": "steps", "eval_steps": asked.hyper.eval_every_steps}
 
 
-def _dataset_info(asked: TrainingRequest) -> dict[str, object]:
+def _dataset_info(asked: TrainerRequest) -> dict[str, object]:
     named = (
         *zip(_names(asked.training_sets, "train"), asked.training_sets, strict=True),
         *zip(_names(asked.held_out_sets, "held-out"), asked.held_out_sets, strict=True),

@@ -8,7 +8,7 @@ weights start random, ``path`` gives shape and tokenizer.
 from dataclasses import dataclass
 
 from deepseek_operator.domain.programs.trainers import limits, memory, recipe
-from deepseek_operator.domain.programs.trainers.request import Objective, Schedule, TrainingRequest
+from deepseek_operator.domain.programs.trainers.request import Objective, Schedule, TrainerRequest
 from deepseek_operator.domain.sizing.training_state import Method, Offload
 from deepseek_operator.domain.values.command import Command, Refusal
 
@@ -84,12 +84,12 @@ WARNINGS = (
 )
 
 
-def build(asked: TrainingRequest) -> Command | Refusal:
+def build(asked: TrainerRequest) -> Command | Refusal:
     """Return the command of every node, or why there is none."""
     return _refusal(asked) or recipe.run(PROGRAM, asked, PROGRAM_TEXT, _settings(asked), WARNINGS)
 
 
-def _refusal(asked: TrainingRequest) -> Refusal | None:
+def _refusal(asked: TrainerRequest) -> Refusal | None:
     if asked.objective is not Objective.PRETRAIN or asked.tuning.method is not Method.FULL:
         return Refusal("this builder drives Megatron-Bridge's pre-training recipes",
                        "write trainer ms-swift, whose megatron command does SFT and LoRA on the same core")  # fmt: skip
@@ -107,7 +107,7 @@ def _refusal(asked: TrainingRequest) -> Refusal | None:
     )
 
 
-def _data(asked: TrainingRequest) -> Refusal | None:
+def _data(asked: TrainerRequest) -> Refusal | None:
     if asked.held_out_sets:
         return Refusal("Megatron-Bridge splits its evaluation off the training data", "leave Heldout datasets out")
     raw = [dataset.path for dataset in asked.training_sets if dataset.path.endswith(RAW_SUFFIXES)]
@@ -117,7 +117,7 @@ def _data(asked: TrainingRequest) -> Refusal | None:
     return None
 
 
-def _layout(asked: TrainingRequest) -> Refusal | None:
+def _layout(asked: TrainerRequest) -> Refusal | None:
     layout = asked.layout
     if asked.model.startswith("deepseek-v4") and layout.tensor > 1:
         return Refusal("Megatron-Bridge's V4 attention is not cut by tensor ranks", "write tensor: 1")
@@ -132,7 +132,7 @@ def _layout(asked: TrainingRequest) -> Refusal | None:
     return None
 
 
-def _settings(asked: TrainingRequest) -> dict[str, object]:
+def _settings(asked: TrainerRequest) -> dict[str, object]:
     chosen = RECIPES[asked.model]
     sets = asked.training_sets
     return {
@@ -145,7 +145,7 @@ def _settings(asked: TrainingRequest) -> dict[str, object]:
     }
 
 
-def _degrees(asked: TrainingRequest) -> dict[str, object]:
+def _degrees(asked: TrainerRequest) -> dict[str, object]:
     layout = asked.layout
     return {
         "model.tensor_model_parallel_size": layout.tensor,
@@ -157,7 +157,7 @@ def _degrees(asked: TrainingRequest) -> dict[str, object]:
     }
 
 
-def _learning(asked: TrainingRequest) -> dict[str, object]:
+def _learning(asked: TrainerRequest) -> dict[str, object]:
     hyper = asked.hyper
     peak = float(hyper.learning_rate)
     return {
@@ -181,5 +181,5 @@ def _learning(asked: TrainingRequest) -> dict[str, object]:
     }
 
 
-def _checkpoints(asked: TrainingRequest) -> dict[str, object]:
+def _checkpoints(asked: TrainerRequest) -> dict[str, object]:
     return {"checkpoint.save_interval": asked.every_steps, "checkpoint.most_recent_k": asked.keep_last}

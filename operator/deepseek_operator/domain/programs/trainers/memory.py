@@ -3,7 +3,7 @@
 A plan that fits only because it recomputes must run that way, so a trainer that can't is refused, never told less.
 """
 
-from deepseek_operator.domain.programs.trainers.request import TrainingRequest
+from deepseek_operator.domain.programs.trainers.request import TrainerRequest
 from deepseek_operator.domain.sizing.activations import Recompute
 from deepseek_operator.domain.sizing.training_state import Offload, Optimizer
 from deepseek_operator.domain.values.command import Refusal
@@ -15,7 +15,7 @@ HUGGING_FACE_OPTIMIZERS = {
 }
 
 
-def only_adamw(program: str, asked: TrainingRequest) -> Refusal | None:
+def only_adamw(program: str, asked: TrainerRequest) -> Refusal | None:
     """Refuse the small forms of Adam, for trainers that have none."""
     if asked.optimizer is Optimizer.ADAMW:
         return None
@@ -24,7 +24,7 @@ def only_adamw(program: str, asked: TrainingRequest) -> Refusal | None:
     )
 
 
-def only_optimizer_offload(program: str, asked: TrainingRequest) -> Refusal | None:
+def only_optimizer_offload(program: str, asked: TrainerRequest) -> Refusal | None:
     """Refuse parameters on the host, for trainers that offload the optimizer alone."""
     if asked.offload is Offload.ALL:
         return Refusal(
@@ -33,19 +33,19 @@ def only_optimizer_offload(program: str, asked: TrainingRequest) -> Refusal | No
     return None
 
 
-def no_offload(program: str, asked: TrainingRequest) -> Refusal | None:
+def no_offload(program: str, asked: TrainerRequest) -> Refusal | None:
     """Refuse any state on the host."""
     if asked.offload is Offload.NONE:
         return None
     return Refusal(f"{program} keeps no training state on the host", "write offload None, or trainer llama-factory")
 
 
-def checkpoints_activations(asked: TrainingRequest) -> bool:
+def checkpoints_activations(asked: TrainerRequest) -> bool:
     """Whether a trainer that knows only full recomputation must do it: selective is served by more, never by less."""
     return asked.recompute is not Recompute.NONE
 
 
-def megatron_recompute(asked: TrainingRequest) -> dict[str, str | int | None]:
+def megatron_recompute(asked: TrainerRequest) -> dict[str, str | int | None]:
     """Return Megatron-Core's recompute fields; full recomputation goes block by block."""
     match asked.recompute:
         case Recompute.NONE:

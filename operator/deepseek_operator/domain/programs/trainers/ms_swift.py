@@ -15,7 +15,7 @@ from deepseek_operator.domain.programs.trainers.request import (
     DataFormat,
     Objective,
     Schedule,
-    TrainingRequest,
+    TrainerRequest,
     chat_rendering,
     mixture,
     rendezvous_variables,
@@ -55,21 +55,21 @@ exec "$@"
 """
 
 
-def build(asked: TrainingRequest) -> Command | Refusal:
+def build(asked: TrainerRequest) -> Command | Refusal:
     """Return the command of every node, or why there is none."""
     if _needs_megatron(asked):
         return _megatron_refusal(asked) or _megatron(asked)
     return _refusal(asked) or _transformers(asked)
 
 
-def _needs_megatron(asked: TrainingRequest) -> bool:
+def _needs_megatron(asked: TrainerRequest) -> bool:
     """Whether transformers can't do it: ranks other than data ranks, pre-training or full tuning of biased experts."""
     layout = asked.layout
     wide = (layout.tensor, layout.pipeline, layout.context, layout.expert) != (1, 1, 1, 1)
     return wide or limits.transformers_experts("", asked) is not None
 
 
-def _common_refusal(program: str, asked: TrainingRequest) -> Refusal | None:
+def _common_refusal(program: str, asked: TrainerRequest) -> Refusal | None:
     if asked.tuning.method in limits.SOFT_PROMPTS:
         return Refusal(f"ms-swift has no {asked.tuning.method.value}", "write trainer builtin, or method LoRA")
     if asked.every_steps is None:
@@ -77,11 +77,11 @@ def _common_refusal(program: str, asked: TrainingRequest) -> Refusal | None:
     return limits.refusal(program, asked)
 
 
-def _refusal(asked: TrainingRequest) -> Refusal | None:
+def _refusal(asked: TrainerRequest) -> Refusal | None:
     return _common_refusal(PROGRAM, asked) or zero.refusal(asked)
 
 
-def _megatron_refusal(asked: TrainingRequest) -> Refusal | None:
+def _megatron_refusal(asked: TrainerRequest) -> Refusal | None:
     if asked.tuning.method is Method.QLORA:
         return Refusal("ms-swift's Megatron has no QLoRA", "write method LoRA, or tensor, pipeline and expert 1")
     shares = isinstance(asked.architecture.attention, SharedCompressedAttention)
@@ -96,32 +96,32 @@ def _megatron_refusal(asked: TrainingRequest) -> Refusal | None:
     )
 
 
-def _transformers(asked: TrainingRequest) -> Command:
+def _transformers(asked: TrainerRequest) -> Command:
     command = (*_started(PROGRAM, asked), *_learning(asked), *asked.extra_args)
     files = {ZERO: json.dumps(zero.for_trainer(asked), indent=2) + "\n", RESUME: RESUME_SCRIPT}
     return _command(asked, PROGRAM, ("sh", RESUME, asked.output(PROGRAM), *command), files)
 
 
-def _megatron(asked: TrainingRequest) -> Command:
+def _megatron(asked: TrainerRequest) -> Command:
     command = (*_started(MEGATRON, asked), *_degrees(asked), *asked.extra_args)
     resumed = "--mcore_model" if asked.tuning.method is Method.FULL else "--mcore_adapter"
     return _command(asked, MEGATRON, ("sh", MEGATRON_RESUME, asked.output(PROGRAM), resumed, *command),
                     {MEGATRON_RESUME: MEGATRON_RESUME_SCRIPT})  # fmt: skip
 
 
-def _started(program: str, asked: TrainingRequest) -> tuple[str, ...]:
+def _started(program: str, asked: TrainerRequest) -> tuple[str, ...]:
     task = "pt" if asked.objective is Objective.PRETRAIN else "sft"
     return (*asked.profile.launchers[program], task, *_shared(asked), "--output_dir", asked.output(PROGRAM))
 
 
-def _command(asked: TrainingRequest, program: str, args: tuple[str, ...], files: dict[str, str]) -> Command:
+def _command(asked: TrainerRequest, program: str, args: tuple[str, ...], files: dict[str, str]) -> Command:
     own = "checkpoints are ms-swift's own: it resumes from the newest, without the operator's verification"
     warnings = (own, *chat_rendering("ms-swift", "the model's chat template", asked))
     built = gang(program, asked, args, files, warnings)
     return replace(built, env=(*built.env, *rendezvous_variables()))
 
 
-def _shared(asked: TrainingRequest) -> tuple[str, ...]:
+def _shared(asked: TrainerRequest) -> tuple[str, ...]:
     hyper, tuning = asked.hyper, asked.tuning
     args = ["--model", literal(asked.path), "--tuner_type", "full" if tuning.method is Method.FULL else "lora"]
     args += ["--dataset", *(literal(dataset.path) for dataset in asked.training_sets)]
@@ -146,14 +146,14 @@ def _shared(asked: TrainingRequest) -> tuple[str, ...]:
     return tuple(args)
 
 
-def _targets(asked: TrainingRequest) -> tuple[str, ...]:
+def _targets(asked: TrainerRequest) -> tuple[str, ...]:
     if asked.tuning.all_linear:
         return ("all-linear",)
     names = lora.megatron_names if _needs_megatron(asked) else lora.transformers_names
     return names(asked.architecture)
 
 
-def _learning(asked: TrainingRequest) -> tuple[str, ...]:
+def _learning(asked: TrainerRequest) -> tuple[str, ...]:
     hyper = asked.hyper
     args = ["--learning_rate", hyper.learning_rate, "--lr_scheduler_type", hyper.schedule.value.lower()]
     args += ["--warmup_steps", str(hyper.warmup_steps), "--max_grad_norm", hyper.clip_norm]
@@ -167,7 +167,7 @@ def _learning(asked: TrainingRequest) -> tuple[str, ...]:
     return tuple(args)
 
 
-def _degrees(asked: TrainingRequest) -> tuple[str, ...]:
+def _degrees(asked: TrainerRequest) -> tuple[str, ...]:
     hyper, layout = asked.hyper, asked.layout
     args = ["--tensor_model_parallel_size", str(layout.tensor), "--pipeline_model_parallel_size", str(layout.pipeline)]
     args += ["--context_parallel_size", str(layout.context), "--expert_model_parallel_size", str(layout.expert)]

@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 
 from deepseek_operator.domain.programs.trainers.gang import gang
-from deepseek_operator.domain.programs.trainers.request import FILES, TrainingRequest, torchrun
+from deepseek_operator.domain.programs.trainers.request import FILES, TrainerRequest, torchrun
 from deepseek_operator.domain.values.command import Command
 
 ASSIGN = """\
@@ -23,7 +23,7 @@ def assign(config, dotted, value):
 
 
 def run(
-    program: str, asked: TrainingRequest, text: str, settings: Mapping[str, object], warnings: tuple[str, ...]
+    program: str, asked: TrainerRequest, text: str, settings: Mapping[str, object], warnings: tuple[str, ...]
 ) -> Command:
     """Return the command that starts the program ``text`` on every device, with its settings and its output folder."""
     script, document = f"{FILES}/{program.replace('-', '_')}_run.py", f"{FILES}/{program}.json"

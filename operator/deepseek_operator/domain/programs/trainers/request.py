@@ -91,7 +91,7 @@ class Hyperparameters:
 
 
 @dataclass(frozen=True)
-class TrainingRequest:
+class TrainerRequest:
     """One training.
 
     ``layout`` spans all nodes; its data degree is the number of sequences groups. ``path`` is where base weights and
@@ -194,7 +194,7 @@ def rendezvous_variables() -> Variables:
     )
 
 
-def environment(asked: TrainingRequest, program: str) -> Variables:
+def environment(asked: TrainerRequest, program: str) -> Variables:
     """Return the device's variables and the time that workers have to save when the pod is asked to end."""
     patience = max(asked.grace_seconds - SAVE_MARGIN_SECONDS, 1)
     return (
@@ -203,7 +203,7 @@ def environment(asked: TrainingRequest, program: str) -> Variables:
     )
 
 
-def chat_rendering(trainer: str, template: str, asked: TrainingRequest) -> tuple[str, ...]:
+def chat_rendering(trainer: str, template: str, asked: TrainerRequest) -> tuple[str, ...]:
     """What a person must know before the same examples go to a trainer that renders them as a chat: one warning."""
     if asked.objective is not Objective.SFT or all(one.format is DataFormat.TEXT for one in asked.datasets):
         return ()

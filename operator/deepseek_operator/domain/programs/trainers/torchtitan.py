@@ -6,7 +6,7 @@ sets what was asked and runs it. Names of 0.3.0 are recorded from the released p
 
 from deepseek_operator.domain.layout import Sharding
 from deepseek_operator.domain.programs.trainers import limits, memory, recipe
-from deepseek_operator.domain.programs.trainers.request import Objective, Schedule, TrainingRequest
+from deepseek_operator.domain.programs.trainers.request import Objective, Schedule, TrainerRequest
 from deepseek_operator.domain.sizing.training_state import Method, Offload
 from deepseek_operator.domain.values.command import Command, Refusal
 
@@ -81,12 +81,12 @@ WARNINGS = (
 )
 
 
-def build(asked: TrainingRequest) -> Command | Refusal:
+def build(asked: TrainerRequest) -> Command | Refusal:
     """Return the command of every node, or why there is none."""
     return _refusal(asked) or recipe.run(PROGRAM, asked, PROGRAM_TEXT, _settings(asked), WARNINGS)
 
 
-def _refusal(asked: TrainingRequest) -> Refusal | None:
+def _refusal(asked: TrainerRequest) -> Refusal | None:
     if asked.objective is not Objective.PRETRAIN or asked.tuning.method is not Method.FULL:
         return Refusal("torchtitan's DeepSeek recipes pre-train every parameter",
                        "write trainer ms-swift or llama-factory for SFT and LoRA")  # fmt: skip
@@ -109,13 +109,13 @@ def _refusal(asked: TrainingRequest) -> Refusal | None:
     )
 
 
-def _host(asked: TrainingRequest) -> Refusal | None:
+def _host(asked: TrainerRequest) -> Refusal | None:
     if asked.offload is Offload.OPTIMIZER:
         return Refusal("torchtitan offloads parameters, gradients and optimizer together", "write offload All or None")
     return None
 
 
-def _settings(asked: TrainingRequest) -> dict[str, object]:
+def _settings(asked: TrainerRequest) -> dict[str, object]:
     return {
         "recipe": RECIPES[asked.model] + ("_float8" if asked.hyper.precision == "fp8" else ""),
         "recompute": asked.recompute.value,
@@ -125,7 +125,7 @@ def _settings(asked: TrainingRequest) -> dict[str, object]:
     }
 
 
-def _training(asked: TrainingRequest) -> dict[str, object]:
+def _training(asked: TrainerRequest) -> dict[str, object]:
     hyper = asked.hyper
     constant = hyper.schedule is Schedule.CONSTANT
     return {
@@ -145,7 +145,7 @@ def _training(asked: TrainingRequest) -> dict[str, object]:
     }
 
 
-def _degrees(asked: TrainingRequest) -> dict[str, object]:
+def _degrees(asked: TrainerRequest) -> dict[str, object]:
     layout = asked.layout
     groups = layout.data // layout.shard if layout.sharding is Sharding.HSDP else 1
     return {
@@ -158,7 +158,7 @@ def _degrees(asked: TrainingRequest) -> dict[str, object]:
     }
 
 
-def _checkpoints(asked: TrainingRequest) -> dict[str, object]:
+def _checkpoints(asked: TrainerRequest) -> dict[str, object]:
     return {
         "checkpoint.enable": True,
         "checkpoint.interval": asked.every_steps,

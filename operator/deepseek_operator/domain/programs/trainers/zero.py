@@ -1,7 +1,7 @@
 """DeepSpeed's configuration for a sharding: ZeRO stages as DeepSpeed itself and the trainers on top of it read them."""
 
 from deepseek_operator.domain.layout import Sharding
-from deepseek_operator.domain.programs.trainers.request import Schedule, TrainingRequest
+from deepseek_operator.domain.programs.trainers.request import Schedule, TrainerRequest
 from deepseek_operator.domain.sizing.training_state import Method, Offload, Optimizer
 from deepseek_operator.domain.values.command import Refusal
 
@@ -13,7 +13,7 @@ SCHEDULERS = {
 }
 
 
-def refusal(asked: TrainingRequest) -> Refusal | None:
+def refusal(asked: TrainerRequest) -> Refusal | None:
     """Return why ZeRO can't hold this training; None where it can."""
     if asked.tuning.method is Method.QLORA and STAGES[asked.layout.sharding] == 3:
         return Refusal("ZeRO-3 can't shard a base that is quantized to 4 bits", "write sharding ZeRO2 or method LoRA")
@@ -26,7 +26,7 @@ def refusal(asked: TrainingRequest) -> Refusal | None:
     return None
 
 
-def section(asked: TrainingRequest) -> dict[str, object]:
+def section(asked: TrainerRequest) -> dict[str, object]:
     """Return the ``zero_optimization`` section."""
     stage = STAGES[asked.layout.sharding]
     zero: dict[str, object] = {"stage": stage, "overlap_comm": True, "contiguous_gradients": True}
@@ -41,7 +41,7 @@ def section(asked: TrainingRequest) -> dict[str, object]:
     return zero
 
 
-def for_trainer(asked: TrainingRequest) -> dict[str, object]:
+def for_trainer(asked: TrainerRequest) -> dict[str, object]:
     """Return a configuration whose batch, clipping and optimizer the trainer above fills in."""
     return {
         "train_batch_size": "auto",
@@ -53,7 +53,7 @@ def for_trainer(asked: TrainingRequest) -> dict[str, object]:
     }
 
 
-def complete(asked: TrainingRequest, steps: int) -> dict[str, object]:
+def complete(asked: TrainerRequest, steps: int) -> dict[str, object]:
     """Return a configuration that leaves nothing open; ``steps`` is the length of the schedule."""
     hyper, peak = asked.hyper, float(asked.hyper.learning_rate)
     warmup: dict[str, object] = {"warmup_num_steps": hyper.warmup_steps}

@@ -1,0 +1,28 @@
+"""What a program is told that no command is built for: our own engine, and an image of the user's.
+
+Environment variables are all of it, so that any image can take part: where the model lies, under what name and port it
+is served, how many requests at once, and how long to drain. What the pod's runtime reads of them is tested against this.
+"""
+
+from deepseek_operator.domain.values.command import Variables
+
+COMMAND = ("python3", "-m", "deepseek_runtime.engine")
+"""Starts our own engine in the runtime image."""
+CONCURRENCY = 4
+"""Requests that are computed at once where nobody says otherwise."""
+QUEUE_LIMIT = 64
+"""Requests that wait where nobody says otherwise."""
+
+
+def variables(
+    path: str, served_name: str, port: int, concurrency: int, queue_limit: int, drain_seconds: int
+) -> Variables:
+    """Return the variables of one replica."""
+    return (
+        ("DEEPSEEK_MODEL_PATH", path),
+        ("DEEPSEEK_SERVED_MODEL_NAME", served_name),
+        ("DEEPSEEK_PORT", str(port)),
+        ("DEEPSEEK_MAX_CONCURRENCY", str(concurrency)),
+        ("DEEPSEEK_QUEUE_LIMIT", str(queue_limit)),
+        ("DEEPSEEK_DRAIN_SECONDS", str(drain_seconds)),
+    )

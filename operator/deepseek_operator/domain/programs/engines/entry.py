@@ -1,0 +1,81 @@
+"""What is known of one engine, in one entry: schema, validation, sizing, commands, scaling and documentation read it here.
+
+A further engine is a file with its entry and its line in ``table``. What differs from release to release is a function
+of the release; what a pod of it needs (probes, ports, files, drain) is in the command that ``build`` returns.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from types import MappingProxyType
+
+from deepseek_operator.domain.programs.engines.arguments import NO_FLAGS, Flags
+from deepseek_operator.domain.programs.engines.request import EngineRequest
+from deepseek_operator.domain.sizing.overheads import EngineMemory
+from deepseek_operator.domain.values.command import Command, Refusal, Signal
+from deepseek_operator.domain.values.version import Version, parse
+
+
+class Start(Enum):
+    """Who writes the command of a replica."""
+
+    BUILT = "Built"  # the operator, from the model, the layout and the profile
+    OURS = "Ours"  # nobody: one program of the runtime image, told what to do by the variables of ``contract``
+    WRITTEN = "Written"  # the user, with an image of their own, which is told the same variables
+
+
+HONOURED: Mapping[Start, frozenset[str]] = MappingProxyType(
+    {
+        Start.BUILT: frozenset({"args", "version", "maxModelLength", "kvCacheDtype"}),
+        Start.OURS: frozenset({"port", "maxConcurrency", "queueLimit"}),
+        Start.WRITTEN: frozenset({"command", "args", "port", "healthPath", "maxConcurrency", "queueLimit"}),
+    }
+)
+"""Those fields of ``spec.engine`` that not every engine has; the schema refuses what an engine does not honour."""
+
+
+@dataclass(frozen=True)
+class EngineEntry:
+    """One engine.
+
+    Attributes:
+        type: ``spec.engine.type``, and the name under which profiles list image and launcher.
+        title: how its makers write it.
+        version: the release that is used where the user names none: the newest whose names were recorded, or that its
+            manual describes; empty where there are no releases.
+        oldest: the first release that is served with; None: any.
+        start: who writes its command.
+        memory: how it divides a device, for sizing.
+        metrics: the names of its signals at a release.
+        build: the command of one replica, or why there is none; None where the user writes it. Raises ValueError where
+            the request's version is no release.
+        flags: what the user's own arguments and variables may not say.
+        by_calendar: released as year and month, so that two numbers are complete.
+        is_offered: whether resources may name it; the others are known to sizing and to commands only.
+    """
+
+    type: str
+    title: str
+    version: str
+    start: Start
+    memory: EngineMemory
+    metrics: Callable[[Version], Mapping[Signal, str]]
+    build: Callable[[EngineRequest], Command | Refusal] | None
+    oldest: Version | None = None
+    flags: Flags = NO_FLAGS
+    by_calendar: bool = False
+    is_offered: bool = False
+
+    @property
+    def is_built(self) -> bool:
+        """Whether the operator makes its command."""
+        return self.start is Start.BUILT
+
+    @property
+    def honours(self) -> frozenset[str]:
+        """Fields of ``spec.engine`` that it does something with, of those that not every engine has."""
+        return HONOURED[self.start]
+
+    def metric_names(self, version: str | None) -> Mapping[Signal, str]:
+        """The names of its signals at a release, or at the usual one. Raises ValueError where ``version`` is none."""
+        return self.metrics(parse(version or self.version or "0.0"))

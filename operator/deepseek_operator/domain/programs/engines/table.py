@@ -1,0 +1,46 @@
+"""The one list of engines. What there is to say of each stands in its own file."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from deepseek_operator.domain.programs.engines import builtin, custom, sglang, tensorrt_llm, triton, vllm
+from deepseek_operator.domain.programs.engines.entry import EngineEntry
+from deepseek_operator.domain.programs.engines.request import EngineRequest
+from deepseek_operator.domain.sizing.overheads import EngineMemory
+from deepseek_operator.domain.values.command import Command, Refusal
+
+_ENTRIES = (
+    builtin.ENTRY,
+    vllm.ENTRY,
+    sglang.ENTRY,
+    tensorrt_llm.ENTRY,
+    triton.OF_VLLM,
+    triton.OF_TENSORRT_LLM,
+    custom.ENTRY,
+)
+ENGINES: Mapping[str, EngineEntry] = MappingProxyType({entry.type: entry for entry in _ENTRIES})
+"""Every engine by its type, in the order in which they are listed to a user."""
+USUAL = builtin.ENTRY
+"""The engine of a resource that names none."""
+
+RECOMMENDED = vllm.ENTRY
+"""The engine that is meant where accelerators are asked for and no engine is named."""
+
+
+def offered() -> tuple[EngineEntry, ...]:
+    """The engines that a resource may name."""
+    return tuple(entry for entry in ENGINES.values() if entry.is_offered)
+
+
+def memory_lines() -> Mapping[str, EngineMemory]:
+    """How engines divide a device, by the names under which `size` can be asked; what users bring has none."""
+    return {entry.memory.name: entry.memory for entry in ENGINES.values() if entry.build is not None}
+
+
+def build(engine: str, asked: EngineRequest) -> Command | Refusal:
+    """Return what this engine runs for the request. Raises ValueError where ``asked.version`` is no release."""
+    entry = ENGINES.get(engine)
+    if entry is None or entry.build is None:
+        known = ", ".join(name for name, entry in ENGINES.items() if entry.build is not None)
+        return Refusal(f"no engine {engine!r} is known", f"write one of {known}, or custom with a command")
+    return entry.build(asked)
