@@ -39,7 +39,7 @@ from deepseek_operator.kinds.training import training_kind
 from deepseek_operator.kinds.training.anew import is_changed, is_unlearnt
 from deepseek_operator.kinds.training.program import TRAINER
 from deepseek_operator.kinds.training.service import last_attempt, service
-from deepseek_operator.kinds.training.settings import fixed_digest
+from deepseek_operator.kinds.training.settings import digests, fixed_digest
 from deepseek_operator.ports.cluster import ClusterError, Conflict, Throttled, Unreachable
 from deepseek_operator.workloads.batch.job import ended, has_failed, number_of
 from deepseek_operator.workloads.pod.state import is_active, is_running
@@ -390,7 +390,7 @@ class TrainingMachine(RuleBasedStateMachine):
         is_kept = not (self.claim_lost or owner.spec.suspend or owner.status.attempt is None)
         assert self._all_are_marked() or not is_kept, self._children()
         assert status.observed_generation == owner.metadata.generation
-        is_stuck = is_unlearnt(status) and is_changed(owner.spec, status) and not owner.spec.suspend
+        is_stuck = is_unlearnt(status) and is_changed(status, digests(owner.spec)) and not owner.spec.suspend
         assert self.claim_lost or not is_stuck, "an edit of what nothing was learnt from was not taken up"
         if status.result is not None:
             expected = "Complete" if status.result == "Complete" else told["Ready"][1]

@@ -8,7 +8,7 @@ from deepseek_operator.api.v1alpha1.training.spec import TrainingSpec
 from deepseek_operator.api.v1alpha1.training.status import TrainingStatus
 from deepseek_operator.core.names import training_claim
 from deepseek_operator.kinds.training.needs import existing_claim
-from deepseek_operator.kinds.training.settings import attempt_digest, fixed_digest
+from deepseek_operator.kinds.training.settings import Digests
 
 START_ANEW = (
     "nothing was learnt yet: correct the spec and it starts anew, or, if the files were corrected, delete the training "
@@ -26,12 +26,15 @@ def is_unlearnt(status: TrainingStatus) -> bool:
     return attempt.verdict is not None or attempt.running_at is None
 
 
-def is_changed(spec: TrainingSpec, status: TrainingStatus) -> bool:
-    """True when what is fixed differs from what was recorded, or, after a failure, what an attempt is made of."""
+def is_changed(status: TrainingStatus, now: Digests) -> bool:
+    """True when what is fixed differs from what was recorded, or, after a failure, what an attempt is made of.
+
+    `now`: the digests of the spec as it is.
+    """
     if not status.fixed_digest or status.attempt is None:
         return False
-    is_other = status.attempt.digest != attempt_digest(spec)
-    return status.fixed_digest != fixed_digest(spec) or (status.result == "Failed" and is_other)
+    is_other = status.attempt.digest != now.attempt
+    return status.fixed_digest != now.fixed or (status.result == "Failed" and is_other)
 
 
 def begun_anew(owner: DeepSeekTraining) -> TrainingStatus:

@@ -4,12 +4,26 @@ Fields at their default are left out before hashing, so that a field added by a 
 gangs. Everything in neither digest is live, or counts from the next attempt on.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 from deepseek_operator.api.v1alpha1.training.spec import TrainingSpec
 from deepseek_operator.core.names import digest
 
 _DEFAULT_GRACE_S = 120
+
+
+@dataclass(frozen=True)
+class Digests:
+    """Both digests of one spec."""
+
+    attempt: str
+    fixed: str
+
+
+def digests(spec: TrainingSpec) -> Digests:
+    """What a running attempt embodies, and what cannot change once the first was recorded."""
+    return Digests(attempt_digest(spec), fixed_digest(spec))
 
 
 def attempt_digest(spec: TrainingSpec) -> str:

@@ -15,10 +15,12 @@ from deepseek_operator.core.conditions import Verdict, columns, merged, reconcil
 from deepseek_operator.kinds.training.ending import last_words, reported
 from deepseek_operator.kinds.training.losses import losses
 from deepseek_operator.kinds.training.reasons import Reason, with_advice
-from deepseek_operator.kinds.training.report import Report, from_mapping, number, reports, whole
-from deepseek_operator.kinds.training.view import Step, View
+from deepseek_operator.kinds.training.report import Report, from_mapping, number, whole
+from deepseek_operator.kinds.training.step import Step
+from deepseek_operator.kinds.training.view import View
 from deepseek_operator.workloads.device_plan import warning_of
 from deepseek_operator.workloads.last_words import tail
+from deepseek_operator.workloads.refusal import refusal
 
 
 def display(view: View, step: Step, done: Done) -> TrainingStatus:
@@ -30,7 +32,7 @@ def display(view: View, step: Step, done: Done) -> TrainingStatus:
     status, progress = before, before.progress
     if view.running_attempt is not None:
         status = reported(before, _said(view))
-        progress = _progress(view) or last_words(before.progress, reports(view.gang.pods))
+        progress = _progress(view) or last_words(before.progress, view.reports)
     status = status.model_copy(update={"uid": meta.uid, "progress": progress, "observed_generation": meta.generation})
     refused, final = _refused(step, done.failure), [says for says in step.says if says.type in ("Complete", "Failed")]
     says = (*refused, *final) if refused is not None else step.says
@@ -45,7 +47,7 @@ def _said(view: View) -> tuple[Report, ...]:
     """What rank 0 says while it runs, before what ended pods have left."""
     said = view.seen.progress
     live = (from_mapping(said),) if isinstance(said, Mapping) else ()
-    return (*live, *reports(view.gang.pods))
+    return (*live, *view.reports)
 
 
 def _progress(view: View) -> ProgressStatus | None:
@@ -82,16 +84,12 @@ def _seconds(value: object) -> int | None:
 
 def _refused(step: Step, failure: Failure | None) -> tuple[Verdict, ...] | None:
     """What the API server's refusal of an action means; None when it will pass by itself, or nothing was refused."""
-    serves = any((says.type, says.status) == ("Ready", "True") for says in step.says)
-    match failure:
-        case Failure(reason="Quota", message=message):
-            return reconciling(Reason.WAITING_FOR_QUOTA, with_advice(Reason.WAITING_FOR_QUOTA, message), serves=serves)
-        case Failure(reason="Forbidden", message=message):
-            return reconciling(Reason.FORBIDDEN, with_advice(Reason.FORBIDDEN, message), serves=serves)
-        case Failure(reason="Rejected", message=message):
-            return stalled(Reason.REJECTED, with_advice(Reason.REJECTED, message), serves=serves)
-        case _:
-            return None
+    found = refusal(failure)
+    if found is None:
+        return None
+    reason, serves = Reason(found.reason), any((says.type, says.status) == ("Ready", "True") for says in step.says)
+    verdict = stalled if found.is_final else reconciling
+    return verdict(reason, with_advice(reason, found.message), serves=serves)
 
 
 def _summary(view: View, status: TrainingStatus, conditions: Sequence[Condition]) -> TrainingSummary:

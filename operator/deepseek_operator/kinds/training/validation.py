@@ -19,7 +19,7 @@ from deepseek_operator.kinds.training.needs import claims_read, existing_claim
 from deepseek_operator.kinds.training.origin import step_of
 from deepseek_operator.kinds.training.pod import is_builtin
 from deepseek_operator.kinds.training.reasons import Reason
-from deepseek_operator.kinds.training.settings import fixed_digest, processes_per_node
+from deepseek_operator.kinds.training.settings import processes_per_node
 from deepseek_operator.workloads.batch.claim import is_for_one_node
 
 CUSTOM_LIMIT = 64 * 1024
@@ -39,8 +39,11 @@ class Complaint:
     waits: bool = False
 
 
-def complaint(seen: Seen[DeepSeekTraining]) -> Complaint | None:
-    """The first thing that keeps the next attempt from starting; None when nothing does."""
+def complaint(seen: Seen[DeepSeekTraining], fixed_digest: str) -> Complaint | None:
+    """The first thing that keeps the next attempt from starting; None when nothing does.
+
+    `fixed_digest`: of the spec as it is.
+    """
     owner = seen.owner
     refused = owner.status.plan
     if refused is not None and refused.refused:
@@ -56,7 +59,7 @@ def complaint(seen: Seen[DeepSeekTraining]) -> Complaint | None:
     if wrong is not None:
         return Complaint(Reason.INVALID_SPEC, wrong)
     recorded = owner.status.fixed_digest
-    if recorded and recorded != fixed_digest(owner.spec) and not is_unlearnt(owner.status):
+    if recorded and recorded != fixed_digest and not is_unlearnt(owner.status):
         return Complaint(
             Reason.FIXED_FIELD_CHANGED,
             "model, objective, method, datasets, hyperparameters, the checkpoint volume and resume are fixed once "

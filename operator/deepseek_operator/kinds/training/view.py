@@ -1,6 +1,6 @@
 """One pass over one training: what was seen, with the attempt's gang picked out. Every phase of the life reads it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -9,31 +9,26 @@ from deepseek_operator.api.v1alpha1.common.attempts import AttemptStatus
 from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
 from deepseek_operator.api.v1alpha1.training.spec import TrainingSpec
 from deepseek_operator.api.v1alpha1.training.status import TrainingStatus
-from deepseek_operator.core.actions import Action, Plan
-from deepseek_operator.core.conditions import Verdict
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.names import training_claim, training_service
-from deepseek_operator.core.resources import CLAIM, JOB, POD, POLICY, SERVICE, Manifest, Ref, uid_of
+from deepseek_operator.core.resources import CLAIM, JOB, POD, POLICY, SERVICE, Manifest, Ref, Resource, uid_of
 from deepseek_operator.core.seen import Seen
+from deepseek_operator.kinds.training.anew import is_changed, is_unlearnt
+from deepseek_operator.kinds.training.conflict import Conflict, conflicts
 from deepseek_operator.kinds.training.devices import as_planned
 from deepseek_operator.kinds.training.needs import existing_claim
 from deepseek_operator.kinds.training.origin import as_resolved
 from deepseek_operator.kinds.training.program import TRAINER
+from deepseek_operator.kinds.training.report import Report, reports
+from deepseek_operator.kinds.training.settings import Digests, digests
+from deepseek_operator.kinds.training.validation import Complaint, complaint
+from deepseek_operator.kinds.training.volume import loss, recorded_uid
 from deepseek_operator.workloads.batch.claim import is_shared
 from deepseek_operator.workloads.batch.gang import Gang, gang_of
 from deepseek_operator.workloads.batch.job import number_of, size_of
-from deepseek_operator.workloads.batch.waiting import obstacle
+from deepseek_operator.workloads.batch.waiting import next_doubt, obstacle
 from deepseek_operator.workloads.obstacles import Obstacle
 from deepseek_operator.workloads.pod.state import is_active, is_lost
-
-
-@dataclass(frozen=True)
-class Step:
-    """What a phase decides: what to do, and what is then said in status until the next pass."""
-
-    plan: Plan[TrainingStatus]
-    phase: str = ""
-    says: tuple[Verdict, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -94,7 +89,7 @@ class View:
             return self.status.volume.claim_name
         return existing_claim(self.owner) or training_claim(self.owner.metadata.name, self.owner.metadata.uid)
 
-    @property
+    @cached_property
     def claim(self) -> Manifest | None:
         """The living claim of that name, whoever made it."""
         ref = Ref(CLAIM, self.claim_name)
@@ -110,21 +105,61 @@ class View:
         """The gang's NetworkPolicy; None when there is none."""
         return self.seen.child(POLICY, training_service(self.owner.metadata.name))
 
-    @property
+    @cached_property
     def workers(self) -> int:
         """Pods of the attempt that run."""
         return self.gang.running
 
-    @property
+    @cached_property
     def all_run(self) -> bool:
         """True when the whole gang runs; a worker that has succeeded before the others is not missed."""
-        return bool(self.gang.pods) and self.workers + self.gang.succeeded >= self.size
+        return self.gang.all_run(self.size)
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Pods that the attempt under way has; without one, that the next will have."""
         job = self.gang.job if self.running_attempt is not None else None
         return size_of(job) if job is not None else self.spec.nodes.number
+
+    @cached_property
+    def digests(self) -> Digests:
+        """Of the spec as it is: what a running attempt embodies, and what cannot change any more."""
+        return digests(self.spec)
+
+    @cached_property
+    def is_unlearnt(self) -> bool:
+        """True while certainly nothing was learnt."""
+        return is_unlearnt(self.status)
+
+    @cached_property
+    def is_changed(self) -> bool:
+        """True when an edit would begin anew, were nothing learnt."""
+        return is_changed(self.status, self.digests)
+
+    @cached_property
+    def complaint(self) -> Complaint | None:
+        """What keeps the next attempt from starting; None when nothing does."""
+        return complaint(self.seen, self.digests.fixed)
+
+    @cached_property
+    def conflicts(self) -> Mapping[Resource, Conflict]:
+        """Names of children that somebody else has."""
+        return conflicts(self.seen)
+
+    @cached_property
+    def loss(self) -> str | None:
+        """A sentence when the claim that was written to is not there any more."""
+        return loss(self.claim_name, recorded_uid(self.status, self.claim_name, self.service), self.claim)
+
+    @cached_property
+    def reports(self) -> tuple[Report, ...]:
+        """What the ended pods of the gang left, rank 0 first."""
+        return reports(self.gang.pods)
+
+    @cached_property
+    def next_doubt(self) -> timedelta | None:
+        """How long until a Job that lacks pods is asked why; None when it is asked already, or lacks none."""
+        return next_doubt(self.gang, self.size, self.now)
 
     @cached_property
     def obstacle(self) -> Obstacle | None:
@@ -139,41 +174,18 @@ class View:
         """True when the pod's node is lost and the volume is shared: a zombie's files are ignored (see ancestry)."""
         return is_shared(self.claim) and is_lost(pod, self.now, self.spec.failure_policy.node_lost_seconds)
 
-    @property
+    @cached_property
     def jobs(self) -> tuple[Manifest, ...]:
         """All Jobs of the training, oldest attempt first."""
         return tuple(sorted(self.seen.all(JOB), key=number_of))
 
-    @property
+    @cached_property
+    def pods(self) -> tuple[Manifest, ...]:
+        """All pods of the training, of whichever attempt."""
+        return self.seen.all(POD)
+
+    @cached_property
     def strangers(self) -> tuple[Manifest, ...]:
         """Pods that may still write and are not of the attempt under way: of earlier ones, or let go by their Job."""
         ours = {uid_of(pod) for pod in self.gang.pods} if self.attempt and self.attempt.verdict is None else set()
-        return tuple(pod for pod in self.seen.all(POD) if uid_of(pod) not in ours and self.lives(pod))
-
-
-def record(status: TrainingStatus, *, confirm: bool = False) -> Step:
-    """Writes `status` and ends the pass; the next one follows at once."""
-    return Step(Plan(record=status, confirm=confirm, requeue_after=timedelta(0)))
-
-
-def act(
-    phase: str,
-    says: tuple[Verdict, ...],
-    actions: Sequence[Action] = (),
-    *,
-    requeue_after: timedelta | None = None,
-    confirm: bool = False,
-) -> Step:
-    """Does `actions` (often none) and says why the training is where it is."""
-    return Step(Plan(actions=tuple(actions), requeue_after=requeue_after, confirm=confirm), phase, says)
-
-
-def with_attempt(status: TrainingStatus, **update: object) -> TrainingStatus:
-    """`status` with fields of the recorded attempt replaced.
-
-    Raises:
-        ValueError: no attempt is recorded.
-    """
-    if status.attempt is None:
-        raise ValueError("no attempt is recorded")
-    return status.model_copy(update={"attempt": status.attempt.model_copy(update=update)})
+        return tuple(pod for pod in self.pods if uid_of(pod) not in ours and self.lives(pod))

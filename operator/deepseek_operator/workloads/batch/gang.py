@@ -18,8 +18,8 @@ from deepseek_operator.core.resources import (
     uid_of,
 )
 from deepseek_operator.core.seen import Seen
-from deepseek_operator.workloads.batch.job import attempt_number, ended, job_condition
-from deepseek_operator.workloads.pod.state import has_succeeded, is_active, is_running
+from deepseek_operator.workloads.batch.job import attempt_number, job_condition
+from deepseek_operator.workloads.pod.state import has_succeeded, is_active, is_placed, is_running
 
 COMPLETION_INDEX = "batch.kubernetes.io/job-completion-index"
 
@@ -48,9 +48,13 @@ class Gang:
         return sum(has_succeeded(pod, self.container) for pod in self.pods)
 
     @property
-    def is_over(self) -> bool:
-        """True when the Job has ended by its own conditions; what its pods still do is another question."""
-        return self.job is not None and ended(self.job)
+    def placed(self) -> int:
+        """Pods that have a node and may still run."""
+        return sum(is_placed(pod) for pod in self.active)
+
+    def all_run(self, size: int) -> bool:
+        """True when all `size` pods run; one that has succeeded before the others is not missed."""
+        return bool(self.pods) and self.running + self.succeeded >= size
 
     @property
     def failed_at(self) -> datetime | None:

@@ -1,0 +1,72 @@
+"""Beside the life: children that drifted are put right, and what attempts left behind goes."""
+
+from collections.abc import Iterable, Iterator
+
+from deepseek_operator.core.actions import Action, Apply
+from deepseek_operator.core.resources import POLICY, SERVICE, is_terminating, uid_of
+from deepseek_operator.kinds.training.anew import goes_with_it
+from deepseek_operator.kinds.training.claim import kept_claim
+from deepseek_operator.kinds.training.owner import owner_of
+from deepseek_operator.kinds.training.policy import is_gang, policy
+from deepseek_operator.kinds.training.service import service
+from deepseek_operator.kinds.training.view import View
+from deepseek_operator.workloads.batch.job import marks
+from deepseek_operator.workloads.batch.leftover import drop, end, loose, superseded
+from deepseek_operator.workloads.upkeep import as_wanted, others
+
+
+def upkeep(view: View, already: Iterable[Action]) -> tuple[Action, ...]:
+    """The claim while it is ours, Service and NetworkPolicy under an attempt and at the end, unless the phase sees to them itself.
+
+    A Job is never changed but for the labels and the owner by which it is found, and goes with the training.
+    """
+    kept = view.running_attempt is not None or view.status.result is not None
+    reached = (*service_upkeep(view), *policy_upkeep(view)) if kept else ()
+    return others((*claim_upkeep(view), *reached, *_marked(view)), already)
+
+
+def _marked(view: View) -> Iterator[Action]:
+    owner = owner_of(view.owner)
+    for job in view.jobs:
+        if (lost := marks(job, owner.labels, owner.reference)) is not None:
+            yield Apply(lost, uid_of(job))
+
+
+def service_upkeep(view: View) -> tuple[Action, ...]:
+    """The Service of the recorded attempt; nothing while the name is somebody else's."""
+    attempt, volume = view.attempt, view.status.volume
+    if attempt is None or volume is None or SERVICE in view.conflicts:
+        return ()
+    return as_wanted(service(view.owner, attempt.number, volume.uid), view.service)
+
+
+def policy_upkeep(view: View) -> tuple[Action, ...]:
+    """The NetworkPolicy of a gang."""
+    if view.attempt is None or not is_gang(view.owner) or POLICY in view.conflicts:
+        return ()
+    return as_wanted(policy(view.owner), view.network_policy)
+
+
+def claim_upkeep(view: View) -> tuple[Action, ...]:
+    """Live edits of a claim that the operator made: onDelete and a larger size."""
+    known, claim = view.status.volume, view.claim
+    if known is None or not known.made or claim is None or is_terminating(claim) or uid_of(claim) != known.uid:
+        return ()
+    wanted = kept_claim(view.owner, claim, is_owned=goes_with_it(view.spec, view.status))
+    return as_wanted(wanted, claim)
+
+
+def tidy(view: View, already: Iterable[Action]) -> tuple[Action, ...]:
+    """Jobs that nothing is left to learn from, and pods that nothing else would ever stop or remove.
+
+    Those of an attempt under way are judged first.
+    """
+    gang = {uid_of(pod) for pod in view.gang.pods} if view.running_attempt is not None else set()
+    left = [pod for pod in loose(view.pods) if uid_of(pod) not in gang]
+    return others((*drop(superseded(view.jobs, current(view))), *end(left)), already)
+
+
+def current(view: View) -> int:
+    """Number of the attempt that is under way or about to be launched; 0 between attempts."""
+    attempt = view.attempt
+    return attempt.number if attempt is not None and (attempt.verdict is None or view.status.result) else 0
