@@ -321,8 +321,11 @@ class TrainingMachine(RuleBasedStateMachine):
 
     def _hear(self, change: Change) -> None:
         if change.resource == TRAINING and change.type != "DELETED":
-            attempt = DeepSeekTraining.model_validate(change.manifest).status.attempt
-            self.job_uids |= {attempt.job_uid} if attempt is not None else set()
+            status = DeepSeekTraining.model_validate(change.manifest).status
+            self.job_uids |= {status.attempt.job_uid} if status.attempt is not None else set()
+            told = {says.type for says in status.conditions if says.status == "True"}
+            is_final = status.result is not None and not is_unlearnt(status)
+            assert not is_final or told & {"Complete", "Failed"}, f"{status.result} is written beside {told}"
 
     def _nothing_is_made_twice(self) -> None:
         """A Job that somebody deleted before its uid was recorded, of which no pod is there, has not been."""

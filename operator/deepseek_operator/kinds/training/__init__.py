@@ -1,5 +1,7 @@
 """DeepSeekTraining: attempts of a gang over one volume, restarted from its checkpoints until it completes."""
 
+from dataclasses import replace
+
 from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
 from deepseek_operator.api.v1alpha1.training.status import TrainingStatus
 from deepseek_operator.core.actions import Done, Plan
@@ -47,8 +49,16 @@ class TrainingKind:
         return accelerator is not None and accelerator.profile is not None and accepted(seen.owner) is None
 
     def plan(self, seen: Seen[DeepSeekTraining]) -> Plan[TrainingStatus]:
-        """What to do now."""
-        return step(View(seen, self.configuration)).plan
+        """What to do now. A result is recorded with what it means: nobody reads `Failed` beside `Restarting`."""
+        decided = step(View(seen, self.configuration)).plan
+        if decided.record is None or decided.record.result in (None, seen.owner.status.result):
+            return decided
+        view = View(replace(seen, owner=seen.owner.model_copy(update={"status": decided.record})), self.configuration)
+        following = step(view)
+        # What an edit begins anew at once has no last word.
+        if following.plan.record is not None:
+            return decided
+        return replace(decided, record=display(view, following, Done()))
 
     def status(self, seen: Seen[DeepSeekTraining], done: Done) -> TrainingStatus:
         """What is true now."""

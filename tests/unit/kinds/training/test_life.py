@@ -2,11 +2,13 @@
 
 import json
 import re
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from deepseek_operator.adapters.memory import Change
 from deepseek_operator.api.base import parse_time
 from deepseek_operator.api.v1alpha1.training.progress import DataStatus, LastCheckpoint
 from deepseek_operator.core.configuration import Configuration
@@ -895,3 +897,27 @@ def test_deleting_the_training_leaves_nothing_but_the_retained_claim() -> None:
     life.gone()
     assert [life.cluster.all(resource) for resource in (JOB, POD, SERVICE)] == [[], [], []]
     assert len(life.cluster.all(CLAIM)) == 1
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        pytest.param(lambda life: life.complete(), id="complete"),
+        pytest.param(lambda life: life.crash(), id="too many restarts"),
+        pytest.param(lambda life: life.crash(code=64), id="invalid"),
+    ],
+)
+def test_no_write_tells_a_result_beside_another_phase(end: Callable[[Life], Life]) -> None:
+    life, told = Life(), []
+
+    def hear(change: Change) -> None:
+        status = change.manifest.get("status") or {} if change.resource == TRAINING else {}
+        if "result" in status:
+            says = {one["type"]: one["status"] for one in status["conditions"]}
+            told.append((status["result"], status["phase"], says.get("Complete"), says.get("Failed")))
+
+    life.cluster.listeners.append(hear)
+    end(life.begin(failurePolicy={"maxRestarts": 0}).running())
+    assert told, "it has ended"
+    assert len(set(told)) == 1, told
+    assert "True" in told[0][2:]
