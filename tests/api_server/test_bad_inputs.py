@@ -12,13 +12,13 @@ from tests.support.api_objects import UID, changed, collection, minimal_serving,
 Changes = Mapping[str, Any]
 
 VOLUME = "spec.checkpoints.volume"
-POD = "spec.runtime.pod"
+POD = "spec.trainer.pod"
 HYPER = "spec.hyperparameters"
 TASK = {"uri": "builtin://uppercase"}
 
 
 def _env(name: str, **more: Any) -> Changes:
-    return {"spec.runtime.env": [{"name": name, **more}]}
+    return {"spec.trainer.env": [{"name": name, **more}]}
 
 
 def _dataset(uri: str, **more: Any) -> Changes:
@@ -67,7 +67,11 @@ TRAININGS: tuple[tuple[str, Changes, str], ...] = (
     ),
     ("evaluation of nothing", {f"{HYPER}.evalEverySteps": 10}, "write a dataset with split Heldout"),
     ("an objective of another tool", {"spec.objective": "DPO"}, 'supported values: "SFT"'),
-    ("arguments without a command", {"spec.runtime.args": ["--lr", "1"]}, "write command too"),
+    ("arguments of the built-in trainer", {"spec.trainer.args": ["--lr", "1"]}, "write trainer.type custom"),
+    ("a command of the built-in trainer", {"spec.trainer.command": ["train"]}, "write trainer.type custom"),
+    ("a program of one's own without a command", {"spec.trainer": {"type": "custom"}}, "write trainer.command"),
+    ("a trainer that is not there", {"spec.trainer.type": "axolotl"}, 'supported values: "builtin", "custom"'),
+    ("the block's former name", {"spec.runtime": {"image": "x:1"}}, 'unknown field "spec.runtime"'),
     # Numbers.
     ("a rate that YAML reads as a float", {f"{HYPER}.learningRate": 1e-5}, "must be of type integer,string"),
     ("a rate in words", {f"{HYPER}.learningRate": "fast"}, 'write a quoted decimal, for example "3e-5"'),
@@ -206,42 +210,42 @@ TRAININGS: tuple[tuple[str, Changes, str], ...] = (
     ),
     # Environment, images and pods: never more than the author may do without us.
     ("the operator's variable", _env("DEEPSEEK_TRAINING_UID", value="x"), "choose another name"),
-    ("the rendezvous", _env("MASTER_ADDR", value="evil"), "remove them from runtime.env"),
+    ("the rendezvous", _env("MASTER_ADDR", value="evil"), "remove them from trainer.env"),
     (
         "a Secret in a variable",
         _env("TOKEN", valueFrom={"secretKeyRef": {"name": "s", "key": "k"}}),
-        'unknown field "spec.runtime.env[0].valueFrom"',
+        'unknown field "spec.trainer.env[0].valueFrom"',
     ),
-    ("every Secret", {"spec.runtime.envFrom": [{"secretRef": {"name": "s"}}]}, 'unknown field "spec.runtime.envFrom"'),
-    ("a variable twice", {"spec.runtime.env": [{"name": "A"}, {"name": "A"}]}, "Duplicate value"),
+    ("every Secret", {"spec.trainer.envFrom": [{"secretRef": {"name": "s"}}]}, 'unknown field "spec.trainer.envFrom"'),
+    ("a variable twice", {"spec.trainer.env": [{"name": "A"}, {"name": "A"}]}, "Duplicate value"),
     ("a variable with a space", _env("A B"), "for example LOG_LEVEL"),
     (
         "10,000 variables",
-        {"spec.runtime.env": [{"name": f"V{i}"} for i in range(10_000)]},
+        {"spec.trainer.env": [{"name": f"V{i}"} for i in range(10_000)]},
         "must have at most 128 items",
     ),
     ("a variable of a megabyte", _env("A", value="x" * 1_000_000), "may not be more than 4096"),
-    ("an image with a password", {"spec.runtime.image": "user:secret@registry.example.com/a"}, "[host/]path[:tag]"),
-    ("an image by URL", {"spec.runtime.image": "https://registry.example.com/a"}, "[host/]path[:tag]"),
-    ("an image with a look-alike letter", {"spec.runtime.image": "registry.ex\u0430mple.com/a"}, "[host/]path[:tag]"),
-    ("an image of a thousand characters", {"spec.runtime.image": "a" * 1024}, "may not be more than 512"),
-    ("an image with half a digest", {"spec.runtime.image": "a@sha256:1234"}, "[host/]path[:tag]"),
+    ("an image with a password", {"spec.trainer.image": "user:secret@registry.example.com/a"}, "[host/]path[:tag]"),
+    ("an image by URL", {"spec.trainer.image": "https://registry.example.com/a"}, "[host/]path[:tag]"),
+    ("an image with a look-alike letter", {"spec.trainer.image": "registry.ex\u0430mple.com/a"}, "[host/]path[:tag]"),
+    ("an image of a thousand characters", {"spec.trainer.image": "a" * 1024}, "may not be more than 512"),
+    ("an image with half a digest", {"spec.trainer.image": "a@sha256:1234"}, "[host/]path[:tag]"),
     ("the user root", {f"{POD}": {"runAsUser": 0}}, "greater than or equal to 1"),
-    ("the host's network", {f"{POD}": {"hostNetwork": True}}, 'unknown field "spec.runtime.pod.hostNetwork"'),
+    ("the host's network", {f"{POD}": {"hostNetwork": True}}, 'unknown field "spec.trainer.pod.hostNetwork"'),
     (
         "a folder of the host",
         {f"{POD}": {"volumes": [{"hostPath": {"path": "/"}}]}},
-        'unknown field "spec.runtime.pod.volumes"',
+        'unknown field "spec.trainer.pod.volumes"',
     ),
     (
         "a stronger account",
         {f"{POD}": {"serviceAccountName": "admin"}},
-        'unknown field "spec.runtime.pod.serviceAccountName"',
+        'unknown field "spec.trainer.pod.serviceAccountName"',
     ),
     (
         "a privileged container",
-        {"spec.runtime.securityContext": {"privileged": True}},
-        'unknown field "spec.runtime.securityContext"',
+        {"spec.trainer.securityContext": {"privileged": True}},
+        'unknown field "spec.trainer.securityContext"',
     ),
     ("labels for other controllers", {f"{POD}": {"labels": {"job-name": "b"}}}, "choose another key"),
     ("a label of Kubernetes", {f"{POD}": {"labels": {"kubernetes.io/a": "b"}}}, "write a key of your own"),
@@ -257,14 +261,14 @@ TRAININGS: tuple[tuple[str, Changes, str], ...] = (
     (
         "a pull secret as in a pod",
         {f"{POD}": {"imagePullSecrets": [{"name": "a"}]}},
-        'unknown field "spec.runtime.pod.imagePullSecrets[0].name"',
+        'unknown field "spec.trainer.pod.imagePullSecrets[0].name"',
     ),
     ("a value and a Secret", _env("A", value="b", secret={"name": "s", "key": "k"}), "value or secret of a variable"),
     ("a Secret elsewhere", _env("A", secret={"name": "other/s", "key": "k"}), "write a name of a-z, 0-9"),
     ("a Secret without a key", _env("A", secret={"name": "s"}), "secret.key: Required value"),
     (
         "a limit below the request",
-        {"spec.runtime.resources": {"cpu": 4, "cpuLimit": "2"}},
+        {"spec.trainer.resources": {"cpu": 4, "cpuLimit": "2"}},
         "must be at least resources.cpu",
     ),
     (
@@ -290,12 +294,12 @@ TRAININGS: tuple[tuple[str, Changes, str], ...] = (
         {"spec.accelerator": {"resource": "node.kubernetes.io/x"}},
         "not one of Kubernetes itself",
     ),
-    ("cores as a fraction without quotes", {"spec.runtime.resources": {"cpu": 1.5}}, "must be of type integer,string"),
-    ("fewer than no cores", {"spec.runtime.resources": {"cpu": -8}}, "write a quantity, for example 64Gi"),
-    ("64 bytes of memory", {"spec.runtime.resources": {"memory": "64"}}, "write a unit, for example 64Gi"),
+    ("cores as a fraction without quotes", {"spec.trainer.resources": {"cpu": 1.5}}, "must be of type integer,string"),
+    ("fewer than no cores", {"spec.trainer.resources": {"cpu": -8}}, "write a quantity, for example 64Gi"),
+    ("64 bytes of memory", {"spec.trainer.resources": {"memory": "64"}}, "write a unit, for example 64Gi"),
     (
         "more shared memory than memory",
-        {"spec.runtime.resources": {"memory": "1Gi", "sharedMemory": "2Gi"}},
+        {"spec.trainer.resources": {"memory": "1Gi", "sharedMemory": "2Gi"}},
         "write more memory or less sharedMemory",
     ),
     ("a field that does not exist", {"spec.hyperparamters": {}}, 'unknown field "spec.hyperparamters"'),
@@ -306,8 +310,8 @@ TRAININGS: tuple[tuple[str, Changes, str], ...] = (
     ),
     (
         "more words for a container than it takes",
-        {"spec.runtime": {"command": ["train"], "args": ["x" * 4096] * 32}},
-        "runtime.command, args and the values of env may have 131,072 characters together",
+        {"spec.trainer": {"type": "custom", "command": ["train"], "args": ["x" * 4096] * 32}},
+        "trainer.command, args and the values of env may have 131,072 characters together",
     ),
 )
 
@@ -443,7 +447,11 @@ SERVINGS: tuple[tuple[str, Changes, str], ...] = (
         {SCALING: {"maxReplicas": 3, "signals": [{"type": "PromQL", "target": 1, "query": "vector(1)"}]}},
         "unknown field",
     ),
-    ("an unknown strategy", {"spec.rollout": {"strategy": "BlueGreen"}}, 'supported values: "Surge", "Replace"'),
+    (
+        "an unknown strategy",
+        {"spec.rollout": {"strategy": "BlueGreen"}},
+        'supported values: "RollingUpdate", "Recreate"',
+    ),
     ("the user root", {"spec.pod": {"runAsUser": 0}}, "greater than or equal to 1"),
     ("a stronger account", {"spec.pod": {"serviceAccountName": "admin"}}, "unknown field"),
     ("the host's processes", {"spec.pod": {"hostPID": True}}, "unknown field"),
@@ -480,7 +488,7 @@ def test_a_bad_input_is_refused_with_words_that_help(
     assert words in str(refusal.value)
 
 
-OWN_COMMAND = {"spec.runtime": {"command": ["python3", "train.py"]}}
+OWN_COMMAND = {"spec.trainer": {"type": "custom", "command": ["python3", "train.py"]}}
 
 
 GOOD = [
@@ -501,7 +509,7 @@ GOOD = [
     ),
     pytest.param(
         minimal_training(),
-        {"spec.runtime.image": "registry:5000/team/a_b/c:v1@sha256:" + "0" * 64},
+        {"spec.trainer.image": "registry:5000/team/a_b/c:v1@sha256:" + "0" * 64},
         id="an image by digest",
     ),
     pytest.param(minimal_training(), {f"{POD}.tolerations": [{"operator": "Exists"}]}, id="a toleration of everything"),
@@ -512,7 +520,7 @@ GOOD = [
         minimal_serving(), {ENGINE: {**CUSTOM, "healthPath": "/v1/ready", "args": ["--x"]}}, id="an own engine"
     ),
     pytest.param(minimal_serving(), {"spec.replicas": 0, "spec.suspend": True}, id="nothing running"),
-    pytest.param(minimal_training(), {"spec.runtime.resources": {"cpu": 4, "memory": 17179869184}}, id="numbers"),
+    pytest.param(minimal_training(), {"spec.trainer.resources": {"cpu": 4, "memory": 17179869184}}, id="numbers"),
     pytest.param(minimal_training(), {f"{HYPER}.weightDecay": 0, f"{HYPER}.learningRate": 1}, id="whole decimals"),
 ]
 

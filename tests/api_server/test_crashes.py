@@ -192,7 +192,7 @@ INDEX = "batch.kubernetes.io/job-completion-index"
 TRAINING_LIFE = (
     Stage("created", lambda scene: scene.create(TRAINING), _runs(1)),
     Stage("a worker is lost", _lose_a_worker, _runs(2)),
-    Stage("edited", lambda scene: scene.edit(runtime={"env": [{"name": "A", "value": "1"}]}), _runs(3)),
+    Stage("edited", lambda scene: scene.edit(trainer={"env": [{"name": "A", "value": "1"}]}), _runs(3)),
     Stage("suspended", lambda scene: scene.edit(suspend=True), _is("Suspended")),
     Stage("resumed", lambda scene: scene.edit(suspend=False), _runs(4)),
     Stage("completed", _complete, _is("Complete")),

@@ -50,7 +50,11 @@ def test_defaults_are_visible_in_the_stored_training(api_server: Cluster, namesp
     stored = api_server.api.create(collection(manifest, namespace), manifest)
     assert stored["status"] == UNSEEN
     assert stored["spec"]["nodes"] == {}, "one without a profile; with one, absence means as many as fit"
-    assert stored["spec"]["runtime"] == {"pod": {"fsGroup": 1000, "runAsUser": 1000}, "resources": {}}
+    assert stored["spec"]["trainer"] == {
+        "type": "builtin",
+        "pod": {"fsGroup": 1000, "runAsUser": 1000},
+        "resources": {},
+    }
     assert stored["spec"]["hyperparameters"]["learningRate"] == "1e-5"
     assert stored["spec"]["checkpoints"]["resume"] == {"policy": "Auto"}
 
@@ -231,6 +235,6 @@ def test_explain_tells_unit_and_default(api_server: Cluster, namespace: str) -> 
 def test_two_appliers_of_environment_merge_by_name(api_server: Cluster, namespace: str) -> None:
     path = f"{collection(minimal_training(), namespace)}/tune"
     for owner, variable in (("one", "A"), ("two", "B")):
-        part = changed(minimal_training(), {"spec.runtime.env": [{"name": variable, "value": owner}]})
+        part = changed(minimal_training(), {"spec.trainer.env": [{"name": variable, "value": owner}]})
         api_server.api.apply(path, part, fieldManager=owner)
-    assert [env["name"] for env in api_server.api.get(path)["spec"]["runtime"]["env"]] == ["A", "B"]
+    assert [env["name"] for env in api_server.api.get(path)["spec"]["trainer"]["env"]] == ["A", "B"]

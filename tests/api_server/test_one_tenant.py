@@ -171,7 +171,7 @@ def _dear(number: int) -> dict[str, Any]:
     return {
         "spec.model": {"name": "deepseek-coder-v2-lite"},
         "spec.accelerator": {"profile": "nvidia-h100-80"},
-        "spec.runtime": {"command": ["train"], "image": "registry.example.com/train:1"},
+        "spec.trainer": {"type": "custom", "command": ["train"], "image": "registry.example.com/train:1"},
         "spec.hyperparameters": {"sequenceLength": 720_720, "microBatchSize": 65_536 - number},
     }
 

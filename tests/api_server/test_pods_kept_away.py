@@ -24,7 +24,7 @@ SPEC: dict[str, Any] = {
     "model": {"custom": {"model_type": "deepseek_v3"}},
     "datasets": [{"source": {"uri": "builtin://uppercase"}}],
     "hyperparameters": {"maxSteps": 10},
-    "runtime": {"resources": {"cpu": "1", "memory": "2Gi"}},
+    "trainer": {"resources": {"cpu": "1", "memory": "2Gi"}},
 }
 
 
@@ -100,7 +100,7 @@ def test_whatever_keeps_its_pods_away_is_quoted(tenant: Tenant) -> None:
     tenant.api.delete(limit)
 
     tenant.try_one(
-        "unprivileged", "Forbidden", "no PriorityClass with name", runtime={"pod": {"priorityClassName": "nosuch"}}
+        "unprivileged", "Forbidden", "no PriorityClass with name", trainer={"pod": {"priorityClassName": "nosuch"}}
     )
 
 

@@ -111,7 +111,7 @@ def _lead_a_training(user: User, operator: OperatorProcess) -> None:
     user.create("DeepSeekTraining", spec)
     user.tells("DeepSeekTraining", "WaitingForQuota")
     user.api.delete(f"{quota}/none")
-    user.edit("DeepSeekTraining", runtime={"resources": {"memory": "1Gi"}})
+    user.edit("DeepSeekTraining", trainer={"resources": {"memory": "1Gi"}})
     user.reaches("DeepSeekTraining", "Running")
     user.unmarks("Job")
     # A plain DELETE of a Job may leave its pods running: the operator ends them.

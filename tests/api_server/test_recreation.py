@@ -170,7 +170,7 @@ def test_another_version_of_the_operator_restarts_no_pod_and_renames_nothing(ben
     assert bench.status("DeepSeekServing")["current"]["name"] == revision
 
     # What is made from now on is of the new version: the change was a real one.
-    bench.api.patch(bench.path("DeepSeekTraining"), {"spec": {"runtime": {"env": [{"name": "A", "value": "1"}]}}})
+    bench.api.patch(bench.path("DeepSeekTraining"), {"spec": {"trainer": {"env": [{"name": "A", "value": "1"}]}}})
     until("the next attempt", lambda: bench.status("DeepSeekTraining")["attempt"]["number"] == 2, timeout_s=LIMIT_S)
     bench.reaches("DeepSeekTraining", "Running")
     (job,) = bench.items("Job")

@@ -71,7 +71,9 @@ def claim(size: str) -> dict[str, Any]:
 
 
 def training(count: int) -> dict[str, Any]:
-    return _object(TRAINING, {"runtime": {"image": "x:1", "command": ["a"]}, "nodes": {"count": count}})
+    return _object(
+        TRAINING, {"trainer": {"type": "custom", "image": "x:1", "command": ["a"]}, "nodes": {"count": count}}
+    )
 
 
 def _object(resource: Resource, spec: dict[str, Any]) -> dict[str, Any]:

@@ -114,7 +114,7 @@ def start(kubeconfig: Path, tmp_path: Path) -> Iterator[Callable[[str], Process]
 
 def training(name: str) -> dict[str, Any]:
     spec = {
-        "runtime": {"image": "x:1", "command": ["python3", "train.py"]},
+        "trainer": {"type": "custom", "image": "x:1", "command": ["python3", "train.py"]},
         "nodes": {"count": 1},
         "checkpoints": {"everySteps": 10, "volume": {"size": "1Gi"}},
     }

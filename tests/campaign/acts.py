@@ -346,7 +346,7 @@ def _put(bed: Bed, item: Manifest, spec: Manifest) -> str:
     manifest = {key: part for key, part in {**item, "spec": spec}.items() if key != "status"}
     uid = item["metadata"]["uid"]
     replicas = spec.get("replicas", 1)
-    gives_up = spec.get("suspend") or spec.get("autoscaling") or spec.get("rollout", {}).get("strategy") == "Replace"
+    gives_up = spec.get("suspend") or spec.get("autoscaling") or spec.get("rollout", {}).get("strategy") == "Recreate"
     bed.witness.lower(uid, 0 if gives_up or not isinstance(replicas, int) else replicas)
     path = _path(bed, item)
     metadata = item["metadata"]

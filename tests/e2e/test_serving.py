@@ -53,7 +53,7 @@ TRAINING: dict[str, Any] = {
     "spec": {
         "datasets": [{"source": {"uri": "builtin://uppercase"}}],
         "hyperparameters": {"globalBatchSize": 8, "sequenceLength": 24, "maxSteps": 3, "precision": "fp32", "seed": 1},
-        "runtime": {"resources": {"cpu": "100m", "memory": "2Gi"}},
+        "trainer": {"resources": {"cpu": "100m", "memory": "2Gi"}},
         "checkpoints": {"everySteps": 3, "volume": {"size": "1Gi", "accessMode": "ReadWriteMany"}},
     },
 }
@@ -336,9 +336,9 @@ def test_an_edit_without_a_free_card_names_the_way_out_and_replace_takes_it(kube
     kubectl.apply(manifest("card", engine=changed, **spec))
     told = until("it waits for a card", lambda: _waits_for_capacity(kubectl, "card"), timeout_s=60)
     assert f"Insufficient {CARD}" in told["message"], "the scheduler's words"
-    assert "rollout.strategy Replace" in told["message"], "the way out"
+    assert "rollout.strategy Recreate" in told["message"], "the way out"
     assert condition(kubectl, "card", "Ready")["status"] == "True", "the old replica serves on"
-    kubectl.apply(manifest("card", engine=changed, rollout={"strategy": "Replace"}, **spec))
+    kubectl.apply(manifest("card", engine=changed, rollout={"strategy": "Recreate"}, **spec))
     assert wait_available(kubectl, "card", timeout_s=60)["status"]["stable"] != first
     kubectl.run("delete", "deepseekserving", "card")
 
@@ -443,7 +443,7 @@ def test_an_upgraded_operator_restarts_no_pod(kubectl: Kubectl, request: pytest.
     assert len(before) >= 2
     request.getfixturevalue("upgraded")
     for name in ("constant", "chat"):
-        patch_spec(kubectl, name, rollout={"strategy": "Replace"})
+        patch_spec(kubectl, name, rollout={"strategy": "Recreate"})
         until(f"the new operator has looked at {name}", lambda name=name: observed(kubectl, name), timeout_s=30)  # type: ignore[misc]
     assert engines(kubectl).items() >= before.items()
     kubectl.apply(manifest("fresh", engine=builtin(), suspend=True))

@@ -66,7 +66,7 @@ def tiny(name: str, **spec: Any) -> dict[str, Any]:
             "model": {"custom": MODEL},
             "datasets": [{"source": {"uri": "builtin://uppercase"}}],
             "hyperparameters": hyperparameters(),
-            "runtime": runtime(),
+            "trainer": trainer(),
             "checkpoints": {"everySteps": 20, "volume": {"size": "1Gi", "accessMode": "ReadWriteMany"}},
             "failurePolicy": {"maxRestarts": 0},
             **spec,
@@ -79,7 +79,7 @@ def hyperparameters(steps: int = 400) -> dict[str, Any]:
     return {**sizes, "precision": "fp32", "maxSteps": steps}
 
 
-def runtime(**fields: Any) -> dict[str, Any]:
+def trainer(**fields: Any) -> dict[str, Any]:
     resources = {"cpu": "100m", "memory": "2Gi"}
     return {"resources": resources, "pod": {"terminationGracePeriodSeconds": 20}, **fields}
 
@@ -134,7 +134,7 @@ def test_a_plain_script_on_an_existing_claim_goes_on_from_its_manifest_when_stop
     sine.until_step(1, 300)
 
     # Under a shell the script is not the first process of its container, so that SIGKILL can reach it.
-    sine.patch(runtime={"command": ["sh", "-c", "python3 /app/train.py; exit $?"]})
+    sine.patch(trainer={"type": "custom", "command": ["sh", "-c", "python3 /app/train.py; exit $?"]})
     stopped = sine.until("the edit stopped attempt 1", lambda status: status["attempt"]["number"] == 2)
     assert (stopped.get("restarts", 0), stopped.get("disruptions", 0)) == (0, 0)
     sine.until_step(2, max(sine.losses(1)) + 300)
@@ -254,7 +254,7 @@ def test_suspending_and_editing_the_environment_lose_no_step_and_count_nothing(k
     one.patch(suspend=False)
     one.until_step(2, saved + 10)
     assert min(one.losses(2)) == saved + 1
-    one.patch(runtime={"env": [{"name": "OMP_NUM_THREADS", "value": "1"}]})
+    one.patch(trainer={"env": [{"name": "OMP_NUM_THREADS", "value": "1"}]})
     done = one.until_result("Complete")
     assert min(one.losses(3)) == max(one.losses(2)) + 1
     assert_one_training(one, 1, 2, 3)
@@ -285,7 +285,7 @@ def test_deleting_takes_pods_and_jobs_and_only_the_claim_that_may_go(kubectl: Ku
 def test_an_image_that_cannot_be_pulled_is_named_while_starting_and_when_it_fails(watch: Watch) -> None:
     image = "registry.invalid/absent:1"
     policy = {"maxRestarts": 0, "startTimeoutSeconds": 10}
-    absent = watch("absent", runtime=runtime(image=image), failurePolicy=policy)
+    absent = watch("absent", trainer=trainer(image=image), failurePolicy=policy)
     starting = absent.until("the kubelet's reason is told", lambda status: "ImagePull" in absent.told(status)[2])
     assert (absent.told(starting)[:2], starting["phase"]) == (("Reconciling", "ImagePullFailed"), "Pending")
     kind, reason, message = absent.told(absent.until_result("Failed"))
@@ -299,7 +299,7 @@ def test_a_training_without_free_accelerators_waits_in_the_schedulers_words(watc
     beds.tests_cluster("up", "--fake-nodes", "1")
     needs = {
         "accelerator": {"resource": "nvidia.com/gpu", "perNode": 8},
-        "runtime": runtime(pod={"nodeSelector": FAKE_NODE, "tolerations": [{"operator": "Exists"}]}),
+        "trainer": trainer(pod={"nodeSelector": FAKE_NODE, "tolerations": [{"operator": "Exists"}]}),
     }
     first = watch("first", **needs)
     first.until("it runs", lambda status: status.get("phase") == "Running")

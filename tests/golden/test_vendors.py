@@ -47,7 +47,7 @@ def trained_on(profile: str) -> dict[str, Any]:
         "model": MODEL,
         "nodes": {},
         "accelerator": {"profile": profile},
-        "runtime": {"image": "team/trainer:1", "command": ["/train"], "resources": {"memory": "1Ti"}},
+        "trainer": {"type": "custom", "image": "team/trainer:1", "command": ["/train"], "resources": {"memory": "1Ti"}},
     }
     manifest = training(**spec)
     manifest["metadata"]["uid"] = UID

@@ -1,7 +1,7 @@
 """One serving in a hostile cluster: whatever happens, once it is quiet again everything is as asked for.
 
 On the way, at every pass: no replica that serves is taken away below what is wanted while the operator sees the
-present (Surge); the number of replicas falls only for a reason that the downward gate knows; a revision's template is
+present (RollingUpdate); the number of replicas falls only for a reason that the downward gate knows; a revision's template is
 the one that was rendered first, whatever release of the operator runs; a pinned model stays pinned.
 """
 
@@ -91,7 +91,7 @@ class ServingMachine(RuleBasedStateMachine):
     @initialize(
         model=st.sampled_from(MODELS),
         replicas=st.integers(1, 4),
-        strategy=st.sampled_from(["Surge", "Surge", "Replace"]),
+        strategy=st.sampled_from(["RollingUpdate", "RollingUpdate", "Recreate"]),
         autoscaled=st.booleans(),
         rested=st.booleans(),
     )
@@ -131,7 +131,7 @@ class ServingMachine(RuleBasedStateMachine):
     def write_replicas(self, replicas: int) -> None:
         self._spec(replicas=replicas)
 
-    @step(strategy=st.sampled_from(["Surge", "Replace"]))
+    @step(strategy=st.sampled_from(["RollingUpdate", "Recreate"]))
     def edit_the_strategy(self, strategy: str) -> None:
         self._spec(rollout={"strategy": strategy})
 
@@ -516,9 +516,9 @@ class ServingMachine(RuleBasedStateMachine):
         assert follows or is_now == autoscaling["maxReplicas"], (was, is_now, status, register)
 
     def _check_floor(self, before: Stored, after: Stored, fresh: bool) -> None:
-        """Under Surge no pass takes replicas below the wanted number; with a fresh mirror, no serving ones."""
+        """Under RollingUpdate no pass takes replicas below the wanted number; with a fresh mirror, no serving ones."""
         spec = before["spec"]
-        if spec["rollout"]["strategy"] != "Surge" or spec.get("suspend") or after["register"] is None:
+        if spec["rollout"]["strategy"] != "RollingUpdate" or spec.get("suspend") or after["register"] is None:
             return
         wanted = after["register"]
         assert sum(after["specified"].values()) >= min(wanted, sum(before["specified"].values()))

@@ -64,8 +64,8 @@ EDITS: tuple[dict[str, Any], ...] = (
     {"nodes": {"count": 1}},
     {"nodes": {"count": 2}},
     {"nodes": {"count": 4}},
-    {"runtime": {"env": [{"name": "LOG", "value": "INFO"}]}},
-    {"runtime": {"env": [{"name": "LOG", "value": "DEBUG"}]}},
+    {"trainer": {"env": [{"name": "LOG", "value": "INFO"}]}},
+    {"trainer": {"env": [{"name": "LOG", "value": "DEBUG"}]}},
     {"suspend": True},
     {"suspend": False},
     {"checkpoints": {"volume": SHARED, "onDelete": "Delete"}},
@@ -424,7 +424,7 @@ class TrainingMachine(RuleBasedStateMachine):
         assert (uid_of(live[0]), number_of(live[0])) == (attempt.job_uid, attempt.number)
         assert live[0]["spec"]["parallelism"] == owner.spec.nodes.count == len(self._living())
         environment = {e["name"]: e.get("value") for e in live[0]["spec"]["template"]["spec"]["containers"][0]["env"]}
-        assert all(environment[variable.name] == variable.value for variable in owner.spec.runtime.env)
+        assert all(environment[variable.name] == variable.value for variable in owner.spec.trainer.env)
         assert covers(self.cluster.read(SERVICE, NAMESPACE, SERVICE_NAME), service(owner, attempt.number, volume.uid))
         claim = self.cluster.read(CLAIM, NAMESPACE, volume.claim_name)
         assert claim is not None

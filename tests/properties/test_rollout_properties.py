@@ -29,14 +29,14 @@ def serving_after(step: Mapping[str, int], running: Mapping[str, Replicas]) -> i
 
 @given(States, Wanted)
 def test_surge_never_takes_a_serving_replica_below_the_floor(running: dict[str, Replicas], wanted: int) -> None:
-    step = next_step("Surge", wanted, TARGET, running)
+    step = next_step("RollingUpdate", wanted, TARGET, running)
     before = sum(old.serving for old in running.values())
     assert serving_after(step, running) >= min(wanted, before)
 
 
 @given(States, Wanted)
 def test_surge_adds_nothing_beyond_one_surplus_replica(running: dict[str, Replicas], wanted: int) -> None:
-    step = next_step("Surge", wanted, TARGET, running)
+    step = next_step("RollingUpdate", wanted, TARGET, running)
     before = {name: old.specified for name, old in running.items()}
     added = {name: count - before.get(name, 0) for name, count in step.items() if count > before.get(name, 0)}
     assert not added or sum(before.values()) + sum(added.values()) <= wanted + MAX_SURGE
@@ -46,7 +46,7 @@ def test_surge_adds_nothing_beyond_one_surplus_replica(running: dict[str, Replic
 def test_surge_adds_to_an_old_revision_only_where_it_serves_and_the_target_does_not(
     running: dict[str, Replicas], wanted: int
 ) -> None:
-    step = next_step("Surge", wanted, TARGET, running)
+    step = next_step("RollingUpdate", wanted, TARGET, running)
     grown = [name for name, old in running.items() if step[name] > old.specified and name != TARGET]
     if grown:
         assert all(running[name].serving for name in grown)
@@ -54,7 +54,7 @@ def test_surge_adds_to_an_old_revision_only_where_it_serves_and_the_target_does_
         assert step[TARGET] <= max(running.get(TARGET, settled(0)).specified, MAX_SURGE)
 
 
-@given(States, Wanted, st.sampled_from(["Surge", "Replace"]))
+@given(States, Wanted, st.sampled_from(["RollingUpdate", "Recreate"]))
 def test_a_step_names_every_revision_and_no_negative_number(
     running: dict[str, Replicas], wanted: int, strategy: str
 ) -> None:
@@ -66,12 +66,12 @@ def test_a_step_names_every_revision_and_no_negative_number(
 
 @given(States, Wanted)
 def test_replace_starts_nothing_while_an_old_pod_is_left(running: dict[str, Replicas], wanted: int) -> None:
-    step = next_step("Replace", wanted, TARGET, running)
+    step = next_step("Recreate", wanted, TARGET, running)
     if any(old.specified or old.total for name, old in running.items() if name != TARGET):
         assert step[TARGET] <= running.get(TARGET, settled(0)).specified
 
 
-@given(States, Wanted, st.sampled_from(["Surge", "Replace"]))
+@given(States, Wanted, st.sampled_from(["RollingUpdate", "Recreate"]))
 def test_every_rollout_ends_with_the_target_alone(running: dict[str, Replicas], wanted: int, strategy: str) -> None:
     steps = compute_all_steps(strategy, wanted, TARGET, running, limit=4 * (wanted + 30))  # type: ignore[arg-type]
     last = steps[-1] if steps else {name: old.specified for name, old in running.items()}
@@ -83,7 +83,7 @@ def test_targets_that_change_in_the_middle_never_break_the_bounds(targets: list[
     running: dict[str, Replicas] = {"a": settled(wanted)}
     for target in targets:
         for _ in range(2):
-            step = next_step("Surge", wanted, target, running)
+            step = next_step("RollingUpdate", wanted, target, running)
             assert serving_after(step, running) >= wanted
             assert sum(step.values()) <= wanted + MAX_SURGE
             running = {name: settled(count) for name, count in step.items()}

@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.support.api_objects import Object, minimal_serving, minimal_training
 
-HYPER, RUNTIME, ENGINE = "spec.hyperparameters", "spec.runtime", "spec.engine"
+HYPER, RUNTIME, ENGINE = "spec.hyperparameters", "spec.trainer", "spec.engine"
 
 TRAININGS: tuple[tuple[dict[str, Any], str | None], ...] = (
     ({"spec.nodes": 2}, "write nodes: {count: 2}"),
@@ -18,8 +18,8 @@ TRAININGS: tuple[tuple[dict[str, Any], str | None], ...] = (
     ({"spec.accelerator": "h100"}, "write accelerator: {profile: nvidia-h200-141}"),
     ({"spec.accelerator": {"profile": "nvidia-h100-80", "count": 8}}, 'unknown field "spec.accelerator.count"'),
     ({"spec.accelerator": {"profile": "nvidia-h100-80", "pernode": 8}}, "did you mean perNode?"),
-    ({f"{RUNTIME}.resources": {"nvidia.com/gpu": 8}}, 'unknown field "spec.runtime.resources.nvidia.com/gpu"'),
-    ({f"{RUNTIME}.resources": {"limits": {"cpu": 1}}}, 'unknown field "spec.runtime.resources.limits"'),
+    ({f"{RUNTIME}.resources": {"nvidia.com/gpu": 8}}, 'unknown field "spec.trainer.resources.nvidia.com/gpu"'),
+    ({f"{RUNTIME}.resources": {"limits": {"cpu": 1}}}, 'unknown field "spec.trainer.resources.limits"'),
     ({f"{RUNTIME}.resources": {"memory": "lots"}}, "write a quantity, for example 64Gi"),
     ({f"{RUNTIME}.resources": {"cpu": 0.5}}, "write the number in quotes"),
     ({f"{RUNTIME}.env": {"A": "b"}}, "write a list, each entry with a dash before it"),
@@ -53,7 +53,7 @@ SERVINGS: tuple[tuple[dict[str, Any], str | None], ...] = (
     ({"spec.model": {"source": {"uri": "hf://deepseek-ai/DeepSeek-R1"}}}, "write pvc://<claim of this namespace>"),
     ({"spec.replicas": "2"}, "write it without quotes"),
     ({"spec.replica": 2}, "did you mean replicas?"),
-    ({"spec.rollout": {"strategy": "Canary"}}, 'supported values: "Surge", "Replace"'),
+    ({"spec.rollout": {"strategy": "Canary"}}, 'supported values: "RollingUpdate", "Recreate"'),
     ({"spec.autoscaling": {"maxReplicas": 3, "signals": [{"type": "CPU", "target": 80}]}}, "supported values"),
     ({"spec.autoscaling": {"max": 3}}, 'unknown field "spec.autoscaling.max"'),
     ({"spec.accelerator": {"gpu": 8}}, 'unknown field "spec.accelerator.gpu"'),

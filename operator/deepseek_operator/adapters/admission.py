@@ -102,7 +102,7 @@ _SHORT_FORMS = {
     "spec.engine": f"engine: {{type: {RECOMMENDED.type}}}",
     "spec.accelerator": "accelerator: {profile: nvidia-h200-141}",
     "spec.method": "method: {type: Full}",
-    "spec.rollout": "rollout: {strategy: Surge}",
+    "spec.rollout": "rollout: {strategy: RollingUpdate}",
     "spec.checkpoints.volume": "volume: {claimName: checkpoints}",
     "spec.checkpoints.resume": "resume: {from: {training: first}}",
     "spec.checkpoints.resume.from": "from: {training: first}",

@@ -140,7 +140,7 @@ def _notes(key: Key, owner: Manifest) -> tuple[str, ...]:
         return ()
     spec = DeepSeekTraining.model_validate(owner).spec
     pairs = any(dataset.format == "PromptCompletion" for dataset in spec.datasets)
-    return (NO_TEMPLATE,) if pairs and is_builtin(spec.runtime) and spec.model.custom is None else ()
+    return (NO_TEMPLATE,) if pairs and is_builtin(spec.trainer) and spec.model.custom is None else ()
 
 
 def _store(cluster: MemoryCluster, manifest: Manifest) -> Key:

@@ -23,7 +23,7 @@ def test_what_is_let_in_has_its_defaults(manifest: Object) -> None:
     assert answer.manifest["status"]["observedGeneration"] == -1
 
 
-@pytest.mark.parametrize("null", ["spec.suspend", "spec.checkpoints", "spec.runtime"])
+@pytest.mark.parametrize("null", ["spec.suspend", "spec.checkpoints", "spec.trainer"])
 def test_a_null_counts_as_absent(null: str) -> None:
     manifest = minimal_training()
     manifest["spec"][null.partition(".")[2]] = None

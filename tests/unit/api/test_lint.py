@@ -67,9 +67,9 @@ def test_every_map_is_bounded() -> None:
     maps = {path: field for path, field in _of_type("object").items() if "properties" not in field}
     assert maps.keys() == {
         "dst.spec.model.custom",
-        "dst.spec.runtime.pod.annotations",
-        "dst.spec.runtime.pod.labels",
-        "dst.spec.runtime.pod.nodeSelector",
+        "dst.spec.trainer.pod.annotations",
+        "dst.spec.trainer.pod.labels",
+        "dst.spec.trainer.pod.nodeSelector",
         "dss.spec.model.custom",
         "dss.spec.pod.annotations",
         "dss.spec.pod.labels",

@@ -28,7 +28,8 @@ spec:
      epochs: 2, precision: fp32, weightDecay: "0.1", gradientClipNorm: "0", seed: 3, evalEverySteps: 20}
   accelerator: {resource: nvidia.com/gpu, perNode: 8}
   nodes: {count: 2}
-  runtime:
+  trainer:
+    type: custom
     image: registry.example.com/team/train:1.4
     command: [python3, train.py]
     args: [--quiet]
@@ -72,8 +73,8 @@ def test_a_name_or_digest_is_what_earlier_releases_stored(made: str, frozen: str
     [
         ("nodes", {"count": 3}, True, False),
         ("accelerator", {"resource": "nvidia.com/gpu", "perNode": 4}, True, False),
-        ("runtime", {"env": [{"name": "A", "value": "b"}]}, True, False),
-        ("runtime", {"pod": {"runAsUser": 7}}, True, False),
+        ("trainer", {"env": [{"name": "A", "value": "b"}]}, True, False),
+        ("trainer", {"pod": {"runAsUser": 7}}, True, False),
         ("hyperparameters", {"maxSteps": 101}, False, True),
         ("datasets", [], False, True),
         ("checkpoints", {"volume": {"storageClassName": "fast"}}, False, True),

@@ -48,8 +48,8 @@ PROFILES = BUILT_IN.overridden(_named(f"lab-{name}", patch) for name, patch in P
 
 
 def _training(profile: str) -> DeepSeekTraining:
-    runtime = {"image": "team/trainer:1", "command": ["/train"], "resources": {"memory": "1Ti"}}
-    manifest = training(accelerator={"profile": profile, "perNode": 1}, nodes={"count": 2}, runtime=runtime)
+    trainer = {"type": "custom", "image": "team/trainer:1", "command": ["/train"], "resources": {"memory": "1Ti"}}
+    manifest = training(accelerator={"profile": profile, "perNode": 1}, nodes={"count": 2}, trainer=trainer)
     manifest["metadata"].update(namespace=NAMESPACE, uid="11111111-2222-4333-8444-555555555555")
     return DeepSeekTraining.model_validate(manifest)
 
@@ -111,11 +111,11 @@ def test_leave_is_by_namespace_and_profile(made: Any) -> None:
 LAB = Profiles({**BUILT_IN.by_name, "lab": _named("lab", PATCHES["network"])})
 ALLOWED = Configuration(profiles=LAB, host_access=HostAccess({"*": frozenset({"lab"})}))
 FORBIDDEN = replace(ALLOWED, host_access=HostAccess())
-OWN = {"image": "team/trainer:1", "command": ["/train"]}
+OWN = {"type": "custom", "image": "team/trainer:1", "command": ["/train"]}
 
 
 def _begun(configuration: Configuration) -> Life:
-    return Life(configuration).begin(accelerator={"profile": "lab", "perNode": 1}, nodes={"count": 1}, runtime=OWN)
+    return Life(configuration).begin(accelerator={"profile": "lab", "perNode": 1}, nodes={"count": 1}, trainer=OWN)
 
 
 def _under(life: Life, configuration: Configuration) -> Life:

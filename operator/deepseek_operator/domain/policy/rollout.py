@@ -1,10 +1,10 @@
 """How many replicas each revision may have now, on the way from the old revisions to the wanted one.
 
-One step is decided from what is, never from what was done before: there is no recorded position to lose. Surge makes
-one replica more than asked for and takes an old one only for a new one that is ready; Replace lets every old replica
+One step is decided from what is, never from what was done before: there is no recorded position to lose. RollingUpdate makes
+one replica more than asked for and takes an old one only for a new one that is ready; Recreate lets every old replica
 end first, for clusters that have no room for one more. A rollback is a rollout whose target happens to run already.
 
-Surge: all replicas together are at most wanted + 1 while any is added, and a ready one goes only while as many as are
+RollingUpdate: all replicas together are at most wanted + 1 while any is added, and a ready one goes only while as many as are
 wanted stay ready. Until the target serves, more than one replica of it is made only where no other revision serves:
 a load that grows is met by the newest revision that is known to work.
 """
@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 MAX_SURGE = 1
-"""Replicas above the wanted number during a Surge: one, because each may be a node full of accelerators."""
+"""Replicas above the wanted number during a RollingUpdate: one, because each may be a node full of accelerators."""
 
-Strategy: TypeAlias = Literal["Surge", "Replace"]
+Strategy: TypeAlias = Literal["RollingUpdate", "Recreate"]
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def next_step(strategy: Strategy, wanted: int, target: str, running: Mapping[str
     """Replicas to specify for each revision now, the target included.
 
     Args:
-        strategy: Surge or Replace.
+        strategy: RollingUpdate or Recreate.
         wanted: replicas that shall run in the end, 0 or more.
         target: the revision that shall run.
         running: what runs, by revision, oldest first: the oldest gives way first.
@@ -57,7 +57,7 @@ def next_step(strategy: Strategy, wanted: int, target: str, running: Mapping[str
     """
     others = {name: replicas for name, replicas in running.items() if name != target}
     current = running.get(target, NONE)
-    if strategy == "Replace":
+    if strategy == "Recreate":
         gone = all(replicas.specified == 0 and replicas.total == 0 for replicas in others.values())
         return {**dict.fromkeys(others, 0), target: wanted if gone else min(current.specified, wanted)}
     return _surge(wanted, target, current, others)

@@ -32,7 +32,7 @@ NOT_EXPORTED = Reason("NotExported", "Write one of the exported steps, or Latest
 CLAIM_NOT_FOUND = Reason("ClaimNotFound", "Create the PersistentVolumeClaim that holds the model.")
 CLAIM_NOT_SHARED = Reason(
     "ClaimNotShared",
-    "Serve from a claim that is ReadWriteMany or ReadOnlyMany; or run one replica, with rollout.strategy Replace.",
+    "Serve from a claim that is ReadWriteMany or ReadOnlyMany; or run one replica, with rollout.strategy Recreate.",
 )
 DOES_NOT_FIT = Reason(
     shared.DOES_NOT_FIT, "Write more devices, another quantization, a shorter maxModelLength or another profile."
@@ -50,7 +50,7 @@ HOST_ACCESS_NOT_ALLOWED = Reason(
 UNSUPPORTED = Reason(shared.UNSUPPORTED, "Write what the message offers: this engine or device can't do it.")
 WAITING_FOR_CAPACITY = Reason(
     shared.WAITING_FOR_CAPACITY,
-    "Free or add accelerators; during a rollout, rollout.strategy Replace stops the old replicas first.",
+    "Free or add accelerators; during a rollout, rollout.strategy Recreate stops the old replicas first.",
 )
 WAITING_FOR_QUOTA = Reason(
     shared.WAITING_FOR_QUOTA, "Raise the namespace's quota, or ask for less; write what it makes obligatory."

@@ -60,7 +60,7 @@ def reference(spec: TrainingSpec) -> str:
             "nodes": spec.nodes.count,
             "model": {key: wire["model"][key] for key in ("name", "custom") if key in wire["model"]},
             "method": wire["method"],
-            "own": spec.runtime.command is not None,
+            "own": spec.trainer.type == "custom",
             "batch": [hyper["globalBatchSize"], hyper.get("microBatchSize"), hyper["sequenceLength"]],
             "precision": hyper["precision"],
         }
@@ -138,14 +138,14 @@ def _planned(owner: DeepSeekTraining, configuration: Configuration) -> PlanStatu
     profile = profile_of(accelerator, owner.metadata.namespace, configuration, asked)
     if isinstance(profile, PlanStatus):
         return profile
-    resources = spec.runtime.resources
+    resources = spec.trainer.resources
     if (pages := lacks_memory(pod_needs(profile, 1), resources.memory, resources.cpu)) is not None:
-        message = f"{profile.name} needs {pages}, which pods get only beside memory: write runtime.resources.memory"
+        message = f"{profile.name} needs {pages}, which pods get only beside memory: write trainer.resources.memory"
         return refused_plan(asked, UNSUPPORTED, message)
     model = known(spec.model.name, spec.model.custom)
     if model.architecture is None:
         return _unsized(asked, spec, profile, model.unknown)
-    if model.stored_as not in (None, *UNQUANTIZED) and spec.runtime.command is None:
+    if model.stored_as not in (None, *UNQUANTIZED) and spec.trainer.type == "builtin":
         message = f"model.name {spec.model.name} names {model.stored_as} weights, which can't be trained: write the name and source of the 16-bit ones"
         return refused_plan(asked, UNSUPPORTED, message)
     if not profile.memory_known:
@@ -160,18 +160,18 @@ def _unsized(asked: str, spec: TrainingSpec, profile: Profile, why: str) -> Plan
 
 def _sized(asked: str, spec: TrainingSpec, profile: Profile, architecture: Architecture) -> PlanStatus:
     found = size_training(_request(spec, profile, architecture))
-    is_own = spec.runtime.command is not None
+    is_own = spec.trainer.type == "custom"
     match found:
         case Refused() if is_own:
             return _unsized(asked, spec, profile, f"a full fine-tune with AdamW would not fit ({found.message}), but "
-                            "runtime.command is your own program")  # fmt: skip
+                            "trainer.command is your own program")  # fmt: skip
         case Refused():
             options = tuple(option for option in found.alternatives if _is_offered(option))
             return refused_plan(asked, reason_of(found), told(found, options), found)
         case Sized():
             refusal = None if is_own else _refusal(spec, profile, architecture, found)
             if refusal is not None:
-                message = f"{refusal}. A trainer of your own is written as runtime.image and runtime.command"
+                message = f"{refusal}. A trainer of your own is written as trainer.image and trainer.command"
                 return refused_plan(asked, UNSUPPORTED, message)
             plan = sized_plan(asked, profile.name, found, () if is_own else _host_warning(architecture, found))
             return _with_figures(plan, found)
@@ -195,7 +195,7 @@ def _is_offered(option: Alternative) -> bool:
 
 
 def _request(spec: TrainingSpec, profile: Profile, architecture: Architecture) -> TrainingRequest:
-    is_own, hyper = spec.runtime.command is not None, spec.hyperparameters
+    is_own, hyper = spec.trainer.type == "custom", spec.hyperparameters
     assert spec.accelerator is not None
     return TrainingRequest(
         architecture,

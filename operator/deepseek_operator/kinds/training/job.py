@@ -41,7 +41,7 @@ def job(attempt: Attempt, configuration: Configuration) -> Manifest:
     owner = owner_of(attempt.owner)
     labels = attempt_labels(owner.labels, attempt.number)
     template = {"metadata": {"labels": labels, "annotations": STAY}, "spec": pod_spec(attempt, configuration)}
-    rendered = placed(with_settings(template, attempt.spec.runtime.pod), attempt, configuration)
+    rendered = placed(with_settings(template, attempt.spec.trainer.pod), attempt, configuration)
     handed = {**handed_on(attempt.owner.metadata.labels), **labels}
     return {
         **owner.child(JOB, attempt.job, labels=handed, annotations=_annotations(attempt)),

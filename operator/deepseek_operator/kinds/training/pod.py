@@ -12,7 +12,7 @@ from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
 from deepseek_operator.api.v1alpha1.training.data import Dataset
 from deepseek_operator.api.v1alpha1.training.spec import TrainingSpec
 from deepseek_operator.api.v1alpha1.training.status import TrainingPlanStatus, TrainingStatus
-from deepseek_operator.api.v1alpha1.training.trainer import Runtime
+from deepseek_operator.api.v1alpha1.training.trainer import Trainer
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.names import training_job, training_service
 from deepseek_operator.core.ownership import JOB_UID
@@ -64,9 +64,9 @@ class Attempt:
         return plan if accelerator is not None and accelerator.profile is not None else None
 
 
-def is_builtin(runtime: Runtime) -> bool:
+def is_builtin(trainer: Trainer) -> bool:
     """True when the built-in trainer runs, in whichever image."""
-    return runtime.command is None
+    return trainer.type == "builtin"
 
 
 def pod_spec(attempt: Attempt, configuration: Configuration) -> dict[str, Any]:
@@ -75,14 +75,14 @@ def pod_spec(attempt: Attempt, configuration: Configuration) -> dict[str, Any]:
     volumes = _volumes(attempt)
     mounted = [
         *({"name": name, "persistentVolumeClaim": {"claimName": claim}} for claim, name in volumes.items()),
-        shared_memory(spec.runtime.resources),
+        shared_memory(spec.trainer.resources),
         {"name": "tmp", "emptyDir": {}},
     ]
     return {
         "restartPolicy": "Never",
         "subdomain": training_service(attempt.owner.metadata.name),
         **pod_template.pod_spec(
-            spec.runtime.pod, grace_s(spec), [_container(attempt, configuration, volumes)], mounted
+            spec.trainer.pod, grace_s(spec), [_container(attempt, configuration, volumes)], mounted
         ),
     }
 
@@ -92,34 +92,34 @@ def placed(template: Manifest, attempt: Attempt, configuration: Configuration) -
     if attempt.plan is None or attempt.spec.accelerator is None:
         return template
     profile = configuration.profiles.resolve(attempt.plan.profile)
-    nodes, program = attempt.spec.nodes.number, "builtin" if is_builtin(attempt.spec.runtime) else "custom"
+    nodes, program = attempt.spec.nodes.number, "builtin" if is_builtin(attempt.spec.trainer) else "custom"
     needs = pod_needs(profile, attempt.spec.accelerator.devices, nodes)
-    keeps = attempt.spec.runtime.resources.shared_memory is not None
+    keeps = attempt.spec.trainer.resources.shared_memory is not None
     return on_devices(template, needs, profile.variables(program, nodes), keeps)
 
 
 def _container(attempt: Attempt, configuration: Configuration, volumes: Mapping[str, str]) -> dict[str, Any]:
-    runtime = attempt.spec.runtime
-    command = list(runtime.command) if runtime.command is not None else list(BUILTIN_COMMAND)
+    trainer = attempt.spec.trainer
+    command = BUILTIN_COMMAND if is_builtin(trainer) else trainer.command or ()
     wanted: dict[str, Any] = {
         "name": TRAINER.container,
-        "image": runtime.image or configuration.runtime_image,
+        "image": trainer.image or configuration.runtime_image,
         "imagePullPolicy": configuration.image_pull_policy,
         "command": command,
         "env": _environment(attempt),
         "ports": [{"name": "progress", "containerPort": PROGRESS_PORT, "protocol": "TCP"}],
-        "resources": resources(runtime.resources, attempt.spec.accelerator),
+        "resources": resources(trainer.resources, attempt.spec.accelerator),
         "securityContext": {
             **container_security(),
             # A foreign image may write anywhere of its own; the built-in trainer needs /tmp and its mounts only.
-            "readOnlyRootFilesystem": is_builtin(runtime) and runtime.image is None,
+            "readOnlyRootFilesystem": is_builtin(trainer) and trainer.image is None,
         },
         "terminationMessagePath": "/dev/termination-log",
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": _mounts(attempt, volumes),
     }
-    if runtime.args:
-        wanted["args"] = list(runtime.args)
+    if trainer.args:
+        wanted["args"] = list(trainer.args)
     return wanted
 
 
@@ -176,7 +176,7 @@ def _environment(attempt: Attempt) -> list[EnvVar]:
     }
     theirs = {
         variable.name: variable.to_container()
-        for variable in attempt.spec.runtime.env
+        for variable in attempt.spec.trainer.env
         if not variable.name.startswith("DEEPSEEK_")
     }
     return list({**ours, **theirs}.values())
@@ -197,7 +197,7 @@ def _identity(attempt: Attempt) -> list[EnvVar]:
         _literal("DEEPSEEK_GRACE_SECONDS", str(grace_s(attempt.spec))),
         *(
             [_literal("DEEPSEEK_CPUS", str(cores))]
-            if (cores := whole_cores(attempt.spec.runtime.resources.cpu))
+            if (cores := whole_cores(attempt.spec.trainer.resources.cpu))
             else []
         ),
         # The kubelet takes $(NAME) for a variable and $$ for one dollar; a private config may hold either.

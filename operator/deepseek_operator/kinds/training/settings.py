@@ -27,8 +27,11 @@ def digests(spec: TrainingSpec) -> Digests:
 
 
 def attempt_digest(spec: TrainingSpec) -> str:
-    """Digest of what a running attempt embodies: nodes, accelerator, runtime. Another digest is another attempt."""
-    dumped = _dumped(spec, {"nodes", "accelerator", "runtime"})
+    """Digest of what a running attempt embodies: nodes, accelerator, trainer. Another digest is another attempt."""
+    dumped = _dumped(spec, {"nodes", "accelerator", "trainer"})
+    # What runs was hashed when the block was called so and a command said which trainer it was.
+    if trainer := {key: value for key, value in dumped.pop("trainer", {}).items() if key != "type"}:
+        dumped["runtime"] = trainer
     for part, field in (("nodes", "count"), ("accelerator", "perNode")):
         # One is what absence meant before it could be told from absence: both embody the same gang.
         if dumped.get(part, {}).get(field) == 1:
@@ -46,7 +49,7 @@ def fixed_digest(spec: TrainingSpec) -> str:
 
 def grace_s(spec: TrainingSpec) -> int:
     """Seconds between SIGTERM and SIGKILL of a training pod."""
-    return spec.runtime.pod.termination_grace_period_seconds or _DEFAULT_GRACE_S
+    return spec.trainer.pod.termination_grace_period_seconds or _DEFAULT_GRACE_S
 
 
 def processes_per_node(spec: TrainingSpec) -> int:

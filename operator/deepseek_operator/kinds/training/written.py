@@ -25,7 +25,7 @@ def wrote_nothing(view: View, verdict: Outcome) -> bool:
         return not is_bound or attempt.stopping is not None or len(pods) >= view.size
     zero = rank_zero(pods)
     said = report_of(zero) if zero is not None else None
-    return verdict == "Invalid" and is_builtin(view.spec.runtime) and said is not None and said.names_no_checkpoint
+    return verdict == "Invalid" and is_builtin(view.spec.trainer) and said is not None and said.names_no_checkpoint
 
 
 def _has_started(pod: Manifest) -> bool:

@@ -9,7 +9,7 @@ from tests.support.servings import NAMESPACE
 GRACE_S, MARGIN_S = 60, 120
 
 
-def on_a_dead_node(strategy: str = "Replace") -> ServingLife:
+def on_a_dead_node(strategy: str = "Recreate") -> ServingLife:
     """A new version is wanted; the old one's pod was told to end and never does."""
     life = ServingLife(rollout={"strategy": strategy})
     life.run()
@@ -51,7 +51,7 @@ def test_it_looks_again_when_the_wait_is_over() -> None:
 
 
 def test_a_surge_is_over_although_an_old_pod_never_ends() -> None:
-    life = on_a_dead_node("Surge")
+    life = on_a_dead_node("RollingUpdate")
     assert life.status.phase == "Rolling"
     passes(life, GRACE_S + MARGIN_S)
     assert life.status.phase == "Available"

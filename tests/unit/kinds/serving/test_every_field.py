@@ -302,7 +302,7 @@ FIELDS = (
     Field("autoscaling.scaleDownStabilizationSeconds", autoscaler("behavior.scaleDown.stabilizationWindowSeconds"),
           ((ABSENT, 300), (60, 60)), SCALED),
     Field("rollout.strategy", new_version_without_room,
-          (("Surge", ("WaitingForCapacity", False)), ("Replace", ("Available", True)))),
+          (("RollingUpdate", ("WaitingForCapacity", False)), ("Recreate", ("Available", True)))),
     Field("pod.nodeSelector", pod("nodeSelector"), ((ABSENT, None), ({"zone": "a"}, {"zone": "a"}))),
     Field("pod.nodeSelector", pod("nodeSelector.zone"), ((ABSENT, None), ({"zone": "a"}, "a")), vllm()),
     Field("pod.tolerations[].key", pod("tolerations.0.key"), (("gpu", "gpu"), ("npu", "npu")), TOLERATION),

@@ -40,7 +40,7 @@ def test_a_revision_keeps_its_name_in_every_release(case: str) -> None:
     "spec",
     [
         pytest.param({"replicas": 7}, id="replicas"),
-        pytest.param({"rollout": {"strategy": "Replace"}}, id="rollout"),
+        pytest.param({"rollout": {"strategy": "Recreate"}}, id="rollout"),
         pytest.param({"suspend": True}, id="suspend"),
         pytest.param({"autoscaling": {"maxReplicas": 3, "signals": [{"type": "InFlight", "target": 2}]}}, id="scaling"),
         pytest.param({"engine": {"port": 8000, "maxConcurrency": 4, "env": []}}, id="neutral values written out"),

@@ -88,7 +88,7 @@ def test_a_rollout_without_room_still_serves_and_names_the_way_out() -> None:
     assert found.phase == "WaitingForCapacity"
     assert told(found) == ("True", "True", "False", "WaitingForCapacity")
     assert NO_ROOM.rstrip(".") in found.conditions[0].message
-    assert "Replace" in found.conditions[0].message
+    assert "Recreate" in found.conditions[0].message
 
 
 def test_a_quota_that_refuses_pods_is_waited_for() -> None:

@@ -72,7 +72,7 @@ def test_a_second_mistake_is_corrected_too() -> None:
 
 def test_an_edit_of_what_an_attempt_is_made_of_answers_a_failure_too() -> None:
     life = invalid()
-    life.edit(lambda spec: spec.update(runtime={"env": [{"name": "DATA", "value": "/right"}]}))
+    life.edit(lambda spec: spec.update(trainer={"env": [{"name": "DATA", "value": "/right"}]}))
     assert life.running().told == ("Ready", "Running")
 
 
@@ -109,7 +109,7 @@ def test_without_the_launchers_word_nothing_is_certain(message: str) -> None:
 
 
 def test_a_trainer_of_the_users_own_is_not_believed_to_have_written_nothing() -> None:
-    life = invalid(runtime={"image": "a/b:1", "command": ["train"]})
+    life = invalid(trainer={"type": "custom", "image": "a/b:1", "command": ["train"]})
     assert not is_owned(life, claim_name(life))
 
 
@@ -129,12 +129,12 @@ def test_a_gang_that_runs_goes_on_and_the_edit_is_refused() -> None:
 
 
 def test_an_unpullable_image_costs_nothing_but_the_edit() -> None:
-    life = Life().begin(failurePolicy={"maxRestarts": 0, "startTimeoutSeconds": 60}, runtime={"image": "no/such:1"})
+    life = Life().begin(failurePolicy={"maxRestarts": 0, "startTimeoutSeconds": 60}, trainer={"image": "no/such:1"})
     for rank in (0, 1):
         life.world.schedule(life.pod(rank))
     life.turn().later(61).gone()
     assert life.told == ("Stalled", Reason.TOO_MANY_RESTARTS)
-    life.edit(lambda spec: spec.update(runtime={"image": "some/such:1"}))
+    life.edit(lambda spec: spec.update(trainer={"image": "some/such:1"}))
     assert life.running().told == ("Ready", "Running")
     assert life.owner.status.restarts == 0
 

@@ -14,7 +14,7 @@ from tests.support.host_access import EVERYWHERE
 from tests.support.shell import Operator
 from tests.support.trainings import Life, claim
 
-OWN = {"image": "team/trainer:1", "command": ["torchrun"]}
+OWN = {"type": "custom", "image": "team/trainer:1", "command": ["torchrun"]}
 WEIGHTS = {"uri": "pvc://models/m"}
 A_TASK = [{"source": {"uri": "builtin://uppercase"}}]
 
@@ -101,7 +101,7 @@ def test_a_full_fine_tune_of_70b_on_16_a100s_is_accepted_as_tight() -> None:
     life = begun(
         model={"name": "deepseek-r1-distill-llama-70b", "source": WEIGHTS},
         hyperparameters={"maxSteps": 10, "sequenceLength": 4096},
-        runtime=OWN,
+        trainer=OWN,
         nodes={"count": 2},
         accelerator={"profile": "a100-80", "perNode": 8},
     )
@@ -116,7 +116,7 @@ def test_the_built_in_trainer_refuses_what_it_can_not_run_and_says_how_another_i
     assert begun(model=model, nodes={"count": 4}, accelerator={"profile": "h100", "perNode": 8}).told[1] == "Starting"
     life = begun(model=model, accelerator={"profile": "amd-mi300x-192"})
     assert life.told == ("Stalled", "Unsupported")
-    assert "runtime.command" in life.message
+    assert "trainer.command" in life.message
 
 
 def test_an_unknown_model_is_not_sized_and_not_refused() -> None:
@@ -232,10 +232,10 @@ def test_a_config_that_does_not_fit_the_environment_is_refused_with_its_size() -
 
 
 def test_huge_pages_without_memory_are_refused_before_kubernetes_does() -> None:
-    life = begun(Life(Configuration(host_access=EVERYWHERE)), accelerator={"profile": "gaudi3"}, runtime=OWN)
+    life = begun(Life(Configuration(host_access=EVERYWHERE)), accelerator={"profile": "gaudi3"}, trainer=OWN)
     assert life.told == ("Stalled", "Unsupported")
-    assert "runtime.resources.memory" in life.message
-    life.edit(lambda spec: spec["runtime"].update(resources={"memory": "1Ti"}))
+    assert "trainer.resources.memory" in life.message
+    life.edit(lambda spec: spec["trainer"].update(resources={"memory": "1Ti"}))
     assert life.told == ("Reconciling", "Starting")
 
 

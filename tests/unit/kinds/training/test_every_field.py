@@ -172,10 +172,10 @@ def jobs_and_phase(life: Life) -> object:
 SPEC = "DEEPSEEK_TRAINING_SPEC"
 GRACE_S = 30
 TASK = {"source": {"uri": "builtin://uppercase"}}
-OWN_COMMAND = {"runtime": {"command": ["torchrun"]}}
-TOLERATION = {"runtime": {"pod": {"tolerations": [{"key": "gpu"}]}}}
-ENV = {"runtime": {"env": [{"name": "LEVEL", "value": "high"}]}}
-SECRET = {"runtime": {"env": [{"name": "LEVEL", "secret": {"name": "hub", "key": "token"}}]}}
+OWN_COMMAND = {"trainer": {"type": "custom", "command": ["torchrun"]}}
+TOLERATION = {"trainer": {"pod": {"tolerations": [{"key": "gpu"}]}}}
+ENV = {"trainer": {"env": [{"name": "LEVEL", "value": "high"}]}}
+SECRET = {"trainer": {"env": [{"name": "LEVEL", "secret": {"name": "hub", "key": "token"}}]}}
 UIDS = ("00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002")
 RESUME = {"checkpoints": {"volume": {"claimName": "mine"}, "resume": {"from": {"trainingUID": UIDS[0]}}}}
 
@@ -187,7 +187,7 @@ def hyper(name: str, one: object, other: object, **beside: Any) -> Row:
 
 def setting(path: str, one: object, other: object, place: str | int, *rest: str | int, **beside: Any) -> Row:
     """A pod setting: it stands at that place of the pod."""
-    return Row(f"runtime.pod.{path}", (one, other), pod(place, *rest), beside=beside, edit="SpecChanged")
+    return Row(f"trainer.pod.{path}", (one, other), pod(place, *rest), beside=beside, edit="SpecChanged")
 
 
 def policy(path: str, one: int, other: int, name: str) -> Row:
@@ -284,50 +284,65 @@ ROWS = (
         ((2, "2", "2"), (4, "4", "4")),
         edit="SpecChanged",
     ),
-    Row("runtime.image", ("team/train:1", "team/train:2"), container("image"), edit="SpecChanged"),
-    Row("runtime.command[]", (["torchrun"], ["accelerate", "-m"]), container("command"), edit="SpecChanged"),
-    Row("runtime.args[]", (["--fast"], ["--slow"]), container("args"), beside=OWN_COMMAND, edit="SpecChanged"),
-    Row("runtime.env[].name", ("LEVEL", "MODE"), of_the_users_names, (["LEVEL"], ["MODE"]), ENV, "SpecChanged"),
-    Row("runtime.env[].value", ("high", "low"), variable("LEVEL"), beside=ENV, edit="SpecChanged"),
+    Row("trainer.image", ("team/train:1", "team/train:2"), container("image"), edit="SpecChanged"),
     Row(
-        "runtime.resources.cpu",
+        "trainer.type",
+        ("builtin", "custom"),
+        container("command"),
+        (["python3", "-m", "deepseek_runtime.launcher"], ["torchrun"]),
+        {"trainer": {"command": ["torchrun"]}},
+        # The server takes no command from the built-in trainer: what tells one program from the other is the command.
+        edit="Running",
+    ),
+    Row(
+        "trainer.command[]",
+        (["torchrun"], ["accelerate", "-m"]),
+        container("command"),
+        beside={"trainer": {"type": "custom"}},
+        edit="SpecChanged",
+    ),
+    Row("trainer.args[]", (["--fast"], ["--slow"]), container("args"), beside=OWN_COMMAND, edit="SpecChanged"),
+    Row("trainer.env[].name", ("LEVEL", "MODE"), of_the_users_names, (["LEVEL"], ["MODE"]), ENV, "SpecChanged"),
+    Row("trainer.env[].value", ("high", "low"), variable("LEVEL"), beside=ENV, edit="SpecChanged"),
+    Row(
+        "trainer.resources.cpu",
         ("8", "500m"),
         together(container("resources", "requests", "cpu"), variable("DEEPSEEK_CPUS")),
         (("8", "8"), ("500m", "1")),
         edit="SpecChanged",
     ),
-    Row("runtime.resources.cpuLimit", ("8", "12"), container("resources", "limits", "cpu"), edit="SpecChanged"),
+    Row("trainer.resources.cpuLimit", ("8", "12"), container("resources", "limits", "cpu"), edit="SpecChanged"),
     Row(
-        "runtime.env[].secret.name",
+        "trainer.env[].secret.name",
         ("hub", "mirror"),
         secret_of("LEVEL", "name"),
         beside=SECRET,
         edit="SpecChanged",
     ),
-    Row("runtime.env[].secret.key", ("token", "other"), secret_of("LEVEL", "key"), beside=SECRET, edit="SpecChanged"),
-    Row("runtime.pod.labels", ({"team": "a"}, {"team": "b"}), pod_label("team"), ("a", "b"), edit="SpecChanged"),
+    Row("trainer.env[].secret.key", ("token", "other"), secret_of("LEVEL", "key"), beside=SECRET, edit="SpecChanged"),
+    Row("trainer.pod.labels", ({"team": "a"}, {"team": "b"}), pod_label("team"), ("a", "b"), edit="SpecChanged"),
     Row(
-        "runtime.pod.annotations",
+        "trainer.pod.annotations",
         ({"contact": "a"}, {"contact": "b"}),
         lambda life: at(job_of(life), "spec", "template", "metadata", "annotations", "contact"),
         ("a", "b"),
         edit="SpecChanged",
     ),
     Row(
-        "runtime.pod.imagePullSecrets[]",
+        "trainer.pod.imagePullSecrets[]",
         (["a"], ["b"]),
         pod("imagePullSecrets"),
         ([{"name": "a"}], [{"name": "b"}]),
         edit="SpecChanged",
     ),
     Row(
-        "runtime.resources.memory",
+        "trainer.resources.memory",
         ("8Gi", "16Gi"),
         together(container("resources", "requests", "memory"), container("resources", "limits", "memory")),
         (("8Gi", "8Gi"), ("16Gi", "16Gi")),
         edit="SpecChanged",
     ),
-    Row("runtime.resources.sharedMemory", ("2Gi", "4Gi"), dev_shm, edit="SpecChanged"),
+    Row("trainer.resources.sharedMemory", ("2Gi", "4Gi"), dev_shm, edit="SpecChanged"),
     setting("nodeSelector", {"zone": "a"}, {"zone": "b"}, "nodeSelector"),
     setting("tolerations[].key", "gpu", "spot", "tolerations", 0, "key", **TOLERATION),
     setting("tolerations[].operator", "Exists", "Equal", "tolerations", 0, "operator", **TOLERATION),
@@ -337,7 +352,7 @@ ROWS = (
     setting("runAsUser", 1001, 1002, "securityContext", "runAsUser"),
     setting("fsGroup", 1001, 1002, "securityContext", "fsGroup"),
     Row(
-        "runtime.pod.terminationGracePeriodSeconds",
+        "trainer.pod.terminationGracePeriodSeconds",
         (60, 300),
         together(pod("terminationGracePeriodSeconds"), variable("DEEPSEEK_GRACE_SECONDS")),
         ((60, "60"), (300, "300")),
@@ -385,7 +400,7 @@ ROWS = (
         (40, 70),  # the first look after the limit
         {
             "checkpoints": {"volume": {"accessMode": "ReadWriteMany"}},
-            "runtime": {"pod": {"terminationGracePeriodSeconds": GRACE_S}},
+            "trainer": {"pod": {"terminationGracePeriodSeconds": GRACE_S}},
         },
         "Running",
     ),

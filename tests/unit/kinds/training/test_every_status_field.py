@@ -93,7 +93,7 @@ def is_sized(life: Life, model: str = "deepseek-v2", nodes: int = 16) -> None:
     life.cluster.put(claim("models"))
     life.begin(
         model={"name": model, "source": {"uri": "pvc://models/m"}},
-        runtime={"command": ["torchrun"]},
+        trainer={"type": "custom", "command": ["torchrun"]},
         accelerator={"profile": "a100-80", "perNode": 8},
         nodes={"count": nodes},
     )

@@ -149,7 +149,7 @@ def test_an_edit_that_makes_another_attempt_does_not_wait_for_the_last_ones_back
     assert life.told == ("Reconciling", "BackingOff")
     life.edit(lambda spec: spec.update(failurePolicy={"maxRestarts": 7}))
     assert life.jobs() == ["1"]
-    life.edit(lambda spec: spec.update(runtime={"resources": {"memory": "8Gi"}}))
+    life.edit(lambda spec: spec.update(trainer={"resources": {"memory": "8Gi"}}))
     assert life.jobs() == ["1", "2"]
 
 
@@ -654,7 +654,8 @@ def test_an_impossible_spec_says_what_to_write(spec: dict[str, Any], advice: str
     [
         long(64, custom={"max_position_embeddings": 64}),
         long(2048, custom={"max_position_embeddings": 64}),  # the default, which nobody may have written
-        long(4097, custom={"max_position_embeddings": 64}) | {"runtime": {"image": "i", "command": ["train"]}},
+        long(4097, custom={"max_position_embeddings": 64})
+        | {"trainer": {"type": "custom", "image": "i", "command": ["train"]}},
         long(1048576, custom={}),
         long(1048576, name="private"),
     ],

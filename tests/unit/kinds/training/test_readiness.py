@@ -94,7 +94,7 @@ def test_the_curve_is_named_as_a_person_finds_it_on_the_claim() -> None:
 
 
 def test_a_trainer_of_ones_own_has_no_curve_that_is_known() -> None:
-    life = Life().begin(runtime={"command": ["train"]}).running().crash(message="it broke")
+    life = Life().begin(trainer={"type": "custom", "command": ["train"]}).running().crash(message="it broke")
     assert life.owner.status.history[0].curve is None
 
 

@@ -13,9 +13,9 @@ from deepseek_operator.api.v1alpha1.training.hyperparameters import Hyperparamet
 from deepseek_operator.api.v1alpha1.training.method import TrainingMethod
 from deepseek_operator.api.v1alpha1.training.model import TrainingModel
 from deepseek_operator.api.v1alpha1.training.nodes import Nodes
-from deepseek_operator.api.v1alpha1.training.trainer import Runtime
+from deepseek_operator.api.v1alpha1.training.trainer import Trainer
 
-_OWN_COMMAND = "has(self.runtime.command)"
+_OWN_COMMAND = "self.trainer.type == 'custom'"
 
 
 class TrainingSpec(ApiModel):
@@ -120,7 +120,9 @@ class TrainingSpec(ApiModel):
         default=None, description="Devices of each pod. Absent: the CPU, one process per pod."
     )
     nodes: Nodes = Field(default_factory=Nodes, description="Size of the gang.")
-    runtime: Runtime = Field(default_factory=Runtime, description="The container. Absent: the built-in trainer.")
+    trainer: Trainer = Field(
+        default_factory=Trainer, description="The program that trains, and its container. Absent: the built-in trainer."
+    )
     checkpoints: Checkpoints = Field(
         default_factory=Checkpoints,
         description="When checkpoints are saved, where, and how many are kept.",

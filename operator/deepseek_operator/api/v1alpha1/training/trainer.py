@@ -1,6 +1,6 @@
-"""The container of a training."""
+"""The program that trains."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints
 
@@ -10,23 +10,34 @@ from deepseek_operator.api.v1alpha1.common.pod import PodSettings
 from deepseek_operator.api.v1alpha1.common.resources import ComputeResources
 
 
-class Runtime(ApiModel):
-    """The container of a training. Absent: the built-in trainer."""
+class Trainer(ApiModel):
+    """The program that trains, and its container."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
             rule(
-                "has(self.command) || !has(self.args) || size(self.args) == 0",
-                "runtime.args are arguments of runtime.command: write command too; the built-in trainer takes its settings from the spec",
+                "self.type != 'custom' || has(self.command)",
+                "trainer.type custom runs your program: write trainer.command, and trainer.image where it lies",
+                fieldPath=".type",
             ),
-            words_rule("runtime"),
+            rule(
+                "self.type == 'custom' || (!has(self.command) && (!has(self.args) || size(self.args) == 0))",
+                "trainer.command and trainer.args are those of a program of your own: write trainer.type custom; the "
+                "built-in trainer takes its settings from the spec",
+                fieldPath=".type",
+            ),
+            words_rule("trainer"),
             rule(
                 "!has(self.env) || self.env.all(e, !(e.name in ['MASTER_ADDR', 'MASTER_PORT', 'WORLD_SIZE', 'RANK', 'LOCAL_RANK']))",
-                "MASTER_ADDR, MASTER_PORT, WORLD_SIZE, RANK and LOCAL_RANK are set by the operator: remove them from runtime.env",
+                "MASTER_ADDR, MASTER_PORT, WORLD_SIZE, RANK and LOCAL_RANK are set by the operator: remove them from trainer.env",
             ),
         )
     )
 
+    type: Literal["builtin", "custom"] = Field(
+        default="builtin",
+        description="builtin: the trainer of the runtime image. custom: your command. Default builtin.",
+    )
     image: Image | None = Field(
         default=None,
         description="Container image. Absent: the operator's runtime image. Example: registry.example.com/team/train:1.4.",
@@ -35,7 +46,7 @@ class Runtime(ApiModel):
         default=None,
         min_length=1,
         max_length=64,
-        description="Entrypoint, exec form, no shell. Absent: the built-in trainer.",
+        description="Entrypoint of a custom trainer, exec form, no shell.",
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
     args: list[Annotated[str, StringConstraints(max_length=4096)]] = Field(

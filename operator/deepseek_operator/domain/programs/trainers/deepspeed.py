@@ -30,7 +30,7 @@ def _command(asked: TrainerRequest) -> Command:
 def _refusal(asked: TrainerRequest) -> Refusal | None:
     if not asked.script:
         return Refusal("DeepSpeed is a library and trains nothing by itself",
-                       "write runtime.command with your program, or trainer llama-factory or ms-swift, which drive it")  # fmt: skip
+                       "write trainer.command with your program, or trainer llama-factory or ms-swift, which drive it")  # fmt: skip
     if asked.hyper.schedule is not Schedule.CONSTANT and asked.hyper.max_steps is None:
         return Refusal("DeepSpeed's schedules end at a step, not at an epoch", "write hyperparameters.maxSteps")
     return _run(asked)

@@ -79,7 +79,7 @@ def sequence_refusal(asked: TrainerRequest, pieces: int) -> Refusal | None:
 def _program(program: str, asked: TrainerRequest) -> Refusal | None:
     if asked.profile.launcher(program) is not None:
         return None
-    runs = ", ".join(sorted(asked.profile.launchers)) or "runtime.image and runtime.command"
+    runs = ", ".join(sorted(asked.profile.launchers)) or "trainer.image and trainer.command"
     return Refusal(f"{program} is not known to run on {asked.profile.name}", f"write one of {runs}")
 
 
