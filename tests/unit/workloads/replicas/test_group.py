@@ -1,0 +1,127 @@
+"""Groups of replicas say the same whichever resource keeps them; a sham one that spans nodes shows the seam."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from deepseek_operator.core.resources import DEPLOYMENT, Manifest, Ref, Resource
+from deepseek_operator.core.seen import Seen
+from deepseek_operator.domain.policy.rollout import Replicas
+from deepseek_operator.workloads.obstacles import Obstacle
+from deepseek_operator.workloads.replicas.deployment import DeploymentKeeper
+from deepseek_operator.workloads.replicas.group import Group, Wanted, group_named, groups, keeper_for
+from deepseek_operator.workloads.replicas.keeper import Keeper
+
+SET = Resource("sets.example.com/v1", "SpanningSet", "spanningsets")
+TEMPLATE = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "engine"}]}}
+
+
+class SpanningSet:
+    """Replicas of several pods, with field paths of its own."""
+
+    resource = SET
+
+    def keeps(self, nodes: int) -> bool:
+        return nodes > 1
+
+    def spec(self, wanted: Wanted) -> dict[str, Any]:
+        return {
+            "replicas": wanted.replicas,
+            "pods": {"size": wanted.nodes, "template": wanted.template},
+            "within": wanted.deadline_s,
+        }
+
+    def template(self, live: Manifest) -> Manifest:
+        template: Manifest = live["spec"]["pods"]["template"]
+        return template
+
+    def specified(self, live: Manifest) -> int:
+        return int(live["spec"]["replicas"])
+
+    def made(self, live: Manifest) -> int:
+        return int(live["status"]["groups"])
+
+    def ready(self, live: Manifest) -> int:
+        return int(live["status"]["readyGroups"])
+
+    def deadline_s(self, live: Manifest) -> int:
+        return int(live["spec"]["within"])
+
+    def refused(self, live: Manifest) -> Obstacle | None:
+        return Obstacle("Forbidden", live["status"]["says"]) if "says" in live["status"] else None
+
+
+KEEPERS: tuple[Keeper, ...] = (DeploymentKeeper(), SpanningSet())
+STATUS = {
+    "Deployment": {"replicas": 2, "readyReplicas": 1},
+    "SpanningSet": {"groups": 2, "readyGroups": 1},
+}
+REFUSED = {
+    "Deployment": {"conditions": [{"type": "ReplicaFailure", "status": "True", "message": "no"}]},
+    "SpanningSet": {"says": "no"},
+}
+
+
+def living(keeper: Keeper, name: str = "x", **status: Any) -> dict[str, Any]:
+    """An object as it lives once that was asked for: three replicas, ready within 700 s."""
+    wanted = Wanted(3, {"a": "b"}, TEMPLATE, 700, nodes=1 if keeper.keeps(1) else 2)
+    told = {**STATUS[keeper.resource.kind], **status}
+    return {"metadata": {"name": name, "uid": "u"}, "spec": keeper.spec(wanted), "status": told}
+
+
+def seen(**by_kind: dict[str, Any]) -> Seen[None]:
+    children = {
+        Ref(keeper.resource, by_kind[keeper.resource.kind]["metadata"]["name"]): by_kind[keeper.resource.kind]
+        for keeper in KEEPERS
+        if keeper.resource.kind in by_kind
+    }
+    return Seen(None, datetime(2026, 1, 1, tzinfo=UTC), children=children)
+
+
+@pytest.mark.parametrize("keeper", KEEPERS)
+def test_what_was_asked_for_is_read_back_from_what_lives(keeper: Keeper) -> None:
+    group = Group(living(keeper), keeper)
+    assert (group.name, group.specified, group.deadline_s, group.template) == ("x", 3, 700, TEMPLATE)
+    assert (group.is_going, group.refused) == (False, None)
+
+
+@pytest.mark.parametrize("keeper", KEEPERS)
+@pytest.mark.parametrize(("pods", "total"), [(0, 2), (2, 2), (4, 4)])
+def test_replicas_that_are_seen_count_although_the_status_lags_behind(keeper: Keeper, pods: int, total: int) -> None:
+    assert Group(living(keeper), keeper).counted(pods) == Replicas(specified=3, total=total, ready=1)
+
+
+@pytest.mark.parametrize("keeper", KEEPERS)
+def test_pods_that_are_not_let_in_are_told_in_the_servers_words(keeper: Keeper) -> None:
+    refused = Group(living(keeper, **REFUSED[keeper.resource.kind]), keeper).refused
+    assert refused == Obstacle("Forbidden", "no")
+
+
+@pytest.mark.parametrize("keeper", KEEPERS)
+def test_a_group_is_found_by_its_name_whatever_keeps_it(keeper: Keeper) -> None:
+    looked = seen(**{keeper.resource.kind: living(keeper)})
+    assert group_named(looked, "x", KEEPERS) == Group(living(keeper), keeper)
+    assert group_named(looked, "y", KEEPERS) is None
+
+
+def test_all_groups_are_found_and_ordered_by_name() -> None:
+    deployment, spanning = KEEPERS
+    looked = seen(Deployment=living(deployment, "b"), SpanningSet=living(spanning, "a"))
+    assert [(group.name, group.keeper) for group in groups(looked, KEEPERS)] == [("a", spanning), ("b", deployment)]
+
+
+def test_a_replica_of_several_pods_has_a_keeper_that_spans_nodes() -> None:
+    assert [keeper_for(nodes, KEEPERS).resource for nodes in (1, 2, 8)] == [DEPLOYMENT, SET, SET]
+    with pytest.raises(ValueError, match="2 pods"):
+        keeper_for(2)
+
+
+@pytest.mark.parametrize(
+    ("spec", "specified", "deadline"), [({}, 1, 600), ({"replicas": 0}, 0, 600), ({"progressDeadlineSeconds": 7}, 1, 7)]
+)
+def test_what_a_deployment_leaves_out_is_what_kubernetes_takes_for_it(
+    spec: dict[str, int], specified: int, deadline: int
+) -> None:
+    group = Group({"metadata": {"name": "x"}, "spec": spec}, DeploymentKeeper())
+    assert (group.specified, group.deadline_s, group.counted(0)) == (specified, deadline, Replicas(specified, 0, 0))
