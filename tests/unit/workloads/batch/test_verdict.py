@@ -225,3 +225,4 @@ def test_the_document_that_a_container_leaves_says_which_cause_of_its_code_it_wa
         found = first_cause(pod, NOW, TRAINER)
         assert found is not None
         assert found.cause == cause
+        assert outcome(gang(a_job()), [found], None, TRAINER) == ("Invalid", found)
