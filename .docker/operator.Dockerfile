@@ -4,9 +4,9 @@
 #   docker build -f .docker/operator.Dockerfile -t deepseek-operator.io/operator:dev .
 FROM python:3.11-slim AS build
 WORKDIR /source
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml requirements.lock README.md LICENSE ./
 COPY operator operator
-RUN python3 -m venv /venv && /venv/bin/pip install --no-cache-dir .
+RUN python3 -m venv /venv && /venv/bin/pip install --no-cache-dir -c requirements.lock .
 
 FROM python:3.11-slim
 COPY --from=build /venv /venv

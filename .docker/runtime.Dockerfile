@@ -13,7 +13,8 @@ ENV PYTHONUNBUFFERED=1 \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility
 
 # The versions of pyproject.toml's extra `runtime`.
-RUN pip install --no-cache-dir \
+COPY requirements.lock /tmp/
+RUN pip install --no-cache-dir -c /tmp/requirements.lock \
     aiohttp==3.14.5 \
     prometheus-client==0.26.0 \
     safetensors==0.8.0 \

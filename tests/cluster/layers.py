@@ -23,6 +23,7 @@ from tests.cluster.oci import Layer
 from tests.cluster.progress import say, step
 
 FOLDER = CACHE / "layers"
+LOCK = REPOSITORY / "requirements.lock"
 
 SUITE = "bookworm"
 PYTHON = "3.11"  # of that suite
@@ -45,7 +46,11 @@ def base() -> Layer:
 def dependencies(name: str) -> Layer:
     """The wheels of a requirement list: `operator` or an optional list of pyproject.toml."""
     wanted = requirements(name)
-    return _cached(f"{name}-deps", [RECIPE, PYTHON, SITE, *sorted(DROPPED), *wanted], lambda tar: _install(wanted, tar))
+    return _cached(
+        f"{name}-deps",
+        [RECIPE, PYTHON, SITE, *sorted(DROPPED), *wanted, LOCK.read_text()],
+        lambda tar: _install(wanted, tar),
+    )
 
 
 def source(package: str) -> Layer:
@@ -153,7 +158,9 @@ def _install(wanted: Sequence[str], tar: Path) -> None:
 
 def _resolve(wanted: Sequence[str]) -> list[str]:
     """Exact versions of a list and all that it needs, without what is dropped."""
-    report = _run([*_pip(FOLDER / "none"), "--dry-run", "--ignore-installed", "--report=-", *wanted])
+    report = _run(
+        [*_pip(FOLDER / "none"), "--dry-run", "--ignore-installed", "--report=-", f"--constraint={LOCK}", *wanted]
+    )
     found = [entry["metadata"] for entry in json.loads(report)["install"]]
     return sorted(f"{meta['name']}=={meta['version']}" for meta in found if meta["name"] not in DROPPED)
 

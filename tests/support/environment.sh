@@ -17,7 +17,8 @@ find_python() {
   return 1
 }
 
-# dependencies GROUP...: prints pinned requirements of pyproject.toml, one a line; "core" names the operator's own.
+# dependencies GROUP...: prints pinned requirements of pyproject.toml, one a line (what those need in turn is pinned by
+# requirements.lock); "core" names the operator's own.
 dependencies() {
   "$(find_python)" - "$@" <<'PY'
 import sys, tomllib
@@ -34,7 +35,7 @@ environment() {
   shift
   python="$(find_python)"
   wanted="$(dependencies "$@")"
-  path="$CACHE/venv-$name-$(printf '%s\n%s\ncompiled' "$wanted" "$("$python" -V)" | sha256sum | cut -c1-12)"
+  path="$CACHE/venv-$name-$(printf '%s\n%s\ncompiled' "$wanted" "$("$python" -V)" | cat - requirements.lock | sha256sum | cut -c1-12)"
   mkdir -p "$CACHE"
   exec {lock}>"$path.lock"
   flock "$lock"
@@ -47,7 +48,7 @@ environment() {
     fi
     "$path/bin/pip" install --quiet 'uv==0.13.9' >&2
     # Compiled at once: nothing is compiled later (see above), and a trainer's imports would take 9 s instead of 4.
-    printf '%s\n' "$wanted" | "$path/bin/uv" pip install --quiet --compile-bytecode --python "$path/bin/python" -r - >&2
+    printf '%s\n' "$wanted" | "$path/bin/uv" pip install --quiet --compile-bytecode --python "$path/bin/python" -c requirements.lock -r - >&2
     touch "$path/complete"
   fi
   printf '%s\n' "$path"

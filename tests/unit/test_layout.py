@@ -11,6 +11,17 @@ def test_operator_folder_never_shadows_the_standard_library() -> None:
 
 def test_top_level_holds_only_what_is_named() -> None:
     documents = {"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "LICENSE"}
-    expected = {"pyproject.toml", *documents, "operator", "crds", "charts", "tests", "examples", "out"}
+    expected = {
+        "pyproject.toml",
+        "requirements.lock",
+        *documents,
+        "operator",
+        "crds",
+        "charts",
+        "tests",
+        "examples",
+        "docs",
+        "out",
+    }
     names = {path.name for path in ROOT.iterdir() if not path.name.startswith(".")}
     assert names <= expected, sorted(names - expected)
