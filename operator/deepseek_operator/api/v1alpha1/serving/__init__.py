@@ -14,7 +14,7 @@ from deepseek_operator.api.v1alpha1.serving.status import ServingStatus
 
 
 class DeepSeekServing(ApiModel):
-    """The custom resource."""
+    """Replicas of an engine over one version of a model, rolled out step by step and scaled by load."""
 
     api_version: str = "deepseek-operator.io/v1alpha1"
     kind: Literal["DeepSeekServing"] = "DeepSeekServing"

@@ -30,7 +30,7 @@ HttpPath = Annotated[
 
 
 class Engine(ApiModel):
-    """The server."""
+    """The program that serves, and its container."""
 
     model_config = ConfigDict(json_schema_extra=rules(words_rule("engine")))
 

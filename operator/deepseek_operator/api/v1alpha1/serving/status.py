@@ -30,7 +30,10 @@ class ResolvedModel(StatusModel):
 class RevisionStatus(StatusModel):
     """One revision and what runs of it."""
 
-    name: str = Field(default="", description="Name of its ControllerRevision and Deployment.")
+    name: str = Field(
+        default="",
+        description="What its ControllerRevision and Deployment are called after the name of the serving and -serve-. Example: 975abe8e9a.",
+    )
     replicas: int = Field(default=0, description="Pods that exist.")
     ready: int = Field(default=0, description="Pods that answer.")
 

@@ -16,7 +16,7 @@ from deepseek_operator.api.v1alpha1.training.status import TrainingStatus
 
 
 class DeepSeekTraining(ApiModel):
-    """The custom resource."""
+    """One run of a model over datasets, restarted from its checkpoints until it completes."""
 
     api_version: str = "deepseek-operator.io/v1alpha1"
     kind: Literal["DeepSeekTraining"] = "DeepSeekTraining"
