@@ -6,6 +6,7 @@ write-once child, an applied child, a reference, and an irreversible decision (t
 
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from pydantic import Field
@@ -13,7 +14,7 @@ from pydantic import Field
 from deepseek_operator.api.base import ApiModel, ObjectMeta, StatusModel
 from deepseek_operator.core.actions import Action, Apply, Create, Delete, Done, Plan
 from deepseek_operator.core.drift import needs_apply
-from deepseek_operator.core.kind import Event
+from deepseek_operator.core.kind import Decision, Event
 from deepseek_operator.core.names import owner_labels, owner_reference
 from deepseek_operator.core.resources import (
     CLAIM,
@@ -81,7 +82,10 @@ class TinyKind:
     def is_dear(self, seen: Seen[Tiny]) -> bool:
         return False
 
-    def plan(self, seen: Seen[Tiny]) -> Plan[TinyStatus]:
+    def decide(self, seen: Seen[Tiny]) -> Decision[TinyStatus]:
+        return Decision(self._plan(seen), partial(_status, seen))
+
+    def _plan(self, seen: Seen[Tiny]) -> Plan[TinyStatus]:
         owner = seen.owner
         if owner.spec.poison:
             raise ArithmeticError("poison")
@@ -89,17 +93,18 @@ class TinyKind:
             return Plan(record=owner.status.model_copy(update={"recorded": owner.spec.attempt}), confirm=True)
         return Plan(actions=(*_service(seen), *_jobs(seen)), requeue_after=self.requeue)
 
-    def status(self, seen: Seen[Tiny], done: Done) -> TinyStatus:
-        update: dict[str, Any] = {
-            "observed_generation": seen.owner.metadata.generation,
-            "message": done.failure.reason if done.failure else f"{len(seen.all(JOB))} jobs",
-            "claims": [ref.name for ref in seen.references],
-        }
-        return seen.owner.status.model_copy(update=update)
-
     def events(self, before: TinyStatus, after: TinyStatus) -> tuple[Event, ...]:
         told = before.message != after.message
         return (Event("Normal", "Changed", "Reconcile", after.message),) if told else ()
+
+
+def _status(seen: Seen[Tiny], done: Done) -> TinyStatus:
+    update: dict[str, Any] = {
+        "observed_generation": seen.owner.metadata.generation,
+        "message": done.failure.reason if done.failure else f"{len(seen.all(JOB))} jobs",
+        "claims": [ref.name for ref in seen.references],
+    }
+    return seen.owner.status.model_copy(update=update)
 
 
 def _service(seen: Seen[Tiny]) -> tuple[Action, ...]:

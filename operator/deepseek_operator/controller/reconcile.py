@@ -1,6 +1,6 @@
 """The driver: look, plan, execute, write the status. One for every kind; it knows no kind.
 
-A pass plans from the mirror; if that asks for anything final, it looks live and plans again. A record is written
+A pass decides from the mirror; if that asks for anything final, it looks live and decides again. A record is written
 and ends the pass. Otherwise the actions run, then the status says what was seen before them: one write, only if it
 changed, and events after it, on transitions only.
 """
@@ -23,7 +23,7 @@ from deepseek_operator.controller.parking import parked, parked_status
 from deepseek_operator.core.actions import Delete, Done, Failure, Plan
 from deepseek_operator.core.conditions import Verdict
 from deepseek_operator.core.kept import TooLarge
-from deepseek_operator.core.kind import Event, Kind
+from deepseek_operator.core.kind import Decision, Event, Kind
 from deepseek_operator.core.ownership import is_child
 from deepseek_operator.core.resources import POD, Manifest, Resource, controller_of, uid_of
 from deepseek_operator.ports.cluster import Cluster, ClusterError, Conflict, Throttled
@@ -157,22 +157,23 @@ class Reconciler(Generic[OwnerT, StatusT]):
         for uid in sorted(self._mirror.forsaken(key)):
             await self._sweep(key, uid)
         view = await self._look.from_mirror(key)
-        plan = await self._planned(key, view) if view is not None else None
-        if view is not None and plan is not None and plan.is_irreversible:
+        decision = await self._decided(key, view) if view is not None else None
+        if view is not None and decision is not None and decision.plan.is_irreversible:
             view = await self._look.live(key)
-            plan = await self._planned(key, view) if view is not None else None
-        if view is None or plan is None:
+            decision = await self._decided(key, view) if view is not None else None
+        if view is None or decision is None:
             return Gone()
+        plan = decision.plan
         if plan.record is not None:
             return await self._record(key, view, plan.record)
         done = await self._executor.execute(key, uid_of(view.manifest), plan.actions)
-        await self._report(key, view, self._kind.status(view.seen, done))
+        await self._report(key, view, decision.status(done))
         return _outcome(plan, done)
 
-    async def _planned(self, key: Key, view: View[OwnerT]) -> Plan[StatusT]:
+    async def _decided(self, key: Key, view: View[OwnerT]) -> Decision[StatusT]:
         if not self._kind.is_dear(view.seen):
-            return self._kind.plan(view.seen)
-        return await self._aside.run(key.namespace, partial(self._kind.plan, view.seen))
+            return self._kind.decide(view.seen)
+        return await self._aside.run(key.namespace, partial(self._kind.decide, view.seen))
 
     async def _part(self, key: Key) -> None:
         """Tells what an owner that has gone leaves behind; a successor of its name may be there already."""

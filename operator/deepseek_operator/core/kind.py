@@ -1,11 +1,13 @@
 """What a kind must say, all of it pure. One driver serves every kind.
 
-`plan` and `status` are called with the same `Seen`; `plan` may be called twice in a pass (from the mirror, then from
-a live look when it wants something irreversible), so it must depend on nothing else.
+A kind decides once per look: the plan and the status of a `Decision` are read off the same facts, none of which is
+derived again. A pass may look twice (at the mirror, then live when something irreversible is wanted), so `decide` must
+depend on nothing but its `Seen`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeVar
+from typing import Generic, Literal, Protocol, TypeVar
 
 from deepseek_operator.core.actions import Done, Plan
 from deepseek_operator.core.resources import Manifest, Ref, Resource
@@ -23,6 +25,20 @@ class Event:
     reason: str
     action: str
     note: str
+
+
+@dataclass(frozen=True)
+class Decision(Generic[StatusT]):
+    """What a kind made of one look.
+
+    Attributes:
+        plan: what to do now.
+        status: what is true, from what was seen before the actions ran and what became of them; asked after the plan
+            was carried out, and not at all when the plan records something.
+    """
+
+    plan: Plan[StatusT]
+    status: Callable[[Done], StatusT]
 
 
 class Kind(Protocol[OwnerT, StatusT]):
@@ -49,13 +65,10 @@ class Kind(Protocol[OwnerT, StatusT]):
         names nothing new."""
 
     def is_dear(self, seen: Seen[OwnerT]) -> bool:
-        """True when `plan` may compute for more than a few milliseconds: it is then asked beside the event loop."""
+        """True when `decide` may compute for more than a few milliseconds: it is then asked beside the event loop."""
 
-    def plan(self, seen: Seen[OwnerT]) -> Plan[StatusT]:
-        """What to do now."""
-
-    def status(self, seen: Seen[OwnerT], done: Done) -> StatusT:
-        """What is true, from what was seen before the actions ran."""
+    def decide(self, seen: Seen[OwnerT]) -> Decision[StatusT]:
+        """What to do now, and what is true."""
 
     def events(self, before: StatusT, after: StatusT) -> tuple[Event, ...]:
         """Transitions worth telling, from the status as it was and as it is written now."""

@@ -1,6 +1,7 @@
 """An object that the operator can't bear: it says so itself, is told once, and gets on after an edit."""
 
 import logging
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -81,7 +82,7 @@ def test_an_object_that_can_not_be_parsed_is_stalled_told_once_and_gets_on_after
     assert bench.conditions.get("Stalled") != ("True", "InternalError")
 
 
-@pytest.mark.parametrize("stage", ["parse", "wanted_names", "needs", "plan", "status", "events"])
+@pytest.mark.parametrize("stage", ["parse", "wanted_names", "needs", "decide", "status", "events"])
 @pytest.mark.parametrize("poison", [RecursionError("deep"), MemoryError()])
 def test_whatever_stage_raises_the_object_says_it(
     bench: Bench, stage: str, poison: Exception, monkeypatch: pytest.MonkeyPatch
@@ -89,7 +90,11 @@ def test_whatever_stage_raises_the_object_says_it(
     def raising(*_: object) -> Any:
         raise poison
 
-    monkeypatch.setattr(bench.operator.kind, stage, raising)
+    kind, decide = bench.operator.kind, bench.operator.kind.decide
+    if stage == "status":
+        monkeypatch.setattr(kind, "decide", lambda seen: replace(decide(seen), status=raising))
+    else:
+        monkeypatch.setattr(kind, stage, raising)
     outcomes = [bench.turn() for _ in range(6)]
     assert outcomes[-1] == Failed("InternalError"), "what is recorded first is recorded without it"
     assert bench.conditions["Stalled"] == ("True", "InternalError")

@@ -8,6 +8,7 @@ from deepseek_operator.adapters.memory import Fault, MemoryCluster
 from deepseek_operator.controller.key import Key
 from deepseek_operator.controller.reconcile import Acted, Failed, Gone, Settled
 from deepseek_operator.core.actions import Plan
+from deepseek_operator.core.kind import Decision
 from deepseek_operator.core.names import OWNER_UID
 from deepseek_operator.core.resources import CLAIM, JOB, POD, SERVICE, TRAINING
 from deepseek_operator.ports.cluster import Forbidden, QuotaExceeded, Rejected, Throttled, Unreachable
@@ -216,13 +217,13 @@ def test_a_pod_whose_label_was_removed_is_still_seen_by_a_live_look(
     pod = cluster.all(POD)[0]["metadata"]["name"]
     cluster.edit(POD, NS, pod, lambda live: live["metadata"]["labels"].pop(OWNER_UID))
     seen: list[int] = []
-    plan = operator.kind.plan
+    decide = operator.kind.decide
 
     class Spy(TinyKind):
-        def plan(self, look):  # type: ignore[no-untyped-def]
+        def decide(self, look):  # type: ignore[no-untyped-def]
             if look.live:
                 seen.append(len(look.all(POD)))
-            return plan(look)
+            return decide(look)
 
     spy = Operator(Spy(), cluster, clock)
     cluster.edit(TRAINING, NS, "t", lambda live: live["spec"].update(attempt=2))
@@ -278,8 +279,8 @@ def test_a_plan_that_records_the_same_for_ever_is_an_error_not_a_loop(
     cluster: MemoryCluster, operator: Operator
 ) -> None:
     class Forgetful(TinyKind):
-        def plan(self, seen):  # type: ignore[no-untyped-def]
-            return Plan(record=seen.owner.status)
+        def decide(self, seen):  # type: ignore[no-untyped-def]
+            return Decision(Plan(record=seen.owner.status), lambda done: seen.owner.status)
 
     cluster.put(tiny())
     looping = Operator(Forgetful(), cluster, StoppedClock())

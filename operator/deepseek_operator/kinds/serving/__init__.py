@@ -1,10 +1,11 @@
 """`DeepSeekServing`: replicas of an engine over one version of a model, rolled out step by step and scaled by load."""
 
+from functools import partial
+
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel, ServingStatus
-from deepseek_operator.core.actions import Done, Plan
 from deepseek_operator.core.configuration import Configuration
-from deepseek_operator.core.kind import Event, Kind
+from deepseek_operator.core.kind import Decision, Event, Kind
 from deepseek_operator.core.names import serving_revision, serving_service
 from deepseek_operator.core.resources import (
     AUTOSCALER,
@@ -26,6 +27,7 @@ from deepseek_operator.kinds.serving.needs import needs
 from deepseek_operator.kinds.serving.plan import plan
 from deepseek_operator.kinds.serving.revision import revision_name
 from deepseek_operator.kinds.serving.status import status
+from deepseek_operator.kinds.serving.view import View
 
 
 class ServingKind:
@@ -62,13 +64,10 @@ class ServingKind:
             return False
         return plan is None or bool(plan.refused) or plan.reference != reference(seen.owner)
 
-    def plan(self, seen: Seen[DeepSeekServing]) -> Plan[ServingStatus]:
-        """What to do now."""
-        return plan(seen, self.configuration)
-
-    def status(self, seen: Seen[DeepSeekServing], done: Done) -> ServingStatus:
-        """What is true."""
-        return status(seen, done, self.configuration)
+    def decide(self, seen: Seen[DeepSeekServing]) -> Decision[ServingStatus]:
+        """What to do now, and what is true."""
+        view = View(seen, self.configuration)
+        return Decision(plan(view), partial(status, view))
 
     def events(self, before: ServingStatus, after: ServingStatus) -> tuple[Event, ...]:
         """Transitions worth telling."""

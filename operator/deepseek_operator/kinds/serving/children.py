@@ -16,8 +16,8 @@ from deepseek_operator.core.resources import AUTOSCALER, BUDGET, DEPLOYMENT, SER
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.kinds.serving.labels import child_labels, replica_selector, revision_labels, revision_selector
 from deepseek_operator.kinds.serving.revision import template_of
-from deepseek_operator.kinds.serving.rollout import spent, wanted_replicas
 from deepseek_operator.kinds.serving.template import PORT_NAME
+from deepseek_operator.kinds.serving.view import View
 
 SERVICE_PORT = 8000
 """Port of the Services, whatever the engine listens on: another engine must not change the address."""
@@ -31,23 +31,21 @@ SCALE_UP_PERIOD_SECONDS = 15
 """The autoscaler's own period: in each, it may go up by as many replicas as there can be."""
 
 
-def children(
-    seen: Seen[DeepSeekServing], target: str, replicas: Mapping[str, int], configuration: Configuration
-) -> tuple[Manifest, ...]:
+def children(view: View, target: str) -> tuple[Manifest, ...]:
     """The manifests to apply, what serves before what is taken away: the target first, then older revisions."""
-    owner, over = seen.owner, spent(seen, target)
-    lives = [name for name in replicas if name not in over and _exists(seen, name)]
+    owner, way = view.owner, view.rollout
+    lives = [name for name in way.step if name not in way.spent and _exists(view.seen, name)]
     revisions = [target, *(name for name in lives if name != target)]
     return (
         service(owner),
         *(revision_service(owner, revision) for revision in revisions),
         *(
-            deployment(owner, revision, template, replicas[revision])
+            deployment(owner, revision, template, way.step[revision])
             for revision in revisions
-            if (template := template_of(seen, revision)) is not None
+            if (template := template_of(view.seen, revision)) is not None
         ),
-        budget(owner, wanted_replicas(seen)),
-        *autoscalers(owner, configuration),
+        budget(owner, view.wanted),
+        *autoscalers(owner, view.configuration),
     )
 
 

@@ -16,7 +16,7 @@ from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel
 from deepseek_operator.core.resources import Manifest
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.kinds.serving.command import MODEL_PATH
-from deepseek_operator.kinds.serving.rollout import deployment
+from deepseek_operator.kinds.serving.running import deployment
 from deepseek_operator.workloads.last_words import document, tail, words
 from deepseek_operator.workloads.obstacles import condition_of
 

@@ -5,24 +5,25 @@ an autoscaler that does not exist yet lets it fall.
 """
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from deepseek_operator.api.base import parse_time
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
+from deepseek_operator.api.v1alpha1.serving.scaling import Autoscaling
 from deepseek_operator.core.names import serving_service
 from deepseek_operator.core.resources import AUTOSCALER, DEPLOYMENT, Manifest, is_terminating
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.domain.policy.scaling import Autoscaler, gated
 
 
-def running_replicas(seen: Seen[DeepSeekServing]) -> int:
-    """Replicas that may run now, suspension aside."""
+def running_replicas(seen: Seen[DeepSeekServing], live: Manifest | None, window_left: timedelta | None) -> int:
+    """Replicas that may run now, suspension aside. `live`: our autoscaler, with what its window still lacks."""
     spec = seen.owner.spec
     if spec.autoscaling is None:
         return spec.replicas
-    bounds = spec.autoscaling
-    return gated(spec.replicas, _held(seen), bounds.min_replicas, bounds.max_replicas, autoscaler(seen))
+    bounds, told = spec.autoscaling, _autoscaler(live, window_left) if live is not None else None
+    return gated(spec.replicas, _held(seen), bounds.min_replicas, bounds.max_replicas, told)
 
 
 def _held(seen: Seen[DeepSeekServing]) -> int:
@@ -40,32 +41,28 @@ def live_autoscaler(seen: Seen[DeepSeekServing]) -> Manifest | None:
     return live if live is not None and not is_terminating(live) else None
 
 
-def autoscaler(seen: Seen[DeepSeekServing]) -> Autoscaler | None:
+def _autoscaler(live: Manifest, window_left: timedelta | None) -> Autoscaler:
     """What our autoscaler says of itself."""
-    live = live_autoscaler(seen)
-    if live is None:
-        return None
     limited = scaler_condition(live, "ScalingLimited")
     active = scaler_condition(live, "ScalingActive").get("status") == "True"
     return Autoscaler(
-        active=active and window_left(seen) is None,
+        active=active and window_left is None,
         limited=limited.get("status") == "True" and limited.get("reason") == "ScaleUpLimit",
         desired=(live.get("status") or {}).get("desiredReplicas"),
     )
 
 
-def window_left(seen: Seen[DeepSeekServing]) -> timedelta | None:
+def window_left(autoscaling: Autoscaling | None, live: Manifest | None, now: datetime) -> timedelta | None:
     """Time until our autoscaler has looked for as long as its window for scaling down; None once it has.
 
     A new one remembers no higher wish: its first look, in a lull or while the register says 1, would take at once what
     the window is there to keep.
     """
-    live, autoscaling = live_autoscaler(seen), seen.owner.spec.autoscaling
     created = parse_time(live["metadata"].get("creationTimestamp")) if live is not None else None
     if created is None or autoscaling is None:
         return None
     window = timedelta(seconds=autoscaling.scale_down_stabilization_seconds)
-    left = created + window - seen.now
+    left = created + window - now
     return left if timedelta(0) < left <= window else None  # More than the window: a clock went back.
 
 

@@ -15,7 +15,8 @@ from deepseek_operator.kinds.serving import reasons
 from deepseek_operator.kinds.serving.failing import failure, folder, is_invalid, is_overdue
 from deepseek_operator.kinds.serving.labels import revision_of
 from deepseek_operator.kinds.serving.reasons import Reason
-from deepseek_operator.kinds.serving.rollout import deployment, living_pods
+from deepseek_operator.kinds.serving.running import deployment
+from deepseek_operator.kinds.serving.view import View
 from deepseek_operator.workloads import obstacles
 from deepseek_operator.workloads.obstacles import condition_of, refused, uninitialized, unplaced, unstarted
 from deepseek_operator.workloads.reasons import REJECTED
@@ -34,18 +35,19 @@ class Obstacle:
     final: bool = False
 
 
-def obstacle(seen: Seen[DeepSeekServing], revision: str, model: ResolvedModel | None) -> Obstacle | None:
+def obstacle(view: View, revision: str, model: ResolvedModel | None) -> Obstacle | None:
     """What keeps replicas of the revision from running; the one to solve first. None when they are on their way.
 
     `model`: what the revision serves; None where that is not known.
     """
-    pods = tuple(pod for pod in _staying(seen) if revision_of(pod) == revision)
+    staying = tuple(pod for pod in view.pods if not is_terminating(pod))
+    pods = tuple(pod for pod in staying if revision_of(pod) == revision)
     found = (
-        *_refused_pods(seen, revision),
-        *(found for pod in pods for found in _failing(pod, model, is_overdue(seen, pod, revision))),
+        *_refused_pods(view.seen, revision),
+        *(found for pod in pods for found in _failing(pod, model, is_overdue(view.seen, pod, revision))),
         *_named(uninitialized(pods)),
         *_named(unplaced(pods)),
-        *_unmounted_pods(seen, pods),
+        *_unmounted_pods(view.seen, pods, staying),
     )
     return found[0] if found else None
 
@@ -81,14 +83,16 @@ def _no_folder(model: ResolvedModel) -> str:
     return f"claim {model.claim_name} has no folder {model.sub_path}, and is mounted read-only ({folder(model)})"
 
 
-def _unmounted_pods(seen: Seen[DeepSeekServing], pods: tuple[Manifest, ...]) -> Iterator[Obstacle]:
-    """Pods that wait for a volume which one node may mount, and another node has. Their sandbox is made once it is
-    mounted; the kubelet tells why it is not in events only."""
+def _unmounted_pods(
+    seen: Seen[DeepSeekServing], pods: tuple[Manifest, ...], staying: tuple[Manifest, ...]
+) -> Iterator[Obstacle]:
+    """Those of `pods` that wait for a volume which one node may mount, and another node has. Their sandbox is made once
+    it is mounted; the kubelet tells why it is not in events only."""
     resolved = seen.owner.status.resolved
     claim = seen.references.get(Ref(CLAIM, resolved.claim_name)) if resolved is not None else None
     if claim is None or _SHARED.intersection((claim.get("spec") or {}).get("accessModes") or ()):
         return
-    nodes = {_node(pod) for pod in _staying(seen) if condition_of(pod, "Ready").get("status") == "True"}
+    nodes = {_node(pod) for pod in staying if condition_of(pod, "Ready").get("status") == "True"}
     for pod in pods:
         if (
             nodes
@@ -104,7 +108,3 @@ def _unmounted_pods(seen: Seen[DeepSeekServing], pods: tuple[Manifest, ...]) -> 
 
 def _node(pod: Manifest) -> str:
     return str((pod.get("spec") or {}).get("nodeName") or "")
-
-
-def _staying(seen: Seen[DeepSeekServing]) -> tuple[Manifest, ...]:
-    return tuple(pod for pod in living_pods(seen) if not is_terminating(pod))

@@ -11,7 +11,6 @@ from datetime import timedelta
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel, ServingStatus
 from deepseek_operator.core.actions import Action, Apply, Create, Delete, Done, Plan
-from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.drift import needs_apply
 from deepseek_operator.core.resources import (
     AUTOSCALER,
@@ -24,90 +23,85 @@ from deepseek_operator.core.resources import (
 )
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.kinds.serving.children import children
-from deepseek_operator.kinds.serving.devices import wanted_plan
-from deepseek_operator.kinds.serving.gate import running_replicas, window_left
 from deepseek_operator.kinds.serving.labels import revision_named
-from deepseek_operator.kinds.serving.model import resolve
 from deepseek_operator.kinds.serving.revision import (
     controller_revision,
     marks,
-    numbers,
     stored_revision,
-    stored_revisions,
     superfluous,
     template_of,
 )
-from deepseek_operator.kinds.serving.rollout import Target, ending_left, running_revisions, spent, step, target
-from deepseek_operator.kinds.serving.scaling import blind_left
+from deepseek_operator.kinds.serving.running import ending_left
 from deepseek_operator.kinds.serving.status import status
 from deepseek_operator.kinds.serving.template import render
+from deepseek_operator.kinds.serving.view import View
 
 WAITING = timedelta(seconds=30)
 """How soon something that nobody may tell us about (a stranger's object at one of our names) is looked at again."""
 
 
-def plan(seen: Seen[DeepSeekServing], configuration: Configuration) -> Plan[ServingStatus]:
+def plan(view: View) -> Plan[ServingStatus]:
     """The actions of this pass, or the record that must come first."""
-    if seen.owner.metadata.is_deleting:
+    if view.owner.metadata.is_deleting:
         return Plan()
-    if (record := _record(seen, configuration)) is not None:
+    if (record := _record(view)) is not None:
         return Plan(record=record, confirm=True)
-    goal = target(seen)
-    waiting = _waiting(seen, goal)
-    if goal.revision is None or seen.occupied:
+    waiting, target = _waiting(view), view.rollout.target.revision
+    if target is None or view.seen.occupied:
         return Plan(requeue_after=waiting)
-    actions = tuple(_actions(seen, goal, goal.revision, configuration))
+    actions = tuple(_actions(view, target))
     makes = any(isinstance(action, Apply) and action.uid is None for action in actions)
     return Plan(actions=actions, requeue_after=waiting, confirm=makes)
 
 
-def _waiting(seen: Seen[DeepSeekServing], goal: Target) -> timedelta | None:
+def _waiting(view: View) -> timedelta | None:
     """When to look again although nothing tells us to; None: only when something does."""
-    unseen = WAITING if goal.obstacle is not None or seen.occupied else window_left(seen)
-    blind = blind_left(seen)
+    is_held = view.rollout.target.obstacle is not None or view.seen.occupied
+    unseen = WAITING if is_held else view.scaling.window_left
+    blind = view.scaling.blind_left
     untold = blind if blind is not None and blind > timedelta(0) else None
-    return min((time for time in (unseen, ending_left(seen), untold) if time is not None), default=None)
+    left = ending_left(view.pods, view.now)
+    return min((time for time in (unseen, left, untold) if time is not None), default=None)
 
 
-def _record(seen: Seen[DeepSeekServing], configuration: Configuration) -> ServingStatus | None:
+def _record(view: View) -> ServingStatus | None:
     """The status with what must be remembered before it is used; None when it says so already."""
-    before, resolution = seen.owner.status, resolve(seen)
-    resolved = resolution if isinstance(resolution, ResolvedModel) else before.resolved
-    replicas, devices = running_replicas(seen), wanted_plan(seen, configuration)
-    if (before.resolved, before.running_replicas, before.plan) == (resolved, replicas, devices):
+    before = view.status
+    resolved = view.resolution if isinstance(view.resolution, ResolvedModel) else before.resolved
+    if (before.resolved, before.running_replicas, before.plan) == (resolved, view.replicas, view.devices):
         return None
-    update = {"resolved": resolved, "running_replicas": replicas, "plan": devices}
-    return status(seen, Done(), configuration).model_copy(update=update)
+    update = {"resolved": resolved, "running_replicas": view.replicas, "plan": view.devices}
+    return status(view, Done()).model_copy(update=update)
 
 
-def _actions(
-    seen: Seen[DeepSeekServing], goal: Target, revision: str, configuration: Configuration
-) -> Iterator[Action]:
-    yield from _stores(seen, goal, revision, configuration)
-    yield from _marks(seen)
-    if template_of(seen, revision) is None:
+def _actions(view: View, target: str) -> Iterator[Action]:
+    yield from _stores(view, target)
+    yield from _marks(view)
+    if template_of(view.seen, target) is None:
         return
-    wanted = children(seen, revision, step(seen, revision), configuration)
-    yield from _applies(seen, wanted)
-    yield from _deletes(seen, revision, wanted)
+    wanted = children(view, target)
+    yield from _applies(view.seen, wanted)
+    yield from _deletes(view, target, wanted)
 
 
-def _stores(seen: Seen[DeepSeekServing], goal: Target, revision: str, configuration: Configuration) -> Iterator[Create]:
+def _stores(view: View, target: str) -> Iterator[Create]:
     """Revisions that run or shall run and have no record: rendered if new, else restored from what runs."""
-    number = max(numbers(seen).values(), default=0)
-    for name in sorted({*running_revisions(seen), revision}):
-        model = goal.model if name == revision else None
+    seen, number = view.seen, max(view.ages.values(), default=0)
+    for name in sorted({*view.running, target}):
+        if stored_revision(seen, name) is not None:
+            continue
+        model = view.rollout.target.model if name == target else None
         live = template_of(seen, name)
-        template = render(seen.owner, name, model, configuration) if live is None and model is not None else live
-        if stored_revision(seen, name) is None and template is not None:
+        template = render(view.owner, name, model, view.configuration) if live is None and model is not None else live
+        if template is not None:
             number += 1
-            yield Create(controller_revision(seen.owner, name, number, template, model, restored=live is not None))
+            yield Create(controller_revision(view.owner, name, number, template, model, restored=live is not None))
 
 
-def _marks(seen: Seen[DeepSeekServing]) -> Iterator[Apply]:
+def _marks(view: View) -> Iterator[Apply]:
     """A record is never changed but for the labels and the owner by which it is found, and goes with the serving."""
-    for stored in stored_revisions(seen):
-        if (lost := marks(seen.owner, stored)) is not None:
+    for stored in view.stored:
+        if (lost := marks(view.owner, stored)) is not None:
             yield Apply(lost, uid_of(stored))
 
 
@@ -121,17 +115,16 @@ def _applies(seen: Seen[DeepSeekServing], wanted: tuple[Manifest, ...]) -> Itera
             yield Apply(manifest, uid_of(live))
 
 
-def _deletes(seen: Seen[DeepSeekServing], revision: str, wanted: tuple[Manifest, ...]) -> Iterator[Delete]:
+def _deletes(view: View, target: str, wanted: tuple[Manifest, ...]) -> Iterator[Delete]:
     """Autoscalers and revisions that are not wanted any more."""
     names = {ref_of(manifest) for manifest in wanted}
-    over = spent(seen, revision)
-    for ref, live in sorted(seen.children.items()):
+    over = view.rollout.spent
+    for ref, live in sorted(view.seen.children.items()):
         if ref in names or ref.resource not in (AUTOSCALER, DEPLOYMENT, SERVICE) or is_terminating(live):
             continue
         if ref.resource == AUTOSCALER:
             yield Delete(ref, uid_of(live), "nothing is to be scaled")
         elif ref.resource == SERVICE or revision_named(live) in over:
             yield Delete(ref, uid_of(live), "its revision has no replicas left")
-    running = frozenset(running_revisions(seen)) - over | {revision}
-    for stored in superfluous(seen, running):
+    for stored in superfluous(view.stored, frozenset(view.running) - over | {target}):
         yield Delete(ref_of(stored), uid_of(stored), "newer revisions are kept to roll back to")

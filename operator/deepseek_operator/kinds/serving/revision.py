@@ -8,7 +8,7 @@ unset. The neutral values below are frozen: they are not the schema's defaults, 
 The template is rendered once, stored in a ControllerRevision, and read back: an upgraded operator restarts no pod.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from deepseek_operator.api.v1alpha1.common.accelerator import Accelerator
@@ -127,9 +127,9 @@ def _number(revision: Manifest) -> int:
     return int(revision.get("revision") or 0)
 
 
-def numbers(seen: Seen[DeepSeekServing]) -> dict[str, int]:
+def numbers(stored: Iterable[Manifest]) -> dict[str, int]:
     """Age of each stored revision: a higher number was made later."""
-    return {revision_named(stored): _number(stored) for stored in stored_revisions(seen)}
+    return {revision_named(revision): _number(revision) for revision in stored}
 
 
 def stored_revision(seen: Seen[DeepSeekServing], revision: str) -> Manifest | None:
@@ -205,8 +205,6 @@ def is_restored(stored: Manifest) -> bool:
     return bool((stored.get("data") or {}).get("restored"))
 
 
-def superfluous(seen: Seen[DeepSeekServing], running: frozenset[str]) -> tuple[Manifest, ...]:
-    """Stored revisions to delete: neither among the newest nor running."""
-    return tuple(
-        r for r in stored_revisions(seen)[:-KEPT] if revision_named(r) not in running and not is_terminating(r)
-    )
+def superfluous(stored: Sequence[Manifest], running: frozenset[str]) -> tuple[Manifest, ...]:
+    """Stored revisions to delete, of all from the oldest on: neither among the newest nor running."""
+    return tuple(r for r in stored[:-KEPT] if revision_named(r) not in running and not is_terminating(r))

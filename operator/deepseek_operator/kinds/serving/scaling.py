@@ -4,7 +4,8 @@ An autoscaler without metrics holds what runs, which looks like a quiet one. For
 be scraped, and the scrape evaluated, before there is a number. After that a person must know.
 """
 
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Literal
 
 from deepseek_operator.api.base import parse_time
@@ -13,20 +14,60 @@ from deepseek_operator.api.v1alpha1.serving.status import ScalingStatus
 from deepseek_operator.core.conditions import Verdict
 from deepseek_operator.core.resources import Manifest
 from deepseek_operator.core.seen import Seen
-from deepseek_operator.kinds.serving.gate import live_autoscaler, scaler_condition
+from deepseek_operator.kinds.serving.gate import live_autoscaler, scaler_condition, window_left
 
 SCALING_ACTIVE = "ScalingActive"
+NO_AUTOSCALER = "NoAutoscaler"
 FIRST_METRICS = timedelta(seconds=120)
 """Two intervals of a usual scrape, of an evaluation and of the autoscaler itself. Shorter, every new serving would warn."""
 
 
-def scaling_status(seen: Seen[DeepSeekServing]) -> ScalingStatus | None:
-    """What the autoscaler says, in its words; None without autoscaling."""
-    if seen.owner.spec.autoscaling is None or seen.owner.spec.suspend:
-        return None
-    live = live_autoscaler(seen)
+@dataclass(frozen=True)
+class Scaling:
+    """What our autoscaler was seen to be and to say.
+
+    Attributes:
+        live: its HorizontalPodAutoscaler; None when there is none.
+        window_left: time until it has looked for as long as its window for scaling down; None once it has.
+        told: what it says, in its words; None where nothing is to be scaled.
+        blind_left: time until one that sees nothing must be told of, at most zero once it must; None while it sees.
+    """
+
+    live: Manifest | None
+    window_left: timedelta | None
+    told: ScalingStatus | None
+    blind_left: timedelta | None
+
+    @property
+    def blindness(self) -> str | None:
+        """Why the autoscaler can't do its work, in its words; None when it can, or need not yet."""
+        if self.told is None or self.blind_left is None or self.blind_left > timedelta(0):
+            return None
+        return f"{self.told.reason}: {self.told.message}"
+
+    @property
+    def conditions(self) -> tuple[Verdict, ...]:
+        """The autoscaler's condition, in its words; none without autoscaling, and none before it can have numbers."""
+        told = self.told
+        if told is None or not told.reason or told.reason == NO_AUTOSCALER:
+            return ()
+        sees = _sees(told, self.live)
+        if not sees and self.blindness is None:
+            return ()
+        status: Literal["True", "False"] = "True" if sees else "False"
+        return (Verdict(SCALING_ACTIVE, status, told.reason, told.message),)
+
+
+def scaling_of(seen: Seen[DeepSeekServing]) -> Scaling:
+    """What is seen of the autoscaler now."""
+    live, autoscaling = live_autoscaler(seen), seen.owner.spec.autoscaling
+    told = _told(live) if autoscaling is not None and not seen.owner.spec.suspend else None
+    return Scaling(live, window_left(autoscaling, live, seen.now), told, _blind_left(told, live, seen.now))
+
+
+def _told(live: Manifest | None) -> ScalingStatus:
     if live is None:
-        return ScalingStatus(reason="NoAutoscaler", message="the HorizontalPodAutoscaler does not exist yet")
+        return ScalingStatus(reason=NO_AUTOSCALER, message="the HorizontalPodAutoscaler does not exist yet")
     active = scaler_condition(live, "ScalingActive")
     able = scaler_condition(live, "AbleToScale")
     told = able if able.get("status") == "False" else active
@@ -38,38 +79,15 @@ def scaling_status(seen: Seen[DeepSeekServing]) -> ScalingStatus | None:
     )
 
 
-def scaling_of(seen: Seen[DeepSeekServing]) -> tuple[Verdict, ...]:
-    """The autoscaler's condition, in its words; none without autoscaling, and none before it can have numbers."""
-    told = scaling_status(seen)
-    if told is None or not told.reason or told.reason == "NoAutoscaler":
-        return ()
-    sees = told.active and not _is_unable(seen)
-    if not sees and blindness(seen) is None:
-        return ()
-    status: Literal["True", "False"] = "True" if sees else "False"
-    return (Verdict(SCALING_ACTIVE, status, told.reason, told.message),)
-
-
-def blindness(seen: Seen[DeepSeekServing]) -> str | None:
-    """Why the autoscaler can't do its work, in its words; None when it can, or need not yet."""
-    told, left = scaling_status(seen), blind_left(seen)
-    if told is None or left is None or left > timedelta(0):
-        return None
-    return f"{told.reason}: {told.message}"
-
-
-def blind_left(seen: Seen[DeepSeekServing]) -> timedelta | None:
-    """Time until an autoscaler that sees nothing must be told of, at most zero once it must; None while it sees."""
-    told, live = scaling_status(seen), live_autoscaler(seen)
-    if told is None or live is None or not told.reason or (told.active and not _is_unable(seen)):
+def _blind_left(told: ScalingStatus | None, live: Manifest | None, now: datetime) -> timedelta | None:
+    if told is None or live is None or not told.reason or _sees(told, live):
         return None
     since = parse_time(_wrong(live).get("lastTransitionTime"))
-    return since + FIRST_METRICS - seen.now if since is not None else timedelta(0)
+    return since + FIRST_METRICS - now if since is not None else timedelta(0)
 
 
-def _is_unable(seen: Seen[DeepSeekServing]) -> bool:
-    live = live_autoscaler(seen)
-    return live is not None and scaler_condition(live, "AbleToScale").get("status") == "False"
+def _sees(told: ScalingStatus, live: Manifest | None) -> bool:
+    return told.active and not (live is not None and scaler_condition(live, "AbleToScale").get("status") == "False")
 
 
 def _wrong(live: Manifest) -> Manifest:

@@ -4,77 +4,60 @@ Ready means that the floor is ready: the replicas asked for, or `minReplicas` un
 because a rollout or a wish for more replicas can't be met; Reconciling says that, with the cause.
 """
 
-from collections.abc import Mapping, Sequence
-
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel, RevisionStatus, ServingStatus, ServingSummary
 from deepseek_operator.core.actions import Done, Failure
 from deepseek_operator.core.conditions import Verdict, columns, merged, ready, reconciling, resting, stalled
-from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.names import OWNER_UID, serving_service
 from deepseek_operator.core.ownership import left_by
 from deepseek_operator.core.resources import SERVING, Manifest, controller_of, is_terminating
 from deepseek_operator.core.seen import Seen
-from deepseek_operator.domain.policy.rollout import NONE, Replicas
+from deepseek_operator.domain.policy.rollout import Replicas
 from deepseek_operator.kinds.serving import reasons
 from deepseek_operator.kinds.serving.children import SERVICE_PORT
-from deepseek_operator.kinds.serving.gate import running_replicas
-from deepseek_operator.kinds.serving.labels import replica_selector, revision_of
+from deepseek_operator.kinds.serving.labels import replica_selector
 from deepseek_operator.kinds.serving.model import reference_digest
 from deepseek_operator.kinds.serving.obstacles import Obstacle, obstacle
 from deepseek_operator.kinds.serving.reasons import Reason
 from deepseek_operator.kinds.serving.revision import model_of
-from deepseek_operator.kinds.serving.rollout import (
-    Target,
-    living_pods,
-    running_revisions,
-    target,
-    wanted_replicas,
-)
-from deepseek_operator.kinds.serving.scaling import blindness, scaling_of, scaling_status
 from deepseek_operator.kinds.serving.update import update_of
+from deepseek_operator.kinds.serving.view import View
 from deepseek_operator.workloads.device_plan import warning_of
 
 MAX_PREVIOUS = 16
 
 
-def status(seen: Seen[DeepSeekServing], done: Done, configuration: Configuration) -> ServingStatus:
+def status(view: View, done: Done) -> ServingStatus:
     """The status to write; records are kept as they are."""
-    owner, before = seen.owner, seen.owner.status
-    goal, running = target(seen), running_revisions(seen)
-    phase, verdicts = _verdicts(seen, done, goal, running)
-    current = RevisionStatus(name=goal.revision, **_counts(running.get(goal.revision))) if goal.revision else None
-    others = [RevisionStatus(name=name, **_counts(r)) for name, r in running.items() if name != goal.revision]
-    complete = goal.revision is not None and _is_complete(seen, goal.revision, running)
-    made = sum(_made(replicas) for replicas in running.values())
-    ready_replicas = sum(replicas.serving for replicas in running.values())
-    said = (*verdicts, *scaling_of(seen), *warning_of(before.plan), *update_of(seen, goal, configuration))
-    conditions = merged(said, before.conditions, owner.metadata.generation, seen.now)
+    owner, before, way = view.owner, view.status, view.rollout
+    phase, verdicts = _verdicts(view, done)
+    target = way.target.revision
+    made = sum(_made(replicas) for replicas in view.running.values())
+    others = [RevisionStatus(name=name, **_counts(replicas)) for name, replicas in way.older.items()]
+    said = (*verdicts, *view.scaling.conditions, *warning_of(before.plan), *update_of(view))
+    conditions = merged(said, before.conditions, owner.metadata.generation, view.now)
     return ServingStatus(
         observed_generation=owner.metadata.generation,
         conditions=conditions,
         phase=phase,
-        replicas=min(made, running_replicas(seen)),
-        ready_replicas=ready_replicas,
+        replicas=min(made, view.replicas),
+        ready_replicas=view.serving,
         selector=",".join(f"{key}={value}" for key, value in sorted(replica_selector(owner).items())),
         url=f"http://{serving_service(owner.metadata.name)}.{owner.metadata.namespace}.svc:{SERVICE_PORT}",
         resolved=before.resolved,
         plan=before.plan,
-        current=current,
+        current=RevisionStatus(name=target, **_counts(way.current)) if target else None,
         previous=others[-MAX_PREVIOUS:],
-        stable=goal.revision if complete and goal.revision and not owner.spec.suspend else before.stable,
+        stable=way.stable,
         running_replicas=before.running_replicas,
-        autoscaling=scaling_status(seen),
+        autoscaling=view.scaling.told,
         summary=ServingSummary(
-            **columns(conditions),
-            replicas=f"{ready_replicas}/{wanted_replicas(seen)}",
-            model=_models_told(seen, goal, running),
+            **columns(conditions), replicas=f"{view.serving}/{view.wanted}", model=_models_told(view)
         ),
     )
 
 
-def _counts(replicas: Replicas | None) -> dict[str, int]:
-    replicas = replicas or NONE
+def _counts(replicas: Replicas) -> dict[str, int]:
     return {"replicas": _made(replicas), "ready": replicas.serving}
 
 
@@ -83,30 +66,18 @@ def _made(replicas: Replicas) -> int:
     return min(replicas.total, replicas.specified)
 
 
-def _is_complete(seen: Seen[DeepSeekServing], revision: str, running: Mapping[str, Replicas]) -> bool:
-    """Only the target runs, as many as wanted, and all serve. Those that are ending are no replicas any more."""
-    alone = all(name == revision or (r.specified, r.total) == (0, 0) for name, r in running.items())
-    replicas, wanted = running.get(revision, NONE), wanted_replicas(seen)
-    ending = sum(revision_of(pod) == revision and is_terminating(pod) for pod in living_pods(seen))
-    stay = replicas.total - min(ending, max(replicas.total - wanted, 0))
-    return alone and replicas.specified == stay == replicas.serving == wanted
-
-
-def _models_told(seen: Seen[DeepSeekServing], goal: Target, running: Mapping[str, Replicas]) -> str:
+def _models_told(view: View) -> str:
     """What answers, and where that is another model than the wanted one, both: `uppercase@200 → uppercase@400`."""
-    answers = [model_of(seen, name) for name, r in running.items() if r.serving and name != goal.revision]
-    wanted = _wanted_model(seen, goal)
-    models = [*answers, *([wanted] if wanted is not None else [])]
+    answers = [model_of(view.seen, name) for name, replicas in view.rollout.older.items() if replicas.serving]
+    models = [*answers, _wanted_model(view)]
     return " → ".join(dict.fromkeys(_model_told(model) for model in models if model is not None))
 
 
-def _wanted_model(seen: Seen[DeepSeekServing], goal: Target) -> ResolvedModel | None:
+def _wanted_model(view: View) -> ResolvedModel | None:
     """What the spec asks for, once it is known; else what runs meanwhile."""
-    resolved = seen.owner.status.resolved
-    if goal.obstacle is not None and (
-        resolved is None or resolved.reference != reference_digest(seen.owner.spec.model)
-    ):
-        return model_of(seen, goal.revision) if goal.revision is not None else None
+    resolved, goal = view.status.resolved, view.rollout.target
+    if goal.obstacle is not None and (resolved is None or resolved.reference != reference_digest(view.spec.model)):
+        return model_of(view.seen, goal.revision) if goal.revision is not None else None
     return goal.model or resolved
 
 
@@ -120,32 +91,31 @@ Told = tuple[str, tuple[Verdict, ...]]
 """The phase for people, and the conditions."""
 
 
-def _verdicts(seen: Seen[DeepSeekServing], done: Done, goal: Target, running: Mapping[str, Replicas]) -> Told:
+def _verdicts(view: View, done: Done) -> Told:
     """The first thing that is to be said, from what stops everything down to what merely takes time."""
-    owner, serves = seen.owner, _floor_is_ready(seen, running)
+    owner, obstacle, serves = view.owner, view.rollout.target.obstacle, _floor_is_ready(view)
     if owner.metadata.is_deleting:
         return "Deleting", reconciling(reasons.DELETING.name, "the replicas are being removed", serves=serves)
-    if seen.occupied:
-        return _occupied(seen, serves)
+    if view.seen.occupied:
+        return _occupied(view.seen, serves)
     if (failed := _failed(done.failure, serves)) is not None:
         return failed
-    if goal.obstacle is not None:
-        verdict = stalled if goal.obstacle.final else reconciling
-        told = _with_advice(goal.obstacle.message, goal.obstacle.reason)
-        return "Failed" if goal.obstacle.final else "Pending", verdict(goal.obstacle.reason.name, told, serves=serves)
+    if obstacle is not None:
+        verdict = stalled if obstacle.final else reconciling
+        told = _with_advice(obstacle.message, obstacle.reason)
+        return "Failed" if obstacle.final else "Pending", verdict(obstacle.reason.name, told, serves=serves)
     if owner.spec.suspend:
-        return _suspended(running)
+        return _suspended(view)
     if owner.spec.autoscaling is not None and owner.spec.replicas == 0:
         told = _with_advice("spec.replicas is 0", reasons.AUTOSCALER_OFF)
         return "Failed", stalled(reasons.AUTOSCALER_OFF.name, told, serves=serves)
-    return _rolling(seen, goal, running, serves)
+    return _rolling(view, serves)
 
 
-def _floor_is_ready(seen: Seen[DeepSeekServing], running: Mapping[str, Replicas]) -> bool:
-    wanted, autoscaling = wanted_replicas(seen), seen.owner.spec.autoscaling
-    floor = min(autoscaling.min_replicas, wanted) if autoscaling is not None else wanted
-    serving = sum(replicas.serving for replicas in running.values())
-    return not seen.owner.spec.suspend and bool(running) and serving >= floor
+def _floor_is_ready(view: View) -> bool:
+    autoscaling = view.spec.autoscaling
+    floor = min(autoscaling.min_replicas, view.wanted) if autoscaling is not None else view.wanted
+    return not view.spec.suspend and bool(view.running) and view.serving >= floor
 
 
 def _with_advice(message: str, reason: Reason) -> str:
@@ -187,8 +157,8 @@ def _failed(failure: Failure | None, serves: bool) -> Told | None:
     return "Pending", reconciling(reason.name, _with_advice(failure.message, reason), serves=serves)
 
 
-def _suspended(running: Mapping[str, Replicas]) -> Told:
-    left = sum(replicas.total for replicas in running.values())
+def _suspended(view: View) -> Told:
+    left = sum(replicas.total for replicas in view.running.values())
     if left:
         return "Suspended", reconciling(reasons.SUSPENDING.name, f"replicas that are ending: {left}")
     return "Suspended", resting(reasons.SUSPENDED.name, "suspend is true: no replica runs")
@@ -197,12 +167,13 @@ def _suspended(running: Mapping[str, Replicas]) -> Told:
 _FAILING = (reasons.ENGINE_FAILING, reasons.IMAGE_PULL_FAILED, reasons.MODEL_NOT_FOUND, reasons.CONFIGURATION_MISSING)
 
 
-def _rolling(seen: Seen[DeepSeekServing], goal: Target, running: Mapping[str, Replicas], serves: bool) -> Told:
-    wanted, revision = wanted_replicas(seen), goal.revision or ""
-    if _is_complete(seen, revision, running):
-        return "Available", _available(seen, wanted)
-    phase, reason, message = _movement(seen, revision, running.get(revision, NONE), running, wanted)
-    found = obstacle(seen, revision, goal.model or model_of(seen, revision))
+def _rolling(view: View, serves: bool) -> Told:
+    way = view.rollout
+    if way.is_complete:
+        return "Available", _available(view)
+    revision = way.target.revision or ""
+    phase, reason, message = _movement(view, revision)
+    found = obstacle(view, revision, way.target.model or model_of(view.seen, revision))
     if found is None:
         return phase, reconciling(reason.name, message, serves=serves)
     told = _with_advice(f"{message}; {found.message}", found.reason)
@@ -218,34 +189,32 @@ def _phase_of(found: Obstacle, phase: str) -> str:
     return "WaitingForCapacity" if found.reason == reasons.WAITING_FOR_CAPACITY else phase
 
 
-def _available(seen: Seen[DeepSeekServing], wanted: int) -> tuple[Verdict, ...]:
-    message = f"{wanted} of {wanted} replicas serve{_held(seen)}"
-    if (blind := blindness(seen)) is None:
+def _available(view: View) -> tuple[Verdict, ...]:
+    message = f"{view.wanted} of {view.wanted} replicas serve{_held(view)}"
+    if (blind := view.scaling.blindness) is None:
         return ready(reasons.AVAILABLE.name, message)
     told = _with_advice(f"{message}; the autoscaler can't see its metrics: {blind}", reasons.METRICS_UNAVAILABLE)
     return ready(reasons.METRICS_UNAVAILABLE.name, told)
 
 
-def _movement(
-    seen: Seen[DeepSeekServing], revision: str, current: Replicas, running: Mapping[str, Replicas], wanted: int
-) -> tuple[str, Reason, str]:
-    others: Sequence[Replicas] = [replicas for name, replicas in running.items() if name != revision]
-    old = sum(replicas.total for replicas in others)
+def _movement(view: View, revision: str) -> tuple[str, Reason, str]:
+    way, wanted = view.rollout, view.wanted
+    current, old = way.current, sum(replicas.total for replicas in way.older.values())
     ready_now = f"{current.serving} of {wanted} replicas serve"
     if old:
         return "Rolling", reasons.ROLLING, f"revision {revision}: {ready_now}, {old} of older revisions are left"
     if current.total > wanted:
         return "Scaling", reasons.SCALING, f"{wanted} of {current.total} replicas stay, the others end"
-    if seen.owner.status.stable == revision:
+    if way.stable == revision:
         return "Scaling", reasons.SCALING, f"{ready_now}, {current.total} run"
     return "Loading", reasons.LOADING, f"{ready_now}, {current.total} run"
 
 
-def _held(seen: Seen[DeepSeekServing]) -> str:
+def _held(view: View) -> str:
     """Says that more run than the register asks for, and why."""
-    if seen.owner.spec.autoscaling is None or wanted_replicas(seen) <= seen.owner.spec.replicas:
+    asked, scaling = view.spec.replicas, view.scaling
+    if view.spec.autoscaling is None or view.wanted <= asked:
         return ""
-    scaling = scaling_status(seen)
-    is_told = scaling is not None and scaling.reason and blindness(seen) is None
-    why = f" ({scaling.reason}: {scaling.message})" if scaling is not None and is_told else ""
-    return f"; held there until the autoscaler, with valid metrics, wants {seen.owner.spec.replicas}{why}"
+    is_told = scaling.told is not None and scaling.told.reason and scaling.blindness is None
+    why = f" ({scaling.told.reason}: {scaling.told.message})" if scaling.told is not None and is_told else ""
+    return f"; held there until the autoscaler, with valid metrics, wants {asked}{why}"

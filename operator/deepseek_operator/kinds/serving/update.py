@@ -15,27 +15,27 @@ from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.drift import covers
 from deepseek_operator.core.names import digest
 from deepseek_operator.core.resources import Manifest
-from deepseek_operator.core.seen import Seen
 from deepseek_operator.kinds.serving import reasons
 from deepseek_operator.kinds.serving.devices import planned
 from deepseek_operator.kinds.serving.revision import UPDATE, is_restored, stored_revision
-from deepseek_operator.kinds.serving.rollout import Target
 from deepseek_operator.kinds.serving.template import CONTAINER, render
+from deepseek_operator.kinds.serving.view import View
 
 UPDATE_AVAILABLE = "UpdateAvailable"
 _TOKEN_DIGITS = 10
 
 
-def update_of(seen: Seen[DeepSeekServing], goal: Target, configuration: Configuration) -> tuple[Verdict, ...]:
+def update_of(view: View) -> tuple[Verdict, ...]:
     """The condition that tells what would change and how to take it; none where nothing would."""
-    stored = stored_revision(seen, goal.revision) if goal.revision is not None else None
+    goal = view.rollout.target
+    stored = stored_revision(view.seen, goal.revision) if goal.revision is not None else None
     if stored is None or goal.revision is None or goal.model is None:
         return ()
-    fresh = _rendered_now(seen.owner, goal.revision, goal.model, configuration)
+    fresh = _rendered_now(view.owner, goal.revision, goal.model, view.configuration)
     changes = _changes(stored, fresh) if fresh is not None else ()
     if not changes:
         return ()
-    owner = seen.owner.metadata
+    owner = view.owner.metadata
     message = (
         f"this operator would change {', '.join(changes)}; what runs stays as it is. To take it: "
         f"kubectl annotate dss {owner.name} -n {owner.namespace} --overwrite {UPDATE}={digest(fresh, _TOKEN_DIGITS)}"

@@ -1,12 +1,13 @@
 """DeepSeekTraining: attempts of a gang over one volume, restarted from its checkpoints until it completes."""
 
 from dataclasses import replace
+from functools import partial
 
 from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
 from deepseek_operator.api.v1alpha1.training.status import TrainingStatus
 from deepseek_operator.core.actions import Done, Plan
 from deepseek_operator.core.configuration import Configuration
-from deepseek_operator.core.kind import Event, Kind
+from deepseek_operator.core.kind import Decision, Event, Kind
 from deepseek_operator.core.resources import CLAIM, JOB, POD, POLICY, SERVICE, TRAINING, Manifest, Ref, Resource
 from deepseek_operator.core.seen import Needs, Seen
 from deepseek_operator.kinds.training.children import names, recorded_uids
@@ -48,22 +49,22 @@ class TrainingKind:
         accelerator = seen.owner.spec.accelerator
         return accelerator is not None and accelerator.profile is not None and accepted(seen.owner) is None
 
-    def plan(self, seen: Seen[DeepSeekTraining]) -> Plan[TrainingStatus]:
-        """What to do now. A result is recorded with what it means: nobody reads `Failed` beside `Restarting`."""
-        decided = step(View(seen, self.configuration)).plan
-        if decided.record is None or decided.record.result in (None, seen.owner.status.result):
-            return decided
-        view = View(replace(seen, owner=seen.owner.model_copy(update={"status": decided.record})), self.configuration)
+    def decide(self, seen: Seen[DeepSeekTraining]) -> Decision[TrainingStatus]:
+        """What to do now, and what is true."""
+        view = View(seen, self.configuration)
+        decided = step(view)
+        return Decision(self._told(seen, decided.plan), partial(display, view, decided))
+
+    def _told(self, seen: Seen[DeepSeekTraining], plan: Plan[TrainingStatus]) -> Plan[TrainingStatus]:
+        """A result is recorded with what it means: nobody reads `Failed` beside `Restarting`."""
+        if plan.record is None or plan.record.result in (None, seen.owner.status.result):
+            return plan
+        view = View(replace(seen, owner=seen.owner.model_copy(update={"status": plan.record})), self.configuration)
         following = step(view)
         # What an edit begins anew at once has no last word.
         if following.plan.record is not None:
-            return decided
-        return replace(decided, record=display(view, following, Done()))
-
-    def status(self, seen: Seen[DeepSeekTraining], done: Done) -> TrainingStatus:
-        """What is true now."""
-        view = View(seen, self.configuration)
-        return display(view, step(view), done)
+            return plan
+        return replace(plan, record=display(view, following, Done()))
 
     def events(self, before: TrainingStatus, after: TrainingStatus) -> tuple[Event, ...]:
         """Transitions worth telling."""

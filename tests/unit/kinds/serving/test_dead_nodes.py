@@ -47,7 +47,7 @@ def test_replace_waits_no_longer_than_a_living_kubelet_needs() -> None:
 
 def test_it_looks_again_when_the_wait_is_over() -> None:
     life = on_a_dead_node()
-    assert life.operator.kind.plan(life.look()).requeue_after == timedelta(seconds=GRACE_S + MARGIN_S)
+    assert life.operator.kind.decide(life.look()).plan.requeue_after == timedelta(seconds=GRACE_S + MARGIN_S)
 
 
 def test_a_surge_is_over_although_an_old_pod_never_ends() -> None:

@@ -7,19 +7,20 @@ import pytest
 
 from deepseek_operator.api.v1alpha1.common.plan import PlanStatus
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
-from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel
+from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel, ServingStatus
 from deepseek_operator.core.actions import Create, Done
 from deepseek_operator.core.conditions import find
 from deepseek_operator.core.configuration import Configuration
+from deepseek_operator.core.kind import Decision
 from deepseek_operator.core.resources import Manifest
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.domain.devices.profiles import profiles_from_config
-from deepseek_operator.kinds.serving.devices import planned, reference, wanted_plan
+from deepseek_operator.kinds.serving import serving_kind
+from deepseek_operator.kinds.serving.devices import planned, reference
 from deepseek_operator.kinds.serving.model import resolve
-from deepseek_operator.kinds.serving.plan import plan
 from deepseek_operator.kinds.serving.revision import controller_revision, revision_name, user_input
 from deepseek_operator.kinds.serving.signals import queries
-from deepseek_operator.kinds.serving.status import status
+from deepseek_operator.kinds.serving.view import View
 from tests.support.host_access import EVERYWHERE
 from tests.support.serving_life import ServingLife
 from tests.support.servings import a_serving, seen_of
@@ -41,11 +42,15 @@ def plan_of(configuration: Configuration = CONFIGURATION, **spec: Any) -> PlanSt
     return found
 
 
+def decide(seen: Seen[DeepSeekServing], configuration: Configuration = CONFIGURATION) -> Decision[ServingStatus]:
+    return serving_kind(configuration).decide(seen)
+
+
 def settled(serving: dict[str, Any], configuration: Configuration = CONFIGURATION) -> Seen[DeepSeekServing]:
     """The look after the records were written."""
     seen = seen_of(serving)
     for _ in range(5):
-        record = plan(seen, configuration).record
+        record = decide(seen, configuration).plan.record
         if record is None:
             return seen
         seen = replace(seen, owner=seen.owner.model_copy(update={"status": record}))
@@ -53,7 +58,7 @@ def settled(serving: dict[str, Any], configuration: Configuration = CONFIGURATIO
 
 
 def revision_of(seen: Seen[DeepSeekServing], configuration: Configuration = CONFIGURATION) -> Manifest:
-    (create,) = [action for action in plan(seen, configuration).actions if isinstance(action, Create)]
+    (create,) = [action for action in decide(seen, configuration).plan.actions if isinstance(action, Create)]
     return create.manifest
 
 
@@ -63,7 +68,7 @@ def container_of(**spec: Any) -> dict[str, Any]:
 
 
 def stalled(seen: Seen[DeepSeekServing]) -> tuple[str, str]:
-    condition = next(c for c in status(seen, Done(), CONFIGURATION).conditions if c.type == "Stalled")
+    condition = next(c for c in decide(seen).status(Done()).conditions if c.type == "Stalled")
     assert condition.status == "True"
     return condition.reason, condition.message
 
@@ -83,7 +88,7 @@ def test_r1_in_fp8_is_refused_on_8_h100_with_what_is_missing_and_what_would_fit(
     assert "lacks 17.9 GiB" in message
     assert "16 devices (TP 8 × PP 2, EP 8)" in message
     assert "awq weights: 8 devices" in message
-    assert plan(seen, CONFIGURATION).actions == ()
+    assert decide(seen, CONFIGURATION).plan.actions == ()
 
 
 def test_the_offered_quantization_is_accepted() -> None:
@@ -105,7 +110,7 @@ def test_an_unknown_profile_is_refused_with_its_neighbours_and_never_becomes_cpu
     reason, message = stalled(seen)
     assert reason == "UnknownProfile"
     assert "h200" in message
-    assert plan(seen, CONFIGURATION).actions == ()
+    assert decide(seen, CONFIGURATION).plan.actions == ()
 
 
 def test_a_written_layout_is_kept_or_refused_with_its_reason() -> None:
@@ -123,7 +128,7 @@ def test_a_model_that_is_not_known_is_served_as_written_and_says_that_it_was_not
     }
     found = plan_of(**spec)
     assert found.reason.startswith("not sized: model.name ours is not in the catalogue")
-    told = find(status(settled(a_replica(**spec)), Done(), CONFIGURATION).conditions, "SizingWarning")
+    told = find(decide(settled(a_replica(**spec))).status(Done()).conditions, "SizingWarning")
     assert told is not None
     assert (told.status, told.reason) == ("True", "NotSized")
     assert (found.refused, found.layout, found.gpus) == ("", "TP 4", 4)
@@ -183,10 +188,10 @@ def test_the_drain_of_the_engine_ends_within_the_grace_period() -> None:
 def test_a_changed_catalogue_touches_neither_the_record_nor_a_stored_revision() -> None:
     seen = settled(a_replica())
     smaller = Configuration(profiles=profiles_from_config({"nvidia-h200-141": {"memoryGiB": 40}}))
-    assert plan(seen, smaller).record is None, "the record stays until its input changes"
+    assert decide(seen, smaller).plan.record is None, "the record stays until its input changes"
     stored = revision_of(seen)
     wiped = replace(seen_of(a_replica()), children={**seen_of(a_replica(), children=[stored]).children})
-    record = plan(wiped, smaller).record
+    record = decide(wiped, smaller).plan.record
     assert record is not None
     assert record.plan == seen.owner.status.plan
 
@@ -194,7 +199,7 @@ def test_a_changed_catalogue_touches_neither_the_record_nor_a_stored_revision() 
 def test_a_refusal_is_judged_anew_when_the_administrator_has_changed_the_profile() -> None:
     seen = settled(a_replica(accelerator={"profile": "nvidia-h100-80", "perNode": 8}))
     larger = Configuration(profiles=profiles_from_config({"nvidia-h100-80": {"memoryGiB": 141}}))
-    record = plan(seen, larger).record
+    record = decide(seen, larger).plan.record
     assert record is not None
     assert record.plan is not None
     assert record.plan.refused == ""
@@ -282,8 +287,8 @@ def test_what_was_planned_before_flags_were_counted_stays_planned() -> None:
     name = revision_name(with_plan.owner, model)
     stored = controller_revision(with_plan.owner, name, 1, {"metadata": {}, "spec": {}}, model)
     rendered = replace(with_plan, children=seen_of(a_serving(**spec), children=[stored]).children)
-    assert wanted_plan(rendered, CONFIGURATION) == old
-    assert wanted_plan(with_plan, CONFIGURATION).refused == "NeedsMultipleNodes"  # type: ignore[union-attr]
+    assert View(rendered, CONFIGURATION).devices == old
+    assert View(with_plan, CONFIGURATION).devices.refused == "NeedsMultipleNodes"  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("version", ["0.33.0", "v0.33.0", "0.33"])

@@ -8,7 +8,7 @@ import pytest
 from deepseek_operator.core.actions import Create, Done, Failure
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.resources import Manifest
-from deepseek_operator.kinds.serving.status import status
+from deepseek_operator.kinds.serving import serving_kind
 from tests.support.kstatus import kstatus
 from tests.support.servings import seen_of
 from tests.unit.kinds.serving.test_failing import broken_beside, ended, tries
@@ -17,7 +17,7 @@ from tests.unit.kinds.serving.test_status import NO_ROOM, OLD, SCALED, deploymen
 
 def seen(serving: dict[str, Any], *found: Manifest, failure: Failure | None = None, **more: Any) -> dict[str, Any]:
     """The serving as it is stored after a look."""
-    told = status(seen_of(serving, children=found, **more), Done(failure), Configuration())
+    told = serving_kind(Configuration()).decide(seen_of(serving, children=found, **more)).status(Done(failure))
     return {**serving, "status": told.to_wire()}
 
 

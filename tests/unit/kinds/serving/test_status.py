@@ -16,9 +16,9 @@ from deepseek_operator.kinds.serving.events import events
 from deepseek_operator.kinds.serving.labels import pod_labels
 from deepseek_operator.kinds.serving.model import reference_digest
 from deepseek_operator.kinds.serving.revision import revision_name
-from deepseek_operator.kinds.serving.status import status
 from tests.support.servings import a_claim, a_serving, a_training, seen_of
 
+KIND = serving_kind(Configuration())
 SCALED: dict[str, Any] = {
     "autoscaling": {"minReplicas": 2, "maxReplicas": 6, "signals": [{"type": "InFlight", "target": 4}]}
 }
@@ -52,7 +52,7 @@ def pod(serving: dict[str, Any], revision: str, **status_: Any) -> Manifest:
 
 
 def look(serving: dict[str, Any], *found: Manifest, **more: Any) -> ServingStatus:
-    return status(seen_of(serving, children=found, **more), Done(), Configuration())
+    return KIND.decide(seen_of(serving, children=found, **more)).status(Done())
 
 
 def told(found: ServingStatus) -> tuple[str, str, str, str]:
@@ -252,8 +252,8 @@ def taken(controller: dict[str, Any] | None, **metadata: Any) -> Sequence[Manife
 )
 def test_a_taken_name_is_never_touched(occupied: Sequence[Manifest], expected: tuple[str, ...]) -> None:
     seen = seen_of(recorded(), occupied=occupied)
-    assert told(status(seen, Done(), Configuration())) == expected
-    assert serving_kind(Configuration()).plan(seen).actions == ()
+    assert told(KIND.decide(seen).status(Done())) == expected
+    assert KIND.decide(seen).plan.actions == ()
 
 
 @pytest.mark.parametrize(
@@ -267,7 +267,7 @@ def test_a_taken_name_is_never_touched(occupied: Sequence[Manifest], expected: t
 )
 def test_what_the_api_server_refuses_is_told(reason: Any, expected: tuple[str, ...]) -> None:
     failure = Failure(Create({}), reason, "the server's words")
-    found = status(seen_of(recorded()), Done(failure), Configuration())
+    found = KIND.decide(seen_of(recorded())).status(Done(failure))
     assert told(found) == expected
     assert "the server's words" in found.conditions[0].message
 

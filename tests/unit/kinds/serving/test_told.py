@@ -57,7 +57,7 @@ def test_its_first_minutes_without_metrics_are_no_failure_and_are_looked_at_agai
     assert find(scaled(60).conditions, "ScalingActive") is None
     serving = recorded(replicas=2, running=2, **SCALED)
     seen = seen_of(serving, children=[deployment(serving, target_of(serving), 2, 2), since(60)])
-    assert serving_kind(Configuration()).plan(seen).requeue_after == timedelta(seconds=60)
+    assert serving_kind(Configuration()).decide(seen).plan.requeue_after == timedelta(seconds=60)
 
 
 def test_one_that_can_not_scale_is_as_blind() -> None:
@@ -89,7 +89,9 @@ def export(step: int) -> ResolvedModel:
 
 
 def record(serving: dict[str, Any], revision: str, model: ResolvedModel, number: int = 1) -> Manifest:
-    return controller_revision(DeepSeekServing.model_validate(serving), revision, number, {"spec": {}}, model)
+    return controller_revision(
+        DeepSeekServing.model_validate(serving), revision, number, {"spec": {"containers": []}}, model
+    )
 
 
 @pytest.mark.parametrize(

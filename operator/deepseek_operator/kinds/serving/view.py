@@ -1,0 +1,108 @@
+"""One pass over one serving: what was seen, and each fact that follows from it, derived once. Plan and status read it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+
+from deepseek_operator.api.v1alpha1.common.plan import PlanStatus
+from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
+from deepseek_operator.api.v1alpha1.serving.spec import ServingSpec
+from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel, ServingStatus
+from deepseek_operator.core.configuration import Configuration
+from deepseek_operator.core.resources import Manifest
+from deepseek_operator.core.seen import Seen
+from deepseek_operator.domain.policy.rollout import Replicas
+from deepseek_operator.kinds.serving.devices import wanted_plan
+from deepseek_operator.kinds.serving.gate import running_replicas
+from deepseek_operator.kinds.serving.model import Resolution, resolve
+from deepseek_operator.kinds.serving.revision import numbers, revision_name, stored_revisions
+from deepseek_operator.kinds.serving.rollout import Rollout, rollout, target
+from deepseek_operator.kinds.serving.running import living_pods, running_revisions
+from deepseek_operator.kinds.serving.scaling import Scaling, scaling_of
+
+
+@dataclass(frozen=True)
+class View:
+    """The serving as seen now. Pure: everything below is read off `seen`, and nothing is derived twice."""
+
+    seen: Seen[DeepSeekServing]
+    configuration: Configuration
+
+    @property
+    def owner(self) -> DeepSeekServing:
+        return self.seen.owner
+
+    @property
+    def spec(self) -> ServingSpec:
+        return self.seen.owner.spec
+
+    @property
+    def status(self) -> ServingStatus:
+        """What was last written."""
+        return self.seen.owner.status
+
+    @property
+    def now(self) -> datetime:
+        return self.seen.now
+
+    @cached_property
+    def resolution(self) -> Resolution:
+        """The folder that the spec refers to, or why there is none yet."""
+        return resolve(self.seen)
+
+    @cached_property
+    def asked(self) -> str:
+        """The name of the revision that the spec asks for; empty while its model is not resolved."""
+        return revision_name(self.owner, self.resolution) if isinstance(self.resolution, ResolvedModel) else ""
+
+    @cached_property
+    def stored(self) -> tuple[Manifest, ...]:
+        """The ControllerRevisions, oldest first."""
+        return stored_revisions(self.seen)
+
+    @cached_property
+    def ages(self) -> Mapping[str, int]:
+        """The number of each stored revision: a higher one was made later."""
+        return numbers(self.stored)
+
+    @cached_property
+    def pods(self) -> tuple[Manifest, ...]:
+        """Pods that hold what they were given, of all revisions."""
+        return living_pods(self.seen)
+
+    @cached_property
+    def running(self) -> dict[str, Replicas]:
+        """What runs of every revision that has a Deployment or a pod, oldest first."""
+        return running_revisions(self.seen, self.pods, self.ages)
+
+    @cached_property
+    def scaling(self) -> Scaling:
+        """What our autoscaler is and says."""
+        return scaling_of(self.seen)
+
+    @cached_property
+    def replicas(self) -> int:
+        """Replicas that may run now, suspension aside."""
+        return running_replicas(self.seen, self.scaling.live, self.scaling.window_left)
+
+    @property
+    def wanted(self) -> int:
+        """Replicas that shall run in the end: none while suspended."""
+        return 0 if self.spec.suspend else self.replicas
+
+    @property
+    def serving(self) -> int:
+        """Ready replicas of all revisions that can be relied on."""
+        return sum(replicas.serving for replicas in self.running.values())
+
+    @cached_property
+    def devices(self) -> PlanStatus | None:
+        """How a replica lies on its devices, to be recorded; None without a profile."""
+        return wanted_plan(self.seen, self.asked, self.stored, self.configuration)
+
+    @cached_property
+    def rollout(self) -> Rollout:
+        """The way from what runs to the revision that shall."""
+        goal = target(self.seen, self.resolution, self.asked, self.running)
+        return rollout(self.owner, goal, self.running, self.wanted, self.pods)
