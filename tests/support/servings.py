@@ -58,7 +58,6 @@ def seen_of(
     references: Sequence[Manifest] | None = None,
     occupied: Sequence[Manifest] = (),
     now: datetime = START,
-    live: bool = True,
 ) -> Seen[DeepSeekServing]:
     """One look at the serving; claim `models` exists unless `references` says otherwise."""
     refs = [a_claim()] if references is None else references
@@ -68,7 +67,6 @@ def seen_of(
         children={ref_of(item): item for item in children},
         references={ref_of(item): item for item in refs},
         occupied={ref_of(item): item for item in occupied},
-        live=live,
     )
 
 

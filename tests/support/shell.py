@@ -13,7 +13,7 @@ from deepseek_operator.controller.pulls import Pulls
 from deepseek_operator.controller.reconcile import Acted, Outcome, Reconciler
 from deepseek_operator.core.kind import Kind
 from deepseek_operator.core.resources import CLAIM, Manifest
-from deepseek_operator.core.seen import Signal, Unavailable
+from deepseek_operator.core.seen import Unavailable
 from tests.support.faults import EventPipe
 from tests.support.world import StoppedClock
 
@@ -43,7 +43,6 @@ class Operator:
 
     Attributes:
         pipe: watch events that have not reached the mirror yet.
-        signals: by owner uid, what the metrics store said last.
         progress: what pods answer.
         woken: keys that the events let through so far ask to look at.
     """
@@ -52,7 +51,6 @@ class Operator:
         self.kind = kind
         self.cluster = cluster
         self.clock = clock
-        self.signals: dict[str, Mapping[str, Signal]] = {}
         self.progress = SilentProgress()
         self.woken: set[Key] = set()
         self.pipe = EventPipe(cluster, self._deliver)
@@ -66,7 +64,7 @@ class Operator:
     def _start(self) -> None:
         self.mirror = Mirror()
         pulls = Pulls(self.progress, self.clock, timedelta(seconds=5))
-        self.look = Look(self.kind, self.cluster, self.mirror, self.clock, pulls, lambda uid: self.signals.get(uid, {}))
+        self.look = Look(self.kind, self.cluster, self.mirror, self.clock, pulls)
         self._driver = Reconciler(self.kind, self.cluster, self.mirror, self.look)
         for resource in sorted({*OWNERS, CLAIM, *self.kind.owns}):
             for item in self.cluster.watched(resource):

@@ -8,10 +8,14 @@ END = "<!-- reasons: end -->"
 
 
 def reasons() -> str:
-    """Markdown: one row per reason and kind, ordered by name within the kind."""
+    """Markdown: one row per reason and kind, ordered by name within the kind; first what is the same for both."""
     training = sorted((reason.value, advice) for reason, advice in TRAINING_ADVICE.items())
     serving = sorted((reason.name, reason.advice) for reason in SERVING_REASONS)
-    rows = [("training", *row) for row in training] + [("serving", *row) for row in serving]
+    both = sorted(set(training) & set(serving))
+    rows = [
+        (kind, *row) for kind, told in (("training", training), ("serving", serving)) for row in told if row not in both
+    ]
+    rows = [*(("both", *row) for row in both), *rows]
     lines = ["| kind | reason | what to do |", "|---|---|---|"]
     return "\n".join([*lines, *(f"| {kind} | `{name}` | {advice} |" for kind, name, advice in rows)]) + "\n"
 

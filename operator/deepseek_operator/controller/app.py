@@ -87,7 +87,7 @@ class App:
             else AlwaysHeld()
         )
         self._board = SignalBoard(
-            self._mirror, self._prometheus, clock, settings.configuration, self._wake, settings.signal_interval_s
+            self._mirror, self._prometheus, clock, settings.configuration, settings.signal_interval_s
         )
         self._streams = self._watches(clock, random)
         self._auditor = Auditor(
@@ -193,7 +193,7 @@ class App:
                 serving,
                 fenced,
                 self._mirror,
-                Look(serving, fenced, self._mirror, clock, pulls, self._board.samples),
+                Look(serving, fenced, self._mirror, clock, pulls),
                 self._aside,
             ),
         }

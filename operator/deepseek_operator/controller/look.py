@@ -18,15 +18,12 @@ from deepseek_operator.core.kept import TooLarge, kept
 from deepseek_operator.core.kind import Kind
 from deepseek_operator.core.ownership import is_anothers, is_child, job_uid_of
 from deepseek_operator.core.resources import JOB, POD, Manifest, Ref, Resource, uid_of
-from deepseek_operator.core.seen import Seen, Signal, Warning
+from deepseek_operator.core.seen import Seen, Warning
 from deepseek_operator.ports.clock import Clock
 from deepseek_operator.ports.cluster import Cluster, ClusterError, is_watched
 
 OwnerT = TypeVar("OwnerT")
 StatusT = TypeVar("StatusT")
-
-SignalsOf = Callable[[str], Mapping[str, Signal]]
-"""Last samples of the signals of an owner, by its uid; empty when none were ever asked for."""
 
 Find = Callable[[Key, Iterable[Ref]], Awaitable[dict[Ref, Manifest]]]
 """The existing ones of some references, of the key's namespace."""
@@ -53,14 +50,12 @@ class Look(Generic[OwnerT, StatusT]):
         mirror: Mirror,
         clock: Clock,
         pulls: Pulls,
-        signals_of: SignalsOf = lambda uid: {},
     ) -> None:
         self._kind = kind
         self._cluster = cluster
         self._mirror = mirror
         self._clock = clock
         self._pulls = pulls
-        self._signals_of = signals_of
 
     async def from_mirror(self, key: Key) -> View[OwnerT] | None:
         """What the mirror knows, without any request but the pull of progress; None when it knows no such owner.
@@ -106,7 +101,7 @@ class Look(Generic[OwnerT, StatusT]):
         named = await self._live_named(key, self._lacking(owner, known))
         known |= self._ours(key, uid, owner, named)
         known |= await self._pods_of_jobs(key, known)
-        return await self._view(key, owner, manifest, known, named, self._live_named, live=True)
+        return await self._view(key, owner, manifest, known, named, self._live_named)
 
     async def _view(
         self,
@@ -116,12 +111,10 @@ class Look(Generic[OwnerT, StatusT]):
         known: Mapping[Ref, Manifest],
         named: Mapping[Ref, Manifest],
         find: Find,
-        live: bool = False,
     ) -> View[OwnerT]:
         """`known`: the owner's children. `named`: what has a name that they lacked."""
         occupied = {ref: item for ref, item in named.items() if ref not in known}
-        signals = self._signals_of(uid_of(manifest))
-        seen = Seen(owner, self._clock.now(), known, occupied, live=live, signals=signals)
+        seen = Seen(owner, self._clock.now(), known, occupied)
         # Names that are found where no watch tells of them are asked for again at every pass.
         absent = [ref for ref in self._kind.wanted_names(owner) if ref not in known or ref in named]
         return View(await self._with_needs(key, seen, absent, find), manifest)

@@ -1,11 +1,10 @@
-"""The last samples of every autoscaled serving, and how many replicas they want; evaluated in the background.
+"""How many replicas the signals of every autoscaled serving want; evaluated in the background.
 
-Nobody who asks ever waits for Prometheus: an answer is the last sample, or none when it is older than two intervals.
+Nobody who asks ever waits for Prometheus: an answer is the last wish, or none when it is older than two intervals.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -13,8 +12,7 @@ from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.controller.key import Key
 from deepseek_operator.controller.mirror import Mirror
 from deepseek_operator.core.configuration import Configuration
-from deepseek_operator.core.resources import SERVING, uid_of
-from deepseek_operator.core.seen import Signal
+from deepseek_operator.core.resources import SERVING
 from deepseek_operator.kinds.serving.signals import queries, wanted
 from deepseek_operator.ports.clock import Clock
 from deepseek_operator.ports.signals import Signals
@@ -32,14 +30,12 @@ class Wish:
 
 @dataclass(frozen=True)
 class _Evaluation:
-    uid: str
-    samples: Mapping[str, Signal]
     wish: Wish | None
     monotonic: float
 
 
 class SignalBoard:
-    """Evaluates all servings every interval; `wake` is told of those whose signals came, went or failed."""
+    """Evaluates all servings every interval. No pass waits for it: the autoscaler asks, and its answer is what wakes."""
 
     def __init__(
         self,
@@ -47,14 +43,12 @@ class SignalBoard:
         signals: Signals,
         clock: Clock,
         configuration: Configuration,
-        wake: Callable[[Iterable[Key]], None],
         interval_s: float,
     ) -> None:
         self._mirror = mirror
         self._signals = signals
         self._clock = clock
         self._configuration = configuration
-        self._wake = wake
         self._interval_s = interval_s
         self._last: dict[Key, _Evaluation] = {}
         self._broken: set[Key] = set()
@@ -65,10 +59,6 @@ class SignalBoard:
         if last is None or self._clock.monotonic() - last.monotonic > 2 * self._interval_s:
             return None
         return last.wish
-
-    def samples(self, uid: str) -> Mapping[str, Signal]:
-        """The last samples of the serving with that uid; empty when it was never evaluated."""
-        return next((last.samples for last in self._last.values() if last.uid == uid), {})
 
     async def run(self) -> None:
         """Evaluates for ever."""
@@ -103,12 +93,6 @@ class SignalBoard:
             return
         self._broken.discard(key)
         wish = Wish(replicas, now) if replicas is not None else None
-        before = self._last.pop(key, None)
+        self._last.pop(key, None)
         if asked:
-            self._last[key] = _Evaluation(uid_of(manifest), samples, wish, monotonic)
-        if _kinds(before.samples if before else {}) != _kinds(samples):
-            self._wake([key])
-
-
-def _kinds(samples: Mapping[str, Signal]) -> Mapping[str, type]:
-    return {name: type(signal) for name, signal in samples.items()}
+            self._last[key] = _Evaluation(wish, monotonic)

@@ -1,6 +1,6 @@
 """Everything a kind may look at in one pass, as one frozen value.
 
-`Seen` is total: an absent object, an unreachable metric and a stranger at a wanted name are facts in it, never
+`Seen` is total: an absent object, a pod that does not answer and a stranger at a wanted name are facts in it, never
 exceptions. A saved `Seen` replays a bug report without a cluster.
 """
 
@@ -67,13 +67,11 @@ class Seen(Generic[OwnerT_co]):
     Attributes:
         owner: the custom resource, parsed; its status is what was last written.
         children: live objects of the owner (label owner-uid), pods of its Jobs and Deployments included.
-        occupied: objects of somebody else under a name that a child would take; known for certain only when `live`.
+        occupied: objects of somebody else under a name that a child would take.
         references: the existing ones of `Needs.references`; a missing key means that the object does not exist.
-        signals: by signal name (serving); missing means never asked.
         progress: what rank 0 said, schema-checked; `Unavailable` when it could not be asked; None when not asked.
         warnings: Warning events of `Needs.warnings`, newest first; display only, and empty when they can't be read.
         now: the time of this pass, with time zone.
-        live: every fact was read from the API server for this pass, not from the mirror.
     """
 
     owner: OwnerT_co
@@ -81,10 +79,8 @@ class Seen(Generic[OwnerT_co]):
     children: Mapping[Ref, Manifest] = field(default_factory=dict)
     occupied: Mapping[Ref, Manifest] = field(default_factory=dict)
     references: Mapping[Ref, Manifest] = field(default_factory=dict)
-    signals: Mapping[str, Signal] = field(default_factory=dict)
     progress: Mapping[str, object] | Unavailable | None = None
     warnings: Mapping[Ref, tuple[Warning, ...]] = field(default_factory=dict)
-    live: bool = False
 
     def child(self, resource: Resource, name: str) -> Manifest | None:
         """The live child of that name; None when there is none."""

@@ -1,7 +1,11 @@
-"""Causes that every kind tells by one name. What a person does about each is the kind's to say, for it names its fields.
+"""Causes that every kind tells by one name, and what a person does about each, said once.
+
+Of a cause whose remedy is a field of the kind (another image, fewer devices) the kind says itself what to do.
 
 The names are part of the public contract: alerts and scripts match them.
 """
+
+from collections.abc import Mapping
 
 WAITING_FOR_QUOTA = "WaitingForQuota"
 FORBIDDEN = "Forbidden"
@@ -24,8 +28,19 @@ NAME_CONFLICT = "NameConflict"
 INTERNAL_ERROR = "InternalError"
 TOO_LARGE = "TooLarge"
 
-INTERNAL_ERROR_ADVICE = (
-    "Read the operator's log, which has the error once in full, and report it; an edit of the resource, or some minutes, "
-    "have it tried again. Other resources go on."
-)
-TOO_LARGE_ADVICE = "Write less in the field that the message names; until then nothing is done for this resource."
+ADVICE: Mapping[str, str] = {
+    WAITING_FOR_QUOTA: "Raise the namespace's quota, free some of it, ask for less, or write the resources that it makes obligatory.",
+    FORBIDDEN: "Ask an administrator: RBAC or an admission policy refuses what the operator wants to make.",
+    REJECTED: "Edit the spec: the API server refuses the object that it leads to, in the message's words.",
+    CONFIGURATION_MISSING: "Create the Secret or other object that the message names, or correct its name in the spec.",
+    VOLUME_NOT_MOUNTED: "Look at that volume's claim, and at the storage behind it.",
+    INIT_CONTAINER_FAILED: "Read that container's log; it comes from the accelerator's profile or from a webhook of the cluster.",
+    UNKNOWN_PROFILE: "Write one of the profiles that the message names, or ask the administrator to add one.",
+    UNSUPPORTED: "Edit the spec as the message says: this device or program can't do what is asked.",
+    HOST_ACCESS_NOT_ALLOWED: "Write another accelerator.profile, or ask an administrator to allow this one in the namespace as the message says.",
+    WAITING_FOR_PREDECESSOR: "Nothing: an object of a deleted resource of this name is still going.",
+    NAME_CONFLICT: "Delete or rename the object that the message names, or rename this resource.",
+    INTERNAL_ERROR: "Read the operator's log, which has the error once in full, and report it; an edit of the resource, or some minutes, have it tried again. Other resources go on.",
+    TOO_LARGE: "Write less in the field that the message names; until then nothing is done for this resource.",
+}
+"""What to do, where that is the same for every kind."""

@@ -16,6 +16,10 @@ class Reason:
     advice: str
 
 
+def _shared(name: str) -> Reason:
+    return Reason(name, shared.ADVICE[name])
+
+
 AVAILABLE = Reason("Available", "Nothing to do.")
 LOADING = Reason("Loading", "Wait until the replicas have loaded the model.")
 ROLLING = Reason("Rolling", "Wait until the new version has replaced the old one.")
@@ -40,30 +44,18 @@ DOES_NOT_FIT = Reason(
 NEEDS_MULTIPLE_NODES = Reason(
     shared.NEEDS_MULTIPLE_NODES, "Write what fits one node: another profile, quantization or maxModelLength."
 )
-UNKNOWN_PROFILE = Reason(
-    shared.UNKNOWN_PROFILE, "Write one of the profiles that the message names, or ask the administrator for one."
-)
-HOST_ACCESS_NOT_ALLOWED = Reason(
-    shared.HOST_ACCESS_NOT_ALLOWED,
-    "Write another accelerator.profile, or ask an administrator to allow this one in the namespace as the message says.",
-)
-UNSUPPORTED = Reason(shared.UNSUPPORTED, "Write what the message offers: this engine or device can't do it.")
+UNKNOWN_PROFILE = _shared(shared.UNKNOWN_PROFILE)
+HOST_ACCESS_NOT_ALLOWED = _shared(shared.HOST_ACCESS_NOT_ALLOWED)
+UNSUPPORTED = _shared(shared.UNSUPPORTED)
 WAITING_FOR_CAPACITY = Reason(
     shared.WAITING_FOR_CAPACITY,
     "Free or add accelerators; during a rollout, rollout.strategy Recreate stops the old replicas first.",
 )
-WAITING_FOR_QUOTA = Reason(
-    shared.WAITING_FOR_QUOTA, "Raise the namespace's quota, or ask for less; write what it makes obligatory."
-)
+WAITING_FOR_QUOTA = _shared(shared.WAITING_FOR_QUOTA)
 IMAGE_PULL_FAILED = Reason(shared.IMAGE_PULL_FAILED, "Correct engine.image, or make the image pullable for the nodes.")
-CONFIGURATION_MISSING = Reason(
-    shared.CONFIGURATION_MISSING, "Create the Secret or other object that the message names, or correct its name."
-)
-VOLUME_NOT_MOUNTED = Reason(shared.VOLUME_NOT_MOUNTED, "Look at the model's claim, and at the storage behind it.")
-INIT_CONTAINER_FAILED = Reason(
-    shared.INIT_CONTAINER_FAILED,
-    "Read that container's log; it comes from the accelerator's profile or from a webhook of the cluster.",
-)
+CONFIGURATION_MISSING = _shared(shared.CONFIGURATION_MISSING)
+VOLUME_NOT_MOUNTED = _shared(shared.VOLUME_NOT_MOUNTED)
+INIT_CONTAINER_FAILED = _shared(shared.INIT_CONTAINER_FAILED)
 MODEL_NOT_FOUND = Reason(
     "ModelNotFound", "Copy the model into that folder of the claim, or correct the path in model.source.uri."
 )
@@ -72,22 +64,18 @@ METRICS_UNAVAILABLE = Reason(
     "Let an administrator look at the chart's prometheus.url, externalMetrics and monitors: replicas stay as they are.",
 )
 ENGINE_FAILING = Reason("EngineFailing", "Read the log of the engine container; correct the model or the engine.")
-NAME_CONFLICT = Reason(shared.NAME_CONFLICT, "Delete or rename the object of that name, or rename this resource.")
-WAITING_FOR_PREDECESSOR = Reason(
-    shared.WAITING_FOR_PREDECESSOR, "Wait until the object of a deleted resource of this name is gone."
-)
+NAME_CONFLICT = _shared(shared.NAME_CONFLICT)
+WAITING_FOR_PREDECESSOR = _shared(shared.WAITING_FOR_PREDECESSOR)
 AUTOSCALER_OFF = Reason(
     "AutoscalerOff", "Write replicas: 1 or more, or leave it out: with 0 the autoscaler is switched off."
 )
-FORBIDDEN = Reason(
-    shared.FORBIDDEN, "Let an administrator read the message: an admission policy or RBAC refuses a child."
-)
-REJECTED = Reason(shared.REJECTED, "Correct the spec as the API server's message says.")
+FORBIDDEN = _shared(shared.FORBIDDEN)
+REJECTED = _shared(shared.REJECTED)
 NEW_DEFAULTS = Reason(
     "NewDefaults", "Nothing must be done. To roll out what this operator would make, annotate as the message says."
 )
-TOO_LARGE = Reason(shared.TOO_LARGE, shared.TOO_LARGE_ADVICE)
-INTERNAL_ERROR = Reason(shared.INTERNAL_ERROR, shared.INTERNAL_ERROR_ADVICE)
+TOO_LARGE = _shared(shared.TOO_LARGE)
+INTERNAL_ERROR = _shared(shared.INTERNAL_ERROR)
 API_UNAVAILABLE = Reason("ApiUnavailable", "Nothing to do: the operator tries again.")
 
 ALL: tuple[Reason, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Reason))

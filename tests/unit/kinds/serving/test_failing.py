@@ -119,7 +119,7 @@ def test_a_claim_that_is_not_bound_is_no_lack_of_capacity() -> None:
     waiting_pod = pod(serving, target, phase="Pending", conditions=conditions)
     found = look(serving, deployment(serving, target, 1, 0), waiting_pod)
     assert (told(found)[3], found.phase) == ("VolumeNotMounted", "Loading")
-    assert "Look at the model's claim" in found.conditions[0].message
+    assert "Look at that volume's claim" in found.conditions[0].message
 
 
 @pytest.mark.parametrize("minutes", [3, 999])
