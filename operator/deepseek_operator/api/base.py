@@ -130,13 +130,20 @@ def rfc3339(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+_YEARS = range(1970, 9000)
+"""Of a moment that something may have happened at, and that any interval may be added to."""
+
+
 def parse_time(text: str | None) -> datetime | None:
     """The moment that an RFC 3339 text names; None for none.
 
-    Raises:
-        ValueError: the text is not RFC 3339.
+    A text that names no moment counts as none: whoever may write a status may write anything there.
     """
-    return datetime.fromisoformat(text.replace("Z", "+00:00")) if text else None
+    try:
+        moment = datetime.fromisoformat(text.replace("Z", "+00:00")) if text else None
+    except ValueError:
+        return None
+    return moment if moment is not None and moment.tzinfo is not None and moment.year in _YEARS else None
 
 
 def rule(expression: str, message: str, **extra: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, TypeAlias
 
-from deepseek_operator.api.base import Condition, rfc3339
+from deepseek_operator.api.base import Condition, parse_time, rfc3339
 
 ConditionStatus: TypeAlias = Literal["True", "False", "Unknown"]
 
@@ -66,20 +66,23 @@ def _three(
 def merged(
     verdicts: Sequence[Verdict], previous: Sequence[Condition], generation: int, now: datetime
 ) -> list[Condition]:
-    """Conditions to store, in the order of `verdicts`; lastTransitionTime moves only when a status flips."""
+    """Conditions to store, in the order of `verdicts`; lastTransitionTime moves only when a status flips.
+
+    One that is no time, which somebody else wrote, is not kept: an empty one would be left out, and can't be.
+    """
     before = {condition.type: condition for condition in previous}
     return [_with_history(verdict, before.get(verdict.type), generation, now) for verdict in verdicts]
 
 
 def _with_history(verdict: Verdict, before: Condition | None, generation: int, now: datetime) -> Condition:
-    unchanged = before is not None and before.status == verdict.status
+    since = before.last_transition_time if before is not None and before.status == verdict.status else ""
     return Condition(
         type=verdict.type,
         status=verdict.status,
         reason=verdict.reason,
         message=verdict.message[:4096],
         observed_generation=generation,
-        last_transition_time=before.last_transition_time if unchanged and before is not None else rfc3339(now),
+        last_transition_time=since if parse_time(since) is not None else rfc3339(now),
     )
 
 
