@@ -6,9 +6,10 @@ import pytest
 
 from deepseek_operator.domain.devices.profiles import HostMount, Profile, pod_needs
 from deepseek_operator.domain.layout import Layout, Sharding
-from deepseek_operator.domain.programs import trainers
 from deepseek_operator.domain.programs.engines.table import ENGINES, build
-from deepseek_operator.domain.programs.trainers import Objective, Tuning
+from deepseek_operator.domain.programs.trainers.request import Objective, Tuning
+from deepseek_operator.domain.programs.trainers.table import TRAINERS
+from deepseek_operator.domain.programs.trainers.table import build as build_trainer
 from deepseek_operator.domain.sizing.training_state import Method
 from deepseek_operator.domain.values.command import Command, Probe, Refusal
 from tests.golden.conftest import FOLDER
@@ -136,9 +137,14 @@ def test_an_engine_serves_a_model_by_release(golden, engine, model):
 def test_a_trainer_runs_a_model(golden, case):
     trainer = case.removesuffix("-megatron")
     model, values = TRAININGS[case]
-    built = trainers.build(trainer, training(model, "h100", trainer=trainer, **values))
+    built = build_trainer(trainer, training(model, "h100", trainer=trainer, **values))
     assert isinstance(built, Command), built
     golden(f"commands/trainers/{case}.json", text(shown(built)))
+
+
+def test_every_engine_and_every_trainer_has_a_golden_command():
+    assert RELEASES.keys() == {name for name, entry in ENGINES.items() if entry.build is not None}
+    assert {case.removesuffix("-megatron") for case in TRAININGS} == TRAINERS.keys()
 
 
 def test_no_golden_file_is_left_behind():

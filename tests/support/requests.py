@@ -6,10 +6,16 @@ from deepseek_operator.domain.devices.profiles import resolve
 from deepseek_operator.domain.layout import Layout, Sharding
 from deepseek_operator.domain.models.catalogue import Model, find
 from deepseek_operator.domain.models.parameters import total
-from deepseek_operator.domain.programs import trainers
 from deepseek_operator.domain.programs.engines.request import EngineRequest
 from deepseek_operator.domain.programs.engines.table import ENGINES
-from deepseek_operator.domain.programs.trainers import DataFormat, Dataset, Hyperparameters, Objective, TrainerRequest
+from deepseek_operator.domain.programs.trainers.request import (
+    DataFormat,
+    Dataset,
+    Hyperparameters,
+    Objective,
+    TrainerRequest,
+)
+from deepseek_operator.domain.programs.trainers.table import TRAINERS
 
 GIB = 1 << 30
 TP8 = Layout(tensor=8)
@@ -69,7 +75,7 @@ def training(
         layout=layout,
         nodes=max(1, layout.gpus // 8),
         profile=resolve(accelerator),
-        version=trainers.DEFAULT_VERSIONS[trainer],
+        version=TRAINERS[trainer].version,
         datasets=(dataset,),
         hyper=Hyperparameters(global_batch=64, max_steps=1000, epochs=None),
     )

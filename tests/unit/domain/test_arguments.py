@@ -20,7 +20,8 @@ from deepseek_operator.domain.values.command import Command, Refusal
 from tests.support.requests import serving
 
 RELEASES = json.loads((Path(__file__).parent / "flag_inventory.json").read_text())["releases"]
-CHECKED = ("vllm", "sglang")
+CHECKED = tuple(engine for engine in ENGINES if engine in RELEASES)
+"""Engines whose names of flags are recorded; those of the others are of their manuals."""
 FIELDS = {
     "vllm": {
         "--port": "8000", "--host": "8000", "--served-model-name": "model.name", "--max-model-len": "maxModelLength",

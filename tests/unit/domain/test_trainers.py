@@ -10,17 +10,16 @@ from hypothesis import strategies as st
 
 from deepseek_operator.domain.devices.profiles import BUILT_IN
 from deepseek_operator.domain.layout import Layout, Sharding
-from deepseek_operator.domain.programs.trainers import (
-    BUILDERS,
+from deepseek_operator.domain.programs.trainers.request import (
     DataFormat,
     Dataset,
     Hyperparameters,
     Objective,
     Schedule,
     Tuning,
-    build,
+    mixture,
 )
-from deepseek_operator.domain.programs.trainers.request import mixture
+from deepseek_operator.domain.programs.trainers.table import TRAINERS, build
 from deepseek_operator.domain.sizing.activations import Recompute
 from deepseek_operator.domain.sizing.training_state import Method, Offload, Optimizer
 from deepseek_operator.domain.values.command import Command, Refusal
@@ -325,7 +324,7 @@ degrees = st.sampled_from([1, 2, 4, 8, 64])
 
 @settings(max_examples=150, deadline=None)
 @given(
-    trainer=st.sampled_from(sorted(BUILDERS)),
+    trainer=st.sampled_from(sorted(TRAINERS)),
     model=st.sampled_from(["deepseek-v3", "deepseek-v2-lite", "deepseek-r1-distill-qwen-7b", "deepseek-v4-flash"]),
     accelerator=st.sampled_from(BUILT_IN.names()),
     layout=st.builds(

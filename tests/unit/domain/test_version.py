@@ -3,8 +3,8 @@
 import pytest
 
 from deepseek_operator.domain.devices.profiles import BUILT_IN, resolve
-from deepseek_operator.domain.programs import trainers
 from deepseek_operator.domain.programs.engines.table import ENGINES
+from deepseek_operator.domain.programs.trainers.table import TRAINERS
 from deepseek_operator.domain.values.version import Version, parse, rendered, tag
 
 RELEASED = [
@@ -13,7 +13,10 @@ RELEASED = [
     for program, image in profile.images.items()
     if "{version}" in image
 ]
-DEFAULTS = {**{name: entry.version for name, entry in ENGINES.items()}, **trainers.DEFAULT_VERSIONS}
+DEFAULTS = {
+    **{name: entry.version for name, entry in ENGINES.items()},
+    **{name: entry.version for name, entry in TRAINERS.items()},
+}
 
 
 @pytest.mark.parametrize(("name", "program"), RELEASED)

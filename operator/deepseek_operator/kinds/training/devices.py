@@ -18,8 +18,9 @@ from deepseek_operator.domain.devices.profiles import Profile, pod_needs
 from deepseek_operator.domain.models.known import known
 from deepseek_operator.domain.models.model import Architecture
 from deepseek_operator.domain.models.parameters import total
-from deepseek_operator.domain.programs import trainers
 from deepseek_operator.domain.programs.engines.limits import UNQUANTIZED
+from deepseek_operator.domain.programs.trainers.request import Hyperparameters, TrainerRequest
+from deepseek_operator.domain.programs.trainers.table import USUAL
 from deepseek_operator.domain.sizing import size_training
 from deepseek_operator.domain.sizing.activations import Recompute
 from deepseek_operator.domain.sizing.checkpoint_size import CheckpointSize
@@ -42,8 +43,6 @@ from deepseek_operator.workloads.reasons import UNSUPPORTED
 PLAN = f"{GROUP}/plan"
 """Annotation of a Job: the plan that it was made by, read back when the status was wiped."""
 
-_BUILTIN = "builtin"
-_BUILTIN_AXES = frozenset({"data"})
 _OFFERED = ("more devices", "sequences of")
 """Changes that a user of this API can make; sizing knows more."""
 _LARGE_HOST_GIB = 64
@@ -205,8 +204,8 @@ def _request(spec: TrainingSpec, profile: Profile, architecture: Architecture) -
         # A program of the user's own has its own batch.
         global_batch=None if is_own else hyper.global_batch_size,
         micro_batch=hyper.micro_batch_size,
-        recompute=None if is_own else Recompute.NONE,
-        axes=ALL_AXES if is_own else _BUILTIN_AXES,
+        recompute=None if is_own or USUAL.recomputes else Recompute.NONE,
+        axes=ALL_AXES if is_own else USUAL.axes,
         nodes=spec.nodes.count,
         per_node=spec.accelerator.per_node,
         keep=spec.checkpoints.keep_last + spec.checkpoints.keep_best,
@@ -216,9 +215,8 @@ def _request(spec: TrainingSpec, profile: Profile, architecture: Architecture) -
 def _refusal(spec: TrainingSpec, profile: Profile, architecture: Architecture, sized: Sized) -> Refusal | None:
     """Why the built-in trainer can't run what fits."""
     hyper = spec.hyperparameters
-    built = trainers.build(
-        _BUILTIN,
-        trainers.TrainerRequest(
+    built = USUAL.build(
+        TrainerRequest(
             model=spec.model.name or "model.custom",
             family="",
             path="",
@@ -226,8 +224,8 @@ def _refusal(spec: TrainingSpec, profile: Profile, architecture: Architecture, s
             layout=sized.layout,
             nodes=sized.nodes,
             profile=profile,
-            version=trainers.DEFAULT_VERSIONS[_BUILTIN],
-            hyper=trainers.Hyperparameters(
+            version=USUAL.version,
+            hyper=Hyperparameters(
                 global_batch=hyper.global_batch_size,
                 micro_batch=hyper.micro_batch_size or 1,
                 precision=hyper.precision,

@@ -18,6 +18,8 @@ from deepseek_operator.core.names import training_job, training_service
 from deepseek_operator.core.ownership import JOB_UID
 from deepseek_operator.core.resources import Manifest
 from deepseek_operator.domain.devices.profiles import pod_needs
+from deepseek_operator.domain.programs.trainers.builtin import COMMAND
+from deepseek_operator.domain.programs.trainers.table import OWN, USUAL
 from deepseek_operator.kinds.training import ancestry
 from deepseek_operator.kinds.training.program import TRAINER
 from deepseek_operator.kinds.training.service import PROGRESS_PORT, RENDEZVOUS_PORT
@@ -28,7 +30,6 @@ from deepseek_operator.workloads.pod.devices import on_devices
 from deepseek_operator.workloads.pod.resources import SHARED_MEMORY_VOLUME, resources, shared_memory, whole_cores
 from deepseek_operator.workloads.pod.security import container_security
 
-BUILTIN_COMMAND = ("python3", "-m", "deepseek_runtime.launcher")
 CHECKPOINTS = "/checkpoints"
 MODEL = "/model"
 DATASETS = "/datasets"
@@ -92,7 +93,7 @@ def placed(template: Manifest, attempt: Attempt, configuration: Configuration) -
     if attempt.plan is None or attempt.spec.accelerator is None:
         return template
     profile = configuration.profiles.resolve(attempt.plan.profile)
-    nodes, program = attempt.spec.nodes.number, "builtin" if is_builtin(attempt.spec.trainer) else "custom"
+    nodes, program = attempt.spec.nodes.number, USUAL.type if is_builtin(attempt.spec.trainer) else OWN
     needs = pod_needs(profile, attempt.spec.accelerator.devices, nodes)
     keeps = attempt.spec.trainer.resources.shared_memory is not None
     return on_devices(template, needs, profile.variables(program, nodes), keeps)
@@ -100,7 +101,7 @@ def placed(template: Manifest, attempt: Attempt, configuration: Configuration) -
 
 def _container(attempt: Attempt, configuration: Configuration, volumes: Mapping[str, str]) -> dict[str, Any]:
     trainer = attempt.spec.trainer
-    command = BUILTIN_COMMAND if is_builtin(trainer) else trainer.command or ()
+    command = COMMAND if is_builtin(trainer) else trainer.command or ()
     wanted: dict[str, Any] = {
         "name": TRAINER.container,
         "image": trainer.image or configuration.runtime_image,

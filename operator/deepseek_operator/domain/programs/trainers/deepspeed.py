@@ -7,6 +7,7 @@ checkpoint variables; the operator's manifest is its to write.
 import json
 
 from deepseek_operator.domain.programs.trainers import limits, memory, zero
+from deepseek_operator.domain.programs.trainers.entry import DATA_AXIS, Resume, TrainerEntry
 from deepseek_operator.domain.programs.trainers.gang import gang
 from deepseek_operator.domain.programs.trainers.request import FILES, Schedule, TrainerRequest, torchrun
 from deepseek_operator.domain.values.command import Command, Refusal
@@ -43,3 +44,14 @@ def _run(asked: TrainerRequest) -> Refusal | None:
         or limits.only_data_parallel("DeepSpeed", asked)
         or zero.refusal(asked)
     )
+
+
+ENTRY = TrainerEntry(
+    type=PROGRAM,
+    title="DeepSpeed",
+    version="0.19.8",
+    build=build,
+    checkpoints="as the user's program saves",
+    resume=Resume.PROGRAM,
+    axes=DATA_AXIS,
+)

@@ -8,16 +8,16 @@ from deepseek_operator.domain.values.command import Refusal
 
 SOFT_PROMPTS = (Method.PROMPT_TUNING, Method.P_TUNING)
 LORA = (Method.LORA, Method.QLORA)
-PRECISIONS = {"torchtitan": ("fp32", "bf16", "fp8"), "megatron-bridge": ("bf16",)}
-"""What a trainer's builder can set; the others take fp32 and bf16."""
+PRECISIONS = ("fp32", "bf16")
+"""What trainers can set that say nothing else."""
 
 
-def refusal(program: str, asked: TrainerRequest) -> Refusal | None:
+def refusal(program: str, asked: TrainerRequest, precisions: tuple[str, ...] = PRECISIONS) -> Refusal | None:
     """Return why this trainer can't run the request for reasons of device, method or layout; None where it can."""
     checks = (
         _program(program, asked),
         _method(asked),
-        _precision(program, asked),
+        _precision(program, asked, precisions),
         _devices(asked),
         _batch(asked),
         sequence_refusal(asked, pieces_of_sequence(asked.layout.tensor, asked.layout.context)),
@@ -95,11 +95,11 @@ def _method(asked: TrainerRequest) -> Refusal | None:
     return None
 
 
-def _precision(program: str, asked: TrainerRequest) -> Refusal | None:
+def _precision(program: str, asked: TrainerRequest, precisions: tuple[str, ...]) -> Refusal | None:
     precision = asked.hyper.precision
     if precision == "fp8" and "fp8" not in asked.profile.accelerator.dtypes:
         return Refusal(f"{asked.profile.name} has no FP8", "write precision bf16")
-    if precision not in PRECISIONS.get(program, ("fp32", "bf16")):
+    if precision not in precisions:
         return Refusal(f"{program} does not compute in {precision}", "write precision bf16")
     return None
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from deepseek_operator.domain.programs.trainers import limits, lora, memory, zero
+from deepseek_operator.domain.programs.trainers.entry import ADAPTERS, DATA_AXIS, Resume, TrainerEntry
 from deepseek_operator.domain.programs.trainers.gang import gang
 from deepseek_operator.domain.programs.trainers.request import (
     FILES,
@@ -155,3 +156,15 @@ def _names(datasets: tuple[Dataset, ...], use: str) -> list[str]:
 
 def _text(values: dict[str, object]) -> str:
     return json.dumps(values, indent=2) + "\n"
+
+
+ENTRY = TrainerEntry(
+    type=PROGRAM,
+    title="LLaMA-Factory",
+    version="0.9.5",
+    build=build,
+    checkpoints="transformers, with DeepSpeed's state",
+    resume=Resume.NEWEST,
+    methods=ADAPTERS | {Method.FULL},
+    axes=DATA_AXIS,
+)

@@ -8,11 +8,13 @@ weights start random, ``path`` gives shape and tokenizer.
 from dataclasses import dataclass
 
 from deepseek_operator.domain.programs.trainers import limits, memory, recipe
+from deepseek_operator.domain.programs.trainers.entry import Resume, TrainerEntry
 from deepseek_operator.domain.programs.trainers.request import Objective, Schedule, TrainerRequest
 from deepseek_operator.domain.sizing.training_state import Method, Offload
 from deepseek_operator.domain.values.command import Command, Refusal
 
 PROGRAM = "megatron-bridge"
+PRECISIONS = ("bf16",)
 V3_STAGES = (1, 4, 8, 16)
 """Pipelines into which the release cuts V3's 61 layers; it has no layout for others."""
 RAW_SUFFIXES = (".jsonl", ".json", ".txt", ".parquet", ".csv")
@@ -100,7 +102,7 @@ def _refusal(asked: TrainerRequest) -> Refusal | None:
     return (
         memory.only_adamw("Megatron-Bridge", asked)
         or memory.only_optimizer_offload("Megatron-Bridge", asked)
-        or limits.refusal(PROGRAM, asked)
+        or limits.refusal(PROGRAM, asked, PRECISIONS)
         or limits.only_steps("Megatron-Bridge", asked)
         or _data(asked)
         or _layout(asked)
@@ -183,3 +185,16 @@ def _learning(asked: TrainerRequest) -> dict[str, object]:
 
 def _checkpoints(asked: TrainerRequest) -> dict[str, object]:
     return {"checkpoint.save_interval": asked.every_steps, "checkpoint.most_recent_k": asked.keep_last}
+
+
+ENTRY = TrainerEntry(
+    type=PROGRAM,
+    title="Megatron-Bridge",
+    version="0.6.2",
+    build=build,
+    checkpoints="Megatron-Core distributed",
+    resume=Resume.NEWEST,
+    objectives=frozenset({Objective.PRETRAIN}),
+    methods=frozenset({Method.FULL}),
+    precisions=PRECISIONS,
+)

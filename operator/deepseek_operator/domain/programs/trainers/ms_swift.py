@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from deepseek_operator.domain.models.model import SharedCompressedAttention
 from deepseek_operator.domain.programs.trainers import limits, lora, memory, zero
+from deepseek_operator.domain.programs.trainers.entry import ADAPTERS, Resume, TrainerEntry
 from deepseek_operator.domain.programs.trainers.gang import gang
 from deepseek_operator.domain.programs.trainers.request import (
     FILES,
@@ -190,3 +191,14 @@ def _degrees(asked: TrainerRequest) -> tuple[str, ...]:
         args += ["--optimizer_cpu_offload", "true"]
     args += ["--train_iters", str(hyper.max_steps)] if hyper.max_steps else ["--num_train_epochs", str(hyper.epochs)]
     return tuple(args)
+
+
+ENTRY = TrainerEntry(
+    type=PROGRAM,
+    title="ms-swift",
+    version="4.6.0",
+    build=build,
+    checkpoints="transformers, with DeepSpeed's state; Megatron-Core distributed for wider layouts",
+    resume=Resume.NEWEST,
+    methods=ADAPTERS | {Method.FULL},
+)

@@ -6,11 +6,13 @@ sets what was asked and runs it. Names of 0.3.0 are recorded from the released p
 
 from deepseek_operator.domain.layout import Sharding
 from deepseek_operator.domain.programs.trainers import limits, memory, recipe
+from deepseek_operator.domain.programs.trainers.entry import Resume, TrainerEntry
 from deepseek_operator.domain.programs.trainers.request import Objective, Schedule, TrainerRequest
 from deepseek_operator.domain.sizing.training_state import Method, Offload
 from deepseek_operator.domain.values.command import Command, Refusal
 
 PROGRAM = "torchtitan"
+PRECISIONS = ("fp32", "bf16", "fp8")
 RECIPES = {
     "deepseek-v2-lite": "deepseek_v3_16b",
     "deepseek-v3": "deepseek_v3_671b",
@@ -104,7 +106,7 @@ def _refusal(asked: TrainerRequest) -> Refusal | None:
         or _host(asked)
         # parallel_dims.py asks for this much even of a single context rank
         or limits.sequence_refusal(asked, 2 * asked.layout.tensor * asked.layout.context)
-        or limits.refusal(PROGRAM, asked)
+        or limits.refusal(PROGRAM, asked, PRECISIONS)
         or limits.only_steps("torchtitan", asked)
     )
 
@@ -166,3 +168,16 @@ def _checkpoints(asked: TrainerRequest) -> dict[str, object]:
         "checkpoint.keep_latest_k": max(asked.keep_last, 2),
         "checkpoint.last_save_model_only": False,
     }
+
+
+ENTRY = TrainerEntry(
+    type=PROGRAM,
+    title="torchtitan",
+    version="0.3.0",
+    build=build,
+    checkpoints="torch.distributed.checkpoint",
+    resume=Resume.NEWEST,
+    objectives=frozenset({Objective.PRETRAIN}),
+    methods=frozenset({Method.FULL}),
+    precisions=PRECISIONS,
+)

@@ -1,0 +1,57 @@
+"""What is known of one trainer, in one entry: sizing, validation, commands and documentation read it here.
+
+A further trainer is a file with its entry and its line in ``table``. What a pod of it runs, with which files and
+variables, is in the command that ``build`` returns; what it refuses beside the fields below, ``build`` says too.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+from deepseek_operator.domain.programs.trainers.limits import PRECISIONS
+from deepseek_operator.domain.programs.trainers.request import Objective, TrainerRequest
+from deepseek_operator.domain.sizing.request import ALL_AXES
+from deepseek_operator.domain.sizing.training_state import Method
+from deepseek_operator.domain.values.command import Command, Refusal
+
+ADAPTERS = frozenset({Method.LORA, Method.QLORA})
+EVERY_METHOD = frozenset(Method)
+DATA_AXIS = frozenset({"data"})
+"""Ranks that share a batch and shard state, and no others."""
+
+
+class Resume(Enum):
+    """Where the next attempt goes on."""
+
+    VERIFIED = "the newest healthy checkpoint, verified"
+    NEWEST = "the trainer's own newest checkpoint, not verified"
+    PROGRAM = "as the user's program decides"
+
+
+@dataclass(frozen=True)
+class TrainerEntry:
+    """One trainer.
+
+    Attributes:
+        type: the name under which profiles list its image and launcher.
+        title: how its makers write it.
+        version: the release that is used where the user names none: the one whose names were recorded.
+        build: the command of every node, or why there is none.
+        objectives, methods, precisions: what it can be asked for on at least one model; ``build`` refuses the others.
+        axes: kinds of ranks that it can be laid out over.
+        checkpoints: the form in which it saves.
+        resume: where it goes on after a restart.
+        recomputes: whether it can compute activations again in place of keeping them.
+    """
+
+    type: str
+    title: str
+    version: str
+    build: Callable[[TrainerRequest], Command | Refusal]
+    checkpoints: str
+    resume: Resume
+    objectives: frozenset[Objective] = frozenset(Objective)
+    methods: frozenset[Method] = EVERY_METHOD
+    precisions: tuple[str, ...] = PRECISIONS
+    axes: frozenset[str] = ALL_AXES
+    recomputes: bool = True

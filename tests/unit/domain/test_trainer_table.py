@@ -1,0 +1,102 @@
+"""The table of trainers: what an entry says that it can do is what its commands can be built for, and nothing else."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from deepseek_operator.domain.layout import Layout, Sharding
+from deepseek_operator.domain.programs.trainers.entry import Resume, TrainerEntry
+from deepseek_operator.domain.programs.trainers.request import Hyperparameters, Objective, Tuning
+from deepseek_operator.domain.programs.trainers.table import TRAINERS, USUAL, build
+from deepseek_operator.domain.sizing.request import ALL_AXES
+from deepseek_operator.domain.sizing.training_state import Method
+from deepseek_operator.domain.values.command import Command, Refusal
+from tests.support.requests import training
+
+MODELS = ("deepseek-r1-distill-qwen-7b", "deepseek-v2-lite", "deepseek-v3")
+DATA = Layout(data=8, sharding=Sharding.ZERO2, shard=8)
+"""Eight data ranks; ZeRO-2, because ZeRO-3 can't shard a base of four bits."""
+SEPARATED = {axis: tuple(Layout(**{"data": 8, axis: degree}) for degree in (2, 4, 8)) for axis in ALL_AXES - {"data"}}
+"""Layouts in which an axis is used beside data ranks, by the axis."""
+
+
+def name_of(entry: TrainerEntry) -> str:
+    return entry.type
+
+
+each = pytest.mark.parametrize("entry", TRAINERS.values(), ids=name_of)
+
+
+def hyper(precision: str = "bf16") -> Hyperparameters:
+    return Hyperparameters(global_batch=64, max_steps=1000, epochs=None, precision=precision)
+
+
+def answers(entry: TrainerEntry, layouts: tuple[Layout, ...] = (DATA,), **values: Any) -> Iterator[Command | Refusal]:
+    for model in MODELS:
+        for layout in layouts:
+            for objective in (values["objective"],) if "objective" in values else Objective:
+                asked = {"script": ("/app/train.py",), "hyper": hyper(), **values, "objective": objective}
+                yield build(entry.type, training(model, "h200", layout, entry.type, **asked))
+
+
+def can(entry: TrainerEntry, **values: Any) -> bool:
+    """Whether it takes this for some model and objective."""
+    return any(isinstance(answer, Command) for answer in answers(entry, **values))
+
+
+@each
+def test_an_entry_is_found_by_its_type(entry: TrainerEntry) -> None:
+    assert TRAINERS[entry.type] is entry
+    assert entry.title
+    assert entry.checkpoints
+
+
+@each
+@pytest.mark.parametrize("method", Method)
+def test_a_method_is_taken_exactly_where_the_entry_has_it(entry: TrainerEntry, method: Method) -> None:
+    assert can(entry, tuning=Tuning(method)) == (method in entry.methods)
+
+
+@each
+@pytest.mark.parametrize("objective", Objective)
+def test_an_objective_is_taken_exactly_where_the_entry_has_it(entry: TrainerEntry, objective: Objective) -> None:
+    assert can(entry, objective=objective) == (objective in entry.objectives)
+
+
+@each
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp8"])
+def test_a_precision_is_taken_exactly_where_the_entry_has_it(entry: TrainerEntry, precision: str) -> None:
+    assert can(entry, hyper=hyper(precision)) == (precision in entry.precisions)
+
+
+@each
+@pytest.mark.parametrize("axis", sorted(SEPARATED))
+def test_ranks_are_laid_out_along_exactly_the_axes_of_the_entry(entry: TrainerEntry, axis: str) -> None:
+    assert can(entry, layouts=SEPARATED[axis]) == (axis in entry.axes)
+
+
+@each
+def test_a_trainer_that_resumes_unverified_says_so(entry: TrainerEntry) -> None:
+    built = next(answer for answer in answers(entry) if isinstance(answer, Command))
+    assert any("without the operator's verification" in word for word in built.warnings) == (
+        entry.resume is Resume.NEWEST
+    )
+
+
+@each
+def test_what_a_trainer_refuses_comes_with_what_to_write(entry: TrainerEntry) -> None:
+    refused = [
+        answer for method in Method for answer in answers(entry, tuning=Tuning(method)) if isinstance(answer, Refusal)
+    ]
+    assert all(answer.reason and answer.instead for answer in refused)
+
+
+def test_a_resource_without_a_program_of_its_own_resumes_verified() -> None:
+    assert USUAL.resume is Resume.VERIFIED
+
+
+def test_a_trainer_that_nobody_knows_is_refused_with_those_that_are() -> None:
+    found = build("axolotl", training())
+    assert isinstance(found, Refusal)
+    assert all(name in found.instead for name in TRAINERS)
