@@ -144,7 +144,9 @@ def test_a_trainer_runs_a_model(golden, case):
 
 def test_every_engine_and_every_trainer_has_a_golden_command():
     assert RELEASES.keys() == {name for name, entry in ENGINES.items() if entry.build is not None}
-    assert {case.removesuffix("-megatron") for case in TRAININGS} == TRAINERS.keys()
+    assert {case.removesuffix("-megatron") for case in TRAININGS} == {
+        name for name, entry in TRAINERS.items() if entry.build is not None
+    }
 
 
 def test_no_golden_file_is_left_behind():

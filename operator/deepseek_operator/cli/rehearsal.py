@@ -28,7 +28,7 @@ from deepseek_operator.core.resources import OWNED, SERVING, TRAINING, Manifest,
 from deepseek_operator.core.seen import Unavailable
 from deepseek_operator.kinds.serving import serving_kind
 from deepseek_operator.kinds.training import training_kind
-from deepseek_operator.kinds.training.pod import is_builtin
+from deepseek_operator.kinds.training.pod import is_ours
 
 _Kinds: TypeAlias = Mapping[Resource, Kind[Any, Any]]
 
@@ -140,7 +140,7 @@ def _notes(key: Key, owner: Manifest) -> tuple[str, ...]:
         return ()
     spec = DeepSeekTraining.model_validate(owner).spec
     pairs = any(dataset.format == "PromptCompletion" for dataset in spec.datasets)
-    return (NO_TEMPLATE,) if pairs and is_builtin(spec.trainer) and spec.model.custom is None else ()
+    return (NO_TEMPLATE,) if pairs and is_ours(spec.trainer) and spec.model.custom is None else ()
 
 
 def _store(cluster: MemoryCluster, manifest: Manifest) -> Key:

@@ -10,9 +10,10 @@ from deepseek_operator.cli.size import Question, answer
 from deepseek_operator.domain.devices.profiles import BUILT_IN
 from deepseek_operator.domain.layout import Layout
 from deepseek_operator.domain.programs.engines import contract
-from deepseek_operator.domain.programs.engines.entry import HONOURED, EngineEntry, Start
+from deepseek_operator.domain.programs.engines.entry import HONOURED, EngineEntry
 from deepseek_operator.domain.programs.engines.request import PORT
 from deepseek_operator.domain.programs.engines.table import ENGINES, RECOMMENDED, USUAL, build, memory_lines, offered
+from deepseek_operator.domain.programs.start import Start
 from deepseek_operator.domain.values.command import Command, Refusal, Signal
 from deepseek_operator.domain.values.version import parse, rendered
 from tests.support.requests import serving

@@ -25,7 +25,8 @@ def name_of(entry: TrainerEntry) -> str:
     return entry.type
 
 
-each = pytest.mark.parametrize("entry", TRAINERS.values(), ids=name_of)
+BUILDABLE = [entry for entry in TRAINERS.values() if entry.build is not None]
+each = pytest.mark.parametrize("entry", BUILDABLE, ids=name_of)
 
 
 def hyper(precision: str = "bf16") -> Hyperparameters:
@@ -99,4 +100,4 @@ def test_a_resource_without_a_program_of_its_own_resumes_verified() -> None:
 def test_a_trainer_that_nobody_knows_is_refused_with_those_that_are() -> None:
     found = build("axolotl", training())
     assert isinstance(found, Refusal)
-    assert all(name in found.instead for name in TRAINERS)
+    assert all(entry.type in found.instead for entry in BUILDABLE)

@@ -9,10 +9,11 @@ from deepseek_operator.domain.devices.profiles import Profile, pod_needs
 from deepseek_operator.domain.layout import Layout
 from deepseek_operator.domain.models.model import Architecture, GroupedQueryAttention
 from deepseek_operator.domain.programs.engines.arguments import Given, given
-from deepseek_operator.domain.programs.engines.entry import EngineEntry, Start
+from deepseek_operator.domain.programs.engines.entry import EngineEntry
 from deepseek_operator.domain.programs.engines.probes import AFTER_DRAIN_SECONDS
 from deepseek_operator.domain.programs.engines.request import EngineRequest
 from deepseek_operator.domain.programs.engines.table import ENGINES, build
+from deepseek_operator.domain.programs.start import Start
 from deepseek_operator.domain.sizing.weights import FORMATS, stored_bytes
 from deepseek_operator.domain.values.command import Command, Refusal
 from deepseek_operator.domain.values.version import rendered

@@ -18,8 +18,8 @@ from deepseek_operator.domain.devices.profiles import Profile
 from deepseek_operator.domain.layout import FixedDegrees, Layout
 from deepseek_operator.domain.models.known import known
 from deepseek_operator.domain.models.model import Architecture
-from deepseek_operator.domain.programs.engines.entry import Start
 from deepseek_operator.domain.programs.engines.table import ENGINES
+from deepseek_operator.domain.programs.start import Start
 from deepseek_operator.domain.sizing import size_serving
 from deepseek_operator.domain.sizing.fit import Refused, Shape, Sized
 from deepseek_operator.domain.sizing.request import ServingRequest

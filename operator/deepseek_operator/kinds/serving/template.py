@@ -18,8 +18,8 @@ from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.resources import Manifest
 from deepseek_operator.domain.devices.profiles import pod_needs
 from deepseek_operator.domain.programs.engines import contract
-from deepseek_operator.domain.programs.engines.entry import Start
 from deepseek_operator.domain.programs.engines.table import ENGINES
+from deepseek_operator.domain.programs.start import Start
 from deepseek_operator.domain.values.command import Command, Probe, Refusal
 from deepseek_operator.kinds.serving.command import ENDPOINT_SECONDS, GRACE_SECONDS, MODEL_PATH, Served, command
 from deepseek_operator.kinds.serving.devices import served

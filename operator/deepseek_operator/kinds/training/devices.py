@@ -19,13 +19,14 @@ from deepseek_operator.domain.models.known import known
 from deepseek_operator.domain.models.model import Architecture
 from deepseek_operator.domain.models.parameters import total
 from deepseek_operator.domain.programs.engines.limits import UNQUANTIZED
+from deepseek_operator.domain.programs.start import Start
 from deepseek_operator.domain.programs.trainers.request import Hyperparameters, TrainerRequest
-from deepseek_operator.domain.programs.trainers.table import USUAL
+from deepseek_operator.domain.programs.trainers.table import TRAINERS, build
 from deepseek_operator.domain.sizing import size_training
 from deepseek_operator.domain.sizing.activations import Recompute
 from deepseek_operator.domain.sizing.checkpoint_size import CheckpointSize
 from deepseek_operator.domain.sizing.fit import Alternative, Refused, Sized
-from deepseek_operator.domain.sizing.request import ALL_AXES, TrainingRequest
+from deepseek_operator.domain.sizing.request import TrainingRequest
 from deepseek_operator.domain.sizing.training_state import Precision
 from deepseek_operator.domain.values.command import Refusal
 from deepseek_operator.workloads.device_plan import (
@@ -59,7 +60,7 @@ def reference(spec: TrainingSpec) -> str:
             "nodes": spec.nodes.count,
             "model": {key: wire["model"][key] for key in ("name", "custom") if key in wire["model"]},
             "method": wire["method"],
-            "own": spec.trainer.type == "custom",
+            "own": _is_own(spec),
             "batch": [hyper["globalBatchSize"], hyper.get("microBatchSize"), hyper["sequenceLength"]],
             "precision": hyper["precision"],
         }
@@ -144,7 +145,7 @@ def _planned(owner: DeepSeekTraining, configuration: Configuration) -> PlanStatu
     model = known(spec.model.name, spec.model.custom)
     if model.architecture is None:
         return _unsized(asked, spec, profile, model.unknown)
-    if model.stored_as not in (None, *UNQUANTIZED) and spec.trainer.type == "builtin":
+    if model.stored_as not in (None, *UNQUANTIZED) and not _is_own(spec):
         message = f"model.name {spec.model.name} names {model.stored_as} weights, which can't be trained: write the name and source of the 16-bit ones"
         return refused_plan(asked, UNSUPPORTED, message)
     if not profile.memory_known:
@@ -159,7 +160,7 @@ def _unsized(asked: str, spec: TrainingSpec, profile: Profile, why: str) -> Plan
 
 def _sized(asked: str, spec: TrainingSpec, profile: Profile, architecture: Architecture) -> PlanStatus:
     found = size_training(_request(spec, profile, architecture))
-    is_own = spec.trainer.type == "custom"
+    is_own = _is_own(spec)
     match found:
         case Refused() if is_own:
             return _unsized(asked, spec, profile, f"a full fine-tune with AdamW would not fit ({found.message}), but "
@@ -174,6 +175,11 @@ def _sized(asked: str, spec: TrainingSpec, profile: Profile, architecture: Archi
                 return refused_plan(asked, UNSUPPORTED, message)
             plan = sized_plan(asked, profile.name, found, () if is_own else _host_warning(architecture, found))
             return _with_figures(plan, found)
+
+
+def _is_own(spec: TrainingSpec) -> bool:
+    """The program is the user's: nothing is known of it but the model."""
+    return TRAINERS[spec.trainer.type].start is Start.WRITTEN
 
 
 def _with_figures(plan: PlanStatus, found: Sized) -> PlanStatus:
@@ -194,7 +200,7 @@ def _is_offered(option: Alternative) -> bool:
 
 
 def _request(spec: TrainingSpec, profile: Profile, architecture: Architecture) -> TrainingRequest:
-    is_own, hyper = spec.trainer.type == "custom", spec.hyperparameters
+    is_own, hyper, trainer = _is_own(spec), spec.hyperparameters, TRAINERS[spec.trainer.type]
     assert spec.accelerator is not None
     return TrainingRequest(
         architecture,
@@ -204,8 +210,8 @@ def _request(spec: TrainingSpec, profile: Profile, architecture: Architecture) -
         # A program of the user's own has its own batch.
         global_batch=None if is_own else hyper.global_batch_size,
         micro_batch=hyper.micro_batch_size,
-        recompute=None if is_own or USUAL.recomputes else Recompute.NONE,
-        axes=ALL_AXES if is_own else USUAL.axes,
+        recompute=None if trainer.recomputes else Recompute.NONE,
+        axes=trainer.axes,
         nodes=spec.nodes.count,
         per_node=spec.accelerator.per_node,
         keep=spec.checkpoints.keep_last + spec.checkpoints.keep_best,
@@ -213,9 +219,11 @@ def _request(spec: TrainingSpec, profile: Profile, architecture: Architecture) -
 
 
 def _refusal(spec: TrainingSpec, profile: Profile, architecture: Architecture, sized: Sized) -> Refusal | None:
-    """Why the built-in trainer can't run what fits."""
+    """Why the trainer can't run what fits."""
     hyper = spec.hyperparameters
-    built = USUAL.build(
+    trainer = spec.trainer.type
+    built = build(
+        trainer,
         TrainerRequest(
             model=spec.model.name or "model.custom",
             family="",
@@ -224,7 +232,7 @@ def _refusal(spec: TrainingSpec, profile: Profile, architecture: Architecture, s
             layout=sized.layout,
             nodes=sized.nodes,
             profile=profile,
-            version=USUAL.version,
+            version=TRAINERS[trainer].version,
             hyper=Hyperparameters(
                 global_batch=hyper.global_batch_size,
                 micro_batch=hyper.micro_batch_size or 1,

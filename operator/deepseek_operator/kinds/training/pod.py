@@ -18,8 +18,9 @@ from deepseek_operator.core.names import training_job, training_service
 from deepseek_operator.core.ownership import JOB_UID
 from deepseek_operator.core.resources import Manifest
 from deepseek_operator.domain.devices.profiles import pod_needs
-from deepseek_operator.domain.programs.trainers.builtin import COMMAND
-from deepseek_operator.domain.programs.trainers.table import OWN, USUAL
+from deepseek_operator.domain.programs.start import Start
+from deepseek_operator.domain.programs.trainers.contract import COMMAND
+from deepseek_operator.domain.programs.trainers.table import TRAINERS
 from deepseek_operator.kinds.training import ancestry
 from deepseek_operator.kinds.training.program import TRAINER
 from deepseek_operator.kinds.training.service import PROGRESS_PORT, RENDEZVOUS_PORT
@@ -65,9 +66,9 @@ class Attempt:
         return plan if accelerator is not None and accelerator.profile is not None else None
 
 
-def is_builtin(trainer: Trainer) -> bool:
+def is_ours(trainer: Trainer) -> bool:
     """True when the built-in trainer runs, in whichever image."""
-    return trainer.type == "builtin"
+    return TRAINERS[trainer.type].start is Start.OURS
 
 
 def pod_spec(attempt: Attempt, configuration: Configuration) -> dict[str, Any]:
@@ -93,15 +94,15 @@ def placed(template: Manifest, attempt: Attempt, configuration: Configuration) -
     if attempt.plan is None or attempt.spec.accelerator is None:
         return template
     profile = configuration.profiles.resolve(attempt.plan.profile)
-    nodes, program = attempt.spec.nodes.number, USUAL.type if is_builtin(attempt.spec.trainer) else OWN
+    nodes = attempt.spec.nodes.number
     needs = pod_needs(profile, attempt.spec.accelerator.devices, nodes)
     keeps = attempt.spec.trainer.resources.shared_memory is not None
-    return on_devices(template, needs, profile.variables(program, nodes), keeps)
+    return on_devices(template, needs, profile.variables(attempt.spec.trainer.type, nodes), keeps)
 
 
 def _container(attempt: Attempt, configuration: Configuration, volumes: Mapping[str, str]) -> dict[str, Any]:
     trainer = attempt.spec.trainer
-    command = COMMAND if is_builtin(trainer) else trainer.command or ()
+    command = COMMAND if is_ours(trainer) else trainer.command or ()
     wanted: dict[str, Any] = {
         "name": TRAINER.container,
         "image": trainer.image or configuration.runtime_image,
@@ -113,7 +114,7 @@ def _container(attempt: Attempt, configuration: Configuration, volumes: Mapping[
         "securityContext": {
             **container_security(),
             # A foreign image may write anywhere of its own; the built-in trainer needs /tmp and its mounts only.
-            "readOnlyRootFilesystem": is_builtin(trainer) and trainer.image is None,
+            "readOnlyRootFilesystem": is_ours(trainer) and trainer.image is None,
         },
         "terminationMessagePath": "/dev/termination-log",
         "terminationMessagePolicy": "FallbackToLogsOnError",

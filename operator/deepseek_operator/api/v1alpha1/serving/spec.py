@@ -7,6 +7,7 @@ from pydantic import ConfigDict, Field
 from deepseek_operator.api.base import ApiModel, rule, rules
 from deepseek_operator.api.v1alpha1.common.accelerator import Accelerator, Parallelism
 from deepseek_operator.api.v1alpha1.common.pod import PodSettings
+from deepseek_operator.api.v1alpha1.common.programs import is_none, is_one
 from deepseek_operator.api.v1alpha1.serving.engine import Engine
 from deepseek_operator.api.v1alpha1.serving.engines import (
     BUILT,
@@ -16,8 +17,6 @@ from deepseek_operator.api.v1alpha1.serving.engines import (
     OURS_OR,
     WRITTEN,
     WRITTEN_OR,
-    is_none,
-    is_one,
 )
 from deepseek_operator.api.v1alpha1.serving.model import ServingModel
 from deepseek_operator.api.v1alpha1.serving.rollout import Rollout

@@ -6,6 +6,7 @@ from pydantic import ConfigDict, Field
 
 from deepseek_operator.api.base import ApiModel, rule, rules
 from deepseek_operator.api.v1alpha1.common.accelerator import Accelerator
+from deepseek_operator.api.v1alpha1.common.programs import is_one
 from deepseek_operator.api.v1alpha1.training.checkpoints import Checkpoints
 from deepseek_operator.api.v1alpha1.training.data import Dataset
 from deepseek_operator.api.v1alpha1.training.failures import FailurePolicy
@@ -14,8 +15,9 @@ from deepseek_operator.api.v1alpha1.training.method import TrainingMethod
 from deepseek_operator.api.v1alpha1.training.model import TrainingModel
 from deepseek_operator.api.v1alpha1.training.nodes import Nodes
 from deepseek_operator.api.v1alpha1.training.trainer import Trainer
+from deepseek_operator.api.v1alpha1.training.trainers import WRITTEN
 
-_OWN_COMMAND = "self.trainer.type == 'custom'"
+_OWN_COMMAND = is_one("self.trainer.type", WRITTEN)
 
 
 class TrainingSpec(ApiModel):

@@ -1,13 +1,16 @@
 """The program that trains."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import ConfigDict, Field, StringConstraints
 
-from deepseek_operator.api.base import ApiModel, Image, rule, rules
+from deepseek_operator.api.base import ApiModel, Image, OneOf, rule, rules
 from deepseek_operator.api.v1alpha1.common.env import EnvVar, words_rule
 from deepseek_operator.api.v1alpha1.common.pod import PodSettings
+from deepseek_operator.api.v1alpha1.common.programs import is_none, is_one
 from deepseek_operator.api.v1alpha1.common.resources import ComputeResources
+from deepseek_operator.api.v1alpha1.training.trainers import OURS_OR, TYPES, WRITTEN, WRITTEN_OR
+from deepseek_operator.domain.programs.trainers.table import USUAL
 
 
 class Trainer(ApiModel):
@@ -16,13 +19,13 @@ class Trainer(ApiModel):
     model_config = ConfigDict(
         json_schema_extra=rules(
             rule(
-                "self.type != 'custom' || has(self.command)",
-                "trainer.type custom runs your program: write trainer.command, and trainer.image where it lies",
+                f"{is_none('self.type', WRITTEN)} || has(self.command)",
+                f"trainer.type {WRITTEN_OR} runs your program: write trainer.command, and trainer.image where it lies",
                 fieldPath=".type",
             ),
             rule(
-                "self.type == 'custom' || (!has(self.command) && (!has(self.args) || size(self.args) == 0))",
-                "trainer.command and trainer.args are those of a program of your own: write trainer.type custom; the "
+                f"{is_one('self.type', WRITTEN)} || (!has(self.command) && (!has(self.args) || size(self.args) == 0))",
+                f"trainer.command and trainer.args are those of a program of your own: write trainer.type {WRITTEN_OR}; the "
                 "built-in trainer takes its settings from the spec",
                 fieldPath=".type",
             ),
@@ -34,9 +37,9 @@ class Trainer(ApiModel):
         )
     )
 
-    type: Literal["builtin", "custom"] = Field(
-        default="builtin",
-        description="builtin: the trainer of the runtime image. custom: your command. Default builtin.",
+    type: Annotated[str, OneOf(TYPES)] = Field(
+        default=USUAL.type,
+        description=f"{OURS_OR}: the trainer of the runtime image. {WRITTEN_OR}: your command. Default {USUAL.type}.",
     )
     image: Image | None = Field(
         default=None,
@@ -46,7 +49,7 @@ class Trainer(ApiModel):
         default=None,
         min_length=1,
         max_length=64,
-        description="Entrypoint of a custom trainer, exec form, no shell.",
+        description=f"Entrypoint of a {WRITTEN_OR} trainer, exec form, no shell.",
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
     args: list[Annotated[str, StringConstraints(max_length=4096)]] = Field(

@@ -1,7 +1,8 @@
 """An engine of the user's own: image and command are theirs, and nothing is known of it but what they write."""
 
 from deepseek_operator.domain.programs.engines import vllm
-from deepseek_operator.domain.programs.engines.entry import EngineEntry, Start
+from deepseek_operator.domain.programs.engines.entry import EngineEntry
+from deepseek_operator.domain.programs.start import Start
 from deepseek_operator.domain.sizing.overheads import OF_OTHERS
 
 ENTRY = EngineEntry(

@@ -6,23 +6,14 @@ of the release; what a pod of it needs (probes, ports, files, drain) is in the c
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from enum import Enum
 from types import MappingProxyType
 
 from deepseek_operator.domain.programs.engines.arguments import NO_FLAGS, Flags
 from deepseek_operator.domain.programs.engines.request import EngineRequest
+from deepseek_operator.domain.programs.start import Start
 from deepseek_operator.domain.sizing.overheads import EngineMemory
 from deepseek_operator.domain.values.command import Command, Refusal, Signal
 from deepseek_operator.domain.values.version import Version, parse
-
-
-class Start(Enum):
-    """Who writes the command of a replica."""
-
-    BUILT = "Built"  # the operator, from the model, the layout and the profile
-    OURS = "Ours"  # nobody: one program of the runtime image, told what to do by the variables of ``contract``
-    WRITTEN = "Written"  # the user, with an image of their own, which is told the same variables
-
 
 HONOURED: Mapping[Start, frozenset[str]] = MappingProxyType(
     {

@@ -12,9 +12,10 @@ from types import MappingProxyType
 
 from deepseek_operator.domain.programs.engines import instead, limits
 from deepseek_operator.domain.programs.engines.arguments import Flags, Owned
-from deepseek_operator.domain.programs.engines.entry import EngineEntry, Start
+from deepseek_operator.domain.programs.engines.entry import EngineEntry
 from deepseek_operator.domain.programs.engines.replica import replica
 from deepseek_operator.domain.programs.engines.request import PORT, Dialect, EngineRequest
+from deepseek_operator.domain.programs.start import Start
 from deepseek_operator.domain.sizing.overheads import EngineMemory, Scope
 from deepseek_operator.domain.values.command import Command, Metrics, Refusal, Signal, literal
 from deepseek_operator.domain.values.version import Version, parse

@@ -11,10 +11,11 @@ from dataclasses import replace
 
 from deepseek_operator.domain.programs.engines import instead, limits, tensorrt_llm, vllm
 from deepseek_operator.domain.programs.engines.arguments import Flags, Owned
-from deepseek_operator.domain.programs.engines.entry import EngineEntry, Start
+from deepseek_operator.domain.programs.engines.entry import EngineEntry
 from deepseek_operator.domain.programs.engines.probes import startup_probe
 from deepseek_operator.domain.programs.engines.replica import replica
 from deepseek_operator.domain.programs.engines.request import PORT, Dialect, EngineRequest
+from deepseek_operator.domain.programs.start import Start
 from deepseek_operator.domain.values.command import Command, Metrics, Port, Probe, Probes, Refusal, Signal
 
 VLLM = "triton-vllm"

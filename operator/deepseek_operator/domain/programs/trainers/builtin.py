@@ -1,22 +1,21 @@
 """The built-in trainer: FSDP over transformers' models, for dense models and mixtures of experts up to about 16B."""
 
 from deepseek_operator.domain.models.parameters import total
-from deepseek_operator.domain.programs.trainers import limits, memory
+from deepseek_operator.domain.programs.start import Start
+from deepseek_operator.domain.programs.trainers import contract, limits, memory
 from deepseek_operator.domain.programs.trainers.entry import DATA_AXIS, Resume, TrainerEntry
 from deepseek_operator.domain.programs.trainers.gang import gang
 from deepseek_operator.domain.programs.trainers.request import Objective, TrainerRequest
 from deepseek_operator.domain.values.command import Command, Refusal
 
 PROGRAM = "builtin"
-COMMAND = ("python3", "-m", "deepseek_runtime.launcher")
-"""Starts launcher and trainer in the runtime image."""
 LARGEST_MOE_PARAMETERS = 17_000_000_000
 """Above, experts must be spread over ranks, which this trainer does not do."""
 
 
 def build(asked: TrainerRequest) -> Command | Refusal:
     """Return the launcher of every node, or why there is none. What to train reaches it as DEEPSEEK_TRAINING_SPEC."""
-    return _refusal(asked) or gang(PROGRAM, asked, (*COMMAND, *asked.extra_args))
+    return _refusal(asked) or gang(PROGRAM, asked, (*contract.COMMAND, *asked.extra_args))
 
 
 def _refusal(asked: TrainerRequest) -> Refusal | None:
@@ -50,9 +49,11 @@ ENTRY = TrainerEntry(
     type=PROGRAM,
     title="built-in",
     version="0.1.0",
+    start=Start.OURS,
     build=build,
     checkpoints="torch.distributed.checkpoint",
     resume=Resume.VERIFIED,
     axes=DATA_AXIS,
     recomputes=False,
+    is_offered=True,
 )

@@ -6,6 +6,7 @@ checkpoint variables; the operator's manifest is its to write.
 
 import json
 
+from deepseek_operator.domain.programs.start import Start
 from deepseek_operator.domain.programs.trainers import limits, memory, zero
 from deepseek_operator.domain.programs.trainers.entry import DATA_AXIS, Resume, TrainerEntry
 from deepseek_operator.domain.programs.trainers.gang import gang
@@ -50,6 +51,7 @@ ENTRY = TrainerEntry(
     type=PROGRAM,
     title="DeepSpeed",
     version="0.19.8",
+    start=Start.BUILT,
     build=build,
     checkpoints="as the user's program saves",
     resume=Resume.PROGRAM,

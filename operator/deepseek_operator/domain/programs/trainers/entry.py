@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
+from deepseek_operator.domain.programs.start import Start
 from deepseek_operator.domain.programs.trainers.limits import PRECISIONS
 from deepseek_operator.domain.programs.trainers.request import Objective, TrainerRequest
 from deepseek_operator.domain.sizing.request import ALL_AXES
@@ -33,21 +34,24 @@ class TrainerEntry:
     """One trainer.
 
     Attributes:
-        type: the name under which profiles list its image and launcher.
+        type: ``spec.trainer.type``, and the name under which profiles list its image and launcher.
         title: how its makers write it.
-        version: the release that is used where the user names none: the one whose names were recorded.
-        build: the command of every node, or why there is none.
+        version: the release that is used: the one whose names were recorded; empty where there are no releases.
+        start: who writes its command.
+        build: the command of every node, or why there is none; None where the user writes it.
         objectives, methods, precisions: what it can be asked for on at least one model; ``build`` refuses the others.
         axes: kinds of ranks that it can be laid out over.
         checkpoints: the form in which it saves.
         resume: where it goes on after a restart.
         recomputes: whether it can compute activations again in place of keeping them.
+        is_offered: whether resources may name it; the others are known to commands only.
     """
 
     type: str
     title: str
     version: str
-    build: Callable[[TrainerRequest], Command | Refusal]
+    start: Start
+    build: Callable[[TrainerRequest], Command | Refusal] | None
     checkpoints: str
     resume: Resume
     objectives: frozenset[Objective] = frozenset(Objective)
@@ -55,3 +59,4 @@ class TrainerEntry:
     precisions: tuple[str, ...] = PRECISIONS
     axes: frozenset[str] = ALL_AXES
     recomputes: bool = True
+    is_offered: bool = False

@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 
+from deepseek_operator.domain.programs.start import Start
 from deepseek_operator.domain.programs.trainers import limits, lora, memory, zero
 from deepseek_operator.domain.programs.trainers.entry import ADAPTERS, DATA_AXIS, Resume, TrainerEntry
 from deepseek_operator.domain.programs.trainers.gang import gang
@@ -162,6 +163,7 @@ ENTRY = TrainerEntry(
     type=PROGRAM,
     title="LLaMA-Factory",
     version="0.9.5",
+    start=Start.BUILT,
     build=build,
     checkpoints="transformers, with DeepSpeed's state",
     resume=Resume.NEWEST,

@@ -7,6 +7,7 @@ weights start random, ``path`` gives shape and tokenizer.
 
 from dataclasses import dataclass
 
+from deepseek_operator.domain.programs.start import Start
 from deepseek_operator.domain.programs.trainers import limits, memory, recipe
 from deepseek_operator.domain.programs.trainers.entry import Resume, TrainerEntry
 from deepseek_operator.domain.programs.trainers.request import Objective, Schedule, TrainerRequest
@@ -191,6 +192,7 @@ ENTRY = TrainerEntry(
     type=PROGRAM,
     title="Megatron-Bridge",
     version="0.6.2",
+    start=Start.BUILT,
     build=build,
     checkpoints="Megatron-Core distributed",
     resume=Resume.NEWEST,

@@ -8,6 +8,7 @@ import json
 from dataclasses import replace
 
 from deepseek_operator.domain.models.model import SharedCompressedAttention
+from deepseek_operator.domain.programs.start import Start
 from deepseek_operator.domain.programs.trainers import limits, lora, memory, zero
 from deepseek_operator.domain.programs.trainers.entry import ADAPTERS, Resume, TrainerEntry
 from deepseek_operator.domain.programs.trainers.gang import gang
@@ -197,6 +198,7 @@ ENTRY = TrainerEntry(
     type=PROGRAM,
     title="ms-swift",
     version="4.6.0",
+    start=Start.BUILT,
     build=build,
     checkpoints="transformers, with DeepSpeed's state; Megatron-Core distributed for wider layouts",
     resume=Resume.NEWEST,

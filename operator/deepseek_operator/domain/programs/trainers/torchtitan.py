@@ -5,6 +5,7 @@ sets what was asked and runs it. Names of 0.3.0 are recorded from the released p
 """
 
 from deepseek_operator.domain.layout import Sharding
+from deepseek_operator.domain.programs.start import Start
 from deepseek_operator.domain.programs.trainers import limits, memory, recipe
 from deepseek_operator.domain.programs.trainers.entry import Resume, TrainerEntry
 from deepseek_operator.domain.programs.trainers.request import Objective, Schedule, TrainerRequest
@@ -174,6 +175,7 @@ ENTRY = TrainerEntry(
     type=PROGRAM,
     title="torchtitan",
     version="0.3.0",
+    start=Start.BUILT,
     build=build,
     checkpoints="torch.distributed.checkpoint",
     resume=Resume.NEWEST,

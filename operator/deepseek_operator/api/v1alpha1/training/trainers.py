@@ -1,0 +1,11 @@
+"""The trainers of the table as the schema speaks of them: their types as an enum, and by who writes their command."""
+
+from deepseek_operator.api.v1alpha1.common.programs import joined
+from deepseek_operator.domain.programs.start import Start
+from deepseek_operator.domain.programs.trainers.table import offered
+
+TYPES = tuple(entry.type for entry in offered())
+"""Everything that `trainer.type` may be."""
+WRITTEN = tuple(entry.type for entry in offered() if entry.start is Start.WRITTEN)
+OURS_OR = joined((entry.type for entry in offered() if entry.start is Start.OURS), "or")
+WRITTEN_OR = joined(WRITTEN, "or")
