@@ -82,9 +82,9 @@ def _plan(options: Namespace) -> int:
 
 
 def _reasons(options: Namespace) -> int:
-    from deepseek_operator.cli.handbook import with_reasons
+    from deepseek_operator.cli.handbook import with_engines, with_reasons
 
-    options.file.write_text(with_reasons(options.file.read_text()))
+    options.file.write_text(with_engines(with_reasons(options.file.read_text())))
     return 0
 
 
@@ -190,7 +190,7 @@ def _parser() -> ArgumentParser:
         help="YAML with what an administrator decides, as in the chart's values: profiles, hostAccess",
     )
     plan.set_defaults(command=_plan)
-    reasons = commands.add_parser("reasons", help="renew the table of condition reasons in the README")
+    reasons = commands.add_parser("reasons", help="renew the tables of condition reasons and engines in the README")
     reasons.add_argument("file", type=Path, nargs="?", default=Path("README.md"), metavar="FILE")
     reasons.set_defaults(command=_reasons)
     _add_size(commands)

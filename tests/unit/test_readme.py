@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from deepseek_operator.__main__ import main
-from deepseek_operator.cli.handbook import with_reasons
+from deepseek_operator.cli.handbook import with_engines, with_reasons
 from deepseek_operator.kinds.training.reasons import ADVICE, Reason
 
 ROOT = Path(__file__).parents[2]
@@ -15,6 +15,10 @@ README = (ROOT / "README.md").read_text()
 
 def test_the_table_of_reasons_is_renewed_with_the_reasons() -> None:
     assert with_reasons(README) == README, "run: python3 -m deepseek_operator reasons"
+
+
+def test_the_tables_of_engines_are_renewed_with_their_entries() -> None:
+    assert with_engines(README) == README, "run: python3 -m deepseek_operator reasons"
 
 
 def test_every_training_reason_has_its_advice() -> None:

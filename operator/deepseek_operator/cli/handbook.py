@@ -1,5 +1,9 @@
-"""The table of condition reasons in the README, made from the reasons of the kinds, so that none is left out."""
+"""The tables in the README: reasons of conditions, engines and their flags, made from the code, so that none is left out."""
 
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from deepseek_operator.domain.programs import handbook
 from deepseek_operator.kinds.serving.reasons import ALL as SERVING_REASONS
 from deepseek_operator.kinds.training.reasons import ADVICE as TRAINING_ADVICE
 
@@ -31,3 +35,23 @@ def with_reasons(text: str) -> str:
     if not begin or not end:
         raise ValueError("the markers of the table of reasons are missing")
     return f"{head}{BEGIN}\n{reasons()}{END}{tail}"
+
+
+ENGINES: Mapping[str, Callable[[], str]] = MappingProxyType({"engines": handbook.engines, "flags": handbook.flags})
+"""The tables of engines and their flags, by the name in their markers."""
+
+
+def with_engines(text: str) -> str:
+    """`text` with the tables of engines and their flags renewed, each between its two markers.
+
+    Raises:
+        ValueError: a marker is missing.
+    """
+    for name, table in ENGINES.items():
+        begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->"
+        head, opened, rest = text.partition(begin)
+        _, closed, tail = rest.partition(end)
+        if not opened or not closed:
+            raise ValueError(f"the markers of the table of {name} are missing")
+        text = f"{head}{begin}{table()}{end}{tail}"
+    return text

@@ -13,9 +13,9 @@ from deepseek_operator.domain.layout import Layout
 from deepseek_operator.domain.models.catalogue import models
 from deepseek_operator.domain.models.model import SHAPE_FIELDS, from_config_json
 from deepseek_operator.domain.programs.engines.arguments import Given, given
-from deepseek_operator.domain.programs.engines.handbook import flags_table
 from deepseek_operator.domain.programs.engines.request import Adapter
-from deepseek_operator.domain.programs.engines.table import ENGINES, build
+from deepseek_operator.domain.programs.engines.table import ENGINES, build, offered
+from deepseek_operator.domain.programs.handbook import flags as flags_table
 from deepseek_operator.domain.values.command import Command, Refusal
 from tests.support.requests import serving
 
@@ -231,9 +231,9 @@ def test_no_argument_whatever_is_worse_than_refused(args: list[str], engine: str
 
 
 def test_the_table_of_the_documentation_has_every_name() -> None:
-    told = flags_table(*(ENGINES[engine] for engine in CHECKED))
-    for engine in CHECKED:
-        for owned in ENGINES[engine].flags.owned:
+    told = flags_table()
+    for entry in offered():
+        for owned in (*entry.flags.owned, *entry.flags.variables):
             assert all(name in told for name in owned.names)
             assert owned.instead in told
 

@@ -1,0 +1,63 @@
+"""What the documentation says of engines, made from their entries, so that none is left out."""
+
+from collections.abc import Iterable, Iterator
+
+from deepseek_operator.domain.programs.engines.entry import EngineEntry
+from deepseek_operator.domain.programs.engines.table import offered
+from deepseek_operator.domain.programs.start import Start
+from deepseek_operator.domain.values.command import Signal
+
+_WRITER = {
+    Start.BUILT: "made by the operator",
+    Start.OURS: "that of the runtime image",
+    Start.WRITTEN: "written by you",
+}
+
+
+def engines() -> str:
+    """Markdown: what each engine that a resource may name takes and tells."""
+    lines = [
+        "| `engine.type` | engine | release unless you name one | command | takes of `engine` | devices of a replica | scales by |",
+        "|---|---|---|---|---|---|---|",
+        *(f"| {' | '.join(_engine(entry))} |" for entry in offered()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _engine(entry: EngineEntry) -> tuple[str, ...]:
+    names = entry.metric_names(None)
+    release = entry.version or "–"
+    return (
+        f"`{entry.type}`",
+        entry.title,
+        f"{release} (from {entry.oldest} on)" if entry.oldest is not None else release,
+        _WRITER[entry.start],
+        _code(sorted(entry.honours)),
+        "one or several" if entry.memory.parallel else "one",
+        _code((names[Signal.RUNNING], names[Signal.WAITING])),
+    )
+
+
+def flags() -> str:
+    """Markdown: what each engine's flags and variables decide, and what to write instead."""
+    lines = ["| engine | in `engine.args` or `engine.env` | instead |", "|---|---|---|"]
+    rows = (row for entry in offered() if entry.is_built for row in _flags(entry))
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)]) + "\n"
+
+
+def _flags(entry: EngineEntry) -> Iterator[tuple[str, str, str]]:
+    known = entry.flags
+    for owned in known.owned:
+        yield entry.type, _code(name if name.startswith("-") else f"--{name}" for name in owned.names), owned.instead
+    for owned in known.variables:
+        yield entry.type, _code(owned.names), owned.instead
+    yield (
+        entry.type,
+        _code(f"--{name}" for name in known.overrides),
+        "fields that sizing reads are refused, others pass",
+    )
+    yield entry.type, _code(f"--{name}" for name in known.read), "taken: sizing and scaling count with it"
+
+
+def _code(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
