@@ -14,9 +14,10 @@ from deepseek_operator.adapters.kube import WRITE_TIMEOUT_S, ApiServer, KubeClus
 from deepseek_operator.adapters.progress import HttpProgress
 from deepseek_operator.adapters.prometheus import Prometheus
 from deepseek_operator.adapters.watch import KubeStreams
+from deepseek_operator.controller.announcer import Announcer
 from deepseek_operator.controller.aside import Aside
 from deepseek_operator.controller.audit import Auditor
-from deepseek_operator.controller.bucket import TokenBucket
+from deepseek_operator.controller.bucket import FairBucket, TokenBucket
 from deepseek_operator.controller.doors import EXTERNAL_METRICS, METRICS, PROBES, raise_file_limit
 from deepseek_operator.controller.external_metrics import Aggregator, ExternalMetrics, aggregator_of
 from deepseek_operator.controller.fence import FencedCluster
@@ -138,6 +139,7 @@ class App:
         self._queue.close()
         self._aside.close()
         await self._pulls.close()
+        await self._announcer.close()
         if all(task.done() for task in self._writers):
             await self._lease.release()
         await self._stack.aclose()
@@ -176,8 +178,9 @@ class App:
 
     def _composed(self) -> dict[Resource, Reconciles]:
         settings, clock = self._settings, self._clock
-        bucket = TokenBucket(settings.writes_per_s, settings.write_burst)
+        bucket = FairBucket(settings.writes_per_s, settings.write_burst)
         fenced = FencedCluster(self._kube, self._lease.left_s, WRITE_TIMEOUT_S, bucket)
+        announcer = self._announcer = Announcer(fenced.publish)
         interval = timedelta(seconds=settings.configuration.first_progress_s)
         pulls = self._pulls = Pulls(self._progress, clock, interval, self._queue.add)
         training, serving = training_kind(settings.configuration), serving_kind(settings.configuration)
@@ -188,6 +191,7 @@ class App:
                 self._mirror,
                 Look(training, fenced, self._mirror, clock, pulls),
                 self._aside,
+                announcer.publish,
             ),
             SERVING: Reconciler(
                 serving,
@@ -195,6 +199,7 @@ class App:
                 self._mirror,
                 Look(serving, fenced, self._mirror, clock, pulls),
                 self._aside,
+                announcer.publish,
             ),
         }
 

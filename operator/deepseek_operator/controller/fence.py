@@ -1,4 +1,4 @@
-"""Lets writes through only while we surely lead, and no faster than agreed.
+"""Lets writes through only while we surely lead, no faster than agreed, and namespaces in turns.
 
 A write that starts now may reach the API server as late as its time limit allows; so it starts only with more lease
 left than that. Reads pass freely: a replica that does not lead keeps its mirror warm.
@@ -7,7 +7,7 @@ left than that. Reads pass freely: a replica that does not lead keeps its mirror
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from deepseek_operator.controller.bucket import TokenBucket
+from deepseek_operator.controller.bucket import FairBucket
 from deepseek_operator.core.actions import Propagation
 from deepseek_operator.core.kind import Event
 from deepseek_operator.core.resources import Manifest, Resource
@@ -26,12 +26,13 @@ class FencedCluster:
     Attributes:
         lease_left_s: seconds that our lease still holds, by the monotonic clock; 0 when it is lost.
         write_timeout_s: time limit of one write request in the adapter below, in seconds.
+        bucket: of all writes; where it is empty, each namespace waits for one write of each other.
     """
 
     cluster: Cluster
     lease_left_s: Callable[[], float]
     write_timeout_s: float
-    bucket: TokenBucket
+    bucket: FairBucket
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Manifest | None:
         return await self.cluster.get(resource, namespace, name)
@@ -49,27 +50,27 @@ class FencedCluster:
         return await self.cluster.list_metadata(resource)
 
     async def create(self, resource: Resource, namespace: str, manifest: Manifest) -> Manifest:
-        await self._admit()
+        await self._admit(namespace)
         return await self.cluster.create(resource, namespace, manifest)
 
     async def apply(self, resource: Resource, namespace: str, manifest: Manifest) -> Manifest:
-        await self._admit()
+        await self._admit(namespace)
         return await self.cluster.apply(resource, namespace, manifest)
 
     async def delete(self, resource: Resource, namespace: str, name: str, uid: str, propagation: Propagation) -> None:
-        await self._admit()
+        await self._admit(namespace)
         await self.cluster.delete(resource, namespace, name, uid, propagation)
 
     async def put_status(self, resource: Resource, manifest: Manifest) -> Manifest:
-        await self._admit()
+        await self._admit(manifest["metadata"]["namespace"])
         return await self.cluster.put_status(resource, manifest)
 
     async def publish(self, resource: Resource, regarding: Manifest, event: Event) -> None:
-        await self._admit()
+        await self._admit(regarding["metadata"]["namespace"])
         await self.cluster.publish(resource, regarding, event)
 
-    async def _admit(self) -> None:
-        await self.bucket.take()
+    async def _admit(self, namespace: str) -> None:
+        await self.bucket.take(namespace)
         left_s = self.lease_left_s()
         if left_s <= self.write_timeout_s:
             raise NotLeading(f"{left_s:.1f} s of the lease are left, a write may take {self.write_timeout_s:.1f} s")

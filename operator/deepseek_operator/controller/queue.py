@@ -14,9 +14,9 @@ from collections.abc import Callable, Hashable
 from random import Random
 from typing import Generic, TypeVar
 
-from deepseek_operator.controller.bucket import TokenBucket
+from deepseek_operator.controller.bucket import Buckets
 
-KeyT = TypeVar("KeyT")
+KeyT = TypeVar("KeyT", bound=Hashable)
 _NONE = object()
 
 FIRST_BACKOFF_S = 1.0
@@ -44,7 +44,7 @@ class Queue(Generic[KeyT]):
         self._most_of_group = most_of_group
         self._ready: OrderedDict[Hashable, deque[KeyT]] = OrderedDict()
         self._busy: Counter[Hashable] = Counter()
-        self._recent: OrderedDict[KeyT, TokenBucket] = OrderedDict()
+        self._passes: Buckets[KeyT] = Buckets(PASSES_PER_S, BURST)
         self._dirty: set[KeyT] = set()
         self._processing: set[KeyT] = set()
         self._timers: dict[KeyT, asyncio.TimerHandle] = {}
@@ -60,7 +60,7 @@ class Queue(Generic[KeyT]):
         """Work on the key as soon as possible."""
         if key in self._dirty:
             return
-        if (delay_s := self._storm_left_s(key)) > 0:
+        if (delay_s := self._passes.wait_s(key, asyncio.get_running_loop().time())) > 0:
             self.add_after(key, delay_s)
             return
         self._dirty.add(key)
@@ -116,7 +116,7 @@ class Queue(Generic[KeyT]):
         else:
             del self._ready[group]
         self._busy[group] += 1
-        self._count(key)
+        self._passes.reserve(key, asyncio.get_running_loop().time())
         self._dirty.discard(key)
         self._processing.add(key)
         if (timer := self._timers.pop(key, None)) is not None:
@@ -146,19 +146,6 @@ class Queue(Generic[KeyT]):
 
     def _next_group(self) -> Hashable:
         return next((group for group in self._ready if self._busy[group] < self._most_of_group), _NONE)
-
-    def _count(self, key: KeyT) -> None:
-        """One pass less that the key may have at once; who may have all of them again is forgotten."""
-        now = asyncio.get_running_loop().time()
-        bucket = self._recent.pop(key, None) or TokenBucket(PASSES_PER_S, BURST)
-        bucket.reserve(now)
-        self._recent[key] = bucket
-        while next(iter(self._recent.values())).is_full(now):
-            self._recent.popitem(last=False)
-
-    def _storm_left_s(self, key: KeyT) -> float:
-        bucket = self._recent.get(key)
-        return bucket.wait_s(asyncio.get_running_loop().time()) if bucket is not None else 0.0
 
     def _due(self, key: KeyT) -> None:
         del self._timers[key]

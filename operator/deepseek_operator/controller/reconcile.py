@@ -14,6 +14,7 @@ from typing import Any, Generic, Protocol, TypeAlias, TypeVar, cast
 from deepseek_operator.api.base import ApiModel
 from deepseek_operator.api.record import KEY as RECORD_KEY
 from deepseek_operator.api.record import spread
+from deepseek_operator.controller.announcer import Announce
 from deepseek_operator.controller.aside import Aside
 from deepseek_operator.controller.execute import Executor
 from deepseek_operator.controller.key import Key
@@ -97,12 +98,14 @@ class Reconciler(Generic[OwnerT, StatusT]):
         mirror: Mirror,
         look: Look[OwnerT, StatusT],
         aside: Aside | None = None,
+        announce: Announce | None = None,
     ) -> None:
         self._kind = kind
         self._cluster = cluster
         self._mirror = mirror
         self._look = look
         self._aside = aside or Aside()
+        self._announce = announce or cluster.publish
         self._executor = Executor(cluster, mirror)
         self._parked: dict[Key, tuple[Verdict, ...]] = {}
         self._pruning: set[Resource] = set()
@@ -146,7 +149,7 @@ class Reconciler(Generic[OwnerT, StatusT]):
         try:
             self._mirror.observe(key.resource, stored := await self._cluster.put_status(key.resource, manifest))
             event = Event("Warning", verdict.reason, "Park", verdict.message[:_NOTE_LENGTH])
-            await self._cluster.publish(key.resource, stored, event)
+            await self._announce(key.resource, stored, event)
         except Conflict:
             await self._refresh(key)
         except ClusterError as error:
@@ -181,7 +184,7 @@ class Reconciler(Generic[OwnerT, StatusT]):
             return
         for event in self._kind.farewell(self._kind.parse(manifest)):
             log.info("%s: %s: %s", key, event.reason, event.note)
-            await self._cluster.publish(key.resource, manifest, event)
+            await self._announce(key.resource, manifest, event)
         await self._sweep(key, uid_of(manifest))
 
     async def _sweep(self, key: Key, owner_uid: str) -> None:
@@ -215,7 +218,7 @@ class Reconciler(Generic[OwnerT, StatusT]):
         before = cast(StatusT, view.seen.owner.status)
         for event in self._kind.events(before, status):
             log.info("%s: %s: %s", key, event.reason, event.note)
-            await self._cluster.publish(key.resource, stored, event)
+            await self._announce(key.resource, stored, event)
         return True
 
     async def _put(self, resource: Resource, manifest: Manifest, wire: dict[str, Any]) -> Manifest:
