@@ -94,7 +94,9 @@ def test_a_plan_says_that_training_knows_no_chat_template(
     assert ("without the model's chat template" in told) is is_told
 
 
-@pytest.mark.parametrize("words", [["plan", "-f"], ["size", "deepseek-r1", "--accelerator", "h200", "--profiles"]])
+@pytest.mark.parametrize(
+    "words", [["plan", "-f", "/dev/null", "--profiles"], ["size", "deepseek-r1", "--accelerator", "h200", "--profiles"]]
+)
 def test_a_file_that_is_nested_too_deeply_is_told_in_a_sentence(
     words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -19,7 +19,7 @@ from deepseek_operator.api.structural import (
     advice,
     errors,
     hides_rules,
-    name_errors,
+    metadata_errors,
     unknown_fields,
     with_defaults,
 )
@@ -63,7 +63,7 @@ def admit(manifest: Mapping[str, Any]) -> Admitted | Refused:
         return Refused((f"strict decoding error: {words}",), tuple(hints))
     filled = with_defaults(manifest, schema)
     without_metadata = {**schema, "properties": {k: v for k, v in schema["properties"].items() if k != "metadata"}}
-    wrong = [*name_errors(manifest.get("metadata")), *errors(filled, without_metadata)]
+    wrong = [*metadata_errors(manifest.get("metadata")), *errors(filled, without_metadata)]
     if any(map(hides_rules, wrong)):
         return Refused((*wrong, _NOT_CHECKED), tuple(_hints(wrong)))
     judged = list(_judged(filled, schema, ""))

@@ -80,8 +80,26 @@ def with_defaults(value: Any, schema: Schema) -> Any:
     return value
 
 
-def name_errors(metadata: Any) -> Iterator[str]:
-    """What is wrong with metadata.name."""
+def metadata_errors(metadata: Any) -> Iterator[str]:
+    """What is wrong with metadata.name, and with the types of what else a person writes into metadata."""
+    yield from _name_errors(metadata)
+    for field, value in metadata.items() if isinstance(metadata, Mapping) else ():
+        if value is None:
+            continue
+        if field in ("namespace", "generateName") and not isinstance(value, str):
+            yield f"metadata.{field}: Invalid value: {_shown(value)}: must be a string"
+        elif field in ("labels", "annotations") and not isinstance(value, Mapping):
+            yield f"metadata.{field}: Invalid value: must be a map of texts"
+        elif field in ("labels", "annotations"):
+            wrong = (key for key, text in value.items() if not isinstance(text, str))
+            yield from (
+                f"metadata.{field}: Invalid value: {key}: must be a string: write it in quotes" for key in wrong
+            )
+        elif field == "finalizers" and not (isinstance(value, list) and all(isinstance(one, str) for one in value)):
+            yield "metadata.finalizers: Invalid value: must be a list of texts"
+
+
+def _name_errors(metadata: Any) -> Iterator[str]:
     name = metadata.get("name") if isinstance(metadata, Mapping) else None
     if not name:
         yield "metadata.name: Required value: name or generateName is required"

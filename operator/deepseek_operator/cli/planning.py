@@ -5,7 +5,6 @@ counts as refused too, because nothing would be made of it before somebody edits
 """
 
 import json
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any, Literal
 import yaml
 
 from deepseek_operator.adapters.admission import Refused, admit
+from deepseek_operator.cli.manifest_loader import ManifestLoader
 from deepseek_operator.cli.rehearsal import Rehearsal, as_written, rehearse, told
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.resources import SERVING, TRAINING, Manifest, ref_of
@@ -22,6 +22,8 @@ Output = Literal["text", "yaml", "json"]
 
 _OURS = frozenset({TRAINING.kind, SERVING.kind})
 _SUFFIXES = frozenset({".yaml", ".yml", ".json"})
+LARGEST_REQUEST = 3 * 1024 * 1024
+"""Bytes of one object that the API server reads (its MaxRequestBodyBytes); more is refused before anybody looks at it."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ def read(names: Sequence[str], text_of: Callable[[str], str]) -> tuple[Document,
         OSError: a file can't be read.
         ValueError: a file is no YAML, a document is no object, or a folder holds none.
     """
-    return tuple(document for name in names for file in _files(name) for document in _documents(file, text_of(file)))
+    return tuple(document for name in names for file in _files(name) for document in _documents(file, text_of))
 
 
 def _files(name: str) -> Iterator[str]:
@@ -73,10 +75,12 @@ def _files(name: str) -> Iterator[str]:
     yield from map(str, found)
 
 
-def _documents(source: str, text: str) -> Iterator[Document]:
+def _documents(source: str, text_of: Callable[[str], str]) -> Iterator[Document]:
     try:
-        documents = list(yaml.load_all(text, _Loader))
-    except yaml.YAMLError as error:
+        documents = list(yaml.load_all(text_of(source), ManifestLoader))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{source} is not text in UTF-8: {error.reason} at byte {error.start}") from None
+    except (yaml.YAMLError, ValueError) as error:
         raise ValueError(f"{source}: {error}") from None
     for number, document in enumerate(documents, start=1):
         yield from _objects(document, f"{source}, document {number}")
@@ -90,27 +94,31 @@ def _objects(document: Any, source: str) -> Iterator[Document]:
     if document["kind"].endswith("List") and isinstance(document.get("items"), list):
         for item in document["items"]:
             yield from _objects(item, source)
-    else:
-        yield Document(document, source)
+        return
+    if not isinstance(document.get("metadata") or {}, dict):
+        raise ValueError(f"{source}: metadata must be an object with a name")
+    if _is_too_large(document):
+        raise ValueError(f"{source}: Request entity too large: limit is {LARGEST_REQUEST}")
+    yield Document(document, source)
 
 
-class _Loader(yaml.SafeLoader):
-    """Scalars as kubectl reads them: 1e-5 is a number, a date is a text, and 1:30 is one too."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":timestamp", ":float", ":int"))]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:int", re.compile(r"^[-+]?(0|[1-9][0-9]*|0x[0-9a-fA-F]+|0o?[0-7]+)$"), list("-+0123456789")
-)
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$|^[-+]?\.(inf|Inf|INF)$|^\.(nan|NaN|NAN)$"),
-    list("-+0123456789."),
-)
-_Loader.add_constructor("tag:yaml.org,2002:float", lambda loader, node: float(str(node.value).replace("_", "")))
+def _is_too_large(document: Any) -> bool:
+    """Whether the object is more than a request may carry, aliases written out; ends where it is."""
+    left, values = LARGEST_REQUEST, [document]
+    while values and left >= 0:
+        value = values.pop()
+        match value:
+            case dict():
+                values += (*value, *value.values())
+                left -= 2 * len(value) + 2
+            case list():
+                values += value
+                left -= len(value) + 1
+            case str():
+                left -= len(value) + 2
+            case _:
+                left -= 1
+    return left < 0
 
 
 async def planned(
@@ -151,10 +159,10 @@ def _written_once(documents: Iterable[Document]) -> None:
 
 def _is_known(manifest: Manifest) -> bool:
     try:
-        ref_of(manifest)
-    except KeyError:
+        ref = ref_of(manifest)
+    except (KeyError, TypeError):  # It names no resource, or is none.
         return False
-    return True
+    return isinstance(ref.name, str)
 
 
 def _refusals(document: Document) -> Iterator[str]:

@@ -1,16 +1,19 @@
 """`plan`: which files it reads, how, and what its exit status and its forms say."""
 
 import io
+import itertools
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 
 from deepseek_operator.__main__ import main
+from deepseek_operator.cli.planning import read
 from tests.support.api_objects import minimal_serving, minimal_training
 
 TRAINING, SERVING = (yaml.safe_dump(manifest) for manifest in (minimal_training(), minimal_serving()))
@@ -114,3 +117,129 @@ def test_the_controller_never_imports_the_judge_of_rules() -> None:
     code = "import sys, deepseek_operator.controller.handlers; sys.exit('cel' in sys.modules)"
     paths = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     assert subprocess.run([sys.executable, "-c", code], check=False, env=paths).returncode == 0
+
+
+# --- files that are odd ---------------------------------------------------------------------------------------------
+
+
+def _json_of(field: str, text: str) -> str:
+    """A serving with a piece of JSON at that field."""
+    manifest = minimal_serving()
+    manifest["spec"]["accelerator"] = {"profile": "nvidia-h100-80"}
+    *above, last = field.split(".")
+    place: dict[str, object] = manifest
+    for name in above:
+        place = place.setdefault(name, {})  # type: ignore[assignment]
+    place[last] = "@"
+    return json.dumps(manifest).replace('"@"', text)
+
+
+def _nested(depth: int, opening: str = '{"a":', closing: str = "}") -> str:
+    return opening * depth + "1" + closing * depth
+
+
+def _lists(depth: int) -> str:
+    return _nested(depth, "[", "]")
+
+
+def _aliases(first: str, of_many: str) -> str:
+    """Nine names, each nine of the one before."""
+    lines = [f"a: &a {first}"]
+    for before, name in itertools.pairwise("abcdefghij"):
+        lines.append(f"{name}: &{name} " + of_many.replace("@", ",".join([f"*{before}"] * 9)))
+    return "".join(f"    {line}\n" for line in lines)
+
+
+def _with_custom(text: str) -> str:
+    manifest = minimal_serving()
+    manifest["spec"]["model"].pop("custom", None)
+    return f"{yaml.safe_dump(manifest).replace('  model:', '  model:' + chr(10) + '   custom:' + chr(10) + text.rstrip(), 1)}"
+
+
+TOO_DEEP = "would be Stalled (TooLarge): {} is nested more than 24 levels deep"
+
+
+@pytest.mark.parametrize("depth", [100, 600])
+@pytest.mark.parametrize(
+    ("field", "nested", "words"),
+    [
+        ("spec.model.custom", _nested, TOO_DEEP.format("spec.model.custom")),
+        ("spec.model.custom.list", _lists, TOO_DEEP.format("spec.model.custom")),
+        ("spec.model.custom.quantization_config", _nested, TOO_DEEP.format("spec.model.custom")),
+        ("metadata.annotations", _nested, "metadata.annotations: Invalid value: a: must be a string"),
+        ("metadata.labels.deep", _lists, "metadata.labels: Invalid value: deep: must be a string"),
+        ("spec.nosuch", _nested, 'unknown field "spec.nosuch"'),
+        ("spec.engine.args", _lists, "spec.engine.args[0]: Invalid value"),
+        ("status", _nested, TOO_DEEP.format("status.a.a")),
+    ],
+)
+def test_what_is_nested_deeply_is_answered_as_the_server_and_the_operator_would(
+    field: str, nested: Callable[[int], str], words: str, depth: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.json").write_text(_json_of(field, nested(depth)))
+    status, _, err = plan("-f", str(tmp_path / "a.json"), capsys=capsys)
+    assert (status, words in err) == (1, True), err[-500:]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (_json_of("spec.model.custom", _nested(10_100)), "a.yaml: exceeded max depth of 10000"),
+        (_with_custom(_aliases("[x,x,x,x]", "[@]")), "document 1: Request entity too large: limit is 3145728"),
+        (_with_custom(_aliases("{x: 1}", "{<<: [@]}")), "a.yaml: document contains excessive aliasing"),
+        (_with_custom("    a: &a {x: *a}"), "a.yaml: anchor 'a' value contains itself"),
+        (_with_custom("    a: &a [[*a]]"), "a.yaml: anchor 'a' value contains itself"),
+        ("kind: List\nitems: &a [*a]", "a.yaml: anchor 'a' value contains itself"),
+        (_with_custom(f"    a: &a {'x' * 200_000}\n    b: [{'*a,' * 20}]"), "document 1: Request entity too large"),
+        (_with_custom("    a: .nan"), "a.yaml: json: unsupported value: .nan"),
+        (_with_custom("    a: -.inf"), "a.yaml: json: unsupported value: -.inf"),
+        (_with_custom("    a: " + "9" * 5_000), "a.yaml: Exceeds the limit"),
+        (_with_custom("    a: !!binary aGk="), "a.yaml: could not determine a constructor"),
+        (_with_custom("    a: !!set {x}"), "a.yaml: could not determine a constructor"),
+        ("kind: !!python/object/apply:os.system ['x']", "a.yaml: could not determine a constructor"),
+        ("kind: DeepSeekServing\nmetadata: [1]", "document 1: metadata must be an object"),
+        (_json_of("metadata.annotations", "[1]"), "metadata.annotations: Invalid value: must be a map of texts"),
+        (_json_of("metadata.annotations", '{"a": true}'), "a: must be a string: write it in quotes"),
+        (_json_of("metadata.namespace", "1"), "metadata.namespace: Invalid value: 1: must be a string"),
+        (_json_of("metadata.finalizers", "[1]"), "metadata.finalizers: Invalid value: must be a list of texts"),
+        ("---\n---\n# nothing\n---\n", "there is no DeepSeekTraining and no DeepSeekServing"),
+    ],
+    ids=lambda value: value[:40] if value.startswith(("a.", "doc", "meta")) else "",
+)  # fmt: skip
+def test_an_odd_file_is_refused_in_words_that_name_it(
+    text: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.yaml").write_text(text)
+    status, _, err = plan("-f", str(tmp_path / "a.yaml"), capsys=capsys)
+    assert (status, words in err) == (1, True), err[-500:]
+
+
+@pytest.mark.parametrize("content", [bytes(range(256)), "kind: X".encode("utf-16"), b"\x7fELF\x02\x01\x01\xff"])
+def test_what_is_no_text_is_told_with_its_file(
+    content: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.yaml").write_bytes(content)
+    status, _, err = plan("-f", str(tmp_path), capsys=capsys)
+    assert (status, "a.yaml is not text in UTF-8" in err) == (1, True), err
+
+
+@pytest.mark.parametrize("metadata", [{"name": ["x"]}, {"name": 1}, None])
+@pytest.mark.parametrize("version", ["v1", ["v1"], None])
+def test_another_kind_that_is_no_object_is_passed_over(
+    metadata: object, version: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = {"apiVersion": version, "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": [1]}
+    (tmp_path / "a.yaml").write_text(f"{SERVING}---\n{yaml.safe_dump(other)}")
+    status, _, err = plan("-f", str(tmp_path / "a.yaml"), capsys=capsys)
+    assert (status, "is passed over" in err) == (0, True), err
+
+
+def test_aliases_and_texts_of_two_halves_are_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    manifest = minimal_serving()
+    manifest["metadata"]["annotations"] = {"a": "@"}
+    (tmp_path / "a.json").write_text(json.dumps(manifest).replace('"@"', '"\\ud83d\\ude00 \\ud800"'))
+    labels = "metadata: &m\n  labels: &l {a: b}\n  annotations: {<<: *l, c: d}"
+    (tmp_path / "b.yaml").write_text(TRAINING.replace("metadata:", labels, 1))
+    assert plan("-f", str(tmp_path), capsys=capsys)[0] == 0
+    (document,) = read([str(tmp_path / "a.json")], lambda name: Path(name).read_text())
+    assert document.manifest["metadata"]["annotations"] == {"a": "\U0001f600 \ufffd"}
