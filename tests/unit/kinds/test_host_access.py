@@ -1,11 +1,13 @@
 """Pods that reach their node: found by what is rendered, refused in both kinds until an administrator allows it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from deepseek_operator.adapters.memory import MemoryCluster
+from deepseek_operator.api.base import Condition
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel
 from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
@@ -140,6 +142,11 @@ def test_leave_that_is_taken_away_stops_no_attempt_and_lets_no_other_begin() -> 
     assert life.later(3600).told == ("Stalled", HOST_ACCESS_NOT_ALLOWED)
 
 
+def _warnings(cluster: MemoryCluster) -> list[str]:
+    """Reasons of the warnings that were published, in order."""
+    return [event.reason for _, event in cluster.events if event.type == "Warning"]
+
+
 def _replicas(life: ServingLife) -> Iterator[tuple[bool, int]]:
     """Whether each Deployment's pods reach their node, and how many it asks for."""
     for live in life.cluster.all(DEPLOYMENT, NAMESPACE):
@@ -173,6 +180,67 @@ def test_what_serves_goes_on_when_leave_is_taken_away_but_neither_comes_back_nor
     life.edit(accelerator=ON_LAB["accelerator"])
     assert _told(life) == HOST_ACCESS_NOT_ALLOWED
     assert [count for reaches, count in _replicas(life) if reaches and count] == []
+
+
+def _said(conditions: Sequence[Condition]) -> tuple[str, bool]:
+    """The reason of the condition on what was taken away, and whether it says how it is given back."""
+    condition = find(conditions, "HostAccessWithdrawn")
+    if condition is None:
+        return "", False
+    words = ("lab (hostNetwork)", "no longer allowed", "go on", "hostAccess: {", "[lab]", "administrator")
+    return condition.reason, all(word in condition.message for word in words)
+
+
+ELSEWHERE = replace(ALLOWED, host_access=HostAccess({"other": frozenset({"*"}), "*": frozenset({"cpu"})}))
+
+
+@pytest.mark.parametrize("forbidden", [FORBIDDEN, ELSEWHERE])
+def test_an_attempt_that_runs_without_leave_says_so_until_it_is_given_back(forbidden: Configuration) -> None:
+    life = _begun(ALLOWED).running()
+    assert _said(life.owner.status.conditions) == ("", False)
+    told = len(_warnings(life.cluster))
+    assert _said(_under(life, forbidden).owner.status.conditions) == (HOST_ACCESS_NOT_ALLOWED, True)
+    life.later(600)
+    assert _warnings(life.cluster)[told:] == [HOST_ACCESS_NOT_ALLOWED]
+    assert (life.jobs(), _said(_under(life, ALLOWED).owner.status.conditions)) == (["1"], ("", False))
+    _under(life, forbidden).crash()
+    life.later(3600)
+    assert (life.told, _said(life.owner.status.conditions)) == (("Stalled", HOST_ACCESS_NOT_ALLOWED), ("", False))
+
+
+@pytest.mark.parametrize("forbidden", [FORBIDDEN, ELSEWHERE])
+def test_replicas_that_run_without_leave_say_so_until_it_is_given_back(forbidden: Configuration) -> None:
+    life = ServingLife(configuration=ALLOWED, **a_serving(**ON_LAB)["spec"])
+    life.run()
+    assert _said(life.status.conditions) == ("", False)
+    told = len(_warnings(life.cluster))
+    life.upgrade(forbidden)
+    assert (_said(life.status.conditions), list(_replicas(life))) == ((HOST_ACCESS_NOT_ALLOWED, True), [(True, 1)])
+    life.run()
+    assert _warnings(life.cluster)[told:] == [HOST_ACCESS_NOT_ALLOWED]
+    life.upgrade(ALLOWED)
+    assert _said(life.status.conditions) == ("", False)
+    life.upgrade(forbidden)
+    life.edit(suspend=True)
+    life.run()
+    assert _said(life.status.conditions) == ("", False)
+
+
+def test_a_revision_that_runs_without_leave_beside_the_wanted_one_says_so() -> None:
+    life = ServingLife(configuration=ALLOWED, **a_serving(**ON_LAB)["spec"])
+    life.run()
+    life.upgrade(FORBIDDEN)
+    life.edit(accelerator={"profile": "nosuch", "perNode": 1})
+    assert (_told(life), _said(life.status.conditions)) == ("UnknownProfile", (HOST_ACCESS_NOT_ALLOWED, True))
+
+
+def test_what_reaches_no_node_or_is_over_says_nothing() -> None:
+    over = _under(_begun(ALLOWED).running().complete(), FORBIDDEN).later(600)
+    assert (over.jobs(), _said(over.owner.status.conditions)) == (["1"], ("", False))
+    life = ServingLife(configuration=ALLOWED, **a_serving(engine=ENGINE)["spec"])
+    life.run()
+    life.upgrade(FORBIDDEN)
+    assert _said(life.status.conditions) == ("", False)
 
 
 def test_a_serving_that_rested_when_leave_was_taken_away_does_not_wake() -> None:

@@ -7,6 +7,7 @@ from deepseek_operator.core.conditions import find, headline
 from deepseek_operator.core.kind import Event
 from deepseek_operator.kinds.serving import reasons
 from deepseek_operator.kinds.serving.update import UPDATE_AVAILABLE
+from deepseek_operator.workloads.withdrawn import HOST_ACCESS_WITHDRAWN
 
 _WARNINGS = frozenset(
     reason.name
@@ -53,6 +54,9 @@ def _transitions(before: ServingStatus, after: ServingStatus) -> Iterator[Event]
     offered = find(after.conditions, UPDATE_AVAILABLE)
     if offered is not None and find(before.conditions, UPDATE_AVAILABLE) is None:
         yield Event("Normal", offered.reason, "Reconcile", offered.message[:_NOTE_LENGTH])
+    lost = find(after.conditions, HOST_ACCESS_WITHDRAWN)
+    if lost is not None and find(before.conditions, HOST_ACCESS_WITHDRAWN) is None:
+        yield Event("Warning", lost.reason, "Reconcile", lost.message[:_NOTE_LENGTH])
     if after.running_replicas is not None and before.running_replicas != after.running_replicas:
         count = f"from {before.running_replicas} " if before.running_replicas is not None else ""
         yield Event("Normal", "ReplicasSet", "Scale", f"{count}to {after.running_replicas} replicas")

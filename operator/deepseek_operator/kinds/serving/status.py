@@ -19,10 +19,11 @@ from deepseek_operator.kinds.serving.labels import replica_selector
 from deepseek_operator.kinds.serving.model import reference_digest
 from deepseek_operator.kinds.serving.obstacles import Obstacle, obstacle
 from deepseek_operator.kinds.serving.reasons import Reason
-from deepseek_operator.kinds.serving.revision import model_of
+from deepseek_operator.kinds.serving.revision import model_of, stored_revision, template_of
 from deepseek_operator.kinds.serving.update import update_of
 from deepseek_operator.kinds.serving.view import View
 from deepseek_operator.workloads.device_plan import warning_of
+from deepseek_operator.workloads.withdrawn import withdrawn
 
 MAX_PREVIOUS = 16
 
@@ -34,7 +35,7 @@ def status(view: View, done: Done) -> ServingStatus:
     target = way.target.revision
     made = sum(_made(replicas) for replicas in view.running.values())
     others = [RevisionStatus(name=name, **_counts(replicas)) for name, replicas in way.older.items()]
-    said = (*verdicts, *view.scaling.conditions, *warning_of(before.plan), *update_of(view))
+    said = (*verdicts, *view.scaling.conditions, *warning_of(before.plan), *_withdrawn(view), *update_of(view))
     conditions = merged(said, before.conditions, owner.metadata.generation, view.now)
     return ServingStatus(
         observed_generation=owner.metadata.generation,
@@ -55,6 +56,20 @@ def status(view: View, done: Done) -> ServingStatus:
             **columns(conditions), replicas=f"{view.serving}/{view.wanted}", model=_models_told(view)
         ),
     )
+
+
+def _withdrawn(view: View) -> tuple[Verdict, ...]:
+    """What is said where revisions run with access to nodes that is no longer allowed."""
+    names = [name for name, replicas in view.running.items() if replicas.total or replicas.specified]
+    running = [(_profile(view, name), template) for name in names if (template := template_of(view.seen, name))]
+    return withdrawn(running, view.owner.metadata.namespace, view.configuration, "revision")
+
+
+def _profile(view: View, revision: str) -> str:
+    """The profile that a revision was rendered by; where its record does not say, that of the serving's plan."""
+    stored = stored_revision(view.seen, revision)
+    plan = ((stored or {}).get("data") or {}).get("plan") or {}
+    return str(plan.get("profile") or (view.status.plan.profile if view.status.plan is not None else ""))
 
 
 def _counts(replicas: Replicas) -> dict[str, int]:

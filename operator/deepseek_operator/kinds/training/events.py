@@ -9,6 +9,7 @@ from deepseek_operator.core.names import TRAINING_LABEL
 from deepseek_operator.kinds.training.anew import goes_with_it
 from deepseek_operator.kinds.training.losses import DATA_WARNING
 from deepseek_operator.kinds.training.reasons import Reason
+from deepseek_operator.workloads.withdrawn import HOST_ACCESS_WITHDRAWN
 
 _NOTE_LENGTH = 1024
 _QUIET = frozenset(
@@ -49,6 +50,7 @@ def events(before: TrainingStatus, after: TrainingStatus) -> tuple[Event, ...]:
         *_result(before, after),
         *_condition(before, after),
         *_losses(before, after),
+        *_withdrawn(before, after),
     )
 
 
@@ -132,6 +134,12 @@ def _losses(before: TrainingStatus, after: TrainingStatus) -> tuple[Event, ...]:
     if new is None or (old is not None and old.reason == new.reason):
         return ()
     return (_warning(new.reason, "ReadData", new.message),)
+
+
+def _withdrawn(before: TrainingStatus, after: TrainingStatus) -> tuple[Event, ...]:
+    """A permission that went while the attempt runs."""
+    new, old = find(after.conditions, HOST_ACCESS_WITHDRAWN), find(before.conditions, HOST_ACCESS_WITHDRAWN)
+    return (_warning(new.reason, "Reconcile", new.message),) if new is not None and old is None else ()
 
 
 def _telling(status: TrainingStatus) -> Condition | None:

@@ -12,6 +12,7 @@ from deepseek_operator.api.v1alpha1.training.spec import TrainingSpec
 from deepseek_operator.api.v1alpha1.training.status import TrainingStatus, TrainingSummary
 from deepseek_operator.core.actions import Done, Failure
 from deepseek_operator.core.conditions import Verdict, columns, merged, reconciling, stalled
+from deepseek_operator.kinds.training.devices import plan_of_job
 from deepseek_operator.kinds.training.ending import last_words, reported
 from deepseek_operator.kinds.training.losses import losses
 from deepseek_operator.kinds.training.reasons import Reason, with_advice
@@ -21,6 +22,7 @@ from deepseek_operator.kinds.training.view import View
 from deepseek_operator.workloads.device_plan import warning_of
 from deepseek_operator.workloads.last_words import tail
 from deepseek_operator.workloads.refusal import refusal
+from deepseek_operator.workloads.withdrawn import withdrawn
 
 
 def display(view: View, step: Step, done: Done) -> TrainingStatus:
@@ -36,11 +38,21 @@ def display(view: View, step: Step, done: Done) -> TrainingStatus:
     status = status.model_copy(update={"uid": meta.uid, "progress": progress, "observed_generation": meta.generation})
     refused, final = _refused(step, done.failure), [says for says in step.says if says.type in ("Complete", "Failed")]
     says = (*refused, *final) if refused is not None else step.says
-    told = (*says, *warning_of(before.plan), *losses(status.data))
+    told = (*says, *warning_of(before.plan), *_withdrawn(view), *losses(status.data))
     conditions = merged(told, before.conditions, meta.generation, view.now)
     return status.model_copy(
         update={"phase": step.phase, "conditions": conditions, "summary": _summary(view, status, conditions)}
     )
+
+
+def _withdrawn(view: View) -> tuple[Verdict, ...]:
+    """What is said where the attempt runs with access to nodes that is no longer allowed."""
+    job = view.gang.job
+    if job is None or view.running_attempt is None:
+        return ()
+    plan = plan_of_job(job) or view.status.plan
+    running = ((plan.profile, job["spec"]["template"]),) if plan is not None else ()
+    return withdrawn(running, view.owner.metadata.namespace, view.configuration, "attempt")
 
 
 def _said(view: View) -> tuple[Report, ...]:
