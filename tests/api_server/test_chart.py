@@ -29,7 +29,12 @@ from tests.cluster.progress import wait_for
 
 CHART = Path(__file__).parents[2] / "charts" / "deepseek-operator"
 NAME = "deepseek-operator"
-FULL = ("externalMetrics.enabled=true", "replicas=2", "prometheus.url=http://prometheus.monitoring.svc:9090")
+FULL = (
+    "externalMetrics.enabled=true",
+    "networkPolicy.enabled=true",
+    "replicas=2",
+    "prometheus.url=http://prometheus.monitoring.svc:9090",
+)
 
 READ = {"get", "list", "watch"}
 
@@ -113,6 +118,7 @@ def _apply(cluster: Cluster, namespace: str, manifests: list[Manifest]) -> None:
         "Role": "roles", "RoleBinding": "rolebindings", "ClusterRole": "clusterroles", "ServiceAccount": "serviceaccounts",
         "ClusterRoleBinding": "clusterrolebindings", "Deployment": "deployments", "Service": "services", "Secret": "secrets",
         "PodDisruptionBudget": "poddisruptionbudgets", "APIService": "apiservices",
+        "NetworkPolicy": "networkpolicies",
     }  # fmt: skip
     for manifest in manifests:
         group = manifest["apiVersion"]
@@ -244,7 +250,7 @@ def test_every_object_of_the_full_chart_is_one_that_the_api_server_takes(api_ser
         if m["kind"] not in ("CustomResourceDefinition", "APIService")
         and m["metadata"].get("namespace") != "kube-system"
     ]
-    assert {"Deployment", "PodDisruptionBudget", "Secret", "Service"} <= {m["kind"] for m in manifests}
+    assert {"Deployment", "NetworkPolicy", "PodDisruptionBudget", "Secret", "Service"} <= {m["kind"] for m in manifests}
     _apply(api_server, namespace, manifests)
 
 
@@ -316,6 +322,9 @@ CHANGES: Mapping[str, Any] = {
     "externalMetrics.existingSecret": "x",
     "externalMetrics.caBundle": "x",
     "externalMetrics.apiServiceAnnotations": {"x": "y"},
+    "networkPolicy.enabled": False,
+    "networkPolicy.metricsFrom": [{"podSelector": {}}],
+    "networkPolicy.externalMetricsFrom": [{"ipBlock": {"cidr": "10.0.0.0/28"}}],
     "crds.install": True,
     "serviceAccount.annotations": {"x": "y"},
     "rbac.aggregate": False,
@@ -337,6 +346,7 @@ EVERYTHING = {
     "externalMetrics.enabled": True,
     "externalMetrics.existingSecret": "a",
     "monitors.enabled": True,
+    "networkPolicy.enabled": True,
 }
 
 
@@ -358,6 +368,45 @@ def test_every_value_changes_what_is_installed_and_has_a_default() -> None:
     usual = _render(**EVERYTHING)
     ignored = [path for path, value in CHANGES.items() if _render(**{**EVERYTHING, path: value}) == usual]
     assert ignored == []
+
+
+# --- who reaches the operator ---------------------------------------------------------------------------------------
+
+
+def _doors(*values: str, **more: Any) -> dict[int, object]:
+    """Peers that each port of the operator's pods lets in, None for everybody; a port without is closed."""
+    manifests = _render("networkPolicy.enabled=true", *values, **more)
+    (policy,) = _of_kind(manifests, "NetworkPolicy").values()
+    template = _of_kind(manifests, "Deployment")[NAME]["spec"]["template"]
+    assert policy["spec"]["podSelector"]["matchLabels"].items() <= template["metadata"]["labels"].items()
+    assert policy["spec"]["policyTypes"] == ["Ingress"]
+    numbers = {port["name"]: port["containerPort"] for port in template["spec"]["containers"][0]["ports"]}
+    ways = [(numbers[port["port"]], rule.get("from")) for rule in policy["spec"]["ingress"] for port in rule["ports"]]
+    assert len(dict(ways)) == len(ways)
+    return dict(ways)
+
+
+def test_a_policy_of_who_reaches_the_operator_is_made_only_where_asked_for() -> None:
+    assert not _of_kind(_render(), "NetworkPolicy")
+
+
+def test_the_policy_lets_in_who_has_a_reason_and_nobody_to_the_probes() -> None:
+    everybody, all_pods = None, [{"namespaceSelector": {}}]
+    assert _doors() == {8081: all_pods}
+    assert _doors("externalMetrics.enabled=true") == {8081: all_pods, 6443: everybody}
+    monitoring = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]
+    masters = [{"ipBlock": {"cidr": "10.0.0.0/28"}}]
+    named = {"networkPolicy.metricsFrom": monitoring, "networkPolicy.externalMetricsFrom": masters}
+    assert _doors("externalMetrics.enabled=true", **named) == {8081: monitoring, 6443: masters}
+    assert _doors(**{"networkPolicy.metricsFrom": []}) == {}
+
+
+def test_the_policy_of_an_installed_operator_knows_every_port_but_the_probes() -> None:
+    manifests = _render(*FULL)
+    service = _of_kind(manifests, "Service")[NAME]
+    assert {port["targetPort"] for port in service["spec"]["ports"]} == {
+        port["port"] for rule in _of_kind(manifests, "NetworkPolicy")[NAME]["spec"]["ingress"] for port in rule["ports"]
+    }
 
 
 # --- what a Prometheus gets -----------------------------------------------------------------------------------------
@@ -427,6 +476,10 @@ def _meta(label: str) -> str:
         "hostAccess.Team={gaudi3}",
         "hostAccess.team={Gaudi3}",
         "hostAccess.team=gaudi3",
+        "networkPolicy.enable=true",
+        "networkPolicy.metricsFrom=monitoring",
+        "networkPolicy.metricsFrom[0].namespace=monitoring",
+        "networkPolicy.externalMetricsFrom[0].ipBlock.cdir=10.0.0.0/28",
     ],
 )
 def test_a_wrong_value_is_refused_before_anything_is_installed(value: str) -> None:
