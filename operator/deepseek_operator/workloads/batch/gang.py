@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
 from deepseek_operator.api.base import parse_time
 from deepseek_operator.api.v1alpha1.common.attempts import AttemptStatus
@@ -32,22 +33,22 @@ class Gang:
     pods: tuple[Manifest, ...]
     container: str
 
-    @property
+    @cached_property
     def active(self) -> tuple[Manifest, ...]:
         """Pods whose containers may still run, terminating ones included."""
         return tuple(pod for pod in self.pods if is_active(pod))
 
-    @property
+    @cached_property
     def running(self) -> int:
         """Pods whose container runs."""
         return sum(is_running(pod, self.container) for pod in self.pods)
 
-    @property
+    @cached_property
     def succeeded(self) -> int:
         """Pods whose container has ended with code 0."""
         return sum(has_succeeded(pod, self.container) for pod in self.pods)
 
-    @property
+    @cached_property
     def placed(self) -> int:
         """Pods that have a node and may still run."""
         return sum(is_placed(pod) for pod in self.active)
@@ -56,7 +57,7 @@ class Gang:
         """True when all `size` pods run; one that has succeeded before the others is not missed."""
         return bool(self.pods) and self.running + self.succeeded >= size
 
-    @property
+    @cached_property
     def failed_at(self) -> datetime | None:
         """When the Job decided to fail; it deletes the remaining pods only after that."""
         if self.job is None:
