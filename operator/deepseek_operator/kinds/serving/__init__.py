@@ -10,7 +10,6 @@ from deepseek_operator.core.names import serving_revision, serving_service
 from deepseek_operator.core.resources import (
     AUTOSCALER,
     BUDGET,
-    DEPLOYMENT,
     POD,
     REVISION,
     SERVICE,
@@ -28,6 +27,7 @@ from deepseek_operator.kinds.serving.plan import plan
 from deepseek_operator.kinds.serving.revision import revision_name
 from deepseek_operator.kinds.serving.status import status
 from deepseek_operator.kinds.serving.view import View
+from deepseek_operator.workloads.replicas.group import RESOURCES, names
 
 
 class ServingKind:
@@ -36,7 +36,7 @@ class ServingKind:
     def __init__(self, configuration: Configuration) -> None:
         self.configuration = configuration
         self.resource: Resource = SERVING
-        self.owns: tuple[Resource, ...] = (DEPLOYMENT, REVISION, SERVICE, AUTOSCALER, BUDGET, POD)
+        self.owns: tuple[Resource, ...] = (*RESOURCES, REVISION, SERVICE, AUTOSCALER, BUDGET, POD)
 
     def parse(self, manifest: Manifest) -> DeepSeekServing:
         """The typed resource. Raises pydantic.ValidationError."""
@@ -82,13 +82,13 @@ def _revision_names(owner: DeepSeekServing, resolved: ResolvedModel | None) -> t
     if resolved is None or resolved.reference != reference_digest(owner.spec.model):
         return ()
     name = serving_revision(owner.metadata.name, revision_name(owner, resolved))
-    return tuple(Ref(resource, name) for resource in (DEPLOYMENT, REVISION, SERVICE))
+    return tuple(Ref(resource, name) for resource in (*RESOURCES, REVISION, SERVICE))
 
 
 def _running_names(owner: DeepSeekServing) -> tuple[Ref, ...]:
-    """The Deployments that were seen last, so that none is lost from sight with its labels."""
+    """The groups that were seen last, so that none is lost from sight with its labels."""
     told = (*owner.status.previous, *((owner.status.current,) if owner.status.current is not None else ()))
-    return tuple(Ref(DEPLOYMENT, serving_revision(owner.metadata.name, revision.name)) for revision in told)
+    return tuple(ref for revision in told for ref in names(serving_revision(owner.metadata.name, revision.name)))
 
 
 def serving_kind(configuration: Configuration) -> Kind[DeepSeekServing, ServingStatus]:

@@ -1,8 +1,7 @@
 """The objects that a serving consists of, as far as we have an opinion on them.
 
-Per revision a Deployment and a Service; over all revisions the Service that users call, a PodDisruptionBudget and,
-under autoscaling, a HorizontalPodAutoscaler. A Deployment only keeps pods of one immutable template alive: moving
-between revisions is ours, so its own strategy matters only when somebody restarts it by hand, and is then as careful.
+Per revision a group of replicas and a Service; over all revisions the Service that users call, a PodDisruptionBudget and,
+under autoscaling, a HorizontalPodAutoscaler.
 """
 
 from collections.abc import Mapping
@@ -12,12 +11,13 @@ from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.scaling import Autoscaling
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.names import handed_on, owner_reference, serving_revision, serving_service
-from deepseek_operator.core.resources import AUTOSCALER, BUDGET, DEPLOYMENT, SERVICE, SERVING, Manifest, Resource
+from deepseek_operator.core.resources import AUTOSCALER, BUDGET, SERVICE, SERVING, Manifest, Resource
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.kinds.serving.labels import child_labels, replica_selector, revision_labels, revision_selector
 from deepseek_operator.kinds.serving.revision import template_of
 from deepseek_operator.kinds.serving.template import PORT_NAME
 from deepseek_operator.kinds.serving.view import View
+from deepseek_operator.workloads.replicas.group import Wanted, group_named, keeper_for
 
 SERVICE_PORT = 8000
 """Port of the Services, whatever the engine listens on: another engine must not change the address."""
@@ -40,7 +40,7 @@ def children(view: View, target: str) -> tuple[Manifest, ...]:
         service(owner),
         *(revision_service(owner, revision) for revision in revisions),
         *(
-            deployment(owner, revision, template, way.step[revision])
+            replica_group(owner, revision, template, way.step[revision])
             for revision in revisions
             if (template := template_of(view.seen, revision)) is not None
         ),
@@ -50,7 +50,7 @@ def children(view: View, target: str) -> tuple[Manifest, ...]:
 
 
 def _exists(seen: Seen[DeepSeekServing], revision: str) -> bool:
-    return seen.child(DEPLOYMENT, serving_revision(seen.owner.metadata.name, revision)) is not None
+    return group_named(seen, serving_revision(seen.owner.metadata.name, revision)) is not None
 
 
 def service(owner: DeepSeekServing) -> Manifest:
@@ -70,18 +70,14 @@ def _service_spec(selector: Mapping[str, str]) -> dict[str, Any]:
     return {"selector": dict(selector), "ports": [port]}
 
 
-def deployment(owner: DeepSeekServing, revision: str, template: Manifest, replicas: int) -> Manifest:
-    """Keeps `replicas` pods of one revision alive."""
+def replica_group(owner: DeepSeekServing, revision: str, template: Manifest, replicas: int) -> Manifest:
+    """Keeps `replicas` of one revision alive. Each is one pod: what needs more nodes is refused before (`devices`)."""
     name, labels = serving_revision(owner.metadata.name, revision), revision_labels(owner, revision)
+    deadline_s, keeper = _loading_seconds(template) + PULL_SECONDS, keeper_for(nodes=1)
+    wanted = Wanted(replicas, revision_selector(owner, revision), template, deadline_s)
     return {
-        **_head(DEPLOYMENT, owner, name, {**handed_on(owner.metadata.labels), **labels}),
-        "spec": {
-            "replicas": replicas,
-            "progressDeadlineSeconds": _loading_seconds(template) + PULL_SECONDS,
-            "selector": {"matchLabels": revision_selector(owner, revision)},
-            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
-            "template": template,
-        },
+        **_head(keeper.resource, owner, name, {**handed_on(owner.metadata.labels), **labels}),
+        "spec": keeper.spec(wanted),
     }
 
 

@@ -2,7 +2,7 @@
 
 Whatever state the kubelet is between two tries (ended, backing off, started again), the words are the same: how the
 engine ended last. An engine that says by our contract that the user's input is wrong will say so at every try. Any other
-may fail for a reason that goes away, and is given as long as a replica has to become ready: its Deployment's deadline.
+may fail for a reason that goes away, and is given as long as a replica has to become ready: its group's deadline.
 """
 
 import re
@@ -16,7 +16,7 @@ from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel
 from deepseek_operator.core.resources import Manifest
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.kinds.serving.command import MODEL_PATH
-from deepseek_operator.kinds.serving.running import deployment
+from deepseek_operator.kinds.serving.running import group
 from deepseek_operator.workloads.last_words import document, tail, words
 from deepseek_operator.workloads.obstacles import condition_of
 
@@ -27,7 +27,6 @@ _FAILING_REASONS = frozenset({"CrashLoopBackOff", "RunContainerError"})
 _INVALID = 64
 """Exit code of our contract: what the user gave can't be used, and no other try will help."""
 
-_USUAL_DEADLINE_S = 600
 _MOUNT = re.compile(rf"(?<![\w./-]){re.escape(MODEL_PATH)}(?![\w.-])")
 
 
@@ -57,13 +56,12 @@ def is_invalid(container: Mapping[str, Any]) -> bool:
 
 
 def is_overdue(seen: Seen[DeepSeekServing], pod: Manifest, revision: str) -> bool:
-    """True once the replica is not ready for longer than its Deployment gives it to load."""
+    """True once the replica is not ready for longer than its group gives it to load."""
     since = parse_time(condition_of(pod, "Ready").get("lastTransitionTime"))
-    live = deployment(seen, revision)
+    live = group(seen, revision)
     if since is None or live is None or condition_of(pod, "Ready").get("status") == "True":
         return False
-    deadline_s = live["spec"].get("progressDeadlineSeconds") or _USUAL_DEADLINE_S
-    return seen.now - since > timedelta(seconds=deadline_s)
+    return seen.now - since > timedelta(seconds=live.deadline_s)
 
 
 def in_users_words(said: str, model: ResolvedModel | None) -> str:

@@ -12,9 +12,10 @@ from deepseek_operator.api.base import parse_time
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.scaling import Autoscaling
 from deepseek_operator.core.names import serving_service
-from deepseek_operator.core.resources import AUTOSCALER, DEPLOYMENT, Manifest, is_terminating
+from deepseek_operator.core.resources import AUTOSCALER, Manifest, is_terminating
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.domain.policy.scaling import Autoscaler, gated
+from deepseek_operator.workloads.replicas.group import groups
 
 
 def running_replicas(seen: Seen[DeepSeekServing], live: Manifest | None, window_left: timedelta | None) -> int:
@@ -31,7 +32,7 @@ def _held(seen: Seen[DeepSeekServing]) -> int:
     recorded = seen.owner.status.running_replicas
     if recorded is not None:
         return recorded
-    specified = sum(deployment["spec"].get("replicas", 0) for deployment in seen.all(DEPLOYMENT))
+    specified = sum(group.specified for group in groups(seen))
     return specified or seen.owner.spec.replicas
 
 

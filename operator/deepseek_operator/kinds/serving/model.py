@@ -12,11 +12,12 @@ from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.model import FromTraining, ServingModel
 from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel
 from deepseek_operator.core.names import digest
-from deepseek_operator.core.resources import DEPLOYMENT, REVISION, TRAINING, Manifest, Ref
+from deepseek_operator.core.resources import REVISION, TRAINING, Manifest, Ref
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.core.training_result import Missing, export_of
 from deepseek_operator.kinds.serving import reasons
 from deepseek_operator.kinds.serving.reasons import Reason
+from deepseek_operator.workloads.replicas.group import group_named
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,8 @@ def _remembered(seen: Seen[DeepSeekServing], reference: str) -> ResolvedModel | 
 
 
 def _precedence(seen: Seen[DeepSeekServing], revision: Manifest) -> tuple[bool, int]:
-    deployment = seen.child(DEPLOYMENT, revision["metadata"]["name"]) or {"spec": {"replicas": 0}}
-    return deployment["spec"].get("replicas", 0) > 0, int(revision.get("revision") or 0)
+    group = group_named(seen, revision["metadata"]["name"])
+    return group is not None and group.specified > 0, int(revision.get("revision") or 0)
 
 
 def _export_of(wanted: FromTraining, reference: str, seen: Seen[DeepSeekServing]) -> Resolution:

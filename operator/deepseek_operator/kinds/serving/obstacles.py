@@ -15,10 +15,10 @@ from deepseek_operator.kinds.serving import reasons
 from deepseek_operator.kinds.serving.failing import failure, folder, is_invalid, is_overdue
 from deepseek_operator.kinds.serving.labels import revision_of
 from deepseek_operator.kinds.serving.reasons import Reason
-from deepseek_operator.kinds.serving.running import deployment
+from deepseek_operator.kinds.serving.running import group
 from deepseek_operator.kinds.serving.view import View
 from deepseek_operator.workloads import obstacles
-from deepseek_operator.workloads.obstacles import condition_of, refused, uninitialized, unplaced, unstarted
+from deepseek_operator.workloads.obstacles import condition_of, uninitialized, unplaced, unstarted
 from deepseek_operator.workloads.reasons import REJECTED
 
 _SHARED = frozenset({"ReadWriteMany", "ReadOnlyMany"})
@@ -58,9 +58,8 @@ def _named(found: Iterable[obstacles.Obstacle]) -> Iterator[Obstacle]:
 
 
 def _refused_pods(seen: Seen[DeepSeekServing], revision: str) -> Iterator[Obstacle]:
-    failed = condition_of(deployment(seen, revision) or {}, "ReplicaFailure")
-    if failed.get("status") == "True":
-        found = refused(str(failed.get("message", "")))
+    live = group(seen, revision)
+    if live is not None and (found := live.refused) is not None:
         yield Obstacle(reasons.BY_NAME[found.reason], found.message, final=found.reason == REJECTED)
 
 

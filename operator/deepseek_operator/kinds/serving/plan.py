@@ -1,7 +1,7 @@
 """What to do now: record what can't be observed, store a new revision, apply what drifted, delete what is over.
 
 The order is the lifecycle. The model and the number of replicas are recorded before anything relies on them; a
-revision's template is stored before a Deployment uses it, and read back in a later pass; what serves is applied
+revision's template is stored before a group of replicas uses it, and read back in a later pass; what serves is applied
 before what is taken away. Deleting the resource needs nothing of us: every child names it as its controller.
 """
 
@@ -14,7 +14,6 @@ from deepseek_operator.core.actions import Action, Apply, Create, Delete, Done, 
 from deepseek_operator.core.drift import needs_apply
 from deepseek_operator.core.resources import (
     AUTOSCALER,
-    DEPLOYMENT,
     SERVICE,
     Manifest,
     is_terminating,
@@ -35,6 +34,7 @@ from deepseek_operator.kinds.serving.running import ending_left
 from deepseek_operator.kinds.serving.status import status
 from deepseek_operator.kinds.serving.template import render
 from deepseek_operator.kinds.serving.view import View
+from deepseek_operator.workloads.replicas.group import RESOURCES
 
 WAITING = timedelta(seconds=30)
 """How soon something that nobody may tell us about (a stranger's object at one of our names) is looked at again."""
@@ -120,7 +120,7 @@ def _deletes(view: View, target: str, wanted: tuple[Manifest, ...]) -> Iterator[
     names = {ref_of(manifest) for manifest in wanted}
     over = view.rollout.spent
     for ref, live in sorted(view.seen.children.items()):
-        if ref in names or ref.resource not in (AUTOSCALER, DEPLOYMENT, SERVICE) or is_terminating(live):
+        if ref in names or ref.resource not in (AUTOSCALER, SERVICE, *RESOURCES) or is_terminating(live):
             continue
         if ref.resource == AUTOSCALER:
             yield Delete(ref, uid_of(live), "nothing is to be scaled")

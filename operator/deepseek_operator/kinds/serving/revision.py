@@ -19,10 +19,11 @@ from deepseek_operator.api.v1alpha1.serving.engine import Engine
 from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel
 from deepseek_operator.core.names import digest, owner_reference, revision_hash, serving_revision
 from deepseek_operator.core.ownership import restored
-from deepseek_operator.core.resources import DEPLOYMENT, GROUP, REVISION, SERVING, Manifest, is_terminating
+from deepseek_operator.core.resources import GROUP, REVISION, SERVING, Manifest, is_terminating
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.domain.values.quantity import canonical
 from deepseek_operator.kinds.serving.labels import revision_labels, revision_named
+from deepseek_operator.workloads.replicas.group import group_named
 
 UPDATE = f"{GROUP}/update"
 """Annotation of the resource: a new value makes a new revision of the same spec, rendered by the present operator."""
@@ -147,8 +148,8 @@ def template_of(seen: Seen[DeepSeekServing], revision: str) -> Manifest | None:
     if (stored := stored_revision(seen, revision)) is not None:
         template: Manifest = stored["data"]["template"]
         return template
-    live = seen.child(DEPLOYMENT, serving_revision(seen.owner.metadata.name, revision))
-    return _clean(live["spec"]["template"]) if live is not None else None
+    live = group_named(seen, serving_revision(seen.owner.metadata.name, revision))
+    return live.template if live is not None else None
 
 
 def model_of(seen: Seen[DeepSeekServing], revision: str) -> ResolvedModel | None:
@@ -156,11 +157,6 @@ def model_of(seen: Seen[DeepSeekServing], revision: str) -> ResolvedModel | None
     stored = stored_revision(seen, revision)
     resolved = (stored.get("data") or {}).get("resolved") if stored is not None else None
     return ResolvedModel.model_validate(resolved) if isinstance(resolved, Mapping) else None
-
-
-def _clean(template: Manifest) -> dict[str, Any]:
-    metadata = {key: value for key, value in (template.get("metadata") or {}).items() if value is not None}
-    return {"metadata": metadata, "spec": template["spec"]}
 
 
 def controller_revision(
@@ -173,7 +169,7 @@ def controller_revision(
 ) -> Manifest:
     """The write-once record of a revision: its template, the input it is named by, and what the model resolved to.
 
-    `restored`: the template is that of a Deployment, with what the API server added; `model` is None when the input is
+    `restored`: the template is that of what ran, with what the API server added; `model` is None when the input is
     no longer known either.
     """
     known: dict[str, Any] = {"restored": True} if restored else {}

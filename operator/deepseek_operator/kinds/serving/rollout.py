@@ -15,7 +15,7 @@ from deepseek_operator.kinds.serving import reasons
 from deepseek_operator.kinds.serving.labels import revision_of
 from deepseek_operator.kinds.serving.model import Resolution, Unresolved
 from deepseek_operator.kinds.serving.revision import template_of
-from deepseek_operator.kinds.serving.running import deployment, reach_of_resting
+from deepseek_operator.kinds.serving.running import group, reach_of_resting
 from deepseek_operator.workloads.reasons import HOST_ACCESS_NOT_ALLOWED
 
 
@@ -103,7 +103,7 @@ def target(seen: Seen[DeepSeekServing], resolution: Resolution, asked: str, runn
         if devices.refused == HOST_ACCESS_NOT_ALLOWED and meanwhile is not None and reach_of_resting(seen, meanwhile):
             meanwhile = None
         return Target(meanwhile, obstacle=Unresolved(reasons.of_plan(devices.refused), devices.reason, final=True))
-    if Ref(CLAIM, resolution.claim_name) in seen.references or deployment(seen, asked) is not None:
+    if Ref(CLAIM, resolution.claim_name) in seen.references or group(seen, asked) is not None:
         return Target(asked, resolution)
     missing = f"there is no PersistentVolumeClaim {resolution.claim_name} in this namespace"
     return Target(_runs_meanwhile(seen, running), obstacle=Unresolved(reasons.CLAIM_NOT_FOUND, missing))

@@ -1,4 +1,4 @@
-"""What runs of each revision: its Deployment, the pods that hold what they were given, and when one is given up."""
+"""What runs of each revision: its group of replicas, the pods that hold what they were given, and when one is given up."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -6,22 +6,23 @@ from datetime import datetime, timedelta
 from deepseek_operator.api.base import parse_time
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.core.names import serving_revision
-from deepseek_operator.core.resources import DEPLOYMENT, POD, Manifest, is_terminating
+from deepseek_operator.core.resources import POD, Manifest
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.domain.policy.rollout import Replicas
 from deepseek_operator.kinds.serving.labels import revision_named, revision_of
 from deepseek_operator.kinds.serving.revision import template_of
 from deepseek_operator.workloads.pod.reach import asked
+from deepseek_operator.workloads.replicas.group import Group, group_named, groups
 
 UNANSWERED = timedelta(seconds=120)
 """A pod that is still there so long after its grace period is on a node that does not answer, and may stay for ever. It
 is not waited for: if its node holds devices yet, the scheduler places no other pod on them."""
 
 
-def deployment(seen: Seen[DeepSeekServing], revision: str) -> Manifest | None:
-    """The living Deployment of a revision; None when there is none, or it is on its way out."""
-    live = seen.child(DEPLOYMENT, serving_revision(seen.owner.metadata.name, revision))
-    return live if live is not None and not is_terminating(live) else None
+def group(seen: Seen[DeepSeekServing], revision: str) -> Group | None:
+    """The living group of a revision's replicas; None when there is none, or it is on its way out."""
+    live = group_named(seen, serving_revision(seen.owner.metadata.name, revision))
+    return live if live is not None and not live.is_going else None
 
 
 def living_pods(seen: Seen[DeepSeekServing]) -> tuple[Manifest, ...]:
@@ -44,26 +45,19 @@ def _given_up(pod: Manifest) -> datetime | None:
 def running_revisions(
     seen: Seen[DeepSeekServing], pods: Sequence[Manifest], ages: Mapping[str, int]
 ) -> dict[str, Replicas]:
-    """What runs of every revision that has a Deployment or one of the living `pods`, oldest first by `ages`."""
-    names = {*map(revision_named, seen.all(DEPLOYMENT)), *map(revision_of, pods)} - {""}
+    """What runs of every revision that has a group or one of the living `pods`, oldest first by `ages`."""
+    names = {*(revision_named(group.manifest) for group in groups(seen)), *map(revision_of, pods)} - {""}
     return {name: _replicas(seen, pods, name) for name in sorted(names, key=lambda name: (ages.get(name, 0), name))}
 
 
 def _replicas(seen: Seen[DeepSeekServing], pods: Sequence[Manifest], revision: str) -> Replicas:
     count = sum(revision_of(pod) == revision for pod in pods)
-    live = deployment(seen, revision)
-    if live is None:
-        return Replicas(specified=0, total=count, ready=0)
-    status = live.get("status") or {}
-    return Replicas(
-        specified=live["spec"].get("replicas", 1),
-        total=max(count, status.get("replicas", 0)),
-        ready=status.get("readyReplicas", 0),
-    )
+    live = group(seen, revision)
+    return live.counted(count) if live is not None else Replicas(specified=0, total=count, ready=0)
 
 
 def reach_of_resting(seen: Seen[DeepSeekServing], revision: str) -> tuple[str, ...]:
     """What pods of a revision would ask of their nodes; nothing where it asks nothing, or some were asked for already."""
-    live, template = deployment(seen, revision), template_of(seen, revision)
-    runs = live is not None and live["spec"].get("replicas", 1) > 0
+    live, template = group(seen, revision), template_of(seen, revision)
+    runs = live is not None and live.specified > 0
     return () if runs or template is None else asked(template)

@@ -43,7 +43,7 @@ def deployment(serving: dict[str, Any], revision: str, specified: int, ready: in
     owner = DeepSeekServing.model_validate(serving)
     template = {"metadata": {"labels": pod_labels(owner, revision)}, "spec": {"containers": []}}
     counts = {"replicas": specified, "readyReplicas": ready, **status_}
-    return {**children.deployment(owner, revision, template, specified), "status": counts}
+    return {**children.replica_group(owner, revision, template, specified), "status": counts}
 
 
 def pod(serving: dict[str, Any], revision: str, **status_: Any) -> Manifest:
