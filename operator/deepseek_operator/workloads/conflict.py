@@ -33,7 +33,9 @@ Occupant: TypeAlias = Leaving | LeftBehind | Strangers
 def occupant(owner: Owner, manifest: Manifest) -> Occupant:
     """Whose the object is, which is none of `owner`'s."""
     controller, kind = controller_of(manifest) or {}, owner.resource
-    is_of_kind = (controller.get("apiVersion"), controller.get("kind")) == (kind.api_version, kind.kind)
+    # Whatever version of the API it was made by.
+    group = str(controller.get("apiVersion") or "").rpartition("/")[0]
+    is_of_kind = (group, controller.get("kind")) == (kind.group, kind.kind)
     is_former = is_of_kind and controller.get("name") == owner.name and controller.get("uid") != owner.uid
     if is_former or is_terminating(manifest):
         return Leaving(is_former)

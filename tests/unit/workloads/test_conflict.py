@@ -23,7 +23,11 @@ def an_object(
 def test_what_a_deleted_resource_of_the_name_controls_will_go(kind: Resource) -> None:
     owner = Owner(kind, "x", "team", "now")
     assert occupant(owner, an_object(controller=owner_reference(kind, "x", "before"))) == Leaving(is_former=True)
+    older = {**owner_reference(kind, "x", "before"), "apiVersion": f"{kind.group}/v1"}
+    assert occupant(owner, an_object(controller=older)) == Leaving(is_former=True)
     assert occupant(owner, an_object(controller=owner_reference(kind, "y", "before"))) == Strangers()
+    foreign = {**owner_reference(kind, "x", "before"), "apiVersion": "example.com/v1alpha1"}
+    assert occupant(owner, an_object(controller=foreign)) == Strangers()
 
 
 @pytest.mark.parametrize("kind", KINDS)

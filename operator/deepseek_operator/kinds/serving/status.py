@@ -9,8 +9,7 @@ from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel, Revisio
 from deepseek_operator.core.actions import Done, Failure
 from deepseek_operator.core.conditions import Verdict, columns, merged, ready, reconciling, resting, stalled
 from deepseek_operator.core.names import OWNER_UID, serving_service
-from deepseek_operator.core.ownership import left_by
-from deepseek_operator.core.resources import SERVING, Manifest, controller_of, is_terminating
+from deepseek_operator.core.resources import SERVING
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.domain.policy.rollout import Replicas
 from deepseek_operator.kinds.serving import reasons
@@ -22,7 +21,10 @@ from deepseek_operator.kinds.serving.reasons import Reason
 from deepseek_operator.kinds.serving.revision import model_of, stored_revision, template_of
 from deepseek_operator.kinds.serving.update import update_of
 from deepseek_operator.kinds.serving.view import View
+from deepseek_operator.workloads.conflict import Leaving, LeftBehind, Strangers, occupant
 from deepseek_operator.workloads.device_plan import warning_of
+from deepseek_operator.workloads.owner import Owner
+from deepseek_operator.workloads.refusal import refusal
 from deepseek_operator.workloads.withdrawn import withdrawn
 
 MAX_PREVIOUS = 16
@@ -138,38 +140,36 @@ def _with_advice(message: str, reason: Reason) -> str:
 
 
 def _occupied(seen: Seen[DeepSeekServing], serves: bool) -> Told:
-    ref, other = min(seen.occupied.items(), key=lambda item: (_is_predecessor(item[1], seen.owner), item[0]))
-    if _is_predecessor(other, seen.owner):
-        message = f"{ref} of a deleted resource of this name is still there"
-        return "Pending", reconciling(reasons.WAITING_FOR_PREDECESSOR.name, message, serves=serves)
-    told = f"{ref} exists and belongs to somebody else"
-    if left := left_by(SERVING, seen.owner.metadata.name, seen.owner.metadata.uid, other):
-        told = (
-            f"{ref} was left behind when an earlier serving of this name was deleted alone (--cascade=orphan), and may "
-            f"be all that is found by -l {OWNER_UID}={left}"
-        )
+    """Of several taken names, one that nobody will free goes before one that will be free."""
+    meta = seen.owner.metadata
+    owner = Owner(SERVING, meta.name, meta.namespace, meta.uid)
+    whose = {ref: occupant(owner, manifest) for ref, manifest in seen.occupied.items()}
+    ref = min(whose, key=lambda ref: (isinstance(whose[ref], Leaving), ref))
+    match whose[ref]:
+        case Leaving():
+            message = f"{ref} of a deleted resource of this name is still there"
+            return "Pending", reconciling(reasons.WAITING_FOR_PREDECESSOR.name, message, serves=serves)
+        case LeftBehind(uid):
+            told = (
+                f"{ref} was left behind when an earlier serving of this name was deleted alone (--cascade=orphan), and may "
+                f"be all that is found by -l {OWNER_UID}={uid}"
+            )
+        case Strangers():
+            told = f"{ref} exists and belongs to somebody else"
     message = _with_advice(told, reasons.NAME_CONFLICT)
     return "Failed", stalled(reasons.NAME_CONFLICT.name, message, serves=serves)
-
-
-def _is_predecessor(other: Manifest, owner: DeepSeekServing) -> bool:
-    """True when the object is on its way out: terminating, or left by a resource of this name with another uid."""
-    controller = controller_of(other) or {}
-    left = (controller.get("kind"), controller.get("name")) == (SERVING.kind, owner.metadata.name)
-    return is_terminating(other) or (left and controller.get("uid") != owner.metadata.uid)
 
 
 def _failed(failure: Failure | None, serves: bool) -> Told | None:
     """What the API server refused; a conflict is merely a reason to look again."""
     if failure is None or failure.reason == "Conflict":
         return None
-    if failure.reason == "Rejected":
-        message = _with_advice(failure.message, reasons.REJECTED)
-        return "Failed", stalled(reasons.REJECTED.name, message, serves=serves)
-    reason = {"Quota": reasons.WAITING_FOR_QUOTA, "Forbidden": reasons.FORBIDDEN}.get(
-        failure.reason, reasons.API_UNAVAILABLE
-    )
-    return "Pending", reconciling(reason.name, _with_advice(failure.message, reason), serves=serves)
+    found = refusal(failure)
+    reason = reasons.BY_NAME[found.reason] if found is not None else reasons.API_UNAVAILABLE
+    message = _with_advice(failure.message, reason)
+    if found is not None and found.is_final:
+        return "Failed", stalled(reason.name, message, serves=serves)
+    return "Pending", reconciling(reason.name, message, serves=serves)
 
 
 def _suspended(view: View) -> Told:

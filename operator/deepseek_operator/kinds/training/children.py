@@ -7,10 +7,10 @@ from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.names import training_claim, training_job, training_service
 from deepseek_operator.core.resources import CLAIM, JOB, POLICY, SERVICE, Manifest, Ref
 from deepseek_operator.kinds.training.claim import new_claim
-from deepseek_operator.kinds.training.devices import as_planned, planned
+from deepseek_operator.kinds.training.devices import accepted, as_planned, planned
 from deepseek_operator.kinds.training.job import job
 from deepseek_operator.kinds.training.needs import existing_claim
-from deepseek_operator.kinds.training.origin import as_resolved
+from deepseek_operator.kinds.training.origin import as_resolved, recorded
 from deepseek_operator.kinds.training.pod import Attempt
 from deepseek_operator.kinds.training.policy import is_gang, policy
 from deepseek_operator.kinds.training.service import service
@@ -27,7 +27,9 @@ def names(owner: DeepSeekTraining) -> tuple[Ref, ...]:
     if status.attempt is not None:
         jobs = dict.fromkeys([status.attempt.job, *(last.job for last in status.history[-1:] if last.job)])
         refs.extend(Ref(JOB, job) for job in jobs)
-    made = status.volume.made if status.volume is not None else existing_claim(as_resolved(owner)) is None
+    made = (
+        status.volume.made if status.volume is not None else existing_claim(as_resolved(owner, recorded(owner))) is None
+    )
     if made:
         refs.append(Ref(CLAIM, training_claim(meta.name, meta.uid)))
     return tuple(refs)
@@ -43,9 +45,10 @@ def recorded_uids(owner: DeepSeekTraining) -> frozenset[str]:
 
 def first_children(owner: DeepSeekTraining, configuration: Configuration) -> tuple[Manifest, ...]:
     """What the first attempt is made of, in the order of making; the claim's uid is shown as `recorded at run time`."""
-    owner = as_resolved(owner)
+    owner = as_resolved(owner, recorded(owner))
     plan = planned(owner, configuration)
-    owner = as_planned(owner.model_copy(update={"status": owner.status.model_copy(update={"plan": plan})}))
+    owner = owner.model_copy(update={"status": owner.status.model_copy(update={"plan": plan})})
+    owner = as_planned(owner, accepted(owner))
     meta = owner.metadata
     named = existing_claim(owner)
     claim = named or training_claim(meta.name, meta.uid)

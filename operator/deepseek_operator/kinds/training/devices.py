@@ -75,9 +75,9 @@ def accepted(owner: DeepSeekTraining) -> TrainingPlanStatus | None:
     return plan if plan.reference == reference(owner.spec) else None
 
 
-def as_planned(owner: DeepSeekTraining) -> DeepSeekTraining:
-    """The training with what its spec leaves open filled in from the recorded plan."""
-    plan, spec = accepted(owner), owner.spec
+def as_planned(owner: DeepSeekTraining, plan: TrainingPlanStatus | None) -> DeepSeekTraining:
+    """The training with what its spec leaves open filled in from the accepted plan."""
+    spec = owner.spec
     if plan is None or spec.accelerator is None:
         return owner
     accelerator = spec.accelerator.model_copy(update={"per_node": spec.accelerator.per_node or plan.per_node})
@@ -99,14 +99,13 @@ def _volume_size(spec: TrainingSpec, plan: TrainingPlanStatus) -> str | None:
 
 
 def wanted_plan(
-    owner: DeepSeekTraining, job: Manifest | None, configuration: Configuration
+    owner: DeepSeekTraining, kept: TrainingPlanStatus | None, job: Manifest | None, configuration: Configuration
 ) -> TrainingPlanStatus | None:
-    """The plan to record: the one that is, while its input is the same; that of the attempt's Job; or a new one.
+    """The plan to record: the one that is `kept`, while its input is the same; that of the attempt's Job; or a new one.
 
     A profile that the administrator has taken away, or whose access to nodes is no longer allowed here, ends a plan only
     where no Job was made of it.
     """
-    kept = accepted(owner)
     if kept is not None and (job is not None or is_offered(kept.profile, owner.metadata.namespace, configuration)):
         return kept
     made = plan_of_job(job) if job is not None else None

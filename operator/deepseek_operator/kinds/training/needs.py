@@ -21,14 +21,15 @@ from deepseek_operator.workloads.pod.state import is_running
 def needs(seen: Seen[DeepSeekTraining], configuration: Configuration) -> Needs:
     """Claims by reference; `/progress` at most once per configured interval, and only of a running rank 0."""
     # The claim of another training is known as soon as that training is.
-    origin = found(seen)
-    status = seen.owner.status.model_copy(update={"origin": origin}) if isinstance(origin, OriginStatus) else None
-    owner = as_resolved(seen.owner.model_copy(update={"status": status}) if status is not None else seen.owner)
+    known = recorded(seen.owner)
+    resolved = found(seen, known)
+    origin = resolved if isinstance(resolved, OriginStatus) else known
+    owner = as_resolved(seen.owner, origin)
     volume = owner.status.volume
     # The recorded claim too: an edit that names another must not make it look as if the checkpoints were gone.
     checkpoints = (existing_claim(owner), volume.claim_name if volume is not None and not volume.made else None)
     claims = {name for name, _ in claims_read(owner)} | {name for name in checkpoints if name}
-    training = named_training(seen.owner.spec) if recorded(seen.owner) is None else None
+    training = named_training(seen.owner.spec) if known is None else None
     references = (*(Ref(CLAIM, name) for name in sorted(claims)), *((Ref(TRAINING, training),) if training else ()))
     return Needs(references=references, progress=_progress(seen, configuration), warnings=_warnings(seen))
 

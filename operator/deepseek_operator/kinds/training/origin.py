@@ -37,10 +37,10 @@ def recorded(owner: DeepSeekTraining) -> OriginStatus | None:
     return origin
 
 
-def found(seen: Seen[DeepSeekTraining]) -> OriginStatus | Missing | None:
-    """What is still to be recorded, or why it can't be; None when nothing is."""
+def found(seen: Seen[DeepSeekTraining], known: OriginStatus | None) -> OriginStatus | Missing | None:
+    """What is still to be recorded, or why it can't be; None when nothing is. `known`: the record (`recorded`)."""
     spec, name = seen.owner.spec, named_training(seen.owner.spec)
-    if name is None or recorded(seen.owner) is not None:
+    if name is None or known is not None:
         return None
     training, model, resume = (
         seen.references.get(Ref(TRAINING, name)),
@@ -63,9 +63,9 @@ def found(seen: Seen[DeepSeekTraining]) -> OriginStatus | Missing | None:
     )
 
 
-def as_resolved(owner: DeepSeekTraining) -> DeepSeekTraining:
+def as_resolved(owner: DeepSeekTraining, origin: OriginStatus | None) -> DeepSeekTraining:
     """The training with the recorded origin filled in, and the steps counted in all."""
-    origin, spec = recorded(owner), owner.spec
+    spec = owner.spec
     update: dict[str, object] = {}
     if origin is not None and spec.model.from_training is not None:
         source = ClaimSource(uri=f"pvc://{origin.claim_name}/{origin.sub_path}")
@@ -76,16 +76,19 @@ def as_resolved(owner: DeepSeekTraining) -> DeepSeekTraining:
         place = {"claim_name": origin.claim_name, "sub_path": origin.sub_path or None}
         volume = spec.checkpoints.volume.model_copy(update=place)
         update["checkpoints"] = spec.checkpoints.model_copy(update={"resume": resume, "volume": volume})
-    more, begun = spec.hyperparameters.more_steps, step_of(owner)
+    more, begun = spec.hyperparameters.more_steps, step_of(spec, origin)
     if more is not None and begun is not None:
         counted = {"max_steps": begun + more, "more_steps": None}
         update["hyperparameters"] = spec.hyperparameters.model_copy(update=counted)
     return owner.model_copy(update={"spec": spec.model_copy(update=update)}) if update else owner
 
 
-def step_of(owner: DeepSeekTraining) -> int | None:
-    """The step of another training that this one goes on from; None when it goes on from none, or which is not known."""
-    resume, origin = owner.spec.checkpoints.resume.from_, recorded(owner)
+def step_of(spec: TrainingSpec, origin: OriginStatus | None = None) -> int | None:
+    """The step of another training that this one goes on from; None when it goes on from none, or which is not known.
+
+    `origin`: the record, where it is not filled into the spec yet.
+    """
+    resume = spec.checkpoints.resume.from_
     if resume is None:
         return None
     if origin is not None:

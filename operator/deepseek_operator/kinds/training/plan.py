@@ -68,6 +68,8 @@ def step(view: View) -> Step:
     decided = next(found for phase in LIFE if (found := phase(view)) is not None)
     if decided.plan.record is not None or view.owner.metadata.is_deleting:
         return decided
-    already = decided.plan.actions
-    plan = replace(decided.plan, actions=(*already, *upkeep(view, already), *tidy(view, already)))
+    ours = decided.plan.actions
+    beside = upkeep(view, ours, on_children=decided.on_children)
+    ordered = (*beside, *ours) if decided.on_children else (*ours, *beside)
+    plan = replace(decided.plan, actions=(*ordered, *tidy(view, ours)))
     return replace(decided, plan=plan)

@@ -12,11 +12,15 @@ from deepseek_operator.core.conditions import Verdict
 
 @dataclass(frozen=True)
 class Step:
-    """What a phase decides: what to do, and what is then said in status until the next pass."""
+    """What a phase decides: what to do, and what is then said in status until the next pass.
+
+    `on_children`: it relies on claim, Service and NetworkPolicy, which are put right before it acts.
+    """
 
     plan: Plan[TrainingStatus]
     phase: str = ""
     says: tuple[Verdict, ...] = ()
+    on_children: bool = False
 
 
 STARTUP_RECHECK = timedelta(seconds=30)

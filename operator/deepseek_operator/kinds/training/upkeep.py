@@ -15,14 +15,15 @@ from deepseek_operator.workloads.batch.leftover import drop, end, loose, superse
 from deepseek_operator.workloads.upkeep import as_wanted, others
 
 
-def upkeep(view: View, already: Iterable[Action]) -> tuple[Action, ...]:
-    """The claim while it is ours, Service and NetworkPolicy under an attempt and at the end, unless the phase sees to them itself.
+def upkeep(view: View, already: Iterable[Action], *, on_children: bool) -> tuple[Action, ...]:
+    """The claim while it is ours, Service and NetworkPolicy under an attempt and at the end, but for what the phase acts on.
 
+    `on_children`: an attempt is about to be launched on them.
     A Job is never changed but for the labels and the owner by which it is found, and goes with the training.
     """
-    kept = view.running_attempt is not None or view.status.result is not None
-    reached = (*service_upkeep(view), *policy_upkeep(view)) if kept else ()
-    return others((*claim_upkeep(view), *reached, *_marked(view)), already)
+    kept = on_children or view.running_attempt is not None or view.status.result is not None
+    reached = (*_service(view), *_policy(view)) if kept else ()
+    return others((*_claim(view), *reached, *_marked(view)), already)
 
 
 def _marked(view: View) -> Iterator[Action]:
@@ -32,7 +33,7 @@ def _marked(view: View) -> Iterator[Action]:
             yield Apply(lost, uid_of(job))
 
 
-def service_upkeep(view: View) -> tuple[Action, ...]:
+def _service(view: View) -> tuple[Action, ...]:
     """The Service of the recorded attempt; nothing while the name is somebody else's."""
     attempt, volume = view.attempt, view.status.volume
     if attempt is None or volume is None or SERVICE in view.conflicts:
@@ -40,14 +41,14 @@ def service_upkeep(view: View) -> tuple[Action, ...]:
     return as_wanted(service(view.owner, attempt.number, volume.uid), view.service)
 
 
-def policy_upkeep(view: View) -> tuple[Action, ...]:
+def _policy(view: View) -> tuple[Action, ...]:
     """The NetworkPolicy of a gang."""
     if view.attempt is None or not is_gang(view.owner) or POLICY in view.conflicts:
         return ()
     return as_wanted(policy(view.owner), view.network_policy)
 
 
-def claim_upkeep(view: View) -> tuple[Action, ...]:
+def _claim(view: View) -> tuple[Action, ...]:
     """Live edits of a claim that the operator made: onDelete and a larger size."""
     known, claim = view.status.volume, view.claim
     if known is None or not known.made or claim is None or is_terminating(claim) or uid_of(claim) != known.uid:

@@ -4,7 +4,9 @@ A complaint never stops an attempt that runs: it only keeps the next one from st
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
 from deepseek_operator.api.v1alpha1.training.hyperparameters import Hyperparameters
@@ -13,7 +15,6 @@ from deepseek_operator.core.names import training_claim
 from deepseek_operator.core.resources import CLAIM, Ref, is_terminating
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.domain.models import catalogue
-from deepseek_operator.kinds.training.anew import is_unlearnt
 from deepseek_operator.kinds.training.claim import access_mode
 from deepseek_operator.kinds.training.needs import claims_read, existing_claim
 from deepseek_operator.kinds.training.origin import step_of
@@ -30,6 +31,10 @@ _UNKNOWN = 1 << 40
 """Positions of a model whose config.json only the pod sees: more than the schema lets anybody write."""
 
 
+Claims: TypeAlias = Sequence[tuple[str, str]]
+"""Names of claims that are read, each with the field that names it."""
+
+
 @dataclass(frozen=True)
 class Complaint:
     """Why nothing new starts. `waits`: it is not this object that must change."""
@@ -39,33 +44,34 @@ class Complaint:
     waits: bool = False
 
 
-def complaint(seen: Seen[DeepSeekTraining], fixed_digest: str) -> Complaint | None:
+def complaint(seen: Seen[DeepSeekTraining], fixed_digest: str, is_unlearnt: bool) -> Complaint | None:
     """The first thing that keeps the next attempt from starting; None when nothing does.
 
-    `fixed_digest`: of the spec as it is.
+    `fixed_digest`: of the spec as it is; `is_unlearnt`: nothing was learnt yet.
     """
     owner = seen.owner
     refused = owner.status.plan
     if refused is not None and refused.refused:
         return Complaint(Reason(refused.refused), refused.reason)
+    claims = claims_read(owner)
     wrong = (
         _too_long(owner.spec)
         or _impossible(owner.spec)
-        or _too_long_for_the_model(owner)
+        or _too_long_for_the_model(owner, is_unlearnt)
         or _no_steps_left(owner)
         or _volume_for_one(seen)
-        or _data_for_one(seen)
+        or _data_for_one(seen, claims)
     )
     if wrong is not None:
         return Complaint(Reason.INVALID_SPEC, wrong)
     recorded = owner.status.fixed_digest
-    if recorded and recorded != fixed_digest and not is_unlearnt(owner.status):
+    if recorded and recorded != fixed_digest and not is_unlearnt:
         return Complaint(
             Reason.FIXED_FIELD_CHANGED,
             "model, objective, method, datasets, hyperparameters, the checkpoint volume and resume are fixed once "
             "started: undo the edit, or make a new training with checkpoints.resume.from",
         )
-    return _missing_claim(seen)
+    return _missing_claim(seen, claims)
 
 
 def _too_long(spec: TrainingSpec) -> str | None:
@@ -97,11 +103,11 @@ def _impossible(spec: TrainingSpec) -> str | None:
     return None
 
 
-def _too_long_for_the_model(owner: DeepSeekTraining) -> str | None:
+def _too_long_for_the_model(owner: DeepSeekTraining, is_unlearnt: bool) -> str | None:
     """Positions that the model was never shown. The trainer refuses only examples that are that long; so it does where
     nobody wrote a length, and what has learnt already goes on."""
     wanted, (made_for, where) = owner.spec.hyperparameters.sequence_length, _positions(owner.spec)
-    has_begun = owner.status.attempt is not None and not is_unlearnt(owner.status)
+    has_begun = owner.status.attempt is not None and not is_unlearnt
     if has_begun or not is_ours(owner.spec.trainer) or wanted == USUAL_LENGTH or wanted <= made_for:
         return None
     return (
@@ -125,7 +131,7 @@ def _positions(spec: TrainingSpec) -> tuple[int, str]:
 
 
 def _no_steps_left(owner: DeepSeekTraining) -> str | None:
-    begun, end = step_of(owner), owner.spec.hyperparameters.max_steps
+    begun, end = step_of(owner.spec), owner.spec.hyperparameters.max_steps
     if begun is None or end is None or end > begun:
         return None
     return (
@@ -142,10 +148,10 @@ def _volume_for_one(seen: Seen[DeepSeekTraining]) -> str | None:
     return f"{name} is {'/'.join(modes)}, which one node can write, but nodes.count is {nodes}: write 1, or {advice}"
 
 
-def _data_for_one(seen: Seen[DeepSeekTraining]) -> str | None:
+def _data_for_one(seen: Seen[DeepSeekTraining], claims: Claims) -> str | None:
     """Weights or data that the second node could never mount: its pod would wait until the start's timeout."""
     nodes = seen.owner.spec.nodes.number
-    for name, field in claims_read(seen.owner):
+    for name, field in claims:
         claim = seen.references.get(Ref(CLAIM, name), {})
         # A bound claim tells what its volume can do, which may be more than was asked for.
         modes = claim.get("status", {}).get("accessModes") or claim.get("spec", {}).get("accessModes") or []
@@ -172,8 +178,8 @@ def _modes(seen: Seen[DeepSeekTraining]) -> tuple[list[str], str, str]:
     return [access_mode(seen.owner.spec)], "checkpoints.volume.accessMode", "ReadWriteMany"
 
 
-def _missing_claim(seen: Seen[DeepSeekTraining]) -> Complaint | None:
-    for name, field in claims_read(seen.owner):
+def _missing_claim(seen: Seen[DeepSeekTraining], claims: Claims) -> Complaint | None:
+    for name, field in claims:
         claim = seen.references.get(Ref(CLAIM, name))
         if claim is None or is_terminating(claim):
             state = "does not exist" if claim is None else "is being deleted"

@@ -8,16 +8,16 @@ from functools import cached_property
 from deepseek_operator.api.v1alpha1.common.attempts import AttemptStatus
 from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
 from deepseek_operator.api.v1alpha1.training.spec import TrainingSpec
-from deepseek_operator.api.v1alpha1.training.status import TrainingStatus
+from deepseek_operator.api.v1alpha1.training.status import OriginStatus, TrainingPlanStatus, TrainingStatus
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.names import training_claim, training_service
 from deepseek_operator.core.resources import CLAIM, JOB, POD, POLICY, SERVICE, Manifest, Ref, Resource, uid_of
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.kinds.training.anew import is_changed, is_unlearnt
 from deepseek_operator.kinds.training.conflict import Conflict, conflicts
-from deepseek_operator.kinds.training.devices import as_planned
+from deepseek_operator.kinds.training.devices import accepted, as_planned
 from deepseek_operator.kinds.training.needs import existing_claim
-from deepseek_operator.kinds.training.origin import as_resolved
+from deepseek_operator.kinds.training.origin import as_resolved, recorded
 from deepseek_operator.kinds.training.program import TRAINER
 from deepseek_operator.kinds.training.report import Report, reports
 from deepseek_operator.kinds.training.settings import Digests, digests
@@ -39,9 +39,19 @@ class View:
     configuration: Configuration
 
     @cached_property
+    def origin(self) -> OriginStatus | None:
+        """Where the training starts from, as it is recorded; None where it starts from none, or nothing is recorded."""
+        return recorded(self.written)
+
+    @cached_property
+    def accepted(self) -> TrainingPlanStatus | None:
+        """The recorded plan of its devices; None without a profile, and while there is none that was accepted."""
+        return accepted(self.written)
+
+    @cached_property
     def seen(self) -> Seen[DeepSeekTraining]:
         """The same look with what the spec leaves open filled in from the recorded origin and plan."""
-        return replace(self.looked, owner=as_planned(as_resolved(self.looked.owner)))
+        return replace(self.looked, owner=as_planned(as_resolved(self.written, self.origin), self.accepted))
 
     @property
     def written(self) -> DeepSeekTraining:
@@ -139,7 +149,7 @@ class View:
     @cached_property
     def complaint(self) -> Complaint | None:
         """What keeps the next attempt from starting; None when nothing does."""
-        return complaint(self.seen, self.digests.fixed)
+        return complaint(self.seen, self.digests.fixed, self.is_unlearnt)
 
     @cached_property
     def conflicts(self) -> Mapping[Resource, Conflict]:

@@ -10,7 +10,7 @@ from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel, Serving
 from deepseek_operator.core.actions import Create, Done, Failure
 from deepseek_operator.core.conditions import find, headline
 from deepseek_operator.core.configuration import Configuration
-from deepseek_operator.core.resources import Manifest
+from deepseek_operator.core.resources import SERVING, Manifest
 from deepseek_operator.kinds.serving import children, serving_kind
 from deepseek_operator.kinds.serving.events import events
 from deepseek_operator.kinds.serving.labels import pod_labels
@@ -244,7 +244,7 @@ def taken(controller: dict[str, Any] | None, **metadata: Any) -> Sequence[Manife
             id="on its way out",
         ),
         pytest.param(
-            taken({"kind": "DeepSeekServing", "name": "chat", "uid": "earlier"}),
+            taken({"apiVersion": SERVING.api_version, "kind": SERVING.kind, "name": "chat", "uid": "earlier"}),
             ("False", "True", "False", "WaitingForPredecessor"),
             id="left by a deleted resource of this name",
         ),

@@ -1,6 +1,7 @@
 """The next attempt: what it waits for, its number before anything of it exists, and its Job once the way is clear."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from deepseek_operator.api.base import parse_time, rfc3339
 from deepseek_operator.api.v1alpha1.common.attempts import AttemptStatus
@@ -16,7 +17,7 @@ from deepseek_operator.kinds.training.program import VOLUME_FULL
 from deepseek_operator.kinds.training.reasons import Reason
 from deepseek_operator.kinds.training.service import last_attempt
 from deepseek_operator.kinds.training.step import STARTUP_RECHECK, Step, act, record, record_attempt
-from deepseek_operator.kinds.training.upkeep import claim_upkeep, current, policy_upkeep, service_upkeep
+from deepseek_operator.kinds.training.upkeep import current
 from deepseek_operator.kinds.training.view import View
 from deepseek_operator.workloads.batch.attempt import next_number
 from deepseek_operator.workloads.batch.gang import attempt_of
@@ -33,7 +34,7 @@ def rest(view: View) -> Step | None:
 
 def find_origin(view: View) -> Step | None:
     """Records which step of another training this one starts from, before anything relies on it."""
-    match found(view.looked):
+    match found(view.looked, view.origin):
         case None:
             return None
         case Missing(reason, message, final):
@@ -128,12 +129,11 @@ def clear_the_way(view: View) -> Step | None:
 
 
 def launch(view: View) -> Step | None:
-    """Makes the Job of the recorded attempt, the Service and the NetworkPolicy under it first."""
+    """Makes the Job of the recorded attempt. The claim is first: what may be written to must not go with the training."""
     attempt, volume = view.attempt, view.status.volume
     if attempt is None or volume is None:
         raise ValueError("an attempt is launched only once it and its volume are recorded")
     made = Attempt(view.owner, view.status, attempt.number, volume.claim_name)
-    # The claim before the Job: what may be written to must not go with the training any more.
-    actions = (*claim_upkeep(view), *service_upkeep(view), *policy_upkeep(view), Create(job(made, view.configuration)))
     says = reconciling(Reason.STARTING, f"making the Job of attempt {attempt.number}")
-    return act("Starting" if attempt.number == 1 else "Restarting", says, actions)
+    step = act("Starting" if attempt.number == 1 else "Restarting", says, [Create(job(made, view.configuration))])
+    return replace(step, on_children=True)

@@ -100,5 +100,5 @@ def _why_failed(status: TrainingStatus) -> Reason:
 
 def plan_devices(view: View) -> Step | None:
     """Records devices and layout under a profile before anything uses them, and keeps them until their input changes."""
-    wanted = wanted_plan(view.written, view.gang.job, view.configuration)
+    wanted = wanted_plan(view.written, view.accepted, view.gang.job, view.configuration)
     return record(view.status.model_copy(update={"plan": wanted})) if wanted != view.written.status.plan else None
