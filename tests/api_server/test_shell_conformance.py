@@ -13,9 +13,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from deepseek_operator.adapters.api_server import ApiServer
 from deepseek_operator.adapters.clock import SystemClock
 from deepseek_operator.adapters.credentials import Credentials, load
-from deepseek_operator.adapters.kube import ApiServer, KubeCluster
+from deepseek_operator.adapters.kube import KubeCluster
 from deepseek_operator.adapters.memory import MemoryCluster
 from deepseek_operator.controller.metrics import Metrics
 from deepseek_operator.core.names import MANAGED_BY, MANAGER, OWNER_UID

@@ -1,173 +1,27 @@
-"""The real API server: one HTTP session with a bounded number of connections, JSON as plain dicts.
+"""The real cluster: reads, writes, events and leases as requests to the API server."""
 
-The client library's generated models are never used here: they cost twelve to twenty times the processor time of
-`json.loads`. Every request has a time limit. Nothing is retried here: the queue retries, and it asks the lease first.
-"""
-
-import asyncio
-import gc
-import json
 import logging
-import re
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Protocol, Self
 from urllib.parse import quote
 
-import aiohttp
-
-from deepseek_operator.adapters.credentials import Credentials
+from deepseek_operator.adapters.answers import as_stored, page_of
+from deepseek_operator.adapters.api_server import WRITE_TIMEOUT_S, ApiServer, path_of
 from deepseek_operator.core.actions import Propagation
-from deepseek_operator.core.kept import slim
 from deepseek_operator.core.kind import Event
 from deepseek_operator.core.names import FIELD_MANAGER, MANAGED_BY, MANAGER, OWNER_UID, digest
 from deepseek_operator.core.ownership import JOB_UID
 from deepseek_operator.core.resources import POD, Manifest, Resource, uid_of
 from deepseek_operator.core.seen import Warning
 from deepseek_operator.ports.clock import Clock
-from deepseek_operator.ports.cluster import (
-    WATCHED_WHOLE,
-    ClusterError,
-    Conflict,
-    Forbidden,
-    Listing,
-    Outdated,
-    QuotaExceeded,
-    Rejected,
-    Throttled,
-    Unreachable,
-)
+from deepseek_operator.ports.cluster import WATCHED_WHOLE, ClusterError, Conflict, Listing, Rejected
 
 log = logging.getLogger(__name__)
-
-CONNECTIONS = 32
-READ_TIMEOUT_S = 30.0
-WRITE_TIMEOUT_S = 5.0
-"""Less than the lease's renewal leaves, so that a write never outlives the lease it began under."""
-HEADERS_TIMEOUT_S = 5.0
-"""For the first byte of a stream, which the API server sends as soon as it agrees."""
 PAGE = 500
 _METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
-_DEPTH = 200
-_STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
-"""Brackets, and strings so that those within them don't count."""
-_LARGE = 64 * 1024
 _REMEMBERED_EVENTS = 4096
 _WARNINGS = 50
-_MESSAGE_LENGTH = 1024
-_REFUSAL = 64 * 1024
-"""Bytes that are read of an answer which refuses a stream."""
-
-
-class Requests(Protocol):
-    """Counts requests to the API server."""
-
-    def requested(self, verb: str, resource: str, code: str, seconds: float) -> None:
-        """One request ended; `code` is the HTTP status, or the name of the failure when there was none."""
-
-
-class ApiServer:
-    """JSON over one shared session with at most so many `connections` (0: any number). Enter it before use."""
-
-    def __init__(
-        self, credentials: Credentials, clock: Clock, requests: Requests, connections: int = CONNECTIONS
-    ) -> None:
-        self._credentials = credentials
-        self._clock = clock
-        self._requests = requests
-        self._connections = connections
-        self._session: aiohttp.ClientSession | None = None
-
-    async def __aenter__(self) -> Self:
-        connector = aiohttp.TCPConnector(limit=self._connections, ssl=self._credentials.ssl_context())
-        self._session = aiohttp.ClientSession(connector=connector, headers={"User-Agent": FIELD_MANAGER})
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._session is not None:
-            await self._session.close()
-
-    async def request(
-        self,
-        verb: str,
-        method: str,
-        path: str,
-        *,
-        resource: str,
-        query: Mapping[str, str] | None = None,
-        body: Manifest | None = None,
-        content_type: str = "application/json",
-        accept: str = "application/json",
-        timeout_s: float = READ_TIMEOUT_S,
-    ) -> Manifest | None:
-        """One request; None when the server says 404.
-
-        Raises:
-            ClusterError: any other refusal, or no answer.
-        """
-        started, code = self._clock.monotonic(), "cancelled"
-        try:
-            headers = self._headers(accept) | ({"Content-Type": content_type} if body is not None else {})
-            async with self._open().request(
-                method,
-                self._credentials.server + path,
-                params=query,
-                data=_encoded(body) if body is not None else None,
-                headers=headers,
-                timeout=aiohttp.ClientTimeout(total=timeout_s),
-                allow_redirects=False,
-            ) as response:
-                content = await response.read()
-                code = str(response.status)
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            code = "timeout" if isinstance(error, TimeoutError) else "unreachable"
-            raise Unreachable(f"{method} {path}: {type(error).__name__} {error}".rstrip()) from error
-        finally:
-            self._requests.requested(verb, resource, code, self._clock.monotonic() - started)
-        return _answer(response.status, content, response.headers.get("Retry-After"))
-
-    @asynccontextmanager
-    async def stream(
-        self, path: str, query: Mapping[str, str], idle_s: float
-    ) -> AsyncIterator[AsyncIterator[bytes] | None]:
-        """The bytes of an answer as they come, None when the server says 404. Left early, its connection is closed.
-
-        Raises:
-            ClusterError: any other refusal, or no answer; while it is read: it breaks, or is silent for `idle_s`.
-        """
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=HEADERS_TIMEOUT_S, sock_read=idle_s)
-        try:
-            async with asyncio.timeout(HEADERS_TIMEOUT_S):
-                response = await self._open().get(
-                    self._credentials.server + path,
-                    params=query,
-                    headers=self._headers("application/json"),
-                    timeout=timeout,
-                    allow_redirects=False,
-                )
-                refused = await response.content.read(_REFUSAL) if response.status != 200 else b""
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            raise Unreachable(f"GET {path}: {type(error).__name__} {error}".rstrip()) from error
-        try:
-            if response.status == 200:
-                yield _chunks(response)
-            elif _answer(response.status, refused, response.headers.get("Retry-After")) is None:
-                yield None
-            else:
-                raise Unreachable(f"GET {path}: HTTP {response.status}")
-        finally:
-            response.close()
-
-    def _headers(self, accept: str) -> dict[str, str]:
-        authorization = self._credentials.authorization()
-        return {"Accept": accept} | ({"Authorization": authorization} if authorization is not None else {})
-
-    def _open(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            raise RuntimeError("the session is not open: enter ApiServer first")
-        return self._session
 
 
 class KubeCluster:
@@ -189,7 +43,7 @@ class KubeCluster:
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Manifest | None:
         found = await self._server.request("get", "GET", path_of(resource, namespace, name), resource=resource.plural)
-        return _stored(found) if found is not None else None
+        return as_stored(found) if found is not None else None
 
     async def list_owned(self, resource: Resource, namespace: str, owner_uid: str) -> Listing:
         return await self._list(resource, path_of(resource, namespace), f"{OWNER_UID}={owner_uid}")
@@ -265,7 +119,7 @@ class KubeCluster:
         )  # fmt: skip
         if stored is None:
             raise Conflict(f"{resource.kind} {metadata['namespace']}/{metadata['name']} is gone")
-        return _stored(stored)
+        return as_stored(stored)
 
     async def _write(
         self,
@@ -283,7 +137,7 @@ class KubeCluster:
         )  # fmt: skip
         if stored is None:
             raise Rejected(f"{method} {path}: the namespace or the resource type does not exist")
-        return _stored(stored)
+        return as_stored(stored)
 
     # --- events -------------------------------------------------------------------------------------------------
 
@@ -361,7 +215,7 @@ class KubeCluster:
     async def read_lease(self, namespace: str, name: str, timeout_s: float) -> Manifest | None:
         path = _lease_path(namespace, name)
         found = await self._server.request("get", "GET", path, resource="leases", timeout_s=timeout_s)
-        return _stored(found) if found is not None else None
+        return as_stored(found) if found is not None else None
 
     async def write_lease(self, lease: Manifest, timeout_s: float) -> Manifest:
         namespace, name = lease["metadata"]["namespace"], lease["metadata"]["name"]
@@ -376,7 +230,7 @@ class KubeCluster:
         )
         if stored is None:
             raise Conflict(f"lease {namespace}/{name} is gone")
-        return _stored(stored)
+        return as_stored(stored)
 
     async def read_config_map(self, namespace: str, name: str) -> Mapping[str, str] | None:
         path = f"/api/v1/namespaces/{namespace}/configmaps/{name}"
@@ -403,156 +257,6 @@ def _events(namespace: str, name: str = "") -> str:
     return f"{path}/{quote(name)}" if name else path
 
 
-def path_of(resource: Resource, namespace: str | None = None, name: str | None = None) -> str:
-    root = f"/apis/{resource.api_version}" if resource.group else f"/api/{resource.api_version}"
-    scope = f"/namespaces/{quote(namespace)}" if namespace is not None else ""
-    return f"{root}{scope}/{resource.plural}" + (f"/{quote(name)}" if name is not None else "")
-
-
-def page_of(answer: Manifest, resource: Resource) -> tuple[Listing, str]:
-    """One page of a list, and the token of the next one; empty: it was the last.
-
-    Raises:
-        Unreachable: it does not look like a list of that resource; who answered was no API server.
-    """
-    match answer:
-        case {"metadata": {"resourceVersion": str(version), **metadata}, "items": list() | None as items} if (
-            version.isdigit() and all(is_stored(item) for item in items or ())
-        ):
-            identity = {"apiVersion": resource.api_version, "kind": resource.kind}
-            return Listing(version, [{**item, **identity} for item in items or ()]), str(metadata.get("continue") or "")
-    raise Unreachable(f"the answer is no list of {resource.plural}")
-
-
-def _stored(answer: Manifest) -> Manifest:
-    if not is_stored(answer):
-        raise Unreachable("the answer is no object that an API server keeps")
-    return answer
-
-
-def is_stored(item: object) -> bool:
-    """It has all that the mirror relies on in an object, each of the right type."""
-    match item:
-        case {
-            "metadata": {
-                "name": str(name),
-                "namespace": str(namespace),
-                "uid": str(uid),
-                "resourceVersion": str(version),
-                **metadata,
-            }
-        }:
-            maps = (metadata.get(key) or {} for key in ("labels", "annotations"))
-            return bool(name and namespace and uid) and version.isdigit() and all(isinstance(m, dict) for m in maps)
-    return False
-
-
 def _lease_path(namespace: str, name: str) -> str:
     path = f"/apis/coordination.k8s.io/v1/namespaces/{quote(namespace)}/leases"
     return f"{path}/{quote(name)}" if name else path
-
-
-def _encoded(body: Manifest) -> str:
-    """JSON as the API server itself writes it: sorted, compact, characters that HTML knows escaped.
-
-    Free-form data (a ControllerRevision's) is kept as the bytes that were sent and must never change; any later patch of
-    the object, a label or the garbage collector's, writes them anew and is refused (422) when they come out different.
-    """
-    text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    for character in "<>&\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return text
-
-
-def decoded(content: bytes) -> Any:
-    """JSON as values, each of our objects as `core.kept` has it; what none needs, values nested deeper than `_DEPTH`, may come as null.
-
-    One object that is nested deeper than the interpreter reads (about 1,000) must not hide the others of its list.
-
-    Raises:
-        ValueError: it is no JSON.
-    """
-    try:
-        with _uncollected(content):
-            return json.loads(content, object_hook=slim)
-    except RecursionError:
-        return json.loads(_flattened(content), object_hook=slim)
-
-
-@contextmanager
-def _uncollected(content: bytes) -> Iterator[None]:
-    """While a large text is read nothing becomes garbage, but each few hundred values have it searched for: of 300,000
-    empty lists that was 230 of 250 ms, in which the event loop stood still."""
-    pauses = len(content) > _LARGE and gc.isenabled()
-    if pauses:
-        gc.disable()
-    try:
-        yield
-    finally:
-        if pauses:
-            gc.enable()
-
-
-def _flattened(content: bytes) -> bytes:
-    """The same text with null in the place of every value that is nested deeper than `_DEPTH`."""
-    kept: list[bytes] = []
-    depth = start = 0
-    for token in _STRUCTURE.finditer(content):
-        if token[0] in {b"[", b"{"}:
-            depth += 1
-            if depth == _DEPTH + 1:
-                kept += content[start : token.start()], b"null"
-        elif token[0] in {b"]", b"}"}:
-            if depth == _DEPTH + 1:
-                start = token.end()
-            depth -= 1
-    return b"".join((*kept, content[start:]))
-
-
-async def _chunks(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-    try:
-        async for chunk in response.content.iter_any():
-            yield chunk
-            await asyncio.sleep(0)  # What is buffered already would be read without a pause for anybody else.
-    except (TimeoutError, aiohttp.ClientError, OSError) as error:
-        raise Unreachable(f"{type(error).__name__} {error}".rstrip()) from error
-
-
-def _answer(status: int, content: bytes, retry_after: str | None) -> Manifest | None:
-    if status == 404:
-        return None
-    if status >= 300:
-        raise refusal(status, _message(content), retry_after)
-    try:
-        answer: Any = decoded(content)
-    except ValueError as error:
-        raise Unreachable(f"the answer is not JSON: {error}") from error
-    if not isinstance(answer, dict):
-        raise Unreachable("the answer is not a JSON object")
-    return answer
-
-
-def refusal(status: int, message: str, retry_after: str | None) -> ClusterError:
-    """What an answer, or an ERROR of a watch, with that status code means."""
-    match status:
-        case 409:
-            return Conflict(message)
-        case 403 if "exceeded quota" in message or "usage per" in message:
-            return QuotaExceeded(message)
-        case 403:
-            return Forbidden(message)
-        case 400 | 405 | 413 | 415 | 422:
-            return Rejected(message)
-        case 410:
-            return Outdated(message)
-        case 429:
-            return Throttled(message, float(retry_after) if retry_after and retry_after.isdigit() else 0.0)
-        case _:
-            return Unreachable(f"HTTP {status}: {message}")
-
-
-def _message(content: bytes) -> str:
-    try:
-        return str(decoded(content)["message"])[:_MESSAGE_LENGTH]
-    except (ValueError, KeyError, TypeError):
-        return content[:_MESSAGE_LENGTH].decode(errors="replace")

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from deepseek_operator.adapters.kube import ApiServer, decoded, is_stored, page_of, path_of, refusal
+from deepseek_operator.adapters.answers import decoded, is_stored, page_of, refusal
+from deepseek_operator.adapters.api_server import ApiServer, path_of
 from deepseek_operator.core.names import MANAGED_BY, MANAGER
 from deepseek_operator.core.resources import Resource
 from deepseek_operator.ports.cluster import WATCHED_WHOLE, ClusterError, Listing, Outdated

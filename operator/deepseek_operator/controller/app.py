@@ -8,9 +8,10 @@ from datetime import timedelta
 from functools import partial
 from random import Random
 
+from deepseek_operator.adapters.api_server import WRITE_TIMEOUT_S, ApiServer
 from deepseek_operator.adapters.clock import SystemClock
 from deepseek_operator.adapters.credentials import Credentials
-from deepseek_operator.adapters.kube import WRITE_TIMEOUT_S, ApiServer, KubeCluster
+from deepseek_operator.adapters.kube import KubeCluster
 from deepseek_operator.adapters.progress import HttpProgress
 from deepseek_operator.adapters.prometheus import Prometheus
 from deepseek_operator.adapters.watch import KubeStreams

@@ -19,59 +19,42 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
-        self._passes = Counter(
-            "controller_runtime_reconcile",
-            "Passes by controller and result.",
-            ["controller", "result"],
-            registry=self._registry,
+        counter = partial(Counter, registry=self._registry)
+        gauge = partial(Gauge, registry=self._registry)
+        histogram = partial(Histogram, registry=self._registry)
+        self._passes = counter(
+            "controller_runtime_reconcile", "Passes by controller and result.", ["controller", "result"]
         )
-        self._pass_s = Histogram(
-            "controller_runtime_reconcile_time_seconds",
-            "Duration of a pass.",
-            ["controller"],
-            buckets=_PASS_BUCKETS_S,
-            registry=self._registry,
+        self._pass_s = histogram(
+            "controller_runtime_reconcile_time_seconds", "Duration of a pass.", ["controller"], buckets=_PASS_BUCKETS_S
         )
-        self._requests = Counter(
+        self._requests = counter(
             "deepseek_operator_api_requests",
             "Requests to the API server by verb, resource and status code; without the watches.",
             ["verb", "resource", "code"],
-            registry=self._registry,
         )
-        self._request_s = Histogram(
+        self._request_s = histogram(
             "deepseek_operator_api_request_duration_seconds",
             "Duration of a request to the API server.",
             ["verb"],
             buckets=_PASS_BUCKETS_S,
-            registry=self._registry,
         )
-        self._events = Counter(
-            "deepseek_operator_watch_events", "Watch events by resource.", ["resource"], registry=self._registry
-        )
-        self._ends = Counter(
+        self._events = counter("deepseek_operator_watch_events", "Watch events by resource.", ["resource"])
+        self._ends = counter(
             "deepseek_operator_watch_ends",
             "Ended attempts to watch by resource and cause; end: the server ended it, as it does every half minute.",
             ["resource", "cause"],
-            registry=self._registry,
         )
-        self._down_s = Gauge(
+        self._down_s = gauge(
             "deepseek_operator_watch_down_seconds",
             "Seconds for which a resource's watch has not stood; 0 while it does.",
             ["resource"],
-            registry=self._registry,
         )
-        self._depth = Gauge("workqueue_depth", "Keys that wait for a worker.", ["name"], registry=self._registry)
-        self._leading = Gauge(
-            "leader_election_master_status", "1 while this process holds the Lease.", ["name"], registry=self._registry
-        )
-        self._mirrored = Gauge(
-            "deepseek_operator_mirror_objects", "Objects in the mirror.", ["resource"], registry=self._registry
-        )
-        self._ghosts = Counter(
-            "deepseek_operator_audit_repairs",
-            "What the watches lost and an audit found.",
-            ["resource", "finding"],
-            registry=self._registry,
+        self._depth = gauge("workqueue_depth", "Keys that wait for a worker.", ["name"])
+        self._leading = gauge("leader_election_master_status", "1 while this process holds the Lease.", ["name"])
+        self._mirrored = gauge("deepseek_operator_mirror_objects", "Objects in the mirror.", ["resource"])
+        self._ghosts = counter(
+            "deepseek_operator_audit_repairs", "What the watches lost and an audit found.", ["resource", "finding"]
         )
 
     def passed(self, controller: str, result: str, seconds: float) -> None:

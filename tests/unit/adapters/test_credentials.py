@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import pytest
 from kubernetes.config import ConfigException
 
+from deepseek_operator.adapters.api_server import ApiServer
 from deepseek_operator.adapters.clock import SystemClock
 from deepseek_operator.adapters.credentials import Credentials
-from deepseek_operator.adapters.kube import ApiServer
 from deepseek_operator.controller.metrics import Metrics
 from deepseek_operator.ports.cluster import Unreachable
 

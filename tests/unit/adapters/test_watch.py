@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from deepseek_operator.adapters.kube import decoded, page_of
+from deepseek_operator.adapters.answers import decoded, page_of
 from deepseek_operator.adapters.watch import lines, told
 from deepseek_operator.core.resources import JOB
 from deepseek_operator.ports.cluster import (

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession, web
 
+from deepseek_operator.adapters.api_server import CONNECTIONS, WRITE_TIMEOUT_S
 from deepseek_operator.adapters.credentials import Credentials
-from deepseek_operator.adapters.kube import CONNECTIONS, WRITE_TIMEOUT_S
 from deepseek_operator.controller import app as app_module
 from deepseek_operator.controller import audit as audit_module
 from deepseek_operator.controller import lease as lease_module
