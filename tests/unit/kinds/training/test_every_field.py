@@ -25,7 +25,8 @@ Scene = Callable[[Life], object]
 class Row:
     """Two values of the leaf at `path`, what `scene` sees of them, and what is said after an edit from one to the other.
 
-    `expected` empty: the values themselves. `beside` replaces fields of the spec so that both are legal.
+    `expected` empty: the values themselves. `beside` replaces fields of the spec so that both are legal, `only` those
+    beside one of the values.
     """
 
     path: str
@@ -34,9 +35,11 @@ class Row:
     expected: tuple[object, ...] = ()
     beside: Mapping[str, Any] = field(default_factory=dict)
     edit: Edit = "FixedFieldChanged"
+    only: Mapping[object, Mapping[str, Any]] = field(default_factory=dict)
 
     def spec(self, value: object) -> dict[str, Any]:
-        return with_leaf({**training(nodes={"count": 1})["spec"], **self.beside}, self.path, value)
+        beside = {**self.beside, **(self.only[value] if self.only and value in self.only else {})}
+        return with_leaf({**training(nodes={"count": 1})["spec"], **beside}, self.path, value)
 
 
 # --- scenes: where a value shows ------------------------------------------------------------------------------------
@@ -290,9 +293,8 @@ ROWS = (
         ("builtin", "custom"),
         container("command"),
         (["python3", "-m", "deepseek_runtime.launcher"], ["torchrun"]),
-        {"trainer": {"command": ["torchrun"]}},
-        # The server takes no command from the built-in trainer: what tells one program from the other is the command.
-        edit="Running",
+        only={"custom": {"trainer": {"command": ["torchrun"]}}},
+        edit="SpecChanged",
     ),
     Row(
         "trainer.command[]",
