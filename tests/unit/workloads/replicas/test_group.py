@@ -1,6 +1,8 @@
 """Groups of replicas say the same whichever resource keeps them; a sham one that spans nodes shows the seam."""
 
+import re
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -125,3 +127,11 @@ def test_what_a_deployment_leaves_out_is_what_kubernetes_takes_for_it(
 ) -> None:
     group = Group({"metadata": {"name": "x"}, "spec": spec}, DeploymentKeeper())
     assert (group.specified, group.deadline_s, group.counted(0)) == (specified, deadline, Replicas(specified, 0, 0))
+
+
+def test_no_kind_names_the_resource_that_keeps_its_replicas() -> None:
+    kinds = Path(__file__).parents[4] / "operator" / "deepseek_operator" / "kinds"
+    sources = list(kinds.rglob("*.py"))
+    assert len(sources) > 40
+    named = {ref for path in sources for ref in re.findall(r"\bDEPLOYMENT\b|DeploymentKeeper", path.read_text())}
+    assert named == set(), "ask workloads.replicas.group, or another keeper will be overlooked"
