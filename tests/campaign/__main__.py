@@ -6,6 +6,7 @@
     tests/run campaign --replay 7:31-40                only these operations of it
     tests/run campaign --shorten 7:40                  leaves operations out for as long as the alarm stays
     tests/run campaign --leave-out watch_error,lie     without what is known to raise alarms
+    tests/run campaign --plant all                     with faults in the operator that it has to find
 
 Every operation follows from its seed and its number alone, so leaving some out changes nothing of the others. Faults fall
 by chance between them: a replay is the same story, not the same second.
@@ -18,11 +19,13 @@ import tempfile
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 
 from tests.campaign.faults import FAULTS
-from tests.campaign.play import Outcome, play
+from tests.campaign.planted import PLANTED
+from tests.campaign.play import SETTLE_S, Outcome, Rules, play
 from tests.campaign.shorten import shortened
 
 
@@ -37,6 +40,8 @@ def main() -> int:
     parser.add_argument(
         "--leave-out", default="", help="acts and faults that are not to happen, by the names of their functions"
     )
+    parser.add_argument("--plant", metavar="NAME", help="a fault of planted.py in the operator, or `all`, each alone")
+    parser.add_argument("--settle", type=float, default=SETTLE_S, help="seconds to become well. Default %(default)g")
     parser.add_argument("--without-faults", action="store_true", help="operations alone")
     given = parser.parse_args()
     logging.getLogger("aiohttp").setLevel(logging.CRITICAL)  # A proxy's client is killed all the time.
@@ -48,16 +53,39 @@ def main() -> int:
     print(f"logs: {folder}", flush=True)
     left_out = frozenset(given.leave_out.split(",")) - {""}
     left_out |= {fault.__name__ for _, fault in FAULTS} if given.without_faults else frozenset()
+    rules = Rules(left_out, stopped, given.settle)
     if given.shorten:
         seed, numbers = story_of(given.shorten, given.operations)
-        return _judged([shortened(folder, seed, numbers, left_out, stopped)])
+        return _judged([shortened(folder, seed, numbers, rules)])
+    if given.plant:
+        return _planted(folder, list(PLANTED) if given.plant == "all" else [given.plant], given.replay, rules)
     if given.replay:
         stories = [story_of(given.replay, given.operations)]
     else:
         stories = [(seed, range(1, given.operations + 1)) for seed in numbers_of(given.seeds)]
     with ThreadPoolExecutor(given.at_once) as pool:
-        outcomes = list(pool.map(lambda story: play(folder / f"seed-{story[0]}", *story, left_out, stopped), stories))
+        outcomes = list(pool.map(lambda story: play(folder / f"seed-{story[0]}", *story, rules), stories))
     return _judged(outcomes)
+
+
+def _planted(folder: Path, names: Sequence[str], story: str | None, rules: Rules) -> int:
+    """Plays a story on each planted operator; 1 if one of them raised no alarm."""
+    unseen = 0
+    for number, name in enumerate(names):
+        if rules.stopped.is_set():
+            break
+        place = folder / f"planted-{number}"
+        seed, numbers = story_of(story or PLANTED[name].where, 0)
+        outcome = play(place / "story", seed, numbers, replace(rules, source=PLANTED[name].planted(place)))
+        unseen += not outcome.alarms
+        last = outcome.numbers[-1] if outcome.numbers else 0
+        print(
+            f"{name}: {f'found after {seed}:{last}' if outcome.alarms else 'NOT FOUND'}",
+            *outcome.alarms[:3],
+            sep="\n  ",
+        )
+        sys.stdout.flush()
+    return 1 if unseen else 0
 
 
 def _judged(outcomes: Sequence[Outcome]) -> int:

@@ -180,8 +180,8 @@ def patiently(is_true: Callable[[], bool], what: str, *, timeout_s: float) -> No
 
 
 @contextmanager
-def bed(folder: Path, seed: int, replicas: int) -> Iterator[Bed]:
-    """A fresh bed in an empty folder, torn down in the end."""
+def bed(folder: Path, seed: int, replicas: int, source: Path | None = None) -> Iterator[Bed]:
+    """A fresh bed in an empty folder, torn down in the end. `source` is the operator's source root, None for ours."""
     with ExitStack() as stack:
         parts = frozenset({"controller-manager"})
         cluster = stack.enter_context(contextmanager(serving_our_kinds)(folder / "cluster", parts))
@@ -195,6 +195,7 @@ def bed(folder: Path, seed: int, replicas: int) -> Iterator[Bed]:
         for number in range(replicas):
             made.replicas.append(_replica(made, number))
         for replica in made.replicas:
+            replica.process.source = source or replica.process.source
             faults.stand_before(replica.process)
             stack.enter_context(replica.process)
         stack.callback(faults.end)  # A process that stands still can't be stopped.

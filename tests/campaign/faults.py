@@ -230,6 +230,8 @@ class Faults:
         effect = next((window.effect for window in list(self._windows) if self._hits(window, asked, now)), None)
         if "/leases" in asked.path:
             if effect is not None and now - self._renewed.setdefault(process, now) < LEASE_AT_RISK_S:
+                if NoAnswer.SILENCE in (effect, getattr(effect, "instead", None)):
+                    self.excuses += 1  # It waits for most of what the Lease has left; a busy machine needs the rest.
                 return effect
             if effect is not None:
                 self.excuses += 1

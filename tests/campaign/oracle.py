@@ -38,10 +38,16 @@ MEMORY_MIB = 250.0
 
 @dataclass
 class Oracle:
-    """Judges one bed. `asked` keeps rehearsals by what they were made from: sizing may take a second."""
+    """Judges one bed.
+
+    Attributes:
+        asked: rehearsals by what they were made from: sizing may take a second.
+        complete: uids of trainings that said so: whatever is wiped, they never run again.
+    """
 
     bed: Bed
     asked: dict[str, Rehearsal] = field(default_factory=dict)
+    complete: set[str] = field(default_factory=set)
 
     def complaints(self) -> list[str]:
         """What is not yet, or not, as it must be; empty when all is well."""
@@ -110,6 +116,10 @@ class Oracle:
             return
         if (parked := told(status.get("conditions", ())))[1] == "InternalError":
             yield f"the operator can't bear it: {parked}"
+        if status.get("result") == "Complete":
+            self.complete.add(metadata["uid"])
+        elif metadata["uid"] in self.complete:
+            yield "was Complete, and is so no more"
         messages = [str(condition.get("message", "")) for condition in status.get("conditions", ())]
         if any(word in message for word in OF_THE_CLUSTER for message in messages):
             return

@@ -24,9 +24,19 @@ QUIET_S = 3.0
 LONGEST_PAUSE_S = 1.5
 
 
+@dataclass(frozen=True)
+class Rules:
+    """`left_out` are names of acts and faults that don't happen. `source` is the operator that is tried, None for ours."""
+
+    left_out: frozenset[str]
+    stopped: Event
+    settle_s: float = SETTLE_S
+    source: Path | None = None
+
+
 @dataclass
 class Outcome:
-    """How a story went. `alarms` is empty when all was well at every calm."""
+    """How a story went. `alarms` is empty when all was well at every calm; `is_broken`: the campaign itself failed."""
 
     seed: int
     numbers: list[int] = field(default_factory=list)
@@ -37,6 +47,7 @@ class Outcome:
     longest_s: float = 0.0
     memory_mib: float = 0.0
     exits: list[int] = field(default_factory=list)
+    is_broken: bool = False
 
     @property
     def operations(self) -> int:
@@ -56,22 +67,23 @@ class Outcome:
         return "\n".join([head, *self.trace, *(f"ALARM {alarm}" for alarm in self.alarms), again, shorter])
 
 
-def play(folder: Path, seed: int, numbers: Sequence[int], left_out: frozenset[str], stopped: Event) -> Outcome:
-    """Plays these operations of a seed; ends at the first calm that raises an alarm, or when it is `stopped`."""
+def play(folder: Path, seed: int, numbers: Sequence[int], rules: Rules) -> Outcome:
+    """Plays these operations of a seed; ends at the first calm that raises an alarm, or when it is stopped."""
     folder.mkdir()
     outcome = Outcome(seed)
     try:
-        _play(folder, outcome, numbers, left_out, stopped)
+        _play(folder, outcome, numbers, rules)
     except Exception as error:  # The other seeds go on, and this one is told with what it did.
+        outcome.is_broken = True
         outcome.alarms.append(f"the campaign itself failed: {type(error).__name__} {error}")
         (folder / "failure.log").write_text(traceback.format_exc())
     (folder / "outcome.log").write_text(outcome.told() + "\n")
     return outcome
 
 
-def _play(folder: Path, outcome: Outcome, numbers: Sequence[int], left_out: frozenset[str], stopped: Event) -> None:
-    seed = outcome.seed
-    with (folder / "trace.log").open("w") as log, bed(folder, seed, replicas=1 + seed % 2) as made:
+def _play(folder: Path, outcome: Outcome, numbers: Sequence[int], rules: Rules) -> None:
+    seed, left_out = outcome.seed, rules.left_out
+    with (folder / "trace.log").open("w") as log, bed(folder, seed, 1 + seed % 2, rules.source) as made:
         oracle = Oracle(made)
 
         def tell(line: str) -> None:
@@ -80,7 +92,7 @@ def _play(folder: Path, outcome: Outcome, numbers: Sequence[int], left_out: froz
             log.flush()
 
         for number in numbers:
-            if stopped.is_set():
+            if rules.stopped.is_set():
                 break
             outcome.numbers.append(number)
             random = Random(f"{seed}/{number}")
@@ -92,7 +104,7 @@ def _play(folder: Path, outcome: Outcome, numbers: Sequence[int], left_out: froz
             tell(f"{number}. {said}")
             time.sleep(random.uniform(0, LONGEST_PAUSE_S))
             if number % CALM_EVERY == 0 or number == numbers[-1]:
-                _calm(made, oracle, outcome)
+                _calm(made, oracle, outcome, rules.settle_s)
                 tell(f"calm after {number}: {outcome.alarms or 'no alarm'}")
                 if outcome.alarms:
                     break
@@ -128,30 +140,30 @@ def _operation(made: Bed, random: Random, left_out: frozenset[str]) -> str:
     return "nothing to act on"
 
 
-def _calm(made: Bed, oracle: Oracle, outcome: Outcome) -> None:
+def _calm(made: Bed, oracle: Oracle, outcome: Outcome, settle_s: float) -> None:
     """Nothing disturbs any more: everything must become well, stay so, and be the same to a process that knows nothing."""
     made.faults.end()
     for node in made.nodes.values():
         node.lingers = False
     began = time.monotonic()
     made.restore()
-    wrong = _settled(made, oracle, began + SETTLE_S)
+    wrong = _settled(made, oracle, began + settle_s)
     outcome.longest_s = max(outcome.longest_s, time.monotonic() - began)
     if not wrong:
         outcome.memory_mib = max(outcome.memory_mib, *(replica.memory_mib for replica in made.replicas))
         made.witness.trust(oracle.floors())
-        before = made.writes()
+        before, may_move = made.writes(), _may_move(made)
         made.fresh_process()
-        again = _settled(made, oracle, time.monotonic() + SETTLE_S)
+        again = _settled(made, oracle, time.monotonic() + settle_s)
         wrong = [f"after a restart: {complaint}" for complaint in again]
         written = [w for r in made.replicas for w in r.process.proxy.writes][before:]
-        if written and not _may_move(made):
+        if written and not may_move and not _may_move(made):
             wrong.append(f"a fresh process writes though all was well: {[f'{w.verb} {w.path}' for w in written[:5]]}")
     outcome.alarms += [*wrong, *oracle.processes(), *made.witness.alarms]
 
 
 def _may_move(made: Bed) -> bool:
-    """A training waits for a time that may have come."""
+    """A training waits for a time that may come, and then says so no more."""
     return any(spread(item.get("status") or {}).get("notBefore") for item in made.owners())
 
 
