@@ -211,7 +211,7 @@ class Volume:
         rivals = any(claimed == attempt for name, claimed in self._claims().items() if name != incarnation)
         return manifest.incarnation == incarnation or not rivals
 
-    def problem_of(self, manifest: Manifest, files: Iterable[File]) -> str | None:
+    def problem_of(self, manifest: Manifest, files: Iterable[File]) -> Exception | None:
         """What is wrong with a checkpoint, as far as all sizes and the hashes of `files` tell; None when it is whole.
 
         One that has just been seen and is gone, or goes meanwhile, gets a moment to come back: an attempt that is
@@ -226,11 +226,11 @@ class Volume:
                 verify_hashes(directory, wanted)
                 return None
             except (Missing, FileNotFoundError) as error:
-                problem = str(error)
+                problem: Exception = error
                 if look and was_there and _is_there(directory):
                     return problem
             except (Damaged, OSError) as error:
-                return str(error)
+                return error
             time.sleep(_BACK_S)
         return problem
 

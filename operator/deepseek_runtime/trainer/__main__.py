@@ -8,6 +8,7 @@ import traceback
 from pathlib import Path
 
 from deepseek_runtime.checkpoint.room import Full
+from deepseek_runtime.checkpoint.volume import Damaged
 from deepseek_runtime.contract import Diverged, ExitCode, Invalid, read_contract
 from deepseek_runtime.rundir import HEARTBEAT_VARIABLE, VARIABLE, Heartbeat, RunDirectory
 from deepseek_runtime.spec import read_spec
@@ -35,6 +36,10 @@ def main() -> int:
     run = RunDirectory(Path(os.environ[VARIABLE])) if VARIABLE in os.environ else None
     try:
         return _train(stop, run, rank)
+    except Damaged as error:
+        # What lies there is as it is: no other attempt finds it whole. What the machine failed to read is no Damaged.
+        print(f"trainer: {error}", file=sys.stderr, flush=True)
+        return _failed(run, rank, str(error), ExitCode.INVALID)
     except Invalid as error:
         if error.__cause__ is not None:
             traceback.print_exception(error.__cause__)

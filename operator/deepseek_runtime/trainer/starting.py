@@ -1,7 +1,8 @@
 """Where this attempt begins: rank 0 chooses, every rank verifies a share of what is read, all agree.
 
 A damaged checkpoint is passed over for the next older one. If there are checkpoints and none is whole, or
-can be read, the attempt fails: beginning again at step 0 is never done in silence.
+can be read, the attempt fails: beginning again at step 0 is never done in silence. That is final, as another attempt
+would find the same, unless the machine failed while it read.
 """
 
 from collections.abc import Mapping
@@ -13,9 +14,12 @@ from deepseek_runtime.checkpoint.origin import Origin
 from deepseek_runtime.checkpoint.room import writing
 from deepseek_runtime.checkpoint.volume import Damaged, Volume
 from deepseek_runtime.contract import Contract, Invalid
+from deepseek_runtime.reading import is_the_machines
 from deepseek_runtime.trainer.gang import Gang, broadcast
 from deepseek_runtime.trainer.held import Held
 from deepseek_runtime.trainer.saver import Lineage
+
+RESTORE = "put their files back and go on by a new training with checkpoints.resume.from, or begin a new one without it"
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,7 @@ def _refuse_unbelieved(
     names |= {one.incarnation for one in contract.ancestry}
     strange = [str(folder) for name in sorted(name for name in names if name) for folder in own.unbelieved(name)]
     if strange:
-        raise Damaged(f"nothing in {', '.join(strange[:4])} can be read: make it readable, or start a new training")
+        raise Damaged(f"nothing in {', '.join(strange[:4])} can be read: {RESTORE}")
 
 
 def _everything(volume: Volume) -> tuple[Manifest, ...]:
@@ -133,7 +137,7 @@ def _from_other(contract: Contract, own: Volume) -> tuple[Manifest, ...]:
 
 
 def _first_whole(candidates: tuple[Manifest, ...], source: Volume, gang: Gang) -> Manifest | None:
-    problems = []
+    problems, is_readable = [], True
     for manifest in candidates:
         # Each rank looks at all sizes and at the hashes of every n-th file.
         problem = source.problem_of(manifest, manifest.files[gang.rank :: gang.world_size]) or _strangeness(
@@ -141,16 +145,20 @@ def _first_whole(candidates: tuple[Manifest, ...], source: Volume, gang: Gang) -
         )
         if not gang.any(problem is not None):
             return manifest
-        problems.append(problem or f"step {manifest.step}: another rank found it damaged")
+        is_readable &= not gang.any(problem is not None and is_the_machines(problem))
+        problems.append(str(problem or f"step {manifest.step}: another rank found it damaged"))
+    if problems and not is_readable:
+        # The next attempt may read what this one could not.
+        raise OSError(f"none of {len(problems)} checkpoints could be read: {'; '.join(problems)}")
     if problems:
-        raise Damaged(f"none of {len(problems)} checkpoints is whole: {'; '.join(problems)}")
+        raise Damaged(f"none of {len(problems)} checkpoints is whole: {'; '.join(problems)}; {RESTORE}")
     return None
 
 
-def _strangeness(held: Held, rank: int) -> str | None:
+def _strangeness(held: Held, rank: int) -> Damaged | None:
     """What of a checkpoint with right hashes is none of this trainer's; None for a good one."""
     try:
         held.check(rank)
     except Damaged as error:
-        return str(error)
+        return error
     return None

@@ -62,7 +62,7 @@ class Attempt:
         self.right = (before, self.right_beginning())
         # Only the first choice must be whole: an older one may be away while a zombie sleeps between its two looks.
         if found and (problem := volume.problem_of(found[0], found[0].files)) is not None:
-            raise Damaged(problem)
+            raise Damaged(str(problem))
         self.began = found[0].position if found else None
         volume.write_origin(Origin(self.number, f"job-{self.number}", self.name, self.began))
         lineage = list(found)
