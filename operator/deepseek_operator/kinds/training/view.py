@@ -23,7 +23,7 @@ from deepseek_operator.kinds.training.report import Report, reports
 from deepseek_operator.kinds.training.settings import Digests, digests
 from deepseek_operator.kinds.training.validation import Complaint, complaint
 from deepseek_operator.kinds.training.volume import loss, recorded_uid
-from deepseek_operator.workloads.batch.claim import is_shared
+from deepseek_operator.workloads.batch.claim import capacity, is_shared
 from deepseek_operator.workloads.batch.gang import Gang, gang_of
 from deepseek_operator.workloads.batch.job import number_of, size_of
 from deepseek_operator.workloads.batch.waiting import next_doubt, obstacle
@@ -104,6 +104,12 @@ class View:
         """The living claim of that name, whoever made it."""
         ref = Ref(CLAIM, self.claim_name)
         return self.seen.children.get(ref) or self.seen.references.get(ref)
+
+    @property
+    def room(self) -> str:
+        """What decides whether a full claim has room again, in words that change with it: its capacity, and what is kept."""
+        policy = self.spec.checkpoints
+        return f"{capacity(self.claim)} for {policy.keep_last + policy.keep_best} checkpoints"
 
     @property
     def service(self) -> Manifest | None:

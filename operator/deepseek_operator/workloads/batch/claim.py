@@ -51,6 +51,18 @@ def _grown(live: Manifest, wanted: str) -> str:
     return wanted if is_bound and to_bytes(wanted) > to_bytes(requested) else str(requested)
 
 
+def capacity(claim: Manifest | None) -> str:
+    """What the claim's driver says that it holds, empty when it says nothing; ends in + while more comes at the next mount.
+
+    Some drivers grow the file system only when a pod mounts it (the condition FileSystemResizePending): until then the
+    capacity is the old one, and whoever waits for the new one before making a pod waits for ever.
+    """
+    status = (claim or {}).get("status") or {}
+    told = str((status.get("capacity") or {}).get("storage", ""))
+    waits = [one for one in status.get("conditions") or () if one.get("type") == "FileSystemResizePending"]
+    return f"{told}+" if any(one.get("status") == "True" for one in waits) else told
+
+
 def is_shared(claim: Manifest | None) -> bool:
     """True when several nodes may write the claim: the next attempt need not wait for a dead node's detach."""
     return claim is not None and "ReadWriteMany" in claim["spec"].get("accessModes", [])

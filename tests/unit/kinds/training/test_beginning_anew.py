@@ -263,3 +263,24 @@ def test_the_api_server_calls_the_same_trainings_unlearnt_as_the_operator() -> N
         assert answer == is_unlearnt(status), status.to_wire()
         answers.add(answer)
     assert answers == {True, False}
+
+
+def used(life: Life) -> bool:
+    volume = life.owner.status.volume
+    assert volume is not None
+    return volume.used
+
+
+def test_a_volume_is_in_use_from_when_the_gang_runs() -> None:
+    life = Life().begin()
+    assert not used(life)
+    assert used(life.running())
+
+
+def test_a_volume_on_which_the_trainer_refused_everything_is_unused_again_unless_it_was_written_before() -> None:
+    life = invalid()
+    assert not used(life)
+    life.edit(lambda spec: spec.update(datasets=RIGHT)).running()
+    assert used(life)
+    life.crash().later(10).running().crash(code=64, message=REFUSED)
+    assert (life.told[1], used(life)) == (Reason.INVALID_CONFIGURATION, True)

@@ -84,6 +84,10 @@ def is_evicted(life: Life) -> None:
     life.gone()
 
 
+def finds_no_room(life: Life) -> None:
+    life.begin(nodes={"count": 1}).running().crash(code=73)
+
+
 def is_suspended(life: Life) -> None:
     life.begin().running().edit(lambda spec: spec.update(suspend=True)).gone()
 
@@ -116,7 +120,18 @@ def is_refused(life: Life) -> None:
 
 def test_every_status_field_is_written_in_some_life() -> None:
     written = Written()
-    for live in (completes, crashes_and_fails, is_evicted, is_suspended, is_sized, is_tight, goes_on, is_refused):
+    lives = (
+        completes,
+        crashes_and_fails,
+        is_evicted,
+        finds_no_room,
+        is_suspended,
+        is_sized,
+        is_tight,
+        goes_on,
+        is_refused,
+    )
+    for live in lives:
         live(written.watch(Life()))
     schema = schema_leaves(TRAINING.plural, "status")
     assert written.stored <= schema

@@ -133,6 +133,79 @@ def test_a_full_volume_is_waited_for_in_words_and_burns_no_restart() -> None:
     assert "AttemptDisrupted" not in life.event_reasons()
 
 
+def full(**spec: Any) -> Life:
+    """An attempt found no room, and waits; its claim holds 10Gi."""
+    life = Life().begin(**spec).running()
+    grow(life, "10Gi")
+    life.exit(1, 73, json.dumps({"message": "no room for step 40"}))
+    life.gone()
+    assert (life.told[1], life.jobs()) == ("CheckpointVolumeFull", ["1"])
+    return life
+
+
+def grow(life: Life, capacity: str, *conditions: str) -> None:
+    """What the volume's driver writes into the claim."""
+    told = [{"type": condition, "status": "True"} for condition in conditions]
+    status = {"phase": "Bound", "capacity": {"storage": capacity}, "conditions": told}
+    life.cluster.edit(CLAIM, NAMESPACE, claim_of(life), lambda live: live.update(status=status))
+
+
+def claim_of(life: Life) -> str:
+    volume = life.owner.status.volume
+    assert volume is not None
+    return volume.claim_name
+
+
+ROOM: dict[str, Callable[[Life], object]] = {
+    "the claim is larger": lambda life: grow(life, "20Gi"),
+    "its file system grows once a pod mounts it": lambda life: grow(life, "10Gi", "FileSystemResizePending"),
+    "fewer checkpoints are kept": lambda life: life.edit(lambda spec: spec["checkpoints"].update(keepLast=1)),
+}
+
+
+@pytest.mark.parametrize("made", ROOM.values(), ids=ROOM)
+def test_room_on_a_full_claim_is_noticed_at_once(made: Callable[[Life], object]) -> None:
+    life = full(checkpoints={"volume": {"accessMode": "ReadWriteMany"}})
+    made(life)
+    assert life.turn().told[1] != "CheckpointVolumeFull"
+    assert life.jobs() == ["1", "2"]
+
+
+def test_room_on_a_full_claim_of_the_users_own_is_noticed_at_once() -> None:
+    life = Life()
+    life.cluster.put(claim("mine", "ReadWriteMany"))
+    life.cluster.edit(CLAIM, NAMESPACE, "mine", lambda live: live.update(status={"phase": "Bound"}))
+    life.begin(checkpoints={"volume": {"claimName": "mine"}}).running()
+    grow(life, "10Gi")
+    life.exit(1, 73)
+    life.gone()
+    grow(life, "20Gi")
+    assert life.turn().jobs() == ["1", "2"]
+
+
+NO_ROOM: dict[str, Callable[[Life], object]] = {
+    "nothing": lambda life: None,
+    "another training's claim": lambda life: life.cluster.put(claim("other", "ReadWriteMany")),
+    "a resize that has only begun": lambda life: grow(life, "10Gi", "Resizing"),
+}
+
+
+@pytest.mark.parametrize("made", NO_ROOM.values(), ids=NO_ROOM)
+def test_a_full_claim_without_more_room_is_waited_for(made: Callable[[Life], object]) -> None:
+    life = full()
+    made(life)
+    assert life.turn().told[1] == "CheckpointVolumeFull"
+    assert life.jobs() == ["1"]
+
+
+def test_a_larger_claim_that_is_full_again_is_waited_for_again() -> None:
+    life = full()
+    grow(life, "20Gi")
+    life.turn().running()
+    life.exit(1, 73)
+    assert life.gone().told[1] == "CheckpointVolumeFull"
+
+
 @pytest.mark.parametrize(("metric", "kept"), [("loss", None), ("evalLoss", 3), ("accuracy", 3)])
 def test_what_an_earlier_release_called_best_by_one_batchs_loss_is_forgotten(metric: str, kept: int | None) -> None:
     """The trainer exports no such step any more, so a serving that asks for the best must get the latest."""

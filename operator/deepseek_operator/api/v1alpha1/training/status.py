@@ -23,7 +23,17 @@ class VolumeStatus(StatusModel):
     made: bool = Field(default=False, description="True: the operator made it.")
     used: bool = Field(
         default=True,
-        description="False: certainly no attempt of this training has written to it. Every fixed field may still change, and a claim that the operator made goes with the training.",
+        description="False: certainly no attempt of this training writes or has written to it. Every fixed field may still change, and a claim that the operator made goes with the training.",
+    )
+    taken_by: int | None = Field(
+        default=None,
+        description="Number of the attempt that runs and was the first to use it: when it has certainly written nothing, it counts as unused again.",
+        json_schema_extra=RECORD,
+    )
+    full_with: str | None = Field(
+        default=None,
+        description="Its capacity, and how many checkpoints were to be kept, when an attempt found it full: with others the next one does not wait.",
+        json_schema_extra=RECORD,
     )
 
 

@@ -65,14 +65,17 @@ def give_way(view: View) -> Step | None:
 def back_off(view: View) -> Step | None:
     """Waits after a failure; the time is said as a time, so that the condition does not change while it passes.
 
-    Whoever edits what an attempt is made of has answered the failure: that is tried at once.
+    Whoever edits what an attempt is made of has answered the failure, and so has who made room on a full claim: that is
+    tried at once.
     """
     until, attempt = parse_time(view.status.not_before), view.attempt
     if until is None or view.now >= until or not view.status.history:
         return None
     if attempt is not None and attempt.digest != view.digests.attempt:
         return None
-    last = view.status.history[-1]
+    last, volume = view.status.history[-1], view.status.volume
+    if last.cause == VOLUME_FULL and volume is not None and volume.full_with not in (None, view.room):
+        return None
     if last.cause == VOLUME_FULL:
         says = reconciling(Reason.CHECKPOINT_VOLUME_FULL, _no_room(view, last.message))
         return act("Restarting", says, requeue_after=until - view.now)
@@ -86,7 +89,8 @@ def _no_room(view: View, told: str) -> str:
     larger = "write a larger checkpoints.volume.size" if made else "make it larger"
     return (
         f"PersistentVolumeClaim {view.claim_name} has no room ({told}): {larger}, or delete what is not needed on it, or "
-        f"lower checkpoints.keepLast; the next attempt starts at {view.status.not_before}"
+        f"lower checkpoints.keepLast; the next attempt starts when the claim is larger or keeps less, or else at "
+        f"{view.status.not_before}"
     )
 
 

@@ -4,6 +4,7 @@ A record ends its pass.
 """
 
 from deepseek_operator.api.base import rfc3339
+from deepseek_operator.api.v1alpha1.common.attempts import AttemptStatus
 from deepseek_operator.api.v1alpha1.training.status import TrainingStatus
 from deepseek_operator.core.actions import Plan
 from deepseek_operator.core.conditions import ready, result, stalled
@@ -11,7 +12,7 @@ from deepseek_operator.kinds.training.anew import START_ANEW, begun_anew
 from deepseek_operator.kinds.training.devices import wanted_plan
 from deepseek_operator.kinds.training.ending import ended
 from deepseek_operator.kinds.training.job import record_of, recovered
-from deepseek_operator.kinds.training.program import DIVERGED, TRAINER
+from deepseek_operator.kinds.training.program import DIVERGED, TRAINER, VOLUME_FULL
 from deepseek_operator.kinds.training.reasons import Reason
 from deepseek_operator.kinds.training.service import ended_status, last_attempt
 from deepseek_operator.kinds.training.step import Step, act, record, record_attempt
@@ -54,7 +55,15 @@ def observe(view: View) -> Step | None:
     if view.running_attempt is None:
         return None
     found = observed(view.running_attempt, view.gang, view.size, view.now, TRAINER)
-    return record_attempt(view.status, found) if found is not None else None
+    return record(_with_volume(view, found)) if found is not None else None
+
+
+def _with_volume(view: View, attempt: AttemptStatus) -> TrainingStatus:
+    """The status with the record of the attempt; once that runs, its volume is in use."""
+    volume = view.status.volume
+    if volume is not None and not volume.used and attempt.running_at is not None:
+        volume = volume.model_copy(update={"used": True, "taken_by": attempt.number})
+    return view.status.model_copy(update={"attempt": attempt, "volume": volume})
 
 
 def judge(view: View) -> Step | None:
@@ -64,8 +73,15 @@ def judge(view: View) -> Step | None:
         return None
     verdict, cause = outcome(view.gang, attempt.failures, attempt.stopping, TRAINER)
     status = ended(view.status, attempt, verdict, cause, view.reports, view.spec, view.now)
-    if status.volume is not None and not wrote_nothing(view, verdict):
-        status = status.model_copy(update={"volume": status.volume.model_copy(update={"used": True})})
+    if (volume := status.volume) is not None:
+        update: dict[str, object] = {"taken_by": None}
+        if not wrote_nothing(view, verdict):
+            update["used"] = True
+        elif volume.taken_by == attempt.number:
+            update["used"] = False
+        if cause.cause == VOLUME_FULL:
+            update["full_with"] = view.room
+        status = status.model_copy(update={"volume": volume.model_copy(update=update)})
     return record(status, confirm=True)
 
 

@@ -22,11 +22,10 @@ def ensure_volume(view: View) -> Step | None:
     if is_terminating(claim):
         says = reconciling(Reason.WAITING_FOR_CLAIM, f"PersistentVolumeClaim {view.claim_name} is being deleted")
         return act("Pending", says)
-    wanted = VolumeStatus(
-        claim_name=view.claim_name, uid=uid_of(claim), made=existing_claim(view.owner) is None, used=False
-    )
+    name, uid, made = view.claim_name, uid_of(claim), existing_claim(view.owner) is None
     known = view.status.volume
-    if known is None or known.model_copy(update={"used": False}) != wanted:
+    if known is None or (known.claim_name, known.uid, known.made) != (name, uid, made):
+        wanted = VolumeStatus(claim_name=name, uid=uid, made=made, used=False)
         return record(view.status.model_copy(update={"volume": wanted}))
     return None
 
