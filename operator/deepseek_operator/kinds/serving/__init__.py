@@ -19,8 +19,8 @@ from deepseek_operator.core.resources import (
     Resource,
 )
 from deepseek_operator.core.seen import Needs, Seen
-from deepseek_operator.kinds.serving.devices import reference
 from deepseek_operator.kinds.serving.events import events
+from deepseek_operator.kinds.serving.fresh import Fresh
 from deepseek_operator.kinds.serving.model import reference_digest
 from deepseek_operator.kinds.serving.needs import needs
 from deepseek_operator.kinds.serving.plan import plan
@@ -34,7 +34,7 @@ class ServingKind:
     """The behaviour of `DeepSeekServing` under one configuration."""
 
     def __init__(self, configuration: Configuration) -> None:
-        self.configuration = configuration
+        self._fresh = Fresh(configuration)
         self.resource: Resource = SERVING
         self.owns: tuple[Resource, ...] = (*RESOURCES, REVISION, SERVICE, AUTOSCALER, BUDGET, POD)
 
@@ -58,16 +58,13 @@ class ServingKind:
         return needs(seen)
 
     def is_dear(self, seen: Seen[DeepSeekServing]) -> bool:
-        """True while the recorded plan of a profile's devices is another's, or refused: it is sized in this pass."""
-        accelerator, plan = seen.owner.spec.accelerator, seen.owner.status.plan
-        if accelerator is None or accelerator.profile is None:
-            return False
-        return plan is None or bool(plan.refused) or plan.reference != reference(seen.owner)
+        """True the first time that the devices of this input are sized: what to do and what is told asks for it."""
+        return not self._fresh.has_plan(seen.owner)
 
     def decide(self, seen: Seen[DeepSeekServing]) -> Decision[ServingStatus]:
         """What to do now, and what is true."""
-        view = View(seen, self.configuration)
-        return Decision(plan(view), partial(status, view))
+        view = View(seen, self._fresh)
+        return Decision(plan(view), partial(status, view, view.update))
 
     def events(self, before: ServingStatus, after: ServingStatus) -> tuple[Event, ...]:
         """Transitions worth telling."""

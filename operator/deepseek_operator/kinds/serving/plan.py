@@ -71,7 +71,7 @@ def _record(view: View) -> ServingStatus | None:
     if (before.resolved, before.running_replicas, before.plan) == (resolved, view.replicas, view.devices):
         return None
     update = {"resolved": resolved, "running_replicas": view.replicas, "plan": view.devices}
-    return status(view, Done()).model_copy(update=update)
+    return status(view, view.update, Done()).model_copy(update=update)
 
 
 def _actions(view: View, target: str) -> Iterator[Action]:

@@ -19,7 +19,6 @@ from deepseek_operator.kinds.serving.model import reference_digest
 from deepseek_operator.kinds.serving.obstacles import Obstacle, obstacle
 from deepseek_operator.kinds.serving.reasons import Reason
 from deepseek_operator.kinds.serving.revision import model_of, stored_revision, template_of
-from deepseek_operator.kinds.serving.update import update_of
 from deepseek_operator.kinds.serving.view import View
 from deepseek_operator.workloads.conflict import Leaving, LeftBehind, Strangers, occupant
 from deepseek_operator.workloads.device_plan import warning_of
@@ -30,14 +29,14 @@ from deepseek_operator.workloads.withdrawn import withdrawn
 MAX_PREVIOUS = 16
 
 
-def status(view: View, done: Done) -> ServingStatus:
-    """The status to write; records are kept as they are."""
+def status(view: View, update: tuple[Verdict, ...], done: Done) -> ServingStatus:
+    """The status to write; records are kept as they are. `update`: what is told of an update, see there."""
     owner, before, way = view.owner, view.status, view.rollout
     phase, verdicts = _verdicts(view, done)
     target = way.target.revision
     made = sum(_made(replicas) for replicas in view.running.values())
     others = [RevisionStatus(name=name, **_counts(replicas)) for name, replicas in way.older.items()]
-    said = (*verdicts, *view.scaling.conditions, *warning_of(before.plan), *_withdrawn(view), *update_of(view))
+    said = (*verdicts, *view.scaling.conditions, *warning_of(before.plan), *_withdrawn(view), *update)
     conditions = merged(said, before.conditions, owner.metadata.generation, view.now)
     return ServingStatus(
         observed_generation=owner.metadata.generation,

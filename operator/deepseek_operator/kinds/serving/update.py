@@ -9,49 +9,36 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
-from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel
 from deepseek_operator.core.conditions import Verdict
-from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.drift import covers
 from deepseek_operator.core.names import digest
 from deepseek_operator.core.resources import Manifest
+from deepseek_operator.core.seen import Seen
 from deepseek_operator.kinds.serving import reasons
-from deepseek_operator.kinds.serving.devices import planned
+from deepseek_operator.kinds.serving.fresh import Fresh
 from deepseek_operator.kinds.serving.revision import UPDATE, is_restored, stored_revision
-from deepseek_operator.kinds.serving.template import CONTAINER, render
-from deepseek_operator.kinds.serving.view import View
+from deepseek_operator.kinds.serving.rollout import Target
+from deepseek_operator.kinds.serving.template import CONTAINER
 
 UPDATE_AVAILABLE = "UpdateAvailable"
 _TOKEN_DIGITS = 10
 
 
-def update_of(view: View) -> tuple[Verdict, ...]:
+def update_of(seen: Seen[DeepSeekServing], goal: Target, fresh: Fresh) -> tuple[Verdict, ...]:
     """The condition that tells what would change and how to take it; none where nothing would."""
-    goal = view.rollout.target
-    stored = stored_revision(view.seen, goal.revision) if goal.revision is not None else None
+    stored = stored_revision(seen, goal.revision) if goal.revision is not None else None
     if stored is None or goal.revision is None or goal.model is None:
         return ()
-    fresh = _rendered_now(view.owner, goal.revision, goal.model, view.configuration)
-    changes = _changes(stored, fresh) if fresh is not None else ()
+    offered = fresh.template(seen.owner, goal.revision, goal.model)
+    changes = _changes(stored, offered) if offered is not None else ()
     if not changes:
         return ()
-    owner = view.owner.metadata
+    owner = seen.owner.metadata
     message = (
         f"this operator would change {', '.join(changes)}; what runs stays as it is. To take it: "
-        f"kubectl annotate dss {owner.name} -n {owner.namespace} --overwrite {UPDATE}={digest(fresh, _TOKEN_DIGITS)}"
+        f"kubectl annotate dss {owner.name} -n {owner.namespace} --overwrite {UPDATE}={digest(offered, _TOKEN_DIGITS)}"
     )
     return (Verdict(UPDATE_AVAILABLE, "True", reasons.NEW_DEFAULTS.name, message),)
-
-
-def _rendered_now(
-    owner: DeepSeekServing, revision: str, model: ResolvedModel, configuration: Configuration
-) -> Manifest | None:
-    """The template that a new revision would get; None where it would be refused."""
-    plan = planned(owner, configuration)
-    if plan is not None and plan.refused:
-        return None
-    status = owner.status.model_copy(update={"plan": plan})
-    return render(owner.model_copy(update={"status": status}), revision, model, configuration)
 
 
 def _changes(stored: Manifest, fresh: Manifest) -> tuple[str, ...]:

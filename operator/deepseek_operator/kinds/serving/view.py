@@ -9,17 +9,20 @@ from deepseek_operator.api.v1alpha1.common.plan import PlanStatus
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.spec import ServingSpec
 from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel, ServingStatus
+from deepseek_operator.core.conditions import Verdict
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.resources import Manifest
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.domain.policy.rollout import Replicas
-from deepseek_operator.kinds.serving.devices import wanted_plan
+from deepseek_operator.kinds.serving.fresh import Fresh
 from deepseek_operator.kinds.serving.gate import running_replicas
 from deepseek_operator.kinds.serving.model import Resolution, resolve
+from deepseek_operator.kinds.serving.record import wanted_plan
 from deepseek_operator.kinds.serving.revision import numbers, revision_name, stored_revisions
 from deepseek_operator.kinds.serving.rollout import Rollout, rollout, target
 from deepseek_operator.kinds.serving.running import living_pods, running_revisions
 from deepseek_operator.kinds.serving.scaling import Scaling, scaling_of
+from deepseek_operator.kinds.serving.update import update_of
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,11 @@ class View:
     """The serving as seen now. Pure: everything below is read off `seen`, and nothing is derived twice."""
 
     seen: Seen[DeepSeekServing]
-    configuration: Configuration
+    fresh: Fresh
+
+    @property
+    def configuration(self) -> Configuration:
+        return self.fresh.configuration
 
     @property
     def owner(self) -> DeepSeekServing:
@@ -99,10 +106,15 @@ class View:
     @cached_property
     def devices(self) -> PlanStatus | None:
         """How a replica lies on its devices, to be recorded; None without a profile."""
-        return wanted_plan(self.seen, self.asked, self.stored, self.configuration)
+        return wanted_plan(self.seen, self.asked, self.stored, self.fresh)
 
     @cached_property
     def rollout(self) -> Rollout:
         """The way from what runs to the revision that shall."""
         goal = target(self.seen, self.resolution, self.asked, self.running)
         return rollout(self.owner, goal, self.running, self.wanted, self.pods)
+
+    @cached_property
+    def update(self) -> tuple[Verdict, ...]:
+        """What the present operator would make otherwise than it runs; empty where that is nothing."""
+        return update_of(self.seen, self.rollout.target, self.fresh)

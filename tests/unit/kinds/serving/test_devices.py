@@ -17,6 +17,7 @@ from deepseek_operator.core.seen import Seen
 from deepseek_operator.domain.devices.profiles import profiles_from_config
 from deepseek_operator.kinds.serving import serving_kind
 from deepseek_operator.kinds.serving.devices import planned, reference
+from deepseek_operator.kinds.serving.fresh import Fresh
 from deepseek_operator.kinds.serving.model import resolve
 from deepseek_operator.kinds.serving.revision import controller_revision, revision_name, user_input
 from deepseek_operator.kinds.serving.signals import queries
@@ -287,8 +288,8 @@ def test_what_was_planned_before_flags_were_counted_stays_planned() -> None:
     name = revision_name(with_plan.owner, model)
     stored = controller_revision(with_plan.owner, name, 1, {"metadata": {}, "spec": {}}, model)
     rendered = replace(with_plan, children=seen_of(a_serving(**spec), children=[stored]).children)
-    assert View(rendered, CONFIGURATION).devices == old
-    assert View(with_plan, CONFIGURATION).devices.refused == "NeedsMultipleNodes"  # type: ignore[union-attr]
+    assert View(rendered, Fresh(CONFIGURATION)).devices == old
+    assert View(with_plan, Fresh(CONFIGURATION)).devices.refused == "NeedsMultipleNodes"  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("version", ["0.33.0", "v0.33.0", "0.33"])

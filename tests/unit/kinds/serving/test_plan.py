@@ -14,6 +14,7 @@ from deepseek_operator.core.resources import REVISION, Manifest, ref_of
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.kinds.serving import serving_kind
 from deepseek_operator.kinds.serving.children import autoscalers
+from deepseek_operator.kinds.serving.fresh import Fresh
 from deepseek_operator.kinds.serving.view import View
 from tests.support.servings import a_serving, a_training, seen_of
 from tests.support.world import START
@@ -196,9 +197,9 @@ def test_a_new_autoscaler_takes_nothing_before_it_has_looked_for_its_window() ->
     scaler["status"] = {"desiredReplicas": 2, "conditions": [{"type": "ScalingActive", "status": "True"}]}
     window = timedelta(seconds=300)
     early = seen_of(serving, children=[scaler], now=START + window - timedelta(seconds=1))
-    assert View(early, Configuration()).replicas == 6
+    assert View(early, Fresh(Configuration())).replicas == 6
     assert plan_of(early).requeue_after == timedelta(seconds=1)
-    assert View(seen_of(serving, children=[scaler], now=START + window), Configuration()).replicas == 2
+    assert View(seen_of(serving, children=[scaler], now=START + window), Fresh(Configuration())).replicas == 2
 
 
 def test_a_deployment_is_no_failure_while_its_engine_may_still_load() -> None:
