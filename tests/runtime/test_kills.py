@@ -23,7 +23,8 @@ from tests.runtime.observed import environment
 from tests.runtime.workplace import TINY, Workplace, changed
 
 KILLS = int(os.environ.get("DEEPSEEK_KILLS", "16"))
-LIMIT_S = 200.0
+LIMIT_S = 600.0
+"""Of an attempt, which takes one or two seconds on an idle machine. One that hangs is found by it, a busy machine is not."""
 STEPS = 5
 MOST_DEATHS = 4
 """Of one training; then it may end."""
@@ -138,7 +139,10 @@ def test_gang_that_is_killed_anywhere_goes_on_as_if_nothing_had_happened(
         kills += sum(_killed(life, random, undisturbed, lasted_s) for _ in range(random.randint(1, MOST_DEATHS)))
         _lived_on(life, undisturbed)
         shutil.rmtree(life.folder)
-    print(f"{world} ranks: {kills} kills of {seed} trainings, an attempt lasts {lasted_s:.1f} s")
+        print(
+            f"{world} ranks: {kills} kills of {seed} trainings, an undisturbed attempt lasts {lasted_s:.1f} s",
+            flush=True,
+        )
 
 
 def _killed(life: Life, random: Random, undisturbed: Life, lasted_s: float) -> bool:
