@@ -14,6 +14,7 @@ import yaml
 from deepseek_operator import __version__
 from deepseek_operator.api import crd
 from deepseek_operator.domain.programs.engines.table import RECOMMENDED, memory_lines
+from deepseek_operator.kinds.registry import KINDS
 
 if TYPE_CHECKING:
     from deepseek_operator.cli.size import Question
@@ -41,7 +42,7 @@ def _run(options: Namespace) -> int:
         return _refused(str(error))
     log_to_stderr(settings.log_level)
     try:
-        asyncio.run(operate(settings, load(settings.kubeconfig)))
+        asyncio.run(operate(settings, load(settings.kubeconfig), KINDS))
     except Exception as error:
         logging.getLogger(__name__).critical("the operator ends: %s: %s", type(error).__name__, error)
         return 1
@@ -49,7 +50,7 @@ def _run(options: Namespace) -> int:
 
 
 def _crds(options: Namespace) -> int:
-    rendered = crd.render()
+    rendered = crd.render(KINDS.definitions)
     folders = options.out or CRD_FOLDERS
     paths = {folder / name: text for folder in folders for name, text in rendered.items()}
     if options.check:
@@ -70,7 +71,7 @@ def _plan(options: Namespace) -> int:
         seen = planning.read([options.seen], _text) if options.seen else None
         offer = _offer(options.profiles)
         configuration = Configuration(profiles=offer.profiles, host_access=offer.host_access)
-        answer = asyncio.run(planning.planned(wanted, seen, configuration))
+        answer = asyncio.run(planning.planned(wanted, seen, configuration, KINDS))
     except RecursionError:
         return _refused("the file is nested too deeply to be read")
     except (yaml.YAMLError, ValueError, KeyError, OSError) as error:
@@ -84,7 +85,7 @@ def _plan(options: Namespace) -> int:
 def _reasons(options: Namespace) -> int:
     from deepseek_operator.cli.handbook import with_engines, with_reasons
 
-    options.file.write_text(with_engines(with_reasons(options.file.read_text())))
+    options.file.write_text(with_engines(with_reasons(options.file.read_text(), KINDS)))
     return 0
 
 

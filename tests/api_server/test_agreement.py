@@ -20,6 +20,7 @@ from deepseek_operator.api.crd import documents
 from deepseek_operator.api.schema import structural
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
+from deepseek_operator.kinds.registry import KINDS
 from tests.cluster.api import ApiError, Manifest
 from tests.cluster.control_plane import Cluster
 from tests.cluster.progress import wait_for
@@ -124,7 +125,7 @@ def _without_cross_field_rules(schema: Schema) -> Manifest:
 @pytest.fixture(scope="module")
 def schemas(api_server: Cluster) -> Cluster:
     """The API server with a twin of each definition, in a group of its own, that judges field by field only."""
-    for document in documents():
+    for document in documents(KINDS.definitions):
         twin = deepcopy(document)
         spec = twin["spec"]
         spec["group"], spec["names"]["shortNames"], spec["names"]["categories"] = TWIN_GROUP, [], []

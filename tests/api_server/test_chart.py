@@ -16,11 +16,14 @@ import yaml
 from cryptography import x509
 
 from deepseek_operator.api.crd import documents
+from deepseek_operator.api.v1alpha1.serving.definition import SERVING
+from deepseek_operator.api.v1alpha1.training.definition import TRAINING
 from deepseek_operator.controller.profiles import Offer, profiles_from_text
 from deepseek_operator.core.host_access import HostAccess
 from deepseek_operator.core.names import SERVING_LABEL
-from deepseek_operator.core.resources import BUDGET, CLAIM, OWNED, POD, POLICY, SERVING, TRAINING
+from deepseek_operator.core.resources import BUDGET, CLAIM, POD, POLICY
 from deepseek_operator.domain.devices.profiles.config import DTYPES, FORMATS, VENDORS, InvalidProfile
+from deepseek_operator.kinds.registry import KINDS
 from deepseek_operator.kinds.serving.template import PORT_NAME
 from tests.cluster import programs
 from tests.cluster.api import ApiError, Manifest
@@ -86,7 +89,7 @@ def _needed() -> Iterator[tuple[tuple[str, str], set[str]]]:
         POLICY: {"delete"},
         POD: {"create", "patch"},
     }
-    for kind in OWNED:
+    for kind in KINDS.children:
         yield (kind.group, kind.plural), READ | {"create", "patch", "delete"} - less.get(kind, set())
     yield ("", "events"), {"create", "patch", "list"}
 
@@ -259,7 +262,7 @@ def test_every_object_of_the_full_chart_is_one_that_the_api_server_takes(api_ser
 
 def test_the_chart_brings_the_definitions_unless_told_otherwise() -> None:
     brought = _of_kind(_render(), "CustomResourceDefinition")
-    assert list(brought.values()) == list(documents())
+    assert list(brought.values()) == list(documents(KINDS.definitions))
     assert not _of_kind(_render("crds.install=false"), "CustomResourceDefinition")
 
 

@@ -13,6 +13,7 @@ from deepseek_operator.api.v1alpha1.serving.status import ServingStatus
 from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
 from deepseek_operator.api.v1alpha1.training.status import TrainingStatus
 from deepseek_operator.core.conditions import columns, merged, resting
+from deepseek_operator.kinds.registry import KINDS
 from tests.cluster.api import ApiError, Manifest
 from tests.cluster.control_plane import Cluster
 from tests.support.api_objects import changed, collection, minimal_serving, minimal_training
@@ -20,7 +21,7 @@ from tests.support.kubectl import find_program
 from tests.unit.api.test_record import SERVING, TRAINING
 
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-NAMES = [document["metadata"]["name"] for document in documents()]
+NAMES = [document["metadata"]["name"] for document in documents(KINDS.definitions)]
 
 
 def _kubectl(cluster: Cluster, namespace: str, *arguments: str) -> str:
@@ -36,7 +37,7 @@ def test_the_api_server_takes_the_definition_as_structural(api_server: Cluster, 
     assert "NonStructuralSchema" not in conditions
 
 
-@pytest.mark.parametrize("document", documents(), ids=NAMES)
+@pytest.mark.parametrize("document", documents(KINDS.definitions), ids=NAMES)
 def test_nothing_of_the_definition_is_dropped_in_storage(api_server: Cluster, document: Manifest) -> None:
     stored = api_server.api.get(f"{DEFINITIONS}/{document['metadata']['name']}")["spec"]
     version = document["spec"]["versions"][0]

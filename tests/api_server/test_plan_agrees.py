@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from deepseek_operator.adapters.admission import Admitted, Refused, admit
+from deepseek_operator.kinds.registry import KINDS
 from tests.api_server.test_bad_inputs import CASES, GOOD
 from tests.cluster.api import ApiError
 from tests.cluster.control_plane import Cluster
@@ -51,7 +52,7 @@ def test_both_give_one_answer_to_every_input(api_server: Cluster) -> None:
     different, count = [], 0
     for name, manifest in _inputs():
         count += 1
-        offline, online = admit(manifest), _server(api_server, manifest)
+        offline, online = admit(manifest, KINDS.definitions), _server(api_server, manifest)
         match offline:
             case Refused(reasons) if isinstance(online, str):
                 missing = [reason for reason in reasons if reason not in online]

@@ -18,6 +18,7 @@ from deepseek_operator.adapters.clock import SystemClock
 from deepseek_operator.adapters.credentials import Credentials, load
 from deepseek_operator.adapters.kube import KubeCluster
 from deepseek_operator.adapters.memory import MemoryCluster
+from deepseek_operator.api.v1alpha1.training.definition import TRAINING
 from deepseek_operator.controller.metrics import Metrics
 from deepseek_operator.core.names import MANAGED_BY, MANAGER, OWNER_UID
 from deepseek_operator.core.resources import (
@@ -26,11 +27,10 @@ from deepseek_operator.core.resources import (
     JOB,
     REVISION,
     SERVICE,
-    TRAINING,
     Manifest,
     Resource,
-    ref_of,
 )
+from deepseek_operator.kinds.registry import KINDS
 from deepseek_operator.ports.cluster import Cluster, ClusterError
 from tests.cluster.control_plane import Cluster as ControlPlane
 
@@ -117,7 +117,7 @@ class Side:
 
     async def do(self, verb: str, manifest: Manifest, guard: str) -> tuple[Any, ...]:
         """Carries out one operation: the kind of answer, whether anything changed, and what is there now."""
-        resource = ref_of(manifest).resource
+        resource = KINDS.ref_of(manifest).resource
         before = await self.cluster.get(resource, self.namespace, self.name)
         answer = await self._answer(self._call(verb, resource, manifest, guard, before))
         after = await self.cluster.get(resource, self.namespace, self.name)

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from deepseek_operator.controller.app import WATCHED
+from deepseek_operator.kinds.registry import KINDS
 from tests.cluster.api import Manifest
 from tests.cluster.control_plane import Cluster
 from tests.support.canonical import COLLECTIONS
@@ -35,7 +35,7 @@ LIMIT_S = 20.0
 """Far below the audit's interval here; what is measured is printed, a busy machine must not fail the test."""
 LASTS_S = 1.0
 NEVER = "100000"
-KINDS = [resource.kind for resource in WATCHED]
+KINDS = [resource.kind for resource in KINDS.watched]
 LABELS = {"app.kubernetes.io/managed-by": "deepseek-operator"}
 POD = {"terminationGracePeriodSeconds": 0, "containers": [{"name": "a", "image": "a"}]}
 TEMPLATE = {"metadata": {"labels": {"a": "a"}}, "spec": {**POD, "terminationGracePeriodSeconds": 0}}

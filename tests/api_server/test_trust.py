@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from deepseek_operator.api.v1alpha1.training.definition import TRAINING as TRAINING_RESOURCE
 from deepseek_operator.core.names import MANAGED_BY, OWNER_UID, owner_labels
-from deepseek_operator.core.resources import TRAINING as TRAINING_RESOURCE
 from tests.cluster.api import Manifest
 from tests.support.bench import LIMIT_S, SERVING, TRAINING, Bench
 from tests.support.canonical import COLLECTIONS

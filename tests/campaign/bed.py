@@ -14,6 +14,7 @@ from random import Random
 from urllib.request import urlopen
 
 from deepseek_operator.api.crd import documents
+from deepseek_operator.kinds.registry import KINDS
 from tests.campaign.faults import Faults
 from tests.campaign.witness import Witness
 from tests.cluster.api import Api, ApiError, Manifest
@@ -122,7 +123,7 @@ class Bed:
 
     def restore(self) -> None:
         """Definitions and namespaces that are gone or going are there again, with the tenants' own claims."""
-        for document in documents():
+        for document in documents(KINDS.definitions):
             self.define(document)
         for tenant in TENANTS:
             self.found(tenant)

@@ -13,6 +13,7 @@ from typing import Any
 from deepseek_operator.api.crd import documents
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
+from deepseek_operator.kinds.registry import KINDS
 from tests.support.api_objects import minimal_serving
 from tests.support.texts import TEXTS
 from tests.support.trainings import training
@@ -28,7 +29,9 @@ HAS_A_FIELD, IS_WILD = 0.3, 0.15
 @cache
 def schema_of(kind: str, part: str) -> Schema:
     """The schema of `spec` or `status` in the definition of the kind."""
-    (spec,) = [document["spec"] for document in documents() if document["spec"]["names"]["kind"] == kind]
+    (spec,) = [
+        document["spec"] for document in documents(KINDS.definitions) if document["spec"]["names"]["kind"] == kind
+    ]
     found: Schema = spec["versions"][0]["schema"]["openAPIV3Schema"]["properties"][part]
     return found
 

@@ -15,11 +15,14 @@ from typing import Any
 
 from deepseek_operator.api.base import parse_time
 from deepseek_operator.api.record import spread
+from deepseek_operator.api.v1alpha1.serving.definition import SERVING
+from deepseek_operator.api.v1alpha1.training.definition import TRAINING
 from deepseek_operator.cli.rehearsal import Rehearsal, rehearse
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.names import ATTEMPT_LABEL, MANAGED_BY, MANAGER, OWNER_UID
-from deepseek_operator.core.resources import CLAIM, OWNED, POD, SERVING, TRAINING, Resource
+from deepseek_operator.core.resources import CLAIM, POD, Resource
 from deepseek_operator.domain.values.quantity import parse as quantity
+from deepseek_operator.kinds.registry import KINDS
 from tests.campaign.bed import OWNERS, TENANTS, Bed
 from tests.campaign.witness import is_ready
 from tests.cluster.api import Manifest
@@ -151,7 +154,7 @@ class Oracle:
         existing += [{**_bare(TRAINING, item), "status": item.get("status") or {}} for item in trainings]
         existing += [
             _bare(resource, item)
-            for resource in OWNED
+            for resource in KINDS.children
             if resource not in (CLAIM, POD)
             for item in kinds[resource.kind]
             if _owner_uid(item) not in owners and not item["metadata"].get("ownerReferences")
@@ -159,7 +162,7 @@ class Oracle:
         wanted = _bare(TRAINING if owner["kind"] == TRAINING.kind else SERVING, owner)
         asked = json.dumps([wanted, existing], sort_keys=True)
         if asked not in self.asked:
-            (self.asked[asked],) = asyncio.run(rehearse([wanted], existing, Configuration()))
+            (self.asked[asked],) = asyncio.run(rehearse([wanted], existing, Configuration(), KINDS))
         return self.asked[asked]
 
 

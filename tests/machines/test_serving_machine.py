@@ -13,6 +13,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from deepseek_operator.adapters.memory import Fault, MemoryCluster
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
+from deepseek_operator.api.v1alpha1.serving.definition import SERVING
+from deepseek_operator.api.v1alpha1.training.definition import TRAINING
 from deepseek_operator.controller.key import Key
 from deepseek_operator.controller.reconcile import Acted
 from deepseek_operator.core.configuration import Configuration
@@ -22,18 +24,15 @@ from deepseek_operator.core.resources import (
     BUDGET,
     CLAIM,
     DEPLOYMENT,
-    OWNED,
     POD,
     REVISION,
     SERVICE,
-    SERVING,
-    TRAINING,
     controller_of,
     is_terminating,
     labels_of,
-    ref_of,
     uid_of,
 )
+from deepseek_operator.kinds.registry import KINDS
 from deepseek_operator.kinds.serving import serving_kind
 from deepseek_operator.kinds.serving.model import reference_digest
 from deepseek_operator.kinds.serving.revision import revision_name
@@ -241,7 +240,7 @@ class ServingMachine(RuleBasedStateMachine):
     def a_child_is_lost(self, which: int) -> None:
         kept = [c for c in self._children() if not self._is_last_record(c)]
         if kept:
-            ref = ref_of(kept[which % len(kept)])
+            ref = KINDS.ref_of(kept[which % len(kept)])
             self.cluster.remove(ref.resource, NAMESPACE, ref.name, "Background")
 
     @step(which=WHICH, what=st.sampled_from(["replicas", "image", "labels"]))
@@ -255,7 +254,7 @@ class ServingMachine(RuleBasedStateMachine):
     def somebody_changes_a_childs_labels(self, which: int, how: str) -> None:
         children = [c for c in self._children() if not is_terminating(c)]
         if children and self._all_are_marked():
-            ref = ref_of(children[which % len(children)])
+            ref = KINDS.ref_of(children[which % len(children)])
             self.cluster.edit(ref.resource, NAMESPACE, ref.name, LOSSES[how])
 
     @step()
@@ -448,7 +447,7 @@ class ServingMachine(RuleBasedStateMachine):
 
     def _check_nothing_is_left_over(self) -> None:
         uid = self._owner()["metadata"]["uid"]
-        left = [i for r in OWNED for i in self.cluster.all(r) if labels_of(i).get(OWNER_UID, uid) != uid]
+        left = [i for r in KINDS.children for i in self.cluster.all(r) if labels_of(i).get(OWNER_UID, uid) != uid]
         assert [item for item in left if item["metadata"]["name"] != STRANGER] == []
         attempts = self.cluster.attempts
         assert not isinstance(self._pass(), Acted)

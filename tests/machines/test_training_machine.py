@@ -19,6 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from deepseek_operator.adapters.memory import Change, Fault, MemoryCluster, Stored
 from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
+from deepseek_operator.api.v1alpha1.training.definition import TRAINING
 from deepseek_operator.controller.key import Key
 from deepseek_operator.controller.reconcile import Acted
 from deepseek_operator.core.configuration import Configuration
@@ -29,12 +30,11 @@ from deepseek_operator.core.resources import (
     JOB,
     POD,
     SERVICE,
-    TRAINING,
     controller_of,
     is_terminating,
-    ref_of,
     uid_of,
 )
+from deepseek_operator.kinds.registry import KINDS
 from deepseek_operator.kinds.training import training_kind
 from deepseek_operator.kinds.training.anew import is_changed, is_unlearnt
 from deepseek_operator.kinds.training.program import TRAINER
@@ -147,7 +147,7 @@ class TrainingMachine(RuleBasedStateMachine):
         child = _pick([child for child in self._children() if not is_terminating(child)], which)
         if child is not None and how != "owner":
             self._edit(child, LOSSES[how])
-        elif child is not None and ref_of(child).resource != CLAIM:
+        elif child is not None and KINDS.ref_of(child).resource != CLAIM:
             self._edit(child, lambda live: live["metadata"].pop("ownerReferences", None))
 
     @rule()
@@ -170,11 +170,11 @@ class TrainingMachine(RuleBasedStateMachine):
 
     def _all_are_marked(self) -> bool:
         uid = self._owner().metadata.uid
-        owned = (child for child in self._children() if ref_of(child).resource != CLAIM)
+        owned = (child for child in self._children() if KINDS.ref_of(child).resource != CLAIM)
         return all(is_marked(child, uid) for child in self._children()) and all(map(controller_of, owned))
 
     def _edit(self, child: Stored, change: Callable[[Stored], Any]) -> None:
-        self.cluster.edit(ref_of(child).resource, NAMESPACE, child["metadata"]["name"], change)
+        self.cluster.edit(KINDS.ref_of(child).resource, NAMESPACE, child["metadata"]["name"], change)
 
     @rule(really=st.integers(0, 11))
     def lose_the_claim(self, really: int) -> None:

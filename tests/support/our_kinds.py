@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from deepseek_operator.api.crd import documents
+from deepseek_operator.kinds.registry import KINDS
 from tests.cluster import control_plane
 from tests.cluster.control_plane import Cluster
 from tests.cluster.progress import wait_for
@@ -18,7 +19,7 @@ def serving_our_kinds(
     """etcd, kube-apiserver and `parts` in `home`, our CustomResourceDefinitions served; ends with the iteration."""
     try:
         cluster = control_plane.start(home, parts=parts, admission=admission)
-        for document in documents():
+        for document in documents(KINDS.definitions):
             name, spec = document["metadata"]["name"], document["spec"]
             cluster.api.apply(f"{DEFINITIONS}/{name}", document)
             served = f"/apis/{spec['group']}/{spec['versions'][0]['name']}/{spec['names']['plural']}"

@@ -4,11 +4,13 @@ from typing import Any
 
 from deepseek_operator.adapters.memory import Change, MemoryCluster, Stored
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
+from deepseek_operator.api.v1alpha1.serving.definition import SERVING
 from deepseek_operator.api.v1alpha1.serving.status import ServingStatus
+from deepseek_operator.api.v1alpha1.training.definition import TRAINING
 from deepseek_operator.controller.key import Key
 from deepseek_operator.core.conditions import find
 from deepseek_operator.core.configuration import Configuration
-from deepseek_operator.core.resources import DEPLOYMENT, POD, SERVING, TRAINING, Resource, is_terminating
+from deepseek_operator.core.resources import DEPLOYMENT, POD, Resource, is_terminating
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.kinds.serving import serving_kind
 from tests.support.servings import NAMESPACE, a_claim, a_serving, a_training

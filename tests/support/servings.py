@@ -6,8 +6,11 @@ from datetime import datetime
 from typing import Any
 
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
-from deepseek_operator.core.resources import CLAIM, SERVING, TRAINING, Manifest, Ref, ref_of
+from deepseek_operator.api.v1alpha1.serving.definition import SERVING
+from deepseek_operator.api.v1alpha1.training.definition import TRAINING
+from deepseek_operator.core.resources import CLAIM, Manifest, Ref
 from deepseek_operator.core.seen import Seen
+from deepseek_operator.kinds.registry import KINDS
 from tests.support.world import START
 
 UID = "0f0e0d0c-0b0a-4998-8776-655443322110"
@@ -64,9 +67,9 @@ def seen_of(
     return Seen(
         owner=DeepSeekServing.model_validate(serving),
         now=now,
-        children={ref_of(item): item for item in children},
-        references={ref_of(item): item for item in refs},
-        occupied={ref_of(item): item for item in occupied},
+        children={KINDS.ref_of(item): item for item in children},
+        references={KINDS.ref_of(item): item for item in refs},
+        occupied={KINDS.ref_of(item): item for item in occupied},
     )
 
 

@@ -8,12 +8,13 @@ from typing import Any, TypeVar
 from deepseek_operator.adapters.memory import Change, MemoryCluster
 from deepseek_operator.controller.key import Key
 from deepseek_operator.controller.look import Look
-from deepseek_operator.controller.mirror import OWNERS, Mirror
+from deepseek_operator.controller.mirror import Mirror
 from deepseek_operator.controller.pulls import Pulls
 from deepseek_operator.controller.reconcile import Acted, Outcome, Reconciler
 from deepseek_operator.core.kind import Kind
 from deepseek_operator.core.resources import CLAIM, Manifest
 from deepseek_operator.core.seen import Unavailable
+from deepseek_operator.kinds.registry import KINDS
 from tests.support.faults import EventPipe
 from tests.support.world import StoppedClock
 
@@ -66,7 +67,7 @@ class Operator:
         pulls = Pulls(self.progress, self.clock, timedelta(seconds=5))
         self.look = Look(self.kind, self.cluster, self.mirror, self.clock, pulls)
         self._driver = Reconciler(self.kind, self.cluster, self.mirror, self.look)
-        for resource in sorted({*OWNERS, CLAIM, *self.kind.owns}):
+        for resource in sorted({*KINDS.owners, CLAIM, *self.kind.owns}):
             for item in self.cluster.watched(resource):
                 self.mirror.observe(resource, item)
         self.woken = set(self._keys())
@@ -84,14 +85,14 @@ class Operator:
         finished(self._audit())
 
     async def _audit(self) -> None:
-        for resource in sorted({*OWNERS, CLAIM, *self.kind.owns}):
+        for resource in sorted({*KINDS.owners, CLAIM, *self.kind.owns}):
             found = self.mirror.audit(resource, await self.cluster.list_metadata(resource))
             self.woken |= found.woken
             for at in found.missed:
                 live = await self.cluster.get(at.resource, at.namespace, at.name)
                 if live is not None:
                     self.woken |= self.mirror.observe(resource, live)
-        self.woken |= self.mirror.forsake()
+        self.woken |= self.mirror.forsake(KINDS.owners)
 
     def settle(self, limit: int = 200) -> None:
         """Delivers all events and passes over every owner, and once over those that have gone, until none acts.

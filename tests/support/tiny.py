@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import Field
 
 from deepseek_operator.api.base import ApiModel, ObjectMeta, StatusModel
+from deepseek_operator.api.v1alpha1.training.definition import TRAINING
 from deepseek_operator.core.actions import Action, Apply, Create, Delete, Done, Plan
 from deepseek_operator.core.drift import needs_apply
 from deepseek_operator.core.kind import Decision, Event
@@ -21,7 +22,6 @@ from deepseek_operator.core.resources import (
     JOB,
     POD,
     SERVICE,
-    TRAINING,
     Manifest,
     Ref,
     is_terminating,

@@ -5,9 +5,10 @@ from typing import Any
 
 from deepseek_operator.adapters.memory import MemoryCluster, Stored
 from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
+from deepseek_operator.api.v1alpha1.training.definition import TRAINING
 from deepseek_operator.controller.key import Key
 from deepseek_operator.core.configuration import Configuration
-from deepseek_operator.core.resources import JOB, POD, TRAINING, Manifest, is_terminating
+from deepseek_operator.core.resources import JOB, POD, Manifest, is_terminating
 from deepseek_operator.kinds.training import training_kind
 from tests.support.shell import Operator
 from tests.support.world import INDEX, StoppedClock, World, is_ended

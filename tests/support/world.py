@@ -11,22 +11,22 @@ from typing import Any
 from deepseek_operator.adapters.memory import MemoryCluster, Stored
 from deepseek_operator.adapters.memory_rules import PVC_PROTECTION
 from deepseek_operator.api.base import rfc3339
+from deepseek_operator.api.v1alpha1.serving.definition import SERVING
+from deepseek_operator.api.v1alpha1.training.definition import TRAINING
 from deepseek_operator.core.names import digest
 from deepseek_operator.core.resources import (
     AUTOSCALER,
     CLAIM,
     DEPLOYMENT,
     JOB,
-    OWNED,
     POD,
-    SERVING,
-    TRAINING,
     Manifest,
     Resource,
     is_terminating,
     labels_of,
     uid_of,
 )
+from deepseek_operator.kinds.registry import KINDS
 
 TRACKING = "batch.kubernetes.io/job-tracking"
 INDEX = "batch.kubernetes.io/job-completion-index"
@@ -99,8 +99,10 @@ class World:
 
     def _collect_once(self) -> bool:
         moved = False
-        live = {uid_of(item) for resource in (TRAINING, SERVING, *OWNED) for item in self.cluster.all(resource)}
-        for resource in (*OWNED, TRAINING, SERVING):
+        live = {
+            uid_of(item) for resource in (TRAINING, SERVING, *KINDS.children) for item in self.cluster.all(resource)
+        }
+        for resource in (*KINDS.children, TRAINING, SERVING):
             for item in self.cluster.all(resource):
                 moved |= self._collect(resource, item, live)
         return moved
@@ -120,12 +122,12 @@ class World:
         return False
 
     def _collect_foreground(self, resource: Resource, item: Stored) -> bool:
-        dependents = [(r, d) for r in OWNED for d in self.cluster.all(r) if _owned_by(d, uid_of(item))]
+        dependents = [(r, d) for r in KINDS.children for d in self.cluster.all(r) if _owned_by(d, uid_of(item))]
         for dependent_resource, dependent in dependents:
             if not is_terminating(dependent):
                 metadata = dependent["metadata"]
                 self.cluster.remove(dependent_resource, metadata["namespace"], metadata["name"], "Background")
-        if any(_owned_by(d, uid_of(item)) for r in OWNED for d in self.cluster.all(r)):
+        if any(_owned_by(d, uid_of(item)) for r in KINDS.children for d in self.cluster.all(r)):
             return bool([d for _, d in dependents if not is_terminating(d)])
         self._without_finalizer(resource, item, "foregroundDeletion")
         return True

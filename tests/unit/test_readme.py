@@ -7,6 +7,7 @@ import pytest
 
 from deepseek_operator.__main__ import main
 from deepseek_operator.cli.handbook import with_engines, with_reasons
+from deepseek_operator.kinds.registry import KINDS
 from deepseek_operator.kinds.training.reasons import ADVICE, Reason
 
 ROOT = Path(__file__).parents[2]
@@ -14,7 +15,7 @@ README = (ROOT / "README.md").read_text()
 
 
 def test_the_table_of_reasons_is_renewed_with_the_reasons() -> None:
-    assert with_reasons(README) == README, "run: python3 -m deepseek_operator reasons"
+    assert with_reasons(README, KINDS) == README, "run: python3 -m deepseek_operator reasons"
 
 
 def test_the_tables_of_engines_are_renewed_with_their_entries() -> None:

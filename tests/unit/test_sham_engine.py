@@ -71,6 +71,7 @@ def house() -> Iterator[SimpleNamespace]:
             "admission": "deepseek_operator.adapters.admission",
             "main": "deepseek_operator.__main__",
             "configuration": "deepseek_operator.core.configuration",
+            "registry": "deepseek_operator.kinds.registry",
             "devices": "deepseek_operator.kinds.serving.devices",
             "engine": "deepseek_operator.api.v1alpha1.serving.engine",
             "handbook": "deepseek_operator.domain.programs.handbook",
@@ -130,7 +131,7 @@ def test_the_schema_has_its_type_and_speaks_of_it(house: SimpleNamespace) -> Non
 
 
 def test_a_resource_may_name_it(house: SimpleNamespace) -> None:
-    assert isinstance(house.admission.admit(replica(house)), house.admission.Admitted)
+    assert isinstance(house.admission.admit(replica(house), house.registry.KINDS.definitions), house.admission.Admitted)
 
 
 @pytest.mark.parametrize(
@@ -144,7 +145,7 @@ def test_a_resource_may_name_it(house: SimpleNamespace) -> None:
 def test_a_field_that_it_does_not_honour_is_refused_by_the_schema(
     house: SimpleNamespace, change: dict[str, Any], field: str
 ) -> None:
-    refused = house.admission.admit(replica(house, **change))
+    refused = house.admission.admit(replica(house, **change), house.registry.KINDS.definitions)
     assert isinstance(refused, house.admission.Refused)
     assert field in str(refused)
     assert "sham" in str(refused)

@@ -14,6 +14,7 @@ from typing import Any
 import cel
 
 from deepseek_operator.api.crd import documents
+from deepseek_operator.api.definition import Definition
 from deepseek_operator.api.structural import (
     A_LIST,
     advice,
@@ -50,13 +51,13 @@ class Refused:
     hints: tuple[str, ...] = ()
 
 
-def admit(manifest: Mapping[str, Any]) -> Admitted | Refused:
-    """What the server answers to the creation of a DeepSeekTraining or DeepSeekServing, fields checked strictly.
+def admit(manifest: Mapping[str, Any], definitions: tuple[Definition, ...]) -> Admitted | Refused:
+    """What the server answers to the creation of a resource of one of the definitions, fields checked strictly.
 
     Raises:
         KeyError: it is of another kind or version.
     """
-    schema = _schemas()[str(manifest.get("apiVersion")), str(manifest.get("kind"))]
+    schema = _schemas(definitions)[str(manifest.get("apiVersion")), str(manifest.get("kind"))]
     if unknown := list(unknown_fields(manifest, schema)):
         hints = (hint for path in unknown if (hint := advice(path, schema)) is not None)
         words = ", ".join(f'unknown field "{path}"' for path in unknown)
@@ -73,9 +74,9 @@ def admit(manifest: Mapping[str, Any]) -> Admitted | Refused:
 
 
 @cache
-def _schemas() -> Mapping[tuple[str, str], Schema]:
+def _schemas(definitions: tuple[Definition, ...]) -> Mapping[tuple[str, str], Schema]:
     found = {}
-    for document in documents():
+    for document in documents(definitions):
         spec = document["spec"]
         (version,) = spec["versions"]
         key = (f"{spec['group']}/{version['name']}", spec["names"]["kind"])

@@ -15,7 +15,7 @@ from deepseek_operator.core.ownership import JOB_UID
 from deepseek_operator.core.resources import POD, Manifest, Resource, uid_of
 from deepseek_operator.core.seen import Warning
 from deepseek_operator.ports.clock import Clock
-from deepseek_operator.ports.cluster import WATCHED_WHOLE, ClusterError, Conflict, Listing, Rejected
+from deepseek_operator.ports.cluster import ClusterError, Conflict, Listing, Rejected
 
 log = logging.getLogger(__name__)
 PAGE = 500
@@ -58,7 +58,7 @@ class KubeCluster:
         return [Warning(str(item.get("reason") or ""), str(item.get("message") or "")) for item in items]
 
     async def list_metadata(self, resource: Resource) -> Listing:
-        selector = "" if resource in WATCHED_WHOLE else f"{MANAGED_BY}={MANAGER}"
+        selector = "" if resource.is_watched_whole else f"{MANAGED_BY}={MANAGER}"
         paths = [path_of(resource, namespace) for namespace in self._namespaces] or [path_of(resource)]
         found = [await self._list(resource, path, selector, accept=_METADATA_ONLY) for path in paths]
         oldest = min(found, key=lambda listing: int(listing.resource_version)).resource_version

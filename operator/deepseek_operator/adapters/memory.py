@@ -13,8 +13,8 @@ from typing import Any, Literal, TypeAlias
 
 from deepseek_operator.adapters.memory_fields import Fields, changed, copied, fields_of, merged, without
 from deepseek_operator.adapters.memory_rules import (
-    COUNTS_GENERATIONS,
-    HAS_STATUS,
+    COUNTS_NO_GENERATIONS,
+    HAS_NO_STATUS,
     PVC_PROTECTION,
     refusal_of_change,
     refusal_of_name,
@@ -23,10 +23,12 @@ from deepseek_operator.adapters.memory_rules import (
 from deepseek_operator.api.base import rfc3339
 from deepseek_operator.core.actions import Propagation
 from deepseek_operator.core.kind import Event
+from deepseek_operator.core.kinds import Kinds
 from deepseek_operator.core.names import FIELD_MANAGER, OWNER_UID
 from deepseek_operator.core.ownership import JOB_UID
 from deepseek_operator.core.resources import CLAIM, POD, Manifest, Ref, Resource, labels_of, ref_of, uid_of
 from deepseek_operator.core.seen import Warning
+from deepseek_operator.kinds.registry import KINDS
 from deepseek_operator.ports.clock import Clock
 from deepseek_operator.ports.cluster import ClusterError, Conflict, Listing, Rejected, is_watched
 
@@ -80,8 +82,9 @@ class MemoryCluster:
         listeners: called with every change, in commit order, before the writer has its answer.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, kinds: Kinds = KINDS) -> None:
         self._clock = clock
+        self._resources = kinds.watched
         self._objects: dict[Key, Stored] = {}
         self._managed: dict[str, dict[str, Fields]] = {}
         self._version = 0
@@ -121,10 +124,14 @@ class MemoryCluster:
         return Listing(str(self._version), [{"metadata": item["metadata"]} for item in self.watched(resource)])
 
     async def create(self, resource: Resource, namespace: str, manifest: Manifest) -> Manifest:
-        return self._write("create", namespace, ref_of(manifest), lambda: self._create(resource, namespace, manifest))
+        return self._write(
+            "create", namespace, ref_of(manifest, self._resources), lambda: self._create(resource, namespace, manifest)
+        )
 
     async def apply(self, resource: Resource, namespace: str, manifest: Manifest) -> Manifest:
-        return self._write("apply", namespace, ref_of(manifest), lambda: self._apply(resource, namespace, manifest))
+        return self._write(
+            "apply", namespace, ref_of(manifest, self._resources), lambda: self._apply(resource, namespace, manifest)
+        )
 
     async def delete(
         self, resource: Resource, namespace: str, name: str, uid: str, propagation: Propagation | None = None
@@ -175,7 +182,7 @@ class MemoryCluster:
 
     def put(self, manifest: Manifest, manager: str = "user") -> Stored:
         """Creates the object, or replaces the spec and labels of the one that is there (`kubectl replace`)."""
-        ref, namespace = ref_of(manifest), manifest["metadata"].get("namespace", "default")
+        ref, namespace = ref_of(manifest, self._resources), manifest["metadata"].get("namespace", "default")
         if (ref.resource, namespace, ref.name) not in self._objects:
             return copied(self._create(ref.resource, namespace, manifest, manager))  # type: ignore[no-any-return]
 
@@ -270,7 +277,7 @@ class MemoryCluster:
             raise Conflict(f'{resource.plural} "{name}" already exists')
         self._uids += 1
         stored = copied(manifest)
-        if resource in HAS_STATUS:
+        if resource not in HAS_NO_STATUS:
             stored.pop("status", None)
         stored["metadata"].update(
             namespace=namespace,
@@ -278,7 +285,7 @@ class MemoryCluster:
             creationTimestamp=rfc3339(self._clock.now()),
         )
         stored["metadata"].pop("resourceVersion", None)
-        if resource in COUNTS_GENERATIONS:
+        if resource not in COUNTS_NO_GENERATIONS:
             stored["metadata"]["generation"] = 1
         if resource == CLAIM:
             stored["metadata"].setdefault("finalizers", [PVC_PROTECTION])
@@ -293,7 +300,7 @@ class MemoryCluster:
             raise Conflict(f"uid mismatch: the provided object specified uid {wanted_uid}")
         if live is None:
             return self._create(resource, namespace, manifest, FIELD_MANAGER)
-        applied = {key: value for key, value in manifest.items() if key != "status" or resource not in HAS_STATUS}
+        applied = {key: value for key, value in manifest.items() if key != "status" or resource in HAS_NO_STATUS}
         managed = self._managed.setdefault(uid_of(live), {})
         ours, before = fields_of(applied), managed.get(FIELD_MANAGER, frozenset())
         others: Fields = frozenset().union(*(f for m, f in managed.items() if m != FIELD_MANAGER))
@@ -350,7 +357,7 @@ class MemoryCluster:
             listener(change)
 
     def _bump(self, resource: Resource, stored: Stored) -> None:
-        if resource in COUNTS_GENERATIONS:
+        if resource not in COUNTS_NO_GENERATIONS:
             stored["metadata"]["generation"] = stored["metadata"].get("generation", 0) + 1
 
     def _orphan(self, uid: str) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from deepseek_operator.api.crd import UNSEEN
 from deepseek_operator.core.ownership import JOB_UID
 from deepseek_operator.core.resources import (
+    AUTOSCALER,
     BUDGET,
     CLAIM,
     DEPLOYMENT,
@@ -15,14 +16,13 @@ from deepseek_operator.core.resources import (
     POLICY,
     REVISION,
     SERVICE,
-    SERVING,
-    TRAINING,
     Resource,
 )
 
 PVC_PROTECTION = "kubernetes.io/pvc-protection"
-COUNTS_GENERATIONS = frozenset({TRAINING, SERVING, JOB, DEPLOYMENT, BUDGET, POLICY})
-HAS_STATUS = frozenset({TRAINING, SERVING, JOB, POD, SERVICE, CLAIM, DEPLOYMENT, BUDGET})
+COUNTS_NO_GENERATIONS = frozenset({POD, SERVICE, CLAIM, REVISION, AUTOSCALER})
+HAS_NO_STATUS = frozenset({POLICY, REVISION, AUTOSCALER})
+"""What isn't named in these has both, as every custom resource that is worth it."""
 
 _FROZEN: Mapping[Resource, tuple[tuple[str, ...], ...]] = {
     JOB: tuple(
@@ -56,7 +56,7 @@ def set_defaults(resource: Resource, stored: dict[str, Any]) -> None:
     elif resource == CLAIM and isinstance(spec, dict):
         spec.setdefault("volumeMode", "Filesystem")
         stored.setdefault("status", {"phase": "Pending"})
-    elif resource in (TRAINING, SERVING):
+    elif resource.is_owner:
         stored.setdefault("status", deepcopy(UNSEEN))
 
 

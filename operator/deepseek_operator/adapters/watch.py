@@ -12,7 +12,7 @@ from deepseek_operator.adapters.answers import decoded, is_stored, page_of, refu
 from deepseek_operator.adapters.api_server import ApiServer, path_of
 from deepseek_operator.core.names import MANAGED_BY, MANAGER
 from deepseek_operator.core.resources import Resource
-from deepseek_operator.ports.cluster import WATCHED_WHOLE, ClusterError, Listing, Outdated
+from deepseek_operator.ports.cluster import ClusterError, Listing, Outdated
 from deepseek_operator.ports.streams import Garbled, NotServed, Told
 
 SERVER_TIMEOUT_S = 30
@@ -119,7 +119,7 @@ def _told_error(status: dict[str, Any]) -> ClusterError:
 
 
 def _selected(resource: Resource) -> dict[str, str]:
-    return {} if resource in WATCHED_WHOLE else {"labelSelector": f"{MANAGED_BY}={MANAGER}"}
+    return {} if resource.is_watched_whole else {"labelSelector": f"{MANAGED_BY}={MANAGER}"}
 
 
 def _not_served(resource: Resource) -> NotServed:

@@ -16,11 +16,11 @@ from deepseek_operator.adapters.admission import Refused, admit
 from deepseek_operator.cli.manifest_loader import ManifestLoader
 from deepseek_operator.cli.rehearsal import Rehearsal, as_written, rehearse, told
 from deepseek_operator.core.configuration import Configuration
-from deepseek_operator.core.resources import SERVING, TRAINING, Manifest, ref_of
+from deepseek_operator.core.kinds import Kinds
+from deepseek_operator.core.resources import Manifest
 
 Output = Literal["text", "yaml", "json"]
 
-_OURS = frozenset({TRAINING.kind, SERVING.kind})
 _SUFFIXES = frozenset({".yaml", ".yml", ".json"})
 LARGEST_REQUEST = 3 * 1024 * 1024
 """Bytes of one object that the API server reads (its MaxRequestBodyBytes); more is refused before anybody looks at it."""
@@ -122,7 +122,7 @@ def _is_too_large(document: Any) -> bool:
 
 
 async def planned(
-    documents: Sequence[Document], seen: Sequence[Document] | None, configuration: Configuration
+    documents: Sequence[Document], seen: Sequence[Document] | None, configuration: Configuration, kinds: Kinds
 ) -> Answer:
     """What would become of the documents on a cluster that has `seen`; None: what is referred to is assumed.
 
@@ -130,22 +130,24 @@ async def planned(
         ValueError: one object is written twice.
     """
     _written_once(documents)
-    ours = [document for document in documents if document.manifest["kind"] in _OURS]
-    others = [document for document in documents if document.manifest["kind"] not in _OURS]
-    known = [document for document in (*others, *(seen or ())) if _is_known(document.manifest)]
+    names = [resource.kind for resource in kinds.owners]
+    ours = [document for document in documents if document.manifest["kind"] in names]
+    others = [document for document in documents if document.manifest["kind"] not in names]
+    known = [document for document in (*others, *(seen or ())) if _is_known(document.manifest, kinds)]
     admitted, complaints = [], []
     for document in ours:
-        refusals = list(_refusals(document))
+        refusals = list(_refusals(document, kinds))
         complaints += refusals
         if not refusals:
             admitted.append(document.manifest)
-    rehearsals = await rehearse(admitted, [document.manifest for document in known], configuration, assume=seen is None)
+    there = [document.manifest for document in known]
+    rehearsals = await rehearse(admitted, there, configuration, kinds, assume=seen is None)
     stalled = [line for rehearsal in rehearsals for line in _stalled(rehearsal)]
     passed = [
         f"{d.name} ({d.source}) is passed over: the operator does not look at it" for d in others if d not in known
     ]
     if not ours:
-        complaints.append(f"there is no {TRAINING.kind} and no {SERVING.kind} in what was given")
+        complaints.append(f"there is {' and '.join(f'no {name}' for name in names)} in what was given")
     return Answer(rehearsals, (*complaints, *stalled, *passed), not complaints and not stalled)
 
 
@@ -157,17 +159,17 @@ def _written_once(documents: Iterable[Document]) -> None:
         first[document.name] = document.source
 
 
-def _is_known(manifest: Manifest) -> bool:
+def _is_known(manifest: Manifest, kinds: Kinds) -> bool:
     try:
-        ref = ref_of(manifest)
+        ref = kinds.ref_of(manifest)
     except (KeyError, TypeError):  # It names no resource, or is none.
         return False
     return isinstance(ref.name, str)
 
 
-def _refusals(document: Document) -> Iterator[str]:
+def _refusals(document: Document, kinds: Kinds) -> Iterator[str]:
     try:
-        answer = admit(document.manifest)
+        answer = admit(document.manifest, kinds.definitions)
     except KeyError:
         yield f"{document.name} ({document.source}): no matches for kind in version {document.manifest.get('apiVersion')}"
         return

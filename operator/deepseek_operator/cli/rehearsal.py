@@ -8,14 +8,13 @@ is taken from the file, from `--seen`, or, without that, assumed to be there, an
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any, TypeAlias
+from typing import Any
 
 import yaml
 
 from deepseek_operator.adapters.clock import SystemClock
 from deepseek_operator.adapters.memory import Change, MemoryCluster
-from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
-from deepseek_operator.cli.assumption import REFERRED, assumptions, said
+from deepseek_operator.cli.assumption import assumptions
 from deepseek_operator.controller.key import Key
 from deepseek_operator.controller.look import Look
 from deepseek_operator.controller.mirror import Mirror
@@ -23,19 +22,10 @@ from deepseek_operator.controller.pulls import Pulls
 from deepseek_operator.controller.reconcile import Acted, Reconciler, Reconciles
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.kept import TooLarge
-from deepseek_operator.core.kind import Kind
-from deepseek_operator.core.resources import OWNED, SERVING, TRAINING, Manifest, Resource, ref_of
+from deepseek_operator.core.kinds import Kinds
+from deepseek_operator.core.resources import Manifest, Resource
 from deepseek_operator.core.seen import Unavailable
-from deepseek_operator.kinds.serving import serving_kind
-from deepseek_operator.kinds.training import training_kind
-from deepseek_operator.kinds.training.pod import is_ours
 
-_Kinds: TypeAlias = Mapping[Resource, Kind[Any, Any]]
-
-NO_TEMPLATE = (
-    "prompt and completion are trained as they are written, without the model's chat template: ask the result in the "
-    "same form by /v1/completions, or write the template's text into the prompts"
-)
 _PASSES = 50
 """More passes than any kind needs on a cluster where nothing happens; it only bounds a defect."""
 
@@ -62,7 +52,12 @@ class Rehearsal:
 
 
 async def rehearse(
-    wanted: Iterable[Manifest], existing: Iterable[Manifest], configuration: Configuration, *, assume: bool = False
+    wanted: Iterable[Manifest],
+    existing: Iterable[Manifest],
+    configuration: Configuration,
+    kinds: Kinds,
+    *,
+    assume: bool = False,
 ) -> tuple[Rehearsal, ...]:
     """Reconciles the resources of `wanted` on a cluster that has `existing` already.
 
@@ -70,6 +65,7 @@ async def rehearse(
         wanted: the resources, in the order in which they are made.
         existing: what is there before.
         configuration: the operator's.
+        kinds: the kinds that there are.
         assume: what a resource refers to and neither of the two has is made up, as it would be once all is well.
 
     Raises:
@@ -78,41 +74,43 @@ async def rehearse(
         RuntimeError: the passes do not settle.
     """
     clock = SystemClock()
-    cluster, mirror = MemoryCluster(clock), Mirror()
+    cluster, mirror = MemoryCluster(clock, kinds), Mirror()
     cluster.listeners.append(lambda change: _feed(mirror, change))
     for manifest in existing:
-        _store(cluster, manifest)
-    keys = [_store(cluster, manifest) for manifest in wanted]
-    kinds: _Kinds = {TRAINING: training_kind(configuration), SERVING: serving_kind(configuration)}
+        _store(cluster, manifest, kinds)
+    keys = [_store(cluster, manifest, kinds) for manifest in wanted]
     drivers = _drivers(cluster, mirror, kinds, configuration)
     rehearsals = []
     for key in keys:
-        assumed = _assume(cluster, kinds[key.resource], key) if assume else ()
-        rehearsals.append(replace(await _rehearse_one(cluster, drivers, key), assumed=assumed))
+        assumed = _assume(cluster, kinds, key) if assume else ()
+        rehearsals.append(replace(await _rehearse_one(cluster, drivers, kinds, key), assumed=assumed))
     return tuple(rehearsals)
 
 
-def _assume(cluster: MemoryCluster, kind: Kind[Any, Any], key: Key) -> tuple[str, ...]:
-    known = {ref_of(item): item for resource in REFERRED for item in cluster.all(resource, key.namespace)}
+def _assume(cluster: MemoryCluster, kinds: Kinds, key: Key) -> tuple[str, ...]:
+    entry = kinds[key.resource]
+    known = {kinds.ref_of(item): item for resource in entry.assumed for item in cluster.all(resource, key.namespace)}
     owner = cluster.read(key.resource, key.namespace, key.name) or {}
-    made = assumptions(kind, owner, known, SystemClock().now())
-    for manifest in made:
-        _store(cluster, manifest)
-    return tuple(map(said, made))
+    made = assumptions(entry, owner, known, SystemClock().now())
+    for manifest, _ in made:
+        _store(cluster, manifest, kinds)
+    return tuple(words for _, words in made)
 
 
 def _drivers(
-    cluster: MemoryCluster, mirror: Mirror, kinds: _Kinds, configuration: Configuration
+    cluster: MemoryCluster, mirror: Mirror, kinds: Kinds, configuration: Configuration
 ) -> Mapping[Resource, Reconciles]:
     clock = SystemClock()
     pulls = Pulls(_Silence(), clock, timedelta(seconds=configuration.first_progress_s))
     return {
         resource: Reconciler(kind, cluster, mirror, Look(kind, cluster, mirror, clock, pulls))
-        for resource, kind in kinds.items()
+        for resource, kind in kinds.behaviours(configuration).items()
     }
 
 
-async def _rehearse_one(cluster: MemoryCluster, drivers: Mapping[Resource, Reconciles], key: Key) -> Rehearsal:
+async def _rehearse_one(
+    cluster: MemoryCluster, drivers: Mapping[Resource, Reconciles], kinds: Kinds, key: Key
+) -> Rehearsal:
     first = len(cluster.writes)
     driver = drivers[key.resource]
     for _ in range(_PASSES):
@@ -124,29 +122,18 @@ async def _rehearse_one(cluster: MemoryCluster, drivers: Mapping[Resource, Recon
             break
     else:
         raise RuntimeError(f"{key}: still acting after {_PASSES} passes")
-    refs = dict.fromkeys(write.ref for write in cluster.writes[first:] if write.ref.resource in OWNED)
+    refs = dict.fromkeys(write.ref for write in cluster.writes[first:] if not write.ref.resource.is_owner)
     made = (cluster.read(ref.resource, key.namespace, ref.name) for ref in refs)
     owner = cluster.read(key.resource, key.namespace, key.name) or {}
     status = owner.get("status", {})
-    conditions, plan = status.get("conditions", ()), status.get("plan")
-    return Rehearsal(
-        key, tuple(item for item in made if item is not None), tuple(conditions), plan, notes=_notes(key, owner)
-    )
+    conditions, plan, notes = status.get("conditions", ()), status.get("plan"), kinds[key.resource].notes(owner)
+    return Rehearsal(key, tuple(item for item in made if item is not None), tuple(conditions), plan, notes=notes)
 
 
-def _notes(key: Key, owner: Manifest) -> tuple[str, ...]:
-    """A fresh model's chat template is the bare text of the messages, so nothing differs there."""
-    if key.resource != TRAINING:
-        return ()
-    spec = DeepSeekTraining.model_validate(owner).spec
-    pairs = any(dataset.format == "PromptCompletion" for dataset in spec.datasets)
-    return (NO_TEMPLATE,) if pairs and is_ours(spec.trainer) and spec.model.custom is None else ()
-
-
-def _store(cluster: MemoryCluster, manifest: Manifest) -> Key:
+def _store(cluster: MemoryCluster, manifest: Manifest, kinds: Kinds) -> Key:
     namespace = manifest["metadata"].get("namespace", "default")
     stored = cluster.put({**manifest, "metadata": {**manifest["metadata"], "namespace": namespace}})
-    ref = ref_of(stored)
+    ref = kinds.ref_of(stored)
     status = manifest.get("status")
     if status is not None:
         cluster.edit(ref.resource, namespace, ref.name, lambda live: live.update(status=status))

@@ -35,13 +35,11 @@ from deepseek_operator.controller.settings import Settings
 from deepseek_operator.controller.signals import SignalBoard
 from deepseek_operator.controller.stream import Stream
 from deepseek_operator.controller.workers import work
-from deepseek_operator.core.resources import OWNED, SERVING, TRAINING, Manifest, Resource
-from deepseek_operator.kinds.serving import serving_kind
-from deepseek_operator.kinds.training import training_kind
+from deepseek_operator.core.kinds import Kinds
+from deepseek_operator.core.resources import Manifest, Resource
 
 log = logging.getLogger(__name__)
 
-WATCHED = (TRAINING, SERVING, *OWNED)
 _RESYNC_SPREAD = 0.1
 _STOP_S = 3.0
 """Of everything that is asked to end; together with the release of the Lease well below what an end may take."""
@@ -59,9 +57,12 @@ class App:
     `dying` is called when a task died; from then on the frame's limit to an end runs.
     """
 
-    def __init__(self, settings: Settings, credentials: Credentials, dying: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, settings: Settings, credentials: Credentials, kinds: Kinds, dying: Callable[[], None] = lambda: None
+    ) -> None:
         clock, random = SystemClock(), Random()
         self._settings = settings
+        self._kinds = kinds
         self._clock = clock
         self.ending = asyncio.Event()
         self._dying = dying
@@ -89,16 +90,17 @@ class App:
             else AlwaysHeld()
         )
         self._board = SignalBoard(
-            self._mirror, self._prometheus, clock, settings.configuration, settings.signal_interval_s
+            self._mirror, self._prometheus, clock, settings.configuration, kinds, settings.signal_interval_s
         )
         self._streams = self._watches(clock, random)
         self._auditor = Auditor(
-            self._kube, self._mirror, clock, self._metrics, WATCHED, self._wake, settings.audit_interval_s
+            self._kube, self._mirror, clock, self._metrics, kinds.watched, self._wake, settings.audit_interval_s
         )
         self._pages = Pages(self._unhealthy, self._unready, self._metrics.exposition)
         self._resync_s = lambda: settings.resync_interval_s * random.uniform(1 - _RESYNC_SPREAD, 1 + _RESYNC_SPREAD)
         self._drivers = self._composed()
-        self._metrics.follow(self._queue.__len__, lambda: self._lease.left_s() > 0, settings.lease_name, self._mirror)
+        self._metrics.follow(self._queue.__len__, lambda: self._lease.left_s() > 0, settings.lease_name)
+        self._metrics.follow_mirror(self._mirror, kinds.watched)
 
     @property
     def ports(self) -> tuple[int, ...]:
@@ -125,6 +127,7 @@ class App:
             server = ExternalMetrics(
                 self._board,
                 settings.configuration.metric_prefix,
+                [entry.word for entry in self._kinds if entry.demand is not None],
                 self._aggregator,
                 settings.certificate_dir,
                 settings.signal_interval_s,
@@ -184,30 +187,18 @@ class App:
         announcer = self._announcer = Announcer(fenced.publish)
         interval = timedelta(seconds=settings.configuration.first_progress_s)
         pulls = self._pulls = Pulls(self._progress, clock, interval, self._queue.add)
-        training, serving = training_kind(settings.configuration), serving_kind(settings.configuration)
+        mirror = self._mirror
         return {
-            TRAINING: Reconciler(
-                training,
-                fenced,
-                self._mirror,
-                Look(training, fenced, self._mirror, clock, pulls),
-                self._aside,
-                announcer.publish,
-            ),
-            SERVING: Reconciler(
-                serving,
-                fenced,
-                self._mirror,
-                Look(serving, fenced, self._mirror, clock, pulls),
-                self._aside,
-                announcer.publish,
-            ),
+            resource: Reconciler(
+                kind, fenced, mirror, Look(kind, fenced, mirror, clock, pulls), self._aside, announcer.publish
+            )
+            for resource, kind in self._kinds.behaviours(settings.configuration).items()
         }
 
     def _watches(self, clock: SystemClock, random: Random) -> list[Stream]:
         source = KubeStreams(self._watch_server)
         streams: list[Stream] = []
-        for resource in WATCHED:
+        for resource in self._kinds.watched:
             scopes = self._settings.watch_namespaces or (None,)
             of_it = [Stream(source, resource, scope, self, clock, random) for scope in scopes]
             self._metrics.follow_watch(resource.plural, partial(_longest_down_s, of_it))

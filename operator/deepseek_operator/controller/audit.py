@@ -91,7 +91,7 @@ class Auditor:
         await asyncio.sleep(settle_s if is_whole else RETRY_S)
         missed = [await self._compare(resource, listing, repair) for resource, listing in listings]
         if is_whole:
-            self._wake(self._mirror.forsake())
+            self._wake(self._mirror.forsake(resource for resource in self._resources if resource.is_owner))
             self._last_round = self._clock.monotonic()
         return is_whole and (repair or sum(missed) == 0)
 

@@ -14,7 +14,7 @@ from deepseek_operator.controller.mirror import Mirror
 from deepseek_operator.core.actions import Action, Apply, Create, Delete, Done, Failure, Reason
 from deepseek_operator.core.drift import stamped
 from deepseek_operator.core.ownership import is_child
-from deepseek_operator.core.resources import Manifest, Ref, ref_of, uid_of
+from deepseek_operator.core.resources import KUBERNETES, Manifest, Ref, Resource, ref_of, uid_of
 from deepseek_operator.ports.cluster import (
     Cluster,
     ClusterError,
@@ -31,10 +31,11 @@ _MESSAGE_LENGTH = 1024
 
 @dataclass(frozen=True)
 class Executor:
-    """Interprets actions for any kind."""
+    """Interprets actions for any kind, which `owns` what it makes."""
 
     cluster: Cluster
     mirror: Mirror
+    owns: Sequence[Resource] = KUBERNETES
 
     async def execute(self, key: Key, owner_uid: str, actions: Sequence[Action]) -> Done:
         """Carries out the actions of one pass; API failures are values, everything else is raised."""
@@ -60,7 +61,7 @@ class Executor:
                 assert_never(action)
 
     async def _create(self, key: Key, owner_uid: str, manifest: Manifest) -> None:
-        ref = ref_of(manifest)
+        ref = ref_of(manifest, self.owns)
         try:
             stored = await self.cluster.create(ref.resource, key.namespace, stamped(manifest))
         except Conflict:
@@ -70,7 +71,7 @@ class Executor:
         self.mirror.observe(ref.resource, stored)
 
     async def _apply(self, key: Key, owner_uid: str, manifest: Manifest, uid: str | None) -> None:
-        ref = ref_of(manifest)
+        ref = ref_of(manifest, self.owns)
         live_uid = uid or await self._ours_or_free(key, owner_uid, ref)
         wanted = stamped(manifest)
         if live_uid is not None:
@@ -110,10 +111,14 @@ def reason_of(error: ClusterError) -> Reason:
 def _told(action: Action) -> str:
     match action:
         case Create(manifest):
-            return f"create {ref_of(manifest)}"
+            return f"create {_name(manifest)}"
         case Apply(manifest):
-            return f"apply {ref_of(manifest)}"
+            return f"apply {_name(manifest)}"
         case Delete(ref):
             return f"delete {ref}"
         case _:
             assert_never(action)
+
+
+def _name(manifest: Manifest) -> str:
+    return f"{manifest['kind']}/{manifest['metadata']['name']}"

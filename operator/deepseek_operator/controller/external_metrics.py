@@ -1,4 +1,5 @@
-"""external.metrics.k8s.io/v1beta1 for the HorizontalPodAutoscaler: one metric, selected by `serving=<name>`.
+"""external.metrics.k8s.io/v1beta1 for the HorizontalPodAutoscaler: one metric, selected by
+`<word of the kind>=<name>`.
 
 Only the API server's aggregator may ask: its client certificate must come from the request-header authority and
 carry an allowed name, both read from ConfigMap kube-system/extension-apiserver-authentication. No wish is an empty
@@ -10,7 +11,7 @@ import json
 import logging
 import ssl
 import tempfile
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -40,8 +41,8 @@ _PAIR = ("tls.crt", "tls.key")
 class Wishes(Protocol):
     """Where the values come from."""
 
-    def wish(self, namespace: str, name: str) -> Wish | None:
-        """The last wish for a serving; None for none, or an old one."""
+    def wish(self, word: str, namespace: str, name: str) -> Wish | None:
+        """The last wish for an owner of the kind of that word; None for none, or an old one."""
 
 
 @dataclass(frozen=True)
@@ -73,12 +74,14 @@ class ExternalMetrics:
         self,
         wishes: Wishes,
         metric: str,
+        words: Collection[str],
         read_aggregator: Callable[[], Awaitable[Aggregator]],
         certificate_dir: str | None,
         interval_s: float,
     ) -> None:
         self._wishes = wishes
         self._metric = metric
+        self._words = words
         self._read_aggregator = read_aggregator
         self._certificate_dir = certificate_dir
         self._interval_s = interval_s
@@ -89,22 +92,22 @@ class ExternalMetrics:
 
         Another authority or certificate is another server: no connection outlives what it was let in by.
         """
-        serving: _Trust | None = None
+        trusted: _Trust | None = None
         async with AsyncExitStack() as stack:
             while True:
                 try:
                     trust = await self._trust()
-                    context = trust.context() if trust != serving else None
+                    context = trust.context() if trust != trusted else None
                 except (ClusterError, ValueError, OSError) as error:
-                    told = "still with what was read before" if serving is not None else "not yet"
+                    told = "still with what was read before" if trusted is not None else "not yet"
                     log.warning("external metrics are served %s: %s", told, error)
                 else:
                     if context is not None:
                         await stack.aclose()
                         port = await self._serve(stack, host, port, context)
-                        if serving is None:
+                        if trusted is None:
                             started(port)
-                        serving = trust
+                        trusted = trust
                 await asyncio.sleep(REFRESH_S)
 
     async def _trust(self) -> "_Trust":
@@ -145,16 +148,17 @@ class ExternalMetrics:
     async def _values(self, request: web.Request) -> web.Response:
         if request.match_info["metric"] != self._metric:
             return _status(404, "NotFound", f"there is no metric but {self._metric}")
-        name = _serving(request.query.get("labelSelector", ""))
-        if name is None:
-            return _status(400, "BadRequest", "labelSelector must be serving=<name>")
-        wish = self._wishes.wish(request.match_info["namespace"], name)
-        return web.json_response(self._list(name, wish))
+        word, name = _selected(request.query.get("labelSelector", ""))
+        if word not in self._words or not name:
+            wanted = " or ".join(f"{word}=<name>" for word in self._words)
+            return _status(400, "BadRequest", f"labelSelector must be {wanted}")
+        wish = self._wishes.wish(word, request.match_info["namespace"], name)
+        return web.json_response(self._list(word, name, wish))
 
-    def _list(self, name: str, wish: Wish | None) -> dict[str, Any]:
+    def _list(self, word: str, name: str, wish: Wish | None) -> dict[str, Any]:
         item = {
             "metricName": self._metric,
-            "metricLabels": {"serving": name},
+            "metricLabels": {word: name},
             "timestamp": rfc3339(wish.at),
             "window": int(self._interval_s),
             "value": str(wish.replicas),
@@ -163,9 +167,10 @@ class ExternalMetrics:
         return {"kind": "ExternalMetricValueList", "apiVersion": GROUP_VERSION, "metadata": {}, "items": items}
 
 
-def _serving(selector: str) -> str | None:
-    key, _, name = selector.partition("=")
-    return name.removeprefix("=") if key == "serving" and name and "," not in name else None
+def _selected(selector: str) -> tuple[str, str]:
+    """Word and name of one owner; an empty name: it selects something else."""
+    word, _, name = selector.partition("=")
+    return word, name.removeprefix("=") if "," not in name else ""
 
 
 def _common_name(certificate: Mapping[str, Any]) -> str:

@@ -17,6 +17,7 @@ from deepseek_operator.adapters.credentials import Credentials
 from deepseek_operator.controller.app import App
 from deepseek_operator.controller.ending import Ending
 from deepseek_operator.controller.settings import Settings
+from deepseek_operator.core.kinds import Kinds
 from deepseek_operator.core.resources import GROUP
 
 REQUEST_LIMIT_S = 10.0
@@ -24,14 +25,14 @@ PATIENCE_S = 5.0
 """Between two tries of a request of the frame."""
 
 
-async def operate(settings: Settings, credentials: Credentials) -> None:
+async def operate(settings: Settings, credentials: Credentials, kinds: Kinds) -> None:
     """Runs the operator until SIGTERM or SIGINT.
 
     Raises:
         BaseException: whatever ended a task that must not end, the lost lease included.
     """
     ending = Ending()
-    app = App(settings, credentials, ending.begin)
+    app = App(settings, credentials, kinds, ending.begin)
     ours = asyncio.all_tasks()
     tasks = await kopf.spawn_tasks(
         registry=_registry_of(app, credentials), settings=_settings(), stop_flag=app.ending, clusterwide=True

@@ -3,13 +3,13 @@
 No label carries an object's name: their number is bounded by kinds, verbs and status codes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from deepseek_operator.controller.mirror import Mirror
-from deepseek_operator.core.resources import OWNED, SERVING, TRAINING, Resource
+from deepseek_operator.core.resources import Resource
 
 _PASS_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
@@ -80,11 +80,14 @@ class Metrics:
         self._ghosts.labels(resource, "ghost").inc(ghosts)
         self._ghosts.labels(resource, "missed").inc(missed)
 
-    def follow(self, depth: Callable[[], int], leads: Callable[[], bool], lease_name: str, mirror: Mirror) -> None:
+    def follow(self, depth: Callable[[], int], leads: Callable[[], bool], lease_name: str) -> None:
         """Gauges that are read when they are asked for."""
         self._depth.labels("deepseek").set_function(depth)
         self._leading.labels(lease_name).set_function(lambda: float(leads()))
-        for resource in (TRAINING, SERVING, *OWNED):
+
+    def follow_mirror(self, mirror: Mirror, resources: Iterable[Resource]) -> None:
+        """More gauges that are read when they are asked for."""
+        for resource in resources:
             self._mirrored.labels(resource.plural).set_function(partial(_size, mirror, resource))
 
     def follow_watch(self, resource: str, down_s: Callable[[], float]) -> None:

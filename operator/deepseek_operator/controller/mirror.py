@@ -10,13 +10,11 @@ from dataclasses import dataclass, field
 
 from deepseek_operator.controller.key import Key
 from deepseek_operator.core.kept import kept
-from deepseek_operator.core.names import OWNER_UID, TRAINING_LABEL
+from deepseek_operator.core.names import OWNER_UID, family_of, owner_label
 from deepseek_operator.core.ownership import job_uid_of
 from deepseek_operator.core.resources import (
     JOB,
     POD,
-    SERVING,
-    TRAINING,
     Manifest,
     Ref,
     Resource,
@@ -25,9 +23,8 @@ from deepseek_operator.core.resources import (
     labels_of,
     uid_of,
 )
-from deepseek_operator.ports.cluster import WATCHED_WHOLE, Listing
+from deepseek_operator.ports.cluster import Listing
 
-OWNERS = (TRAINING, SERVING)
 MOST_DEPARTED = 1000
 
 
@@ -109,7 +106,7 @@ class Mirror:
 
     def owners(self) -> tuple[Key, ...]:
         """Keys of all custom resources, ordered."""
-        locations = (entry.location for entry in self._by_uid.values() if entry.location.resource in OWNERS)
+        locations = (entry.location for entry in self._by_uid.values() if entry.location.resource.is_owner)
         return tuple(sorted(Key(at.resource, at.namespace, at.name) for at in locations))
 
     def sizes(self) -> Mapping[Resource, int]:
@@ -205,13 +202,17 @@ class Mirror:
         """uids of earlier owners of this name of which pods that nobody controls are there; told once."""
         return frozenset(self._forsaken.pop(key, ()))
 
-    def forsake(self) -> frozenset[Key]:
-        """Looks for pods of trainings that are no more; returns the keys under which `forsaken` tells of them."""
+    def forsake(self, owners: Iterable[Resource]) -> frozenset[Key]:
+        """Looks for loose pods of owners that are no more, of those kinds that end such; returns the keys under which
+        `forsaken` tells of them."""
+        by_label = {owner_label(owner): owner for owner in owners if family_of(owner).ends_loose_pods}
         for entry in self._by_uid.values():
             at, labels = entry.location, labels_of(entry.manifest)
-            uid, name = labels.get(OWNER_UID, ""), labels.get(TRAINING_LABEL, "")
-            if at.resource == POD and uid not in self._by_uid and name and controller_of(entry.manifest) is None:
-                self._forsaken.setdefault(Key(TRAINING, at.namespace, name), set()).add(uid)
+            uid = labels.get(OWNER_UID, "")
+            if at.resource == POD and uid not in self._by_uid and controller_of(entry.manifest) is None:
+                for label in (label for label in by_label if labels.get(label)):
+                    key = Key(by_label[label], at.namespace, labels[label])
+                    self._forsaken.setdefault(key, set()).add(uid)
         return frozenset(self._forsaken)
 
     def departed(self, key: Key) -> Manifest | None:
@@ -255,7 +256,7 @@ class Mirror:
         self._remove(known)
         at = known.location
         self._leaves(known, _points_to(known))
-        if at.resource in OWNERS:
+        if at.resource.is_owner:
             self._left.pop(uid, None)
             self._depart(Key(at.resource, at.namespace, at.name), known.manifest)
         return self._concerned(known)
@@ -283,11 +284,11 @@ class Mirror:
     def _leaves(self, entry: _Entry, owners: Iterable[str]) -> None:
         """Kept in mind until its owner has asked whether it is there: a label that was taken away ends no life."""
         at = entry.location
-        if at.resource in WATCHED_WHOLE or is_terminating(entry.manifest):
+        if at.resource.is_watched_whole or is_terminating(entry.manifest):
             return
         for owner in owners:
             known = self._by_uid.get(owner)
-            if known is not None and known.location.resource in OWNERS and known.location.namespace == at.namespace:
+            if known is not None and known.location.resource.is_owner and known.location.namespace == at.namespace:
                 self._left.setdefault(owner, {})[uid_of(entry.manifest)] = Ref(at.resource, at.name)
 
     def _remove_ghosts(self, ghosts: Iterable[_Entry], listed_at: int) -> frozenset[Key]:
@@ -316,7 +317,7 @@ class Mirror:
     def _concerned(self, entry: _Entry) -> frozenset[Key]:
         at = entry.location
         referrers = self._referrers.get(at, set())
-        if at.resource in OWNERS:
+        if at.resource.is_owner:
             return frozenset({Key(at.resource, at.namespace, at.name), *referrers})
         return frozenset({*self._owners_of(entry), *referrers})
 
@@ -326,7 +327,7 @@ class Mirror:
             to = self._by_uid.get(uid)
             if to is None or to.location.namespace != entry.location.namespace:
                 continue
-            if to.location.resource in OWNERS:
+            if to.location.resource.is_owner:
                 yield Key(to.location.resource, to.location.namespace, to.location.name)
             elif to.location.resource == JOB:
                 yield from self._owners_of(to)
@@ -343,7 +344,7 @@ def _location(resource: Resource, manifest: Manifest) -> Location:
 
 def _points_to(entry: _Entry) -> frozenset[str]:
     """uids of those that the object may belong to: by its label, by its controller, and of a pod by its Job."""
-    if entry.location.resource in OWNERS:
+    if entry.location.resource.is_owner:
         return frozenset()
     controller = controller_of(entry.manifest) or {}
     job = job_uid_of(entry.manifest) if entry.location.resource == POD else ""

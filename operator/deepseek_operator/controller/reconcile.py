@@ -106,7 +106,7 @@ class Reconciler(Generic[OwnerT, StatusT]):
         self._look = look
         self._aside = aside or Aside()
         self._announce = announce or cluster.publish
-        self._executor = Executor(cluster, mirror)
+        self._executor = Executor(cluster, mirror, kind.owns)
         self._parked: dict[Key, tuple[Verdict, ...]] = {}
         self._pruning: set[Resource] = set()
 

@@ -1,4 +1,4 @@
-"""How many replicas the signals of every autoscaled serving want; evaluated in the background.
+"""How many replicas the signals of every owner that load scales want; evaluated in the background.
 
 Nobody who asks ever waits for Prometheus: an answer is the last wish, or none when it is older than two intervals.
 """
@@ -8,12 +8,10 @@ import logging
 from dataclasses import dataclass
 from datetime import datetime
 
-from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.controller.key import Key
 from deepseek_operator.controller.mirror import Mirror
 from deepseek_operator.core.configuration import Configuration
-from deepseek_operator.core.resources import SERVING
-from deepseek_operator.kinds.serving.signals import queries, wanted
+from deepseek_operator.core.kinds import Kinds
 from deepseek_operator.ports.clock import Clock
 from deepseek_operator.ports.signals import Signals
 
@@ -22,7 +20,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Wish:
-    """How many replicas the signals of one serving wanted, and when."""
+    """How many replicas the signals of one owner wanted, and when."""
 
     replicas: int
     at: datetime
@@ -35,7 +33,8 @@ class _Evaluation:
 
 
 class SignalBoard:
-    """Evaluates all servings every interval. No pass waits for it: the autoscaler asks, and its answer is what wakes."""
+    """Evaluates every owner of a kind with a demand, every interval. No pass waits for it: the autoscaler asks, and its
+    answer is what wakes."""
 
     def __init__(
         self,
@@ -43,19 +42,22 @@ class SignalBoard:
         signals: Signals,
         clock: Clock,
         configuration: Configuration,
+        kinds: Kinds,
         interval_s: float,
     ) -> None:
         self._mirror = mirror
         self._signals = signals
         self._clock = clock
         self._configuration = configuration
+        self._scaled = {entry.resource: (entry, entry.demand) for entry in kinds if entry.demand is not None}
         self._interval_s = interval_s
         self._last: dict[Key, _Evaluation] = {}
         self._broken: set[Key] = set()
 
-    def wish(self, namespace: str, name: str) -> Wish | None:
-        """The last wish for a serving; None when there is none younger than two intervals."""
-        last = self._last.get(Key(SERVING, namespace, name))
+    def wish(self, word: str, namespace: str, name: str) -> Wish | None:
+        """The last wish for an owner of the kind of that word; None when there is none younger than two intervals."""
+        scaled = (entry.resource for entry, _ in self._scaled.values() if entry.word == word)
+        last = next((self._last.get(Key(resource, namespace, name)) for resource in scaled), None)
         if last is None or self._clock.monotonic() - last.monotonic > 2 * self._interval_s:
             return None
         return last.wish
@@ -67,8 +69,8 @@ class SignalBoard:
             await asyncio.sleep(self._interval_s)
 
     async def evaluate(self) -> None:
-        """One evaluation of every serving that the mirror knows."""
-        keys = [key for key in self._mirror.owners() if key.resource == SERVING]
+        """One evaluation of every such owner that the mirror knows."""
+        keys = [key for key in self._mirror.owners() if key.resource in self._scaled]
         for gone in self._last.keys() - set(keys):
             del self._last[gone]
         self._broken &= set(keys)
@@ -78,13 +80,14 @@ class SignalBoard:
         manifest = self._mirror.get(key.resource, key.namespace, key.name)
         if manifest is None:
             return
+        entry, demand = self._scaled[key.resource]
         now, monotonic = self._clock.now(), self._clock.monotonic()
         try:
-            owner = DeepSeekServing.model_validate(manifest)
-            asked = queries(owner, self._configuration)
+            owner = entry.definition.model.model_validate(manifest)
+            asked = demand.queries(owner, self._configuration)
             answers = await asyncio.gather(*(self._signals.read(query, now) for _, query in asked))
             samples = {name: answer for (name, _), answer in zip(asked, answers, strict=True)}
-            replicas = wanted(owner, samples) if asked else None
+            replicas = demand.wanted(owner, samples) if asked else None
         except Exception:
             if key not in self._broken:
                 log.exception("%s: its signals can't be evaluated; its autoscaler holds", key)

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from deepseek_operator.core.resources import GROUP, SERVING, TRAINING, Manifest, Resource
+from deepseek_operator.core.resources import GROUP, Manifest, Resource
 
 DEEPEST = 24
 """Levels below the object. Pods have 10, and a definition of ours lets no field in that makes it 12."""
@@ -18,8 +18,6 @@ MOST_VALUES = 10_000
 """Values of any type. The largest training that the schema lets in has 4,000 beside `model.custom`."""
 MOST_TEXT = 512 * 1024
 """Characters of all keys and texts. What pods get by argument and environment is a quarter of it at most."""
-_OURS = (TRAINING, SERVING)
-_BY_KIND = {resource.kind: resource for resource in _OURS}
 _EXCESS = "x-excess"
 """Field of an object that was walked through while it was read: why it is not all there, or None. The API server lets
 none of that name into an object."""
@@ -43,10 +41,14 @@ def kept(resource: Resource, manifest: Manifest) -> tuple[Manifest, str | None]:
     """
     if _EXCESS in manifest:
         return {name: value for name, value in manifest.items() if name != _EXCESS}, manifest[_EXCESS]
+    return _walked(manifest, resource.is_owner)
+
+
+def _walked(manifest: Manifest, is_ours: bool) -> tuple[Manifest, str | None]:
     walk = _Walk()
     metadata = {name: value for name, value in manifest["metadata"].items() if name not in _NEVER_READ}
     if isinstance(annotations := metadata.get("annotations"), Mapping):
-        metadata["annotations"] = {key: value for key, value in annotations.items() if _is_read(resource, key)}
+        metadata["annotations"] = {key: value for key, value in annotations.items() if _is_read(is_ours, key)}
     parts = {**manifest, "metadata": metadata}
     order = sorted(parts, key=lambda name: (name != "metadata", name != "status"))
     taken = {name: walk.piece(parts[name], 1, name) for name in order}
@@ -62,15 +64,25 @@ def slim(value: dict[str, Any]) -> dict[str, Any]:
     if "resourceVersion" in value and "uid" in value:  # Metadata.
         value.pop("managedFields", None)
         return value
-    resource = _BY_KIND.get(kind) if isinstance(kind := value.get("kind"), str) else None
-    if resource is None or not isinstance(value.get("metadata"), dict) or _EXCESS in value:
+    if not _is_of_ours(value) or _EXCESS in value:
         return value
-    found, excess = kept(resource, value)
+    found, excess = _walked(value, is_ours=True)
     return {**found, _EXCESS: excess}
 
 
-def _is_read(resource: Resource, annotation: str) -> bool:
-    return annotation.startswith(f"{GROUP}/") if resource in _OURS else annotation != _LAST_APPLIED
+def _is_of_ours(value: Mapping[str, Any]) -> bool:
+    """It is an object of one of our kinds; a list of them is of our group too and has no name."""
+    version, metadata = value.get("apiVersion"), value.get("metadata")
+    return (
+        isinstance(version, str)
+        and version.startswith(f"{GROUP}/")
+        and isinstance(metadata, dict)
+        and ("name" in metadata or "uid" in metadata)
+    )
+
+
+def _is_read(is_ours: bool, annotation: str) -> bool:
+    return annotation.startswith(f"{GROUP}/") if is_ours else annotation != _LAST_APPLIED
 
 
 class _Walk:

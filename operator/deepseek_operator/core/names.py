@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from deepseek_operator.core.resources import GROUP, Resource
+from deepseek_operator.api.resource import GROUP, Family, Resource
 
 MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGER = "deepseek-operator"
@@ -80,14 +80,30 @@ def handed_on(labels: Mapping[str, str]) -> dict[str, str]:
     return {key: labels[key] for key in HANDED_ON if key in labels}
 
 
+def family_of(owner: Resource) -> Family:
+    """What the children of that kind of owner have in common. ValueError: it is no kind of the operator's."""
+    if owner.family is None:
+        raise ValueError(f"{owner.kind} owns nothing of the operator's")
+    return owner.family
+
+
+def owner_label(owner: Resource) -> str:
+    """The label in which a child bears the owner's name."""
+    return f"{GROUP}/{family_of(owner).word}"
+
+
+def child_name(owner: Resource, name: str) -> str:
+    """The shortest name of a child of the owner of that name; others have `-…` behind it."""
+    return f"{name}-{family_of(owner).suffix}"
+
+
 def owner_labels(resource: Resource, name: str, uid: str) -> dict[str, str]:
     """Labels of every child and pod of an owner; `OWNER_UID` is what the operator selects by."""
-    component = "training" if resource.kind == "DeepSeekTraining" else "serving"
     return {
         MANAGED_BY: MANAGER,
-        "app.kubernetes.io/name": f"deepseek-{component}",
+        "app.kubernetes.io/name": f"deepseek-{family_of(resource).word}",
         "app.kubernetes.io/instance": name,
-        f"{GROUP}/{component}": name,
+        owner_label(resource): name,
         OWNER_UID: uid,
     }
 

@@ -10,11 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from deepseek_operator.core.drift import covers
-from deepseek_operator.core.names import OWNER_UID, SERVING_LABEL, TRAINING_LABEL, serving_service, training_service
+from deepseek_operator.core.names import OWNER_UID, child_name, family_of, owner_label
 from deepseek_operator.core.resources import (
     POD,
-    SERVING,
-    TRAINING,
     Manifest,
     Resource,
     annotations_of,
@@ -36,13 +34,10 @@ def is_child(owner: Resource, name: str, uid: str, resource: Resource, manifest:
 
 
 def is_anothers(owner: Resource, name: str, uid: str, resource: Resource, manifest: Manifest) -> bool:
-    """True when somebody else controls the object.
-
-    A serving's pod that nothing controls was set apart by a person, as one does to look into it: it is theirs.
-    """
+    """True when somebody else controls the object, or a person has set the pod apart (`Family.ends_loose_pods`)."""
     controller = controller_of(manifest)
     if controller is None:
-        return resource == POD and owner == SERVING
+        return resource == POD and not family_of(owner).ends_loose_pods
     if resource == POD:
         return not _is_of_family(owner, name, str(controller.get("name") or ""))
     return controller.get("uid") != uid
@@ -51,8 +46,7 @@ def is_anothers(owner: Resource, name: str, uid: str, resource: Resource, manife
 def left_by(owner: Resource, name: str, uid: str, manifest: Manifest) -> str:
     """uid of the deleted owner of this name that was deleted without what it had made; empty when there was none."""
     other = labels_of(manifest).get(OWNER_UID, "")
-    component = TRAINING_LABEL if owner == TRAINING else SERVING_LABEL
-    is_ones = labels_of(manifest).get(component) == name and controller_of(manifest) is None
+    is_ones = labels_of(manifest).get(owner_label(owner)) == name and controller_of(manifest) is None
     return other if is_ones and other != uid else ""
 
 
@@ -81,5 +75,5 @@ def restored(
 
 
 def _is_of_family(owner: Resource, name: str, child: str) -> bool:
-    base = training_service(name) if owner == TRAINING else serving_service(name)
+    base = child_name(owner, name)
     return child == base or child.startswith(f"{base}-")

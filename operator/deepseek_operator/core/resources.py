@@ -4,29 +4,14 @@ Everything is namespaced and lives beside its owner: no reference crosses namesp
 namespace field at all.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from deepseek_operator.api.resource import GROUP, VERSION, Resource
+
 Manifest: TypeAlias = Mapping[str, Any]
 """A Kubernetes object (or the part of one that we have an opinion on) as plain data, never mutated."""
-
-GROUP = "deepseek-operator.io"
-VERSION = "v1alpha1"
-
-
-@dataclass(frozen=True, order=True)
-class Resource:
-    """One namespaced resource type: `api_version` as in a manifest, `plural` as in a URL."""
-
-    api_version: str
-    kind: str
-    plural: str
-
-    @property
-    def group(self) -> str:
-        """The API group; empty for the core group."""
-        return self.api_version.rpartition("/")[0]
 
 
 @dataclass(frozen=True, order=True)
@@ -40,31 +25,28 @@ class Ref:
         return f"{self.resource.kind}/{self.name}"
 
 
-TRAINING = Resource(f"{GROUP}/{VERSION}", "DeepSeekTraining", "deepseektrainings")
-SERVING = Resource(f"{GROUP}/{VERSION}", "DeepSeekServing", "deepseekservings")
 JOB = Resource("batch/v1", "Job", "jobs")
 POD = Resource("v1", "Pod", "pods")
 SERVICE = Resource("v1", "Service", "services")
-CLAIM = Resource("v1", "PersistentVolumeClaim", "persistentvolumeclaims")
+CLAIM = Resource("v1", "PersistentVolumeClaim", "persistentvolumeclaims", is_read_whole=True)
 DEPLOYMENT = Resource("apps/v1", "Deployment", "deployments")
 REVISION = Resource("apps/v1", "ControllerRevision", "controllerrevisions")
 AUTOSCALER = Resource("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers")
 BUDGET = Resource("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
 POLICY = Resource("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies")
 
-OWNED: tuple[Resource, ...] = (JOB, POD, SERVICE, CLAIM, DEPLOYMENT, REVISION, AUTOSCALER, BUDGET, POLICY)
-"""Every resource that a kind may own or look at; the shell watches these and no others."""
-
-_BY_KIND = {(r.api_version, r.kind): r for r in (TRAINING, SERVING, *OWNED)}
+KUBERNETES: tuple[Resource, ...] = (JOB, POD, SERVICE, CLAIM, DEPLOYMENT, REVISION, AUTOSCALER, BUDGET, POLICY)
+"""Those of Kubernetes itself that are named here; each cluster has them."""
 
 
-def ref_of(manifest: Manifest) -> Ref:
+def ref_of(manifest: Manifest, among: Iterable[Resource] = KUBERNETES) -> Ref:
     """The reference that names `manifest`.
 
     Raises:
-        KeyError: the manifest is of a resource the operator does not know, or has no name.
+        KeyError: the manifest is of none of the resources, or has no name.
     """
-    return Ref(_BY_KIND[manifest["apiVersion"], manifest["kind"]], manifest["metadata"]["name"])
+    of = {(resource.api_version, resource.kind): resource for resource in among}
+    return Ref(of[manifest["apiVersion"], manifest["kind"]], manifest["metadata"]["name"])
 
 
 def labels_of(manifest: Manifest) -> Mapping[str, str]:
@@ -92,3 +74,28 @@ def controller_of(manifest: Manifest) -> Mapping[str, Any] | None:
     """The ownerReference that controls the object; None when nobody does."""
     owners = manifest.get("metadata", {}).get("ownerReferences") or ()
     return next((owner for owner in owners if owner.get("controller")), None)
+
+
+__all__ = [
+    "AUTOSCALER",
+    "BUDGET",
+    "CLAIM",
+    "DEPLOYMENT",
+    "GROUP",
+    "JOB",
+    "KUBERNETES",
+    "Manifest",
+    "POD",
+    "POLICY",
+    "REVISION",
+    "Ref",
+    "Resource",
+    "SERVICE",
+    "VERSION",
+    "annotations_of",
+    "controller_of",
+    "is_terminating",
+    "labels_of",
+    "ref_of",
+    "uid_of",
+]

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 from pydantic import ValidationError
 
 from deepseek_operator.api.v1alpha1.training.status import TrainingStatus
+from deepseek_operator.core.kinds import Assumed
 from deepseek_operator.core.resources import Manifest, uid_of
 
 WAITING_FOR_TRAINING = "WaitingForTraining"
@@ -133,3 +134,21 @@ def _checkpoint(name: str, wanted: str, status: TrainingStatus) -> int | Missing
     if latest is not None:
         return latest.step
     return Missing(NOT_EXPORTED, f"training {name} has told of no checkpoint to go on from", final=True)
+
+
+ASSUMED_STEP = 1
+_NO_UID = "00000000-0000-4000-8000-000000000000"
+
+
+def assumed(name: str, checkpoint: str) -> Assumed:
+    """The training of that name, once it is complete and has exported what `checkpoint` (Best, Latest or a step) names."""
+    step = int(checkpoint) if checkpoint.isdecimal() else ASSUMED_STEP
+    status = {
+        "uid": _NO_UID,
+        "volume": {"claimName": f"{name}-checkpoints"},
+        "attempt": {"number": 1, "job": f"{name}-train-1", "verdict": "Complete"},
+        "result": "Complete",
+        "lastCheckpoint": {"step": step},
+        "exports": [step],
+    }
+    return Assumed({"spec": {}, "status": status}, f"is complete and has exported step {step}")

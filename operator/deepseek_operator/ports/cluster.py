@@ -11,7 +11,7 @@ from typing import Protocol
 from deepseek_operator.core.actions import Propagation
 from deepseek_operator.core.kind import Event
 from deepseek_operator.core.names import MANAGED_BY, MANAGER
-from deepseek_operator.core.resources import CLAIM, SERVING, TRAINING, Manifest, Resource, labels_of
+from deepseek_operator.core.resources import Manifest, Resource, labels_of
 from deepseek_operator.core.seen import Warning
 
 
@@ -59,13 +59,9 @@ class Listing:
     items: Sequence[Manifest]
 
 
-WATCHED_WHOLE = (TRAINING, SERVING, CLAIM)
-"""Watched without a label selector: what users write, and the claims that their specs name."""
-
-
 def is_watched(resource: Resource, manifest: Manifest) -> bool:
     """True when the mirror's watch of the resource delivers the object. A removed label ends it for a living one."""
-    return resource in WATCHED_WHOLE or labels_of(manifest).get(MANAGED_BY) == MANAGER
+    return resource.is_watched_whole or labels_of(manifest).get(MANAGED_BY) == MANAGER
 
 
 class Cluster(Protocol):

@@ -7,8 +7,10 @@ import yaml
 
 from deepseek_operator.adapters.memory import MemoryCluster
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
+from deepseek_operator.api.v1alpha1.serving.definition import SERVING
+from deepseek_operator.api.v1alpha1.training.definition import TRAINING
 from deepseek_operator.core.configuration import Configuration
-from deepseek_operator.core.resources import AUTOSCALER, BUDGET, DEPLOYMENT, POD, REVISION, SERVICE, SERVING, TRAINING
+from deepseek_operator.core.resources import AUTOSCALER, BUDGET, DEPLOYMENT, POD, REVISION, SERVICE
 from deepseek_operator.kinds.serving import serving_kind
 from deepseek_operator.kinds.serving.signals import queries
 from tests.support.examples import resource

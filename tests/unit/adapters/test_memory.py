@@ -7,8 +7,9 @@ import pytest
 
 from deepseek_operator.adapters.memory import Change, Fault, MemoryCluster
 from deepseek_operator.api.crd import UNSEEN
+from deepseek_operator.api.v1alpha1.training.definition import TRAINING
 from deepseek_operator.core.names import MANAGED_BY, MANAGER, OWNER_UID
-from deepseek_operator.core.resources import CLAIM, DEPLOYMENT, JOB, POD, SERVICE, TRAINING
+from deepseek_operator.core.resources import CLAIM, DEPLOYMENT, JOB, POD, SERVICE
 from deepseek_operator.ports.cluster import Conflict, Rejected, Unreachable
 from tests.support.faults import Crash, EventPipe, crash_at_write
 from tests.support.world import StoppedClock, World, phase_of

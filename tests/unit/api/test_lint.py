@@ -7,6 +7,7 @@ import pytest
 
 from deepseek_operator.api.crd import UNSEEN, documents
 from deepseek_operator.api.schema import children
+from deepseek_operator.kinds.registry import KINDS
 
 Schema = Mapping[str, Any]
 
@@ -24,7 +25,7 @@ def _root(document: Schema) -> Schema:
 
 FIELDS = {
     f"{document['spec']['names']['shortNames'][0]}{path}": field
-    for document in documents()
+    for document in documents(KINDS.definitions)
     for part in ("spec", "status")
     for path, field in _fields(_root(document)["properties"][part], f".{part}")
 }
@@ -100,7 +101,9 @@ def test_a_status_shows_only_what_was_seen() -> None:
     ] == []
 
 
-@pytest.mark.parametrize("document", documents(), ids=lambda document: document["spec"]["names"]["kind"])
+@pytest.mark.parametrize(
+    "document", documents(KINDS.definitions), ids=lambda document: document["spec"]["names"]["kind"]
+)
 def test_conditions_come_first_and_the_default_says_not_observed(document: Schema) -> None:
     status = _root(document)["properties"]["status"]
     assert next(iter(status["properties"])) == "conditions"

@@ -4,10 +4,11 @@ import asyncio
 import itertools
 from collections import Counter
 
+from deepseek_operator.api.v1alpha1.training.definition import TRAINING
 from deepseek_operator.controller.announcer import COMBINED, EVENT_BURST, EVENTS_PER_S, MOST_HELD, Announcer
 from deepseek_operator.controller.fence import NotLeading
 from deepseek_operator.core.kind import Event
-from deepseek_operator.core.resources import TRAINING, Manifest, Resource
+from deepseek_operator.core.resources import Manifest, Resource
 from tests.support.virtual_time import elapsed_s, in_virtual_time
 
 

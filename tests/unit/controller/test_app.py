@@ -11,13 +11,16 @@ from aiohttp import ClientSession, web
 
 from deepseek_operator.adapters.api_server import CONNECTIONS, WRITE_TIMEOUT_S
 from deepseek_operator.adapters.credentials import Credentials
+from deepseek_operator.api.v1alpha1.serving.definition import SERVING
+from deepseek_operator.api.v1alpha1.training.definition import TRAINING
 from deepseek_operator.controller import app as app_module
 from deepseek_operator.controller import audit as audit_module
 from deepseek_operator.controller import lease as lease_module
 from deepseek_operator.controller.app import App
 from deepseek_operator.controller.ending import END_LIMIT_S
 from deepseek_operator.controller.settings import Settings
-from deepseek_operator.core.resources import GROUP, SERVING, TRAINING
+from deepseek_operator.core.resources import GROUP
+from deepseek_operator.kinds.registry import KINDS
 from tests.support.tiny import tiny
 
 SETTINGS = Settings(identity="a", bind_host="127.0.0.1", health_port=0, metrics_port=0, workers=CONNECTIONS + 8)
@@ -93,7 +96,7 @@ async def test_a_renewal_of_the_lease_never_waits_behind_reads_that_the_server_d
 ) -> None:
     state, credentials = server
     monkeypatch.setattr(lease_module, "RETRY_S", 0.01)
-    app = App(SETTINGS, credentials)
+    app = App(SETTINGS, credentials, KINDS)
     await app.start()
     try:
         await until(lambda: state.renewals > 0)
@@ -115,7 +118,7 @@ async def test_nothing_is_led_before_the_definitions_are_served_and_one_line_and
     monkeypatch.setattr(audit_module, "RETRY_S", 0.05)
     monkeypatch.setattr(audit_module, "FIRST_SETTLE_S", 0.05)
     monkeypatch.setattr(app_module, "UNREADY_AFTER_S", 0.1)
-    app = App(replace(SETTINGS, workers=1), credentials)
+    app = App(replace(SETTINGS, workers=1), credentials, KINDS)
     await app.start()
     try:
         await asyncio.sleep(0.5)
@@ -136,7 +139,7 @@ async def test_a_process_ends_soon_though_the_server_answers_nothing_any_more(
     server: tuple[Server, Credentials],
 ) -> None:
     state, credentials = server
-    app = App(replace(SETTINGS, workers=1), credentials)
+    app = App(replace(SETTINGS, workers=1), credentials, KINDS)
     await app.start()
     await until(lambda: state.renewals > 0)
     state.hangs = True

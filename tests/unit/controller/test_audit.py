@@ -5,13 +5,14 @@ import asyncio
 import pytest
 
 from deepseek_operator.adapters.memory import MemoryCluster
-from deepseek_operator.controller.app import WATCHED
+from deepseek_operator.api.v1alpha1.training.definition import TRAINING
 from deepseek_operator.controller.audit import Auditor, HistoryLost
 from deepseek_operator.controller.key import Key
 from deepseek_operator.controller.metrics import Metrics
 from deepseek_operator.controller.mirror import Mirror
 from deepseek_operator.core.names import MANAGED_BY, MANAGER
-from deepseek_operator.core.resources import JOB, SERVICE, TRAINING
+from deepseek_operator.core.resources import JOB, SERVICE
+from deepseek_operator.kinds.registry import KINDS
 from deepseek_operator.ports.cluster import Forbidden, Unreachable
 from tests.support.tiny import tiny
 from tests.support.virtual_time import LoopClock, elapsed_s, in_virtual_time
@@ -24,7 +25,7 @@ class Stage:
         self.mirror = Mirror()
         self.woken: list[Key] = []
         self.auditor = Auditor(
-            self.cluster, self.mirror, self.clock, Metrics(), WATCHED, self.woken.extend, interval_s=60.0
+            self.cluster, self.mirror, self.clock, Metrics(), KINDS.watched, self.woken.extend, interval_s=60.0
         )
 
 
@@ -158,4 +159,4 @@ async def requests_of_an_hour(count: int) -> int:
 async def test_an_hour_at_rest_costs_the_same_for_two_and_for_fifty_of_each() -> None:
     few, many = await requests_of_an_hour(2), await requests_of_an_hour(50)
     rounds = 59  # one at the start, then one every 60 s plus the 2 s in which the watch may settle
-    assert few == many == len(WATCHED) * rounds
+    assert few == many == len(KINDS.watched) * rounds

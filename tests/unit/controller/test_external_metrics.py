@@ -75,7 +75,7 @@ class Wishes:
     def __init__(self) -> None:
         self.wishes: dict[tuple[str, str], Wish] = {("team", "chat"): Wish(3, AT)}
 
-    def wish(self, namespace: str, name: str) -> Wish | None:
+    def wish(self, word: str, namespace: str, name: str) -> Wish | None:
         return self.wishes.get((namespace, name))
 
 
@@ -112,7 +112,9 @@ async def serving(folder: Path, certificates: Path | None = None) -> AsyncIterat
     async def read() -> Aggregator:
         return Aggregator(trusted[-1].pem, ("front-proxy-client",))
 
-    server = ExternalMetrics(Wishes(), "wanted_replicas", read, str(certificates) if certificates else None, 15.0)
+    server = ExternalMetrics(
+        Wishes(), "wanted_replicas", ["serving"], read, str(certificates) if certificates else None, 15.0
+    )
     port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     task = asyncio.create_task(server.run("127.0.0.1", 0, port.set_result))
     yield Stage(f"https://127.0.0.1:{await port}", front, folder, trusted)

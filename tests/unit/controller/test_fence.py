@@ -5,10 +5,10 @@ import asyncio
 import pytest
 
 from deepseek_operator.adapters.memory import MemoryCluster
+from deepseek_operator.api.v1alpha1.training.definition import TRAINING
 from deepseek_operator.controller.bucket import FairBucket
 from deepseek_operator.controller.fence import FencedCluster, NotLeading
 from deepseek_operator.core.kind import Event
-from deepseek_operator.core.resources import TRAINING
 from tests.support.tiny import tiny
 from tests.support.virtual_time import in_virtual_time
 from tests.support.world import StoppedClock

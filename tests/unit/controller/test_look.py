@@ -5,10 +5,12 @@ import asyncio
 import pytest
 
 from deepseek_operator.adapters.memory import MemoryCluster
+from deepseek_operator.api.v1alpha1.serving.definition import SERVING
+from deepseek_operator.api.v1alpha1.training.definition import TRAINING
 from deepseek_operator.controller.key import Key
 from deepseek_operator.controller.reconcile import Acted
 from deepseek_operator.core.configuration import Configuration
-from deepseek_operator.core.resources import CLAIM, SERVING, TRAINING, Ref
+from deepseek_operator.core.resources import CLAIM, Ref
 from deepseek_operator.kinds.serving import serving_kind
 from tests.support.servings import NAMESPACE, a_claim, a_serving, a_training
 from tests.support.shell import Operator

@@ -6,10 +6,11 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deepseek_operator.api.v1alpha1.training.definition import TRAINING
 from deepseek_operator.controller.key import Key
 from deepseek_operator.controller.mirror import Audit, Location, Mirror
 from deepseek_operator.core.names import MANAGED_BY, MANAGER, OWNER_UID
-from deepseek_operator.core.resources import CLAIM, JOB, SERVICE, TRAINING, Ref, Resource
+from deepseek_operator.core.resources import CLAIM, JOB, SERVICE, Ref, Resource
 from deepseek_operator.ports.cluster import Listing
 
 NS = "team"

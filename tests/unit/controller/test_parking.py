@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 
 from deepseek_operator.adapters.memory import Fault, MemoryCluster
+from deepseek_operator.api.v1alpha1.serving.definition import SERVING
+from deepseek_operator.api.v1alpha1.training.definition import TRAINING
 from deepseek_operator.controller.key import Key
 from deepseek_operator.controller.reconcile import Failed, Settled
 from deepseek_operator.core.configuration import Configuration
-from deepseek_operator.core.resources import SERVING, TRAINING, Resource
+from deepseek_operator.core.resources import Resource
 from deepseek_operator.kinds.serving import serving_kind
 from deepseek_operator.kinds.training import training_kind
 from deepseek_operator.ports.cluster import Forbidden, Rejected, Unreachable

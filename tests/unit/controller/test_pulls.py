@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+from deepseek_operator.api.v1alpha1.training.definition import TRAINING
 from deepseek_operator.controller.key import Key
 from deepseek_operator.controller.pulls import MOST, MOST_OF_NAMESPACE, PATIENCE_S, Pulls
-from deepseek_operator.core.resources import TRAINING, Manifest
+from deepseek_operator.core.resources import Manifest
 from deepseek_operator.core.seen import Unavailable
 from tests.support.virtual_time import LoopClock, elapsed_s, in_virtual_time
 

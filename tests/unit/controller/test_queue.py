@@ -7,12 +7,12 @@ from random import Random
 
 import pytest
 
+from deepseek_operator.api.v1alpha1.training.definition import TRAINING
 from deepseek_operator.controller.bucket import TokenBucket
 from deepseek_operator.controller.key import Key
 from deepseek_operator.controller.queue import BURST, FREE_REPEATS, Queue
 from deepseek_operator.controller.reconcile import Acted, Failed, Outcome, Settled
 from deepseek_operator.controller.workers import work
-from deepseek_operator.core.resources import TRAINING
 from tests.support.virtual_time import elapsed_s, in_virtual_time
 from tests.support.world import StoppedClock
 

@@ -5,12 +5,13 @@ from datetime import timedelta
 import pytest
 
 from deepseek_operator.adapters.memory import Fault, MemoryCluster
+from deepseek_operator.api.v1alpha1.training.definition import TRAINING
 from deepseek_operator.controller.key import Key
 from deepseek_operator.controller.reconcile import Acted, Failed, Gone, Settled
 from deepseek_operator.core.actions import Plan
 from deepseek_operator.core.kind import Decision
 from deepseek_operator.core.names import OWNER_UID
-from deepseek_operator.core.resources import CLAIM, JOB, POD, SERVICE, TRAINING
+from deepseek_operator.core.resources import CLAIM, JOB, POD, SERVICE
 from deepseek_operator.ports.cluster import Forbidden, QuotaExceeded, Rejected, Throttled, Unreachable
 from tests.support.faults import Crash, crash_at_write
 from tests.support.shell import Operator, finished

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from deepseek_operator.adapters.memory import MemoryCluster
+from deepseek_operator.api.v1alpha1.serving.definition import SERVING
 from deepseek_operator.controller.key import Key
 from deepseek_operator.controller.mirror import Mirror
 from deepseek_operator.controller.signals import SignalBoard
 from deepseek_operator.core.configuration import Configuration
-from deepseek_operator.core.resources import SERVING
 from deepseek_operator.core.seen import NoData, Sample, Signal, Unavailable
+from deepseek_operator.kinds.registry import KINDS
 from tests.support.virtual_time import LoopClock, in_virtual_time
 
 
@@ -41,7 +42,7 @@ class Stage:
         self.store = Store()
         self.mirror = Mirror()
         self.cluster = MemoryCluster(self.clock)
-        self.board = SignalBoard(self.mirror, self.store, self.clock, Configuration(), 15.0)
+        self.board = SignalBoard(self.mirror, self.store, self.clock, Configuration(), KINDS, 15.0)
 
     def put(self, name: str, spec: dict[str, Any]) -> str:
         metadata = {"name": name, "namespace": "team"}
@@ -64,7 +65,7 @@ async def test_a_wish_is_what_the_serving_kind_makes_of_the_samples() -> None:
     stage = Stage()
     stage.put("chat", SPEC)
     await stage.board.evaluate()
-    wish = stage.board.wish("team", "chat")
+    wish = stage.board.wish("serving", "team", "chat")
     assert wish is not None
     assert wish.replicas == 2
 
@@ -75,7 +76,7 @@ async def test_a_serving_without_autoscaling_asks_nothing() -> None:
     stage.put("chat", {"model": SPEC["model"]})
     await stage.board.evaluate()
     assert stage.store.queries == []
-    assert stage.board.wish("team", "chat") is None
+    assert stage.board.wish("serving", "team", "chat") is None
 
 
 @in_virtual_time
@@ -84,12 +85,12 @@ async def test_an_old_wish_is_none_and_so_is_a_store_that_is_down() -> None:
     stage.put("chat", SPEC)
     await stage.board.evaluate()
     await asyncio.sleep(30)
-    assert stage.board.wish("team", "chat") is not None
+    assert stage.board.wish("serving", "team", "chat") is not None
     await asyncio.sleep(0.1)
-    assert stage.board.wish("team", "chat") is None
+    assert stage.board.wish("serving", "team", "chat") is None
     stage.store.down = True
     await stage.board.evaluate()
-    assert stage.board.wish("team", "chat") is None
+    assert stage.board.wish("serving", "team", "chat") is None
 
 
 @in_virtual_time
@@ -98,8 +99,8 @@ async def test_a_poisoned_serving_does_not_keep_the_others_from_being_evaluated(
     stage.put("bad", {"model": 7})
     stage.put("chat", SPEC)
     await stage.board.evaluate()
-    assert stage.board.wish("team", "bad") is None
-    assert stage.board.wish("team", "chat") is not None
+    assert stage.board.wish("serving", "team", "bad") is None
+    assert stage.board.wish("serving", "team", "chat") is not None
 
 
 def test_a_poisoned_serving_is_logged_once_and_again_after_it_was_well(caplog: pytest.LogCaptureFixture) -> None:
@@ -126,7 +127,7 @@ async def test_the_age_of_a_wish_counts_from_when_it_was_asked_for() -> None:
     stage.put("chat", SPEC)
     await stage.board.evaluate()
     await asyncio.sleep(22)
-    assert stage.board.wish("team", "chat") is None
+    assert stage.board.wish("serving", "team", "chat") is None
 
 
 @in_virtual_time
@@ -136,4 +137,4 @@ async def test_a_deleted_serving_is_forgotten() -> None:
     await stage.board.evaluate()
     stage.mirror.drop(Key(SERVING, "team", "chat"))
     await stage.board.evaluate()
-    assert stage.board.wish("team", "chat") is None
+    assert stage.board.wish("serving", "team", "chat") is None

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from deepseek_operator.api.v1alpha1.serving.definition import SERVING
+from deepseek_operator.api.v1alpha1.training.definition import TRAINING
 from deepseek_operator.core.kept import DEEPEST, MOST_TEXT, MOST_VALUES, kept, slim
-from deepseek_operator.core.resources import POD, SERVING, TRAINING, Resource
+from deepseek_operator.core.resources import POD, Resource
 
 
 def nested(levels: int, leaf: Any = 1, as_lists: bool = False) -> Any:

@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from deepseek_operator.api.v1alpha1.serving.definition import SERVING
+from deepseek_operator.api.v1alpha1.training.definition import TRAINING
 from deepseek_operator.core import names
 from deepseek_operator.core.ownership import is_anothers, is_child, job_uid_of
 from deepseek_operator.core.resources import (
@@ -16,8 +18,6 @@ from deepseek_operator.core.resources import (
     POLICY,
     REVISION,
     SERVICE,
-    SERVING,
-    TRAINING,
     Resource,
 )
 

@@ -16,6 +16,7 @@ from deepseek_operator.domain.programs.engines.table import ENGINES, RECOMMENDED
 from deepseek_operator.domain.programs.start import Start
 from deepseek_operator.domain.values.command import Command, Refusal, Signal
 from deepseek_operator.domain.values.version import parse, rendered
+from deepseek_operator.kinds.registry import KINDS
 from tests.support.requests import serving
 from tests.support.servings import a_serving
 
@@ -98,8 +99,8 @@ def test_an_engine_that_resources_may_name_can_be_scaled(entry: EngineEntry) -> 
 @each_offered
 @pytest.mark.parametrize("field", SAMPLES)
 def test_the_schema_takes_a_field_exactly_where_the_engine_honours_it(entry: EngineEntry, field: str) -> None:
-    assert isinstance(admit(manifest(entry)), Admitted)
-    found = admit(manifest(entry, **{field: SAMPLES[field]}))
+    assert isinstance(admit(manifest(entry), KINDS.definitions), Admitted)
+    found = admit(manifest(entry, **{field: SAMPLES[field]}), KINDS.definitions)
     assert isinstance(found, Admitted) == (field in entry.honours), found
 
 
@@ -109,7 +110,7 @@ def test_there_is_a_sample_of_every_field_that_an_engine_may_honour() -> None:
 
 @pytest.mark.parametrize("entry", ENGINES.values(), ids=name_of)
 def test_the_schema_knows_exactly_the_engines_that_are_offered(entry: EngineEntry) -> None:
-    assert isinstance(admit(manifest(entry)), Admitted) == entry.is_offered
+    assert isinstance(admit(manifest(entry), KINDS.definitions), Admitted) == entry.is_offered
 
 
 @pytest.mark.parametrize("engine", memory_lines())

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from deepseek_operator.api.crd import UNSEEN
-from deepseek_operator.core.resources import SERVING, TRAINING
+from deepseek_operator.api.v1alpha1.serving.definition import SERVING
+from deepseek_operator.api.v1alpha1.training.definition import TRAINING
 from tests.support.argocd import SHIPPED, health, script
 from tests.support.trainings import NAME, NAMESPACE, Life
 from tests.unit.kinds.serving.test_readiness import STATES as SERVING_STATES

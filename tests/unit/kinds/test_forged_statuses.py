@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from deepseek_operator.api.base import parse_time
 from deepseek_operator.cli.rehearsal import rehearse
 from deepseek_operator.core.configuration import Configuration
+from deepseek_operator.kinds.registry import KINDS
 from tests.campaign.drawn import MODELS, good_specs, mutated, schema_of, value
 from tests.support.api_objects import API_VERSION
 
@@ -78,4 +79,4 @@ def passes(kind: str, spec: dict[str, Any], status: dict[str, Any]) -> None:
     except ValidationError:
         return  # The API server does not let it in.
     with suppress(RuntimeError):
-        asyncio.run(rehearse([forged], [CLAIM], Configuration()))
+        asyncio.run(rehearse([forged], [CLAIM], Configuration(), KINDS))

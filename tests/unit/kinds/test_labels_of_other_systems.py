@@ -2,8 +2,10 @@
 
 import pytest
 
+from deepseek_operator.api.v1alpha1.serving.definition import SERVING
+from deepseek_operator.api.v1alpha1.training.definition import TRAINING
 from deepseek_operator.core.names import HANDED_ON
-from deepseek_operator.core.resources import DEPLOYMENT, JOB, SERVING, TRAINING
+from deepseek_operator.core.resources import DEPLOYMENT, JOB
 from tests.support.serving_life import NAMESPACE, ServingLife
 from tests.support.trainings import Life, claim, training
 

@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 
+from deepseek_operator.api.v1alpha1.serving.definition import SERVING
+from deepseek_operator.api.v1alpha1.training.definition import TRAINING
 from deepseek_operator.core.names import owner_labels, owner_reference
-from deepseek_operator.core.resources import SERVING, TRAINING, Resource
+from deepseek_operator.core.resources import Resource
 from deepseek_operator.workloads.conflict import Leaving, LeftBehind, Strangers, occupant
 from deepseek_operator.workloads.owner import Owner
 

@@ -3,6 +3,7 @@
 from functools import partial
 
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
+from deepseek_operator.api.v1alpha1.serving.definition import SERVING
 from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel, ServingStatus
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.kind import Decision, Event, Kind
@@ -10,10 +11,8 @@ from deepseek_operator.core.names import serving_revision, serving_service
 from deepseek_operator.core.resources import (
     AUTOSCALER,
     BUDGET,
-    POD,
     REVISION,
     SERVICE,
-    SERVING,
     Manifest,
     Ref,
     Resource,
@@ -25,6 +24,7 @@ from deepseek_operator.kinds.serving.model import reference_digest
 from deepseek_operator.kinds.serving.needs import needs
 from deepseek_operator.kinds.serving.plan import plan
 from deepseek_operator.kinds.serving.revision import revision_name
+from deepseek_operator.kinds.serving.rights import OWNS
 from deepseek_operator.kinds.serving.status import status
 from deepseek_operator.kinds.serving.view import View
 from deepseek_operator.workloads.replicas.group import RESOURCES, names
@@ -36,7 +36,7 @@ class ServingKind:
     def __init__(self, configuration: Configuration) -> None:
         self._fresh = Fresh(configuration)
         self.resource: Resource = SERVING
-        self.owns: tuple[Resource, ...] = (*RESOURCES, REVISION, SERVICE, AUTOSCALER, BUDGET, POD)
+        self.owns: tuple[Resource, ...] = tuple(OWNS)
 
     def parse(self, manifest: Manifest) -> DeepSeekServing:
         """The typed resource. Raises pydantic.ValidationError."""

@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
+from deepseek_operator.api.v1alpha1.serving.definition import SERVING
 from deepseek_operator.api.v1alpha1.serving.scaling import Autoscaling
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.names import handed_on, owner_reference, serving_revision, serving_service
-from deepseek_operator.core.resources import AUTOSCALER, BUDGET, SERVICE, SERVING, Manifest, Resource
+from deepseek_operator.core.resources import AUTOSCALER, BUDGET, SERVICE, Manifest, Resource
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.kinds.serving.labels import child_labels, replica_selector, revision_labels, revision_selector
 from deepseek_operator.kinds.serving.revision import template_of

@@ -11,8 +11,9 @@ from typing import TypeAlias
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.model import FromTraining, ServingModel
 from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel
+from deepseek_operator.api.v1alpha1.training.definition import TRAINING
 from deepseek_operator.core.names import digest
-from deepseek_operator.core.resources import REVISION, TRAINING, Manifest, Ref
+from deepseek_operator.core.resources import REVISION, Manifest, Ref
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.core.training_result import Missing, export_of
 from deepseek_operator.kinds.serving import reasons

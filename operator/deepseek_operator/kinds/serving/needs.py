@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel
-from deepseek_operator.core.resources import CLAIM, TRAINING, Ref
+from deepseek_operator.api.v1alpha1.training.definition import TRAINING
+from deepseek_operator.core.resources import CLAIM, Ref
 from deepseek_operator.core.seen import Needs, Seen
 from deepseek_operator.kinds.serving.model import resolve
 

@@ -15,11 +15,12 @@ from deepseek_operator.api.v1alpha1.common.accelerator import Accelerator
 from deepseek_operator.api.v1alpha1.common.pod import PodSettings
 from deepseek_operator.api.v1alpha1.common.resources import ComputeResources
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
+from deepseek_operator.api.v1alpha1.serving.definition import SERVING
 from deepseek_operator.api.v1alpha1.serving.engine import Engine
 from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel
 from deepseek_operator.core.names import digest, owner_reference, revision_hash, serving_revision
 from deepseek_operator.core.ownership import restored
-from deepseek_operator.core.resources import GROUP, REVISION, SERVING, Manifest, is_terminating
+from deepseek_operator.core.resources import GROUP, REVISION, Manifest, is_terminating
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.domain.values.quantity import canonical
 from deepseek_operator.kinds.serving.labels import revision_labels, revision_named

@@ -4,17 +4,19 @@ from dataclasses import replace
 from functools import partial
 
 from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
+from deepseek_operator.api.v1alpha1.training.definition import TRAINING
 from deepseek_operator.api.v1alpha1.training.status import TrainingStatus
 from deepseek_operator.core.actions import Done, Plan
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.kind import Decision, Event, Kind
-from deepseek_operator.core.resources import CLAIM, JOB, POD, POLICY, SERVICE, TRAINING, Manifest, Ref, Resource
+from deepseek_operator.core.resources import Manifest, Ref, Resource
 from deepseek_operator.core.seen import Needs, Seen
 from deepseek_operator.kinds.training.children import names, recorded_uids
 from deepseek_operator.kinds.training.devices import accepted
 from deepseek_operator.kinds.training.events import events, farewell
 from deepseek_operator.kinds.training.needs import needs
 from deepseek_operator.kinds.training.plan import step
+from deepseek_operator.kinds.training.rights import OWNS
 from deepseek_operator.kinds.training.status import display
 from deepseek_operator.kinds.training.view import View
 
@@ -23,7 +25,7 @@ class TrainingKind:
     """The behaviour of a DeepSeekTraining, as the driver asks for it."""
 
     resource: Resource = TRAINING
-    owns: tuple[Resource, ...] = (JOB, POD, SERVICE, CLAIM, POLICY)
+    owns: tuple[Resource, ...] = tuple(OWNS)
 
     def __init__(self, configuration: Configuration) -> None:
         self.configuration = configuration

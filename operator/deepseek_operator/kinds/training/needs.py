@@ -4,10 +4,11 @@ from datetime import datetime, timedelta
 
 from deepseek_operator.api.base import parse_time
 from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
+from deepseek_operator.api.v1alpha1.training.definition import TRAINING
 from deepseek_operator.api.v1alpha1.training.progress import ProgressStatus
 from deepseek_operator.api.v1alpha1.training.status import OriginStatus
 from deepseek_operator.core.configuration import Configuration
-from deepseek_operator.core.resources import CLAIM, POD, TRAINING, Ref
+from deepseek_operator.core.resources import CLAIM, POD, Ref
 from deepseek_operator.core.seen import Needs, Seen
 from deepseek_operator.kinds.training.origin import as_resolved, found, named_training, recorded
 from deepseek_operator.kinds.training.pod import dataset_claim

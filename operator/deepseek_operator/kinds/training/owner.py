@@ -1,7 +1,7 @@
 """A training as the owner of its children."""
 
 from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
-from deepseek_operator.core.resources import TRAINING
+from deepseek_operator.api.v1alpha1.training.definition import TRAINING
 from deepseek_operator.workloads.owner import Owner
 
 

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from deepseek_operator.api.v1alpha1.serving.definition import SERVING
 from deepseek_operator.core.conditions import find
-from deepseek_operator.core.resources import BUDGET, POD, SERVING, is_terminating, labels_of
+from deepseek_operator.core.resources import BUDGET, POD, is_terminating, labels_of
 from tests.support.serving_life import ServingLife
 from tests.support.servings import NAMESPACE
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from deepseek_operator.api.record import gathered, paths
+from deepseek_operator.api.v1alpha1.serving.definition import SERVING
 from deepseek_operator.api.v1alpha1.serving.status import ServingStatus
-from deepseek_operator.core.resources import SERVING
 from tests.support.leaves import leaves, schema_leaves
 from tests.support.serving_life import SERVICE, ServingLife
 from tests.support.servings import NAMESPACE, a_training

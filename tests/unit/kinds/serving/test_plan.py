@@ -10,8 +10,9 @@ from deepseek_operator.core.actions import Apply, Create, Delete, Plan
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.drift import stamped
 from deepseek_operator.core.kind import Kind
-from deepseek_operator.core.resources import REVISION, Manifest, ref_of
+from deepseek_operator.core.resources import REVISION, Manifest
 from deepseek_operator.core.seen import Seen
+from deepseek_operator.kinds.registry import KINDS
 from deepseek_operator.kinds.serving import serving_kind
 from deepseek_operator.kinds.serving.children import autoscalers
 from deepseek_operator.kinds.serving.fresh import Fresh
@@ -52,13 +53,13 @@ def test_the_model_and_the_replicas_are_recorded_before_anything_is_made() -> No
 def test_a_new_revision_is_stored_before_anything_uses_it() -> None:
     (create,) = plan_of(seen_of(recorded(replicas=3))).actions
     assert isinstance(create, Create)
-    assert ref_of(create.manifest).resource == REVISION
+    assert KINDS.ref_of(create.manifest).resource == REVISION
 
 
 def test_children_are_made_from_the_stored_template_and_confirmed_by_a_live_look() -> None:
     serving = recorded(replicas=3)
     plan = plan_of(seen_of(serving, children=[revision_of(serving)]))
-    made = [f"{ref_of(a.manifest)}" for a in plan.actions if isinstance(a, Apply)]
+    made = [f"{KINDS.ref_of(a.manifest)}" for a in plan.actions if isinstance(a, Apply)]
     target = target_of(serving)
     assert made == [
         "Service/chat-serve",
@@ -99,14 +100,14 @@ def test_an_object_on_its_way_out_is_left_alone() -> None:
     live = {**deployment(serving, target, 3, 3)}
     live["metadata"] = {**live["metadata"], "uid": "u", "deletionTimestamp": "2026-01-01T00:00:00Z"}
     plan = plan_of(seen_of(serving, children=[revision_of(serving), live]))
-    assert all(ref_of(a.manifest).resource.kind != "Deployment" for a in plan.actions if isinstance(a, Apply))
+    assert all(KINDS.ref_of(a.manifest).resource.kind != "Deployment" for a in plan.actions if isinstance(a, Apply))
 
 
 def test_suspension_takes_the_autoscaler_away_and_the_replicas_to_zero() -> None:
     running = recorded(replicas=2, running=4, **SCALED)
     revision = revision_of(running)
     made = {
-        ref_of(a.manifest).resource.kind: a.manifest
+        KINDS.ref_of(a.manifest).resource.kind: a.manifest
         for a in plan_of(seen_of(running, children=[revision])).actions
         if isinstance(a, Apply)
     }

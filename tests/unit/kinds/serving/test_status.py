@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
+from deepseek_operator.api.v1alpha1.serving.definition import SERVING
 from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel, ServingStatus
 from deepseek_operator.core.actions import Create, Done, Failure
 from deepseek_operator.core.conditions import find, headline
 from deepseek_operator.core.configuration import Configuration
-from deepseek_operator.core.resources import SERVING, Manifest
+from deepseek_operator.core.resources import Manifest
 from deepseek_operator.kinds.serving import children, serving_kind
 from deepseek_operator.kinds.serving.events import events
 from deepseek_operator.kinds.serving.labels import pod_labels

@@ -2,6 +2,7 @@
 
 import pytest
 
+from deepseek_operator.api.v1alpha1.serving.definition import SERVING
 from deepseek_operator.core.resources import (
     AUTOSCALER,
     BUDGET,
@@ -9,7 +10,6 @@ from deepseek_operator.core.resources import (
     POD,
     REVISION,
     SERVICE,
-    SERVING,
     controller_of,
     labels_of,
     uid_of,

@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 
 from deepseek_operator.api.base import Condition
+from deepseek_operator.api.v1alpha1.serving.definition import SERVING
 from deepseek_operator.core.conditions import find
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.names import serving_revision
-from deepseek_operator.core.resources import DEPLOYMENT, REVISION, SERVING
+from deepseek_operator.core.resources import DEPLOYMENT, REVISION
 from deepseek_operator.domain.devices.profiles import profiles_from_config
 from deepseek_operator.kinds.serving import serving_kind
 from deepseek_operator.kinds.serving.revision import UPDATE

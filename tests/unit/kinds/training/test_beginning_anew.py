@@ -8,11 +8,11 @@ from typing import Any
 import cel
 import pytest
 
-from deepseek_operator.api.crd import IS_UNLEARNT
 from deepseek_operator.api.v1alpha1.common.attempts import AttemptStatus
+from deepseek_operator.api.v1alpha1.training.definition import IS_UNLEARNT, TRAINING
 from deepseek_operator.api.v1alpha1.training.progress import LastCheckpoint
 from deepseek_operator.api.v1alpha1.training.status import TrainingStatus, VolumeStatus
-from deepseek_operator.core.resources import CLAIM, TRAINING
+from deepseek_operator.core.resources import CLAIM
 from deepseek_operator.kinds.training.anew import is_unlearnt
 from deepseek_operator.kinds.training.reasons import Reason
 from tests.support.trainings import NAME, NAMESPACE, Life, claim, training

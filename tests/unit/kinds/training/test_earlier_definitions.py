@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from deepseek_operator.core.resources import TRAINING, Manifest, Resource
+from deepseek_operator.api.v1alpha1.training.definition import TRAINING
+from deepseek_operator.core.resources import Manifest, Resource
 from tests.support.trainings import NAME, NAMESPACE, Life
 
 

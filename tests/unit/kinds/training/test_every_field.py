@@ -12,7 +12,8 @@ import pytest
 from pydantic import ValidationError
 
 from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
-from deepseek_operator.core.resources import CLAIM, JOB, TRAINING, Manifest
+from deepseek_operator.api.v1alpha1.training.definition import TRAINING
+from deepseek_operator.core.resources import CLAIM, JOB, Manifest
 from tests.support.leaves import schema_leaves, with_leaf
 from tests.support.trainings import NAME, NAMESPACE, Life, claim, ended, training
 

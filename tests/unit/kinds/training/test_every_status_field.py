@@ -7,8 +7,8 @@ import json
 
 from deepseek_operator.adapters.memory import Change
 from deepseek_operator.api.record import gathered, paths
+from deepseek_operator.api.v1alpha1.training.definition import TRAINING
 from deepseek_operator.api.v1alpha1.training.status import TrainingStatus
-from deepseek_operator.core.resources import TRAINING
 from tests.support.leaves import leaves, schema_leaves
 from tests.support.trainings import NAME, Life, claim, ended
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from deepseek_operator.core.resources import JOB, TRAINING
+from deepseek_operator.api.v1alpha1.training.definition import TRAINING
+from deepseek_operator.core.resources import JOB
 from deepseek_operator.kinds.training.reasons import Reason
 from tests.support.trainings import NAMESPACE, Life, claim, ended
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from deepseek_operator.core.resources import TRAINING
+from deepseek_operator.api.v1alpha1.training.definition import TRAINING
 from tests.support.kstatus import kstatus
 from tests.support.trainings import NAME, NAMESPACE, Life, claim
 

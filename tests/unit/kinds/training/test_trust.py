@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from deepseek_operator.adapters.memory import Stored
+from deepseek_operator.api.v1alpha1.training.definition import TRAINING
 from deepseek_operator.core.names import MANAGED_BY, OWNER_UID, owner_labels, owner_reference
 from deepseek_operator.core.resources import (
     CLAIM,
@@ -14,7 +15,6 @@ from deepseek_operator.core.resources import (
     POD,
     POLICY,
     SERVICE,
-    TRAINING,
     Manifest,
     Resource,
     controller_of,

@@ -1,0 +1,58 @@
+"""Names of resource types: the API server's own, and the operator's kinds with the marks by which their objects are known."""
+
+from dataclasses import dataclass, field
+
+GROUP = "deepseek-operator.io"
+VERSION = "v1alpha1"
+
+
+@dataclass(frozen=True)
+class Family:
+    """How the children of one kind of owner are told from everybody else's. It can never change: stored objects carry it.
+
+    Attributes:
+        word: the kind in labels, metrics and tables: `deepseek-operator.io/<word>: <owner's name>`.
+        suffix: children are named `<owner's name>-<suffix>`, alone or with `-…` behind.
+        ends_loose_pods: a pod that nothing controls any more is ended with its owner; otherwise it was set apart by a
+            person, as one does to look into it, and is theirs.
+    """
+
+    word: str
+    suffix: str
+    ends_loose_pods: bool = False
+
+
+@dataclass(frozen=True, order=True)
+class Resource:
+    """One namespaced resource type: `api_version` as in a manifest, `plural` as in a URL.
+
+    Attributes:
+        family: of one of the operator's own kinds, what its children have in common; None: it is nobody's owner.
+        is_read_whole: watched without a label selector, because users make objects of it that specs name.
+    """
+
+    api_version: str
+    kind: str
+    plural: str
+    family: Family | None = field(default=None, compare=False, repr=False)
+    is_read_whole: bool = field(default=False, compare=False, repr=False)
+
+    @property
+    def group(self) -> str:
+        """The API group; empty for the core group."""
+        return self.api_version.rpartition("/")[0]
+
+    @property
+    def is_owner(self) -> bool:
+        """One of the operator's own kinds."""
+        return self.family is not None
+
+    @property
+    def is_watched_whole(self) -> bool:
+        """True when every object of it is watched, whoever made it: what users write, and what that names."""
+        return self.is_owner or self.is_read_whole
+
+
+def of_kind(kind: str, plural: str, family: Family) -> Resource:
+    """The resource of one of the operator's own kinds."""
+    return Resource(f"{GROUP}/{VERSION}", kind, plural, family)

@@ -1,0 +1,96 @@
+"""DeepSeekTraining as the API server is told of it: columns, and which edits are let in once a training has started.
+
+A rule over status costs no webhook and can't be bypassed by one that is down.
+"""
+
+from collections.abc import Iterable
+
+from deepseek_operator.api.base import rule
+from deepseek_operator.api.definition import AGE, Column, Definition
+from deepseek_operator.api.resource import Family, of_kind
+from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
+
+TRAINING = of_kind("DeepSeekTraining", "deepseektrainings", Family("training", "train", ends_loose_pods=True))
+
+_COLUMNS = (
+    Column("PHASE", ".status.phase", "Where the training is in its life."),
+    Column("READY", ".status.summary.ready", "True while all workers run, and once complete."),
+    Column("REASON", ".status.summary.reason", "Why it is ready or not, and what stands in the way."),
+    Column("WORKERS", ".status.summary.workers", "Pods that run or have succeeded, of the wanted ones."),
+    Column("PROGRESS", ".status.summary.progress", "Steps that are done, of all."),
+    Column("ETA", ".status.summary.eta", "Estimated time until the last step."),
+    Column("LOSS", ".status.progress.loss", "Last training loss that was reported."),
+    Column("RESTARTS", ".status.restarts", "Crashes that were answered by another attempt.", "integer"),
+    AGE,
+    Column("STEP", ".status.progress.step", "Last optimizer step that was reported.", "integer", wide=True),
+    Column("ATTEMPT", ".status.attempt.number", "Number of the current attempt.", "integer", wide=True),
+    Column("TOKENS/S", ".status.progress.tokensPerSecond", "Training throughput of all workers.", wide=True),
+    Column("LAST-CKPT", ".status.lastCheckpoint.step", "Step of the newest checkpoint.", "integer", wide=True),
+    Column("MODEL", ".spec.model.name", "Name of the model.", wide=True),
+    Column("GPUS", ".status.plan.gpus", "Devices of the training, under a profile.", "integer", wide=True),
+    Column("LAYOUT", ".status.plan.layout", "How the model lies on them.", wide=True),
+)
+
+
+def _equal(path: str) -> str:
+    """The field is as it was: absent then and now, or equal.
+
+    Every object above it has a default and is always present, so only the field itself may be absent.
+    """
+    parent, _, field = path.rpartition(".")
+    new, old = f"self.{parent}", f"oldSelf.{parent}"
+    return f"has({new}.{field}) == has({old}.{field}) && (!has({new}.{field}) || {new}.{field} == {old}.{field})"
+
+
+_HAS_STARTED = "has(oldSelf.status) && has(oldSelf.status.attempt)"
+# The same as kinds.training.anew.is_unlearnt, which a test holds: no attempt has written, and the one under way does not
+# run yet.
+IS_UNLEARNT = (
+    "has(oldSelf.status.volume) && has(oldSelf.status.volume.used) && !oldSelf.status.volume.used && "
+    "!has(oldSelf.status.lastCheckpoint) && !(has(oldSelf.status.exports) && size(oldSelf.status.exports) > 0) && "
+    "(has(oldSelf.status.attempt.verdict) || !has(oldSelf.status.attempt.runningAt)) && "
+    "!(has(oldSelf.status.result) && oldSelf.status.result == 'Complete')"
+)
+_GO_ON = "create a new DeepSeekTraining with checkpoints.resume.from to go on from its checkpoints"
+_FIXED_ONCE_STARTED = (
+    ("spec.objective", _GO_ON),
+    ("spec.model", _GO_ON),
+    ("spec.method", _GO_ON),
+    ("spec.datasets", _GO_ON),
+    ("spec.hyperparameters", _GO_ON),
+    ("spec.checkpoints.resume", _GO_ON),
+    ("spec.checkpoints.volume.claimName", "create a new DeepSeekTraining on the other claim"),
+    ("spec.checkpoints.volume.subPath", "create a new DeepSeekTraining on the other folder"),
+)
+_FIXED_ONCE_MADE = (
+    ("spec.checkpoints.volume.storageClassName", "create a new DeepSeekTraining with the other storage class"),
+    ("spec.checkpoints.volume.accessMode", "create a new DeepSeekTraining with the other access mode"),
+)
+
+# What the operator asks for where no size is written (CheckpointVolume.size).
+_DEFAULT_SIZE = "10Gi"
+
+
+def _edit_rules() -> Iterable[dict[str, str]]:
+    fixed = [(*entry, f"!({_HAS_STARTED}) || ({IS_UNLEARNT})") for entry in _FIXED_ONCE_STARTED]
+    made = [(*entry, f"!({_HAS_STARTED})") for entry in _FIXED_ONCE_MADE]
+    for path, remedy, is_free in (*fixed, *made):
+        message = f"{path} is fixed once the training has started: {remedy}"
+        yield rule(f"{is_free} || ({_equal(path)})", message, fieldPath=f".{path}")
+    size = "spec.checkpoints.volume.size"
+    new, old = (f"quantity(has({at}.{size}) ? string({at}.{size}) : '{_DEFAULT_SIZE}')" for at in ("self", "oldSelf"))
+    yield rule(
+        f"!({_HAS_STARTED}) || {new}.compareTo({old}) >= 0",
+        f"{size} may only grow once the training has started ({_DEFAULT_SIZE} where none is written): write the old size or more",
+        fieldPath=f".{size}",
+    )
+
+
+DEFINITION = Definition(
+    TRAINING,
+    DeepSeekTraining,
+    "dst",
+    _COLUMNS,
+    (".status.phase", ".spec.suspend"),
+    tuple(_edit_rules()),
+)

@@ -1,0 +1,160 @@
+"""What a kind says once and everything that enumerates kinds takes from there: watches, definitions, rights, commands.
+
+A kind that is in the list is defined, watched, mirrored, reconciled, planned offline, documented and granted its rights;
+nothing else has to be told of it.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, TypeAlias
+
+from deepseek_operator.api.definition import Definition
+from deepseek_operator.core.configuration import Configuration
+from deepseek_operator.core.kind import Kind
+from deepseek_operator.core.names import family_of
+from deepseek_operator.core.resources import Manifest, Ref, Resource, ref_of
+from deepseek_operator.core.seen import Signal
+
+
+@dataclass(frozen=True)
+class Rights:
+    """What the operator may do with one resource.
+
+    Attributes:
+        verbs: as RBAC has them; without get, list and watch it could not be watched.
+        where_enforced: besides those, where the plug-in OwnerReferencesPermissionEnforcement asks for more of whoever
+            gives a living object an owner.
+    """
+
+    verbs: tuple[str, ...]
+    where_enforced: tuple[str, ...] = ()
+
+
+READ = Rights(("get", "list", "watch"))
+END = Rights((*READ.verbs, "delete"))
+KEEP = Rights((*READ.verbs, "create", "patch"))
+OWN = Rights((*KEEP.verbs, "delete"))
+
+
+@dataclass(frozen=True)
+class Assumed:
+    """An object that a resource refers to, made up for `plan` as it would be once all is well.
+
+    Attributes:
+        body: of the object, without its identity.
+        words: the rest of a sentence that begins with its kind and name.
+    """
+
+    body: Manifest
+    words: str = "exists"
+
+
+def shared_claim(_: Manifest) -> Assumed:
+    """A PersistentVolumeClaim that is bound, and that any number of nodes may mount."""
+    return Assumed({"spec": {"accessModes": ["ReadWriteMany"]}, "status": {"phase": "Bound"}})
+
+
+Assume: TypeAlias = Callable[[Manifest], Assumed]
+"""From the resource that refers to the object."""
+
+
+@dataclass(frozen=True)
+class Demand:
+    """How many replicas the load wants, for a kind that is scaled by it.
+
+    Attributes:
+        queries: signal names and PromQL expressions of one number each; none of an owner that is not scaled.
+        wanted: replicas that the samples want; None when they don't say.
+    """
+
+    queries: Callable[[Any, Configuration], tuple[tuple[str, str], ...]]
+    wanted: Callable[[Any, Mapping[str, Signal]], int | None]
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """One kind.
+
+    Attributes:
+        definition: what the API server is told of it.
+        make: its behaviour under a configuration.
+        owns: resources of its children, with what may be done with each.
+        reasons: every reason of its conditions, with what a person does about it.
+        reads: other resources that its specs name. These and its children are watched.
+        metrics_port: name of the port on which its pods publish metrics; None: they have none.
+        assumed: what it may refer to.
+        notes: what `plan` says of a resource beside its children: what happens inside of the pods that one might
+            expect otherwise.
+        demand: None: it is not scaled by load.
+    """
+
+    definition: Definition
+    make: Callable[[Configuration], Kind[Any, Any]]
+    owns: Mapping[Resource, Rights]
+    reasons: Mapping[str, str]
+    reads: tuple[Resource, ...] = ()
+    metrics_port: str | None = None
+    assumed: Mapping[Resource, Assume] = field(default_factory=dict)
+    notes: Callable[[Manifest], tuple[str, ...]] = lambda manifest: ()
+    demand: Demand | None = None
+
+    @property
+    def resource(self) -> Resource:
+        """The custom resource."""
+        return self.definition.resource
+
+    @property
+    def word(self) -> str:
+        """The kind in labels, metrics and tables."""
+        return family_of(self.resource).word
+
+
+@dataclass(frozen=True, eq=False)
+class Kinds:
+    """The kinds of one process. No two have a kind, a word or a suffix in common."""
+
+    entries: tuple[Entry, ...]
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self.entries)
+
+    def __add__(self, more: Iterable[Entry]) -> "Kinds":
+        return Kinds((*self.entries, *more))
+
+    def __getitem__(self, resource: Resource) -> Entry:
+        """The kind of that custom resource. KeyError: there is none."""
+        return self._by_resource[resource]
+
+    @cached_property
+    def _by_resource(self) -> Mapping[Resource, Entry]:
+        return {entry.resource: entry for entry in self.entries}
+
+    @cached_property
+    def owners(self) -> tuple[Resource, ...]:
+        """The custom resources."""
+        return tuple(self._by_resource)
+
+    @cached_property
+    def children(self) -> tuple[Resource, ...]:
+        """What any of them owns or looks at, but for themselves."""
+        named = dict.fromkeys(resource for entry in self.entries for resource in (*entry.owns, *entry.reads))
+        return tuple(resource for resource in named if not resource.is_owner)
+
+    @cached_property
+    def watched(self) -> tuple[Resource, ...]:
+        """All that is watched."""
+        return (*self.owners, *self.children)
+
+    @cached_property
+    def definitions(self) -> tuple[Definition, ...]:
+        """What the API server is told of them."""
+        return tuple(entry.definition for entry in self.entries)
+
+    def ref_of(self, manifest: Manifest) -> Ref:
+        """The reference that names `manifest`. KeyError: it is of a resource that none of them knows, or has no name."""
+        return ref_of(manifest, self.watched)
+
+    def behaviours(self, configuration: Configuration) -> Mapping[Resource, Kind[Any, Any]]:
+        """What each of them does under a configuration."""
+        return {entry.resource: entry.make(configuration) for entry in self.entries}

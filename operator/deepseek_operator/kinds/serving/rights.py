@@ -1,0 +1,16 @@
+"""What a serving owns, and what the operator may do with each."""
+
+from collections.abc import Mapping
+
+from deepseek_operator.core.kinds import KEEP, OWN, READ, Rights
+from deepseek_operator.core.resources import AUTOSCALER, BUDGET, POD, REVISION, SERVICE, Resource
+from deepseek_operator.workloads.replicas.group import RESOURCES
+
+OWNS: Mapping[Resource, Rights] = {
+    **dict.fromkeys(RESOURCES, OWN),
+    REVISION: OWN,
+    SERVICE: OWN,
+    AUTOSCALER: OWN,
+    BUDGET: KEEP,
+    POD: READ,
+}

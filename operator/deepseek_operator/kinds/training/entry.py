@@ -1,0 +1,44 @@
+"""DeepSeekTraining in the list of kinds."""
+
+from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
+from deepseek_operator.api.v1alpha1.training.definition import DEFINITION, TRAINING
+from deepseek_operator.core.kinds import Assumed, Entry, shared_claim
+from deepseek_operator.core.resources import CLAIM, Manifest
+from deepseek_operator.core.training_result import assumed
+from deepseek_operator.kinds.training import training_kind
+from deepseek_operator.kinds.training.pod import is_ours
+from deepseek_operator.kinds.training.reasons import ADVICE
+from deepseek_operator.kinds.training.rights import OWNS
+
+NO_TEMPLATE = (
+    "prompt and completion are trained as they are written, without the model's chat template: ask the result in the "
+    "same form by /v1/completions, or write the template's text into the prompts"
+)
+
+
+def _notes(manifest: Manifest) -> tuple[str, ...]:
+    """A fresh model's chat template is the bare text of the messages, so nothing differs there."""
+    spec = DeepSeekTraining.model_validate(manifest).spec
+    pairs = any(dataset.format == "PromptCompletion" for dataset in spec.datasets)
+    return (NO_TEMPLATE,) if pairs and is_ours(spec.trainer) and spec.model.custom is None else ()
+
+
+def _origin(manifest: Manifest) -> Assumed:
+    """The training whose checkpoint or export this one starts from."""
+    spec = manifest["spec"]
+    resume = ((spec.get("checkpoints") or {}).get("resume") or {}).get("from") or {}
+    exported = (spec.get("model") or {}).get("fromTraining") or {}
+    name = exported.get("name") or resume["training"]
+    return assumed(name, str((exported or resume).get("checkpoint", "")))
+
+
+ENTRY = Entry(
+    definition=DEFINITION,
+    make=training_kind,
+    owns=OWNS,
+    reasons={reason.value: advice for reason, advice in ADVICE.items()},
+    reads=(TRAINING,),
+    metrics_port="progress",
+    assumed={CLAIM: shared_claim, TRAINING: _origin},
+    notes=_notes,
+)
