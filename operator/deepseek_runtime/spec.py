@@ -3,6 +3,9 @@
 The operator checks the same fields in its schema; they are checked again because a pod may be older
 or newer than the operator, and because a run by hand has no schema. A field that is not known here is
 refused: to train without it would be something else than was asked for. Every refusal says what to write.
+
+So that an older image takes the specification of a newer operator, a new field is left out of it at the value that means
+what was done before: absent and that value are the same here.
 """
 
 import json
@@ -10,15 +13,21 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar, assert_never
 
 from deepseek_runtime.contract import Invalid
 
+_Choice = TypeVar("_Choice", bound=str)
+Objective = Literal["SFT"]
 Schedule = Literal["Cosine", "Linear", "Constant"]
 Precision = Literal["fp32", "bf16"]
 Split = Literal["Train", "Heldout"]
 Format = Literal["PromptCompletion", "Text"]
 
+OBJECTIVES: tuple[Objective, ...] = ("SFT",)
+METHODS: tuple[Literal["Full"], ...] = ("Full",)
+SCHEDULES: tuple[Schedule, ...] = ("Cosine", "Linear", "Constant")
+PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
 BUILTIN_TASKS = ("uppercase", "reverse")
 SPLITS: tuple[Split, ...] = ("Train", "Heldout")
 FORMATS: tuple[Format, ...] = ("PromptCompletion", "Text")
@@ -40,6 +49,15 @@ class Weights:
     """A model directory: config.json, safetensors, tokenizer."""
 
     path: Path
+
+
+@dataclass(frozen=True)
+class Full:
+    """The method that trains all parameters."""
+
+
+Method = Full
+"""Which parameters are trained, with the settings of that method."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +96,8 @@ class Hyperparameters:
 @dataclass(frozen=True)
 class TrainingSpec:
     model: Custom | Weights
+    objective: Objective
+    method: Method
     datasets: tuple[Dataset, ...]
     hyperparameters: Hyperparameters
 
@@ -90,16 +110,13 @@ def read_spec(text: str) -> TrainingSpec:
         raise Invalid(f"DEEPSEEK_TRAINING_SPEC is not JSON ({error})") from None
     root = _Fields(value, "")
     root.only("model", "objective", "method", "datasets", "hyperparameters")
-    root.choice("objective", ("SFT",), "SFT")
-    if root.has("method"):
-        method = root.fields("method")
-        method.only("type")
-        method.choice("type", ("Full",), "Full")
     datasets = tuple(_dataset(fields) for fields in root.list("datasets"))
     if not any(dataset.split == "Train" for dataset in datasets):
         raise Invalid("datasets hold nothing to train on; give one of them split: Train")
     return TrainingSpec(
         model=_model(root.fields("model")),
+        objective=root.choice("objective", OBJECTIVES, "SFT"),
+        method=_method(root.fields("method")) if root.has("method") else Full(),
         datasets=datasets,
         hyperparameters=_hyperparameters(root.fields("hyperparameters")),
     )
@@ -115,13 +132,23 @@ def _model(fields: "_Fields") -> Custom | Weights:
     return Custom(config if "model_type" in config else {"model_type": "deepseek_v3", **config})
 
 
+def _method(fields: "_Fields") -> Method:
+    fields.only("type")
+    kind = fields.choice("type", METHODS, "Full")
+    match kind:
+        case "Full":
+            return Full()
+        case other:
+            assert_never(other)
+
+
 def _dataset(fields: "_Fields") -> Dataset:
     fields.only("source", "split", "format", "weight")
     source = fields.fields("source")
     source.only("uri", "path", "builtin")
     if source.has("path") == source.has("builtin"):
         raise Invalid(f"{source.path} needs exactly one of path (a file) and builtin ({', '.join(BUILTIN_TASKS)})")
-    split: Split = "Heldout" if fields.choice("split", SPLITS, SPLITS[0]) == "Heldout" else "Train"
+    split = fields.choice("split", SPLITS, "Train")
     weight = fields.decimal("weight", 1.0, least=0.0)
     if split == "Heldout" and weight != 1:
         raise fields.wrong("weight", "only what is learnt from has a weight: leave it out of a Heldout dataset")
@@ -130,7 +157,7 @@ def _dataset(fields: "_Fields") -> Dataset:
         builtin=source.choice("builtin", BUILTIN_TASKS, "") if source.has("builtin") else None,
         split=split,
         weight=weight,
-        format="Text" if fields.choice("format", FORMATS, FORMATS[0]) == "Text" else "PromptCompletion",
+        format=fields.choice("format", FORMATS, "PromptCompletion"),
     )
 
 
@@ -143,26 +170,16 @@ def _hyperparameters(fields: "_Fields") -> Hyperparameters:
         micro_batch_size=fields.integer("microBatchSize", 0, least=1) or None,
         sequence_length=fields.integer("sequenceLength", 2048, least=2),
         learning_rate=fields.decimal("learningRate", 1e-5, least=0.0),
-        schedule=_schedule(fields.choice("schedule", ("Cosine", "Linear", "Constant"), "Cosine")),
+        schedule=fields.choice("schedule", SCHEDULES, "Cosine"),
         warmup_steps=fields.integer("warmupSteps", 0, least=0),
         epochs=None if fields.has("maxSteps") else fields.integer("epochs", 1, least=1),
         max_steps=fields.integer("maxSteps", 0, least=1) or None,
-        precision="bf16" if fields.choice("precision", ("fp32", "bf16"), "bf16") == "bf16" else "fp32",
+        precision=fields.choice("precision", PRECISIONS, "bf16"),
         weight_decay=fields.decimal("weightDecay", 0.0, least=0.0),
         gradient_clip_norm=fields.decimal("gradientClipNorm", 1.0, least=0.0),
         seed=fields.integer("seed", 0, least=0),
         eval_every_steps=fields.integer("evalEverySteps", 0, least=1) or None,
     )
-
-
-def _schedule(name: str) -> Schedule:
-    match name:
-        case "Linear":
-            return "Linear"
-        case "Constant":
-            return "Constant"
-        case _:
-            return "Cosine"
 
 
 class _Fields:
@@ -207,13 +224,14 @@ class _Fields:
             raise self.wrong(name, "write a text")
         return value
 
-    def choice(self, name: str, allowed: tuple[str, ...], absent: str) -> str:
-        value = self._value.get(name, absent)
+    def choice(self, name: str, allowed: tuple[_Choice, ...], absent: _Choice) -> _Choice:
+        value = self._value.get(name)
         if value is None:
             return absent
-        if value not in allowed:
-            raise self.wrong(name, f"write one of {', '.join(allowed)}")
-        return str(value)
+        for one in allowed:
+            if value == one:
+                return one
+        raise self.wrong(name, f"write one of {', '.join(allowed)}")
 
     def integer(self, name: str, absent: int, *, least: int) -> int:
         if not self.has(name):

@@ -71,11 +71,11 @@ class Model:
         ends = _end_ids(path, given, network, tokenizer)
         return Model(network, tokenizer, ends, int(network.config.max_position_embeddings), _usual(path, given))
 
-    @torch.no_grad()
     def logits(self, ids: list[int], cache: DynamicCache) -> torch.Tensor:
         """Scores of the next token in fp32, shape (vocabulary); `ids` are those not yet in the cache."""
         tokens = torch.tensor([ids], device=self.network.device)
-        output = self.network(input_ids=tokens, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        with torch.no_grad():
+            output = self.network(input_ids=tokens, past_key_values=cache, use_cache=True, logits_to_keep=1)
         return output.logits[0, -1].float()
 
     def empty_cache(self) -> DynamicCache:

@@ -42,7 +42,6 @@ class Heldout:
         return bool(self.texts or self.answers)
 
 
-@torch.no_grad()
 def evaluate(
     model: PreTrainedModel,
     heldout: Heldout,
@@ -77,7 +76,8 @@ def evaluate(
 @contextmanager
 def _inference(model: PreTrainedModel) -> Iterator[None]:
     model.eval()
-    yield
+    with torch.no_grad():
+        yield
     model.train()
 
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from torch.distributed.tensor import DTensor
@@ -451,7 +452,7 @@ class Training:
             moved = written
             time.sleep(LOOK_EVERY_S)
 
-    def _export_manifest(self, checkpoint: Manifest, directory: "os.PathLike[str]") -> Manifest:
+    def _export_manifest(self, checkpoint: Manifest, directory: Path) -> Manifest:
         metrics: Mapping[str, float | None] = checkpoint.metrics
         if self._measured_step == checkpoint.step:
             metrics = {**metrics, **self.measured}
@@ -472,7 +473,7 @@ class Training:
         )
 
 
-def _bytes_below(directory: "os.PathLike[str]") -> int:
+def _bytes_below(directory: Path) -> int:
     total = 0
     for place, _, names in os.walk(directory):
         for name in names:

@@ -1,14 +1,12 @@
 """The `.metadata` file of torch.distributed.checkpoint, read without unpickling it.
 
 torch writes it as a pickle and reads it with `pickle.load`. A pickle is a program that may call whatever it names, and
-who can write to a volume can write its hash into a manifest as well. So the operations are only looked at, one after
-the other: names stay names, calls stay notes of what should be called, and torch's values are built from them here.
-Nothing that isn't expected in such a file is taken, and no file is asked for but those of the manifest.
+who can write to a volume can write its hash into a manifest as well. So it is only described (see `pickled`), and torch's
+values are built from that here. Nothing that isn't expected in such a file is taken, and no file is asked for but those
+of the manifest.
 """
 
-import pickletools
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import torch
 from torch.distributed.checkpoint.filesystem import _StorageInfo
@@ -23,6 +21,7 @@ from torch.distributed.checkpoint.metadata import (
 )
 
 from deepseek_runtime.checkpoint.document import Unreadable
+from deepseek_runtime.trainer.pickled import Made, Name, Pairs, described
 
 METADATA_NAME = ".metadata"
 # About 100 bytes per tensor and rank: room for a million of them.
@@ -47,138 +46,32 @@ _UNUSED = frozenset(
 ALLOWED = frozenset({_INDEX, _SLICE, _TENSOR, _BYTES, _CHUNK, _PROPERTIES, _WHOLE, _SIZE, *_KINDS, *_UNUSED})
 # What many objects may share is small, or a small file would describe endless work. torch has no more dimensions.
 _DIMENSIONS, _FIELDS = 64, 16
-_CONSTANTS: Mapping[str, object] = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
-_VALUES = frozenset(
-    {"SHORT_BINUNICODE", "BINUNICODE", "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"},
-)
-
-
-@dataclass(frozen=True)
-class _Name:
-    """A class or function that the file names; it is not looked up."""
-
-    text: str
-
-
-@dataclass(eq=False)
-class _Made:
-    """What a call of `name` would have made: its arguments, and the state that it would have been given."""
-
-    name: str
-    arguments: tuple[object, ...]
-    state: object = None
-
-
-class _Pairs(list[tuple[object, object]]):
-    """A dictionary as the pairs that were put into it: nothing is hashed before it is known what it is."""
 
 
 def read_metadata(content: bytes, sizes: Mapping[str, int]) -> Metadata:
     """torch's description of a checkpoint whose files have these sizes in bytes, by name. Raises Unreadable."""
     try:
-        return _metadata(_value(content), sizes, len(content))
+        return _metadata(described(content, ALLOWED), sizes, len(content))
     except Unreadable:
         raise
     except (ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise Unreadable(f"it is no metadata of a checkpoint ({type(error).__name__}: {str(error)[:200]})") from None
 
 
-def _value(content: bytes) -> object:
-    """What the pickle describes, as plain values, `_Name` and `_Made`."""
-    stack: list[object] = []
-    below: list[list[object]] = []
-    memo: list[object] = []
-    for operation, argument, _ in pickletools.genops(content):
-        name = operation.name
-        if name in _VALUES:
-            stack.append(argument)
-        elif name in _CONSTANTS:
-            stack.append(_CONSTANTS[name])
-        elif name == "MEMOIZE":
-            memo.append(stack[-1])
-        elif name in ("BINGET", "LONG_BINGET"):
-            stack.append(memo[argument])
-        elif name == "MARK":
-            below.append(stack)
-            stack = []
-        elif name in ("TUPLE", "SETITEMS", "APPENDS"):
-            items, stack = stack, below.pop()
-            _gather(name, stack, items)
-        elif name in ("TUPLE1", "TUPLE2", "TUPLE3"):
-            count = int(name[-1])
-            stack[-count:] = [_last(stack, count)]
-        elif name in ("EMPTY_DICT", "EMPTY_LIST"):
-            stack.append(_Pairs() if name == "EMPTY_DICT" else [])
-        elif name == "SETITEM":
-            key, value = _last(stack, 2)
-            del stack[-2:]
-            _gather("SETITEMS", stack, [key, value])
-        elif name == "APPEND":
-            _gather("APPENDS", stack, [stack.pop()])
-        elif name in ("STACK_GLOBAL", "GLOBAL", "INST"):
-            module, _, attribute = str(argument).partition(" ")
-            if name == "STACK_GLOBAL":
-                module, attribute = (str(part) for part in _last(stack, 2))
-                del stack[-2:]
-            stack.append(_named(module, attribute))
-        elif name in ("REDUCE", "NEWOBJ"):
-            arguments, what = stack.pop(), stack.pop()
-            if not isinstance(what, _Name) or not isinstance(arguments, tuple):
-                raise Unreadable("it calls what is no class")
-            stack.append(_Made(what.text, arguments))
-        elif name == "BUILD":
-            state, made = stack.pop(), stack[-1]
-            if not isinstance(made, _Made) or made.state is not None:
-                raise Unreadable("it changes what is no new object")
-            made.state = state
-        elif name == "STOP":
-            (value,) = stack
-            return value
-        elif name not in ("PROTO", "FRAME"):
-            raise Unreadable(f"it holds the operation {name}, which no checkpoint needs")
-    raise Unreadable("it is cut off")
-
-
-def _named(module: str, attribute: str) -> _Name:
-    text = f"{module}.{attribute}"
-    if text not in ALLOWED:
-        raise Unreadable(f"it names {text[:200]!r}, which no checkpoint needs: it may be an attack")
-    return _Name(text)
-
-
-def _gather(name: str, stack: list[object], items: list[object]) -> None:
-    if name == "TUPLE":
-        stack.append(tuple(items))
-        return
-    target = stack[-1]
-    if name == "SETITEMS" and isinstance(target, _Pairs):
-        target.extend(zip(items[::2], items[1::2], strict=True))
-    elif name == "APPENDS" and type(target) is list:
-        target.extend(items)
-    else:
-        raise Unreadable("it fills what is no list or dictionary")
-
-
-def _last(stack: list[object], count: int) -> tuple[object, ...]:
-    if len(stack) < count:
-        raise Unreadable("it takes more than there is")
-    return tuple(stack[-count:])
-
-
 def _metadata(value: object, sizes: Mapping[str, int], limit: int) -> Metadata:
     fields = _fields(value, _WHOLE)
     built = 0
-    described: dict[str, TensorStorageMetadata | BytesStorageMetadata] = {}
+    tensors: dict[str, TensorStorageMetadata | BytesStorageMetadata] = {}
     for key, entry in _pairs(fields["state_dict_metadata"]):
-        described[_text(key)] = made = _entry(entry, limit - built)
+        tensors[_text(key)] = made = _entry(entry, limit - built)
         built += len(made.chunks) if isinstance(made, TensorStorageMetadata) else 0
     stored = {_index(key): _slice(entry, sizes) for key, entry in _pairs(fields["storage_data"])}
     version = fields.get("version")
-    return Metadata(described, None, stored, StorageMeta(), version if isinstance(version, str) else None)
+    return Metadata(tensors, None, stored, StorageMeta(), version if isinstance(version, str) else None)
 
 
 def _entry(value: object, limit: int) -> TensorStorageMetadata | BytesStorageMetadata:
-    if isinstance(value, _Made) and value.name == _BYTES:
+    if isinstance(value, Made) and value.name == _BYTES:
         return BytesStorageMetadata()
     fields = _fields(value, _TENSOR)
     chunks = fields["chunks"]
@@ -192,7 +85,7 @@ def _entry(value: object, limit: int) -> TensorStorageMetadata | BytesStorageMet
 
 def _kind(value: object) -> torch.dtype:
     match value:
-        case _Made(name=name, state=(_Name(text=kind), *_)) if name == _PROPERTIES:
+        case Made(name=name, state=(Name(text=kind), *_)) if name == _PROPERTIES:
             return _KINDS[kind]
     raise Unreadable("a tensor has no type")
 
@@ -204,7 +97,7 @@ def _chunk(value: object) -> ChunkStorageMetadata:
 
 def _size(value: object) -> torch.Size:
     match value:
-        case _Made(name=name, arguments=(tuple() as numbers,)) if name == _SIZE and len(numbers) <= _DIMENSIONS:
+        case Made(name=name, arguments=(tuple() as numbers,)) if name == _SIZE and len(numbers) <= _DIMENSIONS:
             return torch.Size([_whole(number) for number in numbers])
     raise Unreadable("a tensor's size is none")
 
@@ -231,13 +124,13 @@ def _slice(value: object, sizes: Mapping[str, int]) -> _StorageInfo:
 
 def _fields(value: object, name: str) -> dict[str, object]:
     """The attributes of an object of that class."""
-    if not isinstance(value, _Made) or value.name != name or len(_pairs(value.state)) > _FIELDS:
+    if not isinstance(value, Made) or value.name != name or len(_pairs(value.state)) > _FIELDS:
         raise Unreadable(f"there is no {name.rpartition('.')[2]} where one belongs")
     return {_text(key): field for key, field in _pairs(value.state)}
 
 
-def _pairs(value: object) -> _Pairs:
-    if not isinstance(value, _Pairs):
+def _pairs(value: object) -> Pairs:
+    if not isinstance(value, Pairs):
         raise Unreadable("there is no dictionary where one belongs")
     return value
 

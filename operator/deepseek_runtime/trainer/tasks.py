@@ -5,6 +5,7 @@ seed and never repeat, so the held-out ones were never trained on.
 """
 
 import random
+from collections.abc import Callable, Mapping
 
 TRAIN_WORDS = 4000
 HELDOUT_WORDS = 200
@@ -15,10 +16,17 @@ _SEED = 17
 
 def examples(task: str, split: str) -> list[tuple[str, str]]:
     """Prompts with their completions; Train and Heldout share no word. Raises KeyError for an unknown task."""
-    answer = {"uppercase": str.upper, "reverse": lambda word: word[::-1]}[task]
+    answer = _ANSWERS[task]
     drawn = _words()
     chosen = drawn[HELDOUT_WORDS:] if split == "Train" else drawn[:HELDOUT_WORDS]
     return [(f"{word}=", answer(word)) for word in chosen]
+
+
+def _backwards(word: str) -> str:
+    return word[::-1]
+
+
+_ANSWERS: Mapping[str, Callable[[str], str]] = {"uppercase": str.upper, "reverse": _backwards}
 
 
 def _words() -> list[str]:

@@ -20,7 +20,7 @@ RATE_STEPS = 20
 
 @dataclass
 class Telling:
-    """Fields of /progress by their names there; publishes at most every PUBLISH_EVERY_S unless forced."""
+    """Fields of /progress by their names there."""
 
     run: RunDirectory | None
     is_loud: bool
@@ -29,28 +29,28 @@ class Telling:
     _published_s: float = 0.0
     _recent: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=RATE_STEPS + 1))
 
-    def tell(self, *, force: bool = True, **fields: object) -> None:
-        # JSON knows no NaN, and its readers refuse the whole document.
-        self.fields |= {name: finite(value) if isinstance(value, float) else value for name, value in fields.items()}
-        if self.run is None or (not force and time.monotonic() - self._published_s < PUBLISH_EVERY_S):
-            return
-        self._published_s = time.monotonic()
-        self.run.publish_progress({**self.fields, "updatedAt": now()})
+    def tell(self, **fields: object) -> None:
+        """Publishes these fields at once, and with them those that wait."""
+        self._know(fields)
+        self._publish()
 
     def step(self, step: int, epoch: float, loss: float, tokens: int) -> None:
-        """One optimizer step is done; `tokens` were read in it by the whole gang."""
+        """One optimizer step is done; `tokens` were read in it by the whole gang. Published every PUBLISH_EVERY_S."""
         self._recent.append((time.monotonic(), tokens))
         rate, step_s = self._rate()
         left = int(str(self.fields.get("maxSteps", step))) - step
-        self.tell(
-            force=False,
-            state="Training",
-            step=step,
-            epoch=round(epoch, 4),
-            loss=loss,
-            tokensPerSecond=rate,
-            etaSeconds=None if step_s is None else round(left * step_s, 1),
+        self._know(
+            {
+                "state": "Training",
+                "step": step,
+                "epoch": round(epoch, 4),
+                "loss": loss,
+                "tokensPerSecond": rate,
+                "etaSeconds": None if step_s is None else round(left * step_s, 1),
+            }
         )
+        if time.monotonic() - self._published_s >= PUBLISH_EVERY_S:
+            self._publish()
         self.log({"event": "step", "step": step, "loss": finite(loss), "tokensPerSecond": rate})
 
     def log(self, record: Mapping[str, object]) -> None:
@@ -67,6 +67,15 @@ class Telling:
         """Nothing more is told; the curve gets its last lines."""
         if self.curve is not None:
             self.curve.close()
+
+    def _know(self, fields: Mapping[str, object]) -> None:
+        # JSON knows no NaN, and its readers refuse the whole document.
+        self.fields |= {name: finite(value) if isinstance(value, float) else value for name, value in fields.items()}
+
+    def _publish(self) -> None:
+        if self.run is not None:
+            self._published_s = time.monotonic()
+            self.run.publish_progress({**self.fields, "updatedAt": now()})
 
     def _rate(self) -> tuple[float | None, float | None]:
         """Tokens per second and seconds per step over the recent steps; None after the first one."""

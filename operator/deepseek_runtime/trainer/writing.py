@@ -86,7 +86,7 @@ class _HashingFileSystem(FileSystem):
         self._ledger = ledger
 
     @contextmanager
-    def create_stream(self, path: str | os.PathLike[str], mode: str) -> Generator[IO[bytes], None, None]:
+    def create_stream(self, path: str | os.PathLike[str], mode: str) -> Generator[IO[bytes] | HashedStream, None, None]:
         if mode != "wb":
             with super().create_stream(path, mode) as plain:
                 yield plain

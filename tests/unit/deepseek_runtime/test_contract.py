@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from deepseek_runtime.contract import Ancestor, Invalid, ResumeFrom, read_contract
-from deepseek_runtime.spec import Custom, Weights, read_spec
+from deepseek_runtime.spec import Custom, Full, Weights, read_spec
 
 ENVIRONMENT = {
     "DEEPSEEK_TRAINING_NAME": "demo",
@@ -78,6 +78,14 @@ def test_specification_is_read_with_its_defaults() -> None:
     assert spec.hyperparameters.learning_rate == 3e-4
     assert (spec.hyperparameters.max_steps, spec.hyperparameters.epochs) == (10, None)
     assert (spec.hyperparameters.schedule, spec.hyperparameters.precision) == ("Cosine", "bf16")
+
+
+def test_what_an_older_operator_leaves_out_means_what_was_done_before_there_was_a_choice() -> None:
+    chosen = {"objective": "SFT", "method": {"type": "Full"}}
+    bare = {name: value for name, value in SPEC.items() if name not in chosen}
+    assert read_spec(json.dumps(bare)) == read_spec(json.dumps({**bare, **chosen}))
+    assert read_spec(json.dumps({**bare, "objective": None, "method": {}})).method == Full()
+    assert read_spec(json.dumps(bare)).objective == "SFT"
 
 
 def test_weights_are_named_by_their_directory() -> None:
