@@ -8,11 +8,12 @@ from typing import cast
 import pytest_asyncio
 from aiohttp.test_utils import TestClient, TestServer
 
-from deepseek_runtime.engine.api import STALL_S, Engine, application
+from deepseek_runtime.engine.api import application
 from deepseek_runtime.engine.metrics import Metrics
 from deepseek_runtime.engine.model import Model
 from deepseek_runtime.engine.scheduler import Scheduler
 from deepseek_runtime.engine.sequence import Answer, Piece
+from deepseek_runtime.engine.state import STALL_S, Engine
 
 
 @dataclass

@@ -12,12 +12,13 @@ from safetensors import safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from deepseek_runtime.engine.__main__ import load
-from deepseek_runtime.engine.api import Engine, application
+from deepseek_runtime.engine.api import application
 from deepseek_runtime.engine.metrics import Metrics
 from deepseek_runtime.engine.model import Model
 from deepseek_runtime.engine.scheduler import Scheduler
 from deepseek_runtime.engine.sequence import Answer, Sampling
 from deepseek_runtime.engine.settings import read_settings
+from deepseek_runtime.engine.state import Engine
 from tests.runtime.families import FAMILIES
 from tests.runtime.greedy import greedy
 from tests.runtime.observed import Observed

@@ -10,9 +10,11 @@ import pytest
 import pytest_asyncio
 from aiohttp.test_utils import TestClient, TestServer
 
-from deepseek_runtime.engine.api import MAX_BODY_BYTES, Engine, application
+from deepseek_runtime.engine.api import application
+from deepseek_runtime.engine.errors import MAX_BODY_BYTES
 from deepseek_runtime.engine.metrics import Metrics
 from deepseek_runtime.engine.scheduler import Scheduler
+from deepseek_runtime.engine.state import Engine
 from tests.runtime.test_request import model
 
 Client = TestClient  # type: ignore[type-arg]
@@ -187,7 +189,7 @@ async def test_what_is_no_http_is_the_clients_error(client: Client, sent: bytes)
 async def test_body_that_does_not_come_is_waited_for_only_so_long(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("deepseek_runtime.engine.api.BODY_S", 0.05)
+    monkeypatch.setattr("deepseek_runtime.engine.errors.BODY_S", 0.05)
     reader, writer = await asyncio.open_connection(client.host, client.port)
     writer.write(raw("Content-Length: 100", b"{"))
     assert (await asyncio.wait_for(reader.readline(), 30)).split()[1] == b"408"

@@ -18,11 +18,12 @@ from aiohttp import web
 from deepseek_runtime import termination
 from deepseek_runtime.contract import ExitCode, Invalid
 from deepseek_runtime.cpu import threads_per_process
-from deepseek_runtime.engine.api import Engine, application
+from deepseek_runtime.engine.api import application
 from deepseek_runtime.engine.metrics import Metrics
 from deepseek_runtime.engine.model import Model, verify
 from deepseek_runtime.engine.scheduler import Scheduler
 from deepseek_runtime.engine.settings import Settings, read_settings
+from deepseek_runtime.engine.state import Engine
 from deepseek_runtime.reading import reading
 from deepseek_runtime.stopping import release
 
