@@ -22,7 +22,9 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from deepseek_runtime.contract import Invalid
-from deepseek_runtime.model_folder import AGAIN, CONFIG, NAMED, check, names, read_json
+from deepseek_runtime.model_folder.files import read_json
+from deepseek_runtime.model_folder.folder import check
+from deepseek_runtime.model_folder.parts import AGAIN, CONFIG, NAMED, names
 
 # The architectures of the catalogue that transformers holds, for messages; any other language model of its is taken.
 FAMILY = ("deepseek_v2", "deepseek_v3", "deepseek_v32", "deepseek_v4", "llama", "qwen2", "qwen3", "mistral")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from deepseek_runtime.trainer.tasks import examples
+from deepseek_runtime.trainer.data.tasks import examples
 from tests.main_job import serving, training
 from tests.main_job.pictures import Moment, Step, draw_loss, draw_scaling
 from tests.main_job.telling import Teller, sparkline

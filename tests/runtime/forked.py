@@ -19,7 +19,7 @@ from tests.runtime.pods import ROOT
 
 TOUCHES = frozenset({"open", "os.listdir", "os.scandir", "os.mkdir", "os.rename", "os.remove", "os.rmdir"})
 """Audit events of Python by which a process looks at a volume or changes it."""
-PRELOADED = ["tests.runtime.forked", "deepseek_runtime.trainer.loop", "deepseek_runtime.launcher.preparing"]
+PRELOADED = ["tests.runtime.forked", "deepseek_runtime.trainer.preparing", "deepseek_runtime.launcher.preparing"]
 
 
 @dataclass

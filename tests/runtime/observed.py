@@ -25,8 +25,10 @@ from transformers import PreTrainedModel
 from deepseek_runtime.contract import ExitCode, read_contract
 from deepseek_runtime.rundir import Heartbeat
 from deepseek_runtime.spec import read_spec
-from deepseek_runtime.trainer import loop
+from deepseek_runtime.trainer import checkpoints
 from deepseek_runtime.trainer.gang import Gang
+from deepseek_runtime.trainer.preparing import prepare
+from deepseek_runtime.trainer.rank import Rank
 from deepseek_runtime.trainer.telling import Telling
 from deepseek_runtime.trainer.tokenizer import PAD_ID, byte_tokenizer
 
@@ -152,10 +154,10 @@ class Bench:
         told = _Told(None, False, fields=observed.told, records=observed.records)
         trains = read_spec(json.dumps(spec))
         stops = partial(self.wants_stop, observed)
-        training = loop.Training(contract, trains, self.gang, Heartbeat(None), told, stops)
         with _watched(observed), _clock(self.pace_s):
+            training = prepare(Rank(contract, trains, self.gang, Heartbeat(None), told, stops))
             observed.code = training.run()
-        observed._model = training.model
+        observed._model = training.learner.model
         assert observed.code == ExitCode.COMPLETE or self.wants_stop(observed)
         return observed
 
@@ -219,16 +221,16 @@ def _local(tensor: torch.Tensor) -> torch.Tensor:
 
 @contextmanager
 def _clock(pace_s: float) -> Iterator[None]:
-    """The trainer's loop reads a clock of its own, which moves by `pace_s` at every look."""
+    """What says when a save is due reads a clock of its own, which moves by `pace_s` at every look."""
     looks = [0]
 
     def monotonic() -> float:
         looks[0] += 1
         return looks[0] * pace_s
 
-    own = loop.time
-    loop.time = SimpleNamespace(monotonic=monotonic, sleep=time.sleep)  # type: ignore[assignment]
+    own = checkpoints.time
+    checkpoints.time = SimpleNamespace(monotonic=monotonic, sleep=time.sleep)  # type: ignore[assignment]
     try:
         yield
     finally:
-        loop.time = own
+        checkpoints.time = own

@@ -12,11 +12,13 @@ import pytest
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from deepseek_runtime.checkpoint.integrity import describe
 from deepseek_runtime.checkpoint.manifest import Manifest
-from deepseek_runtime.checkpoint.volume import describe
 from deepseek_runtime.contract import Invalid
 from deepseek_runtime.spec import Dataset, Format
-from deepseek_runtime.trainer.data import IGNORED, Example, Order, collate, read_examples
+from deepseek_runtime.trainer.data.dataset import read_examples
+from deepseek_runtime.trainer.data.example import IGNORED, Example, collate
+from deepseek_runtime.trainer.data.order import Order
 from deepseek_runtime.trainer.held import Held, random_file
 from deepseek_runtime.trainer.state import random_state
 from deepseek_runtime.trainer.tokenizer import EOS_ID, byte_tokenizer

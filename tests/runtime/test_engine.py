@@ -84,7 +84,7 @@ async def served(engine: tuple[Process, str]) -> AsyncIterator[Served]:
 
 
 async def test_served_accuracy_is_the_trainers(served: Served, export: Path, whole: tuple[Attempt, Process]) -> None:
-    from deepseek_runtime.trainer.tasks import examples
+    from deepseek_runtime.trainer.data.tasks import examples
 
     right = 0
     for prompt, completion in examples("uppercase", "Heldout"):

@@ -10,9 +10,11 @@ import torch
 from transformers import PreTrainedModel
 
 from deepseek_runtime.spec import Custom
-from deepseek_runtime.trainer.data import Example
-from deepseek_runtime.trainer.evaluation import Evaluation, Heldout, evaluate, loss_sum
+from deepseek_runtime.trainer.data.corpus import Heldout
+from deepseek_runtime.trainer.data.example import Example
+from deepseek_runtime.trainer.evaluation import Evaluation, evaluate
 from deepseek_runtime.trainer.model import build
+from deepseek_runtime.trainer.objective import objective_of
 from tests.runtime.families import FAMILIES
 from tests.runtime.greedy import greedy
 from tests.runtime.workplace import Workplace
@@ -62,8 +64,9 @@ def test_matches_are_those_of_one_prompt_after_the_other(workplace: Workplace, f
     model, tokenizer = build(Custom(FAMILIES[family]), seed=1)
     model.eval()
     answers, right = examples_of(model, tokenizer.eos_token_id)
-    apart = [loss_sum(model, [one], 0, torch.device("cpu")) for one in answers]
-    loss = sum(float(nats) for nats, _ in apart) / sum(count for _, count in apart)
+    sft = objective_of("SFT")
+    apart = [float(sft.loss_sum(model, [one], 0, torch.device("cpu"))) for one in answers]
+    loss = sum(apart) / sum(sft.weight([one]) for one in answers)
     for size in (64, 7, 1):
         found = evaluated(workplace, model, answers, size=size)
         assert found is not None

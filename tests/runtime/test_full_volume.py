@@ -13,7 +13,7 @@ import pytest
 from deepseek_runtime.checkpoint import room, volume
 from deepseek_runtime.checkpoint.room import Full
 from deepseek_runtime.contract import ExitCode
-from deepseek_runtime.trainer import loop, saver
+from deepseek_runtime.trainer import export, saver
 from deepseek_runtime.trainer.writing import HashedStream
 from tests.runtime.pods import Attempt, spec
 from tests.runtime.workplace import Workplace
@@ -50,18 +50,18 @@ def at_closing(patch: pytest.MonkeyPatch) -> None:
 
 
 def at_small_file(name: str) -> Callable[[pytest.MonkeyPatch], None]:
-    really = volume._write_whole
+    really = volume.write_whole
 
     def write(path: Path, text: str) -> None:
         if path.name == name:
             refuse()
         really(path, text)
 
-    return lambda patch: patch.setattr(volume, "_write_whole", write)
+    return lambda patch: patch.setattr(volume, "write_whole", write)
 
 
 def at_the_export(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(loop, "write_export", refuse)
+    patch.setattr(export, "write_export", refuse)
 
 
 PLACES = {

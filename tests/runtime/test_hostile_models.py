@@ -14,7 +14,7 @@ from deepseek_runtime.contract import Invalid
 from deepseek_runtime.engine.model import Model
 from deepseek_runtime.reading import reading
 from deepseek_runtime.spec import Dataset
-from deepseek_runtime.trainer.data import read_examples
+from deepseek_runtime.trainer.data.dataset import read_examples
 from deepseek_runtime.trainer.tokenizer import byte_tokenizer
 from tests.runtime.workplace import Workplace
 

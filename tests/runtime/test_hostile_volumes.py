@@ -20,7 +20,7 @@ import torch
 from torch.distributed.checkpoint.filesystem import _StorageInfo
 from torch.distributed.checkpoint.metadata import BytesStorageMetadata, Metadata, MetadataIndex
 
-from deepseek_runtime.checkpoint.volume import Damaged
+from deepseek_runtime.checkpoint.integrity import Damaged
 from deepseek_runtime.contract import Invalid
 from tests.runtime.elder import elder_pickle
 from tests.runtime.observed import Document

@@ -16,8 +16,9 @@ from time import monotonic, sleep
 
 import pytest
 
+from deepseek_runtime.checkpoint.integrity import verify_hashes, verify_sizes
 from deepseek_runtime.checkpoint.manifest import Manifest
-from deepseek_runtime.checkpoint.volume import Volume, verify_hashes, verify_sizes
+from deepseek_runtime.checkpoint.volume import Volume
 from tests.runtime.forked import Rank
 from tests.runtime.observed import environment
 from tests.runtime.workplace import TINY, Workplace, changed

@@ -14,7 +14,7 @@ from deepseek_runtime.engine.model import Model, Usual
 from deepseek_runtime.engine.request import chat, completion
 from deepseek_runtime.pretrained import load_tokenizer
 from deepseek_runtime.spec import Dataset
-from deepseek_runtime.trainer.data import read_examples
+from deepseek_runtime.trainer.data.dataset import read_examples
 
 BEGIN, END = 0, 1
 # Numbers, other scripts, spaces and special tokens: what rules of another family would split otherwise.

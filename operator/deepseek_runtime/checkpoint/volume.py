@@ -16,30 +16,34 @@ either the later attempt never saw that name, or its claim is seen and the name 
 """
 
 import errno
-import hashlib
 import json
-import os
-import shutil
-import stat
 import sys
 import time
 from collections.abc import Callable, Collection, Iterable
-from contextlib import suppress
 from pathlib import Path
 from typing import Literal, TypeVar
 
 from deepseek_runtime.checkpoint import manifest as manifests
 from deepseek_runtime.checkpoint import origin as origins
-from deepseek_runtime.checkpoint.document import Unreadable, load, opened
+from deepseek_runtime.checkpoint.document import Unreadable, load
+from deepseek_runtime.checkpoint.files import (
+    GONE_SUFFIX,
+    entries,
+    is_directory,
+    is_there,
+    put_back,
+    remove,
+    sync,
+    write_whole,
+)
+from deepseek_runtime.checkpoint.integrity import Damaged, Missing, verify_hashes, verify_sizes
 from deepseek_runtime.checkpoint.manifest import MANIFEST_NAME, File, Manifest
 from deepseek_runtime.checkpoint.origin import ORIGIN_NAME, Origin
 from deepseek_runtime.contract import Ancestor
 
 TORN_PREFIX = "_tmp-"
-GONE_SUFFIX = ".gone"
 CLAIM_NAME = "claim.json"
 EXPORTS_NAME = "exports"
-_READ_BYTES = 1 << 20
 _NOBODY = ""
 _MOST_SAID = 50
 # Two renames and a look at a few small files lie between a name's going and its coming back.
@@ -48,14 +52,6 @@ _BACK_LOOKS, _BACK_S = 20, 0.1
 _T = TypeVar("_T")
 Export = Literal["Made", "Same", "Another"]
 """What came of an export: it was made, it was there already, or another one of that step is there and stays."""
-
-
-class Damaged(Exception):
-    """Files of a checkpoint or export are not what its manifest says."""
-
-
-class Missing(Damaged):
-    """A file is not there."""
 
 
 class Superseded(Exception):
@@ -98,16 +94,16 @@ class Volume:
         return self.root / EXPORTS_NAME / f"{TORN_PREFIX}{incarnation}-{step}"
 
     def incarnations(self) -> list[Path]:
-        if not _is_there(self.root):
+        if not is_there(self.root):
             return []
-        return sorted(d for d in self.root.iterdir() if _is_directory(d) and d.name != EXPORTS_NAME)
+        return sorted(d for d in self.root.iterdir() if is_directory(d) and d.name != EXPORTS_NAME)
 
     def checkpoints(self) -> dict[str, list[Manifest]]:
         """Whole checkpoints by incarnation, by step upwards. A manifest that names another place is not believed."""
         return {d.name: self.checkpoints_of(d.name) for d in self.incarnations()}
 
     def checkpoints_of(self, incarnation: str) -> list[Manifest]:
-        steps = (d for d in _entries(self.root / incarnation) if d.name.startswith("step-"))
+        steps = (d for d in entries(self.root / incarnation) if d.name.startswith("step-"))
         found = [self.manifest_in(d) for d in steps]
         own = [m for m in found if m is not None and m.kind == "Checkpoint" and m.incarnation == incarnation]
         return sorted(own, key=lambda m: m.step)
@@ -118,12 +114,12 @@ class Volume:
 
     def exports(self) -> list[Manifest]:
         """Whole exports, by step upwards."""
-        found = [self.manifest_in(d) for d in _entries(self.root / EXPORTS_NAME) if d.name.isdigit()]
+        found = [self.manifest_in(d) for d in entries(self.root / EXPORTS_NAME) if d.name.isdigit()]
         return sorted((m for m in found if m is not None and m.kind == "Export"), key=lambda m: m.step)
 
     def manifest_in(self, directory: Path) -> Manifest | None:
         """The manifest in a directory, None when there is none that can be believed: the directory is torn then."""
-        if not _is_directory(directory):
+        if not is_directory(directory):
             return None
         found = self._read(directory / MANIFEST_NAME, manifests.decode)
         if found is None or directory.name in (f"step-{found.step:08d}", str(found.step)):
@@ -140,12 +136,12 @@ class Volume:
             return []
         except PermissionError:
             return [place]
-        return [d for d in steps if _is_there(d / MANIFEST_NAME) and self.manifest_in(d) is None]
+        return [d for d in steps if is_there(d / MANIFEST_NAME) and self.manifest_in(d) is None]
 
     def claim(self, incarnation: str, attempt: int) -> None:
         """Announces an attempt, before it looks for a checkpoint."""
         (self.root / incarnation).mkdir(parents=True, exist_ok=True)
-        _write_whole(self.root / incarnation / CLAIM_NAME, json.dumps({"attempt": attempt}))
+        write_whole(self.root / incarnation / CLAIM_NAME, json.dumps({"attempt": attempt}))
 
     def is_superseded(self, attempt: int) -> bool:
         """Whether a later attempt has announced itself: this one is a zombie and must delete nothing."""
@@ -158,7 +154,7 @@ class Volume:
 
     def write_origin(self, origin: Origin) -> None:
         (self.root / origin.incarnation).mkdir(parents=True, exist_ok=True)
-        _write_whole(self.root / origin.incarnation / ORIGIN_NAME, origins.encode(origin))
+        write_whole(self.root / origin.incarnation / ORIGIN_NAME, origins.encode(origin))
 
     def past(self, incarnation: str, ancestry: Iterable[Ancestor]) -> frozenset[str]:
         """Incarnations that certainly are of the past: the caller's own, and those of its recorded ancestors.
@@ -174,10 +170,10 @@ class Volume:
 
     def clear(self, past: Collection[str]) -> list[Path]:
         """Deletes what these incarnations left unfinished; needs no room to do so. Returns what was deleted."""
-        torn = [d for name in sorted(past) if name for d in _entries(self.root / name) if _is_torn(d)]
-        torn += [d for d in _entries(self.root / EXPORTS_NAME) if _exporter(d) in past]
+        torn = [d for name in sorted(past) if name for d in entries(self.root / name) if _is_torn(d)]
+        torn += [d for d in entries(self.root / EXPORTS_NAME) if _exporter(d) in past]
         for directory in torn:
-            _remove(directory)
+            remove(directory)
         return torn
 
     def delete(self, manifest: Manifest, attempt: int, incarnation: str) -> bool:
@@ -192,18 +188,18 @@ class Volume:
         if not self._may_delete(manifest, attempt, incarnation):
             return False
         try:
-            _remove(gone)
+            remove(gone)
             directory.rename(gone)
         except FileNotFoundError:
             return True
         try:
             if self._may_delete(manifest, attempt, incarnation):
-                _remove(gone)
+                remove(gone)
                 return True
         except Superseded:
-            _put_back(gone, directory)
+            put_back(gone, directory)
             raise
-        _put_back(gone, directory)
+        put_back(gone, directory)
         return False
 
     def _may_delete(self, manifest: Manifest, attempt: int, incarnation: str) -> bool:
@@ -220,14 +216,14 @@ class Volume:
         directory = self.step_directory(manifest.incarnation, manifest.step)
         wanted = tuple(files)
         for look in range(_BACK_LOOKS):
-            was_there = _is_there(directory)
+            was_there = is_there(directory)
             try:
                 verify_sizes(directory, manifest)
                 verify_hashes(directory, wanted)
                 return None
             except (Missing, FileNotFoundError) as error:
                 problem: Exception = error
-                if look and was_there and _is_there(directory):
+                if look and was_there and is_there(directory):
                     return problem
             except (Damaged, OSError) as error:
                 return error
@@ -247,7 +243,7 @@ class Volume:
         )
         there = self.manifest_in(final)
         if there is None:
-            if _is_there(final):
+            if is_there(final):
                 final.rename(final.with_name(f"no-export-{manifest.incarnation}-{manifest.step}"))
             try:
                 commit(torn, final, manifest)
@@ -256,7 +252,7 @@ class Volume:
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                     raise
                 there = self.manifest_in(final)  # somebody else was first
-        _remove(torn)
+        remove(torn)
         return "Same" if there is not None and there.files == manifest.files else "Another"
 
     def has_export_of(self, checkpoint: Manifest) -> bool:
@@ -284,10 +280,10 @@ def commit(torn: Path, final: Path, manifest: Manifest) -> None:
 
     Raises OSError when the name is taken, or when the directory was cleared away meanwhile, or Damaged when a file was.
     """
-    _write_whole(torn / MANIFEST_NAME, manifests.encode(manifest))
+    write_whole(torn / MANIFEST_NAME, manifests.encode(manifest))
     verify_sizes(torn, manifest)
     torn.rename(final)
-    _sync(final.parent)
+    sync(final.parent)
 
 
 def read_manifest(directory: Path) -> Manifest | None:
@@ -298,116 +294,10 @@ def read_manifest(directory: Path) -> Manifest | None:
         return None
 
 
-def verify_sizes(directory: Path, manifest: Manifest) -> None:
-    """Raises Damaged when a file is missing, no regular file or of another size."""
-    for file in manifest.files:
-        try:
-            found = (directory / file.path).lstat()
-        except (FileNotFoundError, NotADirectoryError):
-            raise Missing(f"{directory}: {file.path} is missing") from None
-        folders = [directory / parent for parent in Path(file.path).parents][:-1]
-        if not stat.S_ISREG(found.st_mode) or any(folder.is_symlink() for folder in folders):
-            raise Damaged(f"{directory}: {file.path} is no regular file")
-        if found.st_size != file.size:
-            raise Damaged(f"{directory}: {file.path} has {found.st_size} bytes, the manifest says {file.size}")
-
-
-def verify_hashes(directory: Path, files: Iterable[File]) -> None:
-    """Raises Damaged when the content of a file is not what was written."""
-    for file in files:
-        try:
-            found = sha256_of(directory / file.path)
-        except Unreadable as error:
-            raise Damaged(f"{directory}: {file.path}: {error}") from None
-        if found != file.sha256:
-            raise Damaged(f"{directory}: {file.path} differs from the sha256 in the manifest")
-
-
-def sync_files(directory: Path) -> None:
-    """Puts files that a library wrote on the volume: after a power cut a manifest must not outlive them."""
-    for path in sorted(directory.rglob("*")):
-        if path.is_file():
-            _sync(path)
-
-
-def describe(directory: Path) -> tuple[File, ...]:
-    """Every file below a directory with size and hash, the manifest excluded."""
-    paths = sorted(path for path in directory.rglob("*") if path.is_file() and path.name != MANIFEST_NAME)
-    return tuple(File(str(p.relative_to(directory)), p.stat().st_size, sha256_of(p)) for p in paths)
-
-
-def sha256_of(path: Path) -> str:
-    digest = hashlib.sha256()
-    with opened(path) as stream:
-        while block := stream.read(_READ_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """Writes a small file so that a reader sees all of it or none, also after a power cut."""
-    fresh = path.with_name(f".{path.name}.new")
-    with fresh.open("w") as stream:
-        os.fchmod(stream.fileno(), 0o644)  # a server reads an export's manifest under another uid, whatever the umask
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    fresh.rename(path)
-    _sync(path.parent)
-
-
-def _remove(path: Path) -> None:
-    """Takes the name away at once, so that nobody commits what is half deleted, then the files."""
-    if not _is_directory(path):
-        path.unlink(missing_ok=True)
-        return
-    gone = path
-    if not path.name.endswith(GONE_SUFFIX):
-        gone = path.with_name(path.name + GONE_SUFFIX)
-        shutil.rmtree(gone, ignore_errors=True)
-        try:
-            path.rename(gone)
-        except FileNotFoundError:
-            return
-    shutil.rmtree(gone, ignore_errors=True)
-
-
-def _put_back(gone: Path, directory: Path) -> None:
-    with suppress(FileNotFoundError):  # the later attempt may have cleared it away
-        gone.rename(directory)
-
-
-def _entries(directory: Path) -> list[Path]:
-    """What a directory holds; nothing where it is none, or nobody may look into it."""
-    try:
-        return sorted(directory.iterdir()) if _is_directory(directory) else []
-    except PermissionError:
-        return []
-
-
-def _is_directory(path: Path) -> bool:
-    """A directory and no link to one: what a link names may lie anywhere."""
-    try:
-        return stat.S_ISDIR(path.lstat().st_mode)
-    except (FileNotFoundError, NotADirectoryError, PermissionError):
-        return False
-
-
-def _is_there(path: Path) -> bool:
-    """Whether the name is taken. What can't be looked at counts as there: nothing is deleted for an error's sake."""
-    try:
-        path.lstat()
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
 def _is_torn(path: Path) -> bool:
     if path.name.startswith(TORN_PREFIX):
         return True
-    return path.name.startswith("step-") and not _is_there(path / MANIFEST_NAME)
+    return path.name.startswith("step-") and not is_there(path / MANIFEST_NAME)
 
 
 def _exporter(path: Path) -> str | None:
@@ -423,12 +313,3 @@ def _attempt_of(claim: object) -> int:
         case {"attempt": int(attempt)}:
             return attempt
     raise Unreadable("it names no attempt")
-
-
-def _sync(path: Path) -> None:
-    """A file, or the entries of a directory."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -8,10 +8,12 @@ from pathlib import Path
 import torch
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
+from deepseek_runtime.checkpoint.integrity import Damaged, verify_hashes, verify_sizes
 from deepseek_runtime.checkpoint.manifest import MANIFEST_NAME
-from deepseek_runtime.checkpoint.volume import Damaged, read_manifest, verify_hashes, verify_sizes
+from deepseek_runtime.checkpoint.volume import read_manifest
 from deepseek_runtime.contract import Invalid
-from deepseek_runtime.model_folder import GENERATION, read_json
+from deepseek_runtime.model_folder.files import read_json
+from deepseek_runtime.model_folder.parts import GENERATION
 from deepseek_runtime.pretrained import load_network, load_tokenizer
 
 # Settings that would change an answer but are not applied here, each with the values that change nothing.

@@ -7,8 +7,8 @@ import sys
 import traceback
 from pathlib import Path
 
+from deepseek_runtime.checkpoint.integrity import Damaged
 from deepseek_runtime.checkpoint.room import Full
-from deepseek_runtime.checkpoint.volume import Damaged
 from deepseek_runtime.contract import Diverged, ExitCode, Invalid, read_contract
 from deepseek_runtime.rundir import HEARTBEAT_VARIABLE, VARIABLE, Heartbeat, RunDirectory
 from deepseek_runtime.spec import read_spec
@@ -62,7 +62,8 @@ def _train(stop: StopFlag, run: RunDirectory | None, rank: int) -> int:
     from deepseek_runtime.trainer.curve import NAME as CURVE_NAME
     from deepseek_runtime.trainer.curve import Curve
     from deepseek_runtime.trainer.gang import Gang
-    from deepseek_runtime.trainer.loop import Training
+    from deepseek_runtime.trainer.preparing import prepare
+    from deepseek_runtime.trainer.rank import Rank
     from deepseek_runtime.trainer.telling import Telling
 
     gang = Gang.meet(os.environ)
@@ -71,7 +72,7 @@ def _train(stop: StopFlag, run: RunDirectory | None, rank: int) -> int:
     curve = Curve(contract.checkpoints.root / contract.pod_uid / CURVE_NAME) if gang.is_first else None
     telling = Telling(run if speaks else None, gang.is_first, curve)
     try:
-        code = Training(contract, spec, gang, heartbeat, telling, stop).run()
+        code = prepare(Rank(contract, spec, gang, heartbeat, telling, stop)).run()
     finally:
         telling.close()
     gang.part()

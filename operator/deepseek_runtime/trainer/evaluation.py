@@ -13,11 +13,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from torch.nn import functional
 from transformers import PreTrainedModel
 
-from deepseek_runtime.trainer.data import IGNORED, Batch, Example, collate
+from deepseek_runtime.trainer.data.corpus import Heldout
+from deepseek_runtime.trainer.data.example import IGNORED, Batch, Example, collate
 from deepseek_runtime.trainer.gang import Gang
+from deepseek_runtime.trainer.objective import nats
 
 # Larger passes gain nothing; smaller ones are taken where training could not hold so many sequences either.
 BATCH_SIZE = 64
@@ -29,17 +30,6 @@ class Evaluation:
 
     loss: float
     accuracy: float | None
-
-
-@dataclass(frozen=True)
-class Heldout:
-    """Held-out examples; `answers` are those of prompt and completion, whose completions are to be matched as well."""
-
-    texts: Sequence[Example]
-    answers: Sequence[Example]
-
-    def __bool__(self) -> bool:
-        return bool(self.texts or self.answers)
 
 
 def evaluate(
@@ -57,20 +47,20 @@ def evaluate(
     Every pass is a sign of life. None when any rank was asked to stop: the grace period is for saving.
     """
     size = min(BATCH_SIZE, micro_batch_size * gang.world_size)
-    nats = tokens = right = 0.0
+    surprise = tokens = right = 0.0
     with _inference(model):
         for examples, is_answered in ((heldout.answers, True), (heldout.texts, False)):
             for share, counted in _shares(examples, gang, size):
                 batch = collate(share, pad_id, gang.device)
                 logits = model(input_ids=batch.ids, use_cache=False).logits
-                nats += float(_nats(logits, batch)) * counted
+                surprise += float(nats(logits, batch)) * counted
                 tokens += sum(example.targets for example in share) * counted
                 right += matches(logits, batch) * counted if is_answered else 0.0
                 beat()
                 if gang.any(wants_stop()):
                     return None
-    nats, tokens, right = gang.total([nats, tokens, right])
-    return Evaluation(nats / tokens, right / len(heldout.answers) if heldout.answers else None)
+    surprise, tokens, right = gang.total([surprise, tokens, right])
+    return Evaluation(surprise / tokens, right / len(heldout.answers) if heldout.answers else None)
 
 
 @contextmanager
@@ -79,21 +69,6 @@ def _inference(model: PreTrainedModel) -> Iterator[None]:
     with torch.no_grad():
         yield
     model.train()
-
-
-def loss_sum(
-    model: PreTrainedModel, examples: Sequence[Example], pad_id: int, device: torch.device
-) -> tuple[torch.Tensor, int]:
-    """Sum of the token losses in nats, and the number of predicted tokens."""
-    batch = collate(examples, pad_id, device)
-    logits = model(input_ids=batch.ids, use_cache=False).logits
-    return _nats(logits, batch), sum(example.targets for example in examples)
-
-
-def _nats(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
-    return functional.cross_entropy(
-        logits.flatten(0, 1).float(), batch.labels.flatten(), ignore_index=IGNORED, reduction="sum"
-    )
 
 
 def matches(logits: torch.Tensor, batch: Batch) -> int:

@@ -18,8 +18,9 @@ from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
-from deepseek_runtime.checkpoint.volume import sync_files
-from deepseek_runtime.model_folder import ATTACHED, CONFIG, GENERATION, read_json
+from deepseek_runtime.checkpoint.files import sync_files
+from deepseek_runtime.model_folder.files import read_json
+from deepseek_runtime.model_folder.parts import ATTACHED, CONFIG, GENERATION
 from deepseek_runtime.spec import Custom, Precision, Weights
 
 # The router of transformers' DeepseekV3 class: sigmoid scores, bias-corrected top-k, MoE in every layer

@@ -9,7 +9,8 @@ the port, a NetworkPolicy whoever could read them there.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -24,6 +25,8 @@ from deepseek_runtime.trainer.wire import read_by_allow_list
 # A rank that loads a large model from a slow volume may come much later than the others.
 MEETING_LIMIT = timedelta(hours=2)
 LOOPBACK = "lo"
+# How often a rank that waits for a disk looks again; short against any save, long against a message.
+LOOK_EVERY_S = 0.02
 
 
 @dataclass(frozen=True)
@@ -101,3 +104,27 @@ def gathered(value: object) -> list[object]:
     values: list[object] = [None] * dist.get_world_size()
     dist.all_gather_object(values, value)
     return values
+
+
+def wait_for_all(
+    gang: Gang,
+    beat: Callable[[], None],
+    *,
+    is_done: Callable[[], bool],
+    written_bytes: Callable[[], int],
+    look: Callable[[], None] = lambda: None,
+) -> None:
+    """Waits until all ranks are done with their disks; called by all of them together.
+
+    As long as bytes move on any rank, all of them are alive. `look` may end the wait by raising.
+    """
+    moved = -1.0
+    while True:
+        done, written = gang.total([float(is_done()), float(written_bytes())])
+        if written != moved:
+            beat()
+        if done == gang.world_size:
+            return
+        look()
+        moved = written
+        time.sleep(LOOK_EVERY_S)

@@ -21,8 +21,9 @@ from torch.distributed.checkpoint.metadata import Metadata
 from torch.distributed.checkpoint.planner import ReadItem
 
 from deepseek_runtime.checkpoint.document import Unreadable, opened, read
+from deepseek_runtime.checkpoint.integrity import Damaged
 from deepseek_runtime.checkpoint.manifest import Manifest
-from deepseek_runtime.checkpoint.volume import Damaged
+from deepseek_runtime.checkpoint.volume import Volume
 from deepseek_runtime.reading import CONTROL, is_the_machines, words
 from deepseek_runtime.trainer.metadata import LIMIT_BYTES, METADATA_NAME, read_metadata
 
@@ -42,6 +43,11 @@ class Held:
 
     directory: Path
     manifest: Manifest
+
+    @staticmethod
+    def on(volume: Volume, manifest: Manifest) -> "Held":
+        """The checkpoint of that manifest, where a volume has it."""
+        return Held(volume.step_directory(manifest.incarnation, manifest.step), manifest)
 
     @property
     def metadata(self) -> Metadata:

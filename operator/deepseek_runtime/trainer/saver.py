@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 
 import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
@@ -20,13 +19,12 @@ from deepseek_runtime.checkpoint.room import in_words, writing
 from deepseek_runtime.checkpoint.volume import Superseded, Volume, commit
 from deepseek_runtime.contract import Contract
 from deepseek_runtime.trainer import state as states
-from deepseek_runtime.trainer.gang import Gang, broadcast
+from deepseek_runtime.trainer.clock import now
+from deepseek_runtime.trainer.gang import Gang, broadcast, wait_for_all
 from deepseek_runtime.trainer.held import DATA_NAME, random_file
 from deepseek_runtime.trainer.state import State
 from deepseek_runtime.trainer.writing import HashingWriter, Ledger, write_file
 
-# How often a rank that waits for a save looks again; short against any save, long against a message.
-LOOK_EVERY_S = 0.02
 # torch tells all ranks of a failure that one of them writes into; one that fails while they talk leaves the others waiting
 # for its next message. Nothing that it is told of takes longer.
 ALONE_S = 30.0
@@ -127,19 +125,17 @@ class Saver:
             self._raise_failure(pending)
 
     def settle(self) -> Saved | None:
-        """Waits until all ranks have written, then commits. As long as bytes move on any rank, all of them are alive."""
+        """Waits until all ranks have written, then commits."""
         if self._pending is None:
             return None
-        moved = -1.0
-        while True:
-            done, written = self.gang.total([float(self.is_done), float(self.written_bytes)])
-            if written != moved:
-                self.beat()
-            if done == self.gang.world_size:
-                return self.finish()
-            self.check_alone()
-            moved = written
-            time.sleep(LOOK_EVERY_S)
+        wait_for_all(
+            self.gang,
+            self.beat,
+            is_done=lambda: self.is_done,
+            written_bytes=lambda: self.written_bytes,
+            look=self.check_alone,
+        )
+        return self.finish()
 
     def finish(self) -> Saved:
         """Makes it a checkpoint. All ranks must be done."""
@@ -233,7 +229,3 @@ class _Kept:
 
     own: list[Manifest]
     lineage: Lineage
-
-
-def now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from deepseek_runtime.checkpoint import resume
+from deepseek_runtime.checkpoint.integrity import Damaged
 from deepseek_runtime.checkpoint.manifest import Manifest, Position
 from deepseek_runtime.checkpoint.origin import Origin
 from deepseek_runtime.checkpoint.room import writing
-from deepseek_runtime.checkpoint.volume import Damaged, Volume
+from deepseek_runtime.checkpoint.volume import Volume
 from deepseek_runtime.contract import Contract, Invalid
 from deepseek_runtime.reading import is_the_machines
 from deepseek_runtime.trainer.gang import Gang, broadcast
@@ -29,6 +30,10 @@ class Start:
     manifest: Manifest | None
     source: Volume
     lineage: Lineage
+
+    @property
+    def held(self) -> Held | None:
+        return Held.on(self.source, self.manifest) if self.manifest else None
 
     @property
     def step(self) -> int:
@@ -141,7 +146,7 @@ def _first_whole(candidates: tuple[Manifest, ...], source: Volume, gang: Gang) -
     for manifest in candidates:
         # Each rank looks at all sizes and at the hashes of every n-th file.
         problem = source.problem_of(manifest, manifest.files[gang.rank :: gang.world_size]) or _strangeness(
-            Held(source.step_directory(manifest.incarnation, manifest.step), manifest), gang.rank
+            Held.on(source, manifest), gang.rank
         )
         if not gang.any(problem is not None):
             return manifest

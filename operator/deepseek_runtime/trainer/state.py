@@ -13,14 +13,13 @@ from torch import nn
 from torch.distributed.checkpoint.metadata import Metadata
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
-    get_model_state_dict,
     get_optimizer_state_dict,
-    set_model_state_dict,
     set_optimizer_state_dict,
 )
 from torch.optim import Optimizer
 
 from deepseek_runtime.trainer.held import Held
+from deepseek_runtime.trainer.method import Method
 
 
 @dataclass(frozen=True)
@@ -29,11 +28,12 @@ class State:
 
     model: nn.Module
     optimizer: Optimizer
+    method: Method
 
     def tensors(self) -> dict[str, dict[str, Any]]:
         """References to the live tensors; whoever writes them later must copy them first."""
         return {
-            "model": get_model_state_dict(self.model),
+            "model": self.method.weights(self.model),
             "optimizer": get_optimizer_state_dict(self.model, self.optimizer),
         }
 
@@ -47,7 +47,7 @@ class State:
             moments = tensors["optimizer"]["state"]
             unmoved = self._take_unmoved(moments, held.metadata)
             held.fill({"model": tensors["model"], "optimizer": {"state": moments}})
-            set_model_state_dict(self.model, tensors["model"])
+            self.method.take(self.model, tensors["model"])
             options = StateDictOptions(strict=not unmoved)
             set_optimizer_state_dict(self.model, self.optimizer, tensors["optimizer"], options=options)
             for parameter in unmoved:
@@ -69,9 +69,9 @@ class State:
     def load_weights(self, held: Held) -> None:
         """Reads this rank's share of the parameters alone. Raises Damaged."""
         with held.reading():
-            weights = {"model": get_model_state_dict(self.model)}
+            weights = {"model": self.method.weights(self.model)}
             held.fill(weights)
-            set_model_state_dict(self.model, weights["model"])
+            self.method.take(self.model, weights["model"])
 
     def has_finite_parameters(self) -> bool:
         """Whether this rank's share of the parameters holds neither NaN nor infinity."""

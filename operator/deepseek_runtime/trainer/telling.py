@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 from deepseek_runtime.checkpoint.manifest import finite
 from deepseek_runtime.rundir import RunDirectory
+from deepseek_runtime.trainer.clock import now
 from deepseek_runtime.trainer.curve import Curve
-from deepseek_runtime.trainer.saver import now
 
 # Files in memory are cheap but not free; nobody reads progress more often.
 PUBLISH_EVERY_S = 0.2

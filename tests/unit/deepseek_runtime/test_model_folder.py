@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from deepseek_runtime.contract import Invalid
-from deepseek_runtime.model_folder import check
+from deepseek_runtime.model_folder.folder import check
 
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 4221588\n"
 PAGE = "<!DOCTYPE html>\n<html><title>Sign in</title></html>\n"

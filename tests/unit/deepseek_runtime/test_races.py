@@ -15,10 +15,11 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from deepseek_runtime.checkpoint import resume
+from deepseek_runtime.checkpoint.integrity import Damaged, verify_hashes, verify_sizes
 from deepseek_runtime.checkpoint.manifest import File, Manifest, Position
 from deepseek_runtime.checkpoint.origin import ORIGIN_NAME, Origin
 from deepseek_runtime.checkpoint.retention import prunable
-from deepseek_runtime.checkpoint.volume import Damaged, Superseded, Volume, commit, verify_hashes, verify_sizes
+from deepseek_runtime.checkpoint.volume import Superseded, Volume, commit
 from deepseek_runtime.contract import read_contract
 from deepseek_runtime.launcher.preparing import prepare
 from tests.support.interleaving import Killed, Program, run

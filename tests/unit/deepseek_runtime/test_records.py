@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from deepseek_runtime.contract import Invalid
-from deepseek_runtime.trainer.records import read_content, records, text_of
+from deepseek_runtime.trainer.data.records import read_content, records, text_of
 
 ADVICE = "write it so"
 LINE = '{"text": "hello"}'

@@ -3,8 +3,8 @@
 import pytest
 
 from deepseek_runtime.spec import Hyperparameters, Schedule
+from deepseek_runtime.trainer.data.tasks import HELDOUT_WORDS, TRAIN_WORDS, examples
 from deepseek_runtime.trainer.schedule import learning_rate
-from deepseek_runtime.trainer.tasks import HELDOUT_WORDS, TRAIN_WORDS, examples
 
 
 def parameters(schedule: Schedule) -> Hyperparameters:

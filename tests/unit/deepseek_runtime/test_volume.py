@@ -9,17 +9,10 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from deepseek_runtime.checkpoint.integrity import Damaged, describe, verify_hashes, verify_sizes
 from deepseek_runtime.checkpoint.manifest import Manifest, Position
 from deepseek_runtime.checkpoint.origin import Origin
-from deepseek_runtime.checkpoint.volume import (
-    Damaged,
-    Superseded,
-    Volume,
-    commit,
-    describe,
-    verify_hashes,
-    verify_sizes,
-)
+from deepseek_runtime.checkpoint.volume import Superseded, Volume, commit
 from deepseek_runtime.contract import Ancestor
 from tests.unit.deepseek_runtime.manifests import checkpoint
 

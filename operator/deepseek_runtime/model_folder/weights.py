@@ -1,0 +1,90 @@
+"""Whether the weights of a model folder are all there, and unquantized: names, sizes and headers tell."""
+
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from deepseek_runtime.contract import Invalid
+from deepseek_runtime.model_folder.files import read_json, refuse_strange
+from deepseek_runtime.model_folder.header import Header, read_header
+from deepseek_runtime.model_folder.parts import (
+    AGAIN,
+    BF16,
+    PICKLED,
+    PICKLED_INDEX,
+    SAFETENSORS,
+    SAFETENSORS_INDEX,
+    names,
+)
+
+# Values of safetensors' `dtype` that stand for numbers of eight bits and fewer with scales beside them.
+_SCALED = ("F8_", "F6_", "F4")
+# The tensors of one expert among several: what comes before its number, the number, what comes after.
+_EXPERT = re.compile(r"(.*\.experts\.)(\d+)(\..+)")
+
+
+def check_weights(path: Path) -> None:
+    """One file, or an index and its shards; safetensors before pickles, as transformers looks."""
+    if (path / SAFETENSORS).exists():
+        header = read_header(path / SAFETENSORS)
+        _refuse_scaled(path / SAFETENSORS, header)
+        _refuse_gaps(path, header.kinds)
+    elif (path / SAFETENSORS_INDEX).exists():
+        _check_shards(path, path / SAFETENSORS_INDEX)
+    elif (path / PICKLED).exists():
+        refuse_strange(path / PICKLED)
+    elif (path / PICKLED_INDEX).exists():
+        for shard in sorted(set(_weight_map(path / PICKLED_INDEX).values())):
+            _refuse_absent(path / PICKLED_INDEX, path / shard)
+            refuse_strange(path / shard)
+    else:
+        shards = [entry.name for entry in path.glob("model-*.safetensors")]
+        lack = f"but {names(shards)} without {SAFETENSORS_INDEX}" if shards else f"no {SAFETENSORS}"
+        raise Invalid(f"model folder {path} holds no weights that are read here: {lack}; {AGAIN}")
+
+
+def _check_shards(path: Path, index: Path) -> None:
+    places = _weight_map(index)
+    headers: dict[str, Header] = {}
+    for shard in sorted(set(places.values())):
+        _refuse_absent(index, path / shard)
+        headers[shard] = read_header(path / shard)
+        _refuse_scaled(path / shard, headers[shard])
+    lost = [name for name, shard in places.items() if name not in headers[shard].kinds]
+    if lost:
+        shard = places[sorted(lost)[0]]
+        raise Invalid(f"{index} is of other files than lie beside it: {path / shard} lacks {names(lost)}; {AGAIN}")
+    _refuse_gaps(path, places)
+
+
+def _weight_map(index: Path) -> dict[str, str]:
+    places = read_json(index).get("weight_map")
+    if not isinstance(places, dict) or not places or not all(isinstance(shard, str) for shard in places.values()):
+        raise Invalid(f"{index} has no weight_map of tensors to files; {AGAIN}")
+    for shard in set(places.values()):
+        if os.path.basename(shard) != shard:
+            raise Invalid(f"{index} names the file {shard!r} outside of its folder; {AGAIN}")
+    return places
+
+
+def _refuse_absent(index: Path, shard: Path) -> None:
+    if not shard.exists():
+        raise Invalid(f"{shard} is missing, {index.name} names it: not all of the model was copied; {AGAIN}")
+
+
+def _refuse_scaled(file: Path, header: Header) -> None:
+    scaled = [name for name, kind in header.kinds.items() if kind.startswith(_SCALED) or name.endswith("_scale_inv")]
+    if scaled:
+        what = next((header.kinds[name] for name in scaled if header.kinds[name].startswith(_SCALED)), "FP8")
+        raise Invalid(f"{file} holds quantized weights with scales beside them ({what}: {names(scaled)}); {BF16}")
+
+
+def _refuse_gaps(path: Path, found: Iterable[str]) -> None:
+    """Experts of a layer have the same tensors each; one that lacks some could not be put beside the others."""
+    parts = [match.groups() for name in found if (match := _EXPERT.fullmatch(name))]
+    experts = {(layer, expert) for layer, expert, _ in parts}
+    tensors = {(layer, tensor) for layer, _, tensor in parts}
+    wanted = {(layer, expert, tensor) for layer, expert in experts for other, tensor in tensors if layer == other}
+    if lost := {"".join(part) for part in wanted.difference(parts)}:
+        raise Invalid(f"the weights in {path} lack {names(lost)}, which the other experts have; {AGAIN}")

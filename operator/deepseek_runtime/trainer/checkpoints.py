@@ -1,0 +1,86 @@
+"""When a checkpoint is due, what goes into its manifest, and what is told of it once it is one."""
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from deepseek_runtime.checkpoint.manifest import Manifest
+from deepseek_runtime.checkpoint.ranking import Best, Measures, best, is_better
+from deepseek_runtime.trainer.rank import Rank
+from deepseek_runtime.trainer.saver import Saved, Saver
+from deepseek_runtime.trainer.state import State
+
+
+@dataclass
+class Checkpoints:
+    """`best` is the best checkpoint that lies there, `saved_s` the clock's time of the last save's beginning."""
+
+    rank: Rank
+    saver: Saver
+    state: State
+    best: Best | None
+    saved_s: float = field(default_factory=lambda: time.monotonic())
+
+    def is_due(self, step: int) -> bool:
+        """Whether this rank thinks that a step should be saved: clocks differ, rank 0's counts."""
+        policy = self.rank.contract.checkpoints
+        if policy.every_steps is not None:
+            return step % policy.every_steps == 0
+        return time.monotonic() - self.saved_s >= (policy.every_seconds or math.inf)
+
+    def is_worth_keeping(self, measured: Measures) -> bool:
+        """Whether a model measured so is better than every checkpoint so far, and the best ones are kept."""
+        return bool(self.rank.contract.checkpoints.keep_best) and is_better(measured, self.best)
+
+    def save(self, step: int, loss: float, measured: Mapping[str, float | None]) -> None:
+        """Begins a save, after the one before it is committed. `measured` is of this very step."""
+        self.settle()
+        if self.saver.last_step == step:
+            return
+        self.rank.telling.tell(state="Saving")
+        metrics: dict[str, float | None] = {"loss": loss, **measured}
+        self.saver.begin(step, self.state, metrics, healthy=True)  # what isn't ends at its step
+        self.saved_s = time.monotonic()
+        self.rank.telling.tell(state="Training")
+
+    def look(self, *, is_written: bool) -> None:
+        """Between two steps: commits the save under way once all ranks have written it."""
+        if self.saver.is_saving and is_written:
+            self._note(self.saver.finish())
+        self.saver.check_alone()
+
+    def settle(self) -> None:
+        """Waits for the save under way."""
+        self._note(self.saver.settle())
+
+    def make_room(self) -> None:
+        """Deletes what retention lets go."""
+        self.saver.make_room()
+        self.best = best(self.saver.lineage_kept)
+
+    def healthy_steps(self) -> list[int]:
+        return [manifest.step for manifest in self.saver.lineage_kept if manifest.healthy]
+
+    def last(self) -> Manifest | None:
+        """The newest of this attempt."""
+        return self.saver.own[-1] if self.saver.own else None
+
+    def _note(self, saved: Saved | None) -> None:
+        """Tells of a checkpoint that has become one."""
+        if saved is None:
+            return
+        manifest, seconds = saved.manifest, round(saved.seconds, 3)
+        record = {"event": "checkpoint", "step": manifest.step, "healthy": manifest.healthy}
+        self.rank.telling.log({**record, "seconds": seconds, "bytes": manifest.size_bytes})
+        if manifest.healthy:
+            self.best = best(self.saver.lineage_kept)
+            self.rank.telling.tell(**told(manifest, seconds, self.best))
+
+
+def told(latest: Manifest, seconds: float | None, top: Best | None) -> dict[str, object]:
+    """The fields of /progress: the newest checkpoint with the seconds that it took, and the best one."""
+    return {
+        "latest": {"step": latest.step, "time": latest.created_at, "seconds": seconds},
+        "best": top.to_json() if top else None,
+    }

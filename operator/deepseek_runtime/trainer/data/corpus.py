@@ -1,0 +1,59 @@
+"""All datasets of a training: what it learns from, in which order, and what it is measured on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from deepseek_runtime.spec import Hyperparameters
+from deepseek_runtime.trainer.data.dataset import Read
+from deepseek_runtime.trainer.data.example import Example
+from deepseek_runtime.trainer.data.order import Order
+
+
+@dataclass(frozen=True)
+class Heldout:
+    """Held-out examples; `answers` are those of prompt and completion, whose completions are to be matched as well."""
+
+    texts: Sequence[Example]
+    answers: Sequence[Example]
+
+    def __bool__(self) -> bool:
+        return bool(self.texts or self.answers)
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """`reads` are of all datasets, in the specification's order; `examples` are learnt from, as `order` says."""
+
+    reads: Sequence[Read]
+    examples: Sequence[Example]
+    order: Order
+    heldout: Heldout
+
+    def batch(self, step: int) -> list[Example]:
+        """The global batch of a step, counted from 1."""
+        return [self.examples[index] for index in self.order.batch(step)]
+
+    def check_losses(self, length: int) -> None:
+        """Raises Invalid when most examples of a dataset are left out."""
+        for one in self.reads:
+            one.check_losses(length)
+
+
+def corpus_of(reads: Sequence[Read], parameters: Hyperparameters) -> Corpus:
+    """Puts together what was read. Raises Invalid for a dataset that would never be seen."""
+    train = [one for one in reads if one.dataset.split == "Train"]
+    heldout = [one for one in reads if one.dataset.split == "Heldout"]
+    return Corpus(
+        reads=reads,
+        examples=[example for one in train for example in one.examples],
+        order=Order(
+            [len(one.examples) for one in train],
+            [one.dataset.weight for one in train],
+            parameters.seed,
+            parameters.global_batch_size,
+        ),
+        heldout=Heldout(
+            texts=[e for one in heldout for e in one.examples if one.dataset.format == "Text"],
+            answers=[e for one in heldout for e in one.examples if one.dataset.format == "PromptCompletion"],
+        ),
+    )

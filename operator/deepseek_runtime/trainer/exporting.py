@@ -1,0 +1,89 @@
+"""Making an export of a checkpoint: its weights gathered on rank 0, written there by a thread, committed."""
+
+import os
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from deepseek_runtime.checkpoint.integrity import describe
+from deepseek_runtime.checkpoint.manifest import Manifest
+from deepseek_runtime.checkpoint.room import writing
+from deepseek_runtime.trainer.clock import now
+from deepseek_runtime.trainer.gang import broadcast, wait_for_all
+from deepseek_runtime.trainer.method import Method
+from deepseek_runtime.trainer.rank import Rank
+
+
+def exported_steps(rank: Rank) -> list[int]:
+    """Steps of the exports that lie there, as rank 0 sees them; nothing on other ranks."""
+    return [manifest.step for manifest in rank.volume.exports()] if rank.gang.is_first else []
+
+
+@dataclass(frozen=True)
+class Exporter:
+    """Exports the weights that the model holds at the time. `incarnation` is this attempt's."""
+
+    rank: Rank
+    incarnation: str
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    method: Method
+
+    def export(self, checkpoint: Manifest, measured: Mapping[str, float | None]) -> None:
+        """Writes what the model holds as the export of a checkpoint; one that is there is never written again.
+
+        Called by all ranks together. `measured` is what became known of the checkpoint since it was saved.
+        """
+        rank, volume = self.rank, self.rank.volume
+        if broadcast(volume.has_export_of(checkpoint) if rank.gang.is_first else None):
+            return
+        rank.telling.tell(state="Saving")
+        weights = self.method.exported(self.model, rank.parameters.precision)
+        torn = volume.torn_export_directory(self.incarnation, checkpoint.step)
+        made: str | None = None
+        with ThreadPoolExecutor(1) as writer:
+            what = (torn, self.model, weights, self.tokenizer, rank.spec.model)
+            job = writer.submit(self.method.write, *what) if rank.gang.is_first else None
+            wait_for_all(
+                rank.gang,
+                rank.heartbeat.beat,
+                is_done=lambda: job is None or job.done(),
+                written_bytes=lambda: _bytes_below(torn) if job else 0,
+            )
+            if job is not None:
+                with writing(volume.root, f"the export of step {checkpoint.step}"):
+                    job.result()
+                    made = volume.commit_export(self._manifest(checkpoint, measured, torn), rank.contract.attempt)
+        rank.telling.log({"event": "export", "step": checkpoint.step, "export": made})
+
+    def _manifest(self, checkpoint: Manifest, measured: Mapping[str, float | None], directory: Path) -> Manifest:
+        contract = self.rank.contract
+        return Manifest(
+            kind="Export",
+            training_uid=contract.training_uid,
+            attempt=contract.attempt,
+            job_uid=contract.job_uid,
+            incarnation=self.incarnation,
+            step=checkpoint.step,
+            world_size=self.rank.gang.world_size,
+            sharding="none",
+            parent=checkpoint.position,
+            files=describe(directory),
+            metrics={**checkpoint.metrics, **measured},
+            healthy=True,
+            created_at=now(),
+        )
+
+
+def _bytes_below(directory: Path) -> int:
+    total = 0
+    for place, _, names in os.walk(directory):
+        for name in names:
+            try:
+                total += os.stat(os.path.join(place, name)).st_size
+            except FileNotFoundError:
+                continue
+    return total

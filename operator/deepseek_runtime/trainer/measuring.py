@@ -1,0 +1,71 @@
+"""When a training is measured on held-out data, and what the last measure was."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from transformers import PreTrainedModel
+
+from deepseek_runtime.trainer.data.corpus import Heldout
+from deepseek_runtime.trainer.evaluation import evaluate
+from deepseek_runtime.trainer.rank import Rank
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The last measure, by the names in a manifest, and the step that it is of; None while there is none."""
+
+    step: int | None = None
+    metrics: Mapping[str, float | None] = field(default_factory=dict)
+
+    def of(self, step: int) -> Mapping[str, float | None]:
+        """What is known of that step."""
+        return self.metrics if self.step == step else {}
+
+
+@dataclass
+class Measuring:
+    """Measures, and remembers the last measure. `gave_way` says that one was left out for a stop."""
+
+    rank: Rank
+    model: PreTrainedModel
+    pad_id: int
+    heldout: Heldout
+    max_steps: int
+    last: Measured
+    gave_way: bool = False
+
+    def is_due(self, step: int) -> bool:
+        """Whether it belongs to a step that was just made."""
+        return bool(self.heldout) and (step == self.max_steps or self._is_regular(step))
+
+    def is_missing(self, step: int) -> bool:
+        """Whether it belongs to the step that an attempt begins after: step 0, or one before which a stop came."""
+        return bool(self.heldout) and self._is_regular(step) and step < self.max_steps and self.last.step != step
+
+    def is_missing_at_the_end(self) -> bool:
+        return bool(self.heldout) and self.last.step != self.max_steps
+
+    def measure(self, step: int) -> bool:
+        """Measures, unless any rank was asked to stop: whether it was done."""
+        rank, parameters = self.rank, self.rank.parameters
+        rank.telling.tell(state="Evaluating")
+        found = evaluate(
+            self.model,
+            self.heldout,
+            rank.gang,
+            self.pad_id,
+            rank.heartbeat.beat,
+            micro_batch_size=parameters.micro_batch_size or parameters.global_batch_size // rank.gang.world_size,
+            wants_stop=rank.wants_stop,
+        )
+        if found is None:
+            self.gave_way = True
+            return False
+        self.last = Measured(step, {"evalLoss": found.loss, "accuracy": found.accuracy})
+        rank.telling.tell(state="Training", **self.last.metrics)
+        rank.telling.log({"event": "evaluation", "step": step, **self.last.metrics})
+        return True
+
+    def _is_regular(self, step: int) -> bool:
+        every = self.rank.parameters.eval_every_steps
+        return every is not None and step % every == 0

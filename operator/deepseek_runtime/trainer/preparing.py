@@ -1,0 +1,51 @@
+"""The parts of a training, put together once, before its first step."""
+
+from deepseek_runtime.checkpoint.ranking import best
+from deepseek_runtime.reading import reading
+from deepseek_runtime.trainer import identity as identities
+from deepseek_runtime.trainer.checkpoints import Checkpoints
+from deepseek_runtime.trainer.datasets import read_corpus
+from deepseek_runtime.trainer.exporting import Exporter
+from deepseek_runtime.trainer.loop import Training
+from deepseek_runtime.trainer.measuring import Measuring
+from deepseek_runtime.trainer.method import method_of
+from deepseek_runtime.trainer.model import build, shard
+from deepseek_runtime.trainer.objective import objective_of
+from deepseek_runtime.trainer.plan import Plan, plan
+from deepseek_runtime.trainer.rank import Rank
+from deepseek_runtime.trainer.resuming import resume
+from deepseek_runtime.trainer.saver import Saver
+from deepseek_runtime.trainer.starting import Start, begin
+from deepseek_runtime.trainer.state import State
+from deepseek_runtime.trainer.update import Learner, optimizer
+
+
+def prepare(rank: Rank) -> Training:
+    """Everything from the choice of a checkpoint to its loading, on all ranks together. Raises Invalid, Damaged, Full."""
+    start = begin(rank.contract, rank.gang)
+    with reading("spec.model", "name a whole model in Hugging Face form, or correct model.custom"):
+        model, tokenizer = build(rank.spec.model, rank.parameters.seed)
+    corpus = read_corpus(rank, model, tokenizer, resumes=start.manifest is not None)
+    planned = plan(rank, corpus, start)
+    shard(model, rank.gang.mesh, rank.parameters.precision)
+    method, objective = method_of(rank.spec.method), objective_of(rank.spec.objective)
+    state = State(model, optimizer(method.trained(model), rank.parameters), method)
+    saver = _saver(rank, start, planned)
+    standing = resume(rank, start, planned, state)
+    pad_id, steps = tokenizer.pad_token_id or 0, planned.max_steps
+    return Training(
+        rank=rank,
+        start=start,
+        learner=Learner(rank, model, pad_id, state, objective, corpus, steps),
+        measuring=Measuring(rank, model, pad_id, corpus.heldout, steps, standing.measured),
+        checkpoints=Checkpoints(rank, saver, state, best(start.lineage.ancestors)),
+        exporter=Exporter(rank, start.lineage.incarnation, model, tokenizer, method),
+        max_steps=steps,
+        step=standing.step,
+        loss=standing.loss,
+    )
+
+
+def _saver(rank: Rank, start: Start, planned: Plan) -> Saver:
+    data = identities.encode(planned.identity)
+    return Saver(rank.gang, rank.volume, rank.contract, start.lineage, rank.heartbeat.beat, data)

@@ -1,0 +1,95 @@
+"""One optimizer step on one rank: forward, backward, clip, step."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.distributed.tensor import DTensor
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+from torch.optim import AdamW, Optimizer
+from transformers import PreTrainedModel
+
+from deepseek_runtime.spec import Hyperparameters
+from deepseek_runtime.trainer.data.corpus import Corpus
+from deepseek_runtime.trainer.data.example import Example
+from deepseek_runtime.trainer.objective import Objective
+from deepseek_runtime.trainer.rank import Rank
+from deepseek_runtime.trainer.schedule import learning_rate
+from deepseek_runtime.trainer.state import State
+
+# DeepSeek-V3's own AdamW (technical report, section 4.2).
+ADAM_BETAS = (0.9, 0.95)
+
+
+def optimizer(trained: Sequence[nn.Parameter], parameters: Hyperparameters) -> Optimizer:
+    """Weight decay for matrices only: pulling norms and biases to zero helps nobody."""
+    groups = [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": parameters.weight_decay},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return AdamW([group for group in groups if group["params"]], lr=parameters.learning_rate, betas=ADAM_BETAS)
+
+
+@dataclass(frozen=True)
+class Update:
+    """What one rank knows of a step that it made.
+
+    Attributes:
+        loss_sum: of this rank's share of the global batch.
+        weight: of the whole global batch; the summed loss of all ranks divided by it is the step's loss.
+        tokens: read by all ranks.
+        is_finite: whether this rank's share of gradients and parameters is.
+    """
+
+    loss_sum: float
+    weight: int
+    tokens: int
+    is_finite: bool
+
+
+@dataclass(frozen=True)
+class Learner:
+    """The model and what makes it learn."""
+
+    rank: Rank
+    model: PreTrainedModel
+    pad_id: int
+    state: State
+    objective: Objective
+    corpus: Corpus
+    max_steps: int
+
+    def update(self, step: int) -> Update:
+        """Makes that step, counted from 1."""
+        gang, chosen = self.rank.gang, self.corpus.batch(step)
+        weight = max(1, self.objective.weight(chosen))
+        share = chosen[gang.rank * len(chosen) // gang.world_size : (gang.rank + 1) * len(chosen) // gang.world_size]
+        loss_sum = self._backward(share, weight)
+        is_finite = self._move(step)
+        return Update(loss_sum, weight, sum(len(example.tokens) for example in chosen), is_finite)
+
+    def _backward(self, share: Sequence[Example], weight: int) -> float:
+        """Gradients of this rank's share, in passes that its memory has room for; returns its summed loss."""
+        gang, total = self.rank.gang, 0.0
+        size = min(self.rank.parameters.micro_batch_size or len(share), len(share))
+        for first in range(0, len(share), size):
+            self.model.set_requires_gradient_sync(first + size >= len(share))
+            loss = self.objective.loss_sum(self.model, share[first : first + size], self.pad_id, gang.device)
+            # FSDP averages gradients over the ranks; a sum over all of them is wanted.
+            (loss * (gang.world_size / weight)).backward()
+            total += float(loss.detach())
+        return total
+
+    def _move(self, step: int) -> bool:
+        """Clips the gradients and moves the parameters; whether this rank's share of both is finite."""
+        parameters = self.rank.parameters
+        norm = get_total_norm([p.grad for p in self.model.parameters() if p.grad is not None])
+        if parameters.gradient_clip_norm:
+            clip_grads_with_norm_(self.model.parameters(), parameters.gradient_clip_norm, norm)
+        for group in self.state.optimizer.param_groups:
+            group["lr"] = learning_rate(parameters, step, self.max_steps)
+        self.state.optimizer.step()
+        self.state.optimizer.zero_grad()
+        share_of_norm = norm.to_local() if isinstance(norm, DTensor) else norm
+        return bool(torch.isfinite(share_of_norm)) and self.state.has_finite_parameters()
