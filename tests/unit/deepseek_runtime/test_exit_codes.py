@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 import pytest
 
+from deepseek_runtime.checkpoint.integrity import Damaged, Missing
 from deepseek_runtime.checkpoint.room import Full
-from deepseek_runtime.checkpoint.volume import Damaged, Missing, Superseded
+from deepseek_runtime.checkpoint.volume import Superseded
 from deepseek_runtime.contract import Diverged, Invalid
 from deepseek_runtime.trainer import __main__ as trainer
 

@@ -41,7 +41,11 @@ def test_calls_are_notes() -> None:
     assert described(pickle.dumps(PurePosixPath), {PATH}) == Name(PATH)
 
 
-@pytest.mark.parametrize("value", [Evil(), print, OrderedDict(), Evil, PurePosixPath("/")], ids=repr)
+@pytest.mark.parametrize(
+    "value",
+    [Evil(), print, OrderedDict(), Evil, PurePosixPath("/")],
+    ids=["a call of its own", "a function", "an object", "a class", "a path"],
+)
 def test_name_that_is_not_expected_is_refused(value: object) -> None:
     with pytest.raises(Unreadable, match="which no checkpoint needs: it may be an attack"):
         described(pickle.dumps(value), {"builtins.getattr"})
