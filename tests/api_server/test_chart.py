@@ -16,12 +16,10 @@ import yaml
 from cryptography import x509
 
 from deepseek_operator.api.crd import documents
-from deepseek_operator.api.v1alpha1.serving.definition import SERVING
 from deepseek_operator.api.v1alpha1.training.definition import TRAINING
 from deepseek_operator.controller.profiles import Offer, profiles_from_text
 from deepseek_operator.core.host_access import HostAccess
 from deepseek_operator.core.names import SERVING_LABEL
-from deepseek_operator.core.resources import BUDGET, CLAIM, POD, POLICY
 from deepseek_operator.domain.devices.profiles.config import DTYPES, FORMATS, VENDORS, InvalidProfile
 from deepseek_operator.kinds.registry import KINDS
 from deepseek_operator.kinds.serving.template import PORT_NAME
@@ -79,24 +77,16 @@ def _grants(rules: list[Manifest]) -> dict[tuple[str, str], set[str]]:
 # --- rights -------------------------------------------------------------------------------------------------------
 
 
-def _needed() -> Iterator[tuple[tuple[str, str], set[str]]]:
-    for kind in (TRAINING, SERVING):
-        yield (kind.group, kind.plural), READ
-        yield (kind.group, f"{kind.plural}/status"), {"update"}
-    less = {
-        CLAIM: {"delete"},
-        BUDGET: {"delete"},
-        POLICY: {"delete"},
-        POD: {"create", "patch"},
-    }
-    for kind in KINDS.children:
-        yield (kind.group, kind.plural), READ | {"create", "patch", "delete"} - less.get(kind, set())
-    yield ("", "events"), {"create", "patch", "list"}
-
-
 def test_the_operator_is_granted_what_its_kinds_own_and_nothing_else() -> None:
     role = _of_kind(_render(*FULL), "ClusterRole")[NAME]
-    assert _grants(role["rules"]) == dict(_needed())
+    needed = {resource: set(verbs) for resource, verbs in KINDS.rights().items()}
+    assert _grants(role["rules"]) == needed | {("", "events"): {"create", "patch", "list"}}
+
+
+def test_where_owners_are_enforced_it_is_granted_what_the_plug_in_asks_for_besides() -> None:
+    role = _of_kind(_render(*FULL, "rbac.ownerReferencesPermissionEnforcement=true"), "ClusterRole")[NAME]
+    needed = {resource: set(verbs) for resource, verbs in KINDS.rights(where_enforced=True).items()}
+    assert _grants(role["rules"]) == needed | {("", "events"): {"create", "patch", "list"}}
 
 
 def test_no_role_of_the_chart_has_a_wildcard_a_secret_or_a_way_up() -> None:

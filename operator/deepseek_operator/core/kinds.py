@@ -4,7 +4,7 @@ A kind that is in the list is defined, watched, mirrored, reconciled, planned of
 nothing else has to be told of it.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -119,9 +119,6 @@ class Kinds:
     def __iter__(self) -> Iterator[Entry]:
         return iter(self.entries)
 
-    def __add__(self, more: Iterable[Entry]) -> "Kinds":
-        return Kinds((*self.entries, *more))
-
     def __getitem__(self, resource: Resource) -> Entry:
         """The kind of that custom resource. KeyError: there is none."""
         return self._by_resource[resource]
@@ -150,6 +147,20 @@ class Kinds:
     def definitions(self) -> tuple[Definition, ...]:
         """What the API server is told of them."""
         return tuple(entry.definition for entry in self.entries)
+
+    def rights(self, *, where_enforced: bool = False) -> Mapping[tuple[str, str], frozenset[str]]:
+        """Verbs by API group and resource: all that the operator may do where it works, but for events."""
+        granted: dict[tuple[str, str], set[str]] = {}
+        for owner in self.owners:
+            granted[owner.group, owner.plural] = set(READ.verbs)
+            granted[owner.group, f"{owner.plural}/status"] = {"update"}
+            if where_enforced:
+                granted[owner.group, f"{owner.plural}/finalizers"] = {"update"}
+        for entry in self.entries:
+            for resource, may in (*entry.owns.items(), *((resource, READ) for resource in entry.reads)):
+                verbs = granted.setdefault((resource.group, resource.plural), set())
+                verbs.update(may.verbs, may.where_enforced if where_enforced else ())
+        return {resource: frozenset(verbs) for resource, verbs in granted.items()}
 
     def ref_of(self, manifest: Manifest) -> Ref:
         """The reference that names `manifest`. KeyError: it is of a resource that none of them knows, or has no name."""

@@ -1,0 +1,140 @@
+"""A further kind is its entry. This file defines one with a child that no other kind has, and nothing else is changed:
+definition, watches, mirror, passes, `plan`, the table of reasons and rights take it."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from deepseek_operator.adapters.admission import Refused, admit
+from deepseek_operator.api.base import ApiModel, ObjectMeta, StatusModel
+from deepseek_operator.api.crd import documents
+from deepseek_operator.api.definition import AGE, Definition
+from deepseek_operator.api.resource import Family, of_kind
+from deepseek_operator.cli.handbook import reasons
+from deepseek_operator.cli.planning import Document, planned
+from deepseek_operator.controller.key import Key
+from deepseek_operator.controller.mirror import Mirror
+from deepseek_operator.core.actions import Apply, Plan
+from deepseek_operator.core.configuration import Configuration
+from deepseek_operator.core.kind import Decision, Event
+from deepseek_operator.core.kinds import OWN, Entry, Kinds
+from deepseek_operator.core.names import child_name, owner_labels, owner_reference
+from deepseek_operator.core.resources import Manifest, Ref, Resource
+from deepseek_operator.core.seen import Needs, Seen
+from deepseek_operator.kinds.registry import KINDS
+
+NOTE = of_kind("DeepSeekNote", "deepseeknotes", Family("note", "note"))
+CONFIG_MAP = Resource("v1", "ConfigMap", "configmaps")
+
+
+class NoteSpec(ApiModel):
+    """What is to be written down."""
+
+    text: str = Field(description="What is to be written down.", max_length=100)
+
+
+class NoteStatus(StatusModel):
+    """What was seen."""
+
+    written: bool = Field(default=False, description="True once it is there.")
+
+
+class Note(ApiModel):
+    """A text that is kept in a ConfigMap."""
+
+    api_version: str = NOTE.api_version
+    kind: Literal["DeepSeekNote"] = "DeepSeekNote"
+    metadata: ObjectMeta
+    spec: NoteSpec
+    status: NoteStatus = Field(default_factory=NoteStatus)
+
+
+class NoteKind:
+    """Keeps one ConfigMap with the text."""
+
+    resource = NOTE
+    owns = (CONFIG_MAP,)
+
+    def parse(self, manifest: Manifest) -> Note:
+        return Note.model_validate(manifest)
+
+    def wanted_names(self, owner: Note) -> tuple[Ref, ...]:
+        return (Ref(CONFIG_MAP, child_name(NOTE, owner.metadata.name)),)
+
+    def recorded_uids(self, owner: Note) -> frozenset[str]:
+        return frozenset()
+
+    def needs(self, seen: Seen[Note]) -> Needs:
+        return Needs()
+
+    def is_dear(self, seen: Seen[Note]) -> bool:
+        return False
+
+    def decide(self, seen: Seen[Note]) -> Decision[NoteStatus]:
+        meta = seen.owner.metadata
+        (ref,) = self.wanted_names(seen.owner)
+        there = ref in seen.children
+        metadata = {
+            "name": ref.name,
+            "labels": owner_labels(NOTE, meta.name, meta.uid),
+            "ownerReferences": [owner_reference(NOTE, meta.name, meta.uid)],
+        }
+        wanted = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"text": seen.owner.spec.text}}
+        plan: Plan[NoteStatus] = Plan(actions=() if there else (Apply(wanted),))
+        return Decision(plan, lambda done: NoteStatus(written=there))
+
+    def events(self, before: NoteStatus, after: NoteStatus) -> tuple[Event, ...]:
+        return ()
+
+    def farewell(self, owner: Note) -> tuple[Event, ...]:
+        return ()
+
+
+SHAM = Entry(
+    definition=Definition(NOTE, Note, "dsn", (AGE,), ()),
+    make=lambda configuration: NoteKind(),
+    owns={CONFIG_MAP: OWN},
+    reasons={"Written": "Nothing to do."},
+)
+ALL: Kinds = Kinds((*KINDS, SHAM))
+
+
+def note(**metadata: Any) -> dict[str, Any]:
+    meta = {"name": "n", "namespace": "team", **metadata}
+    return {"apiVersion": NOTE.api_version, "kind": NOTE.kind, "metadata": meta, "spec": {"text": "hello"}}
+
+
+def test_it_is_defined_like_its_neighbours() -> None:
+    (document,) = [item for item in documents(ALL.definitions) if item["spec"]["names"]["kind"] == NOTE.kind]
+    assert document["metadata"]["name"] == "deepseeknotes.deepseek-operator.io"
+    assert isinstance(admit({**note(), "spec": {"text": "x" * 101}}, ALL.definitions), Refused)
+
+
+def test_it_and_its_child_are_watched_and_the_rights_to_both_are_named() -> None:
+    assert set(ALL.watched) - set(KINDS.watched) == {NOTE, CONFIG_MAP}
+    assert {resource: sorted(verbs) for resource, verbs in ALL.rights().items() if resource not in KINDS.rights()} == {
+        (NOTE.group, "deepseeknotes"): ["get", "list", "watch"],
+        (NOTE.group, "deepseeknotes/status"): ["update"],
+        ("", "configmaps"): ["create", "delete", "get", "list", "patch", "watch"],
+    }
+
+
+def test_a_change_of_it_or_of_its_child_wakes_it() -> None:
+    mirror, key = Mirror(), Key(NOTE, "team", "n")
+    assert mirror.observe(NOTE, note(uid="1", resourceVersion="1")) == {key}
+    metadata = {"name": "n-note", "namespace": "team", "uid": "2", "resourceVersion": "2"}
+    child = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {**metadata, "labels": owner_labels(NOTE, "n", "1")}}
+    assert mirror.observe(CONFIG_MAP, child) == {key}
+
+
+async def test_it_is_planned_and_its_child_is_called_its_own() -> None:
+    answer = await planned([Document(note(), "a file")], None, Configuration(), ALL)
+    (rehearsal,) = answer.rehearsals
+    assert (answer.is_made, [item["metadata"]["name"] for item in rehearsal.made]) == (True, ["n-note"])
+    labels = rehearsal.made[0]["metadata"]["labels"]
+    assert labels["app.kubernetes.io/name"] == "deepseek-note"
+    assert labels["deepseek-operator.io/note"] == "n"
+
+
+def test_its_reasons_are_in_the_table() -> None:
+    assert "| note | `Written` | Nothing to do. |" in reasons(ALL)
