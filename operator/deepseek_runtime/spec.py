@@ -21,19 +21,21 @@ _Choice = TypeVar("_Choice", bound=str)
 Objective = Literal["SFT"]
 Schedule = Literal["Cosine", "Linear", "Constant"]
 Precision = Literal["fp32", "bf16"]
+CrossEntropy = Literal["Whole", "Chunked"]
 Split = Literal["Train", "Heldout"]
 Format = Literal["PromptCompletion", "Text"]
 
 OBJECTIVES: tuple[Objective, ...] = ("SFT",)
 METHODS: tuple[Literal["Full"], ...] = ("Full",)
 SCHEDULES: tuple[Schedule, ...] = ("Cosine", "Linear", "Constant")
+CROSS_ENTROPIES: tuple[CrossEntropy, ...] = ("Whole", "Chunked")
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
 BUILTIN_TASKS = ("uppercase", "reverse")
 SPLITS: tuple[Split, ...] = ("Train", "Heldout")
 FORMATS: tuple[Format, ...] = ("PromptCompletion", "Text")
 HYPERPARAMETERS = (
     *("globalBatchSize", "microBatchSize", "sequenceLength", "learningRate", "schedule", "warmupSteps", "maxSteps"),
-    *("epochs", "precision", "weightDecay", "gradientClipNorm", "seed", "evalEverySteps"),
+    *("epochs", "precision", "weightDecay", "gradientClipNorm", "seed", "evalEverySteps", "crossEntropy"),
 )
 
 
@@ -75,7 +77,7 @@ class Dataset:
 class Hyperparameters:
     """Exactly one of `epochs` (default 1) and `max_steps` is set; lengths in tokens, `micro_batch_size` per process.
 
-    `eval_every_steps` None means only at the end.
+    `eval_every_steps` None means only at the end. `cross_entropy` says whether all logits of a pass are there at once.
     """
 
     global_batch_size: int
@@ -91,6 +93,7 @@ class Hyperparameters:
     gradient_clip_norm: float
     seed: int
     eval_every_steps: int | None
+    cross_entropy: CrossEntropy = "Whole"
 
 
 @dataclass(frozen=True)
@@ -179,6 +182,7 @@ def _hyperparameters(fields: "_Fields") -> Hyperparameters:
         gradient_clip_norm=fields.decimal("gradientClipNorm", 1.0, least=0.0),
         seed=fields.integer("seed", 0, least=0),
         eval_every_steps=fields.integer("evalEverySteps", 0, least=1) or None,
+        cross_entropy=fields.choice("crossEntropy", CROSS_ENTROPIES, "Whole"),
     )
 
 

@@ -30,7 +30,7 @@ from deepseek_runtime.trainer.gang import Gang
 from deepseek_runtime.trainer.preparing import prepare
 from deepseek_runtime.trainer.rank import Rank
 from deepseek_runtime.trainer.telling import Telling
-from deepseek_runtime.trainer.tokenizer import PAD_ID, byte_tokenizer
+from deepseek_runtime.trainer.tokenizer import BYTE_VOCABULARY, PAD_ID, byte_tokenizer
 
 Document = dict[str, object]
 
@@ -64,7 +64,7 @@ class Update:
 class Observed:
     """A training that has run below `root`, as incarnation `name`, and ended with exit code `code`.
 
-    `told` is what /progress would show at its end.
+    `told` is what /progress would show at its end, `logits` the shapes of all that left the model's head.
     """
 
     root: Path
@@ -74,6 +74,7 @@ class Observed:
     told: Document = field(default_factory=dict)
     passes: list[Pass] = field(default_factory=list)
     updates: list[Update] = field(default_factory=list)
+    logits: list[torch.Size] = field(default_factory=list)
     _model: PreTrainedModel | None = None
 
     @property
@@ -186,6 +187,8 @@ def _watched(observed: Observed) -> Iterator[None]:
             rows = arguments[0].tolist()
             texts = tuple(str(tokenizer.decode([token for token in row if token != PAD_ID])) for row in rows)
             observed.passes.append(Pass(texts, arguments[0].shape[1], module.training, output.dtype))
+        elif isinstance(module, nn.Linear) and module.out_features == BYTE_VOCABULARY:
+            observed.logits.append(output.shape)
 
     def begun(optimizer: Optimizer, *_: object) -> None:
         parameters = _parameters(optimizer)

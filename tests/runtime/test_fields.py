@@ -75,6 +75,16 @@ def passes_are_smaller_and_losses_alike(base: Observed, other: Observed) -> None
     assert_close(other.updates[0].after, base.updates[0].after)
 
 
+def no_logits_leave_the_head(base: Observed, other: Observed) -> None:
+    assert {len(shape) for shape in base.logits} == {3}
+    assert {tuple(shape) for shape in other.logits} == {(2,)}, "the sum of the losses and a count"
+    assert other.losses == pytest.approx(base.losses, abs=1e-5)
+    assert_close(other.updates[-1].after, base.updates[-1].after)
+    assert [record for record in other.records if record["event"] == "evaluation"] == [
+        pytest.approx(record, abs=1e-5) for record in base.records if record["event"] == "evaluation"
+    ]
+
+
 def sequences_are_cut(base: Observed, other: Observed) -> None:
     assert set(base.learnt) == solved("few", "others")
     assert set(other.learnt) == {text[:-1] for text in solved("few", "others")}
@@ -221,6 +231,7 @@ CASES = (
     hyperparameter("maxSteps", 2, 3, so_many_steps_are_made),
     hyperparameter("epochs", 1, 2, examples_are_seen_once_more, maxSteps=ABSENT),
     hyperparameter("precision", "fp32", "bf16", numbers_are_of_that_kind),
+    hyperparameter("crossEntropy", "Whole", "Chunked", no_logits_leave_the_head, evalEverySteps=1),
     hyperparameter("weightDecay", "0", "0.5", matrices_shrink),
     hyperparameter("gradientClipNorm", "0", "0.01", gradients_are_shortened),
     hyperparameter("seed", 0, 1, weights_and_order_are_others),

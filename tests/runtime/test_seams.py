@@ -60,7 +60,7 @@ def test_another_objective_changes_the_loss_and_nothing_else(
     workplace: Workplace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usual = workplace.train()
-    monkeypatch.setattr(preparing, "objective_of", lambda _: PerExample())
+    monkeypatch.setattr(preparing, "objective_of", lambda *_: PerExample())
     other = workplace.attempt(tmp_path)
     # All answers here are of one length: the mean over examples is the mean over tokens.
     assert other.losses == pytest.approx(usual.losses, rel=1e-4)

@@ -19,6 +19,7 @@ from deepseek_runtime.trainer.data.corpus import Heldout
 from deepseek_runtime.trainer.data.example import IGNORED, Batch, Example, collate
 from deepseek_runtime.trainer.gang import Gang
 from deepseek_runtime.trainer.objective import nats
+from deepseek_runtime.trainer.pieces import nats_and_matches
 
 # Larger passes gain nothing; smaller ones are taken where training could not hold so many sequences either.
 BATCH_SIZE = 64
@@ -41,6 +42,7 @@ def evaluate(
     *,
     micro_batch_size: int,
     wants_stop: Callable[[], bool],
+    in_pieces: bool = False,
 ) -> Evaluation | None:
     """Runs on all ranks together, each with at most `micro_batch_size` sequences per pass; every rank returns the same.
 
@@ -51,11 +53,10 @@ def evaluate(
     with _inference(model):
         for examples, is_answered in ((heldout.answers, True), (heldout.texts, False)):
             for share, counted in _shares(examples, gang, size):
-                batch = collate(share, pad_id, gang.device)
-                logits = model(input_ids=batch.ids, use_cache=False).logits
-                surprise += float(nats(logits, batch)) * counted
+                found, matched = _scored(model, collate(share, pad_id, gang.device), in_pieces=in_pieces)
+                surprise += float(found) * counted
                 tokens += sum(example.targets for example in share) * counted
-                right += matches(logits, batch) * counted if is_answered else 0.0
+                right += matched * counted if is_answered else 0.0
                 beat()
                 if gang.any(wants_stop()):
                     return None
@@ -69,6 +70,14 @@ def _inference(model: PreTrainedModel) -> Iterator[None]:
     with torch.no_grad():
         yield
     model.train()
+
+
+def _scored(model: PreTrainedModel, batch: Batch, *, in_pieces: bool) -> tuple[torch.Tensor, int]:
+    """Sum of the token losses, and how many completions match."""
+    if in_pieces:
+        return nats_and_matches(model, batch)
+    logits = model(input_ids=batch.ids, use_cache=False).logits
+    return nats(logits, batch), matches(logits, batch)
 
 
 def matches(logits: torch.Tensor, batch: Batch) -> int:

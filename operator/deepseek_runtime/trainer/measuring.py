@@ -57,6 +57,7 @@ class Measuring:
             rank.heartbeat.beat,
             micro_batch_size=parameters.micro_batch_size or parameters.global_batch_size // rank.gang.world_size,
             wants_stop=rank.wants_stop,
+            in_pieces=parameters.cross_entropy == "Chunked",
         )
         if found is None:
             self.gave_way = True

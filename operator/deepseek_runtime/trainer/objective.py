@@ -5,6 +5,7 @@ micro-batches and ranks can share, so that neither changes the loss.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol, assert_never
 
 import torch
@@ -13,6 +14,7 @@ from transformers import PreTrainedModel
 
 from deepseek_runtime import spec
 from deepseek_runtime.trainer.data.example import IGNORED, Batch, Example, collate
+from deepseek_runtime.trainer.pieces import nats_and_matches
 
 
 class Objective(Protocol):
@@ -29,8 +31,14 @@ class Objective(Protocol):
         ...
 
 
+@dataclass(frozen=True)
 class NextToken:
-    """Supervised fine-tuning: each predicted token costs its surprise in nats, and weighs one."""
+    """Supervised fine-tuning: each predicted token costs its surprise in nats, and weighs one.
+
+    `cross_entropy` says whether all logits of a pass are there at once.
+    """
+
+    cross_entropy: spec.CrossEntropy = "Whole"
 
     def weight(self, examples: Sequence[Example]) -> int:
         return sum(example.targets for example in examples)
@@ -39,13 +47,15 @@ class NextToken:
         self, model: PreTrainedModel, examples: Sequence[Example], pad_id: int, device: torch.device
     ) -> torch.Tensor:
         batch = collate(examples, pad_id, device)
+        if self.cross_entropy == "Chunked":
+            return nats_and_matches(model, batch)[0]
         return nats(model(input_ids=batch.ids, use_cache=False).logits, batch)
 
 
-def objective_of(name: spec.Objective) -> Objective:
+def objective_of(name: spec.Objective, cross_entropy: spec.CrossEntropy = "Whole") -> Objective:
     match name:
         case "SFT":
-            return NextToken()
+            return NextToken(cross_entropy)
         case other:
             assert_never(other)
 

@@ -28,7 +28,7 @@ def prepare(rank: Rank) -> Training:
     corpus = read_corpus(rank, model, tokenizer, resumes=start.manifest is not None)
     planned = plan(rank, corpus, start)
     shard(model, rank.gang.mesh, rank.parameters.precision)
-    method, objective = method_of(rank.spec.method), objective_of(rank.spec.objective)
+    method, objective = method_of(rank.spec.method), objective_of(rank.spec.objective, rank.parameters.cross_entropy)
     state = State(model, optimizer(method.trained(model), rank.parameters), method)
     saver = _saver(rank, start, planned)
     standing = resume(rank, start, planned, state)

@@ -86,14 +86,16 @@ def logits_bytes(architecture: Architecture, layout: Layout, sequence: int, micr
 
 
 def fused_loss_bytes(architecture: Architecture, layout: Layout, sequence: int, micro_batch: int) -> float:
-    """Bytes of a loss that is computed in pieces of the sequence, and of the hidden states' gradient.
+    """Bytes of a loss that is computed in pieces of the sequence, of the hidden states' gradient, and of one piece's
+    gradient of the head, which is added to that of the pieces before it.
 
     Liger's fused linear cross entropy cuts the tokens so that a piece's logits are about as large as the hidden states
     (arXiv 2410.10989, section 3.2); ms-swift and LLaMA-Factory offer it as ``use_liger_kernel`` and
-    ``enable_liger_kernel``. The built-in trainer has none.
+    ``enable_liger_kernel``, the built-in trainer as ``crossEntropy: Chunked``.
     """
     tokens = sequence * micro_batch / layout.context
-    return tokens * architecture.hidden * (_LOGITS_BYTES + 2) / layout.tensor
+    pieces = tokens * architecture.hidden * (_LOGITS_BYTES + 2)
+    return (pieces + architecture.vocabulary * architecture.hidden * 2) / layout.tensor
 
 
 def step_peak_bytes(architecture: Architecture, batched_tokens: int, tensor: int) -> float:

@@ -78,11 +78,17 @@ def _first_fit_serving(request: ServingRequest) -> Try | None:
     return found if found is not None and holds(request, found) else None
 
 
+CHUNKED = "a loss in pieces (crossEntropy: Chunked)"
+"""The change that makes no logits of all tokens; the built-in trainer's name for it, and `size --fused-loss`."""
+
+
 def training_alternatives(request: TrainingRequest) -> tuple[Alternative, ...]:
     """Each single change that makes the training fit, the least invasive first."""
     changes: list[tuple[str, TrainingRequest]] = []
     if request.nodes is not None or request.per_node is not None:
         changes.append(("more devices", replace(request, nodes=None, per_node=None)))
+    if not request.fused_loss:
+        changes.append((CHUNKED, replace(request, fused_loss=True)))
     if request.offload is Offload.NONE:
         changes.append(("the optimizer in host memory", replace(request, offload=Offload.OPTIMIZER)))
     if request.sequence > 1024:

@@ -24,6 +24,7 @@ from deepseek_operator.domain.programs.trainers.request import Hyperparameters, 
 from deepseek_operator.domain.programs.trainers.table import TRAINERS, build
 from deepseek_operator.domain.sizing import size_training
 from deepseek_operator.domain.sizing.activations import Recompute
+from deepseek_operator.domain.sizing.alternatives import CHUNKED
 from deepseek_operator.domain.sizing.checkpoint_size import CheckpointSize
 from deepseek_operator.domain.sizing.fit import Alternative, Refused, Sized
 from deepseek_operator.domain.sizing.request import TrainingRequest
@@ -44,7 +45,7 @@ from deepseek_operator.workloads.reasons import UNSUPPORTED
 PLAN = f"{GROUP}/plan"
 """Annotation of a Job: the plan that it was made by, read back when the status was wiped."""
 
-_OFFERED = ("more devices", "sequences of")
+_OFFERED = ("more devices", "sequences of", CHUNKED)
 """Changes that a user of this API can make; sizing knows more."""
 _LARGE_HOST_GIB = 64
 """Host memory that the built-in trainer takes per node to read a model above which it is told."""
@@ -63,6 +64,8 @@ def reference(spec: TrainingSpec) -> str:
             "own": _is_own(spec),
             "batch": [hyper["globalBatchSize"], hyper.get("microBatchSize"), hyper["sequenceLength"]],
             "precision": hyper["precision"],
+            # Left out where it is absent: the plans of earlier releases stay.
+            **({"crossEntropy": hyper["crossEntropy"]} if "crossEntropy" in hyper else {}),
         }
     )
 
@@ -210,6 +213,7 @@ def _request(spec: TrainingSpec, profile: Profile, architecture: Architecture) -
         global_batch=None if is_own else hyper.global_batch_size,
         micro_batch=hyper.micro_batch_size,
         recompute=None if trainer.recomputes else Recompute.NONE,
+        fused_loss=hyper.cross_entropy == "Chunked",
         axes=trainer.axes,
         nodes=spec.nodes.count,
         per_node=spec.accelerator.per_node,

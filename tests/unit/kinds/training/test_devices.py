@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from deepseek_operator.api.v1alpha1.training.spec import TrainingSpec
 from deepseek_operator.api.v1alpha1.training.status import TrainingPlanStatus
 from deepseek_operator.core.configuration import Configuration
+from deepseek_operator.core.names import digest
 from deepseek_operator.core.resources import CLAIM, JOB, Manifest
 from deepseek_operator.domain.devices.profiles import BUILT_IN, Profiles, profiles_from_config
 from deepseek_operator.kinds.training import training_kind
@@ -241,3 +243,41 @@ def test_huge_pages_without_memory_are_refused_before_kubernetes_does() -> None:
 
 def test_no_profile_means_no_plan() -> None:
     assert Life().begin().owner.status.plan is None
+
+
+def test_a_loss_in_pieces_is_offered_where_the_logits_are_what_is_too_much_and_counted_once_it_is_written() -> None:
+    long = {"maxSteps": 100, "sequenceLength": 16384}
+    life = begun(
+        model={"name": "deepseek-r1-distill-qwen-1.5b", "source": WEIGHTS},
+        nodes={"count": 1},
+        accelerator={"profile": "nvidia-h100-80", "perNode": 2},
+        hyperparameters=long,
+    )
+    assert life.told == ("Stalled", "DoesNotFit")
+    assert "crossEntropy: Chunked" in life.message
+    life.edit(lambda spec: spec.update(hyperparameters={**long, "crossEntropy": "Chunked"}))
+    assert (life.told[1], plan_of(life).gpus) == ("Starting", 2)
+
+
+def test_a_plan_of_an_earlier_release_stays_where_the_loss_is_not_written() -> None:
+    whole, chunked = ({"maxSteps": 100, **more} for more in ({}, {"crossEntropy": "Chunked"}))
+    references = [plan_of(begun(hyperparameters=hyper)).reference for hyper in (whole, chunked)]
+    assert references[0] == reference_before(begun(hyperparameters=whole).owner.spec)
+    assert references[0] != references[1]
+
+
+def reference_before(spec: TrainingSpec) -> str:
+    """As it was before there was such a field."""
+    wire = spec.to_wire()
+    hyper = wire["hyperparameters"]
+    return digest(
+        {
+            "accelerator": wire["accelerator"],
+            "nodes": spec.nodes.count,
+            "model": {"name": wire["model"]["name"]},
+            "method": wire["method"],
+            "own": False,
+            "batch": [hyper["globalBatchSize"], hyper.get("microBatchSize"), hyper["sequenceLength"]],
+            "precision": hyper["precision"],
+        }
+    )

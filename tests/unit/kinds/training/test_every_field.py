@@ -253,6 +253,7 @@ ROWS = (
     ),
     hyper("epochs", 1, 2, hyperparameters={}),
     hyper("precision", "fp32", "bf16"),
+    hyper("crossEntropy", "Whole", "Chunked"),
     hyper("weightDecay", "0", "0.01"),
     hyper("gradientClipNorm", "0", "1"),
     hyper("seed", 1, 2),

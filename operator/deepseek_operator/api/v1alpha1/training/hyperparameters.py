@@ -53,6 +53,10 @@ class Hyperparameters(ApiModel):
     precision: Literal["fp32", "bf16"] = Field(
         default="bf16", description="Compute precision; weights and optimizer are kept in fp32. Default bf16."
     )
+    cross_entropy: Literal["Whole", "Chunked"] | None = Field(
+        default=None,
+        description="How the built-in trainer computes the loss, a memory knob: Whole makes the logits of all tokens of a pass at once, Chunked of some hundred at a time and once more backward, which is slower by the head's matrix product; the losses are the same but for rounding. Sizing counts with it. Absent: Whole.",
+    )
     weight_decay: Decimal = Field(
         default="0",
         description='Weight decay of AdamW, a decimal from 0 to 1, in quotes where it has a fraction. Default "0".',
