@@ -55,7 +55,7 @@ class Hyperparameters(ApiModel):
     )
     cross_entropy: Literal["Whole", "Chunked"] | None = Field(
         default=None,
-        description="How the built-in trainer computes the loss, a memory knob: Whole makes the logits of all tokens of a pass at once, Chunked of some hundred at a time and once more backward, which is slower by the head's matrix product; the losses are the same but for rounding. Sizing counts with it. Absent: Whole.",
+        description="How the built-in trainer computes the loss, a memory knob: Whole makes the logits of all tokens of a pass at once, Chunked of some hundred at a time and once more backward, which is slower by the head's matrix product; the losses are the same but for rounding. Sizing counts with it. Meant for accelerators: on the CPU the allocator may keep more than is saved. Absent: Whole.",
     )
     weight_decay: Decimal = Field(
         default="0",
