@@ -466,7 +466,7 @@ def observed(kubectl: Kubectl, name: str) -> bool:
 def test_no_serving_was_told_that_its_claim_is_missing(kubectl: Kubectl) -> None:
     reasons = {event["reason"] for event in kubectl.json("get", "events.v1.events.k8s.io")["items"]}
     assert "RolledOut" in reasons
-    assert "ClaimNotFound" not in reasons
+    assert "WaitingForClaim" not in reasons
 
 
 def answers_of(kubectl: Kubectl, pod: str) -> float:

@@ -50,7 +50,7 @@ def test_the_claim_that_a_training_names_is_looked_at_with_the_training(operator
 
 def test_a_claim_that_exists_is_never_called_missing(cluster: MemoryCluster, operator: Operator) -> None:
     operator.settle()
-    assert "ClaimNotFound" not in {event.reason for _, event in cluster.events}
+    assert "WaitingForClaim" not in {event.reason for _, event in cluster.events}
 
 
 def test_an_event_of_a_claim_at_the_end_of_a_chain_wakes_the_owner(cluster: MemoryCluster, operator: Operator) -> None:

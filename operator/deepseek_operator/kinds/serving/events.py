@@ -14,7 +14,7 @@ _WARNINGS = frozenset(
     for reason in (
         reasons.TRAINING_FAILED,
         reasons.NOT_EXPORTED,
-        reasons.CLAIM_NOT_FOUND,
+        reasons.WAITING_FOR_CLAIM,
         reasons.CLAIM_NOT_SHARED,
         reasons.DOES_NOT_FIT,
         reasons.NEEDS_MULTIPLE_NODES,

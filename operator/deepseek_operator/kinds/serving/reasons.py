@@ -33,7 +33,7 @@ TRAINING_FAILED = Reason(
     "TrainingFailed", "Write model.fromTraining of another training: this one has failed and exported nothing."
 )
 NOT_EXPORTED = Reason("NotExported", "Write one of the exported steps, or Latest, as model.fromTraining.checkpoint.")
-CLAIM_NOT_FOUND = Reason("ClaimNotFound", "Create the PersistentVolumeClaim that holds the model.")
+WAITING_FOR_CLAIM = _shared(shared.WAITING_FOR_CLAIM)
 CLAIM_NOT_SHARED = Reason(
     "ClaimNotShared",
     "Serve from a claim that is ReadWriteMany or ReadOnlyMany; or run one replica, with rollout.strategy Recreate.",

@@ -106,7 +106,7 @@ def target(seen: Seen[DeepSeekServing], resolution: Resolution, asked: str, runn
     if Ref(CLAIM, resolution.claim_name) in seen.references or group(seen, asked) is not None:
         return Target(asked, resolution)
     missing = f"there is no PersistentVolumeClaim {resolution.claim_name} in this namespace"
-    return Target(_runs_meanwhile(seen, running), obstacle=Unresolved(reasons.CLAIM_NOT_FOUND, missing))
+    return Target(_runs_meanwhile(seen, running), obstacle=Unresolved(reasons.WAITING_FOR_CLAIM, missing))
 
 
 def _runs_meanwhile(seen: Seen[DeepSeekServing], running: dict[str, Replicas]) -> str | None:

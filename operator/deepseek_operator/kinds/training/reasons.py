@@ -23,7 +23,7 @@ class Reason(StrEnum):
     NODE_UNREACHABLE = "NodeUnreachable"
     SUSPENDED = "Suspended"
     COMPLETE = "Complete"
-    WAITING_FOR_CLAIM = "WaitingForClaim"
+    WAITING_FOR_CLAIM = shared.WAITING_FOR_CLAIM
     WAITING_FOR_CAPACITY = shared.WAITING_FOR_CAPACITY
     WAITING_FOR_QUOTA = shared.WAITING_FOR_QUOTA
     IMAGE_PULL_FAILED = shared.IMAGE_PULL_FAILED
@@ -65,7 +65,6 @@ ADVICE: Mapping[Reason, str] = {
     Reason.NODE_UNREACHABLE: "Bring the node back or delete the Node object; a shared volume goes on without it.",
     Reason.SUSPENDED: "Set spec.suspend to false to go on from the newest checkpoint.",
     Reason.COMPLETE: "Nothing: serve the export, or start another training with checkpoints.resume.from.",
-    Reason.WAITING_FOR_CLAIM: "Create the PersistentVolumeClaim that the message names.",
     Reason.WAITING_FOR_CAPACITY: "Free or add nodes that fit, or ask for less.",
     Reason.IMAGE_PULL_FAILED: "Correct trainer.image, or make the image pullable for the nodes.",
     Reason.WAITING_FOR_TRAINING: "Create the DeepSeekTraining that the message names, or let it end; or write another.",

@@ -162,7 +162,7 @@ def test_a_replica_that_can_not_mount_the_claim_is_told(mode: str, node: str, ha
 
 
 def test_a_missing_claim_is_waited_for() -> None:
-    assert told(look(recorded(), references=[])) == ("False", "True", "False", "ClaimNotFound")
+    assert told(look(recorded(), references=[])) == ("False", "True", "False", "WaitingForClaim")
 
 
 def test_an_impossible_reference_is_stalled_while_what_runs_serves_on() -> None:
