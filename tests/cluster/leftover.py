@@ -4,14 +4,13 @@ The bridge tells of one: it says in its alias whose it is. Nothing of it lives w
 address, where API server and kubelet would.
 """
 
-import time
 from ipaddress import IPv4Address
 from pathlib import Path
 
 from tests.cluster import builtin, host
 from tests.cluster.control_plane import NODE_ADDRESS
 from tests.cluster.home import Home
-from tests.cluster.progress import say
+from tests.cluster.progress import say, wait_for
 
 START_S = 10
 """A cluster that is coming up has its bridge for some seconds before its API server listens."""
@@ -33,11 +32,10 @@ def clear(home: Home, wait_s: float = START_S) -> None:
 
 
 def _stays_silent(wait_s: float) -> bool:
-    end = time.monotonic() + wait_s
-    while not _listens(NODE_ADDRESS):
-        if time.monotonic() >= end:
-            return True
-        time.sleep(min(0.5, wait_s))
+    try:
+        wait_for("a cluster that is coming up", lambda: _listens(NODE_ADDRESS), wait_s)
+    except TimeoutError:
+        return True
     return False
 
 
