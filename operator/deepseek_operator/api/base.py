@@ -271,4 +271,3 @@ LabelValue = Annotated[
     StringConstraints(pattern=rf"^({_LABEL_NAME})?$", max_length=63),
     Says("write at most 63 characters of A-Z, a-z, 0-9, '-', '_' and '.', beginning and ending with a letter or digit"),
 ]
-ShortText = Annotated[str, StringConstraints(max_length=1024)]

@@ -7,10 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from deepseek_operator.api.base import ApiModel, rule
-from deepseek_operator.api.resource import Resource
-
-# Names of children add up to 23 characters to the owner's, and must stay DNS labels of at most 63.
-_NAME_LIMIT = 40
+from deepseek_operator.api.resource import OWNER_NAME_LENGTH, Resource
 
 
 @dataclass(frozen=True)
@@ -60,7 +57,7 @@ AGE = Column("AGE", ".metadata.creationTimestamp", "Time since creation.", "date
 def name_rule(kind: str) -> dict[str, str]:
     """The name leaves room for those of the children."""
     return rule(
-        f"size(self.metadata.name) <= {_NAME_LIMIT} && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
-        f"the name of a {kind} must be at most {_NAME_LIMIT} characters of a-z, 0-9 and '-', start with a letter and not "
+        f"size(self.metadata.name) <= {OWNER_NAME_LENGTH} && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+        f"the name of a {kind} must be at most {OWNER_NAME_LENGTH} characters of a-z, 0-9 and '-', start with a letter and not "
         "end with '-': pods and Services are named after it",
     )

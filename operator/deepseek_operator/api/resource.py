@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 GROUP = "deepseek-operator.io"
 VERSION = "v1alpha1"
 
+OWNER_NAME_LENGTH = 40
+"""Characters of an owner's name: those of its children add up to 23, and must stay DNS labels of at most 63."""
+
 
 @dataclass(frozen=True)
 class Family:

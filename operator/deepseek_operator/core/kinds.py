@@ -82,7 +82,6 @@ class Entry:
         owns: resources of its children, with what may be done with each.
         reasons: every reason of its conditions, with what a person does about it.
         reads: other resources that its specs name. These and its children are watched.
-        metrics_port: name of the port on which its pods publish metrics; None: they have none.
         assumed: what it may refer to.
         notes: what `plan` says of a resource beside its children: what happens inside of the pods that one might
             expect otherwise.
@@ -94,7 +93,6 @@ class Entry:
     owns: Mapping[Resource, Rights]
     reasons: Mapping[str, str]
     reads: tuple[Resource, ...] = ()
-    metrics_port: str | None = None
     assumed: Mapping[Resource, Assume] = field(default_factory=dict)
     notes: Callable[[Manifest], tuple[str, ...]] = lambda manifest: ()
     demand: Demand | None = None

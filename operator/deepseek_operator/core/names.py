@@ -22,7 +22,6 @@ REVISION_LABEL = f"{GROUP}/revision"
 APPLIED = f"{GROUP}/applied"
 FIELD_MANAGER = "deepseek-operator"
 
-OWNER_NAME_LENGTH = 40
 _UID_DIGITS = 6
 _REVISION_DIGITS = 10
 

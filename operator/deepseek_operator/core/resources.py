@@ -45,8 +45,11 @@ def ref_of(manifest: Manifest, among: Iterable[Resource] = KUBERNETES) -> Ref:
     Raises:
         KeyError: the manifest is of none of the resources, or has no name.
     """
-    of = {(resource.api_version, resource.kind): resource for resource in among}
-    return Ref(of[manifest["apiVersion"], manifest["kind"]], manifest["metadata"]["name"])
+    named = manifest["apiVersion"], manifest["kind"]
+    for resource in among:
+        if (resource.api_version, resource.kind) == named:
+            return Ref(resource, manifest["metadata"]["name"])
+    raise KeyError(named)
 
 
 def labels_of(manifest: Manifest) -> Mapping[str, str]:

@@ -3,6 +3,7 @@
 import pytest
 import yaml
 
+from deepseek_operator.api.resource import OWNER_NAME_LENGTH
 from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
 from deepseek_operator.core import names
 from deepseek_operator.kinds.training.settings import attempt_digest, fixed_digest
@@ -97,5 +98,5 @@ def test_an_edit_changes_the_digest_of_what_it_may_change(
 
 @pytest.mark.parametrize("attempt", [1, 99999])
 def test_pod_host_names_of_the_longest_owner_fit_a_dns_label(attempt: int) -> None:
-    job = names.training_job("a" * names.OWNER_NAME_LENGTH, UID, attempt)
+    job = names.training_job("a" * OWNER_NAME_LENGTH, UID, attempt)
     assert len(f"{job}-999") <= 63

@@ -9,7 +9,6 @@ from deepseek_operator.kinds.serving import serving_kind
 from deepseek_operator.kinds.serving.reasons import ALL
 from deepseek_operator.kinds.serving.rights import OWNS
 from deepseek_operator.kinds.serving.signals import queries, wanted
-from deepseek_operator.kinds.serving.template import PORT_NAME
 
 
 def _training(manifest: Manifest) -> Assumed:
@@ -24,7 +23,6 @@ ENTRY = Entry(
     owns=OWNS,
     reasons={reason.name: reason.advice for reason in ALL},
     reads=(CLAIM, TRAINING),
-    metrics_port=PORT_NAME,
     assumed={CLAIM: shared_claim, TRAINING: _training},
     demand=Demand(queries, wanted),
 )

@@ -35,11 +35,11 @@ class Fresh:
 
     def has_plan(self, owner: DeepSeekServing) -> bool:
         """True when `plan` only remembers; else it may compute for longer than an event loop may wait."""
-        return _has_no_profile(owner) or _question(_bare(owner)) in self._plans
+        return has_no_profile(owner) or _question(_bare(owner)) in self._plans
 
     def plan(self, owner: DeepSeekServing) -> PlanStatus | None:
         """The plan of the present spec, made anew; None without a profile."""
-        if _has_no_profile(owner):
+        if has_no_profile(owner):
             return None
         bare = _bare(owner)
         return self._plans.of(_question(bare), lambda: planned(bare, self.configuration))
@@ -82,7 +82,8 @@ class _Answers(Generic[AnswerT]):
         return found
 
 
-def _has_no_profile(owner: DeepSeekServing) -> bool:
+def has_no_profile(owner: DeepSeekServing) -> bool:
+    """True where nothing is planned: no devices, or those of a resource that the user wrote."""
     return owner.spec.accelerator is None or owner.spec.accelerator.profile is None
 
 

@@ -38,7 +38,6 @@ ENTRY = Entry(
     owns=OWNS,
     reasons={reason.value: advice for reason, advice in ADVICE.items()},
     reads=(TRAINING,),
-    metrics_port="progress",
     assumed={CLAIM: shared_claim, TRAINING: _origin},
     notes=_notes,
 )
