@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import shutil
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -209,10 +208,15 @@ async def test_drain_finishes_streams_while_health_says_no(export: Path) -> None
     assert process.ended() == 0, process.log
 
 
-def test_engine_that_still_loads_leaves_at_once(tmp_path: Path) -> None:
-    """The configuration is a pipe into which nobody writes: loading would take for ever."""
-    os.mkfifo(tmp_path / "config.json")
-    process = start(tmp_path, free_port())
+def test_engine_that_still_loads_leaves_at_once(export: Path, tmp_path: Path) -> None:
+    """A file of the export has a tebibyte, all of it a hole: its sha256 takes longer than anybody waits."""
+    shutil.copytree(export, tmp_path / "model")
+    manifest = json.loads((tmp_path / "model" / "manifest.json").read_text())
+    with (tmp_path / "model" / "vast.bin").open("wb") as vast:
+        vast.truncate(1 << 40)
+    manifest["files"].append({"path": "vast.bin", "size": 1 << 40, "sha256": 64 * "0"})
+    (tmp_path / "model" / "manifest.json").write_text(json.dumps(manifest))
+    process = start(tmp_path / "model", free_port())
     process.wait_for(lambda line: "is loading" in line)
     process.terminate()
     assert process.ended() == 0, process.log

@@ -173,17 +173,19 @@ def test_new_training_goes_on_from_another_ones_best_and_skips_a_damaged_one(
     process = attempt.start()
     address = process.wait_for(lambda line: "progress on port" in line).split()[-1]
     process.wait_for(lambda line: is_step(line, 85))
-    # Steps are published five times a second at most, and these take milliseconds.
+    # Steps are published five times a second at most, and these take milliseconds: the first, which has no rate yet, may
+    # be the only one before a save.
     for _ in range(100):
         with urllib.request.urlopen(f"http://127.0.0.1:{address}/progress", timeout=5) as answer:
             progress = json.load(answer)
-        if progress["state"] == "Training":
+        if progress.get("tokensPerSecond") is not None:
             break
         time.sleep(0.02)
     with urllib.request.urlopen(f"http://127.0.0.1:{address}/metrics", timeout=5) as answer:
         assert b"deepseek_training_loss " in answer.read()
     assert process.ended() == 0, process.log
-    assert (progress["trainingUID"], progress["incarnation"], progress["state"]) == ("other-uid", "other", "Training")
+    assert (progress["trainingUID"], progress["incarnation"]) == ("other-uid", "other")
+    assert progress["state"] in {"Training", "Saving", "Evaluating"}
     assert progress["resumedFrom"] == {"step": 80}
     assert 81 <= progress["step"] <= 120
     assert progress["maxSteps"] == 120
