@@ -138,7 +138,9 @@ class Reconciler(Generic[OwnerT, StatusT]):
         if self._parked.get(key) != verdicts:
             self._parked[key] = verdicts
             version = manifest["metadata"]["resourceVersion"]
-            log.error("%s, version %s: %s; this object is parked", key, version, verdicts[0].message, exc_info=error)
+            # What is too large is its owner's matter; any other failure is this program's, and its place is wanted.
+            place = None if isinstance(error, TooLarge) else error
+            log.error("%s, version %s: %s; this object is parked", key, version, verdicts[0].message, exc_info=place)
         status = parked_status(manifest, verdicts, now)
         if status != manifest.get("status"):
             await self._say(key, {**manifest, "status": status}, verdicts[0])

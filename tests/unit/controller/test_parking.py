@@ -102,7 +102,7 @@ def test_whatever_stage_raises_the_object_says_it(
     assert bench.conditions["Stalled"] == ("True", "InternalError")
 
 
-def test_what_is_too_large_is_not_looked_at_and_named(bench: Bench) -> None:
+def test_what_is_too_large_is_not_looked_at_and_named(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     deep: Any = 1
     for _ in range(100):
         deep = {"a": deep}
@@ -114,6 +114,9 @@ def test_what_is_too_large_is_not_looked_at_and_named(bench: Bench) -> None:
     assert "spec.model.custom is nested" in live["status"]["conditions"][0]["message"]
     assert live["spec"]["model"]["custom"] == deep, "the status alone is written"
     assert len(bench.cluster.writes) == 1
+    assert [(record.levelname, record.exc_info) for record in caplog.records] == [("ERROR", None)], (
+        "once, without a trace"
+    )
 
 
 @pytest.mark.parametrize("refusal", [Forbidden("no right"), Rejected("invalid"), Unreachable("timeout")])
