@@ -188,7 +188,7 @@ def _of_training(owner: Manifest, reference: Rehearsal, mine: Mapping[str, list[
             yield f"still waits, though notBefore is {status.get('notBefore')}"
         yield from _nothing_runs(running, living, "it waits")
     elif running:
-        yield from _runs(status, running[0], living, (kind, reason), expected)
+        yield from of_a_gang(status, running[0], living, (kind, reason), expected)
     elif expected is None:
         new = told(reference.conditions)
         if (kind, reason) != new and reason not in OF_HISTORY:
@@ -197,13 +197,21 @@ def _of_training(owner: Manifest, reference: Rehearsal, mine: Mapping[str, list[
         yield f"has no Job and says {kind}/{reason}; new it would run"
 
 
-def _runs(
+def of_a_gang(
     status: Manifest, job: Manifest, pods: list[Manifest], says: tuple[str, str], expected: Manifest | None
 ) -> Iterator[str]:
+    """What is wrong with a training whose Job is under way; `expected` is the Job that it would get if it were new."""
     attempt = status.get("attempt") or {}
     if (attempt.get("job"), attempt.get("jobUID")) != (job["metadata"]["name"], job["metadata"]["uid"]):
         yield f"Job {job['metadata']['name']} runs, status.attempt is {attempt.get('job')} ({attempt.get('jobUID')})"
     count = job["spec"]["parallelism"]
+    if job["spec"].get("suspend"):
+        # Queues hold Jobs back by this field, so the operator never takes it back; it says who waits for whom.
+        yield from _nothing_runs([], pods, f"Job {job['metadata']['name']} is suspended by a stranger")
+        words = f"Job {job['metadata']['name']} has spec.suspend true"
+        if says[0] != "Stalled" and not any(words in item["message"] for item in status["conditions"]):
+            yield f"{words}, and no condition says so"
+        return
     if len([pod for pod in pods if is_ready(pod)]) != count or len(pods) != count:
         yield f"{len(pods)} pods of {count}, {len([pod for pod in pods if is_ready(pod)])} of them ready"
     if says[0] == "Stalled":

@@ -9,7 +9,7 @@ import pytest
 from deepseek_operator.core.names import OWNER_UID, SERVING_LABEL, TRAINING_LABEL
 from tests.campaign.__main__ import numbers_of, story_of
 from tests.campaign.drawn import MODELS, good_specs, mutated, schema_of, value
-from tests.campaign.oracle import lacks, told
+from tests.campaign.oracle import lacks, of_a_gang, told
 from tests.campaign.play import ranges
 from tests.campaign.witness import Witness
 from tests.support.api_objects import API_VERSION
@@ -83,6 +83,16 @@ def witnessed(*events: tuple[str, dict[str, Any]], floor: int = 0) -> list[str]:
     for type_, item in events:
         witness.see({"type": type_, "object": item})
     return witness.alarms
+
+
+def test_a_job_that_a_stranger_holds_back_is_well_when_the_status_says_so() -> None:
+    job = {"metadata": {"name": "a-1", "uid": "u"}, "spec": {"parallelism": 1, "suspend": True}}
+    status: dict[str, Any] = {"attempt": {"job": "a-1", "jobUID": "u"}, "conditions": [{"message": "it starts"}]}
+    says = ("Reconciling", "Starting")
+    assert list(of_a_gang(status, job, [], says, None)) == ["Job a-1 has spec.suspend true, and no condition says so"]
+    status["conditions"] = [{"message": "Job a-1 has spec.suspend true, which somebody else wrote"}]
+    assert list(of_a_gang(status, job, [], says, None)) == []
+    assert list(of_a_gang(status, job, [{}], says, None)) != []
 
 
 def test_two_gangs_of_a_training_are_an_alarm_though_a_label_is_gone_and_one_is_stopping() -> None:
