@@ -63,9 +63,17 @@ def main() -> int:
         stories = [story_of(given.replay, given.operations)]
     else:
         stories = [(seed, range(1, given.operations + 1)) for seed in numbers_of(given.seeds)]
+
+    def played(story: tuple[int, Sequence[int]]) -> Outcome | None:
+        if rules.stopped.is_set():
+            return None
+        outcome = play(folder / f"seed-{story[0]}", *story, rules)
+        print(outcome.told(), flush=True)
+        return outcome
+
     with ThreadPoolExecutor(given.at_once) as pool:
-        outcomes = list(pool.map(lambda story: play(folder / f"seed-{story[0]}", *story, rules), stories))
-    return _judged(outcomes)
+        outcomes = [outcome for outcome in pool.map(played, stories) if outcome is not None]
+    return _judged(outcomes) or int(rules.stopped.is_set())
 
 
 def _planted(folder: Path, names: Sequence[str], story: str | None, rules: Rules) -> int:
@@ -89,8 +97,6 @@ def _planted(folder: Path, names: Sequence[str], story: str | None, rules: Rules
 
 
 def _judged(outcomes: Sequence[Outcome]) -> int:
-    for outcome in outcomes:
-        print(outcome.told())
     operations = sum(outcome.operations for outcome in outcomes)
     faults = sum(outcome.faults for outcome in outcomes)
     alarms = sum(len(outcome.alarms) for outcome in outcomes)
