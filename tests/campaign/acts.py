@@ -10,7 +10,8 @@ from copy import deepcopy
 from random import Random
 from typing import Any
 
-from deepseek_operator.core.names import MANAGED_BY, OWNER_UID, TRAINING_LABEL
+from deepseek_operator.api.v1alpha1.training.definition import TRAINING
+from deepseek_operator.core.names import MANAGED_BY, OWNER_UID, owner_label
 from tests.campaign.bed import OWNERS, TENANTS, Bed
 from tests.campaign.drawn import good_specs, mutated, schema_of, value
 from tests.cluster.api import ApiError, Manifest
@@ -444,7 +445,7 @@ def _some_pod(bed: Bed, random: Random, *, training: bool | None) -> Manifest | 
         pod
         for pod in bed.items("Pod", tenant)
         if pod["status"].get("phase") == "Running"
-        and (training is None or (TRAINING_LABEL in (pod["metadata"].get("labels") or {})) is training)
+        and (training is None or (owner_label(TRAINING) in (pod["metadata"].get("labels") or {})) is training)
     ]
     if not pods:
         return None

@@ -10,7 +10,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from http.client import HTTPException
 
-from deepseek_operator.core.names import OWNER_UID, SERVING_LABEL, TRAINING_LABEL
+from deepseek_operator.api.v1alpha1.serving.definition import SERVING
+from deepseek_operator.api.v1alpha1.training.definition import TRAINING
+from deepseek_operator.core.names import OWNER_UID, owner_label
 from tests.cluster.api import Api, ApiError, Manifest
 
 PODS = "/api/v1/pods"
@@ -99,7 +101,9 @@ class Witness:
         if metadata["uid"] not in self._known:
             labels = metadata.get("labels") or {}
             controller = next((o["uid"] for o in metadata.get("ownerReferences", ()) if o.get("controller")), "")
-            known = Known(labels.get(OWNER_UID, ""), controller, TRAINING_LABEL in labels, SERVING_LABEL in labels)
+            known = Known(
+                labels.get(OWNER_UID, ""), controller, owner_label(TRAINING) in labels, owner_label(SERVING) in labels
+            )
             self._known[metadata["uid"]] = known
 
     def _judge(self) -> None:

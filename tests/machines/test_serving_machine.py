@@ -18,7 +18,7 @@ from deepseek_operator.api.v1alpha1.training.definition import TRAINING
 from deepseek_operator.controller.key import Key
 from deepseek_operator.controller.reconcile import Acted
 from deepseek_operator.core.configuration import Configuration
-from deepseek_operator.core.names import OWNER_UID, serving_revision
+from deepseek_operator.core.names import OWNER_UID
 from deepseek_operator.core.resources import (
     AUTOSCALER,
     BUDGET,
@@ -35,6 +35,7 @@ from deepseek_operator.core.resources import (
 from deepseek_operator.kinds.registry import KINDS
 from deepseek_operator.kinds.serving import serving_kind
 from deepseek_operator.kinds.serving.model import reference_digest
+from deepseek_operator.kinds.serving.names import serving_revision
 from deepseek_operator.kinds.serving.revision import revision_name
 from deepseek_operator.ports.cluster import ClusterError, Conflict, Throttled, Unreachable
 from tests.support.faults import Crash, crash_at_write

@@ -24,7 +24,6 @@ from deepseek_operator.api.structural import (
     unknown_fields,
     with_defaults,
 )
-from deepseek_operator.domain.programs.engines.table import RECOMMENDED
 from deepseek_operator.domain.values.quantity import to_bytes
 
 _RULES = "x-kubernetes-validations"
@@ -57,7 +56,7 @@ def admit(manifest: Mapping[str, Any], definitions: tuple[Definition, ...]) -> A
     Raises:
         KeyError: it is of another kind or version.
     """
-    schema = _schemas(definitions)[str(manifest.get("apiVersion")), str(manifest.get("kind"))]
+    schema, examples = _defined(definitions)[str(manifest.get("apiVersion")), str(manifest.get("kind"))]
     if unknown := list(unknown_fields(manifest, schema)):
         hints = (hint for path in unknown if (hint := advice(path, schema)) is not None)
         words = ", ".join(f'unknown field "{path}"' for path in unknown)
@@ -66,50 +65,36 @@ def admit(manifest: Mapping[str, Any], definitions: tuple[Definition, ...]) -> A
     without_metadata = {**schema, "properties": {k: v for k, v in schema["properties"].items() if k != "metadata"}}
     wrong = [*metadata_errors(manifest.get("metadata")), *errors(filled, without_metadata)]
     if any(map(hides_rules, wrong)):
-        return Refused((*wrong, _NOT_CHECKED), tuple(_hints(wrong)))
+        return Refused((*wrong, _NOT_CHECKED), tuple(_hints(wrong, examples)))
     judged = list(_judged(filled, schema, ""))
     # A rule that can't be judged follows from another complaint about the same value; alone it counts itself.
     broken = [words for words, is_certain in judged if is_certain] or [words for words, _ in judged if not wrong]
-    return Refused((*wrong, *broken), tuple(_hints(wrong))) if wrong or broken else Admitted(filled)
+    return Refused((*wrong, *broken), tuple(_hints(wrong, examples))) if wrong or broken else Admitted(filled)
 
 
 @cache
-def _schemas(definitions: tuple[Definition, ...]) -> Mapping[tuple[str, str], Schema]:
+def _defined(definitions: tuple[Definition, ...]) -> Mapping[tuple[str, str], tuple[Schema, Mapping[str, str]]]:
+    """Schema and examples by API version and kind."""
     found = {}
-    for document in documents(definitions):
-        spec = document["spec"]
-        (version,) = spec["versions"]
-        key = (f"{spec['group']}/{version['name']}", spec["names"]["kind"])
-        found[key] = version["schema"]["openAPIV3Schema"]
+    for definition in definitions:
+        (document,) = documents((definition,))
+        (version,) = document["spec"]["versions"]
+        named = definition.resource.api_version, definition.resource.kind
+        found[named] = version["schema"]["openAPIV3Schema"], definition.examples
     return found
 
 
-def _hints(wrong: list[str]) -> Iterator[str]:
+def _hints(wrong: list[str], examples: Mapping[str, str]) -> Iterator[str]:
     for words in wrong:
         path, _, rest = words.partition(": ")
-        if "must be of type object" in rest and (form := _SHORT_FORMS.get(path)):
-            yield f"{path}: write {form}"
+        if "must be of type object" in rest and (example := examples.get(path)):
+            yield f"{path}: write {path.rpartition('.')[2]}: {example}"
         elif 'must be of type integer,string: "number"' in rest:
             yield f"{path}: write the number in quotes"
         elif 'must be of type integer: "string"' in rest or 'must be of type boolean: "string"' in rest:
             yield f"{path}: write it without quotes"
         elif "must be of type array" in rest:
             yield f"{path}: {A_LIST}"
-
-
-_SHORT_FORMS = {
-    "spec.nodes": "nodes: {count: 2}",
-    "spec.model": "model: {name: deepseek-r1, source: {uri: pvc://models/deepseek-r1}}",
-    "spec.engine": f"engine: {{type: {RECOMMENDED.type}}}",
-    "spec.accelerator": "accelerator: {profile: nvidia-h200-141}",
-    "spec.method": "method: {type: Full}",
-    "spec.rollout": "rollout: {strategy: RollingUpdate}",
-    "spec.checkpoints.volume": "volume: {claimName: checkpoints}",
-    "spec.checkpoints.resume": "resume: {from: {training: first}}",
-    "spec.checkpoints.resume.from": "from: {training: first}",
-    "spec.model.source": "source: {uri: pvc://models/deepseek-r1}",
-    "spec.model.fromTraining": "fromTraining: {name: first}",
-}
 
 
 def _judged(value: Any, schema: Schema, path: str) -> Iterator[tuple[str, bool]]:

@@ -3,7 +3,8 @@
 Each kind says it in its own folder; `api.crd` makes the documents of it.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from deepseek_operator.api.base import ApiModel, rule
@@ -40,6 +41,7 @@ class Definition:
         selectable: JSON paths by which `--field-selector` can ask.
         rules: CEL over the whole object, `oldSelf` included; beside that on its name, which every kind has.
         has_scale: `spec.replicas` can be written through the scale subresource.
+        examples: the least that one writes of a block, by its path: told to whoever writes a word or a number in its place.
     """
 
     resource: Resource
@@ -49,7 +51,17 @@ class Definition:
     selectable: tuple[str, ...]
     rules: tuple[dict[str, str], ...] = ()
     has_scale: bool = False
+    examples: Mapping[str, str] = field(default_factory=dict)
 
+
+SOURCE = "{uri: pvc://models/deepseek-r1}"
+SHARED_EXAMPLES: Mapping[str, str] = {
+    "spec.model": f"{{name: deepseek-r1, source: {SOURCE}}}",
+    "spec.model.source": SOURCE,
+    "spec.model.fromTraining": "{name: first}",
+    "spec.accelerator": "{profile: nvidia-h200-141}",
+}
+"""Of blocks that several kinds have."""
 
 AGE = Column("AGE", ".metadata.creationTimestamp", "Time since creation.", "date")
 

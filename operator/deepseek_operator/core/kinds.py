@@ -86,6 +86,7 @@ class Entry:
         notes: what `plan` says of a resource beside its children: what happens inside of the pods that one might
             expect otherwise.
         demand: None: it is not scaled by load.
+        metrics_port: name of the port at which its pods tell metrics; empty: they tell none.
     """
 
     definition: Definition
@@ -96,6 +97,7 @@ class Entry:
     assumed: Mapping[Resource, Assume] = field(default_factory=dict)
     notes: Callable[[Manifest], tuple[str, ...]] = lambda manifest: ()
     demand: Demand | None = None
+    metrics_port: str = ""
 
     @property
     def resource(self) -> Resource:

@@ -15,8 +15,6 @@ from deepseek_operator.api.resource import GROUP, Family, Resource
 MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGER = "deepseek-operator"
 OWNER_UID = f"{GROUP}/owner-uid"
-TRAINING_LABEL = f"{GROUP}/training"
-SERVING_LABEL = f"{GROUP}/serving"
 ATTEMPT_LABEL = f"{GROUP}/attempt"
 REVISION_LABEL = f"{GROUP}/revision"
 APPLIED = f"{GROUP}/applied"
@@ -38,31 +36,6 @@ def digest(value: object, digits: int = 16) -> str:
 def uid_hash(uid: str) -> str:
     """Six hex digits of an owner's uid."""
     return hashlib.sha256(uid.encode()).hexdigest()[:_UID_DIGITS]
-
-
-def training_service(name: str) -> str:
-    """The headless Service of the rendezvous, and the NetworkPolicy of a gang; one for all attempts."""
-    return f"{name}-train"
-
-
-def training_job(name: str, uid: str, attempt: int) -> str:
-    """The Job of one attempt. `attempt` counts from 1 and is never reused."""
-    return f"{name}-train-{uid_hash(uid)}-{attempt}"
-
-
-def training_claim(name: str, uid: str) -> str:
-    """The PVC that the operator makes for the checkpoints."""
-    return f"{name}-train-{uid_hash(uid)}"
-
-
-def serving_revision(name: str, revision: str) -> str:
-    """Deployment, ControllerRevision and Service of one revision."""
-    return f"{name}-serve-{revision}"
-
-
-def serving_service(name: str) -> str:
-    """The Service that users call, and the HorizontalPodAutoscaler and PodDisruptionBudget beside it."""
-    return f"{name}-serve"
 
 
 def revision_hash(user_input: object) -> str:

@@ -6,13 +6,17 @@ from typing import Any
 
 import pytest
 
-from deepseek_operator.core.names import OWNER_UID, SERVING_LABEL, TRAINING_LABEL
+from deepseek_operator.api.v1alpha1.serving.definition import SERVING
+from deepseek_operator.api.v1alpha1.training.definition import TRAINING
+from deepseek_operator.core.names import OWNER_UID, owner_label
 from tests.campaign.__main__ import numbers_of, story_of
 from tests.campaign.drawn import MODELS, good_specs, mutated, schema_of, value
 from tests.campaign.oracle import lacks, of_a_gang, told
 from tests.campaign.play import ranges
 from tests.campaign.witness import Witness
 from tests.support.api_objects import API_VERSION
+
+TRAINING_LABEL, SERVING_LABEL = owner_label(TRAINING), owner_label(SERVING)
 
 
 @pytest.mark.parametrize("kind", MODELS)

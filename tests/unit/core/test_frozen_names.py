@@ -6,6 +6,8 @@ import yaml
 from deepseek_operator.api.resource import OWNER_NAME_LENGTH
 from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
 from deepseek_operator.core import names
+from deepseek_operator.kinds.serving.names import serving_revision, serving_service
+from deepseek_operator.kinds.training.names import training_claim, training_job, training_service
 from deepseek_operator.kinds.training.settings import attempt_digest, fixed_digest
 
 UID = "11111111-2222-4333-8444-555555555555"
@@ -54,11 +56,11 @@ def spec(text: str) -> DeepSeekTraining:
         (names.digest({}), "44136fa355b3678a"),
         (names.digest({"b": [1, "é", None], "a": {"x": 1.5, "y": True}}), "0298099949521a89"),
         (names.revision_hash({"image": "a", "env": []}), "15b7ad0015"),
-        (names.training_service("uppercase"), "uppercase-train"),
-        (names.training_job("uppercase", UID, 12), "uppercase-train-cf4c47-12"),
-        (names.training_claim("uppercase", UID), "uppercase-train-cf4c47"),
-        (names.serving_revision("chat", names.revision_hash({"image": "a"})), "chat-serve-a4db6e5b12"),
-        (names.serving_service("chat"), "chat-serve"),
+        (training_service("uppercase"), "uppercase-train"),
+        (training_job("uppercase", UID, 12), "uppercase-train-cf4c47-12"),
+        (training_claim("uppercase", UID), "uppercase-train-cf4c47"),
+        (serving_revision("chat", names.revision_hash({"image": "a"})), "chat-serve-a4db6e5b12"),
+        (serving_service("chat"), "chat-serve"),
         (attempt_digest(spec(MINIMAL).spec), "44136fa355b3678a"),
         (attempt_digest(spec(EVERY_FIELD).spec), "e2f7d51fe42907aa"),
         (fixed_digest(spec(MINIMAL).spec), "206e69356a17eee8"),
@@ -98,5 +100,5 @@ def test_an_edit_changes_the_digest_of_what_it_may_change(
 
 @pytest.mark.parametrize("attempt", [1, 99999])
 def test_pod_host_names_of_the_longest_owner_fit_a_dns_label(attempt: int) -> None:
-    job = names.training_job("a" * OWNER_NAME_LENGTH, UID, attempt)
+    job = training_job("a" * OWNER_NAME_LENGTH, UID, attempt)
     assert len(f"{job}-999") <= 63

@@ -4,6 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepseek_operator.core import names
+from deepseek_operator.kinds.serving.names import serving_revision, serving_service
+from deepseek_operator.kinds.training.names import training_claim, training_job, training_service
 
 owners = st.from_regex(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?", fullmatch=True)
 uids = st.uuids().map(str)
@@ -11,13 +13,13 @@ uids = st.uuids().map(str)
 
 @given(owners, uids, st.integers(1, 9999))
 def test_every_name_and_a_pods_host_name_fit_a_dns_label(name: str, uid: str, attempt: int) -> None:
-    job = names.training_job(name, uid, attempt)
+    job = training_job(name, uid, attempt)
     made = (
         f"{job}-127",
-        names.training_service(name),
-        names.training_claim(name, uid),
-        names.serving_revision(name, names.revision_hash({"a": 1})),
-        names.serving_service(name),
+        training_service(name),
+        training_claim(name, uid),
+        serving_revision(name, names.revision_hash({"a": 1})),
+        serving_service(name),
     )
     assert max(map(len, made)) <= 63
 
@@ -26,8 +28,8 @@ def test_every_name_and_a_pods_host_name_fit_a_dns_label(name: str, uid: str, at
 def test_a_successor_of_the_same_name_never_meets_the_data_of_its_predecessor(name: str, pair: list[str]) -> None:
     first, second = pair
     if names.uid_hash(first) != names.uid_hash(second):
-        assert names.training_claim(name, first) != names.training_claim(name, second)
-        assert names.training_job(name, first, 1) != names.training_job(name, second, 1)
+        assert training_claim(name, first) != training_claim(name, second)
+        assert training_job(name, first, 1) != training_job(name, second, 1)
 
 
 @given(st.dictionaries(st.text(max_size=3), st.integers(), min_size=2))

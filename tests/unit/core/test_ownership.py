@@ -20,22 +20,24 @@ from deepseek_operator.core.resources import (
     SERVICE,
     Resource,
 )
+from deepseek_operator.kinds.serving.names import serving_revision, serving_service
+from deepseek_operator.kinds.training.names import training_claim, training_job, training_service
 
 UID, OTHER = "0f0e0d0c-0b0a-4998-8776-655443322110", "11111111-2222-4333-8444-555555555555"
 CHILDREN = (
-    (TRAINING, JOB, names.training_job("x", UID, 3)),
-    (TRAINING, SERVICE, names.training_service("x")),
-    (TRAINING, POLICY, names.training_service("x")),
-    (TRAINING, CLAIM, names.training_claim("x", UID)),
-    (SERVING, DEPLOYMENT, names.serving_revision("x", "0a1b2c3d4e")),
-    (SERVING, REVISION, names.serving_revision("x", "0a1b2c3d4e")),
-    (SERVING, SERVICE, names.serving_service("x")),
-    (SERVING, AUTOSCALER, names.serving_service("x")),
-    (SERVING, BUDGET, names.serving_service("x")),
+    (TRAINING, JOB, training_job("x", UID, 3)),
+    (TRAINING, SERVICE, training_service("x")),
+    (TRAINING, POLICY, training_service("x")),
+    (TRAINING, CLAIM, training_claim("x", UID)),
+    (SERVING, DEPLOYMENT, serving_revision("x", "0a1b2c3d4e")),
+    (SERVING, REVISION, serving_revision("x", "0a1b2c3d4e")),
+    (SERVING, SERVICE, serving_service("x")),
+    (SERVING, AUTOSCALER, serving_service("x")),
+    (SERVING, BUDGET, serving_service("x")),
 )
 PODS = (
-    (TRAINING, "Job", names.training_job("x", UID, 3)),
-    (SERVING, "ReplicaSet", f"{names.serving_revision('x', '0a1b2c3d4e')}-5f6d7c8b9"),
+    (TRAINING, "Job", training_job("x", UID, 3)),
+    (SERVING, "ReplicaSet", f"{serving_revision('x', '0a1b2c3d4e')}-5f6d7c8b9"),
 )
 
 
@@ -98,7 +100,7 @@ def test_a_pod_is_a_child_by_its_label_and_by_who_made_it(owner: Resource, maker
 
 
 def test_what_another_controls_is_anothers_whatever_it_is_labelled() -> None:
-    name = names.training_job("x", UID, 1)
+    name = training_job("x", UID, 1)
     assert not is_anothers(TRAINING, "x", UID, JOB, made(TRAINING, name, labels={}))
     assert is_anothers(TRAINING, "x", UID, JOB, made(TRAINING, name, ownerReferences=controlled("CronJob", "night")))
     assert is_anothers(TRAINING, "x", UID, POD, made(TRAINING, f"{name}-0-a", ownerReferences=controlled("Job", "web")))

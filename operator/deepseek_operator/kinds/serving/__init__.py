@@ -7,7 +7,6 @@ from deepseek_operator.api.v1alpha1.serving.definition import SERVING
 from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel, ServingStatus
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.kind import Decision, Event, Kind
-from deepseek_operator.core.names import serving_revision, serving_service
 from deepseek_operator.core.resources import (
     AUTOSCALER,
     BUDGET,
@@ -21,6 +20,7 @@ from deepseek_operator.core.seen import Needs, Seen
 from deepseek_operator.kinds.serving.events import events
 from deepseek_operator.kinds.serving.fresh import Fresh
 from deepseek_operator.kinds.serving.model import reference_digest
+from deepseek_operator.kinds.serving.names import serving_revision, serving_service
 from deepseek_operator.kinds.serving.needs import needs
 from deepseek_operator.kinds.serving.plan import plan
 from deepseek_operator.kinds.serving.revision import revision_name

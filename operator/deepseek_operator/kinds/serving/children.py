@@ -11,10 +11,11 @@ from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.definition import SERVING
 from deepseek_operator.api.v1alpha1.serving.scaling import Autoscaling
 from deepseek_operator.core.configuration import Configuration
-from deepseek_operator.core.names import handed_on, owner_reference, serving_revision, serving_service
+from deepseek_operator.core.names import handed_on, owner_reference
 from deepseek_operator.core.resources import AUTOSCALER, BUDGET, SERVICE, Manifest, Resource
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.kinds.serving.labels import child_labels, replica_selector, revision_labels, revision_selector
+from deepseek_operator.kinds.serving.names import serving_revision, serving_service
 from deepseek_operator.kinds.serving.revision import template_of
 from deepseek_operator.kinds.serving.template import PORT_NAME
 from deepseek_operator.kinds.serving.view import View

@@ -2,19 +2,20 @@
 
 from deepseek_operator.api.v1alpha1.serving.definition import DEFINITION
 from deepseek_operator.api.v1alpha1.training.definition import TRAINING
+from deepseek_operator.api.v1alpha1.training.result import assumed
 from deepseek_operator.core.kinds import Assumed, Demand, Entry, shared_claim
 from deepseek_operator.core.resources import CLAIM, Manifest
-from deepseek_operator.core.training_result import assumed
 from deepseek_operator.kinds.serving import serving_kind
 from deepseek_operator.kinds.serving.reasons import ALL
 from deepseek_operator.kinds.serving.rights import OWNS
 from deepseek_operator.kinds.serving.signals import queries, wanted
+from deepseek_operator.kinds.serving.template import PORT_NAME
 
 
 def _training(manifest: Manifest) -> Assumed:
     """The training whose export is served."""
     exported = manifest["spec"]["model"]["fromTraining"]
-    return assumed(exported["name"], str(exported.get("checkpoint", "")))
+    return Assumed(*assumed(exported["name"], str(exported.get("checkpoint", ""))))
 
 
 ENTRY = Entry(
@@ -25,4 +26,5 @@ ENTRY = Entry(
     reads=(CLAIM, TRAINING),
     assumed={CLAIM: shared_claim, TRAINING: _training},
     demand=Demand(queries, wanted),
+    metrics_port=PORT_NAME,
 )

@@ -11,10 +11,10 @@ from typing import Any
 from deepseek_operator.api.base import parse_time
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.scaling import Autoscaling
-from deepseek_operator.core.names import serving_service
 from deepseek_operator.core.resources import AUTOSCALER, Manifest, is_terminating
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.domain.policy.scaling import Autoscaler, gated
+from deepseek_operator.kinds.serving.names import serving_service
 from deepseek_operator.workloads.replicas.group import groups
 
 

@@ -1,6 +1,6 @@
 """Which folder on which claim is served, decided once per reference and recorded before anything mounts it.
 
-`model.source` names the folder, `model.fromTraining` a training and one of its exports (`core.training_result`).
+`model.source` names the folder, `model.fromTraining` a training and one of its exports (`api.v1alpha1.training.result`).
 Everything lies in the resource's own namespace.
 """
 
@@ -12,10 +12,10 @@ from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.model import FromTraining, ServingModel
 from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel
 from deepseek_operator.api.v1alpha1.training.definition import TRAINING
+from deepseek_operator.api.v1alpha1.training.result import Missing, export_of
 from deepseek_operator.core.names import digest
 from deepseek_operator.core.resources import REVISION, Manifest, Ref
 from deepseek_operator.core.seen import Seen
-from deepseek_operator.core.training_result import Missing, export_of
 from deepseek_operator.kinds.serving import reasons
 from deepseek_operator.kinds.serving.reasons import Reason
 from deepseek_operator.workloads.replicas.group import group_named

@@ -18,12 +18,13 @@ from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.definition import SERVING
 from deepseek_operator.api.v1alpha1.serving.engine import Engine
 from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel
-from deepseek_operator.core.names import digest, owner_reference, revision_hash, serving_revision
+from deepseek_operator.core.names import digest, owner_reference, revision_hash
 from deepseek_operator.core.ownership import restored
 from deepseek_operator.core.resources import GROUP, REVISION, Manifest, is_terminating
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.domain.values.quantity import canonical
 from deepseek_operator.kinds.serving.labels import revision_labels, revision_named
+from deepseek_operator.kinds.serving.names import serving_revision
 from deepseek_operator.workloads.replicas.group import group_named
 
 UPDATE = f"{GROUP}/update"

@@ -5,11 +5,11 @@ from datetime import datetime, timedelta
 
 from deepseek_operator.api.base import parse_time
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
-from deepseek_operator.core.names import serving_revision
 from deepseek_operator.core.resources import POD, Manifest
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.domain.policy.rollout import Replicas
 from deepseek_operator.kinds.serving.labels import revision_named, revision_of
+from deepseek_operator.kinds.serving.names import serving_revision
 from deepseek_operator.kinds.serving.revision import template_of
 from deepseek_operator.workloads.pod.reach import asked
 from deepseek_operator.workloads.replicas.group import Group, group_named, groups

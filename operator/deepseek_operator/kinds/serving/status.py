@@ -9,13 +9,14 @@ from deepseek_operator.api.v1alpha1.serving.definition import SERVING
 from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel, RevisionStatus, ServingStatus, ServingSummary
 from deepseek_operator.core.actions import Done, Failure
 from deepseek_operator.core.conditions import Verdict, columns, merged, ready, reconciling, resting, stalled
-from deepseek_operator.core.names import OWNER_UID, serving_service
+from deepseek_operator.core.names import OWNER_UID
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.domain.policy.rollout import Replicas
 from deepseek_operator.kinds.serving import reasons
 from deepseek_operator.kinds.serving.children import SERVICE_PORT
 from deepseek_operator.kinds.serving.labels import replica_selector
 from deepseek_operator.kinds.serving.model import reference_digest
+from deepseek_operator.kinds.serving.names import serving_service
 from deepseek_operator.kinds.serving.obstacles import Obstacle, obstacle
 from deepseek_operator.kinds.serving.reasons import Reason
 from deepseek_operator.kinds.serving.revision import model_of, stored_revision, template_of

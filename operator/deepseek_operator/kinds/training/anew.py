@@ -6,7 +6,7 @@ Only certainty counts, as `written` finds it: checkpoints that nobody reported a
 from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
 from deepseek_operator.api.v1alpha1.training.spec import TrainingSpec
 from deepseek_operator.api.v1alpha1.training.status import TrainingStatus
-from deepseek_operator.core.names import training_claim
+from deepseek_operator.kinds.training.names import training_claim
 from deepseek_operator.kinds.training.needs import existing_claim
 from deepseek_operator.kinds.training.settings import Digests
 

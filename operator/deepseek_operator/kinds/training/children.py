@@ -4,11 +4,11 @@ from deepseek_operator.api.v1alpha1.common.attempts import AttemptStatus
 from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
 from deepseek_operator.api.v1alpha1.training.status import VolumeStatus
 from deepseek_operator.core.configuration import Configuration
-from deepseek_operator.core.names import training_claim, training_job, training_service
 from deepseek_operator.core.resources import CLAIM, JOB, POLICY, SERVICE, Manifest, Ref
 from deepseek_operator.kinds.training.claim import new_claim
 from deepseek_operator.kinds.training.devices import accepted, as_planned, planned
 from deepseek_operator.kinds.training.job import job
+from deepseek_operator.kinds.training.names import training_claim, training_job, training_service
 from deepseek_operator.kinds.training.needs import existing_claim
 from deepseek_operator.kinds.training.origin import as_resolved, recorded
 from deepseek_operator.kinds.training.pod import Attempt

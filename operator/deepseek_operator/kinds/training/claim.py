@@ -2,8 +2,8 @@
 
 from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
 from deepseek_operator.api.v1alpha1.training.spec import TrainingSpec
-from deepseek_operator.core.names import training_claim
 from deepseek_operator.core.resources import Manifest
+from deepseek_operator.kinds.training.names import training_claim
 from deepseek_operator.kinds.training.owner import owner_of
 from deepseek_operator.workloads.batch import claim
 

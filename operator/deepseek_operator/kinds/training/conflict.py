@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
-from deepseek_operator.core.names import OWNER_UID, training_claim, training_service
+from deepseek_operator.core.names import OWNER_UID
 from deepseek_operator.core.resources import CLAIM, JOB, POLICY, SERVICE, Manifest, Ref, Resource, uid_of
 from deepseek_operator.core.seen import Seen
+from deepseek_operator.kinds.training.names import training_claim, training_service
 from deepseek_operator.kinds.training.needs import existing_claim
 from deepseek_operator.kinds.training.owner import owner_of
 from deepseek_operator.kinds.training.policy import is_gang

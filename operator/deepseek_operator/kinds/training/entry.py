@@ -2,13 +2,14 @@
 
 from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
 from deepseek_operator.api.v1alpha1.training.definition import DEFINITION, TRAINING
+from deepseek_operator.api.v1alpha1.training.result import assumed
 from deepseek_operator.core.kinds import Assumed, Entry, shared_claim
 from deepseek_operator.core.resources import CLAIM, Manifest
-from deepseek_operator.core.training_result import assumed
 from deepseek_operator.kinds.training import training_kind
 from deepseek_operator.kinds.training.pod import is_ours
 from deepseek_operator.kinds.training.reasons import ADVICE
 from deepseek_operator.kinds.training.rights import OWNS
+from deepseek_operator.kinds.training.service import PROGRESS_PORT_NAME
 
 NO_TEMPLATE = (
     "prompt and completion are trained as they are written, without the model's chat template: ask the result in the "
@@ -29,7 +30,7 @@ def _origin(manifest: Manifest) -> Assumed:
     resume = ((spec.get("checkpoints") or {}).get("resume") or {}).get("from") or {}
     exported = (spec.get("model") or {}).get("fromTraining") or {}
     name = exported.get("name") or resume["training"]
-    return assumed(name, str((exported or resume).get("checkpoint", "")))
+    return Assumed(*assumed(name, str((exported or resume).get("checkpoint", ""))))
 
 
 ENTRY = Entry(
@@ -40,4 +41,5 @@ ENTRY = Entry(
     reads=(TRAINING,),
     assumed={CLAIM: shared_claim, TRAINING: _origin},
     notes=_notes,
+    metrics_port=PROGRESS_PORT_NAME,
 )

@@ -2,10 +2,11 @@
 
 from deepseek_operator.api.base import Condition
 from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
+from deepseek_operator.api.v1alpha1.training.definition import TRAINING
 from deepseek_operator.api.v1alpha1.training.status import TrainingStatus
 from deepseek_operator.core.conditions import find, headline
 from deepseek_operator.core.kind import Event
-from deepseek_operator.core.names import TRAINING_LABEL
+from deepseek_operator.core.names import owner_label
 from deepseek_operator.kinds.training.anew import goes_with_it
 from deepseek_operator.kinds.training.losses import DATA_WARNING
 from deepseek_operator.kinds.training.reasons import Reason
@@ -65,7 +66,7 @@ def farewell(owner: DeepSeekTraining) -> tuple[Event, ...]:
         f"PersistentVolumeClaim {claim} is kept with the checkpoints{step}. Go on from them in a new training: "
         f"checkpoints.volume.claimName {claim} and checkpoints.resume.from.trainingUID {meta.uid}. "
         f"Remove it: kubectl delete pvc {claim} -n {meta.namespace}. "
-        f"List such claims: kubectl get pvc -n {meta.namespace} -l {TRAINING_LABEL}"
+        f"List such claims: kubectl get pvc -n {meta.namespace} -l {owner_label(TRAINING)}"
     )
     return (_normal("CheckpointsRetained", "KeepClaim", note),)
 

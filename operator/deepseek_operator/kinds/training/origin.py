@@ -8,12 +8,12 @@ from deepseek_operator.api.v1alpha1.common.source import ClaimSource
 from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
 from deepseek_operator.api.v1alpha1.training.checkpoints import ResumeFrom
 from deepseek_operator.api.v1alpha1.training.definition import TRAINING
+from deepseek_operator.api.v1alpha1.training.result import Missing, checkpoint_of, export_of
 from deepseek_operator.api.v1alpha1.training.spec import TrainingSpec
 from deepseek_operator.api.v1alpha1.training.status import OriginStatus
 from deepseek_operator.core.names import digest
 from deepseek_operator.core.resources import Ref
 from deepseek_operator.core.seen import Seen
-from deepseek_operator.core.training_result import Missing, checkpoint_of, export_of
 
 
 def named_training(spec: TrainingSpec) -> str | None:

@@ -14,7 +14,6 @@ from deepseek_operator.api.v1alpha1.training.spec import TrainingSpec
 from deepseek_operator.api.v1alpha1.training.status import TrainingPlanStatus, TrainingStatus
 from deepseek_operator.api.v1alpha1.training.trainer import Trainer
 from deepseek_operator.core.configuration import Configuration
-from deepseek_operator.core.names import training_job, training_service
 from deepseek_operator.core.ownership import JOB_UID
 from deepseek_operator.core.resources import Manifest
 from deepseek_operator.domain.devices.profiles import pod_needs
@@ -22,8 +21,9 @@ from deepseek_operator.domain.programs.start import Start
 from deepseek_operator.domain.programs.trainers.contract import COMMAND
 from deepseek_operator.domain.programs.trainers.table import TRAINERS
 from deepseek_operator.kinds.training import ancestry
+from deepseek_operator.kinds.training.names import training_job, training_service
 from deepseek_operator.kinds.training.program import TRAINER
-from deepseek_operator.kinds.training.service import PROGRESS_PORT, RENDEZVOUS_PORT
+from deepseek_operator.kinds.training.service import PROGRESS_PORT, PROGRESS_PORT_NAME, RENDEZVOUS_PORT
 from deepseek_operator.kinds.training.settings import grace_s, processes_per_node
 from deepseek_operator.workloads.batch.gang import COMPLETION_INDEX
 from deepseek_operator.workloads.pod import template as pod_template
@@ -109,7 +109,7 @@ def _container(attempt: Attempt, configuration: Configuration, volumes: Mapping[
         "imagePullPolicy": configuration.image_pull_policy,
         "command": command,
         "env": _environment(attempt),
-        "ports": [{"name": "progress", "containerPort": PROGRESS_PORT, "protocol": "TCP"}],
+        "ports": [{"name": PROGRESS_PORT_NAME, "containerPort": PROGRESS_PORT, "protocol": "TCP"}],
         "resources": resources(trainer.resources, attempt.spec.accelerator),
         "securityContext": {
             **container_security(),

@@ -6,8 +6,9 @@ the operator does, Prometheus does, and neither's place is known here.
 """
 
 from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
-from deepseek_operator.core.names import OWNER_UID, training_service
+from deepseek_operator.core.names import OWNER_UID
 from deepseek_operator.core.resources import POLICY, Manifest
+from deepseek_operator.kinds.training.names import training_service
 from deepseek_operator.kinds.training.owner import owner_of
 from deepseek_operator.kinds.training.service import PROGRESS_PORT
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from enum import StrEnum
 
-from deepseek_operator.core.training_result import (
+from deepseek_operator.api.v1alpha1.training.result import (
     NOT_EXPORTED,
     TRAINING_FAILED,
     WAITING_FOR_EXPORT,

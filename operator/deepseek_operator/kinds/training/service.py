@@ -8,8 +8,9 @@ import json
 
 from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
 from deepseek_operator.api.v1alpha1.training.status import TrainingStatus
-from deepseek_operator.core.names import OWNER_UID, training_service
+from deepseek_operator.core.names import OWNER_UID
 from deepseek_operator.core.resources import GROUP, SERVICE, Manifest, annotations_of
+from deepseek_operator.kinds.training.names import training_service
 from deepseek_operator.kinds.training.owner import owner_of
 
 LAST_ATTEMPT = f"{GROUP}/last-attempt"
@@ -22,6 +23,7 @@ _FINAL = {
 """What a status that is read back needs: a result is believed, never judged again from pods that may be gone."""
 RENDEZVOUS_PORT = 29500
 PROGRESS_PORT = 8090
+PROGRESS_PORT_NAME = "progress"
 
 
 def service(owner: DeepSeekTraining, attempt: int, claim_uid: str) -> Manifest:
@@ -36,7 +38,7 @@ def service(owner: DeepSeekTraining, attempt: int, claim_uid: str) -> Manifest:
             "selector": {OWNER_UID: whose.uid},
             "ports": [
                 {"name": "rendezvous", "port": RENDEZVOUS_PORT, "protocol": "TCP"},
-                {"name": "progress", "port": PROGRESS_PORT, "protocol": "TCP"},
+                {"name": PROGRESS_PORT_NAME, "port": PROGRESS_PORT, "protocol": "TCP"},
             ],
         },
     }

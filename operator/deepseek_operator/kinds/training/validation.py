@@ -11,11 +11,11 @@ from typing import TypeAlias
 from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
 from deepseek_operator.api.v1alpha1.training.hyperparameters import Hyperparameters
 from deepseek_operator.api.v1alpha1.training.spec import TrainingSpec
-from deepseek_operator.core.names import training_claim
 from deepseek_operator.core.resources import CLAIM, Ref, is_terminating
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.domain.models import catalogue
 from deepseek_operator.kinds.training.claim import access_mode
+from deepseek_operator.kinds.training.names import training_claim
 from deepseek_operator.kinds.training.needs import claims_read, existing_claim
 from deepseek_operator.kinds.training.origin import step_of
 from deepseek_operator.kinds.training.pod import is_ours

@@ -10,12 +10,12 @@ from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
 from deepseek_operator.api.v1alpha1.training.spec import TrainingSpec
 from deepseek_operator.api.v1alpha1.training.status import OriginStatus, TrainingPlanStatus, TrainingStatus
 from deepseek_operator.core.configuration import Configuration
-from deepseek_operator.core.names import training_claim, training_service
 from deepseek_operator.core.resources import CLAIM, JOB, POD, POLICY, SERVICE, Manifest, Ref, Resource, uid_of
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.kinds.training.anew import is_changed, is_unlearnt
 from deepseek_operator.kinds.training.conflict import Conflict, conflicts
 from deepseek_operator.kinds.training.devices import accepted, as_planned
+from deepseek_operator.kinds.training.names import training_claim, training_service
 from deepseek_operator.kinds.training.needs import existing_claim
 from deepseek_operator.kinds.training.origin import as_resolved, recorded
 from deepseek_operator.kinds.training.program import TRAINER

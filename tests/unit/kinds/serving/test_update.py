@@ -8,10 +8,10 @@ from deepseek_operator.api.base import Condition
 from deepseek_operator.api.v1alpha1.serving.definition import SERVING
 from deepseek_operator.core.conditions import find
 from deepseek_operator.core.configuration import Configuration
-from deepseek_operator.core.names import serving_revision
 from deepseek_operator.core.resources import DEPLOYMENT, REVISION
 from deepseek_operator.domain.devices.profiles import profiles_from_config
 from deepseek_operator.kinds.serving import serving_kind
+from deepseek_operator.kinds.serving.names import serving_revision
 from deepseek_operator.kinds.serving.revision import UPDATE
 from tests.support.serving_life import NAME, ServingLife
 from tests.support.servings import NAMESPACE

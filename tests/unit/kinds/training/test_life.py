@@ -13,9 +13,9 @@ from deepseek_operator.api.base import parse_time
 from deepseek_operator.api.v1alpha1.training.definition import TRAINING
 from deepseek_operator.api.v1alpha1.training.progress import DataStatus, LastCheckpoint
 from deepseek_operator.core.configuration import Configuration
-from deepseek_operator.core.names import training_job
 from deepseek_operator.core.resources import CLAIM, JOB, POD, SERVICE, is_terminating
 from deepseek_operator.core.seen import Seen
+from deepseek_operator.kinds.training.names import training_job
 from deepseek_operator.kinds.training.needs import progress_interval
 from deepseek_operator.ports.cluster import Forbidden
 from tests.support.trainings import NAME, NAMESPACE, Life, claim, training

@@ -1,8 +1,9 @@
 """DeepSeekServing as the API server is told of it."""
 
-from deepseek_operator.api.definition import AGE, Column, Definition
+from deepseek_operator.api.definition import AGE, SHARED_EXAMPLES, Column, Definition
 from deepseek_operator.api.resource import Family, of_kind
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
+from deepseek_operator.domain.programs.engines.table import RECOMMENDED
 
 SERVING = of_kind("DeepSeekServing", "deepseekservings", Family("serving", "serve"))
 
@@ -29,4 +30,9 @@ DEFINITION = Definition(
     _COLUMNS,
     (".status.phase", ".spec.model.fromTraining.name"),
     has_scale=True,
+    examples={
+        **SHARED_EXAMPLES,
+        "spec.engine": f"{{type: {RECOMMENDED.type}}}",
+        "spec.rollout": "{strategy: RollingUpdate}",
+    },
 )

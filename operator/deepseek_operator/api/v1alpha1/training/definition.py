@@ -6,7 +6,7 @@ A rule over status costs no webhook and can't be bypassed by one that is down.
 from collections.abc import Iterable
 
 from deepseek_operator.api.base import rule
-from deepseek_operator.api.definition import AGE, Column, Definition
+from deepseek_operator.api.definition import AGE, SHARED_EXAMPLES, Column, Definition
 from deepseek_operator.api.resource import Family, of_kind
 from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
 
@@ -70,6 +70,8 @@ _FIXED_ONCE_MADE = (
 # What the operator asks for where no size is written (CheckpointVolume.size).
 _DEFAULT_SIZE = "10Gi"
 
+_ORIGIN = "{training: first}"
+
 
 def _edit_rules() -> Iterable[dict[str, str]]:
     fixed = [(*entry, f"!({_HAS_STARTED}) || ({IS_UNLEARNT})") for entry in _FIXED_ONCE_STARTED]
@@ -93,4 +95,12 @@ DEFINITION = Definition(
     _COLUMNS,
     (".status.phase", ".spec.suspend"),
     tuple(_edit_rules()),
+    examples={
+        **SHARED_EXAMPLES,
+        "spec.nodes": "{count: 2}",
+        "spec.method": "{type: Full}",
+        "spec.checkpoints.volume": "{claimName: checkpoints}",
+        "spec.checkpoints.resume": f"{{from: {_ORIGIN}}}",
+        "spec.checkpoints.resume.from": _ORIGIN,
+    },
 )

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 from deepseek_operator.api.base import parse_time, rfc3339
 from deepseek_operator.api.v1alpha1.common.attempts import AttemptStatus
+from deepseek_operator.api.v1alpha1.training.result import Missing
 from deepseek_operator.core.actions import Create
 from deepseek_operator.core.conditions import reconciling, resting, stalled
-from deepseek_operator.core.names import training_job
-from deepseek_operator.core.training_result import Missing
 from deepseek_operator.kinds.training.job import job
+from deepseek_operator.kinds.training.names import training_job
 from deepseek_operator.kinds.training.origin import found
 from deepseek_operator.kinds.training.phases.unreachable import unreachable
 from deepseek_operator.kinds.training.pod import Attempt

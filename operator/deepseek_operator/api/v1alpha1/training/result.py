@@ -11,9 +11,8 @@ from typing import Any, TypeAlias
 
 from pydantic import ValidationError
 
+from deepseek_operator.api.base import Manifest
 from deepseek_operator.api.v1alpha1.training.status import TrainingStatus
-from deepseek_operator.core.kinds import Assumed
-from deepseek_operator.core.resources import Manifest, uid_of
 
 WAITING_FOR_TRAINING = "WaitingForTraining"
 WAITING_FOR_EXPORT = "WaitingForExport"
@@ -76,7 +75,12 @@ def _result(name: str, training: Manifest | None, step_of: Callable[[TrainingSta
         return step
     if status.volume is None:
         return Missing(WAITING_FOR_EXPORT, f"training {name} has recorded no volume yet")
-    return Result(status.uid or uid_of(training), status.volume.claim_name, _sub_path(training, status), step)
+    return Result(
+        status.uid or str(training.get("metadata", {}).get("uid") or ""),
+        status.volume.claim_name,
+        _sub_path(training, status),
+        step,
+    )
 
 
 def _status_of(training: Manifest) -> TrainingStatus:
@@ -140,8 +144,10 @@ ASSUMED_STEP = 1
 _NO_UID = "00000000-0000-4000-8000-000000000000"
 
 
-def assumed(name: str, checkpoint: str) -> Assumed:
-    """The training of that name, once it is complete and has exported what `checkpoint` (Best, Latest or a step) names."""
+def assumed(name: str, checkpoint: str) -> tuple[Manifest, str]:
+    """The training of that name, once it is complete and has exported what `checkpoint` (Best, Latest or a step) names:
+    its body without its identity, and the rest of a sentence that begins with its kind and name.
+    """
     step = int(checkpoint) if checkpoint.isdecimal() else ASSUMED_STEP
     status = {
         "uid": _NO_UID,
@@ -151,4 +157,4 @@ def assumed(name: str, checkpoint: str) -> Assumed:
         "lastCheckpoint": {"step": step},
         "exports": [step],
     }
-    return Assumed({"spec": {}, "status": status}, f"is complete and has exported step {step}")
+    return {"spec": {}, "status": status}, f"is complete and has exported step {step}"
