@@ -5,7 +5,7 @@ import logging
 import os
 import sys
 from argparse import ArgumentParser, Namespace, _SubParsersAction
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 CRD_FOLDERS = (Path("crds"), Path("charts/deepseek-operator/files/crds"))
 """Where the generated definitions are kept, relative to the repository."""
+CHART = Path("charts/deepseek-operator")
+"""The chart, relative to the repository."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -52,11 +54,26 @@ def _run(options: Namespace) -> int:
 def _crds(options: Namespace) -> int:
     rendered = crd.render(KINDS.definitions)
     folders = options.out or CRD_FOLDERS
-    paths = {folder / name: text for folder in folders for name, text in rendered.items()}
-    if options.check:
-        stale = [path for path, text in paths.items() if not path.is_file() or path.read_text() != text]
+    return _kept({folder / name: text for folder in folders for name, text in rendered.items()}, options.check)
+
+
+def _chart(options: Namespace) -> int:
+    from deepseek_operator.cli.chart import kinds_file, with_health_of
+
+    health = options.folder / "argocd-health.yaml"
+    texts = {
+        options.folder / "files" / "kinds.yaml": kinds_file(KINDS),
+        health: with_health_of(health.read_text(), KINDS),
+    }
+    return _kept(texts, options.check)
+
+
+def _kept(texts: Mapping[Path, str], check: bool) -> int:
+    """Writes generated files; with `check` it only says which of them are not as they should be."""
+    if check:
+        stale = [path for path, text in texts.items() if not path.is_file() or path.read_text() != text]
         return _refused(f"not what the models say: {', '.join(map(str, stale))}") if stale else 0
-    for path, text in paths.items():
+    for path, text in texts.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     return 0
@@ -163,6 +180,21 @@ def _parser() -> ArgumentParser:
         "--out", type=Path, action="append", metavar="FOLDER", help="folder (default: both of the repository)"
     )
     crds.set_defaults(command=_crds)
+    chart = commands.add_parser(
+        "chart", help="renew what the chart takes from the list of kinds: rights, monitors, health"
+    )
+    chart.add_argument("--check", action="store_true", help="write nothing; fail if the files differ")
+    chart.add_argument("folder", type=Path, nargs="?", default=CHART, metavar="FOLDER", help="the chart")
+    chart.set_defaults(command=_chart)
+    _add_plan(commands)
+    reasons = commands.add_parser("reasons", help="renew the tables of condition reasons and engines in the README")
+    reasons.add_argument("file", type=Path, nargs="?", default=Path("README.md"), metavar="FILE")
+    reasons.set_defaults(command=_reasons)
+    _add_size(commands)
+    return parser
+
+
+def _add_plan(commands: "_SubParsersAction[ArgumentParser]") -> None:
     plan = commands.add_parser(
         "plan",
         help="show what would be made of resources in a file, without a cluster",
@@ -191,11 +223,6 @@ def _parser() -> ArgumentParser:
         help="YAML with what an administrator decides, as in the chart's values: profiles, hostAccess",
     )
     plan.set_defaults(command=_plan)
-    reasons = commands.add_parser("reasons", help="renew the tables of condition reasons and engines in the README")
-    reasons.add_argument("file", type=Path, nargs="?", default=Path("README.md"), metavar="FILE")
-    reasons.set_defaults(command=_reasons)
-    _add_size(commands)
-    return parser
 
 
 def _add_size(commands: "_SubParsersAction[ArgumentParser]") -> None:

@@ -9,6 +9,7 @@ from itertools import chain
 from json import dumps
 from operator import getitem
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import pytest
@@ -16,10 +17,12 @@ import yaml
 from cryptography import x509
 
 from deepseek_operator.api.crd import documents
+from deepseek_operator.api.v1alpha1.serving.definition import SERVING
 from deepseek_operator.api.v1alpha1.training.definition import TRAINING
+from deepseek_operator.cli.chart import kinds_file
 from deepseek_operator.controller.profiles import Offer, profiles_from_text
 from deepseek_operator.core.host_access import HostAccess
-from deepseek_operator.core.names import SERVING_LABEL
+from deepseek_operator.core.names import owner_label
 from deepseek_operator.domain.devices.profiles.config import DTYPES, FORMATS, VENDORS, InvalidProfile
 from deepseek_operator.kinds.registry import KINDS
 from deepseek_operator.kinds.serving.template import PORT_NAME
@@ -27,6 +30,7 @@ from tests.cluster import programs
 from tests.cluster.api import ApiError, Manifest
 from tests.cluster.control_plane import Cluster
 from tests.cluster.progress import wait_for
+from tests.support.sham_kind import ALL, NOTE
 
 CHART = Path(__file__).parents[2] / "charts" / "deepseek-operator"
 NAME = "deepseek-operator"
@@ -87,6 +91,19 @@ def test_where_owners_are_enforced_it_is_granted_what_the_plug_in_asks_for_besid
     role = _of_kind(_render(*FULL, "rbac.ownerReferencesPermissionEnforcement=true"), "ClusterRole")[NAME]
     needed = {resource: set(verbs) for resource, verbs in KINDS.rights(where_enforced=True).items()}
     assert _grants(role["rules"]) == needed | {("", "events"): {"create", "patch", "list"}}
+
+
+def test_a_further_kind_is_given_its_rights_its_users_theirs_and_a_monitor(tmp_path: Path) -> None:
+    chart = Path(copytree(CHART, tmp_path / "chart"))
+    (chart / "files" / "kinds.yaml").write_text(kinds_file(ALL))
+    text = _helm("template", NAME, str(chart), "--set", "monitors.enabled=true")
+    manifests = [document for document in yaml.safe_load_all(text) if document]
+    roles = _of_kind(manifests, "ClusterRole")
+    needed = {resource: set(verbs) for resource, verbs in ALL.rights().items()}
+    assert _grants(roles[NAME]["rules"]) == needed | {("", "events"): {"create", "patch", "list"}}
+    assert _grants(roles[f"{NAME}-view"]["rules"])[NOTE.group, NOTE.plural] == READ
+    assert "create" in _grants(roles[f"{NAME}-edit"]["rules"])[NOTE.group, NOTE.plural]
+    assert _of_kind(manifests, "PodMonitor")[f"{NAME}-note"]["spec"]["podMetricsEndpoints"][0]["port"] == "told"
 
 
 def test_no_role_of_the_chart_has_a_wildcard_a_secret_or_a_way_up() -> None:
@@ -411,9 +428,11 @@ def test_monitors_give_the_pods_of_a_serving_the_label_that_autoscaling_asks_for
     spec = monitors[f"{NAME}-serving"]["spec"]
     (endpoint,) = spec["podMetricsEndpoints"]
     assert endpoint["port"] == PORT_NAME
-    assert spec["selector"]["matchExpressions"] == [{"key": SERVING_LABEL, "operator": "Exists"}]
+    assert spec["selector"]["matchExpressions"] == [{"key": owner_label(SERVING), "operator": "Exists"}]
     assert spec["namespaceSelector"] == {"matchNames": ["a"]}
-    assert endpoint["relabelings"] == [{"sourceLabels": [_meta(SERVING_LABEL)], "targetLabel": "deepseek_serving"}]
+    assert endpoint["relabelings"] == [
+        {"sourceLabels": [_meta(owner_label(SERVING))], "targetLabel": "deepseek_serving"}
+    ]
     assert _of_kind(_render("monitors.enabled=true"), "PodMonitor")[f"{NAME}-training"]["spec"][
         "namespaceSelector"
     ] == {"any": True}
@@ -439,7 +458,7 @@ def test_the_notes_show_the_job_that_a_prometheus_without_monitors_needs() -> No
     assert made == {
         "namespace": ["__meta_kubernetes_namespace"],
         "pod": ["__meta_kubernetes_pod_name"],
-        "deepseek_serving": [_meta(SERVING_LABEL)],
+        "deepseek_serving": [_meta(owner_label(SERVING))],
     }
 
 

@@ -1,107 +1,24 @@
-"""A further kind is its entry. This file defines one with a child that no other kind has, and nothing else is changed:
-definition, watches, mirror, passes, `plan`, the table of reasons and rights take it."""
+"""A further kind is its entry: that of `tests.support.sham_kind` is added to the list, and nothing else is changed.
+Definition, watches, mirror, passes, `plan`, the table of reasons, rights and the chart take it."""
 
-from typing import Any, Literal
+from pathlib import Path
 
-from pydantic import Field
+import pytest
+import yaml
 
+from deepseek_operator import __main__ as command
 from deepseek_operator.adapters.admission import Refused, admit
-from deepseek_operator.api.base import ApiModel, ObjectMeta, StatusModel
 from deepseek_operator.api.crd import documents
-from deepseek_operator.api.definition import AGE, Definition
-from deepseek_operator.api.resource import Family, of_kind
+from deepseek_operator.cli.chart import kinds_file, with_health_of
 from deepseek_operator.cli.handbook import reasons
 from deepseek_operator.cli.planning import Document, planned
 from deepseek_operator.controller.key import Key
 from deepseek_operator.controller.mirror import Mirror
-from deepseek_operator.core.actions import Apply, Plan
 from deepseek_operator.core.configuration import Configuration
-from deepseek_operator.core.kind import Decision, Event
-from deepseek_operator.core.kinds import OWN, Entry, Kinds
-from deepseek_operator.core.names import child_name, owner_labels, owner_reference
-from deepseek_operator.core.resources import Manifest, Ref, Resource
-from deepseek_operator.core.seen import Needs, Seen
+from deepseek_operator.core.names import owner_labels
 from deepseek_operator.kinds.registry import KINDS
-
-NOTE = of_kind("DeepSeekNote", "deepseeknotes", Family("note", "note"))
-CONFIG_MAP = Resource("v1", "ConfigMap", "configmaps")
-
-
-class NoteSpec(ApiModel):
-    """What is to be written down."""
-
-    text: str = Field(description="What is to be written down.", max_length=100)
-
-
-class NoteStatus(StatusModel):
-    """What was seen."""
-
-    written: bool = Field(default=False, description="True once it is there.")
-
-
-class Note(ApiModel):
-    """A text that is kept in a ConfigMap."""
-
-    api_version: str = NOTE.api_version
-    kind: Literal["DeepSeekNote"] = "DeepSeekNote"
-    metadata: ObjectMeta
-    spec: NoteSpec
-    status: NoteStatus = Field(default_factory=NoteStatus)
-
-
-class NoteKind:
-    """Keeps one ConfigMap with the text."""
-
-    resource = NOTE
-    owns = (CONFIG_MAP,)
-
-    def parse(self, manifest: Manifest) -> Note:
-        return Note.model_validate(manifest)
-
-    def wanted_names(self, owner: Note) -> tuple[Ref, ...]:
-        return (Ref(CONFIG_MAP, child_name(NOTE, owner.metadata.name)),)
-
-    def recorded_uids(self, owner: Note) -> frozenset[str]:
-        return frozenset()
-
-    def needs(self, seen: Seen[Note]) -> Needs:
-        return Needs()
-
-    def is_dear(self, seen: Seen[Note]) -> bool:
-        return False
-
-    def decide(self, seen: Seen[Note]) -> Decision[NoteStatus]:
-        meta = seen.owner.metadata
-        (ref,) = self.wanted_names(seen.owner)
-        there = ref in seen.children
-        metadata = {
-            "name": ref.name,
-            "labels": owner_labels(NOTE, meta.name, meta.uid),
-            "ownerReferences": [owner_reference(NOTE, meta.name, meta.uid)],
-        }
-        wanted = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"text": seen.owner.spec.text}}
-        plan: Plan[NoteStatus] = Plan(actions=() if there else (Apply(wanted),))
-        return Decision(plan, lambda done: NoteStatus(written=there))
-
-    def events(self, before: NoteStatus, after: NoteStatus) -> tuple[Event, ...]:
-        return ()
-
-    def farewell(self, owner: Note) -> tuple[Event, ...]:
-        return ()
-
-
-SHAM = Entry(
-    definition=Definition(NOTE, Note, "dsn", (AGE,), ()),
-    make=lambda configuration: NoteKind(),
-    owns={CONFIG_MAP: OWN},
-    reasons={"Written": "Nothing to do."},
-)
-ALL: Kinds = Kinds((*KINDS, SHAM))
-
-
-def note(**metadata: Any) -> dict[str, Any]:
-    meta = {"name": "n", "namespace": "team", **metadata}
-    return {"apiVersion": NOTE.api_version, "kind": NOTE.kind, "metadata": meta, "spec": {"text": "hello"}}
+from tests.support.argocd import SHIPPED
+from tests.support.sham_kind import ALL, CONFIG_MAP, NOTE, note
 
 
 def test_it_is_defined_like_its_neighbours() -> None:
@@ -138,3 +55,41 @@ async def test_it_is_planned_and_its_child_is_called_its_own() -> None:
 
 def test_its_reasons_are_in_the_table() -> None:
     assert "| note | `Written` | Nothing to do. |" in reasons(ALL)
+
+
+def test_the_chart_gives_the_rights_and_its_users_theirs() -> None:
+    made = yaml.safe_load(kinds_file(ALL))
+    rules = {
+        (rule["apiGroups"][0], resource): rule["verbs"] for rule in made["rules"] for resource in rule["resources"]
+    }
+    assert {resource: set(verbs) for resource, verbs in rules.items()} == ALL.rights()
+    assert made["kinds"][-1] == {
+        "singular": "deepseeknote",
+        "plural": "deepseeknotes",
+        "word": "note",
+        "hasScale": False,
+        "isScaledByLoad": False,
+        "metricsPort": "told",
+    }
+
+
+def test_argo_cd_judges_it_by_the_script_of_the_others() -> None:
+    scripts = yaml.safe_load(with_health_of(SHIPPED.read_text(), ALL))["data"]
+    prefix = "resource.customizations.health."
+    assert scripts.keys() == {f"{prefix}{owner.group}_{owner.kind}" for owner in ALL.owners}
+    assert len(set(scripts.values())) == 1
+
+
+def test_the_commands_write_it_and_tell_files_that_lack_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / SHIPPED.name).write_text(SHIPPED.read_text())
+    assert command.main(["chart", str(tmp_path)]) == 0
+    assert command.main(["chart", "--check", str(tmp_path)]) == 0
+    monkeypatch.setattr(command, "KINDS", ALL)
+    assert command.main(["chart", "--check", str(tmp_path)]) == 1
+    told = capsys.readouterr().err
+    assert all(name in told for name in ("kinds.yaml", SHIPPED.name))
+    assert command.main(["chart", str(tmp_path)]) == command.main(["crds", "--out", str(tmp_path)]) == 0
+    assert "deepseeknotes" in (tmp_path / "files" / "kinds.yaml").read_text()
+    assert (tmp_path / "deepseek-operator.io_deepseeknotes.yaml").is_file()
