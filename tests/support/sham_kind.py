@@ -53,6 +53,9 @@ class NoteKind:
     def wanted_names(self, owner: Note) -> tuple[Ref, ...]:
         return (Ref(CONFIG_MAP, child_name(NOTE, owner.metadata.name)),)
 
+    def recorded_names(self, owner: Note) -> tuple[Ref, ...]:
+        return self.wanted_names(owner)
+
     def recorded_uids(self, owner: Note) -> frozenset[str]:
         return frozenset()
 

@@ -72,6 +72,9 @@ class TinyKind:
     def wanted_names(self, owner: Tiny) -> tuple[Ref, ...]:
         return (_service_ref(owner), _job_ref(owner, owner.spec.attempt))
 
+    def recorded_names(self, owner: Tiny) -> tuple[Ref, ...]:
+        return self.wanted_names(owner)
+
     def recorded_uids(self, owner: Tiny) -> frozenset[str]:
         return frozenset()
 

@@ -3,6 +3,9 @@
 A live look asks the API server for the owner, for its children by label, for each wanted name that the children lack,
 for the pods of its Jobs by the Job's uid (a pod whose label somebody removed still writes), and for the references.
 What it learns goes into the mirror too. Whatever was found, `ownership` says what of it is the owner's.
+
+What lost its labels before the process began is told by no watch, and at rest nothing asks for a live look. So the first
+pass over an owner asks by name for whatever the status records and the mirror lacks: nothing, where all is well.
 """
 
 import asyncio
@@ -21,6 +24,8 @@ from deepseek_operator.core.resources import JOB, POD, Manifest, Ref, Resource, 
 from deepseek_operator.core.seen import Seen, Warning
 from deepseek_operator.ports.clock import Clock
 from deepseek_operator.ports.cluster import Cluster, ClusterError, is_watched
+from deepseek_operator.workloads.batch.job import active_of
+from deepseek_operator.workloads.pod.state import is_active
 
 OwnerT = TypeVar("OwnerT")
 StatusT = TypeVar("StatusT")
@@ -56,11 +61,15 @@ class Look(Generic[OwnerT, StatusT]):
         self._mirror = mirror
         self._clock = clock
         self._pulls = pulls
+        self._recalled: dict[Key, str] = {}
 
     async def from_mirror(self, key: Key) -> View[OwnerT] | None:
-        """What the mirror knows, without any request but the pull of progress; None when it knows no such owner.
+        """What the mirror knows, and the first time what it lacks of what is recorded; None when it knows no such owner.
+
+        Later nothing is asked for but the pull of progress.
 
         Raises:
+            ClusterError: the first time, a read failed.
             TooLarge: the owner is more than is looked at.
             Exception: whatever the kind raises on an owner that it can't bear.
         """
@@ -72,7 +81,10 @@ class Look(Generic[OwnerT, StatusT]):
             raise TooLarge(excess)
         owner, uid = self._kind.parse(manifest), uid_of(manifest)
         found = self._of_kind(self._mirror.children(key.namespace, uid))
-        known = self._ours(key, uid, owner, found) | await self._left(key, uid)
+        known = self._ours(key, uid, owner, found)
+        if self._recalled.get(key) != uid:
+            await self._recall(key, uid, owner, known)
+        known |= await self._left(key, uid)
         named = self._mirrored(key, self._lacking(owner, known))
         known |= self._ours(key, uid, owner, named)
         pods = [self._mirror.children(key.namespace, job) for job in sorted(self._jobs(owner, known))]
@@ -138,6 +150,23 @@ class Look(Generic[OwnerT, StatusT]):
     def _lacking(self, owner: OwnerT, known: Mapping[Ref, Manifest]) -> list[Ref]:
         return [ref for ref in self._kind.wanted_names(owner) if ref not in known]
 
+    async def _recall(self, key: Key, uid: str, owner: OwnerT, known: Mapping[Ref, Manifest]) -> None:
+        """Finds the owner's children that no watch tells of; they are in sight from then on, as those are that a watch drops."""
+        lacking = [ref for ref in self._kind.recorded_names(owner) if ref not in known]
+        unwatched = [ref for ref in lacking if not ref.resource.is_watched_whole]
+        found = self._ours(key, uid, owner, await self._live_named(key, unwatched))
+        found |= await self._pods_of_jobs(key, self._short_of_pods(key, {**known, **found}))
+        for ref, item in found.items():
+            if not is_watched(ref.resource, item):
+                self._mirror.miss(uid, ref, uid_of(item))
+        self._recalled[key] = uid
+
+    def _short_of_pods(self, key: Key, known: Mapping[Ref, Manifest]) -> dict[Ref, Manifest]:
+        """The Jobs that say that more of their pods are active than the mirror knows."""
+        jobs = {ref: item for ref, item in known.items() if ref.resource == JOB}
+        pods = {ref: self._mirror.children(key.namespace, uid_of(item)) for ref, item in jobs.items()}
+        return {ref: job for ref, job in jobs.items() if active_of(job) > sum(map(is_active, pods[ref].values()))}
+
     async def _left(self, key: Key, uid: str) -> dict[Ref, Manifest]:
         """Children that the watch dropped although nobody was seen deleting them, and that are there: of the same uid,
         so they are the owner's, and only their labels are gone."""
@@ -154,6 +183,7 @@ class Look(Generic[OwnerT, StatusT]):
     def _gone(self, key: Key) -> None:
         """Nothing is kept of an owner that is no more: its last event may have come before this, and no other will."""
         self._mirror.refer(key, ())
+        self._recalled.pop(key, None)
         self._pulls.forget(key)
 
     async def _labelled(self, key: Key, uid: str) -> dict[Ref, Manifest]:

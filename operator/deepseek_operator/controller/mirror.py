@@ -91,11 +91,15 @@ class Mirror:
         }
 
     def left(self, owner_uid: str) -> Mapping[str, Ref]:
-        """By uid, what pointed to the owner and does so no longer, though it was not being deleted.
+        """By uid, what is the owner's, or pointed to it and does so no longer, though it was not being deleted.
 
         A watch says the same of an object that lost its label and of one that is gone at once.
         """
         return dict(self._left.get(owner_uid, {}))
+
+    def miss(self, owner_uid: str, ref: Ref, uid: str) -> None:
+        """That object is the owner's, and no watch tells of it: `left` does, until one tells again."""
+        self._left.setdefault(owner_uid, {})[uid] = ref
 
     def let_go(self, owner_uid: str, uid: str) -> None:
         """That object is gone, or nobody's child any more."""

@@ -57,6 +57,10 @@ class Kind(Protocol[OwnerT, StatusT]):
     def wanted_names(self, owner: OwnerT) -> tuple[Ref, ...]:
         """Names that the children take now; a live look asks for each one that the children lack."""
 
+    def recorded_names(self, owner: OwnerT) -> tuple[Ref, ...]:
+        """Names that children had, by the status, or have in some state of the spec: a process asks for each of them once,
+        because what lost its labels while none was there is told by no watch."""
+
     def recorded_uids(self, owner: OwnerT) -> frozenset[str]:
         """uids of children that the status records: these are the owner's, whatever became of their labels."""
 

@@ -49,6 +49,14 @@ class ServingKind:
         target = _revision_names(owner, owner.status.resolved)
         return tuple(dict.fromkeys((Ref(SERVICE, name), Ref(BUDGET, name), *scaled, *target, *_running_names(owner))))
 
+    def recorded_names(self, owner: DeepSeekServing) -> tuple[Ref, ...]:
+        """Those of the children, the autoscaler that a suspended one has lost or shall lose, and what every revision that
+        was seen last consists of."""
+        meta, told = owner.metadata, (*owner.status.previous, *filter(None, [owner.status.current]))
+        revisions = (serving_revision(meta.name, revision.name) for revision in told)
+        parts = (Ref(resource, name) for name in revisions for resource in (*RESOURCES, REVISION, SERVICE))
+        return tuple(dict.fromkeys((*self.wanted_names(owner), Ref(AUTOSCALER, serving_service(meta.name)), *parts)))
+
     def recorded_uids(self, owner: DeepSeekServing) -> frozenset[str]:
         """None: every child of a serving can be made again."""
         return frozenset()

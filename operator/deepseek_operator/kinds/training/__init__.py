@@ -11,7 +11,7 @@ from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.kind import Decision, Event, Kind
 from deepseek_operator.core.resources import Manifest, Ref, Resource
 from deepseek_operator.core.seen import Needs, Seen
-from deepseek_operator.kinds.training.children import names, recorded_uids
+from deepseek_operator.kinds.training.children import names, recorded_names, recorded_uids
 from deepseek_operator.kinds.training.devices import accepted
 from deepseek_operator.kinds.training.events import events, farewell
 from deepseek_operator.kinds.training.needs import needs
@@ -37,6 +37,10 @@ class TrainingKind:
     def wanted_names(self, owner: DeepSeekTraining) -> tuple[Ref, ...]:
         """Names that the children take now."""
         return names(owner)
+
+    def recorded_names(self, owner: DeepSeekTraining) -> tuple[Ref, ...]:
+        """Those of the children, and the Jobs of the attempts that are told of."""
+        return recorded_names(owner)
 
     def recorded_uids(self, owner: DeepSeekTraining) -> frozenset[str]:
         """The Jobs of the attempts, and the claim that was made."""

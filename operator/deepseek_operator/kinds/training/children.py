@@ -35,6 +35,13 @@ def names(owner: DeepSeekTraining) -> tuple[Ref, ...]:
     return tuple(refs)
 
 
+def recorded_names(owner: DeepSeekTraining) -> tuple[Ref, ...]:
+    """The Jobs of the attempts that are told of, one of which is kept for its logs, and what a gang has that may be none
+    any more."""
+    jobs = [Ref(JOB, ended.job) for ended in owner.status.history if ended.job]
+    return tuple(dict.fromkeys((*names(owner), Ref(POLICY, training_service(owner.metadata.name)), *jobs)))
+
+
 def recorded_uids(owner: DeepSeekTraining) -> frozenset[str]:
     """uids of the Jobs of this attempt and of those before it, and of the claim if the operator made it."""
     attempt, volume = owner.status.attempt, owner.status.volume

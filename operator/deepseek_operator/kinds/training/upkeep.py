@@ -16,13 +16,17 @@ from deepseek_operator.workloads.upkeep import as_wanted, others
 
 
 def upkeep(view: View, already: Iterable[Action], *, on_children: bool) -> tuple[Action, ...]:
-    """The claim while it is ours, Service and NetworkPolicy under an attempt and at the end, but for what the phase acts on.
+    """The claim while it is ours, Service and NetworkPolicy under an attempt and at the end, and wherever they are there,
+    but for what the phase acts on.
 
     `on_children`: an attempt is about to be launched on them.
     A Job is never changed but for the labels and the owner by which it is found, and goes with the training.
     """
     kept = on_children or view.running_attempt is not None or view.status.result is not None
-    reached = (*_service(view), *_policy(view)) if kept else ()
+    reached = (
+        *(_service(view) if kept or view.service is not None else ()),
+        *(_policy(view) if kept or view.network_policy is not None else ()),
+    )
     return others((*_claim(view), *reached, *_marked(view)), already)
 
 

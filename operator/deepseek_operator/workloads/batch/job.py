@@ -46,6 +46,11 @@ def size_of(job: Manifest) -> int:
     return int(job["spec"].get("parallelism") or 1)
 
 
+def active_of(job: Manifest) -> int:
+    """Pods of the Job that are neither over nor going, as the Job controller counts them."""
+    return int((job.get("status") or {}).get("active") or 0)
+
+
 def number_of(job: Manifest) -> int:
     """The attempt that a Job is of: by its name, which nobody can change; 0 when it names none."""
     return attempt_number(str(job["metadata"]["name"]).rpartition("-")[2])
