@@ -1,5 +1,5 @@
 # Untried: no container engine was at hand when this was written. What is tried is the same content as layers, built by
-# `python -m tests.cluster images`. Build it from the repository's root:
+# `python -m examples.local_cluster images`. Build it from the repository's root:
 #
 #   docker build -f .docker/operator.Dockerfile -t deepseek-operator.io/operator:dev .
 FROM python:3.11-slim AS build

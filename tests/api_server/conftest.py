@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster import control_plane
-from tests.cluster.control_plane import Cluster
+from examples.local_cluster import control_plane
+from examples.local_cluster.control_plane import Cluster
 from tests.support.bench import Bench
 from tests.support.fake_node import FakeNode
 from tests.support.namespaces import wait_for_account

@@ -13,8 +13,8 @@ from urllib.error import HTTPError
 
 import pytest
 
-from tests.cluster.api import ApiError, Manifest
-from tests.cluster.control_plane import Cluster
+from examples.local_cluster.api import ApiError, Manifest
+from examples.local_cluster.control_plane import Cluster
 from tests.support.canonical import COLLECTIONS
 from tests.support.kubectl import until
 from tests.support.namespaces import wait_for_account

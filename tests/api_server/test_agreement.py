@@ -21,9 +21,9 @@ from deepseek_operator.api.schema import structural
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
 from deepseek_operator.kinds.registry import KINDS
-from tests.cluster.api import ApiError, Manifest
-from tests.cluster.control_plane import Cluster
-from tests.cluster.progress import wait_for
+from examples.local_cluster.api import ApiError, Manifest
+from examples.local_cluster.control_plane import Cluster
+from examples.local_cluster.progress import wait_for
 from tests.support.api_objects import API_VERSION, collection
 from tests.support.texts import TEXTS
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import yaml
 
+from examples.local_cluster import programs
+from examples.local_cluster.api import Api, ApiError, Manifest
+from examples.local_cluster.control_plane import Cluster
+from examples.local_cluster.progress import wait_for
 from tests.campaign.attacks import ATTACKS, SECRET, STRANGERS, Attack, Refused, Told, harm
-from tests.cluster import programs
-from tests.cluster.api import Api, ApiError, Manifest
-from tests.cluster.control_plane import Cluster
-from tests.cluster.progress import wait_for
 from tests.support.api_objects import collection
 from tests.support.canonical import COLLECTIONS
 from tests.support.namespaces import wait_for_account

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.api import ApiError
-from tests.cluster.control_plane import Cluster
+from examples.local_cluster.api import ApiError
+from examples.local_cluster.control_plane import Cluster
 from tests.support.api_objects import UID, changed, collection, minimal_serving, minimal_training
 
 Changes = Mapping[str, Any]

@@ -26,10 +26,10 @@ from deepseek_operator.core.names import owner_label
 from deepseek_operator.domain.devices.profiles.config import DTYPES, FORMATS, VENDORS, InvalidProfile
 from deepseek_operator.kinds.registry import KINDS
 from deepseek_operator.kinds.serving.template import PORT_NAME
-from tests.cluster import programs
-from tests.cluster.api import ApiError, Manifest
-from tests.cluster.control_plane import Cluster
-from tests.cluster.progress import wait_for
+from examples.local_cluster import programs
+from examples.local_cluster.api import ApiError, Manifest
+from examples.local_cluster.control_plane import Cluster
+from examples.local_cluster.progress import wait_for
 from tests.support.sham_kind import ALL, NOTE
 
 CHART = Path(__file__).parents[2] / "charts" / "deepseek-operator"

@@ -14,8 +14,8 @@ from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
 from deepseek_operator.api.v1alpha1.training.status import TrainingStatus
 from deepseek_operator.core.conditions import columns, merged, resting
 from deepseek_operator.kinds.registry import KINDS
-from tests.cluster.api import ApiError, Manifest
-from tests.cluster.control_plane import Cluster
+from examples.local_cluster.api import ApiError, Manifest
+from examples.local_cluster.control_plane import Cluster
 from tests.support.api_objects import changed, collection, minimal_serving, minimal_training
 from tests.support.kubectl import find_program
 from tests.unit.api.test_record import SERVING, TRAINING

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.control_plane import Cluster
-from tests.cluster.progress import wait_for
+from examples.local_cluster.control_plane import Cluster
+from examples.local_cluster.progress import wait_for
 from tests.support.api_objects import changed, collection, minimal_training
 from tests.support.operator_process import OperatorProcess
 

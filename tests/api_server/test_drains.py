@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.api import Api, ApiError, Manifest
-from tests.cluster.control_plane import Cluster
+from examples.local_cluster.api import Api, ApiError, Manifest
+from examples.local_cluster.control_plane import Cluster
 from tests.support.canonical import COLLECTIONS
 from tests.support.fake_node import FakeNode
 from tests.support.kubectl import until

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.control_plane import Cluster
+from examples.local_cluster.control_plane import Cluster
 from tests.support.fault_proxy import Answer, Asked, NoAnswer, failing
 from tests.support.kubectl import until
 from tests.support.operator_process import OperatorProcess

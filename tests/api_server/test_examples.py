@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.cluster.control_plane import Cluster
+from examples.local_cluster.control_plane import Cluster
 from tests.support.api_objects import API_VERSION, collection
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

@@ -24,9 +24,9 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.api import Api, ApiError, Manifest
-from tests.cluster.control_plane import Cluster
-from tests.cluster.progress import wait_for
+from examples.local_cluster.api import Api, ApiError, Manifest
+from examples.local_cluster.control_plane import Cluster
+from examples.local_cluster.progress import wait_for
 from tests.support.api_objects import changed, minimal_training
 from tests.support.our_kinds import serving_our_kinds
 

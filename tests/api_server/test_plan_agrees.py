@@ -8,9 +8,9 @@ import yaml
 
 from deepseek_operator.adapters.admission import Admitted, Refused, admit
 from deepseek_operator.kinds.registry import KINDS
+from examples.local_cluster.api import ApiError
+from examples.local_cluster.control_plane import Cluster
 from tests.api_server.test_bad_inputs import CASES, GOOD
-from tests.cluster.api import ApiError
-from tests.cluster.control_plane import Cluster
 from tests.support.api_objects import API_VERSION, changed, collection, minimal_serving
 from tests.support.mistakes import MISTAKES
 from tests.support.trainings import training

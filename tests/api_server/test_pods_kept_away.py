@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.api import Manifest
-from tests.cluster.control_plane import Cluster
+from examples.local_cluster.api import Manifest
+from examples.local_cluster.control_plane import Cluster
 from tests.support.kubectl import until
 from tests.support.namespaces import wait_for_account
 from tests.support.operator_process import OperatorProcess

@@ -14,8 +14,8 @@ from typing import Any, TypeAlias
 import pytest
 
 from deepseek_operator.core.names import OWNER_UID
-from tests.cluster.api import Api, Manifest
-from tests.cluster.control_plane import Cluster
+from examples.local_cluster.api import Api, Manifest
+from examples.local_cluster.control_plane import Cluster
 from tests.support.canonical import COLLECTIONS
 from tests.support.fake_node import FakeNode
 from tests.support.kubectl import until

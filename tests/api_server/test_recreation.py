@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.api import Manifest
+from examples.local_cluster.api import Manifest
 from tests.support.bench import LIMIT_S, SERVING, TRAINING, Bench
 from tests.support.kubectl import until
 from tests.support.operator_process import ROOT

@@ -32,7 +32,7 @@ from deepseek_operator.core.resources import (
 )
 from deepseek_operator.kinds.registry import KINDS
 from deepseek_operator.ports.cluster import Cluster, ClusterError
-from tests.cluster.control_plane import Cluster as ControlPlane
+from examples.local_cluster.control_plane import Cluster as ControlPlane
 
 pytestmark = pytest.mark.usefixtures("api_server")
 SETTINGS: dict[str, Any] = {

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.cluster import programs
-from tests.cluster.control_plane import Cluster
-from tests.cluster.home import REPOSITORY
-from tests.cluster.progress import wait_for
+from examples.local_cluster import programs
+from examples.local_cluster.control_plane import Cluster
+from examples.local_cluster.home import REPOSITORY
+from examples.local_cluster.progress import wait_for
 
 SYSTEM = "deepseek-system"
 GROUP = "/apis/deepseek-operator.io/v1alpha1"

@@ -20,8 +20,8 @@ from typing import Any
 import pytest
 
 from deepseek_operator.kinds.registry import KINDS
-from tests.cluster.api import Manifest
-from tests.cluster.control_plane import Cluster
+from examples.local_cluster.api import Manifest
+from examples.local_cluster.control_plane import Cluster
 from tests.support.canonical import COLLECTIONS
 from tests.support.fault_proxy import Answer, Asked, End, FaultProxy, NoAnswer, Told, failing, line, status
 from tests.support.kubectl import until

@@ -9,7 +9,7 @@ import pytest
 
 from deepseek_operator.api.v1alpha1.training.definition import TRAINING as TRAINING_RESOURCE
 from deepseek_operator.core.names import MANAGED_BY, OWNER_UID, owner_labels
-from tests.cluster.api import Manifest
+from examples.local_cluster.api import Manifest
 from tests.support.bench import LIMIT_S, SERVING, TRAINING, Bench
 from tests.support.canonical import COLLECTIONS
 from tests.support.kubectl import until

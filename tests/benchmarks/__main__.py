@@ -20,9 +20,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from examples.local_cluster.control_plane import Cluster
+from examples.local_cluster.progress import wait_for
 from tests.benchmarks.creation import SERVINGS, TRAININGS, Creation, Wave, alone, created
-from tests.cluster.control_plane import Cluster
-from tests.cluster.progress import wait_for
 from tests.support.canonical import COLLECTIONS
 from tests.support.our_kinds import serving_our_kinds
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import aiohttp
 
-from tests.cluster.api import Manifest
-from tests.cluster.control_plane import Cluster
+from examples.local_cluster.api import Manifest
+from examples.local_cluster.control_plane import Cluster
 from tests.support.canonical import COLLECTIONS
 
 IN_FLIGHT = 16

@@ -12,9 +12,9 @@ from typing import Any
 
 from deepseek_operator.api.v1alpha1.training.definition import TRAINING
 from deepseek_operator.core.names import MANAGED_BY, OWNER_UID, owner_label
+from examples.local_cluster.api import ApiError, Manifest
 from tests.campaign.bed import OWNERS, TENANTS, Bed
 from tests.campaign.drawn import good_specs, mutated, schema_of, value
-from tests.cluster.api import ApiError, Manifest
 from tests.support.canonical import COLLECTIONS
 from tests.support.our_kinds import DEFINITIONS
 

@@ -15,11 +15,11 @@ from urllib.request import urlopen
 
 from deepseek_operator.api.crd import documents
 from deepseek_operator.kinds.registry import KINDS
+from examples.local_cluster.api import Api, ApiError, Manifest
+from examples.local_cluster.control_plane import Cluster
+from examples.local_cluster.progress import wait_for
 from tests.campaign.faults import Faults
 from tests.campaign.witness import Witness
-from tests.cluster.api import Api, ApiError, Manifest
-from tests.cluster.control_plane import Cluster
-from tests.cluster.progress import wait_for
 from tests.support.canonical import COLLECTIONS
 from tests.support.fake_node import FakeNode
 from tests.support.operator_process import OperatorProcess

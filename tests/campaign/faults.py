@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
 
-from tests.cluster.control_plane import Cluster
+from examples.local_cluster.control_plane import Cluster
 from tests.support.fault_proxy import After, Answer, Asked, End, Fate, NoAnswer, Write, failing, line, status
 from tests.support.operator_process import KILLED, OperatorProcess
 

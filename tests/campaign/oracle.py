@@ -23,9 +23,9 @@ from deepseek_operator.core.names import ATTEMPT_LABEL, MANAGED_BY, MANAGER, OWN
 from deepseek_operator.core.resources import CLAIM, POD, Resource
 from deepseek_operator.domain.values.quantity import parse as quantity
 from deepseek_operator.kinds.registry import KINDS
+from examples.local_cluster.api import Manifest
 from tests.campaign.bed import OWNERS, TENANTS, Bed
 from tests.campaign.witness import is_ready
-from tests.cluster.api import Manifest
 from tests.support.canonical import COLLECTIONS, unchanging
 
 OF_HISTORY = ("FixedFieldChanged", "CheckpointVolumeLost", "CheckpointVolumeFull")

@@ -13,7 +13,7 @@ from http.client import HTTPException
 from deepseek_operator.api.v1alpha1.serving.definition import SERVING
 from deepseek_operator.api.v1alpha1.training.definition import TRAINING
 from deepseek_operator.core.names import OWNER_UID, owner_label
-from tests.cluster.api import Api, ApiError, Manifest
+from examples.local_cluster.api import Api, ApiError, Manifest
 
 PODS = "/api/v1/pods"
 WATCH_S = 600

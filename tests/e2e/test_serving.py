@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.cluster import daemon
-from tests.cluster.home import Home, default_root
+from examples.local_cluster import daemon
+from examples.local_cluster.home import Home, default_root
 from tests.main_job.serving import Load, client_pod, provide_files, wait_available
 from tests.support import bed as beds
 from tests.support.examples import resource

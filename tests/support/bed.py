@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.cluster import programs
+from examples.local_cluster import programs
 from tests.support.kubectl import Kubectl, until
 from tests.support.release import Release
 
@@ -17,9 +17,13 @@ PROMETHEUS = "http://prometheus.monitoring.svc:9090"
 
 
 def tests_cluster(*arguments: str) -> str:
-    """Runs `python -m tests.cluster`, its progress on standard error, and returns standard output."""
+    """Runs `python -m examples.local_cluster`, its progress on standard error, and returns standard output."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.cluster", *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True
+        [sys.executable, "-m", "examples.local_cluster", *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
     )
     return done.stdout.strip()
 

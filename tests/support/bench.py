@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tests.cluster.api import ApiError, Manifest
-from tests.cluster.control_plane import Cluster
+from examples.local_cluster.api import ApiError, Manifest
+from examples.local_cluster.control_plane import Cluster
 from tests.support.canonical import COLLECTIONS
 from tests.support.fake_node import FakeNode
 from tests.support.kubectl import until

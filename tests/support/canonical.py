@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from tests.cluster.api import Api, Manifest
+from examples.local_cluster.api import Api, Manifest
 
 COLLECTIONS = {
     "DeepSeekTraining": "/apis/deepseek-operator.io/v1alpha1/namespaces/{}/deepseektrainings",

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from http.client import HTTPException
 from typing import Any
 
-from tests.cluster.api import Api, ApiError, Manifest
+from examples.local_cluster.api import Api, ApiError, Manifest
 
 LOOK_EVERY_S = 0.2
 HEARTBEAT_EVERY_S = 5.0

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from tests.cluster.api import Api
+from examples.local_cluster.api import Api
 from tests.support.kubectl import until
 
 

@@ -16,10 +16,10 @@ from typing import Any
 
 import yaml
 
-from tests.cluster import kubeconfig, programs
-from tests.cluster.api import Manifest
-from tests.cluster.control_plane import Cluster
-from tests.cluster.progress import wait_for
+from examples.local_cluster import kubeconfig, programs
+from examples.local_cluster.api import Manifest
+from examples.local_cluster.control_plane import Cluster
+from examples.local_cluster.progress import wait_for
 from tests.support.fault_proxy import Fate, FaultProxy, Write
 
 ROOT = Path(__file__).parents[2]

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from deepseek_operator.api.crd import documents
 from deepseek_operator.kinds.registry import KINDS
-from tests.cluster import control_plane
-from tests.cluster.control_plane import Cluster
-from tests.cluster.progress import wait_for
+from examples.local_cluster import control_plane
+from examples.local_cluster.control_plane import Cluster
+from examples.local_cluster.progress import wait_for
 
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 

@@ -1,5 +1,6 @@
 """The tree keeps the shape that everything else relies on."""
 
+import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -25,3 +26,11 @@ def test_top_level_holds_only_what_is_named() -> None:
     }
     names = {path.name for path in ROOT.iterdir() if not path.name.startswith(".")}
     assert names <= expected, sorted(names - expected)
+
+
+def test_the_local_cluster_knows_neither_the_tests_nor_the_operator() -> None:
+    """It is what its users start: the tests are one of them, and the operator is installed on it like on any other."""
+    texts = {path.name: path.read_text() for path in (ROOT / "examples" / "local_cluster").glob("*.py")}
+    assert len(texts) > 20
+    forbidden = re.compile(r"(?m)^\s*(?:from|import) (?:tests|deepseek_operator|deepseek_runtime)\b")
+    assert not {name for name, text in texts.items() if forbidden.search(text)}

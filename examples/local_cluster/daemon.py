@@ -16,7 +16,7 @@ from hashlib import sha256
 from json import dumps, loads
 from pathlib import Path
 
-from tests.cluster.home import Home, replace_text
+from examples.local_cluster.home import Home, replace_text
 
 MARK = "DEEPSEEK_CLUSTER_PROCESS_OF"
 

@@ -3,17 +3,17 @@
 The labels are the ones that the scrape configuration of a real cluster makes by relabelling: `namespace`, `pod`, and
 `deepseek_serving` or `deepseek_training` with the name of the resource.
 
-Run as `python -m tests.cluster.discovery HOME URL`.
+Run as `python -m examples.local_cluster.discovery HOME URL`.
 """
 
 import sys
 from json import dumps
 from pathlib import Path
 
-from tests.cluster import follow
-from tests.cluster.api import Api, Manifest
-from tests.cluster.daemon import Daemon
-from tests.cluster.home import REPOSITORY, Home, replace_text
+from examples.local_cluster import follow
+from examples.local_cluster.api import Api, Manifest
+from examples.local_cluster.daemon import Daemon
+from examples.local_cluster.home import REPOSITORY, Home, replace_text
 
 PODS = "/api/v1/pods"
 SERVING = "deepseek-operator.io/serving"
@@ -24,7 +24,7 @@ PROGRESS_PORT = 8090  # A trainer answers there whether its container names the 
 
 def daemon(home: Home, url: str) -> Daemon:
     """The discovery as a process of the cluster."""
-    argv = (sys.executable, "-m", "tests.cluster.discovery", str(home.root), url)
+    argv = (sys.executable, "-m", "examples.local_cluster.discovery", str(home.root), url)
     return Daemon("discovery", argv, cwd=REPOSITORY)
 
 

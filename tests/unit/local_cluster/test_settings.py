@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster import containers, control_plane, host, monitoring, node, programs
-from tests.cluster.control_plane import ALL, SERVER_NAMES, Cluster
-from tests.cluster.home import PORTS, Home
-from tests.cluster.pki import Identity
+from examples.local_cluster import containers, control_plane, host, monitoring, node, programs
+from examples.local_cluster.control_plane import ALL, SERVER_NAMES, Cluster
+from examples.local_cluster.home import PORTS, Home
+from examples.local_cluster.pki import Identity
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ import os
 import shutil
 from pathlib import Path
 
-from tests.cluster import containers, control_plane, daemon, debian, host, images, monitoring, node, programs
-from tests.cluster.control_plane import NODE_ADDRESS, Cluster
-from tests.cluster.home import Home
-from tests.cluster.oci import Image
-from tests.cluster.progress import say, step
+from examples.local_cluster import containers, control_plane, daemon, debian, host, images, monitoring, node, programs
+from examples.local_cluster.control_plane import NODE_ADDRESS, Cluster
+from examples.local_cluster.home import Home
+from examples.local_cluster.oci import Image
+from examples.local_cluster.progress import say, step
 
 NODE_PARTS = ("prometheus", "discovery", "kubelet", "kube-proxy", "coredns")
 

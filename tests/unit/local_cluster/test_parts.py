@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster import backend, discovery, fake_nodes, layers, provisioner
-from tests.cluster.__main__ import main
-from tests.cluster.api import Manifest
-from tests.cluster.backend import Builtin, Existing, Wanted
-from tests.cluster.home import Home
+from examples.local_cluster import backend, discovery, fake_nodes, layers, provisioner
+from examples.local_cluster.__main__ import main
+from examples.local_cluster.api import Manifest
+from examples.local_cluster.backend import Builtin, Existing, Wanted
+from examples.local_cluster.home import Home
 
 
 def claim(**changes: object) -> Manifest:

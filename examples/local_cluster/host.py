@@ -13,8 +13,8 @@ from contextlib import suppress
 from json import dumps, loads
 from pathlib import Path
 
-from tests.cluster.control_plane import NODE_ADDRESS, SERVICE_RANGE
-from tests.cluster.home import Home, replace_text
+from examples.local_cluster.control_plane import NODE_ADDRESS, SERVICE_RANGE
+from examples.local_cluster.home import Home, replace_text
 
 BRIDGE = "br-node"
 ALIAS_LENGTH = 255

@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.cluster import containers, layers, oci
-from tests.cluster.home import Home
-from tests.cluster.oci import Image, Layer
-from tests.cluster.progress import say, step
+from examples.local_cluster import containers, layers, oci
+from examples.local_cluster.home import Home
+from examples.local_cluster.oci import Image, Layer
+from examples.local_cluster.progress import say, step
 
 REGISTRY = "deepseek-operator.io"
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from tests.cluster import builtin
-from tests.cluster.home import Home
-from tests.cluster.oci import Image
-from tests.cluster.progress import say
+from examples.local_cluster import builtin
+from examples.local_cluster.home import Home
+from examples.local_cluster.oci import Image
+from examples.local_cluster.progress import say
 
 
 @dataclass(frozen=True)

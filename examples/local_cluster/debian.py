@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.cluster.progress import step
+from examples.local_cluster.progress import step
 
 # A file of each package that a run uses, and the systemd unit that its installation would enable.
 NODE = {

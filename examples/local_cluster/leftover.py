@@ -7,10 +7,10 @@ address, where API server and kubelet would.
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from tests.cluster import builtin, host
-from tests.cluster.control_plane import NODE_ADDRESS
-from tests.cluster.home import Home
-from tests.cluster.progress import say, wait_for
+from examples.local_cluster import builtin, host
+from examples.local_cluster.control_plane import NODE_ADDRESS
+from examples.local_cluster.home import Home
+from examples.local_cluster.progress import say, wait_for
 
 START_S = 10
 """A cluster that is coming up has its bridge for some seconds before its API server listens."""

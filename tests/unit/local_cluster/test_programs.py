@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster import programs
+from examples.local_cluster import programs
 
 # Writes the file after -o, as `go build` does, and notes that it was called. The pause lets another caller come.
 COMPILER = """#!/bin/sh

@@ -17,10 +17,10 @@ from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
 
-from tests.cluster import debian, oci
-from tests.cluster.home import CACHE, REPOSITORY, locked, replace_text
-from tests.cluster.oci import Layer
-from tests.cluster.progress import say, step
+from examples.local_cluster import debian, oci
+from examples.local_cluster.home import CACHE, REPOSITORY, locked, replace_text
+from examples.local_cluster.oci import Layer
+from examples.local_cluster.progress import say, step
 
 FOLDER = CACHE / "layers"
 LOCK = REPOSITORY / "requirements.lock"

@@ -1,7 +1,8 @@
 """Kubernetes' own programs, built from published Go modules.
 
 `binaries/go.mod` and `go.sum` name every version; the built programs lie in a cache folder named by the hash of both, so
-a changed version is a new folder and an unchanged one is never built again. Only what a run needs is built.
+a changed version is a new folder and an unchanged one is never built again: comments and the module's own name count, and
+are left alone. Only what a run needs is built.
 """
 
 import os
@@ -10,8 +11,8 @@ from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 
-from tests.cluster.home import CACHE, locked
-from tests.cluster.progress import step
+from examples.local_cluster.home import CACHE, locked
+from examples.local_cluster.progress import step
 
 MODULE = Path(__file__).with_name("binaries")
 KUBERNETES_VERSION = "v1.36.3"

@@ -7,7 +7,7 @@ from http.client import HTTPException
 from queue import Empty, Queue
 from threading import Thread
 
-from tests.cluster.api import Api, ApiError
+from examples.local_cluster.api import Api, ApiError
 
 # A pass without any change: repairs what a lost event would have told.
 EVERY_S = 30

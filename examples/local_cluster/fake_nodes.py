@@ -10,11 +10,11 @@ A fake pod runs until a test says otherwise, by annotations on the pod (set in i
 
 from pathlib import Path
 
-from tests.cluster import programs
-from tests.cluster.api import Api, Manifest
-from tests.cluster.daemon import Daemon
-from tests.cluster.home import Home
-from tests.cluster.progress import wait_for
+from examples.local_cluster import programs
+from examples.local_cluster.api import Api, Manifest
+from examples.local_cluster.daemon import Daemon
+from examples.local_cluster.home import Home
+from examples.local_cluster.progress import wait_for
 
 ACCELERATOR = "nvidia.com/gpu"
 PER_NODE = 8

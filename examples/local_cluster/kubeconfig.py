@@ -4,7 +4,7 @@ from base64 import b64encode
 from json import dumps
 from pathlib import Path
 
-from tests.cluster.home import replace_text
+from examples.local_cluster.home import replace_text
 
 
 def with_certificate(path: Path, url: str, ca: Path, certificate: Path, key: Path, namespace: str = "default") -> Path:

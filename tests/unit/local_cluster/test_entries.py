@@ -7,12 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster import control_plane, entries, node, programs
-from tests.cluster.entries import ENTRIES, Entry, obstacles
-from tests.cluster.home import Home
+from examples.local_cluster import control_plane, entries, node, programs
+from examples.local_cluster.entries import ENTRIES, Entry, obstacles
+from examples.local_cluster.home import Home
 
 TESTS = Path(__file__).parents[2]
-DAEMONS = {"tests/cluster/control_plane.py", "tests/cluster/node.py", "tests/cluster/fake_nodes.py"}
+DAEMONS = {
+    "examples/local_cluster/control_plane.py",
+    "examples/local_cluster/node.py",
+    "examples/local_cluster/fake_nodes.py",
+}
 """The files that start long-lived programs; all of what they start is declared by the entries that bring them up."""
 
 
@@ -27,13 +31,13 @@ def _calls(path: Path) -> set[str]:
 
 
 def test_nothing_starts_a_program_by_a_path_that_nobody_ensured() -> None:
-    for path in sorted(TESTS.rglob("*.py")):
+    for path in sorted([*TESTS.rglob("*.py"), *(TESTS.parent / "examples").rglob("*.py")]):
         name = path.relative_to(TESTS.parent).as_posix()
-        if name.startswith("tests/unit/") or name == "tests/cluster/programs.py":
+        if name.startswith("tests/unit/") or name == "examples/local_cluster/programs.py":
             continue
         bare = _calls(path) & {"path", "folder"}
-        allowed = {"path"} if name in DAEMONS | {"tests/cluster/entries.py"} else set()
-        allowed |= {"folder"} if name == "tests/cluster/__main__.py" else set()
+        allowed = {"path"} if name in DAEMONS | {"examples/local_cluster/entries.py"} else set()
+        allowed |= {"folder"} if name == "examples/local_cluster/__main__.py" else set()
         assert bare <= allowed, f"{name} starts a program that may not be built: take programs.built"
 
 
@@ -53,7 +57,7 @@ def test_every_entry_declares_what_its_daemons_start() -> None:
     [("examples/run", "examples/run"), ("tests/run", "api"), ("tests/run", "e2e"), ("tests/run", "benchmarks")],
 )
 def test_the_scripts_ensure_their_entry_before_anything_else_is_started(script: str, entry: str) -> None:
-    assert f"tests.cluster ensure {entry}" in (TESTS.parent / script).read_text()
+    assert f"examples.local_cluster ensure {entry}" in (TESTS.parent / script).read_text()
 
 
 @pytest.mark.parametrize(
@@ -67,7 +71,7 @@ def test_the_scripts_ensure_their_entry_before_anything_else_is_started(script: 
 def test_shell_and_python_agree_on_the_cache(environment: dict[str, str], place: str) -> None:
     given = {"HOME": "/home/me", "PATH": "/usr/bin:/bin", **environment}
     shell = ["bash", "-c", '. tests/support/environment.sh; printf "%s" "$CACHE"']
-    python = [sys.executable, "-c", "from tests.cluster.home import CACHE; print(CACHE, end='')"]
+    python = [sys.executable, "-c", "from examples.local_cluster.home import CACHE; print(CACHE, end='')"]
     told = [
         subprocess.run(command, cwd=TESTS.parent, env=given, capture_output=True, text=True, check=True).stdout
         for command in (shell, python)

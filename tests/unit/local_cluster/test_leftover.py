@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster import builtin, host, leftover
-from tests.cluster.home import Home
+from examples.local_cluster import builtin, host, leftover
+from examples.local_cluster.home import Home
 
 
 @pytest.fixture

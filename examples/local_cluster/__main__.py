@@ -9,10 +9,10 @@ import time
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from pathlib import Path
 
-from tests.cluster import backend, containers, entries, images, programs
-from tests.cluster.backend import Wanted
-from tests.cluster.home import Home, default_root
-from tests.cluster.progress import say
+from examples.local_cluster import backend, containers, entries, images, programs
+from examples.local_cluster.backend import Wanted
+from examples.local_cluster.home import Home, default_root
+from examples.local_cluster.progress import say
 
 
 def main(arguments: list[str]) -> int:
@@ -92,7 +92,7 @@ def _pairs(texts: list[str]) -> dict[str, str]:
 
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(
-        prog="python -m tests.cluster", description=__doc__, formatter_class=RawDescriptionHelpFormatter
+        prog="python -m examples.local_cluster", description=__doc__, formatter_class=RawDescriptionHelpFormatter
     )
     parser.add_argument("--home", help="folder of the cluster")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from json import dumps
 from pathlib import Path
 
-from tests.cluster import daemon, fake_nodes, kubeconfig, pki, programs, provisioner
-from tests.cluster.api import Api, Manifest
-from tests.cluster.daemon import Daemon
-from tests.cluster.home import Home, replace_text
-from tests.cluster.pki import Identity
-from tests.cluster.progress import step, wait_for
+from examples.local_cluster import daemon, fake_nodes, kubeconfig, pki, programs, provisioner
+from examples.local_cluster.api import Api, Manifest
+from examples.local_cluster.daemon import Daemon
+from examples.local_cluster.home import Home, replace_text
+from examples.local_cluster.pki import Identity
+from examples.local_cluster.progress import step, wait_for
 
 ALL = frozenset({"etcd", "apiserver", "controller-manager", "scheduler", "kwok", "provisioner"})
 PROGRAMS = {

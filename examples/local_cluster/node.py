@@ -8,9 +8,9 @@ import socket
 from json import dumps
 from pathlib import Path
 
-from tests.cluster import containers, daemon, pki, programs
-from tests.cluster.api import Api, Manifest
-from tests.cluster.control_plane import (
+from examples.local_cluster import containers, daemon, pki, programs
+from examples.local_cluster.api import Api, Manifest
+from examples.local_cluster.control_plane import (
     NODE_ADDRESS,
     NODE_NAME,
     Cluster,
@@ -18,10 +18,10 @@ from tests.cluster.control_plane import (
     identity_kubeconfig,
     wait_alive,
 )
-from tests.cluster.daemon import Daemon
-from tests.cluster.home import Home
-from tests.cluster.host import POD_RANGE
-from tests.cluster.pki import Identity
+from examples.local_cluster.daemon import Daemon
+from examples.local_cluster.home import Home
+from examples.local_cluster.host import POD_RANGE
+from examples.local_cluster.pki import Identity
 
 PROGRAMS = ("kubelet", "kube-proxy", "coredns")
 DOMAIN = "cluster.local"

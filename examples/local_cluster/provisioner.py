@@ -5,17 +5,17 @@ this one makes them writable for every user of a pod and grows what a claim asks
 a claim whose class names this provisioner gets a PersistentVolume with a claimRef. All access modes are accepted, since
 all pods with content run on one machine.
 
-Run as `python -m tests.cluster.provisioner HOME URL`.
+Run as `python -m examples.local_cluster.provisioner HOME URL`.
 """
 
 import shutil
 import sys
 from pathlib import Path
 
-from tests.cluster import follow
-from tests.cluster.api import Api, ApiError, Manifest
-from tests.cluster.daemon import Daemon
-from tests.cluster.home import REPOSITORY, Home
+from examples.local_cluster import follow
+from examples.local_cluster.api import Api, ApiError, Manifest
+from examples.local_cluster.daemon import Daemon
+from examples.local_cluster.home import REPOSITORY, Home
 
 NAME = "deepseek-operator.io/local-folder"
 CLASS = "local"
@@ -25,7 +25,7 @@ VOLUMES = "/api/v1/persistentvolumes"
 
 def daemon(home: Home, url: str) -> Daemon:
     """The provisioner as a process of the cluster."""
-    argv = (sys.executable, "-m", "tests.cluster.provisioner", str(home.root), url)
+    argv = (sys.executable, "-m", "examples.local_cluster.provisioner", str(home.root), url)
     return Daemon("provisioner", argv, cwd=REPOSITORY)
 
 

@@ -5,8 +5,8 @@ import os
 import tarfile
 from pathlib import Path
 
-from tests.cluster import oci
-from tests.cluster.oci import Image, Layer
+from examples.local_cluster import oci
+from examples.local_cluster.oci import Image, Layer
 
 
 def layer(folder: Path, name: str, content: str) -> Layer:

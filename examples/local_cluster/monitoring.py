@@ -8,11 +8,11 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from tests.cluster import daemon, discovery, node, pki
-from tests.cluster.api import Api, Manifest
-from tests.cluster.control_plane import NODE_ADDRESS, Cluster, wait_alive
-from tests.cluster.daemon import Daemon
-from tests.cluster.pki import Identity
+from examples.local_cluster import daemon, discovery, node, pki
+from examples.local_cluster.api import Api, Manifest
+from examples.local_cluster.control_plane import NODE_ADDRESS, Cluster, wait_alive
+from examples.local_cluster.daemon import Daemon
+from examples.local_cluster.pki import Identity
 
 NAMESPACE = "monitoring"
 PORT = 9090

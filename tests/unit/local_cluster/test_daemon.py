@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster import daemon
-from tests.cluster.daemon import Daemon
-from tests.cluster.home import Home
-from tests.cluster.progress import wait_for
+from examples.local_cluster import daemon
+from examples.local_cluster.daemon import Daemon
+from examples.local_cluster.home import Home
+from examples.local_cluster.progress import wait_for
 
 SLEEP = Daemon("sleep", ("/bin/sleep", "60"))
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 
-from tests.cluster import debian, leftover, programs
-from tests.cluster.control_plane import NODE_ADDRESS, SERVICE_RANGE
-from tests.cluster.home import CACHE, Home, is_free
-from tests.cluster.host import BRIDGE, POD_RANGE
+from examples.local_cluster import debian, leftover, programs
+from examples.local_cluster.control_plane import NODE_ADDRESS, SERVICE_RANGE
+from examples.local_cluster.home import CACHE, Home, is_free
+from examples.local_cluster.host import BRIDGE, POD_RANGE
 
 CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok")
 NODE = ("kubelet", "kube-proxy", "coredns")

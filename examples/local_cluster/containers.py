@@ -7,11 +7,11 @@ import subprocess
 from json import dumps, loads
 from pathlib import Path
 
-from tests.cluster import daemon
-from tests.cluster.daemon import Daemon
-from tests.cluster.home import Home
-from tests.cluster.host import POD_RANGE
-from tests.cluster.progress import wait_for
+from examples.local_cluster import daemon
+from examples.local_cluster.daemon import Daemon
+from examples.local_cluster.home import Home
+from examples.local_cluster.host import POD_RANGE
+from examples.local_cluster.progress import wait_for
 
 NAMESPACE = "k8s.io"
 PAUSE_IMAGE = "deepseek-operator.io/pause:dev"
