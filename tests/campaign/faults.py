@@ -76,7 +76,11 @@ class Faults:
         process.decide(self._fate)
 
     def end(self) -> None:
-        """Nothing is disturbed any more; returns once every process goes on."""
+        """Nothing is disturbed any more; returns once every process goes on.
+
+        What is silent is cut off: a request that nobody will answer and a stream that is half-open are noticed by their
+        limits of 5 and 35 seconds only, and until then all would look well.
+        """
         with self._lock:
             self._windows.clear()
             self._next_kill = None
@@ -85,6 +89,8 @@ class Faults:
             timer.cancel()
         for number in list(self._undo):
             self._end(number)
+        for process in self._processes:
+            process.proxy.wake()
 
     def expect_kill(self) -> None:
         """Somebody is about to kill a process."""

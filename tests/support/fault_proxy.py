@@ -9,7 +9,8 @@ It passes everything through, watches included. What it can do beside that, each
   API server has carried the request out, one of these.
 - `tell` puts lines into the open watches of a resource, ends them, or cuts them off in the middle of a line.
 - `deaf_to`: the watches of these resources are half-open from their next word on: they tell nothing, not even their end.
-- `refuse` and `listen`: nobody is there, as far as TCP knows; and again.
+- `wake`: what is half-open or waits for an answer in vain is reset, as by a peer that has come back.
+- `refuse` and `listen`: nobody is there, as far as TCP knows; and again. Twice the same is once.
 """
 
 import asyncio
@@ -106,7 +107,13 @@ class End:
     is_reset: bool = False
 
 
-Told: TypeAlias = bytes | End
+class Wake(Enum):
+    """A stream that is half-open is reset."""
+
+    UP = "up"
+
+
+Told: TypeAlias = bytes | End | Wake
 """Bytes are sent as they are, a line break is theirs to bring; the stream goes on after them."""
 
 
@@ -147,6 +154,7 @@ class FaultProxy:
     url: str = ""
     _port: int = 0
     _open: dict[str, set["asyncio.Queue[Told]"]] = field(default_factory=dict)
+    _woken: asyncio.Event = field(default_factory=asyncio.Event)
 
     def start(self) -> "FaultProxy":
         """Starts the server in a thread of its own."""
@@ -175,6 +183,19 @@ class FaultProxy:
     def open_watches(self, plural: str) -> int:
         """How many streams of the resource are open."""
         return self.tell(plural)
+
+    def wake(self) -> None:
+        """Resets every connection that is silent by a fault; nothing is silent any more."""
+
+        async def reset() -> None:
+            for watches in self._open.values():
+                for watch in watches:
+                    watch.put_nowait(Wake.UP)
+            self._woken.set()
+            self._woken = asyncio.Event()
+
+        self.deaf_to.clear()
+        asyncio.run_coroutine_threadsafe(reset(), self._loop).result(10)
 
     def refuse(self) -> None:
         """Resets all connections and refuses new ones."""
@@ -205,12 +226,15 @@ class FaultProxy:
             await self._runner.cleanup()
 
     async def _listen(self) -> None:
+        if self._runner.sites:
+            return
         self._site = web.TCPSite(self._runner, "127.0.0.1", self._port, reuse_address=True)
         await self._site.start()
         self._port = self._runner.addresses[0][1]
 
     async def _refuse(self) -> None:
-        await self._site.stop()
+        if self._runner.sites:
+            await self._site.stop()
         for connection in list(self._runner.server.connections if self._runner.server else ()):
             if connection.transport is not None:
                 connection.transport.abort()
@@ -231,7 +255,7 @@ class FaultProxy:
             self.requests.append(write)
         instead = self.answer(asked)
         if instead is not None and not isinstance(instead, After):
-            return await _answered(request, instead)
+            return await self._answered(request, instead)
         if request.method not in {"GET", "HEAD"} and write.is_counted:
             self.writes.append(write)
             fate = self.decide(len(self.writes), write)
@@ -249,10 +273,19 @@ class FaultProxy:
                 raise web.HTTPBadGateway
             if isinstance(instead, After):
                 await answer.read()
-                return await _answered(request, instead.instead)
+                return await self._answered(request, instead.instead)
             if asked.watches and answer.status == 200:
                 return await self._watch(request, answer, asked.last)
             return await _whole(request, answer)
+
+    async def _answered(self, request: web.Request, instead: Answer | NoAnswer) -> web.StreamResponse:
+        if instead is NoAnswer.SILENCE:
+            await self._woken.wait()
+        if isinstance(instead, Answer):
+            headers = {"Content-Type": instead.content_type, **instead.headers}
+            return web.Response(status=instead.status, body=instead.body, headers=headers)
+        _reset(request)
+        return web.Response()
 
     async def _watch(self, request: web.Request, answer: aiohttp.ClientResponse, plural: str) -> web.StreamResponse:
         response = await _begun(request, answer)
@@ -263,8 +296,11 @@ class FaultProxy:
         try:
             while True:
                 words = await lines.get()
+                if words is Wake.UP and is_deaf:
+                    _reset(request)
+                    return response
                 is_deaf = is_deaf or plural in self.deaf_to
-                if is_deaf:
+                if is_deaf or words is Wake.UP:
                     continue
                 if isinstance(words, End):
                     if words.words:
@@ -293,16 +329,6 @@ async def _read_lines(answer: aiohttp.ClientResponse, lines: "asyncio.Queue[Told
         lines.put_nowait(End(rest))
     except aiohttp.ClientError:
         lines.put_nowait(End(rest, is_reset=True))
-
-
-async def _answered(request: web.Request, instead: Answer | NoAnswer) -> web.StreamResponse:
-    if instead is NoAnswer.SILENCE:
-        await asyncio.Event().wait()
-    if isinstance(instead, Answer):
-        headers = {"Content-Type": instead.content_type, **instead.headers}
-        return web.Response(status=instead.status, body=instead.body, headers=headers)
-    _reset(request)
-    return web.Response()
 
 
 def _reset(request: web.Request) -> None:
