@@ -29,7 +29,7 @@ SYSTEM = "deepseek-system"
 TENANTS = ("team-a", "team-b")
 CLAIMS = ("models", "corpora")
 OWNERS = ("DeepSeekTraining", "DeepSeekServing")
-ENVIRONMENT = {"AUDIT_INTERVAL_SECONDS": "5", "LEASE_NAME": SYSTEM}
+ENVIRONMENT = {"AUDIT_INTERVAL_SECONDS": "2", "LEASE_NAME": SYSTEM}
 """What a silent watch hides is found by an audit; a minute of waiting for one would make a campaign of hours."""
 Problem = (ApiError, OSError, HTTPException)
 """What a client of an API server that is being tormented must expect."""

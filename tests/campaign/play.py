@@ -20,7 +20,8 @@ FAULT_SHARE = 0.6
 """How often an operation comes with a fault before it."""
 SETTLE_S = 150.0
 """Within this time of the last fault all must be well. Most of it is for a busy machine: two thirds are never needed."""
-QUIET_S = 3.0
+QUIET_S = 6.0
+"""Longer than an audit (every two seconds here) takes to find what a deaf watch hid: only then nothing is to come."""
 LONGEST_PAUSE_S = 1.5
 
 

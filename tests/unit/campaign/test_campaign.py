@@ -1,5 +1,7 @@
 """The campaign's own parts: the same seed draws the same, and what it judges by can tell wrong from right."""
 
+import socket
+import ssl
 from copy import deepcopy
 from random import Random
 from typing import Any
@@ -15,6 +17,7 @@ from tests.campaign.oracle import lacks, of_a_gang, told
 from tests.campaign.play import ranges
 from tests.campaign.witness import Witness
 from tests.support.api_objects import API_VERSION
+from tests.support.fault_proxy import FaultProxy
 
 TRAINING_LABEL, SERVING_LABEL = owner_label(TRAINING), owner_label(SERVING)
 
@@ -117,3 +120,16 @@ def test_a_replica_that_nobody_gave_up_is_missed() -> None:
     unready = pod("2", "rs", SERVING_LABEL, "Pending")
     assert witnessed(("ADDED", one), ("ADDED", other), ("MODIFIED", unready)) == []
     assert len(witnessed(("ADDED", one), ("MODIFIED", one), floor=2)) == 1
+
+
+def test_stretches_without_a_listener_may_overlap() -> None:
+    proxy = FaultProxy("http://127.0.0.1:1", ssl.create_default_context(), kill=lambda: None).start()
+    address = ("127.0.0.1", int(proxy.url.rpartition(":")[2]))
+    for _ in range(2):
+        proxy.refuse()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(address, timeout=5)
+    for _ in range(2):
+        proxy.listen()
+    socket.create_connection(address, timeout=5).close()
+    proxy.stop()
