@@ -142,20 +142,26 @@ class Reconciler(Generic[OwnerT, StatusT]):
             place = None if isinstance(error, TooLarge) else error
             log.error("%s, version %s: %s; this object is parked", key, version, verdicts[0].message, exc_info=place)
         status = parked_status(manifest, verdicts, now)
+        unsaid = None
         if status != manifest.get("status"):
-            await self._say(key, {**manifest, "status": status}, verdicts[0])
+            unsaid = await self._say(key, {**manifest, "status": status}, verdicts[0])
+        if unsaid is not None:
+            return Failed(verdicts[0].reason, unsaid.retry_after_s if isinstance(unsaid, Throttled) else 0.0)
         return Settled() if isinstance(error, TooLarge) else Failed(verdicts[0].reason)
 
-    async def _say(self, key: Key, manifest: Manifest, verdict: Verdict) -> None:
-        """An object whose status can't be written either is parked all the same."""
+    async def _say(self, key: Key, manifest: Manifest, verdict: Verdict) -> ClusterError | None:
+        """An object whose status can't be written either is parked all the same; returns why it can't."""
         try:
             self._mirror.observe(key.resource, stored := await self._cluster.put_status(key.resource, manifest))
             event = Event("Warning", verdict.reason, "Park", verdict.message[:_NOTE_LENGTH])
             await self._announce(key.resource, stored, event)
-        except Conflict:
+        except Conflict as error:
             await self._refresh(key)
+            return error
         except ClusterError as error:
             log.warning("%s: its status can't be written: %s", key, error)
+            return error
+        return None
 
     async def _pass(self, key: Key) -> Outcome:
         await self._part(key)

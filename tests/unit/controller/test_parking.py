@@ -15,7 +15,7 @@ from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.resources import Resource
 from deepseek_operator.kinds.serving import serving_kind
 from deepseek_operator.kinds.training import training_kind
-from deepseek_operator.ports.cluster import Forbidden, Rejected, Unreachable
+from deepseek_operator.ports.cluster import Conflict, Forbidden, Rejected, Throttled, Unreachable
 from tests.support.api_objects import minimal_serving, minimal_training
 from tests.support.shell import Operator
 from tests.support.world import StoppedClock
@@ -126,6 +126,19 @@ def test_an_object_whose_status_can_not_be_written_is_parked_all_the_same(bench:
     assert bench.turn() == Failed("InternalError")
     assert bench.turn() == Failed("InternalError")
     assert bench.conditions["Stalled"] == ("True", "InternalError"), "the second pass could write it"
+
+
+@pytest.mark.parametrize(
+    "refusal", [Conflict("modified"), Forbidden("no right"), Unreachable("timeout"), Throttled("slow down", 7.0)]
+)
+def test_what_is_too_large_is_told_as_soon_as_its_status_can_be_written(bench: Bench, refusal: Exception) -> None:
+    bench.edit(model={"custom": {"text": "y" * 600_000}})
+    bench.cluster.faults[bench.cluster.attempts + 1] = Fault(refusal, False)
+    outcome = bench.turn()
+    assert isinstance(outcome, Failed)
+    assert outcome.at_least_s == (7.0 if isinstance(refusal, Throttled) else 0.0)
+    assert bench.turn() == Settled()
+    assert bench.conditions["Stalled"] == ("True", "TooLarge")
 
 
 @pytest.mark.parametrize("status", [{"conditions": "none"}, {"conditions": [1, {"type": "Odd"}]}, {"phase": []}, {}])
