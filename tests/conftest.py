@@ -4,5 +4,5 @@ import pytest
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    if report.outcome == "rerun":
+    if str(report.outcome) == "rerun":
         print(f"\n--- first try of {report.nodeid}\n{report.longreprtext}\n---", flush=True)

@@ -77,8 +77,8 @@ def ensure(name: str, home: Home) -> None:
 
 def is_given(home: Home) -> bool:
     """True when KUBECONFIG names a cluster that is not of this home."""
-    given = os.environ.get("KUBECONFIG")
-    return bool(given) and Path(given).expanduser().resolve() != home.kubeconfig
+    given = os.environ.get("KUBECONFIG", "")
+    return given != "" and Path(given).expanduser().resolve() != home.kubeconfig
 
 
 def obstacles(entry: Entry, home: Home) -> Iterator[str]:

@@ -7,6 +7,7 @@ that was let in could not be read. Rules over several fields live in the schema 
 import re
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
+from functools import partial
 from json import loads
 from typing import Any
 
@@ -134,7 +135,7 @@ def schemas(api_server: Cluster) -> Cluster:
         place["openAPIV3Schema"] = _without_cross_field_rules(place["openAPIV3Schema"])
         api_server.api.apply(f"{DEFINITIONS}/{twin['metadata']['name']}", twin)
         path = f"/apis/{TWIN_GROUP}/v1alpha1/{spec['names']['plural']}"
-        wait_for(path, lambda path=path: api_server.api.is_served(path), timeout_s=30)
+        wait_for(path, partial(api_server.api.is_served, path), timeout_s=30)
     return api_server
 
 

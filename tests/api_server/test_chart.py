@@ -401,7 +401,7 @@ def test_a_policy_of_who_reaches_the_operator_is_made_only_where_asked_for() -> 
 
 
 def test_the_policy_lets_in_who_has_a_reason_and_nobody_to_the_probes() -> None:
-    everybody, all_pods = None, [{"namespaceSelector": {}}]
+    everybody, all_pods = None, [{"namespaceSelector": dict[str, str]()}]
     assert _doors() == {8081: all_pods}
     assert _doors("externalMetrics.enabled=true") == {8081: all_pods, 6443: everybody}
     monitoring = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]
@@ -532,7 +532,7 @@ def test_profiles_are_mounted_as_the_file_that_the_operator_reads() -> None:
     volume = next(volume for volume in template["spec"]["volumes"] if volume["name"] == mount["name"])
     (item,) = volume["downwardAPI"]["items"]
     assert item["path"] == file.removeprefix(mount["mountPath"] + "/")
-    (annotation,) = re.fullmatch(r"metadata\.annotations\['(.+)'\]", item["fieldRef"]["fieldPath"]).groups()
+    (annotation,) = re.findall(r"^metadata\.annotations\['(.+)'\]$", item["fieldRef"]["fieldPath"])
     text = template["metadata"]["annotations"][annotation]
     assert profiles_from_text(text).profiles.resolve("lab-h200").accelerator.per_node == 4
 

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -281,7 +282,7 @@ def _live(scene: Scene, life: tuple[Stage, ...], expected: list[str] | None) -> 
     snapshots: list[str] = []
     for number, stage in enumerate(life):
         stage.happens(scene)
-        until(stage.name, lambda stage=stage: stage.is_answered(scene), timeout_s=STAGE_LIMIT_S)
+        until(stage.name, partial(stage.is_answered, scene), timeout_s=STAGE_LIMIT_S)
         snapshots.append(_equals(scene, stage, expected[number]) if expected else _settled(scene))
     return snapshots
 

@@ -3,6 +3,7 @@
 import json
 import subprocess
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -72,7 +73,7 @@ def test_the_operator_would_default_exactly_as_the_api_server_does(
     read, alone = model.model_validate(stored), model.model_validate(manifest)
     assert read.spec == alone.spec
     # Before an operator looked, the conditions and their columns say so; that default is the definition's alone.
-    told = {"conditions": [], "summary": alone.status.summary}
+    told: dict[str, Any] = {"conditions": [], "summary": alone.status.summary}
     assert read.status.model_copy(update=told) == alone.status
     assert (read.status.summary.ready, read.status.summary.reason) == ("Unknown", "NotSeen")
 

@@ -68,13 +68,13 @@ def kubeconfig(controllers: Cluster, tmp_path_factory: pytest.TempPathFactory) -
         f"/api/v1/namespaces/{SYSTEM}", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM}}
     )
     chart = REPOSITORY / "charts" / "deepseek-operator"
-    command = [programs.built("helm"), "template", "deepseek-operator", chart, "--namespace", SYSTEM]
+    command = [programs.built("helm"), "template", "deepseek-operator", str(chart), "--namespace", SYSTEM]
     rendered = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     documents = [d for d in yaml.safe_load_all(rendered) if d and d["kind"] in PLURALS]
     for document in sorted(documents, key=lambda d: list(PLURALS).index(d["kind"])):
         namespace = document["metadata"].get("namespace", SYSTEM)
-        path = PLURALS[document["kind"]].format(namespace)
-        cluster.api.apply(f"{path}/{document['metadata']['name']}", document)
+        collection = PLURALS[document["kind"]].format(namespace)
+        cluster.api.apply(f"{collection}/{document['metadata']['name']}", document)
     account = next(d["metadata"]["name"] for d in documents if d["kind"] == "ServiceAccount")
     path = tmp_path_factory.mktemp("account") / "kubeconfig"
     return cluster.service_account_kubeconfig(SYSTEM, account, path)

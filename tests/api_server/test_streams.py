@@ -35,7 +35,7 @@ LIMIT_S = 20.0
 """Far below the audit's interval here; what is measured is printed, a busy machine must not fail the test."""
 LASTS_S = 1.0
 NEVER = "100000"
-KINDS = [resource.kind for resource in KINDS.watched]
+WATCHED = [resource.kind for resource in KINDS.watched]
 LABELS = {"app.kubernetes.io/managed-by": "deepseek-operator"}
 POD = {"terminationGracePeriodSeconds": 0, "containers": [{"name": "a", "image": "a"}]}
 TEMPLATE = {"metadata": {"labels": {"a": "a"}}, "spec": {**POD, "terminationGracePeriodSeconds": 0}}
@@ -77,7 +77,7 @@ def plural(kind: str) -> str:
     return COLLECTIONS[kind].rpartition("/")[2]
 
 
-PLURALS = frozenset(map(plural, KINDS))
+PLURALS = frozenset(map(plural, WATCHED))
 
 
 @dataclass
@@ -177,7 +177,7 @@ class Scene:
     operator: OperatorProcess
     metrics_port: int
     made: int = 0
-    present: dict[str, list[str]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
+    present: dict[str, list[str]] = field(default_factory=lambda: {kind: [] for kind in WATCHED})
 
     def known(self) -> dict[str, int]:
         """Objects in the mirror by plural."""
@@ -193,7 +193,7 @@ class Scene:
     def turn(self) -> None:
         """Of every kind some come and some go, so that the number tells whether both were seen."""
         born, gone = (1, 2) if len(self.present["Job"]) > 2 else (2, 1)
-        for kind in KINDS:
+        for kind in WATCHED:
             names = self.present[kind]
             for _ in range(born):
                 self.made += 1

@@ -3,6 +3,7 @@
 Real API server and controllers, the operator as a process, pods on a node that the test directs.
 """
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -25,6 +26,11 @@ LOSSES: dict[str, dict[str, Any]] = {
     "both": {"labels": {OWNER_UID: "another", MANAGED_BY: None}},
     "owner": {"ownerReferences": None},
 }
+
+
+def bears(bench: Bench, path: str, wanted: tuple[object, ...]) -> bool:
+    """Whether the object there is marked like that."""
+    return marks(bench.api.get(path)) == wanted
 
 
 def marks(item: Manifest) -> tuple[object, ...]:
@@ -51,7 +57,7 @@ def test_children_that_lost_their_marks_get_them_back_and_their_owner_goes_on(
                 bench.api.patch(path, {"metadata": change})
                 until(
                     f"{path} has back {loss}",
-                    lambda path=path, before=before: marks(bench.api.get(path)) == before,
+                    partial(bears, bench, path, before),
                     timeout_s=LIMIT_S,
                     every_s=0.1,
                 )

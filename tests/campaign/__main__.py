@@ -114,7 +114,7 @@ def story_of(text: str, operations: int) -> tuple[int, Sequence[int]]:
 
 def numbers_of(text: str) -> list[int]:
     """`1-3,7` is 1, 2, 3, 7."""
-    found = []
+    found: list[int] = []
     for part in text.split(","):
         first, _, last = part.partition("-")
         found += range(int(first), int(last or first) + 1)

@@ -194,9 +194,9 @@ def wipe_status(bed: Bed, random: Random) -> str | None:
         return None
     bed.witness.lower(item["metadata"]["uid"])
     whole = random.random() < 0.5
-    change = {"status": None} if whole else {"status": dict.fromkeys(random.sample(DERIVED[:3], 2))}
-    said = _patched(bed, item, change, "/status")
-    return f"status of {_named(item)} is wiped ({'whole' if whole else list(change['status'])}): {said}"
+    parts = random.sample(DERIVED[:3], 2)
+    said = _patched(bed, item, {"status": None if whole else dict.fromkeys(parts)}, "/status")
+    return f"status of {_named(item)} is wiped ({'whole' if whole else parts}): {said}"
 
 
 def correct_me(bed: Bed, random: Random) -> str | None:

@@ -156,7 +156,7 @@ def _every() -> Iterator[Attack]:
     uid = {VOLUME: {"claimName": "c"}, "spec.checkpoints.resume": {"from": {"trainingUID": "../../other"}}}
     yield _training("checkpoints by a path for a uid", uid, Refused("write the uid"))
     # Whatever else acts on labels and annotations.
-    for key in (
+    for label in (
         "pod-security.kubernetes.io/enforce",
         "kueue.x-k8s.io/queue-name",
         "batch.kubernetes.io/job-name",
@@ -164,13 +164,13 @@ def _every() -> Iterator[Attack]:
         "deepseek-operator.io/owner-uid",
         "app.kubernetes.io/managed-by",
     ):
-        yield from _metadata("labels", key, "x")
-    for key in (
+        yield from _metadata("labels", label, "x")
+    for annotation in (
         "container.apparmor.security.beta.kubernetes.io/trainer",
         "kubernetes.io/limit-ranger",
         "deepseek-operator.io/plan",
     ):
-        yield from _metadata("annotations", key, "unconfined")
+        yield from _metadata("annotations", annotation, "unconfined")
     forged = {"metadata.annotations": {"deepseek-operator.io/plan": '{"profile": "intel-gaudi3-128"}'}}
     yield _training("a forged plan", forged, Told())
     wears = {"metadata.labels": {"pod-security.kubernetes.io/enforce": "privileged", "prometheus.io/scrape": "true"}}

@@ -79,7 +79,7 @@ def free_form(random: Random, depth: int = 0) -> dict[str, Any]:
         for _ in range(random.choice((8, 64, 600))):
             nested = {"a": nested}
         return {"model_type": nested}
-    words = {
+    words: dict[str, Any] = {
         "model_type": random.choice(("deepseek_v3", "deepseek_v2", "x", 1, None)),
         "hidden_size": random.choice((64, 0, -1, 1.5, 2**63, "64", [64])),
         "x" * random.randint(1, 300): random.choice(("é", "\x00", "$(A)", True, "y" * 5000)),

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 
 from examples.local_cluster.control_plane import Cluster
@@ -170,7 +171,7 @@ class Faults:
         span, plurals = random.uniform(1, 8), self._some(random)
         for process in self._processes:
             process.proxy.deaf_to |= set(plurals)
-            self._later(span, lambda proxy=process.proxy: proxy.deaf_to.difference_update(plurals))
+            self._later(span, partial(process.proxy.deaf_to.difference_update, plurals))
         return f"deaf to {', '.join(plurals)} for {span:.1f} s"
 
     def relist_fails(self, random: Random) -> str:

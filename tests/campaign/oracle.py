@@ -99,8 +99,8 @@ class Oracle:
                 yield f"{name}: {complaint}"
         for kind, items in kinds.items():
             for item in items:
-                if (complaint := self._of_orphan(kind, item, uids, kinds)) is not None:
-                    yield f"{kind} {item['metadata']['namespace']}/{item['metadata']['name']}: {complaint}"
+                if (stray := self._of_orphan(kind, item, uids, kinds)) is not None:
+                    yield f"{kind} {item['metadata']['namespace']}/{item['metadata']['name']}: {stray}"
 
     def _of_owner(
         self, owner: Manifest, mine: Mapping[str, list[Manifest]], all_: Mapping[str, list[Manifest]]
@@ -198,7 +198,7 @@ def _of_training(owner: Manifest, reference: Rehearsal, mine: Mapping[str, list[
 
 
 def of_a_gang(
-    status: Manifest, job: Manifest, pods: list[Manifest], says: tuple[str, str], expected: Manifest | None
+    status: Manifest, job: Manifest, pods: list[Manifest], says: tuple[str, str], expected: Mapping[str, Any] | None
 ) -> Iterator[str]:
     """What is wrong with a training whose Job is under way; `expected` is the Job that it would get if it were new."""
     attempt = status.get("attempt") or {}
@@ -285,7 +285,7 @@ def _same_quantity(one: Any, other: Any) -> bool:
         return False
 
 
-def _without_moods(item: Manifest) -> Any:
+def _without_moods(item: Mapping[str, Any]) -> Any:
     """The object without what follows from chance, from the number of the attempt, or from the moment."""
     metadata = {key: part for key, part in item["metadata"].items() if key not in OF_ITS_OWN and key != "name"}
     body = {key: part for key, part in item.items() if key not in ("status", "metadata", "apiVersion", "kind")}

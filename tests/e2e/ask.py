@@ -11,6 +11,7 @@ import threading
 import time
 import urllib.parse
 from collections import Counter
+from collections.abc import Callable
 
 TIMEOUT_S = 60
 
@@ -62,4 +63,5 @@ def burst(base_url: str, model: str, count: str) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    print(json.dumps({"stream": stream, "burst": burst}[sys.argv[1]](*sys.argv[2:])), flush=True)
+    asked: dict[str, Callable[..., object]] = {"stream": stream, "burst": burst}
+    print(json.dumps(asked[sys.argv[1]](*sys.argv[2:])), flush=True)

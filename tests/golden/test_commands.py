@@ -1,6 +1,8 @@
 """Commands as they are given to the cluster: per vendor, per engine and release, per trainer."""
 
 import json
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -36,7 +38,7 @@ MODELS = {
 ZERO3 = Layout(data=16, sharding=Sharding.ZERO3, shard=16)
 WIDE = Layout(tensor=2, pipeline=8, data=8, expert=8)
 PRETRAIN = Objective.PRETRAIN
-TRAININGS = {
+TRAININGS: dict[str, tuple[str, dict[str, Any]]] = {
     "builtin": ("deepseek-r1-distill-llama-8b", {"layout": Layout(data=8, sharding=Sharding.FSDP, shard=8)}),
     "llama-factory": ("deepseek-r1-distill-llama-70b", {"layout": ZERO3, "tuning": Tuning(Method.LORA)}),
     "ms-swift": ("deepseek-r1-distill-qwen-32b", {"layout": ZERO3}),
@@ -99,7 +101,9 @@ def text(value: dict[str, object]) -> str:
 
 
 @pytest.mark.parametrize("vendor", VENDORS)
-def test_one_dense_spec_has_each_vendors_resource_env_image_and_launcher(golden, vendor):
+def test_one_dense_spec_has_each_vendors_resource_env_image_and_launcher(
+    golden: Callable[[str, str], None], vendor: str
+) -> None:
     asked = serving(
         "deepseek-r1-distill-llama-70b", VENDORS[vendor], Layout(tensor=8), version="0.25.0", max_model_length=32768
     )
@@ -112,7 +116,7 @@ def test_one_dense_spec_has_each_vendors_resource_env_image_and_launcher(golden,
 
 
 @pytest.mark.parametrize("vendor", VENDORS)
-def test_one_spec_of_two_nodes_has_each_vendors_network(golden, vendor):
+def test_one_spec_of_two_nodes_has_each_vendors_network(golden: Callable[[str, str], None], vendor: str) -> None:
     device = {"nvidia": "nvidia-h200-141-rdma", "amd": "amd-mi300x-192-rdma"}.get(vendor, VENDORS[vendor])
     storage = "int8" if vendor == "huawei" else "fp8"
     asked = serving("deepseek-v3.1", device, Layout(tensor=8, pipeline=2), nodes=2, storage=storage, version="0.25.0")
@@ -126,7 +130,7 @@ def test_one_spec_of_two_nodes_has_each_vendors_network(golden, vendor):
 
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("engine", RELEASES)
-def test_an_engine_serves_a_model_by_release(golden, engine, model):
+def test_an_engine_serves_a_model_by_release(golden: Callable[[str, str], None], engine: str, model: str) -> None:
     device = "cpu" if engine == "builtin" else "h200"
     requests = {v: serving(model, device, MODELS[model], engine, version=v, tool_calls=True) for v in RELEASES[engine]}
     golden(f"commands/engines/{engine}/{model}.json",
@@ -134,7 +138,7 @@ def test_an_engine_serves_a_model_by_release(golden, engine, model):
 
 
 @pytest.mark.parametrize("case", TRAININGS)
-def test_a_trainer_runs_a_model(golden, case):
+def test_a_trainer_runs_a_model(golden: Callable[[str, str], None], case: str) -> None:
     trainer = case.removesuffix("-megatron")
     model, values = TRAININGS[case]
     built = build_trainer(trainer, training(model, "h100", trainer=trainer, **values))
@@ -142,14 +146,14 @@ def test_a_trainer_runs_a_model(golden, case):
     golden(f"commands/trainers/{case}.json", text(shown(built)))
 
 
-def test_every_engine_and_every_trainer_has_a_golden_command():
+def test_every_engine_and_every_trainer_has_a_golden_command() -> None:
     assert RELEASES.keys() == {name for name, entry in ENGINES.items() if entry.build is not None}
     assert {case.removesuffix("-megatron") for case in TRAININGS} == {
         name for name, entry in TRAINERS.items() if entry.build is not None
     }
 
 
-def test_no_golden_file_is_left_behind():
+def test_no_golden_file_is_left_behind() -> None:
     wanted = {f"vendors/{kind}-{vendor}.json" for kind in ("dense", "two-nodes") for vendor in VENDORS}
     wanted |= {f"engines/{engine}/{model}.json" for engine in RELEASES for model in MODELS}
     wanted |= {f"trainers/{case}.json" for case in TRAININGS}

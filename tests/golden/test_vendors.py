@@ -32,7 +32,7 @@ UID = "11111111-2222-4333-8444-555555555555"
 
 def served_on(profile: str) -> dict[str, Any]:
     engine = {"type": "vllm", "version": "0.25.0", "maxModelLength": 32768, "resources": {"memory": "256Gi"}}
-    spec = {"model": MODEL, "engine": engine, "accelerator": {"profile": profile, "perNode": 8}}
+    spec: dict[str, Any] = {"model": MODEL, "engine": engine, "accelerator": {"profile": profile, "perNode": 8}}
     owner = DeepSeekServing.model_validate(a_serving(**spec))
     plan = planned(owner, ALLOWED)
     assert plan is not None
@@ -43,7 +43,7 @@ def served_on(profile: str) -> dict[str, Any]:
 
 
 def trained_on(profile: str) -> dict[str, Any]:
-    spec = {
+    spec: dict[str, Any] = {
         "model": MODEL,
         "nodes": {},
         "accelerator": {"profile": profile},

@@ -54,7 +54,7 @@ WINDOW_S = 300
 ROUNDS_TO_REST = 80
 Stored = dict[str, Any]
 WHICH = st.integers(0, 20)
-ERRORS = {
+ERRORS: dict[str, Callable[[], Exception]] = {
     "409": lambda: Conflict("modified"),
     "429": lambda: Throttled("slow down", 1.0),
     "500": lambda: Unreachable("internal error"),
@@ -80,7 +80,8 @@ def step(**arguments: Any) -> Callable[[Callable[..., None]], Any]:
                 self._turn(turn)
 
         run.__name__ = method.__name__
-        return rule(then=st.sampled_from(THEN), **arguments)(run)
+        made: Callable[..., Any] = rule(then=st.sampled_from(THEN), **arguments)
+        return made(run)
 
     return decorate
 
@@ -406,9 +407,7 @@ class ServingMachine(RuleBasedStateMachine):
         assert {s["metadata"]["name"] for s in self.cluster.all(SERVICE)} - {STRANGER} == {SCALER, child}
         assert self._strangers() == self.strangers, "a stranger's object was touched"
         assert self._all_are_marked(), self._children()
-        assert (
-            "role" not in self.cluster.read(SERVICE, NAMESPACE, SCALER)["spec"]["selector"] or self._drifted_is_ours()
-        )
+        assert "role" not in self._selector() or self._drifted_is_ours()
         (budget,) = self.cluster.all(BUDGET)
         assert budget["spec"]["minAvailable"] == max(self._wanted() - 1, 0)
         selector = budget["spec"]["selector"]["matchLabels"]
@@ -419,8 +418,14 @@ class ServingMachine(RuleBasedStateMachine):
 
     def _drifted_is_ours(self) -> bool:
         """A key that somebody added to the selector is theirs under server-side apply; ours must be whole."""
-        selector = self.cluster.read(SERVICE, NAMESPACE, SCALER)["spec"]["selector"]
-        return selector[OWNER_UID] == self._owner()["metadata"]["uid"]
+        return bool(self._selector()[OWNER_UID] == self._owner()["metadata"]["uid"])
+
+    def _selector(self) -> dict[str, str]:
+        """Of the Service that users call."""
+        service = self.cluster.read(SERVICE, NAMESPACE, SCALER)
+        assert service is not None
+        selector: dict[str, str] = service["spec"]["selector"]
+        return selector
 
     def _check_status(self) -> None:
         owner, wanted = self._parsed(), self._wanted()

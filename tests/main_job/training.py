@@ -136,6 +136,6 @@ def _kill_when_due(
 
 
 def _phase(status: dict[str, Any]) -> str:
-    ready = next((c for c in status.get("conditions", ()) if c["type"] == "Ready"), {})
+    ready: dict[str, Any] = next((c for c in status.get("conditions", ()) if c["type"] == "Ready"), {})
     attempt = (status.get("attempt") or {}).get("number", "-")
     return f"{status.get('phase') or 'waiting for the operator'} (attempt {attempt}): {ready.get('message', '')}"

@@ -3,10 +3,11 @@
 import io
 import pickle
 from enum import Enum
+from typing import Any
 
 
 class _ElderPickler(pickle.Pickler):
-    def reducer_override(self, value: object) -> object:
+    def reducer_override(self, value: object) -> Any:
         return (getattr, (type(value), value.name)) if isinstance(value, Enum) else NotImplemented
 
 

@@ -231,9 +231,10 @@ def _clock(pace_s: float) -> Iterator[None]:
         looks[0] += 1
         return looks[0] * pace_s
 
-    own = checkpoints.time
-    checkpoints.time = SimpleNamespace(monotonic=monotonic, sleep=time.sleep)  # type: ignore[assignment]
+    names = vars(checkpoints)
+    own = names["time"]
+    names["time"] = SimpleNamespace(monotonic=monotonic, sleep=time.sleep)
     try:
         yield
     finally:
-        checkpoints.time = own
+        names["time"] = own

@@ -267,4 +267,4 @@ def is_step(line: str, step: int) -> bool:
     if not line.startswith('{"time"'):
         return False
     event = json.loads(line)
-    return event["event"] == "step" and event["step"] >= step
+    return bool(event["event"] == "step" and event["step"] >= step)

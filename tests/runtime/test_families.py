@@ -5,6 +5,7 @@ import stat
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
@@ -59,7 +60,7 @@ def killed_and_resumed(workplace: Workplace, volume: Path, changes: dict[str, ob
     with pytest.raises(Killed):
         workplace.attempt(volume, changes, wants_stop=watch, CHECKPOINT_EVERY_STEPS="1")
     ancestry = json.dumps([{"attempt": 1, "jobUID": "job-1", "incarnation": "first"}])
-    names = {"ATTEMPT": "2", "JOB_UID": "job-2", "POD_UID": "second", "RESUME_ANCESTRY": ancestry}
+    names: dict[str, Any] = {"ATTEMPT": "2", "JOB_UID": "job-2", "POD_UID": "second", "RESUME_ANCESTRY": ancestry}
     return told[0], workplace.attempt(volume, changes, CHECKPOINT_EVERY_STEPS="1", **names)
 
 
@@ -93,7 +94,7 @@ def whole(export: Path) -> PreTrainedModel:
     """As anybody else's program reads it; nothing may be missing or left over."""
     model, found = AutoModelForCausalLM.from_pretrained(export, dtype="auto", output_loading_info=True)
     assert not any(found[what] for what in ("missing_keys", "unexpected_keys", "mismatched_keys"))
-    return model.eval()  # type: ignore[no-any-return]
+    return model.eval()
 
 
 def ids_of(export: Path, text: str) -> list[int]:
@@ -101,7 +102,8 @@ def ids_of(export: Path, text: str) -> list[int]:
 
 
 def answer_of(model: PreTrainedModel, ids: list[int]) -> list[int]:
-    return greedy(model.eval(), ids, TOKENS)
+    found: list[int] = greedy(model.eval(), ids, TOKENS)
+    return found
 
 
 def tensors(export: Path) -> list[str]:

@@ -7,10 +7,12 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from deepseek_runtime.checkpoint import room, volume
+from deepseek_runtime.checkpoint.files import write_whole
 from deepseek_runtime.checkpoint.room import Full
 from deepseek_runtime.contract import ExitCode
 from deepseek_runtime.trainer import export, saver
@@ -50,7 +52,7 @@ def at_closing(patch: pytest.MonkeyPatch) -> None:
 
 
 def at_small_file(name: str) -> Callable[[pytest.MonkeyPatch], None]:
-    really = volume.write_whole
+    really = write_whole
 
     def write(path: Path, text: str) -> None:
         if path.name == name:
@@ -78,7 +80,7 @@ PLACES = {
 def test_full_volume_has_a_reason_in_words_wherever_it_is_met(
     workplace: Workplace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
-    policy = {"CHECKPOINT_EVERY_STEPS": "1"}
+    policy: dict[str, Any] = {"CHECKPOINT_EVERY_STEPS": "1"}
     with monkeypatch.context() as patch:
         PLACES[place](patch)
         with pytest.raises(Full, match=r"the checkpoint volume is full: no room for .* of .* are free"):

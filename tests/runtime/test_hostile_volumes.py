@@ -14,6 +14,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -32,7 +33,7 @@ NEWEST, OLDER = 3, 2
 METADATA, TENSORS, RANDOM, DATA = ".metadata", "__0_0.distcp", "random-00000.pt", "data.json"
 MARKER = Path("/dev/shm" if Path("/dev/shm").is_dir() else "/tmp") / f"executed-{os.getpid()}"
 ANCESTRY = '[{"attempt": 1, "jobUID": "job-1", "incarnation": "first"}]'
-Shape = Callable[[Path], None]
+Shape = Callable[[Path], object]
 
 
 class Evil:
@@ -103,7 +104,7 @@ def field(**fields: object) -> Shape:
 
 
 def text(content: str) -> Shape:
-    return lambda place: (place / "manifest.json").write_text(content) and None
+    return lambda place: (place / "manifest.json").write_text(content)
 
 
 def file_named(name: str) -> Shape:
@@ -201,6 +202,14 @@ def in_folder(place: Path) -> None:
     file_named("sub/null")(place)
 
 
+NO_FILES: dict[str, Callable[[Path], object]] = {
+    "a pipe": os.mkfifo,
+    "a socket": as_socket,
+    "a folder": Path.mkdir,
+    "a link to a device": linked_to("/dev/zero"),
+    "a link in a ring": lambda path: path.symlink_to(path),
+}
+
 SHAPES: dict[str, Shape] = {
     # Pickles with the right hash, in torch's own description of the tensors.
     **{f"metadata that calls, protocol {one}": put(METADATA, pickle.dumps(Evil(), one)) for one in range(6)},
@@ -242,13 +251,7 @@ SHAPES: dict[str, Shape] = {
     **{
         f"{name} that is {what}": instead(name, make, b"")
         for name in ("manifest.json", METADATA, TENSORS, RANDOM, DATA)
-        for what, make in {
-            "a pipe": os.mkfifo,
-            "a socket": as_socket,
-            "a folder": Path.mkdir,
-            "a link to a device": linked_to("/dev/zero"),
-            "a link in a ring": lambda path: path.symlink_to(path),
-        }.items()
+        for what, make in NO_FILES.items()
     },
     **{
         f"{name} that is a pipe, unnamed": unnamed(name, os.mkfifo) for name in (METADATA, TENSORS, RANDOM, DATA)
@@ -261,7 +264,7 @@ SHAPES: dict[str, Shape] = {
     # Manifests.
     "manifest nested deep": text("[" * 100_000 + "]" * 100_000),
     "manifest of endless objects": text('{"a":' * 100_000),
-    "manifest in another encoding": lambda place: (place / "manifest.json").write_bytes(b"\xff\xfe{\x00}\x00") and None,
+    "manifest in another encoding": lambda place: (place / "manifest.json").write_bytes(b"\xff\xfe{\x00}\x00"),
     "manifest with a huge number": lambda place: text((place / "manifest.json").read_text().replace('"step": 3', '"step": ' + "9" * 5000))(place),
     "manifest that says a thing twice": lambda place: text('{"step": 2, ' + (place / "manifest.json").read_text()[1:])(place),
     "manifest that is a number": text("3"),
@@ -306,7 +309,7 @@ def written(workplace: Workplace, tmp_path_factory: pytest.TempPathFactory) -> P
 def go_on(workplace: Workplace, volume: Path) -> tuple[object, object]:
     """Where an attempt after the first one begins; it is asked to stop at once."""
     steps = {"hyperparameters.maxSteps": NEWEST + 1}
-    told = {"POD_UID": "second", "ATTEMPT": "2", "JOB_UID": "job-2", "RESUME_ANCESTRY": ANCESTRY}
+    told: dict[str, Any] = {"POD_UID": "second", "ATTEMPT": "2", "JOB_UID": "job-2", "RESUME_ANCESTRY": ANCESTRY}
     return workplace.attempt(volume, steps, wants_stop=lambda _: True, **told).began
 
 

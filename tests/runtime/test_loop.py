@@ -8,6 +8,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -269,9 +270,14 @@ def test_evaluation_made_up_for_decides_what_is_best(workplace: Workplace, tmp_p
 
 def test_checkpoints_of_attempts_that_are_never_resumed_do_not_pile_up(workplace: Workplace, tmp_path: Path) -> None:
     workplace.attempt(tmp_path)
-    policy = {"RESUME_POLICY": "Never", "RESUME_ANCESTRY": ANCESTRY, "CHECKPOINT_KEEP_BEST": "0"}
+    policy: dict[str, Any] = {"RESUME_POLICY": "Never", "RESUME_ANCESTRY": ANCESTRY, "CHECKPOINT_KEEP_BEST": "0"}
     for attempt, keep_last, left in (("2", "3", [2]), ("3", "1", [])):
-        told = {**policy, "ATTEMPT": attempt, "POD_UID": f"pod-{attempt}", "CHECKPOINT_KEEP_LAST": keep_last}
+        told: dict[str, Any] = {
+            **policy,
+            "ATTEMPT": attempt,
+            "POD_UID": f"pod-{attempt}",
+            "CHECKPOINT_KEEP_LAST": keep_last,
+        }
         again = workplace.attempt(tmp_path, **told)
         assert again.kept == [2]
         assert [int(d.name.removeprefix("step-")) for d in sorted(again.root.glob("first/step-*"))] == left
@@ -279,7 +285,7 @@ def test_checkpoints_of_attempts_that_are_never_resumed_do_not_pile_up(workplace
 
 def test_damaged_checkpoint_pushes_out_no_whole_one(workplace: Workplace, tmp_path: Path) -> None:
     """Step 2 is damaged: the next attempt goes on from step 1, which stays, and the damaged one goes."""
-    policy = {"CHECKPOINT_EVERY_STEPS": "1", "CHECKPOINT_KEEP_LAST": "2", "CHECKPOINT_KEEP_BEST": "0"}
+    policy: dict[str, Any] = {"CHECKPOINT_EVERY_STEPS": "1", "CHECKPOINT_KEEP_LAST": "2", "CHECKPOINT_KEEP_BEST": "0"}
     workplace.attempt(tmp_path, **policy)
     (tmp_path / "training-uid" / "first" / "step-00000002" / "data.json").write_text("{}")
     resumed = workplace.attempt(tmp_path, ATTEMPT="2", POD_UID="second", RESUME_ANCESTRY=ANCESTRY, **policy)

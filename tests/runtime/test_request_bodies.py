@@ -5,10 +5,12 @@ import gzip
 import json
 import threading
 from collections.abc import AsyncIterator
+from typing import TypeAlias
 
 import pytest
 import pytest_asyncio
 from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.web import Application, Request
 
 from deepseek_runtime.engine.api import application
 from deepseek_runtime.engine.errors import MAX_BODY_BYTES
@@ -17,7 +19,7 @@ from deepseek_runtime.engine.scheduler import Scheduler
 from deepseek_runtime.engine.state import Engine
 from tests.runtime.test_request import model
 
-Client = TestClient  # type: ignore[type-arg]
+Client: TypeAlias = TestClient[Request, Application]
 JSON = "application/json"
 
 

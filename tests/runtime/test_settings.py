@@ -73,7 +73,7 @@ async def served(model: Path, **variables: str) -> AsyncIterator[Served]:
         here = Served(f"http://127.0.0.1:{settings.port}", session)
         while not await is_ready(here):
             await asyncio.sleep(0)
-            assert not engine.done(), await engine
+            assert not engine.done(), engine.exception()
         try:
             yield here
         finally:

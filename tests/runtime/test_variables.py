@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -73,7 +74,7 @@ def saved_after_so_many_steps(workplace: Workplace, volume: Path) -> None:
 
 def saved_after_so_many_seconds(workplace: Workplace, volume: Path) -> None:
     """A step takes a second here, and so does a save."""
-    policy = {"CHECKPOINT_EVERY_STEPS": "", "CHECKPOINT_KEEP_LAST": "9"}
+    policy: dict[str, Any] = {"CHECKPOINT_EVERY_STEPS": "", "CHECKPOINT_KEEP_LAST": "9"}
     for every, kept in (("3", [3, 6, 7]), ("5", [5, 7])):
         steps = {"hyperparameters.maxSteps": 7}
         run = workplace.attempt(volume / every, steps, pace_s=1.0, CHECKPOINT_EVERY_SECONDS=every, **policy)
@@ -81,14 +82,14 @@ def saved_after_so_many_seconds(workplace: Workplace, volume: Path) -> None:
 
 
 def so_many_newest_are_kept(workplace: Workplace, volume: Path) -> None:
-    policy = {"CHECKPOINT_EVERY_STEPS": "1", "CHECKPOINT_KEEP_BEST": "0"}
+    policy: dict[str, Any] = {"CHECKPOINT_EVERY_STEPS": "1", "CHECKPOINT_KEEP_BEST": "0"}
     for last, kept in (("1", [3]), ("2", [2, 3])):
         assert workplace.attempt(volume / last, THREE_STEPS, CHECKPOINT_KEEP_LAST=last, **policy).kept == kept
 
 
 def so_many_best_are_kept(workplace: Workplace, volume: Path) -> None:
     """At such a learning rate every step makes the loss on held-out data worse, and no prompt is ever answered."""
-    policy = {"CHECKPOINT_EVERY_STEPS": "1", "CHECKPOINT_KEEP_LAST": "1"}
+    policy: dict[str, Any] = {"CHECKPOINT_EVERY_STEPS": "1", "CHECKPOINT_KEEP_LAST": "1"}
     changes = {**THREE_STEPS, "hyperparameters.learningRate": "5", "hyperparameters.evalEverySteps": 1}
     for best, kept in (("0", [3]), ("1", [1, 3])):
         assert workplace.attempt(volume / best, changes, CHECKPOINT_KEEP_BEST=best, **policy).kept == kept
@@ -98,14 +99,14 @@ def so_many_best_are_kept(workplace: Workplace, volume: Path) -> None:
 
 def resumed_or_begun_anew(workplace: Workplace, volume: Path) -> None:
     workplace.attempt(volume)
-    told = {"ATTEMPT": "2", "RESUME_ANCESTRY": ANCESTRY}
+    told: dict[str, Any] = {"ATTEMPT": "2", "RESUME_ANCESTRY": ANCESTRY}
     assert workplace.attempt(volume, THREE_STEPS, POD_UID="never", RESUME_POLICY="Never", **told).began == (0, None)
     assert workplace.attempt(volume, THREE_STEPS, POD_UID="auto", RESUME_POLICY="Auto", **told).began == (2, "first")
 
 
 def resumed_from_recorded_ancestors_only(workplace: Workplace, volume: Path) -> None:
     workplace.attempt(volume)
-    told = {"ATTEMPT": "2"}
+    told: dict[str, Any] = {"ATTEMPT": "2"}
     assert workplace.attempt(volume, THREE_STEPS, POD_UID="without", **told).began == (0, None)
     again = workplace.attempt(volume, THREE_STEPS, POD_UID="with", RESUME_ANCESTRY=ANCESTRY, **told)
     assert again.began == (2, "first")
@@ -114,7 +115,11 @@ def resumed_from_recorded_ancestors_only(workplace: Workplace, volume: Path) -> 
 def begun_from_the_other_training_that_is_named(workplace: Workplace, volume: Path) -> None:
     workplace.attempt(volume, CHECKPOINT_EVERY_STEPS="1")
     for checkpoint, step in (("Latest", 2), ("1", 1)):
-        own = {"TRAINING_UID": checkpoint, "CHECKPOINT_ROOT": str(volume / checkpoint), "POD_UID": "second"}
+        own: dict[str, Any] = {
+            "TRAINING_UID": checkpoint,
+            "CHECKPOINT_ROOT": str(volume / checkpoint),
+            "POD_UID": "second",
+        }
         named = json.dumps({"trainingUID": "training-uid", "checkpoint": checkpoint})
         assert workplace.attempt(volume, THREE_STEPS, RESUME_FROM=named, **own).began == (step, "first")
 
@@ -253,7 +258,11 @@ class Launched:
 def launch(volume: Path, script: str, **variables: str) -> Process:
     """A pod that runs a shell script under the keeper; the trainer when the script is empty."""
     command = ["--", "sh", "-c", script] if script else []
-    told = {**environment(volume), "DEEPSEEK_TERMINATION_LOG": str(volume / "termination-log"), **variables}
+    told: dict[str, Any] = {
+        **environment(volume),
+        "DEEPSEEK_TERMINATION_LOG": str(volume / "termination-log"),
+        **variables,
+    }
     return Process.start([sys.executable, "-m", "deepseek_runtime.launcher", *command], told)
 
 

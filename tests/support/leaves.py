@@ -48,7 +48,7 @@ def with_leaf(spec: Mapping[str, Any], path: str, value: object) -> dict[str, An
     """`spec` with the leaf at `path` (without the leading `spec.`) set; of a list, that of its first item."""
     step, _, rest = path.partition(".")
     key, is_list = step.removesuffix("[]"), step.endswith("[]")
-    before = spec.get(key) or ([{}] if is_list else {})
+    before: Any = spec.get(key) or ([{}] if is_list else {})
     if not rest:
         return {**spec, key: value}
     if not is_list:

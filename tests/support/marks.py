@@ -31,5 +31,5 @@ def strangers(owner: Resource, name: str, namespace: str, uid: str) -> list[dict
     metadata = {"name": STRANGER, "namespace": namespace, "labels": owner_labels(owner, name, uid)}
     pod = {"spec": {"containers": [{"name": "c", "image": "i"}], "nodeName": "node-1"}}
     service = {"spec": {"ports": [{"port": 80, "protocol": "TCP"}], "selector": {"app": STRANGER}}}
-    bodies = {"Pod": pod, "Service": service}
+    bodies: dict[str, dict[str, Any]] = {"Pod": pod, "Service": service}
     return [{"apiVersion": "v1", "kind": kind, "metadata": dict(metadata), **body} for kind, body in bodies.items()]

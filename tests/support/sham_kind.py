@@ -45,7 +45,7 @@ class NoteKind:
     """Keeps one ConfigMap with the text."""
 
     resource = NOTE
-    owns = (CONFIG_MAP,)
+    owns: tuple[Resource, ...] = (CONFIG_MAP,)
 
     def parse(self, manifest: Manifest) -> Note:
         return Note.model_validate(manifest)

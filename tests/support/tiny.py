@@ -24,6 +24,7 @@ from deepseek_operator.core.resources import (
     SERVICE,
     Manifest,
     Ref,
+    Resource,
     is_terminating,
     uid_of,
 )
@@ -58,13 +59,13 @@ class Tiny(ApiModel):
     status: TinyStatus = Field(default_factory=TinyStatus)
 
 
-@dataclass(frozen=True)
+@dataclass
 class TinyKind:
     """`ports.Kind` for `Tiny`; `requeue` is what a quiet plan asks for."""
 
     requeue: timedelta | None = None
-    resource = TRAINING
-    owns = (JOB, POD, SERVICE)
+    resource: Resource = TRAINING
+    owns: tuple[Resource, ...] = (JOB, POD, SERVICE)
 
     def parse(self, manifest: Manifest) -> Tiny:
         return Tiny.model_validate(manifest)
@@ -99,6 +100,9 @@ class TinyKind:
     def events(self, before: TinyStatus, after: TinyStatus) -> tuple[Event, ...]:
         told = before.message != after.message
         return (Event("Normal", "Changed", "Reconcile", after.message),) if told else ()
+
+    def farewell(self, owner: Tiny) -> tuple[Event, ...]:
+        return ()
 
 
 def _status(seen: Seen[Tiny], done: Done) -> TinyStatus:

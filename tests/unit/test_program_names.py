@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from deepseek_operator.domain.programs.engines.entry import EngineEntry
 from deepseek_operator.domain.programs.engines.table import ENGINES
 from deepseek_operator.domain.programs.start import Start
+from deepseek_operator.domain.programs.trainers.entry import TrainerEntry
 from deepseek_operator.domain.programs.trainers.table import TRAINERS
 
 ROOT = Path(__file__).parents[2]
@@ -24,7 +26,8 @@ ALLOWED = {
     ("kinds/training/pod.py", "builtin"): "key of a generated dataset in the spec that the trainer reads",
     ("domain/sizing/notices.py", "vLLM"): "where a figure that is shown was measured",
 }
-ENTRIES = [entry for entry in (*ENGINES.values(), *TRAINERS.values()) if entry.start is not Start.WRITTEN]
+EVERY: tuple[EngineEntry | TrainerEntry, ...] = (*ENGINES.values(), *TRAINERS.values())
+ENTRIES = [entry for entry in EVERY if entry.start is not Start.WRITTEN]
 WORDS = sorted({entry.type for entry in ENTRIES} | {entry.title for entry in ENTRIES if entry.start is Start.BUILT})
 NAME = re.compile(rf"(?<![\w-])({'|'.join(map(re.escape, WORDS))})(?![\w-]|://)")
 IDENTIFIERS = {entry.type.replace("-", "_") for entry in ENTRIES}

@@ -66,7 +66,7 @@ def house() -> Iterator[SimpleNamespace]:
     kept = _taken_out()
     try:
         table = import_module("deepseek_operator.domain.programs.engines.table")
-        table.ENGINES = MappingProxyType({**table.ENGINES, "sham": sham()})
+        vars(table)["ENGINES"] = MappingProxyType({**table.ENGINES, "sham": sham()})
         names = {
             "admission": "deepseek_operator.adapters.admission",
             "main": "deepseek_operator.__main__",

@@ -96,7 +96,7 @@ class MemoryCluster:
         self.warnings: dict[str, Sequence[Warning]] = {}
         self.faults: dict[int, Fault] = {}
         self.refuse: Callable[[str, str, Ref], ClusterError | None] = lambda verb, namespace, ref: None
-        self.listeners: list[Callable[[Change], None]] = []
+        self.listeners: list[Callable[[Change], object]] = []
 
     @property
     def version(self) -> str:
@@ -196,7 +196,7 @@ class MemoryCluster:
         return self.edit(ref.resource, namespace, ref.name, replace, manager)
 
     def edit(
-        self, resource: Resource, namespace: str, name: str, change: Callable[[Stored], None], manager: str = "user"
+        self, resource: Resource, namespace: str, name: str, change: Callable[[Stored], object], manager: str = "user"
     ) -> Stored:
         """Changes any part of an object, status included, as somebody else. An immutable field raises Rejected."""
         live = self._objects[resource, namespace, name]

@@ -91,7 +91,7 @@ async def test_an_answer_over_the_limit_is_cut_off(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize(("status", "headers"), [(302, {"Location": "http://169.254.169.254/"}), (500, {}), (404, {})])
-async def test_a_redirect_or_an_error_is_not_followed(serve: Serve, status: int, headers: dict[str, str]) -> None:
+async def test_a_redirect_or_an_error_is_not_followed(serve: Serve, status: int, headers: dict[str, Any]) -> None:
     assert await pulled(serve, json.dumps(SAID).encode(), status, **headers) == Unavailable(
         f"ValueError: HTTP status {status}"
     )
@@ -101,7 +101,8 @@ async def test_what_is_packed_is_not_unpacked(serve: Serve) -> None:
     bomb = gzip.compress(json.dumps({**SAID, "x": " " * 30_000_000}).encode())
     assert len(bomb) < LIMIT_BYTES
     for coding in ("gzip", "deflate", "identity"):
-        said = await pulled(serve, bomb, **{"Content-Encoding": coding})
+        headers: dict[str, Any] = {"Content-Encoding": coding}
+        said = await pulled(serve, bomb, **headers)
         assert isinstance(said, Unavailable)
         assert said.reason.startswith("the answer is not JSON")
 

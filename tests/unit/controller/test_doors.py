@@ -241,9 +241,9 @@ def test_the_soft_limit_of_files_is_raised_and_one_that_is_too_low_is_said(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     limits, now = [(256, 4096), (256, 300)], []
-    monkeypatch.setattr(doors.resource, "setrlimit", lambda _, pair: now.append(pair))
+    monkeypatch.setattr(resource, "setrlimit", lambda _, pair: now.append(pair))
     for pair in limits:
-        monkeypatch.setattr(doors.resource, "getrlimit", lambda _, pair=pair: pair)
+        monkeypatch.setattr(resource, "getrlimit", lambda _, pair=pair: pair)
         raise_file_limit((PROBES, METRICS, EXTERNAL_METRICS))
     assert now == [(4096, 4096), (300, 300)]
     assert caplog.messages == ["this process may open 300 files and needs up to 454: raise the limit (ulimit -n)"]

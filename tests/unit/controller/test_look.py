@@ -1,6 +1,7 @@
 """One look, from the mirror or live: what a reference names is looked at in the same pass."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ from tests.support.shell import Operator
 from tests.support.world import StoppedClock
 
 KEY = Key(SERVING, NAMESPACE, "chat")
-FROM_TRAINING = {"model": {"fromTraining": {"name": "tune", "checkpoint": "Latest"}}}
+FROM_TRAINING: dict[str, Any] = {"model": {"fromTraining": {"name": "tune", "checkpoint": "Latest"}}}
 
 
 @pytest.fixture

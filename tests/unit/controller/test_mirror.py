@@ -144,7 +144,8 @@ def test_a_reference_wakes_who_wants_it_until_the_wish_changes() -> None:
     assert mirror.observe(CLAIM, made(CLAIM, "data", "d", 3, namespace="other")) == frozenset()
     mirror.refer(OWNER, [])
     assert mirror.observe(CLAIM, made(CLAIM, "data", "c", 4)) == frozenset()
-    assert mirror._referrers == mirror._references == {}
+    assert not mirror._referrers
+    assert not mirror._references
 
 
 def histories() -> st.SearchStrategy[list[tuple[str, dict[str, Any]]]]:

@@ -76,9 +76,7 @@ def test_an_object_that_can_not_be_parsed_is_stalled_told_once_and_gets_on_after
     assert [write.verb for write in bench.cluster.writes] == ["status"]
     assert [record.exc_info is not None for record in caplog.records] == [True]
     assert [event.reason for _, event in bench.cluster.events] == ["InternalError"]
-    bench.cluster.edit(
-        bench.key.resource, NS, bench.key.name, lambda live: (live["spec"].clear(), live["spec"].update(before["spec"]))
-    )
+    bench.cluster.edit(bench.key.resource, NS, bench.key.name, lambda live: live.update(spec=dict(before["spec"])))
     bench.turn()
     bench.turn()
     assert bench.conditions.get("Stalled") != ("True", "InternalError")

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import pytest
@@ -103,6 +104,10 @@ async def test_a_poisoned_serving_does_not_keep_the_others_from_being_evaluated(
     assert stage.board.wish("serving", "team", "chat") is not None
 
 
+def respecified(spec: dict[str, Any], live: dict[str, Any]) -> None:
+    live["spec"] = spec
+
+
 def test_a_poisoned_serving_is_logged_once_and_again_after_it_was_well(caplog: pytest.LogCaptureFixture) -> None:
     @in_virtual_time
     async def a_minute() -> None:
@@ -111,7 +116,7 @@ def test_a_poisoned_serving_is_logged_once_and_again_after_it_was_well(caplog: p
         running = asyncio.create_task(stage.board.run())
         for spec in (SPEC, {"model": 7}):
             await asyncio.sleep(60)
-            stored = stage.cluster.edit(SERVING, "team", "bad", lambda live, spec=spec: live.update(spec=spec))
+            stored = stage.cluster.edit(SERVING, "team", "bad", partial(respecified, spec))
             stage.mirror.observe(SERVING, stored)
         await asyncio.sleep(60)
         running.cancel()

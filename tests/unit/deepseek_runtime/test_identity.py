@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -28,7 +29,8 @@ def test_what_another_program_wrote_says_nothing(content: bytes) -> None:
 
 def test_damaged_marks_count_as_none() -> None:
     said = json.loads(encode(HERE))
-    for marks in ([{"name": "a"}], {}, "x", [[]], [1]):
+    damaged: tuple[Any, ...] = ([{"name": "a"}], {}, "x", [[]], [1])
+    for marks in damaged:
         found = decode(json.dumps({**said, "datasets": marks}).encode())
         assert found is not None
         assert found.marks is None

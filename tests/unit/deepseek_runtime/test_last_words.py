@@ -1,6 +1,8 @@
 """Whatever a trainer fails with, its rank says so, and its exit code says whether another try may help."""
 
+import faulthandler
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -47,8 +49,8 @@ def test_rank_says_what_ended_it(
 
     monkeypatch.setattr(trainer, "_train", train)
     monkeypatch.setattr(os, "_exit", leave)
-    monkeypatch.setattr(trainer.signal, "signal", lambda *_: None)
-    monkeypatch.setattr(trainer.faulthandler, "register", lambda *_, **__: None)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setattr(faulthandler, "register", lambda *_, **__: None)
     monkeypatch.setenv("RANK", "3")
     monkeypatch.setenv("DEEPSEEK_RUN_DIRECTORY", str(tmp_path))
     with pytest.raises(Left) as left:

@@ -1,6 +1,8 @@
 """Best is what held-out prompts say, then held-out loss, then the later step; one batch's loss never."""
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,7 +12,7 @@ from deepseek_runtime.checkpoint.ranking import best, is_better, ranked
 from tests.unit.deepseek_runtime.manifests import checkpoint
 
 
-def top(*held: dict[str, float | None]) -> tuple[int, str, float] | None:
+def top(*held: Mapping[str, Any]) -> tuple[int, str, float] | None:
     """The best of checkpoints with these measures at steps 1, 2, …"""
     found = best([checkpoint("a", step, **measures) for step, measures in enumerate(held, start=1)])
     return (found.manifest.step, found.metric, found.value) if found else None

@@ -68,7 +68,9 @@ def spellings(flag: str) -> Iterator[tuple[str, ...]]:
 
 
 @pytest.mark.parametrize(("engine", "flag", "field"), OWNED)
-def test_a_flag_of_the_operators_is_refused_in_every_spelling_with_the_field_to_write(engine, flag, field) -> None:
+def test_a_flag_of_the_operators_is_refused_in_every_spelling_with_the_field_to_write(
+    engine: str, flag: str, field: str
+) -> None:
     for spelt in spellings(flag):
         found = says(engine, *spelt, env={"FLAG": flag[:6]})
         assert isinstance(found, Refusal), spelt
@@ -242,7 +244,7 @@ def test_fields_that_sizing_reads_are_the_ones_that_no_flag_may_override() -> No
     class Recorder(dict[str, object]):
         read: set[str] = set()
 
-        def get(self, name: str, default: object = None) -> object:  # type: ignore[override]
+        def get(self, name: str, default: object = None) -> object:
             Recorder.read.add(name)
             return super().get(name, default)
 

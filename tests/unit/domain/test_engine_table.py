@@ -45,7 +45,7 @@ def least(entry: EngineEntry, **values: Any) -> Command | Refusal:
 def manifest(entry: EngineEntry, **engine: Any) -> dict[str, Any]:
     """A serving by this engine with what it needs, and the fields of `engine`."""
     image = {"image": "engine:1"} if entry.start is Start.WRITTEN else {}
-    profile = {"accelerator": {"profile": "nvidia-h200-141"}} if entry.is_built else {}
+    profile: dict[str, Any] = {"accelerator": {"profile": "nvidia-h200-141"}} if entry.is_built else {}
     return a_serving(engine={"type": entry.type, **image, **engine}, **profile)
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -12,23 +13,39 @@ from deepseek_operator.domain.layout import Layout
 from deepseek_operator.domain.programs.engines.probes import startup_seconds
 from deepseek_operator.domain.programs.engines.request import Adapter, AdapterKind
 from deepseek_operator.domain.programs.engines.table import ENGINES, build
-from deepseek_operator.domain.values.command import Command, Refusal, Signal
+from deepseek_operator.domain.values.command import Command, Probes, Refusal, Signal
 from deepseek_operator.domain.values.version import Version
 from tests.support.requests import GIB, serving
 
 DEP8 = Layout(data=8, expert=8)
 
 
-def command(engine="vllm", **values) -> Command:
+def command(engine: str = "vllm", **values: Any) -> Command:
     built = build(engine, serving(engine=engine, **values))
     assert isinstance(built, Command), built
     return built
 
 
-def refused(engine="vllm", **values) -> Refusal:
+def refused(engine: str = "vllm", **values: Any) -> Refusal:
     built = build(engine, serving(engine=engine, **values))
     assert isinstance(built, Refusal), built
     return built
+
+
+def probes(built: Command) -> Probes:
+    assert built.probes is not None
+    return built.probes
+
+
+def ready_path(built: Command) -> str | None:
+    readiness = probes(built).readiness
+    assert readiness is not None
+    return readiness.path
+
+
+def worker_args(built: Command) -> tuple[str, ...]:
+    assert built.worker_args is not None
+    return built.worker_args
 
 
 def option(built: Command | Iterable[str], flag: str) -> str | None:
@@ -36,7 +53,7 @@ def option(built: Command | Iterable[str], flag: str) -> str | None:
     return words[words.index(flag) + 1] if flag in words else None
 
 
-def test_r1_on_eight_h200_is_one_tensor_group_with_r1s_parser():
+def test_r1_on_eight_h200_is_one_tensor_group_with_r1s_parser() -> None:
     built = command()
     assert built.args[:3] == ("vllm", "serve", "deepseek-ai/DeepSeek-R1")
     assert option(built, "--tensor-parallel-size") == "8"
@@ -44,20 +61,20 @@ def test_r1_on_eight_h200_is_one_tensor_group_with_r1s_parser():
     assert (built.devices, built.devices_per_node, built.worker_args) == (8, 8, None)
 
 
-def test_fp8_checkpoints_are_never_told_their_own_quantization():
+def test_fp8_checkpoints_are_never_told_their_own_quantization() -> None:
     for engine in ("vllm", "sglang"):
         assert "--quantization" not in command(engine).args
         assert "--quantization" not in command(engine, model="deepseek-v3.2").args
 
 
-def test_a_dense_bf16_model_is_rounded_to_fp8_while_loading_where_that_is_asked():
+def test_a_dense_bf16_model_is_rounded_to_fp8_while_loading_where_that_is_asked() -> None:
     for engine in ("vllm", "sglang"):
         built = command(engine, model="deepseek-r1-distill-llama-70b", storage="fp8")
         assert option(built, "--quantization") == "fp8"
 
 
 @pytest.mark.parametrize("engine", ["vllm", "sglang", "tensorrt-llm"])
-def test_fp8_on_a100_is_refused_with_what_to_write(engine):
+def test_fp8_on_a100_is_refused_with_what_to_write(engine: str) -> None:
     answer = refused(
         engine, accelerator="a100-80", layout=Layout(tensor=8, pipeline=2), nodes=1 if engine == "tensorrt-llm" else 2
     )
@@ -66,12 +83,12 @@ def test_fp8_on_a100_is_refused_with_what_to_write(engine):
 
 
 @pytest.mark.parametrize("engine", ["vllm", "sglang"])
-def test_v4_on_mi300x_is_refused(engine):
+def test_v4_on_mi300x_is_refused(engine: str) -> None:
     assert "V4 kernels" in refused(engine, model="deepseek-v4-flash", accelerator="mi300x").reason
 
 
 @pytest.mark.parametrize("engine", ["vllm", "sglang", "tensorrt-llm"])
-def test_prompt_adapters_are_refused(engine):
+def test_prompt_adapters_are_refused(engine: str) -> None:
     adapter = Adapter("soft", "/adapters/soft", AdapterKind.PROMPT)
     answer = refused(engine, model="deepseek-r1-distill-qwen-7b", adapters=(adapter,), layout=Layout())
     assert "adapters" in answer.reason
@@ -86,18 +103,18 @@ def test_prompt_adapters_are_refused(engine):
         ("deepseek-r1", "0.18.0"),
     ],
 )
-def test_a_release_that_does_not_know_the_model_is_refused_with_the_first_that_does(model, oldest):
+def test_a_release_that_does_not_know_the_model_is_refused_with_the_first_that_does(model: str, oldest: str) -> None:
     assert refused(model=model, version="0.9.2").instead == f"write engine.version {oldest} or newer"
     assert isinstance(build("vllm", serving(model, version=oldest)), Command)
 
 
-def test_v4s_spring_release_runs_on_vllm_0_20():
+def test_v4s_spring_release_runs_on_vllm_0_20() -> None:
     assert isinstance(
         build("vllm", serving("deepseek-v4-flash", path="deepseek-ai/DeepSeek-V4-Flash", version="0.20.0")), Command
     )
 
 
-def test_v4_has_its_cache_block_size_and_tokenizer():
+def test_v4_has_its_cache_block_size_and_tokenizer() -> None:
     built = command(model="deepseek-v4-flash", accelerator="b200")
     wanted = {"--kv-cache-dtype": "fp8", "--block-size": "256", "--tokenizer-mode": "deepseek_v4",
               "--moe-backend": "deep_gemm_mega_moe"}  # fmt: skip
@@ -111,12 +128,14 @@ def test_v4_has_its_cache_block_size_and_tokenizer():
      ("deepseek-v3.2", "deepseek_v32", "deepseekv32"), ("deepseek-v4-pro", "deepseek_v4", "deepseekv4"),
      ("deepseek-v4.1-flash", "deepseek_v41", "deepseekv41")],
 )  # fmt: skip
-def test_each_generation_has_its_own_tool_parser_in_each_engines_spelling(model, vllm_tool, sglang_tool):
+def test_each_generation_has_its_own_tool_parser_in_each_engines_spelling(
+    model: str, vllm_tool: str, sglang_tool: str
+) -> None:
     assert option(command(model=model, tool_calls=True), "--tool-call-parser") == vllm_tool
     assert option(command("sglang", model=model, tool_calls=True), "--tool-call-parser") == sglang_tool
 
 
-def test_several_nodes_need_no_ray():
+def test_several_nodes_need_no_ray() -> None:
     built = command(accelerator="h100", layout=Layout(tensor=8, pipeline=2), nodes=2)
     assert option(built, "--nnodes") == "2"
     assert option(built, "--node-rank") == "$(LWS_WORKER_INDEX)"
@@ -125,24 +144,24 @@ def test_several_nodes_need_no_ray():
     assert "ray" not in " ".join(built.args)
 
 
-def test_data_ranks_over_nodes_start_at_the_nodes_share():
+def test_data_ranks_over_nodes_start_at_the_nodes_share() -> None:
     built = command(layout=Layout(data=16, expert=16), nodes=2)
     assert option(built, "--data-parallel-size") == "16"
     assert option(built, "--data-parallel-size-local") == "8"
-    assert built.worker_args[:2] == ("sh", "-c")
-    assert built.worker_args[2] == 'exec "$@" --headless --data-parallel-start-rank "$((LWS_WORKER_INDEX * 8))"'
-    assert built.worker_args[4:] == built.args
+    assert worker_args(built)[:2] == ("sh", "-c")
+    assert worker_args(built)[2] == 'exec "$@" --headless --data-parallel-start-rank "$((LWS_WORKER_INDEX * 8))"'
+    assert worker_args(built)[4:] == built.args
 
 
-def test_no_text_of_the_user_reaches_the_shell():
+def test_no_text_of_the_user_reaches_the_shell() -> None:
     hostile = '$(reboot)"; touch /tmp/x; echo "'
     built = command(layout=Layout(data=16, expert=16), nodes=2, served_name=hostile)
-    assert hostile not in built.worker_args[2]
-    assert "$" + hostile in built.worker_args, "Kubernetes expands no $(NAME) of the user's"
+    assert hostile not in worker_args(built)[2]
+    assert "$" + hostile in worker_args(built), "Kubernetes expands no $(NAME) of the user's"
 
 
 @pytest.mark.parametrize("model", ["deepseek-v4-flash", "deepseek-v4.1-flash"])
-def test_a_bf16_cache_of_compressed_attention_is_refused_by_vllm_and_taken_by_sglang(model):
+def test_a_bf16_cache_of_compressed_attention_is_refused_by_vllm_and_taken_by_sglang(model: str) -> None:
     spread = Layout(tensor=4, expert=4)
     assert "in FP8" in refused("vllm", model=model, layout=spread, kv_dtype="bf16").reason
     assert option(command("vllm", model=model, layout=spread, kv_dtype="fp8"), "--kv-cache-dtype") == "fp8"
@@ -151,11 +170,11 @@ def test_a_bf16_cache_of_compressed_attention_is_refused_by_vllm_and_taken_by_sg
 
 
 @pytest.mark.parametrize("engine", ["vllm", "sglang", "tensorrt-llm", "triton-vllm"])
-def test_a_cache_format_that_nobody_knows_is_refused(engine):
+def test_a_cache_format_that_nobody_knows_is_refused(engine: str) -> None:
     assert "no KV cache of int4 is known" in refused(engine, kv_dtype="int4").reason
 
 
-def test_tensorrt_llm_takes_no_bf16_cache_and_keeps_its_fraction_beside_an_fp8_one():
+def test_tensorrt_llm_takes_no_bf16_cache_and_keeps_its_fraction_beside_an_fp8_one() -> None:
     # tensorrt_llm/_torch/pyexecutor/model_loader.py: fp8, nvfp4 and auto, anything else is an error at the start
     assert "checkpoint says" in refused("tensorrt-llm", kv_dtype="bf16").reason
     built = command("tensorrt-llm", kv_dtype="fp8", memory_fraction=0.8)
@@ -163,18 +182,18 @@ def test_tensorrt_llm_takes_no_bf16_cache_and_keeps_its_fraction_beside_an_fp8_o
     assert options["kv_cache_config"] == {"dtype": "fp8", "free_gpu_memory_fraction": 0.8}
 
 
-def test_triton_gives_vllm_its_own_word_for_a_bf16_cache():
+def test_triton_gives_vllm_its_own_word_for_a_bf16_cache() -> None:
     built = command("triton-vllm", model="deepseek-r1-distill-llama-8b", layout=Layout(tensor=2), kv_dtype="bf16")
     (engine,) = (json.loads(text) for path, text in built.files.items() if path.endswith("model.json"))
     assert engine["kv_cache_dtype"] == "bfloat16"
 
 
 @pytest.mark.parametrize("model", ["deepseek-v3.2", "deepseek-v4-flash", "deepseek-v4.1-flash"])
-def test_sparse_attention_is_not_sent_to_a_vllm_that_may_not_have_it(model):
+def test_sparse_attention_is_not_sent_to_a_vllm_that_may_not_have_it(model: str) -> None:
     assert "inside of Triton" in refused("triton-vllm", model=model, layout=Layout(tensor=4, expert=4)).reason
 
 
-def test_triton_promises_no_signal_that_its_vllm_backend_does_not_publish():
+def test_triton_promises_no_signal_that_its_vllm_backend_does_not_publish() -> None:
     # triton-inference-server/vllm_backend src/utils/metrics.py, since its move to vLLM's V1 engine
     published = {
         "vllm:prompt_tokens_total", "vllm:generation_tokens_total", "vllm:time_to_first_token_seconds",
@@ -186,11 +205,11 @@ def test_triton_promises_no_signal_that_its_vllm_backend_does_not_publish():
     assert Signal.RUNNING not in names
 
 
-def test_triton_makes_no_folder_outside_its_repository():
+def test_triton_makes_no_folder_outside_its_repository() -> None:
     assert "folder of its name" in refused("triton-vllm", served_name="../../etc").reason
 
 
-def test_sglang_counts_attention_data_ranks_inside_tensor():
+def test_sglang_counts_attention_data_ranks_inside_tensor() -> None:
     built = command("sglang", layout=DEP8)
     assert option(built, "--tp-size") == "8"
     assert option(built, "--attn-dp-size") == "8"
@@ -199,100 +218,100 @@ def test_sglang_counts_attention_data_ranks_inside_tensor():
     assert (option(older, "--dp-size"), "--enable-dp-attention" in older.args) == ("8", True)
 
 
-def test_sglang_runs_data_ranks_of_a_dense_model_as_replicas():
+def test_sglang_runs_data_ranks_of_a_dense_model_as_replicas() -> None:
     built = command("sglang", model="deepseek-r1-distill-llama-70b", layout=Layout(tensor=2, data=4))
     assert (option(built, "--tp-size"), option(built, "--dp-size")) == ("2", "4")
     assert built.devices == 8
 
 
-def test_sglang_is_told_to_listen_and_to_measure():
+def test_sglang_is_told_to_listen_and_to_measure() -> None:
     built = command("sglang")
     assert option(built, "--host") == "0.0.0.0"
     assert "--enable-metrics" in built.args
-    assert built.probes.readiness.path == "/ready"
-    assert command("sglang", version="0.5.13").probes.readiness.path == "/health"
+    assert ready_path(built) == "/ready"
+    assert ready_path(command("sglang", version="0.5.13")) == "/health"
 
 
-def test_the_start_up_budget_follows_the_bytes_and_vllm_is_told_the_same():
+def test_the_start_up_budget_follows_the_bytes_and_vllm_is_told_the_same() -> None:
     built = command(weights_bytes=641 * GIB, load_bytes_per_second=1_000_000_000)
-    budget = built.probes.startup.budget_seconds
+    budget = probes(built).startup.budget_seconds
     assert budget == startup_seconds(641 * GIB, 1_000_000_000) == 1980
     assert dict(built.env)["VLLM_ENGINE_READY_TIMEOUT_S"] == "1980"
-    assert command(weights_bytes=2 * 641 * GIB).probes.startup.budget_seconds > budget
+    assert probes(command(weights_bytes=2 * 641 * GIB)).startup.budget_seconds > budget
 
 
 @pytest.mark.parametrize("engine", ["vllm", "sglang", "tensorrt-llm", "triton-vllm"])
-def test_an_engine_is_never_killed_while_it_may_still_drain(engine):
+def test_an_engine_is_never_killed_while_it_may_still_drain(engine: str) -> None:
     assert command(engine, drain_seconds=300).termination_grace_seconds > 300
 
 
-def test_vllm_drains_instead_of_aborting():
+def test_vllm_drains_instead_of_aborting() -> None:
     assert option(command(drain_seconds=300), "--shutdown-timeout") == "300"
 
 
-def test_no_key_reaches_an_argument():
+def test_no_key_reaches_an_argument() -> None:
     built = command("sglang", api_key_variable="SERVING_KEY")
     assert option(built, "--api-key") == "$(SERVING_KEY)"
     assert dict(command(api_key_variable="SERVING_KEY").env)["VLLM_API_KEY"] == "$(SERVING_KEY)"
     assert "--api-key" not in command(api_key_variable="SERVING_KEY").args
 
 
-def test_a_queue_is_bounded_only_by_releases_that_can():
+def test_a_queue_is_bounded_only_by_releases_that_can() -> None:
     assert option(command(queue_limit=32), "--max-num-queued-reqs") == "32"
     assert "can't bound its queue" in refused(queue_limit=32, version="0.25.0").reason
 
 
-def test_variables_that_a_release_no_longer_reads_are_not_set():
+def test_variables_that_a_release_no_longer_reads_are_not_set() -> None:
     assert ("VLLM_USE_FLASHINFER_MOE_FP8", "1") in command(version="0.20.0").env
     assert "VLLM_USE_FLASHINFER_MOE_FP8" not in dict(command().env)
 
 
-def test_metric_names_follow_their_renames():
+def test_metric_names_follow_their_renames() -> None:
     old, new = ENGINES["vllm"].metrics(Version(0, 8)), ENGINES["vllm"].metrics(Version(0, 33))
     assert (old[Signal.KV_USAGE], new[Signal.KV_USAGE]) == ("vllm:gpu_cache_usage_perc", "vllm:kv_cache_usage_perc")
     assert set(old) == set(new) == set(Signal)
 
 
-def test_slices_form_no_group():
+def test_slices_form_no_group() -> None:
     answer = refused(
         model="deepseek-r1-distill-qwen-14b", accelerator="nvidia-h100-mig-3g.40gb", layout=Layout(tensor=2)
     )
     assert "slice" in answer.reason
 
 
-def test_fp8_blocks_forbid_thirty_two_tensor_ranks_on_v3():
+def test_fp8_blocks_forbid_thirty_two_tensor_ranks_on_v3() -> None:
     answer = refused(model="deepseek-v3", layout=Layout(tensor=32), nodes=4)
     assert "blocks of 128" in answer.reason
 
 
-def test_the_built_in_engine_names_the_others_above_its_size():
+def test_the_built_in_engine_names_the_others_above_its_size() -> None:
     answer = refused("builtin", accelerator="h200", layout=Layout())
     assert "671.0e9" in answer.reason
     assert "vllm" in answer.instead
     assert isinstance(build("builtin", serving("deepseek-r1-distill-qwen-1.5b", "cpu", Layout(), "builtin")), Command)
 
 
-def test_tensorrt_llm_makes_every_rank_a_data_rank_or_none():
+def test_tensorrt_llm_makes_every_rank_a_data_rank_or_none() -> None:
     built = command("tensorrt-llm", layout=DEP8)
     assert option(built, "--tp_size") == "8"
     assert '"enable_attention_dp": true' in next(iter(built.files.values()))
     assert "not both" in refused("tensorrt-llm", layout=Layout(tensor=4, data=2, expert=8)).reason
 
 
-def test_tritons_built_engines_know_no_mla():
+def test_tritons_built_engines_know_no_mla() -> None:
     assert "tensorrt-llm" in refused("triton-tensorrtllm").instead
     built = command("triton-tensorrtllm", model="deepseek-r1-distill-llama-8b", layout=Layout(tensor=2))
     assert built.args[:4] == ("mpirun", "--allow-run-as-root", "-n", "2")
     assert {name.rpartition("/")[2] for name in built.files} == {"config.pbtxt", ".keep"}
 
 
-def test_a_custom_resource_gets_no_guessed_command():
+def test_a_custom_resource_gets_no_guessed_command() -> None:
     answer = build("vllm", serving(profile=custom_resource("example.com/npu", 8)))
     assert isinstance(answer, Refusal)
     assert "custom" in answer.instead
 
 
-def test_an_engine_runs_only_where_a_profile_starts_it():
+def test_an_engine_runs_only_where_a_profile_starts_it() -> None:
     assert "not known to run on intel-gaudi3-128" in refused("sglang", model="deepseek-v3", accelerator="gaudi3").reason
     assert "not known to run on amd-mi300x-192" in refused("tensorrt-llm", accelerator="mi300x").reason
 
@@ -310,7 +329,9 @@ degrees = st.sampled_from([1, 2, 3, 4, 8, 16, 32])
     nodes=st.sampled_from([1, 2, 4]),
     storage=st.sampled_from(["bf16", "fp8", "awq", "int8", "nvfp4", "mxfp4"]),
 )
-def test_every_request_gets_a_whole_command_or_a_reason(engine, model, accelerator, layout, nodes, storage):
+def test_every_request_gets_a_whole_command_or_a_reason(
+    engine: str, model: str, accelerator: str, layout: Layout, nodes: int, storage: str
+) -> None:
     built = build(engine, serving(model, accelerator, layout, engine, nodes=nodes, storage=storage))
     match built:
         case Refusal(reason=reason, instead=instead):
@@ -319,6 +340,6 @@ def test_every_request_gets_a_whole_command_or_a_reason(engine, model, accelerat
         case Command():
             assert built.devices == layout.tensor * layout.pipeline * layout.data
             assert built.devices == built.devices_per_node * nodes
-            assert built.probes.readiness is not None
+            assert probes(built).readiness is not None
             assert all(isinstance(word, str) and word for word in built.args)
             assert storage in {"bf16", *BUILT_IN.resolve(accelerator).accelerator.quantizations}

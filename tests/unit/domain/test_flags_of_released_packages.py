@@ -11,6 +11,7 @@ import re
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -61,7 +62,7 @@ SHAPES = (
     (Layout(data=16, expert=16), 2), (Layout(tensor=8, expert=8), 1), (Layout(), 1),
 )  # fmt: skip
 DEVICES = ("h200", "h20", "b200", "mi300x", "gaudi3", "ascend910b")
-EXTRAS = (
+EXTRAS: tuple[dict[str, Any], ...] = (
     {},
     {"tool_calls": True, "max_model_length": 8192, "max_concurrency": 64, "memory_fraction": 0.9, "kv_dtype": "fp8",
      "api_key_variable": "KEY", "adapters": (Adapter("a", "/a"),), "trust_remote_code": True},
@@ -89,7 +90,7 @@ RECORDED_ENGINES = [(engine, version) for engine in ENGINES for version in RELEA
 
 
 @pytest.mark.parametrize(("engine", "version"), RECORDED_ENGINES)
-def test_no_engine_is_given_an_option_that_its_release_lacks(engine, version):
+def test_no_engine_is_given_an_option_that_its_release_lacks(engine: str, version: str) -> None:
     known = options(engine, version)
     used = {flag for command in commands(engine, version) for flag, _ in written(command.worker_args or command.args)}
     assert len(used) > 10
@@ -97,7 +98,7 @@ def test_no_engine_is_given_an_option_that_its_release_lacks(engine, version):
 
 
 @pytest.mark.parametrize(("engine", "version"), RECORDED_ENGINES)
-def test_no_engine_is_given_a_value_that_its_release_lacks(engine, version):
+def test_no_engine_is_given_a_value_that_its_release_lacks(engine: str, version: str) -> None:
     known = names(engine, version, "words") | {"ascend"}  # "ascend" is registered by the plugin of that name
     used = {pair for command in commands(engine, version) for pair in written(command.args) if pair[0] in VALUED}
     assert used
@@ -105,7 +106,7 @@ def test_no_engine_is_given_a_value_that_its_release_lacks(engine, version):
 
 
 @pytest.mark.parametrize(("engine", "version"), RECORDED_ENGINES)
-def test_no_engine_is_set_a_variable_that_its_release_does_not_read(engine, version):
+def test_no_engine_is_set_a_variable_that_its_release_does_not_read(engine: str, version: str) -> None:
     known = names(engine, version, "environment")
     # Read by plugins and by images, not by the package that was recorded.
     elsewhere = {"VLLM_SKIP_WARMUP", "VLLM_NO_USAGE_STATS", "SGLANG_USE_AITER"}
@@ -115,7 +116,7 @@ def test_no_engine_is_set_a_variable_that_its_release_does_not_read(engine, vers
 
 
 @pytest.mark.parametrize(("engine", "version"), RECORDED_ENGINES)
-def test_every_metric_that_is_read_is_published_by_the_release(engine, version):
+def test_every_metric_that_is_read_is_published_by_the_release(engine: str, version: str) -> None:
     known = names(engine, version, "metrics")
     command = commands(engine, version)[0]
     assert command.metrics is not None
@@ -127,7 +128,7 @@ def test_every_metric_that_is_read_is_published_by_the_release(engine, version):
     assert missing == set()
 
 
-def lines(command: Command, end: str) -> dict[str, object]:
+def lines(command: Command, end: str) -> dict[str, Any]:
     return next(json.loads(text) for path, text in command.files.items() if path.endswith(end))
 
 
@@ -170,7 +171,7 @@ def trainings(trainer: str) -> list[Command]:
     return [command for command in built if isinstance(command, Command)]
 
 
-def test_torchrun_knows_the_options_that_start_workers():
+def test_torchrun_knows_the_options_that_start_workers() -> None:
     known = options("torch", "2.13.0")
     args = trainings("deepspeed")[0].args
     used = {flag for flag, _ in written(args[: args.index("train.py")])}
@@ -178,7 +179,7 @@ def test_torchrun_knows_the_options_that_start_workers():
     assert used - known == set()
 
 
-def test_llama_factory_knows_every_key_of_its_file():
+def test_llama_factory_knows_every_key_of_its_file() -> None:
     fields = names("llamafactory", "0.9.5", "fields") | names("transformers", "5.23.0", "fields")
     used = {key for command in trainings("llama-factory") for key in lines(command, "llama-factory.yaml")}
     assert len(used) > 25
@@ -187,7 +188,7 @@ def test_llama_factory_knows_every_key_of_its_file():
     assert templates - names("llamafactory", "0.9.5", "words") == set()
 
 
-def test_llama_factorys_launcher_reads_the_variables_that_it_is_given():
+def test_llama_factorys_launcher_reads_the_variables_that_it_is_given() -> None:
     given = {name for name, _ in trainings("llama-factory")[0].env} & {
         "FORCE_TORCHRUN",
         "NNODES",
@@ -198,7 +199,7 @@ def test_llama_factorys_launcher_reads_the_variables_that_it_is_given():
     assert given - names("llamafactory", "0.9.5", "words") == set()
 
 
-def test_ms_swift_knows_every_argument():
+def test_ms_swift_knows_every_argument() -> None:
     fields = names("ms-swift", "4.6.0", "fields") | names("transformers", "5.23.0", "fields")
     used = {flag.removeprefix("--") for command in trainings("ms-swift") for flag, _ in written(command.args)}
     assert {"mcore_adapter", "deepspeed", "quant_bits", "expert_model_parallel_size"} <= used
@@ -210,7 +211,7 @@ def test_ms_swift_knows_every_argument():
     assert scripted - fields == set()
 
 
-def test_deepspeed_knows_every_key_of_its_file():
+def test_deepspeed_knows_every_key_of_its_file() -> None:
     release = names("deepspeed", "0.19.8", "fields") | names("deepspeed", "0.19.8", "words")
     sections = [lines(command, "deepspeed.json") for command in trainings("deepspeed")]
     top = {key for config in sections for key in config}
@@ -219,7 +220,7 @@ def test_deepspeed_knows_every_key_of_its_file():
     assert (top | zero) - release == set()
 
 
-def test_torchtitan_knows_every_attribute_that_is_assigned():
+def test_torchtitan_knows_every_attribute_that_is_assigned() -> None:
     release = names("torchtitan", "0.3.0", "fields") | names("torchtitan", "0.3.0", "attributes")
     given = [lines(command, "torchtitan.json") for command in trainings("torchtitan")]
     assert given
@@ -235,7 +236,7 @@ def test_torchtitan_knows_every_attribute_that_is_assigned():
         assert f"torchtitan.hf_datasets.text_datasets:{name}" in functions
 
 
-def test_megatron_bridge_knows_every_attribute_that_is_assigned():
+def test_megatron_bridge_knows_every_attribute_that_is_assigned() -> None:
     release = (
         names("megatron-bridge", "0.6.2", "fields")
         | names("megatron-bridge", "0.6.2", "attributes")
@@ -254,6 +255,6 @@ def test_megatron_bridge_knows_every_attribute_that_is_assigned():
     assert imported(megatron_bridge.PROGRAM_TEXT, "megatron.") - functions == set()
 
 
-def test_what_could_not_be_recorded_is_said():
+def test_what_could_not_be_recorded_is_said() -> None:
     assert set(RECORDED["unavailable"]) == {"tensorrt-llm", "tritonserver"}
     assert not set(RECORDED["unavailable"]) & set(RELEASES)

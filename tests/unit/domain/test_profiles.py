@@ -1,6 +1,7 @@
 """Accelerator profiles: names, data, what pods ask for, and an administrator's configuration."""
 
 import re
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,6 +15,7 @@ from deepseek_operator.domain.devices.profiles import (
     HostMount,
     InvalidProfile,
     PodPatch,
+    Profile,
     Toleration,
     UnknownProfile,
     custom_resource,
@@ -26,7 +28,7 @@ EVERY = [BUILT_IN.resolve(name) for name in BUILT_IN.names()]
 ids = [profile.name for profile in EVERY]
 
 
-def test_every_promised_device_has_a_profile():
+def test_every_promised_device_has_a_profile() -> None:
     resources = {(p.vendor, p.accelerator.resource.partition("-")[0]) for p in EVERY}
     assert resources == {
         ("nvidia", "nvidia.com/gpu"), ("nvidia", "nvidia.com/mig"), ("amd", "amd.com/gpu"),
@@ -38,7 +40,7 @@ def test_every_promised_device_has_a_profile():
 
 
 @pytest.mark.parametrize("profile", EVERY, ids=ids)
-def test_a_device_claims_no_format_that_its_arithmetic_can_not_be_planned_with(profile):
+def test_a_device_claims_no_format_that_its_arithmetic_can_not_be_planned_with(profile: Profile) -> None:
     accelerator = profile.accelerator
     assert accelerator.memory_gib > 0
     assert accelerator.bandwidth_tb_s > 0
@@ -49,18 +51,18 @@ def test_a_device_claims_no_format_that_its_arithmetic_can_not_be_planned_with(p
 
 
 @pytest.mark.parametrize("profile", EVERY, ids=ids)
-def test_every_image_belongs_to_a_program_that_can_be_started(profile):
+def test_every_image_belongs_to_a_program_that_can_be_started(profile: Profile) -> None:
     assert set(profile.images) <= set(profile.launchers)
     assert set(profile.program_env) <= set(profile.launchers)
 
 
 @pytest.mark.parametrize("name", ["nvidia-a100-80", "nvidia-a100-40", "nvidia-rtx3090-24", "nvidia-a100-mig-3g.40gb"])
-def test_ampere_has_no_fp8(name):
+def test_ampere_has_no_fp8(name: str) -> None:
     assert "fp8" not in resolve(name).accelerator.quantizations
 
 
 @given(st.text(max_size=40))
-def test_no_unknown_name_ever_means_cpu(name):
+def test_no_unknown_name_ever_means_cpu(name: str) -> None:
     wanted = name.strip().casefold()
     if wanted in {*BUILT_IN.names(), *ALIASES}:
         assert (resolve(name).vendor == "cpu") == (wanted == "cpu")
@@ -80,12 +82,12 @@ def test_no_unknown_name_ever_means_cpu(name):
         ("cpus", "cpu"),
     ],
 )
-def test_an_unknown_name_is_answered_with_the_nearest(typed, near):
+def test_an_unknown_name_is_answered_with_the_nearest(typed: str, near: str) -> None:
     with pytest.raises(UnknownProfile, match=re.escape(near)):
         resolve(typed)
 
 
-def test_a_custom_resource_says_that_its_memory_is_unknown():
+def test_a_custom_resource_says_that_its_memory_is_unknown() -> None:
     profile = custom_resource("example.com/npu", per_node=4)
     assert (profile.memory_known, profile.accelerator.memory_gib) == (False, 0.0)
     assert pod_needs(profile, 2).resources == {"example.com/npu": "2"}
@@ -93,18 +95,18 @@ def test_a_custom_resource_says_that_its_memory_is_unknown():
 
 
 @pytest.mark.parametrize("resource", ["gpu", "/gpu", "example.com/", "a/b/c", ""])
-def test_a_custom_resource_without_its_domain_is_refused(resource):
+def test_a_custom_resource_without_its_domain_is_refused(resource: str) -> None:
     with pytest.raises(ValueError, match="domain/name"):
         custom_resource(resource, per_node=1)
 
 
-def test_gaudi_pods_ask_for_huge_pages_by_the_device():
+def test_gaudi_pods_ask_for_huge_pages_by_the_device() -> None:
     needs = pod_needs(resolve("gaudi3"), 4)
     assert needs.resources == {"habana.ai/gaudi": "4", "hugepages-2Mi": "48000Mi"}
     assert 12_000 % 2 == 0
 
 
-def test_rdma_is_asked_for_only_by_its_own_profile_and_only_between_nodes():
+def test_rdma_is_asked_for_only_by_its_own_profile_and_only_between_nodes() -> None:
     assert pod_needs(resolve("h200"), 8, nodes=2).resources == {"nvidia.com/gpu": "8"}
     rdma = resolve("nvidia-h200-141-rdma")
     assert pod_needs(rdma, 8).resources == {"nvidia.com/gpu": "8"}
@@ -112,18 +114,19 @@ def test_rdma_is_asked_for_only_by_its_own_profile_and_only_between_nodes():
     assert pod_needs(rdma, 8).patch.capabilities == ("IPC_LOCK",)
 
 
-def test_a_cpu_pod_asks_for_no_extended_resource():
+def test_a_cpu_pod_asks_for_no_extended_resource() -> None:
     assert pod_needs(resolve("cpu"), 1).resources == {}
 
 
-def test_a_pod_never_asks_for_more_devices_than_a_node_has():
+def test_a_pod_never_asks_for_more_devices_than_a_node_has() -> None:
     with pytest.raises(ValueError, match="8 devices per node, 9"):
         pod_needs(resolve("h200"), 9)
 
 
-def test_mig_slices_name_their_own_resource_and_metric():
+def test_mig_slices_name_their_own_resource_and_metric() -> None:
     profile = resolve("nvidia-h200-mig-1g.18gb")
     assert profile.accelerator.resource == "nvidia.com/mig-1g.18gb"
+    assert profile.metrics is not None
     assert profile.metrics.utilization == "DCGM_FI_PROF_GR_ENGINE_ACTIVE"
     assert not profile.peer_to_peer
 
@@ -142,7 +145,7 @@ OVERRIDE = {
 }  # fmt: skip
 
 
-def test_an_administrator_overrides_and_adds_profiles():
+def test_an_administrator_overrides_and_adds_profiles() -> None:
     profiles = profiles_from_config(OVERRIDE)
     h200 = profiles.resolve("h200")
     assert dict(h200.node_selector) == {"pool": "deepseek"}
@@ -185,7 +188,7 @@ def test_an_administrator_overrides_and_adds_profiles():
         ({"x": None}, "must be a mapping"),
     ],
 )  # fmt: skip
-def test_a_configuration_that_can_not_be_read_says_what_to_write(config, said):
+def test_a_configuration_that_can_not_be_read_says_what_to_write(config: Any, said: str) -> None:
     with pytest.raises(InvalidProfile, match=said):
         profiles_from_config(config)
 

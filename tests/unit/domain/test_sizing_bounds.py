@@ -20,7 +20,15 @@ from deepseek_operator.domain.sizing.request import ALL_AXES, ServingRequest, Tr
 VLLM = memory_lines()["vllm"]
 
 GPU = resolve("nvidia-h100-80").accelerator
-LITE, LLAMA = (find(name).architecture for name in ("deepseek-v2-lite", "deepseek-llm-7b"))
+
+
+def architecture(name: str) -> Architecture:
+    known = find(name).architecture
+    assert known is not None
+    return known
+
+
+LITE, LLAMA = architecture("deepseek-v2-lite"), architecture("deepseek-llm-7b")
 
 
 @pytest.fixture

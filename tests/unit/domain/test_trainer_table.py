@@ -17,7 +17,14 @@ from tests.support.requests import training
 MODELS = ("deepseek-r1-distill-qwen-7b", "deepseek-v2-lite", "deepseek-v3")
 DATA = Layout(data=8, sharding=Sharding.ZERO2, shard=8)
 """Eight data ranks; ZeRO-2, because ZeRO-3 can't shard a base of four bits."""
-SEPARATED = {axis: tuple(Layout(**{"data": 8, axis: degree}) for degree in (2, 4, 8)) for axis in ALL_AXES - {"data"}}
+
+
+def separated(axis: str, degree: int) -> Layout:
+    more: dict[str, Any] = {axis: degree}
+    return Layout(data=8, **more)
+
+
+SEPARATED = {axis: tuple(separated(axis, degree) for degree in (2, 4, 8)) for axis in ALL_AXES - {"data"}}
 """Layouts in which an axis is used beside data ranks, by the axis."""
 
 

@@ -3,6 +3,7 @@
 import ast
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -25,17 +26,17 @@ from deepseek_operator.domain.sizing.training_state import Method, Offload, Opti
 from deepseek_operator.domain.values.command import Command, Refusal
 from tests.support.requests import training
 
-PRETRAIN = {"objective": Objective.PRETRAIN}
+PRETRAIN: dict[str, Any] = {"objective": Objective.PRETRAIN}
 V3_LAYOUT = Layout(tensor=2, pipeline=16, data=32, expert=64)
 
 
-def command(trainer="builtin", **values) -> Command:
+def command(trainer: str = "builtin", **values: Any) -> Command:
     built = build(trainer, training(trainer=trainer, **values))
     assert isinstance(built, Command), built
     return built
 
 
-def refused(trainer="builtin", **values) -> Refusal:
+def refused(trainer: str = "builtin", **values: Any) -> Refusal:
     built = build(trainer, training(trainer=trainer, **values))
     assert isinstance(built, Refusal), built
     return built
@@ -46,17 +47,17 @@ def option(built: Command, flag: str) -> str | None:
     return words[words.index(flag) + 1] if flag in words else None
 
 
-def document(built: Command, end: str) -> dict:
-    return next(json.loads(text) for path, text in built.files.items() if path.endswith(end))
+def document(built: Command, end: str) -> dict[str, Any]:
+    return next(dict(json.loads(text)) for path, text in built.files.items() if path.endswith(end))
 
 
-def test_the_built_in_trainer_is_the_launcher_of_the_runtime():
+def test_the_built_in_trainer_is_the_launcher_of_the_runtime() -> None:
     built = command()
     assert built.args == ("python3", "-m", "deepseek_runtime.launcher")
     assert built.termination_grace_seconds == 300
 
 
-def test_the_built_in_trainer_names_the_others_above_sixteen_billion():
+def test_the_built_in_trainer_names_the_others_above_sixteen_billion() -> None:
     answer = refused(model="deepseek-v3")
     assert "671.0e9" in answer.reason
     assert "ms-swift" in answer.instead
@@ -65,7 +66,7 @@ def test_the_built_in_trainer_names_the_others_above_sixteen_billion():
     assert "megatron-bridge" in refused(model="deepseek-v3", **PRETRAIN).instead
 
 
-def test_p_tuning_v2_is_refused_on_latent_attention_alone():
+def test_p_tuning_v2_is_refused_on_latent_attention_alone() -> None:
     tuning = Tuning(Method.P_TUNING, every_layer=True)
     assert "P-tuning v2" in refused(model="deepseek-v2-lite", tuning=tuning).reason
     assert isinstance(build("builtin", training(tuning=tuning)), Command)
@@ -73,28 +74,28 @@ def test_p_tuning_v2_is_refused_on_latent_attention_alone():
 
 
 @pytest.mark.parametrize("trainer", ["llama-factory", "ms-swift"])
-def test_soft_prompts_are_left_to_the_built_in_trainer(trainer):
+def test_soft_prompts_are_left_to_the_built_in_trainer(trainer: str) -> None:
     assert "builtin" in refused(trainer, tuning=Tuning(Method.PROMPT_TUNING)).instead
 
 
-def test_pre_training_with_transformers_v3_is_refused():
+def test_pre_training_with_transformers_v3_is_refused() -> None:
     answer = refused("llama-factory", model="deepseek-v3", **PRETRAIN)
     assert "routing bias" in answer.reason
     assert answer.instead == "write trainer megatron-bridge or torchtitan"
 
 
-def test_full_tuning_of_v3_never_runs_on_a_trainer_that_loses_its_experts_on_restart():
+def test_full_tuning_of_v3_never_runs_on_a_trainer_that_loses_its_experts_on_restart() -> None:
     assert "loses" in refused("llama-factory", model="deepseek-v3", layout=Layout(data=64)).reason
     built = command("ms-swift", model="deepseek-v3", layout=Layout(data=64))
     assert "megatron" in built.args
 
 
 @pytest.mark.parametrize("trainer", ["llama-factory", "builtin", "deepspeed"])
-def test_trainers_that_only_shard_data_refuse_other_ranks(trainer):
+def test_trainers_that_only_shard_data_refuse_other_ranks(trainer: str) -> None:
     assert "data ranks alone" in refused(trainer, layout=Layout(tensor=8), script=("train.py",)).reason
 
 
-def test_the_rendezvous_comes_from_the_pod():
+def test_the_rendezvous_comes_from_the_pod() -> None:
     words = ("--nnodes", "$(DEEPSEEK_NODES)", "--node-rank", "$(DEEPSEEK_NODE_RANK)", "--nproc-per-node",
              "$(DEEPSEEK_PROCESSES_PER_NODE)", "--master-addr", "$(MASTER_ADDR)", "--master-port", "$(MASTER_PORT)")  # fmt: skip
     assert command("deepspeed", script=("/app/train.py",)).args[1:11] == words
@@ -107,17 +108,17 @@ def test_the_rendezvous_comes_from_the_pod():
     )
 
 
-def test_workers_may_save_almost_as_long_as_the_pod_may_end():
+def test_workers_may_save_almost_as_long_as_the_pod_may_end() -> None:
     assert dict(command(grace_seconds=900).env)["TORCH_ELASTIC_SHUTDOWN_TIMEOUT"] == "890"
 
 
-def test_attempts_share_a_folder_only_if_they_resume():
+def test_attempts_share_a_folder_only_if_they_resume() -> None:
     assert "output_dir=$(DEEPSEEK_CHECKPOINT_ROOT)/llama-factory" in command("llama-factory").args
     alone = command("llama-factory", resume=False).args
     assert "output_dir=$(DEEPSEEK_CHECKPOINT_ROOT)/llama-factory-$(DEEPSEEK_ATTEMPT)" in alone
 
 
-def test_llama_factory_gets_one_file_with_everything():
+def test_llama_factory_gets_one_file_with_everything() -> None:
     hyper = Hyperparameters(
         global_batch=64, micro_batch=2, sequence=4096, learning_rate="3e-5", max_steps=None, epochs=3
     )
@@ -131,18 +132,18 @@ def test_llama_factory_gets_one_file_with_everything():
     assert document(built, "dataset_info.json")["train-0"]["file_name"] == "/data/train.jsonl"
 
 
-def test_qlora_is_not_sharded_by_zero_3():
+def test_qlora_is_not_sharded_by_zero_3() -> None:
     assert "ZeRO2" in refused("llama-factory", tuning=Tuning(Method.QLORA)).instead
 
 
-def test_llama_factory_refuses_models_without_a_template():
+def test_llama_factory_refuses_models_without_a_template() -> None:
     assert (
         refused("llama-factory", model="deepseek-v4-flash", tuning=Tuning(Method.LORA)).instead
         == "write trainer ms-swift"
     )
 
 
-def test_lora_adapts_the_attention_that_the_model_has():
+def test_lora_adapts_the_attention_that_the_model_has() -> None:
     lora = {"tuning": Tuning(Method.LORA)}
     latent = document(command("llama-factory", model="deepseek-v3", **lora), ".yaml")["lora_target"]
     assert latent == "q_a_proj,q_b_proj,kv_a_proj_with_mqa,kv_b_proj,o_proj"
@@ -150,7 +151,7 @@ def test_lora_adapts_the_attention_that_the_model_has():
     assert plain == "q_proj,kv_a_proj_with_mqa,kv_b_proj,o_proj"
 
 
-def test_weights_of_datasets_become_probabilities():
+def test_weights_of_datasets_become_probabilities() -> None:
     sets = (Dataset("/a", weight=3.0), Dataset("/b", weight=1.0))
     config = document(command("llama-factory", datasets=sets), "llama-factory.yaml")
     assert config["interleave_probs"] == "0.750000,0.250000"
@@ -158,7 +159,7 @@ def test_weights_of_datasets_become_probabilities():
 
 
 @given(st.lists(st.floats(1e-3, 1e3), min_size=2, max_size=32))
-def test_probabilities_of_datasets_add_up_to_one(weights):
+def test_probabilities_of_datasets_add_up_to_one(weights: list[float]) -> None:
     # numpy, by which datasets are drawn, refuses a sum that is off by more than 1.5e-8.
     drawn = mixture(tuple(Dataset(f"/{index}", weight=weight) for index, weight in enumerate(weights)))
     assert not drawn or abs(sum(map(float, drawn)) - 1) < 1e-9
@@ -166,7 +167,7 @@ def test_probabilities_of_datasets_add_up_to_one(weights):
     assert bool(drawn) == (len(set(weights)) > 1)
 
 
-def test_llama_factory_takes_probabilities_only_for_as_many_datasets_as_it_evaluates():
+def test_llama_factory_takes_probabilities_only_for_as_many_datasets_as_it_evaluates() -> None:
     # llamafactory 0.9.5 hparams/data_args.py ends over probabilities of another length than eval_dataset
     held = Dataset("/c", held_out=True)
     weighted, alike = (Dataset("/a", weight=3.0), Dataset("/b")), (Dataset("/a"), Dataset("/b"))
@@ -182,7 +183,7 @@ def test_llama_factory_takes_probabilities_only_for_as_many_datasets_as_it_evalu
 # megatron/bridge/training/config.py; torchtitan/distributed/parallel_dims.py, which doubles for tensor ranks alone
 @pytest.mark.parametrize("trainer", ["torchtitan", "megatron-bridge", "ms-swift"])
 @pytest.mark.parametrize(("tensor", "context", "length"), [(1, 3, 4098), (2, 1, 4098), (2, 2, 4104)])
-def test_a_sequence_that_ranks_can_not_share_is_refused(trainer, tensor, context, length):
+def test_a_sequence_that_ranks_can_not_share_is_refused(trainer: str, tensor: int, context: int, length: int) -> None:
     pieces = 2 * tensor * context if context > 1 or trainer == "torchtitan" else tensor
     objective = Objective.SFT if trainer == "ms-swift" else Objective.PRETRAIN
     hyper = Hyperparameters(global_batch=64, sequence=length - 1, max_steps=10, epochs=None)
@@ -195,7 +196,7 @@ def test_a_sequence_that_ranks_can_not_share_is_refused(trainer, tensor, context
     command(trainer, **asked, hyper=replace(hyper, sequence=fits))
 
 
-def test_ms_swift_does_not_recompute_v41_selectively_beside_lora():
+def test_ms_swift_does_not_recompute_v41_selectively_beside_lora() -> None:
     # ms_swift 4.6.0 swift/megatron/arguments/megatron_args.py
     wide = {"model": "deepseek-v4.1-flash", "layout": Layout(data=16, expert=16), "tuning": Tuning(Method.LORA)}
     assert "write recompute Full or None" in refused("ms-swift", **wide, recompute=Recompute.SELECTIVE).instead
@@ -203,7 +204,7 @@ def test_ms_swift_does_not_recompute_v41_selectively_beside_lora():
         command("ms-swift", **wide, recompute=level)
 
 
-def test_ms_swift_hands_its_degrees_to_megatron():
+def test_ms_swift_hands_its_degrees_to_megatron() -> None:
     built = command("ms-swift", model="deepseek-v3", layout=Layout(tensor=4, pipeline=4, data=2, expert=8),
                     tuning=Tuning(Method.LORA))  # fmt: skip
     wanted = {"--tensor_model_parallel_size": "4", "--pipeline_model_parallel_size": "4",
@@ -218,7 +219,7 @@ def test_ms_swift_hands_its_degrees_to_megatron():
     assert (built.devices, built.nodes, built.devices_per_node) == (32, 4, 8)
 
 
-def test_no_text_of_the_user_reaches_a_script():
+def test_no_text_of_the_user_reaches_a_script() -> None:
     hostile = '$(reboot)"; touch /tmp/x; "'
     for trainer, values in (("ms-swift", {}), ("torchtitan", {"model": "deepseek-v3", **PRETRAIN})):
         built = command(trainer, path=hostile, datasets=(Dataset(hostile, DataFormat.TEXT),), **values)
@@ -227,7 +228,7 @@ def test_no_text_of_the_user_reaches_a_script():
         assert not any("reboot" in text for text in scripts)
 
 
-def test_deepspeed_needs_a_program_and_gets_a_whole_configuration():
+def test_deepspeed_needs_a_program_and_gets_a_whole_configuration() -> None:
     assert "trains nothing by itself" in refused("deepspeed").reason
     hyper = Hyperparameters(
         global_batch=64, micro_batch=4, max_steps=500, epochs=None, warmup_steps=20, schedule=Schedule.LINEAR
@@ -242,7 +243,7 @@ def test_deepspeed_needs_a_program_and_gets_a_whole_configuration():
         "warmup_num_steps": 20, "warmup_min_lr": 0, "warmup_max_lr": 1e-5, "total_num_steps": 500}}  # fmt: skip
 
 
-def test_megatron_bridge_sets_the_recipes_layout():
+def test_megatron_bridge_sets_the_recipes_layout() -> None:
     built = command("megatron-bridge", model="deepseek-v3", layout=V3_LAYOUT, **PRETRAIN)
     given = document(built, "megatron-bridge.json")
     assert given["assign"]["model.pipeline_model_parallel_size"] == 16
@@ -251,7 +252,7 @@ def test_megatron_bridge_sets_the_recipes_layout():
     assert built.devices == 1024
 
 
-def test_megatron_bridge_refuses_what_it_has_no_recipe_or_index_for():
+def test_megatron_bridge_refuses_what_it_has_no_recipe_or_index_for() -> None:
     assert "ms-swift" in refused("megatron-bridge", model="deepseek-v3").instead
     raw = (Dataset("/data/corpus.jsonl", DataFormat.TEXT),)
     assert "preprocess_data" in refused("megatron-bridge", model="deepseek-v3", datasets=raw, **PRETRAIN).instead
@@ -261,12 +262,12 @@ def test_megatron_bridge_refuses_what_it_has_no_recipe_or_index_for():
     )
 
 
-def test_megatron_bridge_cuts_v3_only_where_its_release_has_a_cut():
+def test_megatron_bridge_cuts_v3_only_where_its_release_has_a_cut() -> None:
     answer = refused("megatron-bridge", model="deepseek-v3", layout=Layout(pipeline=2, data=32, expert=8), **PRETRAIN)
     assert "(1, 4, 8, 16)" in answer.reason
 
 
-def test_torchtitan_pre_trains_and_nothing_else():
+def test_torchtitan_pre_trains_and_nothing_else() -> None:
     assert "ms-swift" in refused("torchtitan", model="deepseek-v3").instead
     assert "no recipe" in refused("torchtitan", model="deepseek-v4-flash", **PRETRAIN).reason
     hyper = Hyperparameters(global_batch=64, epochs=1)
@@ -276,12 +277,12 @@ def test_torchtitan_pre_trains_and_nothing_else():
 @pytest.mark.parametrize(
     ("trainer", "end"), [("torchtitan", "torchtitan_run.py"), ("megatron-bridge", "megatron_bridge_run.py")]
 )
-def test_the_programs_that_are_written_are_python(trainer, end):
+def test_the_programs_that_are_written_are_python(trainer: str, end: str) -> None:
     built = command(trainer, model="deepseek-v3", layout=Layout(data=64, expert=8), **PRETRAIN)
     ast.parse(next(text for path, text in built.files.items() if path.endswith(end)))
 
 
-def test_a_plan_that_fits_by_recomputing_runs_that_way():
+def test_a_plan_that_fits_by_recomputing_runs_that_way() -> None:
     for recompute, off in ((Recompute.NONE, True), (Recompute.SELECTIVE, False), (Recompute.FULL, False)):
         config = document(command("llama-factory", recompute=recompute), "llama-factory.yaml")
         assert config["disable_gradient_checkpointing"] is off
@@ -293,21 +294,21 @@ def test_a_plan_that_fits_by_recomputing_runs_that_way():
     assert document(titan, "torchtitan.json")["recompute"] == "Selective"
 
 
-def test_a_plan_that_fits_by_offloading_runs_that_way_or_not_at_all():
+def test_a_plan_that_fits_by_offloading_runs_that_way_or_not_at_all() -> None:
     zero = document(command("llama-factory", offload=Offload.ALL), "zero.json")["zero_optimization"]
     assert {"offload_optimizer", "offload_param"} <= zero.keys()
     assert "offload" in refused("builtin", offload=Offload.OPTIMIZER).instead
     assert "All or None" in refused("torchtitan", model="deepseek-v3", offload=Offload.OPTIMIZER, **PRETRAIN).instead
 
 
-def test_small_adams_are_left_to_trainers_that_have_them():
+def test_small_adams_are_left_to_trainers_that_have_them() -> None:
     assert (
         document(command("llama-factory", optimizer=Optimizer.PAGED_ADAMW_8BIT), ".yaml")["optim"] == "paged_adamw_8bit"
     )
     assert "AdamW8bit" in refused("builtin", optimizer=Optimizer.ADAMW_8BIT).reason
 
 
-def test_no_trainer_computes_in_a_precision_that_it_is_not_told():
+def test_no_trainer_computes_in_a_precision_that_it_is_not_told() -> None:
     fp8 = Hyperparameters(global_batch=64, max_steps=10, epochs=None, precision="fp8")
     assert "does not compute in fp8" in refused("llama-factory", hyper=fp8).reason
     titan = command("torchtitan", model="deepseek-v3", layout=Layout(data=64, expert=8), hyper=fp8, **PRETRAIN)
@@ -315,7 +316,7 @@ def test_no_trainer_computes_in_a_precision_that_it_is_not_told():
     assert "no FP8" in refused("torchtitan", model="deepseek-v3", accelerator="a100-80", hyper=fp8, **PRETRAIN).reason
 
 
-def test_a_batch_that_does_not_divide_is_refused_with_one_that_does():
+def test_a_batch_that_does_not_divide_is_refused_with_one_that_does() -> None:
     assert refused(hyper=Hyperparameters(global_batch=60)).instead == "write globalBatchSize: 64"
 
 
@@ -333,7 +334,9 @@ degrees = st.sampled_from([1, 2, 4, 8, 64])
     method=st.sampled_from(Method),
     objective=st.sampled_from(Objective),
 )
-def test_every_request_gets_a_whole_command_or_a_reason(trainer, model, accelerator, layout, method, objective):
+def test_every_request_gets_a_whole_command_or_a_reason(
+    trainer: str, model: str, accelerator: str, layout: Layout, method: Method, objective: Objective
+) -> None:
     asked = training(
         model, accelerator, layout, trainer, tuning=Tuning(method), objective=objective, script=("train.py",)
     )

@@ -154,7 +154,7 @@ def _replicas(life: ServingLife) -> Iterator[tuple[bool, int]]:
 
 
 ENGINE = {"type": "custom", "image": "team/engine:1", "command": ["/serve"]}
-ON_LAB = {"accelerator": {"profile": "lab", "perNode": 1}, "engine": ENGINE}
+ON_LAB: dict[str, Any] = {"accelerator": {"profile": "lab", "perNode": 1}, "engine": ENGINE}
 
 
 def _told(life: ServingLife) -> str:

@@ -6,7 +6,8 @@ from deepseek_operator.api.v1alpha1.serving.definition import SERVING
 from deepseek_operator.api.v1alpha1.training.definition import TRAINING
 from deepseek_operator.core.names import HANDED_ON
 from deepseek_operator.core.resources import DEPLOYMENT, JOB
-from tests.support.serving_life import NAMESPACE, ServingLife
+from tests.support.serving_life import ServingLife
+from tests.support.servings import NAMESPACE
 from tests.support.trainings import Life, claim, training
 
 LABELS = dict.fromkeys(HANDED_ON, "a")

@@ -5,6 +5,7 @@ import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,7 +34,7 @@ def test_a_changed_configuration_file_asks_for_another_process(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("changed", [{"argv": ("run", "--more")}, {"env": {"A": "1"}}])
-def test_changed_arguments_and_environment_ask_for_another_process(changed: dict) -> None:
+def test_changed_arguments_and_environment_ask_for_another_process(changed: dict[str, Any]) -> None:
     assert replace(Daemon("part", ("run",)), **changed).digest() != Daemon("part", ("run",)).digest()
 
 

@@ -1,6 +1,8 @@
 """On a new machine every command has all that it starts, and says before it begins what it can't get."""
 
 import ast
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -88,7 +90,7 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
 
 
 def test_too_little_room_is_told_before_anything_is_built(bare: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(entries.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 5e9})())
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: type("Usage", (), {"free": 5e9})())
     (found,) = obstacles(Entry(("etcd",), {}, False, 30), bare)
     assert "has 5 GB free, 30 GB are needed" in found
     assert "DEEPSEEK_CACHE" in found
@@ -97,20 +99,20 @@ def test_too_little_room_is_told_before_anything_is_built(bare: Home, monkeypatc
 @pytest.mark.parametrize(("version", "told"), [("go1.25.3", "this is go1.25.3"), ("go1.26.8", ""), ("devel", "")])
 def test_an_old_go_is_told(bare: Home, monkeypatch: pytest.MonkeyPatch, version: str, told: str) -> None:
     answer = subprocess.CompletedProcess([], 0, stdout=f"{version}\n")
-    monkeypatch.setattr(entries.shutil, "which", lambda name: f"/bin/{name}")
-    monkeypatch.setattr(entries.subprocess, "run", lambda *args, **options: answer)
+    monkeypatch.setattr(shutil, "which", lambda name: f"/bin/{name}")
+    monkeypatch.setattr(subprocess, "run", lambda *args, **options: answer)
     found = list(obstacles(Entry(("etcd",), {}, False, 0), bare))
     assert (bool(found), told in "".join(found)) == (bool(told), True)
 
 
 def test_missing_rights_ports_and_networks_are_all_told_at_once(bare: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     routes = "default via 192.0.2.1 dev eth0\n10.0.0.0/8 dev tun0 scope link\n127.0.0.0/8 dev lo\n"
-    monkeypatch.setattr(entries.os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setattr(entries, "BRIDGE", "no-such-bridge")
     monkeypatch.setattr(entries, "is_free", lambda port: port != 9090)
-    monkeypatch.setattr(entries.shutil, "which", lambda name: f"/bin/{name}")
+    monkeypatch.setattr(shutil, "which", lambda name: f"/bin/{name}")
     answer = subprocess.CompletedProcess([], 0, stdout=routes)
-    monkeypatch.setattr(entries.subprocess, "run", lambda *args, **options: answer)
+    monkeypatch.setattr(subprocess, "run", lambda *args, **options: answer)
     found = "\n".join(obstacles(Entry((), {}, True, 0), bare))
     assert "needs root" in found
     assert "port 9090 is in use" in found

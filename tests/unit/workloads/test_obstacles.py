@@ -107,7 +107,11 @@ def test_what_is_on_its_way_or_has_run_is_no_obstacle(reason: str) -> None:
 def test_the_scheduler_is_quoted() -> None:
     unschedulable = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes"}
     gated = {**unschedulable, "reason": "SchedulingGated"}
-    pods = [{"status": {"conditions": [gated]}}, {"status": {"conditions": [unschedulable]}}, {"status": {}}]
+    pods: list[dict[str, Any]] = [
+        {"status": {"conditions": [gated]}},
+        {"status": {"conditions": [unschedulable]}},
+        {"status": {}},
+    ]
     assert [found.message for found in unplaced(pods)] == ["0/1 nodes"]
 
 

@@ -122,7 +122,7 @@ def test_a_written_layout_is_kept_or_refused_with_its_reason() -> None:
 
 
 def test_a_model_that_is_not_known_is_served_as_written_and_says_that_it_was_not_sized() -> None:
-    spec = {
+    spec: dict[str, Any] = {
         "model": {"name": "ours", "source": SOURCE},
         "accelerator": {"profile": "h200"},
         "parallelism": {"tensor": 4},

@@ -17,7 +17,7 @@ DENSE = {"name": "deepseek-r1-distill-llama-70b", "source": SOURCE}
 
 
 def follows_an_autoscaler_and_rolls_out() -> ServingLife:
-    scaled = {"autoscaling": {"maxReplicas": 4, "signals": [{"target": 4}]}, "replicas": 2}
+    scaled: dict[str, Any] = {"autoscaling": {"maxReplicas": 4, "signals": [{"target": 4}]}, "replicas": 2}
     training = a_training(exports=[100], result="Complete", bestCheckpoint={"step": 100})
     life = ServingLife(training, model={"fromTraining": {"name": "tune"}}, **scaled)
     life.run()

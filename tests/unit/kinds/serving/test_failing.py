@@ -55,7 +55,7 @@ def failing(status: Mapping[str, Any], age: timedelta = timedelta(minutes=3), **
     since = {"type": "Ready", "status": "False", "lastTransitionTime": f"{START - age:%Y-%m-%dT%H:%M:%SZ}"}
     one = pod(serving, target, phase="Running", containerStatuses=[status], conditions=[since])
     made = deployment(serving, target, 1, 0)
-    made["spec"]["progressDeadlineSeconds"] = LOADING_S  # type: ignore[index]
+    made["spec"]["progressDeadlineSeconds"] = LOADING_S
     return look(serving, made, one)
 
 

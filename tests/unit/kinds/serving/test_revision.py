@@ -1,5 +1,7 @@
 """Names of revisions: frozen, and blind to everything that the user did not decide."""
 
+from typing import Any
+
 import pytest
 
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
@@ -11,11 +13,11 @@ MODEL = ResolvedModel(reference="r", claim_name="models", sub_path="v2")
 EXPORT = ResolvedModel(reference="r", claim_name="work", sub_path="u/exports/300", training="tune", step=300)
 
 
-def name(resolved: ResolvedModel = MODEL, /, *, called: str = "chat", **spec: object) -> str:
+def name(resolved: ResolvedModel = MODEL, /, *, called: str = "chat", **spec: Any) -> str:
     return revision_name(DeepSeekServing.model_validate(a_serving(called, **spec)), resolved)
 
 
-FROZEN = {
+FROZEN: dict[str, tuple[str, ResolvedModel, dict[str, Any]]] = {
     "plain": ("ef86e4ff83", MODEL, {}),
     "export": ("964325c323", EXPORT, {}),
     "served name": ("758a590c10", MODEL, {"model": {"source": {"uri": "pvc://models/v2"}, "name": "ds"}}),
@@ -49,12 +51,12 @@ def test_a_revision_keeps_its_name_in_every_release(case: str) -> None:
         pytest.param({"accelerator": {"perNode": 4}}, id="devices of no resource"),
     ],
 )
-def test_what_does_not_change_the_pods_does_not_change_the_name(spec: dict[str, object]) -> None:
+def test_what_does_not_change_the_pods_does_not_change_the_name(spec: dict[str, Any]) -> None:
     assert name(**spec) == name()
 
 
 def test_equal_quantities_have_one_name() -> None:
-    halves = [
+    halves: list[dict[str, Any]] = [
         {"engine": {"resources": {"cpu": cpu, "memory": memory}}}
         for cpu, memory in (("0.5", "1024Mi"), ("500m", "1Gi"))
     ]

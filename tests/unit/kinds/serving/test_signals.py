@@ -1,6 +1,7 @@
 """Queries and what their answers want."""
 
 from math import nan
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from deepseek_operator.kinds.serving.signals import IN_FLIGHT, REPORTING, querie
 from tests.support.servings import a_serving
 from tests.support.world import START
 
-SCALED = {"autoscaling": {"maxReplicas": 6, "signals": [{"type": "InFlight", "target": 4}]}}
+SCALED: dict[str, Any] = {"autoscaling": {"maxReplicas": 6, "signals": [{"type": "InFlight", "target": 4}]}}
 
 
 def serving(ready: int = 2, running: int = 2) -> DeepSeekServing:

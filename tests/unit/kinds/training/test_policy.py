@@ -28,10 +28,10 @@ def test_a_policy_that_somebody_takes_away_or_opens_comes_back() -> None:
     (before,) = life.cluster.all(POLICY)
     life.cluster.edit(POLICY, NAMESPACE, CLOSED, lambda live: live["spec"].update(ingress=[{}]))
     life.turn()
-    assert life.cluster.read(POLICY, NAMESPACE, CLOSED)["spec"] == before["spec"]
+    assert life.cluster.all(POLICY)[0]["spec"] == before["spec"]
     life.cluster.remove(POLICY, NAMESPACE, CLOSED)
     life.turn()
-    assert life.cluster.read(POLICY, NAMESPACE, CLOSED)["spec"] == before["spec"]
+    assert life.cluster.all(POLICY)[0]["spec"] == before["spec"]
 
 
 def test_a_gang_does_not_start_beside_a_strangers_policy_of_that_name() -> None:

@@ -25,11 +25,11 @@ from deepseek_operator.core.resources import (
 from tests.support.trainings import NAME, NAMESPACE, Life, claim
 
 ATTEMPT = "deepseek-operator.io/attempt"
-Meddling = Callable[[Stored], None]
+Meddling = Callable[[Stored], object]
 
 
 def without(*labels: str) -> Meddling:
-    return lambda live: [live["metadata"]["labels"].pop(label, None) for label in labels] and None
+    return lambda live: [live["metadata"]["labels"].pop(label, None) for label in labels]
 
 
 def strip(live: Stored) -> None:

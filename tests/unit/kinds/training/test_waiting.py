@@ -45,7 +45,7 @@ def test_a_job_that_tells_nothing_is_told_as_such() -> None:
 
 def test_once_pods_come_nothing_is_asked_any_more() -> None:
     life = without_pods(QUOTA).later(3)
-    del life.world.run_job_controller  # type: ignore[attr-defined]
+    del life.world.run_job_controller
     life.turn().running()
     asked = life.cluster.reads["warnings"]
     assert (life.later(60).told, life.cluster.reads["warnings"]) == (("Ready", "Running"), asked)

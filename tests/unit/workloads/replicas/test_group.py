@@ -59,7 +59,7 @@ STATUS = {
     "Deployment": {"replicas": 2, "readyReplicas": 1},
     "SpanningSet": {"groups": 2, "readyGroups": 1},
 }
-REFUSED = {
+REFUSED: dict[str, dict[str, Any]] = {
     "Deployment": {"conditions": [{"type": "ReplicaFailure", "status": "True", "message": "no"}]},
     "SpanningSet": {"says": "no"},
 }
