@@ -4,7 +4,7 @@ A replica is one pod. What needs several nodes is refused with the numbers. A mo
 on the devices as written, or on all of a node, with tensor parallelism over them.
 """
 
-from deepseek_operator.api.v1alpha1.common.accelerator import Parallelism
+from deepseek_operator.api.v1alpha1.common.accelerator import Parallelism, profiled
 from deepseek_operator.api.v1alpha1.common.plan import PlanStatus
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.spec import ServingSpec
@@ -60,8 +60,8 @@ def reference(owner: DeepSeekServing, with_flags: bool = True) -> str:
 
 def planned(owner: DeepSeekServing, configuration: Configuration) -> PlanStatus | None:
     """The plan of the present spec, made anew; None without a profile."""
-    accelerator = owner.spec.accelerator
-    if accelerator is None or accelerator.profile is None:
+    accelerator = profiled(owner.spec.accelerator)
+    if accelerator is None:
         return None
     asked = reference(owner)
     profile = profile_of(accelerator, owner.metadata.namespace, configuration, asked)

@@ -9,6 +9,7 @@ from threading import Lock
 from typing import Generic, TypeVar
 
 from deepseek_operator.api.base import ObjectMeta
+from deepseek_operator.api.v1alpha1.common.accelerator import profiled
 from deepseek_operator.api.v1alpha1.common.plan import PlanStatus
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel, ServingStatus
@@ -35,11 +36,11 @@ class Fresh:
 
     def has_plan(self, owner: DeepSeekServing) -> bool:
         """True when `plan` only remembers; else it may compute for longer than an event loop may wait."""
-        return has_no_profile(owner) or _question(_bare(owner)) in self._plans
+        return profiled(owner.spec.accelerator) is None or _question(_bare(owner)) in self._plans
 
     def plan(self, owner: DeepSeekServing) -> PlanStatus | None:
         """The plan of the present spec, made anew; None without a profile."""
-        if has_no_profile(owner):
+        if profiled(owner.spec.accelerator) is None:
             return None
         bare = _bare(owner)
         return self._plans.of(_question(bare), lambda: planned(bare, self.configuration))
@@ -80,11 +81,6 @@ class _Answers(Generic[AnswerT]):
             if len(self._known) > self._most:
                 del self._known[next(iter(self._known))]
         return found
-
-
-def has_no_profile(owner: DeepSeekServing) -> bool:
-    """True where nothing is planned: no devices, or those of a resource that the user wrote."""
-    return owner.spec.accelerator is None or owner.spec.accelerator.profile is None
 
 
 def _bare(owner: DeepSeekServing) -> DeepSeekServing:

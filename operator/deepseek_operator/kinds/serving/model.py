@@ -32,16 +32,6 @@ class Unresolved:
 
 Resolution: TypeAlias = ResolvedModel | Unresolved
 
-_MISSING = {
-    reason.name: reason
-    for reason in (
-        reasons.WAITING_FOR_TRAINING,
-        reasons.WAITING_FOR_EXPORT,
-        reasons.TRAINING_FAILED,
-        reasons.NOT_EXPORTED,
-    )
-}
-
 
 def reference_digest(model: ServingModel) -> str:
     """Digest of what the user refers to; the name that clients send is no part of it."""
@@ -85,7 +75,7 @@ def _precedence(seen: Seen[DeepSeekServing], revision: Manifest) -> tuple[bool, 
 def _export_of(wanted: FromTraining, reference: str, seen: Seen[DeepSeekServing]) -> Resolution:
     match export_of(wanted.name, wanted.checkpoint, seen.references.get(Ref(TRAINING, wanted.name))):
         case Missing(reason, message, final):
-            return Unresolved(_MISSING[reason], message, final)
+            return Unresolved(reasons.BY_NAME[reason], message, final)
         case found:
             return ResolvedModel(
                 reference=reference,

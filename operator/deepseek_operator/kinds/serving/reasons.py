@@ -5,6 +5,7 @@ The names are part of the public contract: alerts and scripts match them.
 
 from dataclasses import dataclass
 
+from deepseek_operator.api.v1alpha1.training import result
 from deepseek_operator.workloads import reasons as shared
 
 
@@ -17,7 +18,7 @@ class Reason:
 
 
 def _shared(name: str) -> Reason:
-    return Reason(name, shared.ADVICE[name])
+    return Reason(name, {**shared.ADVICE, **result.ADVICE}[name])
 
 
 AVAILABLE = Reason("Available", "Nothing to do.")
@@ -27,12 +28,10 @@ SCALING = Reason("Scaling", "Wait until the number of replicas is reached.")
 SUSPENDING = Reason("Suspending", "Wait until the last replica has finished its requests.")
 SUSPENDED = Reason("Suspended", "Write suspend: false to serve again.")
 DELETING = Reason("Deleting", "Nothing to do: the garbage collector removes the replicas.")
-WAITING_FOR_TRAINING = Reason("WaitingForTraining", "Create the DeepSeekTraining, or write another model.fromTraining.")
-WAITING_FOR_EXPORT = Reason("WaitingForExport", "Wait until the training has exported a model.")
-TRAINING_FAILED = Reason(
-    "TrainingFailed", "Write model.fromTraining of another training: this one has failed and exported nothing."
-)
-NOT_EXPORTED = Reason("NotExported", "Write one of the exported steps, or Latest, as model.fromTraining.checkpoint.")
+WAITING_FOR_TRAINING = _shared(result.WAITING_FOR_TRAINING)
+WAITING_FOR_EXPORT = _shared(result.WAITING_FOR_EXPORT)
+TRAINING_FAILED = _shared(result.TRAINING_FAILED)
+NOT_EXPORTED = _shared(result.NOT_EXPORTED)
 WAITING_FOR_CLAIM = _shared(shared.WAITING_FOR_CLAIM)
 CLAIM_NOT_SHARED = Reason(
     "ClaimNotShared",

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from deepseek_operator.api.v1alpha1.common.accelerator import profiled
 from deepseek_operator.api.v1alpha1.common.plan import PlanStatus
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.core.configuration import Configuration
@@ -9,7 +10,7 @@ from deepseek_operator.core.resources import Manifest
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.kinds.serving.command import why_not
 from deepseek_operator.kinds.serving.devices import reference, served
-from deepseek_operator.kinds.serving.fresh import Fresh, has_no_profile
+from deepseek_operator.kinds.serving.fresh import Fresh
 from deepseek_operator.kinds.serving.revision import template_of
 from deepseek_operator.kinds.serving.running import reach_of_resting
 from deepseek_operator.workloads.device_plan import is_offered, refused_plan
@@ -28,7 +29,7 @@ def wanted_plan(
     are, oldest first.
     """
     owner = seen.owner
-    if has_no_profile(owner):
+    if profiled(owner.spec.accelerator) is None:
         return None
     is_rendered = bool(revision) and template_of(seen, revision) is not None
     asked, earlier = reference(owner), reference(owner, with_flags=False)

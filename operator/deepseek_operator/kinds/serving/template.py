@@ -9,6 +9,7 @@ SIGTERM lets it finish what runs (drain), then there is a margin before SIGKILL.
 from math import ceil
 from typing import Any
 
+from deepseek_operator.api.v1alpha1.common.accelerator import profiled
 from deepseek_operator.api.v1alpha1.common.env import EnvVar
 from deepseek_operator.api.v1alpha1.common.resources import ComputeResources
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
@@ -46,9 +47,9 @@ KILL_MARGIN_SECONDS = 5
 
 def render(owner: DeepSeekServing, revision: str, model: ResolvedModel, configuration: Configuration) -> Manifest:
     """The pod template of a revision. Under a profile, its plan is recorded already and can be served."""
-    accelerator, plan = owner.spec.accelerator, owner.status.plan
-    if accelerator is None or accelerator.profile is None:
+    if profiled(owner.spec.accelerator) is None:
         return _rendered(owner, revision, model, configuration, None)
+    plan = owner.status.plan
     if plan is None or plan.refused:
         raise ValueError("under a profile, a revision is rendered only from a plan that was recorded and accepted")
     asked = served(owner, plan, configuration.profiles.resolve(plan.profile))

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from functools import partial
 
+from deepseek_operator.api.v1alpha1.common.accelerator import profiled
 from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
 from deepseek_operator.api.v1alpha1.training.definition import TRAINING
 from deepseek_operator.api.v1alpha1.training.status import TrainingStatus
@@ -52,8 +53,7 @@ class TrainingKind:
 
     def is_dear(self, seen: Seen[DeepSeekTraining]) -> bool:
         """True while there is no accepted plan of a profile's devices: it is sized in this pass."""
-        accelerator = seen.owner.spec.accelerator
-        return accelerator is not None and accelerator.profile is not None and accepted(seen.owner) is None
+        return profiled(seen.owner.spec.accelerator) is not None and accepted(seen.owner) is None
 
     def decide(self, seen: Seen[DeepSeekTraining]) -> Decision[TrainingStatus]:
         """What to do now, and what is true."""

@@ -6,6 +6,7 @@ user's own nothing is known but the model: it is sized as by a trainer with ever
 
 import json
 
+from deepseek_operator.api.v1alpha1.common.accelerator import profiled
 from deepseek_operator.api.v1alpha1.common.plan import PlanStatus
 from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
 from deepseek_operator.api.v1alpha1.training.spec import TrainingSpec
@@ -72,8 +73,8 @@ def reference(spec: TrainingSpec) -> str:
 
 def accepted(owner: DeepSeekTraining) -> TrainingPlanStatus | None:
     """The recorded plan of the present spec; None without a profile, before it is made, and while it is refused."""
-    plan, accelerator = owner.status.plan, owner.spec.accelerator
-    if plan is None or plan.refused or accelerator is None or accelerator.profile is None:
+    plan = owner.status.plan
+    if plan is None or plan.refused or profiled(owner.spec.accelerator) is None:
         return None
     return plan if plan.reference == reference(owner.spec) else None
 
@@ -133,8 +134,8 @@ def planned(owner: DeepSeekTraining, configuration: Configuration) -> TrainingPl
 
 
 def _planned(owner: DeepSeekTraining, configuration: Configuration) -> PlanStatus | None:
-    spec, accelerator = owner.spec, owner.spec.accelerator
-    if accelerator is None or accelerator.profile is None:
+    spec, accelerator = owner.spec, profiled(owner.spec.accelerator)
+    if accelerator is None:
         return None
     asked = reference(spec)
     profile = profile_of(accelerator, owner.metadata.namespace, configuration, asked)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from deepseek_operator.api.v1alpha1.common.accelerator import profiled
 from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
 from deepseek_operator.api.v1alpha1.training.data import Dataset
 from deepseek_operator.api.v1alpha1.training.spec import TrainingSpec
@@ -62,8 +63,7 @@ class Attempt:
     @property
     def plan(self) -> TrainingPlanStatus | None:
         """What was decided about its devices; None without a profile."""
-        accelerator, plan = self.spec.accelerator, self.status.plan
-        return plan if accelerator is not None and accelerator.profile is not None else None
+        return self.status.plan if profiled(self.spec.accelerator) is not None else None
 
 
 def is_ours(trainer: Trainer) -> bool:

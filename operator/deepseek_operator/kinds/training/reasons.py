@@ -3,12 +3,7 @@
 from collections.abc import Mapping
 from enum import StrEnum
 
-from deepseek_operator.api.v1alpha1.training.result import (
-    NOT_EXPORTED,
-    TRAINING_FAILED,
-    WAITING_FOR_EXPORT,
-    WAITING_FOR_TRAINING,
-)
+from deepseek_operator.api.v1alpha1.training import result
 from deepseek_operator.workloads import reasons as shared
 
 
@@ -30,10 +25,10 @@ class Reason(StrEnum):
     CONFIGURATION_MISSING = shared.CONFIGURATION_MISSING
     VOLUME_NOT_MOUNTED = shared.VOLUME_NOT_MOUNTED
     INIT_CONTAINER_FAILED = shared.INIT_CONTAINER_FAILED
-    WAITING_FOR_TRAINING = WAITING_FOR_TRAINING
-    WAITING_FOR_EXPORT = WAITING_FOR_EXPORT
-    TRAINING_FAILED = TRAINING_FAILED
-    NOT_EXPORTED = NOT_EXPORTED
+    WAITING_FOR_TRAINING = result.WAITING_FOR_TRAINING
+    WAITING_FOR_EXPORT = result.WAITING_FOR_EXPORT
+    TRAINING_FAILED = result.TRAINING_FAILED
+    NOT_EXPORTED = result.NOT_EXPORTED
     WAITING_FOR_PREDECESSOR = shared.WAITING_FOR_PREDECESSOR
     FORBIDDEN = shared.FORBIDDEN
     INVALID_SPEC = "InvalidSpec"
@@ -56,7 +51,7 @@ class Reason(StrEnum):
 
 
 ADVICE: Mapping[Reason, str] = {
-    **{reason: shared.ADVICE[reason] for reason in Reason if reason in shared.ADVICE},
+    **{reason: said[reason] for said in (shared.ADVICE, result.ADVICE) for reason in Reason if reason in said},
     Reason.STARTING: "Nothing: pods are being made, scheduled or started; the message says how far they are.",
     Reason.RUNNING: "Nothing: every worker runs.",
     Reason.STOPPING: "Nothing: the pods save a checkpoint and stop.",
@@ -67,10 +62,6 @@ ADVICE: Mapping[Reason, str] = {
     Reason.COMPLETE: "Nothing: serve the export, or start another training with checkpoints.resume.from.",
     Reason.WAITING_FOR_CAPACITY: "Free or add nodes that fit, or ask for less.",
     Reason.IMAGE_PULL_FAILED: "Correct trainer.image, or make the image pullable for the nodes.",
-    Reason.WAITING_FOR_TRAINING: "Create the DeepSeekTraining that the message names, or let it end; or write another.",
-    Reason.WAITING_FOR_EXPORT: "Wait until the training that the message names has exported a model.",
-    Reason.TRAINING_FAILED: "Write another training: the one that the message names has failed and exported nothing.",
-    Reason.NOT_EXPORTED: "Write one of the steps that the message lists, Latest or Best, or another training.",
     Reason.INVALID_SPEC: "Edit the spec as the message says.",
     Reason.FIXED_FIELD_CHANGED: "Undo the edit, or make a new training with checkpoints.resume.from.",
     Reason.DOES_NOT_FIT: "Write more devices, shorter sequences or another accelerator.profile; the message names what would fit.",

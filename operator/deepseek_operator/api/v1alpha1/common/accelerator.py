@@ -61,6 +61,12 @@ class Accelerator(ApiModel):
         return self.per_node or 1
 
 
+def profiled(accelerator: Accelerator | None) -> Accelerator | None:
+    """The accelerator of a profile, by which a workload is planned; None for the CPU and for a resource that the user wrote,
+    for which nothing is."""
+    return accelerator if accelerator is not None and accelerator.profile is not None else None
+
+
 class Parallelism(ApiModel):
     """How one replica lies on its devices; tensor × pipeline × data of them."""
 

@@ -18,6 +18,14 @@ class SecretKey(ApiModel):
     ] = Field(description="Key in its data. Example: token.")
 
 
+Word = Annotated[str, StringConstraints(max_length=4096)]
+"""One word of a command, or the value of a variable."""
+Command = Annotated[
+    list[Word] | None,
+    Field(min_length=1, max_length=64, json_schema_extra={"x-kubernetes-list-type": "atomic"}),
+]
+Arguments = Annotated[list[Word], Field(max_length=256, json_schema_extra={"x-kubernetes-list-type": "atomic"})]
+
 MOST_WORDS = 131_072
 """Characters of a container's command, arguments and literal environment: what Linux takes of one word (MAX_ARG_STRLEN),
 and little enough for the API server, which keeps the resource and a template for each of its children."""
@@ -56,7 +64,7 @@ class EnvVar(ApiModel):
             )
         ),
     )
-    value: Annotated[str, StringConstraints(max_length=4096)] = Field(
+    value: Word = Field(
         default="", description="Literal value, at most 4,096 characters. Default empty. Example: INFO."
     )
     secret: SecretKey | None = Field(
@@ -69,3 +77,13 @@ class EnvVar(ApiModel):
         if self.secret is not None:
             return {"name": self.name, "valueFrom": {"secretKeyRef": self.secret.to_wire()}}
         return {"name": self.name, "value": self.value}
+
+
+Environment = Annotated[
+    list[EnvVar],
+    Field(
+        max_length=128,
+        description="Environment: a list of name and value, or name and secret. Example: [{name: LOG_LEVEL, value: INFO}].",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    ),
+]

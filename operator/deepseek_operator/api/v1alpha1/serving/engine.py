@@ -6,7 +6,7 @@ from pydantic import ConfigDict, Field, StringConstraints
 
 from deepseek_operator.api.base import ApiModel, Image, OneOf, Says, rules
 from deepseek_operator.api.v1alpha1.common.accelerator import Release
-from deepseek_operator.api.v1alpha1.common.env import EnvVar, words_rule
+from deepseek_operator.api.v1alpha1.common.env import Arguments, Command, Environment, words_rule
 from deepseek_operator.api.v1alpha1.common.resources import ComputeResources
 from deepseek_operator.api.v1alpha1.serving.engines import (
     BUILT,
@@ -46,25 +46,15 @@ class Engine(ApiModel):
         default=None,
         description=f"Container image. Required for {WRITTEN_OR}. Default: the operator's runtime image; for {BUILT_AND} that of the profile.",
     )
-    command: list[Annotated[str, StringConstraints(max_length=4096)]] | None = Field(
+    command: Command = Field(
         default=None,
-        min_length=1,
-        max_length=64,
         description=f"Entrypoint of a {WRITTEN_OR} engine, exec form. Absent: the image's own.",
-        json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
-    args: list[Annotated[str, StringConstraints(max_length=4096)]] = Field(
+    args: Arguments = Field(
         default_factory=list,
-        max_length=256,
         description=f"Arguments of a {WRITTEN_OR} engine; further flags of {BUILT_AND}. The model lies at /model.",
-        json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
-    env: list[EnvVar] = Field(
-        default_factory=list,
-        max_length=128,
-        description="Environment: a list of name and value, or name and secret. Example: [{name: LOG_LEVEL, value: INFO}].",
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
-    )
+    env: Environment = Field(default_factory=list)
     port: Annotated[int, Field(ge=1024, le=65535)] = Field(
         default=PORT, description=f"Port that the engine listens on. Default {PORT}."
     )

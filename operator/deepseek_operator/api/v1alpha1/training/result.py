@@ -19,6 +19,14 @@ WAITING_FOR_EXPORT = "WaitingForExport"
 TRAINING_FAILED = "TrainingFailed"
 NOT_EXPORTED = "NotExported"
 
+ADVICE: Mapping[str, str] = {
+    WAITING_FOR_TRAINING: "Create the DeepSeekTraining that the message names, or let it end; or write another.",
+    WAITING_FOR_EXPORT: "Wait until the training that the message names has exported a model.",
+    TRAINING_FAILED: "Write another training: the one that the message names has failed and exported nothing.",
+    NOT_EXPORTED: "Write one of the steps that the message lists, Latest or Best, or another training.",
+}
+"""What a person does about each, whichever kind refers to the training."""
+
 
 @dataclass(frozen=True)
 class Result:

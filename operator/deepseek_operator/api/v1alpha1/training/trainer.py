@@ -2,10 +2,10 @@
 
 from typing import Annotated
 
-from pydantic import ConfigDict, Field, StringConstraints
+from pydantic import ConfigDict, Field
 
 from deepseek_operator.api.base import ApiModel, Image, OneOf, rule, rules
-from deepseek_operator.api.v1alpha1.common.env import EnvVar, words_rule
+from deepseek_operator.api.v1alpha1.common.env import Arguments, Command, Environment, words_rule
 from deepseek_operator.api.v1alpha1.common.pod import PodSettings
 from deepseek_operator.api.v1alpha1.common.programs import is_none, is_one
 from deepseek_operator.api.v1alpha1.common.resources import ComputeResources
@@ -45,24 +45,14 @@ class Trainer(ApiModel):
         default=None,
         description="Container image. Absent: the operator's runtime image. Example: registry.example.com/team/train:1.4.",
     )
-    command: list[Annotated[str, StringConstraints(max_length=4096)]] | None = Field(
+    command: Command = Field(
         default=None,
-        min_length=1,
-        max_length=64,
         description=f"Entrypoint of a {WRITTEN_OR} trainer, exec form, no shell.",
-        json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
-    args: list[Annotated[str, StringConstraints(max_length=4096)]] = Field(
+    args: Arguments = Field(
         default_factory=list,
-        max_length=256,
         description="Arguments of the command.",
-        json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
-    env: list[EnvVar] = Field(
-        default_factory=list,
-        max_length=128,
-        description="Environment: a list of name and value, or name and secret. Example: [{name: LOG_LEVEL, value: INFO}].",
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
-    )
+    env: Environment = Field(default_factory=list)
     resources: ComputeResources = Field(default_factory=ComputeResources, description="CPU and memory of each pod.")
     pod: PodSettings = Field(default_factory=PodSettings, description="Where and how the pods run.")
