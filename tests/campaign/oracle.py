@@ -8,7 +8,7 @@ history may leave behind (an attempt that waits, a field that was fixed) is name
 import asyncio
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -94,7 +94,8 @@ class Oracle:
                 for kind, items in kinds.items()
             }
             uid = owner["metadata"]["uid"]
-            mine["Pod"] = [pod for pod in kinds["Pod"] if _lives(pod) and self.bed.witness.owner_of(pod) == uid]
+            living = [pod for pod in kinds["Pod"] if _lives(pod) and not is_let_go(pod, self.bed.disowned)]
+            mine["Pod"] = [pod for pod in living if self.bed.witness.owner_of(pod) == uid]
             for complaint in self._of_owner(owner, mine, kinds):
                 yield f"{name}: {complaint}"
         for kind, items in kinds.items():
@@ -331,6 +332,15 @@ def told(conditions: Any) -> tuple[str, str]:
         if kind in found and (kind == "Ready" or found[kind]["status"] == "True"):
             return kind, str(found[kind]["reason"])
     return "", ""
+
+
+def is_let_go(pod: Manifest, disowned: Container[str]) -> bool:
+    """True of a replica that a stranger took out of its set by a label, as one does to look into it: it is theirs now.
+
+    The set lets it go and makes another; the Services' selectors pass it over too.
+    """
+    controllers = [owner for owner in pod["metadata"].get("ownerReferences") or () if owner.get("controller")]
+    return not controllers and pod["metadata"]["uid"] in disowned
 
 
 def _owner_uid(item: Manifest) -> str:

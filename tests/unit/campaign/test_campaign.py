@@ -13,7 +13,7 @@ from deepseek_operator.api.v1alpha1.training.definition import TRAINING
 from deepseek_operator.core.names import OWNER_UID, owner_label
 from tests.campaign.__main__ import numbers_of, story_of
 from tests.campaign.drawn import MODELS, good_specs, mutated, schema_of, value
-from tests.campaign.oracle import lacks, of_a_gang, told
+from tests.campaign.oracle import is_let_go, lacks, of_a_gang, told
 from tests.campaign.play import ranges
 from tests.campaign.witness import Witness
 from tests.support.api_objects import API_VERSION
@@ -100,6 +100,14 @@ def test_a_job_that_a_stranger_holds_back_is_well_when_the_status_says_so() -> N
     status["conditions"] = [{"message": "Job a-1 has spec.suspend true, which somebody else wrote"}]
     assert list(of_a_gang(status, job, [], says, None)) == []
     assert list(of_a_gang(status, job, [{}], says, None)) != []
+
+
+def test_a_replica_is_let_go_only_when_a_stranger_took_its_label_and_its_set_its_owner() -> None:
+    pod: dict[str, Any] = {"metadata": {"uid": "p", "ownerReferences": [{"kind": "ReplicaSet", "controller": True}]}}
+    assert not is_let_go(pod, {"p"})
+    pod["metadata"]["ownerReferences"] = []
+    assert is_let_go(pod, {"p"})
+    assert not is_let_go(pod, set())
 
 
 def test_two_gangs_of_a_training_are_an_alarm_though_a_label_is_gone_and_one_is_stopping() -> None:
