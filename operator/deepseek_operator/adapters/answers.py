@@ -14,6 +14,7 @@ from deepseek_operator.ports.cluster import (
     Conflict,
     Forbidden,
     Listing,
+    NotServed,
     Outdated,
     QuotaExceeded,
     Rejected,
@@ -148,6 +149,12 @@ def refusal(status: int, message: str, retry_after: str | None) -> ClusterError:
             return Throttled(message, float(retry_after) if retry_after and retry_after.isdigit() else 0.0)
         case _:
             return Unreachable(f"HTTP {status}: {message}")
+
+
+def not_served(resource: Resource) -> NotServed:
+    """What a 404 for a whole resource means."""
+    remedy = f": install {resource.installed_by}" if resource.is_optional else ""
+    return NotServed(f"{resource.api_version} has no {resource.plural}{remedy}")
 
 
 def _message(content: bytes) -> str:

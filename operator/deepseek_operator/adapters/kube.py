@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from urllib.parse import quote
 
-from deepseek_operator.adapters.answers import as_stored, page_of
+from deepseek_operator.adapters.answers import as_stored, not_served, page_of
 from deepseek_operator.adapters.api_server import WRITE_TIMEOUT_S, ApiServer, path_of
 from deepseek_operator.core.actions import Propagation
 from deepseek_operator.core.kind import Event
@@ -70,7 +70,7 @@ class KubeCluster:
         while True:
             page = await self._server.request("list", "GET", path, resource=resource.plural, query=query, accept=accept)
             if page is None:
-                raise Rejected(f"the API server does not serve {resource.plural} of {resource.api_version}")
+                raise not_served(resource)
             listing, rest = page_of(page, resource)
             items += listing.items
             if not rest:
@@ -135,6 +135,8 @@ class KubeCluster:
             verb, method, path, resource=resource.plural, query=query, body=manifest,
             content_type=content_type, timeout_s=WRITE_TIMEOUT_S,
         )  # fmt: skip
+        if stored is None and resource.is_optional:
+            raise not_served(resource)
         if stored is None:
             raise Rejected(f"{method} {path}: the namespace or the resource type does not exist")
         return as_stored(stored)

@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from deepseek_operator.adapters.answers import decoded, is_stored, page_of, refusal
+from deepseek_operator.adapters.answers import decoded, is_stored, not_served, page_of, refusal
 from deepseek_operator.adapters.api_server import ApiServer, path_of
 from deepseek_operator.core.names import MANAGED_BY, MANAGER
 from deepseek_operator.core.resources import Resource
 from deepseek_operator.ports.cluster import ClusterError, Listing, Outdated
-from deepseek_operator.ports.streams import Garbled, NotServed, Told
+from deepseek_operator.ports.streams import Garbled, Told
 
 SERVER_TIMEOUT_S = 30
 """The server ends a watch after this, with a bookmark just before: taken up again from there, it costs one request."""
@@ -38,7 +38,7 @@ class KubeStreams:
         while True:
             answer = await self._server.request("list", "GET", path, resource=resource.plural, query=query)
             if answer is None:
-                raise _not_served(resource)
+                raise not_served(resource)
             page, rest = page_of(answer, resource)
             yield page
             if not rest:
@@ -56,7 +56,7 @@ class KubeStreams:
         }
         async with self._server.stream(path_of(resource, namespace), query, IDLE_S) as chunks:
             if chunks is None:
-                raise _not_served(resource)
+                raise not_served(resource)
             yield (told(line, resource) async for line in lines(chunks))
 
 
@@ -120,10 +120,6 @@ def _told_error(status: dict[str, Any]) -> ClusterError:
 
 def _selected(resource: Resource) -> dict[str, str]:
     return {} if resource.is_watched_whole else {"labelSelector": f"{MANAGED_BY}={MANAGER}"}
-
-
-def _not_served(resource: Resource) -> NotServed:
-    return NotServed(f"{resource.api_version} has no {resource.plural}")
 
 
 def _shown(line: bytes) -> str:

@@ -32,6 +32,8 @@ class Resource:
     Attributes:
         family: of one of the operator's own kinds, what its children have in common; None: it is nobody's owner.
         is_read_whole: watched without a label selector, because users make objects of it that specs name.
+        installed_by: what a cluster that doesn't serve it has to install, as the end of "install …"; empty: every cluster
+            serves it.
     """
 
     api_version: str
@@ -39,6 +41,7 @@ class Resource:
     plural: str
     family: Family | None = field(default=None, compare=False, repr=False)
     is_read_whole: bool = field(default=False, compare=False, repr=False)
+    installed_by: str = field(default="", compare=False, repr=False)
 
     @property
     def group(self) -> str:
@@ -49,6 +52,11 @@ class Resource:
     def is_owner(self) -> bool:
         """One of the operator's own kinds."""
         return self.family is not None
+
+    @property
+    def is_optional(self) -> bool:
+        """It may be missing, appear and vanish while the operator runs: that is told to those who want it, no fault."""
+        return bool(self.installed_by)
 
     @property
     def is_watched_whole(self) -> bool:

@@ -23,7 +23,7 @@ from deepseek_operator.controller.reconcile import Acted, Reconciler, Reconciles
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.kept import TooLarge
 from deepseek_operator.core.kinds import Kinds
-from deepseek_operator.core.resources import Manifest, Resource
+from deepseek_operator.core.resources import Manifest, Ref, Resource
 from deepseek_operator.core.seen import Unavailable
 
 _PASSES = 50
@@ -83,7 +83,8 @@ async def rehearse(
     rehearsals = []
     for key in keys:
         assumed = _assume(cluster, kinds, key) if assume else ()
-        rehearsals.append(replace(await _rehearse_one(cluster, drivers, kinds, key), assumed=assumed))
+        rehearsal = await _rehearse_one(cluster, drivers, kinds, key)
+        rehearsals.append(replace(rehearsal, assumed=(*assumed, *rehearsal.assumed)))
     return tuple(rehearsals)
 
 
@@ -127,7 +128,14 @@ async def _rehearse_one(
     owner = cluster.read(key.resource, key.namespace, key.name) or {}
     status = owner.get("status", {})
     conditions, plan, notes = status.get("conditions", ()), status.get("plan"), kinds[key.resource].notes(owner)
-    return Rehearsal(key, tuple(item for item in made if item is not None), tuple(conditions), plan, notes=notes)
+    children = tuple(item for item in made if item is not None)
+    return Rehearsal(key, children, tuple(conditions), plan, tuple(_apis(refs)), notes)
+
+
+def _apis(refs: Iterable[Ref]) -> Iterator[str]:
+    """A file doesn't tell which APIs a cluster has; what is made of one that not every cluster has shows that it is needed."""
+    for resource in sorted({ref.resource for ref in refs if ref.resource.is_optional}):
+        yield f"{resource.plural} of {resource.api_version} are served (else install {resource.installed_by})"
 
 
 def _store(cluster: MemoryCluster, manifest: Manifest, kinds: Kinds) -> Key:

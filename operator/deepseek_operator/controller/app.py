@@ -48,7 +48,8 @@ UNREADY_AFTER_S = 10.0
 
 
 class App:
-    """One process. `start` and `stop` are called by the frame around it; `told`, `listed` and `unwatched` by its watches.
+    """One process. `start` and `stop` are called by the frame around it; `told`, `listed`, `unwatched` and `missing` by its
+    watches.
 
     Attributes:
         ending: set when the process is to end, by the frame or because a task died that must not.
@@ -162,6 +163,13 @@ class App:
         """A watch ended, and begins again."""
         self._metrics.ended(resource.plural, cause)
 
+    def missing(self, resource: Resource, namespace: str | None, why: str | None) -> None:
+        """An optional API can't be had, for that reason, or (None) can again: whoever uses it looks again."""
+        if self._mirror.missing(resource, namespace, why) or why is None:
+            users = self._kinds.users(resource)
+            owners = (key for key in self._mirror.owners() if key.resource in users)
+            self._wake(key for key in owners if namespace in {None, key.namespace})
+
     def _wake(self, keys: Iterable[Key]) -> None:
         for key in sorted(keys):
             self._queue.add(key)
@@ -200,10 +208,17 @@ class App:
         streams: list[Stream] = []
         for resource in self._kinds.watched:
             scopes = self._settings.watch_namespaces or (None,)
-            of_it = [Stream(source, resource, scope, self, clock, random) for scope in scopes]
+            of_it = [
+                Stream(source, resource, scope, self, clock, random, self._stand, self._settings.optional_interval_s)
+                for scope in scopes
+            ]
             self._metrics.follow_watch(resource.plural, partial(_longest_down_s, of_it))
             streams += of_it
         return streams
+
+    def _stand(self) -> bool:
+        """All is well with the watches of what every cluster has."""
+        return max(stream.down_s for stream in self._streams if not stream.is_optional) == 0
 
     async def _aggregator(self) -> Aggregator:
         found = await self._kube.read_config_map("kube-system", "extension-apiserver-authentication")
@@ -231,7 +246,7 @@ class App:
     def _unready(self) -> str | None:
         if wrong := self._unhealthy():
             return wrong
-        down = max(self._streams, key=lambda stream: stream.down_s)
+        down = max((stream for stream in self._streams if not stream.is_optional), key=lambda stream: stream.down_s)
         if down.down_s > UNREADY_AFTER_S:
             return f"for {down.down_s:.0f} s: {down.problem or f'{down} has not begun'}"
         return None if self._auditor.is_fresh else "the mirror is not complete, or its last audit is old"

@@ -1,7 +1,8 @@
 """Once a minute, one metadata-only list per resource finds what the watches lost: ghosts and missed objects.
 
 It is also how the process knows that its mirror is complete: ready means that a list of every resource found nothing
-missing, and that the last such round is not old.
+missing, and that the last such round is not old. An optional resource that can't be had is left out; what can be had is
+for its watch to say.
 """
 
 import asyncio
@@ -83,17 +84,24 @@ class Auditor:
             await self._round(SETTLE_S, repair=True)
 
     async def _round(self, settle_s: float, repair: bool) -> bool:
-        """Audits every resource once. True when every list was answered, and what was missing (if anything) read."""
-        answers = [(resource, await self._list(resource)) for resource in self._resources]
+        """Audits every resource once. True when every list was answered, and what was missing (if anything) read.
+
+        Without `repair` also that of each optional resource it is decided whether it can be had.
+        """
+        asked = [resource for resource in self._resources if not self._mirror.lacks(resource)]
+        answers = [(resource, await self._list(resource)) for resource in asked]
         listings = [(resource, answer) for resource, answer in answers if isinstance(answer, Listing)]
-        self._tell([(resource, answer) for resource, answer in answers if isinstance(answer, ClusterError)])
-        is_whole = len(listings) == len(answers)
+        failures = [(resource, answer) for resource, answer in answers if isinstance(answer, ClusterError)]
+        refusals = [(resource, error) for resource, error in failures if not resource.is_optional]
+        self._tell(refusals)
+        is_whole = not refusals
         await asyncio.sleep(settle_s if is_whole else RETRY_S)
         missed = [await self._compare(resource, listing, repair) for resource, listing in listings]
         if is_whole:
             self._wake(self._mirror.forsake(resource for resource in self._resources if resource.is_owner))
             self._last_round = self._clock.monotonic()
-        return is_whole and (repair or sum(missed) == 0)
+        is_decided = all(self._mirror.lacks(resource) for resource, _ in failures)
+        return is_whole and (repair or (is_decided and sum(missed) == 0))
 
     async def _list(self, resource: Resource) -> Listing | ClusterError:
         try:
@@ -111,9 +119,12 @@ class Auditor:
         self._refused = refused
 
     async def _compare(self, resource: Resource, listing: Listing, repair: bool) -> int:
-        """Number of objects that the watch had not told of."""
+        """Number of objects that the watch had not told of.
+
+        An optional resource may come back from a server that counts anew; the store's own age shows in the others.
+        """
         before, now = self._listed_at.get(resource, -1), int(listing.resource_version)
-        if now < before:
+        if now < before and not resource.is_optional:
             raise HistoryLost(f"{resource.plural} were listed at version {before} and now at {now}")
         self._listed_at[resource] = now
         audit = self._mirror.audit(resource, listing)

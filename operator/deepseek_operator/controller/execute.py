@@ -20,6 +20,7 @@ from deepseek_operator.ports.cluster import (
     ClusterError,
     Conflict,
     Forbidden,
+    NotServed,
     QuotaExceeded,
     Rejected,
     Throttled,
@@ -38,8 +39,13 @@ class Executor:
     owns: Sequence[Resource] = KUBERNETES
 
     async def execute(self, key: Key, owner_uid: str, actions: Sequence[Action]) -> Done:
-        """Carries out the actions of one pass; API failures are values, everything else is raised."""
+        """Carries out the actions of one pass; API failures are values, everything else is raised.
+
+        What is known not to be served is not asked for: each of a thousand owners would ask in vain.
+        """
         for action in actions:
+            if (why := self.mirror.unserved(key.namespace).get(self._resource_of(action))) is not None:
+                return Done(Failure(action, "NotServed", why[:_MESSAGE_LENGTH]))
             try:
                 await self._carry_out(key, owner_uid, action)
             except ClusterError as error:
@@ -59,6 +65,9 @@ class Executor:
                 await self.cluster.delete(ref.resource, key.namespace, ref.name, uid, propagation)
             case _:
                 assert_never(action)
+
+    def _resource_of(self, action: Action) -> Resource:
+        return action.ref.resource if isinstance(action, Delete) else ref_of(action.manifest, self.owns).resource
 
     async def _create(self, key: Key, owner_uid: str, manifest: Manifest) -> None:
         ref = ref_of(manifest, self.owns)
@@ -102,6 +111,8 @@ def reason_of(error: ClusterError) -> Reason:
             return "Conflict"
         case Rejected():
             return "Rejected"
+        case NotServed():
+            return "NotServed"
         case Throttled():
             return "Throttled"
         case _:

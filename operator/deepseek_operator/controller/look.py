@@ -2,14 +2,15 @@
 
 A live look asks the API server for the owner, for its children by label, for each wanted name that the children lack,
 for the pods of its Jobs by the Job's uid (a pod whose label somebody removed still writes), and for the references.
-What it learns goes into the mirror too. Whatever was found, `ownership` says what of it is the owner's.
+What it learns goes into the mirror too. Nobody is asked for an optional resource that can't be had. Whatever was found,
+`ownership` says what of it is the owner's.
 
 What lost its labels before the process began is told by no watch, and at rest nothing asks for a live look. So the first
 pass over an owner asks by name for whatever the status records and the mirror lacks: nothing, where all is well.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Container, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
@@ -80,16 +81,17 @@ class Look(Generic[OwnerT, StatusT]):
         if (excess := self._mirror.excess(key.resource, key.namespace, key.name)) is not None:
             raise TooLarge(excess)
         owner, uid = self._kind.parse(manifest), uid_of(manifest)
-        found = self._of_kind(self._mirror.children(key.namespace, uid))
+        unserved = self._mirror.unserved(key.namespace)
+        found = self._of_kind(self._mirror.children(key.namespace, uid), unserved)
         known = self._ours(key, uid, owner, found)
         if self._recalled.get(key) != uid:
-            await self._recall(key, uid, owner, known)
-        known |= await self._left(key, uid)
-        named = self._mirrored(key, self._lacking(owner, known))
+            await self._recall(key, uid, owner, known, unserved)
+        known |= await self._left(key, uid, unserved)
+        named = self._mirrored(key, self._lacking(owner, known, unserved))
         known |= self._ours(key, uid, owner, named)
         pods = [self._mirror.children(key.namespace, job) for job in sorted(self._jobs(owner, known))]
         known |= {ref: pod for some in pods for ref, pod in some.items() if ref.resource == POD}
-        return await self._view(key, owner, manifest, known, named, self._referred)
+        return await self._view(key, owner, manifest, known, named, unserved, self._referred)
 
     async def live(self, key: Key) -> View[OwnerT] | None:
         """Every fact read from the API server now; None when there is no such owner.
@@ -109,11 +111,13 @@ class Look(Generic[OwnerT, StatusT]):
         if excess is not None:
             raise TooLarge(excess)
         owner, uid = self._kind.parse(manifest), uid_of(manifest)
-        known = self._ours(key, uid, owner, await self._labelled(key, uid)) | await self._left(key, uid)
-        named = await self._live_named(key, self._lacking(owner, known))
+        unserved = self._mirror.unserved(key.namespace)
+        labelled = await self._labelled(key, uid, unserved)
+        known = self._ours(key, uid, owner, labelled) | await self._left(key, uid, unserved)
+        named = await self._live_named(key, self._lacking(owner, known, unserved))
         known |= self._ours(key, uid, owner, named)
         known |= await self._pods_of_jobs(key, known)
-        return await self._view(key, owner, manifest, known, named, self._live_named)
+        return await self._view(key, owner, manifest, known, named, unserved, self._live_named)
 
     async def _view(
         self,
@@ -122,11 +126,12 @@ class Look(Generic[OwnerT, StatusT]):
         manifest: Manifest,
         known: Mapping[Ref, Manifest],
         named: Mapping[Ref, Manifest],
+        unserved: Mapping[Resource, str],
         find: Find,
     ) -> View[OwnerT]:
-        """`known`: the owner's children. `named`: what has a name that they lacked."""
+        """`known`: the owner's children. `named`: what has a name that they lacked. `unserved`: what was not asked for."""
         occupied = {ref: item for ref, item in named.items() if ref not in known}
-        seen = Seen(owner, self._clock.now(), known, occupied)
+        seen = Seen(owner, self._clock.now(), known, occupied, unserved=unserved)
         # Names that are found where no watch tells of them are asked for again at every pass.
         absent = [ref for ref in self._kind.wanted_names(owner) if ref not in known or ref in named]
         return View(await self._with_needs(key, seen, absent, find), manifest)
@@ -147,19 +152,26 @@ class Look(Generic[OwnerT, StatusT]):
         living = (uid_of(item) for ref, item in known.items() if ref.resource == JOB)
         return self._kind.recorded_uids(owner).union(living) - {""}
 
-    def _lacking(self, owner: OwnerT, known: Mapping[Ref, Manifest]) -> list[Ref]:
-        return [ref for ref in self._kind.wanted_names(owner) if ref not in known]
+    def _lacking(self, owner: OwnerT, known: Mapping[Ref, Manifest], unserved: Container[Resource]) -> list[Ref]:
+        wanted = self._kind.wanted_names(owner)
+        return [ref for ref in wanted if ref not in known and ref.resource not in unserved]
 
-    async def _recall(self, key: Key, uid: str, owner: OwnerT, known: Mapping[Ref, Manifest]) -> None:
-        """Finds the owner's children that no watch tells of; they are in sight from then on, as those are that a watch drops."""
+    async def _recall(
+        self, key: Key, uid: str, owner: OwnerT, known: Mapping[Ref, Manifest], unserved: Container[Resource]
+    ) -> None:
+        """Finds the owner's children that no watch tells of; they are in sight from then on, as those are that a watch drops.
+
+        Those of a resource that can't be had are looked for when it can.
+        """
         lacking = [ref for ref in self._kind.recorded_names(owner) if ref not in known]
-        unwatched = [ref for ref in lacking if not ref.resource.is_watched_whole]
+        unwatched = [ref for ref in lacking if not ref.resource.is_watched_whole and ref.resource not in unserved]
         found = self._ours(key, uid, owner, await self._live_named(key, unwatched))
         found |= await self._pods_of_jobs(key, self._short_of_pods(key, {**known, **found}))
         for ref, item in found.items():
             if not is_watched(ref.resource, item):
                 self._mirror.miss(uid, ref, uid_of(item))
-        self._recalled[key] = uid
+        if not any(ref.resource in unserved for ref in lacking):
+            self._recalled[key] = uid
 
     def _short_of_pods(self, key: Key, known: Mapping[Ref, Manifest]) -> dict[Ref, Manifest]:
         """The Jobs that say that more of their pods are active than the mirror knows."""
@@ -167,11 +179,13 @@ class Look(Generic[OwnerT, StatusT]):
         pods = {ref: self._mirror.children(key.namespace, uid_of(item)) for ref, item in jobs.items()}
         return {ref: job for ref, job in jobs.items() if active_of(job) > sum(map(is_active, pods[ref].values()))}
 
-    async def _left(self, key: Key, uid: str) -> dict[Ref, Manifest]:
+    async def _left(self, key: Key, uid: str, unserved: Container[Resource]) -> dict[Ref, Manifest]:
         """Children that the watch dropped although nobody was seen deleting them, and that are there: of the same uid,
         so they are the owner's, and only their labels are gone."""
         found: dict[Ref, Manifest] = {}
         for at, child in self._mirror.left(uid).items():
+            if child.resource in unserved:
+                continue
             live = await self._cluster.get(child.resource, key.namespace, child.name)
             is_same = live is not None and uid_of(live) == at
             if live is not None and is_same and not is_anothers(key.resource, key.name, uid, child.resource, live):
@@ -186,13 +200,12 @@ class Look(Generic[OwnerT, StatusT]):
         self._recalled.pop(key, None)
         self._pulls.forget(key)
 
-    async def _labelled(self, key: Key, uid: str) -> dict[Ref, Manifest]:
-        listings = await asyncio.gather(
-            *(self._cluster.list_owned(resource, key.namespace, uid) for resource in self._kind.owns)
-        )
-        for resource, listing in zip(self._kind.owns, listings, strict=True):
+    async def _labelled(self, key: Key, uid: str, unserved: Container[Resource]) -> dict[Ref, Manifest]:
+        asked = [resource for resource in self._kind.owns if resource not in unserved]
+        listings = await asyncio.gather(*(self._cluster.list_owned(resource, key.namespace, uid) for resource in asked))
+        for resource, listing in zip(asked, listings, strict=True):
             self._mirror.audit_owned(resource, key.namespace, uid, listing)
-        return {_ref(r, item): item for r, found in zip(self._kind.owns, listings, strict=True) for item in found.items}
+        return {_ref(r, item): item for r, found in zip(asked, listings, strict=True) for item in found.items}
 
     async def _pods_of_jobs(self, key: Key, known: Mapping[Ref, Manifest]) -> dict[Ref, Manifest]:
         jobs = [uid_of(item) for ref, item in sorted(known.items()) if ref.resource == JOB]
@@ -221,7 +234,7 @@ class Look(Generic[OwnerT, StatusT]):
         """Asks the kind again with what was found, until it names nothing new: one reference may name the next."""
         needs, asked = self._kind.needs(seen), set[Ref]()
         for _ in range(MAX_CHAIN):
-            fresh = set(needs.references) - asked
+            fresh = {ref for ref in needs.references if ref.resource not in seen.unserved} - asked
             if not fresh:
                 break
             asked |= fresh
@@ -241,8 +254,9 @@ class Look(Generic[OwnerT, StatusT]):
                     told[ref] = tuple(await self._cluster.list_warnings(key.namespace, uid_of(manifest)))
         return replace(seen, warnings=told) if told else seen
 
-    def _of_kind(self, children: Mapping[Ref, Manifest]) -> Mapping[Ref, Manifest]:
-        return {ref: item for ref, item in children.items() if ref.resource in self._kind.owns}
+    def _of_kind(self, children: Mapping[Ref, Manifest], unserved: Container[Resource]) -> Mapping[Ref, Manifest]:
+        served = [resource for resource in self._kind.owns if resource not in unserved]
+        return {ref: item for ref, item in children.items() if ref.resource in served}
 
     async def _with_progress(self, key: Key, seen: Seen[OwnerT], pod: Ref | None) -> Seen[OwnerT]:
         manifest = seen.children.get(pod) if pod is not None else None

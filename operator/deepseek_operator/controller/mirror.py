@@ -68,6 +68,7 @@ class Mirror:
     _referrers: dict[Location, set[Key]] = field(default_factory=dict)
     _left: dict[str, dict[str, Ref]] = field(default_factory=dict)
     _forsaken: dict[Key, set[str]] = field(default_factory=dict)
+    _missing: dict[tuple[Resource, str | None], str] = field(default_factory=dict)
 
     # --- reading ------------------------------------------------------------------------------------------------
 
@@ -107,6 +108,14 @@ class Mirror:
         left.pop(uid, None)
         if not left:
             self._left.pop(owner_uid, None)
+
+    def unserved(self, namespace: str) -> Mapping[Resource, str]:
+        """Optional resources that can't be had in the namespace, and why. What is mirrored of one counts for nothing."""
+        return {resource: why for (resource, scope), why in self._missing.items() if scope in {None, namespace}}
+
+    def lacks(self, resource: Resource) -> bool:
+        """True while the resource can't be had, in whatever namespace."""
+        return any(resource == missing for missing, _ in self._missing)
 
     def owners(self) -> tuple[Key, ...]:
         """Keys of all custom resources, ordered."""
@@ -177,6 +186,21 @@ class Mirror:
             and entry.version <= version
         ]
         return self._remove_ghosts(ghosts, version)
+
+    def missing(self, resource: Resource, namespace: str | None, why: str | None) -> bool:
+        """An optional resource can't be had, for that reason, or (None) can again; returns whether that is news.
+
+        What is mirrored of it is dropped each time: the answer of a write that was on its way may have come since. No
+        tombstones, for this says nothing of the objects: where only a right is lacking, they live.
+        """
+        if why is None:
+            return self._missing.pop((resource, namespace), None) is not None
+        is_news = self._missing.get((resource, namespace)) != why
+        self._missing[resource, namespace] = why
+        for entry in list(self._by_uid.values()):
+            if entry.location.resource == resource and namespace in {None, entry.location.namespace}:
+                self._remove(entry)
+        return is_news
 
     def audit_owned(self, resource: Resource, namespace: str, owner_uid: str, listing: Listing) -> None:
         """Takes over a live list of one owner's children: the listed ones, and the absence of others."""

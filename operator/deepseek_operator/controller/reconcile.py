@@ -32,7 +32,8 @@ from deepseek_operator.ports.cluster import Cluster, ClusterError, Conflict, Thr
 log = logging.getLogger(__name__)
 
 SLOW_RETRY_S = 60.0
-"""What the API server refuses for its content, a right or a quota is tried again after this, or at an event."""
+"""What the API server refuses for its content, a right or a quota, or doesn't serve, is tried again after this, or at an
+event."""
 _NOTE_LENGTH = 1024
 AFTER_DELETE_S = 1.0
 """A delete's answer tells the mirror nothing; its event usually comes within milliseconds and wakes the key."""
@@ -262,7 +263,7 @@ def _outcome(plan: Plan[StatusT], done: Done) -> Outcome:
             return Settled(min(AFTER_DELETE_S, after_s) if after_s is not None else AFTER_DELETE_S)
         case None:
             return Acted()
-        case Failure(reason="Rejected" | "Forbidden" | "Quota"):
+        case Failure(reason="Rejected" | "NotServed" | "Forbidden" | "Quota"):
             return Settled(min(SLOW_RETRY_S, after_s) if after_s is not None else SLOW_RETRY_S)
         case Failure(reason=reason, retry_after_s=retry_after_s):
             return Failed(reason, retry_after_s)

@@ -30,6 +30,8 @@ class Settings:
         workers: passes at a time.
         writes_per_s, write_burst: the bucket of all writes; passes_per_s, pass_burst: that of passes.
         audit_interval_s: seconds between two lists that look for what the watches lost.
+        optional_interval_s: at most so many seconds, and at least half of them, until it is asked again whether a missing
+            optional API is there.
         resync_interval_s: seconds between two passes over a quiet object, +-10 %.
         signal_interval_s: seconds between two evaluations of autoscaling signals.
         external_metrics: serve external.metrics.k8s.io; certificate_dir: tls.crt and tls.key, None: self-signed.
@@ -52,6 +54,7 @@ class Settings:
     passes_per_s: float = 500.0
     pass_burst: int = 1000
     audit_interval_s: float = 60.0
+    optional_interval_s: float = 30.0
     resync_interval_s: float = 600.0
     signal_interval_s: float = 15.0
     external_metrics: bool = False
@@ -95,6 +98,7 @@ class Settings:
             passes_per_s=read.number("PASSES_PER_SECOND", default.passes_per_s),
             pass_burst=read.integer("PASS_BURST", default.pass_burst),
             audit_interval_s=read.number("AUDIT_INTERVAL_SECONDS", default.audit_interval_s),
+            optional_interval_s=read.number("OPTIONAL_API_INTERVAL_SECONDS", default.optional_interval_s),
             resync_interval_s=read.number("RESYNC_INTERVAL_SECONDS", default.resync_interval_s),
             signal_interval_s=read.number("SIGNAL_INTERVAL_SECONDS", default.signal_interval_s),
             external_metrics=read.boolean("EXTERNAL_METRICS", default.external_metrics),

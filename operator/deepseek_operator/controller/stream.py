@@ -9,17 +9,24 @@ What has gone since the last list is known by its absence from the new one.
     an error in it but 410, garbage             the same; when that came to nothing five times, one list
     410, or a list that was cut short           a list
     403, 404, 429, 5xx, garbage, nobody there   asked again; the place is kept
+
+An optional resource that can't be had is no trouble but a fact, told to the follower and asked about at leisure:
+
+    403 or 404, once                            doubted: asked again soon, for a server that has just begun may say so
+    403 or 404, again                           missing
+    anything, while all others are well         missing: a webhook that converts it is gone, or its own server is
+    a watch of it stands                        it is there
 """
 
 import asyncio
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from random import Random
 from typing import Protocol
 
 from deepseek_operator.core.resources import Manifest, Resource, uid_of
 from deepseek_operator.ports.clock import Clock
-from deepseek_operator.ports.cluster import ClusterError, Outdated, Throttled
+from deepseek_operator.ports.cluster import ClusterError, Forbidden, NotServed, Outdated, Throttled
 from deepseek_operator.ports.streams import Garbled, Streams, Told
 
 log = logging.getLogger(__name__)
@@ -36,6 +43,10 @@ AT_ONCE_S = 1.0
 """A stream that ends earlier without a word is a fault, as client-go has it."""
 STEADY_S = 5.0
 """A stream that stood this long was well: the backoff begins anew."""
+DOUBT_S = 3.0
+"""Until a server that says that an optional resource is not there is asked for the second time."""
+OWN_TROUBLE_S = 5.0
+"""An optional resource that is down for so long while all others are well has a trouble of its own."""
 STUCK = 5
 """Attempts from one place that came to nothing; then the place itself may be what the server can't get past."""
 
@@ -52,12 +63,20 @@ class Following(Protocol):
     def unwatched(self, resource: Resource, cause: str) -> None:
         """An attempt ended: `cause` is `end`, or the name of the trouble."""
 
+    def missing(self, resource: Resource, namespace: str | None, why: str | None) -> None:
+        """An optional resource can't be had, for that reason, told at each attempt; None: it is there again, or after all
+        when that was in doubt, and what was refused meanwhile may be tried again."""
+
 
 class Stream:
     """The watch of one resource in one namespace (None: in all).
 
     Attributes:
         problem: what ended the last attempt, as a sentence; None when it just ended, or all is well again.
+        missing: why an optional resource can't be had, as a sentence; None: it can, or that is not known yet.
+
+    `others_stand`: whether all is well with what every cluster has. `missing_s`: seconds between two attempts to watch
+    an optional resource that is missing, down to half of it.
     """
 
     def __init__(
@@ -68,6 +87,8 @@ class Stream:
         follower: Following,
         clock: Clock,
         random: Random,
+        others_stand: Callable[[], bool] = lambda: False,
+        missing_s: float = 30.0,
     ) -> None:
         self._source = source
         self._resource = resource
@@ -75,16 +96,24 @@ class Stream:
         self._follower = follower
         self._clock = clock
         self._random = random
+        self._others_stand = others_stand
+        self._missing_s = missing_s
         self._version: str | None = None
-        self._failures = self._stuck = self._fruitless_lists = 0
+        self._failures = self._stuck = self._fruitless_lists = self._refusals = 0
         self._has_listed = False
         self._stood_at: float | None = None
         self._down_since: float | None = clock.monotonic()
         self._told_cause = ""
         self.problem: str | None = None
+        self.missing: str | None = None
 
     def __str__(self) -> str:
         return f"the watch of {self._resource.plural}" + (f" in {self._namespace}" if self._namespace else "")
+
+    @property
+    def is_optional(self) -> bool:
+        """Not every cluster has the resource, so nothing else waits for it."""
+        return self._resource.is_optional
 
     @property
     def down_s(self) -> float:
@@ -115,6 +144,7 @@ class Stream:
             self._has_listed = True
         async with self._source.watch(self._resource, self._namespace, self._version) as events:
             self._stood_at, is_silent = self._clock.monotonic(), True
+            self._appear()
             async for told in events:
                 is_silent = False
                 self._take(told)
@@ -159,6 +189,10 @@ class Stream:
         self._failures += 1
         if trouble is None:
             return self._backoff_s(self._failures, LAST_BACKOFF_S)
+        if self._is_missing(trouble):
+            return self._miss(trouble)
+        if self._refusals:
+            return DOUBT_S
         self._fall(trouble)
         self._stuck += stood_s is not None
         if isinstance(trouble, Outdated) or self._stuck == STUCK:
@@ -173,6 +207,34 @@ class Stream:
         if failures <= 0:
             return 0.0
         return min(last_s, FIRST_BACKOFF_S * 2.0 ** min(failures - 1, 20)) * self._random.uniform(0.5, 1)
+
+    def _is_missing(self, trouble: Exception) -> bool:
+        """Counts the answers in a row that say so."""
+        if not self._resource.is_optional:
+            return False
+        self._refusals = self._refusals + 1 if isinstance(trouble, NotServed | Forbidden) else 0
+        return self.missing is not None or self._refusals > 1 or self._is_alone()
+
+    def _is_alone(self) -> bool:
+        return self.down_s >= OWN_TROUBLE_S and self._others_stand()
+
+    def _miss(self, trouble: Exception) -> float:
+        """Tells that it can't be had, and why as long as that is for reasons of its own; returns the seconds of rest."""
+        cause = type(trouble).__name__
+        is_own = self._refusals > 0 or self._others_stand()
+        if self.missing is None or (is_own and cause != self._told_cause):
+            self.missing, self._told_cause = str(trouble), cause
+            log.info("%s: %s; it is asked for now and then", self, trouble)
+        self._version = self._down_since = self.problem = None
+        self._failures = self._stuck = self._fruitless_lists = 0
+        self._follower.missing(self._resource, self._namespace, self.missing)
+        return self._missing_s * self._random.uniform(0.5, 1)
+
+    def _appear(self) -> None:
+        if self._refusals or self.missing is not None:
+            self._recover()
+            self._refusals, self.missing = 0, None
+            self._follower.missing(self._resource, self._namespace, None)
 
     def _fall(self, trouble: Exception) -> None:
         self.problem, cause = f"{self}: {trouble}", type(trouble).__name__

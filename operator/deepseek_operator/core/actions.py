@@ -67,16 +67,16 @@ class Plan(Generic[StatusT]):
         return self.confirm or any(isinstance(action, Create | Delete) for action in self.actions)
 
 
-Reason: TypeAlias = Literal["Conflict", "Forbidden", "Rejected", "Quota", "Throttled", "Failed"]
+Reason: TypeAlias = Literal["Conflict", "Forbidden", "Rejected", "NotServed", "Quota", "Throttled", "Failed"]
 
 
 @dataclass(frozen=True)
 class Failure:
-    """An action that the API server refused, or that got no answer.
+    """An action that the API server refused, that got no answer, or that can't be sent because its API is not served.
 
     Attributes:
-        reason: Conflict 409 · Forbidden 403 · Quota 403 with "exceeded quota" · Rejected 400/422 ·
-            Throttled 429 · Failed: anything else, time-outs included.
+        reason: Conflict 409 · Forbidden 403 · Quota 403 with "exceeded quota" · Rejected 400/422 · NotServed: the whole
+            resource is missing · Throttled 429 · Failed: anything else, time-outs included.
         message: the server's words, at most 1,024 characters.
         retry_after_s: the server's wish with a 429, in seconds; 0 when it named none.
     """

@@ -148,6 +148,10 @@ class Kinds:
         """What the API server is told of them."""
         return tuple(entry.definition for entry in self.entries)
 
+    def users(self, resource: Resource) -> frozenset[Resource]:
+        """The custom resources whose kinds own it or look at it."""
+        return frozenset(e.resource for e in self.entries if resource in e.owns or resource in e.reads)
+
     def rights(self, *, where_enforced: bool = False) -> Mapping[tuple[str, str], frozenset[str]]:
         """Verbs by API group and resource: all that the operator may do where it works, but for events."""
         granted: dict[tuple[str, str], set[str]] = {}

@@ -72,6 +72,8 @@ class Seen(Generic[OwnerT_co]):
         progress: what rank 0 said, schema-checked; `Unavailable` when it could not be asked; None when not asked.
         warnings: Warning events of `Needs.warnings`, newest first; display only, and empty when they can't be read.
         now: the time of this pass, with time zone.
+        unserved: optional resources that can't be had in the owner's namespace, and why, as a sentence that ends with what
+            to do. Nothing is known of their objects: none is among the others here, though some may live.
     """
 
     owner: OwnerT_co
@@ -81,6 +83,7 @@ class Seen(Generic[OwnerT_co]):
     references: Mapping[Ref, Manifest] = field(default_factory=dict)
     progress: Mapping[str, object] | Unavailable | None = None
     warnings: Mapping[Ref, tuple[Warning, ...]] = field(default_factory=dict)
+    unserved: Mapping[Resource, str] = field(default_factory=dict)
 
     def child(self, resource: Resource, name: str) -> Manifest | None:
         """The live child of that name; None when there is none."""

@@ -1,4 +1,4 @@
-"""What the shell needs of a Kubernetes API server, in nine verbs and seven errors.
+"""What the shell needs of a Kubernetes API server, in nine verbs and eight errors.
 
 Adapters own connections, time limits, retries and credentials, and translate every library error into one of these.
 `adapters/kube.py` is the real one, `adapters/memory.py` the one of the tests and of `plan -f`.
@@ -33,6 +33,10 @@ class QuotaExceeded(Forbidden):
 
 class Rejected(ClusterError):
     """400 or 422: the object can never be stored like this."""
+
+
+class NotServed(ClusterError):
+    """404 for a whole resource: its definition is not there (any more)."""
 
 
 class Outdated(ClusterError):

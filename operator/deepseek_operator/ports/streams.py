@@ -9,10 +9,6 @@ from deepseek_operator.core.resources import Manifest, Resource
 from deepseek_operator.ports.cluster import ClusterError, Listing
 
 
-class NotServed(ClusterError):
-    """404 for a whole resource: its definition is not there (any more)."""
-
-
 class Garbled(ClusterError):
     """What arrived is nothing that an API server says: no JSON, JSON of another shape, or half of it."""
 

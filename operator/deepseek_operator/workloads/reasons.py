@@ -10,6 +10,7 @@ from collections.abc import Mapping
 WAITING_FOR_QUOTA = "WaitingForQuota"
 FORBIDDEN = "Forbidden"
 REJECTED = "Rejected"
+WAITING_FOR_API = "WaitingForAPI"
 WAITING_FOR_CLAIM = "WaitingForClaim"
 WAITING_FOR_CAPACITY = "WaitingForCapacity"
 IMAGE_PULL_FAILED = "ImagePullFailed"
@@ -33,6 +34,7 @@ ADVICE: Mapping[str, str] = {
     WAITING_FOR_QUOTA: "Raise the namespace's quota, free some of it, ask for less, or write the resources that it makes obligatory.",
     FORBIDDEN: "Ask an administrator: RBAC or an admission policy refuses what the operator wants to make.",
     REJECTED: "Edit the spec: the API server refuses the object that it leads to, in the message's words.",
+    WAITING_FOR_API: "Install what the message names, give the operator the right that it names, or edit the spec so that it does without.",
     WAITING_FOR_CLAIM: "Create the PersistentVolumeClaim that the message names.",
     CONFIGURATION_MISSING: "Create the Secret or other object that the message names, or correct its name in the spec.",
     VOLUME_NOT_MOUNTED: "Look at that volume's claim, and at the storage behind it.",

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from deepseek_operator.core.actions import Failure
-from deepseek_operator.workloads.reasons import FORBIDDEN, REJECTED, WAITING_FOR_QUOTA
+from deepseek_operator.workloads.reasons import FORBIDDEN, REJECTED, WAITING_FOR_API, WAITING_FOR_QUOTA
 
 
 @dataclass(frozen=True)
@@ -24,5 +24,7 @@ def refusal(failure: Failure | None) -> Refusal | None:
             return Refusal(FORBIDDEN, message)
         case Failure(reason="Rejected", message=message):
             return Refusal(REJECTED, message, is_final=True)
+        case Failure(reason="NotServed", message=message):
+            return Refusal(WAITING_FOR_API, message)
         case _:
             return None

@@ -13,8 +13,10 @@ import pytest
 import yaml
 
 from deepseek_operator.__main__ import main
-from deepseek_operator.cli.planning import read
+from deepseek_operator.cli.planning import Document, planned, read
+from deepseek_operator.core.configuration import Configuration
 from tests.support.api_objects import minimal_serving, minimal_training
+from tests.support.posters import WITH_POSTERS, a_poster
 
 TRAINING, SERVING = (yaml.safe_dump(manifest) for manifest in (minimal_training(), minimal_serving()))
 
@@ -243,3 +245,18 @@ def test_aliases_and_texts_of_two_halves_are_read(tmp_path: Path, capsys: pytest
     assert plan("-f", str(tmp_path), capsys=capsys)[0] == 0
     (document,) = read([str(tmp_path / "a.json")], lambda name: Path(name).read_text())
     assert document.manifest["metadata"]["annotations"] == {"a": "\U0001f600 \ufffd"}
+
+
+@pytest.mark.parametrize("seen", [None, ()], ids=["assumed", "seen"])
+async def test_what_is_made_of_an_api_that_not_every_cluster_has_is_shown_with_what_to_install(
+    seen: tuple[Document, ...] | None,
+) -> None:
+    documents = [Document(a_poster("p"), "a file"), Document(a_poster("plain", board=False), "a file")]
+    answer = await planned(documents, seen, Configuration(), WITH_POSTERS)
+    with_board, plain = answer.rehearsals
+    assert answer.is_made
+    assert [item["kind"] for item in with_board.made] == ["ConfigMap", "Board"]
+    assert with_board.assumed == (
+        "boards of boards.example.com/v1 are served (else install the board controller, release 2 or later)",
+    )
+    assert plain.assumed == ()

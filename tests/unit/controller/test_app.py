@@ -16,11 +16,14 @@ from deepseek_operator.api.v1alpha1.training.definition import TRAINING
 from deepseek_operator.controller import app as app_module
 from deepseek_operator.controller import audit as audit_module
 from deepseek_operator.controller import lease as lease_module
+from deepseek_operator.controller import stream as stream_module
 from deepseek_operator.controller.app import App
 from deepseek_operator.controller.ending import END_LIMIT_S
+from deepseek_operator.controller.key import Key
 from deepseek_operator.controller.settings import Settings
 from deepseek_operator.core.resources import GROUP
 from deepseek_operator.kinds.registry import KINDS
+from tests.support.posters import BOARD, POSTER, WITH_POSTERS, a_poster
 from tests.support.tiny import tiny
 
 SETTINGS = Settings(identity="a", bind_host="127.0.0.1", health_port=0, metrics_port=0, workers=CONNECTIONS + 8)
@@ -31,13 +34,15 @@ class Server:
     """Answers every list with nothing, tells nothing, keeps one Lease, and never answers who asks for one object.
 
     Attributes:
-        plurals: what it serves of our group; hanging: objects that are asked for; renewals: writes of the Lease;
-        hangs: it answers nothing any more.
+        plurals: what it serves of our group and of others' that not every cluster has; hanging: objects that are asked for; renewals: writes of the Lease;
+        missed: requests for what it does not serve; refusal: the status of its answer to those; hangs: it answers nothing any more.
     """
 
     plurals: set[str] = field(default_factory=lambda: {TRAINING.plural, SERVING.plural})
     hanging: int = 0
     renewals: int = 0
+    missed: int = 0
+    refusal: int = 404
     lease: dict[str, Any] | None = None
     hangs: bool = False
     ended: asyncio.Event = field(default_factory=asyncio.Event)
@@ -47,8 +52,9 @@ class Server:
             await self.ended.wait()
         if "/leases" in request.path:
             return await self._lease(request)
-        if GROUP in request.path and self.plurals.isdisjoint(request.path.split("/")):
-            raise web.HTTPNotFound
+        if (GROUP in request.path or BOARD.group in request.path) and self.plurals.isdisjoint(request.path.split("/")):
+            self.missed += 1
+            return web.json_response({"message": "no"}, status=self.refusal)
         if "watch" in request.query:
             stream = web.StreamResponse()
             await stream.prepare(request)
@@ -133,6 +139,47 @@ async def test_nothing_is_led_before_the_definitions_are_served_and_one_line_and
         await until(lambda: state.renewals > 0)
     finally:
         await app.stop()
+
+
+@pytest.mark.parametrize("status", [404, 403, 500], ids=["missing", "forbidden", "broken"])
+async def test_an_optional_api_that_can_not_be_had_costs_neither_readiness_nor_anybody_s_passes(
+    server: tuple[Server, Credentials], monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    state, credentials = server
+    state.plurals = {*(entry.resource.plural for entry in WITH_POSTERS)}
+    state.refusal = status
+    monkeypatch.setattr(stream_module, "DOUBT_S", 0.05)
+    monkeypatch.setattr(stream_module, "OWN_TROUBLE_S", 0.2)
+    monkeypatch.setattr(app_module, "UNREADY_AFTER_S", 0.3)
+    app = App(replace(SETTINGS, workers=1), credentials, WITH_POSTERS)
+    await app.start()
+    try:
+        await until(lambda: state.renewals > 0)
+        await asyncio.sleep(0.5)
+        missed = state.missed
+        await asyncio.sleep(1)
+        async with ClientSession() as session, session.get(f"http://127.0.0.1:{app.ports[0]}/readyz") as answer:
+            assert await answer.text() == "ok\n"
+        assert state.missed == missed
+    finally:
+        await app.stop()
+
+
+async def test_whoever_uses_an_optional_api_looks_again_when_it_comes_and_goes_where_it_does(
+    server: tuple[Server, Credentials], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = App(replace(SETTINGS, workers=1), server[1], WITH_POSTERS)
+    woken: list[Key] = []
+    monkeypatch.setattr(app, "_wake", lambda keys: woken.extend(keys))
+    for namespace in ("a", "b"):
+        metadata = {"name": "x", "namespace": namespace, "uid": f"u-{namespace}", "resourceVersion": "5"}
+        app.told(POSTER, None, {**a_poster("x"), "metadata": metadata})
+        app.told(TRAINING, None, {**tiny("x"), "metadata": {**metadata, "uid": f"t-{namespace}"}})
+    woken.clear()
+    for scope, why in ((None, "gone"), (None, "gone"), ("a", "gone"), ("a", None), ("a", None), (None, None)):
+        app.missing(BOARD, scope, why)
+    a, b = Key(POSTER, "a", "x"), Key(POSTER, "b", "x")
+    assert woken == [a, b, a, a, a, a, b]
 
 
 async def test_a_process_ends_soon_though_the_server_answers_nothing_any_more(

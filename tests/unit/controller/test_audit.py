@@ -10,22 +10,24 @@ from deepseek_operator.controller.audit import Auditor, HistoryLost
 from deepseek_operator.controller.key import Key
 from deepseek_operator.controller.metrics import Metrics
 from deepseek_operator.controller.mirror import Mirror
+from deepseek_operator.core.kinds import Kinds
 from deepseek_operator.core.names import MANAGED_BY, MANAGER
-from deepseek_operator.core.resources import JOB, SERVICE
+from deepseek_operator.core.resources import JOB, SERVICE, Ref, Resource
 from deepseek_operator.kinds.registry import KINDS
-from deepseek_operator.ports.cluster import Forbidden, Unreachable
+from deepseek_operator.ports.cluster import ClusterError, Forbidden, Listing, NotServed, Unreachable
+from tests.support.posters import BOARD, NO_BOARDS, WITH_POSTERS
 from tests.support.tiny import tiny
 from tests.support.virtual_time import LoopClock, elapsed_s, in_virtual_time
 
 
 class Stage:
-    def __init__(self) -> None:
+    def __init__(self, kinds: Kinds = KINDS) -> None:
         self.clock = LoopClock()
-        self.cluster = MemoryCluster(self.clock)
+        self.cluster = MemoryCluster(self.clock, kinds)
         self.mirror = Mirror()
         self.woken: list[Key] = []
         self.auditor = Auditor(
-            self.cluster, self.mirror, self.clock, Metrics(), KINDS.watched, self.woken.extend, interval_s=60.0
+            self.cluster, self.mirror, self.clock, Metrics(), kinds.watched, self.woken.extend, interval_s=60.0
         )
 
 
@@ -140,6 +142,69 @@ async def test_a_store_that_was_restored_from_a_backup_ends_the_process() -> Non
     stage.auditor._cluster = MemoryCluster(stage.clock)
     with pytest.raises(HistoryLost, match="version 9 and now at 0"):
         await asyncio.wait_for(running, 70)
+
+
+@pytest.mark.parametrize("trouble", [NotServed(NO_BOARDS), Forbidden("no right"), Unreachable("HTTP 500")], ids=repr)
+def test_an_optional_resource_that_can_not_be_listed_is_waited_for_until_its_watch_says_that_it_is_missing(
+    trouble: ClusterError, caplog: pytest.LogCaptureFixture
+) -> None:
+    @in_virtual_time
+    async def main() -> None:
+        stage = Stage(WITH_POSTERS)
+        asked: list[float] = []
+
+        def refusal(verb: str, namespace: str, ref: Ref) -> ClusterError | None:
+            if ref.resource != BOARD:
+                return None
+            asked.append(elapsed_s())
+            return trouble
+
+        stage.cluster.refuse = refusal
+        running = asyncio.create_task(stage.auditor.run())
+        await asyncio.sleep(3.1)
+        assert not stage.auditor.is_fresh
+        stage.mirror.missing(BOARD, None, str(trouble))
+        await asyncio.sleep(0.6)
+        assert stage.auditor.is_fresh
+        asked.clear()
+        await asyncio.sleep(600)
+        assert stage.auditor.is_fresh
+        assert asked == []
+        stage.mirror.missing(BOARD, None, None)
+        await asyncio.sleep(600)
+        assert stage.auditor.is_fresh
+        assert 9 <= len(asked) <= 10
+        running.cancel()
+
+    main()
+    assert caplog.messages == []
+
+
+@in_virtual_time
+async def test_an_optional_resource_whose_watch_never_decides_keeps_nobody_waiting_for_ever() -> None:
+    stage = Stage(WITH_POSTERS)
+    stage.cluster.refuse = lambda verb, namespace, ref: NotServed(NO_BOARDS) if ref.resource == BOARD else None
+    running = asyncio.create_task(stage.auditor.run())
+    await asyncio.wait_for(stage.auditor.synced(), 15)
+    running.cancel()
+
+
+@in_virtual_time
+async def test_an_optional_resource_that_comes_back_from_a_server_that_counts_anew_ends_no_process() -> None:
+    stage = Stage(WITH_POSTERS)
+    listed = stage.cluster.list_metadata
+    version = "900"
+
+    async def list_metadata(resource: Resource) -> Listing:
+        return Listing(version, []) if resource == BOARD else await listed(resource)
+
+    stage.cluster.list_metadata = list_metadata  # type: ignore[method-assign]
+    running = asyncio.create_task(stage.auditor.run())
+    await stage.auditor.synced()
+    version = "1"
+    await asyncio.sleep(130)
+    assert not running.done()
+    running.cancel()
 
 
 async def requests_of_an_hour(count: int) -> int:

@@ -11,10 +11,19 @@ import pytest
 
 from deepseek_operator.controller.stream import Stream
 from deepseek_operator.core.resources import JOB, Manifest, Resource, uid_of
-from deepseek_operator.ports.cluster import ClusterError, Forbidden, Listing, Outdated, Throttled, Unreachable
-from deepseek_operator.ports.streams import Garbled, NotServed, Told
+from deepseek_operator.ports.cluster import (
+    ClusterError,
+    Forbidden,
+    Listing,
+    NotServed,
+    Outdated,
+    Throttled,
+    Unreachable,
+)
+from deepseek_operator.ports.streams import Garbled, Told
 from tests.support.virtual_time import LoopClock, elapsed_s, in_virtual_time
 
+BOARD = Resource("boards.example.com/v1", "Board", "boards", installed_by="the board controller")
 TROUBLES: list[Exception] = [
     Unreachable("HTTP 500"),
     Unreachable("connection reset"),
@@ -112,10 +121,15 @@ async def _drained(queue: "asyncio.Queue[Told | Exception | None]") -> AsyncIter
 
 
 class Follower:
-    """Knows what it was told."""
+    """Knows what it was told.
+
+    Attributes:
+        missed: why the resource can't be had, each time that this was another than before; None: it can again.
+    """
 
     def __init__(self) -> None:
         self.known: dict[str, int] = {}
+        self.missed: list[str | None] = []
         self.causes: list[str] = []
         self.poison = ""
 
@@ -135,11 +149,23 @@ class Follower:
     def unwatched(self, resource: Resource, cause: str) -> None:
         self.causes.append(cause)
 
+    def missing(self, resource: Resource, namespace: str | None, why: str | None) -> None:
+        assert resource.is_optional
+        if why is not None:
+            self.known.clear()
+        if self.missed[-1:] != [why]:
+            self.missed.append(why)
+
 
 class Stage:
-    def __init__(self) -> None:
+    """Attributes: others_stand: whether all is well with the watches of always-there resources."""
+
+    def __init__(self, resource: Resource = JOB) -> None:
         self.source, self.follower = Source(), Follower()
-        self.stream = Stream(self.source, JOB, None, self.follower, LoopClock(), Random(1))
+        self.others_stand = True
+        self.stream = Stream(
+            self.source, resource, None, self.follower, LoopClock(), Random(1), lambda: self.others_stand
+        )
         self.running = asyncio.create_task(self.stream.run())
 
     def agrees(self) -> bool:
@@ -152,10 +178,10 @@ class Stage:
                 await asyncio.sleep(0.1)
 
 
-def staged(scenario: Callable[[Stage], Any]) -> None:
+def staged(scenario: Callable[[Stage], Any], resource: Resource = JOB) -> None:
     @in_virtual_time
     async def main() -> None:
-        stage = Stage()
+        stage = Stage(resource)
         stage.source.put("old")
         await asyncio.sleep(1)
         assert stage.agrees()
@@ -313,3 +339,169 @@ def test_a_trouble_is_told_once_however_long_it_lasts_and_so_is_its_end(caplog: 
 
     staged(scenario)
     assert caplog.messages == ["the watch of jobs: Forbidden: jobs is forbidden", "the watch of jobs stands again"]
+
+
+GONE: list[ClusterError] = [
+    NotServed("v1 has no boards: install the board controller"),
+    Forbidden("you may not list boards"),
+]
+
+
+def take_away(stage: Stage, trouble: Exception) -> None:
+    stage.source.refuses = stage.source.refuses_lists = trouble
+    stage.source.strike(trouble)
+
+
+def give_back(stage: Stage) -> None:
+    stage.source.refuses = stage.source.refuses_lists = None
+
+
+@pytest.mark.parametrize("trouble", GONE, ids=repr)
+@pytest.mark.parametrize("at", ["the list", "the watch"])
+def test_a_single_answer_that_an_optional_resource_is_gone_is_not_believed(trouble: ClusterError, at: str) -> None:
+    async def scenario(stage: Stage) -> None:
+        for number in range(5):
+            if at == "the list":
+                stage.source.refuses_lists = trouble
+                stage.source.strike(Outdated("too old"))
+            else:
+                stage.source.strike(trouble)
+            await asyncio.sleep(0.5)
+            give_back(stage)
+            stage.source.put(f"new-{number}")
+            await stage.meets(stage.agrees, 4.0)
+        assert stage.follower.missed == [None]
+        assert stage.stream.down_s == 0.0
+
+    staged(scenario, BOARD)
+
+
+@pytest.mark.parametrize("trouble", GONE, ids=repr)
+def test_the_second_in_a_row_is_and_the_trouble_is_no_outage_and_costs_a_request_in_15_to_30_s(
+    trouble: ClusterError,
+) -> None:
+    async def scenario(stage: Stage) -> None:
+        take_away(stage, trouble)
+        await asyncio.sleep(4)
+        assert stage.follower.missed == [str(trouble)]
+        assert stage.follower.known == {}
+        before = len(stage.source.lists) + len(stage.source.watches)
+        await asyncio.sleep(3600)
+        assert (stage.stream.down_s, stage.stream.problem) == (0.0, None)
+        assert 3600 / 30 <= len(stage.source.lists) + len(stage.source.watches) - before <= 3600 / 15 + 1
+        assert stage.follower.missed == [str(trouble)]
+        give_back(stage)
+        await stage.meets(stage.agrees, 31.0)
+        await stage.meets(lambda: stage.follower.missed == [str(trouble), None], 0.2)
+        stage.source.put("new")
+        await stage.meets(stage.agrees, 1.0)
+
+    staged(scenario, BOARD)
+
+
+def test_an_optional_resource_that_was_never_there_is_known_to_be_missing_within_seconds_and_told_in_one_line(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    @in_virtual_time
+    async def main() -> None:
+        caplog.set_level("INFO")
+        stage = Stage(BOARD)
+        stage.source.refuses_lists = GONE[0]
+        await asyncio.sleep(4)
+        assert stage.follower.missed == [str(GONE[0])]
+        await asyncio.sleep(600)
+        stage.source.refuses_lists = None
+        await asyncio.sleep(31)
+        stage.running.cancel()
+
+    main()
+    assert caplog.messages == [
+        f"the watch of boards: {GONE[0]}; it is asked for now and then",
+        "the watch of boards stands again",
+    ]
+
+
+def test_a_resource_that_every_cluster_has_is_never_missing() -> None:
+    async def scenario(stage: Stage) -> None:
+        take_away(stage, GONE[0])
+        await asyncio.sleep(600)
+        assert stage.stream.down_s == pytest.approx(600, abs=1)
+        assert stage.follower.missed == []
+
+    staged(scenario)
+
+
+def test_what_may_be_listed_but_not_watched_is_missing_without_coming_and_going() -> None:
+    async def scenario(stage: Stage) -> None:
+        stage.source.refuses = GONE[1]
+        stage.source.strike(GONE[1])
+        await asyncio.sleep(600)
+        assert stage.follower.missed == [str(GONE[1])]
+
+    staged(scenario, BOARD)
+
+
+@pytest.mark.parametrize("trouble", [t for t in TROUBLES if not isinstance(t, NotServed | Forbidden)], ids=repr)
+def test_an_optional_resource_that_alone_is_in_trouble_is_missing_in_the_server_s_words(trouble: Exception) -> None:
+    async def scenario(stage: Stage) -> None:
+        take_away(stage, trouble)
+        await asyncio.sleep(3)
+        assert stage.follower.missed == []
+        await asyncio.sleep(6)
+        assert stage.follower.missed == [str(trouble)]
+        assert stage.stream.down_s == 0.0
+        give_back(stage)
+        await stage.meets(lambda: stage.agrees() and stage.follower.missed == [str(trouble), None], 31.0)
+
+    staged(scenario, BOARD)
+
+
+@pytest.mark.parametrize("trouble", [t for t in TROUBLES if not isinstance(t, NotServed | Forbidden)], ids=repr)
+def test_an_outage_of_the_server_makes_nothing_missing(trouble: Exception) -> None:
+    async def scenario(stage: Stage) -> None:
+        stage.others_stand = False
+        take_away(stage, trouble)
+        await asyncio.sleep(600)
+        assert stage.follower.missed == []
+        give_back(stage)
+        stage.source.put("new")
+        await stage.meets(stage.agrees, 2.0)
+
+    staged(scenario, BOARD)
+
+
+def test_an_outage_of_the_server_is_no_news_of_what_was_missing_before() -> None:
+    async def scenario(stage: Stage) -> None:
+        take_away(stage, GONE[0])
+        await asyncio.sleep(60)
+        stage.others_stand, stage.source.refuses_lists = False, Unreachable("connection refused")
+        await asyncio.sleep(60)
+        stage.others_stand, stage.source.refuses_lists = True, GONE[0]
+        await asyncio.sleep(60)
+        assert stage.follower.missed == [str(GONE[0])]
+        stage.source.refuses_lists = GONE[1]
+        await asyncio.sleep(31)
+        assert stage.follower.missed == [str(GONE[0]), str(GONE[1])]
+
+    staged(scenario, BOARD)
+
+
+@pytest.mark.parametrize("period_s", [1, 5, 20, 60])
+def test_what_comes_and_goes_twenty_times_is_known_as_it_is_in_the_end_at_no_more_than_an_attempt_a_second(
+    period_s: int,
+) -> None:
+    async def scenario(stage: Stage) -> None:
+        for number in range(20):
+            take_away(stage, GONE[0])
+            await asyncio.sleep(period_s)
+            give_back(stage)
+            stage.source.put(f"new-{number}")
+            await asyncio.sleep(period_s)
+        assert len(stage.source.lists) + len(stage.source.watches) <= 40 * max(period_s, 2)
+        await stage.meets(stage.agrees, 31.0)
+        take_away(stage, GONE[0])
+        await asyncio.sleep(4)
+        assert stage.follower.known == {}
+        assert stage.follower.missed[-1] == str(GONE[0])
+
+    staged(scenario, BOARD)

@@ -12,6 +12,7 @@ from deepseek_operator.workloads.refusal import Refusal, refusal
         ("Quota", Refusal("WaitingForQuota", "words")),
         ("Forbidden", Refusal("Forbidden", "words")),
         ("Rejected", Refusal("Rejected", "words", is_final=True)),
+        ("NotServed", Refusal("WaitingForAPI", "words")),
         ("Conflict", None),
         ("Throttled", None),
         ("Failed", None),
