@@ -29,6 +29,16 @@ def half_pair(text: str) -> str | None:
     return None
 
 
+def shown(value: object) -> str:
+    """A JSON value as a person wrote it, cut to what fits a message."""
+    return bounded(json.dumps(value, ensure_ascii=True, default=str))
+
+
+def bounded(text: str) -> str:
+    """A text cut to what fits a message."""
+    return text if len(text) <= 100 else f"{text[:100]}…"
+
+
 def _unambiguous(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) < len(pairs):

@@ -79,6 +79,13 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
+def beginning_of(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """The ids that it puts before every text by itself: none, or the beginning of text, once."""
+    ids = list(tokenizer("a").input_ids)
+    plain = list(tokenizer("a", add_special_tokens=False).input_ids)
+    return next((ids[:at] for at in range(len(ids)) if ids[at : at + len(plain)] == plain), [])
+
+
 def _begins(tokenizer: PreTrainedTokenizerBase) -> bool:
     """Whether it puts the beginning of text before a text by itself: tokenizer.json may say so as well."""
     return tokenizer.bos_token_id is not None and tokenizer("a").input_ids[:1] == [tokenizer.bos_token_id]

@@ -23,7 +23,8 @@ Schedule = Literal["Cosine", "Linear", "Constant"]
 Precision = Literal["fp32", "bf16"]
 CrossEntropy = Literal["Whole", "Chunked"]
 Split = Literal["Train", "Heldout"]
-Format = Literal["PromptCompletion", "Text"]
+Format = Literal["PromptCompletion", "Text", "Messages", "Alpaca"]
+LossOn = Literal["Completion", "AssistantTurns", "All"]
 
 OBJECTIVES: tuple[Objective, ...] = ("SFT",)
 METHODS: tuple[Literal["Full"], ...] = ("Full",)
@@ -32,7 +33,9 @@ CROSS_ENTROPIES: tuple[CrossEntropy, ...] = ("Whole", "Chunked")
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
 BUILTIN_TASKS = ("uppercase", "reverse")
 SPLITS: tuple[Split, ...] = ("Train", "Heldout")
-FORMATS: tuple[Format, ...] = ("PromptCompletion", "Text")
+FORMATS: tuple[Format, ...] = ("PromptCompletion", "Text", "Messages", "Alpaca")
+LOSSES: tuple[LossOn, ...] = ("Completion", "AssistantTurns", "All")
+TEMPLATES: tuple[Literal["DeepSeek"], ...] = ("DeepSeek",)
 HYPERPARAMETERS = (
     *("globalBatchSize", "microBatchSize", "sequenceLength", "learningRate", "schedule", "warmupSteps", "maxSteps"),
     *("epochs", "precision", "weightDecay", "gradientClipNorm", "seed", "evalEverySteps", "crossEntropy"),
@@ -74,6 +77,14 @@ class Dataset:
 
 
 @dataclass(frozen=True)
+class ChatTemplate:
+    """How chats are written, by name or as Jinja text, in place of the model's own way; exactly one of them is set."""
+
+    name: Literal["DeepSeek"] | None
+    text: str | None
+
+
+@dataclass(frozen=True)
 class Hyperparameters:
     """Exactly one of `epochs` (default 1) and `max_steps` is set; lengths in tokens, `micro_batch_size` per process.
 
@@ -103,6 +114,8 @@ class TrainingSpec:
     method: Method
     datasets: tuple[Dataset, ...]
     hyperparameters: Hyperparameters
+    chat_template: ChatTemplate | None = None
+    loss_on: LossOn = "AssistantTurns"
 
 
 def read_spec(text: str) -> TrainingSpec:
@@ -112,7 +125,7 @@ def read_spec(text: str) -> TrainingSpec:
     except (ValueError, RecursionError) as error:
         raise Invalid(f"DEEPSEEK_TRAINING_SPEC is not JSON ({error})") from None
     root = _Fields(value, "")
-    root.only("model", "objective", "method", "datasets", "hyperparameters")
+    root.only("model", "objective", "method", "datasets", "hyperparameters", "chatTemplate", "lossOn")
     datasets = tuple(_dataset(fields) for fields in root.list("datasets"))
     if not any(dataset.split == "Train" for dataset in datasets):
         raise Invalid("datasets hold nothing to train on; give one of them split: Train")
@@ -122,6 +135,8 @@ def read_spec(text: str) -> TrainingSpec:
         method=_method(root.fields("method")) if root.has("method") else Full(),
         datasets=datasets,
         hyperparameters=_hyperparameters(root.fields("hyperparameters")),
+        chat_template=_chat_template(root.fields("chatTemplate")) if root.has("chatTemplate") else None,
+        loss_on=root.choice("lossOn", LOSSES, "AssistantTurns"),
     )
 
 
@@ -143,6 +158,15 @@ def _method(fields: "_Fields") -> Method:
             return Full()
         case other:
             assert_never(other)
+
+
+def _chat_template(fields: "_Fields") -> ChatTemplate:
+    fields.only("name", "text")
+    if fields.has("name") == fields.has("text"):
+        raise Invalid(f"chatTemplate needs exactly one of name ({', '.join(TEMPLATES)}) and text (a Jinja template)")
+    if fields.has("text"):
+        return ChatTemplate(None, fields.text("text"))
+    return ChatTemplate(fields.choice("name", TEMPLATES, "DeepSeek"), None)
 
 
 def _dataset(fields: "_Fields") -> Dataset:

@@ -25,6 +25,8 @@ def _dataset(uri: str, **more: Any) -> Changes:
     return {"spec.datasets": [{"source": {"uri": uri}, **more}]}
 
 
+CHATS = _dataset("builtin://uppercase", format="Messages")
+
 # What is wrong, the edit of a valid training that brings it about, and words of the answer.
 TRAININGS: tuple[tuple[str, Changes, str], ...] = (
     # The shape of a training.
@@ -48,6 +50,30 @@ TRAININGS: tuple[tuple[str, Changes, str], ...] = (
         {"spec.datasets": [{"source": TASK}, {"source": TASK, "split": "Heldout", "weight": "2"}]},
         "leave it out of a dataset with split Heldout",
     ),
+    (
+        "a form of data that nobody knows",
+        _dataset("builtin://uppercase", format="ShareGPT"),
+        'values: "PromptCompletion"',
+    ),
+    (
+        "a chat template without chats",
+        {"spec.chatTemplate": {"name": "DeepSeek"}},
+        "write a dataset of format Messages",
+    ),
+    (
+        "two chat templates",
+        {**CHATS, "spec.chatTemplate": {"name": "DeepSeek", "text": "{{ messages }}"}},
+        "write chatTemplate.name (a template that the trainer knows) or chatTemplate.text (Jinja), one of them",
+    ),
+    (
+        "a chat template of neither kind",
+        {**CHATS, "spec.chatTemplate": {}},
+        "or chatTemplate.text (Jinja), one of them",
+    ),
+    ("an unknown chat template", {**CHATS, "spec.chatTemplate": {"name": "Llama"}}, 'supported values: "DeepSeek"'),
+    ("chats for a fresh model", CHATS, "has no chat template: write chatTemplate, for example {name: DeepSeek}"),
+    ("answers in texts", {**_dataset("builtin://uppercase", format="Text"), "spec.lossOn": "All"}, "leave lossOn out"),
+    ("an unknown loss", {"spec.lossOn": "Prompt"}, 'supported values: "Completion", "AssistantTurns", "All"'),
     ("no end", {f"{HYPER}.maxSteps": None}, "write hyperparameters.maxSteps or hyperparameters.epochs"),
     ("two ends", {f"{HYPER}.epochs": 2}, "hyperparameters.maxSteps or hyperparameters.epochs, not both"),
     (

@@ -47,3 +47,19 @@ def test_the_examples_for_a_cpu_end_as_they_say_within_two_minutes(kubectl: Kube
         wait("deepseekserving", name, "Available")
         assert "minimal@200" in kubectl.run("get", "deepseekserving", name)
     assert kubectl.get("horizontalpodautoscaler", "chat-serve")
+
+
+@pytest.mark.timeout(240)
+def test_chats_are_learnt_and_answered_by_the_template_that_they_were_trained_by(kubectl: Kubectl) -> None:
+    folder = EXAMPLES / "chats"
+    kubectl.apply((folder / "data.yaml").read_text().replace("busybox:1.37", RUNTIME_IMAGE))
+    kubectl.apply((folder / "serving.yaml").read_text())
+    kubectl.run("wait", "--for=condition=Complete", "job/chats", "--timeout=60s", timeout_s=70)
+    kubectl.apply((folder / "training.yaml").read_text())
+
+    def phase(kind: str) -> object:
+        return ((kubectl.get(kind, "chats") or {}).get("status") or {}).get("phase")
+
+    until("chats is Complete", lambda: phase("deepseektraining") == "Complete", timeout_s=WITHIN_S)
+    until("chats is Available", lambda: phase("deepseekserving") == "Available", timeout_s=WITHIN_S)
+    assert "chats@150" in kubectl.run("get", "deepseekserving", "chats")

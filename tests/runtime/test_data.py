@@ -49,7 +49,7 @@ def test_batch_of_a_step_does_not_depend_on_what_was_asked_before() -> None:
 
 def test_labels_are_the_next_tokens_of_the_completion_only() -> None:
     batch = collate(
-        [Example(array("i", [5, 6, 7, 8, 9]), 3), Example(array("i", [5, 6, 7]), 0)], 0, torch.device("cpu")
+        [Example.after(3, array("i", [5, 6, 7, 8, 9])), Example.after(0, array("i", [5, 6, 7]))], 0, torch.device("cpu")
     )
     assert batch.ids.tolist() == [[5, 6, 7, 8], [5, 6, 0, 0]]
     assert batch.labels.tolist() == [[IGNORED, IGNORED, 8, 9], [6, 7, IGNORED, IGNORED]]
@@ -59,8 +59,8 @@ def test_prompts_and_completions_are_read_from_json_lines(tmp_path: Path) -> Non
     file = tmp_path / "a.jsonl"
     file.write_text('{"prompt": "ab", "completion": "c"}\n\n{"prompt": "abcdef", "completion": "xyz"}\n')
     short, cut = read_examples(dataset(file), byte_tokenizer(), 8).examples
-    assert (len(short.prompt), short.targets, short.completion[-1]) == (2, 2, EOS_ID)
-    assert (len(cut.tokens), cut.loss_from, cut.targets) == (8, 6, 2)
+    assert (short.learnt, short.targets, short.tokens[-1]) == (((2, 4),), 2, EOS_ID)
+    assert (len(cut.tokens), cut.learnt, cut.targets) == (8, ((6, 8),), 2)
 
 
 def test_text_is_packed_into_pieces_that_lose_nothing(tmp_path: Path) -> None:
@@ -107,7 +107,9 @@ def test_json_given_as_text_is_read_as_its_texts_whatever_the_file_is_called(tmp
     (piece,) = read_examples(dataset(tmp_path / name, "Text"), byte_tokenizer(), 100).examples
     assert byte_tokenizer().decode(piece.tokens) == "hello<|end|>world<|end|>"
     (tmp_path / name).write_text('{"prompt": "a", "completion": "b"}\n')
-    with pytest.raises(Invalid, match="line 1 has no 'text', only 'completion', 'prompt'; write"):
+    with pytest.raises(
+        Invalid, match="line 1 is of format PromptCompletion, and the dataset's is Text: write datasets"
+    ):
         read_examples(dataset(tmp_path / name, "Text"), byte_tokenizer(), 100)
 
 
@@ -158,10 +160,10 @@ class _Played(SimpleNamespace):
     eos_token_id = EOS_ID
 
     def __init__(self, tokens: list[int]) -> None:
-        super().__init__(input_ids=tokens)
+        super().__init__(tokens=tokens)
 
-    def __call__(self, text: str) -> "_Played":
-        return self
+    def __call__(self, text: str | list[str], **_: bool) -> SimpleNamespace:
+        return SimpleNamespace(input_ids=self.tokens if isinstance(text, str) else [self.tokens for _ in text])
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.txt"])

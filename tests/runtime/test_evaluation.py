@@ -39,7 +39,7 @@ def examples_of(model: PreTrainedModel, end_id: int) -> tuple[list[Example], int
             place = -1 if line % 3 == 1 else 0
             completion[place] = (completion[place] + 1) % 256
         right += greedy(model, prompt, LONGEST, end_id)[: len(completion)] == completion
-        made.append(Example(array("i", [*prompt, *completion]), len(prompt)))
+        made.append(Example.after(len(prompt), array("i", [*prompt, *completion])))
     assert 0 < right < LINES
     return made, right
 

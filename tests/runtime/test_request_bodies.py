@@ -96,13 +96,16 @@ async def test_body_that_asks_for_nothing_possible_is_the_clients_error(
     ("messages", "words"),
     [
         ([{"role": "user", "content": "hi \ud83d"}], "messages[0].content holds half of a surrogate pair"),
-        ([{"role": "user", "content": "a"}, {"role": "\ude00", "content": "b"}], "messages[1].role holds half"),
-        ([{"role": "user", "content": [{"type": "text", "text": "\ud83d"}]}], "messages[0].content holds half"),
-        ([{"role": "user", "content": True}], "each message must be"),
-        ([{"role": 1, "content": "a"}], "each message must be"),
-        ([True], "each message must be"),
-        ({"role": "user", "content": "a"}, "messages must be a list"),
-        (7, "messages must be a list"),
+        (
+            [{"role": "user", "content": "a"}, {"role": "\ude00", "content": "b"}],
+            'messages[1].role is "\\ude00"; write one of system, developer, user',
+        ),
+        ([{"role": "user", "content": [{"type": "text", "text": "\ud83d"}]}], "messages[0].content[0] holds half"),
+        ([{"role": "user", "content": True}], "messages[0].content is true, no text"),
+        ([{"role": 1, "content": "a"}], "messages[0].role is 1"),
+        ([True], "messages[0] is true; write {"),
+        ({"role": "user", "content": "a"}, "no list; write {"),
+        (7, "messages is 7, no list; write {"),
     ],
 )
 async def test_messages_that_say_nothing_are_the_clients_error(client: Client, messages: object, words: str) -> None:

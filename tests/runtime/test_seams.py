@@ -29,7 +29,7 @@ CPU = torch.device("cpu")
 
 
 def example(*tokens: int, loss_from: int = 1) -> Example:
-    return Example(array("i", tokens), loss_from)
+    return Example.after(loss_from, array("i", tokens))
 
 
 @pytest.mark.parametrize("cut", [1, 2, 3])

@@ -59,8 +59,9 @@ def test_ids_are_the_files(raw: Path, tmp_path: Path, kind: str | None, begins: 
     (tmp_path / "data.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     dataset = Dataset(tmp_path / "data.jsonl", None, "Train", 1.0, "PromptCompletion")
     read = read_examples(dataset, tokenizer, 64).examples
-    assert [one.prompt for one in read] == list(expected.values())
-    assert {tuple(one.completion) for one in read} == {(*library.encode("x").ids, END)}
+    answer = [*library.encode("x").ids, END]
+    assert [list(one.tokens) for one in read] == [[*ids, *answer] for ids in expected.values()]
+    assert [one.learnt for one in read] == [((len(ids), len(ids) + len(answer)),) for ids in expected.values()]
 
     network = SimpleNamespace(config=SimpleNamespace(vocab_size=library.get_vocab_size()))
     model = cast(Model, SimpleNamespace(tokenizer=tokenizer, network=network, max_length=100, usual=Usual()))

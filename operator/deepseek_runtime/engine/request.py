@@ -6,8 +6,8 @@ A parameter that changes the answer and is not supported is refused, never ignor
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from jinja2 import TemplateError
-
+from deepseek_runtime.chat.messages import chat_of
+from deepseek_runtime.chat.template import rendered, tokens_of
 from deepseek_runtime.contract import Invalid
 from deepseek_runtime.documents import half_pair, parsed, refuse_constant
 from deepseek_runtime.engine.model import Model, Usual
@@ -100,15 +100,11 @@ def completion(body: object, model: Model, served_name: str) -> Asked:
 def chat(body: object, model: Model, served_name: str) -> Asked:
     """Reads a /v1/chat/completions body. Raises BadRequest, NoSuchModel."""
     fields = _checked(body, served_name)
-    messages = fields.get("messages")
-    if not isinstance(messages, list) or not messages:
-        raise BadRequest("messages must be a list with at least one message")
-    plain = [_message(f"messages[{number}]", message) for number, message in enumerate(messages)]
     try:
-        text = model.tokenizer.apply_chat_template(plain, tokenize=False, add_generation_prompt=True)
-    except (ValueError, TypeError, TemplateError) as error:
-        raise BadRequest(f"the model's chat template refuses these messages: {error}") from None
-    ids = model.tokenizer(text, add_special_tokens=False).input_ids
+        text = rendered(model.tokenizer, chat_of(fields.get("messages")), opens=True)
+    except Invalid as error:
+        raise BadRequest(str(error)) from None
+    (ids,) = tokens_of(model.tokenizer, [text])
     return _asked(fields, ids, model, None)
 
 
@@ -128,25 +124,6 @@ def _is_unused(parameter: str, value: object) -> bool:
     """JSON's false is no 0: with `logprobs: 0` an answer would carry the chosen tokens' own."""
     unused = UNSUPPORTED.get(parameter, ())
     return any(value == one and isinstance(value, bool) == isinstance(one, bool) for one in unused)
-
-
-def _message(place: str, message: object) -> dict[str, str]:
-    match message:
-        case {"role": str(role), "content": str(content)}:
-            pass
-        case {"role": str(role), "content": [*parts]}:
-            content = "".join(_part(part) for part in parts)
-        case _:
-            raise BadRequest('each message must be {"role": "…", "content": "…"}')
-    return {"role": _whole_text(f"{place}.role", role), "content": _whole_text(f"{place}.content", content)}
-
-
-def _part(part: object) -> str:
-    match part:
-        case {"type": "text", "text": str(text)}:
-            return text
-        case _:
-            raise BadRequest("only text content is supported")
 
 
 def _whole_text(name: str, text: str) -> str:

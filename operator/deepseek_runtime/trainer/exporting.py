@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from deepseek_runtime.chat.template import text_of, write_template
 from deepseek_runtime.checkpoint.integrity import describe
 from deepseek_runtime.checkpoint.manifest import Manifest
 from deepseek_runtime.checkpoint.room import writing
@@ -46,7 +48,7 @@ class Exporter:
         made: str | None = None
         with ThreadPoolExecutor(1) as writer:
             what = (torn, self.model, weights, self.tokenizer, rank.spec.model)
-            job = writer.submit(self.method.write, *what) if rank.gang.is_first else None
+            job = writer.submit(self._write, *what) if rank.gang.is_first else None
             wait_for_all(
                 rank.gang,
                 rank.heartbeat.beat,
@@ -58,6 +60,12 @@ class Exporter:
                     job.result()
                     made = volume.commit_export(self._manifest(checkpoint, measured, torn), rank.contract.attempt)
         rank.telling.log({"event": "export", "step": checkpoint.step, "export": made})
+
+    def _write(self, directory: Path, *what: Any) -> None:
+        """With the chat template that was trained by, where it isn't the model's own."""
+        self.method.write(directory, *what)
+        if (template := self.rank.spec.chat_template) is not None:
+            write_template(directory, text_of(template))
 
     def _manifest(self, checkpoint: Manifest, measured: Mapping[str, float | None], directory: Path) -> Manifest:
         contract = self.rank.contract

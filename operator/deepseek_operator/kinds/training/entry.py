@@ -13,7 +13,7 @@ from deepseek_operator.kinds.training.service import PROGRESS_PORT_NAME
 
 NO_TEMPLATE = (
     "prompt and completion are trained as they are written, without the model's chat template: ask the result in the "
-    "same form by /v1/completions, or write the template's text into the prompts"
+    "same form by /v1/completions, or write them as chats, datasets[].format: Messages"
 )
 
 

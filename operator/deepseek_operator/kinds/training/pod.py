@@ -264,6 +264,7 @@ def resolved_spec(spec: TrainingSpec, plan: TrainingPlanStatus | None = None) ->
         "objective": wire["objective"],
         "method": wire["method"],
         "datasets": [_resolved_dataset(index, dataset) for index, dataset in enumerate(spec.datasets)],
+        **{name: wire[name] for name in ("chatTemplate", "lossOn") if name in wire},
         "hyperparameters": hyperparameters,
     }
 

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 from deepseek_runtime.spec import Hyperparameters
 from deepseek_runtime.trainer.data.dataset import Read
-from deepseek_runtime.trainer.data.example import Example
+from deepseek_runtime.trainer.data.example import Example, Joined
 from deepseek_runtime.trainer.data.order import Order
 
 
 @dataclass(frozen=True)
 class Heldout:
-    """Held-out examples; `answers` are those of prompt and completion, whose completions are to be matched as well."""
+    """Held-out examples; `answers` are those of which only answers are predicted, which are to be matched as well."""
 
     texts: Sequence[Example]
     answers: Sequence[Example]
@@ -45,7 +45,7 @@ def corpus_of(reads: Sequence[Read], parameters: Hyperparameters) -> Corpus:
     heldout = [one for one in reads if one.dataset.split == "Heldout"]
     return Corpus(
         reads=reads,
-        examples=[example for one in train for example in one.examples],
+        examples=Joined([one.examples for one in train]),
         order=Order(
             [len(one.examples) for one in train],
             [one.dataset.weight for one in train],
@@ -53,7 +53,7 @@ def corpus_of(reads: Sequence[Read], parameters: Hyperparameters) -> Corpus:
             parameters.global_batch_size,
         ),
         heldout=Heldout(
-            texts=[e for one in heldout for e in one.examples if one.dataset.format == "Text"],
-            answers=[e for one in heldout for e in one.examples if one.dataset.format == "PromptCompletion"],
+            texts=Joined([one.examples for one in heldout if not one.has_answers]),
+            answers=Joined([one.examples for one in heldout if one.has_answers]),
         ),
     )

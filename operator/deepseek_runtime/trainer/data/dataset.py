@@ -1,14 +1,18 @@
 """The examples of one dataset: what its source holds, rendered and cut to the sequence length."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 from transformers import PreTrainedTokenizerBase
 
 from deepseek_runtime.contract import Invalid
-from deepseek_runtime.spec import Dataset
-from deepseek_runtime.trainer.data.example import Example
-from deepseek_runtime.trainer.data.rendering import packed, pair
-from deepseek_runtime.trainer.data.source import PAIR_ADVICE, content_of, name_of, pairs_of, sha256_of, texts_of
+from deepseek_runtime.pretrained import beginning_of
+from deepseek_runtime.spec import Dataset, LossOn
+from deepseek_runtime.trainer.data.chats import chat_record
+from deepseek_runtime.trainer.data.example import Example, Examples
+from deepseek_runtime.trainer.data.records import Content
+from deepseek_runtime.trainer.data.rendering import Record, packed, pair, tokenised
+from deepseek_runtime.trainer.data.source import ADVICE, chats_of, content_of, name_of, pairs_of, sha256_of, texts_of
 
 
 @dataclass(frozen=True)
@@ -16,18 +20,20 @@ class Read:
     """What was read of one dataset.
 
     Attributes:
-        dropped: examples that are left out, because sequence_length has no room for their prompt and one token more.
-        cut: examples whose completion is cut: nothing teaches a model to end there, so no end token follows.
+        dropped: examples that are left out, because sequence_length has no room for a prompt and one token more.
+        cut: examples whose end is cut: nothing teaches a model to end there, so no end token follows.
         needed: the sequence length in tokens that would keep every example whole.
         sha256: of what was read, before a tokenizer saw it.
+        has_answers: whether what is predicted are answers, and nothing else.
     """
 
     dataset: Dataset
-    examples: list[Example]
+    examples: Examples
     sha256: str
     dropped: int = 0
     cut: int = 0
     needed: int = 0
+    has_answers: bool = True
 
     @property
     def name(self) -> str:
@@ -44,37 +50,52 @@ class Read:
             )
 
 
-def read_examples(dataset: Dataset, tokenizer: PreTrainedTokenizerBase, length: int) -> Read:
+def read_examples(
+    dataset: Dataset, tokenizer: PreTrainedTokenizerBase, length: int, loss_on: LossOn = "AssistantTurns"
+) -> Read:
     """All examples of a dataset, cut to `length` tokens. Raises Invalid for a missing, malformed or empty file."""
     if tokenizer.eos_token_id is None:
         raise Invalid("the model's tokenizer names no end token; add eos_token to its tokenizer_config.json")
     if dataset.format == "Text":
         return _read_texts(dataset, tokenizer, length)
-    return _read_pairs(dataset, tokenizer, length)
+    content = content_of(dataset)
+    records = _records(dataset, content, tokenizer, loss_on)
+    read = _cut(dataset, content, tokenised(records, tokenizer, beginning_of(tokenizer)), length)
+    return replace(read, has_answers=loss_on != "All")
 
 
 def _read_texts(dataset: Dataset, tokenizer: PreTrainedTokenizerBase, length: int) -> Read:
     content = content_of(dataset)
-    pieces = list(packed(texts_of(dataset, content), tokenizer, length))
+    pieces = Examples(packed(texts_of(dataset, content), tokenizer, beginning_of(tokenizer), length))
     if not pieces:
         raise Invalid(f"dataset {name_of(dataset)} holds no text; write some, or leave the dataset out")
-    return Read(dataset, pieces, sha256_of(dataset, content))
+    return Read(dataset, pieces, sha256_of(dataset, content), has_answers=False)
 
 
-def _read_pairs(dataset: Dataset, tokenizer: PreTrainedTokenizerBase, length: int) -> Read:
-    content = content_of(dataset)
-    made = [pair(*one, tokenizer) for one in pairs_of(dataset, content)]
-    if not made:
-        raise Invalid(f"dataset {name_of(dataset)} holds no example; {PAIR_ADVICE}")
-    kept = [one for one in made if one.loss_from < length]
-    read = Read(
-        dataset,
-        [Example(one.tokens[:length], one.loss_from) for one in kept],
-        sha256_of(dataset, content),
-        dropped=len(made) - len(kept),
-        cut=sum(len(one.tokens) > length for one in kept),
-        needed=max(len(one.tokens) for one in made),
-    )
+def _records(
+    dataset: Dataset, content: Content | None, tokenizer: PreTrainedTokenizerBase, loss_on: LossOn
+) -> Iterator[Record]:
+    if dataset.format == "PromptCompletion":
+        for one in pairs_of(dataset, content):
+            yield pair(*one, is_learnt_throughout=loss_on == "All")
+        return
+    for place, chat in chats_of(dataset, content):
+        yield chat_record(place, chat, tokenizer, loss_on)
+
+
+def _cut(dataset: Dataset, content: Content | None, made: Iterator[Example], length: int) -> Read:
+    """Keeps what has room for a token to predict."""
+    kept, dropped, cut, needed = Examples(), 0, 0, 0
+    for one in made:
+        needed = max(needed, len(one.tokens))
+        if (fitting := one.cut(length)) is None:
+            dropped += 1
+            continue
+        cut += len(one.tokens) > length
+        kept.append(fitting)
+    if not kept and not dropped:
+        raise Invalid(f"dataset {name_of(dataset)} holds no example; {ADVICE[dataset.format]}")
+    read = Read(dataset, kept, sha256_of(dataset, content), dropped, cut, needed)
     if not kept:
         read.check_losses(length)
     return read

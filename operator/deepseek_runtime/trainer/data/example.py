@@ -1,9 +1,12 @@
-"""An example as token ids, and batches of tensors made of them."""
+"""An example as token ids, many of them in little memory, and batches of tensors made of them."""
 
 import hashlib
 from array import array
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from typing import overload
 
 import torch
 
@@ -12,23 +15,95 @@ IGNORED = -100
 
 @dataclass(frozen=True)
 class Example:
-    """Token ids; those before `loss_from` are only read, not predicted."""
+    """Token ids; those of the spans in `learnt`, from and up to an index, in order, are predicted, the others only read."""
 
     tokens: "array[int]"
-    loss_from: int
+    learnt: tuple[tuple[int, int], ...]
+
+    @staticmethod
+    def after(prompt: int, tokens: "array[int]") -> "Example":
+        """The first `prompt` tokens are read, all others predicted."""
+        return Example(tokens, ((prompt, len(tokens)),))
 
     @property
     def targets(self) -> int:
         """How many tokens are predicted: the first token of a text never is."""
-        return len(self.tokens) - max(self.loss_from, 1)
+        return sum(end - max(start, 1) for start, end in self.learnt)
+
+    def cut(self, length: int) -> "Example | None":
+        """Its first `length` tokens; None where none of them would be predicted."""
+        if len(self.tokens) <= length:
+            return self
+        kept = tuple((start, min(end, length)) for start, end in self.learnt if start < length)
+        return Example(self.tokens[:length], kept) if kept else None
+
+
+class Examples(Sequence[Example]):
+    """Examples end to end in arrays: four bytes a token and some twenty an example, where objects would take hundreds."""
+
+    def __init__(self, examples: Iterable[Example] = ()) -> None:
+        self._tokens, self._ends = array("i"), array("q", [0])
+        self._learnt, self._spans = array("i"), array("q", [0])
+        for one in examples:
+            self.append(one)
+
+    def append(self, example: Example) -> None:
+        self._tokens.extend(example.tokens)
+        self._ends.append(len(self._tokens))
+        for span in example.learnt:
+            self._learnt.extend(span)
+        self._spans.append(len(self._learnt))
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    @overload
+    def __getitem__(self, index: int) -> Example: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Example]: ...
+    def __getitem__(self, index: int | slice) -> Example | list[Example]:
+        if isinstance(index, slice):
+            return [self[one] for one in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        index %= len(self)
+        learnt = self._learnt[self._spans[index] : self._spans[index + 1]]
+        return Example(
+            self._tokens[self._ends[index] : self._ends[index + 1]], tuple(zip(learnt[::2], learnt[1::2], strict=True))
+        )
 
     @property
-    def prompt(self) -> list[int]:
-        return self.tokens[: self.loss_from].tolist()
+    def largest_token(self) -> int:
+        """The largest id; -1 where there is no token."""
+        return max(self._tokens, default=-1)
 
     @property
-    def completion(self) -> list[int]:
-        return self.tokens[self.loss_from :].tolist()
+    def longest(self) -> int:
+        """Tokens of the longest example."""
+        return max((end - start for start, end in pairwise(self._ends)), default=0)
+
+
+class Joined(Sequence[Example]):
+    """Several of them one after the other, none copied."""
+
+    def __init__(self, parts: Sequence[Sequence[Example]]) -> None:
+        self._parts = tuple(parts)
+        self._starts = tuple(accumulate(map(len, self._parts), initial=0))
+
+    def __len__(self) -> int:
+        return self._starts[-1]
+
+    @overload
+    def __getitem__(self, index: int) -> Example: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Example]: ...
+    def __getitem__(self, index: int | slice) -> Example | list[Example]:
+        if isinstance(index, slice):
+            return [self[one] for one in range(*index.indices(len(self)))]
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        part = bisect_right(self._starts, index) - 1
+        return self._parts[part][index - self._starts[part]]
 
 
 @dataclass(frozen=True)
@@ -47,15 +122,23 @@ def collate(examples: Sequence[Example], pad_id: int, device: torch.device) -> B
     for row, example in enumerate(examples):
         tokens = torch.tensor(example.tokens, dtype=torch.long)
         ids[row, : len(tokens) - 1] = tokens[:-1]
-        start = max(example.loss_from, 1)
-        labels[row, start - 1 : len(tokens) - 1] = tokens[start:]
+        for first, end in example.learnt:
+            start = max(first, 1)
+            labels[row, start - 1 : end - 1] = tokens[start:end]
     return Batch(ids.to(device), labels.to(device))
 
 
-def fingerprint(examples: Sequence[Example]) -> str:
-    """Names the data: a resume with other examples under the same step is no exact continuation."""
+def fingerprint(examples: Iterable[Example]) -> str:
+    """Names the data: a resume with other examples under the same step is no exact continuation.
+
+    Where one span reaches to the end it is told by its start, as it was when examples had no other.
+    """
     digest = hashlib.sha256()
     for example in examples:
-        digest.update(example.loss_from.to_bytes(4, "little"))
+        match example.learnt:
+            case ((start, end),) if end == len(example.tokens):
+                digest.update(start.to_bytes(4, "little"))
+            case spans:
+                digest.update(repr(spans).encode())
         digest.update(example.tokens.tobytes())
     return digest.hexdigest()

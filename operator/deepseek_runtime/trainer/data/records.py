@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deepseek_runtime.contract import Invalid
-from deepseek_runtime.documents import half_pair, parsed
+from deepseek_runtime.documents import bounded, half_pair, parsed, shown
 from deepseek_runtime.reading import memory_bytes, reading
 
 # What isn't UTF-8 text is named by its first bytes, each with what makes text of it.
@@ -108,12 +108,17 @@ def records(content: Content, advice: str) -> Iterator[tuple[str, Mapping[str, o
         yield place, record
 
 
+def value_of(place: str, record: Mapping[str, object], field: str, advice: str) -> object:
+    """What stands in a field of a record. Raises Invalid when it is absent."""
+    if field in record:
+        return record[field]
+    there = ", ".join(sorted(map(repr, record)))
+    raise Invalid(f"{place} has no {field!r}, only {bounded(there) or 'nothing'}; {advice}")
+
+
 def text_of(place: str, record: Mapping[str, object], field: str, advice: str) -> str:
     """The text in a field of a record. Raises Invalid when it is absent, no text, or none that UTF-8 can write."""
-    if field not in record:
-        there = ", ".join(sorted(map(repr, record)))
-        raise Invalid(f"{place} has no {field!r}, only {_bounded(there) or 'nothing'}; {advice}")
-    value = record[field]
+    value = value_of(place, record, field, advice)
     if not isinstance(value, str):
         raise Invalid(f"{place}: {field!r} is {shown(value)}, no text; {advice}")
     if words := half_pair(value):
@@ -121,11 +126,6 @@ def text_of(place: str, record: Mapping[str, object], field: str, advice: str) -
             f"{place}: {field!r} holds {words}: no text has one; write the whole character, or leave the line out"
         )
     return value
-
-
-def shown(value: object) -> str:
-    """A JSON value as a person wrote it, cut to what fits a message."""
-    return _bounded(json.dumps(value, ensure_ascii=True))
 
 
 def _lines(content: Content, advice: str) -> Iterator[tuple[str, object]]:
@@ -199,7 +199,3 @@ def _is_header(cells: list[str]) -> bool:
     names = [cell.strip().lower() for cell in cells]
     wanted = "text" in names or {"prompt", "completion"} <= set(names)
     return wanted and len(names) > 1 and all(re.fullmatch(r"[\w.-]+", name) for name in names)
-
-
-def _bounded(text: str) -> str:
-    return text if len(text) <= 100 else f"{text[:100]}…"

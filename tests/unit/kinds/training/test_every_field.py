@@ -176,6 +176,7 @@ def jobs_and_phase(life: Life) -> object:
 SPEC = "DEEPSEEK_TRAINING_SPEC"
 GRACE_S = 30
 TASK = {"source": {"uri": "builtin://uppercase"}}
+CHATS = {**TASK, "format": "Messages"}
 OWN_COMMAND = {"trainer": {"type": "custom", "command": ["torchrun"]}}
 TOLERATION = {"trainer": {"pod": {"tolerations": [{"key": "gpu"}]}}}
 ENV = {"trainer": {"env": [{"name": "LEVEL", "value": "high"}]}}
@@ -237,6 +238,15 @@ ROWS = (
     ),
     Row("datasets[].format", ("PromptCompletion", "Text"), variable(SPEC, "datasets", 0, "format")),
     Row("datasets[].weight", ("0.5", "2"), variable(SPEC, "datasets", 0, "weight")),
+    Row(
+        "chatTemplate.name",
+        ("DeepSeek", None),
+        variable(SPEC, "chatTemplate", "name"),
+        beside={"datasets": [CHATS]},
+        only={None: {"chatTemplate": {"text": "a"}}},
+    ),
+    Row("chatTemplate.text", ("a", "b"), variable(SPEC, "chatTemplate", "text"), beside={"datasets": [CHATS]}),
+    Row("lossOn", ("Completion", "All"), variable(SPEC, "lossOn")),
     hyper("globalBatchSize", 8, 16),
     hyper("microBatchSize", 2, 4),
     hyper("sequenceLength", 64, 128),

@@ -1,8 +1,8 @@
 """What is learnt from."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, StringConstraints
 
 from deepseek_operator.api.base import ApiModel, DatasetUri, Weight, rule, rules
 
@@ -12,6 +12,28 @@ class DatasetSource(ApiModel):
 
     uri: DatasetUri = Field(
         description="pvc://<claim>/<file>, image:///<path in the image>, or builtin://<name of a generated task>. Example: pvc://corpora/support.jsonl."
+    )
+
+
+class ChatTemplate(ApiModel):
+    """How chats are written, in place of the model's own template."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "has(self.name) != has(self.text)",
+                "write chatTemplate.name (a template that the trainer knows) or chatTemplate.text (Jinja), one of them",
+            )
+        )
+    )
+
+    name: Literal["DeepSeek"] | None = Field(
+        default=None,
+        description="DeepSeek: the form of DeepSeek-V3 and R1, with every message as it stands, thoughts and calls of tools included.",
+    )
+    text: Annotated[str, StringConstraints(min_length=1, max_length=16384)] | None = Field(
+        default=None,
+        description="A chat template in Jinja, as a tokenizer_config.json holds it: it gets messages, tools, add_generation_prompt, bos_token and eos_token. Example: a model's own template with its thoughts kept.",
     )
 
 
@@ -32,9 +54,9 @@ class Dataset(ApiModel):
     split: Literal["Train", "Heldout"] = Field(
         default="Train", description="Train: learnt from. Heldout: only evaluated. Default Train."
     )
-    format: Literal["PromptCompletion", "Text"] = Field(
+    format: Literal["PromptCompletion", "Text", "Messages", "Alpaca"] = Field(
         default="PromptCompletion",
-        description='PromptCompletion: JSON lines {"prompt": …, "completion": …}, loss on the completion only; both are trained as they are written, without the chat template of the model: ask the result by /v1/completions, or write the text of the template into them. Text: plain text, or JSON lines {"text": …}, loss everywhere. A file is read by its content, whatever it is called. Default PromptCompletion.',
+        description='Messages: JSON lines {"messages": [{"role": …, "content": …}, …]} in OpenAI\'s form, with "tools" where some are called, written by the chat template as /v1/chat/completions writes them. Alpaca: JSON lines {"instruction": …, "input": …, "output": …}, written as chats too. PromptCompletion: JSON lines {"prompt": …, "completion": …}, trained as they are written, without a chat template: ask the result by /v1/completions. Text: plain text, or JSON lines {"text": …}, learnt throughout. A file is read by its content, whatever it is called. Default PromptCompletion.',
     )
     weight: Weight = Field(
         default="1",

@@ -57,6 +57,8 @@ _FIXED_ONCE_STARTED = (
     ("spec.model", _GO_ON),
     ("spec.method", _GO_ON),
     ("spec.datasets", _GO_ON),
+    ("spec.chatTemplate", _GO_ON),
+    ("spec.lossOn", _GO_ON),
     ("spec.hyperparameters", _GO_ON),
     ("spec.checkpoints.resume", _GO_ON),
     ("spec.checkpoints.volume.claimName", "create a new DeepSeekTraining on the other claim"),

@@ -8,7 +8,7 @@ from deepseek_operator.api.base import ApiModel, rule, rules
 from deepseek_operator.api.v1alpha1.common.accelerator import Accelerator
 from deepseek_operator.api.v1alpha1.common.programs import is_one
 from deepseek_operator.api.v1alpha1.training.checkpoints import Checkpoints
-from deepseek_operator.api.v1alpha1.training.data import Dataset
+from deepseek_operator.api.v1alpha1.training.data import ChatTemplate, Dataset
 from deepseek_operator.api.v1alpha1.training.failures import FailurePolicy
 from deepseek_operator.api.v1alpha1.training.hyperparameters import Hyperparameters
 from deepseek_operator.api.v1alpha1.training.method import TrainingMethod
@@ -18,6 +18,8 @@ from deepseek_operator.api.v1alpha1.training.trainer import Trainer
 from deepseek_operator.api.v1alpha1.training.trainers import WRITTEN
 
 _OWN_COMMAND = is_one("self.trainer.type", WRITTEN)
+
+_IS_CHAT = "d.format == 'Messages' || d.format == 'Alpaca'"
 
 
 class TrainingSpec(ApiModel):
@@ -68,6 +70,21 @@ class TrainingSpec(ApiModel):
                 fieldPath=".hyperparameters.evalEverySteps",
             ),
             rule(
+                f"!has(self.chatTemplate) || (has(self.datasets) && self.datasets.exists(d, {_IS_CHAT}))",
+                "chatTemplate is how chats are written: write a dataset of format Messages or Alpaca, or leave it out",
+                fieldPath=".chatTemplate",
+            ),
+            rule(
+                f"has(self.chatTemplate) || {_OWN_COMMAND} || !has(self.model.custom) || !has(self.datasets) || "
+                f"!self.datasets.exists(d, {_IS_CHAT})",
+                "a model made of model.custom has no chat template: write chatTemplate, for example {name: DeepSeek}",
+            ),
+            rule(
+                "!has(self.lossOn) || (has(self.datasets) && self.datasets.exists(d, d.format != 'Text'))",
+                "lossOn is for chats and pairs, and a text is learnt throughout: leave lossOn out",
+                fieldPath=".lossOn",
+            ),
+            rule(
                 "!has(self.nodes.count) || self.nodes.count == 1 || !has(self.checkpoints.volume.accessMode) || "
                 "self.checkpoints.volume.accessMode == 'ReadWriteMany'",
                 "with nodes.count above 1 every node writes the volume: write checkpoints.volume.accessMode ReadWriteMany, or leave it out",
@@ -99,6 +116,14 @@ class TrainingSpec(ApiModel):
         max_length=16,
         description="What is learnt from and evaluated on. Required by the built-in trainer.",
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
+    chat_template: ChatTemplate | None = Field(
+        default=None,
+        description="How datasets of format Messages and Alpaca are written; exports carry it, and engines answer by it. Absent: the model's own chat template.",
+    )
+    loss_on: Literal["Completion", "AssistantTurns", "All"] | None = Field(
+        default=None,
+        description="What is learnt of chats and pairs. Completion: the last answer. AssistantTurns: every answer with its end token, but those of weight 0. All: every token. Texts are learnt throughout. Absent: AssistantTurns.",
     )
     hyperparameters: Hyperparameters = Field(
         default_factory=Hyperparameters,
