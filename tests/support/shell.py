@@ -63,7 +63,7 @@ class Operator:
         self._start()
 
     def _start(self) -> None:
-        self.mirror = Mirror()
+        self.mirror = Mirror(lambda keys: self.woken.update(keys))
         pulls = Pulls(self.progress, self.clock, timedelta(seconds=5))
         self.look = Look(self.kind, self.cluster, self.mirror, self.clock, pulls)
         self._driver = Reconciler(self.kind, self.cluster, self.mirror, self.look)

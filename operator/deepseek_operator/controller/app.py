@@ -72,7 +72,7 @@ class App:
         self._writers: list[asyncio.Task[None]] = []
         self._stack = AsyncExitStack()
         self._metrics = Metrics()
-        self._mirror = Mirror()
+        self._mirror = Mirror(self._wake)
         # A quarter of the workers is always left to other namespaces.
         self._queue = Queue[Key](random, lambda key: key.namespace, settings.workers - settings.workers // 4)
         self._aside = Aside()

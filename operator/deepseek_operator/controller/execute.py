@@ -77,7 +77,7 @@ class Executor:
             await self._ours_or_free(key, owner_uid, ref)
             return
         log.info("%s: created %s", key, ref)
-        self.mirror.observe(ref.resource, stored)
+        self.mirror.learn(key, ref.resource, stored)
 
     async def _apply(self, key: Key, owner_uid: str, manifest: Manifest, uid: str | None) -> None:
         ref = ref_of(manifest, self.owns)
@@ -87,7 +87,7 @@ class Executor:
             wanted = {**wanted, "metadata": {**wanted["metadata"], "uid": live_uid}}
         stored = await self.cluster.apply(ref.resource, key.namespace, wanted)
         log.info("%s: applied %s", key, ref)
-        self.mirror.observe(ref.resource, stored)
+        self.mirror.learn(key, ref.resource, stored)
 
     async def _ours_or_free(self, key: Key, owner_uid: str, ref: Ref) -> str | None:
         """The uid of our object at that name; None when the name is free. Conflict when somebody else has it."""
@@ -96,7 +96,7 @@ class Executor:
             return None
         if not is_child(key.resource, key.name, owner_uid, ref.resource, live):
             raise Conflict(f"{ref} exists and is not ours: delete or rename it, or rename this {key.resource.kind}")
-        self.mirror.observe(ref.resource, live)
+        self.mirror.learn(key, ref.resource, live)
         return uid_of(live)
 
 

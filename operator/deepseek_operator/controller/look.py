@@ -106,7 +106,7 @@ class Look(Generic[OwnerT, StatusT]):
             self._mirror.drop(key)
             self._gone(key)
             return None
-        self._mirror.observe(key.resource, manifest)
+        self._mirror.learn(key, key.resource, manifest)
         manifest, excess = kept(key.resource, manifest)
         if excess is not None:
             raise TooLarge(excess)
@@ -204,7 +204,7 @@ class Look(Generic[OwnerT, StatusT]):
         asked = [resource for resource in self._kind.owns if resource not in unserved]
         listings = await asyncio.gather(*(self._cluster.list_owned(resource, key.namespace, uid) for resource in asked))
         for resource, listing in zip(asked, listings, strict=True):
-            self._mirror.audit_owned(resource, key.namespace, uid, listing)
+            self._mirror.learn_owned(key, resource, uid, listing)
         return {_ref(r, item): item for r, found in zip(asked, listings, strict=True) for item in found.items}
 
     async def _pods_of_jobs(self, key: Key, known: Mapping[Ref, Manifest]) -> dict[Ref, Manifest]:
@@ -220,7 +220,7 @@ class Look(Generic[OwnerT, StatusT]):
         existing = {ref: kept(ref.resource, item)[0] for ref, item in read}
         for ref, item in read:
             if is_watched(ref.resource, item):
-                self._mirror.observe(ref.resource, item)
+                self._mirror.learn(key, ref.resource, item)
         return existing
 
     def _mirrored(self, key: Key, refs: Iterable[Ref]) -> dict[Ref, Manifest]:

@@ -5,7 +5,7 @@ resourceVersion never replaces a higher one, a tombstone beats every older event
 list that lacks the object is at least as new as the object.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from deepseek_operator.controller.key import Key
@@ -55,8 +55,13 @@ class _Entry:
 
 @dataclass
 class Mirror:
-    """Objects of the watched resources, indexed by uid, by name and by owner; and who refers to what."""
+    """Objects of the watched resources, indexed by uid, by name and by owner; and who refers to what.
 
+    Attributes:
+        wake: hears of the keys that must look again because of what a pass over another learnt.
+    """
+
+    wake: Callable[[frozenset[Key]], None] = lambda keys: None
     _by_uid: dict[str, _Entry] = field(default_factory=dict)
     _by_location: dict[Location, str] = field(default_factory=dict)
     _by_owner: dict[str, dict[str, _Entry]] = field(default_factory=dict)
@@ -202,29 +207,35 @@ class Mirror:
                 self._remove(entry)
         return is_news
 
-    def audit_owned(self, resource: Resource, namespace: str, owner_uid: str, listing: Listing) -> None:
+    def learn(self, key: Key, resource: Resource, manifest: Manifest) -> None:
+        """An object as a pass over `key` wrote or read it. That pass knows it; whoever else it concerns looks again, for
+        the event of this version will be no news any more."""
+        self.wake(self.observe(resource, manifest) - {key})
+
+    def learn_owned(self, key: Key, resource: Resource, owner_uid: str, listing: Listing) -> None:
         """Takes over a live list of one owner's children: the listed ones, and the absence of others."""
         listed_at = int(listing.resource_version)
         listed = {uid_of(item) for item in listing.items}
         known = list(self._by_owner.get(owner_uid, {}).items())
-        self._remove_ghosts(
+        woken = self._remove_ghosts(
             [
                 entry
                 for uid, entry in known
-                if (entry.location.resource, entry.location.namespace) == (resource, namespace)
+                if (entry.location.resource, entry.location.namespace) == (resource, key.namespace)
                 and uid not in listed
                 and entry.version <= listed_at
             ],
             listed_at,
         )
+        self.wake(woken - {key})
         for item in listing.items:
-            self.observe(resource, item)
+            self.learn(key, resource, item)
 
     def drop(self, key: Key) -> None:
         """A live read said that the custom resource is gone."""
         uid = self._by_location.get(Location(key.resource, key.namespace, key.name))
         if uid is not None:
-            self._bury(uid, self._by_uid[uid])
+            self.wake(self._bury(uid, self._by_uid[uid]) - {key})
 
     def forsaken(self, key: Key) -> frozenset[str]:
         """uids of earlier owners of this name of which pods that nobody controls are there; told once."""

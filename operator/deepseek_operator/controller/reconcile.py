@@ -153,7 +153,7 @@ class Reconciler(Generic[OwnerT, StatusT]):
     async def _say(self, key: Key, manifest: Manifest, verdict: Verdict) -> ClusterError | None:
         """An object whose status can't be written either is parked all the same; returns why it can't."""
         try:
-            self._mirror.observe(key.resource, stored := await self._cluster.put_status(key.resource, manifest))
+            self._mirror.learn(key, key.resource, stored := await self._cluster.put_status(key.resource, manifest))
             event = Event("Warning", verdict.reason, "Park", verdict.message[:_NOTE_LENGTH])
             await self._announce(key.resource, stored, event)
         except Conflict as error:
@@ -191,10 +191,18 @@ class Reconciler(Generic[OwnerT, StatusT]):
         """Tells what an owner that has gone leaves behind; a successor of its name may be there already."""
         if (manifest := self._mirror.departed(key)) is None:
             return
-        for event in self._kind.farewell(self._kind.parse(manifest)):
+        for event in self._farewell(key, manifest):
             log.info("%s: %s: %s", key, event.reason, event.note)
             await self._announce(key.resource, manifest, event)
         await self._sweep(key, uid_of(manifest))
+
+    def _farewell(self, key: Key, manifest: Manifest) -> tuple[Event, ...]:
+        """Nothing of one that could not be borne: it was parked while it lived, and is not its successor's matter."""
+        try:
+            return self._kind.farewell(self._kind.parse(manifest))
+        except Exception as error:
+            log.info("%s has gone, and what it leaves can't be told: %s", key, type(error).__name__)
+            return ()
 
     async def _sweep(self, key: Key, owner_uid: str) -> None:
         """Ends the pods of an owner that is no more and that nobody controls: nothing else ever would.
@@ -223,7 +231,7 @@ class Reconciler(Generic[OwnerT, StatusT]):
         if known == wire or known == spread(wire):
             return False
         stored = await self._put(key.resource, view.manifest, wire)
-        self._mirror.observe(key.resource, stored)
+        self._mirror.learn(key, key.resource, stored)
         before = cast(StatusT, view.seen.owner.status)
         for event in self._kind.events(before, status):
             log.info("%s: %s: %s", key, event.reason, event.note)
@@ -251,7 +259,7 @@ class Reconciler(Generic[OwnerT, StatusT]):
         if live is None:
             self._mirror.drop(key)
         else:
-            self._mirror.observe(key.resource, live)
+            self._mirror.learn(key, key.resource, live)
 
 
 def _outcome(plan: Plan[StatusT], done: Done) -> Outcome:

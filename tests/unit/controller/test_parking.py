@@ -10,7 +10,7 @@ from deepseek_operator.adapters.memory import Fault, MemoryCluster
 from deepseek_operator.api.v1alpha1.serving.definition import SERVING
 from deepseek_operator.api.v1alpha1.training.definition import TRAINING
 from deepseek_operator.controller.key import Key
-from deepseek_operator.controller.reconcile import Failed, Settled
+from deepseek_operator.controller.reconcile import Failed, Gone, Settled
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.resources import Resource
 from deepseek_operator.kinds.serving import serving_kind
@@ -137,6 +137,23 @@ def test_what_is_too_large_is_told_as_soon_as_its_status_can_be_written(bench: B
     assert outcome.at_least_s == (7.0 if isinstance(refusal, Throttled) else 0.0)
     assert bench.turn() == Settled()
     assert bench.conditions["Stalled"] == ("True", "TooLarge")
+
+
+@pytest.mark.parametrize("spec", [*POISON, {"model": {"custom": {"text": "y" * 600_000}}}])
+@pytest.mark.parametrize("is_seen_going", [True, False])
+def test_one_that_could_not_be_borne_is_not_its_successors_matter(
+    bench: Bench, spec: dict[str, Any], is_seen_going: bool
+) -> None:
+    good = bench.cluster.read(bench.key.resource, NS, bench.key.name) or {}
+    bench.edit(**spec)
+    bench.turn()
+    bench.cluster.remove(bench.key.resource, NS, bench.key.name)
+    if is_seen_going:
+        assert bench.turn() == Gone()
+    identity = {"name": bench.key.name, "namespace": NS, "generation": 1}
+    bench.cluster.put({**good, "metadata": identity})
+    assert not isinstance(bench.turn(), Failed)
+    assert bench.conditions.get("Stalled") != ("True", "InternalError")
 
 
 @pytest.mark.parametrize("status", [{"conditions": "none"}, {"conditions": [1, {"type": "Odd"}]}, {"phase": []}, {}])
