@@ -100,9 +100,9 @@ def _plan(options: Namespace) -> int:
 
 
 def _reasons(options: Namespace) -> int:
-    from deepseek_operator.cli.handbook import with_engines, with_reasons
+    from deepseek_operator.cli.handbook import with_programs, with_reasons
 
-    options.file.write_text(with_engines(with_reasons(options.file.read_text(), KINDS)))
+    options.file.write_text(with_programs(with_reasons(options.file.read_text(), KINDS)))
     return 0
 
 
@@ -187,7 +187,9 @@ def _parser() -> ArgumentParser:
     chart.add_argument("folder", type=Path, nargs="?", default=CHART, metavar="FOLDER", help="the chart")
     chart.set_defaults(command=_chart)
     _add_plan(commands)
-    reasons = commands.add_parser("reasons", help="renew the tables of condition reasons and engines in the README")
+    reasons = commands.add_parser(
+        "reasons", help="renew the README's tables of condition reasons, engines and trainers"
+    )
     reasons.add_argument("file", type=Path, nargs="?", default=Path("README.md"), metavar="FILE")
     reasons.set_defaults(command=_reasons)
     _add_size(commands)

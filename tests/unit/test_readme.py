@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from deepseek_operator.__main__ import main
-from deepseek_operator.cli.handbook import with_engines, with_reasons
+from deepseek_operator.cli.handbook import with_programs, with_reasons
 from deepseek_operator.kinds.registry import KINDS
 from deepseek_operator.kinds.training.reasons import ADVICE, Reason
 
@@ -18,8 +18,8 @@ def test_the_table_of_reasons_is_renewed_with_the_reasons() -> None:
     assert with_reasons(README, KINDS) == README, "run: python3 -m deepseek_operator reasons"
 
 
-def test_the_tables_of_engines_are_renewed_with_their_entries() -> None:
-    assert with_engines(README) == README, "run: python3 -m deepseek_operator reasons"
+def test_the_tables_of_engines_and_trainers_are_renewed_with_their_entries() -> None:
+    assert with_programs(README) == README, "run: python3 -m deepseek_operator reasons"
 
 
 def test_every_training_reason_has_its_advice() -> None:

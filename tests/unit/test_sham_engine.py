@@ -1,13 +1,14 @@
 """A further engine is a file with its entry and a line in the table. This file defines one, and nothing else is changed:
 schema, validation, sizing, plans, pods, probes, scaling and documentation take it."""
 
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from importlib import import_module
-from types import MappingProxyType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+
+from tests.support.house import with_entry
 
 PROFILE = {
     "lab": {
@@ -27,7 +28,7 @@ REPLICA = {
 
 def sham() -> Any:
     """The entry: everything that there is to say of the engine."""
-    arguments = import_module("deepseek_operator.domain.programs.engines.arguments")
+    arguments = import_module("deepseek_operator.domain.programs.arguments")
     entry = import_module("deepseek_operator.domain.programs.engines.entry")
     instead = import_module("deepseek_operator.domain.programs.engines.instead")
     limits = import_module("deepseek_operator.domain.programs.engines.limits")
@@ -63,35 +64,24 @@ def sham() -> Any:
 @pytest.fixture(scope="module")
 def house() -> Iterator[SimpleNamespace]:
     """The operator as it is imported with one more line in the table of engines; as it was, afterwards."""
-    kept = _taken_out()
-    try:
-        table = import_module("deepseek_operator.domain.programs.engines.table")
-        vars(table)["ENGINES"] = MappingProxyType({**table.ENGINES, "sham": sham()})
-        names = {
-            "admission": "deepseek_operator.adapters.admission",
-            "main": "deepseek_operator.__main__",
-            "configuration": "deepseek_operator.core.configuration",
-            "registry": "deepseek_operator.kinds.registry",
-            "devices": "deepseek_operator.kinds.serving.devices",
-            "engine": "deepseek_operator.api.v1alpha1.serving.engine",
-            "handbook": "deepseek_operator.domain.programs.handbook",
-            "model": "deepseek_operator.api.v1alpha1.serving.status",
-            "profiles": "deepseek_operator.domain.devices.profiles",
-            "schema": "deepseek_operator.api.schema",
-            "serving": "deepseek_operator.api.v1alpha1.serving",
-            "servings": "tests.support.servings",
-            "signals": "deepseek_operator.kinds.serving.signals",
-            "template": "deepseek_operator.kinds.serving.template",
-        }
-        yield SimpleNamespace(**{name: import_module(module) for name, module in names.items()})
-    finally:
-        _taken_out()
-        sys.modules.update(kept)
-
-
-def _taken_out() -> Mapping[str, Any]:
-    ours = [name for name in sys.modules if name.startswith(("deepseek_operator", "tests.support"))]
-    return {name: sys.modules.pop(name) for name in ours}
+    names = {
+        "admission": "deepseek_operator.adapters.admission",
+        "main": "deepseek_operator.__main__",
+        "configuration": "deepseek_operator.core.configuration",
+        "registry": "deepseek_operator.kinds.registry",
+        "devices": "deepseek_operator.kinds.serving.devices",
+        "engine": "deepseek_operator.api.v1alpha1.serving.engine",
+        "handbook": "deepseek_operator.domain.programs.handbook",
+        "model": "deepseek_operator.api.v1alpha1.serving.status",
+        "profiles": "deepseek_operator.domain.devices.profiles",
+        "schema": "deepseek_operator.api.schema",
+        "serving": "deepseek_operator.api.v1alpha1.serving",
+        "servings": "tests.support.servings",
+        "signals": "deepseek_operator.kinds.serving.signals",
+        "template": "deepseek_operator.kinds.serving.template",
+    }
+    with with_entry("deepseek_operator.domain.programs.engines.table", "ENGINES", sham, names) as found:
+        yield found
 
 
 def replica(house: SimpleNamespace, **spec: Any) -> dict[str, Any]:

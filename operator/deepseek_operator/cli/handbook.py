@@ -1,4 +1,4 @@
-"""The tables in the README: reasons of conditions, engines and their flags, made from the code, so that none is left out."""
+"""The tables in the README: reasons of conditions, engines with their flags, and trainers, made from the code, so that none is left out."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -36,17 +36,19 @@ def with_reasons(text: str, kinds: Kinds) -> str:
     return f"{head}{BEGIN}\n{reasons(kinds)}{END}{tail}"
 
 
-ENGINES: Mapping[str, Callable[[], str]] = MappingProxyType({"engines": handbook.engines, "flags": handbook.flags})
-"""The tables of engines and their flags, by the name in their markers."""
+PROGRAMS: Mapping[str, Callable[[], str]] = MappingProxyType(
+    {"engines": handbook.engines, "flags": handbook.flags, "trainers": handbook.trainers}
+)
+"""The tables of engines, of their flags, and of trainers, by the name in their markers."""
 
 
-def with_engines(text: str) -> str:
-    """`text` with the tables of engines and their flags renewed, each between its two markers.
+def with_programs(text: str) -> str:
+    """`text` with the tables of engines, flags and trainers renewed, each between its two markers.
 
     Raises:
         ValueError: a marker is missing.
     """
-    for name, table in ENGINES.items():
+    for name, table in PROGRAMS.items():
         begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->"
         head, opened, rest = text.partition(begin)
         _, closed, tail = rest.partition(end)

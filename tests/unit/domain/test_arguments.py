@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from deepseek_operator.domain.layout import Layout
 from deepseek_operator.domain.models.catalogue import models
 from deepseek_operator.domain.models.model import SHAPE_FIELDS, from_config_json
-from deepseek_operator.domain.programs.engines.arguments import Given, given
+from deepseek_operator.domain.programs.arguments import Given, given
 from deepseek_operator.domain.programs.engines.request import Adapter
 from deepseek_operator.domain.programs.engines.table import ENGINES, build, offered
 from deepseek_operator.domain.programs.handbook import flags as flags_table

@@ -5,6 +5,7 @@ not in it, because their packages can't be had from the index: nothing here spea
 """
 
 import ast
+import fnmatch
 import itertools
 import json
 import re
@@ -27,6 +28,7 @@ from deepseek_operator.domain.programs.trainers.request import (
     Schedule,
     Tuning,
 )
+from deepseek_operator.domain.programs.trainers.table import TRAINERS
 from deepseek_operator.domain.programs.trainers.table import build as build_trainer
 from deepseek_operator.domain.sizing.activations import Recompute
 from deepseek_operator.domain.sizing.training_state import Method, Offload
@@ -197,6 +199,21 @@ def test_llama_factorys_launcher_reads_the_variables_that_it_is_given() -> None:
     }
     assert len(given) == 4
     assert given - names("llamafactory", "0.9.5", "words") == set()
+
+
+@pytest.mark.parametrize(
+    ("trainer", "package", "version"), [("llama-factory", "llamafactory", "0.9.5"), ("ms-swift", "ms-swift", "4.6.0")]
+)
+def test_every_flag_that_a_trainer_may_not_be_given_is_one_of_its_release(
+    trainer: str, package: str, version: str
+) -> None:
+    """What nobody knows guards nothing: a flag that was renamed would pass under its new name."""
+    fields = {
+        name.replace("_", "-") for name in names(package, version, "fields") | names("transformers", "5.23.0", "fields")
+    }
+    flags = TRAINERS[trainer].flags
+    known = {name for owned in flags.owned for name in owned.names} | set(flags.yielding)
+    assert {name for name in known if not fnmatch.filter(fields, name)} == set()
 
 
 def test_ms_swift_knows_every_argument() -> None:

@@ -1,20 +1,28 @@
 """The table of trainers: what an entry says that it can do is what its commands can be built for, and nothing else."""
 
+import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from deepseek_operator.adapters.admission import Admitted, admit
 from deepseek_operator.domain.layout import Layout, Sharding
+from deepseek_operator.domain.programs.handbook import trainers
+from deepseek_operator.domain.programs.start import Start
 from deepseek_operator.domain.programs.trainers.entry import Resume, TrainerEntry
 from deepseek_operator.domain.programs.trainers.request import Hyperparameters, Objective, Tuning
-from deepseek_operator.domain.programs.trainers.table import TRAINERS, USUAL, build
+from deepseek_operator.domain.programs.trainers.table import TRAINERS, USUAL, build, offered
 from deepseek_operator.domain.sizing.request import ALL_AXES
 from deepseek_operator.domain.sizing.training_state import Method
 from deepseek_operator.domain.values.command import Command, Refusal
+from deepseek_operator.kinds.registry import KINDS
+from tests.support.api_objects import minimal_training
 from tests.support.requests import training
 
 MODELS = ("deepseek-r1-distill-qwen-7b", "deepseek-v2-lite", "deepseek-v3")
+SCRIPT = ("/app/train.py",)
 DATA = Layout(data=8, sharding=Sharding.ZERO2, shard=8)
 """Eight data ranks; ZeRO-2, because ZeRO-3 can't shard a base of four bits."""
 
@@ -44,7 +52,7 @@ def answers(entry: TrainerEntry, layouts: tuple[Layout, ...] = (DATA,), **values
     for model in MODELS:
         for layout in layouts:
             for objective in (values["objective"],) if "objective" in values else Objective:
-                asked = {"script": ("/app/train.py",), "hyper": hyper(), **values, "objective": objective}
+                asked = {"script": SCRIPT, "hyper": hyper(), **values, "objective": objective}
                 yield build(entry.type, training(model, "h200", layout, entry.type, **asked))
 
 
@@ -98,6 +106,56 @@ def test_what_a_trainer_refuses_comes_with_what_to_write(entry: TrainerEntry) ->
         answer for method in Method for answer in answers(entry, tuning=Tuning(method)) if isinstance(answer, Refusal)
     ]
     assert all(answer.reason and answer.instead for answer in refused)
+
+
+def written(command: Command) -> set[str]:
+    """Flags and keys of a configuration file by which the operator decides, in the command or in its files."""
+    own = command.args[command.args.index(*SCRIPT) + 1 :] if set(SCRIPT) <= set(command.args) else command.args
+    flags = {word.lstrip("-").partition("=")[0] for word in own if word.startswith("--") or "=" in word}
+    files = (json.loads(text) for path, text in command.files.items() if path.endswith(".yaml"))
+    return flags | {key for config in files for key in config}
+
+
+@each
+def test_what_the_operator_decides_can_not_be_decided_by_an_argument(entry: TrainerEntry) -> None:
+    """Every flag that any of its commands has is refused from a user, or yields to them; both spelled in either way."""
+    asked = [
+        training(model, "h200", layout, entry.type, objective=objective, tuning=tuning, script=SCRIPT, hyper=hyper())
+        for objective in entry.objectives
+        for model in MODELS
+        for layout in (DATA, *SEPARATED["tensor"], *SEPARATED["expert"])
+        for tuning in (Tuning(Method.FULL), Tuning(Method.LORA), Tuning(Method.QLORA))
+    ]
+    taken = [(one, built) for one in asked if isinstance(built := build(entry.type, one), Command)]
+    for name in {name for _, built in taken for name in written(built)}:
+        if name.replace("_", "-") in entry.flags.yielding:
+            continue
+        for words in ((f"--{name}", "9"), (f"--{name}=9",), (f"--{name.replace('_', '-')}=9",), (f"{name}=9",)):
+            found = build(entry.type, replace(taken[0][0], extra_args=words))
+            assert isinstance(found, Refusal), words
+            assert "trainer.args" in found.reason
+    one = replace(taken[0][0], extra_args=("--of-their-own", "1"))
+    assert isinstance(build(entry.type, one), Command) == ("args" in entry.honours)
+
+
+@pytest.mark.parametrize("entry", offered(), ids=name_of)
+@pytest.mark.parametrize(("field", "value"), [("command", ["train"]), ("args", ["--quiet"])])
+def test_the_schema_takes_a_field_exactly_where_the_trainer_honours_it(
+    entry: TrainerEntry, field: str, value: list[str]
+) -> None:
+    needed = {"command": ["train"]} if entry.start is Start.WRITTEN else {}
+    spec = minimal_training()["spec"]
+    manifest = {**minimal_training(), "spec": {**spec, "trainer": {"type": entry.type, **needed}}}
+    assert isinstance(admit(manifest, KINDS.definitions), Admitted)
+    manifest["spec"]["trainer"][field] = value
+    assert isinstance(admit(manifest, KINDS.definitions), Admitted) == (field in entry.honours)
+
+
+def test_the_table_of_the_documentation_has_every_trainer() -> None:
+    rows = trainers().splitlines()[2:]
+    assert [row.split(" | ")[1] for row in rows] == [
+        entry.title for entry in (*offered(), *(one for one in TRAINERS.values() if not one.is_offered))
+    ]
 
 
 def test_a_resource_without_a_program_of_its_own_resumes_verified() -> None:

@@ -1,10 +1,13 @@
-"""What the documentation says of engines, made from their entries, so that none is left out."""
+"""What the documentation says of engines and trainers, made from their entries, so that none is left out."""
 
 from collections.abc import Iterable, Iterator
 
 from deepseek_operator.domain.programs.engines.entry import EngineEntry
 from deepseek_operator.domain.programs.engines.table import offered
 from deepseek_operator.domain.programs.start import Start
+from deepseek_operator.domain.programs.trainers.entry import TrainerEntry
+from deepseek_operator.domain.programs.trainers.table import TRAINERS
+from deepseek_operator.domain.sizing.request import ALL_AXES
 from deepseek_operator.domain.values.command import Signal
 
 _WRITER = {
@@ -35,6 +38,32 @@ def _engine(entry: EngineEntry) -> tuple[str, ...]:
         _code(sorted(entry.honours)),
         "one or several" if entry.memory.parallel else "one",
         _code((names[Signal.RUNNING], names[Signal.WAITING])),
+    )
+
+
+def trainers() -> str:
+    """Markdown: what each trainer is started with, and where it goes on; those that a resource may name come first."""
+    lines = [
+        "| `trainer.type` | trainer | release | command | takes of `trainer` | ranks along | checkpoints | goes on from |",
+        "|---|---|---|---|---|---|---|---|",
+        *(
+            f"| {' | '.join(_trainer(entry))} |"
+            for entry in sorted(TRAINERS.values(), key=lambda one: not one.is_offered)
+        ),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _trainer(entry: TrainerEntry) -> tuple[str, ...]:
+    return (
+        f"`{entry.type}`" if entry.is_offered else "not yet",
+        entry.title,
+        entry.version or "–",
+        _WRITER[entry.start],
+        _code(sorted(entry.honours)) or "–",
+        "any axis" if entry.axes == ALL_AXES else ", ".join(sorted(entry.axes)),
+        entry.checkpoints,
+        entry.resume.value,
     )
 
 

@@ -8,7 +8,7 @@ from deepseek_operator.api.v1alpha1.serving.engine import Engine
 from deepseek_operator.domain.devices.profiles import Profile, pod_needs
 from deepseek_operator.domain.layout import Layout
 from deepseek_operator.domain.models.model import Architecture, GroupedQueryAttention
-from deepseek_operator.domain.programs.engines.arguments import Given, given
+from deepseek_operator.domain.programs.arguments import Given, given
 from deepseek_operator.domain.programs.engines.entry import EngineEntry
 from deepseek_operator.domain.programs.engines.probes import AFTER_DRAIN_SECONDS
 from deepseek_operator.domain.programs.engines.request import EngineRequest

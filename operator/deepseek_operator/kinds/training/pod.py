@@ -19,7 +19,6 @@ from deepseek_operator.core.ownership import JOB_UID
 from deepseek_operator.core.resources import Manifest
 from deepseek_operator.domain.devices.profiles import pod_needs
 from deepseek_operator.domain.programs.start import Start
-from deepseek_operator.domain.programs.trainers.contract import COMMAND
 from deepseek_operator.domain.programs.trainers.table import TRAINERS
 from deepseek_operator.kinds.training import ancestry
 from deepseek_operator.kinds.training.names import training_job, training_service
@@ -102,7 +101,7 @@ def placed(template: Manifest, attempt: Attempt, configuration: Configuration) -
 
 def _container(attempt: Attempt, configuration: Configuration, volumes: Mapping[str, str]) -> dict[str, Any]:
     trainer = attempt.spec.trainer
-    command = COMMAND if is_ours(trainer) else trainer.command or ()
+    command = TRAINERS[trainer.type].command or trainer.command or ()
     wanted: dict[str, Any] = {
         "name": TRAINER.container,
         "image": trainer.image or configuration.runtime_image,

@@ -7,9 +7,10 @@ from pydantic import ConfigDict, Field
 from deepseek_operator.api.base import ApiModel, Image, OneOf, rule, rules
 from deepseek_operator.api.v1alpha1.common.env import Arguments, Command, Environment, words_rule
 from deepseek_operator.api.v1alpha1.common.pod import PodSettings
-from deepseek_operator.api.v1alpha1.common.programs import is_none, is_one
+from deepseek_operator.api.v1alpha1.common.programs import is_none, is_one, joined
 from deepseek_operator.api.v1alpha1.common.resources import ComputeResources
 from deepseek_operator.api.v1alpha1.training.trainers import OURS_OR, TYPES, WRITTEN, WRITTEN_OR
+from deepseek_operator.domain.programs.trainers.contract import RENDEZVOUS
 from deepseek_operator.domain.programs.trainers.table import USUAL
 
 
@@ -31,8 +32,8 @@ class Trainer(ApiModel):
             ),
             words_rule("trainer"),
             rule(
-                "!has(self.env) || self.env.all(e, !(e.name in ['MASTER_ADDR', 'MASTER_PORT', 'WORLD_SIZE', 'RANK', 'LOCAL_RANK']))",
-                "MASTER_ADDR, MASTER_PORT, WORLD_SIZE, RANK and LOCAL_RANK are set by the operator: remove them from trainer.env",
+                f"!has(self.env) || self.env.all(e, {is_none('e.name', RENDEZVOUS)})",
+                f"{joined(RENDEZVOUS, 'and')} are set by the operator: remove them from trainer.env",
             ),
         )
     )

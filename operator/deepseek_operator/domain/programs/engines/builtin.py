@@ -4,8 +4,8 @@ It publishes vLLM's metric names. Nothing of it is a claim about throughput.
 """
 
 from deepseek_operator.domain.models.parameters import total
+from deepseek_operator.domain.programs.arguments import NO_FLAGS
 from deepseek_operator.domain.programs.engines import contract, limits, vllm
-from deepseek_operator.domain.programs.engines.arguments import NO_FLAGS
 from deepseek_operator.domain.programs.engines.entry import EngineEntry
 from deepseek_operator.domain.programs.engines.replica import replica
 from deepseek_operator.domain.programs.engines.request import PORT, Dialect, EngineRequest

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from deepseek_operator.domain.programs.engines.arguments import NO_FLAGS, Flags
+from deepseek_operator.domain.programs.arguments import NO_FLAGS, Flags
 from deepseek_operator.domain.programs.engines.request import EngineRequest
 from deepseek_operator.domain.programs.start import Start
 from deepseek_operator.domain.sizing.overheads import EngineMemory

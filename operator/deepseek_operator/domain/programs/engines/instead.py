@@ -1,6 +1,6 @@
 """What to write instead of a flag or variable by which an engine would overrule the operator: the words that engines share."""
 
-from deepseek_operator.domain.programs.engines.arguments import Owned
+from deepseek_operator.domain.programs.arguments import Owned
 from deepseek_operator.domain.programs.engines.request import PORT
 
 ADDRESS = f"leave it out: probes, metrics and the Service use port {PORT} of the pod"

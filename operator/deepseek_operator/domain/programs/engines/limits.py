@@ -1,7 +1,7 @@
 """What no engine can do with a model on a device, whatever its flags: checked before any command is built."""
 
 from deepseek_operator.domain.layout import why_not_tensor
-from deepseek_operator.domain.programs.engines.arguments import Flags, given
+from deepseek_operator.domain.programs.arguments import Flags, given
 from deepseek_operator.domain.programs.engines.request import AdapterKind, Dialect, EngineRequest
 from deepseek_operator.domain.values.command import Refusal
 from deepseek_operator.domain.values.version import Version

@@ -9,8 +9,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
+from deepseek_operator.domain.programs.arguments import Flags, Owned
 from deepseek_operator.domain.programs.engines import instead, limits, tensorrt_llm, vllm
-from deepseek_operator.domain.programs.engines.arguments import Flags, Owned
 from deepseek_operator.domain.programs.engines.entry import EngineEntry
 from deepseek_operator.domain.programs.engines.probes import startup_probe
 from deepseek_operator.domain.programs.engines.replica import replica

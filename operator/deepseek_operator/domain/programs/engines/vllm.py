@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
+from deepseek_operator.domain.programs.arguments import Flags, Owned
 from deepseek_operator.domain.programs.engines import instead, limits
-from deepseek_operator.domain.programs.engines.arguments import Flags, Owned
 from deepseek_operator.domain.programs.engines.entry import EngineEntry
 from deepseek_operator.domain.programs.engines.probes import startup_seconds
 from deepseek_operator.domain.programs.engines.replica import replica

@@ -2,7 +2,7 @@
 
 from deepseek_operator.domain.models.parameters import total
 from deepseek_operator.domain.programs.start import Start
-from deepseek_operator.domain.programs.trainers import contract, limits, memory
+from deepseek_operator.domain.programs.trainers import contract, instead, limits, memory
 from deepseek_operator.domain.programs.trainers.entry import DATA_AXIS, Resume, TrainerEntry
 from deepseek_operator.domain.programs.trainers.gang import gang
 from deepseek_operator.domain.programs.trainers.request import Objective, TrainerRequest
@@ -15,7 +15,7 @@ LARGEST_MOE_PARAMETERS = 17_000_000_000
 
 def build(asked: TrainerRequest) -> Command | Refusal:
     """Return the launcher of every node, or why there is none. What to train reaches it as DEEPSEEK_TRAINING_SPEC."""
-    return _refusal(asked) or gang(PROGRAM, asked, (*contract.COMMAND, *asked.extra_args))
+    return _refusal(asked) or gang(PROGRAM, asked, contract.COMMAND)
 
 
 def _refusal(asked: TrainerRequest) -> Refusal | None:
@@ -32,7 +32,11 @@ def _refusal(asked: TrainerRequest) -> Refusal | None:
         )
     if asked.balances_by_bias and asked.objective is Objective.PRETRAIN:
         return limits.transformers_experts("the built-in trainer", asked)
-    return _memory(asked) or limits.refusal(PROGRAM, asked) or limits.only_data_parallel("the built-in trainer", asked)
+    return (
+        _memory(asked)
+        or limits.refusal(PROGRAM, asked, instead.NOTHING)
+        or limits.only_data_parallel("the built-in trainer", asked)
+    )
 
 
 def _memory(asked: TrainerRequest) -> Refusal | None:
@@ -55,5 +59,7 @@ ENTRY = TrainerEntry(
     resume=Resume.VERIFIED,
     axes=DATA_AXIS,
     recomputes=False,
+    command=contract.COMMAND,
+    flags=instead.NOTHING,
     is_offered=True,
 )

@@ -6,8 +6,9 @@ checkpoint variables; the operator's manifest is its to write.
 
 import json
 
+from deepseek_operator.domain.programs.arguments import Flags, Owned
 from deepseek_operator.domain.programs.start import Start
-from deepseek_operator.domain.programs.trainers import limits, memory, zero
+from deepseek_operator.domain.programs.trainers import instead, limits, memory, zero
 from deepseek_operator.domain.programs.trainers.entry import DATA_AXIS, Resume, TrainerEntry
 from deepseek_operator.domain.programs.trainers.gang import gang
 from deepseek_operator.domain.programs.trainers.request import FILES, Schedule, TrainerRequest, torchrun
@@ -15,6 +16,8 @@ from deepseek_operator.domain.values.command import Command, Refusal
 
 PROGRAM = "deepspeed"
 CONFIG = f"{FILES}/deepspeed.json"
+FLAGS = Flags(owned=(Owned(("deepspeed", "deepspeed-config"), instead.LAYOUT),))
+"""What the user's program reads beside them is theirs."""
 
 
 def build(asked: TrainerRequest) -> Command | Refusal:
@@ -41,7 +44,7 @@ def _refusal(asked: TrainerRequest) -> Refusal | None:
 def _run(asked: TrainerRequest) -> Refusal | None:
     return (
         memory.only_adamw("this builder of DeepSpeed", asked)
-        or limits.refusal(PROGRAM, asked)
+        or limits.refusal(PROGRAM, asked, FLAGS)
         or limits.only_data_parallel("DeepSpeed", asked)
         or zero.refusal(asked)
     )
@@ -56,4 +59,5 @@ ENTRY = TrainerEntry(
     checkpoints="as the user's program saves",
     resume=Resume.PROGRAM,
     axes=DATA_AXIS,
+    flags=FLAGS,
 )

@@ -4,11 +4,14 @@ A further trainer is a file with its entry and its line in ``table``. What a pod
 variables, is in the command that ``build`` returns; what it refuses beside the fields below, ``build`` says too.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from types import MappingProxyType
 
+from deepseek_operator.domain.programs.arguments import NO_FLAGS, Flags
 from deepseek_operator.domain.programs.start import Start
+from deepseek_operator.domain.programs.trainers.instead import NOTHING
 from deepseek_operator.domain.programs.trainers.limits import PRECISIONS
 from deepseek_operator.domain.programs.trainers.request import Objective, TrainerRequest
 from deepseek_operator.domain.sizing.request import ALL_AXES
@@ -19,6 +22,12 @@ ADAPTERS = frozenset({Method.LORA, Method.QLORA})
 EVERY_METHOD = frozenset(Method)
 DATA_AXIS = frozenset({"data"})
 """Ranks that share a batch and shard state, and no others."""
+
+
+HONOURED: Mapping[Start, frozenset[str]] = MappingProxyType(
+    {Start.BUILT: frozenset({"args"}), Start.OURS: frozenset(), Start.WRITTEN: frozenset({"command", "args"})}
+)
+"""Those fields of ``spec.trainer`` that not every trainer has; the schema refuses what a trainer does not honour."""
 
 
 class Resume(Enum):
@@ -43,6 +52,8 @@ class TrainerEntry:
         axes: kinds of ranks that it can be laid out over.
         checkpoints: the form in which it saves.
         resume: where it goes on after a restart.
+        command: what starts it in the runtime image, where it is ours; empty where ``build`` or the user says it.
+        flags: what the user's own arguments may not say.
         recomputes: whether it can compute activations again in place of keeping them.
         is_offered: whether resources may name it; the others are known to commands only.
     """
@@ -59,4 +70,11 @@ class TrainerEntry:
     precisions: tuple[str, ...] = PRECISIONS
     axes: frozenset[str] = ALL_AXES
     recomputes: bool = True
+    command: tuple[str, ...] = ()
+    flags: Flags = NO_FLAGS
     is_offered: bool = False
+
+    @property
+    def honours(self) -> frozenset[str]:
+        """Fields of ``spec.trainer`` that it does something with, of those that not every trainer has."""
+        return HONOURED[self.start] - ({"args"} if self.flags == NOTHING else set())

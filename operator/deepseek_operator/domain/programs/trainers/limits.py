@@ -1,6 +1,7 @@
 """What no trainer can do with a model, a method and a layout, checked before any command is built."""
 
 from deepseek_operator.domain.layout import why_not_tensor
+from deepseek_operator.domain.programs.arguments import Flags, given
 from deepseek_operator.domain.programs.trainers.request import DataFormat, Objective, TrainerRequest
 from deepseek_operator.domain.sizing.training_layouts import pieces_of_sequence
 from deepseek_operator.domain.sizing.training_state import Method
@@ -12,10 +13,13 @@ PRECISIONS = ("fp32", "bf16")
 """What trainers can set that say nothing else."""
 
 
-def refusal(program: str, asked: TrainerRequest, precisions: tuple[str, ...] = PRECISIONS) -> Refusal | None:
+def refusal(
+    program: str, asked: TrainerRequest, flags: Flags, precisions: tuple[str, ...] = PRECISIONS
+) -> Refusal | None:
     """Return why this trainer can't run the request for reasons of device, method or layout; None where it can."""
     checks = (
         _program(program, asked),
+        _own_words(flags, asked),
         _method(asked),
         _precision(program, asked, precisions),
         _devices(asked),
@@ -81,6 +85,13 @@ def _program(program: str, asked: TrainerRequest) -> Refusal | None:
         return None
     runs = ", ".join(sorted(asked.profile.launchers)) or "trainer.image and trainer.command"
     return Refusal(f"{program} is not known to run on {asked.profile.name}", f"write one of {runs}")
+
+
+def _own_words(flags: Flags, asked: TrainerRequest) -> Refusal | None:
+    """A word such as `seed=1`, as some trainers spell a flag, is one."""
+    words = [f"--{word}" if "=" in word and not word.startswith("-") else word for word in asked.extra_args]
+    said = given(flags, words, {}, "trainer")
+    return said if isinstance(said, Refusal) else None
 
 
 def _method(asked: TrainerRequest) -> Refusal | None:

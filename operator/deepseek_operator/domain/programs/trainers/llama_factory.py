@@ -8,8 +8,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 
+from deepseek_operator.domain.programs.arguments import Flags, Owned
 from deepseek_operator.domain.programs.start import Start
-from deepseek_operator.domain.programs.trainers import limits, lora, memory, zero
+from deepseek_operator.domain.programs.trainers import instead, limits, lora, memory, zero
 from deepseek_operator.domain.programs.trainers.entry import ADAPTERS, DATA_AXIS, Resume, TrainerEntry
 from deepseek_operator.domain.programs.trainers.gang import gang
 from deepseek_operator.domain.programs.trainers.request import (
@@ -29,6 +30,27 @@ PROGRAM = "llama-factory"
 CONFIG = f"{FILES}/llama-factory.yaml"
 DATASETS = f"{FILES}/dataset_info.json"
 ZERO = f"{FILES}/zero.json"
+FLAGS = Flags(
+    owned=(
+        Owned(("model-name-or-path", "adapter-name-or-path", "template"), instead.MODEL),
+        Owned(("stage", "do-train"), instead.OBJECTIVE),
+        Owned(("finetuning-type", "lora-rank", "lora-alpha", "lora-target"), instead.METHOD),
+        Owned(("quantization-bit", "quantization-method", "double-quantization"), instead.METHOD),
+        Owned(("dataset", "dataset-dir", "eval-dataset", "mix-strategy", "interleave-probs"), instead.DATA),
+        Owned(("cutoff-len",), instead.LENGTH),
+        Owned(("per-device-train-batch-size", "gradient-accumulation-steps"), instead.BATCH),
+        Owned(("learning-rate", "lr-scheduler-type", "warmup-steps"), instead.RATE),
+        Owned(("weight-decay", "max-grad-norm"), instead.REGULAR),
+        Owned(("bf16", "fp16", "pure-bf16", "fp8"), instead.PRECISION),
+        Owned(("seed",), instead.SEED),
+        Owned(("max-steps", "num-train-epochs"), instead.STEPS),
+        Owned(("eval-strategy", "eval-steps"), instead.EVALUATION),
+        Owned(("save-steps", "save-strategy", "save-total-limit"), instead.SAVING),
+        Owned(("output-dir", "overwrite-output-dir", "resume-from-checkpoint"), instead.FOLDER),
+        Owned(("deepspeed", "optim", "disable-gradient-checkpointing"), instead.LAYOUT),
+    ),
+    yielding=("report-to",),
+)
 TEMPLATES = {
     "llm-v1": "deepseek",
     "math": "deepseek",
@@ -68,7 +90,7 @@ def _refusal(asked: TrainerRequest) -> Refusal | None:
         return Refusal(f"LLaMA-Factory draws {len(asked.training_sets)} weighted datasets beside as many that it evaluates, not {held_out}",
                        "leave the weights or the Heldout datasets out, or write trainer ms-swift")  # fmt: skip
     return (
-        limits.refusal(PROGRAM, asked)
+        limits.refusal(PROGRAM, asked, FLAGS)
         or limits.only_data_parallel("LLaMA-Factory", asked)
         or limits.transformers_experts("LLaMA-Factory", asked)
         or zero.refusal(asked)
@@ -169,4 +191,5 @@ ENTRY = TrainerEntry(
     resume=Resume.NEWEST,
     methods=ADAPTERS | {Method.FULL},
     axes=DATA_AXIS,
+    flags=FLAGS,
 )

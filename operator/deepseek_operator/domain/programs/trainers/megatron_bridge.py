@@ -8,7 +8,7 @@ weights start random, ``path`` gives shape and tokenizer.
 from dataclasses import dataclass
 
 from deepseek_operator.domain.programs.start import Start
-from deepseek_operator.domain.programs.trainers import limits, memory, recipe
+from deepseek_operator.domain.programs.trainers import instead, limits, memory, recipe
 from deepseek_operator.domain.programs.trainers.entry import Resume, TrainerEntry
 from deepseek_operator.domain.programs.trainers.request import Objective, Schedule, TrainerRequest
 from deepseek_operator.domain.sizing.training_state import Method, Offload
@@ -103,7 +103,7 @@ def _refusal(asked: TrainerRequest) -> Refusal | None:
     return (
         memory.only_adamw("Megatron-Bridge", asked)
         or memory.only_optimizer_offload("Megatron-Bridge", asked)
-        or limits.refusal(PROGRAM, asked, PRECISIONS)
+        or limits.refusal(PROGRAM, asked, instead.NOTHING, PRECISIONS)
         or limits.only_steps("Megatron-Bridge", asked)
         or _data(asked)
         or _layout(asked)
@@ -199,4 +199,5 @@ ENTRY = TrainerEntry(
     objectives=frozenset({Objective.PRETRAIN}),
     methods=frozenset({Method.FULL}),
     precisions=PRECISIONS,
+    flags=instead.NOTHING,
 )

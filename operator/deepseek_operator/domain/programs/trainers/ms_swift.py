@@ -8,8 +8,9 @@ import json
 from dataclasses import replace
 
 from deepseek_operator.domain.models.model import SharedCompressedAttention
+from deepseek_operator.domain.programs.arguments import Flags, Owned
 from deepseek_operator.domain.programs.start import Start
-from deepseek_operator.domain.programs.trainers import limits, lora, memory, zero
+from deepseek_operator.domain.programs.trainers import instead, limits, lora, memory, zero
 from deepseek_operator.domain.programs.trainers.entry import ADAPTERS, Resume, TrainerEntry
 from deepseek_operator.domain.programs.trainers.gang import gang
 from deepseek_operator.domain.programs.trainers.request import (
@@ -31,6 +32,31 @@ MEGATRON = "ms-swift-megatron"
 ZERO = f"{FILES}/zero.json"
 RESUME = f"{FILES}/resume.sh"
 MEGATRON_RESUME = f"{FILES}/resume-megatron.sh"
+FLAGS = Flags(
+    owned=(
+        Owned(("model", "adapters"), instead.MODEL),
+        Owned(("tuner-type", "lora-rank", "lora-alpha", "target-modules"), instead.METHOD),
+        Owned(("quant-method", "quant-bits", "bnb-4bit-quant-type"), instead.METHOD),
+        Owned(("dataset", "val-dataset", "interleave-prob", "columns"), instead.DATA),
+        Owned(("max-length",), instead.LENGTH),
+        Owned(("per-device-train-batch-size", "gradient-accumulation-steps"), instead.BATCH),
+        Owned(("micro-batch-size", "global-batch-size"), instead.BATCH),
+        Owned(("learning-rate", "lr-scheduler-type", "warmup-steps", "warmup-ratio"), instead.RATE),
+        Owned(("lr", "min-lr", "lr-decay-style", "lr-warmup-iters"), instead.RATE),
+        Owned(("weight-decay", "max-grad-norm", "clip-grad"), instead.REGULAR),
+        Owned(("torch-dtype",), instead.PRECISION),
+        Owned(("seed",), instead.SEED),
+        Owned(("max-steps", "num-train-epochs", "train-iters"), instead.STEPS),
+        Owned(("eval-steps",), instead.EVALUATION),
+        Owned(("save-steps", "save-total-limit"), instead.SAVING),
+        Owned(("output-dir", "add-version", "resume-from-checkpoint"), instead.FOLDER),
+        Owned(("mcore-model", "mcore-adapter", "finetune"), instead.FOLDER),
+        Owned(("deepspeed", "optim", "gradient-checkpointing", "sequence-parallel"), instead.LAYOUT),
+        Owned(("tensor-model-parallel-size", "pipeline-model-parallel-size"), instead.LAYOUT),
+        Owned(("context-parallel-size", "expert-model-parallel-size"), instead.LAYOUT),
+        Owned(("recompute-*", "optimizer-cpu-offload"), instead.LAYOUT),
+    )
+)
 # transformers writes trainer_state.json last, and a sentinel while it saves after a SIGTERM.
 RESUME_SCRIPT = """\
 #!/bin/sh
@@ -76,7 +102,7 @@ def _common_refusal(program: str, asked: TrainerRequest) -> Refusal | None:
         return Refusal(f"ms-swift has no {asked.tuning.method.value}", "write trainer builtin, or method LoRA")
     if asked.every_steps is None:
         return Refusal("ms-swift saves by steps, not by seconds", "write checkpoints.everySteps")
-    return limits.refusal(program, asked)
+    return limits.refusal(program, asked, FLAGS)
 
 
 def _refusal(asked: TrainerRequest) -> Refusal | None:
@@ -203,4 +229,5 @@ ENTRY = TrainerEntry(
     checkpoints="transformers, with DeepSpeed's state; Megatron-Core distributed for wider layouts",
     resume=Resume.NEWEST,
     methods=ADAPTERS | {Method.FULL},
+    flags=FLAGS,
 )

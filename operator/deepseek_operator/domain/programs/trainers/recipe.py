@@ -28,5 +28,5 @@ def run(
     """Return the command that starts the program ``text`` on every device, with its settings and its output folder."""
     script, document = f"{FILES}/{program.replace('-', '_')}_run.py", f"{FILES}/{program}.json"
     start = torchrun(asked.profile.launchers[program])
-    args = (*start, script, document, asked.output(program), *asked.extra_args)
+    args = (*start, script, document, asked.output(program))
     return gang(program, asked, args, {script: text, document: json.dumps(settings, indent=2) + "\n"}, warnings)

@@ -6,7 +6,7 @@ sets what was asked and runs it. Names of 0.3.0 are recorded from the released p
 
 from deepseek_operator.domain.layout import Sharding
 from deepseek_operator.domain.programs.start import Start
-from deepseek_operator.domain.programs.trainers import limits, memory, recipe
+from deepseek_operator.domain.programs.trainers import instead, limits, memory, recipe
 from deepseek_operator.domain.programs.trainers.entry import Resume, TrainerEntry
 from deepseek_operator.domain.programs.trainers.request import Objective, Schedule, TrainerRequest
 from deepseek_operator.domain.sizing.training_state import Method, Offload
@@ -107,7 +107,7 @@ def _refusal(asked: TrainerRequest) -> Refusal | None:
         or _host(asked)
         # parallel_dims.py asks for this much even of a single context rank
         or limits.sequence_refusal(asked, 2 * asked.layout.tensor * asked.layout.context)
-        or limits.refusal(PROGRAM, asked, PRECISIONS)
+        or limits.refusal(PROGRAM, asked, instead.NOTHING, PRECISIONS)
         or limits.only_steps("torchtitan", asked)
     )
 
@@ -182,4 +182,5 @@ ENTRY = TrainerEntry(
     objectives=frozenset({Objective.PRETRAIN}),
     methods=frozenset({Method.FULL}),
     precisions=PRECISIONS,
+    flags=instead.NOTHING,
 )

@@ -1,8 +1,8 @@
 """What a user's own arguments and variables say of things that the operator decides.
 
-An engine takes the later of two equal flags, so a flag that repeats one of the operator's would move the port that the
-probes look at, or the devices that were counted. Each such flag is refused with the field to write (``flags`` says
-which), or read into sizing where there is no field. What an engine does with a word is done here too: underscores for
+A program takes the later of two equal flags, so a flag that repeats one of the operator's would move the port that an
+engine's probes look at, the folder in which a trainer resumes, or the devices that were counted. Each such flag is refused with the field to write (``flags`` says
+which), or read into sizing where there is no field. What a program does with a word is done here too: underscores for
 dashes, ``--flag=value``, ``-tp8``, ``--no-flag``, unambiguous beginnings, ``--flag.key`` and ``$(VARIABLE)``.
 """
 
@@ -37,7 +37,7 @@ class Owned:
 
 @dataclass(frozen=True)
 class Flags:
-    """One engine's flags by what the operator does about them.
+    """One program's flags by what the operator does about them.
 
     ``owned`` are refused. ``read`` maps a flag to the field of ``Given`` that takes its value. ``overrides`` replace
     fields of config.json: refused where sizing reads the field. ``yielding`` are written by the operator as well, and
@@ -52,7 +52,7 @@ class Flags:
 
 
 NO_FLAGS = Flags()
-"""Of an engine that has none, or of which none are known."""
+"""Of a program that has none, or of which none are known."""
 
 
 @dataclass(frozen=True)
@@ -75,10 +75,12 @@ class Given:
         return None if self.running is None or self.waiting is None else self.running + self.waiting
 
 
-def given(flags: Flags, args: Sequence[str], variables: Mapping[str, str | None]) -> Given | Refusal:
+def given(
+    flags: Flags, args: Sequence[str], variables: Mapping[str, str | None], block: str = "engine"
+) -> Given | Refusal:
     """Return what the arguments and variables say, or every one of them that is the operator's, with what to write.
 
-    ``variables`` maps names to values, None where the value is not in the spec.
+    ``variables`` maps names to values, None where the value is not in the spec; ``block`` of the spec has both.
     """
     found, refused = Given(), []
     for argument in _arguments(args, variables):
@@ -89,9 +91,9 @@ def given(flags: Flags, args: Sequence[str], variables: Mapping[str, str | None]
                 found = replace(found, **{name: value})  # type: ignore[arg-type]
             case None:
                 pass
-    refused += [f"engine.env {name}: {owned.instead}" for name, owned in _owned_variables(flags, variables)]
+    refused += [f"{block}.env {name}: {owned.instead}" for name, owned in _owned_variables(flags, variables)]
     if refused:
-        return Refusal("engine.args or engine.env say what the operator decides", "; ".join(dict.fromkeys(refused)))
+        return Refusal(f"{block}.args or {block}.env say what the operator decides", "; ".join(dict.fromkeys(refused)))
     return found
 
 
