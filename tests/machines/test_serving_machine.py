@@ -16,7 +16,7 @@ from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.definition import SERVING
 from deepseek_operator.api.v1alpha1.training.definition import TRAINING
 from deepseek_operator.controller.key import Key
-from deepseek_operator.controller.reconcile import Acted
+from deepseek_operator.controller.reconcile import MOST_ROUNDS, Acted
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.names import OWNER_UID
 from deepseek_operator.core.resources import (
@@ -95,13 +95,16 @@ class ServingMachine(RuleBasedStateMachine):
         strategy=st.sampled_from(["RollingUpdate", "RollingUpdate", "Recreate"]),
         autoscaled=st.booleans(),
         rested=st.booleans(),
+        rounds_of_pass=st.sampled_from([1, MOST_ROUNDS]),
     )
-    def start(self, model: Stored, replicas: int, strategy: str, autoscaled: bool, rested: bool) -> None:
+    def start(
+        self, model: Stored, replicas: int, strategy: str, autoscaled: bool, rested: bool, rounds_of_pass: int
+    ) -> None:
         self.clock = StoppedClock()
         self.cluster = MemoryCluster(self.clock)
         self.world = World(self.cluster, self.clock)
         self.image = Configuration().runtime_image
-        self.operator = Operator(serving_kind(Configuration()), self.cluster, self.clock)
+        self.operator = Operator(serving_kind(Configuration()), self.cluster, self.clock, rounds_of_pass)
         self.templates: dict[tuple[str, str], Stored] = {}
         self.pins: dict[tuple[str, str, int], int | None] = {}
         self.epoch = 0

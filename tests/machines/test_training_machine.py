@@ -12,6 +12,7 @@ mirror, a number taken from status alone and orphaned pods that are left to run 
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from hypothesis import strategies as st
@@ -21,7 +22,7 @@ from deepseek_operator.adapters.memory import Change, Fault, MemoryCluster, Stor
 from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
 from deepseek_operator.api.v1alpha1.training.definition import TRAINING
 from deepseek_operator.controller.key import Key
-from deepseek_operator.controller.reconcile import Acted
+from deepseek_operator.controller.reconcile import MOST_ROUNDS, Acted
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.drift import covers
 from deepseek_operator.core.ownership import job_uid_of
@@ -43,7 +44,7 @@ from deepseek_operator.kinds.training.settings import digests, fixed_digest
 from deepseek_operator.ports.cluster import ClusterError, Conflict, Throttled, Unreachable
 from deepseek_operator.workloads.batch.job import ended, has_failed, number_of
 from deepseek_operator.workloads.pod.state import is_active, is_running
-from tests.support.faults import Crash, crash_at_write
+from tests.support.faults import Crash, crash_at_write, happens_before_request
 from tests.support.marks import LOSSES, STRANGER, is_marked, strangers
 from tests.support.search import search
 from tests.support.shell import Operator
@@ -77,13 +78,16 @@ class TrainingMachine(RuleBasedStateMachine):
     """Edits, faults and time; `at_rest` is the oracle."""
 
     @initialize(
-        nodes=st.sampled_from([1, 2]), restarts=st.sampled_from([1, 30, 30]), rounds=st.sampled_from([0, 1, 2, 2])
+        nodes=st.sampled_from([1, 2]),
+        restarts=st.sampled_from([1, 30, 30]),
+        rounds=st.sampled_from([0, 1, 2, 2]),
+        rounds_of_pass=st.sampled_from([1, MOST_ROUNDS]),
     )
-    def start(self, nodes: int, restarts: int, rounds: int) -> None:
+    def start(self, nodes: int, restarts: int, rounds: int, rounds_of_pass: int) -> None:
         self.clock = StoppedClock()
         self.cluster = MemoryCluster(self.clock)
         self.world = World(self.cluster, self.clock)
-        self.operator = Operator(training_kind(Configuration()), self.cluster, self.clock)
+        self.operator = Operator(training_kind(Configuration()), self.cluster, self.clock, rounds_of_pass)
         self.claim_lost = False
         self.learnt = False
         self.jobs_at_result: int | None = None
@@ -278,6 +282,32 @@ class TrainingMachine(RuleBasedStateMachine):
     def the_audit_runs(self) -> None:
         with suppress(ClusterError):
             self.operator.audit()
+
+    @rule(
+        nth=st.integers(1, 8),
+        what=st.sampled_from(["suspend", "edit", "delete_a_job", "lose_the_claim", "controllers", "pods", "time"]),
+        heard=st.booleans(),
+    )
+    def it_happens_within_the_next_pass(self, nth: int, what: str, heard: bool) -> None:
+        """Before its n-th request; `heard`: the watches tell of it at once."""
+        happenings: dict[str, Callable[[], object]] = {
+            "suspend": partial(self._spec, suspend=True),
+            "edit": partial(self._spec, trainer={"env": [{"name": "A", "value": "2"}]}),
+            "delete_a_job": partial(self.delete_a_job, "Background", 0),
+            "lose_the_claim": partial(self.lose_the_claim, 0),
+            "controllers": self._controllers_run,
+            "pods": self._all_pods_run,
+            "time": partial(self.clock.advance, 4),
+        }
+
+        def happens() -> None:
+            happenings[what]()
+            if heard:
+                self.operator.pipe.flush()
+
+        happens_before_request(self.cluster, nth, happens)
+        self._pass()
+        self.cluster.refuse = lambda verb, namespace, ref: None
 
     @rule(which=WHICH)
     def a_pass_on_a_stale_mirror(self, which: int) -> None:

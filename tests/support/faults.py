@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable
 
 from deepseek_operator.adapters.memory import Change, Fault, MemoryCluster
-from deepseek_operator.core.resources import Resource
+from deepseek_operator.core.resources import Ref, Resource
 
 PipeKey = tuple[Resource, str, str]
 
@@ -16,6 +16,20 @@ class Crash(BaseException):
 def crash_at_write(cluster: MemoryCluster, nth: int, committed: bool) -> None:
     """The n-th write from now (1 is the next) kills the operator, before or after the server carried it out."""
     cluster.faults[cluster.attempts + nth] = Fault(Crash(f"at write {nth}"), committed)
+
+
+def happens_before_request(cluster: MemoryCluster, nth: int, happens: Callable[[], None]) -> None:
+    """`happens` just before the n-th request from now (1 is the next), and never if there are not so many."""
+    left = nth
+
+    def asked(verb: str, namespace: str, ref: Ref) -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            cluster.refuse = lambda verb, namespace, ref: None
+            happens()
+
+    cluster.refuse = asked
 
 
 class EventPipe:

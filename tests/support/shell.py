@@ -10,7 +10,7 @@ from deepseek_operator.controller.key import Key
 from deepseek_operator.controller.look import Look
 from deepseek_operator.controller.mirror import Mirror
 from deepseek_operator.controller.pulls import Pulls
-from deepseek_operator.controller.reconcile import Acted, Outcome, Reconciler
+from deepseek_operator.controller.reconcile import MOST_ROUNDS, Acted, Outcome, Reconciler
 from deepseek_operator.core.kind import Kind
 from deepseek_operator.core.resources import CLAIM, Manifest
 from deepseek_operator.core.seen import Unavailable
@@ -46,9 +46,14 @@ class Operator:
         pipe: watch events that have not reached the mirror yet.
         progress: what pods answer.
         woken: keys that the events let through so far ask to look at.
+
+    `most_rounds` is how often a pass acts at most.
     """
 
-    def __init__(self, kind: Kind[Any, Any], cluster: MemoryCluster, clock: StoppedClock) -> None:
+    def __init__(
+        self, kind: Kind[Any, Any], cluster: MemoryCluster, clock: StoppedClock, most_rounds: int = MOST_ROUNDS
+    ) -> None:
+        self._most_rounds = most_rounds
         self.kind = kind
         self.cluster = cluster
         self.clock = clock
@@ -66,7 +71,7 @@ class Operator:
         self.mirror = Mirror(lambda keys: self.woken.update(keys))
         pulls = Pulls(self.progress, self.clock, timedelta(seconds=5))
         self.look = Look(self.kind, self.cluster, self.mirror, self.clock, pulls)
-        self._driver = Reconciler(self.kind, self.cluster, self.mirror, self.look)
+        self._driver = Reconciler(self.kind, self.cluster, self.mirror, self.look, most_rounds=self._most_rounds)
         for resource in sorted({*KINDS.owners, CLAIM, *self.kind.owns}):
             for item in self.cluster.watched(resource):
                 self.mirror.observe(resource, item)

@@ -5,7 +5,7 @@ applies carry the uid, so that a successor under the same name is never touched.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -38,8 +38,10 @@ class Executor:
     mirror: Mirror
     owns: Sequence[Resource] = KUBERNETES
 
-    async def execute(self, key: Key, owner_uid: str, actions: Sequence[Action]) -> Done:
-        """Carries out the actions of one pass; API failures are values, everything else is raised.
+    async def execute(
+        self, key: Key, owner_uid: str, actions: Sequence[Action], free: Collection[Ref] = frozenset()
+    ) -> Done:
+        """Carries out the actions of one look, which found the names `free`; API failures are values, all else is raised.
 
         What is known not to be served is not asked for: each of a thousand owners would ask in vain.
         """
@@ -47,19 +49,19 @@ class Executor:
             if (why := self.mirror.unserved(key.namespace).get(self._resource_of(action))) is not None:
                 return Done(Failure(action, "NotServed", why[:_MESSAGE_LENGTH]))
             try:
-                await self._carry_out(key, owner_uid, action)
+                await self._carry_out(key, owner_uid, action, free)
             except ClusterError as error:
                 log.warning("%s: %s failed: %s", key, _told(action), error)
                 wait_s = error.retry_after_s if isinstance(error, Throttled) else 0.0
                 return Done(Failure(action, reason_of(error), str(error)[:_MESSAGE_LENGTH], wait_s))
         return Done()
 
-    async def _carry_out(self, key: Key, owner_uid: str, action: Action) -> None:
+    async def _carry_out(self, key: Key, owner_uid: str, action: Action, free: Collection[Ref]) -> None:
         match action:
             case Create(manifest):
                 await self._create(key, owner_uid, manifest)
             case Apply(manifest, uid):
-                await self._apply(key, owner_uid, manifest, uid)
+                await self._apply(key, owner_uid, manifest, uid, free)
             case Delete(ref, uid, because, propagation):
                 log.info("%s: deletes %s because %s", key, ref, because)
                 await self.cluster.delete(ref.resource, key.namespace, ref.name, uid, propagation)
@@ -79,9 +81,11 @@ class Executor:
         log.info("%s: created %s", key, ref)
         self.mirror.learn(key, ref.resource, stored)
 
-    async def _apply(self, key: Key, owner_uid: str, manifest: Manifest, uid: str | None) -> None:
+    async def _apply(
+        self, key: Key, owner_uid: str, manifest: Manifest, uid: str | None, free: Collection[Ref]
+    ) -> None:
         ref = ref_of(manifest, self.owns)
-        live_uid = uid or await self._ours_or_free(key, owner_uid, ref)
+        live_uid = uid or (None if ref in free else await self._ours_or_free(key, owner_uid, ref))
         wanted = stamped(manifest)
         if live_uid is not None:
             wanted = {**wanted, "metadata": {**wanted["metadata"], "uid": live_uid}}

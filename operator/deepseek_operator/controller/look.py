@@ -5,6 +5,10 @@ for the pods of its Jobs by the Job's uid (a pod whose label somebody removed st
 What it learns goes into the mirror too. Nobody is asked for an optional resource that can't be had. Whatever was found,
 `ownership` says what of it is the owner's.
 
+A pass that has looked live and acted on it looks again a moment later, and nobody else acts for this owner meanwhile: a
+`renewed` look asks only for what the one before it did not, and takes the rest from the mirror, which knows all that
+was read and what became of each write. That holds for `FRESH_S`; later everything is asked for again.
+
 What lost its labels before the process began is told by no watch, and at rest nothing asks for a live look. So the first
 pass over an owner asks by name for whatever the status records and the mirror lacks: nothing, where all is well.
 """
@@ -12,7 +16,8 @@ pass over an owner asks by name for whatever the status records and the mirror l
 import asyncio
 from collections.abc import Awaitable, Callable, Container, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Generic, TypeVar
 
 from deepseek_operator.controller.key import Key
@@ -34,16 +39,45 @@ StatusT = TypeVar("StatusT")
 Find = Callable[[Key, Iterable[Ref]], Awaitable[dict[Ref, Manifest]]]
 """The existing ones of some references, of the key's namespace."""
 
+FRESH_S = 3.0
+"""For so long a live look holds within its pass. The answer to a single read may be older than that."""
 MAX_CHAIN = 3
 """References that lead to each other: a serving names a training, and that a claim; one more is allowed for."""
 
 
 @dataclass(frozen=True)
+class Reading:
+    """What a live look has read.
+
+    Attributes:
+        at: when it began, by the monotonic clock.
+        asked: each name that was asked for, with what had it; None: nobody.
+        unwatched: children that no watch tells of, for they lost their labels.
+    """
+
+    at: float
+    asked: dict[Ref, Manifest | None] = field(default_factory=dict)
+    unwatched: dict[Ref, Manifest] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class View(Generic[OwnerT]):
-    """A `Seen` and the owner as stored, which a status write needs."""
+    """A `Seen` and the owner as stored, which a status write needs.
+
+    Attributes:
+        reading: of a live look; None of a look at the mirror.
+    """
 
     seen: Seen[OwnerT]
     manifest: Manifest
+    reading: Reading | None = None
+
+    @property
+    def free(self) -> frozenset[Ref]:
+        """Names that nobody has, as was read live."""
+        asked = self.reading.asked if self.reading is not None else {}
+        taken = self.seen.children.keys() | self.seen.occupied.keys()
+        return frozenset(ref for ref, found in asked.items() if found is None and ref not in taken)
 
 
 class Look(Generic[OwnerT, StatusT]):
@@ -78,20 +112,7 @@ class Look(Generic[OwnerT, StatusT]):
         if manifest is None:
             self._gone(key)
             return None
-        if (excess := self._mirror.excess(key.resource, key.namespace, key.name)) is not None:
-            raise TooLarge(excess)
-        owner, uid = self._kind.parse(manifest), uid_of(manifest)
-        unserved = self._mirror.unserved(key.namespace)
-        found = self._of_kind(self._mirror.children(key.namespace, uid), unserved)
-        known = self._ours(key, uid, owner, found)
-        if self._recalled.get(key) != uid:
-            await self._recall(key, uid, owner, known, unserved)
-        known |= await self._left(key, uid, unserved)
-        named = self._mirrored(key, self._lacking(owner, known, unserved))
-        known |= self._ours(key, uid, owner, named)
-        pods = [self._mirror.children(key.namespace, job) for job in sorted(self._jobs(owner, known))]
-        known |= {ref: pod for some in pods for ref, pod in some.items() if ref.resource == POD}
-        return await self._view(key, owner, manifest, known, named, unserved, self._referred)
+        return await self._mirrored_view(key, manifest, self._referred)
 
     async def live(self, key: Key) -> View[OwnerT] | None:
         """Every fact read from the API server now; None when there is no such owner.
@@ -101,6 +122,7 @@ class Look(Generic[OwnerT, StatusT]):
             TooLarge: the owner is more than is looked at.
             Exception: whatever the kind raises on an owner that it can't bear.
         """
+        reading = Reading(self._clock.monotonic())
         manifest = await self._cluster.get(key.resource, key.namespace, key.name)
         if manifest is None:
             self._mirror.drop(key)
@@ -111,13 +133,48 @@ class Look(Generic[OwnerT, StatusT]):
         if excess is not None:
             raise TooLarge(excess)
         owner, uid = self._kind.parse(manifest), uid_of(manifest)
+        find = partial(self._unasked, reading)
         unserved = self._mirror.unserved(key.namespace)
         labelled = await self._labelled(key, uid, unserved)
         known = self._ours(key, uid, owner, labelled) | await self._left(key, uid, unserved)
-        named = await self._live_named(key, self._lacking(owner, known, unserved))
+        named = await find(key, self._lacking(owner, known, unserved))
         known |= self._ours(key, uid, owner, named)
         known |= await self._pods_of_jobs(key, known)
-        return await self._view(key, owner, manifest, known, named, unserved, self._live_named)
+        reading.unwatched.update({ref: item for ref, item in known.items() if not is_watched(ref.resource, item)})
+        return await self._view(key, owner, manifest, known, named, unserved, find, reading)
+
+    async def renewed(self, key: Key, last: View[OwnerT]) -> View[OwnerT] | None:
+        """A live look behind an earlier one of the same pass, of which only what is new is read while that is fresh.
+
+        Raises:
+            As `live`.
+        """
+        reading, manifest = last.reading, self._mirror.get(key.resource, key.namespace, key.name)
+        is_fresh = reading is not None and self._clock.monotonic() - reading.at <= FRESH_S
+        if reading is None or manifest is None or not is_fresh or uid_of(manifest) != uid_of(last.manifest):
+            return await self.live(key)
+        return await self._mirrored_view(key, manifest, partial(self._unasked, reading), reading)
+
+    async def _mirrored_view(
+        self, key: Key, manifest: Manifest, find: Find, reading: Reading | None = None
+    ) -> View[OwnerT]:
+        """The view of what the mirror knows, of what an earlier live look read besides, and of what `find` finds."""
+        if (excess := self._mirror.excess(key.resource, key.namespace, key.name)) is not None:
+            raise TooLarge(excess)
+        owner, uid = self._kind.parse(manifest), uid_of(manifest)
+        unserved = self._mirror.unserved(key.namespace)
+        found = self._of_kind(self._mirror.children(key.namespace, uid), unserved)
+        known = self._ours(key, uid, owner, found)
+        if self._recalled.get(key) != uid:
+            await self._recall(key, uid, owner, known, unserved)
+        known |= await self._left(key, uid, unserved)
+        if reading is not None:
+            known = {**reading.unwatched, **known}
+        named = await find(key, self._lacking(owner, known, unserved))
+        known |= self._ours(key, uid, owner, named)
+        pods = [self._mirror.children(key.namespace, job) for job in sorted(self._jobs(owner, known))]
+        known |= {ref: pod for some in pods for ref, pod in some.items() if ref.resource == POD}
+        return await self._view(key, owner, manifest, known, named, unserved, find, reading)
 
     async def _view(
         self,
@@ -128,13 +185,14 @@ class Look(Generic[OwnerT, StatusT]):
         named: Mapping[Ref, Manifest],
         unserved: Mapping[Resource, str],
         find: Find,
+        reading: Reading | None,
     ) -> View[OwnerT]:
         """`known`: the owner's children. `named`: what has a name that they lacked. `unserved`: what was not asked for."""
         occupied = {ref: item for ref, item in named.items() if ref not in known}
         seen = Seen(owner, self._clock.now(), known, occupied, unserved=unserved)
         # Names that are found where no watch tells of them are asked for again at every pass.
         absent = [ref for ref in self._kind.wanted_names(owner) if ref not in known or ref in named]
-        return View(await self._with_needs(key, seen, absent, find), manifest)
+        return View(await self._with_needs(key, seen, absent, find), manifest, reading)
 
     def _ours(self, key: Key, uid: str, owner: OwnerT, found: Mapping[Ref, Manifest]) -> dict[Ref, Manifest]:
         """Those of the objects that are the owner's: as recorded by uid, or by what they are."""
@@ -222,6 +280,19 @@ class Look(Generic[OwnerT, StatusT]):
             if is_watched(ref.resource, item):
                 self._mirror.learn(key, ref.resource, item)
         return existing
+
+    async def _unasked(self, reading: Reading, key: Key, refs: Iterable[Ref]) -> dict[Ref, Manifest]:
+        """What has these names: of those that were asked for already, what the mirror has heard of them since.
+
+        What no watch tells of is as it was read.
+        """
+        wanted = set(refs)
+        new = wanted - reading.asked.keys()
+        found = await self._live_named(key, new)
+        reading.asked.update({ref: found.get(ref) for ref in new})
+        read = {ref: item for ref in wanted - new if (item := reading.asked[ref]) is not None}
+        unwatched = {ref: item for ref, item in read.items() if not is_watched(ref.resource, item)}
+        return {**unwatched, **self._mirrored(key, wanted - new), **found}
 
     def _mirrored(self, key: Key, refs: Iterable[Ref]) -> dict[Ref, Manifest]:
         found = {ref: self._mirror.get(ref.resource, key.namespace, ref.name) for ref in refs}

@@ -1,8 +1,10 @@
 """The driver: look, plan, execute, write the status. One for every kind; it knows no kind.
 
-A pass decides from the mirror; if that asks for anything final, it looks live and decides again. A record is written
-and ends the pass. Otherwise the actions run, then the status says what was seen before them: one write, only if it
-changed, and events after it, on transitions only.
+A round decides from the mirror; if that asks for anything final, it looks live and decides again. A record is written
+and ends the round. Otherwise the actions run, then the status says what was seen before them: one write, only if it
+changed, and events after it, on transitions only. A pass is one round after the other while they act, so that what a
+new resource needs is made in one go: what was read live still holds a moment later, and the last round's status tells
+of all that was made.
 """
 
 import logging
@@ -21,7 +23,7 @@ from deepseek_operator.controller.key import Key
 from deepseek_operator.controller.look import Look, View
 from deepseek_operator.controller.mirror import Mirror
 from deepseek_operator.controller.parking import parked, parked_status
-from deepseek_operator.core.actions import Delete, Done, Failure, Plan
+from deepseek_operator.core.actions import Action, Delete, Done, Failure, Plan
 from deepseek_operator.core.conditions import Verdict
 from deepseek_operator.core.kept import TooLarge
 from deepseek_operator.core.kind import Decision, Event, Kind
@@ -35,6 +37,8 @@ SLOW_RETRY_S = 60.0
 """What the API server refuses for its content, a right or a quota, or doesn't serve, is tried again after this, or at an
 event."""
 _NOTE_LENGTH = 1024
+MOST_ROUNDS = 5
+"""Of a pass. A new training takes four: its claim, what is recorded of it, its Job, whose Job that is."""
 AFTER_DELETE_S = 1.0
 """A delete's answer tells the mirror nothing; its event usually comes within milliseconds and wakes the key."""
 
@@ -89,6 +93,21 @@ class Reconciles(Protocol):
         """Says on the object that raised `error` that it is left alone, and when it is looked at again."""
 
 
+@dataclass
+class _Way(Generic[OwnerT]):
+    """How far a pass has come.
+
+    Attributes:
+        left: rounds that it may still take.
+        read: its latest live look.
+        actions: what its latest round did.
+    """
+
+    left: int
+    read: View[OwnerT] | None = None
+    actions: tuple[Action, ...] = ()
+
+
 class Reconciler(Generic[OwnerT, StatusT]):
     """The driver of one kind."""
 
@@ -100,6 +119,7 @@ class Reconciler(Generic[OwnerT, StatusT]):
         look: Look[OwnerT, StatusT],
         aside: Aside | None = None,
         announce: Announce | None = None,
+        most_rounds: int = MOST_ROUNDS,
     ) -> None:
         self._kind = kind
         self._cluster = cluster
@@ -107,6 +127,7 @@ class Reconciler(Generic[OwnerT, StatusT]):
         self._look = look
         self._aside = aside or Aside()
         self._announce = announce or cluster.publish
+        self._most_rounds = most_rounds
         self._executor = Executor(cluster, mirror, kind.owns)
         self._parked: dict[Key, tuple[Verdict, ...]] = {}
         self._pruning: set[Resource] = set()
@@ -168,19 +189,33 @@ class Reconciler(Generic[OwnerT, StatusT]):
         await self._part(key)
         for uid in sorted(self._mirror.forsaken(key)):
             await self._sweep(key, uid)
+        way = _Way[OwnerT](self._most_rounds)
+        while isinstance(outcome := await self._round(key, way), Acted) and way.left:
+            pass
+        return outcome
+
+    async def _round(self, key: Key, way: "_Way[OwnerT]") -> Outcome:
+        """One look, and what follows from it."""
+        way.left -= 1
         view = await self._look.from_mirror(key)
         decision = await self._decided(key, view) if view is not None else None
         if view is not None and decision is not None and decision.plan.is_irreversible:
-            view = await self._look.live(key)
+            view = way.read = await (self._look.live(key) if way.read is None else self._look.renewed(key, way.read))
             decision = await self._decided(key, view) if view is not None else None
         if view is None or decision is None:
             return Gone()
         plan = decision.plan
         if plan.record is not None:
             return await self._record(key, view, plan.record)
-        done = await self._executor.execute(key, uid_of(view.manifest), plan.actions)
-        await self._report(key, view, decision.status(done))
-        return _outcome(plan, done)
+        if plan.actions and plan.actions == way.actions:  # It is undone, or never shows: the queue slows that down.
+            way.left = 0
+            await self._report(key, view, decision.status(Done()))
+            return Acted()
+        done = await self._executor.execute(key, uid_of(view.manifest), plan.actions, view.free)
+        outcome, way.actions = _outcome(plan, done), plan.actions
+        if not way.left or not isinstance(outcome, Acted):
+            await self._report(key, view, decision.status(done))
+        return outcome
 
     async def _decided(self, key: Key, view: View[OwnerT]) -> Decision[StatusT]:
         if not self._kind.is_dear(view.seen):

@@ -1,7 +1,7 @@
 """What a plan may ask of the world. The executor interprets these; nothing here touches it.
 
 Order matters and is kept: the executor stops at the first failure, and the next pass plans anew from what is then
-true. A `record` ends the pass: what can't be observed is written to status before anything relies on it.
+true. A `record` ends the round: what can't be observed is written to status before anything relies on it.
 """
 
 from dataclasses import dataclass
@@ -50,7 +50,7 @@ class Plan(Generic[StatusT]):
     """What to do now.
 
     Attributes:
-        record: the whole status to write before anything else; it ends the pass (the actions are then empty).
+        record: the whole status to write before anything else; it ends the round (the actions are then empty).
         actions: in order; `Create` and `Delete` are irreversible and need a `live` Seen.
         requeue_after: when to look again if nothing happens; None: at the next event or resync.
         confirm: the record itself declares something final (verdict, lost, complete) and needs a `live` Seen.

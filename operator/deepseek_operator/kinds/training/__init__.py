@@ -62,15 +62,20 @@ class TrainingKind:
         return Decision(self._told(seen, decided.plan), partial(display, view, decided))
 
     def _told(self, seen: Seen[DeepSeekTraining], plan: Plan[TrainingStatus]) -> Plan[TrainingStatus]:
-        """A result is recorded with what it means: nobody reads `Failed` beside `Restarting`."""
-        if plan.record is None or plan.record.result in (None, seen.owner.status.result):
+        """A record with the records that follow from the same look, and with what it means: one write instead of each.
+
+        Nobody reads `Failed` beside `Restarting`. What needs a live look is a write of its own, and what an edit begins
+        anew at once has no last word.
+        """
+        if plan.record is None:
             return plan
         view = View(replace(seen, owner=seen.owner.model_copy(update={"status": plan.record})), self.configuration)
         following = step(view)
-        # What an edit begins anew at once has no last word.
-        if following.plan.record is not None:
+        if following.plan.confirm and not plan.confirm:
             return plan
-        return replace(plan, record=display(view, following, Done()))
+        if following.plan.record is None:
+            return replace(plan, record=display(view, following, Done()))
+        return plan if plan.confirm else self._told(view.looked, following.plan)
 
     def events(self, before: TrainingStatus, after: TrainingStatus) -> tuple[Event, ...]:
         """Transitions worth telling."""

@@ -1,6 +1,6 @@
 """The life of a training, as phases in order; the first that has something to say decides the pass.
 
-Facts are recorded before anything relies on them, and each record ends its pass. A phase that only waits says why;
+Facts are recorded before anything relies on them, and each record ends its round. A phase that only waits says why;
 `status` shows that. What is irreversible (Job, claim, delete, verdict) is planned a second time from a live look.
 """
 

@@ -28,7 +28,7 @@ STARTUP_RECHECK = timedelta(seconds=30)
 
 
 def record(status: TrainingStatus, *, confirm: bool = False) -> Step:
-    """Writes `status` and ends the pass; the next one follows at once."""
+    """Writes `status` and ends the round; the next one follows at once."""
     return Step(Plan(record=status, confirm=confirm, requeue_after=timedelta(0)))
 
 

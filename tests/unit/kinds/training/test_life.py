@@ -10,6 +10,7 @@ import pytest
 
 from deepseek_operator.adapters.memory import Change
 from deepseek_operator.api.base import parse_time
+from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
 from deepseek_operator.api.v1alpha1.training.definition import TRAINING
 from deepseek_operator.api.v1alpha1.training.progress import DataStatus, LastCheckpoint
 from deepseek_operator.core.configuration import Configuration
@@ -35,18 +36,23 @@ def long(length: int, **model: object) -> dict[str, Any]:
 
 
 def test_the_volume_and_the_attempt_are_recorded_before_the_job_exists() -> None:
-    life = Life()
+    life, told = Life(), list[Any]()
     life.cluster.put(training())
+    life.cluster.listeners.append(lambda change: told.append(change.manifest))
     life.operator.settle()
-    order = [(write.verb, write.ref.resource.kind) for write in life.cluster.writes]
-    assert order[:5] == [
+    assert [(write.verb, write.ref.resource.kind) for write in life.cluster.writes] == [
         ("create", "PersistentVolumeClaim"),
         ("status", "DeepSeekTraining"),
-        ("status", "DeepSeekTraining"),
-        ("status", "DeepSeekTraining"),
         ("apply", "Service"),
+        ("apply", "NetworkPolicy"),
+        ("create", "Job"),
+        ("status", "DeepSeekTraining"),
     ]
-    assert order[5:7] == [("apply", "NetworkPolicy"), ("create", "Job")]
+    recorded = DeepSeekTraining.model_validate(next(one for one in told if one["kind"] == "DeepSeekTraining")).status
+    assert recorded.volume is not None
+    assert recorded.attempt is not None
+    assert recorded.volume.uid == life.cluster.all(CLAIM)[0]["metadata"]["uid"]
+    assert recorded.attempt.job == life.cluster.all(JOB)[0]["metadata"]["name"]
 
 
 def test_a_gang_whose_workers_all_run_is_ready() -> None:

@@ -1,4 +1,7 @@
-"""A pass decides once: nothing that follows from what was seen is derived a second time, not for the status either."""
+"""A pass decides once: nothing that follows from what was seen is derived a second time, not for the status either.
+
+A record is decided together with what follows from it, which is another look at the same facts.
+"""
 
 import inspect
 import sys
@@ -31,10 +34,14 @@ CHEAP = {
 def asked_twice(seen: Seen[DeepSeekTraining]) -> set[str]:
     """Functions that a pass asks the same question again: of the same facts, by identity."""
     asked: Counter[tuple[str, tuple[int, ...]]] = Counter()
+    twice: set[str] = set()
     kept: list[object] = []  # An id is another object's once the first is gone.
 
     def called(frame: FrameType, event: str, _: Any) -> None:
         code = frame.f_code
+        if event == "call" and code is View.__init__.__code__:
+            twice.update(name for (name, _), count in asked.items() if count > 1)
+            asked.clear()
         if event != "call" or not ("kinds/training/" in code.co_filename or "/workloads/" in code.co_filename):
             return
         if code.co_flags & inspect.CO_GENERATOR:  # Entered anew for every value.
@@ -54,7 +61,7 @@ def asked_twice(seen: Seen[DeepSeekTraining]) -> set[str]:
             decision.status(Done())
     finally:
         sys.setprofile(before)
-    return {name for (name, _), count in asked.items() if count > 1}
+    return twice | {name for (name, _), count in asked.items() if count > 1}
 
 
 def passes(monkeypatch: pytest.MonkeyPatch, live: Any) -> list[Seen[DeepSeekTraining]]:

@@ -1,6 +1,6 @@
 """What has happened is recorded before anything relies on it: whose the Job is, what was seen of its pods, how it ended.
 
-A record ends its pass.
+A record ends its round.
 """
 
 from deepseek_operator.api.base import rfc3339
