@@ -57,6 +57,7 @@ class PosterKind:
 
     resource = POSTER
     owns: tuple[Resource, ...] = (CONFIG_MAP, BOARD)
+    many: tuple[Resource, ...] = (BOARD,)
 
     def parse(self, manifest: Manifest) -> Poster:
         return Poster.model_validate(manifest)

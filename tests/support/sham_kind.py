@@ -46,6 +46,7 @@ class NoteKind:
 
     resource = NOTE
     owns: tuple[Resource, ...] = (CONFIG_MAP,)
+    many: tuple[Resource, ...] = ()
 
     def parse(self, manifest: Manifest) -> Note:
         return Note.model_validate(manifest)

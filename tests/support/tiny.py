@@ -66,6 +66,7 @@ class TinyKind:
     requeue: timedelta | None = None
     resource: Resource = TRAINING
     owns: tuple[Resource, ...] = (JOB, POD, SERVICE)
+    many: tuple[Resource, ...] = (JOB, POD)
 
     def parse(self, manifest: Manifest) -> Tiny:
         return Tiny.model_validate(manifest)

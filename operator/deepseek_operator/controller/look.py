@@ -1,9 +1,9 @@
 """Gathers every fact of one pass into a `Seen`: from the mirror for what converges, live for what is final.
 
-A live look asks the API server for the owner, for its children by label, for each wanted name that the children lack,
-for the pods of its Jobs by the Job's uid (a pod whose label somebody removed still writes), and for the references.
-What it learns goes into the mirror too. Nobody is asked for an optional resource that can't be had. Whatever was found,
-`ownership` says what of it is the owner's.
+A live look asks the API server for the owner, for its children by label where there may be any number of them, for each
+wanted or known name that those lack, for the pods of its Jobs by the Job's uid (a pod whose label somebody removed still
+writes), and for the references. What it learns goes into the mirror too. Nobody is asked for an optional resource that
+can't be had. Whatever was found, `ownership` says what of it is the owner's.
 
 A pass that has looked live and acted on it looks again a moment later, and nobody else acts for this owner meanwhile: a
 `renewed` look asks only for what the one before it did not, and takes the rest from the mirror, which knows all that
@@ -137,7 +137,9 @@ class Look(Generic[OwnerT, StatusT]):
         unserved = self._mirror.unserved(key.namespace)
         labelled = await self._labelled(key, uid, unserved)
         known = self._ours(key, uid, owner, labelled) | await self._left(key, uid, unserved)
-        named = await find(key, self._lacking(owner, known, unserved))
+        heard_of = self._of_kind(self._mirror.children(key.namespace, uid), unserved).keys() - known.keys()
+        by_name = [ref for ref in heard_of if ref.resource not in self._kind.many]
+        named = await find(key, (*self._lacking(owner, known, unserved), *by_name))
         known |= self._ours(key, uid, owner, named)
         known |= await self._pods_of_jobs(key, known)
         reading.unwatched.update({ref: item for ref, item in known.items() if not is_watched(ref.resource, item)})
@@ -166,7 +168,7 @@ class Look(Generic[OwnerT, StatusT]):
         found = self._of_kind(self._mirror.children(key.namespace, uid), unserved)
         known = self._ours(key, uid, owner, found)
         if self._recalled.get(key) != uid:
-            await self._recall(key, uid, owner, known, unserved)
+            await self._recall(key, manifest, owner, known, unserved)
         known |= await self._left(key, uid, unserved)
         if reading is not None:
             known = {**reading.unwatched, **known}
@@ -215,12 +217,17 @@ class Look(Generic[OwnerT, StatusT]):
         return [ref for ref in wanted if ref not in known and ref.resource not in unserved]
 
     async def _recall(
-        self, key: Key, uid: str, owner: OwnerT, known: Mapping[Ref, Manifest], unserved: Container[Resource]
+        self, key: Key, manifest: Manifest, owner: OwnerT, known: Mapping[Ref, Manifest], unserved: Container[Resource]
     ) -> None:
         """Finds the owner's children that no watch tells of; they are in sight from then on, as those are that a watch drops.
 
-        Those of a resource that can't be had are looked for when it can.
+        Those of a resource that can't be had are looked for when it can. Of an owner that nobody has looked at yet nothing
+        is recorded.
         """
+        uid = uid_of(manifest)
+        if (manifest.get("status") or {}).get("observedGeneration", -1) == -1:
+            self._recalled[key] = uid
+            return
         lacking = [ref for ref in self._kind.recorded_names(owner) if ref not in known]
         unwatched = [ref for ref in lacking if not ref.resource.is_watched_whole and ref.resource not in unserved]
         found = self._ours(key, uid, owner, await self._live_named(key, unwatched))
@@ -259,7 +266,7 @@ class Look(Generic[OwnerT, StatusT]):
         self._pulls.forget(key)
 
     async def _labelled(self, key: Key, uid: str, unserved: Container[Resource]) -> dict[Ref, Manifest]:
-        asked = [resource for resource in self._kind.owns if resource not in unserved]
+        asked = [resource for resource in self._kind.many if resource not in unserved]
         listings = await asyncio.gather(*(self._cluster.list_owned(resource, key.namespace, uid) for resource in asked))
         for resource, listing in zip(asked, listings, strict=True):
             self._mirror.learn_owned(key, resource, uid, listing)
@@ -273,12 +280,17 @@ class Look(Generic[OwnerT, StatusT]):
 
     async def _live_named(self, key: Key, refs: Iterable[Ref]) -> dict[Ref, Manifest]:
         wanted = sorted(set(refs))
+        known = {ref: self._mirror.get(ref.resource, key.namespace, ref.name) for ref in wanted}
         found = await asyncio.gather(*(self._cluster.get(ref.resource, key.namespace, ref.name) for ref in wanted))
         read = [(ref, item) for ref, item in zip(wanted, found, strict=True) if item is not None]
         existing = {ref: kept(ref.resource, item)[0] for ref, item in read}
         for ref, item in read:
             if is_watched(ref.resource, item):
                 self._mirror.learn(key, ref.resource, item)
+        for ref, before in known.items():
+            # It has gone, unless the watch has told of it meanwhile.
+            if before is not None and ref not in existing and self._mirrored(key, [ref]).get(ref) is before:
+                self._mirror.learn_gone(key, ref.resource, before)
         return existing
 
     async def _unasked(self, reading: Reading, key: Key, refs: Iterable[Ref]) -> dict[Ref, Manifest]:

@@ -212,6 +212,10 @@ class Mirror:
         the event of this version will be no news any more."""
         self.wake(self.observe(resource, manifest) - {key})
 
+    def learn_gone(self, key: Key, resource: Resource, manifest: Manifest) -> None:
+        """A pass over `key` found nobody at the name of the object as it was known until now."""
+        self.wake(self.forget(resource, manifest) - {key})
+
     def learn_owned(self, key: Key, resource: Resource, owner_uid: str, listing: Listing) -> None:
         """Takes over a live list of one owner's children: the listed ones, and the absence of others."""
         listed_at = int(listing.resource_version)

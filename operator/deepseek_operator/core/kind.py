@@ -42,10 +42,17 @@ class Decision(Generic[StatusT]):
 
 
 class Kind(Protocol[OwnerT, StatusT]):
-    """One custom resource's behaviour."""
+    """One custom resource's behaviour.
+
+    Attributes:
+        owns: resources of its children.
+        many: those of them of which there may be any number, under names that only a list tells. A list costs the API
+            server a look at every object of the namespace; all others are looked for by `wanted_names`.
+    """
 
     resource: Resource
     owns: tuple[Resource, ...]
+    many: tuple[Resource, ...]
 
     def parse(self, manifest: Manifest) -> OwnerT:
         """The typed resource.

@@ -8,7 +8,7 @@ import pytest
 from deepseek_operator.adapters.memory import MemoryCluster
 from deepseek_operator.controller.key import Key
 from deepseek_operator.controller.mirror import Mirror
-from deepseek_operator.controller.reconcile import Acted, Settled
+from deepseek_operator.controller.reconcile import Settled
 from deepseek_operator.core.names import owner_labels
 from deepseek_operator.core.resources import Ref
 from deepseek_operator.ports.cluster import ClusterError, Forbidden, NotServed
@@ -132,7 +132,7 @@ def test_a_write_that_comes_too_late_is_told_once_and_never_as_a_fault_of_the_sp
     assert stage.ready() == ("False", reason, str(refusal))
     assert [c["status"] for c in stored["status"]["conditions"] if c["type"] == "Stalled"] == ["False"]
     stage.cluster.refuse = lambda verb, namespace, ref: None
-    assert stage.operator.reconcile(KEY) == Acted()
+    assert stage.operator.reconcile(KEY) == Settled()
     stage.operator.settle()
     assert stage.ready() == ("True", "Shown", "")
 

@@ -10,6 +10,7 @@ from deepseek_operator.core.kind import Decision, Event, Kind
 from deepseek_operator.core.resources import (
     AUTOSCALER,
     BUDGET,
+    POD,
     REVISION,
     SERVICE,
     Manifest,
@@ -37,6 +38,7 @@ class ServingKind:
         self._fresh = Fresh(configuration)
         self.resource: Resource = SERVING
         self.owns: tuple[Resource, ...] = tuple(OWNS)
+        self.many: tuple[Resource, ...] = (*RESOURCES, REVISION, SERVICE, POD)
 
     def parse(self, manifest: Manifest) -> DeepSeekServing:
         """The typed resource. Raises pydantic.ValidationError."""

@@ -10,7 +10,7 @@ from deepseek_operator.api.v1alpha1.training.status import TrainingStatus
 from deepseek_operator.core.actions import Done, Plan
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.kind import Decision, Event, Kind
-from deepseek_operator.core.resources import Manifest, Ref, Resource
+from deepseek_operator.core.resources import JOB, POD, Manifest, Ref, Resource
 from deepseek_operator.core.seen import Needs, Seen
 from deepseek_operator.kinds.training.children import names, recorded_names, recorded_uids
 from deepseek_operator.kinds.training.devices import accepted
@@ -27,6 +27,7 @@ class TrainingKind:
 
     resource: Resource = TRAINING
     owns: tuple[Resource, ...] = tuple(OWNS)
+    many: tuple[Resource, ...] = (JOB, POD)
 
     def __init__(self, configuration: Configuration) -> None:
         self.configuration = configuration
