@@ -1,148 +1,158 @@
-"""`tests/run benchmarks`: how fast the operator is, on a real API server that it starts for itself.
+"""`tests/run benchmarks`: how fast the operator is, on real API servers that it starts for itself.
 
     waves    many resources at once: until all have their children, beside a bare client that posts the same children
     alone    one resource beside all of those, at rest: until it has its children
     at rest  processor time and requests in a minute in which nothing happens, all of them suspended
 
-Nothing is judged: the figures are for people, and only ratios carry from one machine to another.
+Each round has an API server and an operator of its own. With `--against` the operator of another tree takes turns with
+this one's. Nothing is judged: the figures are for people, and only ratios and counts carry from one machine to another.
 """
 
 import asyncio
-import os
-import re
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
 from argparse import ArgumentParser
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from examples.local_cluster.control_plane import Cluster
 from examples.local_cluster.progress import wait_for
 from tests.benchmarks.creation import SERVINGS, TRAININGS, Creation, Wave, alone, created
+from tests.benchmarks.subject import Subject, subject
 from tests.support.canonical import COLLECTIONS
-from tests.support.our_kinds import serving_our_kinds
 
 ROOT = Path(__file__).parents[2]
-SYSTEM = "deepseek-system"
 CLAIM = {
     "metadata": {"name": "models"},
     "spec": {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}},
 }
 REST_S = 60.0
+HEAD = ("wave", "operator", "resources", "children", "requests", "passes", "CPU", "operator", "bare client", "ratio")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a wave took, each resource on average: requests, passes, and seconds of the operator's processor time."""
+
+    creation: Creation
+    requests: float
+    passes: float
+    cpu_s: float
 
 
 def main() -> None:
-    """Measures everything and prints a table."""
+    """Measures everything and prints a table: medians over the rounds, of the ratio with the least and the greatest."""
     parser = ArgumentParser(prog="python -m tests.benchmarks", description=__doc__.splitlines()[0])
     parser.add_argument("--trainings", type=int, default=500, metavar="N")
     parser.add_argument("--servings", type=int, default=200, metavar="N")
+    parser.add_argument("--rounds", type=int, default=3, metavar="N")
+    parser.add_argument("--against", type=Path, metavar="TREE", help="a worktree of another commit")
     options = parser.parse_args()
-    api_server = contextmanager(serving_our_kinds)
-    with tempfile.TemporaryDirectory() as folder, api_server(Path(folder)) as cluster, _operator(cluster) as pid:
-        print(
-            "| wave | resources | children | operator | resources/s | bare client | ratio | RSS | CPU |\n|" + 9 * "---|"
-        )
-        for wave, count in ((TRAININGS, options.trainings), (SERVINGS, options.servings)):
-            _wave(cluster, wave, count, pid)
-        for wave in (TRAININGS, SERVINGS):
-            told = sorted(asyncio.run(alone(cluster, wave, _namespace(wave), 20)))
-            print(f"one {wave.kind} beside them: median {_ms(statistics.median(told))}, longest {_ms(told[-1])} of 20")
-        for wave in (TRAININGS, SERVINGS):
-            _suspend_all(cluster, wave)
-        cpu_s, requests = _cpu_s(pid), _requests(cluster)
-        time.sleep(REST_S)
-        asked, used_s = _requests(cluster) - requests, _cpu_s(pid) - cpu_s
-        print(f"at rest: {asked} requests and {used_s:.2f} s of CPU in {REST_S:.0f} s")
+    trees = {"this": ROOT} | ({options.against.name: options.against.resolve()} if options.against else {})
+    waves = ((TRAININGS, options.trainings), (SERVINGS, options.servings))
+    costs: dict[tuple[str, str], list[Cost]] = defaultdict(list)
+    notes: list[str] = []
+    for number in range(options.rounds):
+        for name, tree in trees.items():
+            _say(f"round {number + 1} of {options.rounds}: {name}")
+            with subject(tree) as one:
+                for wave, count in waves:
+                    costs[wave.kind, name].append(_cost(one, wave, count))
+                notes.append(f"{name}: peak RSS {one.peak_rss_mb():.0f} MB")
+                if number == options.rounds - 1:
+                    notes += [f"{name}: {note}" for note in _at_rest(one)]
+    print(_line(HEAD) + "\n|" + len(HEAD) * "---|")
+    for (kind, name), found in sorted(costs.items(), reverse=True):
+        print(_row(kind, name, found))
+    print("requests, passes and CPU are each resource's; the rest is of all of them\n" + "\n".join(notes))
 
 
-def _wave(cluster: Cluster, wave: Wave, count: int, pid: int) -> None:
-    namespace = _namespace(wave)
+def _cost(one: Subject, wave: Wave, count: int) -> Cost:
+    namespace, api = _namespace(wave), one.cluster.api
     for name in (namespace, f"{namespace}-bare"):
-        cluster.api.create("/api/v1/namespaces", {"metadata": {"name": name}})
+        api.create("/api/v1/namespaces", {"metadata": {"name": name}})
     if wave is SERVINGS:
-        cluster.api.create(f"/api/v1/namespaces/{namespace}/persistentvolumeclaims", CLAIM)
-    before_s = _cpu_s(pid)
-    measured = asyncio.run(created(cluster, wave, namespace, count, lambda line: print(line, file=sys.stderr)))
-    print(_row(wave, measured, pid, _cpu_s(pid) - before_s))
+        api.create(f"/api/v1/namespaces/{namespace}/persistentvolumeclaims", CLAIM)
+    before = (one.requests(), one.passes(wave.kind), one.cpu_s())
+    after: list[float] = []
+
+    def made() -> None:
+        one.settle()
+        after.extend((one.requests(), one.passes(wave.kind), one.cpu_s()))
+
+    creation = asyncio.run(created(one.cluster, wave, namespace, count, made))
+    _say(f"{count} {wave.kind} in {creation.operator_s:.2f} s, by a bare client in {creation.bare_s:.2f} s")
+    return Cost(creation, *((now - then) / count for now, then in zip(after, before, strict=True)))
 
 
-def _suspend_all(cluster: Cluster, wave: Wave) -> None:
+def _at_rest(one: Subject) -> list[str]:
+    """How long a single one takes beside all that are there, and what rest costs."""
+    notes = []
+    for wave in (TRAININGS, SERVINGS):
+        told = sorted(asyncio.run(alone(one.cluster, wave, _namespace(wave), 20)))
+        notes.append(
+            f"one {wave.kind} beside them: median {_ms(statistics.median(told))}, longest {_ms(told[-1])} of 20"
+        )
+    for wave in (TRAININGS, SERVINGS):
+        _suspend_all(one, wave)
+    one.settle()
+    cpu_s, requests = one.cpu_s(), one.requests()
+    time.sleep(REST_S)
+    asked, used_s = one.requests() - requests, one.cpu_s() - cpu_s
+    notes.append(f"at rest: {asked} requests beside the Lease's and {used_s:.2f} s of CPU in {REST_S:.0f} s")
+    return notes
+
+
+def _suspend_all(one: Subject, wave: Wave) -> None:
     """Brings all to rest: without a kubelet the pods that they wait for would never come."""
     path = COLLECTIONS[wave.kind].format(_namespace(wave))
-    names = [item["metadata"]["name"] for item in cluster.api.get(path)["items"]]
-    for name in names:
-        cluster.api.patch(f"{path}/{name}", {"spec": {"suspend": True}})
+    for item in one.cluster.api.get(path)["items"]:
+        one.cluster.api.patch(f"{path}/{item['metadata']['name']}", {"spec": {"suspend": True}})
 
     def rest() -> bool:
-        found = cluster.api.get(path)["items"]
+        found = one.cluster.api.get(path)["items"]
         return all(item["status"].get("phase") == "Suspended" for item in found)
 
     wait_for(f"every {wave.kind} is suspended", rest, timeout_s=300, every_s=2)
 
 
-def _row(wave: Wave, measured: Creation, pid: int, cpu_s: float) -> str:
-    cells = (
-        wave.kind,
-        measured.count,
-        measured.children,
-        f"{measured.operator_s:.2f} s",
-        f"{measured.count / measured.operator_s:.0f}",
-        f"{measured.bare_s:.2f} s",
-        f"{measured.ratio:.1f}",
-        f"{_rss_mb(pid):.0f} MB",
-        f"{cpu_s:.1f} s",
+def _row(kind: str, name: str, costs: Sequence[Cost]) -> str:
+    def median(of: Callable[[Cost], float]) -> float:
+        return statistics.median(map(of, costs))
+
+    ratios = [cost.creation.ratio for cost in costs]
+    return _line(
+        (
+            kind,
+            name,
+            costs[0].creation.count,
+            costs[0].creation.children,
+            f"{median(lambda cost: cost.requests):.1f}",
+            f"{median(lambda cost: cost.passes):.1f}",
+            _ms(median(lambda cost: cost.cpu_s)),
+            f"{median(lambda cost: cost.creation.operator_s):.2f} s",
+            f"{median(lambda cost: cost.creation.bare_s):.2f} s",
+            f"{statistics.median(ratios):.1f} ({min(ratios):.1f}-{max(ratios):.1f})",
+        )
     )
+
+
+def _line(cells: Sequence[object]) -> str:
     return "| " + " | ".join(map(str, cells)) + " |"
-
-
-@contextmanager
-def _operator(cluster: Cluster) -> Iterator[int]:
-    """The operator with its shipped settings, out of the cluster; yields its pid once it holds the lease."""
-    cluster.api.create("/api/v1/namespaces", {"metadata": {"name": SYSTEM}})
-    settings = {"NAMESPACE": SYSTEM, "BIND_HOST": "127.0.0.1", "LOG_LEVEL": "warning"}
-    ports = {"HEALTH_PORT": "0", "METRICS_PORT": "0"}
-    environment = {f"DEEPSEEK_OPERATOR_{name}": value for name, value in {**settings, **ports}.items()}
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("DEEPSEEK_OPERATOR_")}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "deepseek_operator", "run"],
-        cwd=ROOT / "operator",
-        env={**inherited, "KUBECONFIG": str(cluster.kubeconfig), **environment},
-    )
-    try:
-        leases = f"/apis/coordination.k8s.io/v1/namespaces/{SYSTEM}/leases"
-        wait_for("the operator leads", lambda: bool(cluster.api.get(leases)["items"]), timeout_s=60)
-        yield process.pid
-    finally:
-        process.terminate()
-        process.wait(30)
 
 
 def _namespace(wave: Wave) -> str:
     return wave.kind.lower()
 
 
-def _cpu_s(pid: int) -> float:
-    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
-    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
-
-
-def _rss_mb(pid: int) -> float:
-    found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
-    return int(found[1]) / 1000 if found else 0.0
-
-
-def _requests(cluster: Cluster) -> int:
-    """Requests of the operator that ended, watches excluded, by the audit log."""
-    lines = cluster.audit_log.read_text().splitlines()
-    return sum('"userAgent":"deepseek-operator' in line and '"verb":"watch"' not in line for line in lines)
-
-
 def _ms(seconds: float) -> str:
     return f"{seconds * 1000:.0f} ms"
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -73,8 +73,10 @@ SERVINGS = Wave(
 )
 
 
-async def created(cluster: Cluster, wave: Wave, namespace: str, count: int, say: Callable[[str], None]) -> Creation:
+async def created(cluster: Cluster, wave: Wave, namespace: str, count: int, made: Callable[[], None]) -> Creation:
     """Posts the wave into an empty namespace, and then its children once more into another, `<namespace>-bare`.
+
+    `made` is called in between, while nothing is posted.
 
     Raises:
         TimeoutError: children are missing after five minutes.
@@ -85,7 +87,7 @@ async def created(cluster: Cluster, wave: Wave, namespace: str, count: int, say:
         await _post(session, ((_path(wave.kind, namespace), _resource(wave, number)) for number in range(count)))
         await asyncio.wait_for(seen, PATIENCE_S)
         operator_s = time.perf_counter() - begun
-        say(f"{count} {wave.kind} complete after {operator_s:.2f} s")
+        made()
         copies = [copy for kind in wave.children for copy in await _copies(session, kind, namespace)]
         begun = time.perf_counter()
         await _post(session, copies)

@@ -1,0 +1,71 @@
+"""What a new resource costs: requests by verb, and looks at it. Counts, not times, so that none creeps in unnoticed."""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from deepseek_operator.adapters.memory import MemoryCluster, Stored
+from deepseek_operator.api.v1alpha1.serving.definition import SERVING
+from deepseek_operator.api.v1alpha1.training.definition import TRAINING
+from deepseek_operator.controller.key import Key
+from deepseek_operator.controller.reconcile import Settled
+from deepseek_operator.core.configuration import Configuration
+from deepseek_operator.core.kind import Kind
+from deepseek_operator.core.resources import Resource
+from deepseek_operator.kinds.serving import serving_kind
+from deepseek_operator.kinds.training import training_kind
+from tests.support.servings import a_claim, a_serving
+from tests.support.shell import Operator
+from tests.support.trainings import training
+from tests.support.world import StoppedClock
+
+SCALED = {"maxReplicas": 4, "minReplicas": 1, "signals": [{"type": "InFlight", "target": 4}]}
+GIVEN: dict[Resource, tuple[Callable[[Configuration], Kind[Any, Any]], list[Stored]]] = {
+    TRAINING: (training_kind, [training(nodes={"count": 1})]),
+    SERVING: (serving_kind, [a_claim(), a_serving(autoscaling=SCALED)]),
+}
+# Each asks for its owner, for what its spec names and for the names of its children, once each; and for what there may be
+# any number of, by label.
+READS = {TRAINING: {"get": 4, "list": 2}, SERVING: {"get": 8, "list": 4}}
+WRITES = {
+    TRAINING: {"create": 2, "apply": 1, "status": 2},
+    SERVING: {"create": 1, "apply": 5, "status": 2},
+}
+LOOKS = {TRAINING: 7, SERVING: 7}
+
+
+@pytest.mark.parametrize("resource", GIVEN, ids=lambda resource: resource.kind)
+def test_a_new_resource_is_made_in_one_pass_with_few_requests(resource: Resource) -> None:
+    make, manifests = GIVEN[resource]
+    clock = StoppedClock()
+    cluster = MemoryCluster(clock)
+    operator = Operator(make(Configuration()), cluster, clock)
+    for manifest in manifests:
+        cluster.put(manifest)
+    looks = _counted(operator)
+    operator.pipe.flush()
+    metadata = manifests[-1]["metadata"]
+    key = Key(resource, metadata["namespace"], metadata["name"])
+    assert isinstance(operator.reconcile(key), Settled)
+    assert cluster.reads == READS[resource]
+    assert Counter(write.verb for write in cluster.writes) == WRITES[resource]
+    assert len(cluster.events) <= 2
+    assert looks.total() == LOOKS[resource]
+    before = (cluster.reads.copy(), len(cluster.writes))
+    operator.settle()
+    assert (cluster.reads, len(cluster.writes)) == before, "what the watches tell afterwards is known already"
+
+
+def _counted(operator: Operator) -> Counter[str]:
+    """Decisions of the kind, from now on."""
+    looks: Counter[str] = Counter()
+    decide = operator.kind.decide
+
+    def counted(seen: Any) -> Any:
+        looks["decide"] += 1
+        return decide(seen)
+
+    operator.kind.decide = counted  # type: ignore[method-assign]
+    return looks
