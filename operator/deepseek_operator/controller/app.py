@@ -164,8 +164,11 @@ class App:
         self._metrics.ended(resource.plural, cause)
 
     def missing(self, resource: Resource, namespace: str | None, why: str | None) -> None:
-        """An optional API can't be had, for that reason, or (None) can again: whoever uses it looks again."""
-        if self._mirror.missing(resource, namespace, why) or why is None:
+        """An optional API can't be had, for that reason, or (None) can: whoever uses it looks again when that is news, and
+        whoever was turned away when it can."""
+        if why is None:
+            self._wake(self._mirror.turned_away(resource, namespace))
+        if self._mirror.missing(resource, namespace, why):
             users = self._kinds.users(resource)
             owners = (key for key in self._mirror.owners() if key.resource in users)
             self._wake(key for key in owners if namespace in {None, key.namespace})

@@ -52,6 +52,8 @@ class Executor:
                 await self._carry_out(key, owner_uid, action, free)
             except ClusterError as error:
                 log.warning("%s: %s failed: %s", key, _told(action), error)
+                if isinstance(error, NotServed | Forbidden) and (resource := self._resource_of(action)).is_optional:
+                    self.mirror.turn_away(resource, key)
                 wait_s = error.retry_after_s if isinstance(error, Throttled) else 0.0
                 return Done(Failure(action, reason_of(error), str(error)[:_MESSAGE_LENGTH], wait_s))
         return Done()

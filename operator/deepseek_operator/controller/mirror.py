@@ -74,6 +74,7 @@ class Mirror:
     _left: dict[str, dict[str, Ref]] = field(default_factory=dict)
     _forsaken: dict[Key, set[str]] = field(default_factory=dict)
     _missing: dict[tuple[Resource, str | None], str] = field(default_factory=dict)
+    _turned_away: dict[Resource, set[Key]] = field(default_factory=dict)
 
     # --- reading ------------------------------------------------------------------------------------------------
 
@@ -206,6 +207,17 @@ class Mirror:
             if entry.location.resource == resource and namespace in {None, entry.location.namespace}:
                 self._remove(entry)
         return is_news
+
+    def turn_away(self, resource: Resource, key: Key) -> None:
+        """A write of an optional resource was refused as a whole; when a watch of it next stands, it may be taken."""
+        self._turned_away.setdefault(resource, set()).add(key)
+
+    def turned_away(self, resource: Resource, namespace: str | None) -> frozenset[Key]:
+        """Whose writes were refused in the namespace (None: in any) since this was last asked."""
+        keys = self._turned_away.get(resource, set())
+        found = frozenset(key for key in keys if namespace in {None, key.namespace})
+        keys -= found
+        return found
 
     def learn(self, key: Key, resource: Resource, manifest: Manifest) -> None:
         """An object as a pass over `key` wrote or read it. That pass knows it; whoever else it concerns looks again, for

@@ -64,8 +64,8 @@ class Following(Protocol):
         """An attempt ended: `cause` is `end`, or the name of the trouble."""
 
     def missing(self, resource: Resource, namespace: str | None, why: str | None) -> None:
-        """An optional resource can't be had, for that reason, told at each attempt; None: it is there again, or after all
-        when that was in doubt, and what was refused meanwhile may be tried again."""
+        """An optional resource can't be had, for that reason, told at each attempt; None, each time that a watch of it
+        begins to stand: it can."""
 
 
 class Stream:
@@ -231,9 +231,10 @@ class Stream:
         return self._missing_s * self._random.uniform(0.5, 1)
 
     def _appear(self) -> None:
-        if self._refusals or self.missing is not None:
+        if self.missing is not None:
             self._recover()
-            self._refusals, self.missing = 0, None
+        self._refusals, self.missing = 0, None
+        if self._resource.is_optional:
             self._follower.missing(self._resource, self._namespace, None)
 
     def _fall(self, trouble: Exception) -> None:

@@ -54,7 +54,7 @@ class Server:
             return await self._lease(request)
         if (GROUP in request.path or BOARD.group in request.path) and self.plurals.isdisjoint(request.path.split("/")):
             self.missed += 1
-            return web.json_response({"message": "no"}, status=self.refusal)
+            return web.json_response({"message": "no"}, status=self.refusal, headers={"Retry-After": "60"})
         if "watch" in request.query:
             stream = web.StreamResponse()
             await stream.prepare(request)
@@ -141,7 +141,7 @@ async def test_nothing_is_led_before_the_definitions_are_served_and_one_line_and
         await app.stop()
 
 
-@pytest.mark.parametrize("status", [404, 403, 500], ids=["missing", "forbidden", "broken"])
+@pytest.mark.parametrize("status", [404, 403, 500, 429], ids=["missing", "forbidden", "broken", "busy"])
 async def test_an_optional_api_that_can_not_be_had_costs_neither_readiness_nor_anybody_s_passes(
     server: tuple[Server, Credentials], monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
@@ -150,6 +150,7 @@ async def test_an_optional_api_that_can_not_be_had_costs_neither_readiness_nor_a
     state.refusal = status
     monkeypatch.setattr(stream_module, "DOUBT_S", 0.05)
     monkeypatch.setattr(stream_module, "OWN_TROUBLE_S", 0.2)
+    monkeypatch.setattr(audit_module, "PATIENT_ROUNDS", 3)
     monkeypatch.setattr(app_module, "UNREADY_AFTER_S", 0.3)
     app = App(replace(SETTINGS, workers=1), credentials, WITH_POSTERS)
     await app.start()
@@ -179,7 +180,12 @@ async def test_whoever_uses_an_optional_api_looks_again_when_it_comes_and_goes_w
     for scope, why in ((None, "gone"), (None, "gone"), ("a", "gone"), ("a", None), ("a", None), (None, None)):
         app.missing(BOARD, scope, why)
     a, b = Key(POSTER, "a", "x"), Key(POSTER, "b", "x")
-    assert woken == [a, b, a, a, a, a, b]
+    assert woken == [a, b, a, a, a, b]
+    woken.clear()
+    app._mirror.turn_away(BOARD, b)
+    for scope in ("a", None, None):
+        app.missing(BOARD, scope, None)
+    assert woken == [b]
 
 
 async def test_a_process_ends_soon_though_the_server_answers_nothing_any_more(

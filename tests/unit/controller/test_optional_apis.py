@@ -11,8 +11,9 @@ from deepseek_operator.controller.mirror import Mirror
 from deepseek_operator.controller.reconcile import Settled
 from deepseek_operator.core.names import owner_labels
 from deepseek_operator.core.resources import Ref
+from deepseek_operator.core.seen import Needs, Seen
 from deepseek_operator.ports.cluster import ClusterError, Forbidden, NotServed
-from tests.support.posters import BOARD, CONFIG_MAP, NO_BOARDS, POSTER, WITH_POSTERS, PosterKind, a_poster
+from tests.support.posters import BOARD, CONFIG_MAP, NO_BOARDS, POSTER, WITH_POSTERS, Poster, PosterKind, a_poster
 from tests.support.shell import Operator
 from tests.support.world import StoppedClock
 
@@ -131,10 +132,46 @@ def test_a_write_that_comes_too_late_is_told_once_and_never_as_a_fault_of_the_sp
     assert stored is not None
     assert stage.ready() == ("False", reason, str(refusal))
     assert [c["status"] for c in stored["status"]["conditions"] if c["type"] == "Stalled"] == ["False"]
+    assert stage.operator.mirror.turned_away(BOARD, "elsewhere") == set()
+    assert stage.operator.mirror.turned_away(BOARD, NS) == {KEY}
+    assert stage.operator.mirror.turned_away(BOARD, None) == set()
     stage.cluster.refuse = lambda verb, namespace, ref: None
     assert stage.operator.reconcile(KEY) == Settled()
     stage.operator.settle()
     assert stage.ready() == ("True", "Shown", "")
+
+
+def test_nobody_asks_for_one_that_lost_its_labels_while_it_can_not_be_had(stage: Stage) -> None:
+    stage.cluster.put(a_poster())
+    stage.operator.settle()
+    stage.cluster.edit(BOARD, NS, "p-poster", lambda live: live["metadata"].pop("labels"))
+    stage.operator.pipe.flush()
+    stage.missing(FORBIDDEN)
+    stage.asked.clear()
+    assert asyncio.run(stage.operator.look.from_mirror(KEY)) is not None
+    assert stage.asked == []
+
+
+class Reader(PosterKind):
+    """Looks at a Board that somebody else made."""
+
+    def needs(self, seen: Seen[Poster]) -> Needs:
+        return Needs(references=(Ref(BOARD, "another"),))
+
+
+@pytest.mark.parametrize("live", [False, True], ids=["mirror", "live"])
+def test_nor_does_who_only_reads_one(stage: Stage, live: bool) -> None:
+    operator = Operator(Reader(), stage.cluster, StoppedClock())
+    stage.cluster.put({**BOARD_HEAD, "metadata": {"name": "another", "namespace": NS}})
+    stage.cluster.put(a_poster(board=False))
+    operator.pipe.flush()
+    for why, names in ((FORBIDDEN, set()), (None, {"another"} if live else set())):
+        operator.mirror.missing(BOARD, None, why)
+        stage.asked.clear()
+        view = asyncio.run((operator.look.live if live else operator.look.from_mirror)(KEY))
+        assert view is not None
+        assert {ref.name for ref in view.seen.references} == names
+        assert why is None or stage.asked == []
 
 
 def test_what_lost_its_labels_while_it_could_not_be_had_is_found_when_it_can(stage: Stage) -> None:
