@@ -6,6 +6,7 @@ The client library's generated models are never used here: they cost twelve to t
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Protocol, Self
@@ -18,7 +19,7 @@ from deepseek_operator.adapters.credentials import Credentials
 from deepseek_operator.core.names import FIELD_MANAGER
 from deepseek_operator.core.resources import Manifest, Resource
 from deepseek_operator.ports.clock import Clock
-from deepseek_operator.ports.cluster import Unreachable
+from deepseek_operator.ports.cluster import Rejected, Unreachable
 
 CONNECTIONS = 32
 READ_TIMEOUT_S = 30.0
@@ -26,6 +27,8 @@ WRITE_TIMEOUT_S = 5.0
 """Less than the lease's renewal leaves, so that a write never outlives the lease it began under."""
 HEADERS_TIMEOUT_S = 5.0
 """For the first byte of a stream, which the API server sends as soon as it agrees."""
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_SHOWN = 100
 _REFUSAL = 64 * 1024
 """Bytes that are read of an answer which refuses a stream."""
 
@@ -139,7 +142,20 @@ class ApiServer:
         return self._session
 
 
+def is_name(text: str) -> bool:
+    """True for what an object can be called: a DNS subdomain, as all are that the operator names. None has a slash or
+    begins with a dot, so none leads to another path."""
+    return len(text) <= 253 and _NAME.fullmatch(text) is not None
+
+
 def path_of(resource: Resource, namespace: str | None = None, name: str | None = None) -> str:
+    """The path of a collection, or of one object in it.
+
+    Raises:
+        Rejected: no object can have that name; a status that somebody forged may say it.
+    """
+    if name is not None and not is_name(name):
+        raise Rejected(f"no object can be called {name[:_SHOWN]!r}")
     root = f"/apis/{resource.api_version}" if resource.group else f"/api/{resource.api_version}"
     scope = f"/namespaces/{quote(namespace)}" if namespace is not None else ""
     return f"{root}{scope}/{resource.plural}" + (f"/{quote(name)}" if name is not None else "")

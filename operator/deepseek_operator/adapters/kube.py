@@ -7,7 +7,7 @@ from datetime import datetime
 from urllib.parse import quote
 
 from deepseek_operator.adapters.answers import as_stored, not_served, page_of
-from deepseek_operator.adapters.api_server import WRITE_TIMEOUT_S, ApiServer, path_of
+from deepseek_operator.adapters.api_server import WRITE_TIMEOUT_S, ApiServer, is_name, path_of
 from deepseek_operator.core.actions import Propagation
 from deepseek_operator.core.kind import Event
 from deepseek_operator.core.names import FIELD_MANAGER, MANAGED_BY, MANAGER, OWNER_UID, digest
@@ -42,6 +42,8 @@ class KubeCluster:
     # --- reads --------------------------------------------------------------------------------------------------
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Manifest | None:
+        if not is_name(name):
+            return None
         found = await self._server.request("get", "GET", path_of(resource, namespace, name), resource=resource.plural)
         return as_stored(found) if found is not None else None
 
