@@ -18,6 +18,7 @@ from deepseek_operator.core.resources import (
     Resource,
 )
 from deepseek_operator.core.seen import Needs, Seen
+from deepseek_operator.kinds.serving.believed import believed
 from deepseek_operator.kinds.serving.events import events
 from deepseek_operator.kinds.serving.fresh import Fresh
 from deepseek_operator.kinds.serving.model import reference_digest
@@ -41,8 +42,8 @@ class ServingKind:
         self.many: tuple[Resource, ...] = (*RESOURCES, REVISION, SERVICE, POD)
 
     def parse(self, manifest: Manifest) -> DeepSeekServing:
-        """The typed resource. Raises pydantic.ValidationError."""
-        return DeepSeekServing.model_validate(manifest)
+        """The typed resource, with what is believed of its status. Raises pydantic.ValidationError."""
+        return believed(DeepSeekServing.model_validate(manifest))
 
     def wanted_names(self, owner: DeepSeekServing) -> tuple[Ref, ...]:
         """Names that the children take now; those of a revision once its model is recorded."""

@@ -12,6 +12,7 @@ from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.kind import Decision, Event, Kind
 from deepseek_operator.core.resources import JOB, POD, Manifest, Ref, Resource
 from deepseek_operator.core.seen import Needs, Seen
+from deepseek_operator.kinds.training.believed import believed
 from deepseek_operator.kinds.training.children import names, recorded_names, recorded_uids
 from deepseek_operator.kinds.training.devices import accepted
 from deepseek_operator.kinds.training.events import events, farewell
@@ -33,8 +34,12 @@ class TrainingKind:
         self.configuration = configuration
 
     def parse(self, manifest: Manifest) -> DeepSeekTraining:
-        """The typed resource. Raises pydantic.ValidationError when it is not what the schema lets in."""
-        return DeepSeekTraining.model_validate(manifest)
+        """The typed resource, with what is believed of its status.
+
+        Raises:
+            pydantic.ValidationError: it is not what the schema lets in.
+        """
+        return believed(DeepSeekTraining.model_validate(manifest))
 
     def wanted_names(self, owner: DeepSeekTraining) -> tuple[Ref, ...]:
         """Names that the children take now."""

@@ -12,6 +12,7 @@ from deepseek_operator.core.names import OWNER_UID
 from deepseek_operator.core.resources import GROUP, SERVICE, Manifest, annotations_of
 from deepseek_operator.kinds.training.names import training_service
 from deepseek_operator.kinds.training.owner import owner_of
+from deepseek_operator.workloads.batch.job import attempt_number
 
 LAST_ATTEMPT = f"{GROUP}/last-attempt"
 CLAIM_UID = f"{GROUP}/claim-uid"
@@ -67,5 +68,4 @@ def ended_status(status: TrainingStatus, live: Manifest | None) -> TrainingStatu
 
 def last_attempt(live: Manifest | None) -> int:
     """The newest attempt that the living Service tells of; 0 when it tells none."""
-    told = annotations_of(live or {}).get(LAST_ATTEMPT, "0")
-    return int(told) if told.isascii() and told.isdigit() and len(told) < 10 else 0
+    return attempt_number(annotations_of(live or {}).get(LAST_ATTEMPT, ""))

@@ -11,14 +11,24 @@ from deepseek_operator.api.v1alpha1.common.attempts import AttemptStatus, PodFai
 from deepseek_operator.core.ownership import job_uid_of
 from deepseek_operator.core.resources import Manifest, is_terminating, uid_of
 from deepseek_operator.workloads.batch.gang import Gang, rank_zero
-from deepseek_operator.workloads.batch.job import ended
+from deepseek_operator.workloads.batch.job import LAST_NUMBER, ended
 from deepseek_operator.workloads.batch.program import Program
 from deepseek_operator.workloads.batch.verdict import START_TIMEOUT, newly_failed, telling
 
 
+def is_number(number: int) -> bool:
+    """True for what an attempt may be numbered with; the name of its Job has room for no more."""
+    return 0 < number <= LAST_NUMBER
+
+
 def next_number(used: Iterable[int]) -> int:
-    """The number of the next attempt, past every one that is recorded or seen: none is used twice."""
-    return 1 + max(used, default=0)
+    """The number of the next attempt, past every one that is recorded or seen: none is used twice.
+
+    Where somebody forged the last number there is, the largest that is free.
+    """
+    taken = set(filter(is_number, used))
+    following = 1 + max(taken, default=0)
+    return following if is_number(following) else next(n for n in range(LAST_NUMBER, 0, -1) if n not in taken)
 
 
 def identified(attempt: AttemptStatus, gang: Gang, digest: str) -> AttemptStatus | None:

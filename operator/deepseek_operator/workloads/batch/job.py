@@ -8,6 +8,9 @@ from deepseek_operator.core.ownership import restored
 from deepseek_operator.core.resources import JOB, Manifest
 from deepseek_operator.workloads.obstacles import condition_of
 
+LAST_NUMBER = 999_999_999
+"""Of attempts. Nobody comes that far, but somebody may write it."""
+
 
 def job_spec(pods: int, template: Manifest, container: str) -> dict[str, Any]:
     """No retry of its own: every failure of a pod fails the Job, and what then happens is decided by its owner."""
@@ -58,7 +61,7 @@ def number_of(job: Manifest) -> int:
 
 def attempt_number(text: str) -> int:
     """A number as it was written into a name or label; 0 for anything else."""
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= len(str(LAST_NUMBER)) else 0
 
 
 def job_condition(job: Manifest, type_: str) -> Mapping[str, Any] | None:

@@ -17,6 +17,7 @@ from deepseek_operator.workloads.batch.attempt import (
     timed_out,
 )
 from deepseek_operator.workloads.batch.gang import COMPLETION_INDEX, Gang
+from deepseek_operator.workloads.batch.job import LAST_NUMBER
 from deepseek_operator.workloads.batch.leftover import loose, strays, superseded
 from deepseek_operator.workloads.batch.program import Program
 
@@ -44,7 +45,10 @@ def gang(*pods: dict[str, Any], job: dict[str, Any] | None = None) -> Gang:
     return Gang(job, pods, READER.container)
 
 
-@pytest.mark.parametrize(("used", "following"), [((), 1), ((0,), 1), ((3, 1, 2), 4), ((0, 999), 1000)])
+@pytest.mark.parametrize(
+    ("used", "following"),
+    [((), 1), ((0,), 1), ((3, 1, 2), 4), ((0, 999), 1000), ((2**31, 2, -1), 3), ((LAST_NUMBER, 1), LAST_NUMBER - 1)],
+)
 def test_no_number_is_used_twice(used: Sequence[int], following: int) -> None:
     assert next_number(used) == following
 

@@ -5,6 +5,15 @@ from pydantic import Field
 from deepseek_operator.api.base import ApiModel, PvcUri
 
 
+def is_place(claim: str, path: str = "") -> bool:
+    """True for what can be a claim's name and a folder of it; an empty path is its root."""
+    try:
+        ClaimSource(uri=f"pvc://{claim}/{path}" if path else f"pvc://{claim}")
+    except ValueError:
+        return False
+    return True
+
+
 class ClaimSource(ApiModel):
     """A folder of an existing PersistentVolumeClaim in the resource's own namespace."""
 

@@ -116,6 +116,8 @@ def _numbers_used(view: View) -> Iterable[int]:
     return (
         view.attempt.number if view.attempt is not None else 0,
         last_attempt(view.service),
+        *(ended.number for ended in view.status.history),
+        *(ancestor.attempt for ancestor in view.status.ancestry),
         *map(number_of, view.jobs),
         *map(attempt_of, view.pods),
     )

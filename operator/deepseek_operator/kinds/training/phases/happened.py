@@ -32,7 +32,7 @@ def recover(view: View) -> Step | None:
     """A wiped status is read back: how it ended from the Service, or else from the newest Job, whose verdict follows."""
     if view.attempt is not None or view.status.result is not None:
         return None
-    newest = view.jobs[-1] if view.jobs else None
+    newest = next((job for job in reversed(view.jobs) if number_of(job)), None)
     ended, told = ended_status(view.status, view.service), last_attempt(view.service)
     is_whole = ended is not None and ended.attempt is not None
     if ended is not None and (newest is None or number_of(newest) < told or (is_whole and number_of(newest) == told)):

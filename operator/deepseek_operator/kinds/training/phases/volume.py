@@ -1,6 +1,6 @@
 """The claim under the checkpoints: made or found, its uid recorded before any attempt, and never replaced."""
 
-from deepseek_operator.api.v1alpha1.training.status import VolumeStatus
+from deepseek_operator.api.v1alpha1.training.status import TrainingStatus, VolumeStatus
 from deepseek_operator.core.actions import Create
 from deepseek_operator.core.conditions import reconciling, stalled
 from deepseek_operator.core.resources import is_terminating, uid_of
@@ -25,9 +25,15 @@ def ensure_volume(view: View) -> Step | None:
     name, uid, made = view.claim_name, uid_of(claim), existing_claim(view.owner) is None
     known = view.status.volume
     if known is None or (known.claim_name, known.uid, known.made) != (name, uid, made):
-        wanted = VolumeStatus(claim_name=name, uid=uid, made=made, used=False)
+        wanted = VolumeStatus(claim_name=name, uid=uid, made=made, used=_was_used(view.status))
         return record(view.status.model_copy(update={"volume": wanted}))
     return None
+
+
+def _was_used(status: TrainingStatus) -> bool:
+    """True when only the record of the claim was lost, of attempts that ran on it: a training that begins anew on another
+    claim has no digest of what is fixed."""
+    return bool(status.fixed_digest) and status.attempt is not None and status.attempt.running_at is not None
 
 
 def _absent(view: View) -> Step:

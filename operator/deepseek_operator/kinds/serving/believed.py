@@ -1,0 +1,32 @@
+"""What is believed of a serving's status. Whoever may write it may write anything there; what no release of this operator
+can have written counts as not there, and is resolved or seen anew."""
+
+import re
+
+from deepseek_operator.api.v1alpha1.common.source import is_place
+from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
+from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel, RevisionStatus
+
+_REVISION = re.compile(r"[a-z0-9]{1,16}")
+"""Of one that was found without a record too: what stands at the end of its Deployment's name."""
+
+
+def believed(owner: DeepSeekServing) -> DeepSeekServing:
+    """The serving with what can be true of its status."""
+    status = owner.status
+    sound = {
+        "resolved": _resolved(status.resolved),
+        "current": status.current if status.current is not None and _is_revision(status.current) else None,
+        "previous": [revision for revision in status.previous if _is_revision(revision)],
+    }
+    if all(getattr(status, name) == value for name, value in sound.items()):
+        return owner
+    return owner.model_copy(update={"status": status.model_copy(update=sound)})
+
+
+def _resolved(model: ResolvedModel | None) -> ResolvedModel | None:
+    return model if model is not None and is_place(model.claim_name, model.sub_path) else None
+
+
+def _is_revision(revision: RevisionStatus) -> bool:
+    return _REVISION.fullmatch(revision.name) is not None
