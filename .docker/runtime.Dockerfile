@@ -16,6 +16,7 @@ ENV PYTHONUNBUFFERED=1 \
 COPY requirements.lock /tmp/
 RUN pip install --no-cache-dir -c /tmp/requirements.lock \
     aiohttp==3.14.5 \
+    peft==0.21.2 \
     prometheus-client==0.26.0 \
     safetensors==0.8.0 \
     torch==2.13.0 \

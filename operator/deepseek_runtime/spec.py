@@ -27,7 +27,10 @@ Format = Literal["PromptCompletion", "Text", "Messages", "Alpaca"]
 LossOn = Literal["Completion", "AssistantTurns", "All"]
 
 OBJECTIVES: tuple[Objective, ...] = ("SFT",)
-METHODS: tuple[Literal["Full"], ...] = ("Full",)
+METHODS: tuple[Literal["Full", "LoRA"], ...] = ("Full", "LoRA")
+AdapterExport = Literal["Merged", "Adapter"]
+ADAPTER_EXPORTS: tuple[AdapterExport, ...] = ("Merged", "Adapter")
+EXPERTS = "Experts"
 SCHEDULES: tuple[Schedule, ...] = ("Cosine", "Linear", "Constant")
 CROSS_ENTROPIES: tuple[CrossEntropy, ...] = ("Whole", "Chunked")
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
@@ -51,9 +54,10 @@ class Custom:
 
 @dataclass(frozen=True)
 class Weights:
-    """A model directory: config.json, safetensors, tokenizer."""
+    """A model directory: config.json, safetensors, tokenizer. `name` is what its user calls it."""
 
     path: Path
+    name: str | None = None
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,22 @@ class Full:
     """The method that trains all parameters."""
 
 
-Method = Full
+@dataclass(frozen=True)
+class LoRA:
+    """The method that trains two narrow matrices beside each target, W + alpha/rank · B·A (arXiv 2106.09685).
+
+    `dropout` is the share of what A sees that is left out in training; `targets` are Attention, Linear, Experts and
+    names of layers; `export` says whether the adapter is added into the base's weights or stays one.
+    """
+
+    rank: int
+    alpha: int
+    dropout: float
+    targets: tuple[str, ...]
+    export: AdapterExport
+
+
+Method = Full | LoRA
 """Which parameters are trained, with the settings of that method."""
 
 
@@ -129,10 +148,16 @@ def read_spec(text: str) -> TrainingSpec:
     datasets = tuple(_dataset(fields) for fields in root.list("datasets"))
     if not any(dataset.split == "Train" for dataset in datasets):
         raise Invalid("datasets hold nothing to train on; give one of them split: Train")
+    model, method = _model(root.fields("model")), _method(root.fields("method")) if root.has("method") else Full()
+    if isinstance(method, LoRA) and isinstance(model, Custom):
+        raise Invalid(
+            "method.type is LoRA, which learns beside a base that stays as it is, and model.custom begins at random"
+            " weights: give the base as model.path, or write method.type Full"
+        )
     return TrainingSpec(
-        model=_model(root.fields("model")),
+        model=model,
         objective=root.choice("objective", OBJECTIVES, "SFT"),
-        method=_method(root.fields("method")) if root.has("method") else Full(),
+        method=method,
         datasets=datasets,
         hyperparameters=_hyperparameters(root.fields("hyperparameters")),
         chat_template=_chat_template(root.fields("chatTemplate")) if root.has("chatTemplate") else None,
@@ -145,17 +170,21 @@ def _model(fields: "_Fields") -> Custom | Weights:
     if fields.has("custom") == fields.has("path"):
         raise Invalid("model needs exactly one of custom (a config.json's fields) and path (a model directory)")
     if fields.has("path"):
-        return Weights(Path(fields.text("path")))
+        return Weights(Path(fields.text("path")), fields.text("name") if fields.has("name") else None)
     config = fields.mapping("custom")
     return Custom(config if "model_type" in config else {"model_type": "deepseek_v3", **config})
 
 
 def _method(fields: "_Fields") -> Method:
-    fields.only("type")
+    fields.only("type", "lora")
     kind = fields.choice("type", METHODS, "Full")
     match kind:
         case "Full":
+            if fields.has("lora"):
+                raise Invalid(f"{fields.path}.lora is of method LoRA: write {fields.path}.type LoRA, or leave it out")
             return Full()
+        case "LoRA":
+            return _lora(fields.fields("lora") if fields.has("lora") else _Fields({}, f"{fields.path}.lora"))
         case other:
             assert_never(other)
 
@@ -167,6 +196,24 @@ def _chat_template(fields: "_Fields") -> ChatTemplate:
     if fields.has("text"):
         return ChatTemplate(None, fields.text("text"))
     return ChatTemplate(fields.choice("name", TEMPLATES, "DeepSeek"), None)
+
+
+def _lora(fields: "_Fields") -> LoRA:
+    fields.only("rank", "alpha", "dropout", "targets", "export")
+    rank = fields.integer("rank", 16, least=1)
+    dropout = fields.decimal("dropout", 0.0, least=0.0)
+    targets = fields.texts("targets", ("Attention",))
+    if dropout >= 1:
+        raise fields.wrong("dropout", 'all of the input would be left out: write a decimal below 1, for example "0.05"')
+    if dropout and EXPERTS in targets:
+        raise fields.wrong("dropout", f"adapters of {EXPERTS} know none: leave it out, or {EXPERTS} out of targets")
+    return LoRA(
+        rank=rank,
+        alpha=fields.integer("alpha", 2 * rank, least=1),
+        dropout=dropout,
+        targets=targets,
+        export=fields.choice("export", ADAPTER_EXPORTS, "Merged"),
+    )
 
 
 def _dataset(fields: "_Fields") -> Dataset:
@@ -245,6 +292,14 @@ class _Fields:
         if not isinstance(value, list) or not value:
             raise self.wrong(name, "write a list with at least one entry")
         return [_Fields(entry, f"{self._at(name)}[{number}]") for number, entry in enumerate(value)]
+
+    def texts(self, name: str, absent: tuple[str, ...]) -> tuple[str, ...]:
+        if not self.has(name):
+            return absent
+        value = self._value.get(name)
+        if not isinstance(value, list) or not value or not all(isinstance(entry, str) and entry for entry in value):
+            raise self.wrong(name, f"write a list of texts, for example [{', '.join(absent)}]")
+        return tuple(value)
 
     def text(self, name: str) -> str:
         value = self._value.get(name)

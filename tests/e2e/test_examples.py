@@ -14,6 +14,7 @@ FILES = (
     "serving-from-training",
     "serving-autoscaling",
     "training-resume-from",
+    "training-lora",
     "training-minimal",
     "training-for-a-team",
 )
@@ -40,7 +41,7 @@ def test_the_examples_for_a_cpu_end_as_they_say_within_two_minutes(kubectl: Kube
         left_s = deadline - time.monotonic()
         until(f"{name} is {phase}", lambda: status(kind, name).get("phase") == phase, timeout_s=left_s)
 
-    for name, steps in (("minimal", 200), ("second-stage", 300), ("own-data", 100), ("for-a-team", 100)):
+    for name, steps in (("minimal", 200), ("second-stage", 300), ("lora", 200), ("own-data", 100), ("for-a-team", 100)):
         wait("deepseektraining", name, "Complete")
         assert status("deepseektraining", name)["progress"]["step"] == steps
     for name in ("support", "chat"):

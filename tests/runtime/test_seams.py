@@ -86,7 +86,7 @@ class VectorsOnly(Full):
 def test_another_method_trains_saves_and_resumes_its_own_parameters(
     workplace: Workplace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(preparing, "method_of", lambda _: VectorsOnly())
+    monkeypatch.setattr(preparing, "method_of", lambda *_: VectorsOnly())
     whole = workplace.attempt(tmp_path / "whole", {"hyperparameters.maxSteps": 3})
     assert {one.ndim for update in whole.updates for one in update.before} == {1}
     base, _ = build(Custom(TINY), seed=0)

@@ -44,6 +44,16 @@ def check_weights(path: Path) -> None:
         raise Invalid(f"model folder {path} holds no weights that are read here: {lack}; {AGAIN}")
 
 
+def weight_files(path: Path) -> list[Path]:
+    """The files that a checked folder's weights are read from, an index before its shards."""
+    for whole, index in ((SAFETENSORS, SAFETENSORS_INDEX), (PICKLED, PICKLED_INDEX)):
+        if (path / whole).exists():
+            return [path / whole]
+        if (path / index).exists():
+            return [path / index, *(path / shard for shard in sorted(set(_weight_map(path / index).values())))]
+    return []
+
+
 def _check_shards(path: Path, index: Path) -> None:
     places = _weight_map(index)
     headers: dict[str, Header] = {}

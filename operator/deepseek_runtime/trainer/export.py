@@ -39,14 +39,25 @@ def full_weights(model: PreTrainedModel, precision: Precision) -> dict[str, torc
     the router would send tokens to other experts than in training. A weight that is tied to another is left out.
     """
     options = StateDictOptions(full_state_dict=True, cpu_offload=True)
-    weights = get_model_state_dict(model, options=options)
-    kind = torch.bfloat16 if precision == "bf16" else torch.float32
+    return as_exported(model, get_model_state_dict(model, options=options), precision)
+
+
+def as_exported(
+    model: PreTrainedModel, weights: Mapping[str, torch.Tensor], precision: Precision
+) -> dict[str, torch.Tensor]:
+    """The weights in the type of the computation, without those that are tied to another; buffers as they are."""
+    kind = exported_kind(precision)
     buffers = {name for name, _ in model.named_buffers()}
     return {
         name: tensor if name in buffers else tensor.to(kind)
         for name, tensor in weights.items()
         if name not in model.all_tied_weights_keys
     }
+
+
+def exported_kind(precision: Precision) -> torch.dtype:
+    """The type of what was trained in an export: that of the computation."""
+    return torch.bfloat16 if precision == "bf16" else torch.float32
 
 
 def write_export(
@@ -70,9 +81,14 @@ def write_export(
     else:
         _hand_on(base, directory)
     written = read_json(directory / CONFIG)
-    _write_json(directory / CONFIG, _config(written, read_json(base / CONFIG) if base else None, kind))
+    write_json(directory / CONFIG, _config(written, read_json(base / CONFIG) if base else None, kind))
     given = read_json(base / GENERATION) if base and (base / GENERATION).exists() else {}
-    _write_json(directory / GENERATION, _generation(given, written, tokenizer))
+    write_json(directory / GENERATION, _generation(given, written, tokenizer))
+    finish(directory)
+
+
+def finish(directory: Path) -> None:
+    """Makes all files of the export readable for everybody, and sees that they are on the disk."""
     _open_to_all(directory)
     sync_files(directory)
 
@@ -134,5 +150,6 @@ def _open_to_all(directory: Path) -> None:
             path.chmod(wanted)
 
 
-def _write_json(file: Path, value: Mapping[str, object]) -> None:
+def write_json(file: Path, value: Mapping[str, object]) -> None:
+    """Writes a file as people read it: fields in order, one a line."""
     file.write_text(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n")

@@ -28,6 +28,7 @@ from deepseek_runtime.reading import CONTROL, is_the_machines, words
 from deepseek_runtime.trainer.metadata import LIMIT_BYTES, METADATA_NAME, read_metadata
 
 DATA_NAME = "data.json"
+ADAPTER_NAME = "adapter.json"
 
 
 def random_file(rank: int) -> str:
@@ -66,11 +67,16 @@ class Held:
         """The content of data.json; None where the checkpoint holds none. Raises Damaged."""
         return self._content(DATA_NAME)
 
+    def adapter(self) -> bytes | None:
+        """The content of adapter.json; None where the checkpoint is no adapter's. Raises Damaged."""
+        return self._content(ADAPTER_NAME)
+
     def check(self, rank: int) -> None:
         """Raises Damaged where something that this rank will read can't be read, tensors excepted."""
         if rank == 0:
             _ = self.metadata
         self.identity()
+        self.adapter()
         self._random_state(rank)
 
     def restore_random_state(self, rank: int, seed: int) -> bool:

@@ -10,11 +10,25 @@ from torch.distributed.checkpoint.state_dict import get_model_state_dict, set_mo
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from deepseek_runtime import spec
+from deepseek_runtime.contract import Invalid
 from deepseek_runtime.trainer import export
+from deepseek_runtime.trainer.lora import Lora
 
 
 class Method(Protocol):
-    """Each of these but `write` is called by all ranks together."""
+    """Each of these but `prepare`, `note`, `accept` and `write` is called by all ranks together."""
+
+    def prepare(self, model: PreTrainedModel) -> None:
+        """Makes of the whole model what is trained, before it is divided: the same on every rank. Raises Invalid."""
+        ...
+
+    def note(self, model: PreTrainedModel) -> bytes | None:
+        """What a checkpoint says of a method that trains beside a base (adapter.json); None where all is trained."""
+        ...
+
+    def accept(self, model: PreTrainedModel, note: bytes | None, step: int) -> None:
+        """Raises Invalid where a checkpoint with this note can't be gone on from, saying what to write."""
+        ...
 
     def trained(self, model: nn.Module) -> list[nn.Parameter]:
         """What the optimizer moves."""
@@ -47,6 +61,19 @@ class Method(Protocol):
 class Full:
     """All parameters are trained and saved; an export is the whole model."""
 
+    def prepare(self, model: PreTrainedModel) -> None:
+        """It is trained as it is."""
+
+    def note(self, model: PreTrainedModel) -> bytes | None:
+        return None
+
+    def accept(self, model: PreTrainedModel, note: bytes | None, step: int) -> None:
+        if note is not None:
+            raise Invalid(
+                f"the checkpoint of step {step} holds an adapter alone, of a training of method LoRA: write method.type"
+                " LoRA as there, or start from its merged export (model.fromTraining)"
+            )
+
     def trained(self, model: nn.Module) -> list[nn.Parameter]:
         return [parameter for parameter in model.parameters() if parameter.requires_grad]
 
@@ -71,7 +98,11 @@ class Full:
         export.write_export(directory, model, weights, tokenizer, source)
 
 
-def method_of(asked: spec.Method) -> Method:
-    match asked:
+def method_of(asked: spec.TrainingSpec, base: str | None) -> Method:
+    """`base` is the digest of the weights in the model's folder, None where all of them are trained."""
+    match asked.method:
         case spec.Full():
             return Full()
+        case spec.LoRA() as settings:
+            parameters = asked.hyperparameters
+            return Lora(settings, base or "", parameters.precision, parameters.seed)

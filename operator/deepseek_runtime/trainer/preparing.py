@@ -2,13 +2,16 @@
 
 from deepseek_runtime.checkpoint.ranking import best
 from deepseek_runtime.reading import reading
+from deepseek_runtime.spec import LoRA, Weights
 from deepseek_runtime.trainer import identity as identities
+from deepseek_runtime.trainer.base import digest_of
 from deepseek_runtime.trainer.checkpoints import Checkpoints
 from deepseek_runtime.trainer.datasets import read_corpus
 from deepseek_runtime.trainer.exporting import Exporter
+from deepseek_runtime.trainer.held import ADAPTER_NAME, DATA_NAME
 from deepseek_runtime.trainer.loop import Training
 from deepseek_runtime.trainer.measuring import Measuring
-from deepseek_runtime.trainer.method import method_of
+from deepseek_runtime.trainer.method import Method, method_of
 from deepseek_runtime.trainer.model import build, shard
 from deepseek_runtime.trainer.objective import objective_of
 from deepseek_runtime.trainer.plan import Plan, plan
@@ -27,10 +30,11 @@ def prepare(rank: Rank) -> Training:
         model, tokenizer = build(rank.spec.model, rank.parameters.seed)
     corpus = read_corpus(rank, model, tokenizer, resumes=start.manifest is not None)
     planned = plan(rank, corpus, start)
+    method, objective = _method(rank), objective_of(rank.spec.objective, rank.parameters.cross_entropy)
+    method.prepare(model)
     shard(model, rank.gang.mesh, rank.parameters.precision)
-    method, objective = method_of(rank.spec.method), objective_of(rank.spec.objective, rank.parameters.cross_entropy)
     state = State(model, optimizer(method.trained(model), rank.parameters), method)
-    saver = _saver(rank, start, planned)
+    saver = _saver(rank, start, planned, method.note(model))
     standing = resume(rank, start, planned, state)
     pad_id, steps = tokenizer.pad_token_id or 0, planned.max_steps
     return Training(
@@ -46,6 +50,14 @@ def prepare(rank: Rank) -> Training:
     )
 
 
-def _saver(rank: Rank, start: Start, planned: Plan) -> Saver:
-    data = identities.encode(planned.identity)
-    return Saver(rank.gang, rank.volume, rank.contract, start.lineage, rank.heartbeat.beat, data)
+def _method(rank: Rank) -> Method:
+    """What is trained beside a base knows which one by its digest."""
+    model, base = rank.spec.model, None
+    if isinstance(rank.spec.method, LoRA) and isinstance(model, Weights):
+        base = digest_of(model.path, rank.gang)
+    return method_of(rank.spec, base)
+
+
+def _saver(rank: Rank, start: Start, planned: Plan, note: bytes | None) -> Saver:
+    notes = {DATA_NAME: identities.encode(planned.identity), **({} if note is None else {ADAPTER_NAME: note})}
+    return Saver(rank.gang, rank.volume, rank.contract, start.lineage, rank.heartbeat.beat, notes)

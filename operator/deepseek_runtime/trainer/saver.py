@@ -21,7 +21,7 @@ from deepseek_runtime.contract import Contract
 from deepseek_runtime.trainer import state as states
 from deepseek_runtime.trainer.clock import now
 from deepseek_runtime.trainer.gang import Gang, broadcast, wait_for_all
-from deepseek_runtime.trainer.held import DATA_NAME, random_file
+from deepseek_runtime.trainer.held import random_file
 from deepseek_runtime.trainer.state import State
 from deepseek_runtime.trainer.writing import HashingWriter, Ledger, write_file
 
@@ -61,14 +61,17 @@ class _Pending:
 
 @dataclass
 class Saver:
-    """At most one save is under way; every method but `is_done`, `written_bytes` and `check_alone` is called by all ranks together."""
+    """At most one save is under way; every method but `is_done`, `written_bytes` and `check_alone` is called by all ranks together.
+
+    `notes` are small files that every checkpoint holds, by name.
+    """
 
     gang: Gang
     volume: Volume
     contract: Contract
     lineage: Lineage
     beat: Callable[[], None]
-    data_name: bytes
+    notes: Mapping[str, bytes]
     own: list[Manifest] = field(default_factory=list)
     _pending: _Pending | None = None
 
@@ -104,8 +107,8 @@ class Saver:
         with writing(self.volume.root, self._what(step)):
             directory.mkdir(parents=True, exist_ok=True)
             write_file(directory / random_file(self.gang.rank), states.random_state(), ledger)
-            if self.gang.is_first:
-                write_file(directory / DATA_NAME, self.data_name, ledger)
+            for name, content in self.notes.items() if self.gang.is_first else ():
+                write_file(directory / name, content, ledger)
         future = dcp.async_save(
             state.tensors(), storage_writer=HashingWriter(directory, ledger), process_group=self.gang.saving
         )

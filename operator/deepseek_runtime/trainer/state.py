@@ -74,8 +74,9 @@ class State:
             self.method.take(self.model, weights["model"])
 
     def has_finite_parameters(self) -> bool:
-        """Whether this rank's share of the parameters holds neither NaN nor infinity."""
-        shares = (p.to_local() if hasattr(p, "to_local") else p for p in self.model.parameters())
+        """Whether this rank's share of the parameters that are trained holds neither NaN nor infinity."""
+        moved = (p for p in self.model.parameters() if p.requires_grad)
+        shares = (p.to_local() if hasattr(p, "to_local") else p for p in moved)
         # Asked at every step: a sum is one pass without a copy, finite just when all are (finite ones would have to add
         # up to 3e38), and only one answer is waited for.
         return bool(torch.isfinite(torch.stack([share.sum() for share in shares])).all())

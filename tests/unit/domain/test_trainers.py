@@ -69,13 +69,18 @@ def test_the_built_in_trainer_names_the_others_above_sixteen_billion() -> None:
 def test_p_tuning_v2_is_refused_on_latent_attention_alone() -> None:
     tuning = Tuning(Method.P_TUNING, every_layer=True)
     assert "P-tuning v2" in refused(model="deepseek-v2-lite", tuning=tuning).reason
-    assert isinstance(build("builtin", training(tuning=tuning)), Command)
-    assert isinstance(build("builtin", training("deepseek-v2-lite", tuning=Tuning(Method.P_TUNING))), Command)
+    assert "P-tuning v2" not in refused(tuning=tuning).reason
 
 
-@pytest.mark.parametrize("trainer", ["llama-factory", "ms-swift"])
-def test_soft_prompts_are_left_to_the_built_in_trainer(trainer: str) -> None:
-    assert "builtin" in refused(trainer, tuning=Tuning(Method.PROMPT_TUNING)).instead
+@pytest.mark.parametrize("trainer", ["builtin", "llama-factory", "ms-swift"])
+@pytest.mark.parametrize("method", [Method.PROMPT_TUNING, Method.P_TUNING])
+def test_soft_prompts_are_left_to_a_program_of_ones_own(trainer: str, method: Method) -> None:
+    assert refused(trainer, tuning=Tuning(method)).instead == "write method LoRA, or a command of your own"
+
+
+def test_the_built_in_trainer_does_lora_and_leaves_a_quantized_base_to_others() -> None:
+    assert isinstance(build("builtin", training("deepseek-v2-lite", tuning=Tuning(Method.LORA))), Command)
+    assert "no QLoRA" in refused(tuning=Tuning(Method.QLORA)).reason
 
 
 def test_pre_training_with_transformers_v3_is_refused() -> None:

@@ -87,7 +87,9 @@ def _recomputation(level: Recompute, chosen: bool) -> str:
 def _training_figures(request: TrainingRequest, found: Try, recompute: Recompute) -> TrainingFigures:
     architecture, shape = request.architecture, found.shape
     trained = trained_parameters(architecture, request.method, request.adapter)
-    size = checkpoint_size(total(architecture), trained, request.method, request.precision, request.optimizer)
+    size = checkpoint_size(
+        total(architecture), trained, request.method, request.precision, request.optimizer, merges=request.merges
+    )
     return TrainingFigures(
         trained_parameters=trained,
         checkpoint_bytes=size.checkpoint,

@@ -35,12 +35,20 @@ class CheckpointSize:
 
 
 def checkpoint_size(
-    total_parameters: int, trained: int, method: Method, precision: Precision, optimizer: Optimizer
+    total_parameters: int,
+    trained: int,
+    method: Method,
+    precision: Precision,
+    optimizer: Optimizer,
+    *,
+    merges: bool = False,
 ) -> CheckpointSize:
-    """Return the sizes for one method. Adapters save adapters only: the frozen base is never written again."""
+    """Return the sizes for one method. Adapters save adapters only: the frozen base is written again in an export alone,
+    where it ``merges`` the two."""
     copies = {Precision.FP32: 4, Precision.PURE_BF16: 2}.get(precision, 6)
     full_moments = 4 if precision is Precision.PURE_BF16 else 8
     moments = full_moments if optimizer is Optimizer.ADAMW else 2
     saved_each = copies + moments
-    exported = (total_parameters if method is Method.FULL else trained) * (4 if precision is Precision.FP32 else 2)
+    is_whole = merges or method is Method.FULL
+    exported = (total_parameters if is_whole else trained) * (4 if precision is Precision.FP32 else 2)
     return CheckpointSize(checkpoint=trained * saved_each, export=exported)

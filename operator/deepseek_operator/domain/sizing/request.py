@@ -61,7 +61,7 @@ class TrainingRequest:
     """One training.
 
     ``sequence`` in tokens, ``global_batch`` in sequences (None: any), ``micro_batch`` in sequences per device and
-    pass (None: 1). ``axes`` are the kinds of parallelism that the trainer knows. ``base_storage`` is the format of a
+    pass (None: 1). ``merges`` says that an adapter is exported inside of the whole model. ``axes`` are the kinds of parallelism that the trainer knows. ``base_storage`` is the format of a
     frozen base (None: 16 bits, NF4 for QLoRA). ``total_tokens`` turns speed into days. ``keep`` checkpoints stay on
     the volume, which writes ``volume_gb_s`` (10⁹ bytes per second). ``network_gb_s`` is one node's network, None for
     unknown; ``fused_loss`` says that the trainer computes the loss in pieces, never holding all logits (Liger, cut cross
@@ -80,6 +80,7 @@ class TrainingRequest:
     sharding: Sharding = Sharding.FSDP
     axes: frozenset[str] = ALL_AXES
     adapter: Adapter = field(default_factory=Adapter)
+    merges: bool = False
     base_storage: str | None = None
     offload: Offload = Offload.NONE
     fused_backward: bool = False

@@ -72,12 +72,15 @@ class Offload(Enum):
 class Adapter:
     """Sizes of what LoRA, prompt tuning and P-tuning train.
 
-    ``all_linear`` puts LoRA on the dense feed-forward matrices as well as on attention; routed experts are never
-    adapted (they are fused tensors in transformers 5). ``encoder_hidden`` is P-tuning's encoder width.
+    ``attention``, ``all_linear`` and ``experts`` say where LoRA stands: beside the matrices of attention, the dense
+    feed-forward ones, the routed experts (each its own, as peft lays them out in the fused tensors of transformers 5).
+    ``encoder_hidden`` is P-tuning's encoder width.
     """
 
     rank: int = 16
+    attention: bool = True
     all_linear: bool = False
+    experts: bool = False
     virtual_tokens: int = 20
     encoder_hidden: int = 128
 
@@ -245,8 +248,8 @@ def base_format(method: Method, precision: Precision, storage: str | None) -> Fo
 
 
 def _is_target(weight: Weight, adapter: Adapter) -> bool:
-    wanted = (Role.ATTENTION, Role.FEED_FORWARD) if adapter.all_linear else (Role.ATTENTION,)
-    return weight.role in wanted and weight.inputs > 1
+    wanted = {Role.ATTENTION: adapter.attention, Role.FEED_FORWARD: adapter.all_linear, Role.EXPERT: adapter.experts}
+    return wanted.get(weight.role, False) and weight.inputs > 1
 
 
 def _heaviest(architecture: Architecture, unit: Format, layout: Layout) -> RankShare:

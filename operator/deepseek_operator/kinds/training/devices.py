@@ -29,8 +29,9 @@ from deepseek_operator.domain.sizing.alternatives import CHUNKED
 from deepseek_operator.domain.sizing.checkpoint_size import CheckpointSize
 from deepseek_operator.domain.sizing.fit import Alternative, Refused, Sized
 from deepseek_operator.domain.sizing.request import TrainingRequest
-from deepseek_operator.domain.sizing.training_state import Precision
+from deepseek_operator.domain.sizing.training_state import Method, Precision
 from deepseek_operator.domain.values.command import Refusal
+from deepseek_operator.kinds.training import tuning
 from deepseek_operator.workloads.device_plan import (
     is_offered,
     profile_of,
@@ -46,7 +47,7 @@ from deepseek_operator.workloads.reasons import UNSUPPORTED
 PLAN = f"{GROUP}/plan"
 """Annotation of a Job: the plan that it was made by, read back when the status was wiped."""
 
-_OFFERED = ("more devices", "sequences of", CHUNKED)
+_OFFERED = ("more devices", "sequences of", CHUNKED, Method.LORA.value)
 """Changes that a user of this API can make; sizing knows more."""
 _LARGE_HOST_GIB = 64
 """Host memory that the built-in trainer takes per node to read a model above which it is told."""
@@ -169,7 +170,7 @@ def _sized(asked: str, spec: TrainingSpec, profile: Profile, architecture: Archi
             return _unsized(asked, spec, profile, f"a full fine-tune with AdamW would not fit ({found.message}), but "
                             "trainer.command is your own program")  # fmt: skip
         case Refused():
-            options = tuple(option for option in found.alternatives if _is_offered(option))
+            options = tuple(option for option in found.alternatives if _is_offered(option, spec))
             return refused_plan(asked, reason_of(found), told(found, options), found)
         case Sized():
             refusal = None if is_own else _refusal(spec, profile, architecture, found)
@@ -198,8 +199,10 @@ def _with_figures(plan: PlanStatus, found: Sized) -> PlanStatus:
     )
 
 
-def _is_offered(option: Alternative) -> bool:
-    return option.change.startswith(_OFFERED)
+def _is_offered(option: Alternative, spec: TrainingSpec) -> bool:
+    """An adapter needs a base to stand beside, which random weights are none of."""
+    offered = _OFFERED if spec.model.custom is None else _OFFERED[:-1]
+    return option.change.startswith(offered)
 
 
 def _request(spec: TrainingSpec, profile: Profile, architecture: Architecture) -> TrainingRequest:
@@ -215,6 +218,7 @@ def _request(spec: TrainingSpec, profile: Profile, architecture: Architecture) -
         micro_batch=hyper.micro_batch_size,
         recompute=None if trainer.recomputes else Recompute.NONE,
         fused_loss=hyper.cross_entropy == "Chunked",
+        **tuning.sizing(spec.method),
         axes=trainer.axes,
         nodes=spec.nodes.count,
         per_node=spec.accelerator.per_node,
@@ -242,6 +246,7 @@ def _refusal(spec: TrainingSpec, profile: Profile, architecture: Architecture, s
                 micro_batch=hyper.micro_batch_size or 1,
                 precision=hyper.precision,
             ),
+            tuning=tuning.tuning(spec.method),
             recompute=Recompute.NONE,
         ),
     )

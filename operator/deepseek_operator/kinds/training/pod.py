@@ -11,6 +11,7 @@ from typing import Any
 from deepseek_operator.api.v1alpha1.common.accelerator import profiled
 from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
 from deepseek_operator.api.v1alpha1.training.data import Dataset
+from deepseek_operator.api.v1alpha1.training.method import TrainingMethod
 from deepseek_operator.api.v1alpha1.training.spec import TrainingSpec
 from deepseek_operator.api.v1alpha1.training.status import TrainingPlanStatus, TrainingStatus
 from deepseek_operator.api.v1alpha1.training.trainer import Trainer
@@ -261,11 +262,18 @@ def resolved_spec(spec: TrainingSpec, plan: TrainingPlanStatus | None = None) ->
     return {
         "model": model,
         "objective": wire["objective"],
-        "method": wire["method"],
+        "method": _resolved_method(spec.method),
         "datasets": [_resolved_dataset(index, dataset) for index, dataset in enumerate(spec.datasets)],
         **{name: wire[name] for name in ("chatTemplate", "lossOn") if name in wire},
         "hyperparameters": hyperparameters,
     }
+
+
+def _resolved_method(method: TrainingMethod) -> dict[str, Any]:
+    """With every setting of an adapter written out: a newer image may have other defaults."""
+    adapter = method.adapter
+    settings = {} if adapter is None else {"lora": {**adapter.to_wire(), "alpha": adapter.scale}}
+    return {"type": method.type, **settings}
 
 
 def _resolved_dataset(index: int, dataset: Dataset) -> dict[str, Any]:

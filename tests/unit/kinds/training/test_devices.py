@@ -81,7 +81,8 @@ def test_what_can_not_fit_is_stalled_with_the_missing_memory_and_what_would() ->
     assert "lacks" in life.message
     assert "GiB" in life.message
     assert "Would fit: more devices: 2 devices" in life.message
-    assert "LoRA" not in life.message, "a change that this API can't express is no advice"
+    assert "; LoRA: 1 device" in life.message
+    assert "QLoRA" not in life.message, "a change that this API can't express is no advice"
     assert not life.cluster.all(JOB)
 
 

@@ -46,6 +46,9 @@ class Row:
 # --- scenes: where a value shows ------------------------------------------------------------------------------------
 
 
+BESIDE_WEIGHTS = {"model": {"source": {"uri": "pvc://models/base"}}, "method": {"type": "LoRA"}}
+
+
 def at(value: Any, *path: str | int) -> Any:
     """What lies at the path; None where the path ends early."""
     for key in path:
@@ -190,6 +193,11 @@ def hyper(name: str, one: object, other: object, **beside: Any) -> Row:
     return Row(f"hyperparameters.{name}", (one, other), variable(SPEC, "hyperparameters", name), beside=beside)
 
 
+def lora(name: str, one: object, other: object) -> Row:
+    """A setting of an adapter: the trainer reads it under its own name."""
+    return Row(f"method.lora.{name}", (one, other), variable(SPEC, "method", "lora", name), beside=BESIDE_WEIGHTS)
+
+
 def setting(path: str, one: object, other: object, place: str | int, *rest: str | int, **beside: Any) -> Row:
     """A pod setting: it stands at that place of the pod."""
     return Row(f"trainer.pod.{path}", (one, other), pod(place, *rest), beside=beside, edit="SpecChanged")
@@ -263,6 +271,17 @@ ROWS = (
     ),
     hyper("epochs", 1, 2, hyperparameters={}),
     hyper("precision", "fp32", "bf16"),
+    Row("method.type", ("Full", "LoRA"), variable(SPEC, "method", "type"), beside=BESIDE_WEIGHTS),
+    lora("rank", 8, 32),
+    lora("alpha", 8, 32),
+    lora("dropout", "0", "0.1"),
+    Row(
+        "method.lora.targets[]",
+        (["Attention"], ["q_proj", "v_proj"]),
+        variable(SPEC, "method", "lora", "targets"),
+        beside=BESIDE_WEIGHTS,
+    ),
+    lora("export", "Merged", "Adapter"),
     hyper("crossEntropy", "Whole", "Chunked"),
     hyper("weightDecay", "0", "0.01"),
     hyper("gradientClipNorm", "0", "1"),
@@ -421,7 +440,7 @@ ROWS = (
     Row("suspend", (False, True), jobs_and_phase, ((["1"], "Starting"), ([], "Suspended")), edit="Suspended"),
 )
 
-ONE_LEGAL_VALUE = {"objective": "SFT", "method.type": "Full"}
+ONE_LEGAL_VALUE = {"objective": "SFT"}
 
 
 def applied(spec: Mapping[str, Any]) -> Life:

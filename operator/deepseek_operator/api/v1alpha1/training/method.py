@@ -1,13 +1,95 @@
 """Which parameters learn."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field, StringConstraints
 
-from deepseek_operator.api.base import ApiModel
+from deepseek_operator.api.base import ApiModel, Decimal, Says, rule, rules
+from deepseek_operator.api.v1alpha1.training.trainers import WITH_QLORA, WRITTEN_OR
+
+FULL, LORA = "Full", "LoRA"
+
+MethodType = Annotated[
+    str,
+    StringConstraints(pattern=rf"^({FULL}|{LORA})$", max_length=32),
+    Says(
+        f"write {FULL} or {LORA}; QLoRA is done by {WITH_QLORA}, PromptTuning and PTuning by programs built on peft: "
+        f"write trainer.type {WRITTEN_OR} with such a command, and leave method out"
+    ),
+]
+
+Target = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*$", max_length=128)]
+"""Attention, Linear, Experts, or a layer's name: in a list, so that its sentence would be too dear (see `Weight`)."""
+
+
+class Lora(ApiModel):
+    """The two narrow matrices beside each target, W + alpha / rank · B·A; the base's own weights stay as they are."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "double(self.dropout) == 0.0 || !self.targets.exists(t, t == 'Experts')",
+                "method.lora.dropout is not known to adapters of Experts: leave it out, or Experts out of method.lora.targets",
+                fieldPath=".dropout",
+            )
+        )
+    )
+
+    rank: Annotated[int, Field(ge=1, le=512)] = Field(
+        default=16,
+        description="Width of both matrices. Engines that serve adapters take up to 512. Default 16.",
+    )
+    alpha: Annotated[int, Field(ge=1, le=65536)] | None = Field(
+        default=None,
+        description="What is learnt counts alpha / rank times. Example: 32. Absent: twice the rank.",
+    )
+    dropout: Decimal = Field(
+        default="0",
+        description='Share of what the adapter sees that is left out in training, a decimal from 0 to below 1, in quotes where it has a fraction; not with target Experts. Example: "0.05". Default "0".',
+        json_schema_extra=rules(
+            rule(
+                "double(self) < 1.0", 'method.lora.dropout must be below 1, for example "0.05": 1 leaves out everything'
+            )
+        ),
+    )
+    targets: list[Target] = Field(
+        default=["Attention"],
+        min_length=1,
+        max_length=32,
+        description="What is adapted. Attention: the projections of attention, multi-head latent attention's too. Linear: those and the feed-forward layers, shared experts' too. Experts: all routed experts, each with matrices of its own. Others are names of layers, such as q_proj or shared_experts.down_proj; one that the model has not ends the training at its start, with the nearest that it has. Default [Attention].",
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
+    export: Literal["Merged", "Adapter"] = Field(
+        default="Merged",
+        description="Merged: the base's weights with the adapter added, which every engine serves and other trainings start from. Adapter: adapter_model.safetensors and adapter_config.json in peft's form, with the sha256 of the base; no engine of a DeepSeekServing takes these yet. Default Merged.",
+    )
+
+    @property
+    def scale(self) -> int:
+        """alpha, as it is when it is absent too."""
+        return self.alpha if self.alpha is not None else 2 * self.rank
 
 
 class TrainingMethod(ApiModel):
     """Which parameters are trained."""
 
-    type: Literal["Full"] = Field(default="Full", description="Full: every parameter. Default Full.")
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                f"!has(self.lora) || self.type == '{LORA}'",
+                "method.lora is of method LoRA: write method.type LoRA, or leave it out",
+                fieldPath=".lora",
+            )
+        )
+    )
+
+    type: MethodType = Field(
+        default=FULL,
+        description="Full: every parameter. LoRA: a small adapter beside the weights of model.source or model.fromTraining, with a fraction of the memory and of the checkpoints; it wants about ten times the learning rate. Default Full.",
+    )
+    lora: Lora | None = Field(default=None, description="Settings of method LoRA. Absent: all at their defaults.")
+
+    @property
+    def adapter(self) -> Lora | None:
+        """The settings of method LoRA, their defaults too; None for method Full."""
+        return (self.lora or Lora()) if self.type == LORA else None

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 from pydantic import ValidationError
 
 from deepseek_operator.api.base import Manifest
+from deepseek_operator.api.v1alpha1.training.method import LORA
 from deepseek_operator.api.v1alpha1.training.status import TrainingStatus
 
 WAITING_FOR_TRAINING = "WaitingForTraining"
@@ -63,6 +64,13 @@ Found: TypeAlias = Result | Missing
 
 def export_of(name: str, checkpoint: str, training: Manifest | None) -> Found:
     """The export that `checkpoint` (Best, Latest or a step) names of the training, None where there is none."""
+    if training is not None and _exports_adapter(training):
+        message = (
+            f"training {name} exports its adapter alone (method.lora.export Adapter), which no engine here serves and no "
+            "training starts from: name a training with export Merged, such as one that goes on from it "
+            "(checkpoints.resume.from, the same method.lora)"
+        )
+        return Missing(NOT_EXPORTED, message, final=True)
     return _result(name, training, lambda status: _export(name, checkpoint, status))
 
 
@@ -106,6 +114,11 @@ def _sub_path(training: Manifest, status: TrainingStatus) -> str:
     if goes_on and status.origin is not None:
         return status.origin.sub_path
     return str((checkpoints.get("volume") or {}).get("subPath") or "")
+
+
+def _exports_adapter(training: Manifest) -> bool:
+    method = (training.get("spec") or {}).get("method") or {}
+    return method.get("type") == LORA and (method.get("lora") or {}).get("export") == "Adapter"
 
 
 def _checkpoints(training: Manifest) -> Mapping[str, Any]:

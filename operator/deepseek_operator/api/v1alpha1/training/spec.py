@@ -11,7 +11,7 @@ from deepseek_operator.api.v1alpha1.training.checkpoints import Checkpoints
 from deepseek_operator.api.v1alpha1.training.data import ChatTemplate, Dataset
 from deepseek_operator.api.v1alpha1.training.failures import FailurePolicy
 from deepseek_operator.api.v1alpha1.training.hyperparameters import Hyperparameters
-from deepseek_operator.api.v1alpha1.training.method import TrainingMethod
+from deepseek_operator.api.v1alpha1.training.method import LORA, TrainingMethod
 from deepseek_operator.api.v1alpha1.training.model import TrainingModel
 from deepseek_operator.api.v1alpha1.training.nodes import Nodes
 from deepseek_operator.api.v1alpha1.training.trainer import Trainer
@@ -32,6 +32,12 @@ class TrainingSpec(ApiModel):
                 "the built-in trainer needs a model: write model.source (weights on a claim), model.fromTraining (another "
                 "training's export) or model.custom (config.json fields)",
                 fieldPath=".model",
+            ),
+            rule(
+                f"{_OWN_COMMAND} || self.method.type != '{LORA}' || !has(self.model.custom)",
+                "method LoRA learns beside a base that stays as it is, and model.custom begins at random weights: write "
+                "model.source or model.fromTraining, or method.type Full",
+                fieldPath=".model.custom",
             ),
             rule(
                 f"{_OWN_COMMAND} || (has(self.datasets) && self.datasets.exists(d, d.split == 'Train'))",

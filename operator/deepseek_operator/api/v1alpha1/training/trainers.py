@@ -2,10 +2,15 @@
 
 from deepseek_operator.api.v1alpha1.common.programs import joined
 from deepseek_operator.domain.programs.start import Start
-from deepseek_operator.domain.programs.trainers.table import offered
+from deepseek_operator.domain.programs.trainers.table import TRAINERS, offered
+from deepseek_operator.domain.sizing.training_state import Method
 
 TYPES = tuple(entry.type for entry in offered())
 """Everything that `trainer.type` may be."""
 WRITTEN = tuple(entry.type for entry in offered() if entry.start is Start.WRITTEN)
+WITH_QLORA = joined(
+    (one.title for one in TRAINERS.values() if one.start is Start.BUILT and Method.QLORA in one.methods), "and"
+)
+"""Who does what the built-in trainer does not: a program of the user's own may run them."""
 OURS_OR = joined((entry.type for entry in offered() if entry.start is Start.OURS), "or")
 WRITTEN_OR = joined(WRITTEN, "or")

@@ -6,11 +6,14 @@ from deepseek_operator.domain.programs.trainers import contract, instead, limits
 from deepseek_operator.domain.programs.trainers.entry import DATA_AXIS, Resume, TrainerEntry
 from deepseek_operator.domain.programs.trainers.gang import gang
 from deepseek_operator.domain.programs.trainers.request import Objective, TrainerRequest
+from deepseek_operator.domain.sizing.training_state import Method
 from deepseek_operator.domain.values.command import Command, Refusal
 
 PROGRAM = "builtin"
 LARGEST_MOE_PARAMETERS = 17_000_000_000
 """Above, experts must be spread over ranks, which this trainer does not do."""
+
+METHODS = frozenset({Method.FULL, Method.LORA})
 
 
 def build(asked: TrainerRequest) -> Command | Refusal:
@@ -35,7 +38,16 @@ def _refusal(asked: TrainerRequest) -> Refusal | None:
     return (
         _memory(asked)
         or limits.refusal(PROGRAM, asked, instead.NOTHING)
+        or _method(asked)
         or limits.only_data_parallel("the built-in trainer", asked)
+    )
+
+
+def _method(asked: TrainerRequest) -> Refusal | None:
+    if asked.tuning.method in METHODS:
+        return None
+    return Refusal(
+        f"the built-in trainer has no {asked.tuning.method.value}", "write method LoRA, or a command of your own"
     )
 
 
@@ -57,6 +69,7 @@ ENTRY = TrainerEntry(
     build=build,
     checkpoints="torch.distributed.checkpoint",
     resume=Resume.VERIFIED,
+    methods=METHODS,
     axes=DATA_AXIS,
     recomputes=False,
     command=contract.COMMAND,

@@ -80,7 +80,9 @@ def _command(asked: TrainerRequest) -> Command:
 
 def _refusal(asked: TrainerRequest) -> Refusal | None:
     if asked.tuning.method in limits.SOFT_PROMPTS:
-        return Refusal(f"LLaMA-Factory has no {asked.tuning.method.value}", "write trainer builtin, or method LoRA")
+        return Refusal(
+            f"LLaMA-Factory has no {asked.tuning.method.value}", "write method LoRA, or a command of your own"
+        )
     if asked.family not in TEMPLATES or "v3.1" in asked.model:
         return Refusal(f"LLaMA-Factory 0.9.5 has no chat template of {asked.model}", "write trainer ms-swift")
     if asked.every_steps is None:

@@ -99,7 +99,7 @@ def _needs_megatron(asked: TrainerRequest) -> bool:
 
 def _common_refusal(program: str, asked: TrainerRequest) -> Refusal | None:
     if asked.tuning.method in limits.SOFT_PROMPTS:
-        return Refusal(f"ms-swift has no {asked.tuning.method.value}", "write trainer builtin, or method LoRA")
+        return Refusal(f"ms-swift has no {asked.tuning.method.value}", "write method LoRA, or a command of your own")
     if asked.every_steps is None:
         return Refusal("ms-swift saves by steps, not by seconds", "write checkpoints.everySteps")
     return limits.refusal(program, asked, FLAGS)

@@ -1,0 +1,53 @@
+"""What of a model is trained, as sizing and the trainers' commands read it."""
+
+from typing import TypedDict
+
+from deepseek_operator.api.v1alpha1.training.method import Lora, TrainingMethod
+from deepseek_operator.domain.programs.trainers.request import Tuning
+from deepseek_operator.domain.sizing.training_state import Adapter, Method
+
+_FEED_FORWARD = ("gate_proj", "up_proj", "down_proj", "gate_up_proj")
+
+
+class Sizing(TypedDict, total=False):
+    """Fields of a sizing request; none of them where every parameter is trained."""
+
+    method: Method
+    adapter: Adapter
+    merges: bool
+
+
+def sizing(method: TrainingMethod) -> Sizing:
+    """What sizing is asked of the method. A layer by name counts as all of its kind: names are known to the model alone."""
+    lora = method.adapter
+    if lora is None:
+        return {}
+    return {"method": Method.LORA, "adapter": _adapter(lora), "merges": lora.export == "Merged"}
+
+
+def tuning(method: TrainingMethod) -> Tuning:
+    """What a trainer's command is asked of the method."""
+    lora = method.adapter
+    if lora is None:
+        return Tuning()
+    return Tuning(Method.LORA, rank=lora.rank, alpha=lora.scale, all_linear=_adapter(lora).all_linear)
+
+
+def _adapter(lora: Lora) -> Adapter:
+    kinds = {_kind(target) for target in lora.targets}
+    return Adapter(
+        lora.rank,
+        attention=bool({"Attention", "Linear"} & kinds),
+        all_linear=bool({"Linear", "FeedForward"} & kinds),
+        experts="Experts" in kinds,
+    )
+
+
+def _kind(target: str) -> str:
+    """Attention, FeedForward, Linear (both) or Experts."""
+    *way, name = target.split(".")
+    if target in ("Linear", "Experts"):
+        return target
+    if "experts" in way or name == "gate_up_proj":
+        return "Experts"
+    return "FeedForward" if name in _FEED_FORWARD else "Attention"

@@ -1,0 +1,129 @@
+"""LoRA: the base stays as it is, two narrow matrices beside each target learn (arXiv 2106.09685), by peft.
+
+The base is kept in the type of the computation, since nothing is added to it; what is trained is fp32, as always.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, inject_adapter_in_model
+from peft.tuners.lora import LoraModel
+from torch import nn
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict, set_model_state_dict
+from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
+
+from deepseek_runtime import spec
+from deepseek_runtime.trainer import adapter, export
+from deepseek_runtime.trainer.targets import blocks_of, targets_of
+
+_NAME = "default"
+"""What peft calls an adapter that is the only one."""
+_BASE = ".base_layer."
+"""In the path of every weight that an adapter stands beside."""
+
+
+@dataclass(frozen=True)
+class Lora:
+    """`base` is the digest of the base's weights. Checkpoints hold the adapter alone."""
+
+    asked: spec.LoRA
+    base: str
+    precision: spec.Precision
+    seed: int
+
+    def prepare(self, model: PreTrainedModel) -> None:
+        # Every rank draws the same first matrices.
+        torch.manual_seed(self.seed)
+        model.requires_grad_(False)
+        # Into the blocks, not into the model: where it knows the architecture, peft takes the dense layers beside fused
+        # experts for names that the experts had in transformers 4, and adapts those instead (0.21, "qwen2_moe").
+        inject_adapter_in_model(self._config(model), blocks_of(model), _NAME)
+        for parameter in model.parameters():
+            if not parameter.requires_grad and parameter.is_floating_point():
+                parameter.data = parameter.data.to(export.exported_kind(self.precision))
+
+    def note(self, model: PreTrainedModel) -> bytes | None:
+        return adapter.encode(self._note(model))
+
+    def accept(self, model: PreTrainedModel, note: bytes | None, step: int) -> None:
+        adapter.refuse_other(self._note(model), note, step)
+
+    def trained(self, model: nn.Module) -> list[nn.Parameter]:
+        return [parameter for parameter in model.parameters() if parameter.requires_grad]
+
+    def weights(self, model: nn.Module) -> dict[str, Any]:
+        return _own(model, get_model_state_dict(model, options=StateDictOptions(ignore_frozen_params=True)))
+
+    def take(self, model: nn.Module, weights: dict[str, Any]) -> None:
+        # Not strict: the base's weights are not among them.
+        set_model_state_dict(model, weights, options=StateDictOptions(strict=False))
+
+    def exported(self, model: PreTrainedModel, precision: spec.Precision) -> dict[str, torch.Tensor]:
+        is_merged = self.asked.export == "Merged"
+        options = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=not is_merged)
+        weights = get_model_state_dict(model, options=options)
+        if not weights:
+            return {}
+        if is_merged:
+            return export.as_exported(model, _merged(model, weights), precision)
+        kind, weights = export.exported_kind(precision), _own(model, weights)
+        return {name.replace(f".{_NAME}.", "."): tensor.to(kind) for name, tensor in weights.items()}
+
+    def write(
+        self,
+        directory: Path,
+        model: PreTrainedModel,
+        weights: Mapping[str, torch.Tensor],
+        tokenizer: PreTrainedTokenizerBase,
+        source: spec.Custom | spec.Weights,
+    ) -> None:
+        if self.asked.export == "Merged":
+            export.write_export(directory, model, weights, tokenizer, source)
+        else:
+            name = source.name if isinstance(source, spec.Weights) else None
+            adapter.write_adapter(directory, weights, _config_of(model), self.base, name)
+
+    def _config(self, model: PreTrainedModel) -> LoraConfig:
+        targets = targets_of(model, self.asked.targets)
+        return LoraConfig(
+            task_type="CAUSAL_LM",
+            r=self.asked.rank,
+            lora_alpha=self.asked.alpha,
+            lora_dropout=self.asked.dropout,
+            target_modules=list(targets.layers),
+            target_parameters=list(targets.tensors) or None,
+        )
+
+    def _note(self, model: PreTrainedModel) -> adapter.Note:
+        config = _config_of(model)
+        targets = (*sorted(config.target_modules or ()), *sorted(config.target_parameters or ()))
+        return adapter.Note("LoRA", self.asked.rank, self.asked.alpha, targets, self.base)
+
+
+def _config_of(model: PreTrainedModel) -> LoraConfig:
+    """What the model was prepared with."""
+    config = blocks_of(model).peft_config[_NAME]
+    assert isinstance(config, LoraConfig)
+    return config
+
+
+def _own(model: nn.Module, weights: Mapping[str, Any]) -> dict[str, Any]:
+    """The trained ones: torch leaves frozen weights out by one name only, and buffers never."""
+    names = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    return {name: tensor for name, tensor in weights.items() if name in names}
+
+
+def _merged(model: PreTrainedModel, weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The base's weights with the adapter added, under the names of a model without one. On one process, in fp32: a sum
+    in bf16 would lose what is small beside the base's."""
+    with torch.device("meta"):
+        shell = AutoModelForCausalLM.from_config(model.config, trust_remote_code=False)
+    tuner = LoraModel(blocks_of(shell), {_NAME: _config_of(model)}, _NAME, low_cpu_mem_usage=True)
+    # Copies: on a CPU what was gathered may be the very weights that are trained beside.
+    wide = {name: tensor.to(torch.float32, copy=True) if _BASE in name else tensor for name, tensor in weights.items()}
+    shell.load_state_dict(wide, strict=False, assign=True)
+    tuner.merge_and_unload(progressbar=False)
+    return {name: tensor for name, tensor in shell.state_dict().items() if not tensor.is_meta}
