@@ -152,6 +152,7 @@ class FaultProxy:
     asked: list[Asked] = field(default_factory=list)
     deaf_to: set[str] = field(default_factory=set)
     url: str = ""
+    _is_ended: bool = False
     _port: int = 0
     _open: dict[str, set["asyncio.Queue[Told]"]] = field(default_factory=dict)
     _woken: asyncio.Event = field(default_factory=asyncio.Event)
@@ -165,6 +166,7 @@ class FaultProxy:
 
     def stop(self) -> None:
         """Closes every connection."""
+        self._is_ended = True
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._stopped.set)
 
@@ -195,7 +197,8 @@ class FaultProxy:
             self._woken = asyncio.Event()
 
         self.deaf_to.clear()
-        asyncio.run_coroutine_threadsafe(reset(), self._loop).result(10)
+        if not self._is_ended:  # By then nothing is open.
+            asyncio.run_coroutine_threadsafe(reset(), self._loop).result(10)
 
     def refuse(self) -> None:
         """Resets all connections and refuses new ones."""

@@ -80,3 +80,8 @@ def test_nobody_listens_twice_is_once(proxy: FaultProxy) -> None:
     proxy.listen()
     proxy.listen()
     assert asked(proxy, "/api/v1/pods?watch=true").readline() == EVENT
+
+
+def test_what_is_stopped_has_nothing_that_could_wake(proxy: FaultProxy) -> None:
+    proxy.stop()
+    proxy.wake()
