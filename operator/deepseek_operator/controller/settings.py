@@ -49,8 +49,8 @@ class Settings:
     watch_namespaces: tuple[str, ...] = ()
     prometheus_url: str | None = None
     workers: int = 16
-    writes_per_s: float = 200.0
-    write_burst: int = 400
+    writes_per_s: float = 500.0
+    write_burst: int = 1000
     passes_per_s: float = 500.0
     pass_burst: int = 1000
     audit_interval_s: float = 60.0
