@@ -4,8 +4,10 @@ import gc
 import json
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
+
+import orjson
 
 from deepseek_operator.core.kept import slim
 from deepseek_operator.core.resources import Manifest, Resource
@@ -69,13 +71,16 @@ def is_stored(item: object) -> bool:
 
 
 def decoded(content: bytes) -> Any:
-    """JSON as values, each of our objects as `core.kept` has it; what none needs, values nested deeper than `_DEPTH`, may come as null.
+    """JSON as values, of a large text each of our objects as `core.kept` has it; what none needs, values nested deeper than `_DEPTH`, may come as null.
 
     One object that is nested deeper than the interpreter reads (about 1,000) must not hide the others of its list.
 
     Raises:
         ValueError: it is no JSON.
     """
+    if len(content) <= _LARGE:  # So much becomes little, whatever it says.
+        with suppress(orjson.JSONDecodeError):  # It refuses what is nested too deeply, and what others let in: NaN.
+            return orjson.loads(content)
     try:
         with _uncollected(content):
             return json.loads(content, object_hook=slim)

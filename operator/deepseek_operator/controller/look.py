@@ -129,7 +129,7 @@ class Look(Generic[OwnerT, StatusT]):
             self._gone(key)
             return None
         self._mirror.learn(key, key.resource, manifest)
-        manifest, excess = kept(key.resource, manifest)
+        manifest, excess = self._kept(key, key.resource, manifest)
         if excess is not None:
             raise TooLarge(excess)
         owner, uid = self._kind.parse(manifest), uid_of(manifest)
@@ -283,15 +283,23 @@ class Look(Generic[OwnerT, StatusT]):
         known = {ref: self._mirror.get(ref.resource, key.namespace, ref.name) for ref in wanted}
         found = await asyncio.gather(*(self._cluster.get(ref.resource, key.namespace, ref.name) for ref in wanted))
         read = [(ref, item) for ref, item in zip(wanted, found, strict=True) if item is not None]
-        existing = {ref: kept(ref.resource, item)[0] for ref, item in read}
         for ref, item in read:
             if is_watched(ref.resource, item):
                 self._mirror.learn(key, ref.resource, item)
+        existing = {ref: self._kept(key, ref.resource, item)[0] for ref, item in read}
         for ref, before in known.items():
             # It has gone, unless the watch has told of it meanwhile.
             if before is not None and ref not in existing and self._mirrored(key, [ref]).get(ref) is before:
                 self._mirror.learn_gone(key, ref.resource, before)
         return existing
+
+    def _kept(self, key: Key, resource: Resource, manifest: Manifest) -> tuple[Manifest, str | None]:
+        """What is kept of an object that was just read: as the mirror has it already, if that has this very version."""
+        metadata = manifest["metadata"]
+        known = self._mirror.get(resource, key.namespace, metadata["name"])
+        if known is None or any(known["metadata"][field] != metadata[field] for field in ("uid", "resourceVersion")):
+            return kept(resource, manifest)
+        return known, self._mirror.excess(resource, key.namespace, metadata["name"])
 
     async def _unasked(self, reading: Reading, key: Key, refs: Iterable[Ref]) -> dict[Ref, Manifest]:
         """What has these names: of those that were asked for already, what the mirror has heard of them since.

@@ -5,9 +5,11 @@ is never given more than this. The walk ends where the bound is passed, so it co
 the object is told by the field that most of it lies in.
 """
 
-import sys
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from sys import intern
 from typing import Any
 
 from deepseek_operator.core.resources import GROUP, Manifest, Resource
@@ -25,6 +27,7 @@ _NEVER_READ = frozenset({"managedFields", "selfLink"})
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _LONGEST_SHARED = 4096
 _LONGEST_NAME = 256
+_PLAIN = frozenset({int, float, bool})
 _FIELD_LEVELS, _METADATA_LEVELS = 3, 2
 """Levels by which a field is named: spec.model.custom, metadata.labels."""
 
@@ -45,11 +48,13 @@ def kept(resource: Resource, manifest: Manifest) -> tuple[Manifest, str | None]:
 
 
 def _walked(manifest: Manifest, is_ours: bool) -> tuple[Manifest, str | None]:
-    walk = _Walk()
     metadata = {name: value for name, value in manifest["metadata"].items() if name not in _NEVER_READ}
     if isinstance(annotations := metadata.get("annotations"), Mapping):
         metadata["annotations"] = {key: value for key, value in annotations.items() if _is_read(is_ours, key)}
     parts = {**manifest, "metadata": metadata}
+    with suppress(_Beyond):
+        return _copied(parts, 0, _Left()), None
+    walk = _Walk()
     order = sorted(parts, key=lambda name: (name != "metadata", name != "status"))
     taken = {name: walk.piece(parts[name], 1, name) for name in order}
     return {name: taken[name] for name in parts}, walk.excess
@@ -83,6 +88,51 @@ def _is_of_ours(value: Mapping[str, Any]) -> bool:
 
 def _is_read(is_ours: bool, annotation: str) -> bool:
     return annotation.startswith(f"{GROUP}/") if is_ours else annotation != _LAST_APPLIED
+
+
+class _Beyond(Exception):
+    """A bound is passed, or there is a value that no JSON has."""
+
+
+@dataclass
+class _Left:
+    """What may still come before a bound is passed."""
+
+    values: int = MOST_VALUES
+    text: int = MOST_TEXT
+
+
+def _copied(value: Mapping[str, Any], level: int, left: _Left) -> dict[str, Any]:
+    """The quick walk, of nearly all objects: a whole copy. Raises _Beyond: the slow one must say where and what is left."""
+    if level >= DEEPEST and value:
+        raise _Beyond
+    left.values -= len(value)
+    found = {}
+    for key, item in value.items():
+        left.text -= len(key)
+        found[intern(key)] = _copied_item(item, level, left)
+    if left.values < 0 or left.text < 0:
+        raise _Beyond
+    return found
+
+
+def _copied_item(item: Any, level: int, left: _Left) -> Any:
+    kind = type(item)
+    if kind is str:
+        left.text -= len(item)
+        return intern(item) if len(item) <= _LONGEST_SHARED else item
+    if kind is dict:
+        return _copied(item, level + 1, left)
+    if kind is list:
+        if level + 1 >= DEEPEST and item:
+            raise _Beyond
+        left.values -= len(item)
+        if left.values < 0:
+            raise _Beyond
+        return [_copied_item(one, level + 1, left) for one in item]
+    if item is None or kind in _PLAIN:
+        return item
+    raise _Beyond
 
 
 class _Walk:
@@ -134,7 +184,7 @@ class _Walk:
         self._by_field[field] += len(text)
         if self._is_full():
             return ""
-        return sys.intern(str(text)) if len(text) <= _LONGEST_SHARED else str(text)
+        return intern(str(text)) if len(text) <= _LONGEST_SHARED else str(text)
 
     def _is_too_deep(self, value: object, level: int, field: str) -> bool:
         if level < DEEPEST or not value:

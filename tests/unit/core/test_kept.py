@@ -8,6 +8,7 @@ import pytest
 
 from deepseek_operator.api.v1alpha1.serving.definition import SERVING
 from deepseek_operator.api.v1alpha1.training.definition import TRAINING
+from deepseek_operator.core import kept as core_kept
 from deepseek_operator.core.kept import DEEPEST, MOST_TEXT, MOST_VALUES, kept, slim
 from deepseek_operator.core.resources import POD, Resource
 
@@ -109,3 +110,26 @@ def test_of_what_others_keep_only_managed_fields_are_dropped_while_it_is_read() 
     pod = {"kind": "Pod", "metadata": {"name": "p", "uid": "u", "resourceVersion": "1"}, "spec": {"managedFields": [1]}}
     text = json.dumps({**pod, "metadata": {**pod["metadata"], "managedFields": [{}]}})  # type: ignore[dict-item]
     assert json.loads(text, object_hook=slim) == pod
+
+
+AT_THE_EDGE = {
+    "ordinary": {"a": [1, 2.5, None, True, "b", {"c": []}]},
+    **{f"{levels} levels": nested(levels) for levels in range(DEEPEST - 5, DEEPEST)},
+    **{f"{levels} levels of lists": nested(levels, as_lists=True) for levels in range(DEEPEST - 5, DEEPEST)},
+    **{f"{count} values": [1] * count for count in range(MOST_VALUES - 20, MOST_VALUES)},
+    **{f"{length} letters": "x" * length for length in range(MOST_TEXT - 150, MOST_TEXT, 5)},
+    "a tuple": ({"a": 1},),
+}
+
+
+@pytest.mark.parametrize("resource", [TRAINING, POD])
+def test_the_quick_walk_ends_where_the_slow_one_does(resource: Resource, monkeypatch: pytest.MonkeyPatch) -> None:
+    quick = {name: kept(resource, training({"a": custom})) for name, custom in AT_THE_EDGE.items()}
+
+    def beyond(*_: object) -> None:
+        raise core_kept._Beyond
+
+    monkeypatch.setattr(core_kept, "_copied", beyond)
+    slow = {name: kept(resource, training({"a": custom})) for name, custom in AT_THE_EDGE.items()}
+    assert quick == slow
+    assert {excess is None for _, excess in slow.values()} == {True, False}
