@@ -1,6 +1,5 @@
 """The table of attacks, sent by a tenant with `edit` in one namespace: none comes through. No node, so no pod runs."""
 
-import subprocess
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -18,6 +17,7 @@ from tests.support.api_objects import collection
 from tests.support.canonical import COLLECTIONS
 from tests.support.namespaces import wait_for_account
 from tests.support.operator_process import CHART, OperatorProcess
+from tests.support.output import output_of
 from tests.support.pod_escapes import ESCAPES, restricted_pod
 
 pytestmark = pytest.mark.timeout(240)
@@ -50,7 +50,7 @@ def tenant(controllers: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Ap
 
 def _roles() -> Iterator[Manifest]:
     command = [programs.built("helm"), "template", "attacks", str(CHART), "--show-only", "templates/users.yaml"]
-    text = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    text = output_of(command)
     yield from (document for document in yaml.safe_load_all(text) if document)
 
 

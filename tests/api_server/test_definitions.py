@@ -1,7 +1,6 @@
 """The definitions as the API server serves them: accepted whole, defaults in the stored object, scale, columns, selectors."""
 
 import json
-import subprocess
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,6 +18,7 @@ from examples.local_cluster.api import ApiError, Manifest
 from examples.local_cluster.control_plane import Cluster
 from tests.support.api_objects import changed, collection, minimal_serving, minimal_training
 from tests.support.kubectl import find_program
+from tests.support.output import output_of
 from tests.unit.api.test_record import SERVING, TRAINING
 
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
@@ -27,7 +27,7 @@ NAMES = [document["metadata"]["name"] for document in documents(KINDS.definition
 
 def _kubectl(cluster: Cluster, namespace: str, *arguments: str) -> str:
     command = [find_program("kubectl"), "--kubeconfig", str(cluster.kubeconfig), "-n", namespace, *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=30).stdout
+    return output_of(command)
 
 
 @pytest.mark.parametrize("name", NAMES)

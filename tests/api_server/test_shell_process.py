@@ -19,6 +19,7 @@ from examples.local_cluster import programs
 from examples.local_cluster.control_plane import Cluster
 from examples.local_cluster.home import REPOSITORY
 from examples.local_cluster.progress import wait_for
+from tests.support.output import output_of
 
 SYSTEM = "deepseek-system"
 GROUP = "/apis/deepseek-operator.io/v1alpha1"
@@ -69,7 +70,7 @@ def kubeconfig(controllers: Cluster, tmp_path_factory: pytest.TempPathFactory) -
     )
     chart = REPOSITORY / "charts" / "deepseek-operator"
     command = [programs.built("helm"), "template", "deepseek-operator", str(chart), "--namespace", SYSTEM]
-    rendered = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    rendered = output_of(command)
     documents = [d for d in yaml.safe_load_all(rendered) if d and d["kind"] in PLURALS]
     for document in sorted(documents, key=lambda d: list(PLURALS).index(d["kind"])):
         namespace = document["metadata"].get("namespace", SYSTEM)

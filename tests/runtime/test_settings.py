@@ -152,10 +152,10 @@ async def cores_that_were_asked_for_are_computed_with(export: Path, directory: P
         log = str(directory / "termination-log")
         told = {**inherited, "DEEPSEEK_CPUS": cores, "PYTHONPATH": "operator", "DEEPSEEK_TERMINATION_LOG": log}
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", code, env=told, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+            sys.executable, "-c", code, env=told, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
         )
-        output, _ = await process.communicate()
-        assert output.decode().split()[-1] == cores
+        output, errors = await process.communicate()
+        assert (process.returncode, output.decode().split()[-1:]) == (0, [cores]), errors.decode()
 
 
 VARIABLES: Mapping[str, Callable[[Path, Path], Awaitable[None]]] = {

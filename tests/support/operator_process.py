@@ -21,6 +21,7 @@ from examples.local_cluster.api import Manifest
 from examples.local_cluster.control_plane import Cluster
 from examples.local_cluster.progress import wait_for
 from tests.support.fault_proxy import Fate, FaultProxy, Write
+from tests.support.output import output_of
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "deepseek-operator"
@@ -159,7 +160,7 @@ def rendered_rights(system: str, watched: str | None, *values: str) -> list[Mani
     given += [f"watchNamespaces={{{watched}}}"] if watched is not None else []
     sets = [argument for value in given for argument in ("--set", value)]
     command = [programs.built("helm"), "template", system, str(CHART), "--namespace", system, *sets]
-    text = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    text = output_of(command)
     return [document for document in yaml.safe_load_all(text) if document and document["kind"] in RIGHTS]
 
 

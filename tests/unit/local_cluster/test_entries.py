@@ -12,6 +12,7 @@ import pytest
 from examples.local_cluster import control_plane, entries, node, programs
 from examples.local_cluster.entries import ENTRIES, Entry, obstacles
 from examples.local_cluster.home import Home
+from tests.support.output import output_of
 
 TESTS = Path(__file__).parents[2]
 DAEMONS = {
@@ -74,10 +75,7 @@ def test_shell_and_python_agree_on_the_cache(environment: dict[str, str], place:
     given = {"HOME": "/home/me", "PATH": "/usr/bin:/bin", **environment}
     shell = ["bash", "-c", '. tests/support/environment.sh; printf "%s" "$CACHE"']
     python = [sys.executable, "-c", "from examples.local_cluster.home import CACHE; print(CACHE, end='')"]
-    told = [
-        subprocess.run(command, cwd=TESTS.parent, env=given, capture_output=True, text=True, check=True).stdout
-        for command in (shell, python)
-    ]
+    told = [output_of(command, cwd=TESTS.parent, env=given) for command in (shell, python)]
     assert told == [place, place]
 
 
