@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,7 +12,18 @@ from tests.runtime.pods import Attempt, Process, spec
 if TYPE_CHECKING:
     from tests.runtime.workplace import Workplace
 
+PATIENCE_S = 600
+"""Of a test that hangs. A process that imports torch takes half a minute where others compute, and a training or an export
+comes before the first of a file: no test here is judged by this clock."""
+
 collect_ignore_glob = [] if find_spec("torch") else ["test_*.py"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Every test of this layer has the same patience, but for those that ask for more."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(PATIENCE_S))
 
 
 @pytest.fixture(scope="session")

@@ -17,8 +17,6 @@ from tests.runtime.families import FAMILIES
 from tests.runtime.test_families import killed_and_resumed
 from tests.runtime.workplace import Workplace
 
-pytestmark = pytest.mark.timeout(600)
-
 STEPS = 6
 QUESTIONS = ("ab", "cd", "ef", "gh")
 

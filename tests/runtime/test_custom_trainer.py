@@ -4,12 +4,8 @@ import json
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.runtime.pods import ROOT, Attempt, Process
 from tests.support.ports import free_port
-
-pytestmark = pytest.mark.timeout(500)
 
 SCRIPT = str(ROOT / "examples" / "custom-trainer" / "train.py")
 

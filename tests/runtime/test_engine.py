@@ -15,8 +15,6 @@ import pytest_asyncio
 from tests.runtime.pods import Attempt, Process
 from tests.support.ports import free_port
 
-pytestmark = pytest.mark.timeout(500)
-
 CONCURRENCY, QUEUE = 2, 2
 # A few seconds of real work: nothing but generated tokens takes time.
 LONG = {"prompt": "hello=", "temperature": 0, "ignore_eos": True, "max_tokens": 300}

@@ -25,8 +25,6 @@ from tests.runtime.greedy import greedy
 from tests.runtime.observed import Observed
 from tests.runtime.workplace import Workplace, of
 
-pytestmark = pytest.mark.timeout(300)
-
 STEPS, KILLED_IN, TOKENS = 6, 4, 12
 PROMPTS = ("ab=", "hello=", "é")
 

@@ -18,7 +18,7 @@ from deepseek_runtime.trainer.data.dataset import read_examples
 from deepseek_runtime.trainer.tokenizer import byte_tokenizer
 from tests.runtime.workplace import Workplace
 
-pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(60)]
+pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 class Evil:

@@ -27,7 +27,7 @@ from tests.runtime.elder import elder_pickle
 from tests.runtime.observed import Document
 from tests.runtime.workplace import Workplace
 
-pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(60)]
+pytestmark = pytest.mark.filterwarnings("ignore")
 
 NEWEST, OLDER = 3, 2
 METADATA, TENSORS, RANDOM, DATA = ".metadata", "__0_0.distcp", "random-00000.pt", "data.json"

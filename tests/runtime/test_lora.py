@@ -36,7 +36,7 @@ from tests.runtime.test_families import (
 )
 from tests.runtime.workplace import Workplace, of
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.filterwarnings("ignore")]
+pytestmark = pytest.mark.filterwarnings("ignore")
 
 LORA: Document = {"rank": 4, "alpha": 16}
 

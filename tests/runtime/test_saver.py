@@ -14,8 +14,6 @@ from deepseek_runtime.trainer import saver
 from deepseek_runtime.trainer.saver import Lineage, Saver, _Pending
 from deepseek_runtime.trainer.writing import Ledger
 
-pytestmark = pytest.mark.timeout(20)
-
 
 class CheckpointException(BaseException):
     """As torch.distributed.checkpoint raises: no Exception."""

@@ -14,8 +14,6 @@ import pytest
 from tests.runtime.pods import Attempt, Process, is_step, spec, workers_of
 from tests.support.ports import free_port
 
-pytestmark = pytest.mark.timeout(500)
-
 
 @pytest.fixture
 def copied(whole: tuple[Attempt, Process], tmp_path: Path) -> Iterator[Path]:

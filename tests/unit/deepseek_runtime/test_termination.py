@@ -155,7 +155,6 @@ def test_threads_follow_what_the_pod_asks_for_before_any_limit(
     assert threads_per_process(processes, {"DEEPSEEK_CPUS": asked}, file) == threads
 
 
-@pytest.mark.timeout(20)
 @pytest.mark.parametrize(
     "make", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("/dev/full"), lambda path: path.symlink_to(path)]
 )

@@ -136,7 +136,6 @@ def as_foreign_encoding(place: Path) -> None:
     manifest_of(place).write_bytes(b'{"formatVersion": 1, "kind": "\xff\xfe')
 
 
-@pytest.mark.timeout(20)
 @pytest.mark.parametrize(
     "lies",
     [
@@ -156,7 +155,6 @@ def test_manifest_that_is_none_is_passed_over_with_words(tmp_path: Path, lies: C
     assert "passed over" in sentence
 
 
-@pytest.mark.timeout(20)
 def test_claim_or_origin_that_is_none_neither_hangs_nor_ends_an_attempt(tmp_path: Path) -> None:
     said: list[str] = []
     volume = Volume(tmp_path, said.append)
