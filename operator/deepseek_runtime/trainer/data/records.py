@@ -5,16 +5,18 @@ no data (an archive, a table, a pointer to a file that was never fetched, a page
 refused by name with what to do: to train on its bytes would teach a model their syntax.
 """
 
+import codecs
 import csv
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from deepseek_runtime.contract import Invalid
-from deepseek_runtime.documents import bounded, half_pair, parsed, shown
+from deepseek_runtime.documents import bounded, elements, half_pair, parsed, shown
 from deepseek_runtime.reading import memory_bytes, reading
 
 # What isn't UTF-8 text is named by its first bytes, each with what makes text of it.
@@ -47,36 +49,62 @@ _TEXTS = (
     (r"(?s)<\?xml\b.{,200}?<Error>|<Error>", "an object store's error", "download the file itself"),
     (r"%PDF-", "a PDF", "write its text"),
 )
+_WHERE = "check datasets[].source.uri"
 _JSON_OBJECT = re.compile(r'\s*\{\s*("|\})')
 _JSON_LIST = re.compile(r"\s*\[\s*\{")
 _JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
 
 
+# How much is read at once, and how many characters of a text tell what it is.
+_CHUNK_BYTES = 1 << 20
+_BEGINNING = 4096
+
+
 @dataclass(frozen=True)
 class Content:
-    """The text of a file with its name for a person, and the sha256 of its bytes."""
+    """A file that holds text in UTF-8: its name for a person, the sha256 of its bytes, and how the text begins.
+
+    The file itself stays where it is: lines are read as they are asked for, however many there are.
+    """
 
     name: str
-    text: str
+    path: Path
     sha256: str
-    suffix: str
+    beginning: str
 
     @property
     def is_json(self) -> bool:
         """Whether it holds JSON: by how it begins, by being a list as a whole, or because its name promises so."""
-        if _JSON_OBJECT.match(self.text) or _JSON_LIST.match(self.text) or self.suffix.lower() in _JSON_SUFFIXES:
+        promises = self.path.suffix.lower() in _JSON_SUFFIXES
+        if _JSON_OBJECT.match(self.beginning) or _JSON_LIST.match(self.beginning) or promises:
             return True
         return self.is_list and _is_json(self.text)
 
     @property
     def is_list(self) -> bool:
-        return self.text.lstrip().startswith("[")
+        return self.beginning.startswith("[")
+
+    @property
+    def text(self) -> str:
+        """All of it. Raises Invalid for more than the machine could hold."""
+        with reading(self.name, _WHERE):
+            if (size := self.path.stat().st_size) > memory_bytes():
+                raise Invalid(
+                    f"{self.name} has {size} bytes, more than this machine's memory: split it, write it as JSON lines, or"
+                    " use a larger machine"
+                )
+            return self.path.read_text(encoding="utf-8-sig")
+
+    def lines(self) -> Iterator[tuple[int, str]]:
+        """Lines with their numbers, from 1. Only CR and LF end one: JSON lets a text hold Unicode's separators as they are."""
+        with reading(self.name, _WHERE), self.path.open(encoding="utf-8-sig") as stream:
+            yield from enumerate(stream, start=1)
 
 
 def read_content(path: Path) -> Content:
-    """The file as text in UTF-8, without a byte order mark. Raises Invalid for what is no text or no data."""
+    """Looks through a file once. Raises Invalid for what is no text in UTF-8, or no data."""
     name = f"dataset {path}"
-    with reading(name, "check datasets[].source.uri"):
+    with reading(name, _WHERE):
         if path.is_symlink() and not path.exists():
             raise Invalid(
                 f"{name} is a link to {path.readlink()}, which is not there: the claim must hold the file itself, not a"
@@ -84,12 +112,36 @@ def read_content(path: Path) -> Content:
             )
         if path.exists() and not path.is_file() and not path.is_dir():
             raise Invalid(f"{name} is a pipe, a socket or a device; name a file by datasets[].source.uri")
-        if (size := path.stat().st_size) > memory_bytes():
-            raise Invalid(f"{name} has {size} bytes, more than this machine's memory: split it, or use a larger one")
-        content = path.read_bytes()
-    text = _decoded(name, content).replace("\r\n", "\n").replace("\r", "\n")
-    _refuse_foreign(name, text)
-    return Content(name, text, hashlib.sha256(content).hexdigest(), path.suffix)
+        with path.open("rb") as stream:
+            sha256, beginning = _looked_through(name, stream)
+    _refuse_foreign(name, beginning)
+    return Content(name, path, sha256, beginning)
+
+
+def _looked_through(name: str, stream: BinaryIO) -> tuple[str, str]:
+    """The sha256 of all bytes, and the first characters that aren't white space."""
+    digest, decoder = hashlib.sha256(), codecs.getincrementaldecoder("utf-8")()
+    beginning, lines, head = "", 0, b""
+    while True:
+        chunk = stream.read(_CHUNK_BYTES)
+        digest.update(chunk)
+        head = head or chunk
+        try:
+            text = decoder.decode(chunk, final=not chunk)
+        except UnicodeDecodeError as error:
+            _refuse_binary(name, head)
+            line = lines + error.object.count(b"\n", 0, error.start) + 1
+            byte = error.object[error.start]
+            raise Invalid(f"{name} line {line} is no UTF-8 (byte 0x{byte:02x}); write it in UTF-8") from None
+        if (place := chunk.find(b"\0")) >= 0:
+            _refuse_binary(name, head)
+            line = lines + chunk.count(b"\n", 0, place) + 1
+            raise Invalid(f"{name} line {line} holds a NUL byte: it is binary or UTF-16; write it as text in UTF-8")
+        if len(beginning) < _BEGINNING:
+            beginning = f"{beginning}{text}".lstrip("\ufeff \t\r\n")[:_BEGINNING]
+        if not chunk:
+            return digest.hexdigest(), beginning.replace("\r\n", "\n").replace("\r", "\n")
+        lines += chunk.count(b"\n")
 
 
 def records(content: Content, advice: str) -> Iterator[tuple[str, Mapping[str, object]]]:
@@ -97,12 +149,7 @@ def records(content: Content, advice: str) -> Iterator[tuple[str, Mapping[str, o
 
     Raises Invalid with the line for what is no JSON object, and where a key stands twice: one of them would be lost.
     """
-    if content.is_list:
-        with reading(content.name, advice):
-            entries: Iterable[tuple[str, object]] = _numbered(content, _parsed(content.name, content.text, advice))
-    else:
-        entries = _lines(content, advice)
-    for place, record in entries:
+    for place, record in _entries(content, advice) if content.is_list else _lines(content, advice):
         if not isinstance(record, dict):
             raise Invalid(f"{place} is {shown(record)}, no JSON object; {advice}")
         yield place, record
@@ -129,26 +176,28 @@ def text_of(place: str, record: Mapping[str, object], field: str, advice: str) -
 
 
 def _lines(content: Content, advice: str) -> Iterator[tuple[str, object]]:
-    # Not splitlines: JSON lets a text hold line separators of Unicode as they are.
-    for number, line in enumerate(content.text.split("\n"), start=1):
+    for number, line in content.lines():
         if line.strip():
             place = f"{content.name} line {number}"
             with reading(place, advice):
-                record = _parsed(place, line, advice)
+                try:
+                    record = parsed(line.rstrip("\n"))
+                except json.JSONDecodeError as error:
+                    raise Invalid(f"{place} is not JSON ({error.msg}, column {error.colno}); {advice}") from None
             yield place, record
 
 
-def _numbered(content: Content, value: object) -> Iterator[tuple[str, object]]:
-    assert isinstance(value, list)
-    return ((f"{content.name} entry {number}", entry) for number, entry in enumerate(value, start=1))
-
-
-def _parsed(place: str, text: str, advice: str) -> object:
-    try:
-        return parsed(text)
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno} column {error.colno}" if "\n" in text else f"column {error.colno}"
-        raise Invalid(f"{place} is not JSON ({error.msg}, {where}); {advice}") from None
+def _entries(content: Content, advice: str) -> Iterator[tuple[str, object]]:
+    """Of one list, entry by entry: as objects all of them would take ten times the room of the text."""
+    text, line, seen = content.text, 1, 0
+    with reading(content.name, advice):
+        try:
+            for number, (start, entry) in enumerate(elements(text), start=1):
+                line, seen = line + text.count("\n", seen, start), start
+                yield f"{content.name} entry {number} (line {line})", entry
+        except json.JSONDecodeError as error:
+            where = f"line {error.lineno} column {error.colno}"
+            raise Invalid(f"{content.name} is not JSON ({error.msg}, {where}); {advice}") from None
 
 
 def _is_json(text: str) -> bool:
@@ -157,21 +206,6 @@ def _is_json(text: str) -> bool:
     except (ValueError, RecursionError):
         return False
     return True
-
-
-def _decoded(name: str, content: bytes) -> str:
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        _refuse_binary(name, content)
-        start = error.start + (3 if content.startswith(b"\xef\xbb\xbf") else 0)
-        line = content.count(b"\n", 0, start) + 1
-        raise Invalid(f"{name} line {line} is no UTF-8 (byte 0x{content[start]:02x}); write it in UTF-8") from None
-    if (place := content.find(b"\0")) >= 0:
-        _refuse_binary(name, content)
-        line = content.count(b"\n", 0, place) + 1
-        raise Invalid(f"{name} line {line} holds a NUL byte: it is binary or UTF-16; write it as text in UTF-8")
-    return text
 
 
 def _refuse_binary(name: str, content: bytes) -> None:
@@ -183,10 +217,9 @@ def _refuse_binary(name: str, content: bytes) -> None:
         raise Invalid(f"{name} is a tar archive; unpack it with tar")
 
 
-def _refuse_foreign(name: str, text: str) -> None:
-    if not text.strip():
+def _refuse_foreign(name: str, beginning: str) -> None:
+    if not beginning.strip():
         raise Invalid(f"{name} holds no text; write some, or leave the dataset out")
-    beginning = text[:1000].lstrip()
     for pattern, what, remedy in _TEXTS:
         if re.match(pattern, beginning):
             raise Invalid(f"{name} is {what}; {remedy}")
