@@ -24,6 +24,7 @@ from deepseek_operator.domain.programs.trainers.request import (
     DataFormat,
     Dataset,
     Hyperparameters,
+    LossOn,
     Objective,
     Schedule,
     Tuning,
@@ -144,6 +145,9 @@ def imported(program: str, root: str) -> set[str]:
 MODULES = {"text_datasets", "config_registry"}
 
 
+CHATS = (Dataset("/a", DataFormat.MESSAGES), Dataset("/b", DataFormat.ALPACA, held_out=True))
+
+
 @cache
 def trainings(trainer: str) -> list[Command]:
     """Every command of a trainer over a grid of models, methods, layouts and objectives."""
@@ -159,15 +163,16 @@ def trainings(trainer: str) -> list[Command]:
     steps = Hyperparameters(global_batch=64, max_steps=100, epochs=None, eval_every_steps=10, schedule=Schedule.LINEAR)
     grid = itertools.product(
         ("deepseek-v3", "deepseek-v2-lite", "deepseek-v4-flash", "deepseek-r1-distill-qwen-7b"), layouts, Objective,
-        (Method.FULL, Method.LORA, Method.QLORA), (sets, sets[:2], sets[1:]),
+        (Method.FULL, Method.LORA, Method.QLORA), (sets, sets[:2], sets[1:], CHATS),
         (steps, replace(steps, max_steps=None, epochs=2, eval_every_steps=None, schedule=Schedule.COSINE),
          replace(steps, schedule=Schedule.CONSTANT)),
     )  # fmt: skip
     recomputes = itertools.cycle(Recompute)
+    losses = itertools.cycle(LossOn)
     offloads = itertools.cycle((Offload.NONE, Offload.ALL, Offload.OPTIMIZER, Offload.NONE, Offload.NONE))
     built = (
         build_trainer(trainer, training(model, "h100", layout, trainer, objective=objective, tuning=Tuning(method),
-                                         datasets=datasets, hyper=hyper, script=("train.py",), recompute=next(recomputes), offload=next(offloads)))
+                                         datasets=datasets, hyper=hyper, script=("train.py",), recompute=next(recomputes), offload=next(offloads), loss_on=next(losses)))
         for model, layout, objective, method, datasets, hyper in grid
     )  # fmt: skip
     return [command for command in built if isinstance(command, Command)]

@@ -15,6 +15,7 @@ from deepseek_operator.domain.programs.trainers.request import (
     DataFormat,
     Dataset,
     Hyperparameters,
+    LossOn,
     Objective,
     Schedule,
     Tuning,
@@ -353,3 +354,34 @@ def test_every_request_gets_a_whole_command_or_a_reason(
             assert built.devices == layout.gpus == built.devices_per_node * built.nodes
             assert built.devices_per_node <= asked.profile.accelerator.per_node
             assert all(isinstance(word, str) and word for word in built.args)
+
+
+@pytest.mark.parametrize("trainer", ["llama-factory", "ms-swift"])
+def test_chats_are_mapped_to_a_trainers_own_words_or_refused(trainer: str) -> None:
+    """What differs is said; a template of the user's, which it would pass over, is refused."""
+    chats = (Dataset("/a.jsonl", DataFormat.MESSAGES), Dataset("/b.jsonl", DataFormat.ALPACA))
+    built = command(trainer, datasets=chats)
+    assert any("writes chats by" in words and "passes over" in words for words in built.warnings)
+    assert not any("each prompt and completion" in words for words in built.warnings)
+    answer = refused(trainer, datasets=chats, chat_template="DeepSeek")
+    assert answer.instead == "leave chatTemplate out, or write trainer builtin"
+
+
+def test_what_is_learnt_of_chats_is_said_in_each_trainers_flags() -> None:
+    chats = (Dataset("/a.jsonl", DataFormat.MESSAGES), Dataset("/b.jsonl", DataFormat.ALPACA))
+    flags = {LossOn.ASSISTANT_TURNS: None, LossOn.COMPLETION: "last_round", LossOn.ALL: "all"}
+    for loss_on, flag in flags.items():
+        args = command("ms-swift", datasets=chats, loss_on=loss_on).args
+        assert (args[args.index("--loss_scale") + 1] if "--loss_scale" in args else None) == flag
+    for loss_on, fields in (
+        (LossOn.ASSISTANT_TURNS, {}),
+        (LossOn.COMPLETION, {"mask_history": True}),
+        (LossOn.ALL, {"train_on_prompt": True}),
+    ):
+        config = document(command("llama-factory", datasets=chats, loss_on=loss_on), "llama-factory.yaml")
+        assert {key: config[key] for key in ("mask_history", "train_on_prompt") if key in config} == fields
+    info = document(command("llama-factory", datasets=chats), "dataset_info.json")
+    assert info["train-0"]["formatting"] == "sharegpt"
+    assert info["train-0"]["columns"] == {"messages": "messages"}
+    assert info["train-0"]["tags"]["assistant_tag"] == "assistant"
+    assert info["train-1"]["columns"] == {"prompt": "instruction", "query": "input", "response": "output"}

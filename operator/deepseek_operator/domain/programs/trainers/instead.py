@@ -4,6 +4,7 @@ from deepseek_operator.domain.programs.arguments import Flags, Owned
 
 MODEL = "write model.source or model.fromTraining"
 DATA = "write datasets"
+LOSS = "write lossOn"
 METHOD = "write method"
 OBJECTIVE = "write objective"
 BATCH = "write hyperparameters.globalBatchSize and microBatchSize"

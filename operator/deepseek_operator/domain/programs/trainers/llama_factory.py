@@ -17,11 +17,13 @@ from deepseek_operator.domain.programs.trainers.request import (
     FILES,
     DataFormat,
     Dataset,
+    LossOn,
     Objective,
     TrainerRequest,
     chat_rendering,
     mixture,
     rendezvous_variables,
+    template_refusal,
 )
 from deepseek_operator.domain.sizing.training_state import Method
 from deepseek_operator.domain.values.command import Command, Refusal
@@ -37,6 +39,7 @@ FLAGS = Flags(
         Owned(("finetuning-type", "lora-rank", "lora-alpha", "lora-target"), instead.METHOD),
         Owned(("quantization-bit", "quantization-method", "double-quantization"), instead.METHOD),
         Owned(("dataset", "dataset-dir", "eval-dataset", "mix-strategy", "interleave-probs"), instead.DATA),
+        Owned(("mask-history", "train-on-prompt"), instead.LOSS),
         Owned(("cutoff-len",), instead.LENGTH),
         Owned(("per-device-train-batch-size", "gradient-accumulation-steps"), instead.BATCH),
         Owned(("learning-rate", "lr-scheduler-type", "warmup-steps"), instead.RATE),
@@ -93,6 +96,7 @@ def _refusal(asked: TrainerRequest) -> Refusal | None:
                        "leave the weights or the Heldout datasets out, or write trainer ms-swift")  # fmt: skip
     return (
         limits.refusal(PROGRAM, asked, FLAGS)
+        or template_refusal("LLaMA-Factory", asked)
         or limits.only_data_parallel("LLaMA-Factory", asked)
         or limits.transformers_experts("LLaMA-Factory", asked)
         or zero.refusal(asked)
@@ -127,6 +131,8 @@ def _config(asked: TrainerRequest) -> dict[str, object]:
         "optim": memory.HUGGING_FACE_OPTIMIZERS[asked.optimizer],
     }
     config |= {"max_steps": hyper.max_steps} if hyper.max_steps else {"num_train_epochs": hyper.epochs}
+    config |= {"train_on_prompt": True} if asked.loss_on is LossOn.ALL else {}
+    config |= {"mask_history": True} if asked.loss_on is LossOn.COMPLETION else {}
     return config | _lora(asked) | _mixture(asked) | _evaluation(asked)
 
 
@@ -164,7 +170,7 @@ def _dataset_info(asked: TrainerRequest) -> dict[str, object]:
         *zip(_names(asked.held_out_sets, "held-out"), asked.held_out_sets, strict=True),
     )
     return {
-        name: {"file_name": dataset.path, "formatting": "alpaca", "columns": _columns(dataset)}
+        name: {"file_name": dataset.path, "formatting": "alpaca", "columns": _columns(dataset), **_roles(dataset)}
         for name, dataset in named
     }
 
@@ -172,7 +178,19 @@ def _dataset_info(asked: TrainerRequest) -> dict[str, object]:
 def _columns(dataset: Dataset) -> Mapping[str, str]:
     if dataset.format is DataFormat.TEXT:
         return {"prompt": "text"}
+    if dataset.format is DataFormat.MESSAGES:
+        return {"messages": "messages"}
+    if dataset.format is DataFormat.ALPACA:
+        return {"prompt": "instruction", "query": "input", "response": "output"}
     return {"prompt": "prompt", "response": "completion"}
+
+
+def _roles(dataset: Dataset) -> Mapping[str, object]:
+    """OpenAI's names under the release's ShareGPT form; its own OpenAI form adds a system prompt about thinking."""
+    if dataset.format is not DataFormat.MESSAGES:
+        return {}
+    tags = {"role_tag": "role", "content_tag": "content", "system_tag": "system"}
+    return {"formatting": "sharegpt", "tags": {**tags, "user_tag": "user", "assistant_tag": "assistant"}}
 
 
 def _names(datasets: tuple[Dataset, ...], use: str) -> list[str]:

@@ -16,12 +16,14 @@ from deepseek_operator.domain.programs.trainers.gang import gang
 from deepseek_operator.domain.programs.trainers.request import (
     FILES,
     DataFormat,
+    LossOn,
     Objective,
     Schedule,
     TrainerRequest,
     chat_rendering,
     mixture,
     rendezvous_variables,
+    template_refusal,
 )
 from deepseek_operator.domain.sizing.activations import Recompute
 from deepseek_operator.domain.sizing.training_state import Method, Offload
@@ -38,6 +40,7 @@ FLAGS = Flags(
         Owned(("tuner-type", "lora-rank", "lora-alpha", "target-modules"), instead.METHOD),
         Owned(("quant-method", "quant-bits", "bnb-4bit-quant-type"), instead.METHOD),
         Owned(("dataset", "val-dataset", "interleave-prob", "columns"), instead.DATA),
+        Owned(("loss-scale",), instead.LOSS),
         Owned(("max-length",), instead.LENGTH),
         Owned(("per-device-train-batch-size", "gradient-accumulation-steps"), instead.BATCH),
         Owned(("micro-batch-size", "global-batch-size"), instead.BATCH),
@@ -102,7 +105,7 @@ def _common_refusal(program: str, asked: TrainerRequest) -> Refusal | None:
         return Refusal(f"ms-swift has no {asked.tuning.method.value}", "write method LoRA, or a command of your own")
     if asked.every_steps is None:
         return Refusal("ms-swift saves by steps, not by seconds", "write checkpoints.everySteps")
-    return limits.refusal(program, asked, FLAGS)
+    return limits.refusal(program, asked, FLAGS) or template_refusal("ms-swift", asked)
 
 
 def _refusal(asked: TrainerRequest) -> Refusal | None:
@@ -122,6 +125,10 @@ def _megatron_refusal(asked: TrainerRequest) -> Refusal | None:
         or memory.only_optimizer_offload("ms-swift's Megatron", asked)
         or _common_refusal(MEGATRON, asked)
     )
+
+
+LOSSES = {LossOn.COMPLETION: "last_round", LossOn.ALL: "all"}
+"""What its ``loss_scale`` calls them; every answer is its default."""
 
 
 def _transformers(asked: TrainerRequest) -> Command:
@@ -162,6 +169,7 @@ def _shared(asked: TrainerRequest) -> tuple[str, ...]:
     if DataFormat.TEXT in formats:
         columns["text"] = "response"
     args += ["--columns", json.dumps(columns)] if columns else []
+    args += ["--loss_scale", LOSSES[asked.loss_on]] if asked.loss_on in LOSSES else []
     args += ["--max_length", str(hyper.sequence), "--seed", str(hyper.seed)]
     args += ["--torch_dtype", "bfloat16" if hyper.precision == "bf16" else "float32"]
     args += ["--weight_decay", hyper.weight_decay, "--save_steps", str(asked.every_steps)]

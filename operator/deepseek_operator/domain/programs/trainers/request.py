@@ -12,7 +12,7 @@ from deepseek_operator.domain.layout import Layout
 from deepseek_operator.domain.models.model import Architecture, GroupedQueryAttention, LatentAttention
 from deepseek_operator.domain.sizing.activations import Recompute
 from deepseek_operator.domain.sizing.training_state import Method, Offload, Optimizer
-from deepseek_operator.domain.values.command import Variables
+from deepseek_operator.domain.values.command import Refusal, Variables
 
 NODES = "$(DEEPSEEK_NODES)"
 NODE_RANK = "$(DEEPSEEK_NODE_RANK)"
@@ -47,6 +47,16 @@ class DataFormat(Enum):
 
     PROMPT_COMPLETION = "PromptCompletion"
     TEXT = "Text"
+    MESSAGES = "Messages"
+    ALPACA = "Alpaca"
+
+
+class LossOn(Enum):
+    """What is learnt of chats and pairs: the last answer, every answer, or every token."""
+
+    COMPLETION = "Completion"
+    ASSISTANT_TURNS = "AssistantTurns"
+    ALL = "All"
 
 
 @dataclass(frozen=True)
@@ -96,7 +106,7 @@ class TrainerRequest:
 
     ``layout`` spans all nodes; its data degree is the number of sequences groups. ``path`` is where base weights and
     tokenizer lie. ``every_steps`` and ``every_seconds`` exclude each other. ``resume`` False gives each attempt a
-    folder of its own. ``recompute``, ``offload`` and ``optimizer`` are the plan's
+    folder of its own. ``chat_template`` is what chats are written by in place of the model's own template. ``recompute``, ``offload`` and ``optimizer`` are the plan's
     choices that make it fit. ``script`` is the user's program, for trainers that are libraries.
     """
 
@@ -111,6 +121,8 @@ class TrainerRequest:
     objective: Objective = Objective.SFT
     tuning: Tuning = field(default_factory=Tuning)
     datasets: tuple[Dataset, ...] = ()
+    loss_on: LossOn = LossOn.ASSISTANT_TURNS
+    chat_template: str | None = None
     hyper: Hyperparameters = field(default_factory=Hyperparameters)
     every_steps: int | None = 500
     every_seconds: int | None = None
@@ -204,10 +216,32 @@ def environment(asked: TrainerRequest, program: str) -> Variables:
 
 
 def chat_rendering(trainer: str, template: str, asked: TrainerRequest) -> tuple[str, ...]:
-    """What a person must know before the same examples go to a trainer that renders them as a chat: one warning."""
-    if asked.objective is not Objective.SFT or all(one.format is DataFormat.TEXT for one in asked.datasets):
+    """What a person must know before the same examples go to a trainer that renders them in its own way."""
+    if asked.objective is not Objective.SFT:
         return ()
-    return (
-        f"{trainer} puts each prompt and completion into {template}; the built-in trainer trains them as they are "
-        "written, so the two models answer in different forms",
-    )
+    formats = {dataset.format for dataset in asked.datasets}
+    said = []
+    if DataFormat.PROMPT_COMPLETION in formats:
+        said.append(
+            f"{trainer} puts each prompt and completion into {template}; the built-in trainer trains them as they are "
+            "written, so the two models answer in different forms"
+        )
+    if formats & CHATS:
+        said.append(
+            f"{trainer} writes chats by {template}, and passes over those that it can't write (roles out of turn, calls of tools) "
+            "or leaves aside (weights of messages, an Alpaca history); the built-in trainer writes them as the served chat endpoint does, and "
+            "refuses what its template would change"
+        )
+    return tuple(said)
+
+
+CHATS = frozenset({DataFormat.MESSAGES, DataFormat.ALPACA})
+"""Formats that are chats, written by a template."""
+
+
+def template_refusal(trainer: str, asked: TrainerRequest) -> Refusal | None:
+    """Refuse a template of the user's for trainers that know chat templates by names of their own."""
+    if asked.chat_template is None:
+        return None
+    return Refusal(f"{trainer} writes chats by a template of its own, not by chatTemplate",
+                   "leave chatTemplate out, or write trainer builtin")  # fmt: skip
