@@ -19,7 +19,7 @@ from examples.local_cluster.control_plane import Cluster
 from tests.support.api_objects import changed, collection, minimal_serving, minimal_training
 from tests.support.kubectl import find_program
 from tests.support.output import output_of
-from tests.unit.api.test_record import SERVING, TRAINING
+from tests.support.statuses import SERVING, TRAINING
 
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 NAMES = [document["metadata"]["name"] for document in documents(KINDS.definitions)]

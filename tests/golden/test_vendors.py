@@ -13,7 +13,7 @@ from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.kinds.serving.devices import planned
 from deepseek_operator.kinds.serving.template import render
 from deepseek_operator.kinds.training.children import first_children
-from tests.golden.training.test_examples import plain
+from tests.support.canonical import plain
 from tests.support.host_access import EVERYWHERE
 from tests.support.servings import a_serving
 from tests.support.trainings import training

@@ -17,7 +17,7 @@ from deepseek_runtime.checkpoint.ranking import best
 from deepseek_runtime.checkpoint.resume import candidates
 from deepseek_runtime.checkpoint.retention import most_held, prunable
 from deepseek_runtime.contract import Ancestor
-from tests.unit.deepseek_runtime.manifests import checkpoint
+from tests.support.manifests import checkpoint
 
 DEATHS = ("during the save", "after the commit", "after the deletions")
 

@@ -14,8 +14,8 @@ from deepseek_runtime.engine.request import completion
 from deepseek_runtime.trainer import export as exports
 from deepseek_runtime.trainer.tokenizer import BYTE_VOCABULARY, byte_tokenizer
 from tests.runtime.families import FAMILIES
+from tests.runtime.lives import whole
 from tests.runtime.observed import Observed
-from tests.runtime.test_families import whole
 from tests.runtime.workplace import ABSENT, Workplace, of
 
 GENERATION = {"bos_token_id": 1, "do_sample": True, "eos_token_id": [2, 7], "temperature": 0.6, "top_p": 0.95}

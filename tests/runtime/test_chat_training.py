@@ -14,7 +14,7 @@ from deepseek_runtime.pretrained import load_tokenizer
 from deepseek_runtime.spec import Dataset
 from deepseek_runtime.trainer.data.dataset import read_examples
 from tests.runtime.families import FAMILIES
-from tests.runtime.test_families import killed_and_resumed
+from tests.runtime.lives import killed_and_resumed
 from tests.runtime.workplace import Workplace
 
 STEPS = 6

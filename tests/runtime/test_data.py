@@ -27,7 +27,7 @@ from deepseek_runtime.trainer.data.order import Order
 from deepseek_runtime.trainer.held import Held, random_file
 from deepseek_runtime.trainer.state import random_state
 from deepseek_runtime.trainer.tokenizer import EOS_ID, byte_tokenizer
-from tests.unit.deepseek_runtime.manifests import checkpoint
+from tests.support.manifests import checkpoint
 
 
 def dataset(path: Path, form: Format = "PromptCompletion") -> Dataset:

@@ -22,8 +22,7 @@ from deepseek_runtime.trainer.held import Held
 from deepseek_runtime.trainer.model import build
 from deepseek_runtime.trainer.targets import targets_of
 from tests.runtime.families import FAMILIES
-from tests.runtime.observed import Document, Observed
-from tests.runtime.test_families import (
+from tests.runtime.lives import (
     KILLED_IN,
     PROMPTS,
     STEPS,
@@ -34,6 +33,7 @@ from tests.runtime.test_families import (
     served_tokens,
     whole,
 )
+from tests.runtime.observed import Document, Observed
 from tests.runtime.workplace import Workplace, of
 
 pytestmark = pytest.mark.filterwarnings("ignore")

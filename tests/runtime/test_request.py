@@ -1,24 +1,13 @@
 """What a client asks is honoured or refused, never ignored."""
 
 import json
-from types import SimpleNamespace
-from typing import cast
 
 import pytest
 import torch
 
-from deepseek_runtime.engine.model import Model, Usual
 from deepseek_runtime.engine.request import UNSUPPORTED, Asked, BadRequest, chat, completion
 from deepseek_runtime.engine.sequence import Sampling, choose
-from deepseek_runtime.trainer.tokenizer import byte_tokenizer
-
-
-def model(chat_template: str | None = None) -> Model:
-    """As much of one as requests are read by."""
-    tokenizer, network = byte_tokenizer(), SimpleNamespace(config=SimpleNamespace(vocab_size=259))
-    tokenizer.chat_template = chat_template or tokenizer.chat_template
-    return cast(Model, SimpleNamespace(tokenizer=tokenizer, network=network, max_length=100, usual=Usual()))
-
+from tests.runtime.bare_model import model
 
 MODEL = model()
 # One that changes the answer, for each parameter that has a value which does not.

@@ -17,7 +17,7 @@ from deepseek_runtime.engine.errors import MAX_BODY_BYTES
 from deepseek_runtime.engine.metrics import Metrics
 from deepseek_runtime.engine.scheduler import Scheduler
 from deepseek_runtime.engine.state import Engine
-from tests.runtime.test_request import model
+from tests.runtime.bare_model import model
 
 Client: TypeAlias = TestClient[Request, Application]
 JSON = "application/json"

@@ -6,7 +6,7 @@ an owner's uid. Everything else counts, conditions and counters included.
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from examples.local_cluster.api import Api, Manifest
@@ -79,3 +79,12 @@ def _ordered(value: Any) -> Any:
 
 def _by_type(conditions: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(conditions, key=lambda condition: str(condition["type"]))
+
+
+def plain(value: Any) -> Any:
+    """Plain dicts and lists without shared parts, so that YAML has no anchors."""
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [plain(item) for item in value]
+    return value

@@ -76,3 +76,13 @@ def seen_of(
 def without_child(seen: Seen[DeepSeekServing], ref: Ref) -> Seen[DeepSeekServing]:
     """The same look with one child gone."""
     return replace(seen, children={key: value for key, value in seen.children.items() if key != ref})
+
+
+SOURCE = {"uri": "pvc://models/m"}
+R1 = {"name": "deepseek-r1", "source": SOURCE}
+DENSE = {"name": "deepseek-r1-distill-llama-70b", "source": SOURCE}
+
+
+def a_replica(**spec: Any) -> dict[str, Any]:
+    """R1 by vLLM on H200s, unless `spec` says otherwise."""
+    return a_serving(**{"model": R1, "engine": {"type": "vllm"}, "accelerator": {"profile": "nvidia-h200-141"}, **spec})

@@ -34,3 +34,17 @@ def test_the_local_cluster_knows_neither_the_tests_nor_the_operator() -> None:
     assert len(texts) > 20
     forbidden = re.compile(r"(?m)^\s*(?:from|import) (?:tests|deepseek_operator|deepseek_runtime)\b")
     assert not {name for name, text in texts.items() if forbidden.search(text)}
+
+
+SHARED_TABLES = ("test_every_field", "test_bad_inputs")
+"""Rows of one test that a real API server is asked about as well: they stand beside what fails without them."""
+
+
+def test_what_tests_share_is_not_imported_from_another_test() -> None:
+    found = {
+        (path.relative_to(ROOT).as_posix(), module)
+        for path in (ROOT / "tests").rglob("*.py")
+        for module in re.findall(r"(?m)^\s*from (tests\.\S*\.test_\w+) import", path.read_text())
+        if not module.endswith(SHARED_TABLES)
+    }
+    assert not found, "write it into tests/support, or beside the tests of its layer"

@@ -3,9 +3,8 @@
 Where an example was rewritten, frozen/ keeps what it was: the hashes in its golden file must never change.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -13,20 +12,12 @@ import yaml
 from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.kinds.training.children import first_children
+from tests.support.canonical import plain
 from tests.support.examples import resource
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 FROZEN = Path(__file__).parents[1] / "frozen"
 UID = "11111111-2222-4333-8444-555555555555"
-
-
-def plain(value: Any) -> Any:
-    """Plain dicts and lists without shared parts, so that YAML has no anchors."""
-    if isinstance(value, Mapping):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [plain(item) for item in value]
-    return value
 
 
 @pytest.mark.parametrize("example", sorted(path.stem for path in EXAMPLES.glob("training-*.yaml")))

@@ -23,7 +23,7 @@ from deepseek_runtime.checkpoint.volume import Superseded, Volume, commit
 from deepseek_runtime.contract import read_contract
 from deepseek_runtime.launcher.preparing import prepare
 from tests.support.interleaving import Killed, Program, run
-from tests.unit.deepseek_runtime.manifests import checkpoint
+from tests.support.manifests import checkpoint
 
 RACES = int(os.environ.get("DEEPSEEK_RACES", "200"))
 BLOCKS = 8

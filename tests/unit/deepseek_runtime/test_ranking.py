@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepseek_runtime.checkpoint.ranking import best, is_better, ranked
-from tests.unit.deepseek_runtime.manifests import checkpoint
+from tests.support.manifests import checkpoint
 
 
 def top(*held: Mapping[str, Any]) -> tuple[int, str, float] | None:

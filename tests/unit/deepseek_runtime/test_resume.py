@@ -4,7 +4,7 @@ from deepseek_runtime.checkpoint.manifest import Manifest, Position
 from deepseek_runtime.checkpoint.origin import Origin
 from deepseek_runtime.checkpoint.resume import candidates, choose, whole_ancestry
 from deepseek_runtime.contract import Ancestor
-from tests.unit.deepseek_runtime.manifests import checkpoint
+from tests.support.manifests import checkpoint
 
 ONE, TWO, THREE = (Ancestor(n, f"job-{n}", name) for n, name in ((1, "a"), (2, "b"), (3, "c")))
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from deepseek_runtime.checkpoint.manifest import Manifest
 from deepseek_runtime.checkpoint.retention import most_held, prunable
-from tests.unit.deepseek_runtime.manifests import checkpoint
+from tests.support.manifests import checkpoint
 
 
 def names(manifests: list[Manifest]) -> list[tuple[str, int]]:

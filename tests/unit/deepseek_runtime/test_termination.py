@@ -17,7 +17,7 @@ from deepseek_runtime.launcher.server import exposition
 from deepseek_runtime.launcher.workers import Exit
 from deepseek_runtime.rundir import RunDirectory
 from deepseek_runtime.termination import Termination
-from tests.unit.deepseek_runtime.test_contract import ENVIRONMENT, SPEC
+from tests.support.contract import ENVIRONMENT, SPEC
 
 
 def read(file: Path) -> dict[str, object]:

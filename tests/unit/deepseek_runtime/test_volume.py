@@ -14,7 +14,7 @@ from deepseek_runtime.checkpoint.manifest import Manifest, Position
 from deepseek_runtime.checkpoint.origin import Origin
 from deepseek_runtime.checkpoint.volume import Superseded, Volume, commit
 from deepseek_runtime.contract import Ancestor
-from tests.unit.deepseek_runtime.manifests import checkpoint
+from tests.support.manifests import checkpoint
 
 
 def saved(volume: Volume, incarnation: str, step: int, data: bytes = b"weights") -> Manifest:

@@ -10,9 +10,9 @@ from deepseek_operator.api.crd import UNSEEN
 from deepseek_operator.api.v1alpha1.serving.definition import SERVING
 from deepseek_operator.api.v1alpha1.training.definition import TRAINING
 from tests.support.argocd import SHIPPED, health, script
+from tests.support.serving_states import STATES as SERVING_STATES
+from tests.support.training_states import STATES as TRAINING_STATES
 from tests.support.trainings import NAME, NAMESPACE, Life
-from tests.unit.kinds.serving.test_readiness import STATES as SERVING_STATES
-from tests.unit.kinds.training.test_readiness import STATES as TRAINING_STATES
 
 MEANT = {"InProgress": "Progressing", "Failed": "Degraded", "Current": "Healthy"}
 

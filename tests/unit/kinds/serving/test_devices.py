@@ -24,17 +24,9 @@ from deepseek_operator.kinds.serving.signals import queries
 from deepseek_operator.kinds.serving.view import View
 from tests.support.host_access import EVERYWHERE
 from tests.support.serving_life import ServingLife
-from tests.support.servings import a_serving, seen_of
+from tests.support.servings import DENSE, R1, SOURCE, a_replica, a_serving, seen_of
 
 CONFIGURATION = Configuration()
-SOURCE = {"uri": "pvc://models/m"}
-R1 = {"name": "deepseek-r1", "source": SOURCE}
-DENSE = {"name": "deepseek-r1-distill-llama-70b", "source": SOURCE}
-
-
-def a_replica(**spec: Any) -> dict[str, Any]:
-    """R1 by vLLM on H200s, unless `spec` says otherwise."""
-    return a_serving(**{"model": R1, "engine": {"type": "vllm"}, "accelerator": {"profile": "nvidia-h200-141"}, **spec})
 
 
 def plan_of(configuration: Configuration = CONFIGURATION, **spec: Any) -> PlanStatus:

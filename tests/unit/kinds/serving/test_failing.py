@@ -9,39 +9,27 @@ from typing import Any
 import pytest
 
 from deepseek_operator.api.v1alpha1.serving.status import ServingStatus
-from deepseek_operator.core.resources import Manifest
 from deepseek_operator.kinds.serving.events import events
 from tests.support.kstatus import kstatus
+from tests.support.serving_look import (
+    INVALID,
+    OLD,
+    broken_beside,
+    container,
+    deployment,
+    ended,
+    look,
+    pod,
+    recorded,
+    target_of,
+    told,
+    tries,
+    waiting,
+)
 from tests.support.world import START
-from tests.unit.kinds.serving.test_status import OLD, deployment, look, pod, recorded, target_of, told
 
-WORDS = "model folder /model holds no config.json: it is empty"
-INVALID = json.dumps({"formatVersion": 1, "result": "Invalid", "message": WORDS, "step": None})
 LOADING_S = 2400
 """Progress deadline of a Deployment with the default start timeout."""
-
-
-def ended(code: int, message: str = "", reason: str = "Error") -> dict[str, Any]:
-    return {"terminated": {"exitCode": code, "reason": reason, "message": message}}
-
-
-def waiting(reason: str, message: str = "") -> dict[str, Any]:
-    return {"waiting": {"reason": reason, "message": message}}
-
-
-def container(state: Mapping[str, Any], last: Mapping[str, Any] | None = None, restarts: int = 0) -> dict[str, Any]:
-    last_state = dict(last) if last is not None else {}
-    return {"name": "engine", "state": dict(state), "lastState": last_state, "restartCount": restarts, "started": False}
-
-
-def tries(end: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The states between which the kubelet moves while a container ends again and again."""
-    return [
-        container(waiting("CrashLoopBackOff", "back-off 20s restarting failed container"), end, 2),
-        container({"running": {"startedAt": "2026-01-01T00:00:00Z"}}, end, 3),
-        container(end, end, 3),
-        container(waiting("CrashLoopBackOff", "back-off 40s restarting failed container"), end, 3),
-    ]
 
 
 def judged(found: ServingStatus) -> str:
@@ -171,10 +159,6 @@ def test_a_folder_that_a_read_only_claim_lacks_is_named_as_the_user_wrote_it() -
 def test_only_the_mount_path_becomes_the_users_own(said: str, expected: str) -> None:
     message = json.dumps({"formatVersion": 1, "result": "Invalid", "message": said})
     assert expected in failing(container(ended(64, message))).conditions[0].message
-
-
-def broken_beside(serving: dict[str, Any], revision: str) -> Manifest:
-    return pod(serving, revision, phase="Running", containerStatuses=[tries(ended(64, INVALID))[0]])
 
 
 def test_a_new_version_that_fails_is_named_while_the_old_one_answers() -> None:

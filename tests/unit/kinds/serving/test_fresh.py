@@ -11,8 +11,7 @@ from deepseek_operator.kinds.serving.devices import planned
 from deepseek_operator.kinds.serving.fresh import Fresh
 from deepseek_operator.kinds.serving.revision import UPDATE
 from tests.support.calls import counted
-from tests.support.servings import a_serving
-from tests.unit.kinds.serving.test_devices import a_replica
+from tests.support.servings import a_replica, a_serving
 
 MODEL = ResolvedModel(reference="r", claim_name="models", sub_path="m")
 

@@ -22,8 +22,8 @@ from deepseek_operator.kinds.serving.template import render
 from deepseek_operator.kinds.serving.update import update_of
 from tests.support.calls import counted
 from tests.support.serving_life import ServingLife
-from tests.unit.kinds.serving.test_devices import DENSE, R1
-from tests.unit.kinds.serving.test_status import SCALED
+from tests.support.serving_look import SCALED
+from tests.support.servings import DENSE, R1
 
 FACTS = (
     children, live_autoscaler, living_pods, numbers, resolve, revision_name, rollout, running_replicas, running_revisions,

@@ -5,62 +5,25 @@ from typing import Any
 
 import pytest
 
-from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.definition import SERVING
-from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel, ServingStatus
 from deepseek_operator.core.actions import Create, Done, Failure
-from deepseek_operator.core.conditions import find, headline
-from deepseek_operator.core.configuration import Configuration
+from deepseek_operator.core.conditions import find
 from deepseek_operator.core.resources import Manifest
-from deepseek_operator.kinds.serving import children, serving_kind
 from deepseek_operator.kinds.serving.events import events
-from deepseek_operator.kinds.serving.labels import pod_labels
-from deepseek_operator.kinds.serving.model import reference_digest
-from deepseek_operator.kinds.serving.revision import revision_name
-from tests.support.servings import a_claim, a_serving, a_training, seen_of
-
-KIND = serving_kind(Configuration())
-SCALED: dict[str, Any] = {
-    "autoscaling": {"minReplicas": 2, "maxReplicas": 6, "signals": [{"type": "InFlight", "target": 4}]}
-}
-OLD = "0ldrev1s10"
-NO_ROOM = "0/3 nodes are available: 3 Insufficient nvidia.com/gpu."
-
-
-def recorded(running: int = 3, **spec: Any) -> dict[str, Any]:
-    """A serving whose model and number of replicas are recorded."""
-    owner = DeepSeekServing.model_validate(a_serving(**spec))
-    resolved = {"reference": reference_digest(owner.spec.model), "claimName": "models", "subPath": "v2"}
-    return a_serving(status={"resolved": resolved, "runningReplicas": running}, **spec)
-
-
-def target_of(serving: dict[str, Any]) -> str:
-    owner = DeepSeekServing.model_validate(serving)
-    assert isinstance(owner.status.resolved, ResolvedModel)
-    return revision_name(owner, owner.status.resolved)
-
-
-def deployment(serving: dict[str, Any], revision: str, specified: int, ready: int, **status_: Any) -> Manifest:
-    owner = DeepSeekServing.model_validate(serving)
-    template = {"metadata": {"labels": pod_labels(owner, revision)}, "spec": {"containers": []}}
-    counts = {"replicas": specified, "readyReplicas": ready, **status_}
-    return {**children.replica_group(owner, revision, template, specified), "status": counts}
-
-
-def pod(serving: dict[str, Any], revision: str, **status_: Any) -> Manifest:
-    labels = pod_labels(DeepSeekServing.model_validate(serving), revision)
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "labels": labels}, "status": status_}
-
-
-def look(serving: dict[str, Any], *found: Manifest, **more: Any) -> ServingStatus:
-    return KIND.decide(seen_of(serving, children=found, **more)).status(Done())
-
-
-def told(found: ServingStatus) -> tuple[str, str, str, str]:
-    """Ready (or Suspended in its place), Reconciling, Stalled, and the reason of the first."""
-    values = [headline(found.conditions), *(find(found.conditions, type_) for type_ in ("Reconciling", "Stalled"))]
-    assert all(values)
-    return (*(value.status for value in values if value), values[0].reason if values[0] else "")  # type: ignore[return-value]
+from tests.support.serving_look import (
+    KIND,
+    NO_ROOM,
+    OLD,
+    SCALED,
+    deployment,
+    look,
+    pod,
+    recorded,
+    scaler,
+    target_of,
+    told,
+)
+from tests.support.servings import a_claim, a_training, seen_of
 
 
 def test_all_replicas_of_the_target_serving_is_available() -> None:
@@ -206,13 +169,6 @@ def test_replicas_zero_under_autoscaling_is_for_a_person_to_edit() -> None:
     serving = recorded(replicas=0, running=3, **SCALED)
     found = look(serving, deployment(serving, target_of(serving), 3, 3))
     assert told(found) == ("True", "False", "True", "AutoscalerOff")
-
-
-def scaler(active: str, reason: str, desired: int) -> Manifest:
-    owner = DeepSeekServing.model_validate(recorded(**SCALED))
-    (manifest,) = children.autoscalers(owner, Configuration())
-    conditions = [{"type": "ScalingActive", "status": active, "reason": reason, "message": "no metrics returned"}]
-    return {**manifest, "status": {"desiredReplicas": desired, "conditions": conditions}}
 
 
 def test_held_replicas_are_explained_in_the_autoscaler_s_words() -> None:

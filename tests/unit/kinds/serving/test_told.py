@@ -13,19 +13,9 @@ from deepseek_operator.core.resources import Manifest
 from deepseek_operator.kinds.serving import serving_kind
 from deepseek_operator.kinds.serving.events import events
 from deepseek_operator.kinds.serving.revision import controller_revision
+from tests.support.serving_look import OLD, SCALED, deployment, look, pod, recorded, scaler, target_of, told
 from tests.support.servings import seen_of
 from tests.support.world import START
-from tests.unit.kinds.serving.test_status import (
-    OLD,
-    SCALED,
-    deployment,
-    look,
-    pod,
-    recorded,
-    scaler,
-    target_of,
-    told,
-)
 
 BLIND = "FailedGetExternalMetric"
 
