@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from deepseek_runtime.contract import Invalid
 from deepseek_runtime.spec import read_spec
-from tests.runtime.observed import Observed
+from tests.runtime.observed import Document, Observed
 from tests.runtime.pods import ROOT
 from tests.runtime.workplace import ABSENT, TINY, WORDS, Workplace, changed, of
 
@@ -73,6 +73,37 @@ def passes_are_smaller_and_losses_alike(base: Observed, other: Observed) -> None
     assert {len(one.texts) for one in other.evaluated} == {1}, "evaluation needs the memory as well"
     assert other.losses == pytest.approx(base.losses, abs=1e-5)
     assert_close(other.updates[0].after, base.updates[0].after)
+
+
+def narrow_matrices_are_moved(base: Observed, other: Observed) -> None:
+    assert max(min(one.shape) for one in base.updates[0].before if one.ndim > 1) > 4
+    assert {min(one.shape) for one in other.updates[0].before} == {4}
+
+
+def matrices_are_wider(base: Observed, other: Observed) -> None:
+    assert {min(one.shape) for one in base.updates[0].before} == {4}
+    assert {min(one.shape) for one in other.updates[0].before} == {8}
+
+
+def what_is_learnt_counts_twice(base: Observed, other: Observed) -> None:
+    assert other.losses[0] == base.losses[0], "an adapter begins as nothing"
+    assert other.updates[0].gradient_norm == pytest.approx(2 * base.updates[0].gradient_norm)
+
+
+def adapter_sees_less(base: Observed, other: Observed) -> None:
+    assert other.losses[0] == base.losses[0], "an adapter begins as nothing"
+    assert not torch.equal(other.updates[0].change, base.updates[0].change)
+
+
+def one_matrix_is_adapted(base: Observed, other: Observed) -> None:
+    assert len(base.updates[0].before) == 2 * 5, "all projections of latent attention"
+    assert len(other.updates[0].before) == 2
+
+
+def adapter_is_left_in_two_files(base: Observed, other: Observed) -> None:
+    assert (base.export() / "model.safetensors").exists()
+    files = {file.name for file in other.export().iterdir()}
+    assert files == {"adapter_config.json", "adapter_model.safetensors", "manifest.json"}
 
 
 def no_logits_leave_the_head(base: Observed, other: Observed) -> None:
@@ -213,7 +244,22 @@ def builtin(task: str) -> dict[str, object]:
 ONE_EPOCH = {"hyperparameters.maxSteps": ABSENT, "hyperparameters.epochs": 1}
 FEW = {"datasets": of("few")}
 
+
+def lora(**settings: object) -> Document:
+    """An adapter of rank 4 beside the weights that the usual training has left."""
+    return {
+        "model": lambda workplace: {"path": workplace.export()},
+        "method": {"type": "LoRA", "lora": {"rank": 4, **settings}},
+    }
+
+
 CASES = (
+    Case("method.type", {"model": lambda w: {"path": w.export()}}, lora(), narrow_matrices_are_moved),
+    Case("method.lora.rank", lora(), lora(rank=8), matrices_are_wider),
+    Case("method.lora.alpha", lora(alpha=8), lora(alpha=16), what_is_learnt_counts_twice),
+    Case("method.lora.dropout", lora(), lora(dropout="0.5"), adapter_sees_less),
+    Case("method.lora.targets", lora(), lora(targets=["q_a_proj"]), one_matrix_is_adapted),
+    Case("method.lora.export", lora(), lora(export="Adapter"), adapter_is_left_in_two_files),
     Case("model.custom", {}, {"model.custom": {**TINY, "num_hidden_layers": 2}}, another_model_is_built),
     Case("model.source.uri", {}, {"model": lambda w: {"path": w.export()}}, weights_are_gone_on_from),
     Case("datasets.source.uri", {}, {"datasets.0.source": lambda w: w.file("heldout")}, other_examples_are_learnt),
@@ -238,7 +284,7 @@ CASES = (
     Case("hyperparameters.seed", dropout(seed=0), dropout(seed=1), dropout_is_another),
     hyperparameter("evalEverySteps", ABSENT, 1, evaluated_after_every_step),
 )  # fmt: skip
-ONE_LEGAL_VALUE = {"objective": "Pretrain", "method.type": "LoRA"}
+ONE_LEGAL_VALUE = {"objective": "Pretrain"}
 # How status and metrics call the model and where the catalogue finds its size; what the operator turns into a path
 # and into a number of steps before a pod is told.
 OF_THE_OPERATOR = {

@@ -68,6 +68,23 @@ def test_a_reference_without_a_folder_is_told(training: Any, checkpoint: str, re
     assert (found.reason.name, found.final) == (reason, final)
 
 
+@pytest.mark.parametrize("status", [{}, {"exports": [1]}, {"exports": [1], "result": "Complete"}])
+def test_an_adapter_alone_is_refused_before_it_is_there_and_after(status: dict[str, Any]) -> None:
+    training = a_training(**status)
+    training["spec"]["method"] = {"type": "LoRA", "lora": {"export": "Adapter"}}
+    found = resolved(training, "1")
+    assert isinstance(found, Unresolved)
+    assert (found.reason.name, found.final) == ("NotExported", True)
+    assert "exports its adapter alone (method.lora.export Adapter), which no engine here serves" in found.message
+
+
+@pytest.mark.parametrize("method", [{"type": "Full"}, {"type": "LoRA"}, {"type": "LoRA", "lora": {"export": "Merged"}}])
+def test_a_merged_adapter_is_served_as_any_model(method: dict[str, Any]) -> None:
+    training = a_training(exports=[1], result="Complete")
+    training["spec"]["method"] = method
+    assert resolved(training, "1").step == 1
+
+
 def test_a_recorded_model_stays_when_the_training_exports_another() -> None:
     first = resolved(a_training(exports=[1], result="Complete"), "Latest")
     again = resolved(a_training(exports=[1, 2], result="Complete"), "Latest", resolved=first.to_wire())

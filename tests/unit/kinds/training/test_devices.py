@@ -86,6 +86,50 @@ def test_what_can_not_fit_is_stalled_with_the_missing_memory_and_what_would() ->
     assert not life.cluster.all(JOB)
 
 
+def test_an_adapter_is_sized_with_its_frozen_base_and_its_checkpoints_hold_it_alone() -> None:
+    """Qwen 7B: hidden 3584, 28 layers, 28 heads of 128 and 4 for keys; the base in 2 bytes, 14 for what is trained."""
+    one = {"nodes": {"count": 1}, "accelerator": {"profile": "nvidia-h100-80", "perNode": 1}}
+    life = begun(**one, method={"type": "LoRA"})
+    plan = plan_of(life)
+    assert life.told[1] == "Starting"
+    trained = 28 * 16 * (2 * (3584 + 3584) + 2 * (3584 + 512))
+    assert plan.checkpoint_bytes == 14 * trained
+    assert plan.export_bytes == pytest.approx(2 * 7.6e9, rel=0.02), "merged"
+    assert plan.memory is not None
+    assert float(str(plan.memory.needed).removesuffix("GiB")) < 40
+    (volume,) = [c for c in life.cluster.all(CLAIM) if c["metadata"]["name"] != "models"]
+    assert volume["spec"]["resources"]["requests"]["storage"] == "17Gi"
+    kept = plan_of(begun(**one, method={"type": "LoRA", "lora": {"export": "Adapter"}}))
+    assert (kept.checkpoint_bytes, kept.export_bytes) == (14 * trained, 2 * trained)
+
+
+@pytest.mark.parametrize(
+    ("less", "more"),
+    [
+        ({"targets": ["Attention"]}, {"targets": ["Linear"]}),
+        ({"targets": ["Attention"]}, {"targets": ["Attention", "shared_experts.up_proj"]}),
+        ({"targets": ["Linear"]}, {"targets": ["Experts"]}),
+        ({"targets": ["shared_experts.up_proj"]}, {"targets": ["experts.gate_up_proj"]}),
+        ({"rank": 8}, {"rank": 64}),
+    ],
+)
+def test_more_targets_and_a_higher_rank_weigh_more(less: dict[str, Any], more: dict[str, Any]) -> None:
+    model = {"name": "deepseek-v2-lite", "source": WEIGHTS}
+    plans = [plan_of(begun(model=model, method={"type": "LoRA", "lora": lora})) for lora in (less, more)]
+    assert (plans[0].checkpoint_bytes or 0) < (plans[1].checkpoint_bytes or 0)
+
+
+def test_random_weights_are_offered_no_adapter() -> None:
+    config = {"model_type": "llama", "hidden_size": 8192, "intermediate_size": 28672, "num_hidden_layers": 80}
+    life = begun(
+        model={"custom": {**config, "num_attention_heads": 64, "vocab_size": 128256, "max_position_embeddings": 4096}},
+        nodes={"count": 1},
+        accelerator={"profile": "nvidia-h100-80", "perNode": 4},
+    )
+    assert life.told == ("Stalled", "DoesNotFit")
+    assert "LoRA" not in life.message
+
+
 def test_an_edit_to_what_fits_starts_it() -> None:
     life = begun(nodes={"count": 1}, accelerator={"profile": "nvidia-h100-80", "perNode": 1})
     life.edit(lambda spec: spec["accelerator"].update(perNode=8))

@@ -79,6 +79,15 @@ def test_what_a_training_has_not_is_told(status: dict[str, Any], spec: dict[str,
     assert (life.told, [j for j in life.cluster.all(JOB) if "elder" not in j["metadata"]["name"]]) == (told, [])
 
 
+def test_an_adapter_alone_is_no_base_for_more_data() -> None:
+    life = beside()
+    method = {"type": "LoRA", "lora": {"export": "Adapter"}}
+    life.cluster.edit(TRAINING, NAMESPACE, "elder", lambda live: live["spec"].update(method=method))
+    life.begin(**MORE_DATA)
+    assert life.told == ("Stalled", "NotExported")
+    assert "name a training with export Merged" in life.message
+
+
 def test_a_training_that_is_not_there_is_waited_for() -> None:
     life = Life().begin(**GO_ON)
     assert life.told == ("Reconciling", Reason.WAITING_FOR_TRAINING)
