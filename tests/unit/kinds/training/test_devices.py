@@ -88,7 +88,7 @@ def test_what_can_not_fit_is_stalled_with_the_missing_memory_and_what_would() ->
 
 def test_an_adapter_is_sized_with_its_frozen_base_and_its_checkpoints_hold_it_alone() -> None:
     """Qwen 7B: hidden 3584, 28 layers, 28 heads of 128 and 4 for keys; the base in 2 bytes, 14 for what is trained."""
-    one = {"nodes": {"count": 1}, "accelerator": {"profile": "nvidia-h100-80", "perNode": 1}}
+    one: dict[str, Any] = {"nodes": {"count": 1}, "accelerator": {"profile": "nvidia-h100-80", "perNode": 1}}
     life = begun(**one, method={"type": "LoRA"})
     plan = plan_of(life)
     assert life.told[1] == "Starting"
