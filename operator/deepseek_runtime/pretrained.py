@@ -37,6 +37,9 @@ _DERIVED = re.compile(r"\.rotary_emb\.(inv_freq|cos_cached|sin_cached)$")
 # Nothing is fetched, and no code that lies in the folder, or that it names, is run. Pickles transformers reads by torch's
 # own allow-list (weights_only), its default.
 _UNTRUSTED: Mapping[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+# Where peft is installed, transformers puts an adapter that lies beside the weights on them unasked. It looks for one below
+# this name, and that is a file: `check` has seen to it.
+_NO_ADAPTER: Mapping[str, Any] = {"adapter_kwargs": {"subfolder": CONFIG}}
 _LAYER = re.compile(r"(^|\.)layers\.(\d+)\.")
 
 
@@ -57,7 +60,7 @@ def load_network(path: Path, kind: "torch.dtype | str") -> PreTrainedModel:
     check(path)
     refuse_unknown_architecture(read_json(path / CONFIG).get("model_type"), f"{path / CONFIG}: model_type")
     network, found = AutoModelForCausalLM.from_pretrained(
-        path, dtype=kind, output_loading_info=True, ignore_mismatched_sizes=True, **_UNTRUSTED
+        path, dtype=kind, output_loading_info=True, ignore_mismatched_sizes=True, **_UNTRUSTED, **_NO_ADAPTER
     )
     _refuse_misfits(path, network, found)
     assert isinstance(network, PreTrainedModel)

@@ -70,6 +70,12 @@ def header(length: int, text: bytes) -> Damage:
     return damage
 
 
+def adapter(folder: Path, _: Path) -> None:
+    """Weights are said to lie beside it, and a base elsewhere."""
+    said = {"peft_type": "LORA", "r": 2, "target_modules": ["o_proj"], "base_model_name_or_path": "/elsewhere"}
+    (folder / "adapter_config.json").write_text(json.dumps(said))
+
+
 def sparse(path: Path) -> None:
     with path.open("wb") as stream:
         stream.truncate(1 << 40)
@@ -116,6 +122,7 @@ SERVED: dict[str, Damage] = {
     "model's own code, from elsewhere": code("config.json", "auto_map", {"AutoModelForCausalLM": "someone/repo--modeling_evil.Evil"}),
     "tokenizer's own code": code("tokenizer_config.json", "auto_map", {"AutoTokenizer": ["modeling_evil.Evil", "modeling_evil.Evil"]}),
     "generation's own code": code("generation_config.json", "custom_generate", {"a": "modeling_evil"}),
+    "adapter of peft": adapter,
     "adapter that leads elsewhere": code("adapter_config.json", "base_model_name_or_path", {"a": "b"}),
 }  # fmt: skip
 
@@ -149,7 +156,7 @@ def test_code_of_a_model_is_not_run(folder: Path, tmp_path: Path, name: str) -> 
         (os.mkfifo, "a pipe, a socket or a device"),
         (lambda path: path.symlink_to("/dev/zero"), "a pipe, a socket or a device"),
         (lambda path: path.symlink_to(path), "which is not there"),
-        (sparse, "more than this machine's memory"),
+        (sparse, "holds a NUL byte"),
         (lambda path: path.write_text('{"prompt": ' + "[" * 100_000), "nested too deeply"),
         (lambda path: path.write_bytes(pickle.dumps(["text"])), "a Python pickle"),
     ],
