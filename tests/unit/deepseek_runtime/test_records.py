@@ -238,3 +238,12 @@ def test_content_has_one_name_whatever_the_file_is_called(tmp_path: Path) -> Non
     one, other = file_of(tmp_path, LINE, "a"), file_of(tmp_path, LINE, "b")
     assert read_content(one).sha256 == read_content(other).sha256
     assert read_content(one).sha256 != read_content(file_of(tmp_path, LINE + "\n", "b")).sha256
+
+
+def test_a_line_that_no_memory_holds_is_told_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deepseek_runtime.trainer.data.records.memory_bytes", lambda: 3 << 20)
+    (tmp_path / "d.jsonl").write_bytes(b"{}\n" + b"x" * (5 << 20))
+    with pytest.raises(Invalid, match="line 2 alone is larger than this machine's memory"):
+        read_content(tmp_path / "d.jsonl")
+    (tmp_path / "d.jsonl").write_bytes((b"x" * (2 << 20) + b"\n") * 4)
+    read_content(tmp_path / "d.jsonl")

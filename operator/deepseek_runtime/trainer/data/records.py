@@ -121,7 +121,7 @@ def read_content(path: Path) -> Content:
 def _looked_through(name: str, stream: BinaryIO) -> tuple[str, str]:
     """The sha256 of all bytes, and the first characters that aren't white space."""
     digest, decoder = hashlib.sha256(), codecs.getincrementaldecoder("utf-8")()
-    beginning, lines, head = "", 0, b""
+    beginning, lines, head, length, most = "", 0, b"", 0, memory_bytes()
     while True:
         chunk = stream.read(_CHUNK_BYTES)
         digest.update(chunk)
@@ -142,6 +142,11 @@ def _looked_through(name: str, stream: BinaryIO) -> tuple[str, str]:
         if not chunk:
             return digest.hexdigest(), beginning.replace("\r\n", "\n").replace("\r", "\n")
         lines += chunk.count(b"\n")
+        length = len(chunk) - chunk.rfind(b"\n") - 1 if b"\n" in chunk else length + len(chunk)
+        if length > most:
+            raise Invalid(
+                f"{name} line {lines + 1} alone is larger than this machine's memory: write one example a line"
+            )
 
 
 def records(content: Content, advice: str) -> Iterator[tuple[str, Mapping[str, object]]]:
