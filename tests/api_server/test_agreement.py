@@ -28,6 +28,9 @@ from examples.local_cluster.progress import wait_for
 from tests.support.api_objects import API_VERSION, collection
 from tests.support.texts import TEXTS
 
+# Hypothesis writes a strategy out to name what it draws, and warns of one as large as a whole specification.
+pytestmark = pytest.mark.filterwarnings("ignore:Generating overly large repr")
+
 Schema = Mapping[str, Any]
 RULES = "x-kubernetes-validations"
 MATCHES = ("self.matches(", "string(self).matches(")
@@ -45,7 +48,7 @@ def _texts(schema: Schema, wild: bool) -> st.SearchStrategy[str]:
     ]
     patterns += [schema["pattern"]] if "pattern" in schema else []
     fitting = [text for text in TEXTS if len(text) <= schema.get("maxLength", 0) and all(map(_search(text), patterns))]
-    return st.sampled_from(schema.get("enum") or fitting)
+    return st.sampled_from(schema.get("enum") or fitting or [schema["default"]])
 
 
 def _search(text: str) -> Callable[[str], bool]:
