@@ -195,7 +195,7 @@ ATTACKS: dict[str, tuple[Callable[[int], dict[str, Any]], int]] = {
 }
 
 
-SLICE = ("nested 600 deep", "dear to size", "a megabyte of small maps")
+SLICE = ("nested 600 deep", "dear to size", "a megabyte of small maps", "labels without end")
 
 
 @pytest.mark.parametrize("attack", ATTACKS if "ONE_TENANT" in os.environ else SLICE)

@@ -24,6 +24,8 @@ _EXCESS = "x-excess"
 """Field of an object that was walked through while it was read: why it is not all there, or None. The API server lets
 none of that name into an object."""
 _NEVER_READ = frozenset({"managedFields", "selfLink"})
+_WITHOUT_END = frozenset({"labels", "annotations", "finalizers", "ownerReferences"})
+"""Of metadata, what a user makes as large as they like: taken last, for without a name and a uid it is no object."""
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _LONGEST_SHARED = 4096
 _LONGEST_NAME = 256
@@ -48,7 +50,8 @@ def kept(resource: Resource, manifest: Manifest) -> tuple[Manifest, str | None]:
 
 
 def _walked(manifest: Manifest, is_ours: bool) -> tuple[Manifest, str | None]:
-    metadata = {name: value for name, value in manifest["metadata"].items() if name not in _NEVER_READ}
+    told = sorted(manifest["metadata"].items(), key=lambda field: field[0] in _WITHOUT_END)
+    metadata = {name: value for name, value in told if name not in _NEVER_READ}
     if isinstance(annotations := metadata.get("annotations"), Mapping):
         metadata["annotations"] = {key: value for key, value in annotations.items() if _is_read(is_ours, key)}
     parts = {**manifest, "metadata": metadata}

@@ -80,9 +80,15 @@ def test_what_is_hostile_is_cut_and_told_by_its_field(custom: Any) -> None:
     ],
 )
 def test_metadata_is_bounded_too(metadata: dict[str, Any], field: str) -> None:
-    excess = kept(TRAINING, training(**metadata))[1]
+    manifest = training(**metadata)
+    manifest["metadata"] = dict(
+        sorted(manifest["metadata"].items())
+    )  # As the server writes it: labels before the name.
+    found, excess = kept(TRAINING, manifest)
     assert excess is not None
     assert f"in {field}:" in excess
+    own = {name: value for name, value in manifest["metadata"].items() if name not in metadata}
+    assert {name: found["metadata"][name] for name in own} == own, "without a name and a uid the whole list is refused"
 
 
 def test_what_nobody_reads_is_neither_kept_nor_counted() -> None:
