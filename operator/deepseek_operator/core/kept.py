@@ -58,7 +58,7 @@ def _walked(manifest: Manifest, is_ours: bool) -> tuple[Manifest, str | None]:
     with suppress(_Beyond):
         return _copied(parts, 0, _Left()), None
     walk = _Walk()
-    order = sorted(parts, key=lambda name: (name != "metadata", name != "status"))
+    order = sorted(parts, key=lambda name: (name not in {"apiVersion", "kind"}, name != "metadata", name != "status"))
     taken = {name: walk.piece(parts[name], 1, name) for name in order}
     return {name: taken[name] for name in parts}, walk.excess
 

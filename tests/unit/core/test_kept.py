@@ -89,6 +89,7 @@ def test_metadata_is_bounded_too(metadata: dict[str, Any], field: str) -> None:
     assert f"in {field}:" in excess
     own = {name: value for name, value in manifest["metadata"].items() if name not in metadata}
     assert {name: found["metadata"][name] for name in own} == own, "without a name and a uid the whole list is refused"
+    assert (found["apiVersion"], found["kind"]) == (TRAINING.api_version, TRAINING.kind), "and without these an event"
 
 
 def test_what_nobody_reads_is_neither_kept_nor_counted() -> None:
