@@ -50,14 +50,14 @@ def kept(resource: Resource, manifest: Manifest) -> tuple[Manifest, str | None]:
 
 
 def _walked(manifest: Manifest, is_ours: bool) -> tuple[Manifest, str | None]:
-    told = sorted(manifest["metadata"].items(), key=lambda field: field[0] in _WITHOUT_END)
-    metadata = {name: value for name, value in told if name not in _NEVER_READ}
+    metadata = {name: value for name, value in manifest["metadata"].items() if name not in _NEVER_READ}
     if isinstance(annotations := metadata.get("annotations"), Mapping):
         metadata["annotations"] = {key: value for key, value in annotations.items() if _is_read(is_ours, key)}
     parts = {**manifest, "metadata": metadata}
     with suppress(_Beyond):
         return _copied(parts, 0, _Left()), None
     walk = _Walk()
+    parts["metadata"] = dict(sorted(metadata.items(), key=lambda field: field[0] in _WITHOUT_END))
     order = sorted(parts, key=lambda name: (name not in {"apiVersion", "kind"}, name != "metadata", name != "status"))
     taken = {name: walk.piece(parts[name], 1, name) for name in order}
     return {name: taken[name] for name in parts}, walk.excess
