@@ -106,6 +106,14 @@ def mutated(random: Random, spec: Any, schema: Schema) -> Any:
     return changed
 
 
+def forged(random: Random, status: Any, schema: Schema) -> Any:
+    """A status that a stranger wrote: some anew, most the present one with up to four places changed."""
+    found = value(random, schema) if random.random() < 0.3 else mutated(random, status, schema)
+    for _ in range(random.randint(0, 3)):
+        found = mutated(random, found, schema)
+    return found
+
+
 def _places(schema: Schema, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     for name, inner in schema.get("properties", {}).items():
         yield (*path, name)

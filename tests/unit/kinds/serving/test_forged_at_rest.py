@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.definition import SERVING
 from deepseek_operator.core.resources import DEPLOYMENT
-from tests.campaign.drawn import mutated, schema_of, value
+from tests.campaign.drawn import forged, schema_of
 from tests.support.serving_life import NAME, ServingLife
 from tests.support.servings import NAMESPACE
 
@@ -84,10 +84,7 @@ def test_a_drawn_status_of_a_serving_comes_to_rest(block: int) -> None:
     for seed in range(block, SEEDS, BLOCKS):
         random = Random(f"forged {seed}")
         life = SCENES[random.choice(tuple(SCENES))]()
-        schema, status = schema_of("DeepSeekServing", "status"), stored(life)
-        status = value(random, schema) if random.random() < 0.3 else mutated(random, status, schema)
-        for _ in range(random.randint(0, 3)):
-            status = mutated(random, status, schema)
+        status = forged(random, stored(life), schema_of("DeepSeekServing", "status"))
         try:
             DeepSeekServing.model_validate({**life.serving(), "status": status})
         except ValidationError:

@@ -15,7 +15,7 @@ from deepseek_operator.core.ownership import job_uid_of
 from deepseek_operator.core.resources import CLAIM, JOB, POD, uid_of
 from deepseek_operator.kinds.training.names import training_claim, training_job
 from deepseek_operator.workloads.pod.state import is_active
-from tests.campaign.drawn import mutated, schema_of, value
+from tests.campaign.drawn import forged, schema_of
 from tests.support.trainings import NAME, NAMESPACE, Life, claim
 
 Status = dict[str, Any]
@@ -129,10 +129,7 @@ def test_a_drawn_status_of_a_training_comes_to_rest(block: int) -> None:
     for seed in range(block, SEEDS, BLOCKS):
         random = Random(f"forged {seed}")
         life = SCENES[random.choice(tuple(SCENES))]()
-        schema, status = schema_of("DeepSeekTraining", "status"), stored(life)
-        status = value(random, schema) if random.random() < 0.3 else mutated(random, status, schema)
-        for _ in range(random.randint(0, 3)):
-            status = mutated(random, status, schema)
+        status = forged(random, stored(life), schema_of("DeepSeekTraining", "status"))
         whole = {**life.cluster.read(TRAINING, NAMESPACE, NAME), "status": status}  # type: ignore[dict-item]
         try:
             DeepSeekTraining.model_validate(whole)
