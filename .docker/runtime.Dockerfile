@@ -18,6 +18,9 @@ RUN pip install --no-cache-dir -c /tmp/requirements.lock \
     aiohttp==3.14.5 \
     peft==0.21.2 \
     prometheus-client==0.26.0 \
+    py3langid==0.4.0 \
+    pyarrow==26.0.1 \
+    rensa==0.5.0 \
     safetensors==0.8.0 \
     torch==2.13.0 \
     transformers==5.23.0

@@ -193,6 +193,7 @@ MESSAGE = "x-message"
 _DNS_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
 _PATH_STEP = r"[A-Za-z0-9_-][A-Za-z0-9._-]*"
+_MATCHING_STEP = r"[A-Za-z0-9_*?-][A-Za-z0-9._*?-]*"
 _LABEL_NAME = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
 _IMAGE_STEP = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
 _IMAGE_HOST = r"[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?(\.[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)*(:[0-9]{1,5})?"
@@ -221,11 +222,12 @@ PvcUri = Annotated[
 DatasetUri = Annotated[
     str,
     StringConstraints(
-        pattern=rf"^(pvc://{_SUBDOMAIN}(/{_PATH_STEP})+|image:///{_PATH_STEP}(/{_PATH_STEP})*|builtin://[a-z0-9][-a-z0-9]*)$",
+        pattern=rf"^(pvc://{_SUBDOMAIN}(/{_MATCHING_STEP})+|image://(/{_MATCHING_STEP})+|builtin://[a-z0-9][-a-z0-9]*)$",
         max_length=512,
     ),
     Says(
-        "write pvc://<claim>/<file>, image:///<path in the image> or builtin://<task>, for example pvc://corpora/a.jsonl"
+        "write pvc://<claim>/<file>, or a folder or pattern in its place, image:///<path in the image> or builtin://<task>, "
+        "for example pvc://corpora/a.jsonl or pvc://corpora/2026/*.parquet"
     ),
 ]
 # At most two digits of exponent: everything that fits is a finite double, for the rules and for the trainer.

@@ -8,7 +8,7 @@ import pytest
 from deepseek_runtime.chat.messages import Chat, chat_of
 from deepseek_runtime.contract import Invalid
 from deepseek_runtime.spec import Dataset, Format
-from deepseek_runtime.trainer.data.source import chats_of, content_of, pairs_of
+from deepseek_runtime.trainer.data.source import chats_of, contents_of, pairs_of
 
 USER = {"role": "user", "content": "What is the weather in Paris?"}
 ANSWER = {"role": "assistant", "content": "Sunny."}
@@ -24,7 +24,7 @@ def chats(folder: Path, content: str, form: Format = "Messages") -> list[tuple[s
     file = folder / "chats"
     file.write_text(content)
     dataset = Dataset(file, None, "Train", 1.0, form)
-    return [(place.removeprefix(f"dataset {file} "), chat) for place, chat in chats_of(dataset, content_of(dataset))]
+    return [(place.removeprefix(f"dataset {file} "), chat) for place, chat in chats_of(dataset, contents_of(dataset))]
 
 
 def line(*messages: object, **fields: object) -> str:
@@ -204,6 +204,6 @@ def test_alpaca_is_a_question_with_its_input_and_an_answer(tmp_path: Path) -> No
 
 def test_task_made_by_code_can_be_a_chat() -> None:
     dataset = Dataset(None, "uppercase", "Heldout", 1.0, "Messages")
-    _, prompt, completion = next(pairs_of(dataset, None))
-    _, chat = next(chats_of(dataset, None))
+    _, prompt, completion = next(pairs_of(dataset, ()))
+    _, chat = next(chats_of(dataset, ()))
     assert [one["content"] for one in chat.messages] == [prompt, completion]

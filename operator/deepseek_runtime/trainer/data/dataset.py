@@ -1,6 +1,6 @@
 """The examples of one dataset: what its source holds, rendered and cut to the sequence length."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from transformers import PreTrainedTokenizerBase
@@ -12,7 +12,7 @@ from deepseek_runtime.trainer.data.chats import chat_record
 from deepseek_runtime.trainer.data.example import Example, Examples
 from deepseek_runtime.trainer.data.records import Content
 from deepseek_runtime.trainer.data.rendering import Record, packed, pair, tokenised
-from deepseek_runtime.trainer.data.source import ADVICE, chats_of, content_of, name_of, pairs_of, sha256_of, texts_of
+from deepseek_runtime.trainer.data.source import ADVICE, chats_of, contents_of, name_of, pairs_of, sha256_of, texts_of
 
 
 @dataclass(frozen=True)
@@ -58,32 +58,32 @@ def read_examples(
         raise Invalid("the model's tokenizer names no end token; add eos_token to its tokenizer_config.json")
     if dataset.format == "Text":
         return _read_texts(dataset, tokenizer, length)
-    content = content_of(dataset)
-    records = _records(dataset, content, tokenizer, loss_on)
-    read = _cut(dataset, content, tokenised(records, tokenizer, beginning_of(tokenizer)), length)
+    contents = contents_of(dataset)
+    records = _records(dataset, contents, tokenizer, loss_on)
+    read = _cut(dataset, contents, tokenised(records, tokenizer, beginning_of(tokenizer)), length)
     return replace(read, has_answers=loss_on != "All")
 
 
 def _read_texts(dataset: Dataset, tokenizer: PreTrainedTokenizerBase, length: int) -> Read:
-    content = content_of(dataset)
-    pieces = Examples(packed(texts_of(dataset, content), tokenizer, beginning_of(tokenizer), length))
+    contents = contents_of(dataset)
+    pieces = Examples(packed(texts_of(dataset, contents), tokenizer, beginning_of(tokenizer), length))
     if not pieces:
         raise Invalid(f"dataset {name_of(dataset)} holds no text; write some, or leave the dataset out")
-    return Read(dataset, pieces, sha256_of(dataset, content), has_answers=False)
+    return Read(dataset, pieces, sha256_of(dataset, contents), has_answers=False)
 
 
 def _records(
-    dataset: Dataset, content: Content | None, tokenizer: PreTrainedTokenizerBase, loss_on: LossOn
+    dataset: Dataset, contents: Sequence[Content], tokenizer: PreTrainedTokenizerBase, loss_on: LossOn
 ) -> Iterator[Record]:
     if dataset.format == "PromptCompletion":
-        for one in pairs_of(dataset, content):
+        for one in pairs_of(dataset, contents):
             yield pair(*one, is_learnt_throughout=loss_on == "All")
         return
-    for place, chat in chats_of(dataset, content):
+    for place, chat in chats_of(dataset, contents):
         yield chat_record(place, chat, tokenizer, loss_on)
 
 
-def _cut(dataset: Dataset, content: Content | None, made: Iterator[Example], length: int) -> Read:
+def _cut(dataset: Dataset, contents: Sequence[Content], made: Iterator[Example], length: int) -> Read:
     """Keeps what has room for a token to predict."""
     kept, dropped, cut, needed = Examples(), 0, 0, 0
     for one in made:
@@ -95,7 +95,7 @@ def _cut(dataset: Dataset, content: Content | None, made: Iterator[Example], len
         kept.append(fitting)
     if not kept and not dropped:
         raise Invalid(f"dataset {name_of(dataset)} holds no example; {ADVICE[dataset.format]}")
-    read = Read(dataset, kept, sha256_of(dataset, content), dropped, cut, needed)
+    read = Read(dataset, kept, sha256_of(dataset, contents), dropped, cut, needed)
     if not kept:
         read.check_losses(length)
     return read

@@ -1,4 +1,4 @@
-"""What the file of a dataset holds: one text, or records with the line that each stands on.
+"""What the file of a dataset holds: one text, or records with the line, entry or row that each stands on.
 
 Its content decides, never its name: `corpus.ndjson`, `corpus.txt` and `corpus` are read alike. What is no text, or
 no data (an archive, a table, a pointer to a file that was never fetched, a page that a server answered with), is
@@ -10,14 +10,17 @@ import csv
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from deepseek_runtime.checkpoint.integrity import sha256_of
 from deepseek_runtime.contract import Invalid
 from deepseek_runtime.documents import bounded, elements, half_pair, parsed, shown
 from deepseek_runtime.reading import memory_bytes, reading
+from deepseek_runtime.trainer.data.files import WHERE
+from deepseek_runtime.trainer.data.parquet import is_parquet, rows
 
 # What isn't UTF-8 text is named by its first bytes, each with what makes text of it.
 _BINARY = (
@@ -28,7 +31,8 @@ _BINARY = (
     (b"\x04\x22\x4d\x18", "an LZ4 archive", "unpack it with unlz4"),
     (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", "unpack it"),
     (b"PK", "a zip archive", "unpack it with unzip"),
-    (b"PAR1", "a Parquet table", "write its rows as JSON lines"),
+    (b"PAR1", "a Parquet table that was cut off", "copy it again, whole"),
+    (b"PARE", "an encrypted Parquet table", "write it without encryption"),
     (b"ARROW1", "an Arrow table", "write its rows as JSON lines"),
     (b"FEA1", "a Feather table", "write its rows as JSON lines"),
     (b"ORC", "an ORC table", "write its rows as JSON lines"),
@@ -49,11 +53,9 @@ _TEXTS = (
     (r"(?s)<\?xml\b.{,200}?<Error>|<Error>", "an object store's error", "download the file itself"),
     (r"%PDF-", "a PDF", "write its text"),
 )
-_WHERE = "check datasets[].source.uri"
 _JSON_OBJECT = re.compile(r'\s*\{\s*("|\})')
 _JSON_LIST = re.compile(r"\s*\[\s*\{")
 _JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
-
 
 # How much is read at once, and how many characters of a text tell what it is.
 _CHUNK_BYTES = 1 << 20
@@ -62,19 +64,27 @@ _BEGINNING = 4096
 
 @dataclass(frozen=True)
 class Content:
-    """A file that holds text in UTF-8: its name for a person, the sha256 of its bytes, and how the text begins.
+    """A file that holds text in UTF-8, or a Parquet table: its name for a person, the sha256 of its bytes, how the text begins.
 
-    The file itself stays where it is: lines are read as they are asked for, however many there are.
+    The file itself stays where it is: lines and rows are read as they are asked for, however many there are.
     """
 
     name: str
     path: Path
     sha256: str
     beginning: str
+    is_table: bool = False
+
+    @property
+    def has_records(self) -> bool:
+        """Whether it holds records, one text otherwise."""
+        return self.is_table or self.is_json
 
     @property
     def is_json(self) -> bool:
         """Whether it holds JSON: by how it begins, by being a list as a whole, or because its name promises so."""
+        if self.is_table:
+            return False
         promises = self.path.suffix.lower() in _JSON_SUFFIXES
         if _JSON_OBJECT.match(self.beginning) or _JSON_LIST.match(self.beginning) or promises:
             return True
@@ -87,7 +97,7 @@ class Content:
     @property
     def text(self) -> str:
         """All of it. Raises Invalid for more than the machine could hold."""
-        with reading(self.name, _WHERE):
+        with reading(self.name, WHERE):
             if (size := self.path.stat().st_size) > memory_bytes():
                 raise Invalid(
                     f"{self.name} has {size} bytes, more than this machine's memory: split it, write it as JSON lines, or"
@@ -97,14 +107,14 @@ class Content:
 
     def lines(self) -> Iterator[tuple[int, str]]:
         """Lines with their numbers, from 1. Only CR and LF end one: JSON lets a text hold Unicode's separators as they are."""
-        with reading(self.name, _WHERE), self.path.open(encoding="utf-8-sig") as stream:
+        with reading(self.name, WHERE), self.path.open(encoding="utf-8-sig") as stream:
             yield from enumerate(stream, start=1)
 
 
 def read_content(path: Path) -> Content:
     """Looks through a file once. Raises Invalid for what is no text in UTF-8, or no data."""
     name = f"dataset {path}"
-    with reading(name, _WHERE):
+    with reading(name, WHERE):
         if path.is_symlink() and not path.exists():
             raise Invalid(
                 f"{name} is a link to {path.readlink()}, which is not there: the claim must hold the file itself, not a"
@@ -112,6 +122,8 @@ def read_content(path: Path) -> Content:
             )
         if path.exists() and not path.is_file() and not path.is_dir():
             raise Invalid(f"{name} is a pipe, a socket or a device; name a file by datasets[].source.uri")
+        if is_parquet(path):
+            return Content(name, path, sha256_of(path), "", is_table=True)
         with path.open("rb") as stream:
             sha256, beginning = _looked_through(name, stream)
     _refuse_foreign(name, beginning)
@@ -149,11 +161,17 @@ def _looked_through(name: str, stream: BinaryIO) -> tuple[str, str]:
             )
 
 
-def records(content: Content, advice: str) -> Iterator[tuple[str, Mapping[str, object]]]:
-    """JSON objects, one a line or all in one list, each with its place. `advice` says what to write.
+def records(
+    content: Content, advice: str, columns: Collection[str] = ("text",)
+) -> Iterator[tuple[str, Mapping[str, object]]]:
+    """JSON objects, one a line or all in one list, or a table's rows, each with its place. `advice` says what to write.
 
-    Raises Invalid with the line for what is no JSON object, and where a key stands twice: one of them would be lost.
+    Of a table only `columns` are read. Raises Invalid with the line for what is no JSON object, and where a key stands
+    twice: one of them would be lost.
     """
+    if content.is_table:
+        yield from rows(content.name, content.path, columns, advice)
+        return
     for place, record in _entries(content, advice) if content.is_list else _lines(content, advice):
         if not isinstance(record, dict):
             raise Invalid(f"{place} is {shown(record)}, no JSON object; {advice}")

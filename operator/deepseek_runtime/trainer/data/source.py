@@ -1,14 +1,15 @@
-"""What a dataset's source holds: records of a file, or of a task made by code, each with its place for a person."""
+"""What a dataset's source holds: records of its files, or of a task made by code, each with its place for a person."""
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from deepseek_runtime.chat.messages import Chat, chat_of, check_exchange
 from deepseek_runtime.contract import Invalid
 from deepseek_runtime.documents import shown
 from deepseek_runtime.spec import Dataset, Format
 from deepseek_runtime.trainer.data import tasks
+from deepseek_runtime.trainer.data.files import files_of
 from deepseek_runtime.trainer.data.records import Content, read_content, records, text_of, value_of
 
 # What each format is known by, and how a line of it is written.
@@ -18,6 +19,10 @@ FIELDS: Mapping[Format, tuple[str, ...]] = {
     "PromptCompletion": ("prompt", "completion"),
     "Text": ("text",),
 }
+# All that is read of a record, in any format: the columns of a table that are worth reading.
+COLUMNS = frozenset(
+    {*(name for names in FIELDS.values() for name in names), "tools", "input", "system", "history", "conversations"}
+)
 ADVICE: Mapping[Format, str] = {
     "Messages": 'write {"messages": [{"role": "user", "content": "…"}, {"role": "assistant", "content": "…"}]}, one object'
     " per line",
@@ -32,40 +37,41 @@ def name_of(dataset: Dataset) -> str:
     return dataset.builtin or str(dataset.path)
 
 
-def content_of(dataset: Dataset) -> Content | None:
-    """What its file holds; None where it is made by code. Raises Invalid."""
-    return read_content(dataset.path) if dataset.path is not None else None
+def contents_of(dataset: Dataset) -> tuple[Content, ...]:
+    """What its files hold, in the order of their names; nothing where it is made by code. Raises Invalid."""
+    return tuple(map(read_content, files_of(dataset.path))) if dataset.path is not None else ()
 
 
-def pairs_of(dataset: Dataset, content: Content | None) -> Iterator[tuple[str, str, str]]:
+def pairs_of(dataset: Dataset, contents: Sequence[Content]) -> Iterator[tuple[str, str, str]]:
     """Prompts and completions with their places."""
-    if content is None:
+    if dataset.path is None:
         yield from ((name_of(dataset), *made) for made in tasks.examples(dataset.builtin or "", dataset.split))
         return
-    for place, record in _of_format("PromptCompletion", content):
+    for place, record in _of_format("PromptCompletion", contents):
         prompt, completion = (_text(place, record, field, "PromptCompletion") for field in ("prompt", "completion"))
         yield place, prompt, completion
 
 
-def texts_of(dataset: Dataset, content: Content | None) -> Iterator[tuple[str, str]]:
-    """The `text` fields of JSON, or any other content as a whole, with their places."""
-    if content is None:
-        yield name_of(dataset), "\n".join("".join(pair) for _, *pair in pairs_of(dataset, content))
-    elif content.is_json:
-        for place, record in _of_format("Text", content):
-            yield place, _text(place, record, "text", "Text")
-    else:
-        yield content.name, content.text
+def texts_of(dataset: Dataset, contents: Sequence[Content]) -> Iterator[tuple[str, str]]:
+    """The `text` fields of records, or any other content as a whole, with their places."""
+    if dataset.path is None:
+        yield name_of(dataset), "\n".join("".join(pair) for _, *pair in pairs_of(dataset, contents))
+    for content in contents:
+        if content.has_records:
+            for place, record in _of_format("Text", [content]):
+                yield place, _text(place, record, "text", "Text")
+        else:
+            yield content.name, content.text
 
 
-def chats_of(dataset: Dataset, content: Content | None) -> Iterator[tuple[str, Chat]]:
+def chats_of(dataset: Dataset, contents: Sequence[Content]) -> Iterator[tuple[str, Chat]]:
     """Chats with their places; what isn't written as messages becomes a user's question and the assistant's answer."""
-    if content is None:
-        for place, prompt, completion in pairs_of(dataset, content):
+    if dataset.path is None:
+        for place, prompt, completion in pairs_of(dataset, contents):
             yield place, chat_of([_said("user", prompt), _said("assistant", completion)])
         return
     form = dataset.format
-    for place, record in _of_format(form, content):
+    for place, record in _of_format(form, contents):
         try:
             messages = _messages(place, record) if form == "Messages" else _of_alpaca(place, record)
             chat = chat_of(messages, record.get("tools") if form == "Messages" else None)
@@ -75,17 +81,19 @@ def chats_of(dataset: Dataset, content: Content | None) -> Iterator[tuple[str, C
         yield place, chat
 
 
-def sha256_of(dataset: Dataset, content: Content | None) -> str:
-    """Of what was read, before a tokenizer saw it."""
-    if content is not None:
-        return content.sha256
+def sha256_of(dataset: Dataset, contents: Sequence[Content]) -> str:
+    """Of what was read, before a tokenizer saw it: of one file its own, of several one over theirs, in their order."""
+    if len(contents) == 1:
+        return contents[0].sha256
+    if contents:
+        return hashlib.sha256("\n".join(one.sha256 for one in contents).encode()).hexdigest()
     made = json.dumps(tasks.examples(dataset.builtin or "", dataset.split))
     return hashlib.sha256(made.encode()).hexdigest()
 
 
-def _of_format(form: Format, content: Content) -> Iterator[tuple[str, Mapping[str, object]]]:
+def _of_format(form: Format, contents: Sequence[Content]) -> Iterator[tuple[str, Mapping[str, object]]]:
     """Raises Invalid for a record that hasn't the format's fields, with the format whose fields it has."""
-    for place, record in records(content, ADVICE[form]):
+    for place, record in (found for one in contents for found in records(one, ADVICE[form], COLUMNS)):
         if not all(field in record for field in FIELDS[form]):
             other = next((name for name, fields in FIELDS.items() if all(field in record for field in fields)), None)
             if other is not None:

@@ -11,7 +11,7 @@ class DatasetSource(ApiModel):
     """Where a dataset lies."""
 
     uri: DatasetUri = Field(
-        description="pvc://<claim>/<file>, image:///<path in the image>, or builtin://<name of a generated task>. Example: pvc://corpora/support.jsonl."
+        description="pvc://<claim>/<file, folder or pattern>, image:///<path in the image>, or builtin://<name of a generated task>. Of a folder all files are read, in the order of their names; in a pattern * and ? stand for any characters of a name, ** for any folders. Examples: pvc://corpora/support.jsonl, pvc://corpora/2026/*.parquet."
     )
 
 
@@ -56,7 +56,7 @@ class Dataset(ApiModel):
     )
     format: Literal["PromptCompletion", "Text", "Messages", "Alpaca"] = Field(
         default="PromptCompletion",
-        description='Messages: JSON lines {"messages": [{"role": …, "content": …}, …]} in OpenAI\'s form, with "tools" where some are called, written by the chat template as /v1/chat/completions writes them. Alpaca: JSON lines {"instruction": …, "input": …, "output": …}, written as chats too. PromptCompletion: JSON lines {"prompt": …, "completion": …}, trained as they are written, without a chat template: ask the result by /v1/completions. Text: plain text, or JSON lines {"text": …}, learnt throughout. A file is read by its content, whatever it is called. Default PromptCompletion.',
+        description='Messages: JSON lines {"messages": [{"role": …, "content": …}, …]} in OpenAI\'s form, with "tools" where some are called, written by the chat template as /v1/chat/completions writes them. Alpaca: JSON lines {"instruction": …, "input": …, "output": …}, written as chats too. PromptCompletion: JSON lines {"prompt": …, "completion": …}, trained as they are written, without a chat template: ask the result by /v1/completions. Text: plain text, or JSON lines {"text": …}, learnt throughout. Each may be JSON lines, one JSON list, or a Parquet table with columns of these names: a file is read by its content, whatever it is called. Default PromptCompletion.',
     )
     weight: Weight = Field(
         default="1",

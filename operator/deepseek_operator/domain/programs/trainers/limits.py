@@ -148,6 +148,9 @@ def _batch(asked: TrainerRequest) -> Refusal | None:
 def _data(asked: TrainerRequest) -> Refusal | None:
     if asked.objective is Objective.PRETRAIN and any(d.format is not DataFormat.TEXT for d in asked.datasets):
         return Refusal("pre-training reads text, not prompts with completions", "write format: Text or objective: SFT")
+    patterns = [d.path for d in asked.datasets if {"*", "?"} & set(d.path)]
+    if patterns:
+        return Refusal(f"{patterns[0]} is a pattern, which the built-in trainer alone reads", "name a file or a folder")
     return None
 
 
