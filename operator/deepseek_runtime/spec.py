@@ -38,6 +38,7 @@ BUILTIN_TASKS = ("uppercase", "reverse")
 SPLITS: tuple[Split, ...] = ("Train", "Heldout")
 FORMATS: tuple[Format, ...] = ("PromptCompletion", "Text", "Messages", "Alpaca")
 LOSSES: tuple[LossOn, ...] = ("Completion", "AssistantTurns", "All")
+ANSWERS: tuple[Literal["Stop", "Rollback"], ...] = ("Stop", "Rollback")
 TEMPLATES: tuple[Literal["DeepSeek"], ...] = ("DeepSeek",)
 HYPERPARAMETERS = (
     *("globalBatchSize", "microBatchSize", "sequenceLength", "learningRate", "schedule", "warmupSteps", "maxSteps"),
@@ -127,7 +128,17 @@ class Hyperparameters:
 
 
 @dataclass(frozen=True)
+class Rollback:
+    """What follows when numbers cease to be finite: the newest checkpoint, and `skip_steps` batches left out; `most` times."""
+
+    skip_steps: int
+    most: int
+
+
+@dataclass(frozen=True)
 class TrainingSpec:
+    """`rollback` None means that a training ends whose numbers cease to be finite."""
+
     model: Custom | Weights
     objective: Objective
     method: Method
@@ -135,6 +146,7 @@ class TrainingSpec:
     hyperparameters: Hyperparameters
     chat_template: ChatTemplate | None = None
     loss_on: LossOn = "AssistantTurns"
+    rollback: Rollback | None = None
 
 
 def read_spec(text: str) -> TrainingSpec:
@@ -144,7 +156,7 @@ def read_spec(text: str) -> TrainingSpec:
     except (ValueError, RecursionError) as error:
         raise Invalid(f"DEEPSEEK_TRAINING_SPEC is not JSON ({error})") from None
     root = _Fields(value, "")
-    root.only("model", "objective", "method", "datasets", "hyperparameters", "chatTemplate", "lossOn")
+    root.only("model", "objective", "method", "datasets", "hyperparameters", "chatTemplate", "lossOn", "onDivergence")
     datasets = tuple(_dataset(fields) for fields in root.list("datasets"))
     if not any(dataset.split == "Train" for dataset in datasets):
         raise Invalid("datasets hold nothing to train on; give one of them split: Train")
@@ -162,6 +174,7 @@ def read_spec(text: str) -> TrainingSpec:
         hyperparameters=_hyperparameters(root.fields("hyperparameters")),
         chat_template=_chat_template(root.fields("chatTemplate")) if root.has("chatTemplate") else None,
         loss_on=root.choice("lossOn", LOSSES, "AssistantTurns"),
+        rollback=_rollback(root.fields("onDivergence")) if root.has("onDivergence") else None,
     )
 
 
@@ -196,6 +209,16 @@ def _chat_template(fields: "_Fields") -> ChatTemplate:
     if fields.has("text"):
         return ChatTemplate(None, fields.text("text"))
     return ChatTemplate(fields.choice("name", TEMPLATES, "DeepSeek"), None)
+
+
+def _rollback(fields: "_Fields") -> Rollback | None:
+    fields.only("action", "skipSteps", "max")
+    if fields.choice("action", ANSWERS, "Stop") == "Rollback":
+        return Rollback(fields.integer("skipSteps", 1, least=1), fields.integer("max", 3, least=1))
+    for name in ("skipSteps", "max"):
+        if fields.has(name):
+            raise fields.wrong(name, f"it is of action Rollback: write {fields.path}.action Rollback, or leave it out")
+    return None
 
 
 def _lora(fields: "_Fields") -> LoRA:

@@ -26,7 +26,8 @@ class Termination:
     """How the pod ended. `latest` and `best` name healthy checkpoints, `metrics` the last evaluation.
 
     `data` counts the examples that were read, and those that the sequence length left out or cut; `firstStep` is the one
-    that the attempt began with.
+    that the attempt began with; `rollbacks` counts how often it went back from numbers that were no longer finite, and tells
+    of the last time.
     """
 
     result: Result
@@ -40,6 +41,8 @@ class Termination:
     metrics: Mapping[str, float | None] = field(default_factory=dict)
     data: Mapping[str, object] | None = None
     firstStep: int | None = None  # noqa: N815 - the document's own name
+    gradientNorm: float | None = None  # noqa: N815
+    rollbacks: Mapping[str, object] | None = None
 
 
 def result_of(code: int) -> Result:

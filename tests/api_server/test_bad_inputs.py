@@ -91,6 +91,29 @@ TRAININGS: tuple[tuple[str, Changes, str], ...] = (
         {f"{HYPER}.warmupSteps": 100},
         "warmupSteps must be less than hyperparameters.maxSteps",
     ),
+    (
+        "batches to leave out where it stops",
+        {"spec.failurePolicy.onDivergence": {"skipSteps": 2}},
+        "skipSteps and max are of action Rollback: write action: Rollback",
+    ),
+    (
+        "an answer to divergence that nobody knows",
+        {"spec.failurePolicy.onDivergence": {"action": "Restart"}},
+        'supported values: "Stop", "Rollback"',
+    ),
+    (
+        "rollbacks of a command",
+        {
+            "spec.failurePolicy.onDivergence": {"action": "Rollback"},
+            "spec.trainer": {"type": "custom", "command": ["torchrun"]},
+        },
+        "let your command go back to a checkpoint itself",
+    ),
+    (
+        "no rollback at all",
+        {"spec.failurePolicy.onDivergence": {"action": "Rollback", "max": 0}},
+        "greater than or equal to 1",
+    ),
     ("evaluation of nothing", {f"{HYPER}.evalEverySteps": 10}, "write a dataset with split Heldout"),
     ("an objective of another tool", {"spec.objective": "DPO"}, 'supported values: "SFT"'),
     ("arguments of the built-in trainer", {"spec.trainer.args": ["--lr", "1"]}, "write trainer.type custom"),

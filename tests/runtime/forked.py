@@ -7,7 +7,8 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from multiprocessing.context import ForkServerContext, ForkServerProcess
@@ -24,15 +25,20 @@ PRELOADED = ["tests.runtime.forked", "deepseek_runtime.trainer.preparing", "deep
 
 @dataclass
 class Rank:
-    """One rank of an attempt. It kills itself at its `dies_at`-th touch of the volume, whichever thread touches."""
+    """One rank of an attempt. It kills itself at its `dies_at`-th touch of the volume, whichever thread touches.
+
+    `inside` is what the trainer runs inside of.
+    """
 
     variables: Mapping[str, str]
     log: Path
     dies_at: int | None = None
+    inside: Callable[[], AbstractContextManager[None]] = nullcontext
     process: ForkServerProcess | None = field(default=None, compare=False)
 
     def start(self) -> "Rank":
-        self.process = context().Process(target=live, args=(dict(self.variables), str(self.log), self.dies_at))
+        told = (dict(self.variables), str(self.log), self.dies_at, self.inside)
+        self.process = context().Process(target=live, args=told)
         with pytest.MonkeyPatch.context() as patch:  # For the first one, with which the process that is forked begins.
             patch.setenv("PYTHONPATH", str(ROOT / "operator"))
             patch.setenv("OMP_NUM_THREADS", "1")
@@ -68,7 +74,12 @@ def context() -> ForkServerContext:
     return made
 
 
-def live(variables: dict[str, str], log: str, dies_at: int | None) -> None:
+def live(
+    variables: dict[str, str],
+    log: str,
+    dies_at: int | None,
+    inside: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> None:
     """In the fork. Tells the number of its touches at its end."""
     os.environ.update(variables)
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
@@ -83,7 +94,8 @@ def live(variables: dict[str, str], log: str, dies_at: int | None) -> None:
     touches = _counted(str(contract.checkpoints.root), dies_at)
     if variables["RANK"] == "0":
         prepare(Volume(contract.checkpoints.root), contract)
-    code = main()
+    with inside():
+        code = main()
     print(json.dumps({"time": "", "event": "touches", "touches": touches[0]}), flush=True)
     os._exit(code)
 

@@ -5,6 +5,7 @@ read from the log records and from the volume.
 """
 
 import json
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -85,7 +86,9 @@ class Observed:
 
     @property
     def losses(self) -> list[float]:
-        return [float(str(record["loss"])) for record in self.records if record["event"] == "step"]
+        """Of every step that was made; NaN for one that was not finite."""
+        told = [record["loss"] for record in self.records if record["event"] == "step"]
+        return [math.nan if loss is None else float(str(loss)) for loss in told]
 
     @property
     def evaluations(self) -> list[object]:

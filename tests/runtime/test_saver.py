@@ -25,7 +25,7 @@ def saving(volume: Path, failure: BaseException | None) -> Saver:
     if failure is not None:
         future.set_exception(failure)
     gang = SimpleNamespace(total=lambda values: list(values), world_size=2, is_first=True)
-    made = Saver(cast(Any, gang), Volume(volume), cast(Any, None), Lineage("a", None), lambda: None, {})
+    made = Saver(cast(Any, gang), Volume(volume), cast(Any, None), Lineage("a", None), lambda: None, dict)
     made._pending = _Pending(3, True, {}, Ledger(), future, 0.0)
     return made
 

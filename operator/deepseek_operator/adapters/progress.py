@@ -55,6 +55,13 @@ class _Data(_Part):
     longest: _Step | None = None
 
 
+class _Rollbacks(_Part):
+    count: _Step
+    step: _Step | None = None
+    to: _Step | None = None
+    skipped: _Step | None = None
+
+
 class _Progress(_Part):
     """The keys of the contract's `/progress`; absent or null means unknown."""
 
@@ -68,6 +75,8 @@ class _Progress(_Part):
     maxSteps: _Step | None = None  # noqa: N815
     epoch: _Number | None = None
     loss: _Number | None = None
+    gradientNorm: _Number | None = None  # noqa: N815
+    learningRate: _Number | None = None  # noqa: N815
     evalLoss: _Number | None = None  # noqa: N815
     accuracy: _Number | None = None
     tokensPerSecond: _Number | None = None  # noqa: N815
@@ -77,6 +86,7 @@ class _Progress(_Part):
     exports: Annotated[list[_Step], Field(max_length=128)] | None = None
     resumedFrom: _ResumedFrom | None = None  # noqa: N815
     data: _Data | None = None
+    rollbacks: _Rollbacks | None = None
     updatedAt: _Text | None = None  # noqa: N815
 
 

@@ -42,6 +42,8 @@ def termination(contract: Contract, run: RunDirectory, verdict: Verdict) -> Term
         metrics={name: _number(told.get(name)) for name in ("evalLoss", "accuracy") if told.get(name) is not None},
         data=_named(told.get("data"), ("examples", "dropped", "cut", "longest")),
         firstStep=_whole(told.get("firstStep")),
+        gradientNorm=_number(told.get("gradientNorm")),
+        rollbacks=_named(told.get("rollbacks"), ("count", "step", "to", "skipped")),
     )
 
 

@@ -22,6 +22,8 @@ METRICS = (
     ("maxSteps", "deepseek_training_max_steps", "Optimizer steps to do."),
     ("epoch", "deepseek_training_epoch", "Passes over the training data done."),
     ("loss", "deepseek_training_loss", "Training loss of the last step, nats per token."),
+    ("gradientNorm", "deepseek_training_gradient_norm", "Norm of the last step's gradients before they were clipped."),
+    ("learningRate", "deepseek_training_learning_rate", "Learning rate of the last step."),
     ("evalLoss", "deepseek_training_eval_loss", "Loss on held-out data, nats per token."),
     ("accuracy", "deepseek_training_accuracy_ratio", "Exact matches on held-out prompts, 0 to 1."),
     ("tokensPerSecond", "deepseek_training_tokens_per_second", "Tokens trained on per second by the whole gang."),
@@ -92,13 +94,19 @@ def answer(request: BaseHTTPRequestHandler, progress: Callable[[], Progress]) ->
 def exposition(progress: Progress) -> str:
     """Prometheus text format; a value that is not known is left out."""
     lines = []
-    latest = progress.get("latest")
-    flat = {**progress, **({f"latest.{k}": v for k, v in latest.items()} if isinstance(latest, Mapping) else {})}
-    saved = (
+    parts = {part: progress.get(part) for part in ("latest", "rollbacks")}
+    inner = {f"{part}.{k}": v for part, held in parts.items() if isinstance(held, Mapping) for k, v in held.items()}
+    flat = {**progress, **inner}
+    more = (
         ("latest.step", "deepseek_training_checkpoint_step", "Step of the newest healthy checkpoint."),
         ("latest.seconds", "deepseek_training_checkpoint_seconds", "Seconds that the newest checkpoint took to save."),
+        (
+            "rollbacks.count",
+            "deepseek_training_rollbacks",
+            "Times that it went back because its numbers were not finite.",
+        ),
     )
-    for field, name, text in (*METRICS, *saved):
+    for field, name, text in (*METRICS, *more):
         value = flat.get(field)
         if isinstance(value, int | float):
             lines += [f"# HELP {name} {text}", f"# TYPE {name} gauge", f"{name} {value}"]

@@ -59,8 +59,9 @@ class Checkpoints:
         self.saver.make_room()
         self.best = best(self.saver.lineage_kept)
 
-    def healthy_steps(self) -> list[int]:
-        return [manifest.step for manifest in self.saver.lineage_kept if manifest.healthy]
+    def healthy(self) -> list[Manifest]:
+        """Those that lie there, of this attempt and of its ancestors."""
+        return [manifest for manifest in self.saver.lineage_kept if manifest.healthy]
 
     def last(self) -> Manifest | None:
         """The newest of this attempt."""

@@ -25,10 +25,13 @@ from deepseek_runtime.checkpoint.integrity import Damaged
 from deepseek_runtime.checkpoint.manifest import Manifest
 from deepseek_runtime.checkpoint.volume import Volume
 from deepseek_runtime.reading import CONTROL, is_the_machines, words
+from deepseek_runtime.trainer import course
+from deepseek_runtime.trainer.course import Course
 from deepseek_runtime.trainer.metadata import LIMIT_BYTES, METADATA_NAME, read_metadata
 
 DATA_NAME = "data.json"
 ADAPTER_NAME = "adapter.json"
+COURSE_NAME = "course.json"
 
 
 def random_file(rank: int) -> str:
@@ -71,12 +74,19 @@ class Held:
         """The content of adapter.json; None where the checkpoint is no adapter's. Raises Damaged."""
         return self._content(ADAPTER_NAME)
 
+    def course(self) -> Course:
+        """What the training had decided on its way, by its course.json. Raises Damaged."""
+        content = self._content(COURSE_NAME)
+        with self.reading(COURSE_NAME):
+            return course.decode(content)
+
     def check(self, rank: int) -> None:
         """Raises Damaged where something that this rank will read can't be read, tensors excepted."""
         if rank == 0:
             _ = self.metadata
         self.identity()
         self.adapter()
+        self.course()
         self._random_state(rank)
 
     def restore_random_state(self, rank: int, seed: int) -> bool:

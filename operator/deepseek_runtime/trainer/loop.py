@@ -7,9 +7,11 @@ whether a save is due, whether the save under way is written. What follows is th
 import math
 from dataclasses import dataclass
 
-from deepseek_runtime.checkpoint.manifest import Manifest, finite
-from deepseek_runtime.contract import Diverged, ExitCode
+from deepseek_runtime.checkpoint.manifest import Manifest
+from deepseek_runtime.contract import ExitCode
 from deepseek_runtime.trainer.checkpoints import Checkpoints
+from deepseek_runtime.trainer.course import Course
+from deepseek_runtime.trainer.diverging import Diverging
 from deepseek_runtime.trainer.exporting import Exporter, exported_steps
 from deepseek_runtime.trainer.held import Held
 from deepseek_runtime.trainer.measuring import Measuring
@@ -20,8 +22,9 @@ from deepseek_runtime.trainer.update import Learner, Update
 
 @dataclass(frozen=True)
 class _Agreed:
-    """What all ranks know after a step: whether to stop, to save, and to commit the save under way."""
+    """What all ranks know after a step: whether its numbers are finite, to stop, to save, to commit the save under way."""
 
+    is_finite: bool
     stops: bool
     saves: bool
     is_written: bool
@@ -36,6 +39,8 @@ class Training:
     learner: Learner
     measuring: Measuring
     checkpoints: Checkpoints
+    diverging: Diverging
+    course: Course
     exporter: Exporter
     max_steps: int
     step: int
@@ -46,16 +51,24 @@ class Training:
         self.rank.heartbeat.beat()
         if self.rank.gang.any(self.rank.wants_stop()):
             return self._leave()
-        if self.measuring.is_missing(self.step) and self._measure() and self.step > 0:
-            self._save()
+        self._make_up()
         while self.step < self.max_steps:
             if self.measuring.gave_way or self._one_step():
                 return self._leave()
         return self._complete()
 
+    def _make_up(self) -> None:
+        """Measures what was to be measured after the step that is gone on from, and was not."""
+        if self.measuring.is_missing(self.step) and self._measure() and self.step > 0:
+            self._save()
+
     def _one_step(self) -> bool:
         """One optimizer step and what is due after it; True when the gang was asked to stop."""
-        agreed = self._agree(self.learner.update(self.step + 1))
+        batch = self.course.batch_of(self.step + 1)
+        agreed = self._agree(self.learner.update(self.step + 1, batch), batch)
+        if not agreed.is_finite:
+            self._go_back()
+            return agreed.stops
         self.checkpoints.look(is_written=agreed.is_written)
         is_due = agreed.saves
         if self.measuring.is_due(self.step):
@@ -65,7 +78,7 @@ class Training:
         self.rank.heartbeat.beat()
         return agreed.stops and self.step < self.max_steps
 
-    def _agree(self, update: Update) -> _Agreed:
+    def _agree(self, update: Update, batch: int) -> _Agreed:
         """Makes one number of every rank's part: the step is done."""
         rank, saver = self.rank, self.checkpoints.saver
         is_due = rank.gang.is_first and self.checkpoints.is_due(self.step + 1)
@@ -74,17 +87,16 @@ class Training:
         )
         self.step += 1
         self.loss = loss_sum / update.weight
-        rank.telling.step(self.step, self.learner.corpus.order.epoch_at(self.step), self.loss, update.tokens)
-        if lost or not math.isfinite(self.loss):
-            self._diverge()
-        return _Agreed(stops > 0, saves > 0, written == rank.gang.world_size)
+        epoch = self.learner.corpus.order.epoch_at(batch)
+        rank.telling.step(self.step, epoch, self.loss, update.tokens, update.learnt)
+        is_finite = not lost and math.isfinite(self.loss)
+        return _Agreed(is_finite, stops > 0, saves > 0, written == rank.gang.world_size)
 
-    def _diverge(self) -> None:
-        """The same settings lead to the same numbers: says what to change, after the save under way has its manifest."""
-        self.checkpoints.settle()
-        self.rank.telling.tell(step=self.step, loss=self.loss)
-        self.rank.telling.log({"event": "diverged", "step": self.step, "loss": finite(self.loss)})
-        raise diverged(self.step, self.loss, self.checkpoints.healthy_steps(), self.rank.parameters.learning_rate)
+    def _go_back(self) -> None:
+        """Goes on from the newest checkpoint with other batches. Raises Diverged where that is not wanted or can't help."""
+        back = self.diverging.answer(self.step, self.loss)
+        self.step, self.loss, self.measuring.last = back.step, back.loss, back.measured
+        self._make_up()
 
     def _measure(self) -> bool:
         """True when the model is better than every checkpoint so far and worth saving."""
@@ -128,18 +140,3 @@ class Training:
 
     def _export(self, checkpoint: Manifest) -> None:
         self.exporter.export(checkpoint, self.measuring.last.of(checkpoint.step))
-
-
-def diverged(step: int, loss: float, healthy: list[int], learning_rate: float) -> Diverged:
-    """What to tell whoever wrote the settings; `healthy` are the steps of the checkpoints to go on from."""
-    what = "gradients or parameters are" if math.isfinite(loss) else "the loss is"
-    first = " (its very first one: look at the model's weights and at the data, too)" if step == 1 else ""
-    kept, then = "there is no healthy checkpoint", ""
-    if healthy:
-        kept = f"the newest healthy checkpoint is step {max(healthy)}"
-        then = "; checkpoints.resume.from goes on from there"
-    return Diverged(
-        f"diverged at step {step}{first}: {what} no longer finite (loss {loss:g}), and {kept}; write, in a"
-        f" new training, a lower hyperparameters.learningRate than {learning_rate:g}, more"
-        f" warmupSteps or a gradientClipNorm{then}"
-    )

@@ -6,9 +6,11 @@ from deepseek_runtime.spec import LoRA, Weights
 from deepseek_runtime.trainer import identity as identities
 from deepseek_runtime.trainer.base import digest_of
 from deepseek_runtime.trainer.checkpoints import Checkpoints
+from deepseek_runtime.trainer.course import Course
 from deepseek_runtime.trainer.datasets import read_corpus
+from deepseek_runtime.trainer.diverging import Diverging
 from deepseek_runtime.trainer.exporting import Exporter
-from deepseek_runtime.trainer.held import ADAPTER_NAME, DATA_NAME
+from deepseek_runtime.trainer.held import ADAPTER_NAME, COURSE_NAME, DATA_NAME
 from deepseek_runtime.trainer.loop import Training
 from deepseek_runtime.trainer.measuring import Measuring
 from deepseek_runtime.trainer.method import Method, method_of
@@ -34,15 +36,20 @@ def prepare(rank: Rank) -> Training:
     method.prepare(model)
     shard(model, rank.gang.mesh, rank.parameters.precision)
     state = State(model, optimizer(method.trained(model), rank.parameters), method)
-    saver = _saver(rank, start, planned, method.note(model))
+    course = _course(start, planned)
+    saver = _saver(rank, start, planned, method.note(model), course)
     standing = resume(rank, start, planned, state)
+    rank.telling.tell(**course.told())
+    checkpoints = Checkpoints(rank, saver, state, best(start.lineage.ancestors))
     pad_id, steps = tokenizer.pad_token_id or 0, planned.max_steps
     return Training(
         rank=rank,
         start=start,
         learner=Learner(rank, model, pad_id, state, objective, corpus, steps),
         measuring=Measuring(rank, model, pad_id, corpus.heldout, steps, standing.measured),
-        checkpoints=Checkpoints(rank, saver, state, best(start.lineage.ancestors)),
+        checkpoints=checkpoints,
+        diverging=Diverging(rank, start, checkpoints, course),
+        course=course,
         exporter=Exporter(rank, start.lineage.incarnation, model, tokenizer, method),
         max_steps=steps,
         step=standing.step,
@@ -58,6 +65,16 @@ def _method(rank: Rank) -> Method:
     return method_of(rank.spec, base)
 
 
-def _saver(rank: Rank, start: Start, planned: Plan, note: bytes | None) -> Saver:
-    notes = {DATA_NAME: identities.encode(planned.identity), **({} if note is None else {ADAPTER_NAME: note})}
+def _course(start: Start, planned: Plan) -> Course:
+    """Batches are left out as long as they are those of the same order."""
+    return start.held.course() if start.held is not None and planned.continues else Course()
+
+
+def _saver(rank: Rank, start: Start, planned: Plan, adapter: bytes | None, course: Course) -> Saver:
+    lasting = {DATA_NAME: identities.encode(planned.identity), ADAPTER_NAME: adapter}
+
+    def notes() -> dict[str, bytes]:
+        now = {**lasting, COURSE_NAME: course.encode()}
+        return {name: content for name, content in now.items() if content is not None}
+
     return Saver(rank.gang, rank.volume, rank.contract, start.lineage, rank.heartbeat.beat, notes)

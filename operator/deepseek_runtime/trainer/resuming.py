@@ -44,12 +44,13 @@ def resume(rank: Rank, start: Start, plan: Plan, state: State) -> Standing:
         rank.telling.log({"event": "start", "step": 0, "maxSteps": plan.max_steps})
         return Standing(0, math.nan, Measured())
     state.method.accept(state.model, start.held.adapter(), start.step)
-    _load(rank, start.held, state)
+    load(rank, start.held, state)
     _check_reach(start, start.held, plan)
     return _told(rank, start, plan, start.held.manifest)
 
 
-def _load(rank: Rank, held: Held, state: State) -> None:
+def load(rank: Rank, held: Held, state: State) -> None:
+    """Reads this rank's share of the state, and where its random sources were. Raises Damaged on all ranks."""
     rank.together(lambda: state.load(held))
     rank.together(lambda: held.restore_random_state(rank.gang.rank, rank.seed))
 
@@ -66,13 +67,18 @@ def _check_reach(start: Start, held: Held, plan: Plan) -> None:
 
 
 def _told(rank: Rank, start: Start, plan: Plan, manifest: Manifest) -> Standing:
-    loss = manifest.metrics.get("loss")
-    standing = Standing(manifest.step, math.nan if loss is None else loss, _measured(manifest))
+    stands = standing(manifest)
     is_exact = plan.continues and manifest.world_size == rank.gang.world_size
     latest = told(manifest, None, best(start.lineage.ancestors))
-    rank.telling.tell(**latest, loss=standing.loss, **standing.measured.metrics)
+    rank.telling.tell(**latest, loss=stands.loss, **stands.measured.metrics)
     rank.telling.log({"event": "resume", "step": manifest.step, "incarnation": manifest.incarnation, "exact": is_exact})
-    return standing
+    return stands
+
+
+def standing(manifest: Manifest) -> Standing:
+    """Where a checkpoint leaves a training, by its manifest."""
+    loss = manifest.metrics.get("loss")
+    return Standing(manifest.step, math.nan if loss is None else loss, _measured(manifest))
 
 
 def _measured(manifest: Manifest) -> Measured:

@@ -63,7 +63,7 @@ class _Pending:
 class Saver:
     """At most one save is under way; every method but `is_done`, `written_bytes` and `check_alone` is called by all ranks together.
 
-    `notes` are small files that every checkpoint holds, by name.
+    `notes` are the small files that a checkpoint holds when it is begun, by name.
     """
 
     gang: Gang
@@ -71,7 +71,7 @@ class Saver:
     contract: Contract
     lineage: Lineage
     beat: Callable[[], None]
-    notes: Mapping[str, bytes]
+    notes: Callable[[], Mapping[str, bytes]]
     own: list[Manifest] = field(default_factory=list)
     _pending: _Pending | None = None
 
@@ -107,7 +107,7 @@ class Saver:
         with writing(self.volume.root, self._what(step)):
             directory.mkdir(parents=True, exist_ok=True)
             write_file(directory / random_file(self.gang.rank), states.random_state(), ledger)
-            for name, content in self.notes.items() if self.gang.is_first else ():
+            for name, content in self.notes().items() if self.gang.is_first else ():
                 write_file(directory / name, content, ledger)
         future = dcp.async_save(
             state.tensors(), storage_writer=HashingWriter(directory, ledger), process_group=self.gang.saving

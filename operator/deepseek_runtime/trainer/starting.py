@@ -62,7 +62,7 @@ def begin(contract: Contract, gang: Gang) -> Start:
     choice = broadcast(_choose(contract, own) if gang.is_first else None)
     assert isinstance(choice, _Choice)
     source = own if choice.training_uid is None else sibling(own, choice.training_uid)
-    found = _first_whole(choice.candidates, source, gang)
+    found = first_whole(choice.candidates, source, gang)
     position = Position(found.incarnation, found.step, choice.training_uid) if found else None
     if gang.is_first:
         with writing(own.root, "a file of this attempt"):
@@ -141,7 +141,8 @@ def _from_other(contract: Contract, own: Volume) -> tuple[Manifest, ...]:
     return tuple(chosen)
 
 
-def _first_whole(candidates: tuple[Manifest, ...], source: Volume, gang: Gang) -> Manifest | None:
+def first_whole(candidates: tuple[Manifest, ...], source: Volume, gang: Gang) -> Manifest | None:
+    """The first of them that all ranks together find whole, None where there are none. Raises Damaged."""
     problems, is_readable = [], True
     for manifest in candidates:
         # Each rank looks at all sizes and at the hashes of every n-th file.

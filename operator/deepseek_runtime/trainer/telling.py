@@ -34,8 +34,11 @@ class Telling:
         self._know(fields)
         self._publish()
 
-    def step(self, step: int, epoch: float, loss: float, tokens: int) -> None:
-        """One optimizer step is done; `tokens` were read in it by the whole gang. Published every PUBLISH_EVERY_S."""
+    def step(self, step: int, epoch: float, loss: float, tokens: int, learnt: Mapping[str, float]) -> None:
+        """One optimizer step is done; `tokens` were read in it by the whole gang, `learnt` are more numbers of it.
+
+        Published every PUBLISH_EVERY_S.
+        """
         self._recent.append((time.monotonic(), tokens))
         rate, step_s = self._rate()
         left = int(str(self.fields.get("maxSteps", step))) - step
@@ -45,13 +48,15 @@ class Telling:
                 "step": step,
                 "epoch": round(epoch, 4),
                 "loss": loss,
+                **learnt,
                 "tokensPerSecond": rate,
                 "etaSeconds": None if step_s is None else round(left * step_s, 1),
             }
         )
         if time.monotonic() - self._published_s >= PUBLISH_EVERY_S:
             self._publish()
-        self.log({"event": "step", "step": step, "loss": finite(loss), "tokensPerSecond": rate})
+        numbers = {name: finite(value) for name, value in {"loss": loss, **learnt}.items()}
+        self.log({"event": "step", "step": step, **numbers, "tokensPerSecond": rate})
 
     def log(self, record: Mapping[str, object]) -> None:
         """One JSON line to standard output and to the curve, from rank 0 alone."""

@@ -1,5 +1,6 @@
 """One optimizer step on one rank: forward, backward, clip, step."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -39,13 +40,22 @@ class Update:
         loss_sum: of this rank's share of the global batch.
         weight: of the whole global batch; the summed loss of all ranks divided by it is the step's loss.
         tokens: read by all ranks.
-        is_finite: whether this rank's share of gradients and parameters is.
+        gradient_norm: of all ranks' gradients before they were clipped.
+        learning_rate: that the step was made with.
+        is_finite: whether the gradients and this rank's share of the parameters are.
     """
 
     loss_sum: float
     weight: int
     tokens: int
+    gradient_norm: float
+    learning_rate: float
     is_finite: bool
+
+    @property
+    def learnt(self) -> dict[str, float]:
+        """What is told of the step, by the names in /progress."""
+        return {"gradientNorm": self.gradient_norm, "learningRate": self.learning_rate}
 
 
 @dataclass(frozen=True)
@@ -60,36 +70,37 @@ class Learner:
     corpus: Corpus
     max_steps: int
 
-    def update(self, step: int) -> Update:
-        """Makes that step, counted from 1."""
-        gang, chosen = self.rank.gang, self.corpus.batch(step)
+    def update(self, step: int, batch: int) -> Update:
+        """Makes that step of that batch of the order, both counted from 1."""
+        gang, chosen = self.rank.gang, self.corpus.batch(batch)
         weight = max(1, self.objective.weight(chosen))
         share = chosen[gang.rank * len(chosen) // gang.world_size : (gang.rank + 1) * len(chosen) // gang.world_size]
         loss_sum = self._backward(share, weight)
-        is_finite = self._move(step)
-        return Update(loss_sum, weight, sum(len(example.tokens) for example in chosen), is_finite)
+        tokens = sum(len(example.tokens) for example in chosen)
+        return Update(loss_sum, weight, tokens, *self._move(step))
 
     def _backward(self, share: Sequence[Example], weight: int) -> float:
         """Gradients of this rank's share, in passes that its memory has room for; returns its summed loss."""
-        gang, total = self.rank.gang, 0.0
+        gang = self.rank.gang
+        total = torch.zeros((), dtype=torch.float64, device=gang.device)
         size = min(self.rank.parameters.micro_batch_size or len(share), len(share))
         for first in range(0, len(share), size):
             self.model.set_requires_gradient_sync(first + size >= len(share))
             loss = self.objective.loss_sum(self.model, share[first : first + size], self.pad_id, gang.device)
             # FSDP averages gradients over the ranks; a sum over all of them is wanted.
             (loss * (gang.world_size / weight)).backward()
-            total += float(loss.detach())
-        return total
+            total += loss.detach()
+        return float(total)  # waits for the device, once a step
 
-    def _move(self, step: int) -> bool:
-        """Clips the gradients and moves the parameters; whether this rank's share of both is finite."""
-        parameters = self.rank.parameters
+    def _move(self, step: int) -> tuple[float, float, bool]:
+        """Clips the gradients and moves the parameters; the last three of an Update."""
+        parameters, rate = self.rank.parameters, learning_rate(self.rank.parameters, step, self.max_steps)
         norm = get_total_norm([p.grad for p in self.model.parameters() if p.grad is not None])
         if parameters.gradient_clip_norm:
             clip_grads_with_norm_(self.model.parameters(), parameters.gradient_clip_norm, norm)
         for group in self.state.optimizer.param_groups:
-            group["lr"] = learning_rate(parameters, step, self.max_steps)
+            group["lr"] = rate
         self.state.optimizer.step()
         self.state.optimizer.zero_grad()
-        share_of_norm = norm.to_local() if isinstance(norm, DTensor) else norm
-        return bool(torch.isfinite(share_of_norm)) and self.state.has_finite_parameters()
+        known = float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
+        return known, rate, math.isfinite(known) and self.state.has_finite_parameters()

@@ -46,6 +46,8 @@ def test_message_has_the_fields_of_the_contract(tmp_path: Path) -> None:
         "metrics": {},
         "data": None,
         "firstStep": None,
+        "gradientNorm": None,
+        "rollbacks": None,
     }
 
 

@@ -57,6 +57,7 @@ def begun_anew(owner: DeepSeekTraining) -> TrainingStatus:
             "result_message": "",
             "progress": None,
             "data": None,
+            "rollbacks": None,
         }
     )
 

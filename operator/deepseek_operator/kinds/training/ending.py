@@ -57,10 +57,11 @@ def ended(
 
 
 def reported(status: TrainingStatus, said: Sequence[Report]) -> TrainingStatus:
-    """The status with the newest checkpoint, the best one, the exports and the data that the pods named."""
+    """The status with the newest checkpoint, the best one, the exports, the data and the rollbacks that the pods named."""
     latest = next((report.latest for report in said if report.latest is not None), None)
     best = next((report.best for report in said if report.best is not None), None)
     data = next((report.data for report in said if report.data is not None), None)
+    rollbacks = next((report.rollbacks for report in said if report.rollbacks is not None), None)
     exports = sorted({*status.exports, *(step for report in said for step in report.exports)})[-MAX_EXPORTS:]
     return status.model_copy(
         update={
@@ -68,6 +69,7 @@ def reported(status: TrainingStatus, said: Sequence[Report]) -> TrainingStatus:
             "best_checkpoint": best or _still_best(status.best_checkpoint),
             "exports": exports,
             "data": data or status.data,
+            "rollbacks": rollbacks or status.rollbacks,
         }
     )
 
@@ -80,7 +82,7 @@ def _still_best(known: BestCheckpoint | None) -> BestCheckpoint | None:
 def last_words(before: ProgressStatus | None, said: Sequence[Report]) -> ProgressStatus | None:
     """Progress with the numbers that ended pods left: what was pulled while they ran is older by up to an interval."""
     told: dict[str, object] = {}
-    for name in ("step", "first_step", "loss", "eval_loss", "accuracy"):
+    for name in ("step", "first_step", "loss", "gradient_norm", "eval_loss", "accuracy"):
         values = (getattr(report, name) for report in said)
         if (value := next((value for value in values if value is not None), None)) is not None:
             told[name] = value

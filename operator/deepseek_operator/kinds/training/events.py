@@ -10,6 +10,7 @@ from deepseek_operator.core.names import owner_label
 from deepseek_operator.kinds.training.anew import goes_with_it
 from deepseek_operator.kinds.training.losses import DATA_WARNING
 from deepseek_operator.kinds.training.reasons import Reason
+from deepseek_operator.kinds.training.rollbacks import DIVERGENCE_WARNING
 from deepseek_operator.workloads.withdrawn import HOST_ACCESS_WITHDRAWN
 
 _NOTE_LENGTH = 1024
@@ -51,6 +52,7 @@ def events(before: TrainingStatus, after: TrainingStatus) -> tuple[Event, ...]:
         *_result(before, after),
         *_condition(before, after),
         *_losses(before, after),
+        *_rollbacks(before, after),
         *_withdrawn(before, after),
     )
 
@@ -135,6 +137,14 @@ def _losses(before: TrainingStatus, after: TrainingStatus) -> tuple[Event, ...]:
     if new is None or (old is not None and old.reason == new.reason):
         return ()
     return (_warning(new.reason, "ReadData", new.message),)
+
+
+def _rollbacks(before: TrainingStatus, after: TrainingStatus) -> tuple[Event, ...]:
+    """Each time that it went back. A later attempt from before that checkpoint may go the same way again."""
+    new = find(after.conditions, DIVERGENCE_WARNING)
+    if new is None or after.rollbacks == before.rollbacks:
+        return ()
+    return (_warning(new.reason, "Rollback", new.message),)
 
 
 def _withdrawn(before: TrainingStatus, after: TrainingStatus) -> tuple[Event, ...]:

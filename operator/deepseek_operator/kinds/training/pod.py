@@ -11,6 +11,7 @@ from typing import Any
 from deepseek_operator.api.v1alpha1.common.accelerator import profiled
 from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
 from deepseek_operator.api.v1alpha1.training.data import Dataset
+from deepseek_operator.api.v1alpha1.training.failures import FailurePolicy
 from deepseek_operator.api.v1alpha1.training.method import TrainingMethod
 from deepseek_operator.api.v1alpha1.training.spec import TrainingSpec
 from deepseek_operator.api.v1alpha1.training.status import TrainingPlanStatus, TrainingStatus
@@ -266,7 +267,14 @@ def resolved_spec(spec: TrainingSpec, plan: TrainingPlanStatus | None = None) ->
         "datasets": [_resolved_dataset(index, dataset) for index, dataset in enumerate(spec.datasets)],
         **{name: wire[name] for name in ("chatTemplate", "lossOn") if name in wire},
         "hyperparameters": hyperparameters,
+        **_answers(spec.failure_policy),
     }
+
+
+def _answers(policy: FailurePolicy) -> dict[str, Any]:
+    """What is done about numbers that are no longer finite; nothing where the training stops, which older images do too."""
+    answer = policy.on_divergence
+    return {"onDivergence": answer.to_wire()} if answer is not None and answer.action != "Stop" else {}
 
 
 def _resolved_method(method: TrainingMethod) -> dict[str, Any]:

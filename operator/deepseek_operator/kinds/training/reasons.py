@@ -46,6 +46,7 @@ class Reason(StrEnum):
     TOO_MANY_RESTARTS = "TooManyRestarts"
     EXAMPLES_LEFT_OUT = "ExamplesLeftOut"
     COMPLETIONS_CUT = "CompletionsCut"
+    ROLLED_BACK = "RolledBack"
     TOO_LARGE = shared.TOO_LARGE
     INTERNAL_ERROR = shared.INTERNAL_ERROR
 
@@ -71,6 +72,7 @@ ADVICE: Mapping[Reason, str] = {
     Reason.DIVERGED: "Write a lower learningRate, more warmupSteps or gradientClipNorm in a new training with checkpoints.resume.from.",
     Reason.EXAMPLES_LEFT_OUT: "Write a larger hyperparameters.sequenceLength, or take the long examples out of the file; the message has the numbers.",
     Reason.COMPLETIONS_CUT: "Write a larger hyperparameters.sequenceLength if answers are meant to end; the message has the numbers.",
+    Reason.ROLLED_BACK: "Nothing, where it happens once: the training goes on without the batches that led there. Look at that data, or write a lower learningRate.",
     Reason.TOO_MANY_RESTARTS: "Find the cause in the kept Job's logs, then make a new training with resume.from.",
 }
 

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from deepseek_operator.api.v1alpha1.training.progress import BestCheckpoint, DataStatus, LastCheckpoint
+from deepseek_operator.api.v1alpha1.training.progress import BestCheckpoint, DataStatus, LastCheckpoint, RollbackStatus
 from deepseek_operator.core.resources import Manifest
 from deepseek_operator.kinds.training.program import TRAINER
 from deepseek_operator.workloads.batch.gang import rank_of
@@ -25,10 +25,11 @@ class Report:
     Attributes:
         message: at most ten lines and 1,024 characters, printable.
         step, first_step: the last optimizer step, and the one that the attempt began with.
-        loss, eval_loss, accuracy: as of `step`, decimals as a status shows them.
+        loss, gradient_norm, eval_loss, accuracy: as of `step`, decimals as a status shows them.
         latest, best: the checkpoints that it named; None when it named none.
         exports: steps, ascending.
         data: what was read of the datasets.
+        rollbacks: how often it went back, and the last time from where to where.
         diverged: True when the trainer says that its numbers are no longer finite.
         is_ours: it has the form that the launcher writes.
     """
@@ -37,12 +38,14 @@ class Report:
     step: int | None = None
     first_step: int | None = None
     loss: str | None = None
+    gradient_norm: str | None = None
     eval_loss: str | None = None
     accuracy: str | None = None
     latest: LastCheckpoint | None = None
     best: BestCheckpoint | None = None
     exports: tuple[int, ...] = ()
     data: DataStatus | None = None
+    rollbacks: RollbackStatus | None = None
     diverged: bool = False
     is_ours: bool = False
 
@@ -73,12 +76,14 @@ def from_mapping(said: Mapping[str, object]) -> Report:
         step=whole(said.get("step")),
         first_step=whole(said.get("firstStep")),
         loss=number(said.get("loss")),
+        gradient_norm=number(said.get("gradientNorm")),
         eval_loss=number(measured.get("evalLoss")),
         accuracy=number(measured.get("accuracy")),
         latest=_latest(said.get("latest")),
         best=_best(said.get("best")),
         exports=tuple(sorted(steps)[-MAX_EXPORTS:]),
         data=_data(said.get("data")),
+        rollbacks=_rollbacks(said.get("rollbacks")),
         diverged=said.get("result") == "Diverged",
         is_ours="formatVersion" in said,
     )
@@ -120,6 +125,12 @@ def _data(said: object) -> DataStatus | None:
         return None
     dropped, cut, longest = (whole(said.get(name)) or 0 for name in ("dropped", "cut", "longest"))
     return DataStatus(examples=examples, dropped=dropped, cut=cut, longest=longest)
+
+
+def _rollbacks(said: object) -> RollbackStatus | None:
+    if not isinstance(said, Mapping) or not (count := whole(said.get("count"))):
+        return None
+    return RollbackStatus(count=count, **{name: whole(said.get(name)) for name in ("step", "to", "skipped")})
 
 
 def _word(value: object) -> str | None:

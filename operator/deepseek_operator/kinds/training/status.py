@@ -17,6 +17,7 @@ from deepseek_operator.kinds.training.ending import last_words, reported
 from deepseek_operator.kinds.training.losses import losses
 from deepseek_operator.kinds.training.reasons import Reason, with_advice
 from deepseek_operator.kinds.training.report import Report, from_mapping, number, whole
+from deepseek_operator.kinds.training.rollbacks import rollbacks
 from deepseek_operator.kinds.training.step import Step
 from deepseek_operator.kinds.training.view import View
 from deepseek_operator.workloads.device_plan import warning_of
@@ -38,7 +39,13 @@ def display(view: View, step: Step, done: Done) -> TrainingStatus:
     status = status.model_copy(update={"uid": meta.uid, "progress": progress, "observed_generation": meta.generation})
     refused, final = _refused(step, done.failure), [says for says in step.says if says.type in ("Complete", "Failed")]
     says = (*refused, *final) if refused is not None else step.says
-    told = (*says, *warning_of(before.plan), *_withdrawn(view), *losses(status.data))
+    told = (
+        *says,
+        *warning_of(before.plan),
+        *_withdrawn(view),
+        *losses(status.data),
+        *rollbacks(status.rollbacks, view.spec),
+    )
     conditions = merged(told, before.conditions, meta.generation, view.now)
     return status.model_copy(
         update={"phase": step.phase, "conditions": conditions, "summary": _summary(view, status, conditions)}
@@ -74,6 +81,7 @@ def _progress(view: View) -> ProgressStatus | None:
         first_step=whole(said.get("firstStep")),
         max_steps=whole(said.get("maxSteps")),
         loss=number(said.get("loss")),
+        gradient_norm=number(said.get("gradientNorm")),
         eval_loss=number(said.get("evalLoss")),
         accuracy=number(said.get("accuracy")),
         tokens_per_second=number(said.get("tokensPerSecond")),

@@ -198,6 +198,13 @@ def lora(name: str, one: object, other: object) -> Row:
     return Row(f"method.lora.{name}", (one, other), variable(SPEC, "method", "lora", name), beside=BESIDE_WEIGHTS)
 
 
+def rollback(name: str, one: int, other: int) -> Row:
+    """A setting of action Rollback; what runs goes on with its own."""
+    beside = {"failurePolicy": {"onDivergence": {"action": "Rollback"}}}
+    scene = variable(SPEC, "onDivergence", name)
+    return Row(f"failurePolicy.onDivergence.{name}", (one, other), scene, beside=beside, edit="Running")
+
+
 def setting(path: str, one: object, other: object, place: str | int, *rest: str | int, **beside: Any) -> Row:
     """A pod setting: it stands at that place of the pod."""
     return Row(f"trainer.pod.{path}", (one, other), pod(place, *rest), beside=beside, edit="SpecChanged")
@@ -426,6 +433,15 @@ ROWS = (
     Row("failurePolicy.maxRestarts", (0, 2), attempts_until_failed, (1, 3), edit="Running"),
     Row("failurePolicy.startTimeoutSeconds", (20, 40), seconds_to_start, edit="Running"),
     policy("failurePolicy.stallTimeoutSeconds", 60, 120, "DEEPSEEK_STALL_TIMEOUT_SECONDS"),
+    Row(
+        "failurePolicy.onDivergence.action",
+        ("Stop", "Rollback"),
+        variable(SPEC, "onDivergence", "action"),
+        (None, "Rollback"),
+        edit="Running",
+    ),
+    rollback("skipSteps", 1, 20),
+    rollback("max", 1, 9),
     Row(
         "failurePolicy.nodeLostSeconds",
         (30, 60),

@@ -19,6 +19,7 @@ SAID = {
     "firstStep": 1,
     "maxSteps": 100,
     "loss": 0.5,
+    "gradientNorm": 1.25,
     "evalLoss": 0.6,
     "accuracy": 0.7,
     "tokensPerSecond": 1000.0,
@@ -27,6 +28,7 @@ SAID = {
     "best": {"step": 30, "metric": "accuracy", "value": 0.75},
     "exports": [],
     "data": {"examples": 90, "dropped": 10, "cut": 5, "longest": 300},
+    "rollbacks": {"count": 1, "step": 35, "to": 30, "skipped": 2},
     "updatedAt": "2026-01-01T00:00:41Z",
 }
 LAST_WORDS = {

@@ -25,6 +25,7 @@ _COLUMNS = (
     Column("STEP", ".status.progress.step", "Last optimizer step that was reported.", "integer", wide=True),
     Column("ATTEMPT", ".status.attempt.number", "Number of the current attempt.", "integer", wide=True),
     Column("TOKENS/S", ".status.progress.tokensPerSecond", "Training throughput of all workers.", wide=True),
+    Column("GRAD-NORM", ".status.progress.gradientNorm", "Norm of the last gradients, before clipping.", wide=True),
     Column("LAST-CKPT", ".status.lastCheckpoint.step", "Step of the newest checkpoint.", "integer", wide=True),
     Column("MODEL", ".spec.model.name", "Name of the model.", wide=True),
     Column("GPUS", ".status.plan.gpus", "Devices of the training, under a profile.", "integer", wide=True),

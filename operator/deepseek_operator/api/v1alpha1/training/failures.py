@@ -1,10 +1,37 @@
-"""What happens when pods fail."""
+"""What happens when pods fail, or numbers do."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
-from deepseek_operator.api.base import ApiModel
+from deepseek_operator.api.base import ApiModel, rule, rules
+
+
+class OnDivergence(ApiModel):
+    """What follows when the loss, the gradients or the parameters cease to be finite, which is seen at that very step."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "self.action == 'Rollback' || !(has(self.skipSteps) || has(self.max))",
+                "failurePolicy.onDivergence.skipSteps and max are of action Rollback: write action: Rollback, or leave them out",
+                fieldPath=".action",
+            )
+        )
+    )
+
+    action: Literal["Stop", "Rollback"] = Field(
+        default="Stop",
+        description="Stop: the training fails, with what to change. Rollback: it goes on from the newest healthy checkpoint and leaves out the batches that led there; checkpoints record which, so that later attempts leave out the same. Default Stop.",
+    )
+    skip_steps: Annotated[int, Field(ge=1, le=10000)] | None = Field(
+        default=None,
+        description="Batches that a rollback leaves out: the one of the step that diverged and those before it, as far back as the checkpoint, then those after it. Absent: 1.",
+    )
+    max: Annotated[int, Field(ge=1, le=100)] | None = Field(
+        default=None,
+        description="Rollbacks in all attempts together; one more divergence fails the training. Absent: 3.",
+    )
 
 
 class FailurePolicy(ApiModel):
@@ -24,4 +51,8 @@ class FailurePolicy(ApiModel):
     node_lost_seconds: Annotated[int, Field(ge=30, le=86400)] = Field(
         default=300,
         description="Seconds that a pod on an unreachable node is waited for beyond its grace before the next attempt starts (shared volumes only). Default 300.",
+    )
+    on_divergence: OnDivergence | None = Field(
+        default=None,
+        description="What the built-in trainer does when its numbers are no longer finite. Absent: it stops. An edit counts from the next attempt on.",
     )

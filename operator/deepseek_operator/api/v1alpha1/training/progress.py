@@ -36,6 +36,15 @@ class DataStatus(StatusModel):
     longest: int = Field(default=0, description="Tokens of the longest example: the length that would keep all whole.")
 
 
+class RollbackStatus(StatusModel):
+    """How often the built-in trainer went back to a checkpoint because its numbers were no longer finite."""
+
+    count: int = Field(default=0, description="Rollbacks that the present course has in it.")
+    step: int | None = Field(default=None, description="Step that diverged last.")
+    to: int | None = Field(default=None, description="Step of the checkpoint that was gone back to then.")
+    skipped: int | None = Field(default=None, description="Batches that were left out then.")
+
+
 class ProgressStatus(StatusModel):
     """What rank 0 last said. Display only."""
 
@@ -44,6 +53,9 @@ class ProgressStatus(StatusModel):
     first_step: int | None = Field(default=None, description="Optimizer step that the attempt began with.")
     max_steps: int | None = Field(default=None, description="Steps in all.")
     loss: str | None = Field(default=None, description="Last training loss, a decimal.")
+    gradient_norm: str | None = Field(
+        default=None, description="Norm of the last step's gradients before they were clipped, a decimal."
+    )
     eval_loss: str | None = Field(default=None, description="Last loss on the Heldout datasets, a decimal.")
     accuracy: str | None = Field(
         default=None, description="Last accuracy on the Heldout datasets, a decimal from 0 to 1."

@@ -76,6 +76,11 @@ class TrainingSpec(ApiModel):
                 fieldPath=".hyperparameters.evalEverySteps",
             ),
             rule(
+                f"!({_OWN_COMMAND}) || !has(self.failurePolicy.onDivergence)",
+                "failurePolicy.onDivergence is the built-in trainer's: leave it out, and let your command go back to a checkpoint itself",
+                fieldPath=".failurePolicy.onDivergence",
+            ),
+            rule(
                 f"!has(self.chatTemplate) || (has(self.datasets) && self.datasets.exists(d, {_IS_CHAT}))",
                 "chatTemplate is how chats are written: write a dataset of format Messages or Alpaca, or leave it out",
                 fieldPath=".chatTemplate",

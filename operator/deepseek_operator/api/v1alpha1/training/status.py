@@ -8,7 +8,13 @@ from deepseek_operator.api.base import ObservedStatus, StatusModel, Summary
 from deepseek_operator.api.record import RECORD
 from deepseek_operator.api.v1alpha1.common.attempts import Ancestor, AttemptRecord, AttemptStatus
 from deepseek_operator.api.v1alpha1.common.plan import PlanStatus
-from deepseek_operator.api.v1alpha1.training.progress import BestCheckpoint, DataStatus, LastCheckpoint, ProgressStatus
+from deepseek_operator.api.v1alpha1.training.progress import (
+    BestCheckpoint,
+    DataStatus,
+    LastCheckpoint,
+    ProgressStatus,
+    RollbackStatus,
+)
 
 
 class VolumeStatus(StatusModel):
@@ -130,6 +136,9 @@ class TrainingStatus(ObservedStatus):
     progress: ProgressStatus | None = Field(default=None, description="What rank 0 last said.")
     data: DataStatus | None = Field(
         default=None, description="What was read of the datasets, and what was lost; absent until the trainer says so."
+    )
+    rollbacks: RollbackStatus | None = Field(
+        default=None, description="What failurePolicy.onDivergence has led to; absent while it has led to nothing."
     )
     last_checkpoint: LastCheckpoint | None = Field(default=None, description="The newest checkpoint.")
     best_checkpoint: BestCheckpoint | None = Field(default=None, description="The best evaluated checkpoint.")
