@@ -1,0 +1,80 @@
+"""An adapter that is divided over two processes: killed, resumed on two and on one, exported as from one."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.runtime.pods import Attempt, Process, spec
+
+STEPS = 40
+EVERY_FIVE = {"DEEPSEEK_CHECKPOINT_EVERY_STEPS": "5", "DEEPSEEK_CHECKPOINT_KEEP_BEST": "0"}
+EXPORTS = {"Merged": "model.safetensors", "Adapter": "adapter_model.safetensors"}
+
+
+def asked(base: Path, targets: list[str], export: str) -> str:
+    """Attention has a dropout, so that each rank's random numbers must go on as well; fused experts know none."""
+    settings = json.loads(spec(maxSteps=STEPS, globalBatchSize=8, learningRate="1e-2", warmupSteps=0))
+    dropout = "0" if "Experts" in targets else "0.25"
+    lora = {"rank": 4, "alpha": 8, "targets": targets, "dropout": dropout, "export": export}
+    return json.dumps({**settings, "model": {"path": str(base)}, "method": {"type": "LoRA", "lora": lora}})
+
+
+def attempt(volume: Path, settings: str, number: int, name: str, processes: int = 2, after: str | None = None) -> Attempt:
+    ancestry = ((1, after),) if after is not None else ()
+    return Attempt(volume, number, name, settings, processes=processes, ancestry=ancestry, variables=EVERY_FIVE)
+
+
+def ended(started: Attempt) -> Process:
+    process = started.start()
+    assert process.ended() == 0, process.log
+    return process
+
+
+@pytest.mark.parametrize("targets", [["Attention"], ["Linear", "Experts"]], ids="-".join)
+def test_adapter_of_two_processes_is_killed_resumed_and_exported_as_of_one(
+    whole: tuple[Attempt, Process], tmp_path: Path, targets: list[str]
+) -> None:
+    base = whole[0].root / "exports" / "120"
+    merged = asked(base, targets, "Merged")
+    undisturbed = ended(attempt(tmp_path / "whole", merged, 1, "whole"))
+    assert sorted(undisturbed.losses) == list(range(1, STEPS + 1))
+
+    first = attempt(tmp_path / "killed", merged, 1, "killed")
+    killed = first.start()
+    killed.wait_for(lambda line: '"event": "checkpoint"' in line)
+    killed.kill()
+    killed.ended()
+    begun = max(first.steps())
+    assert 0 < begun < STEPS
+    shutil.copytree(tmp_path / "killed", tmp_path / "alone")
+    resumed = ended(attempt(tmp_path / "killed", merged, 2, "resumed", after="killed"))
+    expected = {step: undisturbed.losses[step] for step in range(begun + 1, STEPS + 1)}
+    assert resumed.losses == expected, "the same bits on as many processes"
+
+    # On another number of processes a sum has another order, and dropout falls elsewhere: only the latter is seen.
+    if "Experts" in targets:
+        alone = ended(attempt(tmp_path / "alone", merged, 2, "alone", processes=1, after="killed"))
+        assert alone.losses == pytest.approx(expected, abs=1e-5)
+
+    for export in EXPORTS:
+        exported_as_from_one(tmp_path / "killed", asked(base, targets, export), export)
+
+
+def exported_as_from_one(volume: Path, settings: str, export: str) -> None:
+    """The last checkpoint is exported by two processes and by one: the same bits."""
+    tensors = []
+    for processes in (2, 1):
+        copy = volume.parent / f"{export}-of-{processes}"
+        shutil.copytree(volume, copy)
+        shutil.rmtree(copy / "training-uid" / "exports")
+        again = attempt(copy, settings, 3, "again", processes, after="resumed")
+        ended(again)
+        tensors.append(load_file(again.root / "exports" / str(STEPS) / EXPORTS[export]))
+    of_two, of_one = tensors
+    assert of_two
+    assert of_two.keys() == of_one.keys()
+    assert all(torch.equal(of_two[name], of_one[name]) for name in of_two)
