@@ -126,9 +126,9 @@ def test_engine_samples_and_ends_as_the_base_says(workplace: Workplace, tmp_path
     path = base(tmp_path / "base", "qwen2")
     model = Model.load(trained(workplace, path, tmp_path / "volume").export())
     assert (model.usual, set(model.end_ids)) == (Usual(0.6, 0.95), {2, 7})
-    silent = completion({"prompt": "ab="}, model, "tiny").sampling
+    silent = completion({"prompt": "ab="}, model).sampling
     assert (silent.temperature, silent.top_p) == (0.6, 0.95)
-    asked = completion({"prompt": "ab=", "temperature": 0, "top_p": 1}, model, "tiny").sampling
+    asked = completion({"prompt": "ab=", "temperature": 0, "top_p": 1}, model).sampling
     assert (asked.temperature, asked.top_p) == (0, 1)
 
 

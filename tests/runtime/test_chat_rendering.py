@@ -136,7 +136,7 @@ def test_model_is_trained_on_the_prompts_that_it_is_asked_with(folder: Path, tmp
     tokenizer = tokenizer_of(folder, template)
     for messages in (ROUNDS[1:3], ROUNDS):
         (one,) = read(tmp_path, tokenizer, messages, loss_on="Completion").examples
-        asked = chat({"messages": messages[:-1]}, model(tokenizer), "tiny").prompt
+        asked = chat({"messages": messages[:-1]}, model(tokenizer)).prompt
         assert list(one.tokens[: one.learnt[-1][0]]) == list(asked)
 
 

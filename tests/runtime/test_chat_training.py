@@ -72,7 +72,7 @@ def test_served_chat_answers_what_the_evaluation_saw(workplace: Workplace, tmp_p
         messages = json.loads(line)["messages"]
         for turn in (1, 3):
             body = {"messages": messages[:turn], "temperature": 0, "max_tokens": 16}
-            asked = chat(body, model, "tiny")
+            asked = chat(body, model)
             answer = Answer(model, asked.prompt, asked.sampling)
             text = ""
             while (piece := answer.step()).finish is None:

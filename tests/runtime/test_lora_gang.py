@@ -23,7 +23,9 @@ def asked(base: Path, targets: list[str], export: str) -> str:
     return json.dumps({**settings, "model": {"path": str(base)}, "method": {"type": "LoRA", "lora": lora}})
 
 
-def attempt(volume: Path, settings: str, number: int, name: str, processes: int = 2, after: str | None = None) -> Attempt:
+def attempt(
+    volume: Path, settings: str, number: int, name: str, processes: int = 2, after: str | None = None
+) -> Attempt:
     ancestry = ((1, after),) if after is not None else ()
     return Attempt(volume, number, name, settings, processes=processes, ancestry=ancestry, variables=EVERY_FIVE)
 

@@ -22,7 +22,7 @@ USED = {
 
 
 def asked(**fields: object) -> Asked:
-    return completion(json.loads(json.dumps({"prompt": "ab", **fields})), MODEL, "demo")
+    return completion(json.loads(json.dumps({"prompt": "ab", **fields})), MODEL)
 
 
 def test_every_parameter_that_is_not_supported_is_refused_when_it_is_used() -> None:
@@ -55,14 +55,14 @@ def test_answer_is_as_long_as_whichever_name_says(fields: dict[str, object], tok
 
 
 def test_chat_may_be_as_long_as_the_model_allows() -> None:
-    answer = chat({"messages": [{"role": "user", "content": "abc"}]}, MODEL, "demo")
+    answer = chat({"messages": [{"role": "user", "content": "abc"}]}, MODEL)
     assert answer.sampling.max_tokens == 97
 
 
 @pytest.mark.parametrize("template", ["{{ raise_exception('roles must alternate') }}", "{{ messages[7]['role'] + 1 }}"])
 def test_messages_that_the_chat_template_refuses_are_the_clients_error(template: str) -> None:
     with pytest.raises(BadRequest, match="chat template refuses these messages"):
-        chat({"messages": [{"role": "tool", "content": "abc"}]}, model(template), "demo")
+        chat({"messages": [{"role": "tool", "content": "abc"}]}, model(template))
 
 
 @pytest.mark.parametrize(

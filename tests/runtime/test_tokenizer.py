@@ -65,7 +65,7 @@ def test_ids_are_the_files(raw: Path, tmp_path: Path, kind: str | None, begins: 
 
     network = SimpleNamespace(config=SimpleNamespace(vocab_size=library.get_vocab_size()))
     model = cast(Model, SimpleNamespace(tokenizer=tokenizer, network=network, max_length=100, usual=Usual()))
-    assert {text: list(completion({"prompt": text}, model, "tiny").prompt) for text in TEXTS} == expected
+    assert {text: list(completion({"prompt": text}, model).prompt) for text in TEXTS} == expected
 
 
 @pytest.mark.parametrize("begins", [True, False, None])
@@ -76,7 +76,7 @@ def test_chat_begins_once_as_its_template_says(raw: Path, tmp_path: Path, begins
     )
     network = SimpleNamespace(config=SimpleNamespace(vocab_size=200_000))
     model = cast(Model, SimpleNamespace(tokenizer=tokenizer, network=network, max_length=100, usual=Usual()))
-    ids = list(chat({"messages": [{"role": "user", "content": "hi"}]}, model, "tiny").prompt)
+    ids = list(chat({"messages": [{"role": "user", "content": "hi"}]}, model).prompt)
     assert ids == Tokenizer.from_file(str(raw)).encode("<｜begin▁of▁sentence｜><｜User｜>hi<｜Assistant｜>").ids
     assert ids.count(BEGIN) == 1
 

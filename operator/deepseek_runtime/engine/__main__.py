@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -22,11 +22,13 @@ from deepseek_runtime.engine.api import application
 from deepseek_runtime.engine.metrics import Metrics
 from deepseek_runtime.engine.model import Model, verify
 from deepseek_runtime.engine.scheduler import Scheduler
-from deepseek_runtime.engine.settings import Settings, read_settings
+from deepseek_runtime.engine.settings import Adapter, Settings, read_settings
 from deepseek_runtime.engine.state import Engine
 from deepseek_runtime.reading import reading
 from deepseek_runtime.stopping import release
 
+Loaded = tuple[Model, dict[str, Model]]
+"""The model, and the adapters beside it by name."""
 # An idle replica still waits this long before it goes: a request may be on its way to it.
 LAST_CALL_S = 2.0
 LOOK_EVERY_S = 0.05
@@ -84,15 +86,15 @@ async def load(engine: Engine, settings: Settings) -> None:
     """Reads the model and begins to answer. Raises Invalid for a folder that is no whole model."""
     started = time.monotonic()
     _say(f"{settings.served_model_name} is loading from {settings.model_path}; port {settings.port} says when")
-    model = await _in_thread(lambda: _verified(settings.model_path))
+    model, adapters = await _in_thread(lambda: _verified(settings.model_path, settings.adapters))
     engine.scheduler.start(model.max_length)
-    engine.model = model
+    engine.adapters, engine.model = adapters, model
     _say(f"{settings.served_model_name} is ready after {time.monotonic() - started:.1f} s")
 
 
-async def _in_thread(load: Callable[[], Model]) -> Model:
+async def _in_thread(load: Callable[[], Loaded]) -> Loaded:
     """Like asyncio.to_thread, but nobody waits at the end for a thread that still reads a large model."""
-    future: Future[Model] = Future()
+    future: Future[Loaded] = Future()
 
     def run() -> None:
         future.set_running_or_notify_cancel()
@@ -105,7 +107,7 @@ async def _in_thread(load: Callable[[], Model]) -> Model:
     return await asyncio.wrap_future(future)
 
 
-def _verified(path: Path) -> Model:
+def _verified(path: Path, adapters: Sequence[Adapter]) -> Loaded:
     with reading(f"model folder {path}", "serve a whole model in Hugging Face form, or copy this one again"):
         step = verify(path)
         _say(f"{path} has no manifest" if step is None else f"{path} is the whole export of step {step}")
@@ -116,7 +118,21 @@ def _verified(path: Path) -> Model:
             _say(f"this engine does not apply what generation_config.json says of {', '.join(usual.unused)}")
         # The first pass allocates and selects kernels; the first user should not wait for that.
         model.logits([min(model.end_ids, default=0)], model.empty_cache())
-        return model
+    return model, _beside(model, path, adapters)
+
+
+def _beside(model: Model, path: Path, adapters: Sequence[Adapter]) -> dict[str, Model]:
+    """The adapters by their names. peft is read where there are any: it takes seconds."""
+    if not adapters:
+        return {}
+    from deepseek_runtime.engine.adapters import base_digest, beside
+
+    digest = base_digest(path)
+    found = {adapter.name: beside(model, digest, adapter) for adapter in adapters}
+    for name, one in found.items():
+        whose = "was trained beside this model" if one.base else "doesn't say beside which model it was trained"
+        _say(f"adapter {name} {whose} (sha256 {digest[:12]})")
+    return found
 
 
 async def _drain(engine: Engine, limit_s: float) -> None:

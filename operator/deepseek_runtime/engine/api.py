@@ -17,13 +17,13 @@ from deepseek_runtime.engine import request as requests
 from deepseek_runtime.engine.errors import unavailable
 from deepseek_runtime.engine.model import Model
 from deepseek_runtime.engine.reply import Reply
-from deepseek_runtime.engine.request import Asked
+from deepseek_runtime.engine.request import Asked, Chosen
 from deepseek_runtime.engine.scheduler import Scheduler
 from deepseek_runtime.engine.sequence import Answer, Piece
 from deepseek_runtime.engine.state import ENGINE, Engine, Form
 from deepseek_runtime.reading import reading
 
-Read = Callable[[object, Model, str], Asked]
+Read = Callable[[object, Model], Asked]
 
 
 def application(engine: Engine) -> web.Application:
@@ -62,8 +62,18 @@ async def _models(request: web.Request) -> web.Response:
     engine = request.app[ENGINE]
     if engine.model is None:
         return unavailable("the model is still loading")
-    card = {"id": engine.served_name, "object": "model", "owned_by": "deepseek-operator"}
-    return web.json_response({"object": "list", "data": [{**card, "max_model_len": engine.model.max_length}]})
+    return web.json_response({"object": "list", "data": [_card(engine, name) for name in engine.models]})
+
+
+def _card(engine: Engine, name: str) -> dict[str, object]:
+    """As vLLM tells of a model, and of an adapter beside it."""
+    card = {
+        "id": name,
+        "object": "model",
+        "owned_by": "deepseek-operator",
+        "max_model_len": engine.models[name].max_length,
+    }
+    return {**card, "parent": engine.served_name} if name in engine.adapters else card
 
 
 async def _completions(request: web.Request) -> web.StreamResponse:
@@ -78,17 +88,19 @@ async def _answer(request: web.Request, form: Form, read: Read) -> web.StreamRes
     engine = request.app[ENGINE]
     if engine.model is None or not engine.takes_requests:
         return unavailable("the model is still loading" if engine.model is None else "this replica is shutting down")
-    model = engine.model
+    models = engine.models
     async with asyncio.timeout(errors.BODY_S):
         body = await request.read()
 
-    def understood() -> Asked:
+    def understood() -> tuple[Chosen, Asked]:
         with reading("the request", "send what the OpenAI API describes"):
-            return read(requests.read_body(body, request.charset), model, engine.served_name)
+            said = requests.read_body(body, request.charset)
+            wanted = requests.chosen(said, models)
+            return wanted, read(said, wanted.model)
 
-    asked = await asyncio.get_running_loop().run_in_executor(engine.reader, understood)
-    answer = Answer(model, asked.prompt, asked.sampling)
-    reply = Reply(engine, form, engine.next_id(form), asked, answer)
+    wanted, asked = await asyncio.get_running_loop().run_in_executor(engine.reader, understood)
+    answer = Answer(wanted.model, asked.prompt, asked.sampling)
+    reply = Reply(engine, form, engine.next_id(form), wanted.name, asked, answer)
     pieces = _pieces(engine.scheduler, answer)
     try:
         return await (reply.stream(request, pieces) if asked.stream else reply.whole(pieces))

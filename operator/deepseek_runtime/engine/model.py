@@ -55,13 +55,15 @@ class Usual:
 
 @dataclass(frozen=True)
 class Model:
-    """A loaded model; `end_ids` are the tokens that end an answer, `max_length` counts prompt and answer."""
+    """A loaded model; `end_ids` are the tokens that end an answer, `max_length` counts prompt and answer. `base` is the
+    digest of the base that an adapter names as its own; empty where it names none, and for a model that is no adapter."""
 
     network: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     end_ids: frozenset[int]
     max_length: int
     usual: Usual = Usual()
+    base: str = ""
 
     @staticmethod
     def load(path: Path) -> "Model":

@@ -14,11 +14,12 @@ from deepseek_runtime.engine.state import Engine, Form
 
 @dataclass(frozen=True)
 class Reply:
-    """Puts pieces into OpenAI's forms."""
+    """Puts pieces into OpenAI's forms. `name` is that of the model that answers."""
 
     engine: Engine
     form: Form
     id: str
+    name: str
     asked: Asked
     answer: Answer
 
@@ -55,8 +56,7 @@ class Reply:
         return self._envelope(kind, choices)
 
     def _envelope(self, kind: str, choices: list[dict[str, object]]) -> dict[str, object]:
-        name = self.engine.served_name
-        return {"id": self.id, "object": kind, "created": int(time.time()), "model": name, "choices": choices}
+        return {"id": self.id, "object": kind, "created": int(time.time()), "model": self.name, "choices": choices}
 
     def _choice(self, text: str, finish: Finish | None) -> dict[str, object]:
         if self.form == "completion":

@@ -3,7 +3,7 @@
 A parameter that changes the answer and is not supported is refused, never ignored; so is an unknown one.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from deepseek_runtime.chat.messages import chat_of
@@ -59,7 +59,7 @@ class BadRequest(Invalid):
 
 
 class NoSuchModel(Invalid):
-    """Another model than the served one was asked for."""
+    """Another model than the served ones was asked for."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,14 @@ class Asked:
     sampling: Sampling
     stream: bool
     include_usage: bool
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Whose answer is wanted: the model, and the name by which it was asked for."""
+
+    name: str
+    model: Model
 
 
 def read_body(body: bytes, charset: str | None) -> object:
@@ -84,9 +92,26 @@ def read_body(body: bytes, charset: str | None) -> object:
         raise BadRequest(f"the body is not JSON: {error}") from None
 
 
-def completion(body: object, model: Model, served_name: str) -> Asked:
-    """Reads a /v1/completions body. Raises BadRequest, NoSuchModel."""
-    fields = _checked(body, served_name)
+def chosen(body: object, models: Mapping[str, Model]) -> Chosen:
+    """The model that a body names, the first of `models` where it names none. Raises BadRequest, NoSuchModel."""
+    if not isinstance(body, Mapping):
+        raise BadRequest("the body must be a JSON object")
+    name = body.get("model")
+    if name is None:
+        name = next(iter(models))
+    if not isinstance(name, str) or name not in models:
+        raise NoSuchModel(f"the model {name!r} is not served here; ask for {_listed(models)}")
+    return Chosen(name, models[name])
+
+
+def _listed(names: Iterable[str]) -> str:
+    *first, last = map(repr, names)
+    return f"{', '.join(first)} or {last}" if first else last
+
+
+def completion(body: object, model: Model) -> Asked:
+    """Reads a /v1/completions body. Raises BadRequest."""
+    fields = _checked(body)
     match fields.get("prompt"):
         case str(text) | [str(text)]:
             ids = model.tokenizer(_whole_text("prompt", text)).input_ids
@@ -97,9 +122,9 @@ def completion(body: object, model: Model, served_name: str) -> Asked:
     return _asked(fields, ids, model, COMPLETION_TOKENS)
 
 
-def chat(body: object, model: Model, served_name: str) -> Asked:
-    """Reads a /v1/chat/completions body. Raises BadRequest, NoSuchModel."""
-    fields = _checked(body, served_name)
+def chat(body: object, model: Model) -> Asked:
+    """Reads a /v1/chat/completions body. Raises BadRequest."""
+    fields = _checked(body)
     try:
         text = rendered(model.tokenizer, chat_of(fields.get("messages")), opens=True)
     except Invalid as error:
@@ -108,12 +133,9 @@ def chat(body: object, model: Model, served_name: str) -> Asked:
     return _asked(fields, ids, model, None)
 
 
-def _checked(body: object, served_name: str) -> Mapping[str, object]:
+def _checked(body: object) -> Mapping[str, object]:
     if not isinstance(body, Mapping):
         raise BadRequest("the body must be a JSON object")
-    name = body.get("model")
-    if name is not None and name != served_name:
-        raise NoSuchModel(f"the model {name!r} is not served here; ask for {served_name!r}")
     for parameter, value in body.items():
         if value is not None and parameter not in ACCEPTED and not _is_unused(parameter, value):
             raise BadRequest(f"{parameter} is not supported by this engine; leave it out")

@@ -1,8 +1,17 @@
 """What a serving pod is told, read once from its environment."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """An adapter that is served beside the model: the name that clients send, and its folder."""
+
+    name: str
+    path: Path
 
 
 @dataclass(frozen=True)
@@ -15,6 +24,7 @@ class Settings:
     max_concurrency: int
     queue_limit: int
     drain_s: float
+    adapters: tuple[Adapter, ...] = ()
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
@@ -29,7 +39,23 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         max_concurrency=_whole(environment, "DEEPSEEK_MAX_CONCURRENCY", 4, least=1),
         queue_limit=_whole(environment, "DEEPSEEK_QUEUE_LIMIT", 64, least=0),
         drain_s=_whole(environment, "DEEPSEEK_DRAIN_SECONDS", 30, least=0),
+        adapters=tuple(_adapters(environment.get("DEEPSEEK_ADAPTERS") or "[]")),
     )
+
+
+def _adapters(text: str) -> Iterator[Adapter]:
+    try:
+        listed = json.loads(text)
+    except (ValueError, RecursionError):
+        listed = None
+    for one in listed if isinstance(listed, list) else [None]:
+        match one:
+            case {"name": str(name), "path": str(path)} if name and path:
+                yield Adapter(name, Path(path))
+            case _:
+                raise ValueError(
+                    f'DEEPSEEK_ADAPTERS is {text[:200]!r}; write a list such as [{{"name": "legal", "path": "/adapters/0"}}]'
+                )
 
 
 def _whole(environment: Mapping[str, str], name: str, absent: int, *, least: int) -> int:

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Literal
@@ -26,12 +27,14 @@ CONNECTION_AGE_S = 10.0
 
 @dataclass
 class Engine:
-    """What the handlers share. `model` is None until it is loaded; `draining_since_s` until SIGTERM."""
+    """What the handlers share. `model` is None until it is loaded, `adapters` beside it by their names; `draining_since_s`
+    is None until SIGTERM."""
 
     served_name: str
     scheduler: Scheduler
     metrics: Metrics
     model: Model | None = None
+    adapters: dict[str, Model] = field(default_factory=dict)
     draining_since_s: float | None = None
     open_answers: int = 0
     connection_age_s: float = CONNECTION_AGE_S
@@ -45,6 +48,11 @@ class Engine:
         """False also when requests run and no token comes: the process answers, but nobody is served."""
         stalled = self.scheduler.standing_s > STALL_S
         return self.model is not None and self.draining_since_s is None and not stalled
+
+    @property
+    def models(self) -> Mapping[str, Model]:
+        """Everything that answers by its name, the base first; nothing while it is loading."""
+        return {self.served_name: self.model, **self.adapters} if self.model is not None else {}
 
     @property
     def takes_requests(self) -> bool:

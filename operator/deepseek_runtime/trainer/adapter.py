@@ -14,12 +14,10 @@ from peft import LoraConfig
 from safetensors.torch import save_file
 
 from deepseek_runtime.contract import Invalid
+from deepseek_runtime.model_folder.adapter import ADAPTER_CONFIG, ADAPTER_WEIGHTS, BASE_FIELD
 from deepseek_runtime.model_folder.files import read_json
 from deepseek_runtime.trainer.export import finish, write_json
 
-WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
-BASE_FIELD = "base_model_sha256"
-"""Field of adapter_config.json, beside peft's own: the digest of the base (see `base`)."""
 # What peft puts before every name: its own wrapper, and in it the model.
 _PREFIX = "base_model.model."
 _NAMES_OF_EXPERTS = ("gate_proj", "up_proj", "down_proj")
@@ -74,10 +72,10 @@ def write_adapter(
     """Writes all files of the export but its manifest, readable for everybody. `weights` are named as in the model."""
     directory.mkdir(parents=True, exist_ok=True)
     named = {f"{_PREFIX}{name}": tensor.contiguous() for name, tensor in weights.items()}
-    save_file(named, directory / WEIGHTS, metadata={"format": "pt"})
+    save_file(named, directory / ADAPTER_WEIGHTS, metadata={"format": "pt"})
     shown = replace(_as_read(config, weights), base_model_name_or_path=base_name, inference_mode=True)
     shown.save_pretrained(str(directory))
-    write_json(directory / CONFIG, {**read_json(directory / CONFIG), BASE_FIELD: base})
+    write_json(directory / ADAPTER_CONFIG, {**read_json(directory / ADAPTER_CONFIG), BASE_FIELD: base})
     finish(directory)
 
 

@@ -7,21 +7,19 @@ hashed whole, shared out between the ranks, before they are needed: about two se
 import hashlib
 from pathlib import Path
 
-from deepseek_runtime.model_folder.parts import CONFIG
-from deepseek_runtime.model_folder.weights import weight_files
+from deepseek_runtime.model_folder import adapter
 from deepseek_runtime.reading import reading
 from deepseek_runtime.trainer.gang import Gang, gathered
 
 
 def digest_of(path: Path, gang: Gang) -> str:
-    """sha256, in hex, over the names and sha256 of config.json and the weights in a model's folder. All ranks together."""
-    files = [path / CONFIG, *weight_files(path)]
+    """The digest of the model in a folder (see `model_folder.adapter`). All ranks together."""
+    files = adapter.base_files(path)
     with reading("spec.model", "name a whole model in Hugging Face form"):
         own = [_sha256(file) for file in files[gang.rank :: gang.world_size]]
     shares = gathered(own)
     found = [_share(shares, number)[number // gang.world_size] for number in range(len(files))]
-    lines = (f"{sha256}  {file.name}\n" for file, sha256 in zip(files, found, strict=True))
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+    return adapter.digest_of((file.name, sha256) for file, sha256 in zip(files, found, strict=True))
 
 
 def _share(shares: list[object], number: int) -> list[str]:

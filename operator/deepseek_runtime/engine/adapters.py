@@ -1,0 +1,60 @@
+"""Adapters beside the served model: each a model of its own that shares the base's tensors.
+
+peft can hold several adapters in one network and switch between them. A network for each, of modules without tensors of
+their own, keeps requests of different adapters apart by construction, and lets adapters stand beside different matrices.
+"""
+
+import copy
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+
+from peft import PeftConfig, PeftModel, PeftModelForCausalLM
+
+from deepseek_runtime.checkpoint.integrity import sha256_of
+from deepseek_runtime.checkpoint.volume import read_manifest
+from deepseek_runtime.contract import Invalid
+from deepseek_runtime.engine.model import Model, verify
+from deepseek_runtime.engine.settings import Adapter
+from deepseek_runtime.model_folder.adapter import BASE_FIELD, base_files, check_adapter, digest_of, refuse_other_base
+from deepseek_runtime.model_folder.parts import AGAIN, names
+from deepseek_runtime.reading import reading
+
+_TEMPLATE = "chat_template.jinja"
+
+
+def base_digest(path: Path) -> str:
+    """What an adapter names the served model by. The hashes of a whole export are in its manifest."""
+    manifest = read_manifest(path)
+    known = {file.path: file.sha256 for file in manifest.files} if manifest is not None else {}
+    return digest_of((file.name, known.get(file.name) or sha256_of(file)) for file in base_files(path))
+
+
+def beside(base: Model, digest: str, adapter: Adapter) -> Model:
+    """The model that answers with this adapter. Raises Invalid, and Damaged for an export that is not as it was written."""
+    with reading(f"adapter {adapter.name} in {adapter.path}", "serve a whole adapter in peft's form"):
+        verify(adapter.path)
+        config = check_adapter(adapter.path)
+        refuse_other_base(adapter.name, config, digest)
+        network = _adapted(base, adapter)
+        tokenizer = base.tokenizer
+        if (adapter.path / _TEMPLATE).exists():
+            # It was trained by another one than its base's.
+            tokenizer = copy.deepcopy(tokenizer)
+            tokenizer.chat_template = (adapter.path / _TEMPLATE).read_text(encoding="utf-8")
+        return replace(base, network=network, tokenizer=tokenizer, base=digest if BASE_FIELD in config else "")
+
+
+def _adapted(base: Model, adapter: Adapter) -> PeftModel:
+    shared = {id(tensor): tensor for tensor in chain(base.network.parameters(), base.network.buffers())}
+    network = copy.deepcopy(base.network, shared)
+    config = PeftConfig.from_pretrained(str(adapter.path))
+    config.inference_mode, config.init_lora_weights = True, False
+    wrapped = PeftModelForCausalLM(network, config)
+    found = wrapped.load_adapter(str(adapter.path), "default", torch_device=str(base.network.device))
+    told = [f"missing tensors: {names(found.missing_keys)}"] if found.missing_keys else []
+    told += [f"tensors that belong nowhere: {names(found.unexpected_keys)}"] if found.unexpected_keys else []
+    if told:
+        raise Invalid(f"adapter {adapter.name} in {adapter.path} fits neither its configuration nor its base; "
+                      f"{'; '.join(told)}; {AGAIN}")  # fmt: skip
+    return network.to(base.network.device).eval()
