@@ -11,9 +11,11 @@ from tests.support.kubectl import Kubectl, until
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FILES = (
+    "serving-adapters",
     "serving-from-training",
     "serving-autoscaling",
     "training-resume-from",
+    "training-adapter",
     "training-lora",
     "training-minimal",
     "training-for-a-team",
@@ -41,13 +43,16 @@ def test_the_examples_for_a_cpu_end_as_they_say_within_two_minutes(kubectl: Kube
         left_s = deadline - time.monotonic()
         until(f"{name} is {phase}", lambda: status(kind, name).get("phase") == phase, timeout_s=left_s)
 
-    for name, steps in (("minimal", 200), ("second-stage", 300), ("lora", 200), ("own-data", 100), ("for-a-team", 100)):
+    steps_of = {"minimal": 200, "second-stage": 300, "lora": 200, "adapter": 200, "own-data": 100, "for-a-team": 100}
+    for name, steps in steps_of.items():
         wait("deepseektraining", name, "Complete")
         assert status("deepseektraining", name)["progress"]["step"] == steps
-    for name in ("support", "chat"):
+    for name in ("support", "chat", "words"):
         wait("deepseekserving", name, "Available")
         assert "minimal@200" in kubectl.run("get", "deepseekserving", name)
     assert kubectl.get("horizontalpodautoscaler", "chat-serve")
+    [careful] = status("deepseekserving", "words")["resolved"]["adapters"]
+    assert (careful["name"], careful["training"], careful["rank"]) == ("careful", "adapter", 8)
 
 
 @pytest.mark.timeout(240)

@@ -54,6 +54,20 @@ def a_training(name: str = "tune", *, sub_path: str | None = None, **status: Any
     }
 
 
+def an_adapter_training(
+    name: str = "legal", *, rank: int = 8, base: str | Mapping[str, Any] = "pvc://models/v2", **status: Any
+) -> dict[str, Any]:
+    """A training of method LoRA that exports its adapter, and has: beside a folder, or beside what `base` was resolved
+    to of another training's export."""
+    ended = {"exports": [50], "result": "Complete", "uid": "33333333", **status}
+    if not isinstance(base, str):
+        ended = {"origin": {"training": "tune", **base}, **ended}
+    training = a_training(name, **ended)
+    model = {"source": {"uri": base}} if isinstance(base, str) else {"fromTraining": {"name": "tune"}}
+    method = {"type": "LoRA", "lora": {"rank": rank, "export": "Adapter"}}
+    return {**training, "spec": {**training["spec"], "model": model, "method": method}}
+
+
 def seen_of(
     serving: Mapping[str, Any],
     *,

@@ -22,7 +22,7 @@ def assumptions(
     told: list[str] = []
     while missing := set(kind.needs(Seen(owner, now, references={**known, **made})).references) - {*known, *made}:
         for ref in sorted(missing):
-            assumed = entry.assumed[ref.resource](manifest)
+            assumed = entry.assumed[ref.resource](manifest, ref.name)
             metadata = {"name": ref.name, "namespace": manifest["metadata"]["namespace"]}
             identity = {"apiVersion": ref.resource.api_version, "kind": ref.resource.kind, "metadata": metadata}
             made[ref] = {**identity, **assumed.body}

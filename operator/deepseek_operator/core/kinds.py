@@ -50,13 +50,13 @@ class Assumed:
     words: str = "exists"
 
 
-def shared_claim(_: Manifest) -> Assumed:
+def shared_claim(_: Manifest, name: str) -> Assumed:
     """A PersistentVolumeClaim that is bound, and that any number of nodes may mount."""
     return Assumed({"spec": {"accessModes": ["ReadWriteMany"]}, "status": {"phase": "Bound"}})
 
 
-Assume: TypeAlias = Callable[[Manifest], Assumed]
-"""From the resource that refers to the object."""
+Assume: TypeAlias = Callable[[Manifest, str], Assumed]
+"""From the resource that refers to the object, and the object's name."""
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,28 @@ def test_v4_on_mi300x_is_refused(engine: str) -> None:
     assert "V4 kernels" in refused(engine, model="deepseek-v4-flash", accelerator="mi300x").reason
 
 
-@pytest.mark.parametrize("engine", ["vllm", "sglang", "tensorrt-llm"])
+@pytest.mark.parametrize(("rank", "room"), [(1, "8"), (8, "8"), (9, "16"), (257, "320"), (512, "512")])
+def test_vllm_keeps_room_for_the_widest_adapter(rank: int, room: str) -> None:
+    adapters = (Adapter("a", "/adapters/0", rank=rank), Adapter("b", "/adapters/1", rank=1))
+    built = command(model="deepseek-r1-distill-qwen-7b", adapters=adapters, layout=Layout())
+    assert (option(built, "--max-lora-rank"), option(built, "--max-loras")) == (room, "2")
+    assert built.args[built.args.index("--lora-modules") + 1 :][:2] == ("a=/adapters/0", "b=/adapters/1")
+
+
+def test_an_adapter_that_is_too_wide_for_vllm_is_refused_by_name() -> None:
+    adapter = Adapter("wide", "/adapters/0", rank=513)
+    answer = refused(model="deepseek-r1-distill-qwen-7b", adapters=(adapter,), layout=Layout())
+    assert "rank 512 at most, and wide has 513" in answer.reason
+    assert "method.lora.export Merged" in answer.instead
+
+
+@pytest.mark.parametrize(("engine", "flag"), [("vllm", "--lora-modules"), ("sglang", "--lora-paths")])
+def test_adapters_are_no_matter_of_flags(engine: str, flag: str) -> None:
+    answer = refused(engine, model="deepseek-r1-distill-qwen-7b", extra_args=(flag, "a=/x"), layout=Layout())
+    assert f"{flag}: write adapters" in answer.instead
+
+
+@pytest.mark.parametrize("engine", ["builtin", "vllm", "sglang", "tensorrt-llm"])
 def test_prompt_adapters_are_refused(engine: str) -> None:
     adapter = Adapter("soft", "/adapters/soft", AdapterKind.PROMPT)
     answer = refused(engine, model="deepseek-r1-distill-qwen-7b", adapters=(adapter,), layout=Layout())

@@ -25,7 +25,10 @@ def believed(owner: DeepSeekServing) -> DeepSeekServing:
 
 
 def _resolved(model: ResolvedModel | None) -> ResolvedModel | None:
-    return model if model is not None and is_place(model.claim_name, model.sub_path) else None
+    if model is None or not is_place(model.claim_name, model.sub_path):
+        return None
+    adapters = [adapter for adapter in model.adapters or () if is_place(adapter.claim_name, adapter.sub_path)]
+    return model if adapters == (model.adapters or []) else model.model_copy(update={"adapters": adapters or None})
 
 
 def _is_revision(revision: RevisionStatus) -> bool:

@@ -4,14 +4,16 @@ from dataclasses import dataclass
 
 from deepseek_operator.api.v1alpha1.common.plan import DegreesStatus, PlanStatus
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
+from deepseek_operator.api.v1alpha1.serving.adapters import USUAL_RANK
 from deepseek_operator.api.v1alpha1.serving.engine import Engine
+from deepseek_operator.api.v1alpha1.serving.status import ResolvedAdapter, ResolvedModel
 from deepseek_operator.domain.devices.profiles import Profile, pod_needs
 from deepseek_operator.domain.layout import Layout
 from deepseek_operator.domain.models.model import Architecture, GroupedQueryAttention
 from deepseek_operator.domain.programs.arguments import Given, given
 from deepseek_operator.domain.programs.engines.entry import EngineEntry
 from deepseek_operator.domain.programs.engines.probes import AFTER_DRAIN_SECONDS
-from deepseek_operator.domain.programs.engines.request import EngineRequest
+from deepseek_operator.domain.programs.engines.request import Adapter, EngineRequest
 from deepseek_operator.domain.programs.engines.table import ENGINES, build
 from deepseek_operator.domain.programs.start import Start
 from deepseek_operator.domain.sizing.weights import FORMATS, stored_bytes
@@ -20,6 +22,8 @@ from deepseek_operator.domain.values.version import rendered
 from deepseek_operator.workloads.pod.devices import lacks_memory
 
 MODEL_PATH = "/model"
+ADAPTERS_PATH = "/adapters"
+"""Below it each adapter has a folder of its own, called by its number."""
 GRACE_SECONDS = 60
 """Grace period when the user names none."""
 
@@ -33,6 +37,7 @@ class Served:
 
     Attributes:
         family: the catalogue's family; empty for a private model.
+        model: what is mounted; None while that is not known, or doesn't matter.
         architecture: None where the model's shape is not known.
     """
 
@@ -41,6 +46,7 @@ class Served:
     profile: Profile
     family: str = ""
     architecture: Architecture | None = None
+    model: ResolvedModel | None = None
 
     @property
     def engine(self) -> EngineEntry:
@@ -135,11 +141,25 @@ def command(served: Served) -> Command | Refusal:
             served_name=spec.model.name or served.owner.metadata.name,
             max_model_length=spec.engine.max_model_length,
             kv_dtype=spec.engine.kv_cache_dtype or "auto",
+            adapters=adapters(served.owner, served.model),
             drain_seconds=max(1, grace_s - ENDPOINT_SECONDS - AFTER_DRAIN_SECONDS),
             extra_args=tuple(spec.engine.args),
             extra_env=tuple(variables_of(spec.engine).items()),
         ),
     )
+
+
+def adapter_mounts(model: ResolvedModel) -> tuple[tuple[str, ResolvedAdapter], ...]:
+    """Each adapter of a revision, and where the pod has it."""
+    return tuple((f"{ADAPTERS_PATH}/{number}", adapter) for number, adapter in enumerate(model.adapters or ()))
+
+
+def adapters(owner: DeepSeekServing, model: ResolvedModel | None) -> tuple[Adapter, ...]:
+    """What the engine is told of the adapters. As long as none is resolved, as many as are asked for: of what a training
+    exports no rank is known then, and none is too large."""
+    if model is not None:
+        return tuple(Adapter(one.name, mount, rank=one.rank) for mount, one in adapter_mounts(model))
+    return tuple(Adapter(one.name, ADAPTERS_PATH, rank=one.rank or USUAL_RANK) for one in owner.spec.adapters)
 
 
 def variables_of(engine: Engine) -> dict[str, str | None]:

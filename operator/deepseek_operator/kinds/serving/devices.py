@@ -8,6 +8,7 @@ from deepseek_operator.api.v1alpha1.common.accelerator import Parallelism, profi
 from deepseek_operator.api.v1alpha1.common.plan import PlanStatus
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.spec import ServingSpec
+from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.names import digest
 from deepseek_operator.domain.devices.profiles import Profile
@@ -74,10 +75,10 @@ def planned(owner: DeepSeekServing, configuration: Configuration) -> PlanStatus 
     return refused_plan(asked, UNSUPPORTED, why) if why is not None else plan
 
 
-def served(owner: DeepSeekServing, plan: PlanStatus, profile: Profile) -> Served:
-    """What the engine is asked to serve, on the devices and in the layout of the plan."""
+def served(owner: DeepSeekServing, plan: PlanStatus, profile: Profile, resolved: ResolvedModel | None = None) -> Served:
+    """What the engine is asked to serve, on the devices and in the layout of the plan; `resolved` is what is mounted."""
     model = known(owner.spec.model.name, owner.spec.model.custom, owner.spec.model.quantization)
-    return Served(owner, plan, profile, model.family, model.architecture)
+    return Served(owner, plan, profile, model.family, model.architecture, resolved)
 
 
 def _laid_out(asked: str, owner: DeepSeekServing, profile: Profile) -> PlanStatus:

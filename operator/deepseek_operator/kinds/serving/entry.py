@@ -1,7 +1,9 @@
 """DeepSeekServing in the list of kinds."""
 
+from deepseek_operator.api.v1alpha1.serving.adapters import USUAL_RANK
 from deepseek_operator.api.v1alpha1.serving.definition import DEFINITION
 from deepseek_operator.api.v1alpha1.training.definition import TRAINING
+from deepseek_operator.api.v1alpha1.training.method import LORA
 from deepseek_operator.api.v1alpha1.training.result import assumed
 from deepseek_operator.core.kinds import Assumed, Demand, Entry, shared_claim
 from deepseek_operator.core.resources import CLAIM, Manifest
@@ -12,10 +14,17 @@ from deepseek_operator.kinds.serving.signals import queries, wanted
 from deepseek_operator.kinds.serving.template import PORT_NAME
 
 
-def _training(manifest: Manifest) -> Assumed:
-    """The training whose export is served."""
-    exported = manifest["spec"]["model"]["fromTraining"]
-    return Assumed(*assumed(exported["name"], str(exported.get("checkpoint", ""))))
+def _training(manifest: Manifest, name: str) -> Assumed:
+    """The training whose export is served, whole or as an adapter."""
+    spec = manifest["spec"]
+    model = spec["model"].get("fromTraining") or {}
+    if model.get("name") == name:
+        return Assumed(*assumed(name, str(model.get("checkpoint", ""))))
+    references = (adapter.get("fromTraining") or {} for adapter in spec.get("adapters") or ())
+    checkpoint = next((one.get("checkpoint") for one in references if one.get("name") == name), None)
+    body, words = assumed(name, str(checkpoint or ""))
+    method = {"type": LORA, "lora": {"export": "Adapter"}}
+    return Assumed({**body, "spec": {"method": method}}, f"{words}, an adapter of rank {USUAL_RANK} beside this model")
 
 
 ENTRY = Entry(

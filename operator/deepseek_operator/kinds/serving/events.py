@@ -14,6 +14,7 @@ _WARNINGS = frozenset(
     for reason in (
         reasons.TRAINING_FAILED,
         reasons.NOT_EXPORTED,
+        reasons.BASE_MISMATCH,
         reasons.WAITING_FOR_CLAIM,
         reasons.CLAIM_NOT_SHARED,
         reasons.DOES_NOT_FIT,

@@ -15,7 +15,7 @@ from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel
 from deepseek_operator.core.resources import Manifest
 from deepseek_operator.core.seen import Seen
-from deepseek_operator.kinds.serving.command import MODEL_PATH
+from deepseek_operator.kinds.serving.command import ADAPTERS_PATH, MODEL_PATH, adapter_mounts
 from deepseek_operator.kinds.serving.running import group
 from deepseek_operator.workloads.last_words import document, tail, words
 from deepseek_operator.workloads.obstacles import condition_of
@@ -27,7 +27,7 @@ _FAILING_REASONS = frozenset({"CrashLoopBackOff", "RunContainerError"})
 _INVALID = 64
 """Exit code of our contract: what the user gave can't be used, and no other try will help."""
 
-_MOUNT = re.compile(rf"(?<![\w./-]){re.escape(MODEL_PATH)}(?![\w.-])")
+_MOUNT = re.compile(rf"(?<![\w./-])({re.escape(MODEL_PATH)}|{re.escape(ADAPTERS_PATH)}/\d+)(?![\w.-])")
 
 
 def failure(container: Mapping[str, Any], model: ResolvedModel | None) -> str | None:
@@ -65,13 +65,11 @@ def is_overdue(seen: Seen[DeepSeekServing], pod: Manifest, revision: str) -> boo
 
 
 def in_users_words(said: str, model: ResolvedModel | None) -> str:
-    """The engine's words with the claim and folder that the user knows in place of where they are mounted."""
-    return _MOUNT.sub(lambda _: folder(model), said) if model is not None else said
-
-
-def folder(model: ResolvedModel) -> str:
-    """The model folder as a user writes it."""
-    return f"pvc://{model.claim_name}/{model.sub_path}".rstrip("/")
+    """The engine's words with the claims and folders that the user knows in place of where they are mounted."""
+    if model is None:
+        return said
+    folders = {MODEL_PATH: model.folder, **{mount: adapter.folder for mount, adapter in adapter_mounts(model)}}
+    return _MOUNT.sub(lambda match: folders.get(match[0], match[0]), said)
 
 
 def _ended(container: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -1,18 +1,20 @@
-"""Which folder on which claim is served, decided once per reference and recorded before anything mounts it.
+"""Which folders on which claims are served, decided once per reference and recorded before anything mounts them.
 
-`model.source` names the folder, `model.fromTraining` a training and one of its exports (`api.v1alpha1.training.result`).
+`model.source` names the folder, `model.fromTraining` a training and one of its exports (`api.v1alpha1.training.result`);
+each of `adapters` has a reference of its own, so that another adapter does not unpin the model.
 Everything lies in the resource's own namespace.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
+from deepseek_operator.api.v1alpha1.serving.adapters import USUAL_RANK, ServedAdapter
 from deepseek_operator.api.v1alpha1.serving.model import FromTraining, ServingModel
-from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel
+from deepseek_operator.api.v1alpha1.serving.status import ResolvedAdapter, ResolvedModel
 from deepseek_operator.api.v1alpha1.training.definition import TRAINING
-from deepseek_operator.api.v1alpha1.training.result import Missing, export_of
+from deepseek_operator.api.v1alpha1.training.result import Missing, adapter_of, export_of
 from deepseek_operator.core.names import digest
 from deepseek_operator.core.resources import REVISION, Manifest, Ref
 from deepseek_operator.core.seen import Seen
@@ -42,8 +44,44 @@ def reference_digest(model: ServingModel) -> str:
             return digest({"training": reference.name, "checkpoint": reference.checkpoint})
 
 
+def adapter_digest(adapter: ServedAdapter) -> str:
+    """Digest of what the user refers to; the name that clients send is no part of it."""
+    match adapter.from_training:
+        case None:
+            source = adapter.source.uri if adapter.source else ""
+            return digest({"source": source, "rank": adapter.rank or USUAL_RANK})
+        case reference:
+            return digest({"training": reference.name, "checkpoint": reference.checkpoint})
+
+
 def resolve(seen: Seen[DeepSeekServing]) -> Resolution:
-    """The model folder of the present reference: as recorded, as a revision remembers it, or found now."""
+    """The folders of the present references: as recorded, as a revision remembers them, or found now."""
+    model = _model(seen)
+    if isinstance(model, Unresolved):
+        return model
+    found: list[ResolvedAdapter] = []
+    # In an order of their own: to list them otherwise makes no other revision.
+    for adapter in sorted(seen.owner.spec.adapters, key=lambda adapter: adapter.name):
+        one = _beside(seen, model, adapter)
+        if isinstance(one, Unresolved):
+            return one
+        found.append(one)
+    return model.model_copy(update={"adapters": found or None})
+
+
+def unresolved_trainings(seen: Seen[DeepSeekServing]) -> Iterator[str]:
+    """Names of the trainings whose exports are not resolved yet."""
+    spec, recorded = seen.owner.spec, seen.owner.status.resolved
+    model = spec.model.from_training
+    if model is not None and (recorded is None or recorded.reference != reference_digest(spec.model)):
+        yield model.name
+    known = {adapter.reference for adapter in _adapters_of(recorded)}
+    for adapter in spec.adapters:
+        if adapter.from_training is not None and adapter_digest(adapter) not in known:
+            yield adapter.from_training.name
+
+
+def _model(seen: Seen[DeepSeekServing]) -> Resolution:
     model, recorded = seen.owner.spec.model, seen.owner.status.resolved
     reference = reference_digest(model)
     if recorded is not None and recorded.reference == reference:
@@ -60,11 +98,15 @@ def resolve(seen: Seen[DeepSeekServing]) -> Resolution:
 def _remembered(seen: Seen[DeepSeekServing], reference: str) -> ResolvedModel | None:
     """What the newest revision of this reference, one that runs before one that does not, resolved to: a lost status
     must not unpin a pinned model."""
+    return next((model for model in _stored(seen) if model.reference == reference), None)
+
+
+def _stored(seen: Seen[DeepSeekServing]) -> Iterator[ResolvedModel]:
+    """What the stored revisions resolved to: the newest first, and those that run before those that do not."""
     for revision in sorted(seen.all(REVISION), key=lambda revision: _precedence(seen, revision), reverse=True):
         resolved = (revision.get("data") or {}).get("resolved")
-        if isinstance(resolved, Mapping) and resolved.get("reference") == reference:
-            return ResolvedModel.model_validate(resolved)
-    return None
+        if isinstance(resolved, Mapping):
+            yield ResolvedModel.model_validate(resolved)
 
 
 def _precedence(seen: Seen[DeepSeekServing], revision: Manifest) -> tuple[bool, int]:
@@ -85,3 +127,59 @@ def _export_of(wanted: FromTraining, reference: str, seen: Seen[DeepSeekServing]
                 training_uid=found.uid,
                 step=found.step,
             )
+
+
+def _beside(seen: Seen[DeepSeekServing], model: ResolvedModel, wanted: ServedAdapter) -> ResolvedAdapter | Unresolved:
+    """The folder of an adapter that may stand beside the model."""
+    if wanted.name == (seen.owner.spec.model.name or seen.owner.metadata.name):
+        told = f"one of adapters is called {wanted.name}, as the model is: write model.name, or another name of the adapter"
+        return Unresolved(reasons.UNSUPPORTED, told, final=True)
+    found = _adapter(seen, wanted)
+    if isinstance(found, Unresolved):
+        return found
+    # A folder that a user brought may be a copy of the other: only the pod, which reads the weights, can tell.
+    if found.base_training_uid and model.training_uid and found.base != model.folder:
+        told = f"adapter {wanted.name} was trained beside {found.base}, and {model.folder} is served"
+        return Unresolved(reasons.BASE_MISMATCH, told, final=True)
+    return found.model_copy(update={"name": wanted.name})
+
+
+def _adapter(seen: Seen[DeepSeekServing], wanted: ServedAdapter) -> ResolvedAdapter | Unresolved:
+    reference = adapter_digest(wanted)
+    recorded = _adapters_of(seen.owner.status.resolved)
+    remembered = (adapter for model in _stored(seen) for adapter in _adapters_of(model)) if not recorded else iter(())
+    for adapter in (*recorded, *remembered):
+        if adapter.reference == reference:
+            return adapter
+    if wanted.from_training is not None:
+        return _adapter_of(wanted.from_training, reference, seen)
+    if wanted.source is None:
+        return Unresolved(reasons.NOT_EXPORTED, f"write source or fromTraining of adapter {wanted.name}", final=True)
+    source, rank = wanted.source, wanted.rank or USUAL_RANK
+    return ResolvedAdapter(reference=reference, claim_name=source.claim, sub_path=source.path, rank=rank)
+
+
+def _adapter_of(wanted: FromTraining, reference: str, seen: Seen[DeepSeekServing]) -> ResolvedAdapter | Unresolved:
+    match adapter_of(wanted.name, wanted.checkpoint, seen.references.get(Ref(TRAINING, wanted.name))):
+        case Missing(reason, message, final):
+            return Unresolved(reasons.BY_NAME[reason], message, final)
+        case found:
+            return ResolvedAdapter(
+                reference=reference,
+                claim_name=found.result.claim_name,
+                sub_path=found.result.export_path,
+                training=wanted.name,
+                step=found.result.step,
+                rank=found.rank,
+                base=found.base,
+                base_training_uid=found.base_uid,
+            )
+
+
+def claims_of(model: ResolvedModel) -> tuple[str, ...]:
+    """Names of the claims that a revision mounts, the model's first."""
+    return tuple(dict.fromkeys((model.claim_name, *(adapter.claim_name for adapter in _adapters_of(model)))))
+
+
+def _adapters_of(model: ResolvedModel | None) -> tuple[ResolvedAdapter, ...]:
+    return tuple(model.adapters or ()) if model is not None else ()

@@ -1,4 +1,4 @@
-"""What a serving must look at besides its children: the training that it refers to, and the claim that it mounts."""
+"""What a serving must look at besides its children: the trainings that it refers to, and the claims that it mounts."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel
 from deepseek_operator.api.v1alpha1.training.definition import TRAINING
 from deepseek_operator.core.resources import CLAIM, Ref
 from deepseek_operator.core.seen import Needs, Seen
-from deepseek_operator.kinds.serving.model import resolve
+from deepseek_operator.kinds.serving.model import claims_of, resolve, unresolved_trainings
 
 
 def needs(seen: Seen[DeepSeekServing]) -> Needs:
@@ -16,8 +16,6 @@ def needs(seen: Seen[DeepSeekServing]) -> Needs:
 
 
 def _references(seen: Seen[DeepSeekServing]) -> Iterator[Ref]:
-    resolution, training = resolve(seen), seen.owner.spec.model.from_training
-    if training is not None and resolution != seen.owner.status.resolved:
-        yield Ref(TRAINING, training.name)
-    if isinstance(resolution, ResolvedModel):
-        yield Ref(CLAIM, resolution.claim_name)
+    yield from (Ref(TRAINING, name) for name in dict.fromkeys(unresolved_trainings(seen)))
+    if isinstance(resolution := resolve(seen), ResolvedModel):
+        yield from (Ref(CLAIM, name) for name in claims_of(resolution))

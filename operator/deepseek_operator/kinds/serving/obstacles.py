@@ -12,7 +12,7 @@ from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel
 from deepseek_operator.core.resources import CLAIM, Manifest, Ref, is_terminating
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.kinds.serving import reasons
-from deepseek_operator.kinds.serving.failing import failure, folder, is_invalid, is_overdue
+from deepseek_operator.kinds.serving.failing import failure, is_invalid, is_overdue
 from deepseek_operator.kinds.serving.labels import revision_of
 from deepseek_operator.kinds.serving.reasons import Reason
 from deepseek_operator.kinds.serving.running import group
@@ -79,7 +79,9 @@ def _failing(pod: Manifest, model: ResolvedModel | None, is_late: bool) -> Itera
 
 
 def _no_folder(model: ResolvedModel) -> str:
-    return f"claim {model.claim_name} has no folder {model.sub_path}, and is mounted read-only ({folder(model)})"
+    mounted = (model, *(model.adapters or ()))
+    told = (f"claim {one.claim_name} has no folder {one.sub_path} ({one.folder})" for one in mounted if one.sub_path)
+    return f"{', or '.join(told)}, and is mounted read-only"
 
 
 def _unmounted_pods(

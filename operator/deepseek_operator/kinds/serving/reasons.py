@@ -32,6 +32,9 @@ WAITING_FOR_TRAINING = _shared(result.WAITING_FOR_TRAINING)
 WAITING_FOR_EXPORT = _shared(result.WAITING_FOR_EXPORT)
 TRAINING_FAILED = _shared(result.TRAINING_FAILED)
 NOT_EXPORTED = _shared(result.NOT_EXPORTED)
+BASE_MISMATCH = Reason(
+    "BaseMismatch", "Serve the model that the adapter was trained beside, or train an adapter beside the served one."
+)
 WAITING_FOR_CLAIM = _shared(shared.WAITING_FOR_CLAIM)
 CLAIM_NOT_SHARED = Reason(
     "ClaimNotShared",

@@ -17,7 +17,7 @@ from deepseek_operator.api.v1alpha1.common.resources import ComputeResources
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.definition import SERVING
 from deepseek_operator.api.v1alpha1.serving.engine import Engine
-from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel
+from deepseek_operator.api.v1alpha1.serving.status import ResolvedAdapter, ResolvedModel
 from deepseek_operator.core.names import digest, owner_reference, revision_hash
 from deepseek_operator.core.ownership import restored
 from deepseek_operator.core.resources import GROUP, REVISION, Manifest, is_terminating
@@ -70,6 +70,7 @@ def user_input(owner: DeepSeekServing, model: ResolvedModel) -> dict[str, Any]:
                 "custom": digest(spec.model.custom) if spec.model.custom is not None else None,
             }
         ),
+        "adapters": [_present(adapter_input(adapter)) for adapter in model.adapters or ()],
         "engine": _engine(spec.engine),
         "accelerator": _accelerator(spec.accelerator),
         "parallelism": spec.parallelism.to_wire() if spec.parallelism is not None else {},
@@ -77,6 +78,11 @@ def user_input(owner: DeepSeekServing, model: ResolvedModel) -> dict[str, Any]:
         "update": update_token(owner),
     }
     return {key: part for key, part in parts.items() if part}
+
+
+def adapter_input(adapter: ResolvedAdapter) -> dict[str, str | None]:
+    """What of an adapter another one would be: its name, its folder, and the room that it takes."""
+    return {"name": adapter.name, "claim": adapter.claim_name, "path": adapter.sub_path, "rank": str(adapter.rank)}
 
 
 def update_token(owner: DeepSeekServing) -> str:

@@ -13,7 +13,7 @@ from deepseek_operator.core.seen import Seen
 from deepseek_operator.domain.policy.rollout import NONE, Replicas, next_step
 from deepseek_operator.kinds.serving import reasons
 from deepseek_operator.kinds.serving.labels import revision_of
-from deepseek_operator.kinds.serving.model import Resolution, Unresolved
+from deepseek_operator.kinds.serving.model import Resolution, Unresolved, claims_of
 from deepseek_operator.kinds.serving.revision import template_of
 from deepseek_operator.kinds.serving.running import group, reach_of_resting
 from deepseek_operator.workloads.reasons import HOST_ACCESS_NOT_ALLOWED
@@ -103,9 +103,10 @@ def target(seen: Seen[DeepSeekServing], resolution: Resolution, asked: str, runn
         if devices.refused == HOST_ACCESS_NOT_ALLOWED and meanwhile is not None and reach_of_resting(seen, meanwhile):
             meanwhile = None
         return Target(meanwhile, obstacle=Unresolved(reasons.of_plan(devices.refused), devices.reason, final=True))
-    if Ref(CLAIM, resolution.claim_name) in seen.references or group(seen, asked) is not None:
+    absent = [name for name in claims_of(resolution) if Ref(CLAIM, name) not in seen.references]
+    if not absent or group(seen, asked) is not None:
         return Target(asked, resolution)
-    missing = f"there is no PersistentVolumeClaim {resolution.claim_name} in this namespace"
+    missing = f"there is no PersistentVolumeClaim {absent[0]} in this namespace"
     return Target(_runs_meanwhile(seen, running), obstacle=Unresolved(reasons.WAITING_FOR_CLAIM, missing))
 
 

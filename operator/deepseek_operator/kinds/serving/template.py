@@ -22,9 +22,18 @@ from deepseek_operator.domain.programs.engines import contract
 from deepseek_operator.domain.programs.engines.table import ENGINES
 from deepseek_operator.domain.programs.start import Start
 from deepseek_operator.domain.values.command import Command, Probe, Refusal
-from deepseek_operator.kinds.serving.command import ENDPOINT_SECONDS, GRACE_SECONDS, MODEL_PATH, Served, command
+from deepseek_operator.kinds.serving.command import (
+    ENDPOINT_SECONDS,
+    GRACE_SECONDS,
+    MODEL_PATH,
+    Served,
+    adapter_mounts,
+    adapters,
+    command,
+)
 from deepseek_operator.kinds.serving.devices import served
 from deepseek_operator.kinds.serving.labels import pod_labels
+from deepseek_operator.kinds.serving.model import claims_of
 from deepseek_operator.workloads.pod.devices import on_devices
 from deepseek_operator.workloads.pod.resources import SHARED_MEMORY_VOLUME, resources, shared_memory, whole_cores
 from deepseek_operator.workloads.pod.security import container_security
@@ -52,7 +61,7 @@ def render(owner: DeepSeekServing, revision: str, model: ResolvedModel, configur
     plan = owner.status.plan
     if plan is None or plan.refused:
         raise ValueError("under a profile, a revision is rendered only from a plan that was recorded and accepted")
-    asked = served(owner, plan, configuration.profiles.resolve(plan.profile))
+    asked = served(owner, plan, configuration.profiles.resolve(plan.profile), model)
     template = _rendered(owner, revision, model, configuration, asked if asked.engine.is_built else None)
     variables = () if asked.engine.is_built else asked.profile.variables(asked.program, 1)
     keeps = owner.spec.engine.resources.shared_memory is not None
@@ -65,7 +74,7 @@ def _rendered(
     pod = owner.spec.pod
     grace_s = pod.termination_grace_period_seconds or GRACE_SECONDS
     leaving_s, drain_s = _ending(grace_s)
-    own = _written(owner, configuration, drain_s) if asked is None else _built(asked)
+    own = _written(owner, model, configuration, drain_s) if asked is None else _built(asked)
     container = {
         "name": CONTAINER,
         **own,
@@ -80,7 +89,9 @@ def _rendered(
     return with_settings({"metadata": {"labels": pod_labels(owner, revision)}, "spec": spec}, pod)
 
 
-def _written(owner: DeepSeekServing, configuration: Configuration, drain_s: int) -> dict[str, Any]:
+def _written(
+    owner: DeepSeekServing, model: ResolvedModel, configuration: Configuration, drain_s: int
+) -> dict[str, Any]:
     """What the container of our own engine, or of the user's, has of its own."""
     engine = owner.spec.engine
     command = engine.command if ENGINES[engine.type].start is Start.WRITTEN else contract.COMMAND
@@ -89,7 +100,7 @@ def _written(owner: DeepSeekServing, configuration: Configuration, drain_s: int)
         **({"command": list(command)} if command else {}),
         **({"args": list(engine.args)} if engine.args else {}),
         "ports": [{"name": PORT_NAME, "containerPort": engine.port, "protocol": "TCP"}],
-        "env": _environment(owner, drain_s),
+        "env": _environment(owner, model, drain_s),
         "resources": resources(engine.resources, owner.spec.accelerator),
         **_probes(engine),
     }
@@ -138,7 +149,7 @@ def _ending(grace_s: int) -> tuple[int, int]:
     return leaving_s, grace_s - leaving_s - margin_s
 
 
-def _environment(owner: DeepSeekServing, drain_s: int) -> list[dict[str, Any]]:
+def _environment(owner: DeepSeekServing, model: ResolvedModel, drain_s: int) -> list[dict[str, Any]]:
     engine = owner.spec.engine
     served_name = owner.spec.model.name or owner.metadata.name
     ours = {
@@ -146,7 +157,13 @@ def _environment(owner: DeepSeekServing, drain_s: int) -> list[dict[str, Any]]:
         "DEEPSEEK_SERVING_NAMESPACE": owner.metadata.namespace,
         **dict(
             contract.variables(
-                MODEL_PATH, served_name, engine.port, engine.max_concurrency, engine.queue_limit, drain_s
+                MODEL_PATH,
+                served_name,
+                engine.port,
+                engine.max_concurrency,
+                engine.queue_limit,
+                drain_s,
+                adapters(owner, model),
             )
         ),
     }
@@ -176,15 +193,28 @@ def _probes(engine: Engine) -> dict[str, Any]:
 
 
 def _volumes(model: ResolvedModel, wanted: ComputeResources) -> list[dict[str, Any]]:
-    return [
-        {"name": "model", "persistentVolumeClaim": {"claimName": model.claim_name}},
-        shared_memory(wanted),
-    ]
+    """One volume for each claim: the kubelet mounts a claim once for a pod, under one name."""
+    names = _volume_names(model)
+    claims = [{"name": name, "persistentVolumeClaim": {"claimName": claim}} for claim, name in names.items()]
+    return [*claims, shared_memory(wanted)]
+
+
+def _volume_names(model: ResolvedModel) -> dict[str, str]:
+    """What the volume of each claim is called in the pod."""
+    of_model, *others = claims_of(model)
+    return {of_model: "model", **{claim: f"adapters-{number}" for number, claim in enumerate(others)}}
 
 
 def _mounts(model: ResolvedModel) -> list[dict[str, Any]]:
     """Read-only is the mount, not the claim: the training that writes its next export may use the claim as well."""
-    mount: dict[str, Any] = {"name": "model", "mountPath": MODEL_PATH, "readOnly": True}
-    if model.sub_path:
-        mount["subPath"] = model.sub_path
-    return [mount, {"name": SHARED_MEMORY_VOLUME, "mountPath": "/dev/shm"}]
+    names = _volume_names(model)
+    mounts = [
+        _mount(names[model.claim_name], MODEL_PATH, model.sub_path),
+        *(_mount(names[one.claim_name], place, one.sub_path) for place, one in adapter_mounts(model)),
+    ]
+    return [*mounts, {"name": SHARED_MEMORY_VOLUME, "mountPath": "/dev/shm"}]
+
+
+def _mount(volume: str, place: str, sub_path: str) -> dict[str, Any]:
+    mount: dict[str, Any] = {"name": volume, "mountPath": place, "readOnly": True}
+    return {**mount, "subPath": sub_path} if sub_path else mount

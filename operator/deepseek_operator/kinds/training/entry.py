@@ -24,12 +24,11 @@ def _notes(manifest: Manifest) -> tuple[str, ...]:
     return (NO_TEMPLATE,) if pairs and is_ours(spec.trainer) and spec.model.custom is None else ()
 
 
-def _origin(manifest: Manifest) -> Assumed:
+def _origin(manifest: Manifest, name: str) -> Assumed:
     """The training whose checkpoint or export this one starts from."""
     spec = manifest["spec"]
     resume = ((spec.get("checkpoints") or {}).get("resume") or {}).get("from") or {}
     exported = (spec.get("model") or {}).get("fromTraining") or {}
-    name = exported.get("name") or resume["training"]
     return Assumed(*assumed(name, str((exported or resume).get("checkpoint", ""))))
 
 

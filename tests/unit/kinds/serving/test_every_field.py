@@ -18,7 +18,7 @@ from deepseek_operator.core.seen import Sample
 from deepseek_operator.kinds.serving.signals import IN_FLIGHT, REPORTING, queries, wanted
 from tests.support.leaves import schema_leaves, with_leaf
 from tests.support.serving_life import SERVICE, ServingLife
-from tests.support.servings import NAMESPACE, TRAINING_UID, a_claim, a_serving, a_training
+from tests.support.servings import NAMESPACE, TRAINING_UID, a_claim, a_serving, a_training, an_adapter_training
 from tests.support.world import START
 
 Spec = Mapping[str, Any]
@@ -136,6 +136,21 @@ def export_after_the_training_went_on(spec: Spec) -> object:
     return at(life.template()["spec"], "containers.0.volumeMounts.0.subPath")
 
 
+def beside(path: str) -> Scene:
+    """What is recorded of the first adapter, beside two trainings that have ended."""
+    exports: dict[str, Any] = {"exports": [50, 60, 70], "bestCheckpoint": {"step": 50}}
+    trainings = (an_adapter_training(**exports), an_adapter_training("other", uid="44444444", **exports))
+    return lambda spec: at(
+        ServingLife(*trainings, a_claim("team.a"), **spec).status.to_wire(), f"resolved.adapters.0.{path}"
+    )
+
+
+def adapter_after_the_training_went_on(spec: Spec) -> object:
+    life = ServingLife(an_adapter_training(), **spec)
+    life.train("legal", exports=[50, 60], result="Complete", uid="33333333")
+    return at(life.template()["spec"], "containers.0.volumeMounts.1.subPath")
+
+
 def replicas_for_12_in_flight(spec: Spec) -> object:
     samples = {IN_FLIGHT: Sample(12, START), REPORTING: Sample(1, START)}
     return wanted(DeepSeekServing.model_validate(a_serving(**spec)), samples)
@@ -206,6 +221,9 @@ def exported(step: int) -> str:
     return f"{TRAINING_UID}/exports/{step}"
 
 
+ADAPTER: Spec = {**FOLDER, "adapters": [{"name": "legal", "source": {"uri": "pvc://models/legal"}}]}
+TUNED: Spec = {**FOLDER, "adapters": [{"name": "legal", "fromTraining": {"name": "legal"}}]}
+
 FIELDS = (
     Field("model.name", variable("DEEPSEEK_SERVED_MODEL_NAME"), ((ABSENT, "chat"), ("ds", "ds")), FOLDER),
     Field("model.name", both(plan("gpus"), flag("--served-model-name")),
@@ -223,6 +241,23 @@ FIELDS = (
     Field("model.custom", plan("gpus"), ((PRIVATE, 2), ({**PRIVATE, "num_hidden_layers": 8}, 1)), vllm("mine")),
     Field("model.quantization", both(plan("format"), plan("gpus")),
           ((ABSENT, ("bf16", 2)), ("awq", ("awq", 1)), ("fp8", ("fp8", 1))), vllm()),
+    Field("adapters[].name", variable("DEEPSEEK_ADAPTERS"),
+          (("legal", '[{"name": "legal", "path": "/adapters/0"}]'), ("a", '[{"name": "a", "path": "/adapters/0"}]')), ADAPTER),
+    Field("adapters[].name", flag("--lora-modules"), (("legal", "legal=/adapters/0"), ("a", "a=/adapters/0")),
+          {**vllm(), "adapters": ADAPTER["adapters"]}),
+    Field("adapters[].name", flag("--lora-paths"), (("legal", "legal=/adapters/0"), ("a", "a=/adapters/0")),
+          {**sglang(), "adapters": ADAPTER["adapters"]}),
+    Field("adapters[].source.uri", engine("volumeMounts.1.subPath"),
+          (("pvc://models/a", "a"), ("pvc://models/b", "b"), ("pvc://models", None)), ADAPTER),
+    Field("adapters[].source.uri", pod("volumes.1.persistentVolumeClaim.claimName"),
+          (("pvc://models/a", None), ("pvc://team.a/a", "team.a")), ADAPTER),
+    Field("adapters[].rank", flag("--max-lora-rank"), ((ABSENT, "16"), (17, "32"), (320, "320")),
+          {**vllm(), "adapters": ADAPTER["adapters"]}),
+    Field("adapters[].fromTraining.name", beside("subPath"),
+          (("legal", "33333333/exports/50"), ("other", "44444444/exports/50")), TUNED),
+    Field("adapters[].fromTraining.checkpoint", beside("step"), (("Best", 50), ("Latest", 70), ("60", 60)), TUNED),
+    Field("adapters[].fromTraining.update", adapter_after_the_training_went_on,
+          (("Pinned", "33333333/exports/50"),), TUNED, refused="OnNewBest"),
     Field("engine.type", engine("command"),
           (("builtin", ["python3", "-m", "deepseek_runtime.engine"]), ("custom", None)), IMAGE),
     Field("engine.type", engine("command.2"), (("vllm", "/model"), ("sglang", "sglang.launch_server")), vllm()),

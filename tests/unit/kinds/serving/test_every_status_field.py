@@ -10,7 +10,7 @@ from deepseek_operator.api.v1alpha1.serving.definition import SERVING
 from deepseek_operator.api.v1alpha1.serving.status import ServingStatus
 from tests.support.leaves import leaves, schema_leaves
 from tests.support.serving_life import SERVICE, ServingLife
-from tests.support.servings import NAMESPACE, a_training
+from tests.support.servings import NAMESPACE, TRAINING_UID, a_training, an_adapter_training
 
 SOURCE = {"uri": "pvc://models/m"}
 DENSE = {"name": "deepseek-r1-distill-llama-70b", "source": SOURCE}
@@ -26,6 +26,14 @@ def follows_an_autoscaler_and_rolls_out() -> ServingLife:
     life.edit(engine={"maxConcurrency": 8})
     life.run()
     return life
+
+
+def serves_an_adapter_of_an_export() -> ServingLife:
+    base = {"trainingUID": TRAINING_UID, "claimName": "models", "subPath": f"{TRAINING_UID}/exports/100", "step": 100}
+    training = a_training(exports=[100], result="Complete")
+    adapters = [{"name": "legal", "fromTraining": {"name": "legal"}}]
+    model = {"fromTraining": {"name": "tune"}}
+    return ServingLife(training, an_adapter_training(base=base), model=model, adapters=adapters)
 
 
 def is_laid_out_in_stages() -> ServingLife:
@@ -48,6 +56,7 @@ def on_devices(model: dict[str, Any], **spec: Any) -> ServingLife:
 
 LIVES: tuple[Callable[[], ServingLife], ...] = (
     follows_an_autoscaler_and_rolls_out,
+    serves_an_adapter_of_an_export,
     is_laid_out_in_stages,
     is_laid_out_over_experts,
     is_refused,

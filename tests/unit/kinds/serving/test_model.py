@@ -75,7 +75,10 @@ def test_an_adapter_alone_is_refused_before_it_is_there_and_after(status: dict[s
     found = resolved(training, "1")
     assert isinstance(found, Unresolved)
     assert (found.reason.name, found.final) == ("NotExported", True)
-    assert "exports its adapter alone (method.lora.export Adapter), which no engine here serves" in found.message
+    assert (
+        "exports its adapter alone (method.lora.export Adapter), which is no model: a serving names it under adapters"
+        in found.message
+    )
 
 
 @pytest.mark.parametrize("method", [{"type": "Full"}, {"type": "LoRA"}, {"type": "LoRA", "lora": {"export": "Merged"}}])

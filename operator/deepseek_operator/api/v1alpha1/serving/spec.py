@@ -8,6 +8,7 @@ from deepseek_operator.api.base import ApiModel, rule, rules
 from deepseek_operator.api.v1alpha1.common.accelerator import Accelerator, Parallelism
 from deepseek_operator.api.v1alpha1.common.pod import PodSettings
 from deepseek_operator.api.v1alpha1.common.programs import is_none, is_one
+from deepseek_operator.api.v1alpha1.serving.adapters import ServedAdapter
 from deepseek_operator.api.v1alpha1.serving.engine import Engine
 from deepseek_operator.api.v1alpha1.serving.engines import (
     BUILT,
@@ -63,6 +64,11 @@ class ServingSpec(ApiModel):
                 "replica answers 429 and no more are ever in flight",
                 fieldPath=".autoscaling.signals",
             ),
+            rule(
+                "!has(self.model.name) || !has(self.adapters) || !self.adapters.exists(a, a.name == self.model.name)",
+                "one of adapters has the name of the model: write another, by which clients tell them apart",
+                fieldPath=".adapters",
+            ),
         )
     )
 
@@ -74,6 +80,12 @@ class ServingSpec(ApiModel):
                 "write exactly one of model.source (a folder on a claim) and model.fromTraining (a training's export)",
             )
         ),
+    )
+    adapters: list[ServedAdapter] = Field(
+        default_factory=list,
+        max_length=16,
+        description="LoRA adapters that answer beside the model, each by its own name. Absent: none.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
     engine: Engine = Field(
         default_factory=Engine,

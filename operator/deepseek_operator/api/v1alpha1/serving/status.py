@@ -7,6 +7,37 @@ from deepseek_operator.api.record import RECORD
 from deepseek_operator.api.v1alpha1.common.plan import PlanStatus
 
 
+class ResolvedAdapter(StatusModel):
+    """The folder of an adapter that a revision mounts, recorded before it is used."""
+
+    name: str = Field(default="", description="Model name by which clients ask for it.")
+    reference: str = Field(
+        default="",
+        description="Digest of the reference that was resolved; another one is resolved anew.",
+        json_schema_extra=RECORD,
+    )
+    claim_name: str = Field(default="", description="PersistentVolumeClaim of the adapter's folder.")
+    sub_path: str = Field(default="", description="Folder inside the volume; empty: its root.")
+    training: str | None = Field(default=None, description="DeepSeekTraining that it came from.")
+    step: int | None = Field(default=None, description="Step that was exported.")
+    rank: int = Field(default=0, description="Its rank, for which engines keep room.")
+    base: str | None = Field(
+        default=None,
+        description="The folder of the model that it was trained beside, where its training tells. Example: pvc://models/v2.",
+    )
+    base_training_uid: str | None = Field(
+        default=None,
+        alias="baseTrainingUID",
+        description="uid of the training that exported that model.",
+        json_schema_extra=RECORD,
+    )
+
+    @property
+    def folder(self) -> str:
+        """The adapter's folder as a user writes it."""
+        return f"pvc://{self.claim_name}/{self.sub_path}".rstrip("/")
+
+
 class ResolvedModel(StatusModel):
     """The model folder that a revision mounts, recorded before it is used."""
 
@@ -25,6 +56,17 @@ class ResolvedModel(StatusModel):
         json_schema_extra=RECORD,
     )
     step: int | None = Field(default=None, description="Step that was exported.")
+    adapters: list[ResolvedAdapter] | None = Field(
+        default=None,
+        max_length=16,
+        description="The adapters beside it, by name; absent without any.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
+
+    @property
+    def folder(self) -> str:
+        """The model folder as a user writes it."""
+        return f"pvc://{self.claim_name}/{self.sub_path}".rstrip("/")
 
 
 class RevisionStatus(StatusModel):

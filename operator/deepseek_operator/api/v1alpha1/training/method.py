@@ -61,7 +61,7 @@ class Lora(ApiModel):
     )
     export: Literal["Merged", "Adapter"] = Field(
         default="Merged",
-        description="Merged: the base's weights with the adapter added, which every engine serves and other trainings start from. Adapter: adapter_model.safetensors and adapter_config.json in peft's form, with the sha256 of the base; no engine of a DeepSeekServing takes these yet. Default Merged.",
+        description="Merged: the base's weights with the adapter added, which every engine serves and other trainings start from. Adapter: adapter_model.safetensors and adapter_config.json in peft's form, with the sha256 of the base; a DeepSeekServing names it under adapters, beside that base. Default Merged.",
     )
 
     @property

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from pydantic import ValidationError
 
 from deepseek_operator.api.base import Manifest
-from deepseek_operator.api.v1alpha1.training.method import LORA
+from deepseek_operator.api.v1alpha1.training.method import LORA, Lora
 from deepseek_operator.api.v1alpha1.training.status import TrainingStatus
 
 WAITING_FOR_TRAINING = "WaitingForTraining"
@@ -66,12 +66,54 @@ def export_of(name: str, checkpoint: str, training: Manifest | None) -> Found:
     """The export that `checkpoint` (Best, Latest or a step) names of the training, None where there is none."""
     if training is not None and _exports_adapter(training):
         message = (
-            f"training {name} exports its adapter alone (method.lora.export Adapter), which no engine here serves and no "
-            "training starts from: name a training with export Merged, such as one that goes on from it "
-            "(checkpoints.resume.from, the same method.lora)"
+            f"training {name} exports its adapter alone (method.lora.export Adapter), which is no model: a serving names it "
+            "under adapters, beside the model that it was trained from; or name a training with export Merged, such as one "
+            "that goes on from it (checkpoints.resume.from, the same method.lora)"
         )
         return Missing(NOT_EXPORTED, message, final=True)
     return _result(name, training, lambda status: _export(name, checkpoint, status))
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """An exported adapter.
+
+    Attributes:
+        result: where it lies.
+        base: the model that it was trained beside, as pvc://claim/path; None where its training does not tell.
+        base_uid: uid of the training that exported that model; None for one that a user brought.
+    """
+
+    result: Result
+    rank: int
+    base: str | None
+    base_uid: str | None
+
+
+def adapter_of(name: str, checkpoint: str, training: Manifest | None) -> Adapter | Missing:
+    """The adapter that `checkpoint` (Best, Latest or a step) names of the training, None where there is none."""
+    if training is not None and not _exports_adapter(training):
+        method = (training.get("spec") or {}).get("method") or {}
+        what = "is of method LoRA and exports the whole model (method.lora.export Merged)"
+        other = what if method.get("type") == LORA else "is not of method LoRA"
+        message = (
+            f"training {name} {other}: serve it as model.fromTraining, or name under adapters a training with "
+            "method.lora.export Adapter"
+        )
+        return Missing(NOT_EXPORTED, message, final=True)
+    found = _result(name, training, lambda status: _export(name, checkpoint, status))
+    if isinstance(found, Missing) or training is None:
+        return found if isinstance(found, Missing) else Missing(WAITING_FOR_TRAINING, f"there is no {name}")
+    spec = training.get("spec") or {}
+    lora, model = (spec.get("method") or {}).get("lora") or {}, spec.get("model") or {}
+    origin = _status_of(training).origin if model.get("fromTraining") else None
+    uri = (
+        f"pvc://{origin.claim_name}/{origin.sub_path}" if origin is not None else (model.get("source") or {}).get("uri")
+    )
+    rank = int(lora.get("rank") or Lora.model_fields["rank"].default)
+    return Adapter(
+        found, rank, str(uri).rstrip("/") if uri else None, origin.training_uid if origin is not None else None
+    )
 
 
 def checkpoint_of(name: str, checkpoint: str, training: Manifest | None) -> Found:

@@ -33,6 +33,7 @@ def _command(asked: EngineRequest) -> Command:
         asked.max_concurrency or contract.CONCURRENCY,
         contract.QUEUE_LIMIT if asked.queue_limit is None else asked.queue_limit,
         asked.drain_seconds,
+        asked.adapters,
     )
     env = (*asked.profile.variables(PROGRAM, asked.nodes), *own)
     return replica(asked, (*contract.COMMAND, *asked.extra_args), env, Metrics("/metrics", PORT, vllm.NAMES))
@@ -51,15 +52,15 @@ def _refusal(asked: EngineRequest) -> Refusal | None:
         return Refusal(f"the built-in engine has no sparse attention, which {asked.model} needs", instead)
     if asked.storage not in limits.UNQUANTIZED:
         return Refusal(f"the built-in engine reads 16- and 32-bit weights, not {asked.storage}", instead)
-    return _unanswered(asked) or limits.refusal(PROGRAM, asked, NO_FLAGS)
+    return (
+        limits.prompt_adapter_refusal("the built-in engine", asked)
+        or _unanswered(asked)
+        or limits.refusal(PROGRAM, asked, NO_FLAGS)
+    )
 
 
 def _unanswered(asked: EngineRequest) -> Refusal | None:
     """Fields that this engine has no setting for."""
-    if asked.adapters:
-        return Refusal(
-            "the built-in engine serves merged weights only", "serve the training's export, or write engine.type vllm"
-        )
     if asked.api_key_variable is not None:
         return Refusal("the built-in engine checks no API key", "leave the key out, or write engine.type vllm")
     if asked.kv_dtype != "auto" or asked.memory_fraction is not None:

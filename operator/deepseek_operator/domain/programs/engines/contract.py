@@ -1,9 +1,13 @@
 """What a program is told that no command is built for: our own engine, and an image of the user's.
 
 Environment variables are all of it, so that any image can take part: where the model lies, under what name and port it
-is served, how many requests at once, and how long to drain. What the pod's runtime reads of them is tested against this.
+is served, which adapters beside it, how many requests at once, and how long to drain. What the pod's runtime reads of them is tested against this.
 """
 
+import json
+from collections.abc import Sequence
+
+from deepseek_operator.domain.programs.engines.request import Adapter
 from deepseek_operator.domain.values.command import Variables
 
 COMMAND = ("python3", "-m", "deepseek_runtime.engine")
@@ -15,9 +19,17 @@ QUEUE_LIMIT = 64
 
 
 def variables(
-    path: str, served_name: str, port: int, concurrency: int, queue_limit: int, drain_seconds: int
+    path: str,
+    served_name: str,
+    port: int,
+    concurrency: int,
+    queue_limit: int,
+    drain_seconds: int,
+    adapters: Sequence[Adapter] = (),
 ) -> Variables:
-    """Return the variables of one replica."""
+    """Return the variables of one replica; that of the adapters only where there are any."""
+    listed = [{"name": adapter.name, "path": adapter.path} for adapter in adapters]
+    beside = (("DEEPSEEK_ADAPTERS", json.dumps(listed)),) if listed else ()
     return (
         ("DEEPSEEK_MODEL_PATH", path),
         ("DEEPSEEK_SERVED_MODEL_NAME", served_name),
@@ -25,4 +37,5 @@ def variables(
         ("DEEPSEEK_MAX_CONCURRENCY", str(concurrency)),
         ("DEEPSEEK_QUEUE_LIMIT", str(queue_limit)),
         ("DEEPSEEK_DRAIN_SECONDS", str(drain_seconds)),
+        *beside,
     )

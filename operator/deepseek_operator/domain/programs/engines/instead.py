@@ -23,6 +23,7 @@ NODES = "leave it out: one replica is one pod"
 DRAIN = "write pod.terminationGracePeriodSeconds"
 METRICS = "leave it out: scaling and dashboards read the engine's metrics, which are always on"
 FILE = "write its lines as engine.args: flags in a file can't be checked"
+ADAPTERS = "write adapters, which are mounted, checked against the model and kept with the revision"
 SLOTS = "leave it out: the cache gets what the weights leave"
 DEVICES = "write accelerator.perNode: the pod sees the devices that it was given"
 

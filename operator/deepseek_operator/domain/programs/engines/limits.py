@@ -36,6 +36,17 @@ def prompt_adapter_refusal(engine: str, asked: EngineRequest) -> Refusal | None:
     return None
 
 
+def too_wide(engine: str, asked: EngineRequest, most: int) -> Refusal | None:
+    """Refuse an adapter whose rank the engine can't hold."""
+    wide = [adapter for adapter in asked.adapters if adapter.rank > most]
+    if not wide:
+        return None
+    return Refusal(
+        f"{engine} serves adapters of rank {most} at most, and {wide[0].name} has {wide[0].rank}",
+        f"write an adapter of rank {most} or less, or its training with method.lora.export Merged",
+    )
+
+
 def too_old(engine: str, asked: EngineRequest, version: Version, needed: Version) -> Refusal | None:
     """Refuse a model that came after this release."""
     if version >= needed:

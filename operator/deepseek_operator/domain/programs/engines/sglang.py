@@ -84,6 +84,7 @@ FLAGS = Flags(
         Owned(("attn-cp-size", "attention-context-parallel-size"), "leave it out: it cuts the tensor ranks anew"),
         Owned(("nnodes", "node-rank", "dist-init-addr", "nccl-init-addr"), instead.NODES),
         Owned(("base-gpu-id", "gpu-id-step"), instead.DEVICES),
+        Owned(("lora-paths",), instead.ADAPTERS),
         Owned(("enable-metrics",), instead.METRICS),
         Owned(("config",), instead.FILE),
     ),
@@ -99,7 +100,7 @@ FLAGS = Flags(
     overrides=("json-model-override-args",),
     yielding=(
         "reasoning-parser", "tool-call-parser", "trust-remote-code", "device", "attention-backend", "enable-lora",
-        "lora-paths", "chat-template", "tokenizer-mode", "tokenizer-worker-num", "tokenizer-backend",
+        "chat-template", "tokenizer-mode", "tokenizer-worker-num", "tokenizer-backend",
     ),
     variables=(
         Owned(("SGLANG_HOST_IP", "HOST_IP", "SGLANG_PORT", "SGLANG_GRPC_PORT"), "leave it out: a replica's inner addresses are its own"),

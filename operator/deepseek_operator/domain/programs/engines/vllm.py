@@ -28,6 +28,8 @@ V4_SUMMER_RELEASES = ("0731", "0813", "dspark")
 V4_SUMMER_NEEDED = Version(0, 25)
 QUEUE_LIMIT_FROM = Version(0, 32)
 FLASHINFER_VARIABLES_UNTIL = Version(0, 25)
+LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
+"""What --max-lora-rank may be."""
 MASTER_PORT = "29501"
 RPC_PORT = "13345"
 TEMPLATES = "/vllm-workspace/examples"
@@ -95,6 +97,7 @@ FLAGS = Flags(
         Owned(("prefill-context-parallel-size", "-pcp"), "leave it out: it takes more devices than the layout has"),
         Owned(("nnodes", "-n", "node-rank", "-r", "master-addr", "master-port"), instead.NODES),
         Owned(("device-ids",), instead.DEVICES),
+        Owned(("lora-modules",), instead.ADAPTERS),
         Owned(("shutdown-timeout",), instead.DRAIN),
         Owned(("disable-log-stats",), instead.METRICS),
         Owned(("engram-config",), "leave it out: where the n-gram tables lie is counted"),
@@ -127,7 +130,6 @@ FLAGS = Flags(
         "enable-lora",
         "max-lora-rank",
         "max-loras",
-        "lora-modules",
     ),
     variables=(
         Owned(("VLLM_HOST_IP", "HOST_IP", "VLLM_PORT", "VLLM_RPC_PORT"), "leave it out: a replica's inner addresses are its own"),
@@ -172,6 +174,7 @@ def _refusal(asked: EngineRequest, version: Version) -> Refusal | None:
         or limits.no_compressed_attention("vLLM", asked)
         or _unsupported(asked)
         or limits.prompt_adapter_refusal("vLLM", asked)
+        or limits.too_wide("vLLM", asked, LORA_RANKS[-1])
         or limits.refusal(PROGRAM, asked, FLAGS)
         or _layout(asked)
         or _queue(asked, version)
@@ -240,8 +243,7 @@ def _serving(asked: EngineRequest, version: Version) -> tuple[str, ...]:
 
 
 def _lora_rank(asked: EngineRequest) -> int:
-    most = max(adapter.rank for adapter in asked.adapters)
-    return next(rank for rank in (8, 16, 32, 64, 128, 256, 320, 512, most) if rank >= most)
+    return next(rank for rank in LORA_RANKS if rank >= max(adapter.rank for adapter in asked.adapters))
 
 
 def _model(asked: EngineRequest) -> tuple[str, ...]:
