@@ -12,9 +12,7 @@ class ResolvedAdapter(StatusModel):
 
     name: str = Field(default="", description="Model name by which clients ask for it.")
     reference: str = Field(
-        default="",
-        description="Digest of the reference that was resolved; another one is resolved anew.",
-        json_schema_extra=RECORD,
+        default="", description="Digest of the reference that was resolved; another one is resolved anew."
     )
     claim_name: str = Field(default="", description="PersistentVolumeClaim of the adapter's folder.")
     sub_path: str = Field(default="", description="Folder inside the volume; empty: its root.")
@@ -29,7 +27,6 @@ class ResolvedAdapter(StatusModel):
         default=None,
         alias="baseTrainingUID",
         description="uid of the training that exported that model.",
-        json_schema_extra=RECORD,
     )
 
     @property
