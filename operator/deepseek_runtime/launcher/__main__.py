@@ -1,16 +1,22 @@
-"""`python3 -m deepseek_runtime.launcher [-- command …]`: runs the trainer, or the given command, under the keeper."""
+"""`python3 -m deepseek_runtime.launcher [--adapter NAME] [-- command …]`: runs the trainer, or a command, under the keeper.
+
+With an adapter the command is one of a trainer that knows nothing of the contract: see `foreign`.
+"""
 
 import os
 import shutil
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from deepseek_runtime import termination
 from deepseek_runtime.checkpoint.room import Full, writing
 from deepseek_runtime.checkpoint.volume import Superseded, Volume
 from deepseek_runtime.contract import Contract, ExitCode, Invalid, read_contract
+from deepseek_runtime.foreign import tokenizer
+from deepseek_runtime.foreign.keeping import OUTPUT_LINK, OUTPUT_VARIABLE, Keeping, layout_of, wanted_steps
 from deepseek_runtime.launcher import report
 from deepseek_runtime.launcher.keeper import NOTHING_BEGAN, Keeper, Verdict
 from deepseek_runtime.launcher.preparing import prepare
@@ -23,26 +29,44 @@ from deepseek_runtime.stopping import release
 BUILTIN_TRAINER = (sys.executable, "-m", "deepseek_runtime.trainer")
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What the arguments say: a command, empty for the built-in trainer, and the adapter that keeps it, if any."""
+
+    command: tuple[str, ...]
+    adapter: str | None = None
+
+
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     """Runs one pod of an attempt; returns the exit code of the contract."""
     log = Path(environment.get(termination.PATH_VARIABLE) or termination.DEFAULT_PATH)
     try:
-        command = _command(arguments)
+        asked = _asked(arguments)
         contract = read_contract(environment)
-        if not command:
+        if not asked.command:
             _check_spec(contract, environment)
+        return _run(asked, contract, environment, log)
     except Invalid as error:
         print(f"launcher: {error}", file=sys.stderr, flush=True)
         termination.write(termination.Termination("Invalid", str(error)), log)
         return ExitCode.INVALID
-    return _run(command, contract, environment, log)
 
 
-def _command(arguments: Sequence[str]) -> list[str]:
-    """The user's own command after `--`, empty for the built-in trainer."""
-    if arguments and arguments[0] != "--":
-        raise Invalid(f"unknown argument {arguments[0]!r}; write -- and then the command, or nothing for the trainer")
-    return list(arguments[1:])
+def _asked(arguments: Sequence[str]) -> Asked:
+    match list(arguments):
+        case []:
+            return Asked(())
+        case ["--", *command]:
+            return Asked(tuple(command))
+        case ["--adapter", name, "--", first, *rest]:
+            layout_of(name)
+            return Asked((first, *rest), name)
+        case [first, *_]:
+            raise Invalid(
+                f"unknown argument {first!r}; write -- and then the command, with --adapter NAME before it for a trainer that "
+                "saves in its own way, or nothing for the trainer"
+            )
+    raise AssertionError(arguments)
 
 
 def _check_spec(contract: Contract, environment: Mapping[str, str]) -> None:
@@ -76,7 +100,7 @@ class _StopRequests:
             self._keeper.stop()
 
 
-def _run(command: list[str], contract: Contract, environment: Mapping[str, str], log: Path) -> int:
+def _run(asked: Asked, contract: Contract, environment: Mapping[str, str], log: Path) -> int:
     stops = _StopRequests()
     print(f"launcher: {_who(contract)}", file=sys.stderr, flush=True)
     run = RunDirectory.create()
@@ -86,18 +110,10 @@ def _run(command: list[str], contract: Contract, environment: Mapping[str, str],
         if contract.gang.node_rank == 0:
             with writing(contract.checkpoints.root, "a file of this attempt"):
                 prepare(Volume(contract.checkpoints.root), contract)
-        workers = Workers.start(command or BUILTIN_TRAINER, contract.gang, run, environment)
-        keeper = Keeper(
-            workers,
-            run,
-            stall_timeout_s=contract.stall_timeout_s,
-            start_timeout_s=_start_timeout_s(contract),
-            grace_s=contract.grace_s,
-            builtin=not command,
-        )
-        stops.send_to(keeper)
-        _serve(contract, run, keeper)
-        verdict = keeper.watch()
+        keeping = _keeping(asked, contract, run, environment)
+        if keeping is not None and not keeping.prepare(lambda: stops.is_pending):
+            return _ended(NOTHING_BEGAN, contract, run, log)
+        verdict = _watched(asked, keeping, stops, contract, run, environment)
         if verdict.code == ExitCode.FULL and contract.gang.node_rank == 0:
             # What was half written takes the room of whoever comes to look, and of the next attempt's first file.
             Volume(contract.checkpoints.root).clear({contract.pod_uid})
@@ -115,6 +131,48 @@ def _run(command: list[str], contract: Contract, environment: Mapping[str, str],
         raise
     finally:
         shutil.rmtree(run.path, ignore_errors=True)
+
+
+def _keeping(asked: Asked, contract: Contract, run: RunDirectory, environment: Mapping[str, str]) -> Keeping | None:
+    """What keeps a trainer of another's making, which is asked first whether it reads the model's tokenizer right."""
+    if asked.adapter is None:
+        return None
+    tokenizer.check(environment)
+    link = Path(environment.get(OUTPUT_VARIABLE) or OUTPUT_LINK)
+    return Keeping(contract, layout_of(asked.adapter), run, wanted_steps(environment), link)
+
+
+def _watched(
+    asked: Asked,
+    keeping: Keeping | None,
+    stops: _StopRequests,
+    contract: Contract,
+    run: RunDirectory,
+    environment: Mapping[str, str],
+) -> Verdict:
+    """Runs the workers to their end."""
+    start = Workers.start if keeping is None else Workers.start_one
+    workers = start(asked.command or BUILTIN_TRAINER, contract.gang, run, environment)
+    keeper = Keeper(
+        workers,
+        run,
+        stall_timeout_s=contract.stall_timeout_s,
+        start_timeout_s=_start_timeout_s(contract),
+        grace_s=contract.grace_s,
+        builtin=not asked.command,
+        has_heartbeat=None if keeping is None else keeping.has_heartbeat,
+        failed=lambda: keeping.failure if keeping is not None else None,
+        on_stop=lambda: keeping.stop() if keeping is not None else None,
+    )
+    if keeping is not None:
+        keeping.begin()
+    stops.send_to(keeper)
+    _serve(contract, run, keeper)
+    verdict = keeper.watch()
+    if keeping is None:
+        return verdict
+    code, message = keeping.end(verdict.code)
+    return verdict if message is None else Verdict(code, None, message)
 
 
 def _ended(verdict: Verdict, contract: Contract, run: RunDirectory, log: Path) -> int:

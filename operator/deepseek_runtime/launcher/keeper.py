@@ -41,7 +41,11 @@ NOTHING_BEGAN = Verdict(ExitCode.SAVED, None, "stopped before the first step; no
 
 
 class Keeper:
-    """Watches the workers until they have ended. `builtin` workers understand SIGUSR1 and send heartbeats."""
+    """Watches the workers until they have ended.
+
+    `builtin` workers understand SIGUSR1. `has_heartbeat`: somebody sends heartbeats, so the first one is waited for, and before
+    it nothing is there to save. `failed` tells why nobody keeps what they save any more; None while somebody does. `on_stop` is called when SIGTERM arrives, before the workers get it.
+    """
 
     def __init__(
         self,
@@ -52,15 +56,20 @@ class Keeper:
         start_timeout_s: float | None = None,
         grace_s: float,
         builtin: bool,
+        has_heartbeat: bool | None = None,
+        failed: Callable[[], BaseException | None] = lambda: None,
+        on_stop: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._workers = workers
         self._run = run
         self._watch = StallWatch(stall_timeout_s)
+        self._has_heartbeat = builtin if has_heartbeat is None else has_heartbeat
         self._start_timeout_s = (
-            start_timeout_s if builtin else None
+            start_timeout_s if self._has_heartbeat else None
         )  # whoever never sends a heartbeat owes no first one
+        self._failed, self._on_stop = failed, on_stop
         self._since = clock()
         self._patience_s = max(grace_s - LAST_WORDS_S, grace_s / 2)
         self._builtin = builtin
@@ -76,6 +85,7 @@ class Keeper:
         """SIGTERM arrived: workers get it as well; built-in ones save at the end of their step."""
         if self._stop_since is None:
             self._stop_since = self._clock()
+            self._on_stop()
             self._workers.signal(signal.SIGTERM)
 
     def watch(self) -> Verdict:
@@ -90,6 +100,7 @@ class Keeper:
     def _verdict(self, exits: list[Exit]) -> Verdict | None:
         return (
             self._nothing_begun()
+            or self._unkept()
             or self._first_failure(exits)
             or self._all_ended()
             or self._stopped()
@@ -99,8 +110,12 @@ class Keeper:
 
     def _nothing_begun(self) -> Verdict | None:
         """Before the first step there is nothing to save, and a worker that has no handler yet dies of the signal."""
-        is_early = self._stop_since is not None and self._builtin and not self._run.beats()
+        is_early = self._stop_since is not None and self._has_heartbeat and not self._run.beats()
         return NOTHING_BEGAN if is_early else None
+
+    def _unkept(self) -> Verdict | None:
+        error = self._failed()
+        return None if error is None else Verdict(1, None, f"{type(error).__name__}: {error}")
 
     def _first_failure(self, exits: list[Exit]) -> Verdict | None:
         for one in exits:

@@ -16,6 +16,9 @@ from deepseek_runtime.contract import ExitCode, Gang
 from deepseek_runtime.cpu import threads_per_process
 from deepseek_runtime.rundir import HEARTBEAT_VARIABLE, VARIABLE, RunDirectory
 
+RANK_VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")
+"""What a process is told of its place; one that starts the ranks tells them."""
+
 
 @dataclass(frozen=True)
 class Exit:
@@ -45,6 +48,17 @@ class Workers:
                 list(command), env=own, start_new_session=True, preexec_fn=_die_with_parent(ctypes.CDLL(None))
             )
         return Workers(processes)
+
+    @staticmethod
+    def start_one(command: Sequence[str], gang: Gang, run: RunDirectory, environment: Mapping[str, str]) -> "Workers":
+        """Starts one process that starts the others itself, as torchrun does: it is no rank, and is told of none."""
+        own = environment_of(0, 0, gang, run, environment)
+        for name in RANK_VARIABLES:
+            own.pop(name, None)
+        process = subprocess.Popen(
+            list(command), env=own, start_new_session=True, preexec_fn=_die_with_parent(ctypes.CDLL(None))
+        )
+        return Workers({0: process})
 
     @property
     def running(self) -> list[int]:

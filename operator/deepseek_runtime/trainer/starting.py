@@ -5,22 +5,19 @@ can be read, the attempt fails: beginning again at step 0 is never done in silen
 would find the same, unless the machine failed while it read.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from deepseek_runtime.checkpoint import resume
+from deepseek_runtime.checkpoint.choice import RESTORE, Choice, choose, sibling
 from deepseek_runtime.checkpoint.integrity import Damaged
 from deepseek_runtime.checkpoint.manifest import Manifest, Position
 from deepseek_runtime.checkpoint.origin import Origin
 from deepseek_runtime.checkpoint.room import writing
 from deepseek_runtime.checkpoint.volume import Volume
-from deepseek_runtime.contract import Contract, Invalid
+from deepseek_runtime.contract import Contract
 from deepseek_runtime.reading import is_the_machines
 from deepseek_runtime.trainer.gang import Gang, broadcast
 from deepseek_runtime.trainer.held import Held
 from deepseek_runtime.trainer.saver import Lineage
-
-RESTORE = "put their files back and go on by a new training with checkpoints.resume.from, or begin a new one without it"
 
 
 @dataclass(frozen=True)
@@ -46,21 +43,11 @@ class Start:
         return begun is not None and begun.training_uid is not None
 
 
-@dataclass(frozen=True)
-class _Choice:
-    """Candidates, first choice first; `training_uid` is set when they are another training's."""
-
-    candidates: tuple[Manifest, ...]
-    leftovers: tuple[Manifest, ...]
-    training_uid: str | None
-    incarnation: str
-
-
 def begin(contract: Contract, gang: Gang) -> Start:
     """Finds the checkpoint to go on from, verifies it and writes the origin. Raises Invalid or Damaged."""
     own = Volume(contract.checkpoints.root)
-    choice = broadcast(_choose(contract, own) if gang.is_first else None)
-    assert isinstance(choice, _Choice)
+    choice = broadcast(choose(contract, own) if gang.is_first else None)
+    assert isinstance(choice, Choice)
     source = own if choice.training_uid is None else sibling(own, choice.training_uid)
     found = first_whole(choice.candidates, source, gang)
     position = Position(found.incarnation, found.step, choice.training_uid) if found else None
@@ -70,75 +57,13 @@ def begin(contract: Contract, gang: Gang) -> Start:
     return Start(found, source, _lineage(choice, found, position))
 
 
-def _lineage(choice: _Choice, found: Manifest | None, position: Position | None) -> Lineage:
+def _lineage(choice: Choice, found: Manifest | None, position: Position | None) -> Lineage:
     """What was passed over as damaged is no ancestor's any more: no later attempt would go on from it either."""
     if choice.training_uid is not None or found is None:
         return Lineage(choice.incarnation, position, (), choice.leftovers)
     first = choice.candidates.index(found)
     damaged = choice.candidates[:first]
     return Lineage(choice.incarnation, position, choice.candidates[first:], (*choice.leftovers, *damaged))
-
-
-def sibling(volume: Volume, training_uid: str) -> Volume:
-    """Another training's directory beside this one's."""
-    return Volume(volume.root.parent / training_uid)
-
-
-def _choose(contract: Contract, own: Volume) -> _Choice:
-    origins, manifests = own.origins(), own.checkpoints()
-    if contract.resume == "Never":
-        return _Choice((), _leftovers(contract, origins, manifests, ()), None, contract.pod_uid)
-    found = tuple(resume.candidates(contract.ancestry, origins, manifests))
-    leftovers = _leftovers(contract, origins, manifests, found)
-    if not found:
-        _refuse_unbelieved(contract, own, origins, manifests)
-    if found or contract.resume_from is None:
-        return _Choice(found, leftovers, None, contract.pod_uid)
-    if contract.resume_from.training_uid == contract.training_uid:
-        return _Choice(_everything(own), (), None, contract.pod_uid)
-    return _Choice(_from_other(contract, own), leftovers, contract.resume_from.training_uid, contract.pod_uid)
-
-
-def _refuse_unbelieved(
-    contract: Contract, own: Volume, origins: Mapping[str, Origin], manifests: resume.Manifests
-) -> None:
-    """Raises Damaged when earlier attempts left what may be checkpoints, and none that can be gone on from."""
-    names = {resume.incarnation_of(one, origins, manifests) for one in contract.ancestry}
-    names |= {one.incarnation for one in contract.ancestry}
-    strange = [str(folder) for name in sorted(name for name in names if name) for folder in own.unbelieved(name)]
-    if strange:
-        raise Damaged(f"nothing in {', '.join(strange[:4])} can be read: {RESTORE}")
-
-
-def _everything(volume: Volume) -> tuple[Manifest, ...]:
-    """What a training left, by its own origins: for another one's start, or when its ancestry is no longer recorded."""
-    origins, manifests = volume.origins(), volume.checkpoints()
-    return tuple(resume.candidates(resume.whole_ancestry(origins, manifests), origins, manifests))
-
-
-def _leftovers(
-    contract: Contract, origins: Mapping[str, Origin], manifests: resume.Manifests, found: tuple[Manifest, ...]
-) -> tuple[Manifest, ...]:
-    """Ancestors' checkpoints that no attempt descends from."""
-    names = {resume.incarnation_of(one, origins, manifests) for one in contract.ancestry}
-    accepted = {m.position for m in found}
-    return tuple(
-        m for name in sorted(n for n in names if n) for m in manifests.get(name, ()) if m.position not in accepted
-    )
-
-
-def _from_other(contract: Contract, own: Volume) -> tuple[Manifest, ...]:
-    wanted = contract.resume_from
-    assert wanted is not None
-    found = _everything(sibling(own, wanted.training_uid))
-    chosen = resume.choose(found, wanted.checkpoint)
-    if not chosen:
-        there = ", ".join(str(m.step) for m in sorted(found, key=lambda m: m.step)) or "none"
-        raise Invalid(
-            f"checkpoints.resume.from names {wanted.checkpoint} of training {wanted.training_uid},"
-            f" which holds these healthy checkpoints: {there}"
-        )
-    return tuple(chosen)
 
 
 def first_whole(candidates: tuple[Manifest, ...], source: Volume, gang: Gang) -> Manifest | None:

@@ -15,11 +15,11 @@ from torch.distributed import distributed_c10d
 
 _CHECKPOINT = "torch.distributed.checkpoint"
 _NAMES: Mapping[str, tuple[str, ...]] = {
+    "deepseek_runtime.checkpoint.choice": ("Choice",),
     "deepseek_runtime.checkpoint.manifest": ("File", "Manifest", "Position"),
     "deepseek_runtime.checkpoint.volume": ("Superseded",),
     "deepseek_runtime.trainer.identity": ("Identity", "Mark"),
     "deepseek_runtime.trainer.saver": ("Lineage", "_Kept"),
-    "deepseek_runtime.trainer.starting": ("_Choice",),
     f"{_CHECKPOINT}.api": ("CheckpointException",),
     f"{_CHECKPOINT}.filesystem": ("_StorageInfo", "_StoragePrefix"),
     f"{_CHECKPOINT}.metadata": (

@@ -1,0 +1,86 @@
+"""Which checkpoints an attempt may begin with, from what lies on the volume: its own training's, or those of `resume.from`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from deepseek_runtime.checkpoint import resume
+from deepseek_runtime.checkpoint.integrity import Damaged
+from deepseek_runtime.checkpoint.manifest import Manifest
+from deepseek_runtime.checkpoint.origin import Origin
+from deepseek_runtime.checkpoint.volume import Volume
+from deepseek_runtime.contract import Contract, Invalid
+
+RESTORE = "put their files back and go on by a new training with checkpoints.resume.from, or begin a new one without it"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Candidates, first choice first; `training_uid` is set when they are another training's."""
+
+    candidates: tuple[Manifest, ...]
+    leftovers: tuple[Manifest, ...]
+    training_uid: str | None
+    incarnation: str
+
+
+def sibling(volume: Volume, training_uid: str) -> Volume:
+    """Another training's directory beside this one's."""
+    return Volume(volume.root.parent / training_uid)
+
+
+def choose(contract: Contract, own: Volume) -> Choice:
+    """What the attempt of `contract` may go on from. Raises Invalid, or Damaged where nothing that is there can be read."""
+    origins, manifests = own.origins(), own.checkpoints()
+    if contract.resume == "Never":
+        return Choice((), _leftovers(contract, origins, manifests, ()), None, contract.pod_uid)
+    found = tuple(resume.candidates(contract.ancestry, origins, manifests))
+    leftovers = _leftovers(contract, origins, manifests, found)
+    if not found:
+        _refuse_unbelieved(contract, own, origins, manifests)
+    if found or contract.resume_from is None:
+        return Choice(found, leftovers, None, contract.pod_uid)
+    if contract.resume_from.training_uid == contract.training_uid:
+        return Choice(_everything(own), (), None, contract.pod_uid)
+    return Choice(_from_other(contract, own), leftovers, contract.resume_from.training_uid, contract.pod_uid)
+
+
+def _refuse_unbelieved(
+    contract: Contract, own: Volume, origins: Mapping[str, Origin], manifests: resume.Manifests
+) -> None:
+    """Raises Damaged when earlier attempts left what may be checkpoints, and none that can be gone on from."""
+    names = {resume.incarnation_of(one, origins, manifests) for one in contract.ancestry}
+    names |= {one.incarnation for one in contract.ancestry}
+    strange = [str(folder) for name in sorted(name for name in names if name) for folder in own.unbelieved(name)]
+    if strange:
+        raise Damaged(f"nothing in {', '.join(strange[:4])} can be read: {RESTORE}")
+
+
+def _everything(volume: Volume) -> tuple[Manifest, ...]:
+    """What a training left, by its own origins: for another one's start, or when its ancestry is no longer recorded."""
+    origins, manifests = volume.origins(), volume.checkpoints()
+    return tuple(resume.candidates(resume.whole_ancestry(origins, manifests), origins, manifests))
+
+
+def _leftovers(
+    contract: Contract, origins: Mapping[str, Origin], manifests: resume.Manifests, found: tuple[Manifest, ...]
+) -> tuple[Manifest, ...]:
+    """Ancestors' checkpoints that no attempt descends from."""
+    names = {resume.incarnation_of(one, origins, manifests) for one in contract.ancestry}
+    accepted = {m.position for m in found}
+    return tuple(
+        m for name in sorted(n for n in names if n) for m in manifests.get(name, ()) if m.position not in accepted
+    )
+
+
+def _from_other(contract: Contract, own: Volume) -> tuple[Manifest, ...]:
+    wanted = contract.resume_from
+    assert wanted is not None
+    found = _everything(sibling(own, wanted.training_uid))
+    chosen = resume.choose(found, wanted.checkpoint)
+    if not chosen:
+        there = ", ".join(str(m.step) for m in sorted(found, key=lambda m: m.step)) or "none"
+        raise Invalid(
+            f"checkpoints.resume.from names {wanted.checkpoint} of training {wanted.training_uid},"
+            f" which holds these healthy checkpoints: {there}"
+        )
+    return tuple(chosen)
