@@ -1,6 +1,7 @@
 """What the workers of one pod tell their keeper: files in a directory in memory, never on the volume.
 
     heartbeat-<rank>   rewritten whenever the rank moves on; only that it changes matters
+    preparing-<rank>   the same, before the first heartbeat, while data is prepared
     progress.json      rank 0 of the pod: the state that /progress shows
     result.json        how the worker ended, in its own words
 
@@ -38,6 +39,10 @@ class RunDirectory:
         """The latest heartbeat of every rank that has had one."""
         return {file.name: _read(file) for file in sorted(self.path.glob("heartbeat-*"))}
 
+    def preparations(self) -> dict[str, str]:
+        """The latest sign of every rank that prepares data, or waits for who does."""
+        return {file.name: _read(file) for file in sorted(self.path.glob("preparing-*"))}
+
     def publish_progress(self, progress: Mapping[str, object]) -> None:
         self._publish("progress.json", progress)
 
@@ -65,11 +70,21 @@ class RunDirectory:
 
 
 class Heartbeat:
-    """One rank's sign of life. Called at every step, evaluation batch and block written to a checkpoint."""
+    """One rank's sign of life. Called at every step, evaluation batch and block written to a checkpoint.
+
+    What is prepared before the first of them has signs of its own: after it a model is loaded, which takes as long as it
+    takes, and a heartbeat would have begun the watch over stalls.
+    """
 
     def __init__(self, file: Path | None) -> None:
         self._file = file
         self._count = 0
+
+    def prepare(self) -> None:
+        """Data is being prepared, and it moves on."""
+        self._count += 1
+        if self._file is not None:
+            self._file.with_name(self._file.name.replace("heartbeat", "preparing")).write_text(str(self._count))
 
     def beat(self) -> None:
         self._count += 1

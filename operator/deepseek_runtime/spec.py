@@ -25,6 +25,9 @@ CrossEntropy = Literal["Whole", "Chunked"]
 Split = Literal["Train", "Heldout"]
 Format = Literal["PromptCompletion", "Text", "Messages", "Alpaca"]
 LossOn = Literal["Completion", "AssistantTurns", "All"]
+UnicodeForm = Literal["NFC", "NFKC"]
+Duplicates = Literal["Exact", "Near"]
+Packing = Literal["Documents"]
 
 OBJECTIVES: tuple[Objective, ...] = ("SFT",)
 METHODS: tuple[Literal["Full", "LoRA"], ...] = ("Full", "LoRA")
@@ -39,7 +42,14 @@ SPLITS: tuple[Split, ...] = ("Train", "Heldout")
 FORMATS: tuple[Format, ...] = ("PromptCompletion", "Text", "Messages", "Alpaca")
 LOSSES: tuple[LossOn, ...] = ("Completion", "AssistantTurns", "All")
 ANSWERS: tuple[Literal["Stop", "Rollback"], ...] = ("Stop", "Rollback")
+UNICODE_FORMS: tuple[UnicodeForm, ...] = ("NFC", "NFKC")
+DUPLICATES: tuple[Duplicates, ...] = ("Exact", "Near")
+PACKINGS: tuple[Packing, ...] = ("Documents",)
 TEMPLATES: tuple[Literal["DeepSeek"], ...] = ("DeepSeek",)
+FIELDS = (
+    *("model", "objective", "method", "datasets", "hyperparameters", "chatTemplate", "lossOn", "data"),
+    "onDivergence",
+)
 HYPERPARAMETERS = (
     *("globalBatchSize", "microBatchSize", "sequenceLength", "learningRate", "schedule", "warmupSteps", "maxSteps"),
     *("epochs", "precision", "weightDecay", "gradientClipNorm", "seed", "evalEverySteps", "crossEntropy"),
@@ -105,6 +115,32 @@ class ChatTemplate:
 
 
 @dataclass(frozen=True)
+class Preparation:
+    """What is done to the datasets once, before they are learnt from; what is None or empty is not done.
+
+    Attributes:
+        normalize: the Unicode form of every text, with lines ended by a line feed and without control characters.
+        deduplicate: whether only texts that are the same are dropped, or those that are `near_similarity` alike as well.
+        min_tokens, max_tokens: of an example as it is rendered.
+        languages: ISO 639-1.
+        min_letters, max_repetition: shares from 0 to 1, of characters and of lines.
+        decontaminate_words: how many words in a row that a Heldout dataset holds make an example contaminated.
+        packing: whether short examples share a sequence, without seeing each other.
+    """
+
+    normalize: UnicodeForm | None = None
+    deduplicate: Duplicates | None = None
+    near_similarity: float = 0.8
+    min_tokens: int | None = None
+    max_tokens: int | None = None
+    languages: tuple[str, ...] = ()
+    min_letters: float | None = None
+    max_repetition: float | None = None
+    decontaminate_words: int | None = None
+    packing: Packing | None = None
+
+
+@dataclass(frozen=True)
 class Hyperparameters:
     """Exactly one of `epochs` (default 1) and `max_steps` is set; lengths in tokens, `micro_batch_size` per process.
 
@@ -147,6 +183,7 @@ class TrainingSpec:
     chat_template: ChatTemplate | None = None
     loss_on: LossOn = "AssistantTurns"
     rollback: Rollback | None = None
+    data: Preparation | None = None
 
 
 def read_spec(text: str) -> TrainingSpec:
@@ -156,7 +193,7 @@ def read_spec(text: str) -> TrainingSpec:
     except (ValueError, RecursionError) as error:
         raise Invalid(f"DEEPSEEK_TRAINING_SPEC is not JSON ({error})") from None
     root = _Fields(value, "")
-    root.only("model", "objective", "method", "datasets", "hyperparameters", "chatTemplate", "lossOn", "onDivergence")
+    root.only(*FIELDS)
     datasets = tuple(_dataset(fields) for fields in root.list("datasets"))
     if not any(dataset.split == "Train" for dataset in datasets):
         raise Invalid("datasets hold nothing to train on; give one of them split: Train")
@@ -175,6 +212,7 @@ def read_spec(text: str) -> TrainingSpec:
         chat_template=_chat_template(root.fields("chatTemplate")) if root.has("chatTemplate") else None,
         loss_on=root.choice("lossOn", LOSSES, "AssistantTurns"),
         rollback=_rollback(root.fields("onDivergence")) if root.has("onDivergence") else None,
+        data=_preparation(root.fields("data")) if root.has("data") else None,
     )
 
 
@@ -219,6 +257,25 @@ def _rollback(fields: "_Fields") -> Rollback | None:
         if fields.has(name):
             raise fields.wrong(name, f"it is of action Rollback: write {fields.path}.action Rollback, or leave it out")
     return None
+
+
+def _preparation(fields: "_Fields") -> Preparation:
+    fields.only(
+        *("normalize", "deduplicate", "nearSimilarity", "minTokens", "maxTokens", "languages", "minLetters"),
+        *("maxRepetition", "decontaminateWords", "packing"),
+    )
+    return Preparation(
+        normalize=fields.optional("normalize", UNICODE_FORMS),
+        deduplicate=fields.optional("deduplicate", DUPLICATES),
+        near_similarity=fields.decimal("nearSimilarity", 0.8, least=0.1),
+        min_tokens=fields.integer("minTokens", 0, least=1) or None,
+        max_tokens=fields.integer("maxTokens", 0, least=1) or None,
+        languages=fields.texts("languages", ()),
+        min_letters=fields.decimal("minLetters", 0.0, least=0.0) if fields.has("minLetters") else None,
+        max_repetition=fields.decimal("maxRepetition", 0.0, least=0.0) if fields.has("maxRepetition") else None,
+        decontaminate_words=fields.integer("decontaminateWords", 0, least=1) or None,
+        packing=fields.optional("packing", PACKINGS),
+    )
 
 
 def _lora(fields: "_Fields") -> LoRA:
@@ -338,6 +395,9 @@ class _Fields:
             if value == one:
                 return one
         raise self.wrong(name, f"write one of {', '.join(allowed)}")
+
+    def optional(self, name: str, allowed: tuple[_Choice, ...]) -> _Choice | None:
+        return self.choice(name, allowed, allowed[0]) if self.has(name) else None
 
     def integer(self, name: str, absent: int, *, least: int) -> int:
         if not self.has(name):

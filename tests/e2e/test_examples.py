@@ -69,3 +69,16 @@ def test_chats_are_learnt_and_answered_by_the_template_that_they_were_trained_by
     until("chats is Complete", lambda: phase("deepseektraining") == "Complete", timeout_s=WITHIN_S)
     until("chats is Available", lambda: phase("deepseekserving") == "Available", timeout_s=WITHIN_S)
     assert "chats@150" in kubectl.run("get", "deepseekserving", "chats")
+
+
+def test_chats_are_prepared_once_and_what_was_dropped_is_told(kubectl: Kubectl) -> None:
+    """After the chats themselves: the same claim, and a claim of its own for what is prepared."""
+    kubectl.apply((EXAMPLES / "chats" / "prepared.yaml").read_text())
+
+    def status() -> dict[str, Any]:
+        return (kubectl.get("deepseektraining", "chats-prepared") or {}).get("status") or {}
+
+    until("chats-prepared is Complete", lambda: status().get("phase") == "Complete", timeout_s=WITHIN_S)
+    prepared = status()["data"]["prepared"]
+    assert (prepared["read"], prepared.get("dropped")) == (4, None)
+    assert prepared["sequences"] < 4

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from transformers import PreTrainedModel
 
 from deepseek_runtime.spec import Custom
 from deepseek_runtime.trainer.data.example import IGNORED, Batch
@@ -10,6 +9,7 @@ from deepseek_runtime.trainer.evaluation import matches
 from deepseek_runtime.trainer.model import build
 from deepseek_runtime.trainer.pieces import FEWEST_TOKENS, nats_and_matches
 from tests.runtime.families import FAMILIES
+from tests.runtime.gradients import gradients
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 CPU = torch.device("cpu")
@@ -23,12 +23,6 @@ def batch_of(sequences: int = 3, tokens: int = 20) -> Batch:
     labels[:, -1] = IGNORED
     labels[0, : tokens // 3] = IGNORED
     return Batch(ids, labels)
-
-
-def gradients(model: PreTrainedModel) -> list[torch.Tensor]:
-    found = [parameter.grad.clone() for parameter in model.parameters() if parameter.grad is not None]
-    model.zero_grad()
-    return found
 
 
 @pytest.mark.parametrize("family", FAMILIES)

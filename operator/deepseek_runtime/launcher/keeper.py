@@ -70,7 +70,7 @@ class Keeper:
             start_timeout_s if self._has_heartbeat else None
         )  # whoever never sends a heartbeat owes no first one
         self._failed, self._on_stop = failed, on_stop
-        self._since = clock()
+        self._since, self._prepared = clock(), dict[str, str]()
         self._patience_s = max(grace_s - LAST_WORDS_S, grace_s / 2)
         self._builtin = builtin
         self._clock = clock
@@ -148,7 +148,12 @@ class Keeper:
         return Verdict(ExitCode.STALLED, None, f"no heartbeat: {text}; stacks are in the log")
 
     def _not_begun(self) -> Verdict | None:
-        """Loading, reading a checkpoint and the meeting of the ranks may take long, but not for ever."""
+        """Loading, reading a checkpoint and the meeting of the ranks may take long, but not for ever.
+
+        As long as data is being prepared, the limit counts from the last sign of it.
+        """
+        if (prepared := self._run.preparations()) != self._prepared:
+            self._since, self._prepared = self._clock(), prepared
         if self._start_timeout_s is None or self._clock() - self._since <= self._start_timeout_s:
             return None
         beats = self._run.beats()
@@ -157,10 +162,11 @@ class Keeper:
             return None
         self._dump_stacks()
         text = ", ".join(f"rank {rank}" for rank in silent)
+        since = "the last sign of preparing data" if self._prepared else "the start"
         return Verdict(
             ExitCode.STALLED,
             None,
-            f"not ready to train {self._start_timeout_s:.0f} s after the start: {text}; stacks are in the log;"
+            f"not ready to train {self._start_timeout_s:.0f} s after {since}: {text}; stacks are in the log;"
             " failurePolicy.startTimeoutSeconds sets the limit",
         )
 

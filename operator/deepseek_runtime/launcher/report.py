@@ -40,7 +40,7 @@ def termination(contract: Contract, run: RunDirectory, verdict: Verdict) -> Term
         exports=tuple(step for step in exports if isinstance(step, int)) if isinstance(exports, list) else (),
         loss=_number(told.get("loss")),
         metrics={name: _number(told.get(name)) for name in ("evalLoss", "accuracy") if told.get(name) is not None},
-        data=_named(told.get("data"), ("examples", "dropped", "cut", "longest")),
+        data=_read(told.get("data")),
         firstStep=_whole(told.get("firstStep")),
         gradientNorm=_number(told.get("gradientNorm")),
         rollbacks=_named(told.get("rollbacks"), ("count", "step", "to", "skipped")),
@@ -74,6 +74,12 @@ def _on_volume(contract: Contract) -> dict[str, object]:
 
 def _first_rank(contract: Contract) -> int:
     return contract.gang.node_rank * contract.gang.processes_per_node
+
+
+def _read(data: object) -> Mapping[str, object] | None:
+    counts = _named(data, ("examples", "dropped", "cut", "longest"))
+    prepared = data.get("prepared") if isinstance(data, Mapping) else None
+    return counts if counts is None or prepared is None else {**counts, "prepared": prepared}
 
 
 def _named(value: object, names: tuple[str, ...]) -> Mapping[str, object] | None:

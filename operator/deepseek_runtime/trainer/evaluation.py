@@ -76,7 +76,7 @@ def _scored(model: PreTrainedModel, batch: Batch, *, in_pieces: bool) -> tuple[t
     """Sum of the token losses, and how many completions match."""
     if in_pieces:
         return nats_and_matches(model, batch)
-    logits = model(input_ids=batch.ids, use_cache=False).logits
+    logits = model(**batch.inputs, use_cache=False).logits
     return nats(logits, batch), matches(logits, batch)
 
 

@@ -14,11 +14,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
+from deepseek_runtime.checkpoint.room import Full
+from deepseek_runtime.contract import Invalid
 from deepseek_runtime.rundir import VARIABLE
 from deepseek_runtime.trainer.wire import read_by_allow_list
 
@@ -27,6 +30,10 @@ MEETING_LIMIT = timedelta(hours=2)
 LOOPBACK = "lo"
 # How often a rank that waits for a disk looks again; short against any save, long against a message.
 LOOK_EVERY_S = 0.02
+# How often ranks that wait for work of rank 0 alone hear that it goes on.
+TOLD_EVERY_S = 1.0
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -104,6 +111,46 @@ def gathered(value: object) -> list[object]:
     values: list[object] = [None] * dist.get_world_size()
     dist.all_gather_object(values, value)
     return values
+
+
+def alone(gang: Gang, work: Callable[[Callable[[], None]], _T], beat: Callable[[], None]) -> _T | None:
+    """Rank 0's work; None on the others, which wait for it. Called by all of them together.
+
+    The work calls what it is given as it goes on, and with it all ranks beat. Raises on each rank what it raised on rank 0.
+    """
+    if not gang.is_first:
+        while not gang.any(value=False):
+            beat()
+        _raise_the_first_ones(broadcast(None))
+        return None
+    told_s, made, problem = -TOLD_EVERY_S, None, None
+
+    def moved() -> None:
+        nonlocal told_s
+        if time.monotonic() - told_s >= TOLD_EVERY_S:
+            gang.any(value=False)
+            beat()
+            told_s = time.monotonic()
+
+    try:
+        made = work(moved)
+    except Exception as error:
+        problem = error
+    gang.any(value=True)
+    broadcast(None if problem is None else (type(problem).__name__, str(problem)))
+    if problem is not None:
+        raise problem
+    return made
+
+
+def _raise_the_first_ones(problem: object) -> None:
+    match problem:
+        case ("Invalid", str(message)):
+            raise Invalid(message)
+        case ("Full", str(message)):
+            raise Full(message)
+        case (str(kind), str(message)):
+            raise RuntimeError(f"rank 0: {kind}: {message}")
 
 
 def wait_for_all(

@@ -49,7 +49,7 @@ class NextToken:
         batch = collate(examples, pad_id, device)
         if self.cross_entropy == "Chunked":
             return nats_and_matches(model, batch)[0]
-        return nats(model(input_ids=batch.ids, use_cache=False).logits, batch)
+        return nats(model(**batch.inputs, use_cache=False).logits, batch)
 
 
 def objective_of(name: spec.Objective, cross_entropy: spec.CrossEntropy = "Whole") -> Objective:

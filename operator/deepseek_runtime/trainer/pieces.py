@@ -29,7 +29,7 @@ def nats_and_matches(model: PreTrainedModel, batch: Batch) -> tuple[torch.Tensor
     """
     head = model.get_output_embeddings()
     with _computing(head, lambda hidden: _scores(head, hidden, batch.labels)):
-        scores: torch.Tensor = model(input_ids=batch.ids, use_cache=False).logits
+        scores: torch.Tensor = model(**batch.inputs, use_cache=False).logits
     return scores[0], int(scores[1])
 
 

@@ -9,7 +9,6 @@ from deepseek_runtime.contract import Invalid
 from deepseek_runtime.spec import Hyperparameters
 from deepseek_runtime.trainer import identity as identities
 from deepseek_runtime.trainer.data.corpus import Corpus
-from deepseek_runtime.trainer.data.example import fingerprint
 from deepseek_runtime.trainer.gang import gathered
 from deepseek_runtime.trainer.identity import Identity, Mark
 from deepseek_runtime.trainer.rank import Rank
@@ -52,7 +51,7 @@ def plan(rank: Rank, corpus: Corpus, start: Start) -> Plan:
 def _identity(corpus: Corpus, parameters: Hyperparameters) -> Identity:
     epochs = None if parameters.max_steps else parameters.epochs or 1
     return Identity(
-        fingerprint(corpus.examples),
+        corpus.fingerprint,
         parameters.seed,
         parameters.global_batch_size,
         epochs,

@@ -139,6 +139,42 @@ def test_limit_of_the_start_is_over_with_the_first_heartbeat_of_every_rank(run: 
     assert keeper(workers, run, start_s=30).watch().code == ExitCode.COMPLETE
 
 
+class Preparing(Played):
+    """Rank 0 prepares data for so many looks, and rank 1 waits for it; then nothing is heard of them any more."""
+
+    def __init__(self, run: RunDirectory, looks: int, then: list[list[Exit]]) -> None:
+        super().__init__(*[[] for _ in range(looks)], *then)
+        self._ranks_of = [Heartbeat(run.heartbeat_file(rank)) for rank in (0, 1)]
+        self._left = looks
+
+    def look(self) -> list[Exit]:
+        self._left -= 1
+        for rank in self._ranks_of if self._left >= 0 else ():
+            rank.prepare()
+        return super().look()
+
+
+def test_data_is_prepared_for_as_long_as_it_takes(run: RunDirectory) -> None:
+    """Beyond both limits: it counts as no heartbeat, after which a model that loads for long would be a stall."""
+    workers = Preparing(run, 50, [[], [Exit(0, 0), Exit(1, 0)]])
+    assert keeper(workers, run, stall_s=30, start_s=30).watch().code == ExitCode.COMPLETE
+    assert run.beats() == {}
+
+
+def test_preparing_that_stops_moving_ends_after_the_limit_of_the_start(run: RunDirectory) -> None:
+    workers = Preparing(run, 50, [[] for _ in range(50)])
+    verdict = keeper(workers, run, stall_s=1000, start_s=30).watch()
+    assert verdict.code == ExitCode.STALLED
+    assert "not ready to train 30 s after the last sign of preparing data: rank 0, rank 1;" in verdict.message
+
+
+def test_sigterm_while_data_is_prepared_ends_at_once_with_nothing_to_save(run: RunDirectory) -> None:
+    Heartbeat(run.heartbeat_file(0)).prepare()
+    watcher = keeper(Played(), run)
+    watcher.stop()
+    assert watcher.watch().code == ExitCode.SAVED
+
+
 def test_foreign_script_owes_no_first_heartbeat(run: RunDirectory) -> None:
     workers = Played(*[[] for _ in range(50)], [Exit(0, 0), Exit(1, 0)])
     assert keeper(workers, run, start_s=30, builtin=False).watch().code == ExitCode.COMPLETE

@@ -1,5 +1,7 @@
 """What is worth an event: a transition between two statuses, told once."""
 
+from pydantic.alias_generators import to_camel
+
 from deepseek_operator.api.base import Condition
 from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
 from deepseek_operator.api.v1alpha1.training.definition import TRAINING
@@ -53,6 +55,7 @@ def events(before: TrainingStatus, after: TrainingStatus) -> tuple[Event, ...]:
         *_condition(before, after),
         *_losses(before, after),
         *_rollbacks(before, after),
+        *_prepared(before, after),
         *_withdrawn(before, after),
     )
 
@@ -145,6 +148,22 @@ def _rollbacks(before: TrainingStatus, after: TrainingStatus) -> tuple[Event, ..
     if new is None or after.rollbacks == before.rollbacks:
         return ()
     return (_warning(new.reason, "Rollback", new.message),)
+
+
+def _prepared(before: TrainingStatus, after: TrainingStatus) -> tuple[Event, ...]:
+    """What became of the datasets, told once for each preparation."""
+    new = after.data.prepared if after.data is not None else None
+    old = before.data.prepared if before.data is not None else None
+    if new is None or new == old:
+        return ()
+    reasons = {to_camel(name): count for name, count in new.dropped if count}
+    told = ", ".join(f"{count:,} {name}" for name, count in reasons.items())
+    dropped = f"{sum(reasons.values()):,} dropped ({told})" if reasons else "none dropped"
+    note = (
+        f"{new.read:,} records read, {dropped}; {new.sequences:,} sequences of {new.tokens:,} tokens in all are in"
+        f" datasets/{new.digest} on the checkpoint volume"
+    )
+    return (_normal("DataPrepared", "ReadData", note),)
 
 
 def _withdrawn(before: TrainingStatus, after: TrainingStatus) -> tuple[Event, ...]:

@@ -265,7 +265,7 @@ def resolved_spec(spec: TrainingSpec, plan: TrainingPlanStatus | None = None) ->
         "objective": wire["objective"],
         "method": _resolved_method(spec.method),
         "datasets": [_resolved_dataset(index, dataset) for index, dataset in enumerate(spec.datasets)],
-        **{name: wire[name] for name in ("chatTemplate", "lossOn") if name in wire},
+        **{name: wire[name] for name in ("chatTemplate", "lossOn", "data") if name in wire},
         "hyperparameters": hyperparameters,
         **_answers(spec.failure_policy),
     }

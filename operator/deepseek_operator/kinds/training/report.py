@@ -4,10 +4,20 @@ A pod that lies harms its own training only: the numbers are shown, and a newer 
 """
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from deepseek_operator.api.v1alpha1.training.progress import BestCheckpoint, DataStatus, LastCheckpoint, RollbackStatus
+from pydantic.alias_generators import to_camel
+
+from deepseek_operator.api.v1alpha1.training.progress import (
+    BestCheckpoint,
+    DataStatus,
+    DroppedStatus,
+    LastCheckpoint,
+    PreparedStatus,
+    RollbackStatus,
+)
 from deepseek_operator.core.resources import Manifest
 from deepseek_operator.kinds.training.program import TRAINER
 from deepseek_operator.workloads.batch.gang import rank_of
@@ -15,7 +25,9 @@ from deepseek_operator.workloads.last_words import document, tail
 from deepseek_operator.workloads.pod.state import terminated
 
 MAX_STEP = 10**9
+MAX_TOKENS = 10**15
 MAX_EXPORTS = 128
+_DIGEST = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True)
@@ -95,9 +107,9 @@ def reports(pods: Iterable[Manifest]) -> tuple[Report, ...]:
     return tuple(report for pod in ranked if (report := report_of(pod)) is not None)
 
 
-def whole(value: object) -> int | None:
-    """A step or a count: a whole number of 0 … 10⁹; None for anything else."""
-    ok = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_STEP
+def whole(value: object, most: int = MAX_STEP) -> int | None:
+    """A step or a count: a whole number of 0 … `most`; None for anything else."""
+    ok = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= most
     return value if ok and isinstance(value, int) else None
 
 
@@ -124,7 +136,28 @@ def _data(said: object) -> DataStatus | None:
     if not isinstance(said, Mapping) or (examples := whole(said.get("examples"))) is None:
         return None
     dropped, cut, longest = (whole(said.get(name)) or 0 for name in ("dropped", "cut", "longest"))
-    return DataStatus(examples=examples, dropped=dropped, cut=cut, longest=longest)
+    return DataStatus(
+        examples=examples, dropped=dropped, cut=cut, longest=longest, prepared=_prepared(said.get("prepared"))
+    )
+
+
+def _prepared(said: object) -> PreparedStatus | None:
+    if not isinstance(said, Mapping) or (read := whole(said.get("read"))) is None:
+        return None
+    digest, tokens, dropped = said.get("digest"), said.get("tokens"), said.get("dropped")
+    reasons = {to_camel(name): name for name in DroppedStatus.model_fields}
+    counts = {
+        reasons[name]: count
+        for name, value in (dropped.items() if isinstance(dropped, Mapping) else ())
+        if name in reasons and (count := whole(value)) is not None
+    }
+    return PreparedStatus(
+        digest=digest if isinstance(digest, str) and _DIGEST.fullmatch(digest) else "",
+        read=read,
+        sequences=whole(said.get("sequences")) or 0,
+        tokens=whole(tokens, MAX_TOKENS) or 0,
+        dropped=DroppedStatus(**counts),
+    )
 
 
 def _rollbacks(said: object) -> RollbackStatus | None:

@@ -1,11 +1,12 @@
 """All datasets of a training: what it learns from, in which order, and what it is measured on."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from deepseek_runtime.spec import Hyperparameters
 from deepseek_runtime.trainer.data.dataset import Read
-from deepseek_runtime.trainer.data.example import Example, Joined
+from deepseek_runtime.trainer.data.example import Example, Joined, fingerprint
 from deepseek_runtime.trainer.data.order import Order
 
 
@@ -32,6 +33,14 @@ class Corpus:
     def batch(self, step: int) -> list[Example]:
         """The global batch of a step, counted from 1."""
         return [self.examples[index] for index in self.order.batch(step)]
+
+    @property
+    def fingerprint(self) -> str:
+        """Names what is learnt from, tokens and order: of prepared data by its files."""
+        named = [one.fingerprint for one in self.reads if one.dataset.split == "Train"]
+        if all(named):
+            return hashlib.sha256("\n".join(map(str, named)).encode()).hexdigest()
+        return fingerprint(self.examples)
 
     def check_losses(self, length: int) -> None:
         """Raises Invalid when most examples of a dataset are left out."""

@@ -10,9 +10,11 @@ from deepseek_runtime.pretrained import beginning_of
 from deepseek_runtime.spec import Dataset, LossOn
 from deepseek_runtime.trainer.data.chats import chat_record
 from deepseek_runtime.trainer.data.example import Example, Examples
+from deepseek_runtime.trainer.data.packing import pieces
 from deepseek_runtime.trainer.data.records import Content
-from deepseek_runtime.trainer.data.rendering import Record, packed, pair, tokenised
+from deepseek_runtime.trainer.data.rendering import Record, documents, pair, tokenised
 from deepseek_runtime.trainer.data.source import ADVICE, chats_of, contents_of, name_of, pairs_of, sha256_of, texts_of
+from deepseek_runtime.trainer.data.token_files import Mapped
 
 
 @dataclass(frozen=True)
@@ -25,23 +27,32 @@ class Read:
         needed: the sequence length in tokens that would keep every example whole.
         sha256: of what was read, before a tokenizer saw it.
         has_answers: whether what is predicted are answers, and nothing else.
+        fingerprint: of prepared examples, by their files; None where it takes reading all of them.
+        kept: how many examples there were before some were packed together; None where none were.
     """
 
     dataset: Dataset
-    examples: Examples
+    examples: Examples | Mapped
     sha256: str
     dropped: int = 0
     cut: int = 0
     needed: int = 0
     has_answers: bool = True
+    fingerprint: str | None = None
+    kept: int | None = None
 
     @property
     def name(self) -> str:
         return name_of(self.dataset)
 
+    @property
+    def count(self) -> int:
+        """Examples that are used."""
+        return len(self.examples) if self.kept is None else self.kept
+
     def check_losses(self, length: int) -> None:
         """Raises Invalid when most examples are left out: what is left is not what was meant to be learnt."""
-        whole = len(self.examples) + self.dropped
+        whole = self.count + self.dropped
         if 2 * self.dropped > whole:
             raise Invalid(
                 f"dataset {self.name}: {self.dropped:,} of {whole:,} examples have a prompt that leaves no room for an"
@@ -54,8 +65,7 @@ def read_examples(
     dataset: Dataset, tokenizer: PreTrainedTokenizerBase, length: int, loss_on: LossOn = "AssistantTurns"
 ) -> Read:
     """All examples of a dataset, cut to `length` tokens. Raises Invalid for a missing, malformed or empty file."""
-    if tokenizer.eos_token_id is None:
-        raise Invalid("the model's tokenizer names no end token; add eos_token to its tokenizer_config.json")
+    check_end(tokenizer)
     if dataset.format == "Text":
         return _read_texts(dataset, tokenizer, length)
     contents = contents_of(dataset)
@@ -64,12 +74,19 @@ def read_examples(
     return replace(read, has_answers=loss_on != "All")
 
 
+def check_end(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Raises Invalid for a tokenizer by which no answer would end."""
+    if tokenizer.eos_token_id is None:
+        raise Invalid("the model's tokenizer names no end token; add eos_token to its tokenizer_config.json")
+
+
 def _read_texts(dataset: Dataset, tokenizer: PreTrainedTokenizerBase, length: int) -> Read:
     contents = contents_of(dataset)
-    pieces = Examples(packed(texts_of(dataset, contents), tokenizer, beginning_of(tokenizer), length))
-    if not pieces:
+    texts = documents(texts_of(dataset, contents), tokenizer, beginning_of(tokenizer))
+    made = Examples(pieces(texts, length, apart=False))
+    if not made:
         raise Invalid(f"dataset {name_of(dataset)} holds no text; write some, or leave the dataset out")
-    return Read(dataset, pieces, sha256_of(dataset, contents), has_answers=False)
+    return Read(dataset, made, sha256_of(dataset, contents), has_answers=False)
 
 
 def _records(

@@ -15,10 +15,15 @@ IGNORED = -100
 
 @dataclass(frozen=True)
 class Example:
-    """Token ids; those of the spans in `learnt`, from and up to an index, in order, are predicted, the others only read."""
+    """Token ids; those of the spans in `learnt`, from and up to an index, in order, are predicted, the others only read.
+
+    At each index in `starts` another document begins, which sees nothing of what stands before it; none of their first
+    tokens is in `learnt`.
+    """
 
     tokens: "array[int]"
     learnt: tuple[tuple[int, int], ...]
+    starts: tuple[int, ...] = ()
 
     @staticmethod
     def after(prompt: int, tokens: "array[int]") -> "Example":
@@ -108,10 +113,19 @@ class Joined(Sequence[Example]):
 
 @dataclass(frozen=True)
 class Batch:
-    """Right-padded ids and labels of shape (sequences, tokens); labels are shifted, IGNORED where no loss is."""
+    """Right-padded ids and labels of shape (sequences, tokens); labels are shifted, IGNORED where no loss is.
+
+    `positions`, of the same shape, begin at 0 again with each document; None where no sequence has several.
+    """
 
     ids: torch.Tensor
     labels: torch.Tensor
+    positions: torch.Tensor | None = None
+
+    @property
+    def inputs(self) -> dict[str, torch.Tensor]:
+        """What a model is given. From positions that begin again transformers makes the mask that keeps documents apart."""
+        return {"input_ids": self.ids, **({} if self.positions is None else {"position_ids": self.positions})}
 
 
 def collate(examples: Sequence[Example], pad_id: int, device: torch.device) -> Batch:
@@ -125,13 +139,24 @@ def collate(examples: Sequence[Example], pad_id: int, device: torch.device) -> B
         for first, end in example.learnt:
             start = max(first, 1)
             labels[row, start - 1 : end - 1] = tokens[start:end]
-    return Batch(ids.to(device), labels.to(device))
+    return Batch(ids.to(device), labels.to(device), _positions(examples, width, device))
+
+
+def _positions(examples: Sequence[Example], width: int, device: torch.device) -> torch.Tensor | None:
+    if not any(example.starts for example in examples):
+        return None
+    positions = torch.arange(width).repeat(len(examples), 1)
+    for row, example in enumerate(examples):
+        for start in example.starts:
+            positions[row, start:] = torch.arange(max(0, width - start))
+    return positions.to(device)
 
 
 def fingerprint(examples: Iterable[Example]) -> str:
     """Names the data: a resume with other examples under the same step is no exact continuation.
 
-    Where one span reaches to the end it is told by its start, as it was when examples had no other.
+    Where one span reaches to the end it is told by its start, as it was when examples had no other; documents are told
+    where there are several.
     """
     digest = hashlib.sha256()
     for example in examples:
@@ -140,5 +165,7 @@ def fingerprint(examples: Iterable[Example]) -> str:
                 digest.update(start.to_bytes(4, "little"))
             case spans:
                 digest.update(repr(spans).encode())
+        if example.starts:
+            digest.update(repr(example.starts).encode())
         digest.update(example.tokens.tobytes())
     return digest.hexdigest()

@@ -57,28 +57,26 @@ def tokenised(
     records: Iterable[Record], tokenizer: PreTrainedTokenizerBase, beginning: Sequence[int]
 ) -> Iterator[Example]:
     """Each record's example, in order. Raises Invalid with the place of one that no tokens can be made of."""
-    for batch in _batches(records, lambda record: sum(len(text) for text, _ in record.pieces)):
+    for batch in batches(records, lambda record: sum(len(text) for text, _ in record.pieces)):
         made = iter(_ids([(record.place, text) for record in batch for text, _ in record.pieces], tokenizer))
         for record in batch:
             yield _example(record, [next(made) for _ in record.pieces], tokenizer.eos_token_id, beginning)
 
 
-def packed(
-    texts: Iterable[Text], tokenizer: PreTrainedTokenizerBase, beginning: Sequence[int], length: int
-) -> Iterator[Example]:
-    """Texts one after the other, an end token between them, in pieces of `length`; the last may be shorter."""
+def documents(
+    texts: Iterable[Text], tokenizer: PreTrainedTokenizerBase, beginning: Sequence[int]
+) -> Iterator["array[int]"]:
+    """The tokens of each text, from the tokenizer's beginning to its end."""
     parts = (part for place, text in texts for part in _parts(place, text, tokenizer))
-    rest = array("i")
-    for batch in _batches(parts, lambda part: len(part.text)):
+    tokens = array("i")
+    for batch in batches(parts, lambda part: len(part.text)):
         for part, ids in zip(batch, _ids([(one.place, one.text) for one in batch], tokenizer), strict=True):
-            rest.extend(
+            tokens.extend(
                 [*(beginning if part.is_first else ()), *ids, *([tokenizer.eos_token_id] if part.is_last else ())]
             )
-        whole = len(rest) - len(rest) % length
-        yield from (Example.after(0, rest[start : start + length]) for start in range(0, whole, length))
-        rest = rest[whole:]
-    if len(rest) > 1:
-        yield Example.after(0, rest)
+            if part.is_last:
+                yield tokens
+                tokens = array("i")
 
 
 def _example(record: Record, made: Sequence[list[int]], end_id: int, beginning: Sequence[int]) -> Example:
@@ -143,7 +141,7 @@ def _ids_of_one(place: str, text: str, tokenizer: PreTrainedTokenizerBase) -> li
         return tokens_of(tokenizer, [text])
 
 
-def _batches(items: Iterable[_Item], size: Callable[[_Item], int]) -> Iterator[list[_Item]]:
+def batches(items: Iterable[_Item], size: Callable[[_Item], int]) -> Iterator[list[_Item]]:
     """Neighbours that have AT_ONCE characters together, or the first of them alone."""
     batch, characters = list[_Item](), 0
     for one in items:

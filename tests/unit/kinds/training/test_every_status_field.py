@@ -27,8 +27,30 @@ SAID = {
     "latest": {"step": 40, "time": "2026-01-01T00:00:40Z", "seconds": 1.5},
     "best": {"step": 30, "metric": "accuracy", "value": 0.75},
     "exports": [],
-    "data": {"examples": 90, "dropped": 10, "cut": 5, "longest": 300},
     "rollbacks": {"count": 1, "step": 35, "to": 30, "skipped": 2},
+    "data": {
+        "examples": 90,
+        "dropped": 10,
+        "cut": 5,
+        "longest": 300,
+        "prepared": {
+            "digest": "0123456789abcdef0123456789abcdef",
+            "read": 200,
+            "sequences": 45,
+            "tokens": 9000,
+            "dropped": {
+                "exactDuplicate": 20,
+                "nearDuplicate": 10,
+                "contaminated": 9,
+                "otherLanguage": 8,
+                "fewLetters": 7,
+                "repetitive": 6,
+                "tooShort": 5,
+                "tooLong": 35,
+                "noRoom": 10,
+            },
+        },
+    },
     "updatedAt": "2026-01-01T00:00:41Z",
 }
 LAST_WORDS = {

@@ -326,7 +326,7 @@ def test_a_word_of_divergence_from_a_crash_changes_nothing() -> None:
     assert Life().begin().running().crash(code=1, message=DIVERGED).told == ("Reconciling", "BackingOff")
 
 
-def reading(**lost: int) -> Life:
+def reading(**lost: object) -> Life:
     """A running training of which rank 0 says what it read."""
     life = Life().begin().running()
     said = {
@@ -378,6 +378,39 @@ def test_loss_that_only_the_last_words_tell_of_is_shown_as_well(code: int) -> No
     life = life.complete(message) if code == 0 else life.crash(code=code, message=message)
     assert [reason for reason, _ in warned(life)] == ["ExamplesLeftOut"]
     assert life.event_reasons().count("ExamplesLeftOut") == 1
+
+
+DIGEST = "0123456789abcdef0123456789abcdef"
+
+
+@pytest.mark.parametrize(
+    ("dropped", "words"),
+    [
+        (
+            {"exactDuplicate": 1200, "tooShort": 3},
+            "5,000 records read, 1,203 dropped (1,200 exactDuplicate, 3 tooShort); ",
+        ),
+        ({}, "5,000 records read, none dropped; "),
+        (
+            {"exactDuplicate": -1, "noSuchReason": 3, "tooLong": "many", "noRoom": True},
+            "5,000 records read, none dropped; ",
+        ),
+    ],
+)
+def test_what_was_prepared_of_the_data_is_told_once(dropped: dict[str, object], words: str) -> None:
+    prepared = {"digest": DIGEST, "read": 5000, "sequences": 40, "tokens": 70000, "dropped": dropped}
+    life = reading(longest=20, prepared=prepared)
+    (told,) = [event for _, event in life.cluster.events if event.reason == "DataPrepared"]
+    assert told.note == f"{words}40 sequences of 70,000 tokens in all are in datasets/{DIGEST} on the checkpoint volume"
+    life.later(3600).complete(json.dumps({"formatVersion": 1, "result": "Complete", "step": 5}))
+    assert life.event_reasons().count("DataPrepared") == 1
+
+
+@pytest.mark.parametrize("prepared", [None, 7, {}, {"read": "all"}, {"read": 1, "digest": "../x", "dropped": []}])
+def test_preparation_that_a_pod_makes_up_is_shown_as_far_as_it_has_the_form(prepared: object) -> None:
+    data = reading(longest=20, prepared=prepared).owner.status.data
+    assert data is not None
+    assert data.prepared is None or (data.prepared.read, data.prepared.digest) == (1, "")
 
 
 def test_training_that_loses_nothing_of_its_data_is_not_warned_of() -> None:

@@ -4,7 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints
 
-from deepseek_operator.api.base import ApiModel, DatasetUri, Weight, rule, rules
+from deepseek_operator.api.base import ApiModel, DatasetUri, Decimal, Weight, rule, rules
+
+Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2}$", max_length=2)]
 
 
 class DatasetSource(ApiModel):
@@ -67,4 +69,72 @@ class Dataset(ApiModel):
                 'datasets.weight must be above 0, for example "0.5"; leave out a dataset that is not wanted',
             )
         ),
+    )
+
+
+class Preparation(ApiModel):
+    """What is done to the datasets once, before anything is learnt. Each part is off where it is absent."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "!has(self.nearSimilarity) || (has(self.deduplicate) && self.deduplicate == 'Near')",
+                "data.nearSimilarity says how alike near duplicates are: write data.deduplicate Near beside it, or leave it out",
+                fieldPath=".nearSimilarity",
+            ),
+            rule(
+                "!has(self.minTokens) || !has(self.maxTokens) || self.minTokens <= self.maxTokens",
+                "data.minTokens must be at most data.maxTokens: write them the other way round",
+                fieldPath=".minTokens",
+            ),
+        )
+    )
+
+    normalize: Literal["NFC", "NFKC"] | None = Field(
+        default=None,
+        description="Unicode form of all texts, Heldout ones included, with lines ended by a line feed and without control characters. NFC: the same characters, composed. NFKC: compatible ones replaced as well, which changes text (full-width letters, ligatures). Absent: as they are written.",
+    )
+    deduplicate: Literal["Exact", "Near"] | None = Field(
+        default=None,
+        description="Exact: of records that are the same, over all Train datasets, the first is kept. Near: also of those that are nearSimilarity alike, by MinHash over runs of three words (each Chinese or Japanese character is a word) of what all but the system say. Absent: all are kept.",
+    )
+    near_similarity: Decimal | None = Field(
+        default=None,
+        description='Share of runs of three words that two records have in common for the later one to be dropped, a decimal from 0.5 to 1, in quotes where it has a fraction, estimated with a deviation of at most 1/16. Absent: "0.8".',
+        json_schema_extra=rules(
+            rule(
+                "double(self) >= 0.5 && double(self) <= 1.0",
+                'data.nearSimilarity must be from 0.5 to 1, for example "0.8"',
+            )
+        ),
+    )
+    min_tokens: Annotated[int, Field(ge=1, le=1048576)] | None = Field(
+        default=None, description="Records of fewer tokens, as they are rendered, are dropped. Absent: none."
+    )
+    max_tokens: Annotated[int, Field(ge=1, le=1048576)] | None = Field(
+        default=None,
+        description="Records of more tokens are dropped, in place of being cut to hyperparameters.sequenceLength. Absent: none.",
+    )
+    languages: Annotated[list[Language], Field(min_length=1, max_length=32)] | None = Field(
+        default=None,
+        description="Languages in ISO 639-1, as py3langid tells them; records in others are dropped, those too short to tell (20 bytes of letters) are kept. Example: [en, zh]. Absent: all.",
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
+    min_letters: Decimal | None = Field(
+        default=None,
+        description='Share of letters and digits, in any script, among the characters that are no white space; records of fewer are dropped. A decimal from 0 to 1, in quotes where it has a fraction. Example: "0.5". Absent: none are.',
+        json_schema_extra=rules(rule("double(self) <= 1.0", 'data.minLetters must be at most 1, for example "0.5"')),
+    )
+    max_repetition: Decimal | None = Field(
+        default=None,
+        description='Share of lines that stand in the record before; records of more are dropped. A decimal from 0 to 1, in quotes where it has a fraction. Example: "0.3", as for Gopher. Absent: none are.',
+        json_schema_extra=rules(rule("double(self) <= 1.0", 'data.maxRepetition must be at most 1, for example "0.3"')),
+    )
+    decontaminate_words: Annotated[int, Field(ge=1, le=256)] | None = Field(
+        default=None,
+        description="Train records that hold so many words in a row that a Heldout dataset holds, or all words of a shorter one of its records and no others, are dropped; what the system says does not count. Example: 13, as for GPT-3. Absent: none are.",
+    )
+    packing: Literal["Documents"] | None = Field(
+        default=None,
+        description="Documents: neighbours share a sequence of hyperparameters.sequenceLength as far as they have room; each begins at position 0 and sees nothing of the others, so losses are as without. hyperparameters.globalBatchSize counts sequences. Absent: one record a sequence; texts fill sequences and see those before them.",
     )

@@ -60,6 +60,7 @@ _FIXED_ONCE_STARTED = (
     ("spec.datasets", _GO_ON),
     ("spec.chatTemplate", _GO_ON),
     ("spec.lossOn", _GO_ON),
+    ("spec.data", _GO_ON),
     ("spec.hyperparameters", _GO_ON),
     ("spec.checkpoints.resume", _GO_ON),
     ("spec.checkpoints.volume.claimName", "create a new DeepSeekTraining on the other claim"),

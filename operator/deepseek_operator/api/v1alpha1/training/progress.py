@@ -22,6 +22,34 @@ class BestCheckpoint(StatusModel):
     value: str | None = Field(default=None, description="Value of that metric, a decimal.")
 
 
+class DroppedStatus(StatusModel):
+    """How many records were dropped, by the first reason that was found."""
+
+    exact_duplicate: int = Field(default=0, description="The same as an earlier one.")
+    near_duplicate: int = Field(default=0, description="Nearly the same as an earlier one.")
+    contaminated: int = Field(default=0, description="It holds what a Heldout dataset holds.")
+    other_language: int = Field(default=0, description="In none of data.languages.")
+    few_letters: int = Field(default=0, description="Fewer letters than data.minLetters.")
+    repetitive: int = Field(default=0, description="More repeated lines than data.maxRepetition.")
+    too_short: int = Field(default=0, description="Fewer tokens than data.minTokens.")
+    too_long: int = Field(default=0, description="More tokens than data.maxTokens.")
+    no_room: int = Field(
+        default=0, description="Its prompt leaves no room for an answer within hyperparameters.sequenceLength."
+    )
+
+
+class PreparedStatus(StatusModel):
+    """What became of the Train datasets under spec.data."""
+
+    digest: str = Field(default="", description="Name of the folder under datasets/ on the checkpoint volume.")
+    read: int = Field(default=0, description="Records that were read.")
+    sequences: int = Field(
+        default=0, description="Sequences that are learnt from; with packing one holds several records."
+    )
+    tokens: int = Field(default=0, description="Tokens of all sequences.")
+    dropped: DroppedStatus = Field(default_factory=DroppedStatus, description="Records that are not learnt from.")
+
+
 class DataStatus(StatusModel):
     """What the built-in trainer read of all datasets, and what hyperparameters.sequenceLength cost."""
 
@@ -34,6 +62,9 @@ class DataStatus(StatusModel):
         description="Examples whose completion is cut, so that nothing teaches the model to end there. In examples.",
     )
     longest: int = Field(default=0, description="Tokens of the longest example: the length that would keep all whole.")
+    prepared: PreparedStatus | None = Field(
+        default=None, description="What was prepared of the Train datasets; absent without spec.data."
+    )
 
 
 class RollbackStatus(StatusModel):
@@ -48,7 +79,9 @@ class RollbackStatus(StatusModel):
 class ProgressStatus(StatusModel):
     """What rank 0 last said. Display only."""
 
-    state: str = Field(default="", description="Starting, Training, Saving, Evaluating, Stopping or Complete.")
+    state: str = Field(
+        default="", description="Starting, Preparing, Training, Saving, Evaluating, Stopping or Complete."
+    )
     step: int | None = Field(default=None, description="Last optimizer step.")
     first_step: int | None = Field(default=None, description="Optimizer step that the attempt began with.")
     max_steps: int | None = Field(default=None, description="Steps in all.")

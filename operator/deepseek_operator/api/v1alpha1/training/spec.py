@@ -8,14 +8,14 @@ from deepseek_operator.api.base import ApiModel, rule, rules
 from deepseek_operator.api.v1alpha1.common.accelerator import Accelerator
 from deepseek_operator.api.v1alpha1.common.programs import is_one
 from deepseek_operator.api.v1alpha1.training.checkpoints import Checkpoints
-from deepseek_operator.api.v1alpha1.training.data import ChatTemplate, Dataset
+from deepseek_operator.api.v1alpha1.training.data import ChatTemplate, Dataset, Preparation
 from deepseek_operator.api.v1alpha1.training.failures import FailurePolicy
 from deepseek_operator.api.v1alpha1.training.hyperparameters import Hyperparameters
 from deepseek_operator.api.v1alpha1.training.method import LORA, TrainingMethod
 from deepseek_operator.api.v1alpha1.training.model import TrainingModel
 from deepseek_operator.api.v1alpha1.training.nodes import Nodes
 from deepseek_operator.api.v1alpha1.training.trainer import Trainer
-from deepseek_operator.api.v1alpha1.training.trainers import WRITTEN
+from deepseek_operator.api.v1alpha1.training.trainers import OURS, WRITTEN
 
 _OWN_COMMAND = is_one("self.trainer.type", WRITTEN)
 
@@ -96,6 +96,17 @@ class TrainingSpec(ApiModel):
                 fieldPath=".lossOn",
             ),
             rule(
+                f"!has(self.data) || {is_one('self.trainer.type', OURS)}",
+                "data is what the built-in trainer prepares: leave it out, and have the datasets prepared before",
+                fieldPath=".data",
+            ),
+            rule(
+                "!has(self.data) || !has(self.data.decontaminateWords) || "
+                "(has(self.datasets) && self.datasets.exists(d, d.split == 'Heldout'))",
+                "data.decontaminateWords keeps Train apart from Heldout: write a dataset with split Heldout, or leave it out",
+                fieldPath=".data.decontaminateWords",
+            ),
+            rule(
                 "!has(self.nodes.count) || self.nodes.count == 1 || !has(self.checkpoints.volume.accessMode) || "
                 "self.checkpoints.volume.accessMode == 'ReadWriteMany'",
                 "with nodes.count above 1 every node writes the volume: write checkpoints.volume.accessMode ReadWriteMany, or leave it out",
@@ -135,6 +146,10 @@ class TrainingSpec(ApiModel):
     loss_on: Literal["Completion", "AssistantTurns", "All"] | None = Field(
         default=None,
         description="What is learnt of chats and pairs. Completion: the last answer. AssistantTurns: every answer with its end token, but those of weight 0. All: every token. Texts are learnt throughout. Absent: AssistantTurns.",
+    )
+    data: Preparation | None = Field(
+        default=None,
+        description="How datasets are prepared before they are learnt from: once for content, settings, tokenizer and template, kept on the checkpoint volume under datasets/ for every training that uses it, and reported in status.data.prepared. {} prepares without dropping anything. Absent: every pod reads the files at each start, which holds their tokens in memory.",
     )
     hyperparameters: Hyperparameters = Field(
         default_factory=Hyperparameters,

@@ -8,9 +8,11 @@ from deepseek_operator.domain.sizing.training_state import Method
 TYPES = tuple(entry.type for entry in offered())
 """Everything that `trainer.type` may be."""
 WRITTEN = tuple(entry.type for entry in offered() if entry.start is Start.WRITTEN)
+OURS = tuple(entry.type for entry in offered() if entry.start is Start.OURS)
+"""Everything that the built-in trainer is behind."""
 WITH_QLORA = joined(
     (one.title for one in TRAINERS.values() if one.start is Start.BUILT and Method.QLORA in one.methods), "and"
 )
 """Who does what the built-in trainer does not: a program of the user's own may run them."""
-OURS_OR = joined((entry.type for entry in offered() if entry.start is Start.OURS), "or")
+OURS_OR = joined(OURS, "or")
 WRITTEN_OR = joined(WRITTEN, "or")
