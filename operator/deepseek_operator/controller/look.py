@@ -145,17 +145,22 @@ class Look(Generic[OwnerT, StatusT]):
         reading.unwatched.update({ref: item for ref, item in known.items() if not is_watched(ref.resource, item)})
         return await self._view(key, owner, manifest, known, named, unserved, find, reading)
 
+    def holds(self, key: Key, last: View[OwnerT]) -> bool:
+        """True while what an earlier live look of this pass read may be relied on."""
+        reading, manifest = last.reading, self._mirror.get(key.resource, key.namespace, key.name)
+        is_fresh = reading is not None and self._clock.monotonic() - reading.at <= FRESH_S
+        return is_fresh and manifest is not None and uid_of(manifest) == uid_of(last.manifest)
+
     async def renewed(self, key: Key, last: View[OwnerT]) -> View[OwnerT] | None:
-        """A live look behind an earlier one of the same pass, of which only what is new is read while that is fresh.
+        """A live look behind an earlier one of the same pass that still `holds`: only what is new is read.
 
         Raises:
             As `live`.
         """
-        reading, manifest = last.reading, self._mirror.get(key.resource, key.namespace, key.name)
-        is_fresh = reading is not None and self._clock.monotonic() - reading.at <= FRESH_S
-        if reading is None or manifest is None or not is_fresh or uid_of(manifest) != uid_of(last.manifest):
+        manifest = self._mirror.get(key.resource, key.namespace, key.name)
+        if last.reading is None or manifest is None:
             return await self.live(key)
-        return await self._mirrored_view(key, manifest, partial(self._unasked, reading), reading)
+        return await self._mirrored_view(key, manifest, partial(self._unasked, last.reading), last.reading)
 
     async def _mirrored_view(
         self, key: Key, manifest: Manifest, find: Find, reading: Reading | None = None

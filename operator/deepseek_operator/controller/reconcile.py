@@ -197,11 +197,15 @@ class Reconciler(Generic[OwnerT, StatusT]):
     async def _round(self, key: Key, way: "_Way[OwnerT]") -> Outcome:
         """One look, and what follows from it."""
         way.left -= 1
-        view = await self._look.from_mirror(key)
+        # Behind a live look the mirror alone knows less: deciding from it first would be for nothing.
+        read = way.read if way.read is not None and self._look.holds(key, way.read) else None
+        view = await (self._look.from_mirror(key) if read is None else self._look.renewed(key, read))
         decision = await self._decided(key, view) if view is not None else None
-        if view is not None and decision is not None and decision.plan.is_irreversible:
-            view = way.read = await (self._look.live(key) if way.read is None else self._look.renewed(key, way.read))
+        if view is not None and view.reading is None and decision is not None and decision.plan.is_irreversible:
+            view = await self._look.live(key)
             decision = await self._decided(key, view) if view is not None else None
+        if view is not None and view.reading is not None:
+            way.read = view
         if view is None or decision is None:
             return Gone()
         plan = decision.plan

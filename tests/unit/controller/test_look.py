@@ -1,6 +1,7 @@
 """One look, from the mirror or live: what a reference names is looked at in the same pass."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,10 +11,13 @@ from deepseek_operator.api.v1alpha1.serving.definition import SERVING
 from deepseek_operator.api.v1alpha1.training.definition import TRAINING
 from deepseek_operator.controller.key import Key
 from deepseek_operator.core.configuration import Configuration
-from deepseek_operator.core.resources import CLAIM, Ref
+from deepseek_operator.core.ownership import JOB_UID, job_uid_of
+from deepseek_operator.core.resources import CLAIM, POD, Ref
 from deepseek_operator.kinds.serving import serving_kind
 from tests.support.servings import NAMESPACE, a_claim, a_serving, a_training
 from tests.support.shell import Operator
+from tests.support.trainings import NAMESPACE as TEAM
+from tests.support.trainings import Life, training
 from tests.support.world import StoppedClock
 
 KEY = Key(SERVING, NAMESPACE, "chat")
@@ -75,3 +79,33 @@ def test_an_owner_that_is_gone_is_woken_by_nothing_that_it_named(
     cluster.edit(CLAIM, NAMESPACE, "models", lambda live: live["metadata"].update(labels={"touched": "yes"}))
     operator.pipe.flush()
     assert KEY not in operator.woken
+
+
+def test_a_pod_that_no_watch_tells_of_is_seen_by_the_rounds_behind_the_look_that_found_it() -> None:
+    life = Life().begin().running()
+    pod = life.pod(0)
+    stray: dict[str, Any] = {
+        **pod,
+        "metadata": {"name": "stray", "namespace": TEAM, "labels": {JOB_UID: job_uid_of(pod)}},
+    }
+    life.cluster.put(stray)
+    life.operator.pipe.flush()
+    view = asyncio.run(life.operator.look.live(life.key))
+    assert view is not None
+    assert Ref(POD, "stray") in view.seen.children
+    assert life.operator.look.holds(life.key, view)
+    behind = asyncio.run(life.operator.look.renewed(life.key, view))
+    assert behind is not None
+    assert Ref(POD, "stray") in behind.seen.children
+
+
+def test_a_name_that_was_free_is_not_once_it_is_taken() -> None:
+    life = Life()
+    life.cluster.put(training())
+    life.operator.pipe.flush()
+    view = asyncio.run(life.operator.look.live(life.key))
+    assert view is not None
+    free = sorted(view.free)
+    assert len(free) >= 3
+    taken = replace(view, seen=replace(view.seen, children={free[0]: {}}, occupied={free[1]: {}}))
+    assert sorted(taken.free) == free[2:]
