@@ -294,7 +294,7 @@ class Look(Generic[OwnerT, StatusT]):
         existing = {ref: self._kept(key, ref.resource, item)[0] for ref, item in read}
         for ref, before in known.items():
             # It has gone, unless the watch has told of it meanwhile.
-            if before is not None and ref not in existing and self._mirrored(key, [ref]).get(ref) is before:
+            if before is not None and ref not in existing and self._mirrored(key, [ref]).get(ref) == before:
                 self._mirror.learn_gone(key, ref.resource, before)
         return existing
 

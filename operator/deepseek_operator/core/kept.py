@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from sys import intern
 from typing import Any
 
 from deepseek_operator.core.resources import GROUP, Manifest, Resource
@@ -27,7 +26,6 @@ _NEVER_READ = frozenset({"managedFields", "selfLink"})
 _WITHOUT_END = frozenset({"labels", "annotations", "finalizers", "ownerReferences"})
 """Of metadata, what a user makes as large as they like: taken last, for without a name and a uid it is no object."""
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-_LONGEST_SHARED = 4096
 _LONGEST_NAME = 256
 _PLAIN = frozenset({int, float, bool})
 _FIELD_LEVELS, _METADATA_LEVELS = 3, 2
@@ -39,7 +37,7 @@ class TooLarge(ValueError):
 
 
 def kept(resource: Resource, manifest: Manifest) -> tuple[Manifest, str | None]:
-    """What is used of the object, each text once in the process; and why it is not all there, if it isn't.
+    """What is used of the object; and why it is not all there, if it isn't.
 
     Of our own kinds only our annotations are read, of others all but kubectl's copy of the whole object. The status is
     taken before the spec: an attempt that is recorded is not forgotten because of what a user wrote.
@@ -113,7 +111,7 @@ def _copied(value: Mapping[str, Any], level: int, left: _Left) -> dict[str, Any]
     found = {}
     for key, item in value.items():
         left.text -= len(key)
-        found[intern(key)] = _copied_item(item, level, left)
+        found[key] = _copied_item(item, level, left)
     if left.values < 0 or left.text < 0:
         raise _Beyond
     return found
@@ -123,7 +121,7 @@ def _copied_item(item: Any, level: int, left: _Left) -> Any:
     kind = type(item)
     if kind is str:
         left.text -= len(item)
-        return intern(item) if len(item) <= _LONGEST_SHARED else item
+        return item
     if kind is dict:
         return _copied(item, level + 1, left)
     if kind is list:
@@ -187,7 +185,7 @@ class _Walk:
         self._by_field[field] += len(text)
         if self._is_full():
             return ""
-        return intern(str(text)) if len(text) <= _LONGEST_SHARED else str(text)
+        return text
 
     def _is_too_deep(self, value: object, level: int, field: str) -> bool:
         if level < DEEPEST or not value:
