@@ -33,6 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: Namespace) -> int:
+    import uvloop
+
     from deepseek_operator.adapters.credentials import load
     from deepseek_operator.controller.handlers import operate
     from deepseek_operator.controller.log import log_to_stderr
@@ -44,7 +46,7 @@ def _run(options: Namespace) -> int:
         return _refused(str(error))
     log_to_stderr(settings.log_level)
     try:
-        asyncio.run(operate(settings, load(settings.kubeconfig), KINDS))
+        uvloop.run(operate(settings, load(settings.kubeconfig), KINDS))
     except Exception as error:
         logging.getLogger(__name__).critical("the operator ends: %s: %s", type(error).__name__, error)
         return 1
