@@ -51,15 +51,32 @@ class ResumeFrom:
     checkpoint: str
 
 
+Mode = Literal["Min", "Max"]
+MODES: Mapping[str, Mode] = {"evalLoss": "Min", "accuracy": "Max"}
+"""Of metrics that everybody means alike."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What ranks checkpoints: a metric by its name in their manifests, and whether the most or the least of it is best."""
+
+    metric: str
+    mode: Mode
+
+
 @dataclass(frozen=True)
 class CheckpointPolicy:
-    """When to save and how many to keep. Exactly one of `every_steps` and `every_seconds` is set."""
+    """When to save and how many to keep. Exactly one of `every_steps` and `every_seconds` is set.
+
+    `best` says what ranks them; None means the order in `checkpoint.ranking`.
+    """
 
     root: Path
     every_steps: int | None
     every_seconds: int | None
     keep_last: int
     keep_best: int
+    best: Measure | None = None
 
 
 @dataclass(frozen=True)
@@ -178,7 +195,21 @@ def _policy(env: _Environment) -> CheckpointPolicy:
         every_seconds=seconds,
         keep_last=env.integer("DEEPSEEK_CHECKPOINT_KEEP_LAST", least=1, absent=2),
         keep_best=env.integer("DEEPSEEK_CHECKPOINT_KEEP_BEST", least=0, absent=1),
+        best=_best(env),
     )
+
+
+def _best(env: _Environment) -> Measure | None:
+    metric = env.optional("DEEPSEEK_CHECKPOINT_BEST_METRIC")
+    if metric is None:
+        return None
+    match env.optional("DEEPSEEK_CHECKPOINT_BEST_MODE") or MODES.get(metric):
+        case "Min" | "Max" as mode:
+            return Measure(metric, mode)
+        case other:
+            raise Invalid(
+                f"DEEPSEEK_CHECKPOINT_BEST_MODE is {other!r}; write Min where less {metric} is better, Max where more is"
+            )
 
 
 def _resume(env: _Environment) -> Literal["Auto", "Never"]:

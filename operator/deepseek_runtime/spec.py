@@ -48,7 +48,7 @@ PACKINGS: tuple[Packing, ...] = ("Documents",)
 TEMPLATES: tuple[Literal["DeepSeek"], ...] = ("DeepSeek",)
 FIELDS = (
     *("model", "objective", "method", "datasets", "hyperparameters", "chatTemplate", "lossOn", "data"),
-    "onDivergence",
+    *("onDivergence", "earlyStopping"),
 )
 HYPERPARAMETERS = (
     *("globalBatchSize", "microBatchSize", "sequenceLength", "learningRate", "schedule", "warmupSteps", "maxSteps"),
@@ -172,8 +172,17 @@ class Rollback:
 
 
 @dataclass(frozen=True)
+class EarlyStopping:
+    """A training ends after `patience` evaluations in a row of which none was better by more than `min_delta`."""
+
+    patience: int
+    min_delta: float
+
+
+@dataclass(frozen=True)
 class TrainingSpec:
-    """`rollback` None means that a training ends whose numbers cease to be finite."""
+    """`rollback` None means that a training ends whose numbers cease to be finite, `early_stopping` None that it ends with
+    its last step."""
 
     model: Custom | Weights
     objective: Objective
@@ -184,6 +193,7 @@ class TrainingSpec:
     loss_on: LossOn = "AssistantTurns"
     rollback: Rollback | None = None
     data: Preparation | None = None
+    early_stopping: EarlyStopping | None = None
 
 
 def read_spec(text: str) -> TrainingSpec:
@@ -213,6 +223,7 @@ def read_spec(text: str) -> TrainingSpec:
         loss_on=root.choice("lossOn", LOSSES, "AssistantTurns"),
         rollback=_rollback(root.fields("onDivergence")) if root.has("onDivergence") else None,
         data=_preparation(root.fields("data")) if root.has("data") else None,
+        early_stopping=_early_stopping(root) if root.has("earlyStopping") else None,
     )
 
 
@@ -276,6 +287,16 @@ def _preparation(fields: "_Fields") -> Preparation:
         decontaminate_words=fields.integer("decontaminateWords", 0, least=1) or None,
         packing=fields.optional("packing", PACKINGS),
     )
+
+
+def _early_stopping(root: "_Fields") -> EarlyStopping:
+    fields, hyperparameters = root.fields("earlyStopping"), root.fields("hyperparameters")
+    fields.only("patience", "minDelta")
+    if not fields.has("patience"):
+        raise fields.wrong("patience", "write after how many evaluations without a better one to stop, for example 3")
+    if not hyperparameters.has("evalEverySteps"):
+        raise hyperparameters.wrong("evalEverySteps", "earlyStopping counts evaluations: write the steps between them")
+    return EarlyStopping(fields.integer("patience", 1, least=1), fields.decimal("minDelta", 0.0, least=0.0))
 
 
 def _lora(fields: "_Fields") -> LoRA:

@@ -25,6 +25,14 @@ def _dataset(uri: str, **more: Any) -> Changes:
     return {"spec.datasets": [{"source": {"uri": uri}, **more}]}
 
 
+HELDOUT = {"spec.datasets": [{"source": TASK}, {"source": TASK, "split": "Heldout"}]}
+EVALUATED = {**HELDOUT, f"{HYPER}.evalEverySteps": 5}
+
+
+def _best(metric: str, **more: Any) -> Changes:
+    return {**HELDOUT, "spec.checkpoints.best": {"metric": metric, **more}}
+
+
 CHATS = _dataset("builtin://uppercase", format="Messages")
 
 # What is wrong, the edit of a valid training that brings it about, and words of the answer.
@@ -113,6 +121,47 @@ TRAININGS: tuple[tuple[str, Changes, str], ...] = (
         "no rollback at all",
         {"spec.failurePolicy.onDivergence": {"action": "Rollback", "max": 0}},
         "greater than or equal to 1",
+    ),
+    ("a metric that is one batch's", _best("loss"), "an easy batch is no better model: write evalLoss"),
+    ("the highest loss", _best("evalLoss", mode="Max"), "leave checkpoints.best.mode out"),
+    ("the lowest accuracy", _best("accuracy", mode="Min"), "leave checkpoints.best.mode out"),
+    ("a metric that nobody measures", _best("bleu", mode="Max"), "the built-in trainer measures evalLoss and accuracy"),
+    (
+        "a metric of one's own, whichever way",
+        {**_best("bleu"), "spec.trainer": {"type": "custom", "command": ["torchrun"]}},
+        "whether the lowest (Min) or the highest (Max)",
+    ),
+    ("a metric that is no name", _best("../bleu", mode="Max"), "write a metric's name in the manifests"),
+    (
+        "the best of nothing",
+        {"spec.checkpoints.best": {"metric": "evalLoss"}},
+        "checkpoints.best needs something to be measured on",
+    ),
+    (
+        "answers that no text holds",
+        {
+            "spec.checkpoints.best": {"metric": "accuracy"},
+            "spec.datasets": [{"source": TASK}, {"source": TASK, "split": "Heldout", "format": "Text"}],
+        },
+        "write checkpoints.best.metric evalLoss",
+    ),
+    ("patience with nothing", {"spec.earlyStopping": {"patience": 3}}, "write hyperparameters.evalEverySteps"),
+    ("no patience", {**EVALUATED, "spec.earlyStopping": {"minDelta": "1"}}, "earlyStopping.patience"),
+    ("patience of nothing", {**EVALUATED, "spec.earlyStopping": {"patience": 0}}, "greater than or equal to 1"),
+    (
+        "a delta below zero",
+        {**EVALUATED, "spec.earlyStopping": {"patience": 1, "minDelta": "-1"}},
+        "write a quoted decimal",
+    ),
+    (
+        "a best that is not kept",
+        {**EVALUATED, "spec.earlyStopping": {"patience": 3}, "spec.checkpoints.keepBest": 0},
+        "write checkpoints.keepBest 1 or more",
+    ),
+    (
+        "patience of a command",
+        {"spec.earlyStopping": {"patience": 3}, "spec.trainer": {"type": "custom", "command": ["torchrun"]}},
+        "let your command end with exit code 0",
     ),
     ("evaluation of nothing", {f"{HYPER}.evalEverySteps": 10}, "write a dataset with split Heldout"),
     ("an objective of another tool", {"spec.objective": "DPO"}, 'supported values: "SFT"'),

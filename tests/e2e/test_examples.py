@@ -82,3 +82,18 @@ def test_chats_are_prepared_once_and_what_was_dropped_is_told(kubectl: Kubectl) 
     prepared = status()["data"]["prepared"]
     assert (prepared["read"], prepared.get("dropped")) == (4, None)
     assert prepared["sequences"] < 4
+
+
+@pytest.mark.timeout(240)
+def test_training_that_gets_no_better_is_complete_with_its_best_checkpoint(kubectl: Kubectl) -> None:
+    kubectl.apply((EXAMPLES / "training-early-stopping.yaml").read_text())
+
+    def status() -> dict[str, Any]:
+        found: dict[str, Any] = (kubectl.get("deepseektraining", "careful") or {}).get("status") or {}
+        return found
+
+    until("careful is Complete", lambda: status().get("phase") == "Complete", timeout_s=WITHIN_S)
+    ended = status()
+    assert ended["summary"]["reason"] == "StoppedEarly"
+    assert ended["exports"] == [ended["bestCheckpoint"]["step"]]
+    assert ended["bestCheckpoint"]["step"] < ended["progress"]["step"] < 2000

@@ -78,14 +78,14 @@ class Training:
 
     def let_go(self, name: str, lineage: list[Manifest], leftovers: list[Manifest], spared: Position | None) -> None:
         doomed = prunable(
-            self.held[name], lineage, leftovers, keep_last=self.keep_last, keep_best=self.keep_best
+            self.held[name], lineage, leftovers, keep_last=self.keep_last, keep_best=self.keep_best, by=None
         )  # fmt: skip
         gone = {m.position for m in doomed} - {spared}
         for held in (*self.held.values(), lineage, leftovers):
             held[:] = [m for m in held if m.position not in gone]
 
     def export(self, lineage: list[Manifest]) -> None:
-        top = best(lineage)
+        top = best(lineage, None)
         for wanted in (max((m.step for m in lineage), default=None), top.manifest.step if top else None):
             self.exports |= {wanted} if wanted is not None else set()
             self.look()

@@ -5,39 +5,32 @@ What poisons a batch is a word with a `z` in it: the first number to go is the l
 
 import json
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch.nn.modules.module import register_module_forward_hook
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from deepseek_runtime.checkpoint.integrity import Damaged
 from deepseek_runtime.contract import Diverged, ExitCode, Invalid
 from deepseek_runtime.spec import read_spec
 from deepseek_runtime.trainer.data.order import Order
-from deepseek_runtime.trainer.tokenizer import byte_tokenizer
 from tests.runtime.families import FAMILIES
 from tests.runtime.forked import Rank
 from tests.runtime.lives import Killed
 from tests.runtime.observed import Document, Observed, environment
+from tests.runtime.poisoned import loss_first, poisoned
 from tests.runtime.workplace import Workplace, changed
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 GOOD = [f"{letter}{other}" for letter in "abcdefgh" for other in "ijklm"]
-(POISON,) = byte_tokenizer()("z").input_ids
 STEPS, SIZE = 5, 4
 ANCESTRY = '[{"attempt": 1, "jobUID": "job-1", "incarnation": "first"}]'
 SECOND: dict[str, Any] = {"ATTEMPT": "2", "POD_UID": "second", "RESUME_ANCESTRY": ANCESTRY}
-
-
-def loss_first(output: torch.Tensor) -> torch.Tensor:
-    return output * math.nan
 
 
 def gradients_first(output: torch.Tensor) -> torch.Tensor:
@@ -52,20 +45,6 @@ def parameters_first(output: torch.Tensor) -> torch.Tensor:
 
     hook = register_optimizer_step_post_hook(poison)
     return output
-
-
-@contextmanager
-def poisoned(by: Callable[[torch.Tensor], torch.Tensor] = loss_first) -> Iterator[None]:
-    def passed(module: torch.nn.Module, arguments: tuple[torch.Tensor, ...], output: torch.Tensor) -> object:
-        if isinstance(module, torch.nn.Embedding) and module.training and (arguments[0] == POISON).any():
-            return by(output)
-        return None
-
-    hook = register_module_forward_hook(passed)
-    try:
-        yield
-    finally:
-        hook.remove()
 
 
 def order(workplace: Workplace, folder: Path) -> list[list[str]]:

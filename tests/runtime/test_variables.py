@@ -97,6 +97,27 @@ def so_many_best_are_kept(workplace: Workplace, volume: Path) -> None:
     assert workplace.attempt(volume / "unmeasured", unmeasured, CHECKPOINT_KEEP_BEST="1", **policy).kept == [3]
 
 
+def best_is_what_was_asked_for(workplace: Workplace, volume: Path) -> None:
+    """Every step makes the loss on held-out data worse, and the accuracy can't tell: all are wrong."""
+    policy: dict[str, Any] = {"CHECKPOINT_EVERY_STEPS": "1", "CHECKPOINT_KEEP_LAST": "1"}
+    changes = {**THREE_STEPS, "hyperparameters.learningRate": "5", "hyperparameters.evalEverySteps": 1}
+    for metric, kept in (("evalLoss", [1, 3]), ("accuracy", [1, 3]), ("bleu", [3])):
+        named: dict[str, Any] = {
+            "CHECKPOINT_BEST_METRIC": metric,
+            "CHECKPOINT_BEST_MODE": "Min" if metric == "evalLoss" else "Max",
+        }
+        run = workplace.attempt(volume / metric, changes, **named, **policy)
+        assert (run.kept, metric == "bleu") == (kept, run.told["best"] is None)
+
+
+def least_or_most_is_best(workplace: Workplace, volume: Path) -> None:
+    policy: dict[str, Any] = {"CHECKPOINT_EVERY_STEPS": "1", "CHECKPOINT_KEEP_LAST": "1"}
+    changes = {**THREE_STEPS, "hyperparameters.learningRate": "5", "hyperparameters.evalEverySteps": 1}
+    for mode, kept in (("Min", [1, 3]), ("Max", [3])):
+        named: dict[str, Any] = {"CHECKPOINT_BEST_METRIC": "evalLoss", "CHECKPOINT_BEST_MODE": mode}
+        assert workplace.attempt(volume / mode, changes, **named, **policy).kept == kept
+
+
 def resumed_or_begun_anew(workplace: Workplace, volume: Path) -> None:
     workplace.attempt(volume)
     told: dict[str, Any] = {"ATTEMPT": "2", "RESUME_ANCESTRY": ANCESTRY}
@@ -215,6 +236,8 @@ VARIABLES: Mapping[str, Callable[[Workplace, Path], None]] = {
     "DEEPSEEK_CHECKPOINT_EVERY_SECONDS": saved_after_so_many_seconds,
     "DEEPSEEK_CHECKPOINT_KEEP_LAST": so_many_newest_are_kept,
     "DEEPSEEK_CHECKPOINT_KEEP_BEST": so_many_best_are_kept,
+    "DEEPSEEK_CHECKPOINT_BEST_METRIC": best_is_what_was_asked_for,
+    "DEEPSEEK_CHECKPOINT_BEST_MODE": least_or_most_is_best,
     "DEEPSEEK_RESUME_POLICY": resumed_or_begun_anew,
     "DEEPSEEK_RESUME_ANCESTRY": resumed_from_recorded_ancestors_only,
     "DEEPSEEK_RESUME_FROM": begun_from_the_other_training_that_is_named,

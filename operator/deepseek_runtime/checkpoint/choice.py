@@ -76,7 +76,7 @@ def _from_other(contract: Contract, own: Volume) -> tuple[Manifest, ...]:
     wanted = contract.resume_from
     assert wanted is not None
     found = _everything(sibling(own, wanted.training_uid))
-    chosen = resume.choose(found, wanted.checkpoint)
+    chosen = resume.choose(found, wanted.checkpoint, contract.checkpoints.best)
     if not chosen:
         there = ", ".join(str(m.step) for m in sorted(found, key=lambda m: m.step)) or "none"
         raise Invalid(

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from deepseek_runtime.checkpoint.manifest import Manifest
 from deepseek_runtime.checkpoint.origin import Origin
 from deepseek_runtime.checkpoint.ranking import best
-from deepseek_runtime.contract import Ancestor
+from deepseek_runtime.contract import Ancestor, Measure
 
 Manifests = Mapping[str, Sequence[Manifest]]
 """Checkpoint manifests by incarnation."""
@@ -59,16 +59,16 @@ def whole_ancestry(origins: Mapping[str, Origin], manifests: Manifests) -> list[
     return [Ancestor(attempt, job_uid, incarnation) for attempt, job_uid, incarnation in sorted(known)]
 
 
-def choose(found: Sequence[Manifest], checkpoint: str) -> list[Manifest]:
+def choose(found: Sequence[Manifest], checkpoint: str, by: Measure | None) -> list[Manifest]:
     """What `resume.from` names among another training's candidates: Latest, Best or a step; first choice first.
 
-    Best of what was never measured on held-out data is the latest.
+    Best by what `by` measures; of what was never measured so it is the latest.
     """
     match checkpoint:
         case "Latest":
             return list(found)
         case "Best":
-            top = best(found)
+            top = best(found, by)
             return [top.manifest] if top else list(found)
         case step:
             return [m for m in found if m.step == int(step)]

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from deepseek_runtime.checkpoint.manifest import Manifest
 from deepseek_runtime.checkpoint.ranking import ranked
+from deepseek_runtime.contract import Measure
 
 
 def prunable(
@@ -23,16 +24,17 @@ def prunable(
     *,
     keep_last: int,
     keep_best: int,
+    by: Measure | None,
 ) -> list[Manifest]:
     """Checkpoints to delete before the next save begins, oldest step first.
 
     `own` are this incarnation's; `lineage` the healthy ones of ancestors that a resume would accept;
-    `leftovers` every other one of the recorded ancestors. The three don't overlap.
+    `leftovers` every other one of the recorded ancestors. The three don't overlap. `by` is what ranks them.
     """
     # Of one step the attempt's own is the newer: the other one is what it resumed from.
     newest_first = sorted((m for m in (*lineage, *own) if m.healthy), key=lambda m: (m.step, m.attempt), reverse=True)
     kept = {m.position for m in newest_first[:keep_last]}
-    kept |= {one.manifest.position for one in ranked(newest_first)[:keep_best]}
+    kept |= {one.manifest.position for one in ranked(newest_first, by)[:keep_best]}
     others = sorted((*leftovers, *(m for m in own if not m.healthy)), key=lambda m: (m.attempt, m.step), reverse=True)
     kept |= {m.position for m in others[: keep_last + keep_best - len(kept)]}
     doomed = [m for m in (*own, *lineage, *leftovers) if m.position not in kept]

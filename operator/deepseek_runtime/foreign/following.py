@@ -154,7 +154,12 @@ class Follower:
         """Deletes what retention lets go; the one that was saved just now stays, healthy or not."""
         policy, placed = self.contract.checkpoints, self.placed
         doomed = prunable(
-            self.own, placed.ancestors, placed.leftovers, keep_last=policy.keep_last, keep_best=policy.keep_best
+            self.own,
+            placed.ancestors,
+            placed.leftovers,
+            keep_last=policy.keep_last,
+            keep_best=policy.keep_best,
+            by=policy.best,
         )
         gone = {
             manifest.position

@@ -203,7 +203,7 @@ class Keeping:
             if follower is not None and follower.own:
                 healthy = [m for m in (*follower.placed.ancestors, *follower.own) if m.healthy]
                 if healthy:
-                    newest, top = max(healthy, key=lambda m: m.step), best(healthy)
+                    newest, top = max(healthy, key=lambda m: m.step), best(healthy, self.contract.checkpoints.best)
                     known["latest"] = {"step": newest.step, "time": newest.created_at, "seconds": follower.seconds}
                     known["best"] = top.to_json() if top else None
             self.run.publish_progress(known | {name: value for name, value in fields.items() if value is not None})

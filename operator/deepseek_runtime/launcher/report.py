@@ -43,6 +43,7 @@ def termination(contract: Contract, run: RunDirectory, verdict: Verdict) -> Term
         data=_read(told.get("data")),
         firstStep=_whole(told.get("firstStep")),
         gradientNorm=_number(told.get("gradientNorm")),
+        stoppedEarly=_named(told.get("stoppedEarly"), ("best", "evaluations")),
         rollbacks=_named(told.get("rollbacks"), ("count", "step", "to", "skipped")),
     )
 
@@ -62,7 +63,7 @@ def _on_volume(contract: Contract) -> dict[str, object]:
         exports = [m.step for m in volume.exports()]
     except OSError:
         return {}
-    top = best(own)
+    top = best(own, contract.checkpoints.best)
     return {
         "step": own[-1].step if own else None,
         "latest": {"step": own[-1].step} if own else None,

@@ -26,6 +26,7 @@ METRICS = (
     ("learningRate", "deepseek_training_learning_rate", "Learning rate of the last step."),
     ("evalLoss", "deepseek_training_eval_loss", "Loss on held-out data, nats per token."),
     ("accuracy", "deepseek_training_accuracy_ratio", "Exact matches on held-out prompts, 0 to 1."),
+    ("evaluationsSinceBest", "deepseek_training_evaluations_since_best", "Evaluations in a row that were no better."),
     ("tokensPerSecond", "deepseek_training_tokens_per_second", "Tokens trained on per second by the whole gang."),
     ("etaSeconds", "deepseek_training_eta_seconds", "Seconds to the last step at the present rate."),
 )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from deepseek_runtime.checkpoint.manifest import Manifest
 from deepseek_runtime.checkpoint.ranking import Best, Measures, best, is_better
+from deepseek_runtime.contract import CheckpointPolicy
 from deepseek_runtime.trainer.rank import Rank
 from deepseek_runtime.trainer.saver import Saved, Saver
 from deepseek_runtime.trainer.state import State
@@ -22,16 +23,20 @@ class Checkpoints:
     best: Best | None
     saved_s: float = field(default_factory=lambda: time.monotonic())
 
+    @property
+    def policy(self) -> CheckpointPolicy:
+        return self.rank.contract.checkpoints
+
     def is_due(self, step: int) -> bool:
         """Whether this rank thinks that a step should be saved: clocks differ, rank 0's counts."""
-        policy = self.rank.contract.checkpoints
-        if policy.every_steps is not None:
-            return step % policy.every_steps == 0
-        return time.monotonic() - self.saved_s >= (policy.every_seconds or math.inf)
+        if self.policy.every_steps is not None:
+            return step % self.policy.every_steps == 0
+        return time.monotonic() - self.saved_s >= (self.policy.every_seconds or math.inf)
 
     def is_worth_keeping(self, measured: Measures) -> bool:
         """Whether a model measured so is better than every checkpoint so far, and the best ones are kept."""
-        return bool(self.rank.contract.checkpoints.keep_best) and is_better(measured, self.best)
+        known = self.best.manifest.metrics if self.best is not None else None
+        return bool(self.policy.keep_best) and is_better(measured, known, self.policy.best)
 
     def save(self, step: int, loss: float, measured: Mapping[str, float | None]) -> None:
         """Begins a save, after the one before it is committed. `measured` is of this very step."""
@@ -57,7 +62,7 @@ class Checkpoints:
     def make_room(self) -> None:
         """Deletes what retention lets go."""
         self.saver.make_room()
-        self.best = best(self.saver.lineage_kept)
+        self.best = best(self.saver.lineage_kept, self.policy.best)
 
     def healthy(self) -> list[Manifest]:
         """Those that lie there, of this attempt and of its ancestors."""
@@ -75,7 +80,7 @@ class Checkpoints:
         record = {"event": "checkpoint", "step": manifest.step, "healthy": manifest.healthy}
         self.rank.telling.log({**record, "seconds": seconds, "bytes": manifest.size_bytes})
         if manifest.healthy:
-            self.best = best(self.saver.lineage_kept)
+            self.best = best(self.saver.lineage_kept, self.policy.best)
             self.rank.telling.tell(**told(manifest, seconds, self.best))
 
 

@@ -1,15 +1,18 @@
-"""What a training has decided on its way and can't be derived again: which batches of the order it leaves out.
+"""What a training knows of its way and can't be derived again: which batches of the order it leaves out, and how many
+evaluations ago it was better than ever.
 
-Each checkpoint of such a training records it in `course.json`, so that whoever goes on from it learns from the same
-batches in the same order. Without a decision there is no such file.
+Each checkpoint records it in `course.json`, so that whoever goes on from it learns from the same batches in the same
+order and ends at the same step. A training with nothing to record leaves no such file.
 """
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from deepseek_runtime.checkpoint.document import Unreadable
-from deepseek_runtime.checkpoint.manifest import WHOLE_LIMIT
+from deepseek_runtime.checkpoint.manifest import WHOLE_LIMIT, finite
+from deepseek_runtime.checkpoint.ranking import Measures, is_better
+from deepseek_runtime.contract import Measure
 from deepseek_runtime.documents import parsed
 
 MOST_SKIPS = 1000
@@ -38,11 +41,34 @@ class Skip:
         return Skip(step, to, max(to + 1, step - count + 1), count)
 
 
+@dataclass(frozen=True)
+class Waiting:
+    """For an evaluation that is better than the one after `step`, for so many `evaluations` in vain; `metrics` are that one's."""
+
+    step: int
+    metrics: Measures
+    evaluations: int = 0
+
+    def encode(self) -> dict[str, object]:
+        metrics = {name: finite(value) for name, value in self.metrics.items()}
+        return {"step": self.step, "metrics": metrics, "evaluations": self.evaluations}
+
+
 @dataclass
 class Course:
-    """`skips` in the order in which they were decided."""
+    """`skips` in the order in which they were decided; `waiting` is None until the first evaluation of a training that may
+    stop early."""
 
     skips: tuple[Skip, ...] = ()
+    waiting: Waiting | None = None
+
+    def evaluated(self, step: int, metrics: Measures, by: Measure | None, least: float) -> None:
+        """One more evaluation: a better one, by more than `least` of what `by` measures, is waited for from now on."""
+        known = self.waiting
+        if known is None or is_better(metrics, known.metrics, by, least=least):
+            self.waiting = Waiting(step, metrics)
+        else:
+            self.waiting = replace(known, evaluations=known.evaluations + 1)
 
     def batch_of(self, step: int) -> int:
         """Which batch of the order a step learns from, both counted from 1."""
@@ -52,16 +78,27 @@ class Course:
         return step
 
     def told(self) -> dict[str, object]:
-        """The field of /progress: how often it was gone back, and of the last time from where, to where, past how many."""
-        if not self.skips:
-            return {}
-        last = self.skips[-1]
-        told = {"count": len(self.skips), "step": last.step, "to": last.to, "skipped": last.count}
-        return {"rollbacks": told}
+        """Fields of /progress: how often it was gone back, and of the last time from where, to where, past how many batches;
+        and how many evaluations ago it was better than ever."""
+        told: dict[str, object] = {}
+        if self.skips:
+            last = self.skips[-1]
+            told["rollbacks"] = {"count": len(self.skips), "step": last.step, "to": last.to, "skipped": last.count}
+        if self.waiting is not None:
+            told["evaluationsSinceBest"] = self.waiting.evaluations
+        return told
+
+    def stopped(self) -> dict[str, object] | None:
+        """What /progress tells of a training that stopped early: which step was not bettered, and by how many evaluations."""
+        waiting = self.waiting
+        return None if waiting is None else {"best": waiting.step, "evaluations": waiting.evaluations}
 
     def encode(self) -> bytes | None:
         """The content of course.json, None where there is nothing to record."""
-        return json.dumps({"skips": [vars(skip) for skip in self.skips]}).encode() if self.skips else None
+        told: dict[str, object] = {"skips": [vars(skip) for skip in self.skips]} if self.skips else {}
+        if self.waiting is not None:
+            told["waiting"] = self.waiting.encode()
+        return json.dumps(told).encode() if told else None
 
 
 def decode(content: bytes | None) -> Course:
@@ -72,15 +109,29 @@ def decode(content: bytes | None) -> Course:
         value = parsed(content.decode())
     except (ValueError, RecursionError) as error:
         raise Unreadable(f"it is no JSON: {error}") from None
-    match value:
-        case {"skips": [*skips]} if len(skips) <= MOST_SKIPS:
-            return Course(tuple(_skip(entry) for entry in skips))
-    raise Unreadable("it tells no course of a training")
+    if not isinstance(value, Mapping) or not {"skips", "waiting"} >= value.keys():
+        raise Unreadable("it tells no course of a training")
+    skips, waiting = value.get("skips", []), value.get("waiting")
+    if not isinstance(skips, list) or len(skips) > MOST_SKIPS:
+        raise Unreadable("it names batches that nobody can leave out")
+    return Course(tuple(_skip(entry) for entry in skips), None if waiting is None else _waiting(waiting))
 
 
 def _skip(entry: object) -> Skip:
-    if isinstance(entry, Mapping) and entry.keys() == Skip.__annotations__.keys():
-        numbers = list(entry.values())
-        if all(type(number) is int and 0 <= number < WHOLE_LIMIT for number in numbers):
-            return Skip(**entry)
+    is_whole = isinstance(entry, Mapping) and entry.keys() == Skip.__annotations__.keys()
+    if isinstance(entry, Mapping) and is_whole and all(_is_count(number) for number in entry.values()):
+        return Skip(**entry)
     raise Unreadable("it names batches that nobody can leave out")
+
+
+def _waiting(entry: object) -> Waiting:
+    match entry:
+        case {"step": int(step), "metrics": dict(metrics), "evaluations": int(evaluations)}:
+            known = {str(name): finite(value) for name, value in metrics.items() if isinstance(value, int | float)}
+            if _is_count(step) and _is_count(evaluations):
+                return Waiting(step, known, evaluations)
+    raise Unreadable("it waits for nothing that an evaluation could be")
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and 0 <= value < WHOLE_LIMIT

@@ -14,7 +14,7 @@ from deepseek_runtime.trainer.checkpoints import Checkpoints
 from deepseek_runtime.trainer.course import Course, Skip
 from deepseek_runtime.trainer.held import Held
 from deepseek_runtime.trainer.rank import Rank
-from deepseek_runtime.trainer.resuming import Standing, load, standing
+from deepseek_runtime.trainer.resuming import Standing, load, standing, waiting_of
 from deepseek_runtime.trainer.starting import Start, first_whole
 
 
@@ -48,8 +48,10 @@ class Diverging:
         rank = self.rank
         rank.heartbeat.beat()
         first_whole((manifest,), volume, rank.gang)
-        load(rank, Held.on(volume, manifest), self.checkpoints.state)
+        held = Held.on(volume, manifest)
+        load(rank, held, self.checkpoints.state)
         self.course.skips = (*self.course.skips, skip)
+        self.course.waiting = waiting_of(rank, held)
         rank.heartbeat.beat()
         rank.telling.tell(**self.course.told(), step=manifest.step, loss=manifest.metrics.get("loss"))
         rank.telling.log({"event": "rollback", **vars(skip)})

@@ -52,7 +52,7 @@ class Training:
         if self.rank.gang.any(self.rank.wants_stop()):
             return self._leave()
         self._make_up()
-        while self.step < self.max_steps:
+        while not self._is_over:
             if self.measuring.gave_way or self._one_step():
                 return self._leave()
         return self._complete()
@@ -61,6 +61,17 @@ class Training:
         """Measures what was to be measured after the step that is gone on from, and was not."""
         if self.measuring.is_missing(self.step) and self._measure() and self.step > 0:
             self._save()
+
+    @property
+    def _is_over(self) -> bool:
+        return self.step == self.max_steps or self._stops_early
+
+    @property
+    def _stops_early(self) -> bool:
+        """Whether so many evaluations in a row were no better that another one is not waited for."""
+        policy, waiting = self.rank.spec.early_stopping, self.course.waiting
+        is_spent = policy is not None and waiting is not None and waiting.evaluations >= policy.patience
+        return is_spent and self.step < self.max_steps
 
     def _one_step(self) -> bool:
         """One optimizer step and what is due after it; True when the gang was asked to stop."""
@@ -73,10 +84,10 @@ class Training:
         is_due = agreed.saves
         if self.measuring.is_due(self.step):
             is_due = self._measure() or is_due
-        if is_due or self.step == self.max_steps:
+        if is_due or self._is_over:
             self._save()
         self.rank.heartbeat.beat()
-        return agreed.stops and self.step < self.max_steps
+        return agreed.stops and not self._is_over
 
     def _agree(self, update: Update, batch: int) -> _Agreed:
         """Makes one number of every rank's part: the step is done."""
@@ -100,7 +111,13 @@ class Training:
 
     def _measure(self) -> bool:
         """True when the model is better than every checkpoint so far and worth saving."""
-        return self.measuring.measure(self.step) and self.checkpoints.is_worth_keeping(self.measuring.last.metrics)
+        if not self.measuring.measure(self.step):
+            return False
+        metrics, policy = self.measuring.last.metrics, self.rank.spec.early_stopping
+        if policy is not None:
+            self.course.evaluated(self.step, metrics, self.checkpoints.policy.best, policy.min_delta)
+            self.rank.telling.tell(**self.course.told())
+        return self.checkpoints.is_worth_keeping(metrics)
 
     def _save(self) -> None:
         self.checkpoints.save(self.step, self.loss, self.measuring.last.of(self.step))
@@ -115,9 +132,12 @@ class Training:
         return ExitCode.SAVED
 
     def _complete(self) -> int:
-        """The last checkpoint, then the exports of the last step and of the best one; returns the exit code."""
+        """The last checkpoint, then the exports of the last step and of the best one; returns the exit code.
+
+        Of a training that stopped early only the best is worth an export.
+        """
         self.checkpoints.settle()
-        if self.measuring.is_missing_at_the_end() and self._measure():
+        if self.measuring.is_missing_at_the_end(self.step) and self._measure():
             # Measured late, after a resume: the checkpoint that lies there doesn't carry the measure, this one does.
             self._save()
             self.checkpoints.settle()
@@ -127,15 +147,18 @@ class Training:
         assert last is not None
         assert last.step == self.step
         self.checkpoints.make_room()
-        self._export(last)
         top = self.checkpoints.best
+        if top is None or not self._stops_early:
+            self._export(last)
         if top is not None and top.manifest.step != self.step:
             held = Held.on(self.rank.volume, top.manifest)
             self.rank.together(lambda: self.learner.state.load_weights(held))
+        if top is not None:
             self._export(top.manifest)
-        self.rank.telling.tell(state="Complete", step=self.step, exports=exported_steps(self.rank))
+        early = {"stoppedEarly": self.course.stopped()} if self._stops_early else {}
+        self.rank.telling.tell(state="Complete", step=self.step, exports=exported_steps(self.rank), **early)
         record = {"event": "complete", "step": self.step, "loss": self.loss}
-        self.rank.telling.log({**record, **self.measuring.last.metrics})
+        self.rank.telling.log({**record, **self.measuring.last.metrics, **early})
         return ExitCode.COMPLETE
 
     def _export(self, checkpoint: Manifest) -> None:

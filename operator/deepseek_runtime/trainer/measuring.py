@@ -42,8 +42,9 @@ class Measuring:
         """Whether it belongs to the step that an attempt begins after: step 0, or one before which a stop came."""
         return bool(self.heldout) and self._is_regular(step) and step < self.max_steps and self.last.step != step
 
-    def is_missing_at_the_end(self) -> bool:
-        return bool(self.heldout) and self.last.step != self.max_steps
+    def is_missing_at_the_end(self, step: int) -> bool:
+        """Whether nothing is known of the step that was the last."""
+        return bool(self.heldout) and self.last.step != step
 
     def measure(self, step: int) -> bool:
         """Measures, unless any rank was asked to stop: whether it was done."""

@@ -18,7 +18,7 @@ from deepseek_runtime.trainer.model import build, shard
 from deepseek_runtime.trainer.objective import objective_of
 from deepseek_runtime.trainer.plan import Plan, plan
 from deepseek_runtime.trainer.rank import Rank
-from deepseek_runtime.trainer.resuming import resume
+from deepseek_runtime.trainer.resuming import resume, waiting_of
 from deepseek_runtime.trainer.saver import Saver
 from deepseek_runtime.trainer.starting import Start, begin
 from deepseek_runtime.trainer.state import State
@@ -36,11 +36,11 @@ def prepare(rank: Rank) -> Training:
     method.prepare(model)
     shard(model, rank.gang.mesh, rank.parameters.precision)
     state = State(model, optimizer(method.trained(model), rank.parameters), method)
-    course = _course(start, planned)
+    course = _course(rank, start, planned)
     saver = _saver(rank, start, planned, method.note(model), course)
     standing = resume(rank, start, planned, state)
     rank.telling.tell(**course.told())
-    checkpoints = Checkpoints(rank, saver, state, best(start.lineage.ancestors))
+    checkpoints = Checkpoints(rank, saver, state, best(start.lineage.ancestors, rank.contract.checkpoints.best))
     pad_id, steps = tokenizer.pad_token_id or 0, planned.max_steps
     return Training(
         rank=rank,
@@ -65,9 +65,11 @@ def _method(rank: Rank) -> Method:
     return method_of(rank.spec, base)
 
 
-def _course(start: Start, planned: Plan) -> Course:
+def _course(rank: Rank, start: Start, planned: Plan) -> Course:
     """Batches are left out as long as they are those of the same order."""
-    return start.held.course() if start.held is not None and planned.continues else Course()
+    if start.held is None:
+        return Course()
+    return Course(start.held.course().skips if planned.continues else (), waiting_of(rank, start.held))
 
 
 def _saver(rank: Rank, start: Start, planned: Plan, adapter: bytes | None, course: Course) -> Saver:

@@ -10,6 +10,7 @@ from deepseek_runtime.checkpoint.manifest import Manifest
 from deepseek_runtime.checkpoint.ranking import best
 from deepseek_runtime.contract import Invalid
 from deepseek_runtime.trainer.checkpoints import told
+from deepseek_runtime.trainer.course import Waiting
 from deepseek_runtime.trainer.exporting import exported_steps
 from deepseek_runtime.trainer.held import Held
 from deepseek_runtime.trainer.measuring import Measured
@@ -69,10 +70,16 @@ def _check_reach(start: Start, held: Held, plan: Plan) -> None:
 def _told(rank: Rank, start: Start, plan: Plan, manifest: Manifest) -> Standing:
     stands = standing(manifest)
     is_exact = plan.continues and manifest.world_size == rank.gang.world_size
-    latest = told(manifest, None, best(start.lineage.ancestors))
+    latest = told(manifest, None, best(start.lineage.ancestors, rank.contract.checkpoints.best))
     rank.telling.tell(**latest, loss=stands.loss, **stands.measured.metrics)
     rank.telling.log({"event": "resume", "step": manifest.step, "incarnation": manifest.incarnation, "exact": is_exact})
     return stands
+
+
+def waiting_of(rank: Rank, held: Held) -> Waiting | None:
+    """How long a better evaluation has been waited for there; another training's patience is its own."""
+    is_own = held.manifest.training_uid == rank.contract.training_uid
+    return held.course().waiting if is_own and rank.spec.early_stopping is not None else None
 
 
 def standing(manifest: Manifest) -> Standing:

@@ -205,7 +205,12 @@ class Saver:
         """On rank 0: deletes what retention lets go; what is left. `spared` was saved just now, healthy or not."""
         policy, lineage = self.contract.checkpoints, self.lineage
         doomed = prunable(
-            own, lineage.ancestors, lineage.leftovers, keep_last=policy.keep_last, keep_best=policy.keep_best
+            own,
+            lineage.ancestors,
+            lineage.leftovers,
+            keep_last=policy.keep_last,
+            keep_best=policy.keep_best,
+            by=policy.best,
         )
         doomed = [manifest for manifest in doomed if manifest is not spared]
         try:

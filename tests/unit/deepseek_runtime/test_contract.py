@@ -30,6 +30,7 @@ def test_environment_of_the_contract_is_understood() -> None:
         ("DEEPSEEK_NODE_RANK", "2", "write 0 to 1"),
         ("DEEPSEEK_CHECKPOINT_EVERY_STEPS", "", "exactly one"),
         ("DEEPSEEK_CHECKPOINT_EVERY_SECONDS", "60", "exactly one"),
+        ("DEEPSEEK_CHECKPOINT_BEST_METRIC", "bleu", "Min where less bleu is better, Max where more is"),
         ("DEEPSEEK_RESUME_POLICY", "Sometimes", "Auto or Never"),
         ("DEEPSEEK_RESUME_ANCESTRY", "{}", "list of attempts"),
         ("DEEPSEEK_RESUME_ANCESTRY", "[", "not JSON"),

@@ -100,7 +100,7 @@ class Attempt:
 
     def let_go(self, volume: Volume, lineage: list[Manifest], spared: Manifest | None) -> list[Manifest]:
         there = [one for one in self.committed if volume.step_directory(one.incarnation, one.step).exists()]
-        doomed = prunable(there, lineage, (), keep_last=self.keep_last, keep_best=0)
+        doomed = prunable(there, lineage, (), keep_last=self.keep_last, keep_best=0, by=None)
         gone = [one for one in doomed if one is not spared and volume.delete(one, self.number, self.name)]
         return [one for one in lineage if one not in gone]
 

@@ -77,7 +77,7 @@ def test_other_trainings_lineage_follows_its_own_origins() -> None:
 
 def test_resume_from_takes_latest_best_or_a_step() -> None:
     found = [checkpoint("a", 30, accuracy=0.1), checkpoint("a", 20, accuracy=0.8), checkpoint("a", 10, accuracy=0.3)]
-    assert names(choose(found, "Latest"))[0] == ("a", 30)
-    assert names(choose(found, "Best")) == [("a", 20)]
-    assert names(choose(found, "10")) == [("a", 10)]
-    assert choose(found, "11") == []
+    assert names(choose(found, "Latest", None))[0] == ("a", 30)
+    assert names(choose(found, "Best", None)) == [("a", 20)]
+    assert names(choose(found, "10", None)) == [("a", 10)]
+    assert choose(found, "11", None) == []

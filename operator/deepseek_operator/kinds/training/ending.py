@@ -9,6 +9,7 @@ from deepseek_operator.api.v1alpha1.training.progress import BestCheckpoint, Las
 from deepseek_operator.api.v1alpha1.training.spec import TrainingSpec
 from deepseek_operator.api.v1alpha1.training.status import TrainingStatus
 from deepseek_operator.kinds.training import ancestry
+from deepseek_operator.kinds.training.reasons import Reason
 from deepseek_operator.kinds.training.report import MAX_EXPORTS, Report
 from deepseek_operator.workloads.batch.backoff import after_failure
 from deepseek_operator.workloads.batch.verdict import Outcome, sentence
@@ -28,6 +29,9 @@ def ended(
     now: datetime,
 ) -> TrainingStatus:
     """The status with the verdict on `attempt` recorded. Only a crash counts towards `maxRestarts`."""
+    early = next((report for report in said if report.stopped_early is not None), None)
+    if verdict == "Complete" and early is not None:
+        cause = PodFailure(cause=Reason.STOPPED_EARLY, message=_enough(early, spec))
     max_restarts, folder = spec.failure_policy.max_restarts, spec.checkpoints.volume.sub_path
     progress = _last_progress(status.progress, said, verdict)
     base = reported(status, said).model_copy(
@@ -40,7 +44,7 @@ def ended(
     )
     match verdict:
         case "Complete":
-            return _complete(base)
+            return _complete(base, cause)
         case "Invalid":
             return _final(base, "Failed", sentence(cause))
         case "Stopped":
@@ -138,9 +142,19 @@ def _last_progress(before: ProgressStatus | None, said: Sequence[Report], verdic
     return progress.model_copy(update={"eta_seconds": None}) if progress is not None else None
 
 
-def _complete(status: TrainingStatus) -> TrainingStatus:
+def _complete(status: TrainingStatus, cause: PodFailure) -> TrainingStatus:
     exports = f"; exported steps {', '.join(map(str, status.exports))}" if status.exports else ""
-    return _final(status, "Complete", f"all workers succeeded{exports}")
+    return _final(status, "Complete", f"{cause.message or 'all workers succeeded'}{exports}")
+
+
+def _enough(report: Report, spec: TrainingSpec) -> str:
+    """`stopped early at step 420: none of the last 3 evaluations was better than that of step 300 by more than 0.001`."""
+    assert report.stopped_early is not None
+    best, evaluations = report.stopped_early
+    delta = spec.early_stopping.min_delta if spec.early_stopping is not None else "0"
+    by = f" by more than {delta}" if float(delta) else ""
+    none = "the last evaluation was no" if evaluations == 1 else f"none of the last {evaluations} evaluations was"
+    return f"stopped early at step {report.step}: {none} better than that of step {best}{by}"
 
 
 def _final(status: TrainingStatus, result: str, message: str) -> TrainingStatus:

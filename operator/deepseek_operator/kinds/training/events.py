@@ -24,6 +24,7 @@ _QUIET = frozenset(
         Reason.CHECKPOINT_VOLUME_FULL,
         Reason.ENDING,
         Reason.COMPLETE,
+        Reason.STOPPED_EARLY,
         Reason.TOO_MANY_RESTARTS,
         Reason.INVALID_CONFIGURATION,
         Reason.DIVERGED,

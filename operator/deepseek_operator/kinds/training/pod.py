@@ -10,6 +10,7 @@ from typing import Any
 
 from deepseek_operator.api.v1alpha1.common.accelerator import profiled
 from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
+from deepseek_operator.api.v1alpha1.training.checkpoints import BestMetric
 from deepseek_operator.api.v1alpha1.training.data import Dataset
 from deepseek_operator.api.v1alpha1.training.failures import FailurePolicy
 from deepseek_operator.api.v1alpha1.training.method import TrainingMethod
@@ -241,10 +242,19 @@ def _checkpoints(attempt: Attempt) -> list[EnvVar]:
         every,
         _literal("DEEPSEEK_CHECKPOINT_KEEP_LAST", str(policy.keep_last)),
         _literal("DEEPSEEK_CHECKPOINT_KEEP_BEST", str(policy.keep_best)),
+        *_best(policy.best),
         _literal("DEEPSEEK_RESUME_POLICY", policy.resume.policy),
         _literal(ancestry.ENVIRONMENT_NAME, ancestry.to_environment(attempt.status.ancestry)),
     ]
     return [*variables, _literal("DEEPSEEK_RESUME_FROM", _json(source.to_wire()))] if source else variables
+
+
+def _best(best: BestMetric | None) -> list[EnvVar]:
+    """What ranks checkpoints; nothing where that is the usual order."""
+    if best is None:
+        return []
+    mode = [_literal("DEEPSEEK_CHECKPOINT_BEST_MODE", best.mode)] if best.mode is not None else []
+    return [_literal("DEEPSEEK_CHECKPOINT_BEST_METRIC", best.metric), *mode]
 
 
 def resolved_spec(spec: TrainingSpec, plan: TrainingPlanStatus | None = None) -> dict[str, Any]:
@@ -265,7 +275,7 @@ def resolved_spec(spec: TrainingSpec, plan: TrainingPlanStatus | None = None) ->
         "objective": wire["objective"],
         "method": _resolved_method(spec.method),
         "datasets": [_resolved_dataset(index, dataset) for index, dataset in enumerate(spec.datasets)],
-        **{name: wire[name] for name in ("chatTemplate", "lossOn", "data") if name in wire},
+        **{name: wire[name] for name in ("chatTemplate", "lossOn", "data", "earlyStopping") if name in wire},
         "hyperparameters": hyperparameters,
         **_answers(spec.failure_policy),
     }

@@ -18,6 +18,7 @@ class Reason(StrEnum):
     NODE_UNREACHABLE = "NodeUnreachable"
     SUSPENDED = "Suspended"
     COMPLETE = "Complete"
+    STOPPED_EARLY = "StoppedEarly"
     WAITING_FOR_CLAIM = shared.WAITING_FOR_CLAIM
     WAITING_FOR_CAPACITY = shared.WAITING_FOR_CAPACITY
     WAITING_FOR_QUOTA = shared.WAITING_FOR_QUOTA
@@ -61,6 +62,7 @@ ADVICE: Mapping[Reason, str] = {
     Reason.NODE_UNREACHABLE: "Bring the node back or delete the Node object; a shared volume goes on without it.",
     Reason.SUSPENDED: "Set spec.suspend to false to go on from the newest checkpoint.",
     Reason.COMPLETE: "Nothing: serve the export, or start another training with checkpoints.resume.from.",
+    Reason.STOPPED_EARLY: "Nothing: it is complete, and its best checkpoint is exported; more patience or a smaller minDelta let a new training go on.",
     Reason.WAITING_FOR_CAPACITY: "Free or add nodes that fit, or ask for less.",
     Reason.IMAGE_PULL_FAILED: "Correct trainer.image, or make the image pullable for the nodes.",
     Reason.INVALID_SPEC: "Edit the spec as the message says.",

@@ -42,6 +42,7 @@ class Report:
         exports: steps, ascending.
         data: what was read of the datasets.
         rollbacks: how often it went back, and the last time from where to where.
+        stopped_early: the step that the last evaluations did not better, and how many those were; None for another end.
         diverged: True when the trainer says that its numbers are no longer finite.
         is_ours: it has the form that the launcher writes.
     """
@@ -58,6 +59,7 @@ class Report:
     exports: tuple[int, ...] = ()
     data: DataStatus | None = None
     rollbacks: RollbackStatus | None = None
+    stopped_early: tuple[int, int] | None = None
     diverged: bool = False
     is_ours: bool = False
 
@@ -96,6 +98,7 @@ def from_mapping(said: Mapping[str, object]) -> Report:
         exports=tuple(sorted(steps)[-MAX_EXPORTS:]),
         data=_data(said.get("data")),
         rollbacks=_rollbacks(said.get("rollbacks")),
+        stopped_early=_stopped_early(said.get("stoppedEarly")),
         diverged=said.get("result") == "Diverged",
         is_ours="formatVersion" in said,
     )
@@ -164,6 +167,13 @@ def _rollbacks(said: object) -> RollbackStatus | None:
     if not isinstance(said, Mapping) or not (count := whole(said.get("count"))):
         return None
     return RollbackStatus(count=count, **{name: whole(said.get(name)) for name in ("step", "to", "skipped")})
+
+
+def _stopped_early(said: object) -> tuple[int, int] | None:
+    if not isinstance(said, Mapping):
+        return None
+    best, evaluations = whole(said.get("best")), whole(said.get("evaluations"))
+    return (best, evaluations) if best is not None and evaluations else None
 
 
 def _word(value: object) -> str | None:

@@ -184,6 +184,8 @@ OWN_COMMAND = {"trainer": {"type": "custom", "command": ["torchrun"]}}
 TOLERATION = {"trainer": {"pod": {"tolerations": [{"key": "gpu"}]}}}
 ENV = {"trainer": {"env": [{"name": "LEVEL", "value": "high"}]}}
 SECRET = {"trainer": {"env": [{"name": "LEVEL", "secret": {"name": "hub", "key": "token"}}]}}
+HELDOUT = [TASK, {**TASK, "split": "Heldout"}]
+EVALUATED = {"datasets": HELDOUT, "hyperparameters": {"maxSteps": 100, "evalEverySteps": 5}}
 UIDS = ("00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002")
 RESUME = {"checkpoints": {"volume": {"claimName": "mine"}, "resume": {"from": {"trainingUID": UIDS[0]}}}}
 
@@ -315,6 +317,20 @@ ROWS = (
     hyper("seed", 1, 2),
     hyper("evalEverySteps", 5, 10, datasets=[TASK, {**TASK, "split": "Heldout"}]),
     Row(
+        "earlyStopping.patience",
+        (2, 5),
+        variable(SPEC, "earlyStopping", "patience"),
+        beside=EVALUATED,
+        edit="Running",
+    ),
+    Row(
+        "earlyStopping.minDelta",
+        ("0", "0.01"),
+        variable(SPEC, "earlyStopping", "minDelta"),
+        beside={**EVALUATED, "earlyStopping": {"patience": 2}},
+        edit="Running",
+    ),
+    Row(
         "accelerator.profile",
         ("nvidia-h100-80", "amd-mi300x-192"),
         container("resources", "limits"),
@@ -435,6 +451,20 @@ ROWS = (
     Row("checkpoints.volume.accessMode", ("ReadWriteOnce", "ReadWriteMany"), made_claim("accessModes", 0)),
     policy("checkpoints.keepLast", 3, 5, "DEEPSEEK_CHECKPOINT_KEEP_LAST"),
     policy("checkpoints.keepBest", 0, 2, "DEEPSEEK_CHECKPOINT_KEEP_BEST"),
+    Row(
+        "checkpoints.best.metric",
+        ("evalLoss", "accuracy"),
+        variable("DEEPSEEK_CHECKPOINT_BEST_METRIC"),
+        beside={"datasets": HELDOUT},
+        edit="Running",
+    ),
+    Row(
+        "checkpoints.best.mode",
+        ("Min", "Max"),
+        variable("DEEPSEEK_CHECKPOINT_BEST_MODE"),
+        beside={**OWN_COMMAND, "checkpoints": {"best": {"metric": "bleu"}}},
+        edit="Running",
+    ),
     Row("checkpoints.onDelete", ("Retain", "Delete"), claims_after_delete, (1, 0), edit="Running"),
     Row("checkpoints.resume.policy", ("Auto", "Never"), variable("DEEPSEEK_RESUME_POLICY")),
     Row("checkpoints.resume.from.trainingUID", UIDS, variable("DEEPSEEK_RESUME_FROM", "trainingUID"), beside=RESUME),

@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, StringConstraints
 
-from deepseek_operator.api.base import ApiModel, ClaimName, DnsLabel, Quantity, RelativePath, rule, rules
+from deepseek_operator.api.base import ApiModel, ClaimName, DnsLabel, Quantity, RelativePath, Says, rule, rules
 from deepseek_operator.api.v1alpha1.common.checkpoint import Checkpoint
 from deepseek_operator.api.v1alpha1.training.model import TrainingUid
 
@@ -47,6 +47,46 @@ class CheckpointVolume(ApiModel):
     access_mode: Literal["ReadWriteOnce", "ReadWriteMany", "ReadWriteOncePod"] | None = Field(
         default=None,
         description="Access mode of the claim that the operator makes. Default ReadWriteOnce for one node, ReadWriteMany for more.",
+    )
+
+
+MetricName = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_.-]*$", max_length=64),
+    Says("write a metric's name in the manifests, of letters, digits, '_', '.' and '-', for example evalLoss"),
+]
+
+
+class BestMetric(ApiModel):
+    """What makes one checkpoint better than another."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "self.metric != 'loss'",
+                "checkpoints.best.metric loss is that of one batch, and an easy batch is no better model: write evalLoss",
+                fieldPath=".metric",
+            ),
+            rule(
+                "!has(self.mode) || !((self.metric == 'evalLoss' && self.mode == 'Max') || "
+                "(self.metric == 'accuracy' && self.mode == 'Min'))",
+                "the lowest evalLoss and the highest accuracy are best: leave checkpoints.best.mode out",
+                fieldPath=".mode",
+            ),
+            rule(
+                "has(self.mode) || self.metric == 'evalLoss' || self.metric == 'accuracy'",
+                "checkpoints.best.mode says whether the lowest (Min) or the highest (Max) of a metric of your own is best: write it",
+                fieldPath=".metric",
+            ),
+        )
+    )
+
+    metric: MetricName = Field(
+        description="evalLoss or accuracy of the built-in trainer; of a program of your own, any metric in the manifests of its checkpoints. Checkpoints without it do not compete; among equals accuracy, then evalLoss, then the later step decide. Example: evalLoss.",
+    )
+    mode: Literal["Min", "Max"] | None = Field(
+        default=None,
+        description="Whether the lowest or the highest is best. Absent: Min for evalLoss, Max for accuracy.",
     )
 
 
@@ -142,7 +182,11 @@ class Checkpoints(ApiModel):
     )
     keep_best: Annotated[int, Field(ge=0, le=100)] = Field(
         default=1,
-        description="Best healthy checkpoints to keep besides, by accuracy and then loss on Heldout datasets; without one nothing is best. Default 1. An edit counts from the next attempt on.",
+        description="Best healthy checkpoints to keep besides, by checkpoints.best; without a Heldout dataset nothing is best. Default 1. An edit counts from the next attempt on.",
+    )
+    best: BestMetric | None = Field(
+        default=None,
+        description="What is best: for keepBest, for the export, for whoever asks for Best, for earlyStopping. Absent: accuracy on Heldout datasets, among equals evalLoss. An edit counts from the next attempt on.",
     )
     on_delete: Literal["Retain", "Delete"] = Field(
         default="Retain",

@@ -14,10 +14,12 @@ from deepseek_operator.api.v1alpha1.training.hyperparameters import Hyperparamet
 from deepseek_operator.api.v1alpha1.training.method import LORA, TrainingMethod
 from deepseek_operator.api.v1alpha1.training.model import TrainingModel
 from deepseek_operator.api.v1alpha1.training.nodes import Nodes
+from deepseek_operator.api.v1alpha1.training.stopping import EarlyStopping
 from deepseek_operator.api.v1alpha1.training.trainer import Trainer
 from deepseek_operator.api.v1alpha1.training.trainers import OURS, WRITTEN
 
 _OWN_COMMAND = is_one("self.trainer.type", WRITTEN)
+_OURS = is_one("self.trainer.type", OURS)
 
 _IS_CHAT = "d.format == 'Messages' || d.format == 'Alpaca'"
 
@@ -76,7 +78,41 @@ class TrainingSpec(ApiModel):
                 fieldPath=".hyperparameters.evalEverySteps",
             ),
             rule(
-                f"!({_OWN_COMMAND}) || !has(self.failurePolicy.onDivergence)",
+                f"{_OWN_COMMAND} || !has(self.checkpoints.best) || self.checkpoints.best.metric == 'evalLoss' || "
+                "self.checkpoints.best.metric == 'accuracy'",
+                "the built-in trainer measures evalLoss and accuracy: write one of them as checkpoints.best.metric",
+                fieldPath=".checkpoints.best.metric",
+            ),
+            rule(
+                f"{_OWN_COMMAND} || !has(self.checkpoints.best) || "
+                "(has(self.datasets) && self.datasets.exists(d, d.split == 'Heldout'))",
+                "checkpoints.best needs something to be measured on: write a dataset with split Heldout",
+                fieldPath=".checkpoints.best",
+            ),
+            rule(
+                f"{_OWN_COMMAND} || !has(self.checkpoints.best) || self.checkpoints.best.metric != 'accuracy' || "
+                "((!has(self.lossOn) || self.lossOn != 'All') && has(self.datasets) && "
+                "self.datasets.exists(d, d.split == 'Heldout' && d.format != 'Text'))",
+                "accuracy counts answers that are right, and the Heldout datasets hold texts alone: write checkpoints.best.metric evalLoss",
+                fieldPath=".checkpoints.best.metric",
+            ),
+            rule(
+                f"!has(self.earlyStopping) || {_OURS}",
+                "earlyStopping is the built-in trainer's: leave it out, and let your command end with exit code 0 when it has learnt enough",
+                fieldPath=".earlyStopping",
+            ),
+            rule(
+                f"!has(self.earlyStopping) || {_OWN_COMMAND} || has(self.hyperparameters.evalEverySteps)",
+                "earlyStopping counts evaluations: write hyperparameters.evalEverySteps, the steps between them",
+                fieldPath=".earlyStopping",
+            ),
+            rule(
+                "!has(self.earlyStopping) || self.checkpoints.keepBest > 0",
+                "earlyStopping exports the best checkpoint, which must be kept: write checkpoints.keepBest 1 or more",
+                fieldPath=".earlyStopping",
+            ),
+            rule(
+                f"{_OURS} || !has(self.failurePolicy.onDivergence)",
                 "failurePolicy.onDivergence is the built-in trainer's: leave it out, and let your command go back to a checkpoint itself",
                 fieldPath=".failurePolicy.onDivergence",
             ),
@@ -96,7 +132,7 @@ class TrainingSpec(ApiModel):
                 fieldPath=".lossOn",
             ),
             rule(
-                f"!has(self.data) || {is_one('self.trainer.type', OURS)}",
+                f"!has(self.data) || {_OURS}",
                 "data is what the built-in trainer prepares: leave it out, and have the datasets prepared before",
                 fieldPath=".data",
             ),
@@ -168,6 +204,10 @@ class TrainingSpec(ApiModel):
                 "hyperparameters.warmupSteps must be less than hyperparameters.maxSteps",
             ),
         ),
+    )
+    early_stopping: EarlyStopping | None = Field(
+        default=None,
+        description="When the built-in trainer ends before its last step. Absent: never. An edit counts from the next attempt on.",
     )
     accelerator: Accelerator | None = Field(
         default=None, description="Devices of each pod. Absent: the CPU, one process per pod."

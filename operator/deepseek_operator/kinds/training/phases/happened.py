@@ -99,7 +99,8 @@ def finish(view: View) -> Step | None:
         case None:
             return None
         case "Complete":
-            return act("Complete", (*ready(Reason.COMPLETE, message), result("Complete", Reason.COMPLETE, message)))
+            why = Reason.STOPPED_EARLY if _last_cause(view.status) == Reason.STOPPED_EARLY else Reason.COMPLETE
+            return act("Complete", (*ready(why, message), result("Complete", why, message)))
         case "Failed":
             reason = _why_failed(view.status)
             hint = f"; {START_ANEW}" if view.is_unlearnt else ""
@@ -110,8 +111,11 @@ def finish(view: View) -> Step | None:
 def _why_failed(status: TrainingStatus) -> Reason:
     if status.attempt is None or status.attempt.verdict != "Invalid":
         return Reason.TOO_MANY_RESTARTS
-    diverged = bool(status.history) and status.history[-1].cause == DIVERGED
-    return Reason.DIVERGED if diverged else Reason.INVALID_CONFIGURATION
+    return Reason.DIVERGED if _last_cause(status) == DIVERGED else Reason.INVALID_CONFIGURATION
+
+
+def _last_cause(status: TrainingStatus) -> str:
+    return status.history[-1].cause if status.history else ""
 
 
 def plan_devices(view: View) -> Step | None:
