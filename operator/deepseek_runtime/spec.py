@@ -9,15 +9,14 @@ what was done before: absent and that value are the same here.
 """
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar, assert_never
+from typing import Literal, assert_never
 
 from deepseek_runtime.contract import Invalid
+from deepseek_runtime.fields import Fields
 
-_Choice = TypeVar("_Choice", bound=str)
 Objective = Literal["SFT"]
 Schedule = Literal["Cosine", "Linear", "Constant"]
 Precision = Literal["fp32", "bf16"]
@@ -202,7 +201,7 @@ def read_spec(text: str) -> TrainingSpec:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise Invalid(f"DEEPSEEK_TRAINING_SPEC is not JSON ({error})") from None
-    root = _Fields(value, "")
+    root = Fields(value, "")
     root.only(*FIELDS)
     datasets = tuple(_dataset(fields) for fields in root.list("datasets"))
     if not any(dataset.split == "Train" for dataset in datasets):
@@ -227,7 +226,7 @@ def read_spec(text: str) -> TrainingSpec:
     )
 
 
-def _model(fields: "_Fields") -> Custom | Weights:
+def _model(fields: Fields) -> Custom | Weights:
     fields.only("name", "custom", "path")
     if fields.has("custom") == fields.has("path"):
         raise Invalid("model needs exactly one of custom (a config.json's fields) and path (a model directory)")
@@ -237,7 +236,7 @@ def _model(fields: "_Fields") -> Custom | Weights:
     return Custom(config if "model_type" in config else {"model_type": "deepseek_v3", **config})
 
 
-def _method(fields: "_Fields") -> Method:
+def _method(fields: Fields) -> Method:
     fields.only("type", "lora")
     kind = fields.choice("type", METHODS, "Full")
     match kind:
@@ -246,12 +245,12 @@ def _method(fields: "_Fields") -> Method:
                 raise Invalid(f"{fields.path}.lora is of method LoRA: write {fields.path}.type LoRA, or leave it out")
             return Full()
         case "LoRA":
-            return _lora(fields.fields("lora") if fields.has("lora") else _Fields({}, f"{fields.path}.lora"))
+            return _lora(fields.fields("lora") if fields.has("lora") else Fields({}, f"{fields.path}.lora"))
         case other:
             assert_never(other)
 
 
-def _chat_template(fields: "_Fields") -> ChatTemplate:
+def _chat_template(fields: Fields) -> ChatTemplate:
     fields.only("name", "text")
     if fields.has("name") == fields.has("text"):
         raise Invalid(f"chatTemplate needs exactly one of name ({', '.join(TEMPLATES)}) and text (a Jinja template)")
@@ -260,7 +259,7 @@ def _chat_template(fields: "_Fields") -> ChatTemplate:
     return ChatTemplate(fields.choice("name", TEMPLATES, "DeepSeek"), None)
 
 
-def _rollback(fields: "_Fields") -> Rollback | None:
+def _rollback(fields: Fields) -> Rollback | None:
     fields.only("action", "skipSteps", "max")
     if fields.choice("action", ANSWERS, "Stop") == "Rollback":
         return Rollback(fields.integer("skipSteps", 1, least=1), fields.integer("max", 3, least=1))
@@ -270,7 +269,7 @@ def _rollback(fields: "_Fields") -> Rollback | None:
     return None
 
 
-def _preparation(fields: "_Fields") -> Preparation:
+def _preparation(fields: Fields) -> Preparation:
     fields.only(
         *("normalize", "deduplicate", "nearSimilarity", "minTokens", "maxTokens", "languages", "minLetters"),
         *("maxRepetition", "decontaminateWords", "packing"),
@@ -289,7 +288,7 @@ def _preparation(fields: "_Fields") -> Preparation:
     )
 
 
-def _early_stopping(root: "_Fields") -> EarlyStopping:
+def _early_stopping(root: Fields) -> EarlyStopping:
     fields, hyperparameters = root.fields("earlyStopping"), root.fields("hyperparameters")
     fields.only("patience", "minDelta")
     if not fields.has("patience"):
@@ -299,7 +298,7 @@ def _early_stopping(root: "_Fields") -> EarlyStopping:
     return EarlyStopping(fields.integer("patience", 1, least=1), fields.decimal("minDelta", 0.0, least=0.0))
 
 
-def _lora(fields: "_Fields") -> LoRA:
+def _lora(fields: Fields) -> LoRA:
     fields.only("rank", "alpha", "dropout", "targets", "export")
     rank = fields.integer("rank", 16, least=1)
     dropout = fields.decimal("dropout", 0.0, least=0.0)
@@ -317,7 +316,7 @@ def _lora(fields: "_Fields") -> LoRA:
     )
 
 
-def _dataset(fields: "_Fields") -> Dataset:
+def _dataset(fields: Fields) -> Dataset:
     fields.only("source", "split", "format", "weight")
     source = fields.fields("source")
     source.only("uri", "path", "builtin")
@@ -336,7 +335,7 @@ def _dataset(fields: "_Fields") -> Dataset:
     )
 
 
-def _hyperparameters(fields: "_Fields") -> Hyperparameters:
+def _hyperparameters(fields: Fields) -> Hyperparameters:
     fields.only(*HYPERPARAMETERS)
     if fields.has("epochs") and fields.has("maxSteps"):
         raise Invalid("hyperparameters.epochs and maxSteps are both set; write one of them")
@@ -356,90 +355,3 @@ def _hyperparameters(fields: "_Fields") -> Hyperparameters:
         eval_every_steps=fields.integer("evalEverySteps", 0, least=1) or None,
         cross_entropy=fields.choice("crossEntropy", CROSS_ENTROPIES, "Whole"),
     )
-
-
-class _Fields:
-    """An object of the specification that knows its own path. Null counts as absent."""
-
-    def __init__(self, value: object, path: str) -> None:
-        if not isinstance(value, Mapping):
-            raise Invalid(f"{path or 'DEEPSEEK_TRAINING_SPEC'} must be an object with fields, it is {value!r}")
-        self._value = value
-        self.path = path
-
-    def has(self, name: str) -> bool:
-        return self._value.get(name) is not None
-
-    def only(self, *known: str) -> None:
-        """Raises Invalid where anything else is written."""
-        for name in sorted(str(key) for key in self._value if key not in known):
-            if self.has(name):
-                raise self.wrong(name, "this trainer knows no such field: leave it out, or use a newer runtime image")
-
-    def wrong(self, name: str, advice: str) -> Invalid:
-        return Invalid(f"{self._at(name)} is {self._value.get(name)!r}; {advice}")
-
-    def fields(self, name: str) -> "_Fields":
-        return _Fields(self._value.get(name), self._at(name))
-
-    def mapping(self, name: str) -> Mapping[str, object]:
-        value = self._value.get(name)
-        if not isinstance(value, Mapping):
-            raise self.wrong(name, "write an object with fields")
-        return value
-
-    def list(self, name: str) -> "list[_Fields]":
-        value = self._value.get(name)
-        if not isinstance(value, list) or not value:
-            raise self.wrong(name, "write a list with at least one entry")
-        return [_Fields(entry, f"{self._at(name)}[{number}]") for number, entry in enumerate(value)]
-
-    def texts(self, name: str, absent: tuple[str, ...]) -> tuple[str, ...]:
-        if not self.has(name):
-            return absent
-        value = self._value.get(name)
-        if not isinstance(value, list) or not value or not all(isinstance(entry, str) and entry for entry in value):
-            raise self.wrong(name, f"write a list of texts, for example [{', '.join(absent)}]")
-        return tuple(value)
-
-    def text(self, name: str) -> str:
-        value = self._value.get(name)
-        if not isinstance(value, str) or not value:
-            raise self.wrong(name, "write a text")
-        return value
-
-    def choice(self, name: str, allowed: tuple[_Choice, ...], absent: _Choice) -> _Choice:
-        value = self._value.get(name)
-        if value is None:
-            return absent
-        for one in allowed:
-            if value == one:
-                return one
-        raise self.wrong(name, f"write one of {', '.join(allowed)}")
-
-    def optional(self, name: str, allowed: tuple[_Choice, ...]) -> _Choice | None:
-        return self.choice(name, allowed, allowed[0]) if self.has(name) else None
-
-    def integer(self, name: str, absent: int, *, least: int) -> int:
-        if not self.has(name):
-            return absent
-        value = self._value.get(name)
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise self.wrong(name, f"write a whole number of at least {least}")
-        return value
-
-    def decimal(self, name: str, absent: float, *, least: float) -> float:
-        """A decimal as a quoted string ("3e-5"); a plain number is taken too."""
-        if not self.has(name):
-            return absent
-        value = self._value.get(name)
-        try:
-            number = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else math.nan
-        except ValueError:
-            number = math.nan
-        if not math.isfinite(number) or number < least:
-            raise self.wrong(name, f'write a quoted decimal of at least {least:g}, for example "3e-4"')
-        return number
-
-    def _at(self, name: str) -> str:
-        return f"{self.path}.{name}" if self.path else name
