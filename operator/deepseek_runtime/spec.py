@@ -95,14 +95,23 @@ Method = Full | LoRA
 
 
 @dataclass(frozen=True)
+class Pin:
+    """What DVC has recorded of a dataset: in a .dvc file, as an md5 (of a folder with .dir at its end), or both alike."""
+
+    file: Path | None
+    md5: str | None
+
+
+@dataclass(frozen=True)
 class Dataset:
-    """Examples from a file or made by code; `weight` is how often each is seen per epoch, 1 where none is learnt."""
+    """Examples from files or made by code; `weight` is how often each is seen per epoch, 1 where none is learnt."""
 
     path: Path | None
     builtin: str | None
     split: Split
     weight: float
     format: Format
+    pin: Pin | None = None
 
 
 @dataclass(frozen=True)
@@ -319,7 +328,7 @@ def _lora(fields: Fields) -> LoRA:
 def _dataset(fields: Fields) -> Dataset:
     fields.only("source", "split", "format", "weight")
     source = fields.fields("source")
-    source.only("uri", "path", "builtin")
+    source.only("uri", "path", "builtin", "dvc")
     if source.has("path") == source.has("builtin"):
         raise Invalid(f"{source.path} needs exactly one of path (a file) and builtin ({', '.join(BUILTIN_TASKS)})")
     split = fields.choice("split", SPLITS, "Train")
@@ -332,7 +341,16 @@ def _dataset(fields: Fields) -> Dataset:
         split=split,
         weight=weight,
         format=fields.choice("format", FORMATS, "PromptCompletion"),
+        pin=_pin(source.fields("dvc")) if source.has("dvc") else None,
     )
+
+
+def _pin(fields: Fields) -> Pin:
+    fields.only("file", "md5")
+    if not fields.has("file") and not fields.has("md5"):
+        raise Invalid(f"{fields.path} needs file (a .dvc file), md5 (what it records), or both")
+    file = Path(fields.text("file")) if fields.has("file") else None
+    return Pin(file, fields.text("md5") if fields.has("md5") else None)
 
 
 def _hyperparameters(fields: Fields) -> Hyperparameters:

@@ -44,6 +44,15 @@ def test_epoch_shows_every_example_as_often_as_its_weight_says() -> None:
     assert order.steps(2) == 6
 
 
+ORDER = [[12, 17, 4, 7, 10, 2, 10], [6, 0, 13, 1, 13, 3, 8], [1, 0, 9, 7, 10, 14, 2]]
+
+
+def test_order_is_the_one_that_checkpoints_were_made_with() -> None:
+    """Another one under the same seed would show a resumed training examples twice, and others never."""
+    order = Order([10, 4, 6], [1.0, 2.0, 0.5], seed=3, batch_size=7)
+    assert [order.batch(step) for step in (1, 2, 9)] == ORDER
+
+
 def test_batch_of_a_step_does_not_depend_on_what_was_asked_before() -> None:
     whole = Order([100], [1.0], seed=1, batch_size=8)
     batches = [whole.batch(step) for step in range(1, 41)]

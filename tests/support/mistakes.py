@@ -9,6 +9,11 @@ from tests.support.api_objects import Object, minimal_serving, minimal_training
 
 HYPER, RUNTIME, ENGINE = "spec.hyperparameters", "spec.trainer", "spec.engine"
 
+
+def _pinned(uri: str, **pin: str) -> dict[str, Any]:
+    return {"spec.datasets": [{"source": {"uri": uri, "dvc": pin}}]}
+
+
 TRAININGS: tuple[tuple[dict[str, Any], str | None], ...] = (
     ({"spec.nodes": 2}, "write nodes: {count: 2}"),
     ({"spec.model": "deepseek-r1"}, "write model: {name: deepseek-r1"),
@@ -56,12 +61,18 @@ TRAININGS: tuple[tuple[dict[str, Any], str | None], ...] = (
     ({"spec.datasets": [{"source": {"uri": "/data/a.jsonl"}}]}, "write pvc://<claim>/<file>"),
     ({"spec.datasets": [{"source": {"uri": "pvc://corpora"}}]}, "or a folder or pattern in its place"),
     ({"spec.datasets": [{"source": {"uri": "pvc://corpora/[ab].jsonl"}}]}, "for example pvc://corpora/a.jsonl"),
+    (_pinned("pvc://corpora/a.jsonl"), "write datasets.source.dvc.file (a .dvc file beside the data)"),
+    (_pinned("builtin://uppercase", md5="0" * 32), "dvc is of a file or a folder that dvc add was given"),
+    (_pinned("pvc://corpora/*.jsonl", md5="0" * 32), "dvc is of a file or a folder that dvc add was given"),
+    (_pinned("pvc://corpora/a.jsonl", md5="HEAD"), "should match"),
+    (_pinned("pvc://corpora/a.jsonl", file="../a.dvc"), "write the path from the root of the claim"),
+    (_pinned("pvc://corpora/a.jsonl", rev="v1"), 'unknown field "spec.datasets[0].source.dvc.rev"'),
     ({"spec.data": {"deduplicate": True}}, "must be of type string"),
     ({"spec.data": {"deduplicate": "Exact", "nearSimilarity": "0.9"}}, "write data.deduplicate Near beside it"),
     ({"spec.data": {"deduplicate": "Near", "nearSimilarity": "0.1"}}, "must be from 0.5 to 1"),
     ({"spec.data": {"nearSimilarity": 0.9}}, "write the number in quotes"),
     ({"spec.data": {"minTokens": 9, "maxTokens": 8}}, "write them the other way round"),
-    ({"spec.data": {"languages": ["English"]}}, "should match"),
+    ({"spec.data": {"languages": ["EN"]}}, "should match"),
     ({"spec.data": {"languages": "en"}}, "write a list, each entry with a dash"),
     ({"spec.data": {"languages": ["en", "en"]}}, "Duplicate value"),
     ({"spec.data": {"minLetters": "50"}}, "data.minLetters must be at most 1"),

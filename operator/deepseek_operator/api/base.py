@@ -230,6 +230,11 @@ DatasetUri = Annotated[
         "for example pvc://corpora/a.jsonl or pvc://corpora/2026/*.parquet"
     ),
 ]
+FilePath = Annotated[
+    str,
+    StringConstraints(pattern=rf"^{_PATH_STEP}(/{_PATH_STEP})*$", max_length=512),
+    Says("write the path from the root of the claim, for example corpora/train.jsonl.dvc"),
+]
 # At most two digits of exponent: everything that fits is a finite double, for the rules and for the trainer.
 Decimal = Annotated[
     str,

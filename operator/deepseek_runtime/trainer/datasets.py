@@ -77,6 +77,7 @@ def _prepared(rank: Rank, tokenizer: PreTrainedTokenizerBase, options: Preparati
         maker, workers = Maker(tokenizer, loss_on, options, Cleaning(options)), threads_per_process(1, os.environ)
 
         def make(directory: Path) -> list[Counted]:
+            rank.telling.log({"event": "preparing", "digest": digest})
             return Preparing(sources, maker, length, directory, workers, moved).run()
 
         with writing(volume, "the prepared datasets"):

@@ -299,12 +299,16 @@ def _resolved_dataset(index: int, dataset: Dataset) -> dict[str, Any]:
     scheme, _, rest = uri.partition("://")
     match scheme:
         case "pvc":
-            place = {"path": f"{DATASETS}/{index}/{rest.partition('/')[2]}"}
+            root, place = f"{DATASETS}/{index}", {"path": f"{DATASETS}/{index}/{rest.partition('/')[2]}"}
         case "image":
-            place = {"path": rest}
+            root, place = "", {"path": rest}
         case _:
-            place = {"builtin": rest}
-    return {**dataset.to_wire(), "source": {"uri": uri, **place}}
+            root, place = "", {"builtin": rest}
+    pin = dataset.source.dvc
+    pinned = (
+        {"dvc": {**pin.to_wire(), **({"file": f"{root}/{pin.file}"} if pin.file else {})}} if pin is not None else {}
+    )
+    return {**dataset.to_wire(), "source": {"uri": uri, **place, **pinned}}
 
 
 def _json(value: object) -> str:

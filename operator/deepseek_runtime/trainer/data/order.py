@@ -20,7 +20,7 @@ class Order:
         self._draws = tuple(round(size * weight) for size, weight in zip(sizes, weights, strict=True))
         self._seed = seed
         self._batch_size = batch_size
-        self._epoch: tuple[int, list[int]] | None = None
+        self._epoch: tuple[int, torch.Tensor] | None = None
         for size, weight, draws in zip(sizes, weights, self._draws, strict=True):
             if not draws:
                 raise Invalid(
@@ -48,15 +48,16 @@ class Order:
         epoch, place = divmod(position, self.epoch_size)
         if self._epoch is None or self._epoch[0] != epoch:
             self._epoch = (epoch, self._shuffled(epoch))
-        return self._epoch[1][place]
+        return int(self._epoch[1][place])
 
-    def _shuffled(self, epoch: int) -> list[int]:
+    def _shuffled(self, epoch: int) -> torch.Tensor:
+        """As numbers end to end: as objects, those of a few million examples would take gigabytes on every rank."""
         source = torch.Generator().manual_seed(self._seed * 1_000_003 + epoch)
-        chosen: list[int] = []
-        start = 0
+        chosen, start = list[torch.Tensor](), 0
         for size, draws in zip(self._sizes, self._draws, strict=True):
             whole, rest = divmod(draws, size)
-            chosen += [start + index for _ in range(whole) for index in range(size)]
-            chosen += [start + index for index in torch.randperm(size, generator=source)[:rest].tolist()]
+            chosen += [torch.arange(start, start + size).repeat(whole)]
+            chosen += [torch.randperm(size, generator=source)[:rest] + start]
             start += size
-        return [chosen[index] for index in torch.randperm(len(chosen), generator=source).tolist()]
+        drawn = torch.cat(chosen)
+        return drawn[torch.randperm(len(drawn), generator=source)]

@@ -8,7 +8,7 @@ from deepseek_runtime.chat.messages import Chat, chat_of, check_exchange
 from deepseek_runtime.contract import Invalid
 from deepseek_runtime.documents import shown
 from deepseek_runtime.spec import Dataset, Format
-from deepseek_runtime.trainer.data import tasks
+from deepseek_runtime.trainer.data import dvc, tasks
 from deepseek_runtime.trainer.data.files import files_of
 from deepseek_runtime.trainer.data.records import Content, read_content, records, text_of, value_of
 
@@ -38,7 +38,11 @@ def name_of(dataset: Dataset) -> str:
 
 
 def contents_of(dataset: Dataset) -> tuple[Content, ...]:
-    """What its files hold, in the order of their names; nothing where it is made by code. Raises Invalid."""
+    """What its files hold, in the order of their names; nothing where it is made by code.
+
+    Raises Invalid, also for data that is not what DVC has recorded of it.
+    """
+    dvc.check(dataset)
     return tuple(map(read_content, files_of(dataset.path))) if dataset.path is not None else ()
 
 

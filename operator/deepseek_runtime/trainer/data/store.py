@@ -80,12 +80,21 @@ def prepared(
     torn = place / f"{TORN_PREFIX}{incarnation}-{digest}"
     remove(torn)
     torn.mkdir()
-    counted = make(torn)
+    try:
+        _write(torn, digest, make(torn))
+        return _committed(torn, place / digest, digest)
+    except Exception:
+        # What can't be used, or found no room, must not take any.
+        remove(torn)
+        raise
+
+
+def _write(torn: Path, digest: str, counted: Sequence[Counted]) -> None:
+    """The manifest, once all files are on the volume."""
     sync_files(torn)
     files = [vars(file) for file in describe(torn)]
     document = {"formatVersion": FORMAT_VERSION, "kind": "Dataset", "digest": digest, "files": files}
     write_whole(torn / MANIFEST_NAME, json.dumps({**document, "datasets": list(map(asdict, counted))}, indent=1))
-    return _committed(torn, place / digest, digest)
 
 
 def whole(directory: Path, digest: str) -> Prepared | None:

@@ -46,6 +46,7 @@ class Row:
 # --- scenes: where a value shows ------------------------------------------------------------------------------------
 
 
+PINNED = {"datasets": [{"source": {"uri": "pvc://corpora/a.jsonl", "dvc": {}}}]}
 BESIDE_WEIGHTS = {"model": {"source": {"uri": "pvc://models/base"}}, "method": {"type": "LoRA"}}
 
 
@@ -246,6 +247,19 @@ ROWS = (
         ("pvc://corpora/a.jsonl", "pvc://models/b/c.txt"),
         together(mounted("/datasets/0"), variable(SPEC, "datasets", 0, "source", "path")),
         ((("corpora", None), "/datasets/0/a.jsonl"), (("models", None), "/datasets/0/b/c.txt")),
+    ),
+    Row(
+        "datasets[].source.dvc.file",
+        ("a.dvc", "b/c.dvc"),
+        variable(SPEC, "datasets", 0, "source", "dvc", "file"),
+        ("/datasets/0/a.dvc", "/datasets/0/b/c.dvc"),
+        beside=PINNED,
+    ),
+    Row(
+        "datasets[].source.dvc.md5",
+        ("0" * 32, "1" * 32 + ".dir"),
+        variable(SPEC, "datasets", 0, "source", "dvc", "md5"),
+        beside=PINNED,
     ),
     Row(
         "datasets[].split",

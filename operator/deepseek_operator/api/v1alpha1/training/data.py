@@ -4,16 +4,52 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints
 
-from deepseek_operator.api.base import ApiModel, DatasetUri, Decimal, Weight, rule, rules
+from deepseek_operator.api.base import ApiModel, DatasetUri, Decimal, FilePath, Weight, rule, rules
 
 Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2}$", max_length=2)]
+
+
+class DvcPin(ApiModel):
+    """What DVC has recorded of a dataset; data that is anything else is refused."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "has(self.file) || has(self.md5)",
+                "write datasets.source.dvc.file (a .dvc file beside the data) or datasets.source.dvc.md5 (what it records), or both",
+            )
+        )
+    )
+
+    file: FilePath | None = Field(
+        default=None,
+        description="The .dvc file, from the root of the claim or image that source.uri names. Example: corpora/train.jsonl.dvc. Absent: md5 alone says what the data is.",
+    )
+    md5: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}([.]dir)?$", max_length=36)] | None = Field(
+        default=None,
+        description="outs[].md5 of the .dvc file, of a folder with .dir at its end; with file, which must record the same. Example: ea405059015cd95c7fac18b4aaeea653. Absent: what file records.",
+    )
 
 
 class DatasetSource(ApiModel):
     """Where a dataset lies."""
 
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "!has(self.dvc) || !(self.uri.startsWith('builtin://') || self.uri.contains('*') || self.uri.contains('?'))",
+                "datasets.source.dvc is of a file or a folder that dvc add was given: name it by source.uri, or leave dvc out",
+                fieldPath=".dvc",
+            )
+        )
+    )
+
     uri: DatasetUri = Field(
         description="pvc://<claim>/<file, folder or pattern>, image:///<path in the image>, or builtin://<name of a generated task>. Of a folder all files are read, in the order of their names; in a pattern * and ? stand for any characters of a name, ** for any folders. Examples: pvc://corpora/support.jsonl, pvc://corpora/2026/*.parquet."
+    )
+    dvc: DvcPin | None = Field(
+        default=None,
+        description="What DVC has recorded of it, checked at each start of an attempt. Absent: the data is taken as it is, and may not change while it is learnt.",
     )
 
 

@@ -137,6 +137,11 @@ class TrainingSpec(ApiModel):
                 fieldPath=".data",
             ),
             rule(
+                f"{is_one('self.trainer.type', OURS)} || !has(self.datasets) || !self.datasets.exists(d, has(d.source.dvc))",
+                "datasets.source.dvc is checked by the built-in trainer: leave it out, and have the data checked before",
+                fieldPath=".datasets",
+            ),
+            rule(
                 "!has(self.data) || !has(self.data.decontaminateWords) || "
                 "(has(self.datasets) && self.datasets.exists(d, d.split == 'Heldout'))",
                 "data.decontaminateWords keeps Train apart from Heldout: write a dataset with split Heldout, or leave it out",
