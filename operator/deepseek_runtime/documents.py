@@ -5,6 +5,9 @@ import re
 from collections.abc import Callable, Iterator
 
 _BLANK = re.compile(r"[ \t\n\r]*")
+_MORE = 1 << 20
+# What is nearer to the end of what was read may go on in what comes: a number, a word, an escape.
+_NEAR_THE_END = 32
 
 
 def parsed(text: str, *, constants: Callable[[str], object] | None = None) -> object:
@@ -15,25 +18,30 @@ def parsed(text: str, *, constants: Callable[[str], object] | None = None) -> ob
     return json.loads(text, object_pairs_hook=_unambiguous, parse_constant=constants)
 
 
-def elements(text: str) -> Iterator[tuple[int, object]]:
-    """The values of the JSON list that a text begins with, each with the index where it begins, read one by one.
+def elements(read: Callable[[int], str]) -> Iterator[tuple[int, object]]:
+    """The values of the JSON list that a text holds, each with the line where it begins, however long the list is.
 
-    Raises as `parsed` does, once the values before the fault were given.
+    `read` gives the next characters of the text, at most as many as it is asked for. Raises as `parsed` does, once the
+    values before the fault were given.
     """
-    decoder = json.JSONDecoder(object_pairs_hook=_unambiguous)
-    at = _after_blank(text, _after_blank(text, 0) + 1)
-    while text[at : at + 1] != "]":
-        value, end = decoder.raw_decode(text, at)
-        yield at, value
-        at = _after_blank(text, end)
-        if text[at : at + 1] == ",":
-            at = _after_blank(text, at + 1)
-            if text[at : at + 1] == "]":
-                raise json.JSONDecodeError("Illegal trailing comma before end of array", text, at)
-        elif text[at : at + 1] != "]":
-            raise json.JSONDecodeError("Expecting ',' delimiter", text, at)
-    if (rest := _after_blank(text, at + 1)) < len(text):
-        raise json.JSONDecodeError("Extra data", text, rest)
+    decoder, buffer = json.JSONDecoder(object_pairs_hook=_unambiguous), _Buffer(read)
+    buffer.next()
+    buffer.at += 1
+    while buffer.next() != "]":
+        line = buffer.line
+        yield line, buffer.value(decoder)
+        match buffer.next():
+            case ",":
+                buffer.at += 1
+                if buffer.next() == "]":
+                    raise buffer.fault("Illegal trailing comma before end of array")
+            case "]":
+                pass
+            case _:
+                raise buffer.fault("Expecting ',' delimiter")
+    buffer.at += 1
+    if buffer.next():
+        raise buffer.fault("Extra data")
 
 
 def refuse_constant(name: str) -> object:
@@ -75,3 +83,65 @@ def _unambiguous(pairs: list[tuple[str, object]]) -> dict[str, object]:
         names = [name for name, _ in pairs]
         raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} stands twice")
     return found
+
+
+class _Buffer:
+    """A text that is read piece by piece: `text` is the piece at hand, read up to `at`."""
+
+    def __init__(self, read: Callable[[int], str]) -> None:
+        self._read = read
+        self.text, self.at = "", 0
+        # Line and column where `text` begins, and how many of its lines end before `_counted`.
+        self._line, self._column = 1, 1
+        self._lines, self._counted = 0, 0
+
+    @property
+    def line(self) -> int:
+        """Where it is, from 1. Asked for ever later places, it looks at each character once."""
+        self._lines += self.text.count("\n", self._counted, self.at)
+        self._counted = self.at
+        return self._line + self._lines
+
+    def next(self) -> str:
+        """The next character that isn't JSON's white space; none at the end."""
+        while True:
+            self.at = _after_blank(self.text, self.at)
+            if self.at < len(self.text) or not self._more():
+                return self.text[self.at : self.at + 1]
+
+    def value(self, decoder: json.JSONDecoder) -> object:
+        """The value that begins here. Raises ValueError, RecursionError."""
+        while True:
+            begun = self.at
+            try:
+                value, end = decoder.raw_decode(self.text, begun)
+            except json.JSONDecodeError as error:
+                is_cut = error.pos > len(self.text) - _NEAR_THE_END or error.msg.startswith("Unterminated string")
+                if is_cut and self._more():
+                    continue
+                raise self.fault(error.msg, error.pos - begun + self.at) from None
+            if end + _NEAR_THE_END <= len(self.text) or not self._more():
+                self.at += end - begun
+                return value
+
+    def fault(self, what: str, at: int | None = None) -> json.JSONDecodeError:
+        """Told by its place in the whole text."""
+        error = json.JSONDecodeError(what, self.text, self.at if at is None else at)
+        error.colno += self._column - 1 if error.lineno == 1 else 0
+        error.lineno += self._line - 1
+        return error
+
+    def _more(self) -> bool:
+        """Whether there was more: as much again, so that a long value is looked at a few times only."""
+        self._forget()
+        found = self._read(max(_MORE, len(self.text)))
+        self.text += found
+        return bool(found)
+
+    def _forget(self) -> None:
+        """What was read."""
+        line = self.line
+        is_another = line > self._line
+        self._column = self.at - self.text.rfind("\n", 0, self.at) if is_another else self._column + self.at
+        self.text, self.at = self.text[self.at :], 0
+        self._line, self._lines, self._counted = line, 0, 0

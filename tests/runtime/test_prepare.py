@@ -1,7 +1,9 @@
 """Datasets that are prepared once: what is dropped and why, what is learnt then, and that a crash leaves all or nothing."""
 
+import errno
 import json
 import shutil
+import tracemalloc
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -9,9 +11,17 @@ from types import MappingProxyType
 import pytest
 
 from deepseek_runtime.checkpoint.files import write_whole
+from deepseek_runtime.checkpoint.room import Full
 from deepseek_runtime.contract import Invalid
+from deepseek_runtime.spec import Dataset, Preparation
 from deepseek_runtime.trainer.data import preparation, store, token_files
+from deepseek_runtime.trainer.data.cleaning import Cleaning
+from deepseek_runtime.trainer.data.example import Example
+from deepseek_runtime.trainer.data.making import Maker
+from deepseek_runtime.trainer.data.preparation import Source
+from deepseek_runtime.trainer.data.source import contents_of
 from deepseek_runtime.trainer.data.token_files import Mapped
+from deepseek_runtime.trainer.tokenizer import byte_tokenizer
 from tests.runtime.lives import killed_and_resumed
 from tests.runtime.observed import Observed
 from tests.runtime.workplace import Workplace
@@ -359,3 +369,41 @@ def test_records_are_shared_by_workers_in_order(
     (one,), (other,) = ((tmp_path / name / "datasets").iterdir() for name in ("a/one", "b/two"))
     for number in range(3):
         assert list(Mapped(one, str(number))) == list(Mapped(other, str(number)))
+
+
+def test_full_volume_is_told_and_what_was_half_made_takes_no_room(
+    workplace: Workplace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append, calls = token_files.TokenWriter.append, list[int]()
+
+    def full(self: token_files.TokenWriter, example: Example) -> None:
+        calls.append(1)
+        if len(calls) > 5:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        append(self, example)
+
+    monkeypatch.setattr(token_files.TokenWriter, "append", full)
+    with pytest.raises(Full, match="the checkpoint volume is full: no room for the prepared datasets"):
+        workplace.attempt(tmp_path, SETTINGS)
+    assert folders(tmp_path) == []
+
+
+def test_memory_is_some_bytes_a_line_however_long_they_are(
+    workplace: Workplace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of what Python holds at its fullest, four times the lines add the numbers that duplicates are told by, no texts."""
+    peaks = {}
+    for lines in (2_000, 8_000):
+        file = tmp_path / f"{lines}.jsonl"
+        with file.open("w") as out:
+            for number in range(lines):
+                out.write(json.dumps({"prompt": f"{number}=", "completion": f"{number} {'x' * 500}"}) + "\n")
+        source = Source(one := Dataset(file, None, "Train", 1.0, "PromptCompletion"), contents_of(one))
+        options = Preparation(deduplicate="Near", packing="Documents")
+        maker = Maker(byte_tokenizer(), "AssistantTurns", options, Cleaning(options))
+        (tmp_path / str(lines)).mkdir()
+        tracemalloc.start()
+        preparation.Preparing([source], maker, 1024, tmp_path / str(lines), 1, lambda: None).run()
+        peaks[lines] = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert peaks[8_000] - peaks[2_000] < 6_000 * 200

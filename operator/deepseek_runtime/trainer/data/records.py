@@ -211,12 +211,10 @@ def _lines(content: Content, advice: str) -> Iterator[tuple[str, object]]:
 
 
 def _entries(content: Content, advice: str) -> Iterator[tuple[str, object]]:
-    """Of one list, entry by entry: as objects all of them would take ten times the room of the text."""
-    text, line, seen = content.text, 1, 0
-    with reading(content.name, advice):
+    """Of one list, entry by entry, however long it is."""
+    with reading(content.name, advice), content.path.open(encoding="utf-8-sig") as stream:
         try:
-            for number, (start, entry) in enumerate(elements(text), start=1):
-                line, seen = line + text.count("\n", seen, start), start
+            for number, (line, entry) in enumerate(elements(stream.read), start=1):
                 yield f"{content.name} entry {number} (line {line})", entry
         except json.JSONDecodeError as error:
             where = f"line {error.lineno} column {error.colno}"
