@@ -21,19 +21,36 @@ from tests.runtime.lives import (
 from tests.runtime.workplace import Workplace, of
 
 
-def settings(family: str, precision: str) -> dict[str, object]:
+# Those that teams start from as weights: untied heads and tied ones, and the latent attention of both generations.
+FROM_WEIGHTS = (
+    *("deepseek_v2", "deepseek_v3", "deepseek_v3-tied", "llama", "llama-tied"),
+    *("qwen2", "qwen2-tied", "qwen3", "qwen3-tied"),
+)
+LIVES = [
+    *(pytest.param(family, False, id=family) for family in FAMILIES),
+    *(pytest.param(family, True, id=f"{family} from weights") for family in FROM_WEIGHTS),
+]
+
+
+def settings(workplace: Workplace, family: str, from_weights: bool, precision: str) -> dict[str, object]:
+    start: dict[str, object] = {"model.custom": dict(FAMILIES[family])}
+    if from_weights:
+        start = {"model": {"path": str(workplace.train(start).export())}}
     return {
-        "model.custom": dict(FAMILIES[family]),
+        **start,
         "datasets": of("few", "others"),
         "hyperparameters.maxSteps": STEPS,
         "hyperparameters.precision": precision,
     }
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-async def test_family_lives_from_training_to_serving(workplace: Workplace, family: str, tmp_path: Path) -> None:
-    precision = "bf16" if "-" in family else "fp32"
-    changes = settings(family, precision)
+@pytest.mark.parametrize(("family", "from_weights"), LIVES)
+async def test_family_lives_from_training_to_serving(
+    workplace: Workplace, family: str, from_weights: bool, tmp_path: Path
+) -> None:
+    # Weights of another type than the computation's are converted as they are read.
+    precision = "bf16" if ("-" in family) is not from_weights else "fp32"
+    changes = settings(workplace, family, from_weights, precision)
     undisturbed = workplace.attempt(tmp_path / "undisturbed", changes)
     killed, resumed = killed_and_resumed(workplace, tmp_path / "killed", changes)
     begun = int(str(resumed.began[0]))
