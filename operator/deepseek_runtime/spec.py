@@ -29,7 +29,8 @@ Duplicates = Literal["Exact", "Near"]
 Packing = Literal["Documents"]
 
 OBJECTIVES: tuple[Objective, ...] = ("SFT",)
-METHODS: tuple[Literal["Full", "LoRA"], ...] = ("Full", "LoRA")
+PromptKind = Literal["PromptTuning", "PTuning"]
+METHODS: tuple[Literal["Full", "LoRA"] | PromptKind, ...] = ("Full", "LoRA", "PromptTuning", "PTuning")
 AdapterExport = Literal["Merged", "Adapter"]
 ADAPTER_EXPORTS: tuple[AdapterExport, ...] = ("Merged", "Adapter")
 EXPERTS = "Experts"
@@ -90,7 +91,19 @@ class LoRA:
     export: AdapterExport
 
 
-Method = Full | LoRA
+@dataclass(frozen=True)
+class Prompt:
+    """The methods that train what is read before every sequence, `virtual_tokens` vectors as wide as the embeddings.
+
+    `encoder_hidden` is the width of the network that makes them in P-tuning; None: they are learnt themselves.
+    """
+
+    kind: PromptKind
+    virtual_tokens: int
+    encoder_hidden: int | None
+
+
+Method = Full | LoRA | Prompt
 """Which parameters are trained, with the settings of that method."""
 
 
@@ -216,9 +229,10 @@ def read_spec(text: str) -> TrainingSpec:
     if not any(dataset.split == "Train" for dataset in datasets):
         raise Invalid("datasets hold nothing to train on; give one of them split: Train")
     model, method = _model(root.fields("model")), _method(root.fields("method")) if root.has("method") else Full()
-    if isinstance(method, LoRA) and isinstance(model, Custom):
+    if not isinstance(method, Full) and isinstance(model, Custom):
+        kind = "LoRA" if isinstance(method, LoRA) else method.kind
         raise Invalid(
-            "method.type is LoRA, which learns beside a base that stays as it is, and model.custom begins at random"
+            f"method.type is {kind}, which learns beside a base that stays as it is, and model.custom begins at random"
             " weights: give the base as model.path, or write method.type Full"
         )
     return TrainingSpec(
@@ -246,15 +260,23 @@ def _model(fields: Fields) -> Custom | Weights:
 
 
 def _method(fields: Fields) -> Method:
-    fields.only("type", "lora")
+    fields.only("type", "lora", "prompt")
     kind = fields.choice("type", METHODS, "Full")
+    for block, kinds in (("lora", ("LoRA",)), ("prompt", ("PromptTuning", "PTuning"))):
+        if fields.has(block) and kind not in kinds:
+            whose = " and ".join(kinds)
+            raise Invalid(
+                f"{fields.path}.{block} is of method {whose}: write {fields.path}.type {kinds[0]}, or leave it out"
+            )
     match kind:
         case "Full":
-            if fields.has("lora"):
-                raise Invalid(f"{fields.path}.lora is of method LoRA: write {fields.path}.type LoRA, or leave it out")
             return Full()
         case "LoRA":
             return _lora(fields.fields("lora") if fields.has("lora") else Fields({}, f"{fields.path}.lora"))
+        case "PromptTuning" | "PTuning":
+            return _prompt(
+                kind, fields.fields("prompt") if fields.has("prompt") else Fields({}, f"{fields.path}.prompt")
+            )
         case other:
             assert_never(other)
 
@@ -323,6 +345,16 @@ def _lora(fields: Fields) -> LoRA:
         targets=targets,
         export=fields.choice("export", ADAPTER_EXPORTS, "Merged"),
     )
+
+
+def _prompt(kind: PromptKind, fields: Fields) -> Prompt:
+    fields.only("virtualTokens", "encoderHiddenSize")
+    if kind == "PromptTuning" and fields.has("encoderHiddenSize"):
+        raise fields.wrong(
+            "encoderHiddenSize", "only PTuning has an encoder: leave it out, or write method.type PTuning"
+        )
+    tokens = fields.integer("virtualTokens", 20, least=1)
+    return Prompt(kind, tokens, fields.integer("encoderHiddenSize", 128, least=1) if kind == "PTuning" else None)
 
 
 def _dataset(fields: Fields) -> Dataset:

@@ -11,11 +11,9 @@ from tests.support.kubectl import Kubectl, until
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FILES = (
-    "serving-adapters",
     "serving-from-training",
     "serving-autoscaling",
     "training-resume-from",
-    "training-adapter",
     "training-lora",
     "training-minimal",
     "training-for-a-team",
@@ -43,16 +41,27 @@ def test_the_examples_for_a_cpu_end_as_they_say_within_two_minutes(kubectl: Kube
         left_s = deadline - time.monotonic()
         until(f"{name} is {phase}", lambda: status(kind, name).get("phase") == phase, timeout_s=left_s)
 
-    steps_of = {"minimal": 200, "second-stage": 300, "lora": 200, "adapter": 200, "own-data": 100, "for-a-team": 100}
-    for name, steps in steps_of.items():
+    for name, steps in (("minimal", 200), ("second-stage", 300), ("lora", 200), ("own-data", 100), ("for-a-team", 100)):
         wait("deepseektraining", name, "Complete")
         assert status("deepseektraining", name)["progress"]["step"] == steps
-    for name in ("support", "chat", "words"):
+    for name in ("support", "chat"):
         wait("deepseekserving", name, "Available")
         assert "minimal@200" in kubectl.run("get", "deepseekserving", name)
     assert kubectl.get("horizontalpodautoscaler", "chat-serve")
-    [careful] = status("deepseekserving", "words")["resolved"]["adapters"]
-    assert (careful["name"], careful["training"], careful["rank"]) == ("careful", "adapter", 8)
+
+
+@pytest.mark.timeout(240)
+def test_an_adapter_is_trained_and_answers_beside_its_model(kubectl: Kubectl) -> None:
+    for name in ("serving-adapters", "training-adapter", "training-minimal"):
+        kubectl.apply((EXAMPLES / f"{name}.yaml").read_text())
+
+    def status() -> dict[str, Any]:
+        found: dict[str, Any] = (kubectl.get("deepseekserving", "words") or {}).get("status") or {}
+        return found
+
+    until("words is Available", lambda: status().get("phase") == "Available", timeout_s=WITHIN_S)
+    [careful] = status()["resolved"]["adapters"]
+    assert (careful["name"], careful["training"], careful["step"], careful["rank"]) == ("careful", "adapter", 200, 8)
 
 
 @pytest.mark.timeout(240)

@@ -90,3 +90,24 @@ async def served(export: Path) -> AsyncIterator[tuple[Model, Callable[[str], Awa
 
         assert engine.model is not None
         yield engine.model, ask
+
+
+@asynccontextmanager
+async def beside(base: Path, *adapters: Path) -> AsyncIterator[TestClient[Any, Any]]:
+    """The engine with adapters "one", "two", … beside "tiny"."""
+    metrics = Metrics("tiny")
+    engine = Engine("tiny", Scheduler(4, 16, metrics), metrics)
+    listed = [{"name": name, "path": str(path)} for name, path in zip(("one", "two"), adapters, strict=False)]
+    told = {"MODEL_PATH": str(base), "SERVED_MODEL_NAME": "tiny", "ADAPTERS": json.dumps(listed)}
+    await load(engine, read_settings({f"DEEPSEEK_{name}": value for name, value in told.items()}))
+    async with TestClient(TestServer(application(engine))) as client:
+        yield client
+
+
+async def answered(client: TestClient[Any, Any], model: str | None, text: str) -> str:
+    body = {"prompt": text, "temperature": 0, "max_tokens": TOKENS, "ignore_eos": True}
+    answer = await client.post("/v1/completions", json=body if model is None else {**body, "model": model})
+    value = await answer.json()
+    assert answer.status == 200, value
+    assert value["model"] == (model or "tiny")
+    return str(value["choices"][0]["text"])

@@ -186,7 +186,7 @@ def _watched(observed: Observed) -> Iterator[None]:
     tokenizer = byte_tokenizer()
 
     def passed(module: nn.Module, arguments: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
-        if isinstance(module, nn.Embedding):
+        if isinstance(module, nn.Embedding) and arguments[0].ndim == 2:  # virtual tokens are of no text
             rows = arguments[0].tolist()
             texts = tuple(str(tokenizer.decode([token for token in row if token != PAD_ID])) for row in rows)
             observed.passes.append(Pass(texts, arguments[0].shape[1], module.training, output.dtype))

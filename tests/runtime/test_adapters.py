@@ -3,24 +3,16 @@
 import asyncio
 import json
 import shutil
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
 
 from deepseek_runtime.checkpoint.integrity import Damaged
 from deepseek_runtime.contract import Invalid
-from deepseek_runtime.engine.__main__ import load
-from deepseek_runtime.engine.api import application
-from deepseek_runtime.engine.metrics import Metrics
-from deepseek_runtime.engine.scheduler import Scheduler
 from deepseek_runtime.engine.settings import read_settings
-from deepseek_runtime.engine.state import Engine
 from tests.runtime.families import FAMILIES
-from tests.runtime.lives import PROMPTS, STEPS, TOKENS, answer_of, ids_of, whole
+from tests.runtime.lives import PROMPTS, STEPS, answer_of, answered, beside, ids_of, whole
 from tests.runtime.observed import Document
 from tests.runtime.workplace import Workplace, of
 
@@ -56,27 +48,6 @@ def settings(base: Path, export: str, targets: list[str], data: str = "others", 
 def trained(workplace: Workplace, volume: Path, changes: Document) -> Path:
     run = workplace.attempt(volume, changes)
     return run.root / "exports" / str(STEPS)
-
-
-@asynccontextmanager
-async def beside(base: Path, *adapters: Path) -> AsyncIterator[TestClient[Any, Any]]:
-    """The engine with adapters "one", "two", … beside "tiny"."""
-    metrics = Metrics("tiny")
-    engine = Engine("tiny", Scheduler(4, 16, metrics), metrics)
-    listed = [{"name": name, "path": str(path)} for name, path in zip(("one", "two"), adapters, strict=False)]
-    told = {"MODEL_PATH": str(base), "SERVED_MODEL_NAME": "tiny", "ADAPTERS": json.dumps(listed)}
-    await load(engine, read_settings({f"DEEPSEEK_{name}": value for name, value in told.items()}))
-    async with TestClient(TestServer(application(engine))) as client:
-        yield client
-
-
-async def answered(client: TestClient[Any, Any], model: str | None, text: str) -> str:
-    body = {"prompt": text, "temperature": 0, "max_tokens": TOKENS, "ignore_eos": True}
-    answer = await client.post("/v1/completions", json=body if model is None else {**body, "model": model})
-    value = await answer.json()
-    assert answer.status == 200, value
-    assert value["model"] == (model or "tiny")
-    return str(value["choices"][0]["text"])
 
 
 def expected(model: Path, tokenizer: Path) -> dict[str, str]:
@@ -177,7 +148,8 @@ async def test_an_adapter_of_another_program_is_served_and_one_that_says_nothing
 
 
 STRANGE: list[tuple[dict[str, object], str]] = [
-    ({"peft_type": "PROMPT_TUNING"}, "peft_type is 'PROMPT_TUNING', and adapters of method LoRA"),
+    ({"peft_type": "PREFIX_TUNING"}, "peft_type is 'PREFIX_TUNING', and adapters of methods LoRA, PromptTuning"),
+    ({"peft_type": "P_TUNING"}, "adapter one in .* holds base_model.* and prompt_embeddings of width 16 would fit"),
     ({"peft_type": None}, "peft_type is None"),
     ({"bias": "all"}, "bias is 'all', which changes the base that others are served"),
     ({"init_lora_weights": "pissa_niter_4"}, "init_lora_weights is 'pissa_niter_4', which changes the base"),

@@ -20,7 +20,6 @@ from tests.runtime.lives import (
 )
 from tests.runtime.workplace import Workplace, of
 
-
 # Those that teams start from as weights: untied heads and tied ones, and the latent attention of both generations.
 FROM_WEIGHTS = (
     *("deepseek_v2", "deepseek_v3", "deepseek_v3-tied", "llama", "llama-tied"),

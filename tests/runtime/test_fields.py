@@ -100,6 +100,21 @@ def one_matrix_is_adapted(base: Observed, other: Observed) -> None:
     assert len(other.updates[0].before) == 2
 
 
+def more_are_learnt(base: Observed, other: Observed) -> None:
+    assert [tuple(one.shape) for one in virtual_tokens(base, other)] == [(2, 16), (3, 16)]
+
+
+def encoder_is_narrower(base: Observed, other: Observed) -> None:
+    widths = [run.network.prompt_encoder.mlp_head[0].out_features for run in (base, other)]
+    assert widths == [128, 4]
+    assert [len(one) for one in virtual_tokens(base, other)] == [2, 2]
+
+
+def virtual_tokens(*runs: Observed) -> list[torch.Tensor]:
+    """What each run exported."""
+    return [load_file(run.export() / "adapter_model.safetensors")["prompt_embeddings"] for run in runs]
+
+
 def adapter_is_left_in_two_files(base: Observed, other: Observed) -> None:
     assert (base.export() / "model.safetensors").exists()
     files = {file.name for file in other.export().iterdir()}
@@ -253,6 +268,12 @@ def lora(**settings: object) -> Document:
     }
 
 
+def virtual(kind: str, **settings: object) -> Document:
+    """Virtual tokens before the weights that the usual training has left."""
+    model = {"model": lambda workplace: {"path": workplace.export()}}
+    return {**model, "method": {"type": kind, "prompt": {"virtualTokens": 2, **settings}}}
+
+
 CASES = (
     Case("method.type", {"model": lambda w: {"path": w.export()}}, lora(), narrow_matrices_are_moved),
     Case("method.lora.rank", lora(), lora(rank=8), matrices_are_wider),
@@ -260,6 +281,8 @@ CASES = (
     Case("method.lora.dropout", lora(), lora(dropout="0.5"), adapter_sees_less),
     Case("method.lora.targets", lora(), lora(targets=["q_a_proj"]), one_matrix_is_adapted),
     Case("method.lora.export", lora(), lora(export="Adapter"), adapter_is_left_in_two_files),
+    Case("method.prompt.virtualTokens", virtual("PromptTuning"), virtual("PromptTuning", virtualTokens=3), more_are_learnt),
+    Case("method.prompt.encoderHiddenSize", virtual("PTuning"), virtual("PTuning", encoderHiddenSize=4), encoder_is_narrower),
     Case("model.custom", {}, {"model.custom": {**TINY, "num_hidden_layers": 2}}, another_model_is_built),
     Case("model.source.uri", {}, {"model": lambda w: {"path": w.export()}}, weights_are_gone_on_from),
     Case("datasets.source.uri", {}, {"datasets.0.source": lambda w: w.file("heldout")}, other_examples_are_learnt),

@@ -9,16 +9,29 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
-from peft import PeftConfig, PeftModel, PeftModelForCausalLM
+from peft import PeftConfig, PeftModelForCausalLM
+from safetensors.torch import load_file
+from torch import nn
+from transformers import PreTrainedModel
 
 from deepseek_runtime.checkpoint.integrity import sha256_of
 from deepseek_runtime.checkpoint.volume import read_manifest
 from deepseek_runtime.contract import Invalid
 from deepseek_runtime.engine.model import Model, verify
 from deepseek_runtime.engine.settings import Adapter
-from deepseek_runtime.model_folder.adapter import BASE_FIELD, base_files, check_adapter, digest_of, refuse_other_base
+from deepseek_runtime.model_folder.adapter import (
+    ADAPTER_WEIGHTS,
+    BASE_FIELD,
+    PROMPT_TENSOR,
+    PROMPTS,
+    base_files,
+    check_adapter,
+    digest_of,
+    refuse_other_base,
+)
 from deepseek_runtime.model_folder.parts import AGAIN, names
 from deepseek_runtime.reading import reading
+from deepseek_runtime.soft_prompt import attach
 
 _TEMPLATE = "chat_template.jinja"
 
@@ -36,18 +49,41 @@ def beside(base: Model, digest: str, adapter: Adapter) -> Model:
         verify(adapter.path)
         config = check_adapter(adapter.path)
         refuse_other_base(adapter.name, config, digest)
-        network = _adapted(base, adapter)
+        is_prompt = config.get("peft_type") in PROMPTS
+        network, virtual = _prompted(base, adapter) if is_prompt else (_adapted(base, adapter), 0)
         tokenizer = base.tokenizer
         if (adapter.path / _TEMPLATE).exists():
             # It was trained by another one than its base's.
             tokenizer = copy.deepcopy(tokenizer)
             tokenizer.chat_template = (adapter.path / _TEMPLATE).read_text(encoding="utf-8")
-        return replace(base, network=network, tokenizer=tokenizer, base=digest if BASE_FIELD in config else "")
+        known, room = digest if BASE_FIELD in config else "", base.max_length - virtual
+        return replace(base, network=network, tokenizer=tokenizer, base=known, max_length=room)
 
 
-def _adapted(base: Model, adapter: Adapter) -> PeftModel:
+def _copied(base: Model) -> PreTrainedModel:
+    """Modules of its own, and the base's tensors in them."""
     shared = {id(tensor): tensor for tensor in chain(base.network.parameters(), base.network.buffers())}
-    network = copy.deepcopy(base.network, shared)
+    network: PreTrainedModel = copy.deepcopy(base.network, shared)
+    return network
+
+
+def _prompted(base: Model, adapter: Adapter) -> tuple[PreTrainedModel, int]:
+    """The network that reads the adapter's vectors first, and how many there are."""
+    network = _copied(base)
+    tensors = load_file(adapter.path / ADAPTER_WEIGHTS)
+    width = int(network.get_input_embeddings().weight.shape[1])
+    vectors = tensors.get(PROMPT_TENSOR)
+    if len(tensors) != 1 or vectors is None or vectors.ndim != 2 or vectors.shape[1] != width:
+        raise Invalid(
+            f"adapter {adapter.name} in {adapter.path} holds {names(set(tensors))}, and {PROMPT_TENSOR} of width {width} would fit the"
+            f" model; {AGAIN}"
+        )
+    attach(network, nn.Embedding.from_pretrained(vectors).to(base.network.device), len(vectors))
+    return network.eval(), len(vectors)
+
+
+def _adapted(base: Model, adapter: Adapter) -> PreTrainedModel:
+    network = _copied(base)
     config = PeftConfig.from_pretrained(str(adapter.path))
     config.inference_mode, config.init_lora_weights = True, False
     wrapped = PeftModelForCausalLM(network, config)

@@ -15,6 +15,10 @@ from deepseek_runtime.model_folder.parts import AGAIN, CONFIG
 from deepseek_runtime.model_folder.weights import weight_files
 
 ADAPTER_WEIGHTS, ADAPTER_CONFIG = "adapter_model.safetensors", "adapter_config.json"
+PROMPT_TENSOR = "prompt_embeddings"
+"""The one tensor of an adapter that is read before every sequence: its vectors, one for each virtual token."""
+PROMPTS = ("PROMPT_TUNING", "P_TUNING")
+"""peft's names for adapters that are such vectors."""
 BASE_FIELD = "base_model_sha256"
 """Field of adapter_config.json, beside peft's own: the digest of the base (see `digest_of`)."""
 
@@ -64,9 +68,12 @@ def refuse_other_base(name: str, config: Mapping[str, object], base: str) -> Non
 
 def _refusal(config: Mapping[str, object]) -> str | None:
     kind, bias, begun = config.get("peft_type"), config.get("bias") or "none", config.get("init_lora_weights")
+    if kind in PROMPTS:
+        return None
     if kind != "LORA":
         return (
-            f"peft_type is {kind!r}, and adapters of method LoRA are served here: merge it into its base, or train one"
+            f"peft_type is {kind!r}, and adapters of methods LoRA, PromptTuning and PTuning are served here: merge it into"
+            " its base, or train one"
         )
     if bias != "none":
         return f"bias is {bias!r}, which changes the base that others are served: merge it into its base"

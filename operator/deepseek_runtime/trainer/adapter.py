@@ -6,11 +6,11 @@ would be gone on from with another scale or beside another base, and nobody woul
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from peft import LoraConfig
+from peft import LoraConfig, PeftConfig
 from safetensors.torch import save_file
 
 from deepseek_runtime.contract import Invalid
@@ -18,25 +18,23 @@ from deepseek_runtime.model_folder.adapter import ADAPTER_CONFIG, ADAPTER_WEIGHT
 from deepseek_runtime.model_folder.files import read_json
 from deepseek_runtime.trainer.export import finish, write_json
 
-# What peft puts before every name: its own wrapper, and in it the model.
-_PREFIX = "base_model.model."
 _NAMES_OF_EXPERTS = ("gate_proj", "up_proj", "down_proj")
 
 
 @dataclass(frozen=True)
 class Note:
-    """`targets` are the ends of paths that are adapted, `base` the digest of the weights that they stand beside."""
+    """`base` is the digest of the weights that were trained beside; `settings`, below `method.<block>`, say what the
+    tensors mean: of LoRA rank, alpha and the ends of paths that are adapted, of prompts the virtual tokens."""
 
     method: str
-    rank: int
-    alpha: int
-    targets: tuple[str, ...]
     base: str
+    block: str
+    settings: Mapping[str, object]
 
 
 def encode(note: Note) -> bytes:
     """The content of adapter.json."""
-    return json.dumps(asdict(note)).encode()
+    return json.dumps({"method": note.method, **note.settings, "base": note.base}).encode()
 
 
 def refuse_other(wanted: Note, content: bytes | None, step: int) -> None:
@@ -46,40 +44,57 @@ def refuse_other(wanted: Note, content: bytes | None, step: int) -> None:
             f"the checkpoint of step {step} holds all parameters, of a training of method Full: write method.type Full,"
             " or start an adapter beside its export (model.fromTraining in place of checkpoints.resume.from)"
         )
-    try:
-        value = json.loads(content)
-    except (ValueError, RecursionError):
-        value = None
-    held = value if isinstance(value, dict) else {}
+    held = _decoded(content)
+    if (method := method_of(content)) != wanted.method:
+        raise Invalid(
+            f"the checkpoint of step {step} is of a training of method {method}: write method.type {method}, or begin a"
+            " new training without checkpoints.resume.from"
+        )
     if held.get("base") != wanted.base:
         raise Invalid(
             f"the base's weights (sha256 {wanted.base[:12]}) are not those that the adapter of step {step} was trained"
             f" beside (sha256 {str(held.get('base'))[:12]}): put those back, or begin a new training beside these,"
             " without checkpoints.resume.from"
         )
-    for name, now in (("rank", wanted.rank), ("alpha", wanted.alpha), ("targets", list(wanted.targets))):
+    for name, now in wanted.settings.items():
         if (then := held.get(name)) != now:
             shown = f"[{', '.join(map(str, then))}]" if isinstance(then, list) else then
             raise Invalid(
-                f"the adapter of step {step} has {name} {shown}: write method.lora.{name}: {shown}, or begin a new"
+                f"the adapter of step {step} has {name} {shown}: write method.{wanted.block}.{name}: {shown}, or begin a new"
                 " training without checkpoints.resume.from"
             )
 
 
+def method_of(note: bytes) -> str:
+    """The method that a note's checkpoint is of."""
+    return str(_decoded(note).get("method"))
+
+
+def _decoded(note: bytes) -> Mapping[str, object]:
+    try:
+        value = json.loads(note)
+    except (ValueError, RecursionError):
+        value = None
+    return value if isinstance(value, dict) else {}
+
+
 def write_adapter(
-    directory: Path, weights: Mapping[str, torch.Tensor], config: LoraConfig, base: str, base_name: str | None
+    directory: Path, weights: Mapping[str, torch.Tensor], config: PeftConfig, base: str, base_name: str | None
 ) -> None:
-    """Writes all files of the export but its manifest, readable for everybody. `weights` are named as in the model."""
+    """Writes all files of the export but its manifest, readable for everybody. `weights` are named as peft reads them."""
     directory.mkdir(parents=True, exist_ok=True)
-    named = {f"{_PREFIX}{name}": tensor.contiguous() for name, tensor in weights.items()}
-    save_file(named, directory / ADAPTER_WEIGHTS, metadata={"format": "pt"})
-    shown = replace(_as_read(config, weights), base_model_name_or_path=base_name, inference_mode=True)
+    save_file(
+        {name: tensor.contiguous() for name, tensor in weights.items()},
+        directory / ADAPTER_WEIGHTS,
+        metadata={"format": "pt"},
+    )
+    shown = replace(config, base_model_name_or_path=base_name, inference_mode=True)
     shown.save_pretrained(str(directory))
     write_json(directory / ADAPTER_CONFIG, {**read_json(directory / ADAPTER_CONFIG), BASE_FIELD: base})
     finish(directory)
 
 
-def _as_read(config: LoraConfig, weights: Mapping[str, torch.Tensor]) -> LoraConfig:
+def as_read(config: LoraConfig, weights: Mapping[str, torch.Tensor]) -> LoraConfig:
     """The configuration under which peft finds the same matrices again in the whole model.
 
     Beside fused experts it takes names of dense layers for those of experts (see `lora`); a layer's weight, named as a

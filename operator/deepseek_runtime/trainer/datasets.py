@@ -13,7 +13,7 @@ from deepseek_runtime.checkpoint.room import writing
 from deepseek_runtime.contract import Invalid
 from deepseek_runtime.cpu import threads_per_process
 from deepseek_runtime.reading import reading
-from deepseek_runtime.spec import Dataset, Preparation, TrainingSpec
+from deepseek_runtime.spec import Dataset, Preparation, Prompt, TrainingSpec
 from deepseek_runtime.trainer.data.cleaning import Cleaning
 from deepseek_runtime.trainer.data.corpus import Corpus, corpus_of
 from deepseek_runtime.trainer.data.dataset import Read, check_end, read_examples
@@ -51,7 +51,7 @@ def read_corpus(rank: Rank, model: PreTrainedModel, tokenizer: PreTrainedTokeniz
     length = rank.parameters.sequence_length
     _use_template(rank.spec, tokenizer)
     if rank.spec.data is not None:
-        _check_packing(rank.spec.data, model)
+        _check_packing(rank, rank.spec.data, model)
         found = _prepared(rank, tokenizer, rank.spec.data)
         reads = [_read(found, number, one) for number, one in enumerate(rank.spec.datasets)]
         _tell(rank.telling, reads, tokenizer, {"prepared": _report(found, rank)})
@@ -60,7 +60,7 @@ def read_corpus(rank: Rank, model: PreTrainedModel, tokenizer: PreTrainedTokeniz
         _tell(rank.telling, reads, tokenizer, {})
     _check_tokens(reads, model)
     if not resumes:
-        _check_lengths(reads, model, length)
+        _check_lengths(reads, model, length, _virtual_tokens(rank))
     return corpus_of(reads, rank.parameters)
 
 
@@ -143,8 +143,13 @@ def _use_template(spec: TrainingSpec, tokenizer: PreTrainedTokenizerBase) -> Non
         raise Invalid(NO_TEMPLATE)
 
 
-def _check_packing(options: Preparation, model: PreTrainedModel) -> None:
+def _check_packing(rank: Rank, options: Preparation, model: PreTrainedModel) -> None:
     kind = str(model.config.model_type)
+    if options.packing is not None and isinstance(rank.spec.method, Prompt):
+        raise Invalid(
+            f"data.packing puts documents side by side, and method {rank.spec.method.kind} reads virtual tokens before one"
+            " whole sequence: leave data.packing out, or write method.type LoRA"
+        )
     if options.packing is not None and kind not in APART:
         raise Invalid(
             f"data.packing puts documents side by side that must not see each other, which {', '.join(APART)} are known to"
@@ -183,10 +188,20 @@ def _check_tokens(reads: Sequence[Read], model: PreTrainedModel) -> None:
         )
 
 
-def _check_lengths(reads: Sequence[Read], model: PreTrainedModel, length: int) -> None:
-    """No example may be longer than what the model was made for."""
+def _virtual_tokens(rank: Rank) -> int:
+    method = rank.spec.method
+    return method.virtual_tokens if isinstance(method, Prompt) else 0
+
+
+def _check_lengths(reads: Sequence[Read], model: PreTrainedModel, length: int, virtual: int) -> None:
+    """No example may be longer than what the model was made for, behind the `virtual` tokens that it reads first."""
     positions = getattr(model.config, "max_position_embeddings", None)
     longest = max(one.examples.longest for one in reads)
+    if isinstance(positions, int) and virtual and longest + virtual > positions:
+        raise Invalid(
+            f"method.prompt.virtualTokens {virtual} and examples of {longest} tokens exceed what the model was made for,"
+            f" {positions} (max_position_embeddings): write fewer virtualTokens, or a smaller hyperparameters.sequenceLength"
+        )
     if isinstance(positions, int) and longest > positions:
         raise Invalid(
             f"hyperparameters.sequenceLength {length} lets examples of {longest} tokens"

@@ -1,32 +1,29 @@
-"""LoRA: the base stays as it is, two narrow matrices beside each target learn (arXiv 2106.09685), by peft.
-
-The base is kept in the type of the computation, since nothing is added to it; what is trained is fp32, as always.
-"""
+"""LoRA: the base stays as it is, two narrow matrices beside each target learn (arXiv 2106.09685), by peft."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.lora import LoraModel
-from torch import nn
-from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict, set_model_state_dict
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from deepseek_runtime import spec
 from deepseek_runtime.trainer import adapter, export
+from deepseek_runtime.trainer.beside import Beside, narrow, whole
 from deepseek_runtime.trainer.targets import blocks_of, targets_of
 
 _NAME = "default"
 """What peft calls an adapter that is the only one."""
+_PREFIX = "base_model.model."
+"""What peft puts before every name: its own wrapper, and in it the model."""
 _BASE = ".base_layer."
 """In the path of every weight that an adapter stands beside."""
 
 
 @dataclass(frozen=True)
-class Lora:
+class Lora(Beside):
     """`base` is the digest of the base's weights. Checkpoints hold the adapter alone."""
 
     asked: spec.LoRA
@@ -41,9 +38,7 @@ class Lora:
         # Into the blocks, not into the model: where it knows the architecture, peft takes the dense layers beside fused
         # experts for names that the experts had in transformers 4, and adapts those instead (0.21, "qwen2_moe").
         inject_adapter_in_model(self._config(model), blocks_of(model), _NAME)
-        for parameter in model.parameters():
-            if not parameter.requires_grad and parameter.is_floating_point():
-                parameter.data = parameter.data.to(export.exported_kind(self.precision))
+        narrow(model, self.precision)
 
     def note(self, model: PreTrainedModel) -> bytes | None:
         return adapter.encode(self._note(model))
@@ -51,25 +46,14 @@ class Lora:
     def accept(self, model: PreTrainedModel, note: bytes | None, step: int) -> None:
         adapter.refuse_other(self._note(model), note, step)
 
-    def trained(self, model: nn.Module) -> list[nn.Parameter]:
-        return [parameter for parameter in model.parameters() if parameter.requires_grad]
-
-    def weights(self, model: nn.Module) -> dict[str, Any]:
-        return _own(model, get_model_state_dict(model, options=StateDictOptions(ignore_frozen_params=True)))
-
-    def take(self, model: nn.Module, weights: dict[str, Any]) -> None:
-        # Not strict: the base's weights are not among them.
-        set_model_state_dict(model, weights, options=StateDictOptions(strict=False))
-
     def exported(self, model: PreTrainedModel, precision: spec.Precision) -> dict[str, torch.Tensor]:
         is_merged = self.asked.export == "Merged"
-        options = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=not is_merged)
-        weights = get_model_state_dict(model, options=options)
+        weights = whole(model, with_base=is_merged)
         if not weights:
             return {}
         if is_merged:
             return export.as_exported(model, _merged(model, weights), precision)
-        kind, weights = export.exported_kind(precision), _own(model, weights)
+        kind = export.exported_kind(precision)
         return {name.replace(f".{_NAME}.", "."): tensor.to(kind) for name, tensor in weights.items()}
 
     def write(
@@ -84,7 +68,8 @@ class Lora:
             export.write_export(directory, model, weights, tokenizer, source)
         else:
             name = source.name if isinstance(source, spec.Weights) else None
-            adapter.write_adapter(directory, weights, _config_of(model), self.base, name)
+            named = {f"{_PREFIX}{path}": tensor for path, tensor in weights.items()}
+            adapter.write_adapter(directory, named, adapter.as_read(_config_of(model), weights), self.base, name)
 
     def _config(self, model: PreTrainedModel) -> LoraConfig:
         targets = targets_of(model, self.asked.targets)
@@ -99,8 +84,9 @@ class Lora:
 
     def _note(self, model: PreTrainedModel) -> adapter.Note:
         config = _config_of(model)
-        targets = (*sorted(config.target_modules or ()), *sorted(config.target_parameters or ()))
-        return adapter.Note("LoRA", self.asked.rank, self.asked.alpha, targets, self.base)
+        targets = [*sorted(config.target_modules or ()), *sorted(config.target_parameters or ())]
+        settings = {"rank": self.asked.rank, "alpha": self.asked.alpha, "targets": targets}
+        return adapter.Note("LoRA", self.base, "lora", settings)
 
 
 def _config_of(model: PreTrainedModel) -> LoraConfig:
@@ -108,12 +94,6 @@ def _config_of(model: PreTrainedModel) -> LoraConfig:
     config = blocks_of(model).peft_config[_NAME]
     assert isinstance(config, LoraConfig)
     return config
-
-
-def _own(model: nn.Module, weights: Mapping[str, Any]) -> dict[str, Any]:
-    """The trained ones: torch leaves frozen weights out by one name only, and buffers never."""
-    names = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
-    return {name: tensor for name, tensor in weights.items() if name in names}
 
 
 def _merged(model: PreTrainedModel, weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

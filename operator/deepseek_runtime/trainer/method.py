@@ -11,8 +11,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from deepseek_runtime import spec
 from deepseek_runtime.contract import Invalid
-from deepseek_runtime.trainer import export
+from deepseek_runtime.trainer import adapter, export
 from deepseek_runtime.trainer.lora import Lora
+from deepseek_runtime.trainer.prompt import Prompt
 
 
 class Method(Protocol):
@@ -70,8 +71,8 @@ class Full:
     def accept(self, model: PreTrainedModel, note: bytes | None, step: int) -> None:
         if note is not None:
             raise Invalid(
-                f"the checkpoint of step {step} holds an adapter alone, of a training of method LoRA: write method.type"
-                " LoRA as there, or start from its merged export (model.fromTraining)"
+                f"the checkpoint of step {step} holds an adapter alone, of a training of method {(kind := adapter.method_of(note))}:"
+                f" write method.type {kind} as there, or start from the model that it exported (model.fromTraining)"
             )
 
     def trained(self, model: nn.Module) -> list[nn.Parameter]:
@@ -106,3 +107,6 @@ def method_of(asked: spec.TrainingSpec, base: str | None) -> Method:
         case spec.LoRA() as settings:
             parameters = asked.hyperparameters
             return Lora(settings, base or "", parameters.precision, parameters.seed)
+        case spec.Prompt() as settings:
+            parameters = asked.hyperparameters
+            return Prompt(settings, base or "", parameters.precision, parameters.seed)

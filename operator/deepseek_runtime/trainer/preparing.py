@@ -2,7 +2,7 @@
 
 from deepseek_runtime.checkpoint.ranking import best
 from deepseek_runtime.reading import reading
-from deepseek_runtime.spec import LoRA, Weights
+from deepseek_runtime.spec import Full, Weights
 from deepseek_runtime.trainer import identity as identities
 from deepseek_runtime.trainer.base import digest_of
 from deepseek_runtime.trainer.checkpoints import Checkpoints
@@ -60,7 +60,7 @@ def prepare(rank: Rank) -> Training:
 def _method(rank: Rank) -> Method:
     """What is trained beside a base knows which one by its digest."""
     model, base = rank.spec.model, None
-    if isinstance(rank.spec.method, LoRA) and isinstance(model, Weights):
+    if not isinstance(rank.spec.method, Full) and isinstance(model, Weights):
         base = digest_of(model.path, rank.gang)
     return method_of(rank.spec, base)
 

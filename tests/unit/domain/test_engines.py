@@ -108,7 +108,7 @@ def test_adapters_are_no_matter_of_flags(engine: str, flag: str) -> None:
     assert f"{flag}: write adapters" in answer.instead
 
 
-@pytest.mark.parametrize("engine", ["builtin", "vllm", "sglang", "tensorrt-llm"])
+@pytest.mark.parametrize("engine", ["vllm", "sglang", "tensorrt-llm"])
 def test_prompt_adapters_are_refused(engine: str) -> None:
     adapter = Adapter("soft", "/adapters/soft", AdapterKind.PROMPT)
     answer = refused(engine, model="deepseek-r1-distill-qwen-7b", adapters=(adapter,), layout=Layout())

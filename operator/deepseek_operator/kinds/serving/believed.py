@@ -5,8 +5,11 @@ import re
 
 from deepseek_operator.api.v1alpha1.common.source import is_place
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
-from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel, RevisionStatus
+from deepseek_operator.api.v1alpha1.serving.status import ResolvedAdapter, ResolvedModel, RevisionStatus
+from deepseek_operator.domain.programs.engines.request import AdapterKind
 
+_KINDS = frozenset(kind.value for kind in AdapterKind)
+_WIDEST = 512
 _REVISION = re.compile(r"[a-z0-9]{1,16}")
 """Of one that was found without a record too: what stands at the end of its Deployment's name."""
 
@@ -27,8 +30,12 @@ def believed(owner: DeepSeekServing) -> DeepSeekServing:
 def _resolved(model: ResolvedModel | None) -> ResolvedModel | None:
     if model is None or not is_place(model.claim_name, model.sub_path):
         return None
-    adapters = [adapter for adapter in model.adapters or () if is_place(adapter.claim_name, adapter.sub_path)]
+    adapters = [adapter for adapter in model.adapters or () if _is_adapter(adapter)]
     return model if adapters == (model.adapters or []) else model.model_copy(update={"adapters": adapters or None})
+
+
+def _is_adapter(adapter: ResolvedAdapter) -> bool:
+    return is_place(adapter.claim_name, adapter.sub_path) and adapter.kind in _KINDS and 0 <= adapter.rank <= _WIDEST
 
 
 def _is_revision(revision: RevisionStatus) -> bool:

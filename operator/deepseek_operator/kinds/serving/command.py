@@ -13,7 +13,7 @@ from deepseek_operator.domain.models.model import Architecture, GroupedQueryAtte
 from deepseek_operator.domain.programs.arguments import Given, given
 from deepseek_operator.domain.programs.engines.entry import EngineEntry
 from deepseek_operator.domain.programs.engines.probes import AFTER_DRAIN_SECONDS
-from deepseek_operator.domain.programs.engines.request import Adapter, EngineRequest
+from deepseek_operator.domain.programs.engines.request import Adapter, AdapterKind, EngineRequest
 from deepseek_operator.domain.programs.engines.table import ENGINES, build
 from deepseek_operator.domain.programs.start import Start
 from deepseek_operator.domain.sizing.weights import FORMATS, stored_bytes
@@ -158,7 +158,9 @@ def adapters(owner: DeepSeekServing, model: ResolvedModel | None) -> tuple[Adapt
     """What the engine is told of the adapters. As long as none is resolved, as many as are asked for: of what a training
     exports no rank is known then, and none is too large."""
     if model is not None:
-        return tuple(Adapter(one.name, mount, rank=one.rank) for mount, one in adapter_mounts(model))
+        return tuple(
+            Adapter(one.name, mount, AdapterKind(one.kind or "LoRA"), one.rank) for mount, one in adapter_mounts(model)
+        )
     return tuple(Adapter(one.name, ADAPTERS_PATH, rank=one.rank or USUAL_RANK) for one in owner.spec.adapters)
 
 

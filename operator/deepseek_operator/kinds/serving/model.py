@@ -18,6 +18,8 @@ from deepseek_operator.api.v1alpha1.training.result import Missing, adapter_of, 
 from deepseek_operator.core.names import digest
 from deepseek_operator.core.resources import REVISION, Manifest, Ref
 from deepseek_operator.core.seen import Seen
+from deepseek_operator.domain.programs.engines.request import AdapterKind
+from deepseek_operator.domain.programs.engines.table import ENGINES, offered
 from deepseek_operator.kinds.serving import reasons
 from deepseek_operator.kinds.serving.reasons import Reason
 from deepseek_operator.workloads.replicas.group import group_named
@@ -137,11 +139,24 @@ def _beside(seen: Seen[DeepSeekServing], model: ResolvedModel, wanted: ServedAda
     found = _adapter(seen, wanted)
     if isinstance(found, Unresolved):
         return found
+    if why := _not_served(seen.owner.spec.engine.type, wanted.name, AdapterKind(found.kind or "LoRA")):
+        return Unresolved(reasons.UNSUPPORTED, why, final=True)
     # A folder that a user brought may be a copy of the other: only the pod, which reads the weights, can tell.
     if found.base_training_uid and model.training_uid and found.base != model.folder:
         told = f"adapter {wanted.name} was trained beside {found.base}, and {model.folder} is served"
         return Unresolved(reasons.BASE_MISMATCH, told, final=True)
     return found.model_copy(update={"name": wanted.name})
+
+
+def _not_served(engine: str, name: str, kind: AdapterKind) -> str | None:
+    """What to write where this engine has nothing for such an adapter, with those that have."""
+    if kind in ENGINES[engine].adapters:
+        return None
+    others = " or ".join(entry.type for entry in offered() if kind in entry.adapters)
+    return (
+        f"adapter {name} is of method PromptTuning or PTuning, which {ENGINES[engine].title} does not serve: write "
+        f"engine.type {others}, or train with method LoRA"
+    )
 
 
 def _adapter(seen: Seen[DeepSeekServing], wanted: ServedAdapter) -> ResolvedAdapter | Unresolved:
@@ -156,7 +171,8 @@ def _adapter(seen: Seen[DeepSeekServing], wanted: ServedAdapter) -> ResolvedAdap
     if wanted.source is None:
         return Unresolved(reasons.NOT_EXPORTED, f"write source or fromTraining of adapter {wanted.name}", final=True)
     source, rank = wanted.source, wanted.rank or USUAL_RANK
-    return ResolvedAdapter(reference=reference, claim_name=source.claim, sub_path=source.path, rank=rank)
+    kind = AdapterKind.LORA.value
+    return ResolvedAdapter(reference=reference, claim_name=source.claim, sub_path=source.path, kind=kind, rank=rank)
 
 
 def _adapter_of(wanted: FromTraining, reference: str, seen: Seen[DeepSeekServing]) -> ResolvedAdapter | Unresolved:
@@ -170,7 +186,8 @@ def _adapter_of(wanted: FromTraining, reference: str, seen: Seen[DeepSeekServing
                 sub_path=found.result.export_path,
                 training=wanted.name,
                 step=found.result.step,
-                rank=found.rank,
+                kind=(AdapterKind.PROMPT if found.is_prompt else AdapterKind.LORA).value,
+                rank=0 if found.is_prompt else found.rank,
                 base=found.base,
                 base_training_uid=found.base_uid,
             )

@@ -1,10 +1,14 @@
 """DeepSeekTraining in the list of kinds."""
 
+from deepseek_operator.api.v1alpha1.common.programs import joined
 from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
 from deepseek_operator.api.v1alpha1.training.definition import DEFINITION, TRAINING
+from deepseek_operator.api.v1alpha1.training.method import PROMPTS
 from deepseek_operator.api.v1alpha1.training.result import assumed
 from deepseek_operator.core.kinds import Assumed, Entry, shared_claim
 from deepseek_operator.core.resources import CLAIM, Manifest
+from deepseek_operator.domain.programs.engines.request import AdapterKind
+from deepseek_operator.domain.programs.engines.table import offered
 from deepseek_operator.kinds.training import training_kind
 from deepseek_operator.kinds.training.pod import is_ours
 from deepseek_operator.kinds.training.reasons import ADVICE
@@ -17,11 +21,19 @@ NO_TEMPLATE = (
 )
 
 
+SERVED_BY = (
+    "virtual tokens are served under adapters by engine.type "
+    f"{joined((entry.type for entry in offered() if AdapterKind.PROMPT in entry.adapters), 'or')} alone: for another "
+    "engine train with method LoRA"
+)
+
+
 def _notes(manifest: Manifest) -> tuple[str, ...]:
     """A fresh model's chat template is the bare text of the messages, so nothing differs there."""
     spec = DeepSeekTraining.model_validate(manifest).spec
     pairs = any(dataset.format == "PromptCompletion" for dataset in spec.datasets)
-    return (NO_TEMPLATE,) if pairs and is_ours(spec.trainer) and spec.model.custom is None else ()
+    template = (NO_TEMPLATE,) if pairs and is_ours(spec.trainer) and spec.model.custom is None else ()
+    return (*template, *((SERVED_BY,) if spec.method.type in PROMPTS else ()))
 
 
 def _origin(manifest: Manifest, name: str) -> Assumed:

@@ -289,9 +289,9 @@ def _answers(policy: FailurePolicy) -> dict[str, Any]:
 
 def _resolved_method(method: TrainingMethod) -> dict[str, Any]:
     """With every setting of an adapter written out: a newer image may have other defaults."""
-    adapter = method.adapter
-    settings = {} if adapter is None else {"lora": {**adapter.to_wire(), "alpha": adapter.scale}}
-    return {"type": method.type, **settings}
+    adapter, prompt = method.adapter, method.virtual
+    lora = {} if adapter is None else {"lora": {**adapter.to_wire(), "alpha": adapter.scale}}
+    return {"type": method.type, **lora, **({} if prompt is None else {"prompt": prompt.to_wire()})}
 
 
 def _resolved_dataset(index: int, dataset: Dataset) -> dict[str, Any]:

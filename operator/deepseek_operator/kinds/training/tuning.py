@@ -2,7 +2,7 @@
 
 from typing import TypedDict
 
-from deepseek_operator.api.v1alpha1.training.method import Lora, TrainingMethod
+from deepseek_operator.api.v1alpha1.training.method import Lora, Prompt, TrainingMethod
 from deepseek_operator.domain.programs.trainers.request import Tuning
 from deepseek_operator.domain.sizing.training_state import Adapter, Method
 
@@ -19,7 +19,9 @@ class Sizing(TypedDict, total=False):
 
 def sizing(method: TrainingMethod) -> Sizing:
     """What sizing is asked of the method. A layer by name counts as all of its kind: names are known to the model alone."""
-    lora = method.adapter
+    lora, prompt = method.adapter, method.virtual
+    if prompt is not None:
+        return {"method": Method(method.type), "adapter": _vectors(prompt), "merges": False}
     if lora is None:
         return {}
     return {"method": Method.LORA, "adapter": _adapter(lora), "merges": lora.export == "Merged"}
@@ -27,10 +29,18 @@ def sizing(method: TrainingMethod) -> Sizing:
 
 def tuning(method: TrainingMethod) -> Tuning:
     """What a trainer's command is asked of the method."""
-    lora = method.adapter
+    lora, prompt = method.adapter, method.virtual
+    if prompt is not None:
+        return Tuning(Method(method.type))
     if lora is None:
         return Tuning()
     return Tuning(Method.LORA, rank=lora.rank, alpha=lora.scale, all_linear=_adapter(lora).all_linear)
+
+
+def _vectors(prompt: Prompt) -> Adapter:
+    usual = Adapter()
+    width = prompt.encoder_hidden_size or usual.encoder_hidden
+    return Adapter(virtual_tokens=prompt.virtual_tokens, encoder_hidden=width)
 
 
 def _adapter(lora: Lora) -> Adapter:

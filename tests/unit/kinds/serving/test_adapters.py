@@ -67,7 +67,32 @@ def test_what_exports_no_adapter_is_told_what_to_write() -> None:
         in resolved(LEGAL, references=[merged]).message
     )
     full = an_adapter_training("legal") | {"spec": {}}
-    assert "training legal is not of method LoRA" in resolved(LEGAL, references=[full]).message
+    assert (
+        "training legal trains the whole model (method.type Full): serve it"
+        in resolved(LEGAL, references=[full]).message
+    )
+
+
+PROMPT: dict[str, Any] = {"spec": {"model": {"source": {"uri": "pvc://models/v2"}}, "method": {"type": "PTuning"}}}
+
+
+@pytest.mark.parametrize("engine", ["builtin", "custom"])
+def test_virtual_tokens_are_served_by_who_can(engine: str) -> None:
+    own = {"type": engine, **({"image": "e:1"} if engine == "custom" else {})}
+    found = resolved(LEGAL, engine=own, references=[an_adapter_training() | PROMPT])
+    assert [(adapter.kind, adapter.rank) for adapter in found.adapters] == [("Prompt", 0)]
+
+
+@pytest.mark.parametrize("engine", ["vllm", "sglang"])
+def test_virtual_tokens_are_refused_by_who_cannot_with_who_can(engine: str) -> None:
+    found = resolved(LEGAL, engine={"type": engine}, references=[an_adapter_training() | PROMPT])
+    assert (found.reason.name, found.final) == ("Unsupported", True)
+    assert "write engine.type builtin or custom, or train with method LoRA" in found.message
+
+
+def test_virtual_tokens_are_no_model() -> None:
+    found = resolved(model={"fromTraining": {"name": "legal"}}, references=[an_adapter_training() | PROMPT])
+    assert "exports its adapter alone (method.type PTuning), which is no model" in found.message
 
 
 def test_an_adapter_of_another_export_is_refused_before_any_pod() -> None:

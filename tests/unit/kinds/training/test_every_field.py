@@ -325,6 +325,18 @@ ROWS = (
         beside=BESIDE_WEIGHTS,
     ),
     lora("export", "Merged", "Adapter"),
+    Row(
+        "method.prompt.virtualTokens",
+        (10, 30),
+        variable(SPEC, "method", "prompt", "virtualTokens"),
+        beside={**BESIDE_WEIGHTS, "method": {"type": "PromptTuning"}},
+    ),
+    Row(
+        "method.prompt.encoderHiddenSize",
+        (64, 256),
+        variable(SPEC, "method", "prompt", "encoderHiddenSize"),
+        beside={**BESIDE_WEIGHTS, "method": {"type": "PTuning"}},
+    ),
     hyper("crossEntropy", "Whole", "Chunked"),
     hyper("weightDecay", "0", "0.01"),
     hyper("gradientClipNorm", "0", "1"),

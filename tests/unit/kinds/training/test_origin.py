@@ -85,7 +85,7 @@ def test_an_adapter_alone_is_no_base_for_more_data() -> None:
     life.cluster.edit(TRAINING, NAMESPACE, "elder", lambda live: live["spec"].update(method=method))
     life.begin(**MORE_DATA)
     assert life.told == ("Stalled", "NotExported")
-    assert "name a training with export Merged" in life.message
+    assert "name a training of method LoRA with export Merged" in life.message
 
 
 def test_a_training_that_is_not_there_is_waited_for() -> None:

@@ -5,16 +5,20 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, StringConstraints
 
 from deepseek_operator.api.base import ApiModel, Decimal, Says, rule, rules
+from deepseek_operator.api.v1alpha1.common.programs import is_one
 from deepseek_operator.api.v1alpha1.training.trainers import WITH_QLORA, WRITTEN_OR
 
-FULL, LORA = "Full", "LoRA"
+FULL, LORA, PROMPT_TUNING, P_TUNING = "Full", "LoRA", "PromptTuning", "PTuning"
+PROMPTS = (PROMPT_TUNING, P_TUNING)
+"""The methods whose adapter is read before every sequence."""
 
 MethodType = Annotated[
     str,
-    StringConstraints(pattern=rf"^({FULL}|{LORA})$", max_length=32),
+    StringConstraints(pattern=rf"^({FULL}|{LORA}|{PROMPT_TUNING}|{P_TUNING})$", max_length=32),
     Says(
-        f"write {FULL} or {LORA}; QLoRA is done by {WITH_QLORA}, PromptTuning and PTuning by programs built on peft: "
-        f"write trainer.type {WRITTEN_OR} with such a command, and leave method out"
+        f"write {FULL}, {LORA}, {PROMPT_TUNING} or {P_TUNING}; QLoRA is done by {WITH_QLORA}: write trainer.type "
+        f"{WRITTEN_OR} with such a command, and leave method out; P-tuning v2 and prefix tuning learn keys and values of "
+        "every layer, of which multi-head latent attention keeps none"
     ),
 ]
 
@@ -70,6 +74,22 @@ class Lora(ApiModel):
         return self.alpha if self.alpha is not None else 2 * self.rank
 
 
+class Prompt(ApiModel):
+    """The virtual tokens that are read before every sequence; the base's own weights stay as they are."""
+
+    virtual_tokens: Annotated[int, Field(ge=1, le=1024)] = Field(
+        default=20,
+        description="How many are read before every sequence, in training and in serving; the model's context holds so many tokens fewer. Default 20.",
+    )
+    encoder_hidden_size: Annotated[int, Field(ge=1, le=65536)] | None = Field(
+        default=None,
+        description="Width of the network that makes the virtual tokens of PTuning while it learns. Absent: 128.",
+    )
+
+
+USUAL_ENCODER = 128
+
+
 class TrainingMethod(ApiModel):
     """Which parameters are trained."""
 
@@ -79,17 +99,39 @@ class TrainingMethod(ApiModel):
                 f"!has(self.lora) || self.type == '{LORA}'",
                 "method.lora is of method LoRA: write method.type LoRA, or leave it out",
                 fieldPath=".lora",
-            )
+            ),
+            rule(
+                f"!has(self.prompt) || {is_one('self.type', PROMPTS)}",
+                f"method.prompt is of methods {PROMPT_TUNING} and {P_TUNING}: write one of them as method.type, or leave it out",
+                fieldPath=".prompt",
+            ),
+            rule(
+                f"!has(self.prompt) || !has(self.prompt.encoderHiddenSize) || self.type == '{P_TUNING}'",
+                f"method.prompt.encoderHiddenSize is of method {P_TUNING}, which alone has an encoder: leave it out, or write it as method.type",
+                fieldPath=".prompt.encoderHiddenSize",
+            ),
         )
     )
 
     type: MethodType = Field(
         default=FULL,
-        description="Full: every parameter. LoRA: a small adapter beside the weights of model.source or model.fromTraining, with a fraction of the memory and of the checkpoints; it wants about ten times the learning rate. Default Full.",
+        description="Full: every parameter. LoRA: a small adapter beside the weights of model.source or model.fromTraining, with a fraction of the memory and of the checkpoints; it wants about ten times the learning rate. PromptTuning: vectors that are read before every sequence, some kilobytes in all, and a learning rate of a hundred times; PTuning (v1): a small network makes them while they learn. The small engine of the runtime image serves these, and others none. Default Full.",
     )
     lora: Lora | None = Field(default=None, description="Settings of method LoRA. Absent: all at their defaults.")
+    prompt: Prompt | None = Field(
+        default=None, description="Settings of methods PromptTuning and PTuning. Absent: all at their defaults."
+    )
 
     @property
     def adapter(self) -> Lora | None:
         """The settings of method LoRA, their defaults too; None for method Full."""
         return (self.lora or Lora()) if self.type == LORA else None
+
+    @property
+    def virtual(self) -> Prompt | None:
+        """The settings of PromptTuning and PTuning, their defaults too; None for other methods."""
+        if self.type not in PROMPTS:
+            return None
+        given = self.prompt or Prompt()
+        width = given.encoder_hidden_size or USUAL_ENCODER
+        return given.model_copy(update={"encoder_hidden_size": width if self.type == P_TUNING else None})

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from pydantic import ValidationError
 
 from deepseek_operator.api.base import Manifest
-from deepseek_operator.api.v1alpha1.training.method import LORA, Lora
+from deepseek_operator.api.v1alpha1.training.method import LORA, PROMPTS, Lora
 from deepseek_operator.api.v1alpha1.training.status import TrainingStatus
 
 WAITING_FOR_TRAINING = "WaitingForTraining"
@@ -66,9 +66,8 @@ def export_of(name: str, checkpoint: str, training: Manifest | None) -> Found:
     """The export that `checkpoint` (Best, Latest or a step) names of the training, None where there is none."""
     if training is not None and _exports_adapter(training):
         message = (
-            f"training {name} exports its adapter alone (method.lora.export Adapter), which is no model: a serving names it "
-            "under adapters, beside the model that it was trained from; or name a training with export Merged, such as one "
-            "that goes on from it (checkpoints.resume.from, the same method.lora)"
+            f"training {name} exports its adapter alone ({_why_alone(training)}), which is no model: a serving names it "
+            "under adapters, beside the model that it was trained from; or name a training of method LoRA with export Merged"
         )
         return Missing(NOT_EXPORTED, message, final=True)
     return _result(name, training, lambda status: _export(name, checkpoint, status))
@@ -80,12 +79,14 @@ class Adapter:
 
     Attributes:
         result: where it lies.
+        is_prompt: whether it is read before every sequence, where LoRA stands beside the weights.
         base: the model that it was trained beside, as pvc://claim/path; None where its training does not tell.
         base_uid: uid of the training that exported that model; None for one that a user brought.
     """
 
     result: Result
     rank: int
+    is_prompt: bool
     base: str | None
     base_uid: str | None
 
@@ -95,7 +96,7 @@ def adapter_of(name: str, checkpoint: str, training: Manifest | None) -> Adapter
     if training is not None and not _exports_adapter(training):
         method = (training.get("spec") or {}).get("method") or {}
         what = "is of method LoRA and exports the whole model (method.lora.export Merged)"
-        other = what if method.get("type") == LORA else "is not of method LoRA"
+        other = what if method.get("type") == LORA else "trains the whole model (method.type Full)"
         message = (
             f"training {name} {other}: serve it as model.fromTraining, or name under adapters a training with "
             "method.lora.export Adapter"
@@ -110,9 +111,12 @@ def adapter_of(name: str, checkpoint: str, training: Manifest | None) -> Adapter
     uri = (
         f"pvc://{origin.claim_name}/{origin.sub_path}" if origin is not None else (model.get("source") or {}).get("uri")
     )
-    rank = int(lora.get("rank") or Lora.model_fields["rank"].default)
     return Adapter(
-        found, rank, str(uri).rstrip("/") if uri else None, origin.training_uid if origin is not None else None
+        result=found,
+        rank=int(lora.get("rank") or Lora.model_fields["rank"].default),
+        is_prompt=_method_type(training) in PROMPTS,
+        base=str(uri).rstrip("/") if uri else None,
+        base_uid=origin.training_uid if origin is not None else None,
     )
 
 
@@ -160,7 +164,17 @@ def _sub_path(training: Manifest, status: TrainingStatus) -> str:
 
 def _exports_adapter(training: Manifest) -> bool:
     method = (training.get("spec") or {}).get("method") or {}
-    return method.get("type") == LORA and (method.get("lora") or {}).get("export") == "Adapter"
+    is_alone = method.get("type") == LORA and (method.get("lora") or {}).get("export") == "Adapter"
+    return is_alone or method.get("type") in PROMPTS
+
+
+def _why_alone(training: Manifest) -> str:
+    kind = _method_type(training)
+    return f"method.type {kind}" if kind in PROMPTS else "method.lora.export Adapter"
+
+
+def _method_type(training: Manifest) -> str:
+    return str(((training.get("spec") or {}).get("method") or {}).get("type") or "")
 
 
 def _checkpoints(training: Manifest) -> Mapping[str, Any]:

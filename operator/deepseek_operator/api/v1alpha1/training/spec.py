@@ -11,7 +11,7 @@ from deepseek_operator.api.v1alpha1.training.checkpoints import Checkpoints
 from deepseek_operator.api.v1alpha1.training.data import ChatTemplate, Dataset, Preparation
 from deepseek_operator.api.v1alpha1.training.failures import FailurePolicy
 from deepseek_operator.api.v1alpha1.training.hyperparameters import Hyperparameters
-from deepseek_operator.api.v1alpha1.training.method import LORA, TrainingMethod
+from deepseek_operator.api.v1alpha1.training.method import FULL, TrainingMethod
 from deepseek_operator.api.v1alpha1.training.model import TrainingModel
 from deepseek_operator.api.v1alpha1.training.nodes import Nodes
 from deepseek_operator.api.v1alpha1.training.stopping import EarlyStopping
@@ -36,8 +36,8 @@ class TrainingSpec(ApiModel):
                 fieldPath=".model",
             ),
             rule(
-                f"{_OWN_COMMAND} || self.method.type != '{LORA}' || !has(self.model.custom)",
-                "method LoRA learns beside a base that stays as it is, and model.custom begins at random weights: write "
+                f"{_OWN_COMMAND} || self.method.type == '{FULL}' || !has(self.model.custom)",
+                "a method other than Full learns beside a base that stays as it is, and model.custom begins at random weights: write "
                 "model.source or model.fromTraining, or method.type Full",
                 fieldPath=".model.custom",
             ),

@@ -8,7 +8,7 @@ from deepseek_operator.domain.programs.arguments import NO_FLAGS
 from deepseek_operator.domain.programs.engines import contract, limits, vllm
 from deepseek_operator.domain.programs.engines.entry import EngineEntry
 from deepseek_operator.domain.programs.engines.replica import replica
-from deepseek_operator.domain.programs.engines.request import PORT, Dialect, EngineRequest
+from deepseek_operator.domain.programs.engines.request import PORT, AdapterKind, Dialect, EngineRequest
 from deepseek_operator.domain.programs.start import Start
 from deepseek_operator.domain.sizing.overheads import EngineMemory, Scope
 from deepseek_operator.domain.values.command import Command, Metrics, Refusal, literal
@@ -52,11 +52,7 @@ def _refusal(asked: EngineRequest) -> Refusal | None:
         return Refusal(f"the built-in engine has no sparse attention, which {asked.model} needs", instead)
     if asked.storage not in limits.UNQUANTIZED:
         return Refusal(f"the built-in engine reads 16- and 32-bit weights, not {asked.storage}", instead)
-    return (
-        limits.prompt_adapter_refusal("the built-in engine", asked)
-        or _unanswered(asked)
-        or limits.refusal(PROGRAM, asked, NO_FLAGS)
-    )
+    return _unanswered(asked) or limits.refusal(PROGRAM, asked, NO_FLAGS)
 
 
 def _unanswered(asked: EngineRequest) -> Refusal | None:
@@ -76,5 +72,6 @@ ENTRY = EngineEntry(
     memory=MEMORY,
     metrics=lambda version: vllm.NAMES,
     build=build,
+    adapters=frozenset(AdapterKind),
     is_offered=True,
 )

@@ -2,6 +2,7 @@
 
 from deepseek_operator.domain.programs.engines import vllm
 from deepseek_operator.domain.programs.engines.entry import EngineEntry
+from deepseek_operator.domain.programs.engines.request import AdapterKind
 from deepseek_operator.domain.programs.start import Start
 from deepseek_operator.domain.sizing.overheads import OF_OTHERS
 
@@ -13,5 +14,6 @@ ENTRY = EngineEntry(
     memory=OF_OTHERS,
     metrics=lambda version: vllm.NAMES,  # one that publishes these names is scaled by them
     build=None,
+    adapters=frozenset(AdapterKind),
     is_offered=True,
 )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from deepseek_operator.domain.programs.arguments import NO_FLAGS, Flags
-from deepseek_operator.domain.programs.engines.request import EngineRequest
+from deepseek_operator.domain.programs.engines.request import AdapterKind, EngineRequest
 from deepseek_operator.domain.programs.start import Start
 from deepseek_operator.domain.sizing.overheads import EngineMemory
 from deepseek_operator.domain.values.command import Command, Refusal, Signal
@@ -42,6 +42,7 @@ class EngineEntry:
             the request's version is no release.
         flags: what the user's own arguments and variables may not say.
         by_calendar: released as year and month, so that two numbers are complete.
+        adapters: the kinds that it serves beside a model.
         is_offered: whether resources may name it; the others are known to sizing and to commands only.
     """
 
@@ -55,6 +56,7 @@ class EngineEntry:
     oldest: Version | None = None
     flags: Flags = NO_FLAGS
     by_calendar: bool = False
+    adapters: frozenset[AdapterKind] = frozenset({AdapterKind.LORA})
     is_offered: bool = False
 
     @property

@@ -13,7 +13,7 @@ PROGRAM = "builtin"
 LARGEST_MOE_PARAMETERS = 17_000_000_000
 """Above, experts must be spread over ranks, which this trainer does not do."""
 
-METHODS = frozenset({Method.FULL, Method.LORA})
+METHODS = frozenset({Method.FULL, Method.LORA, Method.PROMPT_TUNING, Method.P_TUNING})
 
 
 def build(asked: TrainerRequest) -> Command | Refusal:
@@ -44,6 +44,8 @@ def _refusal(asked: TrainerRequest) -> Refusal | None:
 
 
 def _method(asked: TrainerRequest) -> Refusal | None:
+    if asked.tuning.every_layer:
+        return Refusal("the built-in trainer has no P-tuning v2", "write method PTuning without everyLayer, or LoRA")
     if asked.tuning.method in METHODS:
         return None
     return Refusal(
