@@ -2,14 +2,24 @@
 
 import json
 import time
-from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass, replace
 
 from aiohttp import web
 
+from deepseek_runtime.chat.calls import Call, calls_of, sure
 from deepseek_runtime.engine.request import Asked
 from deepseek_runtime.engine.sequence import Answer, Finish, Piece
 from deepseek_runtime.engine.state import Engine, Form
+
+
+@dataclass(frozen=True)
+class _Called:
+    """The last piece of an answer that calls tools."""
+
+    text: str
+    finish: Finish
+    calls: tuple[Call, ...]
 
 
 @dataclass(frozen=True)
@@ -37,7 +47,7 @@ class Reply:
         response.headers["Cache-Control"] = "no-cache"
         await response.prepare(request)
         role = {"role": "assistant"}
-        async for piece in pieces:
+        async for piece in self._spoken(pieces):
             if piece.text or piece.finish:
                 await _send(response, self._chunk([self._delta(piece, role)]))
                 role = {}
@@ -46,6 +56,23 @@ class Reply:
         await response.write(b"data: [DONE]\n\n")
         await response.write_eof()
         return response
+
+    async def _spoken(self, pieces: AsyncGenerator[Piece, None]) -> AsyncGenerator["Piece | _Called", None]:
+        """The pieces; where tools may be called, what may begin a call is held back until it is known to be one or none."""
+        if not self.asked.has_tools:
+            async for piece in pieces:
+                yield piece
+            return
+        held = ""
+        async for piece in pieces:
+            held += piece.text
+            if piece.finish is None:
+                end = sure(held)
+                yield replace(piece, text=held[:end])
+                held = held[end:]
+                continue
+            said, calls = calls_of(held)
+            yield _Called(said, piece.finish, calls) if calls else replace(piece, text=held)
 
     def _document(self, choices: list[dict[str, object]]) -> dict[str, object]:
         kind = "text_completion" if self.form == "completion" else "chat.completion"
@@ -61,10 +88,24 @@ class Reply:
     def _choice(self, text: str, finish: Finish | None) -> dict[str, object]:
         if self.form == "completion":
             return {"index": 0, "text": text, "logprobs": None, "finish_reason": finish}
+        said, calls = calls_of(text) if self.asked.has_tools else (text, ())
+        if calls:
+            message = {"role": "assistant", "content": said or None, "tool_calls": self._calls(calls)}
+            return {"index": 0, "message": message, "logprobs": None, "finish_reason": _finish(finish)}
         message = {"role": "assistant", "content": text}
         return {"index": 0, "message": message, "logprobs": None, "finish_reason": finish}
 
-    def _delta(self, piece: Piece, role: dict[str, str]) -> dict[str, object]:
+    def _calls(self, calls: Sequence[Call]) -> list[dict[str, object]]:
+        return [
+            {"id": f"call-{self.id}-{number}", "type": "function", "function": vars(call)}
+            for number, call in enumerate(calls)
+        ]
+
+    def _delta(self, piece: "Piece | _Called", role: dict[str, str]) -> dict[str, object]:
+        if isinstance(piece, _Called):
+            calls = [{"index": number, **call} for number, call in enumerate(self._calls(piece.calls))]
+            said = {"content": piece.text} if piece.text else {}
+            return {"index": 0, "delta": {**role, **said, "tool_calls": calls}, "finish_reason": _finish(piece.finish)}
         if self.form == "completion":
             return self._choice(piece.text, piece.finish)
         return {"index": 0, "delta": {**role, "content": piece.text}, "finish_reason": piece.finish}
@@ -72,6 +113,11 @@ class Reply:
     def _usage(self) -> dict[str, int]:
         read, written = len(self.asked.prompt), len(self.answer.tokens)
         return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
+
+
+def _finish(finish: Finish | None) -> str | None:
+    """OpenAI's word for an answer that ends by calls."""
+    return "tool_calls" if finish == "stop" else finish
 
 
 async def _send(response: web.StreamResponse, document: dict[str, object]) -> None:

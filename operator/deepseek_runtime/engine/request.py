@@ -3,10 +3,10 @@
 A parameter that changes the answer and is not supported is refused, never ignored; so is an unknown one.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from deepseek_runtime.chat.messages import chat_of
+from deepseek_runtime.chat.messages import Chat, chat_of
 from deepseek_runtime.chat.template import rendered, tokens_of
 from deepseek_runtime.contract import Invalid
 from deepseek_runtime.documents import half_pair, parsed, refuse_constant
@@ -64,12 +64,13 @@ class NoSuchModel(Invalid):
 
 @dataclass(frozen=True)
 class Asked:
-    """One request: prompt tokens, how to sample, how to deliver."""
+    """One request: prompt tokens, how to sample, how to deliver; `has_tools` says that the answer may be calls of some."""
 
     prompt: Sequence[int]
     sampling: Sampling
     stream: bool
     include_usage: bool
+    has_tools: bool = False
 
 
 @dataclass(frozen=True)
@@ -124,20 +125,23 @@ def completion(body: object, model: Model) -> Asked:
 
 def chat(body: object, model: Model) -> Asked:
     """Reads a /v1/chat/completions body. Raises BadRequest."""
-    fields = _checked(body)
+    fields = _checked(body, ("tools",))
     try:
-        text = rendered(model.tokenizer, chat_of(fields.get("messages")), opens=True)
+        said = chat_of(fields.get("messages"), None if fields.get("tool_choice") == "none" else fields.get("tools"))
+        text = rendered(model.tokenizer, said, opens=True)
+        if said.tools and rendered(model.tokenizer, Chat(said.messages), opens=True) == text:
+            raise Invalid("the model's chat template tells it nothing of tools; leave tools out")
     except Invalid as error:
         raise BadRequest(str(error)) from None
     (ids,) = tokens_of(model.tokenizer, [text])
-    return _asked(fields, ids, model, None)
+    return replace(_asked(fields, ids, model, None), has_tools=bool(said.tools))
 
 
-def _checked(body: object) -> Mapping[str, object]:
+def _checked(body: object, more: Collection[str] = ()) -> Mapping[str, object]:
     if not isinstance(body, Mapping):
         raise BadRequest("the body must be a JSON object")
     for parameter, value in body.items():
-        if value is not None and parameter not in ACCEPTED and not _is_unused(parameter, value):
+        if value is not None and parameter not in {*ACCEPTED, *more} and not _is_unused(parameter, value):
             raise BadRequest(f"{parameter} is not supported by this engine; leave it out")
     return body
 
