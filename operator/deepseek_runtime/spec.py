@@ -48,7 +48,7 @@ PACKINGS: tuple[Packing, ...] = ("Documents",)
 TEMPLATES: tuple[Literal["DeepSeek"], ...] = ("DeepSeek",)
 FIELDS = (
     *("model", "objective", "method", "datasets", "hyperparameters", "chatTemplate", "lossOn", "data"),
-    *("onDivergence", "earlyStopping"),
+    *("initFrom", "onDivergence", "earlyStopping"),
 )
 HYPERPARAMETERS = (
     *("globalBatchSize", "microBatchSize", "sequenceLength", "learningRate", "schedule", "warmupSteps", "maxSteps"),
@@ -69,6 +69,14 @@ class Weights:
 
     path: Path
     name: str | None = None
+
+
+@dataclass(frozen=True)
+class InitFrom:
+    """Another training's folder, of which the weights of a checkpoint (Latest, Best or a step) are begun with."""
+
+    path: Path
+    checkpoint: str
 
 
 @dataclass(frozen=True)
@@ -212,6 +220,7 @@ class TrainingSpec:
     hyperparameters: Hyperparameters
     chat_template: ChatTemplate | None = None
     loss_on: LossOn = "AssistantTurns"
+    init_from: InitFrom | None = None
     rollback: Rollback | None = None
     data: Preparation | None = None
     early_stopping: EarlyStopping | None = None
@@ -243,6 +252,7 @@ def read_spec(text: str) -> TrainingSpec:
         hyperparameters=_hyperparameters(root.fields("hyperparameters")),
         chat_template=_chat_template(root.fields("chatTemplate")) if root.has("chatTemplate") else None,
         loss_on=root.choice("lossOn", LOSSES, "AssistantTurns"),
+        init_from=_init_from(root.fields("initFrom")) if root.has("initFrom") else None,
         rollback=_rollback(root.fields("onDivergence")) if root.has("onDivergence") else None,
         data=_preparation(root.fields("data")) if root.has("data") else None,
         early_stopping=_early_stopping(root) if root.has("earlyStopping") else None,
@@ -257,6 +267,14 @@ def _model(fields: Fields) -> Custom | Weights:
         return Weights(Path(fields.text("path")), fields.text("name") if fields.has("name") else None)
     config = fields.mapping("custom")
     return Custom(config if "model_type" in config else {"model_type": "deepseek_v3", **config})
+
+
+def _init_from(fields: Fields) -> InitFrom:
+    fields.only("path", "checkpoint")
+    checkpoint = fields.text("checkpoint") if fields.has("checkpoint") else "Latest"
+    if checkpoint not in ("Latest", "Best") and not (checkpoint.isascii() and checkpoint.isdigit()):
+        raise fields.wrong("checkpoint", "write Latest, Best or a step")
+    return InitFrom(Path(fields.text("path")), checkpoint)
 
 
 def _method(fields: Fields) -> Method:

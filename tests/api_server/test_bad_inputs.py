@@ -122,6 +122,36 @@ TRAININGS: tuple[tuple[str, Changes, str], ...] = (
         {"spec.failurePolicy.onDivergence": {"action": "Rollback", "max": 0}},
         "greater than or equal to 1",
     ),
+    ("weights of nobody", {"spec.initFrom": {}}, "write initFrom.training (a DeepSeekTraining of this namespace)"),
+    (
+        "weights of two",
+        {"spec.initFrom": {"training": "first", "source": {"uri": "pvc://a/b"}}},
+        "write initFrom.training (a DeepSeekTraining of this namespace)",
+    ),
+    (
+        "weights and a resume",
+        {
+            "spec.initFrom": {"training": "first"},
+            "spec.checkpoints.resume": {"from": {"training": "first"}},
+            "spec.checkpoints.volume": None,
+        },
+        "or checkpoints.resume.from (goes on with optimizer and steps), not both",
+    ),
+    (
+        "two trainings to begin with",
+        {"spec.initFrom": {"training": "first"}, "spec.model": {"fromTraining": {"name": "second"}}},
+        "write that as model.source or model.custom",
+    ),
+    (
+        "weights for a command",
+        {"spec.initFrom": {"training": "first"}, "spec.trainer": {"type": "custom", "command": ["torchrun"]}},
+        "let your command read the checkpoint",
+    ),
+    (
+        "no checkpoint",
+        {"spec.initFrom": {"training": "first", "checkpoint": "Newest"}},
+        "Latest, Best, or a quoted step",
+    ),
     ("a metric that is one batch's", _best("loss"), "an easy batch is no better model: write evalLoss"),
     ("the highest loss", _best("evalLoss", mode="Max"), "leave checkpoints.best.mode out"),
     ("the lowest accuracy", _best("accuracy", mode="Min"), "leave checkpoints.best.mode out"),

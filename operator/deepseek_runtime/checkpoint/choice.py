@@ -8,7 +8,7 @@ from deepseek_runtime.checkpoint.integrity import Damaged
 from deepseek_runtime.checkpoint.manifest import Manifest
 from deepseek_runtime.checkpoint.origin import Origin
 from deepseek_runtime.checkpoint.volume import Volume
-from deepseek_runtime.contract import Contract, Invalid
+from deepseek_runtime.contract import Contract, Invalid, Measure
 
 RESTORE = "put their files back and go on by a new training with checkpoints.resume.from, or begin a new one without it"
 
@@ -40,7 +40,7 @@ def choose(contract: Contract, own: Volume) -> Choice:
     if found or contract.resume_from is None:
         return Choice(found, leftovers, None, contract.pod_uid)
     if contract.resume_from.training_uid == contract.training_uid:
-        return Choice(_everything(own), (), None, contract.pod_uid)
+        return Choice(everything(own), (), None, contract.pod_uid)
     return Choice(_from_other(contract, own), leftovers, contract.resume_from.training_uid, contract.pod_uid)
 
 
@@ -55,7 +55,7 @@ def _refuse_unbelieved(
         raise Damaged(f"nothing in {', '.join(strange[:4])} can be read: {RESTORE}")
 
 
-def _everything(volume: Volume) -> tuple[Manifest, ...]:
+def everything(volume: Volume) -> tuple[Manifest, ...]:
     """What a training left, by its own origins: for another one's start, or when its ancestry is no longer recorded."""
     origins, manifests = volume.origins(), volume.checkpoints()
     return tuple(resume.candidates(resume.whole_ancestry(origins, manifests), origins, manifests))
@@ -75,12 +75,15 @@ def _leftovers(
 def _from_other(contract: Contract, own: Volume) -> tuple[Manifest, ...]:
     wanted = contract.resume_from
     assert wanted is not None
-    found = _everything(sibling(own, wanted.training_uid))
-    chosen = resume.choose(found, wanted.checkpoint, contract.checkpoints.best)
+    volume, field = sibling(own, wanted.training_uid), "checkpoints.resume.from"
+    return named(volume, wanted.checkpoint, contract.checkpoints.best, field, f"training {wanted.training_uid}")
+
+
+def named(volume: Volume, checkpoint: str, by: Measure | None, field: str, whose: str) -> tuple[Manifest, ...]:
+    """What `field` names of a training, Latest, Best or a step; first choice first. Raises Invalid with what there is."""
+    found = everything(volume)
+    chosen = resume.choose(found, checkpoint, by)
     if not chosen:
         there = ", ".join(str(m.step) for m in sorted(found, key=lambda m: m.step)) or "none"
-        raise Invalid(
-            f"checkpoints.resume.from names {wanted.checkpoint} of training {wanted.training_uid},"
-            f" which holds these healthy checkpoints: {there}"
-        )
+        raise Invalid(f"{field} names {checkpoint} of {whose}, which holds these healthy checkpoints: {there}")
     return tuple(chosen)

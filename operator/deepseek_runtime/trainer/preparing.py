@@ -5,6 +5,7 @@ from deepseek_runtime.reading import reading
 from deepseek_runtime.spec import Full, Weights
 from deepseek_runtime.trainer import identity as identities
 from deepseek_runtime.trainer.base import digest_of
+from deepseek_runtime.trainer.beginning import begin_with
 from deepseek_runtime.trainer.checkpoints import Checkpoints
 from deepseek_runtime.trainer.course import Course
 from deepseek_runtime.trainer.datasets import read_corpus
@@ -38,6 +39,8 @@ def prepare(rank: Rank) -> Training:
     state = State(model, optimizer(method.trained(model), rank.parameters), method)
     course = _course(rank, start, planned)
     saver = _saver(rank, start, planned, method.note(model), course)
+    if start.manifest is None and rank.spec.init_from is not None:
+        begin_with(rank, rank.spec.init_from, state)
     standing = resume(rank, start, planned, state)
     rank.telling.tell(**course.told())
     checkpoints = Checkpoints(rank, saver, state, best(start.lineage.ancestors, rank.contract.checkpoints.best))

@@ -41,7 +41,8 @@ def _origin(manifest: Manifest, name: str) -> Assumed:
     spec = manifest["spec"]
     resume = ((spec.get("checkpoints") or {}).get("resume") or {}).get("from") or {}
     exported = (spec.get("model") or {}).get("fromTraining") or {}
-    return Assumed(*assumed(name, str((exported or resume).get("checkpoint", ""))))
+    begun = spec.get("initFrom") or {}
+    return Assumed(*assumed(name, str((exported or begun or resume).get("checkpoint", ""))))
 
 
 ENTRY = Entry(

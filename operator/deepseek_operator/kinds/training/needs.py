@@ -49,9 +49,12 @@ def existing_claim(owner: DeepSeekTraining) -> str | None:
 
 
 def claims_read(owner: DeepSeekTraining) -> tuple[tuple[str, str], ...]:
-    """Claims that weights and datasets lie on, each with the field that names it, in the spec's order."""
+    """Claims that weights, the checkpoint to begin with and datasets lie on, each with the field that names it, in the spec's order."""
     source = owner.spec.model.source
     named = [(source.claim, "model.source.uri")] if source is not None else []
+    begun = owner.spec.init_from
+    if begun is not None and begun.source is not None:
+        named.append((begun.source.claim, "initFrom.source.uri"))
     for index, dataset in enumerate(owner.spec.datasets):
         if claim := dataset_claim(dataset):
             named.append((claim, f"datasets[{index}].source.uri"))

@@ -36,6 +36,7 @@ from deepseek_operator.workloads.pod.security import container_security
 
 CHECKPOINTS = "/checkpoints"
 MODEL = "/model"
+INIT = "/init"
 DATASETS = "/datasets"
 DEFAULT_EVERY_SECONDS = 600
 
@@ -130,7 +131,7 @@ def _container(attempt: Attempt, configuration: Configuration, volumes: Mapping[
 def _volumes(attempt: Attempt) -> dict[str, str]:
     """Pod volume by claim: every claim once, however many mounts it has."""
     spec = attempt.spec
-    others = {claim for claim in (_model_claim(spec), *map(dataset_claim, spec.datasets)) if claim}
+    others = {claim for claim in (_model_claim(spec), _init_claim(spec), *map(dataset_claim, spec.datasets)) if claim}
     names = {attempt.claim_name: "checkpoints"}
     for index, claim in enumerate(sorted(others - {attempt.claim_name})):
         names[claim] = f"claim-{index}"
@@ -142,6 +143,8 @@ def _mounts(attempt: Attempt, volumes: Mapping[str, str]) -> list[Mount]:
     mounts = [_mount("checkpoints", CHECKPOINTS, spec.checkpoints.volume.sub_path or "")]
     if spec.model.source is not None:
         mounts.append(_mount(volumes[spec.model.source.claim], MODEL, spec.model.source.path, read_only=True))
+    if spec.init_from is not None and spec.init_from.source is not None:
+        mounts.append(_mount(volumes[spec.init_from.source.claim], INIT, spec.init_from.source.path, read_only=True))
     for index, dataset in enumerate(spec.datasets):
         if claim := dataset_claim(dataset):
             mounts.append(_mount(volumes[claim], f"{DATASETS}/{index}", "", read_only=True))
@@ -159,6 +162,11 @@ def _mount(name: str, path: str, sub_path: str, *, read_only: bool = False) -> M
 
 def _model_claim(spec: TrainingSpec) -> str | None:
     return spec.model.source.claim if spec.model.source is not None else None
+
+
+def _init_claim(spec: TrainingSpec) -> str | None:
+    source = spec.init_from.source if spec.init_from is not None else None
+    return source.claim if source is not None else None
 
 
 def dataset_claim(dataset: Dataset) -> str | None:
@@ -277,6 +285,7 @@ def resolved_spec(spec: TrainingSpec, plan: TrainingPlanStatus | None = None) ->
         "datasets": [_resolved_dataset(index, dataset) for index, dataset in enumerate(spec.datasets)],
         **{name: wire[name] for name in ("chatTemplate", "lossOn", "data", "earlyStopping") if name in wire},
         "hyperparameters": hyperparameters,
+        **({"initFrom": {"path": INIT, "checkpoint": spec.init_from.checkpoint}} if spec.init_from is not None else {}),
         **_answers(spec.failure_policy),
     }
 

@@ -42,7 +42,7 @@ def attempt_digest(spec: TrainingSpec) -> str:
 def fixed_digest(spec: TrainingSpec) -> str:
     """Digest of what cannot change once the first attempt was recorded."""
     data = {"datasets", "chat_template", "loss_on", "data"}
-    fixed = _dumped(spec, {"objective", "model", "method", "hyperparameters", *data})
+    fixed = _dumped(spec, {"objective", "model", "init_from", "method", "hyperparameters", *data})
     volume = spec.checkpoints.volume.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude={"size"})
     resume = spec.checkpoints.resume.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     return digest({**fixed, "volume": volume, "resume": resume})

@@ -68,7 +68,7 @@ def complaint(seen: Seen[DeepSeekTraining], fixed_digest: str, is_unlearnt: bool
     if recorded and recorded != fixed_digest and not is_unlearnt:
         return Complaint(
             Reason.FIXED_FIELD_CHANGED,
-            "model, objective, method, datasets, chatTemplate, lossOn, data, hyperparameters, the checkpoint volume and resume are fixed once "
+            "model, initFrom, objective, method, datasets, chatTemplate, lossOn, data, hyperparameters, the checkpoint volume and resume are fixed once "
             "started: undo the edit, or make a new training with checkpoints.resume.from",
         )
     return _missing_claim(seen, claims)

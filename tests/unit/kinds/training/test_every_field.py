@@ -241,6 +241,25 @@ ROWS = (
         ("10", "20"),
         {"model": {"fromTraining": {"name": "elder"}}},
     ),
+    Row(
+        "initFrom.training",
+        ("elder", "younger"),
+        together(lambda life: mounted("/init")(life)[0], variable(SPEC, "initFrom", "checkpoint")),  # type: ignore[index]
+        (("mine", "20"), ("theirs", "40")),
+    ),
+    Row(
+        "initFrom.source.uri",
+        ("pvc://models/a", "pvc://corpora/b"),
+        mounted("/init"),
+        (("models", "a"), ("corpora", "b")),
+    ),
+    Row(
+        "initFrom.checkpoint",
+        ("Best", "15"),
+        variable(SPEC, "initFrom", "checkpoint"),
+        ("10", "15"),
+        {"initFrom": {"training": "elder"}},
+    ),
     Row("model.custom", ({"hidden_size": 8}, {"hidden_size": 16}), variable(SPEC, "model", "custom")),
     Row(
         "datasets[].source.uri",

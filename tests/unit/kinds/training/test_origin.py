@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from deepseek_operator.api.v1alpha1.training.definition import TRAINING
+from deepseek_operator.api.v1alpha1.training.spec import TrainingSpec
 from deepseek_operator.core.resources import JOB
+from deepseek_operator.kinds.training.origin import reference
 from deepseek_operator.kinds.training.reasons import Reason
 from tests.support.trainings import NAMESPACE, Life, claim, ended
 
@@ -163,3 +165,48 @@ def test_a_chain_of_trainings_keeps_the_folder_of_the_first() -> None:
     (job,) = [job for job in life.cluster.all(JOB) if job["metadata"]["name"].startswith("t-")]
     mounts = job["spec"]["template"]["spec"]["containers"][0]["volumeMounts"]
     assert next(mount["subPath"] for mount in mounts if mount["mountPath"] == "/checkpoints") == "a"
+
+
+INIT = {"initFrom": {"training": "elder"}}
+
+
+@pytest.mark.parametrize(("checkpoint", "step"), [("Latest", "200"), ("Best", "100"), ("150", "150")])
+def test_weights_of_a_checkpoint_are_read_from_its_trainings_folder_and_saved_elsewhere(
+    checkpoint: str, step: str
+) -> None:
+    life = beside().begin(initFrom={"training": "elder", "checkpoint": checkpoint})
+    uid = life.cluster.read(TRAINING, NAMESPACE, "elder")["metadata"]["uid"]  # type: ignore[index]
+    assert spec_of(life)["initFrom"] == {"path": "/init", "checkpoint": step}
+    assert "DEEPSEEK_RESUME_FROM" not in life.environment()
+    (job,) = [job for job in life.cluster.all(JOB) if "elder" not in job["metadata"]["name"]]
+    pod = job["spec"]["template"]["spec"]
+    (mount,) = [mount for mount in pod["containers"][0]["volumeMounts"] if mount["mountPath"] == "/init"]
+    (volume,) = [volume for volume in pod["volumes"] if volume["name"] == mount["name"]]
+    assert (volume["persistentVolumeClaim"]["claimName"], mount["subPath"], mount["readOnly"]) == ("mine", uid, True)
+    assert life.owner.status.volume.made  # type: ignore[union-attr]
+
+
+def test_weights_of_a_training_that_still_runs_are_waited_for() -> None:
+    life = beside(result=None, attempt={"number": 1, "job": "j"}).begin(**INIT)
+    assert life.told == ("Reconciling", Reason.WAITING_FOR_TRAINING)
+
+
+def test_folder_of_a_training_is_that_of_the_claims_folder_that_it_uses() -> None:
+    life = beside()
+    life.cluster.edit(
+        TRAINING, NAMESPACE, "elder", lambda live: live["spec"]["checkpoints"]["volume"].update(subPath="a/b")
+    )
+    life.begin(**INIT)
+    assert life.owner.status.origin.sub_path.startswith("a/b/")  # type: ignore[union-attr]
+
+
+def test_claim_of_the_weights_that_is_not_there_is_waited_for() -> None:
+    life = Life().begin(initFrom={"source": {"uri": "pvc://nobody/uid"}})
+    assert life.told == ("Reconciling", Reason.WAITING_FOR_CLAIM)
+    assert "initFrom.source.uri names the PersistentVolumeClaim nobody, which does not exist" in life.message
+
+
+def test_reference_that_was_recorded_before_weights_could_be_named_is_still_the_same() -> None:
+    """Else a running training would be resolved anew."""
+    written = {"model": {"fromTraining": {"name": "first"}}}
+    assert reference(TrainingSpec.model_validate(written)) == "8e7fde4878abe496"

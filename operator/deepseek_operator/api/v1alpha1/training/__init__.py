@@ -1,6 +1,6 @@
 """`DeepSeekTraining`: one run of a model over datasets, with checkpoints that survive whatever happens to its pods.
 
-Which edits are let in is said by the rules of the resource itself, over `status`: model, objective, method, datasets,
+Which edits are let in is said by the rules of the resource itself, over `status`: model, initFrom, objective, method, datasets,
 chatTemplate, lossOn, data, hyperparameters, the volume and resume are fixed once something may have been learnt, and until then
 an edit of them starts the training anew; nodes, accelerator and trainer stop the attempt and start another from the newest checkpoint;
 what pods read (when to save, how many to keep, the stall) counts from the next attempt on; the rest is live.

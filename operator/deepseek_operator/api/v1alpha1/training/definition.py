@@ -56,6 +56,7 @@ _GO_ON = "create a new DeepSeekTraining with checkpoints.resume.from to go on fr
 _FIXED_ONCE_STARTED = (
     ("spec.objective", _GO_ON),
     ("spec.model", _GO_ON),
+    ("spec.initFrom", _GO_ON),
     ("spec.method", _GO_ON),
     ("spec.datasets", _GO_ON),
     ("spec.chatTemplate", _GO_ON),
@@ -103,6 +104,8 @@ DEFINITION = Definition(
         **SHARED_EXAMPLES,
         "spec.nodes": "{count: 2}",
         "spec.method": "{type: Full}",
+        "spec.initFrom": _ORIGIN,
+        "spec.initFrom.source": "{uri: pvc://checkpoints/0a1b2c3d-0a1b-0a1b-0a1b-0a1b2c3d4e5f}",
         "spec.checkpoints.volume": "{claimName: checkpoints}",
         "spec.checkpoints.resume": f"{{from: {_ORIGIN}}}",
         "spec.checkpoints.resume.from": _ORIGIN,

@@ -44,10 +44,14 @@ class Result:
     step: int
 
     @property
+    def folder(self) -> str:
+        """Path of the training's folder inside the volume."""
+        return f"{self.sub_path}/{self.uid}" if self.sub_path else self.uid
+
+    @property
     def export_path(self) -> str:
         """Path of the step's export inside the volume."""
-        folder = f"{self.uid}/exports/{self.step}"
-        return f"{self.sub_path}/{folder}" if self.sub_path else folder
+        return f"{self.folder}/exports/{self.step}"
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from deepseek_operator.api.v1alpha1.training.checkpoints import Checkpoints
 from deepseek_operator.api.v1alpha1.training.data import ChatTemplate, Dataset, Preparation
 from deepseek_operator.api.v1alpha1.training.failures import FailurePolicy
 from deepseek_operator.api.v1alpha1.training.hyperparameters import Hyperparameters
+from deepseek_operator.api.v1alpha1.training.init import InitFrom
 from deepseek_operator.api.v1alpha1.training.method import FULL, TrainingMethod
 from deepseek_operator.api.v1alpha1.training.model import TrainingModel
 from deepseek_operator.api.v1alpha1.training.nodes import Nodes
@@ -76,6 +77,22 @@ class TrainingSpec(ApiModel):
                 "(has(self.datasets) && self.datasets.exists(d, d.split == 'Heldout'))",
                 "hyperparameters.evalEverySteps needs something to evaluate on: write a dataset with split Heldout",
                 fieldPath=".hyperparameters.evalEverySteps",
+            ),
+            rule(
+                f"!has(self.initFrom) || {_OURS}",
+                "initFrom is the built-in trainer's: leave it out, and let your command read the checkpoint",
+                fieldPath=".initFrom",
+            ),
+            rule(
+                "!(has(self.initFrom) && has(self.checkpoints.resume.from))",
+                "write initFrom (weights alone, steps from 0) or checkpoints.resume.from (goes on with optimizer and steps), not both",
+                fieldPath=".initFrom",
+            ),
+            rule(
+                "!(has(self.initFrom) && has(self.initFrom.training) && has(self.model.fromTraining))",
+                "initFrom.training puts weights into the model that its checkpoint was trained as: write that as model.source or "
+                "model.custom; model.fromTraining alone takes an export",
+                fieldPath=".initFrom.training",
             ),
             rule(
                 f"{_OWN_COMMAND} || !has(self.checkpoints.best) || self.checkpoints.best.metric == 'evalLoss' || "
@@ -169,6 +186,10 @@ class TrainingSpec(ApiModel):
                 "write model.fromTraining (another training's export), model.source or model.custom, one of them",
             ),
         ),
+    )
+    init_from: InitFrom | None = Field(
+        default=None,
+        description="Weights of another training's checkpoint to begin with, in place of the model's own. Absent: the model's own.",
     )
     objective: Literal["SFT"] = Field(
         default="SFT", description="What is learnt. SFT: next token of completions or text. Default SFT."
