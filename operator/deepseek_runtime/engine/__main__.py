@@ -125,7 +125,8 @@ def _beside(model: Model, path: Path, adapters: Sequence[Adapter]) -> dict[str, 
     """The adapters by their names. peft is read where there are any: it takes seconds."""
     if not adapters:
         return {}
-    from deepseek_runtime.engine.adapters import base_digest, beside
+    from deepseek_runtime.engine.adapters import beside
+    from deepseek_runtime.engine.check import base_digest
 
     digest = base_digest(path)
     found = {adapter.name: beside(model, digest, adapter) for adapter in adapters}

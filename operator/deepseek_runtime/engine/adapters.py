@@ -7,15 +7,12 @@ their own, keeps requests of different adapters apart by construction, and lets 
 import copy
 from dataclasses import replace
 from itertools import chain
-from pathlib import Path
 
 from peft import PeftConfig, PeftModelForCausalLM
 from safetensors.torch import load_file
 from torch import nn
 from transformers import PreTrainedModel
 
-from deepseek_runtime.checkpoint.integrity import sha256_of
-from deepseek_runtime.checkpoint.volume import read_manifest
 from deepseek_runtime.contract import Invalid
 from deepseek_runtime.engine.model import Model, verify
 from deepseek_runtime.engine.settings import Adapter
@@ -24,9 +21,7 @@ from deepseek_runtime.model_folder.adapter import (
     BASE_FIELD,
     PROMPT_TENSOR,
     PROMPTS,
-    base_files,
     check_adapter,
-    digest_of,
     refuse_other_base,
 )
 from deepseek_runtime.model_folder.parts import AGAIN, names
@@ -34,13 +29,6 @@ from deepseek_runtime.reading import reading
 from deepseek_runtime.soft_prompt import attach
 
 _TEMPLATE = "chat_template.jinja"
-
-
-def base_digest(path: Path) -> str:
-    """What an adapter names the served model by. The hashes of a whole export are in its manifest."""
-    manifest = read_manifest(path)
-    known = {file.path: file.sha256 for file in manifest.files} if manifest is not None else {}
-    return digest_of((file.name, known.get(file.name) or sha256_of(file)) for file in base_files(path))
 
 
 def beside(base: Model, digest: str, adapter: Adapter) -> Model:

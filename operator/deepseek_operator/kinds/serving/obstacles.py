@@ -5,14 +5,14 @@ they go, or serve meanwhile.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel
 from deepseek_operator.core.resources import CLAIM, Manifest, Ref, is_terminating
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.kinds.serving import reasons
-from deepseek_operator.kinds.serving.failing import failure, is_invalid, is_overdue
+from deepseek_operator.kinds.serving.failing import failure, in_users_words, is_invalid, is_overdue
 from deepseek_operator.kinds.serving.labels import revision_of
 from deepseek_operator.kinds.serving.reasons import Reason
 from deepseek_operator.kinds.serving.running import group
@@ -45,7 +45,7 @@ def obstacle(view: View, revision: str, model: ResolvedModel | None) -> Obstacle
     found = (
         *_refused_pods(view.seen, revision),
         *(found for pod in pods for found in _failing(pod, model, is_overdue(view.seen, pod, revision))),
-        *_named(uninitialized(pods)),
+        *(replace(one, message=in_users_words(one.message, model)) for one in _named(uninitialized(pods))),
         *_named(unplaced(pods)),
         *_unmounted_pods(view.seen, pods, staying),
     )

@@ -40,6 +40,7 @@ from deepseek_operator.workloads.pod.security import container_security
 from deepseek_operator.workloads.pod.template import pod_spec, with_settings
 
 CONTAINER = "engine"
+CHECK = "check-adapters"
 PORT_NAME = "http"
 
 PROBE_TIMEOUT_SECONDS = 5
@@ -86,7 +87,25 @@ def _rendered(
         "volumeMounts": _mounts(model),
     }
     spec = pod_spec(pod, grace_s, [container], _volumes(model, owner.spec.engine.resources))
+    if asked is not None and any(adapter.base != model.folder for adapter in model.adapters or ()):
+        spec["initContainers"] = [_check(owner, model, configuration)]
     return with_settings({"metadata": {"labels": pod_labels(owner, revision)}, "spec": spec}, pod)
+
+
+def _check(owner: DeepSeekServing, model: ResolvedModel, configuration: Configuration) -> dict[str, Any]:
+    """Looks at the weights, where it is not known that the adapters were trained beside this very folder: engines whose
+    command the operator makes compare shapes alone."""
+    told = dict(contract.variables(MODEL_PATH, "", 0, 0, 0, 0, adapters(owner, model)))
+    return {
+        "name": CHECK,
+        "image": configuration.runtime_image,
+        "imagePullPolicy": configuration.image_pull_policy,
+        "command": list(contract.CHECK),
+        "env": [_variable(name, told[name]) for name in ("DEEPSEEK_MODEL_PATH", "DEEPSEEK_ADAPTERS")],
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "securityContext": container_security(),
+        "volumeMounts": _mounts(model)[:-1],
+    }
 
 
 def _written(

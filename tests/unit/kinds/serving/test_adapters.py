@@ -9,6 +9,8 @@ from pydantic import ValidationError
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.definition import SERVING
 from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel
+from deepseek_operator.core.conditions import find
+from deepseek_operator.core.resources import POD
 from deepseek_operator.kinds.serving.failing import in_users_words
 from deepseek_operator.kinds.serving.model import Unresolved, resolve
 from deepseek_operator.kinds.serving.revision import revision_name
@@ -171,6 +173,59 @@ def test_each_claim_is_mounted_once_and_each_folder_at_its_place() -> None:
         {"name": "code", "path": "/adapters/0"},
         {"name": "far", "path": "/adapters/1"},
     ]
+
+
+VLLM: dict[str, Any] = {
+    "model": {"name": "deepseek-r1-distill-llama-70b", "source": {"uri": "pvc://models/v2"}},
+    "engine": {"type": "vllm"},
+    "accelerator": {"profile": "nvidia-h200-141"},
+}
+
+
+@pytest.mark.parametrize("engine", ["vllm", "sglang"])
+def test_an_engine_that_compares_shapes_alone_starts_behind_a_look_at_the_weights(engine: str) -> None:
+    life = ServingLife(**{**VLLM, "engine": {"type": engine}}, adapters=[CODE])
+    pod = life.template()["spec"]
+    [check] = pod["initContainers"]
+    assert (check["name"], check["command"][-1]) == ("check-adapters", "deepseek_runtime.engine.check")
+    assert {one["name"]: one["value"] for one in check["env"]} == {
+        "DEEPSEEK_MODEL_PATH": "/model",
+        "DEEPSEEK_ADAPTERS": '[{"name": "code", "path": "/adapters/0"}]',
+    }
+    assert check["volumeMounts"] == pod["containers"][0]["volumeMounts"][:-1]
+
+
+def test_what_the_look_found_is_told_in_the_users_words() -> None:
+    life = ServingLife(**VLLM, adapters=[CODE])
+    life.world.run_deployment_controller()
+    said = "adapter code in /adapters/0 was trained beside other weights than those in /model"
+    ended = {"exitCode": 64, "message": json.dumps({"formatVersion": 1, "message": said})}
+    status = {"name": "check-adapters", "restartCount": 3, "state": {"waiting": {}}, "lastState": {"terminated": ended}}
+    [pod] = life.pods()
+    stuck = {"phase": "Pending", "initContainerStatuses": [status], "conditions": [], "containerStatuses": []}
+    life.cluster.edit(POD, NAMESPACE, pod["metadata"]["name"], lambda live: live.update(status=stuck))
+    life.operator.settle()
+    assert life.reason("Reconciling") == "InitContainerFailed"
+    told = find(life.status.conditions, "Reconciling")
+    assert told is not None
+    assert "adapter code in pvc://models/adapters/code was trained beside other weights" in told.message
+
+
+def test_nothing_is_looked_at_where_the_base_is_known_or_the_engine_looks_itself() -> None:
+    known = ServingLife(an_adapter_training(), **VLLM, adapters=[LEGAL])
+    assert "initContainers" not in known.template()["spec"]
+    other = ServingLife(an_adapter_training(base="pvc://models/elsewhere"), **VLLM, adapters=[LEGAL])
+    assert "initContainers" in other.template()["spec"]
+    assert "initContainers" not in ServingLife(**VLLM).template()["spec"]
+    assert "initContainers" not in ServingLife(adapters=[CODE]).template()["spec"]
+
+
+def test_a_model_that_is_an_adapter_is_told_with_what_to_write() -> None:
+    asked = {"fromTraining": {"name": "legal"}}
+    told = resolved(model=asked, references=[an_adapter_training()]).message
+    assert "under adapters, beside model.source: {uri: pvc://models/v2};" in told
+    told = resolved(model=asked, references=[an_adapter_training(base=base_export(100))]).message
+    assert 'under adapters, beside model.fromTraining: {name: tune, checkpoint: "100"};' in told
 
 
 def test_a_claim_of_an_adapter_is_waited_for_by_name() -> None:

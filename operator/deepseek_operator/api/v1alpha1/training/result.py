@@ -71,7 +71,7 @@ def export_of(name: str, checkpoint: str, training: Manifest | None) -> Found:
     if training is not None and _exports_adapter(training):
         message = (
             f"training {name} exports its adapter alone ({_why_alone(training)}), which is no model: a serving names it "
-            "under adapters, beside the model that it was trained from; or name a training of method LoRA with export Merged"
+            f"under adapters, beside {_base_told(training)}; or name a training of method LoRA with export Merged"
         )
         return Missing(NOT_EXPORTED, message, final=True)
     return _result(name, training, lambda status: _export(name, checkpoint, status))
@@ -175,6 +175,16 @@ def _exports_adapter(training: Manifest) -> bool:
 def _why_alone(training: Manifest) -> str:
     kind = _method_type(training)
     return f"method.type {kind}" if kind in PROMPTS else "method.lora.export Adapter"
+
+
+def _base_told(training: Manifest) -> str:
+    """What a serving writes to serve the model that an adapter was trained beside."""
+    model = (training.get("spec") or {}).get("model") or {}
+    origin = _status_of(training).origin
+    if model.get("fromTraining") and origin is not None:
+        return f'model.fromTraining: {{name: {origin.training}, checkpoint: "{origin.step}"}}'
+    uri = (model.get("source") or {}).get("uri")
+    return f"model.source: {{uri: {uri}}}" if uri else "the model that it was trained from"
 
 
 def _method_type(training: Manifest) -> str:

@@ -1,0 +1,70 @@
+"""The look at adapters before an engine that compares shapes alone: right base, another, and folders that are none."""
+
+import hashlib
+import json
+import struct
+from pathlib import Path
+
+import pytest
+
+from deepseek_runtime.contract import ExitCode, Invalid
+from deepseek_runtime.engine.check import base_digest, check, main
+from deepseek_runtime.engine.settings import Adapter, Settings
+
+EMPTY = struct.pack("<Q", 2) + b"{}"
+
+
+def model(folder: Path, content: bytes = EMPTY) -> Path:
+    folder.mkdir()
+    (folder / "config.json").write_text('{"model_type": "llama"}')
+    (folder / "model.safetensors").write_bytes(content)
+    return folder
+
+
+def adapter(folder: Path, **fields: object) -> Path:
+    folder.mkdir()
+    (folder / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", **fields}))
+    (folder / "adapter_model.safetensors").write_bytes(EMPTY)
+    return folder
+
+
+def settings(base: Path, *adapters: Path) -> Settings:
+    listed = tuple(Adapter(path.name, path) for path in adapters)
+    return Settings(base, "m", 8000, 1, 1, 1.0, listed)
+
+
+def test_the_digest_is_over_names_and_contents_in_their_order(tmp_path: Path) -> None:
+    base = model(tmp_path / "base")
+    lines = (
+        f"{hashlib.sha256((base / n).read_bytes()).hexdigest()}  {n}\n" for n in ("config.json", "model.safetensors")
+    )
+    assert base_digest(base) == hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def test_an_adapter_of_this_base_and_one_that_says_nothing_pass(tmp_path: Path) -> None:
+    base = model(tmp_path / "base")
+    check(settings(base, adapter(tmp_path / "a", base_model_sha256=base_digest(base)), adapter(tmp_path / "b")))
+
+
+def test_nothing_is_read_for_adapters_that_say_nothing(tmp_path: Path) -> None:
+    check(settings(tmp_path / "absent", adapter(tmp_path / "a")))
+
+
+@pytest.mark.parametrize("other", [b"", EMPTY + b"\0", b"\1" + EMPTY])
+def test_an_adapter_of_another_base_is_refused_by_name(tmp_path: Path, other: bytes) -> None:
+    base, wrong = model(tmp_path / "base"), model(tmp_path / "other", other)
+    with pytest.raises(Invalid, match=r"adapter a was trained beside other weights \(sha256 \w{12}\) than those"):
+        check(settings(wrong, adapter(tmp_path / "a", base_model_sha256=base_digest(base))))
+
+
+def test_a_pod_ends_with_64_and_the_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = json.dumps([{"name": "legal", "path": str(tmp_path / "absent")}])
+    monkeypatch.setenv("DEEPSEEK_MODEL_PATH", str(tmp_path))
+    monkeypatch.setenv("DEEPSEEK_ADAPTERS", listed)
+    monkeypatch.setenv("DEEPSEEK_TERMINATION_LOG", str(tmp_path / "log"))
+    assert main() == ExitCode.INVALID
+    assert "does not exist" in json.loads((tmp_path / "log").read_text())["message"]
+    monkeypatch.setenv("DEEPSEEK_ADAPTERS", "[")
+    assert main() == ExitCode.INVALID
+    monkeypatch.setenv("DEEPSEEK_ADAPTERS", "[]")
+    assert main() == 0
