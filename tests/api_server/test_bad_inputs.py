@@ -26,6 +26,7 @@ def _dataset(uri: str, **more: Any) -> Changes:
 
 
 HELDOUT = {"spec.datasets": [{"source": TASK}, {"source": TASK, "split": "Heldout"}]}
+MLFLOW = "spec.tracking.mlflow"
 EVALUATED = {**HELDOUT, f"{HYPER}.evalEverySteps": 5}
 
 
@@ -174,6 +175,14 @@ TRAININGS: tuple[tuple[str, Changes, str], ...] = (
             "spec.datasets": [{"source": TASK}, {"source": TASK, "split": "Heldout", "format": "Text"}],
         },
         "write checkpoints.best.metric evalLoss",
+    ),
+    ("a tracking server of none", {"spec.tracking": {"mlflow": {"uri": "mlflow:5000"}}}, "http or https address"),
+    ("a password in it", {"spec.tracking": {"mlflow": {"uri": "http://me:pw@mlflow"}}}, "address without a user"),
+    ("an experiment's folder", {f"{MLFLOW}": {"uri": "http://m", "experiment": "a/b"}}, "without '/' and ':'"),
+    (
+        "tracking of a script",
+        {"spec.trainer": {"type": "custom", "command": ["x"]}, MLFLOW: {"uri": "http://m"}},
+        "let your program tell its server itself",
     ),
     ("patience with nothing", {"spec.earlyStopping": {"patience": 3}}, "write hyperparameters.evalEverySteps"),
     ("no patience", {**EVALUATED, "spec.earlyStopping": {"minDelta": "1"}}, "earlyStopping.patience"),

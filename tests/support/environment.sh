@@ -28,14 +28,19 @@ print("\n".join(line for name in sys.argv[1:] for line in groups[name]))
 PY
 }
 
-# environment NAME GROUP...: makes the virtual environment once and prints its path. Interrupted, it starts over;
-# wanted by two at a time, it is made by one while the other waits. To be called in a subshell, whose end unlocks it.
+# environment NAME GROUP...: makes the virtual environment of these groups once and prints its path.
 environment() {
-  local name="$1" python wanted path lock
+  local name="$1"
   shift
+  installed "$name" requirements.lock "$(dependencies "$@")"
+}
+
+# installed NAME PINS REQUIREMENTS: makes a virtual environment once and prints its path. Interrupted, it starts over;
+# wanted by two at a time, it is made by one while the other waits. To be called in a subshell, whose end unlocks it.
+installed() {
+  local name="$1" pins="$2" wanted="$3" python path lock
   python="$(find_python)"
-  wanted="$(dependencies "$@")"
-  path="$CACHE/venv-$name-$(printf '%s\n%s\ncompiled' "$wanted" "$("$python" -V)" | cat - requirements.lock | sha256sum | cut -c1-12)"
+  path="$CACHE/venv-$name-$(printf '%s\n%s\ncompiled' "$wanted" "$("$python" -V)" | cat - "$pins" | sha256sum | cut -c1-12)"
   mkdir -p "$CACHE"
   exec {lock}>"$path.lock"
   flock "$lock"
@@ -48,7 +53,7 @@ environment() {
     fi
     "$path/bin/pip" install --quiet 'uv==0.13.9' >&2
     # Compiled at once: nothing is compiled later (see above), and a trainer's imports would take 9 s instead of 4.
-    printf '%s\n' "$wanted" | "$path/bin/uv" pip install --quiet --compile-bytecode --python "$path/bin/python" -c requirements.lock -r - >&2
+    printf '%s\n' "$wanted" | "$path/bin/uv" pip install --quiet --compile-bytecode --python "$path/bin/python" -c "$pins" -r - >&2
     touch "$path/complete"
   fi
   printf '%s\n' "$path"
@@ -56,3 +61,5 @@ environment() {
 
 need_development_environment() { DEV="$(environment development core dev)"; }
 need_runtime_environment() { TORCH="$(environment runtime runtime test)"; }
+# An MLflow server, for the tests that write to one: it wants other versions than the operator does, so it has its own.
+need_tracking_server() { export MLFLOW_SERVER="$(installed mlflow tests/support/mlflow_server.txt "$(cat tests/support/mlflow_server.txt)")"; }

@@ -62,15 +62,23 @@ def _train(stop: StopFlag, run: RunDirectory | None, rank: int) -> int:
     from deepseek_runtime.trainer.curve import NAME as CURVE_NAME
     from deepseek_runtime.trainer.curve import Curve
     from deepseek_runtime.trainer.gang import Gang
+    from deepseek_runtime.trainer.mlflow_run import MlflowRun
     from deepseek_runtime.trainer.preparing import prepare
     from deepseek_runtime.trainer.rank import Rank
     from deepseek_runtime.trainer.telling import Telling
+    from deepseek_runtime.trainer.tracking import Tracking, read_tracking
 
+    server = read_tracking(os.environ)
     gang = Gang.meet(os.environ)
     heartbeat = Heartbeat(Path(os.environ[HEARTBEAT_VARIABLE]) if HEARTBEAT_VARIABLE in os.environ else None)
     speaks = os.environ.get("LOCAL_RANK", "0") == "0"
-    curve = Curve(contract.checkpoints.root / contract.pod_uid / CURVE_NAME) if gang.is_first else None
-    telling = Telling(run if speaks else None, gang.is_first, curve)
+    place = contract.checkpoints.root / contract.pod_uid / CURVE_NAME
+    curve = Curve(place) if gang.is_first else None
+    tracking = None
+    if server is not None and gang.is_first:
+        text = os.environ["DEEPSEEK_TRAINING_SPEC"]
+        tracking = Tracking(MlflowRun(server, contract, contract.name, text), contract.checkpoints.root, place)
+    telling = Telling(run if speaks else None, gang.is_first, curve, tracking)
     try:
         code = prepare(Rank(contract, spec, gang, heartbeat, telling, stop)).run()
     finally:

@@ -157,7 +157,8 @@ class Training:
             self._export(top.manifest)
         early = {"stoppedEarly": self.course.stopped()} if self._stops_early else {}
         self.rank.telling.tell(state="Complete", step=self.step, exports=exported_steps(self.rank), **early)
-        record = {"event": "complete", "step": self.step, "loss": self.loss}
+        best = top.manifest.step if top is not None else self.step
+        record = {"event": "complete", "step": self.step, "loss": self.loss, "best": best}
         self.rank.telling.log({**record, **self.measuring.last.metrics, **early})
         return ExitCode.COMPLETE
 

@@ -1,4 +1,4 @@
-"""What this pod's first rank tells: /progress its state, the log a line per step, and the curve on the volume the same."""
+"""What this pod's first rank tells: /progress its state, the log a line per step, the curve and a server the same."""
 
 import json
 import sys
@@ -11,6 +11,7 @@ from deepseek_runtime.checkpoint.manifest import finite
 from deepseek_runtime.rundir import RunDirectory
 from deepseek_runtime.trainer.clock import now
 from deepseek_runtime.trainer.curve import Curve
+from deepseek_runtime.trainer.tracking import Tracking
 
 # Files in memory are cheap but not free; nobody reads progress more often.
 PUBLISH_EVERY_S = 0.2
@@ -25,6 +26,7 @@ class Telling:
     run: RunDirectory | None
     is_loud: bool
     curve: Curve | None = None
+    tracking: Tracking | None = None
     fields: dict[str, object] = field(default_factory=dict)
     _published_s: float = 0.0
     _recent: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=RATE_STEPS + 1))
@@ -62,16 +64,21 @@ class Telling:
         """One JSON line to standard output and to the curve, from rank 0 alone."""
         if not self.is_loud:
             return
-        line = json.dumps({"time": now(), **record})
+        timed = {"time": now(), **record}
+        line = json.dumps(timed)
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
         if self.curve is not None:
             (self.curve.step if record.get("event") == "step" else self.curve.add)(line)
+        if self.tracking is not None:
+            self.tracking.hear(timed)
 
     def close(self) -> None:
-        """Nothing more is told; the curve gets its last lines."""
+        """Nothing more is told; the curve gets its last lines, and a server its last records."""
         if self.curve is not None:
             self.curve.close()
+        if self.tracking is not None:
+            self.tracking.close()
 
     def _know(self, fields: Mapping[str, object]) -> None:
         # JSON knows no NaN, and its readers refuse the whole document.

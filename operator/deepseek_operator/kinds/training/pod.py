@@ -23,7 +23,7 @@ from deepseek_operator.core.resources import Manifest
 from deepseek_operator.domain.devices.profiles import pod_needs
 from deepseek_operator.domain.programs.start import Start
 from deepseek_operator.domain.programs.trainers.table import TRAINERS
-from deepseek_operator.kinds.training import ancestry
+from deepseek_operator.kinds.training import ancestry, tracking
 from deepseek_operator.kinds.training.names import training_job, training_service
 from deepseek_operator.kinds.training.program import TRAINER
 from deepseek_operator.kinds.training.service import PROGRESS_PORT, PROGRESS_PORT_NAME, RENDEZVOUS_PORT
@@ -183,6 +183,7 @@ def _environment(attempt: Attempt) -> list[EnvVar]:
             *_identity(attempt),
             *_gang(attempt),
             *_checkpoints(attempt),
+            *tracking.variables(attempt.spec.tracking, attempt.owner.metadata.namespace, attempt.claim_name),
             _literal("HOME", "/tmp"),
         )
     }

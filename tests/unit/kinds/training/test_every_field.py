@@ -191,6 +191,14 @@ UIDS = ("00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-0000000
 RESUME = {"checkpoints": {"volume": {"claimName": "mine"}, "resume": {"from": {"trainingUID": UIDS[0]}}}}
 
 
+TRACKING = "DEEPSEEK_TRACKING"
+
+
+def tracked(name: str, scene: Scene) -> Row:
+    beside = {"tracking": {"mlflow": {"uri": "http://mlflow:5000"}}}
+    return Row(f"tracking.mlflow.{name}", ("a", "b"), scene, beside=beside, edit="Running")
+
+
 def hyper(name: str, one: object, other: object, **beside: Any) -> Row:
     """A hyperparameter: the trainer reads it under its own name."""
     return Row(f"hyperparameters.{name}", (one, other), variable(SPEC, "hyperparameters", name), beside=beside)
@@ -375,6 +383,10 @@ ROWS = (
         beside={**EVALUATED, "earlyStopping": {"patience": 2}},
         edit="Running",
     ),
+    Row("tracking.mlflow.uri", ("http://a:5000", "https://b"), variable(TRACKING, "mlflow", "uri"), edit="Running"),
+    tracked("experiment", variable(TRACKING, "mlflow", "experiment")),
+    tracked("registeredModel", variable(TRACKING, "mlflow", "registeredModel")),
+    tracked("credentials", secret_of("MLFLOW_TRACKING_TOKEN", "name")),
     Row(
         "accelerator.profile",
         ("nvidia-h100-80", "amd-mi300x-192"),

@@ -16,6 +16,7 @@ from deepseek_operator.api.v1alpha1.training.method import FULL, TrainingMethod
 from deepseek_operator.api.v1alpha1.training.model import TrainingModel
 from deepseek_operator.api.v1alpha1.training.nodes import Nodes
 from deepseek_operator.api.v1alpha1.training.stopping import EarlyStopping
+from deepseek_operator.api.v1alpha1.training.tracking import Tracking
 from deepseek_operator.api.v1alpha1.training.trainer import Trainer
 from deepseek_operator.api.v1alpha1.training.trainers import OURS, WRITTEN
 
@@ -134,6 +135,12 @@ class TrainingSpec(ApiModel):
                 fieldPath=".failurePolicy.onDivergence",
             ),
             rule(
+                f"!has(self.tracking) || {_OURS}",
+                "tracking is what the built-in trainer does: leave it out, and let your program tell its server itself; "
+                "trainer.env takes addresses and Secrets",
+                fieldPath=".tracking",
+            ),
+            rule(
                 f"!has(self.chatTemplate) || (has(self.datasets) && self.datasets.exists(d, {_IS_CHAT}))",
                 "chatTemplate is how chats are written: write a dataset of format Messages or Alpaca, or leave it out",
                 fieldPath=".chatTemplate",
@@ -234,6 +241,10 @@ class TrainingSpec(ApiModel):
     early_stopping: EarlyStopping | None = Field(
         default=None,
         description="When the built-in trainer ends before its last step. Absent: never. An edit counts from the next attempt on.",
+    )
+    tracking: Tracking | None = Field(
+        default=None,
+        description="Servers that the built-in trainer tells of its numbers. Absent: none; the curve is on the checkpoint volume, and /progress has the latest. An edit counts from the next attempt on.",
     )
     accelerator: Accelerator | None = Field(
         default=None, description="Devices of each pod. Absent: the CPU, one process per pod."
