@@ -131,6 +131,31 @@ def test_nothing_of_the_diverged_steps_is_left_in_any_bit(workplace: Workplace, 
         assert torch.equal(tensor, exported(run)[name]), name
 
 
+LORA = {"type": "LoRA", "lora": {"rank": 4, "dropout": "0.5"}}
+PROMPT = {"type": "PromptTuning", "prompt": {"virtualTokens": 4}}
+
+
+@pytest.mark.parametrize("method", [LORA, PROMPT], ids=lambda method: method["type"])
+def test_what_learns_beside_a_base_goes_back_too(
+    workplace: Workplace, tmp_path: Path, method: dict[str, object]
+) -> None:
+    """With the random state of its dropout: the same as a life in which the first attempt ended at the checkpoint."""
+    batches = order(workplace, tmp_path)
+    own = {**changes(tmp_path), "model": {"path": workplace.export()}, "method": method}
+    poison(tmp_path, batches, 4)
+    with poisoned():
+        run = workplace.attempt(tmp_path, own, CHECKPOINT_EVERY_STEPS="2")
+        stopped = workplace.attempt(
+            tmp_path / "apart", own, wants_stop=lambda run: len(run.losses) >= 3, CHECKPOINT_EVERY_STEPS="2"
+        )
+        assert (stopped.code, stopped.kept) == (ExitCode.SAVED, [2])
+        again = workplace.attempt(tmp_path / "apart", own, CHECKPOINT_EVERY_STEPS="2", **SECOND)
+    assert rollbacks(run) == rollbacks(again) == [(4, 2, 4, 1)]
+    assert run.losses[4:] == again.losses[2:]
+    for one, two in zip(run.updates[-1].after, again.updates[-1].after, strict=True):
+        assert torch.equal(one, two)
+
+
 @pytest.mark.parametrize("dies_after", [4, 5, 6])
 def test_resume_after_a_rollback_replays_the_same_order(workplace: Workplace, tmp_path: Path, dies_after: int) -> None:
     """Killed right after it went back, before anything of it was saved; after one more step; and at the end."""
