@@ -148,7 +148,7 @@ def test_what_learns_beside_a_base_goes_back_too(
         stopped = workplace.attempt(
             tmp_path / "apart", own, wants_stop=lambda run: len(run.losses) >= 3, CHECKPOINT_EVERY_STEPS="2"
         )
-        assert (stopped.code, stopped.kept) == (ExitCode.SAVED, [2])
+        assert (stopped.code, stopped.kept) == (ExitCode.SAVED, [0, 2])
         again = workplace.attempt(tmp_path / "apart", own, CHECKPOINT_EVERY_STEPS="2", **SECOND)
     assert rollbacks(run) == rollbacks(again) == [(4, 2, 4, 1)]
     assert run.losses[4:] == again.losses[2:]
@@ -187,7 +187,7 @@ def test_sigterm_on_the_way_back_loses_nothing(workplace: Workplace, tmp_path: P
         stopped = workplace.attempt(
             tmp_path, changes(tmp_path), wants_stop=lambda run: len(run.losses) >= 3, CHECKPOINT_EVERY_STEPS="2"
         )
-        assert (stopped.code, stopped.kept) == (ExitCode.SAVED, [2])
+        assert (stopped.code, stopped.kept) == (ExitCode.SAVED, [0, 2])
         again = workplace.attempt(tmp_path, changes(tmp_path), CHECKPOINT_EVERY_STEPS="2", **SECOND)
     assert learnt(again) == [batches[2], batches[3], batches[2], batches[4], batches[5]]
 
@@ -239,10 +239,57 @@ def test_rollbacks_of_earlier_attempts_count(workplace: Workplace, tmp_path: Pat
             workplace.attempt(tmp_path, own, CHECKPOINT_EVERY_STEPS="1", **SECOND)
 
 
-def test_divergence_before_the_first_checkpoint_has_nothing_to_go_back_to(workplace: Workplace, tmp_path: Path) -> None:
-    poison(tmp_path, order(workplace, tmp_path), 2)
-    with poisoned(), pytest.raises(Diverged, match=r"step 2 with nothing saved to go back to \(checkpoints.everySteps"):
-        workplace.attempt(tmp_path, changes(tmp_path))
+@pytest.mark.parametrize("number", [1, 2, 3])
+@pytest.mark.parametrize("family", ["deepseek_v3", "qwen3-tied"])
+def test_divergence_before_the_first_checkpoint_begins_again(
+    workplace: Workplace, tmp_path: Path, number: int, family: str
+) -> None:
+    """In every bit a training that was never poisoned: the optimizer has no past, and dropout its first numbers."""
+    batches = order(workplace, tmp_path)
+    own = {**changes(tmp_path), "model.custom": dict(FAMILIES[family]), "hyperparameters.evalEverySteps": 1}
+    heldout = {"source": workplace.file("heldout"), "split": "Heldout"}
+    own["datasets"] = [{"source": {"path": str(tmp_path / "train.jsonl")}}, heldout]
+    poison(tmp_path, batches, number)
+    with poisoned():
+        run = workplace.attempt(tmp_path, own, CHECKPOINT_KEEP_BEST="0")
+    assert rollbacks(run) == [(number, 0, number, 1)]
+    good = [batch for batch in batches if "z" not in batch[0]]
+    assert learnt(run)[number:] == good[:STEPS]
+    words(tmp_path, [name for batch in good for name in batch])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Order, "batch", lambda self, step: list(range((step - 1) * SIZE, step * SIZE)))
+        plain = workplace.attempt(tmp_path / "plain", {**own, "onDivergence": None})
+    assert run.losses[number:] == plain.losses
+    for name, tensor in exported(plain).items():
+        assert torch.equal(tensor, exported(run)[name]), name
+
+
+def test_what_has_learnt_nothing_is_never_the_best(workplace: Workplace, tmp_path: Path) -> None:
+    """Every step makes the loss worse; step 0 lies there to be gone back to, not to be exported."""
+    own = {
+        "onDivergence": {"action": "Rollback"},
+        "hyperparameters.learningRate": "5",
+        "hyperparameters.evalEverySteps": 1,
+    }
+    run = workplace.attempt(tmp_path, own, CHECKPOINT_EVERY_STEPS="1", CHECKPOINT_KEEP_LAST="9")
+    assert (run.kept, run.told["best"]["step"]) == ([0, 1, 2], 1)  # type: ignore[index]
+    plain = workplace.attempt(tmp_path / "plain", {**own, "onDivergence": None})
+    assert run.losses == plain.losses, "saving before the first step changes nothing"
+
+
+def test_attempt_goes_on_from_what_was_saved_before_the_first_step(workplace: Workplace, tmp_path: Path) -> None:
+    own: dict[str, object] = {"onDivergence": {"action": "Rollback"}, "hyperparameters.maxSteps": 4}
+
+    def dies(run: Observed) -> bool:
+        if len(run.losses) == 2:
+            raise Killed
+        return False
+
+    with pytest.raises(Killed):
+        workplace.attempt(tmp_path, own, wants_stop=dies)
+    again = workplace.attempt(tmp_path, own, **SECOND)
+    assert again.began == (0, "first")
+    assert again.losses == workplace.attempt(tmp_path / "plain", {**own, "onDivergence": None}).losses
 
 
 def test_damaged_checkpoint_is_not_gone_back_to(workplace: Workplace, tmp_path: Path) -> None:

@@ -32,17 +32,20 @@ class Diverging:
         self.checkpoints.settle()  # what is being written is of a step before
         self.rank.telling.tell(step=step, loss=loss)
         self.rank.telling.log({"event": "diverged", "step": step, "loss": finite(loss)})
-        policy, newest = self.rank.spec.rollback, self._newest()
-        if policy is None or newest is None or len(self.course.skips) >= policy.most:
+        policy = self.rank.spec.rollback
+        if policy is None or len(self.course.skips) >= policy.most:
             raise self._end(step, loss)
-        return self._back(*newest, Skip.before(step, newest[1].step, policy.skip_steps))
+        volume, newest = self._newest()
+        return self._back(volume, newest, Skip.before(step, newest.step, policy.skip_steps))
 
-    def _newest(self) -> tuple[Volume, Manifest] | None:
-        """The newest healthy checkpoint of this attempt and of what it goes on from, and where it lies."""
+    def _newest(self) -> tuple[Volume, Manifest]:
+        """The newest healthy checkpoint of this attempt, which saves one before its first step, and of what it goes on
+        from; and where it lies."""
         found = max(self.checkpoints.healthy(), key=_age, default=None)
         if found is not None:
             return self.rank.volume, found
-        return (self.start.source, self.start.manifest) if self.start.manifest is not None else None
+        assert self.start.manifest is not None
+        return self.start.source, self.start.manifest
 
     def _back(self, volume: Volume, manifest: Manifest, skip: Skip) -> Standing:
         rank = self.rank
@@ -58,13 +61,10 @@ class Diverging:
         return standing(manifest)
 
     def _end(self, step: int, loss: float) -> Diverged:
-        policy, skips = self.rank.spec.rollback, self.course.skips
-        why = ""
-        if policy is not None and skips:
+        skips, why = self.course.skips, ""
+        if self.rank.spec.rollback is not None:
             at = ", ".join(str(skip.step) for skip in skips)
             why = f" after the {len(skips)} rollback{'s' if len(skips) > 1 else ''} that onDivergence.max allows (from steps {at})"
-        elif policy is not None:
-            why = " with nothing saved to go back to (checkpoints.everySteps or everySeconds says when to save)"
         healthy = [manifest.step for manifest in self.checkpoints.healthy()]
         return diverged(step, loss, healthy, self.rank.parameters.learning_rate, why)
 

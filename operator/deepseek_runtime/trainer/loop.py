@@ -51,6 +51,10 @@ class Training:
         self.rank.heartbeat.beat()
         if self.rank.gang.any(self.rank.wants_stop()):
             return self._leave()
+        if self.rank.spec.rollback is not None and self.start.manifest is None:
+            # Numbers that cease to be finite early must have something to go back to. What is measured here is not
+            # saved with it: a model that has learnt nothing is never the best.
+            self._save()
         self._make_up()
         while not self._is_over:
             if self.measuring.gave_way or self._one_step():

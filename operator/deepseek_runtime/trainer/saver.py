@@ -110,7 +110,7 @@ class Saver:
             for name, content in self.notes().items() if self.gang.is_first else ():
                 write_file(directory / name, content, ledger)
         future = dcp.async_save(
-            state.tensors(), storage_writer=HashingWriter(directory, ledger), process_group=self.gang.saving
+            state.tensors(step), storage_writer=HashingWriter(directory, ledger), process_group=self.gang.saving
         )
         self._pending = _Pending(step, healthy, metrics, ledger, future, since)
 

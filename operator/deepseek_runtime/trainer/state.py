@@ -30,20 +30,26 @@ class State:
     optimizer: Optimizer
     method: Method
 
-    def tensors(self) -> dict[str, dict[str, Any]]:
-        """References to the live tensors; whoever writes them later must copy them first."""
-        return {
-            "model": self.method.weights(self.model),
-            "optimizer": get_optimizer_state_dict(self.model, self.optimizer),
-        }
+    def tensors(self, step: int) -> dict[str, dict[str, Any]]:
+        """References to the live tensors after a step; whoever writes them later must copy them first.
+
+        Before the first step there are weights alone: an optimizer without a past is asked for nothing, or torch would
+        make it one, of one step.
+        """
+        weights = {"model": self.method.weights(self.model)}
+        return {**weights, "optimizer": get_optimizer_state_dict(self.model, self.optimizer)} if step else weights
 
     def load(self, held: Held) -> None:
         """Reads this rank's share, whatever the number of ranks that wrote it. Raises Damaged.
 
         Only tensors are read: the optimizer's settings are those of the specification.
         """
+        if held.manifest.step == 0:
+            self.optimizer.state.clear()
+            self.load_weights(held)
+            return
         with held.reading():
-            tensors = self.tensors()
+            tensors = self.tensors(held.manifest.step)
             moments = tensors["optimizer"]["state"]
             unmoved = self._take_unmoved(moments, held.metadata)
             held.fill({"model": tensors["model"], "optimizer": {"state": moments}})

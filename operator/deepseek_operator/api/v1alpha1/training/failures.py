@@ -22,7 +22,7 @@ class OnDivergence(ApiModel):
 
     action: Literal["Stop", "Rollback"] = Field(
         default="Stop",
-        description="Stop: the training fails, with what to change. Rollback: it goes on from the newest healthy checkpoint and leaves out the batches that led there; checkpoints record which, so that later attempts leave out the same. Default Stop.",
+        description="Stop: the training fails, with what to change. Rollback: it goes on from the newest healthy checkpoint and leaves out the batches that led there; checkpoints record which, so that later attempts leave out the same, and the weights are saved before the first step too. Default Stop.",
     )
     skip_steps: Annotated[int, Field(ge=1, le=10000)] | None = Field(
         default=None,
