@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Generic, TypeVar
 
+from deepseek_operator.controller.bucket import Buckets
 from deepseek_operator.controller.key import Key
 from deepseek_operator.controller.mirror import Mirror
 from deepseek_operator.controller.pulls import Pulls
@@ -41,6 +42,9 @@ Find = Callable[[Key, Iterable[Ref]], Awaitable[dict[Ref, Manifest]]]
 
 FRESH_S = 3.0
 """For so long a live look holds within its pass. The answer to a single read may be older than that."""
+WARNINGS_BURST, WARNINGS_PER_S = 50, 5.0
+"""Reads of one namespace's events, at once and after them. The API server keeps events in no cache and decodes all of a
+namespace for each read: a wave whose pods are late would have it read them once for each of its trainings."""
 MAX_CHAIN = 3
 """References that lead to each other: a serving names a training, and that a claim; one more is allowed for."""
 
@@ -97,6 +101,8 @@ class Look(Generic[OwnerT, StatusT]):
         self._clock = clock
         self._pulls = pulls
         self._recalled: dict[Key, str] = {}
+        self._warnings: Buckets[str] = Buckets(WARNINGS_PER_S, WARNINGS_BURST)
+        self._warned: dict[Key, dict[str, tuple[Warning, ...]]] = {}
 
     async def from_mirror(self, key: Key) -> View[OwnerT] | None:
         """What the mirror knows, and the first time what it lacks of what is recorded; None when it knows no such owner.
@@ -268,6 +274,7 @@ class Look(Generic[OwnerT, StatusT]):
         """Nothing is kept of an owner that is no more: its last event may have come before this, and no other will."""
         self._mirror.refer(key, ())
         self._recalled.pop(key, None)
+        self._warned.pop(key, None)
         self._pulls.forget(key)
 
     async def _labelled(self, key: Key, uid: str, unserved: Container[Resource]) -> dict[Ref, Manifest]:
@@ -341,13 +348,25 @@ class Look(Generic[OwnerT, StatusT]):
         return await self._with_progress(key, seen, needs.progress)
 
     async def _with_warnings(self, key: Key, seen: Seen[OwnerT], refs: Iterable[Ref]) -> Seen[OwnerT]:
-        """Events are for display: what can't be read is not known, and nothing waits for it."""
+        """Events are for display: what can't be read is not known, and nothing waits for it. What was read before is
+        told again while the namespace has had its share of reads."""
+        before, known = self._warned.pop(key, {}), dict[str, tuple[Warning, ...]]()
         told: dict[Ref, tuple[Warning, ...]] = {}
         for ref in refs:
             manifest = seen.children.get(ref)
-            if manifest is not None:
+            if manifest is None:
+                continue
+            uid, now = uid_of(manifest), self._clock.monotonic()
+            if self._warnings.wait_s(key.namespace, now) <= 0:
+                self._warnings.reserve(key.namespace, now)
                 with suppress(ClusterError):
-                    told[ref] = tuple(await self._cluster.list_warnings(key.namespace, uid_of(manifest)))
+                    known[uid] = tuple(await self._cluster.list_warnings(key.namespace, uid))
+            elif uid in before:
+                known[uid] = before[uid]
+            if uid in known:
+                told[ref] = known[uid]
+        if known:
+            self._warned[key] = known
         return replace(seen, warnings=told) if told else seen
 
     def _of_kind(self, children: Mapping[Ref, Manifest], unserved: Container[Resource]) -> Mapping[Ref, Manifest]:

@@ -70,7 +70,8 @@ class Seen(Generic[OwnerT_co]):
         occupied: objects of somebody else under a name that a child would take.
         references: the existing ones of `Needs.references`; a missing key means that the object does not exist.
         progress: what rank 0 said, schema-checked; `Unavailable` when it could not be asked; None when not asked.
-        warnings: Warning events of `Needs.warnings`, newest first; display only, and empty when they can't be read.
+        warnings: Warning events of `Needs.warnings`, newest first; display only; a key is missing
+            where they were not read.
         now: the time of this pass, with time zone.
         unserved: optional resources that can't be had in the owner's namespace, and why, as a sentence that ends with what
             to do. Nothing is known of their objects: none is among the others here, though some may live.

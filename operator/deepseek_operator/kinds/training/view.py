@@ -177,6 +177,11 @@ class View:
         """How long until a Job that lacks pods is asked why; None when it is asked already, or lacks none."""
         return next_doubt(self.gang, self.size, self.now)
 
+    @property
+    def was_asked_why(self) -> bool:
+        """True when the Job's events were read in this look, or in one before."""
+        return self.gang.job is not None and Ref(JOB, self.gang.job["metadata"]["name"]) in self.seen.warnings
+
     @cached_property
     def obstacle(self) -> Obstacle | None:
         """What keeps the gang from running; None when its pods are merely on their way."""

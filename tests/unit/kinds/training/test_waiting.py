@@ -43,6 +43,26 @@ def test_a_job_that_tells_nothing_is_told_as_such() -> None:
     assert (life.told, "nothing says why" in life.message) == (("Reconciling", "Starting"), True)
 
 
+def others_ask(life: Life, times: int) -> None:
+    """Other trainings of the namespace read so many events."""
+    for _ in range(times):
+        life.operator.look._warnings.reserve(NAMESPACE, life.clock.monotonic())
+
+
+def test_events_of_a_namespace_are_read_so_often_and_what_was_not_read_is_not_made_up() -> None:
+    """The API server decodes all events of a namespace for each read, so a wave must not read them once for each of its
+    trainings."""
+    life = without_pods(QUOTA)
+    others_ask(life, 100)
+    life.later(3)
+    assert (life.told, "nothing says why" in life.message) == (("Reconciling", "Starting"), False)
+    assert life.later(30).told == ("Reconciling", "WaitingForQuota")
+    others_ask(life, 400)
+    asked = life.cluster.reads["warnings"]
+    assert life.later(30).told == ("Reconciling", "WaitingForQuota")
+    assert life.cluster.reads["warnings"] == asked
+
+
 def test_once_pods_come_nothing_is_asked_any_more() -> None:
     life = without_pods(QUOTA).later(3)
     del life.world.run_job_controller

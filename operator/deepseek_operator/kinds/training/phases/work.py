@@ -111,5 +111,5 @@ def what_keeps(view: View) -> str:
         return kept.message
     if len(view.gang.active) < view.size:
         made = f"{len(view.gang.active)} of {view.size} pods are made"
-        return made if view.next_doubt is not None else f"{made}; {NOTHING_CAME}"
+        return f"{made}; {NOTHING_CAME}" if view.was_asked_why else made
     return f"{'the others' if view.workers else 'they'} are being placed or started"
