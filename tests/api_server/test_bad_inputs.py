@@ -204,10 +204,14 @@ TRAININGS: tuple[tuple[str, Changes, str], ...] = (
     ),
     ("evaluation of nothing", {f"{HYPER}.evalEverySteps": 10}, "write a dataset with split Heldout"),
     ("an objective of another tool", {"spec.objective": "DPO"}, 'supported values: "SFT"'),
-    ("arguments of the built-in trainer", {"spec.trainer.args": ["--lr", "1"]}, "write trainer.type custom"),
-    ("a command of the built-in trainer", {"spec.trainer.command": ["train"]}, "write trainer.type custom"),
+    ("arguments of the built-in trainer", {"spec.trainer.args": ["--lr", "1"]}, "trainer.args are not read by builtin"),
+    (
+        "a command of the built-in trainer",
+        {"spec.trainer.command": ["train"]},
+        "write trainer.type deepspeed or custom",
+    ),
     ("a program of one's own without a command", {"spec.trainer": {"type": "custom"}}, "write trainer.command"),
-    ("a trainer that is not there", {"spec.trainer.type": "axolotl"}, 'supported values: "builtin", "custom"'),
+    ("a trainer that is not there", {"spec.trainer.type": "axolotl"}, 'supported values: "builtin", "torchtitan"'),
     ("the block's former name", {"spec.runtime": {"image": "x:1"}}, 'unknown field "spec.runtime"'),
     # Numbers.
     ("a rate that YAML reads as a float", {f"{HYPER}.learningRate": 1e-5}, "must be of type integer,string"),

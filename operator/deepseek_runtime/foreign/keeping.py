@@ -151,8 +151,10 @@ class Keeping:
             follower.look()
         end = End(code, self.began, follower.step, self._max_steps(), self.at_stop)
         verdict, message = judged(end)
-        if verdict == ExitCode.COMPLETE and follower.own:
-            made = export(self.contract, self.volume, follower.own[-1], follower.placed.output)
+        # One that went on from its last step has nothing of its own, and may have died before the export.
+        last = (*follower.own[-1:], *follower.placed.ancestors[:1])[:1]
+        if verdict == ExitCode.COMPLETE and last:
+            made = export(self.contract, self.volume, last[0], follower.placed.output)
             self._log(
                 "no model in Hugging Face's form was left: there is no export" if made is None else f"export {made}"
             )

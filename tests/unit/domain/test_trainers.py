@@ -119,10 +119,11 @@ def test_workers_may_save_almost_as_long_as_the_pod_may_end() -> None:
     assert dict(command(grace_seconds=900).env)["TORCH_ELASTIC_SHUTDOWN_TIMEOUT"] == "890"
 
 
-def test_attempts_share_a_folder_only_if_they_resume() -> None:
-    assert "output_dir=$(DEEPSEEK_CHECKPOINT_ROOT)/llama-factory" in command("llama-factory").args
-    alone = command("llama-factory", resume=False).args
-    assert "output_dir=$(DEEPSEEK_CHECKPOINT_ROOT)/llama-factory-$(DEEPSEEK_ATTEMPT)" in alone
+def test_one_device_needs_neither_torchrun_nor_deepspeed() -> None:
+    alone = Layout()
+    assert "FORCE_TORCHRUN" not in dict(command("llama-factory", layout=alone).env)
+    assert "deepspeed" not in document(command("llama-factory", layout=alone), "llama-factory.yaml")
+    assert "--deepspeed" not in command("ms-swift", layout=alone).args
 
 
 def test_llama_factory_gets_one_file_with_everything() -> None:
@@ -220,7 +221,7 @@ def test_ms_swift_hands_its_degrees_to_megatron() -> None:
     assert built.args[:4] == (
         "sh",
         "/etc/deepseek/resume-megatron.sh",
-        "$(DEEPSEEK_CHECKPOINT_ROOT)/ms-swift",
+        "/tmp/deepseek-output",
         "--mcore_adapter",
     )
     assert (built.devices, built.nodes, built.devices_per_node) == (32, 4, 8)

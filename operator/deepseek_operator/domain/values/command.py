@@ -96,7 +96,8 @@ class Command:
     the first where a replica spans nodes and they differ. ``files`` maps absolute paths to texts, to be mounted
     read-only. ``devices`` counts accelerators of the whole replica or gang, ``devices_per_node`` those of one pod.
     ``probes`` is None for trainers, which are watched through their progress. ``termination_grace_seconds`` always
-    exceeds the time that the command takes to drain or to save. ``warnings`` say what works but costs.
+    exceeds the time that the command takes to drain or to save. ``warnings`` say what works but costs. ``program`` is the
+    name under which profiles list what is started, where one trainer has several.
     """
 
     args: tuple[str, ...]
@@ -112,3 +113,4 @@ class Command:
     metrics: Metrics | None = None
     termination_grace_seconds: int = 30
     warnings: tuple[str, ...] = ()
+    program: str = ""

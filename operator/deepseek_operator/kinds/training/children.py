@@ -5,7 +5,9 @@ from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
 from deepseek_operator.api.v1alpha1.training.status import VolumeStatus
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.resources import CLAIM, JOB, POLICY, SERVICE, Manifest, Ref
+from deepseek_operator.domain.values.command import Refusal
 from deepseek_operator.kinds.training.claim import new_claim
+from deepseek_operator.kinds.training.command import started
 from deepseek_operator.kinds.training.devices import accepted, as_planned, planned
 from deepseek_operator.kinds.training.job import job
 from deepseek_operator.kinds.training.names import training_claim, training_job, training_service
@@ -55,7 +57,8 @@ def first_children(owner: DeepSeekTraining, configuration: Configuration) -> tup
     owner = as_resolved(owner, recorded(owner))
     plan = planned(owner, configuration)
     owner = owner.model_copy(update={"status": owner.status.model_copy(update={"plan": plan})})
-    owner = as_planned(owner, accepted(owner))
+    agreed = accepted(owner)
+    owner = as_planned(owner, agreed)
     meta = owner.metadata
     named = existing_claim(owner)
     claim = named or training_claim(meta.name, meta.uid)
@@ -66,4 +69,12 @@ def first_children(owner: DeepSeekTraining, configuration: Configuration) -> tup
     )
     made = (new_claim(owner),) if named is None else ()
     closed = (policy(owner),) if is_gang(owner) else ()
-    return (*made, service(owner, 1, volume.uid), *closed, job(Attempt(owner, status, 1, claim), configuration))
+    foreign = started(owner.spec, agreed, configuration)
+    if isinstance(foreign, Refusal):
+        raise ValueError(str(foreign))
+    return (
+        *made,
+        service(owner, 1, volume.uid),
+        *closed,
+        job(Attempt(owner, status, 1, claim, foreign), configuration),
+    )

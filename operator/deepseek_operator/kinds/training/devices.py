@@ -5,6 +5,7 @@ user's own nothing is known but the model: it is sized as by a trainer with ever
 """
 
 import json
+from typing import Any
 
 from deepseek_operator.api.v1alpha1.common.accelerator import profiled
 from deepseek_operator.api.v1alpha1.common.plan import PlanStatus
@@ -21,6 +22,7 @@ from deepseek_operator.domain.models.model import Architecture
 from deepseek_operator.domain.models.parameters import total
 from deepseek_operator.domain.programs.engines.limits import UNQUANTIZED
 from deepseek_operator.domain.programs.start import Start
+from deepseek_operator.domain.programs.trainers.entry import TrainerEntry
 from deepseek_operator.domain.programs.trainers.request import Hyperparameters, TrainerRequest
 from deepseek_operator.domain.programs.trainers.table import TRAINERS, build
 from deepseek_operator.domain.sizing import size_training
@@ -64,6 +66,8 @@ def reference(spec: TrainingSpec) -> str:
             "model": {key: wire["model"][key] for key in ("name", "custom") if key in wire["model"]},
             "method": wire["method"],
             "own": _is_own(spec),
+            # Left out of plans that earlier releases could make.
+            **({"trainer": spec.trainer.type} if TRAINERS[spec.trainer.type].start is Start.BUILT else {}),
             "batch": [hyper["globalBatchSize"], hyper.get("microBatchSize"), hyper["sequenceLength"]],
             "precision": hyper["precision"],
             # Left out where it is absent: the plans of earlier releases stay.
@@ -173,12 +177,14 @@ def _sized(asked: str, spec: TrainingSpec, profile: Profile, architecture: Archi
             options = tuple(option for option in found.alternatives if _is_offered(option, spec))
             return refused_plan(asked, reason_of(found), told(found, options), found)
         case Sized():
-            refusal = None if is_own else _refusal(spec, profile, architecture, found)
+            # Of a command that the operator writes, `command` says more, with all of the spec.
+            is_ours = TRAINERS[spec.trainer.type].start is Start.OURS
+            refusal = None if not is_ours else _refusal(spec, profile, architecture, found)
             if refusal is not None:
                 message = f"{refusal}. A trainer of your own is written as trainer.image and trainer.command"
                 return refused_plan(asked, UNSUPPORTED, message)
-            plan = sized_plan(asked, profile.name, found, () if is_own else _host_warning(architecture, found))
-            return _with_figures(plan, found)
+            plan = sized_plan(asked, profile.name, found, _host_warning(architecture, found) if is_ours else ())
+            return _with_figures(plan, found, TRAINERS[spec.trainer.type])
 
 
 def _is_own(spec: TrainingSpec) -> bool:
@@ -186,17 +192,26 @@ def _is_own(spec: TrainingSpec) -> bool:
     return TRAINERS[spec.trainer.type].start is Start.WRITTEN
 
 
-def _with_figures(plan: PlanStatus, found: Sized) -> PlanStatus:
+def _with_figures(plan: PlanStatus, found: Sized, trainer: TrainerEntry) -> PlanStatus:
     """The plan with what its memory was counted with."""
     figures = found.training
     if figures is None:
         return plan
+    chosen = {} if trainer.start is not Start.BUILT else _choices(found)
     return TrainingPlanStatus(
         **plan.model_dump(),
+        **chosen,
         micro_batch_size=figures.micro_batch,
         checkpoint_bytes=figures.checkpoint_bytes,
         export_bytes=figures.export_bytes,
     )
+
+
+def _choices(found: Sized) -> dict[str, Any]:
+    """What sizing decided that the trainer must be told."""
+    layout = found.layout
+    recompute = found.training.recompute if found.training is not None else ""
+    return {"sharding": layout.sharding.value, "shard": layout.shard, "context": layout.context, "recompute": recompute}
 
 
 def _is_offered(option: Alternative, spec: TrainingSpec) -> bool:

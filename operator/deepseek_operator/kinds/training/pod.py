@@ -24,6 +24,8 @@ from deepseek_operator.domain.devices.profiles import pod_needs
 from deepseek_operator.domain.programs.start import Start
 from deepseek_operator.domain.programs.trainers.table import TRAINERS
 from deepseek_operator.kinds.training import ancestry, tracking
+from deepseek_operator.kinds.training.command import DATASETS_PATH, MODEL_PATH, Started
+from deepseek_operator.kinds.training.installed import FILES_MOUNT, FILES_VOLUME, installer, launched, told
 from deepseek_operator.kinds.training.names import training_job, training_service
 from deepseek_operator.kinds.training.program import TRAINER
 from deepseek_operator.kinds.training.service import PROGRESS_PORT, PROGRESS_PORT_NAME, RENDEZVOUS_PORT
@@ -35,9 +37,9 @@ from deepseek_operator.workloads.pod.resources import SHARED_MEMORY_VOLUME, reso
 from deepseek_operator.workloads.pod.security import container_security
 
 CHECKPOINTS = "/checkpoints"
-MODEL = "/model"
+MODEL = MODEL_PATH
 INIT = "/init"
-DATASETS = "/datasets"
+DATASETS = DATASETS_PATH
 DEFAULT_EVERY_SECONDS = 600
 
 EnvVar = dict[str, Any]
@@ -46,12 +48,16 @@ Mount = dict[str, Any]
 
 @dataclass(frozen=True)
 class Attempt:
-    """What a new attempt's pods are made from: recorded facts, nothing that is still to be found out."""
+    """What a new attempt's pods are made from: recorded facts, nothing that is still to be found out.
+
+    `foreign` is what a trainer of another's making runs; None for ours, and for a program of the user's.
+    """
 
     owner: DeepSeekTraining
     status: TrainingStatus
     number: int
     claim_name: str
+    foreign: Started | None = None
 
     @property
     def spec(self) -> TrainingSpec:
@@ -69,6 +75,11 @@ class Attempt:
         return self.status.plan if profiled(self.spec.accelerator) is not None else None
 
 
+def is_told(trainer: Trainer) -> bool:
+    """True when what is trained comes from the spec, and a launcher of ours speaks for the trainer, whoever made it."""
+    return TRAINERS[trainer.type].start is not Start.WRITTEN
+
+
 def is_ours(trainer: Trainer) -> bool:
     """True when the built-in trainer runs, in whichever image."""
     return TRAINERS[trainer.type].start is Start.OURS
@@ -78,14 +89,17 @@ def pod_spec(attempt: Attempt, configuration: Configuration) -> dict[str, Any]:
     """spec.template.spec of the Job."""
     spec = attempt.spec
     volumes = _volumes(attempt)
+    foreign = attempt.foreign
     mounted = [
         *({"name": name, "persistentVolumeClaim": {"claimName": claim}} for claim, name in volumes.items()),
         shared_memory(spec.trainer.resources),
         {"name": "tmp", "emptyDir": {}},
+        *([dict(FILES_VOLUME)] if foreign is not None else []),
     ]
     return {
         "restartPolicy": "Never",
         "subdomain": training_service(attempt.owner.metadata.name),
+        **({} if foreign is None else {"initContainers": [installer(spec.trainer, foreign, configuration)]}),
         **pod_template.pod_spec(
             spec.trainer.pod, grace_s(spec), [_container(attempt, configuration, volumes)], mounted
         ),
@@ -104,14 +118,17 @@ def placed(template: Manifest, attempt: Attempt, configuration: Configuration) -
 
 
 def _container(attempt: Attempt, configuration: Configuration, volumes: Mapping[str, str]) -> dict[str, Any]:
-    trainer = attempt.spec.trainer
+    trainer, foreign = attempt.spec.trainer, attempt.foreign
     command = TRAINERS[trainer.type].command or trainer.command or ()
+    env, mounts = _environment(attempt), _mounts(attempt, volumes)
+    if foreign is not None:
+        command, env, mounts = launched(foreign), told(foreign, env), [*mounts, dict(FILES_MOUNT)]
     wanted: dict[str, Any] = {
         "name": TRAINER.container,
-        "image": trainer.image or configuration.runtime_image,
+        "image": foreign.image if foreign is not None else trainer.image or configuration.runtime_image,
         "imagePullPolicy": configuration.image_pull_policy,
         "command": command,
-        "env": _environment(attempt),
+        "env": env,
         "ports": [{"name": PROGRESS_PORT_NAME, "containerPort": PROGRESS_PORT, "protocol": "TCP"}],
         "resources": resources(trainer.resources, attempt.spec.accelerator),
         "securityContext": {
@@ -121,9 +138,9 @@ def _container(attempt: Attempt, configuration: Configuration, volumes: Mapping[
         },
         "terminationMessagePath": "/dev/termination-log",
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "volumeMounts": _mounts(attempt, volumes),
+        "volumeMounts": mounts,
     }
-    if trainer.args:
+    if trainer.args and foreign is None:
         wanted["args"] = list(trainer.args)
     return wanted
 

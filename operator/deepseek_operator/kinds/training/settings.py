@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from deepseek_operator.api.v1alpha1.training.spec import TrainingSpec
+from deepseek_operator.api.v1alpha1.training.trainers import BUILT
 from deepseek_operator.core.names import digest
 
 _DEFAULT_GRACE_S = 120
@@ -30,7 +31,8 @@ def attempt_digest(spec: TrainingSpec) -> str:
     """Digest of what a running attempt embodies: nodes, accelerator, trainer. Another digest is another attempt."""
     dumped = _dumped(spec, {"nodes", "accelerator", "trainer"})
     # What runs was hashed when the block was called so and a command said which trainer it was.
-    if trainer := {key: value for key, value in dumped.pop("trainer", {}).items() if key != "type"}:
+    spoken = {key: value for key, value in dumped.pop("trainer", {}).items() if key != "type" or value in BUILT}
+    if trainer := spoken:
         dumped["runtime"] = trainer
     for part, field in (("nodes", "count"), ("accelerator", "perNode")):
         # One is what absence meant before it could be told from absence: both embody the same gang.

@@ -34,7 +34,9 @@ def tuning(method: TrainingMethod) -> Tuning:
         return Tuning(Method(method.type))
     if lora is None:
         return Tuning()
-    return Tuning(Method.LORA, rank=lora.rank, alpha=lora.scale, all_linear=_adapter(lora).all_linear)
+    return Tuning(
+        Method.LORA, rank=lora.rank, alpha=lora.scale, all_linear=_adapter(lora).all_linear, dropout=lora.dropout
+    )
 
 
 def _vectors(prompt: Prompt) -> Adapter:

@@ -18,7 +18,7 @@ from deepseek_operator.kinds.training.claim import access_mode
 from deepseek_operator.kinds.training.names import training_claim
 from deepseek_operator.kinds.training.needs import claims_read, existing_claim
 from deepseek_operator.kinds.training.origin import step_of
-from deepseek_operator.kinds.training.pod import is_ours
+from deepseek_operator.kinds.training.pod import is_told
 from deepseek_operator.kinds.training.reasons import Reason
 from deepseek_operator.kinds.training.settings import processes_per_node
 from deepseek_operator.workloads.batch.claim import is_for_one_node
@@ -86,10 +86,10 @@ def _too_long(spec: TrainingSpec) -> str | None:
 
 
 def _impossible(spec: TrainingSpec) -> str | None:
-    if not is_ours(spec.trainer):
+    if not is_told(spec.trainer):
         return None
     if not any(dataset.split == "Train" for dataset in spec.datasets):
-        return "the built-in trainer has nothing to learn from: write one of datasets with split Train"
+        return "the trainer has nothing to learn from: write one of datasets with split Train"
     parameters = spec.hyperparameters
     ends = (parameters.max_steps, parameters.more_steps, parameters.epochs)
     if sum(end is not None for end in ends) != 1:
@@ -108,7 +108,7 @@ def _too_long_for_the_model(owner: DeepSeekTraining, is_unlearnt: bool) -> str |
     nobody wrote a length, and what has learnt already goes on."""
     wanted, (made_for, where) = owner.spec.hyperparameters.sequence_length, _positions(owner.spec)
     has_begun = owner.status.attempt is not None and not is_unlearnt
-    if has_begun or not is_ours(owner.spec.trainer) or wanted == USUAL_LENGTH or wanted <= made_for:
+    if has_begun or not is_told(owner.spec.trainer) or wanted == USUAL_LENGTH or wanted <= made_for:
         return None
     return (
         f"hyperparameters.sequenceLength {wanted:,} is more than the {made_for:,} positions of {where}: "

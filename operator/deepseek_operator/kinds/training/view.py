@@ -12,13 +12,16 @@ from deepseek_operator.api.v1alpha1.training.status import OriginStatus, Trainin
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.resources import CLAIM, JOB, POD, POLICY, SERVICE, Manifest, Ref, Resource, uid_of
 from deepseek_operator.core.seen import Seen
+from deepseek_operator.domain.values.command import Refusal
 from deepseek_operator.kinds.training.anew import is_changed, is_unlearnt
+from deepseek_operator.kinds.training.command import Started, started
 from deepseek_operator.kinds.training.conflict import Conflict, conflicts
 from deepseek_operator.kinds.training.devices import accepted, as_planned
 from deepseek_operator.kinds.training.names import training_claim, training_service
 from deepseek_operator.kinds.training.needs import existing_claim
 from deepseek_operator.kinds.training.origin import as_resolved, recorded
 from deepseek_operator.kinds.training.program import TRAINER
+from deepseek_operator.kinds.training.reasons import Reason
 from deepseek_operator.kinds.training.report import Report, reports
 from deepseek_operator.kinds.training.settings import Digests, digests
 from deepseek_operator.kinds.training.validation import Complaint, complaint
@@ -155,7 +158,25 @@ class View:
     @cached_property
     def complaint(self) -> Complaint | None:
         """What keeps the next attempt from starting; None when nothing does."""
-        return complaint(self.seen, self.digests.fixed, self.is_unlearnt)
+        return complaint(self.seen, self.digests.fixed, self.is_unlearnt) or self._unstartable
+
+    @property
+    def _unstartable(self) -> Complaint | None:
+        """Why the operator can't write the trainer's command."""
+        found = self._started
+        return Complaint(Reason.UNSUPPORTED, str(found)) if isinstance(found, Refusal) else None
+
+    @property
+    def foreign(self) -> Started | None:
+        """What a trainer of another's making runs; None for ours, and for a program of the user's."""
+        found = self._started
+        if isinstance(found, Refusal):
+            raise ValueError(f"an attempt is launched only once nothing speaks against it: {found}")
+        return found
+
+    @cached_property
+    def _started(self) -> Started | Refusal | None:
+        return started(self.spec, self.accepted, self.configuration)
 
     @cached_property
     def conflicts(self) -> Mapping[Resource, Conflict]:

@@ -6,7 +6,7 @@ says so.
 """
 
 from deepseek_operator.core.resources import Manifest
-from deepseek_operator.kinds.training.pod import is_ours
+from deepseek_operator.kinds.training.pod import is_told
 from deepseek_operator.kinds.training.program import TRAINER
 from deepseek_operator.kinds.training.report import report_of
 from deepseek_operator.kinds.training.view import View
@@ -25,7 +25,7 @@ def wrote_nothing(view: View, verdict: Outcome) -> bool:
         return not is_bound or attempt.stopping is not None or len(pods) >= view.size
     zero = rank_zero(pods)
     said = report_of(zero) if zero is not None else None
-    return verdict == "Invalid" and is_ours(view.spec.trainer) and said is not None and said.names_no_checkpoint
+    return verdict == "Invalid" and is_told(view.spec.trainer) and said is not None and said.names_no_checkpoint
 
 
 def _has_started(pod: Manifest) -> bool:

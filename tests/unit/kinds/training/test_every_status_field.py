@@ -127,6 +127,20 @@ def is_sized(life: Life, model: str = "deepseek-v2", nodes: int = 16) -> None:
     )
 
 
+def is_another_trainers(life: Life) -> None:
+    """The operator writes its command, and records what it must be told."""
+    life.cluster.put(claim("models"))
+    life.begin(
+        model={"name": "deepseek-r1-distill-llama-70b", "source": {"uri": "pvc://models/m"}},
+        trainer={"type": "ms-swift", "image": "swift:1"},
+        accelerator={"profile": "a100-80", "perNode": 8},
+        checkpoints={"everySteps": 10},
+        datasets=[{"source": {"uri": "pvc://models/data.jsonl"}}],
+        hyperparameters={"maxSteps": 10, "globalBatchSize": 64},
+        nodes={"count": 2},
+    )
+
+
 def is_tight(life: Life) -> None:
     is_sized(life, "deepseek-r1-distill-llama-70b", 2)
 
@@ -152,6 +166,7 @@ def test_every_status_field_is_written_in_some_life() -> None:
         is_suspended,
         is_sized,
         is_tight,
+        is_another_trainers,
         goes_on,
         is_refused,
     )

@@ -33,7 +33,7 @@ class TrainingSpec(ApiModel):
         json_schema_extra=rules(
             rule(
                 f"{_OWN_COMMAND} || has(self.model.source) || has(self.model.custom) || has(self.model.fromTraining)",
-                "the built-in trainer needs a model: write model.source (weights on a claim), model.fromTraining (another "
+                "the trainer needs a model: write model.source (weights on a claim), model.fromTraining (another "
                 "training's export) or model.custom (config.json fields)",
                 fieldPath=".model",
             ),
@@ -45,12 +45,12 @@ class TrainingSpec(ApiModel):
             ),
             rule(
                 f"{_OWN_COMMAND} || (has(self.datasets) && self.datasets.exists(d, d.split == 'Train'))",
-                "the built-in trainer needs something to learn from: write datasets with at least one of split Train",
+                "the trainer needs something to learn from: write datasets with at least one of split Train",
             ),
             rule(
                 f"{_OWN_COMMAND} || has(self.hyperparameters.maxSteps) || has(self.hyperparameters.epochs) || "
                 "has(self.hyperparameters.moreSteps)",
-                "the built-in trainer needs an end: write hyperparameters.maxSteps or hyperparameters.epochs",
+                "the trainer needs an end: write hyperparameters.maxSteps or hyperparameters.epochs",
                 fieldPath=".hyperparameters",
             ),
             rule(
@@ -182,7 +182,7 @@ class TrainingSpec(ApiModel):
 
     model: TrainingModel = Field(
         default_factory=TrainingModel,
-        description="The model that is trained. Required by the built-in trainer.",
+        description="The model that is trained. Required unless the program is your own.",
         json_schema_extra=rules(
             rule(
                 "!(has(self.source) && has(self.custom))",
@@ -205,7 +205,7 @@ class TrainingSpec(ApiModel):
     datasets: list[Dataset] = Field(
         default_factory=list,
         max_length=16,
-        description="What is learnt from and evaluated on. Required by the built-in trainer.",
+        description="What is learnt from and evaluated on. Required unless the program is your own.",
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
     chat_template: ChatTemplate | None = Field(

@@ -77,6 +77,18 @@ class TrainingPlanStatus(PlanStatus):
     micro_batch_size: int | None = Field(default=None, description="Sequences per device and pass that were counted.")
     checkpoint_bytes: int | None = Field(default=None, description="Bytes of one checkpoint.")
     export_bytes: int | None = Field(default=None, description="Bytes of the weights that are handed to serving.")
+    sharding: str = Field(
+        default="",
+        description="Which state the data ranks share out, where the operator writes the trainer's command. Example: ZeRO3.",
+    )
+    shard: int | None = Field(
+        default=None, description="Data ranks that share one copy of it.", json_schema_extra=RECORD
+    )
+    context: int | None = Field(default=None, description="Ranks that share a sequence.", json_schema_extra=RECORD)
+    recompute: str = Field(
+        default="",
+        description="Which activations are computed again, where the operator writes the trainer's command. Example: Full.",
+    )
 
 
 class TrainingStatus(ObservedStatus):

@@ -9,7 +9,15 @@ from deepseek_operator.api.v1alpha1.common.env import Arguments, Command, Enviro
 from deepseek_operator.api.v1alpha1.common.pod import PodSettings
 from deepseek_operator.api.v1alpha1.common.programs import is_none, is_one, joined
 from deepseek_operator.api.v1alpha1.common.resources import ComputeResources
-from deepseek_operator.api.v1alpha1.training.trainers import OURS_OR, TYPES, WRITTEN, WRITTEN_OR
+from deepseek_operator.api.v1alpha1.training.trainers import (
+    BUILT_OR,
+    COMMANDED,
+    COMMANDED_OR,
+    OURS_OR,
+    TYPES,
+    WITHOUT_ARGS,
+    WRITTEN_OR,
+)
 from deepseek_operator.domain.programs.trainers.contract import RENDEZVOUS
 from deepseek_operator.domain.programs.trainers.table import USUAL
 
@@ -20,14 +28,19 @@ class Trainer(ApiModel):
     model_config = ConfigDict(
         json_schema_extra=rules(
             rule(
-                f"{is_none('self.type', WRITTEN)} || has(self.command)",
-                f"trainer.type {WRITTEN_OR} runs your program: write trainer.command, and trainer.image where it lies",
+                f"{is_none('self.type', COMMANDED)} || has(self.command)",
+                f"trainer.type {COMMANDED_OR} runs your program: write trainer.command, and trainer.image where it lies",
                 fieldPath=".type",
             ),
             rule(
-                f"{is_one('self.type', WRITTEN)} || (!has(self.command) && (!has(self.args) || size(self.args) == 0))",
-                f"trainer.command and trainer.args are those of a program of your own: write trainer.type {WRITTEN_OR}; the "
-                "built-in trainer takes its settings from the spec",
+                f"{is_one('self.type', COMMANDED)} || !has(self.command)",
+                f"trainer.command is a program of your own: write trainer.type {COMMANDED_OR}; the command of the others follows "
+                "from the spec",
+                fieldPath=".type",
+            ),
+            rule(
+                f"{is_none('self.type', WITHOUT_ARGS)} || !has(self.args) || size(self.args) == 0",
+                f"trainer.args are not read by {joined(WITHOUT_ARGS, 'and')}, which take their settings from the spec: leave them out",
                 fieldPath=".type",
             ),
             words_rule("trainer"),
@@ -40,19 +53,19 @@ class Trainer(ApiModel):
 
     type: Annotated[str, OneOf(TYPES)] = Field(
         default=USUAL.type,
-        description=f"{OURS_OR}: the trainer of the runtime image. {WRITTEN_OR}: your command. Default {USUAL.type}.",
+        description=f"{OURS_OR}: the trainer of the runtime image. {BUILT_OR}: those, with a command made from the spec, and their checkpoints kept as the built-in ones are. {WRITTEN_OR}: your command. Default {USUAL.type}.",
     )
     image: Image | None = Field(
         default=None,
-        description="Container image. Absent: the operator's runtime image. Example: registry.example.com/team/train:1.4.",
+        description="Container image. Absent: the operator's runtime image, or the profile's for that trainer; one that the operator makes a command for needs Python 3.11. Example: registry.example.com/team/train:1.4.",
     )
     command: Command = Field(
         default=None,
-        description=f"Entrypoint of a {WRITTEN_OR} trainer, exec form, no shell.",
+        description=f"Entrypoint of a {WRITTEN_OR} trainer, exec form, no shell. Of a library's trainer: your program and its arguments, which its launcher starts.",
     )
     args: Arguments = Field(
         default_factory=list,
-        description="Arguments of the command.",
+        description="Arguments of the command, after those that the operator writes.",
     )
     env: Environment = Field(default_factory=list)
     resources: ComputeResources = Field(default_factory=ComputeResources, description="CPU and memory of each pod.")

@@ -10,9 +10,17 @@ TYPES = tuple(entry.type for entry in offered())
 WRITTEN = tuple(entry.type for entry in offered() if entry.start is Start.WRITTEN)
 OURS = tuple(entry.type for entry in offered() if entry.start is Start.OURS)
 """Everything that the built-in trainer is behind."""
+BUILT = tuple(entry.type for entry in offered() if entry.start is Start.BUILT)
+"""Those whose command the operator writes from the spec."""
+COMMANDED = tuple(entry.type for entry in offered() if "command" in entry.honours)
+"""Those that run a program of the user's."""
+WITHOUT_ARGS = tuple(entry.type for entry in offered() if "args" not in entry.honours)
+"""Those that take all of their settings from the spec."""
 WITH_QLORA = joined(
     (one.title for one in TRAINERS.values() if one.start is Start.BUILT and Method.QLORA in one.methods), "and"
 )
 """Who does what the built-in trainer does not: a program of the user's own may run them."""
 OURS_OR = joined(OURS, "or")
 WRITTEN_OR = joined(WRITTEN, "or")
+BUILT_OR = joined(BUILT, "or")
+COMMANDED_OR = joined(COMMANDED, "or")

@@ -57,7 +57,9 @@ ENTRY = TrainerEntry(
     start=Start.BUILT,
     build=build,
     checkpoints="as the user's program saves",
-    resume=Resume.PROGRAM,
+    resume=Resume.VERIFIED,
     axes=DATA_AXIS,
     flags=FLAGS,
+    runs_a_program=True,
+    is_offered=True,
 )

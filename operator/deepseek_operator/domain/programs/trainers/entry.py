@@ -34,7 +34,6 @@ class Resume(Enum):
     """Where the next attempt goes on."""
 
     VERIFIED = "the newest healthy checkpoint, verified"
-    NEWEST = "the trainer's own newest checkpoint, not verified"
     PROGRAM = "as the user's program decides"
 
 
@@ -55,6 +54,7 @@ class TrainerEntry:
         command: what starts it in the runtime image, where it is ours; empty where ``build`` or the user says it.
         flags: what the user's own arguments may not say.
         recomputes: whether it can compute activations again in place of keeping them.
+        runs_a_program: whether its command starts one of the user's, as a library's does.
         is_offered: whether resources may name it; the others are known to commands only.
     """
 
@@ -72,9 +72,11 @@ class TrainerEntry:
     recomputes: bool = True
     command: tuple[str, ...] = ()
     flags: Flags = NO_FLAGS
+    runs_a_program: bool = False
     is_offered: bool = False
 
     @property
     def honours(self) -> frozenset[str]:
         """Fields of ``spec.trainer`` that it does something with, of those that not every trainer has."""
-        return HONOURED[self.start] - ({"args"} if self.flags == NOTHING else set())
+        program = {"command"} if self.runs_a_program else set()
+        return (HONOURED[self.start] | program) - ({"args"} if self.flags == NOTHING else set())

@@ -16,6 +16,7 @@ def gang(
 ) -> Command:
     """Return the command that every node runs."""
     return Command(
+        program=program,
         args=args,
         env=environment(asked, program),
         files=files,

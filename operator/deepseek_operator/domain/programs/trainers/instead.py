@@ -16,6 +16,8 @@ PRECISION = "write hyperparameters.precision"
 SEED = "write hyperparameters.seed"
 EVALUATION = "write hyperparameters.evalEverySteps"
 SAVING = "write checkpoints.everySteps and keepLast"
+KEEPING = "leave it out: every save is kept by checkpoints.keepLast and keepBest, and the gang saves when it is stopped"
+HEARD = "leave it out: every step is logged, and is the gang's sign of life"
 FOLDER = "leave it out: checkpoints lie where the next attempt looks for them"
 LAYOUT = "leave it out: ranks, recomputation and offloading follow from accelerator, nodes and what fits"
 

@@ -15,6 +15,7 @@ from deepseek_operator.domain.programs.trainers.entry import ADAPTERS, DATA_AXIS
 from deepseek_operator.domain.programs.trainers.gang import gang
 from deepseek_operator.domain.programs.trainers.request import (
     FILES,
+    OUTPUT,
     DataFormat,
     Dataset,
     LossOn,
@@ -36,7 +37,7 @@ FLAGS = Flags(
     owned=(
         Owned(("model-name-or-path", "adapter-name-or-path", "template"), instead.MODEL),
         Owned(("stage", "do-train"), instead.OBJECTIVE),
-        Owned(("finetuning-type", "lora-rank", "lora-alpha", "lora-target"), instead.METHOD),
+        Owned(("finetuning-type", "lora-rank", "lora-alpha", "lora-target", "lora-dropout"), instead.METHOD),
         Owned(("quantization-bit", "quantization-method", "double-quantization"), instead.METHOD),
         Owned(("dataset", "dataset-dir", "eval-dataset", "mix-strategy", "interleave-probs"), instead.DATA),
         Owned(("mask-history", "train-on-prompt"), instead.LOSS),
@@ -48,7 +49,9 @@ FLAGS = Flags(
         Owned(("seed",), instead.SEED),
         Owned(("max-steps", "num-train-epochs"), instead.STEPS),
         Owned(("eval-strategy", "eval-steps"), instead.EVALUATION),
-        Owned(("save-steps", "save-strategy", "save-total-limit"), instead.SAVING),
+        Owned(("save-steps", "save-strategy", "save-total-limit", "save-only-model"), instead.SAVING),
+        Owned(("load-best-model-at-end", "enable-jit-checkpoint"), instead.KEEPING),
+        Owned(("logging-steps", "logging-strategy", "logging-nan-inf-filter"), instead.HEARD),
         Owned(("output-dir", "overwrite-output-dir", "resume-from-checkpoint"), instead.FOLDER),
         Owned(("deepspeed", "optim", "disable-gradient-checkpointing"), instead.LAYOUT),
     ),
@@ -73,11 +76,13 @@ def build(asked: TrainerRequest) -> Command | Refusal:
 
 
 def _command(asked: TrainerRequest) -> Command:
-    start = (*asked.profile.launchers[PROGRAM], CONFIG, f"output_dir={asked.output(PROGRAM)}")
-    files = {CONFIG: _text(_config(asked)), DATASETS: _text(_dataset_info(asked)), ZERO: _text(zero.for_trainer(asked))}
-    own = "checkpoints are LLaMA-Factory's own: it resumes from the newest, without the operator's verification"
-    warnings = (own, *chat_rendering("LLaMA-Factory", f"the chat template {TEMPLATES[asked.family]}", asked))
+    start = (*asked.profile.launchers[PROGRAM], CONFIG, f"output_dir={OUTPUT}")
+    files = {CONFIG: _text(_config(asked)), DATASETS: _text(_dataset_info(asked))}
+    files |= {ZERO: _text(zero.for_trainer(asked))} if asked.is_shared_out else {}
+    warnings = chat_rendering("LLaMA-Factory", f"the chat template {TEMPLATES[asked.family]}", asked)
     built = gang(PROGRAM, asked, (*start, *asked.extra_args), files, warnings)
+    if not asked.is_gang:
+        return built
     return replace(built, env=(*built.env, ("FORCE_TORCHRUN", "1"), *rendezvous_variables()))
 
 
@@ -90,6 +95,9 @@ def _refusal(asked: TrainerRequest) -> Refusal | None:
         return Refusal(f"LLaMA-Factory 0.9.5 has no chat template of {asked.model}", "write trainer ms-swift")
     if asked.every_steps is None:
         return Refusal("LLaMA-Factory saves by steps, not by seconds", "write checkpoints.everySteps")
+    if asked.hyper.precision == "fp32" and "bf16" in asked.profile.accelerator.dtypes and asked.profile.name != "cpu":
+        # It asks the device, not the configuration; the CPU is a device without bf16 to it.
+        return Refusal("LLaMA-Factory computes in bf16 wherever the device can", "write precision bf16")
     held_out = len(asked.held_out_sets)
     if mixture(asked.training_sets) and held_out not in (0, len(asked.training_sets)):
         return Refusal(f"LLaMA-Factory draws {len(asked.training_sets)} weighted datasets beside as many that it evaluates, not {held_out}",
@@ -124,12 +132,16 @@ def _config(asked: TrainerRequest) -> dict[str, object]:
         "bf16": hyper.precision == "bf16",
         "seed": hyper.seed,
         "save_steps": asked.every_steps,
-        "save_total_limit": asked.keep_last,
-        "deepspeed": ZERO,
+        # What is taken from there is kept elsewhere; one that is not yet taken must outlive its successor's save.
+        "save_total_limit": max(asked.keep_last, 2),
+        "enable_jit_checkpoint": True,  # saves after a SIGTERM
+        "logging_steps": 1,  # the launcher hears of every step
+        "logging_nan_inf_filter": False,  # and of a loss that is no number
         "report_to": "none",
         "disable_gradient_checkpointing": not memory.checkpoints_activations(asked),
         "optim": memory.HUGGING_FACE_OPTIMIZERS[asked.optimizer],
     }
+    config |= {"deepspeed": ZERO} if asked.is_shared_out else {}
     config |= {"max_steps": hyper.max_steps} if hyper.max_steps else {"num_train_epochs": hyper.epochs}
     config |= {"train_on_prompt": True} if asked.loss_on is LossOn.ALL else {}
     config |= {"mask_history": True} if asked.loss_on is LossOn.COMPLETION else {}
@@ -143,6 +155,7 @@ def _lora(asked: TrainerRequest) -> dict[str, object]:
     adapter: dict[str, object] = {
         "lora_rank": tuning.rank,
         "lora_alpha": tuning.alpha,
+        "lora_dropout": float(tuning.dropout),
         "lora_target": "all" if tuning.all_linear else ",".join(lora.transformers_names(asked.architecture)),
     }
     if tuning.method is Method.QLORA:
@@ -208,8 +221,10 @@ ENTRY = TrainerEntry(
     start=Start.BUILT,
     build=build,
     checkpoints="transformers, with DeepSpeed's state",
-    resume=Resume.NEWEST,
+    resume=Resume.VERIFIED,
     methods=ADAPTERS | {Method.FULL},
+    precisions=("bf16",),
     axes=DATA_AXIS,
     flags=FLAGS,
+    is_offered=True,
 )

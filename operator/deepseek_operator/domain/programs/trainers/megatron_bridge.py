@@ -81,10 +81,7 @@ def main():
 main()
 """
 )
-WARNINGS = (
-    "weights start random: the model's path gives shape and tokenizer",
-    "checkpoints are Megatron's own: it resumes from the newest, without the operator's verification",
-)
+WARNINGS = ("weights start random: the model's path gives shape and tokenizer",)
 
 
 def build(asked: TrainerRequest) -> Command | Refusal:
@@ -195,9 +192,10 @@ ENTRY = TrainerEntry(
     start=Start.BUILT,
     build=build,
     checkpoints="Megatron-Core distributed",
-    resume=Resume.NEWEST,
+    resume=Resume.VERIFIED,
     objectives=frozenset({Objective.PRETRAIN}),
     methods=frozenset({Method.FULL}),
     precisions=PRECISIONS,
     flags=instead.NOTHING,
+    is_offered=True,
 )

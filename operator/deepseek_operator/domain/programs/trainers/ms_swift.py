@@ -15,6 +15,7 @@ from deepseek_operator.domain.programs.trainers.entry import ADAPTERS, Resume, T
 from deepseek_operator.domain.programs.trainers.gang import gang
 from deepseek_operator.domain.programs.trainers.request import (
     FILES,
+    OUTPUT,
     DataFormat,
     LossOn,
     Objective,
@@ -36,8 +37,8 @@ RESUME = f"{FILES}/resume.sh"
 MEGATRON_RESUME = f"{FILES}/resume-megatron.sh"
 FLAGS = Flags(
     owned=(
-        Owned(("model", "adapters"), instead.MODEL),
-        Owned(("tuner-type", "lora-rank", "lora-alpha", "target-modules"), instead.METHOD),
+        Owned(("model", "model-type", "adapters", "template"), instead.MODEL),
+        Owned(("tuner-type", "lora-rank", "lora-alpha", "lora-dropout", "target-modules"), instead.METHOD),
         Owned(("quant-method", "quant-bits", "bnb-4bit-quant-type"), instead.METHOD),
         Owned(("dataset", "val-dataset", "interleave-prob", "columns"), instead.DATA),
         Owned(("loss-scale",), instead.LOSS),
@@ -51,7 +52,9 @@ FLAGS = Flags(
         Owned(("seed",), instead.SEED),
         Owned(("max-steps", "num-train-epochs", "train-iters"), instead.STEPS),
         Owned(("eval-steps",), instead.EVALUATION),
-        Owned(("save-steps", "save-total-limit"), instead.SAVING),
+        Owned(("save-steps", "save-strategy", "save-total-limit", "save-only-model"), instead.SAVING),
+        Owned(("load-best-model-at-end", "enable-jit-checkpoint"), instead.KEEPING),
+        Owned(("logging-steps", "logging-strategy", "logging-nan-inf-filter"), instead.HEARD),
         Owned(("output-dir", "add-version", "resume-from-checkpoint"), instead.FOLDER),
         Owned(("mcore-model", "mcore-adapter", "finetune"), instead.FOLDER),
         Owned(("deepspeed", "optim", "gradient-checkpointing", "sequence-parallel"), instead.LAYOUT),
@@ -86,6 +89,51 @@ exec "$@"
 """
 
 
+MODEL_TYPES = {
+    "moe-v1": "deepseek",
+    "v2": "deepseek_v2",
+    "v3": "deepseek_v3",
+    "r1": "deepseek_v3",
+    "v3.2": "deepseek_v32",
+    "v4": "deepseek_v4",
+    "v4.1": "deepseek_v41",
+}
+"""Its name of a family's shape; of the others the model's own name tells."""
+TEMPLATES = {
+    "llm-v1": "deepseek",
+    "math": "deepseek",
+    "moe-v1": "deepseek",
+    "v2": "deepseek",
+    "coder-v1": "deepseek_coder",
+    "v3": "deepseek_v2_5",
+    "prover": "deepseek_v2_5",
+    "r1": "deepseek_r1",
+    "r1-distill": "deepseek_r1",
+    "v3.2": "deepseek_v3_1",
+    "v4": "deepseek_v4",
+    "v4.1": "deepseek_v41",
+}
+"""Its name of a family's chat template."""
+NEWER_TEMPLATES = {
+    "deepseek-v2.5": "deepseek_v2_5",
+    "deepseek-v3.1": "deepseek_v3_1",
+    "deepseek-v4-flash-0731": "deepseek_v4_flash",
+}
+"""Of models that have another one than their family."""
+
+
+def _model_type(asked: TrainerRequest) -> str:
+    if (known := MODEL_TYPES.get(asked.family)) is not None:
+        return known
+    if asked.is_latent:
+        return "deepseek_v3"
+    return next((shape for part, shape in (("qwen3", "qwen3"), ("qwen", "qwen2")) if part in asked.model), "llama")
+
+
+def _template(asked: TrainerRequest) -> str:
+    return NEWER_TEMPLATES.get(asked.model) or TEMPLATES[asked.family]
+
+
 def build(asked: TrainerRequest) -> Command | Refusal:
     """Return the command of every node, or why there is none."""
     if _needs_megatron(asked):
@@ -103,6 +151,9 @@ def _needs_megatron(asked: TrainerRequest) -> bool:
 def _common_refusal(program: str, asked: TrainerRequest) -> Refusal | None:
     if asked.tuning.method in limits.SOFT_PROMPTS:
         return Refusal(f"ms-swift has no {asked.tuning.method.value}", "write method LoRA, or a command of your own")
+    if asked.family not in TEMPLATES:
+        return Refusal(f"the chat template of {asked.model} has no name in ms-swift that is known here",
+                       "write a command of your own")  # fmt: skip
     if asked.every_steps is None:
         return Refusal("ms-swift saves by steps, not by seconds", "write checkpoints.everySteps")
     return limits.refusal(program, asked, FLAGS) or template_refusal("ms-swift", asked)
@@ -133,32 +184,35 @@ LOSSES = {LossOn.COMPLETION: "last_round", LossOn.ALL: "all"}
 
 def _transformers(asked: TrainerRequest) -> Command:
     command = (*_started(PROGRAM, asked), *_learning(asked), *asked.extra_args)
-    files = {ZERO: json.dumps(zero.for_trainer(asked), indent=2) + "\n", RESUME: RESUME_SCRIPT}
-    return _command(asked, PROGRAM, ("sh", RESUME, asked.output(PROGRAM), *command), files)
+    files = {RESUME: RESUME_SCRIPT}
+    files |= {ZERO: json.dumps(zero.for_trainer(asked), indent=2) + "\n"} if asked.is_shared_out else {}
+    return _command(asked, PROGRAM, ("sh", RESUME, OUTPUT, *command), files)
 
 
 def _megatron(asked: TrainerRequest) -> Command:
     command = (*_started(MEGATRON, asked), *_degrees(asked), *asked.extra_args)
     resumed = "--mcore_model" if asked.tuning.method is Method.FULL else "--mcore_adapter"
-    return _command(asked, MEGATRON, ("sh", MEGATRON_RESUME, asked.output(PROGRAM), resumed, *command),
+    return _command(asked, MEGATRON, ("sh", MEGATRON_RESUME, OUTPUT, resumed, *command),
                     {MEGATRON_RESUME: MEGATRON_RESUME_SCRIPT})  # fmt: skip
 
 
 def _started(program: str, asked: TrainerRequest) -> tuple[str, ...]:
     task = "pt" if asked.objective is Objective.PRETRAIN else "sft"
-    return (*asked.profile.launchers[program], task, *_shared(asked), "--output_dir", asked.output(PROGRAM))
+    return (*asked.profile.launchers[program], task, *_shared(asked), "--output_dir", OUTPUT)
 
 
 def _command(asked: TrainerRequest, program: str, args: tuple[str, ...], files: dict[str, str]) -> Command:
-    own = "checkpoints are ms-swift's own: it resumes from the newest, without the operator's verification"
-    warnings = (own, *chat_rendering("ms-swift", "the model's chat template", asked))
-    built = gang(program, asked, args, files, warnings)
+    built = gang(program, asked, args, files, chat_rendering("ms-swift", "the model's chat template", asked))
+    if program == PROGRAM and not asked.is_gang:
+        return built
     return replace(built, env=(*built.env, *rendezvous_variables()))
 
 
 def _shared(asked: TrainerRequest) -> tuple[str, ...]:
     hyper, tuning = asked.hyper, asked.tuning
-    args = ["--model", literal(asked.path), "--tuner_type", "full" if tuning.method is Method.FULL else "lora"]
+    # A folder's name does not tell it which of several models of one shape lies there.
+    args = ["--model", literal(asked.path), "--model_type", _model_type(asked), "--template", _template(asked)]
+    args += ["--tuner_type", "full" if tuning.method is Method.FULL else "lora"]
     args += ["--dataset", *(literal(dataset.path) for dataset in asked.training_sets)]
     if asked.held_out_sets:
         args += ["--val_dataset", *(literal(dataset.path) for dataset in asked.held_out_sets)]
@@ -173,11 +227,13 @@ def _shared(asked: TrainerRequest) -> tuple[str, ...]:
     args += ["--max_length", str(hyper.sequence), "--seed", str(hyper.seed)]
     args += ["--torch_dtype", "bfloat16" if hyper.precision == "bf16" else "float32"]
     args += ["--weight_decay", hyper.weight_decay, "--save_steps", str(asked.every_steps)]
-    args += ["--save_total_limit", str(asked.keep_last), "--add_version", "false"]
+    # What is taken from there is kept elsewhere; one that is not yet taken must outlive its successor's save.
+    args += ["--save_total_limit", str(max(asked.keep_last, 2)), "--add_version", "false"]
     if hyper.eval_every_steps is not None and asked.held_out_sets:
         args += ["--eval_steps", str(hyper.eval_every_steps)]
     if tuning.method in limits.LORA:
         args += ["--lora_rank", str(tuning.rank), "--lora_alpha", str(tuning.alpha)]
+        args += ["--lora_dropout", tuning.dropout]
         args += ["--target_modules", *_targets(asked)]
     return tuple(args)
 
@@ -194,7 +250,10 @@ def _learning(asked: TrainerRequest) -> tuple[str, ...]:
     args = ["--learning_rate", hyper.learning_rate, "--lr_scheduler_type", hyper.schedule.value.lower()]
     args += ["--warmup_steps", str(hyper.warmup_steps), "--max_grad_norm", hyper.clip_norm]
     args += ["--per_device_train_batch_size", str(hyper.micro_batch)]
-    args += ["--gradient_accumulation_steps", str(asked.accumulation), "--deepspeed", ZERO]
+    args += ["--gradient_accumulation_steps", str(asked.accumulation)]
+    args += ["--deepspeed", ZERO] if asked.is_shared_out else []
+    # Saves after a SIGTERM; the launcher hears of every step, and of a loss that is no number.
+    args += ["--enable_jit_checkpoint", "true", "--logging_steps", "1", "--logging_nan_inf_filter", "false"]
     args += ["--max_steps", str(hyper.max_steps)] if hyper.max_steps else ["--num_train_epochs", str(hyper.epochs)]
     args += ["--gradient_checkpointing", "true" if memory.checkpoints_activations(asked) else "false"]
     args += ["--optim", memory.HUGGING_FACE_OPTIMIZERS[asked.optimizer]]
@@ -235,7 +294,8 @@ ENTRY = TrainerEntry(
     start=Start.BUILT,
     build=build,
     checkpoints="transformers, with DeepSpeed's state; Megatron-Core distributed for wider layouts",
-    resume=Resume.NEWEST,
+    resume=Resume.VERIFIED,
     methods=ADAPTERS | {Method.FULL},
     flags=FLAGS,
+    is_offered=True,
 )

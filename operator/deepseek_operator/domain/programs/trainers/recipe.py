@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 
 from deepseek_operator.domain.programs.trainers.gang import gang
-from deepseek_operator.domain.programs.trainers.request import FILES, TrainerRequest, torchrun
+from deepseek_operator.domain.programs.trainers.request import FILES, OUTPUT, TrainerRequest, torchrun
 from deepseek_operator.domain.values.command import Command
 
 ASSIGN = """\
@@ -28,5 +28,5 @@ def run(
     """Return the command that starts the program ``text`` on every device, with its settings and its output folder."""
     script, document = f"{FILES}/{program.replace('-', '_')}_run.py", f"{FILES}/{program}.json"
     start = torchrun(asked.profile.launchers[program])
-    args = (*start, script, document, asked.output(program))
+    args = (*start, script, document, OUTPUT)
     return gang(program, asked, args, {script: text, document: json.dumps(settings, indent=2) + "\n"}, warnings)

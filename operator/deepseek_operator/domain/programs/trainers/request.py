@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from deepseek_operator.domain.devices.profiles.profile import Profile
-from deepseek_operator.domain.layout import Layout
+from deepseek_operator.domain.layout import Layout, Sharding
 from deepseek_operator.domain.models.model import Architecture, GroupedQueryAttention, LatentAttention
 from deepseek_operator.domain.sizing.activations import Recompute
 from deepseek_operator.domain.sizing.training_state import Method, Offload, Optimizer
@@ -19,8 +19,8 @@ NODE_RANK = "$(DEEPSEEK_NODE_RANK)"
 PROCESSES = "$(DEEPSEEK_PROCESSES_PER_NODE)"
 MASTER = "$(MASTER_ADDR)"
 MASTER_PORT = "$(MASTER_PORT)"
-ROOT = "$(DEEPSEEK_CHECKPOINT_ROOT)"
-ATTEMPT = "$(DEEPSEEK_ATTEMPT)"
+OUTPUT = "/tmp/deepseek-output"
+"""Where every trainer writes: the launcher makes it a link to a folder of this attempt, with what is to be gone on from."""
 FILES = "/etc/deepseek"
 """Where files of a command are mounted."""
 SAVE_MARGIN_SECONDS = 10
@@ -69,6 +69,7 @@ class Tuning:
     all_linear: bool = False
     virtual_tokens: int = 20
     every_layer: bool = False
+    dropout: str = "0"
 
 
 @dataclass(frozen=True)
@@ -105,8 +106,7 @@ class TrainerRequest:
     """One training.
 
     ``layout`` spans all nodes; its data degree is the number of sequences groups. ``path`` is where base weights and
-    tokenizer lie. ``every_steps`` and ``every_seconds`` exclude each other. ``resume`` False gives each attempt a
-    folder of its own. ``chat_template`` is what chats are written by in place of the model's own template. ``recompute``, ``offload`` and ``optimizer`` are the plan's
+    tokenizer lie. ``every_steps`` and ``every_seconds`` exclude each other. ``chat_template`` is what chats are written by in place of the model's own template. ``recompute``, ``offload`` and ``optimizer`` are the plan's
     choices that make it fit. ``script`` is the user's program, for trainers that are libraries.
     """
 
@@ -127,7 +127,6 @@ class TrainerRequest:
     every_steps: int | None = 500
     every_seconds: int | None = None
     keep_last: int = 2
-    resume: bool = True
     recompute: Recompute = Recompute.FULL
     offload: Offload = Offload.NONE
     optimizer: Optimizer = Optimizer.ADAMW
@@ -171,9 +170,15 @@ class TrainerRequest:
         """Datasets that are only evaluated."""
         return tuple(dataset for dataset in self.datasets if dataset.held_out)
 
-    def output(self, framework: str) -> str:
-        """Folder of the framework's own checkpoints, shared by all attempts that may resume."""
-        return f"{ROOT}/{framework}" if self.resume else f"{ROOT}/{framework}-{ATTEMPT}"
+    @property
+    def is_shared_out(self) -> bool:
+        """Whether ranks hold parts of the state, or the host does: DeepSpeed's work where a trainer leaves it to that."""
+        return self.layout.sharding is not Sharding.NONE or self.offload is not Offload.NONE
+
+    @property
+    def is_gang(self) -> bool:
+        """Whether torchrun starts it: for several ranks, and for DeepSpeed."""
+        return self.layout.gpus > 1 or self.is_shared_out
 
 
 def mixture(datasets: tuple[Dataset, ...]) -> tuple[str, ...]:

@@ -78,10 +78,7 @@ def main():
 main()
 """
 )
-WARNINGS = (
-    "checkpoints are torchtitan's own: it resumes from the newest, without the operator's verification",
-    "model.path gives tokenizer and assets only: weights are drawn anew, as pre-training begins",
-)
+WARNINGS = ("model.path gives tokenizer and assets only: weights are drawn anew, as pre-training begins",)
 
 
 def build(asked: TrainerRequest) -> Command | Refusal:
@@ -178,9 +175,10 @@ ENTRY = TrainerEntry(
     start=Start.BUILT,
     build=build,
     checkpoints="torch.distributed.checkpoint",
-    resume=Resume.NEWEST,
+    resume=Resume.VERIFIED,
     objectives=frozenset({Objective.PRETRAIN}),
     methods=frozenset({Method.FULL}),
     precisions=PRECISIONS,
     flags=instead.NOTHING,
+    is_offered=True,
 )

@@ -139,7 +139,7 @@ def launch(view: View) -> Step | None:
     attempt, volume = view.attempt, view.status.volume
     if attempt is None or volume is None:
         raise ValueError("an attempt is launched only once it and its volume are recorded")
-    made = Attempt(view.owner, view.status, attempt.number, volume.claim_name)
+    made = Attempt(view.owner, view.status, attempt.number, volume.claim_name, view.foreign)
     says = reconciling(Reason.STARTING, f"making the Job of attempt {attempt.number}")
     step = act("Starting" if attempt.number == 1 else "Restarting", says, [Create(job(made, view.configuration))])
     return replace(step, on_children=True)
