@@ -151,7 +151,7 @@ class Preparation:
         normalize: the Unicode form of every text, with lines ended by a line feed and without control characters.
         deduplicate: whether only texts that are the same are dropped, or those that are `near_similarity` alike as well.
         min_tokens, max_tokens: of an example as it is rendered.
-        languages: ISO 639-1.
+        languages: ISO 639 codes.
         min_letters, max_repetition: shares from 0 to 1, of characters and of lines.
         decontaminate_words: how many words in a row that a Heldout dataset holds make an example contaminated.
         packing: whether short examples share a sequence, without seeing each other.

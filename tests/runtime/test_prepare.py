@@ -131,6 +131,11 @@ DROPPED: Mapping[str, tuple[list[Line], Line, Line]] = {
         {"languages": ["en", "zh"]},
         {"otherLanguage": 1},
     ),
+    "short English with numbers, which is likelier Danish": (
+        pairs("Solve 3x + 5 = 20 for x.", "Ich habe gestern einen langen Brief geschrieben."),
+        {"languages": ["en"]},
+        {"otherLanguage": 1},
+    ),
     "few letters": (pairs("a" * 20, "-" * 30 + "|" * 30 + "=" * 30), {"minLetters": "0.5"}, {"fewLetters": 1}),
     "repeated lines": (
         pairs("buy now\n" * 9, "one\ntwo\nthree", "one\ntwo\none"),
@@ -262,6 +267,34 @@ def test_prepared_training_resumes_with_the_same_bits(workplace: Workplace, tmp_
     assert begun > 0
     assert killed.losses == undisturbed.losses[: len(killed.losses)]
     assert resumed.losses == undisturbed.losses[begun:]
+
+
+def test_two_that_prepare_the_same_at_a_time_use_what_the_first_has_made(
+    workplace: Workplace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = beside(workplace, tmp_path / "a", "one")
+    commit, firsts = store._committed, list[Path]()
+
+    def late(torn: Path, final: Path, digest: str) -> store.Prepared:
+        shutil.copytree(torn, final)
+        firsts.append(final)
+        (final / "of-the-first").touch()
+        return commit(torn, final, digest)
+
+    monkeypatch.setattr(store, "_committed", late)
+    assert beside(workplace, tmp_path / "b", "two").losses == expected.losses
+    (first,) = firsts
+    assert (first / "of-the-first").exists()
+    assert folders(tmp_path / "b") == [first.name]
+
+
+def test_language_that_nothing_is_told_as_is_refused_before_all_is_dropped(
+    workplace: Workplace, tmp_path: Path
+) -> None:
+    with pytest.raises(
+        Invalid, match=r"data\.languages: xx is none that py3langid tells; write of ace, .*, en, .*, zh"
+    ):
+        dropped(workplace, tmp_path / "v", pairs(LONG), {"languages": ["en", "xx"]})
 
 
 class Dies(BaseException):

@@ -14,7 +14,7 @@ from deepseek_runtime.contract import Invalid
 from deepseek_runtime.cpu import threads_per_process
 from deepseek_runtime.reading import reading
 from deepseek_runtime.spec import Dataset, Preparation, Prompt, TrainingSpec
-from deepseek_runtime.trainer.data.cleaning import Cleaning
+from deepseek_runtime.trainer.data.cleaning import Cleaning, check_languages
 from deepseek_runtime.trainer.data.corpus import Corpus, corpus_of
 from deepseek_runtime.trainer.data.dataset import Read, check_end, read_examples
 from deepseek_runtime.trainer.data.making import Maker
@@ -69,10 +69,11 @@ def _prepared(rank: Rank, tokenizer: PreTrainedTokenizerBase, options: Preparati
     contract, length, loss_on = rank.contract, rank.parameters.sequence_length, rank.spec.loss_on
     volume = contract.checkpoints.root.parent
     check_end(tokenizer)
+    check_languages(options.languages)
 
     def work(moved: Callable[[], None]) -> str:
         rank.telling.tell(state="Preparing")
-        sources = [Source(one, contents_of(one)) for one in rank.spec.datasets]
+        sources = [Source(one, contents_of(one, moved)) for one in rank.spec.datasets]
         digest = digest_of(sources, options, tokenizer, loss_on, length)
         maker, workers = Maker(tokenizer, loss_on, options, Cleaning(options)), threads_per_process(1, os.environ)
 

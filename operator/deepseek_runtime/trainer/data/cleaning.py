@@ -1,15 +1,19 @@
 """How a text is written before it is learnt from, and which are left out for what they are: rules that see one text alone."""
 
+import math
 import re
 import unicodedata
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
+from deepseek_runtime.contract import Invalid
 from deepseek_runtime.spec import Preparation, UnicodeForm
 from deepseek_runtime.trainer.data.words import runs, words
 
 # Control characters but tab and line feed: what a terminal or a converter left, and no text needs.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+# Of its logarithms of likelihood: a hundred times. Short English with numbers is just as well Danish.
+_UNLIKELY = math.log(100)
 # Bytes of letters in UTF-8 that a language can be told by: some four words, or seven Chinese characters.
 _TELLING_BYTES = 20
 
@@ -25,6 +29,18 @@ def normalised(value: object, form: UnicodeForm) -> object:
             return {name: normalised(one, form) for name, one in value.items()}
         case other:
             return other
+
+
+def check_languages(languages: Collection[str]) -> None:
+    """Raises Invalid for a language that nothing would ever be told as: everything would be dropped."""
+    if not languages:
+        return
+    import py3langid
+
+    known = sorted(name for name, _ in py3langid.rank("a"))
+    unknown = sorted(set(languages) - set(known))
+    if unknown:
+        raise Invalid(f"data.languages: {unknown[0]} is none that py3langid tells; write of {', '.join(known)}")
 
 
 @dataclass(frozen=True)
@@ -62,10 +78,10 @@ def _repetition(text: str) -> float:
 
 
 def _is_in(text: str, languages: Collection[str]) -> bool:
-    """Whether a text is in one of the languages (ISO 639-1), as py3langid tells; too short a one counts as in any."""
+    """Whether a text may be in one of the languages, as py3langid tells; too short a one may be in any."""
     if len("".join(filter(str.isalpha, text)).encode()) < _TELLING_BYTES:
         return True
     import py3langid  # half a second that only this filter needs
 
-    found: str = py3langid.classify(text)[0]
-    return found in languages
+    told = dict(py3langid.rank(text))
+    return bool(max(told[one] for one in languages) >= max(told.values()) - _UNLIKELY)

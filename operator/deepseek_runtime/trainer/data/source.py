@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from deepseek_runtime.chat.messages import Chat, chat_of, check_exchange
 from deepseek_runtime.contract import Invalid
@@ -37,13 +37,17 @@ def name_of(dataset: Dataset) -> str:
     return dataset.builtin or str(dataset.path)
 
 
-def contents_of(dataset: Dataset) -> tuple[Content, ...]:
-    """What its files hold, in the order of their names; nothing where it is made by code.
+def contents_of(dataset: Dataset, beat: Callable[[], None] = lambda: None) -> tuple[Content, ...]:
+    """What its files hold, in the order of their names; nothing where it is made by code. `beat` is called with each.
 
     Raises Invalid, also for data that is not what DVC has recorded of it.
     """
     dvc.check(dataset)
-    return tuple(map(read_content, files_of(dataset.path))) if dataset.path is not None else ()
+    found = list[Content]()
+    for file in files_of(dataset.path) if dataset.path is not None else ():
+        found.append(read_content(file))
+        beat()
+    return tuple(found)
 
 
 def pairs_of(dataset: Dataset, contents: Sequence[Content]) -> Iterator[tuple[str, str, str]]:

@@ -6,7 +6,7 @@ from pydantic import ConfigDict, Field, StringConstraints
 
 from deepseek_operator.api.base import ApiModel, DatasetUri, Decimal, FilePath, Weight, rule, rules
 
-Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2}$", max_length=2)]
+Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}$", max_length=3)]
 
 
 class DvcPin(ApiModel):
@@ -153,7 +153,7 @@ class Preparation(ApiModel):
     )
     languages: Annotated[list[Language], Field(min_length=1, max_length=32)] | None = Field(
         default=None,
-        description="Languages in ISO 639-1, as py3langid tells them; records in others are dropped, those too short to tell (20 bytes of letters) are kept. Example: [en, zh]. Absent: all.",
+        description="Languages by their ISO 639 codes, as py3langid tells them; records of which another language is a hundred times likelier than each of these are dropped, those too short to tell (20 bytes of letters) are kept. Example: [en, zh]. Absent: all.",
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )
     min_letters: Decimal | None = Field(
