@@ -204,7 +204,7 @@ def test_patience_of_another_training_is_its_own(workplace: Workplace, tmp_path:
 
 
 def test_rollback_takes_the_evaluations_back_that_it_undoes(workplace: Workplace, tmp_path: Path) -> None:
-    """Evaluated after steps 3 and 4, back to 2: what is found there the second time counts, and once."""
+    """Evaluated in vain after steps 3 and 4, back from 5 to 3: what is found after 4 the second time counts, and once."""
     words = [f"{letter}{other}" for letter in "abcdefgh" for other in "ijklm"]
     (tmp_path / "train.jsonl").write_text("".join(json.dumps({"prompt": w, "completion": w}) + "\n" for w in words))
     train: Document = {"source": {"path": str(tmp_path / "train.jsonl")}}
@@ -215,10 +215,11 @@ def test_rollback_takes_the_evaluations_back_that_it_undoes(workplace: Workplace
         "".join(json.dumps({"prompt": "az" if w == bad else w, "completion": w}) + "\n" for w in words)
     )
     own["onDivergence"] = {"action": "Rollback"}
-    with poisoned(), finding({**CURVE, 4: 2.9, 5: 2.95, 6: 2.95}):
-        run = workplace.attempt(tmp_path, own, CHECKPOINT_EVERY_STEPS="2", CHECKPOINT_KEEP_BEST="0")
-    assert run.evaluations == [0, 1, 2, 3, 4, 5, 6]
-    assert (run.told["step"], run.told["stoppedEarly"]) == (6, {"best": 4, "evaluations": 2})
+    own["earlyStopping"] = {"patience": 3}
+    with poisoned(), finding({**CURVE, 4: 3.4, 5: 3.3}):
+        run = workplace.attempt(tmp_path, own, CHECKPOINT_EVERY_STEPS="3", CHECKPOINT_KEEP_BEST="0")
+    assert run.evaluations == [0, 1, 2, 3, 4, 4, 5]
+    assert (run.told["step"], run.told["stoppedEarly"]) == (5, {"best": 2, "evaluations": 3})
 
 
 @pytest.mark.parametrize("world", [1, 2])
