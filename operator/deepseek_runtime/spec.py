@@ -52,7 +52,17 @@ FIELDS = (
 )
 HYPERPARAMETERS = (
     *("globalBatchSize", "microBatchSize", "sequenceLength", "learningRate", "schedule", "warmupSteps", "maxSteps"),
-    *("epochs", "precision", "weightDecay", "gradientClipNorm", "seed", "evalEverySteps", "crossEntropy"),
+    *(
+        "epochs",
+        "precision",
+        "weightDecay",
+        "gradientClipNorm",
+        "seed",
+        "evalEverySteps",
+        "evalSamples",
+        "evalSampleTokens",
+        "crossEntropy",
+    ),
 )
 
 
@@ -173,7 +183,7 @@ class Preparation:
 class Hyperparameters:
     """Exactly one of `epochs` (default 1) and `max_steps` is set; lengths in tokens, `micro_batch_size` per process.
 
-    `eval_every_steps` None means only at the end. `cross_entropy` says whether all logits of a pass are there at once.
+    `eval_every_steps` None means only at the end; each evaluation writes `eval_samples` answers of so many tokens at most. `cross_entropy` says whether all logits of a pass are there at once.
     """
 
     global_batch_size: int
@@ -189,6 +199,8 @@ class Hyperparameters:
     gradient_clip_norm: float
     seed: int
     eval_every_steps: int | None
+    eval_samples: int = 0
+    eval_sample_tokens: int = 64
     cross_entropy: CrossEntropy = "Whole"
 
 
@@ -421,5 +433,7 @@ def _hyperparameters(fields: Fields) -> Hyperparameters:
         gradient_clip_norm=fields.decimal("gradientClipNorm", 1.0, least=0.0),
         seed=fields.integer("seed", 0, least=0),
         eval_every_steps=fields.integer("evalEverySteps", 0, least=1) or None,
+        eval_samples=fields.integer("evalSamples", 0, least=0),
+        eval_sample_tokens=fields.integer("evalSampleTokens", 64, least=1),
         cross_entropy=fields.choice("crossEntropy", CROSS_ENTROPIES, "Whole"),
     )

@@ -123,6 +123,20 @@ TRAININGS: tuple[tuple[str, Changes, str], ...] = (
         {"spec.failurePolicy.onDivergence": {"action": "Rollback", "max": 0}},
         "greater than or equal to 1",
     ),
+    (
+        "answers to no prompt",
+        {
+            "spec.datasets": [{"source": TASK}, {"source": TASK, "split": "Heldout", "format": "Text"}],
+            f"{HYPER}.evalSamples": 2,
+        },
+        "hyperparameters.evalSamples answers prompts",
+    ),
+    ("too many answers", {**HELDOUT, f"{HYPER}.evalSamples": 17}, "less than or equal to 16"),
+    (
+        "the length of no answer",
+        {**HELDOUT, f"{HYPER}.evalSampleTokens": 8},
+        "evalSampleTokens is how long the answers",
+    ),
     ("weights of nobody", {"spec.initFrom": {}}, "write initFrom.training (a DeepSeekTraining of this namespace)"),
     (
         "weights of two",

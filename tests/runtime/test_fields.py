@@ -204,6 +204,19 @@ def evaluated_after_every_step(base: Observed, other: Observed) -> None:
     assert other.evaluations == [0, 1, 2]
 
 
+def answers_are_written(base: Observed, other: Observed) -> None:
+    samples = [[record for record in run.records if record["event"] == "sample"] for run in (base, other)]
+    assert (samples[0], [record["prompt"] for record in samples[1]]) == ([], ["qr=", "st="])
+    assert [record["meant"] for record in samples[1]] == ["QR<|end|>", "ST<|end|>"]
+    assert_equal(base.updates[-1].after, other.updates[-1].after)
+
+
+def answers_are_longer(base: Observed, other: Observed) -> None:
+    for run, least in ((base, 1), (other, 3)):
+        widest = max(one.width for one in run.evaluated[-least:])
+        assert widest == len("qr=") + least - 1
+
+
 def solved(*names: str) -> set[str]:
     """The examples of these files as the model reads them."""
     return {f"{word}={word.upper()}" for name in names for word in WORDS[name]}
@@ -306,6 +319,8 @@ CASES = (
     hyperparameter("seed", 0, 1, weights_and_order_are_others),
     Case("hyperparameters.seed", dropout(seed=0), dropout(seed=1), dropout_is_another),
     hyperparameter("evalEverySteps", ABSENT, 1, evaluated_after_every_step),
+    hyperparameter("evalSamples", ABSENT, 2, answers_are_written),
+    hyperparameter("evalSampleTokens", 1, 3, answers_are_longer, evalSamples=2),
 )  # fmt: skip
 ONE_LEGAL_VALUE = {"objective": "Pretrain"}
 # How status and metrics call the model and where the catalogue finds its size; what the operator turns into a path

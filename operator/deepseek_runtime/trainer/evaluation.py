@@ -50,7 +50,7 @@ def evaluate(
     """
     size = min(BATCH_SIZE, micro_batch_size * gang.world_size)
     surprise = tokens = right = 0.0
-    with _inference(model):
+    with inference(model):
         for examples, is_answered in ((heldout.answers, True), (heldout.texts, False)):
             for share, counted in _shares(examples, gang, size):
                 found, matched = _scored(model, collate(share, pad_id, gang.device), in_pieces=in_pieces)
@@ -65,7 +65,8 @@ def evaluate(
 
 
 @contextmanager
-def _inference(model: PreTrainedModel) -> Iterator[None]:
+def inference(model: PreTrainedModel) -> Iterator[None]:
+    """The model as it answers: without dropout, and without gradients."""
     model.eval()
     with torch.no_grad():
         yield

@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from deepseek_runtime.trainer.data.corpus import Heldout
 from deepseek_runtime.trainer.evaluation import evaluate
 from deepseek_runtime.trainer.rank import Rank
+from deepseek_runtime.trainer.sampling import sampled
 
 
 @dataclass(frozen=True)
@@ -24,11 +25,11 @@ class Measured:
 
 @dataclass
 class Measuring:
-    """Measures, and remembers the last measure. `gave_way` says that one was left out for a stop."""
+    """Measures, and remembers the last measure. `gave_way` says that one, or its samples, were left out for a stop."""
 
     rank: Rank
     model: PreTrainedModel
-    pad_id: int
+    tokenizer: PreTrainedTokenizerBase
     heldout: Heldout
     max_steps: int
     last: Measured
@@ -54,7 +55,7 @@ class Measuring:
             self.model,
             self.heldout,
             rank.gang,
-            self.pad_id,
+            self.tokenizer.pad_token_id or 0,
             rank.heartbeat.beat,
             micro_batch_size=parameters.micro_batch_size or parameters.global_batch_size // rank.gang.world_size,
             wants_stop=rank.wants_stop,
@@ -66,7 +67,27 @@ class Measuring:
         self.last = Measured(step, {"evalLoss": found.loss, "accuracy": found.accuracy})
         rank.telling.tell(state="Training", **self.last.metrics)
         rank.telling.log({"event": "evaluation", "step": step, **self.last.metrics})
+        self._sample(step)
         return True
+
+    def _sample(self, step: int) -> None:
+        """What the model writes after the first prompts; nothing where any rank was asked to stop."""
+        rank, parameters = self.rank, self.rank.parameters
+        examples = self.heldout.answers[: parameters.eval_samples]
+        if not examples:
+            return
+        told = sampled(
+            self.model,
+            self.tokenizer,
+            examples,
+            rank.gang,
+            rank.heartbeat.beat,
+            most_tokens=parameters.eval_sample_tokens,
+            wants_stop=rank.wants_stop,
+        )
+        self.gave_way = told is None
+        for sample in told or ():
+            rank.telling.log({"event": "sample", "step": step, **sample.to_json()})
 
     def _is_regular(self, step: int) -> bool:
         every = self.rank.parameters.eval_every_steps

@@ -49,7 +49,7 @@ def prepare(rank: Rank) -> Training:
         rank=rank,
         start=start,
         learner=Learner(rank, model, pad_id, state, objective, corpus, steps),
-        measuring=Measuring(rank, model, pad_id, corpus.heldout, steps, standing.measured),
+        measuring=Measuring(rank, model, tokenizer, corpus.heldout, steps, standing.measured),
         checkpoints=checkpoints,
         diverging=Diverging(rank, start, checkpoints, course),
         course=course,

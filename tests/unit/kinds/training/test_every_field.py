@@ -369,6 +369,14 @@ ROWS = (
     hyper("gradientClipNorm", "0", "1"),
     hyper("seed", 1, 2),
     hyper("evalEverySteps", 5, 10, datasets=[TASK, {**TASK, "split": "Heldout"}]),
+    hyper("evalSamples", 1, 4, datasets=[TASK, {**TASK, "split": "Heldout"}]),
+    hyper(
+        "evalSampleTokens",
+        8,
+        64,
+        datasets=[TASK, {**TASK, "split": "Heldout"}],
+        hyperparameters={"maxSteps": 100, "evalSamples": 2},
+    ),
     Row(
         "earlyStopping.patience",
         (2, 5),

@@ -74,3 +74,11 @@ class Hyperparameters(ApiModel):
     eval_every_steps: Annotated[int, Field(ge=1, le=100000000)] | None = Field(
         default=None, description="Steps between evaluations on the Heldout datasets. Absent: only at the end."
     )
+    eval_samples: Annotated[int, Field(ge=1, le=16)] | None = Field(
+        default=None,
+        description="Prompts of the Heldout datasets, the first ones, to which each evaluation writes an answer, the likeliest token each time; the log and the curve hold them, as lines of event sample. Absent: none.",
+    )
+    eval_sample_tokens: Annotated[int, Field(ge=1, le=1024)] | None = Field(
+        default=None,
+        description="Tokens of such an answer at most; the end token ends it sooner. Absent: 64.",
+    )

@@ -80,6 +80,14 @@ class TrainingSpec(ApiModel):
                 fieldPath=".hyperparameters.evalEverySteps",
             ),
             rule(
+                f"{_OWN_COMMAND} || !has(self.hyperparameters.evalSamples) || "
+                "((!has(self.lossOn) || self.lossOn != 'All') && has(self.datasets) && "
+                "self.datasets.exists(d, d.split == 'Heldout' && d.format != 'Text'))",
+                "hyperparameters.evalSamples answers prompts: write a dataset with split Heldout that holds prompts or chats, "
+                "or leave it out",
+                fieldPath=".hyperparameters.evalSamples",
+            ),
+            rule(
                 f"!has(self.initFrom) || {_OURS}",
                 "initFrom is the built-in trainer's: leave it out, and let your command read the checkpoint",
                 fieldPath=".initFrom",
@@ -231,6 +239,11 @@ class TrainingSpec(ApiModel):
             rule(
                 "!(has(self.moreSteps) && (has(self.maxSteps) || has(self.epochs)))",
                 "write hyperparameters.moreSteps or maxSteps or epochs, one of them",
+            ),
+            rule(
+                "!has(self.evalSampleTokens) || has(self.evalSamples)",
+                "hyperparameters.evalSampleTokens is how long the answers of evalSamples are: write that, or leave it out",
+                fieldPath=".evalSampleTokens",
             ),
             rule(
                 "!has(self.maxSteps) || self.warmupSteps < self.maxSteps",
