@@ -63,3 +63,33 @@ need_development_environment() { DEV="$(environment development core dev)"; }
 need_runtime_environment() { TORCH="$(environment runtime runtime test)"; }
 # An MLflow server, for the tests that write to one: it wants other versions than the operator does, so it has its own.
 need_tracking_server() { export MLFLOW_SERVER="$(installed mlflow tests/support/mlflow_server.txt "$(cat tests/support/mlflow_server.txt)")"; }
+
+# trainer_environment NAME REQUIREMENT [BESIDE…]: makes the environment of a released trainer once and prints its path. It
+# shares torch with the runtime's (a CUDA build takes 4 GB) and leaves out what only web pages and videos need; BESIDE are
+# packages that it imports and whose own torch is not wanted. To be called in a subshell, as `environment` is.
+trainer_environment() {
+  local name="$1" wanted="$2" path lock torch
+  shift 2
+  torch="$(environment runtime runtime test)"
+  path="$CACHE/venv-$name-$(printf '%s\n' "$wanted" "$@" "$torch" | sha256sum | cut -c1-12)"
+  exec {lock}>"$path.lock"
+  flock "$lock"
+  if [ ! -e "$path/complete" ]; then
+    printf 'installing %s into %s\n' "$wanted" "$path" >&2
+    rm -rf "$path"
+    "$(find_python)" -m venv "$path"
+    "$torch/bin/python" -c 'import site; print(site.getsitepackages()[0])' \
+      > "$("$path/bin/python" -c 'import site; print(site.getsitepackages()[0])')/zz-runtime.pth"
+    printf '%s ; sys_platform == "never"\n' torch torchvision torchaudio torchdata gradio > "$path/left-out"
+    "$torch/bin/uv" pip install --quiet --compile-bytecode --python "$path/bin/python" --override "$path/left-out" "$wanted" >&2
+    if [ $# -gt 0 ]; then "$torch/bin/uv" pip install --quiet --no-deps --python "$path/bin/python" "$@" >&2; fi
+    touch "$path/complete"
+  fi
+  printf '%s\n' "$path"
+}
+
+need_trainer_environments() {
+  LLAMA_FACTORY="$(trainer_environment llama-factory llamafactory==0.9.5 torchaudio==2.11.0 torchvision==0.29.2)"
+  MS_SWIFT="$(trainer_environment ms-swift ms-swift==4.6.0)"
+  export LLAMA_FACTORY MS_SWIFT
+}

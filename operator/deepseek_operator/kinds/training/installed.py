@@ -12,7 +12,7 @@ from typing import Any
 from deepseek_operator.api.v1alpha1.training.trainer import Trainer
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.domain.programs.trainers.contract import COMMAND
-from deepseek_operator.domain.programs.trainers.request import FILES
+from deepseek_operator.domain.programs.trainers.request import FILES, OUTPUT
 from deepseek_operator.kinds.training.command import MODEL_PATH, Started
 from deepseek_operator.workloads.pod.resources import resources
 from deepseek_operator.workloads.pod.security import container_security
@@ -55,6 +55,7 @@ def told(foreign: Started, env: list[dict[str, Any]]) -> list[dict[str, Any]]:
         *named.values(),
         *(_literal(name, value) for name, value in foreign.command.env if name not in named),
         _literal("DEEPSEEK_CHECK_TOKENIZER", MODEL_PATH),
+        _literal("DEEPSEEK_OUTPUT", OUTPUT),
         _literal(PATH, f"{FILES}:{theirs}" if theirs else FILES),
     ]
 

@@ -1,0 +1,192 @@
+"""Released trainers, really run on the CPU from what the operator renders, under the launcher: killed, torn, stopped, finished.
+
+`tests/run trainers` installs them (about 1.5 GB beside the runtime's torch, which they share) and passes these; they are no
+part of `tests/run`, because each start of such a trainer imports for half a minute.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
+from deepseek_operator.core.configuration import Configuration
+from deepseek_operator.kinds.training.command import Started, started
+from tests.runtime.pods import ROOT, Attempt, Process
+from tests.support.ports import free_port
+
+STEPS, EVERY = 400, 40
+TRAINERS = {
+    name: Path(os.environ[variable])
+    for name, variable in (("llama-factory", "LLAMA_FACTORY"), ("ms-swift", "MS_SWIFT"))
+    if variable in os.environ
+}
+LORA = {"type": "LoRA", "lora": {"export": "Adapter", "rank": 4}}
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny Qwen2 with a tokenizer in DeepSeek's form, named by the class that their transformers read right."""
+    folder = tmp_path_factory.mktemp("model")
+    python = next(iter(TRAINERS.values())) / "bin" / "python"
+    subprocess.run([python, ROOT / "tests" / "trainers" / "make_model.py", folder], check=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def chats(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sixty-four short chats."""
+    file = tmp_path_factory.mktemp("data") / "chats.jsonl"
+    turns = [(f"what is {n} plus one?", f"it is {n + 1}.") for n in range(64)]
+    lines = [{"messages": [{"role": "user", "content": q}, {"role": "assistant", "content": a}]} for q, a in turns]
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return file
+
+
+class Lab:
+    """One training of one trainer: its attempts one after the other on a volume."""
+
+    def __init__(self, trainer: str, volume: Path, model: Path, chats: Path, **spec: Any) -> None:
+        self.volume, self.venv, self.number = volume, TRAINERS[trainer], 0
+        self.built = self._rendered(trainer, spec).command
+        self.places = {
+            "/model": str(model),
+            "/datasets/0/chats.jsonl": str(chats),
+            "/etc/deepseek": str(volume / "files"),
+        }
+        (volume / "files").mkdir(parents=True)
+        for path, text in self.built.files.items():
+            (volume / "files" / Path(path).name).write_text(self._here(text))
+
+    def _rendered(self, trainer: str, spec: dict[str, Any]) -> Started:
+        wanted = {
+            "model": {"name": "deepseek-r1-distill-qwen-7b", "source": {"uri": "pvc://models/m"}},
+            "datasets": [{"source": {"uri": "pvc://data/chats.jsonl"}, "format": "Messages"}],
+            "hyperparameters": {
+                "globalBatchSize": 4,
+                "sequenceLength": 128,
+                "learningRate": "1e-3",
+                "precision": "fp32",
+                "maxSteps": STEPS,
+            },
+            "trainer": {"type": trainer, "image": "x"},
+            "checkpoints": {"everySteps": EVERY},
+            **spec,
+        }
+        document = {
+            "apiVersion": "deepseek-operator.io/v1alpha1",
+            "kind": "DeepSeekTraining",
+            "metadata": {"name": "t", "namespace": "team", "uid": "u"},
+            "spec": wanted,
+        }
+        found = started(DeepSeekTraining.model_validate(document).spec, None, Configuration())
+        assert isinstance(found, Started), found
+        return found
+
+    def _here(self, text: str) -> str:
+        for inside, outside in (*self.places.items(), ("/tmp/deepseek-output", str(self.output))):
+            text = text.replace(inside, outside)
+        return text
+
+    @property
+    def output(self) -> Path:
+        return self.volume / "output"
+
+    def attempt(self) -> tuple[Attempt, Process]:
+        """The next one."""
+        self.number += 1
+        variables = {
+            **dict(self.built.env),
+            "DEEPSEEK_OUTPUT": str(self.output),
+            "DEEPSEEK_CHECK_TOKENIZER": self.places["/model"],
+            "HOME": str(self.volume),
+            "PATH": f"{self.venv / 'bin'}:{os.environ['PATH']}",
+        }
+        spec = json.dumps({"hyperparameters": {"maxSteps": STEPS}})
+        past = tuple((n, f"pod-{n}") for n in range(1, self.number))
+        made = Attempt(
+            self.volume, self.number, f"pod-{self.number}", spec, processes=1, ancestry=past, variables=variables
+        )
+        launcher = [
+            str(self.venv / "bin" / "python"),
+            "-m",
+            "deepseek_runtime.launcher",
+            "--adapter",
+            self.built.program,
+        ]
+        command = [*launcher, "--", *(self._here(word) for word in self.built.args)]
+        return made, Process.start(command, made.environment(0, free_port()))
+
+    def waited_for(self, process: Process, is_there: Callable[[], bool], limit_s: float = 400) -> None:
+        end = time.monotonic() + limit_s
+        while not is_there():
+            assert process.popen.poll() is None, process.ended() or process.log
+            assert time.monotonic() < end, "it did not come"
+            time.sleep(0.05)
+
+    def step(self) -> int:
+        """The last step that the trainer's log has in this attempt."""
+        said = [0]
+        for name in ("trainer_log.jsonl", "logging.jsonl"):
+            file = self.output / name
+            for line in file.read_text().splitlines() if file.is_file() else ():
+                value = json.loads(line) if line.endswith("}") else {}
+                together = str(value.get("global_step/max_steps", "0/0")).split("/")[0]
+                said.append(int(value.get("current_steps") or together))
+        return max(said)
+
+
+@pytest.mark.parametrize("trainer", TRAINERS)
+@pytest.mark.parametrize("method", ["Full", "LoRA"])
+def test_nothing_is_lost_to_a_kill_a_torn_folder_and_a_stop(
+    trainer: str, method: str, tmp_path: Path, model: Path, chats: Path
+) -> None:
+    lab = Lab(trainer, tmp_path, model, chats, **({"method": LORA} if method == "LoRA" else {}))
+    one, process = lab.attempt()
+    lab.waited_for(process, lambda: bool(one.steps()))
+    process.kill()
+    process.ended()
+    saved = max(one.steps())
+    torn = one.directory / "output" / "checkpoint-999999"
+    torn.mkdir()
+    (torn / "model.safetensors").write_bytes(b"half")
+
+    two, process = lab.attempt()
+    lab.waited_for(process, lambda: lab.step() > saved + 2)
+    process.terminate()
+    code = process.ended()
+    told = two.termination()
+    begun = int(str(told["firstStep"])) - 1
+    assert begun >= saved, process.log
+    if code == 0:  # it was quicker than its stop
+        assert told["step"] == STEPS
+        return
+    assert code == 75, process.log
+    last = max(two.steps(), default=begun)
+
+    three, process = lab.attempt()
+    assert process.ended() == 0, process.log
+    told = three.termination()
+    assert (told["result"], told["step"], told["firstStep"]) == ("Complete", STEPS, last + 1)
+    weights = "adapter_model.safetensors" if method == "LoRA" else "model.safetensors"
+    assert (three.root / "exports" / str(STEPS) / weights).is_file()
+
+
+@pytest.mark.parametrize("trainer", TRAINERS)
+def test_a_tokenizer_that_its_transformers_garbles_ends_it_before_anything_is_learnt(
+    trainer: str, tmp_path: Path, model: Path, chats: Path
+) -> None:
+    garbled = tmp_path / "model"
+    shutil.copytree(model, garbled)
+    settings = json.loads((garbled / "tokenizer_config.json").read_text())
+    (garbled / "tokenizer_config.json").write_text(json.dumps({**settings, "tokenizer_class": "LlamaTokenizerFast"}))
+    lab = Lab(trainer, tmp_path / "volume", garbled, chats)
+    one, process = lab.attempt()
+    assert process.ended() == 64, process.log
+    assert "garbles the model's tokenizer (LlamaTokenizerFast)" in str(one.termination()["message"])
