@@ -12,12 +12,15 @@ from typing import Any
 import torch
 import transformers
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
+    PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
 )
+from transformers.distributed import DistributedConfig
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
@@ -55,12 +58,25 @@ def refuse_unknown_architecture(kind: object, where: str) -> None:
     )
 
 
-def load_network(path: Path, kind: "torch.dtype | str") -> PreTrainedModel:
-    """The whole model on the host, in `kind` ("auto": as stored). Raises Invalid naming the tensors that don't fit."""
+def load_config(path: Path) -> PretrainedConfig:
+    """The configuration of a whole model. Raises Invalid."""
     check(path)
     refuse_unknown_architecture(read_json(path / CONFIG).get("model_type"), f"{path / CONFIG}: model_type")
+    config: PretrainedConfig = AutoConfig.from_pretrained(path, **_UNTRUSTED)
+    return config
+
+
+def load_network(path: Path, kind: "torch.dtype | str", ranks: int = 1) -> PreTrainedModel:
+    """The model in `kind` ("auto": as stored), inference's. Raises Invalid naming the tensors that don't fit.
+
+    One rank has the whole of it on the host. Of several, called together, each has its rows (FSDP) on its device, and
+    has read no others.
+    """
+    check(path)
+    refuse_unknown_architecture(read_json(path / CONFIG).get("model_type"), f"{path / CONFIG}: model_type")
+    shared = {"distributed_config": DistributedConfig(fsdp_size=ranks)} if ranks > 1 else {}
     network, found = AutoModelForCausalLM.from_pretrained(
-        path, dtype=kind, output_loading_info=True, ignore_mismatched_sizes=True, **_UNTRUSTED, **_NO_ADAPTER
+        path, dtype=kind, output_loading_info=True, ignore_mismatched_sizes=True, **shared, **_UNTRUSTED, **_NO_ADAPTER
     )
     _refuse_misfits(path, network, found)
     assert isinstance(network, PreTrainedModel)

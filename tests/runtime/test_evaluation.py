@@ -13,10 +13,10 @@ from deepseek_runtime.spec import Custom
 from deepseek_runtime.trainer.data.corpus import Heldout
 from deepseek_runtime.trainer.data.example import Example
 from deepseek_runtime.trainer.evaluation import Evaluation, evaluate
-from deepseek_runtime.trainer.model import build
 from deepseek_runtime.trainer.objective import objective_of
 from tests.runtime.families import FAMILIES
 from tests.runtime.greedy import greedy
+from tests.runtime.whole_model import build
 from tests.runtime.workplace import Workplace
 
 pytestmark = pytest.mark.filterwarnings("ignore")

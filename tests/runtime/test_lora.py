@@ -19,7 +19,6 @@ from deepseek_runtime.contract import ExitCode, Invalid
 from deepseek_runtime.model_folder.folder import check
 from deepseek_runtime.spec import Custom
 from deepseek_runtime.trainer.held import Held
-from deepseek_runtime.trainer.model import build
 from deepseek_runtime.trainer.targets import targets_of
 from tests.runtime.families import FAMILIES
 from tests.runtime.lives import (
@@ -34,6 +33,7 @@ from tests.runtime.lives import (
     whole,
 )
 from tests.runtime.observed import Document, Observed
+from tests.runtime.whole_model import build
 from tests.runtime.workplace import Workplace, of
 
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -4,8 +4,8 @@ import pytest
 
 from deepseek_runtime.contract import Invalid
 from deepseek_runtime.spec import Custom
-from deepseek_runtime.trainer.model import build
 from tests.runtime.pods import MODEL
+from tests.runtime.whole_model import build
 
 
 @pytest.mark.parametrize(

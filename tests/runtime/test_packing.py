@@ -11,10 +11,10 @@ from deepseek_runtime.spec import Custom
 from deepseek_runtime.trainer.data.example import Example, collate
 from deepseek_runtime.trainer.data.packing import packs, pieces
 from deepseek_runtime.trainer.datasets import APART
-from deepseek_runtime.trainer.model import build
 from deepseek_runtime.trainer.objective import NextToken
 from tests.runtime.families import FAMILIES
 from tests.runtime.gradients import gradients
+from tests.runtime.whole_model import build
 from tests.runtime.workplace import Workplace
 
 pytestmark = pytest.mark.filterwarnings("ignore")

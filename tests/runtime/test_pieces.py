@@ -6,10 +6,10 @@ import torch
 from deepseek_runtime.spec import Custom
 from deepseek_runtime.trainer.data.example import IGNORED, Batch
 from deepseek_runtime.trainer.evaluation import matches
-from deepseek_runtime.trainer.model import build
 from deepseek_runtime.trainer.pieces import FEWEST_TOKENS, nats_and_matches
 from tests.runtime.families import FAMILIES
 from tests.runtime.gradients import gradients
+from tests.runtime.whole_model import build
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 CPU = torch.device("cpu")

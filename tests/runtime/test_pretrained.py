@@ -13,10 +13,10 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from deepseek_runtime.contract import ExitCode, Invalid
 from deepseek_runtime.engine.model import Model
 from deepseek_runtime.spec import Weights
-from deepseek_runtime.trainer.model import build
 from deepseek_runtime.trainer.tokenizer import BYTE_VOCABULARY, byte_tokenizer
 from tests.runtime.families import FAMILIES
 from tests.runtime.pods import Attempt, Process, spec
+from tests.runtime.whole_model import build
 
 Tensors = dict[str, torch.Tensor]
 READERS: dict[str, Callable[[Path], object]] = {

@@ -9,12 +9,12 @@ import pytest
 from deepseek_runtime.contract import ExitCode
 from deepseek_runtime.spec import Custom
 from deepseek_runtime.trainer.data.example import Example
-from deepseek_runtime.trainer.model import build
 from deepseek_runtime.trainer.sampling import sampled
 from tests.runtime.families import FAMILIES
 from tests.runtime.forked import Rank
 from tests.runtime.greedy import greedy
 from tests.runtime.observed import Observed, environment
+from tests.runtime.whole_model import build
 from tests.runtime.workplace import Workplace, changed
 
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -17,9 +17,9 @@ from deepseek_runtime.trainer import preparing
 from deepseek_runtime.trainer.data.example import Example
 from deepseek_runtime.trainer.measuring import Measured
 from deepseek_runtime.trainer.method import Full
-from deepseek_runtime.trainer.model import build
 from deepseek_runtime.trainer.objective import NextToken
 from tests.runtime.observed import Observed
+from tests.runtime.whole_model import build
 from tests.runtime.workplace import TINY, Workplace
 
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import torch
 from peft import LoraConfig, inject_adapter_in_model
-from peft.tuners.lora import LoraModel
+from peft.tuners.lora import LoraLayer, LoraModel
+from torch import nn
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from deepseek_runtime import spec
@@ -38,7 +39,11 @@ class Lora(Beside):
         # Into the blocks, not into the model: where it knows the architecture, peft takes the dense layers beside fused
         # experts for names that the experts had in transformers 4, and adapts those instead (0.21, "qwen2_moe").
         inject_adapter_in_model(self._config(model), blocks_of(model), _NAME)
+        _draw(model)
         narrow(model, self.precision)
+
+    def begin(self, model: PreTrainedModel) -> None:
+        """The first matrices were drawn before it was divided."""
 
     def note(self, model: PreTrainedModel) -> bytes | None:
         return adapter.encode(self._note(model))
@@ -87,6 +92,15 @@ class Lora(Beside):
         targets = [*sorted(config.target_modules or ()), *sorted(config.target_parameters or ())]
         settings = {"rank": self.asked.rank, "alpha": self.asked.alpha, "targets": targets}
         return adapter.Note("LoRA", self.base, "lora", settings)
+
+
+def _draw(model: nn.Module) -> None:
+    """First matrices, on the host: peft puts them beside the base, which is an outline without numbers yet."""
+    for layer in model.modules():
+        if isinstance(layer, LoraLayer):
+            for matrices in (layer.lora_A, layer.lora_B):
+                matrices.to_empty(device="cpu")
+            layer.reset_lora_parameters(_NAME, True)
 
 
 def _config_of(model: PreTrainedModel) -> LoraConfig:

@@ -23,6 +23,10 @@ class Method(Protocol):
         """Makes of the whole model what is trained, before it is divided: the same on every rank. Raises Invalid."""
         ...
 
+    def begin(self, model: PreTrainedModel) -> None:
+        """Gives what is trained the first numbers that come from the model's own, once it is divided and has them."""
+        ...
+
     def note(self, model: PreTrainedModel) -> bytes | None:
         """What a checkpoint says of a method that trains beside a base (adapter.json); None where all is trained."""
         ...
@@ -64,6 +68,9 @@ class Full:
 
     def prepare(self, model: PreTrainedModel) -> None:
         """It is trained as it is."""
+
+    def begin(self, model: PreTrainedModel) -> None:
+        """All numbers are the model's."""
 
     def note(self, model: PreTrainedModel) -> bytes | None:
         return None

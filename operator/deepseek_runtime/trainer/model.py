@@ -1,12 +1,10 @@
 """The model: from a configuration or from weights, and its division over the processes by FSDP2.
 
-Weights and optimizer state are fp32; with bf16 only the computation is. Every rank builds the same
-whole model in host memory before it is divided, which bounds the built-in trainer to models that fit
-there once per process (about 16 billion parameters on usual nodes).
+Weights and optimizer state are fp32; with bf16 only the computation is. What is divided is an outline without numbers,
+so that no process ever holds a whole model; `filling` gives each its share.
 """
 
 import dataclasses
-from pathlib import Path
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
@@ -17,7 +15,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, Pre
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from deepseek_runtime.contract import Invalid
-from deepseek_runtime.pretrained import load_network, load_tokenizer, refuse_unknown_architecture
+from deepseek_runtime.pretrained import load_config, load_tokenizer, refuse_unknown_architecture
 from deepseek_runtime.spec import Custom, Precision, Weights
 from deepseek_runtime.trainer.tokenizer import BOS_ID, BYTE_VOCABULARY, EOS_ID, PAD_ID, byte_tokenizer
 
@@ -27,15 +25,20 @@ ONE_UNIT_BYTES = 64 << 20
 _FLOATS = (float, float | None, "float", "float | None")
 
 
-def build(model: Custom | Weights, seed: int) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """The whole fp32 model on the CPU with its tokenizer, the same on every rank. Raises Invalid."""
+def outline(model: Custom | Weights) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The fp32 model without numbers, on torch's meta device, with its tokenizer. Raises Invalid."""
     match model:
         case Custom(config):
-            torch.manual_seed(seed)
-            made = AutoModelForCausalLM.from_config(_config(dict(config)), dtype=torch.float32, trust_remote_code=False)
-            return made, byte_tokenizer()
+            return _without_numbers(_config(dict(config))), byte_tokenizer()
         case Weights(path):
-            return _from_weights(path)
+            return _without_numbers(load_config(path)), load_tokenizer(path)
+
+
+def _without_numbers(config: PretrainedConfig) -> PreTrainedModel:
+    with torch.device("meta"):
+        made: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=torch.float32, trust_remote_code=False)
+    # As in training: what the configuration drops is dropped.
+    return made.train()
 
 
 def _config(fields: dict[str, object]) -> PretrainedConfig:
@@ -65,23 +68,18 @@ def _with_points(fields: dict[str, object], kind: str) -> dict[str, object]:
     }
 
 
-def _from_weights(path: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    # transformers hands weights over for inference: what the configuration drops would not be dropped.
-    return load_network(path, torch.float32).train(), load_tokenizer(path)
-
-
 def shard(model: PreTrainedModel, mesh: DeviceMesh, precision: Precision) -> None:
     """Divides parameters, gradients and optimizer state over the mesh, block by block unless the model is tiny."""
     policy = MixedPrecisionPolicy()
     if precision == "bf16":
         policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
     if sum(parameter.numel() * parameter.element_size() for parameter in model.parameters()) > ONE_UNIT_BYTES:
-        for block in _blocks(model):
+        for block in blocks(model):
             fully_shard(block, mesh=mesh, mp_policy=policy)
     fully_shard(model, mesh=mesh, mp_policy=policy)
 
 
-def _blocks(model: PreTrainedModel) -> list[nn.Module]:
+def blocks(model: PreTrainedModel) -> list[nn.Module]:
     """The decoder layers, by the class names that the model says must not be split."""
     names = set(model._no_split_modules or ())
     return [module for module in model.modules() if type(module).__name__ in names]

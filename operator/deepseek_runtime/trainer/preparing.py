@@ -11,11 +11,12 @@ from deepseek_runtime.trainer.course import Course
 from deepseek_runtime.trainer.datasets import read_corpus
 from deepseek_runtime.trainer.diverging import Diverging
 from deepseek_runtime.trainer.exporting import Exporter
+from deepseek_runtime.trainer.filling import fill
 from deepseek_runtime.trainer.held import ADAPTER_NAME, COURSE_NAME, DATA_NAME
 from deepseek_runtime.trainer.loop import Training
 from deepseek_runtime.trainer.measuring import Measuring
 from deepseek_runtime.trainer.method import Method, method_of
-from deepseek_runtime.trainer.model import build, shard
+from deepseek_runtime.trainer.model import outline, shard
 from deepseek_runtime.trainer.objective import objective_of
 from deepseek_runtime.trainer.plan import Plan, plan
 from deepseek_runtime.trainer.rank import Rank
@@ -25,17 +26,22 @@ from deepseek_runtime.trainer.starting import Start, begin
 from deepseek_runtime.trainer.state import State
 from deepseek_runtime.trainer.update import Learner, optimizer
 
+_WHOLE = "name a whole model in Hugging Face form, or correct model.custom"
+
 
 def prepare(rank: Rank) -> Training:
     """Everything from the choice of a checkpoint to its loading, on all ranks together. Raises Invalid, Damaged, Full."""
     start = begin(rank.contract, rank.gang)
-    with reading("spec.model", "name a whole model in Hugging Face form, or correct model.custom"):
-        model, tokenizer = build(rank.spec.model, rank.parameters.seed)
+    with reading("spec.model", _WHOLE):
+        model, tokenizer = outline(rank.spec.model)
     corpus = read_corpus(rank, model, tokenizer, resumes=start.manifest is not None)
     planned = plan(rank, corpus, start)
     method, objective = _method(rank), objective_of(rank.spec.objective, rank.parameters.cross_entropy)
     method.prepare(model)
     shard(model, rank.gang.mesh, rank.parameters.precision)
+    with reading("spec.model", _WHOLE):
+        fill(model, rank.spec.model, rank.parameters.seed, rank.gang.device, rank.gang.world_size)
+    method.begin(model)
     state = State(model, optimizer(method.trained(model), rank.parameters), method)
     course = _course(rank, start, planned)
     saver = _saver(rank, start, planned, method.note(model), course)

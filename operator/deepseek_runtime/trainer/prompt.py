@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from peft import PromptEmbedding, PromptEncoder, PromptEncoderConfig, PromptTuningConfig
 from torch import nn
+from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from deepseek_runtime import spec
@@ -20,6 +21,7 @@ from deepseek_runtime.soft_prompt import attach
 from deepseek_runtime.trainer import adapter
 from deepseek_runtime.trainer.beside import Beside, narrow, whole
 from deepseek_runtime.trainer.export import exported_kind
+from deepseek_runtime.trainer.filling import rows
 
 _PREFIX = "prompt_encoder."
 # Its experts are chosen by a table of token ids, which virtual tokens have none of.
@@ -41,11 +43,25 @@ class Prompt(Beside):
                 f"method {self.asked.kind} is not for a {model.config.model_type}, which routes by token ids, and virtual"
                 " tokens have none: write method.type LoRA"
             )
-        # Every rank draws the same first vectors.
+        # Every rank draws the same first numbers.
         torch.manual_seed(self.seed)
         model.requires_grad_(False)
-        attach(model, _encoder(self._config(model), model.get_input_embeddings()), self.asked.virtual_tokens)
+        attach(model, _encoder(self._config(model)), self.asked.virtual_tokens)
         narrow(model, self.precision)
+
+    @torch.no_grad()
+    def begin(self, model: PreTrainedModel) -> None:
+        """The vectors are at first those of random words, as peft's SAMPLE_VOCAB draws them."""
+        if self.asked.encoder_hidden is not None:
+            return
+        torch.manual_seed(self.seed)
+        table, vectors = model.get_input_embeddings().weight, model.prompt_encoder.embedding.weight
+        words = table.full_tensor() if isinstance(table, DTensor) else table
+        chosen = words[torch.randint(len(words), (self.asked.virtual_tokens,)).to(words.device)]
+        if isinstance(vectors, DTensor):
+            vectors.to_local().copy_(rows(chosen, vectors))
+        else:
+            vectors.copy_(chosen)
 
     def note(self, model: PreTrainedModel) -> bytes | None:
         return adapter.encode(self._note())
@@ -57,7 +73,7 @@ class Prompt(Beside):
         weights = whole(model)
         if not weights:
             return {}
-        encoder = _encoder(self._config(model), None)
+        encoder = _encoder(self._config(model))
         encoder.load_state_dict({name.removeprefix(_PREFIX): tensor for name, tensor in weights.items()})
         with torch.no_grad():
             vectors = encoder(torch.arange(self.asked.virtual_tokens))
@@ -94,9 +110,9 @@ class Prompt(Beside):
         return adapter.Note(self.asked.kind, self.base, "prompt", settings)
 
 
-def _encoder(config: PromptTuningConfig | PromptEncoderConfig, embeddings: nn.Module | None) -> nn.Module:
-    """peft's own: the vectors, at first those of random words of `embeddings`, or the network that makes them."""
+def _encoder(config: PromptTuningConfig | PromptEncoderConfig) -> nn.Module:
+    """peft's own: the vectors, without words to begin from, or the network that makes them."""
     if isinstance(config, PromptEncoderConfig):
         return PromptEncoder(config)
-    config.inference_mode = embeddings is None
-    return PromptEmbedding(config, embeddings)
+    config.inference_mode = True
+    return PromptEmbedding(config, None)

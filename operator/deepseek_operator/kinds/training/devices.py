@@ -52,7 +52,7 @@ PLAN = f"{GROUP}/plan"
 _OFFERED = ("more devices", "sequences of", CHUNKED, Method.LORA.value)
 """Changes that a user of this API can make; sizing knows more."""
 _LARGE_HOST_GIB = 64
-"""Host memory that the built-in trainer takes per node to read a model above which it is told."""
+"""Host memory that the built-in trainer takes per node above which it is told."""
 
 
 def reference(spec: TrainingSpec) -> str:
@@ -269,9 +269,14 @@ def _refusal(spec: TrainingSpec, profile: Profile, architecture: Architecture, s
 
 
 def _host_warning(architecture: Architecture, sized: Sized) -> tuple[str, ...]:
-    """The built-in trainer reads the whole model in fp32 in every process before it is divided."""
-    host_gib = 4 * total(architecture) * sized.per_node / GIB
-    if host_gib <= _LARGE_HOST_GIB:
+    """What the built-in trainer holds on the host at once. Weights are read by shares, straight to their devices; a save
+    copies its states before it writes them, and the first node gathers an export, in fp32 and in bf16."""
+    if (figures := sized.training) is None:
         return ()
-    return (f"HostMemory: reading the model takes {host_gib:,.0f} GiB of host memory on each node, 4 bytes per "
-            "parameter in each process",)  # fmt: skip
+    save, export = figures.checkpoint_bytes / sized.nodes, 0.0
+    if figures.export_bytes >= 2 * total(architecture):
+        export = 6.0 * total(architecture)
+    if (most := max(save, export) / GIB) <= _LARGE_HOST_GIB:
+        return ()
+    return (f"HostMemory: up to {most:,.0f} GiB of host memory a node, {save / GIB:,.0f} for a save on each and "
+            f"{export / GIB:,.0f} for the export on the first",)  # fmt: skip

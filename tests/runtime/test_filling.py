@@ -1,0 +1,65 @@
+"""Every process of a training starts with its own share of the weights, the same as one process would have, and holds
+little more meanwhile."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from deepseek_runtime.trainer.tokenizer import BYTE_VOCABULARY, byte_tokenizer
+from tests.runtime.families import FAMILIES
+from tests.runtime.filled import INNER, LARGE, LAYERS, WIDTH
+
+READ = ("llama", "qwen2-tied", "qwen3", "deepseek_v2", "deepseek_v3", "deepseek_v3-tied")
+MIB = 1 << 20
+
+Told = dict[str, dict[str, float]]
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> dict[int, list[Told]]:
+    """What gangs of one, two and three processes tell of the same models, by rank."""
+    folder = tmp_path_factory.mktemp("filled")
+    for family in READ:
+        _write(folder / f"model-{family}", {**FAMILIES[family], "vocab_size": BYTE_VOCABULARY})
+    # Stored in half of what is held: what was read is a copy.
+    _write(folder / "large", {**LARGE, "vocab_size": BYTE_VOCABULARY}, torch.bfloat16)
+    return {world: _gang(folder, world) for world in (1, 2, 3)}
+
+
+def _write(path: Path, fields: dict[str, object], kind: torch.dtype = torch.float32) -> None:
+    AutoModelForCausalLM.from_config(AutoConfig.for_model(**fields), dtype=kind).save_pretrained(path)
+    byte_tokenizer().save_pretrained(path)
+
+
+def _gang(folder: Path, world: int) -> list[Told]:
+    command = [sys.executable, "-m", "tests.runtime.filled", str(folder)]
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(("operator", "."))}
+    ranks = [subprocess.Popen([*command, str(rank), str(world)], env=variables) for rank in range(world)]
+    assert [rank.wait() for rank in ranks] == [0] * world
+    return [json.loads((folder / f"told-{world}-{rank}.json").read_text()) for rank in range(world)]
+
+
+def test_the_weights_are_the_same_bits_whatever_the_number_of_processes(told: dict[int, list[Told]]) -> None:
+    alone = told[1][0]["digests"]
+    assert len(alone) == len(FAMILIES) + len(READ)
+    # Two families may be one architecture: llama and mistral are.
+    assert len(set(alone.values())) >= len(alone) - 1
+    for world in (2, 3):
+        assert [rank["digests"] for rank in told[world]] == [alone] * world
+
+
+@pytest.mark.parametrize("source", ["Custom", "Weights"])
+def test_a_process_holds_its_share_and_a_layer_more(told: dict[int, list[Told]], source: str) -> None:
+    layer = 4 * (4 * WIDTH**2 + 3 * WIDTH * INNER)
+    whole = LAYERS * layer
+    for rank in told[2]:
+        grown = rank["grown"][source]
+        print(f"{source}: {grown / MIB:.0f} MiB of {whole / MIB:.0f}")
+        # Of a file half as large as what is held, whatever was looked at counts; the kernel takes it back when it wants.
+        assert grown < whole / 2 + (whole / 2 if source == "Weights" else 0) + 2 * layer + 32 * MIB
