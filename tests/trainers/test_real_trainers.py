@@ -99,8 +99,9 @@ class Lab:
         return self.volume / "output"
 
     def attempt(self) -> tuple[Attempt, Process]:
-        """The next one."""
+        """The next one, which makes the link to its output folder anew."""
         self.number += 1
+        self.output.unlink(missing_ok=True)
         variables = {
             **dict(self.built.env),
             "DEEPSEEK_OUTPUT": str(self.output),
