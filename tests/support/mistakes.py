@@ -109,6 +109,37 @@ SERVINGS: tuple[tuple[dict[str, Any], str | None], ...] = (
     ({"spec.model": {"name": "deepseek-r1"}}, "write exactly one of model.source"),
     ({"spec.model": {"source": "pvc://models/v2"}}, "write source: {uri:"),
     ({"spec.model": {"source": {"uri": "hf://deepseek-ai/DeepSeek-R1"}}}, "write pvc://<claim of this namespace>"),
+    ({"spec.adapters": "legal"}, "write a list, each entry with a dash"),
+    ({"spec.adapters": ["legal"]}, None),
+    ({"spec.adapters": [{"name": "legal"}]}, "write exactly one of source"),
+    ({"spec.adapters": [{"name": "legal", "fromTraining": "legal"}]}, None),
+    ({"spec.adapters": [{"name": "legal", "source": "pvc://models/legal"}]}, "write source: {uri:"),
+    ({"spec.adapters": [{"name": "a b", "source": {"uri": "pvc://models/a"}}]}, "write a name of letters"),
+    (
+        {"spec.adapters": [{"name": "a", "source": {"uri": "pvc://models/a"}, "fromTraining": {"name": "a"}}]},
+        "write exactly one of source",
+    ),
+    ({"spec.adapters": [{"name": "a", "fromTraining": {"name": "a"}, "rank": 8}]}, "is read off its method.lora"),
+    (
+        {"spec.adapters": [{"name": "a", "source": {"uri": "pvc://models/a"}, "rank": 1024}]},
+        "less than or equal to 512",
+    ),
+    (
+        {
+            "spec.adapters": [
+                {"name": "a", "source": {"uri": "pvc://m/a"}},
+                {"name": "a", "source": {"uri": "pvc://m/b"}},
+            ]
+        },
+        "Duplicate value",
+    ),
+    (
+        {
+            "spec.model": {"name": "legal", "source": {"uri": "pvc://models/v2"}},
+            "spec.adapters": [{"name": "legal", "source": {"uri": "pvc://models/legal"}}],
+        },
+        "one of adapters has the name of the model: write another",
+    ),
     ({"spec.replicas": "2"}, "write it without quotes"),
     ({"spec.replica": 2}, "did you mean replicas?"),
     ({"spec.rollout": {"strategy": "Canary"}}, 'supported values: "RollingUpdate", "Recreate"'),
