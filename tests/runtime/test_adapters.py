@@ -4,6 +4,7 @@ import asyncio
 import json
 import shutil
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from deepseek_runtime.checkpoint.integrity import Damaged
 from deepseek_runtime.contract import Invalid
 from deepseek_runtime.engine.settings import read_settings
+from deepseek_runtime.model_folder.adapter import refuse_experts
 from tests.runtime.families import FAMILIES
 from tests.runtime.lives import PROMPTS, STEPS, answer_of, answered, beside, ids_of, whole
 from tests.runtime.observed import Document
@@ -66,6 +68,9 @@ async def test_each_answers_as_its_own_merged_model_whatever_runs_beside_it(
 ) -> None:
     base, (first, second) = base_of(workplace, family), TARGETS[family]
     one = trained(workplace, tmp_path / "one", settings(base, "Adapter", first))
+    of_experts = any("xperts" in target for target in first)
+    with pytest.raises(Invalid, match="stands beside fused experts") if of_experts else nullcontext():
+        refuse_experts("one", one)
     two = trained(workplace, tmp_path / "two", settings(base, "Adapter", second, "heldout"))
     merged_one = trained(workplace, tmp_path / "merged-one", settings(base, "Merged", first))
     merged_two = trained(workplace, tmp_path / "merged-two", settings(base, "Merged", second, "heldout"))

@@ -1,4 +1,4 @@
-"""`python3 -m deepseek_runtime.engine.check`: whether the adapters were trained beside the model that is served.
+"""`python3 -m deepseek_runtime.engine.check`: whether adapters are of the model that is served, and all of them is read.
 
 It runs before engines that compare shapes alone, and needs nothing but Python. A model that was exported here has the
 hashes of its files in its manifest; a folder that somebody brought is read once, about two seconds for each GB, where an
@@ -15,7 +15,14 @@ from deepseek_runtime.checkpoint.integrity import sha256_of
 from deepseek_runtime.checkpoint.volume import read_manifest
 from deepseek_runtime.contract import ExitCode, Invalid
 from deepseek_runtime.engine.settings import Settings, read_settings
-from deepseek_runtime.model_folder.adapter import BASE_FIELD, base_files, check_adapter, digest_of, refuse_other_base
+from deepseek_runtime.model_folder.adapter import (
+    BASE_FIELD,
+    base_files,
+    check_adapter,
+    digest_of,
+    refuse_experts,
+    refuse_other_base,
+)
 from deepseek_runtime.stopping import release
 
 
@@ -34,6 +41,8 @@ def main() -> int:
 def check(settings: Settings) -> None:
     """Raises Invalid for an adapter of another base, or a folder that is none; ValueError for wrong settings."""
     configs = {adapter.name: check_adapter(adapter.path) for adapter in settings.adapters}
+    for adapter in settings.adapters:
+        refuse_experts(adapter.name, adapter.path)
     if any(BASE_FIELD in config for config in configs.values()):
         digest = base_digest(settings.model_path)
         for name, config in configs.items():

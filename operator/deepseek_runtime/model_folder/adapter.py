@@ -5,6 +5,7 @@ here names its base by content. What peft would change in the base itself is ref
 """
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -22,6 +23,8 @@ PROMPTS = ("PROMPT_TUNING", "P_TUNING")
 BASE_FIELD = "base_model_sha256"
 """Field of adapter_config.json, beside peft's own: the digest of the base (see `digest_of`)."""
 
+# A layer's experts in one tensor have no numbers; adapters of several of their tensors lie in one another.
+_OF_EXPERTS = re.compile(r"\.experts\.(base_layer\.)*lora_")
 # Beginnings of peft's `init_lora_weights` that subtract from the base what the adapter begins with.
 _TAKEN_FROM_THE_BASE = ("pissa", "olora", "corda", "loftq", "lora_ga")
 
@@ -54,6 +57,15 @@ def check_adapter(path: Path) -> Mapping[str, object]:
         raise Invalid(f"adapter folder {path} holds no {ADAPTER_WEIGHTS}, the only form that is read; {AGAIN}")
     read_header(path / ADAPTER_WEIGHTS)
     return config
+
+
+def refuse_experts(name: str, path: Path) -> None:
+    """Raises Invalid for an adapter of fused experts, of which engines that know another form of these read nothing."""
+    if any(_OF_EXPERTS.search(tensor) for tensor in read_header(path / ADAPTER_WEIGHTS).kinds):
+        raise Invalid(
+            f"adapter {name} stands beside fused experts, and this engine would answer without: merge it into its base"
+            " (method.lora.export Merged), or write engine.type builtin"
+        )
 
 
 def refuse_other_base(name: str, config: Mapping[str, object], base: str) -> None:

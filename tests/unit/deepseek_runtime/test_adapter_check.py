@@ -57,6 +57,27 @@ def test_an_adapter_of_another_base_is_refused_by_name(tmp_path: Path, other: by
         check(settings(wrong, adapter(tmp_path / "a", base_model_sha256=base_digest(base))))
 
 
+@pytest.mark.parametrize(
+    ("tensor", "is_refused"),
+    [
+        ("base_model.model.model.layers.1.mlp.experts.lora_A.weight", True),
+        ("base_model.model.model.layers.1.mlp.experts.base_layer.lora_B.weight", True),
+        ("base_model.model.model.layers.1.mlp.experts.0.down_proj.lora_A.weight", False),
+        ("base_model.model.model.layers.1.mlp.shared_experts.down_proj.lora_A.weight", False),
+        ("base_model.model.model.layers.1.self_attn.o_proj.lora_A.weight", False),
+    ],
+)
+def test_an_adapter_of_fused_experts_is_not_served_without_them(tmp_path: Path, tensor: str, is_refused: bool) -> None:
+    path = adapter(tmp_path / "a")
+    header = json.dumps({tensor: {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode()
+    (path / "adapter_model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(4))
+    if not is_refused:
+        check(settings(tmp_path, path))
+        return
+    with pytest.raises(Invalid, match="adapter a stands beside fused experts, and this engine would answer without"):
+        check(settings(tmp_path, path))
+
+
 def test_a_pod_ends_with_64_and_the_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     listed = json.dumps([{"name": "legal", "path": str(tmp_path / "absent")}])
     monkeypatch.setenv("DEEPSEEK_MODEL_PATH", str(tmp_path))

@@ -14,7 +14,7 @@ from deepseek_operator.api.v1alpha1.serving.adapters import USUAL_RANK, ServedAd
 from deepseek_operator.api.v1alpha1.serving.model import FromTraining, ServingModel
 from deepseek_operator.api.v1alpha1.serving.status import ResolvedAdapter, ResolvedModel
 from deepseek_operator.api.v1alpha1.training.definition import TRAINING
-from deepseek_operator.api.v1alpha1.training.result import Missing, adapter_of, export_of
+from deepseek_operator.api.v1alpha1.training.result import Adapter, Missing, adapter_of, export_of
 from deepseek_operator.core.names import digest
 from deepseek_operator.core.resources import REVISION, Manifest, Ref
 from deepseek_operator.core.seen import Seen
@@ -153,9 +153,15 @@ def _not_served(engine: str, name: str, kind: AdapterKind) -> str | None:
     if kind in ENGINES[engine].adapters:
         return None
     others = " or ".join(entry.type for entry in offered() if kind in entry.adapters)
+    what, instead = {
+        AdapterKind.PROMPT: ("is of method PromptTuning or PTuning", "train with method LoRA"),
+        AdapterKind.EXPERTS: (
+            "stands beside fused experts",
+            "train with method.lora.export Merged, or without target Experts",
+        ),
+    }[kind]
     return (
-        f"adapter {name} is of method PromptTuning or PTuning, which {ENGINES[engine].title} does not serve: write "
-        f"engine.type {others}, or train with method LoRA"
+        f"adapter {name} {what}, which {ENGINES[engine].title} does not serve: write engine.type {others}, or {instead}"
     )
 
 
@@ -186,7 +192,7 @@ def _adapter_of(wanted: FromTraining, reference: str, seen: Seen[DeepSeekServing
                 sub_path=found.result.export_path,
                 training=wanted.name,
                 step=found.result.step,
-                kind=(AdapterKind.PROMPT if found.is_prompt else AdapterKind.LORA).value,
+                kind=_kind(found).value,
                 rank=0 if found.is_prompt else found.rank,
                 base=found.base,
                 base_training_uid=found.base_uid,
@@ -196,6 +202,12 @@ def _adapter_of(wanted: FromTraining, reference: str, seen: Seen[DeepSeekServing
 def claims_of(model: ResolvedModel) -> tuple[str, ...]:
     """Names of the claims that a revision mounts, the model's first."""
     return tuple(dict.fromkeys((model.claim_name, *(adapter.claim_name for adapter in _adapters_of(model)))))
+
+
+def _kind(found: Adapter) -> AdapterKind:
+    if found.is_prompt:
+        return AdapterKind.PROMPT
+    return AdapterKind.EXPERTS if found.has_experts else AdapterKind.LORA
 
 
 def _adapters_of(model: ResolvedModel | None) -> tuple[ResolvedAdapter, ...]:

@@ -2,7 +2,7 @@
 
 from typing import TypedDict
 
-from deepseek_operator.api.v1alpha1.training.method import Lora, Prompt, TrainingMethod
+from deepseek_operator.api.v1alpha1.training.method import Lora, Prompt, TrainingMethod, is_of_experts
 from deepseek_operator.domain.programs.trainers.request import Tuning
 from deepseek_operator.domain.sizing.training_state import Adapter, Method
 
@@ -57,9 +57,9 @@ def _adapter(lora: Lora) -> Adapter:
 
 def _kind(target: str) -> str:
     """Attention, FeedForward, Linear (both) or Experts."""
-    *way, name = target.split(".")
-    if target in ("Linear", "Experts"):
+    name = target.rpartition(".")[2]
+    if target == "Linear":
         return target
-    if "experts" in way or name == "gate_up_proj":
+    if is_of_experts(target):
         return "Experts"
     return "FeedForward" if name in _FEED_FORWARD else "Attention"

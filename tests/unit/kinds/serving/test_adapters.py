@@ -92,6 +92,24 @@ def test_virtual_tokens_are_refused_by_who_cannot_with_who_can(engine: str) -> N
     assert "write engine.type builtin or custom, or train with method LoRA" in found.message
 
 
+EXPERTS: dict[str, Any] = {
+    "spec": {
+        "model": {"source": {"uri": "pvc://models/v2"}},
+        "method": {"type": "LoRA", "lora": {"export": "Adapter", "targets": ["Attention", "experts.down_proj"]}},
+    }
+}
+
+
+@pytest.mark.parametrize("engine", ["vllm", "sglang"])
+def test_an_adapter_of_experts_is_refused_by_who_would_answer_without_it(engine: str) -> None:
+    training = an_adapter_training() | EXPERTS
+    found = resolved(LEGAL, engine={"type": engine}, references=[training])
+    assert (found.reason.name, found.final) == ("Unsupported", True)
+    assert "stands beside fused experts" in found.message
+    assert "write engine.type builtin or custom, or train with method.lora.export Merged" in found.message
+    assert [adapter.kind for adapter in resolved(LEGAL, references=[training]).adapters] == ["Experts"]
+
+
 def test_virtual_tokens_are_no_model() -> None:
     found = resolved(model={"fromTraining": {"name": "legal"}}, references=[an_adapter_training() | PROMPT])
     assert "exports its adapter alone (method.type PTuning), which is no model" in found.message

@@ -18,7 +18,10 @@ class ResolvedAdapter(StatusModel):
     sub_path: str = Field(default="", description="Folder inside the volume; empty: its root.")
     training: str | None = Field(default=None, description="DeepSeekTraining that it came from.")
     step: int | None = Field(default=None, description="Step that was exported.")
-    kind: str = Field(default="", description="LoRA, or Prompt for what is read before every sequence.")
+    kind: str = Field(
+        default="",
+        description="LoRA, Experts for one that also stands beside fused experts, or Prompt for what is read before every sequence.",
+    )
     rank: int = Field(default=0, description="Rank of a LoRA, for which engines keep room.")
     base: str | None = Field(
         default=None,

@@ -26,6 +26,12 @@ Target = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_
 """Attention, Linear, Experts, or a layer's name: in a list, so that its sentence would be too dear (see `Weight`)."""
 
 
+def is_of_experts(target: str) -> bool:
+    """Whether a target means tensors that hold all experts of a layer."""
+    *way, name = target.split(".")
+    return target == "Experts" or "experts" in way or name == "gate_up_proj"
+
+
 class Lora(ApiModel):
     """The two narrow matrices beside each target, W + alpha / rank · B·A; the base's own weights stay as they are."""
 

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from pydantic import ValidationError
 
 from deepseek_operator.api.base import Manifest
-from deepseek_operator.api.v1alpha1.training.method import LORA, PROMPTS, Lora
+from deepseek_operator.api.v1alpha1.training.method import LORA, PROMPTS, Lora, is_of_experts
 from deepseek_operator.api.v1alpha1.training.status import TrainingStatus
 
 WAITING_FOR_TRAINING = "WaitingForTraining"
@@ -84,6 +84,7 @@ class Adapter:
     Attributes:
         result: where it lies.
         is_prompt: whether it is read before every sequence, where LoRA stands beside the weights.
+        has_experts: whether some of it stands beside fused experts.
         base: the model that it was trained beside, as pvc://claim/path; None where its training does not tell.
         base_uid: uid of the training that exported that model; None for one that a user brought.
     """
@@ -91,6 +92,7 @@ class Adapter:
     result: Result
     rank: int
     is_prompt: bool
+    has_experts: bool
     base: str | None
     base_uid: str | None
 
@@ -119,6 +121,7 @@ def adapter_of(name: str, checkpoint: str, training: Manifest | None) -> Adapter
         result=found,
         rank=int(lora.get("rank") or Lora.model_fields["rank"].default),
         is_prompt=_method_type(training) in PROMPTS,
+        has_experts=any(is_of_experts(str(target)) for target in lora.get("targets") or ()),
         base=str(uri).rstrip("/") if uri else None,
         base_uid=origin.training_uid if origin is not None else None,
     )

@@ -36,6 +36,16 @@ def prompt_adapter_refusal(engine: str, asked: EngineRequest) -> Refusal | None:
     return None
 
 
+def expert_adapter_refusal(engine: str, asked: EngineRequest) -> Refusal | None:
+    """Refuse adapters of fused experts, whose tensors go unread: the base would answer under their name."""
+    if any(adapter.kind is AdapterKind.EXPERTS for adapter in asked.adapters):
+        return Refusal(
+            f"{engine} drops what an adapter in peft's form holds of fused experts (vllm-project/vllm#41384), and says nothing",
+            "train with method.lora.export Merged, or without target Experts",
+        )
+    return None
+
+
 def too_wide(engine: str, asked: EngineRequest, most: int) -> Refusal | None:
     """Refuse an adapter whose rank the engine can't hold."""
     wide = [adapter for adapter in asked.adapters if adapter.rank > most]

@@ -36,6 +36,8 @@ class AdapterKind(Enum):
     """What a served adapter is."""
 
     LORA = "LoRA"
+    EXPERTS = "Experts"
+    """LoRA that also stands beside fused experts, in peft's form of these (target_parameters)."""
     PROMPT = "Prompt"
 
 

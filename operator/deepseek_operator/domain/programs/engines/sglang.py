@@ -153,6 +153,7 @@ def _refusal(asked: EngineRequest, version: Version) -> Refusal | None:
         limits.too_old("SGLang", asked, version, needed)
         or limits.no_compressed_attention("SGLang", asked)
         or limits.prompt_adapter_refusal("SGLang", asked)
+        or limits.expert_adapter_refusal("SGLang", asked)
         or limits.refusal(PROGRAM, asked, FLAGS)
         or _layout(asked)
     )
