@@ -113,7 +113,7 @@ SERVINGS: tuple[tuple[dict[str, Any], str | None], ...] = (
     ({"spec.adapters": ["legal"]}, None),
     ({"spec.adapters": [{"name": "legal"}]}, "write exactly one of source"),
     ({"spec.adapters": [{"name": "legal", "fromTraining": "legal"}]}, None),
-    ({"spec.adapters": [{"name": "legal", "source": "pvc://models/legal"}]}, "write source: {uri:"),
+    ({"spec.adapters": [{"name": "legal", "source": "pvc://models/legal"}]}, "must be of type object"),
     ({"spec.adapters": [{"name": "a b", "source": {"uri": "pvc://models/a"}}]}, "write a name of letters"),
     (
         {"spec.adapters": [{"name": "a", "source": {"uri": "pvc://models/a"}, "fromTraining": {"name": "a"}}]},
