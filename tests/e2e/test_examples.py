@@ -80,6 +80,7 @@ def test_chats_are_learnt_and_answered_by_the_template_that_they_were_trained_by
     assert "chats@150" in kubectl.run("get", "deepseekserving", "chats")
 
 
+@pytest.mark.timeout(240)
 def test_chats_are_prepared_once_and_what_was_dropped_is_told(kubectl: Kubectl) -> None:
     """After the chats themselves: the same claim, and a claim of its own for what is prepared."""
     kubectl.apply((EXAMPLES / "chats" / "prepared.yaml").read_text())
