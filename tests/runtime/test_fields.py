@@ -4,9 +4,11 @@ A case trains twice, with the field at one value and at another, and looks at wh
 optimizer did and at what is left on the volume. A field of the API without a case fails the last test.
 """
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import torch
@@ -335,6 +337,21 @@ def test_field_changes_what_the_trainer_does(workplace: Workplace, case: Case) -
     case.shows(workplace.train(case.base), workplace.train(case.other))
 
 
+def test_pins_of_dvc_let_the_data_in_that_they_were_made_of_and_no_other(workplace: Workplace, tmp_path: Path) -> None:
+    pinned = workplace.files / "few.jsonl"
+    right = hashlib.md5(pinned.read_bytes(), usedforsecurity=False).hexdigest()
+    for md5 in (right, "f" * 32):
+        (workplace.files / f"{md5}.dvc").write_text(f"outs:\n- md5: {md5}\n  path: few.jsonl\n")
+    for field, good, bad in (
+        ("md5", right, "f" * 32),
+        ("file", f"{workplace.files}/{right}.dvc", f"{workplace.files}/{'f' * 32}.dvc"),
+    ):
+        source = {"path": str(pinned), "dvc": {field: good}}
+        assert workplace.train({"datasets.0.source": source}).losses == workplace.train().losses
+        with pytest.raises(Invalid, match=right):
+            workplace.attempt(tmp_path / field, {"datasets.0.source": {**source, "dvc": {field: bad}}})
+
+
 @pytest.mark.parametrize(("path", "other"), ONE_LEGAL_VALUE.items())
 def test_field_of_one_legal_value_takes_no_other(workplace: Workplace, path: str, other: str) -> None:
     with pytest.raises(Invalid, match=path):
@@ -345,9 +362,11 @@ def test_every_field_that_the_api_offers_the_trainer_has_a_case() -> None:
     crd = yaml.safe_load((ROOT / "crds" / "deepseek-operator.io_deepseektrainings.yaml").read_text())
     spec = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
     offered = {leaf for part in PARTS for leaf in leaves(part, spec[part])}
-    assert offered == {case.field for case in CASES} | set(ONE_LEGAL_VALUE) | OF_THE_OPERATOR
+    assert offered == {case.field for case in CASES} | set(ONE_LEGAL_VALUE) | OF_THE_OPERATOR | PINS
 
 
+PINS = {"datasets.source.dvc.md5", "datasets.source.dvc.file"}
+"""A wrong one trains nothing, so two trainings can't be compared."""
 PARTS = ("model", "objective", "method", "datasets", "hyperparameters")
 
 
