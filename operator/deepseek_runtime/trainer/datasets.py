@@ -30,7 +30,7 @@ from deepseek_runtime.trainer.tokenizer import PLAIN_TEMPLATE
 CHATS = ("Messages", "Alpaca")
 # Architectures that give packed documents the losses that each has alone. DeepSeek-V4's doesn't: it compresses keys and
 # values over all of a sequence.
-APART = ("llama", "mistral", "qwen2", "qwen3", "deepseek_v2", "deepseek_v3", "deepseek_v32")
+APART = ("llama", "mistral", "qwen2", "qwen3", "deepseek_v2", "deepseek_v3")
 # How long a folder that rank 0 has just made is waited for: longer than NFS remembers a name that was not there.
 _LOOKS, _LOOK_S = 90, 1.0
 RAW_TEXT = (
