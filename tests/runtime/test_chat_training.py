@@ -62,7 +62,7 @@ def test_training_on_chats_resumes_with_the_same_bits(workplace: Workplace, fami
 def test_served_chat_answers_what_the_evaluation_saw(workplace: Workplace, tmp_path: Path) -> None:
     """Evaluated: every answer of the held-out chats, end token included, is the likeliest. Asked for by chat: the same."""
     file = chats(tmp_path)
-    run = workplace.attempt(tmp_path / "volume", settings(file, "llama", 120, "2e-2"))
+    run = workplace.attempt(tmp_path / "volume", settings(file, "llama", 200, "2e-2"))
     (evaluated,) = [record for record in run.records if record["event"] == "evaluation"]
     assert evaluated["accuracy"] == 1.0
 
