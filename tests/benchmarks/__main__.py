@@ -5,9 +5,7 @@
     at rest  processor time and requests in a minute in which nothing happens, all of them suspended
 
 Each round has an API server and an operator of its own. With `--against` the operator of another tree takes turns with
-this one's. The bare client waits until the operator has settled, unless it is told to post at once: a share of the
-machine is the operator's then, as it was in the ratios of earlier releases. Nothing is judged: the figures are for
-people, and only ratios and counts carry from one machine to another.
+this one's. Nothing is judged: the figures are for people, and only ratios and counts carry from one machine to another.
 """
 
 import asyncio
@@ -50,9 +48,6 @@ def main() -> None:
     parser.add_argument("--trainings", type=int, default=500, metavar="N")
     parser.add_argument("--servings", type=int, default=200, metavar="N")
     parser.add_argument("--rounds", type=int, default=3, metavar="N")
-    parser.add_argument(
-        "--at-once", action="store_true", help="the bare client posts while the operator still ends what it began"
-    )
     parser.add_argument("--against", type=Path, metavar="TREE", help="a worktree of another commit")
     options = parser.parse_args()
     trees = {"this": ROOT} | ({options.against.name: options.against.resolve()} if options.against else {})
@@ -64,7 +59,7 @@ def main() -> None:
             _say(f"round {number + 1} of {options.rounds}: {name}")
             with subject(tree) as one:
                 for wave, count in waves:
-                    costs[wave.kind, name].append(_cost(one, wave, count, at_once=options.at_once))
+                    costs[wave.kind, name].append(_cost(one, wave, count))
                 notes.append(f"{name}: peak RSS {one.peak_rss_mb():.0f} MB")
                 if number == options.rounds - 1:
                     notes += [f"{name}: {note}" for note in _at_rest(one)]
@@ -74,7 +69,7 @@ def main() -> None:
     print("requests, passes and CPU are each resource's; the rest is of all of them\n" + "\n".join(notes))
 
 
-def _cost(one: Subject, wave: Wave, count: int, *, at_once: bool = False) -> Cost:
+def _cost(one: Subject, wave: Wave, count: int) -> Cost:
     namespace, api = _namespace(wave), one.cluster.api
     for name in (namespace, f"{namespace}-bare"):
         api.create("/api/v1/namespaces", {"metadata": {"name": name}})
@@ -84,8 +79,7 @@ def _cost(one: Subject, wave: Wave, count: int, *, at_once: bool = False) -> Cos
     after: list[float] = []
 
     def made() -> None:
-        if not at_once:
-            one.settle()
+        one.settle()
         after.extend((one.requests(), one.passes(wave.kind), one.cpu_s()))
 
     creation = asyncio.run(created(one.cluster, wave, namespace, count, made))
