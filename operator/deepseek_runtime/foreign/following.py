@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from deepseek_runtime.checkpoint.files import put_back, remove, sync_files
@@ -22,6 +21,7 @@ from deepseek_runtime.checkpoint.manifest import MANIFEST_NAME, File, Manifest
 from deepseek_runtime.checkpoint.retention import prunable
 from deepseek_runtime.checkpoint.room import writing
 from deepseek_runtime.checkpoint.volume import Volume, commit
+from deepseek_runtime.clock import now
 from deepseek_runtime.contract import Contract
 from deepseek_runtime.foreign.layouts import Layout, Signature, Told, signature
 from deepseek_runtime.foreign.placing import READERS, TAKEN_PREFIX, Placed, link_tree
@@ -183,8 +183,3 @@ def _hashed(folder: Path) -> tuple[File, ...]:
             File(str(path.relative_to(folder)), path.stat().st_size, digest)
             for path, digest in zip(paths, hashes, strict=True)
         )
-
-
-def now() -> str:
-    """RFC 3339, in UTC, to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -13,11 +13,12 @@ from deepseek_runtime.checkpoint.files import is_directory
 from deepseek_runtime.checkpoint.integrity import Damaged
 from deepseek_runtime.checkpoint.ranking import best
 from deepseek_runtime.checkpoint.volume import Volume
+from deepseek_runtime.clock import now
 from deepseek_runtime.contract import Contract, ExitCode, Invalid
 from deepseek_runtime.foreign import telling
 from deepseek_runtime.foreign.ending import End, judged
 from deepseek_runtime.foreign.exporting import export
-from deepseek_runtime.foreign.following import Follower, now
+from deepseek_runtime.foreign.following import Follower
 from deepseek_runtime.foreign.layouts import LAYOUTS, Layout
 from deepseek_runtime.foreign.placing import Placed, await_placed, output_of, place
 from deepseek_runtime.rundir import RunDirectory

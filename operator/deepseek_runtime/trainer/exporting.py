@@ -13,7 +13,7 @@ from deepseek_runtime.chat.template import text_of, write_template
 from deepseek_runtime.checkpoint.integrity import describe
 from deepseek_runtime.checkpoint.manifest import Manifest
 from deepseek_runtime.checkpoint.room import writing
-from deepseek_runtime.trainer.clock import now
+from deepseek_runtime.clock import now
 from deepseek_runtime.trainer.gang import broadcast, wait_for_all
 from deepseek_runtime.trainer.method import Method
 from deepseek_runtime.trainer.rank import Rank

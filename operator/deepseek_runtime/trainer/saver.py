@@ -17,9 +17,9 @@ from deepseek_runtime.checkpoint.manifest import File, Manifest, Position
 from deepseek_runtime.checkpoint.retention import prunable
 from deepseek_runtime.checkpoint.room import in_words, writing
 from deepseek_runtime.checkpoint.volume import Superseded, Volume, commit
+from deepseek_runtime.clock import now
 from deepseek_runtime.contract import Contract
 from deepseek_runtime.trainer import state as states
-from deepseek_runtime.trainer.clock import now
 from deepseek_runtime.trainer.gang import Gang, broadcast, wait_for_all
 from deepseek_runtime.trainer.held import random_file
 from deepseek_runtime.trainer.state import State

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from deepseek_runtime.checkpoint.manifest import finite
+from deepseek_runtime.clock import now
 from deepseek_runtime.rundir import RunDirectory
-from deepseek_runtime.trainer.clock import now
 from deepseek_runtime.trainer.curve import Curve
 from deepseek_runtime.trainer.tracking import Tracking
 
