@@ -1,6 +1,6 @@
 """Which checkpoints an attempt may begin with, from what lies on the volume: its own training's, or those of `resume.from`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from deepseek_runtime.checkpoint import resume
@@ -21,6 +21,23 @@ class Choice:
     leftovers: tuple[Manifest, ...]
     training_uid: str | None
     incarnation: str
+
+    def lineage(self, found: Manifest | None) -> tuple[tuple[Manifest, ...], tuple[Manifest, ...]]:
+        """Ancestors' checkpoints and leftovers of an attempt that goes on from `found`. What was passed over as damaged is
+        no ancestor's any more: no later attempt would go on from it either."""
+        if self.training_uid is not None or found is None:
+            return (), self.leftovers
+        first = self.candidates.index(found)
+        return self.candidates[first:], (*self.leftovers, *self.candidates[:first])
+
+
+def refuse_all(problems: Sequence[str], *, is_readable: bool) -> None:
+    """Of candidates none of which is whole. Raises Damaged, or OSError where the next attempt may read what this one could
+    not; nothing where there were none."""
+    if problems and not is_readable:
+        raise OSError(f"none of {len(problems)} checkpoints could be read: {'; '.join(problems)}")
+    if problems:
+        raise Damaged(f"none of {len(problems)} checkpoints is whole: {'; '.join(problems)}; {RESTORE}")
 
 
 def sibling(volume: Volume, training_uid: str) -> Volume:

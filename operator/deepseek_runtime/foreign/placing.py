@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deepseek_runtime.checkpoint import resume
-from deepseek_runtime.checkpoint.choice import RESTORE, Choice, choose, sibling
+from deepseek_runtime.checkpoint.choice import choose, refuse_all, sibling
 from deepseek_runtime.checkpoint.files import GONE_SUFFIX, entries, is_directory, remove
 from deepseek_runtime.checkpoint.integrity import Damaged
 from deepseek_runtime.checkpoint.manifest import File, Manifest, Position
@@ -76,7 +76,7 @@ def place(contract: Contract, layout: Layout, volume: Volume, adopt: Adopt) -> P
         _check_ranks(found, layout, contract)
     output = output_of(volume, contract.pod_uid)
     position = Position(found.incarnation, found.step, choice.training_uid) if found else None
-    placed = Placed(output, found.step if found else 0, position, *_lineage(choice, found))
+    placed = Placed(output, found.step if found else 0, position, *choice.lineage(found))
     output.mkdir(parents=True, exist_ok=True)
     adopted = None
     if (last := _last_output(contract, volume)) is not None:
@@ -152,10 +152,7 @@ def _first_whole(candidates: Iterable[Manifest], source: Volume, layout: Layout)
         is_readable &= not is_the_machines(problem)
         problems.append(str(problem))
         print(f"launcher: passed over: {problem}", file=sys.stderr, flush=True)
-    if problems and not is_readable:
-        raise OSError(f"none of {len(problems)} checkpoints could be read: {'; '.join(problems)}")
-    if problems:
-        raise Damaged(f"none of {len(problems)} checkpoints is whole: {'; '.join(problems)}; {RESTORE}")
+    refuse_all(problems, is_readable=is_readable)
     return None
 
 
@@ -174,14 +171,6 @@ def _check_ranks(found: Manifest, layout: Layout, contract: Contract) -> None:
             f"with as many alone, not {ranks}: write nodes.count × accelerator.perNode = {found.world_size}, or begin a "
             "new training from an export"
         )
-
-
-def _lineage(choice: Choice, found: Manifest | None) -> tuple[tuple[Manifest, ...], tuple[Manifest, ...]]:
-    """What was passed over as damaged is no ancestor's any more."""
-    if choice.training_uid is not None or found is None:
-        return (), choice.leftovers
-    first = choice.candidates.index(found)
-    return choice.candidates[first:], (*choice.leftovers, *choice.candidates[:first])
 
 
 def _last_output(contract: Contract, volume: Volume) -> Path | None:

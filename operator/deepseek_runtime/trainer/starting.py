@@ -7,7 +7,7 @@ would find the same, unless the machine failed while it read.
 
 from dataclasses import dataclass
 
-from deepseek_runtime.checkpoint.choice import RESTORE, Choice, choose, sibling
+from deepseek_runtime.checkpoint.choice import Choice, choose, refuse_all, sibling
 from deepseek_runtime.checkpoint.integrity import Damaged
 from deepseek_runtime.checkpoint.manifest import Manifest, Position
 from deepseek_runtime.checkpoint.origin import Origin
@@ -54,16 +54,7 @@ def begin(contract: Contract, gang: Gang) -> Start:
     if gang.is_first:
         with writing(own.root, "a file of this attempt"):
             own.write_origin(Origin(contract.attempt, contract.job_uid, choice.incarnation, position))
-    return Start(found, source, _lineage(choice, found, position))
-
-
-def _lineage(choice: Choice, found: Manifest | None, position: Position | None) -> Lineage:
-    """What was passed over as damaged is no ancestor's any more: no later attempt would go on from it either."""
-    if choice.training_uid is not None or found is None:
-        return Lineage(choice.incarnation, position, (), choice.leftovers)
-    first = choice.candidates.index(found)
-    damaged = choice.candidates[:first]
-    return Lineage(choice.incarnation, position, choice.candidates[first:], (*choice.leftovers, *damaged))
+    return Start(found, source, Lineage(choice.incarnation, position, *choice.lineage(found)))
 
 
 def first_whole(candidates: tuple[Manifest, ...], source: Volume, gang: Gang) -> Manifest | None:
@@ -78,11 +69,7 @@ def first_whole(candidates: tuple[Manifest, ...], source: Volume, gang: Gang) ->
             return manifest
         is_readable &= not gang.any(problem is not None and is_the_machines(problem))
         problems.append(str(problem or f"step {manifest.step}: another rank found it damaged"))
-    if problems and not is_readable:
-        # The next attempt may read what this one could not.
-        raise OSError(f"none of {len(problems)} checkpoints could be read: {'; '.join(problems)}")
-    if problems:
-        raise Damaged(f"none of {len(problems)} checkpoints is whole: {'; '.join(problems)}; {RESTORE}")
+    refuse_all(problems, is_readable=is_readable)
     return None
 
 
