@@ -9,11 +9,22 @@ from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_
 from transformers import PreTrainedModel
 
 from deepseek_runtime.spec import Precision
+from deepseek_runtime.trainer import adapter
 from deepseek_runtime.trainer.export import exported_kind
 
 
 class Beside:
     """The base is kept in the type of the computation, since nothing is added to it; what is trained is fp32, as always."""
+
+    def describe(self, model: PreTrainedModel) -> adapter.Note:
+        """What a checkpoint says of it: whoever goes on from one is the same in this."""
+        raise NotImplementedError
+
+    def note(self, model: PreTrainedModel) -> bytes | None:
+        return adapter.encode(self.describe(model))
+
+    def accept(self, model: PreTrainedModel, note: bytes | None, step: int) -> None:
+        adapter.refuse_other(self.describe(model), note, step)
 
     def trained(self, model: nn.Module) -> list[nn.Parameter]:
         return [parameter for parameter in model.parameters() if parameter.requires_grad]

@@ -45,12 +45,6 @@ class Lora(Beside):
     def begin(self, model: PreTrainedModel) -> None:
         """The first matrices were drawn before it was divided."""
 
-    def note(self, model: PreTrainedModel) -> bytes | None:
-        return adapter.encode(self._note(model))
-
-    def accept(self, model: PreTrainedModel, note: bytes | None, step: int) -> None:
-        adapter.refuse_other(self._note(model), note, step)
-
     def exported(self, model: PreTrainedModel, precision: spec.Precision) -> dict[str, torch.Tensor]:
         is_merged = self.asked.export == "Merged"
         weights = whole(model, with_base=is_merged)
@@ -87,7 +81,7 @@ class Lora(Beside):
             target_parameters=list(targets.tensors) or None,
         )
 
-    def _note(self, model: PreTrainedModel) -> adapter.Note:
+    def describe(self, model: PreTrainedModel) -> adapter.Note:
         config = _config_of(model)
         targets = [*sorted(config.target_modules or ()), *sorted(config.target_parameters or ())]
         settings = {"rank": self.asked.rank, "alpha": self.asked.alpha, "targets": targets}

@@ -63,12 +63,6 @@ class Prompt(Beside):
         else:
             vectors.copy_(chosen)
 
-    def note(self, model: PreTrainedModel) -> bytes | None:
-        return adapter.encode(self._note())
-
-    def accept(self, model: PreTrainedModel, note: bytes | None, step: int) -> None:
-        adapter.refuse_other(self._note(), note, step)
-
     def exported(self, model: PreTrainedModel, precision: spec.Precision) -> dict[str, torch.Tensor]:
         weights = whole(model)
         if not weights:
@@ -103,7 +97,7 @@ class Prompt(Beside):
             return PromptTuningConfig(prompt_tuning_init="SAMPLE_VOCAB", **shape)
         return PromptEncoderConfig(encoder_hidden_size=self.asked.encoder_hidden, **shape)
 
-    def _note(self) -> adapter.Note:
+    def describe(self, model: PreTrainedModel) -> adapter.Note:
         settings: dict[str, object] = {"virtualTokens": self.asked.virtual_tokens}
         if self.asked.encoder_hidden is not None:
             settings["encoderHiddenSize"] = self.asked.encoder_hidden

@@ -43,7 +43,25 @@ class Example:
         return Example(self.tokens[:length], kept) if kept else None
 
 
-class Examples(Sequence[Example]):
+class Stored(Sequence[Example]):
+    """Examples that are made when they are asked for, of what `at` finds under a number from 0 on."""
+
+    def at(self, index: int) -> Example:
+        raise NotImplementedError
+
+    @overload
+    def __getitem__(self, index: int) -> Example: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Example]: ...
+    def __getitem__(self, index: int | slice) -> Example | list[Example]:
+        if isinstance(index, slice):
+            return [self[one] for one in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        return self.at(index % len(self))
+
+
+class Examples(Stored):
     """Examples end to end in arrays: four bytes a token and some twenty an example, where objects would take hundreds."""
 
     def __init__(self, examples: Iterable[Example] = ()) -> None:
@@ -62,16 +80,7 @@ class Examples(Sequence[Example]):
     def __len__(self) -> int:
         return len(self._ends) - 1
 
-    @overload
-    def __getitem__(self, index: int) -> Example: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Example]: ...
-    def __getitem__(self, index: int | slice) -> Example | list[Example]:
-        if isinstance(index, slice):
-            return [self[one] for one in range(*index.indices(len(self)))]
-        if not -len(self) <= index < len(self):
-            raise IndexError(index)
-        index %= len(self)
+    def at(self, index: int) -> Example:
         learnt = self._learnt[self._spans[index] : self._spans[index + 1]]
         return Example(
             self._tokens[self._ends[index] : self._ends[index + 1]], tuple(zip(learnt[::2], learnt[1::2], strict=True))

@@ -11,12 +11,11 @@
 import mmap
 import os
 from array import array
-from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO, overload
+from typing import BinaryIO
 
 from deepseek_runtime.checkpoint.document import opened
-from deepseek_runtime.trainer.data.example import Example
+from deepseek_runtime.trainer.data.example import Example, Stored
 
 PARTS = ("tokens", "ends", "learnt", "spans", "starts", "packs")
 _NUMBERS = "i"
@@ -57,7 +56,7 @@ class TokenWriter:
         self._files[ends].write(array(_PLACES, [self._at[part]]).tobytes())
 
 
-class Mapped(Sequence[Example]):
+class Mapped(Stored):
     """Examples of such files, read where they are asked for. Raises ValueError for files that don't belong together."""
 
     def __init__(self, directory: Path, name: str, *, largest_token: int = -1, longest: int = 0) -> None:
@@ -72,16 +71,7 @@ class Mapped(Sequence[Example]):
     def __len__(self) -> int:
         return len(self._ends)
 
-    @overload
-    def __getitem__(self, index: int) -> Example: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Example]: ...
-    def __getitem__(self, index: int | slice) -> Example | list[Example]:
-        if isinstance(index, slice):
-            return [self[one] for one in range(*index.indices(len(self)))]
-        if not -len(self) <= index < len(self):
-            raise IndexError(index)
-        index %= len(self)
+    def at(self, index: int) -> Example:
         spans = self._numbers("learnt", self._spans, index)
         return Example(
             self._numbers("tokens", self._ends, index),
