@@ -77,7 +77,7 @@ def _train(stop: StopFlag, run: RunDirectory | None, rank: int) -> int:
     tracking = None
     if server is not None and gang.is_first:
         text = os.environ["DEEPSEEK_TRAINING_SPEC"]
-        tracking = Tracking(MlflowRun(server, contract, contract.name, text), contract.checkpoints.root, place)
+        tracking = Tracking(MlflowRun(server, contract, text), contract.checkpoints.root, place)
     telling = Telling(run if speaks else None, gang.is_first, curve, tracking)
     try:
         code = prepare(Rank(contract, spec, gang, heartbeat, telling, stop)).run()

@@ -41,7 +41,6 @@ class MlflowRun:
 
     server: MLflow
     contract: Contract
-    name: str
     specification: str
     _client: "MlflowClient | None" = None
     _id: str = ""
@@ -53,7 +52,9 @@ class MlflowRun:
         from mlflow.tracking import MlflowClient
 
         client = self._client = MlflowClient(tracking_uri=self.server.uri, registry_uri=self.server.uri)
-        run = self._found(client) or self._made(client)
+        known = client.get_experiment_by_name(self.server.experiment)
+        experiment = known.experiment_id if known else client.create_experiment(self.server.experiment)
+        run = self._found(client, experiment) or self._made(client, experiment)
         self._id = run.info.run_id
         client.update_run(self._id, status="RUNNING")
         client.set_tag(self._id, ATTEMPT, str(self.contract.attempt))
@@ -85,20 +86,14 @@ class MlflowRun:
                 self._register(self._client, record.get("best"))
                 self._client.set_terminated(self._id, "FINISHED")
 
-    def _found(self, client: "MlflowClient") -> "Run | None":
-        experiment = client.get_experiment_by_name(self.server.experiment)
-        if experiment is None:
-            return None
-        asked = f"tags.`{UID}` = '{self.contract.training_uid}'"
-        runs = client.search_runs([experiment.experiment_id], asked, max_results=1)
+    def _found(self, client: "MlflowClient", experiment: str) -> "Run | None":
+        runs = client.search_runs([experiment], f"tags.`{UID}` = '{self.contract.training_uid}'", max_results=1)
         return runs[0] if runs else None
 
-    def _made(self, client: "MlflowClient") -> "Run":
+    def _made(self, client: "MlflowClient", experiment: str) -> "Run":
         from mlflow.entities import Param
 
-        experiment = client.get_experiment_by_name(self.server.experiment)
-        at = experiment.experiment_id if experiment else client.create_experiment(self.server.experiment)
-        run = client.create_run(at, run_name=self.name, tags={UID: self.contract.training_uid})
+        run = client.create_run(experiment, run_name=self.contract.name, tags={UID: self.contract.training_uid})
         parameters = [Param(name, value) for name, value in flat(json.loads(self.specification))]
         client.log_batch(run.info.run_id, params=parameters[:_MOST_PARAMETERS])
         return run

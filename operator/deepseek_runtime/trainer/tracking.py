@@ -87,7 +87,7 @@ class Tracking:
 
     def hear(self, record: Record) -> None:
         """One record of the log."""
-        if not self._thread.is_alive() and self._thread.ident is None:
+        if self._thread.ident is None:
             self._thread.start()
         if self._records.qsize() < MOST_HELD:
             self._records.put(record)

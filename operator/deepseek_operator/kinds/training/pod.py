@@ -37,9 +37,7 @@ from deepseek_operator.workloads.pod.resources import SHARED_MEMORY_VOLUME, reso
 from deepseek_operator.workloads.pod.security import container_security
 
 CHECKPOINTS = "/checkpoints"
-MODEL = MODEL_PATH
 INIT = "/init"
-DATASETS = DATASETS_PATH
 DEFAULT_EVERY_SECONDS = 600
 
 EnvVar = dict[str, Any]
@@ -159,12 +157,12 @@ def _mounts(attempt: Attempt, volumes: Mapping[str, str]) -> list[Mount]:
     spec = attempt.spec
     mounts = [_mount("checkpoints", CHECKPOINTS, spec.checkpoints.volume.sub_path or "")]
     if spec.model.source is not None:
-        mounts.append(_mount(volumes[spec.model.source.claim], MODEL, spec.model.source.path, read_only=True))
+        mounts.append(_mount(volumes[spec.model.source.claim], MODEL_PATH, spec.model.source.path, read_only=True))
     if spec.init_from is not None and spec.init_from.source is not None:
         mounts.append(_mount(volumes[spec.init_from.source.claim], INIT, spec.init_from.source.path, read_only=True))
     for index, dataset in enumerate(spec.datasets):
         if claim := dataset_claim(dataset):
-            mounts.append(_mount(volumes[claim], f"{DATASETS}/{index}", "", read_only=True))
+            mounts.append(_mount(volumes[claim], f"{DATASETS_PATH}/{index}", "", read_only=True))
     return [*mounts, _mount(SHARED_MEMORY_VOLUME, "/dev/shm", ""), _mount("tmp", "/tmp", "")]
 
 
@@ -292,7 +290,7 @@ def resolved_spec(spec: TrainingSpec, plan: TrainingPlanStatus | None = None) ->
     wire = spec.to_wire()
     model = {key: value for key, value in wire["model"].items() if key != "source"}
     if spec.model.source is not None:
-        model = {**model, "path": MODEL}
+        model = {**model, "path": MODEL_PATH}
     hyperparameters = wire["hyperparameters"]
     if plan is not None and plan.micro_batch_size is not None:
         hyperparameters = {"microBatchSize": plan.micro_batch_size, **hyperparameters}
@@ -326,7 +324,7 @@ def _resolved_dataset(index: int, dataset: Dataset) -> dict[str, Any]:
     scheme, _, rest = uri.partition("://")
     match scheme:
         case "pvc":
-            root, place = f"{DATASETS}/{index}", {"path": f"{DATASETS}/{index}/{rest.partition('/')[2]}"}
+            root, place = f"{DATASETS_PATH}/{index}", {"path": f"{DATASETS_PATH}/{index}/{rest.partition('/')[2]}"}
         case "image":
             root, place = "", {"path": rest}
         case _:
