@@ -153,19 +153,19 @@ class Look(Generic[OwnerT, StatusT]):
 
     def holds(self, key: Key, last: View[OwnerT]) -> bool:
         """True while what an earlier live look of this pass read may be relied on."""
-        reading, manifest = last.reading, self._mirror.get(key.resource, key.namespace, key.name)
+        reading, uid = last.reading, self._mirror.uid(key.resource, key.namespace, key.name)
         is_fresh = reading is not None and self._clock.monotonic() - reading.at <= FRESH_S
-        return is_fresh and manifest is not None and uid_of(manifest) == uid_of(last.manifest)
+        return is_fresh and uid == uid_of(last.manifest)
 
-    async def renewed(self, key: Key, last: View[OwnerT]) -> View[OwnerT] | None:
+    async def renewed(self, key: Key, last: View[OwnerT]) -> View[OwnerT]:
         """A live look behind an earlier one of the same pass that still `holds`: only what is new is read.
 
         Raises:
             As `live`.
         """
         manifest = self._mirror.get(key.resource, key.namespace, key.name)
-        if last.reading is None or manifest is None:
-            return await self.live(key)
+        assert last.reading is not None
+        assert manifest is not None
         return await self._mirrored_view(key, manifest, partial(self._unasked, last.reading), last.reading)
 
     async def _mirrored_view(

@@ -98,6 +98,10 @@ class Mirror:
         uid = self._by_location.get(Location(resource, namespace, name))
         return self._by_uid[uid].manifest if uid is not None else None
 
+    def uid(self, resource: Resource, namespace: str, name: str) -> str | None:
+        """uid of the object of that name, which is not read for it."""
+        return self._by_location.get(Location(resource, namespace, name))
+
     def excess(self, resource: Resource, namespace: str, name: str) -> str | None:
         """Why the object of that name is not all there; None when it is, or when the mirror knows none."""
         uid = self._by_location.get(Location(resource, namespace, name))
@@ -277,9 +281,12 @@ class Mirror:
         `forsaken` tells of them."""
         by_label = {owner_label(owner): owner for owner in owners if family_of(owner).ends_loose_pods}
         for entry in self._by_uid.values():
-            at, labels = entry.location, labels_of(entry.manifest)
+            if (at := entry.location).resource != POD:
+                continue
+            pod = entry.manifest
+            labels = labels_of(pod)
             uid = labels.get(OWNER_UID, "")
-            if at.resource == POD and uid not in self._by_uid and controller_of(entry.manifest) is None:
+            if uid not in self._by_uid and controller_of(pod) is None:
                 for label in (label for label in by_label if labels.get(label)):
                     key = Key(by_label[label], at.namespace, labels[label])
                     self._forsaken.setdefault(key, set()).add(uid)
