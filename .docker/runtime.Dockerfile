@@ -23,7 +23,9 @@ RUN pip install --no-cache-dir -c /tmp/requirements.lock \
     pyarrow==26.0.1 \
     rensa==0.5.0 \
     safetensors==0.8.0 \
+    tensorboardx==2.6.5 \
     torch==2.13.0 \
+    torchao==0.18.0 \
     transformers==5.23.0
 
 COPY operator/deepseek_runtime /opt/deepseek/deepseek_runtime
