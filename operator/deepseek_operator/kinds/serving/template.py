@@ -102,6 +102,8 @@ def _check(owner: DeepSeekServing, model: ResolvedModel, configuration: Configur
         "imagePullPolicy": configuration.image_pull_policy,
         "command": list(contract.CHECK),
         "env": [_variable(name, told[name]) for name in ("DEEPSEEK_MODEL_PATH", "DEEPSEEK_ADAPTERS")],
+        # A quota wants figures of every container; the pod is given the larger ones of both, which are these.
+        "resources": resources(owner.spec.engine.resources),
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": container_security(),
         "volumeMounts": _mounts(model)[:-1],
