@@ -18,6 +18,10 @@ from tests.runtime.filled import INNER, LARGE, LAYERS, WIDTH
 READ = ("llama", "qwen2-tied", "qwen3", "deepseek_v2", "deepseek_v3", "deepseek_v3-tied")
 MIB = 1 << 20
 
+_PLAIN_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(MIB)}
+"""Large pieces go back to the kernel when they are let go of. glibc else raises this limit as it goes (mallopt(3)), and the
+same process grew by anything from 200 to 310 MiB, by what lay between the holes."""
+
 Told = dict[str, dict[str, float]]
 
 
@@ -39,7 +43,7 @@ def _write(path: Path, fields: dict[str, object], kind: torch.dtype = torch.floa
 
 def _gang(folder: Path, world: int) -> list[Told]:
     command = [sys.executable, "-m", "tests.runtime.filled", str(folder)]
-    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(("operator", "."))}
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(("operator", ".")), **_PLAIN_MEMORY}
     ranks = [subprocess.Popen([*command, str(rank), str(world)], env=variables) for rank in range(world)]
     assert [rank.wait() for rank in ranks] == [0] * world
     return [json.loads((folder / f"told-{world}-{rank}.json").read_text()) for rank in range(world)]

@@ -1,6 +1,8 @@
 """Weights that don't fit their configuration are refused by trainer and engine alike, with the tensors' names."""
 
 import json
+import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -161,3 +163,14 @@ def test_trainer_ends_for_good_with_the_file_and_the_remedy(made: Callable[[str]
     assert last["result"] == "Invalid"
     assert f"{path}/model.safetensors is a Git-LFS pointer" in str(last["message"])
     assert "git lfs pull" in str(last["message"])
+
+
+def test_what_the_libraries_do_inside_is_not_told_in_the_log() -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", "import deepseek_runtime.engine.model, deepseek_runtime.trainer.lora"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": "operator"},
+        check=True,
+    )
+    assert (told.stdout, told.stderr) == ("", "")
