@@ -95,6 +95,19 @@ class Gang:
 
 
 @dataclass(frozen=True)
+class Work:
+    """What tokens cost, and what the gang's devices can do at most, in FLOPs and FLOP/s.
+
+    A sequence of n tokens costs ``n · (per_token + per_key · min(n / 2, most_keys))``, forward and backward.
+    """
+
+    per_token: float
+    per_key: float
+    most_keys: float
+    peak: float
+
+
+@dataclass(frozen=True)
 class Contract:
     """All that a training pod is told by the operator, besides the trainer's own specification."""
 
@@ -113,6 +126,7 @@ class Contract:
     start_timeout_s: int | None
     grace_s: int
     progress_port: int
+    work: Work | None = None
 
 
 def read_contract(environment: Mapping[str, str]) -> Contract:
@@ -134,6 +148,7 @@ def read_contract(environment: Mapping[str, str]) -> Contract:
         start_timeout_s=env.integer("DEEPSEEK_START_TIMEOUT_SECONDS", least=1, absent=0) or None,
         grace_s=env.integer("DEEPSEEK_GRACE_SECONDS", least=1, absent=30),
         progress_port=env.integer("DEEPSEEK_PROGRESS_PORT", least=0, absent=DEFAULT_PORT),
+        work=_work(env),
     )
 
 
@@ -255,6 +270,23 @@ def _resume_from(env: _Environment) -> ResumeFrom | None:
             raise Invalid(
                 f'DEEPSEEK_RESUME_FROM is {other!r}; write {{"trainingUID": "…", "checkpoint": "Latest"}}'
                 " (Latest, Best or a step)"
+            )
+
+
+def _work(env: _Environment) -> Work | None:
+    match env.document("DEEPSEEK_FLOPS"):
+        case None:
+            return None
+        case {
+            "perToken": int() | float() as token,
+            "perKey": int() | float() as key,
+            "mostKeys": int() | float() as most,
+            "peak": int() | float() as peak,
+        } if token > 0 and peak > 0:
+            return Work(token, key, most, peak)
+        case other:
+            raise Invalid(
+                f'DEEPSEEK_FLOPS is {other!r}; write {{"perToken": …, "perKey": …, "mostKeys": …, "peak": …}}'
             )
 
 

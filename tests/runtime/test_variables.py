@@ -213,6 +213,16 @@ def progress_is_told_there(workplace: Workplace, volume: Path) -> None:
     assert pod.ended() == ExitCode.COMPLETE
 
 
+def work_of_a_token_makes_the_devices_busier(workplace: Workplace, volume: Path) -> None:
+    """A thousand times the work in the same steps."""
+    busy = []
+    for token in (1.0, 1e6):
+        work = json.dumps({"perToken": token, "perKey": 0, "mostKeys": 1, "peak": 1e6})
+        busy.append(float(str(workplace.attempt(volume / str(token), THREE_STEPS, FLOPS=work).told["mfu"])))
+    assert busy[1] > 1000 * busy[0] >= 0
+    assert "mfu" not in workplace.attempt(volume / "none", THREE_STEPS).told
+
+
 def specification_is_what_the_cases_above_change(workplace: Workplace, volume: Path) -> None:
     spec = changed(workplace.spec, {"hyperparameters.globalBatchSize": 5})
     pod = launch(volume, "", DEEPSEEK_TRAINING_SPEC=json.dumps(spec), DEEPSEEK_PROCESSES_PER_NODE="2")
@@ -251,6 +261,7 @@ VARIABLES: Mapping[str, Callable[[Workplace, Path], None]] = {
     "DEEPSEEK_GRACE_SECONDS": saving_is_waited_for,
     "DEEPSEEK_PROGRESS_PORT": progress_is_told_there,
     "DEEPSEEK_CPUS": cores_that_were_asked_for_are_computed_with,
+    "DEEPSEEK_FLOPS": work_of_a_token_makes_the_devices_busier,
     "DEEPSEEK_TRAINING_SPEC": specification_is_what_the_cases_above_change,
 }
 # Where one process runs per pod, torch.distributed reads these in scripts that bring no launcher of their own.
@@ -258,6 +269,8 @@ OF_PLAIN_SCRIPTS = {"RANK", "LOCAL_RANK", "WORLD_SIZE"}
 # What libraries read: Python's and torch's caches, collectives over the network of a profile; and the example's own.
 OF_LIBRARIES = {"HOME", "GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME", "TORCH_NCCL_ASYNC_ERROR_HANDLING", "LOG_LEVEL"}
 
+# Under a profile whose devices have a peak (unit/kinds/training/test_work); no example of the built-in trainer names one.
+OF_PROFILES = {"DEEPSEEK_FLOPS"}
 # Of other trainers: where they write and what is looked at first (test_foreign_trainers), and what starts their ranks.
 OF_OTHER_TRAINERS = {
     *("DEEPSEEK_OUTPUT", "DEEPSEEK_CHECK_TOKENIZER", "PYTHONPATH", "TORCH_ELASTIC_SHUTDOWN_TIMEOUT"),
@@ -273,7 +286,7 @@ def test_variable_changes_what_a_training_pod_does(
 
 
 def test_every_variable_of_a_training_pod_has_a_case() -> None:
-    known = set(VARIABLES) | OF_PLAIN_SCRIPTS | OF_LIBRARIES | OF_OTHER_TRAINERS
+    known = set(VARIABLES) - OF_PROFILES | OF_PLAIN_SCRIPTS | OF_LIBRARIES | OF_OTHER_TRAINERS
     assert rendered_variables("training", "trainer") == known
 
 

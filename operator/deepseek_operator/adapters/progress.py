@@ -36,6 +36,7 @@ class _Latest(_Part):
     step: _Step
     time: _Text | None = None
     seconds: _Number | None = None
+    blockedSeconds: _Number | None = None  # noqa: N815
 
 
 class _Best(_Part):
@@ -48,11 +49,20 @@ class _ResumedFrom(_Part):
     step: _Step
 
 
+class _Prepared(_Part):
+    digest: _Text | None = None
+    read: _Step
+    sequences: _Step | None = None
+    tokens: _Step | None = None
+    dropped: Annotated[dict[_Text, _Step], Field(max_length=32)] | None = None
+
+
 class _Data(_Part):
     examples: _Step
     dropped: _Step | None = None
     cut: _Step | None = None
     longest: _Step | None = None
+    prepared: _Prepared | None = None
 
 
 class _Rollbacks(_Part):
@@ -69,7 +79,7 @@ class _Progress(_Part):
     trainingUID: _Text | None = None  # noqa: N815
     incarnation: _Text | None = None
     attempt: _Step | None = None
-    state: Literal["Starting", "Training", "Saving", "Evaluating", "Stopping", "Complete"] | None = None
+    state: Literal["Starting", "Preparing", "Training", "Saving", "Evaluating", "Stopping", "Complete"] | None = None
     step: _Step | None = None
     firstStep: _Step | None = None  # noqa: N815
     maxSteps: _Step | None = None  # noqa: N815
@@ -80,6 +90,9 @@ class _Progress(_Part):
     evalLoss: _Number | None = None  # noqa: N815
     accuracy: _Number | None = None
     tokensPerSecond: _Number | None = None  # noqa: N815
+    mfu: _Number | None = None
+    hostMemoryBytes: _Number | None = None  # noqa: N815
+    deviceMemoryBytes: _Number | None = None  # noqa: N815
     etaSeconds: _Number | None = None  # noqa: N815
     latest: _Latest | None = None
     best: _Best | None = None

@@ -9,26 +9,58 @@ import socket
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Literal
 
 Progress = Mapping[str, object]
 # The operator and a Prometheus or two ask; whoever else opens connections must not cost the trainer memory.
 MOST_CONNECTIONS = 32
 
-# Field of /progress, metric name, help text. Names carry their unit.
+
+@dataclass(frozen=True)
+class Metric:
+    """A number of /progress by the path of its field, as Prometheus has it; names carry their unit."""
+
+    field: str
+    name: str
+    text: str
+    kind: Literal["gauge", "counter"] = "gauge"
+
+
+_NAMES = (
+    ("step", "step", "Optimizer steps done."),
+    ("maxSteps", "max_steps", "Optimizer steps to do."),
+    ("epoch", "epoch", "Passes over the training data done."),
+    ("loss", "loss", "Training loss of the last step, nats per token."),
+    ("gradientNorm", "gradient_norm", "Norm of the last step's gradients before they were clipped."),
+    ("learningRate", "learning_rate", "Learning rate of the last step."),
+    ("evalLoss", "eval_loss", "Loss on held-out data, nats per token."),
+    ("accuracy", "accuracy_ratio", "Exact matches on held-out prompts, 0 to 1."),
+    ("evaluationsSinceBest", "evaluations_since_best", "Evaluations in a row that were no better."),
+    ("tokensPerSecond", "tokens_per_second", "Tokens trained on per second by the whole gang."),
+    ("stepSeconds", "step_seconds", "Seconds per optimizer step, over the last twenty."),
+    (
+        "mfu",
+        "model_flops_utilization_ratio",
+        "Work of the model done, of what the devices could do at their peak, 0 to 1.",
+    ),
+    ("hostMemoryBytes", "host_memory_peak_bytes", "Most resident memory that one process of the gang has had."),
+    ("deviceMemoryBytes", "device_memory_peak_bytes", "Most memory that one device's allocator has reserved."),
+    ("etaSeconds", "eta_seconds", "Seconds to the last step at the present rate."),
+    ("latest.step", "checkpoint_step", "Step of the newest healthy checkpoint."),
+    ("latest.seconds", "checkpoint_seconds", "Seconds that the newest checkpoint took to save."),
+    ("latest.blockedSeconds", "checkpoint_blocked_seconds", "Those of them in which no step was made."),
+    ("rollbacks.count", "rollbacks", "Times that it went back because its numbers were not finite."),
+)
+_COUNTED = (
+    ("tokensTotal", "tokens_total", "Tokens trained on in this attempt by the whole gang."),
+    ("dataWaitSecondsTotal", "data_wait_seconds_total", "Seconds of this attempt in which steps waited for examples."),
+)
+PREFIX = "deepseek_training_"
 METRICS = (
-    ("step", "deepseek_training_step", "Optimizer steps done."),
-    ("maxSteps", "deepseek_training_max_steps", "Optimizer steps to do."),
-    ("epoch", "deepseek_training_epoch", "Passes over the training data done."),
-    ("loss", "deepseek_training_loss", "Training loss of the last step, nats per token."),
-    ("gradientNorm", "deepseek_training_gradient_norm", "Norm of the last step's gradients before they were clipped."),
-    ("learningRate", "deepseek_training_learning_rate", "Learning rate of the last step."),
-    ("evalLoss", "deepseek_training_eval_loss", "Loss on held-out data, nats per token."),
-    ("accuracy", "deepseek_training_accuracy_ratio", "Exact matches on held-out prompts, 0 to 1."),
-    ("evaluationsSinceBest", "deepseek_training_evaluations_since_best", "Evaluations in a row that were no better."),
-    ("tokensPerSecond", "deepseek_training_tokens_per_second", "Tokens trained on per second by the whole gang."),
-    ("etaSeconds", "deepseek_training_eta_seconds", "Seconds to the last step at the present rate."),
+    *(Metric(path, f"{PREFIX}{name}", text) for path, name, text in _NAMES),
+    *(Metric(path, f"{PREFIX}{name}", text, "counter") for path, name, text in _COUNTED),
 )
 
 
@@ -95,23 +127,22 @@ def answer(request: BaseHTTPRequestHandler, progress: Callable[[], Progress]) ->
 def exposition(progress: Progress) -> str:
     """Prometheus text format; a value that is not known is left out."""
     lines = []
-    parts = {part: progress.get(part) for part in ("latest", "rollbacks")}
-    inner = {f"{part}.{k}": v for part, held in parts.items() if isinstance(held, Mapping) for k, v in held.items()}
-    flat = {**progress, **inner}
-    more = (
-        ("latest.step", "deepseek_training_checkpoint_step", "Step of the newest healthy checkpoint."),
-        ("latest.seconds", "deepseek_training_checkpoint_seconds", "Seconds that the newest checkpoint took to save."),
-        (
-            "rollbacks.count",
-            "deepseek_training_rollbacks",
-            "Times that it went back because its numbers were not finite.",
-        ),
-    )
-    for field, name, text in (*METRICS, *more):
-        value = flat.get(field)
+    for metric in METRICS:
+        value = _at(progress, metric.field)
         if isinstance(value, int | float):
-            lines += [f"# HELP {name} {text}", f"# TYPE {name} gauge", f"{name} {value}"]
+            lines += [
+                f"# HELP {metric.name} {metric.text}",
+                f"# TYPE {metric.name} {metric.kind}",
+                f"{metric.name} {value}",
+            ]
     return "\n".join(lines) + "\n"
+
+
+def _at(progress: object, path: str) -> object:
+    """What lies at a path of names; None where nothing does."""
+    for name in path.split("."):
+        progress = progress.get(name) if isinstance(progress, Mapping) else None
+    return progress
 
 
 def _send(request: BaseHTTPRequestHandler, status: int, content_type: str, text: str) -> None:

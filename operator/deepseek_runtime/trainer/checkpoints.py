@@ -76,17 +76,18 @@ class Checkpoints:
         """Tells of a checkpoint that has become one."""
         if saved is None:
             return
-        manifest, seconds = saved.manifest, round(saved.seconds, 3)
+        manifest, seconds, blocked = saved.manifest, round(saved.seconds, 3), round(saved.blocked_s, 3)
         record = {"event": "checkpoint", "step": manifest.step, "healthy": manifest.healthy}
-        self.rank.telling.log({**record, "seconds": seconds, "bytes": manifest.size_bytes})
+        self.rank.telling.log({**record, "seconds": seconds, "blockedSeconds": blocked, "bytes": manifest.size_bytes})
         if manifest.healthy:
             self.best = best(self.saver.lineage_kept, self.policy.best)
-            self.rank.telling.tell(**told(manifest, seconds, self.best))
+            self.rank.telling.tell(**told(manifest, seconds, self.best, blocked))
 
 
-def told(latest: Manifest, seconds: float | None, top: Best | None) -> dict[str, object]:
-    """The fields of /progress: the newest checkpoint with the seconds that it took, and the best one."""
+def told(latest: Manifest, seconds: float | None, top: Best | None, blocked: float | None = None) -> dict[str, object]:
+    """The fields of /progress: the newest checkpoint with the seconds that it took, and held steps up; and the best one."""
+    newest = {"step": latest.step, "time": latest.created_at, "seconds": seconds, "blockedSeconds": blocked}
     return {
-        "latest": {"step": latest.step, "time": latest.created_at, "seconds": seconds},
+        "latest": newest,
         "best": top.to_json() if top else None,
     }

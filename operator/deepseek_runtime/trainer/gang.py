@@ -76,6 +76,12 @@ class Gang:
         dist.all_reduce(sums)
         return [float(value) for value in sums]
 
+    def most(self, values: Sequence[float]) -> list[float]:
+        """Element-wise maxima over all ranks."""
+        greatest = torch.tensor(values, dtype=torch.float64)
+        dist.all_reduce(greatest, dist.ReduceOp.MAX)
+        return [float(value) for value in greatest]
+
     def any(self, value: bool) -> bool:
         return self.total([float(value)])[0] > 0
 

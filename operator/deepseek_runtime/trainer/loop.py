@@ -13,6 +13,7 @@ from deepseek_runtime.trainer.checkpoints import Checkpoints
 from deepseek_runtime.trainer.course import Course
 from deepseek_runtime.trainer.diverging import Diverging
 from deepseek_runtime.trainer.exporting import Exporter, exported_steps
+from deepseek_runtime.trainer.gauges import Gauges
 from deepseek_runtime.trainer.held import Held
 from deepseek_runtime.trainer.measuring import Measuring
 from deepseek_runtime.trainer.rank import Rank
@@ -42,6 +43,7 @@ class Training:
     diverging: Diverging
     course: Course
     exporter: Exporter
+    gauges: Gauges
     max_steps: int
     step: int
     loss: float
@@ -103,7 +105,8 @@ class Training:
         self.step += 1
         self.loss = loss_sum / update.weight
         epoch = self.learner.corpus.order.epoch_at(batch)
-        rank.telling.step(self.step, epoch, self.loss, update.tokens, update.learnt)
+        learnt = {**update.learnt, **self.gauges.after(self.step)}
+        rank.telling.step(self.step, epoch, self.loss, update.tokens, learnt, update.least_s)
         is_finite = not lost and math.isfinite(self.loss)
         return _Agreed(is_finite, stops > 0, saves > 0, written == rank.gang.world_size)
 

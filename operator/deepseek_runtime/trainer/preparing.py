@@ -12,6 +12,7 @@ from deepseek_runtime.trainer.datasets import read_corpus
 from deepseek_runtime.trainer.diverging import Diverging
 from deepseek_runtime.trainer.exporting import Exporter
 from deepseek_runtime.trainer.filling import fill
+from deepseek_runtime.trainer.gauges import Gauges
 from deepseek_runtime.trainer.held import ADAPTER_NAME, COURSE_NAME, DATA_NAME
 from deepseek_runtime.trainer.loop import Training
 from deepseek_runtime.trainer.measuring import Measuring
@@ -59,6 +60,7 @@ def prepare(rank: Rank) -> Training:
         checkpoints=checkpoints,
         diverging=Diverging(rank, start, checkpoints, course),
         course=course,
+        gauges=Gauges(rank.gang, standing.step, steps),
         exporter=Exporter(rank, start.lineage.incarnation, model, tokenizer, method),
         max_steps=steps,
         step=standing.step,

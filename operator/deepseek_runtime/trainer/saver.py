@@ -32,10 +32,11 @@ ALONE_S = 30.0
 
 @dataclass(frozen=True)
 class Saved:
-    """A checkpoint that has become one, and the seconds that it took."""
+    """A checkpoint that has become one, the seconds that it took, and those in which no step was made for it."""
 
     manifest: Manifest
     seconds: float
+    blocked_s: float
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class _Pending:
     ledger: Ledger
     future: "Future[object]"
     since: float
+    blocked_s: float = 0.0
     failed_since: float | None = None
 
 
@@ -100,6 +102,7 @@ class Saver:
 
     def begin(self, step: int, state: State, metrics: Mapping[str, float | None], *, healthy: bool) -> None:
         """Makes room, copies the state and starts writing it."""
+        called = time.monotonic()
         self.make_room()
         directory = self.volume.torn_directory(self.lineage.incarnation, step)
         ledger = Ledger()
@@ -112,7 +115,7 @@ class Saver:
         future = dcp.async_save(
             state.tensors(step), storage_writer=HashingWriter(directory, ledger), process_group=self.gang.saving
         )
-        self._pending = _Pending(step, healthy, metrics, ledger, future, since)
+        self._pending = _Pending(step, healthy, metrics, ledger, future, since, time.monotonic() - called)
 
     def make_room(self) -> None:
         """Deletes what retention lets go: an earlier attempt may have died between a commit and that."""
@@ -131,6 +134,7 @@ class Saver:
         """Waits until all ranks have written, then commits."""
         if self._pending is None:
             return None
+        called = time.monotonic()
         wait_for_all(
             self.gang,
             self.beat,
@@ -138,11 +142,12 @@ class Saver:
             written_bytes=lambda: self.written_bytes,
             look=self.check_alone,
         )
+        self._pending.blocked_s += time.monotonic() - called
         return self.finish()
 
     def finish(self) -> Saved:
         """Makes it a checkpoint. All ranks must be done."""
-        pending = self._pending
+        pending, called = self._pending, time.monotonic()
         assert pending is not None
         self._raise_failure(pending)
         gathered: list[list[File]] | None = [[] for _ in range(self.gang.world_size)] if self.gang.is_first else None
@@ -150,7 +155,8 @@ class Saver:
         with writing(self.volume.root, self._what(pending.step)):
             self._told(self._committed(pending, gathered) if gathered is not None else None)
         self._pending = None
-        return Saved(self.own[-1], time.monotonic() - pending.since)
+        ended = time.monotonic()
+        return Saved(self.own[-1], ended - pending.since, pending.blocked_s + ended - called)
 
     def _raise_failure(self, pending: _Pending) -> None:
         with writing(self.volume.root, self._what(pending.step), lambda: pending.ledger.failure):

@@ -29,20 +29,32 @@ class Telling:
     tracking: Tracking | None = None
     fields: dict[str, object] = field(default_factory=dict)
     _published_s: float = 0.0
-    _recent: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=RATE_STEPS + 1))
+    _recent: deque[tuple[float, int, float]] = field(default_factory=lambda: deque(maxlen=RATE_STEPS + 1))
+    _tokens: int = 0
+    _waited_s: float = 0.0
 
     def tell(self, **fields: object) -> None:
         """Publishes these fields at once, and with them those that wait."""
         self._know(fields)
         self._publish()
 
-    def step(self, step: int, epoch: float, loss: float, tokens: int, learnt: Mapping[str, float]) -> None:
+    def step(
+        self,
+        step: int,
+        epoch: float,
+        loss: float,
+        tokens: int,
+        learnt: Mapping[str, float],
+        least_s: float | None = None,
+    ) -> None:
         """One optimizer step is done; `tokens` were read in it by the whole gang, `learnt` are more numbers of it.
 
-        Published every PUBLISH_EVERY_S.
+        `least_s` are the seconds that its devices would have taken at their peak. Published every PUBLISH_EVERY_S.
         """
-        self._recent.append((time.monotonic(), tokens))
-        rate, step_s = self._rate()
+        self._recent.append((time.monotonic(), tokens, least_s or 0.0))
+        self._tokens, self._waited_s = self._tokens + tokens, self._waited_s + learnt.get("dataWaitSeconds", 0.0)
+        rate, step_s, mfu = self._rate()
+        used = {} if least_s is None or mfu is None else {"mfu": mfu}
         left = int(str(self.fields.get("maxSteps", step))) - step
         self._know(
             {
@@ -50,14 +62,18 @@ class Telling:
                 "step": step,
                 "epoch": round(epoch, 4),
                 "loss": loss,
-                **learnt,
+                **{name: value for name, value in learnt.items() if name != "dataWaitSeconds"},
+                **used,
                 "tokensPerSecond": rate,
+                "stepSeconds": None if step_s is None else round(step_s, 6),
+                "tokensTotal": self._tokens,
+                "dataWaitSecondsTotal": round(self._waited_s, 6),
                 "etaSeconds": None if step_s is None else round(left * step_s, 1),
             }
         )
         if time.monotonic() - self._published_s >= PUBLISH_EVERY_S:
             self._publish()
-        numbers = {name: finite(value) for name, value in {"loss": loss, **learnt}.items()}
+        numbers = {name: finite(value) for name, value in {"loss": loss, **learnt, **used}.items()}
         self.log({"event": "step", "step": step, **numbers, "tokensPerSecond": rate})
 
     def log(self, record: Mapping[str, object]) -> None:
@@ -89,10 +105,11 @@ class Telling:
             self._published_s = time.monotonic()
             self.run.publish_progress({**self.fields, "updatedAt": now()})
 
-    def _rate(self) -> tuple[float | None, float | None]:
-        """Tokens per second and seconds per step over the recent steps; None after the first one."""
+    def _rate(self) -> tuple[float | None, float | None, float | None]:
+        """Tokens per second, seconds per step and utilisation over the recent steps; None after the first one."""
         if len(self._recent) < 2:
-            return None, None
+            return None, None, None
         passed = self._recent[-1][0] - self._recent[0][0]
-        tokens = sum(count for _, count in self._recent) - self._recent[0][1]
-        return round(tokens / passed, 1), passed / (len(self._recent) - 1)
+        later = list(self._recent)[1:]
+        tokens, least_s = sum(count for _, count, _ in later), sum(least for *_, least in later)
+        return round(tokens / passed, 1), passed / len(later), round(least_s / passed, 6)

@@ -1,6 +1,7 @@
 """One optimizer step on one rank: forward, backward, clip, step."""
 
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from transformers import PreTrainedModel
 from deepseek_runtime.spec import Hyperparameters
 from deepseek_runtime.trainer.data.corpus import Corpus
 from deepseek_runtime.trainer.data.example import Example
+from deepseek_runtime.trainer.gauges import least_seconds
 from deepseek_runtime.trainer.objective import Objective
 from deepseek_runtime.trainer.rank import Rank
 from deepseek_runtime.trainer.schedule import learning_rate
@@ -40,6 +42,8 @@ class Update:
         loss_sum: of this rank's share of the global batch.
         weight: of the whole global batch; the summed loss of all ranks divided by it is the step's loss.
         tokens: read by all ranks.
+        data_s: seconds that it waited for its examples.
+        least_s: seconds that all devices would take for them at their peak; None where that is not known.
         gradient_norm: of all ranks' gradients before they were clipped.
         learning_rate: that the step was made with.
         is_finite: whether the gradients and this rank's share of the parameters are.
@@ -48,6 +52,8 @@ class Update:
     loss_sum: float
     weight: int
     tokens: int
+    data_s: float
+    least_s: float | None
     gradient_norm: float
     learning_rate: float
     is_finite: bool
@@ -55,7 +61,11 @@ class Update:
     @property
     def learnt(self) -> dict[str, float]:
         """What is told of the step, by the names in /progress."""
-        return {"gradientNorm": self.gradient_norm, "learningRate": self.learning_rate}
+        return {
+            "gradientNorm": self.gradient_norm,
+            "learningRate": self.learning_rate,
+            "dataWaitSeconds": round(self.data_s, 6),
+        }
 
 
 @dataclass(frozen=True)
@@ -72,12 +82,15 @@ class Learner:
 
     def update(self, step: int, batch: int) -> Update:
         """Makes that step of that batch of the order, both counted from 1."""
-        gang, chosen = self.rank.gang, self.corpus.batch(batch)
+        gang, since = self.rank.gang, time.monotonic()
+        chosen = self.corpus.batch(batch)
+        data_s = time.monotonic() - since
         weight = max(1, self.objective.weight(chosen))
         share = chosen[gang.rank * len(chosen) // gang.world_size : (gang.rank + 1) * len(chosen) // gang.world_size]
         loss_sum = self._backward(share, weight)
         tokens = sum(len(example.tokens) for example in chosen)
-        return Update(loss_sum, weight, tokens, *self._move(step))
+        least_s = least_seconds(self.rank.contract.work, chosen)
+        return Update(loss_sum, weight, tokens, data_s, least_s, *self._move(step))
 
     def _backward(self, share: Sequence[Example], weight: int) -> float:
         """Gradients of this rank's share, in passes that its memory has room for; returns its summed loss."""

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from deepseek_operator.adapters.progress import LIMIT_BYTES, HttpProgress
 from deepseek_operator.core.seen import Unavailable
+from tests.support.told import SAID as TOLD
 
 POD = {"metadata": {"name": "p"}, "status": {"podIP": "127.0.0.1"}}
 SAID = {
@@ -53,6 +54,15 @@ async def pulled(serve: Serve, body: bytes, status: int = 200, **headers: str) -
 async def test_known_keys_are_taken_and_unknown_ones_dropped(serve: Serve) -> None:
     said = await pulled(serve, json.dumps({**SAID, "evil": "x" * 100, "evalLoss": None}).encode())
     assert said == {**SAID, "latest": {"step": 5, "time": "t", "seconds": 1.0}}
+
+
+async def test_what_a_status_tells_comes_through_the_door(serve: Serve) -> None:
+    assert await pulled(serve, json.dumps(TOLD).encode()) == TOLD
+
+
+@pytest.mark.parametrize("state", ["Starting", "Preparing", "Training", "Saving", "Evaluating", "Stopping", "Complete"])
+async def test_every_state_of_a_trainer_comes_through_the_door(serve: Serve, state: str) -> None:
+    assert (await pulled(serve, json.dumps({**SAID, "state": state}).encode()))["state"] == state
 
 
 @pytest.mark.parametrize(

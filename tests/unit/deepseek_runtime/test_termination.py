@@ -2,10 +2,13 @@
 
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from deepseek_runtime import termination
 from deepseek_runtime.contract import read_contract
@@ -13,7 +16,7 @@ from deepseek_runtime.cpu import threads_per_process
 from deepseek_runtime.launcher import __main__ as launcher
 from deepseek_runtime.launcher import report
 from deepseek_runtime.launcher.keeper import Verdict
-from deepseek_runtime.launcher.server import exposition
+from deepseek_runtime.launcher.server import METRICS, exposition
 from deepseek_runtime.launcher.workers import Exit
 from deepseek_runtime.rundir import RunDirectory
 from deepseek_runtime.termination import Termination
@@ -135,6 +138,21 @@ def test_unknown_values_are_left_out_of_the_metrics() -> None:
         "deepseek_training_checkpoint_step 2",
         "deepseek_training_checkpoint_seconds 0.5",
     ]
+
+
+def test_prometheus_reads_every_metric_by_its_own_rules() -> None:
+    """Its own client parses them; counters end in _total, shares are ratios, and units are base units."""
+    said: dict[str, Any] = {}
+    for metric in METRICS:
+        part, _, name = metric.field.rpartition(".")
+        (said.setdefault(part, {}) if part else said)[name] = 1.5
+    read = {family.name: family for family in text_string_to_metric_families(exposition(said))}
+    assert len(read) == len(METRICS)
+    for metric in METRICS:
+        family = read[metric.name.removesuffix("_total") if metric.kind == "counter" else metric.name]
+        assert (family.type, [sample.value for sample in family.samples]) == (metric.kind, [1.5])
+        assert metric.name.endswith("_total") == (metric.kind == "counter")
+        assert not re.search("_(ms|milliseconds|kib|mib|gib|percent)$", metric.name)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ length`` for causal attention, half of the unmasked 12 (flash attention skips ma
 V3's 14.8 T tokens in 2.664 M H800 hours are 34.6 % of the dense bf16 peak.
 """
 
+import math
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -55,11 +56,35 @@ class ServingSpeed:
     bandwidth_use: float
 
 
+@dataclass(frozen=True)
+class TokenCost:
+    """FLOPs of a token, forward and backward: ``per_token``, and ``per_key`` for each key that it attends to.
+
+    Those are half of its sequence's on average, ``most_keys`` at most where attention is sparse.
+    """
+
+    per_token: float
+    per_key: float
+    most_keys: float
+
+    def of(self, sequence: float) -> float:
+        """FLOPs of each token in a sequence of so many."""
+        return self.per_token + self.per_key * min(sequence / 2, self.most_keys)
+
+
+def token_cost(architecture: Architecture, method: Method, recompute: Recompute) -> TokenCost:
+    """What a trained token costs; with ``Recompute.NONE`` the model FLOPs of PaLM (arXiv 2204.02311, appendix B)."""
+    passes = (3.0 if method is Method.FULL else 2.0) + (1.0 if recompute is Recompute.FULL else 0.0)
+    return TokenCost(
+        2 * active(architecture) * passes,
+        4 * _attended_width(architecture) * passes,
+        _most_keys(architecture),
+    )
+
+
 def training_flops_per_token(architecture: Architecture, sequence: int, method: Method, recompute: Recompute) -> float:
     """FLOPs that one trained token costs, forward and backward."""
-    forward = 2 * active(architecture) + 4 * _attended_width(architecture) * _attended_tokens(architecture, sequence)
-    passes = 3.0 if method is Method.FULL else 2.0
-    return forward * (passes + (1.0 if recompute is Recompute.FULL else 0.0))
+    return token_cost(architecture, method, recompute).of(sequence)
 
 
 def training_speed(
@@ -126,14 +151,14 @@ def _attended_width(architecture: Architecture) -> float:
             assert_never(unknown)
 
 
-def _attended_tokens(architecture: Architecture, sequence: int) -> float:
-    """Keys that a token attends to on average: half of a causal sequence; sparse attention bounds them."""
+def _most_keys(architecture: Architecture) -> float:
+    """Keys that a token attends to at most; any number of them where attention is whole."""
     match architecture.attention:
         case GroupedQueryAttention():
-            return sequence / 2
+            return math.inf
         case LatentAttention() as latent:
-            return sequence / 2 if latent.indexer is None else min(sequence / 2, latent.indexer.top_k)
+            return math.inf if latent.indexer is None else latent.indexer.top_k
         case CompressedAttention() | SharedCompressedAttention() as compressed:
-            return min(sequence / 2, compressed.window + compressed.indexer.top_k)
+            return compressed.window + compressed.indexer.top_k
         case unknown:
             assert_never(unknown)

@@ -94,10 +94,11 @@ def last_words(before: ProgressStatus | None, said: Sequence[Report]) -> Progres
 
 
 def _timed(new: LastCheckpoint | None, old: LastCheckpoint | None) -> LastCheckpoint | None:
-    """The newest; of the same step with the time that was known before, which last words leave out."""
+    """The newest; of the same step with the times that were known before, which last words leave out."""
     if new is None or old is None or new.step != old.step:
         return new or old
-    return new.model_copy(update={"time": new.time or old.time})
+    kept = {name: getattr(new, name) or getattr(old, name) for name in ("time", "seconds", "blocked_seconds")}
+    return new.model_copy(update=kept)
 
 
 def _history(

@@ -23,7 +23,7 @@ from deepseek_operator.core.resources import Manifest
 from deepseek_operator.domain.devices.profiles import pod_needs
 from deepseek_operator.domain.programs.start import Start
 from deepseek_operator.domain.programs.trainers.table import TRAINERS
-from deepseek_operator.kinds.training import ancestry, tracking
+from deepseek_operator.kinds.training import ancestry, tracking, work
 from deepseek_operator.kinds.training.command import DATASETS_PATH, MODEL_PATH, Started
 from deepseek_operator.kinds.training.installed import FILES_MOUNT, FILES_VOLUME, installer, launched, told
 from deepseek_operator.kinds.training.names import training_job, training_service
@@ -118,7 +118,7 @@ def placed(template: Manifest, attempt: Attempt, configuration: Configuration) -
 def _container(attempt: Attempt, configuration: Configuration, volumes: Mapping[str, str]) -> dict[str, Any]:
     trainer, foreign = attempt.spec.trainer, attempt.foreign
     command = TRAINERS[trainer.type].command or trainer.command or ()
-    env, mounts = _environment(attempt), _mounts(attempt, volumes)
+    env, mounts = _environment(attempt, configuration), _mounts(attempt, volumes)
     if foreign is not None:
         command, env, mounts = launched(foreign), told(foreign, env), [*mounts, dict(FILES_MOUNT)]
     wanted: dict[str, Any] = {
@@ -190,7 +190,7 @@ def dataset_claim(dataset: Dataset) -> str | None:
     return uri.removeprefix("pvc://").partition("/")[0] if uri.startswith("pvc://") else None
 
 
-def _environment(attempt: Attempt) -> list[EnvVar]:
+def _environment(attempt: Attempt, configuration: Configuration) -> list[EnvVar]:
     """The contract's variables, with the user's own beside them: those may replace any that is not DEEPSEEK_*."""
     ours = {
         variable["name"]: variable
@@ -199,6 +199,7 @@ def _environment(attempt: Attempt) -> list[EnvVar]:
             *_gang(attempt),
             *_checkpoints(attempt),
             *tracking.variables(attempt.spec.tracking, attempt.owner.metadata.namespace, attempt.claim_name),
+            *_work(attempt, configuration),
             _literal("HOME", "/tmp"),
         )
     }
@@ -231,6 +232,13 @@ def _identity(attempt: Attempt) -> list[EnvVar]:
         # The kubelet takes $(NAME) for a variable and $$ for one dollar; a private config may hold either.
         _literal("DEEPSEEK_TRAINING_SPEC", _json(resolved_spec(attempt.spec, attempt.plan)).replace("$", "$$")),
     ]
+
+
+def _work(attempt: Attempt, configuration: Configuration) -> list[EnvVar]:
+    """Of the built-in trainer under a profile."""
+    if attempt.plan is None or not is_ours(attempt.spec.trainer):
+        return []
+    return work.variables(attempt.spec, configuration.profiles.resolve(attempt.plan.profile))
 
 
 def _gang(attempt: Attempt) -> list[EnvVar]:

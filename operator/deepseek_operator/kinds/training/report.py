@@ -19,6 +19,7 @@ from deepseek_operator.api.v1alpha1.training.progress import (
     RollbackStatus,
 )
 from deepseek_operator.core.resources import Manifest
+from deepseek_operator.domain.devices.accelerator import GIB
 from deepseek_operator.kinds.training.program import TRAINER
 from deepseek_operator.workloads.batch.gang import rank_of
 from deepseek_operator.workloads.last_words import document, tail
@@ -123,10 +124,21 @@ def number(value: object) -> str | None:
     return f"{value:.0f}" if 1e4 <= abs(value) < 1e15 else f"{value:.4g}"
 
 
+def memory(value: object) -> str | None:
+    """Bytes as people read them, `61.3Gi`; None for what is no size."""
+    known = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1 << 60
+    return f"{value / GIB:.3g}Gi" if known and isinstance(value, int | float) else None
+
+
 def _latest(said: object) -> LastCheckpoint | None:
     if not isinstance(said, Mapping) or (step := whole(said.get("step"))) is None:
         return None
-    return LastCheckpoint(step=step, time=_word(said.get("time")))
+    return LastCheckpoint(
+        step=step,
+        time=_word(said.get("time")),
+        seconds=number(said.get("seconds")),
+        blocked_seconds=number(said.get("blockedSeconds")),
+    )
 
 
 def _best(said: object) -> BestCheckpoint | None:

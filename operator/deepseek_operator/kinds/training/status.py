@@ -16,7 +16,7 @@ from deepseek_operator.kinds.training.devices import plan_of_job
 from deepseek_operator.kinds.training.ending import last_words, reported
 from deepseek_operator.kinds.training.losses import losses
 from deepseek_operator.kinds.training.reasons import Reason, with_advice
-from deepseek_operator.kinds.training.report import Report, from_mapping, number, whole
+from deepseek_operator.kinds.training.report import Report, from_mapping, memory, number, whole
 from deepseek_operator.kinds.training.rollbacks import rollbacks
 from deepseek_operator.kinds.training.step import Step
 from deepseek_operator.kinds.training.view import View
@@ -85,6 +85,9 @@ def _progress(view: View) -> ProgressStatus | None:
         eval_loss=number(said.get("evalLoss")),
         accuracy=number(said.get("accuracy")),
         tokens_per_second=number(said.get("tokensPerSecond")),
+        mfu=number(said.get("mfu")),
+        device_memory=memory(said.get("deviceMemoryBytes")),
+        host_memory=memory(said.get("hostMemoryBytes")),
         eta_seconds=_seconds(said.get("etaSeconds")),
         observed_at=rfc3339(view.now),
     )

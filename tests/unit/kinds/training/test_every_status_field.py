@@ -10,49 +10,9 @@ from deepseek_operator.api.record import gathered, paths
 from deepseek_operator.api.v1alpha1.training.definition import TRAINING
 from deepseek_operator.api.v1alpha1.training.status import TrainingStatus
 from tests.support.leaves import leaves, schema_leaves
+from tests.support.told import SAID
 from tests.support.trainings import NAME, Life, claim, ended
 
-SAID = {
-    "formatVersion": 1,
-    "state": "Training",
-    "step": 40,
-    "firstStep": 1,
-    "maxSteps": 100,
-    "loss": 0.5,
-    "gradientNorm": 1.25,
-    "evalLoss": 0.6,
-    "accuracy": 0.7,
-    "tokensPerSecond": 1000.0,
-    "etaSeconds": 200.0,
-    "latest": {"step": 40, "time": "2026-01-01T00:00:40Z", "seconds": 1.5},
-    "best": {"step": 30, "metric": "accuracy", "value": 0.75},
-    "exports": [],
-    "rollbacks": {"count": 1, "step": 35, "to": 30, "skipped": 2},
-    "data": {
-        "examples": 90,
-        "dropped": 10,
-        "cut": 5,
-        "longest": 300,
-        "prepared": {
-            "digest": "0123456789abcdef0123456789abcdef",
-            "read": 200,
-            "sequences": 45,
-            "tokens": 9000,
-            "dropped": {
-                "exactDuplicate": 20,
-                "nearDuplicate": 10,
-                "contaminated": 9,
-                "otherLanguage": 8,
-                "fewLetters": 7,
-                "repetitive": 6,
-                "tooShort": 5,
-                "tooLong": 35,
-                "noRoom": 10,
-            },
-        },
-    },
-    "updatedAt": "2026-01-01T00:00:41Z",
-}
 LAST_WORDS = {
     "formatVersion": 1,
     "result": "Complete",

@@ -12,6 +12,12 @@ class LastCheckpoint(StatusModel):
     time: str | None = Field(
         default=None, description="When it was complete, RFC 3339; absent where only the last words of a pod name it."
     )
+    seconds: str | None = Field(
+        default=None, description="Seconds from its first byte to its last, a decimal; steps go on meanwhile."
+    )
+    blocked_seconds: str | None = Field(
+        default=None, description="Seconds in which no step was made for it, a decimal."
+    )
 
 
 class BestCheckpoint(StatusModel):
@@ -94,6 +100,16 @@ class ProgressStatus(StatusModel):
         default=None, description="Last accuracy on the Heldout datasets, a decimal from 0 to 1."
     )
     tokens_per_second: str | None = Field(default=None, description="Tokens per second of all workers, a decimal.")
+    mfu: str | None = Field(
+        default=None,
+        description="Model FLOPs utilisation over the last steps, a decimal from 0 to 1: FLOPs of the model (6 per active parameter and token, and those of attention; padding and recomputation don't count), of the dense peak of all devices. Only under a profile whose device has a peak for hyperparameters.precision.",
+    )
+    device_memory: str | None = Field(
+        default=None, description="Most memory that the allocator of one device has reserved. Example: 61.3Gi."
+    )
+    host_memory: str | None = Field(
+        default=None, description="Most resident memory that one process has had. Example: 9.4Gi."
+    )
     eta_seconds: int | None = Field(default=None, description="Estimated seconds until the last step.")
     observed_at: str | None = Field(
         default=None, description="When the pod was asked, RFC 3339; absent where only its last words tell."
