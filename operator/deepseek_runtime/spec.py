@@ -16,8 +16,9 @@ from typing import Literal, assert_never
 
 from deepseek_runtime.contract import Invalid
 from deepseek_runtime.fields import Fields
+from deepseek_runtime.objectives import objective_of
 
-Objective = Literal["SFT"]
+Objective = Literal["SFT", "Pretrain"]
 Schedule = Literal["Cosine", "Linear", "Constant"]
 Precision = Literal["fp32", "bf16"]
 CrossEntropy = Literal["Whole", "Chunked"]
@@ -28,7 +29,7 @@ UnicodeForm = Literal["NFC", "NFKC"]
 Duplicates = Literal["Exact", "Near"]
 Packing = Literal["Documents"]
 
-OBJECTIVES: tuple[Objective, ...] = ("SFT",)
+OBJECTIVES: tuple[Objective, ...] = ("SFT", "Pretrain")
 PromptKind = Literal["PromptTuning", "PTuning"]
 METHODS: tuple[Literal["Full", "LoRA"] | PromptKind, ...] = ("Full", "LoRA", "PromptTuning", "PTuning")
 AdapterExport = Literal["Merged", "Adapter"]
@@ -258,7 +259,9 @@ def read_spec(text: str) -> TrainingSpec:
         )
     return TrainingSpec(
         model=model,
-        objective=root.choice("objective", OBJECTIVES, "SFT"),
+        objective=objective_of(
+            root, OBJECTIVES, [one.format for one in datasets], all_parameters=isinstance(method, Full)
+        ),
         method=method,
         datasets=datasets,
         hyperparameters=_hyperparameters(root.fields("hyperparameters")),

@@ -8,10 +8,9 @@ import pytest
 from examples.local_cluster.api import ApiError
 from examples.local_cluster.control_plane import Cluster
 from tests.support.api_objects import collection, minimal_serving
-from tests.support.leaves import with_leaf
 from tests.support.trainings import training
 from tests.unit.kinds.serving.test_every_field import FIELDS, Field, written
-from tests.unit.kinds.training.test_every_field import ONE_LEGAL_VALUE, ROWS, Row
+from tests.unit.kinds.training.test_every_field import ROWS, Row
 
 
 def create(cluster: Cluster, spec: Mapping[str, Any]) -> None:
@@ -41,9 +40,3 @@ def create_training(cluster: Cluster, spec: Mapping[str, Any]) -> None:
 def test_both_values_of_a_trainings_field_are_let_in(api_server: Cluster, row: Row) -> None:
     for value in row.values:
         create_training(api_server, row.spec(value))
-
-
-@pytest.mark.parametrize("path", ONE_LEGAL_VALUE)
-def test_the_only_value_of_a_trainings_field_is_the_only_one(api_server: Cluster, path: str) -> None:
-    with pytest.raises(ApiError, match="Unsupported value"):
-        create_training(api_server, with_leaf(training()["spec"], path, "Other"))

@@ -14,6 +14,12 @@ def _pinned(uri: str, **pin: str) -> dict[str, Any]:
     return {"spec.datasets": [{"source": {"uri": uri, "dvc": pin}}]}
 
 
+def _texts() -> dict[str, Any]:
+    return {"spec.datasets": [{"source": {"uri": "pvc://corpora/a.txt"}, "format": "Text"}]}
+
+
+BASE: dict[str, Any] = {"spec.model": {"source": {"uri": "pvc://models/base"}}}
+
 TRAININGS: tuple[tuple[dict[str, Any], str | None], ...] = (
     ({"spec.nodes": 2}, "write nodes: {count: 2}"),
     ({"spec.model": "deepseek-r1"}, "write model: {name: deepseek-r1"),
@@ -49,7 +55,20 @@ TRAININGS: tuple[tuple[dict[str, Any], str | None], ...] = (
     ),
     ({"spec.method": {"type": "LoRA", "lora": {"export": "GGUF"}}}, 'supported values: "Merged", "Adapter"'),
     ({"spec.method": {"type": "LoRA", "lora": {"useDora": True}}}, 'unknown field "spec.method.lora.useDora"'),
-    ({"spec.objective": "DPO"}, 'supported values: "SFT"'),
+    ({"spec.objective": "DPO"}, 'supported values: "SFT", "Pretrain"'),
+    ({"spec.objective": "pretraining"}, 'supported values: "SFT", "Pretrain"'),
+    ({"spec.objective": "Pretrain"}, "write format: Text in each of datasets, or objective: SFT"),
+    (
+        {"spec.objective": "Pretrain", **_texts(), "spec.method": {"type": "LoRA"}, **BASE},
+        "write method.type Full, or objective: SFT, which learns texts as well",
+    ),
+    ({"spec.objective": "Pretrain", **_texts(), "spec.lossOn": "All"}, "a text is learnt throughout: leave lossOn out"),
+    ({"spec.objective": "Pretrain", **_texts(), "spec.chatTemplate": {"name": "DeepSeek"}}, "or leave it out"),
+    (
+        {"spec.trainer": {"type": "torchtitan"}},
+        "objective SFT is not done by this trainer.type: write trainer.type builtin, llama-factory",
+    ),
+    ({"spec.trainer": {"type": "megatron-bridge"}}, "ms-swift, deepspeed or custom"),
     ({"spec.accelerator": "h100"}, "write accelerator: {profile: nvidia-h200-141}"),
     ({"spec.accelerator": {"profile": "nvidia-h100-80", "count": 8}}, 'unknown field "spec.accelerator.count"'),
     ({"spec.accelerator": {"profile": "nvidia-h100-80", "pernode": 8}}, "did you mean perNode?"),

@@ -33,7 +33,7 @@ class Objective(Protocol):
 
 @dataclass(frozen=True)
 class NextToken:
-    """Supervised fine-tuning: each predicted token costs its surprise in nats, and weighs one.
+    """Fine-tuning and pre-training: each predicted token costs its surprise in nats, and weighs one.
 
     `cross_entropy` says whether all logits of a pass are there at once.
     """
@@ -54,7 +54,7 @@ class NextToken:
 
 def objective_of(name: spec.Objective, cross_entropy: spec.CrossEntropy = "Whole") -> Objective:
     match name:
-        case "SFT":
+        case "SFT" | "Pretrain":
             return NextToken(cross_entropy)
         case other:
             assert_never(other)

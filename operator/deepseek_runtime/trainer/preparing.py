@@ -4,6 +4,7 @@ from deepseek_runtime.checkpoint.ranking import best
 from deepseek_runtime.reading import reading
 from deepseek_runtime.spec import Full, Weights
 from deepseek_runtime.trainer import identity as identities
+from deepseek_runtime.trainer.balancing import Balance
 from deepseek_runtime.trainer.base import digest_of
 from deepseek_runtime.trainer.beginning import begin_with
 from deepseek_runtime.trainer.checkpoints import Checkpoints
@@ -52,10 +53,11 @@ def prepare(rank: Rank) -> Training:
     rank.telling.tell(**course.told())
     checkpoints = Checkpoints(rank, saver, state, best(start.lineage.ancestors, rank.contract.checkpoints.best))
     pad_id, steps = tokenizer.pad_token_id or 0, planned.max_steps
+    balance = Balance(model, rank.gang) if rank.spec.objective == "Pretrain" else None
     return Training(
         rank=rank,
         start=start,
-        learner=Learner(rank, model, pad_id, state, objective, corpus, steps),
+        learner=Learner(rank, model, pad_id, state, objective, corpus, steps, balance),
         measuring=Measuring(rank, model, tokenizer, corpus.heldout, steps, standing.measured),
         checkpoints=checkpoints,
         diverging=Diverging(rank, start, checkpoints, course),

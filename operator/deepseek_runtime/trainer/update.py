@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +14,7 @@ from torch.optim import AdamW, Optimizer
 from transformers import PreTrainedModel
 
 from deepseek_runtime.spec import Hyperparameters
+from deepseek_runtime.trainer.balancing import Balance
 from deepseek_runtime.trainer.data.corpus import Corpus
 from deepseek_runtime.trainer.data.example import Example
 from deepseek_runtime.trainer.gauges import least_seconds
@@ -70,7 +72,7 @@ class Update:
 
 @dataclass(frozen=True)
 class Learner:
-    """The model and what makes it learn."""
+    """The model and what makes it learn. `balance` is None where experts stay as they are chosen."""
 
     rank: Rank
     model: PreTrainedModel
@@ -79,6 +81,7 @@ class Learner:
     objective: Objective
     corpus: Corpus
     max_steps: int
+    balance: Balance | None = None
 
     def update(self, step: int, batch: int) -> Update:
         """Makes that step of that batch of the order, both counted from 1."""
@@ -99,7 +102,9 @@ class Learner:
         size = min(self.rank.parameters.micro_batch_size or len(share), len(share))
         for first in range(0, len(share), size):
             self.model.set_requires_gradient_sync(first + size >= len(share))
-            loss = self.objective.loss_sum(self.model, share[first : first + size], self.pad_id, gang.device)
+            some = share[first : first + size]
+            with self.balance.counting(some) if self.balance is not None else nullcontext():
+                loss = self.objective.loss_sum(self.model, some, self.pad_id, gang.device)
             # FSDP averages gradients over the ranks; a sum over all of them is wanted.
             (loss * (gang.world_size / weight)).backward()
             total += loss.detach()
@@ -115,5 +120,7 @@ class Learner:
             group["lr"] = rate
         self.state.optimizer.step()
         self.state.optimizer.zero_grad()
+        if self.balance is not None:
+            self.balance.move()
         known = float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
         return known, rate, math.isfinite(known) and self.state.has_finite_parameters()

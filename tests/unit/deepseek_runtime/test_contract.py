@@ -68,7 +68,8 @@ def test_weights_are_named_by_their_directory() -> None:
 @pytest.mark.parametrize(
     ("path", "value", "advice"),
     [
-        ("objective", "Pretrain", "write one of SFT"),
+        ("objective", "DPO", "write one of SFT, Pretrain"),
+        ("objective", "Pretrain", "format is PromptCompletion: write format: Text, or objective: SFT"),
         ("method", {"type": "QLoRA"}, "method.type .* write one of Full, LoRA"),
         ("method", {"type": "LoRA"}, "random weights: give the base as model.path, or write method.type Full"),
         ("method", {"lora": {"rank": 8}}, "method.lora is of method LoRA: write method.type LoRA"),

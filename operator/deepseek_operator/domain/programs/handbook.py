@@ -6,6 +6,7 @@ from deepseek_operator.domain.programs.engines.entry import EngineEntry
 from deepseek_operator.domain.programs.engines.table import offered
 from deepseek_operator.domain.programs.start import Start
 from deepseek_operator.domain.programs.trainers.entry import TrainerEntry
+from deepseek_operator.domain.programs.trainers.request import Objective
 from deepseek_operator.domain.programs.trainers.table import TRAINERS
 from deepseek_operator.domain.sizing.request import ALL_AXES
 from deepseek_operator.domain.values.command import Signal
@@ -44,8 +45,8 @@ def _engine(entry: EngineEntry) -> tuple[str, ...]:
 def trainers() -> str:
     """Markdown: what each trainer is started with, and where it goes on; those that a resource may name come first."""
     lines = [
-        "| `trainer.type` | trainer | release | command | takes of `trainer` | ranks along | checkpoints | goes on from |",
-        "|---|---|---|---|---|---|---|---|",
+        "| `trainer.type` | trainer | release | learns by `objective` | command | takes of `trainer` | ranks along | checkpoints | goes on from |",
+        "|---|---|---|---|---|---|---|---|---|",
         *(
             f"| {' | '.join(_trainer(entry))} |"
             for entry in sorted(TRAINERS.values(), key=lambda one: not one.is_offered)
@@ -59,6 +60,7 @@ def _trainer(entry: TrainerEntry) -> tuple[str, ...]:
         f"`{entry.type}`" if entry.is_offered else "not yet",
         entry.title,
         entry.version or "–",
+        ", ".join(one.value for one in Objective if one in entry.objectives),
         _WRITER[entry.start],
         _code(sorted(entry.honours)) or "–",
         "any axis" if entry.axes == ALL_AXES else ", ".join(sorted(entry.axes)),

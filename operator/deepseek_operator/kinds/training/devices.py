@@ -23,7 +23,7 @@ from deepseek_operator.domain.models.parameters import total
 from deepseek_operator.domain.programs.engines.limits import UNQUANTIZED
 from deepseek_operator.domain.programs.start import Start
 from deepseek_operator.domain.programs.trainers.entry import TrainerEntry
-from deepseek_operator.domain.programs.trainers.request import Hyperparameters, TrainerRequest
+from deepseek_operator.domain.programs.trainers.request import Hyperparameters, Objective, TrainerRequest
 from deepseek_operator.domain.programs.trainers.table import TRAINERS, build
 from deepseek_operator.domain.sizing import size_training
 from deepseek_operator.domain.sizing.activations import Recompute
@@ -65,6 +65,8 @@ def reference(spec: TrainingSpec) -> str:
             "nodes": spec.nodes.count,
             "model": {key: wire["model"][key] for key in ("name", "custom") if key in wire["model"]},
             "method": wire["method"],
+            # Left out where it is the usual one: the plans of earlier releases stay.
+            **({"objective": spec.objective} if spec.objective != Objective.SFT.value else {}),
             "own": _is_own(spec),
             # Left out of plans that earlier releases could make.
             **({"trainer": spec.trainer.type} if TRAINERS[spec.trainer.type].start is Start.BUILT else {}),
@@ -256,6 +258,7 @@ def _refusal(spec: TrainingSpec, profile: Profile, architecture: Architecture, s
             nodes=sized.nodes,
             profile=profile,
             version=TRAINERS[trainer].version,
+            objective=Objective(spec.objective),
             hyper=Hyperparameters(
                 global_batch=hyper.global_batch_size,
                 micro_batch=hyper.micro_batch_size or 1,

@@ -10,9 +10,11 @@ from deepseek_operator.api.v1alpha1.training.definition import TRAINING
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.resources import JOB
 from deepseek_operator.domain.programs.start import Start
+from deepseek_operator.domain.programs.trainers.request import Objective
 from deepseek_operator.domain.programs.trainers.table import TRAINERS, offered
 from deepseek_operator.domain.values.command import Refusal
 from deepseek_operator.kinds.training.command import HONOURED, Started, started
+from deepseek_operator.kinds.training.devices import as_planned, planned
 from deepseek_operator.kinds.training.settings import attempt_digest
 from tests.support.leaves import schema_leaves, with_leaf
 from tests.support.trainings import Life, claim, training
@@ -101,6 +103,32 @@ def test_one_that_only_pre_trains_names_those_that_fine_tune(trainer: str) -> No
     found = asked(trainer)
     assert isinstance(found, Refusal)
     assert "ms-swift" in found.instead
+
+
+TEXTS = [{"source": {"uri": "pvc://data/books"}, "format": "Text"}]
+PRE_TRAINERS = [name for name in BUILT if Objective.PRETRAIN in TRAINERS[name].objectives]
+
+
+def rendered(trainer: str, **changes: Any) -> Started | Refusal | None:
+    """As `asked`, on as many devices as sizing finds."""
+    document = {**training(), "spec": {**spec(trainer, **changes), "accelerator": {"profile": "nvidia-h200-141"}}}
+    document["spec"].pop("nodes")
+    owner = DeepSeekTraining.model_validate(document)
+    plan = planned(owner, Configuration())
+    return started(as_planned(owner, plan).spec, plan, Configuration())
+
+
+@pytest.mark.parametrize("trainer", PRE_TRAINERS)
+def test_pre_training_is_rendered_by_every_trainer_that_has_it(trainer: str) -> None:
+    changes: dict[str, Any] = {"objective": "Pretrain", "datasets": TEXTS, "model__name": "deepseek-v2-lite"}
+    changes["hyperparameters__globalBatchSize"] = 64
+    found, tuned = rendered(trainer, **changes), rendered(trainer, **{**changes, "objective": "SFT"})
+    assert isinstance(found, Started), found
+    if TRAINERS[trainer].runs_a_program:
+        return  # what is learnt is the program's to say
+    assert "/datasets/0/books" in " ".join([*found.command.args, *found.command.files.values()])
+    assert isinstance(tuned, Started) == (Objective.SFT in TRAINERS[trainer].objectives)
+    assert found != tuned
 
 
 NOT_READ: dict[str, Any] = {

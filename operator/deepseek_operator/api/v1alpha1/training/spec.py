@@ -1,10 +1,10 @@
 """What to train."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from deepseek_operator.api.base import ApiModel, rule, rules
+from deepseek_operator.api.base import ApiModel, OneOf, rule, rules
 from deepseek_operator.api.v1alpha1.common.accelerator import Accelerator
 from deepseek_operator.api.v1alpha1.common.programs import is_one
 from deepseek_operator.api.v1alpha1.training.checkpoints import Checkpoints
@@ -15,6 +15,7 @@ from deepseek_operator.api.v1alpha1.training.init import InitFrom
 from deepseek_operator.api.v1alpha1.training.method import FULL, TrainingMethod
 from deepseek_operator.api.v1alpha1.training.model import TrainingModel
 from deepseek_operator.api.v1alpha1.training.nodes import Nodes
+from deepseek_operator.api.v1alpha1.training.objectives import OBJECTIVE, OBJECTIVE_RULES, OBJECTIVES
 from deepseek_operator.api.v1alpha1.training.stopping import EarlyStopping
 from deepseek_operator.api.v1alpha1.training.tracking import Tracking
 from deepseek_operator.api.v1alpha1.training.trainer import Trainer
@@ -185,6 +186,7 @@ class TrainingSpec(ApiModel):
                 "with nodes.count above 1 every node writes the volume: write checkpoints.volume.accessMode ReadWriteMany, or leave it out",
                 fieldPath=".checkpoints.volume.accessMode",
             ),
+            *OBJECTIVE_RULES,
         )
     )
 
@@ -206,9 +208,7 @@ class TrainingSpec(ApiModel):
         default=None,
         description="Weights of another training's checkpoint to begin with, in place of the model's own. Absent: the model's own.",
     )
-    objective: Literal["SFT"] = Field(
-        default="SFT", description="What is learnt. SFT: next token of completions or text. Default SFT."
-    )
+    objective: Annotated[str, OneOf(OBJECTIVES)] = Field(default="SFT", description=OBJECTIVE)
     method: TrainingMethod = Field(default_factory=TrainingMethod, description="Which parameters are trained.")
     datasets: list[Dataset] = Field(
         default_factory=list,

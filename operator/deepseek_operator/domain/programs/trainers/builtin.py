@@ -33,8 +33,6 @@ def _refusal(asked: TrainerRequest) -> Refusal | None:
             f"the built-in trainer has no sparse attention, which {asked.model} needs",
             f"write trainer {_others(asked)}",
         )
-    if asked.balances_by_bias and asked.objective is Objective.PRETRAIN:
-        return limits.transformers_experts("the built-in trainer", asked)
     return (
         _memory(asked)
         or limits.refusal(PROGRAM, asked, instead.NOTHING)

@@ -1,0 +1,44 @@
+"""What may be learnt, and by which trainers: rules from their table, so that whoever is refused is told who can."""
+
+from deepseek_operator.api.base import rule
+from deepseek_operator.api.v1alpha1.common.programs import is_one, joined
+from deepseek_operator.api.v1alpha1.training.method import FULL
+from deepseek_operator.api.v1alpha1.training.trainers import TYPES
+from deepseek_operator.domain.programs.trainers.request import Objective
+from deepseek_operator.domain.programs.trainers.table import offered
+
+OBJECTIVES = tuple(objective.value for objective in Objective)
+OBJECTIVE = (
+    "What is learnt. SFT: answers of chats and pairs, or texts. Pretrain: texts alone, every token of them, by all parameters; "
+    "of DeepSeek-V3's experts the bias moves that keeps them in balance. Default SFT."
+)
+
+
+def _doers(objective: str) -> tuple[str, ...]:
+    """Types of the trainers that do it."""
+    return tuple(entry.type for entry in offered() if Objective(objective) in entry.objectives)
+
+
+def _can(objective: str) -> dict[str, str]:
+    others = joined(_doers(objective), "or")
+    return rule(
+        f"self.objective != '{objective}' || {is_one('self.trainer.type', _doers(objective))}",
+        f"objective {objective} is not done by this trainer.type: write trainer.type {others}",
+        fieldPath=".objective",
+    )
+
+
+OBJECTIVE_RULES = (
+    *(_can(objective) for objective in OBJECTIVES if _doers(objective) != TYPES),
+    rule(
+        "self.objective != 'Pretrain' || !has(self.datasets) || self.datasets.all(d, d.format == 'Text')",
+        "objective Pretrain learns plain texts throughout: write format: Text in each of datasets, or objective: SFT for chats "
+        "and pairs",
+        fieldPath=".datasets",
+    ),
+    rule(
+        f"self.objective != 'Pretrain' || {is_one('self.method.type', (FULL,))}",
+        f"objective Pretrain moves every parameter: write method.type {FULL}, or objective: SFT, which learns texts as well",
+        fieldPath=".method.type",
+    ),
+)
