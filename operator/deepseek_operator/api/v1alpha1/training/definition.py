@@ -40,9 +40,7 @@ def _equal(path: str) -> str:
 
     Every object above it has a default and is always present, so only the field itself may be absent.
     """
-    parent, _, field = path.rpartition(".")
-    new, old = f"self.{parent}", f"oldSelf.{parent}"
-    return f"has({new}.{field}) == has({old}.{field}) && (!has({new}.{field}) || {new}.{field} == {old}.{field})"
+    return f"(has(self.{path}) ? has(oldSelf.{path}) && self.{path} == oldSelf.{path} : !has(oldSelf.{path}))"
 
 
 _HAS_STARTED = "has(oldSelf.status) && has(oldSelf.status.attempt)"
@@ -81,15 +79,18 @@ _ORIGIN = "{training: first}"
 
 
 def _edit_rules() -> Iterable[dict[str, str]]:
+    # That nothing changed comes first: the API server judges these whenever a status is written, and each step into an
+    # object costs it a copy of the schemas of all fields there, of which a status has many (Structural.Properties in
+    # apiextensions-apiserver).
     fixed = [(*entry, f"!({_HAS_STARTED}) || ({IS_UNLEARNT})") for entry in _FIXED_ONCE_STARTED]
     made = [(*entry, f"!({_HAS_STARTED})") for entry in _FIXED_ONCE_MADE]
     for path, remedy, is_free in (*fixed, *made):
         message = f"{path} is fixed once the training has started: {remedy}"
-        yield rule(f"{is_free} || ({_equal(path)})", message, fieldPath=f".{path}")
+        yield rule(f"{_equal(path)} || {is_free}", message, fieldPath=f".{path}")
     size = "spec.checkpoints.volume.size"
     new, old = (f"quantity(has({at}.{size}) ? string({at}.{size}) : '{_DEFAULT_SIZE}')" for at in ("self", "oldSelf"))
     yield rule(
-        f"!({_HAS_STARTED}) || {new}.compareTo({old}) >= 0",
+        f"{_equal(size)} || !({_HAS_STARTED}) || {new}.compareTo({old}) >= 0",
         f"{size} may only grow once the training has started ({_DEFAULT_SIZE} where none is written): write the old size or more",
         fieldPath=f".{size}",
     )
