@@ -22,6 +22,7 @@ Objective = Literal["SFT", "Pretrain"]
 Schedule = Literal["Cosine", "Linear", "Constant"]
 Precision = Literal["fp32", "bf16"]
 CrossEntropy = Literal["Whole", "Chunked"]
+Recomputation = Literal["None", "Selective", "Full"]
 Split = Literal["Train", "Heldout"]
 Format = Literal["PromptCompletion", "Text", "Messages", "Alpaca"]
 LossOn = Literal["Completion", "AssistantTurns", "All"]
@@ -37,6 +38,7 @@ ADAPTER_EXPORTS: tuple[AdapterExport, ...] = ("Merged", "Adapter")
 EXPERTS = "Experts"
 SCHEDULES: tuple[Schedule, ...] = ("Cosine", "Linear", "Constant")
 CROSS_ENTROPIES: tuple[CrossEntropy, ...] = ("Whole", "Chunked")
+RECOMPUTATIONS: tuple[Recomputation, ...] = ("None", "Selective", "Full")
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
 BUILTIN_TASKS = ("uppercase", "reverse")
 SPLITS: tuple[Split, ...] = ("Train", "Heldout")
@@ -63,6 +65,7 @@ HYPERPARAMETERS = (
         "evalSamples",
         "evalSampleTokens",
         "crossEntropy",
+        "activationRecomputation",
     ),
 )
 
@@ -184,7 +187,8 @@ class Preparation:
 class Hyperparameters:
     """Exactly one of `epochs` (default 1) and `max_steps` is set; lengths in tokens, `micro_batch_size` per process.
 
-    `eval_every_steps` None means only at the end; each evaluation writes `eval_samples` answers of so many tokens at most. `cross_entropy` says whether all logits of a pass are there at once.
+    `eval_every_steps` None means only at the end; each evaluation writes `eval_samples` answers of so many tokens at most. `cross_entropy` says whether all logits of a pass are there at once,
+    `activation_recomputation` what of a layer is computed again in place of being kept.
     """
 
     global_batch_size: int
@@ -203,6 +207,7 @@ class Hyperparameters:
     eval_samples: int = 0
     eval_sample_tokens: int = 64
     cross_entropy: CrossEntropy = "Whole"
+    activation_recomputation: Recomputation = "None"
 
 
 @dataclass(frozen=True)
@@ -439,4 +444,5 @@ def _hyperparameters(fields: Fields) -> Hyperparameters:
         eval_samples=fields.integer("evalSamples", 0, least=0),
         eval_sample_tokens=fields.integer("evalSampleTokens", 64, least=1),
         cross_entropy=fields.choice("crossEntropy", CROSS_ENTROPIES, "Whole"),
+        activation_recomputation=fields.choice("activationRecomputation", RECOMPUTATIONS, "None"),
     )

@@ -65,7 +65,8 @@ class Update:
 class Observed:
     """A training that has run below `root`, as incarnation `name`, and ended with exit code `code`.
 
-    `told` is what /progress would show at its end, `logits` the shapes of all that left the model's head.
+    `told` is what /progress would show at its end, `logits` the shapes of all that left the model's head, `attended` how
+    often attention was computed in training.
     """
 
     root: Path
@@ -76,6 +77,7 @@ class Observed:
     passes: list[Pass] = field(default_factory=list)
     updates: list[Update] = field(default_factory=list)
     logits: list[torch.Size] = field(default_factory=list)
+    attended: int = 0
     _model: PreTrainedModel | None = None
 
     @property
@@ -192,6 +194,8 @@ def _watched(observed: Observed) -> Iterator[None]:
             observed.passes.append(Pass(texts, arguments[0].shape[1], module.training, output.dtype))
         elif isinstance(module, nn.Linear) and module.out_features == BYTE_VOCABULARY:
             observed.logits.append(output.shape)
+        elif type(module).__name__.endswith("Attention"):
+            observed.attended += module.training
 
     def begun(optimizer: Optimizer, *_: object) -> None:
         parameters = _parameters(optimizer)

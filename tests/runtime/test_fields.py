@@ -139,6 +139,12 @@ def no_logits_leave_the_head(base: Observed, other: Observed) -> None:
     ]
 
 
+def layers_are_computed_again(base: Observed, other: Observed) -> None:
+    assert other.attended == 2 * base.attended > 0
+    assert other.losses == base.losses
+    assert torch.equal(other.updates[-1].change, base.updates[-1].change)
+
+
 def sequences_are_cut(base: Observed, other: Observed) -> None:
     assert set(base.learnt) == solved("few", "others")
     assert set(other.learnt) == {text[:-1] for text in solved("few", "others")}
@@ -329,6 +335,8 @@ CASES = (
     hyperparameter("epochs", 1, 2, examples_are_seen_once_more, maxSteps=ABSENT),
     hyperparameter("precision", "fp32", "bf16", numbers_are_of_that_kind),
     hyperparameter("crossEntropy", "Whole", "Chunked", no_logits_leave_the_head, evalEverySteps=1),
+    hyperparameter("activationRecomputation", "None", "Selective", layers_are_computed_again),
+    hyperparameter("activationRecomputation", "None", "Full", layers_are_computed_again),
     hyperparameter("weightDecay", "0", "0.5", matrices_shrink),
     hyperparameter("gradientClipNorm", "0", "0.01", gradients_are_shortened),
     hyperparameter("seed", 0, 1, weights_and_order_are_others),

@@ -22,6 +22,7 @@ from deepseek_runtime.trainer.model import outline, shard
 from deepseek_runtime.trainer.objective import objective_of
 from deepseek_runtime.trainer.plan import Plan, plan
 from deepseek_runtime.trainer.rank import Rank
+from deepseek_runtime.trainer.recomputing import recompute
 from deepseek_runtime.trainer.resuming import resume, waiting_of
 from deepseek_runtime.trainer.saver import Saver
 from deepseek_runtime.trainer.starting import Start, begin
@@ -40,6 +41,7 @@ def prepare(rank: Rank) -> Training:
     planned = plan(rank, corpus, start)
     method, objective = _method(rank), objective_of(rank.spec.objective, rank.parameters.cross_entropy)
     method.prepare(model)
+    recompute(model, rank.parameters.activation_recomputation)
     shard(model, rank.gang.mesh, rank.parameters.precision)
     with reading("spec.model", _WHOLE):
         fill(model, rank.spec.model, rank.parameters.seed, rank.gang.device, rank.gang.world_size)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
+from deepseek_operator.domain.sizing.activations import Recompute
 from deepseek_operator.domain.sizing.fit import Alternative
 from deepseek_operator.domain.sizing.limits import unsupported_serving, unsupported_training
 from deepseek_operator.domain.sizing.request import Objective, ServingRequest, TrainingRequest
@@ -81,14 +82,22 @@ def _first_fit_serving(request: ServingRequest) -> Try | None:
 CHUNKED = "a loss in pieces (crossEntropy: Chunked)"
 """The change that makes no logits of all tokens; the built-in trainer's name for it, and `size --fused-loss`."""
 
+RECOMPUTED = "activations computed again"
+"""How a change of ``activationRecomputation`` begins; `size` tries every level by itself."""
+
 
 def training_alternatives(request: TrainingRequest) -> tuple[Alternative, ...]:
-    """Each single change that makes the training fit, the least invasive first."""
+    """Each single change that makes the training fit, the least invasive first.
+
+    Where neither a loss in pieces nor recomputation alone does, both together are tried.
+    """
     changes: list[tuple[str, TrainingRequest]] = []
     if request.nodes is not None or request.per_node is not None:
         changes.append(("more devices", replace(request, nodes=None, per_node=None)))
-    if not request.fused_loss:
-        changes.append((CHUNKED, replace(request, fused_loss=True)))
+    knobs = _memory_knobs(request)
+    changes.extend(knobs)
+    if knobs and not _working(knobs, _first_fit_training):
+        changes.extend(_both_knobs(request))
     if request.offload is Offload.NONE:
         changes.append(("the optimizer in host memory", replace(request, offload=Offload.OPTIMIZER)))
     if request.sequence > 1024:
@@ -97,6 +106,30 @@ def training_alternatives(request: TrainingRequest) -> tuple[Alternative, ...]:
         if request.method is Method.FULL or (request.method is Method.LORA and method is Method.QLORA):
             changes.append((method.value, replace(request, method=method)))
     return _working(changes, _first_fit_training)
+
+
+def _memory_knobs(request: TrainingRequest) -> list[tuple[str, TrainingRequest]]:
+    """What costs time and changes nothing that is learnt: a loss in pieces, and the first level of recomputation that fits."""
+    changes = [] if request.fused_loss else [(CHUNKED, replace(request, fused_loss=True))]
+    return [*changes, *_first_level(request)]
+
+
+def _both_knobs(request: TrainingRequest) -> list[tuple[str, TrainingRequest]]:
+    if request.fused_loss:
+        return []
+    return [(f"{change}, and {CHUNKED}", both) for change, both in _first_level(replace(request, fused_loss=True))]
+
+
+def _first_level(request: TrainingRequest) -> list[tuple[str, TrainingRequest]]:
+    """The level that computes least again among those that fit; none where the search is free to take any."""
+    levels = list(Recompute)
+    if request.recompute is None:
+        return []
+    for level in levels[levels.index(request.recompute) + 1 :]:
+        more = replace(request, recompute=level)
+        if _first_fit_training(more) is not None:
+            return [(f"{RECOMPUTED} (activationRecomputation: {level.value})", more)]
+    return []
 
 
 def _first_fit_training(request: TrainingRequest) -> Try | None:

@@ -49,6 +49,7 @@ HONOURED = (
                 "gradientClipNorm",
                 "seed",
                 "evalEverySteps",
+                "activationRecomputation",
             ),
         )
     ),
@@ -122,11 +123,17 @@ def asked(
         every_steps=spec.checkpoints.every_steps,
         every_seconds=spec.checkpoints.every_seconds,
         keep_last=spec.checkpoints.keep_last,
-        recompute=Recompute(plan.recompute) if plan is not None and plan.recompute else Recompute.NONE,
+        recompute=_recompute(spec, plan),
         grace_seconds=grace_s(spec),
         script=tuple(spec.trainer.command or ()),
         extra_args=tuple(spec.trainer.args),
     )
+
+
+def _recompute(spec: TrainingSpec, plan: TrainingPlanStatus | None) -> Recompute:
+    """As written, else as planned, else nothing."""
+    planned = plan.recompute if plan is not None else ""
+    return Recompute(spec.hyperparameters.activation_recomputation or planned or Recompute.NONE.value)
 
 
 def _hyper(spec: TrainingSpec, plan: TrainingPlanStatus | None) -> request.Hyperparameters:
@@ -198,7 +205,18 @@ def _unfit(entry: TrainerEntry, spec: TrainingSpec) -> Refusal | None:
         if uri.startswith("builtin://") or set(uri) & set("*?["):
             return Refusal(f"datasets[{index}].source.uri {uri}: only the built-in trainer makes tasks and reads patterns",
                            f"write a file of a claim, or trainer.type {USUAL.type}")  # fmt: skip
-    return _unfit_method(entry, spec)
+    return _unfit_recomputation(entry, spec) or _unfit_method(entry, spec)
+
+
+def _unfit_recomputation(entry: TrainerEntry, spec: TrainingSpec) -> Refusal | None:
+    said, known = spec.hyperparameters.activation_recomputation, entry.recomputations
+    if said is None or Recompute(said) in known:
+        return None
+    levels = " or ".join(level.value for level in Recompute if level in known)
+    field = "hyperparameters.activationRecomputation"
+    if not levels:
+        return Refusal(f"what {entry.title} computes again is for the program to say, not for {field}", "leave it out")
+    return Refusal(f"{field} of {entry.title} is {levels}, not {said}", f"write {levels}, or trainer.type {USUAL.type}")
 
 
 def _unfit_method(entry: TrainerEntry, spec: TrainingSpec) -> Refusal | None:

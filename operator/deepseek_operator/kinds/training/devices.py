@@ -1,6 +1,6 @@
 """On how many devices a training under a profile runs: sized, checked, recorded in `status.plan`, and read from there.
 
-The built-in trainer shards over data ranks and recomputes nothing; what does not fit it is refused. Of a program of the
+The built-in trainer shards over data ranks and recomputes what it is told; what does not fit it is refused. Of a program of the
 user's own nothing is known but the model: it is sized as by a trainer with every kind of parallelism, and that is advice.
 """
 
@@ -27,7 +27,7 @@ from deepseek_operator.domain.programs.trainers.request import Hyperparameters, 
 from deepseek_operator.domain.programs.trainers.table import TRAINERS, build
 from deepseek_operator.domain.sizing import size_training
 from deepseek_operator.domain.sizing.activations import Recompute
-from deepseek_operator.domain.sizing.alternatives import CHUNKED
+from deepseek_operator.domain.sizing.alternatives import CHUNKED, RECOMPUTED
 from deepseek_operator.domain.sizing.checkpoint_size import CheckpointSize
 from deepseek_operator.domain.sizing.fit import Alternative, Refused, Sized
 from deepseek_operator.domain.sizing.request import TrainingRequest
@@ -49,7 +49,7 @@ from deepseek_operator.workloads.reasons import UNSUPPORTED
 PLAN = f"{GROUP}/plan"
 """Annotation of a Job: the plan that it was made by, read back when the status was wiped."""
 
-_OFFERED = ("more devices", "sequences of", CHUNKED, Method.LORA.value)
+_OFFERED = ("more devices", "sequences of", CHUNKED, RECOMPUTED, Method.LORA.value)
 """Changes that a user of this API can make; sizing knows more."""
 _LARGE_HOST_GIB = 64
 """Host memory that the built-in trainer takes per node above which it is told."""
@@ -72,8 +72,8 @@ def reference(spec: TrainingSpec) -> str:
             **({"trainer": spec.trainer.type} if TRAINERS[spec.trainer.type].start is Start.BUILT else {}),
             "batch": [hyper["globalBatchSize"], hyper.get("microBatchSize"), hyper["sequenceLength"]],
             "precision": hyper["precision"],
-            # Left out where it is absent: the plans of earlier releases stay.
-            **({"crossEntropy": hyper["crossEntropy"]} if "crossEntropy" in hyper else {}),
+            # Left out where they are absent: the plans of earlier releases stay.
+            **{name: hyper[name] for name in ("crossEntropy", "activationRecomputation") if name in hyper},
         }
     )
 
@@ -217,7 +217,10 @@ def _choices(found: Sized) -> dict[str, Any]:
 
 
 def _is_offered(option: Alternative, spec: TrainingSpec) -> bool:
-    """An adapter needs a base to stand beside, which random weights are none of."""
+    """An adapter needs a base to stand beside, which random weights are none of; the built-in trainer alone is told of the
+    loss."""
+    if CHUNKED in option.change and TRAINERS[spec.trainer.type].start is not Start.OURS:
+        return False
     offered = _OFFERED if spec.model.custom is None else _OFFERED[:-1]
     return option.change.startswith(offered)
 
@@ -233,7 +236,7 @@ def _request(spec: TrainingSpec, profile: Profile, architecture: Architecture) -
         # A program of the user's own has its own batch.
         global_batch=None if is_own else hyper.global_batch_size,
         micro_batch=hyper.micro_batch_size,
-        recompute=None if trainer.recomputes else Recompute.NONE,
+        recompute=None if is_own else recomputation(spec) or trainer.recomputation,
         fused_loss=hyper.cross_entropy == "Chunked",
         **tuning.sizing(spec.method),
         axes=trainer.axes,
@@ -241,6 +244,12 @@ def _request(spec: TrainingSpec, profile: Profile, architecture: Architecture) -
         per_node=spec.accelerator.per_node,
         keep=spec.checkpoints.keep_last + spec.checkpoints.keep_best,
     )
+
+
+def recomputation(spec: TrainingSpec) -> Recompute | None:
+    """What the spec says of it; None where it says nothing."""
+    said = spec.hyperparameters.activation_recomputation
+    return Recompute(said) if said is not None else None
 
 
 def _refusal(spec: TrainingSpec, profile: Profile, architecture: Architecture, sized: Sized) -> Refusal | None:
@@ -265,7 +274,7 @@ def _refusal(spec: TrainingSpec, profile: Profile, architecture: Architecture, s
                 precision=hyper.precision,
             ),
             tuning=tuning.tuning(spec.method),
-            recompute=Recompute.NONE,
+            recompute=recomputation(spec) or Recompute.NONE,
         ),
     )
     return built if isinstance(built, Refusal) else None

@@ -304,10 +304,44 @@ def test_a_loss_in_pieces_is_offered_where_the_logits_are_what_is_too_much_and_c
     assert (life.told[1], plan_of(life).gpus) == ("Starting", 2)
 
 
-def test_a_plan_of_an_earlier_release_stays_where_the_loss_is_not_written() -> None:
-    whole, chunked = ({"maxSteps": 100, **more} for more in ({}, {"crossEntropy": "Chunked"}))
-    references = [plan_of(begun(hyperparameters=hyper)).reference for hyper in (whole, chunked)]
-    assert references[0] == reference_before(begun(hyperparameters=whole).owner.spec)
+def too_much(model: str, devices: int, length: int, **more: object) -> Life:
+    return begun(
+        model={"name": f"deepseek-r1-distill-{model}", "source": WEIGHTS},
+        nodes={"count": 1},
+        accelerator={"profile": "nvidia-h100-80", "perNode": devices},
+        hyperparameters={"maxSteps": 100, "sequenceLength": length, **more},
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "devices", "length", "level", "needs_pieces"),
+    [
+        ("llama-8b", 8, 16384, "Selective", False),
+        ("qwen-7b", 4, 8192, "Selective", False),
+        ("qwen-32b", 8, 1024, "Selective", False),
+        ("qwen-32b", 8, 2048, "Full", False),
+        ("qwen-7b", 8, 32768, "Full", True),
+    ],
+)
+def test_recomputation_is_offered_at_the_level_that_makes_it_fit_and_counted_once_it_is_written(
+    model: str, devices: int, length: int, level: str, needs_pieces: bool
+) -> None:
+    life = too_much(model, devices, length)
+    assert life.told == ("Stalled", "DoesNotFit")
+    offered = f"activations computed again (activationRecomputation: {level})"
+    both = f"{offered}, and a loss in pieces (crossEntropy: Chunked)"
+    assert f"{both if needs_pieces else offered}: {devices} devices" in life.message
+    assert needs_pieces == (both in life.message)
+    written = {"activationRecomputation": level, **({"crossEntropy": "Chunked"} if needs_pieces else {})}
+    life.edit(lambda spec: spec["hyperparameters"].update(written))
+    assert (life.told[1], plan_of(life).gpus) == ("Starting", devices)
+
+
+@pytest.mark.parametrize("knob", [{"crossEntropy": "Chunked"}, {"activationRecomputation": "Full"}])
+def test_a_plan_of_an_earlier_release_stays_where_no_memory_knob_is_written(knob: dict[str, str]) -> None:
+    plain, turned = ({"maxSteps": 100, **more} for more in ({}, knob))
+    references = [plan_of(begun(hyperparameters=hyper)).reference for hyper in (plain, turned)]
+    assert references[0] == reference_before(begun(hyperparameters=plain).owner.spec)
     assert references[0] != references[1]
 
 

@@ -364,6 +364,7 @@ ROWS = (
         beside={**BESIDE_WEIGHTS, "method": {"type": "PTuning"}},
     ),
     hyper("crossEntropy", "Whole", "Chunked"),
+    hyper("activationRecomputation", "Selective", "Full"),
     hyper("weightDecay", "0", "0.01"),
     hyper("gradientClipNorm", "0", "1"),
     hyper("seed", 1, 2),

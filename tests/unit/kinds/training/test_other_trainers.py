@@ -179,6 +179,38 @@ def test_what_it_can_not_do_is_refused_with_what_to_write(trainer: str, case: st
     assert instead in str(found)
 
 
+RECOMPUTED = {
+    "llama-factory": {
+        "None": '"disable_gradient_checkpointing": true',
+        "Full": '"disable_gradient_checkpointing": false',
+    },
+    "ms-swift": {"None": "--gradient_checkpointing false", "Full": "--gradient_checkpointing true"},
+}
+
+
+@pytest.mark.parametrize("trainer", CHATS)
+@pytest.mark.parametrize("level", ["None", "Full"])
+def test_recomputation_reaches_it_as_its_own_flag(trainer: str, level: str) -> None:
+    found = asked(trainer, hyperparameters__activationRecomputation=level)
+    assert isinstance(found, Started)
+    assert RECOMPUTED[trainer][level] in " ".join([*found.command.args, *found.command.files.values()])
+
+
+@pytest.mark.parametrize(
+    ("trainer", "level", "instead"),
+    [
+        ("llama-factory", "Selective", "write None or Full"),
+        ("ms-swift", "Selective", "write None or Full"),
+        ("deepspeed", "Full", "leave it out"),
+        ("deepspeed", "None", "leave it out"),
+    ],
+)
+def test_recomputation_that_it_can_not_be_told_is_refused(trainer: str, level: str, instead: str) -> None:
+    found = asked(trainer, hyperparameters__activationRecomputation=level)
+    assert isinstance(found, Refusal)
+    assert instead in str(found)
+
+
 @pytest.mark.parametrize("trainer", CHATS)
 def test_an_adapter_has_the_settings_of_the_spec(trainer: str) -> None:
     lora = {

@@ -57,6 +57,10 @@ class Hyperparameters(ApiModel):
         default=None,
         description="How the built-in trainer computes the loss, a memory knob: Whole makes the logits of all tokens of a pass at once, Chunked of some hundred at a time and once more backward, which is slower by the head's matrix product; the losses are the same but for rounding. Sizing counts with it. Meant for accelerators: on the CPU the allocator may keep more than is saved. Absent: Whole.",
     )
+    activation_recomputation: Literal["None", "Selective", "Full"] | None = Field(
+        default=None,
+        description="What the backward pass computes again instead of reading it, a memory knob that changes no loss and no gradient. None keeps all of a pass. Selective keeps, of each decoder layer, its input, what the attention kernel returns and every second product of its weights. Full keeps a layer's input alone, and costs another forward pass, about a third more time. Sizing counts with it. Absent: None; of trainers whose command the operator writes, the least under which the plan fits.",
+    )
     weight_decay: Decimal = Field(
         default="0",
         description='Weight decay of AdamW, a decimal from 0 to 1, in quotes where it has a fraction. Default "0".',

@@ -6,6 +6,7 @@ from deepseek_operator.domain.programs.trainers import contract, instead, limits
 from deepseek_operator.domain.programs.trainers.entry import DATA_AXIS, Resume, TrainerEntry
 from deepseek_operator.domain.programs.trainers.gang import gang
 from deepseek_operator.domain.programs.trainers.request import Objective, TrainerRequest
+from deepseek_operator.domain.sizing.activations import Recompute
 from deepseek_operator.domain.sizing.training_state import Method
 from deepseek_operator.domain.values.command import Command, Refusal
 
@@ -71,7 +72,7 @@ ENTRY = TrainerEntry(
     resume=Resume.VERIFIED,
     methods=METHODS,
     axes=DATA_AXIS,
-    recomputes=False,
+    recomputation=Recompute.NONE,
     command=contract.COMMAND,
     flags=instead.NOTHING,
     is_offered=True,

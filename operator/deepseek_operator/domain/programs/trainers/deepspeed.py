@@ -56,6 +56,7 @@ ENTRY = TrainerEntry(
     version="0.19.8",
     start=Start.BUILT,
     build=build,
+    recomputations=frozenset(),
     checkpoints="as the user's program saves",
     resume=Resume.VERIFIED,
     axes=DATA_AXIS,

@@ -14,12 +14,15 @@ from deepseek_operator.domain.programs.start import Start
 from deepseek_operator.domain.programs.trainers.instead import NOTHING
 from deepseek_operator.domain.programs.trainers.limits import PRECISIONS
 from deepseek_operator.domain.programs.trainers.request import Objective, TrainerRequest
+from deepseek_operator.domain.sizing.activations import Recompute
 from deepseek_operator.domain.sizing.request import ALL_AXES
 from deepseek_operator.domain.sizing.training_state import Method
 from deepseek_operator.domain.values.command import Command, Refusal
 
 ADAPTERS = frozenset({Method.LORA, Method.QLORA})
 EVERY_METHOD = frozenset(Method)
+WHOLE_LAYERS = frozenset({Recompute.NONE, Recompute.FULL})
+"""Levels of trainers that compute a layer again whole or not at all."""
 DATA_AXIS = frozenset({"data"})
 """Ranks that share a batch and shard state, and no others."""
 
@@ -53,7 +56,8 @@ class TrainerEntry:
         resume: where it goes on after a restart.
         command: what starts it in the runtime image, where it is ours; empty where ``build`` or the user says it.
         flags: what the user's own arguments may not say.
-        recomputes: whether it can compute activations again in place of keeping them.
+        recomputations: levels of recomputation that it can be told; of a program that nobody can tell, none.
+        recomputation: what it computes again where nothing is said; None: as little as the plan allows.
         runs_a_program: whether its command starts one of the user's, as a library's does.
         is_offered: whether resources may name it; the others are known to commands only.
     """
@@ -69,7 +73,8 @@ class TrainerEntry:
     methods: frozenset[Method] = EVERY_METHOD
     precisions: tuple[str, ...] = PRECISIONS
     axes: frozenset[str] = ALL_AXES
-    recomputes: bool = True
+    recomputations: frozenset[Recompute] = frozenset(Recompute)
+    recomputation: Recompute | None = None
     command: tuple[str, ...] = ()
     flags: Flags = NO_FLAGS
     runs_a_program: bool = False

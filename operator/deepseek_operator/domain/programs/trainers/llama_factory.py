@@ -11,7 +11,7 @@ from dataclasses import replace
 from deepseek_operator.domain.programs.arguments import Flags, Owned
 from deepseek_operator.domain.programs.start import Start
 from deepseek_operator.domain.programs.trainers import instead, limits, lora, memory, zero
-from deepseek_operator.domain.programs.trainers.entry import ADAPTERS, DATA_AXIS, Resume, TrainerEntry
+from deepseek_operator.domain.programs.trainers.entry import ADAPTERS, DATA_AXIS, WHOLE_LAYERS, Resume, TrainerEntry
 from deepseek_operator.domain.programs.trainers.gang import gang
 from deepseek_operator.domain.programs.trainers.request import (
     FILES,
@@ -223,6 +223,7 @@ ENTRY = TrainerEntry(
     checkpoints="transformers, with DeepSpeed's state",
     resume=Resume.VERIFIED,
     methods=ADAPTERS | {Method.FULL},
+    recomputations=WHOLE_LAYERS,
     precisions=("bf16",),
     axes=DATA_AXIS,
     flags=FLAGS,

@@ -11,7 +11,7 @@ from deepseek_operator.domain.models.model import SharedCompressedAttention
 from deepseek_operator.domain.programs.arguments import Flags, Owned
 from deepseek_operator.domain.programs.start import Start
 from deepseek_operator.domain.programs.trainers import instead, limits, lora, memory, zero
-from deepseek_operator.domain.programs.trainers.entry import ADAPTERS, Resume, TrainerEntry
+from deepseek_operator.domain.programs.trainers.entry import ADAPTERS, WHOLE_LAYERS, Resume, TrainerEntry
 from deepseek_operator.domain.programs.trainers.gang import gang
 from deepseek_operator.domain.programs.trainers.request import (
     FILES,
@@ -296,6 +296,7 @@ ENTRY = TrainerEntry(
     checkpoints="transformers, with DeepSpeed's state; Megatron-Core distributed for wider layouts",
     resume=Resume.VERIFIED,
     methods=ADAPTERS | {Method.FULL},
+    recomputations=WHOLE_LAYERS,
     flags=FLAGS,
     is_offered=True,
 )
