@@ -193,6 +193,17 @@ TRAININGS: tuple[tuple[str, Changes, str], ...] = (
     ("a tracking server of none", {"spec.tracking": {"mlflow": {"uri": "mlflow:5000"}}}, "http or https address"),
     ("a password in it", {"spec.tracking": {"mlflow": {"uri": "http://me:pw@mlflow"}}}, "address without a user"),
     ("an experiment's folder", {f"{MLFLOW}": {"uri": "http://m", "experiment": "a/b"}}, "without '/' and ':'"),
+    ("a run's folder", {"spec.tracking.tensorboard": {"run": "a/b"}}, "without '/' and ':'"),
+    (
+        "a folder of events",
+        {"spec.tracking.tensorboard": {"folder": "a"}},
+        'unknown field "spec.tracking.tensorboard.folder"',
+    ),
+    (
+        "events of a script",
+        {"spec.trainer": {"type": "custom", "command": ["x"]}, "spec.tracking": {"tensorboard": {}}},
+        "let your program tell its server itself",
+    ),
     (
         "tracking of a script",
         {"spec.trainer": {"type": "custom", "command": ["x"]}, MLFLOW: {"uri": "http://m"}},

@@ -6,12 +6,16 @@ import signal
 import sys
 import traceback
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from deepseek_runtime.checkpoint.integrity import Damaged
 from deepseek_runtime.checkpoint.room import Full
-from deepseek_runtime.contract import Diverged, ExitCode, Invalid, read_contract
+from deepseek_runtime.contract import Contract, Diverged, ExitCode, Invalid, read_contract
 from deepseek_runtime.rundir import HEARTBEAT_VARIABLE, VARIABLE, Heartbeat, RunDirectory
 from deepseek_runtime.spec import read_spec
+
+if TYPE_CHECKING:
+    from deepseek_runtime.trainer.tracking import Asked, Run, Tracking
 
 
 class StopFlag:
@@ -62,29 +66,38 @@ def _train(stop: StopFlag, run: RunDirectory | None, rank: int) -> int:
     from deepseek_runtime.trainer.curve import NAME as CURVE_NAME
     from deepseek_runtime.trainer.curve import Curve
     from deepseek_runtime.trainer.gang import Gang
-    from deepseek_runtime.trainer.mlflow_run import MlflowRun
     from deepseek_runtime.trainer.preparing import prepare
     from deepseek_runtime.trainer.rank import Rank
     from deepseek_runtime.trainer.telling import Telling
-    from deepseek_runtime.trainer.tracking import Tracking, read_tracking
+    from deepseek_runtime.trainer.tracking import read_tracking
 
-    server = read_tracking(os.environ)
+    asked = read_tracking(os.environ)
     gang = Gang.meet(os.environ)
     heartbeat = Heartbeat(Path(os.environ[HEARTBEAT_VARIABLE]) if HEARTBEAT_VARIABLE in os.environ else None)
     speaks = os.environ.get("LOCAL_RANK", "0") == "0"
     place = contract.checkpoints.root / contract.pod_uid / CURVE_NAME
     curve = Curve(place) if gang.is_first else None
-    tracking = None
-    if server is not None and gang.is_first:
-        text = os.environ["DEEPSEEK_TRAINING_SPEC"]
-        tracking = Tracking(MlflowRun(server, contract, text), contract.checkpoints.root, place)
-    telling = Telling(run if speaks else None, gang.is_first, curve, tracking)
+    trackings = _trackings(asked, contract, place) if gang.is_first else ()
+    telling = Telling(run if speaks else None, gang.is_first, curve, trackings)
     try:
         code = prepare(Rank(contract, spec, gang, heartbeat, telling, stop)).run()
     finally:
         telling.close()
     gang.part()
     return code
+
+
+def _trackings(asked: "Asked", contract: Contract, curve: Path) -> "tuple[Tracking, ...]":
+    from deepseek_runtime.trainer.mlflow_run import MlflowRun
+    from deepseek_runtime.trainer.tensorboard_run import TensorboardRun
+    from deepseek_runtime.trainer.tracking import Tracking
+
+    runs: list[Run] = []
+    if asked.mlflow is not None:
+        runs.append(MlflowRun(asked.mlflow, contract, os.environ["DEEPSEEK_TRAINING_SPEC"]))
+    if asked.tensorboard is not None:
+        runs.append(TensorboardRun.of(asked.tensorboard, contract))
+    return tuple(Tracking(run, contract.checkpoints.root, curve) for run in runs)
 
 
 def _failed(run: RunDirectory | None, rank: int, message: str, code: int, *, diverged: bool = False) -> int:

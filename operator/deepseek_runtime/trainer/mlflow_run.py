@@ -42,12 +42,13 @@ class MlflowRun:
     server: MLflow
     contract: Contract
     specification: str
+    title: str = "the tracking server"
     _client: "MlflowClient | None" = None
     _id: str = ""
     _sent: dict[str, int] = field(default_factory=dict)
 
-    def open(self) -> int:
-        """Finds the run, or makes it; returns the last step that it has, -1 for none."""
+    def open(self) -> Mapping[str, int]:
+        """Finds the run, or makes it; returns the last step that it has of each event, -1 for none."""
         os.environ.update({**_SETTINGS, **os.environ})
         from mlflow.tracking import MlflowClient
 
@@ -62,7 +63,7 @@ class MlflowRun:
             event: int(run.data.tags.get(tag, -1))
             for event, tag in (("step", LAST_STEP), ("evaluation", LAST_EVALUATION))
         }
-        return self._sent["step"]
+        return self._sent
 
     def send(self, records: Sequence[Record]) -> None:
         """Adds the numbers of steps and evaluations that the run lacks; an end ends it, with its exports registered."""

@@ -26,7 +26,7 @@ class Telling:
     run: RunDirectory | None
     is_loud: bool
     curve: Curve | None = None
-    tracking: Tracking | None = None
+    trackings: tuple[Tracking, ...] = ()
     fields: dict[str, object] = field(default_factory=dict)
     _published_s: float = 0.0
     _recent: deque[tuple[float, int, float]] = field(default_factory=lambda: deque(maxlen=RATE_STEPS + 1))
@@ -86,15 +86,15 @@ class Telling:
         sys.stdout.flush()
         if self.curve is not None:
             (self.curve.step if record.get("event") == "step" else self.curve.add)(line)
-        if self.tracking is not None:
-            self.tracking.hear(timed)
+        for tracking in self.trackings:
+            tracking.hear(timed)
 
     def close(self) -> None:
         """Nothing more is told; the curve gets its last lines, and a server its last records."""
         if self.curve is not None:
             self.curve.close()
-        if self.tracking is not None:
-            self.tracking.close()
+        for tracking in self.trackings:
+            tracking.close()
 
     def _know(self, fields: Mapping[str, object]) -> None:
         # JSON knows no NaN, and its readers refuse the whole document.

@@ -1,4 +1,4 @@
-"""Telling a tracking server of a run, by a thread of rank 0 that no step waits for.
+"""Telling a tracking server, or files for TensorBoard, of a run, by a thread of rank 0 that no step waits for.
 
 Records are those of the log. What a server did not take is sent again until it does, or the training ends; what an
 attempt before this one made and could not send is read from its curve on the volume. A training is worth more than its
@@ -41,17 +41,35 @@ class MLflow:
     volume: str
 
 
-def read_tracking(environment: Mapping[str, str]) -> MLflow | None:
+@dataclass(frozen=True)
+class Asked:
+    """Who is told: an MLflow server, and files for TensorBoard under the name of a run; None for who is not."""
+
+    mlflow: MLflow | None = None
+    tensorboard: str | None = None
+
+
+_KNOWN = {"mlflow": {"uri", "experiment", "registeredModel", "volume"}, "tensorboard": {"run"}}
+
+
+def read_tracking(environment: Mapping[str, str]) -> Asked:
     """What DEEPSEEK_TRACKING asks for. Raises Invalid."""
     if not (text := environment.get(VARIABLE)):
-        return None
+        return Asked()
     try:
-        value = json.loads(text)["mlflow"]
-        unknown = sorted(value.keys() - {"uri", "experiment", "registeredModel", "volume"})
+        told = json.loads(text)
+        unknown = [name for name in told if name not in _KNOWN]
+        unknown += [
+            f"{name}.{field}" for name, value in told.items() for field in value.keys() - _KNOWN.get(name, set())
+        ]
         if unknown:
-            raise Invalid(f"{VARIABLE}: this trainer knows no mlflow.{unknown[0]}: use a newer runtime image")
-        return MLflow(
-            str(value["uri"]), str(value["experiment"]), value.get("registeredModel"), str(value.get("volume", ""))
+            raise Invalid(f"{VARIABLE}: this trainer knows no {min(unknown)}: use a newer runtime image")
+        server, files = told.get("mlflow"), told.get("tensorboard")
+        if server is None and files is None:
+            raise KeyError("mlflow")
+        return Asked(
+            None if server is None else _mlflow(server),
+            None if files is None else str(files["run"]),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         if isinstance(error, Invalid):
@@ -59,11 +77,23 @@ def read_tracking(environment: Mapping[str, str]) -> MLflow | None:
         raise Invalid(f'{VARIABLE} is not understood ({error}); an example: {{"mlflow": {{"uri": …}}}}') from None
 
 
-class Run(Protocol):
-    """The record of one training on a server, over all its attempts. Every method may raise whatever a client raises."""
+def _mlflow(value: Mapping[str, str]) -> MLflow:
+    return MLflow(
+        str(value["uri"]), str(value["experiment"]), value.get("registeredModel"), str(value.get("volume", ""))
+    )
 
-    def open(self) -> int:
-        """Finds or begins it; returns the last step that it has, -1 for none."""
+
+class Run(Protocol):
+    """The record of one training, over all its attempts. Every method may raise whatever a client raises.
+
+    `title` says who is told, in a sentence.
+    """
+
+    @property
+    def title(self) -> str: ...
+
+    def open(self) -> Mapping[str, int]:
+        """Finds or begins it; returns the last step that it has of each event, `step` and `evaluation`; -1 for none."""
 
     def send(self, records: Sequence[Record]) -> None:
         """Adds records in order. What of them it has already is not added again."""
@@ -143,15 +173,15 @@ class Tracking:
         said = f"{type(error).__name__}: {error}"[:500]
         if said != self._said:
             self._said = said
-            print(f"trainer: the tracking server was not told: {said}", file=sys.stderr, flush=True)
+            print(f"trainer: {self._run.title} was not told: {said}", file=sys.stderr, flush=True)
 
-    def _unsent(self, last_step: int) -> list[Record]:
-        """Steps and evaluations behind that one which earlier attempts wrote to their curves, and nobody sent."""
+    def _unsent(self, reached: Mapping[str, int]) -> list[Record]:
+        """Steps and evaluations behind those which earlier attempts wrote to their curves, and nobody sent."""
         found: dict[tuple[object, int], Record] = {}
         for record in _records_of(file for file in self._curves.glob(f"*/{CURVE_NAME}") if file != self._own):
-            step = step_of(record)
-            if step is not None and step > last_step:
-                found[record["event"], step] = record
+            step, event = step_of(record), str(record.get("event"))
+            if step is not None and step > reached[event]:
+                found[event, step] = record
         return [found[key] for key in sorted(found, key=lambda key: key[1])]
 
 

@@ -1,6 +1,7 @@
 """The thread that tells a tracking server: nothing waits for it, nothing is lost that may still be sent, nothing twice."""
 
 import json
+import re
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ import pytest
 
 from deepseek_runtime.contract import Invalid
 from deepseek_runtime.trainer import tracking
-from deepseek_runtime.trainer.tracking import MLflow, Record, Tracking, read_tracking
+from deepseek_runtime.trainer.tracking import Asked, MLflow, Record, Tracking, read_tracking
 
 
 def step(number: int, loss: float = 1.0) -> Record:
@@ -21,14 +22,16 @@ def step(number: int, loss: float = 1.0) -> Record:
 class Server:
     """Keeps what it is sent; the first `refused` calls fail, and a call waits while it `hangs`."""
 
+    title: str = "the server"
     refused: int = 0
     last: int = -1
+    measured: int = -1
     kept: list[Record] = field(default_factory=list)
     hangs: threading.Event | None = None
 
-    def open(self) -> int:
+    def open(self) -> dict[str, int]:
         self._answer()
-        return self.last
+        return {"step": self.last, "evaluation": self.measured}
 
     def send(self, records: Sequence[Record]) -> None:
         self._answer()
@@ -70,7 +73,7 @@ def test_records_arrive_in_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize("refused", [1, 2, 3])
 def test_what_was_refused_is_sent_again(tmp_path: Path, refused: int, capsys: pytest.CaptureFixture[str]) -> None:
     records = [step(number) for number in range(5)]
-    assert told(Server(refused), tmp_path, records).kept == records
+    assert told(Server(refused=refused), tmp_path, records).kept == records
     assert capsys.readouterr().err.count("nobody there") == 1
 
 
@@ -91,6 +94,13 @@ def test_what_earlier_attempts_could_not_send_is_read_from_their_curves(tmp_path
     assert [record["step"] for record in kept] == [4, 5, 6, 7, 8, 9]
 
 
+def test_a_measure_that_was_not_sent_is_read_though_its_step_was(tmp_path: Path) -> None:
+    measured = [{"event": "evaluation", "step": number, "evalLoss": 1.0} for number in (2, 4)]
+    curve(tmp_path, "first", *map(json.dumps, [*map(step, range(1, 5)), *measured]))
+    kept = told(Server(last=4, measured=2), tmp_path, [step(5)]).kept
+    assert [(record["event"], record["step"]) for record in kept] == [("evaluation", 4), ("step", 5)]
+
+
 def test_nothing_heard_nothing_asked(tmp_path: Path) -> None:
     one = Tracking(Server(hangs=threading.Event()), tmp_path, tmp_path / "own")
     one.close()
@@ -99,17 +109,25 @@ def test_nothing_heard_nothing_asked(tmp_path: Path) -> None:
 def test_the_operators_words_are_read() -> None:
     value = {"mlflow": {"uri": "http://m:5000", "experiment": "team", "registeredModel": "bot", "volume": "pvc://c"}}
     found = read_tracking({"DEEPSEEK_TRACKING": json.dumps(value)})
-    assert found == MLflow("http://m:5000", "team", "bot", "pvc://c")
-    assert read_tracking({}) is None
+    assert found == Asked(MLflow("http://m:5000", "team", "bot", "pvc://c"))
+    assert read_tracking({"DEEPSEEK_TRACKING": '{"tensorboard": {"run": "a"}}'}) == Asked(None, "a")
+    assert read_tracking({}) == Asked()
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"mlflow": {"uri": "u"}}', '{"mlflow": 3}'])
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"tensorboard": {}}', '{"mlflow": {"uri": "u"}}', '{"mlflow": 3}'])
 def test_words_that_are_none_are_refused(text: str) -> None:
     with pytest.raises(Invalid, match="DEEPSEEK_TRACKING"):
         read_tracking({"DEEPSEEK_TRACKING": text})
 
 
-def test_an_option_of_a_newer_operator_is_refused_by_name() -> None:
-    value = {"mlflow": {"uri": "u", "experiment": "e", "artifacts": "s3"}}
-    with pytest.raises(Invalid, match=r"mlflow\.artifacts.*newer runtime image"):
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        ({"mlflow": {"uri": "u", "experiment": "e", "artifacts": "s3"}}, "mlflow.artifacts"),
+        ({"tensorboard": {"run": "a", "hparams": True}}, "tensorboard.hparams"),
+        ({"mlflow": {"uri": "u", "experiment": "e"}, "wandb": {}}, "wandb"),
+    ],
+)
+def test_an_option_of_a_newer_operator_is_refused_by_name(value: dict[str, object], name: str) -> None:
+    with pytest.raises(Invalid, match=rf"{re.escape(name)}: use a newer runtime image"):
         read_tracking({"DEEPSEEK_TRACKING": json.dumps(value)})

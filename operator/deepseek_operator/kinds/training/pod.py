@@ -192,13 +192,14 @@ def dataset_claim(dataset: Dataset) -> str | None:
 
 def _environment(attempt: Attempt, configuration: Configuration) -> list[EnvVar]:
     """The contract's variables, with the user's own beside them: those may replace any that is not DEEPSEEK_*."""
+    meta = attempt.owner.metadata
     ours = {
         variable["name"]: variable
         for variable in (
             *_identity(attempt),
             *_gang(attempt),
             *_checkpoints(attempt),
-            *tracking.variables(attempt.spec.tracking, attempt.owner.metadata.namespace, attempt.claim_name),
+            *tracking.variables(attempt.spec.tracking, meta.namespace, meta.name, attempt.claim_name),
             *_work(attempt, configuration),
             _literal("HOME", "/tmp"),
         )

@@ -13,21 +13,23 @@ CREDENTIALS = {
 """Variables that MLflow's own client reads, and the entries of the Secret that they come from."""
 
 
-def variables(tracking: Tracking | None, namespace: str, claim: str) -> list[dict[str, Any]]:
-    """None without a server, so that the pods of trainings that have none stay as they are.
+def variables(tracking: Tracking | None, namespace: str, name: str, claim: str) -> list[dict[str, Any]]:
+    """None where nobody is told, so that the pods of trainings that tell nobody stay as they are.
 
-    `claim` is where exports lie: a registry names that place as their source.
+    `namespace` and `name` are the training's, `claim` is where exports lie: a registry names that place as their source.
     """
-    if tracking is None or tracking.mlflow is None:
+    wanted: dict[str, Any] = {}
+    server = tracking.mlflow if tracking is not None else None
+    if server is not None:
+        wanted["mlflow"] = {"experiment": namespace, **server.to_wire(), "volume": f"pvc://{claim}"}
+        wanted["mlflow"].pop("credentials", None)
+    if tracking is not None and tracking.tensorboard is not None:
+        wanted["tensorboard"] = {"run": tracking.tensorboard.run or name}
+    if not wanted:
         return []
-    server = tracking.mlflow
-    wanted = {"experiment": namespace, **server.to_wire(), "volume": f"pvc://{claim}"}
-    wanted.pop("credentials", None)
-    told = {"name": "DEEPSEEK_TRACKING", "value": json.dumps({"mlflow": wanted}, sort_keys=True).replace("$", "$$")}
-    if server.credentials is None:
-        return [told]
-    secret = server.credentials
-    return [told, *(_entry(variable, secret, key) for variable, key in CREDENTIALS.items())]
+    told = {"name": "DEEPSEEK_TRACKING", "value": json.dumps(wanted, sort_keys=True).replace("$", "$$")}
+    secret = server.credentials if server is not None else None
+    return [told, *(_entry(variable, secret, key) for variable, key in CREDENTIALS.items() if secret is not None)]
 
 
 def _entry(variable: str, secret: str, key: str) -> dict[str, Any]:

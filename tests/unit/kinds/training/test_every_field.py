@@ -394,6 +394,7 @@ ROWS = (
     Row("tracking.mlflow.uri", ("http://a:5000", "https://b"), variable(TRACKING, "mlflow", "uri"), edit="Running"),
     tracked("experiment", variable(TRACKING, "mlflow", "experiment")),
     tracked("registeredModel", variable(TRACKING, "mlflow", "registeredModel")),
+    Row("tracking.tensorboard.run", ("a", "b"), variable(TRACKING, "tensorboard", "run"), edit="Running"),
     tracked("credentials", secret_of("MLFLOW_TRACKING_TOKEN", "name")),
     Row(
         "accelerator.profile",

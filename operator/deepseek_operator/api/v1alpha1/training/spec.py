@@ -257,7 +257,7 @@ class TrainingSpec(ApiModel):
     )
     tracking: Tracking | None = Field(
         default=None,
-        description="Servers that the built-in trainer tells of its numbers. Absent: none; the curve is on the checkpoint volume, and /progress has the latest. An edit counts from the next attempt on.",
+        description="Who is told of the built-in trainer's numbers. Absent: none; the curve is on the checkpoint volume, and /progress has the latest. An edit counts from the next attempt on.",
     )
     accelerator: Accelerator | None = Field(
         default=None, description="Devices of each pod. Absent: the CPU, one process per pod."

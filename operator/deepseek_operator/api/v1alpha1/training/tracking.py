@@ -35,10 +35,23 @@ class MLflow(ApiModel):
     )
 
 
+class Tensorboard(ApiModel):
+    """Event files beside the checkpoints."""
+
+    run: Name | None = Field(
+        default=None,
+        description="The run's name. Absent: the training's. Example: warm-up-100.",
+    )
+
+
 class Tracking(ApiModel):
-    """Servers that are told of the training's numbers; a training never waits for one, nor fails with it."""
+    """Who is told of the training's numbers; a training never waits for one, nor fails with it."""
 
     mlflow: MLflow | None = Field(
         default=None,
         description="An MLflow tracking server: one run for the training with all its attempts. Absent: none.",
+    )
+    tensorboard: Tensorboard | None = Field(
+        default=None,
+        description="Event files for TensorBoard on the checkpoint volume, in tensorboard/<run>-<the first 8 characters of metadata.uid>/: one run for the training with all its attempts; {} writes them under its name. Absent: none.",
     )
