@@ -66,15 +66,15 @@ def load_config(path: Path) -> PretrainedConfig:
     return config
 
 
-def load_network(path: Path, kind: "torch.dtype | str", ranks: int = 1) -> PreTrainedModel:
+def load_network(path: Path, kind: "torch.dtype | str", ranks: int = 1, expert: int = 1) -> PreTrainedModel:
     """The model in `kind` ("auto": as stored), inference's. Raises Invalid naming the tensors that don't fit.
 
     One rank has the whole of it on the host. Of several, called together, each has its rows (FSDP) on its device, and
-    has read no others.
+    has read no others; with `expert` above 1 of the experts' those of its own, dealt out over so many of the ranks.
     """
     check(path)
     refuse_unknown_architecture(read_json(path / CONFIG).get("model_type"), f"{path / CONFIG}: model_type")
-    shared = {"distributed_config": DistributedConfig(fsdp_size=ranks)} if ranks > 1 else {}
+    shared = {"distributed_config": DistributedConfig(fsdp_size=ranks, ep_size=expert)} if ranks > 1 else {}
     network, found = AutoModelForCausalLM.from_pretrained(
         path, dtype=kind, output_loading_info=True, ignore_mismatched_sizes=True, **shared, **_UNTRUSTED, **_NO_ADAPTER
     )

@@ -51,22 +51,12 @@ PACKINGS: tuple[Packing, ...] = ("Documents",)
 TEMPLATES: tuple[Literal["DeepSeek"], ...] = ("DeepSeek",)
 FIELDS = (
     *("model", "objective", "method", "datasets", "hyperparameters", "chatTemplate", "lossOn", "data"),
-    *("initFrom", "onDivergence", "earlyStopping"),
+    *("initFrom", "onDivergence", "earlyStopping", "parallelism"),
 )
 HYPERPARAMETERS = (
-    *("globalBatchSize", "microBatchSize", "sequenceLength", "learningRate", "schedule", "warmupSteps", "maxSteps"),
-    *(
-        "epochs",
-        "precision",
-        "weightDecay",
-        "gradientClipNorm",
-        "seed",
-        "evalEverySteps",
-        "evalSamples",
-        "evalSampleTokens",
-        "crossEntropy",
-        "activationRecomputation",
-    ),
+    *("globalBatchSize", "microBatchSize", "sequenceLength", "learningRate", "schedule", "warmupSteps"),
+    *("maxSteps", "epochs", "precision", "weightDecay", "gradientClipNorm", "seed"),
+    *("evalEverySteps", "evalSamples", "evalSampleTokens", "crossEntropy", "activationRecomputation"),
 )
 
 
@@ -229,7 +219,7 @@ class EarlyStopping:
 @dataclass(frozen=True)
 class TrainingSpec:
     """`rollback` None means that a training ends whose numbers cease to be finite, `early_stopping` None that it ends with
-    its last step."""
+    its last step. `expert` is over how many processes the experts of a layer are dealt out, 1 for all on each."""
 
     model: Custom | Weights
     objective: Objective
@@ -242,6 +232,7 @@ class TrainingSpec:
     rollback: Rollback | None = None
     data: Preparation | None = None
     early_stopping: EarlyStopping | None = None
+    expert: int = 1
 
 
 def read_spec(text: str) -> TrainingSpec:
@@ -276,7 +267,13 @@ def read_spec(text: str) -> TrainingSpec:
         rollback=_rollback(root.fields("onDivergence")) if root.has("onDivergence") else None,
         data=_preparation(root.fields("data")) if root.has("data") else None,
         early_stopping=_early_stopping(root) if root.has("earlyStopping") else None,
+        expert=_expert(root.fields("parallelism")) if root.has("parallelism") else 1,
     )
+
+
+def _expert(fields: Fields) -> int:
+    fields.only("expert")
+    return fields.integer("expert", 1, least=1)
 
 
 def _model(fields: Fields) -> Custom | Weights:

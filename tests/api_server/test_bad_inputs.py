@@ -209,6 +209,23 @@ TRAININGS: tuple[tuple[str, Changes, str], ...] = (
         {"spec.trainer": {"type": "custom", "command": ["x"]}, MLFLOW: {"uri": "http://m"}},
         "let your program tell its server itself",
     ),
+    ("experts over other processes", {"spec.parallelism": {"expert": 2}}, "must divide the number of processes"),
+    ("experts over none", {"spec.parallelism": {"expert": 0}}, "greater than or equal to 1"),
+    (
+        "experts of a command",
+        {"spec.parallelism": {"expert": 2}, "spec.trainer": {"type": "custom", "command": ["torchrun"]}},
+        "let your command lay itself out",
+    ),
+    (
+        "adapters of experts that are dealt out",
+        {
+            "spec.parallelism": {"expert": 2},
+            "spec.nodes": {"count": 2},
+            "spec.model": {"source": {"uri": "pvc://a/b"}},
+            "spec.method": {"type": "LoRA", "lora": {"targets": ["Attention", "Experts"]}},
+        },
+        "or Experts out of method.lora.targets",
+    ),
     ("patience with nothing", {"spec.earlyStopping": {"patience": 3}}, "write hyperparameters.evalEverySteps"),
     ("no patience", {**EVALUATED, "spec.earlyStopping": {"minDelta": "1"}}, "earlyStopping.patience"),
     ("patience of nothing", {**EVALUATED, "spec.earlyStopping": {"patience": 0}}, "greater than or equal to 1"),

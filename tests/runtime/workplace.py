@@ -98,17 +98,31 @@ class Workplace:
 @contextmanager
 def opened(files: Path) -> Iterator[Workplace]:
     """This process is a gang of its own, on one thread, until the end."""
+    with alone_on_a_thread():
+        write_words(files)
+        gang = Gang.meet({"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"})
+        try:
+            yield Workplace(Bench(gang, files), files)
+        finally:
+            gang.part()
+
+
+@contextmanager
+def alone_on_a_thread() -> Iterator[None]:
+    """torch computes on one thread until the end."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def write_words(files: Path) -> None:
+    """The small files of examples, by their names."""
     for name, words in WORDS.items():
         lines = [{"prompt": f"{w}=", "completion": w.upper(), "text": f"{w}={w.upper()}"} for w in words]
         (files / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    gang = Gang.meet({"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"})
-    try:
-        yield Workplace(Bench(gang, files), files)
-    finally:
-        gang.part()
-        torch.set_num_threads(threads)
 
 
 def changed(spec: Document, changes: Mapping[str, object]) -> Document:

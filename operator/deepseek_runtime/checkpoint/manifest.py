@@ -59,7 +59,10 @@ class Position:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The content of `manifest.json`; `created_at` is RFC 3339, metrics are finite or None."""
+    """The content of `manifest.json`; `created_at` is RFC 3339, metrics are finite or None.
+
+    `expert` is over how many processes the experts of a layer were dealt out; whatever it was, tensors are whole here.
+    """
 
     kind: Literal["Checkpoint", "Export"]
     training_uid: str
@@ -74,6 +77,7 @@ class Manifest:
     metrics: Mapping[str, float | None]
     healthy: bool
     created_at: str
+    expert: int = 1
 
     @property
     def position(self) -> Position:
@@ -96,7 +100,7 @@ def encode(manifest: Manifest) -> str:
             "incarnation": manifest.incarnation,
             "step": manifest.step,
             "worldSize": manifest.world_size,
-            "layout": {"sharding": manifest.sharding},
+            "layout": {"sharding": manifest.sharding, **({"expert": manifest.expert} if manifest.expert > 1 else {})},
             "parent": manifest.parent.to_json() if manifest.parent else None,
             "files": [vars(file) for file in sorted(manifest.files, key=lambda file: file.path)],
             "metrics": {name: finite(value) for name, value in sorted(manifest.metrics.items())},
@@ -127,6 +131,7 @@ def decode(document: object) -> Manifest:
             metrics={str(name): finite(metric) for name, metric in value["metrics"].items()},
             healthy=value["healthy"] is True,
             created_at=str(value["createdAt"]),
+            expert=_whole(value["layout"].get("expert", 1)),
         )
     except ManifestError:
         raise

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
-from torch.distributed.tensor import DTensor, Shard
+from torch.distributed.tensor import DTensor
+from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
 from transformers import PreTrainedModel
 
 from deepseek_runtime.pretrained import load_network
@@ -23,12 +24,18 @@ _FUSED = 3
 """Axes of the tensor of all experts of a layer."""
 
 
-def fill(model: PreTrainedModel, source: Custom | Weights, seed: int, device: torch.device, ranks: int) -> None:
-    """Gives every tensor without numbers this process's share of them, on `device`. All ranks together. Raises Invalid."""
+def fill(
+    model: PreTrainedModel, source: Custom | Weights, seed: int, device: torch.device, ranks: int, expert: int = 1
+) -> None:
+    """Gives every tensor without numbers this process's share of them, on `device`. All ranks together. Raises Invalid.
+
+    `ranks` and `expert` are what it was divided over.
+    """
     places = _Places.of(model, device)
     match source:
         case Weights(path):
-            network = load_network(path, torch.float32, ranks if _have_experts_each(model, ranks) else 1)
+            shared = (ranks, expert) if _have_experts_each(model, ranks, expert) else (1, 1)
+            network = load_network(path, torch.float32, *shared)
             model.generation_config = network.generation_config
             for name, tensor in _handed_over(network):
                 places.give(name, tensor)
@@ -38,11 +45,12 @@ def fill(model: PreTrainedModel, source: Custom | Weights, seed: int, device: to
     assert not places.empty(), f"no numbers for {sorted(places.empty())[:4]}"
 
 
-def _have_experts_each(model: nn.Module, ranks: int) -> bool:
+def _have_experts_each(model: nn.Module, ranks: int, expert: int) -> bool:
     """Whether every process gets some of the experts that files hold one by one: transformers (5.23) can't stack none,
     and then each process reads all. 64 experts on 48 or on 128 processes are such, on 64 and fewer powers of two none."""
-    counts = {tensor.shape[0] for tensor in model.parameters() if tensor.ndim == _FUSED}
-    return all(-(-count // -(-count // ranks)) >= ranks for count in counts)
+    counts = {tensor.shape[0] // expert for tensor in model.parameters() if tensor.ndim == _FUSED}
+    groups = ranks // expert
+    return all(-(-count // -(-count // groups)) >= groups for count in counts)
 
 
 @dataclass(frozen=True)
@@ -80,7 +88,7 @@ class _Places:
         share = found.detach()
         if isinstance(wanted, DTensor):
             share = share.to_local() if isinstance(share, DTensor) else rows(share, wanted)
-        share = share.to(self.device, wanted.dtype)
+        share = _on_its_own(share.to(self.device, wanted.dtype))
         if isinstance(wanted, DTensor):
             share = DTensor.from_local(
                 share,
@@ -103,14 +111,18 @@ def _is_empty(tensor: torch.Tensor) -> bool:
 
 
 def rows(whole: torch.Tensor, wanted: DTensor) -> torch.Tensor:
-    """The share of this process, a copy: a view would hold the memory of the whole."""
+    """The share of this process, a view."""
     share = whole
-    for axis, placement in enumerate(wanted.placements):
-        if isinstance(placement, Shard):
-            parts = share.chunk(wanted.device_mesh.size(axis), placement.dim)
-            number = wanted.device_mesh.get_local_rank(axis)
-            share = parts[number] if number < len(parts) else share.narrow(placement.dim, 0, 0)
-    return share if share.numel() == whole.numel() else share.clone()
+    sizes, begins = compute_local_shape_and_global_offset(wanted.shape, wanted.device_mesh, wanted.placements)
+    for axis, (size, begin) in enumerate(zip(sizes, begins, strict=True)):
+        share = share.narrow(axis, min(begin, whole.shape[axis]), size)
+    return share
+
+
+def _on_its_own(share: torch.Tensor) -> torch.Tensor:
+    """Itself, or a copy of what would hold the memory of a whole tensor, or keep its place in a file."""
+    is_view = share.untyped_storage().nbytes() > share.numel() * share.element_size()
+    return share.clone() if is_view else share
 
 
 def _handed_over(network: PreTrainedModel) -> Iterator[tuple[str, torch.Tensor]]:

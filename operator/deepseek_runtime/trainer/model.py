@@ -17,6 +17,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from deepseek_runtime.contract import Invalid
 from deepseek_runtime.pretrained import load_config, load_tokenizer, refuse_unknown_architecture
 from deepseek_runtime.spec import Custom, Precision, Weights
+from deepseek_runtime.trainer.experts import deal_out
 from deepseek_runtime.trainer.tokenizer import BOS_ID, BYTE_VOCABULARY, EOS_ID, PAD_ID, byte_tokenizer
 
 # Blocks smaller than this together cost more in messages than their division saves in memory.
@@ -68,11 +69,16 @@ def _with_points(fields: dict[str, object], kind: str) -> dict[str, object]:
     }
 
 
-def shard(model: PreTrainedModel, mesh: DeviceMesh, precision: Precision) -> None:
-    """Divides parameters, gradients and optimizer state over the mesh, block by block unless the model is tiny."""
+def shard(model: PreTrainedModel, mesh: DeviceMesh, precision: Precision, expert: int = 1) -> None:
+    """Divides parameters, gradients and optimizer state over the mesh, block by block unless the model is tiny.
+
+    With `expert` above 1 routed experts are dealt out over so many processes first. Raises Invalid where they can't be.
+    """
     policy = MixedPrecisionPolicy()
     if precision == "bf16":
         policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
+    if expert > 1:
+        deal_out(model, mesh, expert, policy)
     if sum(parameter.numel() * parameter.element_size() for parameter in model.parameters()) > ONE_UNIT_BYTES:
         for block in blocks(model):
             fully_shard(block, mesh=mesh, mp_policy=policy)

@@ -42,9 +42,9 @@ def prepare(rank: Rank) -> Training:
     method, objective = _method(rank), objective_of(rank.spec.objective, rank.parameters.cross_entropy)
     method.prepare(model)
     recompute(model, rank.parameters.activation_recomputation)
-    shard(model, rank.gang.mesh, rank.parameters.precision)
+    shard(model, rank.gang.mesh, rank.parameters.precision, rank.spec.expert)
     with reading("spec.model", _WHOLE):
-        fill(model, rank.spec.model, rank.parameters.seed, rank.gang.device, rank.gang.world_size)
+        fill(model, rank.spec.model, rank.parameters.seed, rank.gang.device, rank.gang.world_size, rank.spec.expert)
     method.begin(model)
     state = State(model, optimizer(method.trained(model), rank.parameters), method)
     course = _course(rank, start, planned)
@@ -94,4 +94,4 @@ def _saver(rank: Rank, start: Start, planned: Plan, adapter: bytes | None, cours
         now = {**lasting, COURSE_NAME: course.encode()}
         return {name: content for name, content in now.items() if content is not None}
 
-    return Saver(rank.gang, rank.volume, rank.contract, start.lineage, rank.heartbeat.beat, notes)
+    return Saver(rank.gang, rank.volume, rank.contract, start.lineage, rank.heartbeat.beat, notes, rank.spec.expert)

@@ -69,7 +69,9 @@ def _check_reach(start: Start, held: Held, plan: Plan) -> None:
 
 def _told(rank: Rank, start: Start, plan: Plan, manifest: Manifest) -> Standing:
     stands = standing(manifest)
-    is_exact = plan.continues and manifest.world_size == rank.gang.world_size
+    # Divided otherwise, sums have another order.
+    is_alike = (manifest.world_size, manifest.expert) == (rank.gang.world_size, rank.spec.expert)
+    is_exact = plan.continues and is_alike
     latest = told(manifest, None, best(start.lineage.ancestors, rank.contract.checkpoints.best))
     rank.telling.tell(**latest, loss=stands.loss, **stands.measured.metrics)
     rank.telling.log({"event": "resume", "step": manifest.step, "incarnation": manifest.incarnation, "exact": is_exact})

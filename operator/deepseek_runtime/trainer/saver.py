@@ -65,7 +65,8 @@ class _Pending:
 class Saver:
     """At most one save is under way; every method but `is_done`, `written_bytes` and `check_alone` is called by all ranks together.
 
-    `notes` are the small files that a checkpoint holds when it is begun, by name.
+    `notes` are the small files that a checkpoint holds when it is begun, by name; `expert` is over how many processes
+    experts are dealt out.
     """
 
     gang: Gang
@@ -74,6 +75,7 @@ class Saver:
     lineage: Lineage
     beat: Callable[[], None]
     notes: Callable[[], Mapping[str, bytes]]
+    expert: int = 1
     own: list[Manifest] = field(default_factory=list)
     _pending: _Pending | None = None
 
@@ -205,6 +207,7 @@ class Saver:
             metrics=pending.metrics,
             healthy=pending.healthy,
             created_at=now(),
+            expert=self.expert,
         )
 
     def _pruned(self, own: list[Manifest], spared: Manifest | None) -> "_Kept | Superseded":

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
-from torch.distributed.tensor import DTensor
-from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim import AdamW, Optimizer
 from transformers import PreTrainedModel
 
 from deepseek_runtime.spec import Hyperparameters
+from deepseek_runtime.trainer import meshes
 from deepseek_runtime.trainer.balancing import Balance
 from deepseek_runtime.trainer.data.corpus import Corpus
 from deepseek_runtime.trainer.data.example import Example
@@ -30,8 +29,9 @@ ADAM_BETAS = (0.9, 0.95)
 def optimizer(trained: Sequence[nn.Parameter], parameters: Hyperparameters) -> Optimizer:
     """Weight decay for matrices only: pulling norms and biases to zero helps nobody."""
     groups = [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": parameters.weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": [p for p in alike if (p.ndim > 1) is is_matrix], "weight_decay": decay}
+        for alike in meshes.alike(trained)
+        for is_matrix, decay in ((True, parameters.weight_decay), (False, 0.0))
     ]
     return AdamW([group for group in groups if group["params"]], lr=parameters.learning_rate, betas=ADAM_BETAS)
 
@@ -113,14 +113,15 @@ class Learner:
     def _move(self, step: int) -> tuple[float, float, bool]:
         """Clips the gradients and moves the parameters; the last three of an Update."""
         parameters, rate = self.rank.parameters, learning_rate(self.rank.parameters, step, self.max_steps)
-        norm = get_total_norm([p.grad for p in self.model.parameters() if p.grad is not None])
+        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
+        norm = meshes.norm(gradients)
         if parameters.gradient_clip_norm:
-            clip_grads_with_norm_(self.model.parameters(), parameters.gradient_clip_norm, norm)
+            meshes.clip(gradients, parameters.gradient_clip_norm, norm)
         for group in self.state.optimizer.param_groups:
             group["lr"] = rate
         self.state.optimizer.step()
         self.state.optimizer.zero_grad()
         if self.balance is not None:
             self.balance.move()
-        known = float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
+        known = float(norm)
         return known, rate, math.isfinite(known) and self.state.has_finite_parameters()

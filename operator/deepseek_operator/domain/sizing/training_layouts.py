@@ -78,6 +78,8 @@ def why_none(request: TrainingRequest, shape: Shape) -> str:
         reason = why_not_tensor(architecture, "bf16", fixed.tensor, fixed.expert == 1)
         if reason:
             return f"tensor parallelism {fixed.tensor} is impossible: {reason}"
+    if fixed.expert is not None and fixed.expert > 1 and (reason := _why_not_experts(request, shape, fixed.expert)):
+        return reason
     pieces = pieces_of_sequence(fixed.tensor or 1, fixed.context or 1)
     if request.sequence % pieces:
         return f"a sequence of {request.sequence} does not divide into the {pieces} pieces of the fixed degrees"
@@ -88,6 +90,20 @@ def why_none(request: TrainingRequest, shape: Shape) -> str:
             f" of {micro} under the parallelism that the trainer offers ({', '.join(sorted(_axes(request)))})"
         )
     return f"no product of {', '.join(sorted(_axes(request)))} parallelism makes {shape.gpus} devices"
+
+
+def _why_not_experts(request: TrainingRequest, shape: Shape, expert: int) -> str | None:
+    """Why experts can't be dealt out over so many ranks, whatever the other degrees are."""
+    experts = request.architecture.experts
+    if "expert" not in _axes(request):
+        return f"expert parallelism {expert} is impossible: the trainer offers none"
+    if experts is None:
+        return f"expert parallelism {expert} is impossible: the model has no routed experts"
+    if experts.routed % expert:
+        return f"expert parallelism {expert} is impossible: it does not divide the {experts.routed} experts of a layer"
+    if shape.gpus % expert:
+        return f"expert parallelism {expert} is impossible: it does not divide {shape.gpus} devices"
+    return None
 
 
 def explain(request: TrainingRequest, layout: Layout, shape: Shape) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ from deepseek_operator.domain.programs.trainers.table import TRAINERS, USUAL, bu
 from deepseek_operator.domain.sizing.activations import Recompute
 from deepseek_operator.domain.values.command import Command, Refusal
 from deepseek_operator.kinds.training import tuning
-from deepseek_operator.kinds.training.settings import grace_s, processes_per_node
+from deepseek_operator.kinds.training.settings import experts_over, grace_s, processes_per_node
 
 MODEL_PATH = "/model"
 DATASETS_PATH = "/datasets"
@@ -57,7 +57,7 @@ HONOURED = (
     *("checkpoints.keepBest", "checkpoints.onDelete", "checkpoints.resume.*"),
     *("failurePolicy.maxRestarts", "failurePolicy.startTimeoutSeconds", "failurePolicy.stallTimeoutSeconds"),
     "failurePolicy.nodeLostSeconds",
-    *("accelerator.*", "nodes.*", "trainer.*", "suspend"),
+    *("accelerator.*", "nodes.*", "parallelism.*", "trainer.*", "suspend"),
 )
 """Fields of the spec, by their names in it; `*` stands for all below."""
 _DATASET = ("source.uri", "split", "format", "weight")
@@ -161,7 +161,8 @@ def _layout(spec: TrainingSpec, plan: TrainingPlanStatus | None) -> Layout:
     ranks = spec.nodes.number * processes_per_node(spec)
     if plan is None or not plan.sharding:
         shares = ranks > 1 and spec.accelerator is not None
-        return Layout(data=ranks, sharding=Sharding.ZERO3 if shares else Sharding.NONE, shard=ranks if shares else 1)
+        sharding = Sharding.ZERO3 if shares else Sharding.NONE
+        return Layout(data=ranks, expert=experts_over(spec), sharding=sharding, shard=ranks if shares else 1)
     degrees = plan.degrees or DegreesStatus()
     return Layout(
         tensor=degrees.tensor,

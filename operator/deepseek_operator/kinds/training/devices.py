@@ -1,7 +1,8 @@
 """On how many devices a training under a profile runs: sized, checked, recorded in `status.plan`, and read from there.
 
-The built-in trainer shards over data ranks and recomputes what it is told; what does not fit it is refused. Of a program of the
-user's own nothing is known but the model: it is sized as by a trainer with every kind of parallelism, and that is advice.
+The built-in trainer shards over data ranks, deals experts out and recomputes as it is told; what does not fit it is refused.
+Of a program of the user's own nothing is known but the model: it is sized as by a trainer with every kind of parallelism,
+and that is advice.
 """
 
 import json
@@ -17,6 +18,7 @@ from deepseek_operator.core.names import digest
 from deepseek_operator.core.resources import GROUP, Manifest, annotations_of
 from deepseek_operator.domain.devices.accelerator import GIB
 from deepseek_operator.domain.devices.profiles import Profile, pod_needs
+from deepseek_operator.domain.layout import FixedDegrees
 from deepseek_operator.domain.models.known import known
 from deepseek_operator.domain.models.model import Architecture
 from deepseek_operator.domain.models.parameters import total
@@ -74,6 +76,7 @@ def reference(spec: TrainingSpec) -> str:
             "precision": hyper["precision"],
             # Left out where they are absent: the plans of earlier releases stay.
             **{name: hyper[name] for name in ("crossEntropy", "activationRecomputation") if name in hyper},
+            **({"parallelism": wire["parallelism"]} if wire.get("parallelism") else {}),
         }
     )
 
@@ -240,6 +243,7 @@ def _request(spec: TrainingSpec, profile: Profile, architecture: Architecture) -
         fused_loss=hyper.cross_entropy == "Chunked",
         **tuning.sizing(spec.method),
         axes=trainer.axes,
+        fixed=FixedDegrees(expert=_expert(spec, trainer)),
         nodes=spec.nodes.count,
         per_node=spec.accelerator.per_node,
         keep=spec.checkpoints.keep_last + spec.checkpoints.keep_best,
@@ -250,6 +254,12 @@ def recomputation(spec: TrainingSpec) -> Recompute | None:
     """What the spec says of it; None where it says nothing."""
     said = spec.hyperparameters.activation_recomputation
     return Recompute(said) if said is not None else None
+
+
+def _expert(spec: TrainingSpec, trainer: TrainerEntry) -> int | None:
+    """As written; without a word the built-in trainer deals no experts out, and for others sizing decides."""
+    written = spec.parallelism.expert if spec.parallelism is not None else None
+    return written or (1 if trainer.start is Start.OURS else None)
 
 
 def _refusal(spec: TrainingSpec, profile: Profile, architecture: Architecture, sized: Sized) -> Refusal | None:

@@ -29,7 +29,7 @@ from deepseek_operator.kinds.training.installed import FILES_MOUNT, FILES_VOLUME
 from deepseek_operator.kinds.training.names import training_job, training_service
 from deepseek_operator.kinds.training.program import TRAINER
 from deepseek_operator.kinds.training.service import PROGRESS_PORT, PROGRESS_PORT_NAME, RENDEZVOUS_PORT
-from deepseek_operator.kinds.training.settings import grace_s, processes_per_node
+from deepseek_operator.kinds.training.settings import experts_over, grace_s, processes_per_node
 from deepseek_operator.workloads.batch.gang import COMPLETION_INDEX
 from deepseek_operator.workloads.pod import template as pod_template
 from deepseek_operator.workloads.pod.devices import on_devices
@@ -312,6 +312,8 @@ def resolved_spec(spec: TrainingSpec, plan: TrainingPlanStatus | None = None) ->
         "hyperparameters": hyperparameters,
         **({"initFrom": {"path": INIT, "checkpoint": spec.init_from.checkpoint}} if spec.init_from is not None else {}),
         **_answers(spec.failure_policy),
+        # One is what older images do as well.
+        **({"parallelism": {"expert": expert}} if (expert := experts_over(spec)) > 1 else {}),
     }
 
 

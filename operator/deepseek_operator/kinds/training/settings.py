@@ -10,6 +10,8 @@ from typing import Any
 from deepseek_operator.api.v1alpha1.training.spec import TrainingSpec
 from deepseek_operator.api.v1alpha1.training.trainers import BUILT
 from deepseek_operator.core.names import digest
+from deepseek_operator.domain.programs.start import Start
+from deepseek_operator.domain.programs.trainers.table import TRAINERS
 
 _DEFAULT_GRACE_S = 120
 
@@ -28,12 +30,16 @@ def digests(spec: TrainingSpec) -> Digests:
 
 
 def attempt_digest(spec: TrainingSpec) -> str:
-    """Digest of what a running attempt embodies: nodes, accelerator, trainer. Another digest is another attempt."""
-    dumped = _dumped(spec, {"nodes", "accelerator", "trainer"})
+    """Digest of what a running attempt embodies: nodes, parallelism, accelerator, trainer. Another one is another attempt."""
+    dumped = _dumped(spec, {"nodes", "parallelism", "accelerator", "trainer"})
     # What runs was hashed when the block was called so and a command said which trainer it was.
     spoken = {key: value for key, value in dumped.pop("trainer", {}).items() if key != "type" or value in BUILT}
     if trainer := spoken:
         dumped["runtime"] = trainer
+    is_whole = TRAINERS[spec.trainer.type].start is Start.OURS and experts_over(spec) == 1
+    if is_whole or not dumped.get("parallelism"):
+        # For the built-in trainer experts that are dealt out over one process are as without the field.
+        dumped.pop("parallelism", None)
     for part, field in (("nodes", "count"), ("accelerator", "perNode")):
         # One is what absence meant before it could be told from absence: both embody the same gang.
         if dumped.get(part, {}).get(field) == 1:
@@ -59,6 +65,11 @@ def processes_per_node(spec: TrainingSpec) -> int:
     """Worker processes in each pod: one per device, one on the CPU."""
     accelerator = spec.accelerator
     return accelerator.devices if accelerator is not None and (accelerator.resource or accelerator.profile) else 1
+
+
+def experts_over(spec: TrainingSpec) -> int:
+    """Processes over which the experts of a layer are dealt out, as written; 1 where nothing is."""
+    return (spec.parallelism.expert if spec.parallelism is not None else None) or 1
 
 
 def _dumped(spec: TrainingSpec, include: set[str]) -> dict[str, Any]:

@@ -14,13 +14,14 @@ from deepseek_operator.api.v1alpha1.training.spec import TrainingSpec
 from deepseek_operator.core.resources import CLAIM, Ref, is_terminating
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.domain.models import catalogue
+from deepseek_operator.domain.models.known import known
 from deepseek_operator.kinds.training.claim import access_mode
 from deepseek_operator.kinds.training.names import training_claim
 from deepseek_operator.kinds.training.needs import claims_read, existing_claim
 from deepseek_operator.kinds.training.origin import step_of
-from deepseek_operator.kinds.training.pod import is_told
+from deepseek_operator.kinds.training.pod import is_ours, is_told
 from deepseek_operator.kinds.training.reasons import Reason
-from deepseek_operator.kinds.training.settings import processes_per_node
+from deepseek_operator.kinds.training.settings import experts_over, processes_per_node
 from deepseek_operator.workloads.batch.claim import is_for_one_node
 
 CUSTOM_LIMIT = 64 * 1024
@@ -57,6 +58,7 @@ def complaint(seen: Seen[DeepSeekTraining], fixed_digest: str, is_unlearnt: bool
     wrong = (
         _too_long(owner.spec)
         or _impossible(owner.spec)
+        or _nothing_to_deal_out(owner.spec)
         or _too_long_for_the_model(owner, is_unlearnt)
         or _no_steps_left(owner)
         or _volume_for_one(seen)
@@ -99,6 +101,25 @@ def _impossible(spec: TrainingSpec) -> str | None:
         return (
             f"hyperparameters.globalBatchSize {parameters.global_batch_size} is not divisible by the {world} processes "
             f"(nodes.count × accelerator.perNode): write {-(-parameters.global_batch_size // world) * world}"
+        )
+    return None
+
+
+def _nothing_to_deal_out(spec: TrainingSpec) -> str | None:
+    """Experts over processes, of a model that is known to have none, or not such a number. Of a folder only the pod sees."""
+    over = experts_over(spec)
+    if over == 1 or not is_ours(spec.trainer):
+        return None
+    found = known(spec.model.name, spec.model.custom).architecture
+    if found is None:
+        return None
+    if found.experts is None:
+        return (
+            f"parallelism.expert is {over}, and {spec.model.name or 'model.custom'} has no routed experts: leave it out"
+        )
+    if found.experts.routed % over:
+        return (
+            f"parallelism.expert {over} does not divide the {found.experts.routed} experts of a layer: write a divisor"
         )
     return None
 

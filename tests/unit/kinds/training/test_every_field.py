@@ -419,6 +419,13 @@ ROWS = (
         "SpecChanged",
     ),
     Row(
+        "parallelism.expert",
+        (2, 4),
+        variable(SPEC, "parallelism", "expert"),
+        beside={"nodes": {"count": 4}},
+        edit="SpecChanged",
+    ),
+    Row(
         "nodes.count",
         (2, 4),
         together(

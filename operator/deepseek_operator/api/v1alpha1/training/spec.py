@@ -6,7 +6,7 @@ from pydantic import ConfigDict, Field
 
 from deepseek_operator.api.base import ApiModel, OneOf, rule, rules
 from deepseek_operator.api.v1alpha1.common.accelerator import Accelerator
-from deepseek_operator.api.v1alpha1.common.programs import is_one
+from deepseek_operator.api.v1alpha1.common.programs import is_none, is_one
 from deepseek_operator.api.v1alpha1.training.checkpoints import Checkpoints
 from deepseek_operator.api.v1alpha1.training.data import ChatTemplate, Dataset, Preparation
 from deepseek_operator.api.v1alpha1.training.failures import FailurePolicy
@@ -16,6 +16,7 @@ from deepseek_operator.api.v1alpha1.training.method import FULL, TrainingMethod
 from deepseek_operator.api.v1alpha1.training.model import TrainingModel
 from deepseek_operator.api.v1alpha1.training.nodes import Nodes
 from deepseek_operator.api.v1alpha1.training.objectives import OBJECTIVE, OBJECTIVE_RULES, OBJECTIVES
+from deepseek_operator.api.v1alpha1.training.parallelism import TrainingParallelism
 from deepseek_operator.api.v1alpha1.training.stopping import EarlyStopping
 from deepseek_operator.api.v1alpha1.training.tracking import Tracking
 from deepseek_operator.api.v1alpha1.training.trainer import Trainer
@@ -23,6 +24,8 @@ from deepseek_operator.api.v1alpha1.training.trainers import OURS, WRITTEN
 
 _OWN_COMMAND = is_one("self.trainer.type", WRITTEN)
 _OURS = is_one("self.trainer.type", OURS)
+_COMMANDED = is_none("self.trainer.type", WRITTEN)
+_NOT_OURS = is_none("self.trainer.type", OURS)
 
 _IS_CHAT = "d.format == 'Messages' || d.format == 'Alpaca'"
 
@@ -144,6 +147,26 @@ class TrainingSpec(ApiModel):
                 fieldPath=".failurePolicy.onDivergence",
             ),
             rule(
+                f"!has(self.parallelism) || {_COMMANDED}",
+                "parallelism is for trainers whose commands the operator makes: leave it out, and let your command lay itself out",
+                fieldPath=".parallelism",
+            ),
+            rule(
+                f"{_NOT_OURS} || !has(self.parallelism) || !has(self.parallelism.expert) || "
+                "(has(self.accelerator) && has(self.accelerator.profile)) || "
+                "((has(self.nodes.count) ? self.nodes.count : 1) * (has(self.accelerator) && "
+                "has(self.accelerator.perNode) ? self.accelerator.perNode : 1)) % self.parallelism.expert == 0",
+                "parallelism.expert must divide the number of processes, nodes.count × accelerator.perNode",
+                fieldPath=".parallelism.expert",
+            ),
+            rule(
+                f"{_NOT_OURS} || !has(self.parallelism) || !has(self.parallelism.expert) || self.parallelism.expert == 1 || "
+                "!has(self.method.lora) || !has(self.method.lora.targets) || "
+                "!self.method.lora.targets.exists(t, t == 'Experts')",
+                "parallelism.expert deals experts out, and adapters of Experts can't be: leave it out, or Experts out of method.lora.targets",
+                fieldPath=".parallelism.expert",
+            ),
+            rule(
                 f"!has(self.tracking) || {_OURS}",
                 "tracking is what the built-in trainer does: leave it out, and let your program tell its server itself; "
                 "trainer.env takes addresses and Secrets",
@@ -263,6 +286,10 @@ class TrainingSpec(ApiModel):
         default=None, description="Devices of each pod. Absent: the CPU, one process per pod."
     )
     nodes: Nodes = Field(default_factory=Nodes, description="Size of the gang.")
+    parallelism: TrainingParallelism | None = Field(
+        default=None,
+        description="How processes divide the model beside sharing its states out. Absent: in no other way, or as found by sizing. An edit is another attempt, which goes on from the checkpoint.",
+    )
     trainer: Trainer = Field(
         default_factory=Trainer, description="The program that trains, and its container. Absent: the built-in trainer."
     )

@@ -1,9 +1,10 @@
-"""The built-in trainer: FSDP over transformers' models, for dense models and mixtures of experts up to about 16B."""
+"""The built-in trainer: FSDP over transformers' models, for dense models and mixtures of experts up to about 16B, whose
+experts it deals out where it is asked to."""
 
 from deepseek_operator.domain.models.parameters import total
 from deepseek_operator.domain.programs.start import Start
 from deepseek_operator.domain.programs.trainers import contract, instead, limits, memory
-from deepseek_operator.domain.programs.trainers.entry import DATA_AXIS, Resume, TrainerEntry
+from deepseek_operator.domain.programs.trainers.entry import Resume, TrainerEntry
 from deepseek_operator.domain.programs.trainers.gang import gang
 from deepseek_operator.domain.programs.trainers.request import Objective, TrainerRequest
 from deepseek_operator.domain.sizing.activations import Recompute
@@ -12,7 +13,7 @@ from deepseek_operator.domain.values.command import Command, Refusal
 
 PROGRAM = "builtin"
 LARGEST_MOE_PARAMETERS = 17_000_000_000
-"""Above, experts must be spread over ranks, which this trainer does not do."""
+"""Above, nothing was tried: one host gathers an export, in fp32."""
 
 METHODS = frozenset({Method.FULL, Method.LORA, Method.PROMPT_TUNING, Method.P_TUNING})
 
@@ -38,7 +39,8 @@ def _refusal(asked: TrainerRequest) -> Refusal | None:
         _memory(asked)
         or limits.refusal(PROGRAM, asked, instead.NOTHING)
         or _method(asked)
-        or limits.only_data_parallel("the built-in trainer", asked)
+        or limits.only_data_parallel("the built-in trainer", asked, deals_experts=True)
+        or _experts(asked)
     )
 
 
@@ -50,6 +52,15 @@ def _method(asked: TrainerRequest) -> Refusal | None:
     return Refusal(
         f"the built-in trainer has no {asked.tuning.method.value}", "write method LoRA, or a command of your own"
     )
+
+
+def _experts(asked: TrainerRequest) -> Refusal | None:
+    experts, over = asked.architecture.experts, asked.layout.expert
+    if over > 1 and experts is not None and experts.routed % over:
+        return Refusal(
+            f"expert {over} does not divide the {experts.routed} experts of {asked.model}", "write a divisor"
+        )
+    return None
 
 
 def _memory(asked: TrainerRequest) -> Refusal | None:
@@ -71,7 +82,7 @@ ENTRY = TrainerEntry(
     checkpoints="torch.distributed.checkpoint",
     resume=Resume.VERIFIED,
     methods=METHODS,
-    axes=DATA_AXIS,
+    axes=frozenset({"data", "expert"}),
     recomputation=Recompute.NONE,
     command=contract.COMMAND,
     flags=instead.NOTHING,

@@ -31,10 +31,11 @@ def refusal(
     return next((found for found in checks if found is not None), None)
 
 
-def only_data_parallel(program: str, asked: TrainerRequest) -> Refusal | None:
-    """Refuse tensor, pipeline, context and expert ranks for trainers that shard over data ranks alone."""
+def only_data_parallel(program: str, asked: TrainerRequest, *, deals_experts: bool = False) -> Refusal | None:
+    """Refuse tensor, pipeline and context ranks for trainers that shard over data ranks alone, and expert ranks for those
+    that don't deal experts out over them."""
     layout = asked.layout
-    if (layout.tensor, layout.pipeline, layout.context, layout.expert) == (1, 1, 1, 1):
+    if (layout.tensor, layout.pipeline, layout.context) == (1, 1, 1) and (layout.expert == 1 or deals_experts):
         return None
     return Refusal(
         f"{program} shards over data ranks alone, not {layout}",
