@@ -14,6 +14,9 @@ from typing import Literal
 
 FORMAT_VERSION = 1
 DEFAULT_PORT = 8090
+DEFAULT_LAUNCHER_PORT = 29501
+RESTART_VARIABLE = "DEEPSEEK_RESTART"
+"""The how-maniest start in the same pods a worker is, from 0: its launcher tells it."""
 
 
 class ExitCode(IntEnum):
@@ -109,7 +112,10 @@ class Work:
 
 @dataclass(frozen=True)
 class Contract:
-    """All that a training pod is told by the operator, besides the trainer's own specification."""
+    """All that a training pod is told by the operator, besides the trainer's own specification.
+
+    `follows_crash`: the attempt before this one crashed. `restart`: see RESTART_VARIABLE.
+    """
 
     name: str
     namespace: str
@@ -126,6 +132,11 @@ class Contract:
     start_timeout_s: int | None
     grace_s: int
     progress_port: int
+    node_name: str | None
+    max_in_place_restarts: int
+    follows_crash: bool
+    launcher_port: int
+    restart: int
     work: Work | None = None
 
 
@@ -148,6 +159,11 @@ def read_contract(environment: Mapping[str, str]) -> Contract:
         start_timeout_s=env.integer("DEEPSEEK_START_TIMEOUT_SECONDS", least=1, absent=0) or None,
         grace_s=env.integer("DEEPSEEK_GRACE_SECONDS", least=1, absent=30),
         progress_port=env.integer("DEEPSEEK_PROGRESS_PORT", least=0, absent=DEFAULT_PORT),
+        node_name=env.optional("DEEPSEEK_NODE_NAME"),
+        max_in_place_restarts=env.integer("DEEPSEEK_MAX_IN_PLACE_RESTARTS", least=0, absent=0),
+        follows_crash=env.integer("DEEPSEEK_FOLLOWS_CRASH", least=0, absent=0) > 0,
+        launcher_port=env.integer("DEEPSEEK_LAUNCHER_PORT", least=1, absent=DEFAULT_LAUNCHER_PORT),
+        restart=env.integer(RESTART_VARIABLE, least=0, absent=0),
         work=_work(env),
     )
 

@@ -32,6 +32,11 @@ class RunDirectory:
         place = memory if memory.is_dir() and os.access(memory, os.W_OK) else None
         return RunDirectory(Path(tempfile.mkdtemp(prefix="deepseek-run-", dir=place)))
 
+    def clear(self) -> None:
+        """Nothing is told any more: other workers begin. None of those before lives."""
+        for file in self.path.iterdir():
+            file.unlink()
+
     def heartbeat_file(self, rank: int) -> Path:
         return self.path / f"heartbeat-{rank}"
 

@@ -119,6 +119,11 @@ TRAININGS: tuple[tuple[str, Changes, str], ...] = (
         "let your command go back to a checkpoint itself",
     ),
     (
+        "restarts in place of a command",
+        {"spec.failurePolicy.maxInPlaceRestarts": 2, "spec.trainer": {"type": "custom", "command": ["torchrun"]}},
+        "let your command start its processes again itself",
+    ),
+    (
         "no rollback at all",
         {"spec.failurePolicy.onDivergence": {"action": "Rollback", "max": 0}},
         "greater than or equal to 1",

@@ -198,8 +198,22 @@ print(json.load(urllib.request.urlopen(request, timeout=30))["usage"]["completio
 """
 
 
+def test_a_killed_process_of_two_pods_starts_again_in_both(kubectl: Kubectl, watch: Watch) -> None:
+    gang = watch("inplace", nodes={"count": 2}, failurePolicy={}, hyperparameters=hyperparameters(steps=120))
+    gang.until("a checkpoint lies behind", lambda _: 20 in gang.checkpoints(1))
+    pods = {pod["metadata"]["name"]: pod["metadata"]["uid"] for pod in kubectl.list("pods", gang.selector)}
+    gang.signal(gang.pods(1)[1], "SIGKILL")
+    told = gang.until("it is told", lambda status: status.get("inPlaceRestarts"))
+    assert told["inPlaceRestarts"]["count"] == 1
+    assert "rank 1 died of SIGKILL" in told["inPlaceRestarts"]["cause"]
+    done = gang.until_result("Complete")
+    assert (done["attempt"]["number"], done.get("restarts", 0), done.get("disruptions", 0)) == (1, 0, 0)
+    assert {pod["metadata"]["name"]: pod["metadata"]["uid"] for pod in kubectl.list("pods", gang.selector)} == pods
+
+
 def test_a_dense_model_is_trained_by_two_killed_resumed_and_served(kubectl: Kubectl, watch: Watch) -> None:
-    settings = {"model": {"custom": DENSE}, "nodes": {"count": 2}, "failurePolicy": {"maxRestarts": 1}}
+    failures = {"maxRestarts": 1, "maxInPlaceRestarts": 0}
+    settings = {"model": {"custom": DENSE}, "nodes": {"count": 2}, "failurePolicy": failures}
     gang = watch("dense", **settings, hyperparameters=hyperparameters(steps=200))
     gang.until("a checkpoint lies behind", lambda _: 20 in gang.checkpoints(1))
     gang.signal(gang.pods(1)[1], "SIGKILL")

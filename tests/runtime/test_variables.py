@@ -5,9 +5,14 @@ script. A variable that the operator renders and that has no case fails the last
 """
 
 import json
+import os
+import signal
+import socket
 import sys
+import time
 import urllib.request
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +23,7 @@ from deepseek_runtime.checkpoint.volume import Superseded, Volume
 from deepseek_runtime.contract import ExitCode
 from deepseek_runtime.launcher.keeper import SIGTERM_CODE
 from tests.runtime.observed import environment
-from tests.runtime.pods import Process, rendered_variables
+from tests.runtime.pods import Process, is_step, rendered_variables, workers_of
 from tests.runtime.workplace import Workplace, changed, of
 from tests.support.ports import free_port
 
@@ -230,6 +235,34 @@ def specification_is_what_the_cases_above_change(workplace: Workplace, volume: P
     assert "globalBatchSize 5 can't be divided over 2 processes" in pod.log
 
 
+def crash_is_answered_in_place(workplace: Workplace, volume: Path) -> None:
+    spec = json.dumps(changed(workplace.spec, {"hyperparameters.maxSteps": 100_000}))
+    for most, told in (("0", "exit code 137"), ("1", "starts again in place: rank 0 died of SIGKILL")):
+        one = {"DEEPSEEK_MAX_IN_PLACE_RESTARTS": most, "DEEPSEEK_NODE_NAME": f"gpu-{most}"}
+        pod = launch(volume / most, "", DEEPSEEK_TRAINING_SPEC=spec, **one)
+        pod.wait_for(lambda line: is_step(line, 2))
+        os.kill(workers_of(pod)[0], signal.SIGKILL)
+        line = pod.wait_for(lambda line: "in place: rank 0" in line or "exit code" in line)
+        pod.kill()
+        assert told in line
+        assert most == "0" or "on node gpu-1" in line
+
+
+def launchers_meet_at_another_port(workplace: Workplace, volume: Path) -> None:
+    """That of the first pod listens; the second one never comes."""
+    port = free_port()
+    told = {"DEEPSEEK_NODES": "2", "MASTER_PORT": str(free_port()), "DEEPSEEK_MAX_IN_PLACE_RESTARTS": "1"}
+    spec = json.dumps(workplace.spec)
+    pod = launch(volume, "", DEEPSEEK_LAUNCHER_PORT=str(port), DEEPSEEK_TRAINING_SPEC=spec, **told)
+    pod.wait_for(lambda line: "progress on port" in line)
+    until = time.monotonic() + 60
+    while True:
+        with suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port), 5):
+            break
+        assert time.monotonic() < until
+    pod.kill()
+
+
 ANCESTRY = '[{"attempt": 1, "jobUID": "job-1", "incarnation": "first"}]'
 THREE_STEPS = {"hyperparameters.maxSteps": 3}
 TELL = 'echo "rank $RANK of $WORLD_SIZE at $MASTER_ADDR:$MASTER_PORT"'
@@ -260,6 +293,9 @@ VARIABLES: Mapping[str, Callable[[Workplace, Path], None]] = {
     "DEEPSEEK_START_TIMEOUT_SECONDS": waiting_for_peers_ends_the_pod,
     "DEEPSEEK_GRACE_SECONDS": saving_is_waited_for,
     "DEEPSEEK_PROGRESS_PORT": progress_is_told_there,
+    "DEEPSEEK_MAX_IN_PLACE_RESTARTS": crash_is_answered_in_place,
+    "DEEPSEEK_NODE_NAME": crash_is_answered_in_place,
+    "DEEPSEEK_LAUNCHER_PORT": launchers_meet_at_another_port,
     "DEEPSEEK_CPUS": cores_that_were_asked_for_are_computed_with,
     "DEEPSEEK_FLOPS": work_of_a_token_makes_the_devices_busier,
     "DEEPSEEK_TRAINING_SPEC": specification_is_what_the_cases_above_change,

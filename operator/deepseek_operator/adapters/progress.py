@@ -72,6 +72,12 @@ class _Rollbacks(_Part):
     skipped: _Step | None = None
 
 
+class _InPlaceRestarts(_Part):
+    count: _Step
+    step: _Step | None = None
+    cause: Annotated[str, Field(max_length=4096)] | None = None
+
+
 class _Progress(_Part):
     """The keys of the contract's `/progress`; absent or null means unknown."""
 
@@ -100,6 +106,7 @@ class _Progress(_Part):
     resumedFrom: _ResumedFrom | None = None  # noqa: N815
     data: _Data | None = None
     rollbacks: _Rollbacks | None = None
+    inPlaceRestarts: _InPlaceRestarts | None = None  # noqa: N815
     updatedAt: _Text | None = None  # noqa: N815
 
 

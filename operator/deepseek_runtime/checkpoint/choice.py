@@ -1,14 +1,14 @@
 """Which checkpoints an attempt may begin with, from what lies on the volume: its own training's, or those of `resume.from`."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from deepseek_runtime.checkpoint import resume
 from deepseek_runtime.checkpoint.integrity import Damaged
 from deepseek_runtime.checkpoint.manifest import Manifest
 from deepseek_runtime.checkpoint.origin import Origin
 from deepseek_runtime.checkpoint.volume import Volume
-from deepseek_runtime.contract import Contract, Invalid, Measure
+from deepseek_runtime.contract import Ancestor, Contract, Invalid, Measure
 
 RESTORE = "put their files back and go on by a new training with checkpoints.resume.from, or begin a new one without it"
 
@@ -46,15 +46,21 @@ def sibling(volume: Volume, training_uid: str) -> Volume:
 
 
 def choose(contract: Contract, own: Volume) -> Choice:
-    """What the attempt of `contract` may go on from. Raises Invalid, or Damaged where nothing that is there can be read."""
+    """What the attempt of `contract` may go on from. Raises Invalid, or Damaged where nothing that is there can be read.
+
+    One that has started again in its pods descends from itself.
+    """
     origins, manifests = own.origins(), own.checkpoints()
-    if contract.resume == "Never":
+    if contract.restart:
+        itself = Ancestor(contract.attempt, contract.job_uid, contract.pod_uid)
+        contract = replace(contract, ancestry=(*contract.ancestry, itself))
+    elif contract.resume == "Never":
         return Choice((), _leftovers(contract, origins, manifests, ()), None, contract.pod_uid)
     found = tuple(resume.candidates(contract.ancestry, origins, manifests))
     leftovers = _leftovers(contract, origins, manifests, found)
     if not found:
         _refuse_unbelieved(contract, own, origins, manifests)
-    if found or contract.resume_from is None:
+    if found or contract.resume_from is None or contract.resume == "Never":
         return Choice(found, leftovers, None, contract.pod_uid)
     if contract.resume_from.training_uid == contract.training_uid:
         return Choice(everything(own), (), None, contract.pod_uid)

@@ -5,7 +5,6 @@ With an adapter the command is one of a trainer that knows nothing of the contra
 
 import os
 import shutil
-import signal
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,13 +17,14 @@ from deepseek_runtime.contract import Contract, ExitCode, Invalid, read_contract
 from deepseek_runtime.foreign import tokenizer
 from deepseek_runtime.foreign.keeping import OUTPUT_LINK, OUTPUT_VARIABLE, Keeping, layout_of, wanted_steps
 from deepseek_runtime.launcher import report
-from deepseek_runtime.launcher.keeper import NOTHING_BEGAN, Keeper, Verdict
+from deepseek_runtime.launcher.keeper import NOTHING_BEGAN, Verdict
+from deepseek_runtime.launcher.life import Life
 from deepseek_runtime.launcher.preparing import prepare
+from deepseek_runtime.launcher.rounds import Restarted
 from deepseek_runtime.launcher.server import serve
-from deepseek_runtime.launcher.workers import Workers
+from deepseek_runtime.launcher.stops import StopRequests
 from deepseek_runtime.rundir import RunDirectory
 from deepseek_runtime.spec import read_spec
-from deepseek_runtime.stopping import release
 
 BUILTIN_TRAINER = (sys.executable, "-m", "deepseek_runtime.trainer")
 
@@ -79,29 +79,8 @@ def _check_spec(contract: Contract, environment: Mapping[str, str]) -> None:
         )
 
 
-class _StopRequests:
-    """SIGTERM, also one that arrives before there is a keeper to tell: process 1 has no default for it."""
-
-    def __init__(self) -> None:
-        self._keeper: Keeper | None = None
-        self.is_pending = False
-        signal.signal(signal.SIGTERM, self._arrived)
-        signal.signal(signal.SIGINT, self._arrived)
-        release()
-
-    def send_to(self, keeper: Keeper) -> None:
-        self._keeper = keeper
-        if self.is_pending:
-            keeper.stop()
-
-    def _arrived(self, *_: object) -> None:
-        self.is_pending = True
-        if self._keeper is not None:
-            self._keeper.stop()
-
-
 def _run(asked: Asked, contract: Contract, environment: Mapping[str, str], log: Path) -> int:
-    stops = _StopRequests()
+    stops = StopRequests()
     print(f"launcher: {_who(contract)}", file=sys.stderr, flush=True)
     run = RunDirectory.create()
     try:
@@ -113,11 +92,13 @@ def _run(asked: Asked, contract: Contract, environment: Mapping[str, str], log: 
         keeping = _keeping(asked, contract, run, environment)
         if keeping is not None and not keeping.prepare(lambda: stops.is_pending):
             return _ended(NOTHING_BEGAN, contract, run, log)
-        verdict = _watched(asked, keeping, stops, contract, run, environment)
+        life = Life(asked.command or BUILTIN_TRAINER, not asked.command, keeping, stops, contract, run, environment)
+        _serve(contract, life)
+        verdict = life.lead()
         if verdict.code == ExitCode.FULL and contract.gang.node_rank == 0:
             # What was half written takes the room of whoever comes to look, and of the next attempt's first file.
             Volume(contract.checkpoints.root).clear({contract.pod_uid})
-        return _ended(verdict, contract, run, log)
+        return _ended(verdict, contract, run, log, life.restarted)
     except Superseded as error:
         print(f"launcher: {error}", file=sys.stderr, flush=True)
         termination.write(termination.Termination("Failed", str(error)), log)
@@ -142,49 +123,12 @@ def _keeping(asked: Asked, contract: Contract, run: RunDirectory, environment: M
     return Keeping(contract, layout_of(asked.adapter), run, wanted_steps(environment), link)
 
 
-def _watched(
-    asked: Asked,
-    keeping: Keeping | None,
-    stops: _StopRequests,
-    contract: Contract,
-    run: RunDirectory,
-    environment: Mapping[str, str],
-) -> Verdict:
-    """Runs the workers to their end."""
-    start = Workers.start if keeping is None else Workers.start_one
-    workers = start(asked.command or BUILTIN_TRAINER, contract.gang, run, environment)
-    keeper = Keeper(
-        workers,
-        run,
-        stall_timeout_s=contract.stall_timeout_s,
-        start_timeout_s=_start_timeout_s(contract),
-        grace_s=contract.grace_s,
-        builtin=not asked.command,
-        has_heartbeat=None if keeping is None else keeping.has_heartbeat,
-        failed=lambda: keeping.failure if keeping is not None else None,
-        on_stop=lambda: keeping.stop() if keeping is not None else None,
-    )
-    if keeping is not None:
-        keeping.begin()
-    stops.send_to(keeper)
-    _serve(contract, run, keeper)
-    verdict = keeper.watch()
-    if keeping is None:
-        return verdict
-    code, message = keeping.end(verdict.code)
-    return verdict if message is None else Verdict(code, None, message)
-
-
-def _ended(verdict: Verdict, contract: Contract, run: RunDirectory, log: Path) -> int:
-    termination.write(report.termination(contract, run, verdict), log)
+def _ended(
+    verdict: Verdict, contract: Contract, run: RunDirectory, log: Path, restarted: Restarted | None = None
+) -> int:
+    termination.write(report.termination(contract, run, verdict, restarted), log)
     print(f"launcher: {verdict.message}; exit code {int(verdict.code)}", file=sys.stderr, flush=True)
     return verdict.code
-
-
-def _start_timeout_s(contract: Contract) -> int | None:
-    """The first pod of several may have waited for the last one for as long as the operator lets it come late."""
-    limit = contract.start_timeout_s
-    return limit * 2 if limit is not None and contract.gang.nodes > 1 else limit
 
 
 def _who(contract: Contract) -> str:
@@ -193,9 +137,12 @@ def _who(contract: Contract) -> str:
     return f"attempt {contract.attempt} of training {contract.namespace}/{contract.name}, {place}"
 
 
-def _serve(contract: Contract, run: RunDirectory, keeper: Keeper) -> None:
+def _serve(contract: Contract, life: Life) -> None:
+    def told() -> dict[str, object]:
+        return report.progress(contract, life.run, life.restarted, stopping=life.stops.is_pending)
+
     try:
-        server = serve(contract.progress_port, lambda: report.progress(contract, run, stopping=keeper.is_stopping))
+        server = serve(contract.progress_port, told)
         print(f"launcher: progress on port {server.server_address[1]}", file=sys.stderr, flush=True)
     except OSError as error:
         # Display only: a taken port must not stop a training.

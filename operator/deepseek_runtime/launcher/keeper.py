@@ -30,14 +30,23 @@ SIGTERM_CODE = 128 + signal.SIGTERM
 
 @dataclass(frozen=True)
 class Verdict:
-    """The pod's end: exit code, the rank that caused it (None for no single one) and a sentence."""
+    """The pod's end: exit code, the rank that caused it (None for no single one) and a sentence.
+
+    `is_recalled`: none of its workers had crashed, the gang was to start again.
+    """
 
     code: int
     rank: int | None
     message: str
+    is_recalled: bool = False
 
 
 NOTHING_BEGAN = Verdict(ExitCode.SAVED, None, "stopped before the first step; nothing was there to save")
+
+
+STOPPED_BETWEEN = Verdict(
+    ExitCode.SAVED, None, "stopped before it had started again after a crash; what was saved is whole"
+)
 
 
 class Keeper:
@@ -45,6 +54,7 @@ class Keeper:
 
     `builtin` workers understand SIGUSR1. `has_heartbeat`: somebody sends heartbeats, so the first one is waited for, and before
     it nothing is there to save. `failed` tells why nobody keeps what they save any more; None while somebody does. `on_stop` is called when SIGTERM arrives, before the workers get it.
+    `recall` tells why they are to end although none of them crashed, which the verdict says; None while they are not.
     """
 
     def __init__(
@@ -59,6 +69,7 @@ class Keeper:
         has_heartbeat: bool | None = None,
         failed: Callable[[], BaseException | None] = lambda: None,
         on_stop: Callable[[], None] = lambda: None,
+        recall: Callable[[], str | None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -69,7 +80,7 @@ class Keeper:
         self._start_timeout_s = (
             start_timeout_s if self._has_heartbeat else None
         )  # whoever never sends a heartbeat owes no first one
-        self._failed, self._on_stop = failed, on_stop
+        self._failed, self._on_stop, self._recall = failed, on_stop, recall
         self._since, self._prepared = clock(), dict[str, str]()
         self._patience_s = max(grace_s - LAST_WORDS_S, grace_s / 2)
         self._builtin = builtin
@@ -102,6 +113,7 @@ class Keeper:
             self._nothing_begun()
             or self._unkept()
             or self._first_failure(exits)
+            or self._recalled()
             or self._all_ended()
             or self._stopped()
             or self._stalled()
@@ -122,6 +134,12 @@ class Keeper:
             if one.code not in (ExitCode.COMPLETE, ExitCode.SAVED):
                 return Verdict(one.code, one.rank, _sentence(one))
         return None
+
+    def _recalled(self) -> Verdict | None:
+        cause = self._recall()
+        if cause is None or self._stop_since is not None:
+            return None
+        return Verdict(1, None, f"ended with its gang: {cause}", is_recalled=True)
 
     def _all_ended(self) -> Verdict | None:
         if self._workers.running:

@@ -6,11 +6,14 @@ from deepseek_runtime.checkpoint.ranking import best
 from deepseek_runtime.checkpoint.volume import Volume
 from deepseek_runtime.contract import FORMAT_VERSION, Contract, ExitCode
 from deepseek_runtime.launcher.keeper import SIGTERM_CODE, Verdict
+from deepseek_runtime.launcher.rounds import Restarted
 from deepseek_runtime.rundir import RunDirectory
 from deepseek_runtime.termination import Termination, result_of
 
 
-def progress(contract: Contract, run: RunDirectory, *, stopping: bool) -> dict[str, object]:
+def progress(
+    contract: Contract, run: RunDirectory, restarted: Restarted | None = None, *, stopping: bool
+) -> dict[str, object]:
     """The document of /progress; what a worker has not told is absent."""
     told = run.progress()
     return {
@@ -20,19 +23,31 @@ def progress(contract: Contract, run: RunDirectory, *, stopping: bool) -> dict[s
         "attempt": contract.attempt,
         "state": "Starting",
         **told,
+        **({"inPlaceRestarts": vars(restarted)} if restarted is not None else {}),
         **({"state": "Stopping"} if stopping and told.get("state") != "Complete" else {}),
     }
 
 
-def termination(contract: Contract, run: RunDirectory, verdict: Verdict) -> Termination:
+def explained(contract: Contract, run: RunDirectory, verdict: Verdict) -> str:
+    """The verdict's sentence, with that of the worker that caused it."""
+    cause = _said(contract, run, verdict).get("message")
+    return f"{verdict.message}: {cause}" if isinstance(cause, str) and cause else verdict.message
+
+
+def _said(contract: Contract, run: RunDirectory, verdict: Verdict) -> dict[str, object]:
+    return run.result(_first_rank(contract) if verdict.rank is None else verdict.rank)
+
+
+def termination(
+    contract: Contract, run: RunDirectory, verdict: Verdict, restarted: Restarted | None = None
+) -> Termination:
     """The last words: the verdict, explained by the worker that caused it, with what the workers had told."""
     told = {**_on_volume(contract), **{name: value for name, value in run.progress().items() if value is not None}}
-    said = run.result(_first_rank(contract) if verdict.rank is None else verdict.rank)
-    cause, diverged = said.get("message"), said.get("diverged") is True and verdict.code == ExitCode.INVALID
+    diverged = _said(contract, run, verdict).get("diverged") is True and verdict.code == ExitCode.INVALID
     exports = told.get("exports")
     return Termination(
         result="Diverged" if diverged else "Preempted" if verdict.code == SIGTERM_CODE else result_of(verdict.code),
-        message=f"{verdict.message}: {cause}" if isinstance(cause, str) and cause else verdict.message,
+        message=explained(contract, run, verdict),
         step=_whole(told.get("step")),
         incarnation=_text(told.get("incarnation")) or incarnation(contract),
         latest=_named(told.get("latest"), ("step",)),
@@ -45,6 +60,7 @@ def termination(contract: Contract, run: RunDirectory, verdict: Verdict) -> Term
         gradientNorm=_number(told.get("gradientNorm")),
         stoppedEarly=_named(told.get("stoppedEarly"), ("best", "evaluations")),
         rollbacks=_named(told.get("rollbacks"), ("count", "step", "to", "skipped")),
+        inPlaceRestarts=vars(restarted) if restarted is not None else None,
     )
 
 

@@ -52,6 +52,7 @@ _NAMES = (
     ("latest.seconds", "checkpoint_seconds", "Seconds that the newest checkpoint took to save."),
     ("latest.blockedSeconds", "checkpoint_blocked_seconds", "Those of them in which no step was made."),
     ("rollbacks.count", "rollbacks", "Times that it went back because its numbers were not finite."),
+    ("inPlaceRestarts.count", "in_place_restarts", "Crashes of this attempt after which its processes started again."),
 )
 _COUNTED = (
     ("tokensTotal", "tokens_total", "Tokens trained on in this attempt by the whole gang."),

@@ -97,7 +97,9 @@ def _trackings(asked: "Asked", contract: Contract, curve: Path) -> "tuple[Tracki
         runs.append(MlflowRun(asked.mlflow, contract, os.environ["DEEPSEEK_TRAINING_SPEC"]))
     if asked.tensorboard is not None:
         runs.append(TensorboardRun.of(asked.tensorboard, contract))
-    return tuple(Tracking(run, contract.checkpoints.root, curve) for run in runs)
+    # Of one that has started again in its pods, the processes before wrote to the same curve.
+    own = curve if contract.restart == 0 else None
+    return tuple(Tracking(run, contract.checkpoints.root, own) for run in runs)
 
 
 def _failed(run: RunDirectory | None, rank: int, message: str, code: int, *, diverged: bool = False) -> int:

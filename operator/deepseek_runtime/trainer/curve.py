@@ -4,6 +4,7 @@ Logs go with their pods, the curve stays with the checkpoints. A thread writes i
 that is slow or hangs; what can't be written is left out, because a training is worth more than its curve.
 """
 
+import os
 import sys
 import threading
 import time
@@ -58,8 +59,18 @@ class Curve:
     def _write(self) -> None:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
+            is_cut = _is_cut(self._path)
             with self._path.open("a", buffering=1, encoding="utf-8") as file:
+                file.write("\n" if is_cut else "")
                 while (line := self._lines.get()) is not None:
                     file.write(line + "\n")
         except OSError as error:
             print(f"trainer: {self._path} ends here: {error}", file=sys.stderr, flush=True)
+
+
+def _is_cut(path: Path) -> bool:
+    """Whether whoever wrote to it before died within a line."""
+    if not path.is_file():  # nor a pipe, which would be waited for
+        return False
+    with path.open("rb") as file:
+        return file.seek(0, os.SEEK_END) > 0 and file.seek(-1, os.SEEK_END) >= 0 and file.read(1) != b"\n"

@@ -53,8 +53,19 @@ def begin(contract: Contract, gang: Gang) -> Start:
     position = Position(found.incarnation, found.step, choice.training_uid) if found else None
     if gang.is_first:
         with writing(own.root, "a file of this attempt"):
-            own.write_origin(Origin(contract.attempt, contract.job_uid, choice.incarnation, position))
+            _note(contract, own, Origin(contract.attempt, contract.job_uid, choice.incarnation, position))
     return Start(found, source, Lineage(choice.incarnation, position, *choice.lineage(found)))
+
+
+def _note(contract: Contract, own: Volume, origin: Origin) -> None:
+    """Where the incarnation began. One that starts again in its pods has that written already, and makes the steps again
+    that it goes back from: what was passed over of them as damaged leaves its name to what will be saved."""
+    if contract.restart == 0 or origin.incarnation not in own.origins():
+        own.write_origin(origin)
+    went_back = origin.resumed_from is not None and origin.resumed_from.incarnation == origin.incarnation
+    for manifest in own.checkpoints_of(origin.incarnation) if contract.restart and went_back else ():
+        if origin.resumed_from is not None and manifest.step > origin.resumed_from.step:
+            own.delete(manifest, contract.attempt, origin.incarnation)
 
 
 def first_whole(candidates: tuple[Manifest, ...], source: Volume, gang: Gang) -> Manifest | None:

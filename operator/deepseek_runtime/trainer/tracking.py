@@ -103,10 +103,11 @@ class Tracking:
     """Hands records on to a `Run`. Every method returns at once but `close`.
 
     Args:
-        curves: the training's folder, below which every attempt has its curve; `own` is this one's.
+        curves: the training's folder, below which every attempt has its curve.
+        own: the curve of whoever hands on, who has sent what is in it; None where others wrote to it as well.
     """
 
-    def __init__(self, run: Run, curves: Path, own: Path) -> None:
+    def __init__(self, run: Run, curves: Path, own: Path | None) -> None:
         self._run = run
         self._curves = curves
         self._own = own

@@ -52,6 +52,7 @@ def test_message_has_the_fields_of_the_contract(tmp_path: Path) -> None:
         "gradientNorm": None,
         "rollbacks": None,
         "stoppedEarly": None,
+        "inPlaceRestarts": None,
     }
 
 

@@ -58,6 +58,7 @@ def begun_anew(owner: DeepSeekTraining) -> TrainingStatus:
             "progress": None,
             "data": None,
             "rollbacks": None,
+            "in_place_restarts": None,
         }
     )
 

@@ -61,10 +61,11 @@ def ended(
 
 
 def reported(status: TrainingStatus, said: Sequence[Report]) -> TrainingStatus:
-    """The status with the newest checkpoint, the best one, the exports, the data and the rollbacks that the pods named."""
+    """The status with the newest checkpoint, the best one, the exports, the data and the ways back that the pods named."""
     latest = next((report.latest for report in said if report.latest is not None), None)
     best = next((report.best for report in said if report.best is not None), None)
     data = next((report.data for report in said if report.data is not None), None)
+    in_place = next((report.in_place_restarts for report in said if report.in_place_restarts is not None), None)
     rollbacks = next((report.rollbacks for report in said if report.rollbacks is not None), None)
     exports = sorted({*status.exports, *(step for report in said for step in report.exports)})[-MAX_EXPORTS:]
     return status.model_copy(
@@ -74,6 +75,7 @@ def reported(status: TrainingStatus, said: Sequence[Report]) -> TrainingStatus:
             "exports": exports,
             "data": data or status.data,
             "rollbacks": rollbacks or status.rollbacks,
+            "in_place_restarts": in_place or status.in_place_restarts,
         }
     )
 

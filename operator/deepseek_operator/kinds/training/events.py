@@ -10,6 +10,7 @@ from deepseek_operator.core.conditions import find, headline
 from deepseek_operator.core.kind import Event
 from deepseek_operator.core.names import owner_label
 from deepseek_operator.kinds.training.anew import goes_with_it
+from deepseek_operator.kinds.training.in_place import CRASH_WARNING
 from deepseek_operator.kinds.training.losses import DATA_WARNING
 from deepseek_operator.kinds.training.reasons import Reason
 from deepseek_operator.kinds.training.rollbacks import DIVERGENCE_WARNING
@@ -56,6 +57,7 @@ def events(before: TrainingStatus, after: TrainingStatus) -> tuple[Event, ...]:
         *_condition(before, after),
         *_losses(before, after),
         *_rollbacks(before, after),
+        *_restarted(before, after),
         *_prepared(before, after),
         *_withdrawn(before, after),
     )
@@ -149,6 +151,14 @@ def _rollbacks(before: TrainingStatus, after: TrainingStatus) -> tuple[Event, ..
     if new is None or after.rollbacks == before.rollbacks:
         return ()
     return (_warning(new.reason, "Rollback", new.message),)
+
+
+def _restarted(before: TrainingStatus, after: TrainingStatus) -> tuple[Event, ...]:
+    """Each time that its processes started again in their pods."""
+    new = find(after.conditions, CRASH_WARNING)
+    if new is None or after.in_place_restarts == before.in_place_restarts:
+        return ()
+    return (_warning(new.reason, "RestartProcesses", new.message),)
 
 
 def _prepared(before: TrainingStatus, after: TrainingStatus) -> tuple[Event, ...]:

@@ -25,10 +25,11 @@ from deepseek_operator.domain.programs.start import Start
 from deepseek_operator.domain.programs.trainers.table import TRAINERS
 from deepseek_operator.kinds.training import ancestry, tracking, work
 from deepseek_operator.kinds.training.command import DATASETS_PATH, MODEL_PATH, Started
+from deepseek_operator.kinds.training.in_place import most
 from deepseek_operator.kinds.training.installed import FILES_MOUNT, FILES_VOLUME, installer, launched, told
 from deepseek_operator.kinds.training.names import training_job, training_service
 from deepseek_operator.kinds.training.program import TRAINER
-from deepseek_operator.kinds.training.service import PROGRESS_PORT, PROGRESS_PORT_NAME, RENDEZVOUS_PORT
+from deepseek_operator.kinds.training.service import LAUNCHER_PORT, PROGRESS_PORT, PROGRESS_PORT_NAME, RENDEZVOUS_PORT
 from deepseek_operator.kinds.training.settings import experts_over, grace_s, processes_per_node
 from deepseek_operator.workloads.batch.gang import COMPLETION_INDEX
 from deepseek_operator.workloads.pod import template as pod_template
@@ -198,6 +199,7 @@ def _environment(attempt: Attempt, configuration: Configuration) -> list[EnvVar]
         for variable in (
             *_identity(attempt),
             *_gang(attempt),
+            *_restarts(attempt),
             *_checkpoints(attempt),
             *tracking.variables(attempt.spec.tracking, meta.namespace, meta.name, attempt.claim_name),
             *_work(attempt, configuration),
@@ -259,6 +261,23 @@ def _gang(attempt: Attempt) -> list[EnvVar]:
             _literal("LOCAL_RANK", "0"),
         ]
     return gang
+
+
+def _restarts(attempt: Attempt) -> list[EnvVar]:
+    """How often processes may start again in their pods, and what a message about one of them names."""
+    if not is_ours(attempt.spec.trainer):
+        return []
+    node, restarts = _field("DEEPSEEK_NODE_NAME", "spec.nodeName"), most(attempt.spec)
+    if not restarts:
+        return [node]
+    history = attempt.status.history
+    follows_crash = bool(history) and history[-1].verdict == "Crash"
+    return [
+        node,
+        _literal("DEEPSEEK_MAX_IN_PLACE_RESTARTS", str(restarts)),
+        *([_literal("DEEPSEEK_FOLLOWS_CRASH", "1")] if follows_crash else []),
+        *([_literal("DEEPSEEK_LAUNCHER_PORT", str(LAUNCHER_PORT))] if attempt.spec.nodes.number > 1 else []),
+    ]
 
 
 def _checkpoints(attempt: Attempt) -> list[EnvVar]:

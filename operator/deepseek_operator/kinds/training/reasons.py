@@ -48,6 +48,7 @@ class Reason(StrEnum):
     EXAMPLES_LEFT_OUT = "ExamplesLeftOut"
     COMPLETIONS_CUT = "CompletionsCut"
     ROLLED_BACK = "RolledBack"
+    RESTARTED_IN_PLACE = "RestartedInPlace"
     TOO_LARGE = shared.TOO_LARGE
     INTERNAL_ERROR = shared.INTERNAL_ERROR
 
@@ -75,6 +76,7 @@ ADVICE: Mapping[Reason, str] = {
     Reason.EXAMPLES_LEFT_OUT: "Write a larger hyperparameters.sequenceLength, or take the long examples out of the file; the message has the numbers.",
     Reason.COMPLETIONS_CUT: "Write a larger hyperparameters.sequenceLength if answers are meant to end; the message has the numbers.",
     Reason.ROLLED_BACK: "Nothing, where it happens once: the training goes on without the batches that led there. Look at that data, or write a lower learningRate.",
+    Reason.RESTARTED_IN_PLACE: "Nothing, where it happens once: the training goes on from its last checkpoint. Where one node's name comes again, look at that node; else read the log of that pod.",
     Reason.TOO_MANY_RESTARTS: "Find the cause in the kept Job's logs, then make a new training with resume.from.",
 }
 

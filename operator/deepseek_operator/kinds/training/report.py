@@ -14,6 +14,7 @@ from deepseek_operator.api.v1alpha1.training.progress import (
     BestCheckpoint,
     DataStatus,
     DroppedStatus,
+    InPlaceRestartStatus,
     LastCheckpoint,
     PreparedStatus,
     RollbackStatus,
@@ -28,6 +29,7 @@ from deepseek_operator.workloads.pod.state import terminated
 MAX_STEP = 10**9
 MAX_TOKENS = 10**15
 MAX_EXPORTS = 128
+MAX_CAUSE = 512
 _DIGEST = re.compile(r"[0-9a-f]{32}")
 
 
@@ -43,6 +45,7 @@ class Report:
         exports: steps, ascending.
         data: what was read of the datasets.
         rollbacks: how often it went back, and the last time from where to where.
+        in_place_restarts: how often its processes started again in their pods, and why the last time.
         stopped_early: the step that the last evaluations did not better, and how many those were; None for another end.
         diverged: True when the trainer says that its numbers are no longer finite.
         is_ours: it has the form that the launcher writes.
@@ -60,6 +63,7 @@ class Report:
     exports: tuple[int, ...] = ()
     data: DataStatus | None = None
     rollbacks: RollbackStatus | None = None
+    in_place_restarts: InPlaceRestartStatus | None = None
     stopped_early: tuple[int, int] | None = None
     diverged: bool = False
     is_ours: bool = False
@@ -99,6 +103,7 @@ def from_mapping(said: Mapping[str, object]) -> Report:
         exports=tuple(sorted(steps)[-MAX_EXPORTS:]),
         data=_data(said.get("data")),
         rollbacks=_rollbacks(said.get("rollbacks")),
+        in_place_restarts=_in_place_restarts(said.get("inPlaceRestarts")),
         stopped_early=_stopped_early(said.get("stoppedEarly")),
         diverged=said.get("result") == "Diverged",
         is_ours="formatVersion" in said,
@@ -179,6 +184,14 @@ def _rollbacks(said: object) -> RollbackStatus | None:
     if not isinstance(said, Mapping) or not (count := whole(said.get("count"))):
         return None
     return RollbackStatus(count=count, **{name: whole(said.get(name)) for name in ("step", "to", "skipped")})
+
+
+def _in_place_restarts(said: object) -> InPlaceRestartStatus | None:
+    if not isinstance(said, Mapping) or not (count := whole(said.get("count"))):
+        return None
+    cause = said.get("cause")
+    text = tail(cause)[:MAX_CAUSE] if isinstance(cause, str) else ""
+    return InPlaceRestartStatus(count=count, step=whole(said.get("step")), cause=text)
 
 
 def _stopped_early(said: object) -> tuple[int, int] | None:

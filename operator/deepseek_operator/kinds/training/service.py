@@ -23,6 +23,8 @@ _FINAL = {
 }
 """What a status that is read back needs: a result is believed, never judged again from pods that may be gone."""
 RENDEZVOUS_PORT = 29500
+LAUNCHER_PORT = 29501
+"""Where the launchers of a gang agree to start again; a NetworkPolicy keeps it among them, as the rendezvous."""
 PROGRESS_PORT = 8090
 PROGRESS_PORT_NAME = "progress"
 

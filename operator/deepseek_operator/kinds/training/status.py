@@ -14,6 +14,7 @@ from deepseek_operator.core.actions import Done, Failure
 from deepseek_operator.core.conditions import Verdict, columns, merged, reconciling, stalled
 from deepseek_operator.kinds.training.devices import plan_of_job
 from deepseek_operator.kinds.training.ending import last_words, reported
+from deepseek_operator.kinds.training.in_place import restarted
 from deepseek_operator.kinds.training.losses import losses
 from deepseek_operator.kinds.training.reasons import Reason, with_advice
 from deepseek_operator.kinds.training.report import Report, from_mapping, memory, number, whole
@@ -45,6 +46,7 @@ def display(view: View, step: Step, done: Done) -> TrainingStatus:
         *_withdrawn(view),
         *losses(status.data),
         *rollbacks(status.rollbacks, view.spec),
+        *restarted(status.in_place_restarts),
     )
     conditions = merged(told, before.conditions, meta.generation, view.now)
     return status.model_copy(

@@ -556,6 +556,7 @@ ROWS = (
     Row("failurePolicy.maxRestarts", (0, 2), attempts_until_failed, (1, 3), edit="Running"),
     Row("failurePolicy.startTimeoutSeconds", (20, 40), seconds_to_start, edit="Running"),
     policy("failurePolicy.stallTimeoutSeconds", 60, 120, "DEEPSEEK_STALL_TIMEOUT_SECONDS"),
+    policy("failurePolicy.maxInPlaceRestarts", 1, 5, "DEEPSEEK_MAX_IN_PLACE_RESTARTS"),
     Row(
         "failurePolicy.onDivergence.action",
         ("Stop", "Rollback"),

@@ -134,6 +134,7 @@ def test_pre_training_is_rendered_by_every_trainer_that_has_it(trainer: str) -> 
 NOT_READ: dict[str, Any] = {
     "hyperparameters.crossEntropy": "Chunked",
     "failurePolicy.onDivergence.action": "Rollback",
+    "failurePolicy.maxInPlaceRestarts": 2,
     "model.custom": {"model_type": "qwen2"},
 }
 

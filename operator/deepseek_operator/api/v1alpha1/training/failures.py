@@ -40,6 +40,10 @@ class FailurePolicy(ApiModel):
     max_restarts: Annotated[int, Field(ge=0, le=1000)] = Field(
         default=3, description="Crashes that are answered by another attempt. Default 3."
     )
+    max_in_place_restarts: Annotated[int, Field(ge=0, le=1000)] | None = Field(
+        default=None,
+        description="Crashes of one process in an attempt after which all its processes start again from the last checkpoint inside their living pods, which keep their nodes, images and claims. One more ends the attempt, and so does one before the first step, or without a new checkpoint since the crash before. The built-in trainer does so. Absent: 3, or 0 where maxRestarts is 0. An edit counts from the next attempt on.",
+    )
     start_timeout_seconds: Annotated[int, Field(ge=10, le=86400)] = Field(
         default=1800,
         description="Seconds from when all pods are placed until all run, and again until the built-in trainer has loaded the model and is ready to train; longer counts as a crash. Default 1800. For the second part an edit counts from the next attempt on.",

@@ -82,6 +82,14 @@ class RollbackStatus(StatusModel):
     skipped: int | None = Field(default=None, description="Batches that were left out then.")
 
 
+class InPlaceRestartStatus(StatusModel):
+    """Crashes of the newest attempt after which its processes started again inside their pods."""
+
+    count: int = Field(default=0, description="How many there were.")
+    step: int | None = Field(default=None, description="Last optimizer step before the last of them.")
+    cause: str = Field(default="", description="What crashed then, in the words of its pod, with the node.")
+
+
 class ProgressStatus(StatusModel):
     """What rank 0 last said. Display only."""
 

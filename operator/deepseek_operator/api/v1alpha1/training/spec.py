@@ -167,6 +167,11 @@ class TrainingSpec(ApiModel):
                 fieldPath=".parallelism.expert",
             ),
             rule(
+                f"{_OURS} || !has(self.failurePolicy.maxInPlaceRestarts)",
+                "failurePolicy.maxInPlaceRestarts is the built-in trainer's: leave it out, and write maxRestarts, or let your command start its processes again itself",
+                fieldPath=".failurePolicy.maxInPlaceRestarts",
+            ),
+            rule(
                 f"!has(self.tracking) || {_OURS}",
                 "tracking is what the built-in trainer does: leave it out, and let your program tell its server itself; "
                 "trainer.env takes addresses and Secrets",

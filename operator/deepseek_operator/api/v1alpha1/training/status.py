@@ -11,6 +11,7 @@ from deepseek_operator.api.v1alpha1.common.plan import PlanStatus
 from deepseek_operator.api.v1alpha1.training.progress import (
     BestCheckpoint,
     DataStatus,
+    InPlaceRestartStatus,
     LastCheckpoint,
     ProgressStatus,
     RollbackStatus,
@@ -151,6 +152,10 @@ class TrainingStatus(ObservedStatus):
     )
     rollbacks: RollbackStatus | None = Field(
         default=None, description="What failurePolicy.onDivergence has led to; absent while it has led to nothing."
+    )
+    in_place_restarts: InPlaceRestartStatus | None = Field(
+        default=None,
+        description="What failurePolicy.maxInPlaceRestarts has led to in the newest attempt; absent while it has led to nothing.",
     )
     last_checkpoint: LastCheckpoint | None = Field(default=None, description="The newest checkpoint.")
     best_checkpoint: BestCheckpoint | None = Field(default=None, description="The best evaluated checkpoint.")

@@ -108,7 +108,7 @@ def number(view: View) -> Step | None:
         recorded_at=rfc3339(view.now),
     )
     fixed = view.status.fixed_digest or view.digests.fixed
-    update = {"uid": meta.uid, "fixed_digest": fixed, "not_before": None, "attempt": made}
+    update = {"uid": meta.uid, "fixed_digest": fixed, "not_before": None, "attempt": made, "in_place_restarts": None}
     return record(view.status.model_copy(update=update))
 
 
