@@ -96,9 +96,14 @@ def last_words(before: ProgressStatus | None, said: Sequence[Report]) -> Progres
 
 
 def _timed(new: LastCheckpoint | None, old: LastCheckpoint | None) -> LastCheckpoint | None:
-    """The newest; of the same step with the times that were known before, which last words leave out."""
-    if new is None or old is None or new.step != old.step:
+    """The newest; of the same step with the times that were known before, which last words leave out.
+
+    What a save takes is known from the one before, where nothing is known of this one.
+    """
+    if new is None or old is None:
         return new or old
+    if new.step != old.step:
+        return new.model_copy(update={"seconds": new.seconds or old.seconds})
     kept = {name: getattr(new, name) or getattr(old, name) for name in ("time", "seconds", "blocked_seconds")}
     return new.model_copy(update=kept)
 

@@ -14,6 +14,7 @@ from deepseek_operator.kinds.training.in_place import CRASH_WARNING
 from deepseek_operator.kinds.training.losses import DATA_WARNING
 from deepseek_operator.kinds.training.reasons import Reason
 from deepseek_operator.kinds.training.rollbacks import DIVERGENCE_WARNING
+from deepseek_operator.kinds.training.saving import SAVE_WARNING
 from deepseek_operator.workloads.withdrawn import HOST_ACCESS_WITHDRAWN
 
 _NOTE_LENGTH = 1024
@@ -58,6 +59,7 @@ def events(before: TrainingStatus, after: TrainingStatus) -> tuple[Event, ...]:
         *_losses(before, after),
         *_rollbacks(before, after),
         *_restarted(before, after),
+        *_appeared(before, after, SAVE_WARNING, "Save"),
         *_prepared(before, after),
         *_withdrawn(before, after),
     )
@@ -161,6 +163,16 @@ def _restarted(before: TrainingStatus, after: TrainingStatus) -> tuple[Event, ..
     return (_warning(new.reason, "RestartProcesses", new.message),)
 
 
+def _appeared(before: TrainingStatus, after: TrainingStatus, type_: str, action: str) -> tuple[Event, ...]:
+    """A warning that was not there before."""
+    new = find(after.conditions, type_)
+    return (
+        (_warning(new.reason, action, new.message),)
+        if new is not None and find(before.conditions, type_) is None
+        else ()
+    )
+
+
 def _prepared(before: TrainingStatus, after: TrainingStatus) -> tuple[Event, ...]:
     """What became of the datasets, told once for each preparation."""
     new = after.data.prepared if after.data is not None else None
@@ -179,8 +191,7 @@ def _prepared(before: TrainingStatus, after: TrainingStatus) -> tuple[Event, ...
 
 def _withdrawn(before: TrainingStatus, after: TrainingStatus) -> tuple[Event, ...]:
     """A permission that went while the attempt runs."""
-    new, old = find(after.conditions, HOST_ACCESS_WITHDRAWN), find(before.conditions, HOST_ACCESS_WITHDRAWN)
-    return (_warning(new.reason, "Reconcile", new.message),) if new is not None and old is None else ()
+    return _appeared(before, after, HOST_ACCESS_WITHDRAWN, "Reconcile")
 
 
 def _telling(status: TrainingStatus) -> Condition | None:

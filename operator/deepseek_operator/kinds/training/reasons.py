@@ -49,6 +49,7 @@ class Reason(StrEnum):
     COMPLETIONS_CUT = "CompletionsCut"
     ROLLED_BACK = "RolledBack"
     RESTARTED_IN_PLACE = "RestartedInPlace"
+    GRACE_TOO_SHORT = "GraceTooShort"
     TOO_LARGE = shared.TOO_LARGE
     INTERNAL_ERROR = shared.INTERNAL_ERROR
 
@@ -77,6 +78,7 @@ ADVICE: Mapping[Reason, str] = {
     Reason.COMPLETIONS_CUT: "Write a larger hyperparameters.sequenceLength if answers are meant to end; the message has the numbers.",
     Reason.ROLLED_BACK: "Nothing, where it happens once: the training goes on without the batches that led there. Look at that data, or write a lower learningRate.",
     Reason.RESTARTED_IN_PLACE: "Nothing, where it happens once: the training goes on from its last checkpoint. Where one node's name comes again, look at that node; else read the log of that pod.",
+    Reason.GRACE_TOO_SHORT: "Write the trainer.pod.terminationGracePeriodSeconds that the message names, before the next drain.",
     Reason.TOO_MANY_RESTARTS: "Find the cause in the kept Job's logs, then make a new training with resume.from.",
 }
 

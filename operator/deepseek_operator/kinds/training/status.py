@@ -11,7 +11,7 @@ from deepseek_operator.api.v1alpha1.training.progress import ProgressStatus
 from deepseek_operator.api.v1alpha1.training.spec import TrainingSpec
 from deepseek_operator.api.v1alpha1.training.status import TrainingStatus, TrainingSummary
 from deepseek_operator.core.actions import Done, Failure
-from deepseek_operator.core.conditions import Verdict, columns, merged, reconciling, stalled
+from deepseek_operator.core.conditions import Verdict, columns, find, merged, reconciling, stalled
 from deepseek_operator.kinds.training.devices import plan_of_job
 from deepseek_operator.kinds.training.ending import last_words, reported
 from deepseek_operator.kinds.training.in_place import restarted
@@ -19,6 +19,7 @@ from deepseek_operator.kinds.training.losses import losses
 from deepseek_operator.kinds.training.reasons import Reason, with_advice
 from deepseek_operator.kinds.training.report import Report, from_mapping, memory, number, whole
 from deepseek_operator.kinds.training.rollbacks import rollbacks
+from deepseek_operator.kinds.training.saving import SAVE_WARNING, saving
 from deepseek_operator.kinds.training.step import Step
 from deepseek_operator.kinds.training.view import View
 from deepseek_operator.workloads.device_plan import warning_of
@@ -47,6 +48,7 @@ def display(view: View, step: Step, done: Done) -> TrainingStatus:
         *losses(status.data),
         *rollbacks(status.rollbacks, view.spec),
         *restarted(status.in_place_restarts),
+        *_saving(view, status),
     )
     conditions = merged(told, before.conditions, meta.generation, view.now)
     return status.model_copy(
@@ -62,6 +64,13 @@ def _withdrawn(view: View) -> tuple[Verdict, ...]:
     plan = plan_of_job(job) or view.status.plan
     running = ((plan.profile, job["spec"]["template"]),) if plan is not None else ()
     return withdrawn(running, view.owner.metadata.namespace, view.configuration, "attempt")
+
+
+def _saving(view: View, status: TrainingStatus) -> tuple[Verdict, ...]:
+    """Of what goes on or may go on; what is over saves nothing any more."""
+    if status.result is not None:
+        return ()
+    return saving(status.last_checkpoint, view.spec, was_told=find(status.conditions, SAVE_WARNING) is not None)
 
 
 def _said(view: View) -> tuple[Report, ...]:

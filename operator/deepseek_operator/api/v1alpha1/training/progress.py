@@ -13,7 +13,8 @@ class LastCheckpoint(StatusModel):
         default=None, description="When it was complete, RFC 3339; absent where only the last words of a pod name it."
     )
     seconds: str | None = Field(
-        default=None, description="Seconds from its first byte to its last, a decimal; steps go on meanwhile."
+        default=None,
+        description="Seconds from its first byte to its last, a decimal; steps go on meanwhile. Of the newest that was measured, where this one was not.",
     )
     blocked_seconds: str | None = Field(
         default=None, description="Seconds in which no step was made for it, a decimal."
