@@ -78,6 +78,12 @@ class _InPlaceRestarts(_Part):
     cause: Annotated[str, Field(max_length=4096)] | None = None
 
 
+class _Straggler(_Part):
+    rank: _Step
+    factor: _Number
+    node: _Text | None = None
+
+
 class _Progress(_Part):
     """The keys of the contract's `/progress`; absent or null means unknown."""
 
@@ -107,6 +113,7 @@ class _Progress(_Part):
     data: _Data | None = None
     rollbacks: _Rollbacks | None = None
     inPlaceRestarts: _InPlaceRestarts | None = None  # noqa: N815
+    straggler: _Straggler | None = None
     updatedAt: _Text | None = None  # noqa: N815
 
 

@@ -52,6 +52,11 @@ _NAMES = (
     ("latest.seconds", "checkpoint_seconds", "Seconds that the newest checkpoint took to save."),
     ("latest.blockedSeconds", "checkpoint_blocked_seconds", "Those of them in which no step was made."),
     ("rollbacks.count", "rollbacks", "Times that it went back because its numbers were not finite."),
+    (
+        "straggler.factor",
+        "straggler_ratio",
+        "Times as long as the others that the slowest process takes, while it does.",
+    ),
     ("inPlaceRestarts.count", "in_place_restarts", "Crashes of this attempt after which its processes started again."),
 )
 _COUNTED = (

@@ -18,6 +18,7 @@ from deepseek_runtime.trainer.held import Held
 from deepseek_runtime.trainer.measuring import Measuring
 from deepseek_runtime.trainer.rank import Rank
 from deepseek_runtime.trainer.starting import Start
+from deepseek_runtime.trainer.straggling import Pacing
 from deepseek_runtime.trainer.update import Learner, Update
 
 
@@ -44,6 +45,7 @@ class Training:
     course: Course
     exporter: Exporter
     gauges: Gauges
+    pacing: Pacing
     max_steps: int
     step: int
     loss: float
@@ -107,6 +109,9 @@ class Training:
         epoch = self.learner.corpus.order.epoch_at(batch)
         learnt = {**update.learnt, **self.gauges.after(self.step)}
         rank.telling.step(self.step, epoch, self.loss, update.tokens, learnt, update.least_s)
+        if (slow := self.pacing.after(self.step)) is not None:
+            rank.telling.tell(**slow)
+            rank.telling.log({"event": "straggler", "step": self.step, **slow})
         is_finite = not lost and math.isfinite(self.loss)
         return _Agreed(is_finite, stops > 0, saves > 0, written == rank.gang.world_size)
 

@@ -27,6 +27,7 @@ from deepseek_runtime.trainer.resuming import resume, waiting_of
 from deepseek_runtime.trainer.saver import Saver
 from deepseek_runtime.trainer.starting import Start, begin
 from deepseek_runtime.trainer.state import State
+from deepseek_runtime.trainer.straggling import pacing
 from deepseek_runtime.trainer.update import Learner, optimizer
 
 _WHOLE = "name a whole model in Hugging Face form, or correct model.custom"
@@ -65,6 +66,7 @@ def prepare(rank: Rank) -> Training:
         diverging=Diverging(rank, start, checkpoints, course),
         course=course,
         gauges=Gauges(rank.gang, standing.step, steps),
+        pacing=pacing(rank.gang, model, rank.contract.node_name),
         exporter=Exporter(rank, start.lineage.incarnation, model, tokenizer, method),
         max_steps=steps,
         step=standing.step,

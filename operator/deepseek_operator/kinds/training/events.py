@@ -15,6 +15,7 @@ from deepseek_operator.kinds.training.losses import DATA_WARNING
 from deepseek_operator.kinds.training.reasons import Reason
 from deepseek_operator.kinds.training.rollbacks import DIVERGENCE_WARNING
 from deepseek_operator.kinds.training.saving import SAVE_WARNING
+from deepseek_operator.kinds.training.straggling import STRAGGLER_WARNING
 from deepseek_operator.workloads.withdrawn import HOST_ACCESS_WITHDRAWN
 
 _NOTE_LENGTH = 1024
@@ -60,6 +61,7 @@ def events(before: TrainingStatus, after: TrainingStatus) -> tuple[Event, ...]:
         *_rollbacks(before, after),
         *_restarted(before, after),
         *_appeared(before, after, SAVE_WARNING, "Save"),
+        *_appeared(before, after, STRAGGLER_WARNING, "Train"),
         *_prepared(before, after),
         *_withdrawn(before, after),
     )

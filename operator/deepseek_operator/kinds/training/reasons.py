@@ -50,6 +50,7 @@ class Reason(StrEnum):
     ROLLED_BACK = "RolledBack"
     RESTARTED_IN_PLACE = "RestartedInPlace"
     GRACE_TOO_SHORT = "GraceTooShort"
+    SLOW_RANK = "SlowRank"
     TOO_LARGE = shared.TOO_LARGE
     INTERNAL_ERROR = shared.INTERNAL_ERROR
 
@@ -79,6 +80,7 @@ ADVICE: Mapping[Reason, str] = {
     Reason.ROLLED_BACK: "Nothing, where it happens once: the training goes on without the batches that led there. Look at that data, or write a lower learningRate.",
     Reason.RESTARTED_IN_PLACE: "Nothing, where it happens once: the training goes on from its last checkpoint. Where one node's name comes again, look at that node; else read the log of that pod.",
     Reason.GRACE_TOO_SHORT: "Write the trainer.pod.terminationGracePeriodSeconds that the message names, before the next drain.",
+    Reason.SLOW_RANK: "Look at the node that the message names; drain it, and the training goes on elsewhere from a save.",
     Reason.TOO_MANY_RESTARTS: "Find the cause in the kept Job's logs, then make a new training with resume.from.",
 }
 

@@ -18,6 +18,7 @@ from deepseek_operator.api.v1alpha1.training.progress import (
     LastCheckpoint,
     PreparedStatus,
     RollbackStatus,
+    StragglerStatus,
 )
 from deepseek_operator.core.resources import Manifest
 from deepseek_operator.domain.devices.accelerator import GIB
@@ -46,6 +47,7 @@ class Report:
         data: what was read of the datasets.
         rollbacks: how often it went back, and the last time from where to where.
         in_place_restarts: how often its processes started again in their pods, and why the last time.
+        straggler: who keeps the others waiting.
         stopped_early: the step that the last evaluations did not better, and how many those were; None for another end.
         diverged: True when the trainer says that its numbers are no longer finite.
         is_ours: it has the form that the launcher writes.
@@ -64,6 +66,7 @@ class Report:
     data: DataStatus | None = None
     rollbacks: RollbackStatus | None = None
     in_place_restarts: InPlaceRestartStatus | None = None
+    straggler: StragglerStatus | None = None
     stopped_early: tuple[int, int] | None = None
     diverged: bool = False
     is_ours: bool = False
@@ -104,6 +107,7 @@ def from_mapping(said: Mapping[str, object]) -> Report:
         data=_data(said.get("data")),
         rollbacks=_rollbacks(said.get("rollbacks")),
         in_place_restarts=_in_place_restarts(said.get("inPlaceRestarts")),
+        straggler=_straggler(said.get("straggler")),
         stopped_early=_stopped_early(said.get("stoppedEarly")),
         diverged=said.get("result") == "Diverged",
         is_ours="formatVersion" in said,
@@ -192,6 +196,16 @@ def _in_place_restarts(said: object) -> InPlaceRestartStatus | None:
     cause = said.get("cause")
     text = tail(cause)[:MAX_CAUSE] if isinstance(cause, str) else ""
     return InPlaceRestartStatus(count=count, step=whole(said.get("step")), cause=text)
+
+
+def _straggler(said: object) -> StragglerStatus | None:
+    if not isinstance(said, Mapping) or (rank := whole(said.get("rank"))) is None:
+        return None
+    factor = number(said.get("factor"))
+    node = said.get("node")
+    if factor is None:
+        return None
+    return StragglerStatus(rank=rank, node=tail(node)[:253] if isinstance(node, str) else "", factor=factor)
 
 
 def _stopped_early(said: object) -> tuple[int, int] | None:

@@ -7,7 +7,7 @@ and workers are display: nothing is decided from them.
 from collections.abc import Mapping, Sequence
 
 from deepseek_operator.api.base import Condition, rfc3339
-from deepseek_operator.api.v1alpha1.training.progress import ProgressStatus
+from deepseek_operator.api.v1alpha1.training.progress import ProgressStatus, StragglerStatus
 from deepseek_operator.api.v1alpha1.training.spec import TrainingSpec
 from deepseek_operator.api.v1alpha1.training.status import TrainingStatus, TrainingSummary
 from deepseek_operator.core.actions import Done, Failure
@@ -21,6 +21,7 @@ from deepseek_operator.kinds.training.report import Report, from_mapping, memory
 from deepseek_operator.kinds.training.rollbacks import rollbacks
 from deepseek_operator.kinds.training.saving import SAVE_WARNING, saving
 from deepseek_operator.kinds.training.step import Step
+from deepseek_operator.kinds.training.straggling import straggling
 from deepseek_operator.kinds.training.view import View
 from deepseek_operator.workloads.device_plan import warning_of
 from deepseek_operator.workloads.last_words import tail
@@ -38,6 +39,8 @@ def display(view: View, step: Step, done: Done) -> TrainingStatus:
     if view.running_attempt is not None:
         status = reported(before, _said(view))
         progress = _progress(view) or last_words(before.progress, view.reports)
+    slow = _straggler(view, progress)
+    status = status.model_copy(update={"straggler": slow})
     status = status.model_copy(update={"uid": meta.uid, "progress": progress, "observed_generation": meta.generation})
     refused, final = _refused(step, done.failure), [says for says in step.says if says.type in ("Complete", "Failed")]
     says = (*refused, *final) if refused is not None else step.says
@@ -49,6 +52,7 @@ def display(view: View, step: Step, done: Done) -> TrainingStatus:
         *rollbacks(status.rollbacks, view.spec),
         *restarted(status.in_place_restarts),
         *_saving(view, status),
+        *straggling(status.straggler),
     )
     conditions = merged(told, before.conditions, meta.generation, view.now)
     return status.model_copy(
@@ -71,6 +75,16 @@ def _saving(view: View, status: TrainingStatus) -> tuple[Verdict, ...]:
     if status.result is not None:
         return ()
     return saving(status.last_checkpoint, view.spec, was_told=find(status.conditions, SAVE_WARNING) is not None)
+
+
+def _straggler(view: View, progress: ProgressStatus | None) -> StragglerStatus | None:
+    """As rank 0 says now, or has said last; of what has ended, or starts again, nothing is known."""
+    if view.running_attempt is None or progress is None:
+        return None
+    said = view.seen.progress
+    if not isinstance(said, Mapping):
+        return view.status.straggler if view.all_run else None
+    return from_mapping(said).straggler
 
 
 def _said(view: View) -> tuple[Report, ...]:

@@ -91,6 +91,16 @@ class InPlaceRestartStatus(StatusModel):
     cause: str = Field(default="", description="What crashed then, in the words of its pod, with the node.")
 
 
+class StragglerStatus(StatusModel):
+    """The process that keeps the others waiting."""
+
+    rank: int = Field(description="Its rank.")
+    node: str = Field(default="", description="The node that it runs on.")
+    factor: str = Field(
+        default="", description="How much longer than the others it takes for the same work, a decimal. Example: 1.8."
+    )
+
+
 class ProgressStatus(StatusModel):
     """What rank 0 last said. Display only."""
 

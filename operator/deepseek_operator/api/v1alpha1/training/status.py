@@ -15,6 +15,7 @@ from deepseek_operator.api.v1alpha1.training.progress import (
     LastCheckpoint,
     ProgressStatus,
     RollbackStatus,
+    StragglerStatus,
 )
 
 
@@ -156,6 +157,10 @@ class TrainingStatus(ObservedStatus):
     in_place_restarts: InPlaceRestartStatus | None = Field(
         default=None,
         description="What failurePolicy.maxInPlaceRestarts has led to in the newest attempt; absent while it has led to nothing.",
+    )
+    straggler: StragglerStatus | None = Field(
+        default=None,
+        description="The process that has been slower than the others for at least 60 steps; absent while none is.",
     )
     last_checkpoint: LastCheckpoint | None = Field(default=None, description="The newest checkpoint.")
     best_checkpoint: BestCheckpoint | None = Field(default=None, description="The best evaluated checkpoint.")
