@@ -28,7 +28,7 @@ FIELDS = {
         "--tensor-parallel-size": "parallelism.tensor", "--pipeline-parallel-size": "parallelism.pipeline",
         "--data-parallel-size": "parallelism.data", "--data-parallel-size-local": "parallelism.data",
         "--kv-cache-dtype": "kvCacheDtype", "--quantization": "model.quantization", "--model": "model.source",
-        "--disable-log-stats": "metrics", "--api-key": "Secret", "--config": "engine.args", "--shutdown-timeout": "GracePeriod",
+        "--hf-config-path": "model.source", "--disable-log-stats": "metrics", "--api-key": "Secret", "--config": "engine.args", "--shutdown-timeout": "GracePeriod",
         "-tp": "parallelism.tensor", "-q": "model.quantization", "-dpl": "parallelism.data",
     },
     "sglang": {
@@ -101,9 +101,10 @@ def test_every_name_in_the_table_is_of_a_release(engine: str) -> None:
     known = set().union(*(options(engine, version) for version in RELEASES[engine]))
     flags = ENGINES[engine].flags
     longs = [name for owned in flags.owned for name in owned.names if not name.startswith("-")]
-    accepted_elsewhere = {"uds", "ssl-*", "enable-ssl-refresh", "grpc", "model-tag", "torchao-config", "base-gpu-id",
+    accepted_elsewhere = {"uds", "ssl-*", "enable-ssl-refresh", "grpc", "torchao-config", "base-gpu-id",
                           "gpu-id-step"}  # fmt: skip
-    for name in [*longs, *flags.read, *flags.overrides, *flags.yielding]:
+    spelt = [name for name in (*flags.read, *flags.overrides, *flags.yielding) if not name.startswith("-")]
+    for name in [*longs, *spelt]:
         assert name in accepted_elsewhere or any(fnmatchcase(option[2:], name) for option in known), name
 
 
@@ -155,6 +156,9 @@ def test_what_the_engine_decides_alone_is_let_through() -> None:
         ("vllm", ("--max-num-batched-tokens=2K",), Given(step_tokens=2048)),
         ("vllm", ("--speculative-config", '{"method":"mtp"}'), Given(speculation=True)),
         ("vllm", ("--speculative-config.method", "mtp"), Given(speculation=True)),
+        ("vllm", ("-sc", '{"method":"mtp"}'), Given(speculation=True)),
+        ("vllm", ("-sc.method", "mtp"), Given(speculation=True)),
+        ("vllm", ('-sc={"method":"mtp"}',), Given(speculation=True)),
         ("sglang", ("--mem-fraction-static", "0.7", "--chunked-prefill-size", "-1"), Given(memory_fraction=0.7)),
         ("tensorrt-llm", ("--kv_cache_free_gpu_memory_fraction", "0.8"), Given(memory_fraction=0.8)),
     ],

@@ -79,15 +79,16 @@ def flags() -> str:
 def _flags(entry: EngineEntry) -> Iterator[tuple[str, str, str]]:
     known = entry.flags
     for owned in known.owned:
-        yield entry.type, _code(name if name.startswith("-") else f"--{name}" for name in owned.names), owned.instead
+        yield entry.type, _flags_named(owned.names), owned.instead
     for owned in known.variables:
         yield entry.type, _code(owned.names), owned.instead
-    yield (
-        entry.type,
-        _code(f"--{name}" for name in known.overrides),
-        "fields that sizing reads are refused, others pass",
-    )
-    yield entry.type, _code(f"--{name}" for name in known.read), "taken: sizing and scaling count with it"
+    yield entry.type, _flags_named(known.overrides), "fields that sizing reads are refused, others pass"
+    yield entry.type, _flags_named(known.read), "taken: sizing and scaling count with it"
+
+
+def _flags_named(names: Iterable[str]) -> str:
+    """Flags as they are typed: short ones bring their dash."""
+    return _code(name if name.startswith("-") else f"--{name}" for name in names)
 
 
 def _code(names: Iterable[str]) -> str:
