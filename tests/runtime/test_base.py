@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from transformers import AutoConfig, AutoModelForCausalLM
+from tokenizers import Tokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from deepseek_runtime.engine.model import Model, Usual
 from deepseek_runtime.engine.request import completion
+from deepseek_runtime.pretrained import load_tokenizer
 from deepseek_runtime.trainer import export as exports
 from deepseek_runtime.trainer.tokenizer import BYTE_VOCABULARY, byte_tokenizer
 from tests.runtime.families import FAMILIES
@@ -108,9 +110,12 @@ def test_export_keeps_what_the_base_came_with(
 
     handed_on = {name for name in os.listdir(path) if "token" in name or "chat" in name}
     handed_on |= {"LICENSE", "configuration_deepseek.py"}
-    assert {name: (export / name).read_bytes() for name in handed_on} == {
-        name: (path / name).read_bytes() for name in handed_on
+    unchanged = handed_on - {"tokenizer_config.json"}
+    assert {name: (export / name).read_bytes() for name in unchanged} == {
+        name: (path / name).read_bytes() for name in unchanged
     }
+    given, kept = (json.loads((one / "tokenizer_config.json").read_text()) for one in (path, export))
+    assert kept == {**given, "tokenizer_class": "PreTrainedTokenizerFast"}
     index = json.loads((export / "model.safetensors.index.json").read_text())
     shards = set(index["weight_map"].values())
     assert len(shards) > 1
@@ -120,6 +125,43 @@ def test_export_keeps_what_the_base_came_with(
 
     assert {oct(stat.S_IMODE(file.stat().st_mode)) for file in export.iterdir()} == {"0o644"}
     assert {oct(stat.S_IMODE(place.stat().st_mode)) for place in (export, export.parent, run.root)} == {"0o755"}
+
+
+TEXTS = ("ab=", " 12345.67\n\n x", "名前", "<think>é")
+
+
+@pytest.mark.parametrize("begins", [True, False, None])
+@pytest.mark.parametrize(
+    ("family", "kind"),
+    [
+        ("llama-tied", "LlamaTokenizerFast"),
+        ("llama-tied", "TokenizersBackend"),
+        ("deepseek_v3", "LlamaTokenizerFast"),
+        ("deepseek_v3", "PreTrainedTokenizerFast"),
+    ],
+)
+def test_tokenizer_of_an_export_is_everybodys(
+    workplace: Workplace, tmp_path: Path, family: str, kind: str, begins: bool | None
+) -> None:
+    """What training read is what tokenizer.json says by itself, and what the library of other engines makes of the folder."""
+    path = base(tmp_path / "base", family)
+    config = json.loads((path / "tokenizer_config.json").read_text())
+    told = {"tokenizer_class": kind, **({} if begins is None else {"add_bos_token": begins})}
+    (path / "tokenizer_config.json").write_text(json.dumps({**config, **told}))
+    read = {text: list(load_tokenizer(path)(text).input_ids) for text in TEXTS}
+    assert {ids[0] == 1 for ids in read.values()} == {begins is True}
+
+    export = trained(workplace, path, tmp_path / "volume").export()
+    raw, other = Tokenizer.from_file(str(export / "tokenizer.json")), AutoTokenizer.from_pretrained(export)
+    assert {text: raw.encode(text).ids for text in TEXTS} == read
+    assert {text: list(other(text).input_ids) for text in TEXTS} == read
+    assert {text: list(load_tokenizer(export)(text).input_ids) for text in TEXTS} == read
+
+
+def test_export_of_a_private_model_is_read_by_older_libraries(workplace: Workplace) -> None:
+    """Engines built on transformers 4 know the plain tokenizer by this name alone."""
+    config = json.loads((workplace.train().export() / "tokenizer_config.json").read_text())
+    assert config["tokenizer_class"] == "PreTrainedTokenizerFast"
 
 
 def test_engine_samples_and_ends_as_the_base_says(workplace: Workplace, tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """The trained model in Hugging Face form, as engines load it: safetensors, configuration, tokenizer.
 
 What a base model came with is handed on as it was: its configuration, its tokenizer's files and its generation
-settings are not written anew by a library that may know fewer fields. Only weights are.
+settings are not written anew by a library that may know fewer fields. Only weights are. The tokenizer alone is told more
+plainly, where other libraries would read other tokens than training did.
 
 transformers writes a DeepSeek-V3 configuration without `topk_method`, `scoring_func` and
 `moe_layer_freq`; vLLM then looks for a router bias that it believes absent and fails. They are added.
@@ -14,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from tokenizers import Tokenizer
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
@@ -28,6 +30,9 @@ from deepseek_runtime.spec import Custom, Precision, Weights
 V3_ROUTER = {"topk_method": "noaux_tc", "scoring_func": "sigmoid", "moe_layer_freq": 1}
 # The hub's custom: engines read several files at once, and a broken copy is repeated file by file.
 SHARD_SIZE = "5GB"
+TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
+# The class that is what tokenizer.json says, by the name that transformers 4 knows as well.
+PLAIN_CLASS = "PreTrainedTokenizerFast"
 # Servers run under another uid than trainings; safetensors makes files that only their owner reads.
 FILE_MODE, FOLDER_MODE = 0o644, 0o755
 
@@ -80,6 +85,7 @@ def write_export(
         tokenizer.save_pretrained(directory)
     else:
         _hand_on(base, directory)
+    _tell_plainly(directory, tokenizer)
     written = read_json(directory / CONFIG)
     write_json(directory / CONFIG, _config(written, read_json(base / CONFIG) if base else None, kind))
     given = read_json(base / GENERATION) if base and (base / GENERATION).exists() else {}
@@ -101,6 +107,29 @@ def _hand_on(base: Path, directory: Path) -> None:
                 target = directory / file.relative_to(base)
                 target.parent.mkdir(exist_ok=True)
                 shutil.copyfile(file, target)
+
+
+def _tell_plainly(directory: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Lets tokenizer.json alone decide in every engine, as it did in training.
+
+    By the class in tokenizer_config.json, releases of transformers put rules of a family in its place (5.19, on which vLLM
+    0.32 is built, garbles DeepSeek's files where they are called LlamaTokenizerFast), and those from 5 on drop
+    `add_bos_token`, without which a prompt would begin otherwise than it was trained.
+    """
+    file, settings = directory / TOKENIZER, directory / TOKENIZER_CONFIG
+    if not file.exists():
+        return
+    told = read_json(settings) if settings.exists() else {}
+    if told.get("tokenizer_class") != PLAIN_CLASS:
+        _write_in_order(settings, {**told, "tokenizer_class": PLAIN_CLASS})
+    if Tokenizer.from_file(str(file)).encode("a").ids != list(tokenizer("a").input_ids):
+        own = json.loads(tokenizer.backend_tokenizer.to_str())
+        _write_in_order(file, {**read_json(file), "post_processor": own["post_processor"]})
+
+
+def _write_in_order(file: Path, value: Mapping[str, object]) -> None:
+    """Keeps the order of entries: a vocabulary is read by people in that of its ids."""
+    file.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _config(
