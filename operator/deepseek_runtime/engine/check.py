@@ -2,12 +2,13 @@
 
 It runs before engines that compare shapes alone, and needs nothing but Python. A model that was exported here has the
 hashes of its files in its manifest; a folder that somebody brought is read once, about two seconds for each GB, where an
-adapter says what its base was.
+adapter says what its base was. Arguments name layers of which the engine to come reads no adapter.
 """
 
 import os
 import signal
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 from deepseek_runtime import termination
@@ -22,14 +23,15 @@ from deepseek_runtime.model_folder.adapter import (
     digest_of,
     refuse_experts,
     refuse_other_base,
+    refuse_unread,
 )
 from deepseek_runtime.stopping import release
 
 
-def main() -> int:
+def main(unread: Collection[str] = ()) -> int:
     """Returns 0, or 64 with the termination message where an adapter is no whole one, or another model's."""
     try:
-        check(read_settings(os.environ))
+        check(read_settings(os.environ), unread)
     except (Invalid, ValueError) as error:
         print(f"check: {error}", file=sys.stderr, flush=True)
         log = Path(os.environ.get(termination.PATH_VARIABLE) or termination.DEFAULT_PATH)
@@ -38,11 +40,13 @@ def main() -> int:
     return 0
 
 
-def check(settings: Settings) -> None:
-    """Raises Invalid for an adapter of another base, or a folder that is none; ValueError for wrong settings."""
+def check(settings: Settings, unread: Collection[str] = ()) -> None:
+    """Raises Invalid for an adapter of another base or of unread layers, or a folder that is none; ValueError for wrong
+    settings."""
     configs = {adapter.name: check_adapter(adapter.path) for adapter in settings.adapters}
     for adapter in settings.adapters:
         refuse_experts(adapter.name, adapter.path)
+        refuse_unread(adapter.name, adapter.path, unread)
     if any(BASE_FIELD in config for config in configs.values()):
         digest = base_digest(settings.model_path)
         for name, config in configs.items():
@@ -60,4 +64,4 @@ if __name__ == "__main__":
     # Nothing is lost by leaving: the kubelet starts it again.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(128 + signal.SIGTERM))
     release()
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -6,7 +6,7 @@ here names its base by content. What peft would change in the base itself is ref
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from deepseek_runtime.contract import Invalid
@@ -66,6 +66,17 @@ def refuse_experts(name: str, path: Path) -> None:
             f"adapter {name} stands beside fused experts, and this engine would answer without: merge it into its base"
             " (method.lora.export Merged), or write engine.type builtin"
         )
+
+
+def refuse_unread(name: str, path: Path, layers: Collection[str]) -> None:
+    """Raises Invalid for an adapter beside a layer of which the engine would read none, and answer with the rest alone."""
+    beside = {part for tensor in read_header(path / ADAPTER_WEIGHTS).kinds for part in tensor.split(".")}
+    for layer in layers:
+        if layer in beside:
+            raise Invalid(
+                f"adapter {name} stands beside {layer}, and this engine would answer without that: merge it into its base"
+                f" (method.lora.export Merged), train with targets other than {layer}, or write engine.type builtin"
+            )
 
 
 def refuse_other_base(name: str, config: Mapping[str, object], base: str) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import struct
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,13 @@ def adapter(folder: Path, **fields: object) -> Path:
     (folder / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", **fields}))
     (folder / "adapter_model.safetensors").write_bytes(EMPTY)
     return folder
+
+
+def holding(path: Path, tensor: str) -> Path:
+    """The adapter with one tensor of that name."""
+    header = json.dumps({tensor: {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode()
+    (path / "adapter_model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(4))
+    return path
 
 
 def settings(base: Path, *adapters: Path) -> Settings:
@@ -68,14 +76,29 @@ def test_an_adapter_of_another_base_is_refused_by_name(tmp_path: Path, other: by
     ],
 )
 def test_an_adapter_of_fused_experts_is_not_served_without_them(tmp_path: Path, tensor: str, is_refused: bool) -> None:
-    path = adapter(tmp_path / "a")
-    header = json.dumps({tensor: {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode()
-    (path / "adapter_model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(4))
+    path = holding(adapter(tmp_path / "a"), tensor)
     if not is_refused:
         check(settings(tmp_path, path))
         return
     with pytest.raises(Invalid, match="adapter a stands beside fused experts, and this engine would answer without"):
         check(settings(tmp_path, path))
+
+
+@pytest.mark.parametrize(
+    ("layer", "unread", "is_refused"),
+    [
+        ("kv_b_proj", ["kv_b_proj"], True),
+        ("kv_b_proj", [], False),
+        ("kv_a_proj_with_mqa", ["kv_b_proj"], False),
+        ("o_proj", ["kv_b_proj"], False),
+    ],
+)
+def test_an_adapter_of_a_layer_that_goes_unread_is_not_served_without_it(
+    tmp_path: Path, layer: str, unread: list[str], is_refused: bool
+) -> None:
+    path = holding(adapter(tmp_path / "a"), f"base_model.model.model.layers.1.self_attn.{layer}.lora_A.weight")
+    with pytest.raises(Invalid, match="adapter a stands beside kv_b_proj") if is_refused else nullcontext():
+        check(settings(tmp_path, path), unread)
 
 
 def test_a_pod_ends_with_64_and_the_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,9 @@ from deepseek_operator.api.v1alpha1.training.result import Adapter, Missing, ada
 from deepseek_operator.core.names import digest
 from deepseek_operator.core.resources import REVISION, Manifest, Ref
 from deepseek_operator.core.seen import Seen
+from deepseek_operator.domain.models.known import known
+from deepseek_operator.domain.models.model import LatentAttention
+from deepseek_operator.domain.programs.engines.limits import WITHOUT_FOLDED
 from deepseek_operator.domain.programs.engines.request import AdapterKind
 from deepseek_operator.domain.programs.engines.table import ENGINES, offered
 from deepseek_operator.kinds.serving import reasons
@@ -159,6 +162,10 @@ def _not_served(engine: str, name: str, kind: AdapterKind) -> str | None:
             "stands beside fused experts",
             "train with method.lora.export Merged, or without target Experts",
         ),
+        AdapterKind.LATENT: (
+            "stands beside kv_b_proj of multi-head latent attention",
+            f"train with method.lora.export Merged, or with targets {', '.join(WITHOUT_FOLDED)}",
+        ),
     }[kind]
     return (
         f"adapter {name} {what}, which {ENGINES[engine].title} does not serve: write engine.type {others}, or {instead}"
@@ -192,7 +199,7 @@ def _adapter_of(wanted: FromTraining, reference: str, seen: Seen[DeepSeekServing
                 sub_path=found.result.export_path,
                 training=wanted.name,
                 step=found.result.step,
-                kind=_kind(found).value,
+                kind=_kind(found, seen.owner.spec.model).value,
                 rank=0 if found.is_prompt else found.rank,
                 base=found.base,
                 base_training_uid=found.base_uid,
@@ -204,10 +211,14 @@ def claims_of(model: ResolvedModel) -> tuple[str, ...]:
     return tuple(dict.fromkeys((model.claim_name, *(adapter.claim_name for adapter in _adapters_of(model)))))
 
 
-def _kind(found: Adapter) -> AdapterKind:
+def _kind(found: Adapter, model: ServingModel) -> AdapterKind:
     if found.is_prompt:
         return AdapterKind.PROMPT
-    return AdapterKind.EXPERTS if found.has_experts else AdapterKind.LORA
+    if found.has_experts:
+        return AdapterKind.EXPERTS
+    shapes = (known(name, custom).architecture for name, custom in (found.named, (model.name, model.custom)))
+    has_latents = any(shape is not None and isinstance(shape.attention, LatentAttention) for shape in shapes)
+    return AdapterKind.LATENT if found.has_latents and has_latents else AdapterKind.LORA
 
 
 def _adapters_of(model: ResolvedModel | None) -> tuple[ResolvedAdapter, ...]:

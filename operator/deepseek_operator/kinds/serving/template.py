@@ -19,6 +19,7 @@ from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.resources import Manifest
 from deepseek_operator.domain.devices.profiles import pod_needs
 from deepseek_operator.domain.programs.engines import contract
+from deepseek_operator.domain.programs.engines.request import AdapterKind
 from deepseek_operator.domain.programs.engines.table import ENGINES
 from deepseek_operator.domain.programs.start import Start
 from deepseek_operator.domain.values.command import Command, Probe, Refusal
@@ -95,12 +96,13 @@ def _rendered(
 def _check(owner: DeepSeekServing, model: ResolvedModel, configuration: Configuration) -> dict[str, Any]:
     """Looks at the weights, where it is not known that the adapters were trained beside this very folder: engines whose
     command the operator makes compare shapes alone."""
+    unread = () if AdapterKind.LATENT in ENGINES[owner.spec.engine.type].adapters else (contract.FOLDED,)
     told = dict(contract.variables(MODEL_PATH, "", 0, 0, 0, 0, adapters(owner, model)))
     return {
         "name": CHECK,
         "image": configuration.runtime_image,
         "imagePullPolicy": configuration.image_pull_policy,
-        "command": list(contract.CHECK),
+        "command": [*contract.CHECK, *unread],
         "env": [_variable(name, told[name]) for name in ("DEEPSEEK_MODEL_PATH", "DEEPSEEK_ADAPTERS")],
         # A quota wants figures of every container; the pod is given the larger ones of both, which are these.
         "resources": resources(owner.spec.engine.resources),

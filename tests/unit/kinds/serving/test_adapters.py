@@ -110,6 +110,41 @@ def test_an_adapter_of_experts_is_refused_by_who_would_answer_without_it(engine:
     assert [adapter.kind for adapter in resolved(LEGAL, references=[training]).adapters] == ["Experts"]
 
 
+LATENT_BASE = {"name": "deepseek-v2-lite", "source": {"uri": "pvc://models/v2"}}
+
+
+def of_latents(targets: list[str] | None, model: dict[str, Any]) -> dict[str, Any]:
+    lora = {"export": "Adapter", **({"targets": targets} if targets else {})}
+    return an_adapter_training() | {"spec": {"model": model, "method": {"type": "LoRA", "lora": lora}}}
+
+
+@pytest.mark.parametrize("targets", [None, ["Attention"], ["Linear"], ["kv_b_proj"], ["q_proj", "self_attn.kv_b_proj"]])
+@pytest.mark.parametrize("told_by", ["training", "serving"])
+def test_an_adapter_of_what_is_folded_away_is_refused_by_who_would_answer_without_it(
+    targets: list[str] | None, told_by: str
+) -> None:
+    plain = {"source": LATENT_BASE["source"]}
+    training = of_latents(targets, LATENT_BASE if told_by == "training" else plain)
+    model = {"model": LATENT_BASE} if told_by == "serving" else {}
+    found = resolved(LEGAL, engine={"type": "vllm"}, references=[training], **model)
+    assert (found.reason.name, found.final) == ("Unsupported", True)
+    assert "stands beside kv_b_proj of multi-head latent attention, which vLLM does not serve" in found.message
+    assert "train with method.lora.export Merged, or with targets q_a_proj, q_b_proj" in found.message
+    for engine in ("builtin", "sglang"):
+        others = resolved(LEGAL, engine={"type": engine}, references=[training], **model).adapters
+        assert [adapter.kind for adapter in others] == ["Latent"]
+
+
+@pytest.mark.parametrize(
+    ("targets", "name"),
+    [(["q_proj", "o_proj"], "deepseek-v2-lite"), (None, "deepseek-r1-distill-llama-8b"), (None, "qwen-of-my-own")],
+)
+def test_an_adapter_of_what_every_engine_computes_is_served_by_all(targets: list[str] | None, name: str) -> None:
+    training = of_latents(targets, {**LATENT_BASE, "name": name})
+    found = resolved(LEGAL, engine={"type": "vllm"}, references=[training])
+    assert [adapter.kind for adapter in found.adapters] == ["LoRA"]
+
+
 def test_virtual_tokens_are_no_model() -> None:
     found = resolved(model={"fromTraining": {"name": "legal"}}, references=[an_adapter_training() | PROMPT])
     assert "exports its adapter alone (method.type PTuning), which is no model" in found.message
@@ -200,12 +235,14 @@ VLLM: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("engine", ["vllm", "sglang"])
-def test_an_engine_that_compares_shapes_alone_starts_behind_a_look_at_the_weights(engine: str) -> None:
+@pytest.mark.parametrize(("engine", "unread"), [("vllm", ["kv_b_proj"]), ("sglang", [])])
+def test_an_engine_that_compares_shapes_alone_starts_behind_a_look_at_the_weights(
+    engine: str, unread: list[str]
+) -> None:
     life = ServingLife(**{**VLLM, "engine": {"type": engine}}, adapters=[CODE])
     pod = life.template()["spec"]
     [check] = pod["initContainers"]
-    assert (check["name"], check["command"][-1]) == ("check-adapters", "deepseek_runtime.engine.check")
+    assert (check["name"], check["command"][2:]) == ("check-adapters", ["deepseek_runtime.engine.check", *unread])
     assert {one["name"]: one["value"] for one in check["env"]} == {
         "DEEPSEEK_MODEL_PATH": "/model",
         "DEEPSEEK_ADAPTERS": '[{"name": "code", "path": "/adapters/0"}]',

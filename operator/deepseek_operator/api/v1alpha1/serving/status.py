@@ -20,7 +20,7 @@ class ResolvedAdapter(StatusModel):
     step: int | None = Field(default=None, description="Step that was exported.")
     kind: str = Field(
         default="",
-        description="LoRA, Experts for one that also stands beside fused experts, or Prompt for what is read before every sequence.",
+        description="LoRA, Experts for one that also stands beside fused experts, Latent for one beside kv_b_proj of latent attention, or Prompt for what is read before every sequence.",
     )
     rank: int = Field(default=0, description="Rank of a LoRA, for which engines keep room.")
     base: str | None = Field(

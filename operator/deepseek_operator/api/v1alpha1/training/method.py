@@ -32,6 +32,11 @@ def is_of_experts(target: str) -> bool:
     return target == "Experts" or "experts" in way or name == "gate_up_proj"
 
 
+def is_of_latents(target: str) -> bool:
+    """Whether a target means the projection that multi-head latent attention, where a model has it, unfolds its cache by."""
+    return target in ("Attention", "Linear") or target.rpartition(".")[2] == "kv_b_proj"
+
+
 class Lora(ApiModel):
     """The two narrow matrices beside each target, W + alpha / rank · B·A; the base's own weights stay as they are."""
 

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from pydantic import ValidationError
 
 from deepseek_operator.api.base import Manifest
-from deepseek_operator.api.v1alpha1.training.method import LORA, PROMPTS, Lora, is_of_experts
+from deepseek_operator.api.v1alpha1.training.method import LORA, PROMPTS, Lora, is_of_experts, is_of_latents
 from deepseek_operator.api.v1alpha1.training.status import TrainingStatus
 
 WAITING_FOR_TRAINING = "WaitingForTraining"
@@ -77,6 +77,10 @@ def export_of(name: str, checkpoint: str, training: Manifest | None) -> Found:
     return _result(name, training, lambda status: _export(name, checkpoint, status))
 
 
+USUAL_TARGETS = ("Attention",)
+"""What a training that names none adapts."""
+
+
 @dataclass(frozen=True)
 class Adapter:
     """An exported adapter.
@@ -85,6 +89,8 @@ class Adapter:
         result: where it lies.
         is_prompt: whether it is read before every sequence, where LoRA stands beside the weights.
         has_experts: whether some of it stands beside fused experts.
+        has_latents: whether some of it stands beside what latent attention unfolds its cache by, where its base has that.
+        named: what its training says of its base's shape: the name, and fields of config.json.
         base: the model that it was trained beside, as pvc://claim/path; None where its training does not tell.
         base_uid: uid of the training that exported that model; None for one that a user brought.
     """
@@ -93,6 +99,8 @@ class Adapter:
     rank: int
     is_prompt: bool
     has_experts: bool
+    has_latents: bool
+    named: tuple[str | None, Mapping[str, Any] | None]
     base: str | None
     base_uid: str | None
 
@@ -122,6 +130,8 @@ def adapter_of(name: str, checkpoint: str, training: Manifest | None) -> Adapter
         rank=int(lora.get("rank") or Lora.model_fields["rank"].default),
         is_prompt=_method_type(training) in PROMPTS,
         has_experts=any(is_of_experts(str(target)) for target in lora.get("targets") or ()),
+        has_latents=any(is_of_latents(str(target)) for target in lora.get("targets") or USUAL_TARGETS),
+        named=(model.get("name"), model.get("custom")),
         base=str(uri).rstrip("/") if uri else None,
         base_uid=origin.training_uid if origin is not None else None,
     )

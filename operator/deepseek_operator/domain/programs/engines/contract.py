@@ -13,7 +13,10 @@ from deepseek_operator.domain.values.command import Variables
 COMMAND = ("python3", "-m", "deepseek_runtime.engine")
 """Starts our own engine in the runtime image."""
 CHECK = ("python3", "-m", "deepseek_runtime.engine.check")
-"""Compares adapters with the model, in the runtime image, before an engine that does not. Reads path and adapters."""
+"""Compares adapters with the model, in the runtime image, before an engine that does not. Reads path and adapters; its
+arguments name layers of which that engine reads no adapter."""
+FOLDED = "kv_b_proj"
+"""What stands beside it an engine may pass over: see `AdapterKind.LATENT`."""
 CONCURRENCY = 4
 """Requests that are computed at once where nobody says otherwise."""
 QUEUE_LIMIT = 64

@@ -9,6 +9,8 @@ from deepseek_operator.domain.values.version import Version
 UNQUANTIZED = frozenset({"bf16", "fp16", "fp32"})
 KV_FORMATS = ("auto", "fp8", "bf16")
 """Formats of the cache; each engine has its own words for them."""
+WITHOUT_FOLDED = ("q_a_proj", "q_b_proj", "kv_a_proj_with_mqa", "o_proj")
+"""Latent attention's projections that every engine computes as such; q_proj stands for the first two in V2-Lite."""
 # What to offer instead of a format, best first.
 BETTER = ("fp8", "int8", "awq", "gptq")
 
@@ -42,6 +44,16 @@ def expert_adapter_refusal(engine: str, asked: EngineRequest) -> Refusal | None:
         return Refusal(
             f"{engine} drops what an adapter in peft's form holds of fused experts (vllm-project/vllm#41384), and says nothing",
             "train with method.lora.export Merged, or without target Experts",
+        )
+    return None
+
+
+def latent_adapter_refusal(engine: str, asked: EngineRequest) -> Refusal | None:
+    """Refuse adapters of the projection that latent attention folds away: the rest of them alone would answer."""
+    if any(adapter.kind is AdapterKind.LATENT for adapter in asked.adapters):
+        return Refusal(
+            f"{engine} passes over what an adapter holds of kv_b_proj (vllm-project/vllm#48974), and says nothing",
+            f"train with method.lora.export Merged, or with targets {', '.join(WITHOUT_FOLDED)}",
         )
     return None
 

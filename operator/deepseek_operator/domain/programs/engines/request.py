@@ -38,6 +38,8 @@ class AdapterKind(Enum):
     LORA = "LoRA"
     EXPERTS = "Experts"
     """LoRA that also stands beside fused experts, in peft's form of these (target_parameters)."""
+    LATENT = "Latent"
+    """LoRA that also stands beside kv_b_proj of multi-head latent attention, which engines fold into other matrices."""
     PROMPT = "Prompt"
 
 

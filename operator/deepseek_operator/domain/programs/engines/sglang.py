@@ -13,7 +13,7 @@ from deepseek_operator.domain.programs.engines import instead, limits
 from deepseek_operator.domain.programs.engines.entry import EngineEntry
 from deepseek_operator.domain.programs.engines.probes import startup_probe
 from deepseek_operator.domain.programs.engines.replica import replica
-from deepseek_operator.domain.programs.engines.request import LEADER, PORT, RANK, Dialect, EngineRequest
+from deepseek_operator.domain.programs.engines.request import LEADER, PORT, RANK, AdapterKind, Dialect, EngineRequest
 from deepseek_operator.domain.programs.start import Start
 from deepseek_operator.domain.sizing.overheads import EngineMemory, Scope
 from deepseek_operator.domain.values.command import Command, Metrics, Probe, Probes, Refusal, Signal, literal
@@ -247,5 +247,7 @@ ENTRY = EngineEntry(
     metrics=lambda version: NAMES,
     build=build,
     flags=FLAGS,
+    # It adds what stands beside kv_b_proj to the matrices that this is folded into (sgl-project/sglang#25001).
+    adapters=frozenset({AdapterKind.LORA, AdapterKind.LATENT}),
     is_offered=True,
 )

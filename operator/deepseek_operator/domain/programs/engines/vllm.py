@@ -176,6 +176,7 @@ def _refusal(asked: EngineRequest, version: Version) -> Refusal | None:
         or _unsupported(asked)
         or limits.prompt_adapter_refusal("vLLM", asked)
         or limits.expert_adapter_refusal("vLLM", asked)
+        or limits.latent_adapter_refusal("vLLM", asked)
         or limits.too_wide("vLLM", asked, LORA_RANKS[-1])
         or limits.refusal(PROGRAM, asked, FLAGS)
         or _layout(asked)
