@@ -23,6 +23,7 @@ Schedule = Literal["Cosine", "Linear", "Constant"]
 Precision = Literal["fp32", "bf16"]
 CrossEntropy = Literal["Whole", "Chunked"]
 Recomputation = Literal["None", "Selective", "Full"]
+Optimizer = Literal["AdamW", "AdamW8bit", "Muon"]
 Split = Literal["Train", "Heldout"]
 Format = Literal["PromptCompletion", "Text", "Messages", "Alpaca"]
 LossOn = Literal["Completion", "AssistantTurns", "All"]
@@ -39,6 +40,7 @@ EXPERTS = "Experts"
 SCHEDULES: tuple[Schedule, ...] = ("Cosine", "Linear", "Constant")
 CROSS_ENTROPIES: tuple[CrossEntropy, ...] = ("Whole", "Chunked")
 RECOMPUTATIONS: tuple[Recomputation, ...] = ("None", "Selective", "Full")
+OPTIMIZERS: tuple[Optimizer, ...] = ("AdamW", "AdamW8bit", "Muon")
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
 BUILTIN_TASKS = ("uppercase", "reverse")
 SPLITS: tuple[Split, ...] = ("Train", "Heldout")
@@ -57,6 +59,7 @@ HYPERPARAMETERS = (
     *("globalBatchSize", "microBatchSize", "sequenceLength", "learningRate", "schedule", "warmupSteps"),
     *("maxSteps", "epochs", "precision", "weightDecay", "gradientClipNorm", "seed"),
     *("evalEverySteps", "evalSamples", "evalSampleTokens", "crossEntropy", "activationRecomputation"),
+    "optimizer",
 )
 
 
@@ -198,6 +201,7 @@ class Hyperparameters:
     eval_sample_tokens: int = 64
     cross_entropy: CrossEntropy = "Whole"
     activation_recomputation: Recomputation = "None"
+    optimizer: Optimizer = "AdamW"
 
 
 @dataclass(frozen=True)
@@ -442,4 +446,5 @@ def _hyperparameters(fields: Fields) -> Hyperparameters:
         eval_sample_tokens=fields.integer("evalSampleTokens", 64, least=1),
         cross_entropy=fields.choice("crossEntropy", CROSS_ENTROPIES, "Whole"),
         activation_recomputation=fields.choice("activationRecomputation", RECOMPUTATIONS, "None"),
+        optimizer=fields.choice("optimizer", OPTIMIZERS, "AdamW"),
     )

@@ -136,6 +136,20 @@ TRAININGS: tuple[tuple[str, Changes, str], ...] = (
         },
         "hyperparameters.evalSamples answers prompts",
     ),
+    (
+        "an optimizer that nobody knows",
+        {f"{HYPER}.optimizer": "Lion"},
+        'supported values: "AdamW", "AdamW8bit", "Muon"',
+    ),
+    (
+        "matrices where vectors are learnt",
+        {
+            "spec.model": {"source": {"uri": "pvc://models/base"}},
+            "spec.method": {"type": "PromptTuning"},
+            f"{HYPER}.optimizer": "Muon",
+        },
+        "write hyperparameters.optimizer AdamW",
+    ),
     ("too many answers", {**HELDOUT, f"{HYPER}.evalSamples": 17}, "less than or equal to 16"),
     (
         "the length of no answer",

@@ -188,6 +188,17 @@ def numbers_are_of_that_kind(base: Observed, other: Observed) -> None:
         assert {one.dtype for one in run.updates[0].after} == {torch.float32}
 
 
+def matrices_are_turned(base: Observed, other: Observed) -> None:
+    """Of the two optimizers of a step Muon is the first; no direction of a matrix is moved further than another."""
+    turned = [
+        torch.linalg.svdvals(after - before) / (1e-2 * 0.2 * max(before.shape) ** 0.5)
+        for before, after in zip(other.updates[0].before, other.updates[0].after, strict=True)
+        if before.ndim == 2
+    ]
+    assert all(0.6 < values[0] < 1.3 for values in turned)
+    assert len(other.updates[0].before) + len(other.updates[1].before) == len(base.updates[0].before)
+
+
 def matrices_shrink(base: Observed, other: Observed) -> None:
     for before, plain, decayed in zip(
         base.updates[0].before, base.updates[0].after, other.updates[0].after, strict=True
@@ -337,6 +348,7 @@ CASES = (
     hyperparameter("crossEntropy", "Whole", "Chunked", no_logits_leave_the_head, evalEverySteps=1),
     hyperparameter("activationRecomputation", "None", "Selective", layers_are_computed_again),
     hyperparameter("activationRecomputation", "None", "Full", layers_are_computed_again),
+    hyperparameter("optimizer", "AdamW", "Muon", matrices_are_turned),
     hyperparameter("weightDecay", "0", "0.5", matrices_shrink),
     hyperparameter("gradientClipNorm", "0", "0.01", gradients_are_shortened),
     hyperparameter("seed", 0, 1, weights_and_order_are_others),

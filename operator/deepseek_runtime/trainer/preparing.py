@@ -20,6 +20,7 @@ from deepseek_runtime.trainer.measuring import Measuring
 from deepseek_runtime.trainer.method import Method, method_of
 from deepseek_runtime.trainer.model import outline, shard
 from deepseek_runtime.trainer.objective import objective_of
+from deepseek_runtime.trainer.optimizers import optimizers
 from deepseek_runtime.trainer.plan import Plan, plan
 from deepseek_runtime.trainer.rank import Rank
 from deepseek_runtime.trainer.recomputing import recompute
@@ -28,7 +29,7 @@ from deepseek_runtime.trainer.saver import Saver
 from deepseek_runtime.trainer.starting import Start, begin
 from deepseek_runtime.trainer.state import State
 from deepseek_runtime.trainer.straggling import pacing
-from deepseek_runtime.trainer.update import Learner, optimizer
+from deepseek_runtime.trainer.update import Learner
 
 _WHOLE = "name a whole model in Hugging Face form, or correct model.custom"
 
@@ -47,7 +48,7 @@ def prepare(rank: Rank) -> Training:
     with reading("spec.model", _WHOLE):
         fill(model, rank.spec.model, rank.parameters.seed, rank.gang.device, rank.gang.world_size, rank.spec.expert)
     method.begin(model)
-    state = State(model, optimizer(method.trained(model), rank.parameters), method)
+    state = State(model, optimizers(model, method.trained(model), rank.parameters), method)
     course = _course(rank, start, planned)
     saver = _saver(rank, start, planned, method.note(model), course)
     if start.manifest is None and rank.spec.init_from is not None:

@@ -45,6 +45,7 @@ def resume(rank: Rank, start: Start, plan: Plan, state: State) -> Standing:
         rank.telling.log({"event": "start", "step": 0, "maxSteps": plan.max_steps})
         return Standing(0, math.nan, Measured())
     state.method.accept(state.model, start.held.adapter(), start.step)
+    state.accept(start.held)
     load(rank, start.held, state)
     _check_reach(start, start.held, plan)
     return _told(rank, start, plan, start.held.manifest)

@@ -11,23 +11,25 @@ from typing import Any
 import torch
 from torch import nn
 from torch.distributed.checkpoint.metadata import Metadata
-from torch.distributed.checkpoint.state_dict import (
-    StateDictOptions,
-    get_optimizer_state_dict,
-    set_optimizer_state_dict,
-)
+from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict
 from torch.optim import Optimizer
 
+from deepseek_runtime.contract import Invalid
 from deepseek_runtime.trainer.held import Held
 from deepseek_runtime.trainer.method import Method
+
+# What names of the optimizers' tensors begin with in a checkpoint.
+_MOMENTS = "optimizer.state."
+# Fields that only this optimizer keeps of a parameter; AdamW keeps what is left.
+_FIELDS = {"exp_avg_scale": "AdamW8bit", "momentum_buffer": "Muon"}
 
 
 @dataclass(frozen=True)
 class State:
-    """The parts of a training that change with every step."""
+    """The parts of a training that change with every step. Each trained parameter is moved by one of the optimizers."""
 
     model: nn.Module
-    optimizer: Optimizer
+    optimizers: tuple[Optimizer, ...]
     method: Method
 
     def tensors(self, step: int) -> dict[str, dict[str, Any]]:
@@ -37,7 +39,21 @@ class State:
         make it one, of one step.
         """
         weights = {"model": self.method.weights(self.model)}
-        return {**weights, "optimizer": get_optimizer_state_dict(self.model, self.optimizer)} if step else weights
+        return {**weights, "optimizer": get_optimizer_state_dict(self.model, self.optimizers)} if step else weights
+
+    def accept(self, held: Held) -> None:
+        """Raises Invalid where a checkpoint holds the state of another optimizer, saying what to write. All ranks together."""
+        if not (step := held.manifest.step):
+            return
+        own = {field for fields in self.tensors(step)["optimizer"]["state"].values() for field in fields}
+        names = held.metadata.state_dict_metadata
+        known = {name.rpartition(".")[2] for name in names if name.startswith(_MOMENTS)}
+        if known and known != own:
+            raise Invalid(
+                f"the checkpoint of step {step} holds the state of optimizer {_named(known)}, this training's is"
+                f" {_named(own)}: write hyperparameters.optimizer {_named(known)} as there, or begin with its weights alone"
+                " (initFrom in place of checkpoints.resume.from)"
+            )
 
     def load(self, held: Held) -> None:
         """Reads this rank's share, whatever the number of ranks that wrote it. Raises Damaged.
@@ -45,19 +61,20 @@ class State:
         Only tensors are read: the optimizer's settings are those of the specification.
         """
         if held.manifest.step == 0:
-            self.optimizer.state.clear()
+            for optimizer in self.optimizers:
+                optimizer.state.clear()
             self.load_weights(held)
             return
         with held.reading():
             tensors = self.tensors(held.manifest.step)
             moments = tensors["optimizer"]["state"]
             unmoved = self._take_unmoved(moments, held.metadata)
+            # These are the optimizers' own tensors: given back to torch, moments of 8 bits would be made fp32.
             held.fill({"model": tensors["model"], "optimizer": {"state": moments}})
             self.method.take(self.model, tensors["model"])
-            options = StateDictOptions(strict=not unmoved)
-            set_optimizer_state_dict(self.model, self.optimizer, tensors["optimizer"], options=options)
-            for parameter in unmoved:
-                self.optimizer.state.pop(parameter, None)
+            for optimizer in self.optimizers:
+                for parameter in unmoved:
+                    optimizer.state.pop(parameter, None)
 
     def _take_unmoved(self, states: dict[str, dict[str, object]], metadata: Metadata) -> list[nn.Parameter]:
         """Takes the parameters out that never got a gradient, such as those of DeepSeek-V3.2's indexer, whose choice
@@ -86,6 +103,11 @@ class State:
         # Asked at every step: a sum is one pass without a copy, finite just when all are (finite ones would have to add
         # up to 3e38), and only one answer is waited for.
         return bool(torch.isfinite(torch.stack([share.sum() for share in shares])).all())
+
+
+def _named(fields: set[str]) -> str:
+    """The optimizer that keeps these of its parameters."""
+    return next((name for field, name in _FIELDS.items() if field in fields), "AdamW")
 
 
 def random_state() -> bytes:

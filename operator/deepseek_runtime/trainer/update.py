@@ -7,11 +7,8 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
-from torch import nn
-from torch.optim import AdamW, Optimizer
 from transformers import PreTrainedModel
 
-from deepseek_runtime.spec import Hyperparameters
 from deepseek_runtime.trainer import meshes
 from deepseek_runtime.trainer.balancing import Balance
 from deepseek_runtime.trainer.data.corpus import Corpus
@@ -21,19 +18,6 @@ from deepseek_runtime.trainer.objective import Objective
 from deepseek_runtime.trainer.rank import Rank
 from deepseek_runtime.trainer.schedule import learning_rate
 from deepseek_runtime.trainer.state import State
-
-# DeepSeek-V3's own AdamW (technical report, section 4.2).
-ADAM_BETAS = (0.9, 0.95)
-
-
-def optimizer(trained: Sequence[nn.Parameter], parameters: Hyperparameters) -> Optimizer:
-    """Weight decay for matrices only: pulling norms and biases to zero helps nobody."""
-    groups = [
-        {"params": [p for p in alike if (p.ndim > 1) is is_matrix], "weight_decay": decay}
-        for alike in meshes.alike(trained)
-        for is_matrix, decay in ((True, parameters.weight_decay), (False, 0.0))
-    ]
-    return AdamW([group for group in groups if group["params"]], lr=parameters.learning_rate, betas=ADAM_BETAS)
 
 
 @dataclass(frozen=True)
@@ -117,10 +101,11 @@ class Learner:
         norm = meshes.norm(gradients)
         if parameters.gradient_clip_norm:
             meshes.clip(gradients, parameters.gradient_clip_norm, norm)
-        for group in self.state.optimizer.param_groups:
-            group["lr"] = rate
-        self.state.optimizer.step()
-        self.state.optimizer.zero_grad()
+        for optimizer in self.state.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            optimizer.step()
+            optimizer.zero_grad()
         if self.balance is not None:
             self.balance.move()
         known = float(norm)

@@ -108,6 +108,7 @@ def test_weights_are_named_by_their_directory() -> None:
         ("hyperparameters", {"maxSteps": 1, "epochs": 1}, "write one of them"),
         ("hyperparameters", {"learningRate": "fast"}, "quoted decimal"),
         ("hyperparameters", {"learningRate": "nan"}, "quoted decimal"),
+        ("hyperparameters", {"optimizer": "SGD"}, "optimizer is 'SGD'; write one of AdamW, AdamW8bit, Muon"),
         ("hyperparameters", {"globalBatchSize": 0}, "at least 1"),
         ("hyperparameters", {"globalBatchSize": "8"}, "whole number"),
         ("hyperparameters", {"schedule": "Exponential"}, "Cosine"),

@@ -34,6 +34,7 @@ from deepseek_operator.domain.sizing.training_state import (
     Precision,
     adapter_states,
     full_states,
+    matrix_share,
     policy,
     split_states,
     trained_parameters,
@@ -170,6 +171,22 @@ def test_small_adam_and_fused_backward_leave_parameters_alone() -> None:
     states = policy(Precision.PURE_BF16, Optimizer.PAGED_ADAMW_8BIT, Sharding.NONE, fused_backward=True)
     assert (states.parameter, states.gradient, states.moments, states.paged_moments) == (2, 0, 0, 2)
     assert policy(Precision.BF16, Optimizer.ADAMW_8BIT, Sharding.FSDP).moments == 2
+
+
+def test_muon_keeps_one_momentum_of_the_matrices_of_layers_alone() -> None:
+    """The rest of Qwen2.5-7B are two times 152,064 embeddings of 3,584 and some vectors, of 7.6e9 parameters."""
+    share = matrix_share(shape("deepseek-r1-distill-qwen-7b"), Method.FULL)
+    assert share == pytest.approx(1 - 2 * 152_064 * 3584 / 7.6156e9, abs=1e-4)
+    assert policy(Precision.BF16, Optimizer.MUON, Sharding.FSDP, matrices=share).moments == 8 - 4 * share
+    assert [matrix_share(shape("deepseek-v3"), one) for one in (Method.LORA, Method.PROMPT_TUNING)] == [1, 0]
+
+
+def test_a_checkpoint_holds_the_moments_that_its_optimizer_keeps() -> None:
+    sizes = {
+        optimizer: checkpoint_size(1000, 1000, Method.FULL, Precision.FP32, optimizer, matrices=0.5).checkpoint
+        for optimizer in Optimizer
+    }
+    assert list(sizes.values()) == [12_000, 10_000, 6_000, 6_000]
 
 
 @pytest.mark.parametrize(

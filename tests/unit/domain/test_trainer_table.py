@@ -1,6 +1,7 @@
 """The table of trainers: what an entry says that it can do is what its commands can be built for, and nothing else."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -15,7 +16,7 @@ from deepseek_operator.domain.programs.trainers.entry import Resume, TrainerEntr
 from deepseek_operator.domain.programs.trainers.request import OUTPUT, Hyperparameters, Objective, Tuning
 from deepseek_operator.domain.programs.trainers.table import TRAINERS, USUAL, build, offered
 from deepseek_operator.domain.sizing.request import ALL_AXES
-from deepseek_operator.domain.sizing.training_state import Method
+from deepseek_operator.domain.sizing.training_state import Method, Optimizer
 from deepseek_operator.domain.values.command import Command, Refusal
 from deepseek_operator.kinds.registry import KINDS
 from tests.support.api_objects import minimal_training
@@ -84,6 +85,21 @@ def test_an_objective_is_taken_exactly_where_the_entry_has_it(entry: TrainerEntr
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp8"])
 def test_a_precision_is_taken_exactly_where_the_entry_has_it(entry: TrainerEntry, precision: str) -> None:
     assert can(entry, hyper=hyper(precision)) == (precision in entry.precisions)
+
+
+@each
+@pytest.mark.parametrize("optimizer", Optimizer)
+def test_an_optimizer_is_taken_exactly_where_the_entry_has_it(entry: TrainerEntry, optimizer: Optimizer) -> None:
+    assert can(entry, optimizer=optimizer) == (optimizer in entry.optimizers)
+
+
+@pytest.mark.parametrize("optimizer", [one for one in Optimizer if one is not Optimizer.ADAMW])
+def test_who_has_not_an_optimizer_names_all_who_have(optimizer: Optimizer) -> None:
+    having = [entry.type for entry in BUILDABLE if optimizer in entry.optimizers]
+    refused = [next(answers(entry, optimizer=optimizer)) for entry in BUILDABLE if entry.type not in having]
+    told = {answer.instead for answer in refused if isinstance(answer, Refusal) and optimizer.value in answer.reason}
+    named = {re.sub(r".*, or trainer ", "", text).replace(" or ", ", ") for text in told}
+    assert [sorted(text.split(", ")) for text in named] == [sorted(having)]
 
 
 @each

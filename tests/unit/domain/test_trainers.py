@@ -313,7 +313,7 @@ def test_small_adams_are_left_to_trainers_that_have_them() -> None:
     assert (
         document(command("llama-factory", optimizer=Optimizer.PAGED_ADAMW_8BIT), ".yaml")["optim"] == "paged_adamw_8bit"
     )
-    assert "AdamW8bit" in refused("builtin", optimizer=Optimizer.ADAMW_8BIT).reason
+    assert "PagedAdamW8bit" in refused("builtin", optimizer=Optimizer.PAGED_ADAMW_8BIT).reason
 
 
 def test_no_trainer_computes_in_a_precision_that_it_is_not_told() -> None:

@@ -9,6 +9,7 @@ from deepseek_operator.domain.programs.trainers.entry import TrainerEntry
 from deepseek_operator.domain.programs.trainers.request import Objective
 from deepseek_operator.domain.programs.trainers.table import TRAINERS
 from deepseek_operator.domain.sizing.request import ALL_AXES
+from deepseek_operator.domain.sizing.training_state import Optimizer
 from deepseek_operator.domain.values.command import Signal
 
 _WRITER = {
@@ -45,8 +46,8 @@ def _engine(entry: EngineEntry) -> tuple[str, ...]:
 def trainers() -> str:
     """Markdown: what each trainer is started with, and where it goes on; those that a resource may name come first."""
     lines = [
-        "| `trainer.type` | trainer | release | learns by `objective` | command | takes of `trainer` | ranks along | checkpoints | goes on from |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| `trainer.type` | trainer | release | learns by `objective` | command | takes of `trainer` | ranks along | optimizers | checkpoints | goes on from |",
+        "|---|---|---|---|---|---|---|---|---|---|",
         *(
             f"| {' | '.join(_trainer(entry))} |"
             for entry in sorted(TRAINERS.values(), key=lambda one: not one.is_offered)
@@ -64,9 +65,15 @@ def _trainer(entry: TrainerEntry) -> tuple[str, ...]:
         _WRITER[entry.start],
         _code(sorted(entry.honours)) or "–",
         "any axis" if entry.axes == ALL_AXES else ", ".join(sorted(entry.axes)),
+        "–" if entry.start is Start.WRITTEN else ", ".join(_optimizers(entry)),
         entry.checkpoints,
         entry.resume.value,
     )
+
+
+def _optimizers(entry: TrainerEntry) -> Iterator[str]:
+    """Those that a resource may name; the paged one is known to commands only."""
+    return (one.value for one in entry.optimizers if one is not Optimizer.PAGED_ADAMW_8BIT)
 
 
 def flags() -> str:

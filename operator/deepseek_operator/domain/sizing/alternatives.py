@@ -10,7 +10,7 @@ from deepseek_operator.domain.sizing.request import Objective, ServingRequest, T
 from deepseek_operator.domain.sizing.search import Request, Try, best_of, best_training, holds, serving_tries
 from deepseek_operator.domain.sizing.serving_memory import context_of, kv_dtype_of, sequences_that_fit, storage_of
 from deepseek_operator.domain.sizing.shapes import shapes_to_try
-from deepseek_operator.domain.sizing.training_state import Method, Offload
+from deepseek_operator.domain.sizing.training_state import Method, Offload, Optimizer
 from deepseek_operator.domain.sizing.weights import FORMATS, stored_bytes
 
 # fp32 and fp16 gain nothing, nf4 is for QLoRA, mxfp4 exists as published or not at all, gptq weighs what awq weighs.
@@ -86,6 +86,10 @@ RECOMPUTED = "activations computed again"
 """How a change of ``activationRecomputation`` begins; `size` tries every level by itself."""
 
 
+SMALL_MOMENTS = "moments in 8 bits (optimizer: AdamW8bit)"
+"""The change that keeps a quarter of AdamW's moments."""
+
+
 def training_alternatives(request: TrainingRequest) -> tuple[Alternative, ...]:
     """Each single change that makes the training fit, the least invasive first.
 
@@ -98,6 +102,8 @@ def training_alternatives(request: TrainingRequest) -> tuple[Alternative, ...]:
     changes.extend(knobs)
     if knobs and not _working(knobs, _first_fit_training):
         changes.extend(_both_knobs(request))
+    if request.optimizer is Optimizer.ADAMW:
+        changes.append((SMALL_MOMENTS, replace(request, optimizer=Optimizer.ADAMW_8BIT)))
     if request.offload is Offload.NONE:
         changes.append(("the optimizer in host memory", replace(request, offload=Offload.OPTIMIZER)))
     if request.sequence > 1024:

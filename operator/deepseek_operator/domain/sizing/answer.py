@@ -30,7 +30,7 @@ from deepseek_operator.domain.sizing.serving_memory import (
     storage_of,
 )
 from deepseek_operator.domain.sizing.training_memory import accumulation_of, micro_batch_of
-from deepseek_operator.domain.sizing.training_state import trained_parameters
+from deepseek_operator.domain.sizing.training_state import matrix_share, trained_parameters
 from deepseek_operator.domain.sizing.weights import FORMATS, stored_bytes
 
 
@@ -88,7 +88,13 @@ def _training_figures(request: TrainingRequest, found: Try, recompute: Recompute
     architecture, shape = request.architecture, found.shape
     trained = trained_parameters(architecture, request.method, request.adapter)
     size = checkpoint_size(
-        total(architecture), trained, request.method, request.precision, request.optimizer, merges=request.merges
+        total(architecture),
+        trained,
+        request.method,
+        request.precision,
+        request.optimizer,
+        merges=request.merges,
+        matrices=matrix_share(architecture, request.method),
     )
     return TrainingFigures(
         trained_parameters=trained,

@@ -1,12 +1,12 @@
 """How large a checkpoint is, how large its volume must be, and how long a save takes.
 
 Bytes per trained parameter: 12 for fp32 with two fp32 moments (measured with transformers and with DCP), 14 in mixed
-precision (bf16 copy, fp32 master, moments: 9.4 TB for V3), 6 in bf16 throughout, moments of 8-bit Adam 2.
+precision (bf16 copy, fp32 master, moments: 9.4 TB for V3), 6 in bf16 throughout; other optimizers keep fewer moments.
 """
 
 from dataclasses import dataclass
 
-from deepseek_operator.domain.sizing.training_state import Method, Optimizer, Precision
+from deepseek_operator.domain.sizing.training_state import Method, Optimizer, Precision, moment_bytes
 
 _VOLUME_MARGIN = 1.1
 """Metadata, file system and the temporary files of a save."""
@@ -42,13 +42,12 @@ def checkpoint_size(
     optimizer: Optimizer,
     *,
     merges: bool = False,
+    matrices: float = 1.0,
 ) -> CheckpointSize:
     """Return the sizes for one method. Adapters save adapters only: the frozen base is written again in an export alone,
-    where it ``merges`` the two."""
+    where it ``merges`` the two. ``matrices`` is the share of the trained parameters that are matrices of layers."""
     copies = {Precision.FP32: 4, Precision.PURE_BF16: 2}.get(precision, 6)
-    full_moments = 4 if precision is Precision.PURE_BF16 else 8
-    moments = full_moments if optimizer is Optimizer.ADAMW else 2
-    saved_each = copies + moments
+    saved_each = copies + moment_bytes(precision, optimizer, matrices)
     is_whole = merges or method is Method.FULL
     exported = (total_parameters if is_whole else trained) * (4 if precision is Precision.FP32 else 2)
-    return CheckpointSize(checkpoint=trained * saved_each, export=exported)
+    return CheckpointSize(checkpoint=round(trained * saved_each), export=exported)

@@ -12,6 +12,7 @@ from deepseek_operator.domain.sizing.training_state import (
     adapter_states,
     base_format,
     full_states,
+    matrix_share,
     policy,
     trained_parameters,
 )
@@ -58,7 +59,8 @@ def least_activations(request: TrainingRequest, split: int, stages: int, recompu
 
 def state_bytes(request: TrainingRequest, layout: Layout) -> StateBytes:
     """Return the model states of the fullest device."""
-    states = policy(request.precision, request.optimizer, layout.sharding, request.fused_backward)
+    matrices = matrix_share(request.architecture, request.method)
+    states = policy(request.precision, request.optimizer, layout.sharding, request.fused_backward, matrices)
     if request.method is Method.FULL:
         return full_states(request.architecture, layout, states, request.offload)
     base = base_format(request.method, request.precision, request.base_storage)

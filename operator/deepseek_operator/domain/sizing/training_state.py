@@ -11,7 +11,8 @@ bf16 mixed, otherwise          2           4          4       8        18
 bf16 throughout                2           2          –       4        8
 =============================  ==========  =========  ======  =======  =====
 
-8-bit Adam keeps moments in 2 bytes; paged, it keeps them on the host. FP8 training computes in FP8 and keeps the
+8-bit Adam keeps moments in 2 bytes; paged, it keeps them on the host. Muon keeps half of Adam's of the matrices of layers
+(arXiv 2502.16982, section 2.3), and leaves embeddings, head and vectors to Adam. FP8 training computes in FP8 and keeps the
 states of bf16 mixed precision. A frozen base weighs what its storage format weighs.
 """
 
@@ -53,9 +54,10 @@ class Precision(Enum):
 
 
 class Optimizer(Enum):
-    """Adam and its small forms."""
+    """Adam, its small forms, and what keeps one momentum where Adam keeps two."""
 
     ADAMW = "AdamW"
+    MUON = "Muon"
     ADAMW_8BIT = "AdamW8bit"
     PAGED_ADAMW_8BIT = "PagedAdamW8bit"
 
@@ -124,8 +126,14 @@ _HOST_BUFFER_FACTOR = 1.5
 _GATHERED_BLOCKS = 2
 
 
-def policy(precision: Precision, optimizer: Optimizer, sharding: Sharding, fused_backward: bool = False) -> StatePolicy:
-    """Return the bytes per trained parameter.
+def policy(
+    precision: Precision,
+    optimizer: Optimizer,
+    sharding: Sharding,
+    fused_backward: bool = False,
+    matrices: float = 1.0,
+) -> StatePolicy:
+    """Return the bytes per trained parameter, of which the share ``matrices`` are those of layers.
 
     ``fused_backward`` updates each block as soon as its gradient is there, so no gradient outlives its block.
     """
@@ -136,8 +144,30 @@ def policy(precision: Precision, optimizer: Optimizer, sharding: Sharding, fused
     gradient = 0.0 if fused_backward else 2.0 if pure else 4.0
     if optimizer is Optimizer.PAGED_ADAMW_8BIT:
         return StatePolicy(parameter, gradient, master, 0, paged_moments=2)
-    moments = 2.0 if optimizer is Optimizer.ADAMW_8BIT else 4.0 if pure else 8.0
-    return StatePolicy(parameter, gradient, master, moments)
+    return StatePolicy(parameter, gradient, master, moment_bytes(precision, optimizer, matrices))
+
+
+def moment_bytes(precision: Precision, optimizer: Optimizer, matrices: float) -> float:
+    """Bytes of the moments of a trained parameter, wherever they lie."""
+    whole = 4.0 if precision is Precision.PURE_BF16 else 8.0
+    match optimizer:
+        case Optimizer.ADAMW:
+            return whole
+        case Optimizer.MUON:
+            return whole * (1 - matrices / 2)
+        case Optimizer.ADAMW_8BIT | Optimizer.PAGED_ADAMW_8BIT:
+            return 2.0
+
+
+@lru_cache(maxsize=256)
+def matrix_share(architecture: Architecture, method: Method) -> float:
+    """Which share of the trained parameters are matrices of layers; adapters are made of nothing else, prompts of none."""
+    if method is not Method.FULL:
+        return 1.0 if method in (Method.LORA, Method.QLORA) else 0.0
+    all_of = list(weights(architecture))
+    return sum(one.count for one in all_of if one.role is not Role.PLAIN and one.inputs > 1) / sum(
+        one.count for one in all_of
+    )
 
 
 def shard_degrees(layout: Layout) -> tuple[int, int]:

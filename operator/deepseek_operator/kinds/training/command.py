@@ -50,6 +50,7 @@ HONOURED = (
                 "seed",
                 "evalEverySteps",
                 "activationRecomputation",
+                "optimizer",
             ),
         )
     ),
@@ -120,6 +121,7 @@ def asked(
         loss_on=request.LossOn(spec.loss_on) if spec.loss_on is not None else request.LossOn.ASSISTANT_TURNS,
         chat_template=None if template is None else template.name or template.text,
         hyper=_hyper(spec, plan),
+        optimizer=tuning.optimizer(spec.hyperparameters),
         every_steps=spec.checkpoints.every_steps,
         every_seconds=spec.checkpoints.every_seconds,
         keep_last=spec.checkpoints.keep_last,

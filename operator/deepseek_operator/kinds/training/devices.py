@@ -29,11 +29,11 @@ from deepseek_operator.domain.programs.trainers.request import Hyperparameters, 
 from deepseek_operator.domain.programs.trainers.table import TRAINERS, build
 from deepseek_operator.domain.sizing import size_training
 from deepseek_operator.domain.sizing.activations import Recompute
-from deepseek_operator.domain.sizing.alternatives import CHUNKED, RECOMPUTED
+from deepseek_operator.domain.sizing.alternatives import CHUNKED, RECOMPUTED, SMALL_MOMENTS
 from deepseek_operator.domain.sizing.checkpoint_size import CheckpointSize
 from deepseek_operator.domain.sizing.fit import Alternative, Refused, Sized
 from deepseek_operator.domain.sizing.request import TrainingRequest
-from deepseek_operator.domain.sizing.training_state import Method, Precision
+from deepseek_operator.domain.sizing.training_state import Method, Optimizer, Precision
 from deepseek_operator.domain.values.command import Refusal
 from deepseek_operator.kinds.training import tuning
 from deepseek_operator.workloads.device_plan import (
@@ -51,7 +51,7 @@ from deepseek_operator.workloads.reasons import UNSUPPORTED
 PLAN = f"{GROUP}/plan"
 """Annotation of a Job: the plan that it was made by, read back when the status was wiped."""
 
-_OFFERED = ("more devices", "sequences of", CHUNKED, RECOMPUTED, Method.LORA.value)
+_OFFERED = ("more devices", "sequences of", CHUNKED, RECOMPUTED, SMALL_MOMENTS, Method.LORA.value)
 """Changes that a user of this API can make; sizing knows more."""
 _LARGE_HOST_GIB = 64
 """Host memory that the built-in trainer takes per node above which it is told."""
@@ -75,7 +75,7 @@ def reference(spec: TrainingSpec) -> str:
             "batch": [hyper["globalBatchSize"], hyper.get("microBatchSize"), hyper["sequenceLength"]],
             "precision": hyper["precision"],
             # Left out where they are absent: the plans of earlier releases stay.
-            **{name: hyper[name] for name in ("crossEntropy", "activationRecomputation") if name in hyper},
+            **{name: hyper[name] for name in ("crossEntropy", "activationRecomputation", "optimizer") if name in hyper},
             **({"parallelism": wire["parallelism"]} if wire.get("parallelism") else {}),
         }
     )
@@ -176,7 +176,7 @@ def _sized(asked: str, spec: TrainingSpec, profile: Profile, architecture: Archi
     is_own = _is_own(spec)
     match found:
         case Refused() if is_own:
-            return _unsized(asked, spec, profile, f"a full fine-tune with AdamW would not fit ({found.message}), but "
+            return _unsized(asked, spec, profile, f"a full fine-tune with {tuning.optimizer(spec.hyperparameters).value} would not fit ({found.message}), but "
                             "trainer.command is your own program")  # fmt: skip
         case Refused():
             options = tuple(option for option in found.alternatives if _is_offered(option, spec))
@@ -220,8 +220,10 @@ def _choices(found: Sized) -> dict[str, Any]:
 
 
 def _is_offered(option: Alternative, spec: TrainingSpec) -> bool:
-    """An adapter needs a base to stand beside, which random weights are none of; the built-in trainer alone is told of the
-    loss."""
+    """An adapter needs a base to stand beside, which random weights are none of, and 8 bits a trainer that has them; the
+    built-in trainer alone is told of the loss."""
+    if option.change == SMALL_MOMENTS and Optimizer.ADAMW_8BIT not in TRAINERS[spec.trainer.type].optimizers:
+        return False
     if CHUNKED in option.change and TRAINERS[spec.trainer.type].start is not Start.OURS:
         return False
     offered = _OFFERED if spec.model.custom is None else _OFFERED[:-1]
@@ -241,6 +243,7 @@ def _request(spec: TrainingSpec, profile: Profile, architecture: Architecture) -
         micro_batch=hyper.micro_batch_size,
         recompute=None if is_own else recomputation(spec) or trainer.recomputation,
         fused_loss=hyper.cross_entropy == "Chunked",
+        optimizer=tuning.optimizer(hyper),
         **tuning.sizing(spec.method),
         axes=trainer.axes,
         fixed=FixedDegrees(expert=_expert(spec, trainer)),
@@ -285,6 +288,7 @@ def _refusal(spec: TrainingSpec, profile: Profile, architecture: Architecture, s
             ),
             tuning=tuning.tuning(spec.method),
             recompute=recomputation(spec) or Recompute.NONE,
+            optimizer=tuning.optimizer(hyper),
         ),
     )
     return built if isinstance(built, Refusal) else None

@@ -2,9 +2,10 @@
 
 from typing import TypedDict
 
+from deepseek_operator.api.v1alpha1.training.hyperparameters import Hyperparameters
 from deepseek_operator.api.v1alpha1.training.method import Lora, Prompt, TrainingMethod, is_of_experts
 from deepseek_operator.domain.programs.trainers.request import Tuning
-from deepseek_operator.domain.sizing.training_state import Adapter, Method
+from deepseek_operator.domain.sizing.training_state import Adapter, Method, Optimizer
 
 _FEED_FORWARD = ("gate_proj", "up_proj", "down_proj", "gate_up_proj")
 
@@ -25,6 +26,11 @@ def sizing(method: TrainingMethod) -> Sizing:
     if lora is None:
         return {}
     return {"method": Method.LORA, "adapter": _adapter(lora), "merges": lora.export == "Merged"}
+
+
+def optimizer(hyper: Hyperparameters) -> Optimizer:
+    """What moves the parameters."""
+    return Optimizer(hyper.optimizer or Optimizer.ADAMW.value)
 
 
 def tuning(method: TrainingMethod) -> Tuning:

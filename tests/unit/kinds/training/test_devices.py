@@ -337,12 +337,47 @@ def test_recomputation_is_offered_at_the_level_that_makes_it_fit_and_counted_onc
     assert (life.told[1], plan_of(life).gpus) == ("Starting", devices)
 
 
-@pytest.mark.parametrize("knob", [{"crossEntropy": "Chunked"}, {"activationRecomputation": "Full"}])
+@pytest.mark.parametrize(
+    "knob", [{"crossEntropy": "Chunked"}, {"activationRecomputation": "Full"}, {"optimizer": "Muon"}]
+)
 def test_a_plan_of_an_earlier_release_stays_where_no_memory_knob_is_written(knob: dict[str, str]) -> None:
     plain, turned = ({"maxSteps": 100, **more} for more in ({}, knob))
     references = [plan_of(begun(hyperparameters=hyper)).reference for hyper in (plain, turned)]
     assert references[0] == reference_before(begun(hyperparameters=plain).owner.spec)
     assert references[0] != references[1]
+
+
+@pytest.mark.parametrize("optimizer", ["AdamW8bit", "Muon"])
+def test_smaller_moments_are_offered_where_states_are_too_much_and_counted_once_they_are_written(
+    optimizer: str,
+) -> None:
+    life = begun(
+        model={"name": "deepseek-r1-distill-llama-8b", "source": WEIGHTS},
+        nodes={"count": 1},
+        accelerator={"profile": "nvidia-h100-80", "perNode": 2},
+    )
+    assert life.told == ("Stalled", "DoesNotFit")
+    assert "optimizer: AdamW8bit" in life.message
+    life.edit(lambda spec: spec["hyperparameters"].update(optimizer=optimizer))
+    assert (life.told[1], plan_of(life).gpus) == ("Starting", 2)
+
+
+@pytest.mark.parametrize("trainer", ["torchtitan", "megatron-bridge", "deepspeed"])
+def test_moments_that_a_trainer_has_not_are_not_offered(trainer: str) -> None:
+    refused = found_of({"type": trainer, **({"command": ["/train"]} if trainer == "deepspeed" else {})})
+    assert "AdamW8bit" in found_of({"type": "llama-factory"})
+    assert "AdamW8bit" not in refused
+
+
+def found_of(trainer: dict[str, Any]) -> str:
+    life = begun(
+        model={"name": "deepseek-r1-distill-qwen-7b", "source": WEIGHTS},
+        nodes={"count": 1},
+        accelerator={"profile": "nvidia-h100-80", "perNode": 1},
+        hyperparameters={"maxSteps": 100, "optimizer": "AdamW"},
+        trainer=trainer,
+    )
+    return life.message
 
 
 def reference_before(spec: TrainingSpec) -> str:

@@ -365,6 +365,7 @@ ROWS = (
     ),
     hyper("crossEntropy", "Whole", "Chunked"),
     hyper("activationRecomputation", "Selective", "Full"),
+    hyper("optimizer", "AdamW8bit", "Muon"),
     hyper("weightDecay", "0", "0.01"),
     hyper("gradientClipNorm", "0", "1"),
     hyper("seed", 1, 2),

@@ -131,6 +131,25 @@ def test_pre_training_is_rendered_by_every_trainer_that_has_it(trainer: str) -> 
     assert found != tuned
 
 
+@pytest.mark.parametrize("trainer", CHATS)
+def test_its_command_names_the_optimizer(trainer: str) -> None:
+    found = asked(trainer, hyperparameters__optimizer="AdamW8bit")
+    assert isinstance(found, Started)
+    assert "adamw_8bit" in f"{found.command.args} {found.command.files}"
+
+
+@pytest.mark.parametrize("optimizer", ["AdamW8bit", "Muon"])
+@pytest.mark.parametrize("trainer", [*CHATS, "deepspeed"])
+def test_an_optimizer_that_it_has_not_is_refused_with_who_has_it(trainer: str, optimizer: str) -> None:
+    found = asked(trainer, hyperparameters__optimizer=optimizer)
+    if optimizer in {one.value for one in TRAINERS[trainer].optimizers}:
+        assert isinstance(found, Started)
+        return
+    assert isinstance(found, Refusal)
+    assert optimizer in found.reason
+    assert "hyperparameters.optimizer AdamW, or trainer builtin" in found.instead
+
+
 NOT_READ: dict[str, Any] = {
     "hyperparameters.crossEntropy": "Chunked",
     "failurePolicy.onDivergence.action": "Rollback",

@@ -24,7 +24,7 @@ class Hyperparameters(ApiModel):
     )
     learning_rate: Decimal = Field(
         default="1e-5",
-        description='Peak learning rate of AdamW, a decimal above 0 and at most 10, in quotes where it has a fraction or an exponent. Default "1e-5".',
+        description='Peak learning rate, a decimal above 0 and at most 10, in quotes where it has a fraction or an exponent. Default "1e-5".',
         json_schema_extra=rules(
             rule(
                 "double(self) > 0.0 && double(self) <= 10.0",
@@ -61,9 +61,13 @@ class Hyperparameters(ApiModel):
         default=None,
         description="What the backward pass computes again instead of reading it, a memory knob that changes no loss and no gradient. None keeps all of a pass. Selective keeps, of each decoder layer, its input, what the attention kernel returns and every second product of its weights. Full keeps a layer's input alone, and costs another forward pass, about a third more time. Sizing counts with it. Absent: None; of trainers whose command the operator writes, the least under which the plan fits.",
     )
+    optimizer: Literal["AdamW", "AdamW8bit", "Muon"] | None = Field(
+        default=None,
+        description="What moves the parameters; learningRate and weightDecay mean the same to each. AdamW: two fp32 moments a parameter, 8 bytes. AdamW8bit: the same in 8 bits each, 2 bytes, with checkpoints as much smaller. Muon: one fp32 momentum, 4 bytes, made orthogonal for every matrix of a layer and for each expert's; embeddings, head, router, norms and biases are left to AdamW. Which ones a trainer has the README tells. Sizing counts with it. Absent: AdamW.",
+    )
     weight_decay: Decimal = Field(
         default="0",
-        description='Weight decay of AdamW, a decimal from 0 to 1, in quotes where it has a fraction. Default "0".',
+        description='Weight decay of the matrices, a decimal from 0 to 1, in quotes where it has a fraction. Default "0".',
         json_schema_extra=rules(
             rule("double(self) <= 1.0", 'hyperparameters.weightDecay must be at most 1, for example "0.01"')
         ),

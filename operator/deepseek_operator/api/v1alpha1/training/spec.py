@@ -12,7 +12,7 @@ from deepseek_operator.api.v1alpha1.training.data import ChatTemplate, Dataset, 
 from deepseek_operator.api.v1alpha1.training.failures import FailurePolicy
 from deepseek_operator.api.v1alpha1.training.hyperparameters import Hyperparameters
 from deepseek_operator.api.v1alpha1.training.init import InitFrom
-from deepseek_operator.api.v1alpha1.training.method import FULL, TrainingMethod
+from deepseek_operator.api.v1alpha1.training.method import FULL, PROMPT_TUNING, TrainingMethod
 from deepseek_operator.api.v1alpha1.training.model import TrainingModel
 from deepseek_operator.api.v1alpha1.training.nodes import Nodes
 from deepseek_operator.api.v1alpha1.training.objectives import OBJECTIVE, OBJECTIVE_RULES, OBJECTIVES
@@ -76,6 +76,13 @@ class TrainingSpec(ApiModel):
                 "(has(self.accelerator) && has(self.accelerator.perNode) ? self.accelerator.perNode : 1)) == 0",
                 "hyperparameters.globalBatchSize must be divisible by the number of processes, nodes.count × accelerator.perNode",
                 fieldPath=".hyperparameters.globalBatchSize",
+            ),
+            rule(
+                "!has(self.hyperparameters.optimizer) || self.hyperparameters.optimizer != 'Muon' || "
+                f"{_OWN_COMMAND} || self.method.type != '{PROMPT_TUNING}'",
+                f"Muon turns matrices, and method.type {PROMPT_TUNING} learns vectors that are read before a sequence: write "
+                "hyperparameters.optimizer AdamW",
+                fieldPath=".hyperparameters.optimizer",
             ),
             rule(
                 f"{_OWN_COMMAND} || !has(self.hyperparameters.evalEverySteps) || "

@@ -8,13 +8,14 @@ from deepseek_operator.domain.programs.trainers.entry import Resume, TrainerEntr
 from deepseek_operator.domain.programs.trainers.gang import gang
 from deepseek_operator.domain.programs.trainers.request import Objective, TrainerRequest
 from deepseek_operator.domain.sizing.activations import Recompute
-from deepseek_operator.domain.sizing.training_state import Method
+from deepseek_operator.domain.sizing.training_state import Method, Optimizer
 from deepseek_operator.domain.values.command import Command, Refusal
 
 PROGRAM = "builtin"
 LARGEST_MOE_PARAMETERS = 17_000_000_000
 """Above, nothing was tried: one host gathers an export, in fp32."""
 
+OPTIMIZERS = (Optimizer.ADAMW, Optimizer.ADAMW_8BIT, Optimizer.MUON)
 METHODS = frozenset({Method.FULL, Method.LORA, Method.PROMPT_TUNING, Method.P_TUNING})
 
 
@@ -64,7 +65,8 @@ def _experts(asked: TrainerRequest) -> Refusal | None:
 
 
 def _memory(asked: TrainerRequest) -> Refusal | None:
-    return memory.only_adamw("the built-in trainer", asked) or memory.no_offload("the built-in trainer", asked)
+    title = "the built-in trainer"
+    return memory.only(title, asked, OPTIMIZERS) or memory.no_offload(title, asked)
 
 
 def _others(asked: TrainerRequest) -> str:
@@ -83,6 +85,7 @@ ENTRY = TrainerEntry(
     resume=Resume.VERIFIED,
     methods=METHODS,
     axes=frozenset({"data", "expert"}),
+    optimizers=OPTIMIZERS,
     recomputation=Recompute.NONE,
     command=contract.COMMAND,
     flags=instead.NOTHING,

@@ -16,7 +16,7 @@ from deepseek_operator.domain.programs.trainers.limits import PRECISIONS
 from deepseek_operator.domain.programs.trainers.request import Objective, TrainerRequest
 from deepseek_operator.domain.sizing.activations import Recompute
 from deepseek_operator.domain.sizing.request import ALL_AXES
-from deepseek_operator.domain.sizing.training_state import Method
+from deepseek_operator.domain.sizing.training_state import Method, Optimizer
 from deepseek_operator.domain.values.command import Command, Refusal
 
 ADAPTERS = frozenset({Method.LORA, Method.QLORA})
@@ -50,7 +50,7 @@ class TrainerEntry:
         version: the release that is used: the one whose names were recorded; empty where there are no releases.
         start: who writes its command.
         build: the command of every node, or why there is none; None where the user writes it.
-        objectives, methods, precisions: what it can be asked for on at least one model; ``build`` refuses the others.
+        objectives, methods, precisions, optimizers: what it can be asked for on at least one model; ``build`` refuses the others.
         axes: kinds of ranks that it can be laid out over.
         checkpoints: the form in which it saves.
         resume: where it goes on after a restart.
@@ -72,6 +72,7 @@ class TrainerEntry:
     objectives: frozenset[Objective] = frozenset(Objective)
     methods: frozenset[Method] = EVERY_METHOD
     precisions: tuple[str, ...] = PRECISIONS
+    optimizers: tuple[Optimizer, ...] = (Optimizer.ADAMW,)
     axes: frozenset[str] = ALL_AXES
     recomputations: frozenset[Recompute] = frozenset(Recompute)
     recomputation: Recompute | None = None

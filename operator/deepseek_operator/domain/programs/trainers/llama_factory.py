@@ -103,7 +103,8 @@ def _refusal(asked: TrainerRequest) -> Refusal | None:
         return Refusal(f"LLaMA-Factory draws {len(asked.training_sets)} weighted datasets beside as many that it evaluates, not {held_out}",
                        "leave the weights or the Heldout datasets out, or write trainer ms-swift")  # fmt: skip
     return (
-        limits.refusal(PROGRAM, asked, FLAGS)
+        memory.only("LLaMA-Factory", asked, memory.HUGGING_FACE_OPTIMIZERS)
+        or limits.refusal(PROGRAM, asked, FLAGS)
         or template_refusal("LLaMA-Factory", asked)
         or limits.only_data_parallel("LLaMA-Factory", asked)
         or limits.transformers_experts("LLaMA-Factory", asked)
@@ -225,6 +226,7 @@ ENTRY = TrainerEntry(
     methods=ADAPTERS | {Method.FULL},
     recomputations=WHOLE_LAYERS,
     precisions=("bf16",),
+    optimizers=tuple(memory.HUGGING_FACE_OPTIMIZERS),
     axes=DATA_AXIS,
     flags=FLAGS,
     is_offered=True,

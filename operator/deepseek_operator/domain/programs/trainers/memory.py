@@ -3,6 +3,8 @@
 A plan that fits only because it recomputes must run that way, so a trainer that can't is refused, never told less.
 """
 
+from collections.abc import Collection
+
 from deepseek_operator.domain.programs.trainers.request import TrainerRequest
 from deepseek_operator.domain.sizing.activations import Recompute
 from deepseek_operator.domain.sizing.training_state import Offload, Optimizer
@@ -15,12 +17,27 @@ HUGGING_FACE_OPTIMIZERS = {
 }
 
 
+WITH = {
+    Optimizer.ADAMW: "any",
+    Optimizer.ADAMW_8BIT: "builtin, llama-factory or ms-swift",
+    Optimizer.PAGED_ADAMW_8BIT: "llama-factory or ms-swift",
+    Optimizer.MUON: "builtin",
+}
+"""Which trainers have each."""
+
+
 def only_adamw(program: str, asked: TrainerRequest) -> Refusal | None:
-    """Refuse the small forms of Adam, for trainers that have none."""
-    if asked.optimizer is Optimizer.ADAMW:
+    """Refuse every optimizer but AdamW, for trainers that have no other."""
+    return only(program, asked, (Optimizer.ADAMW,))
+
+
+def only(program: str, asked: TrainerRequest, known: Collection[Optimizer]) -> Refusal | None:
+    """Refuse an optimizer that this trainer has not."""
+    if asked.optimizer in known:
         return None
     return Refusal(
-        f"{program} has no {asked.optimizer.value}", "write optimizer AdamW, or trainer llama-factory or ms-swift"
+        f"{program} has no {asked.optimizer.value}",
+        f"write hyperparameters.optimizer AdamW, or trainer {WITH[asked.optimizer]}",
     )
 
 

@@ -160,7 +160,11 @@ def _common_refusal(program: str, asked: TrainerRequest) -> Refusal | None:
 
 
 def _refusal(asked: TrainerRequest) -> Refusal | None:
-    return _common_refusal(PROGRAM, asked) or zero.refusal(asked)
+    return (
+        memory.only("ms-swift", asked, memory.HUGGING_FACE_OPTIMIZERS)
+        or _common_refusal(PROGRAM, asked)
+        or zero.refusal(asked)
+    )
 
 
 def _megatron_refusal(asked: TrainerRequest) -> Refusal | None:
@@ -297,6 +301,7 @@ ENTRY = TrainerEntry(
     resume=Resume.VERIFIED,
     methods=ADAPTERS | {Method.FULL},
     recomputations=WHOLE_LAYERS,
+    optimizers=tuple(memory.HUGGING_FACE_OPTIMIZERS),
     flags=FLAGS,
     is_offered=True,
 )

@@ -21,7 +21,8 @@ def refusal(asked: TrainerRequest) -> Refusal | None:
         return Refusal("only ZeRO-3 keeps parameters on the host", "write sharding ZeRO3 or offload Optimizer")
     if asked.offload is not Offload.NONE and asked.optimizer is not Optimizer.ADAMW:
         return Refusal(
-            f"DeepSpeed's optimizer on the host is AdamW, not {asked.optimizer.value}", "write optimizer AdamW"
+            f"DeepSpeed's optimizer on the host is AdamW, not {asked.optimizer.value}",
+            "write hyperparameters.optimizer AdamW",
         )
     return None
 
