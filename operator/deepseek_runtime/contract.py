@@ -114,6 +114,7 @@ class Work:
 class Contract:
     """All that a training pod is told by the operator, besides the trainer's own specification.
 
+    `preflight_s` is the time limit of what is tried first, 0 for nothing; `devices` are those of the pod, None on the CPU.
     `follows_crash`: the attempt before this one crashed. `restart`: see RESTART_VARIABLE.
     """
 
@@ -133,6 +134,9 @@ class Contract:
     grace_s: int
     progress_port: int
     node_name: str | None
+    preflight_s: int
+    min_volume_megabytes_per_s: int | None
+    devices: int | None
     max_in_place_restarts: int
     follows_crash: bool
     launcher_port: int
@@ -160,6 +164,9 @@ def read_contract(environment: Mapping[str, str]) -> Contract:
         grace_s=env.integer("DEEPSEEK_GRACE_SECONDS", least=1, absent=30),
         progress_port=env.integer("DEEPSEEK_PROGRESS_PORT", least=0, absent=DEFAULT_PORT),
         node_name=env.optional("DEEPSEEK_NODE_NAME"),
+        preflight_s=env.integer("DEEPSEEK_PREFLIGHT_SECONDS", least=0, absent=0),
+        min_volume_megabytes_per_s=env.integer("DEEPSEEK_MIN_VOLUME_MEGABYTES_PER_SECOND", least=1, absent=0) or None,
+        devices=env.integer("DEEPSEEK_DEVICES", least=1, absent=0) or None,
         max_in_place_restarts=env.integer("DEEPSEEK_MAX_IN_PLACE_RESTARTS", least=0, absent=0),
         follows_crash=env.integer("DEEPSEEK_FOLLOWS_CRASH", least=0, absent=0) > 0,
         launcher_port=env.integer("DEEPSEEK_LAUNCHER_PORT", least=1, absent=DEFAULT_LAUNCHER_PORT),

@@ -119,6 +119,16 @@ TRAININGS: tuple[tuple[str, Changes, str], ...] = (
         "let your command go back to a checkpoint itself",
     ),
     (
+        "a preflight of a command",
+        {"spec.failurePolicy.preflightTimeoutSeconds": 9, "spec.trainer": {"type": "custom", "command": ["torchrun"]}},
+        "let your command try first what it needs",
+    ),
+    (
+        "a speed that nothing measures",
+        {"spec.failurePolicy": {"preflightTimeoutSeconds": 0, "minVolumeMegabytesPerSecond": 9}},
+        "write preflightTimeoutSeconds above 0, or leave one of them out",
+    ),
+    (
         "restarts in place of a command",
         {"spec.failurePolicy.maxInPlaceRestarts": 2, "spec.trainer": {"type": "custom", "command": ["torchrun"]}},
         "let your command start its processes again itself",

@@ -248,6 +248,15 @@ def crash_is_answered_in_place(workplace: Workplace, volume: Path) -> None:
         assert most == "0" or "on node gpu-1" in line
 
 
+def what_is_needed_is_tried_first(workplace: Workplace, volume: Path) -> None:
+    """Devices that were asked for and are not there, which nobody looks for without a limit."""
+    told = {"DEEPSEEK_TRAINING_SPEC": json.dumps(workplace.spec), "DEEPSEEK_DEVICES": "8"}
+    ended = launched(volume / "tried", "", DEEPSEEK_PREFLIGHT_SECONDS="60", DEEPSEEK_NODE_NAME="gpu-3", **told)
+    assert ended.code == 1
+    assert "node gpu-3 shows 0 of the 8 devices" in ended.log
+    assert launched(volume / "not", "", **told).code == ExitCode.COMPLETE
+
+
 def launchers_meet_at_another_port(workplace: Workplace, volume: Path) -> None:
     """That of the first pod listens; the second one never comes."""
     port = free_port()
@@ -295,6 +304,8 @@ VARIABLES: Mapping[str, Callable[[Workplace, Path], None]] = {
     "DEEPSEEK_PROGRESS_PORT": progress_is_told_there,
     "DEEPSEEK_MAX_IN_PLACE_RESTARTS": crash_is_answered_in_place,
     "DEEPSEEK_NODE_NAME": crash_is_answered_in_place,
+    "DEEPSEEK_PREFLIGHT_SECONDS": what_is_needed_is_tried_first,
+    "DEEPSEEK_DEVICES": what_is_needed_is_tried_first,
     "DEEPSEEK_LAUNCHER_PORT": launchers_meet_at_another_port,
     "DEEPSEEK_CPUS": cores_that_were_asked_for_are_computed_with,
     "DEEPSEEK_FLOPS": work_of_a_token_makes_the_devices_busier,

@@ -19,6 +19,13 @@ SAID = {
     "best": {"step": 30, "metric": "accuracy", "value": 0.75},
     "exports": [],
     "rollbacks": {"count": 1, "step": 35, "to": 30, "skipped": 2},
+    "preflight": {
+        "seconds": 0.75,
+        "collectiveMegabytesPerSecond": 900.0,
+        "writeMegabytesPerSecond": 210.0,
+        "readMegabytesPerSecond": 400.0,
+        "node": "gpu-3",
+    },
     "straggler": {"rank": 3, "factor": 1.75, "node": "gpu-17"},
     "inPlaceRestarts": {"count": 1, "step": 38, "cause": "rank 1 died of SIGSEGV on node gpu-17"},
     "data": {

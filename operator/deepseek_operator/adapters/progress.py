@@ -84,6 +84,14 @@ class _Straggler(_Part):
     node: _Text | None = None
 
 
+class _Preflight(_Part):
+    seconds: _Number
+    collectiveMegabytesPerSecond: _Number | None = None  # noqa: N815
+    writeMegabytesPerSecond: _Number | None = None  # noqa: N815
+    readMegabytesPerSecond: _Number | None = None  # noqa: N815
+    node: _Text | None = None
+
+
 class _Progress(_Part):
     """The keys of the contract's `/progress`; absent or null means unknown."""
 
@@ -114,6 +122,7 @@ class _Progress(_Part):
     rollbacks: _Rollbacks | None = None
     inPlaceRestarts: _InPlaceRestarts | None = None  # noqa: N815
     straggler: _Straggler | None = None
+    preflight: _Preflight | None = None
     updatedAt: _Text | None = None  # noqa: N815
 
 

@@ -66,12 +66,14 @@ def _train(stop: StopFlag, run: RunDirectory | None, rank: int) -> int:
     from deepseek_runtime.trainer.curve import NAME as CURVE_NAME
     from deepseek_runtime.trainer.curve import Curve
     from deepseek_runtime.trainer.gang import Gang
+    from deepseek_runtime.trainer.preflight import check_devices, preflight
     from deepseek_runtime.trainer.preparing import prepare
     from deepseek_runtime.trainer.rank import Rank
     from deepseek_runtime.trainer.telling import Telling
     from deepseek_runtime.trainer.tracking import read_tracking
 
     asked = read_tracking(os.environ)
+    check_devices(contract, os.environ)
     gang = Gang.meet(os.environ)
     heartbeat = Heartbeat(Path(os.environ[HEARTBEAT_VARIABLE]) if HEARTBEAT_VARIABLE in os.environ else None)
     speaks = os.environ.get("LOCAL_RANK", "0") == "0"
@@ -79,6 +81,9 @@ def _train(stop: StopFlag, run: RunDirectory | None, rank: int) -> int:
     curve = Curve(place) if gang.is_first else None
     trackings = _trackings(asked, contract, place) if gang.is_first else ()
     telling = Telling(run if speaks else None, gang.is_first, curve, trackings)
+    if (passed := preflight(contract, gang, speaks=speaks)) is not None:
+        telling.tell(preflight=passed)
+        telling.log({"event": "preflight", **passed})
     try:
         code = prepare(Rank(contract, spec, gang, heartbeat, telling, stop)).run()
     finally:

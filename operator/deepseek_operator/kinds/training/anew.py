@@ -59,6 +59,7 @@ def begun_anew(owner: DeepSeekTraining) -> TrainingStatus:
             "data": None,
             "rollbacks": None,
             "in_place_restarts": None,
+            "preflight": None,
         }
     )
 

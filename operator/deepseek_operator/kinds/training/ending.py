@@ -67,6 +67,7 @@ def reported(status: TrainingStatus, said: Sequence[Report]) -> TrainingStatus:
     data = next((report.data for report in said if report.data is not None), None)
     in_place = next((report.in_place_restarts for report in said if report.in_place_restarts is not None), None)
     rollbacks = next((report.rollbacks for report in said if report.rollbacks is not None), None)
+    preflight = next((report.preflight for report in said if report.preflight is not None), None)
     exports = sorted({*status.exports, *(step for report in said for step in report.exports)})[-MAX_EXPORTS:]
     return status.model_copy(
         update={
@@ -76,6 +77,7 @@ def reported(status: TrainingStatus, said: Sequence[Report]) -> TrainingStatus:
             "data": data or status.data,
             "rollbacks": rollbacks or status.rollbacks,
             "in_place_restarts": in_place or status.in_place_restarts,
+            "preflight": preflight or status.preflight,
         }
     )
 

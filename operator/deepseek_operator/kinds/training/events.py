@@ -60,6 +60,7 @@ def events(before: TrainingStatus, after: TrainingStatus) -> tuple[Event, ...]:
         *_losses(before, after),
         *_rollbacks(before, after),
         *_restarted(before, after),
+        *_preflight(before, after),
         *_appeared(before, after, SAVE_WARNING, "Save"),
         *_appeared(before, after, STRAGGLER_WARNING, "Train"),
         *_prepared(before, after),
@@ -163,6 +164,22 @@ def _restarted(before: TrainingStatus, after: TrainingStatus) -> tuple[Event, ..
     if new is None or after.in_place_restarts == before.in_place_restarts:
         return ()
     return (_warning(new.reason, "RestartProcesses", new.message),)
+
+
+def _preflight(before: TrainingStatus, after: TrainingStatus) -> tuple[Event, ...]:
+    """What an attempt found before it began, once; what it did not find ends it, and is told then."""
+    new = after.preflight
+    if new is None or before.preflight is not None:
+        return ()
+    volume = (
+        f"the checkpoint volume writes {new.write_megabytes_per_second} and reads {new.read_megabytes_per_second} MB/s"
+    )
+    told = [
+        *([f"collectives {new.collective_megabytes_per_second} MB/s"] if new.collective_megabytes_per_second else []),
+        *([f"{volume} from node {new.node or 'unknown'}, the slowest"] if new.write_megabytes_per_second else []),
+    ]
+    note = "; ".join([f"devices, collectives and volume were tried in {new.seconds} s", *told])
+    return (_normal("PreflightPassed", "Preflight", note),)
 
 
 def _appeared(before: TrainingStatus, after: TrainingStatus, type_: str, action: str) -> tuple[Event, ...]:

@@ -40,6 +40,8 @@ from deepseek_operator.workloads.pod.security import container_security
 CHECKPOINTS = "/checkpoints"
 INIT = "/init"
 DEFAULT_EVERY_SECONDS = 600
+PREFLIGHT_S = 120
+"""Where nobody writes a limit: far above what a healthy gang needs, far below a start timeout."""
 
 EnvVar = dict[str, Any]
 Mount = dict[str, Any]
@@ -267,16 +269,32 @@ def _restarts(attempt: Attempt) -> list[EnvVar]:
     """How often processes may start again in their pods, and what a message about one of them names."""
     if not is_ours(attempt.spec.trainer):
         return []
-    node, restarts = _field("DEEPSEEK_NODE_NAME", "spec.nodeName"), most(attempt.spec)
+    node, restarts = [_field("DEEPSEEK_NODE_NAME", "spec.nodeName"), *_preflight(attempt)], most(attempt.spec)
     if not restarts:
-        return [node]
+        return node
     history = attempt.status.history
     follows_crash = bool(history) and history[-1].verdict == "Crash"
     return [
-        node,
+        *node,
         _literal("DEEPSEEK_MAX_IN_PLACE_RESTARTS", str(restarts)),
         *([_literal("DEEPSEEK_FOLLOWS_CRASH", "1")] if follows_crash else []),
         *([_literal("DEEPSEEK_LAUNCHER_PORT", str(LAUNCHER_PORT))] if attempt.spec.nodes.number > 1 else []),
+    ]
+
+
+def _preflight(attempt: Attempt) -> list[EnvVar]:
+    """What is tried before anything is loaded, and for how long; nothing where the spec says so."""
+    policy, accelerator = attempt.spec.failure_policy, attempt.spec.accelerator
+    limit_s = policy.preflight_timeout_seconds
+    limit_s = PREFLIGHT_S if limit_s is None else limit_s
+    if not limit_s:
+        return []
+    least = policy.min_volume_megabytes_per_second
+    has_devices = accelerator is not None and bool(accelerator.resource or accelerator.profile)
+    return [
+        _literal("DEEPSEEK_PREFLIGHT_SECONDS", str(limit_s)),
+        *([_literal("DEEPSEEK_MIN_VOLUME_MEGABYTES_PER_SECOND", str(least))] if least is not None else []),
+        *([_literal("DEEPSEEK_DEVICES", str(processes_per_node(attempt.spec)))] if has_devices else []),
     ]
 
 

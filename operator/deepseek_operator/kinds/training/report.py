@@ -16,6 +16,7 @@ from deepseek_operator.api.v1alpha1.training.progress import (
     DroppedStatus,
     InPlaceRestartStatus,
     LastCheckpoint,
+    PreflightStatus,
     PreparedStatus,
     RollbackStatus,
     StragglerStatus,
@@ -47,6 +48,7 @@ class Report:
         data: what was read of the datasets.
         rollbacks: how often it went back, and the last time from where to where.
         in_place_restarts: how often its processes started again in their pods, and why the last time.
+        preflight: what was tried first, and passed.
         straggler: who keeps the others waiting.
         stopped_early: the step that the last evaluations did not better, and how many those were; None for another end.
         diverged: True when the trainer says that its numbers are no longer finite.
@@ -67,6 +69,7 @@ class Report:
     rollbacks: RollbackStatus | None = None
     in_place_restarts: InPlaceRestartStatus | None = None
     straggler: StragglerStatus | None = None
+    preflight: PreflightStatus | None = None
     stopped_early: tuple[int, int] | None = None
     diverged: bool = False
     is_ours: bool = False
@@ -108,6 +111,7 @@ def from_mapping(said: Mapping[str, object]) -> Report:
         rollbacks=_rollbacks(said.get("rollbacks")),
         in_place_restarts=_in_place_restarts(said.get("inPlaceRestarts")),
         straggler=_straggler(said.get("straggler")),
+        preflight=_preflight(said.get("preflight")),
         stopped_early=_stopped_early(said.get("stoppedEarly")),
         diverged=said.get("result") == "Diverged",
         is_ours="formatVersion" in said,
@@ -206,6 +210,19 @@ def _straggler(said: object) -> StragglerStatus | None:
     if factor is None:
         return None
     return StragglerStatus(rank=rank, node=tail(node)[:253] if isinstance(node, str) else "", factor=factor)
+
+
+def _preflight(said: object) -> PreflightStatus | None:
+    if not isinstance(said, Mapping) or (seconds := number(said.get("seconds"))) is None:
+        return None
+    node = said.get("node")
+    return PreflightStatus(
+        seconds=seconds,
+        collective_megabytes_per_second=number(said.get("collectiveMegabytesPerSecond")),
+        write_megabytes_per_second=number(said.get("writeMegabytesPerSecond")),
+        read_megabytes_per_second=number(said.get("readMegabytesPerSecond")),
+        node=tail(node)[:253] if isinstance(node, str) else "",
+    )
 
 
 def _stopped_early(said: object) -> tuple[int, int] | None:

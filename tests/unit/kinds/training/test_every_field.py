@@ -557,6 +557,8 @@ ROWS = (
     Row("failurePolicy.maxRestarts", (0, 2), attempts_until_failed, (1, 3), edit="Running"),
     Row("failurePolicy.startTimeoutSeconds", (20, 40), seconds_to_start, edit="Running"),
     policy("failurePolicy.stallTimeoutSeconds", 60, 120, "DEEPSEEK_STALL_TIMEOUT_SECONDS"),
+    policy("failurePolicy.preflightTimeoutSeconds", 30, 60, "DEEPSEEK_PREFLIGHT_SECONDS"),
+    policy("failurePolicy.minVolumeMegabytesPerSecond", 5, 50, "DEEPSEEK_MIN_VOLUME_MEGABYTES_PER_SECOND"),
     policy("failurePolicy.maxInPlaceRestarts", 1, 5, "DEEPSEEK_MAX_IN_PLACE_RESTARTS"),
     Row(
         "failurePolicy.onDivergence.action",

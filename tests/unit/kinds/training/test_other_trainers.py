@@ -154,6 +154,8 @@ NOT_READ: dict[str, Any] = {
     "hyperparameters.crossEntropy": "Chunked",
     "failurePolicy.onDivergence.action": "Rollback",
     "failurePolicy.maxInPlaceRestarts": 2,
+    "failurePolicy.preflightTimeoutSeconds": 30,
+    "failurePolicy.minVolumeMegabytesPerSecond": 30,
     "model.custom": {"model_type": "qwen2"},
 }
 

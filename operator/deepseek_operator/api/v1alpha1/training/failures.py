@@ -56,6 +56,14 @@ class FailurePolicy(ApiModel):
         default=300,
         description="Seconds that a pod on an unreachable node is waited for beyond its grace before the next attempt starts (shared volumes only). Default 300.",
     )
+    preflight_timeout_seconds: Annotated[int, Field(ge=0, le=3600)] | None = Field(
+        default=None,
+        description="Before it loads anything the built-in trainer looks for the devices that were asked for, sums 16 MB over all processes, and writes and reads 16 MB on the checkpoint volume from each pod (not where less than 1 GB is free): seconds that its processes wait for each other then; what fails is a crash that names the node. It costs about a second. 0: nothing is tried. Absent: 120. An edit counts from the next attempt on.",
+    )
+    min_volume_megabytes_per_second: Annotated[int, Field(ge=1, le=1000000)] | None = Field(
+        default=None,
+        description="Least speed of the checkpoint volume, written and read, that the preflight lets pass; less is a crash that names the node. Absent: any. An edit counts from the next attempt on.",
+    )
     on_divergence: OnDivergence | None = Field(
         default=None,
         description="What the built-in trainer does when its numbers are no longer finite. Absent: it stops. An edit counts from the next attempt on.",

@@ -101,6 +101,20 @@ class StragglerStatus(StatusModel):
     )
 
 
+class PreflightStatus(StatusModel):
+    """What the newest attempt measured before it loaded anything."""
+
+    seconds: str = Field(default="", description="Seconds that it took, a decimal.")
+    collective_megabytes_per_second: str | None = Field(
+        default=None, description="Of a sum over all processes, a decimal; absent for a single one."
+    )
+    write_megabytes_per_second: str | None = Field(
+        default=None, description="Of the checkpoint volume from the slowest node, a decimal."
+    )
+    read_megabytes_per_second: str | None = Field(default=None, description="The same, read back.")
+    node: str = Field(default="", description="That slowest node.")
+
+
 class ProgressStatus(StatusModel):
     """What rank 0 last said. Display only."""
 

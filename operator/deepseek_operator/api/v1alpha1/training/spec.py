@@ -174,6 +174,16 @@ class TrainingSpec(ApiModel):
                 fieldPath=".parallelism.expert",
             ),
             rule(
+                f"{_OURS} || !(has(self.failurePolicy.preflightTimeoutSeconds) || has(self.failurePolicy.minVolumeMegabytesPerSecond))",
+                "failurePolicy.preflightTimeoutSeconds and minVolumeMegabytesPerSecond are the built-in trainer's: leave them out, and let your command try first what it needs",
+                fieldPath=".failurePolicy",
+            ),
+            rule(
+                "!has(self.failurePolicy.minVolumeMegabytesPerSecond) || !has(self.failurePolicy.preflightTimeoutSeconds) || self.failurePolicy.preflightTimeoutSeconds > 0",
+                "failurePolicy.minVolumeMegabytesPerSecond is of the preflight: write preflightTimeoutSeconds above 0, or leave one of them out",
+                fieldPath=".failurePolicy.minVolumeMegabytesPerSecond",
+            ),
+            rule(
                 f"{_OURS} || !has(self.failurePolicy.maxInPlaceRestarts)",
                 "failurePolicy.maxInPlaceRestarts is the built-in trainer's: leave it out, and write maxRestarts, or let your command start its processes again itself",
                 fieldPath=".failurePolicy.maxInPlaceRestarts",

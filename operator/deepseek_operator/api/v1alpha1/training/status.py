@@ -13,6 +13,7 @@ from deepseek_operator.api.v1alpha1.training.progress import (
     DataStatus,
     InPlaceRestartStatus,
     LastCheckpoint,
+    PreflightStatus,
     ProgressStatus,
     RollbackStatus,
     StragglerStatus,
@@ -157,6 +158,10 @@ class TrainingStatus(ObservedStatus):
     in_place_restarts: InPlaceRestartStatus | None = Field(
         default=None,
         description="What failurePolicy.maxInPlaceRestarts has led to in the newest attempt; absent while it has led to nothing.",
+    )
+    preflight: PreflightStatus | None = Field(
+        default=None,
+        description="What was tried before the newest attempt loaded anything; absent until it has passed.",
     )
     straggler: StragglerStatus | None = Field(
         default=None,

@@ -94,6 +94,10 @@ def _no_room(view: View, told: str) -> str:
     )
 
 
+_OF_AN_ATTEMPT = {"in_place_restarts": None, "preflight": None}
+"""What is told of the newest attempt alone, before it says anything."""
+
+
 def number(view: View) -> Step | None:
     """Records the next attempt before anything of it exists, past every number that is seen. None is used twice."""
     attempt, digest = view.attempt, view.digests.attempt
@@ -108,7 +112,7 @@ def number(view: View) -> Step | None:
         recorded_at=rfc3339(view.now),
     )
     fixed = view.status.fixed_digest or view.digests.fixed
-    update = {"uid": meta.uid, "fixed_digest": fixed, "not_before": None, "attempt": made, "in_place_restarts": None}
+    update = {"uid": meta.uid, "fixed_digest": fixed, "not_before": None, "attempt": made, **_OF_AN_ATTEMPT}
     return record(view.status.model_copy(update=update))
 
 
