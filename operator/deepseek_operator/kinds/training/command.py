@@ -66,10 +66,11 @@ _DATASET = ("source.uri", "split", "format", "weight")
 
 @dataclass(frozen=True)
 class Started:
-    """What the trainer's container is made of."""
+    """What the trainer's container is made of. `is_divided`: its ranks save parts that as many alone put together again."""
 
     image: str
     command: Command
+    is_divided: bool = False
 
 
 def started(
@@ -84,7 +85,8 @@ def started(
     profile = _profile(spec, plan, configuration)
     found = catalogue.find(spec.model.name or "")
     assert found.architecture is not None  # or `_unfit` says so
-    built = build(entry.type, asked(entry, spec, plan, profile, found.family, found.architecture))
+    wanted = asked(entry, spec, plan, profile, found.family, found.architecture)
+    built = build(entry.type, wanted)
     if isinstance(built, Refusal):
         return built
     image = spec.trainer.image or profile.image(entry.type, entry.version)
@@ -93,7 +95,9 @@ def started(
             f"no image of {entry.title} {entry.version} for {profile.name} follows from its release",
             "write trainer.image",
         )
-    return Started(image, built)
+    # A command may be of another program than the usual one, which saves in its own way.
+    is_divided = entry.divides and built.program == entry.type and wanted.is_shared_out
+    return Started(image, built, is_divided)
 
 
 def asked(

@@ -23,6 +23,7 @@ from deepseek_operator.kinds.training.origin import as_resolved, recorded
 from deepseek_operator.kinds.training.program import TRAINER
 from deepseek_operator.kinds.training.reasons import Reason
 from deepseek_operator.kinds.training.report import Report, reports
+from deepseek_operator.kinds.training.reshaping import misfit
 from deepseek_operator.kinds.training.settings import Digests, digests
 from deepseek_operator.kinds.training.validation import Complaint, complaint
 from deepseek_operator.kinds.training.volume import loss, recorded_uid
@@ -158,13 +159,19 @@ class View:
     @cached_property
     def complaint(self) -> Complaint | None:
         """What keeps the next attempt from starting; None when nothing does."""
-        return complaint(self.seen, self.digests.fixed, self.is_unlearnt) or self._unstartable
+        return complaint(self.seen, self.digests.fixed, self.is_unlearnt) or self._unstartable or self._misfit
 
     @property
     def _unstartable(self) -> Complaint | None:
         """Why the operator can't write the trainer's command."""
         found = self._started
         return Complaint(Reason.UNSUPPORTED, str(found)) if isinstance(found, Refusal) else None
+
+    @property
+    def _misfit(self) -> Complaint | None:
+        """Why a gang of this size can't go on from what another one has saved."""
+        found = misfit(self.status, self.spec, self.foreign)
+        return Complaint(Reason.UNSUPPORTED, found) if found is not None else None
 
     @property
     def foreign(self) -> Started | None:

@@ -50,6 +50,11 @@ class AttemptStatus(StatusModel):
         description="uid of rank 0's pod, once seen.",
         json_schema_extra=RECORD,
     )
+    bound_ranks: int | None = Field(
+        default=None,
+        description="Processes that alone can go on from what it saves; 0 where any number can, absent where that was not recorded.",
+        json_schema_extra=RECORD,
+    )
     recorded_at: str = Field(default="", description="When it was recorded, RFC 3339.")
     placed_at: str | None = Field(default=None, description="When all pods were first seen placed on nodes.")
     running_at: str | None = Field(default=None, description="When all pods were first seen running, RFC 3339.")

@@ -59,6 +59,7 @@ ENTRY = TrainerEntry(
     recomputations=frozenset(),
     checkpoints="as the user's program saves",
     resume=Resume.VERIFIED,
+    divides=True,
     axes=DATA_AXIS,
     flags=FLAGS,
     runs_a_program=True,

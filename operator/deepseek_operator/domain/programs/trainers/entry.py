@@ -58,6 +58,7 @@ class TrainerEntry:
         flags: what the user's own arguments may not say.
         recomputations: levels of recomputation that it can be told; of a program that nobody can tell, none.
         recomputation: what it computes again where nothing is said; None: as little as the plan allows.
+        divides: whether its ranks save parts of what they share out, which as many ranks alone put together again.
         runs_a_program: whether its command starts one of the user's, as a library's does.
         is_offered: whether resources may name it; the others are known to commands only.
     """
@@ -78,6 +79,7 @@ class TrainerEntry:
     recomputation: Recompute | None = None
     command: tuple[str, ...] = ()
     flags: Flags = NO_FLAGS
+    divides: bool = False
     runs_a_program: bool = False
     is_offered: bool = False
 

@@ -223,6 +223,7 @@ ENTRY = TrainerEntry(
     build=build,
     checkpoints="transformers, with DeepSpeed's state",
     resume=Resume.VERIFIED,
+    divides=True,
     methods=ADAPTERS | {Method.FULL},
     recomputations=WHOLE_LAYERS,
     precisions=("bf16",),

@@ -299,6 +299,7 @@ ENTRY = TrainerEntry(
     build=build,
     checkpoints="transformers, with DeepSpeed's state; Megatron-Core distributed for wider layouts",
     resume=Resume.VERIFIED,
+    divides=True,
     methods=ADAPTERS | {Method.FULL},
     recomputations=WHOLE_LAYERS,
     optimizers=tuple(memory.HUGGING_FACE_OPTIMIZERS),

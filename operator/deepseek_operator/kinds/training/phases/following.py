@@ -15,6 +15,7 @@ from deepseek_operator.kinds.training.phases.unreachable import unreachable
 from deepseek_operator.kinds.training.pod import Attempt
 from deepseek_operator.kinds.training.program import VOLUME_FULL
 from deepseek_operator.kinds.training.reasons import Reason
+from deepseek_operator.kinds.training.reshaping import bound_ranks
 from deepseek_operator.kinds.training.service import last_attempt
 from deepseek_operator.kinds.training.step import STARTUP_RECHECK, Step, act, record, record_attempt
 from deepseek_operator.kinds.training.upkeep import current
@@ -100,15 +101,20 @@ _OF_AN_ATTEMPT = {"in_place_restarts": None, "preflight": None}
 
 def number(view: View) -> Step | None:
     """Records the next attempt before anything of it exists, past every number that is seen. None is used twice."""
-    attempt, digest = view.attempt, view.digests.attempt
+    attempt, digest, bound = view.attempt, view.digests.attempt, bound_ranks(view.spec, view.foreign)
     if attempt is not None and attempt.verdict is None:
         is_edited = attempt.digest != digest
-        return record_attempt(view.status, attempt.model_copy(update={"digest": digest})) if is_edited else None
+        return (
+            record_attempt(view.status, attempt.model_copy(update={"digest": digest, "bound_ranks": bound}))
+            if is_edited
+            else None
+        )
     meta, following = view.owner.metadata, next_number(_numbers_used(view))
     made = AttemptStatus(
         number=following,
         job=training_job(meta.name, meta.uid, following),
         digest=digest,
+        bound_ranks=bound,
         recorded_at=rfc3339(view.now),
     )
     fixed = view.status.fixed_digest or view.digests.fixed
