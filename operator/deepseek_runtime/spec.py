@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal, assert_never
 
 from deepseek_runtime.contract import Invalid
+from deepseek_runtime.evaluation import EarlyStopping, Evaluation, early_stopping, evaluation
 from deepseek_runtime.fields import Fields
 from deepseek_runtime.objectives import objective_of
 
@@ -53,7 +54,7 @@ PACKINGS: tuple[Packing, ...] = ("Documents",)
 TEMPLATES: tuple[Literal["DeepSeek"], ...] = ("DeepSeek",)
 FIELDS = (
     *("model", "objective", "method", "datasets", "hyperparameters", "chatTemplate", "lossOn", "data"),
-    *("initFrom", "onDivergence", "earlyStopping", "parallelism"),
+    *("initFrom", "onDivergence", "earlyStopping", "evaluation", "parallelism"),
 )
 HYPERPARAMETERS = (
     *("globalBatchSize", "microBatchSize", "sequenceLength", "learningRate", "schedule", "warmupSteps"),
@@ -213,14 +214,6 @@ class Rollback:
 
 
 @dataclass(frozen=True)
-class EarlyStopping:
-    """A training ends after `patience` evaluations in a row of which none was better by more than `min_delta`."""
-
-    patience: int
-    min_delta: float
-
-
-@dataclass(frozen=True)
 class TrainingSpec:
     """`rollback` None means that a training ends whose numbers cease to be finite, `early_stopping` None that it ends with
     its last step. `expert` is over how many processes the experts of a layer are dealt out, 1 for all on each."""
@@ -237,6 +230,7 @@ class TrainingSpec:
     data: Preparation | None = None
     early_stopping: EarlyStopping | None = None
     expert: int = 1
+    evaluation: Evaluation | None = None
 
 
 def read_spec(text: str) -> TrainingSpec:
@@ -270,7 +264,8 @@ def read_spec(text: str) -> TrainingSpec:
         init_from=_init_from(root.fields("initFrom")) if root.has("initFrom") else None,
         rollback=_rollback(root.fields("onDivergence")) if root.has("onDivergence") else None,
         data=_preparation(root.fields("data")) if root.has("data") else None,
-        early_stopping=_early_stopping(root) if root.has("earlyStopping") else None,
+        early_stopping=early_stopping(root) if root.has("earlyStopping") else None,
+        evaluation=evaluation(root.fields("evaluation")) if root.has("evaluation") else None,
         expert=_expert(root.fields("parallelism")) if root.has("parallelism") else 1,
     )
 
@@ -356,16 +351,6 @@ def _preparation(fields: Fields) -> Preparation:
         decontaminate_words=fields.integer("decontaminateWords", 0, least=1) or None,
         packing=fields.optional("packing", PACKINGS),
     )
-
-
-def _early_stopping(root: Fields) -> EarlyStopping:
-    fields, hyperparameters = root.fields("earlyStopping"), root.fields("hyperparameters")
-    fields.only("patience", "minDelta")
-    if not fields.has("patience"):
-        raise fields.wrong("patience", "write after how many evaluations without a better one to stop, for example 3")
-    if not hyperparameters.has("evalEverySteps"):
-        raise hyperparameters.wrong("evalEverySteps", "earlyStopping counts evaluations: write the steps between them")
-    return EarlyStopping(fields.integer("patience", 1, least=1), fields.decimal("minDelta", 0.0, least=0.0))
 
 
 def _lora(fields: Fields) -> LoRA:

@@ -5,8 +5,10 @@ process 1 of a container, which has no default for it, never hears of it and is 
 A blocked signal waits, for process 1 as well.
 """
 
+import ctypes
 import signal
 import sys
+from collections.abc import Callable
 
 STOPS = (signal.SIGTERM, signal.SIGINT)
 
@@ -20,3 +22,13 @@ def hold_while_starting() -> None:
 def release() -> None:
     """Delivers what has come meanwhile. To be called once there are handlers, before there are threads and children."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
+
+
+def die_with_parent() -> Callable[[], None]:
+    """What a child calls before its program: it never outlives its parent, which outside of a container nobody else ends."""
+    libc, pr_set_pdeathsig = ctypes.CDLL(None), 1
+
+    def ask_kernel() -> None:
+        libc.prctl(pr_set_pdeathsig, signal.SIGKILL)
+
+    return ask_kernel

@@ -120,7 +120,14 @@ TRAINING_STATUS = {
     ],
     "attempt": {"number": 2, "job": "tune-train-000000-2"},
     "restarts": 1,
-    "progress": {"step": 41, "loss": "0.25", "gradientNorm": "1.5", "tokensPerSecond": "1200"},
+    "progress": {
+        "step": 41,
+        "loss": "0.25",
+        "gradientNorm": "1.5",
+        "tokensPerSecond": "1200",
+        "mfu": "0.41",
+        "deviceMemory": "61.3Gi",
+    },
     "lastCheckpoint": {"step": 40},
     "summary": {"ready": "True", "reason": "Running", "workers": "3/4", "progress": "41%", "eta": "2h10m"},
 }
@@ -155,8 +162,19 @@ def test_the_columns_of_a_training_read_well(api_server: Cluster, namespace: str
     assert header == ["NAME", "PHASE", "READY", "REASON", "WORKERS", "PROGRESS", "ETA", "LOSS", "RESTARTS", "AGE"]
     assert row[:-1] == ["tune", "Running", "True", "Running", "3/4", "41%", "2h10m", "0.25", "1"]
     header, row = _rows(_kubectl(api_server, namespace, "get", "dst", "-o", "wide"))
-    assert header[10:] == ["STEP", "ATTEMPT", "TOKENS/S", "GRAD-NORM", "LAST-CKPT", "MODEL", "GPUS", "LAYOUT"]
-    assert row[10:] == ["41", "2", "1200", "1.5", "40", "lite", "16", "DP-16"]
+    assert header[10:] == [
+        "STEP",
+        "ATTEMPT",
+        "TOKENS/S",
+        "GRAD-NORM",
+        "MFU",
+        "DEVICE-MEM",
+        "LAST-CKPT",
+        "MODEL",
+        "GPUS",
+        "LAYOUT",
+    ]
+    assert row[10:] == ["41", "2", "1200", "1.5", "0.41", "61.3Gi", "40", "lite", "16", "DP-16"]
 
 
 def test_a_resource_that_rests_has_no_empty_columns(api_server: Cluster, namespace: str) -> None:

@@ -11,6 +11,8 @@ SAID = {
     "evalLoss": 0.6,
     "accuracy": 0.7,
     "tokensPerSecond": 1000.0,
+    "metrics": {"bleu": 31.25, "chrf": 0.5},
+    "evaluationFailure": {"step": 30, "message": "it took longer than evaluation.timeoutSeconds 60"},
     "mfu": 0.41,
     "hostMemoryBytes": 10.0 * 2**30,
     "deviceMemoryBytes": 61.3 * 2**30,

@@ -65,6 +65,11 @@ class _Data(_Part):
     prepared: _Prepared | None = None
 
 
+class _EvaluationFailure(_Part):
+    step: _Step
+    message: Annotated[str, Field(max_length=1024)]
+
+
 class _Rollbacks(_Part):
     count: _Step
     step: _Step | None = None
@@ -109,6 +114,8 @@ class _Progress(_Part):
     learningRate: _Number | None = None  # noqa: N815
     evalLoss: _Number | None = None  # noqa: N815
     accuracy: _Number | None = None
+    metrics: Annotated[dict[_Text, _Number | None], Field(max_length=16)] | None = None
+    evaluationFailure: _EvaluationFailure | None = None  # noqa: N815
     tokensPerSecond: _Number | None = None  # noqa: N815
     mfu: _Number | None = None
     hostMemoryBytes: _Number | None = None  # noqa: N815

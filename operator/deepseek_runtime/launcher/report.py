@@ -54,7 +54,7 @@ def termination(
         best=_named(told.get("best"), ("step", "metric", "value")),
         exports=tuple(step for step in exports if isinstance(step, int)) if isinstance(exports, list) else (),
         loss=_number(told.get("loss")),
-        metrics={name: _number(told.get(name)) for name in ("evalLoss", "accuracy") if told.get(name) is not None},
+        metrics=_measured(told),
         data=_read(told.get("data")),
         firstStep=_whole(told.get("firstStep")),
         gradientNorm=_number(told.get("gradientNorm")),
@@ -62,6 +62,13 @@ def termination(
         rollbacks=_named(told.get("rollbacks"), ("count", "step", "to", "skipped")),
         inPlaceRestarts=vars(restarted) if restarted is not None else None,
     )
+
+
+def _measured(told: Mapping[str, object]) -> dict[str, float | None]:
+    """The last evaluation, metrics of a user's own among them."""
+    own = told.get("metrics")
+    known = {**{name: told.get(name) for name in ("evalLoss", "accuracy")}, **(own if isinstance(own, Mapping) else {})}
+    return {name: _number(value) for name, value in known.items() if value is not None}
 
 
 def incarnation(contract: Contract) -> str | None:

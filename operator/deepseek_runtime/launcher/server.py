@@ -5,6 +5,7 @@ they are busy, stalled or gone. Everybody may ask; it is read-only, and connecti
 """
 
 import json
+import re
 import socket
 import threading
 from collections.abc import Callable, Mapping
@@ -68,6 +69,9 @@ METRICS = (
     *(Metric(path, f"{PREFIX}{name}", text) for path, name, text in _NAMES),
     *(Metric(path, f"{PREFIX}{name}", text, "counter") for path, name, text in _COUNTED),
 )
+OWN = Metric("metrics", f"{PREFIX}own_metric", "What evaluation.command printed at the last evaluation.")
+MOST_OWN = 16
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 
 
 class _Server(ThreadingHTTPServer):
@@ -136,12 +140,22 @@ def exposition(progress: Progress) -> str:
     for metric in METRICS:
         value = _at(progress, metric.field)
         if isinstance(value, int | float):
-            lines += [
-                f"# HELP {metric.name} {metric.text}",
-                f"# TYPE {metric.name} {metric.kind}",
-                f"{metric.name} {value}",
-            ]
-    return "\n".join(lines) + "\n"
+            lines += [*_head(metric), f"{metric.name} {value}"]
+    return "\n".join([*lines, *_own(progress.get("metrics"))]) + "\n"
+
+
+def _own(said: object) -> list[str]:
+    """Metrics of a user's own, so many and so named as the trainer takes them."""
+    known = said if isinstance(said, Mapping) else {}
+    named = {
+        name: value for name, value in known.items() if _NAME.fullmatch(str(name)) and isinstance(value, int | float)
+    }
+    lines = [f'{OWN.name}{{metric="{name}"}} {value}' for name, value in sorted(named.items())[:MOST_OWN]]
+    return [*_head(OWN), *lines] if lines else []
+
+
+def _head(metric: Metric) -> list[str]:
+    return [f"# HELP {metric.name} {metric.text}", f"# TYPE {metric.name} {metric.kind}"]
 
 
 def _at(progress: object, path: str) -> object:

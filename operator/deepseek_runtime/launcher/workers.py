@@ -5,16 +5,16 @@ therefore the earliest exit seen; among those seen at the same look a death by s
 a crash in native code) comes before an ordinary exit, which is what a broken connection ends in.
 """
 
-import ctypes
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from deepseek_runtime.contract import ExitCode, Gang
 from deepseek_runtime.cpu import threads_per_process
 from deepseek_runtime.rundir import HEARTBEAT_VARIABLE, VARIABLE, RunDirectory
+from deepseek_runtime.stopping import die_with_parent
 
 RANK_VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")
 """What a process is told of its place; one that starts the ranks tells them."""
@@ -45,7 +45,7 @@ class Workers:
             rank = gang.node_rank * gang.processes_per_node + local_rank
             own = environment_of(rank, local_rank, gang, run, environment)
             processes[rank] = subprocess.Popen(
-                list(command), env=own, start_new_session=True, preexec_fn=_die_with_parent(ctypes.CDLL(None))
+                list(command), env=own, start_new_session=True, preexec_fn=die_with_parent()
             )
         return Workers(processes)
 
@@ -55,9 +55,7 @@ class Workers:
         own = environment_of(0, 0, gang, run, environment)
         for name in RANK_VARIABLES:
             own.pop(name, None)
-        process = subprocess.Popen(
-            list(command), env=own, start_new_session=True, preexec_fn=_die_with_parent(ctypes.CDLL(None))
-        )
+        process = subprocess.Popen(list(command), env=own, start_new_session=True, preexec_fn=die_with_parent())
         return Workers({0: process})
 
     @property
@@ -88,16 +86,6 @@ class Workers:
         self.signal(signal.SIGKILL)
         for rank in self.running:
             self._processes[rank].wait()
-
-
-def _die_with_parent(libc: ctypes.CDLL) -> Callable[[], None]:
-    """A worker never outlives its keeper: outside of a container nobody else would end it."""
-    pr_set_pdeathsig = 1
-
-    def ask_kernel() -> None:
-        libc.prctl(pr_set_pdeathsig, signal.SIGKILL)
-
-    return ask_kernel
 
 
 def environment_of(

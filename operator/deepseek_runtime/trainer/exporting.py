@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,23 +43,30 @@ class Exporter:
         if broadcast(volume.has_export_of(checkpoint) if rank.gang.is_first else None):
             return
         rank.telling.tell(state="Saving")
-        weights = self.method.exported(self.model, rank.parameters.precision)
         torn = volume.torn_export_directory(self.incarnation, checkpoint.step)
         made: str | None = None
+        if (job := self.write(torn)) is not None:
+            with writing(volume.root, f"the export of step {checkpoint.step}"):
+                job.result()
+                made = volume.commit_export(self._manifest(checkpoint, measured, torn), rank.contract.attempt)
+        rank.telling.log({"event": "export", "step": checkpoint.step, "export": made})
+
+    def write(self, directory: Path) -> "Future[None] | None":
+        """Writes what the model holds in the form of an export, without a manifest; called by all ranks together.
+
+        On rank 0 what has become of it, done; None on the others.
+        """
+        rank, weights = self.rank, self.method.exported(self.model, self.rank.parameters.precision)
         with ThreadPoolExecutor(1) as writer:
-            what = (torn, self.model, weights, self.tokenizer, rank.spec.model)
+            what = (directory, self.model, weights, self.tokenizer, rank.spec.model)
             job = writer.submit(self._write, *what) if rank.gang.is_first else None
             wait_for_all(
                 rank.gang,
                 rank.heartbeat.beat,
                 is_done=lambda: job is None or job.done(),
-                written_bytes=lambda: _bytes_below(torn) if job else 0,
+                written_bytes=lambda: _bytes_below(directory) if job else 0,
             )
-            if job is not None:
-                with writing(volume.root, f"the export of step {checkpoint.step}"):
-                    job.result()
-                    made = volume.commit_export(self._manifest(checkpoint, measured, torn), rank.contract.attempt)
-        rank.telling.log({"event": "export", "step": checkpoint.step, "export": made})
+        return job
 
     def _write(self, directory: Path, *what: Any) -> None:
         """With the chat template that was trained by, where it isn't the model's own."""

@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass
 
 from deepseek_runtime.checkpoint.manifest import Manifest
+from deepseek_runtime.checkpoint.ranking import is_measured
 from deepseek_runtime.contract import ExitCode
 from deepseek_runtime.trainer.checkpoints import Checkpoints
 from deepseek_runtime.trainer.course import Course
@@ -126,7 +127,7 @@ class Training:
         if not self.measuring.measure(self.step):
             return False
         metrics, policy = self.measuring.last.metrics, self.rank.spec.early_stopping
-        if policy is not None:
+        if policy is not None and is_measured(metrics, self.checkpoints.policy.best):
             self.course.evaluated(self.step, metrics, self.checkpoints.policy.best, policy.min_delta)
             self.rank.telling.tell(**self.course.told())
         return self.checkpoints.is_worth_keeping(metrics)

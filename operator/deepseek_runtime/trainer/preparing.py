@@ -21,6 +21,7 @@ from deepseek_runtime.trainer.method import Method, method_of
 from deepseek_runtime.trainer.model import outline, shard
 from deepseek_runtime.trainer.objective import objective_of
 from deepseek_runtime.trainer.optimizers import optimizers
+from deepseek_runtime.trainer.own_metrics import OwnMetrics
 from deepseek_runtime.trainer.plan import Plan, plan
 from deepseek_runtime.trainer.rank import Rank
 from deepseek_runtime.trainer.recomputing import recompute
@@ -58,17 +59,19 @@ def prepare(rank: Rank) -> Training:
     checkpoints = Checkpoints(rank, saver, state, best(start.lineage.ancestors, rank.contract.checkpoints.best))
     pad_id, steps = tokenizer.pad_token_id or 0, planned.max_steps
     balance = Balance(model, rank.gang) if rank.spec.objective == "Pretrain" else None
+    exporter = Exporter(rank, start.lineage.incarnation, model, tokenizer, method)
+    own = OwnMetrics(rank, exporter, rank.spec.evaluation) if rank.spec.evaluation is not None else None
     return Training(
         rank=rank,
         start=start,
         learner=Learner(rank, model, pad_id, state, objective, corpus, steps, balance),
-        measuring=Measuring(rank, model, tokenizer, corpus.heldout, steps, standing.measured),
+        measuring=Measuring(rank, model, tokenizer, corpus.heldout, steps, standing.measured, own),
         checkpoints=checkpoints,
         diverging=Diverging(rank, start, checkpoints, course),
         course=course,
         gauges=Gauges(rank.gang, standing.step, steps),
         pacing=pacing(rank.gang, model, rank.contract.node_name),
-        exporter=Exporter(rank, start.lineage.incarnation, model, tokenizer, method),
+        exporter=exporter,
         max_steps=steps,
         step=standing.step,
         loss=standing.loss,

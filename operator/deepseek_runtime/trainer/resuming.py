@@ -14,6 +14,7 @@ from deepseek_runtime.trainer.course import Waiting
 from deepseek_runtime.trainer.exporting import exported_steps
 from deepseek_runtime.trainer.held import Held
 from deepseek_runtime.trainer.measuring import Measured
+from deepseek_runtime.trainer.measuring import told as measured_told
 from deepseek_runtime.trainer.plan import Plan
 from deepseek_runtime.trainer.rank import Rank
 from deepseek_runtime.trainer.starting import Start
@@ -74,7 +75,7 @@ def _told(rank: Rank, start: Start, plan: Plan, manifest: Manifest) -> Standing:
     is_alike = (manifest.world_size, manifest.expert) == (rank.gang.world_size, rank.spec.expert)
     is_exact = plan.continues and is_alike
     latest = told(manifest, None, best(start.lineage.ancestors, rank.contract.checkpoints.best))
-    rank.telling.tell(**latest, loss=stands.loss, **stands.measured.metrics)
+    rank.telling.tell(**latest, loss=stands.loss, **measured_told(stands.measured.metrics))
     rank.telling.log({"event": "resume", "step": manifest.step, "incarnation": manifest.incarnation, "exact": is_exact})
     return stands
 
@@ -92,5 +93,5 @@ def standing(manifest: Manifest) -> Standing:
 
 
 def _measured(manifest: Manifest) -> Measured:
-    metrics = {name: manifest.metrics.get(name) for name in ("evalLoss", "accuracy")}
-    return Measured(manifest.step if metrics["evalLoss"] is not None else None, metrics)
+    metrics = {name: value for name, value in manifest.metrics.items() if name != "loss"}
+    return Measured(manifest.step if any(value is not None for value in metrics.values()) else None, metrics)

@@ -90,10 +90,10 @@ def _still_best(known: BestCheckpoint | None) -> BestCheckpoint | None:
 def last_words(before: ProgressStatus | None, said: Sequence[Report]) -> ProgressStatus | None:
     """Progress with the numbers that ended pods left: what was pulled while they ran is older by up to an interval."""
     told: dict[str, object] = {}
-    for name in ("step", "first_step", "loss", "gradient_norm", "eval_loss", "accuracy"):
+    for name in ("step", "first_step", "loss", "gradient_norm", "eval_loss", "accuracy", "metrics"):
         values = (getattr(report, name) for report in said)
-        if (value := next((value for value in values if value is not None), None)) is not None:
-            told[name] = value
+        if (value := next((value for value in values if value not in (None, ())), None)) is not None:
+            told[name] = list(value) if isinstance(value, tuple) else value
     return (before or ProgressStatus()).model_copy(update=told) if told else before
 
 

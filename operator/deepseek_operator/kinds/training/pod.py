@@ -345,7 +345,11 @@ def resolved_spec(spec: TrainingSpec, plan: TrainingPlanStatus | None = None) ->
         "objective": wire["objective"],
         "method": _resolved_method(spec.method),
         "datasets": [_resolved_dataset(index, dataset) for index, dataset in enumerate(spec.datasets)],
-        **{name: wire[name] for name in ("chatTemplate", "lossOn", "data", "earlyStopping") if name in wire},
+        **{
+            name: wire[name]
+            for name in ("chatTemplate", "lossOn", "data", "earlyStopping", "evaluation")
+            if name in wire
+        },
         "hyperparameters": hyperparameters,
         **({"initFrom": {"path": INIT, "checkpoint": spec.init_from.checkpoint}} if spec.init_from is not None else {}),
         **_answers(spec.failure_policy),

@@ -51,6 +51,7 @@ class Reason(StrEnum):
     RESTARTED_IN_PLACE = "RestartedInPlace"
     GRACE_TOO_SHORT = "GraceTooShort"
     SLOW_RANK = "SlowRank"
+    EVALUATION_FAILED = "EvaluationFailed"
     TOO_LARGE = shared.TOO_LARGE
     INTERNAL_ERROR = shared.INTERNAL_ERROR
 
@@ -77,6 +78,7 @@ ADVICE: Mapping[Reason, str] = {
     Reason.DIVERGED: "Write a lower learningRate, more warmupSteps or gradientClipNorm in a new training with checkpoints.resume.from.",
     Reason.EXAMPLES_LEFT_OUT: "Write a larger hyperparameters.sequenceLength, or take the long examples out of the file; the message has the numbers.",
     Reason.COMPLETIONS_CUT: "Write a larger hyperparameters.sequenceLength if answers are meant to end; the message has the numbers.",
+    Reason.EVALUATION_FAILED: "Read the trainer's log, which has the program's own words, and correct evaluation.command; the training goes on without its metrics, and checkpoints without them are never the best by them.",
     Reason.ROLLED_BACK: "Nothing, where it happens once: the training goes on without the batches that led there. Look at that data, or write a lower learningRate.",
     Reason.RESTARTED_IN_PLACE: "Nothing, where it happens once: the training goes on from its last checkpoint. Where one node's name comes again, look at that node; else read the log of that pod.",
     Reason.GRACE_TOO_SHORT: "Write the trainer.pod.terminationGracePeriodSeconds that the message names, before the next drain.",

@@ -17,6 +17,7 @@ from deepseek_operator.api.v1alpha1.training.progress import (
     InPlaceRestartStatus,
     LastCheckpoint,
     PreflightStatus,
+    OwnMetric,
     PreparedStatus,
     RollbackStatus,
     StragglerStatus,
@@ -32,6 +33,9 @@ MAX_STEP = 10**9
 MAX_TOKENS = 10**15
 MAX_EXPORTS = 128
 MAX_CAUSE = 512
+MAX_METRICS = 16
+_USUAL = ("evalLoss", "accuracy")
+_METRIC = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 _DIGEST = re.compile(r"[0-9a-f]{32}")
 
 
@@ -43,6 +47,7 @@ class Report:
         message: at most ten lines and 1,024 characters, printable.
         step, first_step: the last optimizer step, and the one that the attempt began with.
         loss, gradient_norm, eval_loss, accuracy: as of `step`, decimals as a status shows them.
+        metrics: of the user's own, by name; `evaluation_failure` says why the last evaluation has none.
         latest, best: the checkpoints that it named; None when it named none.
         exports: steps, ascending.
         data: what was read of the datasets.
@@ -62,6 +67,8 @@ class Report:
     gradient_norm: str | None = None
     eval_loss: str | None = None
     accuracy: str | None = None
+    metrics: tuple[OwnMetric, ...] = ()
+    evaluation_failure: str | None = None
     latest: LastCheckpoint | None = None
     best: BestCheckpoint | None = None
     exports: tuple[int, ...] = ()
@@ -104,6 +111,8 @@ def from_mapping(said: Mapping[str, object]) -> Report:
         gradient_norm=number(said.get("gradientNorm")),
         eval_loss=number(measured.get("evalLoss")),
         accuracy=number(measured.get("accuracy")),
+        metrics=own_metrics(measured),
+        evaluation_failure=failure(said.get("evaluationFailure")),
         latest=_latest(said.get("latest")),
         best=_best(said.get("best")),
         exports=tuple(sorted(steps)[-MAX_EXPORTS:]),
@@ -135,6 +144,24 @@ def number(value: object) -> str | None:
     if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
         return None
     return f"{value:.0f}" if 1e4 <= abs(value) < 1e15 else f"{value:.4g}"
+
+
+def own_metrics(said: object) -> tuple[OwnMetric, ...]:
+    """The numbers that are a user's own, by name, at most MAX_METRICS."""
+    named = said.items() if isinstance(said, Mapping) else ()
+    found = [
+        OwnMetric(name=name, value=shown)
+        for name, value in sorted((str(name), value) for name, value in named)
+        if name not in _USUAL and _METRIC.fullmatch(name) and (shown := number(value)) is not None
+    ]
+    return tuple(found[:MAX_METRICS])
+
+
+def failure(said: object) -> str | None:
+    """`step 40: it took longer than …`; None for what no trainer says."""
+    if not isinstance(said, Mapping) or (step := whole(said.get("step"))) is None:
+        return None
+    return f"step {step}: {tail(str(said.get('message') or ''))}"
 
 
 def memory(value: object) -> str | None:

@@ -17,11 +17,12 @@ from deepseek_operator.kinds.training.ending import last_words, reported
 from deepseek_operator.kinds.training.in_place import restarted
 from deepseek_operator.kinds.training.losses import losses
 from deepseek_operator.kinds.training.reasons import Reason, with_advice
-from deepseek_operator.kinds.training.report import Report, from_mapping, memory, number, whole
+from deepseek_operator.kinds.training.report import Report, failure, from_mapping, memory, number, own_metrics, whole
 from deepseek_operator.kinds.training.rollbacks import rollbacks
 from deepseek_operator.kinds.training.saving import SAVE_WARNING, saving
 from deepseek_operator.kinds.training.step import Step
 from deepseek_operator.kinds.training.straggling import straggling
+from deepseek_operator.kinds.training.unmeasured import unmeasured
 from deepseek_operator.kinds.training.view import View
 from deepseek_operator.workloads.device_plan import warning_of
 from deepseek_operator.workloads.last_words import tail
@@ -53,6 +54,7 @@ def display(view: View, step: Step, done: Done) -> TrainingStatus:
         *restarted(status.in_place_restarts),
         *_saving(view, status),
         *straggling(status.straggler),
+        *unmeasured(progress),
     )
     conditions = merged(told, before.conditions, meta.generation, view.now)
     return status.model_copy(
@@ -110,6 +112,8 @@ def _progress(view: View) -> ProgressStatus | None:
         eval_loss=number(said.get("evalLoss")),
         accuracy=number(said.get("accuracy")),
         tokens_per_second=number(said.get("tokensPerSecond")),
+        metrics=list(own_metrics(said.get("metrics"))),
+        evaluation_failure=failure(said.get("evaluationFailure")),
         mfu=number(said.get("mfu")),
         device_memory=memory(said.get("deviceMemoryBytes")),
         host_memory=memory(said.get("hostMemoryBytes")),

@@ -395,6 +395,20 @@ ROWS = (
     Row("tracking.mlflow.uri", ("http://a:5000", "https://b"), variable(TRACKING, "mlflow", "uri"), edit="Running"),
     tracked("experiment", variable(TRACKING, "mlflow", "experiment")),
     tracked("registeredModel", variable(TRACKING, "mlflow", "registeredModel")),
+    Row(
+        "evaluation.command[]",
+        (["a"], ["b", "-c"]),
+        variable(SPEC, "evaluation", "command"),
+        beside=EVALUATED,
+        edit="Running",
+    ),
+    Row(
+        "evaluation.timeoutSeconds",
+        (60, 900),
+        variable(SPEC, "evaluation", "timeoutSeconds"),
+        beside={**EVALUATED, "evaluation": {"command": ["a"]}},
+        edit="Running",
+    ),
     Row("tracking.tensorboard.run", ("a", "b"), variable(TRACKING, "tensorboard", "run"), edit="Running"),
     tracked("credentials", secret_of("MLFLOW_TRACKING_TOKEN", "name")),
     Row(

@@ -82,7 +82,7 @@ class BestMetric(ApiModel):
     )
 
     metric: MetricName = Field(
-        description="evalLoss or accuracy of the built-in trainer; of a program of your own, any metric in the manifests of its checkpoints. Checkpoints without it do not compete; among equals accuracy, then evalLoss, then the later step decide. Example: evalLoss.",
+        description="evalLoss or accuracy of the built-in trainer, or a metric that evaluation.command prints; of a program of your own, any metric in the manifests of its checkpoints. Checkpoints without it do not compete; among equals accuracy, then evalLoss, then the later step decide. Example: evalLoss.",
     )
     mode: Literal["Min", "Max"] | None = Field(
         default=None,

@@ -115,6 +115,13 @@ class PreflightStatus(StatusModel):
     node: str = Field(default="", description="That slowest node.")
 
 
+class OwnMetric(StatusModel):
+    """A number that a program of the user's own measured."""
+
+    name: str = Field(default="", description="Name that it printed.")
+    value: str = Field(default="", description="A decimal.")
+
+
 class ProgressStatus(StatusModel):
     """What rank 0 last said. Display only."""
 
@@ -132,6 +139,13 @@ class ProgressStatus(StatusModel):
     accuracy: str | None = Field(
         default=None, description="Last accuracy on the Heldout datasets, a decimal from 0 to 1."
     )
+    metrics: list[OwnMetric] = Field(
+        default_factory=list,
+        max_length=16,
+        description="What evaluation.command printed last, by name.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
+    evaluation_failure: str | None = Field(default=None, description="Why the last evaluation has none of them.")
     tokens_per_second: str | None = Field(default=None, description="Tokens per second of all workers, a decimal.")
     mfu: str | None = Field(
         default=None,

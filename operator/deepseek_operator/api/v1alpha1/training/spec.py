@@ -9,6 +9,7 @@ from deepseek_operator.api.v1alpha1.common.accelerator import Accelerator
 from deepseek_operator.api.v1alpha1.common.programs import is_none, is_one
 from deepseek_operator.api.v1alpha1.training.checkpoints import Checkpoints
 from deepseek_operator.api.v1alpha1.training.data import ChatTemplate, Dataset, Preparation
+from deepseek_operator.api.v1alpha1.training.evaluation import Evaluation
 from deepseek_operator.api.v1alpha1.training.failures import FailurePolicy
 from deepseek_operator.api.v1alpha1.training.hyperparameters import Hyperparameters
 from deepseek_operator.api.v1alpha1.training.init import InitFrom
@@ -85,9 +86,9 @@ class TrainingSpec(ApiModel):
                 fieldPath=".hyperparameters.optimizer",
             ),
             rule(
-                f"{_OWN_COMMAND} || !has(self.hyperparameters.evalEverySteps) || "
+                f"{_OWN_COMMAND} || !has(self.hyperparameters.evalEverySteps) || has(self.evaluation) || "
                 "(has(self.datasets) && self.datasets.exists(d, d.split == 'Heldout'))",
-                "hyperparameters.evalEverySteps needs something to evaluate on: write a dataset with split Heldout",
+                "hyperparameters.evalEverySteps needs something to evaluate on: write a dataset with split Heldout, or evaluation.command",
                 fieldPath=".hyperparameters.evalEverySteps",
             ),
             rule(
@@ -116,12 +117,14 @@ class TrainingSpec(ApiModel):
             ),
             rule(
                 f"{_OWN_COMMAND} || !has(self.checkpoints.best) || self.checkpoints.best.metric == 'evalLoss' || "
-                "self.checkpoints.best.metric == 'accuracy'",
-                "the built-in trainer measures evalLoss and accuracy: write one of them as checkpoints.best.metric",
+                "self.checkpoints.best.metric == 'accuracy' || has(self.evaluation)",
+                "the built-in trainer measures evalLoss and accuracy: write one of them as checkpoints.best.metric, or the program "
+                "that measures another as evaluation.command",
                 fieldPath=".checkpoints.best.metric",
             ),
             rule(
                 f"{_OWN_COMMAND} || !has(self.checkpoints.best) || "
+                "(self.checkpoints.best.metric != 'evalLoss' && self.checkpoints.best.metric != 'accuracy') || "
                 "(has(self.datasets) && self.datasets.exists(d, d.split == 'Heldout'))",
                 "checkpoints.best needs something to be measured on: write a dataset with split Heldout",
                 fieldPath=".checkpoints.best",
@@ -132,6 +135,12 @@ class TrainingSpec(ApiModel):
                 "self.datasets.exists(d, d.split == 'Heldout' && d.format != 'Text'))",
                 "accuracy counts answers that are right, and the Heldout datasets hold texts alone: write checkpoints.best.metric evalLoss",
                 fieldPath=".checkpoints.best.metric",
+            ),
+            rule(
+                f"!has(self.evaluation) || {_OURS}",
+                "evaluation.command is run by the built-in trainer: leave it out, and let your program write metrics of its own "
+                "into the manifests of its checkpoints",
+                fieldPath=".evaluation",
             ),
             rule(
                 f"!has(self.earlyStopping) || {_OURS}",
@@ -295,6 +304,10 @@ class TrainingSpec(ApiModel):
                 "hyperparameters.warmupSteps must be less than hyperparameters.maxSteps",
             ),
         ),
+    )
+    evaluation: Evaluation | None = Field(
+        default=None,
+        description="Metrics of your own, at every evaluation (hyperparameters.evalEverySteps, and the last step). Absent: evalLoss and accuracy alone. An edit counts from the next attempt on.",
     )
     early_stopping: EarlyStopping | None = Field(
         default=None,
