@@ -14,6 +14,7 @@ SAID = {
     "metrics": {"bleu": 31.25, "chrf": 0.5},
     "evaluationFailure": {"step": 30, "message": "it took longer than evaluation.timeoutSeconds 60"},
     "mfu": 0.41,
+    "expertImbalance": 1.25,
     "hostMemoryBytes": 10.0 * 2**30,
     "deviceMemoryBytes": 61.3 * 2**30,
     "etaSeconds": 200.0,

@@ -118,6 +118,7 @@ class _Progress(_Part):
     evaluationFailure: _EvaluationFailure | None = None  # noqa: N815
     tokensPerSecond: _Number | None = None  # noqa: N815
     mfu: _Number | None = None
+    expertImbalance: _Number | None = None  # noqa: N815
     hostMemoryBytes: _Number | None = None  # noqa: N815
     deviceMemoryBytes: _Number | None = None  # noqa: N815
     etaSeconds: _Number | None = None  # noqa: N815

@@ -71,6 +71,13 @@ METRICS = (
 )
 OWN = Metric("metrics", f"{PREFIX}own_metric", "What evaluation.command printed at the last evaluation.")
 MOST_OWN = 16
+EXPERT_IMBALANCE = Metric(
+    "experts.imbalance",
+    f"{PREFIX}expert_imbalance_ratio",
+    "Tokens of the busiest expert of a layer, of the mean; 1 is even.",
+)
+EXPERT_SHARE = Metric("experts.shares", f"{PREFIX}expert_share_ratio", "Share of a layer's tokens that an expert got.")
+MOST_EXPERTS = 2048
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 
 
@@ -141,7 +148,7 @@ def exposition(progress: Progress) -> str:
         value = _at(progress, metric.field)
         if isinstance(value, int | float):
             lines += [*_head(metric), f"{metric.name} {value}"]
-    return "\n".join([*lines, *_own(progress.get("metrics"))]) + "\n"
+    return "\n".join([*lines, *_own(progress.get("metrics")), *_experts(progress.get("experts"))]) + "\n"
 
 
 def _own(said: object) -> list[str]:
@@ -152,6 +159,27 @@ def _own(said: object) -> list[str]:
     }
     lines = [f'{OWN.name}{{metric="{name}"}} {value}' for name, value in sorted(named.items())[:MOST_OWN]]
     return [*_head(OWN), *lines] if lines else []
+
+
+def _experts(said: object) -> list[str]:
+    """How tokens are dealt out, by layer and, where the trainer tells of each, by expert."""
+    known = said if isinstance(said, Mapping) else {}
+    lines = []
+    for metric, part in ((EXPERT_IMBALANCE, "imbalance"), (EXPERT_SHARE, "shares")):
+        found = known.get(part)
+        layers = found.items() if isinstance(found, Mapping) else ()
+        told = [
+            sample for layer, value in layers if str(layer).isdecimal() for sample in _samples(metric, layer, value)
+        ]
+        lines += [*_head(metric), *told[:MOST_EXPERTS]] if told else []
+    return lines
+
+
+def _samples(metric: Metric, layer: str, value: object) -> list[str]:
+    if isinstance(value, list):
+        shares = enumerate(value)
+        return [f'{metric.name}{{layer="{layer}",expert="{n}"}} {v}' for n, v in shares if isinstance(v, int | float)]
+    return [f'{metric.name}{{layer="{layer}"}} {value}'] if isinstance(value, int | float) else []
 
 
 def _head(metric: Metric) -> list[str]:

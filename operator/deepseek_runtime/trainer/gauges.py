@@ -1,7 +1,7 @@
 """What a training takes of its machines: the work of a step, and memory at its peak over all ranks."""
 
 import resource
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -9,10 +9,13 @@ import torch
 
 from deepseek_runtime.contract import Work
 from deepseek_runtime.trainer.data.example import Example
+from deepseek_runtime.trainer.expert_load import ExpertLoad
 from deepseek_runtime.trainer.gang import Gang
 
 EVERY_STEPS = 20
 """Between two looks, which all ranks take together; the first two steps of an attempt, and its last, are looked at too."""
+SHARES_EVERY = 1000
+"""Steps between two lines of the curve that tell of each expert."""
 _KIB = 1024
 
 
@@ -23,10 +26,23 @@ class Gauges:
     gang: Gang
     begun: int
     last: int
+    load: ExpertLoad | None = None
+
+    def is_looked_at(self, step: int) -> bool:
+        return step <= self.begun + 2 or step % EVERY_STEPS == 0 or step == self.last
+
+    def experts(self, step: int) -> dict[str, object]:
+        """How tokens were dealt out to experts since the last look; empty where nobody looks. Called by all ranks together."""
+        return self.load.look() if self.load and self.is_looked_at(step) else {}
+
+    def lasting(self, step: int, experts: Mapping[str, object]) -> Mapping[str, object]:
+        """What of them is worth a line of the curve: that of each expert seldom, some ten kilobytes each time."""
+        is_rare = step > self.begun + 1 and step % SHARES_EVERY and step != self.last
+        return {name: value for name, value in experts.items() if name != "shares" or not is_rare}
 
     def after(self, step: int) -> dict[str, float]:
         """What is known after a step, by the names in /progress; empty where nobody looks. Called by all ranks together."""
-        if step > self.begun + 2 and step % EVERY_STEPS and step != self.last:
+        if not self.is_looked_at(step):
             return {}
         device = torch.cuda.max_memory_reserved() if self.gang.device.type == "cuda" else 0
         host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIB

@@ -109,6 +109,12 @@ class Training:
         self.loss = loss_sum / update.weight
         epoch = self.learner.corpus.order.epoch_at(batch)
         learnt = {**update.learnt, **self.gauges.after(self.step)}
+        if experts := self.gauges.experts(self.step):
+            imbalances = experts["imbalance"]
+            assert isinstance(imbalances, dict)
+            learnt["expertImbalance"] = max(imbalances.values())
+            rank.telling.tell(experts=experts)
+            rank.telling.log({"event": "experts", "step": self.step, **self.gauges.lasting(self.step, experts)})
         rank.telling.step(self.step, epoch, self.loss, update.tokens, learnt, update.least_s)
         if (slow := self.pacing.after(self.step)) is not None:
             rank.telling.tell(**slow)

@@ -11,6 +11,7 @@ from deepseek_runtime.trainer.checkpoints import Checkpoints
 from deepseek_runtime.trainer.course import Course
 from deepseek_runtime.trainer.datasets import read_corpus
 from deepseek_runtime.trainer.diverging import Diverging
+from deepseek_runtime.trainer.expert_load import ExpertLoad
 from deepseek_runtime.trainer.exporting import Exporter
 from deepseek_runtime.trainer.filling import fill
 from deepseek_runtime.trainer.gauges import Gauges
@@ -61,15 +62,17 @@ def prepare(rank: Rank) -> Training:
     balance = Balance(model, rank.gang) if rank.spec.objective == "Pretrain" else None
     exporter = Exporter(rank, start.lineage.incarnation, model, tokenizer, method)
     own = OwnMetrics(rank, exporter, rank.spec.evaluation) if rank.spec.evaluation is not None else None
+    # Where experts are dealt out to ranks, routers tell each rank of its own alone.
+    load = ExpertLoad(model, rank.gang) if rank.spec.expert == 1 else None
     return Training(
         rank=rank,
         start=start,
-        learner=Learner(rank, model, pad_id, state, objective, corpus, steps, balance),
+        learner=Learner(rank, model, pad_id, state, objective, corpus, steps, balance, load),
         measuring=Measuring(rank, model, tokenizer, corpus.heldout, steps, standing.measured, own),
         checkpoints=checkpoints,
         diverging=Diverging(rank, start, checkpoints, course),
         course=course,
-        gauges=Gauges(rank.gang, standing.step, steps),
+        gauges=Gauges(rank.gang, standing.step, steps, load),
         pacing=pacing(rank.gang, model, rank.contract.node_name),
         exporter=exporter,
         max_steps=steps,

@@ -13,6 +13,7 @@ from deepseek_runtime.trainer import meshes
 from deepseek_runtime.trainer.balancing import Balance
 from deepseek_runtime.trainer.data.corpus import Corpus
 from deepseek_runtime.trainer.data.example import Example
+from deepseek_runtime.trainer.expert_load import ExpertLoad
 from deepseek_runtime.trainer.gauges import least_seconds
 from deepseek_runtime.trainer.objective import Objective
 from deepseek_runtime.trainer.rank import Rank
@@ -56,7 +57,8 @@ class Update:
 
 @dataclass(frozen=True)
 class Learner:
-    """The model and what makes it learn. `balance` is None where experts stay as they are chosen."""
+    """The model and what makes it learn. `balance` is None where experts stay as they are chosen, `load` where nobody counts
+    what they get."""
 
     rank: Rank
     model: PreTrainedModel
@@ -66,6 +68,7 @@ class Learner:
     corpus: Corpus
     max_steps: int
     balance: Balance | None = None
+    load: ExpertLoad | None = None
 
     def update(self, step: int, batch: int) -> Update:
         """Makes that step of that batch of the order, both counted from 1."""
@@ -87,7 +90,10 @@ class Learner:
         for first in range(0, len(share), size):
             self.model.set_requires_gradient_sync(first + size >= len(share))
             some = share[first : first + size]
-            with self.balance.counting(some) if self.balance is not None else nullcontext():
+            with (
+                self.balance.counting(some) if self.balance is not None else nullcontext(),
+                self.load.counting(some) if self.load else nullcontext(),
+            ):
                 loss = self.objective.loss_sum(self.model, some, self.pad_id, gang.device)
             # FSDP averages gradients over the ranks; a sum over all of them is wanted.
             (loss * (gang.world_size / weight)).backward()

@@ -115,6 +115,7 @@ def _progress(view: View) -> ProgressStatus | None:
         metrics=list(own_metrics(said.get("metrics"))),
         evaluation_failure=failure(said.get("evaluationFailure")),
         mfu=number(said.get("mfu")),
+        expert_imbalance=number(said.get("expertImbalance")),
         device_memory=memory(said.get("deviceMemoryBytes")),
         host_memory=memory(said.get("hostMemoryBytes")),
         eta_seconds=_seconds(said.get("etaSeconds")),

@@ -151,6 +151,10 @@ class ProgressStatus(StatusModel):
         default=None,
         description="Model FLOPs utilisation over the last steps, a decimal from 0 to 1: FLOPs of the model (6 per active parameter and token, and those of attention; padding and recomputation don't count), of the dense peak of all devices. Only under a profile whose device has a peak for hyperparameters.precision.",
     )
+    expert_imbalance: str | None = Field(
+        default=None,
+        description="Tokens of the busiest expert, of the mean of its layer, over the last steps, a decimal of 1 or more; of the least even layer.",
+    )
     device_memory: str | None = Field(
         default=None, description="Most memory that the allocator of one device has reserved. Example: 61.3Gi."
     )
