@@ -18,6 +18,7 @@ from deepseek_runtime.contract import Invalid
 from deepseek_runtime.evaluation import EarlyStopping, Evaluation, early_stopping, evaluation
 from deepseek_runtime.fields import Fields
 from deepseek_runtime.objectives import objective_of
+from deepseek_runtime.sharing import PowerSGD, read_compression, read_expert
 
 Objective = Literal["SFT", "Pretrain"]
 Schedule = Literal["Cosine", "Linear", "Constant"]
@@ -59,8 +60,8 @@ FIELDS = (
 HYPERPARAMETERS = (
     *("globalBatchSize", "microBatchSize", "sequenceLength", "learningRate", "schedule", "warmupSteps"),
     *("maxSteps", "epochs", "precision", "weightDecay", "gradientClipNorm", "seed"),
-    *("evalEverySteps", "evalSamples", "evalSampleTokens", "crossEntropy", "activationRecomputation"),
-    "optimizer",
+    *("evalEverySteps", "evalSamples", "evalSampleTokens"),
+    *("crossEntropy", "activationRecomputation", "optimizer", "gradientCompression"),
 )
 
 
@@ -231,6 +232,7 @@ class TrainingSpec:
     early_stopping: EarlyStopping | None = None
     expert: int = 1
     evaluation: Evaluation | None = None
+    compression: PowerSGD | None = None
 
 
 def read_spec(text: str) -> TrainingSpec:
@@ -266,13 +268,9 @@ def read_spec(text: str) -> TrainingSpec:
         data=_preparation(root.fields("data")) if root.has("data") else None,
         early_stopping=early_stopping(root) if root.has("earlyStopping") else None,
         evaluation=evaluation(root.fields("evaluation")) if root.has("evaluation") else None,
-        expert=_expert(root.fields("parallelism")) if root.has("parallelism") else 1,
+        compression=read_compression(root.fields("hyperparameters"), is_lora=isinstance(method, LoRA)),
+        expert=read_expert(root),
     )
-
-
-def _expert(fields: Fields) -> int:
-    fields.only("expert")
-    return fields.integer("expert", 1, least=1)
 
 
 def _model(fields: Fields) -> Custom | Weights:

@@ -34,6 +34,7 @@ def _best(metric: str, **more: Any) -> Changes:
     return {**HELDOUT, "spec.checkpoints.best": {"metric": metric, **more}}
 
 
+ONE_BIT = {"type": "OneBitAdam", "freezeSteps": 20}
 CHATS = _dataset("builtin://uppercase", format="Messages")
 
 # What is wrong, the edit of a valid training that brings it about, and words of the answer.
@@ -237,6 +238,22 @@ TRAININGS: tuple[tuple[str, Changes, str], ...] = (
         "tracking of a script",
         {"spec.trainer": {"type": "custom", "command": ["x"]}, MLFLOW: {"uri": "http://m"}},
         "let your program tell its server itself",
+    ),
+    ("compression of all parameters", {f"{HYPER}.gradientCompression": {"type": "PowerSGD"}}, "with method LoRA"),
+    ("1-bit Adam of another trainer", {f"{HYPER}.gradientCompression": ONE_BIT}, "write trainer.type deepspeed"),
+    (
+        "1-bit Adam without an end of plain steps",
+        {f"{HYPER}.gradientCompression": {"type": "OneBitAdam"}},
+        "write there after how many steps",
+    ),
+    (
+        "columns that save nothing",
+        {
+            f"{HYPER}.gradientCompression": {"type": "PowerSGD", "rank": 8},
+            "spec.model": {"source": {"uri": "pvc://a/b"}},
+            "spec.method": {"type": "LoRA"},
+        },
+        "below half of method.lora.rank",
     ),
     ("experts over other processes", {"spec.parallelism": {"expert": 2}}, "must divide the number of processes"),
     ("experts over none", {"spec.parallelism": {"expert": 0}}, "greater than or equal to 1"),

@@ -14,6 +14,7 @@ from tests.runtime.families import FAMILIES
 from tests.runtime.workplace import write_words
 
 WORLDS = (2, 4)
+pytestmark = pytest.mark.timeout(1800)  # whole lives of every mixture, of six processes on whatever else computes here
 
 
 @pytest.fixture(scope="module")

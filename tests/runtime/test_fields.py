@@ -129,6 +129,12 @@ def adapter_is_left_in_two_files(base: Observed, other: Observed) -> None:
     assert files == {"adapter_config.json", "adapter_model.safetensors", "manifest.json"}
 
 
+def gradients_are_smaller_from_the_third_step_on(base: Observed, other: Observed) -> None:
+    assert other.losses[:2] == base.losses[:2]
+    for before, (plain, narrow) in enumerate(zip(base.updates, other.updates, strict=True)):
+        assert torch.equal(plain.change, narrow.change) is (before < 2)
+
+
 def no_logits_leave_the_head(base: Observed, other: Observed) -> None:
     assert {len(shape) for shape in base.logits} == {3}
     assert {tuple(shape) for shape in other.logits} == {(2,)}, "the sum of the losses and a count"
@@ -307,6 +313,12 @@ def lora(**settings: object) -> Document:
     }
 
 
+def compressed(rank: int | None) -> dict[str, object]:
+    """An adapter whose gradients travel as matrices of so many columns, or whole."""
+    asked = {"type": "PowerSGD", "rank": rank} if rank is not None else ABSENT
+    return {**lora(rank=8), "hyperparameters.maxSteps": 4, "hyperparameters.gradientCompression": asked}
+
+
 def virtual(kind: str, **settings: object) -> Document:
     """Virtual tokens before the weights that the usual training has left."""
     model = {"model": lambda workplace: {"path": workplace.export()}}
@@ -349,6 +361,8 @@ CASES = (
     hyperparameter("activationRecomputation", "None", "Selective", layers_are_computed_again),
     hyperparameter("activationRecomputation", "None", "Full", layers_are_computed_again),
     hyperparameter("optimizer", "AdamW", "Muon", matrices_are_turned),
+    Case("hyperparameters.gradientCompression.type", compressed(None), compressed(1), gradients_are_smaller_from_the_third_step_on),
+    Case("hyperparameters.gradientCompression.rank", compressed(1), compressed(2), gradients_are_smaller_from_the_third_step_on),
     hyperparameter("weightDecay", "0", "0.5", matrices_shrink),
     hyperparameter("gradientClipNorm", "0", "0.01", gradients_are_shortened),
     hyperparameter("seed", 0, 1, weights_and_order_are_others),
@@ -358,9 +372,10 @@ CASES = (
     hyperparameter("evalSampleTokens", 1, 3, answers_are_longer, evalSamples=2),
 )  # fmt: skip
 # How status and metrics call the model and where the catalogue finds its size; what the operator turns into a path
-# and into a number of steps before a pod is told.
+# and into a number of steps before a pod is told; and what only DeepSpeed's file says.
 OF_THE_OPERATOR = {
-    *("model.name", "model.fromTraining.name", "model.fromTraining.checkpoint", "hyperparameters.moreSteps")
+    *("model.name", "model.fromTraining.name", "model.fromTraining.checkpoint", "hyperparameters.moreSteps"),
+    "hyperparameters.gradientCompression.freezeSteps",
 }
 
 

@@ -5,6 +5,7 @@ so that no process ever holds a whole model; `filling` gives each its share.
 """
 
 import dataclasses
+from collections.abc import Collection
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
@@ -69,10 +70,17 @@ def _with_points(fields: dict[str, object], kind: str) -> dict[str, object]:
     }
 
 
-def shard(model: PreTrainedModel, mesh: DeviceMesh, precision: Precision, expert: int = 1) -> None:
+def shard(
+    model: PreTrainedModel,
+    mesh: DeviceMesh,
+    precision: Precision,
+    expert: int = 1,
+    whole: Collection[nn.Parameter] = (),
+) -> None:
     """Divides parameters, gradients and optimizer state over the mesh, block by block unless the model is tiny.
 
     With `expert` above 1 routed experts are dealt out over so many processes first. Raises Invalid where they can't be.
+    `whole` are parameters that every process keeps whole, with gradients of its own.
     """
     policy = MixedPrecisionPolicy()
     if precision == "bf16":
@@ -81,8 +89,8 @@ def shard(model: PreTrainedModel, mesh: DeviceMesh, precision: Precision, expert
         deal_out(model, mesh, expert, policy)
     if sum(parameter.numel() * parameter.element_size() for parameter in model.parameters()) > ONE_UNIT_BYTES:
         for block in blocks(model):
-            fully_shard(block, mesh=mesh, mp_policy=policy)
-    fully_shard(model, mesh=mesh, mp_policy=policy)
+            fully_shard(block, mesh=mesh, mp_policy=policy, ignored_params=set(whole))
+    fully_shard(model, mesh=mesh, mp_policy=policy, ignored_params=set(whole))
 
 
 def blocks(model: PreTrainedModel) -> list[nn.Module]:

@@ -1,5 +1,9 @@
 """The parts of a training, put together once, before its first step."""
 
+from collections.abc import Sequence
+
+from torch import nn
+
 from deepseek_runtime.checkpoint.ranking import best
 from deepseek_runtime.reading import reading
 from deepseek_runtime.spec import Full, Weights
@@ -8,6 +12,7 @@ from deepseek_runtime.trainer.balancing import Balance
 from deepseek_runtime.trainer.base import digest_of
 from deepseek_runtime.trainer.beginning import begin_with
 from deepseek_runtime.trainer.checkpoints import Checkpoints
+from deepseek_runtime.trainer.compression import Compression
 from deepseek_runtime.trainer.course import Course
 from deepseek_runtime.trainer.datasets import read_corpus
 from deepseek_runtime.trainer.diverging import Diverging
@@ -46,11 +51,13 @@ def prepare(rank: Rank) -> Training:
     method, objective = _method(rank), objective_of(rank.spec.objective, rank.parameters.cross_entropy)
     method.prepare(model)
     recompute(model, rank.parameters.activation_recomputation)
-    shard(model, rank.gang.mesh, rank.parameters.precision, rank.spec.expert)
+    whole = method.trained(model) if rank.spec.compression is not None else ()
+    shard(model, rank.gang.mesh, rank.parameters.precision, rank.spec.expert, whole)
     with reading("spec.model", _WHOLE):
         fill(model, rank.spec.model, rank.parameters.seed, rank.gang.device, rank.gang.world_size, rank.spec.expert)
     method.begin(model)
-    state = State(model, optimizers(model, method.trained(model), rank.parameters), method)
+    compression = _compression(rank, method.trained(model))
+    state = State(model, optimizers(model, method.trained(model), rank.parameters), method, compression)
     course = _course(rank, start, planned)
     saver = _saver(rank, start, planned, method.note(model), course)
     if start.manifest is None and rank.spec.init_from is not None:
@@ -87,6 +94,12 @@ def _method(rank: Rank) -> Method:
     if not isinstance(rank.spec.method, Full) and isinstance(model, Weights):
         base = digest_of(model.path, rank.gang)
     return method_of(rank.spec, base)
+
+
+def _compression(rank: Rank, trained: Sequence[nn.Parameter]) -> Compression | None:
+    if rank.spec.compression is None:
+        return None
+    return Compression(trained, rank.spec.compression.rank, rank.parameters.seed, rank.gang.mesh)
 
 
 def _course(rank: Rank, start: Start, planned: Plan) -> Course:

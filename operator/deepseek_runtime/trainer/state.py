@@ -10,11 +10,12 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.distributed.checkpoint.metadata import Metadata
+from torch.distributed.checkpoint.metadata import Metadata, TensorStorageMetadata
 from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict
 from torch.optim import Optimizer
 
 from deepseek_runtime.contract import Invalid
+from deepseek_runtime.trainer.compression import Compression
 from deepseek_runtime.trainer.held import Held
 from deepseek_runtime.trainer.method import Method
 
@@ -22,6 +23,7 @@ from deepseek_runtime.trainer.method import Method
 _MOMENTS = "optimizer.state."
 # Fields that only this optimizer keeps of a parameter; AdamW keeps what is left.
 _FIELDS = {"exp_avg_scale": "AdamW8bit", "momentum_buffer": "Muon"}
+_COMPRESSION = "compression"
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class State:
     model: nn.Module
     optimizers: tuple[Optimizer, ...]
     method: Method
+    compression: Compression | None = None
 
     def tensors(self, step: int) -> dict[str, dict[str, Any]]:
         """References to the live tensors after a step; whoever writes them later must copy them first.
@@ -39,7 +42,10 @@ class State:
         make it one, of one step.
         """
         weights = {"model": self.method.weights(self.model)}
-        return {**weights, "optimizer": get_optimizer_state_dict(self.model, self.optimizers)} if step else weights
+        if not step:
+            return weights
+        kept = {_COMPRESSION: self.compression.tensors()} if self.compression is not None else {}
+        return {**weights, "optimizer": get_optimizer_state_dict(self.model, self.optimizers), **kept}
 
     def accept(self, held: Held) -> None:
         """Raises Invalid where a checkpoint holds the state of another optimizer, saying what to write. All ranks together."""
@@ -64,6 +70,8 @@ class State:
             for optimizer in self.optimizers:
                 optimizer.state.clear()
             self.load_weights(held)
+            if self.compression is not None:
+                self.compression.take({})
             return
         with held.reading():
             tensors = self.tensors(held.manifest.step)
@@ -75,6 +83,20 @@ class State:
             for optimizer in self.optimizers:
                 for parameter in unmoved:
                     optimizer.state.pop(parameter, None)
+            if self.compression is not None:
+                self._load_compression(self.compression, held)
+
+    def _load_compression(self, compression: Compression, held: Held) -> None:
+        described = held.metadata.state_dict_metadata
+        sizes = {
+            name.removeprefix(f"{_COMPRESSION}."): entry.size
+            for name, entry in described.items()
+            if name.startswith(f"{_COMPRESSION}.") and isinstance(entry, TensorStorageMetadata)
+        }
+        kept = compression.wanted(sizes)
+        if kept:
+            held.fill({_COMPRESSION: kept})
+        compression.take(kept)
 
     def _take_unmoved(self, states: dict[str, dict[str, object]], metadata: Metadata) -> list[nn.Parameter]:
         """Takes the parameters out that never got a gradient, such as those of DeepSeek-V3.2's indexer, whose choice

@@ -103,6 +103,8 @@ class Learner:
     def _move(self, step: int) -> tuple[float, float, bool]:
         """Clips the gradients and moves the parameters; the last three of an Update."""
         parameters, rate = self.rank.parameters, learning_rate(self.rank.parameters, step, self.max_steps)
+        if self.state.compression is not None:
+            self.state.compression.reduce(step)
         gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
         norm = meshes.norm(gradients)
         if parameters.gradient_clip_norm:

@@ -251,6 +251,16 @@ def test_deepspeed_needs_a_program_and_gets_a_whole_configuration() -> None:
         "warmup_num_steps": 20, "warmup_min_lr": 0, "warmup_max_lr": 1e-5, "total_num_steps": 500}}  # fmt: skip
 
 
+@pytest.mark.parametrize("sharding", [one for one in Sharding if one is not Sharding.NONE])
+def test_one_bit_adam_is_refused_with_every_stage_of_zero(sharding: Sharding) -> None:
+    asked = {"script": ("/app/train.py",), "hyper": Hyperparameters(precision="fp32", freeze_steps=5, schedule=Schedule.CONSTANT)}  # fmt: skip
+    answer = refused("deepspeed", layout=Layout(data=8, sharding=sharding, shard=8), **asked)
+    assert "without ZeRO" in answer.reason
+    config = document(command("deepspeed", layout=Layout(data=8, sharding=Sharding.NONE), **asked), "deepspeed.json")
+    assert config["optimizer"]["type"] == "OneBitAdam"
+    assert config["optimizer"]["params"]["freeze_step"] == 5
+
+
 def test_megatron_bridge_sets_the_recipes_layout() -> None:
     built = command("megatron-bridge", model="deepseek-v3", layout=V3_LAYOUT, **PRETRAIN)
     given = document(built, "megatron-bridge.json")

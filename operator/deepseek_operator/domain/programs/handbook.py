@@ -46,8 +46,8 @@ def _engine(entry: EngineEntry) -> tuple[str, ...]:
 def trainers() -> str:
     """Markdown: what each trainer is started with, and where it goes on; those that a resource may name come first."""
     lines = [
-        "| `trainer.type` | trainer | release | learns by `objective` | command | takes of `trainer` | ranks along | optimizers | checkpoints | goes on from |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| `trainer.type` | trainer | release | learns by `objective` | command | takes of `trainer` | ranks along | optimizers | compresses gradients by | checkpoints | goes on from |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
         *(
             f"| {' | '.join(_trainer(entry))} |"
             for entry in sorted(TRAINERS.values(), key=lambda one: not one.is_offered)
@@ -66,6 +66,7 @@ def _trainer(entry: TrainerEntry) -> tuple[str, ...]:
         _code(sorted(entry.honours)) or "–",
         "any axis" if entry.axes == ALL_AXES else ", ".join(sorted(entry.axes)),
         "–" if entry.start is Start.WRITTEN else ", ".join(_optimizers(entry)),
+        entry.compression or "–",
         entry.checkpoints,
         entry.resume.value,
     )

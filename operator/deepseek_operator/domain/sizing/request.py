@@ -65,7 +65,7 @@ class TrainingRequest:
     frozen base (None: 16 bits, NF4 for QLoRA). ``total_tokens`` turns speed into days. ``keep`` checkpoints stay on
     the volume, which writes ``volume_gb_s`` (10⁹ bytes per second). ``network_gb_s`` is one node's network, None for
     unknown; ``fused_loss`` says that the trainer computes the loss in pieces, never holding all logits (Liger, cut cross
-    entropy); ``host_memory_gib`` one node's memory, None for unknown.
+    entropy); ``compressed`` that it adds an adapter's gradients up by PowerSGD; ``host_memory_gib`` one node's memory, None for unknown.
     """
 
     architecture: Architecture
@@ -85,6 +85,7 @@ class TrainingRequest:
     offload: Offload = Offload.NONE
     fused_backward: bool = False
     fused_loss: bool = False
+    compressed: bool = False
     nodes: int | None = None
     per_node: int | None = None
     fixed: FixedDegrees = field(default_factory=FixedDegrees)

@@ -65,7 +65,7 @@ def state_bytes(request: TrainingRequest, layout: Layout) -> StateBytes:
         return full_states(request.architecture, layout, states, request.offload)
     base = base_format(request.method, request.precision, request.base_storage)
     trained = trained_parameters(request.architecture, request.method, request.adapter)
-    return adapter_states(request.architecture, layout, base, trained, states, request.offload)
+    return adapter_states(request.architecture, layout, base, trained, states, request.offload, request.compressed)
 
 
 def micro_batch_of(request: TrainingRequest) -> int:

@@ -122,6 +122,8 @@ class StateBytes:
 
 # DeepSpeed's own allowance for pinned copies on the host (stage3.py, additional_buffer_factor).
 _HOST_BUFFER_FACTOR = 1.5
+# PowerSGD's error, the gradients as one vector, and its copy (torch's powerSGD_hook).
+_COMPRESSING_BYTES = 12
 # The block in use and the one being fetched (FSDP2's implicit prefetch; DeepSpeed plans 4 B per parameter alike).
 _GATHERED_BLOCKS = 2
 
@@ -222,10 +224,12 @@ def adapter_states(
     trained: float,
     states: StatePolicy,
     offload: Offload = Offload.NONE,
+    compressed: bool = False,
 ) -> StateBytes:
     """Bytes of a frozen base and of ``trained`` adapter parameters.
 
-    The adapters are few: they are counted whole on every rank of a pipeline stage unless data ranks shard them.
+    The adapters are few: they are counted whole on every rank of a pipeline stage unless data ranks shard them. With
+    their gradients ``compressed`` none does, and each holds what compression left out, in fp32, and two copies meanwhile.
     """
     share = _heaviest(architecture, base, layout)
     whole, sharded = share.total, _sharded(share, layout)
@@ -234,9 +238,10 @@ def adapter_states(
     gathered = _gathered(block, whole - sharded, layout)
     local = trained / layout.pipeline
     dense, _ = shard_degrees(layout)
-    parts = local / dense
+    parts = local if compressed else local / dense
     parameters = (parts if layout.sharding.shards_parameters else local) * states.parameter
     gradients = (parts if layout.sharding.shards_gradients else local) * states.gradient
+    gradients += local * _COMPRESSING_BYTES if compressed else 0
     optimizer = (parts if layout.sharding.shards_optimizer else local) * (states.master + states.moments)
     host = local * states.paged_moments
     if offload is Offload.NONE:

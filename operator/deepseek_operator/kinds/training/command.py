@@ -27,7 +27,7 @@ from deepseek_operator.domain.programs.trainers.table import TRAINERS, USUAL, bu
 from deepseek_operator.domain.sizing.activations import Recompute
 from deepseek_operator.domain.values.command import Command, Refusal
 from deepseek_operator.kinds.training import tuning
-from deepseek_operator.kinds.training.settings import experts_over, grace_s, processes_per_node
+from deepseek_operator.kinds.training.settings import experts_over, freeze_steps, grace_s, processes_per_node
 
 MODEL_PATH = "/model"
 DATASETS_PATH = "/datasets"
@@ -49,6 +49,7 @@ HONOURED = (
                 "gradientClipNorm",
                 "seed",
                 "evalEverySteps",
+                "gradientCompression.*",
                 "activationRecomputation",
                 "optimizer",
             ),
@@ -159,6 +160,7 @@ def _hyper(spec: TrainingSpec, plan: TrainingPlanStatus | None) -> request.Hyper
         clip_norm=hyper.gradient_clip_norm,
         seed=hyper.seed,
         eval_every_steps=hyper.eval_every_steps,
+        freeze_steps=freeze_steps(spec),
     )
 
 
@@ -166,7 +168,7 @@ def _layout(spec: TrainingSpec, plan: TrainingPlanStatus | None) -> Layout:
     """As planned; without a plan ranks that see other data, which share the state out where they are devices."""
     ranks = spec.nodes.number * processes_per_node(spec)
     if plan is None or not plan.sharding:
-        shares = ranks > 1 and spec.accelerator is not None
+        shares = ranks > 1 and spec.accelerator is not None and freeze_steps(spec) is None
         sharding = Sharding.ZERO3 if shares else Sharding.NONE
         return Layout(data=ranks, expert=experts_over(spec), sharding=sharding, shard=ranks if shares else 1)
     degrees = plan.degrees or DegreesStatus()

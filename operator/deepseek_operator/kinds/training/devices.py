@@ -18,7 +18,7 @@ from deepseek_operator.core.names import digest
 from deepseek_operator.core.resources import GROUP, Manifest, annotations_of
 from deepseek_operator.domain.devices.accelerator import GIB
 from deepseek_operator.domain.devices.profiles import Profile, pod_needs
-from deepseek_operator.domain.layout import FixedDegrees
+from deepseek_operator.domain.layout import FixedDegrees, Sharding
 from deepseek_operator.domain.models.known import known
 from deepseek_operator.domain.models.model import Architecture
 from deepseek_operator.domain.models.parameters import total
@@ -36,6 +36,7 @@ from deepseek_operator.domain.sizing.request import TrainingRequest
 from deepseek_operator.domain.sizing.training_state import Method, Optimizer, Precision
 from deepseek_operator.domain.values.command import Refusal
 from deepseek_operator.kinds.training import tuning
+from deepseek_operator.kinds.training.settings import freeze_steps
 from deepseek_operator.workloads.device_plan import (
     is_offered,
     profile_of,
@@ -75,7 +76,11 @@ def reference(spec: TrainingSpec) -> str:
             "batch": [hyper["globalBatchSize"], hyper.get("microBatchSize"), hyper["sequenceLength"]],
             "precision": hyper["precision"],
             # Left out where they are absent: the plans of earlier releases stay.
-            **{name: hyper[name] for name in ("crossEntropy", "activationRecomputation", "optimizer") if name in hyper},
+            **{
+                name: hyper[name]
+                for name in ("crossEntropy", "activationRecomputation", "gradientCompression", "optimizer")
+                if name in hyper
+            },
             **({"parallelism": wire["parallelism"]} if wire.get("parallelism") else {}),
         }
     )
@@ -246,6 +251,8 @@ def _request(spec: TrainingSpec, profile: Profile, architecture: Architecture) -
         optimizer=tuning.optimizer(hyper),
         **tuning.sizing(spec.method),
         axes=trainer.axes,
+        compressed=hyper.gradient_compression is not None and spec.method.adapter is not None,
+        sharding=Sharding.FSDP if freeze_steps(spec) is None else Sharding.NONE,
         fixed=FixedDegrees(expert=_expert(spec, trainer)),
         nodes=spec.nodes.count,
         per_node=spec.accelerator.per_node,

@@ -67,6 +67,12 @@ def processes_per_node(spec: TrainingSpec) -> int:
     return accelerator.devices if accelerator is not None and (accelerator.resource or accelerator.profile) else 1
 
 
+def freeze_steps(spec: TrainingSpec) -> int | None:
+    """Steps before 1-bit Adam compresses, which goes with no sharing out of states; None without it."""
+    compression = spec.hyperparameters.gradient_compression
+    return compression.freeze_steps if compression is not None else None
+
+
 def experts_over(spec: TrainingSpec) -> int:
     """Processes over which the experts of a layer are dealt out, as written; 1 where nothing is."""
     return (spec.parallelism.expert if spec.parallelism is not None else None) or 1

@@ -80,6 +80,13 @@ def together(*scenes: Scene) -> Scene:
     return lambda life: tuple(scene(life) for scene in scenes)
 
 
+def deepspeed_file(life: Life) -> Any:
+    """DeepSpeed's configuration, as the pod's first container gets it."""
+    text = at(job_of(life), "spec", "template", "spec", "initContainers", 0, "env")
+    files = next(one["value"] for one in text if one["name"] == "DEEPSEEK_FILES")
+    return json.loads(json.loads(files.replace("$$", "$"))["deepspeed.json"])
+
+
 def secret_of(name: str, part: str) -> Scene:
     """A part of the Secret's entry that a variable takes its value from."""
 
@@ -189,6 +196,16 @@ UIDS = ("00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-0000000
 RESUME = {"checkpoints": {"volume": {"claimName": "mine"}, "resume": {"from": {"trainingUID": UIDS[0]}}}}
 
 
+BY_DEEPSPEED = {
+    "model": {"name": "deepseek-v2-lite", "source": {"uri": "pvc://models/base"}},
+    "datasets": [{"source": {"uri": "pvc://corpora/a.jsonl"}}],
+    "trainer": {"type": "deepspeed", "image": "team/ds:1", "command": ["/app/train.py"]},
+    "hyperparameters": {
+        "maxSteps": 100,
+        "precision": "fp32",
+        "gradientCompression": {"type": "OneBitAdam", "freezeSteps": 5},
+    },
+}
 TRACKING = "DEEPSEEK_TRACKING"
 
 
@@ -366,6 +383,25 @@ ROWS = (
     hyper("crossEntropy", "Whole", "Chunked"),
     hyper("activationRecomputation", "Selective", "Full"),
     hyper("optimizer", "AdamW8bit", "Muon"),
+    Row(
+        "hyperparameters.gradientCompression.type",
+        ("PowerSGD", "OneBitAdam"),
+        variable(SPEC, "hyperparameters", "gradientCompression", "type"),
+        beside=BESIDE_WEIGHTS,
+        only={"OneBitAdam": {**BY_DEEPSPEED, "method": {"type": "Full"}}},
+    ),
+    Row(
+        "hyperparameters.gradientCompression.rank",
+        (1, 4),
+        variable(SPEC, "hyperparameters", "gradientCompression", "rank"),
+        beside={**BESIDE_WEIGHTS, "hyperparameters": {"maxSteps": 100, "gradientCompression": {"type": "PowerSGD"}}},
+    ),
+    Row(
+        "hyperparameters.gradientCompression.freezeSteps",
+        (10, 20),
+        lambda life: deepspeed_file(life)["optimizer"]["params"]["freeze_step"],
+        beside=BY_DEEPSPEED,
+    ),
     hyper("weightDecay", "0", "0.01"),
     hyper("gradientClipNorm", "0", "1"),
     hyper("seed", 1, 2),

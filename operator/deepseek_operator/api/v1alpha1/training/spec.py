@@ -8,12 +8,13 @@ from deepseek_operator.api.base import ApiModel, OneOf, rule, rules
 from deepseek_operator.api.v1alpha1.common.accelerator import Accelerator
 from deepseek_operator.api.v1alpha1.common.programs import is_none, is_one
 from deepseek_operator.api.v1alpha1.training.checkpoints import Checkpoints
+from deepseek_operator.api.v1alpha1.training.compression import ONE_BIT_ADAM, ONE_BIT_ADAM_OR, POWER_SGD
 from deepseek_operator.api.v1alpha1.training.data import ChatTemplate, Dataset, Preparation
 from deepseek_operator.api.v1alpha1.training.evaluation import Evaluation
 from deepseek_operator.api.v1alpha1.training.failures import FailurePolicy
 from deepseek_operator.api.v1alpha1.training.hyperparameters import Hyperparameters
 from deepseek_operator.api.v1alpha1.training.init import InitFrom
-from deepseek_operator.api.v1alpha1.training.method import FULL, PROMPT_TUNING, TrainingMethod
+from deepseek_operator.api.v1alpha1.training.method import FULL, LORA, PROMPT_TUNING, TrainingMethod
 from deepseek_operator.api.v1alpha1.training.model import TrainingModel
 from deepseek_operator.api.v1alpha1.training.nodes import Nodes
 from deepseek_operator.api.v1alpha1.training.objectives import OBJECTIVE, OBJECTIVE_RULES, OBJECTIVES
@@ -21,13 +22,14 @@ from deepseek_operator.api.v1alpha1.training.parallelism import TrainingParallel
 from deepseek_operator.api.v1alpha1.training.stopping import EarlyStopping
 from deepseek_operator.api.v1alpha1.training.tracking import Tracking
 from deepseek_operator.api.v1alpha1.training.trainer import Trainer
-from deepseek_operator.api.v1alpha1.training.trainers import OURS, WRITTEN
+from deepseek_operator.api.v1alpha1.training.trainers import COMPRESSING, OURS, WRITTEN
 
 _OWN_COMMAND = is_one("self.trainer.type", WRITTEN)
 _OURS = is_one("self.trainer.type", OURS)
 _COMMANDED = is_none("self.trainer.type", WRITTEN)
 _NOT_OURS = is_none("self.trainer.type", OURS)
 
+_COMPRESSED = "has(self.hyperparameters.gradientCompression)"
 _IS_CHAT = "d.format == 'Messages' || d.format == 'Alpaca'"
 
 
@@ -196,6 +198,27 @@ class TrainingSpec(ApiModel):
                 f"{_OURS} || !has(self.failurePolicy.maxInPlaceRestarts)",
                 "failurePolicy.maxInPlaceRestarts is the built-in trainer's: leave it out, and write maxRestarts, or let your command start its processes again itself",
                 fieldPath=".failurePolicy.maxInPlaceRestarts",
+            ),
+            rule(
+                f"!{_COMPRESSED} || self.hyperparameters.gradientCompression.type != '{POWER_SGD}' || "
+                f"({is_one('self.trainer.type', COMPRESSING[POWER_SGD])} && self.method.type == '{LORA}')",
+                f"gradientCompression {POWER_SGD} is of the built-in trainer with method LoRA, whose adapter every process can "
+                "hold whole: leave it out, or write both",
+                fieldPath=".hyperparameters.gradientCompression",
+            ),
+            rule(
+                f"!{_COMPRESSED} || self.hyperparameters.gradientCompression.type != '{POWER_SGD}' || "
+                "!has(self.hyperparameters.gradientCompression.rank) || "
+                "2 * self.hyperparameters.gradientCompression.rank < (has(self.method.lora) ? self.method.lora.rank : 16)",
+                "gradientCompression.rank makes a gradient smaller below half of method.lora.rank only: write less",
+                fieldPath=".hyperparameters.gradientCompression.rank",
+            ),
+            rule(
+                f"!{_COMPRESSED} || self.hyperparameters.gradientCompression.type != '{ONE_BIT_ADAM}' || "
+                f"({is_one('self.trainer.type', COMPRESSING[ONE_BIT_ADAM])} && self.hyperparameters.precision == 'fp32')",
+                f"gradientCompression {ONE_BIT_ADAM} is of trainer.type {ONE_BIT_ADAM_OR}, without bf16: write trainer.type "
+                f"{ONE_BIT_ADAM_OR} and hyperparameters.precision fp32, or leave it out",
+                fieldPath=".hyperparameters.gradientCompression",
             ),
             rule(
                 f"!has(self.tracking) || {_OURS}",

@@ -16,6 +16,11 @@ COMMANDED = tuple(entry.type for entry in offered() if "command" in entry.honour
 """Those that run a program of the user's."""
 WITHOUT_ARGS = tuple(entry.type for entry in offered() if "args" not in entry.honours)
 """Those that take all of their settings from the spec."""
+COMPRESSING = {
+    kind: tuple(entry.type for entry in offered() if entry.compression == kind)
+    for kind in sorted({entry.compression for entry in offered()} - {""})
+}
+"""By the type of `gradientCompression`, those that know it."""
 WITH_QLORA = joined(
     (one.title for one in TRAINERS.values() if one.start is Start.BUILT and Method.QLORA in one.methods), "and"
 )

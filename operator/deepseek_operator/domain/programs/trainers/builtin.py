@@ -87,6 +87,7 @@ ENTRY = TrainerEntry(
     axes=frozenset({"data", "expert"}),
     optimizers=OPTIMIZERS,
     recomputation=Recompute.NONE,
+    compression="PowerSGD",
     command=contract.COMMAND,
     flags=instead.NOTHING,
     is_offered=True,

@@ -61,6 +61,7 @@ ENTRY = TrainerEntry(
     resume=Resume.VERIFIED,
     divides=True,
     axes=DATA_AXIS,
+    compression="OneBitAdam",
     flags=FLAGS,
     runs_a_program=True,
     is_offered=True,

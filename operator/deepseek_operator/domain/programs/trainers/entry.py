@@ -59,6 +59,7 @@ class TrainerEntry:
         recomputations: levels of recomputation that it can be told; of a program that nobody can tell, none.
         recomputation: what it computes again where nothing is said; None: as little as the plan allows.
         divides: whether its ranks save parts of what they share out, which as many ranks alone put together again.
+        compression: ``hyperparameters.gradientCompression.type`` that it can be told; empty for none.
         runs_a_program: whether its command starts one of the user's, as a library's does.
         is_offered: whether resources may name it; the others are known to commands only.
     """
@@ -77,6 +78,7 @@ class TrainerEntry:
     axes: frozenset[str] = ALL_AXES
     recomputations: frozenset[Recompute] = frozenset(Recompute)
     recomputation: Recompute | None = None
+    compression: str = ""
     command: tuple[str, ...] = ()
     flags: Flags = NO_FLAGS
     divides: bool = False

@@ -84,7 +84,10 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """How it learns. Decimals stay the strings that the user wrote; exactly one of ``max_steps`` and ``epochs`` is set."""
+    """How it learns. Decimals stay the strings that the user wrote; exactly one of ``max_steps`` and ``epochs`` is set.
+
+    ``freeze_steps`` of plain Adam come before 1-bit Adam compresses; None where nothing is compressed.
+    """
 
     global_batch: int = 32
     micro_batch: int = 1
@@ -98,6 +101,7 @@ class Hyperparameters:
     weight_decay: str = "0"
     clip_norm: str = "1"
     seed: int = 0
+    freeze_steps: int | None = None
     eval_every_steps: int | None = None
 
 

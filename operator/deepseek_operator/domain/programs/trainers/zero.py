@@ -1,7 +1,7 @@
 """DeepSpeed's configuration for a sharding: ZeRO stages as DeepSpeed itself and the trainers on top of it read them."""
 
 from deepseek_operator.domain.layout import Sharding
-from deepseek_operator.domain.programs.trainers.request import Schedule, TrainerRequest
+from deepseek_operator.domain.programs.trainers.request import Hyperparameters, Schedule, TrainerRequest
 from deepseek_operator.domain.sizing.training_state import Method, Offload, Optimizer
 from deepseek_operator.domain.values.command import Refusal
 
@@ -15,6 +15,16 @@ SCHEDULERS = {
 
 def refusal(asked: TrainerRequest) -> Refusal | None:
     """Return why ZeRO can't hold this training; None where it can."""
+    if asked.hyper.freeze_steps is not None and STAGES[asked.layout.sharding] != 0:
+        return Refusal(
+            f"1-bit Adam works without ZeRO alone, not with stage {STAGES[asked.layout.sharding]}",
+            "write sharding None",
+        )
+    if asked.hyper.freeze_steps is not None and asked.hyper.precision != "fp32":
+        return Refusal(
+            f"1-bit Adam is not known to work in {asked.hyper.precision}: DeepSpeed sums those gradients up itself",
+            "write hyperparameters.precision fp32",
+        )
     if asked.tuning.method is Method.QLORA and STAGES[asked.layout.sharding] == 3:
         return Refusal("ZeRO-3 can't shard a base that is quantized to 4 bits", "write sharding ZeRO2 or method LoRA")
     if asked.offload is Offload.ALL and STAGES[asked.layout.sharding] != 3:
@@ -68,7 +78,16 @@ def complete(asked: TrainerRequest, steps: int) -> dict[str, object]:
         "gradient_accumulation_steps": asked.accumulation,
         "gradient_clipping": float(hyper.clip_norm),
         "bf16": {"enabled": hyper.precision == "bf16"},
-        "optimizer": {"type": "AdamW", "params": {"lr": peak, "weight_decay": float(hyper.weight_decay)}},
+        "optimizer": _optimizer(hyper),
         "scheduler": {"type": SCHEDULERS[hyper.schedule], "params": warmup},
         "zero_optimization": section(asked),
     }
+
+
+def _optimizer(hyper: Hyperparameters) -> dict[str, object]:
+    """AdamW, or DeepSpeed's 1-bit Adam (arXiv 2102.02888) over NCCL, as its tutorial writes it."""
+    params: dict[str, object] = {"lr": float(hyper.learning_rate), "weight_decay": float(hyper.weight_decay)}
+    if hyper.freeze_steps is None:
+        return {"type": "AdamW", "params": params}
+    compressed = {"freeze_step": hyper.freeze_steps, "cuda_aware": False, "comm_backend_name": "nccl"}
+    return {"type": "OneBitAdam", "params": {**params, **compressed}}
