@@ -321,6 +321,7 @@ def too_much(model: str, devices: int, length: int, **more: object) -> Life:
         ("qwen-32b", 8, 1024, "Selective", False),
         ("qwen-32b", 8, 2048, "Full", False),
         ("qwen-7b", 8, 32768, "Full", True),
+        ("qwen-32b", 8, 8192, "Full", True),
     ],
 )
 def test_recomputation_is_offered_at_the_level_that_makes_it_fit_and_counted_once_it_is_written(
