@@ -15,6 +15,7 @@ from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
+    GenerationConfig,
     PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -22,12 +23,15 @@ from transformers import (
 )
 from transformers.distributed import DistributedConfig
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
-from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from deepseek_runtime.contract import Invalid
 from deepseek_runtime.model_folder.files import read_json
 from deepseek_runtime.model_folder.folder import check
-from deepseek_runtime.model_folder.parts import AGAIN, CONFIG, NAMED, names
+from deepseek_runtime.model_folder.parts import AGAIN, CONFIG, GENERATION, NAMED, names
+from deepseek_runtime.model_folder.scales import Blocks, blocks_of
+from deepseek_runtime.model_folder.weights import weight_files
+from deepseek_runtime.scaled import opened
 
 # The architectures of the catalogue that transformers holds, for messages; any other language model of its is taken.
 FAMILY = ("deepseek_v2", "deepseek_v3", "deepseek_v32", "deepseek_v4", "llama", "qwen2", "qwen3", "mistral")
@@ -63,6 +67,9 @@ def load_config(path: Path) -> PretrainedConfig:
     check(path)
     refuse_unknown_architecture(read_json(path / CONFIG).get("model_type"), f"{path / CONFIG}: model_type")
     config: PretrainedConfig = AutoConfig.from_pretrained(path, **_UNTRUSTED)
+    if hasattr(config, "quantization_config"):
+        # What is in FP8 is converted as it is read, and is plain from then on.
+        del config.quantization_config
     return config
 
 
@@ -75,12 +82,29 @@ def load_network(path: Path, kind: "torch.dtype | str", ranks: int = 1, expert: 
     check(path)
     refuse_unknown_architecture(read_json(path / CONFIG).get("model_type"), f"{path / CONFIG}: model_type")
     shared = {"distributed_config": DistributedConfig(fsdp_size=ranks, ep_size=expert)} if ranks > 1 else {}
-    network, found = AutoModelForCausalLM.from_pretrained(
-        path, dtype=kind, output_loading_info=True, ignore_mismatched_sizes=True, **shared, **_UNTRUSTED, **_NO_ADAPTER
-    )
+    asked = {"output_loading_info": True, "ignore_mismatched_sizes": True, **shared, **_UNTRUSTED}
+    blocks = blocks_of(read_json(path / CONFIG))
+    if blocks is not None:
+        network, found = _converted(path, kind, blocks, asked)
+    else:
+        network, found = AutoModelForCausalLM.from_pretrained(path, dtype=kind, **asked, **_NO_ADAPTER)
     _refuse_misfits(path, network, found)
     assert isinstance(network, PreTrainedModel)
     return network
+
+
+def _converted(path: Path, kind: "torch.dtype | str", blocks: Blocks, asked: Mapping[str, Any]) -> Any:
+    """The model of FP8 files, in `kind` ("auto": in that of its computation), and what did not fit."""
+    config = load_config(path)
+    made = (config.dtype or torch.bfloat16) if kind == "auto" else kind
+    files = [file for file in weight_files(path) if file.suffix == ".safetensors"]
+    with opened(files, blocks) as tensors:
+        network, found = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)].from_pretrained(
+            None, config=config, state_dict=tensors, dtype=made, **asked
+        )
+    if (path / GENERATION).exists():
+        network.generation_config = GenerationConfig.from_pretrained(path, **_UNTRUSTED)
+    return network, found
 
 
 def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:

@@ -41,11 +41,12 @@ def main(folder: Path, rank: int, world: int) -> None:
     for path in sorted(folder.glob("model-*")):
         digests[path.name] = _digest(_filled(Weights(path), world))
     grown = {}
-    for source in (Custom(LARGE), Weights(folder / "large")):
+    for name in ("Custom", "large", "large-fp8"):
+        source = Custom(LARGE) if name == "Custom" else Weights(folder / name)
         _forget_peak()
         before = _peak_bytes()
         network = _filled(source, world)
-        grown[type(source).__name__] = _peak_bytes() - before
+        grown[name] = _peak_bytes() - before
         del network
     (folder / f"told-{world}-{rank}.json").write_text(json.dumps({"digests": digests, "grown": grown}))
     dist.barrier()

@@ -1,4 +1,4 @@
-"""Whether a folder is a whole, unquantized model in Hugging Face form: its entries, configuration, tokenizer."""
+"""Whether a folder is a whole model in Hugging Face form, plain or in FP8 blocks: its entries, configuration, tokenizer."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -7,20 +7,22 @@ from pathlib import Path
 from deepseek_runtime.contract import Invalid
 from deepseek_runtime.model_folder.files import read_json, refuse_strange
 from deepseek_runtime.model_folder.parts import AGAIN, BF16, CONFIG, GENERATION, NAMED, TOKENIZERS
+from deepseek_runtime.model_folder.scales import blocks_of
 from deepseek_runtime.model_folder.weights import check_weights
 
 
 def check(path: Path) -> None:
-    """Raises Invalid for a folder that is no whole, unquantized model in Hugging Face form, saying what to do."""
+    """Raises Invalid for a folder that is no whole model in Hugging Face form that is read here, saying what to do."""
     if not path.is_dir():
         what = "is a file" if path.exists() else "does not exist"
         raise Invalid(f"model folder {path} {what}; name the folder that holds config.json, as the claim has it")
     _check_entries(path)
     config = _config(path)
-    if quantized := config.get("quantization_config"):
+    blocks = blocks_of(config)
+    if blocks is None and (quantized := config.get("quantization_config")):
         method = quantized.get("quant_method", "unknown") if isinstance(quantized, Mapping) else "unknown"
         raise Invalid(f"{path / CONFIG} says that the weights are quantized (quant_method {method}); {BF16}")
-    check_weights(path)
+    check_weights(path, blocks)
     if (path / GENERATION).exists():
         read_json(path / GENERATION)
     _check_tokenizer(path)

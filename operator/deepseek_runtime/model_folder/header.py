@@ -16,9 +16,10 @@ _HEADER_LIMIT = 100_000_000
 
 @dataclass(frozen=True)
 class Header:
-    """A safetensors file's own description: type of each tensor by name."""
+    """A safetensors file's own description: type and shape of each tensor by name."""
 
     kinds: Mapping[str, str]
+    shapes: Mapping[str, tuple[int, ...]]
 
 
 def read_header(file: Path) -> Header:
@@ -37,9 +38,10 @@ def read_header(file: Path) -> Header:
         entries = {name: entry for name, entry in json.loads(text).items() if name != "__metadata__"}
         end = max((int(entry["data_offsets"][1]) for entry in entries.values()), default=0)
         kinds = {name: str(entry["dtype"]) for name, entry in entries.items()}
+        shapes = {name: tuple(int(size) for size in entry["shape"]) for name, entry in entries.items()}
     except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:
         raise Invalid(f"{file} has a damaged header ({type(error).__name__}: {error}); {AGAIN}") from None
     if size != 8 + length + end:
         what = "is cut off" if size < 8 + length + end else "is longer than it says"
         raise Invalid(f"{file} {what}: it has {size} bytes, its header tells of {8 + length + end}; {AGAIN}")
-    return Header(kinds)
+    return Header(kinds, shapes)

@@ -17,8 +17,8 @@ ATTACHED = (
 )
 AGAIN = "download the model again (`hf download`) and copy it whole"
 BF16 = (
-    "trainer and engine here compute with unquantized weights: give the bf16 model"
-    " (for FP8, fp8_cast_bf16.py of DeepSeek's repository makes it), or serve this one by engine.type vllm or sglang"
+    "trainer and engine here compute with unquantized weights, and read FP8 in blocks alone, as DeepSeek publishes it: give the"
+    " bf16 model, or serve this one by engine.type vllm or sglang"
 )
 
 # How many names a message holds.

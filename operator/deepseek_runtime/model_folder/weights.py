@@ -1,8 +1,8 @@
-"""Whether the weights of a model folder are all there, and unquantized: names, sizes and headers tell."""
+"""Whether the weights of a model folder are all there, and plain or in FP8 blocks: names, sizes and headers tell."""
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from deepseek_runtime.contract import Invalid
@@ -11,12 +11,14 @@ from deepseek_runtime.model_folder.header import Header, read_header
 from deepseek_runtime.model_folder.parts import (
     AGAIN,
     BF16,
+    CONFIG,
     PICKLED,
     PICKLED_INDEX,
     SAFETENSORS,
     SAFETENSORS_INDEX,
     names,
 )
+from deepseek_runtime.model_folder.scales import KIND, Blocks, what_does_not_fit
 
 # Values of safetensors' `dtype` that stand for numbers of eight bits and fewer with scales beside them.
 _SCALED = ("F8_", "F6_", "F4")
@@ -24,14 +26,19 @@ _SCALED = ("F8_", "F6_", "F4")
 _EXPERT = re.compile(r"(.*\.experts\.)(\d+)(\..+)")
 
 
-def check_weights(path: Path) -> None:
-    """One file, or an index and its shards; safetensors before pickles, as transformers looks."""
+def check_weights(path: Path, blocks: Blocks | None = None) -> None:
+    """One file, or an index and its shards; safetensors before pickles, as transformers looks.
+
+    `blocks` are those that config.json tells of, which share a scale.
+    """
     if (path / SAFETENSORS).exists():
         header = read_header(path / SAFETENSORS)
-        _refuse_scaled(path / SAFETENSORS, header)
+        _refuse_scaled(path, {path / SAFETENSORS: header}, blocks)
         _refuse_gaps(path, header.kinds)
     elif (path / SAFETENSORS_INDEX).exists():
-        _check_shards(path, path / SAFETENSORS_INDEX)
+        _check_shards(path, path / SAFETENSORS_INDEX, blocks)
+    elif blocks is not None:
+        raise Invalid(f"{path / CONFIG} tells of FP8, which is read of safetensors alone, and there are none; {AGAIN}")
     elif (path / PICKLED).exists():
         refuse_strange(path / PICKLED)
     elif (path / PICKLED_INDEX).exists():
@@ -54,13 +61,13 @@ def weight_files(path: Path) -> list[Path]:
     return []
 
 
-def _check_shards(path: Path, index: Path) -> None:
+def _check_shards(path: Path, index: Path, blocks: Blocks | None) -> None:
     places = _weight_map(index)
     headers: dict[str, Header] = {}
     for shard in sorted(set(places.values())):
         _refuse_absent(index, path / shard)
         headers[shard] = read_header(path / shard)
-        _refuse_scaled(path / shard, headers[shard])
+    _refuse_scaled(path, {path / shard: header for shard, header in headers.items()}, blocks)
     lost = [name for name, shard in places.items() if name not in headers[shard].kinds]
     if lost:
         shard = places[sorted(lost)[0]]
@@ -83,11 +90,27 @@ def _refuse_absent(index: Path, shard: Path) -> None:
         raise Invalid(f"{shard} is missing, {index.name} names it: not all of the model was copied; {AGAIN}")
 
 
-def _refuse_scaled(file: Path, header: Header) -> None:
-    scaled = [name for name, kind in header.kinds.items() if kind.startswith(_SCALED) or name.endswith("_scale_inv")]
-    if scaled:
-        what = next((header.kinds[name] for name in scaled if header.kinds[name].startswith(_SCALED)), "FP8")
-        raise Invalid(f"{file} holds quantized weights with scales beside them ({what}: {names(scaled)}); {BF16}")
+def _refuse_scaled(path: Path, headers: Mapping[Path, Header], blocks: Blocks | None) -> None:
+    """A weight's scales may lie in another file than it does."""
+    for file, header in headers.items():
+        strange = [name for name, kind in header.kinds.items() if _is_scaled(name, kind) and not _is_read(kind, blocks)]
+        if strange:
+            what = next((header.kinds[name] for name in strange if header.kinds[name].startswith(_SCALED)), "FP8")
+            raise Invalid(f"{file} holds quantized weights with scales beside them ({what}: {names(strange)}); {BF16}")
+    if blocks is not None:
+        kinds = {name: kind for header in headers.values() for name, kind in header.kinds.items()}
+        shapes = {name: shape for header in headers.values() for name, shape in header.shapes.items()}
+        if (problem := what_does_not_fit(kinds, shapes, blocks)) is not None:
+            raise Invalid(f"the FP8 weights in {path} can't be read by blocks of {blocks.rows} × {blocks.columns}:"
+                          f" {problem}; {AGAIN}, or give the bf16 model")  # fmt: skip
+
+
+def _is_scaled(name: str, kind: str) -> bool:
+    return kind.startswith(_SCALED) or name.endswith("_scale_inv")
+
+
+def _is_read(kind: str, blocks: Blocks | None) -> bool:
+    return blocks is not None and (kind == KIND or not kind.startswith(_SCALED))
 
 
 def _refuse_gaps(path: Path, found: Iterable[str]) -> None:

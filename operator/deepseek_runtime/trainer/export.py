@@ -139,6 +139,7 @@ def _config(
     config = (
         {**_older_names(written), **written} if base is None else {"architectures": written["architectures"], **base}
     )
+    config.pop("quantization_config", None)  # a base in FP8 was converted as it was read
     name = str(kind).removeprefix("torch.")
     config |= {"dtype": name, "torch_dtype": name}
     if config.get("model_type") == "deepseek_v3":
