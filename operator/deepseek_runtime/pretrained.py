@@ -73,15 +73,19 @@ def load_config(path: Path) -> PretrainedConfig:
     return config
 
 
-def load_network(path: Path, kind: "torch.dtype | str", ranks: int = 1, expert: int = 1) -> PreTrainedModel:
+def load_network(
+    path: Path, kind: "torch.dtype | str", ranks: int = 1, expert: int = 1, copies: int = 1
+) -> PreTrainedModel:
     """The model in `kind` ("auto": as stored), inference's. Raises Invalid naming the tensors that don't fit.
 
     One rank has the whole of it on the host. Of several, called together, each has its rows (FSDP) on its device, and
-    has read no others; with `expert` above 1 of the experts' those of its own, dealt out over so many of the ranks.
+    has read no others; with `expert` above 1 of the experts' those of its own, dealt out over so many of the ranks;
+    with `copies` above 1 that many groups of neighbouring ranks have all of it each.
     """
     check(path)
     refuse_unknown_architecture(read_json(path / CONFIG).get("model_type"), f"{path / CONFIG}: model_type")
-    shared = {"distributed_config": DistributedConfig(fsdp_size=ranks, ep_size=expert)} if ranks > 1 else {}
+    over = DistributedConfig(fsdp_size=ranks // copies, dp_replicate_size=copies, ep_size=expert)
+    shared = {"distributed_config": over} if ranks > 1 else {}
     asked = {"output_loading_info": True, "ignore_mismatched_sizes": True, **shared, **_UNTRUSTED}
     blocks = blocks_of(read_json(path / CONFIG))
     if blocks is not None:

@@ -1,4 +1,4 @@
-"""What a specification asks of how processes share the work: experts dealt out, and gradients made smaller to travel."""
+"""What a specification asks of how gradients are made smaller to travel."""
 
 from dataclasses import dataclass
 
@@ -13,15 +13,6 @@ class PowerSGD:
     """Each matrix's gradient travels as two of so many columns (arXiv 1905.13727)."""
 
     rank: int
-
-
-def read_expert(root: Fields) -> int:
-    """Over how many processes the experts of a layer are dealt out; 1 where `parallelism` is absent. Raises Invalid."""
-    if not root.has("parallelism"):
-        return 1
-    fields = root.fields("parallelism")
-    fields.only("expert")
-    return fields.integer("expert", 1, least=1)
 
 
 def read_compression(hyperparameters: Fields, *, is_lora: bool) -> PowerSGD | None:

@@ -18,7 +18,8 @@ from deepseek_runtime.contract import Invalid
 from deepseek_runtime.evaluation import EarlyStopping, Evaluation, early_stopping, evaluation
 from deepseek_runtime.fields import Fields
 from deepseek_runtime.objectives import objective_of
-from deepseek_runtime.sharing import PowerSGD, read_compression, read_expert
+from deepseek_runtime.parallelism import Sharding, read_parallelism
+from deepseek_runtime.sharing import PowerSGD, read_compression
 
 Objective = Literal["SFT", "Pretrain"]
 Schedule = Literal["Cosine", "Linear", "Constant"]
@@ -217,7 +218,8 @@ class Rollback:
 @dataclass(frozen=True)
 class TrainingSpec:
     """`rollback` None means that a training ends whose numbers cease to be finite, `early_stopping` None that it ends with
-    its last step. `expert` is over how many processes the experts of a layer are dealt out, 1 for all on each."""
+    its last step. `expert` is over how many processes the experts of a layer are dealt out, 1 for all on each; `sharding`
+    Hybrid keeps a copy of the training's states on each node."""
 
     model: Custom | Weights
     objective: Objective
@@ -233,6 +235,7 @@ class TrainingSpec:
     expert: int = 1
     evaluation: Evaluation | None = None
     compression: PowerSGD | None = None
+    sharding: Sharding = "Full"
 
 
 def read_spec(text: str) -> TrainingSpec:
@@ -246,6 +249,8 @@ def read_spec(text: str) -> TrainingSpec:
     datasets = tuple(_dataset(fields) for fields in root.list("datasets"))
     if not any(dataset.split == "Train" for dataset in datasets):
         raise Invalid("datasets hold nothing to train on; give one of them split: Train")
+    hyperparameters = _hyperparameters(root.fields("hyperparameters"))
+    expert, sharding = read_parallelism(root, hyperparameters.activation_recomputation)
     model, method = _model(root.fields("model")), _method(root.fields("method")) if root.has("method") else Full()
     if not isinstance(method, Full) and isinstance(model, Custom):
         kind = "LoRA" if isinstance(method, LoRA) else method.kind
@@ -260,7 +265,7 @@ def read_spec(text: str) -> TrainingSpec:
         ),
         method=method,
         datasets=datasets,
-        hyperparameters=_hyperparameters(root.fields("hyperparameters")),
+        hyperparameters=hyperparameters,
         chat_template=_chat_template(root.fields("chatTemplate")) if root.has("chatTemplate") else None,
         loss_on=root.choice("lossOn", LOSSES, "AssistantTurns"),
         init_from=_init_from(root.fields("initFrom")) if root.has("initFrom") else None,
@@ -269,7 +274,8 @@ def read_spec(text: str) -> TrainingSpec:
         early_stopping=early_stopping(root) if root.has("earlyStopping") else None,
         evaluation=evaluation(root.fields("evaluation")) if root.has("evaluation") else None,
         compression=read_compression(root.fields("hyperparameters"), is_lora=isinstance(method, LoRA)),
-        expert=read_expert(root),
+        expert=expert,
+        sharding=sharding,
     )
 
 

@@ -256,6 +256,41 @@ TRAININGS: tuple[tuple[str, Changes, str], ...] = (
         "below half of method.lora.rank",
     ),
     ("experts over other processes", {"spec.parallelism": {"expert": 2}}, "must divide the number of processes"),
+    (
+        "a copy on one node",
+        {"spec.parallelism": {"sharding": "Hybrid"}},
+        "keeps a copy on each node: write nodes.count 2 or more",
+    ),
+    (
+        "nothing to share out within a node",
+        {"spec.parallelism": {"sharding": "Hybrid"}, "spec.nodes": {"count": 2}},
+        "shares states out within a node: write accelerator.perNode 2 or more",
+    ),
+    (
+        "experts and copies",
+        {
+            "spec.parallelism": {"sharding": "Hybrid", "expert": 2},
+            "spec.nodes": {"count": 2},
+            "spec.accelerator": {"resource": "nvidia.com/gpu", "perNode": 2},
+        },
+        "deals experts out over all processes: write parallelism.sharding Full",
+    ),
+    (
+        "another trainer's sharding",
+        {"spec.parallelism": {"sharding": "Full"}, "spec.trainer": {"type": "llama-factory"}},
+        "parallelism.sharding is the built-in trainer's",
+    ),
+    (
+        "a part of layers beside experts that are dealt out",
+        {
+            "spec.parallelism": {"expert": 2},
+            "spec.nodes": {"count": 2},
+            "spec.hyperparameters.activationRecomputation": "Selective",
+        },
+        "write activationRecomputation Full or None",
+    ),
+    ("a sharding that there is not", {"spec.parallelism": {"sharding": "ZeRO3"}}, "Hybrid"),
+    ("a recomputation that there is not", {"spec.hyperparameters.activationRecomputation": "Some"}, "Selective"),
     ("experts over none", {"spec.parallelism": {"expert": 0}}, "greater than or equal to 1"),
     (
         "experts of a command",

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from safetensors import safe_open
@@ -58,6 +59,8 @@ class Trained:
         found: dict[str, Told] = {}
         for degree in degrees(self.world):
             whole = self._attempt(f"whole-{degree}", degree)
+            again = self._attempt(f"again-{degree}", degree, {"hyperparameters.activationRecomputation": "Full"})
+            found[f"again-{degree}"] = _told(again)
             found[str(degree)] = {**_told(whole), "held": _held(whole), "export": _export(whole)}
             if lives:
                 self._attempt(f"part-{degree}", degree, stops=True)
@@ -76,8 +79,17 @@ class Trained:
             self._attempt(f"part-{degree}", other, RESUME_ANCESTRY=ancestry, CHECKPOINT_KEEP_LAST="9", **names)
         )
 
-    def _attempt(self, volume: str, degree: int, *, stops: bool = False, **variables: Any) -> Observed:
+    def _attempt(
+        self,
+        volume: str,
+        degree: int,
+        more: Mapping[str, object] = MappingProxyType({}),
+        *,
+        stops: bool = False,
+        **variables: Any,
+    ) -> Observed:
         changes = {
+            **more,
             "model": self.model,
             "hyperparameters.maxSteps": STEPS,
             "hyperparameters.gradientClipNorm": "1.0",

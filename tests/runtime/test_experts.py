@@ -55,6 +55,15 @@ def test_losses_norms_and_export_are_those_of_whole_experts(
 
 
 @pytest.mark.parametrize(("world", "start", "degree"), CASES)
+def test_layers_that_are_computed_again_make_the_same_bits(
+    told: dict[int, list[dict[str, Any]]], world: int, start: str, degree: int
+) -> None:
+    runs = told[world][0][start]
+    for one in (1, degree):
+        assert runs[f"again-{one}"]["losses"] == runs[str(one)]["losses"]
+
+
+@pytest.mark.parametrize(("world", "start", "degree"), CASES)
 def test_each_process_holds_its_share_of_the_experts(
     told: dict[int, list[dict[str, Any]]], world: int, start: str, degree: int
 ) -> None:

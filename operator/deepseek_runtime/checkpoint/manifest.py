@@ -62,6 +62,7 @@ class Manifest:
     """The content of `manifest.json`; `created_at` is RFC 3339, metrics are finite or None.
 
     `expert` is over how many processes the experts of a layer were dealt out; whatever it was, tensors are whole here.
+    `copies` is how often all states were there, divided over the processes of a node each.
     """
 
     kind: Literal["Checkpoint", "Export"]
@@ -78,6 +79,7 @@ class Manifest:
     healthy: bool
     created_at: str
     expert: int = 1
+    copies: int = 1
 
     @property
     def position(self) -> Position:
@@ -100,7 +102,11 @@ def encode(manifest: Manifest) -> str:
             "incarnation": manifest.incarnation,
             "step": manifest.step,
             "worldSize": manifest.world_size,
-            "layout": {"sharding": manifest.sharding, **({"expert": manifest.expert} if manifest.expert > 1 else {})},
+            "layout": {
+                "sharding": manifest.sharding,
+                **({"expert": manifest.expert} if manifest.expert > 1 else {}),
+                **({"copies": manifest.copies} if manifest.copies > 1 else {}),
+            },
             "parent": manifest.parent.to_json() if manifest.parent else None,
             "files": [vars(file) for file in sorted(manifest.files, key=lambda file: file.path)],
             "metrics": {name: finite(value) for name, value in sorted(manifest.metrics.items())},
@@ -132,6 +138,7 @@ def decode(document: object) -> Manifest:
             healthy=value["healthy"] is True,
             created_at=str(value["createdAt"]),
             expert=_whole(value["layout"].get("expert", 1)),
+            copies=_whole(value["layout"].get("copies", 1)),
         )
     except ManifestError:
         raise

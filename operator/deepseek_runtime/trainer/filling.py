@@ -25,16 +25,22 @@ _FUSED = 3
 
 
 def fill(
-    model: PreTrainedModel, source: Custom | Weights, seed: int, device: torch.device, ranks: int, expert: int = 1
+    model: PreTrainedModel,
+    source: Custom | Weights,
+    seed: int,
+    device: torch.device,
+    ranks: int,
+    expert: int = 1,
+    copies: int = 1,
 ) -> None:
     """Gives every tensor without numbers this process's share of them, on `device`. All ranks together. Raises Invalid.
 
-    `ranks` and `expert` are what it was divided over.
+    `ranks` and `expert` are what it was divided over, `copies` how often all of it is there.
     """
     places = _Places.of(model, device)
     match source:
         case Weights(path):
-            shared = (ranks, expert) if _have_experts_each(model, ranks, expert) else (1, 1)
+            shared = (ranks, expert, copies) if _have_experts_each(model, ranks // copies, expert) else ()
             network = load_network(path, torch.float32, *shared)
             model.generation_config = network.generation_config
             for name, tensor in _handed_over(network):

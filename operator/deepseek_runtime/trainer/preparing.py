@@ -23,6 +23,7 @@ from deepseek_runtime.trainer.gauges import Gauges
 from deepseek_runtime.trainer.held import ADAPTER_NAME, COURSE_NAME, DATA_NAME
 from deepseek_runtime.trainer.loop import Training
 from deepseek_runtime.trainer.measuring import Measuring
+from deepseek_runtime.trainer.meshes import copies, hybrid
 from deepseek_runtime.trainer.method import Method, method_of
 from deepseek_runtime.trainer.model import outline, shard
 from deepseek_runtime.trainer.objective import objective_of
@@ -52,14 +53,17 @@ def prepare(rank: Rank) -> Training:
     method.prepare(model)
     recompute(model, rank.parameters.activation_recomputation)
     whole = method.trained(model) if rank.spec.compression is not None else ()
-    shard(model, rank.gang.mesh, rank.parameters.precision, rank.spec.expert, whole)
+    number = copies(rank.spec.sharding, rank.contract.gang)
+    mesh = hybrid(rank.gang.mesh, number) if number > 1 else rank.gang.mesh
+    shard(model, mesh, rank.parameters.precision, rank.spec.expert, whole)
     with reading("spec.model", _WHOLE):
-        fill(model, rank.spec.model, rank.parameters.seed, rank.gang.device, rank.gang.world_size, rank.spec.expert)
+        ranks = rank.gang.world_size
+        fill(model, rank.spec.model, rank.parameters.seed, rank.gang.device, ranks, rank.spec.expert, number)
     method.begin(model)
     compression = _compression(rank, method.trained(model))
     state = State(model, optimizers(model, method.trained(model), rank.parameters), method, compression)
     course = _course(rank, start, planned)
-    saver = _saver(rank, start, planned, method.note(model), course)
+    saver = _saver(rank, start, planned, method.note(model), course, number)
     if start.manifest is None and rank.spec.init_from is not None:
         begin_with(rank, rank.spec.init_from, state)
     standing = resume(rank, start, planned, state)
@@ -109,11 +113,13 @@ def _course(rank: Rank, start: Start, planned: Plan) -> Course:
     return Course(start.held.course().skips if planned.continues else (), waiting_of(rank, start.held))
 
 
-def _saver(rank: Rank, start: Start, planned: Plan, adapter: bytes | None, course: Course) -> Saver:
+def _saver(rank: Rank, start: Start, planned: Plan, adapter: bytes | None, course: Course, number: int) -> Saver:
     lasting = {DATA_NAME: identities.encode(planned.identity), ADAPTER_NAME: adapter}
 
     def notes() -> dict[str, bytes]:
         now = {**lasting, COURSE_NAME: course.encode()}
         return {name: content for name, content in now.items() if content is not None}
 
-    return Saver(rank.gang, rank.volume, rank.contract, start.lineage, rank.heartbeat.beat, notes, rank.spec.expert)
+    return Saver(
+        rank.gang, rank.volume, rank.contract, start.lineage, rank.heartbeat.beat, notes, rank.spec.expert, number
+    )

@@ -15,6 +15,7 @@ from deepseek_runtime.trainer.exporting import exported_steps
 from deepseek_runtime.trainer.held import Held
 from deepseek_runtime.trainer.measuring import Measured
 from deepseek_runtime.trainer.measuring import told as measured_told
+from deepseek_runtime.trainer.meshes import copies
 from deepseek_runtime.trainer.plan import Plan
 from deepseek_runtime.trainer.rank import Rank
 from deepseek_runtime.trainer.starting import Start
@@ -72,7 +73,8 @@ def _check_reach(start: Start, held: Held, plan: Plan) -> None:
 def _told(rank: Rank, start: Start, plan: Plan, manifest: Manifest) -> Standing:
     stands = standing(manifest)
     # Divided otherwise, sums have another order.
-    is_alike = (manifest.world_size, manifest.expert) == (rank.gang.world_size, rank.spec.expert)
+    layout = (rank.gang.world_size, rank.spec.expert, copies(rank.spec.sharding, rank.contract.gang))
+    is_alike = (manifest.world_size, manifest.expert, manifest.copies) == layout
     is_exact = plan.continues and is_alike
     latest = told(manifest, None, best(start.lineage.ancestors, rank.contract.checkpoints.best))
     rank.telling.tell(**latest, loss=stands.loss, **measured_told(stands.measured.metrics))

@@ -66,7 +66,7 @@ class Saver:
     """At most one save is under way; every method but `is_done`, `written_bytes` and `check_alone` is called by all ranks together.
 
     `notes` are the small files that a checkpoint holds when it is begun, by name; `expert` is over how many processes
-    experts are dealt out.
+    experts are dealt out, `copies` how often all states are there.
     """
 
     gang: Gang
@@ -76,6 +76,7 @@ class Saver:
     beat: Callable[[], None]
     notes: Callable[[], Mapping[str, bytes]]
     expert: int = 1
+    copies: int = 1
     own: list[Manifest] = field(default_factory=list)
     _pending: _Pending | None = None
 
@@ -208,6 +209,7 @@ class Saver:
             healthy=pending.healthy,
             created_at=now(),
             expert=self.expert,
+            copies=self.copies,
         )
 
     def _pruned(self, own: list[Manifest], spared: Manifest | None) -> "_Kept | Superseded":

@@ -57,7 +57,15 @@ def serving(case: dict[str, Any]) -> ServingRequest:
 
 
 def training(case: dict[str, Any]) -> TrainingRequest:
-    names = ("sequence", "global_batch", "micro_batch", "base_storage", "fused_backward", "fused_loss", "host_memory_gib")
+    names = (
+        "sequence",
+        "global_batch",
+        "micro_batch",
+        "base_storage",
+        "fused_backward",
+        "fused_loss",
+        "host_memory_gib",
+    )
     given = {name: case[name] for name in names if name in case}
     return TrainingRequest(
         architecture(case),

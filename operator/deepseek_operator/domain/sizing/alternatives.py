@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
+from deepseek_operator.domain.layout import Sharding
 from deepseek_operator.domain.sizing.activations import Recompute
 from deepseek_operator.domain.sizing.fit import Alternative
 from deepseek_operator.domain.sizing.limits import unsupported_serving, unsupported_training
@@ -85,6 +86,9 @@ CHUNKED = "a loss in pieces (crossEntropy: Chunked)"
 RECOMPUTED = "activations computed again"
 """How a change of ``activationRecomputation`` begins; `size` tries every level by itself."""
 
+SHARED_BY_ALL = "states shared out over all nodes (parallelism.sharding: Full)"
+"""The change that keeps no copy on each node."""
+
 
 SMALL_MOMENTS = "moments in 8 bits (optimizer: AdamW8bit)"
 """The change that keeps a quarter of AdamW's moments."""
@@ -98,6 +102,8 @@ def training_alternatives(request: TrainingRequest) -> tuple[Alternative, ...]:
     changes: list[tuple[str, TrainingRequest]] = []
     if request.nodes is not None or request.per_node is not None:
         changes.append(("more devices", replace(request, nodes=None, per_node=None)))
+    if request.sharding is Sharding.HSDP:
+        changes.append((SHARED_BY_ALL, replace(request, sharding=Sharding.FSDP)))
     knobs = _memory_knobs(request)
     changes.extend(knobs)
     if knobs and not _working(knobs, _first_fit_training):
@@ -128,10 +134,12 @@ def _both_knobs(request: TrainingRequest) -> list[tuple[str, TrainingRequest]]:
 
 def _first_level(request: TrainingRequest) -> list[tuple[str, TrainingRequest]]:
     """The level that computes least again among those that fit; none where the search is free to take any."""
-    levels = list(Recompute)
     if request.recompute is None:
         return []
+    levels = list(Recompute)
     for level in levels[levels.index(request.recompute) + 1 :]:
+        if level is Recompute.SELECTIVE and (request.fixed.expert or 1) > 1:
+            continue  # the built-in trainer computes no part of a layer again whose experts are dealt out
         more = replace(request, recompute=level)
         if _first_fit_training(more) is not None:
             return [(f"{RECOMPUTED} (activationRecomputation: {level.value})", more)]

@@ -29,14 +29,14 @@ from deepseek_operator.domain.programs.trainers.request import Hyperparameters, 
 from deepseek_operator.domain.programs.trainers.table import TRAINERS, build
 from deepseek_operator.domain.sizing import size_training
 from deepseek_operator.domain.sizing.activations import Recompute
-from deepseek_operator.domain.sizing.alternatives import CHUNKED, RECOMPUTED, SMALL_MOMENTS
+from deepseek_operator.domain.sizing.alternatives import CHUNKED, RECOMPUTED, SHARED_BY_ALL, SMALL_MOMENTS
 from deepseek_operator.domain.sizing.checkpoint_size import CheckpointSize
 from deepseek_operator.domain.sizing.fit import Alternative, Refused, Sized
 from deepseek_operator.domain.sizing.request import TrainingRequest
 from deepseek_operator.domain.sizing.training_state import Method, Optimizer, Precision
 from deepseek_operator.domain.values.command import Refusal
 from deepseek_operator.kinds.training import tuning
-from deepseek_operator.kinds.training.settings import freeze_steps
+from deepseek_operator.kinds.training.settings import freeze_steps, is_hybrid
 from deepseek_operator.workloads.device_plan import (
     is_offered,
     profile_of,
@@ -47,12 +47,12 @@ from deepseek_operator.workloads.device_plan import (
     unsized_plan,
 )
 from deepseek_operator.workloads.pod.devices import lacks_memory
-from deepseek_operator.workloads.reasons import UNSUPPORTED
+from deepseek_operator.workloads.reasons import DOES_NOT_FIT, UNSUPPORTED
 
 PLAN = f"{GROUP}/plan"
 """Annotation of a Job: the plan that it was made by, read back when the status was wiped."""
 
-_OFFERED = ("more devices", "sequences of", CHUNKED, RECOMPUTED, SMALL_MOMENTS, Method.LORA.value)
+_OFFERED = ("more devices", "sequences of", CHUNKED, RECOMPUTED, SHARED_BY_ALL, SMALL_MOMENTS, Method.LORA.value)
 """Changes that a user of this API can make; sizing knows more."""
 _LARGE_HOST_GIB = 64
 """Host memory that the built-in trainer takes per node above which it is told."""
@@ -187,6 +187,10 @@ def _sized(asked: str, spec: TrainingSpec, profile: Profile, architecture: Archi
             options = tuple(option for option in found.alternatives if _is_offered(option, spec))
             return refused_plan(asked, reason_of(found), told(found, options), found)
         case Sized():
+            if is_hybrid(spec) and found.nodes < spec.nodes.number:
+                message = (f"{spec.nodes.number} nodes don't hold a copy of all states each, which parallelism.sharding Hybrid keeps there: "
+                           "write parallelism.sharding Full, or what takes less memory")  # fmt: skip
+                return refused_plan(asked, DOES_NOT_FIT, message)
             # Of a command that the operator writes, `command` says more, with all of the spec.
             is_ours = TRAINERS[spec.trainer.type].start is Start.OURS
             refusal = None if not is_ours else _refusal(spec, profile, architecture, found)
@@ -252,7 +256,7 @@ def _request(spec: TrainingSpec, profile: Profile, architecture: Architecture) -
         **tuning.sizing(spec.method),
         axes=trainer.axes,
         compressed=hyper.gradient_compression is not None and spec.method.adapter is not None,
-        sharding=Sharding.FSDP if freeze_steps(spec) is None else Sharding.NONE,
+        sharding=_sharding(spec),
         fixed=FixedDegrees(expert=_expert(spec, trainer)),
         nodes=spec.nodes.count,
         per_node=spec.accelerator.per_node,
@@ -264,6 +268,13 @@ def recomputation(spec: TrainingSpec) -> Recompute | None:
     """What the spec says of it; None where it says nothing."""
     said = spec.hyperparameters.activation_recomputation
     return Recompute(said) if said is not None else None
+
+
+def _sharding(spec: TrainingSpec) -> Sharding:
+    """Over what states are shared out: 1-bit Adam goes with none."""
+    if freeze_steps(spec) is not None:
+        return Sharding.NONE
+    return Sharding.HSDP if is_hybrid(spec) else Sharding.FSDP
 
 
 def _expert(spec: TrainingSpec, trainer: TrainerEntry) -> int | None:

@@ -30,7 +30,7 @@ from deepseek_operator.kinds.training.installed import FILES_MOUNT, FILES_VOLUME
 from deepseek_operator.kinds.training.names import training_job, training_service
 from deepseek_operator.kinds.training.program import TRAINER
 from deepseek_operator.kinds.training.service import LAUNCHER_PORT, PROGRESS_PORT, PROGRESS_PORT_NAME, RENDEZVOUS_PORT
-from deepseek_operator.kinds.training.settings import experts_over, grace_s, processes_per_node
+from deepseek_operator.kinds.training.settings import experts_over, grace_s, is_hybrid, processes_per_node
 from deepseek_operator.workloads.batch.gang import COMPLETION_INDEX
 from deepseek_operator.workloads.pod import template as pod_template
 from deepseek_operator.workloads.pod.devices import on_devices
@@ -353,9 +353,15 @@ def resolved_spec(spec: TrainingSpec, plan: TrainingPlanStatus | None = None) ->
         "hyperparameters": hyperparameters,
         **({"initFrom": {"path": INIT, "checkpoint": spec.init_from.checkpoint}} if spec.init_from is not None else {}),
         **_answers(spec.failure_policy),
-        # One is what older images do as well.
-        **({"parallelism": {"expert": expert}} if (expert := experts_over(spec)) > 1 else {}),
+        **_parallelism(spec),
     }
+
+
+def _parallelism(spec: TrainingSpec) -> dict[str, Any]:
+    """Nothing where it is what older images do as well."""
+    said: dict[str, Any] = {"expert": expert} if (expert := experts_over(spec)) > 1 else {}
+    said |= {"sharding": "Hybrid"} if is_hybrid(spec) else {}
+    return {"parallelism": said} if said else {}
 
 
 def _answers(policy: FailurePolicy) -> dict[str, Any]:

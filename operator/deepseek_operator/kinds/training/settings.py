@@ -36,10 +36,8 @@ def attempt_digest(spec: TrainingSpec) -> str:
     spoken = {key: value for key, value in dumped.pop("trainer", {}).items() if key != "type" or value in BUILT}
     if trainer := spoken:
         dumped["runtime"] = trainer
-    is_whole = TRAINERS[spec.trainer.type].start is Start.OURS and experts_over(spec) == 1
-    if is_whole or not dumped.get("parallelism"):
-        # For the built-in trainer experts that are dealt out over one process are as without the field.
-        dumped.pop("parallelism", None)
+    if spread := {name: value for name, value in dumped.pop("parallelism", {}).items() if not _is_usual(spec, value)}:
+        dumped["parallelism"] = spread
     for part, field in (("nodes", "count"), ("accelerator", "perNode")):
         # One is what absence meant before it could be told from absence: both embody the same gang.
         if dumped.get(part, {}).get(field) == 1:
@@ -71,6 +69,16 @@ def freeze_steps(spec: TrainingSpec) -> int | None:
     """Steps before 1-bit Adam compresses, which goes with no sharing out of states; None without it."""
     compression = spec.hyperparameters.gradient_compression
     return compression.freeze_steps if compression is not None else None
+
+
+def _is_usual(spec: TrainingSpec, value: object) -> bool:
+    """For the built-in trainer experts over one process, and states over all, are as without the field."""
+    return TRAINERS[spec.trainer.type].start is Start.OURS and value in (1, "Full")
+
+
+def is_hybrid(spec: TrainingSpec) -> bool:
+    """Whether each node has a copy of all states, shared out among its processes."""
+    return spec.parallelism is not None and spec.parallelism.sharding == "Hybrid"
 
 
 def experts_over(spec: TrainingSpec) -> int:

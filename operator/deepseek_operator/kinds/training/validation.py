@@ -21,7 +21,7 @@ from deepseek_operator.kinds.training.needs import claims_read, existing_claim
 from deepseek_operator.kinds.training.origin import step_of
 from deepseek_operator.kinds.training.pod import is_ours, is_told
 from deepseek_operator.kinds.training.reasons import Reason
-from deepseek_operator.kinds.training.settings import experts_over, processes_per_node
+from deepseek_operator.kinds.training.settings import experts_over, is_hybrid, processes_per_node
 from deepseek_operator.workloads.batch.claim import is_for_one_node
 
 CUSTOM_LIMIT = 64 * 1024
@@ -59,6 +59,7 @@ def complaint(seen: Seen[DeepSeekTraining], fixed_digest: str, is_unlearnt: bool
         _too_long(owner.spec)
         or _impossible(owner.spec)
         or _nothing_to_deal_out(owner.spec)
+        or _nothing_to_copy(owner.spec)
         or _too_long_for_the_model(owner, is_unlearnt)
         or _no_steps_left(owner)
         or _volume_for_one(seen)
@@ -103,6 +104,18 @@ def _impossible(spec: TrainingSpec) -> str | None:
             f"(nodes.count × accelerator.perNode): write {-(-parameters.global_batch_size // world) * world}"
         )
     return None
+
+
+def _nothing_to_copy(spec: TrainingSpec) -> str | None:
+    """A copy on each node, of one node, or nothing to share out within one: as written, or as a plan came out."""
+    nodes, processes = spec.nodes.number, processes_per_node(spec)
+    if not is_hybrid(spec) or (nodes > 1 and processes > 1):
+        return None
+    what = "there is one node" if nodes == 1 else "a node has one process"
+    return (
+        f"parallelism.sharding is Hybrid, a copy on each node that its processes share out, and {what}: write Full, or "
+        "nodes.count and accelerator.perNode of 2 or more"
+    )
 
 
 def _nothing_to_deal_out(spec: TrainingSpec) -> str | None:

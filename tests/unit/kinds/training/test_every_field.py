@@ -477,6 +477,14 @@ ROWS = (
         edit="SpecChanged",
     ),
     Row(
+        "parallelism.sharding",
+        ("Full", "Hybrid"),
+        variable(SPEC, "parallelism", "sharding"),
+        (None, "Hybrid"),
+        {"nodes": {"count": 2}, "accelerator": {"resource": "nvidia.com/gpu", "perNode": 2}},
+        "SpecChanged",
+    ),
+    Row(
         "nodes.count",
         (2, 4),
         together(

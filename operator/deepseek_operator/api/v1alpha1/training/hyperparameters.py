@@ -60,7 +60,7 @@ class Hyperparameters(ApiModel):
     )
     activation_recomputation: Literal["None", "Selective", "Full"] | None = Field(
         default=None,
-        description="What the backward pass computes again instead of reading it, a memory knob that changes no loss and no gradient. None keeps all of a pass. Selective keeps, of each decoder layer, its input, what the attention kernel returns and every second product of its weights. Full keeps a layer's input alone, and costs another forward pass, about a third more time. Sizing counts with it. Absent: None; of trainers whose command the operator writes, the least under which the plan fits.",
+        description="What the backward pass computes again instead of reading it, a memory knob that changes no loss and no gradient. None keeps all of a pass. Selective keeps, of each decoder layer, its input, what the attention kernel returns and every second product of its weights. Full keeps a layer's input alone, and costs another forward pass, about a third more time. Beside parallelism.expert the built-in trainer knows None and Full. Sizing counts with it. Absent: None; of trainers whose command the operator writes, the least under which the plan fits.",
     )
     optimizer: Literal["AdamW", "AdamW8bit", "Muon"] | None = Field(
         default=None,

@@ -28,6 +28,7 @@ _OWN_COMMAND = is_one("self.trainer.type", WRITTEN)
 _OURS = is_one("self.trainer.type", OURS)
 _COMMANDED = is_none("self.trainer.type", WRITTEN)
 _NOT_OURS = is_none("self.trainer.type", OURS)
+_NOT_HYBRID = "!has(self.parallelism) || !has(self.parallelism.sharding) || self.parallelism.sharding != 'Hybrid'"
 
 _COMPRESSED = "has(self.hyperparameters.gradientCompression)"
 _IS_CHAT = "d.format == 'Messages' || d.format == 'Alpaca'"
@@ -219,6 +220,35 @@ class TrainingSpec(ApiModel):
                 f"gradientCompression {ONE_BIT_ADAM} is of trainer.type {ONE_BIT_ADAM_OR}, without bf16: write trainer.type "
                 f"{ONE_BIT_ADAM_OR} and hyperparameters.precision fp32, or leave it out",
                 fieldPath=".hyperparameters.gradientCompression",
+            ),
+            rule(
+                f"!has(self.parallelism) || !has(self.parallelism.sharding) || {_OURS}",
+                "parallelism.sharding is the built-in trainer's: leave it out, what others share out follows from what fits",
+                fieldPath=".parallelism.sharding",
+            ),
+            rule(
+                f"{_NOT_OURS} || !has(self.parallelism) || !has(self.parallelism.expert) || self.parallelism.expert == 1 || "
+                "!has(self.hyperparameters.activationRecomputation) || "
+                "self.hyperparameters.activationRecomputation != 'Selective'",
+                "beside parallelism.expert all or nothing of a layer is computed again: write activationRecomputation Full or None",
+                fieldPath=".hyperparameters.activationRecomputation",
+            ),
+            rule(
+                f"{_NOT_HYBRID} || !has(self.parallelism.expert) || self.parallelism.expert == 1",
+                "parallelism.expert deals experts out over all processes: write parallelism.sharding Full, or leave expert out",
+                fieldPath=".parallelism.sharding",
+            ),
+            rule(
+                f"{_NOT_HYBRID} || (has(self.nodes.count) ? self.nodes.count > 1 : "
+                "has(self.accelerator) && has(self.accelerator.profile))",
+                "parallelism.sharding Hybrid keeps a copy on each node: write nodes.count 2 or more, or sharding Full",
+                fieldPath=".parallelism.sharding",
+            ),
+            rule(
+                f"{_NOT_HYBRID} || (has(self.accelerator) && (has(self.accelerator.perNode) ? self.accelerator.perNode > 1 : "
+                "has(self.accelerator.profile)))",
+                "parallelism.sharding Hybrid shares states out within a node: write accelerator.perNode 2 or more, or sharding Full",
+                fieldPath=".parallelism.sharding",
             ),
             rule(
                 f"!has(self.tracking) || {_OURS}",
