@@ -12,7 +12,9 @@ from safetensors.torch import load_file, save_file
 
 from deepseek_runtime.contract import Invalid
 from deepseek_runtime.model_folder.adapter import base_files, digest_of
+from deepseek_runtime.model_folder.scales import Blocks
 from deepseek_runtime.pretrained import load_network
+from deepseek_runtime.scaled import opened
 from tests.runtime.eight_bits import in_fp8
 from tests.runtime.families import FAMILIES
 from tests.runtime.observed import Document
@@ -113,3 +115,22 @@ def test_what_is_no_such_model_is_refused_with_what_to_give(
 
 def _sha256(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("shape", [(30, 25), (12, 10), (5, 40), (37, 1)])
+def test_any_part_of_a_matrix_is_that_part_of_the_whole(tmp_path: Path, shape: tuple[int, int]) -> None:
+    """A process of several asks for its rows, which begin and end anywhere in a block."""
+    torch.manual_seed(0)
+    numbers = torch.randn(shape).to(torch.float8_e4m3fn)
+    rows, columns = (-(-size // block) for size, block in zip(shape, BLOCKS, strict=True))
+    save_file({"a.weight": numbers, "a.weight_scale_inv": torch.rand(rows, columns)}, tmp_path / "one.safetensors")
+    with opened([tmp_path / "one.safetensors"], Blocks(*BLOCKS)) as tensors:
+        assert list(tensors) == ["a.weight"]
+        assert tensors["a.weight"].get_shape() == list(shape)
+        whole = tensors["a.weight"][...]
+        scales = torch.kron(load_file(tmp_path / "one.safetensors")["a.weight_scale_inv"], torch.ones(BLOCKS))
+        assert torch.equal(whole, numbers.float() * scales[: shape[0], : shape[1]])
+        for begin in range(0, shape[0], 3):
+            for part in (slice(begin, begin + 7), slice(begin, begin), slice(begin, shape[0] + 9)):
+                assert torch.equal(tensors["a.weight"][part], whole[part])
+                assert torch.equal(tensors["a.weight"][part, slice(begin, 20)], whole[part, begin:20])
