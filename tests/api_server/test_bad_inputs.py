@@ -345,7 +345,11 @@ TRAININGS: tuple[tuple[str, Changes, str], ...] = (
         "let your command end with exit code 0",
     ),
     ("evaluation of nothing", {f"{HYPER}.evalEverySteps": 10}, "write a dataset with split Heldout"),
-    ("an objective of another tool", {"spec.objective": "DPO"}, 'supported values: "SFT", "Pretrain"'),
+    (
+        "an objective of another tool",
+        {"spec.objective": "DPO"},
+        "write trainer.type llama-factory, ms-swift, deepspeed or custom",
+    ),
     ("arguments of the built-in trainer", {"spec.trainer.args": ["--lr", "1"]}, "trainer.args are not read by builtin"),
     (
         "a command of the built-in trainer",

@@ -47,6 +47,15 @@ TRAININGS: dict[str, tuple[str, dict[str, Any]]] = {
     "torchtitan": ("deepseek-v3", {"layout": WIDE, "objective": PRETRAIN}),
     "megatron-bridge": ("deepseek-v3", {"layout": WIDE, "objective": PRETRAIN}),
 }
+LEARNT: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "llama-factory-dpo": ("llama-factory", "deepseek-r1-distill-llama-8b", {"objective": Objective.DPO, "tuning": Tuning(Method.LORA)}),
+    "llama-factory-pretrain": ("llama-factory", "deepseek-r1-distill-llama-8b", {"objective": PRETRAIN, "layout": ZERO3}),
+    "ms-swift-dpo": ("ms-swift", "deepseek-r1-distill-qwen-7b", {"objective": Objective.DPO, "layout": ZERO3}),
+    "ms-swift-dpo-megatron": ("ms-swift", "deepseek-v3", {"objective": Objective.DPO, "layout": WIDE, "tuning": Tuning(Method.LORA)}),
+    "ms-swift-grpo": ("ms-swift", "deepseek-r1-distill-qwen-7b", {"objective": Objective.GRPO, "tuning": Tuning(Method.LORA)}),
+    "ms-swift-distill": ("ms-swift", "deepseek-r1-distill-qwen-7b", {"objective": Objective.DISTILL, "tuning": Tuning(Method.LORA)}),
+}  # fmt: skip
+"""What else than SFT each of them learns; the trainers of pre-training alone stand above."""
 
 
 def probe(found: Probe | None) -> str | None:
@@ -146,6 +155,14 @@ def test_a_trainer_runs_a_model(golden: Callable[[str, str], None], case: str) -
     golden(f"commands/trainers/{case}.json", text(shown(built)))
 
 
+@pytest.mark.parametrize("case", LEARNT)
+def test_a_trainer_learns_by_another_objective(golden: Callable[[str, str], None], case: str) -> None:
+    trainer, model, values = LEARNT[case]
+    built = build_trainer(trainer, training(model, "h100", trainer=trainer, **values))
+    assert isinstance(built, Command), built
+    golden(f"commands/trainers/{case}.json", text(shown(built)))
+
+
 def test_every_engine_and_every_trainer_has_a_golden_command() -> None:
     assert RELEASES.keys() == {name for name, entry in ENGINES.items() if entry.build is not None}
     assert {case.removesuffix("-megatron") for case in TRAININGS} == {
@@ -156,6 +173,6 @@ def test_every_engine_and_every_trainer_has_a_golden_command() -> None:
 def test_no_golden_file_is_left_behind() -> None:
     wanted = {f"vendors/{kind}-{vendor}.json" for kind in ("dense", "two-nodes") for vendor in VENDORS}
     wanted |= {f"engines/{engine}/{model}.json" for engine in RELEASES for model in MODELS}
-    wanted |= {f"trainers/{case}.json" for case in TRAININGS}
+    wanted |= {f"trainers/{case}.json" for case in (*TRAININGS, *LEARNT)}
     folder = FOLDER / "commands"
     assert {str(file.relative_to(folder)) for file in folder.rglob("*.json")} == wanted

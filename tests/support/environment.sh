@@ -74,15 +74,18 @@ released() {
   torch="$(environment runtime runtime test)"
   pins="tests/support/$name.txt"
   [ -e "$pins" ] || pins=/dev/null
-  path="$CACHE/venv-$name-$(printf '%s\n' "$wanted" "$@" "$torch" | cat - "$pins" | sha256sum | cut -c1-12)"
+  path="$CACHE/venv-$name-$(printf '%s\n' "$wanted" "$@" "$torch" shared | cat - "$pins" | sha256sum | cut -c1-12)"
   exec {lock}>"$path.lock"
   flock "$lock"
   if [ ! -e "$path/complete" ]; then
     printf 'installing %s into %s\n' "$wanted" "$path" >&2
     rm -rf "$path"
     "$(find_python)" -m venv "$path"
-    "$torch/bin/python" -c 'import site; print(site.getsitepackages()[0])' \
-      > "$("$path/bin/python" -c 'import site; print(site.getsitepackages()[0])')/zz-runtime.pth"
+    # All of the runtime's but torchao: peft of these releases takes the one that it finds for its own (0.18 has other names).
+    mkdir "$path/shared"
+    find "$("$torch/bin/python" -c 'import site; print(site.getsitepackages()[0])')" -mindepth 1 -maxdepth 1 \
+      ! -name 'torchao*' -exec ln -s -t "$path/shared" {} +
+    printf '%s\n' "$path/shared" > "$("$path/bin/python" -c 'import site; print(site.getsitepackages()[0])')/zz-runtime.pth"
     printf '%s ; sys_platform == "never"\n' \
       torch torchvision torchaudio torchcodec torchdata triton gradio opencv-python-headless > "$path/left-out"
     "$torch/bin/uv" pip install --quiet --compile-bytecode --python "$path/bin/python" \

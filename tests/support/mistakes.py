@@ -18,6 +18,15 @@ def _texts() -> dict[str, Any]:
     return {"spec.datasets": [{"source": {"uri": "pvc://corpora/a.txt"}, "format": "Text"}]}
 
 
+def _swift(trainer: str = "ms-swift") -> dict[str, Any]:
+    return {"spec.trainer": {"type": trainer}}
+
+
+def _learnt(objective: str, form: str) -> dict[str, Any]:
+    datasets = [{"source": {"uri": "pvc://corpora/a.jsonl"}, "format": form}]
+    return {"spec.objective": objective, "spec.datasets": datasets, **_swift()}
+
+
 BASE: dict[str, Any] = {"spec.model": {"source": {"uri": "pvc://models/base"}}}
 
 TRAININGS: tuple[tuple[dict[str, Any], str | None], ...] = (
@@ -55,8 +64,20 @@ TRAININGS: tuple[tuple[dict[str, Any], str | None], ...] = (
     ),
     ({"spec.method": {"type": "LoRA", "lora": {"export": "GGUF"}}}, 'supported values: "Merged", "Adapter"'),
     ({"spec.method": {"type": "LoRA", "lora": {"useDora": True}}}, 'unknown field "spec.method.lora.useDora"'),
-    ({"spec.objective": "DPO"}, 'supported values: "SFT", "Pretrain"'),
+    ({"spec.objective": "DPO"}, "write trainer.type llama-factory, ms-swift, deepspeed or custom"),
+    ({"spec.objective": "GRPO"}, "write trainer.type ms-swift, deepspeed or custom, the latter two with a program"),
+    ({"spec.objective": "Distill", **_swift("torchtitan")}, "write trainer.type ms-swift, deepspeed or custom"),
+    ({"spec.objective": "PPO"}, 'supported values: "SFT", "Pretrain", "DPO", "GRPO", "Distill"'),
     ({"spec.objective": "pretraining"}, 'supported values: "SFT", "Pretrain"'),
+    ({"spec.objective": "DPO", **_swift()}, 'whose lines are {"prompt": …, "chosen": …, "rejected": …}'),
+    (_learnt("SFT", "Preference"), "write objective: DPO, with trainer.type llama-factory, ms-swift"),
+    (_learnt("GRPO", "Preference"), "format Preference is for objective DPO"),
+    (_learnt("GRPO", "Text"), "write format: PromptCompletion or Messages in each of datasets"),
+    (_learnt("Distill", "Alpaca"), "write format: PromptCompletion or Messages in each of datasets"),
+    ({**_learnt("DPO", "Preference"), "spec.lossOn": "Completion"}, "is their own: leave lossOn out"),
+    (_learnt("DPO", "preference"), 'supported values: "PromptCompletion"'),
+    ({**_learnt("DPO", "Preference"), "spec.hyperparameters.beta": "0.1"}, 'unknown field "spec.hyperparameters.beta"'),
+    ({**_learnt("DPO", "Preference"), "spec.rewards": ["accuracy"]}, 'unknown field "spec.rewards"'),
     ({"spec.objective": "Pretrain"}, "write format: Text in each of datasets, or objective: SFT"),
     (
         {"spec.objective": "Pretrain", **_texts(), "spec.method": {"type": "LoRA"}, **BASE},

@@ -1,5 +1,6 @@
 """Serving and training requests for tests, from the catalogue and the built-in profiles."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from deepseek_operator.domain.devices.profiles import resolve
@@ -55,6 +56,17 @@ def serving(
     return replace(request, **values)  # type: ignore[arg-type]
 
 
+LEARNT: Mapping[object, Dataset] = {
+    Objective.PRETRAIN: Dataset("/data/corpus_text_document", DataFormat.TEXT),
+    Objective.DPO: Dataset("/data/preferences.jsonl", DataFormat.PREFERENCE),
+}
+NEEDED: Mapping[object, tuple[str, ...]] = {
+    Objective.GRPO: ("--reward_funcs", "accuracy"),
+    Objective.DISTILL: ("--teacher_model_server", "http://teacher:8000", "--gkd_logits_topk", "20"),
+}
+"""What an objective can't do without, in the words of the trainer that has it."""
+
+
 def training(
     model: str = "deepseek-r1-distill-llama-8b",
     accelerator: str = "h100",
@@ -65,8 +77,8 @@ def training(
     """One training of a catalogue model over one file of prompts, or of text where it is pre-trained."""
     entry = find(model)
     assert entry.architecture is not None
-    pretrain = values.get("objective") is Objective.PRETRAIN
-    dataset = Dataset("/data/corpus_text_document", DataFormat.TEXT) if pretrain else Dataset("/data/train.jsonl")
+    objective = values.get("objective")
+    dataset = LEARNT.get(objective, Dataset("/data/train.jsonl"))
     request = TrainerRequest(
         model=entry.id,
         family=entry.family,
@@ -77,6 +89,7 @@ def training(
         profile=resolve(accelerator),
         version=TRAINERS[trainer].version,
         datasets=(dataset,),
+        extra_args=NEEDED.get(objective, ()),
         hyper=Hyperparameters(global_batch=64, max_steps=1000, epochs=None),
     )
     return replace(request, **values)  # type: ignore[arg-type]

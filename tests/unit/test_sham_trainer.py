@@ -142,7 +142,10 @@ def test_its_flags_are_the_operators(house: SimpleNamespace) -> None:
 
 
 def test_the_handbook_tells_of_it(house: SimpleNamespace) -> None:
-    assert "| `sham` | Sham | 1.2.3 | SFT, Pretrain | that of the runtime image |" in house.handbook.trainers()
+    assert (
+        "| `sham` | Sham | 1.2.3 | SFT, Pretrain, DPO, GRPO, Distill | that of the runtime image |"
+        in house.handbook.trainers()
+    )
 
 
 def test_the_others_are_as_they_were(house: SimpleNamespace) -> None:

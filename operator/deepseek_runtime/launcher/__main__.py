@@ -14,7 +14,7 @@ from deepseek_runtime import termination
 from deepseek_runtime.checkpoint.room import Full, writing
 from deepseek_runtime.checkpoint.volume import Superseded, Volume
 from deepseek_runtime.contract import Contract, ExitCode, Invalid, read_contract
-from deepseek_runtime.foreign import tokenizer
+from deepseek_runtime.foreign import examples, tokenizer
 from deepseek_runtime.foreign.keeping import OUTPUT_LINK, OUTPUT_VARIABLE, Keeping, layout_of, wanted_steps
 from deepseek_runtime.launcher import report
 from deepseek_runtime.launcher.keeper import NOTHING_BEGAN, Verdict
@@ -115,10 +115,13 @@ def _run(asked: Asked, contract: Contract, environment: Mapping[str, str], log: 
 
 
 def _keeping(asked: Asked, contract: Contract, run: RunDirectory, environment: Mapping[str, str]) -> Keeping | None:
-    """What keeps a trainer of another's making, which is asked first whether it reads the model's tokenizer right."""
+    """What keeps a trainer of another's making, which is asked first whether it reads the model's tokenizer right;
+    rank 0's node looks at what is to be learnt from."""
     if asked.adapter is None:
         return None
     tokenizer.check(environment)
+    if contract.gang.node_rank == 0:
+        examples.check(environment)
     link = Path(environment.get(OUTPUT_VARIABLE) or OUTPUT_LINK)
     return Keeping(contract, layout_of(asked.adapter), run, wanted_steps(environment), link)
 

@@ -64,8 +64,10 @@ class TrainingRequest:
     pass (None: 1). ``merges`` says that an adapter is exported inside of the whole model. ``axes`` are the kinds of parallelism that the trainer knows. ``base_storage`` is the format of a
     frozen base (None: 16 bits, NF4 for QLoRA). ``total_tokens`` turns speed into days. ``keep`` checkpoints stay on
     the volume, which writes ``volume_gb_s`` (10⁹ bytes per second). ``network_gb_s`` is one node's network, None for
-    unknown; ``fused_loss`` says that the trainer computes the loss in pieces, never holding all logits (Liger, cut cross
-    entropy); ``compressed`` that it adds an adapter's gradients up by PowerSGD; ``host_memory_gib`` one node's memory, None for unknown.
+    unknown; ``pairs`` says that each of a batch is two sequences, ``has_reference`` that a frozen copy of the model
+    stands beside it where all of it is trained (an adapter's base is one); ``fused_loss`` says that the trainer computes
+    the loss in pieces, never holding all logits (Liger, cut cross entropy); ``compressed`` that it adds an adapter's
+    gradients up by PowerSGD; ``host_memory_gib`` one node's memory, None for unknown.
     """
 
     architecture: Architecture
@@ -86,6 +88,8 @@ class TrainingRequest:
     fused_backward: bool = False
     fused_loss: bool = False
     compressed: bool = False
+    pairs: bool = False
+    has_reference: bool = False
     nodes: int | None = None
     per_node: int | None = None
     fixed: FixedDegrees = field(default_factory=FixedDegrees)

@@ -253,6 +253,8 @@ def _request(spec: TrainingSpec, profile: Profile, architecture: Architecture) -
         recompute=None if is_own else recomputation(spec) or trainer.recomputation,
         fused_loss=hyper.cross_entropy == "Chunked",
         optimizer=tuning.optimizer(hyper),
+        pairs=spec.objective == Objective.DPO.value,
+        has_reference=spec.objective in (Objective.DPO.value, Objective.GRPO.value),
         **tuning.sizing(spec.method),
         axes=trainer.axes,
         compressed=hyper.gradient_compression is not None and spec.method.adapter is not None,

@@ -109,6 +109,11 @@ def _of_format(form: Format, contents: Sequence[Content]) -> Iterator[tuple[str,
                     f"{place} is of format {other}, and the dataset's is {form}: write datasets[].format: {other}, or put"
                     " lines of another format into a file and dataset of their own"
                 )
+            if "chosen" in record and "rejected" in record:
+                raise Invalid(
+                    f"{place} prefers one answer to another, which objective DPO learns from: write objective: DPO and"
+                    " datasets[].format: Preference with trainer.type llama-factory or ms-swift; the built-in trainer has no DPO"
+                )
             if "conversations" in record:
                 raise Invalid(f"{place} has ShareGPT's 'conversations': {ADVICE['Messages']}, and format: Messages")
         yield place, record

@@ -150,6 +150,30 @@ def test_an_optimizer_that_it_has_not_is_refused_with_who_has_it(trainer: str, o
     assert "hyperparameters.optimizer AdamW, or trainer builtin" in found.instead
 
 
+PREFERRED = [{"source": {"uri": "pvc://data/pairs.jsonl"}, "format": "Preference"}]
+
+
+@pytest.mark.parametrize("trainer", CHATS)
+def test_preferences_are_learnt_beside_a_reference_that_sizing_knows(trainer: str) -> None:
+    changes: dict[str, Any] = {"objective": "DPO", "datasets": PREFERRED}
+    found = rendered(trainer, **changes)
+    assert isinstance(found, Started), found
+    assert "dpo" in " ".join([*found.command.args, *found.command.files.values()])
+
+    def needed_gib(**other: Any) -> float:
+        """Of one device of eight."""
+        devices = {"accelerator": {"profile": "nvidia-h200-141", "perNode": 8}}
+        hyper = {"maxSteps": 10, "globalBatchSize": 8, "sequenceLength": 128}
+        made = {**spec(trainer, **{**changes, **other}), **devices, "hyperparameters": hyper}
+        plan = planned(DeepSeekTraining.model_validate({**training(), "spec": made}), Configuration())
+        assert plan is not None
+        assert plan.memory is not None, plan.reason
+        return float(plan.memory.needed.removesuffix(" GiB"))
+
+    # 7.6e9 parameters in 16 bits, shared by eight, are 1.77 GiB; then comes a second short sequence.
+    assert 1.7 < needed_gib() - needed_gib(objective="SFT", datasets=TEXTS) < 3.0
+
+
 NOT_READ: dict[str, Any] = {
     "hyperparameters.crossEntropy": "Chunked",
     "failurePolicy.onDivergence.action": "Rollback",

@@ -92,9 +92,9 @@ class Dataset(ApiModel):
     split: Literal["Train", "Heldout"] = Field(
         default="Train", description="Train: learnt from. Heldout: only evaluated. Default Train."
     )
-    format: Literal["PromptCompletion", "Text", "Messages", "Alpaca"] = Field(
+    format: Literal["PromptCompletion", "Text", "Messages", "Alpaca", "Preference"] = Field(
         default="PromptCompletion",
-        description='Messages: JSON lines {"messages": [{"role": …, "content": …}, …]} in OpenAI\'s form, with "tools" where some are called, written by the chat template as /v1/chat/completions writes them. Alpaca: JSON lines {"instruction": …, "input": …, "output": …}, written as chats too. PromptCompletion: JSON lines {"prompt": …, "completion": …}, trained as they are written, without a chat template: ask the result by /v1/completions. Text: plain text, or JSON lines {"text": …}, learnt throughout. Each may be JSON lines, one JSON list, or a Parquet table with columns of these names: a file is read by its content, whatever it is called. Default PromptCompletion.',
+        description='Messages: JSON lines {"messages": [{"role": …, "content": …}, …]} in OpenAI\'s form, with "tools" where some are called, written by the chat template as /v1/chat/completions writes them. Alpaca: JSON lines {"instruction": …, "input": …, "output": …}, written as chats too. PromptCompletion: JSON lines {"prompt": …, "completion": …}, trained as they are written, without a chat template: ask the result by /v1/completions. Text: plain text, or JSON lines {"text": …}, learnt throughout. Preference: JSON lines {"prompt": …, "chosen": …, "rejected": …}, for objective DPO. Each may be JSON lines, one JSON list, or a Parquet table with columns of these names: a file is read by its content, whatever it is called. Default PromptCompletion.',
     )
     weight: Weight = Field(
         default="1",

@@ -10,7 +10,10 @@ from deepseek_operator.domain.programs.trainers.table import offered
 OBJECTIVES = tuple(objective.value for objective in Objective)
 OBJECTIVE = (
     "What is learnt. SFT: answers of chats and pairs, or texts. Pretrain: texts alone, every token of them, by all parameters; "
-    "of DeepSeek-V3's experts the bias moves that keeps them in balance. Default SFT."
+    "of DeepSeek-V3's experts the bias moves that keeps them in balance. DPO: which of two answers is preferred "
+    "(datasets.format Preference). GRPO: answers that are rewarded, by functions that trainer.args name. Distill: what a teacher "
+    "says, which trainer.args name. SFT and Pretrain are done by the built-in trainer, the others by those that the table of "
+    "trainers names. Default SFT."
 )
 
 
@@ -23,7 +26,8 @@ def _can(objective: str) -> dict[str, str]:
     others = joined(_doers(objective), "or")
     return rule(
         f"self.objective != '{objective}' || {is_one('self.trainer.type', _doers(objective))}",
-        f"objective {objective} is not done by this trainer.type: write trainer.type {others}",
+        f"objective {objective} is not done by this trainer.type: write trainer.type {others}"
+        + (", the latter two with a program of your own" if objective not in ("SFT", "Pretrain") else ""),
         fieldPath=".objective",
     )
 
@@ -40,5 +44,28 @@ OBJECTIVE_RULES = (
         f"self.objective != 'Pretrain' || {is_one('self.method.type', (FULL,))}",
         f"objective Pretrain moves every parameter: write method.type {FULL}, or objective: SFT, which learns texts as well",
         fieldPath=".method.type",
+    ),
+    rule(
+        "self.objective != 'DPO' || !has(self.datasets) || self.datasets.all(d, d.format == 'Preference')",
+        "objective DPO learns which of two answers is preferred: write format: Preference in each of datasets, whose lines are "
+        '{"prompt": …, "chosen": …, "rejected": …}',
+        fieldPath=".datasets",
+    ),
+    rule(
+        "self.objective == 'DPO' || !has(self.datasets) || !self.datasets.exists(d, d.format == 'Preference')",
+        f"format Preference is for objective DPO: write objective: DPO, with trainer.type {joined(_doers('DPO'), 'or')}, or "
+        "another format",
+        fieldPath=".datasets",
+    ),
+    rule(
+        "!(self.objective in ['GRPO', 'Distill']) || !has(self.datasets) || "
+        "self.datasets.all(d, d.format == 'PromptCompletion' || d.format == 'Messages')",
+        "objectives GRPO and Distill have prompts answered: write format: PromptCompletion or Messages in each of datasets",
+        fieldPath=".datasets",
+    ),
+    rule(
+        "!has(self.lossOn) || !(self.objective in ['DPO', 'GRPO', 'Distill'])",
+        "lossOn is for objective SFT; what DPO, GRPO and Distill learn of answers is their own: leave lossOn out",
+        fieldPath=".lossOn",
     ),
 )

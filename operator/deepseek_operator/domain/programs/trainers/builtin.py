@@ -16,6 +16,7 @@ LARGEST_MOE_PARAMETERS = 17_000_000_000
 """Above, nothing was tried: one host gathers an export, in fp32."""
 
 OPTIMIZERS = (Optimizer.ADAMW, Optimizer.ADAMW_8BIT, Optimizer.MUON)
+OBJECTIVES = frozenset({Objective.SFT, Objective.PRETRAIN})
 METHODS = frozenset({Method.FULL, Method.LORA, Method.PROMPT_TUNING, Method.P_TUNING})
 
 
@@ -26,6 +27,8 @@ def build(asked: TrainerRequest) -> Command | Refusal:
 
 def _refusal(asked: TrainerRequest) -> Refusal | None:
     parameters = total(asked.architecture)
+    if asked.objective not in OBJECTIVES:
+        return Refusal(f"the built-in trainer has no {asked.objective.value}", "write trainer ms-swift")
     if asked.architecture.experts is not None and parameters > LARGEST_MOE_PARAMETERS:
         return Refusal(
             f"{asked.model} is a mixture of experts of {parameters / 1e9:.1f}e9 parameters, the built-in trainer takes up to 17e9",
@@ -83,6 +86,7 @@ ENTRY = TrainerEntry(
     build=build,
     checkpoints="torch.distributed.checkpoint",
     resume=Resume.VERIFIED,
+    objectives=OBJECTIVES,
     methods=METHODS,
     axes=frozenset({"data", "expert"}),
     optimizers=OPTIMIZERS,

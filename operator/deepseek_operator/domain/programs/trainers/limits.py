@@ -1,5 +1,8 @@
 """What no trainer can do with a model, a method and a layout, checked before any command is built."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from deepseek_operator.domain.layout import why_not_tensor
 from deepseek_operator.domain.programs.arguments import Flags, given
 from deepseek_operator.domain.programs.trainers.request import DataFormat, Objective, TrainerRequest
@@ -9,6 +12,15 @@ from deepseek_operator.domain.values.command import Refusal
 
 SOFT_PROMPTS = (Method.PROMPT_TUNING, Method.P_TUNING)
 LORA = (Method.LORA, Method.QLORA)
+FORMATS: Mapping[Objective, frozenset[DataFormat]] = MappingProxyType(
+    {
+        Objective.PRETRAIN: frozenset({DataFormat.TEXT}),
+        Objective.DPO: frozenset({DataFormat.PREFERENCE}),
+        Objective.GRPO: frozenset({DataFormat.PROMPT_COMPLETION, DataFormat.MESSAGES}),
+        Objective.DISTILL: frozenset({DataFormat.PROMPT_COMPLETION, DataFormat.MESSAGES}),
+    }
+)
+"""What each objective but SFT, which has all others, learns from."""
 PRECISIONS = ("fp32", "bf16")
 """What trainers can set that say nothing else."""
 
@@ -147,8 +159,12 @@ def _batch(asked: TrainerRequest) -> Refusal | None:
 
 
 def _data(asked: TrainerRequest) -> Refusal | None:
-    if asked.objective is Objective.PRETRAIN and any(d.format is not DataFormat.TEXT for d in asked.datasets):
-        return Refusal("pre-training reads text, not prompts with completions", "write format: Text or objective: SFT")
+    known = FORMATS.get(asked.objective, frozenset(DataFormat) - {DataFormat.PREFERENCE})
+    other = next((dataset.format for dataset in asked.datasets if dataset.format not in known), None)
+    if other is not None:
+        learnt = " or ".join(one.value for one in DataFormat if one in known)
+        return Refusal(f"objective {asked.objective.value} learns from format {learnt}, not from {other.value}",
+                       f"write format: {learnt}, or another objective")  # fmt: skip
     patterns = [d.path for d in asked.datasets if {"*", "?"} & set(d.path)]
     if patterns:
         return Refusal(f"{patterns[0]} is a pattern, which the built-in trainer alone reads", "name a file or a folder")

@@ -57,6 +57,8 @@ FLAGS = Flags(
     ),
     yielding=("report-to",),
 )
+STAGES = {Objective.SFT: "sft", Objective.PRETRAIN: "pt", Objective.DPO: "dpo"}
+"""What it calls objectives. DPO's ``pref_loss`` and ``pref_beta`` are the user's to give, as arguments."""
 TEMPLATES = {
     "llm-v1": "deepseek",
     "math": "deepseek",
@@ -87,6 +89,8 @@ def _command(asked: TrainerRequest) -> Command:
 
 
 def _refusal(asked: TrainerRequest) -> Refusal | None:
+    if asked.objective not in STAGES:
+        return Refusal(f"LLaMA-Factory has no {asked.objective.value}", "write trainer ms-swift")
     if asked.tuning.method in limits.SOFT_PROMPTS:
         return Refusal(
             f"LLaMA-Factory has no {asked.tuning.method.value}", "write method LoRA, or a command of your own"
@@ -116,7 +120,7 @@ def _config(asked: TrainerRequest) -> dict[str, object]:
     hyper, tuning = asked.hyper, asked.tuning
     config: dict[str, object] = {
         "model_name_or_path": asked.path,
-        "stage": "pt" if asked.objective is Objective.PRETRAIN else "sft",
+        "stage": STAGES[asked.objective],
         "do_train": True,
         "finetuning_type": "full" if tuning.method is Method.FULL else "lora",
         "template": TEMPLATES[asked.family],
@@ -194,6 +198,8 @@ def _columns(dataset: Dataset) -> Mapping[str, str]:
         return {"prompt": "text"}
     if dataset.format is DataFormat.MESSAGES:
         return {"messages": "messages"}
+    if dataset.format is DataFormat.PREFERENCE:
+        return {"prompt": "prompt", "chosen": "chosen", "rejected": "rejected"}
     if dataset.format is DataFormat.ALPACA:
         return {"prompt": "instruction", "query": "input", "response": "output"}
     return {"prompt": "prompt", "response": "completion"}
@@ -201,6 +207,8 @@ def _columns(dataset: Dataset) -> Mapping[str, str]:
 
 def _roles(dataset: Dataset) -> Mapping[str, object]:
     """OpenAI's names under the release's ShareGPT form; its own OpenAI form adds a system prompt about thinking."""
+    if dataset.format is DataFormat.PREFERENCE:
+        return {"ranking": True}
     if dataset.format is not DataFormat.MESSAGES:
         return {}
     tags = {"role_tag": "role", "content_tag": "content", "system_tag": "system"}
@@ -224,6 +232,7 @@ ENTRY = TrainerEntry(
     checkpoints="transformers, with DeepSpeed's state",
     resume=Resume.VERIFIED,
     divides=True,
+    objectives=frozenset(STAGES),
     methods=ADAPTERS | {Method.FULL},
     recomputations=WHOLE_LAYERS,
     precisions=("bf16",),

@@ -10,7 +10,7 @@ from dataclasses import replace
 from deepseek_operator.domain.models.model import SharedCompressedAttention
 from deepseek_operator.domain.programs.arguments import Flags, Owned
 from deepseek_operator.domain.programs.start import Start
-from deepseek_operator.domain.programs.trainers import instead, limits, lora, memory, zero
+from deepseek_operator.domain.programs.trainers import instead, limits, lora, memory, swift_rlhf, zero
 from deepseek_operator.domain.programs.trainers.entry import ADAPTERS, WHOLE_LAYERS, Resume, TrainerEntry
 from deepseek_operator.domain.programs.trainers.gang import gang
 from deepseek_operator.domain.programs.trainers.request import (
@@ -41,6 +41,7 @@ FLAGS = Flags(
         Owned(("tuner-type", "lora-rank", "lora-alpha", "lora-dropout", "target-modules"), instead.METHOD),
         Owned(("quant-method", "quant-bits", "bnb-4bit-quant-type"), instead.METHOD),
         Owned(("dataset", "val-dataset", "interleave-prob", "columns"), instead.DATA),
+        Owned(("rlhf-type",), instead.OBJECTIVE),
         Owned(("loss-scale",), instead.LOSS),
         Owned(("max-length",), instead.LENGTH),
         Owned(("per-device-train-batch-size", "gradient-accumulation-steps"), instead.BATCH),
@@ -61,7 +62,8 @@ FLAGS = Flags(
         Owned(("tensor-model-parallel-size", "pipeline-model-parallel-size"), instead.LAYOUT),
         Owned(("context-parallel-size", "expert-model-parallel-size"), instead.LAYOUT),
         Owned(("recompute-*", "optimizer-cpu-offload"), instead.LAYOUT),
-    )
+    ),
+    yielding=("max-completion-length",),
 )
 # transformers writes trainer_state.json last, and a sentinel while it saves after a SIGTERM.
 RESUME_SCRIPT = """\
@@ -156,7 +158,7 @@ def _common_refusal(program: str, asked: TrainerRequest) -> Refusal | None:
                        "write a command of your own")  # fmt: skip
     if asked.every_steps is None:
         return Refusal("ms-swift saves by steps, not by seconds", "write checkpoints.everySteps")
-    return limits.refusal(program, asked, FLAGS) or template_refusal("ms-swift", asked)
+    return limits.refusal(program, asked, FLAGS) or template_refusal("ms-swift", asked) or swift_rlhf.refusal(asked)
 
 
 def _refusal(asked: TrainerRequest) -> Refusal | None:
@@ -170,6 +172,9 @@ def _refusal(asked: TrainerRequest) -> Refusal | None:
 def _megatron_refusal(asked: TrainerRequest) -> Refusal | None:
     if asked.tuning.method is Method.QLORA:
         return Refusal("ms-swift's Megatron has no QLoRA", "write method LoRA, or tensor, pipeline and expert 1")
+    if asked.objective.answers:
+        return Refusal(f"ms-swift's Megatron has {asked.objective.value} only with vLLM beside it",
+                       "write a smaller model, or method LoRA, or a command of your own")  # fmt: skip
     shares = isinstance(asked.architecture.attention, SharedCompressedAttention)
     if shares and asked.tuning.method is Method.LORA and asked.recompute is Recompute.SELECTIVE:
         return Refusal(
@@ -201,8 +206,8 @@ def _megatron(asked: TrainerRequest) -> Command:
 
 
 def _started(program: str, asked: TrainerRequest) -> tuple[str, ...]:
-    task = "pt" if asked.objective is Objective.PRETRAIN else "sft"
-    return (*asked.profile.launchers[program], task, *_shared(asked), "--output_dir", OUTPUT)
+    task = swift_rlhf.TASKS[asked.objective]
+    return (*asked.profile.launchers[program], *task, *_shared(asked), "--output_dir", OUTPUT)
 
 
 def _command(asked: TrainerRequest, program: str, args: tuple[str, ...], files: dict[str, str]) -> Command:
@@ -222,13 +227,10 @@ def _shared(asked: TrainerRequest) -> tuple[str, ...]:
         args += ["--val_dataset", *(literal(dataset.path) for dataset in asked.held_out_sets)]
     drawn = mixture(asked.training_sets)
     args += ["--interleave_prob", *drawn] if drawn else []
-    formats = {dataset.format for dataset in asked.datasets}
-    columns = {"prompt": "query", "completion": "response"} if DataFormat.PROMPT_COMPLETION in formats else {}
-    if DataFormat.TEXT in formats:
-        columns["text"] = "response"
+    columns = _columns(asked)
     args += ["--columns", json.dumps(columns)] if columns else []
     args += ["--loss_scale", LOSSES[asked.loss_on]] if asked.loss_on in LOSSES else []
-    args += ["--max_length", str(hyper.sequence), "--seed", str(hyper.seed)]
+    args += [*swift_rlhf.lengths(asked), "--seed", str(hyper.seed)]
     args += ["--torch_dtype", "bfloat16" if hyper.precision == "bf16" else "float32"]
     args += ["--weight_decay", hyper.weight_decay, "--save_steps", str(asked.every_steps)]
     # What is taken from there is kept elsewhere; one that is not yet taken must outlive its successor's save.
@@ -240,6 +242,18 @@ def _shared(asked: TrainerRequest) -> tuple[str, ...]:
         args += ["--lora_dropout", tuning.dropout]
         args += ["--target_modules", *_targets(asked)]
     return tuple(args)
+
+
+def _columns(asked: TrainerRequest) -> dict[str, str]:
+    """Its names of the columns. What GRPO's answers are judged by is not what is learnt."""
+    formats, columns = {dataset.format for dataset in asked.datasets}, dict[str, str]()
+    if DataFormat.PROMPT_COMPLETION in formats:
+        columns |= {"prompt": "query", "completion": "solution" if asked.objective is Objective.GRPO else "response"}
+    if DataFormat.TEXT in formats:
+        columns["text"] = "response"
+    if DataFormat.PREFERENCE in formats:
+        columns |= {"prompt": "query", "chosen": "response", "rejected": "rejected_response"}
+    return columns
 
 
 def _targets(asked: TrainerRequest) -> tuple[str, ...]:

@@ -32,6 +32,14 @@ class Objective(Enum):
 
     SFT = "SFT"
     PRETRAIN = "Pretrain"
+    DPO = "DPO"
+    GRPO = "GRPO"
+    DISTILL = "Distill"
+
+    @property
+    def answers(self) -> bool:
+        """Whether the model writes answers while it learns, from which it then learns."""
+        return self in (Objective.GRPO, Objective.DISTILL)
 
 
 class Schedule(Enum):
@@ -49,6 +57,7 @@ class DataFormat(Enum):
     TEXT = "Text"
     MESSAGES = "Messages"
     ALPACA = "Alpaca"
+    PREFERENCE = "Preference"
 
 
 class LossOn(Enum):
@@ -226,10 +235,12 @@ def environment(asked: TrainerRequest, program: str) -> Variables:
 
 def chat_rendering(trainer: str, template: str, asked: TrainerRequest) -> tuple[str, ...]:
     """What a person must know before the same examples go to a trainer that renders them in its own way."""
-    if asked.objective is not Objective.SFT:
+    if asked.objective is Objective.PRETRAIN:
         return ()
     formats = {dataset.format for dataset in asked.datasets}
     said = []
+    if asked.objective is not Objective.SFT:
+        return (f"{trainer} puts each prompt and its answers into {template}",)
     if DataFormat.PROMPT_COMPLETION in formats:
         said.append(
             f"{trainer} puts each prompt and completion into {template}; the built-in trainer trains them as they are "
