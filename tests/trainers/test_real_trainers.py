@@ -5,6 +5,7 @@ part of `tests/run`, because each start of such a trainer imports for half a min
 """
 
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -53,7 +54,7 @@ class Lab:
     """One training of one trainer: its attempts one after the other on a volume."""
 
     def __init__(self, trainer: str, volume: Path, model: Path, chats: Path, **spec: Any) -> None:
-        self.volume, self.venv, self.number = volume, TRAINERS[trainer], 0
+        self.volume, self.venv, self.number, self.data = volume, TRAINERS[trainer], 0, chats
         self.built = self._rendered(trainer, spec).command
         self.places = {
             "/model": str(model),
@@ -79,6 +80,8 @@ class Lab:
             "checkpoints": {"everySteps": EVERY},
             **spec,
         }
+        datasets = [{"format": one["format"], "source": {"path": str(self.data)}} for one in wanted["datasets"]]
+        self.told_spec = json.dumps({"hyperparameters": wanted["hyperparameters"], "datasets": datasets})
         document = {
             "apiVersion": "deepseek-operator.io/v1alpha1",
             "kind": "DeepSeekTraining",
@@ -109,10 +112,15 @@ class Lab:
             "HOME": str(self.volume),
             "PATH": f"{self.venv / 'bin'}:{os.environ['PATH']}",
         }
-        spec = json.dumps({"hyperparameters": {"maxSteps": STEPS}})
         past = tuple((n, f"pod-{n}") for n in range(1, self.number))
         made = Attempt(
-            self.volume, self.number, f"pod-{self.number}", spec, processes=1, ancestry=past, variables=variables
+            self.volume,
+            self.number,
+            f"pod-{self.number}",
+            self.told_spec,
+            processes=1,
+            ancestry=past,
+            variables=variables,
         )
         launcher = [
             str(self.venv / "bin" / "python"),
@@ -131,15 +139,18 @@ class Lab:
             assert time.monotonic() < end, "it did not come"
             time.sleep(0.05)
 
+    def told(self) -> list[dict[str, Any]]:
+        """What the trainer's log has in this attempt."""
+        files = [self.output / name for name in ("trainer_log.jsonl", "logging.jsonl")]
+        lines = [line for file in files if file.is_file() for line in file.read_text().splitlines()]
+        return [json.loads(line) for line in lines if line.endswith("}")]
+
     def step(self) -> int:
-        """The last step that the trainer's log has in this attempt."""
+        """The last step of it."""
         said = [0]
-        for name in ("trainer_log.jsonl", "logging.jsonl"):
-            file = self.output / name
-            for line in file.read_text().splitlines() if file.is_file() else ():
-                value = json.loads(line) if line.endswith("}") else {}
-                together = str(value.get("global_step/max_steps", "0/0")).split("/")[0]
-                said.append(int(value.get("current_steps") or together))
+        for value in self.told():
+            together = str(value.get("global_step/max_steps", "0/0")).split("/")[0]
+            said.append(int(value.get("current_steps") or together))
         return max(said)
 
 
@@ -177,6 +188,51 @@ def test_nothing_is_lost_to_a_kill_a_torn_folder_and_a_stop(
     assert (told["result"], told["step"], told["firstStep"]) == ("Complete", STEPS, last + 1)
     weights = "adapter_model.safetensors" if method == "LoRA" else "model.safetensors"
     assert (three.root / "exports" / str(STEPS) / weights).is_file()
+
+
+def learnt(trainer: str, objective: str, form: str, volume: Path, model: Path, records: list[Any], **spec: Any) -> Lab:
+    """A training of twenty steps by that objective, which has come to its end and left an adapter."""
+    file = volume / "records.jsonl"
+    file.write_text("".join(json.dumps(record) + "\n" for record in records))
+    hyper = {"globalBatchSize": 8, "sequenceLength": 64, "learningRate": "1e-2", "precision": "fp32", "maxSteps": 20}
+    datasets = [{"source": {"uri": "pvc://data/chats.jsonl"}, "format": form}]
+    wanted = {"objective": objective, "datasets": datasets, "method": LORA, "hyperparameters": hyper, **spec}
+    lab = Lab(trainer, volume / "volume", model, file, checkpoints={"everySteps": 10}, **wanted)
+    one, process = lab.attempt()
+    assert process.ended() == 0, process.log
+    assert (one.termination()["result"], one.termination()["step"]) == ("Complete", 20)
+    assert (one.root / "exports" / "20" / "adapter_model.safetensors").is_file()
+    return lab
+
+
+@pytest.mark.parametrize("trainer", TRAINERS)
+def test_preferences_are_learnt(trainer: str, tmp_path: Path, model: Path) -> None:
+    """A loss of ln 2 prefers neither answer."""
+    pairs = [{"prompt": f"what is {n}?", "chosen": f"it is {n}.", "rejected": "no."} for n in range(64)]
+    losses = [
+        float(value["loss"])
+        for value in learnt(trainer, "DPO", "Preference", tmp_path, model, pairs).told()
+        if "loss" in value
+    ]
+    assert losses[0] == pytest.approx(math.log(2), abs=1e-3)
+    assert losses[-1] < 0.5
+
+
+@pytest.mark.parametrize("trainer", TRAINERS)
+def test_a_preference_that_it_would_pass_over_ends_it_before_anything_is_learnt(
+    trainer: str, tmp_path: Path, model: Path
+) -> None:
+    with pytest.raises(AssertionError, match=r"line 1 has no text 'rejected'"):
+        learnt(trainer, "DPO", "Preference", tmp_path, model, [{"prompt": "a", "chosen": "b"}])
+
+
+@pytest.mark.skipif("ms-swift" not in TRAINERS, reason="it alone has it")
+def test_rewarded_answers_are_learnt_from(tmp_path: Path, model: Path) -> None:
+    """Functions that need no further library, and eight answers to each prompt."""
+    prompts = [{"prompt": f"what is {n}?", "completion": str(n)} for n in range(16)]
+    args = {"trainer": {"type": "ms-swift", "image": "x", "args": ["--reward_funcs", "repetition"]}}
+    told = learnt("ms-swift", "GRPO", "PromptCompletion", tmp_path, model, prompts, **args).told()
+    assert any("reward" in value for value in told)
 
 
 @pytest.mark.parametrize("trainer", TRAINERS)
