@@ -59,6 +59,9 @@ installed() {
   printf '%s\n' "$path"
 }
 
+# What starts the processes of an example, from Debian's packages.
+need_mpi() { command -v mpirun >/dev/null || { apt-get update -qq >&2 && apt-get install -y -qq --no-install-recommends openmpi-bin >&2; }; }
+
 need_development_environment() { DEV="$(environment development core dev)"; }
 need_runtime_environment() { TORCH="$(environment runtime runtime test)"; }
 # An MLflow server, for the tests that write to one: it wants other versions than the operator does, so it has its own.
