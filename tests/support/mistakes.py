@@ -27,6 +27,14 @@ def _learnt(objective: str, form: str) -> dict[str, Any]:
     return {"spec.objective": objective, "spec.datasets": datasets, **_swift()}
 
 
+def _mlflow(**said: Any) -> dict[str, Any]:
+    return {"spec.tracking": {"mlflow": {"uri": "http://mlflow", **said}}}
+
+
+def _pod(**said: Any) -> dict[str, Any]:
+    return {"spec.trainer.pod": said}
+
+
 BASE: dict[str, Any] = {"spec.model": {"source": {"uri": "pvc://models/base"}}}
 
 TRAININGS: tuple[tuple[dict[str, Any], str | None], ...] = (
@@ -45,7 +53,7 @@ TRAININGS: tuple[tuple[dict[str, Any], str | None], ...] = (
     ({"spec.method": {"type": "LoRA", "rank": 8}}, 'unknown field "spec.method.rank"'),
     ({"spec.method": {"type": "LoRA", "lora": {"rank": 0}}}, "should be greater than or equal to 1"),
     ({"spec.method": {"type": "LoRA", "lora": {"rank": 1024}}}, "should be less than or equal to 512"),
-    ({"spec.method": {"type": "LoRA", "lora": {"rank": "16"}}}, "write it without quotes"),
+    ({"spec.method": {"type": "LoRA", "lora": {"rank": "16"}}}, "write a whole number, without quotes"),
     ({"spec.method": {"type": "LoRA", "lora": {"alpha": 0}}}, "should be greater than or equal to 1"),
     ({"spec.method": {"type": "LoRA", "lora": {"alpha": 0.5}}}, "must be of type integer"),
     ({"spec.method": {"type": "LoRA", "lora": {"dropout": "1"}}}, 'must be below 1, for example "0.05"'),
@@ -90,6 +98,34 @@ TRAININGS: tuple[tuple[dict[str, Any], str | None], ...] = (
         "objective SFT is not done by this trainer.type: write trainer.type builtin, llama-factory",
     ),
     ({"spec.trainer": {"type": "megatron-bridge"}}, "ms-swift, deepspeed or custom"),
+    (
+        {**BASE, "spec.method": {"type": "PromptTuning", "prompt": {"encoderHiddenSize": 8}}},
+        "leave it out, or write it as",
+    ),
+    ({**BASE, "spec.model": {**BASE["spec.model"], "name": "DeepSeek R1"}}, "write a name of letters, digits"),
+    ({"spec.model": {"fromTraining": {"name": "first", "checkpoint": "Newest"}}}, 'a quoted step such as "200"'),
+    ({f"{HYPER}.activationRecomputation": True}, "write one of its words, in quotes"),
+    ({f"{HYPER}.crossEntropy": "Fused"}, 'supported values: "Whole", "Chunked"'),
+    ({f"{HYPER}.schedule": "cosine"}, 'supported values: "Constant", "Linear", "Cosine"'),
+    ({f"{HYPER}.globalBatchSize": 0}, "should be greater than or equal to 1"),
+    ({f"{HYPER}.microBatchSize": "auto"}, "write a whole number, without quotes"),
+    ({f"{HYPER}.sequenceLength": 1}, "should be greater than or equal to 8"),
+    ({f"{HYPER}.gradientClipNorm": 1.5}, "write the number in quotes"),
+    ({f"{HYPER}.seed": -1}, "should be greater than or equal to 0"),
+    ({"spec.checkpoints.keepLast": 0}, "should be greater than or equal to 1"),
+    ({"spec.checkpoints.volume": {"storageClassName": "Fast SSD"}}, "write a name of a-z, 0-9"),
+    ({"spec.checkpoints.resume": {"from": {"training": "a", "checkpoint": "newest"}}}, 'a quoted step such as "200"'),
+    ({"spec.failurePolicy.nodeLostSeconds": 5}, "should be greater than or equal to 30"),
+    ({"spec.failurePolicy.startTimeoutSeconds": "30m"}, "write a whole number of seconds, without quotes"),
+    (_mlflow(credentials={"name": "s"}), 'unknown field "spec.tracking.mlflow.credentials.name"'),
+    (_mlflow(credentials="Secret_1"), "write a name of a-z, 0-9"),
+    (_mlflow(registeredModel="a/b"), "of at most 250 characters without '/' and ':'"),
+    (_pod(fsGroup="4000"), "write a whole number, without quotes"),
+    (_pod(priorityClassName="High Priority"), "write a name of a-z, 0-9"),
+    (_pod(terminationGracePeriodSeconds="2m"), "write a whole number of seconds, without quotes"),
+    (_pod(tolerations=[{"key": "gpu", "effect": "noSchedule"}]), 'supported values: "NoSchedule"'),
+    (_pod(tolerations=[{"key": "a b"}]), "write a label key"),
+    (_pod(tolerations=[{"key": "gpu", "value": 5}]), "must be of type string"),
     ({"spec.accelerator": "h100"}, "write accelerator: {profile: nvidia-h200-141}"),
     ({"spec.accelerator": {"profile": "nvidia-h100-80", "count": 8}}, 'unknown field "spec.accelerator.count"'),
     ({"spec.accelerator": {"profile": "nvidia-h100-80", "pernode": 8}}, "did you mean perNode?"),
@@ -110,7 +146,7 @@ TRAININGS: tuple[tuple[dict[str, Any], str | None], ...] = (
     (_pinned("pvc://corpora/a.jsonl", md5="HEAD"), "should match"),
     (_pinned("pvc://corpora/a.jsonl", file="../a.dvc"), "write the path from the root of the claim"),
     (_pinned("pvc://corpora/a.jsonl", rev="v1"), 'unknown field "spec.datasets[0].source.dvc.rev"'),
-    ({"spec.data": {"deduplicate": True}}, "must be of type string"),
+    ({"spec.data": {"deduplicate": True}}, "write one of its words, in quotes where YAML"),
     ({"spec.data": {"deduplicate": "Exact", "nearSimilarity": "0.9"}}, "write data.deduplicate Near beside it"),
     ({"spec.data": {"deduplicate": "Near", "nearSimilarity": "0.1"}}, "must be from 0.5 to 1"),
     ({"spec.data": {"nearSimilarity": 0.9}}, "write the number in quotes"),
@@ -127,11 +163,11 @@ TRAININGS: tuple[tuple[dict[str, Any], str | None], ...] = (
     ({"spec.data": {}, "spec.trainer": {"type": "custom", "command": ["train"]}}, "have the datasets prepared before"),
     ({f"{HYPER}.learningRate": 0.001}, "write the number in quotes"),
     ({f"{HYPER}.learningRate": "fast"}, "write a quoted decimal"),
-    ({f"{HYPER}.maxSteps": "100"}, "write it without quotes"),
+    ({f"{HYPER}.maxSteps": "100"}, "write a whole number, without quotes"),
     ({f"{HYPER}.maxSteps": 1.5}, "must be of type integer"),
     ({f"{HYPER}.maxsteps": 100}, "did you mean maxSteps?"),
     ({f"{HYPER}.precision": "fp16"}, 'supported values: "fp32", "bf16"'),
-    ({"spec.suspend": "true"}, "write it without quotes"),
+    ({"spec.suspend": "true"}, "write true or false, without quotes"),
     ({"spec.checkpoints": {"volume": "checkpoints"}}, "write volume: {claimName: checkpoints}"),
     ({"spec.checkpoints": {"resume": {"from": "first"}}}, "write from: {training: first}"),
     ({"spec.checkpoints": {"everySteps": None}}, None),
@@ -180,7 +216,7 @@ SERVINGS: tuple[tuple[dict[str, Any], str | None], ...] = (
         },
         "one of adapters has the name of the model: write another",
     ),
-    ({"spec.replicas": "2"}, "write it without quotes"),
+    ({"spec.replicas": "2"}, "write a whole number, without quotes"),
     ({"spec.replica": 2}, "did you mean replicas?"),
     ({"spec.rollout": {"strategy": "Canary"}}, 'supported values: "RollingUpdate", "Recreate"'),
     ({"spec.autoscaling": {"maxReplicas": 3, "signals": [{"type": "CPU", "target": 80}]}}, "supported values"),

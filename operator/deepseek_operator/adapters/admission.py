@@ -91,8 +91,12 @@ def _hints(wrong: list[str], examples: Mapping[str, str]) -> Iterator[str]:
             yield f"{path}: write {path.rpartition('.')[2]}: {example}"
         elif 'must be of type integer,string: "number"' in rest:
             yield f"{path}: write the number in quotes"
-        elif 'must be of type integer: "string"' in rest or 'must be of type boolean: "string"' in rest:
-            yield f"{path}: write it without quotes"
+        elif 'must be of type integer: "string"' in rest:
+            yield f"{path}: write a whole number{' of seconds' if path.endswith('Seconds') else ''}, without quotes"
+        elif 'must be of type boolean: "string"' in rest:
+            yield f"{path}: write true or false, without quotes"
+        elif 'must be of type string: "boolean"' in rest:
+            yield f"{path}: write one of its words, in quotes where YAML reads it as true or false"
         elif "must be of type array" in rest:
             yield f"{path}: {A_LIST}"
 
