@@ -1,6 +1,9 @@
 """Pre-training: every token of texts that run on over sequences, and experts that a moving bias holds in balance."""
 
 import json
+import os
+import subprocess
+import sys
 from array import array
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,11 +27,16 @@ ANCESTRY = '[{"attempt": 1, "jobUID": "job-1", "incarnation": "first"}]'
 LENGTH = 12
 
 
-def texts(workplace: Workplace, **changes: object) -> dict[str, object]:
-    """Three texts, of which none is as long as a sequence and the last ends in the middle of one."""
+def texts_in(folder: Path) -> Path:
+    """Three texts, of which the last ends in the middle of a sequence."""
     lines = ({"text": text} for text in ("the first of them", "two", "and a third that is longer than the others"))
-    file = workplace.files / "texts.jsonl"
+    file = folder / "texts.jsonl"
     file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return file
+
+
+def texts(workplace: Workplace, **changes: object) -> dict[str, object]:
+    file = texts_in(workplace.files)
     return {
         "objective": "Pretrain",
         "datasets": [{"source": {"path": str(file)}, "format": "Text"}],
@@ -109,6 +117,24 @@ def test_the_load_is_that_of_tokens_whatever_passes_share_them(workplace: Workpl
     assert together.dtype == torch.float32, "a bias of bf16 would not move by so little"
     assert torch.equal(together, alone)
     assert together.any()
+
+
+def test_the_load_is_that_of_all_processes_also_where_experts_are_dealt_out(tmp_path: Path) -> None:
+    texts_in(tmp_path)
+    told = {world: gang(tmp_path, world) for world in (1, 2)}
+    (alone,) = told[1]
+    assert any(alone["1"][0])
+    assert [rank["1"] for rank in told[2]] == [alone["1"]] * 2
+    assert [rank["2"] for rank in told[2]] == [alone["1"]] * 2
+
+
+def gang(folder: Path, world: int) -> list[dict[str, list[list[float]]]]:
+    (folder / f"meeting-{world}").mkdir()
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(("operator", ".")), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "tests.runtime.balanced", str(folder)]
+    ranks = [subprocess.Popen([*command, str(rank), str(world)], env=variables) for rank in range(world)]
+    assert [rank.wait() for rank in ranks] == [0] * world
+    return [json.loads((folder / f"told-{world}-{rank}.json").read_text()) for rank in range(world)]
 
 
 class Router(nn.Module):
