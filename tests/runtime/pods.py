@@ -123,7 +123,7 @@ class Process:
 
     def wait_for(self, is_wanted: Callable[[str], bool]) -> str:
         """The first line from now on that is wanted."""
-        end = time.monotonic() + LIMIT_S
+        end = time.monotonic() + limit_s
         while True:
             try:
                 line = self._queue.get(timeout=max(0.0, end - time.monotonic()))
@@ -135,15 +135,15 @@ class Process:
             if is_wanted(line):
                 return line
 
-    def ended(self) -> int:
+    def ended(self, limit_s: float = LIMIT_S) -> int:
         """Waits for the end; returns the exit code."""
-        end = time.monotonic() + LIMIT_S
+        end = time.monotonic() + limit_s
         while True:
             try:
                 line = self._queue.get(timeout=max(0.0, end - time.monotonic()))
             except Empty:
                 self.kill()
-                raise AssertionError(f"did not end in {LIMIT_S} s; log:\n{self.log}") from None
+                raise AssertionError(f"did not end in {limit_s} s; log:\n{self.log}") from None
             if line is None:
                 return self.popen.wait(10)
             self.lines.append(line)
