@@ -61,8 +61,12 @@ def source(package: str) -> Layer:
 
 
 def files(name: str, pairs: Sequence[tuple[Path, str]]) -> Layer:
-    """Files of a user, each at the path in the image that the user named."""
-    return _written(f"files-{name}", [(destination, path.resolve()) for path, destination in pairs])
+    """Files and folders of a user, each at the path in the image that the user named."""
+    entries: list[tuple[str, Path]] = []
+    for path, destination in pairs:
+        entries.append((destination, path.resolve()))
+        entries += oci.files_below(path.resolve(), destination) if path.is_dir() else []
+    return _written(f"files-{name}", entries)
 
 
 def pause() -> Layer:

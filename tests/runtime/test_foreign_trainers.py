@@ -6,6 +6,7 @@ The trainer is played; `test_real_trainers` runs released ones.
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -169,3 +170,15 @@ def test_an_adapter_that_nobody_knows_is_refused(tmp_path: Path) -> None:
     process = Process.start(launcher, {**os.environ, **one.environment(0, free_port())})
     assert process.ended() == 64
     assert "write one of llama-factory, ms-swift" in str(one.termination()["message"])
+
+
+def test_a_model_that_is_no_model_ends_it_before_the_trainer_starts(tmp_path: Path) -> None:
+    """LLaMA-Factory says of a weight file that it may not read that there is none, in the midst of a traceback."""
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "model.safetensors").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
+    one = attempt(tmp_path, 1)
+    one = replace(one, variables={**one.variables, "DEEPSEEK_CHECK_TOKENIZER": str(tmp_path / "model")})
+    process = start(one)
+    assert process.ended() == 64, process.log
+    assert "model.safetensors is a Git-LFS pointer" in str(one.termination()["message"])
+    assert said(process, "begins after") == []

@@ -142,5 +142,5 @@ class Watched:
 
     def _read(self, process: "subprocess.Popen[str]", attempt: int) -> None:
         for line in lines_of(process):
-            if line.startswith("{"):
+            if line.startswith('{"'):  # other trainers print Python's dictionaries
                 self.records.append((attempt, json.loads(line)))

@@ -23,6 +23,7 @@ from deepseek_runtime.launcher.preparing import prepare
 from deepseek_runtime.launcher.rounds import Restarted
 from deepseek_runtime.launcher.server import serve
 from deepseek_runtime.launcher.stops import StopRequests
+from deepseek_runtime.model_folder.folder import check_files
 from deepseek_runtime.rundir import RunDirectory
 from deepseek_runtime.spec import read_spec
 
@@ -115,10 +116,12 @@ def _run(asked: Asked, contract: Contract, environment: Mapping[str, str], log: 
 
 
 def _keeping(asked: Asked, contract: Contract, run: RunDirectory, environment: Mapping[str, str]) -> Keeping | None:
-    """What keeps a trainer of another's making, which is asked first whether it reads the model's tokenizer right;
-    rank 0's node looks at what is to be learnt from."""
+    """What keeps a trainer of another's making, once it reads the model's files, and its tokenizer right; rank 0's node looks
+    at what is to be learnt from."""
     if asked.adapter is None:
         return None
+    if folder := environment.get(tokenizer.VARIABLE):
+        check_files(Path(folder))
     tokenizer.check(environment)
     if contract.gang.node_rank == 0:
         examples.check(environment)

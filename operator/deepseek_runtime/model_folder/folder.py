@@ -28,6 +28,14 @@ def check(path: Path) -> None:
     _check_tokenizer(path)
 
 
+def check_files(path: Path) -> None:
+    """Raises Invalid for a weight, configuration or tokenizer file that is something else than itself, or that this process
+    may not read: for trainers that take other folders than ours does."""
+    _check_entries(path)
+    for file in sorted((*path.glob("*.safetensors"), *path.glob("*.bin"), *path.glob("*.json"))):
+        refuse_strange(file)
+
+
 def _check_entries(path: Path) -> None:
     """Links must lead to something, everything else be a file or a folder: a pipe would be waited for without end.
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from deepseek_runtime.contract import Invalid
-from deepseek_runtime.model_folder.folder import check
+from deepseek_runtime.model_folder.folder import check, check_files
 
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 4221588\n"
 PAGE = "<!DOCTYPE html>\n<html><title>Sign in</title></html>\n"
@@ -188,8 +188,9 @@ def test_absent_folder_and_a_file_are_no_folder(model: Path) -> None:
         check(model / "config.json")
 
 
+@pytest.mark.parametrize("looked_at", [check, check_files])
 @pytest.mark.skipif(os.geteuid() != 0, reason="root gives its rights away for this")
-def test_file_of_another_user_says_how_to_open_it(model: Path) -> None:
+def test_file_of_another_user_says_how_to_open_it(model: Path, looked_at: Callable[[Path], None]) -> None:
     with tempfile.TemporaryDirectory() as name:
         copy = Path(name) / "model"
         shutil.copytree(model, copy)
@@ -198,6 +199,16 @@ def test_file_of_another_user_says_how_to_open_it(model: Path) -> None:
         os.seteuid(65532)
         try:
             with pytest.raises(Invalid, match=r"not readable for uid 65532.*chmod -R a\+rX"):
-                check(copy)
+                looked_at(copy)
         finally:
             os.seteuid(0)
+
+
+def test_a_folder_that_only_another_trainer_takes_is_whole_for_it(tmp_path: Path) -> None:
+    (tmp_path / "pytorch_model.bin").write_bytes(b"weights")
+    (tmp_path / "config.json").write_text('{"model_type": "unheard_of"}')
+    (tmp_path / "modeling_own.py").write_text("")
+    check_files(tmp_path)
+    (tmp_path / "pytorch_model.bin").write_bytes(b"version https://git-lfs.github.com/spec/v1")
+    with pytest.raises(Invalid, match="Git-LFS pointer"):
+        check_files(tmp_path)
