@@ -1,7 +1,6 @@
-"""Every optimizer: killed and resumed to the same bits, on other numbers of processes nearly so, and held to its authors'."""
+"""Every optimizer: killed and resumed to the same bits, and held to its authors'."""
 
 import json
-import shutil
 from collections import Counter
 from collections.abc import Callable
 from math import sqrt
@@ -22,7 +21,6 @@ from deepseek_runtime.trainer.stacks import Stack, matrices_of
 from tests.runtime.families import FAMILIES
 from tests.runtime.lives import KILLED_IN, STEPS, killed_and_resumed
 from tests.runtime.observed import Document, Observed
-from tests.runtime.pods import Attempt, Process, spec
 from tests.runtime.workplace import Workplace, of
 
 # Wide enough that moments are kept in 8 bits: 64 numbers of a row, 4096 of a parameter.
@@ -93,47 +91,6 @@ def test_moments_of_8_bits_shrink_the_checkpoint(workplace: Workplace, tmp_path:
         sizes[optimizer] = sum(file.stat().st_size for file in (run.root / "first" / "step-00000001").glob("*.distcp"))
     assert sizes["AdamW8bit"] < 0.65 * sizes["AdamW"]
     assert sizes["Muon"] < 0.9 * sizes["AdamW"]
-
-
-# ---- on several processes --------------------------------------------------------------------------------------------
-
-EVERY_FOUR = {"DEEPSEEK_CHECKPOINT_EVERY_STEPS": "4"}
-LAST = 12
-
-
-def ended(volume: Path, optimizer: str, number: int, name: str, processes: int, after: str | None = None) -> Process:
-    asked = spec(maxSteps=LAST, globalBatchSize=12, warmupSteps=0, optimizer=optimizer, gradientClipNorm="0.5")
-    ancestry = ((1, after),) if after is not None else ()
-    attempt = Attempt(volume, number, name, asked, processes=processes, ancestry=ancestry, variables=EVERY_FOUR)
-    process = attempt.start()
-    assert process.ended() == 0, process.log
-    return process
-
-
-def norms(volume: Path, name: str) -> dict[int, float]:
-    """Of the gradients of each step, before they were clipped."""
-    lines = (volume / "training-uid" / name / "metrics.jsonl").read_text().splitlines()
-    records = [json.loads(line) for line in lines]
-    return {record["step"]: record["gradientNorm"] for record in records if record["event"] == "step"}
-
-
-@pytest.mark.timeout(900)  # four times processes are started, each reads torch anew
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_losses_and_norms_are_the_same_however_many_processes_share_the_model(tmp_path: Path, optimizer: str) -> None:
-    """Three share rows unevenly. Each goes on from what one process saved, so that tensors are cut anew as well."""
-    alone = ended(tmp_path / "alone", optimizer, 1, "alone", 1)
-    expected = norms(tmp_path / "alone", "alone")
-    assert min(expected.values()) > 0.5, "all are clipped"
-    for processes in (2, 3):
-        whole = ended(tmp_path / f"of-{processes}", optimizer, 1, "whole", processes)
-        assert whole.losses == pytest.approx(alone.losses, abs=1e-5)
-        assert norms(tmp_path / f"of-{processes}", "whole") == pytest.approx(expected, rel=1e-4)
-        volume = tmp_path / f"from-{processes}"
-        shutil.copytree(tmp_path / f"of-{processes}", volume)
-        for folder in ("exports", f"whole/step-{LAST:08d}"):
-            shutil.rmtree(volume / "training-uid" / folder)
-        resumed = ended(volume, optimizer, 2, "resumed", 5 - processes, after="whole")
-        assert resumed.losses == pytest.approx({step: alone.losses[step] for step in range(9, LAST + 1)}, abs=1e-5)
 
 
 # ---- arithmetic ------------------------------------------------------------------------------------------------------
