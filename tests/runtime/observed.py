@@ -199,13 +199,13 @@ def _watched(observed: Observed) -> Iterator[None]:
 
     def begun(optimizer: Optimizer, *_: object) -> None:
         parameters = _parameters(optimizer)
-        gradients = [_local(one.grad) for one in parameters if one.grad is not None]
+        gradients = [local(one.grad) for one in parameters if one.grad is not None]
         norm = float(torch.cat([one.flatten() for one in gradients]).norm())
         rate = float(optimizer.param_groups[0]["lr"])
-        observed.updates.append(Update(rate, norm, [_local(one).clone() for one in parameters]))
+        observed.updates.append(Update(rate, norm, [local(one).clone() for one in parameters]))
 
     def done(optimizer: Optimizer, *_: object) -> None:
-        observed.updates[-1].after = [_local(one).clone() for one in _parameters(optimizer)]
+        observed.updates[-1].after = [local(one).clone() for one in _parameters(optimizer)]
         if not observed.updates[-1].rate:  # torch allocates the state of a fresh optimizer by a step without effect
             observed.updates.pop()
 
@@ -225,7 +225,8 @@ def _parameters(optimizer: Optimizer) -> list[torch.Tensor]:
     return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
 
-def _local(tensor: torch.Tensor) -> torch.Tensor:
+def local(tensor: torch.Tensor) -> torch.Tensor:
+    """What this process has of it: all, where it is the only one."""
     return (tensor.to_local() if isinstance(tensor, DTensor) else tensor).detach()
 
 

@@ -180,7 +180,7 @@ def gradients_first(module: torch.nn.Module, output: torch.Tensor) -> torch.Tens
 
 def parameters_first(module: torch.nn.Module, output: torch.Tensor) -> torch.Tensor:
     def poison(optimizer: torch.optim.Optimizer, *_: object) -> None:
-        optimizer.param_groups[0]["params"][-1].data.to_local().view(-1)[:1] = -math.inf
+        optimizer.param_groups[0]["params"][-1].data.view(-1)[:1] = -math.inf
         hook.remove()
 
     hook = register_optimizer_step_post_hook(poison)

@@ -32,7 +32,7 @@ from tests.runtime.lives import (
     served_tokens,
     whole,
 )
-from tests.runtime.observed import Document, Observed
+from tests.runtime.observed import Document, Observed, local
 from tests.runtime.whole_model import build
 from tests.runtime.workplace import Workplace, of
 
@@ -113,7 +113,7 @@ def test_a_checkpoint_holds_the_adapter_alone_and_the_base_is_left_as_it_was(
     for name, parameter in run.network.named_parameters():
         if ".lora_" not in name:
             assert not parameter.requires_grad
-            assert torch.equal(parameter.full_tensor(), stored[name.replace(".base_layer", "")]), name
+            assert torch.equal(local(parameter), stored[name.replace(".base_layer", "")]), name
 
 
 def manifest_of(run: Observed) -> Manifest:

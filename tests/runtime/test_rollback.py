@@ -41,7 +41,7 @@ def gradients_first(output: torch.Tensor) -> torch.Tensor:
 def parameters_first(output: torch.Tensor) -> torch.Tensor:
     def poison(optimizer: torch.optim.Optimizer, *_: object) -> None:
         hook.remove()
-        optimizer.param_groups[0]["params"][-1].data.to_local().view(-1)[:1] = -math.inf
+        optimizer.param_groups[0]["params"][-1].data.view(-1)[:1] = -math.inf
 
     hook = register_optimizer_step_post_hook(poison)
     return output

@@ -18,7 +18,7 @@ from deepseek_runtime.trainer.data.example import Example
 from deepseek_runtime.trainer.measuring import Measured
 from deepseek_runtime.trainer.method import Full
 from deepseek_runtime.trainer.objective import NextToken
-from tests.runtime.observed import Observed
+from tests.runtime.observed import Observed, local
 from tests.runtime.whole_model import build
 from tests.runtime.workplace import TINY, Workplace
 
@@ -91,7 +91,7 @@ def test_another_method_trains_saves_and_resumes_its_own_parameters(
     assert {one.ndim for update in whole.updates for one in update.before} == {1}
     base, _ = build(Custom(TINY), seed=0)
     for name, parameter in whole.network.named_parameters():
-        is_base = torch.equal(parameter.full_tensor(), dict(base.named_parameters())[name])
+        is_base = torch.equal(local(parameter), dict(base.named_parameters())[name])
         assert is_base == (parameter.ndim > 1), name
 
     def halfway(run: Observed) -> bool:

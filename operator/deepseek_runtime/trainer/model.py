@@ -79,9 +79,12 @@ def shard(
 ) -> None:
     """Divides parameters, gradients and optimizer state over the mesh, block by block unless the model is tiny.
 
-    With `expert` above 1 routed experts are dealt out over so many processes first. Raises Invalid where they can't be.
+    One process that computes in fp32 has nothing to divide and nothing to cast: FSDP would only gather copies of what is
+    there. With `expert` above 1 routed experts are dealt out over so many processes first. Raises Invalid where they can't be.
     `whole` are parameters that every process keeps whole, with gradients of its own.
     """
+    if mesh.size() == 1 and precision == "fp32" and expert == 1:
+        return
     policy = MixedPrecisionPolicy()
     if precision == "bf16":
         policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)

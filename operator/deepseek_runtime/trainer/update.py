@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
+from torch.distributed.fsdp import FSDPModule
 from transformers import PreTrainedModel
 
 from deepseek_runtime.trainer import meshes
@@ -88,7 +89,8 @@ class Learner:
         total = torch.zeros((), dtype=torch.float64, device=gang.device)
         size = min(self.rank.parameters.micro_batch_size or len(share), len(share))
         for first in range(0, len(share), size):
-            self.model.set_requires_gradient_sync(first + size >= len(share))
+            if isinstance(self.model, FSDPModule):
+                self.model.set_requires_gradient_sync(first + size >= len(share))
             some = share[first : first + size]
             with (
                 self.balance.counting(some) if self.balance is not None else nullcontext(),
