@@ -123,7 +123,7 @@ class Process:
 
     def wait_for(self, is_wanted: Callable[[str], bool]) -> str:
         """The first line from now on that is wanted."""
-        end = time.monotonic() + limit_s
+        end = time.monotonic() + LIMIT_S
         while True:
             try:
                 line = self._queue.get(timeout=max(0.0, end - time.monotonic()))
