@@ -33,6 +33,9 @@ same process grew by anything from 200 to 310 MiB, by what lay between the holes
 
 Told = dict[str, dict[str, float]]
 
+# Of the first test, for which six processes load all models.
+pytestmark = pytest.mark.timeout(1800)
+
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> dict[int, list[Told]]:
