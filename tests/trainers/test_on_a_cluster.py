@@ -14,7 +14,7 @@ import pytest
 from tests.support import bed as beds
 from tests.support.kubectl import Kubectl, until
 from tests.support.watched import Watched
-from tests.trainers.test_real_trainers import TRAINERS
+from tests.trainers.installed import TRAINERS
 
 pytestmark = pytest.mark.timeout(1500)
 

@@ -21,15 +21,11 @@ from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.kinds.training.command import Started, started
 from tests.runtime.pods import ROOT, Attempt, Process
 from tests.support.ports import free_port
+from tests.trainers.installed import TRAINERS
 
 STEPS, EVERY = 400, 40
 LIMIT_S = 900.0
 """How long an attempt may take on a machine that does other things as well: half a minute of imports, and steps."""
-TRAINERS = {
-    name: Path(os.environ[variable])
-    for name, variable in (("llama-factory", "LLAMA_FACTORY"), ("ms-swift", "MS_SWIFT"))
-    if variable in os.environ
-}
 LORA = {"type": "LoRA", "lora": {"export": "Adapter", "rank": 4}}
 
 

@@ -26,7 +26,7 @@ FACTS = (View, Seen, Gang, DeepSeekTraining, TrainingSpec, TrainingStatus)
 PROPERTIES = {value.fget.__code__ for value in vars(View).values() if isinstance(value, property) and value.fget}
 CHEAP = {
     *("child", "all", "lives", "is_given_up", "is_gang", "all_run", "existing_claim", "owner_of", "number", "current"),
-    *("access_mode", "step_of", "grace_s", "processes_per_node", "experts_over"),
+    *("access_mode", "step_of", "grace_s", "processes_per_node", "experts_over", "is_hybrid"),
 }
 """Reads a field or two: asking twice costs less than remembering."""
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from deepseek_operator.api.v1alpha1.training.progress import BestCheckpoint, DataStatus, LastCheckpoint
+from deepseek_operator.api.v1alpha1.training.progress import BestCheckpoint, DataStatus, LastCheckpoint, OwnMetric
 from deepseek_operator.kinds.training.report import Report, from_mapping, number, report_of, whole
 from deepseek_operator.workloads.last_words import tail
 
@@ -25,6 +25,7 @@ def test_the_contracts_message_is_read() -> None:
         loss="0.5",
         eval_loss="0.25",
         accuracy="1",
+        metrics=(OwnMetric(name="other", value="3"),),
         latest=LastCheckpoint(step=5),
         best=BestCheckpoint(step=3, metric="loss", value="0.1235"),
         exports=(4, 9),
