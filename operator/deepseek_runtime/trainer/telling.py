@@ -71,7 +71,8 @@ class Telling:
                 "etaSeconds": None if step_s is None else round(left * step_s, 1),
             }
         )
-        if time.monotonic() - self._published_s >= PUBLISH_EVERY_S:
+        # That a step was made at all is known at once: whoever crashes after it has got somewhere (see the launcher's rounds).
+        if step == self.fields.get("firstStep") or time.monotonic() - self._published_s >= PUBLISH_EVERY_S:
             self._publish()
         numbers = {name: finite(value) for name, value in {"loss": loss, **learnt, **used}.items()}
         self.log({"event": "step", "step": step, **numbers, "tokensPerSecond": rate})
