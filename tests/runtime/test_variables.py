@@ -316,8 +316,8 @@ OF_PLAIN_SCRIPTS = {"RANK", "LOCAL_RANK", "WORLD_SIZE"}
 # What libraries read: Python's and torch's caches, collectives over the network of a profile; and the example's own.
 OF_LIBRARIES = {"HOME", "GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME", "TORCH_NCCL_ASYNC_ERROR_HANDLING", "LOG_LEVEL"}
 
-# Under a profile whose devices have a peak (unit/kinds/training/test_work); no example of the built-in trainer names one.
-OF_PROFILES = {"DEEPSEEK_FLOPS"}
+# Where runs are told of, and as whom (test_tracking, test_tensorboard).
+OF_TRACKING = {"DEEPSEEK_TRACKING", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"}
 # Of other trainers: where they write and what is looked at first (test_foreign_trainers), and what starts their ranks.
 OF_OTHER_TRAINERS = {
     *("DEEPSEEK_OUTPUT", "DEEPSEEK_CHECK_TOKENIZER", "PYTHONPATH", "TORCH_ELASTIC_SHUTDOWN_TIMEOUT"),
@@ -333,7 +333,7 @@ def test_variable_changes_what_a_training_pod_does(
 
 
 def test_every_variable_of_a_training_pod_has_a_case() -> None:
-    known = set(VARIABLES) - OF_PROFILES | OF_PLAIN_SCRIPTS | OF_LIBRARIES | OF_OTHER_TRAINERS
+    known = set(VARIABLES) | OF_PLAIN_SCRIPTS | OF_LIBRARIES | OF_OTHER_TRAINERS | OF_TRACKING
     assert rendered_variables("training", "trainer") == known
 
 
