@@ -80,7 +80,10 @@ def test_one_run_over_three_attempts_has_every_step_once(tmp_path: Path) -> None
     assert {"gradientNorm", "learningRate", "tokensPerSecond", "hostMemoryBytes", "checkpointSeconds"} <= set(found)
     assert sorted(found["evalLoss"]) == [0, 20, 40, 60]
     assert 60 in found["sample/text_summary"]
-    assert len(list(folder_of(last).glob("*tfevents*"))) == 3
+    # A file of each attempt that lived until its writer had begun; of a shorter one the next writes what the curve holds.
+    writers = [file.name.split(".")[-2] for file in folder_of(last).glob("*tfevents*")]
+    assert "pod-3" in writers
+    assert len(set(writers)) == len(writers) <= 3
 
 
 # --- without a training: what an attempt sends, and what is there then ---------------------------------------------
