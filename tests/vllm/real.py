@@ -24,7 +24,7 @@ class Asked:
 
     Attributes:
         tokens: how many of the answer are compared.
-        whole: vLLM computes in fp32, as no serving may.
+        whole: vLLM computes in fp32, as no serving may, and latent attention without its kernel for CPUs, which rounds.
     """
 
     export: Path
@@ -47,9 +47,18 @@ class Asked:
 
 
 def real(asked: Sequence[Asked]) -> list[Answers]:
-    """By vLLM: one process for all, since most of a start is its imports."""
+    """By vLLM: one process for all that compute alike, since most of a start is its imports."""
+    found: dict[int, Answers] = {}
+    for whole in {one.whole for one in asked}:
+        alike = [number for number, one in enumerate(asked) if one.whole is whole]
+        found |= dict(zip(alike, _real([asked[number] for number in alike], whole), strict=True))
+    return [found[number] for number in range(len(asked))]
+
+
+def _real(asked: Sequence[Asked], whole: bool) -> list[Answers]:
     pod = asked[0].rendered
-    variables = {**os.environ, **pod.environment(pod.container), "VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
+    own = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_MLA_DISABLE": str(int(whole))}
+    variables = {**os.environ, **pod.environment(pod.container), **own}
     program = [str(Path(os.environ["VLLM"]) / "bin" / "python"), str(Path(__file__).with_name("answers.py"))]
     lines = "".join(f"{one.line}\n" for one in asked)
     ended = subprocess.run(program, input=lines, env=variables, capture_output=True, text=True, check=False)
