@@ -1,8 +1,13 @@
 """What the trainer is asked to measure with, and what its measures may end, read from its specification."""
 
+import re
 from dataclasses import dataclass
 
 from deepseek_runtime.fields import Fields
+
+MOST_METRICS = 16
+"""Of a user's own: each is a column of many tables, and a program that prints hundreds means something else."""
+METRIC_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,9 @@ import pytest
 from safetensors.torch import load_file
 
 from deepseek_runtime.contract import ExitCode, Invalid
+from deepseek_runtime.evaluation import MOST_METRICS
 from deepseek_runtime.spec import read_spec
-from deepseek_runtime.trainer.own_metrics import MOST_METRICS, Absurd, metrics_of
+from deepseek_runtime.trainer.own_metrics import Absurd, metrics_of
 from tests.runtime.observed import Observed
 from tests.runtime.pods import Attempt, is_step, spec
 from tests.runtime.workplace import ABSENT, Workplace, changed, of

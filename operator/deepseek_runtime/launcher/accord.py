@@ -92,23 +92,14 @@ class Unheard:
         return
 
 
-class Alone:
-    """A gang of one pod."""
-
-    def recall(self) -> str | None:
-        return None
+class Alone(Unheard):
+    """A gang of one pod, which has nobody to ask."""
 
     def settle(
         self, own: Crash | None, refusal: Callable[[], str | None], is_stopping: Callable[[], bool]
     ) -> str | None:
         may = own is not None and own.code not in FINAL and not is_stopping()
         return own.message if own is not None and may and refusal() is None else None
-
-    def stop(self) -> None:
-        return
-
-    def close(self) -> None:
-        return
 
 
 def accord_of(contract: Contract) -> Accord:

@@ -5,7 +5,6 @@ they are busy, stalled or gone. Everybody may ask; it is read-only, and connecti
 """
 
 import json
-import re
 import socket
 import threading
 from collections.abc import Callable, Mapping
@@ -13,6 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal
+
+from deepseek_runtime.evaluation import METRIC_NAME, MOST_METRICS
 
 Progress = Mapping[str, object]
 # The operator and a Prometheus or two ask; whoever else opens connections must not cost the trainer memory.
@@ -70,7 +71,6 @@ METRICS = (
     *(Metric(path, f"{PREFIX}{name}", text, "counter") for path, name, text in _COUNTED),
 )
 OWN = Metric("metrics", f"{PREFIX}own_metric", "What evaluation.command printed at the last evaluation.")
-MOST_OWN = 16
 EXPERT_IMBALANCE = Metric(
     "experts.imbalance",
     f"{PREFIX}expert_imbalance_ratio",
@@ -78,7 +78,6 @@ EXPERT_IMBALANCE = Metric(
 )
 EXPERT_SHARE = Metric("experts.shares", f"{PREFIX}expert_share_ratio", "Share of a layer's tokens that an expert got.")
 MOST_EXPERTS = 2048
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 
 
 class _Server(ThreadingHTTPServer):
@@ -155,9 +154,11 @@ def _own(said: object) -> list[str]:
     """Metrics of a user's own, so many and so named as the trainer takes them."""
     known = said if isinstance(said, Mapping) else {}
     named = {
-        name: value for name, value in known.items() if _NAME.fullmatch(str(name)) and isinstance(value, int | float)
+        name: value
+        for name, value in known.items()
+        if METRIC_NAME.fullmatch(str(name)) and isinstance(value, int | float)
     }
-    lines = [f'{OWN.name}{{metric="{name}"}} {value}' for name, value in sorted(named.items())[:MOST_OWN]]
+    lines = [f'{OWN.name}{{metric="{name}"}} {value}' for name, value in sorted(named.items())[:MOST_METRICS]]
     return [*_head(OWN), *lines] if lines else []
 
 

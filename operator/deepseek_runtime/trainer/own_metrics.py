@@ -9,7 +9,6 @@ it at once, since the grace period is for saving.
 import json
 import math
 import os
-import re
 import signal
 import subprocess
 import tempfile
@@ -24,17 +23,14 @@ from pathlib import Path
 from deepseek_runtime.checkpoint.files import remove
 from deepseek_runtime.checkpoint.volume import TORN_PREFIX
 from deepseek_runtime.documents import parsed
-from deepseek_runtime.evaluation import Evaluation
+from deepseek_runtime.evaluation import METRIC_NAME, MOST_METRICS, Evaluation
 from deepseek_runtime.rundir import HEARTBEAT_VARIABLE, VARIABLE
 from deepseek_runtime.stopping import die_with_parent
 from deepseek_runtime.trainer.exporting import Exporter
 from deepseek_runtime.trainer.gang import broadcast
 from deepseek_runtime.trainer.rank import Rank
 
-MOST_METRICS = 16
-"""Each is a column of many tables: a program that prints hundreds means something else."""
 RESERVED = frozenset({"time", "event", "step", "loss", "evalLoss", "accuracy"})
-NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 LOOK_EVERY_S = 0.1
 _TAIL = 64 * 1024
 """Characters of its output that are kept: the last line has some hundred."""
@@ -182,7 +178,7 @@ def metrics_of(output: str) -> dict[str, float]:
 def _name(name: str) -> str:
     if name in RESERVED:
         raise Absurd(f"{name} is the trainer's own: print another name")
-    if not NAME.fullmatch(name):
+    if not METRIC_NAME.fullmatch(name):
         raise Absurd(
             f"{name[:_SHOWN]!r} is no name of a metric: at most 64 letters, digits, '_', '.' and '-', a letter first"
         )
