@@ -127,6 +127,18 @@ def _size(options: Namespace) -> int:
     return 0 if found.fits else 1
 
 
+def _key(options: Namespace) -> int:
+    from kubernetes.config import ConfigException
+
+    from deepseek_operator.cli import key_command
+    from deepseek_operator.ports.cluster import ClusterError
+
+    try:
+        return asyncio.run(key_command.answer(options))
+    except (ValueError, OSError, ClusterError, ConfigException) as error:
+        return _refused(str(error))
+
+
 def _question(options: Namespace) -> "Question":
     from deepseek_operator.cli.size import Question, config_of, method_of
     from deepseek_operator.domain.sizing.training_state import Precision
@@ -195,6 +207,7 @@ def _parser() -> ArgumentParser:
     reasons.add_argument("file", type=Path, nargs="?", default=Path("README.md"), metavar="FILE")
     reasons.set_defaults(command=_reasons)
     _add_size(commands)
+    _add_key(commands)
     return parser
 
 
@@ -227,6 +240,36 @@ def _add_plan(commands: "_SubParsersAction[ArgumentParser]") -> None:
         help="YAML with what an administrator decides, as in the chart's values: profiles, hostAccess",
     )
     plan.set_defaults(command=_plan)
+
+
+def _add_key(commands: "_SubParsersAction[ArgumentParser]") -> None:
+    key = commands.add_parser("key", help="make, list and revoke API keys of the gateway, by your kubeconfig")
+    verbs = key.add_subparsers(required=True, metavar="VERB", dest="verb")
+    new = verbs.add_parser("new", help="make a key and print it, once: the cluster gets its SHA-256 alone")
+    new.add_argument(
+        "--serving",
+        dest="servings",
+        action="append",
+        required=True,
+        metavar="NAME",
+        help="a name, model or alias that the key is for; may be given several times; '*': all of the namespace",
+    )
+    new.add_argument("--expires", default="90d", metavar="TIME", help="90d (the default), 12h, 30m or never")
+    new.add_argument("--revision", metavar="NAME", help="the one revision that shall answer")
+    new.add_argument("--limits", metavar="CLASS", help="class of limits, as the gateway's policy names it")
+    new.add_argument(
+        "-o",
+        "--output",
+        choices=("yaml",),
+        help="write nothing to the cluster: print the ConfigMap, and the key to stderr",
+    )
+    revoke = verbs.add_parser("revoke", help="take a key away; it is worth nothing within 5 s")
+    for verb in (new, revoke):
+        verb.add_argument("name", metavar="NAME", help="of the client, as logs and limits know it")
+    for verb in (new, revoke, verbs.add_parser("list", help="show all keys, without their digests")):
+        verb.add_argument("-n", "--namespace", metavar="NAMESPACE", help="default: that of your kubeconfig")
+        verb.add_argument("--kubeconfig", metavar="FILE", help="default: $KUBECONFIG, else ~/.kube/config")
+    key.set_defaults(command=_key)
 
 
 def _add_size(commands: "_SubParsersAction[ArgumentParser]") -> None:

@@ -1,0 +1,37 @@
+"""The external authorizer of the gateway: whose API key this is, which serving the request is for, and whether it may.
+
+Envoy asks for each request, with its headers and its body, and does all of the proxying itself. A stranger to the operator
+and to what runs in the pods: the three know each other by what is written here alone.
+
+**How it is asked** (HTTP, Envoy's `ext_authz`; SecurityPolicy `extAuth.http` of Envoy Gateway): the original method at
+`/authorize/<namespace>/<ways><original path>`. The policy writes the prefix, so that who it is for and what is believed
+come from whoever may write policies, never from a client. `<ways>` is `keys`, `jwt` or `any`: what may say who a client is.
+Envoy must hand on `authorization`, `x-api-key`, `content-type`, `content-encoding`, `x-deepseek-jwt-sub` and
+`x-deepseek-jwt-scopes` (`headersToExtAuth`), and the whole body (`bodyToExtAuth.maxRequestBytes`).
+
+**How it answers**: 200 with the headers below, which go on to the backend and choose the route (`headersToBackend`,
+`recomputeRoute`); anything else goes to the client, as OpenAI's API words errors. The gateway strips all of them from what
+clients send, before it asks.
+
+    x-deepseek-client     name of the key, or `jwt:` and the subject
+    x-deepseek-model      name of the serving; absent where a request is for none (`GET /v1/models`)
+    x-deepseek-revision   revision that the key is pinned to; absent without a pin
+    x-deepseek-limits     class of limits of the key; absent without one
+
+`GET /v1/models` can't be answered by an authorizer, for whom 200 means "let it through": a route leads it to the gate
+itself, at `/models/<namespace>/<ways>` in place of `/v1/models`, where it asks for the key once more.
+
+**What it knows** lies in ConfigMaps of the namespace, by their label `deepseek-operator.io/gate`:
+
+`keys`: an entry for each key. Its name is the client's, its value JSON, every field but these being refused:
+
+    {"sha256": "<64 hexadecimal digits>",   of the key, all of it
+     "servings": ["chat"],                  names of servings, or of models and aliases; "*": all of the namespace
+     "expires": "2027-02-24T00:00:00Z",     optional
+     "revision": "chat-5d8f6c7b9",          optional; then there is one serving
+     "limits": "gold"}                      optional
+
+`models`: one entry `models.json`, written by the operator. A name that two of them have is the older one's.
+
+    {"models": {"<name or alias>": {"serving": "<name>", "revisions": {"<revision>": {}}}}}
+"""

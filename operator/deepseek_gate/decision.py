@@ -1,0 +1,71 @@
+"""Whether a request may go on, and whereto: pure, in the order in which least is told to whom least is known of."""
+
+from collections.abc import Mapping
+
+from deepseek_gate.answers import Allowed, Denied, bad_request
+from deepseek_gate.identity import may
+from deepseek_gate.keys import Key
+from deepseek_gate.knowledge import Knowledge
+
+CLIENT, MODEL, REVISION, LIMITS = (f"x-deepseek-{what}" for what in ("client", "model", "revision", "limits"))
+
+LISTING = "/v1/models"
+ASKING = frozenset(
+    f"/v1/{path}"
+    for path in (
+        "chat/completions",
+        "completions",
+        "embeddings",
+        "messages",
+        "messages/count_tokens",
+        "pooling",
+        "classify",
+        "rerank",
+        "responses",
+        "score",
+    )
+)
+"""What a client asks an engine, with the model in the body. An engine's other paths (loading adapters, sleeping, metrics) are
+its operator's."""
+_MOST_NAMES = 50
+
+
+def is_listing(method: str, path: str) -> bool:
+    """A question for names, which no engine answers for all."""
+    return method in ("GET", "HEAD") and (path == LISTING or path.startswith(f"{LISTING}/"))
+
+
+def unknown_path(method: str, path: str) -> Denied | None:
+    """None: an engine is asked there."""
+    if method == "POST" and path in ASKING:
+        return None
+    # The path is not repeated: it may hold what a client took for a parameter, a key even.
+    return Denied(404, "unknown_path", "Unknown request URL. Models are listed at GET /v1/models.", "unknown_url")
+
+
+def headers_of(key: Key) -> Mapping[str, str]:
+    """Who the client is, for the backend, the log of the gateway and its limits."""
+    return {CLIENT: key.client} | ({LIMITS: key.limits} if key.limits is not None else {})
+
+
+def permit(key: Key, name: str, known: Knowledge) -> Allowed | Denied:
+    """What becomes of a request for the model `name`."""
+    model = known.models.get(name)
+    if model is None:
+        names = names_of(key, known)
+        told = f"You can use: {', '.join(names[:_MOST_NAMES])}." if names else "Your key can use none."
+        return Denied(404, "unknown_model", f"The model does not exist. {told}", "model_not_found", "model")
+    if not may(key, name, model.serving):
+        words = "Your key has no right to use this model."
+        return Denied(403, "out_of_scope", words, "insufficient_permissions", "model")
+    headers = {**headers_of(key), MODEL: model.serving}
+    if key.revision is None:
+        return Allowed(headers, model.serving)
+    if key.revision not in model.revisions:
+        return bad_request(f"Your key is pinned to the revision {key.revision}, which is kept no more.", "model")
+    return Allowed({**headers, REVISION: key.revision}, model.serving)
+
+
+def names_of(key: Key, known: Knowledge) -> list[str]:
+    """The names that the key may use, sorted."""
+    return sorted(name for name, model in known.models.items() if may(key, name, model.serving))

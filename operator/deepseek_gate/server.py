@@ -1,0 +1,173 @@
+"""The two ports: where Envoy asks, and where the kubelet and Prometheus do.
+
+Nothing of a request reaches the log: no path, header or body; a fault in the code is told by its type alone.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import datetime
+from urllib.parse import unquote
+
+import orjson
+from aiohttp import web
+
+from deepseek_gate.answers import Allowed, Denied, too_large
+from deepseek_gate.body import model_of
+from deepseek_gate.decision import LISTING, headers_of, is_listing, names_of, permit, unknown_path
+from deepseek_gate.identity import Shown, Way, identify
+from deepseek_gate.metrics import Metrics
+from deepseek_gate.reader import Reader
+
+log = logging.getLogger(__name__)
+
+_WAYS = {way.value: way for way in Way}
+_NOT_HERE = Denied(404, "unknown_path", "There is no such path at the gate.", "unknown_url")
+_NOT_READ = Denied(
+    429, "not_ready", "The gateway knows no keys yet: try again.", "not_ready", headers={"Retry-After": "2"}
+)
+_NO_ROOM = Denied(
+    429, "no_room", "The gateway is busy with large requests: try again.", "busy", headers={"Retry-After": "1"}
+)
+_MOST_BODIES = 4
+"""Of the largest size under way at a time, or as many bytes in smaller ones: within the memory that the pod is given."""
+_FAULT = Denied(403, "fault", "The gateway could not judge this request.")
+
+
+class Asking:
+    """The port of Envoy: `/authorize/…` decides, `/models/…` lists."""
+
+    def __init__(self, reader: Reader, metrics: Metrics, now: Callable[[], datetime], max_body_bytes: int) -> None:
+        self._reader = reader
+        self._metrics = metrics
+        self._now = now
+        self._max_body_bytes = max_body_bytes
+        self._held_bytes = 0
+
+    def application(self) -> web.Application:
+        """For a server that neither decodes bodies nor logs requests."""
+        application = web.Application()
+        application.router.add_route("*", "/{path:.*}", self._answer)
+        return application
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        started = time.perf_counter()
+        role, namespace, way, path = _parts(request)
+        try:
+            answer = await self._decide(request, role, namespace, way, path)
+        except (ConnectionError, web.HTTPException, TimeoutError):
+            raise
+        except Exception as error:
+            log.error("a request could not be judged: %s", type(error).__name__)
+            answer = _FAULT
+        known = namespace if self._reader.of(namespace) is not None else ""
+        match answer:
+            case Denied():
+                self._metrics.decided(known, "", answer.result, time.perf_counter() - started)
+                return web.Response(
+                    status=answer.status, body=answer.body, content_type="application/json", headers=answer.headers
+                )
+            case Allowed():
+                self._metrics.decided(known, answer.serving or "", "allowed", time.perf_counter() - started)
+                return web.Response(headers=answer.headers)
+            case web.Response():
+                return answer
+
+    async def _decide(
+        self, request: web.Request, role: str, namespace: str, way: str, path: str
+    ) -> Allowed | Denied | web.Response:
+        if role not in ("authorize", "models") or way not in _WAYS:
+            return _NOT_HERE
+        known = self._reader.of(namespace)
+        if known is None:
+            return _NOT_READ if namespace in self._reader.namespaces else _NOT_HERE
+        key = identify(_shown(request), _WAYS[way], known, self._now())
+        if isinstance(key, Denied):
+            return key
+        if role == "models":
+            return _listed(path, names_of(key, known))
+        if is_listing(request.method, path):
+            return Allowed(headers_of(key))
+        if denied := unknown_path(request.method, path):
+            return denied
+        name = await self._model_of(request)
+        if isinstance(name, Denied):
+            return name
+        # Once more: while a slow body came, the key may have been revoked.
+        known = self._reader.of(namespace) or known
+        key = identify(_shown(request), _WAYS[way], known, self._now())
+        return key if isinstance(key, Denied) else permit(key, name, known)
+
+    async def _model_of(self, request: web.Request) -> str | Denied:
+        if request.headers.get("x-envoy-auth-partial-body", "false").lower() == "true":
+            return too_large("The body is larger than the gateway takes.")
+        length = request.content_length
+        if length is not None and length > self._max_body_bytes:
+            return too_large(f"The body is larger than {self._max_body_bytes:,} bytes.")
+        # Envoy says how long it is; whoever does not takes the place of the longest.
+        room = self._max_body_bytes if length is None else length
+        if self._held_bytes + room > _MOST_BODIES * self._max_body_bytes:
+            return _NO_ROOM
+        self._held_bytes += room
+        try:
+            return await self._read_model(request)
+        finally:
+            self._held_bytes -= room
+
+    async def _read_model(self, request: web.Request) -> str | Denied:
+        body = bytearray()
+        async for chunk in request.content.iter_any():
+            body += chunk
+            if len(body) > self._max_body_bytes:
+                return too_large(f"The body is larger than {self._max_body_bytes:,} bytes.")
+        headers = request.headers
+        types, encodings = headers.getall("Content-Type", []), headers.getall("Content-Encoding", [])
+        return model_of(body, ", ".join(types), ", ".join(encodings))
+
+
+def _parts(request: web.Request) -> tuple[str, str, str, str]:
+    """Role, namespace, way, and the path that follows, as it was sent: what is decoded nobody else would read so."""
+    path = request.raw_path.partition("?")[0]
+    _, role, namespace, way, *rest = [*path.split("/", 4), "", "", ""][:5]
+    return role, namespace, way, "/" + "".join(rest)
+
+
+def _shown(request: web.Request) -> Shown:
+    def of(name: str) -> tuple[str, ...]:
+        return tuple(request.headers.getall(name, []))
+
+    return Shown(of("Authorization"), of("x-api-key"), of("x-deepseek-jwt-sub"), of("x-deepseek-jwt-scopes"))
+
+
+def _listed(path: str, names: list[str]) -> Denied | web.Response:
+    """OpenAI's list of models, or one of them."""
+    entries = [{"id": name, "object": "model", "created": 0, "owned_by": "deepseek-operator"} for name in names]
+    wanted = unquote(path.removeprefix(LISTING).strip("/"))
+    if not wanted:
+        return _json({"object": "list", "data": entries})
+    if wanted not in names:
+        return Denied(404, "unknown_model", "The model does not exist, or is not yours.", "model_not_found", "model")
+    return _json(entries[names.index(wanted)])
+
+
+def _json(value: object) -> web.Response:
+    return web.Response(body=orjson.dumps(value), content_type="application/json")
+
+
+def health(reader: Reader, metrics: Metrics) -> web.Application:
+    """The port of the kubelet and of Prometheus; it names no key."""
+
+    async def healthz(request: web.Request) -> web.Response:
+        return web.Response(text="ok")
+
+    async def readyz(request: web.Request) -> web.Response:
+        return web.Response(text="ok") if reader.is_ready else web.Response(status=503, text="no keys were read yet")
+
+    async def page(request: web.Request) -> web.Response:
+        return web.Response(body=metrics.page(), content_type="text/plain", charset="utf-8")
+
+    application = web.Application()
+    application.router.add_get("/healthz", healthz)
+    application.router.add_get("/readyz", readyz)
+    application.router.add_get("/metrics", page)
+    return application

@@ -1,0 +1,99 @@
+"""Whether a request goes on, and whereto."""
+
+import pytest
+
+from deepseek_gate.answers import Allowed, Denied
+from deepseek_gate.decision import ASKING, headers_of, is_listing, names_of, permit, unknown_path
+from deepseek_gate.keys import Key
+from deepseek_gate.knowledge import known
+from tests.support.gate import models_map
+
+KNOWN = known([models_map()])
+
+
+def key(*servings: str, revision: str | None = None, limits: str | None = None) -> Key:
+    return Key("alice", frozenset(servings), None, revision, limits)
+
+
+@pytest.mark.parametrize("scope", ["*", "chat", "deepseek-chat"])
+def test_a_scope_is_a_serving_a_name_of_it_or_all(scope: str) -> None:
+    headers = {"x-deepseek-client": "alice", "x-deepseek-model": "chat"}
+    assert permit(key(scope), "deepseek-chat", KNOWN) == Allowed(headers, "chat")
+
+
+def test_a_name_in_the_scope_opens_no_other_name() -> None:
+    answer = permit(key("deepseek-chat"), "chat", KNOWN)
+    assert isinstance(answer, Denied)
+    assert (answer.status, answer.code) == (403, "insufficient_permissions")
+
+
+def test_a_key_without_the_right_learns_no_more_than_that() -> None:
+    answer = permit(key("r1"), "chat", KNOWN)
+    assert isinstance(answer, Denied)
+    assert answer.status == 403
+    assert "chat" not in answer.body.decode()
+
+
+def test_an_unknown_model_is_answered_with_the_names_that_the_key_may_use() -> None:
+    answer = permit(key("chat"), "gpt-4o", KNOWN)
+    assert isinstance(answer, Denied)
+    assert (answer.status, answer.code, answer.param) == (404, "model_not_found", "model")
+    assert "chat, deepseek-chat" in answer.message
+    assert "reasoner" not in answer.message
+    nothing = permit(key("gone"), "gpt-4o", KNOWN)
+    assert isinstance(nothing, Denied)
+    assert "none" in nothing.message
+
+
+def test_pin_and_class_go_on_as_headers() -> None:
+    answer = permit(key("chat", revision="chat-1", limits="gold"), "chat", KNOWN)
+    assert answer == Allowed(
+        {
+            "x-deepseek-client": "alice",
+            "x-deepseek-limits": "gold",
+            "x-deepseek-model": "chat",
+            "x-deepseek-revision": "chat-1",
+        },
+        "chat",
+    )
+
+
+def test_a_pin_to_what_is_gone_is_told_and_not_passed_over() -> None:
+    answer = permit(key("chat", revision="chat-0"), "chat", KNOWN)
+    assert isinstance(answer, Denied)
+    assert answer.status == 400
+    assert "chat-0" in answer.message
+
+
+def test_names_are_those_of_the_scope() -> None:
+    assert names_of(key("r1"), KNOWN) == ["reasoner"]
+    assert names_of(key("*"), KNOWN) == ["chat", "deepseek-chat", "reasoner"]
+    assert headers_of(key("r1")) == {"x-deepseek-client": "alice"}
+
+
+@pytest.mark.parametrize("path", sorted(ASKING))
+def test_engines_are_asked_by_post(path: str) -> None:
+    assert unknown_path("POST", path) is None
+    assert unknown_path("GET", path) is not None
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/v1/load_lora_adapter"),
+        ("POST", "/v1/chat/completions/"),
+        ("POST", "/v1/chat/../load_lora_adapter"),
+        ("POST", "/V1/chat/completions"),
+        ("POST", "/v1//chat/completions"),
+        ("POST", "/v1/chat%2Fcompletions"),
+        ("GET", "/metrics"),
+        ("POST", "/v1/models"),
+        ("DELETE", "/v1/models/chat"),
+        ("POST", ""),
+    ],
+)
+def test_what_is_no_question_for_an_engine_is_unknown(method: str, path: str) -> None:
+    denied = unknown_path(method, path)
+    assert denied is not None
+    assert denied.status == 404
+    assert not is_listing(method, path)
