@@ -1,7 +1,7 @@
 """Targets for Prometheus: Debian's build knows no Kubernetes, so the pods are written to a file that it reads.
 
-The labels are the ones that the scrape configuration of a real cluster makes by relabelling: `namespace`, `pod`, and
-`deepseek_serving` or `deepseek_training` with the name of the resource.
+The labels are the ones that the scrape configuration of a real cluster makes by relabelling: `namespace`, `pod`,
+`deepseek_serving` or `deepseek_training` with the name of the resource, and `deepseek_revision` of a serving's.
 
 Run as `python -m examples.local_cluster.discovery HOME URL`.
 """
@@ -18,6 +18,7 @@ from examples.local_cluster.home import REPOSITORY, Home, replace_text
 PODS = "/api/v1/pods"
 SERVING = "deepseek-operator.io/serving"
 TRAINING = "deepseek-operator.io/training"
+REVISION = "deepseek-operator.io/revision"
 NAME = "app.kubernetes.io/name"
 PROGRESS_PORT = 8090  # A trainer answers there whether its container names the port or not.
 
@@ -44,6 +45,7 @@ def _target(pod: Manifest) -> Manifest | None:
     labels = pod["metadata"].get("labels", {})
     if serving := labels.get(SERVING):
         port, job, own = _port(pod, "http"), "deepseek-serving", {"deepseek_serving": serving}
+        own |= {"deepseek_revision": labels[REVISION]} if REVISION in labels else {}
     elif training := labels.get(TRAINING):
         port, job, own = PROGRESS_PORT, "deepseek-training", {"deepseek_training": training}
     elif labels.get(NAME) == "deepseek-operator":

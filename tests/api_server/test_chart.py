@@ -22,7 +22,7 @@ from deepseek_operator.api.v1alpha1.training.definition import TRAINING
 from deepseek_operator.cli.chart import kinds_file
 from deepseek_operator.controller.profiles import Offer, profiles_from_text
 from deepseek_operator.core.host_access import HostAccess
-from deepseek_operator.core.names import owner_label
+from deepseek_operator.core.names import REVISION_LABEL, owner_label
 from deepseek_operator.domain.devices.profiles.config import DTYPES, FORMATS, VENDORS, InvalidProfile
 from deepseek_operator.kinds.registry import KINDS
 from deepseek_operator.kinds.serving.template import PORT_NAME
@@ -422,7 +422,7 @@ def test_the_policy_of_an_installed_operator_knows_every_port_but_the_probes() -
 # --- what a Prometheus gets -----------------------------------------------------------------------------------------
 
 
-def test_monitors_give_the_pods_of_a_serving_the_label_that_autoscaling_asks_for() -> None:
+def test_monitors_give_the_pods_of_a_serving_the_labels_that_are_asked_for() -> None:
     assert {"ServiceMonitor", "PodMonitor"} & {manifest["kind"] for manifest in _render()} == set()
     monitors = _of_kind(_render("monitors.enabled=true", "watchNamespaces={a}"), "PodMonitor")
     spec = monitors[f"{NAME}-serving"]["spec"]
@@ -431,7 +431,8 @@ def test_monitors_give_the_pods_of_a_serving_the_label_that_autoscaling_asks_for
     assert spec["selector"]["matchExpressions"] == [{"key": owner_label(SERVING), "operator": "Exists"}]
     assert spec["namespaceSelector"] == {"matchNames": ["a"]}
     assert endpoint["relabelings"] == [
-        {"sourceLabels": [_meta(owner_label(SERVING))], "targetLabel": "deepseek_serving"}
+        {"sourceLabels": [_meta(owner_label(SERVING))], "targetLabel": "deepseek_serving"},
+        {"sourceLabels": [_meta(REVISION_LABEL)], "targetLabel": "deepseek_revision"},
     ]
     assert _of_kind(_render("monitors.enabled=true"), "PodMonitor")[f"{NAME}-training"]["spec"][
         "namespaceSelector"
@@ -459,6 +460,7 @@ def test_the_notes_show_the_job_that_a_prometheus_without_monitors_needs() -> No
         "namespace": ["__meta_kubernetes_namespace"],
         "pod": ["__meta_kubernetes_pod_name"],
         "deepseek_serving": [_meta(owner_label(SERVING))],
+        "deepseek_revision": [_meta(REVISION_LABEL)],
     }
 
 

@@ -85,6 +85,7 @@ def _sglang(version: str) -> Reading:
             "sglang/srt/managers/tokenizer_manager",
             "sglang/srt/observability/",
             "sglang/srt/metrics/",
+            "sglang/srt/utils/common",
         ),
         python="3.11",
     )

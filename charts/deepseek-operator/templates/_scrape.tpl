@@ -1,4 +1,4 @@
-{{- /* The labels that autoscaling asks for, and by which people find their trainings, made from the pods' labels. */ -}}
+{{- /* The labels that autoscaling asks for, that tell revisions apart, and by which people find their trainings, made from the pods' labels. */ -}}
 {{- define "deepseek-operator.podMonitor" -}}
 apiVersion: monitoring.coreos.com/v1
 kind: PodMonitor
@@ -27,4 +27,8 @@ spec:
       relabelings:
         - sourceLabels: [__meta_kubernetes_pod_label_deepseek_operator_io_{{ .what }}]
           targetLabel: deepseek_{{ .what }}
+        {{- if .revisions }}
+        - sourceLabels: [__meta_kubernetes_pod_label_deepseek_operator_io_revision]
+          targetLabel: deepseek_revision
+        {{- end }}
 {{- end -}}

@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Callable
 
 from aiohttp import web
 
-from deepseek_runtime.engine import errors
+from deepseek_runtime.engine import answered, errors
 from deepseek_runtime.engine import request as requests
 from deepseek_runtime.engine.errors import unavailable
 from deepseek_runtime.engine.model import Model
@@ -27,8 +27,8 @@ Read = Callable[[object, Model], Asked]
 
 
 def application(engine: Engine) -> web.Application:
-    """The routes; a middleware turns errors into OpenAI's form and counts open answers."""
-    app = web.Application(middlewares=[errors.in_words], client_max_size=errors.MAX_BODY_BYTES)
+    """The routes; middlewares count answers, and turn errors into OpenAI's form and count open ones."""
+    app = web.Application(middlewares=[answered.counted, errors.in_words], client_max_size=errors.MAX_BODY_BYTES)
     app[ENGINE] = engine
     app.on_response_prepare.append(_let_go)
     app.router.add_get("/health", _health)

@@ -12,6 +12,11 @@ FIRST_TOKEN_S = (0.005, 0.01, 0.02, 0.04, 0.08, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 2
 TOKEN_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2.5)
 REQUEST_S = (0.05, 0.1, 0.3, 0.5, 0.8, 1, 1.5, 2, 2.5, 5, 10, 15, 20, 30, 60, 120, 240)
 
+ANSWERING = ("/v1/completions", "/v1/chat/completions")
+"""Paths at which models answer."""
+_ANSWER = ("handler", "method", "status")
+"""As vLLM's HTTP server labels its answers: of the status the class alone."""
+
 
 class Metrics:
     """Gauges read the scheduler when they are scraped; counters and histograms are told by it."""
@@ -34,9 +39,21 @@ class Metrics:
         )
         for reason in ("stop", "length", "abort"):
             self._finished.labels(**self._labels, finished_reason=reason)
+        self._answered = Counter(
+            "http_requests", "Answers by path, method and class of status.", _ANSWER, registry=self.registry
+        )
+        for (
+            path
+        ) in ANSWERING:  # Born at zero: what a series begins with is no increase, and the first errors would not count.
+            for status in ("2xx", "4xx", "5xx"):
+                self._answered.labels(path, "POST", status)
 
     def finished(self, reason: str) -> None:
         self._finished.labels(**self._labels, finished_reason=reason).inc()
+
+    def answered(self, handler: str, method: str, status: int) -> None:
+        """One HTTP answer: `handler` is the route's own path, `none` where there is no such route."""
+        self._answered.labels(handler, method, f"{status // 100}xx").inc()
 
     def exposition(self) -> bytes:
         return generate_latest(self.registry)

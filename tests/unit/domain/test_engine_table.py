@@ -97,6 +97,12 @@ def test_an_engine_that_resources_may_name_can_be_scaled(entry: EngineEntry) -> 
 
 
 @each_offered
+def test_two_versions_behind_an_engine_that_resources_may_name_can_be_compared(entry: EngineEntry) -> None:
+    compared = {Signal.ANSWERS, Signal.ERRORS, Signal.END_TO_END_LATENCY, Signal.TIME_TO_FIRST_TOKEN}
+    assert compared <= entry.metric_names(None).keys()
+
+
+@each_offered
 @pytest.mark.parametrize("field", SAMPLES)
 def test_the_schema_takes_a_field_exactly_where_the_engine_honours_it(entry: EngineEntry, field: str) -> None:
     assert isinstance(admit(manifest(entry), KINDS.definitions), Admitted)

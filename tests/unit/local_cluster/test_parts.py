@@ -61,8 +61,11 @@ def test_a_volume_grows_when_its_claim_asks_for_more() -> None:
 
 
 def test_an_inference_pod_is_scraped_on_its_http_port() -> None:
-    found = discovery.targets([pod({discovery.SERVING: "chat"}, [{"name": "http", "containerPort": 8000}])])
+    found = discovery.targets(
+        [pod({discovery.SERVING: "chat", discovery.REVISION: "0123456789"}, [{"name": "http", "containerPort": 8000}])]
+    )
     labels = {"job": "deepseek-serving", "namespace": "team", "pod": "pod", "deepseek_serving": "chat"}
+    labels["deepseek_revision"] = "0123456789"
     assert found == [{"targets": ["10.244.0.9:8000"], "labels": labels}]
 
 

@@ -73,14 +73,17 @@ class Signal(StrEnum):
     PROMPT_TOKENS = "promptTokens"
     GENERATION_TOKENS = "generationTokens"
     SUCCESSES = "successes"
+    ANSWERS = "answers"
+    ERRORS = "errors"
 
 
 @dataclass(frozen=True)
 class Metrics:
     """Where one release of an engine publishes which signal.
 
-    Latencies are histograms without their ``_bucket`` suffix, token counts and successes are counters. A signal that
-    the release does not publish is absent.
+    Latencies are histograms without their ``_bucket`` suffix; token counts, successes, answers to requests and those of
+    them that are the engine's fault are counters. A name may bring labels in braces. A signal that the release does not
+    publish is absent.
     """
 
     path: str

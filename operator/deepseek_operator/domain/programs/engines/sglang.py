@@ -60,6 +60,8 @@ NAMES: Mapping[Signal, str] = {
     Signal.PROMPT_TOKENS: "sglang:prompt_tokens_total",
     Signal.GENERATION_TOKENS: "sglang:generation_tokens_total",
     Signal.SUCCESSES: "sglang:num_requests_total",
+    Signal.ANSWERS: 'sglang:http_responses_total{method="POST"}',
+    Signal.ERRORS: 'sglang:http_responses_total{method="POST",status_code=~"5.."}',
 }
 """Unchanged over all releases that are supported."""
 FLAGS = Flags(

@@ -68,6 +68,9 @@ NAMES: Mapping[Signal, str] = {
     Signal.PROMPT_TOKENS: "vllm:prompt_tokens_total",
     Signal.GENERATION_TOKENS: "vllm:generation_tokens_total",
     Signal.SUCCESSES: "vllm:request_success_total",
+    # Of its HTTP server (prometheus-fastapi-instrumentator), without probes, which are GET.
+    Signal.ANSWERS: 'http_requests_total{method="POST"}',
+    Signal.ERRORS: 'http_requests_total{method="POST",status="5xx"}',
 }
 # Before the V1 engine's names: renamed, then removed.
 _OLD_NAMES: Mapping[Signal, str] = {
