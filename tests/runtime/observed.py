@@ -162,7 +162,11 @@ class Bench:
         stops = partial(self.wants_stop, observed)
         with _watched(observed), _clock(self.pace_s):
             training = prepare(Rank(contract, trains, self.gang, Heartbeat(None), told, stops))
-            observed.code = training.run()
+            try:
+                observed.code = training.run()
+            finally:
+                # Whoever is killed here leaves a thread behind, which no pod does: its save comes to an end first.
+                training.checkpoints.saver.beside.shutdown()
         observed._model = training.learner.model
         assert observed.code == ExitCode.COMPLETE or self.wants_stop(observed)
         return observed

@@ -87,7 +87,11 @@ def test_a_training_tells_of_its_machines(workplace: Workplace, tmp_path: Path) 
     assert [record["step"] for record in made if "hostMemoryBytes" in record] == [1, 2, 20, 40, 43]
     (saved,) = (record for record in run.records if record["event"] == "checkpoint")
     assert 0 < float(str(saved["blockedSeconds"])) <= float(str(saved["seconds"])) + 0.05
-    assert run.told["latest"]["blockedSeconds"] == saved["blockedSeconds"]  # type: ignore[index]
+    latest: Any = run.told["latest"]
+    assert latest["blockedSeconds"] == saved["blockedSeconds"]
+    assert latest["blockedShare"] == pytest.approx(
+        latest["blockedSeconds"] / float(str(run.told["stepSeconds"])), rel=0.01
+    )
 
 
 def test_a_slow_dataset_is_seen_as_such(workplace: Workplace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ What poisons a batch is a word with a `z` in it: the first number to go is the l
 
 import json
 import math
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -298,7 +299,9 @@ def test_damaged_checkpoint_is_not_gone_back_to(workplace: Workplace, tmp_path: 
 
     def damages(run: Observed) -> bool:
         if len(run.losses) == 3:
-            (file,) = (run.root / "first").glob("*step-00000002/data.json")  # it may not be committed yet
+            while 2 not in run.kept:
+                time.sleep(0.01)
+            file = run.root / "first" / "step-00000002" / "data.json"
             file.write_text("{}".ljust(file.stat().st_size))
         return False
 

@@ -21,7 +21,7 @@ class CheckpointException(BaseException):
 
 def saving(volume: Path, failure: BaseException | None) -> Saver:
     """The first of two ranks, whose own save has ended, while the other one still waits."""
-    future: Future[object] = Future()
+    future: Future[Any] = Future()
     if failure is not None:
         future.set_exception(failure)
     gang = SimpleNamespace(total=lambda values: list(values), world_size=2, is_first=True)

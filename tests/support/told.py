@@ -18,7 +18,7 @@ SAID = {
     "hostMemoryBytes": 10.0 * 2**30,
     "deviceMemoryBytes": 61.3 * 2**30,
     "etaSeconds": 200.0,
-    "latest": {"step": 40, "time": "2026-01-01T00:00:40Z", "seconds": 1.5, "blockedSeconds": 0.1},
+    "latest": {"step": 40, "time": "2026-01-01T00:00:40Z", "seconds": 1.5, "blockedSeconds": 0.1, "blockedShare": 0.02},
     "best": {"step": 30, "metric": "accuracy", "value": 0.75},
     "exports": [],
     "rollbacks": {"count": 1, "step": 35, "to": 30, "skipped": 2},

@@ -37,6 +37,7 @@ class _Latest(_Part):
     time: _Text | None = None
     seconds: _Number | None = None
     blockedSeconds: _Number | None = None  # noqa: N815
+    blockedShare: _Number | None = None  # noqa: N815
 
 
 class _Best(_Part):

@@ -53,6 +53,7 @@ _NAMES = (
     ("latest.step", "checkpoint_step", "Step of the newest healthy checkpoint."),
     ("latest.seconds", "checkpoint_seconds", "Seconds that the newest checkpoint took to save."),
     ("latest.blockedSeconds", "checkpoint_blocked_seconds", "Those of them in which no step was made."),
+    ("latest.blockedShare", "checkpoint_blocked_step_ratio", "The same as a share of a step, over the last twenty."),
     ("rollbacks.count", "rollbacks", "Times that it went back because its numbers were not finite."),
     (
         "straggler.factor",

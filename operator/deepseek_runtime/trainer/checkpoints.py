@@ -60,7 +60,8 @@ class Checkpoints:
         self._note(self.saver.settle())
 
     def make_room(self) -> None:
-        """Deletes what retention lets go."""
+        """Deletes what retention lets go, and gives back the memory that saves have taken: exports follow."""
+        self.state.snapshot.forget()
         self.saver.make_room()
         self.best = best(self.saver.lineage_kept, self.policy.best)
 
@@ -81,13 +82,17 @@ class Checkpoints:
         self.rank.telling.log({**record, "seconds": seconds, "blockedSeconds": blocked, "bytes": manifest.size_bytes})
         if manifest.healthy:
             self.best = best(self.saver.lineage_kept, self.policy.best)
-            self.rank.telling.tell(**told(manifest, seconds, self.best, blocked))
+            self.rank.telling.tell(**told(manifest, seconds, self.best, blocked, self.rank.telling.step_s))
 
 
-def told(latest: Manifest, seconds: float | None, top: Best | None, blocked: float | None = None) -> dict[str, object]:
-    """The fields of /progress: the newest checkpoint with the seconds that it took, and held steps up; and the best one."""
-    newest = {"step": latest.step, "time": latest.created_at, "seconds": seconds, "blockedSeconds": blocked}
+def told(
+    latest: Manifest, seconds: float | None, top: Best | None, blocked: float | None = None, step_s: float | None = None
+) -> dict[str, object]:
+    """The fields of /progress: the newest checkpoint with the seconds that it took, and held steps up, also as a share of
+    a step of `step_s`; and the best one."""
+    share = None if blocked is None or not step_s else round(blocked / step_s, 4)
+    newest = {"step": latest.step, "time": latest.created_at, "seconds": seconds}
     return {
-        "latest": newest,
+        "latest": {**newest, "blockedSeconds": blocked, "blockedShare": share},
         "best": top.to_json() if top else None,
     }

@@ -105,10 +105,10 @@ def _meeting_place(environment: Mapping[str, str]) -> dist.Store:
     return dist.PrefixStore(environment["DEEPSEEK_JOB_UID"], meeting)
 
 
-def broadcast(value: object) -> object:
+def broadcast(value: object, group: dist.ProcessGroup | None = None) -> object:
     """Rank 0's value, on every rank."""
     holder = [value]
-    dist.broadcast_object_list(holder, src=0)
+    dist.broadcast_object_list(holder, src=0, group=group)
     return holder[0]
 
 

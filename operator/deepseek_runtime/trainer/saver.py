@@ -1,13 +1,14 @@
 """Saving while training goes on.
 
-`begin` copies the state to host memory and returns; a thread per rank writes it. When all ranks have
-written, `finish` gathers what each wrote, rank 0 commits the manifest and prunes what retention lets go.
+`begin` notes what is to be saved and returns; a thread per rank does the rest. It copies the state to host memory, which is
+done before the next step moves it (see `snapshot`), and writes it. When all ranks have written, the threads gather what each
+wrote, rank 0's commits the manifest and prunes what retention lets go. They talk over a process group of their own.
 Whether all are done is agreed between steps, so no rank ever waits for another's disk unless asked to.
 """
 
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 import torch.distributed as dist
@@ -22,6 +23,7 @@ from deepseek_runtime.contract import Contract
 from deepseek_runtime.trainer import state as states
 from deepseek_runtime.trainer.gang import Gang, broadcast, wait_for_all
 from deepseek_runtime.trainer.held import random_file
+from deepseek_runtime.trainer.snapshot import Taken
 from deepseek_runtime.trainer.state import State
 from deepseek_runtime.trainer.writing import HashingWriter, Ledger, write_file
 
@@ -49,14 +51,31 @@ class Lineage:
     leftovers: tuple[Manifest, ...] = ()
 
 
+@dataclass(frozen=True)
+class _Kept:
+    """What is on the volume, as rank 0 tells the others."""
+
+    own: list[Manifest]
+    lineage: Lineage
+
+
+@dataclass(frozen=True)
+class _Written:
+    """The save is a checkpoint, `kept` is what is on the volume now, with it; since `ended` by the monotonic clock."""
+
+    kept: _Kept
+    ended: float
+
+
 @dataclass
 class _Pending:
     step: int
     healthy: bool
     metrics: Mapping[str, float | None]
     ledger: Ledger
-    future: "Future[object]"
+    future: "Future[_Written]"
     since: float
+    taken: Taken | None = None
     blocked_s: float = 0.0
     failed_since: float | None = None
 
@@ -78,6 +97,7 @@ class Saver:
     expert: int = 1
     copies: int = 1
     own: list[Manifest] = field(default_factory=list)
+    beside: Executor = field(default_factory=lambda: ThreadPoolExecutor(1, "save"))
     _pending: _Pending | None = None
 
     @property
@@ -104,25 +124,17 @@ class Saver:
         return [*self.lineage.ancestors, *self.own]
 
     def begin(self, step: int, state: State, metrics: Mapping[str, float | None], *, healthy: bool) -> None:
-        """Makes room, copies the state and starts writing it."""
-        called = time.monotonic()
-        self.make_room()
-        directory = self.volume.torn_directory(self.lineage.incarnation, step)
-        ledger = Ledger()
+        """Begins to copy the state and to write it. Random sources and notes are saved as they are now."""
         since = time.monotonic()
-        with writing(self.volume.root, self._what(step)):
-            directory.mkdir(parents=True, exist_ok=True)
-            write_file(directory / random_file(self.gang.rank), states.random_state(), ledger)
-            for name, content in self.notes().items() if self.gang.is_first else ():
-                write_file(directory / name, content, ledger)
-        future = dcp.async_save(
-            state.tensors(step), storage_writer=HashingWriter(directory, ledger), process_group=self.gang.saving
-        )
-        self._pending = _Pending(step, healthy, metrics, ledger, future, since, time.monotonic() - called)
+        taken = state.snapshot.take(state.tensors(step), self.beside)
+        small = {random_file(self.gang.rank): states.random_state(), **(self.notes() if self.gang.is_first else {})}
+        pending = _Pending(step, healthy, metrics, Ledger(), Future(), since, taken)
+        pending.future = self.beside.submit(self._write, pending, taken, small)
+        self._pending, pending.blocked_s = pending, time.monotonic() - since
 
     def make_room(self) -> None:
-        """Deletes what retention lets go: an earlier attempt may have died between a commit and that."""
-        self._told(self._pruned(self.own, spared=None) if self.gang.is_first else None)
+        """Deletes what retention lets go."""
+        self._take(_agreed(self.gang, None, lambda: self._pruned(self._kept, spared=None)))
 
     def check_alone(self) -> None:
         """Raises what this rank's save failed with when the others still wait for it: they end with its connections."""
@@ -149,61 +161,72 @@ class Saver:
         return self.finish()
 
     def finish(self) -> Saved:
-        """Makes it a checkpoint. All ranks must be done."""
+        """It is a checkpoint. All ranks must be done."""
         pending, called = self._pending, time.monotonic()
         assert pending is not None
-        self._raise_failure(pending)
-        gathered: list[list[File]] | None = [[] for _ in range(self.gang.world_size)] if self.gang.is_first else None
-        dist.gather_object(pending.ledger.files(), gathered)
-        with writing(self.volume.root, self._what(pending.step)):
-            self._told(self._committed(pending, gathered) if gathered is not None else None)
+        written = self._raise_failure(pending)
+        self._take(written.kept)
         self._pending = None
-        ended = time.monotonic()
-        return Saved(self.own[-1], ended - pending.since, pending.blocked_s + ended - called)
+        held_up = pending.blocked_s + (pending.taken.waited_s if pending.taken else 0.0)
+        return Saved(self.own[-1], written.ended - pending.since, held_up + time.monotonic() - called)
 
-    def _raise_failure(self, pending: _Pending) -> None:
+    def _raise_failure(self, pending: _Pending) -> _Written:
         with writing(self.volume.root, self._what(pending.step), lambda: pending.ledger.failure):
-            pending.future.result()
+            return pending.future.result()
+
+    def _write(self, pending: _Pending, taken: Taken, small: Mapping[str, bytes]) -> _Written:
+        """On a thread of its own, of all ranks together: from the copy to the checkpoint."""
+        taken.done.result()
+        group = self.gang.saving
+        # An attempt before may have died between a commit and that.
+        kept = _agreed(self.gang, group, lambda: self._pruned(self._kept, spared=None))
+        directory = self.volume.torn_directory(kept.lineage.incarnation, pending.step)
+        directory.mkdir(parents=True, exist_ok=True)
+        for name, content in small.items():
+            write_file(directory / name, content, pending.ledger)
+        dcp.save(taken.state, storage_writer=HashingWriter(directory, pending.ledger), process_group=group)
+        gathered: list[list[File]] | None = [[] for _ in range(self.gang.world_size)] if self.gang.is_first else None
+        dist.gather_object(pending.ledger.files(), gathered, group=group)
+        files = tuple(file for files in gathered or () for file in files)
+        kept = _agreed(self.gang, group, lambda: self._committed(pending, files, kept))
+        return _Written(kept, time.monotonic())
 
     def _what(self, step: int) -> str:
         known = [*self.own, *self.lineage.ancestors]
         size = f" of about {in_words(known[-1].size_bytes)}" if known else ""
         return f"the checkpoint of step {step}{size}"
 
-    def _told(self, said: "_Kept | Superseded | None") -> None:
-        """Rank 0 says what is on the volume now, or that a later attempt has begun."""
-        told = broadcast(said)
-        if isinstance(told, Superseded):
-            raise told
-        assert isinstance(told, _Kept)
-        self.own, self.lineage = told.own, told.lineage
+    @property
+    def _kept(self) -> _Kept:
+        return _Kept(self.own, self.lineage)
 
-    def _committed(self, pending: _Pending, gathered: list[list[File]]) -> "_Kept | Superseded":
-        """On rank 0: commits and prunes, unless a later attempt has begun."""
+    def _take(self, kept: _Kept) -> None:
+        self.own, self.lineage = kept.own, kept.lineage
+
+    def _committed(self, pending: _Pending, files: tuple[File, ...], kept: _Kept) -> _Kept:
+        """On rank 0: commits and prunes. Raises Superseded when a later attempt has begun."""
         if self.volume.is_superseded(self.contract.attempt):
-            return Superseded(
-                f"a later attempt than {self.contract.attempt} has begun; step {pending.step} is not kept"
-            )
-        manifest = self._manifest(pending, tuple(file for files in gathered for file in files))
-        incarnation = self.lineage.incarnation
+            raise Superseded(f"a later attempt than {self.contract.attempt} has begun; step {pending.step} is not kept")
+        manifest = self._manifest(pending, files, kept)
+        incarnation = kept.lineage.incarnation
         commit(
             self.volume.torn_directory(incarnation, pending.step),
             self.volume.step_directory(incarnation, pending.step),
             manifest,
         )
-        return self._pruned([*self.own, manifest], spared=manifest)
+        return self._pruned(replace(kept, own=[*kept.own, manifest]), spared=manifest)
 
-    def _manifest(self, pending: _Pending, files: tuple[File, ...]) -> Manifest:
+    def _manifest(self, pending: _Pending, files: tuple[File, ...], kept: _Kept) -> Manifest:
         return Manifest(
             kind="Checkpoint",
             training_uid=self.contract.training_uid,
             attempt=self.contract.attempt,
             job_uid=self.contract.job_uid,
-            incarnation=self.lineage.incarnation,
+            incarnation=kept.lineage.incarnation,
             step=pending.step,
             world_size=self.gang.world_size,
             sharding="fsdp",
-            parent=self.own[-1].position if self.own else self.lineage.resumed_from,
+            parent=kept.own[-1].position if kept.own else kept.lineage.resumed_from,
             files=files,
             metrics=pending.metrics,
             healthy=pending.healthy,
@@ -212,28 +235,27 @@ class Saver:
             copies=self.copies,
         )
 
-    def _pruned(self, own: list[Manifest], spared: Manifest | None) -> "_Kept | Superseded":
-        """On rank 0: deletes what retention lets go; what is left. `spared` was saved just now, healthy or not."""
-        policy, lineage = self.contract.checkpoints, self.lineage
+    def _pruned(self, kept: _Kept, spared: Manifest | None) -> _Kept:
+        """On rank 0: deletes what retention lets go; what is left. `spared` was saved just now, healthy or not.
+
+        Raises Superseded when a later attempt has begun.
+        """
+        policy, lineage = self.contract.checkpoints, kept.lineage
         doomed = prunable(
-            own,
+            kept.own,
             lineage.ancestors,
             lineage.leftovers,
             keep_last=policy.keep_last,
             keep_best=policy.keep_best,
             by=policy.best,
         )
-        doomed = [manifest for manifest in doomed if manifest is not spared]
-        try:
-            gone = {
-                manifest.position
-                for manifest in doomed
-                if self.volume.delete(manifest, self.contract.attempt, lineage.incarnation)
-            }
-        except Superseded as error:
-            return error
+        gone = {
+            manifest.position
+            for manifest in doomed
+            if manifest is not spared and self.volume.delete(manifest, self.contract.attempt, lineage.incarnation)
+        }
         return _Kept(
-            [m for m in own if m.position not in gone],
+            [m for m in kept.own if m.position not in gone],
             replace(
                 lineage,
                 ancestors=tuple(m for m in lineage.ancestors if m.position not in gone),
@@ -242,9 +264,17 @@ class Saver:
         )
 
 
-@dataclass(frozen=True)
-class _Kept:
-    """What is on the volume, as rank 0 tells the others."""
-
-    own: list[Manifest]
-    lineage: Lineage
+def _agreed(gang: Gang, group: dist.ProcessGroup | None, work: Callable[[], _Kept]) -> _Kept:
+    """What rank 0's work leaves on the volume, told to all. Raises on each rank that a later attempt has begun, or what the
+    disk refused."""
+    told: object = None
+    if gang.is_first:
+        try:
+            told = work()
+        except (Superseded, OSError) as error:
+            told = error
+    told = broadcast(told, group)
+    if isinstance(told, Exception):
+        raise told
+    assert isinstance(told, _Kept)
+    return told

@@ -5,7 +5,7 @@ The place in the data is the step itself (see `data.Order`), the learning rate a
 
 import io
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -18,6 +18,7 @@ from deepseek_runtime.contract import Invalid
 from deepseek_runtime.trainer.compression import Compression
 from deepseek_runtime.trainer.held import Held
 from deepseek_runtime.trainer.method import Method
+from deepseek_runtime.trainer.snapshot import Snapshot
 
 # What names of the optimizers' tensors begin with in a checkpoint.
 _MOMENTS = "optimizer.state."
@@ -28,12 +29,16 @@ _COMPRESSION = "compression"
 
 @dataclass(frozen=True)
 class State:
-    """The parts of a training that change with every step. Each trained parameter is moved by one of the optimizers."""
+    """The parts of a training that change with every step. Each trained parameter is moved by one of the optimizers.
+
+    Whoever changes them waits for `snapshot` first, which a save may just be taking.
+    """
 
     model: nn.Module
     optimizers: tuple[Optimizer, ...]
     method: Method
     compression: Compression | None = None
+    snapshot: Snapshot = field(default_factory=Snapshot)
 
     def tensors(self, step: int) -> dict[str, dict[str, Any]]:
         """References to the live tensors after a step; whoever writes them later must copy them first.

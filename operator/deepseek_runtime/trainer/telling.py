@@ -33,6 +33,12 @@ class Telling:
     _tokens: int = 0
     _waited_s: float = 0.0
 
+    @property
+    def step_s(self) -> float | None:
+        """Seconds per step as they are told; None where none are."""
+        told = self.fields.get("stepSeconds")
+        return told if isinstance(told, float) else None
+
     def tell(self, **fields: object) -> None:
         """Publishes these fields at once, and with them those that wait."""
         self._know(fields)

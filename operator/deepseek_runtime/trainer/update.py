@@ -104,6 +104,7 @@ class Learner:
 
     def _move(self, step: int) -> tuple[float, float, bool]:
         """Clips the gradients and moves the parameters; the last three of an Update."""
+        self.state.snapshot.wait()
         parameters, rate = self.rank.parameters, learning_rate(self.rank.parameters, step, self.max_steps)
         if self.state.compression is not None:
             self.state.compression.reduce(step)

@@ -106,7 +106,8 @@ def _timed(new: LastCheckpoint | None, old: LastCheckpoint | None) -> LastCheckp
         return new or old
     if new.step != old.step:
         return new.model_copy(update={"seconds": new.seconds or old.seconds})
-    kept = {name: getattr(new, name) or getattr(old, name) for name in ("time", "seconds", "blocked_seconds")}
+    measured = ("time", "seconds", "blocked_seconds", "blocked_share")
+    kept = {name: getattr(new, name) or getattr(old, name) for name in measured}
     return new.model_copy(update=kept)
 
 

@@ -178,6 +178,7 @@ def _latest(said: object) -> LastCheckpoint | None:
         time=_word(said.get("time")),
         seconds=number(said.get("seconds")),
         blocked_seconds=number(said.get("blockedSeconds")),
+        blocked_share=number(said.get("blockedShare")),
     )
 
 

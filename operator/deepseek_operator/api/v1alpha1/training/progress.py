@@ -19,6 +19,10 @@ class LastCheckpoint(StatusModel):
     blocked_seconds: str | None = Field(
         default=None, description="Seconds in which no step was made for it, a decimal."
     )
+    blocked_share: str | None = Field(
+        default=None,
+        description="Those as a share of the seconds per step, over the last twenty steps, a decimal: 0.02 are 2 %.",
+    )
 
 
 class BestCheckpoint(StatusModel):
