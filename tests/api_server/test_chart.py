@@ -477,6 +477,7 @@ def _meta(label: str) -> str:
         "image.pull=x",
         "image.tag=",
         "prometheus.url=ftp://x",
+        "prometheus.queriesOf={A}",
         "watchNamespaces={A}",
         r"podLabels.app\.kubernetes\.io/name=x",
         "monitors.interval=0s",
@@ -523,6 +524,16 @@ def test_an_installed_operator_reads_its_ports_and_names_from_the_contract() -> 
         "ext-metrics": 6443,
     }
     assert container["args"] == ["run"]
+
+
+def test_queries_are_nobodys_to_write_until_a_value_says_whose() -> None:
+    def named(*values: str) -> list[str]:
+        (container,) = _of_kind(_render(*values), "Deployment")[NAME]["spec"]["template"]["spec"]["containers"]
+        return [v["value"] for v in container["env"] if v["name"] == "DEEPSEEK_OPERATOR_PROMETHEUS_QUERIES_OF"]
+
+    assert named() == []
+    assert named("prometheus.queriesOf={a,b}") == ["a,b"]
+    assert named("prometheus.queriesOf={*}") == ["*"]
 
 
 def test_profiles_are_mounted_as_the_file_that_the_operator_reads() -> None:

@@ -1,8 +1,8 @@
 """The shell around one kind on a memory cluster, as a state machine drives it: passes are explicit."""
 
 import asyncio
-from collections.abc import Coroutine, Mapping
-from datetime import timedelta
+from collections.abc import Callable, Coroutine, Mapping
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from deepseek_operator.adapters.memory import Change, MemoryCluster
@@ -10,10 +10,11 @@ from deepseek_operator.controller.key import Key
 from deepseek_operator.controller.look import Look
 from deepseek_operator.controller.mirror import Mirror
 from deepseek_operator.controller.pulls import Pulls
+from deepseek_operator.controller.readings import Readings
 from deepseek_operator.controller.reconcile import MOST_ROUNDS, Acted, Outcome, Reconciler
 from deepseek_operator.core.kind import Kind
 from deepseek_operator.core.resources import CLAIM, Manifest
-from deepseek_operator.core.seen import Unavailable
+from deepseek_operator.core.seen import Answer, Unavailable
 from deepseek_operator.kinds.registry import KINDS
 from tests.support.faults import EventPipe
 from tests.support.world import StoppedClock
@@ -39,12 +40,26 @@ class SilentProgress:
         return self.answers.get(pod["metadata"]["name"], Unavailable("connection refused"))
 
 
+class SilentStore:
+    """A metrics store whose answers a test sets, and what it was asked."""
+
+    def __init__(self) -> None:
+        self.answer: Callable[[str, datetime], Answer] = lambda query, at: Unavailable("connection refused")
+        self.asked: list[str] = []
+
+    async def read_all(self, query: str, at: datetime) -> Answer:
+        """The answer that the test has set; Unavailable until it has."""
+        self.asked.append(query)
+        return self.answer(query, at)
+
+
 class Operator:
     """One process of the operator with one kind. `restart` is what a crash leaves: the mirror is empty again.
 
     Attributes:
         pipe: watch events that have not reached the mirror yet.
         progress: what pods answer.
+        store: what the metrics store answers.
         woken: keys that the events let through so far ask to look at.
 
     `most_rounds` is how often a pass acts at most.
@@ -58,6 +73,7 @@ class Operator:
         self.cluster = cluster
         self.clock = clock
         self.progress = SilentProgress()
+        self.store = SilentStore()
         self.woken: set[Key] = set()
         self.pipe = EventPipe(cluster, self._deliver)
         self._start()
@@ -70,7 +86,8 @@ class Operator:
     def _start(self) -> None:
         self.mirror = Mirror(lambda keys: self.woken.update(keys))
         pulls = Pulls(self.progress, self.clock, timedelta(seconds=5))
-        self.look = Look(self.kind, self.cluster, self.mirror, self.clock, pulls)
+        readings = Readings(self.store, self.clock, lambda key: self.woken.add(key))
+        self.look = Look(self.kind, self.cluster, self.mirror, self.clock, pulls, readings)
         self._driver = Reconciler(self.kind, self.cluster, self.mirror, self.look, most_rounds=self._most_rounds)
         for resource in sorted({*KINDS.owners, CLAIM, *self.kind.owns}):
             for item in self.cluster.watched(resource):

@@ -20,16 +20,19 @@ from requests.exceptions import RequestException
 from urllib3.exceptions import HTTPError
 from urllib3.util.retry import Retry
 
-from deepseek_operator.core.seen import NoData, Sample, Signal, Unavailable
+from deepseek_operator.core.seen import Answer, NoData, Sample, Signal, Unavailable
+from deepseek_operator.domain.policy.analysis import Reading
 
 LIMIT_BYTES = 1_048_576
 """One number has a few hundred bytes, a list of them that was asked for by mistake some more."""
+MOST_SERIES = 1_000
+"""Of one answer. An analysis is of a few; many are a query that was not thought through."""
 _THREADS = 8
 _REASON_LENGTH = 256
 
 
 class Prometheus:
-    """`ports.Signals` on one Prometheus server.
+    """`ports.Signals` and `ports.Series` on one Prometheus server.
 
     Attributes:
         url: its address; None: every read is Unavailable, and says that no address was configured.
@@ -42,19 +45,27 @@ class Prometheus:
         self._client = _connected(url, timeout_s) if url else None
 
     async def read(self, query: str, at: datetime) -> Signal:
+        answer = await self._answered(query, at)
+        return answer if isinstance(answer, Unavailable) else signal_of(answer)
+
+    async def read_all(self, query: str, at: datetime) -> Answer:
+        answer = await self._answered(query, at)
+        return answer if isinstance(answer, Unavailable) else series_of(answer, at)
+
+    async def _answered(self, query: str, at: datetime) -> object:
+        """An instant query's `result` as it came, or that it did not."""
         if self._client is None:
             return Unavailable("no Prometheus address is configured (DEEPSEEK_OPERATOR_PROMETHEUS_URL)")
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._timeout_s * 2):
-                answer = await loop.run_in_executor(self._pool, self._ask, query, at)
+                return await loop.run_in_executor(self._pool, self._ask, query, at)
         except TimeoutError:
             return Unavailable(f"Prometheus did not answer within {self._timeout_s * 2:g} s")
         except RecursionError:
             return Unavailable("Prometheus: the answer is nested too deeply")
         except (RequestException, HTTPError, PrometheusApiClientException, ValueError, KeyError, TypeError) as error:
             return Unavailable(f"Prometheus: {_cause(error)}"[:_REASON_LENGTH])
-        return signal_of(answer)
 
     def close(self) -> None:
         """Lets the threads go; a query that is under way ends by its own time limit."""
@@ -116,6 +127,29 @@ def signal_of(result: Any) -> Signal:
             return Unavailable(f"the query yields {len(result)} series, one was expected")
         case _:
             return Unavailable("the query's answer has an unknown form")
+
+
+def series_of(result: Any, at: datetime) -> Answer:
+    """The values that an instant query's `result` has: of a vector's samples, or of a scalar."""
+    match result:
+        case [(int() | float()), str() as value]:
+            return _reading((value,), at)
+        case list() if len(result) > MOST_SERIES:
+            return Unavailable(f"the query yields {len(result)} series, at most {MOST_SERIES} are read: aggregate them")
+        case list():
+            try:
+                return _reading(tuple(sample["value"][1] for sample in result), at)
+            except (TypeError, KeyError, IndexError):
+                return Unavailable("the query's answer has an unknown form: write one that yields an instant vector")
+        case _:
+            return Unavailable("the query's answer has an unknown form: write one that yields an instant vector")
+
+
+def _reading(values: tuple[Any, ...], at: datetime) -> Answer:
+    try:
+        return Reading(tuple(float(value) for value in values), at)
+    except (TypeError, ValueError, OverflowError):
+        return Unavailable("the query's answer is not a number")
 
 
 def _sample(at: Any, value: Any) -> Signal:

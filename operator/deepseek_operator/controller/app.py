@@ -30,6 +30,7 @@ from deepseek_operator.controller.mirror import Mirror
 from deepseek_operator.controller.probes import Pages
 from deepseek_operator.controller.pulls import Pulls
 from deepseek_operator.controller.queue import Queue
+from deepseek_operator.controller.readings import Readings
 from deepseek_operator.controller.reconcile import Reconciler, Reconciles
 from deepseek_operator.controller.settings import Settings
 from deepseek_operator.controller.signals import SignalBoard
@@ -144,6 +145,7 @@ class App:
         self._queue.close()
         self._aside.close()
         await self._pulls.close()
+        await self._readings.close()
         await self._announcer.close()
         if all(task.done() for task in self._writers):
             await self._lease.release()
@@ -198,10 +200,11 @@ class App:
         announcer = self._announcer = Announcer(fenced.publish)
         interval = timedelta(seconds=settings.configuration.first_progress_s)
         pulls = self._pulls = Pulls(self._progress, clock, interval, self._queue.add)
+        readings = self._readings = Readings(self._prometheus, clock, self._queue.add)
         mirror = self._mirror
         return {
             resource: Reconciler(
-                kind, fenced, mirror, Look(kind, fenced, mirror, clock, pulls), self._aside, announcer.publish
+                kind, fenced, mirror, Look(kind, fenced, mirror, clock, pulls, readings), self._aside, announcer.publish
             )
             for resource, kind in self._kinds.behaviours(settings.configuration).items()
         }

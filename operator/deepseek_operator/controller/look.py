@@ -24,6 +24,7 @@ from deepseek_operator.controller.bucket import Buckets
 from deepseek_operator.controller.key import Key
 from deepseek_operator.controller.mirror import Mirror
 from deepseek_operator.controller.pulls import Pulls
+from deepseek_operator.controller.readings import Readings
 from deepseek_operator.core.kept import TooLarge, kept
 from deepseek_operator.core.kind import Kind
 from deepseek_operator.core.ownership import is_anothers, is_child, job_uid_of
@@ -94,12 +95,14 @@ class Look(Generic[OwnerT, StatusT]):
         mirror: Mirror,
         clock: Clock,
         pulls: Pulls,
+        readings: Readings | None = None,
     ) -> None:
         self._kind = kind
         self._cluster = cluster
         self._mirror = mirror
         self._clock = clock
         self._pulls = pulls
+        self._readings = readings
         self._recalled: dict[Key, str] = {}
         self._warnings: Buckets[str] = Buckets(WARNINGS_PER_S, WARNINGS_BURST)
         self._warned: dict[Key, dict[str, tuple[Warning, ...]]] = {}
@@ -276,6 +279,8 @@ class Look(Generic[OwnerT, StatusT]):
         self._recalled.pop(key, None)
         self._warned.pop(key, None)
         self._pulls.forget(key)
+        if self._readings is not None:
+            self._readings.forget(key)
 
     async def _labelled(self, key: Key, uid: str, unserved: Container[Resource]) -> dict[Ref, Manifest]:
         asked = [resource for resource in self._kind.many if resource not in unserved]
@@ -345,7 +350,11 @@ class Look(Generic[OwnerT, StatusT]):
             needs = self._kind.needs(seen)
         self._mirror.refer(key, (*sorted(asked), *wanted))
         seen = await self._with_warnings(key, seen, needs.warnings)
-        return await self._with_progress(key, seen, needs.progress)
+        seen = await self._with_progress(key, seen, needs.progress)
+        if self._readings is None:
+            return seen
+        answers = await self._readings.answers(key, needs.questions)
+        return replace(seen, readings=answers) if answers else seen
 
     async def _with_warnings(self, key: Key, seen: Seen[OwnerT], refs: Iterable[Ref]) -> Seen[OwnerT]:
         """Events are for display: what can't be read is not known, and nothing waits for it. What was read before is

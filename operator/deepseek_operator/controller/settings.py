@@ -82,6 +82,7 @@ class Settings:
                 image_pull_policy=read.text("IMAGE_PULL_POLICY", configured.image_pull_policy),
                 progress_interval_s=read.integer("PROGRESS_INTERVAL_SECONDS", configured.progress_interval_s),
                 metric_prefix=read.text("METRIC_PREFIX", configured.metric_prefix),
+                queries_of=frozenset(read.words("PROMETHEUS_QUERIES_OF")),
                 profiles=offer.profiles,
                 host_access=offer.host_access,
             ),

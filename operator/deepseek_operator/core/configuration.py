@@ -6,7 +6,7 @@ is stored; new values count for the next attempt or revision.
 
 from dataclasses import dataclass
 
-from deepseek_operator.core.host_access import NOWHERE, HostAccess
+from deepseek_operator.core.host_access import ALL, NOWHERE, HostAccess
 from deepseek_operator.domain.devices.profiles import BUILT_IN, Profiles
 
 FIRST_PROGRESS_S = 5
@@ -23,6 +23,8 @@ class Configuration:
             progress written to status.
         metric_prefix: name of the external metric that the autoscaler asks for.
         profiles: the accelerators that resources may name: the operator's own and the administrator's.
+        queries_of: namespaces whose resources may have queries of their own asked, `*` for all. The store answers whatever is
+            asked of it, of any namespace, and what it answers is told in a status.
         host_access: which namespaces may name profiles whose pods reach their node; none before an administrator says so.
     """
 
@@ -31,7 +33,12 @@ class Configuration:
     progress_interval_s: int = 30
     metric_prefix: str = "deepseek_wanted_replicas"
     profiles: Profiles = BUILT_IN
+    queries_of: frozenset[str] = frozenset()
     host_access: HostAccess = NOWHERE
+
+    def may_query(self, namespace: str) -> bool:
+        """Whether resources of that namespace may have queries of their own asked."""
+        return not self.queries_of.isdisjoint((namespace, ALL))
 
     @property
     def first_progress_s(self) -> int:

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Generic, TypeAlias, TypeVar
 
 from deepseek_operator.core.resources import Manifest, Ref, Resource
+from deepseek_operator.domain.policy.analysis import Reading
 
 OwnerT_co = TypeVar("OwnerT_co", covariant=True)
 
@@ -35,6 +36,16 @@ class Unavailable:
 
 
 Signal: TypeAlias = Sample | NoData | Unavailable
+Answer: TypeAlias = Reading | Unavailable
+"""What a metrics store says to a question: all series of it, if only none; or why it could not be asked."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """A PromQL expression, and since when it must have been asked: an answer from before is of no use any more."""
+
+    query: str
+    since: datetime
 
 
 @dataclass(frozen=True)
@@ -53,11 +64,13 @@ class Needs:
         references: objects named by the spec; only those that exist reach `Seen.references`.
         progress: Pod whose `/progress` is to be pulled, with the training's uid; None to pull nothing.
         warnings: children of which the Warning events are to be read, because they do not get on.
+        questions: to the metrics store; none at rest.
     """
 
     references: tuple[Ref, ...] = ()
     progress: Ref | None = None
     warnings: tuple[Ref, ...] = ()
+    questions: tuple[Question, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -72,6 +85,7 @@ class Seen(Generic[OwnerT_co]):
         progress: what rank 0 said, schema-checked; `Unavailable` when it could not be asked; None when not asked.
         warnings: Warning events of `Needs.warnings`, newest first; display only; a key is missing
             where they were not read.
+        readings: answers to `Needs.questions` by expression; a missing one has not come yet, and wakes when it does.
         now: the time of this pass, with time zone.
         unserved: optional resources that can't be had in the owner's namespace, and why, as a sentence that ends with what
             to do. Nothing is known of their objects: none is among the others here, though some may live.
@@ -84,6 +98,7 @@ class Seen(Generic[OwnerT_co]):
     references: Mapping[Ref, Manifest] = field(default_factory=dict)
     progress: Mapping[str, object] | Unavailable | None = None
     warnings: Mapping[Ref, tuple[Warning, ...]] = field(default_factory=dict)
+    readings: Mapping[str, Answer] = field(default_factory=dict)
     unserved: Mapping[Resource, str] = field(default_factory=dict)
 
     def child(self, resource: Resource, name: str) -> Manifest | None:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Protocol
 
 from deepseek_operator.core.resources import Manifest
-from deepseek_operator.core.seen import Signal, Unavailable
+from deepseek_operator.core.seen import Answer, Signal, Unavailable
 
 
 class Signals(Protocol):
@@ -14,6 +14,14 @@ class Signals(Protocol):
     async def read(self, query: str, at: datetime) -> Signal:
         """The value of an expression that yields one number. NaN, infinity and an empty result are NoData;
         every failure, time-outs included, is Unavailable. Never raises."""
+
+
+class Series(Protocol):
+    """A metrics store that answers instant queries with whatever they yield."""
+
+    async def read_all(self, query: str, at: datetime) -> Answer:
+        """The values of all series of an expression as they are, NaN and infinity among them; none of an empty result.
+        Every failure, time-outs and more series than are read included, is Unavailable. Never raises."""
 
 
 class Progress(Protocol):

@@ -5,13 +5,15 @@ import gzip
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from math import inf, isnan
 from typing import Any
 
 import pytest
 from aiohttp import web
 
-from deepseek_operator.adapters.prometheus import LIMIT_BYTES, Prometheus, signal_of
+from deepseek_operator.adapters.prometheus import LIMIT_BYTES, MOST_SERIES, Prometheus, series_of, signal_of
 from deepseek_operator.core.seen import NoData, Sample, Signal, Unavailable
+from deepseek_operator.domain.policy.analysis import Reading
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -39,6 +41,45 @@ def test_a_number_is_a_sample_and_anything_that_is_none_is_no_data(result: objec
 @pytest.mark.parametrize("result", [vector("1", "2"), vector("one"), None, {}, "1", [{"values": []}], [{"value": [1]}]])
 def test_an_answer_of_another_form_is_unavailable(result: object) -> None:
     assert isinstance(signal_of(result), Unavailable)
+
+
+@pytest.mark.parametrize(
+    ("result", "values"),
+    [
+        (vector("3.5", "0"), (3.5, 0.0)),
+        ([AT.timestamp(), "2"], (2.0,)),
+        ([], ()),
+        (vector("+Inf", "-Inf"), (inf, -inf)),
+        (vector(*["1"] * MOST_SERIES), (1.0,) * MOST_SERIES),
+    ],
+)
+def test_all_series_are_read_as_they_are(result: object, values: tuple[float, ...]) -> None:
+    assert series_of(result, AT) == Reading(values, AT)
+
+
+def test_a_series_that_is_no_number_is_read_as_one_that_is_none() -> None:
+    told = series_of(vector("NaN"), AT)
+    assert isinstance(told, Reading)
+    assert isnan(told.values[0])
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        vector("one"),
+        vector(*["1"] * (MOST_SERIES + 1)),
+        None,
+        {},
+        "1",
+        [{"values": []}],
+        [{"value": [1]}],
+        [1, 2],
+        [[]],
+    ],
+    ids=str,
+)
+def test_series_of_another_form_or_without_an_end_are_unavailable(result: object) -> None:
+    assert isinstance(series_of(result, AT), Unavailable)
 
 
 @pytest.fixture
@@ -93,6 +134,7 @@ async def test_every_failure_is_a_value(server: tuple[str, dict[str, Any]], stat
     answer.update(status=status, body=body)
     store = Prometheus(url)
     assert isinstance(await store.read("up", AT), Unavailable)
+    assert isinstance(await store.read_all("up", AT), Unavailable)
     store.close()
 
 

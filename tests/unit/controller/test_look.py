@@ -1,21 +1,25 @@
 """One look, from the mirror or live: what a reference names is looked at in the same pass."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from deepseek_operator.adapters.memory import MemoryCluster
+from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.definition import SERVING
 from deepseek_operator.api.v1alpha1.training.definition import TRAINING
 from deepseek_operator.controller.key import Key
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.ownership import JOB_UID, job_uid_of
 from deepseek_operator.core.resources import CLAIM, POD, Ref
-from deepseek_operator.kinds.serving import serving_kind
+from deepseek_operator.core.seen import Answer, Needs, Question, Seen
+from deepseek_operator.domain.policy.analysis import Reading
+from deepseek_operator.kinds.serving import ServingKind, serving_kind
 from tests.support.servings import NAMESPACE, a_claim, a_serving, a_training
-from tests.support.shell import Operator
+from tests.support.shell import Operator, finished
 from tests.support.trainings import NAMESPACE as TEAM
 from tests.support.trainings import Life, training
 from tests.support.world import StoppedClock
@@ -109,3 +113,37 @@ def test_a_name_that_was_free_is_not_once_it_is_taken() -> None:
     assert len(free) >= 3
     taken = replace(view, seen=replace(view.seen, children={free[0]: {}}, occupied={free[1]: {}}))
     assert sorted(taken.free) == free[2:]
+
+
+class AskingKind(ServingKind):
+    """The kind of servings, which has questions to the metrics store while it is told so."""
+
+    questions: tuple[Question, ...] = ()
+
+    def needs(self, seen: Seen[DeepSeekServing]) -> Needs:
+        return replace(super().needs(seen), questions=self.questions)
+
+
+@pytest.mark.parametrize("live", [False, True], ids=["mirror", "live"])
+def test_what_a_kind_asks_of_the_metrics_store_is_seen_and_nothing_is_asked_at_rest(
+    cluster: MemoryCluster, live: bool
+) -> None:
+    kind = AskingKind(Configuration())
+    operator = Operator(kind, cluster, StoppedClock())
+    operator.store.answer = lambda query, at: Reading((7.0,), at)
+
+    def readings() -> Mapping[str, Answer]:
+        view = finished(operator.look.live(KEY) if live else operator.look.from_mirror(KEY))
+        assert view is not None
+        return view.seen.readings
+
+    assert readings() == {}
+    assert operator.store.asked == []
+    now = operator.clock.now()
+    kind.questions = (Question("up", now), Question("down", now))
+    assert readings() == {"up": Reading((7.0,), now), "down": Reading((7.0,), now)}
+    assert readings().keys() == {"up", "down"}
+    assert operator.store.asked == ["up", "down"]
+    cluster.remove(SERVING, NAMESPACE, "chat")
+    operator.pipe.flush()
+    assert finished(operator.look.from_mirror(KEY)) is None

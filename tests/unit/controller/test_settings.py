@@ -23,6 +23,7 @@ def test_every_variable_of_the_chart_is_understood() -> None:
             "DEEPSEEK_OPERATOR_RUNTIME_IMAGE": "r:1",
             "DEEPSEEK_OPERATOR_IMAGE_PULL_POLICY": "Always",
             "DEEPSEEK_OPERATOR_PROMETHEUS_URL": "http://p:9090",
+            "DEEPSEEK_OPERATOR_PROMETHEUS_QUERIES_OF": "team-a, team-b",
             "DEEPSEEK_OPERATOR_EXTERNAL_METRICS": "true",
             "DEEPSEEK_OPERATOR_EXTERNAL_METRICS_CERT_DIR": "/tls",
             "DEEPSEEK_OPERATOR_WATCH_NAMESPACES": "a, b",
@@ -31,6 +32,8 @@ def test_every_variable_of_the_chart_is_understood() -> None:
     )
     assert settings.configuration.runtime_image == "r:1"
     assert settings.configuration.image_pull_policy == "Always"
+    may = {name for name in ("team-a", "team-b", "team-c") if settings.configuration.may_query(name)}
+    assert may == {"team-a", "team-b"}
     assert (settings.namespace, settings.identity, settings.lease_name) == ("system", "op-1", "op")
     assert (settings.prometheus_url, settings.external_metrics, settings.certificate_dir) == (
         "http://p:9090",

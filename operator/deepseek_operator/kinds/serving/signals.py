@@ -23,17 +23,18 @@ def queries(owner: DeepSeekServing, configuration: Configuration) -> tuple[tuple
     """Signal names and PromQL expressions, each of one number; none without autoscaling."""
     if owner.spec.autoscaling is None:
         return ()
-    which = _matchers(owner)
     engine = owner.spec.engine
     names = ENGINES[engine.type].metric_names(engine.version)
-    running, waiting = names[Metric.RUNNING], names[Metric.WAITING]
-    in_flight = f"sum({running}{which}) + sum({waiting}{which})"
-    return (IN_FLIGHT, in_flight), (REPORTING, f"count(count by (pod) ({running}{which}))")
+    running, waiting = series(owner, names[Metric.RUNNING]), series(owner, names[Metric.WAITING])
+    return (IN_FLIGHT, f"sum({running}) + sum({waiting})"), (REPORTING, f"count(count by (pod) ({running}))")
 
 
-def _matchers(owner: DeepSeekServing) -> str:
-    namespace, name = _quoted(owner.metadata.namespace), _quoted(owner.metadata.name)
-    return f"{{namespace={namespace},deepseek_serving={name}}}"
+def series(owner: DeepSeekServing, name: str, **labels: str) -> str:
+    """The series of that name that pods of this serving tell, as PromQL selects them; the name may bring labels of its own."""
+    metric, _, own = name.removesuffix("}").partition("{")
+    which = {"namespace": owner.metadata.namespace, "deepseek_serving": owner.metadata.name, **labels}
+    matchers = ",".join(f"{label}={_quoted(value)}" for label, value in which.items())
+    return f"{metric}{{{own},{matchers}}}" if own else f"{metric}{{{matchers}}}"
 
 
 def _quoted(value: str) -> str:
