@@ -14,6 +14,7 @@ from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.seen import Answer, Unavailable
 from deepseek_operator.domain.policy.analysis import Outcome, Reading, Tally, Verdict, counted
 from deepseek_operator.kinds.serving.analysis import Subject, recorded, tally
+from deepseek_operator.kinds.serving.baking import Baking
 from tests.support.servings import a_serving
 from tests.support.world import START
 
@@ -162,3 +163,13 @@ def test_the_status_has_the_numbers_and_the_tally_comes_back_from_it() -> None:
     assert (first.samples, first.window_seconds, first.baseline) == (200, 300, None)
     assert (second.name, second.baseline, second.threshold) == ("TimeToFirstTokenP95", "0.2", "0.24")
     assert replace(tally(None)) == Tally()
+
+
+def test_what_can_not_be_had_at_all_is_judged_no_earlier_than_anything() -> None:
+    of = subject(OWN, queries_of="another")
+    assert Baking(of, None, START, {}, START).verdict is None
+    later = Baking(of, None, START, {}, START + of.terms.interval)
+    assert later.verdict is not None
+    assert later.verdict.outcome is Outcome.INCONCLUSIVE
+    assert not later.is_over
+    assert not later.is_well

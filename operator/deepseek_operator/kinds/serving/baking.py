@@ -1,0 +1,80 @@
+"""When a step that bakes is judged, and what is kept of it.
+
+Nothing is asked between two judgements, and a judgement is made of answers that were all asked since it was due. What is
+kept of it is in the status, so that another process neither counts one twice nor forgets one.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+
+from deepseek_operator.api.v1alpha1.serving.analysis import AnalysisStatus
+from deepseek_operator.core.seen import Question
+from deepseek_operator.domain.policy.analysis import Outcome, Tally, Verdict, counted, due_at
+from deepseek_operator.kinds.serving.analysis import Answers, Subject, recorded, tally
+
+LATE = timedelta(seconds=15)
+"""How soon answers that have not come are looked for again, although they wake who waits for them."""
+
+
+@dataclass(frozen=True)
+class Baking:
+    """A step's analysis now.
+
+    Attributes:
+        subject: what is judged, by what.
+        before: what is recorded of this step; None of one that has just begun.
+        entered_at: when it began to bake.
+        answers: of the metrics store, by expression.
+    """
+
+    subject: Subject
+    before: AnalysisStatus | None
+    entered_at: datetime
+    answers: Answers
+    now: datetime
+
+    @cached_property
+    def due_at(self) -> datetime:
+        """When it is judged next, as things stand before this pass."""
+        return due_at(self._tally, self.subject.terms, self.entered_at, self.now)
+
+    @property
+    def questions(self) -> tuple[Question, ...]:
+        """What the metrics store is to be asked now; nothing until a judgement is due."""
+        return self.subject.questions(self.due_at) if self.now >= self.due_at else ()
+
+    @cached_property
+    def verdict(self) -> Verdict | None:
+        """What it comes to in this pass; None where nothing is due, or an answer has not come."""
+        return self.subject.verdict(self.answers, self.now) if self.now >= self.due_at else None
+
+    @cached_property
+    def after(self) -> AnalysisStatus | None:
+        """What is to be recorded; what is recorded already where nothing was judged."""
+        return self.before if self.verdict is None else recorded(self.verdict, self._counted)
+
+    @property
+    def is_over(self) -> bool:
+        """True once it has failed as often as ends a step."""
+        return self._counted.is_over(self.subject.terms)
+
+    @property
+    def is_well(self) -> bool:
+        """True where the last judgement passed: nothing else lets a step go on."""
+        return self.after is not None and self.after.verdict == Outcome.PASS.value
+
+    @property
+    def waits(self) -> timedelta:
+        """How soon to look again, although nothing tells us to."""
+        if self.verdict is None:
+            return max(self.due_at - self.now, LATE if self.now >= self.due_at else timedelta(0))
+        return due_at(self._counted, self.subject.terms, self.entered_at, self.now) - self.now
+
+    @property
+    def _tally(self) -> Tally:
+        return tally(self.before)
+
+    @cached_property
+    def _counted(self) -> Tally:
+        return self._tally if self.verdict is None else counted(self._tally, self.verdict, self.subject.terms)
