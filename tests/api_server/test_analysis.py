@@ -21,6 +21,7 @@ from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.seen import Answer
 from deepseek_operator.domain.policy.analysis import Outcome, Verdict
 from deepseek_operator.kinds.serving.analysis import Subject
+from deepseek_operator.kinds.serving.measured import Measures
 from deepseek_runtime.engine.metrics import Metrics
 from examples.local_cluster import debian
 from tests.support.ports import free_port
@@ -143,10 +144,11 @@ def scraped(url: str) -> int:
 
 
 def subject(*metrics: dict[str, Any], revision: str = NEW, **analysis: Any) -> Subject:
-    said = {"windowSeconds": 60, "minimumSamples": 50, "metrics": list(metrics), **analysis}
+    said: dict[str, Any] = {"windowSeconds": 60, "minimumSamples": 50, "metrics": list(metrics), **analysis}
     owner = DeepSeekServing.model_validate(a_serving())
     may = Configuration(queries_of=frozenset({"team"}))
-    return Subject(owner, may, revision, OLD, Analysis.model_validate(said))
+    new, old = (Measures(owner, name, "builtin", None, said["windowSeconds"]) for name in (revision, OLD))
+    return Subject(may, new, old, Analysis.model_validate(said))
 
 
 FAILING: list[dict[str, Any]] = [

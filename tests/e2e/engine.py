@@ -4,6 +4,9 @@
 
 Health on every path that it does not know. /metrics has vLLM's names; after GET /lie the numbers are NaN, after
 GET /truth they are right again. SIGTERM: what runs is answered, then it leaves. Standard library only.
+
+Versions that are worse than others, by variables: ENGINE_FAILS_EACH=20 answers each twentieth request with 500,
+ENGINE_SECONDS=3 takes so long for each.
 """
 
 import json
@@ -14,9 +17,15 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+SECONDS = float(os.environ.get("ENGINE_SECONDS") or (sys.argv[2] if len(sys.argv) > 2 else 1))
+FAILS_EACH = int(os.environ.get("ENGINE_FAILS_EACH") or 0)
+BOUNDS_S = (0.25, 0.5, 1, 2, 4, 8, 16)
+
 
 class State:
     running = 0
+    answered = {"2xx": 0, "5xx": 0}
+    taken_s: list[float] = []
     lies = False
     changed = threading.Condition()
 
@@ -28,25 +37,28 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if self.path in ("/lie", "/truth"):
             State.lies = self.path == "/lie"
-        number = "NaN" if State.lies else str(State.running)
-        metrics = f'vllm:num_requests_running{{engine="0"}} {number}\nvllm:num_requests_waiting{{engine="0"}} 0\n'
-        self.answer(metrics if self.path == "/metrics" else os.environ.get("LOG_LEVEL", ""), "text/plain")
+        self.answer(metrics() if self.path == "/metrics" else os.environ.get("LOG_LEVEL", ""), "text/plain")
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         with State.changed:
             State.running += 1
+        began_s = time.monotonic()
         try:
-            time.sleep(float(sys.argv[2]))
-            self.answer(json.dumps({"choices": [{"text": "OK"}]}), "application/json")
+            time.sleep(SECONDS)
+            with State.changed:
+                fails = FAILS_EACH > 0 and sum(State.answered.values()) % FAILS_EACH == FAILS_EACH - 1
+                State.answered["5xx" if fails else "2xx"] += 1
+                State.taken_s.append(time.monotonic() - began_s)
+            self.answer(json.dumps({"choices": [{"text": "OK"}]}), "application/json", 500 if fails else 200)
         finally:  # A client that went away is in flight no longer either.
             with State.changed:
                 State.running -= 1
                 State.changed.notify()
 
-    def answer(self, text: str, kind: str) -> None:
+    def answer(self, text: str, kind: str, status: int = 200) -> None:
         body = text.encode()
-        self.send_response(200)
+        self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -54,6 +66,22 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         pass
+
+
+def metrics() -> str:
+    """What vLLM would tell; a request's first token is taken to come with its last."""
+    with State.changed:
+        number = "NaN" if State.lies else str(State.running)
+        answered, taken_s = dict(State.answered), tuple(State.taken_s)
+    told = [f'vllm:num_requests_running{{engine="0"}} {number}', 'vllm:num_requests_waiting{engine="0"} 0']
+    for status, count in answered.items():
+        labels = f'handler="/v1/completions",method="POST",status="{status}"'
+        told.append(f"http_requests_total{{{labels}}} {'NaN' if State.lies else count}")
+    for name in ("e2e_request_latency", "time_to_first_token"):
+        for bound in (*BOUNDS_S, float("inf")):
+            at_most = sum(seconds <= bound for seconds in taken_s)
+            told.append(f'vllm:{name}_seconds_bucket{{engine="0",le="{bound}"}} {at_most}'.replace('"inf"', '"+Inf"'))
+    return "\n".join(told) + "\n"
 
 
 def leave() -> None:

@@ -18,6 +18,7 @@ from deepseek_operator.core.seen import Answer, Unavailable
 from deepseek_operator.domain.policy.analysis import Outcome, Reading
 from deepseek_operator.kinds.serving.analysis import Subject
 from deepseek_operator.kinds.serving.baking import Baking
+from deepseek_operator.kinds.serving.measured import Measures
 from tests.support.servings import a_serving
 from tests.support.world import START
 
@@ -55,7 +56,8 @@ def answer(kind: str, query: str, at: datetime) -> Answer | None:
 @given(passes, st.lists(metrics, min_size=1, max_size=2), st.integers(1, 4))
 def test_a_step_is_judged_by_what_is_known(life: list[tuple[int, str]], of: list[dict[str, Any]], limit: int) -> None:
     said = {"intervalSeconds": 60, "failureLimit": limit, "metrics": of}
-    subject = Subject(OWNER, Configuration(), "new", "old", Analysis.model_validate(said))
+    new, old = (Measures(OWNER, name, "builtin", None, 300) for name in ("new", "old"))
+    subject = Subject(Configuration(), new, old, Analysis.model_validate(said))
     before: AnalysisStatus | None = None
     now, judged, bad = START, 0, 0
     for seconds, kind in life:

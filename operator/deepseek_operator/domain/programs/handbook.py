@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from deepseek_operator.domain.programs.engines.entry import EngineEntry
+from deepseek_operator.domain.programs.engines.measures import MEASURES, has
 from deepseek_operator.domain.programs.engines.table import offered
 from deepseek_operator.domain.programs.start import Start
 from deepseek_operator.domain.programs.trainers.entry import TrainerEntry
@@ -22,8 +23,8 @@ _WRITER = {
 def engines() -> str:
     """Markdown: what each engine that a resource may name takes and tells."""
     lines = [
-        "| `engine.type` | engine | release unless you name one | command | takes of `engine` | devices of a replica | scales by |",
-        "|---|---|---|---|---|---|---|",
+        "| `engine.type` | engine | release unless you name one | command | takes of `engine` | devices of a replica | scales by | compares versions by |",
+        "|---|---|---|---|---|---|---|---|",
         *(f"| {' | '.join(_engine(entry))} |" for entry in offered()),
     ]
     return "\n".join(lines) + "\n"
@@ -40,6 +41,7 @@ def _engine(entry: EngineEntry) -> tuple[str, ...]:
         _code(sorted(entry.honours)),
         "one or several" if entry.memory.parallel else "one",
         _code((names[Signal.RUNNING], names[Signal.WAITING])),
+        ", ".join(measure for measure in MEASURES if has(entry, None, measure)) or "–",
     )
 
 

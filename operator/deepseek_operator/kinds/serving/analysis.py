@@ -1,7 +1,6 @@
 """What a step's analysis asks of the metrics store, and what the answers come to.
 
-Two revisions behind one serving are told apart by the label that a scrape gives their pods. Values are of a whole
-revision, so that the request counts are; whoever wants the worst pod writes a query by pod.
+Values are of a whole revision; whoever wants the worst of its pods writes a query by pod.
 """
 
 import re
@@ -11,7 +10,6 @@ from datetime import datetime, timedelta
 
 from deepseek_operator.api.base import parse_time, rfc3339
 from deepseek_operator.api.v1alpha1.common.programs import joined
-from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.analysis import (
     USUAL_QUANTILE,
     Analysis,
@@ -35,14 +33,15 @@ from deepseek_operator.domain.policy.analysis import (
     Verdict,
     verdict,
 )
-from deepseek_operator.domain.programs.engines.table import ENGINES, offered
+from deepseek_operator.domain.programs.engines import measures
+from deepseek_operator.domain.programs.engines.measures import has
+from deepseek_operator.domain.programs.engines.table import offered
 from deepseek_operator.domain.values.command import Signal
-from deepseek_operator.kinds.serving.signals import series
+from deepseek_operator.kinds.serving.measured import Measures
 
 Answers = Mapping[str, Answer]
 """What was answered to each PromQL expression; a missing one has not been yet."""
 
-_QUANTILES = {"Latency": Signal.END_TO_END_LATENCY, "TimeToFirstToken": Signal.TIME_TO_FIRST_TOKEN}
 _WORD = re.compile(r"\$(revision|namespace|serving|window)\b")
 _MESSAGE_LENGTH = 1024
 
@@ -52,15 +51,14 @@ class Subject:
     """What is judged.
 
     Attributes:
-        revision: the new one.
+        new: the revision that is judged.
         stable: the one that it is compared with.
         analysis: by what.
     """
 
-    owner: DeepSeekServing
     configuration: Configuration
-    revision: str
-    stable: str
+    new: Measures
+    stable: Measures
     analysis: Analysis
 
     @property
@@ -86,13 +84,13 @@ class Subject:
         """Expressions by what they are of a `Measured`; none where the value can't be had."""
         if self._unobtainable(metric) is not None:
             return {}
-        asked = {"value": self._value(metric, self.revision)}
+        asked = {"value": self._value(metric, self.new)}
         if metric.max_increase_percent is not None:
             asked["baseline"] = self._value(metric, self.stable)
-        if self.analysis.minimum_samples and Signal.ANSWERS in self._names:
-            asked["requests"] = self._requests(self.revision)
-            if "baseline" in asked:
-                asked["baseline_requests"] = self._requests(self.stable)
+        if self.analysis.minimum_samples and Signal.ANSWERS in self.new.names:
+            asked["requests"] = self.new.answers()
+        if "requests" in asked and "baseline" in asked and Signal.ANSWERS in self.stable.names:
+            asked["baseline_requests"] = self.stable.answers()
         return asked
 
     def _measured(self, metric: AnalysisMetric, answers: Answers) -> Measured:
@@ -107,70 +105,51 @@ class Subject:
         """Why there is no data, the first cause first."""
         yield from (answer.reason for answer in told.values() if isinstance(answer, Unavailable))
         if self.analysis.minimum_samples and "requests" not in told:
-            yield f"engine.type {self.owner.spec.engine.type} counts no answers: write minimumSamples: 0"
+            yield f"engine.type {self.new.engine} counts no answers: write minimumSamples: 0"
         for name, answer in told.items():
             if isinstance(answer, Reading) and not answer.values:
-                revision = self.stable if name.startswith("baseline") else self.revision
+                of = self.stable if name.startswith("baseline") else self.new
                 yield (
-                    f"Prometheus has nothing of revision {revision} in the window: are its pods scraped, twice in it at "
+                    f"Prometheus has nothing of revision {of.revision} in the window: are its pods scraped, twice in it at "
                     "least, with the label deepseek_revision?"
                 )
 
     def _unobtainable(self, metric: AnalysisMetric) -> str | None:
         """Why this metric can't be had at all, and what to write instead; None where it can."""
         if metric.type == "PromQL":
-            namespace = self.owner.metadata.namespace
+            namespace = self.new.owner.metadata.namespace
             if self.configuration.may_query(namespace):
                 return None
             return (
                 f"an administrator must let namespace {namespace} write queries: the chart's value prometheus.queriesOf"
             )
-        signal = _QUANTILES.get(metric.type, Signal.ERRORS)
-        if signal in self._names and (signal is not Signal.ERRORS or Signal.ANSWERS in self._names):
+        compared = (self.new, self.stable) if metric.max_increase_percent is not None else (self.new,)
+        lacking = next((of.engine for of in compared if not of.has(metric.type)), None)
+        if lacking is None:
             return None
-        able = [one.type for one in offered() if one.build is not None and signal in one.metric_names(None)]
-        return f"engine.type {self.owner.spec.engine.type} tells no {metric.type}: {joined(able, 'or')} does, or write type PromQL"
+        able = [one.type for one in offered() if one.build is not None and has(one, None, metric.type)]
+        return f"engine.type {lacking} tells no {metric.type}: {joined(able, 'or')} does, or write type PromQL"
 
-    def _value(self, metric: AnalysisMetric, revision: str) -> str:
-        names, window = self._names, self._window
+    def _value(self, metric: AnalysisMetric, of: Measures) -> str:
         match metric.type:
             case "PromQL":
-                return self._filled(metric.query or "", revision)
-            case "ErrorRate":
-                # Errors that never were have no series. That is none of them where answers are counted, else no data.
-                answers = f"sum(increase({self._of(names[Signal.ANSWERS], revision)}[{window}]))"
-                errors = f"sum(increase({self._of(names[Signal.ERRORS], revision)}[{window}]))"
-                return f"({errors} or 0 * {answers}) / {answers}"
+                return self._filled(metric.query or "", of)
+            case measures.ERROR_RATE:
+                return of.error_rate()
             case _:
-                name = f"{names[_QUANTILES[metric.type]]}_bucket"
-                rate = f"sum by (le) (rate({self._of(name, revision)}[{window}]))"
-                return f"histogram_quantile({metric.quantile or USUAL_QUANTILE}, {rate})"
+                return of.quantile(metric.type, metric.quantile or USUAL_QUANTILE)
 
-    def _requests(self, revision: str) -> str:
-        return f"sum(increase({self._of(self._names[Signal.ANSWERS], revision)}[{self._window}]))"
-
-    def _filled(self, query: str, revision: str) -> str:
+    @staticmethod
+    def _filled(query: str, of: Measures) -> str:
         """Names are DNS labels and can't end a string in PromQL."""
-        meta = self.owner.metadata
-        words = {"revision": revision, "namespace": meta.namespace, "serving": meta.name, "window": self._window}
+        meta = of.owner.metadata
+        words = {"revision": of.revision, "namespace": meta.namespace, "serving": meta.name, "window": of.window}
         return _WORD.sub(lambda word: words[word[1]], query)
-
-    def _of(self, name: str, revision: str) -> str:
-        return series(self.owner, name, deepseek_revision=revision)
-
-    @property
-    def _window(self) -> str:
-        return f"{self.analysis.window_seconds}s"
-
-    @property
-    def _names(self) -> Mapping[Signal, str]:
-        engine = self.owner.spec.engine
-        return ENGINES[engine.type].metric_names(engine.version)
 
 
 def _metric(metric: AnalysisMetric) -> Metric:
     match metric.type:
-        case "ErrorRate":
+        case measures.ERROR_RATE:
             return Metric(metric.type, _limit(metric), lowest=0.0, highest=1.0)
         case "PromQL":
             return Metric(metric.name or metric.type, _limit(metric))

@@ -15,6 +15,7 @@ from deepseek_operator.core.seen import Answer, Unavailable
 from deepseek_operator.domain.policy.analysis import Outcome, Reading, Tally, Verdict, counted
 from deepseek_operator.kinds.serving.analysis import Subject, recorded, tally
 from deepseek_operator.kinds.serving.baking import Baking
+from deepseek_operator.kinds.serving.measured import Measures
 from tests.support.servings import a_serving
 from tests.support.world import START
 
@@ -32,15 +33,10 @@ OLD = '{namespace="team",deepseek_serving="chat",deepseek_revision="old"}'
 
 
 def subject(*metrics: dict[str, Any], engine: str = "builtin", queries_of: str = "team", **analysis: Any) -> Subject:
+    said = Analysis.model_validate({"metrics": list(metrics), **analysis})
     owner = DeepSeekServing.model_validate(a_serving())
-    spec = owner.spec.model_copy(update={"engine": owner.spec.engine.model_copy(update={"type": engine})})
-    return Subject(
-        owner.model_copy(update={"spec": spec}),
-        Configuration(queries_of=frozenset({queries_of})),
-        "new",
-        "old",
-        Analysis.model_validate({"metrics": list(metrics), **analysis}),
-    )
+    new, old = (Measures(owner, name, engine, None, said.window_seconds) for name in ("new", "old"))
+    return Subject(Configuration(queries_of=frozenset({queries_of})), new, old, said)
 
 
 def asked(of: Subject) -> list[str]:
