@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.gate.conftest import MOST, Bed, keys_of
+from tests.support.envoy import MOST, Bed, keys_of
 from tests.support.gate import KEY, entry, models_map
 
 CHAT = "/v1/chat/completions"
