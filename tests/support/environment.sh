@@ -103,9 +103,10 @@ released() {
   printf '%s\n' "$path"
 }
 
+# bitsandbytes, of QLoRA, computes on a CPU as well; msgspec is what ms-swift's GRPO imports, which vLLM brings along.
 need_trainer_environments() {
-  LLAMA_FACTORY="$(released llama-factory llamafactory==0.9.5 torchaudio==2.11.0 torchvision==0.29.2)"
-  MS_SWIFT="$(released ms-swift ms-swift==4.6.0)"
+  LLAMA_FACTORY="$(released llama-factory llamafactory==0.9.5 torchaudio==2.11.0 torchvision==0.29.2 bitsandbytes==0.50.2)"
+  MS_SWIFT="$(released ms-swift ms-swift==4.6.0 bitsandbytes==0.50.2 msgspec==0.22.0)"
   export LLAMA_FACTORY MS_SWIFT
 }
 

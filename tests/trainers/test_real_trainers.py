@@ -26,6 +26,9 @@ from tests.trainers.installed import TRAINERS
 STEPS, EVERY = 400, 40
 LIMIT_S = 900.0
 """How long an attempt may take on a machine that does other things as well: half a minute of imports, and steps."""
+FORMS = {"DPO": "Preference", "GRPO": "PromptCompletion"}
+PAIRS = [{"prompt": f"what is {n}?", "chosen": f"it is {n}.", "rejected": "no."} for n in range(64)]
+PROMPTS = [{"prompt": f"what is {n}?", "completion": str(n)} for n in range(16)]
 LORA = {"type": "LoRA", "lora": {"export": "Adapter", "rank": 4}}
 
 
@@ -51,7 +54,7 @@ def chats(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Lab:
     """One training of one trainer: its attempts one after the other on a volume."""
 
-    def __init__(self, trainer: str, volume: Path, model: Path, chats: Path, **spec: Any) -> None:
+    def __init__(self, trainer: str, volume: Path, model: Path, chats: Path, /, **spec: Any) -> None:
         self.volume, self.venv, self.number, self.data = volume, TRAINERS[trainer], 0, chats
         self.built = self._rendered(trainer, spec).command
         self.places = {
@@ -153,11 +156,17 @@ class Lab:
 
 
 @pytest.mark.parametrize("trainer", TRAINERS)
-@pytest.mark.parametrize("method", ["Full", "LoRA"])
+@pytest.mark.parametrize("method", ["Full", "LoRA", "QLoRA"])
 def test_nothing_is_lost_to_a_kill_a_torn_folder_and_a_stop(
     trainer: str, method: str, tmp_path: Path, model: Path, chats: Path
 ) -> None:
-    lab = Lab(trainer, tmp_path, model, chats, **({"method": LORA} if method == "LoRA" else {}))
+    beside = {"method": {**LORA, "type": method}} if method != "Full" else {}
+    lab = Lab(trainer, tmp_path, model, chats, **beside)
+    goes_on(lab, STEPS, "adapter_model.safetensors" if beside else "model.safetensors")
+
+
+def goes_on(lab: Lab, steps: int, weights: str) -> None:
+    """Killed after its first checkpoint, with a torn folder beside it; stopped; and taken to its end."""
     one, process = lab.attempt()
     lab.waited_for(process, lambda: bool(one.steps()))
     process.kill()
@@ -175,7 +184,7 @@ def test_nothing_is_lost_to_a_kill_a_torn_folder_and_a_stop(
     begun = int(str(told["firstStep"])) - 1
     assert begun >= saved, process.log
     if code == 0:  # it was quicker than its stop
-        assert told["step"] == STEPS
+        assert told["step"] == steps
         return
     assert code == 75, process.log
     last = max(two.steps(), default=begun)
@@ -183,19 +192,25 @@ def test_nothing_is_lost_to_a_kill_a_torn_folder_and_a_stop(
     three, process = lab.attempt()
     assert process.ended(LIMIT_S) == 0, process.log
     told = three.termination()
-    assert (told["result"], told["step"], told["firstStep"]) == ("Complete", STEPS, last + 1)
-    weights = "adapter_model.safetensors" if method == "LoRA" else "model.safetensors"
-    assert (three.root / "exports" / str(STEPS) / weights).is_file()
+    assert (told["result"], told["step"], told["firstStep"]) == ("Complete", steps, last + 1)
+    assert (three.root / "exports" / str(steps) / weights).is_file()
 
 
-def learnt(trainer: str, objective: str, form: str, volume: Path, model: Path, records: list[Any], **spec: Any) -> Lab:
-    """A training of twenty steps by that objective, which has come to its end and left an adapter."""
+def by(objective: str, trainer: str, volume: Path, model: Path, records: list[Any], steps: int, every: int = 10) -> Lab:
+    """A training of an adapter by that objective. Rewards of GRPO are functions that need no further library."""
     file = volume / "records.jsonl"
     file.write_text("".join(json.dumps(record) + "\n" for record in records))
-    hyper = {"globalBatchSize": 8, "sequenceLength": 64, "learningRate": "1e-2", "precision": "fp32", "maxSteps": 20}
-    datasets = [{"source": {"uri": "pvc://data/chats.jsonl"}, "format": form}]
-    wanted = {"objective": objective, "datasets": datasets, "method": LORA, "hyperparameters": hyper, **spec}
-    lab = Lab(trainer, volume / "volume", model, file, checkpoints={"everySteps": 10}, **wanted)
+    hyper = {"globalBatchSize": 8, "sequenceLength": 64, "learningRate": "1e-2", "precision": "fp32", "maxSteps": steps}
+    datasets = [{"source": {"uri": "pvc://data/chats.jsonl"}, "format": FORMS[objective]}]
+    wanted = {"objective": objective, "datasets": datasets, "method": LORA, "hyperparameters": hyper}
+    rewards = {"args": ["--reward_funcs", "repetition"]} if objective == "GRPO" else {}
+    told = {"type": trainer, "image": "x", **rewards}
+    return Lab(trainer, volume / "volume", model, file, checkpoints={"everySteps": every}, trainer=told, **wanted)
+
+
+def learnt(objective: str, trainer: str, volume: Path, model: Path, records: list[Any]) -> Lab:
+    """A training of twenty steps, which has come to its end and left an adapter."""
+    lab = by(objective, trainer, volume, model, records, steps=20)
     one, process = lab.attempt()
     assert process.ended(LIMIT_S) == 0, process.log
     assert (one.termination()["result"], one.termination()["step"]) == ("Complete", 20)
@@ -206,14 +221,11 @@ def learnt(trainer: str, objective: str, form: str, volume: Path, model: Path, r
 @pytest.mark.parametrize("trainer", TRAINERS)
 def test_preferences_are_learnt(trainer: str, tmp_path: Path, model: Path) -> None:
     """A loss of ln 2 prefers neither answer."""
-    pairs = [{"prompt": f"what is {n}?", "chosen": f"it is {n}.", "rejected": "no."} for n in range(64)]
     losses = [
-        float(value["loss"])
-        for value in learnt(trainer, "DPO", "Preference", tmp_path, model, pairs).told()
-        if "loss" in value
+        float(value["loss"]) for value in learnt("DPO", trainer, tmp_path, model, PAIRS).told() if "loss" in value
     ]
     assert losses[0] == pytest.approx(math.log(2), abs=1e-3)
-    assert losses[-1] < 0.5
+    assert losses[-1] < 0.6
 
 
 @pytest.mark.parametrize("trainer", TRAINERS)
@@ -221,16 +233,24 @@ def test_a_preference_that_it_would_pass_over_ends_it_before_anything_is_learnt(
     trainer: str, tmp_path: Path, model: Path
 ) -> None:
     with pytest.raises(AssertionError, match=r"line 1 has no text 'rejected'"):
-        learnt(trainer, "DPO", "Preference", tmp_path, model, [{"prompt": "a", "chosen": "b"}])
+        learnt("DPO", trainer, tmp_path, model, [{"prompt": "a", "chosen": "b"}])
 
 
 @pytest.mark.skipif("ms-swift" not in TRAINERS, reason="it alone has it")
 def test_rewarded_answers_are_learnt_from(tmp_path: Path, model: Path) -> None:
-    """Functions that need no further library, and eight answers to each prompt."""
-    prompts = [{"prompt": f"what is {n}?", "completion": str(n)} for n in range(16)]
-    args = {"trainer": {"type": "ms-swift", "image": "x", "args": ["--reward_funcs", "repetition"]}}
-    told = learnt("ms-swift", "GRPO", "PromptCompletion", tmp_path, model, prompts, **args).told()
+    """Eight answers to each prompt."""
+    told = learnt("GRPO", "ms-swift", tmp_path, model, PROMPTS).told()
     assert any("reward" in value for value in told)
+
+
+@pytest.mark.parametrize("trainer", TRAINERS)
+def test_preferences_go_on_after_a_kill_a_torn_folder_and_a_stop(trainer: str, tmp_path: Path, model: Path) -> None:
+    goes_on(by("DPO", trainer, tmp_path, model, PAIRS, STEPS, EVERY), STEPS, "adapter_model.safetensors")
+
+
+@pytest.mark.skipif("ms-swift" not in TRAINERS, reason="it alone has it")
+def test_rewarded_answers_go_on_after_a_kill_a_torn_folder_and_a_stop(tmp_path: Path, model: Path) -> None:
+    goes_on(by("GRPO", "ms-swift", tmp_path, model, PROMPTS, 60), 60, "adapter_model.safetensors")
 
 
 @pytest.mark.parametrize("trainer", TRAINERS)

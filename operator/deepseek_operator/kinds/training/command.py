@@ -25,6 +25,7 @@ from deepseek_operator.domain.programs.trainers.entry import TrainerEntry
 from deepseek_operator.domain.programs.trainers.request import TrainerRequest
 from deepseek_operator.domain.programs.trainers.table import TRAINERS, USUAL, build
 from deepseek_operator.domain.sizing.activations import Recompute
+from deepseek_operator.domain.sizing.training_state import Method
 from deepseek_operator.domain.values.command import Command, Refusal
 from deepseek_operator.kinds.training import tuning
 from deepseek_operator.kinds.training.settings import experts_over, freeze_steps, grace_s, processes_per_node
@@ -169,7 +170,8 @@ def _layout(spec: TrainingSpec, plan: TrainingPlanStatus | None) -> Layout:
     ranks = spec.nodes.number * processes_per_node(spec)
     if plan is None or not plan.sharding:
         shares = ranks > 1 and spec.accelerator is not None and freeze_steps(spec) is None
-        sharding = Sharding.ZERO3 if shares else Sharding.NONE
+        whole = spec.method.type == Method.QLORA.value  # a base in 4 bits can't be cut
+        sharding = (Sharding.ZERO2 if whole else Sharding.ZERO3) if shares else Sharding.NONE
         return Layout(data=ranks, expert=experts_over(spec), sharding=sharding, shard=ranks if shares else 1)
     degrees = plan.degrees or DegreesStatus()
     return Layout(

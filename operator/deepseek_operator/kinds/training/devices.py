@@ -13,6 +13,7 @@ from deepseek_operator.api.v1alpha1.common.plan import PlanStatus
 from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
 from deepseek_operator.api.v1alpha1.training.spec import TrainingSpec
 from deepseek_operator.api.v1alpha1.training.status import TrainingPlanStatus
+from deepseek_operator.api.v1alpha1.training.trainers import WITH_QLORA
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.names import digest
 from deepseek_operator.core.resources import GROUP, Manifest, annotations_of
@@ -235,6 +236,8 @@ def _is_offered(option: Alternative, spec: TrainingSpec) -> bool:
         return False
     if CHUNKED in option.change and TRAINERS[spec.trainer.type].start is not Start.OURS:
         return False
+    if option.change == Method.QLORA.value:
+        return spec.model.custom is None and spec.trainer.type in WITH_QLORA
     offered = _OFFERED if spec.model.custom is None else _OFFERED[:-1]
     return option.change.startswith(offered)
 
@@ -273,9 +276,11 @@ def recomputation(spec: TrainingSpec) -> Recompute | None:
 
 
 def _sharding(spec: TrainingSpec) -> Sharding:
-    """Over what states are shared out: 1-bit Adam goes with none."""
+    """Over what states are shared out: 1-bit Adam goes with none, and a base in 4 bits can't be cut."""
     if freeze_steps(spec) is not None:
         return Sharding.NONE
+    if spec.method.type == Method.QLORA.value:
+        return Sharding.ZERO2
     return Sharding.HSDP if is_hybrid(spec) else Sharding.FSDP
 
 

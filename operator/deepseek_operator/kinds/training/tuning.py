@@ -25,7 +25,7 @@ def sizing(method: TrainingMethod) -> Sizing:
         return {"method": Method(method.type), "adapter": _vectors(prompt), "merges": False}
     if lora is None:
         return {}
-    return {"method": Method.LORA, "adapter": _adapter(lora), "merges": lora.export == "Merged"}
+    return {"method": Method(method.type), "adapter": _adapter(lora), "merges": lora.export == "Merged"}
 
 
 def optimizer(hyper: Hyperparameters) -> Optimizer:
@@ -41,7 +41,11 @@ def tuning(method: TrainingMethod) -> Tuning:
     if lora is None:
         return Tuning()
     return Tuning(
-        Method.LORA, rank=lora.rank, alpha=lora.scale, all_linear=_adapter(lora).all_linear, dropout=lora.dropout
+        Method(method.type),
+        rank=lora.rank,
+        alpha=lora.scale,
+        all_linear=_adapter(lora).all_linear,
+        dropout=lora.dropout,
     )
 
 

@@ -82,8 +82,28 @@ def test_what_can_not_fit_is_stalled_with_the_missing_memory_and_what_would() ->
     assert "GiB" in life.message
     assert "Would fit: more devices: 2 devices" in life.message
     assert "; LoRA: 1 device" in life.message
-    assert "QLoRA" not in life.message, "a change that this API can't express is no advice"
+    assert "QLoRA" not in life.message, "a change that the built-in trainer can't make is no advice"
     assert not life.cluster.all(JOB)
+
+
+def test_a_base_in_4_bits_is_offered_where_the_trainer_holds_one_and_takes_less() -> None:
+    one: dict[str, Any] = {"nodes": {"count": 1}, "accelerator": {"profile": "nvidia-h100-80", "perNode": 1}}
+    for trainer in ("llama-factory", "ms-swift"):
+        told: dict[str, Any] = {
+            **one,
+            "trainer": {"type": trainer, "image": "x"},
+            "datasets": [{"source": {"uri": "pvc://models/few.jsonl"}}],
+            "checkpoints": {"everySteps": 10},
+        }
+        assert "; QLoRA: 1 device" in begun(**told).message
+        needed = []
+        for kind in ("LoRA", "QLoRA"):
+            life = begun(**told, method={"type": kind, "lora": {"export": "Adapter"}})
+            assert life.told[1] == "Starting", life.message
+            memory = plan_of(life).memory
+            assert memory is not None
+            needed.append(float(str(memory.needed).removesuffix("GiB")))
+        assert needed[0] - needed[1] == pytest.approx(7.6e9 * (2 - 0.5625) / 2**30, rel=0.15)
 
 
 def test_an_adapter_is_sized_with_its_frozen_base_and_its_checkpoints_hold_it_alone() -> None:

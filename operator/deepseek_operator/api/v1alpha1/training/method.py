@@ -6,19 +6,19 @@ from pydantic import ConfigDict, Field, StringConstraints
 
 from deepseek_operator.api.base import ApiModel, Decimal, Says, rule, rules
 from deepseek_operator.api.v1alpha1.common.programs import is_one
-from deepseek_operator.api.v1alpha1.training.trainers import WITH_QLORA, WRITTEN_OR
 
-FULL, LORA, PROMPT_TUNING, P_TUNING = "Full", "LoRA", "PromptTuning", "PTuning"
+FULL, LORA, QLORA, PROMPT_TUNING, P_TUNING = "Full", "LoRA", "QLoRA", "PromptTuning", "PTuning"
+MATRICES = (LORA, QLORA)
+"""The methods whose adapter stands beside layers."""
 PROMPTS = (PROMPT_TUNING, P_TUNING)
 """The methods whose adapter is read before every sequence."""
 
 MethodType = Annotated[
     str,
-    StringConstraints(pattern=rf"^({FULL}|{LORA}|{PROMPT_TUNING}|{P_TUNING})$", max_length=32),
+    StringConstraints(pattern=rf"^({FULL}|{LORA}|{QLORA}|{PROMPT_TUNING}|{P_TUNING})$", max_length=32),
     Says(
-        f"write {FULL}, {LORA}, {PROMPT_TUNING} or {P_TUNING}; QLoRA is done by {WITH_QLORA}: write trainer.type "
-        f"{WRITTEN_OR} with such a command, and leave method out; P-tuning v2 and prefix tuning learn keys and values of "
-        "every layer, of which multi-head latent attention keeps none"
+        f"write {FULL}, {LORA}, {QLORA}, {PROMPT_TUNING} or {P_TUNING}; P-tuning v2 and prefix tuning learn keys and values "
+        "of every layer, of which multi-head latent attention keeps none"
     ),
 ]
 
@@ -107,8 +107,8 @@ class TrainingMethod(ApiModel):
     model_config = ConfigDict(
         json_schema_extra=rules(
             rule(
-                f"!has(self.lora) || self.type == '{LORA}'",
-                "method.lora is of method LoRA: write method.type LoRA, or leave it out",
+                f"!has(self.lora) || {is_one('self.type', MATRICES)}",
+                f"method.lora is of methods {LORA} and {QLORA}: write one of them as method.type, or leave it out",
                 fieldPath=".lora",
             ),
             rule(
@@ -126,17 +126,19 @@ class TrainingMethod(ApiModel):
 
     type: MethodType = Field(
         default=FULL,
-        description="Full: every parameter. LoRA: a small adapter beside the weights of model.source or model.fromTraining, with a fraction of the memory and of the checkpoints; it wants about ten times the learning rate. PromptTuning: vectors that are read before every sequence, some kilobytes in all, and a learning rate of a hundred times; PTuning (v1): a small network makes them while they learn. The small engine of the runtime image serves these, and others none. Default Full.",
+        description="Full: every parameter. LoRA: a small adapter beside the weights of model.source or model.fromTraining, with a fraction of the memory and of the checkpoints; it wants about ten times the learning rate. QLoRA: the same beside weights that are held in 4 bits (NF4, by bitsandbytes), a quarter of their memory; of trainer.type llama-factory and ms-swift, whose image must hold bitsandbytes. PromptTuning: vectors that are read before every sequence, some kilobytes in all, and a learning rate of a hundred times; PTuning (v1): a small network makes them while they learn. The small engine of the runtime image serves these, and others none. Default Full.",
     )
-    lora: Lora | None = Field(default=None, description="Settings of method LoRA. Absent: all at their defaults.")
+    lora: Lora | None = Field(
+        default=None, description="Settings of methods LoRA and QLoRA. Absent: all at their defaults."
+    )
     prompt: Prompt | None = Field(
         default=None, description="Settings of methods PromptTuning and PTuning. Absent: all at their defaults."
     )
 
     @property
     def adapter(self) -> Lora | None:
-        """The settings of method LoRA, their defaults too; None for method Full."""
-        return (self.lora or Lora()) if self.type == LORA else None
+        """The settings of LoRA and QLoRA, their defaults too; None for other methods."""
+        return (self.lora or Lora()) if self.type in MATRICES else None
 
     @property
     def virtual(self) -> Prompt | None:

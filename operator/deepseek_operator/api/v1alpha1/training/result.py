@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from pydantic import ValidationError
 
 from deepseek_operator.api.base import Manifest
-from deepseek_operator.api.v1alpha1.training.method import LORA, PROMPTS, Lora, is_of_experts, is_of_latents
+from deepseek_operator.api.v1alpha1.training.method import MATRICES, PROMPTS, Lora, is_of_experts, is_of_latents
 from deepseek_operator.api.v1alpha1.training.status import TrainingStatus
 
 WAITING_FOR_TRAINING = "WaitingForTraining"
@@ -109,8 +109,8 @@ def adapter_of(name: str, checkpoint: str, training: Manifest | None) -> Adapter
     """The adapter that `checkpoint` (Best, Latest or a step) names of the training, None where there is none."""
     if training is not None and not _exports_adapter(training):
         method = (training.get("spec") or {}).get("method") or {}
-        what = "is of method LoRA and exports the whole model (method.lora.export Merged)"
-        other = what if method.get("type") == LORA else "trains the whole model (method.type Full)"
+        what = f"is of method {_method_type(training)} and exports the whole model (method.lora.export Merged)"
+        other = what if method.get("type") in MATRICES else "trains the whole model (method.type Full)"
         message = (
             f"training {name} {other}: serve it as model.fromTraining, or name under adapters a training with "
             "method.lora.export Adapter"
@@ -181,7 +181,7 @@ def _sub_path(training: Manifest, status: TrainingStatus) -> str:
 
 def _exports_adapter(training: Manifest) -> bool:
     method = (training.get("spec") or {}).get("method") or {}
-    is_alone = method.get("type") == LORA and (method.get("lora") or {}).get("export") == "Adapter"
+    is_alone = method.get("type") in MATRICES and (method.get("lora") or {}).get("export") == "Adapter"
     return is_alone or method.get("type") in PROMPTS
 
 

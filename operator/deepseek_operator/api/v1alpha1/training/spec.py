@@ -6,7 +6,7 @@ from pydantic import ConfigDict, Field
 
 from deepseek_operator.api.base import ApiModel, OneOf, rule, rules
 from deepseek_operator.api.v1alpha1.common.accelerator import Accelerator
-from deepseek_operator.api.v1alpha1.common.programs import is_none, is_one
+from deepseek_operator.api.v1alpha1.common.programs import is_none, is_one, joined
 from deepseek_operator.api.v1alpha1.training.checkpoints import Checkpoints
 from deepseek_operator.api.v1alpha1.training.compression import ONE_BIT_ADAM, ONE_BIT_ADAM_OR, POWER_SGD
 from deepseek_operator.api.v1alpha1.training.data import ChatTemplate, Dataset, Preparation
@@ -14,7 +14,7 @@ from deepseek_operator.api.v1alpha1.training.evaluation import Evaluation
 from deepseek_operator.api.v1alpha1.training.failures import FailurePolicy
 from deepseek_operator.api.v1alpha1.training.hyperparameters import Hyperparameters
 from deepseek_operator.api.v1alpha1.training.init import InitFrom
-from deepseek_operator.api.v1alpha1.training.method import FULL, LORA, PROMPT_TUNING, TrainingMethod
+from deepseek_operator.api.v1alpha1.training.method import FULL, LORA, PROMPT_TUNING, QLORA, TrainingMethod
 from deepseek_operator.api.v1alpha1.training.model import TrainingModel
 from deepseek_operator.api.v1alpha1.training.nodes import Nodes
 from deepseek_operator.api.v1alpha1.training.objectives import OBJECTIVE, OBJECTIVE_RULES, OBJECTIVES
@@ -22,7 +22,7 @@ from deepseek_operator.api.v1alpha1.training.parallelism import TrainingParallel
 from deepseek_operator.api.v1alpha1.training.stopping import EarlyStopping
 from deepseek_operator.api.v1alpha1.training.tracking import Tracking
 from deepseek_operator.api.v1alpha1.training.trainer import Trainer
-from deepseek_operator.api.v1alpha1.training.trainers import COMPRESSING, OURS, WRITTEN
+from deepseek_operator.api.v1alpha1.training.trainers import COMPRESSING, OURS, WITH_QLORA, WRITTEN
 
 _OWN_COMMAND = is_one("self.trainer.type", WRITTEN)
 _OURS = is_one("self.trainer.type", OURS)
@@ -50,6 +50,12 @@ class TrainingSpec(ApiModel):
                 "a method other than Full learns beside a base that stays as it is, and model.custom begins at random weights: write "
                 "model.source or model.fromTraining, or method.type Full",
                 fieldPath=".model.custom",
+            ),
+            rule(
+                f"self.method.type != '{QLORA}' || {_NOT_OURS}",
+                f"the built-in trainer has no QLoRA: write trainer.type {joined(WITH_QLORA, 'or')} with an image that holds "
+                "bitsandbytes, or method.type LoRA",
+                fieldPath=".method.type",
             ),
             rule(
                 f"{_OWN_COMMAND} || (has(self.datasets) && self.datasets.exists(d, d.split == 'Train'))",

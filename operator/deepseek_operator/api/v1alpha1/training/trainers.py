@@ -2,7 +2,7 @@
 
 from deepseek_operator.api.v1alpha1.common.programs import joined
 from deepseek_operator.domain.programs.start import Start
-from deepseek_operator.domain.programs.trainers.table import TRAINERS, offered
+from deepseek_operator.domain.programs.trainers.table import offered
 from deepseek_operator.domain.sizing.training_state import Method
 
 TYPES = tuple(entry.type for entry in offered())
@@ -21,10 +21,12 @@ COMPRESSING = {
     for kind in sorted({entry.compression for entry in offered()} - {""})
 }
 """By the type of `gradientCompression`, those that know it."""
-WITH_QLORA = joined(
-    (one.title for one in TRAINERS.values() if one.start is Start.BUILT and Method.QLORA in one.methods), "and"
+WITH_QLORA = tuple(
+    entry.type
+    for entry in offered()
+    if entry.start is Start.BUILT and Method.QLORA in entry.methods and not entry.runs_a_program
 )
-"""Who does what the built-in trainer does not: a program of the user's own may run them."""
+"""Those that are told to hold the base in 4 bits."""
 OURS_OR = joined(OURS, "or")
 WRITTEN_OR = joined(WRITTEN, "or")
 BUILT_OR = joined(BUILT, "or")
