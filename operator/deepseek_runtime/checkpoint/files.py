@@ -75,6 +75,18 @@ def is_there(path: Path) -> bool:
     return True
 
 
+def bytes_below(folder: Path) -> int:
+    """Size of all that lies there now: it grows while something is written."""
+    total = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += os.lstat(os.path.join(place, name)).st_size
+            except OSError:
+                continue
+    return total
+
+
 def sync_files(directory: Path) -> None:
     """Puts files that a library wrote on the volume: after a power cut a manifest must not outlive them."""
     for path in sorted(directory.rglob("*")):

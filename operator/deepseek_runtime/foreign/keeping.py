@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from deepseek_runtime.checkpoint.files import is_directory
+from deepseek_runtime.checkpoint.files import bytes_below, is_directory
 from deepseek_runtime.checkpoint.integrity import Damaged
 from deepseek_runtime.checkpoint.ranking import best
 from deepseek_runtime.checkpoint.volume import Volume
@@ -184,7 +184,7 @@ class Keeping:
         if said != self._said:
             self._said = said
             self._tell(state="Training", **said.fields(), **self._rate(said.step))
-        beat = f"{said.step} {telling.bytes_below(output)}"
+        beat = f"{said.step} {bytes_below(output)}"
         if beat != self._beat and is_directory(self.run.path):
             self._beat = beat
             self.run.heartbeat_file(0).write_text(beat)

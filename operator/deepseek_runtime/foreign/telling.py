@@ -49,18 +49,6 @@ def read(log: Path) -> Said:
     )
 
 
-def bytes_below(folder: Path) -> int:
-    """Size of all that lies there: it grows while a checkpoint is written."""
-    total = 0
-    for place, _, names in os.walk(folder):
-        for name in names:
-            try:
-                total += os.lstat(os.path.join(place, name)).st_size
-            except OSError:
-                continue
-    return total
-
-
 def _lines(log: Path) -> list[Mapping[str, object]]:
     try:
         with opened(log) as stream:

@@ -1,6 +1,5 @@
 """Making an export of a checkpoint: its weights gathered on rank 0, written there by a thread, committed."""
 
-import os
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Any
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from deepseek_runtime.chat.template import text_of, write_template
+from deepseek_runtime.checkpoint.files import bytes_below
 from deepseek_runtime.checkpoint.integrity import describe
 from deepseek_runtime.checkpoint.manifest import Manifest
 from deepseek_runtime.checkpoint.room import writing
@@ -64,7 +64,7 @@ class Exporter:
                 rank.gang,
                 rank.heartbeat.beat,
                 is_done=lambda: job is None or job.done(),
-                written_bytes=lambda: _bytes_below(directory) if job else 0,
+                written_bytes=lambda: bytes_below(directory) if job else 0,
             )
         return job
 
@@ -91,14 +91,3 @@ class Exporter:
             healthy=True,
             created_at=now(),
         )
-
-
-def _bytes_below(directory: Path) -> int:
-    total = 0
-    for place, _, names in os.walk(directory):
-        for name in names:
-            try:
-                total += os.stat(os.path.join(place, name)).st_size
-            except FileNotFoundError:
-                continue
-    return total

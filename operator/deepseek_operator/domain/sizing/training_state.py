@@ -11,7 +11,8 @@ bf16 mixed, otherwise          2           4          4       8        18
 bf16 throughout                2           2          –       4        8
 =============================  ==========  =========  ======  =======  =====
 
-8-bit Adam keeps moments in 2 bytes; paged, it keeps them on the host. Muon keeps half of Adam's of the matrices of layers
+Otherwise is DeepSpeed: gradients of 16 bits are made fp32 for the step, and its own estimate of ZeRO-3 is 18 as well
+(``estimate_zero3_model_states_mem_needs``). 8-bit Adam keeps moments in 2 bytes; paged, it keeps them on the host. Muon keeps half of Adam's of the matrices of layers
 (arXiv 2502.16982, section 2.3), and leaves embeddings, head and vectors to Adam. FP8 training computes in FP8 and keeps the
 states of bf16 mixed precision. A frozen base weighs what its storage format weighs.
 """

@@ -97,7 +97,7 @@ class Examples(Stored):
         return max((end - start for start, end in pairwise(self._ends)), default=0)
 
 
-class Joined(Sequence[Example]):
+class Joined(Stored):
     """Several of them one after the other, none copied."""
 
     def __init__(self, parts: Sequence[Sequence[Example]]) -> None:
@@ -107,15 +107,7 @@ class Joined(Sequence[Example]):
     def __len__(self) -> int:
         return self._starts[-1]
 
-    @overload
-    def __getitem__(self, index: int) -> Example: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Example]: ...
-    def __getitem__(self, index: int | slice) -> Example | list[Example]:
-        if isinstance(index, slice):
-            return [self[one] for one in range(*index.indices(len(self)))]
-        if not 0 <= index < len(self):
-            raise IndexError(index)
+    def at(self, index: int) -> Example:
         part = bisect_right(self._starts, index) - 1
         return self._parts[part][index - self._starts[part]]
 
