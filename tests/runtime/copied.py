@@ -1,11 +1,9 @@
-"""One process of a gang of two nodes, for `test_hybrid`: `python -m tests.runtime.copied FOLDER RANK WORLD`.
+"""One process of a gang of two nodes, for `test_hybrid` (see `gangs`).
 
 Four processes train with all states shared out over all of them, and with a copy on each node; stop on the way and go on,
-also in the other layout. Two go on from what four have left. What was seen is written to FOLDER/told-WORLD-RANK.json.
+also in the other layout. Two go on from what four have left.
 """
 
-import json
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +12,12 @@ from typing import Any
 from safetensors import safe_open
 from torch.distributed.tensor import DTensor
 
-from deepseek_runtime.rundir import VARIABLE
 from deepseek_runtime.trainer.gang import Gang
 from tests.runtime.eight_bits import in_fp8
 from tests.runtime.families import FAMILIES
-from tests.runtime.observed import Bench, Observed
-from tests.runtime.workplace import Workplace, alone_on_a_thread
+from tests.runtime.gangs import again, steps_of, take_part
+from tests.runtime.observed import Observed
+from tests.runtime.workplace import Workplace
 
 STARTS = ("llama-tied", "deepseek_v2", "deepseek_v3")
 READ = ("deepseek_v3 fp8", "deepseek_v3 LoRA")
@@ -42,20 +40,14 @@ class Trained:
         found: dict[str, Told] = {}
         for layout in LAYOUTS:
             whole = self._attempt(f"whole-{layout}", layout)
-            found[layout] = {**_told(whole), "held": _held(whole), "export": _export(whole)}
+            found[layout] = {**steps_of(whole), "held": _held(whole), "export": _export(whole)}
             self._attempt(f"part-{layout}", layout, stops=True)
         for number, (begun, other) in enumerate([("Hybrid", "Hybrid"), ("Hybrid", "Full"), ("Full", "Hybrid")]):
             found[f"{begun}-{other}"] = self.resumed(begun, other, number)
         return found
 
     def resumed(self, begun: str, other: str, number: int) -> Told:
-        ancestry = json.dumps([{"attempt": 1, "jobUID": "job-1", "incarnation": "first"}])
-        names: dict[str, Any] = {
-            "ATTEMPT": str(number + 2),
-            "JOB_UID": f"job-{number + 2}",
-            "POD_UID": f"again-{number}",
-        }
-        return _told(self._attempt(f"part-{begun}", other, RESUME_ANCESTRY=ancestry, CHECKPOINT_KEEP_LAST="9", **names))
+        return steps_of(self._attempt(f"part-{begun}", other, CHECKPOINT_KEEP_LAST="9", **again(number)))
 
     def _attempt(self, volume: str, layout: str, *, stops: bool = False, **variables: Any) -> Observed:
         nodes: dict[str, Any] = {"NODES": "2", "PROCESSES_PER_NODE": str(self.world // 2)}
@@ -72,15 +64,6 @@ class Trained:
             **nodes,
             **variables,
         )
-
-
-def _told(seen: Observed) -> Told:
-    steps = [record for record in seen.records if record["event"] == "step"]
-    return {
-        "losses": {str(record["step"]): record["loss"] for record in steps},
-        "norms": {str(record["step"]): record["gradientNorm"] for record in steps},
-        "exact": [record["exact"] for record in seen.records if record["event"] == "resume"],
-    }
 
 
 def _held(seen: Observed) -> float:
@@ -107,24 +90,18 @@ def starts(folder: Path, gang: Gang) -> dict[str, dict[str, object]]:
     return found
 
 
-def main(folder: Path, rank: int, world: int) -> None:
-    meeting = folder / f"meeting-{world}"
-    names = {"RANK": rank, "WORLD_SIZE": world, "LOCAL_RANK": rank, "LOCAL_WORLD_SIZE": world, VARIABLE: meeting}
-    with alone_on_a_thread():
-        gang = Gang.meet({name: str(value) for name, value in names.items()})
-        workplace = Workplace(Bench(gang, folder), folder)
-        told: dict[str, dict[str, Told]] = {}
-        for name, changes in starts(folder, gang).items():
-            if name == "deepseek_v3 fp8" and world == 4:
-                if gang.is_first:
-                    plain = folder / "deepseek_v3" / "whole-Full" / "training-uid" / "exports" / str(STEPS)
-                    in_fp8(plain, folder / "fp8", folder / "exact", (12, 10))
-                gang.any(value=False)
-            start = Trained(workplace, folder / name, changes, world)
-            told[name] = start.told() if world == 4 else {"Hybrid-Full": start.resumed("Hybrid", "Full", 7)}
-        (folder / f"told-{world}-{rank}.json").write_text(json.dumps(told))
-        gang.part()
+def main(workplace: Workplace) -> dict[str, dict[str, Told]]:
+    gang, folder, told = workplace.bench.gang, workplace.files, dict[str, dict[str, Told]]()
+    for name, changes in starts(folder, gang).items():
+        if name == "deepseek_v3 fp8" and gang.world_size == 4:
+            if gang.is_first:
+                plain = folder / "deepseek_v3" / "whole-Full" / "training-uid" / "exports" / str(STEPS)
+                in_fp8(plain, folder / "fp8", folder / "exact", (12, 10))
+            gang.any(value=False)
+        start = Trained(workplace, folder / name, changes, gang.world_size)
+        told[name] = start.told() if gang.world_size == 4 else {"Hybrid-Full": start.resumed("Hybrid", "Full", 7)}
+    return told
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    take_part(main)

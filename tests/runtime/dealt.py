@@ -1,11 +1,9 @@
-"""One process of a gang that trains mixtures of experts, for `test_experts`: `python -m tests.runtime.dealt FOLDER RANK WORLD`.
+"""One process of a gang that trains mixtures of experts, for `test_experts` (see `gangs`).
 
 Each family is trained with all experts on every process, and dealt out over each of the degrees that the gang allows;
-stopped on the way and gone on from, also with another degree. What was seen is written to FOLDER/told-WORLD-RANK.json.
+stopped on the way and gone on from, also with another degree.
 """
 
-import json
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +13,10 @@ from typing import Any
 from safetensors import safe_open
 from torch.distributed.tensor import DTensor
 
-from deepseek_runtime.rundir import VARIABLE
-from deepseek_runtime.trainer.gang import Gang
 from tests.runtime.families import FAMILIES
-from tests.runtime.observed import Bench, Observed
-from tests.runtime.workplace import Workplace, alone_on_a_thread
+from tests.runtime.gangs import again, steps_of, take_part
+from tests.runtime.observed import Observed
+from tests.runtime.workplace import Workplace
 
 MIXTURES = tuple(name for name, fields in FAMILIES.items() if "n_routed_experts" in fields)
 READ = ("deepseek_v2", "deepseek_v3")
@@ -59,8 +56,8 @@ class Trained:
         found: dict[str, Told] = {}
         for degree in degrees(self.world):
             whole = self._attempt(f"whole-{degree}", degree)
-            again = self._attempt(f"again-{degree}", degree, {"hyperparameters.activationRecomputation": "Full"})
-            found[f"again-{degree}"] = _told(again)
+            repeated = self._attempt(f"again-{degree}", degree, {"hyperparameters.activationRecomputation": "Full"})
+            found[f"again-{degree}"] = _told(repeated)
             found[str(degree)] = {**_told(whole), "held": _held(whole), "export": _export(whole)}
             if lives:
                 self._attempt(f"part-{degree}", degree, stops=True)
@@ -69,15 +66,7 @@ class Trained:
         return found
 
     def _resumed(self, degree: int, other: int, number: int) -> Told:
-        ancestry = json.dumps([{"attempt": 1, "jobUID": "job-1", "incarnation": "first"}])
-        names: dict[str, Any] = {
-            "ATTEMPT": str(number + 2),
-            "JOB_UID": f"job-{number + 2}",
-            "POD_UID": f"again-{number}",
-        }
-        return _told(
-            self._attempt(f"part-{degree}", other, RESUME_ANCESTRY=ancestry, CHECKPOINT_KEEP_LAST="9", **names)
-        )
+        return _told(self._attempt(f"part-{degree}", other, CHECKPOINT_KEEP_LAST="9", **again(number)))
 
     def _attempt(
         self,
@@ -104,13 +93,8 @@ class Trained:
 
 
 def _told(seen: Observed) -> Told:
-    steps = [record for record in seen.records if record["event"] == "step"]
-    return {
-        "losses": {str(record["step"]): record["loss"] for record in steps},
-        "norms": {str(record["step"]): record["gradientNorm"] for record in steps},
-        "evaluations": [record["evalLoss"] for record in seen.records if record["event"] == "evaluation"],
-        "exact": [record["exact"] for record in seen.records if record["event"] == "resume"],
-    }
+    evaluations = [record["evalLoss"] for record in seen.records if record["event"] == "evaluation"]
+    return {**steps_of(seen), "evaluations": evaluations}
 
 
 def _held(seen: Observed) -> list[list[int]]:
@@ -126,23 +110,17 @@ def _export(seen: Observed) -> dict[str, float]:
     return {name: float(tensor.norm()) for name, tensor in tensors.items()}
 
 
-def main(folder: Path, rank: int, world: int) -> None:
-    meeting = folder / f"meeting-{world}"
-    names = {"RANK": rank, "WORLD_SIZE": world, "LOCAL_RANK": rank, "LOCAL_WORLD_SIZE": world, VARIABLE: meeting}
-    with alone_on_a_thread():
-        gang = Gang.meet({name: str(value) for name, value in names.items()})
-        workplace = Workplace(Bench(gang, folder), folder)
-        told = {}
-        for name in mixtures(world):
-            at = folder / f"{world}-{name}"
-            start = Trained(workplace, at, {"custom": dict(FAMILIES[name])}, world)
-            told[name] = start.told()
-            if name in READ:
-                model = {"path": str(at / "whole-1" / "training-uid" / "exports" / str(STEPS))}
-                told[f"{name} from weights"] = Trained(workplace, at / "read", model, world).told(lives=False)
-        (folder / f"told-{world}-{rank}.json").write_text(json.dumps(told))
-        gang.part()
+def main(workplace: Workplace) -> dict[str, dict[str, Told]]:
+    folder, world, told = workplace.files, workplace.bench.gang.world_size, dict[str, dict[str, Told]]()
+    for name in mixtures(world):
+        at = folder / f"{world}-{name}"
+        start = Trained(workplace, at, {"custom": dict(FAMILIES[name])}, world)
+        told[name] = start.told()
+        if name in READ:
+            model = {"path": str(at / "whole-1" / "training-uid" / "exports" / str(STEPS))}
+            told[f"{name} from weights"] = Trained(workplace, at / "read", model, world).told(lives=False)
+    return told
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    take_part(main)

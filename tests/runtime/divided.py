@@ -1,22 +1,17 @@
-"""One process of a gang that trains with every optimizer, for `test_optimizers_of_a_gang`:
-`python -m tests.runtime.divided FOLDER RANK WORLD`.
+"""One process of a gang that trains with every optimizer, for `test_optimizers_of_a_gang` (see `gangs`).
 
-Each is trained undisturbed and stopped on the way; what another gang has stopped is gone on from. What was seen is written to
-FOLDER/told-WORLD-RANK.json.
+Each is trained undisturbed and stopped on the way; what another gang has stopped is gone on from.
 """
 
-import json
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deepseek_runtime.rundir import VARIABLE
 from deepseek_runtime.spec import OPTIMIZERS
-from deepseek_runtime.trainer.gang import Gang
 from tests.runtime.families import FAMILIES
-from tests.runtime.observed import Bench, Document, Observed
-from tests.runtime.workplace import Workplace, alone_on_a_thread
+from tests.runtime.gangs import again, steps_of, take_part
+from tests.runtime.observed import Document, Observed
+from tests.runtime.workplace import Workplace
 
 WORLDS = (2, 3, 1)
 """Numbers of processes, in the order in which the gangs come: each goes on from what the one before has stopped."""
@@ -41,15 +36,12 @@ class Trained:
     world: int
 
     def told(self, start: str, optimizer: str) -> dict[str, Document]:
-        found = {"whole": _told(self._attempt(start, optimizer, f"whole-{self.world}"))}
+        found = {"whole": steps_of(self._attempt(start, optimizer, f"whole-{self.world}"))}
         self._attempt(start, optimizer, f"part-{self.world}", stops=True)
         before = WORLDS[WORLDS.index(self.world) - 1]
         stopped = self.folder / f"{start}-{optimizer}-part-{before}"
         if self.world != WORLDS[0] and stopped.exists():
-            ancestry = json.dumps([{"attempt": 1, "jobUID": "job-1", "incarnation": "first"}])
-            names: dict[str, Any] = {"ATTEMPT": "2", "JOB_UID": "job-2", "POD_UID": "second"}
-            again = self._attempt(start, optimizer, f"part-{before}", RESUME_ANCESTRY=ancestry, **names)
-            found["resumed"] = _told(again)
+            found["resumed"] = steps_of(self._attempt(start, optimizer, f"part-{before}", **again(0)))
         return found
 
     def _attempt(self, start: str, optimizer: str, volume: str, *, stops: bool = False, **variables: Any) -> Observed:
@@ -75,29 +67,16 @@ class Trained:
         )
 
 
-def _told(seen: Observed) -> Document:
-    steps = [record for record in seen.records if record["event"] == "step"]
+def main(workplace: Workplace) -> dict[str, dict[str, Document]]:
+    world = workplace.bench.gang.world_size
+    trained = Trained(workplace, workplace.files, world)
     return {
-        "losses": {str(record["step"]): record["loss"] for record in steps},
-        "norms": {str(record["step"]): record["gradientNorm"] for record in steps},
+        f"{start}, {optimizer}": trained.told(start, optimizer)
+        for start in STARTS
+        for optimizer in OPTIMIZERS
+        if has(start, world)
     }
 
 
-def main(folder: Path, rank: int, world: int) -> None:
-    meeting = folder / f"meeting-{world}"
-    names = {"RANK": rank, "WORLD_SIZE": world, "LOCAL_RANK": rank, "LOCAL_WORLD_SIZE": world, VARIABLE: meeting}
-    with alone_on_a_thread():
-        gang = Gang.meet({name: str(value) for name, value in names.items()})
-        trained = Trained(Workplace(Bench(gang, folder), folder), folder, world)
-        told = {
-            f"{start}, {optimizer}": trained.told(start, optimizer)
-            for start in STARTS
-            for optimizer in OPTIMIZERS
-            if has(start, world)
-        }
-        (folder / f"told-{world}-{rank}.json").write_text(json.dumps(told))
-        gang.part()
-
-
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    take_part(main)

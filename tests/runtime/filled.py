@@ -1,11 +1,10 @@
-"""One process of a gang that starts from models, for `test_filling`: `python -m tests.runtime.filled FOLDER RANK WORLD`.
+"""One process of a gang that starts from models, for `test_filling` (see `gangs`).
 
-Writes to FOLDER/told-WORLD-RANK.json, for each model there and each of the families at random weights, its digest, and
+Tells, for each model there and each of the families at random weights, its digest, and
 for the large one by how many bytes the process grew while it got its share.
 """
 
 import hashlib
-import json
 import sys
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from deepseek_runtime.spec import Custom, Weights
 from deepseek_runtime.trainer.filling import fill
 from deepseek_runtime.trainer.model import outline, shard
 from tests.runtime.families import FAMILIES
+from tests.runtime.gangs import tell
 
 WIDTH, INNER, LAYERS = 512, 2048, 24
 LARGE: dict[str, object] = {
@@ -48,7 +48,7 @@ def main(folder: Path, rank: int, world: int) -> None:
         network = _filled(source, world)
         grown[name] = _peak_bytes() - before
         del network
-    (folder / f"told-{world}-{rank}.json").write_text(json.dumps({"digests": digests, "grown": grown}))
+    tell(folder, rank, world, {"digests": digests, "grown": grown})
     dist.barrier()
     dist.destroy_process_group()
 

@@ -1,9 +1,5 @@
 """Experts that are dealt out over processes learn what they learn whole on each: every family, on two and on four."""
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +7,7 @@ import pytest
 
 from tests.runtime.dealt import READ, STEPS, STOPPED_AT, continuations, degrees, mixtures
 from tests.runtime.families import FAMILIES
+from tests.runtime.gangs import told_by
 from tests.runtime.workplace import write_words
 
 WORLDS = (2, 4)
@@ -25,12 +22,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[int, list[dict[str, A
 
 def _gang(folder: Path, world: int) -> list[dict[str, Any]]:
     write_words(folder)
-    (folder / f"meeting-{world}").mkdir()
-    command = [sys.executable, "-m", "tests.runtime.dealt", str(folder)]
-    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(("operator", ".")), "OMP_NUM_THREADS": "1"}
-    ranks = [subprocess.Popen([*command, str(rank), str(world)], env=variables) for rank in range(world)]
-    assert [rank.wait() for rank in ranks] == [0] * world
-    return [json.loads((folder / f"told-{world}-{rank}.json").read_text()) for rank in range(world)]
+    return told_by("dealt", folder, world)
 
 
 CASES = [

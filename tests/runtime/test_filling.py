@@ -1,10 +1,6 @@
 """Every process of a training starts with its own share of the weights, the same as one process would have, and holds
 little more meanwhile."""
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +11,7 @@ from deepseek_runtime.trainer.tokenizer import BYTE_VOCABULARY, byte_tokenizer
 from tests.runtime.eight_bits import in_fp8
 from tests.runtime.families import FAMILIES
 from tests.runtime.filled import INNER, LARGE, LAYERS, WIDTH
+from tests.runtime.gangs import told_by
 
 READ = ("llama", "qwen2-tied", "qwen3", "deepseek_v2", "deepseek_v3", "deepseek_v3-tied")
 MIB = 1 << 20
@@ -50,20 +47,12 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[int, list[Told]]:
         plain = folder / f"plain-{family}"
         _write(plain, {**FAMILIES[family], **fields, "vocab_size": BYTE_VOCABULARY})
         in_fp8(plain, folder / f"model-fp8-{family}", folder / f"model-exact-{family}", shards=2)
-    return {world: _gang(folder, world) for world in (1, 2, 3)}
+    return {world: told_by("filled", folder, world, **_PLAIN_MEMORY) for world in (1, 2, 3)}
 
 
 def _write(path: Path, fields: dict[str, object], kind: torch.dtype = torch.float32) -> None:
     AutoModelForCausalLM.from_config(AutoConfig.for_model(**fields), dtype=kind).save_pretrained(path)
     byte_tokenizer().save_pretrained(path)
-
-
-def _gang(folder: Path, world: int) -> list[Told]:
-    command = [sys.executable, "-m", "tests.runtime.filled", str(folder)]
-    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(("operator", ".")), **_PLAIN_MEMORY}
-    ranks = [subprocess.Popen([*command, str(rank), str(world)], env=variables) for rank in range(world)]
-    assert [rank.wait() for rank in ranks] == [0] * world
-    return [json.loads((folder / f"told-{world}-{rank}.json").read_text()) for rank in range(world)]
 
 
 def test_the_weights_are_the_same_bits_whatever_the_number_of_processes(told: dict[int, list[Told]]) -> None:

@@ -1,10 +1,6 @@
 """A copy of all states on each node, shared out within it: two nodes of two processes learn what four learn alike."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +9,7 @@ from deepseek_runtime.contract import Gang, Invalid
 from deepseek_runtime.spec import read_spec
 from deepseek_runtime.trainer.meshes import copies
 from tests.runtime.copied import READ, STARTS, STEPS, STOPPED_AT
+from tests.runtime.gangs import told_by
 from tests.runtime.workplace import write_words
 
 # Of the first test, in which 35 trainings of four processes and five of two are made.
@@ -24,16 +21,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[int, list[dict[str, A
     """What the processes of a gang tell, by their number and by rank; two go on from what four have left."""
     folder = tmp_path_factory.mktemp("copied")
     write_words(folder)
-    return {world: _gang(folder, world) for world in (4, 2)}
-
-
-def _gang(folder: Path, world: int) -> list[dict[str, Any]]:
-    (folder / f"meeting-{world}").mkdir()
-    command = [sys.executable, "-m", "tests.runtime.copied", str(folder)]
-    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(("operator", ".")), "OMP_NUM_THREADS": "1"}
-    ranks = [subprocess.Popen([*command, str(rank), str(world)], env=variables) for rank in range(world)]
-    assert [rank.wait() for rank in ranks] == [0] * world
-    return [json.loads((folder / f"told-{world}-{rank}.json").read_text()) for rank in range(world)]
+    return {world: told_by("copied", folder, world) for world in (4, 2)}
 
 
 @pytest.mark.parametrize("start", [*STARTS, *READ])

@@ -1,17 +1,13 @@
 """Every optimizer on one, two and three processes, which share rows unevenly: the same losses and norms, and checkpoints
 that any of them goes on from."""
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from deepseek_runtime.spec import OPTIMIZERS
 from tests.runtime.divided import STARTS, STEPS, STOPPED_AT, WORLDS, has
+from tests.runtime.gangs import told_by
 from tests.runtime.workplace import write_words
 
 pytestmark = pytest.mark.timeout(1800)  # the first of them waits for all gangs
@@ -22,17 +18,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict[str, Any]]:
     """What the first process of each gang tells, by their number."""
     folder = tmp_path_factory.mktemp("divided")
     write_words(folder)
-    return {world: _gang(folder, world) for world in WORLDS}
-
-
-def _gang(folder: Path, world: int) -> dict[str, Any]:
-    (folder / f"meeting-{world}").mkdir()
-    command = [sys.executable, "-m", "tests.runtime.divided", str(folder)]
-    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(("operator", ".")), "OMP_NUM_THREADS": "1"}
-    ranks = [subprocess.Popen([*command, str(rank), str(world)], env=variables) for rank in range(world)]
-    assert [rank.wait() for rank in ranks] == [0] * world
-    found: dict[str, Any] = json.loads((folder / f"told-{world}-0.json").read_text())
-    return found
+    return {world: told_by("divided", folder, world)[0] for world in WORLDS}
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)

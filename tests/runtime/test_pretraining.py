@@ -1,9 +1,6 @@
 """Pre-training: every token of texts that run on over sequences, and experts that a moving bias holds in balance."""
 
 import json
-import os
-import subprocess
-import sys
 from array import array
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +15,7 @@ from deepseek_runtime.spec import read_spec
 from deepseek_runtime.trainer.balancing import SPEED, Balance
 from deepseek_runtime.trainer.data.example import Example
 from tests.runtime.families import FAMILIES
+from tests.runtime.gangs import told_by
 from tests.runtime.observed import Observed
 from tests.runtime.workplace import ABSENT, Workplace, changed
 
@@ -121,20 +119,11 @@ def test_the_load_is_that_of_tokens_whatever_passes_share_them(workplace: Workpl
 
 def test_the_load_is_that_of_all_processes_also_where_experts_are_dealt_out(tmp_path: Path) -> None:
     texts_in(tmp_path)
-    told = {world: gang(tmp_path, world) for world in (1, 2)}
+    told = {world: told_by("balanced", tmp_path, world) for world in (1, 2)}
     (alone,) = told[1]
     assert any(alone["1"][0])
     assert [rank["1"] for rank in told[2]] == [alone["1"]] * 2
     assert [rank["2"] for rank in told[2]] == [alone["1"]] * 2
-
-
-def gang(folder: Path, world: int) -> list[dict[str, list[list[float]]]]:
-    (folder / f"meeting-{world}").mkdir()
-    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(("operator", ".")), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "tests.runtime.balanced", str(folder)]
-    ranks = [subprocess.Popen([*command, str(rank), str(world)], env=variables) for rank in range(world)]
-    assert [rank.wait() for rank in ranks] == [0] * world
-    return [json.loads((folder / f"told-{world}-{rank}.json").read_text()) for rank in range(world)]
 
 
 class Router(nn.Module):
