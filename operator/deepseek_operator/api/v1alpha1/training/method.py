@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, StringConstraints
 
 from deepseek_operator.api.base import ApiModel, Decimal, Says, rule, rules
-from deepseek_operator.api.v1alpha1.common.programs import is_one
+from deepseek_operator.api.v1alpha1.common.programs import is_one, joined
+from deepseek_operator.api.v1alpha1.training.trainers import WITH_QLORA
 
 FULL, LORA, QLORA, PROMPT_TUNING, P_TUNING = "Full", "LoRA", "QLoRA", "PromptTuning", "PTuning"
 MATRICES = (LORA, QLORA)
@@ -126,7 +127,7 @@ class TrainingMethod(ApiModel):
 
     type: MethodType = Field(
         default=FULL,
-        description="Full: every parameter. LoRA: a small adapter beside the weights of model.source or model.fromTraining, with a fraction of the memory and of the checkpoints; it wants about ten times the learning rate. QLoRA: the same beside weights that are held in 4 bits (NF4, by bitsandbytes), a quarter of their memory; of trainer.type llama-factory and ms-swift, whose image must hold bitsandbytes. PromptTuning: vectors that are read before every sequence, some kilobytes in all, and a learning rate of a hundred times; PTuning (v1): a small network makes them while they learn. The small engine of the runtime image serves these, and others none. Default Full.",
+        description=f"Full: every parameter. LoRA: a small adapter beside the weights of model.source or model.fromTraining, with a fraction of the memory and of the checkpoints; it wants about ten times the learning rate. QLoRA: the same beside weights that are held in 4 bits (NF4, by bitsandbytes), a quarter of their memory; of trainer.type {joined(WITH_QLORA, 'and')}, whose image must hold bitsandbytes. PromptTuning: vectors that are read before every sequence, some kilobytes in all, and a learning rate of a hundred times; PTuning (v1): a small network makes them while they learn. The small engine of the runtime image serves these, and others none. Default Full.",
     )
     lora: Lora | None = Field(
         default=None, description="Settings of methods LoRA and QLoRA. Absent: all at their defaults."
