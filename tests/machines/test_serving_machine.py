@@ -417,7 +417,7 @@ class ServingMachine(RuleBasedStateMachine):
         assert selector == dict(pair.split("=") for pair in owner.status.selector.split(","))
         scaled = owner.spec.autoscaling is not None and not owner.spec.suspend
         assert (self._scaler() is not None) == scaled
-        assert len(self.cluster.all(REVISION)) <= 4
+        assert len(self.cluster.all(REVISION)) <= 6
 
     def _drifted_is_ours(self) -> bool:
         """A key that somebody added to the selector is theirs under server-side apply; ours must be whole."""

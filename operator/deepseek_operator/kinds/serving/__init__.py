@@ -28,6 +28,7 @@ from deepseek_operator.kinds.serving.plan import plan
 from deepseek_operator.kinds.serving.revision import revision_name
 from deepseek_operator.kinds.serving.rights import OWNS
 from deepseek_operator.kinds.serving.status import status
+from deepseek_operator.kinds.serving.verbs import ROLLBACK, verb
 from deepseek_operator.kinds.serving.view import View
 from deepseek_operator.workloads.replicas.group import RESOURCES, names
 
@@ -49,7 +50,7 @@ class ServingKind:
         """Names that the children take now; those of a revision once its model is recorded."""
         name = serving_service(owner.metadata.name)
         scaled = (Ref(AUTOSCALER, name),) if owner.spec.autoscaling is not None and not owner.spec.suspend else ()
-        target = _revision_names(owner, owner.status.resolved)
+        target = (*_revision_names(owner, owner.status.resolved), *_rollback_names(owner))
         return tuple(dict.fromkeys((Ref(SERVICE, name), Ref(BUDGET, name), *scaled, *target, *_running_names(owner))))
 
     def recorded_names(self, owner: DeepSeekServing) -> tuple[Ref, ...]:
@@ -90,6 +91,15 @@ def _revision_names(owner: DeepSeekServing, resolved: ResolvedModel | None) -> t
     if resolved is None or resolved.reference != reference_digest(owner.spec.model):
         return ()
     name = serving_revision(owner.metadata.name, revision_name(owner, resolved))
+    return tuple(Ref(resource, name) for resource in (*RESOURCES, REVISION, SERVICE))
+
+
+def _rollback_names(owner: DeepSeekServing) -> tuple[Ref, ...]:
+    """Of the revision that an annotation goes back to, where the status lists it."""
+    wish, kept = verb(owner, ROLLBACK), {revision.name for revision in owner.status.revisions}
+    if wish is None or wish.revision not in kept:
+        return ()
+    name = serving_revision(owner.metadata.name, wish.revision)
     return tuple(Ref(resource, name) for resource in (*RESOURCES, REVISION, SERVICE))
 
 

@@ -21,6 +21,7 @@ def believed(owner: DeepSeekServing) -> DeepSeekServing:
         "resolved": _resolved(status.resolved),
         "current": status.current if status.current is not None and _is_revision(status.current) else None,
         "previous": [revision for revision in status.previous if _is_revision(revision)],
+        "revisions": [revision for revision in status.revisions if _is_revision(revision)],
     }
     if all(getattr(status, name) == value for name, value in sound.items()):
         return owner

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 
+from deepseek_operator.api.base import Condition
 from deepseek_operator.api.v1alpha1.serving.status import ServingStatus
 from deepseek_operator.core.conditions import find, headline
 from deepseek_operator.core.kind import Event
 from deepseek_operator.kinds.serving import reasons
+from deepseek_operator.kinds.serving.rollback import ROLLED_BACK
 from deepseek_operator.kinds.serving.update import UPDATE_AVAILABLE
 from deepseek_operator.workloads.withdrawn import HOST_ACCESS_WITHDRAWN
 
@@ -35,6 +37,7 @@ _WARNINGS = frozenset(
         reasons.AUTOSCALER_OFF,
         reasons.FORBIDDEN,
         reasons.REJECTED,
+        reasons.UNKNOWN_REVISION,
         reasons.TOO_LARGE,
         reasons.INTERNAL_ERROR,
     )
@@ -55,6 +58,7 @@ def _transitions(before: ServingStatus, after: ServingStatus) -> Iterator[Event]
     offered = find(after.conditions, UPDATE_AVAILABLE)
     if offered is not None and find(before.conditions, UPDATE_AVAILABLE) is None:
         yield Event("Normal", offered.reason, "Reconcile", offered.message[:_NOTE_LENGTH])
+    yield from _rollback(find(before.conditions, ROLLED_BACK), find(after.conditions, ROLLED_BACK))
     lost = find(after.conditions, HOST_ACCESS_WITHDRAWN)
     if lost is not None and find(before.conditions, HOST_ACCESS_WITHDRAWN) is None:
         yield Event("Warning", lost.reason, "Reconcile", lost.message[:_NOTE_LENGTH])
@@ -63,3 +67,12 @@ def _transitions(before: ServingStatus, after: ServingStatus) -> Iterator[Event]
         yield Event("Normal", "ReplicasSet", "Scale", f"{count}to {after.running_replicas} replicas")
     if after.stable and before.stable != after.stable:
         yield Event("Normal", "RolledOut", "RollOut", f"revision {after.stable} is fully rolled out")
+
+
+def _rollback(was: Condition | None, is_now: Condition | None) -> Iterator[Event]:
+    """What became of the annotation for a rollback, and that the spec is followed again."""
+    if is_now is not None and (was is None or was.reason != is_now.reason):
+        type_ = "Warning" if is_now.reason in _WARNINGS else "Normal"
+        yield Event(type_, is_now.reason, "RollBack", is_now.message[:_NOTE_LENGTH])  # type: ignore[arg-type]
+    if was is not None and was.status == "True" and is_now is None:
+        yield Event("Normal", "RollbackEnded", "RollBack", "the revision that the spec asks for is followed again")

@@ -8,14 +8,18 @@ from deepseek_operator.api.v1alpha1.training.definition import TRAINING
 from deepseek_operator.core.resources import CLAIM, Ref
 from deepseek_operator.core.seen import Needs, Seen
 from deepseek_operator.kinds.serving.model import claims_of, resolve, unresolved_trainings
+from deepseek_operator.kinds.serving.revision import claims_mounted, template_of
+from deepseek_operator.kinds.serving.verbs import ROLLBACK, verb
 
 
 def needs(seen: Seen[DeepSeekServing]) -> Needs:
     """References of this pass; the claim of a training's export is known once the export is."""
-    return Needs(references=tuple(_references(seen)))
+    return Needs(references=tuple(dict.fromkeys(_references(seen))))
 
 
 def _references(seen: Seen[DeepSeekServing]) -> Iterator[Ref]:
     yield from (Ref(TRAINING, name) for name in dict.fromkeys(unresolved_trainings(seen)))
     if isinstance(resolution := resolve(seen), ResolvedModel):
         yield from (Ref(CLAIM, name) for name in claims_of(resolution))
+    if (wish := verb(seen.owner, ROLLBACK)) is not None and (template := template_of(seen, wish.revision)) is not None:
+        yield from (Ref(CLAIM, name) for name in claims_mounted(template))

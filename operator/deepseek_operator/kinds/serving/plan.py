@@ -30,6 +30,7 @@ from deepseek_operator.kinds.serving.revision import (
     superfluous,
     template_of,
 )
+from deepseek_operator.kinds.serving.rollback import spent
 from deepseek_operator.kinds.serving.running import ending_left
 from deepseek_operator.kinds.serving.status import status
 from deepseek_operator.kinds.serving.template import render
@@ -68,9 +69,10 @@ def _record(view: View) -> ServingStatus | None:
     """The status with what must be remembered before it is used; None when it says so already."""
     before = view.status
     resolved = view.resolution if isinstance(view.resolution, ResolvedModel) else before.resolved
-    if (before.resolved, before.running_replicas, before.plan) == (resolved, view.replicas, view.devices):
+    done = spent(view.owner, view.asked)
+    update = {"resolved": resolved, "running_replicas": view.replicas, "plan": view.devices, "spent_rollback": done}
+    if all(getattr(before, name) == value for name, value in update.items()):
         return None
-    update = {"resolved": resolved, "running_replicas": view.replicas, "plan": view.devices}
     return status(view, view.update, Done()).model_copy(update=update)
 
 
@@ -126,5 +128,6 @@ def _deletes(view: View, target: str, wanted: tuple[Manifest, ...]) -> Iterator[
             yield Delete(ref, uid_of(live), "nothing is to be scaled")
         elif ref.resource == SERVICE or revision_named(live) in over:
             yield Delete(ref, uid_of(live), "its revision has no replicas left")
-    for stored in superfluous(view.stored, frozenset(view.running) - over | {target}):
+    used = frozenset(view.running) - over | {target, view.rollout.stable, view.asked}
+    for stored in superfluous(view.stored, view.spec.rollout.keep_revisions, used):
         yield Delete(ref_of(stored), uid_of(stored), "newer revisions are kept to roll back to")

@@ -76,6 +76,11 @@ REJECTED = _shared(shared.REJECTED)
 NEW_DEFAULTS = Reason(
     "NewDefaults", "Nothing must be done. To roll out what this operator would make, annotate as the message says."
 )
+ROLLED_BACK = Reason("RolledBack", "Write in the spec what the message says, or remove the annotation.")
+ROLLBACK_DONE = Reason("RollbackDone", "Nothing must be done: remove the annotation, which asks for nothing any more.")
+UNKNOWN_REVISION = Reason(
+    "UnknownRevision", "Write one of the revisions that the message lists into the annotation, or remove it."
+)
 TOO_LARGE = _shared(shared.TOO_LARGE)
 INTERNAL_ERROR = _shared(shared.INTERNAL_ERROR)
 API_UNAVAILABLE = Reason("ApiUnavailable", "Nothing to do: the operator tries again.")

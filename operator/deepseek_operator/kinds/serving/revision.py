@@ -30,9 +30,6 @@ from deepseek_operator.workloads.replicas.group import group_named
 UPDATE = f"{GROUP}/update"
 """Annotation of the resource: a new value makes a new revision of the same spec, rendered by the present operator."""
 
-KEPT = 3
-"""Revisions kept to roll back to with their very template, besides those that run."""
-
 _NEUTRAL_ENGINE: Mapping[str, object] = {
     "type": "builtin",
     "args": [],
@@ -167,6 +164,13 @@ def model_of(seen: Seen[DeepSeekServing], revision: str) -> ResolvedModel | None
     return ResolvedModel.model_validate(resolved) if isinstance(resolved, Mapping) else None
 
 
+def claims_mounted(template: Manifest) -> tuple[str, ...]:
+    """Names of the claims that a rendered template mounts."""
+    volumes = (template.get("spec") or {}).get("volumes") or ()
+    claims = (volume.get("persistentVolumeClaim") or {} for volume in volumes)
+    return tuple(claim["claimName"] for claim in claims if "claimName" in claim)
+
+
 def controller_revision(
     owner: DeepSeekServing,
     revision: str,
@@ -209,6 +213,6 @@ def is_restored(stored: Manifest) -> bool:
     return bool((stored.get("data") or {}).get("restored"))
 
 
-def superfluous(stored: Sequence[Manifest], running: frozenset[str]) -> tuple[Manifest, ...]:
-    """Stored revisions to delete, of all from the oldest on: neither among the newest nor running."""
-    return tuple(r for r in stored[:-KEPT] if revision_named(r) not in running and not is_terminating(r))
+def superfluous(stored: Sequence[Manifest], kept: int, used: frozenset[str]) -> tuple[Manifest, ...]:
+    """Stored revisions to delete, of all from the oldest on: neither among the `kept` newest nor in use."""
+    return tuple(r for r in stored[:-kept] if revision_named(r) not in used and not is_terminating(r))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel
+from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.resources import CLAIM, Manifest, Ref, is_terminating
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.domain.policy.rollout import NONE, Replicas, next_step
@@ -15,6 +16,7 @@ from deepseek_operator.kinds.serving import reasons
 from deepseek_operator.kinds.serving.labels import revision_of
 from deepseek_operator.kinds.serving.model import Resolution, Unresolved, claims_of
 from deepseek_operator.kinds.serving.revision import template_of
+from deepseek_operator.kinds.serving.rollback import obstacle_of
 from deepseek_operator.kinds.serving.running import group, reach_of_resting
 from deepseek_operator.workloads.reasons import HOST_ACCESS_NOT_ALLOWED
 
@@ -108,6 +110,16 @@ def target(seen: Seen[DeepSeekServing], resolution: Resolution, asked: str, runn
         return Target(asked, resolution)
     missing = f"there is no PersistentVolumeClaim {absent[0]} in this namespace"
     return Target(_runs_meanwhile(seen, running), obstacle=Unresolved(reasons.WAITING_FOR_CLAIM, missing))
+
+
+def target_of_rollback(
+    seen: Seen[DeepSeekServing], revision: str, running: dict[str, Replicas], configuration: Configuration
+) -> Target:
+    """A kept revision that an annotation names, or what runs meanwhile where that can't start."""
+    if (obstacle := obstacle_of(seen, revision, configuration)) is not None:
+        meanwhile = _runs_meanwhile(seen, running)
+        return Target(meanwhile if meanwhile != revision else None, obstacle=obstacle)
+    return Target(revision)
 
 
 def _runs_meanwhile(seen: Seen[DeepSeekServing], running: dict[str, Replicas]) -> str | None:

@@ -4,17 +4,25 @@ Ready means that the floor is ready: the replicas asked for, or `minReplicas` un
 because a rollout or a wish for more replicas can't be met; Reconciling says that, with the cause.
 """
 
+from deepseek_operator.api.base import parse_time, rfc3339
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.definition import SERVING
-from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel, RevisionStatus, ServingStatus, ServingSummary
+from deepseek_operator.api.v1alpha1.serving.status import (
+    KeptRevision,
+    ResolvedModel,
+    RevisionStatus,
+    ServingStatus,
+    ServingSummary,
+)
 from deepseek_operator.core.actions import Done, Failure
 from deepseek_operator.core.conditions import Verdict, columns, merged, ready, reconciling, resting, stalled
 from deepseek_operator.core.names import OWNER_UID
+from deepseek_operator.core.resources import Manifest, is_terminating
 from deepseek_operator.core.seen import Seen
-from deepseek_operator.domain.policy.rollout import Replicas
+from deepseek_operator.domain.policy.rollout import NONE, Replicas
 from deepseek_operator.kinds.serving import reasons
 from deepseek_operator.kinds.serving.children import SERVICE_PORT
-from deepseek_operator.kinds.serving.labels import replica_selector
+from deepseek_operator.kinds.serving.labels import replica_selector, revision_named
 from deepseek_operator.kinds.serving.model import reference_digest
 from deepseek_operator.kinds.serving.names import serving_service
 from deepseek_operator.kinds.serving.obstacles import Obstacle, obstacle
@@ -28,6 +36,8 @@ from deepseek_operator.workloads.refusal import refusal
 from deepseek_operator.workloads.withdrawn import withdrawn
 
 MAX_PREVIOUS = 16
+MAX_REVISIONS = 16
+"""Of ten that may be kept, and those in use beside them."""
 
 
 def status(view: View, update: tuple[Verdict, ...], done: Done) -> ServingStatus:
@@ -37,7 +47,7 @@ def status(view: View, update: tuple[Verdict, ...], done: Done) -> ServingStatus
     target = way.target.revision
     made = sum(_made(replicas) for replicas in view.running.values())
     others = [RevisionStatus(name=name, **_counts(replicas)) for name, replicas in way.older.items()]
-    said = (*verdicts, *view.scaling.conditions, *warning_of(before.plan), *_withdrawn(view), *update)
+    said = (*verdicts, *view.scaling.conditions, *warning_of(before.plan), *_withdrawn(view), *view.rollback, *update)
     conditions = merged(said, before.conditions, owner.metadata.generation, view.now)
     return ServingStatus(
         observed_generation=owner.metadata.generation,
@@ -51,12 +61,31 @@ def status(view: View, update: tuple[Verdict, ...], done: Done) -> ServingStatus
         plan=before.plan,
         current=RevisionStatus(name=target, **_counts(way.current)) if target else None,
         previous=others[-MAX_PREVIOUS:],
+        revisions=_revisions(view),
         stable=way.stable,
+        spent_rollback=before.spent_rollback,
         running_replicas=before.running_replicas,
         autoscaling=view.scaling.told,
         summary=ServingSummary(
             **columns(conditions), replicas=f"{view.serving}/{view.wanted}", model=_models_told(view)
         ),
+    )
+
+
+def _revisions(view: View) -> list[KeptRevision]:
+    """Those that can be gone back to, the newest first."""
+    kept = [one for one in reversed(view.stored) if not is_terminating(one)]
+    return [_kept(view, revision_named(one), one["metadata"]) for one in kept[:MAX_REVISIONS]]
+
+
+def _kept(view: View, name: str, metadata: Manifest) -> KeptRevision:
+    model, since = model_of(view.seen, name), parse_time(metadata.get("creationTimestamp"))
+    return KeptRevision(
+        name=name,
+        model=model.told if model is not None else "",
+        step=model.step if model is not None else None,
+        since=rfc3339(since) if since is not None else "",
+        **_counts(view.running.get(name, NONE)),
     )
 
 
@@ -87,21 +116,17 @@ def _models_told(view: View) -> str:
     """What answers, and where that is another model than the wanted one, both: `uppercase@200 → uppercase@400`."""
     answers = [model_of(view.seen, name) for name, replicas in view.rollout.older.items() if replicas.serving]
     models = [*answers, _wanted_model(view)]
-    return " → ".join(dict.fromkeys(_model_told(model) for model in models if model is not None))
+    return " → ".join(dict.fromkeys(model.told for model in models if model is not None))
 
 
 def _wanted_model(view: View) -> ResolvedModel | None:
     """What the spec asks for, once it is known; else what runs meanwhile."""
     resolved, goal = view.status.resolved, view.rollout.target
+    if view.rolled_back is not None:
+        return model_of(view.seen, view.rolled_back)
     if goal.obstacle is not None and (resolved is None or resolved.reference != reference_digest(view.spec.model)):
         return model_of(view.seen, goal.revision) if goal.revision is not None else None
     return goal.model or resolved
-
-
-def _model_told(model: ResolvedModel) -> str:
-    if model.step is not None:
-        return f"{model.training}@{model.step}"
-    return f"{model.claim_name}/{model.sub_path}".rstrip("/")
 
 
 Told = tuple[str, tuple[Verdict, ...]]
@@ -185,7 +210,7 @@ _FAILING = (reasons.ENGINE_FAILING, reasons.IMAGE_PULL_FAILED, reasons.MODEL_NOT
 def _rolling(view: View, serves: bool) -> Told:
     way = view.rollout
     if way.is_complete:
-        return "Available", _available(view)
+        return "Available" if view.rolled_back is None else "RolledBack", _available(view)
     revision = way.target.revision or ""
     phase, reason, message = _movement(view, revision)
     found = obstacle(view, revision, way.target.model or model_of(view.seen, revision))

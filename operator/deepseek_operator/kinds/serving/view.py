@@ -19,7 +19,9 @@ from deepseek_operator.kinds.serving.gate import running_replicas
 from deepseek_operator.kinds.serving.model import Resolution, resolve
 from deepseek_operator.kinds.serving.record import wanted_plan
 from deepseek_operator.kinds.serving.revision import numbers, revision_name, stored_revisions
-from deepseek_operator.kinds.serving.rollout import Rollout, rollout, target
+from deepseek_operator.kinds.serving.rollback import rolled_back
+from deepseek_operator.kinds.serving.rollback import verdict as rollback_verdict
+from deepseek_operator.kinds.serving.rollout import Rollout, rollout, target, target_of_rollback
 from deepseek_operator.kinds.serving.running import living_pods, running_revisions
 from deepseek_operator.kinds.serving.scaling import Scaling, scaling_of
 from deepseek_operator.kinds.serving.update import update_of
@@ -112,9 +114,22 @@ class View:
     def rollout(self) -> Rollout:
         """The way from what runs to the revision that shall."""
         goal = target(self.seen, self.resolution, self.asked, self.running)
+        if self.rolled_back is not None:
+            goal = target_of_rollback(self.seen, self.rolled_back, self.running, self.configuration)
         return rollout(self.owner, goal, self.running, self.wanted, self.pods)
 
     @cached_property
     def update(self) -> tuple[Verdict, ...]:
         """What the present operator would make otherwise than it runs; empty where that is nothing."""
         return update_of(self.seen, self.rollout.target, self.fresh)
+
+    @property
+    def rolled_back(self) -> str | None:
+        """The kept revision that runs in place of what the spec asks for; None where the spec is followed."""
+        return rolled_back(self.seen, self.asked)
+
+    @cached_property
+    def rollback(self) -> tuple[Verdict, ...]:
+        """What became of the annotation for a rollback; empty without one."""
+        model = self.resolution if isinstance(self.resolution, ResolvedModel) else None
+        return rollback_verdict(self.seen, self.asked, model)

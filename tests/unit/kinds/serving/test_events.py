@@ -10,6 +10,7 @@ from deepseek_operator.kinds.serving.events import events
 PROGRESS = {
     *("Available", "Loading", "Rolling", "Scaling", "Suspending", "Suspended", "Deleting"),
     *("WaitingForTraining", "WaitingForExport", "WaitingForPredecessor", "ApiUnavailable", "NewDefaults"),
+    *("RolledBack", "RollbackDone"),
 }
 """What takes time, rests or is somebody's turn next; everything else is a Warning."""
 

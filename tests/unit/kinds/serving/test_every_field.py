@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.core.configuration import Configuration
-from deepseek_operator.core.resources import AUTOSCALER
+from deepseek_operator.core.resources import AUTOSCALER, REVISION
 from deepseek_operator.core.seen import Sample
 from deepseek_operator.kinds.serving.signals import IN_FLIGHT, REPORTING, queries, wanted
 from tests.support.leaves import schema_leaves, with_leaf
@@ -181,6 +181,15 @@ def new_version_without_room(spec: Spec) -> object:
     return life.status.phase, life.status.stable != old
 
 
+def revisions_kept(spec: Spec) -> object:
+    """Of seven that were wanted one after the other."""
+    life = ServingLife(**spec)
+    for concurrency in range(10, 16):
+        life.edit(engine={"maxConcurrency": concurrency})
+        life.run()
+    return len(life.cluster.all(REVISION))
+
+
 def suspended(spec: Spec) -> object:
     """Replicas specified, and autoscalers."""
     life = ServingLife(**spec)
@@ -338,6 +347,7 @@ FIELDS = (
           ((ABSENT, 300), (60, 60)), SCALED),
     Field("rollout.strategy", new_version_without_room,
           (("RollingUpdate", ("WaitingForCapacity", False)), ("Recreate", ("Available", True)))),
+    Field("rollout.keepRevisions", revisions_kept, ((ABSENT, 5), (3, 3), (10, 7))),
     Field("pod.nodeSelector", pod("nodeSelector"), ((ABSENT, None), ({"zone": "a"}, {"zone": "a"}))),
     Field("pod.nodeSelector", pod("nodeSelector.zone"), ((ABSENT, None), ({"zone": "a"}, "a")), vllm()),
     Field("pod.tolerations[].key", pod("tolerations.0.key"), (("gpu", "gpu"), ("npu", "npu")), TOLERATION),

@@ -8,6 +8,7 @@ import pytest
 from deepseek_operator.api.record import gathered, paths
 from deepseek_operator.api.v1alpha1.serving.definition import SERVING
 from deepseek_operator.api.v1alpha1.serving.status import ServingStatus
+from deepseek_operator.kinds.serving.verbs import ROLLBACK
 from tests.support.leaves import leaves, schema_leaves
 from tests.support.serving_life import SERVICE, ServingLife
 from tests.support.servings import NAMESPACE, TRAINING_UID, a_training, an_adapter_training
@@ -25,7 +26,19 @@ def follows_an_autoscaler_and_rolls_out() -> ServingLife:
     life.operator.settle()
     life.edit(engine={"maxConcurrency": 8})
     life.run()
+    rolls_back_and_makes_it_so(life)
     return life
+
+
+def rolls_back_and_makes_it_so(life: ServingLife) -> None:
+    """The annotation stays behind, and is done with."""
+    value = life.status.stable
+
+    def annotate(live: dict[str, Any]) -> None:
+        live["metadata"]["annotations"] = {ROLLBACK: value}
+
+    life.cluster.edit(SERVING, NAMESPACE, "chat", annotate)
+    life.operator.settle()
 
 
 def serves_an_adapter_of_an_export() -> ServingLife:

@@ -146,7 +146,7 @@ def test_only_the_newest_revisions_and_those_that_run_are_kept() -> None:
     current = {**revision_of(serving), "revision": 1}
     template = current["data"]["template"]
     others: list[Manifest] = []
-    for number in range(2, 7):
+    for number in range(2, 9):
         name, labels = f"chat-serve-000000000{number}", {**current["metadata"]["labels"]}
         labels["deepseek-operator.io/revision"] = f"000000000{number}"
         others.append(

@@ -21,3 +21,7 @@ class Rollout(ApiModel):
         default="RollingUpdate",
         description="RollingUpdate: one new replica more, then one old one less; needs free accelerators for one. Recreate: all old ones stop first. Default RollingUpdate.",
     )
+    keep_revisions: Annotated[int, Field(ge=3, le=10)] = Field(
+        default=5,
+        description="Newest revisions that are kept to go back to by name (3..10), besides those in use. Default 5.",
+    )

@@ -69,6 +69,15 @@ class ResolvedModel(StatusModel):
         """The model folder as a user writes it."""
         return f"pvc://{self.claim_name}/{self.sub_path}".rstrip("/")
 
+    @property
+    def told(self) -> str:
+        """The model for people: uppercase@200, or models/v2."""
+        return (
+            f"{self.training}@{self.step}"
+            if self.step is not None
+            else f"{self.claim_name}/{self.sub_path}".rstrip("/")
+        )
+
 
 class RevisionStatus(StatusModel):
     """One revision and what runs of it."""
@@ -79,6 +88,14 @@ class RevisionStatus(StatusModel):
     )
     replicas: int = Field(default=0, description="Pods that exist.")
     ready: int = Field(default=0, description="Pods that answer.")
+
+
+class KeptRevision(RevisionStatus):
+    """One revision that can be gone back to by name."""
+
+    model: str = Field(default="", description="What it serves. Example: uppercase@200.")
+    step: int | None = Field(default=None, description="Step that was exported; absent for a folder of your own.")
+    since: str = Field(default="", description="When its record was made, RFC 3339.")
 
 
 class ScalingStatus(StatusModel):
@@ -102,7 +119,7 @@ class ServingStatus(ObservedStatus):
 
     phase: str = Field(
         default="",
-        description="For people: Pending, Loading, Rolling, Scaling, Available, WaitingForCapacity, Failing, Suspended, Failed, Deleting. Machines read the conditions.",
+        description="For people: Pending, Loading, Rolling, Scaling, Available, RolledBack, WaitingForCapacity, Failing, Suspended, Failed, Deleting. Machines read the conditions.",
     )
     replicas: int = Field(
         default=0,
@@ -122,7 +139,18 @@ class ServingStatus(ObservedStatus):
         description="Revisions that still run.",
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
+    revisions: list[KeptRevision] = Field(
+        default_factory=list,
+        max_length=16,
+        description="Revisions that are kept, the newest first: go back to one by the annotation deepseek-operator.io/rollback: <name>.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
     stable: str = Field(default="", description="The last revision that was fully rolled out.")
+    spent_rollback: str = Field(
+        default="",
+        description="Value of the annotation for a rollback that is done with, since the spec asked for the same.",
+        json_schema_extra=RECORD,
+    )
     running_replicas: int | None = Field(
         default=None,
         description="Replicas that the downward gate lets run; recorded so that a restart does not forget it.",
