@@ -99,6 +99,18 @@ def test_what_is_fixed_stays_once_the_training_has_started(
     assert f"{field} is fixed once the training has started: create a new DeepSeekTraining" in str(refusal.value)
 
 
+def test_every_field_that_is_fixed_is_told_at_once(api_server: Cluster, namespace: str) -> None:
+    path = _begin(api_server, namespace, NEW_CLAIM, started=True)
+    edits = {f"{HYPER}.maxSteps": 200, f"{VOLUME}.storageClassName": "slow", f"{VOLUME}.size": "1Gi"}
+    with pytest.raises(ApiError) as refusal:
+        api_server.api.patch(path, _merge({**edits, "spec.nodes.count": 4}))
+    told = str(refusal.value)
+    assert f"{HYPER} is fixed" in told
+    assert f"{VOLUME}.storageClassName is fixed" in told
+    assert f"{VOLUME}.size may only grow" in told
+    assert told.count("is fixed") == 2
+
+
 UNUSED = {"claimName": "tune-train-000000", "made": True, "used": False}
 MADE = {f"{VOLUME}.storageClassName", f"{VOLUME}.accessMode"}
 UNLEARNT = [

@@ -109,7 +109,7 @@ def _judged(value: Any, schema: Schema, path: str) -> Iterator[tuple[str, bool]]
             continue
         where = f"{path}{rule.get('fieldPath', '')}".lstrip(".") or "<nil>"
         shown = "" if isinstance(value, Mapping | list) else f"{_quoted(value)}: "
-        words = rule.get("message", f"failed rule: {rule['rule']}")
+        words = _words(rule, value)
         # Of a text that has the wrong form, what the further rules make of it says nothing.
         yield f"{where}: Invalid value: {shown}{words}", holds is False and (is_first or not isinstance(value, str))
         is_first = False
@@ -126,16 +126,28 @@ def _judged(value: Any, schema: Schema, path: str) -> Iterator[tuple[str, bool]]
                 yield from _judged(child, schema.get("items", {}), f"{path}[{index}]")
 
 
+def _words(rule: Mapping[str, str], value: Any) -> str:
+    """What a rule that does not hold says."""
+    told = _answer(rule["messageExpression"], value) if "messageExpression" in rule else None
+    return str(told or rule.get("message", f"failed rule: {rule['rule']}"))
+
+
 def _holds(rule: str, value: Any) -> bool | None:
-    """None when the rule can't be judged: a text is no number, a divisor is zero."""
+    answer = _answer(rule, value)
+    return None if answer is None else bool(answer)
+
+
+def _answer(expression: str, value: Any) -> Any:
+    """None when it can't be judged: a text is no number, a divisor is zero."""
     context = cel.Context()
     context.add_function("quantity", _bytes)
     context.add_function("sum", sum)
+    context.add_function("replace", str.replace)
     context.add_function("split", lambda text, separator: text.split(separator))
     context.add_function("compareTo", lambda one, other: (one > other) - (one < other))
     context.add_variable("self", value)
     try:
-        return bool(_program(rule).execute(context))
+        return _program(expression).execute(context)
     except (ValueError, RuntimeError, TypeError, ArithmeticError):
         return None
 

@@ -7,6 +7,7 @@ them, so that an older operator reads what a newer one wrote.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from json import dumps
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -149,6 +150,18 @@ def parse_time(text: str | None) -> datetime | None:
 def rule(expression: str, message: str, **extra: str) -> dict[str, str]:
     """One CEL rule of `x-kubernetes-validations`; the message says what to write instead."""
     return {"rule": expression, "message": message, **extra}
+
+
+def together(unless: str, *parts: dict[str, str], at: str) -> dict[str, str]:
+    """Several rules as one that holds where `unless` does, and else where all do; every broken one is told, as of field `at`.
+
+    The API server judges all rules again whenever a status is written, and each step into an object costs it a copy of the
+    schemas of all fields there: what several rules ask first is asked once, and it is that most objects need no more.
+    """
+    whole = " && ".join(f"({part['rule']})" for part in parts)
+    told = (f"(({part['rule']}) ? '' : {dumps('; ' + part['message'], ensure_ascii=False)})" for part in parts)
+    words = f"({' + '.join(told)}).replace('; ', '', 1)"
+    return {"rule": f"{unless} || ({whole})", "messageExpression": words, "fieldPath": at}
 
 
 def rules(*cel: dict[str, str]) -> dict[str, Any]:

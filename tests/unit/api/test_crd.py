@@ -53,8 +53,8 @@ def test_the_kinds_are_named_as_the_operator_names_them() -> None:
 def test_the_edit_rule_knows_the_size_that_the_operator_asks_for() -> None:
     (_, training) = documents(KINDS.definitions)
     rules = training["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["x-kubernetes-validations"]
-    (size,) = [rule for rule in rules if rule.get("fieldPath") == ".spec.checkpoints.volume.size"]
-    assert f"'{DEFAULT_SIZE}'" in size["rule"]
+    (edit,) = [rule for rule in rules if "oldSelf" in rule["rule"]]
+    assert f"'{DEFAULT_SIZE}'" in edit["rule"]
 
 
 def test_the_columns_have_one_meaning_each() -> None:

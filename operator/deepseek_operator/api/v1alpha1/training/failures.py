@@ -37,6 +37,16 @@ class OnDivergence(ApiModel):
 class FailurePolicy(ApiModel):
     """What is tolerated. Disruptions (evictions, lost nodes, deleted pods) are never counted."""
 
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "!has(self.minVolumeMegabytesPerSecond) || !has(self.preflightTimeoutSeconds) || self.preflightTimeoutSeconds > 0",
+                "failurePolicy.minVolumeMegabytesPerSecond is of the preflight: write preflightTimeoutSeconds above 0, or leave one of them out",
+                fieldPath=".minVolumeMegabytesPerSecond",
+            )
+        )
+    )
+
     max_restarts: Annotated[int, Field(ge=0, le=1000)] = Field(
         default=3, description="Crashes that are answered by another attempt. Default 3."
     )

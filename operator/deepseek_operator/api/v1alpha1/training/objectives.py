@@ -1,6 +1,6 @@
 """What may be learnt, and by which trainers: rules from their table, so that whoever is refused is told who can."""
 
-from deepseek_operator.api.base import rule
+from deepseek_operator.api.base import rule, together
 from deepseek_operator.api.v1alpha1.common.programs import is_one, joined
 from deepseek_operator.api.v1alpha1.training.method import FULL
 from deepseek_operator.api.v1alpha1.training.trainers import TYPES
@@ -28,44 +28,52 @@ def _can(objective: str) -> dict[str, str]:
         f"self.objective != '{objective}' || {is_one('self.trainer.type', _doers(objective))}",
         f"objective {objective} is not done by this trainer.type: write trainer.type {others}"
         + (", the latter two with a program of your own" if objective not in ("SFT", "Pretrain") else ""),
-        fieldPath=".objective",
     )
 
 
-OBJECTIVE_RULES = (
-    *(_can(objective) for objective in OBJECTIVES if _doers(objective) != TYPES),
+_RESTRICTED = tuple(objective for objective in OBJECTIVES if _doers(objective) != TYPES)
+_WITH_FORMATS = (
     rule(
-        "self.objective != 'Pretrain' || !has(self.datasets) || self.datasets.all(d, d.format == 'Text')",
+        "self.objective != 'Pretrain' || self.datasets.all(d, d.format == 'Text')",
         "objective Pretrain learns plain texts throughout: write format: Text in each of datasets, or objective: SFT for chats "
         "and pairs",
-        fieldPath=".datasets",
+    ),
+    rule(
+        "self.objective != 'DPO' || self.datasets.all(d, d.format == 'Preference')",
+        "objective DPO learns which of two answers is preferred: write format: Preference in each of datasets, whose lines are "
+        '{"prompt": …, "chosen": …, "rejected": …}',
+    ),
+    rule(
+        "self.objective == 'DPO' || !self.datasets.exists(d, d.format == 'Preference')",
+        f"format Preference is for objective DPO: write objective: DPO, with trainer.type {joined(_doers('DPO'), 'or')}, or "
+        "another format",
+    ),
+    rule(
+        "!(self.objective in ['GRPO', 'Distill']) || "
+        "self.datasets.all(d, d.format == 'PromptCompletion' || d.format == 'Messages')",
+        "objectives GRPO and Distill have prompts answered: write format: PromptCompletion or Messages in each of datasets",
+    ),
+)
+
+OBJECTIVE_RULES = (
+    together(
+        f"self.objective == 'SFT' && {is_one('self.trainer.type', _doers('SFT'))}",
+        *map(_can, _RESTRICTED),
+        at=".objective",
+    ),
+    together(
+        "!has(self.datasets) || (self.objective == 'SFT' && !self.datasets.exists(d, d.format == 'Preference'))",
+        *_WITH_FORMATS,
+        at=".datasets",
     ),
     rule(
         f"self.objective != 'Pretrain' || {is_one('self.method.type', (FULL,))}",
         f"objective Pretrain moves every parameter: write method.type {FULL}, or objective: SFT, which learns texts as well",
         fieldPath=".method.type",
     ),
-    rule(
-        "self.objective != 'DPO' || !has(self.datasets) || self.datasets.all(d, d.format == 'Preference')",
-        "objective DPO learns which of two answers is preferred: write format: Preference in each of datasets, whose lines are "
-        '{"prompt": …, "chosen": …, "rejected": …}',
-        fieldPath=".datasets",
-    ),
-    rule(
-        "self.objective == 'DPO' || !has(self.datasets) || !self.datasets.exists(d, d.format == 'Preference')",
-        f"format Preference is for objective DPO: write objective: DPO, with trainer.type {joined(_doers('DPO'), 'or')}, or "
-        "another format",
-        fieldPath=".datasets",
-    ),
-    rule(
-        "!(self.objective in ['GRPO', 'Distill']) || !has(self.datasets) || "
-        "self.datasets.all(d, d.format == 'PromptCompletion' || d.format == 'Messages')",
-        "objectives GRPO and Distill have prompts answered: write format: PromptCompletion or Messages in each of datasets",
-        fieldPath=".datasets",
-    ),
-    rule(
-        "!has(self.lossOn) || !(self.objective in ['DPO', 'GRPO', 'Distill'])",
-        "lossOn is for objective SFT; what DPO, GRPO and Distill learn of answers is their own: leave lossOn out",
-        fieldPath=".lossOn",
-    ),
 )
+LOSS_RULE = rule(
+    "!(self.objective in ['DPO', 'GRPO', 'Distill'])",
+    "lossOn is for objective SFT; what DPO, GRPO and Distill learn of answers is their own: leave lossOn out",
+)
+"""Of a training that says lossOn."""

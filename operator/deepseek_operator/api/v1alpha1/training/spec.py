@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from deepseek_operator.api.base import ApiModel, OneOf, rule, rules
+from deepseek_operator.api.base import ApiModel, OneOf, rule, rules, together
 from deepseek_operator.api.v1alpha1.common.accelerator import Accelerator
 from deepseek_operator.api.v1alpha1.common.programs import is_none, is_one, joined
 from deepseek_operator.api.v1alpha1.training.checkpoints import Checkpoints
@@ -17,7 +17,7 @@ from deepseek_operator.api.v1alpha1.training.init import InitFrom
 from deepseek_operator.api.v1alpha1.training.method import FULL, LORA, PROMPT_TUNING, QLORA, TrainingMethod
 from deepseek_operator.api.v1alpha1.training.model import TrainingModel
 from deepseek_operator.api.v1alpha1.training.nodes import Nodes
-from deepseek_operator.api.v1alpha1.training.objectives import OBJECTIVE, OBJECTIVE_RULES, OBJECTIVES
+from deepseek_operator.api.v1alpha1.training.objectives import LOSS_RULE, OBJECTIVE, OBJECTIVE_RULES, OBJECTIVES
 from deepseek_operator.api.v1alpha1.training.parallelism import TrainingParallelism
 from deepseek_operator.api.v1alpha1.training.stopping import EarlyStopping
 from deepseek_operator.api.v1alpha1.training.tracking import Tracking
@@ -26,12 +26,127 @@ from deepseek_operator.api.v1alpha1.training.trainers import COMPRESSING, OURS, 
 
 _OWN_COMMAND = is_one("self.trainer.type", WRITTEN)
 _OURS = is_one("self.trainer.type", OURS)
-_COMMANDED = is_none("self.trainer.type", WRITTEN)
 _NOT_OURS = is_none("self.trainer.type", OURS)
-_NOT_HYBRID = "!has(self.parallelism) || !has(self.parallelism.sharding) || self.parallelism.sharding != 'Hybrid'"
-
-_COMPRESSED = "has(self.hyperparameters.gradientCompression)"
+_NOT_HYBRID = "!has(self.parallelism.sharding) || self.parallelism.sharding != 'Hybrid'"
+_NOT_EXPERT = "!has(self.parallelism.expert) || self.parallelism.expert == 1"
+_PROCESSES = (
+    "((has(self.nodes.count) ? self.nodes.count : 1) * "
+    "(has(self.accelerator) && has(self.accelerator.perNode) ? self.accelerator.perNode : 1))"
+)
+_COMPRESSION = "self.hyperparameters.gradientCompression"
 _IS_CHAT = "d.format == 'Messages' || d.format == 'Alpaca'"
+_MEASURED = "self.checkpoints.best.metric == 'evalLoss' || self.checkpoints.best.metric == 'accuracy'"
+
+
+def _some(wanted: str) -> str:
+    """CEL: a dataset `d` is like that."""
+    return f"has(self.datasets) && self.datasets.exists(d, {wanted})"
+
+
+_TRAIN, _HELDOUT = _some("d.split == 'Train'"), _some("d.split == 'Heldout'")
+_ANSWERS = "(!has(self.lossOn) || self.lossOn != 'All') && " + _some("d.split == 'Heldout' && d.format != 'Text'")
+
+_BUILT_IN_ALONE = (
+    rule(
+        "!has(self.initFrom)",
+        "initFrom is the built-in trainer's: leave it out, and let your command read the checkpoint",
+    ),
+    rule(
+        "!has(self.evaluation)",
+        "evaluation.command is run by the built-in trainer: leave it out, and let your program write metrics of its own "
+        "into the manifests of its checkpoints",
+    ),
+    rule(
+        "!has(self.earlyStopping)",
+        "earlyStopping is the built-in trainer's: leave it out, and let your command end with exit code 0 when it has learnt enough",
+    ),
+    rule(
+        "!has(self.failurePolicy.onDivergence)",
+        "failurePolicy.onDivergence is the built-in trainer's: leave it out, and let your command go back to a checkpoint itself",
+    ),
+    rule(
+        "!(has(self.failurePolicy.preflightTimeoutSeconds) || has(self.failurePolicy.minVolumeMegabytesPerSecond))",
+        "failurePolicy.preflightTimeoutSeconds and minVolumeMegabytesPerSecond are the built-in trainer's: leave them out, and let your command try first what it needs",
+    ),
+    rule(
+        "!has(self.failurePolicy.maxInPlaceRestarts)",
+        "failurePolicy.maxInPlaceRestarts is the built-in trainer's: leave it out, and write maxRestarts, or let your command start its processes again itself",
+    ),
+    rule(
+        "!has(self.parallelism) || !has(self.parallelism.sharding)",
+        "parallelism.sharding is the built-in trainer's: leave it out, what others share out follows from what fits",
+    ),
+    rule(
+        "!has(self.tracking)",
+        "tracking is what the built-in trainer does: leave it out, and let your program tell its server itself; "
+        "trainer.env takes addresses and Secrets",
+    ),
+    rule(
+        "!has(self.data)",
+        "data is what the built-in trainer prepares: leave it out, and have the datasets prepared before",
+    ),
+    rule(
+        "!has(self.datasets) || !self.datasets.exists(d, has(d.source.dvc))",
+        "datasets.source.dvc is checked by the built-in trainer: leave it out, and have the data checked before",
+    ),
+)
+"""What other trainers do nothing with."""
+
+_PARALLELISM = (
+    rule(
+        is_none("self.trainer.type", WRITTEN),
+        "parallelism is for trainers whose commands the operator makes: leave it out, and let your command lay itself out",
+    ),
+    rule(
+        f"{_NOT_OURS} || !has(self.parallelism.expert) || (has(self.accelerator) && has(self.accelerator.profile)) || "
+        f"{_PROCESSES} % self.parallelism.expert == 0",
+        "parallelism.expert must divide the number of processes, nodes.count × accelerator.perNode",
+    ),
+    rule(
+        f"{_NOT_OURS} || {_NOT_EXPERT} || !has(self.method.lora) || !has(self.method.lora.targets) || "
+        "!self.method.lora.targets.exists(t, t == 'Experts')",
+        "parallelism.expert deals experts out, and adapters of Experts can't be: leave it out, or Experts out of method.lora.targets",
+    ),
+    rule(
+        f"{_NOT_OURS} || {_NOT_EXPERT} || !has(self.hyperparameters.activationRecomputation) || "
+        "self.hyperparameters.activationRecomputation != 'Selective'",
+        "beside parallelism.expert all or nothing of a layer is computed again: write activationRecomputation Full or None",
+    ),
+    rule(
+        f"{_NOT_HYBRID} || {_NOT_EXPERT}",
+        "parallelism.expert deals experts out over all processes: write parallelism.sharding Full, or leave expert out",
+    ),
+    rule(
+        f"{_NOT_HYBRID} || (has(self.nodes.count) ? self.nodes.count > 1 : "
+        "has(self.accelerator) && has(self.accelerator.profile))",
+        "parallelism.sharding Hybrid keeps a copy on each node: write nodes.count 2 or more, or sharding Full",
+    ),
+    rule(
+        f"{_NOT_HYBRID} || (has(self.accelerator) && (has(self.accelerator.perNode) ? self.accelerator.perNode > 1 : "
+        "has(self.accelerator.profile)))",
+        "parallelism.sharding Hybrid shares states out within a node: write accelerator.perNode 2 or more, or sharding Full",
+    ),
+)
+
+_COMPRESSIONS = (
+    rule(
+        f"{_COMPRESSION}.type != '{POWER_SGD}' || "
+        f"({is_one('self.trainer.type', COMPRESSING[POWER_SGD])} && self.method.type == '{LORA}')",
+        f"gradientCompression {POWER_SGD} is of the built-in trainer with method LoRA, whose adapter every process can "
+        "hold whole: leave it out, or write both",
+    ),
+    rule(
+        f"{_COMPRESSION}.type != '{POWER_SGD}' || !has({_COMPRESSION}.rank) || "
+        f"2 * {_COMPRESSION}.rank < (has(self.method.lora) ? self.method.lora.rank : 16)",
+        "gradientCompression.rank makes a gradient smaller below half of method.lora.rank only: write less",
+    ),
+    rule(
+        f"{_COMPRESSION}.type != '{ONE_BIT_ADAM}' || "
+        f"({is_one('self.trainer.type', COMPRESSING[ONE_BIT_ADAM])} && self.hyperparameters.precision == 'fp32')",
+        f"gradientCompression {ONE_BIT_ADAM} is of trainer.type {ONE_BIT_ADAM_OR}, without bf16: write trainer.type "
+        f"{ONE_BIT_ADAM_OR} and hyperparameters.precision fp32, or leave it out",
+    ),
+)
 
 
 class TrainingSpec(ApiModel):
@@ -40,13 +155,13 @@ class TrainingSpec(ApiModel):
     model_config = ConfigDict(
         json_schema_extra=rules(
             rule(
-                f"{_OWN_COMMAND} || has(self.model.source) || has(self.model.custom) || has(self.model.fromTraining)",
+                f"has(self.model.source) || has(self.model.custom) || has(self.model.fromTraining) || {_OWN_COMMAND}",
                 "the trainer needs a model: write model.source (weights on a claim), model.fromTraining (another "
                 "training's export) or model.custom (config.json fields)",
                 fieldPath=".model",
             ),
             rule(
-                f"{_OWN_COMMAND} || self.method.type == '{FULL}' || !has(self.model.custom)",
+                f"!has(self.model.custom) || self.method.type == '{FULL}' || {_OWN_COMMAND}",
                 "a method other than Full learns beside a base that stays as it is, and model.custom begins at random weights: write "
                 "model.source or model.fromTraining, or method.type Full",
                 fieldPath=".model.custom",
@@ -58,12 +173,12 @@ class TrainingSpec(ApiModel):
                 fieldPath=".method.type",
             ),
             rule(
-                f"{_OWN_COMMAND} || (has(self.datasets) && self.datasets.exists(d, d.split == 'Train'))",
+                f"({_TRAIN}) || {_OWN_COMMAND}",
                 "the trainer needs something to learn from: write datasets with at least one of split Train",
             ),
             rule(
-                f"{_OWN_COMMAND} || has(self.hyperparameters.maxSteps) || has(self.hyperparameters.epochs) || "
-                "has(self.hyperparameters.moreSteps)",
+                "has(self.hyperparameters.maxSteps) || has(self.hyperparameters.epochs) || "
+                f"has(self.hyperparameters.moreSteps) || {_OWN_COMMAND}",
                 "the trainer needs an end: write hyperparameters.maxSteps or hyperparameters.epochs",
                 fieldPath=".hyperparameters",
             ),
@@ -81,215 +196,94 @@ class TrainingSpec(ApiModel):
                 fieldPath=".model.fromTraining",
             ),
             rule(
-                f"{_OWN_COMMAND} || self.hyperparameters.globalBatchSize % "
-                "((has(self.nodes.count) ? self.nodes.count : 1) * "
-                "(has(self.accelerator) && has(self.accelerator.perNode) ? self.accelerator.perNode : 1)) == 0",
+                f"(!has(self.accelerator) && !has(self.nodes.count)) || {_OWN_COMMAND} || "
+                f"self.hyperparameters.globalBatchSize % {_PROCESSES} == 0",
                 "hyperparameters.globalBatchSize must be divisible by the number of processes, nodes.count × accelerator.perNode",
                 fieldPath=".hyperparameters.globalBatchSize",
             ),
             rule(
-                "!has(self.hyperparameters.optimizer) || self.hyperparameters.optimizer != 'Muon' || "
-                f"{_OWN_COMMAND} || self.method.type != '{PROMPT_TUNING}'",
+                f"self.method.type != '{PROMPT_TUNING}' || !has(self.hyperparameters.optimizer) || "
+                f"self.hyperparameters.optimizer != 'Muon' || {_OWN_COMMAND}",
                 f"Muon turns matrices, and method.type {PROMPT_TUNING} learns vectors that are read before a sequence: write "
                 "hyperparameters.optimizer AdamW",
                 fieldPath=".hyperparameters.optimizer",
             ),
             rule(
-                f"{_OWN_COMMAND} || !has(self.hyperparameters.evalEverySteps) || has(self.evaluation) || "
-                "(has(self.datasets) && self.datasets.exists(d, d.split == 'Heldout'))",
+                f"!has(self.hyperparameters.evalEverySteps) || has(self.evaluation) || {_OWN_COMMAND} || ({_HELDOUT})",
                 "hyperparameters.evalEverySteps needs something to evaluate on: write a dataset with split Heldout, or evaluation.command",
                 fieldPath=".hyperparameters.evalEverySteps",
             ),
             rule(
-                f"{_OWN_COMMAND} || !has(self.hyperparameters.evalSamples) || "
-                "((!has(self.lossOn) || self.lossOn != 'All') && has(self.datasets) && "
-                "self.datasets.exists(d, d.split == 'Heldout' && d.format != 'Text'))",
+                f"!has(self.hyperparameters.evalSamples) || {_OWN_COMMAND} || ({_ANSWERS})",
                 "hyperparameters.evalSamples answers prompts: write a dataset with split Heldout that holds prompts or chats, "
                 "or leave it out",
                 fieldPath=".hyperparameters.evalSamples",
             ),
-            rule(
-                f"!has(self.initFrom) || {_OURS}",
-                "initFrom is the built-in trainer's: leave it out, and let your command read the checkpoint",
-                fieldPath=".initFrom",
+            together(
+                "!has(self.initFrom)",
+                rule(
+                    "!has(self.checkpoints.resume.from)",
+                    "write initFrom (weights alone, steps from 0) or checkpoints.resume.from (goes on with optimizer and steps), not both",
+                ),
+                rule(
+                    "!(has(self.initFrom.training) && has(self.model.fromTraining))",
+                    "initFrom.training puts weights into the model that its checkpoint was trained as: write that as model.source or "
+                    "model.custom; model.fromTraining alone takes an export",
+                ),
+                at=".initFrom",
             ),
-            rule(
-                "!(has(self.initFrom) && has(self.checkpoints.resume.from))",
-                "write initFrom (weights alone, steps from 0) or checkpoints.resume.from (goes on with optimizer and steps), not both",
-                fieldPath=".initFrom",
+            together(
+                f"!has(self.checkpoints.best) || {_OWN_COMMAND}",
+                rule(
+                    f"{_MEASURED} || has(self.evaluation)",
+                    "the built-in trainer measures evalLoss and accuracy: write one of them as checkpoints.best.metric, or the program "
+                    "that measures another as evaluation.command",
+                ),
+                rule(
+                    f"!({_MEASURED}) || ({_HELDOUT})",
+                    "checkpoints.best needs something to be measured on: write a dataset with split Heldout",
+                ),
+                rule(
+                    f"self.checkpoints.best.metric != 'accuracy' || ({_ANSWERS})",
+                    "accuracy counts answers that are right, and the Heldout datasets hold texts alone: write checkpoints.best.metric evalLoss",
+                ),
+                at=".checkpoints.best",
             ),
-            rule(
-                "!(has(self.initFrom) && has(self.initFrom.training) && has(self.model.fromTraining))",
-                "initFrom.training puts weights into the model that its checkpoint was trained as: write that as model.source or "
-                "model.custom; model.fromTraining alone takes an export",
-                fieldPath=".initFrom.training",
+            together(
+                "!has(self.earlyStopping)",
+                rule(
+                    f"{_OWN_COMMAND} || has(self.hyperparameters.evalEverySteps)",
+                    "earlyStopping counts evaluations: write hyperparameters.evalEverySteps, the steps between them",
+                ),
+                rule(
+                    "self.checkpoints.keepBest > 0",
+                    "earlyStopping exports the best checkpoint, which must be kept: write checkpoints.keepBest 1 or more",
+                ),
+                at=".earlyStopping",
             ),
+            together(_OURS, *_BUILT_IN_ALONE, at=".trainer.type"),
+            together("!has(self.parallelism)", *_PARALLELISM, at=".parallelism"),
+            together(f"!has({_COMPRESSION})", *_COMPRESSIONS, at=".hyperparameters.gradientCompression"),
             rule(
-                f"{_OWN_COMMAND} || !has(self.checkpoints.best) || self.checkpoints.best.metric == 'evalLoss' || "
-                "self.checkpoints.best.metric == 'accuracy' || has(self.evaluation)",
-                "the built-in trainer measures evalLoss and accuracy: write one of them as checkpoints.best.metric, or the program "
-                "that measures another as evaluation.command",
-                fieldPath=".checkpoints.best.metric",
-            ),
-            rule(
-                f"{_OWN_COMMAND} || !has(self.checkpoints.best) || "
-                "(self.checkpoints.best.metric != 'evalLoss' && self.checkpoints.best.metric != 'accuracy') || "
-                "(has(self.datasets) && self.datasets.exists(d, d.split == 'Heldout'))",
-                "checkpoints.best needs something to be measured on: write a dataset with split Heldout",
-                fieldPath=".checkpoints.best",
-            ),
-            rule(
-                f"{_OWN_COMMAND} || !has(self.checkpoints.best) || self.checkpoints.best.metric != 'accuracy' || "
-                "((!has(self.lossOn) || self.lossOn != 'All') && has(self.datasets) && "
-                "self.datasets.exists(d, d.split == 'Heldout' && d.format != 'Text'))",
-                "accuracy counts answers that are right, and the Heldout datasets hold texts alone: write checkpoints.best.metric evalLoss",
-                fieldPath=".checkpoints.best.metric",
-            ),
-            rule(
-                f"!has(self.evaluation) || {_OURS}",
-                "evaluation.command is run by the built-in trainer: leave it out, and let your program write metrics of its own "
-                "into the manifests of its checkpoints",
-                fieldPath=".evaluation",
-            ),
-            rule(
-                f"!has(self.earlyStopping) || {_OURS}",
-                "earlyStopping is the built-in trainer's: leave it out, and let your command end with exit code 0 when it has learnt enough",
-                fieldPath=".earlyStopping",
-            ),
-            rule(
-                f"!has(self.earlyStopping) || {_OWN_COMMAND} || has(self.hyperparameters.evalEverySteps)",
-                "earlyStopping counts evaluations: write hyperparameters.evalEverySteps, the steps between them",
-                fieldPath=".earlyStopping",
-            ),
-            rule(
-                "!has(self.earlyStopping) || self.checkpoints.keepBest > 0",
-                "earlyStopping exports the best checkpoint, which must be kept: write checkpoints.keepBest 1 or more",
-                fieldPath=".earlyStopping",
-            ),
-            rule(
-                f"{_OURS} || !has(self.failurePolicy.onDivergence)",
-                "failurePolicy.onDivergence is the built-in trainer's: leave it out, and let your command go back to a checkpoint itself",
-                fieldPath=".failurePolicy.onDivergence",
-            ),
-            rule(
-                f"!has(self.parallelism) || {_COMMANDED}",
-                "parallelism is for trainers whose commands the operator makes: leave it out, and let your command lay itself out",
-                fieldPath=".parallelism",
-            ),
-            rule(
-                f"{_NOT_OURS} || !has(self.parallelism) || !has(self.parallelism.expert) || "
-                "(has(self.accelerator) && has(self.accelerator.profile)) || "
-                "((has(self.nodes.count) ? self.nodes.count : 1) * (has(self.accelerator) && "
-                "has(self.accelerator.perNode) ? self.accelerator.perNode : 1)) % self.parallelism.expert == 0",
-                "parallelism.expert must divide the number of processes, nodes.count × accelerator.perNode",
-                fieldPath=".parallelism.expert",
-            ),
-            rule(
-                f"{_NOT_OURS} || !has(self.parallelism) || !has(self.parallelism.expert) || self.parallelism.expert == 1 || "
-                "!has(self.method.lora) || !has(self.method.lora.targets) || "
-                "!self.method.lora.targets.exists(t, t == 'Experts')",
-                "parallelism.expert deals experts out, and adapters of Experts can't be: leave it out, or Experts out of method.lora.targets",
-                fieldPath=".parallelism.expert",
-            ),
-            rule(
-                f"{_OURS} || !(has(self.failurePolicy.preflightTimeoutSeconds) || has(self.failurePolicy.minVolumeMegabytesPerSecond))",
-                "failurePolicy.preflightTimeoutSeconds and minVolumeMegabytesPerSecond are the built-in trainer's: leave them out, and let your command try first what it needs",
-                fieldPath=".failurePolicy",
-            ),
-            rule(
-                "!has(self.failurePolicy.minVolumeMegabytesPerSecond) || !has(self.failurePolicy.preflightTimeoutSeconds) || self.failurePolicy.preflightTimeoutSeconds > 0",
-                "failurePolicy.minVolumeMegabytesPerSecond is of the preflight: write preflightTimeoutSeconds above 0, or leave one of them out",
-                fieldPath=".failurePolicy.minVolumeMegabytesPerSecond",
-            ),
-            rule(
-                f"{_OURS} || !has(self.failurePolicy.maxInPlaceRestarts)",
-                "failurePolicy.maxInPlaceRestarts is the built-in trainer's: leave it out, and write maxRestarts, or let your command start its processes again itself",
-                fieldPath=".failurePolicy.maxInPlaceRestarts",
-            ),
-            rule(
-                f"!{_COMPRESSED} || self.hyperparameters.gradientCompression.type != '{POWER_SGD}' || "
-                f"({is_one('self.trainer.type', COMPRESSING[POWER_SGD])} && self.method.type == '{LORA}')",
-                f"gradientCompression {POWER_SGD} is of the built-in trainer with method LoRA, whose adapter every process can "
-                "hold whole: leave it out, or write both",
-                fieldPath=".hyperparameters.gradientCompression",
-            ),
-            rule(
-                f"!{_COMPRESSED} || self.hyperparameters.gradientCompression.type != '{POWER_SGD}' || "
-                "!has(self.hyperparameters.gradientCompression.rank) || "
-                "2 * self.hyperparameters.gradientCompression.rank < (has(self.method.lora) ? self.method.lora.rank : 16)",
-                "gradientCompression.rank makes a gradient smaller below half of method.lora.rank only: write less",
-                fieldPath=".hyperparameters.gradientCompression.rank",
-            ),
-            rule(
-                f"!{_COMPRESSED} || self.hyperparameters.gradientCompression.type != '{ONE_BIT_ADAM}' || "
-                f"({is_one('self.trainer.type', COMPRESSING[ONE_BIT_ADAM])} && self.hyperparameters.precision == 'fp32')",
-                f"gradientCompression {ONE_BIT_ADAM} is of trainer.type {ONE_BIT_ADAM_OR}, without bf16: write trainer.type "
-                f"{ONE_BIT_ADAM_OR} and hyperparameters.precision fp32, or leave it out",
-                fieldPath=".hyperparameters.gradientCompression",
-            ),
-            rule(
-                f"!has(self.parallelism) || !has(self.parallelism.sharding) || {_OURS}",
-                "parallelism.sharding is the built-in trainer's: leave it out, what others share out follows from what fits",
-                fieldPath=".parallelism.sharding",
-            ),
-            rule(
-                f"{_NOT_OURS} || !has(self.parallelism) || !has(self.parallelism.expert) || self.parallelism.expert == 1 || "
-                "!has(self.hyperparameters.activationRecomputation) || "
-                "self.hyperparameters.activationRecomputation != 'Selective'",
-                "beside parallelism.expert all or nothing of a layer is computed again: write activationRecomputation Full or None",
-                fieldPath=".hyperparameters.activationRecomputation",
-            ),
-            rule(
-                f"{_NOT_HYBRID} || !has(self.parallelism.expert) || self.parallelism.expert == 1",
-                "parallelism.expert deals experts out over all processes: write parallelism.sharding Full, or leave expert out",
-                fieldPath=".parallelism.sharding",
-            ),
-            rule(
-                f"{_NOT_HYBRID} || (has(self.nodes.count) ? self.nodes.count > 1 : "
-                "has(self.accelerator) && has(self.accelerator.profile))",
-                "parallelism.sharding Hybrid keeps a copy on each node: write nodes.count 2 or more, or sharding Full",
-                fieldPath=".parallelism.sharding",
-            ),
-            rule(
-                f"{_NOT_HYBRID} || (has(self.accelerator) && (has(self.accelerator.perNode) ? self.accelerator.perNode > 1 : "
-                "has(self.accelerator.profile)))",
-                "parallelism.sharding Hybrid shares states out within a node: write accelerator.perNode 2 or more, or sharding Full",
-                fieldPath=".parallelism.sharding",
-            ),
-            rule(
-                f"!has(self.tracking) || {_OURS}",
-                "tracking is what the built-in trainer does: leave it out, and let your program tell its server itself; "
-                "trainer.env takes addresses and Secrets",
-                fieldPath=".tracking",
-            ),
-            rule(
-                f"!has(self.chatTemplate) || (has(self.datasets) && self.datasets.exists(d, {_IS_CHAT}))",
+                f"!has(self.chatTemplate) || ({_some(_IS_CHAT)})",
                 "chatTemplate is how chats are written: write a dataset of format Messages or Alpaca, or leave it out",
                 fieldPath=".chatTemplate",
             ),
             rule(
-                f"has(self.chatTemplate) || {_OWN_COMMAND} || !has(self.model.custom) || !has(self.datasets) || "
-                f"!self.datasets.exists(d, {_IS_CHAT})",
+                f"!has(self.model.custom) || has(self.chatTemplate) || !({_some(_IS_CHAT)}) || {_OWN_COMMAND}",
                 "a model made of model.custom has no chat template: write chatTemplate, for example {name: DeepSeek}",
             ),
-            rule(
-                "!has(self.lossOn) || (has(self.datasets) && self.datasets.exists(d, d.format != 'Text'))",
-                "lossOn is for chats and pairs, and a text is learnt throughout: leave lossOn out",
-                fieldPath=".lossOn",
+            together(
+                "!has(self.lossOn)",
+                rule(
+                    _some("d.format != 'Text'"),
+                    "lossOn is for chats and pairs, and a text is learnt throughout: leave lossOn out",
+                ),
+                LOSS_RULE,
+                at=".lossOn",
             ),
             rule(
-                f"!has(self.data) || {_OURS}",
-                "data is what the built-in trainer prepares: leave it out, and have the datasets prepared before",
-                fieldPath=".data",
-            ),
-            rule(
-                f"{is_one('self.trainer.type', OURS)} || !has(self.datasets) || !self.datasets.exists(d, has(d.source.dvc))",
-                "datasets.source.dvc is checked by the built-in trainer: leave it out, and have the data checked before",
-                fieldPath=".datasets",
-            ),
-            rule(
-                "!has(self.data) || !has(self.data.decontaminateWords) || "
-                "(has(self.datasets) && self.datasets.exists(d, d.split == 'Heldout'))",
+                f"!has(self.data) || !has(self.data.decontaminateWords) || ({_HELDOUT})",
                 "data.decontaminateWords keeps Train apart from Heldout: write a dataset with split Heldout, or leave it out",
                 fieldPath=".data.decontaminateWords",
             ),
