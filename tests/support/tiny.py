@@ -95,7 +95,8 @@ class TinyKind:
         if owner.spec.poison:
             raise ArithmeticError("poison")
         if owner.status.recorded < owner.spec.attempt:
-            return Plan(record=owner.status.model_copy(update={"recorded": owner.spec.attempt}), confirm=True)
+            told = {"recorded": owner.spec.attempt, "observed_generation": owner.metadata.generation}
+            return Plan(record=owner.status.model_copy(update=told), confirm=True)
         return Plan(actions=(*_service(seen), *_jobs(seen)), requeue_after=self.requeue)
 
     def events(self, before: TinyStatus, after: TinyStatus) -> tuple[Event, ...]:

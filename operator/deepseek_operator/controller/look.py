@@ -1,6 +1,7 @@
 """Gathers every fact of one pass into a `Seen`: from the mirror for what converges, live for what is final.
 
-A live look asks the API server for the owner, for its children by label where there may be any number of them, for each
+A live look asks the API server for the owner, for its children by label where there may be any number of them and where
+any can be (a list costs the server a walk over the namespace, and a new owner has none), for each
 wanted or known name that those lack, for the pods of its Jobs by the Job's uid (a pod whose label somebody removed still
 writes), and for the references. What it learns goes into the mirror too. Nobody is asked for an optional resource that
 can't be had. Whatever was found, `ownership` says what of it is the owner's.
@@ -144,7 +145,7 @@ class Look(Generic[OwnerT, StatusT]):
         owner, uid = self._kind.parse(manifest), uid_of(manifest)
         find = partial(self._unasked, reading)
         unserved = self._mirror.unserved(key.namespace)
-        labelled = await self._labelled(key, uid, unserved)
+        labelled = await self._labelled(key, uid, unserved) if self._may_have_children(key, manifest) else {}
         known = self._ours(key, uid, owner, labelled) | await self._left(key, uid, unserved)
         heard_of = self._of_kind(self._mirror.children(key.namespace, uid), unserved).keys() - known.keys()
         by_name = [ref for ref in heard_of if ref.resource not in self._kind.many]
@@ -239,7 +240,7 @@ class Look(Generic[OwnerT, StatusT]):
         is recorded.
         """
         uid = uid_of(manifest)
-        if (manifest.get("status") or {}).get("observedGeneration", -1) == -1:
+        if _is_unseen(manifest):
             self._recalled[key] = uid
             return
         lacking = [ref for ref in self._kind.recorded_names(owner) if ref not in known]
@@ -281,6 +282,11 @@ class Look(Generic[OwnerT, StatusT]):
         self._pulls.forget(key)
         if self._readings is not None:
             self._readings.forget(key)
+
+    def _may_have_children(self, key: Key, manifest: Manifest) -> bool:
+        """False for an owner that no operator has said a word of, and of whose children no watch has told: kinds record
+        what they are about before they make anything that there may be many of. Of its wanted names each is asked for."""
+        return not _is_unseen(manifest) or bool(self._mirror.children(key.namespace, uid_of(manifest)))
 
     async def _labelled(self, key: Key, uid: str, unserved: Container[Resource]) -> dict[Ref, Manifest]:
         asked = [resource for resource in self._kind.many if resource not in unserved]
@@ -385,6 +391,12 @@ class Look(Generic[OwnerT, StatusT]):
     async def _with_progress(self, key: Key, seen: Seen[OwnerT], pod: Ref | None) -> Seen[OwnerT]:
         manifest = seen.children.get(pod) if pod is not None else None
         return replace(seen, progress=await self._pulls.said(key, manifest)) if manifest is not None else seen
+
+
+def _is_unseen(owner: Manifest) -> bool:
+    """No operator has written its status yet, or somebody has taken that away."""
+    status = owner.get("status") or {}
+    return not status or status.get("observedGeneration") == -1
 
 
 def _ref(resource: Resource, manifest: Manifest) -> Ref:

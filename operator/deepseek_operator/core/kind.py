@@ -46,8 +46,9 @@ class Kind(Protocol[OwnerT, StatusT]):
 
     Attributes:
         owns: resources of its children.
-        many: those of them of which there may be any number, under names that only a list tells. A list costs the API
-            server a look at every object of the namespace; all others are looked for by `wanted_names`.
+        many: those of them of which there may be any number, under names that only a list tells. None is made before
+            a status of the owner was written. A list costs the API server a look at every object of the namespace; all
+            others are looked for by `wanted_names`.
     """
 
     resource: Resource

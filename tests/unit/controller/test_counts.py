@@ -26,9 +26,8 @@ GIVEN: dict[Resource, tuple[Callable[[Configuration], Kind[Any, Any]], list[Stor
     TRAINING: (training_kind, [training(nodes={"count": 1})]),
     SERVING: (serving_kind, [a_claim(), a_serving(autoscaling=SCALED)]),
 }
-# Each asks for its owner, for what its spec names and for the names of its children, once each; and for what there may be
-# any number of, by label.
-READS = {TRAINING: {"get": 4, "list": 2}, SERVING: {"get": 8, "list": 4}}
+# Each asks for its owner, for what its spec names and for the names of its children, once each.
+READS = {TRAINING: {"get": 4}, SERVING: {"get": 8}}
 WRITES = {
     TRAINING: {"create": 2, "apply": 1, "status": 2},
     SERVING: {"create": 1, "apply": 5, "status": 2},
@@ -56,6 +55,22 @@ def test_a_new_resource_is_made_in_one_pass_with_few_requests(resource: Resource
     before = (cluster.reads.copy(), len(cluster.writes))
     operator.settle()
     assert (cluster.reads, len(cluster.writes)) == before, "what the watches tell afterwards is known already"
+
+
+@pytest.mark.parametrize("resource", GIVEN, ids=lambda resource: resource.kind)
+def test_nothing_that_there_may_be_many_of_is_made_before_a_status_was_written(resource: Resource) -> None:
+    """Of an owner without one nobody lists them."""
+    make, manifests = GIVEN[resource]
+    cluster = MemoryCluster(StoppedClock())
+    operator = Operator(make(Configuration()), cluster, StoppedClock())
+    for manifest in manifests:
+        cluster.put(manifest)
+    before = len(cluster.writes)
+    operator.settle()
+    written = [write.ref.resource for write in cluster.writes[before:]]
+    first = written.index(resource)
+    assert not {*written[:first]} & {*operator.kind.many}
+    assert {*written[first:]} & {*operator.kind.many}
 
 
 def _counted(operator: Operator) -> Counter[str]:
