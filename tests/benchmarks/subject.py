@@ -14,6 +14,7 @@ from pathlib import Path
 import yaml
 
 from examples.local_cluster.control_plane import Cluster
+from examples.local_cluster.daemon import read_record
 from examples.local_cluster.progress import wait_for
 from tests.support.our_kinds import serving_our_kinds
 from tests.support.ports import free_port
@@ -33,8 +34,13 @@ class Subject:
 
     def cpu_s(self) -> float:
         """Processor time so far, of the user's and of the system's kind."""
-        user, system = Path(f"/proc/{self._pid}/stat").read_text().rpartition(")")[2].split()[11:13]
-        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+        return _cpu_s(self._pid)
+
+    def server_cpu_s(self) -> float:
+        """Processor time of its API server so far; etcd's is not counted."""
+        record = read_record(self.cluster.home, "apiserver")
+        assert record is not None
+        return _cpu_s(record.pid)
 
     def peak_rss_mb(self) -> float:
         """The most memory that it ever had."""
@@ -59,6 +65,11 @@ class Subject:
         until, before = time.monotonic() + LONGEST_S, -1
         while before != (before := self.requests()) and time.monotonic() < until:
             time.sleep(QUIET_S)
+
+
+def _cpu_s(pid: int) -> float:
+    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager

@@ -58,8 +58,8 @@ class ServingSpec(ApiModel):
                 "write suspend: true to run none",
             ),
             rule(
-                f"!has(self.autoscaling) || {is_none('self.engine.type', OURS)} || self.autoscaling.signals.all(s, "
-                "s.target < self.engine.maxConcurrency + self.engine.queueLimit)",
+                f"!has(self.autoscaling) || [self.engine].all(e, {is_none('e.type', OURS)} || "
+                "self.autoscaling.signals.all(s, s.target < e.maxConcurrency + e.queueLimit))",
                 "autoscaling.signals[].target must be below engine.maxConcurrency + engine.queueLimit, beyond which a "
                 "replica answers 429 and no more are ever in flight",
                 fieldPath=".autoscaling.signals",
