@@ -33,5 +33,10 @@ itself, at `/models/<namespace>/<ways>` in place of `/v1/models`, where it asks 
 
 `models`: one entry `models.json`, written by the operator. A name that two of them have is the older one's.
 
-    {"models": {"<name or alias>": {"serving": "<name>", "revisions": {"<revision>": {}}}}}
+    {"models": {"<name or alias>": {"serving": "<name>", "revisions": {"<revision>": {}},
+                                    "ready": 0, "holdSeconds": 300}}}
+
+`ready` and `holdSeconds` are optional: while a serving has `ready: 0`, requests for it are held, a thousand at most and each
+for so many seconds, and then answered 429 with Retry-After. The policy's `extAuth.timeout` must be longer. Who waits is
+told by the metric `deepseek_gate_waiting{namespace, serving}`.
 """

@@ -17,6 +17,7 @@ from deepseek_gate.metrics import Metrics
 from deepseek_gate.reader import Reader
 from deepseek_gate.server import Asking, health
 from deepseek_gate.settings import Settings
+from deepseek_gate.waiting import Waiting
 
 log = logging.getLogger("deepseek_gate")
 
@@ -33,8 +34,9 @@ async def serve(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     async with Cluster(settings.access) as cluster:
         reader = Reader(cluster, settings.namespaces, time.monotonic)
-        metrics = Metrics(reader)
-        asking = Asking(reader, metrics, lambda: datetime.now(UTC), settings.max_body_bytes)
+        waiting = Waiting(reader)
+        metrics = Metrics(reader, waiting)
+        asking = Asking(reader, waiting, metrics, lambda: datetime.now(UTC), settings.max_body_bytes)
         following = asyncio.create_task(reader.follow())
         runners = [
             await _listening("questions", asking.application(), settings.bind_host, settings.port),
@@ -43,6 +45,7 @@ async def serve(settings: Settings) -> None:
         await stopped.wait()
         log.info("ends in %.0f s", LEAVING_S)
         await asyncio.sleep(LEAVING_S)
+        waiting.close()
         for runner in runners:
             await runner.cleanup()
         following.cancel()
@@ -51,7 +54,10 @@ async def serve(settings: Settings) -> None:
 
 
 async def _listening(what: str, application: web.Application, host: str, port: int) -> web.AppRunner:
-    runner = web.AppRunner(application, access_log=None, auto_decompress=False, shutdown_timeout=ENDING_S)
+    # A client that has gone is held no longer.
+    runner = web.AppRunner(
+        application, access_log=None, auto_decompress=False, handler_cancellation=True, shutdown_timeout=ENDING_S
+    )
     await runner.setup()
     await web.TCPSite(runner, host or None, port).start()
     for address in runner.addresses:

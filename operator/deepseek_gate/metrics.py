@@ -7,14 +7,15 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from deepseek_gate.reader import Reader
+from deepseek_gate.waiting import Waiting
 
-_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
+_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 10.0, 100.0)
 
 
 class Metrics:
     """`decided` counts; `page` is what Prometheus reads."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: Reader, waiting: Waiting) -> None:
         self._registry = CollectorRegistry()
         self._decisions = Counter(
             "deepseek_gate_decisions",
@@ -24,11 +25,11 @@ class Metrics:
         )
         self._seconds = Histogram(
             "deepseek_gate_decision_seconds",
-            "From the head of a question to its answer, the transfer of the body included.",
+            "From the head of a question to its answer, the transfer of the body and a hold included.",
             buckets=_SECONDS,
             registry=self._registry,
         )
-        self._registry.register(_Known(reader))
+        self._registry.register(_Known(reader, waiting))
 
     def decided(self, namespace: str, serving: str, result: str, seconds: float) -> None:
         """One answer. All labels are of bounded sets: what is known, and the names of results."""
@@ -41,8 +42,9 @@ class Metrics:
 
 
 class _Known(Collector):
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: Reader, waiting: Waiting) -> None:
         self._reader = reader
+        self._waiting = waiting
 
     def collect(self) -> Iterable[Metric]:
         """Read when it is asked for: an age that nobody renews would stand still."""
@@ -62,4 +64,11 @@ class _Known(Collector):
             models.add_metric([namespace], len(known.models))
             faults.add_metric([namespace], len(known.faults))
             age.add_metric([namespace], seconds)
-        return (keys, models, faults, age)
+        waiting = GaugeMetricFamily(
+            "deepseek_gate_waiting",
+            "Requests that are held until the serving has a replica.",
+            labels=["namespace", "serving"],
+        )
+        for (namespace, serving), count in self._waiting.held.items():
+            waiting.add_metric([namespace, serving], count)
+        return (keys, models, faults, age, waiting)

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeGuard
 
 import orjson
 
 ENTRY = "models.json"
+LONGEST_HOLD_S = 3600
 
 
 @dataclass(frozen=True)
@@ -15,10 +17,19 @@ class Model:
     Attributes:
         serving: the one that answers it, by which the gateway's routes go.
         revisions: names of those that a key can be pinned to.
+        ready: its replicas that are; None: nothing is said of them, and nobody waits.
+        hold_s: how long a request is held while it has none.
     """
 
     serving: str
     revisions: frozenset[str] = frozenset()
+    ready: int | None = None
+    hold_s: float = 0.0
+
+    @property
+    def is_asleep(self) -> bool:
+        """Nobody is there to answer."""
+        return self.ready == 0
 
 
 def models_of(text: str) -> Mapping[str, Model]:
@@ -38,4 +49,11 @@ def _model(entry: Mapping[str, object]) -> Model:
     serving, revisions = entry["serving"], entry.get("revisions", {})
     if not isinstance(serving, str) or not serving or not isinstance(revisions, dict):
         raise TypeError
-    return Model(serving, frozenset(revisions))
+    ready, hold_s = entry.get("ready"), entry.get("holdSeconds", 0)
+    if not (ready is None or _is_count(ready)) or not _is_count(hold_s):
+        raise TypeError
+    return Model(serving, frozenset(revisions), ready, min(hold_s, LONGEST_HOLD_S))
+
+
+def _is_count(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0

@@ -33,6 +33,7 @@ class Reader:
         self._versions: dict[str, Mapping[str, str]] = {}
         self._trouble: dict[str, str] = {}
         self._refused: set[str] = set()
+        self._changes: dict[str, asyncio.Event] = {name: asyncio.Event() for name in self._known}
 
     @property
     def namespaces(self) -> tuple[str, ...]:
@@ -53,6 +54,15 @@ class Reader:
         """Seconds since it was read; None: never."""
         at = self._read_at.get(namespace)
         return None if at is None else self._monotonic() - at
+
+    async def changed(self, namespace: str) -> None:
+        """Returns when something else is known of it, or somebody stirs."""
+        await self._changes[namespace].wait()
+
+    def stir(self, namespace: str) -> None:
+        """Lets everybody look who waits for a change."""
+        self._changes[namespace].set()
+        self._changes[namespace] = asyncio.Event()
 
     async def read(self, namespace: str) -> None:
         """Reads once. A failure is logged when it begins, and leaves what is known."""
@@ -79,6 +89,7 @@ class Reader:
             return
         now = known(config_maps)
         self._known[namespace], self._versions[namespace] = now, versions
+        self.stir(namespace)
         log.info("namespace %s: %d keys, %d models", namespace, len(now.keys), len(now.models))
         for fault in sorted(set(now.faults) - set(before.faults if before is not None else ())):
             log.warning("%s", fault)

@@ -3,6 +3,7 @@
 Nothing of a request reaches the log: no path, header or body; a fault in the code is told by its type alone.
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable
@@ -16,8 +17,10 @@ from deepseek_gate.answers import Allowed, Denied, too_large
 from deepseek_gate.body import model_of
 from deepseek_gate.decision import LISTING, headers_of, is_listing, names_of, permit, unknown_path
 from deepseek_gate.identity import Shown, Way, identify
+from deepseek_gate.knowledge import Knowledge
 from deepseek_gate.metrics import Metrics
 from deepseek_gate.reader import Reader
+from deepseek_gate.waiting import Waiting
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +32,9 @@ _NOT_READ = Denied(
 _NO_ROOM = Denied(
     429, "no_room", "The gateway is busy with large requests: try again.", "busy", headers={"Retry-After": "1"}
 )
+_BODY_S = 10.0
+"""Envoy has the whole body before it asks."""
+_TOO_SLOW = Denied(408, "too_slow", "The body did not come in time.", "timeout")
 _MOST_BODIES = 4
 """Of the largest size under way at a time, or as many bytes in smaller ones: within the memory that the pod is given."""
 _FAULT = Denied(403, "fault", "The gateway could not judge this request.")
@@ -37,8 +43,11 @@ _FAULT = Denied(403, "fault", "The gateway could not judge this request.")
 class Asking:
     """The port of Envoy: `/authorize/…` decides, `/models/…` lists."""
 
-    def __init__(self, reader: Reader, metrics: Metrics, now: Callable[[], datetime], max_body_bytes: int) -> None:
+    def __init__(
+        self, reader: Reader, waiting: Waiting, metrics: Metrics, now: Callable[[], datetime], max_body_bytes: int
+    ) -> None:
         self._reader = reader
+        self._waiting = waiting
         self._metrics = metrics
         self._now = now
         self._max_body_bytes = max_body_bytes
@@ -93,8 +102,14 @@ class Asking:
         name = await self._model_of(request)
         if isinstance(name, Denied):
             return name
-        # Once more: while a slow body came, the key may have been revoked.
-        known = self._reader.of(namespace) or known
+        # Each time once more: while a slow body came, or while it was held, the key may have been revoked.
+        answer = self._permitted(request, namespace, way, name)
+        if isinstance(answer, Denied):
+            return answer
+        return await self._waiting.until_ready(namespace, name) or self._permitted(request, namespace, way, name)
+
+    def _permitted(self, request: web.Request, namespace: str, way: str, name: str) -> Allowed | Denied:
+        known = self._reader.of(namespace) or Knowledge()
         key = identify(_shown(request), _WAYS[way], known, self._now())
         return key if isinstance(key, Denied) else permit(key, name, known)
 
@@ -116,10 +131,14 @@ class Asking:
 
     async def _read_model(self, request: web.Request) -> str | Denied:
         body = bytearray()
-        async for chunk in request.content.iter_any():
-            body += chunk
-            if len(body) > self._max_body_bytes:
-                return too_large(f"The body is larger than {self._max_body_bytes:,} bytes.")
+        try:
+            async with asyncio.timeout(_BODY_S):
+                async for chunk in request.content.iter_any():
+                    body += chunk
+                    if len(body) > self._max_body_bytes:
+                        return too_large(f"The body is larger than {self._max_body_bytes:,} bytes.")
+        except TimeoutError:
+            return _TOO_SLOW
         headers = request.headers
         types, encodings = headers.getall("Content-Type", []), headers.getall("Content-Encoding", [])
         return model_of(body, ", ".join(types), ", ".join(encodings))

@@ -1,12 +1,15 @@
 """The gate behind a real Envoy: what clients get, what reaches the engine, and what no client can make it believe."""
 
 import json
+import re
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
+from examples.local_cluster.progress import wait_for
 from tests.support.envoy import MOST, Bed, keys_of
 from tests.support.gate import KEY, entry, models_map
 
@@ -164,6 +167,54 @@ def test_a_pinned_key_is_sent_to_its_revision(bed: Bed) -> None:
         assert time.monotonic() - begun < REVOKED_WITHIN_S
     assert reached(answer[2])["x-deepseek-revision"] == "chat-2"
     assert bed.ask(CHAT, {"model": "chat"}, "sk-ds-gone")[0] == 400
+
+
+def _sleeping(bed: Bed, version: str, ready: int) -> None:
+    """All names are of a serving with so many replicas, for which a request waits at most 12 s."""
+    entry_of = {"serving": "chat", "ready": ready, "holdSeconds": 12}
+    models = models_map({"models": {"chat": entry_of}})
+    models["metadata"]["resourceVersion"] = version
+    bed.config_maps[:] = [bed.config_maps[0], models]
+
+
+def _waiting(bed: Bed) -> float:
+    """Requests that are held, by the gate's metric; -1: it knows no such serving."""
+    found = re.search(r'deepseek_gate_waiting\{namespace="team",serving="chat"\} (\S+)', bed.gate.health("/metrics")[1])
+    return float(found[1]) if found else -1
+
+
+def test_requests_for_a_sleeping_serving_are_held_until_it_has_a_replica(bed: Bed) -> None:
+    _sleeping(bed, "10", 0)
+    time.sleep(2 * REVOKED_WITHIN_S / 3)
+    with ThreadPoolExecutor(20) as clients:
+        asked = [clients.submit(bed.ask, CHAT, {"model": "chat"}, KEY) for _ in range(20)]
+        wait_for("all are held", lambda: _waiting(bed) == 20, timeout_s=30)
+        _sleeping(bed, "11", 1)
+        assert [one.result(30)[0] for one in asked] == [200] * 20
+    assert _waiting(bed) == 0
+
+
+def test_whoever_waits_in_vain_is_told_when_to_come_again(bed: Bed) -> None:
+    _sleeping(bed, "12", 0)
+    wait_for("it is known", lambda: _status_of_a_hold(bed) == 429, timeout_s=60)
+    status, headers, content = bed.ask(CHAT, {"model": "chat"}, KEY)
+    assert (status, headers["retry-after"], error(content)["code"]) == (429, "5", "model_not_ready")
+
+
+def _status_of_a_hold(bed: Bed) -> int:
+    return bed.ask(CHAT, {"model": "chat"}, KEY)[0]
+
+
+def test_a_client_that_goes_is_held_no_longer(bed: Bed) -> None:
+    _sleeping(bed, "13", 0)
+    body = b'{"model": "chat"}'
+    head = f"POST {CHAT} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {KEY}\r\nContent-Type: application/json"
+    with socket.create_connection(("127.0.0.1", bed.port), 30) as client:
+        client.sendall(f"{head}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+        wait_for("it is held", lambda: _waiting(bed) == 1, timeout_s=10)
+    wait_for("it is held no longer", lambda: _waiting(bed) == 0, timeout_s=8)
+    _sleeping(bed, "14", 1)
+    wait_for("it is awake", lambda: bed.ask(CHAT, {"model": "chat"}, KEY)[0] == 200, timeout_s=30)
 
 
 def test_without_a_gate_nobody_is_let_in_and_no_log_has_a_key_or_a_prompt(bed: Bed) -> None:

@@ -13,6 +13,7 @@ from deepseek_gate.__main__ import _listening
 from deepseek_gate.metrics import Metrics
 from deepseek_gate.reader import Reader
 from deepseek_gate.server import Asking, health
+from deepseek_gate.waiting import Waiting
 from tests.support.gate import KEY, config_map, entry, models_map
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -53,8 +54,9 @@ class Gate:
 async def gate() -> AsyncIterator[Gate]:
     reader = Reader(Fixed(), ["team", "unread"], lambda: 0.0)
     await reader.read("team")
-    metrics = Metrics(reader)
-    asking = Asking(reader, metrics, lambda: NOW, MOST).application()
+    waiting = Waiting(reader)
+    metrics = Metrics(reader, waiting)
+    asking = Asking(reader, waiting, metrics, lambda: NOW, MOST).application()
     runners: list[web.AppRunner] = [
         await _listening("questions", asking, "127.0.0.1", 0),
         await _listening("health", health(reader, metrics), "127.0.0.1", 0),
