@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
+from deepseek_runtime.examiner.exam import examine
 from tests.runtime.pods import Attempt, Process
 from tests.support.ports import free_port
 
@@ -91,6 +92,14 @@ async def test_served_accuracy_is_the_trainers(served: Served, export: Path, who
     trained = whole[0].termination()["metrics"]["accuracy"]  # type: ignore[index]
     assert right > 0
     assert right / 200 == trained == json.loads((export / "manifest.json").read_text())["metrics"]["accuracy"]
+
+
+async def test_an_exam_over_http_gives_the_trainers_marks(served: Served, whole: tuple[Attempt, Process]) -> None:
+    from deepseek_runtime.trainer.data.tasks import examples
+
+    marks = await examine(served.url, "demo", examples("uppercase", "Heldout"))
+    assert marks.unanswered == 0
+    assert marks.accuracy == whole[0].termination()["metrics"]["accuracy"]  # type: ignore[index]
 
 
 async def test_stream_says_the_same_as_the_whole_answer(served: Served) -> None:

@@ -27,6 +27,8 @@ def _backwards(word: str) -> str:
 
 
 _ANSWERS: Mapping[str, Callable[[str], str]] = {"uppercase": str.upper, "reverse": _backwards}
+TASKS = tuple(_ANSWERS)
+"""The tasks that there are."""
 
 
 def _words() -> list[str]:
