@@ -1,6 +1,8 @@
 """A save that fails on one rank alone ends that rank, and the others with it: nobody waits for it for ever."""
 
 import errno
+import io
+import pickle
 from concurrent.futures import Future
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,10 +10,11 @@ from typing import Any, cast
 
 import pytest
 
-from deepseek_runtime.checkpoint.room import Full
-from deepseek_runtime.checkpoint.volume import Volume
+from deepseek_runtime.checkpoint.room import Full, is_full
+from deepseek_runtime.checkpoint.volume import Superseded, Volume
 from deepseek_runtime.trainer import saver
 from deepseek_runtime.trainer.saver import Lineage, Saver, _Pending
+from deepseek_runtime.trainer.wire import PlainUnpickler
 from deepseek_runtime.trainer.writing import Ledger
 
 
@@ -51,3 +54,34 @@ def test_others_have_a_moment_to_learn_of_a_failure(tmp_path: Path) -> None:
     """torch tells all of them; what ends the pod is then what each of them says."""
     saving(tmp_path, RuntimeError("told by torch")).check_alone()
     saving(tmp_path, None).check_alone()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device", "/checkpoints/manifest.json"),
+        OSError(errno.EDQUOT, "Disk quota exceeded"),
+        PermissionError(errno.EACCES, "Permission denied", Path("/checkpoints")),
+        FileNotFoundError(errno.ENOENT, "No such file or directory", "/checkpoints/a", None, "/checkpoints/b"),
+        Superseded("a later attempt than 1 has begun"),
+    ],
+    ids=lambda error: f"{type(error).__name__} {getattr(error, 'errno', '')}",
+)
+def test_what_the_first_rank_was_refused_is_raised_on_all(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """A commit, or what retention deletes: as a message of one rank to the others."""
+    sent: list[bytes] = []
+
+    def travels(value: object, group: object) -> object:
+        if value is not None:
+            sent.append(pickle.dumps(value))
+        return PlainUnpickler(io.BytesIO(sent[-1])).load()
+
+    def refused() -> Any:
+        raise error
+
+    monkeypatch.setattr(saver, "broadcast", travels)
+    for is_first in (True, False):
+        with pytest.raises(type(error)) as caught:
+            saver._agreed(cast(Any, SimpleNamespace(is_first=is_first)), None, refused)
+        assert (str(caught.value), is_full(caught.value)) == (str(error), is_full(error))
+    assert len(sent) == 1

@@ -79,8 +79,9 @@ class _LaidOut:
     def _tensor(self, path: _Path, tensor: torch.Tensor) -> torch.Tensor:
         host = self._held.get(path)
         if host is None or not _is_alike(host, tensor):
-            # Only from memory that never moves can a device copy while the host goes on.
-            host = torch.empty_like(tensor, device="cpu", pin_memory=tensor.is_cuda)
+            # Not pinned: torch would take up to twice as much, a power of two, and never give it back. A device copies more
+            # slowly into it, and still beside the next passes.
+            host = torch.empty_like(tensor, device="cpu")
         self.hosts[path] = host
         self.pairs.append((_local(host), _local(tensor)))
         return host
