@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -15,6 +16,8 @@ from deepseek_gate.knowledge import Knowledge
 SCOPE = "deepseek:"
 """Begins the scopes of a token that name a serving or a model: `deepseek:chat`, `deepseek:*`. Others are not ours."""
 _LONGEST_KEY = 512
+_SUBJECT = re.compile(r"[!-~]([ -~]{0,254}[!-~])?")
+"""It becomes the value of a header: printable ASCII, and something."""
 _NO_KEY = "You didn't provide an API key. Send it in an Authorization header: Authorization: Bearer YOUR_KEY."
 _BAD_KEY = "Incorrect API key provided: it is unknown, revoked or expired."
 
@@ -78,11 +81,11 @@ def _bearer(value: str) -> str:
 
 
 def _claimed(shown: Shown) -> Key | Denied:
-    if len(shown.subject) != 1 or len(shown.scopes) > 1:
+    if len(shown.subject) != 1 or len(shown.scopes) > 1 or _SUBJECT.fullmatch(shown.subject[0]) is None:
         return unauthorized("The token's claims can't be read.", "bad_token")
     granted = _scopes(shown.scopes[0]) if shown.scopes else []
     names = frozenset(scope.removeprefix(SCOPE) for scope in granted if scope.startswith(SCOPE))
-    return Key(f"jwt:{shown.subject[0]}", names or frozenset())
+    return Key(f"jwt:{shown.subject[0]}", names)
 
 
 def _scopes(value: str) -> list[str]:

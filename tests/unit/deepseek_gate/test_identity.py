@@ -109,8 +109,15 @@ def test_where_tokens_count_no_key_does() -> None:
     assert answer.status == 401
 
 
-@pytest.mark.parametrize("shown", [Shown(subject=("a", "b")), Shown(subject=("a",), scopes=("x", "deepseek:*"))])
-def test_claims_that_stand_twice_are_not_believed(shown: Shown) -> None:
+@pytest.mark.parametrize(
+    "shown",
+    [
+        Shown(subject=("a", "b")),
+        Shown(subject=("a",), scopes=("x", "deepseek:*")),
+        *(Shown(subject=(one,), scopes=("deepseek:*",)) for one in ("", " ", "é", "\udcff", "a\r\nb", "a" * 257)),
+    ],
+)
+def test_claims_that_stand_twice_or_fit_into_no_header_are_not_believed(shown: Shown) -> None:
     assert isinstance(identify(shown, Way.JWT, KNOWN, NOW), Denied)
 
 
