@@ -18,7 +18,12 @@ DOCUMENTS = [
     if document
 ]
 OURS = [pytest.param(one, id=name) for name, one in DOCUMENTS if one["apiVersion"] == API_VERSION]
-OTHERS = [pytest.param(one, id=f"{name} {one['kind']}") for name, one in DOCUMENTS if one["apiVersion"] != API_VERSION]
+OTHERS = [
+    pytest.param(one, id=f"{name} {one['kind']}")
+    for name, one in DOCUMENTS
+    # Of definitions that not every cluster has: test_gateway_api.py asks those.
+    if one["apiVersion"] != API_VERSION and not one["apiVersion"].startswith("gateway.")
+]
 PLACES = {
     "PersistentVolumeClaim": "/api/v1/namespaces/{}/persistentvolumeclaims",
     "ConfigMap": "/api/v1/namespaces/{}/configmaps",

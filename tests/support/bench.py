@@ -26,20 +26,20 @@ class Bench:
         self.api = cluster.api
         self.node = node
         self.operator = operator
-        self._namespace = namespace
+        self.namespace = namespace
 
     def path(self, kind: str, name: str = "x") -> str:
-        return f"{COLLECTIONS[kind].format(self._namespace)}/{name}"
+        return f"{COLLECTIONS[kind].format(self.namespace)}/{name}"
 
     def items(self, kind: str) -> list[Manifest]:
-        found: list[Manifest] = self.api.get(COLLECTIONS[kind].format(self._namespace))["items"]
+        found: list[Manifest] = self.api.get(COLLECTIONS[kind].format(self.namespace))["items"]
         return found
 
     def create(self, kind: str, spec: Mapping[str, Any], name: str = "x") -> str:
         """Creates an object; its uid."""
         version = "deepseek-operator.io/v1alpha1" if kind.startswith("DeepSeek") else "v1"
         manifest = {"apiVersion": version, "kind": kind, "metadata": {"name": name}, "spec": dict(spec)}
-        return str(self.api.create(COLLECTIONS[kind].format(self._namespace), manifest)["metadata"]["uid"])
+        return str(self.api.create(COLLECTIONS[kind].format(self.namespace), manifest)["metadata"]["uid"])
 
     def claim(self, name: str) -> str:
         """Creates a user's claim; its uid."""

@@ -182,6 +182,7 @@ TRAININGS: tuple[tuple[dict[str, Any], str | None], ...] = (
     ({"metadata.name": "deepseek-r1-distill-qwen-1.5b"}, "at most 40 characters of a-z, 0-9 and '-'"),
     ({"metadata.name": None}, "name or generateName is required"),
 )
+ROUTED = {"parentRef": {"name": "public"}}
 SERVINGS: tuple[tuple[dict[str, Any], str | None], ...] = (
     ({ENGINE: "vllm"}, "write engine: {type: vllm}"),
     ({"spec.model": "deepseek-r1"}, "write model: {name: deepseek-r1"),
@@ -219,6 +220,19 @@ SERVINGS: tuple[tuple[dict[str, Any], str | None], ...] = (
         },
         "one of adapters has the name of the model: write another",
     ),
+    ({"spec.gateway": "public"}, "must be of type object"),
+    ({"spec.gateway": {"parentRef": "public"}}, "must be of type object"),
+    ({"spec.gateway": {"hostnames": ["chat.example.com"]}}, "Required value"),
+    ({"spec.gateway": {**ROUTED, "hostnames": "chat.example.com"}}, "write a list, each entry with a dash before it"),
+    ({"spec.gateway": {**ROUTED, "hostnames": ["https://chat.example.com"]}}, "without scheme, port and path"),
+    ({"spec.gateway": {**ROUTED, "hostnames": ["Chat.example.com"]}}, "host names in small letters"),
+    ({"spec.gateway": {"parentRef": {"name": "infra/public"}}}, "write the name of a Gateway"),
+    ({"spec.gateway": {**ROUTED, "retries": -1}}, "greater than or equal to 0"),
+    ({"spec.gateway": {**ROUTED, "retries": {"attempts": 2}}}, "spec.gateway.retries"),
+    ({"spec.gateway": {**ROUTED, "limits": {"maxBodySize": "32MB"}}}, "write a whole number of bytes, Ki or Mi"),
+    ({"spec.gateway": {**ROUTED, "limits": {"maxBodySize": "0Mi"}}}, "write a whole number of bytes, Ki or Mi"),
+    ({"spec.gateway": {**ROUTED, "limits": {"requestsPerMinute": 0}}}, "greater than or equal to 1"),
+    ({"spec.gateway": {**ROUTED, "timeouts": {"request": "60s"}}}, 'unknown field "spec.gateway.timeouts.request"'),
     ({"spec.replicas": "2"}, "write a whole number, without quotes"),
     ({"spec.replica": 2}, "did you mean replicas?"),
     ({"spec.rollout": {"strategy": "Canary"}}, 'supported values: "RollingUpdate", "Recreate"'),

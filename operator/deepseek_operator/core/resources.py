@@ -38,8 +38,24 @@ POLICY = Resource("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies")
 KUBERNETES: tuple[Resource, ...] = (JOB, POD, SERVICE, CLAIM, DEPLOYMENT, REVISION, AUTOSCALER, BUDGET, POLICY)
 """Those of Kubernetes itself that are named here; each cluster has them."""
 
+HTTP_ROUTE = Resource(
+    "gateway.networking.k8s.io/v1",
+    "HTTPRoute",
+    "httproutes",
+    installed_by="Gateway API, https://gateway-api.sigs.k8s.io",
+)
+BACKEND_TRAFFIC_POLICY = Resource(
+    "gateway.envoyproxy.io/v1alpha1",
+    "BackendTrafficPolicy",
+    "backendtrafficpolicies",
+    installed_by="Envoy Gateway, https://gateway.envoyproxy.io",
+)
 
-def ref_of(manifest: Manifest, among: Iterable[Resource] = KUBERNETES) -> Ref:
+OPTIONAL: tuple[Resource, ...] = (HTTP_ROUTE, BACKEND_TRAFFIC_POLICY)
+"""Those that a cluster may have or not."""
+
+
+def ref_of(manifest: Manifest, among: Iterable[Resource] = (*KUBERNETES, *OPTIONAL)) -> Ref:
     """The reference that names `manifest`.
 
     Raises:
@@ -81,13 +97,16 @@ def controller_of(manifest: Manifest) -> Mapping[str, Any] | None:
 
 __all__ = [
     "AUTOSCALER",
+    "BACKEND_TRAFFIC_POLICY",
     "BUDGET",
     "CLAIM",
     "DEPLOYMENT",
     "GROUP",
+    "HTTP_ROUTE",
     "JOB",
     "KUBERNETES",
     "Manifest",
+    "OPTIONAL",
     "POD",
     "POLICY",
     "REVISION",

@@ -9,7 +9,9 @@ from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.kind import Decision, Event, Kind
 from deepseek_operator.core.resources import (
     AUTOSCALER,
+    BACKEND_TRAFFIC_POLICY,
     BUDGET,
+    HTTP_ROUTE,
     POD,
     REVISION,
     SERVICE,
@@ -51,15 +53,19 @@ class ServingKind:
         name = serving_service(owner.metadata.name)
         scaled = (Ref(AUTOSCALER, name),) if owner.spec.autoscaling is not None and not owner.spec.suspend else ()
         target = (*_revision_names(owner, owner.status.resolved), *_rollback_names(owner))
-        return tuple(dict.fromkeys((Ref(SERVICE, name), Ref(BUDGET, name), *scaled, *target, *_running_names(owner))))
+        routed = _route_names(name) if owner.spec.gateway is not None else ()
+        always = (Ref(SERVICE, name), Ref(BUDGET, name))
+        return tuple(dict.fromkeys((*always, *scaled, *routed, *target, *_running_names(owner))))
 
     def recorded_names(self, owner: DeepSeekServing) -> tuple[Ref, ...]:
-        """Those of the children, the autoscaler that a suspended one has lost or shall lose, and what every revision that
-        was seen last consists of."""
+        """Those of the children, the autoscaler that a suspended one has lost or shall lose, the route that was seen last,
+        and what every revision that was seen last consists of."""
         meta, told = owner.metadata, (*owner.status.previous, *filter(None, [owner.status.current]))
         revisions = (serving_revision(meta.name, revision.name) for revision in told)
         parts = (Ref(resource, name) for name in revisions for resource in (*RESOURCES, REVISION, SERVICE))
-        return tuple(dict.fromkeys((*self.wanted_names(owner), Ref(AUTOSCALER, serving_service(meta.name)), *parts)))
+        name = serving_service(meta.name)
+        routed = _route_names(name) if owner.status.gateway is not None else ()
+        return tuple(dict.fromkeys((*self.wanted_names(owner), Ref(AUTOSCALER, name), *routed, *parts)))
 
     def recorded_uids(self, owner: DeepSeekServing) -> frozenset[str]:
         """None: every child of a serving can be made again."""
@@ -85,6 +91,10 @@ class ServingKind:
     def farewell(self, owner: DeepSeekServing) -> tuple[Event, ...]:
         """Nothing stays of a serving."""
         return ()
+
+
+def _route_names(name: str) -> tuple[Ref, ...]:
+    return Ref(HTTP_ROUTE, name), Ref(BACKEND_TRAFFIC_POLICY, name)
 
 
 def _revision_names(owner: DeepSeekServing, resolved: ResolvedModel | None) -> tuple[Ref, ...]:

@@ -12,12 +12,21 @@ from deepseek_operator.api.v1alpha1.serving.definition import SERVING
 from deepseek_operator.api.v1alpha1.serving.scaling import Autoscaling
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.names import handed_on, owner_reference
-from deepseek_operator.core.resources import AUTOSCALER, BUDGET, SERVICE, Manifest, Resource
+from deepseek_operator.core.resources import (
+    AUTOSCALER,
+    BACKEND_TRAFFIC_POLICY,
+    BUDGET,
+    SERVICE,
+    Manifest,
+    Resource,
+)
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.kinds.serving.labels import child_labels, replica_selector, revision_labels, revision_selector
 from deepseek_operator.kinds.serving.names import serving_revision, serving_service
 from deepseek_operator.kinds.serving.revision import template_of
+from deepseek_operator.kinds.serving.routes import http_route, places_of, traffic_policy
 from deepseek_operator.kinds.serving.template import PORT_NAME
+from deepseek_operator.kinds.serving.traffic import slots
 from deepseek_operator.kinds.serving.view import View
 from deepseek_operator.workloads.replicas.group import Wanted, group_named, keeper_for
 
@@ -42,13 +51,25 @@ def children(view: View, target: str) -> tuple[Manifest, ...]:
         service(owner),
         *(revision_service(owner, revision) for revision in revisions),
         *(
-            replica_group(owner, revision, template, way.step[revision])
+            replica_group(owner, revision, template, view.step[revision])
             for revision in revisions
             if (template := template_of(view.seen, revision)) is not None
         ),
         budget(owner, view.wanted),
         *autoscalers(owner, view.configuration),
     )
+
+
+def routes(view: View) -> tuple[Manifest, ...]:
+    """The way from the gateway, what limits requests before what brings them. What Envoy Gateway alone understands is left
+    out where it is not known."""
+    gateway = view.spec.gateway
+    if gateway is None:
+        return ()
+    policies = (traffic_policy(view.owner, gateway),) if BACKEND_TRAFFIC_POLICY not in view.seen.unserved else ()
+    before = places_of(view.route) if view.route is not None else ()
+    alive = [name for name, one in view.running.items() if one.specified or one.total]
+    return (*policies, http_route(view.owner, gateway, slots(before, view.shares, alive), SERVICE_PORT))
 
 
 def _exists(seen: Seen[DeepSeekServing], revision: str) -> bool:

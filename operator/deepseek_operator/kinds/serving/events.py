@@ -1,6 +1,7 @@
 """Which transitions are told as events: the cause of the conditions, an update, the count, a revision rolled out."""
 
 from collections.abc import Iterator
+from typing import Literal
 
 from deepseek_operator.api.base import Condition
 from deepseek_operator.api.v1alpha1.serving.status import ServingStatus
@@ -8,6 +9,7 @@ from deepseek_operator.core.conditions import find, headline
 from deepseek_operator.core.kind import Event
 from deepseek_operator.kinds.serving import reasons
 from deepseek_operator.kinds.serving.rollback import ROLLED_BACK
+from deepseek_operator.kinds.serving.route_status import POLICY_READY, ROUTE_READY
 from deepseek_operator.kinds.serving.update import UPDATE_AVAILABLE
 from deepseek_operator.workloads.withdrawn import HOST_ACCESS_WITHDRAWN
 
@@ -40,6 +42,10 @@ _WARNINGS = frozenset(
         reasons.UNKNOWN_REVISION,
         reasons.TOO_LARGE,
         reasons.INTERNAL_ERROR,
+        reasons.WAITING_FOR_API,
+        reasons.ROUTE_REFUSED,
+        reasons.POLICY_REFUSED,
+        reasons.POLICY_WITHOUT_EFFECT,
     )
 )
 _NOTE_LENGTH = 1024
@@ -53,8 +59,7 @@ def events(before: ServingStatus, after: ServingStatus) -> tuple[Event, ...]:
 def _transitions(before: ServingStatus, after: ServingStatus) -> Iterator[Event]:
     was, is_now = headline(before.conditions), headline(after.conditions)
     if is_now is not None and (was is None or was.reason != is_now.reason):
-        type_ = "Warning" if is_now.reason in _WARNINGS else "Normal"
-        yield Event(type_, is_now.reason, "Reconcile", is_now.message[:_NOTE_LENGTH])  # type: ignore[arg-type]
+        yield _told(is_now, "Reconcile")
     offered = find(after.conditions, UPDATE_AVAILABLE)
     if offered is not None and find(before.conditions, UPDATE_AVAILABLE) is None:
         yield Event("Normal", offered.reason, "Reconcile", offered.message[:_NOTE_LENGTH])
@@ -62,6 +67,10 @@ def _transitions(before: ServingStatus, after: ServingStatus) -> Iterator[Event]
     lost = find(after.conditions, HOST_ACCESS_WITHDRAWN)
     if lost is not None and find(before.conditions, HOST_ACCESS_WITHDRAWN) is None:
         yield Event("Warning", lost.reason, "Reconcile", lost.message[:_NOTE_LENGTH])
+    for type_ in (ROUTE_READY, POLICY_READY):
+        found, old = find(after.conditions, type_), find(before.conditions, type_)
+        if found is not None and found.status != "Unknown" and (old is None or old.reason != found.reason):
+            yield _told(found, "Route")
     if after.running_replicas is not None and before.running_replicas != after.running_replicas:
         count = f"from {before.running_replicas} " if before.running_replicas is not None else ""
         yield Event("Normal", "ReplicasSet", "Scale", f"{count}to {after.running_replicas} replicas")
@@ -72,7 +81,11 @@ def _transitions(before: ServingStatus, after: ServingStatus) -> Iterator[Event]
 def _rollback(was: Condition | None, is_now: Condition | None) -> Iterator[Event]:
     """What became of the annotation for a rollback, and that the spec is followed again."""
     if is_now is not None and (was is None or was.reason != is_now.reason):
-        type_ = "Warning" if is_now.reason in _WARNINGS else "Normal"
-        yield Event(type_, is_now.reason, "RollBack", is_now.message[:_NOTE_LENGTH])  # type: ignore[arg-type]
+        yield _told(is_now, "RollBack")
     if was is not None and was.status == "True" and is_now is None:
         yield Event("Normal", "RollbackEnded", "RollBack", "the revision that the spec asks for is followed again")
+
+
+def _told(condition: Condition, action: str) -> Event:
+    type_: Literal["Normal", "Warning"] = "Warning" if condition.reason in _WARNINGS else "Normal"
+    return Event(type_, condition.reason, action, condition.message[:_NOTE_LENGTH])

@@ -14,6 +14,8 @@ from deepseek_operator.core.actions import Action, Apply, Create, Delete, Done, 
 from deepseek_operator.core.drift import needs_apply
 from deepseek_operator.core.resources import (
     AUTOSCALER,
+    HTTP_ROUTE,
+    OPTIONAL,
     SERVICE,
     Manifest,
     is_terminating,
@@ -21,7 +23,7 @@ from deepseek_operator.core.resources import (
     uid_of,
 )
 from deepseek_operator.core.seen import Seen
-from deepseek_operator.kinds.serving.children import children
+from deepseek_operator.kinds.serving.children import children, routes
 from deepseek_operator.kinds.serving.labels import revision_named
 from deepseek_operator.kinds.serving.revision import (
     controller_revision,
@@ -81,9 +83,12 @@ def _actions(view: View, target: str) -> Iterator[Action]:
     yield from _marks(view)
     if template_of(view.seen, target) is None:
         return
-    wanted = children(view, target)
-    yield from _applies(view.seen, wanted)
-    yield from _deletes(view, target, wanted)
+    wanted, routed = children(view, target), routes(view)
+    is_served = HTTP_ROUTE not in view.seen.unserved
+    yield from _applies(view.seen, (*wanted, *(routed if is_served else ())))
+    yield from _deletes(view, target, (*wanted, *routed))
+    if not is_served:  # It is refused, and ends the pass: nothing else waits for it.
+        yield from _applies(view.seen, routed)
 
 
 def _stores(view: View, target: str) -> Iterator[Create]:
@@ -118,13 +123,15 @@ def _applies(seen: Seen[DeepSeekServing], wanted: tuple[Manifest, ...]) -> Itera
 
 
 def _deletes(view: View, target: str, wanted: tuple[Manifest, ...]) -> Iterator[Delete]:
-    """Autoscalers and revisions that are not wanted any more."""
+    """Autoscalers, routes and revisions that are not wanted any more."""
     names = {ref_of(manifest) for manifest in wanted}
     over = view.rollout.spent
     for ref, live in sorted(view.seen.children.items()):
-        if ref in names or ref.resource not in (AUTOSCALER, SERVICE, *RESOURCES) or is_terminating(live):
+        if ref in names or ref.resource not in (AUTOSCALER, SERVICE, *OPTIONAL, *RESOURCES) or is_terminating(live):
             continue
-        if ref.resource == AUTOSCALER:
+        if ref.resource in OPTIONAL:
+            yield Delete(ref, uid_of(live), "it hangs on no gateway any more")
+        elif ref.resource == AUTOSCALER:
             yield Delete(ref, uid_of(live), "nothing is to be scaled")
         elif ref.resource == SERVICE or revision_named(live) in over:
             yield Delete(ref, uid_of(live), "its revision has no replicas left")

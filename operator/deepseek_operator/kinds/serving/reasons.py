@@ -73,6 +73,23 @@ AUTOSCALER_OFF = Reason(
 )
 FORBIDDEN = _shared(shared.FORBIDDEN)
 REJECTED = _shared(shared.REJECTED)
+WAITING_FOR_API = _shared(shared.WAITING_FOR_API)
+ROUTE_ACCEPTED = Reason("RouteAccepted", "Nothing to do.")
+ROUTE_PENDING = Reason(
+    "RoutePending",
+    "Let the administrator look: that Gateway must exist, and the controller of its GatewayClass must run; or correct gateway.parentRef.",
+)
+ROUTE_REFUSED = Reason(
+    "RouteRefused",
+    "Correct gateway.parentRef and gateway.hostnames, or ask the administrator to let this namespace's routes in (allowedRoutes of the listener).",
+)
+POLICY_ACCEPTED = Reason("PolicyAccepted", "Nothing to do.")
+POLICY_PENDING = Reason("PolicyPending", "Wait until the gateway's controller has looked at the policy.")
+POLICY_REFUSED = Reason("PolicyRefused", "Edit what the message names: the gateway's controller does not do it.")
+POLICY_WITHOUT_EFFECT = Reason(
+    "PolicyWithoutEffect",
+    "Use a Gateway of Envoy Gateway, or set by the means of this one what the message names.",
+)
 NEW_DEFAULTS = Reason(
     "NewDefaults", "Nothing must be done. To roll out what this operator would make, annotate as the message says."
 )

@@ -3,7 +3,16 @@
 from collections.abc import Mapping
 
 from deepseek_operator.core.kinds import KEEP, OWN, READ, Rights
-from deepseek_operator.core.resources import AUTOSCALER, BUDGET, POD, REVISION, SERVICE, Resource
+from deepseek_operator.core.resources import (
+    AUTOSCALER,
+    BACKEND_TRAFFIC_POLICY,
+    BUDGET,
+    HTTP_ROUTE,
+    POD,
+    REVISION,
+    SERVICE,
+    Resource,
+)
 from deepseek_operator.workloads.replicas.group import RESOURCES
 
 OWNS: Mapping[Resource, Rights] = {
@@ -13,4 +22,6 @@ OWNS: Mapping[Resource, Rights] = {
     AUTOSCALER: OWN,
     BUDGET: KEEP,
     POD: READ,
+    HTTP_ROUTE: OWN,
+    BACKEND_TRAFFIC_POLICY: OWN,
 }

@@ -28,6 +28,7 @@ from deepseek_operator.kinds.serving.names import serving_service
 from deepseek_operator.kinds.serving.obstacles import Obstacle, obstacle
 from deepseek_operator.kinds.serving.reasons import Reason
 from deepseek_operator.kinds.serving.revision import model_of, stored_revision, template_of
+from deepseek_operator.kinds.serving.route_status import gateway_status, route_verdicts
 from deepseek_operator.kinds.serving.view import View
 from deepseek_operator.workloads.conflict import Leaving, LeftBehind, Strangers, occupant
 from deepseek_operator.workloads.device_plan import warning_of
@@ -47,7 +48,14 @@ def status(view: View, update: tuple[Verdict, ...], done: Done) -> ServingStatus
     target = way.target.revision
     made = sum(_made(replicas) for replicas in view.running.values())
     others = [RevisionStatus(name=name, **_counts(replicas)) for name, replicas in way.older.items()]
-    said = (*verdicts, *view.scaling.conditions, *warning_of(before.plan), *_withdrawn(view), *view.rollback, *update)
+    told = (
+        *view.scaling.conditions,
+        *route_verdicts(view),
+        *warning_of(before.plan),
+        *_withdrawn(view),
+        *view.rollback,
+    )
+    said = (*verdicts, *told, *update)
     conditions = merged(said, before.conditions, owner.metadata.generation, view.now)
     return ServingStatus(
         observed_generation=owner.metadata.generation,
@@ -66,6 +74,7 @@ def status(view: View, update: tuple[Verdict, ...], done: Done) -> ServingStatus
         spent_rollback=before.spent_rollback,
         running_replicas=before.running_replicas,
         autoscaling=view.scaling.told,
+        gateway=gateway_status(view),
         summary=ServingSummary(
             **columns(conditions), replicas=f"{view.serving}/{view.wanted}", model=_models_told(view)
         ),
@@ -242,12 +251,19 @@ def _movement(view: View, revision: str) -> tuple[str, Reason, str]:
     current, old = way.current, sum(replicas.total for replicas in way.older.values())
     ready_now = f"{current.serving} of {wanted} replicas serve"
     if old:
-        return "Rolling", reasons.ROLLING, f"revision {revision}: {ready_now}, {old} of older revisions are left"
+        message = f"revision {revision}: {ready_now}, {old} of older revisions are left{_still_reached(view)}"
+        return "Rolling", reasons.ROLLING, message
     if current.total > wanted:
         return "Scaling", reasons.SCALING, f"{wanted} of {current.total} replicas stay, the others end"
     if way.stable == revision:
         return "Scaling", reasons.SCALING, f"{ready_now}, {current.total} run"
     return "Loading", reasons.LOADING, f"{ready_now}, {current.total} run"
+
+
+def _still_reached(view: View) -> str:
+    """Says which revision waits for the gateway before its replicas may end."""
+    kept = [name for name, count in view.step.items() if count != view.rollout.step[name]]
+    return f"; {kept[0]} stays until the gateway has seen that it gets no requests" if kept else ""
 
 
 def _held(view: View) -> str:

@@ -11,19 +11,22 @@ from deepseek_operator.api.v1alpha1.serving.spec import ServingSpec
 from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel, ServingStatus
 from deepseek_operator.core.conditions import Verdict
 from deepseek_operator.core.configuration import Configuration
-from deepseek_operator.core.resources import Manifest
+from deepseek_operator.core.resources import HTTP_ROUTE, Manifest, is_terminating
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.domain.policy.rollout import Replicas
 from deepseek_operator.kinds.serving.fresh import Fresh
 from deepseek_operator.kinds.serving.gate import running_replicas
 from deepseek_operator.kinds.serving.model import Resolution, resolve
+from deepseek_operator.kinds.serving.names import serving_service
 from deepseek_operator.kinds.serving.record import wanted_plan
 from deepseek_operator.kinds.serving.revision import numbers, revision_name, stored_revisions
 from deepseek_operator.kinds.serving.rollback import rolled_back
 from deepseek_operator.kinds.serving.rollback import verdict as rollback_verdict
 from deepseek_operator.kinds.serving.rollout import Rollout, rollout, target, target_of_rollback
+from deepseek_operator.kinds.serving.routes import reached
 from deepseek_operator.kinds.serving.running import living_pods, running_revisions
 from deepseek_operator.kinds.serving.scaling import Scaling, scaling_of
+from deepseek_operator.kinds.serving.traffic import held, shares
 from deepseek_operator.kinds.serving.update import update_of
 
 
@@ -117,6 +120,29 @@ class View:
         if self.rolled_back is not None:
             goal = target_of_rollback(self.seen, self.rolled_back, self.running, self.configuration)
         return rollout(self.owner, goal, self.running, self.wanted, self.pods)
+
+    @cached_property
+    def route(self) -> Manifest | None:
+        """The live route from the gateway; None when there is none, or it is on its way out."""
+        live = self.seen.child(HTTP_ROUTE, serving_service(self.owner.metadata.name))
+        return live if live is not None and not is_terminating(live) else None
+
+    @cached_property
+    def shares(self) -> Mapping[str, int]:
+        """Parts of the requests by the gateway, of each revision that gets some; empty while there is no target."""
+        way = self.rollout
+        return shares(way.step, self.running, way.target.revision) if way.target.revision is not None else {}
+
+    @cached_property
+    def reached(self) -> tuple[str, ...]:
+        """Revisions that the gateway may send requests to."""
+        gateway = self.spec.gateway
+        return reached(self.owner, gateway, self.route) if gateway is not None else ()
+
+    @cached_property
+    def step(self) -> Mapping[str, int]:
+        """Replicas to specify for each revision now: the rollout's, but for what the gateway has not let go yet."""
+        return held(self.rollout.step, self.running, self.shares, self.reached)
 
     @cached_property
     def update(self) -> tuple[Verdict, ...]:

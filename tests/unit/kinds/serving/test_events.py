@@ -11,6 +11,7 @@ PROGRESS = {
     *("Available", "Loading", "Rolling", "Scaling", "Suspending", "Suspended", "Deleting"),
     *("WaitingForTraining", "WaitingForExport", "WaitingForPredecessor", "ApiUnavailable", "NewDefaults"),
     *("RolledBack", "RollbackDone"),
+    *("RouteAccepted", "RoutePending", "PolicyAccepted", "PolicyPending"),
 }
 """What takes time, rests or is somebody's turn next; everything else is a Warning."""
 

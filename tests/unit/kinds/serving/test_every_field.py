@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.core.configuration import Configuration
-from deepseek_operator.core.resources import AUTOSCALER, REVISION
+from deepseek_operator.core.resources import AUTOSCALER, BACKEND_TRAFFIC_POLICY, HTTP_ROUTE, REVISION
 from deepseek_operator.core.seen import Sample
 from deepseek_operator.kinds.serving.signals import IN_FLIGHT, REPORTING, queries, wanted
 from tests.support.leaves import schema_leaves, with_leaf
@@ -111,6 +111,14 @@ def autoscaler(path: str) -> Scene:
     return lambda spec: at(ServingLife(**spec).stored(AUTOSCALER, SERVICE)["spec"], path)
 
 
+def route(path: str) -> Scene:
+    return lambda spec: at(ServingLife(**spec).stored(HTTP_ROUTE, SERVICE)["spec"], path)
+
+
+def policy(path: str) -> Scene:
+    return lambda spec: at(ServingLife(**spec).stored(BACKEND_TRAFFIC_POLICY, SERVICE)["spec"], path)
+
+
 def both(*scenes: Scene) -> Scene:
     return lambda spec: tuple(scene(spec) for scene in scenes)
 
@@ -206,6 +214,7 @@ H200 = {"profile": "nvidia-h200-141"}
 EXPORT: Spec = {"model": {"fromTraining": {"name": "tune"}}}
 SCALED: Spec = {"autoscaling": {"maxReplicas": 8, "signals": [{"type": "InFlight", "target": 4}]}, "replicas": 3}
 TOLERATION: Spec = {"pod": {"tolerations": [{"key": "gpu", "operator": "Equal", "value": "a"}]}}
+ROUTED: Spec = {"gateway": {"parentRef": {"name": "public"}}}
 SECRET: Spec = {"engine": {"env": [{"name": "A", "secret": {"name": "hub", "key": "token"}}]}}
 PRIVATE = {
     "model_type": "llama", "num_hidden_layers": 80, "hidden_size": 8192, "num_attention_heads": 64,
@@ -348,6 +357,18 @@ FIELDS = (
     Field("rollout.strategy", new_version_without_room,
           (("RollingUpdate", ("WaitingForCapacity", False)), ("Recreate", ("Available", True)))),
     Field("rollout.keepRevisions", revisions_kept, ((ABSENT, 5), (3, 3), (10, 7))),
+    Field("gateway.parentRef.name", route("parentRefs.0.name"), (("public", "public"), ("b", "b")), ROUTED),
+    Field("gateway.parentRef.namespace", route("parentRefs.0.namespace"), ((ABSENT, NAMESPACE), ("infra", "infra")), ROUTED),
+    Field("gateway.parentRef.sectionName", route("parentRefs.0.sectionName"), ((ABSENT, None), ("https", "https")), ROUTED),
+    Field("gateway.hostnames[]", route("hostnames"),
+          ((ABSENT, None), (["a.example.com", "*.b.example.com"], ["a.example.com", "*.b.example.com"])), ROUTED),
+    Field("gateway.timeouts.requestSeconds", route("rules.0.timeouts.request"), ((ABSENT, "3600s"), (60, "60s")), ROUTED),
+    Field("gateway.timeouts.streamIdleSeconds", policy("timeout.http.streamIdleTimeout"),
+          ((ABSENT, "300s"), (60, "60s")), ROUTED),
+    Field("gateway.retries", policy("retry.numRetries"), ((ABSENT, 2), (5, 5), (0, None)), ROUTED),
+    Field("gateway.limits.maxBodySize", policy("requestBuffer.limit"), ((ABSENT, "32Mi"), ("512Ki", "512Ki")), ROUTED),
+    Field("gateway.limits.requestsPerMinute", policy("rateLimit.local.rules.1.limit.requests"),
+          ((ABSENT, None), (600, 600)), ROUTED),
     Field("pod.nodeSelector", pod("nodeSelector"), ((ABSENT, None), ({"zone": "a"}, {"zone": "a"}))),
     Field("pod.nodeSelector", pod("nodeSelector.zone"), ((ABSENT, None), ({"zone": "a"}, "a")), vllm()),
     Field("pod.tolerations[].key", pod("tolerations.0.key"), (("gpu", "gpu"), ("npu", "npu")), TOLERATION),

@@ -9,6 +9,7 @@ from deepseek_operator.api.record import gathered, paths
 from deepseek_operator.api.v1alpha1.serving.definition import SERVING
 from deepseek_operator.api.v1alpha1.serving.status import ServingStatus
 from deepseek_operator.kinds.serving.verbs import ROLLBACK
+from tests.support.gateways import PUBLIC, takes
 from tests.support.leaves import leaves, schema_leaves
 from tests.support.serving_life import SERVICE, ServingLife
 from tests.support.servings import NAMESPACE, TRAINING_UID, a_training, an_adapter_training
@@ -61,6 +62,13 @@ def is_refused() -> ServingLife:
     return on_devices(DENSE, accelerator={"profile": "nvidia-rtx3090-24"})
 
 
+def answers_by_a_gateway() -> ServingLife:
+    life = ServingLife(gateway=PUBLIC)
+    life.run()
+    takes(life)
+    return life
+
+
 def on_devices(model: dict[str, Any], **spec: Any) -> ServingLife:
     return ServingLife(
         model=model, **{"engine": {"type": "vllm"}, "accelerator": {"profile": "nvidia-h200-141"}, **spec}
@@ -73,6 +81,7 @@ LIVES: tuple[Callable[[], ServingLife], ...] = (
     is_laid_out_in_stages,
     is_laid_out_over_experts,
     is_refused,
+    answers_by_a_gateway,
 )
 
 

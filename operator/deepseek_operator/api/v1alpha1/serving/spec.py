@@ -19,6 +19,7 @@ from deepseek_operator.api.v1alpha1.serving.engines import (
     WRITTEN,
     WRITTEN_OR,
 )
+from deepseek_operator.api.v1alpha1.serving.gateway import Gateway
 from deepseek_operator.api.v1alpha1.serving.model import ServingModel
 from deepseek_operator.api.v1alpha1.serving.rollout import Rollout
 from deepseek_operator.api.v1alpha1.serving.scaling import Autoscaling
@@ -136,5 +137,9 @@ class ServingSpec(ApiModel):
         ),
     )
     rollout: Rollout = Field(default_factory=Rollout, description="How a new version replaces the old one.")
+    gateway: Gateway | None = Field(
+        default=None,
+        description="How it is reached from outside, through a Gateway of the administrator's. Absent: by its Service inside the cluster only.",
+    )
     pod: PodSettings = Field(default_factory=PodSettings, description="Where and how the replicas run.")
     suspend: bool = Field(default=False, description="True: no replica runs and nothing is scaled. Default false.")

@@ -107,6 +107,29 @@ class ScalingStatus(StatusModel):
     message: str = Field(default="", description="Its reason, in a sentence.")
 
 
+class RouteWeight(StatusModel):
+    """A revision's part of the requests."""
+
+    revision: str = Field(default="", description="Its name. Example: 975abe8e9a.")
+    percent: int = Field(default=0, description="Of all requests, in percent, rounded.")
+
+
+class GatewayStatus(StatusModel):
+    """What the live route says."""
+
+    parent: str = Field(default="", description="The Gateway that it hangs on. Example: gateways/public.")
+    controller: str = Field(
+        default="",
+        description="Who answers for that Gateway; empty while nobody does. Example: gateway.envoyproxy.io/gatewayclass-controller.",
+    )
+    weights: list[RouteWeight] = Field(
+        default_factory=list,
+        max_length=16,
+        description="Revisions that get requests by it.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
+
+
 class ServingSummary(Summary):
     """Ready-made strings for the printed columns."""
 
@@ -158,5 +181,9 @@ class ServingStatus(ObservedStatus):
     )
     autoscaling: ScalingStatus | None = Field(
         default=None, description="What the autoscaler says; absent without autoscaling."
+    )
+    gateway: GatewayStatus | None = Field(
+        default=None,
+        description="The route from outside; absent without one. The condition RouteReady says how it does.",
     )
     summary: ServingSummary = Field(default_factory=ServingSummary, description="Ready-made strings for `kubectl get`.")

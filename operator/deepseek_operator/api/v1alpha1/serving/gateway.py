@@ -1,0 +1,95 @@
+"""How a serving is reached from outside: its place at a Gateway of the administrator's, and what that asks of requests."""
+
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from deepseek_operator.api.base import ApiModel, DnsLabel, Says
+
+MAX_BODY_SIZE = "32Mi"
+"""Of a request: a context of a million tokens takes about 4 MiB as text."""
+
+REQUEST_SECONDS = 3600
+STREAM_IDLE_SECONDS = 300
+RETRIES = 2
+
+GatewayName = Annotated[
+    str,
+    StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$", max_length=253),
+    Says("write the name of a Gateway: a-z, 0-9, '-' and '.', for example public"),
+]
+SectionName = Annotated[
+    str,
+    StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$", max_length=253),
+    Says("write the name of one of the Gateway's listeners, for example https"),
+]
+Hostname = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$", max_length=253
+    ),
+    Says("write host names in small letters, without scheme, port and path, for example chat.example.com"),
+]
+# Whole numbers of at most 999 Mi: the gateway holds a request's body in memory until it is whole.
+BodySize = Annotated[
+    str,
+    StringConstraints(pattern=r"^([1-9][0-9]{0,8}|[1-9][0-9]{0,5}Ki|[1-9][0-9]{0,2}Mi)$", max_length=9),
+    Says("write a whole number of bytes, Ki or Mi, up to 999Mi, for example 32Mi"),
+]
+
+
+class ParentRef(ApiModel):
+    """The Gateway, as an HTTPRoute refers to it."""
+
+    name: GatewayName = Field(description="Name of the Gateway. Example: public.")
+    namespace: DnsLabel | None = Field(
+        default=None,
+        description="Its namespace; the listener's allowedRoutes must let this one in. Absent: this namespace. Example: gateways.",
+    )
+    section_name: SectionName | None = Field(
+        default=None, description="One of its listeners. Absent: every one that lets the route in. Example: https."
+    )
+
+
+class Timeouts(ApiModel):
+    """How long the gateway waits."""
+
+    request_seconds: Annotated[int, Field(ge=1, le=86400)] = Field(
+        default=REQUEST_SECONDS,
+        description=f"Seconds from a request's end to the end of its whole answer, retries and streams included. Default {REQUEST_SECONDS}.",
+    )
+    stream_idle_seconds: Annotated[int, Field(ge=1, le=86400)] = Field(
+        default=STREAM_IDLE_SECONDS,
+        description=f"Seconds without a byte in either direction, those before the first token included, after which a request is ended. Default {STREAM_IDLE_SECONDS}.",
+    )
+
+
+class Limits(ApiModel):
+    """What the gateway lets in."""
+
+    max_body_size: BodySize = Field(
+        default=MAX_BODY_SIZE,
+        description=f"Bytes of a request's body; a larger one is answered with 413. Default {MAX_BODY_SIZE}.",
+    )
+    requests_per_minute: Annotated[int, Field(ge=1, le=1000000)] | None = Field(
+        default=None,
+        description="Requests of one client address in a minute, by each proxy of the gateway; more are answered with 429. Absent: any number. Example: 600.",
+    )
+
+
+class Gateway(ApiModel):
+    """A route for /v1 from a Gateway of the administrator's to the replicas, by revision."""
+
+    parent_ref: ParentRef = Field(description="The Gateway that the route hangs on.")
+    hostnames: list[Hostname] = Field(
+        default_factory=list,
+        max_length=16,
+        description="Host names under which this serving alone answers. Absent: those of the Gateway's listener. Example: [chat.example.com].",
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
+    timeouts: Timeouts = Field(default_factory=Timeouts, description="How long the gateway waits.")
+    retries: Annotated[int, Field(ge=0, le=10)] = Field(
+        default=RETRIES,
+        description=f"Times that the gateway tries another replica with a request that none has begun to answer: no connection, or 503. Default {RETRIES}.",
+    )
+    limits: Limits = Field(default_factory=Limits, description="What the gateway lets in.")

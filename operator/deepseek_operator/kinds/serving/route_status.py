@@ -1,0 +1,104 @@
+"""What is told of the way from the gateway: whether its controller took the route, and what of the spec it does not do."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from deepseek_operator.api.v1alpha1.serving.gateway import Gateway
+from deepseek_operator.api.v1alpha1.serving.status import GatewayStatus, RouteWeight
+from deepseek_operator.core.conditions import Verdict
+from deepseek_operator.core.resources import BACKEND_TRAFFIC_POLICY, HTTP_ROUTE
+from deepseek_operator.kinds.serving import reasons
+from deepseek_operator.kinds.serving.names import serving_service
+from deepseek_operator.kinds.serving.reasons import Reason
+from deepseek_operator.kinds.serving.routes import answers, condition_of, places_of, policy_fields
+from deepseek_operator.kinds.serving.view import View
+
+ROUTE_READY = "RouteReady"
+POLICY_READY = "PolicyReady"
+ENVOY_GATEWAY = "gateway.envoyproxy.io/"
+"""What the names of its controllers begin with."""
+
+_JUDGED = ("Accepted", "ResolvedRefs")
+MAX_PLACES = 16
+
+
+def gateway_status(view: View) -> GatewayStatus | None:
+    """What the live route says; None where none is wanted and none is left."""
+    gateway = view.spec.gateway
+    if gateway is None:
+        return None if view.route is None else view.status.gateway
+    places = places_of(view.route) if view.route is not None else ()
+    whole = sum(part for _, part in places)
+    weights = [RouteWeight(revision=name, percent=round(100 * part / whole)) for name, part in places if part > 0]
+    parent = gateway.parent_ref
+    return GatewayStatus(
+        parent=f"{parent.namespace or view.owner.metadata.namespace}/{parent.name}",
+        controller=next((_controller(answer) for answer in _answers(view, gateway)), ""),
+        weights=weights[:MAX_PLACES],
+    )
+
+
+def route_verdicts(view: View) -> tuple[Verdict, ...]:
+    """The conditions RouteReady and PolicyReady; none without a gateway, and none of a serving that is going."""
+    gateway = view.spec.gateway
+    if gateway is None or view.owner.metadata.is_deleting:
+        return ()
+    return _route_ready(view, gateway), _policy_ready(view, gateway)
+
+
+def _answers(view: View, gateway: Gateway) -> tuple[Mapping[str, Any], ...]:
+    return answers(view.owner, gateway, view.route) if view.route is not None else ()
+
+
+def _route_ready(view: View, gateway: Gateway) -> Verdict:
+    if (why := view.seen.unserved.get(HTTP_ROUTE)) is not None:
+        return Verdict(ROUTE_READY, "Unknown", reasons.WAITING_FOR_API.name, why)
+    told = _answers(view, gateway)
+    if not told:
+        parent = gateway.parent_ref
+        words = f"no controller has answered for Gateway {parent.namespace or view.owner.metadata.namespace}/{parent.name} yet"
+        return _verdict(ROUTE_READY, "Unknown", reasons.ROUTE_PENDING, words)
+    if (refused := _refused(told)) is not None:
+        return _verdict(ROUTE_READY, "False", reasons.ROUTE_REFUSED, refused)
+    return _verdict(ROUTE_READY, "True", reasons.ROUTE_ACCEPTED, f"{_controller(told[0])} has accepted the route")
+
+
+def _policy_ready(view: View, gateway: Gateway) -> Verdict:
+    lost = f"without effect: {', '.join(policy_fields(gateway))}"
+    if (why := view.seen.unserved.get(BACKEND_TRAFFIC_POLICY)) is not None:
+        return _verdict(POLICY_READY, "False", reasons.POLICY_WITHOUT_EFFECT, f"{why.rstrip('.')}; {lost}")
+    name = serving_service(view.owner.metadata.name)
+    policy = view.seen.child(BACKEND_TRAFFIC_POLICY, name) or {}
+    told: Sequence[Mapping[str, Any]] = (policy.get("status") or {}).get("ancestors") or ()
+    routed = _answers(view, gateway)
+    others = [who for answer in routed if not (who := _controller(answer)).startswith(ENVOY_GATEWAY)]
+    if others and not told:
+        words = f"{others[0]} does not read a BackendTrafficPolicy; {lost}"
+        return _verdict(POLICY_READY, "False", reasons.POLICY_WITHOUT_EFFECT, words)
+    if not told:
+        words = f"no controller has answered for BackendTrafficPolicy {name} yet"
+        return _verdict(POLICY_READY, "Unknown", reasons.POLICY_PENDING, words)
+    if (refused := _refused(told)) is not None:
+        return _verdict(POLICY_READY, "False", reasons.POLICY_REFUSED, f"{refused}; {lost}")
+    return _verdict(POLICY_READY, "True", reasons.POLICY_ACCEPTED, f"{_controller(told[0])} has accepted the policy")
+
+
+def _verdict(type_: str, status: Any, reason: Reason, message: str) -> Verdict:
+    told = message if status == "True" else f"{message.rstrip('.')}. {reason.advice}"
+    return Verdict(type_, status, reason.name, told)
+
+
+def _refused(told: Sequence[Mapping[str, Any]]) -> str | None:
+    """The first refusal, in its controller's words; None where nobody refuses."""
+    return next(_refusals(told), None)
+
+
+def _refusals(told: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    for answer in told:
+        for found in (condition_of(answer, type_) for type_ in _JUDGED):
+            if found.get("status") == "False":
+                yield f"{_controller(answer)} says {found.get('reason', '')}: {found.get('message', '')}"
+
+
+def _controller(answer: Mapping[str, Any]) -> str:
+    return str(answer.get("controllerName") or "the controller")

@@ -1,0 +1,154 @@
+"""The route from a Gateway of the administrator's to the revisions of a serving, and what is asked of requests on it.
+
+The route is the standard's HTTPRoute, one for each serving. What the standard has no field for is a policy in the dialect
+of Envoy Gateway; under another implementation it is left out or ignored, and `route_status` says what is lost by it.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
+from deepseek_operator.api.v1alpha1.serving.definition import SERVING
+from deepseek_operator.api.v1alpha1.serving.gateway import Gateway, Limits
+from deepseek_operator.core.names import owner_reference
+from deepseek_operator.core.resources import BACKEND_TRAFFIC_POLICY, HTTP_ROUTE, SERVICE, Manifest, Resource
+from deepseek_operator.kinds.serving.labels import child_labels
+from deepseek_operator.kinds.serving.names import serving_revision, serving_service
+
+SERVED_PATH = "/v1"
+"""All that clients are served: an engine's metrics and health are not for them."""
+
+REVISION_HEADER = "x-deepseek-revision"
+"""Says to the replica, and in the gateway's access log, which revision answers."""
+
+_GATEWAYS = "gateway.networking.k8s.io"
+_RETRIED = ("connect-failure", "refused-stream", "reset-before-request", "retriable-status-codes")
+"""Of a request that no replica has begun to answer; an answer that broke off is the client's to judge."""
+
+_AT_ONCE = 65536
+"""Requests and connections of one proxy to the replicas. Envoy's own 1,024 are fewer than streams that a day sees; it is
+the engines that say when there are too many."""
+
+_EVERYBODY = ("0.0.0.0/0", "::/0")
+
+
+def http_route(owner: DeepSeekServing, gateway: Gateway, places: Sequence[tuple[str, int]], port: int) -> Manifest:
+    """The route. `places`: each revision and its part of the requests, in order. `port`: of the revisions' Services."""
+    rule = {
+        "matches": [{"path": {"type": "PathPrefix", "value": SERVED_PATH}}],
+        "timeouts": {"request": f"{gateway.timeouts.request_seconds}s"},
+        "backendRefs": [_backend(owner, revision, weight, port) for revision, weight in places],
+    }
+    spec: dict[str, Any] = {"parentRefs": [_parent(owner, gateway)], "rules": [rule]}
+    if gateway.hostnames:
+        spec["hostnames"] = list(gateway.hostnames)
+    return {**_head(HTTP_ROUTE, owner), "spec": spec}
+
+
+def _parent(owner: DeepSeekServing, gateway: Gateway) -> dict[str, str]:
+    parent = gateway.parent_ref
+    section = {"sectionName": parent.section_name} if parent.section_name is not None else {}
+    namespace = parent.namespace or owner.metadata.namespace
+    return {"group": _GATEWAYS, "kind": "Gateway", "namespace": namespace, "name": parent.name, **section}
+
+
+def _backend(owner: DeepSeekServing, revision: str, weight: int, port: int) -> dict[str, Any]:
+    """With a filter of its own, which also makes Envoy Gateway keep statistics for each revision."""
+    told = {"set": [{"name": REVISION_HEADER, "value": revision}]}
+    return {
+        "group": "",
+        "kind": SERVICE.kind,
+        "name": serving_revision(owner.metadata.name, revision),
+        "port": port,
+        "weight": weight,
+        "filters": [{"type": "RequestHeaderModifier", "requestHeaderModifier": told}],
+    }
+
+
+def traffic_policy(owner: DeepSeekServing, gateway: Gateway) -> Manifest:
+    """What Envoy Gateway is asked beside the route."""
+    target = {"group": _GATEWAYS, "kind": HTTP_ROUTE.kind, "name": serving_service(owner.metadata.name)}
+    spec: dict[str, Any] = {
+        "targetRefs": [target],
+        "timeout": {"http": {"streamIdleTimeout": f"{gateway.timeouts.stream_idle_seconds}s"}},
+        "circuitBreaker": dict.fromkeys(("maxConnections", "maxPendingRequests", "maxParallelRequests"), _AT_ONCE),
+        "requestBuffer": {"limit": gateway.limits.max_body_size},
+        **_retry(gateway.retries),
+        **_rate_limit(gateway.limits),
+    }
+    return {**_head(BACKEND_TRAFFIC_POLICY, owner), "spec": spec}
+
+
+def _retry(retries: int) -> dict[str, Any]:
+    if retries == 0:
+        return {}
+    return {"retry": {"numRetries": retries, "retryOn": {"triggers": list(_RETRIED), "httpStatusCodes": [503]}}}
+
+
+def _rate_limit(limits: Limits) -> dict[str, Any]:
+    """One count for each address, whichever protocol it is of."""
+    if limits.requests_per_minute is None:
+        return {}
+    limit = {"requests": limits.requests_per_minute, "unit": "Minute"}
+    rules = [
+        {"clientSelectors": [{"sourceCIDR": {"type": "Distinct", "value": network}}], "limit": limit}
+        for network in _EVERYBODY
+    ]
+    return {"rateLimit": {"type": "Local", "local": {"rules": rules}}}
+
+
+def policy_fields(gateway: Gateway) -> tuple[str, ...]:
+    """Fields of the spec that only the policy carries."""
+    limited = ("gateway.limits.requestsPerMinute",) if gateway.limits.requests_per_minute is not None else ()
+    retried = ("gateway.retries",) if gateway.retries else ()
+    return ("gateway.timeouts.streamIdleSeconds", "gateway.limits.maxBodySize", *limited, *retried)
+
+
+def places_of(route: Manifest) -> tuple[tuple[str, int], ...]:
+    """Each revision and its part, as the live route names them in order. Whatever somebody else wrote there counts as
+    a revision of that name."""
+    rules = (route.get("spec") or {}).get("rules") or ()
+    backends: Sequence[Mapping[str, Any]] = (rules[0].get("backendRefs") or ()) if rules else ()
+    return tuple((str(one.get("name", "")).rpartition("-")[2], int(one.get("weight", 1))) for one in backends)
+
+
+def answers(owner: DeepSeekServing, gateway: Gateway, route: Manifest) -> tuple[Mapping[str, Any], ...]:
+    """What controllers say of the live route at the Gateway that it hangs on, each with its conditions."""
+    wanted, own = _parent(owner, gateway), owner.metadata.namespace
+    named = wanted["namespace"], wanted["name"], wanted.get("sectionName")
+    parents: Sequence[Mapping[str, Any]] = (route.get("status") or {}).get("parents") or ()
+    return tuple(one for one in parents if _named(one.get("parentRef") or {}, own) == named)
+
+
+def _named(parent: Mapping[str, Any], own: str) -> tuple[str, str, str | None]:
+    return parent.get("namespace") or own, parent.get("name", ""), parent.get("sectionName")
+
+
+def reached(owner: DeepSeekServing, gateway: Gateway, route: Manifest | None) -> tuple[str, ...]:
+    """Revisions that the gateway may send requests to: those with a part of them and, until its controller has said that
+    it has seen the route as it is, all that the route names. None by a route that no controller has ever accepted."""
+    if route is None:
+        return ()
+    found = [condition_of(answer, "Accepted") for answer in answers(owner, gateway, route)]
+    if not any(accepted.get("status") == "True" for accepted in found):
+        return ()
+    generation = (route.get("metadata") or {}).get("generation", 0)
+    is_seen = all(accepted.get("observedGeneration", 0) >= generation for accepted in found)
+    return tuple(dict.fromkeys(revision for revision, part in places_of(route) if part > 0 or not is_seen))
+
+
+def condition_of(answer: Mapping[str, Any], type_: str) -> Mapping[str, Any]:
+    """One of the conditions of an answer; empty when it is not told."""
+    return next((found for found in answer.get("conditions") or () if found.get("type") == type_), {})
+
+
+def _head(resource: Resource, owner: DeepSeekServing) -> dict[str, Any]:
+    return {
+        "apiVersion": resource.api_version,
+        "kind": resource.kind,
+        "metadata": {
+            "name": serving_service(owner.metadata.name),
+            "labels": child_labels(owner),
+            "ownerReferences": [owner_reference(SERVING, owner.metadata.name, owner.metadata.uid)],
+        },
+    }

@@ -1,0 +1,157 @@
+"""What is made for a gateway, by the real definitions of Gateway API and Envoy Gateway; and an operator that loses them.
+
+There is no controller of a Gateway here: that it is served by is another layer's (`tests/run gateway`).
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from deepseek_operator.core.resources import BACKEND_TRAFFIC_POLICY, HTTP_ROUTE
+from examples.local_cluster.api import Api, Manifest
+from examples.local_cluster.control_plane import Cluster
+from tests.support.bench import Bench
+from tests.support.gateway_api import COLLECTIONS, dialect, standard
+from tests.support.gateways import PUBLIC
+from tests.support.kubectl import until
+from tests.support.our_kinds import DEFINITIONS
+from tests.support.serving_life import SERVICE, ServingLife
+from tests.unit.kinds.serving.test_every_field import FIELDS, Field, written
+
+pytestmark = pytest.mark.timeout(400)
+LIMIT_S = 120.0
+ADMINISTRATOR = Path(__file__).parents[2] / "examples/gateway/administrator.yaml"
+GATEWAY_FIELDS = [row for row in FIELDS if row.path.startswith("gateway.")]
+_SERVERS = (
+    "uid",
+    "resourceVersion",
+    "creationTimestamp",
+    "generation",
+    "managedFields",
+    "namespace",
+    "ownerReferences",
+)
+
+
+def install(api: Api, definitions: list[Manifest]) -> None:
+    for definition in definitions:
+        api.apply(f"{DEFINITIONS}/{definition['metadata']['name']}", definition)
+    for definition in definitions:
+        group, plural = definition["spec"]["group"], definition["spec"]["names"]["plural"]
+        (version,) = [v["name"] for v in definition["spec"]["versions"] if v["storage"]]
+        path = f"/apis/{group}/{version}/{plural}"
+        until(f"{plural} are served", partial(api.is_served, path), timeout_s=LIMIT_S)
+
+
+def uninstall(api: Api, definitions: list[Manifest]) -> None:
+    for definition in definitions:
+        api.delete(f"{DEFINITIONS}/{definition['metadata']['name']}")
+    for definition in definitions:
+        path = f"{DEFINITIONS}/{definition['metadata']['name']}"
+        until(f"no {path}", partial(_is_gone, api, path), timeout_s=LIMIT_S)
+
+
+def _is_gone(api: Api, path: str) -> bool:
+    return not api.exists(path)
+
+
+@contextmanager
+def served(api: Api, *sets: list[Manifest]) -> Iterator[None]:
+    """The definitions while it lasts."""
+    every = [definition for found in sets for definition in found]
+    install(api, every)
+    try:
+        yield
+    finally:
+        uninstall(api, every)
+
+
+@pytest.fixture(scope="module")
+def gateways(untouched: Cluster) -> Cluster:
+    """A server where nothing reconciles, with all definitions."""
+    install(untouched.api, [*standard(), *dialect()])
+    return untouched
+
+
+@pytest.mark.parametrize("row", GATEWAY_FIELDS, ids=lambda row: row.path)
+def test_whatever_a_field_leads_to_is_what_the_definitions_know(gateways: Cluster, row: Field) -> None:
+    for value, _ in row.values:
+        life = ServingLife(**written(row, value))
+        for resource in (HTTP_ROUTE, BACKEND_TRAFFIC_POLICY):
+            made = clean(life.stored(resource, SERVICE))
+            path = f"{COLLECTIONS[resource.kind].format('default')}/{SERVICE}"
+            stored = gateways.api.apply(path, made, dryRun="All", fieldValidation="Strict")
+            assert stored["spec"].keys() >= made["spec"].keys()
+
+
+def clean(manifest: Manifest) -> Manifest:
+    metadata = {key: value for key, value in manifest["metadata"].items() if key not in _SERVERS}
+    return {key: value for key, value in {**manifest, "metadata": metadata}.items() if key != "status"}
+
+
+def test_a_route_in_the_midst_of_a_rollout_is_one_too(gateways: Cluster) -> None:
+    life = ServingLife(gateway=PUBLIC, replicas=2)
+    life.run()
+    life.edit(engine={"maxConcurrency": 8})
+    life.run(rounds=1)
+    route = clean(life.stored(HTTP_ROUTE, SERVICE))
+    assert len(route["spec"]["rules"][0]["backendRefs"]) == 2
+    path = f"{COLLECTIONS['HTTPRoute'].format('default')}/{SERVICE}"
+    gateways.api.apply(path, route, dryRun="All", fieldValidation="Strict")
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [pytest.param(one, id=one["kind"]) for one in yaml.safe_load_all(ADMINISTRATOR.read_text())],
+)
+def test_what_an_administrator_is_shown_is_what_the_definitions_know(gateways: Cluster, manifest: Manifest) -> None:
+    path = COLLECTIONS[manifest["kind"]].format("default")
+    metadata = {key: value for key, value in manifest["metadata"].items() if key != "namespace"}
+    gateways.api.create(path, {**manifest, "metadata": metadata}, dryRun="All", fieldValidation="Strict")
+
+
+def test_gateway_api_comes_goes_and_comes_back_under_a_running_operator(bench: Bench) -> None:
+    bench.claim("models")
+    bench.create("DeepSeekServing", {"model": {"source": {"uri": "pvc://models/v1"}}, "gateway": PUBLIC})
+    until("it waits", lambda: told(bench, "Reconciling")[1] == "WaitingForAPI", timeout_s=LIMIT_S, every_s=0.2)
+    assert "Gateway API" in told(bench, "Reconciling")[2]
+    until(
+        "it serves all the same", lambda: bench.status("DeepSeekServing").get("readyReplicas") == 1, timeout_s=LIMIT_S
+    )
+    for number in range(2):
+        with served(bench.api, standard()):
+            until("a route is made", lambda: route(bench), timeout_s=LIMIT_S, every_s=0.2)
+            bench.reaches("DeepSeekServing", "Available")
+            until(
+                "what is lost is told",
+                lambda: told(bench, "PolicyReady")[1] == "PolicyWithoutEffect",
+                timeout_s=LIMIT_S,
+            )
+            assert "gateway.retries" in told(bench, "PolicyReady")[2]
+            assert told(bench, "RouteReady")[1] == "RoutePending"
+            if number == 0:
+                with served(bench.api, dialect()):
+                    until("a policy is made", lambda: policies(bench), timeout_s=LIMIT_S, every_s=0.2)
+                    until("and waited for", lambda: told(bench, "PolicyReady")[1] == "PolicyPending", timeout_s=LIMIT_S)
+        until(
+            "it waits again", lambda: told(bench, "Reconciling")[1] == "WaitingForAPI", timeout_s=LIMIT_S, every_s=0.2
+        )
+
+
+def told(bench: Bench, type_: str) -> tuple[str, str, str]:
+    conditions = bench.status("DeepSeekServing").get("conditions", ())
+    found: Any = next((one for one in conditions if one["type"] == type_), {})
+    return found.get("status", ""), found.get("reason", ""), found.get("message", "")
+
+
+def route(bench: Bench) -> bool:
+    return bool(bench.api.get(COLLECTIONS["HTTPRoute"].format(bench.namespace))["items"])
+
+
+def policies(bench: Bench) -> bool:
+    return bool(bench.api.get(COLLECTIONS["BackendTrafficPolicy"].format(bench.namespace))["items"])
