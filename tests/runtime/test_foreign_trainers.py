@@ -56,6 +56,22 @@ def test_a_trainer_that_is_killed_goes_on_from_its_newest_whole_folder_and_compl
     assert {file["path"] for file in manifest["files"]} == {"model.safetensors", "config.json", "tokenizer.json"}
 
 
+@pytest.mark.parametrize("said_steps", [30, 40])
+def test_a_trainer_whose_last_step_is_safe_is_started_no_more(tmp_path: Path, said_steps: int) -> None:
+    """transformers' would make one more; one that has a step left to make goes on."""
+    spec = json.dumps({"hyperparameters": {"maxSteps": said_steps}})
+    first = start(attempt(tmp_path, 1, spec=spec))
+    first.wait_for(lambda line: line == "saved 30\n")
+    first.kill()
+    first.ended()
+    two = attempt(tmp_path, 2, spec=spec, maxSteps=said_steps)
+    second = start(two)
+    assert second.ended() == 0, second.log
+    assert said(second, "begins after") == ([] if said_steps == 30 else [30])
+    told = two.termination()
+    assert (told["result"], told["step"], told["exports"]) == ("Complete", said_steps, [said_steps])
+
+
 def test_a_kill_in_the_midst_of_a_save_costs_the_steps_since_the_one_before(tmp_path: Path) -> None:
     one = attempt(tmp_path, 1, saveSeconds=0.3)
     first = start(one)

@@ -250,7 +250,7 @@ def test_preferences_go_on_after_a_kill_a_torn_folder_and_a_stop(trainer: str, t
 
 @pytest.mark.skipif("ms-swift" not in TRAINERS, reason="it alone has it")
 def test_rewarded_answers_go_on_after_a_kill_a_torn_folder_and_a_stop(tmp_path: Path, model: Path) -> None:
-    goes_on(by("GRPO", "ms-swift", tmp_path, model, PROMPTS, 60), 60, "adapter_model.safetensors")
+    goes_on(by("GRPO", "ms-swift", tmp_path, model, PROMPTS, STEPS, EVERY), STEPS, "adapter_model.safetensors")
 
 
 @pytest.mark.parametrize("trainer", TRAINERS)

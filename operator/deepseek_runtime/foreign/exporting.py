@@ -30,7 +30,7 @@ def export(contract: Contract, volume: Volume, checkpoint: Manifest, output: Pat
     Raises OSError, Full, and Superseded when a later attempt has begun.
     """
     places = (output, volume.step_directory(checkpoint.incarnation, checkpoint.step))
-    source = next((place for place in places if _weights(place)), None)
+    source = next((place for place in places if weights(place)), None)
     if source is None or volume.has_export_of(checkpoint):
         return None
     torn = volume.torn_export_directory(contract.pod_uid, checkpoint.step)
@@ -38,7 +38,7 @@ def export(contract: Contract, volume: Volume, checkpoint: Manifest, output: Pat
     with writing(volume.root, f"the export of step {checkpoint.step}"):
         torn.mkdir(parents=True)
         for place in places:  # a tokenizer may lie beside the checkpoints alone
-            for file in [*(place / name for name in _NAMES), *(_weights(place) if place == source else ())]:
+            for file in [*(place / name for name in _NAMES), *(weights(place) if place == source else ())]:
                 if file.is_file() and not file.is_symlink() and not (torn / file.name).exists():
                     link_file(file, torn / file.name)
         sync_files(torn)
@@ -55,5 +55,6 @@ def export(contract: Contract, volume: Volume, checkpoint: Manifest, output: Pat
         return volume.commit_export(manifest, contract.attempt)
 
 
-def _weights(place: Path) -> list[Path]:
+def weights(place: Path) -> list[Path]:
+    """The model in Hugging Face's form that lies there; nothing where none does."""
     return sorted(file for pattern in _WEIGHTS for file in place.glob(pattern))

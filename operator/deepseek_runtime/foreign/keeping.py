@@ -11,13 +11,14 @@ from pathlib import Path
 
 from deepseek_runtime.checkpoint.files import bytes_below, is_directory
 from deepseek_runtime.checkpoint.integrity import Damaged
+from deepseek_runtime.checkpoint.manifest import Manifest
 from deepseek_runtime.checkpoint.ranking import best
 from deepseek_runtime.checkpoint.volume import Volume
 from deepseek_runtime.clock import now
 from deepseek_runtime.contract import Contract, ExitCode, Invalid
 from deepseek_runtime.foreign import telling
 from deepseek_runtime.foreign.ending import End, judged
-from deepseek_runtime.foreign.exporting import export
+from deepseek_runtime.foreign.exporting import export, weights
 from deepseek_runtime.foreign.following import Follower
 from deepseek_runtime.foreign.layouts import LAYOUTS, Layout
 from deepseek_runtime.foreign.placing import Placed, await_placed, output_of, place
@@ -116,6 +117,20 @@ class Keeping:
         self._tell(state="Starting", firstStep=placed.step + 1, exports=[m.step for m in volume.exports()])
         return placed.output
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the last step is safe already, with the model as an export has it: an attempt may die before its end.
+
+        transformers' Trainer would make one more step of it (tried with 5.19, by ms-swift).
+        """
+        is_last = self.wanted_steps is not None and self.began >= self.wanted_steps and self.contract.gang.nodes == 1
+        return is_last and any(weights(self.volume.step_directory(one.incarnation, one.step)) for one in self._newest())
+
+    def _newest(self) -> tuple[Manifest, ...]:
+        """The checkpoint that is safe: one that went on from its last step has nothing of its own."""
+        follower = self.follower
+        return () if follower is None else (*follower.own[-1:], *follower.placed.ancestors[:1])[:1]
+
     def begin(self) -> None:
         """Starts the watch over folders and log, on rank 0."""
         if self.follower is None:
@@ -152,8 +167,7 @@ class Keeping:
             follower.look()
         end = End(code, self.began, follower.step, self._max_steps(), self.at_stop)
         verdict, message = judged(end)
-        # One that went on from its last step has nothing of its own, and may have died before the export.
-        last = (*follower.own[-1:], *follower.placed.ancestors[:1])[:1]
+        last = self._newest()
         if verdict == ExitCode.COMPLETE and last:
             made = export(self.contract, self.volume, last[0], follower.placed.output)
             self._log(

@@ -28,6 +28,8 @@ from deepseek_runtime.rundir import RunDirectory
 from deepseek_runtime.spec import read_spec
 
 BUILTIN_TRAINER = (sys.executable, "-m", "deepseek_runtime.trainer")
+NOTHING_LEFT = (sys.executable, "-c", "")
+"""The command of an attempt that has nothing to learn: its end is judged as any other's."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,11 @@ def _run(asked: Asked, contract: Contract, environment: Mapping[str, str], log: 
         keeping = _keeping(asked, contract, run, environment)
         if keeping is not None and not keeping.prepare(lambda: stops.is_pending):
             return _ended(NOTHING_BEGAN, contract, run, log)
-        life = Life(asked.command or BUILTIN_TRAINER, not asked.command, keeping, stops, contract, run, environment)
+        command = asked.command or BUILTIN_TRAINER
+        if keeping is not None and keeping.is_over:
+            print("launcher: the last step is safe, and nothing is left to learn", file=sys.stderr, flush=True)
+            command = NOTHING_LEFT
+        life = Life(command, not asked.command, keeping, stops, contract, run, environment)
         _serve(contract, life)
         verdict = life.lead()
         if verdict.code == ExitCode.FULL and contract.gang.node_rank == 0:
