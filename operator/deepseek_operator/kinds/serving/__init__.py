@@ -105,12 +105,11 @@ def _revision_names(owner: DeepSeekServing, resolved: ResolvedModel | None) -> t
 
 
 def _rollback_names(owner: DeepSeekServing) -> tuple[Ref, ...]:
-    """Of the revision that an annotation goes back to, where the status lists it."""
+    """Of the revision that an annotation goes back to, where the status lists it, and that a canary run may."""
     wish, kept = verb(owner, ROLLBACK), {revision.name for revision in owner.status.revisions}
-    if wish is None or wish.revision not in kept:
-        return ()
-    name = serving_revision(owner.metadata.name, wish.revision)
-    return tuple(Ref(resource, name) for resource in (*RESOURCES, REVISION, SERVICE))
+    run, wished = owner.status.canary, [wish.revision] if wish is not None and wish.revision in kept else []
+    names = [serving_revision(owner.metadata.name, name) for name in (*wished, *([run.stable] if run else []))]
+    return tuple(Ref(resource, name) for name in names for resource in (*RESOURCES, REVISION, SERVICE))
 
 
 def _running_names(owner: DeepSeekServing) -> tuple[Ref, ...]:

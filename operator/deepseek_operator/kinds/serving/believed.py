@@ -5,7 +5,7 @@ import re
 
 from deepseek_operator.api.v1alpha1.common.source import is_place
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
-from deepseek_operator.api.v1alpha1.serving.status import ResolvedAdapter, ResolvedModel, RevisionStatus
+from deepseek_operator.api.v1alpha1.serving.status import CanaryStatus, ResolvedAdapter, ResolvedModel, RevisionStatus
 from deepseek_operator.domain.programs.engines.request import AdapterKind
 
 _KINDS = frozenset(kind.value for kind in AdapterKind)
@@ -21,6 +21,7 @@ def believed(owner: DeepSeekServing) -> DeepSeekServing:
         "resolved": _resolved(status.resolved),
         "current": status.current if status.current is not None and _is_revision(status.current) else None,
         "previous": [revision for revision in status.previous if _is_revision(revision)],
+        "canary": status.canary if status.canary is not None and _is_run(status.canary) else None,
         "revisions": [revision for revision in status.revisions if _is_revision(revision)],
     }
     if all(getattr(status, name) == value for name, value in sound.items()):
@@ -41,3 +42,7 @@ def _is_adapter(adapter: ResolvedAdapter) -> bool:
 
 def _is_revision(revision: RevisionStatus) -> bool:
     return _REVISION.fullmatch(revision.name) is not None
+
+
+def _is_run(canary: CanaryStatus) -> bool:
+    return all(_REVISION.fullmatch(name) is not None for name in (canary.stable, canary.target))

@@ -45,7 +45,7 @@ SCALE_UP_PERIOD_SECONDS = 15
 def children(view: View, target: str) -> tuple[Manifest, ...]:
     """The manifests to apply, what serves before what is taken away: the target first, then older revisions."""
     owner, way = view.owner, view.rollout
-    lives = [name for name in way.step if name not in way.spent and _exists(view.seen, name)]
+    lives = [name for name in way.step if way.step[name] or (name not in way.spent and _exists(view.seen, name))]
     revisions = [target, *(name for name in lives if name != target)]
     return (
         service(owner),

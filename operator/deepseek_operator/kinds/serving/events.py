@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 from deepseek_operator.api.base import Condition
-from deepseek_operator.api.v1alpha1.serving.status import ServingStatus
+from deepseek_operator.api.v1alpha1.serving.status import CanaryStatus, ServingStatus
 from deepseek_operator.core.conditions import find, headline
 from deepseek_operator.core.kind import Event
 from deepseek_operator.kinds.serving import reasons
@@ -40,6 +40,8 @@ _WARNINGS = frozenset(
         reasons.FORBIDDEN,
         reasons.REJECTED,
         reasons.UNKNOWN_REVISION,
+        reasons.CANARY_HELD,
+        reasons.CANARY_REJECTED,
         reasons.TOO_LARGE,
         reasons.INTERNAL_ERROR,
         reasons.WAITING_FOR_API,
@@ -63,6 +65,7 @@ def _transitions(before: ServingStatus, after: ServingStatus) -> Iterator[Event]
     offered = find(after.conditions, UPDATE_AVAILABLE)
     if offered is not None and find(before.conditions, UPDATE_AVAILABLE) is None:
         yield Event("Normal", offered.reason, "Reconcile", offered.message[:_NOTE_LENGTH])
+    yield from _canary(before.canary, after.canary)
     yield from _rollback(find(before.conditions, ROLLED_BACK), find(after.conditions, ROLLED_BACK))
     lost = find(after.conditions, HOST_ACCESS_WITHDRAWN)
     if lost is not None and find(before.conditions, HOST_ACCESS_WITHDRAWN) is None:
@@ -89,3 +92,38 @@ def _rollback(was: Condition | None, is_now: Condition | None) -> Iterator[Event
 def _told(condition: Condition, action: str) -> Event:
     type_: Literal["Normal", "Warning"] = "Warning" if condition.reason in _WARNINGS else "Normal"
     return Event(type_, condition.reason, action, condition.message[:_NOTE_LENGTH])
+
+
+def _canary(was: CanaryStatus | None, is_now: CanaryStatus | None) -> Iterator[Event]:
+    """The story of a run: it began, each step, how it ended."""
+    if is_now is None or (
+        was is not None and (was.run, was.step, was.phase) == (is_now.run, is_now.step, is_now.phase)
+    ):
+        if was is not None and is_now is None and was.phase not in _ENDED:
+            yield _tells("CanarySuperseded", f"run {was.run} ends: the spec asks for {was.stable} again")
+        return
+    begins = was is None or was.run != is_now.run
+    if was is not None and begins and was.phase not in _ENDED:
+        yield _tells(
+            "CanarySuperseded", f"run {was.run} of revision {was.target} ends: the spec asks for {is_now.target}"
+        )
+    share = " or ".join(
+        [f"{is_now.weight} %"] * (is_now.weight is not None)
+        + [f"{is_now.replicas} replicas"] * (is_now.replicas is not None)
+    )
+    if begins:
+        yield _tells("CanaryStarted", f"run {is_now.run}: revision {is_now.target} is tried beside {is_now.stable}")
+    if begins or (was is not None and was.step != is_now.step):
+        yield _tells("CanaryStep", f"run {is_now.run}: step {is_now.step} of {is_now.steps} at {share}")
+    if is_now.phase == "Completed":
+        yield _tells("CanaryPromoted", f"run {is_now.run}: revision {is_now.target} takes the place of {is_now.stable}")
+    if is_now.phase == "RolledBack":
+        note = f"run {is_now.run}: back to revision {is_now.stable}, since {is_now.target} was rolled back: {is_now.message}"
+        yield Event("Warning", "CanaryRolledBack", "Canary", note[:_NOTE_LENGTH])
+
+
+_ENDED = ("Completed", "RolledBack")
+
+
+def _tells(reason: str, note: str) -> Event:
+    return Event("Normal", reason, "Canary", note[:_NOTE_LENGTH])

@@ -23,6 +23,8 @@ from deepseek_operator.core.resources import (
     uid_of,
 )
 from deepseek_operator.core.seen import Seen
+from deepseek_operator.domain.policy.canary import waits
+from deepseek_operator.kinds.serving.canary import recorded
 from deepseek_operator.kinds.serving.children import children, routes
 from deepseek_operator.kinds.serving.labels import revision_named
 from deepseek_operator.kinds.serving.revision import (
@@ -64,7 +66,8 @@ def _waiting(view: View) -> timedelta | None:
     blind = view.scaling.blind_left
     untold = blind if blind is not None and blind > timedelta(0) else None
     left = ending_left(view.pods, view.now)
-    return min((time for time in (unseen, left, untold) if time is not None), default=None)
+    steps = waits(view.run, view.now) if view.run is not None else None
+    return min((time for time in (unseen, left, untold, steps) if time is not None), default=None)
 
 
 def _record(view: View) -> ServingStatus | None:
@@ -72,7 +75,13 @@ def _record(view: View) -> ServingStatus | None:
     before = view.status
     resolved = view.resolution if isinstance(view.resolution, ResolvedModel) else before.resolved
     done = spent(view.owner, view.asked)
-    update = {"resolved": resolved, "running_replicas": view.replicas, "plan": view.devices, "spent_rollback": done}
+    update = {
+        "resolved": resolved,
+        "running_replicas": view.replicas,
+        "plan": view.devices,
+        "spent_rollback": done,
+        "canary": recorded(view.run, view.owner),
+    }
     if all(getattr(before, name) == value for name, value in update.items()):
         return None
     return status(view, view.update, Done()).model_copy(update=update)
@@ -135,6 +144,7 @@ def _deletes(view: View, target: str, wanted: tuple[Manifest, ...]) -> Iterator[
             yield Delete(ref, uid_of(live), "nothing is to be scaled")
         elif ref.resource == SERVICE or revision_named(live) in over:
             yield Delete(ref, uid_of(live), "its revision has no replicas left")
-    used = frozenset(view.running) - over | {target, view.rollout.stable, view.asked}
+    tried = {view.run.stable, view.run.target} if view.run is not None else set()
+    used = frozenset(view.running) - over | {target, view.rollout.stable, view.asked} | tried
     for stored in superfluous(view.stored, view.spec.rollout.keep_revisions, used):
         yield Delete(ref_of(stored), uid_of(stored), "newer revisions are kept to roll back to")

@@ -98,6 +98,13 @@ ROLLBACK_DONE = Reason("RollbackDone", "Nothing must be done: remove the annotat
 UNKNOWN_REVISION = Reason(
     "UnknownRevision", "Write one of the revisions that the message lists into the annotation, or remove it."
 )
+CANARY = Reason("Canary", "Wait until the steps are over, or promote or roll back by annotation.")
+CANARY_PAUSED = Reason("CanaryPaused", "Promote the step by the annotation that the message shows, or roll back.")
+CANARY_HELD = Reason("CanaryHeld", "Look why nothing can be concluded; promote or roll back as the message shows.")
+CANARY_REJECTED = Reason(
+    "CanaryRejected", "Write another version, or what the message says; this one is not tried again as it is."
+)
+CANARY_EDITED = Reason("CanaryEdited", "Nothing must be done: to end the run now, promote it or roll back.")
 TOO_LARGE = _shared(shared.TOO_LARGE)
 INTERNAL_ERROR = _shared(shared.INTERNAL_ERROR)
 API_UNAVAILABLE = Reason("ApiUnavailable", "Nothing to do: the operator tries again.")

@@ -102,6 +102,16 @@ def verdict(seen: Seen[DeepSeekServing], asked: str, model: ResolvedModel | None
     return (Verdict(ROLLED_BACK, "True", reasons.ROLLED_BACK.name, message),)
 
 
+def rejected(seen: Seen[DeepSeekServing], stable: str, target: str, why: str, model: ResolvedModel | None) -> Verdict:
+    """The condition that a canary run has rolled back what the spec asks for. `model`: what that would serve."""
+    message = (
+        f"revision {told(seen, stable)} serves in place of {told(seen, target)}, which was tried and rolled back: {why}. To "
+        f"keep it, write {'; '.join(what_to_write(seen, stable, model)) or 'the spec that it was made of'}. "
+        f"{reasons.CANARY_REJECTED.advice}"
+    )
+    return Verdict(ROLLED_BACK, "True", reasons.CANARY_REJECTED.name, message)
+
+
 def told(seen: Seen[DeepSeekServing], revision: str) -> str:
     """A revision for people: `975abe8e9a (uppercase@200)`."""
     model = model_of(seen, revision)

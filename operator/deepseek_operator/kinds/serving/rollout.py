@@ -4,13 +4,14 @@ A revision is the target once nothing stands in its way; until then what runs go
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.resources import CLAIM, Manifest, Ref, is_terminating
 from deepseek_operator.core.seen import Seen
+from deepseek_operator.domain.policy.canary import Run, replicas_of, restored
 from deepseek_operator.domain.policy.rollout import NONE, Replicas, next_step
 from deepseek_operator.kinds.serving import reasons
 from deepseek_operator.kinds.serving.labels import revision_of
@@ -86,6 +87,27 @@ def rollout(
         step=next_step(owner.spec.rollout.strategy, wanted, name, running) if name is not None else {},
         is_complete=is_complete,
     )
+
+
+def rollout_of_run(
+    owner: DeepSeekServing,
+    run: Run,
+    goal: Target,
+    running: Mapping[str, Replicas],
+    wanted: int,
+    pods: Sequence[Manifest],
+) -> Rollout:
+    """The way on during a canary run, and after one that was rolled back: to its stable revision.
+
+    `goal`: what the spec asks for, with what stands in its way.
+    """
+    if not run.is_open:
+        way = rollout(owner, Target(run.stable, obstacle=goal.obstacle), running, wanted, pods)
+        return replace(way, step=restored(wanted, run.stable, running))
+    model = goal.model if goal.revision == run.target else None
+    way = rollout(owner, Target(run.target, model, goal.obstacle), running, wanted, pods)
+    step = replicas_of(run, wanted, running)
+    return replace(way, stable=run.stable, step=step, is_complete=False)
 
 
 def _is_complete(current: Replicas, older: Iterable[Replicas], wanted: int, ending: int) -> bool:

@@ -21,6 +21,7 @@ from deepseek_operator.core.resources import Manifest, is_terminating
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.domain.policy.rollout import NONE, Replicas
 from deepseek_operator.kinds.serving import reasons
+from deepseek_operator.kinds.serving.canary import movement
 from deepseek_operator.kinds.serving.children import SERVICE_PORT
 from deepseek_operator.kinds.serving.labels import replica_selector, revision_named
 from deepseek_operator.kinds.serving.model import reference_digest
@@ -70,6 +71,7 @@ def status(view: View, update: tuple[Verdict, ...], done: Done) -> ServingStatus
         current=RevisionStatus(name=target, **_counts(way.current)) if target else None,
         previous=others[-MAX_PREVIOUS:],
         revisions=_revisions(view),
+        canary=before.canary,
         stable=way.stable,
         spent_rollback=before.spent_rollback,
         running_replicas=before.running_replicas,
@@ -218,6 +220,8 @@ _FAILING = (reasons.ENGINE_FAILING, reasons.IMAGE_PULL_FAILED, reasons.MODEL_NOT
 
 def _rolling(view: View, serves: bool) -> Told:
     way = view.rollout
+    if way.is_complete and view.is_rejected:
+        return "RolledBack", stalled(reasons.CANARY_REJECTED.name, view.rollback[0].message, serves=serves)
     if way.is_complete:
         return "Available" if view.rolled_back is None else "RolledBack", _available(view)
     revision = way.target.revision or ""
@@ -248,6 +252,8 @@ def _available(view: View) -> tuple[Verdict, ...]:
 
 def _movement(view: View, revision: str) -> tuple[str, Reason, str]:
     way, wanted = view.rollout, view.wanted
+    if view.run is not None and view.run.is_open and view.rolled_back is None:
+        return "Canary", *movement(view.owner, view.run, wanted, view.running)
     current, old = way.current, sum(replicas.total for replicas in way.older.values())
     ready_now = f"{current.serving} of {wanted} replicas serve"
     if old:

@@ -11,6 +11,12 @@ from deepseek_operator.core.resources import GROUP
 ROLLBACK = f"{GROUP}/rollback"
 """Runs a kept revision in place of the one that the spec asks for."""
 
+PROMOTE = f"{GROUP}/promote"
+"""Ends the present step of the canary run of that revision; another value ends the next one."""
+
+PAUSE = f"{GROUP}/pause"
+"""Keeps the canary run of that revision at its step."""
+
 _LONGEST = 80
 """Characters of a value that are looked at: a revision, a slash and a word. Anybody may write a longer one."""
 

@@ -13,16 +13,25 @@ from deepseek_operator.core.conditions import Verdict
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.resources import HTTP_ROUTE, Manifest, is_terminating
 from deepseek_operator.core.seen import Seen
+from deepseek_operator.domain.policy.canary import Run, advance
 from deepseek_operator.domain.policy.rollout import Replicas
+from deepseek_operator.kinds.serving.canary import drift, facts, is_rejected, run_of
 from deepseek_operator.kinds.serving.fresh import Fresh
 from deepseek_operator.kinds.serving.gate import running_replicas
 from deepseek_operator.kinds.serving.model import Resolution, resolve
 from deepseek_operator.kinds.serving.names import serving_service
 from deepseek_operator.kinds.serving.record import wanted_plan
 from deepseek_operator.kinds.serving.revision import numbers, revision_name, stored_revisions
-from deepseek_operator.kinds.serving.rollback import rolled_back
+from deepseek_operator.kinds.serving.rollback import rejected, rolled_back
 from deepseek_operator.kinds.serving.rollback import verdict as rollback_verdict
-from deepseek_operator.kinds.serving.rollout import Rollout, rollout, target, target_of_rollback
+from deepseek_operator.kinds.serving.rollout import (
+    Rollout,
+    Target,
+    rollout,
+    rollout_of_run,
+    target,
+    target_of_rollback,
+)
 from deepseek_operator.kinds.serving.routes import reached
 from deepseek_operator.kinds.serving.running import living_pods, running_revisions
 from deepseek_operator.kinds.serving.scaling import Scaling, scaling_of
@@ -114,12 +123,32 @@ class View:
         return wanted_plan(self.seen, self.asked, self.stored, self.fresh)
 
     @cached_property
+    def goal(self) -> Target:
+        """The revision that the spec or an annotation asks for, or what runs meanwhile."""
+        if self.rolled_back is not None:
+            return target_of_rollback(self.seen, self.rolled_back, self.running, self.configuration)
+        return target(self.seen, self.resolution, self.asked, self.running)
+
+    @cached_property
+    def run(self) -> Run | None:
+        """The canary run as it is to be recorded; None without one."""
+        startable = self.rolled_back is not None or self.goal.obstacle is None
+        before = run_of(self.status.canary)
+        return advance(before, facts(self.seen, self.asked, startable, self.wanted, self.running))
+
+    @cached_property
     def rollout(self) -> Rollout:
         """The way from what runs to the revision that shall."""
-        goal = target(self.seen, self.resolution, self.asked, self.running)
-        if self.rolled_back is not None:
-            goal = target_of_rollback(self.seen, self.rolled_back, self.running, self.configuration)
+        run, goal = self.run, self.goal
+        by_run = run is not None and (run.is_open or is_rejected(run, self.asked))
+        if run is not None and by_run and self.rolled_back in (None, run.stable):
+            return rollout_of_run(self.owner, run, goal, self.running, self.wanted, self.pods)
         return rollout(self.owner, goal, self.running, self.wanted, self.pods)
+
+    @property
+    def is_rejected(self) -> bool:
+        """What the spec asks for was tried and rolled back: the stable revision runs."""
+        return self.rolled_back is None and is_rejected(self.run, self.asked)
 
     @cached_property
     def route(self) -> Manifest | None:
@@ -156,6 +185,9 @@ class View:
 
     @cached_property
     def rollback(self) -> tuple[Verdict, ...]:
-        """What became of the annotation for a rollback; empty without one."""
+        """What became of the annotation for a rollback and of a canary run; empty where there is nothing to tell."""
         model = self.resolution if isinstance(self.resolution, ResolvedModel) else None
-        return rollback_verdict(self.seen, self.asked, model)
+        said = rollback_verdict(self.seen, self.asked, model)
+        if self.is_rejected and self.run is not None:
+            said = (rejected(self.seen, self.run.stable, self.run.target, self.run.why, model),)
+        return (*said, *drift(self.owner, self.run))

@@ -10,8 +10,8 @@ from deepseek_operator.kinds.serving.events import events
 PROGRESS = {
     *("Available", "Loading", "Rolling", "Scaling", "Suspending", "Suspended", "Deleting"),
     *("WaitingForTraining", "WaitingForExport", "WaitingForPredecessor", "ApiUnavailable", "NewDefaults"),
-    *("RolledBack", "RollbackDone"),
     *("RouteAccepted", "RoutePending", "PolicyAccepted", "PolicyPending"),
+    *("RolledBack", "RollbackDone", "Canary", "CanaryPaused", "CanaryEdited"),
 }
 """What takes time, rests or is somebody's turn next; everything else is a Warning."""
 

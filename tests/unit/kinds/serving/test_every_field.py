@@ -198,6 +198,42 @@ def revisions_kept(spec: Spec) -> object:
     return len(life.cluster.all(REVISION))
 
 
+def tried(spec: Spec) -> ServingLife:
+    """Four replicas of one version, and another that is asked for."""
+    life = ServingLife(**{**spec, "replicas": 4})
+    life.run()
+    life.edit(engine={"maxConcurrency": 8})
+    return life
+
+
+def replicas_tried(spec: Spec) -> object:
+    life = tried(spec)
+    life.run()
+    return len(life.pods()) - 4
+
+
+def phase_of_a_run(spec: Spec) -> object:
+    """Two minutes after its replicas served."""
+    life = tried(spec)
+    life.run()
+    return _phase_after_two_minutes(life, room=1000)
+
+
+def phase_without_room(spec: Spec) -> object:
+    """Two minutes after it began, on a cluster that is full."""
+    life = tried(spec)
+    life.run(room=4)
+    return _phase_after_two_minutes(life, room=4)
+
+
+def _phase_after_two_minutes(life: ServingLife, room: int) -> object:
+    life.clock.advance(120)
+    life.operator.settle()
+    life.run(room)
+    assert life.status.canary is not None
+    return life.status.canary.phase
+
+
 def suspended(spec: Spec) -> object:
     """Replicas specified, and autoscalers."""
     life = ServingLife(**spec)
@@ -220,6 +256,14 @@ PRIVATE = {
     "model_type": "llama", "num_hidden_layers": 80, "hidden_size": 8192, "num_attention_heads": 64,
     "num_key_value_heads": 8, "intermediate_size": 28672, "vocab_size": 128256, "max_position_embeddings": 8192,
 }  # fmt: skip
+
+
+def canary(**step: Any) -> Spec:
+    return {"rollout": {"canary": {"steps": [step]}}}
+
+
+TRIED, BAKED = canary(weight=25), canary(weight=25, bakeSeconds=60)
+STALLED: Spec = {"rollout": {"canary": {**TRIED["rollout"]["canary"], "stallSeconds": 60}}}
 
 
 def by(program: str, name: str = "deepseek-r1-distill-llama-70b", **spec: Any) -> Spec:
@@ -356,6 +400,12 @@ FIELDS = (
           ((ABSENT, 300), (60, 60)), SCALED),
     Field("rollout.strategy", new_version_without_room,
           (("RollingUpdate", ("WaitingForCapacity", False)), ("Recreate", ("Available", True)))),
+    Field("rollout.canary.steps[].weight", replicas_tried, ((25, 1), (50, 2)), TRIED),
+    Field("rollout.canary.steps[].replicas", replicas_tried, ((2, 2), (3, 3)), TRIED),
+    Field("rollout.canary.steps[].bakeSeconds", phase_of_a_run, ((60, "Completed"), (600, "Baking")), TRIED),
+    Field("rollout.canary.steps[].pause", phase_of_a_run, ((ABSENT, "Completed"), (True, "Paused")), BAKED),
+    Field("rollout.canary.onInconclusive", phase_without_room, (("Hold", "Held"), ("Rollback", "RolledBack")), STALLED),
+    Field("rollout.canary.stallSeconds", phase_without_room, ((60, "Held"), (600, "Preparing")), TRIED),
     Field("rollout.keepRevisions", revisions_kept, ((ABSENT, 5), (3, 3), (10, 7))),
     Field("gateway.parentRef.name", route("parentRefs.0.name"), (("public", "public"), ("b", "b")), ROUTED),
     Field("gateway.parentRef.namespace", route("parentRefs.0.namespace"), ((ABSENT, NAMESPACE), ("infra", "infra")), ROUTED),

@@ -8,7 +8,7 @@ import pytest
 from deepseek_operator.api.record import gathered, paths
 from deepseek_operator.api.v1alpha1.serving.definition import SERVING
 from deepseek_operator.api.v1alpha1.serving.status import ServingStatus
-from deepseek_operator.kinds.serving.verbs import ROLLBACK
+from deepseek_operator.kinds.serving.verbs import PROMOTE, ROLLBACK
 from tests.support.gateways import PUBLIC, takes
 from tests.support.leaves import leaves, schema_leaves
 from tests.support.serving_life import SERVICE, ServingLife
@@ -33,13 +33,7 @@ def follows_an_autoscaler_and_rolls_out() -> ServingLife:
 
 def rolls_back_and_makes_it_so(life: ServingLife) -> None:
     """The annotation stays behind, and is done with."""
-    value = life.status.stable
-
-    def annotate(live: dict[str, Any]) -> None:
-        live["metadata"]["annotations"] = {ROLLBACK: value}
-
-    life.cluster.edit(SERVING, NAMESPACE, "chat", annotate)
-    life.operator.settle()
+    annotate(life, ROLLBACK, life.status.stable)
 
 
 def serves_an_adapter_of_an_export() -> ServingLife:
@@ -48,6 +42,25 @@ def serves_an_adapter_of_an_export() -> ServingLife:
     adapters = [{"name": "legal", "fromTraining": {"name": "legal"}}]
     model = {"fromTraining": {"name": "tune"}}
     return ServingLife(training, an_adapter_training(base=base), model=model, adapters=adapters)
+
+
+def tries_a_version() -> ServingLife:
+    """A step at a time, promoted once, and rolled back."""
+    step = {"weight": 50, "replicas": 1}
+    life = ServingLife(rollout={"canary": {"steps": [step, step]}}, replicas=2)
+    life.run()
+    life.edit(engine={"maxConcurrency": 8})
+    life.run()
+    canary = life.status.canary
+    assert canary is not None
+    annotate(life, PROMOTE, canary.target)
+    annotate(life, ROLLBACK, canary.stable)
+    return life
+
+
+def annotate(life: ServingLife, key: str, value: str) -> None:
+    life.cluster.edit(SERVING, NAMESPACE, "chat", lambda live: live["metadata"].update(annotations={key: value}))
+    life.operator.settle()
 
 
 def is_laid_out_in_stages() -> ServingLife:
@@ -78,6 +91,7 @@ def on_devices(model: dict[str, Any], **spec: Any) -> ServingLife:
 LIVES: tuple[Callable[[], ServingLife], ...] = (
     follows_an_autoscaler_and_rolls_out,
     serves_an_adapter_of_an_export,
+    tries_a_version,
     is_laid_out_in_stages,
     is_laid_out_over_experts,
     is_refused,

@@ -2,9 +2,9 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 
-from deepseek_operator.api.base import ApiModel
+from deepseek_operator.api.base import ApiModel, rule, rules
 
 _FORMER = {"Surge": "RollingUpdate", "Replace": "Recreate"}
 """What stored objects say that were written before the strategies had the names of a Deployment's."""
@@ -14,8 +14,63 @@ def _renamed(value: Any) -> Any:
     return _FORMER.get(value, value) if isinstance(value, str) else value
 
 
+class CanaryStep(ApiModel):
+    """A share of the replicas that the new version has for a while."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(rule("has(self.replicas) || has(self.weight)", "write weight or replicas of each step"))
+    )
+
+    replicas: Annotated[int, Field(ge=1, le=1000)] | None = Field(
+        default=None,
+        description="Replicas of the new version, never more than are wanted. Beside weight the larger number counts. Example: 1.",
+    )
+    weight: Annotated[int, Field(ge=1, le=100)] | None = Field(
+        default=None,
+        description="Replicas of the new version as a percentage of the wanted ones, rounded up. Example: 25.",
+    )
+    bake_seconds: Annotated[int, Field(ge=0, le=604800)] = Field(
+        default=300,
+        description="Seconds for which the step lasts once its replicas serve (0..604800). Default 300.",
+    )
+    pause: bool = Field(
+        default=False,
+        description="True: afterwards it waits for the annotation deepseek-operator.io/promote: <revision>. Default false.",
+    )
+
+
+class Canary(ApiModel):
+    """A new version is tried beside the old one, which keeps all its replicas until the last step is over."""
+
+    steps: list[CanaryStep] = Field(
+        min_length=1,
+        max_length=10,
+        description="One after the other; a run keeps those that it began with. Example: [{weight: 25}].",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
+    on_inconclusive: Literal["Hold", "Rollback"] = Field(
+        default="Hold",
+        description="What becomes of a new version of which nothing can be concluded, since its replicas don't get ready: Hold: both stay as they are. Rollback: the old one alone. Default Hold.",
+    )
+    stall_seconds: Annotated[int, Field(ge=30, le=604800)] = Field(
+        default=1800,
+        description="Seconds that a step may take to get its replicas ready before that is so (30..604800). Default 1800.",
+    )
+
+
 class Rollout(ApiModel):
     """How a new version replaces the old one."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "!has(self.canary) || self.strategy == 'RollingUpdate'",
+                "rollout.canary runs two versions side by side, which strategy Recreate rules out: write RollingUpdate, or "
+                "leave canary out",
+                fieldPath=".canary",
+            )
+        )
+    )
 
     strategy: Annotated[Literal["RollingUpdate", "Recreate"], BeforeValidator(_renamed)] = Field(
         default="RollingUpdate",
@@ -24,4 +79,8 @@ class Rollout(ApiModel):
     keep_revisions: Annotated[int, Field(ge=3, le=10)] = Field(
         default=5,
         description="Newest revisions that are kept to go back to by name (3..10), besides those in use. Default 5.",
+    )
+    canary: Canary | None = Field(
+        default=None,
+        description="Tries a new version beside the old one, step by step. Absent: it replaces the old one at once.",
     )

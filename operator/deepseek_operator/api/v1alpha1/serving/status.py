@@ -98,6 +98,30 @@ class KeptRevision(RevisionStatus):
     since: str = Field(default="", description="When its record was made, RFC 3339.")
 
 
+class CanaryStatus(StatusModel):
+    """The canary run that goes on, or the last one while the spec asks for its target."""
+
+    run: int = Field(default=0, description="Counts the runs.")
+    phase: str = Field(
+        default="",
+        description="Preparing, Shifting, Baking, Paused, Held, Suspended; or how it ended: Completed, RolledBack.",
+    )
+    step: int = Field(default=0, description="The step that it is at, from 1.")
+    steps: int = Field(default=0, description="Steps in all.")
+    weight: int | None = Field(default=None, description="Percentage of this step, where it has one.")
+    replicas: int | None = Field(default=None, description="Replicas of this step, where it names some.")
+    stable: str = Field(default="", description="The revision that serves on, and that a rollback goes back to.")
+    target: str = Field(default="", description="The revision that is tried.")
+    entered_at: str = Field(default="", description="When this phase began, RFC 3339.")
+    message: str = Field(default="", description="Why it is held or was rolled back.")
+    promoted: str = Field(
+        default="", description="The last wish to promote that was carried out.", json_schema_extra=RECORD
+    )
+    pinned: str = Field(
+        default="", description="rollout.canary as it was when the run began, in JSON.", json_schema_extra=RECORD
+    )
+
+
 class ScalingStatus(StatusModel):
     """What the autoscaler and its signals say."""
 
@@ -142,7 +166,7 @@ class ServingStatus(ObservedStatus):
 
     phase: str = Field(
         default="",
-        description="For people: Pending, Loading, Rolling, Scaling, Available, RolledBack, WaitingForCapacity, Failing, Suspended, Failed, Deleting. Machines read the conditions.",
+        description="For people: Pending, Loading, Rolling, Scaling, Available, Canary, RolledBack, WaitingForCapacity, Failing, Suspended, Failed, Deleting. Machines read the conditions.",
     )
     replicas: int = Field(
         default=0,
@@ -167,6 +191,9 @@ class ServingStatus(ObservedStatus):
         max_length=16,
         description="Revisions that are kept, the newest first: go back to one by the annotation deepseek-operator.io/rollback: <name>.",
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
+    canary: CanaryStatus | None = Field(
+        default=None, description="Where a canary run stands, or how it ended; absent without one."
     )
     stable: str = Field(default="", description="The last revision that was fully rolled out.")
     spent_rollback: str = Field(

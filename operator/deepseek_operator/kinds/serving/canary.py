@@ -1,0 +1,163 @@
+"""The canary run of a serving: from its record to what it depends on, and back, and what is told of it."""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from deepseek_operator.api.base import parse_time, rfc3339
+from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
+from deepseek_operator.api.v1alpha1.serving.rollout import Canary
+from deepseek_operator.api.v1alpha1.serving.status import CanaryStatus
+from deepseek_operator.core.conditions import Verdict
+from deepseek_operator.core.seen import Seen
+from deepseek_operator.domain.policy.canary import Facts, Phase, Run, Step, Steps
+from deepseek_operator.domain.policy.rollout import Replicas
+from deepseek_operator.kinds.serving import reasons
+from deepseek_operator.kinds.serving.reasons import Reason
+from deepseek_operator.kinds.serving.revision import template_of
+from deepseek_operator.kinds.serving.rollback import rolled_back
+from deepseek_operator.kinds.serving.verbs import PAUSE, PROMOTE, ROLLBACK, verb
+
+PLAN_DRIFT = "PlanDrift"
+
+
+def recorded(run: Run | None, owner: DeepSeekServing) -> CanaryStatus | None:
+    """The run as the status has it."""
+    if run is None:
+        return None
+    before, canary = owner.status.canary, owner.spec.rollout.canary
+    begun = before is not None and before.run == run.number
+    pinned = before.pinned if begun and before is not None else _pinned(canary)
+    return CanaryStatus(
+        run=run.number,
+        phase=run.phase.value,
+        step=run.index + 1,
+        steps=len(run.steps.steps),
+        weight=run.step.weight or None,
+        replicas=run.step.replicas or None,
+        stable=run.stable,
+        target=run.target,
+        entered_at=rfc3339(run.entered_at),
+        message=run.why,
+        promoted=run.promoted,
+        pinned=pinned,
+    )
+
+
+def _pinned(canary: Canary | None) -> str:
+    return json.dumps(canary.to_wire(), sort_keys=True, separators=(",", ":")) if canary is not None else ""
+
+
+def run_of(status: CanaryStatus | None) -> Run | None:
+    """The run that is recorded; None where there is none, or what is there can't be one."""
+    if status is None:
+        return None
+    entered = parse_time(status.entered_at)
+    try:
+        steps = steps_of(Canary.model_validate_json(status.pinned))
+        phase = Phase(status.phase)
+    except ValueError:
+        return None
+    if entered is None or not 1 <= status.step <= len(steps.steps) or status.target == status.stable:
+        return None
+    at = status.step - 1
+    return Run(status.run, status.stable, status.target, steps, phase, at, entered, status.promoted, status.message)
+
+
+def steps_of(canary: Canary) -> Steps:
+    """What a run goes by."""
+    steps = (
+        Step(step.replicas or 0, step.weight or 0, timedelta(seconds=step.bake_seconds), step.pause)
+        for step in canary.steps
+    )
+    return Steps(tuple(steps), canary.on_inconclusive == "Rollback", timedelta(seconds=canary.stall_seconds))
+
+
+def facts(
+    seen: Seen[DeepSeekServing], asked: str, startable: bool, wanted: int, running: Mapping[str, Replicas]
+) -> Facts:
+    """What a run depends on. `startable`: nothing stands in the way of the revision that is asked for."""
+    owner, run = seen.owner, run_of(seen.owner.status.canary)
+    canary = owner.spec.rollout.canary if owner.spec.rollout.strategy == "RollingUpdate" else None
+    stable = owner.status.stable or _served_before(owner, asked, running)
+    begun = run.stable if run is not None and run.is_open else stable
+    back, promote, pause = (verb(owner, name) for name in (ROLLBACK, PROMOTE, PAUSE))
+    is_new = back is not None and back.token != owner.status.spent_rollback
+    return Facts(
+        asked=asked if startable else "",
+        stable=stable,
+        is_kept=bool(begun) and template_of(seen, begun) is not None,
+        steps=steps_of(canary) if canary is not None else None,
+        wanted=wanted,
+        running=running,
+        at=_whole_second(seen.now),
+        instead=rolled_back(seen, asked),
+        aborted=back.revision if back is not None and is_new else "",
+        promote=(promote.revision, promote.token) if promote is not None else ("", ""),
+        paused=pause.revision if pause is not None else "",
+    )
+
+
+def _whole_second(moment: datetime) -> datetime:
+    """As it is recorded."""
+    return moment.replace(microsecond=0)
+
+
+def _served_before(owner: DeepSeekServing, asked: str, running: Mapping[str, Replicas]) -> str:
+    """What is taken for stable where the whole status is gone: of the revisions that serve, the one that most replicas
+    do. A serving that was never observed has none."""
+    if owner.status.observed_generation >= 0:
+        return ""
+    serving = {name: replicas.serving for name, replicas in running.items() if name != asked and replicas.serving}
+    return max(serving, key=lambda name: serving[name], default="")
+
+
+def has_drifted(owner: DeepSeekServing) -> bool:
+    """The spec's canary is not the one that the recorded run goes by."""
+    status = owner.status.canary
+    return status is not None and status.pinned != _pinned(owner.spec.rollout.canary)
+
+
+def is_rejected(run: Run | None, asked: str) -> bool:
+    """The spec asks for a revision that was rolled back, and gets the stable one."""
+    return run is not None and run.phase is Phase.ROLLED_BACK and run.target == asked
+
+
+def drift(owner: DeepSeekServing, run: Run | None) -> tuple[Verdict, ...]:
+    """The condition that a run goes on by other steps than the spec has now."""
+    if run is None or not run.is_open or not has_drifted(owner):
+        return ()
+    message = (
+        f"canary run {run.number} goes on by the {len(run.steps.steps)} steps that it began with: rollout.canary is for the "
+        f"next one. {reasons.CANARY_EDITED.advice}"
+    )
+    return (Verdict(PLAN_DRIFT, "True", reasons.CANARY_EDITED.name, message),)
+
+
+def movement(owner: DeepSeekServing, run: Run, wanted: int, running: Mapping[str, Replicas]) -> tuple[Reason, str]:
+    """Where an open run is, as the reason and the sentence of a condition."""
+    current, capacity = running.get(run.target), run.step.capacity(wanted)
+    ready = current.serving if current is not None else 0
+    at = f"{told_step(run)}: {ready} of {capacity} replicas of {run.target} serve beside {run.stable}"
+    meta = owner.metadata
+    annotate = f"kubectl annotate dss {meta.name} -n {meta.namespace} --overwrite"
+    go_on = f"{annotate} {PROMOTE}={run.target}/{run.index + 1}"
+    match run.phase:
+        case Phase.PAUSED:
+            return reasons.CANARY_PAUSED, f"{at}; it waits for a person. To go on: {go_on}"
+        case Phase.HELD:
+            back = f"{annotate} {ROLLBACK}={run.stable}"
+            return reasons.CANARY_HELD, f"{at}; it is held: {run.why}. To go on: {go_on}; to go back: {back}"
+        case Phase.BAKING:
+            until = rfc3339(run.entered_at + run.step.bake)
+            return reasons.CANARY, f"{at}; it bakes until {until}"
+    return reasons.CANARY, at
+
+
+def told_step(run: Run) -> str:
+    """`canary run 3, step 2 of 3 at 50 %`."""
+    step = run.step
+    share = " or ".join(
+        [*([f"{step.weight} %"] if step.weight else []), *([f"{step.replicas} replicas"] if step.replicas else [])]
+    )
+    return f"canary run {run.number}, step {run.index + 1} of {len(run.steps.steps)} at {share}"
