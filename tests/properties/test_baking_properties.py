@@ -74,7 +74,8 @@ def test_a_step_is_judged_by_what_is_known(life: list[tuple[int, str]], of: list
         judged += 1
         expected = {GOOD: Outcome.PASS, BAD: Outcome.FAIL}.get(kind, Outcome.INCONCLUSIVE)
         assert baking.verdict.outcome is expected, baking.verdict.told
-        assert baking.is_well is (expected is Outcome.PASS)
+        assert baking.analysed.outcome is expected
+        assert baking.analysed.told == baking.verdict.told
         bad += expected is Outcome.FAIL
         assert baking.after is not None
         assert baking.after.failures == bad

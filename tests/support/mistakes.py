@@ -35,6 +35,10 @@ def _pod(**said: Any) -> dict[str, Any]:
     return {"spec.trainer.pod": said}
 
 
+def _judged(*metrics: dict[str, Any], **said: Any) -> dict[str, Any]:
+    return {"spec.rollout": {"canary": {"steps": [{"weight": 25, "analysis": {"metrics": list(metrics), **said}}]}}}
+
+
 BASE: dict[str, Any] = {"spec.model": {"source": {"uri": "pvc://models/base"}}}
 
 TRAININGS: tuple[tuple[dict[str, Any], str | None], ...] = (
@@ -235,6 +239,21 @@ SERVINGS: tuple[tuple[dict[str, Any], str | None], ...] = (
     ({"spec.gateway": {**ROUTED, "timeouts": {"request": "60s"}}}, 'unknown field "spec.gateway.timeouts.request"'),
     ({"spec.replicas": "2"}, "write a whole number, without quotes"),
     ({"spec.replica": 2}, "did you mean replicas?"),
+    (_judged({"type": "ErrorRate"}), "write exactly one of max, min and maxIncreasePercent"),
+    (_judged({"type": "ErrorRate", "max": 0.01}), "write the number in quotes"),
+    (_judged({"type": "ErrorRate", "max": "0.01", "quantile": "0.9"}), "quantile is for type Latency"),
+    (_judged({"type": "Latency", "min": "2"}), "write max in place of min"),
+    (_judged({"type": "Latency", "max": "2", "quantile": "99"}), "should match"),
+    (_judged({"type": "LatencyP99", "max": "2"}), 'supported values: "ErrorRate", "Latency"'),
+    (_judged({"type": "PromQL", "query": "up", "max": "2"}), "type PromQL needs query and name"),
+    (_judged({"type": "Latency", "query": "up", "max": "2"}), "which no other type has"),
+    (
+        _judged({"type": "PromQL", "name": "Up", "query": "up", "maxIncreasePercent": 5}),
+        "write $revision into the query",
+    ),
+    (_judged({"type": "ErrorRate", "max": "0.01"}, intervalSeconds=1), "greater than or equal to 10"),
+    (_judged({"type": "ErrorRate", "max": "0.01"}, interval="1m"), "unknown field"),
+    (_judged(), "should have at least 1 items"),
     ({"spec.rollout": {"strategy": "Canary"}}, 'supported values: "RollingUpdate", "Recreate"'),
     ({"spec.autoscaling": {"maxReplicas": 3, "signals": [{"type": "CPU", "target": 80}]}}, "supported values"),
     ({"spec.autoscaling": {"max": 3}}, 'unknown field "spec.autoscaling.max"'),

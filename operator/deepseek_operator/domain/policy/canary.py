@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from math import ceil
 
+from deepseek_operator.domain.policy.analysis import Outcome
 from deepseek_operator.domain.policy.rollout import NONE, Replicas, next_step
 
 
@@ -97,6 +98,21 @@ class Run:
 
 
 @dataclass(frozen=True)
+class Analysed:
+    """What the analysis of the present step has come to.
+
+    Attributes:
+        outcome: of the last judgement; None before the first.
+        is_over: it has failed as often as ends the step.
+        told: the numbers that decided it, for people.
+    """
+
+    outcome: Outcome | None = None
+    is_over: bool = False
+    told: str = ""
+
+
+@dataclass(frozen=True)
 class Facts:
     """What a run depends on now.
 
@@ -113,6 +129,7 @@ class Facts:
         promote: the revision of a wish to promote, and the wish; empty without.
         paused: the revision that an annotation keeps at its step.
         is_shifted: requests are shared out as the step says; True without a gateway.
+        analysed: what the analysis of the step says; None of a step that has none.
     """
 
     asked: str
@@ -127,6 +144,7 @@ class Facts:
     promote: tuple[str, str] = ("", "")
     paused: str = ""
     is_shifted: bool = True
+    analysed: Analysed | None = None
 
 
 def advance(run: Run | None, now: Facts) -> Run | None:
@@ -172,7 +190,12 @@ def _begun(last: Run | None, now: Facts) -> Run | None:
 def _onward(run: Run, now: Facts) -> Run:
     current, capacity = now.running.get(run.target, NONE), run.step.capacity(now.wanted)
     elapsed, is_full = now.at - run.entered_at, current.serving >= capacity
+    analysed = now.analysed
     match run.phase:
+        case Phase.BAKING | Phase.HELD if analysed is not None and analysed.is_over:
+            return _ended(run, Phase.ROLLED_BACK, analysed.told, now)
+        case Phase.HELD if analysed is not None and analysed.outcome is Outcome.INCONCLUSIVE:
+            return run  # Until there are numbers; then it bakes again.
         case Phase.SUSPENDED:
             return _entered(run, Phase.PREPARING, now)
         case Phase.PREPARING | Phase.SHIFTING | Phase.HELD if is_full and now.is_shifted:
@@ -185,8 +208,23 @@ def _onward(run: Run, now: Facts) -> Run:
         case Phase.BAKING | Phase.PAUSED if current.serving == 0:
             return _entered(run, Phase.PREPARING, now)
         case Phase.BAKING if elapsed >= run.step.bake and now.paused != run.target:
-            return _entered(run, Phase.PAUSED, now) if run.step.pause else _next(run, now)
+            return _judged(run, elapsed, now)
     return run
+
+
+def _judged(run: Run, elapsed: timedelta, now: Facts) -> Run:
+    """A step that has baked for its time: only a judgement that passed lets it go on, where there are any."""
+    of = now.analysed
+    if of is None or of.outcome is Outcome.PASS:
+        return _done(run, now)
+    is_late = elapsed >= run.step.bake + run.steps.stall
+    if of.outcome is Outcome.INCONCLUSIVE and (is_late or not run.steps.rolls_back):
+        return _inconclusive(run, of.told, now)
+    return run
+
+
+def _done(run: Run, now: Facts) -> Run:
+    return _entered(run, Phase.PAUSED, now) if run.step.pause else _next(run, now)
 
 
 def _next(run: Run, now: Facts) -> Run:

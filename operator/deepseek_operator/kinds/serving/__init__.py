@@ -72,8 +72,8 @@ class ServingKind:
         return frozenset()
 
     def needs(self, seen: Seen[DeepSeekServing]) -> Needs:
-        """The training and the claim that the spec refers to."""
-        return needs(seen)
+        """The training and the claim that the spec refers to, and what a canary is judged by."""
+        return needs(seen, self._fresh.configuration)
 
     def is_dear(self, seen: Seen[DeepSeekServing]) -> bool:
         """True the first time that the devices of this input are sized: what to do and what is told asks for it."""

@@ -8,11 +8,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 
+from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.analysis import AnalysisStatus
-from deepseek_operator.core.seen import Question
+from deepseek_operator.core.configuration import Configuration
+from deepseek_operator.core.seen import Question, Seen
 from deepseek_operator.domain.policy.analysis import Outcome, Tally, Verdict, counted, due_at
+from deepseek_operator.domain.policy.canary import Analysed, Phase
 from deepseek_operator.kinds.serving.analysis import Answers, Subject, recorded, tally
+from deepseek_operator.kinds.serving.canary import analysis_of, run_of
+from deepseek_operator.kinds.serving.measured import measures
 
+_JUDGED = (Phase.BAKING, Phase.HELD)
+_TOLD_LENGTH = 900
 LATE = timedelta(seconds=15)
 """How soon answers that have not come are looked for again, although they wake who waits for them."""
 
@@ -60,9 +67,12 @@ class Baking:
         return self._counted.is_over(self.subject.terms)
 
     @property
-    def is_well(self) -> bool:
-        """True where the last judgement passed: nothing else lets a step go on."""
-        return self.after is not None and self.after.verdict == Outcome.PASS.value
+    def analysed(self) -> Analysed:
+        """What the run is told of it."""
+        if self.after is None:
+            return Analysed()
+        outcome = next((one for one in Outcome if one.value == self.after.verdict), None)
+        return Analysed(outcome, self.is_over, self.after.deciding[:_TOLD_LENGTH])
 
     @property
     def waits(self) -> timedelta:
@@ -78,3 +88,14 @@ class Baking:
     @cached_property
     def _counted(self) -> Tally:
         return self._tally if self.verdict is None else counted(self._tally, self.verdict, self.subject.terms)
+
+
+def baking(seen: Seen[DeepSeekServing], configuration: Configuration) -> Baking | None:
+    """The analysis of the step at which the recorded run is; None where nothing is to be judged now."""
+    status = seen.owner.status.canary
+    run, analysis = run_of(status), analysis_of(status)
+    if status is None or run is None or analysis is None or run.phase not in _JUDGED:
+        return None
+    new, stable = (measures(seen, revision, analysis.window_seconds) for revision in (run.target, run.stable))
+    subject = Subject(configuration, new, stable, analysis)
+    return Baking(subject, status.analysis, run.entered_at, seen.readings, seen.now.replace(microsecond=0))

@@ -6,11 +6,12 @@ from datetime import datetime, timedelta
 
 from deepseek_operator.api.base import parse_time, rfc3339
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
+from deepseek_operator.api.v1alpha1.serving.analysis import Analysis, AnalysisStatus
 from deepseek_operator.api.v1alpha1.serving.rollout import Canary
 from deepseek_operator.api.v1alpha1.serving.status import CanaryStatus
 from deepseek_operator.core.conditions import Verdict
 from deepseek_operator.core.seen import Seen
-from deepseek_operator.domain.policy.canary import Facts, Phase, Run, Step, Steps
+from deepseek_operator.domain.policy.canary import Analysed, Facts, Phase, Run, Step, Steps
 from deepseek_operator.domain.policy.rollout import Replicas
 from deepseek_operator.kinds.serving import reasons
 from deepseek_operator.kinds.serving.reasons import Reason
@@ -21,11 +22,13 @@ from deepseek_operator.kinds.serving.verbs import PAUSE, PROMOTE, ROLLBACK, verb
 PLAN_DRIFT = "PlanDrift"
 
 
-def recorded(run: Run | None, owner: DeepSeekServing) -> CanaryStatus | None:
-    """The run as the status has it."""
+def recorded(run: Run | None, owner: DeepSeekServing, judged: AnalysisStatus | None = None) -> CanaryStatus | None:
+    """The run as the status has it. `judged`: its step's analysis, of one that is judged now."""
     if run is None:
         return None
     before, canary = owner.status.canary, owner.spec.rollout.canary
+    same = before is not None and (before.run, before.step) == (run.number, run.index + 1)
+    kept = before.analysis if same and before is not None else None
     begun = before is not None and before.run == run.number
     pinned = before.pinned if begun and before is not None else _pinned(canary)
     return CanaryStatus(
@@ -39,6 +42,7 @@ def recorded(run: Run | None, owner: DeepSeekServing) -> CanaryStatus | None:
         target=run.target,
         entered_at=rfc3339(run.entered_at),
         message=run.why,
+        analysis=(judged if same and judged is not None else kept),
         promoted=run.promoted,
         pinned=pinned,
     )
@@ -64,6 +68,13 @@ def run_of(status: CanaryStatus | None) -> Run | None:
     return Run(status.run, status.stable, status.target, steps, phase, at, entered, status.promoted, status.message)
 
 
+def analysis_of(status: CanaryStatus | None) -> Analysis | None:
+    """By what the step is judged at which the recorded run is; None where by nothing."""
+    if status is None or run_of(status) is None:
+        return None
+    return Canary.model_validate_json(status.pinned).steps[status.step - 1].analysis
+
+
 def steps_of(canary: Canary) -> Steps:
     """What a run goes by."""
     steps = (
@@ -74,7 +85,12 @@ def steps_of(canary: Canary) -> Steps:
 
 
 def facts(
-    seen: Seen[DeepSeekServing], asked: str, startable: bool, wanted: int, running: Mapping[str, Replicas]
+    seen: Seen[DeepSeekServing],
+    asked: str,
+    startable: bool,
+    wanted: int,
+    running: Mapping[str, Replicas],
+    analysed: Analysed | None = None,
 ) -> Facts:
     """What a run depends on. `startable`: nothing stands in the way of the revision that is asked for."""
     owner, run = seen.owner, run_of(seen.owner.status.canary)
@@ -95,6 +111,7 @@ def facts(
         aborted=back.revision if back is not None and is_new else "",
         promote=(promote.revision, promote.token) if promote is not None else ("", ""),
         paused=pause.revision if pause is not None else "",
+        analysed=analysed,
     )
 
 
@@ -150,8 +167,14 @@ def movement(owner: DeepSeekServing, run: Run, wanted: int, running: Mapping[str
             return reasons.CANARY_HELD, f"{at}; it is held: {run.why}. To go on: {go_on}; to go back: {back}"
         case Phase.BAKING:
             until = rfc3339(run.entered_at + run.step.bake)
-            return reasons.CANARY, f"{at}; it bakes until {until}"
+            return reasons.CANARY, f"{at}; it bakes until {until}{_judged(owner)}"
     return reasons.CANARY, at
+
+
+def _judged(owner: DeepSeekServing) -> str:
+    """The last judgement of the step in a sentence; empty before there is one."""
+    told = owner.status.canary.analysis if owner.status.canary is not None else None
+    return f"; {told.verdict}: {told.deciding}" if told is not None else ""
 
 
 def told_step(run: Run) -> str:

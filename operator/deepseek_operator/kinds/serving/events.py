@@ -66,6 +66,7 @@ def _transitions(before: ServingStatus, after: ServingStatus) -> Iterator[Event]
     if offered is not None and find(before.conditions, UPDATE_AVAILABLE) is None:
         yield Event("Normal", offered.reason, "Reconcile", offered.message[:_NOTE_LENGTH])
     yield from _canary(before.canary, after.canary)
+    yield from _analysis(before.canary, after.canary)
     yield from _rollback(find(before.conditions, ROLLED_BACK), find(after.conditions, ROLLED_BACK))
     lost = find(after.conditions, HOST_ACCESS_WITHDRAWN)
     if lost is not None and find(before.conditions, HOST_ACCESS_WITHDRAWN) is None:
@@ -92,6 +93,21 @@ def _rollback(was: Condition | None, is_now: Condition | None) -> Iterator[Event
 def _told(condition: Condition, action: str) -> Event:
     type_: Literal["Normal", "Warning"] = "Warning" if condition.reason in _WARNINGS else "Normal"
     return Event(type_, condition.reason, action, condition.message[:_NOTE_LENGTH])
+
+
+def _analysis(was: CanaryStatus | None, is_now: CanaryStatus | None) -> Iterator[Event]:
+    """Each failed judgement of a step with its numbers, and when it begins to pass or to say nothing."""
+    told = is_now.analysis if is_now is not None else None
+    if is_now is None or told is None:
+        return
+    same = was is not None and (was.run, was.step) == (is_now.run, is_now.step)
+    known = was.analysis if was is not None and same else None
+    note = f"run {is_now.run}, step {is_now.step}: {told.deciding}"[:_NOTE_LENGTH]
+    if told.failures > (known.failures if known is not None else 0):
+        yield Event("Warning", "AnalysisFailed", "Analyse", note)
+    elif told.verdict != (known.verdict if known is not None else "") and told.verdict != "Fail":
+        type_: Literal["Normal", "Warning"] = "Normal" if told.verdict == "Pass" else "Warning"
+        yield Event(type_, f"Analysis{'Passed' if told.verdict == 'Pass' else told.verdict}", "Analyse", note)
 
 
 def _canary(was: CanaryStatus | None, is_now: CanaryStatus | None) -> Iterator[Event]:

@@ -5,16 +5,23 @@ from collections.abc import Iterator
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel
 from deepseek_operator.api.v1alpha1.training.definition import TRAINING
+from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.resources import CLAIM, Ref
 from deepseek_operator.core.seen import Needs, Seen
+from deepseek_operator.kinds.serving.baking import baking
 from deepseek_operator.kinds.serving.model import claims_of, resolve, unresolved_trainings
 from deepseek_operator.kinds.serving.revision import claims_mounted, template_of
 from deepseek_operator.kinds.serving.verbs import ROLLBACK, verb
 
 
-def needs(seen: Seen[DeepSeekServing]) -> Needs:
-    """References of this pass; the claim of a training's export is known once the export is."""
-    return Needs(references=tuple(dict.fromkeys(_references(seen))))
+def needs(seen: Seen[DeepSeekServing], configuration: Configuration) -> Needs:
+    """References of this pass, and what a judgement of a canary's step asks of the metrics store.
+
+    The claim of a training's export is known once the export is.
+    """
+    judged = baking(seen, configuration)
+    questions = judged.questions if judged is not None else ()
+    return Needs(references=tuple(dict.fromkeys(_references(seen))), questions=questions)
 
 
 def _references(seen: Seen[DeepSeekServing]) -> Iterator[Ref]:

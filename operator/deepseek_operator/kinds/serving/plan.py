@@ -67,7 +67,8 @@ def _waiting(view: View) -> timedelta | None:
     untold = blind if blind is not None and blind > timedelta(0) else None
     left = ending_left(view.pods, view.now)
     steps = waits(view.run, view.now) if view.run is not None else None
-    return min((time for time in (unseen, left, untold, steps) if time is not None), default=None)
+    judged = view.baking.waits if view.baking is not None else None
+    return min((time for time in (unseen, left, untold, steps, judged) if time is not None), default=None)
 
 
 def _record(view: View) -> ServingStatus | None:
@@ -80,7 +81,7 @@ def _record(view: View) -> ServingStatus | None:
         "running_replicas": view.replicas,
         "plan": view.devices,
         "spent_rollback": done,
-        "canary": recorded(view.run, view.owner),
+        "canary": recorded(view.run, view.owner, view.baking.after if view.baking is not None else None),
     }
     if all(getattr(before, name) == value for name, value in update.items()):
         return None

@@ -15,6 +15,7 @@ from deepseek_operator.core.resources import HTTP_ROUTE, Manifest, is_terminatin
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.domain.policy.canary import Run, advance
 from deepseek_operator.domain.policy.rollout import Replicas
+from deepseek_operator.kinds.serving.baking import Baking, baking
 from deepseek_operator.kinds.serving.canary import drift, facts, is_rejected, run_of
 from deepseek_operator.kinds.serving.fresh import Fresh
 from deepseek_operator.kinds.serving.gate import running_replicas
@@ -134,7 +135,13 @@ class View:
         """The canary run as it is to be recorded; None without one."""
         startable = self.rolled_back is not None or self.goal.obstacle is None
         before = run_of(self.status.canary)
-        return advance(before, facts(self.seen, self.asked, startable, self.wanted, self.running))
+        analysed = self.baking.analysed if self.baking is not None else None
+        return advance(before, facts(self.seen, self.asked, startable, self.wanted, self.running, analysed))
+
+    @cached_property
+    def baking(self) -> Baking | None:
+        """The analysis of the recorded run's step; None where nothing is judged."""
+        return baking(self.seen, self.configuration)
 
     @cached_property
     def rollout(self) -> Rollout:

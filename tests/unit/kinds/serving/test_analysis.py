@@ -167,5 +167,14 @@ def test_what_can_not_be_had_at_all_is_judged_no_earlier_than_anything() -> None
     later = Baking(of, None, START, {}, START + of.terms.interval)
     assert later.verdict is not None
     assert later.verdict.outcome is Outcome.INCONCLUSIVE
-    assert not later.is_over
-    assert not later.is_well
+    assert (later.analysed.outcome, later.analysed.is_over) == (Outcome.INCONCLUSIVE, False)
+    assert "prometheus.queriesOf" in later.analysed.told
+
+
+@pytest.mark.parametrize("limit", ["1", "5", "1e2"])
+def test_a_share_of_more_than_all_answers_is_said_to_be_none(limit: str) -> None:
+    of = subject({"type": "ErrorRate", "max": limit})
+    assert asked(of) == []
+    told = answered(of, by_words())
+    assert told.outcome is Outcome.INCONCLUSIVE
+    assert 'write "0.05" for 5 %' in told.told

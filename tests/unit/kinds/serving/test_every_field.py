@@ -5,6 +5,7 @@ The table holds the schema to it: a field that enters without a row, or that is 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -14,7 +15,8 @@ from pydantic import ValidationError
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.resources import AUTOSCALER, BACKEND_TRAFFIC_POLICY, HTTP_ROUTE, REVISION
-from deepseek_operator.core.seen import Sample
+from deepseek_operator.core.seen import Answer, Sample
+from deepseek_operator.domain.policy.analysis import Reading
 from deepseek_operator.kinds.serving.signals import IN_FLIGHT, REPORTING, queries, wanted
 from tests.support.leaves import schema_leaves, with_leaf
 from tests.support.serving_life import SERVICE, ServingLife
@@ -234,6 +236,44 @@ def _phase_after_two_minutes(life: ServingLife, room: int) -> object:
     return life.status.canary.phase
 
 
+def judged(spec: Spec) -> ServingLife:
+    """A minute after the new version served: a twentieth of its 500 answers are errors, and it is slower by a fifth."""
+    life = ServingLife(configuration=Configuration(queries_of=frozenset({"*"})), replicas=4, **spec)
+    life.run()
+    first = life.status.stable
+
+    def answer(query: str, at: datetime) -> Answer:
+        counts, times = query.startswith("sum(increase("), query.startswith("histogram_quantile")
+        return Reading((500.0 if counts else 0.05 if not times else 1.0 if f'"{first}"' in query else 1.2,), at)
+
+    life.operator.store.answer = answer
+    life.edit(engine={"maxConcurrency": 8})
+    life.run()
+    life.clock.advance(60)
+    life.operator.settle()
+    return life
+
+
+def asks(part: str) -> Scene:
+    """Whether Prometheus was asked something with that in it."""
+    return lambda spec: any(part in query for query in judged(spec).operator.store.asked)
+
+
+def verdict_after_a_minute(spec: Spec) -> object:
+    canary = judged(spec).status.canary
+    return canary.analysis.verdict if canary is not None and canary.analysis is not None else ""
+
+
+def phase_after_a_failure(spec: Spec) -> object:
+    canary = judged(spec).status.canary
+    return canary.phase if canary is not None else ""
+
+
+def name_of_a_metric(spec: Spec) -> object:
+    canary = judged(spec).status.canary
+    return canary.analysis.metrics[0].name if canary is not None and canary.analysis is not None else ""
+
+
 def suspended(spec: Spec) -> object:
     """Replicas specified, and autoscalers."""
     life = ServingLife(**spec)
@@ -260,6 +300,16 @@ PRIVATE = {
 
 def canary(**step: Any) -> Spec:
     return {"rollout": {"canary": {"steps": [step]}}}
+
+
+ANALYSIS = "rollout.canary.steps[].analysis"
+BAD: Spec = {"type": "ErrorRate", "max": "0.01"}
+SLOW: Spec = {"type": "Latency", "maxIncreasePercent": 10}
+OWN: Spec = {"type": "PromQL", "name": "A", "query": "a", "min": "0.01"}
+
+
+def judged_by(metric: Spec) -> Spec:
+    return canary(weight=25, bakeSeconds=600, analysis={"metrics": [metric]})
 
 
 TRIED, BAKED = canary(weight=25), canary(weight=25, bakeSeconds=60)
@@ -406,6 +456,17 @@ FIELDS = (
     Field("rollout.canary.steps[].pause", phase_of_a_run, ((ABSENT, "Completed"), (True, "Paused")), BAKED),
     Field("rollout.canary.onInconclusive", phase_without_room, (("Hold", "Held"), ("Rollback", "RolledBack")), STALLED),
     Field("rollout.canary.stallSeconds", phase_without_room, ((60, "Held"), (600, "Preparing")), TRIED),
+    Field(f"{ANALYSIS}.intervalSeconds", verdict_after_a_minute, ((60, "Fail"), (600, "")), judged_by(BAD)),
+    Field(f"{ANALYSIS}.windowSeconds", asks("[60s]"), ((ABSENT, False), (60, True)), judged_by(BAD)),
+    Field(f"{ANALYSIS}.failureLimit", phase_after_a_failure, ((1, "RolledBack"), (2, "Baking")), judged_by(BAD)),
+    Field(f"{ANALYSIS}.minimumSamples", verdict_after_a_minute, ((500, "Fail"), (501, "Inconclusive")), judged_by(BAD)),
+    Field(f"{ANALYSIS}.metrics[].type", asks("histogram_quantile"), (("ErrorRate", False), ("Latency", True)), judged_by(BAD)),
+    Field(f"{ANALYSIS}.metrics[].quantile", asks("(0.5,"), ((ABSENT, False), ("0.5", True)), judged_by(SLOW)),
+    Field(f"{ANALYSIS}.metrics[].maxIncreasePercent", verdict_after_a_minute, ((10, "Fail"), (30, "Pass")), judged_by(SLOW)),
+    Field(f"{ANALYSIS}.metrics[].max", verdict_after_a_minute, (("0.01", "Fail"), ("0.06", "Pass")), judged_by(BAD)),
+    Field(f"{ANALYSIS}.metrics[].min", verdict_after_a_minute, (("0.01", "Pass"), ("0.06", "Fail")), judged_by(OWN)),
+    Field(f"{ANALYSIS}.metrics[].query", asks("found"), (("lost", False), ("found", True)), judged_by(OWN)),
+    Field(f"{ANALYSIS}.metrics[].name", name_of_a_metric, (("A", "A"), ("B", "B")), judged_by(OWN)),
     Field("rollout.keepRevisions", revisions_kept, ((ABSENT, 5), (3, 3), (10, 7))),
     Field("gateway.parentRef.name", route("parentRefs.0.name"), (("public", "public"), ("b", "b")), ROUTED),
     Field("gateway.parentRef.namespace", route("parentRefs.0.namespace"), ((ABSENT, NAMESPACE), ("infra", "infra")), ROUTED),

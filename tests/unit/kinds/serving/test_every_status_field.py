@@ -8,6 +8,7 @@ import pytest
 from deepseek_operator.api.record import gathered, paths
 from deepseek_operator.api.v1alpha1.serving.definition import SERVING
 from deepseek_operator.api.v1alpha1.serving.status import ServingStatus
+from deepseek_operator.domain.policy.analysis import Reading
 from deepseek_operator.kinds.serving.verbs import PROMOTE, ROLLBACK
 from tests.support.gateways import PUBLIC, takes
 from tests.support.leaves import leaves, schema_leaves
@@ -58,6 +59,20 @@ def tries_a_version() -> ServingLife:
     return life
 
 
+def judges_a_version() -> ServingLife:
+    """By a relative limit, which it does not keep, nor does it answer its requests well."""
+    metrics = [{"type": "ErrorRate", "max": "0.01"}, {"type": "Latency", "maxIncreasePercent": 0}]
+    step = {"weight": 50, "bakeSeconds": 600, "analysis": {"metrics": metrics}}
+    life = ServingLife(rollout={"canary": {"steps": [step]}}, replicas=2)
+    life.run()
+    life.operator.store.answer = lambda query, at: Reading((500.0 if query.startswith("sum(inc") else 0.5,), at)
+    life.edit(engine={"maxConcurrency": 8})
+    life.run()
+    life.clock.advance(60)
+    life.operator.settle()
+    return life
+
+
 def annotate(life: ServingLife, key: str, value: str) -> None:
     life.cluster.edit(SERVING, NAMESPACE, "chat", lambda live: live["metadata"].update(annotations={key: value}))
     life.operator.settle()
@@ -92,6 +107,7 @@ LIVES: tuple[Callable[[], ServingLife], ...] = (
     follows_an_autoscaler_and_rolls_out,
     serves_an_adapter_of_an_export,
     tries_a_version,
+    judges_a_version,
     is_laid_out_in_stages,
     is_laid_out_over_experts,
     is_refused,

@@ -45,11 +45,6 @@ class AnalysisMetric(ApiModel):
                 fieldPath=".min",
             ),
             rule(
-                "self.type != 'ErrorRate' || !has(self.max) || double(string(self.max)) < 1.0",
-                'the max of an ErrorRate is a share of all answers below 1: write for example "0.01" for one in a hundred',
-                fieldPath=".max",
-            ),
-            rule(
                 "!has(self.query) || !has(self.maxIncreasePercent) || self.query.contains('$revision')",
                 "maxIncreasePercent compares two revisions: write $revision into the query, for example "
                 'deepseek_revision="$revision"',
@@ -147,3 +142,8 @@ class AnalysisStatus(StatusModel):
         description="The last judgement, by metric.",
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
+
+    @property
+    def deciding(self) -> str:
+        """The numbers of those metrics that decided it."""
+        return "; ".join(metric.message for metric in self.metrics if metric.verdict == self.verdict)

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field
 
 from deepseek_operator.api.base import ApiModel, rule, rules
+from deepseek_operator.api.v1alpha1.serving.analysis import Analysis
 
 _FORMER = {"Surge": "RollingUpdate", "Replace": "Recreate"}
 """What stored objects say that were written before the strategies had the names of a Deployment's."""
@@ -33,6 +34,10 @@ class CanaryStep(ApiModel):
         default=300,
         description="Seconds for which the step lasts once its replicas serve (0..604800). Default 300.",
     )
+    analysis: Analysis | None = Field(
+        default=None,
+        description="By what it is judged while it lasts: it goes on once the last judgement passed, and goes back by itself after failureLimit of them failed. Absent: time alone decides.",
+    )
     pause: bool = Field(
         default=False,
         description="True: afterwards it waits for the annotation deepseek-operator.io/promote: <revision>. Default false.",
@@ -50,7 +55,7 @@ class Canary(ApiModel):
     )
     on_inconclusive: Literal["Hold", "Rollback"] = Field(
         default="Hold",
-        description="What becomes of a new version of which nothing can be concluded, since its replicas don't get ready: Hold: both stay as they are. Rollback: the old one alone. Default Hold.",
+        description="What becomes of a new version of which nothing can be concluded, since its replicas don't get ready, or its metrics say nothing: Hold: both stay as they are. Rollback: the old one alone. Default Hold.",
     )
     stall_seconds: Annotated[int, Field(ge=30, le=604800)] = Field(
         default=1800,

@@ -5,6 +5,7 @@ from pydantic import Field
 from deepseek_operator.api.base import ObservedStatus, StatusModel, Summary
 from deepseek_operator.api.record import RECORD
 from deepseek_operator.api.v1alpha1.common.plan import PlanStatus
+from deepseek_operator.api.v1alpha1.serving.analysis import AnalysisStatus
 
 
 class ResolvedAdapter(StatusModel):
@@ -114,6 +115,10 @@ class CanaryStatus(StatusModel):
     target: str = Field(default="", description="The revision that is tried.")
     entered_at: str = Field(default="", description="When this phase began, RFC 3339.")
     message: str = Field(default="", description="Why it is held or was rolled back.")
+    analysis: AnalysisStatus | None = Field(
+        default=None,
+        description="What the judgements of this step came to, with their numbers; absent before the first.",
+    )
     promoted: str = Field(
         default="", description="The last wish to promote that was carried out.", json_schema_extra=RECORD
     )
