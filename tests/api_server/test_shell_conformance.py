@@ -31,7 +31,7 @@ from deepseek_operator.core.resources import (
     Resource,
 )
 from deepseek_operator.kinds.registry import KINDS
-from deepseek_operator.ports.cluster import Cluster, ClusterError
+from deepseek_operator.ports.cluster import NOWHERE, Cluster, ClusterError
 from examples.local_cluster.control_plane import Cluster as ControlPlane
 
 pytestmark = pytest.mark.usefixtures("api_server")
@@ -94,7 +94,7 @@ manifests = st.one_of(
     st.builds(claim, st.sampled_from(["1Gi", "2Gi"])),
     st.builds(training, st.integers(1, 3)),
 )
-guards = st.sampled_from(["none", "right", "wrong"])
+guards = st.sampled_from(["none", "right", "wrong", "free"])
 operations = st.lists(
     st.one_of(
         st.tuples(st.just("create"), manifests, guards),
@@ -136,7 +136,7 @@ class Side:
         named = {**manifest, "metadata": {**manifest["metadata"], "name": self.name, "namespace": self.namespace}}
         uid = before["metadata"]["uid"] if before is not None and guard != "wrong" else OWNER
         if guard != "none" and verb == "apply":
-            named["metadata"]["uid"] = uid
+            named["metadata"] |= {"resourceVersion": NOWHERE} if guard == "free" else {"uid": uid}
         match verb:
             case "create":
                 return lambda: self.cluster.create(resource, self.namespace, named)
@@ -255,3 +255,22 @@ async def test_a_revision_can_still_be_labelled_by_others(api_server: ControlPla
     patched = api_server.api.patch(path, {"metadata": {"labels": {"team": "blue"}}})
     assert patched["metadata"]["labels"]["team"] == "blue"
     assert patched["data"] == manifest["data"]
+
+
+def test_an_apply_for_a_free_name_makes_an_object_and_never_changes_one(untouched: ControlPlane) -> None:
+    """Of every kind of storage: headless and batch objects, and one of our definitions. What was posted is a stranger's."""
+    asyncio.run(_free_names(load(str(untouched.kubeconfig))))
+
+
+async def _free_names(credentials: Credentials) -> None:
+    clock = SystemClock()
+    made = (service((80,), {"a": "1"}, None), job(None, "one"), deployment(3, ("A",)), claim("1Gi"), training(2))
+    async with ApiServer(credentials, clock, Metrics()) as server:
+        for number, manifest in enumerate(made):
+            free = Side(KubeCluster(server, clock, "test"), "default", f"free{number}")
+            taken = Side(free.cluster, "default", f"taken{number}")
+            assert (await free.do("apply", manifest, "free"))[:2] == ("done", True)
+            assert (await taken.do("create", manifest, "none"))[:2] == ("done", True)
+            for side in (free, taken):
+                changed = {**manifest, "metadata": {**manifest["metadata"], "annotations": {"a": "1"}}}
+                assert (await side.do("apply", changed, "free"))[:2] == ("Conflict", False)

@@ -30,7 +30,7 @@ from deepseek_operator.core.resources import CLAIM, POD, Manifest, Ref, Resource
 from deepseek_operator.core.seen import Warning
 from deepseek_operator.kinds.registry import KINDS
 from deepseek_operator.ports.clock import Clock
-from deepseek_operator.ports.cluster import ClusterError, Conflict, Listing, Rejected, is_watched
+from deepseek_operator.ports.cluster import NOWHERE, ClusterError, Conflict, Listing, Rejected, is_watched
 
 Key: TypeAlias = tuple[Resource, str, str]
 Stored: TypeAlias = dict[str, Any]
@@ -87,7 +87,7 @@ class MemoryCluster:
         self._resources = kinds.watched
         self._objects: dict[Key, Stored] = {}
         self._managed: dict[str, dict[str, Fields]] = {}
-        self._version = 0
+        self._version = int(NOWHERE)
         self._uids = 0
         self.attempts = 0
         self.writes: list[Write] = []
@@ -300,6 +300,8 @@ class MemoryCluster:
             raise Conflict(f"uid mismatch: the provided object specified uid {wanted_uid}")
         if live is None:
             return self._create(resource, namespace, manifest, FIELD_MANAGER)
+        if metadata.get("resourceVersion") not in (None, live["metadata"]["resourceVersion"]):
+            raise Conflict(f'{resource.plural} "{metadata["name"]}": the object has been modified')
         applied = {key: value for key, value in manifest.items() if key != "status" or resource in HAS_NO_STATUS}
         managed = self._managed.setdefault(uid_of(live), {})
         ours, before = fields_of(applied), managed.get(FIELD_MANAGER, frozenset())

@@ -1,7 +1,7 @@
 """Carries out a plan's actions through the cluster port: in order, up to the first failure.
 
-Create-only semantics: an applied object is made only after a live read said that its name is free or ours; later
-applies carry the uid, so that a successor under the same name is never touched.
+Create-only semantics: an applied object is made only after a live read said that its name is free, and only while it is;
+later applies carry the uid, so that a successor under the same name is never touched.
 """
 
 import logging
@@ -16,6 +16,7 @@ from deepseek_operator.core.drift import stamped
 from deepseek_operator.core.ownership import is_child
 from deepseek_operator.core.resources import KUBERNETES, Manifest, Ref, Resource, ref_of, uid_of
 from deepseek_operator.ports.cluster import (
+    NOWHERE,
     Cluster,
     ClusterError,
     Conflict,
@@ -89,8 +90,9 @@ class Executor:
         ref = ref_of(manifest, self.owns)
         live_uid = uid or (None if ref in free else await self._ours_or_free(key, owner_uid, ref))
         wanted = stamped(manifest)
-        if live_uid is not None:
-            wanted = {**wanted, "metadata": {**wanted["metadata"], "uid": live_uid}}
+        # Who took a free name since it was read is left as they are.
+        guard = {"resourceVersion": NOWHERE} if live_uid is None else {"uid": live_uid}
+        wanted = {**wanted, "metadata": {**wanted["metadata"], **guard}}
         stored = await self.cluster.apply(ref.resource, key.namespace, wanted)
         log.info("%s: applied %s", key, ref)
         self.mirror.learn(key, ref.resource, stored)

@@ -14,6 +14,9 @@ from deepseek_operator.core.names import MANAGED_BY, MANAGER
 from deepseek_operator.core.resources import Manifest, Resource, labels_of
 from deepseek_operator.core.seen import Warning
 
+NOWHERE = "1"
+"""A resourceVersion that no object has: the storage is at 1 before anything was written."""
+
 
 class ClusterError(Exception):
     """Something that the API server said, or did not say; the text is for a condition's message."""
@@ -90,7 +93,11 @@ class Cluster(Protocol):
         """POST. Raises Conflict when the name is taken."""
 
     async def apply(self, resource: Resource, namespace: str, manifest: Manifest) -> Manifest:
-        """Server-side apply with our field manager and force; a metadata.uid in it must match (else Conflict)."""
+        """Server-side apply with our field manager and force.
+
+        A metadata.uid in it must be that of the object, and so must a metadata.resourceVersion where there is one (else
+        Conflict): with `NOWHERE` an object is made and none is ever changed.
+        """
 
     async def delete(self, resource: Resource, namespace: str, name: str, uid: str, propagation: Propagation) -> None:
         """DELETE with a uid precondition. Absence is success; another uid raises Conflict."""

@@ -140,7 +140,7 @@ async def test_a_store_that_was_restored_from_a_backup_ends_the_process() -> Non
     running = asyncio.create_task(stage.auditor.run())
     await stage.auditor.synced()
     stage.auditor._cluster = MemoryCluster(stage.clock)
-    with pytest.raises(HistoryLost, match="version 9 and now at 0"):
+    with pytest.raises(HistoryLost, match="version 10 and now at 1"):
         await asyncio.wait_for(running, 70)
 
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from deepseek_operator.adapters.memory import Change, Fault, MemoryCluster
+from deepseek_operator.adapters.memory import Change, Fault, MemoryCluster, Stored
 from deepseek_operator.api.crd import UNSEEN
 from deepseek_operator.api.v1alpha1.training.definition import TRAINING
 from deepseek_operator.controller.key import Key
@@ -13,7 +13,7 @@ from deepseek_operator.controller.look import FRESH_S
 from deepseek_operator.controller.reconcile import Acted, Failed, Gone, Settled
 from deepseek_operator.core.actions import Apply, Plan
 from deepseek_operator.core.kind import Decision
-from deepseek_operator.core.names import OWNER_UID
+from deepseek_operator.core.names import MANAGED_BY, MANAGER, OWNER_UID
 from deepseek_operator.core.resources import CLAIM, JOB, POD, SERVICE, uid_of
 from deepseek_operator.ports.cluster import Forbidden, QuotaExceeded, Rejected, Throttled, Unreachable
 from tests.support.faults import Crash, crash_at_write
@@ -129,6 +129,27 @@ def test_a_stranger_that_took_a_name_within_a_pass_is_never_touched(cluster: Mem
     operator.pipe.flush()
     operator.reconcile(KEY)
     assert cluster.read(SERVICE, NS, "t-train") == before
+
+
+@pytest.mark.parametrize("ours", [False, True], ids=["a stranger's", "of our own labels"])
+def test_a_name_that_was_taken_since_it_was_read_is_left_as_it_is(
+    cluster: MemoryCluster, operator: Operator, ours: bool
+) -> None:
+    """Between the read and the write: the watch of it comes too late for this pass."""
+    metadata = {"name": "t-train", "namespace": NS, "labels": {MANAGED_BY: MANAGER, OWNER_UID: "1"} if ours else {}}
+    before: list[Stored] = []
+
+    def took(change: Change) -> None:
+        if change.resource == TRAINING and not before and cluster.reads["get"] > 2:
+            before.append(cluster.put({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {}}))
+
+    cluster.listeners.append(took)
+    cluster.put(tiny())
+    operator.pipe.let_through((TRAINING, NS, "t"))
+    operator.reconcile(KEY)
+    assert before
+    assert cluster.read(SERVICE, NS, "t-train") == before[0]
+    assert "apply Service/t-train" not in verbs(cluster)
 
 
 def test_what_never_shows_is_done_once_a_pass(cluster: MemoryCluster, clock: StoppedClock) -> None:
