@@ -445,6 +445,7 @@ class ServingMachine(RuleBasedStateMachine):
         quiet = [("Reconciling", "False", "Settled"), ("Stalled", "False", "Settled")]
         if owner.spec.autoscaling is not None and not owner.spec.suspend:
             quiet.append(("ScalingActive", "True", "ValidMetricFound"))
+        quiet += self._also_told()
         if self._renders_otherwise():
             quiet.append(("UpdateAvailable", "True", "NewDefaults"))
         if owner.spec.suspend:
@@ -456,6 +457,10 @@ class ServingMachine(RuleBasedStateMachine):
         assert all(condition.observed_generation == owner.metadata.generation for condition in status.conditions)
         selector = dict(pair.split("=") for pair in status.selector.split(","))
         assert sum(selector.items() <= labels_of(pod).items() for pod in self._pods()) == wanted
+
+    def _also_told(self) -> list[tuple[str, str, str]]:
+        """Conditions at rest of what a machine adds to this one."""
+        return []
 
     def _renders_otherwise(self) -> bool:
         """The present operator's default image is not the one that runs."""

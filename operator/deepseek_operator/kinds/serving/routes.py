@@ -116,8 +116,11 @@ def answers(owner: DeepSeekServing, gateway: Gateway, route: Manifest) -> tuple[
     """What controllers say of the live route at the Gateway that it hangs on, each with its conditions."""
     wanted, own = _parent(owner, gateway), owner.metadata.namespace
     named = wanted["namespace"], wanted["name"], wanted.get("sectionName")
-    parents: Sequence[Mapping[str, Any]] = (route.get("status") or {}).get("parents") or ()
-    return tuple(one for one in parents if _named(one.get("parentRef") or {}, own) == named)
+    return tuple(one for one in _parents(route) if _named(one.get("parentRef") or {}, own) == named)
+
+
+def _parents(route: Manifest) -> Sequence[Mapping[str, Any]]:
+    return (route.get("status") or {}).get("parents") or ()
 
 
 def _named(parent: Mapping[str, Any], own: str) -> tuple[str, str, str | None]:
@@ -126,15 +129,20 @@ def _named(parent: Mapping[str, Any], own: str) -> tuple[str, str, str | None]:
 
 def reached(owner: DeepSeekServing, gateway: Gateway, route: Manifest | None) -> tuple[str, ...]:
     """Revisions that the gateway may send requests to: those with a part of them and, until its controller has said that
-    it has seen the route as it is, all that the route names. None by a route that no controller has ever accepted."""
+    it has seen the route as it is, all that the route names. None by a route that no controller has ever accepted.
+
+    Until the present Gateway's has, what another said counts as well: that one sends them while the route moves away.
+    """
     if route is None:
         return ()
-    found = [condition_of(answer, "Accepted") for answer in answers(owner, gateway, route)]
-    if not any(accepted.get("status") == "True" for accepted in found):
-        return ()
     generation = (route.get("metadata") or {}).get("generation", 0)
-    is_seen = all(accepted.get("observedGeneration", 0) >= generation for accepted in found)
-    return tuple(dict.fromkeys(revision for revision, part in places_of(route) if part > 0 or not is_seen))
+    found = [condition_of(answer, "Accepted") for answer in answers(owner, gateway, route)]
+    seen = [accepted for accepted in found if accepted.get("observedGeneration", 0) >= generation]
+    if seen and len(seen) == len(found):
+        sends = any(accepted.get("status") == "True" for accepted in seen)
+        return tuple(dict.fromkeys(revision for revision, part in places_of(route) if sends and part > 0))
+    ever = any(condition_of(answer, "Accepted").get("status") == "True" for answer in _parents(route))
+    return tuple(dict.fromkeys(revision for revision, _ in places_of(route) if ever))
 
 
 def condition_of(answer: Mapping[str, Any], type_: str) -> Mapping[str, Any]:

@@ -7,14 +7,15 @@ that is not there costs its part in errors (reported: envoyproxy/gateway#9075). 
 from collections.abc import Mapping, Sequence
 from math import gcd
 
-from deepseek_operator.domain.policy.rollout import Replicas
+from deepseek_operator.domain.policy.canary import Run
+from deepseek_operator.domain.policy.rollout import NONE, Replicas
 
 
 def shares(step: Mapping[str, int], running: Mapping[str, Replicas], target: str) -> dict[str, int]:
     """Parts of the requests, in lowest terms, of each revision that gets some: never empty, and none of it zero.
 
-    They are as the replicas that serve now and stay after this step. Where none stays, those that still serve answer to
-    their end; where none serves at all, the target has it all, and requests are answered with 503.
+    They are as the replicas that serve now and stay after this step. Where none stays, those that still serve, or end, answer
+    as long as they do; where none answers at all, the target has it all, and requests are answered with 503.
 
     Args:
         step: replicas to specify for each revision now.
@@ -23,7 +24,35 @@ def shares(step: Mapping[str, int], running: Mapping[str, Replicas], target: str
     """
     staying = {name: min(replicas.serving, step.get(name, 0)) for name, replicas in running.items()}
     serving = {name: replicas.serving for name, replicas in running.items()}
-    parts = _some(staying) or _some(serving) or {target: 1}
+    ending = {name: replicas.ready for name, replicas in running.items()}
+    return _lowest(_some(staying) or _some(serving) or _some(ending) or {target: 1})
+
+
+def canary_shares(parts: Mapping[str, int], run: Run, wanted: int, running: Mapping[str, Replicas]) -> dict[str, int]:
+    """Parts while a canary run is open: its target has the weight of its step once it has the step's replicas, and that of
+    the step before until then. Steps without a weight, and a target that does not serve, leave `parts` as they are.
+
+    Args:
+        wanted: replicas that shall run in the end.
+    """
+    others = {name: part for name, part in parts.items() if name != run.target}
+    weight = _weight(run, wanted, running.get(run.target, NONE).serving)
+    if not weight or not others or run.target not in parts:
+        return dict(parts)
+    whole = sum(others.values())
+    split = {name: part * (100 - weight) for name, part in parts.items()}
+    return _lowest(_some({**split, run.target: weight * whole}))
+
+
+def _weight(run: Run, wanted: int, serving: int) -> int:
+    """In percent; 0 where none is written."""
+    steps = run.steps.steps
+    if serving >= run.step.capacity(wanted):
+        return run.step.weight
+    return steps[run.index - 1].weight if run.index else 0
+
+
+def _lowest(parts: Mapping[str, int]) -> dict[str, int]:
     whole = gcd(*parts.values())
     return {name: part // whole for name, part in parts.items()}
 

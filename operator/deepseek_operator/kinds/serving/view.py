@@ -36,7 +36,7 @@ from deepseek_operator.kinds.serving.rollout import (
 from deepseek_operator.kinds.serving.routes import reached
 from deepseek_operator.kinds.serving.running import living_pods, running_revisions
 from deepseek_operator.kinds.serving.scaling import Scaling, scaling_of
-from deepseek_operator.kinds.serving.traffic import held, shares
+from deepseek_operator.kinds.serving.traffic import canary_shares, held, shares
 from deepseek_operator.kinds.serving.update import update_of
 
 
@@ -166,8 +166,11 @@ class View:
     @cached_property
     def shares(self) -> Mapping[str, int]:
         """Parts of the requests by the gateway, of each revision that gets some; empty while there is no target."""
-        way = self.rollout
-        return shares(way.step, self.running, way.target.revision) if way.target.revision is not None else {}
+        way, run = self.rollout, self.run
+        if way.target.revision is None:
+            return {}
+        parts = shares(way.step, self.running, way.target.revision)
+        return canary_shares(parts, run, self.wanted, self.running) if run is not None and run.is_open else parts
 
     @cached_property
     def reached(self) -> tuple[str, ...]:

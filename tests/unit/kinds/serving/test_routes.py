@@ -182,6 +182,18 @@ def test_no_pod_of_the_last_ones_goes_while_it_gets_requests_and_none_that_is_no
         assert life.status.previous == []
 
 
+def test_a_route_that_moves_to_another_gateway_holds_what_the_one_before_still_sends_requests_to() -> None:
+    life = available()
+    life.edit(engine=NEXT)
+    life.run()
+    life.edit(gateway={"parentRef": {"name": "other"}})
+    life.run()
+    assert sorted(specified(life).values()) == [1, 1]
+    takes(life)
+    life.run()
+    assert list(specified(life).values()) == [1]
+
+
 def test_replicas_that_all_end_at_once_are_not_held() -> None:
     life = available(rollout={"strategy": "Recreate"})
     life.edit(engine=NEXT)

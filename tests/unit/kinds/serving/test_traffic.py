@@ -1,10 +1,15 @@
 """Parts of requests and places of revisions: none for what does not serve, none moved, and nothing held for nothing."""
 
+from datetime import timedelta
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deepseek_operator.domain.policy.canary import Phase, Run, Step, Steps
 from deepseek_operator.domain.policy.rollout import Replicas
-from deepseek_operator.kinds.serving.traffic import held, shares, slots
+from deepseek_operator.kinds.serving.traffic import canary_shares, held, shares, slots
+from tests.support.world import START
 
 NAMES = ("a", "b", "c", "d")
 STEP = st.dictionaries(st.sampled_from(NAMES), st.integers(0, 6))
@@ -39,8 +44,12 @@ def test_what_serves_to_its_end_keeps_its_part_where_nothing_else_serves() -> No
     assert shares({"old": 0, "new": 1}, {"old": serving(2), "new": Replicas(1, 1, 0)}, "new") == {"old": 1}
 
 
+def test_what_ends_and_still_answers_keeps_its_part_too() -> None:
+    assert shares({"old": 0, "new": 0}, {"old": Replicas(0, 2, 2), "new": Replicas(0, 0, 0)}, "new") == {"old": 1}
+
+
 def test_the_target_has_it_all_where_nothing_serves() -> None:
-    assert shares({"new": 0}, {"new": Replicas(0, 1, 1)}, "new") == {"new": 1}
+    assert shares({"new": 0}, {"new": Replicas(0, 1, 0)}, "new") == {"new": 1}
 
 
 @given(step=STEP, running=RUNNING)
@@ -50,8 +59,8 @@ def test_no_part_is_ever_zero_and_only_the_target_gets_one_without_a_replica_tha
     found = shares(step, running, "a")
     assert found
     assert min(found.values()) > 0
-    without = {name for name in found if name not in running or running[name].serving == 0}
-    assert not without or (found == {"a": 1} and not any(one.serving for one in running.values()))
+    without = {name for name in found if name not in running or running[name].ready == 0}
+    assert not without or (found == {"a": 1} and not any(one.ready for one in running.values()))
 
 
 def test_a_revision_that_is_still_sent_requests_keeps_its_replicas() -> None:
@@ -110,3 +119,27 @@ def test_parts_are_given_once_and_a_place_with_a_part_is_kept(
         if name in wanted and before[number][1] == max(part for other, part in before if other == name):
             assert found[number][0] == name
     assert slots(found, wanted, [*wanted, *others]) == found
+
+
+def at(index: int, *weights: int) -> Run:
+    """A run at that step."""
+    steps = tuple(Step(0, weight, timedelta(seconds=60), False) for weight in weights)
+    return Run(1, "old", "new", Steps(steps, False, timedelta(seconds=600)), Phase.SHIFTING, index, START)
+
+
+@pytest.mark.parametrize(
+    ("run", "replicas", "expected"),
+    [
+        pytest.param(at(0, 10, 50), 1, {"old": 9, "new": 1}, id="its weight, not its replicas'"),
+        pytest.param(at(1, 10, 50), 1, {"old": 9, "new": 1}, id="the weight before until it has the replicas"),
+        pytest.param(at(1, 10, 50), 2, {"old": 1, "new": 1}, id="then its own"),
+        pytest.param(at(0, 50), 1, {"old": 3, "new": 1}, id="as the replicas until the first step has its own"),
+        pytest.param(at(1, 10, 100), 4, {"new": 1}, id="all of it"),
+        pytest.param(at(0, 0), 1, {"old": 3, "new": 1}, id="no weight"),
+        pytest.param(at(0, 10), 0, {"old": 1}, id="none to what does not serve"),
+    ],
+)
+def test_a_canary_has_its_step_s_weight(run: Run, replicas: int, expected: dict[str, int]) -> None:
+    running = {"old": serving(4), "new": Replicas(replicas, 4, replicas)}
+    parts = shares({"old": max(4 - replicas, 1), "new": replicas}, running, "new")
+    assert canary_shares(parts, run, 4, running) == expected

@@ -28,7 +28,7 @@ class CanaryStep(ApiModel):
     )
     weight: Annotated[int, Field(ge=1, le=100)] | None = Field(
         default=None,
-        description="Replicas of the new version as a percentage of the wanted ones, rounded up. Example: 25.",
+        description="Replicas of the new version as a percentage of the wanted ones, rounded up; behind a gateway also its percentage of the requests. Example: 25.",
     )
     bake_seconds: Annotated[int, Field(ge=0, le=604800)] = Field(
         default=300,
