@@ -1,19 +1,24 @@
 """One serving with a canary in a hostile cluster, beside everything that the machine of servings does to it.
 
 On the way, at every pass: the stable revision is not shrunk before promotion, nothing but the two of the run is given
-replicas, a revision that was rolled back gets none any more, and the target never has more than its step and than serves
-for others.
+replicas, a revision that was rolled back gets none any more, the target never has more than its step and than serves for
+others; a failure is counted only for numbers that were bad, and only good ones let a step that is judged go on.
 """
 
+from datetime import datetime
+from math import inf, nan
 from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize
 
+from deepseek_operator.api.v1alpha1.serving.analysis import AnalysisStatus
 from deepseek_operator.api.v1alpha1.serving.definition import SERVING
 from deepseek_operator.api.v1alpha1.serving.status import CanaryStatus
+from deepseek_operator.core.seen import Answer, Unavailable
+from deepseek_operator.domain.policy.analysis import Reading
 from deepseek_operator.domain.policy.canary import Phase
-from deepseek_operator.kinds.serving.canary import run_of
+from deepseek_operator.kinds.serving.canary import analysis_of, run_of
 from deepseek_operator.kinds.serving.names import serving_revision
 from deepseek_operator.kinds.serving.verbs import PAUSE, PROMOTE, ROLLBACK
 from tests.support.search import search
@@ -27,6 +32,26 @@ CANARIES: tuple[Stored, ...] = (
     {"steps": [{"weight": 100, "bakeSeconds": 600}], "stallSeconds": 30, "onInconclusive": "Rollback"},
 )
 
+ANALYSIS: Stored = {
+    "intervalSeconds": 30,
+    "failureLimit": 2,
+    "metrics": [{"type": "ErrorRate", "max": "0.1"}, {"type": "Latency", "maxIncreasePercent": 20}],
+}
+JUDGED: tuple[Stored, ...] = (
+    {"steps": [{"weight": 25, "bakeSeconds": 60, "analysis": ANALYSIS}, {"weight": 50, "analysis": ANALYSIS}]},
+    {
+        "steps": [{"weight": 50, "bakeSeconds": 0, "analysis": ANALYSIS}],
+        "onInconclusive": "Rollback",
+        "stallSeconds": 60,
+    },
+)
+NUMBERS: dict[str, float | None] = {
+    "good": 0.05, "bad": 0.5, "NaN": nan, "infinite": inf, "negative": -1.0, "absurd": 1e308, "absent": None,
+}  # fmt: skip
+"""What the metrics store says of the new version, beside "down"; the stable one is at 0.05, and both had many requests."""
+BAD = {"bad", "absurd"}
+"""Of a latency the absurd is bad: nobody can say how slow is impossible."""
+
 LONGEST_BAKE_S = 600
 
 
@@ -39,22 +64,38 @@ class CanaryMachine(ServingMachine):
     @initialize(
         model=st.sampled_from(MODELS),
         replicas=st.integers(1, 4),
-        canary=st.sampled_from(CANARIES),
+        canary=st.sampled_from((*CANARIES, *JUDGED)),
         autoscaled=st.booleans(),
         another=st.booleans(),
     )
     def begin(self, model: Stored, replicas: int, canary: Stored, autoscaled: bool, another: bool) -> None:
         super().start(model, replicas, "RollingUpdate", autoscaled, True, 2)
         self._spec(rollout={"strategy": "RollingUpdate", "canary": canary})
+        self.says, self.said = "good", set[str]()
+        self.operator.store.answer = self._answer
         self.at_rest()
-        if another:
+        if another or canary in JUDGED:
             self._spec(engine={"maxConcurrency": 4 + replicas})
             self._turn("o")
 
     def start(self, *_: Any) -> None:
         """No rule here: `begin` is."""
 
-    @step(canary=st.sampled_from(CANARIES))
+    @step(says=st.sampled_from([*NUMBERS, "down"]))
+    def the_metrics_store_says(self, says: str) -> None:
+        self.says = says
+
+    @step(said=st.lists(st.sampled_from([*NUMBERS, "down"]), min_size=1, max_size=5))
+    def a_step_bakes(self, said: list[str]) -> None:
+        """All get on, and some intervals pass in which the metrics store says one thing after the other."""
+        for _ in range(3):
+            self._turn("w")
+            self._turn("o")
+        for self.says in said:
+            self.clock.advance(ANALYSIS["intervalSeconds"])
+            self._turn("o")
+
+    @step(canary=st.sampled_from((*CANARIES, *JUDGED)))
     def edit_the_canary(self, canary: Stored) -> None:
         self._spec(rollout={"strategy": "RollingUpdate", "canary": canary})
 
@@ -83,10 +124,23 @@ class CanaryMachine(ServingMachine):
 
         self.cluster.edit(SERVING, NAMESPACE, NAME, change)
 
+    def _answer(self, query: str, at: datetime) -> Answer:
+        self.said.add(self.says)
+        if self.says == "down":
+            return Unavailable("connection refused")
+        number, canary = NUMBERS[self.says], self._parsed().status.canary
+        if number is None:
+            return Reading((), at)
+        if query.startswith("sum(increase("):
+            return Reading((500.0,), at)
+        is_stable = canary is not None and f'"{canary.stable}"' in query
+        return Reading((0.05 if is_stable else number,), at)
+
     # --- oracle -------------------------------------------------------------------------------------------------
 
     def _undo_outages(self) -> None:
         super()._undo_outages()
+        self.says = "good"
         for verb in VERBS:
             self._annotate(verb, None)
 
@@ -126,6 +180,7 @@ class CanaryMachine(ServingMachine):
             return
         assert was.target == is_now.target
         assert was.stable == is_now.stable
+        self._check_judged(was, is_now)
         more = {n for n, count in after["specified"].items() if count > before["specified"].get(n, count)}
         target, stable = (serving_revision(NAME, name) for name in (run.target, run.stable))
         wanted = 0 if before["spec"].get("suspend") else (after["register"] or 0)
@@ -137,6 +192,23 @@ class CanaryMachine(ServingMachine):
             assert after["specified"].get(stable, 0) >= least, "the stable revision was shrunk before promotion"
             most = max(run.step.capacity(wanted), before["specified"].get(target, 0))
             assert after["specified"].get(target, 0) <= most, "the target has more than its step"
+
+    def _check_judged(self, was: CanaryStatus, is_now: CanaryStatus) -> None:
+        """What the store has said since the last judgement is what this one may go by."""
+        if analysis_of(was) is None or was.promoted != is_now.promoted:
+            self.said.clear()
+            return
+        known = was.analysis or AnalysisStatus()
+        told = is_now.analysis if is_now.analysis is not None and was.step == is_now.step else None
+        if told is not None and told.failures > known.failures:
+            assert told.failures == known.failures + 1
+            assert self.said & BAD, "a failure for numbers that were not bad"
+        went_on = was.step != is_now.step or is_now.phase in (Phase.COMPLETED, Phase.PAUSED)
+        if was.phase == Phase.BAKING and went_on and not is_now.message:
+            last = told.verdict if told is not None else ""
+            assert "Pass" in (last, known.verdict) or "good" in self.said, "it went on without numbers that were well"
+        if told is not None and told.judged_at != known.judged_at:
+            self.said.clear()
 
 
 TestCanaryMachine = CanaryMachine.TestCase

@@ -123,7 +123,7 @@ class Subject:
             return (
                 f"an administrator must let namespace {namespace} write queries: the chart's value prometheus.queriesOf"
             )
-        # No rule says so: to read a number in a list of lists costs the API server more than it allows (see api.schema).
+        # Said here and not by a rule of the schema, whose cost to the server grows with the lists around it.
         if metric.type == measures.ERROR_RATE and metric.maximum is not None and float(metric.maximum) >= 1:
             return 'the max of an ErrorRate is a share of all answers below 1: write "0.05" for 5 %'
         compared = (self.new, self.stable) if metric.max_increase_percent is not None else (self.new,)
