@@ -139,6 +139,20 @@ def _key(options: Namespace) -> int:
         return _refused(str(error))
 
 
+def _run_command(options: Namespace) -> int:
+    from kubernetes.config import ConfigException
+
+    from deepseek_operator.cli import run_command
+    from deepseek_operator.ports.cluster import ClusterError
+
+    try:
+        return asyncio.run(run_command.answer(options, KINDS))
+    except KeyboardInterrupt:
+        return 0
+    except (ValueError, OSError, ClusterError, ConfigException) as error:
+        return _refused(str(error))
+
+
 def _question(options: Namespace) -> "Question":
     from deepseek_operator.cli.size import Question, config_of, method_of
     from deepseek_operator.domain.sizing.training_state import Precision
@@ -208,6 +222,7 @@ def _parser() -> ArgumentParser:
     reasons.set_defaults(command=_reasons)
     _add_size(commands)
     _add_key(commands)
+    _add_run_commands(commands)
     return parser
 
 
@@ -270,6 +285,29 @@ def _add_key(commands: "_SubParsersAction[ArgumentParser]") -> None:
         verb.add_argument("-n", "--namespace", metavar="NAMESPACE", help="default: that of your kubeconfig")
         verb.add_argument("--kubeconfig", metavar="FILE", help="default: $KUBECONFIG, else ~/.kube/config")
     key.set_defaults(command=_key)
+
+
+_RUN_COMMANDS = {
+    "watch": "print where a version that is tried stands, at every change, until the run is over",
+    "promote": "end the present step of a canary run",
+    "pause": "keep a canary run at its step",
+    "resume": "let a canary run go on that was paused",
+    "rollback": "go back to a kept revision; without one, to the stable one of the run",
+    "follow": "end a rollback: run what the spec asks for",
+}
+
+
+def _add_run_commands(commands: "_SubParsersAction[ArgumentParser]") -> None:
+    for verb, what in _RUN_COMMANDS.items():
+        parser = commands.add_parser(verb, help=f"{what}; by your kubeconfig")
+        parser.add_argument("name", metavar="NAME", help="of the resource whose version is tried")
+        if verb in ("promote", "pause", "rollback"):
+            parser.add_argument("revision", metavar="REVISION", nargs="?", help="as status.revisions lists it")
+        if verb == "watch":
+            parser.add_argument("--once", action="store_true", help="print it once")
+        parser.add_argument("-n", "--namespace", metavar="NAMESPACE", help="default: that of your kubeconfig")
+        parser.add_argument("--kubeconfig", metavar="FILE", help="default: $KUBECONFIG, else ~/.kube/config")
+        parser.set_defaults(command=_run_command, verb=verb)
 
 
 def _add_size(commands: "_SubParsersAction[ArgumentParser]") -> None:

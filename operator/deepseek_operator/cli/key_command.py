@@ -1,21 +1,11 @@
 """The command `key`: what is printed where. A new key goes to standard output alone, so that it can be piped to its place."""
 
-import os
 import sys
 from argparse import Namespace
 from datetime import UTC, datetime
 
-from kubernetes.config import list_kube_config_contexts
-
-from deepseek_operator.adapters.api_server import ApiServer
-from deepseek_operator.adapters.clock import SystemClock
-from deepseek_operator.adapters.credentials import load
 from deepseek_operator.cli import keys
-
-
-class _Uncounted:
-    def requested(self, verb: str, resource: str, code: str, seconds: float) -> None:
-        """A command has no metrics."""
+from deepseek_operator.cli.connection import api_server, namespace_of
 
 
 async def answer(options: Namespace) -> int:
@@ -31,8 +21,8 @@ async def answer(options: Namespace) -> int:
         print(keys.as_yaml(keys.config_map(options.namespace or "default", {options.name: entry})), end="")
         print(f"the key of {options.name}, told once: {key}", file=sys.stderr)
         return 0
-    namespace = options.namespace or _namespace(options.kubeconfig)
-    async with ApiServer(load(options.kubeconfig), SystemClock(), _Uncounted()) as server:
+    namespace = options.namespace or namespace_of(options.kubeconfig)
+    async with api_server(options.kubeconfig) as server:
         match options.verb:
             case "new":
                 key, entry = _made(options, now)
@@ -54,10 +44,3 @@ def _made(options: Namespace, now: datetime) -> tuple[str, str]:
     wish = keys.Wish(options.name, tuple(options.servings), expires, options.revision, options.limits)
     key = keys.new_key()
     return key, keys.entry(key, wish)
-
-
-def _namespace(kubeconfig: str | None) -> str:
-    if kubeconfig is None and os.environ.get("KUBERNETES_SERVICE_HOST"):
-        return "default"
-    _, active = list_kube_config_contexts(config_file=kubeconfig)
-    return str(active["context"].get("namespace") or "default")

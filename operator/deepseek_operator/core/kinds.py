@@ -72,6 +72,22 @@ class Demand:
     wanted: Callable[[Any, Mapping[str, Signal]], int | None]
 
 
+@dataclass(frozen=True)
+class Runs:
+    """What a person sees and does of versions that are tried by steps, for a kind that has such.
+
+    Attributes:
+        picture: lines for a terminal, of a stored resource.
+        exit_status: of a command that watches it: None while a run goes on.
+        annotation: key and value that a verb writes, None to take it away; of verb, stored resource, revision and a token
+            that makes the value another one than before. ValueError says what to write instead.
+    """
+
+    picture: Callable[[Manifest], str]
+    exit_status: Callable[[Manifest], int | None]
+    annotation: Callable[[str, Manifest, str | None, str], tuple[str, str | None]]
+
+
 @dataclass(frozen=True, eq=False)
 class Entry:
     """One kind.
@@ -87,6 +103,7 @@ class Entry:
             expect otherwise.
         demand: None: it is not scaled by load.
         metrics_port: name of the port at which its pods tell metrics; empty: they tell none.
+        runs: None: its versions are not tried by steps.
     """
 
     definition: Definition
@@ -98,6 +115,7 @@ class Entry:
     notes: Callable[[Manifest], tuple[str, ...]] = lambda manifest: ()
     demand: Demand | None = None
     metrics_port: str = ""
+    runs: Runs | None = None
 
     @property
     def resource(self) -> Resource:

@@ -5,12 +5,13 @@ from deepseek_operator.api.v1alpha1.serving.definition import DEFINITION
 from deepseek_operator.api.v1alpha1.training.definition import TRAINING
 from deepseek_operator.api.v1alpha1.training.method import LORA
 from deepseek_operator.api.v1alpha1.training.result import assumed
-from deepseek_operator.core.kinds import Assumed, Demand, Entry, shared_claim
+from deepseek_operator.core.kinds import Assumed, Demand, Entry, Runs, shared_claim
 from deepseek_operator.core.resources import CLAIM, Manifest
 from deepseek_operator.kinds.serving import serving_kind
 from deepseek_operator.kinds.serving.reasons import ALL
 from deepseek_operator.kinds.serving.rights import OWNS
 from deepseek_operator.kinds.serving.signals import queries, wanted
+from deepseek_operator.kinds.serving.story import annotation, exit_status, picture
 from deepseek_operator.kinds.serving.template import PORT_NAME
 
 
@@ -36,4 +37,5 @@ ENTRY = Entry(
     assumed={CLAIM: shared_claim, TRAINING: _training},
     demand=Demand(queries, wanted),
     metrics_port=PORT_NAME,
+    runs=Runs(picture, exit_status, annotation),
 )

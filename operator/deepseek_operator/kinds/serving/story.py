@@ -1,0 +1,81 @@
+"""A canary run as lines for a terminal, read off the stored serving; and what a verb writes into its annotations."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from deepseek_operator.api.v1alpha1.serving.status import CanaryStatus, KeptRevision, ServingStatus
+from deepseek_operator.core.conditions import headline
+from deepseek_operator.domain.policy.canary import Phase
+from deepseek_operator.kinds.serving.verbs import PAUSE, PROMOTE, ROLLBACK
+
+_OVER = {Phase.COMPLETED: 0, Phase.ROLLED_BACK: 1}
+
+
+def status_of(serving: Mapping[str, Any]) -> ServingStatus:
+    """What the operator says of it. Raises ValueError: that can't be read by this version."""
+    return ServingStatus.model_validate(serving.get("status") or {})
+
+
+def picture(serving: Mapping[str, Any]) -> str:
+    """Where the serving and its run stand now."""
+    return "\n".join(_lines(serving["metadata"]["name"], status_of(serving))) + "\n"
+
+
+def _lines(name: str, status: ServingStatus) -> Iterator[str]:
+    told = headline(status.conditions)
+    yield f"{name}: {status.phase or 'Pending'}, {told.message if told is not None else 'nothing was observed yet'}"
+    if (run := status.canary) is not None:
+        yield f"  run {run.run}: {run.phase} since {run.entered_at}, step {run.step} of {run.steps}{_share(run)}"
+        if run.message:
+            yield f"  because {run.message}"
+        for metric in run.analysis.metrics if run.analysis is not None else ():
+            yield f"  {metric.verdict}: {metric.message}"
+    rows = [("REVISION", "MODEL", "READY", ""), *(_row(one, status) for one in status.revisions)]
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    for row in rows:
+        yield "  " + "   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _share(run: CanaryStatus) -> str:
+    shares = [*([f"{run.weight} %"] if run.weight else []), *([f"{run.replicas} replicas"] if run.replicas else [])]
+    return f" at {' or '.join(shares)}" if shares else ""
+
+
+def _row(one: KeptRevision, status: ServingStatus) -> tuple[str, str, str, str]:
+    run = status.canary
+    tried = "tried" if run is not None and run.target == one.name else ""
+    role = "stable" if status.stable == one.name else tried
+    return one.name, one.model, f"{one.ready}/{one.replicas}", role
+
+
+def exit_status(serving: Mapping[str, Any]) -> int | None:
+    """0 for a run that was promoted, or where there is none; 1 for one that was rolled back; None while it goes on."""
+    status = status_of(serving)
+    return _OVER.get(Phase(status.canary.phase)) if status.canary is not None else 0
+
+
+def annotation(verb: str, serving: Mapping[str, Any], revision: str | None, token: str) -> tuple[str, str | None]:
+    """The annotation of a verb and its value; None: it is taken away.
+
+    `revision`: as a person wrote it; None: the one that the run tries, or for a rollback its stable one. `token` makes the
+    value another one than an earlier wish.
+
+    Raises:
+        ValueError: there is no run, or no such revision.
+    """
+    status = status_of(serving)
+    run = status.canary
+    if verb in ("resume", "follow"):
+        return (PAUSE if verb == "resume" else ROLLBACK), None
+    if revision is None and run is None:
+        raise ValueError("there is no canary run: name a revision")
+    if verb == "rollback":
+        wanted = revision or (run.stable if run is not None else "")
+        kept = [one.name for one in status.revisions]
+        if wanted not in kept:
+            raise ValueError(f"no revision is called {wanted}; kept are: {', '.join(kept) or 'none yet'}")
+        return ROLLBACK, f"{wanted}/{token}"
+    if run is None or revision not in (None, run.target):
+        tried = run.target if run is not None else "none"
+        raise ValueError(f"the revision that is tried is {tried}, not {revision}")
+    return (PROMOTE, f"{run.target}/{token}") if verb == "promote" else (PAUSE, run.target)
