@@ -49,7 +49,10 @@ def recorded(run: Run | None, owner: DeepSeekServing, judged: AnalysisStatus | N
 
 
 def _pinned(canary: Canary | None) -> str:
-    return json.dumps(canary.to_wire(), sort_keys=True, separators=(",", ":")) if canary is not None else ""
+    """Not in ASCII alone: the longest one, with its queries, must be within the status' bound in any script."""
+    if canary is None:
+        return ""
+    return json.dumps(canary.to_wire(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def run_of(status: CanaryStatus | None) -> Run | None:

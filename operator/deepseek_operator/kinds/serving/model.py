@@ -27,6 +27,9 @@ from deepseek_operator.kinds.serving import reasons
 from deepseek_operator.kinds.serving.reasons import Reason
 from deepseek_operator.workloads.replicas.group import group_named
 
+PINNED = "Pinned"
+"""`update` of a reference that is resolved once."""
+
 
 @dataclass(frozen=True)
 class Unresolved:
@@ -75,22 +78,24 @@ def resolve(seen: Seen[DeepSeekServing]) -> Resolution:
 
 
 def unresolved_trainings(seen: Seen[DeepSeekServing]) -> Iterator[str]:
-    """Names of the trainings whose exports are not resolved yet."""
+    """Names of the trainings whose exports are not resolved yet, or followed."""
     spec, recorded = seen.owner.spec, seen.owner.status.resolved
     model = spec.model.from_training
-    if model is not None and (recorded is None or recorded.reference != reference_digest(spec.model)):
+    is_new = recorded is None or recorded.reference != reference_digest(spec.model)
+    if model is not None and (is_new or model.update != PINNED):
         yield model.name
     known = {adapter.reference for adapter in _adapters_of(recorded)}
     for adapter in spec.adapters:
-        if adapter.from_training is not None and adapter_digest(adapter) not in known:
-            yield adapter.from_training.name
+        of = adapter.from_training
+        if of is not None and (adapter_digest(adapter) not in known or of.update != PINNED):
+            yield of.name
 
 
 def _model(seen: Seen[DeepSeekServing]) -> Resolution:
     model, recorded = seen.owner.spec.model, seen.owner.status.resolved
     reference = reference_digest(model)
     if recorded is not None and recorded.reference == reference:
-        return recorded
+        return _followed(model.from_training, reference, seen, recorded)
     if recorded is None and (remembered := _remembered(seen, reference)) is not None:
         return remembered
     if model.from_training is not None:
@@ -98,6 +103,18 @@ def _model(seen: Seen[DeepSeekServing]) -> Resolution:
     if model.source is None:
         return Unresolved(reasons.NOT_EXPORTED, "write model.source or model.fromTraining", final=True)
     return ResolvedModel(reference=reference, claim_name=model.source.claim, sub_path=model.source.path)
+
+
+def _followed(
+    wanted: FromTraining | None, reference: str, seen: Seen[DeepSeekServing], recorded: ResolvedModel
+) -> ResolvedModel:
+    """What is recorded, or where the training is followed the export that it has in its place now."""
+    if wanted is None or wanted.update == PINNED:
+        return recorded
+    found = _export_of(wanted, reference, seen)
+    if isinstance(found, Unresolved) or (found.claim_name, found.sub_path) == (recorded.claim_name, recorded.sub_path):
+        return recorded
+    return found
 
 
 def _remembered(seen: Seen[DeepSeekServing], reference: str) -> ResolvedModel | None:
@@ -178,7 +195,7 @@ def _adapter(seen: Seen[DeepSeekServing], wanted: ServedAdapter) -> ResolvedAdap
     remembered = (adapter for model in _stored(seen) for adapter in _adapters_of(model)) if not recorded else iter(())
     for adapter in (*recorded, *remembered):
         if adapter.reference == reference:
-            return adapter
+            return _followed_adapter(wanted.from_training, reference, seen, adapter)
     if wanted.from_training is not None:
         return _adapter_of(wanted.from_training, reference, seen)
     if wanted.source is None:
@@ -186,6 +203,18 @@ def _adapter(seen: Seen[DeepSeekServing], wanted: ServedAdapter) -> ResolvedAdap
     source, rank = wanted.source, wanted.rank or USUAL_RANK
     kind = AdapterKind.LORA.value
     return ResolvedAdapter(reference=reference, claim_name=source.claim, sub_path=source.path, kind=kind, rank=rank)
+
+
+def _followed_adapter(
+    wanted: FromTraining | None, reference: str, seen: Seen[DeepSeekServing], recorded: ResolvedAdapter
+) -> ResolvedAdapter:
+    """As `_followed`, of an adapter."""
+    if wanted is None or wanted.update == PINNED:
+        return recorded
+    found = _adapter_of(wanted, reference, seen)
+    if isinstance(found, Unresolved) or (found.claim_name, found.sub_path) == (recorded.claim_name, recorded.sub_path):
+        return recorded
+    return found
 
 
 def _adapter_of(wanted: FromTraining, reference: str, seen: Seen[DeepSeekServing]) -> ResolvedAdapter | Unresolved:

@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 
 from deepseek_operator.api.v1alpha1.serving.definition import SERVING
+from deepseek_operator.api.v1alpha1.serving.status import CanaryStatus
 from deepseek_operator.core.conditions import find
 from deepseek_operator.core.resources import DEPLOYMENT
 from deepseek_operator.kinds.serving.events import events
 from deepseek_operator.kinds.serving.verbs import PAUSE, PROMOTE, ROLLBACK
 from tests.support.serving_life import NAME, ServingLife
-from tests.support.servings import NAMESPACE
+from tests.support.servings import NAMESPACE, a_training
 
 BAKE_S = 60
 STEPS = [{"weight": 25, "bakeSeconds": BAKE_S}, {"weight": 50, "bakeSeconds": BAKE_S}]
@@ -285,3 +286,29 @@ def test_nothing_is_written_while_it_bakes() -> None:
     written = sum(change.resource == SERVING for change in life.changes)
     life.after(BAKE_S / 2)
     assert sum(change.resource == SERVING for change in life.changes) == written
+
+
+def test_the_longest_canary_is_recorded_whole() -> None:
+    metric = {"type": "PromQL", "name": "a" * 63, "query": "ü" * 1024, "max": "1"}
+    steps = [{"weight": 25, "bakeSeconds": 3600, "analysis": {"metrics": [metric] * 8}}] * 10
+    life = Canary(steps=steps)
+    life.run()
+    record = life.serving()["status"]["record"]["canary"]
+    (bound,) = [one.max_length for one in CanaryStatus.model_fields["pinned"].metadata]
+    assert 80_000 < len(record["pinned"]) <= bound
+    assert life.at == ("Baking", 1)
+
+
+def test_a_new_best_of_a_training_that_is_followed_begins_a_run() -> None:
+    model = {"fromTraining": {"name": "tune", "checkpoint": "Best", "update": "OnNewBest"}}
+    rollout = {"strategy": "RollingUpdate", "canary": {"steps": STEPS}}
+    ended = a_training(exports=[100, 200], result="Complete", bestCheckpoint={"step": 100})
+    life = ServingLife(ended, model=model, replicas=4, rollout=rollout)
+    life.run()
+    life.train(exports=[], bestCheckpoint={"step": 200})
+    life.run()
+    assert (life.status.summary.model, life.status.canary) == ("tune@100", None)
+    life.train(exports=[100, 200], result="Complete", bestCheckpoint={"step": 200})
+    life.run()
+    assert life.status.canary is not None
+    assert (life.status.canary.phase, life.status.summary.model) == ("Baking", "tune@100 → tune@200")

@@ -143,6 +143,7 @@ def served_export(spec: Spec) -> object:
 def export_after_the_training_went_on(spec: Spec) -> object:
     life = ServingLife(a_training(exports=[100], result="Complete", bestCheckpoint={"step": 100}), **spec)
     life.train(exports=[100, 200], result="Complete", bestCheckpoint={"step": 200})
+    life.run(rounds=6)
     return at(life.template()["spec"], "containers.0.volumeMounts.0.subPath")
 
 
@@ -158,6 +159,7 @@ def beside(path: str) -> Scene:
 def adapter_after_the_training_went_on(spec: Spec) -> object:
     life = ServingLife(an_adapter_training(), **spec)
     life.train("legal", exports=[50, 60], result="Complete", uid="33333333")
+    life.run(rounds=6)
     return at(life.template()["spec"], "containers.0.volumeMounts.1.subPath")
 
 
@@ -349,7 +351,7 @@ FIELDS = (
     Field("model.fromTraining.checkpoint", served_export,
           (("Best", exported(200)), ("Latest", exported(300)), ("100", exported(100))), EXPORT),
     Field("model.fromTraining.update", export_after_the_training_went_on,
-          (("Pinned", exported(100)),), EXPORT, refused="OnNewBest"),
+          (("Pinned", exported(100)), ("OnNewBest", exported(200))), EXPORT),
     Field("model.custom", plan("gpus"), ((PRIVATE, 2), ({**PRIVATE, "num_hidden_layers": 8}, 1)), vllm("mine")),
     Field("model.quantization", both(plan("format"), plan("gpus")),
           ((ABSENT, ("bf16", 2)), ("awq", ("awq", 1)), ("fp8", ("fp8", 1))), vllm()),
@@ -369,7 +371,7 @@ FIELDS = (
           (("legal", "33333333/exports/50"), ("other", "44444444/exports/50")), TUNED),
     Field("adapters[].fromTraining.checkpoint", beside("step"), (("Best", 50), ("Latest", 70), ("60", 60)), TUNED),
     Field("adapters[].fromTraining.update", adapter_after_the_training_went_on,
-          (("Pinned", "33333333/exports/50"),), TUNED, refused="OnNewBest"),
+          (("Pinned", "33333333/exports/50"), ("OnNewBest", "33333333/exports/60")), TUNED),
     Field("engine.type", engine("command"),
           (("builtin", ["python3", "-m", "deepseek_runtime.engine"]), ("custom", None)), IMAGE),
     Field("engine.type", engine("command.2"), (("vllm", "/model"), ("sglang", "sglang.launch_server")), vllm()),

@@ -24,8 +24,9 @@ class FromTraining(ApiModel):
         default="Best",
         description="Best (the latest where nothing was evaluated), Latest, or a step that was exported. Default Best.",
     )
-    update: Literal["Pinned"] = Field(
-        default="Pinned", description="Pinned: resolved once and kept until this reference changes. Default Pinned."
+    update: Literal["Pinned", "OnNewBest"] = Field(
+        default="Pinned",
+        description="Pinned: resolved once and kept until this reference changes. OnNewBest: resolved anew whenever the training, ended, has another such export, and rolled out as any version. Default Pinned.",
     )
 
 

@@ -123,7 +123,10 @@ class CanaryStatus(StatusModel):
         default="", description="The last wish to promote that was carried out.", json_schema_extra=RECORD
     )
     pinned: str = Field(
-        default="", description="rollout.canary as it was when the run began, in JSON.", json_schema_extra=RECORD
+        default="",
+        max_length=131072,
+        description="rollout.canary as it was when the run began, in JSON.",
+        json_schema_extra=RECORD,
     )
 
 
