@@ -156,7 +156,8 @@ class CanaryMachine(ServingMachine):
         return canary is not None and canary.phase == Phase.ROLLED_BACK and canary.target == super()._expected()
 
     def _expected(self) -> str:
-        return self._parsed().status.stable if self._is_rejected() else super()._expected()
+        canary = self._parsed().status.canary
+        return canary.stable if canary is not None and self._is_rejected() else super()._expected()
 
     def _check_status(self) -> None:
         status = self._parsed().status
@@ -179,7 +180,7 @@ class CanaryMachine(ServingMachine):
         if run is None or was is None or is_now is None or was.run != is_now.run:
             return
         assert was.target == is_now.target
-        assert was.stable == is_now.stable
+        assert was.stable == is_now.stable or not run.is_open
         self._check_judged(was, is_now)
         more = {n for n, count in after["specified"].items() if count > before["specified"].get(n, count)}
         target, stable = (serving_revision(NAME, name) for name in (run.target, run.stable))

@@ -155,7 +155,7 @@ def advance(run: Run | None, now: Facts) -> Run | None:
     if run is None or not run.is_open:
         return _begun(run, now)
     if now.instead is not None:
-        return _ended(run, Phase.ROLLED_BACK, f"revision {now.instead} was asked for by annotation", now)
+        return _undone(run, now.instead, now)
     if now.aborted == run.target:
         return _ended(run, Phase.ROLLED_BACK, "that was asked for by annotation", now)
     if now.asked and now.asked != run.target:
@@ -177,7 +177,7 @@ def _begun(last: Run | None, now: Facts) -> Run | None:
         return last
     if last is not None and last.target == now.asked:
         undone = last.phase is Phase.COMPLETED and now.instead is not None
-        return _ended(last, Phase.ROLLED_BACK, f"revision {now.instead} was asked for", now) if undone else last
+        return _undone(last, str(now.instead), now) if undone else last
     if now.instead is not None:
         return last
     stable = last.stable if last is not None and last.is_open else now.stable
@@ -237,6 +237,13 @@ def _inconclusive(run: Run, why: str, now: Facts) -> Run:
     if run.steps.rolls_back:
         return _ended(run, Phase.ROLLED_BACK, why, now)
     return replace(_entered(run, Phase.HELD, now), why=why)
+
+
+def _undone(run: Run, instead: str, now: Facts) -> Run:
+    """Rolled back to the revision that a person named: it is what serves from now on, annotation or not."""
+    return _ended(
+        replace(run, stable=instead), Phase.ROLLED_BACK, f"revision {instead} was asked for by annotation", now
+    )
 
 
 def _entered(run: Run, phase: Phase, now: Facts) -> Run:

@@ -312,3 +312,20 @@ def test_a_new_best_of_a_training_that_is_followed_begins_a_run() -> None:
     life.run()
     assert life.status.canary is not None
     assert (life.status.canary.phase, life.status.summary.model) == ("Baking", "tune@100 → tune@200")
+
+
+@pytest.mark.parametrize("promoted", [False, True])
+def test_a_rollback_to_another_kept_revision_stays_there_without_its_annotation(promoted: bool) -> None:
+    life = Canary(steps=[{"weight": 25, "bakeSeconds": 0}])
+    life.run(rounds=8)
+    second = life.status.stable
+    steps = [{"weight": 25, "bakeSeconds": 0 if promoted else 86400}]
+    life.edit(engine={"maxConcurrency": 9}, rollout={"strategy": "RollingUpdate", "canary": {"steps": steps}})
+    life.run(rounds=8)
+    third = life.target
+    assert (life.at[0] == "Completed") == promoted
+    life.annotate(rollback=life.first)
+    life.annotate()
+    life.after(3600)
+    assert len({life.first, second, third}) == 3
+    assert (life.specified(), life.status.stable, life.at[0]) == ({life.first: 4}, life.first, "RolledBack")
