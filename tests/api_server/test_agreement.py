@@ -31,7 +31,17 @@ from tests.support.texts import TEXTS as COMMON
 # Hypothesis writes a strategy out to name what it draws, and warns of one as large as a whole specification.
 pytestmark = pytest.mark.filterwarnings("ignore:Generating overly large repr")
 
-TEXTS = (*COMMON, "d41d8cd98f00b204e9800998ecf8427e", "a.dvc", "http://a:5000", "http://u:p@a", "ftp://a", "en", "xx")
+TEXTS = (
+    *COMMON,
+    "d41d8cd98f00b204e9800998ecf8427e",
+    "a.dvc",
+    "http://a:5000",
+    "http://u:p@a",
+    "ftp://a",
+    "en",
+    "xx",
+    "0.95",
+)
 Schema = Mapping[str, Any]
 RULES = "x-kubernetes-validations"
 MATCHES = ("self.matches(", "string(self).matches(")
