@@ -49,6 +49,7 @@ NUMBERS: dict[str, float | None] = {
     "good": 0.05, "bad": 0.5, "NaN": nan, "infinite": inf, "negative": -1.0, "absurd": 1e308, "absent": None,
 }  # fmt: skip
 """What the metrics store says of the new version, beside "down"; the stable one is at 0.05, and both had many requests."""
+WORDS = st.sampled_from([*NUMBERS, "down"])
 BAD = {"bad", "absurd"}
 """Of a latency the absurd is bad: nobody can say how slow is impossible."""
 
@@ -67,8 +68,11 @@ class CanaryMachine(ServingMachine):
         canary=st.sampled_from((*CANARIES, *JUDGED)),
         autoscaled=st.booleans(),
         another=st.booleans(),
+        said=st.lists(WORDS, min_size=2, max_size=6),
     )
-    def begin(self, model: Stored, replicas: int, canary: Stored, autoscaled: bool, another: bool) -> None:
+    def begin(
+        self, model: Stored, replicas: int, canary: Stored, autoscaled: bool, another: bool, said: list[str]
+    ) -> None:
         super().start(model, replicas, "RollingUpdate", autoscaled, True, 2)
         self._spec(rollout={"strategy": "RollingUpdate", "canary": canary})
         self.says, self.said = "good", set[str]()
@@ -78,14 +82,20 @@ class CanaryMachine(ServingMachine):
             self._spec(engine={"maxConcurrency": 4 + replicas})
             self._turn("o")
 
+        if canary in JUDGED:
+            self.a_step_bakes(said)
+
     def start(self, *_: Any) -> None:
         """No rule here: `begin` is."""
 
-    @step(says=st.sampled_from([*NUMBERS, "down"]))
+    @step(says=WORDS)
     def the_metrics_store_says(self, says: str) -> None:
         self.says = says
 
-    @step(said=st.lists(st.sampled_from([*NUMBERS, "down"]), min_size=1, max_size=5))
+    @step(said=st.lists(WORDS, min_size=1, max_size=5))
+    def intervals_pass(self, said: list[str]) -> None:
+        self.a_step_bakes(said)
+
     def a_step_bakes(self, said: list[str]) -> None:
         """All get on, and some intervals pass in which the metrics store says one thing after the other."""
         for _ in range(3):
