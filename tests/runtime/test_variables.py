@@ -257,6 +257,14 @@ def what_is_needed_is_tried_first(workplace: Workplace, volume: Path) -> None:
     assert launched(volume / "not", "", **told).code == ExitCode.COMPLETE
 
 
+def volume_must_be_quick(workplace: Workplace, volume: Path) -> None:
+    told = {"DEEPSEEK_TRAINING_SPEC": json.dumps(workplace.spec), "DEEPSEEK_PREFLIGHT_SECONDS": "60"}
+    ended = launched(volume / "slow", "", DEEPSEEK_MIN_VOLUME_MEGABYTES_PER_SECOND="1000000", **told)
+    assert ended.code == 1
+    assert "failurePolicy.minVolumeMegabytesPerSecond is 1000000" in ended.log
+    assert launched(volume / "any", "", **told).code == ExitCode.COMPLETE
+
+
 def launchers_meet_at_another_port(workplace: Workplace, volume: Path) -> None:
     """That of the first pod listens; the second one never comes."""
     port = free_port()
@@ -306,6 +314,7 @@ VARIABLES: Mapping[str, Callable[[Workplace, Path], None]] = {
     "DEEPSEEK_NODE_NAME": crash_is_answered_in_place,
     "DEEPSEEK_PREFLIGHT_SECONDS": what_is_needed_is_tried_first,
     "DEEPSEEK_DEVICES": what_is_needed_is_tried_first,
+    "DEEPSEEK_MIN_VOLUME_MEGABYTES_PER_SECOND": volume_must_be_quick,
     "DEEPSEEK_LAUNCHER_PORT": launchers_meet_at_another_port,
     "DEEPSEEK_CPUS": cores_that_were_asked_for_are_computed_with,
     "DEEPSEEK_FLOPS": work_of_a_token_makes_the_devices_busier,
