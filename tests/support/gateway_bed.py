@@ -94,9 +94,9 @@ def install(bed: Kubectl, scratch: Path, say: Callable[[str], None]) -> None:
     say("Envoy Gateway runs")
     bed.apply(json.dumps({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": GATEWAYS}}))
     _certificate(bed, scratch)
-    for manifest in administrator():
-        bed.apply(json.dumps(manifest))
     within = bed.within(GATEWAYS)
+    for manifest in administrator():
+        (within if "namespace" in manifest["metadata"] else bed).apply(json.dumps(manifest))
     within.run("wait", "--for=condition=Programmed", "gateway/public", "--timeout=180s", timeout_s=190)
     say("the Gateway is programmed")
 
@@ -121,7 +121,7 @@ def uninstall(bed: Kubectl) -> None:
         "--wait",
     ]
     subprocess.run(helm, capture_output=True, timeout=180, check=False)
-    bed.run("delete", "namespace", SYSTEM, "--ignore-not-found", "--wait=true", timeout_s=180)
+    bed.run("delete", "namespace", SYSTEM, "--ignore-not-found", "--wait=false")  # Seen to take minutes when empty.
     remove_definitions(bed, [*standard(), *dialect()])
 
 

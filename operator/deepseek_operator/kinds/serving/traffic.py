@@ -81,7 +81,7 @@ def held(
 def slots(before: Sequence[tuple[str, int]], shares: Mapping[str, int], alive: Sequence[str]) -> list[tuple[str, int]]:
     """Revisions and their parts in the order in which the route names them.
 
-    A gateway may know a backend by its place in the list (Envoy Gateway does, in the names of clusters and statistics).
+    A gateway may know a backend by its place in the list (Envoy Gateway does where backends have filters of their own).
     So a revision keeps its place while it lives, a new one takes a free place or the end, and a free place between others
     names the first revision with no part: moved up, a revision would be without endpoints for as long as the gateway's
     proxies have one half of the change.

@@ -66,6 +66,12 @@ def test_a_gateway_changes_no_pod() -> None:
     assert life.stored(HTTP_ROUTE, SERVICE)["spec"]["parentRefs"][0]["name"] == "public"
 
 
+def test_no_backend_has_filters_for_which_envoy_would_need_a_new_cluster_with_each_revision() -> None:
+    (rule,) = available().stored(HTTP_ROUTE, SERVICE)["spec"]["rules"]
+    assert rule["backendRefs"]
+    assert [backend.keys() - {"group", "kind", "name", "port", "weight"} for backend in rule["backendRefs"]] == [set()]
+
+
 def test_what_is_taken_is_told_with_who_took_it() -> None:
     life = available()
     assert told(life, "RouteReady")[:2] == ("True", "RouteAccepted")
