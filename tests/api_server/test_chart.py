@@ -325,6 +325,7 @@ CHANGES: Mapping[str, Any] = {
     "profiles": {"x": {"base": "h200"}},
     "hostAccess": {"*": ["gaudi3"]},
     "prometheus.url": "http://x",
+    "prometheus.queriesOf": ["x"],
     "monitors.enabled": False,
     "monitors.labels": {"x": "y"},
     "monitors.interval": "1m",
