@@ -16,7 +16,7 @@ from deepseek_operator.core.resources import BACKEND_TRAFFIC_POLICY, HTTP_ROUTE
 from examples.local_cluster.api import Api, Manifest
 from examples.local_cluster.control_plane import Cluster
 from tests.support.bench import Bench
-from tests.support.gateway_api import COLLECTIONS, dialect, standard
+from tests.support.gateway_api import COLLECTIONS, dialect, install, standard
 from tests.support.gateways import PUBLIC
 from tests.support.kubectl import until
 from tests.support.our_kinds import DEFINITIONS
@@ -36,16 +36,6 @@ _SERVERS = (
     "namespace",
     "ownerReferences",
 )
-
-
-def install(api: Api, definitions: list[Manifest]) -> None:
-    for definition in definitions:
-        api.apply(f"{DEFINITIONS}/{definition['metadata']['name']}", definition)
-    for definition in definitions:
-        group, plural = definition["spec"]["group"], definition["spec"]["names"]["plural"]
-        (version,) = [v["name"] for v in definition["spec"]["versions"] if v["storage"]]
-        path = f"/apis/{group}/{version}/{plural}"
-        until(f"{plural} are served", partial(api.is_served, path), timeout_s=LIMIT_S)
 
 
 def uninstall(api: Api, definitions: list[Manifest]) -> None:

@@ -18,6 +18,9 @@ from examples.local_cluster.api import Api, Manifest
 from examples.local_cluster.control_plane import Cluster
 from tests.support.canonical import COLLECTIONS
 from tests.support.fake_node import FakeNode
+from tests.support.gateway_api import COLLECTIONS as GATEWAYS
+from tests.support.gateway_api import dialect, install, standard
+from tests.support.gateways import PUBLIC
 from tests.support.kubectl import until
 from tests.support.namespaces import wait_for_account
 from tests.support.operator_process import OperatorProcess, rendered_rights
@@ -140,7 +143,10 @@ def _lead_a_training(user: User, operator: OperatorProcess) -> None:
 def _lead_a_serving(user: User) -> None:
     claim = {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}}
     user.create("PersistentVolumeClaim", claim, "models")
-    user.create("DeepSeekServing", {"model": {"source": {"uri": "pvc://models/v0"}}})
+    optional = ("httproutes.", "backendtrafficpolicies.")
+    install(user.api, [one for one in (*standard(), *dialect()) if one["metadata"]["name"].startswith(optional)])
+    kept, model = {"keepRevisions": MODELS_KEPT}, {"source": {"uri": "pvc://models/v0"}}
+    user.create("DeepSeekServing", {"model": model, "rollout": kept, "gateway": PUBLIC})
     user.reaches("DeepSeekServing", "Available")
     for number in range(1, MODELS_KEPT + 2):
         user.edit("DeepSeekServing", model={"source": {"uri": f"pvc://models/v{number}"}})
@@ -148,6 +154,7 @@ def _lead_a_serving(user: User) -> None:
         user.has("Deployment", 1)
     user.has("ControllerRevision", MODELS_KEPT)
     user.unmarks("ControllerRevision")
+    _change_the_gateway(user)
     user.edit("DeepSeekServing", autoscaling={"maxReplicas": 3, "signals": [{"type": "InFlight", "target": 4}]})
     user.has("HorizontalPodAutoscaler", 1)
     user.edit("DeepSeekServing", autoscaling={"maxReplicas": 4})
@@ -159,6 +166,26 @@ def _lead_a_serving(user: User) -> None:
     user.edit("DeepSeekServing", autoscaling=None)
     user.has("HorizontalPodAutoscaler", 0)
     user.api.delete(user.path("DeepSeekServing"))
+
+
+def _change_the_gateway(user: User) -> None:
+    """The route and its policy are changed, and go."""
+
+    def found(kind: str) -> list[Manifest]:
+        items: list[Manifest] = user.api.get(GATEWAYS[kind].format(TEAM))["items"]
+        return items
+
+    until("there are both", lambda: found("HTTPRoute") and found("BackendTrafficPolicy"), timeout_s=LIMIT_S)
+    user.edit("DeepSeekServing", gateway={"hostnames": ["chat.example.com"], "timeouts": {"streamIdleSeconds": 60}})
+    until("a host name", lambda: found("HTTPRoute")[0]["spec"].get("hostnames"), timeout_s=LIMIT_S)
+    quiet = "60s"
+    until(
+        "another time",
+        lambda: found("BackendTrafficPolicy")[0]["spec"]["timeout"]["http"]["streamIdleTimeout"] == quiet,
+        timeout_s=LIMIT_S,
+    )
+    user.edit("DeepSeekServing", gateway=None)
+    until("none is left", lambda: not found("HTTPRoute") + found("BackendTrafficPolicy"), timeout_s=LIMIT_S)
 
 
 def test_every_right_is_used_and_none_is_missing(cluster: Cluster, tmp_path: Path) -> None:

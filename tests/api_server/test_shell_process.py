@@ -177,5 +177,5 @@ def forbidden(cluster: Cluster) -> list[str]:
     return [
         f"{entry['verb']} {entry['requestURI']}"
         for entry in entries
-        if entry["user"]["username"].startswith(user) and entry.get("responseStatus", {}).get("code") == 403
+        if entry["user"].get("username", "").startswith(user) and entry.get("responseStatus", {}).get("code") == 403
     ]

@@ -3,11 +3,15 @@
 import json
 import os
 import subprocess
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from examples.local_cluster.api import Api, Manifest
+from tests.support.kubectl import until
+from tests.support.our_kinds import DEFINITIONS
 
 MODULE = Path(__file__).with_name("envoy_gateway")
 GATEWAY_API, ENVOY_GATEWAY = "sigs.k8s.io/gateway-api", "github.com/envoyproxy/gateway"
@@ -45,3 +49,14 @@ def dialect() -> list[dict[str, Any]]:
 def _documents(place: Path) -> list[dict[str, Any]]:
     found = (document for path in sorted(place.glob("*.yaml")) for document in yaml.safe_load_all(path.read_text()))
     return [document for document in found if document and document["kind"] == "CustomResourceDefinition"]
+
+
+def install(api: Api, definitions: list[Manifest]) -> None:
+    """Makes them, and waits until they are served."""
+    for definition in definitions:
+        api.apply(f"{DEFINITIONS}/{definition['metadata']['name']}", definition)
+    for definition in definitions:
+        group, plural = definition["spec"]["group"], definition["spec"]["names"]["plural"]
+        (version,) = [v["name"] for v in definition["spec"]["versions"] if v["storage"]]
+        path = f"/apis/{group}/{version}/{plural}"
+        until(f"{plural} are served", partial(api.is_served, path), timeout_s=120)
