@@ -1,6 +1,6 @@
 """Where a canary run stands, and how many replicas each revision may have meanwhile: a pure state machine.
 
-    Idle → Preparing → Shifting → Baking → the next step, or Paused → … → Completed | RolledBack
+    Idle → Preparing → Baking → the next step, or Paused → … → Completed | RolledBack
                 ↘ Held, where nothing can be concluded, until it can or a person decides
 
 Every position is recorded before it is used. The steps are those that the run began with; another target ends it, and the
@@ -22,7 +22,6 @@ class Phase(StrEnum):
     """What a run does now."""
 
     PREPARING = "Preparing"
-    SHIFTING = "Shifting"
     BAKING = "Baking"
     PAUSED = "Paused"
     HELD = "Held"
@@ -31,7 +30,8 @@ class Phase(StrEnum):
     ROLLED_BACK = "RolledBack"
 
 
-_CLOSED = frozenset({Phase.COMPLETED, Phase.ROLLED_BACK})
+CLOSED = frozenset({Phase.COMPLETED, Phase.ROLLED_BACK})
+"""How a run ends."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Run:
     @property
     def is_open(self) -> bool:
         """True until it is completed or rolled back."""
-        return self.phase not in _CLOSED
+        return self.phase not in CLOSED
 
     @property
     def step(self) -> Step:
@@ -128,7 +128,6 @@ class Facts:
         aborted: a revision that an annotation says to go back from; empty without.
         promote: the revision of a wish to promote, and the wish; empty without.
         paused: the revision that an annotation keeps at its step.
-        is_shifted: requests are shared out as the step says; True without a gateway.
         analysed: what the analysis of the step says; None of a step that has none.
     """
 
@@ -143,7 +142,6 @@ class Facts:
     aborted: str = ""
     promote: tuple[str, str] = ("", "")
     paused: str = ""
-    is_shifted: bool = True
     analysed: Analysed | None = None
 
 
@@ -157,13 +155,13 @@ def advance(run: Run | None, now: Facts) -> Run | None:
     if now.instead is not None:
         return _undone(run, now.instead, now)
     if now.aborted == run.target:
-        return _ended(run, Phase.ROLLED_BACK, "that was asked for by annotation", now)
+        return _entered(run, Phase.ROLLED_BACK, now, "that was asked for by annotation")
     if now.asked and now.asked != run.target:
         return _begun(run, now)
     if now.wanted == 0:
         return run if run.phase is Phase.SUSPENDED else _entered(run, Phase.SUSPENDED, now)
     if not now.is_kept:
-        return _ended(run, Phase.COMPLETED, f"nothing is left of revision {run.stable}", now)
+        return _entered(run, Phase.COMPLETED, now, f"nothing is left of revision {run.stable}")
     if now.promote[0] == run.target and now.promote[1] != run.promoted:
         return _next(replace(run, promoted=now.promote[1]), now)
     if run.entered_at > now.at:
@@ -193,16 +191,14 @@ def _onward(run: Run, now: Facts) -> Run:
     analysed = now.analysed
     match run.phase:
         case Phase.BAKING | Phase.HELD if analysed is not None and analysed.is_over:
-            return _ended(run, Phase.ROLLED_BACK, analysed.told, now)
+            return _entered(run, Phase.ROLLED_BACK, now, analysed.told)
         case Phase.HELD if analysed is not None and analysed.outcome is Outcome.INCONCLUSIVE:
             return run  # Until there are numbers; then it bakes again.
         case Phase.SUSPENDED:
             return _entered(run, Phase.PREPARING, now)
-        case Phase.PREPARING | Phase.SHIFTING | Phase.HELD if is_full and now.is_shifted:
+        case Phase.PREPARING | Phase.HELD if is_full:
             return _entered(run, Phase.BAKING, now)
-        case Phase.PREPARING if is_full:
-            return _entered(run, Phase.SHIFTING, now)
-        case Phase.PREPARING | Phase.SHIFTING if elapsed >= run.steps.stall:
+        case Phase.PREPARING if elapsed >= run.steps.stall:
             seconds = int(run.steps.stall.total_seconds())
             return _inconclusive(run, f"{current.serving} of its {capacity} replicas serve after {seconds} s", now)
         case Phase.BAKING | Phase.PAUSED if current.serving == 0:
@@ -229,35 +225,30 @@ def _done(run: Run, now: Facts) -> Run:
 
 def _next(run: Run, now: Facts) -> Run:
     if run.index + 1 == len(run.steps.steps):
-        return _ended(run, Phase.COMPLETED, "", now)
+        return _entered(run, Phase.COMPLETED, now)
     return _entered(replace(run, index=run.index + 1), Phase.PREPARING, now)
 
 
 def _inconclusive(run: Run, why: str, now: Facts) -> Run:
     if run.steps.rolls_back:
-        return _ended(run, Phase.ROLLED_BACK, why, now)
-    return replace(_entered(run, Phase.HELD, now), why=why)
+        return _entered(run, Phase.ROLLED_BACK, now, why)
+    return _entered(run, Phase.HELD, now, why)
 
 
 def _undone(run: Run, instead: str, now: Facts) -> Run:
     """Rolled back to the revision that a person named: it is what serves from now on, annotation or not."""
-    return _ended(
-        replace(run, stable=instead), Phase.ROLLED_BACK, f"revision {instead} was asked for by annotation", now
-    )
+    why = f"revision {instead} was asked for by annotation"
+    return _entered(replace(run, stable=instead), Phase.ROLLED_BACK, now, why)
 
 
-def _entered(run: Run, phase: Phase, now: Facts) -> Run:
-    return replace(run, phase=phase, entered_at=now.at, why="")
-
-
-def _ended(run: Run, phase: Phase, why: str, now: Facts) -> Run:
+def _entered(run: Run, phase: Phase, now: Facts, why: str = "") -> Run:
     return replace(run, phase=phase, entered_at=now.at, why=why)
 
 
 def waits(run: Run, now: datetime) -> timedelta | None:
     """Time until the run must be looked at although nothing happens; None where only something that happens moves it."""
     match run.phase:
-        case Phase.PREPARING | Phase.SHIFTING:
+        case Phase.PREPARING:
             limit = run.steps.stall
         case Phase.BAKING:
             limit = run.step.bake

@@ -124,7 +124,7 @@ def test_parts_are_given_once_and_a_place_with_a_part_is_kept(
 def at(index: int, *weights: int) -> Run:
     """A run at that step."""
     steps = tuple(Step(0, weight, timedelta(seconds=60), False) for weight in weights)
-    return Run(1, "old", "new", Steps(steps, False, timedelta(seconds=600)), Phase.SHIFTING, index, START)
+    return Run(1, "old", "new", Steps(steps, False, timedelta(seconds=600)), Phase.PREPARING, index, START)
 
 
 @pytest.mark.parametrize(

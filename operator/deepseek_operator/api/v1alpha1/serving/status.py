@@ -105,7 +105,7 @@ class CanaryStatus(StatusModel):
     run: int = Field(default=0, description="Counts the runs.")
     phase: str = Field(
         default="",
-        description="Preparing, Shifting, Baking, Paused, Held, Suspended; or how it ended: Completed, RolledBack.",
+        description="Preparing, Baking, Paused, Held, Suspended; or how it ended: Completed, RolledBack.",
     )
     step: int = Field(default=0, description="The step that it is at, from 1.")
     steps: int = Field(default=0, description="Steps in all.")
