@@ -61,8 +61,7 @@ class ServingKind:
         """Those of the children, the autoscaler that a suspended one has lost or shall lose, the route that was seen last,
         and what every revision that was seen last consists of."""
         meta, told = owner.metadata, (*owner.status.previous, *filter(None, [owner.status.current]))
-        revisions = (serving_revision(meta.name, revision.name) for revision in told)
-        parts = (Ref(resource, name) for name in revisions for resource in (*RESOURCES, REVISION, SERVICE))
+        parts = (part for revision in told for part in _parts(meta.name, revision.name))
         name = serving_service(meta.name)
         routed = _route_names(name) if owner.status.gateway is not None else ()
         return tuple(dict.fromkeys((*self.wanted_names(owner), Ref(AUTOSCALER, name), *routed, *parts)))
@@ -100,16 +99,20 @@ def _route_names(name: str) -> tuple[Ref, ...]:
 def _revision_names(owner: DeepSeekServing, resolved: ResolvedModel | None) -> tuple[Ref, ...]:
     if resolved is None or resolved.reference != reference_digest(owner.spec.model):
         return ()
-    name = serving_revision(owner.metadata.name, revision_name(owner, resolved))
-    return tuple(Ref(resource, name) for resource in (*RESOURCES, REVISION, SERVICE))
+    return _parts(owner.metadata.name, revision_name(owner, resolved))
 
 
 def _rollback_names(owner: DeepSeekServing) -> tuple[Ref, ...]:
     """Of the revision that an annotation goes back to, where the status lists it, and that a canary run may."""
     wish, kept = verb(owner, ROLLBACK), {revision.name for revision in owner.status.revisions}
     run, wished = owner.status.canary, [wish.revision] if wish is not None and wish.revision in kept else []
-    names = [serving_revision(owner.metadata.name, name) for name in (*wished, *([run.stable] if run else []))]
-    return tuple(Ref(resource, name) for name in names for resource in (*RESOURCES, REVISION, SERVICE))
+    names = (*wished, *([run.stable] if run else []))
+    return tuple(part for name in names for part in _parts(owner.metadata.name, name))
+
+
+def _parts(name: str, revision: str) -> tuple[Ref, ...]:
+    """What one revision of the serving `name` consists of."""
+    return tuple(Ref(resource, serving_revision(name, revision)) for resource in (*RESOURCES, REVISION, SERVICE))
 
 
 def _running_names(owner: DeepSeekServing) -> tuple[Ref, ...]:

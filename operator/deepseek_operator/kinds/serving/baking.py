@@ -15,7 +15,7 @@ from deepseek_operator.core.seen import Question, Seen
 from deepseek_operator.domain.policy.analysis import Outcome, Tally, Verdict, counted, due_at
 from deepseek_operator.domain.policy.canary import Analysed, Phase
 from deepseek_operator.kinds.serving.analysis import Answers, Subject, recorded, tally
-from deepseek_operator.kinds.serving.canary import analysis_of, run_of
+from deepseek_operator.kinds.serving.canary import analysis_of, run_of, whole_second
 from deepseek_operator.kinds.serving.measured import measures
 
 _JUDGED = (Phase.BAKING, Phase.HELD)
@@ -93,9 +93,9 @@ class Baking:
 def baking(seen: Seen[DeepSeekServing], configuration: Configuration) -> Baking | None:
     """The analysis of the step at which the recorded run is; None where nothing is to be judged now."""
     status = seen.owner.status.canary
-    run, analysis = run_of(status), analysis_of(status)
-    if status is None or run is None or analysis is None or run.phase not in _JUDGED:
+    run = run_of(status)
+    if status is None or run is None or run.phase not in _JUDGED or (analysis := analysis_of(status)) is None:
         return None
     new, stable = (measures(seen, revision, analysis.window_seconds) for revision in (run.target, run.stable))
     subject = Subject(configuration, new, stable, analysis)
-    return Baking(subject, status.analysis, run.entered_at, seen.readings, seen.now.replace(microsecond=0))
+    return Baking(subject, status.analysis, run.entered_at, seen.readings, whole_second(seen.now))

@@ -71,10 +71,8 @@ def run_of(status: CanaryStatus | None) -> Run | None:
     return Run(status.run, status.stable, status.target, steps, phase, at, entered, status.promoted, status.message)
 
 
-def analysis_of(status: CanaryStatus | None) -> Analysis | None:
-    """By what the step is judged at which the recorded run is; None where by nothing."""
-    if status is None or run_of(status) is None:
-        return None
+def analysis_of(status: CanaryStatus) -> Analysis | None:
+    """By what the step is judged at which the recorded run is, which `run_of` has found; None where by nothing."""
     return Canary.model_validate_json(status.pinned).steps[status.step - 1].analysis
 
 
@@ -93,10 +91,11 @@ def facts(
     startable: bool,
     wanted: int,
     running: Mapping[str, Replicas],
+    run: Run | None,
     analysed: Analysed | None = None,
 ) -> Facts:
-    """What a run depends on. `startable`: nothing stands in the way of the revision that is asked for."""
-    owner, run = seen.owner, run_of(seen.owner.status.canary)
+    """What a run depends on. `startable`: nothing stands in the way of the revision that is asked for. `run`: as recorded."""
+    owner = seen.owner
     canary = owner.spec.rollout.canary if owner.spec.rollout.strategy == "RollingUpdate" else None
     stable = owner.status.stable or _served_before(owner, asked, running)
     begun = run.stable if run is not None and run.is_open else stable
@@ -109,7 +108,7 @@ def facts(
         steps=steps_of(canary) if canary is not None else None,
         wanted=wanted,
         running=running,
-        at=_whole_second(seen.now),
+        at=whole_second(seen.now),
         instead=rolled_back(seen, asked),
         aborted=back.revision if back is not None and is_new else "",
         promote=(promote.revision, promote.token) if promote is not None else ("", ""),
@@ -118,7 +117,7 @@ def facts(
     )
 
 
-def _whole_second(moment: datetime) -> datetime:
+def whole_second(moment: datetime) -> datetime:
     """As it is recorded."""
     return moment.replace(microsecond=0)
 
@@ -182,8 +181,10 @@ def _judged(owner: DeepSeekServing) -> str:
 
 def told_step(run: Run) -> str:
     """`canary run 3, step 2 of 3 at 50 %`."""
-    step = run.step
-    share = " or ".join(
-        [*([f"{step.weight} %"] if step.weight else []), *([f"{step.replicas} replicas"] if step.replicas else [])]
-    )
+    share = told_share(run.step.weight, run.step.replicas)
     return f"canary run {run.number}, step {run.index + 1} of {len(run.steps.steps)} at {share}"
+
+
+def told_share(weight: int | None, replicas: int | None) -> str:
+    """`50 % or 2 replicas`: what a step has of both."""
+    return " or ".join([*([f"{weight} %"] if weight else []), *([f"{replicas} replicas"] if replicas else [])])

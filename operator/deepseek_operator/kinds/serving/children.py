@@ -11,16 +11,16 @@ from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.definition import SERVING
 from deepseek_operator.api.v1alpha1.serving.scaling import Autoscaling
 from deepseek_operator.core.configuration import Configuration
-from deepseek_operator.core.names import handed_on, owner_reference
+from deepseek_operator.core.names import handed_on
 from deepseek_operator.core.resources import (
     AUTOSCALER,
     BACKEND_TRAFFIC_POLICY,
     BUDGET,
     SERVICE,
     Manifest,
-    Resource,
 )
 from deepseek_operator.core.seen import Seen
+from deepseek_operator.kinds.serving.head import head
 from deepseek_operator.kinds.serving.labels import child_labels, replica_selector, revision_labels, revision_selector
 from deepseek_operator.kinds.serving.names import serving_revision, serving_service
 from deepseek_operator.kinds.serving.revision import template_of
@@ -79,13 +79,13 @@ def _exists(seen: Seen[DeepSeekServing], revision: str) -> bool:
 def service(owner: DeepSeekServing) -> Manifest:
     """The address that users call: every replica of every revision that is ready."""
     name = serving_service(owner.metadata.name)
-    return {**_head(SERVICE, owner, name, child_labels(owner)), "spec": _service_spec(replica_selector(owner))}
+    return {**head(SERVICE, owner, name, child_labels(owner)), "spec": _service_spec(replica_selector(owner))}
 
 
 def revision_service(owner: DeepSeekServing, revision: str) -> Manifest:
     """The replicas of one revision, for a look at a new version beside the old."""
     name, labels = serving_revision(owner.metadata.name, revision), revision_labels(owner, revision)
-    return {**_head(SERVICE, owner, name, labels), "spec": _service_spec(revision_selector(owner, revision))}
+    return {**head(SERVICE, owner, name, labels), "spec": _service_spec(revision_selector(owner, revision))}
 
 
 def _service_spec(selector: Mapping[str, str]) -> dict[str, Any]:
@@ -99,7 +99,7 @@ def replica_group(owner: DeepSeekServing, revision: str, template: Manifest, rep
     deadline_s, keeper = _loading_seconds(template) + PULL_SECONDS, keeper_for(nodes=1)
     wanted = Wanted(replicas, revision_selector(owner, revision), template, deadline_s)
     return {
-        **_head(keeper.resource, owner, name, {**handed_on(owner.metadata.labels), **labels}),
+        **head(keeper.resource, owner, name, {**handed_on(owner.metadata.labels), **labels}),
         "spec": keeper.spec(wanted),
     }
 
@@ -123,7 +123,7 @@ def budget(owner: DeepSeekServing, replicas: int) -> Manifest:
         "selector": {"matchLabels": replica_selector(owner)},
         "unhealthyPodEvictionPolicy": "AlwaysAllow",
     }
-    return {**_head(BUDGET, owner, serving_service(owner.metadata.name), child_labels(owner)), "spec": spec}
+    return {**head(BUDGET, owner, serving_service(owner.metadata.name), child_labels(owner)), "spec": spec}
 
 
 def autoscalers(owner: DeepSeekServing, configuration: Configuration) -> tuple[Manifest, ...]:
@@ -133,7 +133,7 @@ def autoscalers(owner: DeepSeekServing, configuration: Configuration) -> tuple[M
         return ()
     name = serving_service(owner.metadata.name)
     spec = _autoscaler_spec(owner, autoscaling, configuration.metric_prefix)
-    return ({**_head(AUTOSCALER, owner, name, child_labels(owner)), "spec": spec},)
+    return ({**head(AUTOSCALER, owner, name, child_labels(owner)), "spec": spec},)
 
 
 def _autoscaler_spec(owner: DeepSeekServing, autoscaling: Autoscaling, metric: str) -> dict[str, Any]:
@@ -160,16 +160,4 @@ def _behavior(autoscaling: Autoscaling) -> dict[str, Any]:
     return {
         "scaleUp": {"stabilizationWindowSeconds": 0, "selectPolicy": "Max", "policies": up},
         "scaleDown": {"stabilizationWindowSeconds": window_s, "selectPolicy": "Max", "policies": down},
-    }
-
-
-def _head(resource: Resource, owner: DeepSeekServing, name: str, labels: Mapping[str, str]) -> dict[str, Any]:
-    return {
-        "apiVersion": resource.api_version,
-        "kind": resource.kind,
-        "metadata": {
-            "name": name,
-            "labels": dict(labels),
-            "ownerReferences": [owner_reference(SERVING, owner.metadata.name, owner.metadata.uid)],
-        },
     }

@@ -7,7 +7,9 @@ from deepseek_operator.api.base import Condition
 from deepseek_operator.api.v1alpha1.serving.status import CanaryStatus, ServingStatus
 from deepseek_operator.core.conditions import find, headline
 from deepseek_operator.core.kind import Event
+from deepseek_operator.domain.policy.canary import CLOSED, Phase
 from deepseek_operator.kinds.serving import reasons
+from deepseek_operator.kinds.serving.canary import told_share
 from deepseek_operator.kinds.serving.rollback import ROLLED_BACK
 from deepseek_operator.kinds.serving.route_status import POLICY_READY, ROUTE_READY
 from deepseek_operator.kinds.serving.update import UPDATE_AVAILABLE
@@ -115,30 +117,24 @@ def _canary(was: CanaryStatus | None, is_now: CanaryStatus | None) -> Iterator[E
     if is_now is None or (
         was is not None and (was.run, was.step, was.phase) == (is_now.run, is_now.step, is_now.phase)
     ):
-        if was is not None and is_now is None and was.phase not in _ENDED:
+        if was is not None and is_now is None and was.phase not in CLOSED:
             yield _tells("CanarySuperseded", f"run {was.run} ends: the spec asks for {was.stable} again")
         return
     begins = was is None or was.run != is_now.run
-    if was is not None and begins and was.phase not in _ENDED:
+    if was is not None and begins and was.phase not in CLOSED:
         yield _tells(
             "CanarySuperseded", f"run {was.run} of revision {was.target} ends: the spec asks for {is_now.target}"
         )
-    share = " or ".join(
-        [f"{is_now.weight} %"] * (is_now.weight is not None)
-        + [f"{is_now.replicas} replicas"] * (is_now.replicas is not None)
-    )
+    share = told_share(is_now.weight, is_now.replicas)
     if begins:
         yield _tells("CanaryStarted", f"run {is_now.run}: revision {is_now.target} is tried beside {is_now.stable}")
     if begins or (was is not None and was.step != is_now.step):
         yield _tells("CanaryStep", f"run {is_now.run}: step {is_now.step} of {is_now.steps} at {share}")
-    if is_now.phase == "Completed":
+    if is_now.phase == Phase.COMPLETED:
         yield _tells("CanaryPromoted", f"run {is_now.run}: revision {is_now.target} takes the place of {is_now.stable}")
-    if is_now.phase == "RolledBack":
+    if is_now.phase == Phase.ROLLED_BACK:
         note = f"run {is_now.run}: back to revision {is_now.stable}, since {is_now.target} was rolled back: {is_now.message}"
         yield Event("Warning", "CanaryRolledBack", "Canary", note[:_NOTE_LENGTH])
-
-
-_ENDED = ("Completed", "RolledBack")
 
 
 def _tells(reason: str, note: str) -> Event:

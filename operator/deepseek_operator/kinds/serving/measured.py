@@ -7,15 +7,15 @@ revision, as its count of requests is.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
-from deepseek_operator.core.resources import Manifest
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.domain.programs.engines.measures import QUANTILES, has
 from deepseek_operator.domain.programs.engines.table import ENGINES, USUAL
 from deepseek_operator.domain.values.command import Signal
 from deepseek_operator.domain.values.version import rendered
-from deepseek_operator.kinds.serving.revision import stored_revision
+from deepseek_operator.kinds.serving.revision import record_of
 from deepseek_operator.kinds.serving.signals import series
 
 
@@ -78,15 +78,14 @@ def measures(seen: Seen[DeepSeekServing], revision: str, window_seconds: int) ->
 
     Of one whose record is gone, was made from what ran, or says what no release can have written, that is the spec's.
     """
-    owner, stored = seen.owner, stored_revision(seen, revision)
-    engine = _rendered_for(stored) if stored is not None else None
+    owner, engine = seen.owner, _rendered_for(record_of(seen, revision))
     kind, version = engine or (owner.spec.engine.type, owner.spec.engine.version)
     return Measures(owner, revision, kind, version, window_seconds)
 
 
-def _rendered_for(stored: Manifest) -> tuple[str, str | None] | None:
+def _rendered_for(record: Mapping[str, Any]) -> tuple[str, str | None] | None:
     """Type and version of the engine in a revision's record, which leaves out what is neutral."""
-    said = (stored.get("data") or {}).get("input")
+    said = record.get("input")
     engine = said.get("engine", {}) if isinstance(said, Mapping) else None
     if not isinstance(engine, Mapping):
         return None

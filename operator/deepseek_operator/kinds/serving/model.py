@@ -5,9 +5,9 @@ each of `adapters` has a reference of its own, so that another adapter does not 
 Everything lies in the resource's own namespace.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.adapters import USUAL_RANK, ServedAdapter
@@ -26,6 +26,8 @@ from deepseek_operator.domain.programs.engines.table import ENGINES, offered
 from deepseek_operator.kinds.serving import reasons
 from deepseek_operator.kinds.serving.reasons import Reason
 from deepseek_operator.workloads.replicas.group import group_named
+
+Folder = TypeVar("Folder", ResolvedModel, ResolvedAdapter)
 
 PINNED = "Pinned"
 """`update` of a reference that is resolved once."""
@@ -95,7 +97,7 @@ def _model(seen: Seen[DeepSeekServing]) -> Resolution:
     model, recorded = seen.owner.spec.model, seen.owner.status.resolved
     reference = reference_digest(model)
     if recorded is not None and recorded.reference == reference:
-        return _followed(model.from_training, reference, seen, recorded)
+        return _followed(model.from_training, recorded, lambda wanted: _export_of(wanted, reference, seen))
     if recorded is None and (remembered := _remembered(seen, reference)) is not None:
         return remembered
     if model.from_training is not None:
@@ -106,12 +108,12 @@ def _model(seen: Seen[DeepSeekServing]) -> Resolution:
 
 
 def _followed(
-    wanted: FromTraining | None, reference: str, seen: Seen[DeepSeekServing], recorded: ResolvedModel
-) -> ResolvedModel:
-    """What is recorded, or where the training is followed the export that it has in its place now."""
+    wanted: FromTraining | None, recorded: Folder, export: Callable[[FromTraining], Folder | Unresolved]
+) -> Folder:
+    """What is recorded, or where the training is followed the `export` that it has in its place now."""
     if wanted is None or wanted.update == PINNED:
         return recorded
-    found = _export_of(wanted, reference, seen)
+    found = export(wanted)
     if isinstance(found, Unresolved) or (found.claim_name, found.sub_path) == (recorded.claim_name, recorded.sub_path):
         return recorded
     return found
@@ -195,7 +197,7 @@ def _adapter(seen: Seen[DeepSeekServing], wanted: ServedAdapter) -> ResolvedAdap
     remembered = (adapter for model in _stored(seen) for adapter in _adapters_of(model)) if not recorded else iter(())
     for adapter in (*recorded, *remembered):
         if adapter.reference == reference:
-            return _followed_adapter(wanted.from_training, reference, seen, adapter)
+            return _followed(wanted.from_training, adapter, lambda of: _adapter_of(of, reference, seen))
     if wanted.from_training is not None:
         return _adapter_of(wanted.from_training, reference, seen)
     if wanted.source is None:
@@ -203,18 +205,6 @@ def _adapter(seen: Seen[DeepSeekServing], wanted: ServedAdapter) -> ResolvedAdap
     source, rank = wanted.source, wanted.rank or USUAL_RANK
     kind = AdapterKind.LORA.value
     return ResolvedAdapter(reference=reference, claim_name=source.claim, sub_path=source.path, kind=kind, rank=rank)
-
-
-def _followed_adapter(
-    wanted: FromTraining | None, reference: str, seen: Seen[DeepSeekServing], recorded: ResolvedAdapter
-) -> ResolvedAdapter:
-    """As `_followed`, of an adapter."""
-    if wanted is None or wanted.update == PINNED:
-        return recorded
-    found = _adapter_of(wanted, reference, seen)
-    if isinstance(found, Unresolved) or (found.claim_name, found.sub_path) == (recorded.claim_name, recorded.sub_path):
-        return recorded
-    return found
 
 
 def _adapter_of(wanted: FromTraining, reference: str, seen: Seen[DeepSeekServing]) -> ResolvedAdapter | Unresolved:

@@ -157,10 +157,14 @@ def template_of(seen: Seen[DeepSeekServing], revision: str) -> Manifest | None:
     return live.template if live is not None else None
 
 
+def record_of(seen: Seen[DeepSeekServing], revision: str) -> Mapping[str, Any]:
+    """What is recorded of a revision beside its name; empty where its ControllerRevision is gone."""
+    return (stored_revision(seen, revision) or {}).get("data") or {}
+
+
 def model_of(seen: Seen[DeepSeekServing], revision: str) -> ResolvedModel | None:
     """The model folder that a revision mounts, by its record; None where the record is gone or was made from what ran."""
-    stored = stored_revision(seen, revision)
-    resolved = (stored.get("data") or {}).get("resolved") if stored is not None else None
+    resolved = record_of(seen, revision).get("resolved")
     return ResolvedModel.model_validate(resolved) if isinstance(resolved, Mapping) else None
 
 

@@ -6,7 +6,6 @@ that the next edit of the spec is not undone by it; that it is, is recorded.
 
 from collections.abc import Iterator, Mapping
 from json import dumps
-from typing import Any
 
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel
@@ -21,7 +20,7 @@ from deepseek_operator.kinds.serving.revision import (
     UPDATE,
     claims_mounted,
     model_of,
-    stored_revision,
+    record_of,
     stored_revisions,
     template_of,
     user_input,
@@ -67,12 +66,8 @@ def obstacle_of(seen: Seen[DeepSeekServing], revision: str, configuration: Confi
 
 
 def _profile(seen: Seen[DeepSeekServing], revision: str) -> str:
-    plan = _data(seen, revision).get("plan")
+    plan = record_of(seen, revision).get("plan")
     return str(plan.get("profile") or "") if isinstance(plan, Mapping) else ""
-
-
-def _data(seen: Seen[DeepSeekServing], revision: str) -> Mapping[str, Any]:
-    return (stored_revision(seen, revision) or {}).get("data") or {}
 
 
 def verdict(seen: Seen[DeepSeekServing], asked: str, model: ResolvedModel | None) -> tuple[Verdict, ...]:
@@ -95,9 +90,8 @@ def verdict(seen: Seen[DeepSeekServing], asked: str, model: ResolvedModel | None
         return (Verdict(ROLLED_BACK, "False", reasons.ROLLBACK_DONE.name, message),)
     instead = f"{asked}, which the spec asks for" if asked else "what the spec asks for"
     message = (
-        f"revision {told(seen, wish.revision)} runs by annotation in place of {instead}. To keep it, write "
-        f"{'; '.join(what_to_write(seen, wish.revision, model)) or 'the spec that it was made of'}. "
-        f"To follow the spec again: {_annotate(seen.owner)}-"
+        f"revision {told(seen, wish.revision)} runs by annotation in place of {instead}. "
+        f"{_to_keep(seen, wish.revision, model)}. To follow the spec again: {_annotate(seen.owner)}-"
     )
     return (Verdict(ROLLED_BACK, "True", reasons.ROLLED_BACK.name, message),)
 
@@ -105,9 +99,8 @@ def verdict(seen: Seen[DeepSeekServing], asked: str, model: ResolvedModel | None
 def rejected(seen: Seen[DeepSeekServing], stable: str, target: str, why: str, model: ResolvedModel | None) -> Verdict:
     """The condition that a canary run has rolled back what the spec asks for. `model`: what that would serve."""
     message = (
-        f"revision {told(seen, stable)} serves in place of {told(seen, target)}, which was tried and rolled back: {why}. To "
-        f"keep it, write {'; '.join(what_to_write(seen, stable, model)) or 'the spec that it was made of'}. "
-        f"{reasons.CANARY_REJECTED.advice}"
+        f"revision {told(seen, stable)} serves in place of {told(seen, target)}, which was tried and rolled back: {why}. "
+        f"{_to_keep(seen, stable, model)}. {reasons.CANARY_REJECTED.advice}"
     )
     return Verdict(ROLLED_BACK, "True", reasons.CANARY_REJECTED.name, message)
 
@@ -123,9 +116,14 @@ def _annotate(owner: DeepSeekServing) -> str:
     return f"kubectl annotate dss {meta.name} -n {meta.namespace} --overwrite {ROLLBACK}"
 
 
+def _to_keep(seen: Seen[DeepSeekServing], revision: str, model: ResolvedModel | None) -> str:
+    written = "; ".join(what_to_write(seen, revision, model)) or "the spec that it was made of"
+    return f"To keep it, write {written}"
+
+
 def what_to_write(seen: Seen[DeepSeekServing], revision: str, model: ResolvedModel | None) -> Iterator[str]:
     """What of the spec must be otherwise for it to ask for a stored revision, field by field."""
-    was = _data(seen, revision).get("input")
+    was = record_of(seen, revision).get("input")
     resolved = model_of(seen, revision)
     if not isinstance(was, Mapping) or resolved is None:
         return

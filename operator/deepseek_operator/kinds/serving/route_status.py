@@ -10,7 +10,7 @@ from deepseek_operator.core.resources import BACKEND_TRAFFIC_POLICY, HTTP_ROUTE
 from deepseek_operator.kinds.serving import reasons
 from deepseek_operator.kinds.serving.names import serving_service
 from deepseek_operator.kinds.serving.reasons import Reason
-from deepseek_operator.kinds.serving.routes import answers, condition_of, places_of, policy_fields
+from deepseek_operator.kinds.serving.routes import answers, condition_of, gateway_of, places_of, policy_fields
 from deepseek_operator.kinds.serving.view import View
 
 ROUTE_READY = "RouteReady"
@@ -30,9 +30,8 @@ def gateway_status(view: View) -> GatewayStatus | None:
     places = places_of(view.route) if view.route is not None else ()
     whole = sum(part for _, part in places)
     weights = [RouteWeight(revision=name, percent=round(100 * part / whole)) for name, part in places if part > 0]
-    parent = gateway.parent_ref
     return GatewayStatus(
-        parent=f"{parent.namespace or view.owner.metadata.namespace}/{parent.name}",
+        parent="/".join(gateway_of(view.owner, gateway)),
         controller=next((_controller(answer) for answer in _answers(view, gateway)), ""),
         weights=weights[:MAX_PLACES],
     )
@@ -55,8 +54,7 @@ def _route_ready(view: View, gateway: Gateway) -> Verdict:
         return Verdict(ROUTE_READY, "Unknown", reasons.WAITING_FOR_API.name, why)
     told = _answers(view, gateway)
     if not told:
-        parent = gateway.parent_ref
-        words = f"no controller has answered for Gateway {parent.namespace or view.owner.metadata.namespace}/{parent.name} yet"
+        words = f"no controller has answered for Gateway {'/'.join(gateway_of(view.owner, gateway))} yet"
         return _verdict(ROUTE_READY, "Unknown", reasons.ROUTE_PENDING, words)
     if (refused := _refused(told)) is not None:
         return _verdict(ROUTE_READY, "False", reasons.ROUTE_REFUSED, refused)

@@ -8,10 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
-from deepseek_operator.api.v1alpha1.serving.definition import SERVING
 from deepseek_operator.api.v1alpha1.serving.gateway import Gateway, Limits
-from deepseek_operator.core.names import owner_reference
 from deepseek_operator.core.resources import BACKEND_TRAFFIC_POLICY, HTTP_ROUTE, SERVICE, Manifest, Resource
+from deepseek_operator.kinds.serving.head import head
 from deepseek_operator.kinds.serving.labels import child_labels
 from deepseek_operator.kinds.serving.names import serving_revision, serving_service
 
@@ -43,10 +42,15 @@ def http_route(owner: DeepSeekServing, gateway: Gateway, places: Sequence[tuple[
 
 
 def _parent(owner: DeepSeekServing, gateway: Gateway) -> dict[str, str]:
-    parent = gateway.parent_ref
-    section = {"sectionName": parent.section_name} if parent.section_name is not None else {}
-    namespace = parent.namespace or owner.metadata.namespace
-    return {"group": _GATEWAYS, "kind": "Gateway", "namespace": namespace, "name": parent.name, **section}
+    section = gateway.parent_ref.section_name
+    namespace, name = gateway_of(owner, gateway)
+    named = {"group": _GATEWAYS, "kind": "Gateway", "namespace": namespace, "name": name}
+    return {**named, "sectionName": section} if section is not None else named
+
+
+def gateway_of(owner: DeepSeekServing, gateway: Gateway) -> tuple[str, str]:
+    """Namespace and name of the Gateway that the route hangs on."""
+    return gateway.parent_ref.namespace or owner.metadata.namespace, gateway.parent_ref.name
 
 
 def _backend(owner: DeepSeekServing, revision: str, weight: int, port: int) -> dict[str, Any]:
@@ -147,12 +151,4 @@ def condition_of(answer: Mapping[str, Any], type_: str) -> Mapping[str, Any]:
 
 
 def _head(resource: Resource, owner: DeepSeekServing) -> dict[str, Any]:
-    return {
-        "apiVersion": resource.api_version,
-        "kind": resource.kind,
-        "metadata": {
-            "name": serving_service(owner.metadata.name),
-            "labels": child_labels(owner),
-            "ownerReferences": [owner_reference(SERVING, owner.metadata.name, owner.metadata.uid)],
-        },
-    }
+    return head(resource, owner, serving_service(owner.metadata.name), child_labels(owner))

@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from deepseek_operator.api.v1alpha1.serving.status import CanaryStatus, KeptRevision, ServingStatus
+from deepseek_operator.api.v1alpha1.serving.status import KeptRevision, ServingStatus
 from deepseek_operator.core.conditions import headline
 from deepseek_operator.domain.policy.canary import Phase
+from deepseek_operator.kinds.serving.canary import told_share
 from deepseek_operator.kinds.serving.verbs import PAUSE, PROMOTE, ROLLBACK
 
 _OVER = {Phase.COMPLETED: 0, Phase.ROLLED_BACK: 1}
@@ -22,10 +23,11 @@ def picture(serving: Mapping[str, Any]) -> str:
 
 
 def _lines(name: str, status: ServingStatus) -> Iterator[str]:
-    told = headline(status.conditions)
-    yield f"{name}: {status.phase or 'Pending'}, {told.message if told is not None else 'nothing was observed yet'}"
+    why = headline(status.conditions)
+    yield f"{name}: {status.phase or 'Pending'}, {why.message if why is not None else 'nothing was observed yet'}"
     if (run := status.canary) is not None:
-        yield f"  run {run.run}: {run.phase} since {run.entered_at}, step {run.step} of {run.steps}{_share(run)}"
+        share = f" at {told}" if (told := told_share(run.weight, run.replicas)) else ""
+        yield f"  run {run.run}: {run.phase} since {run.entered_at}, step {run.step} of {run.steps}{share}"
         if run.message:
             yield f"  because {run.message}"
         for metric in run.analysis.metrics if run.analysis is not None else ():
@@ -34,11 +36,6 @@ def _lines(name: str, status: ServingStatus) -> Iterator[str]:
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     for row in rows:
         yield "  " + "   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-
-
-def _share(run: CanaryStatus) -> str:
-    shares = [*([f"{run.weight} %"] if run.weight else []), *([f"{run.replicas} replicas"] if run.replicas else [])]
-    return f" at {' or '.join(shares)}" if shares else ""
 
 
 def _row(one: KeptRevision, status: ServingStatus) -> tuple[str, str, str, str]:

@@ -136,7 +136,7 @@ class View:
         startable = self.rolled_back is not None or self.goal.obstacle is None
         before = run_of(self.status.canary)
         analysed = self.baking.analysed if self.baking is not None else None
-        return advance(before, facts(self.seen, self.asked, startable, self.wanted, self.running, analysed))
+        return advance(before, facts(self.seen, self.asked, startable, self.wanted, self.running, before, analysed))
 
     @cached_property
     def baking(self) -> Baking | None:
@@ -188,7 +188,7 @@ class View:
         """What the present operator would make otherwise than it runs; empty where that is nothing."""
         return update_of(self.seen, self.rollout.target, self.fresh)
 
-    @property
+    @cached_property
     def rolled_back(self) -> str | None:
         """The kept revision that runs in place of what the spec asks for; None where the spec is followed."""
         return rolled_back(self.seen, self.asked)
