@@ -27,6 +27,7 @@ WRITE_TIMEOUT_S = 5.0
 """Less than the lease's renewal leaves, so that a write never outlives the lease it began under."""
 HEADERS_TIMEOUT_S = 5.0
 """For the first byte of a stream, which the API server sends as soon as it agrees."""
+MERGE_PATCH = "application/merge-patch+json"
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _SHOWN = 100
 _REFUSAL = 64 * 1024
@@ -60,6 +61,11 @@ class ApiServer:
     async def __aexit__(self, *_: object) -> None:
         if self._session is not None:
             await self._session.close()
+
+    async def merge(self, resource: Resource, namespace: str, name: str, body: Manifest) -> None:
+        """Writes what `body` has into an object; None in it takes a field away. Raises ClusterError."""
+        place = path_of(resource, namespace, name)
+        await self.request("patch", "PATCH", place, resource=resource.plural, body=body, content_type=MERGE_PATCH)
 
     async def request(
         self,

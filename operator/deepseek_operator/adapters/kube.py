@@ -7,7 +7,7 @@ from datetime import datetime
 from urllib.parse import quote
 
 from deepseek_operator.adapters.answers import as_stored, not_served, page_of
-from deepseek_operator.adapters.api_server import WRITE_TIMEOUT_S, ApiServer, is_name, path_of
+from deepseek_operator.adapters.api_server import MERGE_PATCH, WRITE_TIMEOUT_S, ApiServer, is_name, path_of
 from deepseek_operator.core.actions import Propagation
 from deepseek_operator.core.kind import Event
 from deepseek_operator.core.names import FIELD_MANAGER, MANAGED_BY, MANAGER, OWNER_UID, digest
@@ -210,7 +210,7 @@ class KubeCluster:
         path = _events(namespace, name)
         found = await self._server.request(
             "patch", "PATCH", path, resource="events", body=body,
-            content_type="application/merge-patch+json", timeout_s=WRITE_TIMEOUT_S,
+            content_type=MERGE_PATCH, timeout_s=WRITE_TIMEOUT_S,
         )  # fmt: skip
         return found is not None
 

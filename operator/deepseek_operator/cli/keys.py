@@ -18,6 +18,7 @@ from deepseek_operator.adapters.api_server import ApiServer, path_of
 from deepseek_operator.api.base import rfc3339
 from deepseek_operator.api.resource import GROUP
 from deepseek_operator.core.resources import Manifest, Resource
+from deepseek_operator.domain.values.table import aligned
 
 CONFIG_MAP = Resource("v1", "ConfigMap", "configmaps")
 NAME = "deepseek-keys"
@@ -33,7 +34,6 @@ _CLIENT = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?")
 _TERM = re.compile(r"([1-9][0-9]{0,5})([dhm])")
 _UNITS = {"d": "days", "h": "hours", "m": "minutes"}
 _HEAD: tuple[str, ...] = ("NAME", "SERVINGS", "EXPIRES", "REVISION", "LIMITS", "CONFIGMAP")
-_MERGE = "application/merge-patch+json"
 
 
 @dataclass(frozen=True)
@@ -106,21 +106,20 @@ async def add(server: ApiServer, namespace: str, client: str, text: str) -> None
     for present in await _all(server, namespace):
         if client in (present.get("data") or {}):
             raise ValueError(f"there is a key {client}: revoke it first, or take another name")
-    place = path_of(CONFIG_MAP, namespace, NAME)
-    found = await server.request("get", "GET", place, resource=CONFIG_MAP.plural)
+    found = await server.request("get", "GET", path_of(CONFIG_MAP, namespace, NAME), resource=CONFIG_MAP.plural)
     if found is None:
         collection, body = path_of(CONFIG_MAP, namespace), config_map(namespace, {client: text})
         await server.request("create", "POST", collection, resource=CONFIG_MAP.plural, body=body)
         return
     metadata = {"labels": LABELS, "resourceVersion": found["metadata"]["resourceVersion"]}
-    await _patch(server, place, {"metadata": metadata, "data": {client: text}})
+    await server.merge(CONFIG_MAP, namespace, NAME, {"metadata": metadata, "data": {client: text}})
 
 
 async def revoke(server: ApiServer, namespace: str, client: str) -> bool:
     """Takes every entry of that name away; False: there was none. Raises ClusterError."""
     holding = [one for one in await _all(server, namespace) if client in (one.get("data") or {})]
     for one in holding:
-        await _patch(server, path_of(CONFIG_MAP, namespace, one["metadata"]["name"]), {"data": {client: None}})
+        await server.merge(CONFIG_MAP, namespace, one["metadata"]["name"], {"data": {client: None}})
     return bool(holding)
 
 
@@ -131,10 +130,7 @@ async def listing(server: ApiServer, namespace: str, now: datetime) -> str:
         for one in await _all(server, namespace)
         for name, text in (one.get("data") or {}).items()
     ]
-    rows = [_HEAD, *sorted(found)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ("   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
-    return "".join(f"{line.rstrip()}\n" for line in lines)
+    return "".join(f"{line}\n" for line in aligned([_HEAD, *sorted(found)]))
 
 
 def _row(name: str, text: str, place: str, now: datetime) -> tuple[str, ...]:
@@ -152,7 +148,3 @@ async def _all(server: ApiServer, namespace: str) -> list[Manifest]:
     query = {"labelSelector": ",".join(f"{key}={value}" for key, value in LABELS.items())}
     found = await server.request("list", "GET", path_of(CONFIG_MAP, namespace), resource="configmaps", query=query)
     return list((found or {}).get("items") or ())
-
-
-async def _patch(server: ApiServer, place: str, body: Manifest) -> None:
-    await server.request("patch", "PATCH", place, resource=CONFIG_MAP.plural, body=body, content_type=_MERGE)

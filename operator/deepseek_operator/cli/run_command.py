@@ -10,7 +10,6 @@ from deepseek_operator.core.kinds import Kinds, Runs
 from deepseek_operator.core.resources import Manifest, Resource
 
 LOOK_SECONDS = 2
-_MERGE = "application/merge-patch+json"
 
 
 async def answer(options: Namespace, kinds: Kinds) -> int:
@@ -28,9 +27,7 @@ async def answer(options: Namespace, kinds: Kinds) -> int:
         found = await _read(server, resource, namespace, options.name)
         token = str(int(datetime.now(UTC).timestamp()))
         key, value = runs.annotation(options.verb, found, getattr(options, "revision", None), token)
-        body = {"metadata": {"annotations": {key: value}}}
-        path = path_of(resource, namespace, options.name)
-        await server.request("patch", "PATCH", path, resource=resource.plural, body=body, content_type=_MERGE)
+        await server.merge(resource, namespace, options.name, {"metadata": {"annotations": {key: value}}})
         print(f"{options.name}: {key}={value}" if value is not None else f"{options.name}: {key} is gone")
     return 0
 

@@ -42,9 +42,8 @@ class Metrics:
         self._answered = Counter(
             "http_requests", "Answers by path, method and class of status.", _ANSWER, registry=self.registry
         )
-        for (
-            path
-        ) in ANSWERING:  # Born at zero: what a series begins with is no increase, and the first errors would not count.
+        # Born at zero: what a series begins with is no increase, and the first errors would not count.
+        for path in ANSWERING:
             for status in ("2xx", "4xx", "5xx"):
                 self._answered.labels(path, "POST", status)
 

@@ -6,6 +6,7 @@ from typing import Any
 from deepseek_operator.api.v1alpha1.serving.status import KeptRevision, ServingStatus
 from deepseek_operator.core.conditions import headline
 from deepseek_operator.domain.policy.canary import Phase
+from deepseek_operator.domain.values.table import aligned
 from deepseek_operator.kinds.serving.canary import told_share
 from deepseek_operator.kinds.serving.verbs import PAUSE, PROMOTE, ROLLBACK
 
@@ -33,9 +34,7 @@ def _lines(name: str, status: ServingStatus) -> Iterator[str]:
         for metric in run.analysis.metrics if run.analysis is not None else ():
             yield f"  {metric.verdict}: {metric.message}"
     rows = [("REVISION", "MODEL", "READY", ""), *(_row(one, status) for one in status.revisions)]
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    for row in rows:
-        yield "  " + "   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+    yield from (f"  {line}" for line in aligned(rows))
 
 
 def _row(one: KeptRevision, status: ServingStatus) -> tuple[str, str, str, str]:

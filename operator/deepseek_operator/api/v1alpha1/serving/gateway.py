@@ -13,21 +13,21 @@ REQUEST_SECONDS = 3600
 STREAM_IDLE_SECONDS = 300
 RETRIES = 2
 
+_SUBDOMAIN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
+
 GatewayName = Annotated[
     str,
-    StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$", max_length=253),
+    StringConstraints(pattern=f"^{_SUBDOMAIN}$", max_length=253),
     Says("write the name of a Gateway: a-z, 0-9, '-' and '.', for example public"),
 ]
 SectionName = Annotated[
     str,
-    StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$", max_length=253),
+    StringConstraints(pattern=f"^{_SUBDOMAIN}$", max_length=253),
     Says("write the name of one of the Gateway's listeners, for example https"),
 ]
 Hostname = Annotated[
     str,
-    StringConstraints(
-        pattern=r"^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$", max_length=253
-    ),
+    StringConstraints(pattern=rf"^(\*\.)?{_SUBDOMAIN}$", max_length=253),
     Says("write host names in small letters, without scheme, port and path, for example chat.example.com"),
 ]
 # Whole numbers of at most 999 Mi: the gateway holds a request's body in memory until it is whole.
