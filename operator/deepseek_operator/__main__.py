@@ -5,7 +5,7 @@ import logging
 import os
 import sys
 from argparse import ArgumentParser, Namespace, _SubParsersAction
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -128,27 +128,28 @@ def _size(options: Namespace) -> int:
 
 
 def _key(options: Namespace) -> int:
-    from kubernetes.config import ConfigException
-
     from deepseek_operator.cli import key_command
-    from deepseek_operator.ports.cluster import ClusterError
 
-    try:
-        return asyncio.run(key_command.answer(options))
-    except (ValueError, OSError, ClusterError, ConfigException) as error:
-        return _refused(str(error))
+    return _by_kubeconfig(key_command.answer(options))
 
 
 def _run_command(options: Namespace) -> int:
+    from deepseek_operator.cli import run_command
+
+    try:
+        return _by_kubeconfig(run_command.answer(options, KINDS))
+    except KeyboardInterrupt:
+        return 0
+
+
+def _by_kubeconfig(answer: Coroutine[object, object, int]) -> int:
+    """The exit status of a command that asks a cluster, or of its refusal."""
     from kubernetes.config import ConfigException
 
-    from deepseek_operator.cli import run_command
     from deepseek_operator.ports.cluster import ClusterError
 
     try:
-        return asyncio.run(run_command.answer(options, KINDS))
-    except KeyboardInterrupt:
-        return 0
+        return asyncio.run(answer)
     except (ValueError, OSError, ClusterError, ConfigException) as error:
         return _refused(str(error))
 
@@ -282,9 +283,13 @@ def _add_key(commands: "_SubParsersAction[ArgumentParser]") -> None:
     for verb in (new, revoke):
         verb.add_argument("name", metavar="NAME", help="of the client, as logs and limits know it")
     for verb in (new, revoke, verbs.add_parser("list", help="show all keys, without their digests")):
-        verb.add_argument("-n", "--namespace", metavar="NAMESPACE", help="default: that of your kubeconfig")
-        verb.add_argument("--kubeconfig", metavar="FILE", help="default: $KUBECONFIG, else ~/.kube/config")
+        _add_place(verb)
     key.set_defaults(command=_key)
+
+
+def _add_place(parser: ArgumentParser) -> None:
+    parser.add_argument("-n", "--namespace", metavar="NAMESPACE", help="default: that of your kubeconfig")
+    parser.add_argument("--kubeconfig", metavar="FILE", help="default: $KUBECONFIG, else ~/.kube/config")
 
 
 _RUN_COMMANDS = {
@@ -305,8 +310,7 @@ def _add_run_commands(commands: "_SubParsersAction[ArgumentParser]") -> None:
             parser.add_argument("revision", metavar="REVISION", nargs="?", help="as status.revisions lists it")
         if verb == "watch":
             parser.add_argument("--once", action="store_true", help="print it once")
-        parser.add_argument("-n", "--namespace", metavar="NAMESPACE", help="default: that of your kubeconfig")
-        parser.add_argument("--kubeconfig", metavar="FILE", help="default: $KUBECONFIG, else ~/.kube/config")
+        _add_place(parser)
         parser.set_defaults(command=_run_command, verb=verb)
 
 

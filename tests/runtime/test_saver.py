@@ -14,8 +14,8 @@ from deepseek_runtime.checkpoint.room import Full, is_full
 from deepseek_runtime.checkpoint.volume import Superseded, Volume
 from deepseek_runtime.trainer import saver
 from deepseek_runtime.trainer.saver import Lineage, Saver, _Pending
+from deepseek_runtime.trainer.snapshot import Taken
 from deepseek_runtime.trainer.wire import PlainUnpickler
-from deepseek_runtime.trainer.writing import Ledger
 
 
 class CheckpointException(BaseException):
@@ -29,7 +29,7 @@ def saving(volume: Path, failure: BaseException | None) -> Saver:
         future.set_exception(failure)
     gang = SimpleNamespace(total=lambda values: list(values), world_size=2, is_first=True)
     made = Saver(cast(Any, gang), Volume(volume), cast(Any, None), Lineage("a", None), lambda: None, dict)
-    made._pending = _Pending(3, True, {}, Ledger(), future, 0.0)
+    made._pending = _Pending(3, True, {}, Taken({}, Future()), 0.0, future=future)
     return made
 
 

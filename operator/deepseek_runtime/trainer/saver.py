@@ -72,10 +72,10 @@ class _Pending:
     step: int
     healthy: bool
     metrics: Mapping[str, float | None]
-    ledger: Ledger
-    future: "Future[_Written]"
+    taken: Taken
     since: float
-    taken: Taken | None = None
+    ledger: Ledger = field(default_factory=Ledger)
+    future: "Future[_Written]" = field(default_factory=Future)
     blocked_s: float = 0.0
     failed_since: float | None = None
 
@@ -128,8 +128,8 @@ class Saver:
         since = time.monotonic()
         taken = state.snapshot.take(state.tensors(step), self.beside)
         small = {random_file(self.gang.rank): states.random_state(), **(self.notes() if self.gang.is_first else {})}
-        pending = _Pending(step, healthy, metrics, Ledger(), Future(), since, taken)
-        pending.future = self.beside.submit(self._write, pending, taken, small)
+        pending = _Pending(step, healthy, metrics, taken, since)
+        pending.future = self.beside.submit(self._write, pending, small)
         self._pending, pending.blocked_s = pending, time.monotonic() - since
 
     def make_room(self) -> None:
@@ -167,16 +167,16 @@ class Saver:
         written = self._raise_failure(pending)
         self._take(written.kept)
         self._pending = None
-        held_up = pending.blocked_s + (pending.taken.waited_s if pending.taken else 0.0)
+        held_up = pending.blocked_s + pending.taken.waited_s
         return Saved(self.own[-1], written.ended - pending.since, held_up + time.monotonic() - called)
 
     def _raise_failure(self, pending: _Pending) -> _Written:
         with writing(self.volume.root, self._what(pending.step), lambda: pending.ledger.failure):
             return pending.future.result()
 
-    def _write(self, pending: _Pending, taken: Taken, small: Mapping[str, bytes]) -> _Written:
+    def _write(self, pending: _Pending, small: Mapping[str, bytes]) -> _Written:
         """On a thread of its own, of all ranks together: from the copy to the checkpoint."""
-        taken.done.result()
+        pending.taken.done.result()
         group = self.gang.saving
         # An attempt before may have died between a commit and that.
         kept = _agreed(self.gang, group, lambda: self._pruned(self._kept, spared=None))
@@ -184,7 +184,7 @@ class Saver:
         directory.mkdir(parents=True, exist_ok=True)
         for name, content in small.items():
             write_file(directory / name, content, pending.ledger)
-        dcp.save(taken.state, storage_writer=HashingWriter(directory, pending.ledger), process_group=group)
+        dcp.save(pending.taken.state, storage_writer=HashingWriter(directory, pending.ledger), process_group=group)
         gathered: list[list[File]] | None = [[] for _ in range(self.gang.world_size)] if self.gang.is_first else None
         dist.gather_object(pending.ledger.files(), gathered, group=group)
         files = tuple(file for files in gathered or () for file in files)
