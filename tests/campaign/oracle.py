@@ -227,6 +227,8 @@ def _of_serving(owner: Manifest, reference: Rehearsal, mine: Mapping[str, list[M
     spec, status = owner["spec"], owner["status"]
     kind, reason = told(status.get("conditions", ()))
     for expected in reference.made:
+        if expected["kind"] not in mine:
+            continue  # Of an optional API, which this cluster does not serve.
         live = next((i for i in mine[expected["kind"]] if i["metadata"]["name"] == expected["metadata"]["name"]), None)
         name = f"{expected['kind']} {expected['metadata']['name']}"
         if live is None:

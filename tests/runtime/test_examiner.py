@@ -112,7 +112,7 @@ def test_what_can_not_be_asked_is_said_with_what_to_write(change: dict[str, str]
 def run(tmp_path: Path, **said: str) -> tuple[int, dict[str, Any]]:
     """The program's exit code and last words."""
     log = tmp_path / "log"
-    environment = {**os.environ, "DEEPSEEK_TERMINATION_LOG": str(log), **said}
+    environment = {**os.environ, "PYTHONPATH": "operator", "DEEPSEEK_TERMINATION_LOG": str(log), **said}
     code = subprocess.run([sys.executable, "-m", "deepseek_runtime.examiner"], env=environment, check=False).returncode
     return code, json.loads(log.read_text())
 
