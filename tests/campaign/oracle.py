@@ -227,8 +227,10 @@ def _of_serving(owner: Manifest, reference: Rehearsal, mine: Mapping[str, list[M
     spec, status = owner["spec"], owner["status"]
     kind, reason = told(status.get("conditions", ()))
     for expected in reference.made:
-        if expected["kind"] not in mine:
-            continue  # Of an optional API, which this cluster does not serve.
+        if expected["kind"] not in mine:  # Of an optional API, which this cluster does not serve.
+            if reason != "WaitingForAPI":
+                yield f"{expected['kind']} can't be made here, and it says {kind}/{reason}"
+            continue
         live = next((i for i in mine[expected["kind"]] if i["metadata"]["name"] == expected["metadata"]["name"]), None)
         name = f"{expected['kind']} {expected['metadata']['name']}"
         if live is None:
@@ -249,7 +251,7 @@ def _of_serving(owner: Manifest, reference: Rehearsal, mine: Mapping[str, list[M
         if (ready, len(mine["Pod"])) != (asked, asked) or status.get("readyReplicas", 0) != asked:
             yield f"{ready} pods of {len(mine['Pod'])} ready, status says {status.get('readyReplicas')}; wanted {asked}"
         phase = "Suspended" if spec.get("suspend") else "Available"
-        if status.get("phase") != phase:
+        if status.get("phase") != phase and reason != "WaitingForAPI":
             yield f"phase {status.get('phase')} ({kind}/{reason}), not {phase}"
     elif ready < 1 or ready != len(mine["Pod"]):
         yield f"{ready} pods of {len(mine['Pod'])} ready under an autoscaler without a metric"
