@@ -25,7 +25,10 @@ from tests.unit.kinds.serving.test_every_field import FIELDS, Field, written
 
 pytestmark = pytest.mark.timeout(400)
 LIMIT_S = 120.0
-ADMINISTRATOR = Path(__file__).parents[2] / "examples/gateway/administrator.yaml"
+EXAMPLES = Path(__file__).parents[2] / "examples/gateway"
+SHOWN = [
+    one for name in ("administrator", "tokens") for one in yaml.safe_load_all((EXAMPLES / f"{name}.yaml").read_text())
+]
 GATEWAY_FIELDS = [row for row in FIELDS if row.path.startswith("gateway.")]
 _SERVERS = (
     "uid",
@@ -95,10 +98,7 @@ def test_a_route_in_the_midst_of_a_rollout_is_one_too(gateways: Cluster) -> None
     gateways.api.apply(path, route, dryRun="All", fieldValidation="Strict")
 
 
-@pytest.mark.parametrize(
-    "manifest",
-    [pytest.param(one, id=one["kind"]) for one in yaml.safe_load_all(ADMINISTRATOR.read_text())],
-)
+@pytest.mark.parametrize("manifest", [pytest.param(one, id=one["kind"]) for one in SHOWN])
 def test_what_an_administrator_is_shown_is_what_the_definitions_know(gateways: Cluster, manifest: Manifest) -> None:
     path = COLLECTIONS[manifest["kind"]].format("default")
     metadata = {key: value for key, value in manifest["metadata"].items() if key != "namespace"}

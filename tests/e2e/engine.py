@@ -50,7 +50,9 @@ class Handler(BaseHTTPRequestHandler):
                 fails = FAILS_EACH > 0 and sum(State.answered.values()) % FAILS_EACH == FAILS_EACH - 1
                 State.answered["5xx" if fails else "2xx"] += 1
                 State.taken_s.append(time.monotonic() - began_s)
-            self.answer(json.dumps({"choices": [{"text": "OK"}]}), "application/json", 500 if fails else 200)
+            usage = {"prompt_tokens": 3, "completion_tokens": 1}
+            answer = {"choices": [{"text": "OK"}], "usage": usage}
+            self.answer(json.dumps(answer), "application/json", 500 if fails else 200)
         finally:  # A client that went away is in flight no longer either.
             with State.changed:
                 State.running -= 1

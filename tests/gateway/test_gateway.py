@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from tests.gateway.load import Load, ask, completion
+from tests.gateway.servings import ENGINE, ENGINE_IMAGE, LIMIT_S, PARENT, TINY, available, serving, status
 from tests.support import bed as beds
 from tests.support import gateway_bed
 from tests.support.gateway_api import standard
@@ -24,18 +25,8 @@ from tests.support.kubectl import Kubectl, until
 pytestmark = pytest.mark.timeout(900)
 
 ROOT = Path(__file__).parents[2]
-ENGINE = ROOT / "tests/e2e/engine.py"
-ENGINE_IMAGE = "deepseek-operator.io/gateway-engine:dev"
-LIMIT_S = 240.0
 ROLLOUTS = 4
-TINY = {"cpu": "10m", "memory": "128Mi"}
 FLEET, CHAT = "fleet.example.com", "chat.example.com"
-PARENT = {"name": "public", "namespace": "gateways", "sectionName": "http"}
-
-
-def serving(name: str, model: dict[str, Any], **spec: Any) -> str:
-    head = {"apiVersion": "deepseek-operator.io/v1alpha1", "kind": "DeepSeekServing", "metadata": {"name": name}}
-    return json.dumps({**head, "spec": {"model": model, **spec}})
 
 
 def fleet(version: int, **gateway: Any) -> str:
@@ -88,20 +79,6 @@ def address(team: Kubectl) -> str:
     found = gateway_bed.address(team)
     until("it answers", lambda: ask(found, FLEET, "/v1/completions", completion()).status == 200, timeout_s=LIMIT_S)
     return found
-
-
-def status(kubectl: Kubectl, name: str) -> dict[str, Any]:
-    """What is told of the serving as it is written now; empty while that was not looked at."""
-    found: dict[str, Any] = kubectl.json("get", "deepseekserving", name)
-    return (
-        dict(found.get("status", {}))
-        if found["metadata"]["generation"] == found.get("status", {}).get("observedGeneration")
-        else {}
-    )
-
-
-def available(kubectl: Kubectl, name: str) -> None:
-    until(f"{name} is available", lambda: status(kubectl, name).get("phase") == "Available", timeout_s=LIMIT_S)
 
 
 def is_rolled_out(kubectl: Kubectl, before: str | None) -> bool:

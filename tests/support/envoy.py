@@ -1,5 +1,7 @@
 """A real Envoy before a small backend, with the real gate beside it. What stands in for the cluster is a list of ConfigMaps.
 
+Its access log and what reads tokens off answers are those that an administrator is shown.
+
 $ENVOY is the environment with Envoy's wheel, which `need_envoy` of environment.sh makes.
 """
 
@@ -27,6 +29,10 @@ ANSWER_S = 15
 INTERNAL = ("x-deepseek-client", "x-deepseek-model", "x-deepseek-revision", "x-deepseek-limits")
 CLAIMS = ("x-deepseek-jwt-sub", "x-deepseek-jwt-scopes")
 ASKED = ("x-api-key", "content-type", "content-encoding", *CLAIMS)
+EXAMPLES = Path(__file__).parents[2] / "examples/gateway"
+BEHIND = "chat-serve-975abe8e9a"
+"""The Service that the backend stands for."""
+USAGE = {"prompt_tokens": 11, "total_tokens": 18, "completion_tokens": 7}
 
 
 class Served:
@@ -69,23 +75,32 @@ def api_server(config_maps: Sequence[Mapping[str, Any]]) -> web.Application:
 
 
 def backend(go_on: threading.Event) -> web.Application:
-    """Says what reached it; `/v1/completions` is a stream whose second half comes once `go_on` is set."""
+    """Says what reached it; `/v1/completions` is a stream whose second half comes once `go_on` is set. Both tell tokens as
+    engines do: of a stream only who asks is told. `/v1/embeddings` answers with what was sent."""
 
     async def echo(request: web.Request) -> web.Response:
         body = await request.read()
-        return web.json_response({"headers": {k.lower(): v for k, v in request.headers.items()}, "bytes": len(body)})
+        headers = {k.lower(): v for k, v in request.headers.items()}
+        return web.json_response({"headers": headers, "bytes": len(body), "usage": USAGE})
+
+    async def mirror(request: web.Request) -> web.Response:
+        return web.json_response((await request.json())["answer"])
 
     async def stream(request: web.Request) -> web.StreamResponse:
-        await request.read()
+        body = await request.json()
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
         await response.write(b"data: first\n\n")
         await asyncio.to_thread(go_on.wait, 60)
         await response.write(b"data: second\n\n")
+        if body.get("stream_options"):
+            await response.write(f"data: {json.dumps({'choices': [], 'usage': USAGE})}\n\n".encode())
+            await response.write(b"data: [DONE]\n\n")
         return response
 
     application = web.Application(client_max_size=64 * 1024 * 1024)
     application.router.add_post("/v1/completions", stream)
+    application.router.add_post("/v1/embeddings", mirror)
     application.router.add_route("*", "/{path:.*}", echo)
     return application
 
@@ -94,9 +109,11 @@ def _exact(*names: str) -> Mapping[str, Any]:
     return {"patterns": [{"exact": name} for name in names]}
 
 
-def _cluster(name: str, port: int) -> Mapping[str, Any]:
+def _cluster(name: str, port: int, service: str = "") -> Mapping[str, Any]:
+    """`service`: whose endpoints they are, as Envoy Gateway says it of a backend of a route."""
     address = {"socket_address": {"address": "127.0.0.1", "port_value": port}}
-    endpoints = [{"lb_endpoints": [{"endpoint": {"address": address}}]}]
+    told = {"filter_metadata": {"envoy-gateway": {"resources": [{"kind": "Service", "name": service}]}}}
+    endpoints = [{"lb_endpoints": [{"endpoint": {"address": address}}], **({"metadata": told} if service else {})}]
     return {
         "name": name,
         "connect_timeout": "5s",
@@ -138,7 +155,8 @@ def _routes(gate_way: str) -> list[Mapping[str, Any]]:
     def of(serving: str) -> Mapping[str, Any]:
         match = {"prefix": "/v1/", "headers": [{"name": "x-deepseek-model", "string_match": {"exact": serving}}]}
         added = [{"header": {"key": "x-reached", "value": serving}}]
-        return {"match": match, "route": {"cluster": "backend", "timeout": "0s"}, "request_headers_to_add": added}
+        name, action = f"httproute/team/{serving}-serve/rule/0/match/0", {"cluster": "backend", "timeout": "0s"}
+        return {"name": name, "match": match, "route": action, "request_headers_to_add": added}
 
     listing = {"cluster": "gate", "prefix_rewrite": f"/models/team/{gate_way}"}
     off = {
@@ -156,6 +174,12 @@ def _routes(gate_way: str) -> list[Mapping[str, Any]]:
     ]
 
 
+def _shown(name: str, kind: str) -> Mapping[str, Any]:
+    """The spec of what an administrator is shown."""
+    documents = yaml.safe_load_all((EXAMPLES / name).read_text())
+    return next(one["spec"] for one in documents if one["kind"] == kind)
+
+
 def configuration(port: int, gate: int, behind: int, way: str, stripped: Sequence[str]) -> Mapping[str, Any]:
     """Envoy's whole configuration: one listener."""
     manager = _filter(
@@ -170,12 +194,16 @@ def configuration(port: int, gate: int, behind: int, way: str, stripped: Sequenc
         access_log=[
             _filter(
                 "envoy.access_loggers.stdout", "envoy.extensions.access_loggers.stream.v3.StdoutAccessLog",
-                log_format={"text_format_source": {"inline_string": "%REQ(X-DEEPSEEK-CLIENT)% %RESPONSE_CODE%\n"}},
+                log_format={"json_format": _shown("administrator.yaml", "EnvoyProxy")["telemetry"]["accessLog"]["settings"][0]["format"]["json"]},
             )
         ],
         route_config={"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": _routes(way)}]},
         http_filters=[
             _authorizer(way),
+            _filter(
+                "envoy.filters.http.lua", "envoy.extensions.filters.http.lua.v3.Lua",
+                default_source_code={"inline_string": _shown("tokens.yaml", "EnvoyExtensionPolicy")["lua"][0]["inline"]},
+            ),
             _filter("envoy.filters.http.router", "envoy.extensions.filters.http.router.v3.Router"),
         ],
     )  # fmt: skip
@@ -186,7 +214,10 @@ def configuration(port: int, gate: int, behind: int, way: str, stripped: Sequenc
         "filter_chains": [{"filters": [manager]}],
     }
     return {
-        "static_resources": {"listeners": [listener], "clusters": [_cluster("gate", gate), _cluster("backend", behind)]}
+        "static_resources": {
+            "listeners": [listener],
+            "clusters": [_cluster("gate", gate), _cluster("backend", behind, BEHIND)],
+        }
     }
 
 
@@ -224,7 +255,18 @@ class Bed:
         binary = subprocess.run([program, "-c", find], capture_output=True, text=True, check=True).stdout.strip()
         with self.log.open("ab") as log:
             envoy = subprocess.Popen(
-                [binary, "-c", str(written), "--concurrency", "1", "--use-dynamic-base-id"], stdout=log, stderr=log
+                [
+                    binary,
+                    "-c",
+                    str(written),
+                    "--concurrency",
+                    "1",
+                    "--use-dynamic-base-id",
+                    "--file-flush-interval-msec",
+                    "100",
+                ],
+                stdout=log,
+                stderr=log,
             )
         try:
             wait_for("Envoy listens", self._listens, timeout_s=60)
@@ -250,6 +292,10 @@ class Bed:
             sent.setdefault("Content-Type", "application/json")
         data = json.dumps(body).encode() if isinstance(body, dict) else body
         return told(self.url(path), data, sent, method)
+
+    def logged(self) -> list[dict[str, Any]]:
+        """Lines of the access log until now."""
+        return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
 
     def url(self, path: str) -> str:
         """Of Envoy."""

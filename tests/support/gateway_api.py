@@ -24,6 +24,7 @@ COLLECTIONS = {
     "BackendTrafficPolicy": "/apis/gateway.envoyproxy.io/v1alpha1/namespaces/{}/backendtrafficpolicies",
     "ClientTrafficPolicy": "/apis/gateway.envoyproxy.io/v1alpha1/namespaces/{}/clienttrafficpolicies",
     "EnvoyProxy": "/apis/gateway.envoyproxy.io/v1alpha1/namespaces/{}/envoyproxies",
+    "EnvoyExtensionPolicy": "/apis/gateway.envoyproxy.io/v1alpha1/namespaces/{}/envoyextensionpolicies",
 }
 """Paths of their collections, by kind."""
 

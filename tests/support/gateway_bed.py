@@ -27,7 +27,8 @@ from tests.support.kubectl import CommandFailed, Kubectl, until
 SYSTEM, GATEWAYS = "envoy-gateway-system", "gateways"
 CONTROLLER_IMAGE, PROXY_IMAGE = "example.com/envoy-gateway:dev", "example.com/envoy:dev"
 PROGRAM = "github.com/envoyproxy/gateway/cmd/envoy-gateway"
-ADMINISTRATOR = Path(__file__).parents[2] / "examples/gateway/administrator.yaml"
+EXAMPLES = Path(__file__).parents[2] / "examples/gateway"
+ADMINISTRATOR, TOKENS = EXAMPLES / "administrator.yaml", EXAMPLES / "tokens.yaml"
 PLAIN: dict[str, Any] = {
     "name": "http", "protocol": "HTTP", "port": 80,
     "allowedRoutes": {"namespaces": {"from": "Selector", "selector": {"matchLabels": {"gateway": "public"}}}},
@@ -87,6 +88,7 @@ def install(bed: Kubectl, scratch: Path, say: Callable[[str], None]) -> None:
         "--set", "crds.enabled=false", "--set", "topologyInjector.enabled=false",
         "--set", f"config.envoyGateway.provider.kubernetes.shutdownManager.image={CONTROLLER_IMAGE}",
         "--set", "deployment.envoyGateway.resources.requests.cpu=10m",
+        "--set", "config.envoyGateway.extensionApis.enableLua=true",
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     if done.returncode:
@@ -132,8 +134,9 @@ def remove_definitions(bed: Kubectl, definitions: list[dict[str, Any]]) -> None:
 
 
 def administrator() -> list[dict[str, Any]]:
-    """What the example has, on a machine without load balancers, with images of ours and a listener without TLS beside."""
-    manifests = [one for one in yaml.safe_load_all(ADMINISTRATOR.read_text()) if one]
+    """What the examples have, on a machine without load balancers, with images of ours and a listener without TLS beside."""
+    texts = (ADMINISTRATOR.read_text(), TOKENS.read_text())
+    manifests = [one for text in texts for one in yaml.safe_load_all(text) if one]
     by_kind = {one["kind"]: one for one in manifests}
     container = {"image": PROXY_IMAGE, "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}}}
     kubernetes = {"envoyDeployment": {"container": container}, "envoyService": {"type": "ClusterIP"}}

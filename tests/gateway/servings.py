@@ -1,0 +1,33 @@
+"""Servings on the cluster, for the tests of this folder: how one is written, and what is told of it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.support.kubectl import Kubectl, until
+
+ENGINE = Path(__file__).parents[1] / "e2e/engine.py"
+ENGINE_IMAGE = "deepseek-operator.io/gateway-engine:dev"
+"""An engine of the tests that starts in a second."""
+LIMIT_S = 240.0
+TINY = {"cpu": "10m", "memory": "128Mi"}
+PARENT = {"name": "public", "namespace": "gateways", "sectionName": "http"}
+
+
+def serving(name: str, model: dict[str, Any], **spec: Any) -> str:
+    head = {"apiVersion": "deepseek-operator.io/v1alpha1", "kind": "DeepSeekServing", "metadata": {"name": name}}
+    return json.dumps({**head, "spec": {"model": model, **spec}})
+
+
+def status(kubectl: Kubectl, name: str) -> dict[str, Any]:
+    """What is told of the serving as it is written now; empty while that was not looked at."""
+    found: dict[str, Any] = kubectl.json("get", "deepseekserving", name)
+    return (
+        dict(found.get("status", {}))
+        if found["metadata"]["generation"] == found.get("status", {}).get("observedGeneration")
+        else {}
+    )
+
+
+def available(kubectl: Kubectl, name: str) -> None:
+    until(f"{name} is available", lambda: status(kubectl, name).get("phase") == "Available", timeout_s=LIMIT_S)
