@@ -122,8 +122,14 @@ class ObservedStatus(StatusModel):
         return record.spread(value) if isinstance(value, Mapping) else value
 
     def to_wire(self) -> dict[str, Any]:
-        """The JSON form as it is stored: nothing that is empty, and what only the operator reads under `record`."""
-        return record.gathered(record.without_empty(super().to_wire()), record.paths(type(self)))
+        """The JSON form as it is stored: nothing that is empty, and what only the operator reads under `record`.
+
+        A condition has a message even where that is empty: `metav1.Condition` requires the key.
+        """
+        told = record.without_empty(super().to_wire())
+        if "conditions" in told:
+            told["conditions"] = [{**one, "message": one.get("message", "")} for one in told["conditions"]]
+        return record.gathered(told, record.paths(type(self)))
 
 
 def rfc3339(moment: datetime) -> str:

@@ -53,6 +53,15 @@ def test_nothing_that_is_empty_is_written() -> None:
     assert ServingStatus().to_wire() == {"observedGeneration": -1, "replicas": 0, "readyReplicas": 0}
 
 
+@pytest.mark.parametrize("model", [TrainingStatus, ServingStatus])
+def test_a_condition_has_every_key_that_clients_of_kubernetes_conditions_require(model: type[ObservedStatus]) -> None:
+    quiet = Condition(type="Stalled", status="False", reason="Settled", last_transition_time="2026-01-31T08:09:10Z")
+    (told,) = model(conditions=[quiet]).to_wire()["conditions"]
+    assert set(told) - {"observedGeneration"} == {"type", "status", "reason", "message", "lastTransitionTime"}
+    assert told["message"] == ""
+    assert model.model_validate({"conditions": [told]}).conditions == [quiet]
+
+
 def _models(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
     yield model
     for field in model.model_fields.values():
