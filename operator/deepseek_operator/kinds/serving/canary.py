@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from deepseek_operator.api.base import parse_time, rfc3339
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
@@ -61,7 +62,7 @@ def run_of(status: CanaryStatus | None) -> Run | None:
         return None
     entered = parse_time(status.entered_at)
     try:
-        steps = steps_of(Canary.model_validate_json(status.pinned))
+        steps = steps_of(read(status.pinned))
         phase = Phase(status.phase)
     except ValueError:
         return None
@@ -73,7 +74,16 @@ def run_of(status: CanaryStatus | None) -> Run | None:
 
 def analysis_of(status: CanaryStatus) -> Analysis | None:
     """By what the step is judged at which the recorded run is, which `run_of` has found; None where by nothing."""
-    return Canary.model_validate_json(status.pinned).steps[status.step - 1].analysis
+    return read(status.pinned).steps[status.step - 1].analysis
+
+
+@lru_cache(maxsize=64)
+def read(pinned: str) -> Canary:
+    """`rollout.canary` as a run has pinned it, in JSON. Raises ValueError: it is none.
+
+    Up to 92 kB, which each pass wants several times, its needs and its decision apart: parsed once for the runs that go on.
+    """
+    return Canary.model_validate_json(pinned)
 
 
 def steps_of(canary: Canary) -> Steps:

@@ -8,6 +8,7 @@ from deepseek_operator.core.actions import Done
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.domain.sizing import size_serving
 from deepseek_operator.kinds.serving import serving_kind
+from deepseek_operator.kinds.serving.canary import read
 from deepseek_operator.kinds.serving.children import children
 from deepseek_operator.kinds.serving.command import command
 from deepseek_operator.kinds.serving.devices import planned
@@ -71,6 +72,22 @@ def test_a_decision_derives_no_fact_twice(state: str) -> None:
     assert set(calls) >= {"living_pods", "running_revisions", "target", "resolve"}, "what is counted is what runs"
     assert set(calls.values()) == {1}, calls
     assert not calls.keys() & {function.__name__ for function in MAKING}, "and nothing is made again"
+
+
+def test_what_a_run_goes_by_is_read_once_however_often_it_is_looked_at() -> None:
+    """Its record is up to 92 kB of JSON."""
+    step = {"weight": 50, "bakeSeconds": 86400, "analysis": {"metrics": [{"type": "ErrorRate", "max": "0.01"}]}}
+    life = living(**PLAIN, rollout={"canary": {"steps": [step]}})
+    life.edit(model={"source": {"uri": "pvc://models/v3"}})
+    life.run()
+    assert life.status.phase == "Canary"
+    seen = life.look()
+    read.cache_clear()
+    with counted(read.__wrapped__) as calls:
+        for _ in range(3):
+            life.operator.kind.needs(seen)
+            life.operator.kind.decide(seen).status(Done())
+    assert calls == {"read": 1}
 
 
 @pytest.mark.parametrize("spec", [ON_DEVICES, REFUSED], ids=["on devices", "refused"])
