@@ -24,8 +24,8 @@ READY = Condition(
 def serving(phase: str = "Baking", **canary: object) -> dict[str, Any]:
     run = {"run": 1, "step": 2, "steps": 3, "weight": 50, "stable": OLD, "target": NEW, "entered_at": "t"}
     kept = [
-        KeptRevision(name=NEW, model="tune@200", replicas=2, ready=1),
-        KeptRevision(name=OLD, model="tune@100", replicas=4, ready=4),
+        KeptRevision(name=NEW, model="tune@200", replicas=2, ready=1, weight=25),
+        KeptRevision(name=OLD, model="tune@100", replicas=4, ready=4, weight=75),
     ]
     canary_status = CanaryStatus.model_validate({**run, "phase": phase, **canary})
     told = ServingStatus(phase="Canary", conditions=[READY], stable=OLD, revisions=kept, canary=canary_status)
@@ -42,9 +42,9 @@ def test_a_run_is_printed_with_its_step_and_its_revisions() -> None:
         "  run 1: Baking since t, step 2 of 3 at 50 %",
         "  because 0 of 2 serve",
         "  Fail: ErrorRate 0.05, at most 0.01",
-        "  REVISION     MODEL      READY",
-        "  2222222222   tune@200   1/2     tried",
-        "  1111111111   tune@100   4/4     stable",
+        "  REVISION     MODEL      READY   WEIGHT",
+        "  2222222222   tune@200   1/2     25 %     tried",
+        "  1111111111   tune@100   4/4     75 %     stable",
     ]
 
 

@@ -4,6 +4,8 @@ Ready means that the floor is ready: the replicas asked for, or `minReplicas` un
 because a rollout or a wish for more replicas can't be met; Reconciling says that, with the cause.
 """
 
+from collections.abc import Mapping
+
 from deepseek_operator.api.base import parse_time, rfc3339
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.definition import SERVING
@@ -86,16 +88,20 @@ def status(view: View, update: tuple[Verdict, ...], done: Done) -> ServingStatus
 def _revisions(view: View) -> list[KeptRevision]:
     """Those that can be gone back to, the newest first."""
     kept = [one for one in reversed(view.stored) if not is_terminating(one)]
-    return [_kept(view, revision_named(one), one["metadata"]) for one in kept[:MAX_REVISIONS]]
+    routed = gateway_status(view)
+    weights = {one.revision: one.percent for one in routed.weights} if routed is not None else {}
+    return [_kept(view, revision_named(one), one["metadata"], weights) for one in kept[:MAX_REVISIONS]]
 
 
-def _kept(view: View, name: str, metadata: Manifest) -> KeptRevision:
+def _kept(view: View, name: str, metadata: Manifest, weights: Mapping[str, int]) -> KeptRevision:
+    """`weights`: what the live route says, in percent; empty without one, where nobody knows who gets what."""
     model, since = model_of(view.seen, name), parse_time(metadata.get("creationTimestamp"))
     return KeptRevision(
         name=name,
         model=model.told if model is not None else "",
         step=model.step if model is not None else None,
         since=rfc3339(since) if since is not None else "",
+        weight=weights.get(name, 0) if weights else None,
         **_counts(view.running.get(name, NONE)),
     )
 

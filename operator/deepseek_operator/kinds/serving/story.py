@@ -33,15 +33,16 @@ def _lines(name: str, status: ServingStatus) -> Iterator[str]:
             yield f"  because {run.message}"
         for metric in run.analysis.metrics if run.analysis is not None else ():
             yield f"  {metric.verdict}: {metric.message}"
-    rows = [("REVISION", "MODEL", "READY", ""), *(_row(one, status) for one in status.revisions)]
+    rows = [("REVISION", "MODEL", "READY", "WEIGHT", ""), *(_row(one, status) for one in status.revisions)]
     yield from (f"  {line}" for line in aligned(rows))
 
 
-def _row(one: KeptRevision, status: ServingStatus) -> tuple[str, str, str, str]:
+def _row(one: KeptRevision, status: ServingStatus) -> tuple[str, str, str, str, str]:
     run = status.canary
     tried = "tried" if run is not None and run.target == one.name else ""
     role = "stable" if status.stable == one.name else tried
-    return one.name, one.model, f"{one.ready}/{one.replicas}", role
+    weight = f"{one.weight} %" if one.weight is not None else ""
+    return one.name, one.model, f"{one.ready}/{one.replicas}", weight, role
 
 
 def exit_status(serving: Mapping[str, Any]) -> int | None:

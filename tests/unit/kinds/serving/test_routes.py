@@ -168,6 +168,24 @@ def test_a_new_revision_gets_requests_once_it_serves_and_the_old_one_ends_once_i
     assert life.status.phase == "Available"
 
 
+def test_revisions_are_listed_with_the_parts_that_the_route_gives_them() -> None:
+    steps = [{"weight": 25, "bakeSeconds": 86400}]
+    life = available(replicas=4, rollout={"canary": {"steps": steps}})
+    assert listed(life) == [100]
+    life.edit(engine=NEXT)
+    assert listed(life) == [0, 100], "the newest first, and it does not serve yet"
+    life.run()
+    takes(life)
+    assert listed(life) == [25, 75]
+    life.edit(gateway=None)
+    life.run()
+    assert listed(life) == [None, None], "without a route nobody counts parts"
+
+
+def listed(life: ServingLife) -> list[int | None]:
+    return [one.weight for one in life.status.revisions]
+
+
 @pytest.mark.parametrize("replicas", [1, 2, 5])
 def test_no_pod_of_the_last_ones_goes_while_it_gets_requests_and_none_that_is_not_ready_gets_any(replicas: int) -> None:
     life = available(replicas=replicas)

@@ -97,6 +97,10 @@ class KeptRevision(RevisionStatus):
     model: str = Field(default="", description="What it serves. Example: uppercase@200.")
     step: int | None = Field(default=None, description="Step that was exported; absent for a folder of your own.")
     since: str = Field(default="", description="When its record was made, RFC 3339.")
+    weight: int | None = Field(
+        default=None,
+        description="Its part of the requests by the gateway, in percent, rounded; absent without a route. Example: 10.",
+    )
 
 
 class CanaryStatus(StatusModel):
