@@ -171,6 +171,12 @@ def movement(owner: DeepSeekServing, run: Run, wanted: int, running: Mapping[str
     meta = owner.metadata
     annotate = f"kubectl annotate dss {meta.name} -n {meta.namespace} --overwrite"
     go_on = f"{annotate} {PROMOTE}={run.target}/{run.index + 1}"
+    pause = verb(owner, PAUSE)
+    if pause is not None and pause.revision == run.target and run.phase in (Phase.PREPARING, Phase.BAKING):
+        return (
+            reasons.CANARY_PAUSED,
+            f"{at}; it is kept at its step by annotation{_judged(owner)}. To go on: {annotate} {PAUSE}-",
+        )
     match run.phase:
         case Phase.PAUSED:
             return reasons.CANARY_PAUSED, f"{at}; it waits for a person. To go on: {go_on}"

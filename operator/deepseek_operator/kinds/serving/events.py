@@ -13,6 +13,7 @@ from deepseek_operator.kinds.serving.canary import told_share
 from deepseek_operator.kinds.serving.rollback import ROLLED_BACK
 from deepseek_operator.kinds.serving.route_status import POLICY_READY, ROUTE_READY
 from deepseek_operator.kinds.serving.update import UPDATE_AVAILABLE
+from deepseek_operator.kinds.serving.verbs import PROMOTE
 from deepseek_operator.workloads.withdrawn import HOST_ACCESS_WITHDRAWN
 
 _WARNINGS = frozenset(
@@ -67,6 +68,7 @@ def _transitions(before: ServingStatus, after: ServingStatus) -> Iterator[Event]
     offered = find(after.conditions, UPDATE_AVAILABLE)
     if offered is not None and find(before.conditions, UPDATE_AVAILABLE) is None:
         yield Event("Normal", offered.reason, "Reconcile", offered.message[:_NOTE_LENGTH])
+    yield from _promotion(before.canary, after.canary)
     yield from _canary(before.canary, after.canary)
     yield from _analysis(before.canary, after.canary)
     yield from _rollback(find(before.conditions, ROLLED_BACK), find(after.conditions, ROLLED_BACK))
@@ -110,6 +112,14 @@ def _analysis(was: CanaryStatus | None, is_now: CanaryStatus | None) -> Iterator
     elif told.verdict != (known.verdict if known is not None else "") and told.verdict != "Fail":
         type_: Literal["Normal", "Warning"] = "Normal" if told.verdict == "Pass" else "Warning"
         yield Event(type_, f"Analysis{'Passed' if told.verdict == 'Pass' else told.verdict}", "Analyse", note)
+
+
+def _promotion(was: CanaryStatus | None, is_now: CanaryStatus | None) -> Iterator[Event]:
+    """That somebody promoted a step. Who it was, the API server's audit log alone knows."""
+    if was is None or is_now is None or was.run != is_now.run or is_now.promoted in ("", was.promoted):
+        return
+    asked = f"that was asked for by annotation {PROMOTE}={is_now.promoted}"
+    yield _tells("CanaryPromoteAsked", f"run {is_now.run}: step {was.step} of revision {was.target} is over, {asked}")
 
 
 def _canary(was: CanaryStatus | None, is_now: CanaryStatus | None) -> Iterator[Event]:

@@ -99,7 +99,7 @@ UNKNOWN_REVISION = Reason(
     "UnknownRevision", "Write one of the revisions that the message lists into the annotation, or remove it."
 )
 CANARY = Reason("Canary", "Wait until the steps are over, or promote or roll back by annotation.")
-CANARY_PAUSED = Reason("CanaryPaused", "Promote the step by the annotation that the message shows, or roll back.")
+CANARY_PAUSED = Reason("CanaryPaused", "Let it go on by the annotation that the message shows, or roll back.")
 CANARY_HELD = Reason("CanaryHeld", "Look why nothing can be concluded; promote or roll back as the message shows.")
 CANARY_REJECTED = Reason(
     "CanaryRejected", "Write another version, or what the message says; this one is not tried again as it is."

@@ -8,6 +8,7 @@ import pytest
 from deepseek_operator.api.v1alpha1.serving.definition import SERVING
 from deepseek_operator.api.v1alpha1.serving.status import CanaryStatus
 from deepseek_operator.core.conditions import find
+from deepseek_operator.core.kind import Event
 from deepseek_operator.core.resources import DEPLOYMENT
 from deepseek_operator.kinds.serving.events import events
 from deepseek_operator.kinds.serving.verbs import PAUSE, PROMOTE, ROLLBACK
@@ -56,13 +57,23 @@ class Canary(ServingLife):
         deployments = self.cluster.all(DEPLOYMENT, NAMESPACE)
         return {d["metadata"]["name"].rpartition("-")[2]: d["spec"]["replicas"] for d in deployments}
 
+    def message(self, type_: str) -> str:
+        """Of a condition."""
+        condition = find(self.status.conditions, type_)
+        assert condition is not None
+        return condition.message
+
     def told(self) -> list[str]:
         """Reasons of all events of the run, in order."""
+        return [event.reason for event in self.events() if event.action == "Canary"]
+
+    def events(self) -> list[Event]:
+        """All of its life, in order."""
         manifests = [change.manifest for change in self.changes if change.resource == SERVING]
         kind = self.operator.kind
         states = [kind.parse(manifest).status for manifest in manifests]
         pairs = pairwise(states)
-        return [e.reason for was, now in pairs for e in events(was, now) if e.action == "Canary"]
+        return [event for was, now in pairs for event in events(was, now)]
 
 
 def test_the_first_version_is_none() -> None:
@@ -170,6 +181,25 @@ def test_a_step_that_pauses_waits_for_its_promotion_and_one_token_is_one_step() 
     life.annotate(promote=f"{life.target}/2")
     life.run(rounds=8)
     assert (life.at, life.status.phase) == (("Completed", 2), "Available")
+
+
+def test_each_verb_is_told_with_the_revision_that_it_is_about() -> None:
+    life = Canary(steps=[{**STEPS[0], "pause": True}, STEPS[1]])
+    life.run()
+    life.annotate(pause=life.target)
+    assert life.reason("Ready") == "CanaryPaused"
+    assert f"{life.target} serve beside {life.first}; it is kept at its step by annotation" in life.message("Ready")
+    assert f"{PAUSE}-" in life.message("Ready")
+    life.annotate()
+    assert life.reason("Ready") == "Canary"
+    life.annotate(promote=f"{life.target}/1")
+    life.annotate(rollback=life.first)
+    verbs = [
+        event for event in life.events() if event.reason in ("CanaryPaused", "CanaryPromoteAsked", "CanaryRolledBack")
+    ]
+    assert [event.reason for event in verbs] == ["CanaryPaused", "CanaryPromoteAsked", "CanaryRolledBack"]
+    assert [life.target in event.note for event in verbs] == [True, True, True]
+    assert f"{PROMOTE}={life.target}/1" in verbs[1].note
 
 
 @pytest.mark.parametrize("verb", ["promote", "pause"])
