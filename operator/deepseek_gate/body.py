@@ -61,7 +61,7 @@ def _unreadable(content_type: str, content_encoding: str) -> Denied | None:
     header = Message()
     header["Content-Type"] = content_type
     # Without the header the engines read JSON as well.
-    if content_type and header.get_content_type() != "application/json":
+    if content_type and (not content_type.isascii() or header.get_content_type() != "application/json"):
         return Denied(415, "bad_request", "Send the body as application/json.", "unsupported_media_type")
     if (header.get_content_charset() or "") not in _CHARSETS:
         return Denied(415, "bad_request", "Send the body in UTF-8.", "unsupported_charset")

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from deepseek_gate.answers import Denied
@@ -129,6 +129,7 @@ def test_a_second_model_is_refused_wherever_it_hides(first: str, second: str, mo
     assert isinstance(model_of(body.encode(), JSON, ""), Denied)
 
 
+@example(content_type="\udd00", encoding="")
 @given(content_type=st.text(st.characters(exclude_characters="\r\n")), encoding=st.text())
 def test_no_header_is_an_exception(content_type: str, encoding: str) -> None:
     model_of(ASKED.encode(), content_type, encoding)
