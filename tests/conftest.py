@@ -1,9 +1,15 @@
 """For all layers: a test that passes at its second try still shows why it failed at the first, and no drawn example is
-judged by the clock, since this machine may be busy."""
+judged by the clock, since this machine may be busy.
 
+No process that a test starts finds modules by the PYTHONPATH of whoever started the tests: it would pass in that shell alone.
+"""
+
+import os
 from importlib.util import find_spec
 
 import pytest
+
+os.environ.pop("PYTHONPATH", None)
 
 if find_spec("hypothesis") is not None:  # The environment of the pods has none.
     from hypothesis import settings
