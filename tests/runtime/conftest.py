@@ -28,9 +28,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Attempt, Process]:
-    """An undisturbed training: 120 steps, checkpoints at 40, 80 and 120, evaluations at 0, 60 and 120."""
+    """An undisturbed training, by the very command of a pod: 120 steps, checkpoints at 40, 80 and 120, evaluations at 0, 60
+    and 120."""
     attempt = Attempt(tmp_path_factory.mktemp("whole"), 1, "first", spec(evalEverySteps=60))
-    process = attempt.start()
+    process = attempt.execute()
     assert process.ended() == 0, process.log
     return attempt, process
 

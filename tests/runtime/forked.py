@@ -10,17 +10,13 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from multiprocessing import get_context
-from multiprocessing.context import ForkServerContext, ForkServerProcess
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
-import pytest
-
-from tests.runtime.pods import ROOT
+from tests.runtime.programs import context
 
 TOUCHES = frozenset({"open", "os.listdir", "os.scandir", "os.mkdir", "os.rename", "os.remove", "os.rmdir"})
 """Audit events of Python by which a process looks at a volume or changes it."""
-PRELOADED = ["tests.runtime.forked", "deepseek_runtime.trainer.preparing", "deepseek_runtime.launcher.preparing"]
 
 
 @dataclass
@@ -39,10 +35,7 @@ class Rank:
     def start(self) -> "Rank":
         told = (dict(self.variables), str(self.log), self.dies_at, self.inside)
         self.process = context().Process(target=live, args=told)
-        with pytest.MonkeyPatch.context() as patch:  # For the first one, with which the process that is forked begins.
-            patch.setenv("PYTHONPATH", str(ROOT / "operator"))
-            patch.setenv("OMP_NUM_THREADS", "1")
-            self.process.start()
+        self.process.start()
         return self
 
     def kill(self) -> None:
@@ -65,13 +58,6 @@ class Rank:
     def losses(self) -> dict[int, float]:
         """Loss by step, exactly as computed."""
         return {int(str(e["step"])): float(str(e["loss"])) for e in self.events if e["event"] == "step"}
-
-
-def context() -> ForkServerContext:
-    """All tests share the process that has imported torch and nothing else."""
-    made = get_context("forkserver")
-    made.set_forkserver_preload(PRELOADED)
-    return made
 
 
 def live(

@@ -14,21 +14,38 @@ from typing import Any
 from deepseek_runtime.rundir import VARIABLE
 from deepseek_runtime.trainer.gang import Gang
 from tests.runtime.observed import Bench, Document, Observed
+from tests.runtime.pods import Process
 from tests.runtime.workplace import Workplace, alone_on_a_thread
 
+LIMIT_S = 1800.0
+"""Of a gang that hangs: it trains for minutes where others compute."""
 
-def told_by(module: str, folder: Path, world: int, **variables: str) -> list[Any]:
-    """What the processes of a gang tell, by rank; each computes on one thread unless `variables` say otherwise."""
-    (folder / f"meeting-{world}").mkdir()
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(("operator", ".")),
-        "OMP_NUM_THREADS": "1",
-        **variables,
-    }
+
+def told_by(module: str, folder: Path, world: int) -> list[Any]:
+    """What the processes of a gang tell, by rank; each computes on one thread."""
+    _meet(folder, world)
+    ranks = [Process.fork(f"tests.runtime.{module}", (str(folder), str(rank), str(world)), {}) for rank in range(world)]
+    ends = [rank.ended(LIMIT_S) for rank in ranks]
+    assert ends == [0] * world, "\n".join(rank.log for rank in ranks)
+    return _told(folder, world)
+
+
+def told_by_processes(module: str, folder: Path, world: int, **variables: str) -> list[Any]:
+    """The same of processes of their own, which are told `variables` at their start."""
+    _meet(folder, world)
+    path = os.pathsep.join(("operator", "."))
+    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", **variables}
     command = [sys.executable, "-m", f"tests.runtime.{module}", str(folder)]
     ranks = [subprocess.Popen([*command, str(rank), str(world)], env=environment) for rank in range(world)]
     assert [rank.wait() for rank in ranks] == [0] * world
+    return _told(folder, world)
+
+
+def _meet(folder: Path, world: int) -> None:
+    (folder / f"meeting-{world}").mkdir()
+
+
+def _told(folder: Path, world: int) -> list[Any]:
     return [json.loads((folder / f"told-{world}-{rank}.json").read_text()) for rank in range(world)]
 
 

@@ -11,13 +11,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, Queue
 
 import yaml
 
+from tests.runtime.programs import Program
 from tests.support.ports import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -98,19 +99,23 @@ def rendered_variables(kind: str, container: str, program: str | None = None) ->
 class Process:
     """A process and what it has written so far, standard output and error in one."""
 
-    popen: subprocess.Popen[str]
+    popen: subprocess.Popen[str] | Program
     lines: list[str] = field(default_factory=list)
     _queue: "Queue[str | None]" = field(default_factory=Queue)
 
     @staticmethod
     def start(command: list[str], environment: Mapping[str, str]) -> "Process":
-        popen = subprocess.Popen(
-            command,
-            env={**os.environ, "PYTHONPATH": str(ROOT / "operator"), "OMP_NUM_THREADS": "1", **environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        told = _told(environment)
+        popen = subprocess.Popen(command, env=told, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        return Process._read_on(popen)
+
+    @staticmethod
+    def fork(module: str, arguments: Sequence[str], environment: Mapping[str, str]) -> "Process":
+        """`python -m MODULE ARGUMENTS`, without its imports."""
+        return Process._read_on(Program.start(module, arguments, _told(environment)))
+
+    @staticmethod
+    def _read_on(popen: subprocess.Popen[str] | Program) -> "Process":
         process = Process(popen)
         threading.Thread(target=process._read, daemon=True).start()
         return process
@@ -172,6 +177,10 @@ class Process:
         return {int(str(event["step"])): float(str(event["loss"])) for event in steps}
 
 
+def _told(environment: Mapping[str, str]) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT / "operator"), "OMP_NUM_THREADS": "1", **environment}
+
+
 @dataclass(frozen=True)
 class Attempt:
     """What the operator decides for one attempt; `name` is its incarnation."""
@@ -187,9 +196,13 @@ class Attempt:
     variables: Mapping[str, str] = field(default_factory=dict)
 
     def start(self, node_rank: int = 0, port: int | None = None, command: tuple[str, ...] = ()) -> Process:
-        """Starts one pod of the attempt."""
-        arguments = ["-m", "deepseek_runtime.launcher", *(["--", *command] if command else [])]
-        return Process.start([sys.executable, *arguments], self.environment(node_rank, port or free_port()))
+        """Starts one pod of the attempt, in a fork."""
+        arguments = ["--", *command] if command else []
+        return Process.fork("deepseek_runtime.launcher", arguments, self.environment(node_rank, port or free_port()))
+
+    def execute(self) -> Process:
+        """Starts the only pod of the attempt by the command of its container."""
+        return Process.start([sys.executable, "-m", "deepseek_runtime.launcher"], self.environment(0, free_port()))
 
     def environment(self, node_rank: int, port: int) -> dict[str, str]:
         ancestry = [
@@ -251,15 +264,9 @@ class Attempt:
 
 
 def workers_of(process: Process) -> list[int]:
-    """Process ids of a launcher's workers, by rank."""
+    """Process ids of a launcher's workers, by rank: it begins them in that order, and the kernel lists them in it."""
     children = Path(f"/proc/{process.popen.pid}/task/{process.popen.pid}/children").read_text().split()
-    ranks = {int(child): _rank(int(child)) for child in children}
-    return sorted(ranks, key=lambda child: ranks[child])
-
-
-def _rank(process_id: int) -> int:
-    entries = Path(f"/proc/{process_id}/environ").read_bytes().split(b"\0")
-    return next(int(entry[5:]) for entry in entries if entry.startswith(b"RANK="))
+    return [int(child) for child in children]
 
 
 def is_step(line: str, step: int) -> bool:

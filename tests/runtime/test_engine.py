@@ -47,8 +47,9 @@ class Served:
 
 
 def start(model: Path, port: int, log: Path = Path("/dev/null")) -> Process:
-    return Process.start(
-        [sys.executable, "-m", "deepseek_runtime.engine"],
+    return Process.fork(
+        "deepseek_runtime.engine",
+        (),
         {
             "DEEPSEEK_MODEL_PATH": str(model),
             "DEEPSEEK_SERVED_MODEL_NAME": "demo",

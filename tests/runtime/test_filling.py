@@ -11,7 +11,7 @@ from deepseek_runtime.trainer.tokenizer import BYTE_VOCABULARY, byte_tokenizer
 from tests.runtime.eight_bits import in_fp8
 from tests.runtime.families import FAMILIES
 from tests.runtime.filled import INNER, LARGE, LAYERS, WIDTH
-from tests.runtime.gangs import told_by
+from tests.runtime.gangs import told_by_processes
 
 READ = ("llama", "qwen2-tied", "qwen3", "deepseek_v2", "deepseek_v3", "deepseek_v3-tied")
 MIB = 1 << 20
@@ -47,7 +47,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[int, list[Told]]:
         plain = folder / f"plain-{family}"
         _write(plain, {**FAMILIES[family], **fields, "vocab_size": BYTE_VOCABULARY})
         in_fp8(plain, folder / f"model-fp8-{family}", folder / f"model-exact-{family}", shards=2)
-    return {world: told_by("filled", folder, world, **_PLAIN_MEMORY) for world in (1, 2, 3)}
+    return {world: told_by_processes("filled", folder, world, **_PLAIN_MEMORY) for world in (1, 2, 3)}
 
 
 def _write(path: Path, fields: dict[str, object], kind: torch.dtype = torch.float32) -> None:

@@ -143,7 +143,7 @@ def test_architecture_that_transformers_lacks_is_refused(
 def test_engine_dies_with_the_names_as_its_last_words(made: Callable[[str], Path], tmp_path: Path) -> None:
     path, log = altered(made("qwen2"), tmp_path / "model", lacking("layers.1.mlp")), tmp_path / "termination"
     variables = {"DEEPSEEK_MODEL_PATH": str(path), "DEEPSEEK_PORT": "0", "DEEPSEEK_TERMINATION_LOG": str(log)}
-    process = Process.start([sys.executable, "-m", "deepseek_runtime.engine"], variables)
+    process = Process.fork("deepseek_runtime.engine", (), variables)
     assert process.ended() == ExitCode.INVALID, process.log
     assert "is ready" not in process.log
     last = json.loads(log.read_text())

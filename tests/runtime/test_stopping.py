@@ -28,7 +28,7 @@ def stop_at_once(process: Process) -> None:
 
 def test_launcher_that_is_stopped_while_it_starts_says_so_with_75(tmp_path: Path) -> None:
     attempt = Attempt(tmp_path, 1, "early", spec())
-    process = attempt.start()
+    process = attempt.execute()
     stop_at_once(process)
     assert process.ended() == 75, process.log
     assert attempt.termination()["result"] == "Preempted"

@@ -8,7 +8,6 @@ import json
 import os
 import signal
 import socket
-import sys
 import time
 import urllib.request
 from collections.abc import Callable, Mapping
@@ -362,7 +361,7 @@ def launch(volume: Path, script: str, **variables: str) -> Process:
         "DEEPSEEK_TERMINATION_LOG": str(volume / "termination-log"),
         **variables,
     }
-    return Process.start([sys.executable, "-m", "deepseek_runtime.launcher", *command], told)
+    return Process.fork("deepseek_runtime.launcher", command, told)
 
 
 def launched(volume: Path, script: str, **variables: str) -> Launched:
