@@ -21,6 +21,7 @@ from deepseek_operator.domain.policy.canary import Phase
 from deepseek_operator.kinds.serving.canary import analysis_of, run_of
 from deepseek_operator.kinds.serving.names import serving_revision
 from deepseek_operator.kinds.serving.verbs import PAUSE, PROMOTE, ROLLBACK
+from tests.support.gateway_machine import GatewayMachine
 from tests.support.search import search
 from tests.support.serving_machine import MODELS, NAME, WHICH, ServingMachine, Stored, step
 from tests.support.servings import NAMESPACE
@@ -222,5 +223,29 @@ class CanaryMachine(ServingMachine):
             self.said.clear()
 
 
+class RoutedCanaryMachine(CanaryMachine, GatewayMachine):
+    """The same behind a gateway whose controller looks when it likes: all that both hold, and that a step bakes only on
+    requests that the gateway's proxies send as it says."""
+
+    def a_step_bakes(self, said: list[str]) -> None:
+        """As without a gateway, whose controller looks meanwhile."""
+        for _ in range(3):
+            self._turn("w")
+            self._turn("o")
+            self._look()
+        super().a_step_bakes(said)
+
+    def _check_run(self, before: Stored, after: Stored, was: CanaryStatus | None, is_now: CanaryStatus | None) -> None:
+        super()._check_run(before, after, was, is_now)
+        run = run_of(is_now)
+        if run is None or was is None or "gateway" not in after["spec"] or run.phase is not Phase.BAKING:
+            return
+        if was.phase != Phase.BAKING and self._route() is not None:
+            parts = self.sent[1]
+            assert 100 * parts.get(run.target, 0) >= max(1, run.step.weight * sum(parts.values())), (run, self.sent)
+
+
 TestCanaryMachine = CanaryMachine.TestCase
 TestCanaryMachine.settings = search(examples=10, steps=20)
+TestRoutedCanaryMachine = RoutedCanaryMachine.TestCase
+TestRoutedCanaryMachine.settings = search(examples=8, steps=20)

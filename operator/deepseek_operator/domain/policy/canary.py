@@ -54,7 +54,7 @@ class Steps:
 
     Attributes:
         rolls_back: what becomes of a run of which nothing can be concluded: it is rolled back, or else held.
-        stall: how long the target may take for one step before that is so.
+        stall: how long a step may take until the target serves, and gets requests, as it says, before that is so.
     """
 
     steps: tuple[Step, ...]
@@ -129,6 +129,7 @@ class Facts:
         promote: the revision of a wish to promote, and the wish; empty without.
         paused: the revision that an annotation keeps at its step.
         analysed: what the analysis of the step says; None of a step that has none.
+        unrouted: why requests do not come yet as the step says, although its replicas serve; empty once they do.
     """
 
     asked: str
@@ -143,6 +144,7 @@ class Facts:
     promote: tuple[str, str] = ("", "")
     paused: str = ""
     analysed: Analysed | None = None
+    unrouted: str = ""
 
 
 def advance(run: Run | None, now: Facts) -> Run | None:
@@ -196,11 +198,12 @@ def _onward(run: Run, now: Facts) -> Run:
             return run  # Until there are numbers; then it bakes again.
         case Phase.SUSPENDED:
             return _entered(run, Phase.PREPARING, now)
-        case Phase.PREPARING | Phase.HELD if is_full:
+        case Phase.PREPARING | Phase.HELD if is_full and not now.unrouted:
             return _entered(run, Phase.BAKING, now)
         case Phase.PREPARING if elapsed >= run.steps.stall:
-            seconds = int(run.steps.stall.total_seconds())
-            return _inconclusive(run, f"{current.serving} of its {capacity} replicas serve after {seconds} s", now)
+            after = f"after {int(run.steps.stall.total_seconds())} s"
+            short = f"{current.serving} of its {capacity} replicas serve"
+            return _inconclusive(run, f"{now.unrouted if is_full else short} {after}", now)
         case Phase.BAKING | Phase.PAUSED if current.serving == 0:
             return _entered(run, Phase.PREPARING, now)
         case Phase.BAKING if elapsed >= run.step.bake and now.paused != run.target:

@@ -103,6 +103,7 @@ def facts(
     running: Mapping[str, Replicas],
     run: Run | None,
     analysed: Analysed | None = None,
+    unrouted: str = "",
 ) -> Facts:
     """What a run depends on. `startable`: nothing stands in the way of the revision that is asked for. `run`: as recorded."""
     owner = seen.owner
@@ -124,6 +125,7 @@ def facts(
         promote=(promote.revision, promote.token) if promote is not None else ("", ""),
         paused=pause.revision if pause is not None else "",
         analysed=analysed,
+        unrouted=unrouted,
     )
 
 
@@ -163,8 +165,10 @@ def drift(owner: DeepSeekServing, run: Run | None) -> tuple[Verdict, ...]:
     return (Verdict(PLAN_DRIFT, "True", reasons.CANARY_EDITED.name, message),)
 
 
-def movement(owner: DeepSeekServing, run: Run, wanted: int, running: Mapping[str, Replicas]) -> tuple[Reason, str]:
-    """Where an open run is, as the reason and the sentence of a condition."""
+def movement(
+    owner: DeepSeekServing, run: Run, wanted: int, running: Mapping[str, Replicas], unrouted: str = ""
+) -> tuple[Reason, str]:
+    """Where an open run is, as the reason and the sentence of a condition. `unrouted`: as `Facts` has it."""
     current, capacity = running.get(run.target), run.step.capacity(wanted)
     ready = current.serving if current is not None else 0
     at = f"{told_step(run)}: {ready} of {capacity} replicas of {run.target} serve beside {run.stable}"
@@ -186,6 +190,8 @@ def movement(owner: DeepSeekServing, run: Run, wanted: int, running: Mapping[str
         case Phase.BAKING:
             until = rfc3339(run.entered_at + run.step.bake)
             return reasons.CANARY, f"{at}; it bakes until {until}{_judged(owner)}"
+        case Phase.PREPARING if unrouted and ready >= capacity:
+            return reasons.CANARY, f"{at}; it bakes as soon as requests come so: {unrouted} yet"
     return reasons.CANARY, at
 
 

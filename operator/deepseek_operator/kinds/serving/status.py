@@ -32,6 +32,7 @@ from deepseek_operator.kinds.serving.obstacles import Obstacle, obstacle
 from deepseek_operator.kinds.serving.reasons import Reason
 from deepseek_operator.kinds.serving.revision import model_of, stored_revision, template_of
 from deepseek_operator.kinds.serving.route_status import gateway_status, route_verdicts
+from deepseek_operator.kinds.serving.routed import unrouted
 from deepseek_operator.kinds.serving.view import View
 from deepseek_operator.workloads.conflict import Leaving, LeftBehind, Strangers, occupant
 from deepseek_operator.workloads.device_plan import warning_of
@@ -259,7 +260,8 @@ def _available(view: View) -> tuple[Verdict, ...]:
 def _movement(view: View, revision: str) -> tuple[str, Reason, str]:
     way, wanted = view.rollout, view.wanted
     if view.run is not None and view.run.is_open and view.rolled_back is None:
-        return "Canary", *movement(view.owner, view.run, wanted, view.running)
+        lacking = unrouted(view.owner, view.route, view.run)
+        return "Canary", *movement(view.owner, view.run, wanted, view.running, lacking)
     current, old = way.current, sum(replicas.total for replicas in way.older.values())
     ready_now = f"{current.serving} of {wanted} replicas serve"
     if old:

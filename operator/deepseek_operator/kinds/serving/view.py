@@ -33,6 +33,7 @@ from deepseek_operator.kinds.serving.rollout import (
     target,
     target_of_rollback,
 )
+from deepseek_operator.kinds.serving.routed import unrouted
 from deepseek_operator.kinds.serving.routes import reached
 from deepseek_operator.kinds.serving.running import living_pods, running_revisions
 from deepseek_operator.kinds.serving.scaling import Scaling, scaling_of
@@ -136,7 +137,10 @@ class View:
         startable = self.rolled_back is not None or self.goal.obstacle is None
         before = run_of(self.status.canary)
         analysed = self.baking.analysed if self.baking is not None else None
-        return advance(before, facts(self.seen, self.asked, startable, self.wanted, self.running, before, analysed))
+        way = unrouted(self.owner, self.route, before)
+        return advance(
+            before, facts(self.seen, self.asked, startable, self.wanted, self.running, before, analysed, way)
+        )
 
     @cached_property
     def baking(self) -> Baking | None:

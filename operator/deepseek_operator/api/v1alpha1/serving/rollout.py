@@ -55,11 +55,11 @@ class Canary(ApiModel):
     )
     on_inconclusive: Literal["Hold", "Rollback"] = Field(
         default="Hold",
-        description="What becomes of a new version of which nothing can be concluded, since its replicas don't get ready, or its metrics say nothing: Hold: both stay as they are. Rollback: the old one alone. Default Hold.",
+        description="What becomes of a new version of which nothing can be concluded, since its replicas don't get ready, the gateway does not take its weight, or its metrics say nothing: Hold: both stay as they are. Rollback: the old one alone. Default Hold.",
     )
     stall_seconds: Annotated[int, Field(ge=30, le=604800)] = Field(
         default=1800,
-        description="Seconds that a step may take to get its replicas ready before that is so (30..604800). Default 1800.",
+        description="Seconds that a step may take to get its replicas ready, and behind a gateway its weight taken, before that is so (30..604800). Default 1800.",
     )
 
 

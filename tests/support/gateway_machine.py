@@ -1,0 +1,147 @@
+"""The lives of a serving behind a gateway whose controller looks when it likes and whose APIs come and go.
+
+On the way, at every pass that sees the present: what the operator writes gives requests to no revision that does not serve
+while another does, moves none that gets some to another place, and takes the last replicas of none that the proxies still
+send requests to while another serves.
+"""
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from deepseek_operator.core.resources import BACKEND_TRAFFIC_POLICY, HTTP_ROUTE, OPTIONAL, is_terminating, uid_of
+from deepseek_operator.kinds.serving.names import serving_service
+from deepseek_operator.kinds.serving.routes import places_of
+from tests.support.gateways import PUBLIC, answer
+from tests.support.serving_machine import NAME, ServingMachine, Stored, step
+from tests.support.servings import NAMESPACE
+
+ROUTE = serving_service(NAME)
+
+
+class GatewayMachine(ServingMachine):
+    """`sent`: what the proxies do by the route of that uid, as their controller has last seen it."""
+
+    sent: tuple[str, dict[str, int]] = ("", {})
+    missing: frozenset[str] = frozenset()
+
+    # --- what users and the gateway do --------------------------------------------------------------------------
+
+    @step(hangs=st.booleans(), name=st.sampled_from(["public", "other"]))
+    def hang_on_a_gateway_or_leave_it(self, hangs: bool, name: str) -> None:
+        self._spec(gateway={**PUBLIC, "parentRef": {"name": name}} if hangs else None)
+
+    @step(refuses=st.booleans())
+    def the_gateway_looks(self, refuses: bool) -> None:
+        self._look(refuses)
+
+    @step(weight=st.integers(0, 9))
+    def the_route_drifts(self, weight: int) -> None:
+        def change(live: Stored) -> None:
+            live["spec"]["rules"][0]["backendRefs"][0]["weight"] = weight
+
+        if self._route() is not None:
+            self.cluster.edit(HTTP_ROUTE, NAMESPACE, ROUTE, change)
+
+    @step(which=st.sampled_from(OPTIONAL), is_served=st.booleans())
+    def an_api_comes_or_goes(self, which: Any, is_served: bool) -> None:
+        self.missing = self.missing - {which.kind} if is_served else self.missing | {which.kind}
+        self._tell_what_is_missing()
+
+    def _look(self, refuses: bool = False) -> None:
+        """The controller sees the route as it is, and so do its proxies, unless it refuses it."""
+        answer(self.cluster, NAMESPACE, ROUTE, {"Accepted": ("NotAllowedByListeners", "no")} if refuses else {})
+        route = self._route()
+        if route is None or refuses:
+            self.sent = ("", {})
+        else:
+            self.sent = uid_of(route), {name: part for name, part in places_of(route) if part > 0}
+
+    def _tell_what_is_missing(self) -> None:
+        for resource in OPTIONAL:
+            why = f"no {resource.kind}. Install it." if resource.kind in self.missing else None
+            self.operator.mirror.missing(resource, None, why)
+        if not self.missing:
+            self.operator.audit()
+
+    # --- what must hold -----------------------------------------------------------------------------------------
+
+    def _pass(self) -> object:
+        before, fresh, was = self._picture(), self._is_fresh() and not self.missing, self._route()
+        outcome = super()._pass()
+        after, is_now = self._picture(), self._route()
+        if fresh and before["uid"] == after["uid"] and "gateway" in before["spec"]:
+            self._check_ends(before, after)
+            if is_now is not None and (was is None or was["spec"] != is_now["spec"]):
+                self._check_parts(before, is_now)
+                self._check_places(was, is_now)
+        return outcome
+
+    def _check_ends(self, before: Stored, after: Stored) -> None:
+        route = self._route()
+        if route is None or self.sent[0] != uid_of(route):
+            return
+        others = {name for name, ready in before["ready"].items() if ready and before["specified"][name]}
+        for name, count in before["specified"].items():
+            if count and after["specified"].get(name) == 0 and before["ready"][name]:
+                stay = {other for other in others - {name} if after["specified"].get(other)}
+                assert _revision(name) not in self.sent[1] or not stay, (before, after, self.sent)
+
+    def _check_parts(self, before: Stored, route: Stored) -> None:
+        serving = {_revision(name) for name, n in before["ready"].items() if n and before["specified"][name]}
+        given = {name for name, part in places_of(route) if part > 0}
+        assert given
+        assert given <= serving or not serving, (given, serving)
+
+    def _check_places(self, was: Stored | None, is_now: Stored) -> None:
+        if was is None or uid_of(was) != uid_of(is_now):
+            return
+        old, new = places_of(was), places_of(is_now)
+        for number, (name, part) in enumerate(old):
+            once = [other for other, some in old if some > 0].count(name) == 1
+            if part > 0 and once and (name, True) in {(other, some > 0) for other, some in new}:
+                assert new[number][0] == name, (old, new)
+
+    def _also_told(self) -> list[tuple[str, str, str]]:
+        if "gateway" not in self._owner()["spec"]:
+            return []
+        return [("RouteReady", "True", "RouteAccepted"), ("PolicyReady", "True", "PolicyAccepted")]
+
+    def _check_children(self) -> None:
+        super()._check_children()
+        hangs = "gateway" in self._owner()["spec"]
+        assert [len(self.cluster.all(resource)) for resource in OPTIONAL] == [hangs] * len(OPTIONAL)
+        if (route := self._route()) is not None:
+            current = self._parsed().status.current
+            assert current is not None
+            assert [name for name, part in places_of(route) if part > 0] == [current.name]
+
+    # --- the pieces ---------------------------------------------------------------------------------------------
+
+    def _undo_outages(self) -> None:
+        super()._undo_outages()
+        self.missing = frozenset()
+        self._tell_what_is_missing()
+
+    def _quiet_round(self) -> None:
+        super()._quiet_round()
+        self._look()
+
+    def _create(self, **spec: Any) -> None:
+        super()._create(**{"gateway": PUBLIC, **spec})
+
+    def _restart(self) -> None:
+        super()._restart()
+        self._tell_what_is_missing()
+
+    def _children(self) -> list[Stored]:
+        resources = (HTTP_ROUTE, BACKEND_TRAFFIC_POLICY)
+        return [*super()._children(), *(child for resource in resources for child in self.cluster.all(resource))]
+
+    def _route(self) -> Stored | None:
+        live = self.cluster.read(HTTP_ROUTE, NAMESPACE, ROUTE)
+        return live if live is not None and not is_terminating(live) else None
+
+
+def _revision(deployment: str) -> str:
+    return deployment.rpartition("-")[2]
