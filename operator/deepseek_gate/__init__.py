@@ -37,6 +37,10 @@ itself, at `/models/<namespace>/<ways>` in place of `/v1/models`, where it asks 
                                     "ready": 0, "holdSeconds": 300}}}
 
 `ready` and `holdSeconds` are optional: while a serving has `ready: 0`, requests for it are held, a thousand at most and each
-for so many seconds, and then answered 429 with Retry-After. The policy's `extAuth.timeout` must be longer. Who waits is
-told by the metric `deepseek_gate_waiting{namespace, serving}`.
+for so many seconds, and then answered 429 with Retry-After. The policy's `extAuth.timeout` must be longer.
+
+**What it tells**: while requests for a serving are held, `spec.renewTime` of the Lease `<serving>-serve` in its namespace is
+another one every 5 s, from the first request on, with `spec.holderIdentity` and the annotation `deepseek-operator.io/waiting`
+(how many) for people. Whoever made the Lease wakes the serving; where there is none, nothing is told. The metric
+`deepseek_gate_waiting{namespace, serving}` says the same.
 """

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import signal
+import socket
 import sys
 import time
 from contextlib import suppress
@@ -17,6 +18,7 @@ from deepseek_gate.metrics import Metrics
 from deepseek_gate.reader import Reader
 from deepseek_gate.server import Asking, health
 from deepseek_gate.settings import Settings
+from deepseek_gate.telling import Telling
 from deepseek_gate.waiting import Waiting
 
 log = logging.getLogger("deepseek_gate")
@@ -36,8 +38,9 @@ async def serve(settings: Settings) -> None:
         reader = Reader(cluster, settings.namespaces, time.monotonic)
         waiting = Waiting(reader)
         metrics = Metrics(reader, waiting)
-        asking = Asking(reader, waiting, metrics, lambda: datetime.now(UTC), settings.max_body_bytes)
-        following = asyncio.create_task(reader.follow())
+        asking = Asking(reader, waiting, metrics, _now, settings.max_body_bytes)
+        telling = Telling(cluster, waiting, socket.gethostname(), _now, time.monotonic)
+        following = asyncio.gather(reader.follow(), telling.follow())
         runners = [
             await _listening("questions", asking.application(), settings.bind_host, settings.port),
             await _listening("health", health(reader, metrics), settings.bind_host, settings.health_port),
@@ -51,6 +54,10 @@ async def serve(settings: Settings) -> None:
         following.cancel()
         with suppress(asyncio.CancelledError):
             await following
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 async def _listening(what: str, application: web.Application, host: str, port: int) -> web.AppRunner:

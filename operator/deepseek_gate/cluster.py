@@ -1,6 +1,7 @@
-"""The ConfigMaps of a namespace, from the API server: all that the gate asks of a cluster."""
+"""What the gate asks of a cluster: the ConfigMaps of a namespace, and to mark a Lease for a serving that is waited for."""
 
 import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -20,6 +21,10 @@ class Unread(Exception):
     """There was no list. Words for the log, without anything that a ConfigMap holds."""
 
 
+class Untold(Exception):
+    """The Lease was not marked, or nobody knows. Words for the log."""
+
+
 class Forbidden(Unread):
     """The gate may not read there: an answer, though none that helps."""
 
@@ -34,7 +39,7 @@ class Access:
 
 
 class Cluster:
-    """Lists ConfigMaps. Enter it before use."""
+    """Lists ConfigMaps and marks Leases. Enter it before use."""
 
     def __init__(self, access: Access) -> None:
         self._access = access
@@ -68,14 +73,38 @@ class Cluster:
                 return found
             query["continue"] = rest
 
-    async def _page(self, path: str, query: dict[str, str]) -> ConfigMap:
+    async def mark_lease(self, namespace: str, name: str, patch: Mapping[str, object]) -> None:
+        """Merges `patch` into a Lease that is there. Nothing comes of it where there is none.
+
+        Raises:
+            Untold: it was refused, or there was no answer.
+        """
+        path = f"/apis/coordination.k8s.io/v1/namespaces/{quote(namespace, safe='')}/leases/{quote(name, safe='')}"
+        session = self._opened()
+        try:
+            headers = {**self._identity(), "Content-Type": "application/merge-patch+json"}
+            async with session.patch(
+                self._access.server + path, data=orjson.dumps(patch), headers=headers, allow_redirects=False
+            ) as response:
+                if response.status not in (200, 404):
+                    raise Untold(f"the API server answers {response.status}")
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise Untold(f"no answer from the API server: {type(error).__name__}") from None
+
+    def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
             raise RuntimeError("the session is not open: enter Cluster first")
+        return self._session
+
+    def _identity(self) -> dict[str, str]:
+        """Read for each request: the kubelet writes a new token every hour."""
+        return {"Authorization": f"Bearer {self._access.token.read_text().strip()}"}
+
+    async def _page(self, path: str, query: dict[str, str]) -> ConfigMap:
+        session = self._opened()
         try:
-            # Read for each request: the kubelet writes a new token every hour.
-            headers = {"Authorization": f"Bearer {self._access.token.read_text().strip()}"}
-            async with self._session.get(
-                self._access.server + path, params=query, headers=headers, allow_redirects=False
+            async with session.get(
+                self._access.server + path, params=query, headers=self._identity(), allow_redirects=False
             ) as response:
                 if response.status in (401, 403):
                     raise Forbidden(f"the API server answers {response.status}")

@@ -3,7 +3,9 @@ what was read for as long as the API server is away, since a gateway must not fa
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Protocol
 
 from deepseek_gate.cluster import Forbidden, Unread
@@ -13,6 +15,8 @@ log = logging.getLogger(__name__)
 
 INTERVAL_S = 1.5
 """Pause between two reads of a namespace: short enough for 5 s, and 0.7 small lists a second and replica."""
+AWAITED_S = 0.3
+"""The same while a request is held there, whose client counts the seconds."""
 
 
 class Source(Protocol):
@@ -34,6 +38,7 @@ class Reader:
         self._trouble: dict[str, str] = {}
         self._refused: set[str] = set()
         self._changes: dict[str, asyncio.Event] = {name: asyncio.Event() for name in self._known}
+        self._awaited: Counter[str] = Counter()
 
     @property
     def namespaces(self) -> tuple[str, ...]:
@@ -54,6 +59,19 @@ class Reader:
         """Seconds since it was read; None: never."""
         at = self._read_at.get(namespace)
         return None if at is None else self._monotonic() - at
+
+    @contextmanager
+    def awaited(self, namespace: str) -> Iterator[None]:
+        """Within it the namespace is read more often."""
+        self._awaited[namespace] += 1
+        try:
+            yield
+        finally:
+            self._awaited[namespace] -= 1
+
+    def pause_s(self, namespace: str) -> float:
+        """Until it is read again."""
+        return AWAITED_S if self._awaited[namespace] else INTERVAL_S
 
     async def changed(self, namespace: str) -> None:
         """Returns when something else is known of it, or somebody stirs."""
@@ -107,4 +125,4 @@ class Reader:
             except Exception as error:
                 # One namespace's surprise stops neither itself nor the others; a traceback could show what was read.
                 log.error("namespace %s: %s while it was read", namespace, type(error).__name__)
-            await asyncio.sleep(INTERVAL_S)
+            await asyncio.sleep(self.pause_s(namespace))

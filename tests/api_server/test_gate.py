@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -197,14 +198,52 @@ def test_a_token_that_the_kubelet_renews_is_taken_up(stage: Stage) -> None:
         stage.becomes(alice, 200)
 
 
-def test_the_gate_may_list_config_maps_of_its_namespaces_and_nothing_else(stage: Stage) -> None:
+def test_two_hundred_that_wait_mark_the_lease_again_and_again_and_all_go_on(stage: Stage) -> None:
+    """The test stands for the operator: it has made the Lease, sees each mark, and says when a replica is ready."""
+    api, namespace = stage.cluster.api, stage.namespace
+    leases = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
+    api.create(leases, {"metadata": {"name": "chat-serve"}})
+
+    def says(ready: int) -> None:
+        models = {"models": {"chat": {"serving": "chat", "ready": ready, "holdSeconds": 300}}}
+        patch = {"data": {"models.json": json.dumps(models)}}
+        api.patch(f"/api/v1/namespaces/{namespace}/configmaps/deepseek-models", patch)
+
+    def marked() -> str | None:
+        found: str | None = (api.get(f"{leases}/chat-serve").get("spec") or {}).get("renewTime")
+        return found
+
+    with stage.gate:
+        alice = stage.key("new", "alice", "--serving", "chat")
+        assert stage.becomes(alice, 200) < REVOKED_WITHIN_S
+        assert marked() is None
+        says(ready=0)
+        time.sleep(REVOKED_WITHIN_S)
+        with ThreadPoolExecutor(200) as clients:
+            begun = time.monotonic()
+            asked = [clients.submit(stage.ask, alice) for _ in range(200)]
+            wait_for("a mark", lambda: marked() is not None, timeout_s=10)
+            assert time.monotonic() - begun < 2
+            first = marked()
+            wait_for("another mark", lambda: marked() != first, timeout_s=10)
+            assert not any(one.done() for one in asked)
+            says(ready=1)
+            woken = time.monotonic()
+            assert {one.result(30) for one in asked} == {200}
+            assert time.monotonic() - woken < 2
+        lease = api.get(f"{leases}/chat-serve")
+        assert lease["metadata"]["annotations"]["deepseek-operator.io/waiting"] == "200"
+
+
+def test_the_gate_may_list_config_maps_and_mark_leases_of_its_namespaces_and_nothing_else(stage: Stage) -> None:
     def may(verb: str, resource: str, namespace: str) -> bool:
+        group = "coordination.k8s.io" if resource == "leases" else ""
         review = {
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SubjectAccessReview",
             "spec": {
                 "user": f"system:serviceaccount:{stage.system}:{stage.system}-gate",
-                "resourceAttributes": {"verb": verb, "group": "", "resource": resource, "namespace": namespace},
+                "resourceAttributes": {"verb": verb, "group": group, "resource": resource, "namespace": namespace},
             },
         }
         answer = stage.cluster.api.create("/apis/authorization.k8s.io/v1/subjectaccessreviews", review)
@@ -218,7 +257,12 @@ def test_the_gate_may_list_config_maps_of_its_namespaces_and_nothing_else(stage:
         ("list", "pods", stage.namespace),
         ("list", "configmaps", "default"),
         ("list", "configmaps", stage.system),
+        *((verb, "leases", stage.namespace) for verb in ("get", "list", "create", "update", "delete")),
+        ("patch", "leases", "default"),
+        ("patch", "leases", stage.system),
+        ("patch", "leases", "kube-system"),
     ]
+    assert may("patch", "leases", stage.namespace)
     assert [asked for asked in refused if may(*asked)] == []
 
 

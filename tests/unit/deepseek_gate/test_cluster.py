@@ -7,7 +7,7 @@ import certifi
 import pytest
 from aiohttp import web
 
-from deepseek_gate.cluster import Access, Cluster, Forbidden, Unread
+from deepseek_gate.cluster import Access, Cluster, Forbidden, Unread, Untold
 
 Handler = Callable[[web.Request], web.Response]
 Ask = Callable[[Handler], Awaitable[list[str]]]
@@ -91,3 +91,51 @@ async def test_nobody_there_and_no_token_are_unread(tmp_path: Path) -> None:
         (tmp_path / "none").write_text("t")
         with pytest.raises(Unread):
             await cluster.list_config_maps("team")
+
+
+Mark = Callable[[web.Response], Awaitable[web.Request]]
+
+
+@pytest.fixture
+async def mark(tmp_path: Path) -> AsyncIterator[Mark]:
+    """Marks a Lease once at a server that answers so; gives what it was asked."""
+    runners: list[web.AppRunner] = []
+    (tmp_path / "token").write_text("secret-token\n")
+
+    async def marked(response: web.Response) -> web.Request:
+        seen: list[web.Request] = []
+
+        async def answer(request: web.Request) -> web.Response:
+            await request.read()
+            seen.append(request)
+            return response
+
+        application = web.Application()
+        application.router.add_route("*", "/{path:.*}", answer)
+        runner = web.AppRunner(application, shutdown_timeout=0.1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        runners.append(runner)
+        access = Access(f"http://127.0.0.1:{runner.addresses[0][1]}", tmp_path / "token", Path(certifi.where()))
+        async with Cluster(access) as cluster:
+            await cluster.mark_lease("team", "chat-serve", {"spec": {"renewTime": "now"}})
+        return seen[0]
+
+    yield marked
+    for runner in runners:
+        await runner.cleanup()
+
+
+@pytest.mark.parametrize("status", [200, 404])
+async def test_a_lease_is_merged_into_where_there_is_one(mark: Mark, status: int) -> None:
+    request = await mark(web.json_response({}, status=status))
+    assert (request.method, request.path) == ("PATCH", "/apis/coordination.k8s.io/v1/namespaces/team/leases/chat-serve")
+    assert request.headers["Content-Type"] == "application/merge-patch+json"
+    assert request.headers["Authorization"] == "Bearer secret-token"
+    assert await request.json() == {"spec": {"renewTime": "now"}}
+
+
+@pytest.mark.parametrize("status", [302, 401, 403, 409, 500])
+async def test_a_lease_that_was_not_marked_is_said_to_be_so(mark: Mark, status: int) -> None:
+    with pytest.raises(Untold, match=str(status)):
+        await mark(web.Response(status=status, text="secret-token"))
