@@ -241,6 +241,9 @@ def _of_serving(owner: Manifest, reference: Rehearsal, mine: Mapping[str, list[M
     others = {item["metadata"]["name"] for item in mine["Deployment"]} - wanted
     if wanted and others:
         yield f"Deployments of other revisions are left: {', '.join(sorted(others))}"
+    for job in mine["Job"]:
+        if "-exam-" in job["metadata"]["name"]:
+            yield f"Job {job['metadata']['name']} is left, and nobody waits for its exam"
     ready = len([pod for pod in mine["Pod"] if is_ready(pod)])
     asked = 0 if spec.get("suspend") else spec["replicas"]
     if not wanted:

@@ -2,10 +2,13 @@
 
 On the way, at every pass: the stable revision is not shrunk before promotion, nothing but the two of the run is given
 replicas, a revision that was rolled back gets none any more, the target never has more than its step and than serves for
-others; a failure is counted only for numbers that were bad, and only good ones let a step that is judged go on.
+others; a failure is counted only for numbers that were bad, and only good ones let a step that is judged go on. No exam has
+two Jobs at once, one that fails is no failure of the version, none outlives its run, and its pod is no replica.
 """
 
+from collections import Counter
 from datetime import datetime
+from json import dumps, loads
 from math import inf, nan
 from typing import Any
 
@@ -15,16 +18,22 @@ from hypothesis.stateful import initialize
 from deepseek_operator.api.v1alpha1.serving.analysis import AnalysisStatus
 from deepseek_operator.api.v1alpha1.serving.definition import SERVING
 from deepseek_operator.api.v1alpha1.serving.status import CanaryStatus
+from deepseek_operator.core.names import OWNER_UID
+from deepseek_operator.core.resources import JOB, POD, annotations_of, is_terminating, labels_of
 from deepseek_operator.core.seen import Answer, Unavailable
 from deepseek_operator.domain.policy.analysis import Reading
 from deepseek_operator.domain.policy.canary import Phase
 from deepseek_operator.kinds.serving.canary import analysis_of, run_of
+from deepseek_operator.kinds.serving.exam import ABOUT
+from deepseek_operator.kinds.serving.labels import EXAMINER_ROLE, ROLE_LABEL
 from deepseek_operator.kinds.serving.names import serving_revision
 from deepseek_operator.kinds.serving.verbs import PAUSE, PROMOTE, ROLLBACK
+from deepseek_operator.workloads.batch.job import ended
 from tests.support.gateway_machine import GatewayMachine
 from tests.support.search import search
 from tests.support.serving_machine import MODELS, NAME, WHICH, ServingMachine, Stored, step
 from tests.support.servings import NAMESPACE
+from tests.support.world import is_ended, phase_of
 
 VERBS = (PROMOTE, PAUSE, ROLLBACK)
 CANARIES: tuple[Stored, ...] = (
@@ -46,6 +55,13 @@ JUDGED: tuple[Stored, ...] = (
         "stallSeconds": 60,
     },
 )
+EXAM: Stored = {"type": "Accuracy", "data": "builtin://uppercase", "samples": 10, "maxDrop": "0.1"}
+EXAMINED: tuple[Stored, ...] = (
+    {"steps": [{"weight": 50, "bakeSeconds": 30, "analysis": {**ANALYSIS, "metrics": [EXAM]}}] * 2},
+    {"steps": [{"weight": 50, "analysis": {**ANALYSIS, "metrics": [EXAM, *ANALYSIS["metrics"]]}}], "stallSeconds": 60},
+)
+MARKS = {"good": 0.95, "bad": 0.5}
+"""What exams of the new version leave while the store says that; while it says anything else they fail or are evicted."""
 NUMBERS: dict[str, float | None] = {
     "good": 0.05, "bad": 0.5, "NaN": nan, "infinite": inf, "negative": -1.0, "absurd": 1e308, "absent": None,
 }  # fmt: skip
@@ -66,7 +82,7 @@ class CanaryMachine(ServingMachine):
     @initialize(
         model=st.sampled_from(MODELS),
         replicas=st.integers(1, 4),
-        canary=st.sampled_from((*CANARIES, *JUDGED)),
+        canary=st.sampled_from((*CANARIES, *JUDGED, *EXAMINED)),
         autoscaled=st.booleans(),
         another=st.booleans(),
         said=st.lists(WORDS, min_size=2, max_size=6),
@@ -77,13 +93,14 @@ class CanaryMachine(ServingMachine):
         super().start(model, replicas, "RollingUpdate", autoscaled, True, 2)
         self._spec(rollout={"strategy": "RollingUpdate", "canary": canary})
         self.says, self.said = "good", set[str]()
+        self.marks: dict[tuple[int, int, str], str] = {}
         self.operator.store.answer = self._answer
         self.at_rest()
-        if another or canary in JUDGED:
+        if another or canary in (*JUDGED, *EXAMINED):
             self._spec(engine={"maxConcurrency": 4 + replicas})
             self._turn("o")
 
-        if canary in JUDGED:
+        if canary in (*JUDGED, *EXAMINED):
             self.a_step_bakes(said)
 
     def start(self, *_: Any) -> None:
@@ -106,7 +123,7 @@ class CanaryMachine(ServingMachine):
             self.clock.advance(ANALYSIS["intervalSeconds"])
             self._turn("o")
 
-    @step(canary=st.sampled_from((*CANARIES, *JUDGED)))
+    @step(canary=st.sampled_from((*CANARIES, *JUDGED, *EXAMINED)))
     def edit_the_canary(self, canary: Stored) -> None:
         self._spec(rollout={"strategy": "RollingUpdate", "canary": canary})
 
@@ -147,6 +164,59 @@ class CanaryMachine(ServingMachine):
         is_stable = canary is not None and f'"{canary.stable}"' in query
         return Reading((0.05 if is_stable else number,), at)
 
+    # --- exams --------------------------------------------------------------------------------------------------
+
+    def _turn(self, turn: str) -> None:
+        if turn in "dw":
+            self.world.run_job_controller()
+        super()._turn(turn)
+        if turn == "w":
+            self.world.run_job_controller()
+
+    def _run_pods(self) -> None:
+        """Replicas get ready; an exam that ran already is over."""
+        for pod in self._examiners():
+            if is_ended(pod) or is_terminating(pod):
+                continue
+            if phase_of(pod) == "Running":
+                self._end_exam(pod)
+            else:
+                self.world.run(pod)
+        super()._run_pods()
+
+    def _pods(self) -> list[Stored]:
+        return [pod for pod in super()._pods() if labels_of(pod).get(ROLE_LABEL) != EXAMINER_ROLE]
+
+    def _examiners(self) -> list[Stored]:
+        return [pod for pod in self.cluster.all(POD) if labels_of(pod).get(ROLE_LABEL) == EXAMINER_ROLE]
+
+    def _end_exam(self, pod: Stored) -> None:
+        (owner,) = pod["metadata"]["ownerReferences"]
+        job = self.cluster.read(JOB, NAMESPACE, owner["name"])
+        if job is None:
+            return
+        about = loads(annotations_of(job)[ABOUT])
+        canary = self._parsed().status.canary
+        says = "good" if canary is None or about["revision"] == canary.stable else self.says
+        if says in MARKS:
+            self.marks[about["run"], about["step"], about["revision"]] = says
+            metrics = {"accuracy": MARKS[says], "samples": 10}
+            self.world.end(pod, 0, dumps({"formatVersion": 1, "result": "Complete", "metrics": metrics}))
+            return
+        if says == "down":
+            self.world.evict(pod)
+        self.world.end(pod, 143 if says == "down" else 1, "the server was gone")
+
+    def _check_exams(self) -> None:
+        """Each revision of a step has one exam at a time that may still ask it something."""
+        jobs = [job for job in self.cluster.all(JOB) if not is_terminating(job) and not ended(job)]
+        about = [loads(annotations_of(job)[ABOUT]) for job in jobs]
+        asked = Counter(
+            (labels_of(j)[OWNER_UID], one["run"], one["step"], one["revision"])
+            for j, one in zip(jobs, about, strict=True)
+        )
+        assert max(asked.values(), default=1) == 1, asked
+
     # --- oracle -------------------------------------------------------------------------------------------------
 
     def _undo_outages(self) -> None:
@@ -174,6 +244,7 @@ class CanaryMachine(ServingMachine):
         status = self._parsed().status
         ends = (Phase.COMPLETED, Phase.ROLLED_BACK, *([Phase.SUSPENDED] if self._wanted() == 0 else []))
         assert status.canary is None or status.canary.phase in ends
+        assert not self.cluster.all(JOB), "an exam outlives its run"
         if not self._is_rejected() or self._parsed().spec.suspend:
             return
         assert (status.phase, status.replicas, status.ready_replicas) == ("RolledBack", self._wanted(), self._wanted())
@@ -182,6 +253,7 @@ class CanaryMachine(ServingMachine):
         before, was = self._picture(), self._parsed().status.canary
         outcome = super()._pass()
         after, is_now = self._picture(), self._parsed().status.canary
+        self._check_exams()
         if before["uid"] == after["uid"]:
             self._check_run(before, after, was, is_now)
         return outcome
@@ -207,18 +279,23 @@ class CanaryMachine(ServingMachine):
 
     def _check_judged(self, was: CanaryStatus, is_now: CanaryStatus) -> None:
         """What the store has said since the last judgement is what this one may go by."""
-        if analysis_of(was) is None or was.promoted != is_now.promoted:
+        if (analysis := analysis_of(was)) is None or was.promoted != is_now.promoted:
             self.said.clear()
             return
         known = was.analysis or AnalysisStatus()
         told = is_now.analysis if is_now.analysis is not None and was.step == is_now.step else None
         if told is not None and told.failures > known.failures:
             assert told.failures == known.failures + 1
-            assert self.said & BAD, "a failure for numbers that were not bad"
+            mark = self.marks.get((was.run, was.step, was.target))
+            assert self.said & BAD or mark == "bad", "a failure for numbers that were not bad"
         went_on = was.step != is_now.step or is_now.phase in (Phase.COMPLETED, Phase.PAUSED)
         if was.phase == Phase.BAKING and went_on and not is_now.message:
             last = told.verdict if told is not None else ""
-            assert "Pass" in (last, known.verdict) or "good" in self.said, "it went on without numbers that were well"
+            examined = any(metric.type == "Accuracy" for metric in analysis.metrics)
+            marks = [self.marks.get((was.run, was.step, name)) for name in (was.target, was.stable)]
+            assert not examined or marks == ["good", "good"], "it went on without marks that were well"
+            well = "Pass" in (last, known.verdict) or "good" in self.said or (examined and len(analysis.metrics) == 1)
+            assert well, "it went on without numbers that were well"
         if told is not None and told.judged_at != known.judged_at:
             self.said.clear()
 

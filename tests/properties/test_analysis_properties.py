@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from deepseek_operator.domain.policy.analysis import (
     AtLeast,
     AtMost,
+    Drop,
     Increase,
     Measured,
     Metric,
@@ -30,10 +31,18 @@ readings = st.none() | st.builds(
     st.integers(-400, 400).map(lambda second: START + timedelta(seconds=second)),
 )
 limits = st.one_of(
-    st.builds(AtMost, st.floats(0, 10)), st.builds(AtLeast, st.floats(0, 10)), st.builds(Increase, st.floats(0, 1000))
+    st.builds(AtMost, st.floats(0, 10)),
+    st.builds(AtLeast, st.floats(0, 10)),
+    st.builds(Increase, st.floats(0, 1000)),
+    st.builds(Drop, st.floats(0, 1)),
 )
 metrics = st.builds(
-    Metric, st.just("m"), limits, lowest=st.sampled_from([0.0, -inf]), highest=st.sampled_from([1.0, inf])
+    Metric,
+    st.just("m"),
+    limits,
+    lowest=st.sampled_from([0.0, -inf]),
+    highest=st.sampled_from([1.0, inf]),
+    is_exam=st.booleans(),
 )
 measurements = st.builds(Measured, readings, readings, readings, readings)
 terms = st.builds(

@@ -39,6 +39,7 @@ def _judged(*metrics: dict[str, Any], **said: Any) -> dict[str, Any]:
     return {"spec.rollout": {"canary": {"steps": [{"weight": 25, "analysis": {"metrics": list(metrics), **said}}]}}}
 
 
+_HELD_OUT = "pvc://corpora/heldout.jsonl"
 BASE: dict[str, Any] = {"spec.model": {"source": {"uri": "pvc://models/base"}}}
 
 TRAININGS: tuple[tuple[dict[str, Any], str | None], ...] = (
@@ -239,7 +240,20 @@ SERVINGS: tuple[tuple[dict[str, Any], str | None], ...] = (
     ({"spec.gateway": {**ROUTED, "timeouts": {"request": "60s"}}}, 'unknown field "spec.gateway.timeouts.request"'),
     ({"spec.replicas": "2"}, "write a whole number, without quotes"),
     ({"spec.replica": 2}, "did you mean replicas?"),
-    (_judged({"type": "ErrorRate"}), "write exactly one of max, min and maxIncreasePercent"),
+    (_judged({"type": "ErrorRate"}), "write exactly one of max, min, maxIncreasePercent and maxDrop"),
+    (_judged({"type": "Accuracy", "min": "0.9"}), "type Accuracy needs data, and min or maxDrop"),
+    (_judged({"type": "Accuracy", "data": _HELD_OUT, "max": "0.9"}), "type Accuracy needs data, and min or maxDrop"),
+    (
+        _judged({"type": "Accuracy", "data": _HELD_OUT, "min": "0.9", "maxDrop": "0.1"}),
+        "two limits of one thing are two",
+    ),
+    (_judged({"type": "Accuracy", "data": _HELD_OUT, "maxDrop": "2"}), "should match"),
+    (_judged({"type": "Accuracy", "data": "/heldout.jsonl", "min": "0.9"}), "should match"),
+    (_judged({"type": "Accuracy", "data": "pvc://corpora/../other", "min": "0.9"}), "should match"),
+    (_judged({"type": "Accuracy", "data": _HELD_OUT, "min": "0.9", "samples": 0}), "greater than or equal to 1"),
+    (_judged({"type": "Latency", "max": "2", "data": _HELD_OUT}), "no other type has data, samples and maxDrop"),
+    (_judged({"type": "ErrorRate", "maxDrop": "0.1"}), "no other type has data, samples and maxDrop"),
+    (_judged({"type": "accuracy", "data": _HELD_OUT, "min": "0.9"}), "supported values"),
     (_judged({"type": "ErrorRate", "max": 0.01}), "write the number in quotes"),
     (_judged({"type": "ErrorRate", "max": "0.01", "quantile": "0.9"}), "quantile is for type Latency"),
     (_judged({"type": "Latency", "min": "2"}), "write max in place of min"),

@@ -15,7 +15,7 @@ from deepseek_operator.core.seen import Seen
 from deepseek_operator.kinds.serving import serving_kind
 from tests.support.servings import NAMESPACE, a_claim, a_serving, a_training
 from tests.support.shell import Operator, finished
-from tests.support.world import StoppedClock, World, is_ready
+from tests.support.world import StoppedClock, World, is_ended, is_ready
 
 NAME = "chat"
 SERVICE = f"{NAME}-serve"
@@ -69,6 +69,8 @@ class ServingLife:
 
     def _place(self, room: int) -> None:
         for pod in sorted(self.pods(), key=is_ready, reverse=True):
+            if is_ended(pod):
+                continue
             if room > 0:
                 self.world.run(pod)
             else:

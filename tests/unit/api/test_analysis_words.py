@@ -11,7 +11,7 @@ from tests.support.servings import a_serving
 M = {"type": "ErrorRate", "max": "0.01"}
 CASES: list[tuple[dict[str, Any], str]] = [
     ({"metrics": []}, "at least 1 items"),
-    ({"metrics": [{"type": "ErrorRate"}]}, "write exactly one of max, min and maxIncreasePercent"),
+    ({"metrics": [{"type": "ErrorRate"}]}, "write exactly one of max, min, maxIncreasePercent and maxDrop"),
     ({"metrics": [{**M, "maxIncreasePercent": 20}]}, "two limits of one thing are two metrics"),
     ({"metrics": [{"type": "ErrorRate", "min": "0.01"}]}, "write max in place of min"),
     ({"metrics": [{"type": "ErrorRate", "max": "5%"}]}, "should match"),
@@ -37,7 +37,15 @@ CASES: list[tuple[dict[str, Any], str]] = [
     ({"metrics": [M] * 9}, "at most 8 items"),
     ({"metrics": [M], "interval": 60}, "unknown field"),
 ]
+HELD_OUT = "pvc://corpora/heldout.jsonl"
 GOOD = [
+    {
+        "metrics": [
+            {"type": "Accuracy", "data": HELD_OUT, "min": "0.9"},
+            {"type": "Accuracy", "data": HELD_OUT, "maxDrop": 0},
+        ]
+    },
+    {"metrics": [{"type": "Accuracy", "data": "builtin://uppercase", "maxDrop": "0.02", "samples": 10000}]},
     {"metrics": [M]},
     {
         "metrics": [

@@ -9,6 +9,7 @@ import pytest
 from deepseek_operator.domain.policy.analysis import (
     AtLeast,
     AtMost,
+    Drop,
     Increase,
     Judgement,
     Measured,
@@ -137,6 +138,27 @@ def test_without_a_stable_revision_to_compare_with_nothing_is_concluded(
 ) -> None:
     told = judged(Metric("any", Increase(20)), Measured(read(99.0), read(200), baseline, requests))
     assert (told.outcome, told.threshold) == (INCONCLUSIVE, None)
+
+
+@pytest.mark.parametrize(
+    ("value", "stable", "outcome"),
+    [(0.7, 0.8, PASS), (0.699, 0.8, FAIL), (0.9, 0.8, PASS), (0.0, 0.1, PASS), (0.2, 0.3, PASS)],
+)
+def test_a_drop_is_counted_from_stable_as_people_subtract(value: float, stable: float, outcome: Outcome) -> None:
+    told = judged(Metric("any", Drop(0.1), is_exam=True), Measured(read(value), read(20), read(stable)))
+    assert (told.outcome, told.baseline) == (outcome, stable)
+
+
+def test_an_exam_needs_no_requests_and_tells_its_prompts() -> None:
+    least = Metric("Accuracy", AtLeast(0.9), is_exam=True)
+    assert judged(least, Measured(read(0.95), read(20))).told == "Accuracy 0.95, at least 0.9, of 20 prompts"
+    beside = Metric("Accuracy", Drop(0.02), is_exam=True)
+    assert judged(beside, Measured(read(0.9), read(20), read(0.95))).told == (
+        "Accuracy 0.9, at least 0.93 (0.02 below stable's 0.95), of 20 prompts"
+    )
+    told = judged(beside, Measured(read(0.9), read(20), missing="the exam of stable goes on"))
+    assert told.outcome is INCONCLUSIVE
+    assert told.told == "Accuracy 0.9, at most 0.02 below stable, of 20 prompts: the exam of stable goes on"
 
 
 def test_a_failure_outweighs_what_is_not_known_and_that_what_is_well() -> None:

@@ -54,7 +54,14 @@ class Increase:
         return baseline + abs(baseline) * self.percent / 100
 
 
-Limit: TypeAlias = AtMost | AtLeast | Increase
+@dataclass(frozen=True)
+class Drop:
+    """The value must not be below that of the stable revision by more than this, in the metric's unit."""
+
+    value: float
+
+
+Limit: TypeAlias = AtMost | AtLeast | Increase | Drop
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,7 @@ class Metric:
         unit: behind its numbers, empty for a plain number.
         lowest: a value below can't be, and is no data.
         highest: a value above can't be, and is no data.
+        is_exam: it is the share of right answers to a fixed set of prompts: it is of no window, and needs no requests.
     """
 
     name: str
@@ -74,6 +82,7 @@ class Metric:
     unit: str = ""
     lowest: float = -inf
     highest: float = inf
+    is_exam: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,8 +91,8 @@ class Measured:
 
     Attributes:
         value: of the new revision.
-        requests: that the new revision answered in the window.
-        baseline: the same of the stable revision, for an `Increase`.
+        requests: that the new revision answered in the window; prompts, of an exam.
+        baseline: the same of the stable revision, for an `Increase` or a `Drop`.
         baseline_requests: that the stable revision answered in the window.
         missing: why there is no answer, as a sentence; empty where nobody knows.
     """
@@ -120,8 +129,8 @@ class Judgement:
         value: the worst of its series; None: no data.
         threshold: what it must keep, a relative limit over `baseline` worked out; None: not known without a baseline.
         baseline: the worst series of the stable revision, for a relative limit.
-        samples: requests in the window; None: not counted, or no data.
-        window: over which it was measured.
+        samples: requests in the window, or prompts of an exam; None: not counted, or no data.
+        window: over which it was measured, unless it is an exam.
         why: for Inconclusive, what is missing, as a sentence; empty for the others.
     """
 
@@ -139,9 +148,14 @@ class Judgement:
         """The numbers, in one line: `LatencyP99 2.5 s, at most 2 s, over 310 requests in 300 s`."""
         unit = f" {self.metric.unit}" if self.metric.unit else ""
         value = "no data" if self.value is None else f"{self.value:.4g}{unit}"
-        over = f"over {self.samples} requests in" if self.samples is not None else "in"
-        said = f"{self.metric.name} {value}, {self._limit(unit)}, {over} {self.window.total_seconds():g} s"
+        said = f"{self.metric.name} {value}, {self._limit(unit)}{self._sample()}"
         return f"{said}: {self.why}" if self.why else said
+
+    def _sample(self) -> str:
+        if self.metric.is_exam:
+            return f", of {self.samples} prompts" if self.samples is not None else ""
+        over = f"over {self.samples} requests in" if self.samples is not None else "in"
+        return f", {over} {self.window.total_seconds():g} s"
 
     def _limit(self, unit: str) -> str:
         match self.metric.limit:
@@ -154,6 +168,11 @@ class Judgement:
             case Increase(percent):
                 most = f"{self.threshold:.4g}{unit}"
                 return f"at most {most} ({percent:g} % more than stable's {self.baseline:.4g}{unit})"
+            case Drop(value) if self.threshold is None or self.baseline is None:
+                return f"at most {value:.4g}{unit} below stable"
+            case Drop(value):
+                least = f"{self.threshold:.4g}{unit}"
+                return f"at least {least} ({value:.4g} below stable's {self.baseline:.4g}{unit})"
 
 
 @dataclass(frozen=True)
@@ -189,6 +208,8 @@ def judge(metric: Metric, measured: Measured, terms: Terms, now: datetime) -> Ju
     Too few requests conclude nothing whatever the value is, and neither does a relative limit whose baseline is not
     known. One series beyond the limit is a failure, even where another has no data; else every series must have some.
     """
+    if metric.is_exam:
+        terms = replace(terms, minimum_samples=0)
     series = _numbers(metric, measured.value, terms, now)
     samples = _count(measured.requests, terms, now)
     baseline = _baseline(metric, measured, terms, now)
@@ -199,13 +220,13 @@ def judge(metric: Metric, measured: Measured, terms: Terms, now: datetime) -> Ju
         value=_worst_of(metric.limit, series.known),
         threshold=_threshold(metric.limit, baseline),
         baseline=baseline,
-        samples=samples if terms.minimum_samples else None,
+        samples=samples if terms.minimum_samples or metric.is_exam else None,
     )
     if (why := _unknown(metric.limit, measured, terms, series, samples, told.threshold)) is not None:
         return replace(told, why=why)
     assert told.value is not None
     assert told.threshold is not None
-    is_low = isinstance(metric.limit, AtLeast)
+    is_low = isinstance(metric.limit, AtLeast | Drop)
     if told.value < told.threshold if is_low else told.value > told.threshold:
         return replace(told, outcome=Outcome.FAIL)
     if series.lacking:
@@ -243,7 +264,7 @@ def _count(reading: Reading | None, terms: Terms, now: datetime) -> int | None:
 
 def _baseline(metric: Metric, measured: Measured, terms: Terms, now: datetime) -> float | None:
     """The stable revision's value: the worst of its series, as of the new one's. None where it is not relied on."""
-    if not isinstance(metric.limit, Increase):
+    if not isinstance(metric.limit, Increase | Drop):
         return None
     series = _numbers(metric, measured.baseline, terms, now)
     if series.lacking or (_count(measured.baseline_requests, terms, now) or 0) < terms.minimum_samples:
@@ -254,14 +275,19 @@ def _baseline(metric: Metric, measured: Measured, terms: Terms, now: datetime) -
 def _worst_of(limit: Limit, values: Sequence[float]) -> float | None:
     if not values:
         return None
-    return min(values) if isinstance(limit, AtLeast) else max(values)
+    return min(values) if isinstance(limit, AtLeast | Drop) else max(values)
 
 
 def _threshold(limit: Limit, baseline: float | None) -> float | None:
-    if not isinstance(limit, Increase):
-        return limit.value
-    threshold = limit.above(baseline) if baseline is not None else inf
-    return threshold if isfinite(threshold) else None
+    match limit:
+        case Increase():
+            threshold = limit.above(baseline) if baseline is not None else inf
+            return threshold if isfinite(threshold) else None
+        case Drop(value):
+            # As people subtract: 0.8 - 0.1 is above 0.7 to a float.
+            return round(baseline - value, 9) if baseline is not None else None
+        case AtMost(value) | AtLeast(value):
+            return value
 
 
 def _unknown(

@@ -105,11 +105,13 @@ class Analysed:
         outcome: of the last judgement; None before the first.
         is_over: it has failed as often as ends the step.
         told: the numbers that decided it, for people.
+        is_examined: an exam goes on, whose mark is waited for as long as for replicas.
     """
 
     outcome: Outcome | None = None
     is_over: bool = False
     told: str = ""
+    is_examined: bool = False
 
 
 @dataclass(frozen=True)
@@ -217,7 +219,7 @@ def _judged(run: Run, elapsed: timedelta, now: Facts) -> Run:
     if of is None or of.outcome is Outcome.PASS:
         return _done(run, now)
     is_late = elapsed >= run.step.bake + run.steps.stall
-    if of.outcome is Outcome.INCONCLUSIVE and (is_late or not run.steps.rolls_back):
+    if of.outcome is Outcome.INCONCLUSIVE and (is_late or not (run.steps.rolls_back or of.is_examined)):
         return _inconclusive(run, of.told, now)
     return run
 

@@ -22,6 +22,7 @@ from deepseek_operator.core.resources import (
 from deepseek_operator.core.seen import Needs, Seen
 from deepseek_operator.kinds.serving.believed import believed
 from deepseek_operator.kinds.serving.events import events
+from deepseek_operator.kinds.serving.exams import exam_names
 from deepseek_operator.kinds.serving.fresh import Fresh
 from deepseek_operator.kinds.serving.model import reference_digest
 from deepseek_operator.kinds.serving.names import serving_revision, serving_service
@@ -55,7 +56,7 @@ class ServingKind:
         target = (*_revision_names(owner, owner.status.resolved), *_rollback_names(owner))
         routed = _route_names(name) if owner.spec.gateway is not None else ()
         always = (Ref(SERVICE, name), Ref(BUDGET, name))
-        return tuple(dict.fromkeys((*always, *scaled, *routed, *target, *_running_names(owner))))
+        return tuple(dict.fromkeys((*always, *scaled, *routed, *target, *_running_names(owner), *exam_names(owner))))
 
     def recorded_names(self, owner: DeepSeekServing) -> tuple[Ref, ...]:
         """Those of the children, the autoscaler that a suspended one has lost or shall lose, the route that was seen last,

@@ -1,4 +1,4 @@
-"""What a step's analysis asks of the metrics store, and what the answers come to.
+"""What a step's analysis asks of the metrics store, and what the answers and the marks of exams come to.
 
 Values are of a whole revision; whoever wants the worst of its pods writes a query by pod.
 """
@@ -15,6 +15,7 @@ from deepseek_operator.api.v1alpha1.serving.analysis import (
     Analysis,
     AnalysisMetric,
     AnalysisStatus,
+    ExamStatus,
     MetricStatus,
 )
 from deepseek_operator.core.configuration import Configuration
@@ -22,6 +23,7 @@ from deepseek_operator.core.seen import Answer, Question, Unavailable
 from deepseek_operator.domain.policy.analysis import (
     AtLeast,
     AtMost,
+    Drop,
     Increase,
     Judgement,
     Limit,
@@ -37,10 +39,14 @@ from deepseek_operator.domain.programs.engines import measures
 from deepseek_operator.domain.programs.engines.measures import has
 from deepseek_operator.domain.programs.engines.table import offered
 from deepseek_operator.domain.values.command import Signal
+from deepseek_operator.kinds.serving.exam import ACCURACY, Exam, exam_of
 from deepseek_operator.kinds.serving.measured import Measures
 
 Answers = Mapping[str, Answer]
 """What was answered to each PromQL expression; a missing one has not been yet."""
+
+Marks = Mapping[Exam, tuple[ExamStatus, str]]
+"""What has come of each exam, and where it is, as a sentence, while it has no mark."""
 
 _WORD = re.compile(r"\$(revision|namespace|serving|window)\b")
 _MESSAGE_LENGTH = 1024
@@ -73,16 +79,39 @@ class Subject:
         wanted = (query for metric in self.analysis.metrics for query in self._asked(metric).values())
         return tuple(Question(query, since) for query in dict.fromkeys(wanted))
 
-    def verdict(self, answers: Answers, now: datetime) -> Verdict | None:
-        """What the answers come to; None while one is still to come, which takes seconds, whatever the store does."""
+    def verdict(self, answers: Answers, now: datetime, marks: Marks | None = None) -> Verdict | None:
+        """What the answers and marks come to; None while an answer is still to come, which takes seconds, whatever the store
+        does. An exam that goes on is waited for by the run: of it nothing is concluded yet."""
         if any(question.query not in answers for question in self.questions(now)):
             return None
-        measured = [(_metric(metric), self._measured(metric, answers)) for metric in self.analysis.metrics]
+        measured = [
+            (
+                _metric(metric),
+                self._examined(metric, marks or {}, now)
+                if metric.type == ACCURACY
+                else self._measured(metric, answers),
+            )
+            for metric in self.analysis.metrics
+        ]
         return verdict(measured, self.terms, now)
 
+    def _examined(self, metric: AnalysisMetric, marks: Marks, now: datetime) -> Measured:
+        """A mark holds for its step: of the same revision and the same prompts it would be the same again."""
+        if (why := self._unobtainable(metric)) is not None:
+            return Measured(missing=why)
+        asked = {"value": self.new.revision}
+        if metric.max_drop is not None:
+            asked["baseline"] = self.stable.revision
+        found = {name: marks.get(exam_of(metric, revision)) for name, revision in asked.items()}
+        told = {name: Reading((float(one[0].accuracy),), now) for name, one in found.items() if one and one[0].accuracy}
+        mine = found["value"]
+        if "value" in told and mine is not None and mine[0].answered is not None:
+            told["requests"] = Reading((float(mine[0].answered),), now)
+        return Measured(**told, missing=next((one[1] for one in found.values() if one and one[1]), "it has not begun"))
+
     def _asked(self, metric: AnalysisMetric) -> dict[str, str]:
-        """Expressions by what they are of a `Measured`; none where the value can't be had."""
-        if self._unobtainable(metric) is not None:
+        """Expressions by what they are of a `Measured`; none where the value can't be had, or is no query's."""
+        if metric.type == ACCURACY or self._unobtainable(metric) is not None:
             return {}
         asked = {"value": self._value(metric, self.new)}
         if metric.max_increase_percent is not None:
@@ -123,6 +152,11 @@ class Subject:
             return (
                 f"an administrator must let namespace {namespace} write queries: the chart's value prometheus.queriesOf"
             )
+        if metric.type == ACCURACY:
+            is_share = metric.minimum is None or 0 <= float(metric.minimum) <= 1
+            return (
+                None if is_share else 'the min of an Accuracy is a share of right answers, 0 to 1: write "0.9" for 90 %'
+            )
         # Said here and not by a rule of the schema, whose cost to the server grows with the lists around it.
         if metric.type == measures.ERROR_RATE and metric.maximum is not None and float(metric.maximum) >= 1:
             return 'the max of an ErrorRate is a share of all answers below 1: write "0.05" for 5 %'
@@ -156,6 +190,8 @@ def _metric(metric: AnalysisMetric) -> Metric:
             return Metric(metric.type, _limit(metric), lowest=0.0, highest=1.0)
         case "PromQL":
             return Metric(metric.name or metric.type, _limit(metric))
+        case "Accuracy":
+            return Metric(metric.type, _limit(metric), lowest=0.0, highest=1.0, is_exam=True)
         case _:
             percentile = float(metric.quantile or USUAL_QUANTILE) * 100
             return Metric(f"{metric.type}P{percentile:g}", _limit(metric), "s", lowest=0.0)
@@ -166,6 +202,8 @@ def _limit(metric: AnalysisMetric) -> Limit:
         return AtMost(float(metric.maximum))
     if metric.minimum is not None:
         return AtLeast(float(metric.minimum))
+    if metric.max_drop is not None:
+        return Drop(float(metric.max_drop))
     return Increase(float(metric.max_increase_percent or 0))
 
 
@@ -195,7 +233,7 @@ def _recorded(judgement: Judgement) -> MetricStatus:
         threshold=_number(judgement.threshold),
         baseline=_number(judgement.baseline),
         samples=judgement.samples,
-        window_seconds=int(judgement.window.total_seconds()),
+        window_seconds=0 if judgement.metric.is_exam else int(judgement.window.total_seconds()),
         message=judgement.told[:_MESSAGE_LENGTH],
     )
 

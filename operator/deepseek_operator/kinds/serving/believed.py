@@ -10,6 +10,7 @@ from deepseek_operator.domain.programs.engines.request import AdapterKind
 
 _KINDS = frozenset(kind.value for kind in AdapterKind)
 _WIDEST = 512
+_SHARE = re.compile(r"0(\.[0-9]{1,6})?|1")
 _REVISION = re.compile(r"[a-z0-9]{1,16}")
 """Of one that was found without a record too: what stands at the end of its Deployment's name."""
 
@@ -21,7 +22,7 @@ def believed(owner: DeepSeekServing) -> DeepSeekServing:
         "resolved": _resolved(status.resolved),
         "current": status.current if status.current is not None and _is_revision(status.current) else None,
         "previous": [revision for revision in status.previous if _is_revision(revision)],
-        "canary": status.canary if status.canary is not None and _is_run(status.canary) else None,
+        "canary": _run(status.canary) if status.canary is not None and _is_run(status.canary) else None,
         "revisions": [revision for revision in status.revisions if _is_revision(revision)],
     }
     if all(getattr(status, name) == value for name, value in sound.items()):
@@ -42,6 +43,12 @@ def _is_adapter(adapter: ResolvedAdapter) -> bool:
 
 def _is_revision(revision: RevisionStatus) -> bool:
     return _REVISION.fullmatch(revision.name) is not None
+
+
+def _run(canary: CanaryStatus) -> CanaryStatus:
+    """Without exams whose mark is none: they are sat again."""
+    exams = [exam for exam in canary.exams if exam.accuracy is None or _SHARE.fullmatch(exam.accuracy)]
+    return canary if exams == canary.exams else canary.model_copy(update={"exams": exams})
 
 
 def _is_run(canary: CanaryStatus) -> bool:

@@ -1,13 +1,13 @@
 """The canary run of a serving: from its record to what it depends on, and back, and what is told of it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 
 from deepseek_operator.api.base import parse_time, rfc3339
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
-from deepseek_operator.api.v1alpha1.serving.analysis import Analysis, AnalysisStatus
+from deepseek_operator.api.v1alpha1.serving.analysis import Analysis, AnalysisStatus, ExamStatus
 from deepseek_operator.api.v1alpha1.serving.rollout import Canary
 from deepseek_operator.api.v1alpha1.serving.status import CanaryStatus
 from deepseek_operator.core.conditions import Verdict
@@ -21,10 +21,19 @@ from deepseek_operator.kinds.serving.rollback import rolled_back
 from deepseek_operator.kinds.serving.verbs import PAUSE, PROMOTE, ROLLBACK, verb
 
 PLAN_DRIFT = "PlanDrift"
+JUDGED = (Phase.BAKING, Phase.HELD)
+"""Phases in which a step is judged."""
+COMPLETE = "Complete"
+"""Phase of an exam that has its mark."""
 
 
-def recorded(run: Run | None, owner: DeepSeekServing, judged: AnalysisStatus | None = None) -> CanaryStatus | None:
-    """The run as the status has it. `judged`: its step's analysis, of one that is judged now."""
+def recorded(
+    run: Run | None,
+    owner: DeepSeekServing,
+    judged: AnalysisStatus | None = None,
+    examined: Sequence[ExamStatus] | None = None,
+) -> CanaryStatus | None:
+    """The run as the status has it. `judged`, `examined`: its step's analysis and exams, of one that is judged now."""
     if run is None:
         return None
     before, canary = owner.status.canary, owner.spec.rollout.canary
@@ -44,9 +53,15 @@ def recorded(run: Run | None, owner: DeepSeekServing, judged: AnalysisStatus | N
         entered_at=rfc3339(run.entered_at),
         message=run.why,
         analysis=(judged if same and judged is not None else kept),
+        exams=_exams(run, before.exams if examined is None else examined) if same and before is not None else [],
         promoted=run.promoted,
         pinned=pinned,
     )
+
+
+def _exams(run: Run, known: Sequence[ExamStatus]) -> list[ExamStatus]:
+    """Those of the step: marks stay until it is over, what goes on or failed only as long as it is judged."""
+    return [exam for exam in known if exam.phase == COMPLETE or run.phase in JUDGED]
 
 
 def _pinned(canary: Canary | None) -> str:

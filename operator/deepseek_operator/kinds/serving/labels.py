@@ -9,6 +9,8 @@ from deepseek_operator.core.resources import GROUP, Manifest, labels_of
 
 ROLE_LABEL = f"{GROUP}/role"
 ENGINE_ROLE = "engine"
+EXAMINER_ROLE = "examiner"
+"""Of what asks a revision and is none of its replicas: no Service, budget or scrape selects it."""
 
 
 def child_labels(owner: DeepSeekServing) -> dict[str, str]:
@@ -24,6 +26,11 @@ def revision_labels(owner: DeepSeekServing, revision: str) -> dict[str, str]:
 def pod_labels(owner: DeepSeekServing, revision: str) -> dict[str, str]:
     """Labels of the pods of one revision."""
     return {**revision_labels(owner, revision), ROLE_LABEL: ENGINE_ROLE}
+
+
+def examiner_labels(owner: DeepSeekServing) -> dict[str, str]:
+    """Labels of an exam's Job and its pod."""
+    return {**child_labels(owner), ROLE_LABEL: EXAMINER_ROLE}
 
 
 def replica_selector(owner: DeepSeekServing) -> dict[str, str]:

@@ -20,8 +20,11 @@ def needs(seen: Seen[DeepSeekServing], configuration: Configuration) -> Needs:
     The claim of a training's export is known once the export is.
     """
     judged = baking(seen, configuration)
-    questions = judged.questions if judged is not None else ()
-    return Needs(references=tuple(dict.fromkeys(_references(seen))), questions=questions)
+    references = tuple(dict.fromkeys(_references(seen)))
+    if judged is None:
+        return Needs(references=references)
+    doubts = tuple(ref for one in judged.examining for ref in one.doubts)
+    return Needs(references=references, questions=judged.questions, warnings=doubts)
 
 
 def _references(seen: Seen[DeepSeekServing]) -> Iterator[Ref]:

@@ -26,6 +26,7 @@ from deepseek_operator.core.seen import Seen
 from deepseek_operator.domain.policy.canary import waits
 from deepseek_operator.kinds.serving.canary import recorded
 from deepseek_operator.kinds.serving.children import children, routes
+from deepseek_operator.kinds.serving.exams import dismissed, marks_of_exams, sittings
 from deepseek_operator.kinds.serving.labels import revision_named
 from deepseek_operator.kinds.serving.revision import (
     controller_revision,
@@ -81,7 +82,12 @@ def _record(view: View) -> ServingStatus | None:
         "running_replicas": view.replicas,
         "plan": view.devices,
         "spent_rollback": done,
-        "canary": recorded(view.run, view.owner, view.baking.after if view.baking is not None else None),
+        "canary": recorded(
+            view.run,
+            view.owner,
+            view.baking.after if view.baking is not None else None,
+            view.baking.exams if view.baking is not None else None,
+        ),
     }
     if all(getattr(before, name) == value for name, value in update.items()):
         return None
@@ -97,6 +103,8 @@ def _actions(view: View, target: str) -> Iterator[Action]:
     is_served = HTTP_ROUTE not in view.seen.unserved
     yield from _applies(view.seen, (*wanted, *(routed if is_served else ())))
     yield from _deletes(view, target, (*wanted, *routed))
+    yield from dismissed(view)
+    yield from sittings(view)
     if not is_served:  # It is refused, and ends the pass: nothing else waits for it.
         yield from _applies(view.seen, routed)
 
@@ -116,10 +124,11 @@ def _stores(view: View, target: str) -> Iterator[Create]:
 
 
 def _marks(view: View) -> Iterator[Apply]:
-    """A record is never changed but for the labels and the owner by which it is found, and goes with the serving."""
+    """A record is never changed but for the labels and the owner by which it is found, and goes with the serving. Nor is a Job."""
     for stored in view.stored:
         if (lost := marks(view.owner, stored)) is not None:
             yield Apply(lost, uid_of(stored))
+    yield from marks_of_exams(view)
 
 
 def _applies(seen: Seen[DeepSeekServing], wanted: tuple[Manifest, ...]) -> Iterator[Apply]:

@@ -8,6 +8,7 @@ from deepseek_operator.core.resources import (
     BACKEND_TRAFFIC_POLICY,
     BUDGET,
     HTTP_ROUTE,
+    JOB,
     POD,
     REVISION,
     SERVICE,
@@ -22,6 +23,7 @@ OWNS: Mapping[Resource, Rights] = {
     AUTOSCALER: OWN,
     BUDGET: KEEP,
     POD: READ,
+    JOB: OWN,
     HTTP_ROUTE: OWN,
     BACKEND_TRAFFIC_POLICY: OWN,
 }

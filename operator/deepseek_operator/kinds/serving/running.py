@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from deepseek_operator.api.base import parse_time
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
+from deepseek_operator.core.ownership import job_uid_of
 from deepseek_operator.core.resources import POD, Manifest
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.domain.policy.rollout import Replicas
@@ -26,8 +27,10 @@ def group(seen: Seen[DeepSeekServing], revision: str) -> Group | None:
 
 
 def living_pods(seen: Seen[DeepSeekServing]) -> tuple[Manifest, ...]:
-    """Pods that hold what they were given: those that are ending included; those that ended, or never will, left out."""
-    pods = (pod for pod in seen.all(POD) if (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed"))
+    """Replicas' pods that hold what they were given: those that are ending included; those that ended, or never will, left
+    out. The pod of a Job is no replica, whatever it is labelled."""
+    replicas = (pod for pod in seen.all(POD) if not job_uid_of(pod))
+    pods = (pod for pod in replicas if (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed"))
     return tuple(pod for pod in pods if (over := _given_up(pod)) is None or seen.now < over)
 
 

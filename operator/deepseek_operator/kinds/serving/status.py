@@ -25,6 +25,7 @@ from deepseek_operator.domain.policy.rollout import NONE, Replicas
 from deepseek_operator.kinds.serving import reasons
 from deepseek_operator.kinds.serving.canary import movement
 from deepseek_operator.kinds.serving.children import SERVICE_PORT
+from deepseek_operator.kinds.serving.exams import obstacle_of_exams
 from deepseek_operator.kinds.serving.labels import replica_selector, revision_named
 from deepseek_operator.kinds.serving.model import reference_digest
 from deepseek_operator.kinds.serving.names import serving_service
@@ -234,6 +235,12 @@ def _rolling(view: View, serves: bool) -> Told:
     revision = way.target.revision or ""
     phase, reason, message = _movement(view, revision)
     found = obstacle(view, revision, way.target.model or model_of(view.seen, revision))
+    if found is None and (kept := obstacle_of_exams(view)) is not None:
+        # Nothing that serves: the phase stays, and what an exam waits for is told in its place.
+        found = Obstacle(reasons.BY_NAME[kept.reason], f"an exam waits: {kept.message}")
+        return phase, reconciling(
+            found.reason.name, _with_advice(f"{message}; {found.message}", found.reason), serves=serves
+        )
     if found is None:
         return phase, reconciling(reason.name, message, serves=serves)
     told = _with_advice(f"{message}; {found.message}", found.reason)

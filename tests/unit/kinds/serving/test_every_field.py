@@ -3,6 +3,7 @@
 The table holds the schema to it: a field that enters without a row, or that is accepted and ignored, fails here.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,7 +15,7 @@ from pydantic import ValidationError
 
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.core.configuration import Configuration
-from deepseek_operator.core.resources import AUTOSCALER, BACKEND_TRAFFIC_POLICY, HTTP_ROUTE, REVISION
+from deepseek_operator.core.resources import AUTOSCALER, BACKEND_TRAFFIC_POLICY, HTTP_ROUTE, JOB, REVISION
 from deepseek_operator.core.seen import Answer, Sample
 from deepseek_operator.domain.policy.analysis import Reading
 from deepseek_operator.kinds.serving.signals import IN_FLIGHT, REPORTING, queries, wanted
@@ -276,6 +277,35 @@ def name_of_a_metric(spec: Spec) -> object:
     return canary.analysis.metrics[0].name if canary is not None and canary.analysis is not None else ""
 
 
+def examiner(name: str) -> Scene:
+    """A variable of the pods that examine the new version."""
+
+    def shows(spec: Spec) -> object:
+        jobs = judged(spec).cluster.all(JOB)
+        said = [{e["name"]: e["value"] for e in at(job, "spec.template.spec.containers.0.env")} for job in jobs]
+        return [env[name] for env in said]
+
+    return shows
+
+
+def verdict_of_a_mark(spec: Spec) -> object:
+    """Of the new version a tenth less of the answers is right than of the stable one's, all of which are."""
+    life = judged(spec)
+    life.world.run_job_controller()
+    for pod in life.pods():
+        env = {e["name"]: e["value"] for e in pod["spec"]["containers"][0]["env"]}
+        if (url := env.get("DEEPSEEK_EXAM_URL")) is not None:
+            metrics = {"accuracy": 1.0 if life.status.stable in url else 0.9, "samples": 200}
+            life.world.end(pod, 0, json.dumps({"metrics": metrics}))
+    life.world.run_job_controller()
+    life.operator.settle()
+    life.clock.advance(60)
+    life.operator.settle()
+    assert life.status.canary is not None
+    assert life.status.canary.analysis is not None
+    return life.status.canary.analysis.verdict
+
+
 def suspended(spec: Spec) -> object:
     """Replicas specified, and autoscalers."""
     life = ServingLife(**spec)
@@ -307,6 +337,8 @@ def canary(**step: Any) -> Spec:
 ANALYSIS = "rollout.canary.steps[].analysis"
 BAD: Spec = {"type": "ErrorRate", "max": "0.01"}
 SLOW: Spec = {"type": "Latency", "maxIncreasePercent": 10}
+EXAM: Spec = {"type": "Accuracy", "data": "builtin://uppercase", "min": "0.9"}
+DROP: Spec = {"type": "Accuracy", "data": "builtin://uppercase", "maxDrop": "0.2"}
 OWN: Spec = {"type": "PromQL", "name": "A", "query": "a", "min": "0.01"}
 
 
@@ -467,6 +499,11 @@ FIELDS = (
     Field(f"{ANALYSIS}.metrics[].maxIncreasePercent", verdict_after_a_minute, ((10, "Fail"), (30, "Pass")), judged_by(SLOW)),
     Field(f"{ANALYSIS}.metrics[].max", verdict_after_a_minute, (("0.01", "Fail"), ("0.06", "Pass")), judged_by(BAD)),
     Field(f"{ANALYSIS}.metrics[].min", verdict_after_a_minute, (("0.01", "Pass"), ("0.06", "Fail")), judged_by(OWN)),
+    Field(f"{ANALYSIS}.metrics[].min", verdict_of_a_mark, (("0.9", "Pass"), ("0.91", "Fail")), judged_by(EXAM)),
+    Field(f"{ANALYSIS}.metrics[].maxDrop", verdict_of_a_mark, (("0.2", "Pass"), ("0.05", "Fail")), judged_by(DROP)),
+    Field(f"{ANALYSIS}.metrics[].data", examiner("DEEPSEEK_EXAM_DATA"),
+          (("builtin://uppercase", ["builtin://uppercase"]), ("pvc://models/a/b.jsonl", ["/data/a/b.jsonl"])), judged_by(EXAM)),
+    Field(f"{ANALYSIS}.metrics[].samples", examiner("DEEPSEEK_EXAM_SAMPLES"), ((ABSENT, ["200"]), (50, ["50"])), judged_by(EXAM)),
     Field(f"{ANALYSIS}.metrics[].query", asks("found"), (("lost", False), ("found", True)), judged_by(OWN)),
     Field(f"{ANALYSIS}.metrics[].name", name_of_a_metric, (("A", "A"), ("B", "B")), judged_by(OWN)),
     Field("rollout.keepRevisions", revisions_kept, ((ABSENT, 5), (3, 3), (10, 7))),

@@ -1,5 +1,6 @@
 """Every field of a serving's status is written in some life, and says something there: a value unlike its default."""
 
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -9,11 +10,13 @@ from deepseek_operator.api.record import gathered, paths
 from deepseek_operator.api.v1alpha1.serving.definition import SERVING
 from deepseek_operator.api.v1alpha1.serving.status import ServingStatus
 from deepseek_operator.domain.policy.analysis import Reading
+from deepseek_operator.kinds.serving.labels import EXAMINER_ROLE, ROLE_LABEL
 from deepseek_operator.kinds.serving.verbs import PROMOTE, ROLLBACK
 from tests.support.gateways import PUBLIC, takes
 from tests.support.leaves import leaves, schema_leaves
 from tests.support.serving_life import SERVICE, ServingLife
 from tests.support.servings import NAMESPACE, TRAINING_UID, a_training, an_adapter_training
+from tests.support.world import is_ended
 
 SOURCE = {"uri": "pvc://models/m"}
 DENSE = {"name": "deepseek-r1-distill-llama-70b", "source": SOURCE}
@@ -73,6 +76,29 @@ def judges_a_version() -> ServingLife:
     return life
 
 
+def examines_a_version() -> ServingLife:
+    """A try fails; the next one leaves a mark."""
+    metric = {"type": "Accuracy", "data": "builtin://uppercase", "min": "0.9"}
+    step = {"weight": 50, "bakeSeconds": 600, "analysis": {"metrics": [metric]}}
+    life = ServingLife(rollout={"canary": {"steps": [step]}}, replicas=2)
+    life.run()
+    life.edit(engine={"maxConcurrency": 8})
+    life.run()
+    mark = json.dumps({"metrics": {"accuracy": 0.5, "samples": 100}})
+    for code, said in ((1, "the server was gone"), (0, mark)):
+        life.world.run_job_controller()
+        exam = next(
+            p for p in life.pods() if p["metadata"]["labels"].get(ROLE_LABEL) == EXAMINER_ROLE and not is_ended(p)
+        )
+        life.operator.settle()
+        life.world.end(exam, code, said)
+        life.world.run_job_controller()
+        life.operator.settle()
+        life.clock.advance(60)
+        life.operator.settle()
+    return life
+
+
 def annotate(life: ServingLife, key: str, value: str) -> None:
     life.cluster.edit(SERVING, NAMESPACE, "chat", lambda live: live["metadata"].update(annotations={key: value}))
     life.operator.settle()
@@ -108,6 +134,7 @@ LIVES: tuple[Callable[[], ServingLife], ...] = (
     serves_an_adapter_of_an_export,
     tries_a_version,
     judges_a_version,
+    examines_a_version,
     is_laid_out_in_stages,
     is_laid_out_over_experts,
     is_refused,

@@ -19,6 +19,15 @@ MetricName = Annotated[
     Says("write a name of letters, digits, '_', '.' and '-', for example Refusals"),
 ]
 USUAL_QUANTILE = "0.99"
+ExamData = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^(pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?(/[A-Za-z0-9_-][A-Za-z0-9._-]*)+|builtin://[a-z0-9][-a-z0-9]*)$",
+        max_length=512,
+    ),
+]
+Share = Annotated[str, StringConstraints(pattern=r"^0(\.[0-9]{1,4})?$", max_length=6), NumberAsText()]
+USUAL_SAMPLES = 200
 
 
 class AnalysisMetric(ApiModel):
@@ -27,8 +36,13 @@ class AnalysisMetric(ApiModel):
     model_config = ConfigDict(
         json_schema_extra=rules(
             rule(
-                "(has(self.max) ? 1 : 0) + (has(self.min) ? 1 : 0) + (has(self.maxIncreasePercent) ? 1 : 0) == 1",
-                "write exactly one of max, min and maxIncreasePercent; two limits of one thing are two metrics",
+                "[has(self.max), has(self.min), has(self.maxIncreasePercent), has(self.maxDrop)].exists_one(limit, limit)",
+                "write exactly one of max, min, maxIncreasePercent and maxDrop; two limits of one thing are two metrics",
+            ),
+            rule(
+                "self.type == 'Accuracy' ? has(self.data) && (has(self.min) || has(self.maxDrop)) : "
+                "!has(self.data) && !has(self.samples) && !has(self.maxDrop)",
+                "type Accuracy needs data, and min or maxDrop; no other type has data, samples and maxDrop",
             ),
             rule(
                 "self.type == 'PromQL' ? has(self.query) && has(self.name) : !has(self.query) && !has(self.name)",
@@ -40,7 +54,7 @@ class AnalysisMetric(ApiModel):
                 fieldPath=".quantile",
             ),
             rule(
-                "!has(self.min) || self.type == 'PromQL'",
+                "!has(self.min) || self.type == 'PromQL' || self.type == 'Accuracy'",
                 "write max in place of min: fewer errors and less time are no failure",
                 fieldPath=".min",
             ),
@@ -53,8 +67,8 @@ class AnalysisMetric(ApiModel):
         )
     )
 
-    type: Literal["ErrorRate", "Latency", "TimeToFirstToken", "PromQL"] = Field(
-        description="ErrorRate: share of answers to requests with status 5xx, 0 to 1. Latency: seconds until a request's last token. TimeToFirstToken: seconds until its first. PromQL: what the query yields. Example: ErrorRate.",
+    type: Literal["ErrorRate", "Latency", "TimeToFirstToken", "PromQL", "Accuracy"] = Field(
+        description="ErrorRate: share of answers to requests with status 5xx, 0 to 1. Latency: seconds until a request's last token. TimeToFirstToken: seconds until its first. PromQL: what the query yields. Accuracy: share of held-out prompts, 0 to 1, that a Job gets answered exactly as they are to be, once in each step. Example: ErrorRate.",
     )
     quantile: Quantile | None = Field(
         default=None,
@@ -76,11 +90,23 @@ class AnalysisMetric(ApiModel):
     minimum: Threshold | None = Field(
         default=None,
         alias="min",
-        description='The value of a PromQL query must not be below this, a decimal, in quotes where it has a fraction. Example: "0.9".',
+        description='The value of a PromQL query, or an Accuracy, must not be below this, a decimal, in quotes where it has a fraction. Example: "0.9".',
     )
     max_increase_percent: Annotated[int, Field(ge=0, le=1000)] | None = Field(
         default=None,
         description="The value must not be above that of the stable revision by more than so many percent (0..1000); needs minimumSamples requests to that one too. From a stable value of 0 any increase is more. Example: 20.",
+    )
+    max_drop: Share | None = Field(
+        default=None,
+        description='An Accuracy must not be below that of the stable revision, which is examined too, by more than this share, a decimal below 1, in quotes where it has a fraction. Example: "0.02".',
+    )
+    data: ExamData | None = Field(
+        default=None,
+        description="Held-out prompts of an Accuracy: pvc://<claim>/<file or folder> of {prompt, completion} lines, or builtin://<task>. Example: pvc://corpora/heldout.jsonl.",
+    )
+    samples: Annotated[int, Field(ge=1, le=10000)] | None = Field(
+        default=None,
+        description=f"Prompts of an Accuracy that are asked, the first ones of the data (1..10000). Absent: {USUAL_SAMPLES}.",
     )
 
 
@@ -124,9 +150,33 @@ class MetricStatus(StatusModel):
     baseline: str | None = Field(
         default=None, description="The stable revision's value, where the limit is relative to it."
     )
-    samples: int | None = Field(default=None, description="Requests in the window; absent where they are not counted.")
-    window_seconds: int = Field(default=0, description="Seconds over which it was measured.")
+    samples: int | None = Field(
+        default=None,
+        description="Requests in the window, or prompts of an exam that were answered; absent where they are not counted.",
+    )
+    window_seconds: int = Field(default=0, description="Seconds over which it was measured; 0 of an exam.")
     message: str = Field(default="", description="All of it as a sentence, with what is missing.")
+
+
+class ExamStatus(StatusModel):
+    """One revision's exam, of the present step: recorded before its Job is made."""
+
+    revision: str = Field(default="", description="Who is examined. Example: 975abe8e9a.")
+    data: str = Field(default="", description="By what. Example: pvc://corpora/heldout.jsonl.")
+    samples: int = Field(default=0, description="Prompts that are asked.")
+    phase: str = Field(
+        default="",
+        description="Running; BackingOff: it failed, and is tried again after notBefore; Complete; Failed: it is not tried again.",
+    )
+    attempt: int = Field(default=0, description="The present try, from 1.")
+    job: str = Field(default="", description="Name of its Job, which is kept until the step is over.")
+    job_uid: str = Field(default="", alias="jobUID", description="uid of that Job, once it was seen.")
+    not_before: str | None = Field(default=None, description="When it is tried again, RFC 3339.")
+    accuracy: str | None = Field(
+        default=None, description="Share of right answers, a decimal from 0 to 1; absent without a mark."
+    )
+    answered: int | None = Field(default=None, description="Prompts that were answered.")
+    message: str = Field(default="", description="Why the last try left no mark.")
 
 
 class AnalysisStatus(StatusModel):

@@ -5,7 +5,7 @@ from pydantic import Field
 from deepseek_operator.api.base import ObservedStatus, StatusModel, Summary
 from deepseek_operator.api.record import RECORD
 from deepseek_operator.api.v1alpha1.common.plan import PlanStatus
-from deepseek_operator.api.v1alpha1.serving.analysis import AnalysisStatus
+from deepseek_operator.api.v1alpha1.serving.analysis import AnalysisStatus, ExamStatus
 
 
 class ResolvedAdapter(StatusModel):
@@ -122,6 +122,12 @@ class CanaryStatus(StatusModel):
     analysis: AnalysisStatus | None = Field(
         default=None,
         description="What the judgements of this step came to, with their numbers; absent before the first.",
+    )
+    exams: list[ExamStatus] = Field(
+        default_factory=list,
+        max_length=16,
+        description="Exams of this step, for its metrics of type Accuracy.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
     promoted: str = Field(
         default="", description="The last wish to promote that was carried out.", json_schema_extra=RECORD
