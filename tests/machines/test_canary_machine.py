@@ -19,14 +19,15 @@ from deepseek_operator.api.v1alpha1.serving.analysis import AnalysisStatus
 from deepseek_operator.api.v1alpha1.serving.definition import SERVING
 from deepseek_operator.api.v1alpha1.serving.status import CanaryStatus
 from deepseek_operator.core.names import OWNER_UID
-from deepseek_operator.core.resources import JOB, POD, annotations_of, is_terminating, labels_of
+from deepseek_operator.core.resources import HTTP_ROUTE, JOB, POD, annotations_of, is_terminating, labels_of
 from deepseek_operator.core.seen import Answer, Unavailable
 from deepseek_operator.domain.policy.analysis import Reading
 from deepseek_operator.domain.policy.canary import Phase
-from deepseek_operator.kinds.serving.canary import analysis_of, run_of
+from deepseek_operator.kinds.serving.canary import analysis_of, header_of, read, run_of
 from deepseek_operator.kinds.serving.exam import ABOUT
 from deepseek_operator.kinds.serving.labels import EXAMINER_ROLE, ROLE_LABEL
 from deepseek_operator.kinds.serving.names import serving_revision
+from deepseek_operator.kinds.serving.routes import matched_of
 from deepseek_operator.kinds.serving.verbs import PAUSE, PROMOTE, ROLLBACK
 from deepseek_operator.workloads.batch.job import ended
 from tests.support.gateway_machine import GatewayMachine
@@ -60,6 +61,18 @@ EXAMINED: tuple[Stored, ...] = (
     {"steps": [{"weight": 50, "bakeSeconds": 30, "analysis": {**ANALYSIS, "metrics": [EXAM]}}] * 2},
     {"steps": [{"weight": 50, "analysis": {**ANALYSIS, "metrics": [EXAM, *ANALYSIS["metrics"]]}}], "stallSeconds": 60},
 )
+COMPARED: tuple[Stored, ...] = (
+    {"steps": [{"replicas": 1, "bakeSeconds": 30}], "match": {"percent": 20}},
+    {"steps": [{"replicas": 2, "bakeSeconds": 30, "pause": True}, {"replicas": 1}], "match": {"percent": 50}},
+    {"steps": [{"weight": 50, "bakeSeconds": 30}], "match": {"header": {"name": "x-variant", "value": "new"}}},
+    {
+        "steps": [{"replicas": 1, "bakeSeconds": 30, "analysis": {**ANALYSIS, "metrics": [EXAM]}}],
+        "match": {"header": {"name": "x-variant", "value": "new"}},
+    },
+)
+"""A/B tests."""
+ALL = (*CANARIES, *JUDGED, *EXAMINED, *COMPARED)
+TRIED_AT_ONCE = (*JUDGED, *EXAMINED, *COMPARED)
 MARKS = {"good": 0.95, "bad": 0.5}
 """What exams of the new version leave while the store says that; while it says anything else they fail or are evicted."""
 NUMBERS: dict[str, float | None] = {
@@ -82,7 +95,7 @@ class CanaryMachine(ServingMachine):
     @initialize(
         model=st.sampled_from(MODELS),
         replicas=st.integers(1, 4),
-        canary=st.sampled_from((*CANARIES, *JUDGED, *EXAMINED)),
+        canary=st.sampled_from(ALL),
         autoscaled=st.booleans(),
         another=st.booleans(),
         said=st.lists(WORDS, min_size=2, max_size=6),
@@ -91,16 +104,16 @@ class CanaryMachine(ServingMachine):
         self, model: Stored, replicas: int, canary: Stored, autoscaled: bool, another: bool, said: list[str]
     ) -> None:
         super().start(model, replicas, "RollingUpdate", autoscaled, True, 2)
-        self._spec(rollout={"strategy": "RollingUpdate", "canary": canary})
+        self._spec(rollout={"strategy": "RollingUpdate", "canary": self._canary(canary)})
         self.says, self.said = "good", set[str]()
         self.marks: dict[tuple[int, int, str], str] = {}
         self.operator.store.answer = self._answer
         self.at_rest()
-        if another or canary in (*JUDGED, *EXAMINED):
+        if another or canary in TRIED_AT_ONCE:
             self._spec(engine={"maxConcurrency": 4 + replicas})
             self._turn("o")
 
-        if canary in (*JUDGED, *EXAMINED):
+        if canary in TRIED_AT_ONCE:
             self.a_step_bakes(said)
 
     def start(self, *_: Any) -> None:
@@ -123,9 +136,9 @@ class CanaryMachine(ServingMachine):
             self.clock.advance(ANALYSIS["intervalSeconds"])
             self._turn("o")
 
-    @step(canary=st.sampled_from((*CANARIES, *JUDGED, *EXAMINED)))
+    @step(canary=st.sampled_from(ALL))
     def edit_the_canary(self, canary: Stored) -> None:
-        self._spec(rollout={"strategy": "RollingUpdate", "canary": canary})
+        self._spec(rollout={"strategy": "RollingUpdate", "canary": self._canary(canary)})
 
     @step(verb=st.sampled_from(VERBS), which=WHICH, token=st.sampled_from(["", "/1", "/2", "/again"]))
     def somebody_annotates(self, verb: str, which: int, token: str) -> None:
@@ -163,6 +176,13 @@ class CanaryMachine(ServingMachine):
             return Reading((500.0,), at)
         is_stable = canary is not None and f'"{canary.stable}"' in query
         return Reading((0.05 if is_stable else number,), at)
+
+    def _canary(self, canary: Stored) -> Stored:
+        """As it can be: without a gateway requests are told apart by no header."""
+        if "header" not in canary.get("match", {}) or "gateway" in self._owner()["spec"]:
+            return canary
+        steps = [{**step, "weight": None, "replicas": 1} for step in canary["steps"]]
+        return {**canary, "steps": steps, "match": {"percent": 20}}
 
     # --- exams --------------------------------------------------------------------------------------------------
 
@@ -229,7 +249,7 @@ class CanaryMachine(ServingMachine):
         self.clock.jump(LONGEST_BAKE_S)
         super()._quiet_round()
         canary = self._parsed().status.canary
-        if canary is not None and canary.phase in (Phase.PAUSED, Phase.HELD):
+        if canary is not None and canary.phase in (Phase.PAUSED, Phase.HELD, Phase.COMPARED):
             self._annotate(PROMOTE, f"{canary.target}/{self.cluster.version}")
 
     def _is_rejected(self) -> bool:
@@ -265,6 +285,8 @@ class CanaryMachine(ServingMachine):
         assert was.target == is_now.target
         assert was.stable == is_now.stable or not run.is_open
         self._check_judged(was, is_now)
+        self._check_match(before, after)
+        self._check_comparison(was, is_now)
         more = {n for n, count in after["specified"].items() if count > before["specified"].get(n, count)}
         target, stable = (serving_revision(NAME, name) for name in (run.target, run.stable))
         wanted = 0 if before["spec"].get("suspend") else (after["register"] or 0)
@@ -276,6 +298,29 @@ class CanaryMachine(ServingMachine):
             assert after["specified"].get(stable, 0) >= least, "the stable revision was shrunk before promotion"
             most = max(run.step.capacity(wanted), before["specified"].get(target, 0))
             assert after["specified"].get(target, 0) <= most, "the target has more than its step"
+
+    def _check_match(self, before: Stored, after: Stored) -> None:
+        """Who gets requests by a header serves as it begins to."""
+        for name in {*after["matched"]} - {*before["matched"]}:
+            assert before["ready"].get(serving_revision(NAME, name), 0) > 0, name
+
+    def _check_comparison(self, was: CanaryStatus, is_now: CanaryStatus) -> None:
+        """An A/B test promotes nobody by itself, ends with a table of both, and what is compared stays so."""
+        if (match := read(was.pinned).match) is None:
+            assert is_now.comparison is None
+            return
+        if is_now.phase == Phase.COMPLETED and was.phase != Phase.COMPLETED:
+            assert was.phase == Phase.COMPARED or is_now.message, (was.phase, match)
+            assert was.promoted != is_now.promoted or is_now.message
+        if is_now.phase == Phase.COMPARED:
+            assert is_now.comparison is not None
+            assert [one.revision for one in is_now.comparison.revisions] == [is_now.stable, is_now.target]
+        if was.comparison is not None:
+            assert is_now.comparison == was.comparison
+
+    def _picture(self) -> Stored:
+        route = self.cluster.read(HTTP_ROUTE, NAMESPACE, f"{NAME}-serve") or {}
+        return {**super()._picture(), "matched": matched_of(route)}
 
     def _check_judged(self, was: CanaryStatus, is_now: CanaryStatus) -> None:
         """What the store has said since the last judgement is what this one may go by."""
@@ -318,6 +363,10 @@ class RoutedCanaryMachine(CanaryMachine, GatewayMachine):
         if run is None or was is None or "gateway" not in after["spec"] or run.phase is not Phase.BAKING:
             return
         if was.phase != Phase.BAKING and self._route() is not None:
+            assert is_now is not None
+            if header_of(is_now) is not None:
+                assert run.target in self.sent_by_header, (run, self.sent_by_header)
+                return
             parts = self.sent[1]
             assert 100 * parts.get(run.target, 0) >= max(1, run.step.weight * sum(parts.values())), (run, self.sent)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from deepseek_operator.core.resources import BACKEND_TRAFFIC_POLICY, HTTP_ROUTE, OPTIONAL, is_terminating, uid_of
 from deepseek_operator.kinds.serving.names import serving_service
-from deepseek_operator.kinds.serving.routes import places_of
+from deepseek_operator.kinds.serving.routes import matched_of, places_of
 from tests.support.gateways import PUBLIC, answer
 from tests.support.serving_machine import NAME, ServingMachine, Stored, step
 from tests.support.servings import NAMESPACE
@@ -20,9 +20,11 @@ ROUTE = serving_service(NAME)
 
 
 class GatewayMachine(ServingMachine):
-    """`sent`: what the proxies do by the route of that uid, as their controller has last seen it."""
+    """`sent`: what the proxies do by the route of that uid, as their controller has last seen it; `sent_by_header`: to whom
+    they send what carries a header."""
 
     sent: tuple[str, dict[str, int]] = ("", {})
+    sent_by_header: frozenset[str] = frozenset()
     missing: frozenset[str] = frozenset()
 
     # --- what users and the gateway do --------------------------------------------------------------------------
@@ -53,8 +55,9 @@ class GatewayMachine(ServingMachine):
         answer(self.cluster, NAMESPACE, ROUTE, {"Accepted": ("NotAllowedByListeners", "no")} if refuses else {})
         route = self._route()
         if route is None or refuses:
-            self.sent = ("", {})
+            self.sent, self.sent_by_header = ("", {}), frozenset()
         else:
+            self.sent_by_header = frozenset(matched_of(route))
             self.sent = uid_of(route), {name: part for name, part in places_of(route) if part > 0}
 
     def _tell_what_is_missing(self) -> None:
@@ -85,7 +88,8 @@ class GatewayMachine(ServingMachine):
         for name, count in before["specified"].items():
             if count and after["specified"].get(name) == 0 and before["ready"][name]:
                 stay = {other for other in others - {name} if after["specified"].get(other)}
-                assert _revision(name) not in self.sent[1] or not stay, (before, after, self.sent)
+                sent = {*self.sent[1], *self.sent_by_header}
+                assert _revision(name) not in sent or not stay, (before, after, self.sent, self.sent_by_header)
 
     def _check_parts(self, before: Stored, route: Stored) -> None:
         serving = {_revision(name) for name, n in before["ready"].items() if n and before["specified"][name]}

@@ -39,6 +39,11 @@ def _judged(*metrics: dict[str, Any], **said: Any) -> dict[str, Any]:
     return {"spec.rollout": {"canary": {"steps": [{"weight": 25, "analysis": {"metrics": list(metrics), **said}}]}}}
 
 
+def _compared(weight: int | None = None, **match: Any) -> dict[str, Any]:
+    step = {"replicas": 1} | ({"weight": weight} if weight is not None else {})
+    return {"spec.rollout": {"canary": {"steps": [step], "match": match}}}
+
+
 _HELD_OUT = "pvc://corpora/heldout.jsonl"
 BASE: dict[str, Any] = {"spec.model": {"source": {"uri": "pvc://models/base"}}}
 
@@ -241,6 +246,19 @@ SERVINGS: tuple[tuple[dict[str, Any], str | None], ...] = (
     ({"spec.replicas": "2"}, "write a whole number, without quotes"),
     ({"spec.replica": 2}, "did you mean replicas?"),
     (_judged({"type": "ErrorRate"}), "write exactly one of max, min, maxIncreasePercent and maxDrop"),
+    (_compared(), "write exactly one of match.header and match.percent"),
+    (
+        _compared(percent=20, header={"name": "x-a", "value": "b"}),
+        "write exactly one of match.header and match.percent",
+    ),
+    (_compared(percent=100), "less than or equal to 99"),
+    (_compared(percent="20%"), "write a whole number"),
+    (_compared(percent=20, weight=20), "write replicas of each step in place of weight"),
+    (_compared(header={"name": "x-variant", "value": "new"}), "write gateway.parentRef too, or match.percent"),
+    (_compared(header={"name": "x variant", "value": "new"}), "for example x-variant"),
+    (_compared(header={"name": "x-variant"}), "value"),
+    (_compared(header="x-variant=new"), "must be of type object"),
+    (_compared(header={"name": "x-variant", "values": ["new"]}), "unknown field"),
     (_judged({"type": "Accuracy", "min": "0.9"}), "type Accuracy needs data, and min or maxDrop"),
     (_judged({"type": "Accuracy", "data": _HELD_OUT, "max": "0.9"}), "type Accuracy needs data, and min or maxDrop"),
     (

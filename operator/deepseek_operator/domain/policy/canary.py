@@ -2,6 +2,7 @@
 
     Idle → Preparing → Baking → the next step, or Paused → … → Completed | RolledBack
                 ↘ Held, where nothing can be concluded, until it can or a person decides
+    of a comparison: … the last step → Comparing → Compared, and a person decides → Completed | RolledBack
 
 Every position is recorded before it is used. The steps are those that the run began with; another target ends it, and the
 stable revision stays the one that it began with. The stable revision keeps all its replicas until the last step is over:
@@ -26,12 +27,17 @@ class Phase(StrEnum):
     PAUSED = "Paused"
     HELD = "Held"
     SUSPENDED = "Suspended"
+    COMPARING = "Comparing"
+    COMPARED = "Compared"
     COMPLETED = "Completed"
     ROLLED_BACK = "RolledBack"
 
 
 CLOSED = frozenset({Phase.COMPLETED, Phase.ROLLED_BACK})
 """How a run ends."""
+
+COMPARISON = timedelta(seconds=120)
+"""How long the numbers of a comparison are waited for: a store answers two queries at a time, each within ten seconds."""
 
 
 @dataclass(frozen=True)
@@ -55,11 +61,13 @@ class Steps:
     Attributes:
         rolls_back: what becomes of a run of which nothing can be concluded: it is rolled back, or else held.
         stall: how long a step may take until the target serves, and gets requests, as it says, before that is so.
+        compares: the last step is followed by a comparison, and no promotion but a person's.
     """
 
     steps: tuple[Step, ...]
     rolls_back: bool
     stall: timedelta
+    compares: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,6 +82,7 @@ class Run:
         entered_at: when the phase began.
         promoted: the last wish to promote that was carried out.
         why: of Held and RolledBack, as a sentence.
+        began_at: when the target first had the replicas of a step; None before.
     """
 
     number: int
@@ -85,6 +94,7 @@ class Run:
     entered_at: datetime
     promoted: str = ""
     why: str = ""
+    began_at: datetime | None = None
 
     @property
     def is_open(self) -> bool:
@@ -132,6 +142,7 @@ class Facts:
         paused: the revision that an annotation keeps at its step.
         analysed: what the analysis of the step says; None of a step that has none.
         unrouted: why requests do not come yet as the step says, although its replicas serve; empty once they do.
+        compared: all that a comparison asked was answered.
     """
 
     asked: str
@@ -147,6 +158,7 @@ class Facts:
     paused: str = ""
     analysed: Analysed | None = None
     unrouted: str = ""
+    compared: bool = False
 
 
 def advance(run: Run | None, now: Facts) -> Run | None:
@@ -162,11 +174,12 @@ def advance(run: Run | None, now: Facts) -> Run | None:
         return _entered(run, Phase.ROLLED_BACK, now, "that was asked for by annotation")
     if now.asked and now.asked != run.target:
         return _begun(run, now)
-    if now.wanted == 0:
+    if now.wanted == 0 and run.phase not in (Phase.COMPARING, Phase.COMPARED):
         return run if run.phase is Phase.SUSPENDED else _entered(run, Phase.SUSPENDED, now)
     if not now.is_kept:
         return _entered(run, Phase.COMPLETED, now, f"nothing is left of revision {run.stable}")
-    if now.promote[0] == run.target and now.promote[1] != run.promoted:
+    is_promoted = now.promote[0] == run.target and now.promote[1] != run.promoted
+    if is_promoted and run.phase is not Phase.COMPARING:
         return _next(replace(run, promoted=now.promote[1]), now)
     if run.entered_at > now.at:
         return replace(run, entered_at=now.at)  # A clock went back.
@@ -200,6 +213,8 @@ def _onward(run: Run, now: Facts) -> Run:
             return run  # Until there are numbers; then it bakes again.
         case Phase.SUSPENDED:
             return _entered(run, Phase.PREPARING, now)
+        case Phase.COMPARING if now.compared or elapsed >= COMPARISON:
+            return _entered(run, Phase.COMPARED, now)
         case Phase.PREPARING | Phase.HELD if is_full and not now.unrouted:
             return _entered(run, Phase.BAKING, now)
         case Phase.PREPARING if elapsed >= run.steps.stall:
@@ -230,7 +245,8 @@ def _done(run: Run, now: Facts) -> Run:
 
 def _next(run: Run, now: Facts) -> Run:
     if run.index + 1 == len(run.steps.steps):
-        return _entered(run, Phase.COMPLETED, now)
+        is_asked = run.steps.compares and run.phase is not Phase.COMPARED
+        return _entered(run, Phase.COMPARING if is_asked else Phase.COMPLETED, now)
     return _entered(replace(run, index=run.index + 1), Phase.PREPARING, now)
 
 
@@ -247,7 +263,8 @@ def _undone(run: Run, instead: str, now: Facts) -> Run:
 
 
 def _entered(run: Run, phase: Phase, now: Facts, why: str = "") -> Run:
-    return replace(run, phase=phase, entered_at=now.at, why=why)
+    began_at = now.at if phase is Phase.BAKING and run.began_at is None else run.began_at
+    return replace(run, phase=phase, entered_at=now.at, why=why, began_at=began_at)
 
 
 def waits(run: Run, now: datetime) -> timedelta | None:
@@ -257,6 +274,8 @@ def waits(run: Run, now: datetime) -> timedelta | None:
             limit = run.steps.stall
         case Phase.BAKING:
             limit = run.step.bake
+        case Phase.COMPARING:
+            limit = COMPARISON
         case _:
             return None
     left = run.entered_at + limit - now
@@ -266,8 +285,11 @@ def waits(run: Run, now: datetime) -> timedelta | None:
 def replicas_of(run: Run, wanted: int, running: Mapping[str, Replicas]) -> dict[str, int]:
     """Replicas to specify for each revision during an open run, those of stable and target included.
 
-    What the target has beyond its step goes only while as many as are wanted serve without it.
+    What the target has beyond its step goes only while as many as are wanted serve without it. Once it is compared it has
+    none: nobody knows when a person decides.
     """
+    if run.phase is Phase.COMPARED:
+        return {run.target: 0, **restored(wanted, run.stable, running)}
     others = {name: replicas for name, replicas in running.items() if name != run.target}
     step = restored(wanted, run.stable, others)
     left = sum(min(others.get(name, NONE).serving, count) for name, count in step.items())

@@ -60,12 +60,14 @@ class Subject:
         new: the revision that is judged.
         stable: the one that it is compared with.
         analysis: by what.
+        compares: both are told beside each other in the end, so that no mark may be missing.
     """
 
     configuration: Configuration
     new: Measures
     stable: Measures
     analysis: Analysis
+    compares: bool = False
 
     @property
     def terms(self) -> Terms:
@@ -100,14 +102,17 @@ class Subject:
         if (why := self._unobtainable(metric)) is not None:
             return Measured(missing=why)
         asked = {"value": self.new.revision}
-        if metric.max_drop is not None:
+        if self.compares or metric.max_drop is not None:
             asked["baseline"] = self.stable.revision
         found = {name: marks.get(exam_of(metric, revision)) for name, revision in asked.items()}
         told = {name: Reading((float(one[0].accuracy),), now) for name, one in found.items() if one and one[0].accuracy}
         mine = found["value"]
         if "value" in told and mine is not None and mine[0].answered is not None:
             told["requests"] = Reading((float(mine[0].answered),), now)
-        return Measured(**told, missing=next((one[1] for one in found.values() if one and one[1]), "it has not begun"))
+        missing = next((one[1] for one in found.values() if one and one[1]), "it has not begun")
+        if self.compares and len(told) < len(asked) + 1:
+            return Measured(missing=missing)
+        return Measured(**told, missing=missing)
 
     def _asked(self, metric: AnalysisMetric) -> dict[str, str]:
         """Expressions by what they are of a `Measured`; none where the value can't be had, or is no query's."""

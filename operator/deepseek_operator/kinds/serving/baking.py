@@ -121,7 +121,8 @@ def baking(seen: Seen[DeepSeekServing], configuration: Configuration) -> Baking 
     if status is None or run is None or run.phase not in JUDGED or (analysis := analysis_of(status)) is None:
         return None
     new, stable = (measures(seen, revision, analysis.window_seconds) for revision in (run.target, run.stable))
-    subject = Subject(configuration, new, stable, analysis)
-    now, wanted = whole_second(seen.now), exams_of(analysis, run.target, run.stable)
+    compares = run.steps.compares
+    subject = Subject(configuration, new, stable, analysis, compares)
+    now, wanted = whole_second(seen.now), exams_of(analysis, run.target, run.stable, compares=compares)
     exams = examining(seen, run.number, status.step, wanted, status.exams)
     return Baking(subject, status.analysis, run.entered_at, seen.readings, now, exams)

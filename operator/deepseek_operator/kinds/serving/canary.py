@@ -1,15 +1,15 @@
 """The canary run of a serving: from its record to what it depends on, and back, and what is told of it."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 
 from deepseek_operator.api.base import parse_time, rfc3339
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.analysis import Analysis, AnalysisStatus, ExamStatus
-from deepseek_operator.api.v1alpha1.serving.rollout import Canary
-from deepseek_operator.api.v1alpha1.serving.status import CanaryStatus
+from deepseek_operator.api.v1alpha1.serving.rollout import Canary, HeaderMatch
+from deepseek_operator.api.v1alpha1.serving.status import CanaryStatus, ComparedRevision, ComparisonStatus
 from deepseek_operator.core.conditions import Verdict
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.domain.policy.canary import Analysed, Facts, Phase, Run, Step, Steps
@@ -32,8 +32,10 @@ def recorded(
     owner: DeepSeekServing,
     judged: AnalysisStatus | None = None,
     examined: Sequence[ExamStatus] | None = None,
+    compared: ComparisonStatus | None = None,
 ) -> CanaryStatus | None:
-    """The run as the status has it. `judged`, `examined`: its step's analysis and exams, of one that is judged now."""
+    """The run as the status has it. `judged`, `examined`: its step's analysis and exams, of one that is judged now;
+    `compared`: what came of a comparison that is over now."""
     if run is None:
         return None
     before, canary = owner.status.canary, owner.spec.rollout.canary
@@ -54,9 +56,17 @@ def recorded(
         message=run.why,
         analysis=(judged if same and judged is not None else kept),
         exams=_exams(run, before.exams if examined is None else examined) if same and before is not None else [],
+        began_at=rfc3339(run.began_at) if run.began_at is not None else None,
+        comparison=_comparison(run, before if begun else None, compared),
         promoted=run.promoted,
         pinned=pinned,
     )
+
+
+def _comparison(run: Run, before: CanaryStatus | None, compared: ComparisonStatus | None) -> ComparisonStatus | None:
+    """Made as the run gets to be compared, and kept from then on."""
+    kept = before.comparison if before is not None else None
+    return compared if kept is None and run.phase is Phase.COMPARED else kept
 
 
 def _exams(run: Run, known: Sequence[ExamStatus]) -> list[ExamStatus]:
@@ -84,7 +94,10 @@ def run_of(status: CanaryStatus | None) -> Run | None:
     if entered is None or not 1 <= status.step <= len(steps.steps) or status.target == status.stable:
         return None
     at = status.step - 1
-    return Run(status.run, status.stable, status.target, steps, phase, at, entered, status.promoted, status.message)
+    began = parse_time(status.began_at)
+    return Run(
+        status.run, status.stable, status.target, steps, phase, at, entered, status.promoted, status.message, began
+    )
 
 
 def analysis_of(status: CanaryStatus) -> Analysis | None:
@@ -101,13 +114,21 @@ def read(pinned: str) -> Canary:
     return Canary.model_validate_json(pinned)
 
 
+def header_of(status: CanaryStatus) -> HeaderMatch | None:
+    """The header by which requests are told apart in the recorded run, which `run_of` has found; None without."""
+    match = read(status.pinned).match
+    return match.header if match is not None else None
+
+
 def steps_of(canary: Canary) -> Steps:
-    """What a run goes by."""
+    """What a run goes by. A percentage of the requests is the weight of every step."""
+    percent = canary.match.percent if canary.match is not None else None
     steps = (
-        Step(step.replicas or 0, step.weight or 0, timedelta(seconds=step.bake_seconds), step.pause)
+        Step(step.replicas or 0, percent or step.weight or 0, timedelta(seconds=step.bake_seconds), step.pause)
         for step in canary.steps
     )
-    return Steps(tuple(steps), canary.on_inconclusive == "Rollback", timedelta(seconds=canary.stall_seconds))
+    stall = timedelta(seconds=canary.stall_seconds)
+    return Steps(tuple(steps), canary.on_inconclusive == "Rollback", stall, compares=canary.match is not None)
 
 
 def facts(
@@ -119,6 +140,7 @@ def facts(
     run: Run | None,
     analysed: Analysed | None = None,
     unrouted: str = "",
+    compared: bool = False,
 ) -> Facts:
     """What a run depends on. `startable`: nothing stands in the way of the revision that is asked for. `run`: as recorded."""
     owner = seen.owner
@@ -141,6 +163,7 @@ def facts(
         paused=pause.revision if pause is not None else "",
         analysed=analysed,
         unrouted=unrouted,
+        compared=compared,
     )
 
 
@@ -181,9 +204,15 @@ def drift(owner: DeepSeekServing, run: Run | None) -> tuple[Verdict, ...]:
 
 
 def movement(
-    owner: DeepSeekServing, run: Run, wanted: int, running: Mapping[str, Replicas], unrouted: str = ""
+    owner: DeepSeekServing,
+    run: Run,
+    wanted: int,
+    running: Mapping[str, Replicas],
+    unrouted: str = "",
+    compared: ComparisonStatus | None = None,
 ) -> tuple[Reason, str]:
-    """Where an open run is, as the reason and the sentence of a condition. `unrouted`: as `Facts` has it."""
+    """Where an open run is, as the reason and the sentence of a condition. `unrouted`: as `Facts` has it. `compared`: what
+    came of a comparison that is over now."""
     current, capacity = running.get(run.target), run.step.capacity(wanted)
     ready = current.serving if current is not None else 0
     at = f"{told_step(run)}: {ready} of {capacity} replicas of {run.target} serve beside {run.stable}"
@@ -202,12 +231,45 @@ def movement(
         case Phase.HELD:
             back = f"{annotate} {ROLLBACK}={run.stable}"
             return reasons.CANARY_HELD, f"{at}; it is held: {run.why}. To go on: {go_on}; to go back: {back}"
+        case Phase.COMPARING:
+            return reasons.CANARY, f"{at}; its steps are over, and both are compared"
+        case Phase.COMPARED:
+            back = f"{annotate} {ROLLBACK}={run.stable}"
+            told = f"canary run {run.number} is over, and {run.stable} serves alone: {told_comparison(compared or _known(owner))}"
+            return reasons.CANARY_COMPARED, f"{told}. To promote {run.target}: {go_on}; to reject it: {back}"
         case Phase.BAKING:
             until = rfc3339(run.entered_at + run.step.bake)
             return reasons.CANARY, f"{at}; it bakes until {until}{_judged(owner)}"
         case Phase.PREPARING if unrouted and ready >= capacity:
             return reasons.CANARY, f"{at}; it bakes as soon as requests come so: {unrouted} yet"
     return reasons.CANARY, at
+
+
+def _known(owner: DeepSeekServing) -> ComparisonStatus | None:
+    return owner.status.canary.comparison if owner.status.canary is not None else None
+
+
+def told_comparison(table: ComparisonStatus | None) -> str:
+    """The comparison in a sentence: each revision with what is known of it."""
+    if table is None:
+        return "nothing is known of it"
+    told = "; ".join(f"{one.revision}: {', '.join(_numbers(one)) or 'no numbers'}" for one in table.revisions)
+    return f"{told} ({table.message})" if table.message else told
+
+
+def _numbers(one: ComparedRevision) -> Iterator[str]:
+    if one.requests is not None:
+        yield f"{one.requests} requests"
+    for words, value in (
+        ("errors", one.error_rate),
+        ("P50", one.latency_p50 and f"{one.latency_p50} s"),
+        ("P99", one.latency_p99 and f"{one.latency_p99} s"),
+        ("first token P50", one.first_token_p50 and f"{one.first_token_p50} s"),
+        ("first token P99", one.first_token_p99 and f"{one.first_token_p99} s"),
+        ("accuracy", one.accuracy),
+    ):
+        if value is not None:
+            yield f"{words} {value}"
 
 
 def _judged(owner: DeepSeekServing) -> str:

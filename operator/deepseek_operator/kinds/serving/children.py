@@ -24,7 +24,7 @@ from deepseek_operator.kinds.serving.head import head
 from deepseek_operator.kinds.serving.labels import child_labels, replica_selector, revision_labels, revision_selector
 from deepseek_operator.kinds.serving.names import serving_revision, serving_service
 from deepseek_operator.kinds.serving.revision import template_of
-from deepseek_operator.kinds.serving.routes import http_route, places_of, traffic_policy
+from deepseek_operator.kinds.serving.routes import http_route, matching, places_of, traffic_policy
 from deepseek_operator.kinds.serving.template import PORT_NAME
 from deepseek_operator.kinds.serving.traffic import slots
 from deepseek_operator.kinds.serving.view import View
@@ -69,7 +69,14 @@ def routes(view: View) -> tuple[Manifest, ...]:
     policies = (traffic_policy(view.owner, gateway),) if BACKEND_TRAFFIC_POLICY not in view.seen.unserved else ()
     before = places_of(view.route) if view.route is not None else ()
     alive = [name for name, one in view.running.items() if one.specified or one.total]
-    return (*policies, http_route(view.owner, gateway, slots(before, view.shares, alive), SERVICE_PORT))
+    parts = slots(before, view.shares, alive)
+    if view.matched is None:
+        return (*policies, http_route(view.owner, gateway, parts, SERVICE_PORT))
+    header, target = view.matched
+    # Named by the usual rule too: once its own is gone, whoever reads the route knows that it may still be reached.
+    parts = parts if target in dict(parts) else [*parts, (target, 0)]
+    route = http_route(view.owner, gateway, parts, SERVICE_PORT)
+    return (*policies, matching(view.owner, route, parts, SERVICE_PORT, header, target))
 
 
 def _exists(seen: Seen[DeepSeekServing], revision: str) -> bool:

@@ -84,19 +84,20 @@ class Sitting:
         )
 
 
-def exams_of(analysis: Analysis | None, target: str, stable: str) -> tuple[Exam, ...]:
-    """The exams that a step's metrics go by: of the new revision, and of the stable one where a limit is relative to it."""
-    found = (exam for metric in _accuracies(analysis) for exam in (exam_of(metric, target), _beside(metric, stable)))
-    return tuple(dict.fromkeys(exam for exam in found if exam is not None))
+def exams_of(analysis: Analysis | None, target: str, stable: str, *, compares: bool) -> tuple[Exam, ...]:
+    """The exams that a step's metrics go by: of the new revision, and of the stable one where a limit is relative to it or
+    the run `compares` both."""
+    found: dict[Exam, None] = {}
+    for metric in _accuracies(analysis):
+        found[exam_of(metric, target)] = None
+        if compares or metric.max_drop is not None:
+            found[exam_of(metric, stable)] = None
+    return tuple(found)
 
 
 def exam_of(metric: AnalysisMetric, revision: str) -> Exam:
     """The exam of one revision for a metric of type Accuracy."""
     return Exam(revision, metric.data or "", metric.samples or USUAL_SAMPLES)
-
-
-def _beside(metric: AnalysisMetric, stable: str) -> Exam | None:
-    return exam_of(metric, stable) if metric.max_drop is not None else None
 
 
 def _accuracies(analysis: Analysis | None) -> Iterable[AnalysisMetric]:

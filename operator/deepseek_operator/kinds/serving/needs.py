@@ -9,18 +9,21 @@ from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.resources import CLAIM, Ref
 from deepseek_operator.core.seen import Needs, Seen
 from deepseek_operator.kinds.serving.baking import baking
+from deepseek_operator.kinds.serving.comparing import comparison
 from deepseek_operator.kinds.serving.model import claims_of, resolve, unresolved_trainings
 from deepseek_operator.kinds.serving.revision import claims_mounted, template_of
 from deepseek_operator.kinds.serving.verbs import ROLLBACK, verb
 
 
 def needs(seen: Seen[DeepSeekServing], configuration: Configuration) -> Needs:
-    """References of this pass, and what a judgement of a canary's step asks of the metrics store.
+    """References of this pass, and what a judgement of a canary's step, or a comparison, asks of the metrics store.
 
     The claim of a training's export is known once the export is.
     """
     judged = baking(seen, configuration)
     references = tuple(dict.fromkeys(_references(seen)))
+    if (compared := comparison(seen)) is not None:
+        return Needs(references=references, questions=compared.questions)
     if judged is None:
         return Needs(references=references)
     doubts = tuple(ref for one in judged.examining for ref in one.doubts)

@@ -87,6 +87,7 @@ def _record(view: View) -> ServingStatus | None:
             view.owner,
             view.baking.after if view.baking is not None else None,
             view.baking.exams if view.baking is not None else None,
+            view.comparison.table if view.comparison is not None else None,
         ),
     }
     if all(getattr(before, name) == value for name, value in update.items()):

@@ -101,6 +101,10 @@ UNKNOWN_REVISION = Reason(
 CANARY = Reason("Canary", "Wait until the steps are over, or promote or roll back by annotation.")
 CANARY_PAUSED = Reason("CanaryPaused", "Let it go on by the annotation that the message shows, or roll back.")
 CANARY_HELD = Reason("CanaryHeld", "Look why nothing can be concluded; promote or roll back as the message shows.")
+CANARY_COMPARED = Reason(
+    "CanaryCompared",
+    "Read the comparison; promote the new version or reject it by the annotation that the message shows.",
+)
 CANARY_REJECTED = Reason(
     "CanaryRejected", "Write another version, or what the message says; this one is not tried again as it is."
 )

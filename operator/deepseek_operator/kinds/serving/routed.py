@@ -6,19 +6,29 @@ has nothing nearer to the proxies than that: a condition that is true of the rou
 
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.gateway import Gateway
+from deepseek_operator.api.v1alpha1.serving.rollout import HeaderMatch
 from deepseek_operator.core.resources import Manifest
 from deepseek_operator.domain.policy.canary import Run
-from deepseek_operator.kinds.serving.routes import answers, condition_of, gateway_of, places_of
+from deepseek_operator.kinds.serving.canary import header_of
+from deepseek_operator.kinds.serving.routes import answers, condition_of, gateway_of, matched_of, places_of
 
 
 def unrouted(owner: DeepSeekServing, route: Manifest | None, run: Run | None) -> str:
-    """Why the target does not get its step's part yet, as a clause; empty once it does, or without gateway or run."""
+    """Why the target does not get its step's part yet, or what carries the header of an A/B test, as a clause; empty once it
+    does, or without gateway or run."""
     gateway = owner.spec.gateway
     if gateway is None or run is None:
         return ""
-    if route is not None and _has_weight(route, run) and _is_taken(owner, gateway, route):
+    status = owner.status.canary
+    header = header_of(status) if status is not None and status.run == run.number else None
+    if route is not None and _is_sent(route, run, header) and _is_taken(owner, gateway, route):
         return ""
-    return f"Gateway {'/'.join(gateway_of(owner, gateway))} has not taken the route with the step's weight"
+    what = "the step's weight" if header is None else f"the rule for {header.name}: {header.value}"
+    return f"Gateway {'/'.join(gateway_of(owner, gateway))} has not taken the route with {what}"
+
+
+def _is_sent(route: Manifest, run: Run, header: HeaderMatch | None) -> bool:
+    return run.target in matched_of(route) if header is not None else _has_weight(route, run)
 
 
 def _has_weight(route: Manifest, run: Run) -> bool:

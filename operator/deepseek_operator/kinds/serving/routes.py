@@ -9,9 +9,11 @@ from typing import Any
 
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.gateway import Gateway, Limits
+from deepseek_operator.api.v1alpha1.serving.rollout import HeaderMatch
 from deepseek_operator.core.resources import BACKEND_TRAFFIC_POLICY, HTTP_ROUTE, SERVICE, Manifest, Resource
 from deepseek_operator.kinds.serving.head import head
 from deepseek_operator.kinds.serving.labels import child_labels
+from deepseek_operator.kinds.serving.matched import with_match
 from deepseek_operator.kinds.serving.names import serving_revision, serving_service
 
 SERVED_PATH = "/v1"
@@ -112,6 +114,25 @@ def places_of(route: Manifest) -> tuple[tuple[str, int], ...]:
     return tuple((str(one.get("name", "")).rpartition("-")[2], int(one.get("weight", 1))) for one in backends)
 
 
+def matched_of(route: Manifest) -> tuple[str, ...]:
+    """Revisions that requests go to by a header of theirs, as the live route has it: what an A/B test tries."""
+    rules = (route.get("spec") or {}).get("rules") or ()
+    own = [rule for rule in rules if any(map(_is_by_clients_header, rule.get("matches") or ()))]
+    return tuple(str(one.get("name", "")).rpartition("-")[2] for rule in own for one in rule.get("backendRefs") or ())
+
+
+def _is_by_clients_header(match: Mapping[str, Any]) -> bool:
+    return bool(match.get("headers"))
+
+
+def matching(
+    owner: DeepSeekServing, route: Manifest, places: Sequence[tuple[str, int]], port: int, header: HeaderMatch, to: str
+) -> dict[str, Any]:
+    """The route with a rule more, by which requests with that header go to one revision. `places`: of the usual rule."""
+    usual = [_backend(owner, revision, weight, port) for revision, weight in places]
+    return with_match(route, usual, header, _backend(owner, to, 1, port))
+
+
 def answers(owner: DeepSeekServing, gateway: Gateway, route: Manifest) -> tuple[Mapping[str, Any], ...]:
     """What controllers say of the live route at the Gateway that it hangs on, each with its conditions."""
     wanted, own = _parent(owner, gateway), owner.metadata.namespace
@@ -140,9 +161,11 @@ def reached(owner: DeepSeekServing, gateway: Gateway, route: Manifest | None) ->
     seen = [accepted for accepted in found if accepted.get("observedGeneration", 0) >= generation]
     if seen and len(seen) == len(found):
         sends = any(accepted.get("status") == "True" for accepted in seen)
-        return tuple(dict.fromkeys(revision for revision, part in places_of(route) if sends and part > 0))
+        parts = [revision for revision, part in places_of(route) if part > 0]
+        return tuple(dict.fromkeys((*parts, *matched_of(route)) if sends else ()))
     ever = any(condition_of(answer, "Accepted").get("status") == "True" for answer in _parents(route))
-    return tuple(dict.fromkeys(revision for revision, _ in places_of(route) if ever))
+    named = [revision for revision, _ in places_of(route)]
+    return tuple(dict.fromkeys((*named, *matched_of(route)) if ever else ()))
 
 
 def condition_of(answer: Mapping[str, Any], type_: str) -> Mapping[str, Any]:

@@ -268,7 +268,8 @@ def _movement(view: View, revision: str) -> tuple[str, Reason, str]:
     way, wanted = view.rollout, view.wanted
     if view.run is not None and view.run.is_open and view.rolled_back is None:
         lacking = unrouted(view.owner, view.route, view.run)
-        return "Canary", *movement(view.owner, view.run, wanted, view.running, lacking)
+        compared = view.comparison.table if view.comparison is not None else None
+        return "Canary", *movement(view.owner, view.run, wanted, view.running, lacking, compared)
     current, old = way.current, sum(replicas.total for replicas in way.older.values())
     ready_now = f"{current.serving} of {wanted} replicas serve"
     if old:

@@ -3,14 +3,19 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from deepseek_operator.api.v1alpha1.serving.status import KeptRevision, ServingStatus
+from deepseek_operator.api.v1alpha1.serving.status import (
+    ComparedRevision,
+    ComparisonStatus,
+    KeptRevision,
+    ServingStatus,
+)
 from deepseek_operator.core.conditions import headline
 from deepseek_operator.domain.policy.canary import Phase
 from deepseek_operator.domain.values.table import aligned
 from deepseek_operator.kinds.serving.canary import told_share
 from deepseek_operator.kinds.serving.verbs import PAUSE, PROMOTE, ROLLBACK
 
-_OVER = {Phase.COMPLETED: 0, Phase.ROLLED_BACK: 1}
+_OVER = {Phase.COMPLETED: 0, Phase.COMPARED: 0, Phase.ROLLED_BACK: 1}
 
 
 def status_of(serving: Mapping[str, Any]) -> ServingStatus:
@@ -33,8 +38,33 @@ def _lines(name: str, status: ServingStatus) -> Iterator[str]:
             yield f"  because {run.message}"
         for metric in run.analysis.metrics if run.analysis is not None else ():
             yield f"  {metric.verdict}: {metric.message}"
+        if run.comparison is not None:
+            yield from _comparison(run.comparison)
     rows = [("REVISION", "MODEL", "READY", "WEIGHT", ""), *(_row(one, status) for one in status.revisions)]
     yield from (f"  {line}" for line in aligned(rows))
+
+
+def _comparison(table: ComparisonStatus) -> Iterator[str]:
+    """What is not known is a dash."""
+    yield f"  compared from {table.since} to {table.until}"
+    if table.message:
+        yield f"  {table.message}"
+    head = ("REVISION", "REQUESTS", "ERRORS", "P50", "P99", "TTFT P50", "TTFT P99", "ACCURACY")
+    rows = [head, *(_numbers(one) for one in table.revisions)]
+    yield from (f"  {line}" for line in aligned(rows))
+
+
+def _numbers(one: ComparedRevision) -> tuple[str, ...]:
+    requests = str(one.requests) if one.requests is not None else None
+    timed = (one.latency_p50, one.latency_p99, one.first_token_p50, one.first_token_p99)
+    seconds = [f"{value} s" if value is not None else None for value in timed]
+    shares = (_sure(one.error_rate, one.error_rate_interval), *seconds, _sure(one.accuracy, one.accuracy_interval))
+    return (one.revision, *(value or "-" for value in (requests, *shares)))
+
+
+def _sure(share: str | None, interval: str | None) -> str | None:
+    """`0.95 (0.91..0.97)`."""
+    return f"{share} ({interval})" if share is not None and interval is not None else share
 
 
 def _row(one: KeptRevision, status: ServingStatus) -> tuple[str, str, str, str, str]:
@@ -46,7 +76,7 @@ def _row(one: KeptRevision, status: ServingStatus) -> tuple[str, str, str, str, 
 
 
 def exit_status(serving: Mapping[str, Any]) -> int | None:
-    """0 for a run that was promoted, or where there is none; 1 for one that was rolled back; None while it goes on."""
+    """0 for a run that was promoted or compared, or where there is none; 1 for one that was rolled back; None while it goes on."""
     status = status_of(serving)
     return _OVER.get(Phase(status.canary.phase)) if status.canary is not None else 0
 

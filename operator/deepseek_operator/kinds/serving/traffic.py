@@ -7,7 +7,7 @@ that is not there costs its part in errors (reported: envoyproxy/gateway#9075). 
 from collections.abc import Mapping, Sequence
 from math import gcd
 
-from deepseek_operator.domain.policy.canary import Run
+from deepseek_operator.domain.policy.canary import Phase, Run
 from deepseek_operator.domain.policy.rollout import NONE, Replicas
 
 
@@ -30,18 +30,27 @@ def shares(step: Mapping[str, int], running: Mapping[str, Replicas], target: str
 
 def canary_shares(parts: Mapping[str, int], run: Run, wanted: int, running: Mapping[str, Replicas]) -> dict[str, int]:
     """Parts while a canary run is open: its target has the weight of its step once it has the step's replicas, and that of
-    the step before until then. Steps without a weight, and a target that does not serve, leave `parts` as they are.
+    the step before until then. Steps without a weight, and a target that does not serve, leave `parts` as they are. Once it is
+    compared it has none.
 
     Args:
         wanted: replicas that shall run in the end.
     """
     others = {name: part for name, part in parts.items() if name != run.target}
+    if run.phase is Phase.COMPARED:
+        return others_of(parts, run.target)
     weight = _weight(run, wanted, running.get(run.target, NONE).serving)
     if not weight or not others or run.target not in parts:
         return dict(parts)
     whole = sum(others.values())
     split = {name: part * (100 - weight) for name, part in parts.items()}
     return _lowest(_some({**split, run.target: weight * whole}))
+
+
+def others_of(parts: Mapping[str, int], target: str) -> dict[str, int]:
+    """Parts without the target's; as they are where it alone has some."""
+    others = {name: part for name, part in parts.items() if name != target}
+    return _lowest(others) if others else dict(parts)
 
 
 def _weight(run: Run, wanted: int, serving: int) -> int:

@@ -7,6 +7,7 @@ from functools import cached_property
 
 from deepseek_operator.api.v1alpha1.common.plan import PlanStatus
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
+from deepseek_operator.api.v1alpha1.serving.rollout import HeaderMatch
 from deepseek_operator.api.v1alpha1.serving.spec import ServingSpec
 from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel, ServingStatus
 from deepseek_operator.core.conditions import Verdict
@@ -16,9 +17,11 @@ from deepseek_operator.core.seen import Seen
 from deepseek_operator.domain.policy.canary import Run, advance
 from deepseek_operator.domain.policy.rollout import Replicas
 from deepseek_operator.kinds.serving.baking import Baking, baking
-from deepseek_operator.kinds.serving.canary import drift, facts, is_rejected, run_of
+from deepseek_operator.kinds.serving.canary import drift, facts, header_of, is_rejected, run_of
+from deepseek_operator.kinds.serving.comparing import Comparison, comparison
 from deepseek_operator.kinds.serving.fresh import Fresh
 from deepseek_operator.kinds.serving.gate import running_replicas
+from deepseek_operator.kinds.serving.matched import is_matched
 from deepseek_operator.kinds.serving.model import Resolution, resolve
 from deepseek_operator.kinds.serving.names import serving_service
 from deepseek_operator.kinds.serving.record import wanted_plan
@@ -37,7 +40,7 @@ from deepseek_operator.kinds.serving.routed import unrouted
 from deepseek_operator.kinds.serving.routes import reached
 from deepseek_operator.kinds.serving.running import living_pods, running_revisions
 from deepseek_operator.kinds.serving.scaling import Scaling, scaling_of
-from deepseek_operator.kinds.serving.traffic import canary_shares, held, shares
+from deepseek_operator.kinds.serving.traffic import canary_shares, held, others_of, shares
 from deepseek_operator.kinds.serving.update import update_of
 
 
@@ -138,14 +141,19 @@ class View:
         before = run_of(self.status.canary)
         analysed = self.baking.analysed if self.baking is not None else None
         way = unrouted(self.owner, self.route, before)
-        return advance(
-            before, facts(self.seen, self.asked, startable, self.wanted, self.running, before, analysed, way)
-        )
+        compared = self.comparison is not None and self.comparison.is_answered
+        now = facts(self.seen, self.asked, startable, self.wanted, self.running, before, analysed, way, compared)
+        return advance(before, now)
 
     @cached_property
     def baking(self) -> Baking | None:
         """The analysis of the recorded run's step; None where nothing is judged."""
         return baking(self.seen, self.configuration)
+
+    @cached_property
+    def comparison(self) -> Comparison | None:
+        """What the recorded run compares; None while it does not."""
+        return comparison(self.seen)
 
     @cached_property
     def rollout(self) -> Rollout:
@@ -174,7 +182,24 @@ class View:
         if way.target.revision is None:
             return {}
         parts = shares(way.step, self.running, way.target.revision)
+        if run is not None and run.is_open and self.header is not None:
+            return others_of(parts, run.target)
         return canary_shares(parts, run, self.wanted, self.running) if run is not None and run.is_open else parts
+
+    @cached_property
+    def header(self) -> HeaderMatch | None:
+        """By which the recorded run tells requests apart; None where by none, or none runs."""
+        recorded = self.status.canary
+        same = recorded is not None and self.run is not None and recorded.run == self.run.number
+        return header_of(recorded) if recorded is not None and same else None
+
+    @cached_property
+    def matched(self) -> tuple[HeaderMatch, str] | None:
+        """The header by which requests go to a revision of their own, and that revision; None where by none."""
+        run, header = self.run, self.header
+        if run is None or header is None or not is_matched(run, self.wanted, self.running):
+            return None
+        return header, run.target
 
     @cached_property
     def reached(self) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ PROGRESS = {
     *("Available", "Loading", "Rolling", "Scaling", "Suspending", "Suspended", "Deleting"),
     *("WaitingForTraining", "WaitingForExport", "WaitingForPredecessor", "ApiUnavailable", "NewDefaults"),
     *("RouteAccepted", "RoutePending", "PolicyAccepted", "PolicyPending"),
-    *("RolledBack", "RollbackDone", "Canary", "CanaryPaused", "CanaryEdited"),
+    *("RolledBack", "RollbackDone", "Canary", "CanaryPaused", "CanaryEdited", "CanaryCompared"),
 }
 """What takes time, rests or is somebody's turn next; everything else is a Warning."""
 

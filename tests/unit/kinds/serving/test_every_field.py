@@ -306,6 +306,18 @@ def verdict_of_a_mark(spec: Spec) -> object:
     return life.status.canary.analysis.verdict
 
 
+def asked_by_header(part: str) -> Scene:
+    """Name or value of the header by which the route tells requests apart, once the new version serves."""
+
+    def shows(spec: Spec) -> object:
+        life = tried({**ROUTED, **spec})
+        life.run()
+        rules = life.stored(HTTP_ROUTE, SERVICE)["spec"]["rules"]
+        return [header[part] for rule in rules for header in rule["matches"][0].get("headers", ())]
+
+    return shows
+
+
 def suspended(spec: Spec) -> object:
     """Replicas specified, and autoscalers."""
     life = ServingLife(**spec)
@@ -347,6 +359,10 @@ def judged_by(metric: Spec) -> Spec:
 
 
 TRIED, BAKED = canary(weight=25), canary(weight=25, bakeSeconds=60)
+A_B: Spec = {"rollout": {"canary": {"steps": [{"replicas": 1}], "match": {"percent": 20}}}}
+BY_HEADER: Spec = {
+    "rollout": {"canary": {"steps": [{"replicas": 1}], "match": {"header": {"name": "x-a", "value": "1"}}}}
+}
 STALLED: Spec = {"rollout": {"canary": {**TRIED["rollout"]["canary"], "stallSeconds": 60}}}
 
 
@@ -488,6 +504,9 @@ FIELDS = (
     Field("rollout.canary.steps[].replicas", replicas_tried, ((2, 2), (3, 3)), TRIED),
     Field("rollout.canary.steps[].bakeSeconds", phase_of_a_run, ((60, "Completed"), (600, "Baking")), TRIED),
     Field("rollout.canary.steps[].pause", phase_of_a_run, ((ABSENT, "Completed"), (True, "Paused")), BAKED),
+    Field("rollout.canary.match.percent", replicas_tried, ((20, 1), (50, 2)), A_B),
+    Field("rollout.canary.match.header.name", asked_by_header("name"), (("x-a", ["x-a"]), ("x-b", ["x-b"])), BY_HEADER),
+    Field("rollout.canary.match.header.value", asked_by_header("value"), (("1", ["1"]), ("2", ["2"])), BY_HEADER),
     Field("rollout.canary.onInconclusive", phase_without_room, (("Hold", "Held"), ("Rollback", "RolledBack")), STALLED),
     Field("rollout.canary.stallSeconds", phase_without_room, ((60, "Held"), (600, "Preparing")), TRIED),
     Field(f"{ANALYSIS}.intervalSeconds", verdict_after_a_minute, ((60, "Fail"), (600, "")), judged_by(BAD)),

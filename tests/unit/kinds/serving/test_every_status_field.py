@@ -9,6 +9,7 @@ import pytest
 from deepseek_operator.api.record import gathered, paths
 from deepseek_operator.api.v1alpha1.serving.definition import SERVING
 from deepseek_operator.api.v1alpha1.serving.status import ServingStatus
+from deepseek_operator.core.seen import Unavailable
 from deepseek_operator.domain.policy.analysis import Reading
 from deepseek_operator.kinds.serving.labels import EXAMINER_ROLE, ROLE_LABEL
 from deepseek_operator.kinds.serving.verbs import PROMOTE, ROLLBACK
@@ -99,6 +100,30 @@ def examines_a_version() -> ServingLife:
     return life
 
 
+def compares_two_versions() -> ServingLife:
+    """By all that can be, and of an exam; some queries are not answered."""
+    metric = {"type": "Accuracy", "data": "builtin://uppercase", "min": "0.1"}
+    step = {"replicas": 1, "bakeSeconds": 60, "analysis": {"metrics": [metric]}}
+    life = ServingLife(rollout={"canary": {"steps": [step], "match": {"percent": 20}}}, replicas=2)
+    life.run()
+    life.operator.store.answer = lambda query, at: (
+        Unavailable("connection refused")
+        if query.startswith("sum(inc") and life.status.stable in query and " / " not in query
+        else Reading((0.5 if " / " in query or query.startswith("hist") else 500.0,), at)
+    )
+    life.edit(engine={"maxConcurrency": 8})
+    life.run()
+    life.world.run_job_controller()
+    for pod in life.pods():
+        if pod["metadata"]["labels"].get(ROLE_LABEL) == EXAMINER_ROLE:
+            life.world.end(pod, 0, json.dumps({"metrics": {"accuracy": 0.5, "samples": 100}}))
+    life.world.run_job_controller()
+    life.operator.settle()
+    life.clock.advance(60)
+    life.operator.settle()
+    return life
+
+
 def annotate(life: ServingLife, key: str, value: str) -> None:
     life.cluster.edit(SERVING, NAMESPACE, "chat", lambda live: live["metadata"].update(annotations={key: value}))
     life.operator.settle()
@@ -135,6 +160,7 @@ LIVES: tuple[Callable[[], ServingLife], ...] = (
     tries_a_version,
     judges_a_version,
     examines_a_version,
+    compares_two_versions,
     is_laid_out_in_stages,
     is_laid_out_over_experts,
     is_refused,

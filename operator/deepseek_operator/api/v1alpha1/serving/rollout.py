@@ -2,9 +2,9 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints
 
-from deepseek_operator.api.base import ApiModel, rule, rules
+from deepseek_operator.api.base import ApiModel, Says, rule, rules
 from deepseek_operator.api.v1alpha1.serving.analysis import Analysis
 
 _FORMER = {"Surge": "RollingUpdate", "Replace": "Recreate"}
@@ -44,14 +44,66 @@ class CanaryStep(ApiModel):
     )
 
 
+HeaderName = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]*$", max_length=64),
+    Says("write the name of a header: letters, digits and '-', for example x-variant"),
+]
+HeaderValue = Annotated[
+    str,
+    StringConstraints(pattern=r"^[!-~]([ -~]*[!-~])?$", max_length=256),
+    Says("write printable ASCII without spaces around it, for example new"),
+]
+
+
+class HeaderMatch(ApiModel):
+    """Requests that carry this header go to the new version, and no others."""
+
+    name: HeaderName = Field(description="Its name, in any case. Example: x-variant.")
+    value: HeaderValue = Field(description="Its value, the whole of it. Example: new.")
+
+
+class Match(ApiModel):
+    """Which requests go to the new version in all steps."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule("has(self.header) != has(self.percent)", "write exactly one of match.header and match.percent")
+        )
+    )
+
+    header: HeaderMatch | None = Field(
+        default=None,
+        description="Those that carry a header, by the gateway. Inside the cluster requests follow the replicas.",
+    )
+    percent: Annotated[int, Field(ge=1, le=99)] | None = Field(
+        default=None,
+        description="That part of all requests; without a gateway that part of the replicas, which requests follow. Example: 20.",
+    )
+
+
 class Canary(ApiModel):
     """A new version is tried beside the old one, which keeps all its replicas until the last step is over."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "!has(self.match) || !has(self.match.percent) || self.steps.all(step, !has(step.weight))",
+                "match.percent is the part of the requests in every step: write replicas of each step in place of weight",
+                fieldPath=".steps",
+            )
+        )
+    )
 
     steps: list[CanaryStep] = Field(
         min_length=1,
         max_length=10,
         description="One after the other; a run keeps those that it began with. Example: [{weight: 25}].",
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
+    match: Match | None = Field(
+        default=None,
+        description="Makes the run an A/B test: when the last step is over both versions are compared in status.canary.comparison, the old one alone serves on, and a person promotes or rolls back by annotation. Absent: the new version takes the old one's place.",
     )
     on_inconclusive: Literal["Hold", "Rollback"] = Field(
         default="Hold",

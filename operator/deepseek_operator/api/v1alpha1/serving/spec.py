@@ -66,6 +66,12 @@ class ServingSpec(ApiModel):
                 fieldPath=".autoscaling.signals",
             ),
             rule(
+                "!has(self.rollout.canary) || !has(self.rollout.canary.match) || !has(self.rollout.canary.match.header) || "
+                "has(self.gateway)",
+                "rollout.canary.match.header is read by a gateway: write gateway.parentRef too, or match.percent",
+                fieldPath=".rollout",
+            ),
+            rule(
                 "!has(self.model.name) || !has(self.adapters) || !self.adapters.exists(a, a.name == self.model.name)",
                 "one of adapters has the name of the model: write another, by which clients tell them apart",
                 fieldPath=".adapters",

@@ -103,13 +103,64 @@ class KeptRevision(RevisionStatus):
     )
 
 
+class ComparedRevision(StatusModel):
+    """What is known of one of two revisions; what is not known is absent."""
+
+    revision: str = Field(default="", description="Its name. Example: 975abe8e9a.")
+    model: str = Field(default="", description="What it serves. Example: uppercase@200.")
+    requests: int | None = Field(default=None, description="Requests that it answered.")
+    error_rate: str | None = Field(
+        default=None, description="Share of them with status 5xx, a decimal from 0 to 1. Example: 0.0021."
+    )
+    error_rate_interval: str | None = Field(
+        default=None, description="Where that share lies with a confidence of 95 % (Wilson). Example: 0.0008..0.0055."
+    )
+    latency_p50: str | None = Field(
+        default=None,
+        alias="latencyP50Seconds",
+        description="Seconds within which half of the requests had their last token.",
+    )
+    latency_p99: str | None = Field(
+        default=None, alias="latencyP99Seconds", description="Seconds within which 99 % of the requests had it."
+    )
+    first_token_p50: str | None = Field(
+        default=None,
+        alias="firstTokenP50Seconds",
+        description="Seconds within which half of the requests had their first token.",
+    )
+    first_token_p99: str | None = Field(
+        default=None, alias="firstTokenP99Seconds", description="Seconds within which 99 % of the requests had it."
+    )
+    accuracy: str | None = Field(
+        default=None,
+        description="Share of right answers in the last step's exam, a decimal from 0 to 1; absent without one.",
+    )
+    accuracy_interval: str | None = Field(
+        default=None, description="Where that share lies with a confidence of 95 % (Wilson). Example: 0.914..0.972."
+    )
+
+
+class ComparisonStatus(StatusModel):
+    """How two revisions did in the same time, once the steps of an A/B test are over."""
+
+    since: str = Field(default="", description="From when, RFC 3339: the new revision first had its replicas.")
+    until: str = Field(default="", description="To when, RFC 3339: the last step was over.")
+    revisions: list[ComparedRevision] = Field(
+        default_factory=list,
+        max_length=2,
+        description="The stable revision, then the new one.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
+    message: str = Field(default="", description="Why numbers are absent; empty where none is.")
+
+
 class CanaryStatus(StatusModel):
     """The canary run that goes on, or the last one while the spec asks for its target."""
 
     run: int = Field(default=0, description="Counts the runs.")
     phase: str = Field(
         default="",
-        description="Preparing, Baking, Paused, Held, Suspended; or how it ended: Completed, RolledBack.",
+        description="Preparing, Baking, Paused, Held, Suspended; of an A/B test whose steps are over Comparing and Compared; or how it ended: Completed, RolledBack.",
     )
     step: int = Field(default=0, description="The step that it is at, from 1.")
     steps: int = Field(default=0, description="Steps in all.")
@@ -128,6 +179,12 @@ class CanaryStatus(StatusModel):
         max_length=16,
         description="Exams of this step, for its metrics of type Accuracy.",
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
+    began_at: str | None = Field(
+        default=None, description="When the new revision first had the replicas of a step, RFC 3339."
+    )
+    comparison: ComparisonStatus | None = Field(
+        default=None, description="Of an A/B test whose steps are over: how both did."
     )
     promoted: str = Field(
         default="", description="The last wish to promote that was carried out.", json_schema_extra=RECORD
