@@ -37,7 +37,18 @@ START_ERRORS = ("StartError", "ContainerCannotRun", "RunContainerError")
 def first_cause(pod: Manifest, now: datetime, program: Program) -> PodFailure | None:
     """The earliest thing that went wrong with the pod; None when nothing did."""
     found = [cause for cause in (_disrupted(pod, now), _deleted(pod), _exited(pod, now, program)) if cause is not None]
-    return min(found, key=lambda cause: cause.at) if found else None
+    first = min(found, key=lambda cause: cause.at) if found else None
+    return None if first is not None and first.disruption and _had_finished(pod, first.at, program) else first
+
+
+def _had_finished(pod: Manifest, moment: str, program: Program) -> bool:
+    """The program had ended well before that: nothing was lost with its pod. In the same second an end may be an answer to
+    SIGTERM, by which programs of others end with 0 as well."""
+    state = terminated(pod, program.container)
+    if state is None or state.get("exitCode") != 0:
+        return False
+    ended, disrupted = parse_time(str(state.get("finishedAt"))), parse_time(moment)
+    return ended is not None and disrupted is not None and ended < disrupted
 
 
 def newly_failed(

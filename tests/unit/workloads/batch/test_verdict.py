@@ -65,6 +65,23 @@ def test_a_pod_that_runs_or_has_succeeded_has_no_cause(pod: dict[str, Any]) -> N
     assert first_cause(pod, NOW, TRAINER) is None
 
 
+@pytest.mark.parametrize("disturbed", [{"disrupted": 21}, {"deleted": 25}, {"disrupted": 21, "deleted": 22}])
+@pytest.mark.parametrize("phase", ["Succeeded", "Failed", "Running"])
+def test_what_had_ended_well_before_its_pod_was_evicted_is_no_disruption(disturbed: dict[str, int], phase: str) -> None:
+    """A rank that is done earlier than its peers, whose pod a drain takes meanwhile; the kubelet may call it Failed."""
+    pod = a_pod(exit_code=0, **disturbed)
+    pod["status"]["phase"] = phase
+    assert first_cause(pod, NOW, TRAINER) is None
+
+
+@pytest.mark.parametrize("second", [15, 20])
+def test_what_ends_with_0_once_it_is_evicted_is_a_disruption(second: int) -> None:
+    """Programs of others end so when they are told to."""
+    found = first_cause(a_pod(exit_code=0, disrupted=second), NOW, TRAINER)
+    assert found is not None
+    assert (found.cause, found.disruption) == ("EvictionByEvictionAPI", True)
+
+
 def test_a_container_that_another_put_into_the_pod_is_not_asked() -> None:
     pod = a_pod(exit_code=64)
     injected = {"name": "istio-proxy", "state": {"terminated": {"exitCode": 0, "finishedAt": at(19)}}}
