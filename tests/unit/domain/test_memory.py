@@ -19,6 +19,7 @@ from deepseek_operator.domain.sizing.activations import (
     step_peak_bytes,
     training_bytes,
 )
+from deepseek_operator.domain.sizing.adapter_slots import slot_bytes
 from deepseek_operator.domain.sizing.checkpoint_size import checkpoint_size
 from deepseek_operator.domain.sizing.fit import Refused, Sized
 from deepseek_operator.domain.sizing.flops import training_flops_per_token, training_speed
@@ -228,6 +229,26 @@ def test_lora_trains_rank_times_both_widths_of_each_attention_matrix() -> None:
     assert trained_parameters(llama, Method.LORA, Adapter(rank=8)) == 32 * 8 * each
     feed_forward = 3 * (4096 + 14336)
     assert trained_parameters(llama, Method.LORA, Adapter(rank=8, all_linear=True)) == 32 * 8 * (each + feed_forward)
+
+
+def test_a_slot_for_adapters_is_what_vllm_allocates() -> None:
+    """The tensors of its create_lora_weights, by hand: sides of every linear layer, divided as the layer divides them."""
+    llama, whole = shape("deepseek-r1-distill-llama-8b"), range(32)
+    attention, feed_forward = (4096 + 4096) * 2 + (4096 + 1024) * 2, 3 * (4096 + 14336)
+    assert slot_bytes(llama, Layout(), whole, 16) == 32 * (attention + feed_forward) * 16 * 2
+    eight = (4096 + 512) * 2 + (4096 + 128) * 2 + 3 * (4096 + 14336 // 8)
+    assert slot_bytes(llama, Layout(tensor=8), whole, 16) == 32 * eight * 16 * 2
+    assert slot_bytes(llama, Layout(pipeline=2), range(16), 16) * 2 == slot_bytes(llama, Layout(), whole, 16)
+    assert slot_bytes(llama, Layout(), whole, 17) == 2 * slot_bytes(llama, Layout(), whole, 16)
+
+
+def test_a_slot_stands_beside_every_expert_and_is_dealt_out_by_expert_ranks_alone() -> None:
+    v3 = shape("deepseek-v3")
+    experts = 58 * 256 * 3 * 16 * 2
+    by_tensor = slot_bytes(v3, Layout(tensor=8), range(61), 16)
+    by_experts = slot_bytes(v3, Layout(tensor=8, expert=8), range(61), 16)
+    assert by_tensor - by_experts == experts * (7168 + 2048 // 8) - experts // 8 * (7168 + 2048)
+    assert by_tensor > 9 * GIB
 
 
 def test_lora_leaves_routed_experts_alone() -> None:

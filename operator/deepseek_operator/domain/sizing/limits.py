@@ -54,6 +54,7 @@ def check_serving(request: ServingRequest) -> None:
     _within("context", request.context, None)
     _within("concurrency", request.concurrency, MOST_SEQUENCES)
     _within("step_tokens", request.step_tokens, None)
+    _within("adapter_rank", request.adapter_rank, None)
     if storage_of(request) not in FORMATS or kv_dtype_of(request) not in KV_BYTES:
         raise ValueError(f"unknown weights {request.storage} or cache {request.kv_dtype}")
     if request.memory_fraction is not None and not 0 < request.memory_fraction <= 1:

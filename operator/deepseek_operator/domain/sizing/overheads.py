@@ -24,7 +24,7 @@ class Scope(Enum):
 class EngineMemory:
     """One engine's memory line.
 
-    ``step_tokens`` is its default bound on tokens per step, ``resident_factor`` weights in memory over weights on
+    ``keeps_slots`` whether it takes room for adapters' matrices when it starts. ``step_tokens`` is its default bound on tokens per step, ``resident_factor`` weights in memory over weights on
     disk (alignment, repacking), ``parallel`` whether it can use more than one device, ``pages_compressed`` whether it pages
     a compressed cache, by which more is taken than the entries weigh.
     """
@@ -36,6 +36,7 @@ class EngineMemory:
     resident_factor: float
     parallel: bool = True
     pages_compressed: bool = False
+    keeps_slots: bool = False
 
 
 OF_OTHERS = EngineMemory("custom", 0.9, Scope.DEVICE, 8192, 1.02)

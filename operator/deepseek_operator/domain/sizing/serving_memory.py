@@ -8,6 +8,7 @@ from deepseek_operator.domain.devices.accelerator import GIB
 from deepseek_operator.domain.layout import Layout, stages
 from deepseek_operator.domain.models.model import CompressedAttention, GroupedQueryAttention, LatentAttention
 from deepseek_operator.domain.sizing.activations import step_peak_bytes
+from deepseek_operator.domain.sizing.adapter_slots import slot_bytes
 from deepseek_operator.domain.sizing.fit import Line, Memory, Shape
 from deepseek_operator.domain.sizing.kv_cache import longest_sequence, sequence_bytes
 from deepseek_operator.domain.sizing.overheads import (
@@ -27,6 +28,7 @@ entry of the catalogue has a figure of its own."""
 COMPRESSED_WORKSPACE_BYTES = int(5.28 * GIB)
 """What was missing from that pool over weights, MTP layer, step and communication: graphs and attention workspaces."""
 
+ADAPTERS = "room for adapters"
 WEIGHTS, TABLES, SPECULATION, CACHE = "weights", "n-gram tables", "speculative layers", "KV cache"
 STEP, INDEXER, RUNTIME, UNUSED = "step working set", "indexer workspace", "runtime", "left free by the engine"
 WORKSPACE = "graphs and workspaces"
@@ -137,6 +139,9 @@ def _stages(request: ServingRequest, layout: Layout, engine: EngineMemory) -> It
         if index == layout.pipeline - 1 and request.speculation:
             speculative = prediction_bytes(architecture, storage, layout)
             lines.append(Line(SPECULATION, speculative * engine.resident_factor))
+        if request.adapters and engine.keeps_slots:
+            slot = slot_bytes(architecture, layout, ranges[index], request.adapter_rank)
+            lines.append(Line(ADAPTERS, slot * request.adapters))
         cache = _cache_bytes(request, layout, context_of(request), ranges[index])
         yield (*lines, Line(CACHE, cache * sequences))
 

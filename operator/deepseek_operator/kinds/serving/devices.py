@@ -7,6 +7,7 @@ on the devices as written, or on all of a node, with tensor parallelism over the
 from deepseek_operator.api.v1alpha1.common.accelerator import Parallelism, profiled
 from deepseek_operator.api.v1alpha1.common.plan import PlanStatus
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
+from deepseek_operator.api.v1alpha1.serving.adapters import USUAL_RANK
 from deepseek_operator.api.v1alpha1.serving.spec import ServingSpec
 from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel
 from deepseek_operator.core.configuration import Configuration
@@ -36,16 +37,18 @@ from deepseek_operator.workloads.reasons import NEEDS_MULTIPLE_NODES, UNSUPPORTE
 _ONE_NODE = "replicas over several nodes are not built yet"
 
 
-def reference(owner: DeepSeekServing, with_flags: bool = True) -> str:
+def reference(owner: DeepSeekServing, with_flags: bool = True, with_adapters: bool = True) -> str:
     """Digest of what a plan depends on: of the spec, and of the update that was taken.
 
-    `with_flags=False`: as it was before sizing read the user's own flags; what was planned so stays planned.
+    `with_flags=False`: as it was before sizing read the user's own flags; `with_adapters=False`: before it counted adapters.
+    What was planned so stays planned.
     """
     wire, token = owner.spec.to_wire(), update_token(owner)
     model, engine = wire["model"], wire["engine"]
     own = said(owner.spec.engine)
     counted = {"memoryFraction": own.memory_fraction, "stepTokens": own.step_tokens, "speculation": own.speculation}
     flags = {name: value for name, value in counted.items() if value} if with_flags else {}
+    slots = _slots(owner.spec) if with_adapters else (0, 0)
     return digest(
         {
             "accelerator": wire.get("accelerator"),
@@ -54,9 +57,27 @@ def reference(owner: DeepSeekServing, with_flags: bool = True) -> str:
             "engine": {key: engine[key] for key in ("type", "version", "image", "maxModelLength", "kvCacheDtype")
                        if key in engine},
             **({"flags": flags} if flags else {}),
+            **({"adapters": slots} if slots[0] else {}),
             **({"update": token} if token else {}),
         }
     )  # fmt: skip
+
+
+def earlier_references(owner: DeepSeekServing) -> tuple[str, ...]:
+    """Those by which earlier releases planned the same spec, the newest first."""
+    return reference(owner, with_adapters=False), reference(owner, with_flags=False, with_adapters=False)
+
+
+def _slots(spec: ServingSpec) -> tuple[int, int]:
+    """Adapters that the engine keeps room for when it starts, and their rank; 0 of an engine that does not.
+
+    Of a training's adapter the usual rank is taken: which it has is known only once it is exported.
+    """
+    if not ENGINES[spec.engine.type].memory.keeps_slots:
+        return 0, 0
+    own = said(spec.engine)
+    rank = own.adapter_rank or max((one.rank or USUAL_RANK for one in spec.adapters), default=USUAL_RANK)
+    return own.adapter_slots or len(spec.adapters), rank
 
 
 def planned(owner: DeepSeekServing, configuration: Configuration) -> PlanStatus | None:
@@ -137,6 +158,7 @@ def _refused(asked: str, spec: ServingSpec, profile: Profile, architecture: Arch
 
 def _request(spec: ServingSpec, profile: Profile, architecture: Architecture, nodes: int | None) -> ServingRequest:
     engine, fixed, own = spec.engine, spec.parallelism or Parallelism(), said(spec.engine)
+    slots, rank = _slots(spec)
     return ServingRequest(
         architecture,
         profile.accelerator,
@@ -149,6 +171,8 @@ def _request(spec: ServingSpec, profile: Profile, architecture: Architecture, no
         memory_fraction=own.memory_fraction,
         step_tokens=own.step_tokens,
         speculation=own.speculation,
+        adapters=slots,
+        adapter_rank=rank or USUAL_RANK,
         fixed=FixedDegrees(tensor=fixed.tensor, pipeline=fixed.pipeline, data=fixed.data),
     )
 

@@ -9,7 +9,7 @@ from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.resources import Manifest
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.kinds.serving.command import why_not
-from deepseek_operator.kinds.serving.devices import reference, served
+from deepseek_operator.kinds.serving.devices import earlier_references, reference, served
 from deepseek_operator.kinds.serving.fresh import Fresh
 from deepseek_operator.kinds.serving.revision import template_of
 from deepseek_operator.kinds.serving.running import reach_of_resting
@@ -32,8 +32,8 @@ def wanted_plan(
     if profiled(owner.spec.accelerator) is None:
         return None
     is_rendered = bool(revision) and template_of(seen, revision) is not None
-    asked, earlier = reference(owner), reference(owner, with_flags=False)
-    references = (asked, earlier) if is_rendered else (asked,)
+    asked = reference(owner)
+    references = (asked, *earlier_references(owner)) if is_rendered else (asked,)
     kept = next((plan for name in references if (plan := _remembered(stored, name)) is not None), owner.status.plan)
     if kept is None or kept.reference not in references or kept.refused:
         return fresh.plan(owner)

@@ -16,7 +16,7 @@ from deepseek_operator.core.resources import Manifest
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.domain.devices.profiles import profiles_from_config
 from deepseek_operator.kinds.serving import serving_kind
-from deepseek_operator.kinds.serving.devices import planned, reference
+from deepseek_operator.kinds.serving.devices import earlier_references, planned, reference
 from deepseek_operator.kinds.serving.fresh import Fresh
 from deepseek_operator.kinds.serving.model import resolve
 from deepseek_operator.kinds.serving.revision import controller_revision, revision_name, user_input
@@ -268,12 +268,45 @@ def test_the_memory_that_a_flag_leaves_the_engine_is_what_is_counted() -> None:
     assert plan_of(engine={"type": "vllm", "args": ["--gpu-memory-utilization=0.8"]}).memory.available == "112.3 GiB"  # type: ignore[union-attr]
 
 
+def test_room_for_adapters_is_counted_where_the_engine_takes_it() -> None:
+    """A 70B of eight H200 with room to spare, until vLLM has slots for adapters that nobody would load at once."""
+    adapters = [{"name": f"a{number}", "source": SOURCE, "rank": 64} for number in range(8)]
+
+    def needed(**spec: Any) -> float:
+        devices = {"accelerator": {"profile": "h200", "perNode": 8}, "parallelism": {"tensor": 8}}
+        plan = plan_of(**{"engine": {"type": "vllm"}, **devices, **spec})
+        return float(plan.memory.needed.removesuffix(" GiB"))  # type: ignore[union-attr]
+
+    plain, some = needed(), needed(adapters=adapters)
+    assert some > plain + 1
+    assert needed(adapters=adapters[:4]) == pytest.approx((plain + some) / 2, abs=0.2)
+    flags = ["--enable-lora", "--max-loras", "8", "--max-lora-rank", "64"]
+    assert needed(engine={"type": "vllm", "args": flags}) == pytest.approx(some, abs=0.2)
+    assert needed(engine={"type": "sglang"}, adapters=adapters) == needed(engine={"type": "sglang"})
+
+
+def test_slots_that_no_device_holds_are_refused() -> None:
+    engine = {"type": "vllm", "args": ["--enable-lora", "--max-loras", "512", "--max-lora-rank", "512"]}
+    refused = plan_of(engine=engine, accelerator={"profile": "h200", "perNode": 8})
+    assert refused.refused == "DoesNotFit"
+
+
+@pytest.mark.parametrize("more", [{"with_flags": False}, {}])
+def test_what_was_planned_before_adapters_were_counted_stays_planned(more: dict[str, bool]) -> None:
+    seen = seen_of(a_serving(**a_replica(adapters=[{"name": "a", "source": SOURCE}])["spec"]))
+    earlier = reference(seen.owner, with_adapters=False, **more)
+    assert earlier in earlier_references(seen.owner)
+    assert earlier != reference(seen.owner)
+    plain = seen_of(a_serving(**a_replica()["spec"]))
+    assert reference(plain.owner, with_adapters=False) == reference(plain.owner), "without any nothing is planned anew"
+
+
 def test_what_was_planned_before_flags_were_counted_stays_planned() -> None:
     spec = a_replica(engine={"type": "vllm", "args": ["--gpu-memory-utilization", "0.3"]})["spec"]
     plain = settled(a_replica()).owner.status.plan
     assert plain is not None
     seen = seen_of(a_serving(**spec))
-    old = plain.model_copy(update={"reference": reference(seen.owner, with_flags=False)})
+    old = plain.model_copy(update={"reference": reference(seen.owner, with_flags=False, with_adapters=False)})
     with_plan = replace(seen, owner=seen.owner.model_copy(update={"status": seen.owner.status.model_copy(update={"plan": old})}))  # fmt: skip
     model = resolve(with_plan)
     assert isinstance(model, ResolvedModel)

@@ -111,6 +111,8 @@ FLAGS = Flags(
             "gpu-memory-utilization": "memory_fraction",
             "device-memory-utilization": "memory_fraction",
             "max-num-batched-tokens": "step_tokens",
+            "max-loras": "adapter_slots",
+            "max-lora-rank": "adapter_rank",
             "max-num-seqs": "running",
             "max-num-queued-reqs": "waiting",
             "speculative-config": "speculation",
@@ -143,7 +145,7 @@ FLAGS = Flags(
         *instead.DEVICE_VARIABLES,
     ),
 )  # fmt: skip
-MEMORY = EngineMemory("vllm", 0.92, Scope.DEVICE, 8192, 1.02, pages_compressed=True)
+MEMORY = EngineMemory("vllm", 0.92, Scope.DEVICE, 8192, 1.02, pages_compressed=True, keeps_slots=True)
 """gpu_memory_utilization is 0.92 since 0.22, 0.9 before; weights took 1.010 and 1.014 times the disk, measured."""
 
 
