@@ -612,6 +612,11 @@ def _signals(*targets: int) -> list[dict[str, Any]]:
     return [{"type": "InFlight", "target": target} for target in targets]
 
 
+def _judged_by(metric: Changes, weight: int = 25) -> Changes:
+    """A step of a canary."""
+    return {"weight": weight, "analysis": {"metrics": [metric]}}
+
+
 SERVINGS: tuple[tuple[str, Changes, str], ...] = (
     ("no spec at all", {"spec": None}, "spec: Required value"),
     ("no model", {"spec": {}}, "spec.model: Required value"),
@@ -738,6 +743,21 @@ SERVINGS: tuple[tuple[str, Changes, str], ...] = (
         "an unknown strategy",
         {"spec.rollout": {"strategy": "BlueGreen"}},
         'supported values: "RollingUpdate", "Recreate"',
+    ),
+    (
+        "a share of errors that no version can have",
+        {"spec.rollout": {"canary": {"steps": [_judged_by({"type": "ErrorRate", "max": "5"})]}}},
+        'write "0.05" for 5 %',
+    ),
+    (
+        "a comparison with what gets no requests",
+        {
+            "spec.gateway": {"parentRef": {"name": "public"}},
+            "spec.rollout": {
+                "canary": {"steps": [_judged_by({"type": "Latency", "maxIncreasePercent": 20}, weight=100)]}
+            },
+        },
+        "write max in place of maxIncreasePercent",
     ),
     ("the user root", {"spec.pod": {"runAsUser": 0}}, "greater than or equal to 1"),
     ("a stronger account", {"spec.pod": {"serviceAccountName": "admin"}}, "unknown field"),

@@ -16,6 +16,9 @@ CASES: list[tuple[dict[str, Any], str]] = [
     ({"metrics": [{"type": "ErrorRate", "min": "0.01"}]}, "write max in place of min"),
     ({"metrics": [{"type": "ErrorRate", "max": "5%"}]}, "should match"),
     ({"metrics": [{"type": "ErrorRate", "max": 0.01}]}, "write the number in quotes"),
+    ({"metrics": [{"type": "ErrorRate", "max": "5"}]}, 'write "0.05" for 5 %'),
+    ({"metrics": [{"type": "ErrorRate", "max": 1}]}, 'write "0.05" for 5 %'),
+    ({"metrics": [M, {"type": "ErrorRate", "max": "1e0"}]}, 'write "0.05" for 5 %'),
     ({"metrics": [{**M, "quantile": "0.9"}]}, "quantile is for type Latency and TimeToFirstToken"),
     ({"metrics": [{"type": "Latency", "max": "2", "quantile": "99"}]}, "should match"),
     ({"metrics": [{"type": "Latency", "max": "2", "quantile": "P99"}]}, "should match"),
@@ -49,6 +52,13 @@ GOOD = [
     {"metrics": [M]},
     {
         "metrics": [
+            {"type": "ErrorRate", "max": 0},
+            {"type": "ErrorRate", "max": "99e-2"},
+            {"type": "Latency", "max": 5},
+        ]
+    },
+    {
+        "metrics": [
             {"type": "Latency", "quantile": "0.999", "maxIncreasePercent": 0},
             {"type": "TimeToFirstToken", "max": 2},
         ]
@@ -71,3 +81,31 @@ def test_refused(analysis: Any, words: str) -> None:
 @pytest.mark.parametrize("analysis", GOOD)
 def test_taken(analysis: Any) -> None:
     assert isinstance(admitted(analysis), Admitted), admitted(analysis)
+
+
+RELATIVE = {"metrics": [M, {"type": "Latency", "maxIncreasePercent": 20}]}
+PUBLIC = {"parentRef": {"name": "public"}}
+
+
+@pytest.mark.parametrize(
+    ("steps", "gateway", "is_taken"),
+    [
+        ([{"weight": 50}, {"weight": 100, "analysis": RELATIVE}], PUBLIC, False),
+        ([{"weight": 99, "analysis": RELATIVE}, {"weight": 100}], PUBLIC, True),
+        ([{"weight": 100, "analysis": {"metrics": [M]}}, {"replicas": 2, "analysis": RELATIVE}], PUBLIC, True),
+        ([{"weight": 100, "analysis": RELATIVE}], None, True),
+        ([{"weight": 100, "analysis": RELATIVE}], {**PUBLIC, "test": True}, True),
+    ],
+)
+def test_a_step_that_takes_all_requests_has_nothing_to_be_compared_with(
+    steps: Any, gateway: Any, is_taken: bool
+) -> None:
+    """Behind a gateway; without one the stable replicas answer on beside the new ones, and so they do in an A/B test."""
+    canary, routed = {"steps": steps}, dict(gateway or {})
+    if routed.pop("test", False):
+        canary["match"] = {"header": {"name": "x-variant", "value": "new"}}
+    written: dict[str, Any] = {"rollout": {"canary": canary}, **({"gateway": routed} if routed else {})}
+    told = admit(a_serving(replicas=4, **written), KINDS.definitions)
+    assert isinstance(told, Admitted) == is_taken, told
+    if isinstance(told, Refused):
+        assert "write max in place of maxIncreasePercent" in str(told)

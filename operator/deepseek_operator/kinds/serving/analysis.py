@@ -162,7 +162,7 @@ class Subject:
             return (
                 None if is_share else 'the min of an Accuracy is a share of right answers, 0 to 1: write "0.9" for 90 %'
             )
-        # Said here and not by a rule of the schema, whose cost to the server grows with the lists around it.
+        # The definition refuses it; what was stored before it did would pass whatever happens.
         if metric.type == measures.ERROR_RATE and metric.maximum is not None and float(metric.maximum) >= 1:
             return 'the max of an ErrorRate is a share of all answers below 1: write "0.05" for 5 %'
         compared = (self.new, self.stable) if metric.max_increase_percent is not None else (self.new,)

@@ -59,6 +59,11 @@ class AnalysisMetric(ApiModel):
                 fieldPath=".min",
             ),
             rule(
+                "!has(self.max) || self.type != 'ErrorRate' || double(self.max) < 1.0",
+                'the max of an ErrorRate is a share of all answers, below 1: write "0.05" for 5 %',
+                fieldPath=".max",
+            ),
+            rule(
                 "!has(self.query) || !has(self.maxIncreasePercent) || self.query.contains('$revision')",
                 "maxIncreasePercent compares two revisions: write $revision into the query, for example "
                 'deepseek_revision="$revision"',

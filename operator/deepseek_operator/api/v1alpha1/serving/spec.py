@@ -76,6 +76,14 @@ class ServingSpec(ApiModel):
                 "one of adapters has the name of the model: write another, by which clients tell them apart",
                 fieldPath=".adapters",
             ),
+            rule(
+                "!has(self.gateway) || !has(self.rollout.canary) || has(self.rollout.canary.match) || "
+                "self.rollout.canary.steps.all(s, !has(s.weight) || "
+                "s.weight < 100 || !has(s.analysis) || s.analysis.metrics.all(m, !has(m.maxIncreasePercent)))",
+                "a step of weight 100 behind a gateway leaves the stable revision no requests to compare with: write max in "
+                "place of maxIncreasePercent there, or leave its analysis out",
+                fieldPath=".rollout.canary.steps",
+            ),
         )
     )
 
