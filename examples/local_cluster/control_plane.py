@@ -89,7 +89,7 @@ class Cluster:
 
     @property
     def audit_log(self) -> Path:
-        """JSON lines, one per request, level Metadata."""
+        """JSON lines, one per request, level Metadata unless another policy was asked for."""
         return self.home.audit_log
 
     @property
@@ -137,11 +137,16 @@ class Cluster:
 
 
 def start(
-    home: Path | Home, *, parts: frozenset[str] = ALL, address: str = LOOPBACK, admission: tuple[str, ...] = ()
+    home: Path | Home,
+    *,
+    parts: frozenset[str] = ALL,
+    address: str = LOOPBACK,
+    admission: tuple[str, ...] = (),
+    audit: Manifest = AUDIT_POLICY,
 ) -> Cluster:
     """Bring the control plane up and return when it answers; `parts` beside etcd and apiserver are optional.
 
-    `admission` names admission plug-ins of the API server beside its usual ones.
+    `admission` names admission plug-ins of the API server beside its usual ones; `audit` is its audit policy.
     """
     home = home if isinstance(home, Home) else Home(home.resolve())
     unknown = parts - ALL
@@ -156,7 +161,7 @@ def start(
         with step("certificates"):
             issue_certificates(home)
         with step("etcd and API server"):
-            _start_server(cluster, address, admission)
+            _start_server(cluster, address, admission, audit)
         with step(", ".join(sorted(parts - {"etcd", "apiserver"})) or "no other parts"):
             _start_clients(cluster, parts)
     return cluster
@@ -217,10 +222,10 @@ def etcd(home: Home) -> Daemon:
     return Daemon("etcd", (programs.path("etcd"), *flags_of(flags)))
 
 
-def apiserver(home: Home, address: str, admission: tuple[str, ...] = ()) -> Daemon:
+def apiserver(home: Home, address: str, admission: tuple[str, ...] = (), audit: Manifest = AUDIT_POLICY) -> Daemon:
     """The API server: own certificates, RBAC, audit log, aggregation, no inflight limits that a test would meet."""
     pki_file = {path.name: str(path) for path in sorted(home.pki.glob("*"))}
-    policy = home.write("audit-policy.json", dumps(AUDIT_POLICY, indent=2))
+    policy = home.write("audit-policy.json", dumps(audit, indent=2))
     flags = {
         "etcd-servers": f"http://{LOOPBACK}:{home.port('etcd')}",
         "bind-address": address,
@@ -321,10 +326,10 @@ def scheduler_configuration(client: Path) -> Manifest:
     }
 
 
-def _start_server(cluster: Cluster, address: str, admission: tuple[str, ...]) -> None:
+def _start_server(cluster: Cluster, address: str, admission: tuple[str, ...], audit: Manifest) -> None:
     home = cluster.home
     daemon.ensure(home, etcd(home))
-    daemon.ensure(home, apiserver(home, address, admission))
+    daemon.ensure(home, apiserver(home, address, admission, audit))
     wait_alive(home, "apiserver", cluster.api.is_ready, timeout_s=120)
     admin = (cluster.admin_certificate, cluster.admin_key)
     kubeconfig.with_certificate(home.kubeconfig, cluster.url, cluster.ca, *admin)

@@ -19,13 +19,14 @@ def serving_our_kinds(
     parts: frozenset[str] = frozenset(),
     admission: tuple[str, ...] = (),
     definitions: Sequence[Manifest] | None = None,
+    audit: Manifest = control_plane.AUDIT_POLICY,
 ) -> Iterator[Cluster]:
     """etcd, kube-apiserver and `parts` in `home`, our CustomResourceDefinitions served; ends with the iteration.
 
     `definitions` are served in the place of this tree's.
     """
     try:
-        cluster = control_plane.start(home, parts=parts, admission=admission)
+        cluster = control_plane.start(home, parts=parts, admission=admission, audit=audit)
         for document in documents(KINDS.definitions) if definitions is None else definitions:
             name, spec = document["metadata"]["name"], document["spec"]
             cluster.api.apply(f"{DEFINITIONS}/{name}", document)

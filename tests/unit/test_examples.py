@@ -12,7 +12,18 @@ import pytest
 from tests.support.examples import documents
 
 ROOT = Path(__file__).parents[2]
-EXAMPLES = [path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "examples").rglob("*.yaml"))]
+FLAGS = {"examples/audit/policy.yaml"}
+"""Files of kube-apiserver's own, which nobody applies."""
+FILES = {path.relative_to(ROOT).as_posix() for path in (ROOT / "examples").rglob("*.yaml")}
+EXAMPLES = sorted(FILES - FLAGS)
+
+
+def test_a_file_that_is_not_applied_says_by_which_flag_it_is_read() -> None:
+    assert FLAGS <= FILES
+    for name in FLAGS:
+        head = list(takewhile(lambda line: line.startswith("# "), (ROOT / name).read_text().splitlines()))
+        assert [mark for mark in ("Needs", "See") if not any(line.startswith(f"# {mark}:") for line in head)] == []
+        assert "--audit-policy-file" in "".join(head)
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
