@@ -5,21 +5,25 @@ and to what runs in the pods: the three know each other by what is written here 
 
 **How it is asked** (HTTP, Envoy's `ext_authz`; SecurityPolicy `extAuth.http` of Envoy Gateway): the original method at
 `/authorize/<namespace>/<ways><original path>`. The policy writes the prefix, so that who it is for and what is believed
-come from whoever may write policies, never from a client. `<ways>` is `keys`, `jwt` or `any`: what may say who a client is.
+come from whoever may write policies, never from a client. `<ways>` is `keys`, `jwt` or `any`: what may say who a client is;
+a dot and a word may follow, which tell one issuer of tokens from another.
 Envoy must hand on `authorization`, `x-api-key`, `content-type`, `content-encoding`, `x-deepseek-jwt-sub` and
 `x-deepseek-jwt-scopes` (`headersToExtAuth`), and the whole body (`bodyToExtAuth.maxRequestBytes`).
 
 **How it answers**: 200 with the headers below, which go on to the backend and choose the route (`headersToBackend`,
-`recomputeRoute`); anything else goes to the client, as OpenAI's API words errors. The gateway strips all of them from what
-clients send, before it asks.
+`recomputeRoute`); anything else goes to the client, as OpenAI's API words errors. Each of them that an answer lacks is taken
+from the request by `x-envoy-auth-headers-to-remove`, the claims and, where an engine is asked, the key as well: whatever a
+client wrote there reaches nobody, also where no ClientTrafficPolicy strips it before.
 
     x-deepseek-client     name of the key, or `jwt:` and the subject
     x-deepseek-model      name of the serving; absent where a request is for none (`GET /v1/models`)
     x-deepseek-revision   revision that the key is pinned to; absent without a pin
     x-deepseek-limits     class of limits of the key; absent without one
+    x-deepseek-route      `<namespace>/<serving>`, with `/<revision>` where the key is pinned: what routes match
 
 `GET /v1/models` can't be answered by an authorizer, for whom 200 means "let it through": a route leads it to the gate
-itself, at `/models/<namespace>/<ways>` in place of `/v1/models`, where it asks for the key once more.
+itself, at `/models/<namespace>/<ways>` in place of `/v1/models`, where it asks for the key once more. What was let
+through and then matches no serving's route may be led to `/unrouted`, which answers 404.
 
 **What it knows** lies in ConfigMaps of the namespace, by their label `deepseek-operator.io/gate`:
 
@@ -33,8 +37,11 @@ itself, at `/models/<namespace>/<ways>` in place of `/v1/models`, where it asks 
 
 `models`: one entry `models.json`, written by the operator. A name that two of them have is the older one's.
 
-    {"models": {"<name or alias>": {"serving": "<name>", "revisions": {"<revision>": {}},
+    {"models": {"<name or alias>": {"serving": "<name>", "revisions": {"<revision>": {}}, "ways": "keys",
                                     "ready": 0, "holdSeconds": 300}}}
+
+`ways` is optional: the model is known where the gate is asked with the same `<ways>`, and nowhere else. Servings that share
+a host name are all asked about with the ways of one of them, which must open no other that believes in something else.
 
 `ready` and `holdSeconds` are optional: while a serving has `ready: 0`, requests for it are held, a thousand at most and each
 for so many seconds, and then answered 429 with Retry-After. The policy's `extAuth.timeout` must be longer.

@@ -6,8 +6,14 @@ from deepseek_gate.answers import Allowed, Denied, bad_request
 from deepseek_gate.identity import may
 from deepseek_gate.keys import Key
 from deepseek_gate.knowledge import Knowledge
+from deepseek_gate.models import Model
 
-CLIENT, MODEL, REVISION, LIMITS = (f"x-deepseek-{what}" for what in ("client", "model", "revision", "limits"))
+CLIENT, MODEL, REVISION, LIMITS, ROUTE = (
+    f"x-deepseek-{what}" for what in ("client", "model", "revision", "limits", "route")
+)
+INTERNAL = (CLIENT, MODEL, REVISION, LIMITS, ROUTE)
+CLAIMS = ("x-deepseek-jwt-sub", "x-deepseek-jwt-scopes")
+SHOWN = ("authorization", "x-api-key")
 
 LISTING = "/v1/models"
 ASKING = frozenset(
@@ -48,24 +54,37 @@ def headers_of(key: Key) -> Mapping[str, str]:
     return {CLIENT: key.client} | ({LIMITS: key.limits} if key.limits is not None else {})
 
 
-def permit(key: Key, name: str, known: Knowledge) -> Allowed | Denied:
-    """What becomes of a request for the model `name`."""
+def removed(answer: Allowed) -> tuple[str, ...]:
+    """Headers that the gateway shall take from the request: what only the gate may say and does not, and, where an engine
+    is asked, what shows who the client is."""
+    unsaid = tuple(name for name in (*INTERNAL, *CLAIMS) if name not in answer.headers)
+    return (*unsaid, *SHOWN) if answer.serving is not None else unsaid
+
+
+def permit(key: Key, name: str, known: Knowledge, namespace: str, ways: str) -> Allowed | Denied:
+    """What becomes of a request for the model `name`, of which the gate was asked with `ways`."""
     model = known.models.get(name)
-    if model is None:
-        names = names_of(key, known)
+    if model is None or not _is_known(model, ways):
+        names = names_of(key, known, ways)
         told = f"You can use: {', '.join(names[:_MOST_NAMES])}." if names else "Your key can use none."
         return Denied(404, "unknown_model", f"The model does not exist. {told}", "model_not_found", "model")
     if not may(key, name, model.serving):
         words = "Your key has no right to use this model."
         return Denied(403, "out_of_scope", words, "insufficient_permissions", "model")
-    headers = {**headers_of(key), MODEL: model.serving}
+    headers = {**headers_of(key), MODEL: model.serving, ROUTE: f"{namespace}/{model.serving}"}
     if key.revision is None:
         return Allowed(headers, model.serving)
     if key.revision not in model.revisions:
-        return bad_request(f"Your key is pinned to the revision {key.revision}, which is kept no more.", "model")
-    return Allowed({**headers, REVISION: key.revision}, model.serving)
+        return bad_request(f"Your key is pinned to the revision {key.revision}, which does not run now.", "model")
+    pinned = {REVISION: key.revision, ROUTE: f"{headers[ROUTE]}/{key.revision}"}
+    return Allowed({**headers, **pinned}, model.serving)
 
 
-def names_of(key: Key, known: Knowledge) -> list[str]:
-    """The names that the key may use, sorted."""
-    return sorted(name for name, model in known.models.items() if may(key, name, model.serving))
+def names_of(key: Key, known: Knowledge, ways: str) -> list[str]:
+    """The names that the key may use where the gate is asked with `ways`, sorted."""
+    found = known.models.items()
+    return sorted(name for name, model in found if _is_known(model, ways) and may(key, name, model.serving))
+
+
+def _is_known(model: Model, ways: str) -> bool:
+    return model.ways in (None, ways)

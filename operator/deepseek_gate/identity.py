@@ -3,6 +3,7 @@
 import base64
 import binascii
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -18,6 +19,8 @@ SCOPE = "deepseek:"
 _LONGEST_KEY = 512
 _SUBJECT = re.compile(r"[!-~]([ -~]{0,254}[!-~])?")
 """It becomes the value of a header: printable ASCII, and something."""
+_TOKEN = re.compile(r"Bearer [A-Za-z0-9_-]+\.([A-Za-z0-9_-]+)\.[A-Za-z0-9_-]+")
+"""Nothing before it and after it: Envoy reads the token from the same header, and must find no other there."""
 _NO_KEY = "You didn't provide an API key. Send it in an Authorization header: Authorization: Bearer YOUR_KEY."
 _BAD_KEY = "Incorrect API key provided: it is unknown, revoked or expired."
 
@@ -34,7 +37,9 @@ class Way(Enum):
 class Shown:
     """What a request shows of its client, each as the headers of that name have it, in order.
 
-    `subject` and `scopes` are claims of a verified token, which the gateway writes and strips from what clients send.
+    `subject` and `scopes` are claims of a verified token, which the gateway writes. They are believed as far as the token
+    that is presented says the same: a gateway that asks first and verifies then, or that lets clients write these headers,
+    refuses the request by the token itself.
     """
 
     authorization: tuple[str, ...] = ()
@@ -84,6 +89,9 @@ def _claimed(shown: Shown) -> Key | Denied:
     if len(shown.subject) != 1 or len(shown.scopes) > 1 or _SUBJECT.fullmatch(shown.subject[0]) is None:
         return unauthorized("The token's claims can't be read.", "bad_token")
     granted = _scopes(shown.scopes[0]) if shown.scopes else []
+    token = _token(shown)
+    if token.get("sub") != shown.subject[0] or sorted(_words(token.get("scope", ""))) != sorted(granted):
+        return unauthorized("The token's claims are not those that the gateway tells.", "bad_token")
     names = frozenset(scope.removeprefix(SCOPE) for scope in granted if scope.startswith(SCOPE))
     return Key(f"jwt:{shown.subject[0]}", names)
 
@@ -94,7 +102,23 @@ def _scopes(value: str) -> list[str]:
         listed = orjson.loads(base64.b64decode(value + "=" * (-len(value) % 4), altchars=b"-_", validate=True))
     except (binascii.Error, ValueError):
         return value.split()
-    return [one for one in listed if isinstance(one, str)] if isinstance(listed, list) else value.split()
+    return _words(listed) if isinstance(listed, list) else value.split()
+
+
+def _words(scopes: object) -> list[str]:
+    if isinstance(scopes, list):
+        return [one for one in scopes if isinstance(one, str)]
+    return scopes.split() if isinstance(scopes, str) else []
+
+
+def _token(shown: Shown) -> Mapping[str, object]:
+    """Claims of the one token that is presented, unverified; empty where there is none, or not just one."""
+    found = _TOKEN.fullmatch(shown.authorization[0]) if len(shown.authorization) == 1 else None
+    try:
+        claims = orjson.loads(base64.urlsafe_b64decode(found[1] + "=" * (-len(found[1]) % 4))) if found else {}
+    except (binascii.Error, ValueError):
+        return {}
+    return claims if isinstance(claims, dict) else {}
 
 
 def may(key: Key, name: str, serving: str) -> bool:

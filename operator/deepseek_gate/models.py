@@ -17,12 +17,14 @@ class Model:
     Attributes:
         serving: the one that answers it, by which the gateway's routes go.
         revisions: names of those that a key can be pinned to.
+        ways: as the policy of its route asks; None: it is known however the gate is asked.
         ready: its replicas that are; None: nothing is said of them, and nobody waits.
         hold_s: how long a request is held while it has none.
     """
 
     serving: str
     revisions: frozenset[str] = frozenset()
+    ways: str | None = None
     ready: int | None = None
     hold_s: float = 0.0
 
@@ -49,10 +51,13 @@ def _model(entry: Mapping[str, object]) -> Model:
     serving, revisions = entry["serving"], entry.get("revisions", {})
     if not isinstance(serving, str) or not serving or not isinstance(revisions, dict):
         raise TypeError
+    ways = entry.get("ways")
+    if not (ways is None or isinstance(ways, str)):
+        raise TypeError
     ready, hold_s = entry.get("ready"), entry.get("holdSeconds", 0)
     if not (ready is None or _is_count(ready)) or not _is_count(hold_s):
         raise TypeError
-    return Model(serving, frozenset(revisions), ready, min(hold_s, LONGEST_HOLD_S))
+    return Model(serving, frozenset(revisions), ways, ready, min(hold_s, LONGEST_HOLD_S))
 
 
 def _is_count(value: object) -> TypeGuard[int]:

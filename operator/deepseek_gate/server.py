@@ -15,7 +15,7 @@ from aiohttp import web
 
 from deepseek_gate.answers import Allowed, Denied, too_large
 from deepseek_gate.body import model_of
-from deepseek_gate.decision import LISTING, headers_of, is_listing, names_of, permit, unknown_path
+from deepseek_gate.decision import LISTING, headers_of, is_listing, names_of, permit, removed, unknown_path
 from deepseek_gate.identity import Shown, Way, identify
 from deepseek_gate.knowledge import Knowledge
 from deepseek_gate.metrics import Metrics
@@ -25,7 +25,13 @@ from deepseek_gate.waiting import Waiting
 log = logging.getLogger(__name__)
 
 _WAYS = {way.value: way for way in Way}
+_REMOVED = "x-envoy-auth-headers-to-remove"
+"""Envoy takes from the request what an answer of 200 lists here."""
 _NOT_HERE = Denied(404, "unknown_path", "There is no such path at the gate.", "unknown_url")
+_UNROUTED = Denied(
+    404, "unrouted", "The model is not served here. Ask again, or under its host name.", "model_not_found"
+)
+"""Let in, and matched by no serving's route: it is another host name's, or the gateway has not heard of the route yet."""
 _NOT_READ = Denied(
     429, "not_ready", "The gateway knows no keys yet: try again.", "not_ready", headers={"Retry-After": "2"}
 )
@@ -61,9 +67,9 @@ class Asking:
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         started = time.perf_counter()
-        role, namespace, way, path = _parts(request)
+        role, namespace, ways, path = _parts(request)
         try:
-            answer = await self._decide(request, role, namespace, way, path)
+            answer = await self._decide(request, role, namespace, ways, path)
         except (ConnectionError, web.HTTPException, TimeoutError):
             raise
         except Exception as error:
@@ -78,23 +84,26 @@ class Asking:
                 )
             case Allowed():
                 self._metrics.decided(known, answer.serving or "", "allowed", time.perf_counter() - started)
-                return web.Response(headers=answer.headers)
+                return web.Response(headers={**answer.headers, _REMOVED: ",".join(removed(answer))})
             case web.Response():
                 return answer
 
     async def _decide(
-        self, request: web.Request, role: str, namespace: str, way: str, path: str
+        self, request: web.Request, role: str, namespace: str, ways: str, path: str
     ) -> Allowed | Denied | web.Response:
-        if role not in ("authorize", "models") or way not in _WAYS:
+        if role == "unrouted":
+            return _UNROUTED
+        way = _WAYS.get(ways.partition(".")[0])
+        if role not in ("authorize", "models") or way is None:
             return _NOT_HERE
         known = self._reader.of(namespace)
         if known is None:
             return _NOT_READ if namespace in self._reader.namespaces else _NOT_HERE
-        key = identify(_shown(request), _WAYS[way], known, self._now())
+        key = identify(_shown(request), way, known, self._now())
         if isinstance(key, Denied):
             return key
         if role == "models":
-            return _listed(path, names_of(key, known))
+            return _listed(path, names_of(key, known, ways))
         if is_listing(request.method, path):
             return Allowed(headers_of(key))
         if denied := unknown_path(request.method, path):
@@ -103,15 +112,16 @@ class Asking:
         if isinstance(name, Denied):
             return name
         # Each time once more: while a slow body came, or while it was held, the key may have been revoked.
-        answer = self._permitted(request, namespace, way, name)
+        answer = self._permitted(request, namespace, way, ways, name)
         if isinstance(answer, Denied):
             return answer
-        return await self._waiting.until_ready(namespace, name) or self._permitted(request, namespace, way, name)
+        waited = await self._waiting.until_ready(namespace, name)
+        return waited or self._permitted(request, namespace, way, ways, name)
 
-    def _permitted(self, request: web.Request, namespace: str, way: str, name: str) -> Allowed | Denied:
+    def _permitted(self, request: web.Request, namespace: str, way: Way, ways: str, name: str) -> Allowed | Denied:
         known = self._reader.of(namespace) or Knowledge()
-        key = identify(_shown(request), _WAYS[way], known, self._now())
-        return key if isinstance(key, Denied) else permit(key, name, known)
+        key = identify(_shown(request), way, known, self._now())
+        return key if isinstance(key, Denied) else permit(key, name, known, namespace, ways)
 
     async def _model_of(self, request: web.Request) -> str | Denied:
         if request.headers.get("x-envoy-auth-partial-body", "false").lower() == "true":
@@ -145,10 +155,10 @@ class Asking:
 
 
 def _parts(request: web.Request) -> tuple[str, str, str, str]:
-    """Role, namespace, way, and the path that follows, as it was sent: what is decoded nobody else would read so."""
+    """Role, namespace, ways, and the path that follows, as it was sent: what is decoded nobody else would read so."""
     path = request.raw_path.partition("?")[0]
-    _, role, namespace, way, *rest = [*path.split("/", 4), "", "", ""][:5]
-    return role, namespace, way, "/" + "".join(rest)
+    _, role, namespace, ways, *rest = [*path.split("/", 4), "", "", ""][:5]
+    return role, namespace, ways, "/" + "".join(rest)
 
 
 def _shown(request: web.Request) -> Shown:

@@ -11,7 +11,7 @@ import pytest
 
 from examples.local_cluster.progress import wait_for
 from tests.support.envoy import MOST, Bed, keys_of
-from tests.support.gate import KEY, entry, models_map
+from tests.support.gate import KEY, entry, models_map, token
 
 CHAT = "/v1/chat/completions"
 REVOKED_WITHIN_S = 5.0
@@ -37,6 +37,7 @@ def test_a_key_reaches_the_serving_of_the_model_with_its_identity(bed: Bed) -> N
             "x-deepseek-client": "alice",
             "x-deepseek-limits": "gold",
             "x-deepseek-model": "chat",
+            "x-deepseek-route": "team/chat",
         }
 
 
@@ -89,6 +90,35 @@ def test_what_only_the_gateway_may_say_is_stripped_from_what_clients_say(bed: Be
     assert (status, headers["x-reached"], headers["x-deepseek-client"]) == (200, "chat", "alice")
     assert not {"x-deepseek-revision", "x-deepseek-jwt-sub", "x-deepseek-jwt-scopes"} & set(headers)
     assert bed.ask(CHAT, {"model": "chat"}, **spoofed)[0] == 401
+
+
+def test_what_a_client_writes_reaches_nobody_also_where_nothing_strips_it_before(careless: Bed) -> None:
+    spoofed = {
+        "x_deepseek_client": "root",
+        "x_deepseek_model": "r1",
+        "x_deepseek_revision": "chat-1",
+        "x_deepseek_limits": "gold",
+        "x_deepseek_route": "team/r1",
+        "x_deepseek_jwt_sub": "root",
+        "x_deepseek_jwt_scopes": "deepseek:*",
+    }
+    status, _, content = careless.ask(CHAT, {"model": "chat"}, "sk-ds-bob", **spoofed)
+    headers = reached(content)
+    assert (status, headers["x-reached"]) == (200, "chat")
+    assert {name: value for name, value in headers.items() if name.startswith("x-deepseek")} == {
+        "x-deepseek-client": "bob",
+        "x-deepseek-model": "chat",
+        "x-deepseek-route": "team/chat",
+    }
+    assert careless.ask(CHAT, {"model": "chat"}, **spoofed)[0] == 401
+    assert careless.ask(CHAT, {"model": "reasoner"}, "sk-ds-bob", **spoofed)[0] == 403
+
+
+def test_no_key_reaches_the_replicas(bed: Bed) -> None:
+    for shown in ({"key": KEY}, {"x_api_key": KEY}):
+        status, _, content = bed.ask(CHAT, {"model": "chat"}, **shown)
+        assert status == 200
+        assert KEY not in content.decode()
 
 
 def test_large_bodies_pass_whole_and_larger_ones_are_refused(bed: Bed) -> None:
@@ -150,10 +180,14 @@ def test_a_header_twice_is_one_key_or_none(bed: Bed) -> None:
 
 
 def test_a_verified_token_is_judged_by_its_scopes(verified: Bed) -> None:
-    claims = {"x_deepseek_jwt_sub": "bob", "x_deepseek_jwt_scopes": "openid deepseek:chat"}
-    status, _, content = verified.ask(CHAT, {"model": "chat"}, **claims)
+    scopes = "openid deepseek:chat"
+    claims = {"x_deepseek_jwt_sub": "bob", "x_deepseek_jwt_scopes": scopes}
+    shown = token("bob", scopes)
+    status, _, content = verified.ask(CHAT, {"model": "chat"}, shown, **claims)
     assert (status, reached(content)["x-deepseek-client"]) == (200, "jwt:bob")
-    assert verified.ask(CHAT, {"model": "reasoner"}, **claims)[0] == 403
+    assert verified.ask(CHAT, {"model": "reasoner"}, shown, **claims)[0] == 403
+    assert verified.ask(CHAT, {"model": "chat"}, token("bob", "openid"), **claims)[0] == 401
+    assert verified.ask(CHAT, {"model": "chat"}, **claims)[0] == 401
     assert verified.ask(CHAT, {"model": "chat"})[0] == 401
     assert verified.ask(CHAT, {"model": "chat"}, KEY)[0] == 401
 

@@ -26,7 +26,7 @@ UNJUDGED = "/unjudged"
 """Begins the paths about which the gate is not asked."""
 MOST = 32 * 1024 * 1024
 ANSWER_S = 15
-INTERNAL = ("x-deepseek-client", "x-deepseek-model", "x-deepseek-revision", "x-deepseek-limits")
+INTERNAL = tuple(f"x-deepseek-{what}" for what in ("client", "model", "revision", "limits", "route"))
 CLAIMS = ("x-deepseek-jwt-sub", "x-deepseek-jwt-scopes")
 ASKED = ("x-api-key", "content-type", "content-encoding", *CLAIMS)
 EXAMPLES = Path(__file__).parents[2] / "examples/gateway"
@@ -190,7 +190,7 @@ def configuration(port: int, gate: int, behind: int, way: str, stripped: Sequenc
         normalize_path=True,
         merge_slashes=True,
         path_with_escaped_slashes_action="UNESCAPE_AND_REDIRECT",
-        early_header_mutation_extensions=[_stripped(*stripped)],
+        early_header_mutation_extensions=[_stripped(*stripped)] if stripped else [],
         access_log=[
             _filter(
                 "envoy.access_loggers.stdout", "envoy.extensions.access_loggers.stream.v3.StdoutAccessLog",

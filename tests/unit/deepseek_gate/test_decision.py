@@ -3,12 +3,17 @@
 import pytest
 
 from deepseek_gate.answers import Allowed, Denied
-from deepseek_gate.decision import ASKING, headers_of, is_listing, names_of, permit, unknown_path
+from deepseek_gate.decision import ASKING, headers_of, is_listing, names_of, removed, unknown_path
+from deepseek_gate.decision import permit as permit_as_asked
 from deepseek_gate.keys import Key
-from deepseek_gate.knowledge import known
+from deepseek_gate.knowledge import Knowledge, known
 from tests.support.gate import models_map
 
 KNOWN = known([models_map()])
+
+
+def permit(key: Key, name: str, known: Knowledge, ways: str = "keys") -> Allowed | Denied:
+    return permit_as_asked(key, name, known, "team", ways)
 
 
 def key(*servings: str, revision: str | None = None, limits: str | None = None) -> Key:
@@ -17,7 +22,7 @@ def key(*servings: str, revision: str | None = None, limits: str | None = None) 
 
 @pytest.mark.parametrize("scope", ["*", "chat", "deepseek-chat"])
 def test_a_scope_is_a_serving_a_name_of_it_or_all(scope: str) -> None:
-    headers = {"x-deepseek-client": "alice", "x-deepseek-model": "chat"}
+    headers = {"x-deepseek-client": "alice", "x-deepseek-model": "chat", "x-deepseek-route": "team/chat"}
     assert permit(key(scope), "deepseek-chat", KNOWN) == Allowed(headers, "chat")
 
 
@@ -53,6 +58,7 @@ def test_pin_and_class_go_on_as_headers() -> None:
             "x-deepseek-limits": "gold",
             "x-deepseek-model": "chat",
             "x-deepseek-revision": "chat-1",
+            "x-deepseek-route": "team/chat/chat-1",
         },
         "chat",
     )
@@ -66,9 +72,34 @@ def test_a_pin_to_what_is_gone_is_told_and_not_passed_over() -> None:
 
 
 def test_names_are_those_of_the_scope() -> None:
-    assert names_of(key("r1"), KNOWN) == ["reasoner"]
-    assert names_of(key("*"), KNOWN) == ["chat", "deepseek-chat", "reasoner"]
+    assert names_of(key("r1"), KNOWN, "keys") == ["reasoner"]
+    assert names_of(key("*"), KNOWN, "jwt") == ["chat", "deepseek-chat", "reasoner"]
     assert headers_of(key("r1")) == {"x-deepseek-client": "alice"}
+
+
+def test_a_model_is_known_only_where_the_gate_is_asked_in_the_ways_of_its_serving() -> None:
+    """Servings that share a host name are asked about in the ways of one: another's tokens must not open them."""
+    entries = {"a": {"serving": "a", "ways": "keys"}, "b": {"serving": "b", "ways": "jwt.1"}, "c": {"serving": "c"}}
+    known_so = known([models_map({"models": entries})])
+    for ways, names in (("keys", ["a", "c"]), ("jwt.1", ["b", "c"]), ("jwt.2", ["c"]), ("any.1", ["c"])):
+        assert names_of(key("*"), known_so, ways) == names
+        for name in "abc":
+            answer = permit(key("*"), name, known_so, ways)
+            assert isinstance(answer, Allowed) == (name in names)
+            assert name in names or (isinstance(answer, Denied) and answer.status == 404)
+
+
+def test_what_the_gate_does_not_say_is_taken_from_the_request_and_so_is_the_key() -> None:
+    plain = permit(key("*"), "chat", KNOWN)
+    pinned = permit(key("chat", revision="chat-1", limits="gold"), "chat", KNOWN)
+    assert isinstance(plain, Allowed)
+    assert isinstance(pinned, Allowed)
+    claims, shown = {"x-deepseek-jwt-sub", "x-deepseek-jwt-scopes"}, {"authorization", "x-api-key"}
+    assert set(removed(plain)) == {"x-deepseek-revision", "x-deepseek-limits", *claims, *shown}
+    assert set(removed(pinned)) == claims | shown
+    listing = Allowed(headers_of(key("*")))
+    assert "x-deepseek-route" in removed(listing)
+    assert not shown & set(removed(listing)), "the gate asks for the key once more"
 
 
 @pytest.mark.parametrize("path", sorted(ASKING))

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -12,7 +13,7 @@ from deepseek_gate.answers import Denied
 from deepseek_gate.identity import Shown, Way, identify
 from deepseek_gate.keys import Key, digest_of
 from deepseek_gate.knowledge import Knowledge, known
-from tests.support.gate import KEY, config_map, entry
+from tests.support.gate import KEY, config_map, entry, token
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 KNOWN = known(
@@ -78,24 +79,54 @@ def test_a_key_ends_at_its_moment_and_not_before() -> None:
     assert isinstance(identify(shown, Way.KEYS, KNOWN, NOW + timedelta(seconds=1)), Denied)
 
 
-SCOPES = {
-    "words": "openid deepseek:chat deepseek:r1",
-    "a list as Envoy hands it on": base64.b64encode(b'["openid","deepseek:chat","deepseek:r1"]').decode(),
-    "the same in the URL's alphabet": base64.urlsafe_b64encode(b'["deepseek:chat","deepseek:r1","??>"]').decode(),
-    "the same without its end": base64.b64encode(b'["deepseek:chat","deepseek:r1", 7]').decode().rstrip("="),
+LISTED = ["deepseek:chat", "deepseek:r1", "??>"]
+SCOPES: dict[str, tuple[object, str]] = {
+    "words": ("openid deepseek:chat deepseek:r1", "openid deepseek:chat deepseek:r1"),
+    "a list as Envoy hands it on": (LISTED, base64.b64encode(json.dumps(LISTED).encode()).decode()),
+    "the same in the URL's alphabet": (LISTED, base64.urlsafe_b64encode(json.dumps(LISTED).encode()).decode()),
+    "the same without its end": (LISTED, base64.b64encode(json.dumps([*LISTED, 7]).encode()).decode().rstrip("=")),
 }
+
+
+def verified(subject: str = "bob", scopes: str | None = None, claimed: object = None) -> Shown:
+    """A token and what the gateway tells of it; `claimed`: what it says itself, where Envoy writes that otherwise."""
+    said = scopes if claimed is None else claimed
+    return Shown((f"Bearer {token(subject, said)}",), (), (subject,), () if scopes is None else (scopes,))
 
 
 @pytest.mark.parametrize("way", [Way.JWT, Way.ANY])
 @pytest.mark.parametrize("scopes", SCOPES.values(), ids=SCOPES)
-def test_a_verified_token_says_who_asks_where_the_policy_has_it(way: Way, scopes: str) -> None:
-    shown = Shown(("Bearer eyJ.eyJ.sig",), subject=("bob",), scopes=(scopes,))
+def test_a_verified_token_says_who_asks_where_the_policy_has_it(way: Way, scopes: tuple[object, str]) -> None:
+    claimed, told = scopes
+    shown = verified("bob", told, claimed)
     assert identify(shown, way, KNOWN, NOW) == Key("jwt:bob", frozenset({"chat", "r1"}))
 
 
-@pytest.mark.parametrize("scopes", [(), ("",), ("openid chat",), ("[]",), ("////",)])
-def test_a_token_without_our_scopes_may_nothing(scopes: tuple[str, ...]) -> None:
-    assert identify(Shown(subject=("bob",), scopes=scopes), Way.JWT, KNOWN, NOW) == Key("jwt:bob", frozenset())
+@pytest.mark.parametrize("scopes", [None, "", "openid chat", "[]", "////"])
+def test_a_token_without_our_scopes_may_nothing(scopes: str | None) -> None:
+    assert identify(verified("bob", scopes), Way.JWT, KNOWN, NOW) == Key("jwt:bob", frozenset())
+
+
+@pytest.mark.parametrize("way", [Way.JWT, Way.ANY])
+@pytest.mark.parametrize(
+    "shown",
+    [
+        Shown(subject=("bob",), scopes=("deepseek:*",)),
+        Shown(BEARER[:0], (token("bob", "deepseek:*"),), ("bob",), ("deepseek:*",)),
+        Shown((f"Bearer {token('eve', 'deepseek:*')}",), (), ("bob",), ("deepseek:*",)),
+        Shown((f"Bearer {token('bob', 'deepseek:r1')}",), (), ("bob",), ("deepseek:*",)),
+        Shown((f"Bearer {token('bob')}",), (), ("bob",), ("deepseek:*",)),
+        Shown((f"Bearer {token('bob', 'deepseek:*')}",) * 2, (), ("bob",), ("deepseek:*",)),
+        Shown((f"Bearer a.b.c {token('bob', 'deepseek:*')}",), (), ("bob",), ("deepseek:*",)),
+        Shown(("Bearer e30.bm8ganNvbg.e30",), (), ("bob",), ("deepseek:*",)),
+        Shown(("Bearer e30.W10.e30",), (), ("bob",), ("deepseek:*",)),
+    ],
+)
+def test_claims_that_the_presented_token_does_not_make_are_not_believed(way: Way, shown: Shown) -> None:
+    """A client wrote them, and a gateway that verifies after it has asked would see nothing of that."""
+    answer = identify(shown, way, Knowledge(), NOW)
+    assert isinstance(answer, Denied)
+    assert answer.status == 401
 
 
 def test_where_both_ways_are_open_a_known_key_wins() -> None:
@@ -112,9 +143,9 @@ def test_where_tokens_count_no_key_does() -> None:
 @pytest.mark.parametrize(
     "shown",
     [
-        Shown(subject=("a", "b")),
-        Shown(subject=("a",), scopes=("x", "deepseek:*")),
-        *(Shown(subject=(one,), scopes=("deepseek:*",)) for one in ("", " ", "é", "\udcff", "a\r\nb", "a" * 257)),
+        replace(verified("a"), subject=("a", "b")),
+        replace(verified("a", "deepseek:*"), scopes=("x", "deepseek:*")),
+        *(verified(one, "deepseek:*") for one in ("", " ", "é", "\udcff", "a\r\nb", "a" * 257)),
     ],
 )
 def test_claims_that_stand_twice_or_fit_into_no_header_are_not_believed(shown: Shown) -> None:

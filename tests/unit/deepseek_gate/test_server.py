@@ -14,7 +14,7 @@ from deepseek_gate.metrics import Metrics
 from deepseek_gate.reader import Reader
 from deepseek_gate.server import Asking, health
 from deepseek_gate.waiting import Waiting
-from tests.support.gate import KEY, config_map, entry, models_map
+from tests.support.gate import KEY, config_map, entry, models_map, token
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 BEARER = {"Authorization": f"Bearer {KEY}"}
@@ -71,7 +71,9 @@ async def test_a_known_key_goes_on_with_its_identity(gate: Gate) -> None:
     status, headers, _ = await gate.ask(ASK + "?api-version=1", {"model": "deepseek-chat"})
     assert status == 200
     told = {name: value for name, value in headers.items() if name.lower().startswith("x-deepseek")}
-    assert told == {"x-deepseek-client": "alice", "x-deepseek-limits": "gold", "x-deepseek-model": "chat"}
+    said = {"client": "alice", "limits": "gold", "model": "chat", "route": "team/chat"}
+    assert told == {f"x-deepseek-{name}": value for name, value in said.items()}
+    assert "authorization" in headers["x-envoy-auth-headers-to-remove"].split(",")
 
 
 @pytest.mark.parametrize(
@@ -122,12 +124,21 @@ async def test_other_paths_are_nobodys(gate: Gate, path: str) -> None:
 
 
 async def test_claims_count_where_the_path_says_so(gate: Gate) -> None:
-    claims = {"x-deepseek-jwt-sub": "bob", "x-deepseek-jwt-scopes": "deepseek:chat"}
+    claims = {
+        "Authorization": f"Bearer {token('bob', 'deepseek:chat')}",
+        "x-deepseek-jwt-sub": "bob",
+        "x-deepseek-jwt-scopes": "deepseek:chat",
+    }
     assert (await gate.ask(ASK, {"model": "chat"}, claims))[0] == 401
-    for way in ("jwt", "any"):
+    for way in ("jwt", "any", "jwt.0a1b2c", "any.0a1b2c"):
         status, headers, _ = await gate.ask(ASK.replace("keys", way), {"model": "chat"}, claims)
         assert (status, headers["x-deepseek-client"]) == (200, "jwt:bob")
         assert (await gate.ask(ASK.replace("keys", way), {"model": "reasoner"}, claims))[0] == 403
+
+
+async def test_what_matches_no_route_is_told_so(gate: Gate) -> None:
+    status, _, content = await gate.ask("/unrouted", {"model": "chat"})
+    assert (status, json.loads(content)["error"]["code"]) == (404, "model_not_found")
 
 
 async def test_models_are_listed_by_the_gate_itself_for_a_key(gate: Gate) -> None:
