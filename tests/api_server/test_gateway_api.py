@@ -12,15 +12,17 @@ from typing import Any
 import pytest
 import yaml
 
-from deepseek_operator.core.resources import BACKEND_TRAFFIC_POLICY, HTTP_ROUTE
+from deepseek_operator.core.configuration import Configuration
+from deepseek_operator.core.resources import BACKEND_TRAFFIC_POLICY, HTTP_ROUTE, SECURITY_POLICY
 from examples.local_cluster.api import Api, Manifest
 from examples.local_cluster.control_plane import Cluster
 from tests.support.bench import Bench
 from tests.support.gateway_api import COLLECTIONS, dialect, install, standard
-from tests.support.gateways import PUBLIC
+from tests.support.gateways import GATE, PUBLIC, takes
 from tests.support.kubectl import until
 from tests.support.our_kinds import DEFINITIONS
 from tests.support.serving_life import SERVICE, ServingLife
+from tests.support.servings import NAMESPACE
 from tests.unit.kinds.serving.test_every_field import FIELDS, Field, written
 
 pytestmark = pytest.mark.timeout(400)
@@ -74,8 +76,10 @@ def gateways(untouched: Cluster) -> Cluster:
 @pytest.mark.parametrize("row", GATEWAY_FIELDS, ids=lambda row: row.path)
 def test_whatever_a_field_leads_to_is_what_the_definitions_know(gateways: Cluster, row: Field) -> None:
     for value, _ in row.values:
-        life = ServingLife(**written(row, value))
-        for resource in (HTTP_ROUTE, BACKEND_TRAFFIC_POLICY):
+        life = ServingLife(configuration=Configuration(gate=GATE), **written(row, value))
+        for resource in (HTTP_ROUTE, BACKEND_TRAFFIC_POLICY, SECURITY_POLICY):
+            if life.cluster.read(resource, NAMESPACE, SERVICE) is None:
+                continue
             made = clean(life.stored(resource, SERVICE))
             path = f"{COLLECTIONS[resource.kind].format('default')}/{SERVICE}"
             stored = gateways.api.apply(path, made, dryRun="All", fieldValidation="Strict")
@@ -94,6 +98,16 @@ def test_a_route_in_the_midst_of_a_rollout_is_one_too(gateways: Cluster) -> None
     life.run(rounds=1)
     route = clean(life.stored(HTTP_ROUTE, SERVICE))
     assert len(route["spec"]["rules"][0]["backendRefs"]) == 2
+    path = f"{COLLECTIONS['HTTPRoute'].format('default')}/{SERVICE}"
+    gateways.api.apply(path, route, dryRun="All", fieldValidation="Strict")
+
+
+def test_a_route_that_is_open_to_whoever_is_judged_is_one_too(gateways: Cluster) -> None:
+    life = ServingLife(configuration=Configuration(gate=GATE), gateway={**PUBLIC, "auth": {"apiKeys": True}})
+    life.run()
+    takes(life)
+    route = clean(life.stored(HTTP_ROUTE, SERVICE))
+    assert len(route["spec"]["rules"]) == 4
     path = f"{COLLECTIONS['HTTPRoute'].format('default')}/{SERVICE}"
     gateways.api.apply(path, route, dryRun="All", fieldValidation="Strict")
 

@@ -5,7 +5,7 @@ both kinds through whatever makes the operator use a right.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,7 @@ pytestmark = pytest.mark.timeout(240)
 TEAM, SYSTEM = "team", "operator-system"
 LIMIT_S = 60.0
 MODELS_KEPT = 3
+GATE = {"GATE_SERVICE": "gates/gate", "GATE_NAMESPACES": TEAM}
 
 Right: TypeAlias = tuple[str, str, str]
 """Group, resource with its subresource, verb."""
@@ -143,7 +144,7 @@ def _lead_a_training(user: User, operator: OperatorProcess) -> None:
 def _lead_a_serving(user: User) -> None:
     claim = {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}}
     user.create("PersistentVolumeClaim", claim, "models")
-    optional = ("httproutes.", "backendtrafficpolicies.")
+    optional = ("httproutes.", "backendtrafficpolicies.", "securitypolicies.")
     install(user.api, [one for one in (*standard(), *dialect()) if one["metadata"]["name"].startswith(optional)])
     kept, model = {"keepRevisions": MODELS_KEPT}, {"source": {"uri": "pvc://models/v0"}}
     user.create("DeepSeekServing", {"model": model, "rollout": kept, "gateway": PUBLIC})
@@ -184,13 +185,29 @@ def _change_the_gateway(user: User) -> None:
         lambda: found("BackendTrafficPolicy")[0]["spec"]["timeout"]["http"]["streamIdleTimeout"] == quiet,
         timeout_s=LIMIT_S,
     )
+    _judge_requests(user, found)
     user.edit("DeepSeekServing", gateway=None)
-    until("none is left", lambda: not found("HTTPRoute") + found("BackendTrafficPolicy"), timeout_s=LIMIT_S)
+    kinds = ("HTTPRoute", "BackendTrafficPolicy", "SecurityPolicy")
+    until("none is left", lambda: not [one for kind in kinds for one in found(kind)], timeout_s=LIMIT_S)
+
+
+def _judge_requests(user: User, found: Callable[[str], list[Manifest]]) -> None:
+    """The policy that judges, and what the gate knows, are made and changed."""
+
+    def models() -> str:
+        items = user.api.get(f"/api/v1/namespaces/{TEAM}/configmaps")["items"]
+        return "".join(item["data"].get("models.json", "") for item in items)
+
+    user.edit("DeepSeekServing", gateway={"auth": {"apiKeys": True}})
+    until("it is judged", lambda: found("SecurityPolicy") and '"ways": "keys"' in models(), timeout_s=LIMIT_S)
+    jwt = {"issuer": "https://login.example.com", "audiences": ["a"], "jwks": {"configMapName": "keys"}}
+    user.edit("DeepSeekServing", gateway={"auth": {"jwt": jwt}})
+    until("otherwise", lambda: "jwt" in found("SecurityPolicy")[0]["spec"] and '"any.' in models(), timeout_s=LIMIT_S)
 
 
 def test_every_right_is_used_and_none_is_missing(cluster: Cluster, tmp_path: Path) -> None:
     user = User(cluster.api)
-    environment = {"EXTERNAL_METRICS": "true", "AUDIT_INTERVAL_SECONDS": "2"}
+    environment = {"EXTERNAL_METRICS": "true", "AUDIT_INTERVAL_SECONDS": "2", **GATE}
     operator = OperatorProcess(cluster, tmp_path, SYSTEM, None, environment)
     with FakeNode(cluster.api, TEAM, "node"), operator:
         _lead_a_serving(user)
@@ -209,7 +226,7 @@ def test_no_right_is_missing_where_a_cluster_protects_owner_references(cluster: 
     """OpenShift has that plug-in; the chart's value for it grants what it asks for."""
     user = User(cluster.api)
     values = ("rbac.ownerReferencesPermissionEnforcement=true",)
-    operator = OperatorProcess(cluster, tmp_path, SYSTEM, None, {"AUDIT_INTERVAL_SECONDS": "2"}, values)
+    operator = OperatorProcess(cluster, tmp_path, SYSTEM, None, {"AUDIT_INTERVAL_SECONDS": "2", **GATE}, values)
     with FakeNode(cluster.api, TEAM, "node"), operator:
         _lead_a_serving(user)
         _lead_a_training(user, operator)

@@ -71,11 +71,13 @@ BODIES: dict[str, Manifest] = {
     },
     "PodDisruptionBudget": {"spec": {"minAvailable": 1, "selector": SELECTOR}},
     "NetworkPolicy": {"spec": {"podSelector": SELECTOR}},
+    "ConfigMap": {"data": {"a": "a"}},
 }
+PATHS = {**COLLECTIONS, "ConfigMap": "/api/v1/namespaces/{}/configmaps"}
 
 
 def plural(kind: str) -> str:
-    return COLLECTIONS[kind].rpartition("/")[2]
+    return PATHS[kind].rpartition("/")[2]
 
 
 PLURALS = frozenset(map(plural, WATCHED))
@@ -200,12 +202,10 @@ class Scene:
                 self.made += 1
                 name = f"x-{self.made}"
                 metadata = {"name": name, "labels": LABELS}
-                self.cluster.api.create(
-                    COLLECTIONS[kind].format(self.namespace), {"metadata": metadata, **BODIES[kind]}
-                )
+                self.cluster.api.create(PATHS[kind].format(self.namespace), {"metadata": metadata, **BODIES[kind]})
                 names.append(name)
             for _ in range(min(gone, len(names) - born)):
-                path = f"{COLLECTIONS[kind].format(self.namespace)}/{names.pop(0)}"
+                path = f"{PATHS[kind].format(self.namespace)}/{names.pop(0)}"
                 self.cluster.api.delete(path, policy="Background")
 
     def lists(self) -> Counter[str]:

@@ -22,6 +22,7 @@ COLLECTIONS = {
     "Gateway": "/apis/gateway.networking.k8s.io/v1/namespaces/{}/gateways",
     "HTTPRoute": "/apis/gateway.networking.k8s.io/v1/namespaces/{}/httproutes",
     "BackendTrafficPolicy": "/apis/gateway.envoyproxy.io/v1alpha1/namespaces/{}/backendtrafficpolicies",
+    "SecurityPolicy": "/apis/gateway.envoyproxy.io/v1alpha1/namespaces/{}/securitypolicies",
     "ClientTrafficPolicy": "/apis/gateway.envoyproxy.io/v1alpha1/namespaces/{}/clienttrafficpolicies",
     "EnvoyProxy": "/apis/gateway.envoyproxy.io/v1alpha1/namespaces/{}/envoyproxies",
     "EnvoyExtensionPolicy": "/apis/gateway.envoyproxy.io/v1alpha1/namespaces/{}/envoyextensionpolicies",

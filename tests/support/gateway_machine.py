@@ -9,7 +9,15 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from deepseek_operator.core.resources import BACKEND_TRAFFIC_POLICY, HTTP_ROUTE, OPTIONAL, is_terminating, uid_of
+from deepseek_operator.core.resources import (
+    BACKEND_TRAFFIC_POLICY,
+    CONFIG_MAP,
+    HTTP_ROUTE,
+    OPTIONAL,
+    SECURITY_POLICY,
+    is_terminating,
+    uid_of,
+)
 from deepseek_operator.kinds.serving.names import serving_service
 from deepseek_operator.kinds.serving.routes import matched_of, places_of
 from tests.support.gateways import PUBLIC, answer
@@ -17,6 +25,7 @@ from tests.support.serving_machine import NAME, ServingMachine, Stored, step
 from tests.support.servings import NAMESPACE
 
 ROUTE = serving_service(NAME)
+JWT = {"issuer": "https://login.example.com", "audiences": ["deepseek"], "jwks": {"configMapName": "token-keys"}}
 
 
 class GatewayMachine(ServingMachine):
@@ -33,9 +42,20 @@ class GatewayMachine(ServingMachine):
     def hang_on_a_gateway_or_leave_it(self, hangs: bool, name: str) -> None:
         self._spec(gateway={**PUBLIC, "parentRef": {"name": name}} if hangs else None)
 
-    @step(refuses=st.booleans())
-    def the_gateway_looks(self, refuses: bool) -> None:
-        self._look(refuses)
+    @step(auth=st.sampled_from([None, {"apiKeys": True}, {"jwt": JWT}]))
+    def judge_requests_or_not(self, auth: Any) -> None:
+        gateway = self._owner()["spec"].get("gateway")
+        if gateway is not None:
+            self._spec(gateway={**gateway, "auth": auth} if auth else {k: gateway[k] for k in gateway if k != "auth"})
+
+    @step(refuses=st.booleans(), refuses_policies=st.booleans())
+    def the_gateway_looks(self, refuses: bool, refuses_policies: bool) -> None:
+        self._look(refuses, refuses_policies)
+
+    @step()
+    def somebody_deletes_the_policy(self) -> None:
+        if self.cluster.read(SECURITY_POLICY, NAMESPACE, ROUTE) is not None:
+            self.cluster.remove(SECURITY_POLICY, NAMESPACE, ROUTE)
 
     @step(weight=st.integers(0, 9))
     def the_route_drifts(self, weight: int) -> None:
@@ -50,9 +70,11 @@ class GatewayMachine(ServingMachine):
         self.missing = self.missing - {which.kind} if is_served else self.missing | {which.kind}
         self._tell_what_is_missing()
 
-    def _look(self, refuses: bool = False) -> None:
+    def _look(self, refuses: bool = False, refuses_policies: bool = False) -> None:
         """The controller sees the route as it is, and so do its proxies, unless it refuses it."""
-        answer(self.cluster, NAMESPACE, ROUTE, {"Accepted": ("NotAllowedByListeners", "no")} if refuses else {})
+        why = {"Accepted": ("NotAllowedByListeners", "no")}
+        refused, refused_policies = (why if one else {} for one in (refuses, refuses_policies))
+        answer(self.cluster, NAMESPACE, ROUTE, refused, refused_policy=refused_policies)
         route = self._route()
         if route is None or refuses:
             self.sent, self.sent_by_header = ("", {}), frozenset()
@@ -76,6 +98,7 @@ class GatewayMachine(ServingMachine):
         if fresh and before["uid"] == after["uid"] and "gateway" in before["spec"]:
             self._check_ends(before, after)
             if is_now is not None and (was is None or was["spec"] != is_now["spec"]):
+                self._check_guard(is_now)
                 self._check_parts(before, is_now)
                 self._check_places(was, is_now)
         return outcome
@@ -91,7 +114,23 @@ class GatewayMachine(ServingMachine):
                 sent = {*self.sent[1], *self.sent_by_header}
                 assert _revision(name) not in sent or not stay, (before, after, self.sent, self.sent_by_header)
 
+    def _check_guard(self, route: Stored) -> None:
+        """No rule leads to a replica that lets in whom nobody judges, and none before somebody does."""
+        auth = (self._owner()["spec"].get("gateway") or {}).get("auth")
+        open_rules = [rule for rule in route["spec"]["rules"] if not rule["backendRefs"][0].get("namespace")]
+        if auth is None:
+            assert len(open_rules) == len(route["spec"]["rules"])
+            return
+        policy = self.cluster.read(SECURITY_POLICY, NAMESPACE, ROUTE)
+        assert not open_rules or (policy is not None and policy["spec"]["extAuth"]["failOpen"] is False)
+        assert all(rule["matches"][0]["headers"][0]["name"] == "x-deepseek-route" for rule in open_rules)
+        ancestors = (policy or {}).get("status", {}).get("ancestors", ())
+        accepted = [one["status"] for told in ancestors for one in told["conditions"] if one["type"] == "Accepted"]
+        assert not open_rules or accepted == ["True"]
+
     def _check_parts(self, before: Stored, route: Stored) -> None:
+        if not places_of(route):
+            return  # Closed: nobody is let in.
         serving = {_revision(name) for name, n in before["ready"].items() if n and before["specified"][name]}
         given = {name for name, part in places_of(route) if part > 0}
         assert given
@@ -114,7 +153,9 @@ class GatewayMachine(ServingMachine):
     def _check_children(self) -> None:
         super()._check_children()
         hangs = "gateway" in self._owner()["spec"]
-        assert [len(self.cluster.all(resource)) for resource in OPTIONAL] == [hangs] * len(OPTIONAL)
+        is_judged = hangs and self._owner()["spec"]["gateway"].get("auth") is not None
+        wanted = {HTTP_ROUTE: hangs, BACKEND_TRAFFIC_POLICY: hangs, SECURITY_POLICY: is_judged, CONFIG_MAP: is_judged}
+        assert {resource: len(self.cluster.all(resource)) for resource in wanted} == wanted
         if (route := self._route()) is not None:
             current = self._parsed().status.current
             assert current is not None
@@ -139,7 +180,7 @@ class GatewayMachine(ServingMachine):
         self._tell_what_is_missing()
 
     def _children(self) -> list[Stored]:
-        resources = (HTTP_ROUTE, BACKEND_TRAFFIC_POLICY)
+        resources = (HTTP_ROUTE, BACKEND_TRAFFIC_POLICY, SECURITY_POLICY, CONFIG_MAP)
         return [*super()._children(), *(child for resource in resources for child in self.cluster.all(resource))]
 
     def _route(self) -> Stored | None:

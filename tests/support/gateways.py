@@ -1,22 +1,28 @@
 """A Gateway's controller, as far as it answers: it takes routes and policies, or says why not."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from deepseek_operator.adapters.memory import MemoryCluster
-from deepseek_operator.core.resources import BACKEND_TRAFFIC_POLICY, HTTP_ROUTE
+from deepseek_operator.core.configuration import GateAddress
+from deepseek_operator.core.resources import BACKEND_TRAFFIC_POLICY, HTTP_ROUTE, SECURITY_POLICY
 from tests.support.serving_life import SERVICE, ServingLife
 from tests.support.servings import NAMESPACE
 
 ENVOY_GATEWAY = "gateway.envoyproxy.io/gatewayclass-controller"
+GATE = GateAddress("system", "operator-gate", frozenset({NAMESPACE}))
 PUBLIC: dict[str, Any] = {"parentRef": {"name": "public", "namespace": "gateways"}}
 
 
 def takes(
-    life: ServingLife, controller: str = ENVOY_GATEWAY, refused: Mapping[str, tuple[str, str]] | None = None
+    life: ServingLife,
+    controller: str = ENVOY_GATEWAY,
+    refused: Mapping[str, tuple[str, str]] | None = None,
+    refused_policy: Mapping[str, tuple[str, str]] | None = None,
 ) -> None:
     """The controller has looked at what is there now, and the operator at what it says."""
-    answer(life.cluster, NAMESPACE, SERVICE, refused or {}, controller)
+    answer(life.cluster, NAMESPACE, SERVICE, refused or {}, controller, refused_policy)
     life.operator.settle()
 
 
@@ -26,8 +32,9 @@ def answer(
     name: str,
     refused: Mapping[str, tuple[str, str]],
     controller: str = ENVOY_GATEWAY,
+    refused_policy: Mapping[str, tuple[str, str]] | None = None,
 ) -> None:
-    """What the controller writes into route and policy. `refused`: conditions that it says False to, with reason and words."""
+    """What the controller writes into route and policies. `refused`: conditions that it says False to, with reason and words."""
     route = cluster.read(HTTP_ROUTE, namespace, name)
     if route is not None:
         told = [
@@ -35,10 +42,18 @@ def answer(
             for parent in route["spec"]["parentRefs"]
         ]
         cluster.edit(HTTP_ROUTE, namespace, name, lambda live: live.update(status={"parents": told}))
-    policy = cluster.read(BACKEND_TRAFFIC_POLICY, namespace, name)
-    if policy is not None and controller == ENVOY_GATEWAY:
-        ancestors = [{"controllerName": controller, "conditions": _said(policy, {})}]
-        cluster.edit(BACKEND_TRAFFIC_POLICY, namespace, name, lambda live: live.update(status={"ancestors": ancestors}))
+    for resource in (BACKEND_TRAFFIC_POLICY, SECURITY_POLICY):
+        policy = cluster.read(resource, namespace, name)
+        if route is not None and policy is not None and controller == ENVOY_GATEWAY:
+            told = [
+                {"ancestorRef": parent, "controllerName": controller, "conditions": _said(policy, refused_policy or {})}
+                for parent in route["spec"]["parentRefs"]
+            ]
+            cluster.edit(resource, namespace, name, partial(_tell, told))
+
+
+def _tell(ancestors: list[dict[str, Any]], live: dict[str, Any]) -> None:
+    live["status"] = {"ancestors": ancestors}
 
 
 def _said(live: dict[str, Any], refused: Mapping[str, tuple[str, str]]) -> list[dict[str, Any]]:

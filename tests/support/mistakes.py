@@ -39,6 +39,11 @@ def _judged(*metrics: dict[str, Any], **said: Any) -> dict[str, Any]:
     return {"spec.rollout": {"canary": {"steps": [{"weight": 25, "analysis": {"metrics": list(metrics), **said}}]}}}
 
 
+def _tokens(**said: Any) -> dict[str, Any]:
+    jwt = {"issuer": "https://a.example.com", "audiences": ["b"], "jwks": {"configMapName": "keys"}, **said}
+    return {"spec.gateway": {**ROUTED, "auth": {"jwt": {k: v for k, v in jwt.items() if v is not None}}}}
+
+
 def _compared(weight: int | None = None, **match: Any) -> dict[str, Any]:
     step = {"replicas": 1} | ({"weight": weight} if weight is not None else {})
     return {"spec.rollout": {"canary": {"steps": [step], "match": match}}}
@@ -242,6 +247,27 @@ SERVINGS: tuple[tuple[dict[str, Any], str | None], ...] = (
     ({"spec.gateway": {**ROUTED, "limits": {"maxBodySize": "32MB"}}}, "write a whole number of bytes, Ki or Mi"),
     ({"spec.gateway": {**ROUTED, "limits": {"maxBodySize": "0Mi"}}}, "write a whole number of bytes, Ki or Mi"),
     ({"spec.gateway": {**ROUTED, "limits": {"requestsPerMinute": 0}}}, "greater than or equal to 1"),
+    ({"spec.gateway": {**ROUTED, "limits": {"concurrency": 0}}}, "greater than or equal to 1"),
+    (
+        {"spec.gateway": {**ROUTED, "limits": {"tokensPerMinute": 1000}}},
+        'unknown field "spec.gateway.limits.tokensPerMinute"',
+    ),
+    ({"spec.gateway": {**ROUTED, "auth": {}}}, "write apiKeys: true, jwt, or both; leave auth out to let everybody in"),
+    ({"spec.gateway": {**ROUTED, "auth": {"apiKeys": False}}}, "gateway.auth lets nobody in as it is"),
+    ({"spec.gateway": {**ROUTED, "auth": True}}, "must be of type object"),
+    ({"spec.gateway": {**ROUTED, "auth": {"apiKeys": ["sk-ds-1"]}}}, "spec.gateway.auth.apiKeys"),
+    ({"spec.gateway": {**ROUTED, "auth": {"apiKeys": {"configMapName": "keys"}}}}, "spec.gateway.auth.apiKeys"),
+    ({"spec.gateway": {**ROUTED, "auth": {"oidc": {"issuer": "https://a"}}}}, 'unknown field "spec.gateway.auth.oidc"'),
+    (_tokens(issuer=None), "Required value"),
+    (_tokens(audiences=None), "Required value"),
+    (_tokens(audiences=[]), "at least 1 items"),
+    (_tokens(audiences="deepseek"), "write a list, each entry with a dash before it"),
+    (_tokens(issuer="my issuer"), "write the claim iss of the tokens"),
+    (_tokens(jwks={}), "write exactly one of uri"),
+    (_tokens(jwks={"uri": "https://a.example.com/keys", "configMapName": "keys"}), "write exactly one of uri"),
+    (_tokens(jwks={"uri": "http://a.example.com/keys"}), "write an address by https"),
+    (_tokens(jwks={"configMapName": "Token_Keys"}), "write the name of a ConfigMap"),
+    (_tokens(scopes=["deepseek:*"]), 'unknown field "spec.gateway.auth.jwt.scopes"'),
     ({"spec.gateway": {**ROUTED, "timeouts": {"request": "60s"}}}, 'unknown field "spec.gateway.timeouts.request"'),
     ({"spec.replicas": "2"}, "write a whole number, without quotes"),
     ({"spec.replica": 2}, "did you mean replicas?"),

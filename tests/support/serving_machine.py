@@ -39,6 +39,7 @@ from deepseek_operator.kinds.serving.names import serving_revision
 from deepseek_operator.kinds.serving.revision import revision_name
 from deepseek_operator.ports.cluster import ClusterError, Conflict, Throttled, Unreachable
 from tests.support.faults import Crash, crash_at_write
+from tests.support.gateways import GATE
 from tests.support.marks import LOSSES, STRANGER, is_marked, strangers
 from tests.support.servings import NAMESPACE, a_claim, a_serving, a_training
 from tests.support.shell import Operator
@@ -106,7 +107,7 @@ class ServingMachine(RuleBasedStateMachine):
         self.cluster = MemoryCluster(self.clock)
         self.world = World(self.cluster, self.clock)
         self.image = Configuration().runtime_image
-        self.operator = Operator(serving_kind(Configuration()), self.cluster, self.clock, rounds_of_pass)
+        self.operator = Operator(serving_kind(Configuration(gate=GATE)), self.cluster, self.clock, rounds_of_pass)
         self.templates: dict[tuple[str, str], Stored] = {}
         self.pins: dict[tuple[str, str, int], int | None] = {}
         self.epoch = 0
@@ -329,7 +330,7 @@ class ServingMachine(RuleBasedStateMachine):
     @step(image=st.sampled_from(["runtime:1", "runtime:2"]))
     def the_operator_is_upgraded(self, image: str) -> None:
         self.image = image
-        self.operator.kind = serving_kind(Configuration(runtime_image=image))
+        self.operator.kind = serving_kind(Configuration(runtime_image=image, gate=GATE))
         self._restart()
 
     @step(token=st.sampled_from(["", "a", "b"]))

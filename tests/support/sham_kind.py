@@ -16,7 +16,7 @@ from deepseek_operator.core.seen import Needs, Seen
 from deepseek_operator.kinds.registry import KINDS
 
 NOTE = of_kind("DeepSeekNote", "deepseeknotes", Family("note", "note"))
-CONFIG_MAP = Resource("v1", "ConfigMap", "configmaps")
+POD_TEMPLATE = Resource("v1", "PodTemplate", "podtemplates")
 
 
 class NoteSpec(ApiModel):
@@ -32,7 +32,7 @@ class NoteStatus(StatusModel):
 
 
 class Note(ApiModel):
-    """A text that is kept in a ConfigMap."""
+    """A text that is kept in a PodTemplate."""
 
     api_version: str = NOTE.api_version
     kind: Literal["DeepSeekNote"] = "DeepSeekNote"
@@ -42,17 +42,17 @@ class Note(ApiModel):
 
 
 class NoteKind:
-    """Keeps one ConfigMap with the text."""
+    """Keeps one PodTemplate with the text."""
 
     resource = NOTE
-    owns: tuple[Resource, ...] = (CONFIG_MAP,)
+    owns: tuple[Resource, ...] = (POD_TEMPLATE,)
     many: tuple[Resource, ...] = ()
 
     def parse(self, manifest: Manifest) -> Note:
         return Note.model_validate(manifest)
 
     def wanted_names(self, owner: Note) -> tuple[Ref, ...]:
-        return (Ref(CONFIG_MAP, child_name(NOTE, owner.metadata.name)),)
+        return (Ref(POD_TEMPLATE, child_name(NOTE, owner.metadata.name)),)
 
     def recorded_names(self, owner: Note) -> tuple[Ref, ...]:
         return self.wanted_names(owner)
@@ -75,7 +75,12 @@ class NoteKind:
             "labels": owner_labels(NOTE, meta.name, meta.uid),
             "ownerReferences": [owner_reference(NOTE, meta.name, meta.uid)],
         }
-        wanted = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"text": seen.owner.spec.text}}
+        wanted = {
+            "apiVersion": "v1",
+            "kind": "PodTemplate",
+            "metadata": metadata,
+            "data": {"text": seen.owner.spec.text},
+        }
         plan: Plan[NoteStatus] = Plan(actions=() if there else (Apply(wanted),))
         return Decision(plan, lambda done: NoteStatus(written=there))
 
@@ -89,7 +94,7 @@ class NoteKind:
 SHAM = Entry(
     definition=Definition(NOTE, Note, "dsn", (AGE,), ()),
     make=lambda configuration: NoteKind(),
-    owns={CONFIG_MAP: OWN},
+    owns={POD_TEMPLATE: OWN},
     reasons={"Written": "Nothing to do."},
     metrics_port="told",
 )

@@ -17,10 +17,9 @@ import yaml
 from deepseek_operator.adapters.api_server import ApiServer, path_of
 from deepseek_operator.api.base import rfc3339
 from deepseek_operator.api.resource import GROUP
-from deepseek_operator.core.resources import Manifest, Resource
+from deepseek_operator.core.resources import CONFIG_MAP, Manifest
 from deepseek_operator.domain.values.table import aligned
 
-CONFIG_MAP = Resource("v1", "ConfigMap", "configmaps")
 NAME = "deepseek-keys"
 """The ConfigMap that new keys are written to; any other with the label counts as well."""
 LABELS = {f"{GROUP}/gate": "keys"}

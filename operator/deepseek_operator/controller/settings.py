@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from deepseek_operator.controller.profiles import Offer, profiles_from_file
-from deepseek_operator.core.configuration import Configuration
+from deepseek_operator.core.configuration import Configuration, GateAddress
 from deepseek_operator.domain.devices.profiles import BUILT_IN
 
 PREFIX = "DEEPSEEK_OPERATOR_"
@@ -85,6 +85,7 @@ class Settings:
                 queries_of=frozenset(read.words("PROMETHEUS_QUERIES_OF")),
                 profiles=offer.profiles,
                 host_access=offer.host_access,
+                gate=read.gate("GATE_SERVICE", "GATE_NAMESPACES"),
             ),
             namespace=read.text("NAMESPACE", default.namespace),
             lease_name=read.text("LEASE_NAME", default.lease_name),
@@ -157,6 +158,16 @@ class _Reader:
             return profiles_from_file(file, built_in) if file else Offer(built_in)
         except ValueError as error:
             raise ValueError(f"{PREFIX}{name}: {error}") from None
+
+    def gate(self, service: str, namespaces: str) -> GateAddress | None:
+        """The gate, by its Service as namespace/name, and whom it is for."""
+        named, of = self.text(service, ""), frozenset(self.words(namespaces))
+        if not named:
+            return None
+        namespace, _, name = named.partition("/")
+        if not namespace or not name:
+            raise ValueError(f"{PREFIX}{service}={named}: write namespace/name")
+        return GateAddress(namespace, name, of)
 
     def refuse_unknown(self) -> None:
         unknown = sorted(set(self._given) - self._known)

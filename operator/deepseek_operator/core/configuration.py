@@ -12,6 +12,20 @@ from deepseek_operator.domain.devices.profiles import BUILT_IN, Profiles
 FIRST_PROGRESS_S = 5
 
 
+GATE_PORT = 9001
+"""Of the gate's Service, for Envoy's questions."""
+
+
+@dataclass(frozen=True)
+class GateAddress:
+    """The Service of the gate, which Envoy asks about requests, and the namespaces whose keys and models it reads."""
+
+    namespace: str
+    name: str
+    of: frozenset[str]
+    port: int = GATE_PORT
+
+
 @dataclass(frozen=True)
 class Configuration:
     """The operator's configuration as the kinds see it.
@@ -25,6 +39,7 @@ class Configuration:
         profiles: the accelerators that resources may name: the operator's own and the administrator's.
         queries_of: namespaces whose resources may have queries of their own asked, `*` for all. The store answers whatever is
             asked of it, of any namespace, and what it answers is told in a status.
+        gate: the gateway's external authorizer; None: it does not run.
         host_access: which namespaces may name profiles whose pods reach their node; none before an administrator says so.
     """
 
@@ -35,6 +50,11 @@ class Configuration:
     profiles: Profiles = BUILT_IN
     queries_of: frozenset[str] = frozenset()
     host_access: HostAccess = NOWHERE
+    gate: GateAddress | None = None
+
+    def gate_of(self, namespace: str) -> GateAddress | None:
+        """The gate, where it reads the keys of that namespace."""
+        return self.gate if self.gate is not None and namespace in self.gate.of else None
 
     def may_query(self, namespace: str) -> bool:
         """Whether resources of that namespace may have queries of their own asked."""

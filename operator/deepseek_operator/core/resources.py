@@ -34,8 +34,20 @@ REVISION = Resource("apps/v1", "ControllerRevision", "controllerrevisions")
 AUTOSCALER = Resource("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers")
 BUDGET = Resource("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
 POLICY = Resource("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies")
+CONFIG_MAP = Resource("v1", "ConfigMap", "configmaps")
 
-KUBERNETES: tuple[Resource, ...] = (JOB, POD, SERVICE, CLAIM, DEPLOYMENT, REVISION, AUTOSCALER, BUDGET, POLICY)
+KUBERNETES: tuple[Resource, ...] = (
+    JOB,
+    POD,
+    SERVICE,
+    CLAIM,
+    DEPLOYMENT,
+    REVISION,
+    AUTOSCALER,
+    BUDGET,
+    POLICY,
+    CONFIG_MAP,
+)
 """Those of Kubernetes itself that are named here; each cluster has them."""
 
 HTTP_ROUTE = Resource(
@@ -50,8 +62,14 @@ BACKEND_TRAFFIC_POLICY = Resource(
     "backendtrafficpolicies",
     installed_by="Envoy Gateway, https://gateway.envoyproxy.io",
 )
+SECURITY_POLICY = Resource(
+    "gateway.envoyproxy.io/v1alpha1",
+    "SecurityPolicy",
+    "securitypolicies",
+    installed_by="Envoy Gateway, https://gateway.envoyproxy.io",
+)
 
-OPTIONAL: tuple[Resource, ...] = (HTTP_ROUTE, BACKEND_TRAFFIC_POLICY)
+OPTIONAL: tuple[Resource, ...] = (HTTP_ROUTE, BACKEND_TRAFFIC_POLICY, SECURITY_POLICY)
 """Those that a cluster may have or not."""
 
 
@@ -100,6 +118,7 @@ __all__ = [
     "BACKEND_TRAFFIC_POLICY",
     "BUDGET",
     "CLAIM",
+    "CONFIG_MAP",
     "DEPLOYMENT",
     "GROUP",
     "HTTP_ROUTE",
@@ -112,6 +131,7 @@ __all__ = [
     "REVISION",
     "Ref",
     "Resource",
+    "SECURITY_POLICY",
     "SERVICE",
     "VERSION",
     "annotations_of",

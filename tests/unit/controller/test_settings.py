@@ -63,6 +63,19 @@ def test_an_administrator_says_where_profiles_that_reach_nodes_may_be_named(tmp_
     assert not allowed("elsewhere", "intel-gaudi3-128")
 
 
+def test_the_gate_is_named_by_its_service_and_by_whom_it_is_for() -> None:
+    told = {"DEEPSEEK_OPERATOR_GATE_SERVICE": "system/gate", "DEEPSEEK_OPERATOR_GATE_NAMESPACES": "team, other"}
+    configuration = Settings.from_environment(told).configuration
+    assert configuration.gate_of("team") == configuration.gate_of("other") == configuration.gate
+    assert configuration.gate_of("elsewhere") is None
+    assert configuration.gate is not None
+    assert (configuration.gate.namespace, configuration.gate.name, configuration.gate.port) == ("system", "gate", 9001)
+    assert Settings.from_environment({}).configuration.gate is None
+    for written in ("gate", "/gate", "system/"):
+        with pytest.raises(ValueError, match=r"DEEPSEEK_OPERATOR_GATE_SERVICE.*write namespace/name"):
+            Settings.from_environment({"DEEPSEEK_OPERATOR_GATE_SERVICE": written})
+
+
 def test_a_registry_stands_before_every_image_but_an_administrators_own(tmp_path: Path) -> None:
     file = tmp_path / "profiles.yaml"
     file.write_text("lab: {base: h200, images: {vllm: 'team.example/vllm:1'}}\n")

@@ -18,7 +18,7 @@ from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.names import owner_labels
 from deepseek_operator.kinds.registry import KINDS
 from tests.support.argocd import SHIPPED
-from tests.support.sham_kind import ALL, CONFIG_MAP, NOTE, note
+from tests.support.sham_kind import ALL, NOTE, POD_TEMPLATE, note
 
 
 def test_it_is_defined_like_its_neighbours() -> None:
@@ -28,11 +28,11 @@ def test_it_is_defined_like_its_neighbours() -> None:
 
 
 def test_it_and_its_child_are_watched_and_the_rights_to_both_are_named() -> None:
-    assert set(ALL.watched) - set(KINDS.watched) == {NOTE, CONFIG_MAP}
+    assert set(ALL.watched) - set(KINDS.watched) == {NOTE, POD_TEMPLATE}
     assert {resource: sorted(verbs) for resource, verbs in ALL.rights().items() if resource not in KINDS.rights()} == {
         (NOTE.group, "deepseeknotes"): ["get", "list", "watch"],
         (NOTE.group, "deepseeknotes/status"): ["update"],
-        ("", "configmaps"): ["create", "delete", "get", "list", "patch", "watch"],
+        ("", "podtemplates"): ["create", "delete", "get", "list", "patch", "watch"],
     }
 
 
@@ -40,8 +40,12 @@ def test_a_change_of_it_or_of_its_child_wakes_it() -> None:
     mirror, key = Mirror(), Key(NOTE, "team", "n")
     assert mirror.observe(NOTE, note(uid="1", resourceVersion="1")) == {key}
     metadata = {"name": "n-note", "namespace": "team", "uid": "2", "resourceVersion": "2"}
-    child = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {**metadata, "labels": owner_labels(NOTE, "n", "1")}}
-    assert mirror.observe(CONFIG_MAP, child) == {key}
+    child = {
+        "apiVersion": "v1",
+        "kind": "PodTemplate",
+        "metadata": {**metadata, "labels": owner_labels(NOTE, "n", "1")},
+    }
+    assert mirror.observe(POD_TEMPLATE, child) == {key}
 
 
 async def test_it_is_planned_and_its_child_is_called_its_own() -> None:

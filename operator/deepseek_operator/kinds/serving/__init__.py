@@ -11,9 +11,11 @@ from deepseek_operator.core.resources import (
     AUTOSCALER,
     BACKEND_TRAFFIC_POLICY,
     BUDGET,
+    CONFIG_MAP,
     HTTP_ROUTE,
     POD,
     REVISION,
+    SECURITY_POLICY,
     SERVICE,
     Manifest,
     Ref,
@@ -54,7 +56,8 @@ class ServingKind:
         name = serving_service(owner.metadata.name)
         scaled = (Ref(AUTOSCALER, name),) if owner.spec.autoscaling is not None and not owner.spec.suspend else ()
         target = (*_revision_names(owner, owner.status.resolved), *_rollback_names(owner))
-        routed = _route_names(name) if owner.spec.gateway is not None else ()
+        gateway = owner.spec.gateway
+        routed = _route_names(name, gateway.auth is not None) if gateway is not None else ()
         always = (Ref(SERVICE, name), Ref(BUDGET, name))
         return tuple(dict.fromkeys((*always, *scaled, *routed, *target, *_running_names(owner), *exam_names(owner))))
 
@@ -64,7 +67,7 @@ class ServingKind:
         meta, told = owner.metadata, (*owner.status.previous, *filter(None, [owner.status.current]))
         parts = (part for revision in told for part in _parts(meta.name, revision.name))
         name = serving_service(meta.name)
-        routed = _route_names(name) if owner.status.gateway is not None else ()
+        routed = _route_names(name, is_judged=True) if owner.status.gateway is not None else ()
         return tuple(dict.fromkeys((*self.wanted_names(owner), Ref(AUTOSCALER, name), *routed, *parts)))
 
     def recorded_uids(self, owner: DeepSeekServing) -> frozenset[str]:
@@ -93,8 +96,9 @@ class ServingKind:
         return ()
 
 
-def _route_names(name: str) -> tuple[Ref, ...]:
-    return Ref(HTTP_ROUTE, name), Ref(BACKEND_TRAFFIC_POLICY, name)
+def _route_names(name: str, is_judged: bool) -> tuple[Ref, ...]:
+    judging = (Ref(SECURITY_POLICY, name), Ref(CONFIG_MAP, name)) if is_judged else ()
+    return (Ref(HTTP_ROUTE, name), Ref(BACKEND_TRAFFIC_POLICY, name), *judging)
 
 
 def _revision_names(owner: DeepSeekServing, resolved: ResolvedModel | None) -> tuple[Ref, ...]:

@@ -16,15 +16,17 @@ from deepseek_operator.core.resources import (
     AUTOSCALER,
     BACKEND_TRAFFIC_POLICY,
     BUDGET,
+    SECURITY_POLICY,
     SERVICE,
     Manifest,
 )
 from deepseek_operator.core.seen import Seen
+from deepseek_operator.kinds.serving.authorization import models_map, security_policy
 from deepseek_operator.kinds.serving.head import head
 from deepseek_operator.kinds.serving.labels import child_labels, replica_selector, revision_labels, revision_selector
 from deepseek_operator.kinds.serving.names import serving_revision, serving_service
 from deepseek_operator.kinds.serving.revision import template_of
-from deepseek_operator.kinds.serving.routes import http_route, matching, places_of, traffic_policy
+from deepseek_operator.kinds.serving.routes import Judged, http_route, matching, pins_of, places_of, traffic_policy
 from deepseek_operator.kinds.serving.template import PORT_NAME
 from deepseek_operator.kinds.serving.traffic import slots
 from deepseek_operator.kinds.serving.view import View
@@ -56,27 +58,45 @@ def children(view: View, target: str) -> tuple[Manifest, ...]:
             if (template := template_of(view.seen, revision)) is not None
         ),
         budget(owner, view.wanted),
+        *models(view),
         *autoscalers(owner, view.configuration),
     )
 
 
 def routes(view: View) -> tuple[Manifest, ...]:
-    """The way from the gateway, what limits requests before what brings them. What Envoy Gateway alone understands is left
-    out where it is not known."""
-    gateway = view.spec.gateway
-    if gateway is None:
+    """The way from the gateway, what judges and limits requests before what brings them. What Envoy Gateway alone
+    understands is left out where it is not known; without the gate that is to judge there is no way."""
+    gateway, gate = view.spec.gateway, view.gate
+    if gateway is None or (gateway.auth is not None and gate is None):
         return ()
-    policies = (traffic_policy(view.owner, gateway),) if BACKEND_TRAFFIC_POLICY not in view.seen.unserved else ()
-    before = places_of(view.route) if view.route is not None else ()
+    policies: list[Manifest] = []
+    judged: Judged | None = None
+    before = view.route or {}
+    if gateway.auth is not None and gate is not None:
+        if SECURITY_POLICY not in view.seen.unserved:
+            policies.append(security_policy(view.owner, gateway, gateway.auth, gate))
+        places = [(name, 1) for name in pins_of(before)]
+        pins = slots(places, dict.fromkeys(view.pins, 1), view.pins) if view.pins else []
+        judged = Judged(gate, gateway.auth, view.is_guarded, [name for name, _ in pins])
+    if BACKEND_TRAFFIC_POLICY not in view.seen.unserved:
+        policies.append(traffic_policy(view.owner, gateway))
     alive = [name for name, one in view.running.items() if one.specified or one.total]
-    parts = slots(before, view.shares, alive)
+    parts = slots(places_of(before), view.shares, alive)
     if view.matched is None:
-        return (*policies, http_route(view.owner, gateway, parts, SERVICE_PORT))
+        return (*policies, http_route(view.owner, gateway, parts, SERVICE_PORT, judged))
     header, target = view.matched
     # Named by the usual rule too: once its own is gone, whoever reads the route knows that it may still be reached.
     parts = parts if target in dict(parts) else [*parts, (target, 0)]
-    route = http_route(view.owner, gateway, parts, SERVICE_PORT)
+    route = http_route(view.owner, gateway, parts, SERVICE_PORT, judged)
     return (*policies, matching(view.owner, route, parts, SERVICE_PORT, header, target))
+
+
+def models(view: View) -> tuple[Manifest, ...]:
+    """What the gate knows of this serving; nothing where it judges nobody."""
+    gateway = view.spec.gateway
+    if gateway is None or gateway.auth is None or view.gate is None:
+        return ()
+    return (models_map(view.owner, gateway.auth, view.pins),)
 
 
 def _exists(seen: Seen[DeepSeekServing], revision: str) -> bool:

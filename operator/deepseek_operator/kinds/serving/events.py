@@ -51,6 +51,7 @@ _WARNINGS = frozenset(
         reasons.ROUTE_REFUSED,
         reasons.POLICY_REFUSED,
         reasons.POLICY_WITHOUT_EFFECT,
+        reasons.GATE_NOT_ENABLED,
     )
 )
 _NOTE_LENGTH = 1024

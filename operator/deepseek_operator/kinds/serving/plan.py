@@ -14,8 +14,11 @@ from deepseek_operator.core.actions import Action, Apply, Create, Delete, Done, 
 from deepseek_operator.core.drift import needs_apply
 from deepseek_operator.core.resources import (
     AUTOSCALER,
+    BACKEND_TRAFFIC_POLICY,
+    CONFIG_MAP,
     HTTP_ROUTE,
     OPTIONAL,
+    SECURITY_POLICY,
     SERVICE,
     Manifest,
     is_terminating,
@@ -44,6 +47,16 @@ from deepseek_operator.workloads.replicas.group import RESOURCES
 
 WAITING = timedelta(seconds=30)
 """How soon something that nobody may tell us about (a stranger's object at one of our names) is looked at again."""
+
+
+_ENDING = (AUTOSCALER, SERVICE, CONFIG_MAP, *OPTIONAL, *RESOURCES)
+"""Children that are deleted when they are not wanted any more."""
+_WITHOUT_USE = {
+    HTTP_ROUTE: "it leads to nobody any more",
+    BACKEND_TRAFFIC_POLICY: "it hangs on no gateway any more",
+    SECURITY_POLICY: "nobody is judged any more",
+    CONFIG_MAP: "nobody is judged any more",
+}
 
 
 def plan(view: View) -> Plan[ServingStatus]:
@@ -146,11 +159,12 @@ def _deletes(view: View, target: str, wanted: tuple[Manifest, ...]) -> Iterator[
     """Autoscalers, routes and revisions that are not wanted any more."""
     names = {ref_of(manifest) for manifest in wanted}
     over = view.rollout.spent
-    for ref, live in sorted(view.seen.children.items()):
-        if ref in names or ref.resource not in (AUTOSCALER, SERVICE, *OPTIONAL, *RESOURCES) or is_terminating(live):
+    # Routes before the policies that close them.
+    for ref, live in sorted(view.seen.children.items(), key=lambda child: (child[0].resource != HTTP_ROUTE, child[0])):
+        if ref in names or ref.resource not in _ENDING or is_terminating(live):
             continue
-        if ref.resource in OPTIONAL:
-            yield Delete(ref, uid_of(live), "it hangs on no gateway any more")
+        if ref.resource == CONFIG_MAP or ref.resource in OPTIONAL:
+            yield Delete(ref, uid_of(live), _WITHOUT_USE[ref.resource])
         elif ref.resource == AUTOSCALER:
             yield Delete(ref, uid_of(live), "nothing is to be scaled")
         elif ref.resource == SERVICE or revision_named(live) in over:

@@ -90,6 +90,10 @@ POLICY_WITHOUT_EFFECT = Reason(
     "PolicyWithoutEffect",
     "Use a Gateway of Envoy Gateway, or set by the means of this one what the message names.",
 )
+GATE_NOT_ENABLED = Reason(
+    "GateNotEnabled",
+    "Let the administrator set gate.enabled and add this namespace to gate.namespaces in the chart's values, or leave out gateway.auth.",
+)
 NEW_DEFAULTS = Reason(
     "NewDefaults", "Nothing must be done. To roll out what this operator would make, annotate as the message says."
 )

@@ -7,10 +7,12 @@ from deepseek_operator.core.resources import (
     AUTOSCALER,
     BACKEND_TRAFFIC_POLICY,
     BUDGET,
+    CONFIG_MAP,
     HTTP_ROUTE,
     JOB,
     POD,
     REVISION,
+    SECURITY_POLICY,
     SERVICE,
     Resource,
 )
@@ -24,6 +26,8 @@ OWNS: Mapping[Resource, Rights] = {
     BUDGET: KEEP,
     POD: READ,
     JOB: OWN,
+    CONFIG_MAP: OWN,
     HTTP_ROUTE: OWN,
     BACKEND_TRAFFIC_POLICY: OWN,
+    SECURITY_POLICY: OWN,
 }

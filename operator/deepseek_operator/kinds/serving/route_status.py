@@ -6,8 +6,9 @@ from typing import Any
 from deepseek_operator.api.v1alpha1.serving.gateway import Gateway
 from deepseek_operator.api.v1alpha1.serving.status import GatewayStatus, RouteWeight
 from deepseek_operator.core.conditions import Verdict
-from deepseek_operator.core.resources import BACKEND_TRAFFIC_POLICY, HTTP_ROUTE
+from deepseek_operator.core.resources import BACKEND_TRAFFIC_POLICY, HTTP_ROUTE, SECURITY_POLICY, Resource
 from deepseek_operator.kinds.serving import reasons
+from deepseek_operator.kinds.serving.authorization import said_of
 from deepseek_operator.kinds.serving.names import serving_service
 from deepseek_operator.kinds.serving.reasons import Reason
 from deepseek_operator.kinds.serving.routes import answers, condition_of, gateway_of, places_of, policy_fields
@@ -52,6 +53,9 @@ def _answers(view: View, gateway: Gateway) -> tuple[Mapping[str, Any], ...]:
 def _route_ready(view: View, gateway: Gateway) -> Verdict:
     if (why := view.seen.unserved.get(HTTP_ROUTE)) is not None:
         return Verdict(ROUTE_READY, "Unknown", reasons.WAITING_FOR_API.name, why)
+    if _lacks_gate(view, gateway):
+        words = "no route is made, since nobody would judge requests"
+        return _verdict(ROUTE_READY, "Unknown", reasons.GATE_NOT_ENABLED, words)
     told = _answers(view, gateway)
     if not told:
         words = f"no controller has answered for Gateway {'/'.join(gateway_of(view.owner, gateway))} yet"
@@ -61,20 +65,36 @@ def _route_ready(view: View, gateway: Gateway) -> Verdict:
     return _verdict(ROUTE_READY, "True", reasons.ROUTE_ACCEPTED, f"{_controller(told[0])} has accepted the route")
 
 
+def _lacks_gate(view: View, gateway: Gateway) -> bool:
+    return gateway.auth is not None and view.gate is None
+
+
 def _policy_ready(view: View, gateway: Gateway) -> Verdict:
-    lost = f"without effect: {', '.join(policy_fields(gateway))}"
-    if (why := view.seen.unserved.get(BACKEND_TRAFFIC_POLICY)) is not None:
+    """Of the policy that judges first: without it nobody is let in, without the other one limits are not kept."""
+    if _lacks_gate(view, gateway):
+        words = f"no gate reads the keys of namespace {view.owner.metadata.namespace}; nobody is let in"
+        return _verdict(POLICY_READY, "False", reasons.GATE_NOT_ENABLED, words)
+    if gateway.auth is not None:
+        judging = _taken(view, gateway, SECURITY_POLICY, "nobody is let in")
+        if judging.status != "True":
+            return judging
+    return _taken(view, gateway, BACKEND_TRAFFIC_POLICY, f"without effect: {', '.join(policy_fields(gateway))}")
+
+
+def _taken(view: View, gateway: Gateway, resource: Resource, lost: str) -> Verdict:
+    """Whether the controller has taken the policy; `lost`: what follows if it has not."""
+    if (why := view.seen.unserved.get(resource)) is not None:
         return _verdict(POLICY_READY, "False", reasons.POLICY_WITHOUT_EFFECT, f"{why.rstrip('.')}; {lost}")
     name = serving_service(view.owner.metadata.name)
-    policy = view.seen.child(BACKEND_TRAFFIC_POLICY, name) or {}
-    told: Sequence[Mapping[str, Any]] = (policy.get("status") or {}).get("ancestors") or ()
+    policy = view.seen.child(resource, name) or {}
+    told = said_of(policy, gateway_of(view.owner, gateway))
     routed = _answers(view, gateway)
     others = [who for answer in routed if not (who := _controller(answer)).startswith(ENVOY_GATEWAY)]
     if others and not told:
-        words = f"{others[0]} does not read a BackendTrafficPolicy; {lost}"
+        words = f"{others[0]} does not read a {resource.kind}; {lost}"
         return _verdict(POLICY_READY, "False", reasons.POLICY_WITHOUT_EFFECT, words)
     if not told:
-        words = f"no controller has answered for BackendTrafficPolicy {name} yet"
+        words = f"no controller has answered for {resource.kind} {name} yet"
         return _verdict(POLICY_READY, "Unknown", reasons.POLICY_PENDING, words)
     if (refused := _refused(told)) is not None:
         return _verdict(POLICY_READY, "False", reasons.POLICY_REFUSED, f"{refused}; {lost}")

@@ -5,12 +5,15 @@ of Envoy Gateway; under another implementation it is left out or ignored, and `r
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
-from deepseek_operator.api.v1alpha1.serving.gateway import Gateway, Limits
+from deepseek_operator.api.v1alpha1.serving.gateway import Auth, Gateway
 from deepseek_operator.api.v1alpha1.serving.rollout import HeaderMatch
+from deepseek_operator.core.configuration import GateAddress
 from deepseek_operator.core.resources import BACKEND_TRAFFIC_POLICY, HTTP_ROUTE, SERVICE, Manifest, Resource
+from deepseek_operator.kinds.serving.authorization import CLIENT_HEADER, ROUTE_HEADER, backend, routed, ways
 from deepseek_operator.kinds.serving.head import head
 from deepseek_operator.kinds.serving.labels import child_labels
 from deepseek_operator.kinds.serving.matched import with_match
@@ -18,6 +21,9 @@ from deepseek_operator.kinds.serving.names import serving_revision, serving_serv
 
 SERVED_PATH = "/v1"
 """All that clients are served: an engine's metrics and health are not for them."""
+
+LISTING_PATH = "/v1/models"
+"""What the gate itself answers: an authorizer can't, for whom 200 means that a request goes on."""
 
 _GATEWAYS = "gateway.networking.k8s.io"
 _RETRIED = ("connect-failure", "refused-stream", "reset-before-request", "retriable-status-codes")
@@ -30,17 +36,69 @@ the engines that say when there are too many."""
 _EVERYBODY = ("0.0.0.0/0", "::/0")
 
 
-def http_route(owner: DeepSeekServing, gateway: Gateway, places: Sequence[tuple[str, int]], port: int) -> Manifest:
-    """The route. `places`: each revision and its part of the requests, in order. `port`: of the revisions' Services."""
-    rule = {
-        "matches": [{"path": {"type": "PathPrefix", "value": SERVED_PATH}}],
-        "timeouts": {"request": f"{gateway.timeouts.request_seconds}s"},
-        "backendRefs": [_backend(owner, revision, weight, port) for revision, weight in places],
-    }
-    spec: dict[str, Any] = {"parentRefs": [_parent(owner, gateway)], "rules": [rule]}
+@dataclass(frozen=True)
+class Judged:
+    """What a route has to heed where not everybody is let in.
+
+    Attributes:
+        gate: who judges.
+        is_open: the policy is in force, so that rules may lead to replicas.
+        pins: revisions with a rule of their own, in order, for keys that are pinned to one.
+    """
+
+    gate: GateAddress
+    auth: Auth
+    is_open: bool
+    pins: Sequence[str] = ()
+
+
+def http_route(
+    owner: DeepSeekServing,
+    gateway: Gateway,
+    places: Sequence[tuple[str, int]],
+    port: int,
+    judged: Judged | None = None,
+) -> Manifest:
+    """The route. `places`: each revision and its part of the requests, in order. `port`: of the revisions' Services.
+    `judged`: None: everybody is let in."""
+    parts = [_backend(owner, revision, weight, port) for revision, weight in places]
+    rules = [_rule(gateway, parts)] if judged is None else _judged_rules(owner, gateway, parts, port, judged)
+    spec: dict[str, Any] = {"parentRefs": [_parent(owner, gateway)], "rules": rules}
     if gateway.hostnames:
         spec["hostnames"] = list(gateway.hostnames)
     return {**_head(HTTP_ROUTE, owner), "spec": spec}
+
+
+def _rule(gateway: Gateway, backends: list[dict[str, Any]], header: str | None = None, **more: Any) -> dict[str, Any]:
+    match: dict[str, Any] = {"path": {"type": "PathPrefix", "value": SERVED_PATH}}
+    if header is not None:
+        match["headers"] = [{"type": "Exact", "name": ROUTE_HEADER, "value": header}]
+    timeouts = {"request": f"{gateway.timeouts.request_seconds}s"}
+    return {"matches": [match], **more, "timeouts": timeouts, "backendRefs": backends}
+
+
+def _judged_rules(
+    owner: DeepSeekServing, gateway: Gateway, parts: list[dict[str, Any]], port: int, judged: Judged
+) -> list[dict[str, Any]]:
+    """Those that lead to the gate come first, whether the others are there or not: a gateway may know a rule by its place.
+
+    A request meets the second before anybody knows its model, and is matched again once the gate has said which it is.
+    """
+    gate, own = [{**backend(judged.gate), "weight": 1}], owner.metadata.namespace
+    listing = {"type": "ReplacePrefixMatch", "replacePrefixMatch": f"/models/{own}/{ways(judged.auth)}"}
+    unrouted = {"type": "ReplaceFullPath", "replaceFullPath": "/unrouted"}
+    rules = [
+        {
+            "matches": [{"path": {"type": "PathPrefix", "value": LISTING_PATH}}],
+            "filters": [{"type": "URLRewrite", "urlRewrite": {"path": listing}}],
+            "backendRefs": gate,
+        },
+        _rule(gateway, gate, filters=[{"type": "URLRewrite", "urlRewrite": {"path": unrouted}}]),
+    ]
+    if not judged.is_open:
+        return rules
+    pinned = [_rule(gateway, [_backend(owner, name, 1, port)], routed(owner, name)) for name in judged.pins]
+    return [*rules, _rule(gateway, parts, routed(owner)), *pinned]
 
 
 def _parent(owner: DeepSeekServing, gateway: Gateway) -> dict[str, str]:
@@ -73,10 +131,10 @@ def traffic_policy(owner: DeepSeekServing, gateway: Gateway) -> Manifest:
     spec: dict[str, Any] = {
         "targetRefs": [target],
         "timeout": {"http": {"streamIdleTimeout": f"{gateway.timeouts.stream_idle_seconds}s"}},
-        "circuitBreaker": dict.fromkeys(("maxConnections", "maxPendingRequests", "maxParallelRequests"), _AT_ONCE),
+        "circuitBreaker": _circuit_breaker(gateway),
         "requestBuffer": {"limit": gateway.limits.max_body_size},
         **_retry(gateway.retries),
-        **_rate_limit(gateway.limits),
+        **_rate_limit(gateway),
     }
     return {**_head(BACKEND_TRAFFIC_POLICY, owner), "spec": spec}
 
@@ -87,15 +145,20 @@ def _retry(retries: int) -> dict[str, Any]:
     return {"retry": {"numRetries": retries, "retryOn": {"triggers": list(_RETRIED), "httpStatusCodes": [503]}}}
 
 
-def _rate_limit(limits: Limits) -> dict[str, Any]:
-    """One count for each address, whichever protocol it is of."""
-    if limits.requests_per_minute is None:
+def _circuit_breaker(gateway: Gateway) -> dict[str, int]:
+    most = dict.fromkeys(("maxConnections", "maxPendingRequests", "maxParallelRequests"), _AT_ONCE)
+    return most | ({"maxParallelRequests": most_at_once} if (most_at_once := gateway.limits.concurrency) else {})
+
+
+def _rate_limit(gateway: Gateway) -> dict[str, Any]:
+    """One count for each client that the gate has named; where everybody is let in, for each address of either protocol."""
+    if gateway.limits.requests_per_minute is None:
         return {}
-    limit = {"requests": limits.requests_per_minute, "unit": "Minute"}
-    rules = [
-        {"clientSelectors": [{"sourceCIDR": {"type": "Distinct", "value": network}}], "limit": limit}
-        for network in _EVERYBODY
-    ]
+    limit = {"requests": gateway.limits.requests_per_minute, "unit": "Minute"}
+    clients: list[dict[str, Any]] = [{"sourceCIDR": {"type": "Distinct", "value": network}} for network in _EVERYBODY]
+    if gateway.auth is not None:
+        clients = [{"headers": [{"name": CLIENT_HEADER, "type": "Distinct"}]}]
+    rules = [{"clientSelectors": [client], "limit": limit} for client in clients]
     return {"rateLimit": {"type": "Local", "local": {"rules": rules}}}
 
 
@@ -103,26 +166,43 @@ def policy_fields(gateway: Gateway) -> tuple[str, ...]:
     """Fields of the spec that only the policy carries."""
     limited = ("gateway.limits.requestsPerMinute",) if gateway.limits.requests_per_minute is not None else ()
     retried = ("gateway.retries",) if gateway.retries else ()
-    return ("gateway.timeouts.streamIdleSeconds", "gateway.limits.maxBodySize", *limited, *retried)
+    counted = ("gateway.limits.concurrency",) if gateway.limits.concurrency is not None else ()
+    return ("gateway.timeouts.streamIdleSeconds", "gateway.limits.maxBodySize", *limited, *counted, *retried)
 
 
 def places_of(route: Manifest) -> tuple[tuple[str, int], ...]:
-    """Each revision and its part, as the live route names them in order. Whatever somebody else wrote there counts as
-    a revision of that name."""
-    rules = (route.get("spec") or {}).get("rules") or ()
-    backends: Sequence[Mapping[str, Any]] = (rules[0].get("backendRefs") or ()) if rules else ()
+    """Each revision and its part, as the live route names them in order; none while it leads to no replica. Whatever
+    somebody else wrote there counts as a revision of that name."""
+    return next((_places(rule) for rule in _leading_to_replicas(route)), ())
+
+
+def pins_of(route: Manifest) -> tuple[str, ...]:
+    """Revisions that the live route has a rule of their own for, in order."""
+    own = [rule for rule in _leading_to_replicas(route)[1:] if not _is_by_clients_header(rule)]
+    return tuple(name for rule in own for name, _ in _places(rule)[:1])
+
+
+def _leading_to_replicas(route: Manifest) -> list[Mapping[str, Any]]:
+    """All rules but those that lead to the gate, whose backends have a namespace."""
+    rules: Sequence[Mapping[str, Any]] = (route.get("spec") or {}).get("rules") or ()
+    return [rule for rule in rules if not any(one.get("namespace") for one in rule.get("backendRefs") or ())]
+
+
+def _places(rule: Mapping[str, Any]) -> tuple[tuple[str, int], ...]:
+    backends: Sequence[Mapping[str, Any]] = rule.get("backendRefs") or ()
     return tuple((str(one.get("name", "")).rpartition("-")[2], int(one.get("weight", 1))) for one in backends)
 
 
 def matched_of(route: Manifest) -> tuple[str, ...]:
     """Revisions that requests go to by a header of theirs, as the live route has it: what an A/B test tries."""
-    rules = (route.get("spec") or {}).get("rules") or ()
-    own = [rule for rule in rules if any(map(_is_by_clients_header, rule.get("matches") or ()))]
-    return tuple(str(one.get("name", "")).rpartition("-")[2] for rule in own for one in rule.get("backendRefs") or ())
+    own = [rule for rule in _leading_to_replicas(route) if _is_by_clients_header(rule)]
+    return tuple(name for rule in own for name, _ in _places(rule))
 
 
-def _is_by_clients_header(match: Mapping[str, Any]) -> bool:
-    return bool(match.get("headers"))
+def _is_by_clients_header(rule: Mapping[str, Any]) -> bool:
+    """By any but the gate's."""
+    headers = [header for match in rule.get("matches") or () for header in match.get("headers") or ()]
+    return any(str(header.get("name", "")).lower() != ROUTE_HEADER for header in headers)
 
 
 def matching(
@@ -148,11 +228,14 @@ def _named(parent: Mapping[str, Any], own: str) -> tuple[str, str, str | None]:
     return parent.get("namespace") or own, parent.get("name", ""), parent.get("sectionName")
 
 
-def reached(owner: DeepSeekServing, gateway: Gateway, route: Manifest | None) -> tuple[str, ...]:
+def reached(
+    owner: DeepSeekServing, gateway: Gateway, route: Manifest | None, alive: Sequence[str] = ()
+) -> tuple[str, ...]:
     """Revisions that the gateway may send requests to: those with a part of them and, until its controller has said that
     it has seen the route as it is, all that the route names. None by a route that no controller has ever accepted.
 
-    Until the present Gateway's has, what another said counts as well: that one sends them while the route moves away.
+    Until the present Gateway's has, what another said counts as well: that one sends them while the route moves away. A
+    route that has just been closed names none of those that it led to: until that is seen, they may be any of `alive`.
     """
     if route is None:
         return ()
@@ -162,10 +245,10 @@ def reached(owner: DeepSeekServing, gateway: Gateway, route: Manifest | None) ->
     if seen and len(seen) == len(found):
         sends = any(accepted.get("status") == "True" for accepted in seen)
         parts = [revision for revision, part in places_of(route) if part > 0]
-        return tuple(dict.fromkeys((*parts, *matched_of(route)) if sends else ()))
+        return tuple(dict.fromkeys((*parts, *pins_of(route), *matched_of(route)) if sends else ()))
     ever = any(condition_of(answer, "Accepted").get("status") == "True" for answer in _parents(route))
-    named = [revision for revision, _ in places_of(route)]
-    return tuple(dict.fromkeys((*named, *matched_of(route)) if ever else ()))
+    named = [revision for revision, _ in places_of(route)] or alive
+    return tuple(dict.fromkeys((*named, *pins_of(route), *matched_of(route)) if ever else ()))
 
 
 def condition_of(answer: Mapping[str, Any], type_: str) -> Mapping[str, Any]:

@@ -11,11 +11,12 @@ from deepseek_operator.api.v1alpha1.serving.rollout import HeaderMatch
 from deepseek_operator.api.v1alpha1.serving.spec import ServingSpec
 from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel, ServingStatus
 from deepseek_operator.core.conditions import Verdict
-from deepseek_operator.core.configuration import Configuration
-from deepseek_operator.core.resources import HTTP_ROUTE, Manifest, is_terminating
+from deepseek_operator.core.configuration import Configuration, GateAddress
+from deepseek_operator.core.resources import HTTP_ROUTE, SECURITY_POLICY, Manifest, is_terminating
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.domain.policy.canary import Run, advance
 from deepseek_operator.domain.policy.rollout import Replicas
+from deepseek_operator.kinds.serving.authorization import is_accepted
 from deepseek_operator.kinds.serving.baking import Baking, baking
 from deepseek_operator.kinds.serving.canary import drift, facts, header_of, is_rejected, run_of
 from deepseek_operator.kinds.serving.comparing import Comparison, comparison
@@ -37,7 +38,7 @@ from deepseek_operator.kinds.serving.rollout import (
     target_of_rollback,
 )
 from deepseek_operator.kinds.serving.routed import unrouted
-from deepseek_operator.kinds.serving.routes import reached
+from deepseek_operator.kinds.serving.routes import gateway_of, reached
 from deepseek_operator.kinds.serving.running import living_pods, running_revisions
 from deepseek_operator.kinds.serving.scaling import Scaling, scaling_of
 from deepseek_operator.kinds.serving.traffic import canary_shares, held, others_of, shares
@@ -202,10 +203,31 @@ class View:
         return header, run.target
 
     @cached_property
+    def gate(self) -> GateAddress | None:
+        """Who judges requests; None where nobody is to, or the gate does not read this namespace's keys."""
+        gateway = self.spec.gateway
+        is_judged = gateway is not None and gateway.auth is not None
+        return self.configuration.gate_of(self.owner.metadata.namespace) if is_judged else None
+
+    @cached_property
+    def is_guarded(self) -> bool:
+        """The policy by which requests are judged is in force at the Gateway."""
+        gateway, name = self.spec.gateway, serving_service(self.owner.metadata.name)
+        policy = self.seen.child(SECURITY_POLICY, name)
+        is_there = policy is not None and not is_terminating(policy)
+        return gateway is not None and is_there and is_accepted(policy, gateway_of(self.owner, gateway))
+
+    @cached_property
+    def pins(self) -> tuple[str, ...]:
+        """Revisions that a key can be pinned to: they serve, and stay after this step."""
+        step = self.rollout.step
+        return tuple(name for name, one in self.running.items() if one.serving > 0 and step.get(name, 0) > 0)
+
+    @cached_property
     def reached(self) -> tuple[str, ...]:
         """Revisions that the gateway may send requests to."""
         gateway = self.spec.gateway
-        return reached(self.owner, gateway, self.route) if gateway is not None else ()
+        return reached(self.owner, gateway, self.route, tuple(self.running)) if gateway is not None else ()
 
     @cached_property
     def step(self) -> Mapping[str, int]:

@@ -15,10 +15,18 @@ from pydantic import ValidationError
 
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.core.configuration import Configuration
-from deepseek_operator.core.resources import AUTOSCALER, BACKEND_TRAFFIC_POLICY, HTTP_ROUTE, JOB, REVISION
+from deepseek_operator.core.resources import (
+    AUTOSCALER,
+    BACKEND_TRAFFIC_POLICY,
+    HTTP_ROUTE,
+    JOB,
+    REVISION,
+    SECURITY_POLICY,
+)
 from deepseek_operator.core.seen import Answer, Sample
 from deepseek_operator.domain.policy.analysis import Reading
 from deepseek_operator.kinds.serving.signals import IN_FLIGHT, REPORTING, queries, wanted
+from tests.support.gateways import GATE
 from tests.support.leaves import schema_leaves, with_leaf
 from tests.support.serving_life import SERVICE, ServingLife
 from tests.support.servings import NAMESPACE, TRAINING_UID, a_claim, a_serving, a_training, an_adapter_training
@@ -120,6 +128,20 @@ def route(path: str) -> Scene:
 
 def policy(path: str) -> Scene:
     return lambda spec: at(ServingLife(**spec).stored(BACKEND_TRAFFIC_POLICY, SERVICE)["spec"], path)
+
+
+def asked_in(spec: Spec) -> object:
+    """By what the gate is asked to know a client."""
+    asked: str = at(_security_policy(spec), "extAuth.http.path")
+    return asked.rpartition("/")[2].partition(".")[0]
+
+
+def token(path: str) -> Scene:
+    return lambda spec: at(_security_policy(spec), f"jwt.providers.0.{path}")
+
+
+def _security_policy(spec: Spec) -> Any:
+    return ServingLife(configuration=Configuration(gate=GATE), **spec).stored(SECURITY_POLICY, SERVICE)["spec"]
 
 
 def both(*scenes: Scene) -> Scene:
@@ -335,6 +357,11 @@ EXPORT: Spec = {"model": {"fromTraining": {"name": "tune"}}}
 SCALED: Spec = {"autoscaling": {"maxReplicas": 8, "signals": [{"type": "InFlight", "target": 4}]}, "replicas": 3}
 TOLERATION: Spec = {"pod": {"tolerations": [{"key": "gpu", "operator": "Equal", "value": "a"}]}}
 ROUTED: Spec = {"gateway": {"parentRef": {"name": "public"}}}
+JWT: Spec = {"issuer": "https://login.example.com", "audiences": ["deepseek"], "jwks": {"configMapName": "keys"}}
+TOKENS: Spec = {"gateway": {**ROUTED["gateway"], "auth": {"jwt": JWT}}}
+FETCHED: Spec = {
+    "gateway": {**ROUTED["gateway"], "auth": {"jwt": {**JWT, "jwks": {"uri": "https://login.example.com"}}}}
+}
 SECRET: Spec = {"engine": {"env": [{"name": "A", "secret": {"name": "hub", "key": "token"}}]}}
 PRIVATE = {
     "model_type": "llama", "num_hidden_layers": 80, "hidden_size": 8192, "num_attention_heads": 64,
@@ -538,6 +565,13 @@ FIELDS = (
     Field("gateway.limits.maxBodySize", policy("requestBuffer.limit"), ((ABSENT, "32Mi"), ("512Ki", "512Ki")), ROUTED),
     Field("gateway.limits.requestsPerMinute", policy("rateLimit.local.rules.1.limit.requests"),
           ((ABSENT, None), (600, 600)), ROUTED),
+    Field("gateway.limits.concurrency", policy("circuitBreaker.maxParallelRequests"), ((ABSENT, 65536), (8, 8)), ROUTED),
+    Field("gateway.auth.apiKeys", asked_in, ((ABSENT, "jwt"), (True, "any")), TOKENS),
+    Field("gateway.auth.jwt.issuer", token("issuer"), (("a", "a"), ("b", "b")), TOKENS),
+    Field("gateway.auth.jwt.audiences[]", token("audiences"), ((["a"], ["a"]), (["a", "b"], ["a", "b"])), TOKENS),
+    Field("gateway.auth.jwt.jwks.uri", token("remoteJWKS.uri"),
+          (("https://a.example.com", "https://a.example.com"), ("https://b.example.com", "https://b.example.com")), FETCHED),
+    Field("gateway.auth.jwt.jwks.configMapName", token("localJWKS.valueRef.name"), (("a", "a"), ("b", "b")), TOKENS),
     Field("pod.nodeSelector", pod("nodeSelector"), ((ABSENT, None), ({"zone": "a"}, {"zone": "a"}))),
     Field("pod.nodeSelector", pod("nodeSelector.zone"), ((ABSENT, None), ({"zone": "a"}, "a")), vllm()),
     Field("pod.tolerations[].key", pod("tolerations.0.key"), (("gpu", "gpu"), ("npu", "npu")), TOLERATION),

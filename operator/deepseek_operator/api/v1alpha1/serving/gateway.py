@@ -2,9 +2,9 @@
 
 from typing import Annotated
 
-from pydantic import Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints
 
-from deepseek_operator.api.base import ApiModel, DnsLabel, Says
+from deepseek_operator.api.base import ApiModel, DnsLabel, Says, rule, rules
 
 MAX_BODY_SIZE = "32Mi"
 """Of a request: a context of a million tokens takes about 4 MiB as text."""
@@ -35,6 +35,28 @@ BodySize = Annotated[
     str,
     StringConstraints(pattern=r"^([1-9][0-9]{0,8}|[1-9][0-9]{0,5}Ki|[1-9][0-9]{0,2}Mi)$", max_length=9),
     Says("write a whole number of bytes, Ki or Mi, up to 999Mi, for example 32Mi"),
+]
+
+
+Issuer = Annotated[
+    str,
+    StringConstraints(pattern=r"^[!-~]+$", max_length=253),
+    Says("write the claim iss of the tokens, for example https://login.example.com"),
+]
+Audience = Annotated[
+    str,
+    StringConstraints(pattern=r"^[!-~]+$", max_length=253),
+    Says("write audiences as the tokens' claim aud has them, for example deepseek"),
+]
+KeysUri = Annotated[
+    str,
+    StringConstraints(pattern=rf"^https://{_SUBDOMAIN}(:[1-9][0-9]{{0,4}})?(/[!-~]*)?$", max_length=253),
+    Says("write an address by https, for example https://login.example.com/keys"),
+]
+ConfigMapName = Annotated[
+    str,
+    StringConstraints(pattern=f"^{_SUBDOMAIN}$", max_length=253),
+    Says("write the name of a ConfigMap: a-z, 0-9, '-' and '.', for example token-keys"),
 ]
 
 
@@ -73,7 +95,69 @@ class Limits(ApiModel):
     )
     requests_per_minute: Annotated[int, Field(ge=1, le=1000000)] | None = Field(
         default=None,
-        description="Requests of one client address in a minute, by each proxy of the gateway; more are answered with 429. Absent: any number. Example: 600.",
+        description="Requests of one client in a minute, by each proxy of the gateway; more are answered with 429. A client is a key or a token's subject under auth, else an address. Absent: any number. Example: 600.",
+    )
+    concurrency: Annotated[int, Field(ge=1, le=65536)] | None = Field(
+        default=None,
+        description="Requests at once from one proxy of the gateway to this serving, streams included; more are answered with 503. Absent: 65536. Example: 256.",
+    )
+
+
+class TokenKeys(ApiModel):
+    """Where the public keys are by which tokens are verified."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "has(self.uri) != has(self.configMapName)",
+                "write exactly one of uri (where the identity provider publishes its keys) and configMapName (a ConfigMap "
+                "of this namespace that has them)",
+            )
+        )
+    )
+
+    uri: KeysUri | None = Field(
+        default=None,
+        description="Where the identity provider publishes them as a JWKS, by https. Example: https://login.example.com/keys.",
+    )
+    config_map_name: ConfigMapName | None = Field(
+        default=None,
+        description="ConfigMap of this namespace that has them as a JWKS, under jwks. Example: token-keys.",
+    )
+
+
+class Tokens(ApiModel):
+    """Tokens (JWT) of an identity provider, which the gateway verifies."""
+
+    issuer: Issuer = Field(description="Their claim iss. Example: https://login.example.com.")
+    audiences: list[Audience] = Field(
+        min_length=1,
+        max_length=8,
+        description="One of these must be among their claim aud. Example: [deepseek].",
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
+    jwks: TokenKeys = Field(description="Where the public keys are by which they are verified.")
+
+
+class Auth(ApiModel):
+    """Who is let in: whoever has a key or a token for this serving, of those that count here."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "self.apiKeys || has(self.jwt)",
+                "gateway.auth lets nobody in as it is: write apiKeys: true, jwt, or both; leave auth out to let everybody in",
+            )
+        )
+    )
+
+    api_keys: bool = Field(
+        default=False,
+        description="True: API keys of this namespace, made by deepseek-operator key new. Beside jwt they are sent as x-api-key. Default false.",
+    )
+    jwt: Tokens | None = Field(
+        default=None,
+        description="Tokens of an identity provider whose claim scope has deepseek:NAME, of this serving or a model, or deepseek:*. Absent: none count.",
     )
 
 
@@ -93,3 +177,7 @@ class Gateway(ApiModel):
         description=f"Times that the gateway tries another replica with a request that none has begun to answer: no connection, or 503. Default {RETRIES}.",
     )
     limits: Limits = Field(default_factory=Limits, description="What the gateway lets in.")
+    auth: Auth | None = Field(
+        default=None,
+        description="Who is let in. Requests then go by their field model, and servings may share a host name. Absent: everybody.",
+    )
