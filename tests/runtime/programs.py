@@ -28,8 +28,9 @@ ROOT = Path(__file__).parents[2]
 PRELOADED = [
     "tests.runtime.forked",
     "tests.runtime.gangs",
-    "deepseek_runtime.engine.__main__",
-    "deepseek_runtime.launcher.__main__",
+    "deepseek_runtime.engine.api",
+    "deepseek_runtime.engine.model",
+    "deepseek_runtime.launcher.life",
     "deepseek_runtime.trainer.preparing",
 ]
 TRAINER = "deepseek_runtime.trainer"

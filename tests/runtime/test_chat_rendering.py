@@ -2,6 +2,8 @@
 
 import json
 import shutil
+from copy import copy
+from functools import cache
 from importlib.resources import as_file, files
 from pathlib import Path
 from types import SimpleNamespace
@@ -70,8 +72,14 @@ def raw(folder: Path) -> Tokenizer:
     return Tokenizer.from_file(str(folder / "tokenizer.json"))
 
 
+@cache
+def loaded(folder: Path) -> PreTrainedTokenizerBase:
+    """Read once: half a second for each of these tests otherwise."""
+    return load_tokenizer(folder)
+
+
 def tokenizer_of(folder: Path, template: str) -> PreTrainedTokenizerBase:
-    tokenizer = load_tokenizer(folder)
+    tokenizer = copy(loaded(folder))
     tokenizer.chat_template = template
     return tokenizer
 
@@ -141,7 +149,8 @@ def test_model_is_trained_on_the_prompts_that_it_is_asked_with(folder: Path, tmp
 
 
 def test_line_break_after_the_end_token_is_no_part_of_an_answer(folder: Path, tmp_path: Path) -> None:
-    tokenizer = tokenizer_of(folder, CHATML)
+    tokenizer = load_tokenizer(folder)  # Its own: the others keep their end token.
+    tokenizer.chat_template = CHATML
     tokenizer.add_special_tokens({"eos_token": "<|im_end|>"})
     (one,) = read(tmp_path, tokenizer, ROUNDS).examples
     assert learnt(one, tokenizer) == ["Hello!<|im_end|>", "我很好。<|im_end|>"]
