@@ -1,5 +1,6 @@
-"""One API server for the whole folder, with our definitions; a namespace of its own for every test."""
+"""One API server for the whole folder, or for each process that runs its files; a namespace of its own for every test."""
 
+from collections import Counter
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -13,6 +14,20 @@ from tests.support.fake_node import FakeNode
 from tests.support.namespaces import wait_for_account
 from tests.support.operator_process import OperatorProcess
 from tests.support.our_kinds import serving_our_kinds
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files of few tests first: those are whole lives, and none must be left for the end, when other processes are done."""
+    tests = Counter(item.path for item in items)
+    items.sort(key=lambda item: tests[item.path])
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """What processes of this run were interrupted in leaves no control plane behind: they are ended without a word."""
+    factory = getattr(session.config, "_tmp_path_factory", None)
+    if factory is not None and not hasattr(session.config, "workerinput"):
+        for home in factory.getbasetemp().glob("popen-gw*/*/pki"):
+            control_plane.stop(home.parent)
 
 
 @pytest.fixture(scope="session")
