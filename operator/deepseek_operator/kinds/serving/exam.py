@@ -144,15 +144,14 @@ def exam_job(
 
 
 def mark_of(pods: Iterable[Manifest], samples: int) -> Mark | None:
-    """The mark that one of the pods left; None where none did, or what it left can't be one of so many prompts."""
+    """The mark that one of the pods of a Job that is complete left; None where none did, or what it left can't be one of so
+    many prompts."""
     return next((mark for pod in pods if (mark := _mark(pod, samples)) is not None), None)
 
 
 def _mark(pod: Manifest, samples: int) -> Mark | None:
     state = terminated(pod, EXAMINER.container)
-    if state is None or state.get("exitCode") != 0:
-        return None
-    metrics = (document(str(state.get("message") or "")) or {}).get("metrics")
+    metrics = (document(str((state or {}).get("message") or "")) or {}).get("metrics")
     said = metrics if isinstance(metrics, Mapping) else {}
     accuracy, answered = _number(said.get("accuracy")), _number(said.get("samples"))
     if accuracy is None or answered is None or not 0 <= accuracy <= 1 or not 1 <= answered <= samples:

@@ -1,7 +1,9 @@
 """An A/B test: it promotes nobody, tells how both versions did in the same time, and waits for a person with the old one alone."""
 
 import json
+from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from itertools import pairwise
 from math import inf, nan
 from typing import Any
@@ -16,6 +18,7 @@ from deepseek_operator.domain.policy.analysis import Reading
 from deepseek_operator.kinds.serving.events import events
 from deepseek_operator.kinds.serving.story import exit_status, picture
 from deepseek_operator.kinds.serving.verbs import PROMOTE, ROLLBACK
+from tests.support.faults import Crash, crash_at_write
 from tests.support.gateways import PUBLIC, takes
 from tests.support.serving_life import SERVICE, ServingLife
 from tests.support.servings import NAMESPACE
@@ -28,17 +31,18 @@ NUMBERS = {"new": {"requests": 400.0, "errors": 0.01, "0.5": 0.3, "0.99": 2.0},
 class Compared(ServingLife):
     """Four replicas of a first version, and a second one that is asked for and compared."""
 
-    def __init__(self, analysis: dict[str, Any] | None = None, **canary: Any) -> None:
+    def __init__(self, analysis: dict[str, Any] | None = None, begins: bool = True, **canary: Any) -> None:
         step = {"replicas": 1, "bakeSeconds": BAKE_S, **({"analysis": analysis} if analysis is not None else {})}
         rollout = {"canary": {"steps": [step], "match": {"percent": 20}, **canary}}
         super().__init__(replicas=4, rollout=rollout)
         self.run()
         self.first = self.status.stable
         self.operator.store.answer = self.answer
-        self.edit(engine={"maxConcurrency": 8})
-        self.run()
-        assert self.status.canary is not None
-        self.second = self.status.canary.target
+        if begins:
+            self.edit(engine={"maxConcurrency": 8})
+            self.run()
+            assert self.status.canary is not None
+            self.second = self.status.canary.target
 
     def answer(self, query: str, at: datetime) -> Answer:
         numbers = NUMBERS["old" if f'"{self.first}"' in query else "new"]
@@ -200,8 +204,7 @@ def test_a_command_that_watches_prints_the_table_and_ends() -> None:
 
 
 def test_where_accuracy_is_asked_both_are_examined_and_told() -> None:
-    metric = {"type": "Accuracy", "data": "builtin://uppercase", "samples": 50, "min": "0.5"}
-    life = Compared({"intervalSeconds": 60, "metrics": [metric]})
+    life = Compared({"intervalSeconds": 60, "metrics": [EXAM]})
     marks(life)
     life.after(60)
     for _ in range(BAKE_S // 60):
@@ -209,6 +212,9 @@ def test_where_accuracy_is_asked_both_are_examined_and_told() -> None:
     assert life.phase == "Compared"
     assert [(one["accuracy"], one["accuracyInterval"]) for one in life.table()] == [("0.9", "0.786..0.957")] * 2
     assert life.cluster.all(JOB, NAMESPACE) == []
+
+
+EXAM = {"type": "Accuracy", "data": "builtin://uppercase", "samples": 50, "min": "0.5"}
 
 
 def marks(life: Compared) -> None:
@@ -277,6 +283,40 @@ def test_a_store_that_never_answers_is_not_waited_for() -> None:
 
 def compares(live: Stored) -> None:
     live["status"]["canary"].update(phase="Comparing")
+
+
+@pytest.mark.parametrize("committed", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("nth", range(3, 13, 2))
+def test_a_process_killed_at_any_write_makes_no_exam_twice_and_loses_no_table(nth: int, committed: bool) -> None:
+    """From the record of the run on, over those of the exams, to the table and the last Job's end."""
+    life = Compared({"intervalSeconds": 60, "metrics": [EXAM]}, begins=False)
+    crash_at_write(life.cluster, nth, committed)
+    lives(life)
+    assert not life.cluster.faults, "it was not killed"
+    assert life.phase == "Compared"
+    assert [one["accuracy"] for one in life.table()] == ["0.9", "0.9"]
+    assert all(one["requests"] for one in life.table())
+    made = [c.manifest["metadata"]["name"] for c in life.changes if c.resource == JOB and c.type == "ADDED"]
+    assert len(made) == 2
+    assert life.cluster.all(JOB, NAMESPACE) == []
+
+
+def lives(life: Compared) -> None:
+    """From the edit on to the end, by whichever process is alive."""
+    surely(life, lambda: life.edit(engine={"maxConcurrency": 8}))
+    surely(life, lambda: life.run(rounds=3))
+    surely(life, lambda: marks(life))
+    for seconds in (60, BAKE_S, 60, 60):
+        surely(life, partial(life.after, seconds))
+
+
+def surely(life: Compared, act: Callable[[], None]) -> None:
+    try:
+        act()
+    except Crash:
+        life.operator.restart()
+        life.operator.settle()
+        life.run()
 
 
 # --- by a header ----------------------------------------------------------------------------------------------------
