@@ -283,6 +283,7 @@ SERVINGS: tuple[tuple[dict[str, Any], str | None], ...] = (
     (_compared(header={"name": "x-variant", "value": "new"}), "write gateway.parentRef too, or match.percent"),
     (_compared(header={"name": "x variant", "value": "new"}), "for example x-variant"),
     (_compared(header={"name": "x-variant"}), "value"),
+    (_compared(header={"name": "X-Deepseek-Client", "value": "new"}), "is the gate's own"),
     (_compared(header="x-variant=new"), "must be of type object"),
     (_compared(header={"name": "x-variant", "values": ["new"]}), "unknown field"),
     (_judged({"type": "Accuracy", "min": "0.9"}), "type Accuracy needs data, and min or maxDrop"),

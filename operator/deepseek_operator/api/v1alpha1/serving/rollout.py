@@ -59,6 +59,16 @@ HeaderValue = Annotated[
 class HeaderMatch(ApiModel):
     """Requests that carry this header go to the new version, and no others."""
 
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "!self.name.matches('(?i)^x-deepseek-')",
+                "a header that begins with x-deepseek- is the gate's own, and taken from clients' requests: write another name",
+                fieldPath=".name",
+            )
+        )
+    )
+
     name: HeaderName = Field(description="Its name, in any case. Example: x-variant.")
     value: HeaderValue = Field(description="Its value, the whole of it. Example: new.")
 
