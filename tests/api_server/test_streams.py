@@ -72,6 +72,7 @@ BODIES: dict[str, Manifest] = {
     "PodDisruptionBudget": {"spec": {"minAvailable": 1, "selector": SELECTOR}},
     "NetworkPolicy": {"spec": {"podSelector": SELECTOR}},
     "ConfigMap": {"data": {"a": "a"}},
+    "Lease": {"spec": {"holderIdentity": "nobody"}},
 }
 PATHS = {**COLLECTIONS, "ConfigMap": "/api/v1/namespaces/{}/configmaps"}
 

@@ -32,6 +32,8 @@ OF_HISTORY = ("FixedFieldChanged", "CheckpointVolumeLost", "CheckpointVolumeFull
 """Why a training may stand still that would run if it were new."""
 OF_THE_CLUSTER = ("no PriorityClass with name", "pod rejected: RuntimeClass")
 """What the messages say where a spec names something of the cluster that nobody made: nothing runs then."""
+AWAKE_ALONE = ("HorizontalPodAutoscaler", "Deployment", "PodDisruptionBudget", "ConfigMap")
+"""Children of a serving that are gone, or say something else, while it sleeps."""
 OF_ITS_OWN = ("generation", "status", "creationTimestamp", "finalizers", "resourceVersion", "uid", "annotations")
 READ_LATER = "DEEPSEEK_"
 """Variables of the pods that count from the next attempt on, or differ from attempt to attempt."""
@@ -226,7 +228,10 @@ def of_a_gang(
 def _of_serving(owner: Manifest, reference: Rehearsal, mine: Mapping[str, list[Manifest]]) -> Iterator[str]:
     spec, status = owner["spec"], owner["status"]
     kind, reason = told(status.get("conditions", ()))
+    is_asleep = status.get("sleep", {}).get("phase") == "Asleep"
     for expected in reference.made:
+        if is_asleep and expected["kind"] in AWAKE_ALONE:
+            continue
         if expected["kind"] not in mine:  # Of an optional API, which this cluster does not serve.
             if reason != "WaitingForAPI":
                 yield f"{expected['kind']} can't be made here, and it says {kind}/{reason}"
@@ -256,6 +261,10 @@ def _of_serving(owner: Manifest, reference: Rehearsal, mine: Mapping[str, list[M
         phase = "Suspended" if spec.get("suspend") else "Available"
         if status.get("phase") != phase and reason != "WaitingForAPI":
             yield f"phase {status.get('phase')} ({kind}/{reason}), not {phase}"
+    elif is_asleep:
+        yield from _nothing_runs([], mine["Pod"], "it is asleep")
+        if (kind, reason, status.get("phase")) != ("Ready", "Asleep", "Asleep"):
+            yield f"asleep, and says {kind}/{reason} in phase {status.get('phase')}"
     elif ready < 1 or ready != len(mine["Pod"]):
         yield f"{ready} pods of {len(mine['Pod'])} ready under an autoscaler without a metric"
 

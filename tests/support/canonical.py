@@ -24,6 +24,7 @@ COLLECTIONS = {
     "HorizontalPodAutoscaler": "/apis/autoscaling/v2/namespaces/{}/horizontalpodautoscalers",
     "PodDisruptionBudget": "/apis/policy/v1/namespaces/{}/poddisruptionbudgets",
     "NetworkPolicy": "/apis/networking.k8s.io/v1/namespaces/{}/networkpolicies",
+    "Lease": "/apis/coordination.k8s.io/v1/namespaces/{}/leases",
 }
 
 _SERVERS_OWN = ("uid", "resourceVersion", "managedFields", "creationTimestamp")

@@ -315,6 +315,29 @@ SERVINGS: tuple[tuple[dict[str, Any], str | None], ...] = (
     (_judged(), "should have at least 1 items"),
     ({"spec.rollout": {"strategy": "Canary"}}, 'supported values: "RollingUpdate", "Recreate"'),
     ({"spec.autoscaling": {"maxReplicas": 3, "signals": [{"type": "CPU", "target": 80}]}}, "supported values"),
+    (
+        {"spec.autoscaling": {"minReplicas": 0, "maxReplicas": 3, "signals": [{"target": 4}]}},
+        "write gateway.auth, or minReplicas: 1",
+    ),
+    (
+        {
+            "spec.gateway": ROUTED,
+            "spec.autoscaling": {"minReplicas": 0, "maxReplicas": 3, "signals": [{"target": 4}]},
+        },
+        "only requests that the gate lets in wake a serving",
+    ),
+    (
+        {"spec.autoscaling": {"maxReplicas": 3, "signals": [{"target": 4}], "wake": {"idleSeconds": 900}}},
+        "autoscaling.wake is for autoscaling.minReplicas: 0",
+    ),
+    (
+        {"spec.autoscaling": {"maxReplicas": 3, "signals": [{"target": 4}], "wake": {"idleSeconds": 1}}},
+        "greater than or equal to 30",
+    ),
+    (
+        {"spec.autoscaling": {"maxReplicas": 3, "signals": [{"target": 4}], "wake": {"idle": "15m"}}},
+        'unknown field "spec.autoscaling.wake.idle"',
+    ),
     ({"spec.autoscaling": {"max": 3}}, 'unknown field "spec.autoscaling.max"'),
     ({"spec.accelerator": {"gpu": 8}}, 'unknown field "spec.accelerator.gpu"'),
     ({ENGINE: {"type": "tgi"}}, "supported values"),

@@ -35,6 +35,7 @@ AUTOSCALER = Resource("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpo
 BUDGET = Resource("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
 POLICY = Resource("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies")
 CONFIG_MAP = Resource("v1", "ConfigMap", "configmaps")
+LEASE = Resource("coordination.k8s.io/v1", "Lease", "leases")
 
 KUBERNETES: tuple[Resource, ...] = (
     JOB,
@@ -47,6 +48,7 @@ KUBERNETES: tuple[Resource, ...] = (
     BUDGET,
     POLICY,
     CONFIG_MAP,
+    LEASE,
 )
 """Those of Kubernetes itself that are named here; each cluster has them."""
 
@@ -124,6 +126,7 @@ __all__ = [
     "HTTP_ROUTE",
     "JOB",
     "KUBERNETES",
+    "LEASE",
     "Manifest",
     "OPTIONAL",
     "POD",

@@ -50,7 +50,7 @@ class Server:
     async def answer(self, request: web.Request) -> web.StreamResponse:
         if self.hangs:
             await self.ended.wait()
-        if "/leases" in request.path:
+        if "/leases" in request.path and "/namespaces/" in request.path:
             return await self._lease(request)
         if (GROUP in request.path or BOARD.group in request.path) and self.plurals.isdisjoint(request.path.split("/")):
             self.missed += 1

@@ -14,6 +14,7 @@ from deepseek_operator.core.resources import (
     CLAIM,
     DEPLOYMENT,
     JOB,
+    LEASE,
     POD,
     POLICY,
     REVISION,
@@ -34,6 +35,7 @@ CHILDREN = (
     (SERVING, SERVICE, serving_service("x")),
     (SERVING, AUTOSCALER, serving_service("x")),
     (SERVING, BUDGET, serving_service("x")),
+    (SERVING, LEASE, serving_service("x")),
 )
 PODS = (
     (TRAINING, "Job", training_job("x", UID, 3)),

@@ -162,7 +162,8 @@ def _awake(state: State, now: Facts) -> State:
     reading = now.reading
     disturbed = not now.is_settled or (reading is not None and reading.is_busy)
     if state.phase is Phase.AWAKE:
-        if disturbed or reading is None or not reading.is_quiet(now.serving):
+        # What was asked before it was awake was of a time when nothing could come.
+        if disturbed or reading is None or reading.at <= state.since or not reading.is_quiet(now.serving):
             return state
         return State(Phase.IDLE, now.at, max(state.since, _second(reading.at - reading.window)), now.mark)
     if disturbed or _somebody_waits(state, now):

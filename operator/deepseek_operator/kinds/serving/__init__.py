@@ -13,6 +13,7 @@ from deepseek_operator.core.resources import (
     BUDGET,
     CONFIG_MAP,
     HTTP_ROUTE,
+    LEASE,
     POD,
     REVISION,
     SECURITY_POLICY,
@@ -58,8 +59,10 @@ class ServingKind:
         target = (*_revision_names(owner, owner.status.resolved), *_rollback_names(owner))
         gateway = owner.spec.gateway
         routed = _route_names(name, gateway.auth is not None) if gateway is not None else ()
+        marked = (Ref(LEASE, name),) if owner.spec.sleep is not None else ()
         always = (Ref(SERVICE, name), Ref(BUDGET, name))
-        return tuple(dict.fromkeys((*always, *scaled, *routed, *target, *_running_names(owner), *exam_names(owner))))
+        names = (*always, *marked, *scaled, *routed, *target, *_running_names(owner), *exam_names(owner))
+        return tuple(dict.fromkeys(names))
 
     def recorded_names(self, owner: DeepSeekServing) -> tuple[Ref, ...]:
         """Those of the children, the autoscaler that a suspended one has lost or shall lose, the route that was seen last,
@@ -68,7 +71,8 @@ class ServingKind:
         parts = (part for revision in told for part in _parts(meta.name, revision.name))
         name = serving_service(meta.name)
         routed = _route_names(name, is_judged=True) if owner.status.gateway is not None else ()
-        return tuple(dict.fromkeys((*self.wanted_names(owner), Ref(AUTOSCALER, name), *routed, *parts)))
+        marked = (Ref(LEASE, name),) if owner.status.sleep is not None else ()
+        return tuple(dict.fromkeys((*self.wanted_names(owner), Ref(AUTOSCALER, name), *marked, *routed, *parts)))
 
     def recorded_uids(self, owner: DeepSeekServing) -> frozenset[str]:
         """None: every child of a serving can be made again."""

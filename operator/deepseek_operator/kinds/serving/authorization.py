@@ -58,12 +58,16 @@ def model_names(owner: DeepSeekServing) -> tuple[str, ...]:
     return (spec.model.name or owner.metadata.name, *(adapter.name for adapter in spec.adapters))
 
 
-def models_map(owner: DeepSeekServing, auth: Auth, revisions: Sequence[str]) -> Manifest:
-    """What the gate reads. `revisions`: those that a key can be pinned to."""
+def models_map(
+    owner: DeepSeekServing, auth: Auth, revisions: Sequence[str], held: Mapping[str, int] | None = None
+) -> Manifest:
+    """What the gate reads. `revisions`: those that a key can be pinned to. `held`: `ready` and `holdSeconds`, of one that
+    may sleep."""
     entry = {
         "serving": owner.metadata.name,
         "revisions": {revision: dict[str, Any]() for revision in revisions},
         "ways": ways(auth),
+        **(held or {}),
     }
     models = {"models": dict.fromkeys(model_names(owner), entry)}
     labels = {**child_labels(owner), _GATE_LABEL: "models"}
@@ -90,7 +94,7 @@ def security_policy(owner: DeepSeekServing, gateway: Gateway, auth: Auth, gate: 
             },
             "headersToExtAuth": list(_READ),
             "bodyToExtAuth": {"maxRequestBytes": to_bytes(gateway.limits.max_body_size)},
-            "timeout": f"{ANSWER_SECONDS}s",
+            "timeout": f"{ANSWER_SECONDS + (owner.spec.sleep.hold_seconds if owner.spec.sleep is not None else 0)}s",
             "failOpen": False,
             "statusOnError": 503,
             "recomputeRoute": True,

@@ -7,6 +7,7 @@ from deepseek_operator.api.v1alpha1.common.source import is_place
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.status import CanaryStatus, ResolvedAdapter, ResolvedModel, RevisionStatus
 from deepseek_operator.domain.programs.engines.request import AdapterKind
+from deepseek_operator.kinds.serving.sleep import state_of
 
 _KINDS = frozenset(kind.value for kind in AdapterKind)
 _WIDEST = 512
@@ -23,6 +24,7 @@ def believed(owner: DeepSeekServing) -> DeepSeekServing:
         "current": status.current if status.current is not None and _is_revision(status.current) else None,
         "previous": [revision for revision in status.previous if _is_revision(revision)],
         "canary": _run(status.canary) if status.canary is not None and _is_run(status.canary) else None,
+        "sleep": status.sleep if status.sleep is not None and state_of(status.sleep) is not None else None,
         "revisions": [revision for revision in status.revisions if _is_revision(revision)],
     }
     if all(getattr(status, name) == value for name, value in sound.items()):

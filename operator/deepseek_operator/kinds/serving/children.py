@@ -16,6 +16,7 @@ from deepseek_operator.core.resources import (
     AUTOSCALER,
     BACKEND_TRAFFIC_POLICY,
     BUDGET,
+    LEASE,
     SECURITY_POLICY,
     SERVICE,
     Manifest,
@@ -27,6 +28,7 @@ from deepseek_operator.kinds.serving.labels import child_labels, replica_selecto
 from deepseek_operator.kinds.serving.names import serving_revision, serving_service
 from deepseek_operator.kinds.serving.revision import template_of
 from deepseek_operator.kinds.serving.routes import Judged, http_route, matching, pins_of, places_of, traffic_policy
+from deepseek_operator.kinds.serving.sleep import held
 from deepseek_operator.kinds.serving.template import PORT_NAME
 from deepseek_operator.kinds.serving.traffic import slots
 from deepseek_operator.kinds.serving.view import View
@@ -59,7 +61,8 @@ def children(view: View, target: str) -> tuple[Manifest, ...]:
         ),
         budget(owner, view.wanted),
         *models(view),
-        *autoscalers(owner, view.configuration),
+        *leases(view),
+        *(autoscalers(owner, view.configuration) if not view.is_asleep else ()),
     )
 
 
@@ -96,7 +99,13 @@ def models(view: View) -> tuple[Manifest, ...]:
     gateway = view.spec.gateway
     if gateway is None or gateway.auth is None or view.gate is None:
         return ()
-    return (models_map(view.owner, gateway.auth, view.pins),)
+    return (models_map(view.owner, gateway.auth, view.pins, held(view.owner, view.sleep, view.serving)),)
+
+
+def leases(view: View) -> tuple[Manifest, ...]:
+    """Where the gate marks that somebody waits; none where it never sleeps. All of its `spec` is the gate's."""
+    name = serving_service(view.owner.metadata.name)
+    return (head(LEASE, view.owner, name, child_labels(view.owner)),) if view.sleep is not None else ()
 
 
 def _exists(seen: Seen[DeepSeekServing], revision: str) -> bool:
@@ -171,7 +180,7 @@ def _autoscaler_spec(owner: DeepSeekServing, autoscaling: Autoscaling, metric: s
     }
     return {
         "scaleTargetRef": {"apiVersion": SERVING.api_version, "kind": SERVING.kind, "name": owner.metadata.name},
-        "minReplicas": autoscaling.min_replicas,
+        "minReplicas": autoscaling.least,
         "maxReplicas": autoscaling.max_replicas,
         "metrics": [{"type": "External", "external": external}],
         "behavior": _behavior(autoscaling),

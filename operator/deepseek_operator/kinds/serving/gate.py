@@ -24,7 +24,7 @@ def running_replicas(seen: Seen[DeepSeekServing], live: Manifest | None, window_
     if spec.autoscaling is None:
         return spec.replicas
     bounds, told = spec.autoscaling, _autoscaler(live, window_left) if live is not None else None
-    return gated(spec.replicas, _held(seen), bounds.min_replicas, bounds.max_replicas, told)
+    return gated(spec.replicas, _held(seen), bounds.least, bounds.max_replicas, told)
 
 
 def _held(seen: Seen[DeepSeekServing]) -> int:

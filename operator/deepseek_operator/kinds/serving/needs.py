@@ -12,22 +12,25 @@ from deepseek_operator.kinds.serving.baking import baking
 from deepseek_operator.kinds.serving.comparing import comparison
 from deepseek_operator.kinds.serving.model import claims_of, resolve, unresolved_trainings
 from deepseek_operator.kinds.serving.revision import claims_mounted, template_of
+from deepseek_operator.kinds.serving.sleep import questions as idle_questions
 from deepseek_operator.kinds.serving.verbs import ROLLBACK, verb
 
 
 def needs(seen: Seen[DeepSeekServing], configuration: Configuration) -> Needs:
-    """References of this pass, and what a judgement of a canary's step, or a comparison, asks of the metrics store.
+    """References of this pass, and what is asked of the metrics store: by a judgement of a canary's step, or a comparison, and
+    before sleep.
 
     The claim of a training's export is known once the export is.
     """
     judged = baking(seen, configuration)
     references = tuple(dict.fromkeys(_references(seen)))
+    idle = idle_questions(seen)
     if (compared := comparison(seen)) is not None:
-        return Needs(references=references, questions=compared.questions)
+        return Needs(references=references, questions=(*compared.questions, *idle))
     if judged is None:
-        return Needs(references=references)
+        return Needs(references=references, questions=idle)
     doubts = tuple(ref for one in judged.examining for ref in one.doubts)
-    return Needs(references=references, questions=judged.questions, warnings=doubts)
+    return Needs(references=references, questions=(*judged.questions, *idle), warnings=doubts)
 
 
 def _references(seen: Seen[DeepSeekServing]) -> Iterator[Ref]:

@@ -17,6 +17,7 @@ from deepseek_operator.core.resources import (
     BACKEND_TRAFFIC_POLICY,
     CONFIG_MAP,
     HTTP_ROUTE,
+    LEASE,
     OPTIONAL,
     SECURITY_POLICY,
     SERVICE,
@@ -40,6 +41,8 @@ from deepseek_operator.kinds.serving.revision import (
 )
 from deepseek_operator.kinds.serving.rollback import spent
 from deepseek_operator.kinds.serving.running import ending_left
+from deepseek_operator.kinds.serving.sleep import next_look
+from deepseek_operator.kinds.serving.sleep import recorded as slept
 from deepseek_operator.kinds.serving.status import status
 from deepseek_operator.kinds.serving.template import render
 from deepseek_operator.kinds.serving.view import View
@@ -49,13 +52,14 @@ WAITING = timedelta(seconds=30)
 """How soon something that nobody may tell us about (a stranger's object at one of our names) is looked at again."""
 
 
-_ENDING = (AUTOSCALER, SERVICE, CONFIG_MAP, *OPTIONAL, *RESOURCES)
+_ENDING = (AUTOSCALER, SERVICE, CONFIG_MAP, LEASE, *OPTIONAL, *RESOURCES)
 """Children that are deleted when they are not wanted any more."""
 _WITHOUT_USE = {
     HTTP_ROUTE: "it leads to nobody any more",
     BACKEND_TRAFFIC_POLICY: "it hangs on no gateway any more",
     SECURITY_POLICY: "nobody is judged any more",
     CONFIG_MAP: "nobody is judged any more",
+    LEASE: "it sleeps no more",
 }
 
 
@@ -82,7 +86,8 @@ def _waiting(view: View) -> timedelta | None:
     left = ending_left(view.pods, view.now)
     steps = waits(view.run, view.now) if view.run is not None else None
     judged = view.baking.waits if view.baking is not None else None
-    return min((time for time in (unseen, left, untold, steps, judged) if time is not None), default=None)
+    asked = next_look(view.owner, view.sleep, view.now)
+    return min((time for time in (unseen, left, untold, steps, judged, asked) if time is not None), default=None)
 
 
 def _record(view: View) -> ServingStatus | None:
@@ -93,6 +98,7 @@ def _record(view: View) -> ServingStatus | None:
     update = {
         "resolved": resolved,
         "running_replicas": view.replicas,
+        "sleep": slept(view.sleep),
         "plan": view.devices,
         "spent_rollback": done,
         "canary": recorded(
@@ -163,7 +169,7 @@ def _deletes(view: View, target: str, wanted: tuple[Manifest, ...]) -> Iterator[
     for ref, live in sorted(view.seen.children.items(), key=lambda child: (child[0].resource != HTTP_ROUTE, child[0])):
         if ref in names or ref.resource not in _ENDING or is_terminating(live):
             continue
-        if ref.resource == CONFIG_MAP or ref.resource in OPTIONAL:
+        if ref.resource in _WITHOUT_USE:
             yield Delete(ref, uid_of(live), _WITHOUT_USE[ref.resource])
         elif ref.resource == AUTOSCALER:
             yield Delete(ref, uid_of(live), "nothing is to be scaled")

@@ -13,7 +13,14 @@ from deepseek_operator.api.v1alpha1.serving.gateway import Auth, Gateway
 from deepseek_operator.api.v1alpha1.serving.rollout import HeaderMatch
 from deepseek_operator.core.configuration import GateAddress
 from deepseek_operator.core.resources import BACKEND_TRAFFIC_POLICY, HTTP_ROUTE, SERVICE, Manifest, Resource
-from deepseek_operator.kinds.serving.authorization import CLIENT_HEADER, ROUTE_HEADER, backend, routed, ways
+from deepseek_operator.kinds.serving.authorization import (
+    ANSWER_SECONDS,
+    CLIENT_HEADER,
+    ROUTE_HEADER,
+    backend,
+    routed,
+    ways,
+)
 from deepseek_operator.kinds.serving.head import head
 from deepseek_operator.kinds.serving.labels import child_labels
 from deepseek_operator.kinds.serving.matched import with_match
@@ -130,13 +137,19 @@ def traffic_policy(owner: DeepSeekServing, gateway: Gateway) -> Manifest:
     target = {"group": _GATEWAYS, "kind": HTTP_ROUTE.kind, "name": serving_service(owner.metadata.name)}
     spec: dict[str, Any] = {
         "targetRefs": [target],
-        "timeout": {"http": {"streamIdleTimeout": f"{gateway.timeouts.stream_idle_seconds}s"}},
+        "timeout": {"http": {"streamIdleTimeout": f"{_idle_seconds(owner, gateway)}s"}},
         "circuitBreaker": _circuit_breaker(gateway),
         "requestBuffer": {"limit": gateway.limits.max_body_size},
         **_retry(gateway.retries),
         **_rate_limit(gateway),
     }
     return {**_head(BACKEND_TRAFFIC_POLICY, owner), "spec": spec}
+
+
+def _idle_seconds(owner: DeepSeekServing, gateway: Gateway) -> int:
+    """A request that the gate keeps sends no byte: it must not be ended for that."""
+    kept = owner.spec.sleep.hold_seconds + ANSWER_SECONDS if owner.spec.sleep is not None else 0
+    return max(gateway.timeouts.stream_idle_seconds, kept)
 
 
 def _retry(retries: int) -> dict[str, Any]:

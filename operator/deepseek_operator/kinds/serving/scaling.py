@@ -14,6 +14,7 @@ from deepseek_operator.api.v1alpha1.serving.status import ScalingStatus
 from deepseek_operator.core.conditions import Verdict
 from deepseek_operator.core.resources import Manifest
 from deepseek_operator.core.seen import Seen
+from deepseek_operator.domain.policy.zero import Phase
 from deepseek_operator.kinds.serving.gate import live_autoscaler, scaler_condition, window_left
 
 SCALING_ACTIVE = "ScalingActive"
@@ -61,7 +62,9 @@ class Scaling:
 def scaling_of(seen: Seen[DeepSeekServing]) -> Scaling:
     """What is seen of the autoscaler now."""
     live, autoscaling = live_autoscaler(seen), seen.owner.spec.autoscaling
-    told = _told(live) if autoscaling is not None and not seen.owner.spec.suspend else None
+    sleep = seen.owner.status.sleep
+    rests = seen.owner.spec.suspend or (sleep is not None and sleep.phase == Phase.ASLEEP)
+    told = _told(live) if autoscaling is not None and not rests else None
     return Scaling(live, window_left(autoscaling, live, seen.now), told, _blind_left(told, live, seen.now))
 
 

@@ -22,6 +22,7 @@ from deepseek_operator.core.names import OWNER_UID
 from deepseek_operator.core.resources import Manifest, is_terminating
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.domain.policy.rollout import NONE, Replicas
+from deepseek_operator.domain.policy.zero import Phase
 from deepseek_operator.kinds.serving import reasons
 from deepseek_operator.kinds.serving.canary import movement
 from deepseek_operator.kinds.serving.children import SERVICE_PORT
@@ -80,6 +81,7 @@ def status(view: View, update: tuple[Verdict, ...], done: Done) -> ServingStatus
         spent_rollback=before.spent_rollback,
         running_replicas=before.running_replicas,
         autoscaling=view.scaling.told,
+        sleep=before.sleep,
         gateway=gateway_status(view),
         summary=ServingSummary(
             **columns(conditions), replicas=f"{view.serving}/{view.wanted}", model=_models_told(view)
@@ -170,12 +172,23 @@ def _verdicts(view: View, done: Done) -> Told:
     if owner.spec.autoscaling is not None and owner.spec.replicas == 0:
         told = _with_advice("spec.replicas is 0", reasons.AUTOSCALER_OFF)
         return "Failed", stalled(reasons.AUTOSCALER_OFF.name, told, serves=serves)
+    if view.is_asleep:
+        return _asleep(view)
     return _rolling(view, serves)
+
+
+def _asleep(view: View) -> Told:
+    """Ready, as it does what was asked: whoever asks by the gateway is answered."""
+    idle_since = view.sleep.idle_since if view.sleep is not None else None
+    left = sum(replicas.total for replicas in view.running.values())
+    ends = f"; replicas that are ending: {left}" if left else ""
+    since = f" since {rfc3339(idle_since)}" if idle_since is not None else ""
+    return "Asleep", ready(reasons.ASLEEP.name, f"nobody has asked{since}: no replica runs until somebody does{ends}")
 
 
 def _floor_is_ready(view: View) -> bool:
     autoscaling = view.spec.autoscaling
-    floor = min(autoscaling.min_replicas, view.wanted) if autoscaling is not None else view.wanted
+    floor = min(autoscaling.least, view.wanted) if autoscaling is not None else view.wanted
     return not view.spec.suspend and bool(view.running) and view.serving >= floor
 
 
@@ -270,6 +283,8 @@ def _movement(view: View, revision: str) -> tuple[str, Reason, str]:
         lacking = unrouted(view.owner, view.route, view.run)
         compared = view.comparison.table if view.comparison is not None else None
         return "Canary", *movement(view.owner, view.run, wanted, view.running, lacking, compared)
+    if view.sleep is not None and view.sleep.phase is Phase.WAKING:
+        return "Waking", reasons.WAKING, f"{view.sleep.why}: {way.current.serving} of {wanted} replicas serve"
     current, old = way.current, sum(replicas.total for replicas in way.older.values())
     ready_now = f"{current.serving} of {wanted} replicas serve"
     if old:

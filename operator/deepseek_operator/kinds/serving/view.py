@@ -16,6 +16,7 @@ from deepseek_operator.core.resources import HTTP_ROUTE, SECURITY_POLICY, Manife
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.domain.policy.canary import Run, advance
 from deepseek_operator.domain.policy.rollout import Replicas
+from deepseek_operator.domain.policy.zero import Phase, State
 from deepseek_operator.kinds.serving.authorization import is_accepted
 from deepseek_operator.kinds.serving.baking import Baking, baking
 from deepseek_operator.kinds.serving.canary import drift, facts, header_of, is_rejected, run_of
@@ -41,6 +42,7 @@ from deepseek_operator.kinds.serving.routed import unrouted
 from deepseek_operator.kinds.serving.routes import gateway_of, reached
 from deepseek_operator.kinds.serving.running import living_pods, running_revisions
 from deepseek_operator.kinds.serving.scaling import Scaling, scaling_of
+from deepseek_operator.kinds.serving.sleep import runs_alone, slept
 from deepseek_operator.kinds.serving.traffic import canary_shares, held, others_of, shares
 from deepseek_operator.kinds.serving.update import update_of
 
@@ -115,8 +117,25 @@ class View:
 
     @property
     def wanted(self) -> int:
-        """Replicas that shall run in the end: none while suspended."""
-        return 0 if self.spec.suspend else self.replicas
+        """Replicas that shall run in the end: none while suspended or asleep."""
+        return 0 if self.spec.suspend or self.is_asleep else self.replicas
+
+    @cached_property
+    def sleep(self) -> State | None:
+        """Where it stands between its last replica and none, as it is to be recorded; None where it never sleeps.
+
+        By the recorded run: how a run goes on follows from the replicas that are wanted, which follow from this."""
+        run, goal = run_of(self.status.canary), self.goal.revision
+        stands = run.stable if run is not None and self.rolled_back is None and is_rejected(run, self.asked) else goal
+        is_still = (run is None or not run.is_open) and self.is_guarded
+        is_settled = is_still and stands is not None and runs_alone(stands, self.running)
+        another = stands is not None and stands != self.status.stable
+        return slept(self.seen, is_settled, self.serving, another) if self.gate is not None else None
+
+    @property
+    def is_asleep(self) -> bool:
+        """No replica shall run because nobody asks."""
+        return self.sleep is not None and self.sleep.phase is Phase.ASLEEP
 
     @property
     def serving(self) -> int:
@@ -219,9 +238,11 @@ class View:
 
     @cached_property
     def pins(self) -> tuple[str, ...]:
-        """Revisions that a key can be pinned to: they serve, and stay after this step."""
-        step = self.rollout.step
-        return tuple(name for name, one in self.running.items() if one.serving > 0 and step.get(name, 0) > 0)
+        """Revisions that a key can be pinned to: they serve, and stay after this step; where none does and the gate keeps
+        requests until one does, the one that will."""
+        step, target = self.rollout.step, self.rollout.target.revision
+        names = tuple(name for name, one in self.running.items() if one.serving > 0 and step.get(name, 0) > 0)
+        return names or ((target,) if self.sleep is not None and target is not None else ())
 
     @cached_property
     def reached(self) -> tuple[str, ...]:

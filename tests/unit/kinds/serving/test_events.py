@@ -12,6 +12,7 @@ PROGRESS = {
     *("WaitingForTraining", "WaitingForExport", "WaitingForPredecessor", "ApiUnavailable", "NewDefaults"),
     *("RouteAccepted", "RoutePending", "PolicyAccepted", "PolicyPending"),
     *("RolledBack", "RollbackDone", "Canary", "CanaryPaused", "CanaryEdited", "CanaryCompared"),
+    *("Asleep", "Waking"),
 }
 """What takes time, rests or is somebody's turn next; everything else is a Warning."""
 

@@ -30,6 +30,7 @@ from tests.support.gateways import GATE
 from tests.support.leaves import schema_leaves, with_leaf
 from tests.support.serving_life import SERVICE, ServingLife
 from tests.support.servings import NAMESPACE, TRAINING_UID, a_claim, a_serving, a_training, an_adapter_training
+from tests.support.sleep_life import SleepLife
 from tests.support.world import START
 
 Spec = Mapping[str, Any]
@@ -142,6 +143,19 @@ def token(path: str) -> Scene:
 
 def _security_policy(spec: Spec) -> Any:
     return ServingLife(configuration=Configuration(gate=GATE), **spec).stored(SECURITY_POLICY, SERVICE)["spec"]
+
+
+def gate_waits(spec: Spec) -> object:
+    """How long Envoy waits for the gate's answer."""
+    return at(_security_policy(spec), "extAuth.timeout")
+
+
+def phase_after_two_minutes_without_requests(spec: Spec) -> object:
+    life = SleepLife(**spec)
+    life.numbers["in_flight"] = 0.0
+    for _ in range(8):
+        life.after(15)
+    return life.at
 
 
 def both(*scenes: Scene) -> Scene:
@@ -362,6 +376,10 @@ TOKENS: Spec = {"gateway": {**ROUTED["gateway"], "auth": {"jwt": JWT}}}
 FETCHED: Spec = {
     "gateway": {**ROUTED["gateway"], "auth": {"jwt": {**JWT, "jwks": {"uri": "https://login.example.com"}}}}
 }
+SLEEPS: Spec = {
+    "autoscaling": {"minReplicas": 0, "maxReplicas": 8, "signals": [{"type": "InFlight", "target": 4}]},
+    "gateway": {**ROUTED["gateway"], "auth": {"apiKeys": True}},
+}
 SECRET: Spec = {"engine": {"env": [{"name": "A", "secret": {"name": "hub", "key": "token"}}]}}
 PRIVATE = {
     "model_type": "llama", "num_hidden_layers": 80, "hidden_size": 8192, "num_attention_heads": 64,
@@ -520,6 +538,9 @@ FIELDS = (
           ((1, (1, (3, 3))), (5, (5, (5, 5)))), SCALED),
     Field("autoscaling.maxReplicas", both(autoscaler("maxReplicas"), runs),
           ((8, (8, (3, 3))), (2, (2, (2, 2)))), SCALED),
+    Field("autoscaling.wake.idleSeconds", phase_after_two_minutes_without_requests,
+          ((ABSENT, "Idle"), (60, "Asleep")), SLEEPS),
+    Field("autoscaling.wake.holdSeconds", gate_waits, ((ABSENT, "255s"), (600, "615s")), SLEEPS),
     Field("autoscaling.signals[].type", counted, (("InFlight", (True, True)),), SCALED, refused="Waiting"),
     Field("autoscaling.signals[].target", replicas_for_12_in_flight, ((4, 3), (12, 1)), SCALED),
     Field("autoscaling.scaleDownStabilizationSeconds", falls_after_a_minute, ((ABSENT, 3), (60, 1)), SCALED),

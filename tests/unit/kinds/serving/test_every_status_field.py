@@ -17,6 +17,7 @@ from tests.support.gateways import PUBLIC, takes
 from tests.support.leaves import leaves, schema_leaves
 from tests.support.serving_life import SERVICE, ServingLife
 from tests.support.servings import NAMESPACE, TRAINING_UID, a_training, an_adapter_training
+from tests.support.sleep_life import SleepLife
 from tests.support.world import is_ended
 
 SOURCE = {"uri": "pvc://models/m"}
@@ -47,6 +48,13 @@ def serves_an_adapter_of_an_export() -> ServingLife:
     adapters = [{"name": "legal", "fromTraining": {"name": "legal"}}]
     model = {"fromTraining": {"name": "tune"}}
     return ServingLife(training, an_adapter_training(base=base), model=model, adapters=adapters)
+
+
+def is_woken() -> ServingLife:
+    life = SleepLife()
+    life.falls_asleep()
+    life.somebody_waits()
+    return life
 
 
 def tries_a_version() -> ServingLife:
@@ -156,6 +164,7 @@ def on_devices(model: dict[str, Any], **spec: Any) -> ServingLife:
 
 LIVES: tuple[Callable[[], ServingLife], ...] = (
     follows_an_autoscaler_and_rolls_out,
+    is_woken,
     serves_an_adapter_of_an_export,
     tries_a_version,
     judges_a_version,

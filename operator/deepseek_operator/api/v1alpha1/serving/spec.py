@@ -22,7 +22,7 @@ from deepseek_operator.api.v1alpha1.serving.engines import (
 from deepseek_operator.api.v1alpha1.serving.gateway import Gateway
 from deepseek_operator.api.v1alpha1.serving.model import ServingModel
 from deepseek_operator.api.v1alpha1.serving.rollout import Rollout
-from deepseek_operator.api.v1alpha1.serving.scaling import Autoscaling
+from deepseek_operator.api.v1alpha1.serving.scaling import Autoscaling, Wake
 from deepseek_operator.domain.programs.engines import contract
 from deepseek_operator.domain.programs.engines.request import PORT
 
@@ -57,6 +57,12 @@ class ServingSpec(ApiModel):
                 "!has(self.autoscaling) || self.replicas >= 1",
                 "with autoscaling, replicas must be 1 or more or left out, since 0 switches the autoscaler off; "
                 "write suspend: true to run none",
+            ),
+            rule(
+                "!has(self.autoscaling) || self.autoscaling.minReplicas > 0 || (has(self.gateway) && has(self.gateway.auth))",
+                "autoscaling.minReplicas: 0 needs gateway.auth, since only requests that the gate lets in wake a serving: write "
+                "gateway.auth, or minReplicas: 1",
+                fieldPath=".autoscaling.minReplicas",
             ),
             rule(
                 f"!has(self.autoscaling) || [self.engine].all(e, {is_none('e.type', OURS)} || "
@@ -147,7 +153,11 @@ class ServingSpec(ApiModel):
             rule(
                 "self.minReplicas <= self.maxReplicas",
                 "autoscaling.minReplicas must be at most autoscaling.maxReplicas",
-            )
+            ),
+            rule(
+                "!has(self.wake) || self.minReplicas == 0",
+                "autoscaling.wake is for autoscaling.minReplicas: 0: write that, or leave wake out",
+            ),
         ),
     )
     rollout: Rollout = Field(default_factory=Rollout, description="How a new version replaces the old one.")
@@ -157,3 +167,9 @@ class ServingSpec(ApiModel):
     )
     pod: PodSettings = Field(default_factory=PodSettings, description="Where and how the replicas run.")
     suspend: bool = Field(default=False, description="True: no replica runs and nothing is scaled. Default false.")
+
+    @property
+    def sleep(self) -> Wake | None:
+        """How it goes to zero and back; None where it never does, since nobody could wake it but by the gate."""
+        is_judged = self.gateway is not None and self.gateway.auth is not None
+        return self.autoscaling.sleep if self.autoscaling is not None and is_judged and not self.suspend else None

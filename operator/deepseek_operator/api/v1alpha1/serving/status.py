@@ -206,6 +206,24 @@ class ScalingStatus(StatusModel):
     message: str = Field(default="", description="Its reason, in a sentence.")
 
 
+class SleepStatus(StatusModel):
+    """Where a serving with autoscaling.minReplicas: 0 stands between its last replica and none."""
+
+    phase: str = Field(
+        default="",
+        description="Awake; Idle: nothing runs, and the time counts; Closing and Closed: the gate keeps requests, and the last ones are waited for; Asleep: no replica; Waking: the first one loads.",
+    )
+    since: str = Field(default="", description="When this phase began, RFC 3339.")
+    idle_since: str | None = Field(default=None, description="Since when nothing has run; absent while something may.")
+    message: str = Field(default="", description="Why it was woken.")
+    heard: str = Field(
+        default="",
+        max_length=64,
+        description="The gate's mark in the Lease when it was looked at last: another one means that a request waits.",
+        json_schema_extra=RECORD,
+    )
+
+
 class RouteWeight(StatusModel):
     """A revision's part of the requests."""
 
@@ -241,7 +259,7 @@ class ServingStatus(ObservedStatus):
 
     phase: str = Field(
         default="",
-        description="For people: Pending, Loading, Rolling, Scaling, Available, Canary, RolledBack, WaitingForCapacity, Failing, Suspended, Failed, Deleting. Machines read the conditions.",
+        description="For people: Pending, Loading, Rolling, Scaling, Available, Canary, RolledBack, Asleep, Waking, WaitingForCapacity, Failing, Suspended, Failed, Deleting. Machines read the conditions.",
     )
     replicas: int = Field(
         default=0,
@@ -283,6 +301,10 @@ class ServingStatus(ObservedStatus):
     )
     autoscaling: ScalingStatus | None = Field(
         default=None, description="What the autoscaler says; absent without autoscaling."
+    )
+    sleep: SleepStatus | None = Field(
+        default=None,
+        description="Whether replicas run at all; absent where autoscaling.minReplicas is not 0, and while suspended.",
     )
     gateway: GatewayStatus | None = Field(
         default=None,
