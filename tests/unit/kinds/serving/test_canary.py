@@ -210,7 +210,7 @@ def test_a_verb_of_another_revision_is_inert(verb: str) -> None:
         life.annotate(promote=life.first)
     else:
         life.annotate(pause=life.first)
-    assert life.at == ("Baking", 1)
+    assert (life.at, life.reason("Ready")) == (("Baking", 1), "Canary")
     life.after(BAKE_S)
     assert life.at == ("Baking", 2)
 

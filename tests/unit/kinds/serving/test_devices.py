@@ -291,6 +291,15 @@ def test_slots_that_no_device_holds_are_refused() -> None:
     assert refused.refused == "DoesNotFit"
 
 
+def test_more_adapters_and_wider_ones_are_planned_anew() -> None:
+    def asked(*ranks: int) -> str:
+        adapters = [{"name": f"a{number}", "source": SOURCE, "rank": rank} for number, rank in enumerate(ranks)]
+        return reference(seen_of(a_serving(**a_replica(adapters=adapters)["spec"])).owner)
+
+    assert len({asked(), asked(16), asked(64), asked(16, 16)}) == 4
+    assert asked(64, 16) == asked(16, 64), "room is kept for the widest"
+
+
 @pytest.mark.parametrize("more", [{"with_flags": False}, {}])
 def test_what_was_planned_before_adapters_were_counted_stays_planned(more: dict[str, bool]) -> None:
     seen = seen_of(a_serving(**a_replica(adapters=[{"name": "a", "source": SOURCE}])["spec"]))
