@@ -17,6 +17,8 @@ CASES: list[tuple[dict[str, Any], str]] = [
     ({"metrics": [{"type": "ErrorRate", "max": "5%"}]}, "should match"),
     ({"metrics": [{"type": "ErrorRate", "max": 0.01}]}, "write the number in quotes"),
     ({"metrics": [{"type": "ErrorRate", "max": "5"}]}, 'write "0.05" for 5 %'),
+    ({"metrics": [{"type": "Accuracy", "data": "builtin://uppercase", "min": "90"}]}, 'write "0.9" for 90 %'),
+    ({"metrics": [{"type": "Accuracy", "data": "builtin://uppercase", "min": "-0.1"}]}, 'write "0.9" for 90 %'),
     ({"metrics": [{"type": "ErrorRate", "max": 1}]}, 'write "0.05" for 5 %'),
     ({"metrics": [M, {"type": "ErrorRate", "max": "1e0"}]}, 'write "0.05" for 5 %'),
     ({"metrics": [{**M, "quantile": "0.9"}]}, "quantile is for type Latency and TimeToFirstToken"),

@@ -59,6 +59,11 @@ class AnalysisMetric(ApiModel):
                 fieldPath=".min",
             ),
             rule(
+                "!has(self.min) || self.type != 'Accuracy' || (double(self.min) >= 0.0 && double(self.min) <= 1.0)",
+                'the min of an Accuracy is a share of right answers, 0 to 1: write "0.9" for 90 %',
+                fieldPath=".min",
+            ),
+            rule(
                 "!has(self.max) || self.type != 'ErrorRate' || double(self.max) < 1.0",
                 'the max of an ErrorRate is a share of all answers, below 1: write "0.05" for 5 %',
                 fieldPath=".max",
