@@ -306,7 +306,7 @@ def _run(
     for namespace in (name, f"{name}-system"):
         cluster.api.create("/api/v1/namespaces", {"metadata": {"name": namespace}})
     wait_for_account(cluster.api, name)
-    operator = OperatorProcess(cluster, folder, f"{name}-system", name)
+    operator = OperatorProcess(cluster, folder, f"{name}-system", name, forks=True)
     operator.decide(decide)
     with FakeNode(cluster.api, name, name) as node, operator:
         scene = Scene(cluster.api, name, node, operator, COLLECTIONS[kind])

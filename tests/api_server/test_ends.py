@@ -61,7 +61,7 @@ class Started:
     @property
     def process(self) -> "subprocess.Popen[bytes]":
         process = self.operator.process
-        assert process is not None
+        assert isinstance(process, subprocess.Popen)
         return process
 
     def ended_within(self, limit_s: float) -> tuple[int, float]:

@@ -4,6 +4,7 @@ What a kubelet does with the operator's pod: the same name (so the Lease is its 
 the rules of the chart. Only the address of the API server differs: it is the proxy.
 """
 
+import json
 import os
 import signal
 import ssl
@@ -11,8 +12,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import yaml
 
@@ -46,7 +48,8 @@ class OperatorProcess:
         source: folder of the package that the next process runs; environment: its settings without their prefix.
         log: what all of them wrote.
 
-    `values` are the chart's, as `helm --set` takes them, for the rights.
+    `values` are the chart's, as `helm --set` takes them, for the rights. With `forks` each process but the first is a fork of
+    one that has imported the operator, for tests that kill it dozens of times: a start takes a second of the CPU else.
     """
 
     def __init__(
@@ -57,7 +60,9 @@ class OperatorProcess:
         watched: str | None,
         environment: Mapping[str, str] = {},
         values: tuple[str, ...] = (),
+        forks: bool = False,
     ) -> None:
+        self._forks = forks
         self._cluster = cluster
         self._system = system
         self._watched = watched
@@ -66,7 +71,7 @@ class OperatorProcess:
         self.log = folder / "operator.log"
         self.exits: list[int] = []
         self.is_wanted = False
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | Fork | None = None
         self._supervisor: threading.Thread | None = None
         tls = ssl.create_default_context(cafile=str(cluster.ca))
         self.proxy = FaultProxy(cluster.url, tls, self.kill).start()
@@ -116,18 +121,22 @@ class OperatorProcess:
         self.proxy.decide = fate
 
     def _supervise(self) -> None:
-        with self.log.open("ab") as log:
+        with ExitStack() as stack:
+            log = stack.enter_context(self.log.open("ab"))
+            forks = None
             while self.is_wanted:
-                self.process = subprocess.Popen(
-                    [sys.executable, "-m", "deepseek_operator", "run"],
-                    cwd=self.source,
-                    env=self._environment(),
-                    stdout=log,
-                    stderr=log,
-                )
+                if forks is None:
+                    command = [sys.executable, "-m", "deepseek_operator", "run"]
+                    self.process = subprocess.Popen(
+                        command, cwd=self.source, env=self._environment(), stdout=log, stderr=log
+                    )
+                else:
+                    self.process = forks.begin(self._environment(), self.log)
                 code = self.process.wait()
                 if self.is_wanted:
                     self.exits.append(code)
+                    if self._forks and forks is None:
+                        forks = stack.enter_context(Forks(self.source))
 
     def _environment(self) -> dict[str, str]:
         own = {
@@ -152,6 +161,60 @@ class OperatorProcess:
         account = f"/api/v1/namespaces/{self._system}/serviceaccounts/{self._system}"
         token = self._cluster.api.create(f"{account}/token", request)["status"]["token"]
         return kubeconfig.with_token(path, self.proxy.url, self._cluster.ca, token, self._system)
+
+
+class Forks:
+    """Processes of the operator in `source`, one after the other, each a fork of one that has imported it."""
+
+    def __init__(self, source: Path) -> None:
+        path = os.pathsep.join((str(source), str(ROOT)))
+        environment = {**os.environ, "PYTHONPATH": path}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        command = [sys.executable, "-m", "tests.support.operator_forks"]
+        self._popen = subprocess.Popen(
+            command, cwd=source, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def __enter__(self) -> "Forks":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._popen.communicate()
+
+    def begin(self, environment: Mapping[str, str], log: Path) -> "Fork":
+        """The next one; the one before has ended."""
+        assert self._popen.stdin is not None
+        assert self._popen.stdout is not None
+        print(json.dumps({"environment": dict(environment), "log": str(log)}), file=self._popen.stdin, flush=True)
+        return Fork(int(self._popen.stdout.readline()), self._popen.stdout)
+
+
+class Fork:
+    """One of them, as subprocess.Popen shows one; `ends` tells its exit code."""
+
+    def __init__(self, pid: int, ends: IO[str]) -> None:
+        self.pid = pid
+        self._ends = ends
+        self._code: int | None = None
+
+    def wait(self) -> int:
+        """Its exit code. To be called once, by whoever has begun it."""
+        self._code = int(self._ends.readline())
+        return self._code
+
+    def poll(self) -> int | None:
+        return self._code
+
+    def send_signal(self, number: int) -> None:
+        if self._code is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
 
 
 def rendered_rights(system: str, watched: str | None, *values: str) -> list[Manifest]:
