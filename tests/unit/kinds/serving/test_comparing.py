@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from deepseek_operator.adapters.memory import Stored
 from deepseek_operator.api.v1alpha1.serving.definition import SERVING
 from deepseek_operator.core.resources import DEPLOYMENT, HTTP_ROUTE, JOB, POD
 from deepseek_operator.core.seen import Answer, Unavailable
@@ -270,19 +269,6 @@ def test_another_process_compares_nothing_twice() -> None:
     life.operator.store.answer = lambda query, at: Unavailable("connection refused")
     life.after(60)
     assert life.table() == before
-
-
-def test_a_store_that_never_answers_is_not_waited_for() -> None:
-    life = Compared()
-    life.cluster.edit(SERVING, NAMESPACE, "chat", compares)
-    assert life.phase == "Comparing"
-    life.operator.store.answer = lambda query, at: Unavailable("connection refused")
-    life.after(121)
-    assert life.phase == "Compared"
-
-
-def compares(live: Stored) -> None:
-    live["status"]["canary"].update(phase="Comparing")
 
 
 @pytest.mark.parametrize("committed", [False, True], ids=["before", "after"])
