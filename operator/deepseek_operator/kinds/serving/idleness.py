@@ -49,5 +49,6 @@ def reading(owner: DeepSeekServing, window: timedelta, answers: Mapping[str, Ans
     if not all(isfinite(value) for value in values.values()) or not 0 <= values[AGE] <= _LONGEST_AGE_S:
         return None
     at = min(answer.at for answer in found.values())
-    oldest = found[AGE].at - timedelta(seconds=values[AGE])
+    # They are asked one after the other: no number is younger than the reading.
+    oldest = min(at, found[AGE].at - timedelta(seconds=values[AGE]))
     return Reading(values[IN_FLIGHT], values.get(ENDED), values[REPORTING], oldest, at, window)

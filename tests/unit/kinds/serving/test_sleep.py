@@ -27,7 +27,7 @@ from deepseek_operator.core.resources import (
 from deepseek_operator.core.seen import Answer, Seen, Unavailable
 from deepseek_operator.domain.policy.analysis import Reading
 from deepseek_operator.domain.policy.zero import PATIENCE, SETTLE, Phase, State
-from deepseek_operator.kinds.serving.idleness import asked
+from deepseek_operator.kinds.serving.idleness import asked, reading
 from deepseek_operator.kinds.serving.sleep import WAITING, slept
 from deepseek_operator.ports.cluster import Unreachable
 from tests.support.gateways import PUBLIC
@@ -105,6 +105,19 @@ def test_without_each_number_it_stays_awake(kind: str, which: str) -> None:
         life.after()
     assert life.at == "Awake"
     assert list(life.specified.values()) == [1]
+
+
+def test_answers_that_come_one_after_the_other_are_one_reading() -> None:
+    life, window = SleepLife(), timedelta(seconds=IDLE_S)
+    life.numbers |= {"in_flight": 0.0, "age": 0.0}
+    now, owner = life.clock.now(), life.look().owner
+    for order in (1, -1):
+        queries = list(asked(owner, window).values())[::order]
+        answers = {query: life.says(query, now + timedelta(milliseconds=n)) for n, query in enumerate(queries)}
+        found = reading(owner, window, answers)
+        assert found is not None
+        assert found.is_quiet(1)
+        assert found.oldest <= found.at == now
 
 
 @pytest.mark.parametrize(
