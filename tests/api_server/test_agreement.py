@@ -37,6 +37,7 @@ TEXTS = (
     "a.dvc",
     "http://a:5000",
     "http://u:p@a",
+    "https://a/keys",
     "ftp://a",
     "en",
     "xx",

@@ -12,7 +12,7 @@ from tests.support.namespaces import wait_for_account
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 DOCUMENTS = [
-    (f"{path.relative_to(EXAMPLES)}: {document['metadata']['name']}", document)
+    (f"{path.relative_to(EXAMPLES)}: {document.get('metadata', {}).get('name', '')}", document)
     for path in sorted(EXAMPLES.rglob("*.yaml"))
     for document in yaml.safe_load_all(path.read_text())
     if document
