@@ -8,12 +8,10 @@ way no Job is made twice, no two attempts run at once, the checkpoint claim stay
 
 import difflib
 import re
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -23,51 +21,16 @@ from examples.local_cluster.api import Api, ApiError, Manifest
 from examples.local_cluster.control_plane import Cluster
 from tests.support.canonical import COLLECTIONS, snapshot
 from tests.support.fake_node import FakeNode
+from tests.support.fates import AfterEach, BeforeEach
 from tests.support.fault_proxy import Fate, Write
 from tests.support.kubectl import NotReached, until
 from tests.support.namespaces import wait_for_account
 from tests.support.operator_process import KILLED, OperatorProcess
+from tests.support.witness import Witness
 
 pytestmark = pytest.mark.timeout(900)
 STAGE_LIMIT_S = 240.0
 """Far above what is needed: every write of a stage costs a start of the process, which a busy machine makes slow."""
-
-
-# --- what is watched on the way -----------------------------------------------------------------------------------
-
-
-class Witness:
-    """Sees every change of one kind in a namespace, in the order of the API server."""
-
-    def __init__(self, api: Api, kind: str, namespace: str) -> None:
-        self.events: list[Manifest] = []
-        self._path = COLLECTIONS[kind].format(namespace)
-        threading.Thread(target=self._watch, args=(api,), daemon=True).start()
-
-    def _watch(self, api: Api) -> None:
-        try:
-            self.events.extend(api.watch(self._path, timeout_s=600))
-        except (OSError, HTTPException, ApiError, ValueError):
-            return
-
-    def uids(self) -> dict[str, set[str]]:
-        """All uids that were ever seen under each name."""
-        found: dict[str, set[str]] = {}
-        for event in self.events:
-            metadata = event["object"]["metadata"]
-            found.setdefault(metadata["name"], set()).add(metadata["uid"])
-        return found
-
-    def states(self) -> Iterator[list[Manifest]]:
-        """The living objects after each event."""
-        living: dict[str, Manifest] = {}
-        for event in self.events:
-            uid = event["object"]["metadata"]["uid"]
-            if event["type"] == "DELETED":
-                living.pop(uid, None)
-            else:
-                living[uid] = event["object"]
-            yield list(living.values())
 
 
 # --- lives --------------------------------------------------------------------------------------------------------
@@ -216,36 +179,6 @@ SERVING_LIFE = (
 LIVES = {"DeepSeekTraining": TRAINING_LIFE, "DeepSeekServing": SERVING_LIFE}
 
 
-# --- fates --------------------------------------------------------------------------------------------------------
-
-
-class BeforeEach:
-    """Every write is cut off once, and passes when another process tries it again."""
-
-    def __init__(self) -> None:
-        self.killed: list[Write] = []
-        self._owed: set[Write] = set()
-
-    def __call__(self, _number: int, write: Write) -> Fate:
-        if write in self._owed:
-            self._owed.remove(write)
-            return Fate.PASS
-        self._owed.add(write)
-        self.killed.append(write)
-        return Fate.KILL_BEFORE
-
-
-class AfterEach:
-    """No process lives to hear the answer to its first write."""
-
-    def __init__(self) -> None:
-        self.killed: list[Write] = []
-
-    def __call__(self, _number: int, write: Write) -> Fate:
-        self.killed.append(write)
-        return Fate.KILL_AFTER
-
-
 # --- the run ------------------------------------------------------------------------------------------------------
 
 
@@ -310,7 +243,10 @@ def _run(
     operator.decide(decide)
     with FakeNode(cluster.api, name, name) as node, operator:
         scene = Scene(cluster.api, name, node, operator, COLLECTIONS[kind])
-        witnesses = {kind: Witness(cluster.api, kind, name) for kind in ("Job", "Pod", "PersistentVolumeClaim")}
+        witnesses = {
+            kind: Witness(cluster.api, COLLECTIONS[kind].format(name))
+            for kind in ("Job", "Pod", "PersistentVolumeClaim")
+        }
         snapshots = _live(scene, LIVES[kind], expected)
     assert node.failure is None
     return Outcome(snapshots, list(operator.proxy.writes), list(operator.exits), witnesses)

@@ -3,9 +3,6 @@
 There is no controller of a Gateway here: that it is served by is another layer's (`tests/run gateway`).
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +11,12 @@ import yaml
 
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.resources import BACKEND_TRAFFIC_POLICY, HTTP_ROUTE, SECURITY_POLICY
-from examples.local_cluster.api import Api, Manifest
+from examples.local_cluster.api import Manifest
 from examples.local_cluster.control_plane import Cluster
 from tests.support.bench import Bench
-from tests.support.gateway_api import COLLECTIONS, dialect, install, standard
+from tests.support.gateway_api import COLLECTIONS, dialect, install, served, standard
 from tests.support.gateways import GATE, PUBLIC, takes
 from tests.support.kubectl import until
-from tests.support.our_kinds import DEFINITIONS
 from tests.support.serving_life import SERVICE, ServingLife
 from tests.support.servings import NAMESPACE
 from tests.unit.kinds.serving.test_every_field import FIELDS, Field, written
@@ -41,29 +37,6 @@ _SERVERS = (
     "namespace",
     "ownerReferences",
 )
-
-
-def uninstall(api: Api, definitions: list[Manifest]) -> None:
-    for definition in definitions:
-        api.delete(f"{DEFINITIONS}/{definition['metadata']['name']}")
-    for definition in definitions:
-        path = f"{DEFINITIONS}/{definition['metadata']['name']}"
-        until(f"no {path}", partial(_is_gone, api, path), timeout_s=LIMIT_S)
-
-
-def _is_gone(api: Api, path: str) -> bool:
-    return not api.exists(path)
-
-
-@contextmanager
-def served(api: Api, *sets: list[Manifest]) -> Iterator[None]:
-    """The definitions while it lasts."""
-    every = [definition for found in sets for definition in found]
-    install(api, every)
-    try:
-        yield
-    finally:
-        uninstall(api, every)
 
 
 @pytest.fixture(scope="module")

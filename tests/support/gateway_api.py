@@ -3,6 +3,8 @@
 import json
 import os
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -62,3 +64,27 @@ def install(api: Api, definitions: list[Manifest]) -> None:
         (version,) = [v["name"] for v in definition["spec"]["versions"] if v["storage"]]
         path = f"/apis/{group}/{version}/{plural}"
         until(f"{plural} are served", partial(api.is_served, path), timeout_s=120)
+
+
+def uninstall(api: Api, definitions: list[Manifest]) -> None:
+    """Takes them away with all their objects, and waits until they are gone."""
+    for definition in definitions:
+        api.delete(f"{DEFINITIONS}/{definition['metadata']['name']}")
+    for definition in definitions:
+        path = f"{DEFINITIONS}/{definition['metadata']['name']}"
+        until(f"no {path}", partial(_is_gone, api, path), timeout_s=120)
+
+
+def _is_gone(api: Api, path: str) -> bool:
+    return not api.exists(path)
+
+
+@contextmanager
+def served(api: Api, *sets: list[Manifest]) -> Iterator[None]:
+    """The definitions while it lasts."""
+    every = [definition for found in sets for definition in found]
+    install(api, every)
+    try:
+        yield
+    finally:
+        uninstall(api, every)
