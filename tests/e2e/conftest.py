@@ -10,7 +10,10 @@ import pytest
 
 from tests.support import bed as beds
 from tests.support.kubectl import CommandFailed, Kubectl
+from tests.support.monitoring import monitoring
 from tests.support.release import NAME, NAMESPACE
+
+__all__ = ["monitoring"]
 
 DESCRIBED = "deepseektrainings,deepseekservings,jobs,deployments,pods"
 LOG_LINES = 60

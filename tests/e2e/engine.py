@@ -3,7 +3,8 @@
     python3 engine.py PORT SECONDS
 
 Health on every path that it does not know. /metrics has vLLM's names; after GET /lie the numbers are NaN, after
-GET /truth they are right again. SIGTERM: what runs is answered, then it leaves. Standard library only.
+GET /truth they are right again. A request with "stream": true is answered by pieces, one each two seconds, over twelve.
+SIGTERM: what runs is answered, then it leaves. Standard library only.
 
 Versions that are worse than others, by variables: ENGINE_FAILS_EACH=20 answers each twentieth request with 500,
 ENGINE_SECONDS=3 takes so long for each.
@@ -19,13 +20,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 SECONDS = float(os.environ.get("ENGINE_SECONDS") or (sys.argv[2] if len(sys.argv) > 2 else 1))
 FAILS_EACH = int(os.environ.get("ENGINE_FAILS_EACH") or 0)
-BOUNDS_S = (0.25, 0.5, 1, 2, 4, 8, 16)
+BOUNDS_S = (0.25, 0.5, 1, 2, 4, 8, 16, float("inf"))
+PIECES, PIECE_SECONDS = 6, 2
+STREAM = b'"stream": true'
+"""As json.dumps writes it."""
 
 
 class State:
     running = 0
     answered = {"2xx": 0, "5xx": 0}
-    taken_s: list[float] = []
+    within = dict.fromkeys(BOUNDS_S, 0)
     lies = False
     changed = threading.Condition()
 
@@ -40,23 +44,34 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(metrics() if self.path == "/metrics" else os.environ.get("LOG_LEVEL", ""), "text/plain")
 
     def do_POST(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        streams = STREAM in self.rfile.read(int(self.headers.get("Content-Length", 0)))
         with State.changed:
             State.running += 1
         began_s = time.monotonic()
         try:
-            time.sleep(SECONDS)
-            with State.changed:
-                fails = FAILS_EACH > 0 and sum(State.answered.values()) % FAILS_EACH == FAILS_EACH - 1
-                State.answered["5xx" if fails else "2xx"] += 1
-                State.taken_s.append(time.monotonic() - began_s)
-            usage = {"prompt_tokens": 3, "completion_tokens": 1}
-            answer = {"choices": [{"text": "OK"}], "usage": usage}
-            self.answer(json.dumps(answer), "application/json", 500 if fails else 200)
+            if streams:
+                self.stream()
+            else:
+                time.sleep(SECONDS)
+            fails = count(time.monotonic() - began_s)
+            if not streams:
+                usage = {"prompt_tokens": 3, "completion_tokens": 1}
+                answer = {"choices": [{"text": "OK"}], "usage": usage}
+                self.answer(json.dumps(answer), "application/json", 500 if fails else 200)
         finally:  # A client that went away is in flight no longer either.
             with State.changed:
                 State.running -= 1
                 State.changed.notify()
+
+    def stream(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        for _ in range(PIECES):
+            time.sleep(PIECE_SECONDS)
+            self.wfile.write(chunk("data: " + json.dumps({"choices": [{"text": "OK"}]}) + "\n\n"))
+        self.wfile.write(chunk("data: [DONE]\n\n") + chunk(""))
 
     def answer(self, text: str, kind: str, status: int = 200) -> None:
         body = text.encode()
@@ -70,18 +85,37 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
+class Server(ThreadingHTTPServer):
+    request_queue_size = 1024
+    """A thousand clients that come at once must not be turned away by five places in the kernel."""
+
+
+def chunk(text: str) -> bytes:
+    body = text.encode()
+    return f"{len(body):x}\r\n".encode() + body + b"\r\n"
+
+
+def count(taken_s: float) -> bool:
+    """Counts an answer; whether it is one of those that fail."""
+    with State.changed:
+        fails = FAILS_EACH > 0 and sum(State.answered.values()) % FAILS_EACH == FAILS_EACH - 1
+        State.answered["5xx" if fails else "2xx"] += 1
+        for bound in BOUNDS_S:
+            State.within[bound] += taken_s <= bound
+    return fails
+
+
 def metrics() -> str:
     """What vLLM would tell; a request's first token is taken to come with its last."""
     with State.changed:
         number = "NaN" if State.lies else str(State.running)
-        answered, taken_s = dict(State.answered), tuple(State.taken_s)
+        answered, within = dict(State.answered), dict(State.within)
     told = [f'vllm:num_requests_running{{engine="0"}} {number}', 'vllm:num_requests_waiting{engine="0"} 0']
     for status, count in answered.items():
         labels = f'handler="/v1/completions",method="POST",status="{status}"'
         told.append(f"http_requests_total{{{labels}}} {'NaN' if State.lies else count}")
     for name in ("e2e_request_latency", "time_to_first_token"):
-        for bound in (*BOUNDS_S, float("inf")):
-            at_most = sum(seconds <= bound for seconds in taken_s)
+        for bound, at_most in within.items():
             told.append(f'vllm:{name}_seconds_bucket{{engine="0",le="{bound}"}} {at_most}'.replace('"inf"', '"+Inf"'))
     return "\n".join(told) + "\n"
 
@@ -94,4 +128,4 @@ def leave() -> None:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=leave).start())
-    ThreadingHTTPServer(("", int(sys.argv[1])), Handler).serve_forever()
+    Server(("", int(sys.argv[1])), Handler).serve_forever()

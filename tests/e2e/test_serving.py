@@ -5,7 +5,6 @@ while the other tests run; the last test asks what became of its replicas.
 """
 
 import json
-import signal
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -16,12 +15,11 @@ from typing import Any
 import pytest
 import yaml
 
-from examples.local_cluster import daemon
-from examples.local_cluster.home import Home, default_root
 from tests.main_job.serving import Load, client_pod, provide_files, wait_available
 from tests.support import bed as beds
 from tests.support.examples import resource
 from tests.support.kubectl import Kubectl, NotReached, until
+from tests.support.monitoring import Monitoring
 from tests.support.replicas import ReplicasSeen
 
 pytestmark = pytest.mark.timeout(420)
@@ -198,31 +196,6 @@ def test_a_full_engine_refuses_with_429_and_answers_what_it_took(kubectl: Kubect
     told = ask(kubectl, "burst", url, "chat", str(4 * CHAT_PLACES))
     assert set(told["statuses"]) == {"200", "429"}
     assert told["retryAfter"] == ["1"]
-
-
-@dataclass
-class Monitoring:
-    """The cluster's Prometheus; `kill` is SIGKILL."""
-
-    home: Home
-
-    def kill(self) -> None:
-        daemon.send(self.home, "prometheus", signal.SIGKILL)
-
-    def restart(self) -> None:
-        daemon.restart(self.home, "prometheus")
-
-
-@pytest.fixture
-def monitoring() -> Iterator[Monitoring]:
-    """Prometheus, if it is ours to kill; it runs again afterwards whatever happened."""
-    found = Monitoring(Home(default_root()))
-    if daemon.read_record(found.home, "prometheus") is None:
-        pytest.skip("Prometheus of a cluster that is not ours is left alone")
-    yield found
-    record = daemon.read_record(found.home, "prometheus")
-    if record is None or not record.is_alive():
-        found.restart()
 
 
 @pytest.fixture(scope="module")

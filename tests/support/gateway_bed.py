@@ -87,7 +87,9 @@ def install(bed: Kubectl, scratch: Path, say: Callable[[str], None]) -> None:
         f"--namespace={SYSTEM}", "--create-namespace", "--skip-crds", "--wait", "--timeout=240s",
         "--set", "crds.enabled=false", "--set", "topologyInjector.enabled=false",
         "--set", f"config.envoyGateway.provider.kubernetes.shutdownManager.image={CONTROLLER_IMAGE}",
-        "--set", "deployment.envoyGateway.resources.requests.cpu=10m",
+        # There is one of it: a lease that a busy machine lets lapse would end it, and answer all routes with 500 until it is back.
+        "--set", "config.envoyGateway.provider.kubernetes.leaderElection.disable=true",
+        "--set", "deployment.envoyGateway.resources.requests.cpu=250m",
         "--set", "config.envoyGateway.extensionApis.enableLua=true",
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
@@ -138,7 +140,7 @@ def administrator() -> list[dict[str, Any]]:
     texts = (ADMINISTRATOR.read_text(), TOKENS.read_text())
     manifests = [one for text in texts for one in yaml.safe_load_all(text) if one]
     by_kind = {one["kind"]: one for one in manifests}
-    container = {"image": PROXY_IMAGE, "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}}}
+    container = {"image": PROXY_IMAGE, "resources": {"requests": {"cpu": "250m", "memory": "64Mi"}}}
     kubernetes = {"envoyDeployment": {"container": container}, "envoyService": {"type": "ClusterIP"}}
     by_kind["EnvoyProxy"]["spec"]["provider"] = {"type": "Kubernetes", "kubernetes": kubernetes}
     by_kind["Gateway"]["spec"]["listeners"].append(PLAIN)
