@@ -15,11 +15,19 @@ from tests.support.namespaces import wait_for_account
 from tests.support.operator_process import OperatorProcess
 from tests.support.our_kinds import serving_our_kinds
 
+PATIENCE_S = 600
+"""Of a test that hangs. Several processes run these tests, each first starts a control plane: no test here is judged by this
+clock, and what waits for the operator has limits of its own."""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files of few tests first: those are whole lives, and none must be left for the end, when other processes are done."""
+    """Files of few tests first: those are whole lives, and none must be left for the end, when other processes are done.
+    Every test of this layer has the same patience, but for those that ask for their own."""
     tests = Counter(item.path for item in items)
     items.sort(key=lambda item: tests[item.path])
+    for item in items:
+        if item.path.parent == Path(__file__).parent and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(PATIENCE_S))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
