@@ -21,15 +21,19 @@ from deepseek_operator.api.v1alpha1.serving.definition import SERVING
 from deepseek_operator.api.v1alpha1.training.definition import TRAINING
 from deepseek_operator.cli.chart import kinds_file
 from deepseek_operator.controller.profiles import Offer, profiles_from_text
+from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.host_access import HostAccess
 from deepseek_operator.core.names import REVISION_LABEL, owner_label
 from deepseek_operator.domain.devices.profiles.config import DTYPES, FORMATS, VENDORS, InvalidProfile
 from deepseek_operator.kinds.registry import KINDS
+from deepseek_operator.kinds.serving.cache import CACHE_LABEL
 from deepseek_operator.kinds.serving.template import PORT_NAME
 from examples.local_cluster import programs
 from examples.local_cluster.api import ApiError, Manifest
 from examples.local_cluster.control_plane import Cluster
 from examples.local_cluster.progress import wait_for
+from tests.support.gateways import GATE, PUBLIC
+from tests.support.serving_life import ServingLife
 from tests.support.sham_kind import ALL, NOTE
 
 CHART = Path(__file__).parents[2] / "charts" / "deepseek-operator"
@@ -450,6 +454,29 @@ def test_monitors_give_the_pods_of_a_serving_the_labels_that_are_asked_for() -> 
     assert _of_kind(_render("monitors.enabled=true"), "PodMonitor")[f"{NAME}-training"]["spec"][
         "namespaceSelector"
     ] == {"any": True}
+
+
+def test_the_monitor_of_caches_selects_their_pods_alone_and_a_port_of_them() -> None:
+    life = ServingLife(
+        configuration=Configuration(gate=GATE),
+        gateway={**PUBLIC, "auth": {"apiKeys": True}, "cache": {"image": "nginx"}},
+    )
+    life.run()
+    pods = [pod["metadata"]["labels"] for pod in life.pods()]
+    monitors = _of_kind(_render("monitors.enabled=true"), "PodMonitor")
+    selected = {}
+    for what in ("cache", "serving"):
+        ((expression,), (endpoint,)) = (
+            monitors[f"{NAME}-{what}"]["spec"]["selector"]["matchExpressions"],
+            monitors[f"{NAME}-{what}"]["spec"]["podMetricsEndpoints"],
+        )
+        selected[what] = [labels for labels in pods if expression["key"] in labels]
+        assert endpoint["relabelings"][0]["targetLabel"] == f"deepseek_{what}"
+    assert (len(selected["cache"]), len(selected["serving"]), len(pods)) == (2, 1, 3)
+    (container,) = next(pod for pod in life.pods() if CACHE_LABEL in pod["metadata"]["labels"])["spec"]["containers"]
+    assert monitors[f"{NAME}-cache"]["spec"]["podMetricsEndpoints"][0]["port"] in [
+        port["name"] for port in container["ports"]
+    ]
 
 
 def test_the_monitor_of_the_operator_selects_its_service_and_a_port_of_it() -> None:

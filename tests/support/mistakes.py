@@ -44,6 +44,11 @@ def _tokens(**said: Any) -> dict[str, Any]:
     return {"spec.gateway": {**ROUTED, "auth": {"jwt": {k: v for k, v in jwt.items() if v is not None}}}}
 
 
+def _cached(is_judged: bool = True, **said: Any) -> dict[str, Any]:
+    auth = {"auth": {"apiKeys": True}} if is_judged else {}
+    return {"spec.gateway": {**ROUTED, **auth, "cache": said}}
+
+
 def _compared(weight: int | None = None, **match: Any) -> dict[str, Any]:
     step = {"replicas": 1} | ({"weight": weight} if weight is not None else {})
     return {"spec.rollout": {"canary": {"steps": [step], "match": match}}}
@@ -258,6 +263,15 @@ SERVINGS: tuple[tuple[dict[str, Any], str | None], ...] = (
     ({"spec.gateway": {**ROUTED, "auth": {"apiKeys": ["sk-ds-1"]}}}, "spec.gateway.auth.apiKeys"),
     ({"spec.gateway": {**ROUTED, "auth": {"apiKeys": {"configMapName": "keys"}}}}, "spec.gateway.auth.apiKeys"),
     ({"spec.gateway": {**ROUTED, "auth": {"oidc": {"issuer": "https://a"}}}}, 'unknown field "spec.gateway.auth.oidc"'),
+    (_cached(), "Required value"),
+    (_cached(is_judged=False, image="nginx"), "write auth: {apiKeys: true} beside it, or leave out cache"),
+    (_cached(image="nginx", ttlSeconds=0), "greater than or equal to 1"),
+    (_cached(image="nginx", ttlSeconds="1h"), "write a whole number of seconds, without quotes"),
+    (_cached(image="nginx", maxSize="1G"), "write a whole number of Mi or Gi"),
+    (_cached(image="nginx", maxSize=256), "must be of type string"),
+    (_cached(image="https://nginx"), "write an image as"),
+    (_cached(image="nginx", methods=["GET"]), 'unknown field "spec.gateway.cache.methods"'),
+    ({"spec.gateway": {**ROUTED, "auth": {"apiKeys": True}, "cache": True}}, "must be of type object"),
     (_tokens(issuer=None), "Required value"),
     (_tokens(audiences=None), "Required value"),
     (_tokens(audiences=[]), "at least 1 items"),

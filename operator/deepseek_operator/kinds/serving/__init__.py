@@ -28,7 +28,7 @@ from deepseek_operator.kinds.serving.events import events
 from deepseek_operator.kinds.serving.exams import exam_names
 from deepseek_operator.kinds.serving.fresh import Fresh
 from deepseek_operator.kinds.serving.model import reference_digest
-from deepseek_operator.kinds.serving.names import serving_revision, serving_service
+from deepseek_operator.kinds.serving.names import serving_cache, serving_caches, serving_revision, serving_service
 from deepseek_operator.kinds.serving.needs import needs
 from deepseek_operator.kinds.serving.plan import plan
 from deepseek_operator.kinds.serving.revision import revision_name
@@ -61,8 +61,9 @@ class ServingKind:
         routed = _route_names(name, gateway.auth is not None) if gateway is not None else ()
         marked = (Ref(LEASE, name),) if owner.spec.sleep is not None else ()
         always = (Ref(SERVICE, name), Ref(BUDGET, name))
-        names = (*always, *marked, *scaled, *routed, *target, *_running_names(owner), *exam_names(owner))
-        return tuple(dict.fromkeys(names))
+        cached = _cache_names(owner) if gateway is not None and gateway.cache is not None else ()
+        others = (*_running_names(owner), *exam_names(owner), *cached)
+        return tuple(dict.fromkeys((*always, *marked, *scaled, *routed, *target, *others)))
 
     def recorded_names(self, owner: DeepSeekServing) -> tuple[Ref, ...]:
         """Those of the children, the autoscaler that a suspended one has lost or shall lose, the route that was seen last,
@@ -70,7 +71,7 @@ class ServingKind:
         meta, told = owner.metadata, (*owner.status.previous, *filter(None, [owner.status.current]))
         parts = (part for revision in told for part in _parts(meta.name, revision.name))
         name = serving_service(meta.name)
-        routed = _route_names(name, is_judged=True) if owner.status.gateway is not None else ()
+        routed = (*_route_names(name, is_judged=True), *_cache_names(owner)) if owner.status.gateway is not None else ()
         marked = (Ref(LEASE, name),) if owner.status.sleep is not None else ()
         return tuple(dict.fromkeys((*self.wanted_names(owner), Ref(AUTOSCALER, name), *marked, *routed, *parts)))
 
@@ -103,6 +104,14 @@ class ServingKind:
 def _route_names(name: str, is_judged: bool) -> tuple[Ref, ...]:
     judging = (Ref(SECURITY_POLICY, name), Ref(CONFIG_MAP, name)) if is_judged else ()
     return (Ref(HTTP_ROUTE, name), Ref(BACKEND_TRAFFIC_POLICY, name), *judging)
+
+
+def _cache_names(owner: DeepSeekServing) -> tuple[Ref, ...]:
+    """What stands before the revisions that were seen last, one of which gets all requests."""
+    told = (*owner.status.previous, *filter(None, [owner.status.current]))
+    caches = [serving_cache(owner.metadata.name, revision.name) for revision in told]
+    parts = (ref for name in caches for ref in (Ref(CONFIG_MAP, name), Ref(SERVICE, name), *names(name)))
+    return (Ref(BUDGET, serving_caches(owner.metadata.name)), *parts)
 
 
 def _revision_names(owner: DeepSeekServing, resolved: ResolvedModel | None) -> tuple[Ref, ...]:

@@ -23,6 +23,7 @@ from deepseek_operator.core.resources import (
 )
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.kinds.serving.authorization import models_map, security_policy
+from deepseek_operator.kinds.serving.cache import cache_of, caches_budget
 from deepseek_operator.kinds.serving.head import head
 from deepseek_operator.kinds.serving.labels import child_labels, replica_selector, revision_labels, revision_selector
 from deepseek_operator.kinds.serving.names import serving_revision, serving_service
@@ -61,6 +62,7 @@ def children(view: View, target: str) -> tuple[Manifest, ...]:
         ),
         budget(owner, view.wanted),
         *models(view),
+        *caches(view),
         *leases(view),
         *(autoscalers(owner, view.configuration) if not view.is_asleep else ()),
     )
@@ -80,7 +82,7 @@ def routes(view: View) -> tuple[Manifest, ...]:
             policies.append(security_policy(view.owner, gateway, gateway.auth, gate))
         places = [(name, 1) for name in pins_of(before)]
         pins = slots(places, dict.fromkeys(view.pins, 1), view.pins) if view.pins else []
-        judged = Judged(gate, gateway.auth, view.is_guarded, [name for name, _ in pins])
+        judged = Judged(gate, gateway.auth, view.is_guarded, [name for name, _ in pins], view.through)
     if BACKEND_TRAFFIC_POLICY not in view.seen.unserved:
         policies.append(traffic_policy(view.owner, gateway))
     alive = [name for name, one in view.running.items() if one.specified or one.total]
@@ -91,7 +93,17 @@ def routes(view: View) -> tuple[Manifest, ...]:
     # Named by the usual rule too: once its own is gone, whoever reads the route knows that it may still be reached.
     parts = parts if target in dict(parts) else [*parts, (target, 0)]
     route = http_route(view.owner, gateway, parts, SERVICE_PORT, judged)
-    return (*policies, matching(view.owner, route, parts, SERVICE_PORT, header, target))
+    return (*policies, matching(view.owner, route, parts, SERVICE_PORT, header, target, view.through))
+
+
+def caches(view: View) -> tuple[Manifest, ...]:
+    """What stands before each revision that gets requests; nothing where no answers are kept."""
+    gateway = view.spec.gateway
+    cache = gateway.cache if gateway is not None else None
+    if gateway is None or cache is None:
+        return ()
+    made = tuple(part for name in view.cached for part in cache_of(view.seen, gateway, cache, name))
+    return (*made, caches_budget(view.owner)) if made else ()
 
 
 def models(view: View) -> tuple[Manifest, ...]:

@@ -15,7 +15,7 @@ from deepseek_operator.core.resources import AUTOSCALER, Manifest, is_terminatin
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.domain.policy.scaling import Autoscaler, gated
 from deepseek_operator.kinds.serving.names import serving_service
-from deepseek_operator.workloads.replicas.group import groups
+from deepseek_operator.kinds.serving.running import replica_groups
 
 
 def running_replicas(seen: Seen[DeepSeekServing], live: Manifest | None, window_left: timedelta | None) -> int:
@@ -32,7 +32,7 @@ def _held(seen: Seen[DeepSeekServing]) -> int:
     recorded = seen.owner.status.running_replicas
     if recorded is not None:
         return recorded
-    specified = sum(group.specified for group in groups(seen))
+    specified = sum(group.specified for group in replica_groups(seen))
     return specified or seen.owner.spec.replicas
 
 

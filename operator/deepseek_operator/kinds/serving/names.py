@@ -9,6 +9,21 @@ def serving_revision(name: str, revision: str) -> str:
     return f"{child_name(SERVING, name)}-{revision}"
 
 
+def serving_caches(name: str) -> str:
+    """The PodDisruptionBudget over all caches of a serving."""
+    return f"{child_name(SERVING, name)}-cache"
+
+
+def serving_cache(name: str, revision: str) -> str:
+    """Deployment, ConfigMap and Service of the cache before one revision, whose name is the last word here too."""
+    return f"{serving_caches(name)}-{revision}"
+
+
+def is_of_a_cache(name: str, child: str) -> bool:
+    """Whether a child of the serving `name` is one of its caches'; no revision is called `cache`."""
+    return child == serving_caches(name) or child.startswith(f"{serving_caches(name)}-")
+
+
 def serving_service(name: str) -> str:
     """The Service that users call, and the HorizontalPodAutoscaler and PodDisruptionBudget beside it."""
     return child_name(SERVING, name)

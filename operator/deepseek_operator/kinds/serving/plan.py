@@ -15,6 +15,7 @@ from deepseek_operator.core.drift import needs_apply
 from deepseek_operator.core.resources import (
     AUTOSCALER,
     BACKEND_TRAFFIC_POLICY,
+    BUDGET,
     CONFIG_MAP,
     HTTP_ROUTE,
     LEASE,
@@ -32,6 +33,7 @@ from deepseek_operator.kinds.serving.canary import recorded
 from deepseek_operator.kinds.serving.children import children, routes
 from deepseek_operator.kinds.serving.exams import dismissed, marks_of_exams, sittings
 from deepseek_operator.kinds.serving.labels import revision_named
+from deepseek_operator.kinds.serving.names import is_of_a_cache
 from deepseek_operator.kinds.serving.revision import (
     controller_revision,
     marks,
@@ -52,7 +54,7 @@ WAITING = timedelta(seconds=30)
 """How soon something that nobody may tell us about (a stranger's object at one of our names) is looked at again."""
 
 
-_ENDING = (AUTOSCALER, SERVICE, CONFIG_MAP, LEASE, *OPTIONAL, *RESOURCES)
+_ENDING = (AUTOSCALER, BUDGET, SERVICE, CONFIG_MAP, LEASE, *OPTIONAL, *RESOURCES)
 """Children that are deleted when they are not wanted any more."""
 _WITHOUT_USE = {
     HTTP_ROUTE: "it leads to nobody any more",
@@ -162,14 +164,17 @@ def _applies(seen: Seen[DeepSeekServing], wanted: tuple[Manifest, ...]) -> Itera
 
 
 def _deletes(view: View, target: str, wanted: tuple[Manifest, ...]) -> Iterator[Delete]:
-    """Autoscalers, routes and revisions that are not wanted any more."""
+    """Autoscalers, routes, caches and revisions that are not wanted any more."""
     names = {ref_of(manifest) for manifest in wanted}
     over = view.rollout.spent
     # Routes before the policies that close them.
     for ref, live in sorted(view.seen.children.items(), key=lambda child: (child[0].resource != HTTP_ROUTE, child[0])):
         if ref in names or ref.resource not in _ENDING or is_terminating(live):
             continue
-        if ref.resource in _WITHOUT_USE:
+        if is_of_a_cache(view.owner.metadata.name, ref.name):
+            if ref.resource == BUDGET or not view.is_cache_reached(ref.name):
+                yield Delete(ref, uid_of(live), "no requests come by it any more")
+        elif ref.resource in _WITHOUT_USE:
             yield Delete(ref, uid_of(live), _WITHOUT_USE[ref.resource])
         elif ref.resource == AUTOSCALER:
             yield Delete(ref, uid_of(live), "nothing is to be scaled")

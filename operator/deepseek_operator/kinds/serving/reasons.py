@@ -96,6 +96,11 @@ GATE_NOT_ENABLED = Reason(
     "GateNotEnabled",
     "Let the administrator set gate.enabled and add this namespace to gate.namespaces in the chart's values, or leave out gateway.auth.",
 )
+CACHE_USED = Reason("CacheUsed", "Nothing to do.")
+CACHE_NOT_READY = Reason(
+    "CacheNotReady",
+    "Wait, or look at the pods of the Deployment that the message names: the image may be missing or another one than nginx with njs. Requests go to the replicas directly meanwhile.",
+)
 NEW_DEFAULTS = Reason(
     "NewDefaults", "Nothing must be done. To roll out what this operator would make, annotate as the message says."
 )

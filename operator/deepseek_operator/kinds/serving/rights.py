@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from deepseek_operator.core.kinds import KEEP, OWN, READ, Rights
+from deepseek_operator.core.kinds import OWN, READ, Rights
 from deepseek_operator.core.resources import (
     AUTOSCALER,
     BACKEND_TRAFFIC_POLICY,
@@ -24,7 +24,7 @@ OWNS: Mapping[Resource, Rights] = {
     REVISION: OWN,
     SERVICE: OWN,
     AUTOSCALER: OWN,
-    BUDGET: KEEP,
+    BUDGET: OWN,
     POD: READ,
     JOB: OWN,
     CONFIG_MAP: OWN,

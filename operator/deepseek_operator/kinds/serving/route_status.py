@@ -9,13 +9,14 @@ from deepseek_operator.core.conditions import Verdict
 from deepseek_operator.core.resources import BACKEND_TRAFFIC_POLICY, HTTP_ROUTE, SECURITY_POLICY, Resource
 from deepseek_operator.kinds.serving import reasons
 from deepseek_operator.kinds.serving.authorization import said_of
-from deepseek_operator.kinds.serving.names import serving_service
+from deepseek_operator.kinds.serving.names import serving_cache, serving_service
 from deepseek_operator.kinds.serving.reasons import Reason
 from deepseek_operator.kinds.serving.routes import answers, condition_of, gateway_of, places_of, policy_fields
 from deepseek_operator.kinds.serving.view import View
 
 ROUTE_READY = "RouteReady"
 POLICY_READY = "PolicyReady"
+CACHE_READY = "CacheReady"
 ENVOY_GATEWAY = "gateway.envoyproxy.io/"
 """What the names of its controllers begin with."""
 
@@ -39,11 +40,24 @@ def gateway_status(view: View) -> GatewayStatus | None:
 
 
 def route_verdicts(view: View) -> tuple[Verdict, ...]:
-    """The conditions RouteReady and PolicyReady; none without a gateway, and none of a serving that is going."""
+    """The conditions RouteReady, PolicyReady and CacheReady; none without a gateway or a cache, and none of a serving that
+    is going."""
     gateway = view.spec.gateway
     if gateway is None or view.owner.metadata.is_deleting:
         return ()
-    return _route_ready(view, gateway), _policy_ready(view, gateway)
+    cached = (_cache_ready(view),) if gateway.cache is not None else ()
+    return _route_ready(view, gateway), _policy_ready(view, gateway), *cached
+
+
+def _cache_ready(view: View) -> Verdict:
+    """Of all revisions that get requests."""
+    name = view.owner.metadata.name
+    lacking = [serving_cache(name, revision) for revision in view.cached if revision not in view.through]
+    if lacking or not view.cached:
+        waited = f"Deployment {', '.join(lacking)}" if lacking else "requests by the gateway"
+        return _verdict(CACHE_READY, "Unknown", reasons.CACHE_NOT_READY, f"waiting for {waited}")
+    words = f"requests for revision {', '.join(view.cached)} go through a cache"
+    return _verdict(CACHE_READY, "True", reasons.CACHE_USED, words)
 
 
 def _answers(view: View, gateway: Gateway) -> tuple[Mapping[str, Any], ...]:

@@ -24,7 +24,7 @@ from deepseek_operator.kinds.serving.authorization import (
 from deepseek_operator.kinds.serving.head import head
 from deepseek_operator.kinds.serving.labels import child_labels
 from deepseek_operator.kinds.serving.matched import with_match
-from deepseek_operator.kinds.serving.names import serving_revision, serving_service
+from deepseek_operator.kinds.serving.names import serving_cache, serving_revision, serving_service
 
 SERVED_PATH = "/v1"
 """All that clients are served: an engine's metrics and health are not for them."""
@@ -51,12 +51,14 @@ class Judged:
         gate: who judges.
         is_open: the policy is in force, so that rules may lead to replicas.
         pins: revisions with a rule of their own, in order, for keys that are pinned to one.
+        through: revisions whose requests go through their cache.
     """
 
     gate: GateAddress
     auth: Auth
     is_open: bool
     pins: Sequence[str] = ()
+    through: frozenset[str] = frozenset()
 
 
 def http_route(
@@ -66,9 +68,10 @@ def http_route(
     port: int,
     judged: Judged | None = None,
 ) -> Manifest:
-    """The route. `places`: each revision and its part of the requests, in order. `port`: of the revisions' Services.
-    `judged`: None: everybody is let in."""
-    parts = [_backend(owner, revision, weight, port) for revision, weight in places]
+    """The route. `places`: each revision and its part of the requests, in order. `port`: of the revisions' Services and of
+    those before them. `judged`: None: everybody is let in."""
+    through = judged.through if judged is not None else frozenset[str]()
+    parts = [_backend(owner, revision, weight, port, through) for revision, weight in places]
     rules = [_rule(gateway, parts)] if judged is None else _judged_rules(owner, gateway, parts, port, judged)
     spec: dict[str, Any] = {"parentRefs": [_parent(owner, gateway)], "rules": rules}
     if gateway.hostnames:
@@ -104,7 +107,9 @@ def _judged_rules(
     ]
     if not judged.is_open:
         return rules
-    pinned = [_rule(gateway, [_backend(owner, name, 1, port)], routed(owner, name)) for name in judged.pins]
+    pinned = [
+        _rule(gateway, [_backend(owner, name, 1, port, judged.through)], routed(owner, name)) for name in judged.pins
+    ]
     return [*rules, _rule(gateway, parts, routed(owner)), *pinned]
 
 
@@ -120,13 +125,13 @@ def gateway_of(owner: DeepSeekServing, gateway: Gateway) -> tuple[str, str]:
     return gateway.parent_ref.namespace or owner.metadata.namespace, gateway.parent_ref.name
 
 
-def _backend(owner: DeepSeekServing, revision: str, weight: int, port: int) -> dict[str, Any]:
+def _backend(owner: DeepSeekServing, revision: str, weight: int, port: int, through: frozenset[str]) -> dict[str, Any]:
     """Without a filter of its own, for which Envoy Gateway would make a cluster of each: requests that come while Envoy
     knows the route but not yet a new cluster are answered with 500 (8 of 7,192 over four rollouts)."""
     return {
         "group": "",
         "kind": SERVICE.kind,
-        "name": serving_revision(owner.metadata.name, revision),
+        "name": (serving_cache if revision in through else serving_revision)(owner.metadata.name, revision),
         "port": port,
         "weight": weight,
     }
@@ -219,11 +224,18 @@ def _is_by_clients_header(rule: Mapping[str, Any]) -> bool:
 
 
 def matching(
-    owner: DeepSeekServing, route: Manifest, places: Sequence[tuple[str, int]], port: int, header: HeaderMatch, to: str
+    owner: DeepSeekServing,
+    route: Manifest,
+    places: Sequence[tuple[str, int]],
+    port: int,
+    header: HeaderMatch,
+    to: str,
+    through: frozenset[str],
 ) -> dict[str, Any]:
-    """The route with a rule more, by which requests with that header go to one revision. `places`: of the usual rule."""
-    usual = [_backend(owner, revision, weight, port) for revision, weight in places]
-    return with_match(route, usual, header, _backend(owner, to, 1, port))
+    """The route with a rule more, by which requests with that header go to one revision. `places`: of the usual rule;
+    `through`: revisions whose requests go through their cache."""
+    usual = [_backend(owner, revision, weight, port, through) for revision, weight in places]
+    return with_match(route, usual, header, _backend(owner, to, 1, port, through))
 
 
 def answers(owner: DeepSeekServing, gateway: Gateway, route: Manifest) -> tuple[Mapping[str, Any], ...]:
@@ -252,16 +264,29 @@ def reached(
     """
     if route is None:
         return ()
-    generation = (route.get("metadata") or {}).get("generation", 0)
-    found = [condition_of(answer, "Accepted") for answer in answers(owner, gateway, route)]
-    seen = [accepted for accepted in found if accepted.get("observedGeneration", 0) >= generation]
-    if seen and len(seen) == len(found):
+    if seen := _seen_as_it_is(owner, gateway, route):
         sends = any(accepted.get("status") == "True" for accepted in seen)
         parts = [revision for revision, part in places_of(route) if part > 0]
         return tuple(dict.fromkeys((*parts, *pins_of(route), *matched_of(route)) if sends else ()))
-    ever = any(condition_of(answer, "Accepted").get("status") == "True" for answer in _parents(route))
     named = [revision for revision, _ in places_of(route)] or alive
-    return tuple(dict.fromkeys((*named, *pins_of(route), *matched_of(route)) if ever else ()))
+    return tuple(dict.fromkeys((*named, *pins_of(route), *matched_of(route)) if _was_ever_accepted(route) else ()))
+
+
+def is_settled(owner: DeepSeekServing, gateway: Gateway, route: Manifest) -> bool:
+    """Whether requests go nowhere but where the route says now: its controller has seen it so, or never took it."""
+    return bool(_seen_as_it_is(owner, gateway, route)) or not _was_ever_accepted(route)
+
+
+def _seen_as_it_is(owner: DeepSeekServing, gateway: Gateway, route: Manifest) -> list[Mapping[str, Any]]:
+    """What all controllers answer, once each has seen the present route; else nothing."""
+    generation = (route.get("metadata") or {}).get("generation", 0)
+    found = [condition_of(answer, "Accepted") for answer in answers(owner, gateway, route)]
+    are_current = all(accepted.get("observedGeneration", 0) >= generation for accepted in found)
+    return found if are_current else []
+
+
+def _was_ever_accepted(route: Manifest) -> bool:
+    return any(condition_of(answer, "Accepted").get("status") == "True" for answer in _parents(route))
 
 
 def condition_of(answer: Mapping[str, Any], type_: str) -> Mapping[str, Any]:

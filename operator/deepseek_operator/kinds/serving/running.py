@@ -10,7 +10,7 @@ from deepseek_operator.core.resources import POD, Manifest
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.domain.policy.rollout import Replicas
 from deepseek_operator.kinds.serving.labels import revision_named, revision_of
-from deepseek_operator.kinds.serving.names import serving_revision
+from deepseek_operator.kinds.serving.names import is_of_a_cache, serving_revision
 from deepseek_operator.kinds.serving.revision import template_of
 from deepseek_operator.workloads.pod.reach import asked
 from deepseek_operator.workloads.replicas.group import Group, group_named, groups
@@ -24,6 +24,11 @@ def group(seen: Seen[DeepSeekServing], revision: str) -> Group | None:
     """The living group of a revision's replicas; None when there is none, or it is on its way out."""
     live = group_named(seen, serving_revision(seen.owner.metadata.name, revision))
     return live if live is not None and not live.is_going else None
+
+
+def replica_groups(seen: Seen[DeepSeekServing]) -> tuple[Group, ...]:
+    """All groups of replicas, those that are going included, by name; a cache is none."""
+    return tuple(group for group in groups(seen) if not is_of_a_cache(seen.owner.metadata.name, group.name))
 
 
 def living_pods(seen: Seen[DeepSeekServing]) -> tuple[Manifest, ...]:
@@ -49,7 +54,7 @@ def running_revisions(
     seen: Seen[DeepSeekServing], pods: Sequence[Manifest], ages: Mapping[str, int]
 ) -> dict[str, Replicas]:
     """What runs of every revision that has a group or one of the living `pods`, oldest first by `ages`."""
-    names = {*(revision_named(group.manifest) for group in groups(seen)), *map(revision_of, pods)} - {""}
+    names = {*(revision_named(group.manifest) for group in replica_groups(seen)), *map(revision_of, pods)} - {""}
     return {name: _replicas(seen, pods, name) for name in sorted(names, key=lambda name: (ages.get(name, 0), name))}
 
 

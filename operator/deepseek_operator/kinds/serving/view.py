@@ -19,6 +19,7 @@ from deepseek_operator.domain.policy.rollout import Replicas
 from deepseek_operator.domain.policy.zero import Phase, State
 from deepseek_operator.kinds.serving.authorization import is_accepted
 from deepseek_operator.kinds.serving.baking import Baking, baking
+from deepseek_operator.kinds.serving.cache import is_ready, names_of
 from deepseek_operator.kinds.serving.canary import drift, facts, header_of, is_rejected, run_of
 from deepseek_operator.kinds.serving.comparing import Comparison, comparison
 from deepseek_operator.kinds.serving.fresh import Fresh
@@ -39,7 +40,7 @@ from deepseek_operator.kinds.serving.rollout import (
     target_of_rollback,
 )
 from deepseek_operator.kinds.serving.routed import unrouted
-from deepseek_operator.kinds.serving.routes import gateway_of, reached
+from deepseek_operator.kinds.serving.routes import gateway_of, is_settled, reached
 from deepseek_operator.kinds.serving.running import living_pods, running_revisions
 from deepseek_operator.kinds.serving.scaling import Scaling, scaling_of
 from deepseek_operator.kinds.serving.sleep import runs_alone, slept
@@ -243,6 +244,28 @@ class View:
         step, target = self.rollout.step, self.rollout.target.revision
         names = tuple(name for name, one in self.running.items() if one.serving > 0 and step.get(name, 0) > 0)
         return names or ((target,) if self.sleep is not None and target is not None else ())
+
+    @cached_property
+    def cached(self) -> tuple[str, ...]:
+        """Revisions that shall have a cache: those that get requests by the gateway."""
+        gateway = self.spec.gateway
+        if gateway is None or gateway.cache is None or self.gate is None or self.spec.suspend:
+            return ()
+        return tuple(dict.fromkeys((*self.shares, *self.pins)))
+
+    @cached_property
+    def through(self) -> frozenset[str]:
+        """Those of them whose requests go through it now."""
+        return frozenset(revision for revision in self.cached if is_ready(self.seen, revision))
+
+    def is_cache_reached(self, name: str) -> bool:
+        """Whether the gateway may send requests through the cache whose Service has that name: the live route says so,
+        or its controller has not said that it has seen the route as it is."""
+        live = self.seen.child(HTTP_ROUTE, serving_service(self.owner.metadata.name))
+        if live is None:
+            return HTTP_ROUTE in self.seen.unserved
+        gateway = self.spec.gateway
+        return gateway is None or name in names_of(live) or not is_settled(self.owner, gateway, live)
 
     @cached_property
     def reached(self) -> tuple[str, ...]:

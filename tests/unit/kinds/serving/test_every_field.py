@@ -18,13 +18,17 @@ from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.resources import (
     AUTOSCALER,
     BACKEND_TRAFFIC_POLICY,
+    CONFIG_MAP,
+    DEPLOYMENT,
     HTTP_ROUTE,
     JOB,
     REVISION,
     SECURITY_POLICY,
+    Resource,
 )
 from deepseek_operator.core.seen import Answer, Sample
 from deepseek_operator.domain.policy.analysis import Reading
+from deepseek_operator.kinds.serving.names import serving_cache
 from deepseek_operator.kinds.serving.signals import IN_FLIGHT, REPORTING, queries, wanted
 from tests.support.gateways import GATE
 from tests.support.leaves import schema_leaves, with_leaf
@@ -156,6 +160,24 @@ def phase_after_two_minutes_without_requests(spec: Spec) -> object:
     for _ in range(8):
         life.after(15)
     return life.at
+
+
+def cache(path: str) -> Scene:
+    """Of the pods of the cache before the only revision."""
+    return lambda spec: at(_cache(DEPLOYMENT, spec)["spec"]["template"]["spec"], path)
+
+
+def kept_for(spec: Spec) -> object:
+    """Seconds that nginx keeps an answer."""
+    told: str = _cache(CONFIG_MAP, spec)["data"]["nginx.conf"]
+    return int(told.partition("proxy_cache_valid 200 ")[2].partition("s;")[0])
+
+
+def _cache(resource: Resource, spec: Spec) -> Any:
+    life = ServingLife(configuration=Configuration(gate=GATE), **spec)
+    life.run()
+    assert life.status.current is not None
+    return life.stored(resource, serving_cache("chat", life.status.current.name))
 
 
 def both(*scenes: Scene) -> Scene:
@@ -380,6 +402,7 @@ SLEEPS: Spec = {
     "autoscaling": {"minReplicas": 0, "maxReplicas": 8, "signals": [{"type": "InFlight", "target": 4}]},
     "gateway": {**ROUTED["gateway"], "auth": {"apiKeys": True}},
 }
+CACHED: Spec = {"gateway": {**ROUTED["gateway"], "auth": {"apiKeys": True}, "cache": {"image": "nginx:1"}}}
 SECRET: Spec = {"engine": {"env": [{"name": "A", "secret": {"name": "hub", "key": "token"}}]}}
 PRIVATE = {
     "model_type": "llama", "num_hidden_layers": 80, "hidden_size": 8192, "num_attention_heads": 64,
@@ -593,6 +616,9 @@ FIELDS = (
     Field("gateway.auth.jwt.jwks.uri", token("remoteJWKS.uri"),
           (("https://a.example.com", "https://a.example.com"), ("https://b.example.com", "https://b.example.com")), FETCHED),
     Field("gateway.auth.jwt.jwks.configMapName", token("localJWKS.valueRef.name"), (("a", "a"), ("b", "b")), TOKENS),
+    Field("gateway.cache.image", cache("containers.0.image"), (("nginx:1", "nginx:1"), ("nginx:2", "nginx:2")), CACHED),
+    Field("gateway.cache.ttlSeconds", kept_for, ((ABSENT, 3600), (60, 60)), CACHED),
+    Field("gateway.cache.maxSize", cache("volumes.1.emptyDir.sizeLimit"), ((ABSENT, "320Mi"), ("1Gi", "1088Mi")), CACHED),
     Field("pod.nodeSelector", pod("nodeSelector"), ((ABSENT, None), ({"zone": "a"}, {"zone": "a"}))),
     Field("pod.nodeSelector", pod("nodeSelector.zone"), ((ABSENT, None), ({"zone": "a"}, "a")), vllm()),
     Field("pod.tolerations[].key", pod("tolerations.0.key"), (("gpu", "gpu"), ("npu", "npu")), TOLERATION),

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, StringConstraints
 
-from deepseek_operator.api.base import ApiModel, DnsLabel, Says, rule, rules
+from deepseek_operator.api.base import ApiModel, DnsLabel, Image, Says, rule, rules
 
 MAX_BODY_SIZE = "32Mi"
 """Of a request: a context of a million tokens takes about 4 MiB as text."""
@@ -12,6 +12,8 @@ MAX_BODY_SIZE = "32Mi"
 REQUEST_SECONDS = 3600
 STREAM_IDLE_SECONDS = 300
 RETRIES = 2
+CACHE_SECONDS = 3600
+CACHE_SIZE = "256Mi"
 
 _SUBDOMAIN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
 
@@ -57,6 +59,13 @@ ConfigMapName = Annotated[
     str,
     StringConstraints(pattern=f"^{_SUBDOMAIN}$", max_length=253),
     Says("write the name of a ConfigMap: a-z, 0-9, '-' and '.', for example token-keys"),
+]
+
+
+CacheSize = Annotated[
+    str,
+    StringConstraints(pattern=r"^([1-9][0-9]{0,4}Mi|[1-9][0-9]{0,2}Gi)$", max_length=7),
+    Says("write a whole number of Mi or Gi, up to 999Gi, for example 256Mi"),
 ]
 
 
@@ -161,8 +170,34 @@ class Auth(ApiModel):
     )
 
 
+class Cache(ApiModel):
+    """nginx before each revision that gets requests. It keeps answers for the client that asked, of requests that say
+    temperature 0 themselves and want no stream; all others pass."""
+
+    image: Image = Field(
+        description="Image with nginx 1.22 or newer, njs 0.8 or newer and a shell, as the official one. Example: docker.io/library/nginx:1.28.",
+    )
+    ttl_seconds: Annotated[int, Field(ge=1, le=604800)] = Field(
+        default=CACHE_SECONDS, description=f"Seconds that an answer is given again. Default {CACHE_SECONDS}."
+    )
+    max_size: CacheSize = Field(
+        default=CACHE_SIZE,
+        description=f"Of all answers that a pod of the cache keeps, in its memory. Default {CACHE_SIZE}.",
+    )
+
+
 class Gateway(ApiModel):
     """A route for /v1 from a Gateway of the administrator's to the replicas, by revision."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "!has(self.cache) || has(self.auth)",
+                "gateway.cache keeps answers for each client, and without gateway.auth nobody says which client asks: write "
+                "auth: {apiKeys: true} beside it, or leave out cache",
+            )
+        )
+    )
 
     parent_ref: ParentRef = Field(description="The Gateway that the route hangs on.")
     hostnames: list[Hostname] = Field(
@@ -180,4 +215,7 @@ class Gateway(ApiModel):
     auth: Auth | None = Field(
         default=None,
         description="Who is let in. Requests then go by their field model, and servings may share a host name. Absent: everybody.",
+    )
+    cache: Cache | None = Field(
+        default=None, description="Answers that are given again to who asked for them before; needs auth. Absent: none."
     )
