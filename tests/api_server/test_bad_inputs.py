@@ -713,9 +713,9 @@ SERVINGS: tuple[tuple[str, Changes, str], ...] = (
         "with autoscaling, replicas must be 1 or more",
     ),
     (
-        "scaling to nothing",
-        {SCALING: {"minReplicas": 0, "maxReplicas": 3, "signals": _signals(8)}},
-        "greater than or equal to 1",
+        "scaling below nothing",
+        {SCALING: {"minReplicas": -1, "maxReplicas": 3, "signals": _signals(8)}},
+        "greater than or equal to 0",
     ),
     ("one signal twice", {SCALING: {"maxReplicas": 3, "signals": _signals(8, 9)}}, "Duplicate value"),
     (
