@@ -183,7 +183,6 @@ def test_the_service_account_may_what_the_role_says_and_reads_no_secret(api_serv
         ("default", "delete", "", "persistentvolumeclaims"),
         ("default", "create", "", "pods"),
         ("default", "create", "", "serviceaccounts/token"),
-        ("default", "create", "coordination.k8s.io", "leases"),
     ]
     assert [request for request in refused if _may(api_server, user, *request)] == []
 
