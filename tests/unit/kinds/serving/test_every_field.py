@@ -429,7 +429,8 @@ def judged_by(metric: Spec) -> Spec:
 TRIED, BAKED = canary(weight=25), canary(weight=25, bakeSeconds=60)
 A_B: Spec = {"rollout": {"canary": {"steps": [{"replicas": 1}], "match": {"percent": 20}}}}
 BY_HEADER: Spec = {
-    "rollout": {"canary": {"steps": [{"replicas": 1}], "match": {"header": {"name": "x-a", "value": "1"}}}}
+    **ROUTED,
+    "rollout": {"canary": {"steps": [{"replicas": 1}], "match": {"header": {"name": "x-a", "value": "1"}}}},
 }
 STALLED: Spec = {"rollout": {"canary": {**TRIED["rollout"]["canary"], "stallSeconds": 60}}}
 
