@@ -133,17 +133,9 @@ def test_large_bodies_pass_whole_and_larger_ones_are_refused(bed: Bed) -> None:
 
 
 def test_streams_come_as_they_are_written(bed: Bed) -> None:
-    body = json.dumps({"model": "chat", "stream": True}).encode()
-    head = f"POST /v1/completions HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {KEY}\r\n"
-    with socket.create_connection(("127.0.0.1", bed.port), 30) as client:
-        client.sendall(f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
-        heard = b""
-        while b"data: first" not in heard:
-            heard += client.recv(4096)
-        assert b"second" not in heard
-        bed.go_on.set()
-        while b"data: second" not in heard:
-            heard += client.recv(4096)
+    first, heard = bed.streamed()
+    assert b"second" not in first
+    assert b"data: second" in heard
 
 
 def test_models_are_listed_for_the_key(bed: Bed) -> None:

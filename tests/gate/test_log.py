@@ -1,7 +1,6 @@
 """What the access log of the example says behind a real Envoy: who, which model and revision, how many tokens; no prompt."""
 
 import json
-import socket
 from typing import Any
 
 import pytest
@@ -68,18 +67,8 @@ def test_a_stream_tells_tokens_where_its_client_asked_for_them_and_is_not_held_u
     bed: Bed, asked: dict[str, Any], told: tuple[int | None, int | None]
 ) -> None:
     before = settled(bed)
-    bed.go_on.clear()
-    body = json.dumps({"model": "chat", "stream": True, **asked}).encode()
-    head = f"POST /v1/completions HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {KEY}\r\nConnection: close\r\n"
-    with socket.create_connection(("127.0.0.1", bed.port), 30) as client:
-        client.sendall(f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
-        heard = b""
-        while b"data: first" not in heard:
-            heard += client.recv(4096)
-        assert b"second" not in heard
-        bed.go_on.set()
-        while piece := client.recv(4096):
-            heard += piece
+    first, heard = bed.streamed(**asked)
+    assert b"second" not in first
     assert (b"prompt_tokens" in heard) == bool(asked)
     assert tokens(line_of(bed, before)) == told
 

@@ -364,7 +364,7 @@ class RoutedCanaryMachine(CanaryMachine, GatewayMachine):
             return
         if was.phase != Phase.BAKING and self._route() is not None:
             assert is_now is not None
-            if header_of(is_now) is not None:
+            if header_of(is_now, run) is not None:
                 assert run.target in self.sent_by_header, (run, self.sent_by_header)
                 return
             parts = self.sent[1]

@@ -8,6 +8,7 @@ $ENVOY is the environment with Envoy's wheel, which `need_envoy` of environment.
 import asyncio
 import json
 import os
+import socket
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -292,6 +293,24 @@ class Bed:
             sent.setdefault("Content-Type", "application/json")
         data = json.dumps(body).encode() if isinstance(body, dict) else body
         return told(self.url(path), data, sent, method)
+
+    def streamed(self, **more: Any) -> tuple[bytes, bytes]:
+        """What a client hears of a stream while the backend holds back its second half, and all that it hears."""
+        self.go_on.clear()
+        body = json.dumps({"model": "chat", "stream": True, **more}).encode()
+        head = f"POST /v1/completions HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {KEY}\r\nConnection: close\r\n"
+        with socket.create_connection(("127.0.0.1", self.port), 30) as client:
+            client.sendall(
+                f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+            )
+            first = b""
+            while b"data: first" not in first:
+                first += client.recv(4096)
+            self.go_on.set()
+            heard = first
+            while piece := client.recv(4096):
+                heard += piece
+        return first, heard
 
     def logged(self) -> list[dict[str, Any]]:
         """Lines of the access log until now."""

@@ -123,3 +123,18 @@ class ServingLife:
         told = a_training(name, **status)["status"]
         self.cluster.edit(TRAINING, NAMESPACE, name, lambda live: live.update(status=told))
         self.operator.settle()
+
+
+class ExaminedLife(ServingLife):
+    """One whose exams' Jobs have a controller, too, and whose time passes."""
+
+    def run(self, room: int = 1000, rounds: int = 4) -> None:
+        for _ in range(rounds):
+            self.world.run_job_controller()
+            super().run(room, 1)
+
+    def after(self, seconds: float) -> None:
+        """So much later, all have looked again."""
+        self.clock.advance(seconds)
+        self.operator.settle()
+        self.run()

@@ -35,8 +35,9 @@ _READ = ("authorization", "x-api-key", "content-type", "content-encoding", *_CLA
 ANSWER_SECONDS = 15
 """How long Envoy waits for the gate, which waits 10 s for a body that comes slowly."""
 
-_AT_ONCE = 65536
-"""Questions of one proxy to the gate: as many as requests to the replicas, each of which may be held while nothing runs."""
+AT_ONCE = 65536
+"""Requests and connections of one proxy to the replicas, and as many questions to the gate, each of which may be held while
+nothing runs. Envoy's own 1,024 are fewer than streams that a day sees; it is the engines that say when there are too many."""
 
 
 def ways(auth: Auth) -> str:
@@ -85,7 +86,7 @@ def security_policy(owner: DeepSeekServing, gateway: Gateway, auth: Auth, gate: 
                 "backendRefs": [backend(gate)],
                 "backendSettings": {
                     "circuitBreaker": dict.fromkeys(
-                        ("maxConnections", "maxPendingRequests", "maxParallelRequests"), _AT_ONCE
+                        ("maxConnections", "maxPendingRequests", "maxParallelRequests"), AT_ONCE
                     ),
                     "retry": {"numRetries": 2, "retryOn": {"triggers": ["connect-failure", "refused-stream"]}},
                 },

@@ -114,8 +114,10 @@ def read(pinned: str) -> Canary:
     return Canary.model_validate_json(pinned)
 
 
-def header_of(status: CanaryStatus) -> HeaderMatch | None:
-    """The header by which requests are told apart in the recorded run, which `run_of` has found; None without."""
+def header_of(status: CanaryStatus | None, run: Run | None) -> HeaderMatch | None:
+    """The header by which requests are told apart in `run`; None without, or while another run is recorded."""
+    if status is None or run is None or status.run != run.number:
+        return None
     match = read(status.pinned).match
     return match.header if match is not None else None
 

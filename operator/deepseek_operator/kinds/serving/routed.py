@@ -19,8 +19,7 @@ def unrouted(owner: DeepSeekServing, route: Manifest | None, run: Run | None) ->
     gateway = owner.spec.gateway
     if gateway is None or run is None:
         return ""
-    status = owner.status.canary
-    header = header_of(status) if status is not None and status.run == run.number else None
+    header = header_of(owner.status.canary, run)
     if route is not None and _is_sent(route, run, header) and _is_taken(owner, gateway, route):
         return ""
     what = "the step's weight" if header is None else f"the rule for {header.name}: {header.value}"

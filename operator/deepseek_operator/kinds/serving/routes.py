@@ -15,6 +15,7 @@ from deepseek_operator.core.configuration import GateAddress
 from deepseek_operator.core.resources import BACKEND_TRAFFIC_POLICY, HTTP_ROUTE, SERVICE, Manifest, Resource
 from deepseek_operator.kinds.serving.authorization import (
     ANSWER_SECONDS,
+    AT_ONCE,
     CLIENT_HEADER,
     ROUTE_HEADER,
     backend,
@@ -35,10 +36,6 @@ LISTING_PATH = "/v1/models"
 _GATEWAYS = "gateway.networking.k8s.io"
 _RETRIED = ("connect-failure", "refused-stream", "reset-before-request", "retriable-status-codes")
 """Of a request that no replica has begun to answer; an answer that broke off is the client's to judge."""
-
-_AT_ONCE = 65536
-"""Requests and connections of one proxy to the replicas. Envoy's own 1,024 are fewer than streams that a day sees; it is
-the engines that say when there are too many."""
 
 _EVERYBODY = ("0.0.0.0/0", "::/0")
 
@@ -164,7 +161,7 @@ def _retry(retries: int) -> dict[str, Any]:
 
 
 def _circuit_breaker(gateway: Gateway) -> dict[str, int]:
-    most = dict.fromkeys(("maxConnections", "maxPendingRequests", "maxParallelRequests"), _AT_ONCE)
+    most = dict.fromkeys(("maxConnections", "maxPendingRequests", "maxParallelRequests"), AT_ONCE)
     return most | ({"maxParallelRequests": most_at_once} if (most_at_once := gateway.limits.concurrency) else {})
 
 

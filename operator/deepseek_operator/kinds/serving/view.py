@@ -210,9 +210,7 @@ class View:
     @cached_property
     def header(self) -> HeaderMatch | None:
         """By which the recorded run tells requests apart; None where by none, or none runs."""
-        recorded = self.status.canary
-        same = recorded is not None and self.run is not None and recorded.run == self.run.number
-        return header_of(recorded) if recorded is not None and same else None
+        return header_of(self.status.canary, self.run)
 
     @cached_property
     def matched(self) -> tuple[HeaderMatch, str] | None:

@@ -19,7 +19,7 @@ from deepseek_operator.kinds.serving.story import exit_status, picture
 from deepseek_operator.kinds.serving.verbs import PROMOTE, ROLLBACK
 from tests.support.faults import Crash, crash_at_write
 from tests.support.gateways import PUBLIC, takes
-from tests.support.serving_life import SERVICE, ServingLife
+from tests.support.serving_life import SERVICE, ExaminedLife, ServingLife
 from tests.support.servings import NAMESPACE
 
 BAKE_S = 600
@@ -27,7 +27,7 @@ NUMBERS = {"new": {"requests": 400.0, "errors": 0.01, "0.5": 0.3, "0.99": 2.0},
            "old": {"requests": 1600.0, "errors": 0.0025, "0.5": 0.25, "0.99": 1.5}}  # fmt: skip
 
 
-class Compared(ServingLife):
+class Compared(ExaminedLife):
     """Four replicas of a first version, and a second one that is asked for and compared."""
 
     def __init__(self, analysis: dict[str, Any] | None = None, begins: bool = True, **canary: Any) -> None:
@@ -49,16 +49,6 @@ class Compared(ServingLife):
             tenth = 0.1 if "first_token" in query else 1.0
             return Reading((numbers["0.5" if "(0.5," in query else "0.99"] * tenth,), at)
         return Reading((numbers["errors" if " / " in query else "requests"],), at)
-
-    def run(self, room: int = 1000, rounds: int = 4) -> None:
-        for _ in range(rounds):
-            self.world.run_job_controller()
-            super().run(room, 1)
-
-    def after(self, seconds: float) -> None:
-        self.clock.advance(seconds)
-        self.operator.settle()
-        self.run()
 
     def annotate(self, key: str, value: str) -> None:
         self.cluster.edit(SERVING, NAMESPACE, "chat", lambda live: live["metadata"].update(annotations={key: value}))

@@ -13,7 +13,7 @@ from deepseek_operator.kinds.serving.events import events
 from deepseek_operator.kinds.serving.running import living_pods
 from deepseek_operator.kinds.serving.verbs import PROMOTE
 from deepseek_operator.ports.cluster import QuotaExceeded
-from tests.support.serving_life import ServingLife
+from tests.support.serving_life import ExaminedLife, ServingLife
 from tests.support.servings import NAMESPACE
 
 BAKE_S, INTERVAL_S = 180, 60
@@ -22,7 +22,7 @@ LEAST: dict[str, Any] = {"type": "Accuracy", "data": HELDOUT, "min": "0.9", "sam
 BESIDE: dict[str, Any] = {"type": "Accuracy", "data": HELDOUT, "maxDrop": "0.02", "samples": 50}
 
 
-class Examined(ServingLife):
+class Examined(ExaminedLife):
     """Two replicas of a first version, and a second one that is asked for and examined."""
 
     def __init__(self, *metrics: dict[str, Any], steps: int = 1, **canary: Any) -> None:
@@ -32,16 +32,6 @@ class Examined(ServingLife):
         self.run()
         self.first = self.status.stable
         self.edit(engine={"maxConcurrency": 8})
-        self.run()
-
-    def run(self, room: int = 1000, rounds: int = 4) -> None:
-        for _ in range(rounds):
-            self.world.run_job_controller()
-            super().run(room, 1)
-
-    def after(self, seconds: float) -> None:
-        self.clock.advance(seconds)
-        self.operator.settle()
         self.run()
 
     def jobs(self) -> list[Stored]:
