@@ -158,7 +158,7 @@ class Oracle:
         existing += [
             _bare(resource, item)
             for resource in KINDS.children
-            if resource not in (CLAIM, POD) and not resource.is_optional
+            if resource.kind in kinds and resource not in (CLAIM, POD)
             for item in kinds[resource.kind]
             if _owner_uid(item) not in owners and not item["metadata"].get("ownerReferences")
         ]
