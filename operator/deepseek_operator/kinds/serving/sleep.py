@@ -16,6 +16,7 @@ from deepseek_operator.core.seen import Question, Seen
 from deepseek_operator.domain.policy.rollout import Replicas
 from deepseek_operator.domain.policy.zero import KEPT, Facts, Phase, State, advance, waits, window_of
 from deepseek_operator.kinds.serving.authorization import ENTRY
+from deepseek_operator.kinds.serving.canary import whole_second
 from deepseek_operator.kinds.serving.idleness import asked, reading
 from deepseek_operator.kinds.serving.names import serving_service
 
@@ -39,11 +40,7 @@ def slept(seen: Seen[DeepSeekServing], is_settled: bool, serving: int, another: 
     owner, wake = seen.owner, seen.owner.spec.sleep
     if wake is None:
         return None
-    at, idle, before = (
-        seen.now.replace(microsecond=0),
-        timedelta(seconds=wake.idle_seconds),
-        state_of(owner.status.sleep),
-    )
+    at, idle, before = whole_second(seen.now), timedelta(seconds=wake.idle_seconds), state_of(owner.status.sleep)
     mark, waiting = _marked(seen.child(LEASE, serving_service(owner.metadata.name)))
     told = reading(owner, window_of(before, idle, at), seen.readings)
     return advance(before, Facts(idle, is_settled, serving, another, _is_kept(seen), mark, waiting, told, at))
@@ -54,7 +51,7 @@ def questions(seen: Seen[DeepSeekServing]) -> tuple[Question, ...]:
     owner, wake, state = seen.owner, seen.owner.spec.sleep, state_of(seen.owner.status.sleep)
     if wake is None or state is None or state.phase in (Phase.ASLEEP, Phase.WAKING) or not owner.status.ready_replicas:
         return ()
-    at = seen.now.replace(microsecond=0)
+    at = whole_second(seen.now)
     queries = asked(owner, window_of(state, timedelta(seconds=wake.idle_seconds), at)).values()
     return tuple(Question(query, seen.now - _into(seen.now)) for query in queries)
 
