@@ -41,7 +41,7 @@ def save(step, loss, parent):  # the manifest comes last and makes the directory
 
 torch.manual_seed(0)
 model = torch.nn.Sequential(torch.nn.Linear(1, 32), torch.nn.Tanh(), torch.nn.Linear(32, 1))
-adam, step, origin, loss = torch.optim.Adam(model.parameters(), lr=0.01), 0, None, torch.tensor(1.0)
+adam, step, origin, loss, stop = torch.optim.Adam(model.parameters(), lr=0.01), 0, None, torch.tensor(1.0), False
 for ancestor in reversed(json.loads(env.get("DEEPSEEK_RESUME_ANCESTRY") or "[]")):  # the newest recorded attempt first
     found = [json.loads(m.read_text()) for m in sorted(root.glob(f"{ancestor.get('incarnation', '*')}/step-*/manifest.json"))]
     healthy = [m for m in found if m["healthy"] and m["jobUID"] == ancestor["jobUID"]]
@@ -65,5 +65,9 @@ while step < steps:
         if stop or step == steps or step % int(env.get("DEEPSEEK_CHECKPOINT_EVERY_STEPS") or "100") == 0:
             save(step, loss.item(), origin)
     if stop:
-        sys.exit(75)  # saved, restart me
+        break
+if world > 1:
+    gang.destroy_process_group()  # left to the interpreter's end, its threads may abort a process that has done all
+if stop:
+    sys.exit(75)  # saved, restart me
 sys.exit(0 if loss.item() < 0.01 else f"the sine was not learnt: loss {loss.item():.4f}")

@@ -122,7 +122,7 @@ def test_what_dies_again_in_the_same_place_ends_the_pod(tmp_path: Path) -> None:
 def test_a_crash_before_the_first_step_and_a_users_error_end_the_pod(tmp_path: Path) -> None:
     early = attempt(tmp_path / "early", nodes=1, processes=2)
     (tmp_path / "early").mkdir()
-    (pod,) = pods = launched(early)
+    (pod,) = pods = [early.execute()]  # in a fork nothing is left to import
     pod.wait_for(lambda line: "progress on port" in line)
     sleep(1.0)  # both ranks are started at once, and take seconds to import torch
     kill(pods, 0, 1)
