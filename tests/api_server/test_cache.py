@@ -14,7 +14,7 @@ from examples.local_cluster.control_plane import Cluster
 from tests.support.bench import Bench
 from tests.support.fake_node import FakeNode
 from tests.support.gateway_api import COLLECTIONS as GATEWAYS
-from tests.support.gateway_api import dialect, install, standard
+from tests.support.gateway_api import dialect, served, standard
 from tests.support.gateways import ENVOY_GATEWAY, PUBLIC
 from tests.support.kubectl import until
 from tests.support.namespaces import wait_for_account
@@ -37,12 +37,15 @@ COLLECTIONS = {
 def bench(controllers: Cluster, tmp_path: Path, namespace: str) -> Iterator[Bench]:
     """An operator that knows a gate, with a node, where Gateway API and Envoy Gateway's definitions are."""
     system = f"{namespace}-system"
-    install(controllers.api, [*standard(), *dialect()])
     controllers.api.create("/api/v1/namespaces", {"metadata": {"name": system}})
     wait_for_account(controllers.api, namespace)
     knows = {"GATE_SERVICE": f"{system}/gate", "GATE_NAMESPACES": namespace}
     operator = OperatorProcess(controllers, tmp_path, system, namespace, knows)
-    with FakeNode(controllers.api, namespace, namespace) as node, operator:
+    with (
+        served(controllers.api, standard(), dialect()),
+        FakeNode(controllers.api, namespace, namespace) as node,
+        operator,
+    ):
         yield Bench(controllers, namespace, node, operator)
     assert node.failure is None
     assert operator.exits == []

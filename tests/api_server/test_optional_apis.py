@@ -210,11 +210,9 @@ def _account(api: Api, namespace: str) -> str:
 
 def grant(api: Api, namespace: str, but_boards: bool = False) -> None:
     """What the list of kinds asks for, and the Lease and events of the process."""
-    rights = {
-        **WITH_POSTERS.rights(),
-        ("coordination.k8s.io", "leases"): {"get", "create", "update"},
-        ("", "events"): {"create", "patch", "list"},
-    }
+    rights = {right: set(verbs) for right, verbs in WITH_POSTERS.rights().items()}
+    rights.setdefault(("coordination.k8s.io", "leases"), set()).update(("get", "create", "update"))
+    rights.setdefault(("", "events"), set()).update(("create", "patch", "list"))
     rules = [
         {"apiGroups": [group], "resources": [plural], "verbs": sorted(verbs)}
         for (group, plural), verbs in rights.items()

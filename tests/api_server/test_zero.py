@@ -26,7 +26,7 @@ from tests.support.fake_node import FakeNode
 from tests.support.fault_proxy import Fate, Write
 from tests.support.gate import KEY, GateProcess, config_map, entry, told
 from tests.support.gateway_api import COLLECTIONS as GATEWAYS
-from tests.support.gateway_api import dialect, install, standard
+from tests.support.gateway_api import dialect, served, standard
 from tests.support.gateways import ENVOY_GATEWAY
 from tests.support.kubectl import until
 from tests.support.namespaces import wait_for_account
@@ -172,14 +172,17 @@ class Scene:
 
 @pytest.fixture
 def scene(controllers: Cluster, namespace: str, tmp_path: Path) -> Iterator[Scene]:
-    install(controllers.api, [*standard(), *dialect()])
     system = f"{namespace}-system"
     controllers.api.create("/api/v1/namespaces", {"metadata": {"name": system}})
     wait_for_account(controllers.api, namespace)
     store = Store()
     settings = {"PROMETHEUS_URL": store.url, "GATE_SERVICE": f"{system}/gate", "GATE_NAMESPACES": namespace}
     operator = OperatorProcess(controllers, tmp_path, system, namespace, settings)
-    with FakeNode(controllers.api, namespace, namespace), operator:
+    with (
+        served(controllers.api, standard(), dialect()),
+        FakeNode(controllers.api, namespace, namespace),
+        operator,
+    ):
         made = Scene(controllers, tmp_path, namespace, operator, store)
         with made.gate:
             made.begin()
