@@ -5,8 +5,11 @@ import re
 
 from deepseek_operator.api.v1alpha1.common.source import is_place
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
+from deepseek_operator.api.v1alpha1.serving.adapters import ServedAdapter
+from deepseek_operator.api.v1alpha1.serving.model import ServingModel
 from deepseek_operator.api.v1alpha1.serving.status import CanaryStatus, ResolvedAdapter, ResolvedModel, RevisionStatus
 from deepseek_operator.domain.programs.engines.request import AdapterKind
+from deepseek_operator.kinds.serving.model import adapter_digest, reference_digest
 from deepseek_operator.kinds.serving.sleep import state_of
 
 _KINDS = frozenset(kind.value for kind in AdapterKind)
@@ -20,7 +23,7 @@ def believed(owner: DeepSeekServing) -> DeepSeekServing:
     """The serving with what can be true of its status."""
     status = owner.status
     sound = {
-        "resolved": _resolved(status.resolved),
+        "resolved": _resolved(owner),
         "current": status.current if status.current is not None and _is_revision(status.current) else None,
         "previous": [revision for revision in status.previous if _is_revision(revision)],
         "canary": _run(status.canary) if status.canary is not None and _is_run(status.canary) else None,
@@ -32,15 +35,28 @@ def believed(owner: DeepSeekServing) -> DeepSeekServing:
     return owner.model_copy(update={"status": status.model_copy(update=sound)})
 
 
-def _resolved(model: ResolvedModel | None) -> ResolvedModel | None:
+def _resolved(owner: DeepSeekServing) -> ResolvedModel | None:
+    model, spec = owner.status.resolved, owner.spec
     if model is None or not is_place(model.claim_name, model.sub_path):
         return None
-    adapters = [adapter for adapter in model.adapters or () if _is_adapter(adapter)]
+    if model.reference == reference_digest(spec.model) and not _is_of(spec.model, model):
+        return None
+    wanted = {adapter_digest(one): one for one in spec.adapters}
+    adapters = [one for one in model.adapters or () if _is_adapter(one, wanted.get(one.reference))]
     return model if adapters == (model.adapters or []) else model.model_copy(update={"adapters": adapters or None})
 
 
-def _is_adapter(adapter: ResolvedAdapter) -> bool:
-    return is_place(adapter.claim_name, adapter.sub_path) and adapter.kind in _KINDS and 0 <= adapter.rank <= _WIDEST
+def _is_adapter(adapter: ResolvedAdapter, wanted: ServedAdapter | None) -> bool:
+    is_one = is_place(adapter.claim_name, adapter.sub_path) and adapter.kind in _KINDS and 0 <= adapter.rank <= _WIDEST
+    return is_one and (wanted is None or _is_of(wanted, adapter))
+
+
+def _is_of(wanted: ServingModel | ServedAdapter, found: ResolvedModel | ResolvedAdapter) -> bool:
+    """What a reference of that digest can have been resolved to: the digest alone is soon copied."""
+    if wanted.from_training is not None:
+        return found.training == wanted.from_training.name
+    place = (wanted.source.claim, wanted.source.path) if wanted.source is not None else None
+    return (found.claim_name, found.sub_path) == place and found.training is None and found.step is None
 
 
 def _is_revision(revision: RevisionStatus) -> bool:

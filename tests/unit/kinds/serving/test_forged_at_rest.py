@@ -12,11 +12,14 @@ from pydantic import ValidationError
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.definition import SERVING
 from deepseek_operator.core.resources import DEPLOYMENT
+from deepseek_operator.kinds.serving.believed import believed
+from deepseek_operator.kinds.serving.model import adapter_digest, reference_digest
 from tests.campaign.drawn import forged, schema_of
 from tests.support.serving_life import NAME, ServingLife
-from tests.support.servings import NAMESPACE
+from tests.support.servings import NAMESPACE, a_serving
 
 Status = dict[str, Any]
+FOLDER = "pvc://models/v2"
 ROUNDS = 12
 SEEDS, BLOCKS = 20, 4
 
@@ -51,6 +54,9 @@ FORGERIES: dict[str, Status] = {
     "a plan of nothing": {"plan": {"refused": "a/..", "profile": "../x"}},
     "a phase that is none": {"phase": "Dancing", "selector": "=,=", "url": "http://elsewhere"},
     "an autoscaler that says what it can't": {"autoscaling": {"active": True, "desired": -1, "reason": "Why"}},
+    "another claim than the spec names": {"resolved": {"claimName": "nvidia.com", "subPath": "v2"}},
+    "another folder than the spec names": {"resolved": {"claimName": "models", "subPath": "v1"}},
+    "a training where the spec names a claim": {"resolved": {"claimName": "models", "subPath": "v2", "training": "a"}},
 }
 
 
@@ -69,6 +75,9 @@ def comes_to_rest(life: ServingLife, forged: Status) -> None:
         quiet = quiet + 1 if len(life.cluster.writes) == before else 0
         assert rounds < ROUNDS, life.cluster.writes[before:]
     assert (life.reason("Ready"), len(life.pods()), len(life.cluster.all(DEPLOYMENT))) == ("Available", 2, 1)
+    assert life.status.resolved is not None
+    assert life.status.resolved.folder == FOLDER
+    assert FOLDER.removeprefix("pvc://") in str(life.serving()["status"]["summary"]["model"])
 
 
 @pytest.mark.parametrize(("forgery", "scene"), zip(FORGERIES, cycle(SCENES), strict=False))
@@ -90,3 +99,48 @@ def test_a_drawn_status_of_a_serving_comes_to_rest(block: int) -> None:
         except ValidationError:
             continue  # The API server does not let it in.
         comes_to_rest(life, status)
+
+
+SOURCE: Status = {"source": {"uri": FOLDER}}
+TRAINED: Status = {"fromTraining": {"name": "tune", "checkpoint": "Latest"}}
+AS_WRITTEN: Status = {"claimName": "models", "subPath": "v2"}
+RESOLVED: tuple[tuple[Status, Status, bool], ...] = (
+    (SOURCE, AS_WRITTEN, True),
+    (SOURCE, {**AS_WRITTEN, "claimName": "others"}, False),
+    (SOURCE, {**AS_WRITTEN, "subPath": "v1"}, False),
+    (SOURCE, {**AS_WRITTEN, "subPath": ""}, False),
+    (SOURCE, {**AS_WRITTEN, "training": "tune"}, False),
+    (SOURCE, {**AS_WRITTEN, "step": 7}, False),
+    (TRAINED, {**AS_WRITTEN, "training": "tune", "step": 7}, True),
+    (TRAINED, {**AS_WRITTEN, "training": "other", "step": 7}, False),
+    (TRAINED, AS_WRITTEN, False),
+    (TRAINED, {"claimName": "models/a", "subPath": "v2", "training": "tune"}, False),
+)
+
+
+@pytest.mark.parametrize(("reference", "forged", "is_believed"), RESOLVED)
+def test_a_model_is_believed_where_its_reference_can_have_led_to_it(
+    reference: Status, forged: Status, is_believed: bool
+) -> None:
+    owner = DeepSeekServing.model_validate(a_serving(model=reference))
+    resolved = {**forged, "reference": reference_digest(owner.spec.model)}
+    found = believed(DeepSeekServing.model_validate(a_serving(model=reference, status={"resolved": resolved})))
+    assert (found.status.resolved is not None) is is_believed
+    other = {**resolved, "reference": "of another spec"}
+    found = believed(DeepSeekServing.model_validate(a_serving(model=reference, status={"resolved": other})))
+    is_place = "/" not in forged["claimName"]
+    assert (found.status.resolved is not None) is is_place, "of what was asked for before nothing is known"
+
+
+@pytest.mark.parametrize(("reference", "forged", "is_believed"), RESOLVED)
+def test_an_adapter_is_believed_where_its_reference_can_have_led_to_it(
+    reference: Status, forged: Status, is_believed: bool
+) -> None:
+    adapters = [{"name": "legal", **reference}]
+    (wanted,) = DeepSeekServing.model_validate(a_serving(adapters=adapters)).spec.adapters
+    adapter = {**forged, "reference": adapter_digest(wanted), "name": "legal", "kind": "LoRA", "rank": 8}
+    model = {**AS_WRITTEN, "reference": "of another spec", "adapters": [adapter]}
+    serving = a_serving(status={"resolved": model}, adapters=adapters)
+    found = believed(DeepSeekServing.model_validate(serving)).status.resolved
+    assert found is not None
+    assert bool(found.adapters) is is_believed

@@ -53,6 +53,7 @@ FORGERIES: dict[str, Status] = {
     "ancestors of nobody": {"ancestry": [{"attempt": 2**40, "jobUID": "x"}, {"attempt": 0}]},
     "no claim": {"volume": {}},
     "a claim of no name": {"volume": {"claimName": "../a?b", "uid": "1", "made": True}},
+    "a folder in the place of a claim's name": {"volume": {"claimName": "night/a", "uid": "1"}},
     "a claim without its uid": {"volume": {"claimName": "night", "made": True}},
     "another's claim": {"volume": {"claimName": "night", "uid": "night", "made": True}},
     "an origin of no name": {"origin": {"claimName": "/", "subPath": "../..", "step": 1}},

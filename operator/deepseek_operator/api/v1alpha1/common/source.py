@@ -11,7 +11,7 @@ def is_place(claim: str, path: str = "") -> bool:
         ClaimSource(uri=f"pvc://{claim}/{path}" if path else f"pvc://{claim}")
     except ValueError:
         return False
-    return True
+    return "/" not in claim
 
 
 class ClaimSource(ApiModel):
