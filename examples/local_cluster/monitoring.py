@@ -55,10 +55,20 @@ def prometheus(cluster: Cluster) -> Daemon:
 
 
 def configuration(targets: Path) -> Manifest:
-    """Scrape whatever the discovery writes; its labels name the job."""
-    job = {"job_name": "pods", "file_sd_configs": [{"files": [str(targets)]}]}
+    """Scrape whatever the discovery writes; its labels name the job. The operator alone may say whose a series is."""
+    files = [{"files": [str(targets)]}]
+    of_the_operator = {"source_labels": ["job"], "regex": "deepseek-operator"}
+    jobs = [
+        {"job_name": "pods", "file_sd_configs": files, "relabel_configs": [{**of_the_operator, "action": "drop"}]},
+        {
+            "job_name": "operator",
+            "honor_labels": True,
+            "file_sd_configs": files,
+            "relabel_configs": [{**of_the_operator, "action": "keep"}],
+        },
+    ]
     interval = {"scrape_interval": "2s", "scrape_timeout": "2s", "evaluation_interval": "2s"}
-    return {"global": interval, "scrape_configs": [job]}
+    return {"global": interval, "scrape_configs": jobs}
 
 
 def _publish(api: Api) -> None:

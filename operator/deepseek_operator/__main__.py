@@ -108,6 +108,13 @@ def _reasons(options: Namespace) -> int:
     return 0
 
 
+def _metrics(options: Namespace) -> int:
+    from deepseek_operator.cli.handbook import with_metrics
+
+    options.file.write_text(with_metrics(options.file.read_text(), KINDS))
+    return 0
+
+
 def _size(options: Namespace) -> int:
     from deepseek_operator.cli.size import answer, listing
 
@@ -221,6 +228,9 @@ def _parser() -> ArgumentParser:
     )
     reasons.add_argument("file", type=Path, nargs="?", default=Path("README.md"), metavar="FILE")
     reasons.set_defaults(command=_reasons)
+    metrics = commands.add_parser("metrics", help="renew the tables of docs/metrics.md")
+    metrics.add_argument("file", type=Path, nargs="?", default=Path("docs/metrics.md"), metavar="FILE")
+    metrics.set_defaults(command=_metrics)
     _add_size(commands)
     _add_key(commands)
     _add_run_commands(commands)

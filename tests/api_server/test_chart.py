@@ -484,16 +484,19 @@ def test_the_monitor_of_the_operator_selects_its_service_and_a_port_of_it() -> N
     service = _of_kind(manifests, "Service")[NAME]
     assert spec["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
     assert {endpoint["port"] for endpoint in spec["endpoints"]} <= {port["name"] for port in service["spec"]["ports"]}
+    assert all(endpoint["honorLabels"] for endpoint in spec["endpoints"]), "namespace is the object's"
 
 
-def test_the_notes_show_the_job_that_a_prometheus_without_monitors_needs() -> None:
+def test_the_notes_show_the_jobs_that_a_prometheus_without_monitors_needs() -> None:
     def notes(*values: str) -> str:
         sets = [argument for value in ("prometheus.url=http://p", *values) for argument in ("--set", value)]
         return _helm("install", NAME, str(CHART), "--dry-run=client", *sets).partition("\nNOTES:\n")[2]
 
     assert "relabel_configs" not in notes("monitors.enabled=true")
     shown = notes()
-    job = yaml.safe_load(shown[shown.index("  - job_name") : shown.index("externalMetrics.enabled")])[0]
+    of_the_operator, job = yaml.safe_load(shown[shown.index("  - job_name") : shown.index("externalMetrics.enabled")])
+    assert of_the_operator["honor_labels"]
+    assert [rule["regex"] for rule in of_the_operator["relabel_configs"] if "regex" in rule] == [NAME, "metrics"]
     made = {rule["target_label"]: rule["source_labels"] for rule in job["relabel_configs"] if "target_label" in rule}
     assert made == {
         "namespace": ["__meta_kubernetes_namespace"],

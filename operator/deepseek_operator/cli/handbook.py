@@ -1,8 +1,10 @@
-"""The tables in the README: reasons of conditions, engines with their flags, and trainers, made from the code, so that none is left out."""
+"""The tables in the README and in docs/metrics.md: reasons of conditions, engines with their flags, trainers, and metrics, made
+from the code, so that none is left out."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 
+from deepseek_operator.controller.metrics import Metrics
 from deepseek_operator.core.kinds import Kinds
 from deepseek_operator.domain.programs import handbook
 
@@ -49,13 +51,34 @@ def with_programs(text: str) -> str:
         ValueError: a marker is missing.
     """
     for name, table in PROGRAMS.items():
-        begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->"
-        head, opened, rest = text.partition(begin)
-        _, closed, tail = rest.partition(end)
-        if not opened or not closed:
-            raise ValueError(f"the markers of the table of {name} are missing")
-        text = f"{head}{begin}{table()}{end}{tail}"
+        text = _renewed(text, name, table())
     return text
+
+
+def with_metrics(text: str, kinds: Kinds) -> str:
+    """`text` with the tables of what the operator tells of objects, by kind, and of itself, each between its two markers.
+
+    Raises:
+        ValueError: a marker is missing.
+    """
+    for entry in kinds:
+        rows = [(one.name, one.type, ", ".join(one.labels), one.text) for one in entry.metrics]
+        text = _renewed(text, entry.word, _table(("metric", "type", "labels", "what it is"), rows)) if rows else text
+    return _renewed(text, "process", _table(("metric", "type", "what it is"), Metrics().documented()))
+
+
+def _table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    body = "".join(f"| {' | '.join((f'`{name}`', *others))} |\n" for name, *others in rows)
+    return f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}\n{body}".replace("|  |", "| |")
+
+
+def _renewed(text: str, name: str, table: str) -> str:
+    begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->"
+    head, opened, rest = text.partition(begin)
+    _, closed, tail = rest.partition(end)
+    if not opened or not closed:
+        raise ValueError(f"the markers of the table of {name} are missing")
+    return f"{head}{begin}{table}{end}{tail}"
 
 
 def _words(words: list[str], count: int) -> str:

@@ -35,6 +35,7 @@ from deepseek_operator.controller.reconcile import Reconciler, Reconciles
 from deepseek_operator.controller.settings import Settings
 from deepseek_operator.controller.signals import SignalBoard
 from deepseek_operator.controller.stream import Stream
+from deepseek_operator.controller.told import Told
 from deepseek_operator.controller.workers import work
 from deepseek_operator.core.kinds import Kinds
 from deepseek_operator.core.resources import Manifest, Resource
@@ -98,7 +99,8 @@ class App:
         self._auditor = Auditor(
             self._kube, self._mirror, clock, self._metrics, kinds.watched, self._wake, settings.audit_interval_s
         )
-        self._pages = Pages(self._unhealthy, self._unready, self._metrics.exposition)
+        self._told = Told(self._mirror, kinds, settings.configuration, lambda: self._lease.left_s() > 0)
+        self._pages = Pages(self._unhealthy, self._unready, self._exposition)
         self._resync_s = lambda: settings.resync_interval_s * random.uniform(1 - _RESYNC_SPREAD, 1 + _RESYNC_SPREAD)
         self._drivers = self._composed()
         self._metrics.follow(self._queue.__len__, lambda: self._lease.left_s() > 0, settings.lease_name)
@@ -244,6 +246,9 @@ class App:
         log.critical("%s: %s: %s; the process exits", task.get_name(), type(failure).__name__, failure)
         self._dying()
         self.ending.set()
+
+    async def _exposition(self) -> bytes:
+        return self._metrics.exposition() + await self._told.exposition()
 
     def _unhealthy(self) -> str | None:
         dead = sorted(task.get_name() for task in self._tasks if task.done())

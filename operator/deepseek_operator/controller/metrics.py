@@ -1,6 +1,6 @@
 """The operator's own metrics, under controller-runtime's names where it has them, so that its dashboards work.
 
-No label carries an object's name: their number is bounded by kinds, verbs and status codes.
+No label carries an object's name: their number is bounded by kinds, verbs and status codes. What objects have is `told.py`'s.
 """
 
 from collections.abc import Callable, Iterable
@@ -93,6 +93,12 @@ class Metrics:
     def follow_watch(self, resource: str, down_s: Callable[[], float]) -> None:
         """Another gauge that is read when it is asked for."""
         self._down_s.labels(resource).set_function(down_s)
+
+    def documented(self) -> tuple[tuple[str, str, str], ...]:
+        """Name, type and text of each, ordered by name."""
+        families = {family.name: family for family in self._registry.collect()}.values()
+        named = ((f"{one.name}_total" if one.type == "counter" else one.name, one) for one in families)
+        return tuple(sorted((name, one.type, one.documentation) for name, one in named))
 
     def exposition(self) -> bytes:
         """The text that Prometheus scrapes."""

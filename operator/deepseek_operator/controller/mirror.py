@@ -147,6 +147,14 @@ class Mirror:
         locations = (entry.location for entry in self._by_uid.values() if entry.location.resource.is_owner)
         return tuple(sorted(Key(at.resource, at.namespace, at.name) for at in locations))
 
+    def versions(self, resource: Resource) -> tuple[tuple[Key, str, int], ...]:
+        """Of every object of the resource its key, uid and resourceVersion; none is read for it."""
+        return tuple(
+            (Key(resource, at.namespace, at.name), entry.uid, entry.version)
+            for entry in self._by_uid.values()
+            if (at := entry.location).resource == resource
+        )
+
     def sizes(self) -> Mapping[Resource, int]:
         """Number of objects per resource."""
         counted: dict[Resource, int] = {}

@@ -1,6 +1,6 @@
 """Plain HTTP: `/healthz` and `/readyz` for the kubelet, `/metrics` for Prometheus, each behind a door of its own."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
@@ -13,7 +13,7 @@ Check = Callable[[], str | None]
 class Pages:
     """Two small servers; `ports` are the ones that they got."""
 
-    def __init__(self, healthy: Check, ready: Check, exposition: Callable[[], bytes]) -> None:
+    def __init__(self, healthy: Check, ready: Check, exposition: Callable[[], Awaitable[bytes]]) -> None:
         self._healthy = healthy
         self._ready = ready
         self._exposition = exposition
@@ -37,7 +37,7 @@ class Pages:
             await door.close()
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        return web.Response(body=self._exposition(), headers={"Content-Type": "text/plain; version=0.0.4"})
+        return web.Response(body=await self._exposition(), headers={"Content-Type": "text/plain; version=0.0.4"})
 
 
 async def _answer(check: Check) -> web.Response:

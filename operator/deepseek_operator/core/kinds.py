@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 from deepseek_operator.api.definition import Definition
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.kind import Kind
+from deepseek_operator.core.metrics import Metric
 from deepseek_operator.core.names import family_of
 from deepseek_operator.core.resources import Manifest, Ref, Resource, ref_of
 from deepseek_operator.core.seen import Signal
@@ -104,6 +105,7 @@ class Entry:
         demand: None: it is not scaled by load.
         metrics_port: name of the port at which its pods tell metrics; empty: they tell none.
         runs: None: its versions are not tried by steps.
+        metrics: what is told of its objects by the operator itself; names begin with `deepseek_operator_<word>_`.
     """
 
     definition: Definition
@@ -116,6 +118,7 @@ class Entry:
     demand: Demand | None = None
     metrics_port: str = ""
     runs: Runs | None = None
+    metrics: tuple[Metric, ...] = ()
 
     @property
     def resource(self) -> Resource:

@@ -141,6 +141,31 @@ async def test_nothing_is_led_before_the_definitions_are_served_and_one_line_and
         await app.stop()
 
 
+async def test_the_page_tells_of_objects_once_the_process_leads(
+    server: tuple[Server, Credentials], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state, credentials = server
+    monkeypatch.setattr(lease_module, "RETRY_S", 0.01)
+    app = App(replace(SETTINGS, workers=1), credentials, KINDS)
+    metadata = {"name": "t", "namespace": "team", "uid": "u", "resourceVersion": "5"}
+    await app.start()
+    try:
+        app.told(TRAINING, "ADDED", {**tiny("t"), "metadata": metadata})
+        async with ClientSession() as session:
+
+            async def page() -> str:
+                async with session.get(f"http://127.0.0.1:{app.ports[1]}/metrics") as answer:
+                    return await answer.text()
+
+            first = await page()
+            await until(lambda: state.renewals > 0)
+            assert 'deepseek_operator_mirror_objects{resource="deepseektrainings"} 1.0' in first
+            assert 'deepseek_operator_training_info{namespace="team",name="t",' in await page()
+            assert "deepseek_operator_training_info" not in first
+    finally:
+        await app.stop()
+
+
 @pytest.mark.parametrize("status", [404, 403, 500, 429], ids=["missing", "forbidden", "broken", "busy"])
 async def test_an_optional_api_that_can_not_be_had_costs_neither_readiness_nor_anybody_s_passes(
     server: tuple[Server, Credentials], monkeypatch: pytest.MonkeyPatch, status: int
