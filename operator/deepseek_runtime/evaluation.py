@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from deepseek_runtime.fields import Fields
 
@@ -20,10 +21,14 @@ class EarlyStopping:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A program of the user's own that measures the model at each evaluation; it is given so many seconds."""
+    """A program of the user's own that measures the model at each evaluation; it is given so many seconds.
+
+    `folder`: where a program in a container of its own is asked to; None: it runs beside the trainer.
+    """
 
     command: tuple[str, ...]
     timeout_s: int
+    folder: Path | None = None
 
 
 def early_stopping(root: Fields) -> EarlyStopping:
@@ -39,7 +44,8 @@ def early_stopping(root: Fields) -> EarlyStopping:
 
 def evaluation(fields: Fields) -> Evaluation:
     """Reads `evaluation`. Raises Invalid."""
-    fields.only("command", "timeoutSeconds")
+    fields.only("command", "timeoutSeconds", "folder")
     if not fields.has("command"):
         raise fields.wrong("command", "write the program that measures the model, for example [python3, /app/bleu.py]")
-    return Evaluation(fields.texts("command", ()), fields.integer("timeoutSeconds", 600, least=1))
+    folder = Path(fields.text("folder")) if fields.has("folder") else None
+    return Evaluation(fields.texts("command", ()), fields.integer("timeoutSeconds", 600, least=1), folder)

@@ -319,6 +319,17 @@ TRAININGS: tuple[tuple[str, Changes, str], ...] = (
     ),
     ("a measure without its program", {"spec.evaluation": {"timeoutSeconds": 5}}, "spec.evaluation.command"),
     ("a program of no words", {"spec.evaluation": {"command": []}}, "at least 1"),
+    (
+        "resources of no container",
+        {"spec.evaluation": {"command": ["x"], "resources": {"cpu": 1}}},
+        "write it too, or count the program into trainer.resources",
+    ),
+    ("an image of no name", {"spec.evaluation": {"command": ["x"], "image": "a b"}}, "spec.evaluation.image"),
+    (
+        "too little memory to measure in",
+        {"spec.evaluation": {"command": ["x"], "image": "a:1", "resources": {"memory": "1Mi"}}},
+        "at least 16Mi",
+    ),
     ("no time to measure", {"spec.evaluation": {"command": ["x"], "timeoutSeconds": 0}}, "greater than or equal to 1"),
     (
         "a program beside a script",

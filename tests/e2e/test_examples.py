@@ -112,3 +112,20 @@ def test_training_that_gets_no_better_is_complete_with_its_best_checkpoint(kubec
     assert ended["summary"]["reason"] == "StoppedEarly"
     assert ended["exports"] == [ended["bestCheckpoint"]["step"]]
     assert ended["bestCheckpoint"]["step"] < ended["progress"]["step"] < 2000
+
+
+@pytest.mark.timeout(240)
+def test_a_program_in_an_image_of_its_own_measures_and_ends_with_the_training(kubectl: Kubectl) -> None:
+    example = (EXAMPLES / "training-own-metric.yaml").read_text()
+    kubectl.apply(example.replace("python:3.12-slim", RUNTIME_IMAGE))
+
+    def status() -> dict[str, Any]:
+        found: dict[str, Any] = (kubectl.get("deepseektraining", "measured") or {}).get("status") or {}
+        return found
+
+    until("measured is Complete", lambda: status().get("phase") == "Complete", timeout_s=WITHIN_S)
+    ended = status()
+    [metric] = ended["progress"]["metrics"]
+    assert metric["name"] == "saved"
+    assert 0 < float(metric["value"]) < 1
+    assert ended["bestCheckpoint"]["step"] in (50, 100)

@@ -2,15 +2,20 @@
 it does ends a training."""
 
 import json
+import os
 import signal
+import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from safetensors.torch import load_file
 
+from deepseek_operator.domain.programs.measuring import LOOP
 from deepseek_runtime.contract import ExitCode, Invalid
 from deepseek_runtime.evaluation import MOST_METRICS
 from deepseek_runtime.spec import read_spec
@@ -33,6 +38,20 @@ def measured_by(script: str, timeout: int = 600, **hyperparameters: object) -> d
         "evaluation": {"command": [sys.executable, "-c", script], "timeoutSeconds": timeout},
         **named,
     }
+
+
+@contextmanager
+def container(folder: Path, script: str) -> Iterator[None]:
+    """The loop that runs beside the trainer's container, with its program."""
+    folder.mkdir()
+    environment = {**os.environ, "DEEPSEEK_EVALUATION": str(folder), "DEEPSEEK_NODE_RANK": "0"}
+    words = ["/bin/sh", "-c", LOOP, "evaluation", sys.executable, "-c", script]
+    process = subprocess.Popen(words, env=environment, start_new_session=True)
+    try:
+        yield
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def evaluations(run: Observed) -> list[dict[str, object]]:
@@ -108,6 +127,43 @@ def test_what_is_no_measure_is_told_and_the_training_goes_on(
     assert all(why in message for message in failures(run))
     assert run.told["evaluationFailure"]["step"] == 2  # type: ignore[index]
     assert [set(record) for record in evaluations(run)] == [{"event", "step", "evalLoss", "accuracy"}] * 2
+
+
+def in_container(folder: Path, steps: int) -> dict[str, object]:
+    asked = measured_by("", maxSteps=steps)
+    return {**asked, "evaluation": {"command": ["unused"], "timeoutSeconds": 60, "folder": str(folder)}}
+
+
+def test_in_a_container_of_its_own_it_is_given_the_same(workplace: Workplace, tmp_path: Path) -> None:
+    folder = tmp_path / "evaluation"
+    with container(folder, LOOK):
+        run = workplace.attempt(tmp_path / "volume", in_container(folder, 2))
+    first, last = evaluations(run)
+    assert (first["lines"], first["ranks"], first["files"]) == (2.0, 0.0, 3.0)
+    weights = load_file(run.root / "exports" / "2" / "model.safetensors")
+    assert last["weights"] == pytest.approx(sum(float(one.double().sum()) for one in weights.values()), abs=1e-6)
+    assert list(folder.iterdir()) == []
+
+
+def test_in_a_container_that_fails_it_is_told_and_the_training_goes_on(workplace: Workplace, tmp_path: Path) -> None:
+    folder = tmp_path / "evaluation"
+    with container(folder, "raise SystemExit(3)"):
+        run = workplace.attempt(tmp_path / "volume", in_container(folder, 2))
+    assert run.code == ExitCode.COMPLETE
+    assert failures(run) == ["it ended with exit code 3; its own words are in the log"] * 2
+
+
+def test_without_its_container_it_is_told_and_the_training_goes_on(workplace: Workplace, tmp_path: Path) -> None:
+    there, nowhere = tmp_path / "evaluation", tmp_path / "nowhere"
+    there.mkdir()
+    changes = in_container(there, 1)
+    late = {**changes, "evaluation": {"command": ["unused"], "timeoutSeconds": 1, "folder": str(there)}}
+    run = workplace.attempt(tmp_path / "late", late)
+    assert all("did not begin it within evaluation.timeoutSeconds 1" in message for message in failures(run))
+    assert len(failures(run)) == 2
+    run = workplace.attempt(tmp_path / "nowhere-volume", in_container(nowhere, 1))
+    assert all("can't be started" in message for message in failures(run))
+    assert len(failures(run)) == 2
 
 
 def test_one_that_takes_too_long_is_ended_with_what_it_started(workplace: Workplace, tmp_path: Path) -> None:

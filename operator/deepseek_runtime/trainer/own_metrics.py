@@ -3,7 +3,7 @@
 It finds the model in the form of an export in the folder DEEPSEEK_MODEL, the files of the Heldout datasets in
 DEEPSEEK_HELDOUT, a JSON list, and the step in DEEPSEEK_STEP; the last line that it prints is a JSON object of numbers by
 name, {"bleu": 31.2}. Whatever else it does is told, and fails nothing: the evaluation has no such metric then. A stop ends
-it at once, since the grace period is for saving.
+it at once, since the grace period is for saving. It runs beside the trainer, or in a container of its own.
 """
 
 import json
@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from deepseek_runtime.checkpoint.files import remove
 from deepseek_runtime.checkpoint.volume import TORN_PREFIX
@@ -28,12 +29,11 @@ from deepseek_runtime.rundir import HEARTBEAT_VARIABLE, VARIABLE
 from deepseek_runtime.stopping import die_with_parent
 from deepseek_runtime.trainer.exporting import Exporter
 from deepseek_runtime.trainer.gang import broadcast
+from deepseek_runtime.trainer.own_beside import TAIL, Beside
 from deepseek_runtime.trainer.rank import Rank
 
 RESERVED = frozenset({"time", "event", "step", "loss", "evalLoss", "accuracy"})
 LOOK_EVERY_S = 0.1
-_TAIL = 64 * 1024
-"""Characters of its output that are kept: the last line has some hundred."""
 _SHOWN = 120
 _DRAIN_S = 2.0
 """How long the last words are waited for once it has ended: what it started may hold its output open."""
@@ -67,14 +67,14 @@ class OwnMetrics:
             with suppress(OSError):
                 remove(place)  # of processes that were killed here
         job = self.exporter.write(place)
-        running: _Program | Failed | None = None
+        running: _Running | Failed | None = None
         if self.rank.gang.is_first and job is not None:
             error = job.exception()
             running = Failed(f"the model could not be written for it: {error}") if error else self._start(place, step)
         try:
             found = self._wait(running)
         finally:
-            if isinstance(running, _Program):
+            if isinstance(running, _Program | Beside):
                 running.end()
             if self.rank.gang.is_first:
                 with suppress(OSError):
@@ -84,26 +84,28 @@ class OwnMetrics:
         assert told is None or isinstance(told, dict | str)
         return Failed(told) if isinstance(told, str) else told
 
-    def _start(self, place: Path, step: int) -> "_Program | Failed":
+    def _start(self, place: Path, step: int) -> "_Running | Failed":
         heldout = [str(one.path) for one in self.rank.spec.datasets if one.split == "Heldout" and one.path is not None]
         told = {"DEEPSEEK_MODEL": str(place), "DEEPSEEK_HELDOUT": json.dumps(heldout), "DEEPSEEK_STEP": str(step)}
         hidden = (*_OF_RANKS, VARIABLE, HEARTBEAT_VARIABLE)
         environment = {name: value for name, value in os.environ.items() if name not in hidden}
         try:
+            if self.program.folder is not None:
+                return Beside(self.program.folder, told, self.program.timeout_s)
             return _Program(self.program, {**environment, **told})
         except (OSError, ValueError) as error:
             return Failed(f"it can't be started: {error}")
 
-    def _wait(self, running: "_Program | Failed | None") -> dict[str, float] | Failed | None:
+    def _wait(self, running: "_Running | Failed | None") -> dict[str, float] | Failed | None:
         """On rank 0 what came of it; None where any rank was asked to stop, and on the others."""
         while True:
-            is_over = not isinstance(running, _Program) or running.is_over
+            is_over = not isinstance(running, _Program | Beside) or running.is_over
             over, stops = self.rank.gang.total([is_over, self.rank.wants_stop()])
             self.rank.heartbeat.beat()
             if stops:
                 return None
             if over == self.rank.gang.world_size:
-                return running.outcome() if isinstance(running, _Program) else running
+                return _outcome(running) if isinstance(running, _Program | Beside) else running
             time.sleep(LOOK_EVERY_S)
 
 
@@ -122,7 +124,7 @@ class _Program:
             start_new_session=True,
             preexec_fn=die_with_parent(),
         )
-        self._said: deque[bytes] = deque(maxlen=_TAIL // 1024)
+        self._said: deque[bytes] = deque(maxlen=TAIL // 1024)
         self._reader = threading.Thread(target=self._read, name="metrics", daemon=True)
         self._reader.start()
 
@@ -131,19 +133,19 @@ class _Program:
         """Whether it has ended, or had its time."""
         return self._process.poll() is not None or time.monotonic() - self._since > self._timeout_s
 
-    def outcome(self) -> dict[str, float] | Failed:
-        """What came of it, once it is over."""
-        code = self._process.poll()
-        if code is None:
-            return Failed(f"it took longer than evaluation.timeoutSeconds {self._timeout_s}")
-        if code:
-            how = f"exit code {code}" if code > 0 else signal.strsignal(-code) or f"signal {-code}"
-            return Failed(f"it ended with {how}; its own words are in the log")
+    def code(self) -> int | None:
+        """Its exit code, less than 0 for a signal's number; None while it runs."""
+        return self._process.poll()
+
+    def said(self) -> bytes:
+        """The end of what it printed, once it has ended."""
         self._reader.join(_DRAIN_S)
-        try:
-            return metrics_of(b"".join(self._said).decode(errors="replace"))
-        except Absurd as error:
-            return Failed(str(error))
+        return b"".join(self._said)
+
+    @property
+    def late(self) -> str:
+        """Why there is no code once its time is over."""
+        return f"it took longer than evaluation.timeoutSeconds {self._timeout_s}"
 
     def end(self) -> None:
         """Ends it, and what it has started."""
@@ -156,6 +158,23 @@ class _Program:
         assert self._process.stdout is not None
         while part := os.read(self._process.stdout.fileno(), 1024):
             self._said.append(part)
+
+
+_Running: TypeAlias = _Program | Beside
+
+
+def _outcome(running: _Running) -> dict[str, float] | Failed:
+    """What came of it, once it is over."""
+    code = running.code()
+    if code is None:
+        return Failed(running.late)
+    if code:
+        how = f"exit code {code}" if code > 0 else signal.strsignal(-code) or f"signal {-code}"
+        return Failed(f"it ended with {how}; its own words are in the log")
+    try:
+        return metrics_of(running.said().decode(errors="replace"))
+    except Absurd as error:
+        return Failed(str(error))
 
 
 def metrics_of(output: str) -> dict[str, float]:

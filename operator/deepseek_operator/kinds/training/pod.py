@@ -23,7 +23,7 @@ from deepseek_operator.core.resources import Manifest
 from deepseek_operator.domain.devices.profiles import pod_needs
 from deepseek_operator.domain.programs.start import Start
 from deepseek_operator.domain.programs.trainers.table import TRAINERS
-from deepseek_operator.kinds.training import ancestry, tracking, work
+from deepseek_operator.kinds.training import ancestry, evaluator, tracking, work
 from deepseek_operator.kinds.training.command import DATASETS_PATH, MODEL_PATH, Started
 from deepseek_operator.kinds.training.in_place import most
 from deepseek_operator.kinds.training.installed import FILES_MOUNT, FILES_VOLUME, installer, launched, told
@@ -42,6 +42,9 @@ INIT = "/init"
 DEFAULT_EVERY_SECONDS = 600
 PREFLIGHT_S = 120
 """Where nobody writes a limit: far above what a healthy gang needs, far below a start timeout."""
+
+_OWN_VOLUMES = (SHARED_MEMORY_VOLUME, "tmp", evaluator.VOLUME)
+"""What the trainer's container does not read, but works with."""
 
 EnvVar = dict[str, Any]
 Mount = dict[str, Any]
@@ -96,15 +99,26 @@ def pod_spec(attempt: Attempt, configuration: Configuration) -> dict[str, Any]:
         shared_memory(spec.trainer.resources),
         {"name": "tmp", "emptyDir": {}},
         *([dict(FILES_VOLUME)] if foreign is not None else []),
+        *([evaluator.volume()] if spec.evaluation_image else []),
     ]
     return {
         "restartPolicy": "Never",
         "subdomain": training_service(attempt.owner.metadata.name),
-        **({} if foreign is None else {"initContainers": [installer(spec.trainer, foreign, configuration)]}),
+        **_before(attempt, configuration, volumes),
         **pod_template.pod_spec(
             spec.trainer.pod, grace_s(spec), [_container(attempt, configuration, volumes)], mounted
         ),
     }
+
+
+def _before(attempt: Attempt, configuration: Configuration, volumes: Mapping[str, str]) -> dict[str, Any]:
+    """The containers that begin before the trainer's; nothing where there are none."""
+    foreign, evaluation, image = attempt.foreign, attempt.spec.evaluation, attempt.spec.evaluation_image
+    wanted = [] if foreign is None else [installer(attempt.spec.trainer, foreign, configuration)]
+    if evaluation is not None and image is not None:
+        read = [mount for mount in _mounts(attempt, volumes) if mount["name"] not in _OWN_VOLUMES]
+        wanted.append(evaluator.sidecar(evaluation, image, read, configuration))
+    return {"initContainers": wanted} if wanted else {}
 
 
 def placed(template: Manifest, attempt: Attempt, configuration: Configuration) -> Manifest:
@@ -166,6 +180,8 @@ def _mounts(attempt: Attempt, volumes: Mapping[str, str]) -> list[Mount]:
     for index, dataset in enumerate(spec.datasets):
         if claim := dataset_claim(dataset):
             mounts.append(_mount(volumes[claim], f"{DATASETS_PATH}/{index}", "", read_only=True))
+    if spec.evaluation_image:
+        mounts.append(evaluator.mount())
     return [*mounts, _mount(SHARED_MEMORY_VOLUME, "/dev/shm", ""), _mount("tmp", "/tmp", "")]
 
 
@@ -345,16 +361,24 @@ def resolved_spec(spec: TrainingSpec, plan: TrainingPlanStatus | None = None) ->
         "objective": wire["objective"],
         "method": _resolved_method(spec.method),
         "datasets": [_resolved_dataset(index, dataset) for index, dataset in enumerate(spec.datasets)],
-        **{
-            name: wire[name]
-            for name in ("chatTemplate", "lossOn", "data", "earlyStopping", "evaluation")
-            if name in wire
-        },
+        **{name: wire[name] for name in ("chatTemplate", "lossOn", "data", "earlyStopping") if name in wire},
+        **_evaluation(spec),
         "hyperparameters": hyperparameters,
         **({"initFrom": {"path": INIT, "checkpoint": spec.init_from.checkpoint}} if spec.init_from is not None else {}),
         **_answers(spec.failure_policy),
         **_parallelism(spec),
     }
+
+
+def _evaluation(spec: TrainingSpec) -> dict[str, Any]:
+    """The program, or the folder through which one in another container is asked."""
+    if spec.evaluation is None:
+        return {}
+    said = spec.evaluation.to_wire()
+    if said.pop("image", None) is not None:
+        said.pop("resources", None)
+        said["folder"] = evaluator.FOLDER
+    return {"evaluation": said}
 
 
 def _parallelism(spec: TrainingSpec) -> dict[str, Any]:

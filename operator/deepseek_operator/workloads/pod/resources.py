@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from deepseek_operator.api.v1alpha1.common.accelerator import Accelerator
-from deepseek_operator.api.v1alpha1.common.resources import ComputeResources
+from deepseek_operator.api.v1alpha1.common.resources import ComputeResources, ContainerResources
 from deepseek_operator.domain.values.quantity import canonical, parse
 
 SHARED_MEMORY_VOLUME = "shared-memory"
@@ -15,7 +15,7 @@ SHARED_MEMORY = "1Gi"
 """Where nobody writes a size."""
 
 
-def resources(wanted: ComputeResources, accelerator: Accelerator | None = None) -> dict[str, Any]:
+def resources(wanted: ContainerResources, accelerator: Accelerator | None = None) -> dict[str, Any]:
     """Requests and limits; devices, which can't be overcommitted, are in both. The devices of a profile come later."""
     named = accelerator is not None and accelerator.resource is not None
     devices = {str(accelerator.resource): str(accelerator.devices)} if named and accelerator is not None else {}

@@ -214,6 +214,13 @@ def tracked(name: str, scene: Scene) -> Row:
     return Row(f"tracking.mlflow.{name}", ("a", "b"), scene, beside=beside, edit="Running")
 
 
+def evaluation_resources(name: str, one: str, other: str, *place: str) -> Row:
+    """Of the container beside the trainer's."""
+    beside = {**EVALUATED, "evaluation": {"command": ["a"], "image": "a:1"}}
+    scene = pod("initContainers", 0, "resources", *place)
+    return Row(f"evaluation.resources.{name}", (one, other), scene, beside=beside, edit="Running")
+
+
 def hyper(name: str, one: object, other: object, **beside: Any) -> Row:
     """A hyperparameter: the trainer reads it under its own name."""
     return Row(f"hyperparameters.{name}", (one, other), variable(SPEC, "hyperparameters", name), beside=beside)
@@ -445,6 +452,16 @@ ROWS = (
         beside={**EVALUATED, "evaluation": {"command": ["a"]}},
         edit="Running",
     ),
+    Row(
+        "evaluation.image",
+        ("a:1", "b:1"),
+        pod("initContainers", 0, "image"),
+        beside={**EVALUATED, "evaluation": {"command": ["a"]}},
+        edit="Running",
+    ),
+    evaluation_resources("cpu", "1", "500m", "requests", "cpu"),
+    evaluation_resources("cpuLimit", "1", "500m", "limits", "cpu"),
+    evaluation_resources("memory", "1Gi", "2Gi", "limits", "memory"),
     Row("tracking.tensorboard.run", ("a", "b"), variable(TRACKING, "tensorboard", "run"), edit="Running"),
     tracked("credentials", secret_of("MLFLOW_TRACKING_TOKEN", "name")),
     Row(

@@ -390,3 +390,8 @@ class TrainingSpec(ApiModel):
         default=False,
         description="True: save, stop the pods and wait. False again: go on from the checkpoint. Default false.",
     )
+
+    @property
+    def evaluation_image(self) -> str | None:
+        """The image in which a program of the user's own measures; None where there is none, or it runs beside the trainer."""
+        return self.evaluation.image if self.evaluation is not None else None
