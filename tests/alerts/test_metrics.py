@@ -2,23 +2,25 @@
 
 import asyncio
 
+from deepseek_operator.api.v1alpha1.serving.definition import SERVING
 from deepseek_operator.api.v1alpha1.training.definition import TRAINING
 from deepseek_operator.controller.metrics import Metrics
 from deepseek_operator.controller.mirror import Mirror
 from deepseek_operator.controller.told import Told
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.kinds.registry import KINDS
-from tests.support.observed import a_told_training
+from tests.support.observed import a_told_serving, a_told_training
 from tests.support.promtool import promtool
+from tests.support.world import StoppedClock
 
 
 def page() -> str:
     """All that one process tells, with an object of every kind."""
     mirror = Mirror()
-    for number, (resource, stored) in enumerate([(TRAINING, a_told_training())]):
+    for number, (resource, stored) in enumerate([(TRAINING, a_told_training()), (SERVING, a_told_serving())]):
         stored["metadata"] |= {"uid": str(number), "resourceVersion": str(number)}
         mirror.observe(resource, stored)
-    told = Told(mirror, KINDS, Configuration())
+    told = Told(mirror, KINDS, Configuration(), StoppedClock(), lambda: True)
     metrics = Metrics()
     metrics.passed("DeepSeekTraining", "success", 0.1)
     metrics.requested("get", "pods", "200", 0.1)

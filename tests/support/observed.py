@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from tests.support.servings import a_serving
 from tests.support.trainings import training
 
 MOMENT, AT = "2026-01-01T00:00:00Z", 1767225600.0
@@ -43,3 +44,49 @@ TRAINING_STATUS: dict[str, Any] = {
 def a_told_training(name: str = "t") -> dict[str, Any]:
     """As it is stored."""
     return {**training(name), "status": TRAINING_STATUS}
+
+
+SERVING_STATUS: dict[str, Any] = {
+    "observedGeneration": 1,
+    "phase": "Canary",
+    "conditions": [{"type": "Ready", "status": "True", "reason": "Available", "lastTransitionTime": MOMENT}],
+    "replicas": 3,
+    "readyReplicas": 2,
+    "current": {"name": "new", "replicas": 2, "ready": 0},
+    "previous": [{"name": "old", "replicas": 3, "ready": 2}],
+    "revisions": [
+        {"name": "new", "model": "uppercase@200", "weight": 10},
+        {"name": "old", "model": "uppercase@100", "weight": 90},
+        {"name": "older", "model": "models/v1"},
+    ],
+    "stable": "old",
+    "resolved": {
+        "claimName": "models",
+        "adapters": [{"name": "legal", "kind": "LoRA", "training": "tune", "claimName": "tuned"}],
+    },
+    "canary": {
+        "run": 1,
+        "phase": "Baking",
+        "step": 1,
+        "steps": 2,
+        "weight": 10,
+        "stable": "old",
+        "target": "new",
+        "enteredAt": MOMENT,
+        "analysis": {"verdict": "Fail", "failures": 1, "metrics": [{"name": "LatencyP99", "value": "1.42"}]},
+        "exams": [
+            {"revision": "new", "data": "builtin://uppercase", "accuracy": "0.7"},
+            {"revision": "old", "data": "builtin://uppercase", "accuracy": "0.9"},
+            {"revision": "old", "data": "pvc://more"},
+        ],
+    },
+    "autoscaling": {"active": True, "desired": 3},
+    "sleep": {"phase": "Awake", "since": MOMENT},
+}
+
+
+def a_told_serving(name: str = "chat") -> dict[str, Any]:
+    """As it is stored."""
+    signals = [{"type": "InFlight", "target": 4}]
+    scaling = {"minReplicas": 1, "maxReplicas": 8, "signals": signals}
+    return a_serving(name, status=SERVING_STATUS, replicas=3, autoscaling=scaling)

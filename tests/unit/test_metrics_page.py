@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 
 from deepseek_operator.cli.handbook import with_metrics
+from deepseek_operator.controller.held import HELD
 from deepseek_operator.controller.metrics import Metrics
 from deepseek_operator.kinds.registry import KINDS
 from deepseek_runtime.launcher import server
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "metrics.md").read_text()
-OF_OBJECTS = [metric.name for entry in KINDS for metric in entry.metrics]
+OF_OBJECTS = [metric.name for entry in KINDS for metric in entry.metrics] + [metric.name for metric in HELD]
 OF_PODS = [metric.name for metric in (*server.METRICS, server.OWN, server.EXPERT_IMBALANCE, server.EXPERT_SHARE)]
 
 

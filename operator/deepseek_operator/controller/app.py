@@ -99,7 +99,7 @@ class App:
         self._auditor = Auditor(
             self._kube, self._mirror, clock, self._metrics, kinds.watched, self._wake, settings.audit_interval_s
         )
-        self._told = Told(self._mirror, kinds, settings.configuration, lambda: self._lease.left_s() > 0)
+        self._told = Told(self._mirror, kinds, settings.configuration, clock, lambda: self._lease.left_s() > 0)
         self._pages = Pages(self._unhealthy, self._unready, self._exposition)
         self._resync_s = lambda: settings.resync_interval_s * random.uniform(1 - _RESYNC_SPREAD, 1 + _RESYNC_SPREAD)
         self._drivers = self._composed()

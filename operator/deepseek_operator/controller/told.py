@@ -6,7 +6,7 @@ that holds the Lease: each series is there once.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from math import isfinite
@@ -14,12 +14,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from deepseek_operator.controller.held import Held
 from deepseek_operator.controller.key import Key
 from deepseek_operator.controller.mirror import Mirror
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.kinds import Entry, Kinds
 from deepseek_operator.core.metrics import Metric, Row
 from deepseek_operator.core.resources import Manifest
+from deepseek_operator.ports.clock import Clock
 
 MOST_ROWS = 32
 """Of one metric of one object. No list of a status that has a row for each item may be longer than half of it."""
@@ -42,9 +44,12 @@ class Told:
     """What all kinds tell of their objects. Bounded by objects, metrics and MOST_ROWS; a series goes with its object."""
 
     def __init__(
-        self, mirror: Mirror, kinds: Kinds, configuration: Configuration, leads: Callable[[], bool] = lambda: True
+        self, mirror: Mirror, kinds: Kinds, configuration: Configuration, clock: Clock, leads: Callable[[], bool]
     ) -> None:
         self._mirror = mirror
+        self._clock = clock
+        self._held = Held(mirror)
+        self._words = {entry.resource: entry.word for entry in kinds}
         self._kinds = [(entry, entry.make(configuration)) for entry in kinds if entry.metrics]
         self._leads = leads
         self._told: dict[str, _Told] = {}
@@ -53,6 +58,7 @@ class Told:
         """The text that Prometheus scrapes; empty while another process leads."""
         if not self._leads():
             self._told = {}
+            self._held.forget()
             return b""
         living: dict[str, _Told] = {}
         texts: list[str] = []
@@ -63,7 +69,18 @@ class Told:
                 if lines := "".join(told.lines[place] for told in found.values()):
                     texts.append(f"{_head(metric)}{lines}")
         self._told = living
+        texts.extend(self._of_pods())
         return "".join(texts).encode()
+
+    def _of_pods(self) -> Iterator[str]:
+        owners = {
+            uid: (word, key)
+            for resource, word in self._words.items()
+            for key, uid, _ in self._mirror.versions(resource)
+        }
+        for metric, rows in self._held.look(owners, self._clock.now()).items():
+            if lines := "".join(_lines(metric, key, (row,)) for key, row in rows):
+                yield f"{_head(metric)}{lines}"
 
     async def _read(self, entry: Entry, parse: Callable[[Manifest], Any]) -> dict[str, _Told]:
         """By uid what the objects of a kind have. Passes go on meanwhile: some objects at a time are read."""

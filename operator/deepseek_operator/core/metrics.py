@@ -23,13 +23,13 @@ class Metric:
     Attributes:
         name: by Prometheus' rules: base units, `_total` at the end of what only grows, `_info` of a constant 1.
         text: what it is, as a sentence with its unit.
-        read: its rows, of the parsed object.
+        read: its rows, of the parsed object; none where whoever tells them has them from elsewhere.
         labels: beside `namespace` and `name`, which every metric of an object has.
     """
 
     name: str
     text: str
-    read: Callable[[Any], Iterable[Row]]
+    read: Callable[[Any], Iterable[Row]] = lambda owner: ()
     labels: tuple[str, ...] = ()
 
     @property

@@ -14,10 +14,12 @@ from deepseek_operator.controller.told import AT_ONCE, MOST_ROWS, Told
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.kinds import Entry, Kinds
 from deepseek_operator.core.metrics import Metric
-from deepseek_operator.core.resources import Manifest, Resource
+from deepseek_operator.core.names import OWNER_UID
+from deepseek_operator.core.resources import POD, Manifest, Resource
 from deepseek_operator.kinds.registry import KINDS
 from tests.support.sham_kind import ALL, NOTE, SHAM, note
 from tests.support.trainings import training
+from tests.support.world import StoppedClock
 
 LOSS = "deepseek_operator_training_loss"
 
@@ -33,7 +35,8 @@ class Stage:
         self.mirror = Mirror()
         self.leads = True
         self.version = 0
-        self.told = Told(self.mirror, kinds, Configuration(), lambda: self.leads)
+        self.clock = StoppedClock()
+        self.told = Told(self.mirror, kinds, Configuration(), self.clock, lambda: self.leads)
 
     def put(self, name: str = "t", loss: str = "1.25", **status: Any) -> dict[str, Any]:
         self.version += 1
@@ -179,6 +182,27 @@ def test_a_further_kind_is_told_of_by_its_entry_alone() -> None:
     stage = Stage(Kinds((*KINDS, with_metrics(length))))
     stage.mirror.observe(NOTE, note(uid="1", resourceVersion="1"))
     assert stage.series("deepseek_operator_note_length") == {("team", "n"): 5.0}
+
+
+def test_devices_are_told_of_the_objects_whose_pods_hold_them() -> None:
+    stage = Stage()
+    stage.put("a")
+    pod = {
+        "metadata": {
+            "name": "p", "namespace": "team", "uid": "p", "resourceVersion": "1", "labels": {OWNER_UID: "a"},
+        },
+        "spec": {"nodeName": "n", "containers": [{"resources": {"limits": {"nvidia.com/gpu": "8"}}}]},
+        "status": {"phase": "Running"},
+    }  # fmt: skip
+    stage.mirror.observe(POD, pod)
+    assert stage.series("deepseek_operator_devices") == {("team", "a", "training", "nvidia.com/gpu"): 8.0}
+    stage.clock.advance(10)
+    seconds = "deepseek_operator_device_seconds"
+    assert stage.series(seconds) == {("team", "a", "training", "nvidia.com/gpu"): 80.0}
+    stage.leads = False
+    stage.text()
+    stage.leads = True
+    assert stage.series(seconds) == {("team", "a", "training", "nvidia.com/gpu"): 0.0}
 
 
 @pytest.mark.parametrize("entry", KINDS, ids=lambda entry: entry.word)
