@@ -44,7 +44,8 @@ through and then matches no serving's route may be led to `/unrouted`, which ans
 a host name are all asked about with the ways of one of them, which must open no other that believes in something else.
 
 `ready` and `holdSeconds` are optional: while a serving has `ready: 0`, requests for it are held, a thousand at most and each
-for so many seconds, and then answered 429 with Retry-After. The policy's `extAuth.timeout` must be longer.
+for so many seconds, and then answered 429 with Retry-After. The policy's `extAuth.timeout` must be longer. Meanwhile the
+serving's routes may lead here: what comes with `x-deepseek-route` is answered 503 after a second, for the gateway to try again.
 
 **What it tells**: while requests for a serving are held, `spec.renewTime` of the Lease `<serving>-serve` in its namespace is
 another one every 5 s, from the first request on, with `spec.holderIdentity` and the annotation `deepseek-operator.io/waiting`

@@ -18,7 +18,8 @@ class Allowed:
 class Denied:
     """The client gets `status` and these words. `result` is what metrics call it; `headers` go with it.
 
-    No status is 5xx: Envoy (1.39.1) takes such an answer for a failure of the authorizer, and the client gets a bare 403.
+    Asked for leave, no status is 5xx: Envoy (1.39.1) takes such an answer for a failure of the authorizer, and the client gets
+    a bare 403.
     """
 
     status: int

@@ -32,6 +32,13 @@ _UNROUTED = Denied(
     404, "unrouted", "The model is not served here. Ask again, or under its host name.", "model_not_found"
 )
 """Let in, and matched by no serving's route: it is another host name's, or the gateway has not heard of the route yet."""
+_ROUTED = "x-deepseek-route"
+_LED_HERE = Denied(
+    503, "starting", "The model is starting: try again.", "model_not_ready", "model", headers={"Retry-After": "1"}
+)
+"""To a request that was let go on and led here, since the gateway does not know the replica yet: it tries again by itself."""
+_AGAIN_S = 1.0
+"""Before that is answered, since the gateway tries again at once, and only a few times."""
 _NOT_READ = Denied(
     429, "not_ready", "The gateway knows no keys yet: try again.", "not_ready", headers={"Retry-After": "2"}
 )
@@ -93,6 +100,9 @@ class Asking:
     ) -> Allowed | Denied | web.Response:
         if role == "unrouted":
             return _UNROUTED
+        if role not in ("authorize", "models") and _ROUTED in request.headers:
+            await asyncio.sleep(_AGAIN_S)
+            return _LED_HERE
         way = _WAYS.get(ways.partition(".")[0])
         if role not in ("authorize", "models") or way is None:
             return _NOT_HERE

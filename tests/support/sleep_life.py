@@ -7,7 +7,7 @@ from typing import Any
 from deepseek_gate.knowledge import known
 from deepseek_operator.api.v1alpha1.serving.definition import SERVING
 from deepseek_operator.core.configuration import Configuration
-from deepseek_operator.core.resources import CONFIG_MAP, DEPLOYMENT, LEASE
+from deepseek_operator.core.resources import CONFIG_MAP, DEPLOYMENT, HTTP_ROUTE, LEASE
 from deepseek_operator.core.seen import Answer
 from deepseek_operator.domain.policy.analysis import Reading
 from deepseek_operator.kinds.serving.events import events
@@ -27,7 +27,14 @@ SLEEPS: dict[str, Any] = {
 
 
 class SleepLife(ServingLife):
-    """One that may sleep, with what the metrics store says of its replicas."""
+    """One that may sleep, with what the metrics store says of its replicas, behind a Gateway whose controller takes every route
+    at once.
+
+    Attributes:
+        controller_is_away: it takes none any more.
+    """
+
+    controller_is_away = False
 
     def __init__(self, **spec: Any) -> None:
         self.numbers: dict[str, float] = {"in_flight": 1.0, "ended": 0.0, "reporting": 1.0, "age": 1.0}
@@ -43,6 +50,27 @@ class SleepLife(ServingLife):
         words = {"max_over_time": "in_flight", "offset": "ended", "count(": "reporting", "timestamp": "age"}
         name = next(name for word, name in words.items() if word in query)
         return Reading((self.numbers[name],), at)
+
+    def run(self, room: int = 1000, rounds: int = 4) -> None:
+        super().run(room, rounds)
+        if self._is_untaken:
+            takes(self)
+            super().run(room, rounds)
+
+    @property
+    def _is_untaken(self) -> bool:
+        route = self.cluster.read(HTTP_ROUTE, NAMESPACE, SERVICE)
+        if route is None or self.controller_is_away:
+            return False
+        told = [one for parent in (route.get("status") or {}).get("parents", ()) for one in parent["conditions"]]
+        return any(one["observedGeneration"] < route["metadata"]["generation"] for one in told)
+
+    @property
+    def led_to(self) -> list[list[str]]:
+        """By each rule of the route that asks for the gate's header, the Services that requests are led to."""
+        rules = self.stored(HTTP_ROUTE, SERVICE)["spec"]["rules"]
+        asking = [rule for rule in rules if any(match.get("headers") for match in rule["matches"])]
+        return [[one["name"] for one in rule["backendRefs"] if one["weight"]] for rule in asking]
 
     def after(self, seconds: float = STEP_S) -> None:
         """Time passes, and then all have their turns."""

@@ -141,6 +141,20 @@ async def test_what_matches_no_route_is_told_so(gate: Gate) -> None:
     assert (status, json.loads(content)["error"]["code"]) == (404, "model_not_found")
 
 
+async def test_what_is_led_here_since_no_replica_was_known_is_told_to_come_again_a_moment_later(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By Envoy, which tries a 503 again: by then it knows the replica."""
+    monkeypatch.setattr("deepseek_gate.server._AGAIN_S", 0.01)
+    routed = {"x-deepseek-route": "team/chat"}
+    status, headers, content = await gate.ask("/v1/chat/completions", {"model": "chat"}, headers=routed)
+    assert (status, json.loads(content)["error"]["code"]) == (503, "model_not_ready")
+    assert headers["Retry-After"] == "1"
+    assert (await gate.ask("/v1/chat/completions", {"model": "chat"}, headers={}))[0] == 404
+    asked = {**routed, "Authorization": "Bearer of nobody"}
+    assert (await gate.ask("/authorize/team/keys/v1/chat/completions", {"model": "chat"}, headers=asked))[0] == 401
+
+
 async def test_models_are_listed_by_the_gate_itself_for_a_key(gate: Gate) -> None:
     status, headers, _ = await gate.ask("/authorize/team/keys/v1/models", method="GET")
     assert (status, headers.get("x-deepseek-model")) == (200, None)

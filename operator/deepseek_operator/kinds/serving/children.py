@@ -82,11 +82,11 @@ def routes(view: View) -> tuple[Manifest, ...]:
             policies.append(security_policy(view.owner, gateway, gateway.auth, gate))
         places = [(name, 1) for name in pins_of(before)]
         pins = slots(places, dict.fromkeys(view.pins, 1), view.pins) if view.pins else []
-        judged = Judged(gate, gateway.auth, view.is_guarded, [name for name, _ in pins], view.through)
+        judged = Judged(gate, gateway.auth, view.is_guarded, [name for name, _ in pins], view.through, view.is_kept)
     if BACKEND_TRAFFIC_POLICY not in view.seen.unserved:
         policies.append(traffic_policy(view.owner, gateway))
     alive = [name for name, one in view.running.items() if one.specified or one.total]
-    parts = slots(places_of(before), view.shares, alive)
+    parts = slots(places_of(before), view.shares, alive) if view.shares else []
     if view.matched is None:
         return (*policies, http_route(view.owner, gateway, parts, SERVICE_PORT, judged))
     header, target = view.matched
@@ -111,7 +111,7 @@ def models(view: View) -> tuple[Manifest, ...]:
     gateway = view.spec.gateway
     if gateway is None or gateway.auth is None or view.gate is None:
         return ()
-    return (models_map(view.owner, gateway.auth, view.pins, held(view.owner, view.sleep, view.serving)),)
+    return (models_map(view.owner, gateway.auth, view.pins, held(view.seen, view.sleep, view.serving, view.is_led)),)
 
 
 def leases(view: View) -> tuple[Manifest, ...]:

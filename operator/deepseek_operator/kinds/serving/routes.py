@@ -49,6 +49,7 @@ class Judged:
         is_open: the policy is in force, so that rules may lead to replicas.
         pins: revisions with a rule of their own, in order, for keys that are pinned to one.
         through: revisions whose requests go through their cache.
+        is_kept: no replica is there, and the gate keeps requests until one is.
     """
 
     gate: GateAddress
@@ -56,6 +57,7 @@ class Judged:
     is_open: bool
     pins: Sequence[str] = ()
     through: frozenset[str] = frozenset()
+    is_kept: bool = False
 
 
 def http_route(
@@ -89,7 +91,10 @@ def _judged_rules(
 ) -> list[dict[str, Any]]:
     """Those that lead to the gate come first, whether the others are there or not: a gateway may know a rule by its place.
 
-    A request meets the second before anybody knows its model, and is matched again once the gate has said which it is.
+    A request meets the second before anybody knows its model, and is matched again once the gate has said which it is. Envoy
+    does so by the routes that it had when the request came, so that one which the gate keeps until a replica serves must find
+    then already what it is to be led to. Envoy Gateway makes of a rule without endpoints an answer of 503: while no replica is
+    there the rules name the gate, whose endpoints those of the replica take the place of.
     """
     gate, own = [{**backend(judged.gate), "weight": 1}], owner.metadata.namespace
     listing = {"type": "ReplacePrefixMatch", "replacePrefixMatch": f"/models/{own}/{ways(judged.auth)}"}
@@ -104,10 +109,9 @@ def _judged_rules(
     ]
     if not judged.is_open:
         return rules
-    pinned = [
-        _rule(gateway, [_backend(owner, name, 1, port, judged.through)], routed(owner, name)) for name in judged.pins
-    ]
-    return [*rules, _rule(gateway, parts, routed(owner)), *pinned]
+    pinned = {name: [_backend(owner, name, 1, port, judged.through)] for name in judged.pins}
+    to_pinned = [_rule(gateway, gate if judged.is_kept else to, routed(owner, name)) for name, to in pinned.items()]
+    return [*rules, _rule(gateway, gate if judged.is_kept else parts, routed(owner)), *to_pinned]
 
 
 def _parent(owner: DeepSeekServing, gateway: Gateway) -> dict[str, str]:
@@ -233,6 +237,11 @@ def matching(
     `through`: revisions whose requests go through their cache."""
     usual = [_backend(owner, revision, weight, port, through) for revision, weight in places]
     return with_match(route, usual, header, _backend(owner, to, 1, port, through))
+
+
+def leads(owner: DeepSeekServing, gateway: Gateway, route: Manifest) -> bool:
+    """Whether the route leads to a replica, and requests go where it says now."""
+    return any(part > 0 for _, part in places_of(route)) and is_settled(owner, gateway, route)
 
 
 def answers(owner: DeepSeekServing, gateway: Gateway, route: Manifest) -> tuple[Mapping[str, Any], ...]:

@@ -87,13 +87,15 @@ def _is_kept(seen: Seen[DeepSeekServing]) -> bool:
         return False
 
 
-def held(owner: DeepSeekServing, state: State | None, serving: int) -> dict[str, int]:
+def held(seen: Seen[DeepSeekServing], state: State | None, serving: int, is_led: bool) -> dict[str, int]:
     """What the gate is told of a serving's replicas: whether one is ready, and how long requests wait; nothing of one that
-    never sleeps."""
-    wake = owner.spec.sleep
+    never sleeps. Requests that were kept go on only once the gateway has taken a route to that one (`is_led`): it decides by
+    what it knew when they came, and again by what they are led to now."""
+    wake = seen.owner.spec.sleep
     if wake is None or state is None:
         return {}
-    return {"ready": 0 if state.phase in KEPT else min(serving, 1), "holdSeconds": wake.hold_seconds}
+    goes_on = state.phase not in KEPT and serving > 0 and (is_led or not _is_kept(seen))
+    return {"ready": int(goes_on), "holdSeconds": wake.hold_seconds}
 
 
 def state_of(status: SleepStatus | None) -> State | None:

@@ -40,7 +40,7 @@ from deepseek_operator.kinds.serving.rollout import (
     target_of_rollback,
 )
 from deepseek_operator.kinds.serving.routed import unrouted
-from deepseek_operator.kinds.serving.routes import gateway_of, is_settled, reached
+from deepseek_operator.kinds.serving.routes import gateway_of, is_settled, leads, reached
 from deepseek_operator.kinds.serving.running import living_pods, running_revisions
 from deepseek_operator.kinds.serving.scaling import Scaling, scaling_of
 from deepseek_operator.kinds.serving.sleep import runs_alone, slept
@@ -139,6 +139,17 @@ class View:
         return self.sleep is not None and self.sleep.phase is Phase.ASLEEP
 
     @property
+    def is_kept(self) -> bool:
+        """The gate keeps requests, and there is no replica that they could be led to."""
+        return self.sleep is not None and (self.is_asleep or not self.serving)
+
+    @property
+    def is_led(self) -> bool:
+        """The gateway has taken a route to a replica, so that the gate may let requests go on."""
+        gateway, route = self.spec.gateway, self.route
+        return gateway is not None and route is not None and leads(self.owner, gateway, route)
+
+    @property
     def serving(self) -> int:
         """Ready replicas of all revisions that can be relied on."""
         return sum(replicas.serving for replicas in self.running.values())
@@ -198,9 +209,10 @@ class View:
 
     @cached_property
     def shares(self) -> Mapping[str, int]:
-        """Parts of the requests by the gateway, of each revision that gets some; empty while there is no target."""
+        """Parts of the requests by the gateway, of each revision that gets some; empty while there is no target, and while the
+        gate keeps them all."""
         way, run = self.rollout, self.run
-        if way.target.revision is None:
+        if way.target.revision is None or self.is_kept:
             return {}
         parts = shares(way.step, self.running, way.target.revision)
         if run is not None and run.is_open and self.header is not None:

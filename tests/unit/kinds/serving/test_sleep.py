@@ -30,10 +30,10 @@ from deepseek_operator.domain.policy.zero import PATIENCE, SETTLE, Phase, State
 from deepseek_operator.kinds.serving.idleness import asked, reading
 from deepseek_operator.kinds.serving.sleep import WAITING, slept
 from deepseek_operator.ports.cluster import Unreachable
-from tests.support.gateways import PUBLIC
+from tests.support.gateways import GATE, PUBLIC, takes
 from tests.support.serving_life import NAME, SERVICE
 from tests.support.servings import NAMESPACE
-from tests.support.sleep_life import HOLD_S, IDLE_S, SLEEPS, STEP_S, SleepLife
+from tests.support.sleep_life import HOLD_S, IDLE_S, KEYS, SLEEPS, STEP_S, SleepLife
 
 NEXT = {"maxConcurrency": 8}
 
@@ -230,6 +230,50 @@ def test_it_never_sleeps_during_a_canary_run() -> None:
     for _ in range(20):
         life.after()
     assert (life.status.phase, life.at) == ("Canary", "Awake")
+
+
+# --- what requests that wait are led to --------------------------------------------------------------------------
+
+
+def test_requests_that_wait_find_a_way_that_has_endpoints_and_that_a_replica_takes_over() -> None:
+    """Envoy leads a request by the routes that it had when it came, and Envoy Gateway makes an answer of 503 of a rule
+    without endpoints: all that had waited were answered so."""
+    life = SleepLife()
+    own = f"{SERVICE}-{life.status.stable}"
+    assert life.led_to == [[own], [own]], "by the serving's name, and by that of the revision"
+    life.falls_asleep()
+    assert life.led_to == [[GATE.name], [GATE.name]]
+    assert life.status.gateway is not None
+    assert life.status.gateway.weights == []
+    life.somebody_waits()
+    assert life.led_to == [[GATE.name], [GATE.name]], "until it serves"
+    life.run()
+    assert life.led_to == [[own], [own]]
+
+
+def test_the_last_replica_goes_once_the_gateway_leads_nobody_to_it() -> None:
+    life = SleepLife()
+    life.until("Closed")
+    life.controller_is_away = True
+    life.falls_asleep()
+    life.after(600)
+    assert (life.at, list(life.specified.values())) == ("Asleep", [1])
+    assert life.led_to == [[GATE.name], [GATE.name]]
+    takes(life)
+    assert list(life.specified.values()) == [0]
+
+
+def test_requests_go_on_once_the_gateway_leads_them_to_the_replica_that_serves() -> None:
+    life = SleepLife()
+    life.falls_asleep()
+    life.controller_is_away = True
+    life.somebody_waits()
+    life.run()
+    assert (life.at, life.gates) == ("Awake", (0, HOLD_S)), "it has not taken the route to the replica"
+    takes(life)
+    assert life.gates == (1, HOLD_S)
+    life.edit(gateway={**KEYS, "hostnames": ["other.example.com"]})
+    assert life.gates == (1, HOLD_S), "any other change of the route keeps nobody"
 
 
 # --- waking ------------------------------------------------------------------------------------------------------
