@@ -3,8 +3,8 @@
     python3 engine.py PORT SECONDS
 
 Health on every path that it does not know. /metrics has vLLM's names; after GET /lie the numbers are NaN, after
-GET /truth they are right again. A request with "stream": true is answered by pieces, one each two seconds, over twelve.
-SIGTERM: what runs is answered, then it leaves. Standard library only.
+GET /truth they are right again. A request with "stream": true is answered by pieces, one each two seconds, over twelve;
+"pieces" in it is another number of them. Answers say LOG_LEVEL as their fingerprint: which version gave them. SIGTERM: what runs is answered, then it leaves. Standard library only.
 
 Versions that are worse than others, by variables: ENGINE_FAILS_EACH=20 answers each twentieth request with 500,
 ENGINE_SECONDS=3 takes so long for each.
@@ -22,6 +22,7 @@ SECONDS = float(os.environ.get("ENGINE_SECONDS") or (sys.argv[2] if len(sys.argv
 FAILS_EACH = int(os.environ.get("ENGINE_FAILS_EACH") or 0)
 BOUNDS_S = (0.25, 0.5, 1, 2, 4, 8, 16, float("inf"))
 PIECES, PIECE_SECONDS = 6, 2
+VERSION = os.environ.get("LOG_LEVEL", "")
 STREAM = b'"stream": true'
 """As json.dumps writes it."""
 
@@ -41,34 +42,35 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if self.path in ("/lie", "/truth"):
             State.lies = self.path == "/lie"
-        self.answer(metrics() if self.path == "/metrics" else os.environ.get("LOG_LEVEL", ""), "text/plain")
+        self.answer(metrics() if self.path == "/metrics" else VERSION, "text/plain")
 
     def do_POST(self) -> None:
-        streams = STREAM in self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        asked = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        streams = STREAM in asked
         with State.changed:
             State.running += 1
         began_s = time.monotonic()
         try:
             if streams:
-                self.stream()
+                self.stream(int(json.loads(asked).get("pieces", PIECES)))
             else:
                 time.sleep(SECONDS)
             fails = count(time.monotonic() - began_s)
             if not streams:
                 usage = {"prompt_tokens": 3, "completion_tokens": 1}
-                answer = {"choices": [{"text": "OK"}], "usage": usage}
+                answer = {"choices": [{"text": "OK"}], "usage": usage, "system_fingerprint": VERSION}
                 self.answer(json.dumps(answer), "application/json", 500 if fails else 200)
         finally:  # A client that went away is in flight no longer either.
             with State.changed:
                 State.running -= 1
                 State.changed.notify()
 
-    def stream(self) -> None:
+    def stream(self, pieces: int) -> None:
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        for _ in range(PIECES):
+        for _ in range(pieces):
             time.sleep(PIECE_SECONDS)
             self.wfile.write(chunk("data: " + json.dumps({"choices": [{"text": "OK"}]}) + "\n\n"))
         self.wfile.write(chunk("data: [DONE]\n\n") + chunk(""))

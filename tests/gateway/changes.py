@@ -2,16 +2,22 @@
 
 import json
 import threading
+import time
 from typing import Any
 
 from tests.support.kubectl import Kubectl, lines_of
 
 
 class Changes:
-    """The events of objects with that label, from its beginning to its end, as a context."""
+    """The events of objects with that label, from its beginning to its end, as a context.
+
+    Attributes:
+        at_s: when each came, by this machine's monotonic clock.
+    """
 
     def __init__(self, kubectl: Kubectl, kind: str, serving: str) -> None:
         self.events: list[dict[str, Any]] = []
+        self.at_s: list[float] = []
         selector = f"--selector=deepseek-operator.io/serving={serving}"
         self._command = ("get", kind, selector, "--watch", "--output-watch-events", "--output=json")
         self._kubectl = kubectl
@@ -30,4 +36,5 @@ class Changes:
 
     def _read(self) -> None:
         for line in lines_of(self._process):
+            self.at_s.append(time.monotonic())
             self.events.append(json.loads(line))

@@ -44,18 +44,34 @@ def completion(**more: object) -> bytes:
     return json.dumps({"model": "chat", "prompt": "hello=", "max_tokens": 1, "temperature": 0, **more}).encode()
 
 
+def version_of(answer: Answer) -> str:
+    """Which version of the tests' engine gave it; empty where it does not say so."""
+    return str(json.loads(answer.body).get("system_fingerprint", ""))
+
+
 class Load:
     """Clients that ask without pause until it ends; every second one keeps its connection.
 
     Attributes:
         statuses: how often each status came; 0: no whole answer.
+        versions: how often each version answered, by the fingerprint that the tests' engine gives.
         failures: when (seconds since the start) what other than 200 came.
     """
 
-    def __init__(self, address: str, host: str, clients: int = 4, pause_s: float = 0.02) -> None:
+    def __init__(
+        self,
+        address: str,
+        host: str,
+        clients: int = 4,
+        pause_s: float = 0.02,
+        headers: dict[str, str] | None = None,
+        body: bytes | None = None,
+    ) -> None:
         self.statuses: Counter[int] = Counter()
+        self.versions: Counter[str] = Counter()
         self.failures: list[tuple[float, Answer]] = []
         self._address, self._host, self._pause_s = address, host, pause_s
+        self._headers, self._body = headers or {}, body or completion()
         self._ended, self._began = threading.Event(), time.monotonic()
         self._threads = [threading.Thread(target=self._run, args=(number % 2 == 0,)) for number in range(clients)]
 
@@ -73,12 +89,14 @@ class Load:
         connection = http.client.HTTPConnection(self._address, 80, timeout=TIMEOUT_S)
         while not self._ended.wait(self._pause_s):
             try:
-                answer = _asked(connection, self._host, "/v1/completions", completion(), {})
+                answer = _asked(connection, self._host, "/v1/completions", self._body, self._headers)
             except (OSError, http.client.HTTPException) as error:
                 answer = Answer(0, repr(error))
                 connection.close()
             self.statuses[answer.status] += 1
-            if answer.status != 200:
+            if answer.status == 200:
+                self.versions[version_of(answer)] += 1
+            else:
                 self.failures.append((time.monotonic() - self._began, answer))
             if not keeps:
                 connection.close()

@@ -31,3 +31,16 @@ def status(kubectl: Kubectl, name: str) -> dict[str, Any]:
 
 def available(kubectl: Kubectl, name: str) -> None:
     until(f"{name} is available", lambda: status(kubectl, name).get("phase") == "Available", timeout_s=LIMIT_S)
+
+
+def condition(kubectl: Kubectl, name: str, type_: str) -> tuple[str, str]:
+    """Status and reason of a condition; empty while there is none of the serving as it is written now."""
+    said = (one for one in status(kubectl, name).get("conditions", ()) if one["type"] == type_)
+    found: dict[str, str] = next(said, {})
+    return found.get("status", ""), found.get("reason", "")
+
+
+def events(kubectl: Kubectl, name: str) -> dict[str, str]:
+    """What the serving's events say last, by reason."""
+    told = kubectl.json("get", "events", f"--field-selector=involvedObject.name={name}")["items"]
+    return {one["reason"]: str(one.get("note") or one.get("message", "")) for one in told}

@@ -23,8 +23,12 @@ class Streams:
         open: streams that are being answered now; `most` is the highest number of them.
     """
 
-    def __init__(self, address: str, host: str, clients: int) -> None:
-        self._url, self._host, self._clients = f"http://{address}/v1/completions", host, clients
+    def __init__(
+        self, address: str, host: str, clients: int, headers: dict[str, str] | None = None, **asked: object
+    ) -> None:
+        self._headers = {"Host": host, "Content-Type": "application/json", **(headers or {})}
+        self._body = completion(stream=True, **asked)
+        self._url, self._clients = f"http://{address}/v1/completions", clients
         self.whole, self.open, self.most = 0, 0, 0
         self.failures: Counter[str] = Counter()
         self._ended = threading.Event()
@@ -55,9 +59,8 @@ class Streams:
                 self.failures[repr(error)] += 1
 
     async def _stream(self, session: aiohttp.ClientSession) -> None:
-        headers = {"Host": self._host, "Content-Type": "application/json"}
         last = b""
-        async with session.post(self._url, data=completion(stream=True), headers=headers) as response:
+        async with session.post(self._url, data=self._body, headers=self._headers) as response:
             if response.status != 200:
                 self.failures[f"{response.status} {await response.text()}"] += 1
                 return

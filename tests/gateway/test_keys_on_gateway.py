@@ -14,14 +14,15 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.gateway.keyring import close_gate, config_map, entry, new_key, open_gate
 from tests.gateway.load import Answer, ask
+from tests.gateway.logs import everything, who_wrote
 from tests.support import bed as beds
 from tests.support import gateway_bed
 from tests.support.kubectl import Kubectl, until
@@ -38,9 +39,8 @@ CHAT = "/v1/chat/completions"
 LLM, TOKENS, LIMITED, OPEN = "llm.example.com", "tokens.example.com", "limited.example.com", "open.example.com"
 PROMPT = f"the secret of the company is {secrets.token_hex(8)}"
 """In every request; in no log."""
-KEYS = {name: f"sk-ds-{secrets.token_hex(24)}" for name in ("alice", "bob", "carol", "pinned", "gone", "mallory")}
+KEYS = {name: new_key() for name in ("alice", "bob", "carol", "pinned", "gone", "mallory")}
 """Of mallory nobody knows."""
-VALUES = ("externalMetrics.enabled=true", f"prometheus.url={beds.PROMETHEUS}")
 WARM_S = 60.0
 
 
@@ -56,16 +56,6 @@ def serving(name: str, host: str, version: int = 0, **gateway: Any) -> str:
     }  # fmt: skip
     head = {"apiVersion": "deepseek-operator.io/v1alpha1", "kind": "DeepSeekServing", "metadata": {"name": name}}
     return json.dumps({**head, "spec": spec})
-
-
-def entry(key: str, *servings: str, **more: str) -> str:
-    return json.dumps({"sha256": sha256(key.encode()).hexdigest(), "servings": list(servings), **more})
-
-
-def config_map(name: str, role: str | None, data: dict[str, str]) -> str:
-    labels = {"deepseek-operator.io/gate": role} if role is not None else {}
-    metadata = {"name": name, "labels": labels}
-    return json.dumps({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data})
 
 
 def asked(model: str, **more: Any) -> bytes:
@@ -124,7 +114,6 @@ def provider() -> Provider:
 @pytest.fixture(scope="module")
 def team(kubectl: Kubectl, gateways: Kubectl, provider: Provider, say: Callable[[str], None]) -> Iterator[Kubectl]:
     """Four servings that answer, and a gate that reads this namespace."""
-    namespace = str(kubectl.namespace)
     beds.tests_cluster("images", "--add", ENGINE_IMAGE, "--file", f"{ENGINE}=/app/echo_engine.py")
     claim = {
         "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "models"},
@@ -139,8 +128,7 @@ def team(kubectl: Kubectl, gateways: Kubectl, provider: Provider, say: Callable[
     until("it is told that no gate runs", lambda: condition(kubectl, "chat", "PolicyReady")[1] == "GateNotEnabled",
           timeout_s=LIMIT_S)  # fmt: skip
     assert kubectl.list("httproute") == []
-    gate = ("gate.enabled=true", f"gate.namespaces={{{namespace}}}", "gate.resources.requests.cpu=10m")
-    beds.release(gateways).install(*VALUES, *gate)
+    open_gate(gateways, str(kubectl.namespace))
     say("the gate runs")
     kubectl.apply(serving("other", LLM, **by_key))
     kubectl.apply(serving("tokens", TOKENS, auth={"jwt": jwt, "apiKeys": True}))
@@ -151,7 +139,7 @@ def team(kubectl: Kubectl, gateways: Kubectl, provider: Provider, say: Callable[
         until(f"{name} is behind the gateway", partial(is_behind_the_gateway, kubectl, name), timeout_s=LIMIT_S)
         say(f"{name} is available")
     yield kubectl
-    beds.release(gateways).install(*VALUES)
+    close_gate(gateways)
 
 
 def keys() -> dict[str, str]:
@@ -208,7 +196,7 @@ def test_no_path_of_an_engine_but_those_for_clients_is_open(client: Client) -> N
 
 def test_a_revoked_key_is_worth_nothing_within_five_seconds(team: Kubectl, client: Client) -> None:
     name = f"dave-{secrets.token_hex(2)}"
-    key = f"sk-ds-{secrets.token_hex(24)}"
+    key = new_key()
     KEYS[name] = key
     patch = ("patch", "configmap", "deepseek-keys", "--type=merge", "-p")
     team.run(*patch, json.dumps({"data": {name: entry(key, "chat")}}))
@@ -413,19 +401,13 @@ def test_without_a_gate_nobody_is_let_in(team: Kubectl, client: Client, gateways
 def test_no_log_has_a_key_a_token_or_a_prompt(
     team: Kubectl, client: Client, gateways: Kubectl, provider: Provider
 ) -> None:
-    """Last: of the proxies, Envoy Gateway, the gate, the operator and the engines, all that was written so far."""
+    """Last: all that was written so far, by proxies, Envoy Gateway, the gate, the operator and the engines, and by the cluster."""
     assert client.ask("chat", KEYS["alice"]).status == 200
-    signature = provider.token("bob", "deepseek:tokens")
-    client.ask("tokens", signature, TOKENS)
+    token = provider.token("bob", "deepseek:tokens")
+    client.ask("tokens", token, TOKENS)
     time.sleep(2)  # Envoy writes its log in blocks.
-    logs: dict[str, str] = {}
-    for namespace in (gateway_bed.SYSTEM, gateway_bed.GATEWAYS, SYSTEM, str(team.namespace)):
-        inside = gateways.within(namespace)
-        for pod in inside.list("pod"):
-            name = pod["metadata"]["name"]
-            logs[f"{namespace}/{name}"] = inside.run("logs", name, "--all-containers", "--tail=-1", timeout_s=120)
-    everything = "\n".join(logs.values())
-    assert len(logs) >= 8
-    assert '"client":"alice"' in everything.replace(" ", "")
-    for word in (PROMPT, PROMPT[-16:], signature, signature.rpartition(".")[2], *KEYS.values()):
-        assert [name for name, text in logs.items() if word in text] == [], "found in a log"
+    logs = everything(gateways)
+    for namespace in (gateway_bed.SYSTEM, SYSTEM, str(team.namespace)):
+        assert [name for name in logs if name.startswith(f"{namespace}/")]
+    assert '"client":"alice"' in "".join(logs.values()).replace(" ", "")
+    assert who_wrote((PROMPT, PROMPT[-16:], token, token.rpartition(".")[2], *KEYS.values()), logs) == []
