@@ -2,14 +2,12 @@
 
 import subprocess
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from json import dumps, load
 from typing import Any
-from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
@@ -25,10 +23,10 @@ from deepseek_operator.kinds.serving.measured import Measures
 from deepseek_runtime.engine.metrics import Metrics
 from examples.local_cluster import debian
 from tests.support.ports import free_port
+from tests.support.prometheus import FOREVER_S, eventually, is_ready
 from tests.support.servings import a_serving
 
 OLD, NEW, SILENT = "1111111111", "2222222222", "3333333333"
-FOREVER_S = 60.0
 
 
 class Engine:
@@ -80,13 +78,6 @@ class Store:
         return told
 
 
-def eventually(done: Callable[[], bool]) -> None:
-    ends_at = time.monotonic() + FOREVER_S
-    while not done():
-        assert time.monotonic() < ends_at
-        time.sleep(0.2)
-
-
 @pytest.fixture(scope="module")
 def engines() -> Iterator[dict[str, Engine]]:
     found = {OLD: Engine(), NEW: Engine(), SILENT: Engine()}
@@ -124,14 +115,6 @@ def store(engines: dict[str, Engine], tmp_path_factory: pytest.TempPathFactory) 
             client.close()
         finally:
             process.kill()
-
-
-def is_ready(url: str) -> bool:
-    try:
-        with urlopen(f"{url}/-/ready", timeout=2) as response:
-            return bool(response.status == 200)
-    except (URLError, OSError):
-        return False
 
 
 def scraped(url: str) -> int:

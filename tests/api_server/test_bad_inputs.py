@@ -732,7 +732,70 @@ SERVINGS: tuple[tuple[str, Changes, str], ...] = (
     (
         "a signal without a target",
         {SCALING: {"maxReplicas": 3, "signals": [{"type": "InFlight"}]}},
-        "target: Required value",
+        "write target: of the signals only RequestRate, TimeToFirstToken, KVCache and DeviceUtilization have a usual one",
+    ),
+    (
+        "a time that nobody can guess",
+        {SCALING: {"maxReplicas": 3, "signals": [*_signals(8), {"type": "EndToEnd"}]}},
+        "write target",
+    ),
+    (
+        "times alone",
+        {SCALING: {"maxReplicas": 3, "signals": [{"type": "TimeToFirstToken"}, {"type": "KVCache"}]}},
+        "write one at least of InFlight, RequestRate, TokensPerSecond and PromQL among autoscaling.signals",
+    ),
+    (
+        "more than all of a cache",
+        {SCALING: {"maxReplicas": 3, "signals": [*_signals(8), {"type": "KVCache", "target": 101}]}},
+        "the target of KVCache and DeviceUtilization is in percent",
+    ),
+    (
+        "a quantile of a sum",
+        {SCALING: {"maxReplicas": 3, "signals": [{"type": "RequestRate", "quantile": "0.9"}]}},
+        "quantile is for type TimeToFirstToken, InterToken and EndToEnd",
+    ),
+    (
+        "a quantile of one",
+        {SCALING: {"maxReplicas": 3, "signals": [*_signals(8), {"type": "TimeToFirstToken", "quantile": "1"}]}},
+        "quantile: Invalid value",
+    ),
+    (
+        "a query of the operator's own",
+        {SCALING: {"maxReplicas": 3, "signals": [{"type": "InFlight", "target": 8, "query": "vector(1)"}]}},
+        "type PromQL needs query, which no other type has",
+    ),
+    (
+        "PromQL without a query",
+        {SCALING: {"maxReplicas": 3, "signals": [{"type": "PromQL", "target": 8}]}},
+        "type PromQL needs query",
+    ),
+    (
+        "an empty query",
+        {SCALING: {"maxReplicas": 3, "signals": [{"type": "PromQL", "target": 8, "query": ""}]}},
+        "query: Invalid value",
+    ),
+    (
+        "PromQL by guesswork",
+        {SCALING: {"maxReplicas": 3, "signals": [{"type": "PromQL", "query": "vector(1)"}]}},
+        "write target",
+    ),
+    (
+        "devices that nobody knows",
+        {SCALING: {"maxReplicas": 3, "signals": [*_signals(8), {"type": "DeviceUtilization"}]}},
+        "signal DeviceUtilization is told by the devices' exporter, whose metrics accelerator.profile names",
+    ),
+    (
+        "devices of the user's own words",
+        {
+            SCALING: {"maxReplicas": 3, "signals": [*_signals(8), {"type": "DeviceUtilization"}]},
+            "spec.accelerator": {"resource": "nvidia.com/gpu"},
+        },
+        "signal DeviceUtilization is told by the devices' exporter",
+    ),
+    (
+        "a signal of a processor",
+        {SCALING: {"maxReplicas": 3, "signals": [{"type": "CPU", "target": 8}]}},
+        "Unsupported value",
     ),
     ("a target of zero", {SCALING: {"maxReplicas": 3, "signals": _signals(0)}}, "greater than or equal to 1"),
     (
@@ -744,11 +807,6 @@ SERVINGS: tuple[tuple[str, Changes, str], ...] = (
         "a target beyond the usual queue",
         {SCALING: {"maxReplicas": 3, "signals": _signals(100)}},
         "must be below engine.maxConcurrency + engine.queueLimit",
-    ),
-    (
-        "a query of one's own",
-        {SCALING: {"maxReplicas": 3, "signals": [{"type": "PromQL", "target": 1, "query": "vector(1)"}]}},
-        "unknown field",
     ),
     (
         "an unknown strategy",

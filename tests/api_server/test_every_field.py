@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from examples.local_cluster.api import ApiError
 from examples.local_cluster.control_plane import Cluster
 from tests.support.api_objects import collection, minimal_serving
 from tests.support.trainings import training
@@ -23,12 +22,6 @@ def create(cluster: Cluster, spec: Mapping[str, Any]) -> None:
 def test_every_value_of_a_field_is_let_in(api_server: Cluster, row: Field) -> None:
     for value, _ in row.values:
         create(api_server, written(row, value))
-
-
-@pytest.mark.parametrize("row", [row for row in FIELDS if row.refused], ids=lambda row: row.path)
-def test_the_only_value_of_a_field_is_the_only_one(api_server: Cluster, row: Field) -> None:
-    with pytest.raises(ApiError, match="Unsupported value"):
-        create(api_server, written(row, row.refused))
 
 
 def create_training(cluster: Cluster, spec: Mapping[str, Any]) -> None:

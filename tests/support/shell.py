@@ -14,7 +14,7 @@ from deepseek_operator.controller.readings import Readings
 from deepseek_operator.controller.reconcile import MOST_ROUNDS, Acted, Outcome, Reconciler
 from deepseek_operator.core.kind import Kind
 from deepseek_operator.core.resources import CLAIM, Manifest
-from deepseek_operator.core.seen import Answer, Unavailable
+from deepseek_operator.core.seen import Answer, SignalWish, Unavailable
 from deepseek_operator.kinds.registry import KINDS
 from tests.support.faults import EventPipe
 from tests.support.world import StoppedClock
@@ -60,6 +60,7 @@ class Operator:
         pipe: watch events that have not reached the mirror yet.
         progress: what pods answer.
         store: what the metrics store answers.
+        wishes: what the signals of its owners say.
         woken: keys that the events let through so far ask to look at.
 
     `most_rounds` is how often a pass acts at most.
@@ -74,6 +75,7 @@ class Operator:
         self.clock = clock
         self.progress = SilentProgress()
         self.store = SilentStore()
+        self.wishes: tuple[SignalWish, ...] = ()
         self.woken: set[Key] = set()
         self.pipe = EventPipe(cluster, self._deliver)
         self._start()
@@ -87,7 +89,7 @@ class Operator:
         self.mirror = Mirror(lambda keys: self.woken.update(keys))
         pulls = Pulls(self.progress, self.clock, timedelta(seconds=5))
         readings = Readings(self.store, self.clock, lambda key: self.woken.add(key))
-        self.look = Look(self.kind, self.cluster, self.mirror, self.clock, pulls, readings)
+        self.look = Look(self.kind, self.cluster, self.mirror, self.clock, pulls, readings, lambda key: self.wishes)
         self._driver = Reconciler(self.kind, self.cluster, self.mirror, self.look, most_rounds=self._most_rounds)
         for resource in sorted({*KINDS.owners, CLAIM, *self.kind.owns}):
             for item in self.cluster.watched(resource):

@@ -158,7 +158,8 @@ def test_its_flags_are_the_operators(house: SimpleNamespace) -> None:
 def test_it_is_scaled_by_its_own_metrics(house: SimpleNamespace) -> None:
     scaled = replica(house, autoscaling={"maxReplicas": 2, "signals": [{"target": 8}]})
     owner = house.serving.DeepSeekServing.model_validate(scaled)
-    (_, in_flight), (_, reporting) = house.signals.queries(owner, configuration(house))
+    asked = dict(house.signals.queries(owner, configuration(house)))
+    in_flight, reporting = asked["InFlight"], asked[house.signals.REPORTING]
     assert "sham:running{" in in_flight
     assert "sham:waiting{" in in_flight
     assert "sham:running{" in reporting

@@ -92,9 +92,7 @@ class App:
             if settings.leader_election
             else AlwaysHeld()
         )
-        self._board = SignalBoard(
-            self._mirror, self._prometheus, clock, settings.configuration, kinds, settings.signal_interval_s
-        )
+        self._board = self._signals(clock)
         self._streams = self._watches(clock, random)
         self._auditor = Auditor(
             self._kube, self._mirror, clock, self._metrics, kinds.watched, self._wake, settings.audit_interval_s
@@ -195,6 +193,11 @@ class App:
             self._writers.append(self._spawn(f"worker {number}", worker))
         await self._lease.hold()
 
+    def _signals(self, clock: SystemClock) -> SignalBoard:
+        settings, wake = self._settings, self._queue.add
+        interval_s = settings.signal_interval_s
+        return SignalBoard(self._mirror, self._prometheus, clock, settings.configuration, self._kinds, interval_s, wake)
+
     def _composed(self) -> dict[Resource, Reconciles]:
         settings, clock = self._settings, self._clock
         bucket = FairBucket(settings.writes_per_s, settings.write_burst)
@@ -206,7 +209,12 @@ class App:
         mirror = self._mirror
         return {
             resource: Reconciler(
-                kind, fenced, mirror, Look(kind, fenced, mirror, clock, pulls, readings), self._aside, announcer.publish
+                kind,
+                fenced,
+                mirror,
+                Look(kind, fenced, mirror, clock, pulls, readings, self._board.wishes),
+                self._aside,
+                announcer.publish,
             )
             for resource, kind in self._kinds.behaviours(settings.configuration).items()
         }

@@ -30,7 +30,7 @@ from deepseek_operator.core.kept import TooLarge, kept
 from deepseek_operator.core.kind import Kind
 from deepseek_operator.core.ownership import is_anothers, is_child, job_uid_of
 from deepseek_operator.core.resources import JOB, POD, Manifest, Ref, Resource, uid_of
-from deepseek_operator.core.seen import Seen, Warning
+from deepseek_operator.core.seen import Seen, SignalWish, Warning
 from deepseek_operator.ports.clock import Clock
 from deepseek_operator.ports.cluster import Cluster, ClusterError, is_watched
 from deepseek_operator.workloads.batch.job import active_of
@@ -97,6 +97,7 @@ class Look(Generic[OwnerT, StatusT]):
         clock: Clock,
         pulls: Pulls,
         readings: Readings | None = None,
+        wishes: Callable[[Key], tuple[SignalWish, ...]] = lambda key: (),
     ) -> None:
         self._kind = kind
         self._cluster = cluster
@@ -104,6 +105,7 @@ class Look(Generic[OwnerT, StatusT]):
         self._clock = clock
         self._pulls = pulls
         self._readings = readings
+        self._wishes = wishes
         self._recalled: dict[Key, str] = {}
         self._warnings: Buckets[str] = Buckets(WARNINGS_PER_S, WARNINGS_BURST)
         self._warned: dict[Key, dict[str, tuple[Warning, ...]]] = {}
@@ -206,7 +208,7 @@ class Look(Generic[OwnerT, StatusT]):
     ) -> View[OwnerT]:
         """`known`: the owner's children. `named`: what has a name that they lacked. `unserved`: what was not asked for."""
         occupied = {ref: item for ref, item in named.items() if ref not in known}
-        seen = Seen(owner, self._clock.now(), known, occupied, unserved=unserved)
+        seen = Seen(owner, self._clock.now(), known, occupied, unserved=unserved, wishes=self._wishes(key))
         # Names that are found where no watch tells of them are asked for again at every pass.
         absent = [ref for ref in self._kind.wanted_names(owner) if ref not in known or ref in named]
         return View(await self._with_needs(key, seen, absent, find), manifest, reading)

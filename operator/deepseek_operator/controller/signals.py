@@ -5,13 +5,15 @@ Nobody who asks ever waits for Prometheus: an answer is the last wish, or none w
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
 from deepseek_operator.controller.key import Key
 from deepseek_operator.controller.mirror import Mirror
 from deepseek_operator.core.configuration import Configuration
-from deepseek_operator.core.kinds import Kinds
+from deepseek_operator.core.kinds import Kinds, Wanted
+from deepseek_operator.core.seen import SignalWish
 from deepseek_operator.ports.clock import Clock
 from deepseek_operator.ports.signals import Signals
 
@@ -44,6 +46,7 @@ class SignalBoard:
         configuration: Configuration,
         kinds: Kinds,
         interval_s: float,
+        wake: Callable[[Key], None] = lambda key: None,
     ) -> None:
         self._mirror = mirror
         self._signals = signals
@@ -51,6 +54,8 @@ class SignalBoard:
         self._configuration = configuration
         self._scaled = {entry.resource: (entry, entry.demand) for entry in kinds if entry.demand is not None}
         self._interval_s = interval_s
+        self._wake = wake
+        self._told: dict[Key, tuple[SignalWish, ...]] = {}
         self._last: dict[Key, _Evaluation] = {}
         self._broken: set[Key] = set()
 
@@ -61,6 +66,10 @@ class SignalBoard:
         if last is None or self._clock.monotonic() - last.monotonic > 2 * self._interval_s:
             return None
         return last.wish
+
+    def wishes(self, key: Key) -> tuple[SignalWish, ...]:
+        """What the owner's signals last said; nothing before the first evaluation."""
+        return self._told.get(key, ())
 
     async def run(self) -> None:
         """Evaluates for ever."""
@@ -73,6 +82,8 @@ class SignalBoard:
         keys = [key for key in self._mirror.owners() if key.resource in self._scaled]
         for gone in self._last.keys() - set(keys):
             del self._last[gone]
+        for gone in self._told.keys() - set(keys):
+            del self._told[gone]
         self._broken &= set(keys)
         await asyncio.gather(*(self._evaluate(key) for key in keys))
 
@@ -87,7 +98,7 @@ class SignalBoard:
             asked = demand.queries(owner, self._configuration)
             answers = await asyncio.gather(*(self._signals.read(query, now) for _, query in asked))
             samples = {name: answer for (name, _), answer in zip(asked, answers, strict=True)}
-            replicas = demand.wanted(owner, samples) if asked else None
+            found = demand.wanted(owner, self._configuration, samples) if asked else Wanted(None)
         except Exception:
             if key not in self._broken:
                 log.exception("%s: its signals can't be evaluated; its autoscaler holds", key)
@@ -95,7 +106,16 @@ class SignalBoard:
             self._last.pop(key, None)
             return
         self._broken.discard(key)
-        wish = Wish(replicas, now) if replicas is not None else None
+        wish = Wish(found.replicas, now) if found.replicas is not None else None
         self._last.pop(key, None)
         if asked:
             self._last[key] = _Evaluation(wish, monotonic)
+        self._tell(key, found.wishes)
+
+    def _tell(self, key: Key, wishes: tuple[SignalWish, ...]) -> None:
+        """What says the same as before keeps its value: a status that followed each reading would be written for ever."""
+        before = {wish.name: wish for wish in self._told.get(key, ())}
+        told = tuple(before[wish.name] if wish.says_as(before.get(wish.name)) else wish for wish in wishes)
+        if told != self._told.get(key, ()):
+            self._told[key] = told
+            self._wake(key)

@@ -15,7 +15,7 @@ from deepseek_operator.core.kind import Kind
 from deepseek_operator.core.metrics import Metric
 from deepseek_operator.core.names import family_of
 from deepseek_operator.core.resources import Manifest, Ref, Resource, ref_of
-from deepseek_operator.core.seen import Signal
+from deepseek_operator.core.seen import Signal, SignalWish
 
 
 @dataclass(frozen=True)
@@ -61,16 +61,28 @@ Assume: TypeAlias = Callable[[Manifest, str], Assumed]
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """Replicas that the load wants, and what each signal says.
+
+    Attributes:
+        replicas: None when the samples don't say.
+    """
+
+    replicas: int | None
+    wishes: tuple[SignalWish, ...] = ()
+
+
+@dataclass(frozen=True)
 class Demand:
     """How many replicas the load wants, for a kind that is scaled by it.
 
     Attributes:
         queries: signal names and PromQL expressions of one number each; none of an owner that is not scaled.
-        wanted: replicas that the samples want; None when they don't say.
+        wanted: what the samples, by the names of the queries, want.
     """
 
     queries: Callable[[Any, Configuration], tuple[tuple[str, str], ...]]
-    wanted: Callable[[Any, Mapping[str, Signal]], int | None]
+    wanted: Callable[[Any, Configuration, Mapping[str, Signal]], Wanted]
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ exceptions. A saved `Seen` replays a bug report without a cluster.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Generic, TypeAlias, TypeVar
 
@@ -38,6 +38,29 @@ class Unavailable:
 Signal: TypeAlias = Sample | NoData | Unavailable
 Answer: TypeAlias = Reading | Unavailable
 """What a metrics store says to a question: all series of it, if only none; or why it could not be asked."""
+
+
+@dataclass(frozen=True)
+class SignalWish:
+    """What one signal that an owner is scaled by was last seen to say.
+
+    Attributes:
+        name: which one.
+        value: in its unit, when `replicas` or `why` last changed; None without data.
+        target: what is aimed at, in the same unit.
+        replicas: that it wants; None where it does not say.
+        why: what keeps it from a number, or from a higher one, as a sentence; empty where nothing does.
+    """
+
+    name: str
+    value: float | None
+    target: float
+    replicas: int | None
+    why: str = ""
+
+    def says_as(self, other: "SignalWish | None") -> bool:
+        """True where both say the same, whatever the value is."""
+        return other is not None and replace(self, value=None) == replace(other, value=None)
 
 
 @dataclass(frozen=True)
@@ -89,6 +112,8 @@ class Seen(Generic[OwnerT_co]):
         now: the time of this pass, with time zone.
         unserved: optional resources that can't be had in the owner's namespace, and why, as a sentence that ends with what
             to do. Nothing is known of their objects: none is among the others here, though some may live.
+        wishes: what the signals that it is scaled by say, as of the last reading of which something came; none before the
+            first.
     """
 
     owner: OwnerT_co
@@ -100,6 +125,7 @@ class Seen(Generic[OwnerT_co]):
     warnings: Mapping[Ref, tuple[Warning, ...]] = field(default_factory=dict)
     readings: Mapping[str, Answer] = field(default_factory=dict)
     unserved: Mapping[Resource, str] = field(default_factory=dict)
+    wishes: tuple[SignalWish, ...] = ()
 
     def child(self, resource: Resource, name: str) -> Manifest | None:
         """The live child of that name; None when there is none."""

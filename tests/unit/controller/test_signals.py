@@ -13,7 +13,7 @@ from deepseek_operator.controller.key import Key
 from deepseek_operator.controller.mirror import Mirror
 from deepseek_operator.controller.signals import SignalBoard
 from deepseek_operator.core.configuration import Configuration
-from deepseek_operator.core.seen import NoData, Sample, Signal, Unavailable
+from deepseek_operator.core.seen import NoData, Sample, Signal, SignalWish, Unavailable
 from deepseek_operator.kinds.registry import KINDS
 from tests.support.virtual_time import LoopClock, in_virtual_time
 
@@ -32,7 +32,7 @@ class Store:
         await asyncio.sleep(self.delay_s)
         if self.down:
             return Unavailable("connection refused")
-        if "count" in query:
+        if "count" in query or "timestamp" in query:
             return Sample(1.0, at)
         return Sample(self.value, at) if self.value is not None else NoData()
 
@@ -43,7 +43,8 @@ class Stage:
         self.store = Store()
         self.mirror = Mirror()
         self.cluster = MemoryCluster(self.clock)
-        self.board = SignalBoard(self.mirror, self.store, self.clock, Configuration(), KINDS, 15.0)
+        self.woken: list[Key] = []
+        self.board = SignalBoard(self.mirror, self.store, self.clock, Configuration(), KINDS, 15.0, self.woken.append)
 
     def put(self, name: str, spec: dict[str, Any]) -> str:
         metadata = {"name": name, "namespace": "team"}
@@ -143,3 +144,37 @@ async def test_a_deleted_serving_is_forgotten() -> None:
     stage.mirror.drop(Key(SERVING, "team", "chat"))
     await stage.board.evaluate()
     assert stage.board.wish("serving", "team", "chat") is None
+
+
+CHAT = Key(SERVING, "team", "chat")
+
+
+@in_virtual_time
+async def test_a_wish_that_is_new_wakes_its_serving_and_one_that_says_the_same_does_not() -> None:
+    stage = Stage()
+    stage.put("chat", SPEC)
+    await stage.board.evaluate()
+    told = stage.board.wishes(CHAT)
+    assert told == (SignalWish("InFlight", 8.0, 4.0, 2),)
+    assert stage.woken == [CHAT]
+    stage.store.value = 7.0
+    await stage.board.evaluate()
+    assert stage.board.wishes(CHAT) == told, "7 in flight want as many replicas: the value is that of the change"
+    assert stage.woken == [CHAT]
+    stage.store.value = 3.0
+    await stage.board.evaluate()
+    assert stage.board.wishes(CHAT) == (SignalWish("InFlight", 3.0, 4.0, 1),)
+    stage.store.down = True
+    await stage.board.evaluate()
+    assert stage.board.wishes(CHAT) == (SignalWish("InFlight", None, 4.0, None, "connection refused"),)
+    assert stage.woken == [CHAT] * 3
+
+
+@in_virtual_time
+async def test_what_a_deleted_serving_said_is_forgotten() -> None:
+    stage = Stage()
+    stage.put("chat", SPEC)
+    await stage.board.evaluate()
+    stage.mirror.drop(CHAT)
+    await stage.board.evaluate()
+    assert stage.board.wishes(CHAT) == ()

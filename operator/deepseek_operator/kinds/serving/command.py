@@ -12,6 +12,7 @@ from deepseek_operator.domain.layout import Layout
 from deepseek_operator.domain.models.model import Architecture, GroupedQueryAttention
 from deepseek_operator.domain.programs.arguments import Given, given
 from deepseek_operator.domain.programs.engines.entry import EngineEntry
+from deepseek_operator.domain.programs.engines.loads import IN_FLIGHT
 from deepseek_operator.domain.programs.engines.probes import AFTER_DRAIN_SECONDS
 from deepseek_operator.domain.programs.engines.request import Adapter, AdapterKind, EngineRequest
 from deepseek_operator.domain.programs.engines.table import ENGINES, build
@@ -100,11 +101,11 @@ def _never_scales(owner: DeepSeekServing) -> str | None:
     admitted, autoscaling = said(owner.spec.engine).admitted, owner.spec.autoscaling
     if admitted is None or autoscaling is None:
         return None
-    target = min(signal.target for signal in autoscaling.signals)
+    target = next((signal.aim for signal in autoscaling.signals if signal.type == IN_FLIGHT), 0)
     if target < admitted:
         return None
     return (
-        f"autoscaling.signals[].target {target} is never exceeded: a replica admits {admitted} requests by the flags in "
+        f"autoscaling.signals[].target {target} of {IN_FLIGHT} is never exceeded: a replica admits {admitted} requests by the flags in "
         f"engine.args and answers 429 beyond; write a target below {admitted}"
     )
 

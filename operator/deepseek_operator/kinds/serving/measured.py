@@ -16,7 +16,7 @@ from deepseek_operator.domain.programs.engines.table import ENGINES, USUAL
 from deepseek_operator.domain.values.command import Signal
 from deepseek_operator.domain.values.version import rendered
 from deepseek_operator.kinds.serving.revision import record_of
-from deepseek_operator.kinds.serving.signals import series
+from deepseek_operator.kinds.serving.signals import quantile_of, series
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,7 @@ class Measures:
 
     def quantile(self, measure: str, quantile: str) -> str:
         """Seconds within which that share of requests is: of one of `QUANTILES`."""
-        buckets = self._of(f"{self.names[QUANTILES[measure]]}_bucket")
-        return f"histogram_quantile({quantile}, sum by (le) (rate({buckets}[{self.window}])))"
+        return quantile_of(self._of(f"{self.names[QUANTILES[measure]]}_bucket"), quantile, self.window)
 
     @cached_property
     def names(self) -> Mapping[Signal, str]:

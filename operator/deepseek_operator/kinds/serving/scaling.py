@@ -10,10 +10,11 @@ from typing import Literal
 
 from deepseek_operator.api.base import parse_time
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
+from deepseek_operator.api.v1alpha1.serving.scaling import MOST_SIGNALS, SignalStatus
 from deepseek_operator.api.v1alpha1.serving.status import ScalingStatus
 from deepseek_operator.core.conditions import Verdict
 from deepseek_operator.core.resources import Manifest
-from deepseek_operator.core.seen import Seen
+from deepseek_operator.core.seen import Seen, SignalWish
 from deepseek_operator.domain.policy.zero import Phase
 from deepseek_operator.kinds.serving.gate import live_autoscaler, scaler_condition, window_left
 
@@ -64,13 +65,32 @@ def scaling_of(seen: Seen[DeepSeekServing]) -> Scaling:
     live, autoscaling = live_autoscaler(seen), seen.owner.spec.autoscaling
     sleep = seen.owner.status.sleep
     rests = seen.owner.spec.suspend or (sleep is not None and sleep.phase == Phase.ASLEEP)
-    told = _told(live) if autoscaling is not None and not rests else None
+    told = _told(live, _signals(seen)) if autoscaling is not None and not rests else None
     return Scaling(live, window_left(autoscaling, live, seen.now), told, _blind_left(told, live, seen.now))
 
 
-def _told(live: Manifest | None) -> ScalingStatus:
+def _signals(seen: Seen[DeepSeekServing]) -> list[SignalStatus]:
+    """As they were last read; what is recorded until they are."""
+    if not seen.wishes:
+        before = seen.owner.status.autoscaling
+        return before.signals if before is not None else []
+    return [_signal(wish) for wish in seen.wishes[:MOST_SIGNALS]]
+
+
+def _signal(wish: SignalWish) -> SignalStatus:
+    return SignalStatus(
+        type=wish.name,
+        value=f"{wish.value:.4g}" if wish.value is not None else None,
+        target=f"{wish.target:g}",
+        wanted=wish.replicas,
+        message=wish.why[:1024],
+    )
+
+
+def _told(live: Manifest | None, signals: list[SignalStatus]) -> ScalingStatus:
     if live is None:
-        return ScalingStatus(reason=NO_AUTOSCALER, message="the HorizontalPodAutoscaler does not exist yet")
+        message = "the HorizontalPodAutoscaler does not exist yet"
+        return ScalingStatus(reason=NO_AUTOSCALER, message=message, signals=signals)
     active = scaler_condition(live, "ScalingActive")
     able = scaler_condition(live, "AbleToScale")
     told = able if able.get("status") == "False" else active
@@ -79,6 +99,7 @@ def _told(live: Manifest | None) -> ScalingStatus:
         desired=(live.get("status") or {}).get("desiredReplicas"),
         reason=str(told.get("reason", "")),
         message=str(told.get("message", ""))[:1024],
+        signals=signals,
     )
 
 

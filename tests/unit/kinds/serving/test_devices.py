@@ -152,8 +152,8 @@ def test_sglang_has_its_own_command_and_metric_names() -> None:
     assert "sglang.launch_server" in container_of(engine=engine)["command"]
     scaled = a_replica(engine=engine, autoscaling={"maxReplicas": 2, "signals": [{"target": 8}]})
     asked = dict(queries(DeepSeekServing.model_validate(scaled), CONFIGURATION))
-    assert "sglang:num_running_reqs{" in asked["in_flight"]
-    assert "sglang:num_queue_reqs{" in asked["in_flight"]
+    assert "sglang:num_running_reqs{" in asked["InFlight"]
+    assert "sglang:num_queue_reqs{" in asked["InFlight"]
     assert "vllm" not in asked["replicas_reporting"]
 
 

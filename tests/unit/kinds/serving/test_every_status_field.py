@@ -9,7 +9,7 @@ import pytest
 from deepseek_operator.api.record import gathered, paths
 from deepseek_operator.api.v1alpha1.serving.definition import SERVING
 from deepseek_operator.api.v1alpha1.serving.status import ServingStatus
-from deepseek_operator.core.seen import Unavailable
+from deepseek_operator.core.seen import SignalWish, Unavailable
 from deepseek_operator.domain.policy.analysis import Reading
 from deepseek_operator.kinds.serving.labels import EXAMINER_ROLE, ROLE_LABEL
 from deepseek_operator.kinds.serving.verbs import PROMOTE, ROLLBACK
@@ -29,6 +29,7 @@ def follows_an_autoscaler_and_rolls_out() -> ServingLife:
     training = a_training(exports=[100], result="Complete", bestCheckpoint={"step": 100})
     life = ServingLife(training, model={"fromTraining": {"name": "tune"}}, **scaled)
     life.run()
+    life.operator.wishes = (SignalWish("InFlight", 7.0, 4.0, 2, "fewer replicas report than serve"),)
     life.world.set_autoscaler(NAMESPACE, SERVICE, True, 2)
     life.operator.settle()
     life.edit(engine={"maxConcurrency": 8})

@@ -1,21 +1,101 @@
 """By which signals replicas come and go."""
 
-from typing import Annotated, Literal
+from collections.abc import Iterator
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import ConfigDict, Field, StringConstraints
 
-from deepseek_operator.api.base import ApiModel
+from deepseek_operator.api.base import ApiModel, OneOf, StatusModel, rule, rules
+from deepseek_operator.api.v1alpha1.common.programs import is_none, is_one, joined
+from deepseek_operator.api.v1alpha1.serving.analysis import USUAL_QUANTILE, Quantile
+from deepseek_operator.domain.programs.engines.loads import (
+    LOADS,
+    PROMQL,
+    QUANTILES,
+    USUAL_TARGETS,
+    Class,
+    of_class,
+    tells,
+)
+from deepseek_operator.domain.programs.engines.table import offered
+
+DEMAND, SATURATION = of_class(Class.DEMAND), of_class(Class.SATURATION)
+MOST_SIGNALS = 8
 
 
 class ScalingSignal(ApiModel):
     """What replicas are counted by."""
 
-    type: Literal["InFlight"] = Field(
-        default="InFlight", description="InFlight: requests running plus waiting, over all replicas. Default InFlight."
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                f"has(self.target) || {is_one('self.type', USUAL_TARGETS)}",
+                f"write target: of the signals only {joined(USUAL_TARGETS, 'and')} have a usual one",
+                fieldPath=".target",
+            ),
+            rule(
+                f"!has(self.target) || self.target <= 100 || {is_none('self.type', SATURATION)}",
+                f"the target of {joined(SATURATION, 'and')} is in percent: write 1 to 100, for example 70",
+                fieldPath=".target",
+            ),
+            rule(
+                f"!has(self.quantile) || {is_one('self.type', QUANTILES)}",
+                f"quantile is for type {joined(QUANTILES, 'and')}: leave it out",
+                fieldPath=".quantile",
+            ),
+            rule(
+                f"has(self.query) == (self.type == '{PROMQL}')",
+                f"type {PROMQL} needs query, which no other type has",
+                fieldPath=".query",
+            ),
+        )
     )
-    target: Annotated[int, Field(ge=1, le=1000000)] = Field(
-        description="Requests in flight per replica that are aimed at. Example: 8."
+
+    type: Annotated[str, OneOf(tuple(LOADS))] = Field(
+        default="InFlight",
+        description="InFlight: requests running plus waiting. RequestRate: requests a second that come. TokensPerSecond: tokens a second that are generated. PromQL: what the query yields. These are shared by the replicas, and followed both ways. "
+        "TimeToFirstToken, InterToken, EndToEnd: milliseconds until a request's first token, between two tokens, until its last. KVCache, DeviceUtilization: percent of the KV cache in use, and of the time that devices are busy, mean of all replicas. These only add replicas, step by step, and hold. Default InFlight.",
     )
+    target: Annotated[int, Field(ge=1, le=1000000)] | None = Field(
+        default=None,
+        description="What is aimed at: per replica (InFlight, RequestRate, TokensPerSecond, PromQL), in milliseconds, or in percent. Absent: "
+        + ", ".join(f"{target} for {load}" for load, target in USUAL_TARGETS.items())
+        + "; the others have none. Example: 8.",
+    )
+    quantile: Quantile | None = Field(
+        default=None,
+        description=f'Of a time, the share of requests (InterToken: of tokens) that are at most as slow, a quoted decimal. Absent: "{USUAL_QUANTILE}".',
+    )
+    query: Annotated[str, StringConstraints(min_length=1, max_length=1024)] | None = Field(
+        default=None,
+        description="Of type PromQL: an expression of one number, over all replicas. $namespace, $serving and $window (120s) stand for their values. Needs the chart's value prometheus.queriesOf for the namespace. Example: "
+        'sum(queue_depth{namespace="$namespace",queue="$serving"}).',
+    )
+
+    @property
+    def aim(self) -> int:
+        """The target, or the usual one. What was stored before there was a rule, without any, counts as the largest."""
+        return self.target or USUAL_TARGETS.get(self.type, 1_000_000)
+
+    @property
+    def share(self) -> str:
+        """The quantile, or the usual one."""
+        return self.quantile or USUAL_QUANTILE
+
+
+class SignalStatus(StatusModel):
+    """What one signal says."""
+
+    type: str = Field(default="", description="Which one. Example: TimeToFirstToken.")
+    value: str | None = Field(
+        default=None,
+        description="In the unit of its target, over all replicas, when its wish last changed; absent without data. Example: 612.",
+    )
+    target: str = Field(default="", description="What is aimed at. Example: 500.")
+    wanted: int | None = Field(
+        default=None, description="Replicas that it wants; absent where it doesn't say, and what runs is kept."
+    )
+    message: str = Field(default="", description="What keeps it from a number, or from a higher one.")
 
 
 IDLE_SECONDS = 900
@@ -46,8 +126,8 @@ class Autoscaling(ApiModel):
     max_replicas: Annotated[int, Field(ge=1, le=1000)] = Field(description="Never more. Example: 8.")
     signals: list[ScalingSignal] = Field(
         min_length=1,
-        max_length=4,
-        description="The largest wish wins.",
+        max_length=MOST_SIGNALS,
+        description="The largest wish wins. One at least of InFlight, RequestRate, TokensPerSecond and PromQL.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
     scale_down_stabilization_seconds: Annotated[int, Field(ge=0, le=3600)] = Field(
@@ -68,3 +148,17 @@ class Autoscaling(ApiModel):
     def least(self) -> int:
         """Fewest replicas while it is awake: between none and one only the operator decides."""
         return max(1, self.min_replicas)
+
+
+def unobtainable() -> Iterator[dict[str, str]]:
+    """Rules on a serving: of each signal that not every engine tells, which do."""
+    for load in LOADS:
+        able = [entry.type for entry in offered() if tells(entry, None, load)]
+        lacking = [entry.type for entry in offered() if not tells(entry, None, load)]
+        if lacking:
+            yield rule(
+                f"!has(self.autoscaling) || {is_none('self.engine.type', lacking)} || "
+                f"!self.autoscaling.signals.exists(s, s.type == '{load}')",
+                f"engine.type {joined(lacking, 'and')} can't tell {load}: {joined(able, 'or')} can",
+                fieldPath=".autoscaling.signals",
+            )

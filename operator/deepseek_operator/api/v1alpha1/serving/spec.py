@@ -7,7 +7,7 @@ from pydantic import ConfigDict, Field
 from deepseek_operator.api.base import ApiModel, rule, rules
 from deepseek_operator.api.v1alpha1.common.accelerator import Accelerator, Parallelism
 from deepseek_operator.api.v1alpha1.common.pod import PodSettings
-from deepseek_operator.api.v1alpha1.common.programs import is_none, is_one
+from deepseek_operator.api.v1alpha1.common.programs import is_none, is_one, joined
 from deepseek_operator.api.v1alpha1.serving.adapters import ServedAdapter
 from deepseek_operator.api.v1alpha1.serving.engine import Engine
 from deepseek_operator.api.v1alpha1.serving.engines import (
@@ -22,8 +22,9 @@ from deepseek_operator.api.v1alpha1.serving.engines import (
 from deepseek_operator.api.v1alpha1.serving.gateway import Gateway
 from deepseek_operator.api.v1alpha1.serving.model import ServingModel
 from deepseek_operator.api.v1alpha1.serving.rollout import Rollout
-from deepseek_operator.api.v1alpha1.serving.scaling import Autoscaling, Wake
+from deepseek_operator.api.v1alpha1.serving.scaling import DEMAND, Autoscaling, Wake, unobtainable
 from deepseek_operator.domain.programs.engines import contract
+from deepseek_operator.domain.programs.engines.loads import DEVICE_UTILIZATION
 from deepseek_operator.domain.programs.engines.request import PORT
 
 
@@ -66,11 +67,19 @@ class ServingSpec(ApiModel):
             ),
             rule(
                 f"!has(self.autoscaling) || [self.engine].all(e, {is_none('e.type', OURS)} || "
-                "self.autoscaling.signals.all(s, s.target < e.maxConcurrency + e.queueLimit))",
+                "self.autoscaling.signals.all(s, s.type != 'InFlight' || !has(s.target) || s.target < e.maxConcurrency + e.queueLimit))",
                 "autoscaling.signals[].target must be below engine.maxConcurrency + engine.queueLimit, beyond which a "
                 "replica answers 429 and no more are ever in flight",
                 fieldPath=".autoscaling.signals",
             ),
+            rule(
+                f"!has(self.autoscaling) || (has(self.accelerator) && has(self.accelerator.profile)) || "
+                f"!self.autoscaling.signals.exists(s, s.type == '{DEVICE_UTILIZATION}')",
+                f"signal {DEVICE_UTILIZATION} is told by the devices' exporter, whose metrics accelerator.profile names: write a "
+                "profile, or leave that signal out",
+                fieldPath=".autoscaling.signals",
+            ),
+            *unobtainable(),
             rule(
                 "!has(self.rollout.canary) || !has(self.rollout.canary.match) || !has(self.rollout.canary.match.header) || "
                 "has(self.gateway)",
@@ -153,6 +162,12 @@ class ServingSpec(ApiModel):
             rule(
                 "self.minReplicas <= self.maxReplicas",
                 "autoscaling.minReplicas must be at most autoscaling.maxReplicas",
+            ),
+            rule(
+                f"self.signals.exists(s, {is_one('s.type', DEMAND)})",
+                f"write one at least of {joined(DEMAND, 'and')} among autoscaling.signals: by times and shares alone nobody can tell "
+                "how many replicas are too many",
+                fieldPath=".signals",
             ),
             rule(
                 "!has(self.wake) || self.minReplicas == 0",

@@ -6,6 +6,7 @@ from deepseek_operator.api.base import ObservedStatus, StatusModel, Summary
 from deepseek_operator.api.record import RECORD
 from deepseek_operator.api.v1alpha1.common.plan import PlanStatus
 from deepseek_operator.api.v1alpha1.serving.analysis import AnalysisStatus, ExamStatus
+from deepseek_operator.api.v1alpha1.serving.scaling import MOST_SIGNALS, SignalStatus
 
 
 class ResolvedAdapter(StatusModel):
@@ -204,6 +205,12 @@ class ScalingStatus(StatusModel):
     desired: int | None = Field(default=None, description="Replicas that it wants.")
     reason: str = Field(default="", description="Its reason, in one word.")
     message: str = Field(default="", description="Its reason, in a sentence.")
+    signals: list[SignalStatus] = Field(
+        default_factory=list,
+        max_length=MOST_SIGNALS,
+        description="What each signal wants; the largest wish wins.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
 
 
 class SleepStatus(StatusModel):

@@ -73,6 +73,7 @@ def _die(name: str, suffix: str, label: str, per_node: int, bf16: float, bandwid
             memory_total_or_free="npu_chip_info_hbm_total_memory",
             temperature="npu_chip_info_temperature",
             errors="npu_chip_info_error_code",
+            pod_label="pod_name",
         ),
         node_selector={"accelerator": "huawei-Ascend910"},
         tolerations=(Toleration(RESOURCE),),

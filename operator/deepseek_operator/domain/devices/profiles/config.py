@@ -226,7 +226,17 @@ def _collective(section: Section, base: Collective) -> Collective:
 def _metrics(section: Section | None, base: DeviceMetrics | None) -> DeviceMetrics | None:
     if section is None:
         return base
-    section.only("exporter", "utilization", "memoryUsed", "memoryTotalOrFree", "temperature", "errors")
+    section.only(
+        "exporter",
+        "utilization",
+        "memoryUsed",
+        "memoryTotalOrFree",
+        "temperature",
+        "errors",
+        "podLabel",
+        "namespaceLabel",
+        "utilizationIsShare",
+    )
     return DeviceMetrics(
         exporter=section.text("exporter", base.exporter if base else "unnamed"),
         utilization=section.maybe("utilization", base.utilization if base else None),
@@ -234,6 +244,9 @@ def _metrics(section: Section | None, base: DeviceMetrics | None) -> DeviceMetri
         memory_total_or_free=section.maybe("memoryTotalOrFree", base.memory_total_or_free if base else None),
         temperature=section.maybe("temperature", base.temperature if base else None),
         errors=section.maybe("errors", base.errors if base else None),
+        pod_label=section.text("podLabel", base.pod_label if base else "pod"),
+        namespace_label=section.text("namespaceLabel", base.namespace_label if base else "namespace"),
+        is_share=section.flag("utilizationIsShare", base.is_share if base else False),
     )
 
 

@@ -57,6 +57,8 @@ def _module(
             memory_total_or_free="habanalabs_memory_total_bytes",
             temperature="habanalabs_temperature_onchip",
             errors=None,
+            pod_label="pod_name",
+            namespace_label="pod_namespace",
         ),
         node_selector={"habana.ai/device": label},
         tolerations=(Toleration(RESOURCE),),

@@ -67,6 +67,7 @@ DCGM_OF_SLICES = DeviceMetrics(
     memory_total_or_free="DCGM_FI_DEV_FB_FREE",
     temperature=None,
     errors="DCGM_FI_DEV_XID_ERRORS",
+    is_share=True,
 )
 TOLERATIONS = (Toleration(RESOURCE),)
 

@@ -74,7 +74,12 @@ class Collective:
 
 @dataclass(frozen=True)
 class DeviceMetrics:
-    """Names that the device's exporter publishes; None where it publishes nothing of the kind."""
+    """Names that the device's exporter publishes; None where it publishes nothing of the kind.
+
+    ``pod_label`` and ``namespace_label`` are those by which it says which pod has the device. Where it is scraped without
+    honorLabels, Prometheus puts ``exported_`` before those that the target has as well. ``is_share``: busy time is 0 to 1
+    instead of percent.
+    """
 
     exporter: str
     utilization: str | None
@@ -82,6 +87,9 @@ class DeviceMetrics:
     memory_total_or_free: str | None
     temperature: str | None
     errors: str | None
+    pod_label: str = "pod"
+    namespace_label: str = "namespace"
+    is_share: bool = False
 
 
 @dataclass(frozen=True)

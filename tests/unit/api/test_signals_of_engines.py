@@ -1,0 +1,30 @@
+"""Which signals a serving may be scaled by follows from what the engines of the table tell."""
+
+import pytest
+
+from deepseek_operator.api.v1alpha1.serving import scaling
+from deepseek_operator.domain.programs.engines import sglang, tensorrt_llm, triton, vllm
+from deepseek_operator.domain.programs.engines.loads import LOADS, NEEDS, USUAL_TARGETS, tells
+from deepseek_operator.domain.programs.engines.table import offered
+
+
+def test_every_offered_engine_tells_every_signal() -> None:
+    lacking = [(entry.type, load) for entry in offered() for load in LOADS if not tells(entry, None, load)]
+    assert lacking == []
+    assert list(scaling.unobtainable()) == []
+
+
+def test_what_an_engine_does_not_tell_is_refused_with_who_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    engines = (vllm.ENTRY, sglang.ENTRY, tensorrt_llm.ENTRY, triton.OF_TENSORRT_LLM)
+    monkeypatch.setattr(scaling, "offered", lambda: engines)
+    told = {rule["message"] for rule in scaling.unobtainable()}
+    assert "engine.type tensorrt-llm and triton-tensorrtllm can't tell RequestRate: vllm or sglang can" in told
+    assert "engine.type triton-tensorrtllm can't tell TimeToFirstToken: vllm, sglang or tensorrt-llm can" in told
+    assert not any("InFlight" in message or "KVCache" in message for message in told)
+    (rate,) = (rule["rule"] for rule in scaling.unobtainable() if "RequestRate" in rule["rule"])
+    assert "!(self.engine.type in ['tensorrt-llm', 'triton-tensorrtllm'])" in rate
+
+
+def test_every_signal_has_a_class_and_needs_somebody_who_reports() -> None:
+    assert NEEDS.keys() == LOADS.keys()
+    assert USUAL_TARGETS == {"RequestRate": 100, "TimeToFirstToken": 500, "KVCache": 80, "DeviceUtilization": 70}
