@@ -29,7 +29,7 @@ from deepseek_operator.kinds.training.phases.happened import (
     recover,
 )
 from deepseek_operator.kinds.training.phases.underway import disband, drain, halt, interrupt
-from deepseek_operator.kinds.training.phases.volume import ensure_volume
+from deepseek_operator.kinds.training.phases.volume import declare_loss, ensure_volume
 from deepseek_operator.kinds.training.phases.work import work
 from deepseek_operator.kinds.training.step import Step
 from deepseek_operator.kinds.training.upkeep import tidy, upkeep
@@ -52,6 +52,7 @@ LIFE: tuple[Phase, ...] = (
     drain,
     work,
     rest,
+    declare_loss,
     find_origin,
     refuse,
     give_way,

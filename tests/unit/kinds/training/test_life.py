@@ -710,6 +710,17 @@ def test_a_lost_volume_stalls_and_is_never_made_again(change: str) -> None:
     assert (life.cluster.read(CLAIM, NAMESPACE, name) is None) == (change == "gone")
 
 
+@pytest.mark.parametrize("parameters", [{"maxSteps": 40}, {"maxSteps": 40, "globalBatchSize": 7}])
+def test_a_lost_volume_is_told_before_what_an_edit_made_wrong(parameters: dict[str, Any]) -> None:
+    """Nothing that the edit's own message says to write would help."""
+    life = Life().begin().running()
+    life.cluster.drop(CLAIM, NAMESPACE, life.owner.status.volume.claim_name)  # type: ignore[union-attr]
+    life.crash().later(3600)
+    life.edit(lambda spec: spec["hyperparameters"].update(parameters))
+    assert life.told == ("Stalled", "CheckpointVolumeLost")
+    assert life.jobs() == ["1"]
+
+
 def test_a_volume_lost_together_with_the_status_is_not_made_again() -> None:
     life = Life().begin().running().crash()
     life.cluster.drop(CLAIM, NAMESPACE, life.owner.status.volume.claim_name)  # type: ignore[union-attr]

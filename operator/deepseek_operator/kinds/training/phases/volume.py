@@ -11,11 +11,16 @@ from deepseek_operator.kinds.training.step import Step, act, record
 from deepseek_operator.kinds.training.view import View
 
 
+def declare_loss(view: View) -> Step | None:
+    """The claim is lost: told before what is wrong with the spec, since no edit brings the checkpoints back."""
+    if view.loss is None:
+        return None
+    # Declared only from a live look; a mirror may lag behind.
+    return act("Failed", stalled(Reason.CHECKPOINT_VOLUME_LOST, view.loss), confirm=True)
+
+
 def ensure_volume(view: View) -> Step | None:
     """The phase: the next write on the way to a recorded volume, a wait, or None when all is well."""
-    if view.loss is not None:
-        # Declared only from a live look; a mirror may lag behind.
-        return act("Failed", stalled(Reason.CHECKPOINT_VOLUME_LOST, view.loss), confirm=True)
     claim = view.claim
     if claim is None:
         return _absent(view)
