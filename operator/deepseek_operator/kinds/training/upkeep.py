@@ -8,7 +8,7 @@ from deepseek_operator.kinds.training.anew import goes_with_it
 from deepseek_operator.kinds.training.claim import kept_claim
 from deepseek_operator.kinds.training.owner import owner_of
 from deepseek_operator.kinds.training.policy import is_gang, policy
-from deepseek_operator.kinds.training.service import service
+from deepseek_operator.kinds.training.service import last_attempt, service
 from deepseek_operator.kinds.training.view import View
 from deepseek_operator.workloads.batch.job import marks
 from deepseek_operator.workloads.batch.leftover import drop, end, loose, superseded
@@ -38,11 +38,13 @@ def _marked(view: View) -> Iterator[Action]:
 
 
 def _service(view: View) -> tuple[Action, ...]:
-    """The Service of the recorded attempt; nothing while the name is somebody else's."""
+    """The Service of the recorded attempt; nothing while the name is somebody else's. The number that it tells never falls:
+    of an attempt whose Job was deleted it is all that a status knows that was wiped, and read back from an earlier Job."""
     attempt, volume = view.attempt, view.status.volume
     if attempt is None or volume is None or SERVICE in view.conflicts:
         return ()
-    return as_wanted(service(view.owner, attempt.number, volume.uid), view.service)
+    newest = max(attempt.number, last_attempt(view.service))
+    return as_wanted(service(view.owner, newest, volume.uid), view.service)
 
 
 def _policy(view: View) -> tuple[Action, ...]:

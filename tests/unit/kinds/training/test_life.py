@@ -721,6 +721,15 @@ def test_a_lost_volume_is_told_before_what_an_edit_made_wrong(parameters: dict[s
     assert life.jobs() == ["1"]
 
 
+def test_a_number_is_not_used_again_after_its_job_and_the_status_were_lost() -> None:
+    """The Job of the attempt before tells less than the Service, which outlives both."""
+    life = Life().begin().running().crash().later(700).running()
+    (newest,) = [job["metadata"]["name"] for job in life.cluster.all(JOB) if job["metadata"]["name"].endswith("-2")]
+    life.cluster.remove(JOB, NAMESPACE, newest, "Background")
+    life.wipe_status().gone().later(700)
+    assert life.jobs()[-1] == "3"
+
+
 def test_a_volume_lost_together_with_the_status_is_not_made_again() -> None:
     life = Life().begin().running().crash()
     life.cluster.drop(CLAIM, NAMESPACE, life.owner.status.volume.claim_name)  # type: ignore[union-attr]
