@@ -3,6 +3,7 @@
 import asyncio
 
 from deepseek_gate.answers import Denied
+from deepseek_gate.cluster import Unread
 from deepseek_gate.knowledge import ConfigMap
 from deepseek_gate.reader import Reader
 from deepseek_gate.waiting import Waiting
@@ -10,13 +11,16 @@ from tests.support.gate import models_map
 
 
 class Source:
-    """A serving with so many replicas; each change is a new version."""
+    """A serving with so many replicas; each change is a new version. `trouble`: why it can't be read."""
 
     def __init__(self, **more: object) -> None:
         self.entry: dict[str, object] | None = {"serving": "chat", **more}
+        self.trouble: Unread | None = None
         self._version = 0
 
     async def list_config_maps(self, namespace: str) -> list[ConfigMap]:
+        if self.trouble is not None:
+            raise self.trouble
         self._version += 1
         told = models_map({"models": {"chat": self.entry} if self.entry is not None else {}})
         told["metadata"]["resourceVersion"] = str(self._version)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from deepseek_gate.cluster import Unread
 from deepseek_gate.knowledge import known
 from deepseek_gate.models import Model
 from tests.support.gate import config_map
@@ -22,6 +23,15 @@ async def within(answer: Awaitable[Any]) -> Any:
 @pytest.mark.parametrize("more", [{}, {"ready": 1}, {"ready": 1, "holdSeconds": 300}, {"holdSeconds": 300}])
 async def test_where_a_replica_is_or_nothing_is_said_nobody_waits(more: dict[str, object]) -> None:
     _, waiting = await staged(Source(**more))
+    assert await within(waiting.until_ready("team", "chat")) is None
+
+
+async def test_a_gate_that_is_cut_off_goes_on_by_what_it_read_last() -> None:
+    """As docs/zero.md says: it can't hear that a serving sleeps, and could not tell that somebody waits."""
+    source = Source(ready=1, holdSeconds=300)
+    reader, waiting = await staged(source)
+    source.trouble = Unread("connection refused")
+    await reader.read("team")
     assert await within(waiting.until_ready("team", "chat")) is None
 
 
