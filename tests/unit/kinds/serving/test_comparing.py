@@ -303,8 +303,8 @@ HEADER = {"name": "x-variant", "value": "new"}
 class ByHeader(Compared):
     """The same behind a gateway, by a header."""
 
-    def __init__(self) -> None:
-        step = {"replicas": 1, "bakeSeconds": BAKE_S}
+    def __init__(self, replicas: int = 1) -> None:
+        step = {"replicas": replicas, "bakeSeconds": BAKE_S}
         rollout = {"canary": {"steps": [step], "match": {"header": HEADER}}}
         ServingLife.__init__(self, replicas=2, rollout=rollout, gateway=PUBLIC)
         self.run()
@@ -337,6 +337,22 @@ def test_what_carries_the_header_goes_to_the_new_version_once_it_serves_and_noth
     (first, second) = life.stored(HTTP_ROUTE, SERVICE)["spec"]["rules"]
     assert {**second, "matches": 0, "backendRefs": 0} == {**first, "matches": 0, "backendRefs": 0}
     assert second["matches"][0]["path"] == first["matches"][0]["path"]
+
+
+def test_the_header_leads_nowhere_before_the_first_step_is_whole_and_from_then_on_while_one_serves() -> None:
+    """One replica of two would be compared under twice its load."""
+    life = ByHeader(replicas=2)
+    usual: tuple[list[dict[str, str]], dict[str, int]] = ([], {life.first: 1})
+    life.run(room=3)
+    assert (life.replicas()[life.second], life.rules()) == (2, [usual])
+    life.run()
+    takes(life)
+    assert (life.phase, life.rules()) == ("Baking", [usual, ([{"type": "Exact", **HEADER}], {life.second: 1})])
+    pod = next(pod for pod in life.pods() if life.second in pod["metadata"]["name"])
+    life.world.run(pod, ready=False)
+    life.world.run_deployment_controller()
+    life.operator.settle()
+    assert len(life.rules()) == 2, "who was sent there goes on being sent there"
 
 
 def test_it_bakes_once_the_gateway_has_taken_the_rule() -> None:
