@@ -38,10 +38,13 @@ through and then matches no serving's route may be led to `/unrouted`, which ans
 `models`: one entry `models.json`, written by the operator. A name that two of them have is the older one's.
 
     {"models": {"<name or alias>": {"serving": "<name>", "revisions": {"<revision>": {}}, "ways": "keys",
-                                    "ready": 0, "holdSeconds": 300}}}
+                                    "only": "<revision>", "ready": 0, "holdSeconds": 300}}}
 
 `ways` is optional: the model is known where the gate is asked with the same `<ways>`, and nowhere else. Servings that share
 a host name are all asked about with the ways of one of them, which must open no other that believes in something else.
+
+`only` is optional: all requests by this name go to that revision, by the rule of the keys that are pinned to it, since others
+that the route's weights lead to do not know the name.
 
 `ready` and `holdSeconds` are optional: while a serving has `ready: 0`, requests for it are held, a thousand at most and each
 for so many seconds, and then answered 429 with Retry-After. The policy's `extAuth.timeout` must be longer. Meanwhile the

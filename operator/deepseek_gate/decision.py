@@ -71,13 +71,13 @@ def permit(key: Key, name: str, known: Knowledge, namespace: str, ways: str) -> 
     if not may(key, name, model.serving):
         words = "Your key has no right to use this model."
         return Denied(403, "out_of_scope", words, "insufficient_permissions", "model")
-    headers = {**headers_of(key), MODEL: model.serving, ROUTE: f"{namespace}/{model.serving}"}
+    route, headers = f"{namespace}/{model.serving}", {**headers_of(key), MODEL: model.serving}
     if key.revision is None:
-        return Allowed(headers, model.serving)
+        return Allowed({**headers, ROUTE: route if model.only is None else f"{route}/{model.only}"}, model.serving)
     if key.revision not in model.revisions:
-        return bad_request(f"Your key is pinned to the revision {key.revision}, which does not run now.", "model")
-    pinned = {REVISION: key.revision, ROUTE: f"{headers[ROUTE]}/{key.revision}"}
-    return Allowed({**headers, **pinned}, model.serving)
+        words = f"Your key is pinned to the revision {key.revision}, which does not run now, or not under this name."
+        return bad_request(words, "model")
+    return Allowed({**headers, REVISION: key.revision, ROUTE: f"{route}/{key.revision}"}, model.serving)
 
 
 def names_of(key: Key, known: Knowledge, ways: str) -> list[str]:

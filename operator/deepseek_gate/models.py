@@ -17,6 +17,7 @@ class Model:
     Attributes:
         serving: the one that answers it, by which the gateway's routes go.
         revisions: names of those that a key can be pinned to.
+        only: the one revision that answers it, whatever the weights of the route; None: it goes by them.
         ways: as the policy of its route asks; None: it is known however the gate is asked.
         ready: its replicas that are; None: nothing is said of them, and nobody waits.
         hold_s: how long a request is held while it has none.
@@ -24,6 +25,7 @@ class Model:
 
     serving: str
     revisions: frozenset[str] = frozenset()
+    only: str | None = None
     ways: str | None = None
     ready: int | None = None
     hold_s: float = 0.0
@@ -51,13 +53,13 @@ def _model(entry: Mapping[str, object]) -> Model:
     serving, revisions = entry["serving"], entry.get("revisions", {})
     if not isinstance(serving, str) or not serving or not isinstance(revisions, dict):
         raise TypeError
-    ways = entry.get("ways")
-    if not (ways is None or isinstance(ways, str)):
+    ways, only = entry.get("ways"), entry.get("only")
+    if not (ways is None or isinstance(ways, str)) or not (only is None or (isinstance(only, str) and only)):
         raise TypeError
     ready, hold_s = entry.get("ready"), entry.get("holdSeconds", 0)
     if not (ready is None or _is_count(ready)) or not _is_count(hold_s):
         raise TypeError
-    return Model(serving, frozenset(revisions), ways, ready, min(hold_s, LONGEST_HOLD_S))
+    return Model(serving, frozenset(revisions), only, ways, ready, min(hold_s, LONGEST_HOLD_S))
 
 
 def _is_count(value: object) -> TypeGuard[int]:

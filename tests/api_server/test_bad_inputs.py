@@ -828,6 +828,24 @@ SERVINGS: tuple[tuple[str, Changes, str], ...] = (
         },
         "write max in place of maxIncreasePercent",
     ),
+    (
+        "a name of clients' that is an adapter's",
+        {
+            "spec.gateway": {"parentRef": {"name": "public"}, "models": ["chat", "legal"]},
+            "spec.adapters": [{"name": "legal", "source": {"uri": "pvc://models/legal"}}],
+        },
+        "one of gateway.models is the name of one of adapters",
+    ),
+    (
+        "a name of clients' with a space",
+        {"spec.gateway": {"parentRef": {"name": "public"}, "models": ["deep seek"]}},
+        "write a name of letters, digits",
+    ),
+    (
+        "a name of clients' twice",
+        {"spec.gateway": {"parentRef": {"name": "public"}, "models": ["a", "a"]}},
+        "Duplicate value",
+    ),
     ("the user root", {"spec.pod": {"runAsUser": 0}}, "greater than or equal to 1"),
     ("a stronger account", {"spec.pod": {"serviceAccountName": "admin"}}, "unknown field"),
     ("the host's processes", {"spec.pod": {"hostPID": True}}, "unknown field"),

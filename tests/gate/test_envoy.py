@@ -195,6 +195,30 @@ def test_a_pinned_key_is_sent_to_its_revision(bed: Bed) -> None:
     assert bed.ask(CHAT, {"model": "chat"}, "sk-ds-gone")[0] == 400
 
 
+def test_a_name_that_one_revision_alone_answers_to_is_sent_there(bed: Bed) -> None:
+    revisions: dict[str, Any] = {"chat-1": {}, "chat-2": {}}
+    entries = {
+        "chat": {"serving": "chat", "revisions": revisions},
+        "come": {"serving": "chat", "revisions": {"chat-2": {}}, "only": "chat-2"},
+        "later": {"serving": "chat", "revisions": {}, "ready": 0, "holdSeconds": 0},
+    }
+    models = models_map({"models": entries})
+    models["metadata"]["resourceVersion"] = "91"
+    before, bed.config_maps[:] = list(bed.config_maps), [bed.config_maps[0], models]
+    try:
+        begun = time.monotonic()
+        while (answer := bed.ask(CHAT, {"model": "come"}, KEY))[0] != 200:
+            assert time.monotonic() - begun < REVOKED_WITHIN_S
+        assert reached(answer[2])["x-deepseek-route"] == "team/chat/chat-2"
+        assert "x-deepseek-revision" not in reached(answer[2])
+        assert reached(bed.ask(CHAT, {"model": "chat"}, KEY)[2])["x-deepseek-route"] == "team/chat"
+        status, headers, content = bed.ask(CHAT, {"model": "later"}, KEY)
+        assert (status, headers["retry-after"]) == (429, "5")
+        assert json.loads(content)["error"]["code"] == "model_not_ready"
+    finally:
+        bed.config_maps[:] = before
+
+
 def _sleeping(bed: Bed, version: str, ready: int) -> None:
     """All names are of a serving with so many replicas, for which a request waits at most 12 s."""
     entry_of = {"serving": "chat", "ready": ready, "holdSeconds": 12}

@@ -39,9 +39,19 @@ class Served:
 
     async def card(self) -> dict[str, object]:
         """What it says of the model that it serves."""
+        (card,) = await self.cards()
+        return card
+
+    async def cards(self) -> list[dict[str, object]]:
+        """The same, by each of its names."""
         async with self.session.get(f"{self.url}/v1/models") as answer:
-            (card,) = (await answer.json())["data"]
-            return dict(card)
+            return [dict(card) for card in (await answer.json())["data"]]
+
+    async def answer(self, body: Mapping[str, object]) -> dict[str, object]:
+        """A whole answer."""
+        async with self.session.post(f"{self.url}/v1/completions", json=body) as answer:
+            assert answer.status == 200, await answer.text()
+            return dict(await answer.json())
 
     async def ask(self, body: Mapping[str, object]) -> int:
         """The status of the answer, 0 when the connection broke before there was one."""
@@ -158,9 +168,19 @@ async def cores_that_were_asked_for_are_computed_with(export: Path, directory: P
         assert (process.returncode, output.decode().split()[-1:]) == (0, [cores]), errors.decode()
 
 
+async def model_answers_to_every_alias(export: Path, directory: Path) -> None:
+    async with served(export, MODEL_ALIASES="deepseek-chat  team/r1") as engine:
+        names = ["demo", "deepseek-chat", "team/r1"]
+        assert [card["id"] for card in await engine.cards()] == names
+        for name in names:
+            assert (await engine.answer({**SHORT, "model": name}))["model"] == name
+        assert await engine.ask({**SHORT, "model": "other"}) == 404
+
+
 VARIABLES: Mapping[str, Callable[[Path, Path], Awaitable[None]]] = {
     "DEEPSEEK_MODEL_PATH": another_model_is_served,
     "DEEPSEEK_SERVED_MODEL_NAME": model_is_called_so,
+    "DEEPSEEK_MODEL_ALIASES": model_answers_to_every_alias,
     "DEEPSEEK_SERVING_NAME": model_without_a_name_is_called_as_the_resource,
     "DEEPSEEK_PORT": engine_listens_there,
     "DEEPSEEK_MAX_CONCURRENCY": so_many_are_answered_at_once,

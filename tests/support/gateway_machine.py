@@ -2,9 +2,10 @@
 
 On the way, at every pass that sees the present: what the operator writes gives requests to no revision that does not serve
 while another does, moves none that gets some to another place, and takes the last replicas of none that the proxies still
-send requests to while another serves.
+send requests to while another serves. By what the gate is told, no request reaches a revision that does not know its name.
 """
 
+import json
 from typing import Any
 
 from hypothesis import strategies as st
@@ -14,11 +15,12 @@ from deepseek_operator.core.resources import (
     CONFIG_MAP,
     HTTP_ROUTE,
     OPTIONAL,
+    REVISION,
     SECURITY_POLICY,
     is_terminating,
     uid_of,
 )
-from deepseek_operator.kinds.serving.names import serving_service
+from deepseek_operator.kinds.serving.names import serving_revision, serving_service
 from deepseek_operator.kinds.serving.routes import matched_of, places_of
 from tests.support.gateways import PUBLIC, answer
 from tests.support.serving_machine import NAME, ServingMachine, Stored, step
@@ -47,6 +49,13 @@ class GatewayMachine(ServingMachine):
         gateway = self._owner()["spec"].get("gateway")
         if gateway is not None:
             self._spec(gateway={**gateway, "auth": auth} if auth else {k: gateway[k] for k in gateway if k != "auth"})
+
+    @step(models=st.sampled_from([None, ["a"], ["chat", "b"], ["b", "a"]]))
+    def name_the_model(self, models: Any) -> None:
+        gateway = self._owner()["spec"].get("gateway")
+        if gateway is not None:
+            others = {key: value for key, value in gateway.items() if key != "models"}
+            self._spec(gateway={**others, "models": models} if models else others)
 
     @step(refuses=st.booleans(), refuses_policies=st.booleans())
     def the_gateway_looks(self, refuses: bool, refuses_policies: bool) -> None:
@@ -97,6 +106,7 @@ class GatewayMachine(ServingMachine):
         after, is_now = self._picture(), self._route()
         if fresh and before["uid"] == after["uid"] and "gateway" in before["spec"]:
             self._check_ends(before, after)
+            self._check_names(after)
             if is_now is not None and (was is None or was["spec"] != is_now["spec"]):
                 self._check_guard(is_now)
                 self._check_parts(before, is_now)
@@ -127,6 +137,28 @@ class GatewayMachine(ServingMachine):
         ancestors = (policy or {}).get("status", {}).get("ancestors", ())
         accepted = [one["status"] for told in ancestors for one in told["conditions"] if one["type"] == "Accepted"]
         assert not open_rules or accepted == ["True"]
+
+    def _check_names(self, after: Stored) -> None:
+        """Of revisions that serve: those that the route gives requests to, and those that the proxies still do."""
+        told, route = self.cluster.read(CONFIG_MAP, NAMESPACE, ROUTE), self._route()
+        if told is None or route is None:
+            return
+        sent = self.sent[1] if self.sent[0] == uid_of(route) else {}
+        weighted = {name for name, part in places_of(route) if part > 0} | sent.keys()
+        serving = {_revision(name) for name, ready in after["ready"].items() if ready}
+        for name, entry in json.loads(told["data"]["models.json"])["models"].items():
+            reached = set() if entry.get("ready") == 0 else {entry["only"]} if "only" in entry else weighted
+            for revision in (reached | entry["revisions"].keys()) & serving:
+                known = self._names(revision)
+                assert known is None or name in known, (name, entry, revision, known)
+
+    def _names(self, revision: str) -> set[str] | None:
+        """By its record; None where that does not say."""
+        record = self.cluster.read(REVISION, NAMESPACE, serving_revision(NAME, revision))
+        made_from = (record or {}).get("data", {}).get("input")
+        if made_from is None:
+            return None
+        return set(made_from.get("models") or [made_from.get("model", {}).get("name", NAME)])
 
     def _check_parts(self, before: Stored, route: Stored) -> None:
         if not places_of(route):

@@ -16,7 +16,10 @@ class Adapter:
 
 @dataclass(frozen=True)
 class Settings:
-    """`max_concurrency` requests generate at once, `queue_limit` more wait, the rest is refused."""
+    """`max_concurrency` requests generate at once, `queue_limit` more wait, the rest is refused.
+
+    `aliases`: names by which the model answers beside `served_model_name`, which it shows as its own.
+    """
 
     model_path: Path
     served_model_name: str
@@ -25,6 +28,7 @@ class Settings:
     queue_limit: int
     drain_s: float
     adapters: tuple[Adapter, ...] = ()
+    aliases: tuple[str, ...] = ()
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
@@ -40,6 +44,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         queue_limit=_whole(environment, "DEEPSEEK_QUEUE_LIMIT", 64, least=0),
         drain_s=_whole(environment, "DEEPSEEK_DRAIN_SECONDS", 30, least=0),
         adapters=tuple(_adapters(environment.get("DEEPSEEK_ADAPTERS") or "[]")),
+        aliases=tuple((environment.get("DEEPSEEK_MODEL_ALIASES") or "").split()),
     )
 
 

@@ -27,14 +27,15 @@ CONNECTION_AGE_S = 10.0
 
 @dataclass
 class Engine:
-    """What the handlers share. `model` is None until it is loaded, `adapters` beside it by their names; `draining_since_s`
-    is None until SIGTERM."""
+    """What the handlers share. `model` is None until it is loaded, `adapters` beside it by their names; `aliases` are names
+    of the model beside `served_name`; `draining_since_s` is None until SIGTERM."""
 
     served_name: str
     scheduler: Scheduler
     metrics: Metrics
     model: Model | None = None
     adapters: dict[str, Model] = field(default_factory=dict)
+    aliases: tuple[str, ...] = ()
     draining_since_s: float | None = None
     open_answers: int = 0
     connection_age_s: float = CONNECTION_AGE_S
@@ -52,7 +53,9 @@ class Engine:
     @property
     def models(self) -> Mapping[str, Model]:
         """Everything that answers by its name, the base first; nothing while it is loading."""
-        return {self.served_name: self.model, **self.adapters} if self.model is not None else {}
+        if self.model is None:
+            return {}
+        return {**dict.fromkeys((self.served_name, *self.aliases), self.model), **self.adapters}
 
     @property
     def takes_requests(self) -> bool:

@@ -71,6 +71,23 @@ def test_a_pin_to_what_is_gone_is_told_and_not_passed_over() -> None:
     assert "chat-0" in answer.message
 
 
+def test_a_name_that_one_revision_alone_answers_to_goes_there_past_the_weights() -> None:
+    entries = {"new": {"serving": "chat", "revisions": {"chat-2": {}}, "only": "chat-2"}}
+    found = known([models_map({"models": entries})])
+    assert not found.faults
+    answer = permit(key("chat"), "new", found)
+    assert isinstance(answer, Allowed)
+    assert answer.headers == {
+        "x-deepseek-client": "alice",
+        "x-deepseek-model": "chat",
+        "x-deepseek-route": "team/chat/chat-2",
+    }
+    assert "x-deepseek-revision" in removed(answer)
+    pinned = permit(key("chat", revision="chat-1"), "new", found)
+    assert isinstance(pinned, Denied)
+    assert (pinned.status, "or not under this name" in pinned.message) == (400, True)
+
+
 def test_names_are_those_of_the_scope() -> None:
     assert names_of(key("r1"), KNOWN, "keys") == ["reasoner"]
     assert names_of(key("*"), KNOWN, "jwt") == ["chat", "deepseek-chat", "reasoner"]

@@ -72,7 +72,18 @@ def test_of_two_servings_with_one_name_the_older_keeps_it() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{}", "[]", "null", '{"models": []}', '{"models": {"a": {}}}', '{"models": {"a": 1}}']
+    "text",
+    [
+        "",
+        "{}",
+        "[]",
+        "null",
+        '{"models": []}',
+        '{"models": {"a": {}}}',
+        '{"models": {"a": 1}}',
+        '{"models": {"a": {"serving": "a", "only": ""}}}',
+        '{"models": {"a": {"serving": "a", "only": 1}}}',
+    ],
 )
 def test_models_that_cannot_be_read_are_left_out_and_told(text: str) -> None:
     found = known([config_map("models", {"models.json": text}, name="a"), models_map(name="b")])

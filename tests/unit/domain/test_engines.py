@@ -108,6 +108,22 @@ def test_adapters_are_no_matter_of_flags(engine: str, flag: str) -> None:
     assert f"{flag}: write adapters" in answer.instead
 
 
+def test_every_alias_is_a_name_of_vllm_s_and_sglang_is_told_the_first() -> None:
+    names: dict[str, Any] = {"served_name": "a", "aliases": ("b", "$(c)")}
+    args = command(model="deepseek-r1-distill-qwen-7b", layout=Layout(), **names).args
+    at = args.index("--served-model-name")
+    assert args[at + 1 : at + 5] == ("a", "b", "$$(c)", "--shutdown-timeout")
+    args = command("sglang", model="deepseek-r1-distill-qwen-7b", layout=Layout(), **names).args
+    at = args.index("--served-model-name")
+    assert args[at + 1 : at + 3] == ("a", "--host")
+
+
+@pytest.mark.parametrize("engine", ["tensorrt-llm", "triton-vllm"])
+def test_engines_that_answer_to_one_name_refuse_aliases(engine: str) -> None:
+    answer = refused(engine, model="deepseek-r1-distill-qwen-7b", aliases=("b",), layout=Layout())
+    assert answer.instead == "leave gateway.models out"
+
+
 @pytest.mark.parametrize("engine", ["vllm", "sglang", "tensorrt-llm"])
 def test_prompt_adapters_are_refused(engine: str) -> None:
     adapter = Adapter("soft", "/adapters/soft", AdapterKind.PROMPT)

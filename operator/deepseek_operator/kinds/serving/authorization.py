@@ -17,6 +17,7 @@ from deepseek_operator.core.configuration import GateAddress
 from deepseek_operator.core.names import digest
 from deepseek_operator.core.resources import CONFIG_MAP, GROUP, HTTP_ROUTE, SECURITY_POLICY, Manifest
 from deepseek_operator.domain.values.quantity import to_bytes
+from deepseek_operator.kinds.serving.answering import Answering
 from deepseek_operator.kinds.serving.head import head
 from deepseek_operator.kinds.serving.labels import child_labels
 from deepseek_operator.kinds.serving.names import serving_service
@@ -31,6 +32,9 @@ _GATE_LABEL = f"{GROUP}/gate"
 _SAID = (CLIENT_HEADER, "x-deepseek-model", "x-deepseek-revision", "x-deepseek-limits", ROUTE_HEADER)
 _CLAIMS = {"x-deepseek-jwt-sub": "sub", "x-deepseek-jwt-scopes": "scope"}
 _READ = ("authorization", "x-api-key", "content-type", "content-encoding", *_CLAIMS)
+
+_NOT_YET = {"ready": 0, "holdSeconds": 0}
+"""To be asked for again soon: of a name that no replica that serves knows yet. Of a serving that may sleep it is waited for."""
 
 ANSWER_SECONDS = 15
 """How long Envoy waits for the gate, which waits 10 s for a body that comes slowly."""
@@ -53,27 +57,24 @@ def routed(owner: DeepSeekServing, revision: str | None = None) -> str:
     return own if revision is None else f"{own}/{revision}"
 
 
-def model_names(owner: DeepSeekServing) -> tuple[str, ...]:
-    """What clients may write as `model`: the names that the engine answers to."""
-    spec = owner.spec
-    return (spec.model.name or owner.metadata.name, *(adapter.name for adapter in spec.adapters))
-
-
 def models_map(
-    owner: DeepSeekServing, auth: Auth, revisions: Sequence[str], held: Mapping[str, int] | None = None
+    owner: DeepSeekServing, auth: Auth, names: Mapping[str, Answering], held: Mapping[str, int] | None = None
 ) -> Manifest:
-    """What the gate reads. `revisions`: those that a key can be pinned to. `held`: `ready` and `holdSeconds`, of one that
-    may sleep."""
-    entry = {
-        "serving": owner.metadata.name,
-        "revisions": {revision: dict[str, Any]() for revision in revisions},
-        "ways": ways(auth),
-        **(held or {}),
-    }
-    models = {"models": dict.fromkeys(model_names(owner), entry)}
+    """What the gate reads. `names`: who answers to each. `held`: `ready` and `holdSeconds`, of one that may sleep."""
+    models = {"models": {name: _entry(owner, auth, who, held or {}) for name, who in names.items()}}
     labels = {**child_labels(owner), _GATE_LABEL: "models"}
     name = serving_service(owner.metadata.name)
     return {**head(CONFIG_MAP, owner, name, labels), "data": {ENTRY: json.dumps(models, sort_keys=True)}}
+
+
+def _entry(owner: DeepSeekServing, auth: Auth, who: Answering, held: Mapping[str, int]) -> dict[str, Any]:
+    return {
+        "serving": owner.metadata.name,
+        "revisions": {revision: dict[str, Any]() for revision in who.pins},
+        "ways": ways(auth),
+        **({"only": who.only} if who.only is not None else {}),
+        **(_NOT_YET | held | {"ready": 0} if who.is_awaited else held),
+    }
 
 
 def security_policy(owner: DeepSeekServing, gateway: Gateway, auth: Auth, gate: GateAddress) -> Manifest:

@@ -111,7 +111,8 @@ def models(view: View) -> tuple[Manifest, ...]:
     gateway = view.spec.gateway
     if gateway is None or gateway.auth is None or view.gate is None:
         return ()
-    return (models_map(view.owner, gateway.auth, view.pins, held(view.seen, view.sleep, view.serving, view.is_led)),)
+    told = held(view.seen, view.sleep, view.serving, view.is_led)
+    return (models_map(view.owner, gateway.auth, view.answering, told),)
 
 
 def leases(view: View) -> tuple[Manifest, ...]:

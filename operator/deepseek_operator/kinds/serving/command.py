@@ -20,6 +20,7 @@ from deepseek_operator.domain.programs.start import Start
 from deepseek_operator.domain.sizing.weights import FORMATS, stored_bytes
 from deepseek_operator.domain.values.command import Command, Refusal
 from deepseek_operator.domain.values.version import rendered
+from deepseek_operator.kinds.serving.called import engine_names
 from deepseek_operator.workloads.pod.devices import lacks_memory
 
 MODEL_PATH = "/model"
@@ -126,6 +127,7 @@ def command(served: Served) -> Command | Refusal:
     storage = served.plan.format or spec.model.quantization or "bf16"
     architecture = served.architecture or stand_in(layout, storage)
     grace_s = spec.pod.termination_grace_period_seconds or GRACE_SECONDS
+    names = engine_names(served.owner)
     return build(
         served.program,
         EngineRequest(
@@ -139,7 +141,8 @@ def command(served: Served) -> Command | Refusal:
             nodes=1,
             profile=served.profile,
             version=served.version,
-            served_name=spec.model.name or served.owner.metadata.name,
+            served_name=names[0],
+            aliases=names[1:],
             max_model_length=spec.engine.max_model_length,
             kv_dtype=spec.engine.kv_cache_dtype or "auto",
             adapters=adapters(served.owner, served.model),

@@ -9,6 +9,7 @@ from deepseek_operator.core.names import owner_reference
 from deepseek_operator.core.ownership import restored
 from deepseek_operator.core.resources import JOB, Ref, is_terminating, ref_of, uid_of
 from deepseek_operator.domain.policy.canary import Phase
+from deepseek_operator.kinds.serving.called import recorded_names
 from deepseek_operator.kinds.serving.canary import JUDGED, run_of
 from deepseek_operator.kinds.serving.children import SERVICE_PORT
 from deepseek_operator.kinds.serving.exam import Exam, Sitting, exam_job
@@ -77,7 +78,4 @@ def _job(view: View, one: Examining) -> dict[str, object]:
 
 def _served_name(view: View, revision: str) -> str:
     """The name by which that revision answers: by its record, else as the spec has it."""
-    model = (record_of(view.seen, revision).get("input") or {}).get("model")
-    if model is None:
-        return view.spec.model.name or view.owner.metadata.name
-    return str(model.get("name") or view.owner.metadata.name)
+    return recorded_names(view.owner, record_of(view.seen, revision))[0]

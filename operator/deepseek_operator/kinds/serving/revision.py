@@ -1,7 +1,7 @@
 """Which version of the serving is wanted, under what name, and what its pods look like for ever after.
 
-A revision is named by a digest of what the *user* decided: the resolved model, engine, accelerator and pod settings,
-written canonically, with every neutral value left out. So neither the operator's code nor its configuration, nor
+A revision is named by a digest of what the *user* decided: the resolved model, the names that its engine must know,
+engine, accelerator and pod settings, written canonically, with every neutral value left out. So neither the operator's code nor its configuration, nor
 replicas, autoscaling or rollout are in it, and a field that arrives in a later release changes no name while it is
 unset. The neutral values below are frozen: they are not the schema's defaults, which may move.
 
@@ -23,6 +23,7 @@ from deepseek_operator.core.ownership import restored
 from deepseek_operator.core.resources import GROUP, REVISION, Manifest, is_terminating
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.domain.values.quantity import canonical
+from deepseek_operator.kinds.serving.called import written_names
 from deepseek_operator.kinds.serving.labels import revision_labels, revision_named
 from deepseek_operator.kinds.serving.names import serving_revision
 from deepseek_operator.workloads.replicas.group import group_named
@@ -67,6 +68,7 @@ def user_input(owner: DeepSeekServing, model: ResolvedModel) -> dict[str, Any]:
                 "custom": digest(spec.model.custom) if spec.model.custom is not None else None,
             }
         ),
+        "models": list(written_names(owner)),
         "adapters": [_present(adapter_input(adapter)) for adapter in model.adapters or ()],
         "engine": _engine(spec.engine),
         "accelerator": _accelerator(spec.accelerator),

@@ -23,6 +23,7 @@ from deepseek_operator.domain.programs.engines.request import AdapterKind
 from deepseek_operator.domain.programs.engines.table import ENGINES
 from deepseek_operator.domain.programs.start import Start
 from deepseek_operator.domain.values.command import Command, Probe, Refusal
+from deepseek_operator.kinds.serving.called import engine_names
 from deepseek_operator.kinds.serving.command import (
     ENDPOINT_SECONDS,
     GRACE_SECONDS,
@@ -174,7 +175,7 @@ def _ending(grace_s: int) -> tuple[int, int]:
 
 def _environment(owner: DeepSeekServing, model: ResolvedModel, drain_s: int) -> list[dict[str, Any]]:
     engine = owner.spec.engine
-    served_name = owner.spec.model.name or owner.metadata.name
+    served_name, *aliases = engine_names(owner)
     ours = {
         "DEEPSEEK_SERVING_NAME": owner.metadata.name,
         "DEEPSEEK_SERVING_NAMESPACE": owner.metadata.namespace,
@@ -187,6 +188,7 @@ def _environment(owner: DeepSeekServing, model: ResolvedModel, drain_s: int) -> 
                 engine.queue_limit,
                 drain_s,
                 adapters(owner, model),
+                aliases,
             )
         ),
     }

@@ -17,9 +17,11 @@ from deepseek_operator.core.seen import Seen
 from deepseek_operator.domain.policy.canary import Run, advance
 from deepseek_operator.domain.policy.rollout import Replicas
 from deepseek_operator.domain.policy.zero import Phase, State
+from deepseek_operator.kinds.serving.answering import Answering, answering
 from deepseek_operator.kinds.serving.authorization import is_accepted
 from deepseek_operator.kinds.serving.baking import Baking, baking
 from deepseek_operator.kinds.serving.cache import is_ready, names_of
+from deepseek_operator.kinds.serving.called import recorded_names
 from deepseek_operator.kinds.serving.canary import drift, facts, header_of, is_rejected, run_of
 from deepseek_operator.kinds.serving.comparing import Comparison, comparison
 from deepseek_operator.kinds.serving.fresh import Fresh
@@ -28,7 +30,7 @@ from deepseek_operator.kinds.serving.matched import is_matched
 from deepseek_operator.kinds.serving.model import Resolution, resolve
 from deepseek_operator.kinds.serving.names import serving_service
 from deepseek_operator.kinds.serving.record import wanted_plan
-from deepseek_operator.kinds.serving.revision import numbers, revision_name, stored_revisions
+from deepseek_operator.kinds.serving.revision import numbers, record_of, revision_name, stored_revisions
 from deepseek_operator.kinds.serving.rollback import rejected, rolled_back
 from deepseek_operator.kinds.serving.rollback import verdict as rollback_verdict
 from deepseek_operator.kinds.serving.rollout import (
@@ -254,6 +256,19 @@ class View:
         step, target = self.rollout.step, self.rollout.target.revision
         names = tuple(name for name, one in self.running.items() if one.serving > 0 and step.get(name, 0) > 0)
         return names or ((target,) if self.sleep is not None and target is not None else ())
+
+    @cached_property
+    def answering(self) -> Mapping[str, Answering]:
+        """Who answers to each name by which clients may ask; empty while there is no target."""
+        target = self.rollout.target.revision
+        if target is None:
+            return {}
+        alive = {name for name, one in self.running.items() if one.specified or one.total}
+        ordered = sorted(alive | {target}, key=lambda name: (name == target, self.ages.get(name, 0), name))
+        return answering({name: self._names(name) for name in ordered}, self.pins, self.shares)
+
+    def _names(self, revision: str) -> tuple[str, ...]:
+        return recorded_names(self.owner, record_of(self.seen, revision))
 
     @cached_property
     def cached(self) -> tuple[str, ...]:

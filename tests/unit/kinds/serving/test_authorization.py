@@ -14,6 +14,7 @@ from deepseek_gate.answers import Allowed
 from deepseek_gate.identity import Way
 from deepseek_gate.keys import Key
 from deepseek_gate.knowledge import known
+from deepseek_operator.api.v1alpha1.serving.definition import SERVING
 from deepseek_operator.core.conditions import find
 from deepseek_operator.core.configuration import Configuration, GateAddress
 from deepseek_operator.core.resources import (
@@ -27,8 +28,9 @@ from deepseek_operator.core.resources import (
 )
 from deepseek_operator.kinds.serving import authorization
 from deepseek_operator.kinds.serving.authorization import is_accepted, ways
-from deepseek_operator.kinds.serving.labels import revision_named
+from deepseek_operator.kinds.serving.labels import revision_named, revision_of
 from deepseek_operator.kinds.serving.routes import matched_of, pins_of, places_of, reached
+from deepseek_operator.kinds.serving.verbs import ROLLBACK
 from tests.support.gateways import GATE, PUBLIC, takes
 from tests.support.serving_life import SERVICE, ServingLife
 from tests.support.servings import NAMESPACE
@@ -393,6 +395,127 @@ def test_every_rule_leads_to_a_revision_that_serves_through_rollouts(replicas: i
             assert set(models(made)["chat"]["revisions"]) == set(pins_of(route))
             takes(made)
         assert made.status.phase == "Available"
+
+
+# --- names that not every revision knows ---------------------------------------------------------------------------
+
+NAMED: dict[str, Any] = {**KEYS, "models": ["chat", "one"]}
+RENAMED: dict[str, Any] = {**KEYS, "models": ["chat", "two"]}
+
+
+def route_of(made: ServingLife, name: str, revision: str | None = None) -> str | None:
+    """To which rule the gate sends a request by that name, as it is told now; None where it sends it nowhere."""
+    found = known([made.stored(CONFIG_MAP, SERVICE)])
+    assert not found.faults
+    key = Key("alice", frozenset({"chat"}), revision=revision)
+    answer = decision.permit(key, name, found, NAMESPACE, models(made)["chat"]["ways"])
+    if not isinstance(answer, Allowed) or found.models[name].is_asleep:
+        return None
+    return answer.headers[decision.ROUTE]
+
+
+def annotate(made: ServingLife, verb: str, value: str) -> None:
+    made.cluster.edit(SERVING, NAMESPACE, "chat", lambda live: live["metadata"].update(annotations={verb: value}))
+    made.operator.settle()
+
+
+def reaching(made: ServingLife, name: str) -> set[str]:
+    """Revisions that such a request may reach by the live route."""
+    route = route_of(made, name)
+    found = [rule for rule in leading_to_replicas(made) if header_of(rule) == route]
+    backends = [one for rule in found for one in rule["backendRefs"] if one["weight"]]
+    return {one["name"].rpartition("-")[2] for one in backends}
+
+
+def test_every_alias_is_the_engine_s_and_the_gate_s() -> None:
+    made = open_life(NAMED)
+    assert set(models(made)) == {"chat", "one"}
+    (container,) = made.template()["spec"]["containers"]
+    told = {one["name"]: one.get("value") for one in container["env"]}
+    assert (told["DEEPSEEK_SERVED_MODEL_NAME"], told["DEEPSEEK_MODEL_ALIASES"]) == ("chat", "one")
+    assert {route_of(made, name) for name in ("chat", "one")} == {f"{NAMESPACE}/chat"}
+
+
+def test_the_own_name_is_no_client_s_where_others_are_written() -> None:
+    made = open_life({**KEYS, "models": ["one"]})
+    assert set(models(made)) == {"one"}
+    (container,) = made.template()["spec"]["containers"]
+    told = {one["name"]: one.get("value") for one in container["env"]}
+    assert (told["DEEPSEEK_SERVED_MODEL_NAME"], told["DEEPSEEK_MODEL_ALIASES"]) == ("one", "chat")
+
+
+def test_while_a_canary_knows_other_names_each_request_reaches_one_that_knows_its_name() -> None:
+    steps = [{"weight": 50, "pause": True}]
+    made = open_life(NAMED, replicas=2, rollout={"canary": {"steps": steps}})
+    (old,) = pins_of(made.stored(HTTP_ROUTE, SERVICE))
+    made.edit(gateway=RENAMED)
+    assert route_of(made, "two") is None, "nobody who serves knows it"
+    assert models(made)["two"]["ready"] == 0, "so it is asked for again soon"
+    assert reaching(made, "one") == {old}, "before the new one serves: by then it may not be sent such a request"
+    for _ in range(3):
+        made.run()
+        takes(made)
+    assert made.status.canary is not None
+    new = made.status.canary.target
+    assert (reaching(made, "one"), reaching(made, "two")) == ({old}, {new})
+    assert reaching(made, "chat") == {old, new}
+    assert route_of(made, "two", revision=old) is None, "a key that is pinned to what does not know the name"
+    assert route_of(made, "two", revision=new) == f"{NAMESPACE}/chat/{new}"
+    annotate(made, ROLLBACK, old)
+    for _ in range(3):
+        made.run()
+        takes(made)
+    assert set(models(made)) == {"chat", "one"}, "what was rolled back takes its names along"
+    assert reaching(made, "one") == {old}
+
+
+def test_a_revision_that_falls_silent_may_speak_again_and_counts_as_one_that_requests_may_reach() -> None:
+    made = open_life(NAMED, replicas=2, rollout={"canary": {"steps": [{"weight": 50, "pause": True}]}})
+    (old,) = pins_of(made.stored(HTTP_ROUTE, SERVICE))
+    made.edit(gateway=RENAMED)
+    for _ in range(3):
+        made.run()
+        takes(made)
+    assert made.status.canary is not None
+    for pod in made.pods():
+        if revision_of(pod) == old:
+            made.world.run(pod, ready=False)
+    made.world.run_deployment_controller()
+    made.operator.settle()
+    assert list(models(made)["chat"]["revisions"]) == [made.status.canary.target]
+    assert models(made)["two"]["only"] == made.status.canary.target
+
+
+def test_one_that_runs_nothing_is_known_by_the_names_of_what_shall_run() -> None:
+    made = open_life(NAMED, replicas=1, suspend=True)
+    made.edit(gateway=RENAMED)
+    assert set(models(made)) == {"chat", "two"}, "nothing runs, and the names are those of what shall"
+
+
+def test_through_a_rollout_no_request_reaches_a_revision_that_does_not_know_its_name() -> None:
+    made = open_life(NAMED, replicas=3)
+    knows = {pins_of(made.stored(HTTP_ROUTE, SERVICE))[0]: {"chat", "one"}}
+    made.edit(gateway=RENAMED)
+    for _ in range(14):
+        made.run(rounds=1)
+        new = made.status.current
+        assert new is not None
+        knows.setdefault(new.name, {"chat", "two"})
+        for name in models(made):
+            assert all(name in knows[revision] for revision in reaching(made, name)), (name, models(made))
+        takes(made)
+    assert set(models(made)) == {"chat", "two"}
+    assert all("only" not in entry for entry in models(made).values())
+
+
+def test_an_adapter_that_only_the_new_revision_has_is_not_asked_of_the_old() -> None:
+    made = open_life()
+    (old,) = pins_of(made.stored(HTTP_ROUTE, SERVICE))
+    made.edit(adapters=[{"name": "legal", "source": {"uri": "pvc://models/legal"}}])
+    assert route_of(made, "legal") is None
+    made.run()
+    takes(made)
+    assert old not in reaching(made, "legal") != set()
 
 
 # --- limits ------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
+from itertools import takewhile
 from typing import Any
 
 import pytest
@@ -108,6 +109,17 @@ def flag(name: str) -> Scene:
     def shows(spec: Spec) -> object:
         command: Any = engine("command")(spec)
         return command[command.index(name) + 1] if name in command else None
+
+    return shows
+
+
+def flags(name: str) -> Scene:
+    """All values after a flag of the engine's command."""
+
+    def shows(spec: Spec) -> object:
+        command: Any = engine("command")(spec)
+        rest = command[command.index(name) + 1 :]
+        return list(takewhile(lambda word: not word.startswith("--"), rest))
 
     return shows
 
@@ -620,6 +632,11 @@ FIELDS = (
     Field("gateway.parentRef.sectionName", route("parentRefs.0.sectionName"), ((ABSENT, None), ("https", "https")), ROUTED),
     Field("gateway.hostnames[]", route("hostnames"),
           ((ABSENT, None), (["a.example.com", "*.b.example.com"], ["a.example.com", "*.b.example.com"])), ROUTED),
+    Field("gateway.models[]", both(variable("DEEPSEEK_SERVED_MODEL_NAME"), variable("DEEPSEEK_MODEL_ALIASES")),
+          ((ABSENT, ("chat", None)), (["a", "b"], ("a", "b chat"))), {**FOLDER, **ROUTED}),
+    Field("gateway.models[]", flags("--served-model-name"),
+          (([], ["deepseek-r1-distill-llama-70b"]), (["a", "b"], ["a", "b", "deepseek-r1-distill-llama-70b"])),
+          {**vllm(), **ROUTED}),
     Field("gateway.timeouts.requestSeconds", route("rules.0.timeouts.request"), ((ABSENT, "3600s"), (60, "60s")), ROUTED),
     Field("gateway.timeouts.streamIdleSeconds", policy("timeout.http.streamIdleTimeout"),
           ((ABSENT, "300s"), (60, "60s")), ROUTED),

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import ConfigDict, Field, StringConstraints
 
 from deepseek_operator.api.base import ApiModel, DnsLabel, Image, Says, rule, rules
+from deepseek_operator.api.v1alpha1.serving.model import ServedName
 
 MAX_BODY_SIZE = "32Mi"
 """Of a request: a context of a million tokens takes about 4 MiB as text."""
@@ -204,6 +205,12 @@ class Gateway(ApiModel):
         default_factory=list,
         max_length=16,
         description="Host names under which this serving alone answers. Absent: those of the Gateway's listener. Example: [chat.example.com].",
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
+    models: list[ServedName] = Field(
+        default_factory=list,
+        max_length=16,
+        description="Names by which clients ask for it, in place of model.name: all of them reach the same model, and the engine shows the first as its own. Part of the revision. Absent: model.name. Example: [deepseek-chat, deepseek-reasoner].",
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )
     timeouts: Timeouts = Field(default_factory=Timeouts, description="How long the gateway waits.")

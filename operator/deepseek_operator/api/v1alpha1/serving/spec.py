@@ -92,6 +92,12 @@ class ServingSpec(ApiModel):
                 fieldPath=".adapters",
             ),
             rule(
+                "!has(self.adapters) || !has(self.gateway) || !has(self.gateway.models) || "
+                "!self.adapters.exists(a, a.name in self.gateway.models)",
+                "one of gateway.models is the name of one of adapters: write another, by which clients tell them apart",
+                fieldPath=".gateway.models",
+            ),
+            rule(
                 "!has(self.gateway) || !has(self.rollout.canary) || has(self.rollout.canary.match) || "
                 "self.rollout.canary.steps.all(s, !has(s.weight) || "
                 "s.weight < 100 || !has(s.analysis) || s.analysis.metrics.all(m, !has(m.maxIncreasePercent)))",

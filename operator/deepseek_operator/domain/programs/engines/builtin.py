@@ -34,6 +34,7 @@ def _command(asked: EngineRequest) -> Command:
         contract.QUEUE_LIMIT if asked.queue_limit is None else asked.queue_limit,
         asked.drain_seconds,
         asked.adapters,
+        asked.aliases,
     )
     env = (*asked.profile.variables(PROGRAM, asked.nodes), *own)
     return replica(asked, (*contract.COMMAND, *asked.extra_args), env, Metrics("/metrics", PORT, vllm.NAMES))

@@ -1,6 +1,6 @@
 """What a program is told that no command is built for: our own engine, and an image of the user's.
 
-Environment variables are all of it, so that any image can take part: where the model lies, under what name and port it
+Environment variables are all of it, so that any image can take part: where the model lies, under what names and port it
 is served, which adapters beside it, how many requests at once, and how long to drain. What the pod's runtime reads of them is tested against this.
 """
 
@@ -31,13 +31,17 @@ def variables(
     queue_limit: int,
     drain_seconds: int,
     adapters: Sequence[Adapter] = (),
+    aliases: Sequence[str] = (),
 ) -> Variables:
-    """Return the variables of one replica; that of the adapters only where there are any."""
+    """Return the variables of one replica; those of adapters and of aliases only where there are any. Aliases stand between
+    spaces, as a shell takes them apart: `--served-model-name $DEEPSEEK_SERVED_MODEL_NAME $DEEPSEEK_MODEL_ALIASES`."""
     listed = [{"name": adapter.name, "path": adapter.path} for adapter in adapters]
     beside = (("DEEPSEEK_ADAPTERS", json.dumps(listed)),) if listed else ()
+    also = (("DEEPSEEK_MODEL_ALIASES", " ".join(aliases)),) if aliases else ()
     return (
         ("DEEPSEEK_MODEL_PATH", path),
         ("DEEPSEEK_SERVED_MODEL_NAME", served_name),
+        *also,
         ("DEEPSEEK_PORT", str(port)),
         ("DEEPSEEK_MAX_CONCURRENCY", str(concurrency)),
         ("DEEPSEEK_QUEUE_LIMIT", str(queue_limit)),

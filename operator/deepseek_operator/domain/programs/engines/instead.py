@@ -9,7 +9,7 @@ KEY = (
     "leave the key out, since whoever may read the resource could read it: give a variable from a Secret, or let the "
     "gateway in front check keys"
 )
-NAME = "write model.name"
+NAME = "write model.name, and names for clients as gateway.models"
 MODEL = "write model.source or model.fromTraining, which lie at /model with their tokenizer"
 LENGTH = "write engine.maxModelLength"
 CACHE = "write engine.kvCacheDtype"

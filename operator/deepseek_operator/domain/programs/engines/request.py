@@ -63,6 +63,7 @@ class EngineRequest:
     devices, ``profile`` on which. ``max_model_length`` in tokens, ``max_concurrency`` and ``queue_limit`` in requests;
     None leaves the engine's own choice. ``memory_fraction`` is the engine's, None its default. ``api_key_variable``
     names the environment variable that the pod gets from a Secret; no key ever enters this value.
+    ``served_name`` is the name that the engine shows, ``aliases`` are those to which it answers as well.
     ``load_bytes_per_second`` is at which rate weights are read, for the start-up budget. ``extra_args`` and
     ``extra_env`` are the user's own words (None: a value from elsewhere), which may not decide what the fields above do.
     """
@@ -87,6 +88,7 @@ class EngineRequest:
     trust_remote_code: bool = False
     api_key_variable: str | None = None
     adapters: tuple[Adapter, ...] = ()
+    aliases: tuple[str, ...] = ()
     drain_seconds: int = 60
     load_bytes_per_second: int = 1_000_000_000
     extra_args: tuple[str, ...] = ()

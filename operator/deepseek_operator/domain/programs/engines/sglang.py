@@ -179,6 +179,8 @@ def _tensor_ranks(asked: EngineRequest) -> int:
 
 
 def _serving(asked: EngineRequest) -> tuple[str, ...]:
+    """It takes one name and is told no alias: completions, chat and embeddings answer whatever name is asked for, and
+    repeat it (0.5.23); /v1/responses alone knows no other."""
     args = ["--model-path", literal(asked.path), "--served-model-name", literal(asked.served_name)]
     args += ["--host", "0.0.0.0", "--port", str(PORT), "--enable-metrics"]
     if asked.api_key_variable is not None:

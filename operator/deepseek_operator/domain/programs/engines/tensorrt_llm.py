@@ -111,6 +111,8 @@ def _unanswered(asked: EngineRequest) -> Refusal | None:
         return Refusal("trtllm-serve checks no API key", "leave the key out and let a gateway check it")
     if asked.queue_limit is not None:
         return Refusal("trtllm-serve can't bound its queue", "leave queueLimit out, or write engine.type vllm")
+    if asked.aliases:
+        return Refusal("trtllm-serve is not known to answer to several names", "leave gateway.models out")
     if asked.adapters:
         return Refusal("adapters of trtllm-serve are named in every request, not at its start",
                        "merge them into the weights, or write engine.type vllm")  # fmt: skip

@@ -90,6 +90,8 @@ def _refusal(program: str, asked: EngineRequest) -> Refusal | None:
     if not NAME.fullmatch(asked.served_name):
         return Refusal(f"Triton keeps a model in a folder of its name, which {asked.served_name!r} can't be",
                        "write a served name of letters, digits, dots, dashes and underscores")  # fmt: skip
+    if asked.aliases:
+        return Refusal("Triton keeps a model in one folder, whose name alone it answers to", "leave gateway.models out")
     if asked.adapters:
         return Refusal(
             "this builder gives Triton no adapters", "merge them into the weights, or write engine.type vllm"

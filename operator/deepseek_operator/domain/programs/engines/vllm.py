@@ -234,7 +234,8 @@ def _queue(asked: EngineRequest, version: Version) -> Refusal | None:
 
 
 def _serving(asked: EngineRequest, version: Version) -> tuple[str, ...]:
-    args = ["--host", "0.0.0.0", "--port", str(PORT), "--served-model-name", literal(asked.served_name)]
+    args = ["--host", "0.0.0.0", "--port", str(PORT), "--served-model-name"]
+    args += [literal(name) for name in (asked.served_name, *asked.aliases)]
     args += ["--shutdown-timeout", str(asked.drain_seconds)]
     if asked.max_model_length is not None:
         args += ["--max-model-len", str(asked.max_model_length)]

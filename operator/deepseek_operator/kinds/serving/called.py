@@ -1,0 +1,49 @@
+"""By which names a serving is asked for, and a revision of it: those that clients write as `model`.
+
+Names are part of a revision, since its engine must know them. What is told of one that runs is read off its record; the
+spec says it of the one that it asks for.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
+
+
+def own_name(owner: DeepSeekServing) -> str:
+    """The model's, by which it is asked for where nothing else is written."""
+    return owner.spec.model.name or owner.metadata.name
+
+
+def written_names(owner: DeepSeekServing) -> tuple[str, ...]:
+    """`gateway.models`, where they are others than the own name alone."""
+    names = tuple(owner.spec.gateway.models) if owner.spec.gateway is not None else ()
+    return names if names != (own_name(owner),) else ()
+
+
+def engine_names(owner: DeepSeekServing) -> tuple[str, ...]:
+    """All to which the engine shall answer with the model itself; it shows the first. The own name is one of them, whoever
+    asks by it: inside the cluster nobody need know of a gateway."""
+    return tuple(dict.fromkeys((*written_names(owner), own_name(owner))))
+
+
+def client_names(owner: DeepSeekServing) -> tuple[str, ...]:
+    """What clients may write as `model` by the spec."""
+    names = written_names(owner) or (own_name(owner),)
+    return tuple(dict.fromkeys((*names, *(adapter.name for adapter in owner.spec.adapters))))
+
+
+def recorded_names(owner: DeepSeekServing, record: Mapping[str, Any]) -> tuple[str, ...]:
+    """What clients may write as `model` of a revision, by what it was made from (`user_input`); by the spec where that is
+    not known. The names of its model come first, so that the first is one to which its engine answers."""
+    made_from = record.get("input")
+    if not isinstance(made_from, Mapping):
+        return client_names(owner)
+    named, adapters, model = _texts(made_from.get("models")), made_from.get("adapters"), made_from.get("model")
+    own = (model.get("name") if isinstance(model, Mapping) else None) or owner.metadata.name
+    beside = [one.get("name") for one in adapters if isinstance(one, Mapping)] if isinstance(adapters, list) else []
+    return tuple(dict.fromkeys((*(named or (str(own),)), *_texts(beside))))
+
+
+def _texts(names: object) -> tuple[str, ...]:
+    return tuple(name for name in names if isinstance(name, str)) if isinstance(names, list) else ()
