@@ -180,7 +180,9 @@ class GatewayMachine(ServingMachine):
     def _also_told(self) -> list[tuple[str, str, str]]:
         if "gateway" not in self._owner()["spec"]:
             return []
-        return [("RouteReady", "True", "RouteAccepted"), ("PolicyReady", "True", "PolicyAccepted")]
+        is_judged = self._owner()["spec"]["gateway"].get("auth") is not None
+        named = [("ModelsReady", "True", "ModelsKnown")] if is_judged else []
+        return [("RouteReady", "True", "RouteAccepted"), ("PolicyReady", "True", "PolicyAccepted"), *named]
 
     def _check_children(self) -> None:
         super()._check_children()

@@ -357,6 +357,8 @@ class Look(Generic[OwnerT, StatusT]):
             seen = replace(seen, references={**seen.references, **await find(key, fresh)})
             needs = self._kind.needs(seen)
         self._mirror.refer(key, (*sorted(asked), *wanted))
+        if needs.neighbours:
+            seen = replace(seen, neighbours=self._mirror.neighbours.of(key))
         seen = await self._with_warnings(key, seen, needs.warnings)
         seen = await self._with_progress(key, seen, needs.progress)
         if self._readings is None:

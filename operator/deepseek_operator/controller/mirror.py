@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import orjson
 
 from deepseek_operator.controller.key import Key
+from deepseek_operator.controller.neighbours import Neighbours, drop
 from deepseek_operator.core.kept import kept
 from deepseek_operator.core.names import OWNER_UID, family_of, owner_label
 from deepseek_operator.core.ownership import job_uid_of
@@ -74,9 +75,11 @@ class Mirror:
 
     Attributes:
         wake: hears of the keys that must look again because of what a pass over another learnt.
+        neighbours: the custom resources of each kind and namespace.
     """
 
     wake: Callable[[frozenset[Key]], None] = lambda keys: None
+    neighbours: Neighbours = field(default_factory=Neighbours)
     _by_uid: dict[str, _Entry] = field(default_factory=dict)
     _by_location: dict[Location, str] = field(default_factory=dict)
     _by_owner: dict[str, dict[str, _Entry]] = field(default_factory=dict)
@@ -179,6 +182,7 @@ class Mirror:
             self._leaves(known, known.owners - entry.owners)
         self._by_uid[uid] = entry
         self._by_location[entry.location] = uid
+        self.neighbours.add(entry)
         for owner in entry.owners:
             self._by_owner.setdefault(owner, {})[uid] = entry
             self.let_go(owner, uid)
@@ -358,12 +362,9 @@ class Mirror:
         del self._by_uid[uid]
         if self._by_location.get(entry.location) == uid:
             del self._by_location[entry.location]
+        self.neighbours.drop(entry)
         for owner in entry.owners:
-            siblings = self._by_owner.get(owner)
-            if siblings is not None:
-                siblings.pop(uid, None)
-                if not siblings:
-                    del self._by_owner[owner]
+            drop(self._by_owner, owner, uid)
         return self._concerned(entry)
 
     def _leaves(self, entry: _Entry, owners: Iterable[str]) -> None:

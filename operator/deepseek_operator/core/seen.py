@@ -88,12 +88,14 @@ class Needs:
         progress: Pod whose `/progress` is to be pulled, with the training's uid; None to pull nothing.
         warnings: children of which the Warning events are to be read, because they do not get on.
         questions: to the metrics store; none at rest.
+        neighbours: whether it matters what others of the owner's kind in its namespace are and say.
     """
 
     references: tuple[Ref, ...] = ()
     progress: Ref | None = None
     warnings: tuple[Ref, ...] = ()
     questions: tuple[Question, ...] = ()
+    neighbours: bool = False
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,8 @@ class Seen(Generic[OwnerT_co]):
             where they were not read.
         readings: answers to `Needs.questions` by expression; a missing one has not come yet, and wakes when it does.
         now: the time of this pass, with time zone.
+        neighbours: others of the owner's kind in its namespace, by name, as watches have told of them; none where `Needs` does
+            not ask. What becomes of them wakes nobody.
         unserved: optional resources that can't be had in the owner's namespace, and why, as a sentence that ends with what
             to do. Nothing is known of their objects: none is among the others here, though some may live.
         wishes: what the signals that it is scaled by say, as of the last reading of which something came; none before the
@@ -126,6 +130,7 @@ class Seen(Generic[OwnerT_co]):
     readings: Mapping[str, Answer] = field(default_factory=dict)
     unserved: Mapping[Resource, str] = field(default_factory=dict)
     wishes: tuple[SignalWish, ...] = ()
+    neighbours: tuple[Manifest, ...] = ()
 
     def child(self, resource: Resource, name: str) -> Manifest | None:
         """The live child of that name; None when there is none."""

@@ -50,6 +50,23 @@ def test_what_a_reader_does_to_an_object_is_not_in_the_mirror() -> None:
     assert mirror.get(JOB, NS, "j") == made(JOB, "j", "u", 1)
 
 
+def test_neighbours_are_the_others_of_the_kind_and_the_namespace_as_they_are_now() -> None:
+    mirror = Mirror()
+    for name, uid, namespace in (("b", "b", NS), ("a", "a", NS), ("t", "t", NS), ("a", "far", "far")):
+        mirror.observe(TRAINING, made(TRAINING, name, uid, 1, namespace=namespace))
+    mirror.observe(CLAIM, made(CLAIM, "c", "c", 1))
+
+    def seen(key: Key = OWNER) -> list[str]:
+        return [str(one["metadata"]["uid"]) for one in mirror.neighbours.of(key)]
+
+    assert seen() == ["a", "b"]
+    assert seen(Key(TRAINING, "far", "a")) == []
+    mirror.observe(TRAINING, made(TRAINING, "a", "anew", 2))
+    assert seen() == ["anew", "b"]
+    mirror.forget(TRAINING, made(TRAINING, "b", "b", 3))
+    assert seen() == ["anew"]
+
+
 def test_versions_are_compared_as_numbers() -> None:
     mirror = Mirror()
     mirror.observe(JOB, made(JOB, "j", "u", 9))

@@ -67,6 +67,14 @@ def models_map(
     return {**head(CONFIG_MAP, owner, name, labels), "data": {ENTRY: json.dumps(models, sort_keys=True)}}
 
 
+def names_told(config_map: Manifest) -> tuple[str, ...]:
+    """Names in a live ConfigMap of this form; none where somebody has spoilt it."""
+    try:
+        return tuple(json.loads(config_map["data"][ENTRY])["models"])
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return ()
+
+
 def _entry(owner: DeepSeekServing, auth: Auth, who: Answering, held: Mapping[str, int]) -> dict[str, Any]:
     return {
         "serving": owner.metadata.name,

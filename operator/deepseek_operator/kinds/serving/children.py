@@ -112,7 +112,7 @@ def models(view: View) -> tuple[Manifest, ...]:
     if gateway is None or gateway.auth is None or view.gate is None:
         return ()
     told = held(view.seen, view.sleep, view.serving, view.is_led)
-    return (models_map(view.owner, gateway.auth, view.answering, told),)
+    return (models_map(view.owner, gateway.auth, view.offered, told),)
 
 
 def leases(view: View) -> tuple[Manifest, ...]:

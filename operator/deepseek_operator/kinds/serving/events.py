@@ -11,7 +11,7 @@ from deepseek_operator.domain.policy.canary import CLOSED, Phase
 from deepseek_operator.kinds.serving import reasons
 from deepseek_operator.kinds.serving.canary import told_share
 from deepseek_operator.kinds.serving.rollback import ROLLED_BACK
-from deepseek_operator.kinds.serving.route_status import CACHE_READY, POLICY_READY, ROUTE_READY
+from deepseek_operator.kinds.serving.route_status import CACHE_READY, MODELS_READY, POLICY_READY, ROUTE_READY
 from deepseek_operator.kinds.serving.update import UPDATE_AVAILABLE
 from deepseek_operator.kinds.serving.verbs import PROMOTE
 from deepseek_operator.workloads.withdrawn import HOST_ACCESS_WITHDRAWN
@@ -52,6 +52,7 @@ _WARNINGS = frozenset(
         reasons.POLICY_REFUSED,
         reasons.POLICY_WITHOUT_EFFECT,
         reasons.GATE_NOT_ENABLED,
+        reasons.MODEL_TAKEN,
     )
 )
 _NOTE_LENGTH = 1024
@@ -76,7 +77,7 @@ def _transitions(before: ServingStatus, after: ServingStatus) -> Iterator[Event]
     lost = find(after.conditions, HOST_ACCESS_WITHDRAWN)
     if lost is not None and find(before.conditions, HOST_ACCESS_WITHDRAWN) is None:
         yield Event("Warning", lost.reason, "Reconcile", lost.message[:_NOTE_LENGTH])
-    for type_ in (ROUTE_READY, POLICY_READY, CACHE_READY):
+    for type_ in (ROUTE_READY, POLICY_READY, MODELS_READY, CACHE_READY):
         found, old = find(after.conditions, type_), find(before.conditions, type_)
         if found is not None and found.status != "Unknown" and (old is None or old.reason != found.reason):
             yield _told(found, "Route")

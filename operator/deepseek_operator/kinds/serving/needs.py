@@ -1,4 +1,5 @@
-"""What a serving must look at besides its children: the trainings that it refers to, and the claims that it mounts."""
+"""What a serving must look at besides its children: the trainings that it refers to, the claims that it mounts, and the other
+servings whose names must differ from its own."""
 
 from collections.abc import Iterator
 
@@ -23,14 +24,20 @@ def needs(seen: Seen[DeepSeekServing], configuration: Configuration) -> Needs:
     The claim of a training's export is known once the export is.
     """
     judged = baking(seen, configuration)
-    references = tuple(dict.fromkeys(_references(seen)))
+    references, beside = tuple(dict.fromkeys(_references(seen))), _has_names_to_keep(seen.owner)
     idle = idle_questions(seen)
     if (compared := comparison(seen)) is not None:
-        return Needs(references=references, questions=(*compared.questions, *idle))
+        return Needs(references=references, questions=(*compared.questions, *idle), neighbours=beside)
     if judged is None:
-        return Needs(references=references, questions=idle)
+        return Needs(references=references, questions=idle, neighbours=beside)
     doubts = tuple(ref for one in judged.examining for ref in one.doubts)
-    return Needs(references=references, questions=(*judged.questions, *idle), warnings=doubts)
+    questions = (*judged.questions, *idle)
+    return Needs(references=references, questions=questions, warnings=doubts, neighbours=beside)
+
+
+def _has_names_to_keep(owner: DeepSeekServing) -> bool:
+    """The gate knows a name once, so that others of the namespace may have it already."""
+    return owner.spec.gateway is not None and owner.spec.gateway.auth is not None
 
 
 def _references(seen: Seen[DeepSeekServing]) -> Iterator[Ref]:

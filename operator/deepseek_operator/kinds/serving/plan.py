@@ -51,7 +51,8 @@ from deepseek_operator.kinds.serving.view import View
 from deepseek_operator.workloads.replicas.group import RESOURCES
 
 WAITING = timedelta(seconds=30)
-"""How soon something that nobody may tell us about (a stranger's object at one of our names) is looked at again."""
+"""How soon something that nobody may tell us about (a stranger's object at one of our names, another serving's name for
+clients) is looked at again."""
 
 
 _ENDING = (AUTOSCALER, BUDGET, SERVICE, CONFIG_MAP, LEASE, *OPTIONAL, *RESOURCES)
@@ -81,7 +82,7 @@ def plan(view: View) -> Plan[ServingStatus]:
 
 def _waiting(view: View) -> timedelta | None:
     """When to look again although nothing tells us to; None: only when something does."""
-    is_held = view.rollout.target.obstacle is not None or view.seen.occupied
+    is_held = view.rollout.target.obstacle is not None or view.seen.occupied or view.taken
     unseen = WAITING if is_held else view.scaling.window_left
     blind = view.scaling.blind_left
     untold = blind if blind is not None and blind > timedelta(0) else None

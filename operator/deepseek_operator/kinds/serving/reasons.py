@@ -96,6 +96,12 @@ GATE_NOT_ENABLED = Reason(
     "GateNotEnabled",
     "Let the administrator set gate.enabled and add this namespace to gate.namespaces in the chart's values, or leave out gateway.auth.",
 )
+MODELS_KNOWN = Reason("ModelsKnown", "Nothing to do.")
+MODELS_ROLLING = Reason("ModelsRolling", "Wait until one version serves alone: versions know different names.")
+MODEL_TAKEN = Reason(
+    "ModelTaken",
+    "Write other names as gateway.models, or as those of adapters; or take the name from the serving that has it: it is this one's within a minute.",
+)
 CACHE_USED = Reason("CacheUsed", "Nothing to do.")
 CACHE_NOT_READY = Reason(
     "CacheNotReady",

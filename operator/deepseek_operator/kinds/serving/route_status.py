@@ -16,12 +16,15 @@ from deepseek_operator.kinds.serving.view import View
 
 ROUTE_READY = "RouteReady"
 POLICY_READY = "PolicyReady"
+MODELS_READY = "ModelsReady"
 CACHE_READY = "CacheReady"
 ENVOY_GATEWAY = "gateway.envoyproxy.io/"
 """What the names of its controllers begin with."""
 
 _JUDGED = ("Accepted", "ResolvedRefs")
 MAX_PLACES = 16
+MAX_NAMES = 256
+"""Of 32 that a spec can have, and those of revisions before it that still run."""
 
 
 def gateway_status(view: View) -> GatewayStatus | None:
@@ -36,17 +39,33 @@ def gateway_status(view: View) -> GatewayStatus | None:
         parent="/".join(gateway_of(view.owner, gateway)),
         controller=next((_controller(answer) for answer in _answers(view, gateway)), ""),
         weights=weights[:MAX_PLACES],
+        models=list(view.offered)[:MAX_NAMES] if gateway.auth is not None and view.gate is not None else [],
     )
 
 
 def route_verdicts(view: View) -> tuple[Verdict, ...]:
-    """The conditions RouteReady, PolicyReady and CacheReady; none without a gateway or a cache, and none of a serving that
-    is going."""
+    """The conditions RouteReady, PolicyReady, ModelsReady and CacheReady; none without a gateway, those who are let in by
+    name, or a cache, and none of a serving that is going."""
     gateway = view.spec.gateway
     if gateway is None or view.owner.metadata.is_deleting:
         return ()
     cached = (_cache_ready(view),) if gateway.cache is not None else ()
-    return _route_ready(view, gateway), _policy_ready(view, gateway), *cached
+    named = (_models_ready(view),) if gateway.auth is not None and view.gate is not None else ()
+    return _route_ready(view, gateway), _policy_ready(view, gateway), *named, *cached
+
+
+def _models_ready(view: View) -> Verdict:
+    """Of all names, those of revisions that go or come included: clients may ask by each."""
+    if view.taken:
+        words = ", ".join(f"{name} is serving {other}'s" for name, other in sorted(view.taken.items()))
+        return _verdict(MODELS_READY, "False", reasons.MODEL_TAKEN, words)
+    if lacking := [name for name, who in view.offered.items() if who.is_awaited]:
+        words = f"no replica that serves knows {', '.join(lacking)} yet"
+        return _verdict(MODELS_READY, "Unknown", reasons.MODELS_ROLLING, words)
+    if alone := [f"{name} by {who.only}" for name, who in view.offered.items() if who.only is not None]:
+        words = f"not every revision that runs knows all names: clients are answered for {', '.join(alone)} alone"
+        return _verdict(MODELS_READY, "Unknown", reasons.MODELS_ROLLING, words)
+    return _verdict(MODELS_READY, "True", reasons.MODELS_KNOWN, f"clients ask for {', '.join(view.offered)}")
 
 
 def _cache_ready(view: View) -> Verdict:

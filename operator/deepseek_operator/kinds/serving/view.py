@@ -12,13 +12,13 @@ from deepseek_operator.api.v1alpha1.serving.spec import ServingSpec
 from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel, ServingStatus
 from deepseek_operator.core.conditions import Verdict
 from deepseek_operator.core.configuration import Configuration, GateAddress
-from deepseek_operator.core.resources import HTTP_ROUTE, SECURITY_POLICY, Manifest, is_terminating
+from deepseek_operator.core.resources import CONFIG_MAP, HTTP_ROUTE, SECURITY_POLICY, Manifest, is_terminating
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.domain.policy.canary import Run, advance
 from deepseek_operator.domain.policy.rollout import Replicas
 from deepseek_operator.domain.policy.zero import Phase, State
 from deepseek_operator.kinds.serving.answering import Answering, answering
-from deepseek_operator.kinds.serving.authorization import is_accepted
+from deepseek_operator.kinds.serving.authorization import is_accepted, names_told
 from deepseek_operator.kinds.serving.baking import Baking, baking
 from deepseek_operator.kinds.serving.cache import is_ready, names_of
 from deepseek_operator.kinds.serving.called import recorded_names
@@ -46,6 +46,7 @@ from deepseek_operator.kinds.serving.routes import gateway_of, is_settled, leads
 from deepseek_operator.kinds.serving.running import living_pods, running_revisions
 from deepseek_operator.kinds.serving.scaling import Scaling, scaling_of
 from deepseek_operator.kinds.serving.sleep import runs_alone, slept
+from deepseek_operator.kinds.serving.taken import taken
 from deepseek_operator.kinds.serving.traffic import canary_shares, held, others_of, shares
 from deepseek_operator.kinds.serving.update import update_of
 
@@ -266,6 +267,19 @@ class View:
         alive = {name for name, one in self.running.items() if one.specified or one.total}
         ordered = sorted(alive | {target}, key=lambda name: (name == target, self.ages.get(name, 0), name))
         return answering({name: self._names(name) for name in ordered}, self.pins, self.shares)
+
+    @cached_property
+    def taken(self) -> Mapping[str, str]:
+        """Those of these names that another serving of the namespace has, and which."""
+        told = self.status.gateway.models if self.status.gateway is not None else []
+        live = self.seen.child(CONFIG_MAP, serving_service(self.owner.metadata.name))
+        had = (*told, *(names_told(live) if live is not None and not is_terminating(live) else ()))
+        return taken(self.owner.metadata, self.answering, had, self.seen.neighbours)
+
+    @cached_property
+    def offered(self) -> Mapping[str, Answering]:
+        """What the gate is told: who answers to each name that is the serving's own."""
+        return {name: who for name, who in self.answering.items() if name not in self.taken}
 
     def _names(self, revision: str) -> tuple[str, ...]:
         return recorded_names(self.owner, record_of(self.seen, revision))

@@ -13,7 +13,7 @@ PROGRESS = {
     *("RouteAccepted", "RoutePending", "PolicyAccepted", "PolicyPending"),
     *("RolledBack", "RollbackDone", "Canary", "CanaryPaused", "CanaryEdited", "CanaryCompared"),
     *("Asleep", "Waking"),
-    *("CacheUsed", "CacheNotReady"),
+    *("CacheUsed", "CacheNotReady", "ModelsKnown", "ModelsRolling"),
 }
 """What takes time, rests or is somebody's turn next; everything else is a Warning."""
 

@@ -9,11 +9,12 @@ import pytest
 from deepseek_operator.api.record import gathered, paths
 from deepseek_operator.api.v1alpha1.serving.definition import SERVING
 from deepseek_operator.api.v1alpha1.serving.status import ServingStatus
+from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.seen import SignalWish, Unavailable
 from deepseek_operator.domain.policy.analysis import Reading
 from deepseek_operator.kinds.serving.labels import EXAMINER_ROLE, ROLE_LABEL
 from deepseek_operator.kinds.serving.verbs import PROMOTE, ROLLBACK
-from tests.support.gateways import PUBLIC, takes
+from tests.support.gateways import GATE, PUBLIC, takes
 from tests.support.leaves import leaves, schema_leaves
 from tests.support.serving_life import SERVICE, ServingLife
 from tests.support.servings import NAMESPACE, TRAINING_UID, a_training, an_adapter_training
@@ -151,9 +152,10 @@ def is_refused() -> ServingLife:
 
 
 def answers_by_a_gateway() -> ServingLife:
-    life = ServingLife(gateway=PUBLIC)
-    life.run()
-    takes(life)
+    life = ServingLife(configuration=Configuration(gate=GATE), gateway={**PUBLIC, "auth": {"apiKeys": True}})
+    for _ in range(3):
+        life.run()
+        takes(life)
     return life
 
 

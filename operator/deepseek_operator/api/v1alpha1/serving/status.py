@@ -252,6 +252,12 @@ class GatewayStatus(StatusModel):
         description="Revisions that get requests by it.",
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
+    models: list[str] = Field(
+        default_factory=list,
+        max_length=256,
+        description="Names by which clients may ask for it, as the gate is told; none without gateway.auth.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
 
 
 class ServingSummary(Summary):
