@@ -81,7 +81,7 @@ def _entry(owner: DeepSeekServing, auth: Auth, who: Answering, held: Mapping[str
         "revisions": {revision: dict[str, Any]() for revision in who.pins},
         "ways": ways(auth),
         **({"only": who.only} if who.only is not None else {}),
-        **(_NOT_YET | held | {"ready": 0} if who.is_awaited else held),
+        **({**_NOT_YET, **held, "ready": 0} if who.is_awaited else held),
     }
 
 

@@ -27,7 +27,8 @@ from deepseek_operator.core.resources import (
     Resource,
 )
 from deepseek_operator.kinds.serving import authorization
-from deepseek_operator.kinds.serving.authorization import is_accepted, ways
+from deepseek_operator.kinds.serving.answering import Answering
+from deepseek_operator.kinds.serving.authorization import is_accepted, models_map, ways
 from deepseek_operator.kinds.serving.labels import revision_named, revision_of
 from deepseek_operator.kinds.serving.routes import matched_of, pins_of, places_of, reached
 from deepseek_operator.kinds.serving.verbs import ROLLBACK
@@ -484,6 +485,20 @@ def test_a_revision_that_falls_silent_may_speak_again_and_counts_as_one_that_req
     made.operator.settle()
     assert list(models(made)["chat"]["revisions"]) == [made.status.canary.target]
     assert models(made)["two"]["only"] == made.status.canary.target
+
+
+@pytest.mark.parametrize(("held", "expected"), [({}, (0, 0)), ({"ready": 1, "holdSeconds": 30}, (0, 30))])
+def test_a_name_that_is_awaited_is_waited_for_where_requests_are_held_at_all(
+    held: dict[str, int], expected: tuple[int, int]
+) -> None:
+    owner = life().look().owner
+    assert owner.spec.gateway is not None
+    assert owner.spec.gateway.auth is not None
+    names = {"two": Answering((), is_awaited=True), "one": Answering(("old",), only="old")}
+    written = models_map(owner, owner.spec.gateway.auth, names, held)
+    entries = json.loads(written["data"]["models.json"])["models"]
+    assert (entries["two"]["ready"], entries["two"]["holdSeconds"]) == expected
+    assert entries["one"].get("ready") == held.get("ready")
 
 
 def test_one_that_runs_nothing_is_known_by_the_names_of_what_shall_run() -> None:
