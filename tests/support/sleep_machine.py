@@ -148,7 +148,8 @@ class SleepMachine(RoutedCanaryMachine):
         self._pass_an_evening(asks, lies, away)
 
     def _pass_an_evening(self, asks: list[tuple[int, int]], lies: list[tuple[int, str, str]], away: range) -> None:
-        """Requests and what the store says, by turns, while the operator is away for some of them."""
+        """Requests and what the store says, by turns, while the operator is away for some of them; one replica is enough."""
+        self._one_is_enough()
         for turn in range(EVENING):
             self.lie, self.about = next(((says, of) for at, says, of in lies if at == turn), (self.lie, self.about))
             for seconds in (seconds for at, seconds in asks if at == turn):
@@ -447,15 +448,22 @@ class SleepMachine(RoutedCanaryMachine):
     def _fall_asleep(self) -> None:
         self.requests, self.answered = [], self.answered + len(self.requests)
         self.busy_at = self.clock.now()
-        self.clock.jump(WINDOW_S)
         for _ in range(TURNS_TO_SLEEP):
-            if (scaler := self._scaler()) is not None:
-                self.world.scale(NAMESPACE, NAME, max(1, scaler["spec"]["minReplicas"]))
-                self.world.set_autoscaler(NAMESPACE, SCALER, True, max(1, scaler["spec"]["minReplicas"]))
+            self._one_is_enough()
             self._all()
             if self._phase() is Phase.ASLEEP:
                 return
         raise AssertionError(f"it never sleeps: {self._owner()['status'].get('sleep')}, {self.samples[-3:]}")
+
+    def _one_is_enough(self) -> None:
+        """The autoscaler wants as few as it may, once it has looked for long enough."""
+        if (scaler := self._scaler()) is None or self._owner()["spec"]["replicas"] == 0:
+            return
+        least, told = scaler["spec"]["minReplicas"], (scaler.get("status") or {}).get("desiredReplicas")
+        if told != least:
+            self.clock.jump(WINDOW_S)
+            self.world.scale(NAMESPACE, NAME, least)
+            self.world.set_autoscaler(NAMESPACE, SCALER, True, least)
 
     def _check_asleep(self) -> None:
         for _ in range(4):
