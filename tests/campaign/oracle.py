@@ -21,6 +21,7 @@ from deepseek_operator.cli.rehearsal import Rehearsal, rehearse
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.names import ATTEMPT_LABEL, MANAGED_BY, MANAGER, OWNER_UID
 from deepseek_operator.core.resources import CLAIM, POD, Resource
+from deepseek_operator.domain.policy.canary import Phase
 from deepseek_operator.domain.values.quantity import parse as quantity
 from deepseek_operator.kinds.registry import KINDS
 from examples.local_cluster.api import Manifest
@@ -37,6 +38,8 @@ AWAKE_ALONE = ("HorizontalPodAutoscaler", "Deployment", "PodDisruptionBudget", "
 OF_ITS_OWN = ("generation", "status", "creationTimestamp", "finalizers", "resourceVersion", "uid", "annotations")
 READ_LATER = "DEEPSEEK_"
 """Variables of the pods that count from the next attempt on, or differ from attempt to attempt."""
+USUAL_BAKE_S, LATE_S = 300, 20
+"""How long a step bakes that does not say it, and how late a busy machine may be."""
 MEMORY_MIB = 250.0
 """A process at rest takes 80 to 120; more than this after a few hundred operations is a leak or an unbounded object."""
 
@@ -130,7 +133,7 @@ class Oracle:
         if any(word in message for word in OF_THE_CLUSTER for message in messages):
             return
         reference = self._rehearsed(owner, all_)
-        judge = _of_training if owner["kind"] == "DeepSeekTraining" else _of_serving
+        judge = _of_training if owner["kind"] == "DeepSeekTraining" else of_serving
         yield from judge({**owner, "status": status}, reference, mine)
 
     def _of_orphan(
@@ -225,9 +228,14 @@ def of_a_gang(
         yield from lacks(_without_moods(job), _without_moods(expected), "Job")
 
 
-def _of_serving(owner: Manifest, reference: Rehearsal, mine: Mapping[str, list[Manifest]]) -> Iterator[str]:
+def of_serving(owner: Manifest, reference: Rehearsal, mine: Mapping[str, list[Manifest]]) -> Iterator[str]:
+    """What is wrong with a serving; `reference` is what it would be if it were new, and no canary ran."""
     spec, status = owner["spec"], owner["status"]
     kind, reason = told(status.get("conditions", ()))
+    canary = tried(owner, reference)
+    if canary is not None:
+        yield from _of_canary(owner, canary, reference, mine)
+        return
     is_asleep = status.get("sleep", {}).get("phase") == "Asleep"
     for expected in reference.made:
         if is_asleep and expected["kind"] in AWAKE_ALONE:
@@ -267,6 +275,79 @@ def _of_serving(owner: Manifest, reference: Rehearsal, mine: Mapping[str, list[M
             yield f"asleep, and says {kind}/{reason} in phase {status.get('phase')}"
     elif ready < 1 or ready != len(mine["Pod"]):
         yield f"{ready} pods of {len(mine['Pod'])} ready under an autoscaler without a metric"
+
+
+def tried(owner: Manifest, reference: Rehearsal) -> Mapping[str, Any] | None:
+    """The canary run by which two revisions run, or another than the spec asks for; None where none has a say: a new serving
+    of the same spec never has one."""
+    canary: Mapping[str, Any] = owner["status"].get("canary") or {}
+    phase = canary.get("phase")
+    if not canary or phase == Phase.COMPLETED:
+        return None
+    target = f"{owner['metadata']['name']}-serve-{canary['target']}"
+    is_asked = any((one["kind"], one["metadata"]["name"]) == ("Deployment", target) for one in reference.made)
+    return canary if is_asked or phase != Phase.ROLLED_BACK else None
+
+
+def _of_canary(
+    owner: Manifest, canary: Mapping[str, Any], reference: Rehearsal, mine: Mapping[str, list[Manifest]]
+) -> Iterator[str]:
+    """The revision that served before has all its replicas, and the one that is tried no more than its step; after a
+    rollback the first alone runs. A step that nobody keeps is over in time."""
+    spec, status, phase = owner["spec"], owner["status"], str(canary["phase"])
+    says = (phase, *told(status.get("conditions", ())))
+    stable, target = (f"{owner['metadata']['name']}-serve-{canary[which]}" for which in ("stable", "target"))
+    asked = {item["metadata"]["name"]: int(item["spec"]["replicas"]) for item in mine["Deployment"]}
+    ready = len([pod for pod in mine["Pod"] if is_ready(pod) and "-exam-" not in pod["metadata"]["name"]])
+    if others := sorted(set(asked) - {stable, target}):
+        yield f"Deployments beside a canary run: {', '.join(others)} {says}"
+    for expected in reference.made:
+        name = expected["metadata"]["name"]
+        if expected["kind"] in mine and name == f"{owner['metadata']['name']}-serve":
+            found = [one for one in mine[expected["kind"]] if one["metadata"]["name"] == name]
+            live: Manifest = found[0] if found else {"metadata": {}}
+            yield from lacks(_without_moods(live), _without_moods(expected), f"{expected['kind']} {name}")
+    if spec.get("suspend"):
+        yield from _nothing_runs([], mine["Pod"], "it is suspended")
+        if status.get("phase") != "Suspended" and says[2] != "WaitingForAPI":
+            yield f"suspended, and says {says}"
+        return
+    if asked.get(stable, 0) < 1 or ("autoscaling" not in spec and asked[stable] != spec["replicas"]):
+        yield f"the stable revision has {asked.get(stable)} replicas of {spec['replicas']} {says}"
+    if ready != sum(asked.values()):
+        yield f"{ready} ready pods of {sum(asked.values())} {says}"
+    if phase == Phase.ROLLED_BACK:
+        if asked.get(target):
+            yield f"what was rolled back has {asked[target]} replicas"
+        if status.get("phase") != "RolledBack" and says[2] not in ("WaitingForAPI", "Rolling"):
+            yield f"it was rolled back, and says {says} in phase {status.get('phase')}"
+        return
+    most = _capacity(canary, asked.get(stable, 0))
+    if asked.get(target, 0) > most:
+        yield f"the new version has {asked[target]} replicas of {most} {says}"
+    is_held_up = says[1] == "Stalled" or says[2].startswith("WaitingFor")
+    if status.get("phase") != "Canary" and not is_held_up:
+        yield f"a canary runs, and it says {says} in phase {status.get('phase')}"
+    left = _overdue(canary)
+    if left is not None:
+        yield f"{phase} since {canary['enteredAt']}, {left:.0f} s longer than its step says"
+
+
+def _capacity(canary: Mapping[str, Any], wanted: int) -> int:
+    """Replicas of the present step."""
+    by_weight = -(-wanted * int(canary.get("weight") or 0) // 100)
+    return min(wanted, max(1, int(canary.get("replicas") or 0), by_weight))
+
+
+def _overdue(canary: Mapping[str, Any]) -> float | None:
+    """Seconds by which a step without an analysis that bakes is late; None where it is not, or somebody keeps it."""
+    steps = json.loads(canary.get("pinned") or "{}").get("steps") or []
+    step = steps[int(canary["step"]) - 1] if 0 < int(canary.get("step") or 0) <= len(steps) else {}
+    since = parse_time(canary.get("enteredAt"))
+    if canary["phase"] != Phase.BAKING or "analysis" in step or since is None:
+        return None
+    late = (datetime.now(UTC) - since).total_seconds() - float(step.get("bakeSeconds", USUAL_BAKE_S)) - LATE_S
+    return late if late > 0 else None
 
 
 def _nothing_runs(jobs: list[Manifest], pods: list[Manifest], why: str) -> Iterator[str]:

@@ -10,6 +10,7 @@ from random import Random
 from threading import Event
 
 from deepseek_operator.api.record import spread
+from deepseek_operator.domain.policy.canary import Phase
 from tests.campaign.acts import ACTS
 from tests.campaign.bed import Bed, Problem, bed
 from tests.campaign.faults import FAULTS
@@ -23,6 +24,8 @@ SETTLE_S = 150.0
 QUIET_S = 6.0
 """Longer than an audit (every two seconds here) takes to find what a deaf watch hid: only then nothing is to come."""
 LONGEST_PAUSE_S = 1.5
+MOVING = (Phase.PREPARING, Phase.BAKING, Phase.HELD, Phase.COMPARING)
+"""Phases of a canary run that time alone may end, or whose numbers are asked for again."""
 
 
 @dataclass(frozen=True)
@@ -164,8 +167,9 @@ def _calm(made: Bed, oracle: Oracle, outcome: Outcome, settle_s: float) -> None:
 
 
 def _may_move(made: Bed) -> bool:
-    """A training waits for a time that may come, and then says so no more."""
-    return any(spread(item.get("status") or {}).get("notBefore") for item in made.owners())
+    """A training waits for a time that may come, and then says so no more; the step of a canary goes on, or is judged."""
+    told = [spread(item.get("status") or {}) for item in made.owners()]
+    return any(one.get("notBefore") or (one.get("canary") or {}).get("phase") in MOVING for one in told)
 
 
 def _settled(made: Bed, oracle: Oracle, deadline: float) -> list[str]:

@@ -1,23 +1,33 @@
 """The campaign's own parts: the same seed draws the same, and what it judges by can tell wrong from right."""
 
+import asyncio
 import socket
 import ssl
 from copy import deepcopy
+from datetime import UTC, datetime
 from random import Random
 from typing import Any
 
 import pytest
 
+from deepseek_operator.api.record import spread
 from deepseek_operator.api.v1alpha1.serving.definition import SERVING
 from deepseek_operator.api.v1alpha1.training.definition import TRAINING
+from deepseek_operator.cli.rehearsal import rehearse
+from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.names import OWNER_UID, owner_label
+from deepseek_operator.core.resources import BUDGET, DEPLOYMENT, JOB, POD, REVISION, SERVICE
+from deepseek_operator.kinds.registry import KINDS
+from deepseek_operator.kinds.serving.verbs import ROLLBACK
 from tests.campaign.__main__ import numbers_of, story_of
 from tests.campaign.drawn import MODELS, good_specs, mutated, schema_of, value
-from tests.campaign.oracle import is_let_go, lacks, of_a_gang, told
+from tests.campaign.oracle import is_let_go, lacks, of_a_gang, of_serving, told
 from tests.campaign.play import ranges
 from tests.campaign.witness import Witness
 from tests.support.api_objects import API_VERSION
 from tests.support.fault_proxy import FaultProxy
+from tests.support.serving_life import ServingLife
+from tests.support.servings import NAMESPACE, a_claim
 
 TRAINING_LABEL, SERVING_LABEL = owner_label(TRAINING), owner_label(SERVING)
 
@@ -69,6 +79,88 @@ def test_the_condition_that_says_most_is_told() -> None:
         {"type": "Stalled", "status": "False", "reason": "S"},
     ]
     assert told(conditions) == ("Reconciling", "Q")
+
+
+# --- a canary run ---------------------------------------------------------------------------------------------------
+
+STEPS: dict[str, Any] = {
+    "bakes": {"steps": [{"weight": 50, "bakeSeconds": 60}]},
+    "is paused": {"steps": [{"replicas": 2, "bakeSeconds": 0, "pause": True}]},
+    "is judged": {"steps": [{"replicas": 1, "analysis": {"metrics": [{"type": "ErrorRate", "max": "0.01"}]}}]},
+    "is compared": {"steps": [{"replicas": 1, "bakeSeconds": 0}], "match": {"percent": 20}},
+}
+
+
+def canary(steps: dict[str, Any], **spec: Any) -> ServingLife:
+    life = ServingLife(replicas=2, rollout={"canary": steps}, **spec)
+    life.clock.jump((datetime.now(UTC) - life.clock.now()).total_seconds())
+    life.run()
+    life.edit(engine={"maxConcurrency": 2})
+    life.run()
+    return life
+
+
+def complaints(life: ServingLife, **status: Any) -> list[str]:
+    """What the oracle says of a serving, as the campaign asks it."""
+    serving = life.serving()
+    owner = {**serving, "status": {**spread(serving["status"]), **status}}
+    kinds = {resource.kind: resource for resource in (SERVICE, DEPLOYMENT, BUDGET, REVISION, POD, JOB)}
+    bare = {
+        **{key: serving[key] for key in ("apiVersion", "kind", "spec")},
+        "metadata": {"name": "chat", "namespace": NAMESPACE},
+    }
+    (reference,) = asyncio.run(rehearse([bare], [a_claim()], Configuration(), KINDS))
+    mine = {kind: [{"kind": kind, **item} for item in life.cluster.all(resource)] for kind, resource in kinds.items()}
+    return list(of_serving(owner, reference, mine))
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_a_canary_run_is_well_while_both_revisions_have_what_its_step_says(name: str) -> None:
+    life = canary(STEPS[name])
+    assert life.status.phase == "Canary"
+    assert complaints(life) == []
+    target = f"chat-serve-{life.status.canary.target}"  # type: ignore[union-attr]
+    life.cluster.edit(DEPLOYMENT, NAMESPACE, target, lambda live: live["spec"].update(replicas=3))
+    assert [one for one in complaints(life) if "replicas of" in one]
+
+
+def test_the_stable_revision_has_all_its_replicas_while_another_is_tried() -> None:
+    life = canary(STEPS["is paused"])
+    stable = f"chat-serve-{life.status.canary.stable}"  # type: ignore[union-attr]
+    life.cluster.edit(DEPLOYMENT, NAMESPACE, stable, lambda live: live["spec"].update(replicas=1))
+    assert [one for one in complaints(life) if "the stable revision has 1 replicas of 2" in one]
+
+
+def test_a_step_that_nobody_keeps_is_over_in_time() -> None:
+    life = canary(STEPS["bakes"])
+    run = life.serving()["status"]["canary"]
+    late = {**spread(life.serving()["status"])["canary"], **run, "enteredAt": "2026-01-01T00:00:00Z"}
+    assert [one for one in complaints(life, canary=late) if "longer than its step says" in one]
+
+
+def test_what_was_rolled_back_does_not_run() -> None:
+    life = canary(STEPS["is paused"])
+    target = life.status.canary.target  # type: ignore[union-attr]
+    life.cluster.edit(SERVING, NAMESPACE, "chat", lambda live: live["metadata"].update(annotations={ROLLBACK: target}))
+    life.operator.settle()
+    life.run()
+    assert life.status.phase == "RolledBack"
+    assert complaints(life) == []
+    assert complaints(life, phase="Available")
+
+
+def test_a_canary_run_that_is_over_is_judged_as_any_serving() -> None:
+    life = canary({"steps": [{"replicas": 1, "bakeSeconds": 0}]})
+    life.run()
+    assert life.status.phase == "Available"
+    assert complaints(life) == []
+
+
+def test_a_suspended_canary_runs_nothing() -> None:
+    life = canary(STEPS["is paused"])
+    life.edit(suspend=True)
+    life.run()
+    assert complaints(life) == []
 
 
 # --- the witness ----------------------------------------------------------------------------------------------------
