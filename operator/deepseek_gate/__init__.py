@@ -38,7 +38,8 @@ through and then matches no serving's route may be led to `/unrouted`, which ans
 `models`: one entry `models.json`, written by the operator. A name that two of them have is the older one's.
 
     {"models": {"<name or alias>": {"serving": "<name>", "revisions": {"<revision>": {}}, "ways": "keys",
-                                    "only": "<revision>", "ready": 0, "holdSeconds": 300}}}
+                                    "only": "<revision>", "ready": 0, "holdSeconds": 300,
+                                    "counted": true}}}
 
 `ways` is optional: the model is known where the gate is asked with the same `<ways>`, and nowhere else. Servings that share
 a host name are all asked about with the ways of one of them, which must open no other that believes in something else.
@@ -49,6 +50,8 @@ that the route's weights lead to do not know the name.
 `ready` and `holdSeconds` are optional: while a serving has `ready: 0`, requests for it are held, a thousand at most and each
 for so many seconds, and then answered 429 with Retry-After. The policy's `extAuth.timeout` must be longer. Meanwhile the
 serving's routes may lead here: what comes with `x-deepseek-route` is answered 503 after a second, for the gateway to try again.
+
+`counted` is optional: tokens of its answers are counted by client, so that streams that would tell none are refused (400).
 
 **What it tells**: while requests for a serving are held, `spec.renewTime` of the Lease `<serving>-serve` in its namespace is
 another one every 5 s, from the first request on, with `spec.holderIdentity` and the annotation `deepseek-operator.io/waiting`

@@ -1,12 +1,14 @@
-"""Which model a body asks for. Nobody believes a body: it may be anything, and must be read as the engine will read it, so
+"""Which model a body asks for, and whether its answer will say how many tokens it took. Nobody believes a body: it may be anything, and must be read as the engine will read it, so
 what two readers could understand in two ways is refused."""
 
 import gc
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from email.message import Message
+from typing import Any
 
 import orjson
 
@@ -22,8 +24,21 @@ _ESCAPED = re.compile(rb"\\u006[4-9A-Fa-f]")
 """Escapes of the letters of `model`, by which a second one could hide."""
 
 
-def model_of(body: bytes | bytearray, content_type: str, content_encoding: str) -> str | Denied:
-    """The name under `model`; every other body is denied, in words for who wrote the client."""
+@dataclass(frozen=True)
+class Asked:
+    """What a body asks for.
+
+    Attributes:
+        model: the name under `model`.
+        is_untold: a stream at whose end an engine with OpenAI's API says no tokens, since it was not asked to.
+    """
+
+    model: str
+    is_untold: bool = False
+
+
+def asked_of(body: bytes | bytearray, content_type: str, content_encoding: str) -> Asked | Denied:
+    """What it asks for; every body without one model is denied, in words for who wrote the client."""
     if refused := _unreadable(content_type, content_encoding):
         return refused
     if not body.strip():
@@ -39,7 +54,15 @@ def model_of(body: bytes | bytearray, content_type: str, content_encoding: str) 
         return bad_request("The body must be a JSON object.")
     if "model" not in asked:
         return bad_request("You must provide a model parameter.", "model")
-    return _named(asked["model"]) if _is_once(body) else bad_request(_TWICE, "model")
+    name = _named(asked["model"]) if _is_once(body) else bad_request(_TWICE, "model")
+    return name if isinstance(name, Denied) else Asked(name, _is_untold(asked))
+
+
+def _is_untold(asked: Mapping[str, Any]) -> bool:
+    """Engines take more than `true` for a wish to stream (1, "yes"), and what they take for the other is not relied on."""
+    options = asked.get("stream_options")
+    is_told = isinstance(options, dict) and options.get("include_usage") is True
+    return asked.get("stream") not in (None, False) and not is_told
 
 
 @contextmanager

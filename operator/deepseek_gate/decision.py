@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from deepseek_gate.answers import Allowed, Denied, bad_request
+from deepseek_gate.body import Asked
 from deepseek_gate.identity import may
 from deepseek_gate.keys import Key
 from deepseek_gate.knowledge import Knowledge
@@ -12,6 +13,8 @@ CLIENT, MODEL, REVISION, LIMITS, ROUTE = (
     f"x-deepseek-{what}" for what in ("client", "model", "revision", "limits", "route")
 )
 INTERNAL = (CLIENT, MODEL, REVISION, LIMITS, ROUTE)
+COUNTED = "x-deepseek-counted"
+"""Written behind the gate by what reads tokens off answers; from a client it is taken."""
 CLAIMS = ("x-deepseek-jwt-sub", "x-deepseek-jwt-scopes")
 SHOWN = ("authorization", "x-api-key")
 
@@ -33,7 +36,10 @@ ASKING = frozenset(
 )
 """What a client asks an engine, with the model in the body. An engine's other paths (loading adapters, sleeping, metrics) are
 its operator's."""
+_TOLD_IF_ASKED = frozenset({"/v1/chat/completions", "/v1/completions"})
+"""Where engines tell a stream's tokens to who asks for them; the streams of other APIs always do."""
 _MOST_NAMES = 50
+_TELL = 'Tokens are counted here: send "stream_options": {"include_usage": true} with a stream.'
 
 
 def is_listing(method: str, path: str) -> bool:
@@ -57,12 +63,13 @@ def headers_of(key: Key) -> Mapping[str, str]:
 def removed(answer: Allowed) -> tuple[str, ...]:
     """Headers that the gateway shall take from the request: what only the gate may say and does not, and, where an engine
     is asked, what shows who the client is."""
-    unsaid = tuple(name for name in (*INTERNAL, *CLAIMS) if name not in answer.headers)
+    unsaid = tuple(name for name in (*INTERNAL, *CLAIMS, COUNTED) if name not in answer.headers)
     return (*unsaid, *SHOWN) if answer.serving is not None else unsaid
 
 
-def permit(key: Key, name: str, known: Knowledge, namespace: str, ways: str) -> Allowed | Denied:
-    """What becomes of a request for the model `name`, of which the gate was asked with `ways`."""
+def permit(key: Key, asked: Asked, path: str, known: Knowledge, namespace: str, ways: str) -> Allowed | Denied:
+    """What becomes of a request at `path`, of which the gate was asked with `ways`."""
+    name = asked.model
     model = known.models.get(name)
     if model is None or not _is_known(model, ways):
         names = names_of(key, known, ways)
@@ -71,6 +78,8 @@ def permit(key: Key, name: str, known: Knowledge, namespace: str, ways: str) -> 
     if not may(key, name, model.serving):
         words = "Your key has no right to use this model."
         return Denied(403, "out_of_scope", words, "insufficient_permissions", "model")
+    if model.is_counted and asked.is_untold and path in _TOLD_IF_ASKED:
+        return bad_request(_TELL, "stream_options")
     route, headers = f"{namespace}/{model.serving}", {**headers_of(key), MODEL: model.serving}
     if key.revision is None:
         return Allowed({**headers, ROUTE: route if model.only is None else f"{route}/{model.only}"}, model.serving)

@@ -21,6 +21,7 @@ class Model:
         ways: as the policy of its route asks; None: it is known however the gate is asked.
         ready: its replicas that are; None: nothing is said of them, and nobody waits.
         hold_s: how long a request is held while it has none.
+        is_counted: tokens of its answers are counted by client, so that every answer must tell them.
     """
 
     serving: str
@@ -29,6 +30,7 @@ class Model:
     ways: str | None = None
     ready: int | None = None
     hold_s: float = 0.0
+    is_counted: bool = False
 
     @property
     def is_asleep(self) -> bool:
@@ -59,7 +61,10 @@ def _model(entry: Mapping[str, object]) -> Model:
     ready, hold_s = entry.get("ready"), entry.get("holdSeconds", 0)
     if not (ready is None or _is_count(ready)) or not _is_count(hold_s):
         raise TypeError
-    return Model(serving, frozenset(revisions), only, ways, ready, min(hold_s, LONGEST_HOLD_S))
+    is_counted = entry.get("counted", False)
+    if not isinstance(is_counted, bool):
+        raise TypeError
+    return Model(serving, frozenset(revisions), only, ways, ready, min(hold_s, LONGEST_HOLD_S), is_counted)
 
 
 def _is_count(value: object) -> TypeGuard[int]:

@@ -14,7 +14,7 @@ import orjson
 from aiohttp import web
 
 from deepseek_gate.answers import Allowed, Denied, too_large
-from deepseek_gate.body import model_of
+from deepseek_gate.body import Asked, asked_of
 from deepseek_gate.decision import LISTING, headers_of, is_listing, names_of, permit, removed, unknown_path
 from deepseek_gate.identity import Shown, Way, identify
 from deepseek_gate.knowledge import Knowledge
@@ -118,22 +118,24 @@ class Asking:
             return Allowed(headers_of(key))
         if denied := unknown_path(request.method, path):
             return denied
-        name = await self._model_of(request)
-        if isinstance(name, Denied):
-            return name
+        asked = await self._asked_of(request)
+        if isinstance(asked, Denied):
+            return asked
         # Each time once more: while a slow body came, or while it was held, the key may have been revoked.
-        answer = self._permitted(request, namespace, way, ways, name)
+        answer = self._permitted(request, namespace, way, ways, asked, path)
         if isinstance(answer, Denied):
             return answer
-        waited = await self._waiting.until_ready(namespace, name)
-        return waited or self._permitted(request, namespace, way, ways, name)
+        waited = await self._waiting.until_ready(namespace, asked.model)
+        return waited or self._permitted(request, namespace, way, ways, asked, path)
 
-    def _permitted(self, request: web.Request, namespace: str, way: Way, ways: str, name: str) -> Allowed | Denied:
+    def _permitted(
+        self, request: web.Request, namespace: str, way: Way, ways: str, asked: Asked, path: str
+    ) -> Allowed | Denied:
         known = self._reader.of(namespace) or Knowledge()
         key = identify(_shown(request), way, known, self._now())
-        return key if isinstance(key, Denied) else permit(key, name, known, namespace, ways)
+        return key if isinstance(key, Denied) else permit(key, asked, path, known, namespace, ways)
 
-    async def _model_of(self, request: web.Request) -> str | Denied:
+    async def _asked_of(self, request: web.Request) -> Asked | Denied:
         if request.headers.get("x-envoy-auth-partial-body", "false").lower() == "true":
             return too_large("The body is larger than the gateway takes.")
         length = request.content_length
@@ -145,11 +147,11 @@ class Asking:
             return _NO_ROOM
         self._held_bytes += room
         try:
-            return await self._read_model(request)
+            return await self._read_body(request)
         finally:
             self._held_bytes -= room
 
-    async def _read_model(self, request: web.Request) -> str | Denied:
+    async def _read_body(self, request: web.Request) -> Asked | Denied:
         body = bytearray()
         try:
             async with asyncio.timeout(_BODY_S):
@@ -161,7 +163,7 @@ class Asking:
             return _TOO_SLOW
         headers = request.headers
         types, encodings = headers.getall("Content-Type", []), headers.getall("Content-Encoding", [])
-        return model_of(body, ", ".join(types), ", ".join(encodings))
+        return asked_of(body, ", ".join(types), ", ".join(encodings))
 
 
 def _parts(request: web.Request) -> tuple[str, str, str, str]:

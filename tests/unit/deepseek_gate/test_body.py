@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from deepseek_gate.answers import Denied
-from deepseek_gate.body import MOST_VALUES, model_of
+from deepseek_gate.body import MOST_VALUES, Asked, asked_of
 
 JSON = "application/json"
 TEXTS = st.text(st.characters(codec="utf-8"))
@@ -62,6 +62,11 @@ TAKEN = {
     "with escapes": b'{"\\u006dodel": "chat"}',
     "with the word in a text": json.dumps({"model": "chat", "prompt": '{"model": "r1", "model": "r2"}'}).encode(),
 }
+
+
+def model_of(body: bytes, content_type: str, content_encoding: str) -> str | Denied:
+    asked = asked_of(body, content_type, content_encoding)
+    return asked.model if isinstance(asked, Asked) else asked
 
 
 @pytest.mark.parametrize(("body", "status"), REFUSED.values(), ids=REFUSED)
@@ -133,3 +138,30 @@ def test_a_second_model_is_refused_wherever_it_hides(first: str, second: str, mo
 @given(content_type=st.text(st.characters(exclude_characters="\r\n")), encoding=st.text())
 def test_no_header_is_an_exception(content_type: str, encoding: str) -> None:
     model_of(ASKED.encode(), content_type, encoding)
+
+
+TOLD: dict[str, Any] = {"stream_options": {"include_usage": True}}
+
+
+@pytest.mark.parametrize(
+    ("more", "is_untold"),
+    [
+        ({}, False),
+        ({"stream": False}, False),
+        ({"stream": None}, False),
+        ({"stream": True}, True),
+        ({"stream": True, **TOLD}, False),
+        ({"stream": True, "stream_options": None}, True),
+        ({"stream": True, "stream_options": []}, True),
+        ({"stream": True, "stream_options": {"include_usage": False}}, True),
+        ({"stream": True, "stream_options": {"include_usage": "true"}}, True),
+        ({"stream": True, "stream_options": {"include_usage": 1}}, True),
+        # What engines may take for a wish to stream.
+        ({"stream": 1}, True),
+        ({"stream": "yes"}, True),
+        ({"stream": "yes", **TOLD}, False),
+    ],
+)
+def test_a_stream_tells_its_tokens_only_if_it_was_asked_to(more: dict[str, Any], is_untold: bool) -> None:
+    body = json.dumps({"model": "chat", **more}).encode()
+    assert asked_of(body, JSON, "") == Asked("chat", is_untold)

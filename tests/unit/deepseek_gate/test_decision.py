@@ -3,6 +3,7 @@
 import pytest
 
 from deepseek_gate.answers import Allowed, Denied
+from deepseek_gate.body import Asked
 from deepseek_gate.decision import ASKING, headers_of, is_listing, names_of, removed, unknown_path
 from deepseek_gate.decision import permit as permit_as_asked
 from deepseek_gate.keys import Key
@@ -10,10 +11,11 @@ from deepseek_gate.knowledge import Knowledge, known
 from tests.support.gate import models_map
 
 KNOWN = known([models_map()])
+CHAT = "/v1/chat/completions"
 
 
 def permit(key: Key, name: str, known: Knowledge, ways: str = "keys") -> Allowed | Denied:
-    return permit_as_asked(key, name, known, "team", ways)
+    return permit_as_asked(key, Asked(name), CHAT, known, "team", ways)
 
 
 def key(*servings: str, revision: str | None = None, limits: str | None = None) -> Key:
@@ -111,12 +113,38 @@ def test_what_the_gate_does_not_say_is_taken_from_the_request_and_so_is_the_key(
     pinned = permit(key("chat", revision="chat-1", limits="gold"), "chat", KNOWN)
     assert isinstance(plain, Allowed)
     assert isinstance(pinned, Allowed)
-    claims, shown = {"x-deepseek-jwt-sub", "x-deepseek-jwt-scopes"}, {"authorization", "x-api-key"}
+    claims = {"x-deepseek-jwt-sub", "x-deepseek-jwt-scopes", "x-deepseek-counted"}
+    shown = {"authorization", "x-api-key"}
     assert set(removed(plain)) == {"x-deepseek-revision", "x-deepseek-limits", *claims, *shown}
     assert set(removed(pinned)) == claims | shown
     listing = Allowed(headers_of(key("*")))
     assert "x-deepseek-route" in removed(listing)
     assert not shown & set(removed(listing)), "the gate asks for the key once more"
+
+
+COUNTING = known([models_map({"models": {"chat": {"serving": "chat", "counted": True}, "free": {"serving": "free"}}})])
+
+
+@pytest.mark.parametrize("path", sorted(ASKING))
+def test_a_stream_that_would_tell_no_tokens_is_refused_where_they_are_counted(path: str) -> None:
+    def answer(name: str, is_untold: bool) -> Allowed | Denied:
+        return permit_as_asked(key("*"), Asked(name, is_untold), path, COUNTING, "team", "keys")
+
+    untold = answer("chat", True)
+    if path.endswith("completions"):
+        assert isinstance(untold, Denied)
+        assert (untold.status, untold.param) == (400, "stream_options")
+        assert '"stream_options": {"include_usage": true}' in untold.message
+    else:
+        assert isinstance(untold, Allowed), "streams of other APIs always tell them"
+    assert isinstance(answer("chat", False), Allowed)
+    assert isinstance(answer("free", True), Allowed)
+
+
+def test_who_has_no_right_to_a_model_does_not_hear_that_its_tokens_are_counted() -> None:
+    denied = permit_as_asked(key("free"), Asked("chat", True), CHAT, COUNTING, "team", "keys")
+    assert isinstance(denied, Denied)
+    assert denied.status == 403
 
 
 @pytest.mark.parametrize("path", sorted(ASKING))

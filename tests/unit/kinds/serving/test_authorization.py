@@ -11,6 +11,7 @@ import yaml
 
 from deepseek_gate import decision
 from deepseek_gate.answers import Allowed
+from deepseek_gate.body import Asked
 from deepseek_gate.identity import Way
 from deepseek_gate.keys import Key
 from deepseek_gate.knowledge import known
@@ -106,7 +107,8 @@ def test_the_gate_reads_what_is_written_and_its_answer_chooses_the_route() -> No
     asked = policy(made)["extAuth"]["http"]["path"]
     _, role, namespace, asked_ways = asked.split("/")
     assert (role, namespace) == ("authorize", NAMESPACE)
-    answer = decision.permit(Key("alice", frozenset({"chat"})), "deepseek-r1", found, namespace, asked_ways)
+    key = Key("alice", frozenset({"chat"}))
+    answer = decision.permit(key, Asked("deepseek-r1"), "/v1/completions", found, namespace, asked_ways)
     assert isinstance(answer, Allowed)
     (rule,) = [one for one in leading_to_replicas(made) if header_of(one) == answer.headers[decision.ROUTE]]
     assert rule["backendRefs"][0]["weight"] == 1
@@ -409,7 +411,7 @@ def route_of(made: ServingLife, name: str, revision: str | None = None) -> str |
     found = known([made.stored(CONFIG_MAP, SERVICE)])
     assert not found.faults
     key = Key("alice", frozenset({"chat"}), revision=revision)
-    answer = decision.permit(key, name, found, NAMESPACE, models(made)["chat"]["ways"])
+    answer = decision.permit(key, Asked(name), "/v1/completions", found, NAMESPACE, models(made)["chat"]["ways"])
     if not isinstance(answer, Allowed) or found.models[name].is_asleep:
         return None
     return answer.headers[decision.ROUTE]
