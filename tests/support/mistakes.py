@@ -44,6 +44,10 @@ def _tokens(**said: Any) -> dict[str, Any]:
     return {"spec.gateway": {**ROUTED, "auth": {"jwt": {k: v for k, v in jwt.items() if v is not None}}}}
 
 
+def _metered(most: Any) -> dict[str, Any]:
+    return {"spec.gateway": {**ROUTED, "auth": {"apiKeys": True}, "limits": {"tokensPerMinute": most}}}
+
+
 def _cached(is_judged: bool = True, **said: Any) -> dict[str, Any]:
     auth = {"auth": {"apiKeys": True}} if is_judged else {}
     return {"spec.gateway": {**ROUTED, **auth, "cache": said}}
@@ -253,10 +257,10 @@ SERVINGS: tuple[tuple[dict[str, Any], str | None], ...] = (
     ({"spec.gateway": {**ROUTED, "limits": {"maxBodySize": "0Mi"}}}, "write a whole number of bytes, Ki or Mi"),
     ({"spec.gateway": {**ROUTED, "limits": {"requestsPerMinute": 0}}}, "greater than or equal to 1"),
     ({"spec.gateway": {**ROUTED, "limits": {"concurrency": 0}}}, "greater than or equal to 1"),
-    (
-        {"spec.gateway": {**ROUTED, "limits": {"tokensPerMinute": 1000}}},
-        'unknown field "spec.gateway.limits.tokensPerMinute"',
-    ),
+    ({"spec.gateway": {**ROUTED, "limits": {"tokensPerMinute": 1000}}}, "write auth: {apiKeys: true} beside limits"),
+    (_metered(0), "greater than or equal to 1"),
+    (_metered("100k"), "write a whole number, without quotes"),
+    (_metered(10**9 + 1), "less than or equal to 1000000000"),
     ({"spec.gateway": {**ROUTED, "auth": {}}}, "write apiKeys: true, jwt, or both; leave auth out to let everybody in"),
     ({"spec.gateway": {**ROUTED, "auth": {"apiKeys": False}}}, "gateway.auth lets nobody in as it is"),
     ({"spec.gateway": {**ROUTED, "auth": True}}, "must be of type object"),

@@ -24,6 +24,8 @@ from deepseek_operator.kinds.serving.names import serving_service
 
 CLIENT_HEADER = "x-deepseek-client"
 """The gate's name of the client: of its key, or of a token's subject."""
+COUNTED_HEADER = "x-deepseek-counted"
+"""Of requests whose answers' tokens the gateway reads: what does (examples/gateway/tokens.yaml) writes it, nobody else can."""
 ROUTE_HEADER = "x-deepseek-route"
 """By which the gate's answer chooses the route; `routed` is its value."""
 ENTRY = "models.json"
@@ -76,11 +78,15 @@ def names_told(config_map: Manifest) -> tuple[str, ...]:
 
 
 def _entry(owner: DeepSeekServing, auth: Auth, who: Answering, held: Mapping[str, int]) -> dict[str, Any]:
+    """`counted`: tokens of answers are, so that each must tell them."""
+    gateway = owner.spec.gateway
+    is_counted = gateway is not None and gateway.limits.tokens_per_minute is not None
     return {
         "serving": owner.metadata.name,
         "revisions": {revision: dict[str, Any]() for revision in who.pins},
         "ways": ways(auth),
         **({"only": who.only} if who.only is not None else {}),
+        **({"counted": True} if is_counted else {}),
         **({**_NOT_YET, **held, "ready": 0} if who.is_awaited else held),
     }
 

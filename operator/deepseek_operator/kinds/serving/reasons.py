@@ -87,7 +87,10 @@ ROUTE_REFUSED = Reason(
 )
 POLICY_ACCEPTED = Reason("PolicyAccepted", "Nothing to do.")
 POLICY_PENDING = Reason("PolicyPending", "Wait until the gateway's controller has looked at the policy.")
-POLICY_REFUSED = Reason("PolicyRefused", "Edit what the message names: the gateway's controller does not do it.")
+POLICY_REFUSED = Reason(
+    "PolicyRefused",
+    "Edit what the message names, or let the administrator set it up: global rate limits, with a Redis, for gateway.limits.tokensPerMinute.",
+)
 POLICY_WITHOUT_EFFECT = Reason(
     "PolicyWithoutEffect",
     "Use a Gateway of Envoy Gateway, or set by the means of this one what the message names.",

@@ -111,11 +111,13 @@ def _policy_ready(view: View, gateway: Gateway) -> Verdict:
         judging = _taken(view, gateway, SECURITY_POLICY, "nobody is let in")
         if judging.status != "True":
             return judging
-    return _taken(view, gateway, BACKEND_TRAFFIC_POLICY, f"without effect: {', '.join(policy_fields(gateway))}")
+    lost = f"without effect: {', '.join(policy_fields(gateway))}"
+    return _taken(view, gateway, BACKEND_TRAFFIC_POLICY, lost, "the gateway answers all requests with 500 meanwhile")
 
 
-def _taken(view: View, gateway: Gateway, resource: Resource, lost: str) -> Verdict:
-    """Whether the controller has taken the policy; `lost`: what follows if it has not."""
+def _taken(view: View, gateway: Gateway, resource: Resource, lost: str, refused_lost: str | None = None) -> Verdict:
+    """Whether the controller has taken the policy; `lost`: what follows if it has not, `refused_lost`: if it refuses to and
+    that is something else. Envoy Gateway (1.9) closes a route whose policy it refuses."""
     if (why := view.seen.unserved.get(resource)) is not None:
         return _verdict(POLICY_READY, "False", reasons.POLICY_WITHOUT_EFFECT, f"{why.rstrip('.')}; {lost}")
     name = serving_service(view.owner.metadata.name)
@@ -130,7 +132,7 @@ def _taken(view: View, gateway: Gateway, resource: Resource, lost: str) -> Verdi
         words = f"no controller has answered for {resource.kind} {name} yet"
         return _verdict(POLICY_READY, "Unknown", reasons.POLICY_PENDING, words)
     if (refused := _refused(told)) is not None:
-        return _verdict(POLICY_READY, "False", reasons.POLICY_REFUSED, f"{refused}; {lost}")
+        return _verdict(POLICY_READY, "False", reasons.POLICY_REFUSED, f"{refused.rstrip('.')}; {refused_lost or lost}")
     return _verdict(POLICY_READY, "True", reasons.POLICY_ACCEPTED, f"{_controller(told[0])} has accepted the policy")
 
 

@@ -17,6 +17,7 @@ from deepseek_operator.kinds.serving.authorization import (
     ANSWER_SECONDS,
     AT_ONCE,
     CLIENT_HEADER,
+    COUNTED_HEADER,
     ROUTE_HEADER,
     backend,
     routed,
@@ -38,6 +39,7 @@ _RETRIED = ("connect-failure", "refused-stream", "reset-before-request", "retria
 """Of a request that no replica has begun to answer; an answer that broke off is the client's to judge."""
 
 _EVERYBODY = ("0.0.0.0/0", "::/0")
+_EACH_CLIENT: dict[str, Any] = {"headers": [{"name": CLIENT_HEADER, "type": "Distinct"}]}
 
 
 @dataclass(frozen=True)
@@ -170,23 +172,57 @@ def _circuit_breaker(gateway: Gateway) -> dict[str, int]:
 
 
 def _rate_limit(gateway: Gateway) -> dict[str, Any]:
+    """Each proxy counts requests by itself; tokens are counted outside, where all proxies ask."""
+    limits = gateway.limits
+    requests = (
+        {"local": {"rules": _requests(gateway, most)}} if (most := limits.requests_per_minute) is not None else {}
+    )
+    tokens = {"global": {"rules": _tokens(most)}} if (most := limits.tokens_per_minute) is not None else {}
+    return {"rateLimit": {**requests, **tokens}} if requests or tokens else {}
+
+
+def _requests(gateway: Gateway, most: int) -> list[dict[str, Any]]:
     """One count for each client that the gate has named; where everybody is let in, for each address of either protocol."""
-    if gateway.limits.requests_per_minute is None:
-        return {}
-    limit = {"requests": gateway.limits.requests_per_minute, "unit": "Minute"}
     clients: list[dict[str, Any]] = [{"sourceCIDR": {"type": "Distinct", "value": network}} for network in _EVERYBODY]
     if gateway.auth is not None:
-        clients = [{"headers": [{"name": CLIENT_HEADER, "type": "Distinct"}]}]
-    rules = [{"clientSelectors": [client], "limit": limit} for client in clients]
-    return {"rateLimit": {"type": "Local", "local": {"rules": rules}}}
+        clients = [_EACH_CLIENT]
+    return [{"clientSelectors": [client], "limit": {"requests": most, "unit": "Minute"}} for client in clients]
+
+
+def _tokens(most: int) -> list[dict[str, Any]]:
+    """A request costs nothing as it comes, and the tokens of its answer once that is over. Without what reads them off
+    answers nothing would ever be counted: then no request is let in.
+
+    `shared`: Envoy Gateway keeps a count for each rule of the route and each host name otherwise, and a client would have as
+    many.
+    """
+    uncounted = {"name": COUNTED_HEADER, "type": "Exact", "value": "true", "invert": True}
+    cost = {
+        "request": {"from": "Number", "number": 0},
+        "response": {"from": "Metadata", "metadata": {"namespace": "deepseek.tokens", "key": "total"}},
+    }
+    return [
+        {
+            "clientSelectors": [_EACH_CLIENT],
+            "limit": {"requests": most, "unit": "Minute"},
+            "cost": cost,
+            "shared": True,
+        },
+        {
+            "clientSelectors": [{"headers": [uncounted]}],
+            "limit": {"requests": 0, "unit": "Minute"},
+            "shared": True,
+        },
+    ]
 
 
 def policy_fields(gateway: Gateway) -> tuple[str, ...]:
     """Fields of the spec that only the policy carries."""
     limited = ("gateway.limits.requestsPerMinute",) if gateway.limits.requests_per_minute is not None else ()
+    metered = ("gateway.limits.tokensPerMinute",) if gateway.limits.tokens_per_minute is not None else ()
     retried = ("gateway.retries",) if gateway.retries else ()
     counted = ("gateway.limits.concurrency",) if gateway.limits.concurrency is not None else ()
-    return ("gateway.timeouts.streamIdleSeconds", "gateway.limits.maxBodySize", *limited, *counted, *retried)
+    return ("gateway.timeouts.streamIdleSeconds", "gateway.limits.maxBodySize", *limited, *metered, *counted, *retried)
 
 
 def places_of(route: Manifest) -> tuple[tuple[str, int], ...]:

@@ -548,6 +548,55 @@ def test_requests_are_counted_by_client_where_clients_are_known_and_by_address_e
     assert [next(iter(one)) for one in selectors(PUBLIC)] == ["sourceCIDR", "sourceCIDR"]
 
 
+METERED: dict[str, Any] = {**KEYS, "limits": {"tokensPerMinute": 90000}}
+
+
+def limited(made: ServingLife) -> dict[str, Any]:
+    found: dict[str, Any] = made.stored(BACKEND_TRAFFIC_POLICY, SERVICE)["spec"]["rateLimit"]
+    return found
+
+
+def test_tokens_of_a_client_are_one_count_for_all_proxies_rules_and_host_names_and_cost_what_the_answer_says() -> None:
+    tokens, uncounted = limited(life(METERED))["global"]["rules"]
+    assert tokens == {
+        "clientSelectors": [{"headers": [{"name": decision.CLIENT, "type": "Distinct"}]}],
+        "limit": {"requests": 90000, "unit": "Minute"},
+        "cost": {
+            "request": {"from": "Number", "number": 0},
+            "response": {"from": "Metadata", "metadata": {"namespace": "deepseek.tokens", "key": "total"}},
+        },
+        "shared": True,
+    }
+    assert uncounted["limit"]["requests"] == 0
+    assert uncounted["shared"] is True
+
+
+def test_tokens_and_requests_are_limited_beside_each_other() -> None:
+    both = limited(life({**KEYS, "limits": {"tokensPerMinute": 90000, "requestsPerMinute": 60}}))
+    assert set(both) == {"local", "global"}
+    assert "rateLimit" not in life(KEYS).stored(BACKEND_TRAFFIC_POLICY, SERVICE)["spec"]
+
+
+def test_what_counts_tokens_in_the_example_of_an_administrator_is_what_the_policy_asks_for() -> None:
+    """Its header, which the gate takes from clients, and the entry of metadata."""
+    (counting,) = yaml.safe_load_all((ROOT / "examples/gateway/tokens.yaml").read_text())
+    program = counting["spec"]["lua"][0]["inline"]
+    tokens, uncounted = limited(life(METERED))["global"]["rules"]
+    (header,) = uncounted["clientSelectors"][0]["headers"]
+    assert header == {"name": decision.COUNTED, "type": "Exact", "value": "true", "invert": True}
+    assert f'replace("{header["name"]}", "{header["value"]}")' in program
+    metadata = tokens["cost"]["response"]["metadata"]
+    assert f'set("{metadata["namespace"]}", key, count)' in program
+    assert f'tell(handle, "{metadata["key"]}", ' in program
+
+
+def test_the_gate_hears_that_answers_must_tell_their_tokens_where_these_are_limited() -> None:
+    for gateway, expected in ((METERED, True), (KEYS, False)):
+        found = known([life(gateway).stored(CONFIG_MAP, SERVICE)])
+        assert not found.faults
+        assert found.models["chat"].is_counted is expected
+
+
 def test_requests_at_once_are_bounded_for_each_proxy() -> None:
     made = life({**PUBLIC, "limits": {"concurrency": 5}})
     breaker = made.stored(BACKEND_TRAFFIC_POLICY, SERVICE)["spec"]["circuitBreaker"]
@@ -558,3 +607,11 @@ def test_a_body_is_as_large_for_the_gate_as_for_the_replicas() -> None:
     assert policy(life())["extAuth"]["bodyToExtAuth"] == {"maxRequestBytes": 32 * 1024 * 1024}
     limited = life({**KEYS, "limits": {"maxBodySize": "512Ki"}})
     assert policy(limited)["extAuth"]["bodyToExtAuth"] == {"maxRequestBytes": 512 * 1024}
+
+
+def test_tokens_that_nobody_counts_are_told_by_name() -> None:
+    made = open_life(METERED)
+    lacks(made, BACKEND_TRAFFIC_POLICY)
+    status, reason, message = told(made, "PolicyReady")
+    assert (status, reason) == ("False", "PolicyWithoutEffect")
+    assert "gateway.limits.tokensPerMinute" in message

@@ -142,7 +142,11 @@ def route(path: str) -> Scene:
 
 
 def policy(path: str) -> Scene:
-    return lambda spec: at(ServingLife(**spec).stored(BACKEND_TRAFFIC_POLICY, SERVICE)["spec"], path)
+    def found(spec: Spec) -> object:
+        life = ServingLife(configuration=Configuration(gate=GATE), **spec)
+        return at(life.stored(BACKEND_TRAFFIC_POLICY, SERVICE)["spec"], path)
+
+    return found
 
 
 def asked_in(spec: Spec) -> object:
@@ -426,6 +430,7 @@ SLEEPS: Spec = {
     "autoscaling": {"minReplicas": 0, "maxReplicas": 8, "signals": [{"type": "InFlight", "target": 4}]},
     "gateway": {**ROUTED["gateway"], "auth": {"apiKeys": True}},
 }
+KEYED: Spec = {"gateway": {**ROUTED["gateway"], "auth": {"apiKeys": True}}}
 CACHED: Spec = {"gateway": {**ROUTED["gateway"], "auth": {"apiKeys": True}, "cache": {"image": "nginx:1"}}}
 SECRET: Spec = {"engine": {"env": [{"name": "A", "secret": {"name": "hub", "key": "token"}}]}}
 PRIVATE = {
@@ -644,6 +649,8 @@ FIELDS = (
     Field("gateway.limits.maxBodySize", policy("requestBuffer.limit"), ((ABSENT, "32Mi"), ("512Ki", "512Ki")), ROUTED),
     Field("gateway.limits.requestsPerMinute", policy("rateLimit.local.rules.1.limit.requests"),
           ((ABSENT, None), (600, 600)), ROUTED),
+    Field("gateway.limits.tokensPerMinute", policy("rateLimit.global.rules.0.limit.requests"),
+          ((ABSENT, None), (90000, 90000)), KEYED),
     Field("gateway.limits.concurrency", policy("circuitBreaker.maxParallelRequests"), ((ABSENT, 65536), (8, 8)), ROUTED),
     Field("gateway.auth.apiKeys", asked_in, ((ABSENT, "jwt"), (True, "any")), TOKENS),
     Field("gateway.auth.jwt.issuer", token("issuer"), (("a", "a"), ("b", "b")), TOKENS),

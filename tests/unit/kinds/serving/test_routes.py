@@ -117,6 +117,17 @@ def test_another_controller_is_told_what_it_does_not_do() -> None:
     assert "example.com/controller" in message
 
 
+def test_a_refused_policy_is_told_with_what_the_gateway_does_meanwhile() -> None:
+    life = ServingLife(gateway=PUBLIC)
+    life.run()
+    words = "RateLimit: enable Ratelimit in the EnvoyGateway config to configure global rateLimit."
+    takes(life, refused_policy={"Accepted": ("Invalid", words)})
+    status, reason, message = told(life, "PolicyReady")
+    assert (status, reason) == ("False", "PolicyRefused")
+    assert f"says Invalid: {words.rstrip('.')}; the gateway answers all requests with 500 meanwhile. " in message
+    assert "without effect" not in message
+
+
 def test_a_cluster_without_policies_has_the_route_and_says_what_is_lost() -> None:
     life = ServingLife()
     lacks(life, BACKEND_TRAFFIC_POLICY)

@@ -107,6 +107,10 @@ class Limits(ApiModel):
         default=None,
         description="Requests of one client in a minute, by each proxy of the gateway; more are answered with 429. A client is a key or a token's subject under auth, else an address. Absent: any number. Example: 600.",
     )
+    tokens_per_minute: Annotated[int, Field(ge=1, le=1000000000)] | None = Field(
+        default=None,
+        description="Tokens of one client in a minute by the clock, prompts and answers as the engine counts them, by all proxies together; once they are used up, requests are answered with 429. An answer counts when it ends. Needs auth, and a gateway that counts tokens (docs/gateway.md). Absent: any number. Example: 100000.",
+    )
     concurrency: Annotated[int, Field(ge=1, le=65536)] | None = Field(
         default=None,
         description="Requests at once from one proxy of the gateway to this serving, streams included; more are answered with 503. Absent: 65536. Example: 256.",
@@ -196,7 +200,12 @@ class Gateway(ApiModel):
                 "!has(self.cache) || has(self.auth)",
                 "gateway.cache keeps answers for each client, and without gateway.auth nobody says which client asks: write "
                 "auth: {apiKeys: true} beside it, or leave out cache",
-            )
+            ),
+            rule(
+                "!has(self.limits) || !has(self.limits.tokensPerMinute) || has(self.auth)",
+                "gateway.limits.tokensPerMinute counts for each client, and without gateway.auth nobody says which client "
+                "asks: write auth: {apiKeys: true} beside limits, or leave out tokensPerMinute",
+            ),
         )
     )
 
