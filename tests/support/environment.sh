@@ -79,6 +79,9 @@ need_promtool() {
     "$DEV/bin/python" -c 'from examples.local_cluster import debian; debian.ensure({"prometheus": debian.NODE["prometheus"]})' >&2
 }
 
+# Redis, which the rate limit service of limits of tokens keeps its counts in.
+need_redis() { REDIS="$(unpacked redis bookworm redis-server)"; export REDIS; }
+
 # unpacked NAME SUITE PACKAGE...: unpacks Debian packages and what they need into a folder once and prints its path; nothing
 # is installed. To be called in a subshell, as `environment` is.
 unpacked() {

@@ -229,7 +229,10 @@ class Bed:
         config_maps: what the cluster holds; change it and the gate hears.
         go_on: lets the backend's streams end.
         port: of Envoy; gate: the process.
+        host: that clients ask for.
     """
+
+    host = "a"
 
     def __init__(self, folder: Path, way: str, stripped: Sequence[str]) -> None:
         self._folder, self._way, self._stripped = folder, way, stripped
@@ -248,9 +251,13 @@ class Bed:
                 wait_for("the gate is ready", lambda: self.gate.health("/readyz")[0] == 200, timeout_s=30)
                 yield from self._proxied(behind.port)
 
+    def configured(self, behind: int) -> Mapping[str, Any]:
+        """Envoy's configuration before a backend at that port."""
+        return configuration(self.port, self.gate.port, behind, self._way, self._stripped)
+
     def _proxied(self, behind: int) -> Iterator["Bed"]:
         written = self._folder / "envoy.yaml"
-        written.write_text(yaml.safe_dump(configuration(self.port, self.gate.port, behind, self._way, self._stripped)))
+        written.write_text(yaml.safe_dump(self.configured(behind)))
         program = Path(os.environ["ENVOY"]) / "bin" / "python"
         find = "import envoy, pathlib; print(pathlib.Path(envoy.__file__).parent / '_bin' / 'envoy')"
         binary = subprocess.run([program, "-c", find], capture_output=True, text=True, check=True).stdout.strip()
@@ -270,13 +277,14 @@ class Bed:
                 stderr=log,
             )
         try:
-            wait_for("Envoy listens", self._listens, timeout_s=60)
+            wait_for("Envoy listens", lambda: self._listens(envoy), timeout_s=60)
             yield self
         finally:
             envoy.terminate()
             envoy.wait(30)
 
-    def _listens(self) -> bool:
+    def _listens(self, envoy: "subprocess.Popen[bytes]") -> bool:
+        assert envoy.poll() is None, self.log.read_text()[-2000:]
         try:
             return self.ask("/v1/models", method="GET")[0] == 401
         except OSError:
@@ -294,11 +302,12 @@ class Bed:
         data = json.dumps(body).encode() if isinstance(body, dict) else body
         return told(self.url(path), data, sent, method)
 
-    def streamed(self, **more: Any) -> tuple[bytes, bytes]:
-        """What a client hears of a stream while the backend holds back its second half, and all that it hears."""
+    def streamed(self, key: str = KEY, is_left: bool = False, **more: Any) -> tuple[bytes, bytes]:
+        """What a client hears of a stream while the backend holds back its second half, and all that it hears. `is_left`: it
+        goes before that."""
         self.go_on.clear()
         body = json.dumps({"model": "chat", "stream": True, **more}).encode()
-        head = f"POST /v1/completions HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {KEY}\r\nConnection: close\r\n"
+        head = f"POST /v1/completions HTTP/1.1\r\nHost: {self.host}\r\nAuthorization: Bearer {key}\r\nConnection: close\r\n"
         with socket.create_connection(("127.0.0.1", self.port), 30) as client:
             client.sendall(
                 f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
@@ -306,6 +315,8 @@ class Bed:
             first = b""
             while b"data: first" not in first:
                 first += client.recv(4096)
+            if is_left:
+                return first, first
             self.go_on.set()
             heard = first
             while piece := client.recv(4096):

@@ -11,22 +11,21 @@ import shutil
 import ssl
 import subprocess
 from collections.abc import Callable
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from examples.local_cluster import backend, images, layers, programs
-from examples.local_cluster.home import CACHE, Home, default_root, locked
+from examples.local_cluster.home import Home, default_root
 from examples.local_cluster.oci import Image
-from examples.local_cluster.progress import step
-from tests.support.gateway_api import ENVOY_GATEWAY, MODULE, dialect, folder, standard
+from tests.support.gateway_api import ENVOY_GATEWAY, dialect, folder, standard
+from tests.support.go_programs import ENVOY_GATEWAY as ENVOY_GATEWAY_PROGRAM
+from tests.support.go_programs import built
 from tests.support.kubectl import CommandFailed, Kubectl, until
 
 SYSTEM, GATEWAYS = "envoy-gateway-system", "gateways"
 CONTROLLER_IMAGE, PROXY_IMAGE = "example.com/envoy-gateway:dev", "example.com/envoy:dev"
-PROGRAM = "github.com/envoyproxy/gateway/cmd/envoy-gateway"
 EXAMPLES = Path(__file__).parents[2] / "examples/gateway"
 ADMINISTRATOR, TOKENS = EXAMPLES / "administrator.yaml", EXAMPLES / "tokens.yaml"
 PLAIN: dict[str, Any] = {
@@ -38,26 +37,7 @@ PLAIN: dict[str, Any] = {
 
 def controller() -> Path:
     """Envoy Gateway's program, built where it is not there: five minutes of one core, once for a go.sum."""
-    key = sha256(b"".join((MODULE / name).read_bytes() for name in ("go.mod", "go.sum"))).hexdigest()[:16]
-    built = CACHE / "bin" / key / "envoy-gateway"
-    built.parent.mkdir(parents=True, exist_ok=True)
-    with locked(built.with_suffix(".lock")):
-        if not built.exists():
-            with step("build envoy-gateway (about 5 min of one core)"):
-                command = [
-                    "go",
-                    "build",
-                    "-mod=readonly",
-                    "-trimpath",
-                    "-ldflags",
-                    "-s -w",
-                    "-o",
-                    f"{built}.new",
-                    PROGRAM,
-                ]
-                subprocess.run(command, cwd=MODULE, env={**os.environ, "CGO_ENABLED": "0", "GOWORK": "off"}, check=True)
-                Path(f"{built}.new").replace(built)
-    return built
+    return built(ENVOY_GATEWAY_PROGRAM)
 
 
 def envoy() -> Path:

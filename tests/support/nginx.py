@@ -25,6 +25,7 @@ from deepseek_operator.domain.programs.answer_cache.configuration import (
     script,
 )
 from examples.local_cluster.progress import wait_for
+from tests.support.debian import command
 from tests.support.ports import free_port
 
 MODULES = "/usr/lib/nginx/modules"
@@ -124,8 +125,4 @@ class Nginx:
 
 
 def _program() -> list[str]:
-    """nginx with its own libraries, whatever this machine has."""
-    root = os.environ["NGINX"]
-    loader = next(Path(root, "usr/lib64").glob("ld-linux-*"), None) or next(Path(root, "usr/lib").glob("ld-linux-*"))
-    libraries = ":".join(str(path) for path in Path(root, "usr/lib").glob("*-linux-gnu"))
-    return [str(loader), "--library-path", libraries, f"{root}/usr/sbin/nginx", "-g", "user root;"]
+    return [*command(Path(os.environ["NGINX"]), "usr/sbin/nginx"), "-g", "user root;"]

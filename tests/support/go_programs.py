@@ -1,0 +1,44 @@
+"""Programs of others that tests run, built from their published Go modules into the cache, once for a go.sum."""
+
+import os
+import subprocess
+from hashlib import sha256
+from pathlib import Path
+
+from examples.local_cluster.home import CACHE, locked
+from examples.local_cluster.progress import step
+
+HERE = Path(__file__).parent
+ENVOY_GATEWAY = "github.com/envoyproxy/gateway/cmd/envoy-gateway"
+EGCTL = "github.com/envoyproxy/gateway/cmd/egctl"
+RATE_LIMIT_SERVICE = "github.com/envoyproxy/ratelimit/src/service_cmd"
+MODULES = {
+    ENVOY_GATEWAY: HERE / "envoy_gateway",
+    EGCTL: HERE / "egctl",
+    RATE_LIMIT_SERVICE: HERE / "rate_limit_service",
+}
+"""Whose go.mod and go.sum pin each; one apiece, so that another version of one builds no other anew."""
+_MINUTES = {ENVOY_GATEWAY: 5, EGCTL: 2, RATE_LIMIT_SERVICE: 1}
+"""About, for whoever waits."""
+
+
+def needed_by_gate() -> None:
+    """Builds what tests/gate runs, so that no test's time limit counts it."""
+    for program in (EGCTL, RATE_LIMIT_SERVICE):
+        built(program)
+
+
+def built(program: str) -> Path:
+    """The program, built where it is not there."""
+    module, name = MODULES[program], program.rpartition("/")[2]
+    key = sha256(b"".join((module / part).read_bytes() for part in ("go.mod", "go.sum"))).hexdigest()[:16]
+    found = CACHE / "bin" / key / name
+    found.parent.mkdir(parents=True, exist_ok=True)
+    with locked(found.with_suffix(".lock")):
+        if not found.exists():
+            with step(f"build {name} ({_MINUTES[program]} min of one core)"):
+                options = ["-mod=readonly", "-trimpath", "-ldflags", "-s -w", "-o", f"{found}.new"]
+                environment = {**os.environ, "CGO_ENABLED": "0", "GOWORK": "off"}
+                subprocess.run(["go", "build", *options, program], cwd=module, env=environment, check=True)
+                Path(f"{found}.new").replace(found)
+    return found
