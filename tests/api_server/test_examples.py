@@ -48,7 +48,8 @@ def test_an_example_is_accepted_with_every_field_known(api_server: Cluster, mani
 
 @pytest.mark.parametrize("manifest", OTHERS)
 def test_what_stands_beside_is_accepted_too(api_server: Cluster, manifest: dict[str, Any]) -> None:
-    api_server.api.create(PLACES[manifest["kind"]].format("default"), manifest, dryRun="All", fieldValidation="Strict")
+    here = {**manifest, "metadata": {**manifest["metadata"], "namespace": "default"}}
+    api_server.api.create(PLACES[manifest["kind"]].format("default"), here, dryRun="All", fieldValidation="Strict")
 
 
 @pytest.mark.parametrize("manifest", [one for one in OTHERS if "template" in (one.values[0].get("spec") or {})])  # type: ignore[union-attr]

@@ -38,6 +38,7 @@ def test_a_key_reaches_the_serving_of_the_model_with_its_identity(bed: Bed) -> N
             "x-deepseek-limits": "gold",
             "x-deepseek-model": "chat",
             "x-deepseek-route": "team/chat",
+            "x-deepseek-counted": "true",
         }
 
 
@@ -109,6 +110,7 @@ def test_what_a_client_writes_reaches_nobody_also_where_nothing_strips_it_before
         "x-deepseek-client": "bob",
         "x-deepseek-model": "chat",
         "x-deepseek-route": "team/chat",
+        "x-deepseek-counted": "true",
     }
     assert careless.ask(CHAT, {"model": "chat"}, **spoofed)[0] == 401
     assert careless.ask(CHAT, {"model": "reasoner"}, "sk-ds-bob", **spoofed)[0] == 403

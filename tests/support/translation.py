@@ -18,6 +18,8 @@ from tests.support.go_programs import EGCTL, built
 Manifest = Mapping[str, Any]
 RATE_LIMIT = "ratelimit_cluster"
 """Its name for where the rate limit service is."""
+PATIENCE = "10s"
+"""In place of 20 ms, after which it lets requests in: what a controller takes from `rateLimit.timeout`, and a busy machine needs."""
 
 
 def translated(manifests: Sequence[Manifest], folder: Path) -> Mapping[str, Any]:
@@ -53,6 +55,9 @@ def static(found: Mapping[str, Any], port: int, places: Mapping[str, int]) -> Ma
     (listener,) = [one for one in listeners if "defaultFilterChain" in one]
     (manager,) = [one["typedConfig"] for one in listener["defaultFilterChain"]["filters"]]
     manager["routeConfig"] = _plain(routes[manager.pop("rds")["routeConfigName"]])
+    for one in manager["httpFilters"]:
+        if one["typedConfig"]["@type"].endswith("ratelimit.v3.RateLimit"):
+            one["typedConfig"]["timeout"] = PATIENCE
     listener["address"] = _address(port)
     clusters = [one["cluster"] for one in dumps["ClustersConfigDump"]["dynamicActiveClusters"]]
     made = [_cluster(one, endpoints[one["name"]], places) for one in clusters]
