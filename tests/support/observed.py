@@ -10,7 +10,7 @@ TRAINING_STATUS: dict[str, Any] = {
     "observedGeneration": 1,
     "phase": "Running",
     "conditions": [{"type": "Ready", "status": "True", "reason": "Running", "lastTransitionTime": MOMENT}],
-    "attempt": {"number": 3, "job": "t-train-3"},
+    "attempt": {"number": 3, "job": "t-train-3", "runningAt": MOMENT},
     "history": [
         {"number": 1, "verdict": "Crash", "cause": "OOMKilled", "endedAt": MOMENT},
         {"number": 2, "verdict": "Stopped", "cause": "Suspended", "endedAt": "2026-01-02T00:00:00Z"},
@@ -24,6 +24,7 @@ TRAINING_STATUS: dict[str, Any] = {
     "progress": {
         "state": "Training",
         "step": 40,
+        "firstStep": 31,
         "maxSteps": 100,
         "loss": "1.25",
         "gradientNorm": "0.5",
@@ -80,7 +81,14 @@ SERVING_STATUS: dict[str, Any] = {
             {"revision": "old", "data": "pvc://more"},
         ],
     },
-    "autoscaling": {"active": True, "desired": 3},
+    "autoscaling": {
+        "active": True,
+        "desired": 3,
+        "signals": [
+            {"type": "InFlight", "value": "12", "target": "4", "wanted": 3},
+            {"type": "KVCache", "target": "80", "message": "no replica reports"},
+        ],
+    },
     "sleep": {"phase": "Awake", "since": MOMENT},
 }
 

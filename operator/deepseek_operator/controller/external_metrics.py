@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from math import nan
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -202,6 +203,15 @@ class _Trust:
             folder = self.folder or _self_signed(Path(own))
             context.load_cert_chain(folder / _PAIR[0], folder / _PAIR[1])
         return context
+
+
+def ends_at(folder: str) -> float:
+    """When the certificate in the folder ends, seconds since 1970; not a number while none can be read."""
+    try:
+        certificate = x509.load_pem_x509_certificate((Path(folder) / _PAIR[0]).read_bytes())
+    except (OSError, ValueError):
+        return nan
+    return certificate.not_valid_after_utc.timestamp()
 
 
 def _self_signed(folder: Path) -> Path:

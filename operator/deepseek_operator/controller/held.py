@@ -4,7 +4,7 @@ Held is what a scheduled pod asks for until it is over, whether it computes or l
 what begins and ends between two of them is not in it, and a process that begins to lead begins at zero, as counters may.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -29,17 +29,24 @@ DEVICE_SECONDS = Metric(
     "Seconds for which they were held, times their number, as of each scrape.",
     labels=_LABELS,
 )
+DEVICE_POD_INFO = Metric(
+    "deepseek_operator_device_pod_info",
+    "1 for each pod that holds some, with its node: what a device exporter tells is found by it.",
+    labels=("kind", "pod", "node"),
+)
 CONTAINER_RESTARTS = Metric(
-    "deepseek_operator_container_restarts",
-    "Starts of containers over again in the object's living pods.",
+    "deepseek_operator_container_restarts_total",
+    "Starts of containers over again in the object's pods, as of each scrape.",
     labels=("kind",),
 )
-HELD = (DEVICES, DEVICE_SECONDS, CONTAINER_RESTARTS)
+HELD = (DEVICES, DEVICE_SECONDS, DEVICE_POD_INFO, CONTAINER_RESTARTS)
 
 
 @dataclass(frozen=True)
 class _Pod:
     version: int
+    name: str
+    node: str
     owner_uid: str
     since: datetime | None
     devices: Mapping[str, float]
@@ -53,32 +60,42 @@ class Held:
     mirror: Mirror
     _pods: dict[str, _Pod] = field(default_factory=dict)
     _seconds: dict[tuple[str, str], float] = field(default_factory=dict)
+    _restarts: dict[str, float] = field(default_factory=dict)
     _last: datetime | None = None
 
     def forget(self) -> None:
         """Another process leads: what is held meanwhile is its to count."""
-        self._pods, self._seconds, self._last = {}, {}, None
+        self._pods, self._seconds, self._restarts, self._last = {}, {}, {}, None
 
     def look(self, owners: Mapping[str, tuple[str, Key]], now: datetime) -> Mapping[Metric, list[tuple[Key, Row]]]:
         """Rows of each metric, by whose they are; `owners` has word and key of every object by uid."""
-        self._pods = dict(self._read())
+        before, self._pods = self._pods, dict(self._read())
         devices: dict[tuple[str, str], float] = {}
-        restarts: dict[str, float] = {}
-        for pod in self._pods.values():
+        for uid, pod in self._pods.items():
             if pod.owner_uid not in owners:
                 continue
-            restarts[pod.owner_uid] = restarts.get(pod.owner_uid, 0.0) + pod.restarts
+            self._restarts[pod.owner_uid] = self._restarts.get(pod.owner_uid, 0.0) + self._new_restarts(
+                pod, before.get(uid)
+            )
             for resource, count in pod.devices.items():
                 at = pod.owner_uid, resource
                 devices[at] = devices.get(at, 0.0) + count
                 self._seconds[at] = self._seconds.get(at, 0.0) + count * self._new_s(pod, now)
         self._seconds = {at: seconds for at, seconds in self._seconds.items() if at[0] in owners}
+        self._restarts = {uid: count for uid, count in self._restarts.items() if uid in owners}
         self._last = now
         return {
             DEVICES: list(_rows(owners, devices)),
             DEVICE_SECONDS: list(_rows(owners, self._seconds)),
-            CONTAINER_RESTARTS: [(owners[uid][1], ((owners[uid][0],), count)) for uid, count in restarts.items()],
+            DEVICE_POD_INFO: list(_info(owners, self._pods.values())),
+            CONTAINER_RESTARTS: [(owners[uid][1], ((owners[uid][0],), count)) for uid, count in self._restarts.items()],
         }
+
+    def _new_restarts(self, pod: _Pod, before: _Pod | None) -> float:
+        """Since the last scrape; none of what was there before the first."""
+        if self._last is None:
+            return 0.0
+        return max(0.0, pod.restarts - (before.restarts if before is not None else 0.0))
 
     def _new_s(self, pod: _Pod, now: datetime) -> float:
         """Seconds for which the pod has held what it holds since the last scrape."""
@@ -91,7 +108,7 @@ class Held:
         for key, uid, version in self.mirror.versions(POD):
             known = self._pods.get(uid)
             if known is None or known.version != version:
-                known = _pod(version, self.mirror.get(POD, key.namespace, key.name) or {})
+                known = _pod(version, key.name, self.mirror.get(POD, key.namespace, key.name) or {})
             yield uid, known
 
 
@@ -101,13 +118,24 @@ def _rows(owners: Mapping[str, tuple[str, Key]], found: Mapping[tuple[str, str],
         yield key, ((word, resource), number)
 
 
-def _pod(version: int, pod: Manifest) -> _Pod:
+def _info(owners: Mapping[str, tuple[str, Key]], pods: Iterable[_Pod]) -> Iterator[tuple[Key, Row]]:
+    for pod in pods:
+        if pod.devices and pod.owner_uid in owners:
+            word, key = owners[pod.owner_uid]
+            yield key, ((word, pod.name, pod.node), 1.0)
+
+
+def _pod(version: int, name: str, pod: Manifest) -> _Pod:
     spec, status = pod.get("spec") or {}, pod.get("status") or {}
-    restarts = sum(float(one.get("restartCount") or 0) for one in status.get("containerStatuses") or ())
-    living = is_active(pod)
-    devices = dict(_devices(spec)) if living and is_placed(pod) else {}
-    owner_uid = labels_of(pod).get(OWNER_UID, "")
-    return _Pod(version, owner_uid, parse_time(status.get("startTime")), devices, restarts if living else 0.0)
+    return _Pod(
+        version,
+        name,
+        str(spec.get("nodeName") or ""),
+        owner_uid=labels_of(pod).get(OWNER_UID, ""),
+        since=parse_time(status.get("startTime")),
+        devices=dict(_devices(spec)) if is_active(pod) and is_placed(pod) else {},
+        restarts=sum(float(one.get("restartCount") or 0) for one in status.get("containerStatuses") or ()),
+    )
 
 
 def _devices(spec: Manifest) -> Iterator[tuple[str, float]]:

@@ -57,6 +57,12 @@ class Metrics:
             "deepseek_operator_audit_repairs", "What the watches lost and an audit found.", ["resource", "finding"]
         )
 
+        self._certificate = gauge(
+            "deepseek_operator_certificate_expiry_timestamp_seconds",
+            "When the certificate that is served with ends, seconds since 1970.",
+            ["use"],
+        )
+
     def passed(self, controller: str, result: str, seconds: float) -> None:
         """`workers.Meter`."""
         self._passes.labels(controller, result).inc()
@@ -89,6 +95,10 @@ class Metrics:
         """More gauges that are read when they are asked for."""
         for resource in resources:
             self._mirrored.labels(resource.plural).set_function(partial(_size, mirror, resource))
+
+    def follow_certificate(self, use: str, ends_at: Callable[[], float]) -> None:
+        """Another gauge that is read when it is asked for."""
+        self._certificate.labels(use).set_function(ends_at)
 
     def follow_watch(self, resource: str, down_s: Callable[[], float]) -> None:
         """Another gauge that is read when it is asked for."""

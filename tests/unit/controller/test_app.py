@@ -166,6 +166,13 @@ async def test_the_page_tells_of_objects_once_the_process_leads(
         await app.stop()
 
 
+async def test_the_page_tells_when_the_certificate_that_is_served_with_ends(server: tuple[Server, Credentials]) -> None:
+    served = replace(SETTINGS, external_metrics=True, certificate_dir="/nowhere")
+    asked = 'deepseek_operator_certificate_expiry_timestamp_seconds{use="external-metrics"} NaN'
+    assert asked in (await App(served, server[1], KINDS)._exposition()).decode()
+    assert asked not in (await App(SETTINGS, server[1], KINDS)._exposition()).decode()
+
+
 @pytest.mark.parametrize("status", [404, 403, 500, 429], ids=["missing", "forbidden", "broken", "busy"])
 async def test_an_optional_api_that_can_not_be_had_costs_neither_readiness_nor_anybody_s_passes(
     server: tuple[Server, Credentials], monkeypatch: pytest.MonkeyPatch, status: int

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from deepseek_operator.controller import external_metrics
-from deepseek_operator.controller.external_metrics import Aggregator, ExternalMetrics, aggregator_of
+from deepseek_operator.controller.external_metrics import Aggregator, ExternalMetrics, aggregator_of, ends_at
 from deepseek_operator.controller.signals import Wish
 
 ROOT = "/apis/external.metrics.k8s.io/v1beta1"
@@ -205,6 +206,15 @@ async def test_a_certificate_that_can_not_be_read_is_not_taken_and_ends_nothing(
                 await asyncio.sleep(0.01)
         assert "still with what was read before" in caplog.messages[0]
         assert await answer(stage, stage.aggregator()) == 200
+
+
+def test_when_the_certificate_ends_is_read_from_its_file_and_unknown_without_one(tmp_path: Path) -> None:
+    pem = authority("own").issue("first", tmp_path).read_bytes()
+    assert isnan(ends_at(str(tmp_path / "none")))
+    (tmp_path / "tls.crt").write_bytes(b"no certificate")
+    assert isnan(ends_at(str(tmp_path)))
+    (tmp_path / "tls.crt").write_bytes(pem)
+    assert ends_at(str(tmp_path)) == x509.load_pem_x509_certificate(pem).not_valid_after_utc.timestamp()
 
 
 async def test_the_private_key_of_a_server_that_signs_for_itself_is_on_no_disk(

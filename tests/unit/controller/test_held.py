@@ -7,7 +7,7 @@ import pytest
 
 from deepseek_operator.api.base import rfc3339
 from deepseek_operator.api.v1alpha1.training.definition import TRAINING
-from deepseek_operator.controller.held import CONTAINER_RESTARTS, DEVICE_SECONDS, DEVICES, Held
+from deepseek_operator.controller.held import CONTAINER_RESTARTS, DEVICE_POD_INFO, DEVICE_SECONDS, DEVICES, Held
 from deepseek_operator.controller.key import Key
 from deepseek_operator.controller.mirror import Mirror
 from deepseek_operator.core.metrics import Metric
@@ -131,11 +131,26 @@ def test_a_clock_that_is_put_back_takes_no_time_away() -> None:
     assert stage.told(DEVICE_SECONDS) == {GPU: 0.0}
 
 
-def test_restarts_are_those_of_living_pods() -> None:
+def test_restarts_are_counted_from_the_first_scrape_on_and_never_taken_back() -> None:
     stage = Stage()
     stage.pod("a", containerStatuses=[{"name": "x", "restartCount": 2}, {"name": "y", "restartCount": 1}])
-    stage.pod("b", phase="Failed", containerStatuses=[{"name": "x", "restartCount": 9}])
+    assert stage.told(CONTAINER_RESTARTS) == {("training",): 0.0}
+    pod = stage.pod("a", containerStatuses=[{"name": "x", "restartCount": 4}, {"name": "y", "restartCount": 1}])
+    stage.pod("b", containerStatuses=[{"name": "x", "restartCount": 1}])
     assert stage.told(CONTAINER_RESTARTS) == {("training",): 3.0}
+    assert stage.told(CONTAINER_RESTARTS) == {("training",): 3.0}
+    pod["metadata"]["resourceVersion"] = "9"
+    stage.mirror.forget(POD, pod)
+    assert stage.told(CONTAINER_RESTARTS) == {("training",): 3.0}
+    stage.held.look({}, stage.now)
+    assert stage.told(CONTAINER_RESTARTS) == {("training",): 0.0}, "a successor begins at zero"
+
+
+def test_each_pod_that_holds_devices_is_named_with_its_node() -> None:
+    stage = Stage()
+    stage.pod("a", node="gpu-1")
+    stage.pod("b", node=None)
+    assert stage.told(DEVICE_POD_INFO) == {("training", "a", "gpu-1"): 1.0}
 
 
 def test_a_pod_that_has_not_changed_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ the autoscaler makes of the load, and where a rollout stands.
 from collections.abc import Callable, Iterable
 
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
-from deepseek_operator.api.v1alpha1.serving.scaling import Autoscaling
+from deepseek_operator.api.v1alpha1.serving.scaling import Autoscaling, SignalStatus
 from deepseek_operator.api.v1alpha1.serving.status import CanaryStatus, RevisionStatus, ScalingStatus, ServingStatus
 from deepseek_operator.core.metrics import Metric, Number, Row, moment, number, observed
 
@@ -69,6 +69,17 @@ def _judged(owner: DeepSeekServing) -> Iterable[Row]:
     analysis = run.analysis if run is not None else None
     for told in analysis.metrics if analysis is not None else ():
         yield from (((told.name,), value) for _, value in number(told.value))
+
+
+def _signals(read: Callable[[SignalStatus], Number]) -> Callable[[DeepSeekServing], Iterable[Row]]:
+    """A row for each signal of which that is known."""
+
+    def rows(owner: DeepSeekServing) -> Iterable[Row]:
+        scaling = owner.status.autoscaling
+        for signal in scaling.signals if scaling is not None else ():
+            yield from (((signal.type,), value) for _, value in number(read(signal)))
+
+    return rows
 
 
 def _sleep(owner: DeepSeekServing) -> Iterable[Row]:
@@ -190,6 +201,25 @@ METRICS: tuple[Metric, ...] = (
         lambda scaler: float(scaler.active),
     ),
     _scaler("autoscaler_replicas_wanted", "Replicas that the autoscaler wants.", lambda scaler: scaler.desired),
+    Metric(
+        f"{PREFIX}signal_value",
+        "What each signal of the autoscaler came to, in the unit of its target, when its wish last changed.",
+        _signals(lambda signal: signal.value),
+        ("signal",),
+    ),
+    Metric(f"{PREFIX}signal_target", "What is aimed at.", _signals(lambda signal: signal.target), ("signal",)),
+    Metric(
+        f"{PREFIX}signal_replicas_wanted",
+        "Replicas that each signal wants; none where it does not say.",
+        _signals(lambda signal: signal.wanted),
+        ("signal",),
+    ),
+    Metric(
+        f"{PREFIX}signal_holds",
+        "1 while a signal does not say how many it wants, and what runs is kept; else 0.",
+        _signals(lambda signal: float(signal.wanted is None)),
+        ("signal",),
+    ),
     Metric(f"{PREFIX}sleep_phase", "1 under the present phase between one replica and none.", _sleep, ("phase",)),
     _status(
         "sleep_phase_timestamp_seconds",

@@ -96,9 +96,17 @@ METRICS: tuple[Metric, ...] = (
         "Number of the present attempt, or of the last.",
         lambda at: at.attempt.number if at.attempt else None,
     ),
+    _status(
+        "attempt_running_timestamp_seconds",
+        "When all of its pods were first seen running, seconds since 1970.",
+        lambda at: moment(at.attempt.running_at) if at.attempt else None,
+    ),
     _of("workers", "Pods that run or have succeeded.", _workers(0)),
     _of("workers_wanted", "Pods of the whole gang.", _workers(2)),
     _progress("step", "Last optimizer step.", lambda told: told.step),
+    _progress(
+        "attempt_first_step", "Optimizer step that the present attempt began with.", lambda told: told.first_step
+    ),
     _progress("steps_wanted", "Optimizer steps in all.", lambda told: told.max_steps),
     _progress("loss", "Last training loss, nats per token.", lambda told: told.loss),
     _progress("eval_loss", "Last loss on held-out data, nats per token.", lambda told: told.eval_loss),

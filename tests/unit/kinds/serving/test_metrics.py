@@ -43,6 +43,10 @@ TOLD: dict[str, list[Row]] = {
     "replicas_maximum": [((), 8.0)],
     "autoscaler_active": [((), 1.0)],
     "autoscaler_replicas_wanted": [((), 3.0)],
+    "signal_value": [(("InFlight",), 12.0)],
+    "signal_target": [(("InFlight",), 4.0), (("KVCache",), 80.0)],
+    "signal_replicas_wanted": [(("InFlight",), 3.0)],
+    "signal_holds": [(("InFlight",), 0.0), (("KVCache",), 1.0)],
     "sleep_phase": [(("Awake",), 1.0)],
     "sleep_phase_timestamp_seconds": [((), AT)],
 }
