@@ -309,6 +309,7 @@ def test_an_upgrade_keeps_the_certificate(api_server: Cluster, namespace: str) -
         _helm("uninstall", namespace, "--kubeconfig", str(api_server.kubeconfig), "--namespace", namespace)
 
 
+THRESHOLDS: Mapping[str, int] = yaml.safe_load((CHART / "values.yaml").read_text())["alerts"]["thresholds"]
 CHANGES: Mapping[str, Any] = {
     "global.imageRegistry": "x",
     "global.imagePullSecrets": ["x"],
@@ -331,6 +332,12 @@ CHANGES: Mapping[str, Any] = {
     "monitors.enabled": False,
     "monitors.labels": {"x": "y"},
     "monitors.interval": "1m",
+    "alerts.enabled": False,
+    "alerts.as": "ConfigMap",
+    "alerts.labels": {"x": "y"},
+    "alerts.runbooks": "https://x",
+    "alerts.latencyMeasure": "e2e_request_latency",
+    **{f"alerts.thresholds.{name}": 77 for name in THRESHOLDS},
     "externalMetrics.enabled": False,
     "externalMetrics.existingSecret": "x",
     "externalMetrics.caBundle": "x",
@@ -366,6 +373,7 @@ CHANGES: Mapping[str, Any] = {
 """Another value for each leaf of the schema, beside `EVERYTHING`."""
 
 EVERYTHING = {
+    "alerts.enabled": True,
     "crds.install": False,
     "externalMetrics.enabled": True,
     "externalMetrics.existingSecret": "a",
@@ -506,6 +514,30 @@ def test_the_notes_show_the_jobs_that_a_prometheus_without_monitors_needs() -> N
     }
 
 
+def test_alerts_are_rules_of_the_prometheus_operator_or_a_file_and_the_same_as_beside_the_chart() -> None:
+    assert not _of_kind(_render(), "PrometheusRule")
+    beside = yaml.safe_load((CHART / "alerts.rules.yaml").read_text())
+    rule = _of_kind(_render("alerts.enabled=true", "alerts.labels.release=prom"), "PrometheusRule")[NAME]
+    assert rule["spec"] == beside
+    assert rule["metadata"]["labels"]["release"] == "prom"
+    held = _of_kind(_render("alerts.enabled=true", "alerts.as=ConfigMap"), "ConfigMap")[f"{NAME}-alerts"]
+    assert yaml.safe_load(held["data"]["deepseek-operator.rules.yaml"]) == beside
+
+
+def test_thresholds_and_names_of_a_release_are_in_its_alerts() -> None:
+    values = (
+        "alerts.enabled=true", "alerts.thresholds.stallMinutes=7", "alerts.latencyMeasure=e2e_request_latency",
+        "alerts.runbooks=https://x/y", "fullnameOverride=mine",
+    )  # fmt: skip
+    groups = _of_kind(_render(*values), "PrometheusRule")["mine"]["spec"]["groups"]
+    alerts = {rule["alert"]: rule for group in groups for rule in group["rules"] if "alert" in rule}
+    stalled = alerts["DeepSeekTrainingStalled"]
+    assert "offset 7m" in stalled["expr"]
+    assert stalled["annotations"]["runbook_url"] == "https://x/y/DeepSeekTrainingStalled.md"
+    assert "e2e_request_latency_seconds_bucket" in alerts["DeepSeekLatencyHigh"]["expr"]
+    assert 'name="mine"' in alerts["DeepSeekOperatorNotReconciling"]["expr"]
+
+
 def _meta(label: str) -> str:
     return f"__meta_kubernetes_pod_label_{re.sub('[^a-zA-Z0-9_]', '_', label)}"
 
@@ -523,6 +555,13 @@ def _meta(label: str) -> str:
         "watchNamespaces={A}",
         r"podLabels.app\.kubernetes\.io/name=x",
         "monitors.interval=0s",
+        "alerts.as=Secret",
+        "alerts.runbooks=https://x/",
+        "alerts.latencyMeasure=latency",
+        "alerts.thresholds.nonsense=1",
+        "alerts.thresholds.stallMinutes=0",
+        "alerts.thresholds.claimFreePercent=101",
+        "alerts.thresholds.accuracyDropPercent=2.5",
         "externalMetrics.caBundle=x",
         "global.imageRegistry=https://x",
         "global.imagePullSecrets={}",

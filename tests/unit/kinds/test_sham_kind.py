@@ -87,7 +87,9 @@ def test_argo_cd_judges_it_by_the_script_of_the_others() -> None:
 def test_the_commands_write_it_and_tell_files_that_lack_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / SHIPPED.name).write_text(SHIPPED.read_text())
+    for name in (SHIPPED.name, "values.yaml", "files/alerts.yaml"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text((SHIPPED.parent / name).read_text())
     assert command.main(["chart", str(tmp_path)]) == 0
     assert command.main(["chart", "--check", str(tmp_path)]) == 0
     monkeypatch.setattr(command, "KINDS", ALL)
