@@ -173,6 +173,9 @@ def _awake(state: State, now: Facts) -> State:
             return replace(state, phase=Phase.CLOSING, since=now.at)
         case Phase.CLOSING if now.is_kept:
             return replace(state, phase=Phase.CLOSED, since=now.at)
+        case Phase.CLOSED if not now.is_kept:
+            # Somebody told the gate otherwise, and some may have come through: it is closed anew.
+            return replace(state, phase=Phase.CLOSING, since=now.at)
         case Phase.CLOSED if reading is not None and _is_last(reading, state, now):
             return replace(state, phase=Phase.ASLEEP, since=now.at)
         case Phase.CLOSING | Phase.CLOSED if now.at - state.since >= PATIENCE:

@@ -160,6 +160,26 @@ def test_readings_that_stay_away_let_the_gate_open_again() -> None:
     assert (life.at, life.gates[0]) == ("Awake", 1)
 
 
+def test_a_gate_that_somebody_told_otherwise_must_keep_requests_for_as_long_again() -> None:
+    life = SleepLife()
+    life.until("Closed")
+    assert life.status.sleep is not None
+    before = life.status.sleep.since
+    life.clock.advance(5)
+
+    def let_through(live: dict[str, Any]) -> None:
+        live["data"] = {key: text.replace('"ready": 0', '"ready": 1') for key, text in live["data"].items()}
+
+    life.cluster.edit(CONFIG_MAP, NAMESPACE, SERVICE, let_through)
+    assert life.gates == (1, HOLD_S)
+    life.operator.settle()
+    assert (life.at, life.gates) == ("Closed", (0, HOLD_S))
+    assert life.status.sleep is not None
+    assert life.status.sleep.since > before, (
+        "what was let through meanwhile may run for longer than the last reading saw"
+    )
+
+
 def test_no_replica_goes_while_the_gate_was_not_told() -> None:
     life = SleepLife()
     life.until("Closed")
@@ -176,7 +196,7 @@ def test_no_replica_goes_while_the_gate_was_not_told() -> None:
     ):
         other = {**seen.children[Ref(CONFIG_MAP, SERVICE)], "data": data}
         blind = replace(seen, children={**seen.children, Ref(CONFIG_MAP, SERVICE): other})
-        assert advanced(blind).phase is Phase.CLOSED, data
+        assert advanced(blind).phase is Phase.CLOSING, data
 
 
 def advanced(seen: Seen[DeepSeekServing]) -> State:
