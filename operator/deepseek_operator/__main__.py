@@ -105,17 +105,12 @@ def _plan(options: Namespace) -> int:
     return 0 if answer.is_made else 1
 
 
-def _reasons(options: Namespace) -> int:
-    from deepseek_operator.cli.handbook import with_programs, with_reasons
+def _tables(options: Namespace) -> int:
+    from deepseek_operator.cli.handbook import PAGES, renewed
 
-    options.file.write_text(with_programs(with_reasons(options.file.read_text(), KINDS)))
-    return 0
-
-
-def _metrics(options: Namespace) -> int:
-    from deepseek_operator.cli.handbook import with_metrics
-
-    options.file.write_text(with_metrics(options.file.read_text(), KINDS))
+    for page in PAGES:
+        file: Path = options.folder / page
+        file.write_text(renewed(page, file.read_text(), KINDS))
     return 0
 
 
@@ -228,14 +223,9 @@ def _parser() -> ArgumentParser:
     chart.add_argument("folder", type=Path, nargs="?", default=CHART, metavar="FOLDER", help="the chart")
     chart.set_defaults(command=_chart)
     _add_plan(commands)
-    reasons = commands.add_parser(
-        "reasons", help="renew the README's tables of condition reasons, engines and trainers"
-    )
-    reasons.add_argument("file", type=Path, nargs="?", default=Path("README.md"), metavar="FILE")
-    reasons.set_defaults(command=_reasons)
-    metrics = commands.add_parser("metrics", help="renew the tables of docs/metrics.md")
-    metrics.add_argument("file", type=Path, nargs="?", default=Path("docs/metrics.md"), metavar="FILE")
-    metrics.set_defaults(command=_metrics)
+    tables = commands.add_parser("tables", help="renew the tables of reasons, engines, trainers and metrics in docs/")
+    tables.add_argument("folder", type=Path, nargs="?", default=Path("docs"), metavar="FOLDER")
+    tables.set_defaults(command=_tables)
     _add_size(commands)
     _add_key(commands)
     _add_run_commands(commands)

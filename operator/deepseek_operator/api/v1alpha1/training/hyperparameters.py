@@ -64,7 +64,7 @@ class Hyperparameters(ApiModel):
     )
     optimizer: Literal["AdamW", "AdamW8bit", "Muon"] | None = Field(
         default=None,
-        description="What moves the parameters; learningRate and weightDecay mean the same to each. AdamW: two fp32 moments a parameter, 8 bytes. AdamW8bit: the same in 8 bits each, 2 bytes, with checkpoints as much smaller. Muon: one fp32 momentum, 4 bytes, made orthogonal for every matrix of a layer and for each expert's; embeddings, head, router, norms and biases are left to AdamW. Which ones a trainer has the README tells. Sizing counts with it. Absent: AdamW.",
+        description="What moves the parameters; learningRate and weightDecay mean the same to each. AdamW: two fp32 moments a parameter, 8 bytes. AdamW8bit: the same in 8 bits each, 2 bytes, with checkpoints as much smaller. Muon: one fp32 momentum, 4 bytes, made orthogonal for every matrix of a layer and for each expert's; embeddings, head, router, norms and biases are left to AdamW. Which ones a trainer has docs/trainers.md tells. Sizing counts with it. Absent: AdamW.",
     )
     gradient_compression: GradientCompression | None = Field(
         default=None, description="What travels between processes in place of whole gradients. Absent: nothing else."
