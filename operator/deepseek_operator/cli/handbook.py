@@ -10,6 +10,7 @@ from deepseek_operator.core.kinds import Kinds
 from deepseek_operator.core.metrics import Metric
 from deepseek_operator.domain.programs import handbook
 
+
 def reasons(kinds: Kinds) -> str:
     """Markdown: one row per reason and kind, ordered by name within the kind; first what is the same for several."""
     told = [(entry.word, row) for entry in kinds for row in sorted(entry.reasons.items())]

@@ -4,10 +4,11 @@ Names are part of a revision, since its engine must know them. What is told of o
 spec says it of the one that it asks for.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
+from deepseek_operator.domain.programs.engines.table import ENGINES, USUAL
 
 
 def own_name(owner: DeepSeekServing) -> str:
@@ -30,7 +31,15 @@ def engine_names(owner: DeepSeekServing) -> tuple[str, ...]:
 def client_names(owner: DeepSeekServing) -> tuple[str, ...]:
     """What clients may write as `model` by the spec."""
     names = written_names(owner) or (own_name(owner),)
-    return tuple(dict.fromkeys((*names, *(adapter.name for adapter in owner.spec.adapters))))
+    return with_adapters(names, [adapter.name for adapter in owner.spec.adapters], owner.spec.engine.type)
+
+
+def with_adapters(models: Sequence[str], adapters: Iterable[str], engine: object) -> tuple[str, ...]:
+    """Names of a model, and those by which its adapters are asked for beside each of them: by the engine of that type, or by
+    the usual one where there is none."""
+    entry = ENGINES.get(engine, USUAL) if isinstance(engine, str) else USUAL
+    beside = (entry.asked_as(model, adapter) for adapter in adapters for model in models)
+    return tuple(dict.fromkeys((*models, *beside)))
 
 
 def recorded_names(owner: DeepSeekServing, record: Mapping[str, Any]) -> tuple[str, ...]:
@@ -42,7 +51,9 @@ def recorded_names(owner: DeepSeekServing, record: Mapping[str, Any]) -> tuple[s
     named, adapters, model = _texts(made_from.get("models")), made_from.get("adapters"), made_from.get("model")
     own = (model.get("name") if isinstance(model, Mapping) else None) or owner.metadata.name
     beside = [one.get("name") for one in adapters if isinstance(one, Mapping)] if isinstance(adapters, list) else []
-    return tuple(dict.fromkeys((*(named or (str(own),)), *_texts(beside))))
+    engine = made_from.get("engine")
+    type_ = engine.get("type") if isinstance(engine, Mapping) else None
+    return with_adapters(named or (str(own),), _texts(beside), type_)
 
 
 def _texts(names: object) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from deepseek_operator.api.base import ObjectMeta, parse_time
 from deepseek_operator.core.resources import Manifest, is_terminating
+from deepseek_operator.kinds.serving.called import with_adapters
 
 
 def taken(own: ObjectMeta, names: Iterable[str], had: Iterable[str], neighbours: Sequence[Manifest]) -> dict[str, str]:
@@ -46,4 +47,6 @@ def _told(serving: Manifest) -> list[str]:
 def _wanted(serving: Manifest) -> list[str]:
     spec = serving["spec"]
     own = (spec.get("model") or {}).get("name") or serving["metadata"]["name"]
-    return [*(spec["gateway"].get("models") or (own,)), *(adapter["name"] for adapter in spec.get("adapters") or ())]
+    adapters = [adapter["name"] for adapter in spec.get("adapters") or ()]
+    engine = (spec.get("engine") or {}).get("type")
+    return list(with_adapters(spec["gateway"].get("models") or (own,), adapters, engine))

@@ -6,7 +6,10 @@ import pytest
 
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel
-from deepseek_operator.kinds.serving.called import client_names, engine_names, recorded_names
+from deepseek_operator.domain.programs.engines.entry import EngineEntry
+from deepseek_operator.domain.programs.engines.table import offered
+from deepseek_operator.domain.programs.start import Start
+from deepseek_operator.kinds.serving.called import client_names, engine_names, recorded_names, with_adapters
 from deepseek_operator.kinds.serving.revision import revision_name, user_input
 from tests.support.gateways import PUBLIC
 from tests.support.servings import a_serving
@@ -44,6 +47,25 @@ def test_clients_ask_by_what_is_written_and_the_engine_knows_its_own_name_too(
     assert engine_names(owner) == engine
 
 
+LEGAL = {"adapters": [{"name": "legal", "source": {"uri": "pvc://models/legal"}}]}
+
+
+@pytest.mark.parametrize("models", [None, ["b", "a"]])
+@pytest.mark.parametrize("entry", offered(), ids=lambda entry: entry.type)
+def test_an_adapter_is_asked_for_as_its_engine_knows_it(entry: EngineEntry, models: list[str] | None) -> None:
+    """SGLang answers `legal` with the model itself."""
+    command = {"command": ["serve"], "image": "a:1"} if entry.start is Start.WRITTEN else {}
+    owner = serving(models, engine={"type": entry.type, **command}, **LEGAL)
+    own = models or ["chat"]
+    beside = [f"{name}:legal" for name in own] if entry.type == "sglang" else ["legal"]
+    assert client_names(owner) == (*own, *beside)
+
+
+@pytest.mark.parametrize("engine", [None, 7, [], "none", {"x": 1}])
+def test_an_engine_that_nobody_knows_is_taken_for_the_usual_one(engine: object) -> None:
+    assert with_adapters(("chat",), ("legal",), engine) == ("chat", "legal")
+
+
 def test_a_revision_without_aliases_has_the_name_that_it_had() -> None:
     plain = revision_name(serving(), MODEL)
     assert "models" not in user_input(serving(), MODEL)
@@ -58,12 +80,13 @@ def test_another_alias_and_another_first_one_are_another_revision() -> None:
 @pytest.mark.parametrize("models", [None, ["chat"], ["a", "b"]])
 @pytest.mark.parametrize("name", [None, "r1"])
 @pytest.mark.parametrize("adapters", [[], ["legal", "code"]])
+@pytest.mark.parametrize("engine", ["builtin", "vllm", "sglang"])
 def test_a_revision_is_asked_for_by_what_it_was_made_from_whatever_the_spec_says_now(
-    models: list[str] | None, name: str | None, adapters: list[str]
+    models: list[str] | None, name: str | None, adapters: list[str], engine: str
 ) -> None:
     beside = [{"name": one, "source": {"uri": f"pvc://models/{one}"}} for one in adapters]
     model = {"source": {"uri": "pvc://models/v2"}, **({"name": name} if name else {})}
-    owner = serving(models, model=model, adapters=beside)
+    owner = serving(models, model=model, adapters=beside, engine={"type": engine})
     resolved = [{"name": one, "claimName": "models", "subPath": one, "reference": "", "rank": 16} for one in adapters]
     mounted = ResolvedModel.model_validate({**MODEL.to_wire(), "adapters": resolved or None})
     record = {"input": user_input(owner, mounted)}

@@ -6,6 +6,7 @@ from pydantic import ConfigDict, Field
 
 from deepseek_operator.api.base import ApiModel, rule, rules
 from deepseek_operator.api.v1alpha1.common.source import ClaimSource
+from deepseek_operator.api.v1alpha1.serving.engines import ASKED_BESIDE
 from deepseek_operator.api.v1alpha1.serving.model import FromTraining, ServedName
 
 USUAL_RANK = 16
@@ -29,7 +30,9 @@ class ServedAdapter(ApiModel):
         )
     )
 
-    name: ServedName = Field(description="Model name that clients send for this adapter. Example: legal.")
+    name: ServedName = Field(
+        description=f"Model name that clients send for this adapter{ASKED_BESIDE}. Example: legal."
+    )
     source: ClaimSource | None = Field(
         default=None, description="A folder (adapter_config.json, adapter_model.safetensors) on a claim."
     )

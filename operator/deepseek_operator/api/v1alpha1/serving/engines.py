@@ -17,3 +17,12 @@ BUILT, OURS, WRITTEN = of(Start.BUILT), of(Start.OURS), of(Start.WRITTEN)
 
 BUILT_AND, BUILT_OR = joined(BUILT, "and"), joined(BUILT, "or")
 OURS_OR, WRITTEN_OR = joined(OURS, "or"), joined(WRITTEN, "or")
+
+
+def _asked_beside() -> str:
+    told = [f"{entry.type} is sent {entry.asked_as('<model>', '<name>')}" for entry in offered() if entry.asks_beside]
+    return f"; {joined(told, 'and')}" if told else ""
+
+
+ASKED_BESIDE = _asked_beside()
+"""Half a sentence: which engines are asked for an adapter otherwise than by its name."""

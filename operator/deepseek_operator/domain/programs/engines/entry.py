@@ -43,6 +43,7 @@ class EngineEntry:
         flags: what the user's own arguments and variables may not say.
         by_calendar: released as year and month, so that two numbers are complete.
         adapters: the kinds that it serves beside a model.
+        asks_beside: between the model's name and the adapter's in a request for an adapter; empty: the adapter's alone.
         is_offered: whether resources may name it; the others are known to sizing and to commands only.
     """
 
@@ -57,7 +58,12 @@ class EngineEntry:
     flags: Flags = NO_FLAGS
     by_calendar: bool = False
     adapters: frozenset[AdapterKind] = frozenset({AdapterKind.LORA})
+    asks_beside: str = ""
     is_offered: bool = False
+
+    def asked_as(self, model: str, adapter: str) -> str:
+        """What a request says as `model` to be answered by the adapter."""
+        return f"{model}{self.asks_beside}{adapter}" if self.asks_beside else adapter
 
     @property
     def is_built(self) -> bool:

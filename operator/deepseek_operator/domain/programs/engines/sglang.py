@@ -253,5 +253,7 @@ ENTRY = EngineEntry(
     flags=FLAGS,
     # It adds what stands beside kv_b_proj to the matrices that this is folded into (sgl-project/sglang#25001).
     adapters=frozenset({AdapterKind.LORA, AdapterKind.LATENT}),
+    # `model: legal` is answered by the model itself without a word (0.5.23, serving_base.py: _parse_model_parameter).
+    asks_beside=":",
     is_offered=True,
 )
