@@ -819,6 +819,15 @@ SERVINGS: tuple[tuple[str, Changes, str], ...] = (
         'write "0.05" for 5 %',
     ),
     (
+        "a drop that no mark can have",
+        {
+            "spec.rollout": {
+                "canary": {"steps": [_judged_by({"type": "Accuracy", "data": "builtin://uppercase", "maxDrop": 1})]}
+            }
+        },
+        "write a share below 1 in quotes",
+    ),
+    (
         "a comparison with what gets no requests",
         {
             "spec.gateway": {"parentRef": {"name": "public"}},

@@ -26,7 +26,12 @@ ExamData = Annotated[
         max_length=512,
     ),
 ]
-Share = Annotated[str, StringConstraints(pattern=r"^0(\.[0-9]{1,4})?$", max_length=6), NumberAsText()]
+Share = Annotated[
+    str,
+    StringConstraints(pattern=r"^0(\.[0-9]{1,4})?$", max_length=6),
+    NumberAsText(),
+    Says('write a share below 1 in quotes, for example "0.02"'),
+]
 USUAL_SAMPLES = 200
 
 
