@@ -330,6 +330,11 @@ TRAININGS: tuple[tuple[str, Changes, str], ...] = (
         {"spec.evaluation": {"command": ["x"], "image": "a:1", "resources": {"memory": "1Mi"}}},
         "at least 16Mi",
     ),
+    (
+        "fewer cores to measure with than are asked for",
+        {"spec.evaluation": {"command": ["x"], "image": "a:1", "resources": {"cpu": 2, "cpuLimit": 1}}},
+        "resources.cpuLimit must be at least resources.cpu",
+    ),
     ("no time to measure", {"spec.evaluation": {"command": ["x"], "timeoutSeconds": 0}}, "greater than or equal to 1"),
     (
         "a program beside a script",

@@ -150,6 +150,11 @@ class Scene:
     def becomes(self, phase: str) -> None:
         until(f"it is {phase}", lambda: self.at() == phase, timeout_s=LIMIT_S, every_s=0.2)
 
+    def told(self) -> tuple[str, str, str]:
+        """Phase, readiness and replicas as people see them."""
+        status = self.status()
+        return status["phase"], status["summary"]["ready"], status["summary"]["replicas"]
+
     def pods(self) -> list[Manifest]:
         items: list[Manifest] = self.api.get(self.path("Pod"))["items"]
         return [pod for pod in items if "deletionTimestamp" not in pod["metadata"]]
@@ -193,9 +198,9 @@ def scene(controllers: Cluster, namespace: str, tmp_path: Path) -> Iterator[Scen
 def test_it_falls_asleep_and_two_hundred_that_wait_wake_it_and_are_all_let_go(scene: Scene) -> None:
     scene.becomes("Asleep")
     until("no pod is left", lambda: scene.pods() == [], timeout_s=LIMIT_S)
-    status = scene.status()
-    assert (status["phase"], status["summary"]["ready"], status["summary"]["replicas"]) == ("Asleep", "True", "0/0")
-    assert status["sleep"]["idleSince"] < status["sleep"]["since"]
+    until("all of it rests", lambda: scene.told() == ("Asleep", "True", "0/0"), timeout_s=LIMIT_S)
+    sleep = scene.status()["sleep"]
+    assert sleep["idleSince"] < sleep["since"]
     begun = time.monotonic()
     scene.store.in_flight = 200
     asked = scene.asks(200)
