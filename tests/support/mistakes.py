@@ -310,7 +310,7 @@ SERVINGS: tuple[tuple[dict[str, Any], str | None], ...] = (
         _judged({"type": "Accuracy", "data": _HELD_OUT, "min": "0.9", "maxDrop": "0.1"}),
         "two limits of one thing are two",
     ),
-    (_judged({"type": "Accuracy", "data": _HELD_OUT, "maxDrop": "2"}), "should match"),
+    (_judged({"type": "Accuracy", "data": _HELD_OUT, "maxDrop": "2"}), "write a share below 1 in quotes"),
     (_judged({"type": "Accuracy", "data": "/heldout.jsonl", "min": "0.9"}), "should match"),
     (_judged({"type": "Accuracy", "data": "pvc://corpora/../other", "min": "0.9"}), "should match"),
     (_judged({"type": "Accuracy", "data": _HELD_OUT, "min": "0.9", "samples": 0}), "greater than or equal to 1"),
