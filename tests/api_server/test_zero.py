@@ -35,6 +35,7 @@ from tests.support.operator_process import OperatorProcess
 pytestmark = pytest.mark.timeout(400)
 LIMIT_S = 150.0
 IDLE_S = 30
+HOLD_S = 120
 ROOT = "/apis/deepseek-operator.io/v1alpha1"
 SPEC: dict[str, Any] = {
     "model": {"source": {"uri": "pvc://models/v1"}},
@@ -42,7 +43,7 @@ SPEC: dict[str, Any] = {
         "minReplicas": 0,
         "maxReplicas": 3,
         "signals": [{"type": "InFlight", "target": 4}],
-        "wake": {"idleSeconds": IDLE_S, "holdSeconds": 120},
+        "wake": {"idleSeconds": IDLE_S, "holdSeconds": HOLD_S},
     },
     "gateway": {"parentRef": {"name": "public", "namespace": "gateways"}, "auth": {"apiKeys": True}},
 }
@@ -165,7 +166,8 @@ class Scene:
 
     def _ask(self) -> int:
         headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
-        status = told(self.gate.url("/v1/chat/completions", self.namespace), b'{"model": "chat"}', headers)[0]
+        url = self.gate.url("/v1/chat/completions", self.namespace)
+        status = told(url, b'{"model": "chat"}', headers, timeout_s=HOLD_S)[0]
         if status == 200:
             assert self.status()["readyReplicas"] >= 1, "a request was let go to nobody"
         return status
@@ -204,7 +206,7 @@ def test_it_falls_asleep_and_two_hundred_that_wait_wake_it_and_are_all_let_go(sc
     begun = time.monotonic()
     scene.store.in_flight = 200
     asked = scene.asks(200)
-    assert {one.result(60) for one in asked} == {200}
+    assert {one.result(HOLD_S) for one in asked} == {200}
     took = time.monotonic() - begun
     assert scene.at() in ("Awake", "Waking")
     (note,) = scene.events("Waking")
@@ -227,7 +229,7 @@ def test_an_operator_that_is_killed_at_each_write_loses_nobody(scene: Scene) -> 
     scene.operator.decide(fate)
     scene.becomes("Asleep")
     asked = scene.asks(3)
-    assert {one.result(100) for one in asked} == {200}
+    assert {one.result(HOLD_S) for one in asked} == {200}
     scene.operator.decide(lambda *_: Fate.PASS)
     assert scene.operator.exits, "nobody was killed"
 

@@ -60,12 +60,16 @@ def models_map(models: Mapping[str, Any] = MODELS, **more: str) -> dict[str, Any
 
 
 def told(
-    url: str, body: bytes | None = None, headers: Mapping[str, str] = {}, method: str | None = None
+    url: str,
+    body: bytes | None = None,
+    headers: Mapping[str, str] = {},
+    method: str | None = None,
+    timeout_s: float = 30,
 ) -> tuple[int, dict[str, str], bytes]:
     """Status, headers in small letters, and body of an answer, whatever its status."""
     request = urllib.request.Request(url, body, dict(headers), method=method)
     try:
-        with urllib.request.urlopen(request, timeout=30) as response:
+        with urllib.request.urlopen(request, timeout=timeout_s) as response:
             found, content = response, response.read()
     except urllib.error.HTTPError as error:
         found, content = error, error.read()
