@@ -6,7 +6,7 @@ no row, never a zero. Who tells them bounds rows and labels, because whoever may
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from deepseek_operator.api.base import ObservedStatus, parse_time
 
@@ -50,6 +50,26 @@ def moment(text: str | None) -> float | None:
     """Seconds since 1970 of an RFC 3339 text; None for none."""
     found = parse_time(text)
     return found.timestamp() if found is not None else None
+
+
+PartT = TypeVar("PartT")
+
+
+Read: TypeAlias = Callable[[str, str, Callable[[PartT], Number]], Metric]
+"""By name, text, and how it is read off a part of an object: a metric without labels."""
+
+
+def read_off(prefix: str, part: Callable[[Any], PartT | None]) -> Read[PartT]:
+    """Makes metrics that are read off that part of an object; they have no row where the object has no such part."""
+
+    def metric(name: str, text: str, read: Callable[[PartT], Number]) -> Metric:
+        def rows(owner: Any) -> tuple[Row, ...]:
+            found = part(owner)
+            return number(read(found)) if found is not None else ()
+
+        return Metric(f"{prefix}{name}", text, rows)
+
+    return metric
 
 
 def observed(prefix: str) -> tuple[Metric, ...]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.scaling import Autoscaling, SignalStatus
 from deepseek_operator.api.v1alpha1.serving.status import CanaryStatus, RevisionStatus, ScalingStatus, ServingStatus
-from deepseek_operator.core.metrics import Metric, Number, Row, moment, number, observed
+from deepseek_operator.core.metrics import Metric, Number, Read, Row, moment, number, observed, read_off
 
 PREFIX = "deepseek_operator_serving_"
 
@@ -87,28 +87,11 @@ def _sleep(owner: DeepSeekServing) -> Iterable[Row]:
     return (((sleep.phase,), 1.0),) if sleep is not None else ()
 
 
-def _of(name: str, text: str, read: Callable[[DeepSeekServing], Number]) -> Metric:
-    return Metric(f"{PREFIX}{name}", text, lambda owner: number(read(owner)))
-
-
-def _status(name: str, text: str, read: Callable[[ServingStatus], Number]) -> Metric:
-    return _of(name, text, lambda owner: read(owner.status))
-
-
-def _canary(name: str, text: str, read: Callable[[CanaryStatus], Number]) -> Metric:
-    return _status(name, text, lambda status: read(status.canary) if status.canary is not None else None)
-
-
-def _scaler(name: str, text: str, read: Callable[[ScalingStatus], Number]) -> Metric:
-    return _status(name, text, lambda status: read(status.autoscaling) if status.autoscaling is not None else None)
-
-
-def _bound(name: str, text: str, read: Callable[[Autoscaling], Number]) -> Metric:
-    def bound(owner: DeepSeekServing) -> Number:
-        return read(owner.spec.autoscaling) if owner.spec.autoscaling is not None else None
-
-    return _of(name, text, bound)
-
+_owner: Read[DeepSeekServing] = read_off(PREFIX, lambda owner: owner)
+_status: Read[ServingStatus] = read_off(PREFIX, lambda owner: owner.status)
+_canary: Read[CanaryStatus] = read_off(PREFIX, lambda owner: owner.status.canary)
+_scaler: Read[ScalingStatus] = read_off(PREFIX, lambda owner: owner.status.autoscaling)
+_bound: Read[Autoscaling] = read_off(PREFIX, lambda owner: owner.spec.autoscaling)
 
 METRICS: tuple[Metric, ...] = (
     Metric(
@@ -118,7 +101,9 @@ METRICS: tuple[Metric, ...] = (
         ("model", "engine"),
     ),
     *observed(PREFIX),
-    _of("replicas_wanted", "spec.replicas, which an autoscaler writes where there is one.", lambda o: o.spec.replicas),
+    _owner(
+        "replicas_wanted", "spec.replicas, which an autoscaler writes where there is one.", lambda o: o.spec.replicas
+    ),
     _status("replicas", "Replicas made for spec.replicas, without a rollout's surplus.", lambda at: at.replicas),
     _status("replicas_ready", "Replicas that answer.", lambda at: at.ready_replicas),
     Metric(

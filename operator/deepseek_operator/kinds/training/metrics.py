@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
 from deepseek_operator.api.v1alpha1.training.progress import BestCheckpoint, LastCheckpoint, ProgressStatus
 from deepseek_operator.api.v1alpha1.training.status import TrainingStatus
-from deepseek_operator.core.metrics import Metric, Number, Row, moment, number, observed
+from deepseek_operator.core.metrics import Metric, Number, Read, Row, moment, number, observed, read_off
 from deepseek_operator.kinds.training.pod import DEFAULT_EVERY_SECONDS
 
 PREFIX = "deepseek_operator_training_"
@@ -63,25 +63,11 @@ def _workers(place: int) -> Callable[[DeepSeekTraining], Number]:
     return lambda owner: owner.status.summary.workers.partition("/")[place] or None
 
 
-def _of(name: str, text: str, read: Callable[[DeepSeekTraining], Number]) -> Metric:
-    return Metric(f"{PREFIX}{name}", text, lambda owner: number(read(owner)))
-
-
-def _status(name: str, text: str, read: Callable[[TrainingStatus], Number]) -> Metric:
-    return _of(name, text, lambda owner: read(owner.status))
-
-
-def _progress(name: str, text: str, read: Callable[[ProgressStatus], Number]) -> Metric:
-    return _status(name, text, lambda status: read(status.progress) if status.progress is not None else None)
-
-
-def _saved(name: str, text: str, read: Callable[[LastCheckpoint], Number]) -> Metric:
-    return _status(name, text, lambda at: read(at.last_checkpoint) if at.last_checkpoint is not None else None)
-
-
-def _ranked(name: str, text: str, read: Callable[[BestCheckpoint], Number]) -> Metric:
-    return _status(name, text, lambda at: read(at.best_checkpoint) if at.best_checkpoint is not None else None)
-
+_owner: Read[DeepSeekTraining] = read_off(PREFIX, lambda owner: owner)
+_status: Read[TrainingStatus] = read_off(PREFIX, lambda owner: owner.status)
+_progress: Read[ProgressStatus] = read_off(PREFIX, lambda owner: owner.status.progress)
+_saved: Read[LastCheckpoint] = read_off(PREFIX, lambda owner: owner.status.last_checkpoint)
+_ranked: Read[BestCheckpoint] = read_off(PREFIX, lambda owner: owner.status.best_checkpoint)
 
 METRICS: tuple[Metric, ...] = (
     Metric(
@@ -101,8 +87,8 @@ METRICS: tuple[Metric, ...] = (
         "When all of its pods were first seen running, seconds since 1970.",
         lambda at: moment(at.attempt.running_at) if at.attempt else None,
     ),
-    _of("workers", "Pods that run or have succeeded.", _workers(0)),
-    _of("workers_wanted", "Pods of the whole gang.", _workers(2)),
+    _owner("workers", "Pods that run or have succeeded.", _workers(0)),
+    _owner("workers_wanted", "Pods of the whole gang.", _workers(2)),
     _progress("step", "Last optimizer step.", lambda told: told.step),
     _progress(
         "attempt_first_step", "Optimizer step that the present attempt began with.", lambda told: told.first_step
@@ -144,8 +130,8 @@ METRICS: tuple[Metric, ...] = (
         "Bytes of one checkpoint as they were planned, under accelerator.profile.",
         lambda at: at.plan.checkpoint_bytes if at.plan else None,
     ),
-    _of("checkpoint_interval_steps", "checkpoints.everySteps.", lambda owner: owner.spec.checkpoints.every_steps),
-    _of(
+    _owner("checkpoint_interval_steps", "checkpoints.everySteps.", lambda owner: owner.spec.checkpoints.every_steps),
+    _owner(
         "checkpoint_interval_seconds",
         "checkpoints.everySeconds, or its default; none where everySteps is written.",
         _interval,
