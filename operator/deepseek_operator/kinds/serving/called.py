@@ -48,10 +48,16 @@ def recorded_names(owner: DeepSeekServing, record: Mapping[str, Any]) -> tuple[s
     made_from = record.get("input")
     if not isinstance(made_from, Mapping):
         return client_names(owner)
-    named, adapters, model = _texts(made_from.get("models")), made_from.get("adapters"), made_from.get("model")
-    own = (model.get("name") if isinstance(model, Mapping) else None) or owner.metadata.name
+    return names_in(made_from, owner.metadata.name)
+
+
+def names_in(parts: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    """What clients may write as `model` of the serving of that name, by parts of a spec as they are stored, whoever wrote them:
+    `models` (those of the gateway), `model`, `adapters`, `engine`."""
+    named, adapters, model = _texts(parts.get("models")), parts.get("adapters"), parts.get("model")
+    own = (model.get("name") if isinstance(model, Mapping) else None) or name
     beside = [one.get("name") for one in adapters if isinstance(one, Mapping)] if isinstance(adapters, list) else []
-    engine = made_from.get("engine")
+    engine = parts.get("engine")
     type_ = engine.get("type") if isinstance(engine, Mapping) else None
     return with_adapters(named or (str(own),), _texts(beside), type_)
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from deepseek_operator.api.base import ObjectMeta, parse_time
 from deepseek_operator.core.resources import Manifest, is_terminating
-from deepseek_operator.kinds.serving.called import with_adapters
+from deepseek_operator.kinds.serving.called import names_in
 
 
 def taken(own: ObjectMeta, names: Iterable[str], had: Iterable[str], neighbours: Sequence[Manifest]) -> dict[str, str]:
@@ -44,9 +44,6 @@ def _told(serving: Manifest) -> list[str]:
     return list(((serving.get("status") or {}).get("gateway") or {}).get("models") or ())
 
 
-def _wanted(serving: Manifest) -> list[str]:
+def _wanted(serving: Manifest) -> tuple[str, ...]:
     spec = serving["spec"]
-    own = (spec.get("model") or {}).get("name") or serving["metadata"]["name"]
-    adapters = [adapter["name"] for adapter in spec.get("adapters") or ()]
-    engine = (spec.get("engine") or {}).get("type")
-    return list(with_adapters(spec["gateway"].get("models") or (own,), adapters, engine))
+    return names_in({**spec, "models": spec["gateway"].get("models")}, serving["metadata"]["name"])
