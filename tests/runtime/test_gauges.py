@@ -88,6 +88,8 @@ def test_a_training_tells_of_its_machines(workplace: Workplace, tmp_path: Path) 
     (saved,) = (record for record in run.records if record["event"] == "checkpoint")
     assert 0 < float(str(saved["blockedSeconds"])) <= float(str(saved["seconds"])) + 0.05
     latest: Any = run.told["latest"]
+    assert latest["bytes"] == saved["bytes"]
+    assert latest["bytes"] > 0
     assert latest["blockedSeconds"] == saved["blockedSeconds"]
     assert latest["blockedShare"] == pytest.approx(
         latest["blockedSeconds"] / float(str(run.told["stepSeconds"])), rel=0.01

@@ -36,7 +36,7 @@ TRAINING_STATUS: dict[str, Any] = {
         "etaSeconds": 60,
         "observedAt": MOMENT,
     },
-    "lastCheckpoint": {"step": 30, "time": MOMENT, "seconds": "3.2", "blockedSeconds": "0.1"},
+    "lastCheckpoint": {"step": 30, "time": MOMENT, "bytes": 4096, "seconds": "3.2", "blockedSeconds": "0.1"},
     "bestCheckpoint": {"step": 20, "metric": "evalLoss", "value": "1.4"},
     "summary": {"workers": "1/2"},
 }

@@ -35,6 +35,7 @@ class _Part(BaseModel):
 class _Latest(_Part):
     step: _Step
     time: _Text | None = None
+    bytes: _Step | None = None
     seconds: _Number | None = None
     blockedSeconds: _Number | None = None  # noqa: N815
     blockedShare: _Number | None = None  # noqa: N815

@@ -221,7 +221,8 @@ class Keeping:
                 healthy = [m for m in (*follower.placed.ancestors, *follower.own) if m.healthy]
                 if healthy:
                     newest, top = max(healthy, key=lambda m: m.step), best(healthy, self.contract.checkpoints.best)
-                    known["latest"] = {"step": newest.step, "time": newest.created_at, "seconds": follower.seconds}
+                    saved = {"step": newest.step, "time": newest.created_at, "bytes": newest.size_bytes}
+                    known["latest"] = {**saved, "seconds": follower.seconds}
                     known["best"] = top.to_json() if top else None
             self.run.publish_progress(known | {name: value for name, value in fields.items() if value is not None})
 

@@ -51,6 +51,7 @@ _NAMES = (
     ("deviceMemoryBytes", "device_memory_peak_bytes", "Most memory that one device's allocator has reserved."),
     ("etaSeconds", "eta_seconds", "Seconds to the last step at the present rate."),
     ("latest.step", "checkpoint_step", "Step of the newest healthy checkpoint."),
+    ("latest.bytes", "checkpoint_bytes", "Bytes of that checkpoint."),
     ("latest.seconds", "checkpoint_seconds", "Seconds that the newest checkpoint took to save."),
     ("latest.blockedSeconds", "checkpoint_blocked_seconds", "Those of them in which no step was made."),
     ("latest.blockedShare", "checkpoint_blocked_step_ratio", "The same as a share of a step, over the last twenty."),

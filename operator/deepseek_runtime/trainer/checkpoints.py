@@ -91,7 +91,7 @@ def told(
     """The fields of /progress: the newest checkpoint with the seconds that it took, and held steps up, also as a share of
     a step of `step_s`; and the best one."""
     share = None if blocked is None or not step_s else round(blocked / step_s, 4)
-    newest = {"step": latest.step, "time": latest.created_at, "seconds": seconds}
+    newest = {"step": latest.step, "time": latest.created_at, "bytes": latest.size_bytes, "seconds": seconds}
     return {
         "latest": {**newest, "blockedSeconds": blocked, "blockedShare": share},
         "best": top.to_json() if top else None,

@@ -106,7 +106,7 @@ def _timed(new: LastCheckpoint | None, old: LastCheckpoint | None) -> LastCheckp
         return new or old
     if new.step != old.step:
         return new.model_copy(update={"seconds": new.seconds or old.seconds})
-    measured = ("time", "seconds", "blocked_seconds", "blocked_share")
+    measured = ("time", "size_bytes", "seconds", "blocked_seconds", "blocked_share")
     kept = {name: getattr(new, name) or getattr(old, name) for name in measured}
     return new.model_copy(update=kept)
 

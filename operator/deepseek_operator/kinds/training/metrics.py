@@ -121,6 +121,7 @@ METRICS: tuple[Metric, ...] = (
         "When that checkpoint was complete, seconds since 1970.",
         lambda saved: moment(saved.time),
     ),
+    _saved("checkpoint_bytes", "Bytes of all its files.", lambda saved: saved.size_bytes),
     _saved("checkpoint_save_seconds", "Seconds from its first byte to its last.", lambda saved: saved.seconds),
     _saved(
         "checkpoint_blocked_seconds", "Those of them in which no step was made.", lambda saved: saved.blocked_seconds

@@ -31,6 +31,7 @@ from deepseek_operator.workloads.pod.state import terminated
 
 MAX_STEP = 10**9
 MAX_TOKENS = 10**15
+MAX_BYTES = 2**53
 MAX_EXPORTS = 128
 MAX_CAUSE = 512
 MAX_METRICS = 16
@@ -176,6 +177,7 @@ def _latest(said: object) -> LastCheckpoint | None:
     return LastCheckpoint(
         step=step,
         time=_word(said.get("time")),
+        size_bytes=whole(said.get("bytes"), MAX_BYTES) or None,
         seconds=number(said.get("seconds")),
         blocked_seconds=number(said.get("blockedSeconds")),
         blocked_share=number(said.get("blockedShare")),

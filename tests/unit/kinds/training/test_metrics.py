@@ -33,6 +33,7 @@ TOLD: dict[str, list[Row]] = {
     "progress_timestamp_seconds": [((), AT)],
     "checkpoint_step": [((), 30.0)],
     "checkpoint_timestamp_seconds": [((), AT)],
+    "checkpoint_bytes": [((), 4096.0)],
     "checkpoint_save_seconds": [((), 3.2)],
     "checkpoint_blocked_seconds": [((), 0.1)],
     "checkpoint_planned_bytes": [((), 1000.0)],

@@ -12,6 +12,7 @@ class LastCheckpoint(StatusModel):
     time: str | None = Field(
         default=None, description="When it was complete, RFC 3339; absent where only the last words of a pod name it."
     )
+    size_bytes: int | None = Field(default=None, alias="bytes", description="Bytes of all its files.")
     seconds: str | None = Field(
         default=None,
         description="Seconds from its first byte to its last, a decimal; steps go on meanwhile. Of the newest that was measured, where this one was not.",
