@@ -71,7 +71,7 @@ class _Entry:
 
 @dataclass
 class Mirror:
-    """Objects of the watched resources, indexed by uid, by name and by owner; and who refers to what.
+    """Objects of the watched resources, indexed by uid, by name, by owner and by resource; and who refers to what.
 
     Attributes:
         wake: hears of the keys that must look again because of what a pass over another learnt.
@@ -83,6 +83,7 @@ class Mirror:
     _by_uid: dict[str, _Entry] = field(default_factory=dict)
     _by_location: dict[Location, str] = field(default_factory=dict)
     _by_owner: dict[str, dict[str, _Entry]] = field(default_factory=dict)
+    _by_resource: dict[Resource, dict[str, _Entry]] = field(default_factory=dict)
     _tombstones: dict[str, int] = field(default_factory=dict)
     _tombstone_resources: dict[str, Resource] = field(default_factory=dict)
     _last_audit: dict[Resource, int] = field(default_factory=dict)
@@ -147,23 +148,20 @@ class Mirror:
 
     def owners(self) -> tuple[Key, ...]:
         """Keys of all custom resources, ordered."""
-        locations = (entry.location for entry in self._by_uid.values() if entry.location.resource.is_owner)
+        owners = (entries for resource, entries in self._by_resource.items() if resource.is_owner)
+        locations = (entry.location for entries in owners for entry in entries.values())
         return tuple(sorted(Key(at.resource, at.namespace, at.name) for at in locations))
 
     def versions(self, resource: Resource) -> tuple[tuple[Key, str, int], ...]:
         """Of every object of the resource its key, uid and resourceVersion; none is read for it."""
         return tuple(
-            (Key(resource, at.namespace, at.name), entry.uid, entry.version)
-            for entry in self._by_uid.values()
-            if (at := entry.location).resource == resource
+            (Key(resource, entry.location.namespace, entry.location.name), entry.uid, entry.version)
+            for entry in self._of(resource).values()
         )
 
     def sizes(self) -> Mapping[Resource, int]:
-        """Number of objects per resource."""
-        counted: dict[Resource, int] = {}
-        for entry in self._by_uid.values():
-            counted[entry.location.resource] = counted.get(entry.location.resource, 0) + 1
-        return counted
+        """Number of objects per resource, of those that have any."""
+        return {resource: len(entries) for resource, entries in self._by_resource.items()}
 
     # --- feeding ------------------------------------------------------------------------------------------------
 
@@ -181,6 +179,7 @@ class Mirror:
             woken |= self._remove(known)
             self._leaves(known, known.owners - entry.owners)
         self._by_uid[uid] = entry
+        self._by_resource.setdefault(resource, {})[uid] = entry
         self._by_location[entry.location] = uid
         self.neighbours.add(entry)
         for owner in entry.owners:
@@ -201,9 +200,7 @@ class Mirror:
         listed_at = int(listing.resource_version)
         listed = {uid_of(item): item for item in listing.items}
         ghosts = [
-            entry
-            for uid, entry in self._by_uid.items()
-            if entry.location.resource == resource and uid not in listed and entry.version <= listed_at
+            entry for uid, entry in self._of(resource).items() if uid not in listed and entry.version <= listed_at
         ]
         woken = self._remove_ghosts(ghosts, listed_at)
         missed = tuple(_location(resource, item) for uid, item in listed.items() if self._is_news(uid, item))
@@ -216,11 +213,8 @@ class Mirror:
         """A watch began anew with a list of that version, whose items were observed: what it lacks has gone."""
         ghosts = [
             entry
-            for uid, entry in self._by_uid.items()
-            if entry.location.resource == resource
-            and namespace in {None, entry.location.namespace}
-            and uid not in uids
-            and entry.version <= version
+            for uid, entry in self._of(resource).items()
+            if namespace in {None, entry.location.namespace} and uid not in uids and entry.version <= version
         ]
         return self._remove_ghosts(ghosts, version)
 
@@ -234,8 +228,8 @@ class Mirror:
             return self._missing.pop((resource, namespace), None) is not None
         is_news = self._missing.get((resource, namespace)) != why
         self._missing[resource, namespace] = why
-        for entry in list(self._by_uid.values()):
-            if entry.location.resource == resource and namespace in {None, entry.location.namespace}:
+        for entry in list(self._of(resource).values()):
+            if namespace in {None, entry.location.namespace}:
                 self._remove(entry)
         return is_news
 
@@ -292,10 +286,8 @@ class Mirror:
         """Looks for loose pods of owners that are no more, of those kinds that end such; returns the keys under which
         `forsaken` tells of them."""
         by_label = {owner_label(owner): owner for owner in owners if family_of(owner).ends_loose_pods}
-        for entry in self._by_uid.values():
-            if (at := entry.location).resource != POD:
-                continue
-            pod = entry.manifest
+        for entry in self._of(POD).values():
+            at, pod = entry.location, entry.manifest
             labels = labels_of(pod)
             uid = labels.get(OWNER_UID, "")
             if uid not in self._by_uid and controller_of(pod) is None:
@@ -323,6 +315,10 @@ class Mirror:
             self._references[key] = wanted
 
     # --- inside -------------------------------------------------------------------------------------------------
+
+    def _of(self, resource: Resource) -> Mapping[str, _Entry]:
+        """By uid, all of that resource."""
+        return self._by_resource.get(resource, {})
 
     def _replace_predecessor(self, entry: _Entry) -> frozenset[Key] | None:
         """Makes place at the name; None when the name's present holder is the newer one."""
@@ -360,6 +356,7 @@ class Mirror:
     def _remove(self, entry: _Entry) -> frozenset[Key]:
         uid = entry.uid
         del self._by_uid[uid]
+        drop(self._by_resource, entry.location.resource, uid)
         if self._by_location.get(entry.location) == uid:
             del self._by_location[entry.location]
         self.neighbours.drop(entry)

@@ -67,6 +67,26 @@ def test_neighbours_are_the_others_of_the_kind_and_the_namespace_as_they_are_now
     assert seen() == ["anew"]
 
 
+def test_whoever_asks_of_one_resource_walks_over_no_other() -> None:
+    class Walked(dict[str, Any]):
+        def values(self) -> Any:
+            raise AssertionError("all objects are walked over")
+
+        items = __iter__ = values
+
+    mirror = Mirror()
+    mirror._by_uid = Walked()
+    mirror.observe(TRAINING, made(TRAINING, "t", "t", 1))
+    for number in range(3):
+        mirror.observe(JOB, made(JOB, f"j{number}", f"j{number}", 1))
+    assert mirror.sizes() == {TRAINING: 1, JOB: 3}
+    assert [key.name for key, _, _ in mirror.versions(JOB)] == ["j0", "j1", "j2"]
+    assert mirror.owners() == (OWNER,)
+    assert mirror.relisted(JOB, None, 1, {"j0"}) == frozenset()
+    assert mirror.audit(JOB, Listing("1", [])) == Audit()
+    assert mirror.sizes() == {TRAINING: 1}
+
+
 def test_versions_are_compared_as_numbers() -> None:
     mirror = Mirror()
     mirror.observe(JOB, made(JOB, "j", "u", 9))
@@ -199,6 +219,9 @@ def test_events_in_any_order_with_duplicates_end_at_the_newest_truth(
     verb, newest = history[-1]
     assert mirror.get(JOB, NS, "j") == (newest if verb == "observe" else None)
     assert mirror.children(NS, "owner") == ({Ref(JOB, "j"): newest} if verb == "observe" else {})
+    assert mirror.sizes() == ({JOB: 1} if verb == "observe" else {})
+    uid, version = newest["metadata"]["uid"], int(newest["metadata"]["resourceVersion"])
+    assert mirror.versions(JOB) == (((Key(JOB, NS, "j"), uid, version),) if verb == "observe" else ())
 
 
 @settings(max_examples=300, deadline=None)
