@@ -55,8 +55,10 @@ def _rewards(asked: TrainerRequest) -> Refusal | None:
 
 def _teacher(asked: TrainerRequest) -> Refusal | None:
     if not _said(asked, "teacher_model_server"):
+        # Its client posts to /infer/ (swift/rlhf_trainers/vllm_client.py of 4.6.0), which vLLM's own server does not have.
         return Refusal("a distillation needs a teacher, which is asked over HTTP",
-                       "write trainer.args: [--teacher_model_server, http://<name of a DeepSeekServing>:8000, --gkd_logits_topk, \"20\"]")  # fmt: skip
+                       "write trainer.args: [--teacher_model_server, http://<name of a DeepSeekServing>:8000, --gkd_logits_topk, \"20\"], "
+                       "where the serving's engine is custom and runs `swift deploy --infer_backend vllm`")  # fmt: skip
     if not _said(asked, "gkd_logits_topk"):
         return Refusal("a teacher over HTTP tells of the likeliest tokens alone, and how many is not said",
                        'write trainer.args --gkd_logits_topk, "20" (vLLM tells of 20 unless its --max-logprobs says more)')  # fmt: skip
