@@ -624,6 +624,9 @@ PROFILE = {"profile": "nvidia-h200-141"}
 CUSTOM = {"type": "custom", "image": "registry.example.com/engine:1"}
 
 
+SCHEDULE: Changes = {"name": "day", "from": "08:00", "to": "18:00", "zone": "Europe/Berlin", "minReplicas": 1}
+
+
 def _signals(*targets: int) -> list[dict[str, Any]]:
     return [{"type": "InFlight", "target": target} for target in targets]
 
@@ -796,6 +799,42 @@ SERVINGS: tuple[tuple[str, Changes, str], ...] = (
             "spec.accelerator": {"resource": "nvidia.com/gpu"},
         },
         "signal DeviceUtilization is told by the devices' exporter",
+    ),
+    *(
+        (f"a schedule with {what}", {SCALING: {"maxReplicas": 3, "signals": _signals(8), "schedules": [one]}}, words)
+        for what, one, words in (
+            ("a floor above the ceiling of all times", {**SCHEDULE, "minReplicas": 4}, "minReplicas of each schedule"),
+            ("a floor above its ceiling", {**SCHEDULE, "minReplicas": 3, "maxReplicas": 2}, "at most its maxReplicas"),
+            ("no floor", {**SCHEDULE, "minReplicas": 0}, "greater than or equal to 1"),
+            ("a time of no day", {**SCHEDULE, "from": "24:00"}, "write a time of day in quotes"),
+            ("a time without a zero", {**SCHEDULE, "to": "8:00"}, "write a time of day in quotes"),
+            ("a time that YAML reads as a number", {**SCHEDULE, "from": 480}, "must be of type string"),
+            ("a zone with a blank", {**SCHEDULE, "zone": "Central European Time"}, "write a zone of the IANA database"),
+            ("a zone by its distance", {**SCHEDULE, "zone": "+01:00"}, "write a zone of the IANA database"),
+            ("a path for a zone", {**SCHEDULE, "zone": "../../etc/passwd"}, "write a zone of the IANA database"),
+            ("no zone", {key: value for key, value in SCHEDULE.items() if key != "zone"}, "zone: Required value"),
+            ("a day in full", {**SCHEDULE, "days": ["Monday"]}, 'supported values: "Mon"'),
+            ("one day twice", {**SCHEDULE, "days": ["Mon", "Mon"]}, "Duplicate value"),
+            ("no day", {**SCHEDULE, "days": []}, "should have at least 1 items"),
+            ("a name that is none", {**SCHEDULE, "name": "Office hours"}, "write a name of a-z"),
+        )
+    ),
+    (
+        "a ceiling of a schedule below the floor of all times",
+        {
+            SCALING: {
+                "minReplicas": 2,
+                "maxReplicas": 3,
+                "signals": _signals(8),
+                "schedules": [{**SCHEDULE, "maxReplicas": 1}],
+            }
+        },
+        "maxReplicas at least autoscaling.minReplicas",
+    ),
+    (
+        "two schedules of one name",
+        {SCALING: {"maxReplicas": 3, "signals": _signals(8), "schedules": [SCHEDULE, SCHEDULE]}},
+        "Duplicate value",
     ),
     (
         "a signal of a processor",

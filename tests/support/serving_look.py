@@ -15,6 +15,7 @@ from deepseek_operator.kinds.serving.labels import pod_labels
 from deepseek_operator.kinds.serving.model import reference_digest
 from deepseek_operator.kinds.serving.revision import revision_name
 from tests.support.servings import a_serving, seen_of
+from tests.support.world import START
 
 KIND = serving_kind(Configuration())
 SCALED: dict[str, Any] = {
@@ -62,7 +63,7 @@ def told(found: ServingStatus) -> tuple[str, str, str, str]:
 
 def scaler(active: str, reason: str, desired: int) -> Manifest:
     owner = DeepSeekServing.model_validate(recorded(**SCALED))
-    (manifest,) = children.autoscalers(owner, Configuration())
+    (manifest,) = children.autoscalers(owner, Configuration(), START)
     conditions = [{"type": "ScalingActive", "status": active, "reason": reason, "message": "no metrics returned"}]
     return {**manifest, "status": {"desiredReplicas": desired, "conditions": conditions}}
 

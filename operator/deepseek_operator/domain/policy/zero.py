@@ -114,6 +114,7 @@ class Facts:
         waiting: requests that wait by its words, for people.
         reading: of the metrics store; None: none, or none that is to be believed.
         at: now, in whole seconds, as it is recorded.
+        is_scheduled: a schedule wants replicas now, whether anybody asks or not.
     """
 
     idle: timedelta
@@ -125,6 +126,7 @@ class Facts:
     waiting: int
     reading: Reading | None
     at: datetime
+    is_scheduled: bool = False
 
 
 def window_of(state: State | None, idle: timedelta, now: datetime) -> timedelta:
@@ -153,6 +155,8 @@ def _asleep(state: State, now: Facts) -> State:
     if _somebody_waits(state, now):
         told = f"{now.waiting} requests wait" if now.waiting > 1 else "a request waits"
         return State(Phase.WAKING, now.at, heard=now.mark, why=told)
+    if now.is_scheduled:
+        return State(Phase.WAKING, now.at, heard=now.mark, why="a schedule wants replicas")
     if now.another:
         return State(Phase.WAKING, now.at, heard=now.mark, why="another version is asked for, and is tried")
     return state
@@ -160,7 +164,7 @@ def _asleep(state: State, now: Facts) -> State:
 
 def _awake(state: State, now: Facts) -> State:
     reading = now.reading
-    disturbed = not now.is_settled or (reading is not None and reading.is_busy)
+    disturbed = not now.is_settled or now.is_scheduled or (reading is not None and reading.is_busy)
     if state.phase is Phase.AWAKE:
         # What was asked before it was awake was of a time when nothing could come.
         if disturbed or reading is None or reading.at <= state.since or not reading.is_quiet(now.serving):

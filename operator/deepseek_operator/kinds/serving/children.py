@@ -5,11 +5,12 @@ under autoscaling, a HorizontalPodAutoscaler.
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.definition import SERVING
-from deepseek_operator.api.v1alpha1.serving.scaling import Autoscaling
+from deepseek_operator.api.v1alpha1.serving.scaling import Autoscaling, Bounds
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.names import handed_on
 from deepseek_operator.core.resources import (
@@ -64,7 +65,7 @@ def children(view: View, target: str) -> tuple[Manifest, ...]:
         *models(view),
         *caches(view),
         *leases(view),
-        *(autoscalers(owner, view.configuration) if not view.is_asleep else ()),
+        *(autoscalers(owner, view.configuration, view.now) if not view.is_asleep else ()),
     )
 
 
@@ -175,17 +176,17 @@ def budget(owner: DeepSeekServing, replicas: int) -> Manifest:
     return {**head(BUDGET, owner, serving_service(owner.metadata.name), child_labels(owner)), "spec": spec}
 
 
-def autoscalers(owner: DeepSeekServing, configuration: Configuration) -> tuple[Manifest, ...]:
-    """The HorizontalPodAutoscaler over our scale subresource; none while nothing may be scaled."""
+def autoscalers(owner: DeepSeekServing, configuration: Configuration, now: datetime) -> tuple[Manifest, ...]:
+    """The HorizontalPodAutoscaler over our scale subresource, with the bounds of now; none while nothing may be scaled."""
     autoscaling = owner.spec.autoscaling
     if autoscaling is None or owner.spec.suspend:
         return ()
     name = serving_service(owner.metadata.name)
-    spec = _autoscaler_spec(owner, autoscaling, configuration.metric_prefix)
+    spec = _autoscaler_spec(owner, autoscaling, autoscaling.bounds(now), configuration.metric_prefix)
     return ({**head(AUTOSCALER, owner, name, child_labels(owner)), "spec": spec},)
 
 
-def _autoscaler_spec(owner: DeepSeekServing, autoscaling: Autoscaling, metric: str) -> dict[str, Any]:
+def _autoscaler_spec(owner: DeepSeekServing, autoscaling: Autoscaling, bounds: Bounds, metric: str) -> dict[str, Any]:
     """One replica per replica wanted. A target of type Value would be multiplied by the ready pods."""
     external = {
         "metric": {"name": metric, "selector": {"matchLabels": {"serving": owner.metadata.name}}},
@@ -193,8 +194,8 @@ def _autoscaler_spec(owner: DeepSeekServing, autoscaling: Autoscaling, metric: s
     }
     return {
         "scaleTargetRef": {"apiVersion": SERVING.api_version, "kind": SERVING.kind, "name": owner.metadata.name},
-        "minReplicas": autoscaling.least,
-        "maxReplicas": autoscaling.max_replicas,
+        "minReplicas": bounds.least,
+        "maxReplicas": bounds.most,
         "metrics": [{"type": "External", "external": external}],
         "behavior": _behavior(autoscaling),
     }
@@ -203,7 +204,7 @@ def _autoscaler_spec(owner: DeepSeekServing, autoscaling: Autoscaling, metric: s
 def _behavior(autoscaling: Autoscaling) -> dict[str, Any]:
     """Up at once and without a rate limit: a register that was reset by hand must climb back in one step, because
     the gate follows what the autoscaler wants. Down only after the highest wish of the window has passed."""
-    up = [{"type": "Pods", "value": autoscaling.max_replicas, "periodSeconds": SCALE_UP_PERIOD_SECONDS}]
+    up = [{"type": "Pods", "value": autoscaling.highest, "periodSeconds": SCALE_UP_PERIOD_SECONDS}]
     down = [{"type": "Percent", "value": 100, "periodSeconds": SCALE_UP_PERIOD_SECONDS}]
     window_s = autoscaling.scale_down_stabilization_seconds
     return {

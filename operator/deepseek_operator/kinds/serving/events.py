@@ -40,6 +40,7 @@ _WARNINGS = frozenset(
         reasons.METRICS_UNAVAILABLE,
         reasons.NAME_CONFLICT,
         reasons.AUTOSCALER_OFF,
+        reasons.UNKNOWN_ZONE,
         reasons.FORBIDDEN,
         reasons.REJECTED,
         reasons.UNKNOWN_REVISION,

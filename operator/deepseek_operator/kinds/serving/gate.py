@@ -23,8 +23,8 @@ def running_replicas(seen: Seen[DeepSeekServing], live: Manifest | None, window_
     spec = seen.owner.spec
     if spec.autoscaling is None:
         return spec.replicas
-    bounds, told = spec.autoscaling, _autoscaler(live, window_left) if live is not None else None
-    return gated(spec.replicas, _held(seen), bounds.least, bounds.max_replicas, told)
+    bounds, told = spec.autoscaling.bounds(seen.now), _autoscaler(live, window_left) if live is not None else None
+    return gated(spec.replicas, _held(seen), bounds.least, bounds.most, told)
 
 
 def _held(seen: Seen[DeepSeekServing]) -> int:

@@ -90,7 +90,11 @@ def _waiting(view: View) -> timedelta | None:
     steps = waits(view.run, view.now) if view.run is not None else None
     judged = view.baking.waits if view.baking is not None else None
     asked = next_look(view.owner, view.sleep, view.now)
-    return min((time for time in (unseen, left, untold, steps, judged, asked) if time is not None), default=None)
+    change = view.bounds.next_change if view.bounds is not None and not view.spec.suspend else None
+    scheduled = change - view.now if change is not None else None
+    return min(
+        (time for time in (unseen, left, untold, steps, judged, asked, scheduled) if time is not None), default=None
+    )
 
 
 def _record(view: View) -> ServingStatus | None:

@@ -73,6 +73,9 @@ WAITING_FOR_PREDECESSOR = _shared(shared.WAITING_FOR_PREDECESSOR)
 AUTOSCALER_OFF = Reason(
     "AutoscalerOff", "Write replicas: 1 or more, or leave it out: with 0 the autoscaler is switched off."
 )
+UNKNOWN_ZONE = Reason(
+    "UnknownZone", "Write a zone of the IANA database into autoscaling.schedules[].zone, for example Europe/Berlin."
+)
 FORBIDDEN = _shared(shared.FORBIDDEN)
 REJECTED = _shared(shared.REJECTED)
 WAITING_FOR_API = _shared(shared.WAITING_FOR_API)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from deepseek_operator.api.base import parse_time
+from deepseek_operator.api.base import parse_time, rfc3339
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
-from deepseek_operator.api.v1alpha1.serving.scaling import MOST_SIGNALS, SignalStatus
+from deepseek_operator.api.v1alpha1.serving.scaling import MOST_SIGNALS, Bounds, SignalStatus
 from deepseek_operator.api.v1alpha1.serving.status import ScalingStatus
 from deepseek_operator.core.conditions import Verdict
 from deepseek_operator.core.resources import Manifest
@@ -65,7 +65,7 @@ def scaling_of(seen: Seen[DeepSeekServing]) -> Scaling:
     live, autoscaling = live_autoscaler(seen), seen.owner.spec.autoscaling
     sleep = seen.owner.status.sleep
     rests = seen.owner.spec.suspend or (sleep is not None and sleep.phase == Phase.ASLEEP)
-    told = _told(live, _signals(seen)) if autoscaling is not None and not rests else None
+    told = _told(live, _signals(seen), autoscaling.bounds(seen.now)) if autoscaling is not None and not rests else None
     return Scaling(live, window_left(autoscaling, live, seen.now), told, _blind_left(told, live, seen.now))
 
 
@@ -87,10 +87,17 @@ def _signal(wish: SignalWish) -> SignalStatus:
     )
 
 
-def _told(live: Manifest | None, signals: list[SignalStatus]) -> ScalingStatus:
+def _told(live: Manifest | None, signals: list[SignalStatus], bounds: Bounds) -> ScalingStatus:
+    now = {
+        "signals": signals,
+        "floor": bounds.least,
+        "ceiling": bounds.most,
+        "schedules": list(bounds.schedules),
+        "next_change": rfc3339(bounds.next_change) if bounds.next_change is not None else None,
+    }
     if live is None:
         message = "the HorizontalPodAutoscaler does not exist yet"
-        return ScalingStatus(reason=NO_AUTOSCALER, message=message, signals=signals)
+        return ScalingStatus(reason=NO_AUTOSCALER, message=message, **now)
     active = scaler_condition(live, "ScalingActive")
     able = scaler_condition(live, "AbleToScale")
     told = able if able.get("status") == "False" else active
@@ -99,7 +106,7 @@ def _told(live: Manifest | None, signals: list[SignalStatus]) -> ScalingStatus:
         desired=(live.get("status") or {}).get("desiredReplicas"),
         reason=str(told.get("reason", "")),
         message=str(told.get("message", ""))[:1024],
-        signals=signals,
+        **now,
     )
 
 

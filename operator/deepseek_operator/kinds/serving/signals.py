@@ -221,7 +221,7 @@ def wanted(owner: DeepSeekServing, configuration: Configuration, samples: Mappin
     autoscaling = owner.spec.autoscaling
     if autoscaling is None:
         return Wanted(None)
-    fleet, maximum = _fleet(owner, samples), autoscaling.max_replicas
+    fleet, maximum = _fleet(owner, samples), autoscaling.highest
     asked = _Asked(owner, configuration)
     wishes = [
         (

@@ -43,7 +43,9 @@ def slept(seen: Seen[DeepSeekServing], is_settled: bool, serving: int, another: 
     at, idle, before = whole_second(seen.now), timedelta(seconds=wake.idle_seconds), state_of(owner.status.sleep)
     mark, waiting = _marked(seen.child(LEASE, serving_service(owner.metadata.name)))
     told = reading(owner, window_of(before, idle, at), seen.readings)
-    return advance(before, Facts(idle, is_settled, serving, another, _is_kept(seen), mark, waiting, told, at))
+    bounds = owner.spec.autoscaling.bounds(seen.now) if owner.spec.autoscaling is not None else None
+    kept = bounds is not None and bool(bounds.schedules)
+    return advance(before, Facts(idle, is_settled, serving, another, _is_kept(seen), mark, waiting, told, at, kept))
 
 
 def questions(seen: Seen[DeepSeekServing]) -> tuple[Question, ...]:

@@ -172,6 +172,10 @@ def _verdicts(view: View, done: Done) -> Told:
     if owner.spec.autoscaling is not None and owner.spec.replicas == 0:
         told = _with_advice("spec.replicas is 0", reasons.AUTOSCALER_OFF)
         return "Failed", stalled(reasons.AUTOSCALER_OFF.name, told, serves=serves)
+    if owner.spec.autoscaling is not None and (unknown := owner.spec.autoscaling.unknown_zones):
+        message = f"no zone is called {' or '.join(unknown)}: schedules in it are never in force"
+        told = _with_advice(message, reasons.UNKNOWN_ZONE)
+        return "Failed", stalled(reasons.UNKNOWN_ZONE.name, told, serves=serves)
     if view.is_asleep:
         return _asleep(view)
     return _rolling(view, serves)
@@ -187,8 +191,7 @@ def _asleep(view: View) -> Told:
 
 
 def _floor_is_ready(view: View) -> bool:
-    autoscaling = view.spec.autoscaling
-    floor = min(autoscaling.least, view.wanted) if autoscaling is not None else view.wanted
+    floor = min(view.bounds.least, view.wanted) if view.bounds is not None else view.wanted
     return not view.spec.suspend and bool(view.running) and view.serving >= floor
 
 

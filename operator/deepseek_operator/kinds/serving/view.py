@@ -8,6 +8,7 @@ from functools import cached_property
 from deepseek_operator.api.v1alpha1.common.plan import PlanStatus
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.rollout import HeaderMatch
+from deepseek_operator.api.v1alpha1.serving.scaling import Bounds
 from deepseek_operator.api.v1alpha1.serving.spec import ServingSpec
 from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel, ServingStatus
 from deepseek_operator.core.conditions import Verdict
@@ -113,6 +114,12 @@ class View:
     def scaling(self) -> Scaling:
         """What our autoscaler is and says."""
         return scaling_of(self.seen)
+
+    @cached_property
+    def bounds(self) -> Bounds | None:
+        """Within which the autoscaler's replicas come and go now; None without autoscaling."""
+        autoscaling = self.spec.autoscaling
+        return autoscaling.bounds(self.now) if autoscaling is not None else None
 
     @cached_property
     def replicas(self) -> int:

@@ -257,6 +257,11 @@ def of_first_token(quantile: str) -> str:
     return f"1000 * histogram_quantile({quantile}, sum by (le) (rate({buckets}[120s])))"
 
 
+def scheduled(field: str) -> Scene:
+    """What is told of the bounds."""
+    return lambda spec: at(ServingLife(**spec).status.to_wire(), f"autoscaling.{field}")
+
+
 def falls_after_a_minute(spec: Spec) -> object:
     """Replicas let run one minute after the autoscaler was made, which wants one of three."""
     life = ServingLife(**spec)
@@ -418,6 +423,9 @@ EXPORT: Spec = {"model": {"fromTraining": {"name": "tune"}}}
 SCALED: Spec = {"autoscaling": {"maxReplicas": 8, "signals": [{"type": "InFlight", "target": 4}]}, "replicas": 3}
 DEMAND = {"type": "InFlight", "target": 4}
 BY_TIME: Spec = {"autoscaling": {"maxReplicas": 8, "signals": [{"type": "TimeToFirstToken"}, DEMAND]}}
+SCHEDULED = {"name": "day", "from": "00:00", "to": "12:00", "zone": "UTC", "minReplicas": 5}
+NEW_YEAR: Spec = {"autoscaling": {"maxReplicas": 8, "signals": [DEMAND], "schedules": [SCHEDULED]}}
+"""The world of these tests begins with the year 2026, a Thursday, at midnight in UTC."""
 BY_QUERY: Spec = {"autoscaling": {"maxReplicas": 8, "signals": [{"type": "PromQL", "target": 4}]}}
 TOLERATION: Spec = {"pod": {"tolerations": [{"key": "gpu", "operator": "Equal", "value": "a"}]}}
 ROUTED: Spec = {"gateway": {"parentRef": {"name": "public"}}}
@@ -601,6 +609,16 @@ FIELDS = (
     Field("autoscaling.signals[].query", asked_of_prometheus("PromQL"),
           (("vector(1)", "vector(1)"), ('sum(a{b="$serving"})', 'sum(a{b="chat"})')), BY_QUERY),
     Field("autoscaling.signals[].target", replicas_for_12_in_flight, ((4, 3), (12, 1)), SCALED),
+    Field("autoscaling.schedules[].name", scheduled("schedules"), (("day", ["day"]), ("night", ["night"])), NEW_YEAR),
+    Field("autoscaling.schedules[].days[]", scheduled("floor"), ((ABSENT, 5), (["Fri"], 1)), NEW_YEAR),
+    Field("autoscaling.schedules[].from", scheduled("floor"), (("00:00", 5), ("00:01", 1)), NEW_YEAR),
+    Field("autoscaling.schedules[].to", scheduled("nextChange"),
+          (("12:00", "2026-01-01T12:00:00Z"), ("13:00", "2026-01-01T13:00:00Z")), NEW_YEAR),
+    Field("autoscaling.schedules[].zone", scheduled("floor"), (("UTC", 5), ("America/New_York", 1)), NEW_YEAR),
+    Field("autoscaling.schedules[].minReplicas", both(autoscaler("minReplicas"), runs),
+          ((4, (4, (4, 4))), (6, (6, (6, 6)))), NEW_YEAR),
+    Field("autoscaling.schedules[].maxReplicas", both(autoscaler("maxReplicas"), scheduled("ceiling")),
+          ((ABSENT, (8, 8)), (5, (5, 5)), (20, (20, 20))), NEW_YEAR),
     Field("autoscaling.scaleDownStabilizationSeconds", falls_after_a_minute, ((ABSENT, 3), (60, 1)), SCALED),
     Field("autoscaling.scaleDownStabilizationSeconds", autoscaler("behavior.scaleDown.stabilizationWindowSeconds"),
           ((ABSENT, 300), (60, 60)), SCALED),

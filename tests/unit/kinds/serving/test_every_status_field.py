@@ -26,7 +26,9 @@ DENSE = {"name": "deepseek-r1-distill-llama-70b", "source": SOURCE}
 
 
 def follows_an_autoscaler_and_rolls_out() -> ServingLife:
-    scaled: dict[str, Any] = {"autoscaling": {"maxReplicas": 4, "signals": [{"target": 4}]}, "replicas": 2}
+    schedule = {"name": "a", "from": "00:00", "to": "23:00", "zone": "UTC", "minReplicas": 2}
+    autoscaling = {"maxReplicas": 4, "signals": [{"target": 4}], "schedules": [schedule]}
+    scaled: dict[str, Any] = {"autoscaling": autoscaling, "replicas": 2}
     training = a_training(exports=[100], result="Complete", bestCheckpoint={"step": 100})
     life = ServingLife(training, model={"fromTraining": {"name": "tune"}}, **scaled)
     life.run()

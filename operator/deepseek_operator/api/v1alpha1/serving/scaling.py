@@ -1,13 +1,16 @@
 """By which signals replicas come and go."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, time
 from typing import Annotated
 
 from pydantic import ConfigDict, Field, StringConstraints
 
-from deepseek_operator.api.base import ApiModel, OneOf, StatusModel, rule, rules
+from deepseek_operator.api.base import ApiModel, DnsLabel, OneOf, Says, StatusModel, rule, rules
 from deepseek_operator.api.v1alpha1.common.programs import is_none, is_one, joined
 from deepseek_operator.api.v1alpha1.serving.analysis import USUAL_QUANTILE, Quantile
+from deepseek_operator.domain.policy.windows import DAYS, Window, next_change
 from deepseek_operator.domain.programs.engines.loads import (
     LOADS,
     PROMQL,
@@ -116,6 +119,78 @@ class Wake(ApiModel):
     )
 
 
+ClockTime = Annotated[
+    str,
+    StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", max_length=5),
+    Says('write a time of day in quotes, for example "08:00"'),
+]
+ZoneName = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$", max_length=64),
+    Says("write a zone of the IANA database, for example Europe/Berlin"),
+]
+MOST_SCHEDULES = 16
+
+
+class Schedule(ApiModel):
+    """Bounds of the replicas for a time of some days of the week."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "!has(self.maxReplicas) || self.minReplicas <= self.maxReplicas",
+                "minReplicas of a schedule must be at most its maxReplicas",
+            )
+        )
+    )
+
+    name: DnsLabel = Field(description="How it is told in the status. Example: office-hours.")
+    days: list[Annotated[str, OneOf(DAYS)]] = Field(
+        default_factory=lambda: list(DAYS),
+        min_length=1,
+        max_length=7,
+        description="Days of the week on which it begins: Mon, Tue, Wed, Thu, Fri, Sat, Sun. Absent: all.",
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
+    begins: ClockTime = Field(alias="from", description='When it begins, by the clocks of the zone. Example: "08:00".')
+    ends: ClockTime = Field(
+        alias="to",
+        description='When it ends: on the next day where this is not later than `from`, so that "00:00" is midnight and from "22:00" to "06:00" a night. Example: "19:00".',
+    )
+    zone: ZoneName = Field(
+        description="Whose clocks, by the name in the IANA database; changes of clocks are followed. Example: Europe/Berlin."
+    )
+    min_replicas: Annotated[int, Field(ge=1, le=1000)] = Field(
+        description="Never fewer in this time, whatever the load is. Example: 4."
+    )
+    max_replicas: Annotated[int, Field(ge=1, le=1000)] | None = Field(
+        default=None,
+        description="Never more in this time, in place of autoscaling.maxReplicas. Absent: that one. Example: 12.",
+    )
+
+    @property
+    def window(self) -> Window:
+        """When it is in force."""
+        return Window(frozenset(self.days), time.fromisoformat(self.begins), time.fromisoformat(self.ends), self.zone)
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Within which replicas come and go at a moment.
+
+    Attributes:
+        least: fewest replicas while it is awake.
+        most: most replicas.
+        schedules: names of those in force.
+        next_change: when one begins or ends next; None: never.
+    """
+
+    least: int
+    most: int
+    schedules: tuple[str, ...] = ()
+    next_change: datetime | None = None
+
+
 class Autoscaling(ApiModel):
     """A HorizontalPodAutoscaler over this resource's scale subresource."""
 
@@ -138,6 +213,12 @@ class Autoscaling(ApiModel):
         default=None,
         description="Of minReplicas: 0, when the last replica goes and how requests wait for the first. Absent: the defaults.",
     )
+    schedules: list[Schedule] = Field(
+        default_factory=list,
+        max_length=MOST_SCHEDULES,
+        description="Other bounds for times of the week. Of several in force the largest minReplicas and the largest maxReplicas count. Absent: none.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
 
     @property
     def sleep(self) -> Wake | None:
@@ -145,9 +226,23 @@ class Autoscaling(ApiModel):
         return None if self.min_replicas else self.wake or Wake()
 
     @property
-    def least(self) -> int:
-        """Fewest replicas while it is awake: between none and one only the operator decides."""
-        return max(1, self.min_replicas)
+    def highest(self) -> int:
+        """Most replicas at any time."""
+        return max([self.max_replicas, *(one.max_replicas or 0 for one in self.schedules)])
+
+    def bounds(self, now: datetime) -> Bounds:
+        """Within which replicas come and go now. While it is awake one runs: between none and one only the operator decides."""
+        in_force = [one for one in self.schedules if one.window.is_open(now)]
+        most = max((one.max_replicas or self.max_replicas for one in in_force), default=self.max_replicas)
+        least = max([1, self.min_replicas, *(one.min_replicas for one in in_force)])
+        names = tuple(one.name for one in in_force)
+        # What was stored before its rule may cross; a ceiling is what a person pays for.
+        return Bounds(min(least, most), most, names, next_change((one.window for one in self.schedules), now))
+
+    @property
+    def unknown_zones(self) -> tuple[str, ...]:
+        """Zones of schedules that nobody knows, in order."""
+        return tuple(dict.fromkeys(one.zone for one in self.schedules if not one.window.is_known))
 
 
 def unobtainable() -> Iterator[dict[str, str]]:

@@ -170,6 +170,13 @@ class ServingSpec(ApiModel):
                 "autoscaling.minReplicas must be at most autoscaling.maxReplicas",
             ),
             rule(
+                "!has(self.schedules) || self.schedules.all(s, s.minReplicas <= (has(s.maxReplicas) ? s.maxReplicas : "
+                "self.maxReplicas) && (!has(s.maxReplicas) || self.minReplicas <= s.maxReplicas))",
+                "minReplicas of each schedule must be at most its maxReplicas, or else autoscaling.maxReplicas; and its "
+                "maxReplicas at least autoscaling.minReplicas",
+                fieldPath=".schedules",
+            ),
+            rule(
                 f"self.signals.exists(s, {is_one('s.type', DEMAND)})",
                 f"write one at least of {joined(DEMAND, 'and')} among autoscaling.signals: by times and shares alone nobody can tell "
                 "how many replicas are too many",

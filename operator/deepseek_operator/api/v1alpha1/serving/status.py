@@ -6,7 +6,7 @@ from deepseek_operator.api.base import ObservedStatus, StatusModel, Summary
 from deepseek_operator.api.record import RECORD
 from deepseek_operator.api.v1alpha1.common.plan import PlanStatus
 from deepseek_operator.api.v1alpha1.serving.analysis import AnalysisStatus, ExamStatus
-from deepseek_operator.api.v1alpha1.serving.scaling import MOST_SIGNALS, SignalStatus
+from deepseek_operator.api.v1alpha1.serving.scaling import MOST_SCHEDULES, MOST_SIGNALS, SignalStatus
 
 
 class ResolvedAdapter(StatusModel):
@@ -210,6 +210,17 @@ class ScalingStatus(StatusModel):
         max_length=MOST_SIGNALS,
         description="What each signal wants; the largest wish wins.",
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
+    floor: int | None = Field(default=None, description="Never fewer replicas now, by autoscaling and its schedules.")
+    ceiling: int | None = Field(default=None, description="Never more replicas now, by autoscaling and its schedules.")
+    schedules: list[str] = Field(
+        default_factory=list,
+        max_length=MOST_SCHEDULES,
+        description="Names of the schedules in force. Example: office-hours.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
+    next_change: str | None = Field(
+        default=None, description="When a schedule begins or ends next, RFC 3339; absent without any."
     )
 
 
