@@ -42,6 +42,9 @@ TEXTS = (
     "en",
     "xx",
     "0.95",
+    "08:00",
+    "24:00",
+    "Europe/Berlin",
 )
 Schema = Mapping[str, Any]
 RULES = "x-kubernetes-validations"
