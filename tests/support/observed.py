@@ -84,6 +84,8 @@ SERVING_STATUS: dict[str, Any] = {
     "autoscaling": {
         "active": True,
         "desired": 3,
+        "floor": 2,
+        "ceiling": 8,
         "signals": [
             {"type": "InFlight", "value": "12", "target": "4", "wanted": 3},
             {"type": "KVCache", "target": "80", "message": "no replica reports"},

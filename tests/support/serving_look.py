@@ -63,7 +63,8 @@ def told(found: ServingStatus) -> tuple[str, str, str, str]:
 
 def scaler(active: str, reason: str, desired: int) -> Manifest:
     owner = DeepSeekServing.model_validate(recorded(**SCALED))
-    (manifest,) = children.autoscalers(owner, Configuration(), START)
+    bounds = owner.spec.autoscaling.bounds(START) if owner.spec.autoscaling is not None else None
+    (manifest,) = children.autoscalers(owner, Configuration(), bounds)
     conditions = [{"type": "ScalingActive", "status": active, "reason": reason, "message": "no metrics returned"}]
     return {**manifest, "status": {"desiredReplicas": desired, "conditions": conditions}}
 

@@ -5,7 +5,6 @@ under autoscaling, a HorizontalPodAutoscaler.
 """
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
@@ -65,7 +64,7 @@ def children(view: View, target: str) -> tuple[Manifest, ...]:
         *models(view),
         *caches(view),
         *leases(view),
-        *(autoscalers(owner, view.configuration, view.now) if not view.is_asleep else ()),
+        *(autoscalers(owner, view.configuration, view.bounds) if not view.is_asleep else ()),
     )
 
 
@@ -176,13 +175,13 @@ def budget(owner: DeepSeekServing, replicas: int) -> Manifest:
     return {**head(BUDGET, owner, serving_service(owner.metadata.name), child_labels(owner)), "spec": spec}
 
 
-def autoscalers(owner: DeepSeekServing, configuration: Configuration, now: datetime) -> tuple[Manifest, ...]:
+def autoscalers(owner: DeepSeekServing, configuration: Configuration, bounds: Bounds | None) -> tuple[Manifest, ...]:
     """The HorizontalPodAutoscaler over our scale subresource, with the bounds of now; none while nothing may be scaled."""
     autoscaling = owner.spec.autoscaling
-    if autoscaling is None or owner.spec.suspend:
+    if autoscaling is None or bounds is None or owner.spec.suspend:
         return ()
     name = serving_service(owner.metadata.name)
-    spec = _autoscaler_spec(owner, autoscaling, autoscaling.bounds(now), configuration.metric_prefix)
+    spec = _autoscaler_spec(owner, autoscaling, bounds, configuration.metric_prefix)
     return ({**head(AUTOSCALER, owner, name, child_labels(owner)), "spec": spec},)
 
 

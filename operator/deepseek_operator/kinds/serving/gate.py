@@ -10,7 +10,7 @@ from typing import Any
 
 from deepseek_operator.api.base import parse_time
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
-from deepseek_operator.api.v1alpha1.serving.scaling import Autoscaling
+from deepseek_operator.api.v1alpha1.serving.scaling import Autoscaling, Bounds
 from deepseek_operator.core.resources import AUTOSCALER, Manifest, is_terminating
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.domain.policy.scaling import Autoscaler, gated
@@ -18,12 +18,14 @@ from deepseek_operator.kinds.serving.names import serving_service
 from deepseek_operator.kinds.serving.running import replica_groups
 
 
-def running_replicas(seen: Seen[DeepSeekServing], live: Manifest | None, window_left: timedelta | None) -> int:
+def running_replicas(
+    seen: Seen[DeepSeekServing], bounds: Bounds | None, live: Manifest | None, window_left: timedelta | None
+) -> int:
     """Replicas that may run now, suspension aside. `live`: our autoscaler, with what its window still lacks."""
     spec = seen.owner.spec
-    if spec.autoscaling is None:
+    if bounds is None:
         return spec.replicas
-    bounds, told = spec.autoscaling.bounds(seen.now), _autoscaler(live, window_left) if live is not None else None
+    told = _autoscaler(live, window_left) if live is not None else None
     return gated(spec.replicas, _held(seen), bounds.least, bounds.most, told)
 
 

@@ -7,7 +7,7 @@ the autoscaler makes of the load, and where a rollout stands.
 from collections.abc import Callable, Iterable
 
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
-from deepseek_operator.api.v1alpha1.serving.scaling import Autoscaling, SignalStatus
+from deepseek_operator.api.v1alpha1.serving.scaling import SignalStatus
 from deepseek_operator.api.v1alpha1.serving.status import CanaryStatus, RevisionStatus, ScalingStatus, ServingStatus
 from deepseek_operator.core.metrics import Metric, Number, Read, Row, moment, number, observed, read_off
 
@@ -91,7 +91,6 @@ _owner: Read[DeepSeekServing] = read_off(PREFIX, lambda owner: owner)
 _status: Read[ServingStatus] = read_off(PREFIX, lambda owner: owner.status)
 _canary: Read[CanaryStatus] = read_off(PREFIX, lambda owner: owner.status.canary)
 _scaler: Read[ScalingStatus] = read_off(PREFIX, lambda owner: owner.status.autoscaling)
-_bound: Read[Autoscaling] = read_off(PREFIX, lambda owner: owner.spec.autoscaling)
 
 METRICS: tuple[Metric, ...] = (
     Metric(
@@ -178,8 +177,16 @@ METRICS: tuple[Metric, ...] = (
         _exams,
         ("revision", "data", "role"),
     ),
-    _bound("replicas_minimum", "autoscaling.minReplicas.", lambda scaling: scaling.min_replicas),
-    _bound("replicas_maximum", "autoscaling.maxReplicas.", lambda scaling: scaling.max_replicas),
+    _scaler(
+        "replicas_minimum",
+        "Never fewer replicas now, by autoscaling and its schedules; none while it sleeps or is suspended.",
+        lambda scaler: scaler.floor,
+    ),
+    _scaler(
+        "replicas_maximum",
+        "Never more replicas now, by autoscaling and its schedules; none while it sleeps or is suspended.",
+        lambda scaler: scaler.ceiling,
+    ),
     _scaler(
         "autoscaler_active",
         "1 while the autoscaler gets its numbers; 0: it sees nothing, and what runs is held.",

@@ -60,12 +60,12 @@ class Scaling:
         return (Verdict(SCALING_ACTIVE, status, told.reason, told.message),)
 
 
-def scaling_of(seen: Seen[DeepSeekServing]) -> Scaling:
-    """What is seen of the autoscaler now."""
+def scaling_of(seen: Seen[DeepSeekServing], bounds: Bounds | None) -> Scaling:
+    """What is seen of the autoscaler now, within its bounds of now; None without autoscaling."""
     live, autoscaling = live_autoscaler(seen), seen.owner.spec.autoscaling
     sleep = seen.owner.status.sleep
     rests = seen.owner.spec.suspend or (sleep is not None and sleep.phase == Phase.ASLEEP)
-    told = _told(live, _signals(seen), autoscaling.bounds(seen.now)) if autoscaling is not None and not rests else None
+    told = _told(live, _signals(seen), bounds) if bounds is not None and not rests else None
     return Scaling(live, window_left(autoscaling, live, seen.now), told, _blind_left(told, live, seen.now))
 
 

@@ -35,7 +35,9 @@ def runs_alone(revision: str, running: Mapping[str, Replicas]) -> bool:
     return gone and running.get(revision) == Replicas(1, 1, 1)
 
 
-def slept(seen: Seen[DeepSeekServing], is_settled: bool, serving: int, another: bool) -> State | None:
+def slept(
+    seen: Seen[DeepSeekServing], is_settled: bool, serving: int, another: bool, is_scheduled: bool
+) -> State | None:
     """Where it stands now, as it is to be recorded; None where it never sleeps. The rest is of `Facts`."""
     owner, wake = seen.owner, seen.owner.spec.sleep
     if wake is None:
@@ -43,9 +45,8 @@ def slept(seen: Seen[DeepSeekServing], is_settled: bool, serving: int, another: 
     at, idle, before = whole_second(seen.now), timedelta(seconds=wake.idle_seconds), state_of(owner.status.sleep)
     mark, waiting = _marked(seen.child(LEASE, serving_service(owner.metadata.name)))
     told = reading(owner, window_of(before, idle, at), seen.readings)
-    bounds = owner.spec.autoscaling.bounds(seen.now) if owner.spec.autoscaling is not None else None
-    kept = bounds is not None and bool(bounds.schedules)
-    return advance(before, Facts(idle, is_settled, serving, another, _is_kept(seen), mark, waiting, told, at, kept))
+    kept = _is_kept(seen)
+    return advance(before, Facts(idle, is_settled, serving, another, kept, mark, waiting, told, at, is_scheduled))
 
 
 def questions(seen: Seen[DeepSeekServing]) -> tuple[Question, ...]:

@@ -113,7 +113,7 @@ class View:
     @cached_property
     def scaling(self) -> Scaling:
         """What our autoscaler is and says."""
-        return scaling_of(self.seen)
+        return scaling_of(self.seen, self.bounds)
 
     @cached_property
     def bounds(self) -> Bounds | None:
@@ -124,7 +124,7 @@ class View:
     @cached_property
     def replicas(self) -> int:
         """Replicas that may run now, suspension aside."""
-        return running_replicas(self.seen, self.scaling.live, self.scaling.window_left)
+        return running_replicas(self.seen, self.bounds, self.scaling.live, self.scaling.window_left)
 
     @property
     def wanted(self) -> int:
@@ -141,7 +141,8 @@ class View:
         is_still = (run is None or not run.is_open) and self.is_guarded
         is_settled = is_still and stands is not None and runs_alone(stands, self.running)
         another = stands is not None and stands != self.status.stable
-        return slept(self.seen, is_settled, self.serving, another) if self.gate is not None else None
+        is_scheduled = self.bounds is not None and bool(self.bounds.schedules)
+        return slept(self.seen, is_settled, self.serving, another, is_scheduled) if self.gate is not None else None
 
     @property
     def is_asleep(self) -> bool:

@@ -39,7 +39,7 @@ TOLD: dict[str, list[Row]] = {
         (("new", "builtin://uppercase", "tried"), 0.7),
         (("old", "builtin://uppercase", "released"), 0.9),
     ],
-    "replicas_minimum": [((), 1.0)],
+    "replicas_minimum": [((), 2.0)],
     "replicas_maximum": [((), 8.0)],
     "autoscaler_active": [((), 1.0)],
     "autoscaler_replicas_wanted": [((), 3.0)],

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from deepseek_operator.api.v1alpha1.serving.scaling import Autoscaling
 from deepseek_operator.core.actions import Done
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.domain.sizing import size_serving
@@ -27,11 +28,13 @@ from tests.support.serving_look import SCALED
 from tests.support.servings import DENSE, R1
 
 FACTS = (
-    children, live_autoscaler, living_pods, numbers, resolve, revision_name, rollout, running_replicas, running_revisions,
+    Autoscaling.bounds, children, live_autoscaler, living_pods, numbers, resolve, revision_name, rollout, running_replicas, running_revisions,
     scaling_of, stored_revisions, target, update_of, wanted_plan,
 )  # fmt: skip
 MAKING = (command, planned, render, size_serving)
 PLAIN: dict[str, Any] = {"replicas": 3}
+SCHEDULE = {"name": "day", "from": "08:00", "to": "18:00", "zone": "Europe/Berlin", "minReplicas": 2}
+BY_CLOCK: dict[str, Any] = {**SCALED["autoscaling"], "schedules": [SCHEDULE]}
 ON_DEVICES: dict[str, Any] = {"model": DENSE, "engine": {"type": "vllm"}, "accelerator": {"profile": "nvidia-h200-141"}}
 REFUSED = {**ON_DEVICES, "model": R1, "accelerator": {"profile": "nvidia-h100-80", "perNode": 8}}
 
@@ -54,6 +57,7 @@ def rolling() -> ServingLife:
 STATES = {
     "plain": lambda: living(**PLAIN),
     "scaled": lambda: living(**SCALED, replicas=3),
+    "scaled by the clock": lambda: living(autoscaling=BY_CLOCK, replicas=3),
     "on devices": lambda: living(**ON_DEVICES),
     "refused": lambda: living(**REFUSED),
     "suspended": lambda: living(**PLAIN, suspend=True),

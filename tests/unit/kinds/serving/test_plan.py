@@ -193,7 +193,9 @@ def test_a_pinned_export_stays_when_the_status_is_lost() -> None:
 def test_a_new_autoscaler_takes_nothing_before_it_has_looked_for_its_window() -> None:
     """It read the register's default, and its first wish was of a lull."""
     serving = recorded(replicas=2, running=6, **SCALED)
-    scaler = stored(autoscalers(DeepSeekServing.model_validate(serving), Configuration(), START)[0])
+    owner = DeepSeekServing.model_validate(serving)
+    assert owner.spec.autoscaling is not None
+    scaler = stored(autoscalers(owner, Configuration(), owner.spec.autoscaling.bounds(START))[0])
     scaler["metadata"]["creationTimestamp"] = rfc3339(START)
     scaler["status"] = {"desiredReplicas": 2, "conditions": [{"type": "ScalingActive", "status": "True"}]}
     window = timedelta(seconds=300)

@@ -67,6 +67,13 @@ def autoscaler(life: ServingLife) -> tuple[int, int]:
     return spec["minReplicas"], spec["maxReplicas"]
 
 
+def until_next_look(life: ServingLife) -> float | None:
+    """Seconds until the operator looks again although nothing tells it to."""
+    outcome = life.operator.reconcile(Key(SERVING, NAMESPACE, "chat"))
+    assert isinstance(outcome, Settled)
+    return outcome.requeue_after_s
+
+
 def test_the_autoscaler_and_what_runs_follow_the_clock_and_nothing_polls() -> None:
     life = ServingLife(autoscaling=scaled(DAY))
     life.run()
@@ -75,8 +82,7 @@ def test_the_autoscaler_and_what_runs_follow_the_clock_and_nothing_polls() -> No
     assert told is not None
     assert (told.floor, told.ceiling, told.schedules, told.next_change) == (1, 6, [], "2026-01-01T08:00:00Z")
     life.clock.advance(8 * 3600 - 1)
-    outcome = life.operator.reconcile(Key(SERVING, NAMESPACE, "chat"))
-    assert outcome == Settled(requeue_after_s=1.0)
+    assert until_next_look(life) == 1.0
     life.clock.advance(1)
     life.operator.settle()
     life.run()
@@ -84,6 +90,26 @@ def test_the_autoscaler_and_what_runs_follow_the_clock_and_nothing_polls() -> No
     told = life.status.autoscaling
     assert told is not None
     assert (told.floor, told.schedules, told.next_change) == (4, ["day"], "2026-01-01T18:00:00Z")
+
+
+def test_a_night_over_midnight_and_a_change_of_clocks_begins_and_ends_as_clocks_show_it() -> None:
+    """From 22:00 to 06:00 in Berlin, 7 hours on 28 March 2026 and 9 on 24 October; each pass waits for just the next change."""
+    night = {**NIGHT, "zone": "Europe/Berlin", "minReplicas": 2, "maxReplicas": 3}
+    life = ServingLife(autoscaling=scaled(night))
+    life.run()
+    for begins, hours in ((datetime(2026, 3, 28, 21, tzinfo=UTC), 7), (datetime(2026, 10, 24, 20, tzinfo=UTC), 9)):
+        life.clock.advance((begins - life.clock.now()).total_seconds() - 1)
+        life.operator.settle()
+        assert (autoscaler(life), until_next_look(life)) == ((1, 6), 1.0)
+        life.clock.advance(1)
+        life.operator.settle()
+        assert (autoscaler(life), until_next_look(life)) == ((2, 3), hours * 3600.0)
+        life.clock.advance(hours * 3600 - 1)
+        life.operator.settle()
+        assert autoscaler(life) == (2, 3)
+        life.clock.advance(1)
+        life.operator.settle()
+        assert autoscaler(life) == (1, 6)
 
 
 def test_what_a_schedule_brought_goes_when_the_autoscaler_says_so_and_not_before() -> None:

@@ -200,7 +200,7 @@ def test_no_replica_goes_while_the_gate_was_not_told() -> None:
 
 
 def advanced(seen: Seen[DeepSeekServing]) -> State:
-    state = slept(seen, is_settled=True, serving=1, another=False)
+    state = slept(seen, is_settled=True, serving=1, another=False, is_scheduled=False)
     assert state is not None
     return state
 
