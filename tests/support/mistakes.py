@@ -209,6 +209,10 @@ TRAININGS: tuple[tuple[dict[str, Any], str | None], ...] = (
 ROUTED = {"parentRef": {"name": "public"}}
 SERVINGS: tuple[tuple[dict[str, Any], str | None], ...] = (
     ({ENGINE: "vllm"}, "write engine: {type: vllm}"),
+    ({f"{ENGINE}.watchdog": True}, None),
+    ({f"{ENGINE}.watchdog": {"stallSeconds": 5}}, "30"),
+    ({f"{ENGINE}.watchdog": {"stallSeconds": "5m"}}, None),
+    ({ENGINE: {"type": "custom", "image": "e:1", "watchdog": {}}}, "write that as engine.command"),
     ({"spec.model": "deepseek-r1"}, "write model: {name: deepseek-r1"),
     ({"spec.model": {"name": "deepseek-r1"}}, "write exactly one of model.source"),
     ({"spec.model": {"source": "pvc://models/v2"}}, "write source: {uri:"),

@@ -92,6 +92,7 @@ SERVING_STATUS: dict[str, Any] = {
         ],
     },
     "sleep": {"phase": "Awake", "since": MOMENT},
+    "watchdog": {"restarts": 2, "last": [{"pod": "chat-serve-old-1", "at": MOMENT, "message": "no token for 301 s"}]},
 }
 
 

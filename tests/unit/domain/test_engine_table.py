@@ -23,6 +23,7 @@ from tests.support.servings import a_serving
 SAMPLES: dict[str, Any] = {
     "command": ["serve"], "args": ["--quiet"], "version": "0.33.0", "maxModelLength": 4096, "kvCacheDtype": "fp8",
     "port": 9000, "healthPath": "/ready", "maxConcurrency": 8, "queueLimit": 8,
+    "watchdog": {"stallSeconds": 60},
 }  # fmt: skip
 """A value, other than the default, of every field that not every engine honours."""
 BUILDABLE = [entry for entry in ENGINES.values() if entry.build is not None]
@@ -44,7 +45,7 @@ def least(entry: EngineEntry, **values: Any) -> Command | Refusal:
 
 def manifest(entry: EngineEntry, **engine: Any) -> dict[str, Any]:
     """A serving by this engine with what it needs, and the fields of `engine`."""
-    image = {"image": "engine:1"} if entry.start is Start.WRITTEN else {}
+    image = {"image": "engine:1", "command": ["run"]} if entry.start is Start.WRITTEN else {}
     profile: dict[str, Any] = {"accelerator": {"profile": "nvidia-h200-141"}} if entry.is_built else {}
     return a_serving(engine={"type": entry.type, **image, **engine}, **profile)
 

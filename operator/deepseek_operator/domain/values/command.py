@@ -72,6 +72,8 @@ class Signal(StrEnum):
     QUEUE_TIME = "queueTime"
     PROMPT_TOKENS = "promptTokens"
     GENERATION_TOKENS = "generationTokens"
+    STEP_TOKENS = "stepTokens"
+    """Tokens as they are made, in whatever unit: an engine may count those of an answer when it is over."""
     SUCCESSES = "successes"
     ANSWERS = "answers"
     ERRORS = "errors"

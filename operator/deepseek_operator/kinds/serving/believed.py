@@ -3,11 +3,18 @@ can have written counts as not there, and is resolved or seen anew."""
 
 import re
 
+from deepseek_operator.api.base import parse_time
 from deepseek_operator.api.v1alpha1.common.source import is_place
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.adapters import ServedAdapter
 from deepseek_operator.api.v1alpha1.serving.model import ServingModel
-from deepseek_operator.api.v1alpha1.serving.status import CanaryStatus, ResolvedAdapter, ResolvedModel, RevisionStatus
+from deepseek_operator.api.v1alpha1.serving.status import (
+    CanaryStatus,
+    ResolvedAdapter,
+    ResolvedModel,
+    RevisionStatus,
+    WatchdogStatus,
+)
 from deepseek_operator.domain.programs.engines.request import AdapterKind
 from deepseek_operator.kinds.serving.model import adapter_digest, reference_digest
 from deepseek_operator.kinds.serving.sleep import state_of
@@ -28,6 +35,7 @@ def believed(owner: DeepSeekServing) -> DeepSeekServing:
         "previous": [revision for revision in status.previous if _is_revision(revision)],
         "canary": _run(status.canary) if status.canary is not None and _is_run(status.canary) else None,
         "sleep": status.sleep if status.sleep is not None and state_of(status.sleep) is not None else None,
+        "watchdog": status.watchdog if status.watchdog is not None and _is_count(status.watchdog) else None,
         "revisions": [revision for revision in status.revisions if _is_revision(revision)],
     }
     if all(getattr(status, name) == value for name, value in sound.items()):
@@ -57,6 +65,11 @@ def _is_of(wanted: ServingModel | ServedAdapter, found: ResolvedModel | Resolved
         return found.training == wanted.from_training.name
     place = (wanted.source.claim, wanted.source.path) if wanted.source is not None else None
     return (found.claim_name, found.sub_path) == place and found.training is None and found.step is None
+
+
+def _is_count(watchdog: WatchdogStatus) -> bool:
+    """Each that is told of was counted, at its moment."""
+    return all(parse_time(one.at) is not None for one in watchdog.last) and watchdog.restarts >= len(watchdog.last)
 
 
 def _is_revision(revision: RevisionStatus) -> bool:

@@ -12,6 +12,7 @@ from deepseek_operator.kinds.serving import reasons
 from deepseek_operator.kinds.serving.canary import told_share
 from deepseek_operator.kinds.serving.rollback import ROLLED_BACK
 from deepseek_operator.kinds.serving.route_status import CACHE_READY, MODELS_READY, POLICY_READY, ROUTE_READY
+from deepseek_operator.kinds.serving.stalls import fresh_stalls
 from deepseek_operator.kinds.serving.update import UPDATE_AVAILABLE
 from deepseek_operator.kinds.serving.verbs import PROMOTE
 from deepseek_operator.workloads.withdrawn import HOST_ACCESS_WITHDRAWN
@@ -82,6 +83,8 @@ def _transitions(before: ServingStatus, after: ServingStatus) -> Iterator[Event]
         found, old = find(after.conditions, type_), find(before.conditions, type_)
         if found is not None and found.status != "Unknown" and (old is None or old.reason != found.reason):
             yield _told(found, "Route")
+    for stall in fresh_stalls(before.watchdog, after.watchdog):
+        yield Event("Warning", "EngineStalled", "Watch", f"{stall.pod} was restarted: {stall.message}"[:_NOTE_LENGTH])
     if after.running_replicas is not None and before.running_replicas != after.running_replicas:
         count = f"from {before.running_replicas} " if before.running_replicas is not None else ""
         yield Event("Normal", "ReplicasSet", "Scale", f"{count}to {after.running_replicas} replicas")

@@ -105,6 +105,11 @@ METRICS: tuple[Metric, ...] = (
     ),
     _status("replicas", "Replicas made for spec.replicas, without a rollout's surplus.", lambda at: at.replicas),
     _status("replicas_ready", "Replicas that answer.", lambda at: at.ready_replicas),
+    _status(
+        "stalls_total",
+        "Replicas that engine.watchdog restarted because they had work and made no tokens.",
+        lambda at: at.watchdog.restarts if at.watchdog is not None else None,
+    ),
     Metric(
         f"{PREFIX}revision_replicas",
         "Pods of each revision that runs.",

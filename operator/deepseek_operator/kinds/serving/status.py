@@ -35,6 +35,7 @@ from deepseek_operator.kinds.serving.reasons import Reason
 from deepseek_operator.kinds.serving.revision import model_of, stored_revision, template_of
 from deepseek_operator.kinds.serving.route_status import gateway_status, route_verdicts
 from deepseek_operator.kinds.serving.routed import unrouted
+from deepseek_operator.kinds.serving.stalls import watchdog_status
 from deepseek_operator.kinds.serving.view import View
 from deepseek_operator.workloads.conflict import Leaving, LeftBehind, Strangers, occupant
 from deepseek_operator.workloads.device_plan import warning_of
@@ -83,6 +84,7 @@ def status(view: View, update: tuple[Verdict, ...], done: Done) -> ServingStatus
         autoscaling=view.scaling.told,
         sleep=before.sleep,
         gateway=gateway_status(view),
+        watchdog=watchdog_status(before.watchdog, view.pods, view.spec.engine.watchdog is not None),
         summary=ServingSummary(
             **columns(conditions), replicas=f"{view.serving}/{view.wanted}", model=_models_told(view)
         ),

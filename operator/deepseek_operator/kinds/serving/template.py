@@ -1,7 +1,8 @@
 """The pods of one revision: rendered once, when the revision is first wanted.
 
 An engine is given long to load (startup), leaves the Service soon when it stops answering (readiness), and is
-restarted only after two minutes of silence (liveness): a busy engine answers its health path late, not never.
+restarted only after two minutes of silence (liveness): a busy engine answers its health path late, not never. Where a
+watchdog is asked for, that restarts it, with a record, and the probe waits longer.
 Ending takes three steps within the grace period: the pod leaves the endpoints while it still answers (preStop), then
 SIGTERM lets it finish what runs (drain), then there is a margin before SIGKILL.
 """
@@ -21,8 +22,9 @@ from deepseek_operator.domain.devices.profiles import pod_needs
 from deepseek_operator.domain.programs.engines import contract
 from deepseek_operator.domain.programs.engines.request import AdapterKind
 from deepseek_operator.domain.programs.engines.table import ENGINES
+from deepseek_operator.domain.programs.engines.watchdog import is_beside
 from deepseek_operator.domain.programs.start import Start
-from deepseek_operator.domain.values.command import Command, Probe, Refusal
+from deepseek_operator.domain.values.command import Command, Metrics, Probe, Refusal
 from deepseek_operator.kinds.serving.called import engine_names
 from deepseek_operator.kinds.serving.command import (
     ENDPOINT_SECONDS,
@@ -36,6 +38,7 @@ from deepseek_operator.kinds.serving.command import (
 from deepseek_operator.kinds.serving.devices import served
 from deepseek_operator.kinds.serving.labels import pod_labels
 from deepseek_operator.kinds.serving.model import claims_of
+from deepseek_operator.kinds.serving.watched import FILES_MOUNT, FILES_VOLUME, installer, liveness, start
 from deepseek_operator.workloads.pod.devices import on_devices
 from deepseek_operator.workloads.pod.resources import SHARED_MEMORY_VOLUME, resources, shared_memory, whole_cores
 from deepseek_operator.workloads.pod.security import container_security
@@ -78,6 +81,8 @@ def _rendered(
     grace_s = pod.termination_grace_period_seconds or GRACE_SECONDS
     leaving_s, drain_s = _ending(grace_s)
     own = _written(owner, model, configuration, drain_s) if asked is None else _built(asked)
+    watchdog = owner.spec.engine.watchdog
+    brought = watchdog is not None and is_beside(ENGINES[owner.spec.engine.type])
     container = {
         "name": CONTAINER,
         **own,
@@ -86,11 +91,17 @@ def _rendered(
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": container_security(),
         "lifecycle": {"preStop": {"sleep": {"seconds": leaving_s}}},
-        "volumeMounts": _mounts(model),
+        "volumeMounts": [*_mounts(model), *([dict(FILES_MOUNT)] if brought else [])],
     }
-    spec = pod_spec(pod, grace_s, [container], _volumes(model, owner.spec.engine.resources))
-    if asked is not None and any(adapter.base != model.folder for adapter in model.adapters or ()):
-        spec["initContainers"] = [_check(owner, model, configuration)]
+    volumes = [*_volumes(model, owner.spec.engine.resources), *([dict(FILES_VOLUME)] if brought else [])]
+    spec = pod_spec(pod, grace_s, [container], volumes)
+    is_checked = asked is not None and any(adapter.base != model.folder for adapter in model.adapters or ())
+    first = (
+        *([installer(owner, configuration)] if brought else []),
+        *([_check(owner, model, configuration)] if is_checked else []),
+    )
+    if first:
+        spec["initContainers"] = list(first)
     return with_settings({"metadata": {"labels": pod_labels(owner, revision)}, "spec": spec}, pod)
 
 
@@ -117,8 +128,9 @@ def _written(
     owner: DeepSeekServing, model: ResolvedModel, configuration: Configuration, drain_s: int
 ) -> dict[str, Any]:
     """What the container of our own engine, or of the user's, has of its own."""
-    engine = owner.spec.engine
-    command = engine.command if ENGINES[engine.type].start is Start.WRITTEN else contract.COMMAND
+    engine, entry = owner.spec.engine, ENGINES[owner.spec.engine.type]
+    written = engine.command if entry.start is Start.WRITTEN else contract.COMMAND
+    command = start(engine, written, Metrics("/metrics", engine.port, entry.metric_names(None))) if written else ()
     return {
         "image": engine.image or configuration.runtime_image,
         **({"command": list(command)} if command else {}),
@@ -133,18 +145,18 @@ def _written(
 def _built(asked: Served) -> dict[str, Any]:
     """What the container of an engine whose command the operator makes has of its own."""
     built, engine = command(asked), asked.owner.spec.engine
-    if isinstance(built, Refusal) or built.probes is None:
+    if isinstance(built, Refusal) or built.probes is None or built.metrics is None:
         raise ValueError(f"a plan was accepted that can't be served: {built}")
     probes = built.probes
     return {
         "image": asked.image,
-        "command": list(built.args),
+        "command": list(start(engine, built.args, built.metrics)),
         "ports": [{"name": port.name, "containerPort": port.number, "protocol": "TCP"} for port in built.ports],
         "env": _built_environment(asked.owner, built),
         "resources": resources(engine.resources),
         "startupProbe": _probe(probes.startup, engine.start_timeout_seconds),
         **({"readinessProbe": _probe(probes.readiness)} if probes.readiness is not None else {}),
-        "livenessProbe": _probe(probes.liveness),
+        "livenessProbe": _probe(liveness(engine, probes.liveness)),
     }
 
 
@@ -210,10 +222,11 @@ def _users(variable: EnvVar) -> dict[str, Any]:
 def _probes(engine: Engine) -> dict[str, Any]:
     look = {"httpGet": {"path": engine.health_path, "port": PORT_NAME}, "timeoutSeconds": PROBE_TIMEOUT_SECONDS}
     loading = ceil(engine.start_timeout_seconds / READINESS_PERIOD_SECONDS)
+    alive = liveness(engine, Probe(engine.health_path, engine.port, LIVENESS_PERIOD_SECONDS, LIVENESS_FAILURES))
     return {
         "startupProbe": {**look, "periodSeconds": READINESS_PERIOD_SECONDS, "failureThreshold": loading},
         "readinessProbe": {**look, "periodSeconds": READINESS_PERIOD_SECONDS, "failureThreshold": 3},
-        "livenessProbe": {**look, "periodSeconds": LIVENESS_PERIOD_SECONDS, "failureThreshold": LIVENESS_FAILURES},
+        "livenessProbe": {**look, "periodSeconds": alive.period_seconds, "failureThreshold": alive.failure_threshold},
     }
 
 

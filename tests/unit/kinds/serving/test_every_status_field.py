@@ -10,6 +10,7 @@ from deepseek_operator.api.record import gathered, paths
 from deepseek_operator.api.v1alpha1.serving.definition import SERVING
 from deepseek_operator.api.v1alpha1.serving.status import ServingStatus
 from deepseek_operator.core.configuration import Configuration
+from deepseek_operator.core.resources import POD
 from deepseek_operator.core.seen import SignalWish, Unavailable
 from deepseek_operator.domain.policy.analysis import Reading
 from deepseek_operator.kinds.serving.labels import EXAMINER_ROLE, ROLE_LABEL
@@ -141,6 +142,19 @@ def annotate(life: ServingLife, key: str, value: str) -> None:
     life.operator.settle()
 
 
+def is_restarted_by_its_watchdog() -> ServingLife:
+    life = ServingLife(engine={"watchdog": {}})
+    life.run()
+    said = json.dumps({"formatVersion": 1, "result": "Stalled", "message": "no token for 301 s"})
+    life.world.end(life.pods()[0], 76, said)
+    # It is the container that ended: the pod lives.
+    life.cluster.edit(
+        POD, NAMESPACE, life.pods()[0]["metadata"]["name"], lambda live: live["status"].update(phase="Running")
+    )
+    life.operator.settle()
+    return life
+
+
 def is_laid_out_in_stages() -> ServingLife:
     return on_devices(DENSE, parallelism={"pipeline": 2})
 
@@ -179,6 +193,7 @@ LIVES: tuple[Callable[[], ServingLife], ...] = (
     is_laid_out_over_experts,
     is_refused,
     answers_by_a_gateway,
+    is_restarted_by_its_watchdog,
 )
 
 

@@ -17,6 +17,7 @@ TOLD: dict[str, list[Row]] = {
     "replicas_wanted": [((), 3.0)],
     "replicas": [((), 3.0)],
     "replicas_ready": [((), 2.0)],
+    "stalls_total": [((), 2.0)],
     "revision_replicas": [(("new",), 2.0), (("old",), 3.0)],
     "revision_replicas_ready": [(("new",), 0.0), (("old",), 2.0)],
     "revision_replicas_loading": [(("new",), 2.0), (("old",), 1.0)],

@@ -4,9 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints
 
-from deepseek_operator.api.base import ApiModel, Image, OneOf, Says, rules
+from deepseek_operator.api.base import ApiModel, Image, OneOf, Says, rule, rules
 from deepseek_operator.api.v1alpha1.common.accelerator import Release
 from deepseek_operator.api.v1alpha1.common.env import Arguments, Command, Environment, words_rule
+from deepseek_operator.api.v1alpha1.common.programs import is_none, joined
 from deepseek_operator.api.v1alpha1.common.resources import ComputeResources
 from deepseek_operator.api.v1alpha1.serving.engines import (
     BUILT,
@@ -15,18 +16,40 @@ from deepseek_operator.api.v1alpha1.serving.engines import (
     OURS,
     OURS_OR,
     TYPES,
+    UNWATCHED,
     WRITTEN,
     WRITTEN_OR,
 )
 from deepseek_operator.domain.programs.engines import contract
 from deepseek_operator.domain.programs.engines.request import PORT
 from deepseek_operator.domain.programs.engines.table import RECOMMENDED, USUAL
+from deepseek_operator.domain.programs.engines.watchdog import USUAL_STALL_SECONDS
 
 HttpPath = Annotated[
     str,
     StringConstraints(pattern=r"^/[A-Za-z0-9._/-]*$", max_length=256),
     Says("write an absolute path without query, for example /health"),
 ]
+
+
+class Watchdog(ApiModel):
+    """Restarts a replica that has work and makes no tokens."""
+
+    stall_seconds: Annotated[int, Field(ge=30, le=86400)] = Field(
+        default=USUAL_STALL_SECONDS,
+        description=f"Seconds without a token, while requests run or wait, or without any answer, after which a replica's stacks go to its log and its container starts again. Default {USUAL_STALL_SECONDS}.",
+    )
+
+
+def unwatched() -> tuple[dict[str, str], ...]:
+    """The rule of those engines that don't tell what a watchdog needs; none where there is no such engine."""
+    if not UNWATCHED:
+        return ()
+    told = (
+        f"engine.watchdog needs an engine that counts tokens as they are made, which {joined(UNWATCHED, 'and')} do not: leave it "
+        "out, or write another engine.type"
+    )
+    return (rule(f"{is_none('self.type', UNWATCHED)} || !has(self.watchdog)", told),)
 
 
 class Engine(ApiModel):
@@ -80,5 +103,9 @@ class Engine(ApiModel):
     )
     kv_cache_dtype: Literal["auto", "bf16", "fp8"] | None = Field(
         default=None, description=f"Format of the KV cache of {BUILT_OR}. Absent: the engine's choice. Example: fp8."
+    )
+    watchdog: Watchdog | None = Field(
+        default=None,
+        description="Restarts a replica that has work and makes no tokens, with a record of why. A saturated one is left alone. Write {} for the default. Absent: none.",
     )
     resources: ComputeResources = Field(default_factory=ComputeResources, description="CPU and memory of each replica.")

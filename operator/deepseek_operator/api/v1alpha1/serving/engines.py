@@ -19,6 +19,10 @@ BUILT_AND, BUILT_OR = joined(BUILT, "and"), joined(BUILT, "or")
 OURS_OR, WRITTEN_OR = joined(OURS, "or"), joined(WRITTEN, "or")
 
 
+UNWATCHED = tuple(entry.type for entry in offered() if not entry.can_be_watched)
+"""Those that don't tell what a watchdog needs."""
+
+
 def _asked_beside() -> str:
     told = [f"{entry.type} is sent {entry.asked_as('<model>', '<name>')}" for entry in offered() if entry.asks_beside]
     return f"; {joined(told, 'and')}" if told else ""

@@ -9,7 +9,7 @@ from deepseek_operator.api.v1alpha1.common.accelerator import Accelerator, Paral
 from deepseek_operator.api.v1alpha1.common.pod import PodSettings
 from deepseek_operator.api.v1alpha1.common.programs import is_none, is_one, joined
 from deepseek_operator.api.v1alpha1.serving.adapters import ServedAdapter
-from deepseek_operator.api.v1alpha1.serving.engine import Engine
+from deepseek_operator.api.v1alpha1.serving.engine import Engine, unwatched
 from deepseek_operator.api.v1alpha1.serving.engines import (
     BUILT,
     BUILT_AND,
@@ -151,6 +151,12 @@ class ServingSpec(ApiModel):
                 f"{is_none('self.type', OURS)} || self.healthPath == '/health'",
                 f"engine.healthPath is for engine.type {WRITTEN_OR}: the {OURS_OR} engine answers on /health",
             ),
+            rule(
+                f"{is_none('self.type', WRITTEN)} || !has(self.watchdog) || has(self.command)",
+                f"engine.watchdog starts the engine, and can't know what the image of a {WRITTEN_OR} one runs: write that as "
+                "engine.command, or leave watchdog out",
+            ),
+            *unwatched(),
         ),
     )
     accelerator: Accelerator | None = Field(default=None, description="Devices of each replica. Absent: the CPU.")

@@ -271,6 +271,32 @@ class GatewayStatus(StatusModel):
     )
 
 
+MOST_STALLS = 16
+
+
+class StallStatus(StatusModel):
+    """A replica that was restarted by its watchdog."""
+
+    pod: str = Field(default="", description="The replica's pod.")
+    at: str = Field(default="", description="When its engine was ended, RFC 3339.")
+    message: str = Field(
+        default="",
+        description="What was seen. Example: the engine made no token for 301 s with 4 requests running and 12 waiting; its stacks are in the log of the container that was ended.",
+    )
+
+
+class WatchdogStatus(StatusModel):
+    """What the watchdogs of the replicas did."""
+
+    restarts: int = Field(default=0, description="How often one restarted a replica, as far as this status remembers.")
+    last: list[StallStatus] = Field(
+        default_factory=list,
+        max_length=MOST_STALLS,
+        description="The last of them, the newest first. The stacks: kubectl logs --previous <pod>.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
+
+
 class ServingSummary(Summary):
     """Ready-made strings for the printed columns."""
 
@@ -333,5 +359,8 @@ class ServingStatus(ObservedStatus):
     gateway: GatewayStatus | None = Field(
         default=None,
         description="The route from outside; absent without one. The condition RouteReady says how it does.",
+    )
+    watchdog: WatchdogStatus | None = Field(
+        default=None, description="What engine.watchdog did; absent without one that is asked for, or that ever acted."
     )
     summary: ServingSummary = Field(default_factory=ServingSummary, description="Ready-made strings for `kubectl get`.")

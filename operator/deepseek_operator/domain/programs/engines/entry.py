@@ -17,12 +17,14 @@ from deepseek_operator.domain.values.version import Version, parse
 
 HONOURED: Mapping[Start, frozenset[str]] = MappingProxyType(
     {
-        Start.BUILT: frozenset({"args", "version", "maxModelLength", "kvCacheDtype"}),
-        Start.OURS: frozenset({"port", "maxConcurrency", "queueLimit"}),
-        Start.WRITTEN: frozenset({"command", "args", "port", "healthPath", "maxConcurrency", "queueLimit"}),
+        Start.BUILT: frozenset({"args", "version", "maxModelLength", "kvCacheDtype", "watchdog"}),
+        Start.OURS: frozenset({"port", "maxConcurrency", "queueLimit", "watchdog"}),
+        Start.WRITTEN: frozenset({"command", "args", "port", "healthPath", "maxConcurrency", "queueLimit", "watchdog"}),
     }
 )
 """Those fields of ``spec.engine`` that not every engine has; the schema refuses what an engine does not honour."""
+WATCHED_BY = frozenset({Signal.RUNNING, Signal.WAITING, Signal.STEP_TOKENS})
+"""Signals without which nobody can tell an engine that stands still from a long answer."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,12 @@ class EngineEntry:
     @property
     def honours(self) -> frozenset[str]:
         """Fields of ``spec.engine`` that it does something with, of those that not every engine has."""
-        return HONOURED[self.start]
+        return HONOURED[self.start] - (frozenset() if self.can_be_watched else {"watchdog"})
+
+    @property
+    def can_be_watched(self) -> bool:
+        """Whether it tells what a watchdog needs."""
+        return self.metric_names(None).keys() >= WATCHED_BY
 
     def metric_names(self, version: str | None) -> Mapping[Signal, str]:
         """The names of its signals at a release, or at the usual one. Raises ValueError where ``version`` is none."""

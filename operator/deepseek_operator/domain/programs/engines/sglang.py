@@ -59,6 +59,8 @@ NAMES: Mapping[Signal, str] = {
     Signal.QUEUE_TIME: "sglang:queue_time_seconds",
     Signal.PROMPT_TOKENS: "sglang:prompt_tokens_total",
     Signal.GENERATION_TOKENS: "sglang:generation_tokens_total",
+    # The count above moves when an answer is over (observe_one_finished_request); this one with every step, prompts too.
+    Signal.STEP_TOKENS: "sglang:realtime_tokens_total",
     Signal.SUCCESSES: "sglang:num_requests_total",
     Signal.ANSWERS: 'sglang:http_responses_total{method="POST"}',
     Signal.ERRORS: 'sglang:http_responses_total{method="POST",status_code=~"5.."}',

@@ -67,6 +67,7 @@ NAMES: Mapping[Signal, str] = {
     Signal.QUEUE_TIME: "vllm:request_queue_time_seconds",
     Signal.PROMPT_TOKENS: "vllm:prompt_tokens_total",
     Signal.GENERATION_TOKENS: "vllm:generation_tokens_total",
+    Signal.STEP_TOKENS: "vllm:generation_tokens_total",
     Signal.SUCCESSES: "vllm:request_success_total",
     # Of its HTTP server (prometheus-fastapi-instrumentator), without probes, which are GET.
     Signal.ANSWERS: 'http_requests_total{method="POST"}',
