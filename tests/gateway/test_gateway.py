@@ -7,7 +7,7 @@ import http.client
 import json
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ def fleet(version: int, **gateway: Any) -> str:
 
 
 @pytest.fixture(scope="module")
-def team(kubectl: Kubectl, say: Callable[[str], None]) -> Kubectl:
+def team(kubectl: Kubectl, say: Callable[[str], None]) -> Iterator[Kubectl]:
     """A training of three steps, and both servings, available."""
     beds.tests_cluster("images", "--add", ENGINE_IMAGE, "--file", f"{ENGINE}=/app/engine.py")
     claim = {
@@ -71,7 +71,8 @@ def team(kubectl: Kubectl, say: Callable[[str], None]) -> Kubectl:
                     timeout_s=LIMIT_S + 10)  # fmt: skip
         available(kubectl, name)
         say(f"{name} is available")
-    return kubectl
+    yield kubectl
+    kubectl.run("delete", "deepseekserving", "fleet", "chat")
 
 
 @pytest.fixture(scope="module")

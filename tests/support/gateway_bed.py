@@ -61,6 +61,9 @@ def install(bed: Kubectl, scratch: Path, say: Callable[[str], None]) -> None:
     install_definitions(bed, [*standard(), *dialect()])
     load_images()
     say("the images of Envoy Gateway and Envoy are loaded")
+    # One that an uninstallation left behind takes nothing new.
+    if bed.run("get", "namespace", SYSTEM, "--ignore-not-found", "--output=jsonpath={.status.phase}") == "Terminating":
+        bed.run("wait", "--for=delete", f"namespace/{SYSTEM}", "--timeout=300s", timeout_s=310)
     chart = _chart(scratch)
     command = [
         programs.built("helm"), f"--kubeconfig={bed.kubeconfig}", "upgrade", "--install", "eg", str(chart),
