@@ -17,4 +17,7 @@ def interval(share: float, count: int) -> tuple[float, float] | None:
     spread = Z * Z / count
     middle = (share + spread / 2) / (1 + spread)
     reach = Z / (1 + spread) * sqrt(share * (1 - share) / count + spread / (4 * count))
-    return max(0.0, middle - reach), min(1.0, middle + reach)
+    # At its ends the formula is exact, and floating point is not.
+    least = middle - reach if share > 0 else 0.0
+    most = middle + reach if share < 1 else 1.0
+    return max(0.0, least), min(1.0, most)
