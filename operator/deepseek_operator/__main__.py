@@ -62,6 +62,7 @@ def _crds(options: Namespace) -> int:
 def _chart(options: Namespace) -> int:
     from deepseek_operator.cli.alerts import rules_file
     from deepseek_operator.cli.chart import kinds_file, with_health_of
+    from deepseek_operator.cli.dashboards.files import files
 
     values = yaml.safe_load((options.folder / "values.yaml").read_text())
     alerts = (options.folder / "files" / "alerts.yaml").read_text()
@@ -70,6 +71,7 @@ def _chart(options: Namespace) -> int:
         options.folder / "files" / "kinds.yaml": kinds_file(KINDS),
         health: with_health_of(health.read_text(), KINDS),
         options.folder / "alerts.rules.yaml": rules_file(alerts, values["alerts"]),
+        **{options.folder / "files" / "dashboards" / path: text for path, text in files(KINDS).items()},
     }
     return _kept(texts, options.check)
 
@@ -217,7 +219,8 @@ def _parser() -> ArgumentParser:
     crds.set_defaults(command=_crds)
     chart = commands.add_parser(
         "chart",
-        help="renew what the chart takes from the list of kinds (rights, monitors, health), and the plain file of its alerts",
+        help="renew what the chart takes from the list of kinds (rights, monitors, health, dashboards), and the plain file of its "
+        "alerts",
     )
     chart.add_argument("--check", action="store_true", help="write nothing; fail if the files differ")
     chart.add_argument("folder", type=Path, nargs="?", default=CHART, metavar="FOLDER", help="the chart")

@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from functools import cache, reduce
 from itertools import chain
-from json import dumps
+from json import dumps, loads
 from operator import getitem
 from pathlib import Path
 from shutil import copytree
@@ -20,6 +20,9 @@ from deepseek_operator.api.crd import documents
 from deepseek_operator.api.v1alpha1.serving.definition import SERVING
 from deepseek_operator.api.v1alpha1.training.definition import TRAINING
 from deepseek_operator.cli.chart import kinds_file
+from deepseek_operator.cli.dashboards.files import dashboards
+from deepseek_operator.cli.dashboards.grafana import grafana
+from deepseek_operator.cli.dashboards.perses import perses
 from deepseek_operator.controller.profiles import Offer, profiles_from_text
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.host_access import HostAccess
@@ -338,6 +341,12 @@ CHANGES: Mapping[str, Any] = {
     "alerts.runbooks": "https://x",
     "alerts.latencyMeasure": "e2e_request_latency",
     **{f"alerts.thresholds.{name}": 77 for name in THRESHOLDS},
+    "dashboards.grafana.enabled": False,
+    "dashboards.grafana.labels": {"x": "y"},
+    "dashboards.grafana.annotations": {"x": "y"},
+    "dashboards.perses.enabled": False,
+    "dashboards.perses.labels": {"x": "y"},
+    "dashboards.perses.instanceSelector": {"matchLabels": {"x": "y"}},
     "externalMetrics.enabled": False,
     "externalMetrics.existingSecret": "x",
     "externalMetrics.caBundle": "x",
@@ -375,6 +384,8 @@ CHANGES: Mapping[str, Any] = {
 EVERYTHING = {
     "alerts.enabled": True,
     "crds.install": False,
+    "dashboards.grafana.enabled": True,
+    "dashboards.perses.enabled": True,
     "externalMetrics.enabled": True,
     "externalMetrics.existingSecret": "a",
     "gate.enabled": True,
@@ -538,6 +549,33 @@ def test_thresholds_and_names_of_a_release_are_in_its_alerts() -> None:
     assert 'name="mine"' in alerts["DeepSeekOperatorNotReconciling"]["expr"]
 
 
+def test_dashboards_are_config_maps_that_the_sidecar_finds_and_objects_of_perses() -> None:
+    pages = dashboards(KINDS)
+    assert not [manifest for manifest in _render() if "dashboard" in manifest["metadata"]["name"]]
+    values = {"dashboards.grafana.enabled": True, "dashboards.grafana.annotations": {"grafana_folder": "DeepSeek"}}
+    maps = _of_kind(_render(**values), "ConfigMap")
+    assert maps.keys() == {f"{NAME}-dashboard-{page.name}" for page in pages}
+    for page in pages:
+        held = maps[f"{NAME}-dashboard-{page.name}"]
+        assert held["metadata"]["labels"]["grafana_dashboard"] == "1"
+        assert held["metadata"]["annotations"] == {"grafana_folder": "DeepSeek"}
+        assert loads(held["data"][f"{NAME}-{page.name}.json"]) == grafana(page)
+    selector = {"matchLabels": {"app.kubernetes.io/instance": "perses"}}
+    made = _of_kind(
+        _render(**{"dashboards.perses.enabled": True, "dashboards.perses.instanceSelector": selector}),
+        "PersesDashboard",
+    )
+    for page in pages:
+        assert made[f"{NAME}-{page.name}"]["spec"] == {"instanceSelector": selector, "config": perses(page)}
+    assert made.keys() == {f"{NAME}-{page.name}" for page in pages}
+
+
+def test_the_monitor_of_the_gate_keeps_the_namespace_that_a_series_has() -> None:
+    values = ("monitors.enabled=true", "gate.enabled=true", "gate.namespaces={a}")
+    (endpoint,) = _of_kind(_render(*values), "ServiceMonitor")[f"{NAME}-gate"]["spec"]["endpoints"]
+    assert endpoint["honorLabels"], "namespace is the serving's"
+
+
 def _meta(label: str) -> str:
     return f"__meta_kubernetes_pod_label_{re.sub('[^a-zA-Z0-9_]', '_', label)}"
 
@@ -556,6 +594,9 @@ def _meta(label: str) -> str:
         r"podLabels.app\.kubernetes\.io/name=x",
         "monitors.interval=0s",
         "alerts.as=Secret",
+        "dashboards.enabled=true",
+        "dashboards.grafana.labels=x",
+        "dashboards.perses.instance=x",
         "alerts.runbooks=https://x/",
         "alerts.latencyMeasure=latency",
         "alerts.thresholds.nonsense=1",

@@ -1,11 +1,13 @@
-"""The tables in docs/: reasons of conditions, engines with their flags, trainers, and metrics, made from the code, so that none
-is left out."""
+"""The tables in docs/: reasons of conditions, engines with their flags, trainers, metrics, and what is on the dashboards, made
+from the code, so that none is left out."""
 
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 
+from deepseek_operator.cli.dashboards.files import dashboards
 from deepseek_operator.controller.held import HELD
 from deepseek_operator.controller.metrics import Metrics
+from deepseek_operator.core.dashboards import Dashboard
 from deepseek_operator.core.kinds import Kinds
 from deepseek_operator.core.metrics import Metric
 from deepseek_operator.domain.programs import handbook
@@ -37,6 +39,7 @@ PAGES: Mapping[str, Callable[[Kinds], Mapping[str, str]]] = MappingProxyType(
         "engines.md": lambda _: {"engines": handbook.engines(), "flags": handbook.flags()},
         "trainers.md": lambda _: {"trainers": handbook.trainers()},
         "metrics.md": metrics,
+        "dashboards.md": lambda kinds: {one.name: _panels(one) for one in dashboards(kinds)},
     }
 )
 """The pages of docs/ that have generated tables, and those of each by the name in their markers."""
@@ -56,6 +59,12 @@ def renewed(page: str, text: str, kinds: Kinds) -> str:
             raise ValueError(f"{page}: the markers of the table of {name} are missing")
         text = f"{head}{begin}{table}{end}{tail}"
     return text
+
+
+def _panels(dashboard: Dashboard) -> str:
+    rows = ((row.title, panel.title, panel.text) for row in dashboard.rows for panel in row.panels)
+    body = "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    return f"| row | panel | what it shows |\n|---|---|---|\n{body}".replace("|  |", "| |")
 
 
 def _of_objects(metrics: Iterable[Metric]) -> str:

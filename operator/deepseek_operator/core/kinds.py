@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 from deepseek_operator.api.definition import Definition
 from deepseek_operator.core.configuration import Configuration
+from deepseek_operator.core.dashboards import Dashboard
 from deepseek_operator.core.kind import Kind
 from deepseek_operator.core.metrics import Metric
 from deepseek_operator.core.names import family_of
@@ -118,6 +119,7 @@ class Entry:
         metrics_port: name of the port at which its pods tell metrics; empty: they tell none.
         runs: None: its versions are not tried by steps.
         metrics: what is told of its objects by the operator itself; names begin with `deepseek_operator_<word>_`.
+        dashboard: the page of its objects; None: they are on the page over everything alone.
     """
 
     definition: Definition
@@ -131,6 +133,7 @@ class Entry:
     metrics_port: str = ""
     runs: Runs | None = None
     metrics: tuple[Metric, ...] = ()
+    dashboard: Dashboard | None = None
 
     @property
     def resource(self) -> Resource:

@@ -8,6 +8,7 @@ from deepseek_operator.api.v1alpha1.training.result import assumed
 from deepseek_operator.core.kinds import Assumed, Demand, Entry, Runs, shared_claim
 from deepseek_operator.core.resources import CLAIM, Manifest
 from deepseek_operator.kinds.serving import serving_kind
+from deepseek_operator.kinds.serving.dashboard import DASHBOARD
 from deepseek_operator.kinds.serving.metrics import METRICS
 from deepseek_operator.kinds.serving.reasons import ALL
 from deepseek_operator.kinds.serving.rights import OWNS
@@ -39,5 +40,6 @@ ENTRY = Entry(
     demand=Demand(queries, wanted),
     metrics_port=PORT_NAME,
     metrics=METRICS,
+    dashboard=DASHBOARD,
     runs=Runs(picture, exit_status, annotation),
 )

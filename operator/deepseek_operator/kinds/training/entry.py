@@ -10,6 +10,7 @@ from deepseek_operator.core.resources import CLAIM, Manifest
 from deepseek_operator.domain.programs.engines.request import AdapterKind
 from deepseek_operator.domain.programs.engines.table import offered
 from deepseek_operator.kinds.training import training_kind
+from deepseek_operator.kinds.training.dashboard import DASHBOARD
 from deepseek_operator.kinds.training.metrics import METRICS
 from deepseek_operator.kinds.training.pod import is_ours
 from deepseek_operator.kinds.training.reasons import ADVICE
@@ -56,4 +57,5 @@ ENTRY = Entry(
     notes=_notes,
     metrics_port=PROGRESS_PORT_NAME,
     metrics=METRICS,
+    dashboard=DASHBOARD,
 )

@@ -1,0 +1,121 @@
+"""Every query of every dashboard, as Grafana and as Perses have it, finds data in a real Prometheus that scrapes what is told."""
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.parse import urlencode
+from urllib.request import urlopen
+
+import pytest
+
+from deepseek_operator.cli.dashboards.files import dashboards
+from deepseek_operator.core.dashboards import Dashboard, Query
+from deepseek_operator.kinds.registry import KINDS
+from tests.support.exposed import exposed, jobs
+from tests.support.ports import free_port
+from tests.support.prometheus import eventually, is_ready
+
+CHART = Path(__file__).parents[2] / "charts" / "deepseek-operator"
+FOLDER = CHART / "files" / "dashboards"
+ALL = dashboards(KINDS)
+QUERIES = [
+    pytest.param(query, id=f"{one.name}: {panel.title}, {number}")
+    for one in ALL
+    for panel in one.panels
+    for number, query in enumerate(panel.queries)
+]
+
+
+@dataclass(frozen=True)
+class Store:
+    """A Prometheus that is asked."""
+
+    url: str
+
+    def ask(self, path: str, **values: str) -> Any:
+        """What it answers under `data`; ValueError with its words where it can't read the query."""
+        try:
+            with urlopen(f"{self.url}/api/v1/{path}?{urlencode(values)}", timeout=20) as response:
+                return json.load(response)["data"]
+        except HTTPError as error:
+            raise ValueError(json.load(error)["error"]) from None
+
+    def found(self, expression: str) -> list[dict[str, str]]:
+        """Labels of the series that have a number now."""
+        answer = self.ask("query", query=chosen(expression))
+        return [one["metric"] for one in answer["result"] if one["value"][1] != "NaN"]
+
+
+def chosen(expression: str) -> str:
+    """With what both tools put in for All."""
+    return re.sub(r"\$\w+", ".*", expression)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """It has scraped every page several times, and evaluated the chart's rules."""
+    folder, port = tmp_path_factory.mktemp("prometheus"), free_port()
+    with exposed() as pages:
+        every = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
+        rules = [str(CHART / "alerts.rules.yaml")]
+        (folder / "prometheus.yml").write_text(
+            json.dumps({"global": every, "rule_files": rules, "scrape_configs": jobs(pages)})
+        )
+        flags = (f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data",
+                 f"--web.listen-address=127.0.0.1:{port}")  # fmt: skip
+        with (folder / "log").open("wb") as log:
+            process = subprocess.Popen(["/usr/bin/prometheus", *flags], stdout=log, stderr=log)
+        found = Store(f"http://127.0.0.1:{port}")
+        try:
+            eventually(lambda: is_ready(found.url))
+            eventually(lambda: len(found.found("count_over_time(up[1m]) >= 4 and up == 1")) == len(jobs(pages)))
+            yield found
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_a_query_finds_data_with_the_labels_of_its_legend(store: Store, query: Query) -> None:
+    eventually(lambda: bool(store.found(query.expression)))
+    wanted = set(re.findall(r"{{(\w+)}}", query.legend))
+    assert all(wanted <= labels.keys() for labels in store.found(query.expression))
+
+
+@pytest.mark.parametrize("dashboard", ALL, ids=lambda one: one.name)
+def test_whatever_is_chosen_from_exists(store: Store, dashboard: Dashboard) -> None:
+    for variable in dashboard.variables:
+        series = store.ask("series", **{"match[]": chosen(variable.selector)})
+        assert {"team", "well"} & {one.get(variable.label) for one in series}, variable.name
+
+
+def test_one_object_can_be_chosen_and_others_are_left_out(store: Store) -> None:
+    told = next(one for one in ALL if one.name == KINDS.entries[0].word)
+    asked = [query.expression for panel in told.panels for query in panel.queries]
+    for expression in asked:
+        one = expression.replace("$namespace", "team").replace("$name", "(ill|nobody)")
+        named = {labels.get("name") or labels.get("deepseek_training") for labels in store.found(one)}
+        assert named <= {"ill"}
+
+
+def test_what_grafana_and_perses_are_given_asks_the_same(store: Store) -> None:
+    for dashboard in ALL:
+        asked = [query.expression for panel in dashboard.panels for query in panel.queries]
+        grafana = json.loads((FOLDER / "grafana" / f"{dashboard.name}.json").read_text())
+        assert [target["expr"] for panel in grafana["panels"] for target in panel.get("targets", ())] == asked
+        perses = json.loads((FOLDER / "perses" / f"{dashboard.name}.json").read_text())
+        specs = [
+            query["spec"]["plugin"]["spec"] for one in perses["panels"].values() for query in one["spec"]["queries"]
+        ]
+        assert [spec["query"] for spec in specs] == asked
+
+
+def test_a_query_that_is_no_promql_would_be_seen(store: Store) -> None:
+    with pytest.raises(ValueError, match="parse error"):
+        store.found("sum by (namespace (up)")
+    assert store.found("deepseek_operator_training_lost") == []
