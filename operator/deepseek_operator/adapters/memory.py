@@ -202,6 +202,7 @@ class MemoryCluster:
         live = self._objects[resource, namespace, name]
         after = copied(live)
         change(after)
+        after = copied(after)
         self._check(resource, live, after)
         taken = changed(live, after)
         managed = self._managed.setdefault(uid_of(live), {})
