@@ -4,6 +4,6 @@ from tests.support.canary_machine import CanaryMachine, RoutedCanaryMachine
 from tests.support.search import search
 
 TestCanaryMachine = CanaryMachine.TestCase
-TestCanaryMachine.settings = search(examples=10, steps=20)
+TestCanaryMachine.settings = search(10, steps=20)
 TestRoutedCanaryMachine = RoutedCanaryMachine.TestCase
-TestRoutedCanaryMachine.settings = search(examples=8, steps=20)
+TestRoutedCanaryMachine.settings = search(8, steps=20)

@@ -4,4 +4,4 @@ from tests.support.gateway_machine import GatewayMachine
 from tests.support.search import search
 
 TestGatewayMachine = GatewayMachine.TestCase
-TestGatewayMachine.settings = search(examples=8, steps=20)
+TestGatewayMachine.settings = search(8, steps=20)

@@ -4,4 +4,4 @@ from tests.support.search import search
 from tests.support.serving_machine import ServingMachine
 
 TestServingMachine = ServingMachine.TestCase
-TestServingMachine.settings = search(examples=16, steps=20)
+TestServingMachine.settings = search(16, steps=20)

@@ -10,7 +10,7 @@ from tests.support.serving_machine import MODELS
 from tests.support.sleep_machine import EVENING, SleepMachine
 
 TestSleepMachine = SleepMachine.TestCase
-TestSleepMachine.settings = search(examples=4, steps=14)
+TestSleepMachine.settings = search(4, steps=14)
 
 EVENINGS = {
     "a request runs for long": ([(1, 200)], [], 0),
@@ -25,6 +25,7 @@ EVENINGS = {
 }
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("name", EVENINGS)
 def test_an_evening(name: str) -> None:
     asks, lies, lag = EVENINGS[name]
@@ -33,6 +34,7 @@ def test_an_evening(name: str) -> None:
     machine.teardown()
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("turns", [2, 8])
 def test_a_version_is_tried_after_an_evening(turns: int) -> None:
     """Asleep, since so long; at once, and not at the next request."""

@@ -498,4 +498,4 @@ def _pick(items: list[Any], which: int) -> Any:
 
 
 TestTraining = TrainingMachine.TestCase
-TestTraining.settings = search(examples=40, steps=40)
+TestTraining.settings = search(40, steps=40)

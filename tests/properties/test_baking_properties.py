@@ -19,6 +19,7 @@ from deepseek_operator.domain.policy.analysis import Outcome, Reading
 from deepseek_operator.kinds.serving.analysis import Subject
 from deepseek_operator.kinds.serving.baking import Baking
 from deepseek_operator.kinds.serving.measured import Measures
+from tests.support.search import examples
 from tests.support.servings import a_serving
 from tests.support.world import START
 
@@ -52,7 +53,7 @@ def answer(kind: str, query: str, at: datetime) -> Answer | None:
     return Reading((value,), when)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=examples(50))
 @given(passes, st.lists(metrics, min_size=1, max_size=2), st.integers(1, 4))
 def test_a_step_is_judged_by_what_is_known(life: list[tuple[int, str]], of: list[dict[str, Any]], limit: int) -> None:
     said = {"intervalSeconds": 60, "failureLimit": limit, "metrics": of}

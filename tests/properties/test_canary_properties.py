@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from deepseek_operator.domain.policy.canary import Phase, Run, Step, Steps, replicas_of, restored
 from deepseek_operator.domain.policy.rollout import NONE, Replicas
+from tests.support.search import examples
 from tests.support.world import START
 
 OLDER, STABLE, TARGET = "older", "stable", "target"
@@ -24,7 +25,7 @@ def run_of(step: Step) -> Run:
     4,
     {OLDER: NONE, STABLE: Replicas(4, 4, 0), TARGET: Replicas(4, 4, 4)},
 )
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(steps, st.integers(0, 6), worlds)
 def test_a_step_takes_nothing_that_is_needed_and_gives_nothing_that_is_not_asked_for(
     step: Step, wanted: int, running: dict[str, Replicas]

@@ -18,6 +18,7 @@ from deepseek_runtime.checkpoint.resume import candidates
 from deepseek_runtime.checkpoint.retention import most_held, prunable
 from deepseek_runtime.contract import Ancestor
 from tests.support.manifests import checkpoint
+from tests.support.search import examples
 
 DEATHS = ("during the save", "after the commit", "after the deletions")
 
@@ -113,7 +114,7 @@ sizes = st.builds(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(attempts, sizes, st.integers(1, 4), st.integers(0, 3))
 def test_no_sequence_of_attempts_holds_more_than_its_volume_was_made_for(
     lived: list[tuple[list[Save], int]], size: CheckpointSize, keep_last: int, keep_best: int

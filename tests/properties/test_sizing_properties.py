@@ -17,12 +17,13 @@ from deepseek_operator.domain.sizing.request import Objective, ServingRequest, T
 from deepseek_operator.domain.sizing.training_state import Method, Offload, Optimizer, Precision, full_states, policy
 from deepseek_operator.domain.sizing.weights import FORMATS, heaviest_rank
 from deepseek_operator.domain.values.quantity import binary, canonical, parse
+from tests.support.search import examples
 
 VLLM = memory_lines()["vllm"]
 
 EVERY = frozenset(FORMATS)
 SIZED = [model.architecture for model in models() if model.architecture is not None]
-QUICK = settings(max_examples=20, deadline=None)
+QUICK = settings(max_examples=examples(20), deadline=None)
 
 architectures = st.sampled_from(SIZED)
 memories = st.floats(8, 300)
@@ -144,7 +145,7 @@ def test_a_shorter_sequence_never_takes_more_devices(
         assert short.shape.gpus <= long.shape.gpus
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(architectures, memories, shapes, contexts, st.integers(1, 16), st.sampled_from(["vllm", "sglang", "triton"]))
 def test_a_replica_holds_what_it_was_sized_for(
     architecture: Architecture, memory: float, shape: Shape, context: int, sequences: int, engine: str
@@ -284,14 +285,14 @@ def test_offloading_never_turns_training_into_not_fitting(
     keeps_fitting(results[1], results[2])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.integers(0, 1 << 62))
 def test_bytes_survive_being_written_as_a_quantity(amount: int) -> None:
     assert parse(binary(amount)) == amount
     assert parse(canonical(binary(amount))) == amount
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.decimals(min_value=0, max_value=10**9, places=3), st.sampled_from(["", "m", "k", "M", "Ki", "Mi", "Gi"]))
 def test_the_canonical_form_keeps_the_value_and_is_its_own_canonical_form(number: object, suffix: str) -> None:
     text = f"{number}{suffix}"

@@ -22,6 +22,7 @@ from deepseek_operator.domain.policy.zero import (
     advance,
     window_of,
 )
+from tests.support.search import examples
 from tests.support.world import START
 
 STALE_S = 300
@@ -160,7 +161,7 @@ LAST_S = 900 + 400 + 300
 @example(30, 15, GATE_S, [Request(0, 0), *(Request(200, 3) for _ in range(200))], [], [])
 @example(60, 60, 9, [Request(s, 0) for s in range(0, 900, 50)], [], [])
 @example(30, 30, 9, [Request(s, 0) for s in range(70, 100)], [], [])
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.sampled_from([30, 60, 200]), st.sampled_from([5, 15, 30, 60]), st.integers(0, 9), requests, away, away)
 def test_nothing_is_lost_and_nobody_waits_for_ever(
     idle: int, scrape: int, lag: int, requests: list[Request], store_away: list[range], operator_away: list[range]

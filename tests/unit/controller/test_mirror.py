@@ -12,6 +12,7 @@ from deepseek_operator.controller.mirror import Audit, Location, Mirror
 from deepseek_operator.core.names import MANAGED_BY, MANAGER, OWNER_UID
 from deepseek_operator.core.resources import CLAIM, JOB, SERVICE, Ref, Resource
 from deepseek_operator.ports.cluster import Listing
+from tests.support.search import examples
 
 NS = "team"
 OWNER = Key(TRAINING, NS, "t")
@@ -207,7 +208,7 @@ def histories() -> st.SearchStrategy[list[tuple[str, dict[str, Any]]]]:
     return build()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(histories(), st.data())
 def test_events_in_any_order_with_duplicates_end_at_the_newest_truth(
     history: list[tuple[str, dict[str, Any]]], data: st.DataObject
@@ -224,7 +225,7 @@ def test_events_in_any_order_with_duplicates_end_at_the_newest_truth(
     assert mirror.versions(JOB) == (((Key(JOB, NS, "j"), uid, version),) if verb == "observe" else ())
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(histories(), st.data())
 def test_an_audit_repairs_whatever_events_were_lost(
     history: list[tuple[str, dict[str, Any]]], data: st.DataObject

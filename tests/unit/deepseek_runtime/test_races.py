@@ -176,6 +176,7 @@ def memory(tmp_path: Path) -> Iterator[Path]:
         yield Path(name)
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("block", range(BLOCKS))
 def test_zombies_late_launchers_and_kills_harm_no_living_attempt(memory: Path, block: int) -> None:
     for seed in range(block, RACES, BLOCKS):

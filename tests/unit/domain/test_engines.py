@@ -16,6 +16,7 @@ from deepseek_operator.domain.programs.engines.table import ENGINES, build
 from deepseek_operator.domain.values.command import Command, Probes, Refusal, Signal
 from deepseek_operator.domain.values.version import Version
 from tests.support.requests import GIB, serving
+from tests.support.search import examples
 
 DEP8 = Layout(data=8, expert=8)
 
@@ -357,7 +358,7 @@ MODELS = ("deepseek-r1", "deepseek-v3.2", "deepseek-v4-flash", "deepseek-r1-dist
 degrees = st.sampled_from([1, 2, 3, 4, 8, 16, 32])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     engine=st.sampled_from([name for name, entry in ENGINES.items() if entry.build is not None]),
     model=st.sampled_from(MODELS),

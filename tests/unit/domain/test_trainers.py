@@ -26,6 +26,7 @@ from deepseek_operator.domain.sizing.activations import Recompute
 from deepseek_operator.domain.sizing.training_state import Method, Offload, Optimizer
 from deepseek_operator.domain.values.command import Command, Refusal
 from tests.support.requests import training
+from tests.support.search import examples
 
 PRETRAIN: dict[str, Any] = {"objective": Objective.PRETRAIN}
 V3_LAYOUT = Layout(tensor=2, pipeline=16, data=32, expert=64)
@@ -341,7 +342,7 @@ def test_a_batch_that_does_not_divide_is_refused_with_one_that_does() -> None:
 degrees = st.sampled_from([1, 2, 4, 8, 64])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     trainer=st.sampled_from(sorted(TRAINERS)),
     model=st.sampled_from(["deepseek-v3", "deepseek-v2-lite", "deepseek-r1-distill-qwen-7b", "deepseek-v4-flash"]),

@@ -85,6 +85,7 @@ def fewest(changes: list[Change]) -> int:
     return min(counts[next(place for place, count in enumerate(counts) if count >= WANTED) :])
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("committed", [False, True], ids=["before each write", "after each write"])
 def test_capacity_and_parts_hold_while_the_operator_is_killed_around_every_write_of_a_run(committed: bool) -> None:
     life = KilledLife(committed)

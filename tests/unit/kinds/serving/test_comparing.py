@@ -261,6 +261,7 @@ def test_another_process_compares_nothing_twice() -> None:
     assert life.table() == before
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("committed", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("nth", range(3, 13, 2))
 def test_a_process_killed_at_any_write_makes_no_exam_twice_and_loses_no_table(nth: int, committed: bool) -> None:

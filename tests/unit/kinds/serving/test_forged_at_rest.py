@@ -88,6 +88,7 @@ def test_a_forged_record_of_a_serving_comes_to_rest(forgery: str, scene: str) ->
     comes_to_rest(life, {**whole, "record": keeps_digest, **FORGERIES[forgery]})
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("block", range(BLOCKS))
 def test_a_drawn_status_of_a_serving_comes_to_rest(block: int) -> None:
     for seed in range(block, SEEDS, BLOCKS):

@@ -95,6 +95,7 @@ NO_DATA: dict[str, Callable[[str, datetime], Answer]] = {
 }
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("kind", NO_DATA)
 @pytest.mark.parametrize("which", ["max_over_time", "offset", "count(", "timestamp"])
 def test_without_each_number_it_stays_awake(kind: str, which: str) -> None:
@@ -422,6 +423,7 @@ def test_what_no_release_can_have_written_counts_as_awake(forged: dict[str, str]
     assert list(life.specified.values()) == [1]
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("committed", [True, False])
 @pytest.mark.parametrize("nth", range(1, 6))
 def test_writes_that_fail_on_the_way_down_and_up_change_nothing_in_the_end(nth: int, committed: bool) -> None:

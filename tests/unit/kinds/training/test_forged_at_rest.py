@@ -125,6 +125,7 @@ def test_a_claim_whose_record_is_taken_away_is_still_one_that_was_written_to(sce
     assert len(life.cluster.all(CLAIM)) == 1
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("block", range(BLOCKS))
 def test_a_drawn_status_of_a_training_comes_to_rest(block: int) -> None:
     for seed in range(block, SEEDS, BLOCKS):
