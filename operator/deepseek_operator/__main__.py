@@ -44,7 +44,7 @@ def _run(options: Namespace) -> int:
         settings = Settings.from_environment(os.environ)
     except ValueError as error:
         return _refused(str(error))
-    log_to_stderr(settings.log_level)
+    log_to_stderr(settings.log_level, settings.log_format)
     try:
         uvloop.run(operate(settings, load(settings.kubeconfig), KINDS))
     except Exception as error:

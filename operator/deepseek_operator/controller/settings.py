@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
+from deepseek_operator.controller.log import LogFormat
 from deepseek_operator.controller.profiles import Offer, profiles_from_file
 from deepseek_operator.core.configuration import Configuration, GateAddress
 from deepseek_operator.domain.devices.profiles import BUILT_IN
@@ -37,7 +38,7 @@ class Settings:
         external_metrics: serve external.metrics.k8s.io; certificate_dir: tls.crt and tls.key, None: self-signed.
         health_port, metrics_port, external_metrics_port: TCP ports; 0 takes any free one.
         bind_host: address that the ports listen on; empty: all.
-        log_level: debug, info, warning or error.
+        log_level: debug, info, warning or error; log_format: text, or json for a JSON object a line.
     """
 
     configuration: Configuration = field(default_factory=Configuration)
@@ -64,6 +65,7 @@ class Settings:
     external_metrics_port: int = 6443
     bind_host: str = ""
     log_level: str = "info"
+    log_format: LogFormat = "text"
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
@@ -110,6 +112,7 @@ class Settings:
             external_metrics_port=read.port("EXTERNAL_METRICS_PORT", default.external_metrics_port),
             bind_host=read.text("BIND_HOST", default.bind_host),
             log_level=read.choice("LOG_LEVEL", default.log_level, ("debug", "info", "warning", "error")),
+            log_format="json" if read.choice("LOG_FORMAT", default.log_format, ("text", "json")) == "json" else "text",
         )
         read.refuse_unknown()
         return settings

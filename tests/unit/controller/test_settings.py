@@ -28,6 +28,7 @@ def test_every_variable_of_the_chart_is_understood() -> None:
             "DEEPSEEK_OPERATOR_EXTERNAL_METRICS_CERT_DIR": "/tls",
             "DEEPSEEK_OPERATOR_WATCH_NAMESPACES": "a, b",
             "DEEPSEEK_OPERATOR_LOG_LEVEL": "debug",
+            "DEEPSEEK_OPERATOR_LOG_FORMAT": "json",
         }
     )
     assert settings.configuration.runtime_image == "r:1"
@@ -40,7 +41,8 @@ def test_every_variable_of_the_chart_is_understood() -> None:
         True,
         "/tls",
     )
-    assert (settings.watch_namespaces, settings.log_level) == (("a", "b"), "debug")
+    assert (settings.watch_namespaces, settings.log_level, settings.log_format) == (("a", "b"), "debug", "json")
+    assert Settings.from_environment({}).log_format == "text"
 
 
 def test_an_administrators_profiles_stand_beside_the_operators_own(tmp_path: Path) -> None:
@@ -130,6 +132,7 @@ def test_a_profiles_file_that_can_not_be_read_stops_the_start(tmp_path: Path, te
         ("DEEPSEEK_OPERATOR_AUDIT_INTERVAL_SECONDS", "inf"),
         ("DEEPSEEK_OPERATOR_EXTERNAL_METRICS", "maybe"),
         ("DEEPSEEK_OPERATOR_LOG_LEVEL", "loud"),
+        ("DEEPSEEK_OPERATOR_LOG_FORMAT", "yaml"),
         ("DEEPSEEK_OPERATOR_PROMETHEUSURL", "http://p"),
     ],
 )
