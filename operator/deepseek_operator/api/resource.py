@@ -31,7 +31,7 @@ class Resource:
 
     Attributes:
         family: of one of the operator's own kinds, what its children have in common; None: it is nobody's owner.
-        is_read_whole: watched without a label selector, because users make objects of it that specs name.
+        is_read_whole: watched without a label selector, because users make objects of it that specs name, or that name ours.
         installed_by: what a cluster that doesn't serve it has to install, as the end of "install …"; empty: every cluster
             serves it.
     """

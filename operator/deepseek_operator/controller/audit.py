@@ -9,9 +9,10 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
 
+from deepseek_operator.controller.entries import Location
 from deepseek_operator.controller.key import Key
 from deepseek_operator.controller.metrics import Metrics
-from deepseek_operator.controller.mirror import Location, Mirror
+from deepseek_operator.controller.mirror import Mirror
 from deepseek_operator.core.resources import Resource
 from deepseek_operator.ports.clock import Clock
 from deepseek_operator.ports.cluster import Cluster, ClusterError, Listing

@@ -15,7 +15,7 @@ pass over an owner asks by name for whatever the status records and the mirror l
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Container, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Container, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -208,7 +208,10 @@ class Look(Generic[OwnerT, StatusT]):
     ) -> View[OwnerT]:
         """`known`: the owner's children. `named`: what has a name that they lacked. `unserved`: what was not asked for."""
         occupied = {ref: item for ref, item in named.items() if ref not in known}
-        seen = Seen(owner, self._clock.now(), known, occupied, unserved=unserved, wishes=self._wishes(key))
+        scalers = tuple(self._scalers(key, known))
+        seen = Seen(
+            owner, self._clock.now(), known, occupied, unserved=unserved, wishes=self._wishes(key), scalers=scalers
+        )
         # Names that are found where no watch tells of them are asked for again at every pass.
         absent = [ref for ref in self._kind.wanted_names(owner) if ref not in known or ref in named]
         return View(await self._with_needs(key, seen, absent, find), manifest, reading)
@@ -223,6 +226,14 @@ class Look(Generic[OwnerT, StatusT]):
         }
         jobs = self._jobs(owner, ours)
         return ours | {ref: item for ref, item in found.items() if ref.resource == POD and job_uid_of(item) in jobs}
+
+    def _scalers(self, key: Key, known: Mapping[Ref, Manifest]) -> Iterator[Manifest]:
+        """What scales the owner or one of its children, as watches have told of it; children aside."""
+        targets = [(key.resource, key.name), *((ref.resource, ref.name) for ref in sorted(known))]
+        for resource, name in targets:
+            for entry in self._mirror.scalers.of(resource, key.namespace, name):
+                if Ref(entry.location.resource, entry.location.name) not in known:
+                    yield entry.manifest
 
     def _jobs(self, owner: OwnerT, known: Mapping[Ref, Manifest]) -> frozenset[str]:
         """uids of the owner's Jobs, those that are gone included: all of their pods are the owner's."""

@@ -8,13 +8,11 @@ list that lacks the object is at least as new as the object.
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-import orjson
-
+from deepseek_operator.controller.entries import Entry, Location, entry_of, location_of
 from deepseek_operator.controller.key import Key
 from deepseek_operator.controller.neighbours import Neighbours, drop
-from deepseek_operator.core.kept import kept
+from deepseek_operator.controller.scalers import Scalers
 from deepseek_operator.core.names import OWNER_UID, family_of, owner_label
-from deepseek_operator.core.ownership import job_uid_of
 from deepseek_operator.core.resources import (
     JOB,
     POD,
@@ -32,41 +30,11 @@ MOST_DEPARTED = 1000
 
 
 @dataclass(frozen=True)
-class Location:
-    """One object by name; `Ref` plus the namespace."""
-
-    resource: Resource
-    namespace: str
-    name: str
-
-
-@dataclass(frozen=True)
 class Audit:
     """What a list found: keys whose ghosts were removed, and objects that the watch has not told of."""
 
     woken: frozenset[Key] = frozenset()
     missed: tuple[Location, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """One object as JSON: a third of the memory of its maps, and read in some microseconds by whoever looks.
-
-    Attributes:
-        owners: uids of those that it may belong to.
-    """
-
-    location: Location
-    uid: str
-    version: int
-    owners: frozenset[str]
-    packed: bytes | Manifest
-    excess: str | None = None
-
-    @property
-    def manifest(self) -> Manifest:
-        """What is kept of the object."""
-        return orjson.loads(self.packed) if isinstance(self.packed, bytes) else self.packed
 
 
 @dataclass
@@ -76,14 +44,16 @@ class Mirror:
     Attributes:
         wake: hears of the keys that must look again because of what a pass over another learnt.
         neighbours: the custom resources of each kind and namespace.
+        scalers: whatever scales something, by what.
     """
 
     wake: Callable[[frozenset[Key]], None] = lambda keys: None
     neighbours: Neighbours = field(default_factory=Neighbours)
-    _by_uid: dict[str, _Entry] = field(default_factory=dict)
+    scalers: Scalers = field(default_factory=Scalers)
+    _by_uid: dict[str, Entry] = field(default_factory=dict)
     _by_location: dict[Location, str] = field(default_factory=dict)
-    _by_owner: dict[str, dict[str, _Entry]] = field(default_factory=dict)
-    _by_resource: dict[Resource, dict[str, _Entry]] = field(default_factory=dict)
+    _by_owner: dict[str, dict[str, Entry]] = field(default_factory=dict)
+    _by_resource: dict[Resource, dict[str, Entry]] = field(default_factory=dict)
     _tombstones: dict[str, int] = field(default_factory=dict)
     _tombstone_resources: dict[str, Resource] = field(default_factory=dict)
     _last_audit: dict[Resource, int] = field(default_factory=dict)
@@ -171,7 +141,7 @@ class Mirror:
         known = self._by_uid.get(uid)
         if version <= self._tombstones.get(uid, -1) or (known is not None and version <= known.version):
             return frozenset()
-        entry = _entry(resource, manifest)
+        entry = entry_of(resource, manifest)
         woken = self._replace_predecessor(entry)
         if woken is None:
             return frozenset()
@@ -182,6 +152,7 @@ class Mirror:
         self._by_resource.setdefault(resource, {})[uid] = entry
         self._by_location[entry.location] = uid
         self.neighbours.add(entry)
+        self.scalers.add(entry)
         for owner in entry.owners:
             self._by_owner.setdefault(owner, {})[uid] = entry
             self.let_go(owner, uid)
@@ -189,7 +160,7 @@ class Mirror:
 
     def forget(self, resource: Resource, manifest: Manifest) -> frozenset[Key]:
         """The watch said DELETED (gone, or its label is); returns the keys that must look again."""
-        entry = _entry(resource, manifest)
+        entry = entry_of(resource, manifest)
         return self._bury(uid_of(manifest), entry)
 
     def audit(self, resource: Resource, listing: Listing) -> Audit:
@@ -203,7 +174,7 @@ class Mirror:
             entry for uid, entry in self._of(resource).items() if uid not in listed and entry.version <= listed_at
         ]
         woken = self._remove_ghosts(ghosts, listed_at)
-        missed = tuple(_location(resource, item) for uid, item in listed.items() if self._is_news(uid, item))
+        missed = tuple(location_of(resource, item) for uid, item in listed.items() if self._is_news(uid, item))
         self._expire_tombstones(resource, listed_at)
         return Audit(woken, missed)
 
@@ -316,11 +287,11 @@ class Mirror:
 
     # --- inside -------------------------------------------------------------------------------------------------
 
-    def _of(self, resource: Resource) -> Mapping[str, _Entry]:
+    def _of(self, resource: Resource) -> Mapping[str, Entry]:
         """By uid, all of that resource."""
         return self._by_resource.get(resource, {})
 
-    def _replace_predecessor(self, entry: _Entry) -> frozenset[Key] | None:
+    def _replace_predecessor(self, entry: Entry) -> frozenset[Key] | None:
         """Makes place at the name; None when the name's present holder is the newer one."""
         holder = self._by_location.get(entry.location)
         if holder is None or holder == entry.uid:
@@ -330,7 +301,7 @@ class Mirror:
             return None
         return self._bury(holder, known)
 
-    def _bury(self, uid: str, entry: _Entry) -> frozenset[Key]:
+    def _bury(self, uid: str, entry: Entry) -> frozenset[Key]:
         known = self._by_uid.get(uid)
         if known is not None and known.version > entry.version:
             return frozenset()
@@ -353,18 +324,19 @@ class Mirror:
         if len(self._departed) > MOST_DEPARTED:
             del self._departed[next(iter(self._departed))]
 
-    def _remove(self, entry: _Entry) -> frozenset[Key]:
+    def _remove(self, entry: Entry) -> frozenset[Key]:
         uid = entry.uid
         del self._by_uid[uid]
         drop(self._by_resource, entry.location.resource, uid)
         if self._by_location.get(entry.location) == uid:
             del self._by_location[entry.location]
         self.neighbours.drop(entry)
+        self.scalers.drop(entry)
         for owner in entry.owners:
             drop(self._by_owner, owner, uid)
         return self._concerned(entry)
 
-    def _leaves(self, entry: _Entry, owners: Iterable[str]) -> None:
+    def _leaves(self, entry: Entry, owners: Iterable[str]) -> None:
         """Kept in mind until its owner has asked whether it is there: a label that was taken away ends no life."""
         at = entry.location
         if at.resource.is_watched_whole or is_terminating(entry.manifest):
@@ -374,7 +346,7 @@ class Mirror:
             if known is not None and known.location.resource.is_owner and known.location.namespace == at.namespace:
                 self._left.setdefault(owner, {})[entry.uid] = Ref(at.resource, at.name)
 
-    def _remove_ghosts(self, ghosts: Iterable[_Entry], listed_at: int) -> frozenset[Key]:
+    def _remove_ghosts(self, ghosts: Iterable[Entry], listed_at: int) -> frozenset[Key]:
         woken: set[Key] = set()
         for ghost in ghosts:
             uid = ghost.uid
@@ -397,14 +369,23 @@ class Mirror:
         for uid in old:
             del self._tombstones[uid], self._tombstone_resources[uid]
 
-    def _concerned(self, entry: _Entry) -> frozenset[Key]:
+    def _concerned(self, entry: Entry) -> frozenset[Key]:
         at = entry.location
         referrers = self._referrers.get(at, set())
         if at.resource.is_owner:
             return frozenset({Key(at.resource, at.namespace, at.name), *referrers})
-        return frozenset({*self._owners_of(entry), *referrers})
+        return frozenset({*self._owners_of(entry), *self._scaled_by(entry), *referrers})
 
-    def _owners_of(self, entry: _Entry) -> Iterable[Key]:
+    def _scaled_by(self, entry: Entry) -> Iterable[Key]:
+        """Whom an autoscaler scales, or whose child that is; nobody for any other object."""
+        place = self.scalers.place(entry)
+        scaled = self._by_uid.get(self._by_location.get(Location(*place), "")) if place is not None else None
+        if scaled is None:
+            return ()
+        at = scaled.location
+        return [Key(at.resource, at.namespace, at.name)] if at.resource.is_owner else self._owners_of(scaled)
+
+    def _owners_of(self, entry: Entry) -> Iterable[Key]:
         """Whom the object points to; a pod without the label does by way of its Job."""
         for uid in entry.owners:
             to = self._by_uid.get(uid)
@@ -414,32 +395,3 @@ class Mirror:
                 yield Key(to.location.resource, to.location.namespace, to.location.name)
             elif to.location.resource == JOB:
                 yield from self._owners_of(to)
-
-
-def _entry(resource: Resource, manifest: Manifest) -> _Entry:
-    used, excess = kept(resource, manifest)
-    version = int(manifest["metadata"]["resourceVersion"])
-    return _Entry(
-        _location(resource, manifest), uid_of(manifest), version, _points_to(resource, used), _packed(used), excess
-    )
-
-
-def _packed(manifest: Manifest) -> bytes | Manifest:
-    """As JSON; as it is where that can't say it, an integer beyond 64 bits or half a character of a text."""
-    try:
-        return bytes(memoryview(orjson.dumps(manifest)))  # A copy, of its size: what orjson returns holds twice that.
-    except TypeError:
-        return manifest
-
-
-def _location(resource: Resource, manifest: Manifest) -> Location:
-    return Location(resource, manifest["metadata"]["namespace"], manifest["metadata"]["name"])
-
-
-def _points_to(resource: Resource, manifest: Manifest) -> frozenset[str]:
-    """uids of those that the object may belong to: by its label, by its controller, and of a pod by its Job."""
-    if resource.is_owner:
-        return frozenset()
-    controller = controller_of(manifest) or {}
-    job = job_uid_of(manifest) if resource == POD else ""
-    return frozenset({labels_of(manifest).get(OWNER_UID, ""), str(controller.get("uid") or ""), job}) - {""}

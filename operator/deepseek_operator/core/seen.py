@@ -116,6 +116,8 @@ class Seen(Generic[OwnerT_co]):
             not ask. What becomes of them wakes nobody.
         unserved: optional resources that can't be had in the owner's namespace, and why, as a sentence that ends with what
             to do. Nothing is known of their objects: none is among the others here, though some may live.
+        scalers: autoscalers, whoever made them, of the owner or of one of its children, as watches have told of them; those
+            that are children are not among them.
         wishes: what the signals that it is scaled by say, as of the last reading of which something came; none before the
             first.
     """
@@ -131,6 +133,7 @@ class Seen(Generic[OwnerT_co]):
     unserved: Mapping[Resource, str] = field(default_factory=dict)
     wishes: tuple[SignalWish, ...] = ()
     neighbours: tuple[Manifest, ...] = ()
+    scalers: tuple[Manifest, ...] = ()
 
     def child(self, resource: Resource, name: str) -> Manifest | None:
         """The live child of that name; None when there is none."""

@@ -7,10 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepseek_operator.api.v1alpha1.training.definition import TRAINING
+from deepseek_operator.controller.entries import Location
 from deepseek_operator.controller.key import Key
-from deepseek_operator.controller.mirror import Audit, Location, Mirror
+from deepseek_operator.controller.mirror import Audit, Mirror
 from deepseek_operator.core.names import MANAGED_BY, MANAGER, OWNER_UID
-from deepseek_operator.core.resources import CLAIM, JOB, SERVICE, Ref, Resource
+from deepseek_operator.core.resources import AUTOSCALER, CLAIM, DEPLOYMENT, JOB, SERVICE, Ref, Resource
 from deepseek_operator.ports.cluster import Listing
 from tests.support.search import examples
 
@@ -49,6 +50,39 @@ def test_what_a_reader_does_to_an_object_is_not_in_the_mirror() -> None:
     assert found is not None
     found["metadata"]["name"] = "other"
     assert mirror.get(JOB, NS, "j") == made(JOB, "j", "u", 1)
+
+
+def a_scaler(name: str, uid: str, version: int, target: Resource, of: str) -> dict[str, Any]:
+    reference = {"apiVersion": target.api_version, "kind": target.kind, "name": of}
+    return {**made(AUTOSCALER, name, uid, version), "spec": {"scaleTargetRef": reference}}
+
+
+def test_what_scales_an_owner_or_its_child_wakes_it_however_it_is_labelled() -> None:
+    mirror = Mirror()
+    mirror.observe(TRAINING, made(TRAINING, "t", "t", 1))
+    mirror.observe(DEPLOYMENT, made(DEPLOYMENT, "d", "d", 2, owner="t"))
+    assert mirror.observe(AUTOSCALER, a_scaler("a", "a", 3, TRAINING, "t")) == {OWNER}
+    assert mirror.observe(AUTOSCALER, a_scaler("b", "b", 4, DEPLOYMENT, "d")) == {OWNER}
+    assert mirror.observe(AUTOSCALER, a_scaler("c", "c", 5, DEPLOYMENT, "x")) == frozenset()
+    assert mirror.observe(AUTOSCALER, a_scaler("a", "a", 6, TRAINING, "x")) == {OWNER}, "it turns to somebody else"
+    assert mirror.forget(AUTOSCALER, a_scaler("b", "b", 7, DEPLOYMENT, "d")) == {OWNER}
+
+
+def test_scalers_are_found_by_what_they_scale_now() -> None:
+    mirror = Mirror()
+
+    def seen(resource: Resource, name: str) -> list[str]:
+        return [entry.location.name for entry in mirror.scalers.of(resource, NS, name)]
+
+    mirror.observe(AUTOSCALER, a_scaler("b", "b", 1, TRAINING, "t"))
+    mirror.observe(AUTOSCALER, a_scaler("a", "a", 2, TRAINING, "t"))
+    assert seen(TRAINING, "t") == ["a", "b"]
+    assert seen(DEPLOYMENT, "t") == []
+    mirror.observe(AUTOSCALER, a_scaler("a", "a", 3, DEPLOYMENT, "d"))
+    assert (seen(TRAINING, "t"), seen(DEPLOYMENT, "d")) == (["b"], ["a"])
+    mirror.forget(AUTOSCALER, a_scaler("b", "b", 4, TRAINING, "t"))
+    assert seen(TRAINING, "t") == []
+    mirror.observe(AUTOSCALER, {**made(AUTOSCALER, "odd", "odd", 5), "spec": {"scaleTargetRef": {"kind": 7}}})
 
 
 def test_neighbours_are_the_others_of_the_kind_and_the_namespace_as_they_are_now() -> None:
