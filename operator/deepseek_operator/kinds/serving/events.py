@@ -10,6 +10,7 @@ from deepseek_operator.core.kind import Event
 from deepseek_operator.domain.policy.canary import CLOSED, Phase
 from deepseek_operator.kinds.serving import reasons
 from deepseek_operator.kinds.serving.canary import told_share
+from deepseek_operator.kinds.serving.rivals import SOLE_AUTOSCALER
 from deepseek_operator.kinds.serving.rollback import ROLLED_BACK
 from deepseek_operator.kinds.serving.route_status import CACHE_READY, MODELS_READY, POLICY_READY, ROUTE_READY
 from deepseek_operator.kinds.serving.stalls import fresh_stalls
@@ -42,6 +43,7 @@ _WARNINGS = frozenset(
         reasons.NAME_CONFLICT,
         reasons.AUTOSCALER_OFF,
         reasons.UNKNOWN_ZONE,
+        reasons.ANOTHER_AUTOSCALER,
         reasons.FORBIDDEN,
         reasons.REJECTED,
         reasons.UNKNOWN_REVISION,
@@ -76,6 +78,9 @@ def _transitions(before: ServingStatus, after: ServingStatus) -> Iterator[Event]
     yield from _canary(before.canary, after.canary)
     yield from _analysis(before.canary, after.canary)
     yield from _rollback(find(before.conditions, ROLLED_BACK), find(after.conditions, ROLLED_BACK))
+    rival = find(after.conditions, SOLE_AUTOSCALER)
+    if rival is not None and find(before.conditions, SOLE_AUTOSCALER) is None:
+        yield _told(rival, "Scale")
     lost = find(after.conditions, HOST_ACCESS_WITHDRAWN)
     if lost is not None and find(before.conditions, HOST_ACCESS_WITHDRAWN) is None:
         yield Event("Warning", lost.reason, "Reconcile", lost.message[:_NOTE_LENGTH])

@@ -73,6 +73,10 @@ WAITING_FOR_PREDECESSOR = _shared(shared.WAITING_FOR_PREDECESSOR)
 AUTOSCALER_OFF = Reason(
     "AutoscalerOff", "Write replicas: 1 or more, or leave it out: with 0 the autoscaler is switched off."
 )
+ANOTHER_AUTOSCALER = Reason(
+    "AnotherAutoscaler",
+    "Let one autoscaler scale DeepSeekServing itself, never what it makes: delete the named one, or leave autoscaling out.",
+)
 UNKNOWN_ZONE = Reason(
     "UnknownZone", "Write a zone of the IANA database into autoscaling.schedules[].zone, for example Europe/Berlin."
 )

@@ -33,6 +33,7 @@ from deepseek_operator.kinds.serving.names import serving_service
 from deepseek_operator.kinds.serving.obstacles import Obstacle, obstacle
 from deepseek_operator.kinds.serving.reasons import Reason
 from deepseek_operator.kinds.serving.revision import model_of, stored_revision, template_of
+from deepseek_operator.kinds.serving.rivals import verdict as told_of_rivals
 from deepseek_operator.kinds.serving.route_status import gateway_status, route_verdicts
 from deepseek_operator.kinds.serving.routed import unrouted
 from deepseek_operator.kinds.serving.stalls import watchdog_status
@@ -57,6 +58,7 @@ def status(view: View, update: tuple[Verdict, ...], done: Done) -> ServingStatus
     others = [RevisionStatus(name=name, **_counts(replicas)) for name, replicas in way.older.items()]
     told = (
         *view.scaling.conditions,
+        *told_of_rivals(view.owner, view.rivals),
         *route_verdicts(view),
         *warning_of(before.plan),
         *_withdrawn(view),
@@ -304,7 +306,8 @@ def _movement(view: View, revision: str) -> tuple[str, Reason, str]:
 
 def _still_reached(view: View) -> str:
     """Says which revision waits for the gateway before its replicas may end."""
-    kept = [name for name, count in view.step.items() if count != view.rollout.step[name]]
+    scaled = view.rivals.of_revisions
+    kept = [name for name, count in view.step.items() if count != view.rollout.step[name] and name not in scaled]
     return f"; {kept[0]} stays until the gateway has seen that it gets no requests" if kept else ""
 
 

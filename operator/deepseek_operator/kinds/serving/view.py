@@ -32,6 +32,7 @@ from deepseek_operator.kinds.serving.model import Resolution, resolve
 from deepseek_operator.kinds.serving.names import serving_service
 from deepseek_operator.kinds.serving.record import wanted_plan
 from deepseek_operator.kinds.serving.revision import numbers, record_of, revision_name, stored_revisions
+from deepseek_operator.kinds.serving.rivals import Rivals, rivals
 from deepseek_operator.kinds.serving.rollback import rejected, rolled_back
 from deepseek_operator.kinds.serving.rollback import verdict as rollback_verdict
 from deepseek_operator.kinds.serving.rollout import (
@@ -322,8 +323,15 @@ class View:
 
     @cached_property
     def step(self) -> Mapping[str, int]:
-        """Replicas to specify for each revision now: the rollout's, but for what the gateway has not let go yet."""
-        return held(self.rollout.step, self.running, self.shares, self.reached)
+        """Replicas to specify for each revision now: the rollout's, but for what the gateway has not let go yet, and what another
+        autoscaler scales."""
+        step = held(self.rollout.step, self.running, self.shares, self.reached)
+        return self.rivals.left(step, self.running)
+
+    @cached_property
+    def rivals(self) -> Rivals:
+        """Autoscalers of others over this serving, and over its replicas."""
+        return rivals(self.seen)
 
     @cached_property
     def update(self) -> tuple[Verdict, ...]:
