@@ -107,6 +107,12 @@ def _plan(options: Namespace) -> int:
     return 0 if answer.is_made else 1
 
 
+def _check(options: Namespace) -> int:
+    from deepseek_operator.cli.check import answer
+
+    return answer(options.url)
+
+
 def _tables(options: Namespace) -> int:
     from deepseek_operator.cli.handbook import PAGES, renewed
 
@@ -226,6 +232,12 @@ def _parser() -> ArgumentParser:
     chart.add_argument("folder", type=Path, nargs="?", default=CHART, metavar="FOLDER", help="the chart")
     chart.set_defaults(command=_chart)
     _add_plan(commands)
+    check = commands.add_parser(
+        "check",
+        help="ask for up to a minute whether an operator leads and hears, by its metrics; exit status 0: it does",
+    )
+    check.add_argument("url", metavar="URL", help="of its /metrics")
+    check.set_defaults(command=_check)
     tables = commands.add_parser("tables", help="renew the tables of reasons, engines, trainers and metrics in docs/")
     tables.add_argument("folder", type=Path, nargs="?", default=Path("docs"), metavar="FOLDER")
     tables.set_defaults(command=_tables)

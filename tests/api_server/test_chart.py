@@ -263,10 +263,48 @@ def test_every_object_of_the_full_chart_is_one_that_the_api_server_takes(api_ser
         m
         for m in _render(*FULL)
         if m["kind"] not in ("CustomResourceDefinition", "APIService")
+        and "helm.sh/hook" not in m["metadata"].get("annotations", {})
         and m["metadata"].get("namespace") != "kube-system"
     ]
     assert {"Deployment", "NetworkPolicy", "PodDisruptionBudget", "Secret", "Service"} <= {m["kind"] for m in manifests}
     _apply(api_server, namespace, manifests)
+
+
+def test_several_pods_go_to_different_nodes_and_one_of_them_may_go_at_a_time() -> None:
+    def spread(*values: str) -> Any:
+        return _of_kind(_render(*values), "Deployment")[NAME]["spec"]["template"]
+
+    assert "topologySpreadConstraints" not in spread()["spec"]
+    template = spread("replicas=2")
+    (constraint,) = template["spec"]["topologySpreadConstraints"]
+    assert (constraint["topologyKey"], constraint["whenUnsatisfiable"]) == ("kubernetes.io/hostname", "ScheduleAnyway")
+    assert constraint["labelSelector"]["matchLabels"].items() <= template["metadata"]["labels"].items()
+    own = ("replicas=2", "topologySpreadConstraints[0].topologyKey=zone")
+    assert spread(*own)["spec"]["topologySpreadConstraints"] == [{"topologyKey": "zone"}]
+    assert _of_kind(_render("replicas=2"), "PodDisruptionBudget")[NAME]["spec"]["maxUnavailable"] == 1
+    assert not _of_kind(_render(), "PodDisruptionBudget")
+
+
+def test_the_test_of_a_release_asks_the_operators_service_and_is_none_of_its_pods() -> None:
+    manifests = _render("image.digest=sha256:" + "0" * 64, "imagePullSecrets[0].name=x")
+    pod = _of_kind(manifests, "Pod")[f"{NAME}-test"]
+    assert pod["metadata"]["annotations"]["helm.sh/hook"] == "test"
+    service = _of_kind(manifests, "Service")[NAME]
+    assert not service["spec"]["selector"].items() <= pod["metadata"]["labels"].items()
+    (container,) = pod["spec"]["containers"]
+    port = next(port["port"] for port in service["spec"]["ports"] if port["name"] == "metrics")
+    assert container["args"] == ["check", f"http://{NAME}.system.svc:{port}/metrics"]
+    deployment = _of_kind(manifests, "Deployment")[NAME]["spec"]["template"]["spec"]
+    assert (container["image"], pod["spec"]["imagePullSecrets"]) == (
+        deployment["containers"][0]["image"],
+        deployment["imagePullSecrets"],
+    )
+
+
+def test_the_pod_of_the_test_is_admitted_where_pods_are_restricted(api_server: Cluster, restricted: str) -> None:
+    spec = _of_kind(_render(), "Pod")[f"{NAME}-test"]["spec"]
+    pod = {"metadata": {"generateName": "test-"}, "spec": spec}
+    assert api_server.api.create(f"/api/v1/namespaces/{restricted}/pods", pod, dryRun="All")["spec"]["containers"]
 
 
 # --- definitions, external metrics, values --------------------------------------------------------------------------
@@ -294,6 +332,26 @@ def test_the_certificate_is_for_the_service_and_signed_by_the_published_authorit
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert f"{NAME}.system.svc" in names.get_values_for_type(x509.DNSName)
     certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(base64.b64decode(bundle)))
+
+
+def test_cert_manager_issues_the_certificate_that_is_mounted_and_tells_the_api_server_its_authority() -> None:
+    values = ("externalMetrics.enabled=true", "externalMetrics.certManager.enabled=true")
+    manifests = _render(*values, r"externalMetrics.apiServiceAnnotations.x=y")
+    assert not _of_kind(manifests, "Secret"), "nothing is made at rendering"
+    certificate = _of_kind(manifests, "Certificate")[NAME]["spec"]
+    assert certificate["dnsNames"] == [f"{NAME}.system.svc", f"{NAME}.system.svc.cluster.local"]
+    assert certificate["issuerRef"] == {"name": NAME, "kind": "Issuer"}
+    assert _of_kind(manifests, "Issuer")[NAME]["spec"] == {"selfSigned": {}}
+    (service,) = _of_kind(manifests, "APIService").values()
+    assert service["metadata"]["annotations"] == {"cert-manager.io/inject-ca-from": f"system/{NAME}", "x": "y"}
+    assert "caBundle" not in service["spec"]
+    volumes = _of_kind(manifests, "Deployment")[NAME]["spec"]["template"]["spec"]["volumes"]
+    (mounted,) = (volume["secret"]["secretName"] for volume in volumes if "secret" in volume)
+    assert mounted == certificate["secretName"]
+    issuer = {"externalMetrics.certManager.issuerRef": {"name": "platform-ca", "kind": "ClusterIssuer"}}
+    asked = _render(*values, **issuer)
+    assert not _of_kind(asked, "Issuer")
+    assert _of_kind(asked, "Certificate")[NAME]["spec"]["issuerRef"] == {"name": "platform-ca", "kind": "ClusterIssuer"}
 
 
 def test_an_upgrade_keeps_the_certificate(api_server: Cluster, namespace: str) -> None:
@@ -352,6 +410,8 @@ CHANGES: Mapping[str, Any] = {
     "externalMetrics.existingSecret": "x",
     "externalMetrics.caBundle": "x",
     "externalMetrics.apiServiceAnnotations": {"x": "y"},
+    "externalMetrics.certManager.enabled": True,
+    "externalMetrics.certManager.issuerRef": {"name": "x"},
     "networkPolicy.enabled": False,
     "networkPolicy.metricsFrom": [{"podSelector": {}}],
     "networkPolicy.externalMetricsFrom": [{"ipBlock": {"cidr": "10.0.0.0/28"}}],
@@ -379,6 +439,8 @@ CHANGES: Mapping[str, Any] = {
     "topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "x", "whenUnsatisfiable": "DoNotSchedule"}],
     "priorityClassName": "x",
     "extraEnv": [{"name": "X", "value": "y"}],
+    "extraVolumes": [{"name": "x", "emptyDir": {}}],
+    "extraVolumeMounts": [{"name": "x", "mountPath": "/x"}],
 }
 """Another value for each leaf of the schema, beside `EVERYTHING`."""
 
@@ -396,6 +458,14 @@ EVERYTHING = {
 }
 
 
+WITHOUT_SECRET = {**EVERYTHING, "externalMetrics.existingSecret": "", "externalMetrics.certManager.enabled": False}
+BESIDE = {
+    "externalMetrics.certManager.enabled": WITHOUT_SECRET,
+    "externalMetrics.certManager.issuerRef": {**WITHOUT_SECRET, "externalMetrics.certManager.enabled": True},
+}
+"""In place of `EVERYTHING`, where a value goes with other ones."""
+
+
 def _leaves(schema: Mapping[str, Any], path: str = "") -> Iterator[str]:
     for name, child in schema["properties"].items():
         at = f"{path}.{name}" if path else name
@@ -411,8 +481,10 @@ def test_every_value_changes_what_is_installed_and_has_a_default() -> None:
     assert set(_leaves(schema)) == set(CHANGES)
     for path in CHANGES:
         reduce(getitem, path.split("."), values)
-    usual = _render(**EVERYTHING)
-    ignored = [path for path, value in CHANGES.items() if _render(**{**EVERYTHING, path: value}) == usual]
+    beside = {path: BESIDE.get(path, EVERYTHING) for path in CHANGES}
+    ignored = [
+        path for path, value in CHANGES.items() if _render(**{**beside[path], path: value}) == _render(**beside[path])
+    ]
     assert ignored == []
 
 
@@ -606,6 +678,7 @@ def _meta(label: str) -> str:
         "alerts.thresholds.claimFreePercent=101",
         "alerts.thresholds.accuracyDropPercent=2.5",
         "externalMetrics.caBundle=x",
+        "externalMetrics.certManager.issuerRef.kind=Secret",
         "global.imageRegistry=https://x",
         "global.imagePullSecrets={}",
         "profiles.lab.perNod=4",
