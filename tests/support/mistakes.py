@@ -27,6 +27,10 @@ def _learnt(objective: str, form: str) -> dict[str, Any]:
     return {"spec.objective": objective, "spec.datasets": datasets, **_swift()}
 
 
+def _by_vllm(engine: dict[str, Any]) -> dict[str, Any]:
+    return {ENGINE: {"type": "vllm", **engine}, "spec.accelerator": {"profile": "nvidia-h200-141"}}
+
+
 def _mlflow(**said: Any) -> dict[str, Any]:
     return {"spec.tracking": {"mlflow": {"uri": "http://mlflow", **said}}}
 
@@ -209,6 +213,14 @@ TRAININGS: tuple[tuple[dict[str, Any], str | None], ...] = (
 ROUTED = {"parentRef": {"name": "public"}}
 SERVINGS: tuple[tuple[dict[str, Any], str | None], ...] = (
     ({ENGINE: "vllm"}, "write engine: {type: vllm}"),
+    ({f"{ENGINE}.options": {"maxSequences": 64}}, "options are for engine.type"),
+    (_by_vllm({"options": {"memoryShare": 0.9}}), None),
+    (_by_vllm({"options": {"memoryShare": "90%"}}), "write a part of the device in quotes"),
+    (_by_vllm({"options": {"memoryShare": "1.0"}}), "write a part of the device in quotes"),
+    (_by_vllm({"options": {"toolParser": "DeepSeek R1"}}), "by which the engine's release knows the parser"),
+    (_by_vllm({"options": {"cpuOffloadGiB": "16Gi"}}), None),
+    (_by_vllm({"options": {"speculativeTokens": 0}}), None),
+    (_by_vllm({"maxConcurrency": 64}), "write limits as engine.options"),
     ({f"{ENGINE}.watchdog": True}, None),
     ({f"{ENGINE}.watchdog": {"stallSeconds": 5}}, "30"),
     ({f"{ENGINE}.watchdog": {"stallSeconds": "5m"}}, None),

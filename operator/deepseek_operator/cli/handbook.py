@@ -36,7 +36,11 @@ def metrics(kinds: Kinds) -> dict[str, str]:
 PAGES: Mapping[str, Callable[[Kinds], Mapping[str, str]]] = MappingProxyType(
     {
         "status.md": lambda kinds: {"reasons": reasons(kinds)},
-        "engines.md": lambda _: {"engines": handbook.engines(), "flags": handbook.flags()},
+        "engines.md": lambda _: {
+            "engines": handbook.engines(),
+            "options": handbook.options(),
+            "flags": handbook.flags(),
+        },
         "trainers.md": lambda _: {"trainers": handbook.trainers()},
         "metrics.md": metrics,
         "dashboards.md": lambda kinds: {one.name: _panels(one) for one in dashboards(kinds)},

@@ -23,7 +23,7 @@ from tests.support.servings import a_serving
 SAMPLES: dict[str, Any] = {
     "command": ["serve"], "args": ["--quiet"], "version": "0.33.0", "maxModelLength": 4096, "kvCacheDtype": "fp8",
     "port": 9000, "healthPath": "/ready", "maxConcurrency": 8, "queueLimit": 8,
-    "watchdog": {"stallSeconds": 60},
+    "watchdog": {"stallSeconds": 60}, "options": {"maxSequences": 64},
 }  # fmt: skip
 """A value, other than the default, of every field that not every engine honours."""
 BUILDABLE = [entry for entry in ENGINES.values() if entry.build is not None]

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from deepseek_operator.domain.layout import Layout, Sharding
+from deepseek_operator.domain.programs.engines.options import SWITCHES, Value, words
 from deepseek_operator.domain.programs.engines.request import Adapter
 from deepseek_operator.domain.programs.engines.table import ENGINES, build
 from deepseek_operator.domain.programs.trainers import megatron_bridge, torchtitan
@@ -126,6 +127,18 @@ def test_every_metric_that_is_read_is_published_by_the_release(engine: str, vers
     assert command.metrics is not None
     read = {name.partition("{")[0] for name in command.metrics.names.values()}
     assert {name for name in read if name not in known and name.removesuffix("_total") not in known} == set()
+
+
+@pytest.mark.parametrize(("engine", "version"), RECORDED_ENGINES)
+@pytest.mark.parametrize("is_on", [True, False])
+def test_every_flag_of_an_option_is_in_the_release(engine: str, version: str, is_on: bool) -> None:
+    """`--no-` stands before switches of vLLM, which are BooleanOptionalAction in its arg_utils.py."""
+    mapped = ENGINES[engine].options
+    values: dict[str, Value] = {name: is_on if name in SWITCHES else 1 for name in mapped}
+    flags = {word for word in words(mapped, values) if word.startswith("--")}
+    assert len(flags) > 6
+    known = options(engine, version)
+    assert {flag for flag in flags if "--" + flag.removeprefix("--").removeprefix("no-") not in known} == set()
 
 
 def lines(command: Command, end: str) -> dict[str, Any]:

@@ -60,7 +60,7 @@ class Given:
     """What the user's own flags tell sizing and scaling; None where they say nothing.
 
     ``memory_fraction`` is the engine's part of a device, ``step_tokens`` its tokens per step, ``running`` and
-    ``waiting`` bound the requests of one replica. ``adapter_slots`` and ``adapter_rank`` are those that it keeps room for.
+    ``waiting`` bound the requests of one replica. ``offload_gib`` of each device's weights lie in host memory. ``adapter_slots`` and ``adapter_rank`` are those that it keeps room for.
     """
 
     memory_fraction: float | None = None
@@ -68,6 +68,7 @@ class Given:
     running: int | None = None
     waiting: int | None = None
     speculation: bool = False
+    offload_gib: int | None = None
     adapter_slots: int | None = None
     adapter_rank: int | None = None
 

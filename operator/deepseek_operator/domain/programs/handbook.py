@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from deepseek_operator.domain.programs.engines.entry import EngineEntry
 from deepseek_operator.domain.programs.engines.measures import MEASURES, has
+from deepseek_operator.domain.programs.engines.options import MAX_SEQUENCES, SWITCHES, Value
 from deepseek_operator.domain.programs.engines.table import offered
 from deepseek_operator.domain.programs.start import Start
 from deepseek_operator.domain.programs.trainers.entry import TrainerEntry
@@ -77,6 +78,27 @@ def _trainer(entry: TrainerEntry) -> tuple[str, ...]:
 def _optimizers(entry: TrainerEntry) -> Iterator[str]:
     """Those that a resource may name; the paged one is known to commands only."""
     return (one.value for one in entry.optimizers if one is not Optimizer.PAGED_ADAMW_8BIT)
+
+
+def options() -> str:
+    """Markdown: by which flags each engine takes what is set as `engine.options`."""
+    built = [entry for entry in offered() if entry.is_built]
+    lines = [f"| `engine.options` | {' | '.join(entry.title for entry in built)} |", "|---|" + "---|" * len(built)]
+    names = dict.fromkeys(name for entry in built for name in entry.options)
+    rows = ((f"`{name}`", *(_option(entry, name) for entry in built)) for name in names)
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)]) + "\n"
+
+
+def _option(entry: EngineEntry, name: str) -> str:
+    """The flags of a value, or of both where it is a switch."""
+    told = entry.options.get(name)
+    if told is None:
+        return "refused"
+    if name == MAX_SEQUENCES:
+        return _code(f"--{flag}" for flag, read in entry.flags.read.items() if read == "running")
+    values: tuple[Value, ...] = (True, False) if name in SWITCHES else (1,)
+    flags = dict.fromkeys(word for value in values for word in told(value) if word.startswith("--"))
+    return _code(flags)
 
 
 def flags() -> str:

@@ -32,7 +32,7 @@ class ServingRequest:
     ``engine`` is how its engine divides a device. ``storage`` is the format of the weights (None: as published); ``kv_dtype`` that of the cache (None: fp8 for
     compressed attention where the device has it, bf16 otherwise). ``context`` in tokens (None: the model's),
     ``concurrency`` the sequences of that length that must fit. ``memory_fraction`` and ``step_tokens`` replace the
-    engine's defaults. ``adapters`` LoRA adapters of up to ``adapter_rank`` answer beside the model. ``tables_on_host`` keeps n-gram tables in host memory (V4.1).
+    engine's defaults. ``offload_bytes`` of each device's weights lie in host memory. ``adapters`` LoRA adapters of up to ``adapter_rank`` answer beside the model. ``tables_on_host`` keeps n-gram tables in host memory (V4.1).
     """
 
     architecture: Architecture
@@ -49,6 +49,7 @@ class ServingRequest:
     fixed: FixedDegrees = field(default_factory=FixedDegrees)
     objective: Objective = Objective.LATENCY
     speculation: bool = False
+    offload_bytes: int = 0
     adapters: int = 0
     adapter_rank: int = 16
     tables_on_host: bool = False

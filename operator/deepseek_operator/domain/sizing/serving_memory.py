@@ -132,7 +132,7 @@ def _stages(request: ServingRequest, layout: Layout, engine: EngineMemory) -> It
     sequences = ceil(request.concurrency / layout.data)
     for index, totals in enumerate(stage_totals(architecture, storage, layout.pipeline)):
         weights = rank_share(architecture, totals, layout).total * engine.resident_factor
-        lines = [Line(WEIGHTS, weights)]
+        lines = [Line(WEIGHTS, max(0.0, weights - request.offload_bytes))]
         if index == 0 and architecture.extra_parameters and not request.tables_on_host:
             tables = architecture.extra_parameters * architecture.extra_bytes_each
             lines.append(Line(TABLES, tables / (layout.tensor * layout.data)))

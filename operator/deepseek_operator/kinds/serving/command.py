@@ -1,24 +1,27 @@
 """The engine's exact command for one replica, from the recorded plan; or why there is none and what to write instead."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from deepseek_operator.api.v1alpha1.common.plan import DegreesStatus, PlanStatus
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.adapters import USUAL_RANK
 from deepseek_operator.api.v1alpha1.serving.engine import Engine
 from deepseek_operator.api.v1alpha1.serving.status import ResolvedAdapter, ResolvedModel
+from deepseek_operator.domain.devices.accelerator import GIB
 from deepseek_operator.domain.devices.profiles import Profile, pod_needs
 from deepseek_operator.domain.layout import Layout
 from deepseek_operator.domain.models.model import Architecture, GroupedQueryAttention
 from deepseek_operator.domain.programs.arguments import Given, given
 from deepseek_operator.domain.programs.engines.entry import EngineEntry
 from deepseek_operator.domain.programs.engines.loads import IN_FLIGHT
+from deepseek_operator.domain.programs.engines.options import AUTO, MAX_SEQUENCES, TOOL_PARSER, Value, lacking, words
 from deepseek_operator.domain.programs.engines.probes import AFTER_DRAIN_SECONDS
-from deepseek_operator.domain.programs.engines.request import Adapter, AdapterKind, EngineRequest
-from deepseek_operator.domain.programs.engines.table import ENGINES, build
+from deepseek_operator.domain.programs.engines.request import Adapter, AdapterKind, EngineRequest, dialect
+from deepseek_operator.domain.programs.engines.table import ENGINES, build, offered
 from deepseek_operator.domain.programs.start import Start
 from deepseek_operator.domain.sizing.weights import FORMATS, stored_bytes
 from deepseek_operator.domain.values.command import Command, Refusal
+from deepseek_operator.domain.values.quantity import to_bytes
 from deepseek_operator.domain.values.version import rendered
 from deepseek_operator.kinds.serving.called import engine_names
 from deepseek_operator.workloads.pod.devices import lacks_memory
@@ -84,7 +87,7 @@ def why_not(served: Served) -> str | None:
     start = served.engine.start
     if start is Start.WRITTEN or (start is Start.OURS and served.architecture is None):
         return None
-    if (refusal := _never_scales(served.owner)) is not None:
+    if (refusal := _never_scales(served.owner) or _lacks_host_memory(served) or _lacks_options(served)) is not None:
         return refusal
     built = command(served)
     if isinstance(built, Refusal):
@@ -106,8 +109,8 @@ def _never_scales(owner: DeepSeekServing) -> str | None:
     if target < admitted:
         return None
     return (
-        f"autoscaling.signals[].target {target} of {IN_FLIGHT} is never exceeded: a replica admits {admitted} requests by the flags in "
-        f"engine.args and answers 429 beyond; write a target below {admitted}"
+        f"autoscaling.signals[].target {target} of {IN_FLIGHT} is never exceeded: a replica admits {admitted} requests by engine.options "
+        f"and engine.args and answers 429 beyond; write a target below {admitted}"
     )
 
 
@@ -120,6 +123,33 @@ def _lacks_memory(served: Served) -> str | None:
     return f"{served.profile.name} needs {pages}, which pods get only beside memory: write engine.resources.memory"
 
 
+def _lacks_options(served: Served) -> str | None:
+    known = {entry.type: entry.options for entry in offered() if entry.is_built}
+    refusal = lacking(served.engine.options, options_of(served.owner.spec.engine), known, served.engine.title)
+    if refusal is not None:
+        return str(refusal)
+    asked, shape = served.owner.spec.engine.options, served.architecture or stand_in(Layout(), "bf16")
+    speaks = dialect(served.owner.spec.model.name or "", served.family, shape)
+    if asked is None or asked.tool_parser != AUTO or speaks in served.engine.tool_parsers:
+        return None
+    return (
+        f"{served.engine.title} has no parser of its own for the tool calls of this model: write options.toolParser by the name of "
+        "one that reads them, or leave it out"
+    )
+
+
+def _lacks_host_memory(served: Served) -> str | None:
+    """What lies in host memory counts towards the pod's, where that is bounded."""
+    engine = served.owner.spec.engine
+    each, memory = said(engine).offload_gib, engine.resources.memory
+    if not each or memory is None or to_bytes(memory) > each * served.devices * GIB:
+        return None
+    return (
+        f"{served.devices} × {each} GiB of weights in host memory do not fit into engine.resources.memory {memory}: write more "
+        f"than {served.devices * each}Gi, or a smaller options.cpuOffloadGiB"
+    )
+
+
 def command(served: Served) -> Command | Refusal:
     """What the engine runs. Raises ValueError where the release is none."""
     spec = served.owner.spec
@@ -127,7 +157,7 @@ def command(served: Served) -> Command | Refusal:
     storage = served.plan.format or spec.model.quantization or "bf16"
     architecture = served.architecture or stand_in(layout, storage)
     grace_s = spec.pod.termination_grace_period_seconds or GRACE_SECONDS
-    names = engine_names(served.owner)
+    names, asked = engine_names(served.owner), spec.engine.options
     return build(
         served.program,
         EngineRequest(
@@ -147,6 +177,9 @@ def command(served: Served) -> Command | Refusal:
             kv_dtype=spec.engine.kv_cache_dtype or "auto",
             adapters=adapters(served.owner, served.model),
             drain_seconds=max(1, grace_s - ENDPOINT_SECONDS - AFTER_DRAIN_SECONDS),
+            max_concurrency=asked.max_sequences if asked is not None else None,
+            tool_calls=asked is not None and asked.tool_parser == AUTO,
+            options=options_of(spec.engine),
             extra_args=tuple(spec.engine.args),
             extra_env=tuple(variables_of(spec.engine).items()),
         ),
@@ -174,9 +207,21 @@ def variables_of(engine: Engine) -> dict[str, str | None]:
 
 
 def said(engine: Engine) -> Given:
-    """What the user's own flags tell sizing and scaling; nothing where they are refused, which `command` tells."""
-    found = given(ENGINES[engine.type].flags, engine.args, variables_of(engine))
-    return found if isinstance(found, Given) else Given()
+    """What options and the user's own flags tell sizing and scaling; nothing where these are refused, which `command` tells."""
+    entry, asked = ENGINES[engine.type], engine.options
+    args = (*words(entry.options, options_of(engine)), *engine.args)
+    found = given(entry.flags, args, variables_of(engine))
+    if not isinstance(found, Given):
+        return Given()
+    return replace(found, running=asked.max_sequences) if asked is not None and asked.max_sequences else found
+
+
+def options_of(engine: Engine) -> dict[str, Value]:
+    """What is asked of the engine by its options, but for what the request has a place of its own for."""
+    asked: dict[str, Value] = engine.options.to_wire() if engine.options is not None else {}
+    return {
+        name: value for name, value in asked.items() if name != MAX_SEQUENCES and (name, value) != (TOOL_PARSER, AUTO)
+    }
 
 
 def layout_of(degrees: DegreesStatus | None) -> Layout:

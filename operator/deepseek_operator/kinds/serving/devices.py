@@ -12,6 +12,7 @@ from deepseek_operator.api.v1alpha1.serving.spec import ServingSpec
 from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.names import digest
+from deepseek_operator.domain.devices.accelerator import GIB
 from deepseek_operator.domain.devices.profiles import Profile
 from deepseek_operator.domain.layout import FixedDegrees, Layout
 from deepseek_operator.domain.models.known import known
@@ -46,7 +47,12 @@ def reference(owner: DeepSeekServing, with_flags: bool = True, with_adapters: bo
     wire, token = owner.spec.to_wire(), update_token(owner)
     model, engine = wire["model"], wire["engine"]
     own = said(owner.spec.engine)
-    counted = {"memoryFraction": own.memory_fraction, "stepTokens": own.step_tokens, "speculation": own.speculation}
+    counted = {
+        "memoryFraction": own.memory_fraction,
+        "stepTokens": own.step_tokens,
+        "speculation": own.speculation,
+        "offloadGiB": own.offload_gib,
+    }
     flags = {name: value for name, value in counted.items() if value} if with_flags else {}
     slots = _slots(owner.spec) if with_adapters else (0, 0)
     return digest(
@@ -171,6 +177,7 @@ def _request(spec: ServingSpec, profile: Profile, architecture: Architecture, no
         memory_fraction=own.memory_fraction,
         step_tokens=own.step_tokens,
         speculation=own.speculation,
+        offload_bytes=(own.offload_gib or 0) * GIB,
         adapters=slots,
         adapter_rank=rank or USUAL_RANK,
         fixed=FixedDegrees(tensor=fixed.tensor, pipeline=fixed.pipeline, data=fixed.data),

@@ -20,6 +20,7 @@ from deepseek_operator.api.v1alpha1.serving.engines import (
     WRITTEN,
     WRITTEN_OR,
 )
+from deepseek_operator.api.v1alpha1.serving.options import EngineOptions
 from deepseek_operator.domain.programs.engines import contract
 from deepseek_operator.domain.programs.engines.request import PORT
 from deepseek_operator.domain.programs.engines.table import RECOMMENDED, USUAL
@@ -103,6 +104,10 @@ class Engine(ApiModel):
     )
     kv_cache_dtype: Literal["auto", "bf16", "fp8"] | None = Field(
         default=None, description=f"Format of the KV cache of {BUILT_OR}. Absent: the engine's choice. Example: fp8."
+    )
+    options: EngineOptions | None = Field(
+        default=None,
+        description=f"Batching, caches, parsers and memory of {BUILT_OR}. Absent: the engine's own choice.",
     )
     watchdog: Watchdog | None = Field(
         default=None,

@@ -141,11 +141,11 @@ class ServingSpec(ApiModel):
                 f"{is_none('self.type', BUILT)} || (self.port == {PORT} && self.healthPath == '/health' && "
                 f"self.maxConcurrency == {contract.CONCURRENCY} && self.queueLimit == {contract.QUEUE_LIMIT})",
                 f"engine.port, healthPath, maxConcurrency and queueLimit are not for engine.type {BUILT_AND}: leave "
-                "them out, and write limits as flags in engine.args",
+                "them out, and write limits as engine.options",
             ),
             rule(
-                f"{is_one('self.type', BUILT)} || !(has(self.version) || has(self.maxModelLength) || has(self.kvCacheDtype))",
-                f"engine.version, maxModelLength and kvCacheDtype are for engine.type {BUILT_AND}",
+                f"{is_one('self.type', BUILT)} || !(has(self.version) || has(self.maxModelLength) || has(self.kvCacheDtype) || has(self.options))",
+                f"engine.version, maxModelLength, kvCacheDtype and options are for engine.type {BUILT_AND}",
             ),
             rule(
                 f"{is_none('self.type', OURS)} || self.healthPath == '/health'",

@@ -5,11 +5,12 @@ of the release; what a pod of it needs (probes, ports, files, drain) is in the c
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from deepseek_operator.domain.programs.arguments import NO_FLAGS, Flags
-from deepseek_operator.domain.programs.engines.request import AdapterKind, EngineRequest
+from deepseek_operator.domain.programs.engines.options import Options
+from deepseek_operator.domain.programs.engines.request import AdapterKind, Dialect, EngineRequest
 from deepseek_operator.domain.programs.start import Start
 from deepseek_operator.domain.sizing.overheads import EngineMemory
 from deepseek_operator.domain.values.command import Command, Refusal, Signal
@@ -17,7 +18,7 @@ from deepseek_operator.domain.values.version import Version, parse
 
 HONOURED: Mapping[Start, frozenset[str]] = MappingProxyType(
     {
-        Start.BUILT: frozenset({"args", "version", "maxModelLength", "kvCacheDtype", "watchdog"}),
+        Start.BUILT: frozenset({"args", "version", "maxModelLength", "kvCacheDtype", "watchdog", "options"}),
         Start.OURS: frozenset({"port", "maxConcurrency", "queueLimit", "watchdog"}),
         Start.WRITTEN: frozenset({"command", "args", "port", "healthPath", "maxConcurrency", "queueLimit", "watchdog"}),
     }
@@ -43,6 +44,8 @@ class EngineEntry:
         build: the command of one replica, or why there is none; None where the user writes it. Raises ValueError where
             the request's version is no release.
         flags: what the user's own arguments and variables may not say.
+        options: what people set as ``spec.engine.options``, and by which flags it takes it.
+        tool_parsers: its parser of tool calls for each form in which a model writes them.
         by_calendar: released as year and month, so that two numbers are complete.
         adapters: the kinds that it serves beside a model.
         asks_beside: between the model's name and the adapter's in a request for an adapter; empty: the adapter's alone.
@@ -58,6 +61,8 @@ class EngineEntry:
     build: Callable[[EngineRequest], Command | Refusal] | None
     oldest: Version | None = None
     flags: Flags = NO_FLAGS
+    options: Options = field(default_factory=dict)
+    tool_parsers: Mapping[Dialect, str] = field(default_factory=dict)
     by_calendar: bool = False
     adapters: frozenset[AdapterKind] = frozenset({AdapterKind.LORA})
     asks_beside: str = ""

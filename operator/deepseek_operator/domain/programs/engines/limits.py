@@ -1,7 +1,8 @@
 """What no engine can do with a model on a device, whatever its flags: checked before any command is built."""
 
 from deepseek_operator.domain.layout import why_not_tensor
-from deepseek_operator.domain.programs.arguments import Flags, given
+from deepseek_operator.domain.programs.arguments import Flags, Given, given
+from deepseek_operator.domain.programs.engines import options
 from deepseek_operator.domain.programs.engines.request import AdapterKind, Dialect, EngineRequest
 from deepseek_operator.domain.values.command import Refusal
 from deepseek_operator.domain.values.version import Version
@@ -56,6 +57,27 @@ def latent_adapter_refusal(engine: str, asked: EngineRequest) -> Refusal | None:
             f"train with method.lora.export Merged, or with targets {', '.join(WITHOUT_FOLDED)}",
         )
     return None
+
+
+def option_refusal(engine: str, asked: EngineRequest, flags: Flags, known: options.Options) -> Refusal | None:
+    """Refuse options that this model has nothing for, that say two things at once, or that a flag by hand says again."""
+    tokens, told = asked.options.get(options.SPECULATIVE_TOKENS), asked.options
+    if tokens is not None and asked.dialect in (Dialect.V4, Dialect.V41):
+        return Refusal(f"how {engine} guesses tokens of {asked.model} depends on its release",
+                       "leave options.speculativeTokens out, and write its flags as engine.args")  # fmt: skip
+    if tokens is not None and not asked.architecture.prediction_layers:
+        return Refusal(f"{asked.model} has no layers that predict further tokens",
+                       "leave options.speculativeTokens out, or name a draft model by engine.args")  # fmt: skip
+    if options.MAX_BATCHED_TOKENS in told and told.get(options.CHUNKED_PREFILL) is False:
+        return Refusal("without chunks a step holds a whole prompt, however long",
+                       "leave options.maxBatchedTokens out, or options.chunkedPrefill")  # fmt: skip
+    by_hand = given(flags, asked.extra_args, {})
+    if asked.max_concurrency is not None and isinstance(by_hand, Given) and by_hand.running is not None:
+        return Refusal(
+            "engine.args say how many requests are computed at once, which options.maxSequences says",
+            "write one of both",
+        )
+    return options.repeated(known, told, asked.extra_args)
 
 
 def too_wide(engine: str, asked: EngineRequest, most: int) -> Refusal | None:

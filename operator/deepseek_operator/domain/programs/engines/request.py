@@ -1,6 +1,7 @@
 """What an engine is asked to serve, in typed values: the input of every command builder."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 
 from deepseek_operator.domain.devices.profiles.profile import Profile
@@ -11,6 +12,7 @@ from deepseek_operator.domain.models.model import (
     LatentAttention,
     SharedCompressedAttention,
 )
+from deepseek_operator.domain.programs.engines.options import Value
 
 PORT = 8000
 """Every engine listens here, whatever its own default is: Services and probes then need not know the engine."""
@@ -66,6 +68,7 @@ class EngineRequest:
     ``served_name`` is the name that the engine shows, ``aliases`` are those to which it answers as well.
     ``load_bytes_per_second`` is at which rate weights are read, for the start-up budget. ``extra_args`` and
     ``extra_env`` are the user's own words (None: a value from elsewhere), which may not decide what the fields above do.
+    ``options`` are those of ``programs.engines.options`` that are asked for, by name.
     """
 
     model: str
@@ -91,6 +94,7 @@ class EngineRequest:
     aliases: tuple[str, ...] = ()
     drain_seconds: int = 60
     load_bytes_per_second: int = 1_000_000_000
+    options: Mapping[str, Value] = field(default_factory=dict)
     extra_args: tuple[str, ...] = ()
     extra_env: tuple[tuple[str, str | None], ...] = ()
 

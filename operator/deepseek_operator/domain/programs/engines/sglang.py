@@ -9,7 +9,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from deepseek_operator.domain.programs.arguments import Flags, Owned
-from deepseek_operator.domain.programs.engines import instead, limits
+from deepseek_operator.domain.programs.engines import instead, limits, options
 from deepseek_operator.domain.programs.engines.entry import EngineEntry
 from deepseek_operator.domain.programs.engines.probes import startup_probe
 from deepseek_operator.domain.programs.engines.replica import replica
@@ -99,6 +99,7 @@ FLAGS = Flags(
             "max-running-requests": "running",
             "max-queued-requests": "waiting",
             "speculative-algorithm": "speculation",
+            "cpu-offload-gb": "offload_gib",
         }
     ),
     overrides=("json-model-override-args",),
@@ -113,6 +114,21 @@ FLAGS = Flags(
         *instead.DEVICE_VARIABLES,
     ),
 )  # fmt: skip
+OPTIONS: options.Options = {
+    options.MAX_SEQUENCES: options.elsewhere,
+    options.MAX_BATCHED_TOKENS: options.taking("--chunked-prefill-size"),
+    options.PREFIX_CACHING: options.switching((), ("--disable-radix-cache",)),
+    options.CHUNKED_PREFILL: options.switching((), ("--chunked-prefill-size", "-1")),
+    # One draft after the other, as many as tokens are guessed, and the token that is certain.
+    options.SPECULATIVE_TOKENS: lambda tokens: (
+        *("--speculative-algorithm", "NEXTN", "--speculative-num-steps", str(tokens), "--speculative-eagle-topk", "1"),
+        *("--speculative-num-draft-tokens", str(int(tokens) + 1)),
+    ),
+    options.TOOL_PARSER: options.taking("--tool-call-parser"),
+    options.REASONING_PARSER: options.taking("--reasoning-parser"),
+    options.CPU_OFFLOAD: options.taking("--cpu-offload-gb"),
+    options.MEMORY_SHARE: options.taking("--mem-fraction-static"),
+}
 MEMORY = EngineMemory("sglang", 0.88, Scope.STATIC, 8192, 1.02)
 """mem_fraction_static; the rest must hold graphs and the step's working set."""
 
@@ -130,6 +146,7 @@ def _command(asked: EngineRequest, version: Version) -> Command:
         *_model(asked),
         *_degrees(asked, version),
         *_nodes(asked),
+        *options.words(OPTIONS, asked.options),
         *asked.extra_args,
     )
     published = Metrics("/metrics", PORT, NAMES)
@@ -159,6 +176,7 @@ def _refusal(asked: EngineRequest, version: Version) -> Refusal | None:
         or limits.prompt_adapter_refusal("SGLang", asked)
         or limits.expert_adapter_refusal("SGLang", asked)
         or limits.refusal(PROGRAM, asked, FLAGS)
+        or limits.option_refusal("SGLang", asked, FLAGS, OPTIONS)
         or _layout(asked)
     )
 
@@ -214,7 +232,7 @@ def _model(asked: EngineRequest) -> tuple[str, ...]:
         args += ["--quantization", "fp8"]
     if asked.kv_dtype != "auto":
         args += ["--kv-cache-dtype", KV_DTYPES[asked.kv_dtype]]
-    if asked.dialect in REASONING_PARSERS:
+    if asked.dialect in REASONING_PARSERS and options.REASONING_PARSER not in asked.options:
         args += ["--reasoning-parser", REASONING_PARSERS[asked.dialect]]
     if asked.tool_calls and asked.dialect in TOOL_PARSERS:
         args += ["--tool-call-parser", TOOL_PARSERS[asked.dialect]]
@@ -253,6 +271,8 @@ ENTRY = EngineEntry(
     metrics=lambda version: NAMES,
     build=build,
     flags=FLAGS,
+    options=OPTIONS,
+    tool_parsers=TOOL_PARSERS,
     # It adds what stands beside kv_b_proj to the matrices that this is folded into (sgl-project/sglang#25001).
     adapters=frozenset({AdapterKind.LORA, AdapterKind.LATENT}),
     # `model: legal` is answered by the model itself without a word (0.5.23, serving_base.py: _parse_model_parameter).

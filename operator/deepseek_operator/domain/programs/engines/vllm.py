@@ -5,12 +5,13 @@ and checked by a test. GPUs of a replica are tensor × pipeline × data; expert 
 Several nodes need no Ray: all pods run the same command with their rank, all but the first without a server.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
 from deepseek_operator.domain.programs.arguments import Flags, Owned
-from deepseek_operator.domain.programs.engines import instead, limits
+from deepseek_operator.domain.programs.engines import instead, limits, options
 from deepseek_operator.domain.programs.engines.entry import EngineEntry
 from deepseek_operator.domain.programs.engines.probes import startup_seconds
 from deepseek_operator.domain.programs.engines.replica import replica
@@ -121,6 +122,7 @@ FLAGS = Flags(
             "spec-method": "speculation",
             "spec-model": "speculation",
             "spec-tokens": "speculation",
+            "cpu-offload-gb": "offload_gib",
         }
     ),
     overrides=("hf-overrides",),
@@ -146,6 +148,20 @@ FLAGS = Flags(
         *instead.DEVICE_VARIABLES,
     ),
 )  # fmt: skip
+OPTIONS: options.Options = {
+    options.MAX_SEQUENCES: options.elsewhere,
+    options.MAX_BATCHED_TOKENS: options.taking("--max-num-batched-tokens"),
+    options.PREFIX_CACHING: options.switching(("--enable-prefix-caching",), ("--no-enable-prefix-caching",)),
+    options.CHUNKED_PREFILL: options.switching(("--enable-chunked-prefill",), ("--no-enable-chunked-prefill",)),
+    options.SPECULATIVE_TOKENS: lambda tokens: (
+        "--speculative-config",
+        json.dumps({"method": "mtp", "num_speculative_tokens": tokens}),
+    ),
+    options.TOOL_PARSER: lambda name: ("--enable-auto-tool-choice", "--tool-call-parser", literal(str(name))),
+    options.REASONING_PARSER: options.taking("--reasoning-parser"),
+    options.CPU_OFFLOAD: options.taking("--cpu-offload-gb"),
+    options.MEMORY_SHARE: options.taking("--gpu-memory-utilization"),
+}
 MEMORY = EngineMemory("vllm", 0.92, Scope.DEVICE, 8192, 1.02, pages_compressed=True, keeps_slots=True)
 """gpu_memory_utilization is 0.92 since 0.22, 0.9 before; weights took 1.010 and 1.014 times the disk, measured."""
 
@@ -168,6 +184,7 @@ def _command(asked: EngineRequest, version: Version) -> Command:
         *_serving(asked, version),
         *_model(asked),
         *_degrees(asked),
+        *options.words(OPTIONS, asked.options),
         *asked.extra_args,
     )
     args, worker_args = _across_nodes(asked, base)
@@ -185,6 +202,7 @@ def _refusal(asked: EngineRequest, version: Version) -> Refusal | None:
         or limits.latent_adapter_refusal("vLLM", asked)
         or limits.too_wide("vLLM", asked, LORA_RANKS[-1])
         or limits.refusal(PROGRAM, asked, FLAGS)
+        or limits.option_refusal("vLLM", asked, FLAGS, OPTIONS)
         or _layout(asked)
         or _queue(asked, version)
     )
@@ -278,7 +296,8 @@ def _model(asked: EngineRequest) -> tuple[str, ...]:
 
 def _parsers(asked: EngineRequest) -> tuple[str, ...]:
     speaks = asked.dialect
-    args = ["--reasoning-parser", REASONING_PARSERS[speaks]] if speaks in REASONING_PARSERS else []
+    is_known = speaks in REASONING_PARSERS and options.REASONING_PARSER not in asked.options
+    args = ["--reasoning-parser", REASONING_PARSERS[speaks]] if is_known else []
     if asked.tool_calls and speaks in TOOL_PARSERS:
         args += ["--enable-auto-tool-choice", "--tool-call-parser", TOOL_PARSERS[speaks]]
         if speaks in TEMPLATED:
@@ -356,5 +375,7 @@ ENTRY = EngineEntry(
     metrics=names,
     build=build,
     flags=FLAGS,
+    options=OPTIONS,
+    tool_parsers=TOOL_PARSERS,
     is_offered=True,
 )
