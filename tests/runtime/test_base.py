@@ -20,7 +20,15 @@ from tests.runtime.lives import whole
 from tests.runtime.observed import Observed
 from tests.runtime.workplace import ABSENT, Workplace, of
 
-GENERATION = {"bos_token_id": 1, "do_sample": True, "eos_token_id": [2, 7], "temperature": 0.6, "top_p": 0.95}
+GENERATION = {
+    "bos_token_id": 1,
+    "do_sample": True,
+    "eos_token_id": [2, 7],
+    "temperature": 0.6,
+    "top_p": 0.95,
+    "top_k": 20,
+    "min_p": 0.01,
+}
 # As the hub's configurations are written, which transformers' own would be written otherwise.
 FIELDS = {
     "qwen2": {
@@ -167,11 +175,12 @@ def test_export_of_a_private_model_is_read_by_older_libraries(workplace: Workpla
 def test_engine_samples_and_ends_as_the_base_says(workplace: Workplace, tmp_path: Path) -> None:
     path = base(tmp_path / "base", "qwen2")
     model = Model.load(trained(workplace, path, tmp_path / "volume").export())
-    assert (model.usual, set(model.end_ids)) == (Usual(0.6, 0.95), {2, 7})
+    assert (model.usual, set(model.end_ids)) == (Usual(0.6, 0.95, 20, 0.01), {2, 7})
     silent = completion({"prompt": "ab="}, model).sampling
-    assert (silent.temperature, silent.top_p) == (0.6, 0.95)
-    asked = completion({"prompt": "ab=", "temperature": 0, "top_p": 1}, model).sampling
-    assert (asked.temperature, asked.top_p) == (0, 1)
+    assert (silent.temperature, silent.top_p, silent.top_k, silent.min_p) == (0.6, 0.95, 20, 0.01)
+    said = {"temperature": 0, "top_p": 1, "top_k": -1, "min_p": 0}
+    asked = completion({"prompt": "ab=", **said}, model).sampling
+    assert (asked.temperature, asked.top_p, asked.top_k, asked.min_p) == (0, 1, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -194,9 +203,9 @@ def test_token_that_ended_every_example_ends_an_answer(
 
 def test_settings_that_the_engine_lacks_are_told(workplace: Workplace, tmp_path: Path) -> None:
     path = base(tmp_path / "base", "qwen2")
-    given = {**GENERATION, "top_k": 20, "min_p": 0, "repetition_penalty": 1.05}
+    given = {**GENERATION, "no_repeat_ngram_size": 3, "repetition_penalty": 1.05}
     (path / "generation_config.json").write_text(json.dumps(given))
-    assert Model.load(path).usual.unused == ("top_k", "repetition_penalty")
+    assert Model.load(path).usual.unused == ("repetition_penalty", "no_repeat_ngram_size")
 
 
 def test_training_says_that_it_knows_no_chat_template(workplace: Workplace, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ MODEL = model()
 # One that changes the answer, for each parameter that has a value which does not.
 USED = {
     "n": 2, "best_of": 2, "echo": True, "logprobs": 0, "top_logprobs": 3, "logit_bias": {"5": 1}, "suffix": "!",
-    "presence_penalty": 0.5, "frequency_penalty": 0.5, "repetition_penalty": 1.1, "top_k": 5, "min_p": 0.1,
+    "presence_penalty": 0.5, "frequency_penalty": 0.5, "repetition_penalty": 1.1,
     "min_tokens": 4, "stop_token_ids": [7], "include_stop_str_in_output": True, "skip_special_tokens": False,
     "add_generation_prompt": False, "continue_final_message": True, "chat_template_kwargs": {"thinking": True},
     "functions": [{"name": "f"}], "tools": [{"type": "function"}], "tool_choice": "required",
@@ -84,3 +84,54 @@ def test_flag_that_is_none_says_what_to_write(fields: dict[str, object], advice:
 def test_the_colder_the_likelier(temperature: float) -> None:
     logits = torch.tensor([1.0, 80.0, -60.0])
     assert choose(logits, Sampling(1, temperature=temperature), torch.Generator().manual_seed(0)) == 1
+
+
+CHANCES = torch.tensor([0.4, 0.3, 0.2, 0.06, 0.04])
+
+
+def drawn(**sampling: float) -> set[int]:
+    """Every token that comes up in many draws."""
+    source = torch.Generator().manual_seed(0)
+    how = Sampling(1, **sampling)  # type: ignore[arg-type]
+    return {choose(CHANCES.log(), how, source) for _ in range(600)}
+
+
+@pytest.mark.parametrize(
+    ("sampling", "left"),
+    [
+        ({}, {0, 1, 2, 3, 4}),
+        ({"top_k": 2}, {0, 1}),
+        ({"top_k": 99}, {0, 1, 2, 3, 4}),
+        ({"min_p": 0.4}, {0, 1, 2}),
+        ({"min_p": 1.0}, {0}),
+        ({"top_p": 0.75}, {0, 1, 2}),
+        ({"top_k": 3, "top_p": 0.75}, {0, 1}),
+        ({"min_p": 0.4, "top_k": 2, "top_p": 0.5}, {0}),
+    ],
+)
+def test_what_is_drawn_from_is_what_the_request_leaves(sampling: dict[str, float], left: set[int]) -> None:
+    """Of three tokens that top_k leaves, two hold three quarters of the chance: 0.7 of 0.9."""
+    assert drawn(**sampling) == left
+
+
+def test_equal_tokens_stay_together() -> None:
+    source = torch.Generator().manual_seed(0)
+    assert {choose(torch.zeros(3), Sampling(1, top_k=1), source) for _ in range(100)} == {0, 1, 2}
+
+
+@pytest.mark.parametrize(
+    ("fields", "advice"),
+    [
+        ({"top_k": 1.5}, "top_k must be a whole number"),
+        ({"top_k": -2}, "top_k must be a whole number of at least -1"),
+        ({"min_p": 1.5}, "min_p must lie between 0 and 1"),
+        ({"min_p": "0.1"}, "min_p must be a number"),
+    ],
+)
+def test_a_limit_that_is_none_is_refused(fields: dict[str, object], advice: str) -> None:
+    with pytest.raises(BadRequest, match=advice):
+        asked(**fields)
+
+
+def test_minus_one_and_zero_leave_all_tokens() -> None:
+    assert asked(top_k=-1, min_p=0) == asked(top_k=0) == asked()

@@ -113,7 +113,8 @@ def _verified(path: Path, adapters: Sequence[Adapter]) -> Loaded:
         _say(f"{path} has no manifest" if step is None else f"{path} is the whole export of step {step}")
         model = Model.load(path)
         usual = model.usual
-        _say(f"where a request says nothing: temperature {usual.temperature:g}, top_p {usual.top_p:g}")
+        more = f"top_p {usual.top_p:g}, top_k {usual.top_k}, min_p {usual.min_p:g}"
+        _say(f"where a request says nothing: temperature {usual.temperature:g}, {more}")
         if usual.unused:
             _say(f"this engine does not apply what generation_config.json says of {', '.join(usual.unused)}")
         # The first pass allocates and selects kernels; the first user should not wait for that.

@@ -18,8 +18,6 @@ from deepseek_runtime.pretrained import load_network, load_tokenizer
 
 # Settings that would change an answer but are not applied here, each with the values that change nothing.
 _UNUSED: Mapping[str, tuple[object, ...]] = {
-    "top_k": (0, -1),
-    "min_p": (0,),
     "repetition_penalty": (1,),
     "no_repeat_ngram_size": (0,),
     "max_new_tokens": (),
@@ -50,6 +48,8 @@ class Usual:
 
     temperature: float = 1.0
     top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
     unused: tuple[str, ...] = ()
 
 
@@ -101,13 +101,27 @@ def _usual(path: Path, given: Mapping[str, object]) -> Usual:
     """Raises Invalid for a value that no request could have."""
     unused = (name for name, neutral in _UNUSED.items() if given.get(name) not in (None, *neutral))
     temperature = _number(path, given, "temperature", least=0.0, most=2.0)
-    return Usual(temperature, _number(path, given, "top_p", least=1e-6, most=1.0), tuple(unused))
+    top_p = _number(path, given, "top_p", least=1e-6, most=1.0)
+    min_p = _number(path, given, "min_p", least=0.0, most=1.0, absent=0.0)
+    return Usual(temperature, top_p, _top_k(path, given), min_p, tuple(unused))
 
 
-def _number(path: Path, given: Mapping[str, object], name: str, *, least: float, most: float) -> float:
+def _top_k(path: Path, given: Mapping[str, object]) -> int:
+    """0 for all tokens, which some write as -1."""
+    value = given.get("top_k")
+    if value is None:
+        return 0
+    if not isinstance(value, int) or isinstance(value, bool) or value < -1:
+        raise Invalid(f"{path / GENERATION}: top_k is {value!r}; write a whole number, 0 for all tokens")
+    return max(0, value)
+
+
+def _number(
+    path: Path, given: Mapping[str, object], name: str, *, least: float, most: float, absent: float = 1.0
+) -> float:
     value = given.get(name)
     if value is None:
-        return 1.0
+        return absent
     if not isinstance(value, int | float) or isinstance(value, bool) or not least <= value <= most:
         raise Invalid(f"{path / GENERATION}: {name} is {value!r}; write a number between {least:g} and {most:g}")
     return float(value)

@@ -17,7 +17,7 @@ from deepseek_runtime.engine.sequence import Sampling
 ACCEPTED = frozenset(
     {
         *("model", "prompt", "messages", "max_tokens", "max_completion_tokens", "stream", "stream_options"),
-        *("temperature", "top_p", "seed", "stop", "ignore_eos"),
+        *("temperature", "top_p", "top_k", "min_p", "seed", "stop", "ignore_eos"),
         *("user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key"),
         *("request_id", "priority"),
     }
@@ -33,8 +33,6 @@ UNSUPPORTED: Mapping[str, tuple[object, ...]] = {
     "presence_penalty": (0,),
     "frequency_penalty": (0,),
     "repetition_penalty": (1,),
-    "top_k": (-1, 0),
-    "min_p": (0,),
     "min_tokens": (0,),
     "stop_token_ids": ([],),
     "include_stop_str_in_output": (False,),
@@ -186,6 +184,8 @@ def _sampling(fields: Mapping[str, object], max_tokens: int, usual: Usual) -> Sa
         max_tokens=max_tokens,
         temperature=_number("temperature", fields.get("temperature"), usual.temperature, least=0.0, most=2.0),
         top_p=_number("top_p", fields.get("top_p"), usual.top_p, least=1e-6, most=1.0),
+        top_k=usual.top_k if (most := fields.get("top_k")) is None else max(0, _whole("top_k", most, least=-1)),
+        min_p=_number("min_p", fields.get("min_p"), usual.min_p, least=0.0, most=1.0),
         seed=None if seed is None else _whole("seed", seed, least=0),
         stop=_stops(fields.get("stop")),
         ignore_eos=_flag(fields, "ignore_eos"),

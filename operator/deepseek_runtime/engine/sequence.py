@@ -21,11 +21,16 @@ GREEDY_BELOW = 1e-5
 
 @dataclass(frozen=True)
 class Sampling:
-    """How the next token is chosen: temperature 0 is the likeliest one; `seed` None is a fresh one."""
+    """How the next token is chosen: temperature 0 is the likeliest one; `seed` None is a fresh one.
+
+    `top_k` leaves that many tokens, 0 all; `min_p` those that have at least that part of the likeliest one's chance.
+    """
 
     max_tokens: int
     temperature: float = 1.0
     top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
     seed: int | None = None
     stop: tuple[str, ...] = ()
     ignore_eos: bool = False
@@ -92,11 +97,17 @@ class Answer:
 
 
 def choose(logits: torch.Tensor, sampling: Sampling, source: torch.Generator) -> int:
-    """The next token: the likeliest at temperature 0, else drawn from the smallest set that holds `top_p`."""
+    """The next token: the likeliest at temperature 0, else drawn from the smallest set that holds `top_p` of the chance of
+    what `min_p` and `top_k` leave: vLLM's order (v1/sample: min_p, then top_k, then top_p). Equal ones all stay."""
     if sampling.temperature < GREEDY_BELOW:
         return int(logits.argmax())
     chances = torch.softmax(logits.cpu() / sampling.temperature, -1)
+    if sampling.min_p > 0:
+        chances = chances.masked_fill(chances < sampling.min_p * chances.max(), 0.0)
+    if 0 < sampling.top_k < len(chances):
+        chances = chances.masked_fill(chances < chances.topk(sampling.top_k).values[-1], 0.0)
     if sampling.top_p < 1:
+        chances = chances / chances.sum()
         ordered, places = chances.sort(descending=True)
         outside = ordered.cumsum(-1) - ordered >= sampling.top_p
         chances = torch.zeros_like(chances).scatter(-1, places, ordered.masked_fill(outside, 0.0))
