@@ -22,6 +22,8 @@ from tests.support.gateway_api import COLLECTIONS as GATEWAYS
 from tests.support.gateway_api import dialect, install, standard
 from tests.support.gateways import PUBLIC
 from tests.support.kubectl import until
+from tests.support.leader_worker_sets import COLLECTION as SETS
+from tests.support.leader_worker_sets import definitions
 from tests.support.namespaces import wait_for_account
 from tests.support.operator_process import OperatorProcess, rendered_rights
 from tests.support.our_kinds import serving_our_kinds
@@ -151,8 +153,9 @@ def _lead_a_training(user: User, operator: OperatorProcess) -> None:
 def _lead_a_serving(user: User) -> None:
     claim = {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}}
     user.create("PersistentVolumeClaim", claim, "models")
-    optional = ("httproutes.", "backendtrafficpolicies.", "securitypolicies.")
-    install(user.api, [one for one in (*standard(), *dialect()) if one["metadata"]["name"].startswith(optional)])
+    optional = ("httproutes.", "backendtrafficpolicies.", "securitypolicies.", "leaderworkersets.")
+    all_of_them = (*standard(), *dialect(), *definitions())
+    install(user.api, [one for one in all_of_them if one["metadata"]["name"].startswith(optional)])
     kept, model = {"keepRevisions": MODELS_KEPT}, {"source": {"uri": "pvc://models/v0"}}
     user.create("DeepSeekServing", {"model": model, "rollout": kept, "gateway": PUBLIC})
     user.reaches("DeepSeekServing", "Available")
@@ -163,6 +166,7 @@ def _lead_a_serving(user: User) -> None:
     user.has("ControllerRevision", MODELS_KEPT)
     user.unmarks("ControllerRevision")
     _change_the_gateway(user)
+    _span_nodes(user)
     user.edit("DeepSeekServing", autoscaling={"maxReplicas": 3, "signals": [{"type": "InFlight", "target": 4}]})
     user.has("HorizontalPodAutoscaler", 1)
     user.edit("DeepSeekServing", autoscaling={"maxReplicas": 4})
@@ -174,6 +178,24 @@ def _lead_a_serving(user: User) -> None:
     user.edit("DeepSeekServing", autoscaling=None)
     user.has("HorizontalPodAutoscaler", 0)
     user.api.delete(user.path("DeepSeekServing"))
+
+
+def _span_nodes(user: User) -> None:
+    """A version over two nodes is made, changed and given up for one of one node; nothing keeps its groups alive here."""
+    part = "app.kubernetes.io/part-of"
+
+    def sets() -> list[Manifest]:
+        items: list[Manifest] = user.api.get(SETS.format(TEAM))["items"]
+        return items
+
+    engine = {"type": "custom", "image": "ours:1"}
+    user.edit("DeepSeekServing", nodes={"count": 2}, engine=engine)
+    until("there is a set", sets, timeout_s=LIMIT_S)
+    user.api.patch(user.path("DeepSeekServing"), {"metadata": {"labels": {part: "chat"}}})
+    until("it follows", lambda: sets()[0]["metadata"]["labels"].get(part) == "chat", timeout_s=LIMIT_S)
+    user.edit("DeepSeekServing", nodes=None, engine=None)
+    user.reaches("DeepSeekServing", "Available")
+    until("there is none", lambda: not sets(), timeout_s=LIMIT_S)
 
 
 def _change_the_gateway(user: User) -> None:

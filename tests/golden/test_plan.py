@@ -12,8 +12,9 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 EDITS = {
     "training-r1-distill-70b": ("training-r1-distill-70b", "", ""),
     "serving-r1-vllm": ("serving-r1-vllm", "", ""),
-    "serving-r1-on-8-h100": ("serving-r1-vllm", "nvidia-h200-141", "nvidia-h100-80, perNode: 8"),
-    "serving-r1-on-h100": ("serving-r1-vllm", "nvidia-h200-141", "nvidia-h100-80"),
+    "serving-r1-two-nodes": ("serving-r1-two-nodes", "", ""),
+    "serving-r1-over-nodes": ("serving-r1-vllm", "nvidia-h200-141", "nvidia-h100-80"),
+    "serving-r1-on-8-h100": ("serving-r1-two-nodes", "count: 2", "count: 1"),
     "serving-r1-on-unknown": ("serving-r1-vllm", "nvidia-h200-141", "nvidia-h300"),
 }
 
@@ -40,7 +41,7 @@ def test_a_plan_tells_of_sizing_as_its_golden_file_says(
 def test_a_plan_of_any_example_shows_what_would_be_made(example: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", "-f", str(example)]) == 0
     made = capsys.readouterr().out
-    assert "\nkind: Job\n" in made or "\nkind: Deployment\n" in made
+    assert any(f"\nkind: {kind}\n" in made for kind in ("Job", "Deployment", "LeaderWorkerSet"))
 
 
 def test_a_plan_beside_a_shown_cluster_assumes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,13 +12,15 @@ HERE = Path(__file__).parent
 ENVOY_GATEWAY = "github.com/envoyproxy/gateway/cmd/envoy-gateway"
 EGCTL = "github.com/envoyproxy/gateway/cmd/egctl"
 RATE_LIMIT_SERVICE = "github.com/envoyproxy/ratelimit/src/service_cmd"
+LEADER_WORKER_SET = "sigs.k8s.io/lws/cmd"
 MODULES = {
     ENVOY_GATEWAY: HERE / "envoy_gateway",
     EGCTL: HERE / "egctl",
     RATE_LIMIT_SERVICE: HERE / "rate_limit_service",
+    LEADER_WORKER_SET: HERE / "leader_worker_set",
 }
 """Whose go.mod and go.sum pin each; one apiece, so that another version of one builds no other anew."""
-_MINUTES = {ENVOY_GATEWAY: 5, EGCTL: 2, RATE_LIMIT_SERVICE: 1}
+_MINUTES = {ENVOY_GATEWAY: 5, EGCTL: 2, RATE_LIMIT_SERVICE: 1, LEADER_WORKER_SET: 3}
 """About, for whoever waits."""
 
 

@@ -62,10 +62,14 @@ class ServingLife:
         for _ in range(rounds):
             self.world.run_garbage_collector()
             self.world.reap_all()
-            self.world.run_deployment_controller()
+            self._run_controllers()
             self._place(room)
-            self.world.run_deployment_controller()
+            self._run_controllers()
             self.operator.settle()
+
+    def _run_controllers(self) -> None:
+        self.world.run_deployment_controller()
+        self.world.run_leader_worker_set_controller()
 
     def _place(self, room: int) -> None:
         for pod in sorted(self.pods(), key=is_ready, reverse=True):

@@ -14,6 +14,7 @@ from deepseek_operator.kinds.serving import children, serving_kind
 from deepseek_operator.kinds.serving.labels import pod_labels
 from deepseek_operator.kinds.serving.model import reference_digest
 from deepseek_operator.kinds.serving.revision import revision_name
+from deepseek_operator.workloads.replicas.keeper import Pods
 from tests.support.servings import a_serving, seen_of
 from tests.support.world import START
 
@@ -42,7 +43,7 @@ def deployment(serving: dict[str, Any], revision: str, specified: int, ready: in
     owner = DeepSeekServing.model_validate(serving)
     template = {"metadata": {"labels": pod_labels(owner, revision)}, "spec": {"containers": []}}
     counts = {"replicas": specified, "readyReplicas": ready, **status_}
-    return {**children.replica_group(owner, revision, template, specified), "status": counts}
+    return {**children.replica_group(owner, revision, Pods(template), specified), "status": counts}
 
 
 def pod(serving: dict[str, Any], revision: str, **status_: Any) -> Manifest:

@@ -19,6 +19,7 @@ from deepseek_operator.core.resources import (
     CLAIM,
     DEPLOYMENT,
     JOB,
+    LEADER_WORKER_SET,
     POD,
     Manifest,
     Resource,
@@ -32,6 +33,8 @@ TRACKING = "batch.kubernetes.io/job-tracking"
 INDEX = "batch.kubernetes.io/job-completion-index"
 CONTROLLER_UID = "batch.kubernetes.io/controller-uid"
 POD_TEMPLATE_HASH = "pod-template-hash"
+GROUP_INDEX = "leaderworkerset.sigs.k8s.io/group-index"
+WORKER_INDEX = "leaderworkerset.sigs.k8s.io/worker-index"
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -91,6 +94,15 @@ class World:
             if not is_terminating(deployment):
                 self._let_go(deployment, deployment["spec"]["selector"]["matchLabels"])
                 self._sync_deployment(deployment)
+
+    def run_leader_worker_set_controller(self) -> None:
+        """One sync of every LeaderWorkerSet: groups of a leader and its workers, made and ended as one; counts in status.
+
+        StatefulSets are left out: pods are the set's own. A group goes whole once one of its pods has ended or is told to.
+        """
+        for found in self.cluster.all(LEADER_WORKER_SET):
+            if not is_terminating(found):
+                self._sync_groups(found)
 
     def run_garbage_collector(self) -> None:
         """Deletes objects whose owners are gone, ends foreground deletions and releases unused claims; to the end."""
@@ -254,6 +266,41 @@ class World:
 
         metadata = deployment["metadata"]
         self.cluster.edit(DEPLOYMENT, metadata["namespace"], metadata["name"], change, "deployment-controller")
+
+    # --- LeaderWorkerSets ---------------------------------------------------------------------------------------
+
+    def _sync_groups(self, found: Stored) -> None:
+        spec, name = found["spec"]["leaderWorkerTemplate"], found["metadata"]["name"]
+        size, wanted = spec["size"], found["spec"]["replicas"]
+        groups: dict[int, list[Stored]] = {}
+        for pod in self._pods_of(found):
+            groups.setdefault(int(labels_of(pod)[GROUP_INDEX]), []).append(pod)
+        for number in sorted({*groups, *range(wanted)}):
+            pods = groups.get(number, [])
+            if number >= wanted or any(is_ended(pod) or is_terminating(pod) for pod in pods):
+                for pod in pods:
+                    if not is_terminating(pod):
+                        self.cluster.remove(POD, pod["metadata"]["namespace"], pod["metadata"]["name"], "Background")
+                continue
+            for rank in range(len(pods), size):
+                template = spec["workerTemplate"] if rank else spec["leaderTemplate"]
+                labels = {**template["metadata"]["labels"], GROUP_INDEX: str(number), WORKER_INDEX: str(rank)}
+                called = f"{name}-{number}" + (f"-{rank}" if rank else "")
+                self._make_pod(LEADER_WORKER_SET, found, called, labels, template["spec"])
+        self._set_groups(found, size)
+
+    def _set_groups(self, found: Stored, size: int) -> None:
+        pods = [pod for pod in self._pods_of(found) if not is_ended(pod) and not is_terminating(pod)]
+        leaders = [pod for pod in pods if labels_of(pod)[WORKER_INDEX] == "0"]
+        numbers = [labels_of(pod)[GROUP_INDEX] for pod in pods if is_ready(pod)]
+        ready = sum(numbers.count(labels_of(leader)[GROUP_INDEX]) == size for leader in leaders)
+
+        def change(live: Stored) -> None:
+            status = live.setdefault("status", {})
+            status.update(replicas=len(leaders), readyReplicas=ready, updatedReplicas=len(leaders))
+
+        metadata = found["metadata"]
+        self.cluster.edit(LEADER_WORKER_SET, metadata["namespace"], metadata["name"], change, "lws-controller")
 
     # --- HPA and claims -----------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ TEXT = (ROOT / "docs" / "architecture.md").read_text()
 PLACES = (ROOT / "operator" / "deepseek_operator", ROOT / "operator", ROOT)
 PLANNED = {
     title: re.findall(r"(?m)^\d+\. `([^`]+)`( \(new\))?", part)
-    for title, part in re.findall(r"(?ms)^\*\*(`spec[^`]+`|A LeaderWorkerSet|A third kind)(.*?)(?=^\*\*|^## )", TEXT)
+    for title, part in re.findall(r"(?ms)^\*\*(`spec[^`]+`|A RayCluster|A third kind)(.*?)(?=^\*\*|^## )", TEXT)
 }
 
 

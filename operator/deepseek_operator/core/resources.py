@@ -71,7 +71,14 @@ SECURITY_POLICY = Resource(
     installed_by="Envoy Gateway, https://gateway.envoyproxy.io",
 )
 
-OPTIONAL: tuple[Resource, ...] = (HTTP_ROUTE, BACKEND_TRAFFIC_POLICY, SECURITY_POLICY)
+LEADER_WORKER_SET = Resource(
+    "leaderworkerset.x-k8s.io/v1",
+    "LeaderWorkerSet",
+    "leaderworkersets",
+    installed_by="LeaderWorkerSet, https://lws.sigs.k8s.io",
+)
+
+OPTIONAL: tuple[Resource, ...] = (HTTP_ROUTE, BACKEND_TRAFFIC_POLICY, SECURITY_POLICY, LEADER_WORKER_SET)
 """Those that a cluster may have or not."""
 
 
@@ -126,6 +133,7 @@ __all__ = [
     "HTTP_ROUTE",
     "JOB",
     "KUBERNETES",
+    "LEADER_WORKER_SET",
     "LEASE",
     "Manifest",
     "OPTIONAL",

@@ -37,13 +37,15 @@ class Port:
 
 @dataclass(frozen=True)
 class Probe:
-    """An HTTP GET (``path``) or, where ``path`` is None, a TCP connection to ``port``; times in seconds."""
+    """An HTTP GET (``path``) or, where ``path`` is None, a TCP connection to ``port``; times in seconds. ``command``, where
+    there is one, is run in the container in place of both, for what only the container can reach."""
 
     path: str | None
     port: int
     period_seconds: int
     failure_threshold: int
     timeout_seconds: int = 5
+    command: tuple[str, ...] = ()
 
     @property
     def budget_seconds(self) -> int:

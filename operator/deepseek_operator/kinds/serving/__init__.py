@@ -24,6 +24,7 @@ from deepseek_operator.core.resources import (
 )
 from deepseek_operator.core.seen import Needs, Seen
 from deepseek_operator.kinds.serving.believed import believed
+from deepseek_operator.kinds.serving.devices import nodes_of
 from deepseek_operator.kinds.serving.events import events
 from deepseek_operator.kinds.serving.exams import exam_names
 from deepseek_operator.kinds.serving.fresh import Fresh
@@ -69,7 +70,7 @@ class ServingKind:
         """Those of the children, the autoscaler that a suspended one has lost or shall lose, the route that was seen last,
         and what every revision that was seen last consists of."""
         meta, told = owner.metadata, (*owner.status.previous, *filter(None, [owner.status.current]))
-        parts = (part for revision in told for part in _parts(meta.name, revision.name))
+        parts = (part for revision in told for part in _parts(meta.name, revision.name, revision.pods))
         name = serving_service(meta.name)
         routed = (*_route_names(name, is_judged=True), *_cache_names(owner)) if owner.status.gateway is not None else ()
         marked = (Ref(LEASE, name),) if owner.status.sleep is not None else ()
@@ -110,33 +111,36 @@ def _cache_names(owner: DeepSeekServing) -> tuple[Ref, ...]:
     """What stands before the revisions that were seen last, one of which gets all requests."""
     told = (*owner.status.previous, *filter(None, [owner.status.current]))
     caches = [serving_cache(owner.metadata.name, revision.name) for revision in told]
-    parts = (ref for name in caches for ref in (Ref(CONFIG_MAP, name), Ref(SERVICE, name), *names(name)))
+    parts = (ref for name in caches for ref in (Ref(CONFIG_MAP, name), Ref(SERVICE, name), *names(name, 1)))
     return (Ref(BUDGET, serving_caches(owner.metadata.name)), *parts)
 
 
 def _revision_names(owner: DeepSeekServing, resolved: ResolvedModel | None) -> tuple[Ref, ...]:
     if resolved is None or resolved.reference != reference_digest(owner.spec.model):
         return ()
-    return _parts(owner.metadata.name, revision_name(owner, resolved))
+    return _parts(owner.metadata.name, revision_name(owner, resolved), nodes_of(owner))
 
 
 def _rollback_names(owner: DeepSeekServing) -> tuple[Ref, ...]:
     """Of the revision that an annotation goes back to, where the status lists it, and that a canary run may."""
-    wish, kept = verb(owner, ROLLBACK), {revision.name for revision in owner.status.revisions}
-    run, wished = owner.status.canary, [wish.revision] if wish is not None and wish.revision in kept else []
+    wish, pods = verb(owner, ROLLBACK), {revision.name: revision.pods for revision in owner.status.revisions}
+    run, wished = owner.status.canary, [wish.revision] if wish is not None and wish.revision in pods else []
     names = (*wished, *([run.stable] if run else []))
-    return tuple(part for name in names for part in _parts(owner.metadata.name, name))
+    return tuple(part for name in names for part in _parts(owner.metadata.name, name, pods.get(name)))
 
 
-def _parts(name: str, revision: str) -> tuple[Ref, ...]:
-    """What one revision of the serving `name` consists of."""
-    return tuple(Ref(resource, serving_revision(name, revision)) for resource in (*RESOURCES, REVISION, SERVICE))
+def _parts(name: str, revision: str, nodes: int | None) -> tuple[Ref, ...]:
+    """What one revision of the serving `name` consists of, a replica of it of so many pods."""
+    called = serving_revision(name, revision)
+    return (*names(called, nodes), Ref(REVISION, called), Ref(SERVICE, called))
 
 
 def _running_names(owner: DeepSeekServing) -> tuple[Ref, ...]:
     """The groups that were seen last, so that none is lost from sight with its labels."""
     told = (*owner.status.previous, *((owner.status.current,) if owner.status.current is not None else ()))
-    return tuple(ref for revision in told for ref in names(serving_revision(owner.metadata.name, revision.name)))
+    return tuple(
+        ref for revision in told for ref in names(serving_revision(owner.metadata.name, revision.name), revision.pods)
+    )
 
 
 def serving_kind(configuration: Configuration) -> Kind[DeepSeekServing, ServingStatus]:

@@ -43,7 +43,7 @@ from deepseek_operator.kinds.serving.labels import child_labels, revision_labels
 from deepseek_operator.kinds.serving.names import serving_cache, serving_caches, serving_revision
 from deepseek_operator.workloads.pod.security import container_security
 from deepseek_operator.workloads.pod.template import pod_spec, with_settings
-from deepseek_operator.workloads.replicas.group import Wanted, group_named, keeper_for
+from deepseek_operator.workloads.replicas.group import Pods, Wanted, group_named, keeper_for
 
 CACHE_LABEL = f"{GROUP}/cache"
 """Of the pods: the serving's name. By it, and not by the labels of replicas, monitors find them."""
@@ -138,7 +138,7 @@ def _pods(owner: DeepSeekServing, gateway: Gateway, cache: Cache, revision: str,
     pulled = with_settings({"metadata": {}, "spec": spec}, pod)["spec"]
     template = {"metadata": {"labels": labels, "annotations": {CONFIGURED: configured}}, "spec": pulled}
     keeper = keeper_for(nodes=1)
-    spec = keeper.spec(Wanted(REPLICAS, labels, template, _DEADLINE_SECONDS))
+    spec = keeper.spec(Wanted(REPLICAS, labels, Pods(template), _DEADLINE_SECONDS))
     return {**_head(keeper.resource, owner, revision), "spec": spec}
 
 

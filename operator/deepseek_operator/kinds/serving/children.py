@@ -11,7 +11,7 @@ from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.definition import SERVING
 from deepseek_operator.api.v1alpha1.serving.scaling import Autoscaling, Bounds
 from deepseek_operator.core.configuration import Configuration
-from deepseek_operator.core.names import handed_on
+from deepseek_operator.core.names import OWNER_UID, handed_on
 from deepseek_operator.core.resources import (
     AUTOSCALER,
     BACKEND_TRAFFIC_POLICY,
@@ -25,23 +25,27 @@ from deepseek_operator.core.seen import Seen
 from deepseek_operator.kinds.serving.authorization import models_map, security_policy
 from deepseek_operator.kinds.serving.cache import cache_of, caches_budget
 from deepseek_operator.kinds.serving.head import head
-from deepseek_operator.kinds.serving.labels import child_labels, replica_selector, revision_labels, revision_selector
+from deepseek_operator.kinds.serving.labels import (
+    ENGINE_ROLE,
+    ROLE_LABEL,
+    WORKER_ROLE,
+    child_labels,
+    replica_selector,
+    revision_labels,
+    revision_selector,
+)
 from deepseek_operator.kinds.serving.names import serving_revision, serving_service
-from deepseek_operator.kinds.serving.revision import template_of
+from deepseek_operator.kinds.serving.revision import pods_of
 from deepseek_operator.kinds.serving.routes import Judged, http_route, matching, pins_of, places_of, traffic_policy
 from deepseek_operator.kinds.serving.sleep import held
 from deepseek_operator.kinds.serving.template import PORT_NAME
 from deepseek_operator.kinds.serving.traffic import slots
 from deepseek_operator.kinds.serving.view import View
-from deepseek_operator.workloads.replicas.group import Wanted, group_named, keeper_for
+from deepseek_operator.workloads.replicas.group import Pods, Wanted, group_named, keeper_for
+from deepseek_operator.workloads.replicas.keeper import loading_seconds
 
 SERVICE_PORT = 8000
 """Port of the Services, whatever the engine listens on: another engine must not change the address."""
-
-PULL_SECONDS = 600
-"""For placing a pod and pulling its image, before loading begins. Once this and loading are over without a ready pod,
-`kubectl rollout status` and Argo CD call the Deployment failed; Kubernetes' own 600 seconds in all are less than a large
-model takes to load."""
 
 SCALE_UP_PERIOD_SECONDS = 15
 """The autoscaler's own period: in each, it may go up by as many replicas as there can be."""
@@ -56,11 +60,11 @@ def children(view: View, target: str) -> tuple[Manifest, ...]:
         service(owner),
         *(revision_service(owner, revision) for revision in revisions),
         *(
-            replica_group(owner, revision, template, view.step[revision])
+            replica_group(owner, revision, pods, view.step[revision])
             for revision in revisions
-            if (template := template_of(view.seen, revision)) is not None
+            if (pods := pods_of(view.seen, revision)) is not None
         ),
-        budget(owner, view.wanted),
+        budget(owner, view.wanted, view.pods_each),
         *models(view),
         *caches(view),
         *leases(view),
@@ -142,34 +146,35 @@ def _service_spec(selector: Mapping[str, str]) -> dict[str, Any]:
     return {"selector": dict(selector), "ports": [port]}
 
 
-def replica_group(owner: DeepSeekServing, revision: str, template: Manifest, replicas: int) -> Manifest:
-    """Keeps `replicas` of one revision alive. Each is one pod: what needs more nodes is refused before (`devices`)."""
+def replica_group(owner: DeepSeekServing, revision: str, pods: Pods, replicas: int) -> Manifest:
+    """Keeps `replicas` of one revision alive, each of as many pods as nodes that it spans."""
     name, labels = serving_revision(owner.metadata.name, revision), revision_labels(owner, revision)
-    deadline_s, keeper = _loading_seconds(template) + PULL_SECONDS, keeper_for(nodes=1)
-    wanted = Wanted(replicas, revision_selector(owner, revision), template, deadline_s)
+    keeper = keeper_for(pods.nodes)
+    wanted = Wanted(replicas, revision_selector(owner, revision), pods, loading_seconds(pods.leader))
     return {
-        **head(keeper.resource, owner, name, {**handed_on(owner.metadata.labels), **labels}),
+        **head(keeper.resource, owner, keeper.named(name), {**handed_on(owner.metadata.labels), **labels}),
         "spec": keeper.spec(wanted),
     }
 
 
-def _loading_seconds(template: Manifest) -> int:
-    """How long the startup probe lets an engine load."""
-    probes = (container.get("startupProbe") or {} for container in template["spec"]["containers"])
-    return sum(probe.get("periodSeconds", 0) * probe.get("failureThreshold", 0) for probe in probes)
-
-
-def budget(owner: DeepSeekServing, replicas: int) -> Manifest:
+def budget(owner: DeepSeekServing, replicas: int, nodes: int = 1) -> Manifest:
     """Lets a drain take one of the `replicas` that are wanted, over all revisions, and the next once it is replaced.
 
     Said as `minAvailable`: what counts is how many answer. `maxUnavailable: 1` is measured against the Deployments'
     sum, which a rollout raises by its surge: a new replica that never comes would then hold the drain of a single old
     one for ever. Pods that are not ready answer nothing, and may always go. While suspended it asks for nothing.
+
+    `nodes`: pods of a replica. Where they are several, each of them takes its whole replica with it, so that all are counted
+    and one may go: two that go at once might be of two replicas.
     """
+    selector: dict[str, Any] = {"matchLabels": replica_selector(owner)}
+    if nodes > 1:
+        roles = {"key": ROLE_LABEL, "operator": "In", "values": [ENGINE_ROLE, WORKER_ROLE]}
+        selector = {"matchLabels": {OWNER_UID: owner.metadata.uid}, "matchExpressions": [roles]}
     spec = {
-        "minAvailable": max(replicas - 1, 0),
+        "minAvailable": max(replicas * nodes - 1, 0),
         "maxUnavailable": None,  # If somebody else wrote it, the server would refuse ours: only one may be set.
-        "selector": {"matchLabels": replica_selector(owner)},
+        "selector": selector,
         "unhealthyPodEvictionPolicy": "AlwaysAllow",
     }
     return {**head(BUDGET, owner, serving_service(owner.metadata.name), child_labels(owner)), "spec": spec}

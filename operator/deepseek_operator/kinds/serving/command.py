@@ -74,6 +74,11 @@ class Served:
         return self.owner.spec.engine.image or self.profile.image(self.program, self.version, self.engine.by_calendar)
 
     @property
+    def nodes(self) -> int:
+        """Pods of one replica."""
+        return self.plan.nodes or 1
+
+    @property
     def devices(self) -> int:
         """Devices of the pod: those that the layout uses; a custom engine gets what was written."""
         written = self.owner.spec.accelerator.per_node if self.owner.spec.accelerator is not None else None
@@ -117,7 +122,7 @@ def _never_scales(owner: DeepSeekServing) -> str | None:
 def _lacks_memory(served: Served) -> str | None:
     """Kubernetes takes huge pages only beside cpu or memory."""
     resources = served.owner.spec.engine.resources
-    pages = lacks_memory(pod_needs(served.profile, served.devices), resources.memory, resources.cpu)
+    pages = lacks_memory(pod_needs(served.profile, served.devices, served.nodes), resources.memory, resources.cpu)
     if pages is None:
         return None
     return f"{served.profile.name} needs {pages}, which pods get only beside memory: write engine.resources.memory"
@@ -168,7 +173,7 @@ def command(served: Served) -> Command | Refusal:
             storage=storage,
             weights_bytes=int(stored_bytes(architecture, FORMATS[storage])) if served.architecture is not None else 0,
             layout=layout,
-            nodes=1,
+            nodes=served.nodes,
             profile=served.profile,
             version=served.version,
             served_name=names[0],

@@ -1,7 +1,7 @@
 """How one replica lies on the devices of a profile: sized, checked, recorded in `status.plan`, and read from there.
 
-A replica is one pod. What needs several nodes is refused with the numbers. A model whose shape is not known is served
-on the devices as written, or on all of a node, with tensor parallelism over them.
+A replica is one pod where one node holds it, else a pod on each of several whole nodes. A model whose shape is not known
+is served on the devices as written, or on all of a node, with tensor parallelism over them and a stage on each node.
 """
 
 from deepseek_operator.api.v1alpha1.common.accelerator import Parallelism, profiled
@@ -35,7 +35,12 @@ from deepseek_operator.workloads.device_plan import (
 )
 from deepseek_operator.workloads.reasons import NEEDS_MULTIPLE_NODES, UNSUPPORTED
 
-_ONE_NODE = "replicas over several nodes are not built yet"
+
+def nodes_of(owner: DeepSeekServing) -> int:
+    """Pods of one replica: as planned, else as written, else one."""
+    if profiled(owner.spec.accelerator) is None:
+        return owner.spec.nodes.number
+    return (owner.status.plan.nodes if owner.status.plan is not None else None) or 1
 
 
 def reference(owner: DeepSeekServing, with_flags: bool = True, with_adapters: bool = True) -> str:
@@ -59,6 +64,7 @@ def reference(owner: DeepSeekServing, with_flags: bool = True, with_adapters: bo
         {
             "accelerator": wire.get("accelerator"),
             "parallelism": wire.get("parallelism"),
+            **({"nodes": wire["nodes"]} if owner.spec.nodes.count is not None else {}),
             "model": {key: model[key] for key in ("name", "custom", "quantization") if key in model},
             "engine": {key: engine[key] for key in ("type", "version", "image", "maxModelLength", "kvCacheDtype")
                        if key in engine},
@@ -117,7 +123,7 @@ def _laid_out(asked: str, owner: DeepSeekServing, profile: Profile) -> PlanStatu
     if spec.model.quantization is None and model.stored_as is not None:
         named = spec.model.model_copy(update={"quantization": model.stored_as})
         spec = spec.model_copy(update={"model": named})
-    found, engine = size_serving(_request(spec, profile, model.architecture, nodes=1)), ENGINES[spec.engine.type]
+    found, engine = _sized(spec, profile, model.architecture), ENGINES[spec.engine.type]
     match found:
         case Sized():
             return sized_plan(asked, profile.name, found)
@@ -126,7 +132,23 @@ def _laid_out(asked: str, owner: DeepSeekServing, profile: Profile) -> PlanStatu
                 asked, spec, profile, f"a usual engine would not fit ({found.message}), but yours is custom"
             )
         case Refused():
-            return _refused(asked, spec, profile, model.architecture, found)
+            is_wide = spec.nodes.count is None and any(option.shape.nodes > 1 for option in found.alternatives)
+            message = told(found, found.alternatives) + (" (several nodes: write nodes.count)" if is_wide else "")
+            return refused_plan(asked, reason_of(found), message, found)
+
+
+def _sized(spec: ServingSpec, profile: Profile, architecture: Architecture) -> Sized | Refused:
+    """On as many nodes as written, else on one, else on as many whole ones as it takes.
+
+    Who writes the devices of a pod has one pod in mind: it becomes several where nodes are written too.
+    """
+    fixed = spec.nodes.count
+    found = size_serving(_request(spec, profile, architecture, nodes=fixed or 1))
+    is_open = fixed is None and spec.accelerator is not None and spec.accelerator.per_node is None
+    if isinstance(found, Sized) or not is_open or ENGINES[spec.engine.type].start is not Start.BUILT:
+        return found
+    wide = size_serving(_request(spec, profile, architecture, nodes=None))
+    return wide if isinstance(wide, Sized) else found
 
 
 def _guessed(asked: str, spec: ServingSpec, why: str) -> PlanStatus | None:
@@ -136,7 +158,7 @@ def _guessed(asked: str, spec: ServingSpec, why: str) -> PlanStatus | None:
     if (
         not ENGINES[spec.engine.type].is_built
         or fixed.tensor is not None
-        or written == (fixed.pipeline or 1) * (fixed.data or 1)
+        or (written == (fixed.pipeline or 1) * (fixed.data or 1) and spec.nodes.number == 1)
     ):
         return None
     message = (
@@ -144,22 +166,6 @@ def _guessed(asked: str, spec: ServingSpec, why: str) -> PlanStatus | None:
         "those names, or the fields of its config.json as model.custom, or accelerator.perNode with parallelism.tensor"
     )
     return refused_plan(asked, UNSUPPORTED, message)
-
-
-def _refused(asked: str, spec: ServingSpec, profile: Profile, architecture: Architecture, found: Refused) -> PlanStatus:
-    """One node does not hold it: with devices left open, whether several would is what a person must know."""
-    is_open = spec.accelerator is not None and spec.accelerator.per_node is None
-    wide = size_serving(_request(spec, profile, architecture, nodes=None)) if is_open else found
-    if isinstance(wide, Sized):
-        on_one = tuple(option for option in found.alternatives if option.shape.nodes == 1)
-        message = (
-            f"one replica needs {wide.nodes} nodes of {wide.per_node} × {profile.name} ({wide.layout}), and {_ONE_NODE}: "
-            f"write an accelerator.profile with more memory, or what fits one node; {told(found, on_one)}"
-        )
-        return refused_plan(asked, NEEDS_MULTIPLE_NODES, message, found)
-    is_wide = any(option.shape.nodes > 1 for option in found.alternatives)
-    message = told(found, found.alternatives) + (f" ({_ONE_NODE})" if is_wide else "")
-    return refused_plan(asked, reason_of(found), message, found)
 
 
 def _request(spec: ServingSpec, profile: Profile, architecture: Architecture, nodes: int | None) -> ServingRequest:
@@ -186,22 +192,30 @@ def _request(spec: ServingSpec, profile: Profile, architecture: Architecture, no
 
 def _unsized(asked: str, spec: ServingSpec, profile: Profile, why: str) -> PlanStatus:
     """Devices as written, else those of the written degrees, else all of a node; tensor ranks take what is left open."""
-    fixed = spec.parallelism or Parallelism()
+    fixed, nodes = spec.parallelism or Parallelism(), spec.nodes.number
     written = spec.accelerator.per_node if spec.accelerator is not None else None
-    others = (fixed.pipeline or 1) * (fixed.data or 1)
+    # A stage a node where nobody says otherwise: across nodes tensor ranks wait for each other in every layer.
+    stages = fixed.pipeline or (nodes if fixed.tensor is None and fixed.data is None else 1)
+    others = stages * (fixed.data or 1)
     engine = ENGINES[spec.engine.type]
     usual = profile.accelerator.per_node if engine.memory.parallel and profile.peer_to_peer else 1
-    devices = written or (fixed.tensor * others if fixed.tensor is not None else usual)
-    layout = Layout(
-        tensor=fixed.tensor or max(devices // others, 1), pipeline=fixed.pipeline or 1, data=fixed.data or 1
-    )
-    if engine.is_built and layout.gpus != devices:
-        message = f"parallelism multiplies to {layout.gpus} devices ({layout}), accelerator.perNode is {devices}: write the same"
+    in_all = fixed.tensor * others if fixed.tensor is not None else usual * nodes
+    devices = written or max(in_all // nodes, 1)
+    layout = Layout(tensor=fixed.tensor or max(devices * nodes // others, 1), pipeline=stages, data=fixed.data or 1)
+    if engine.is_built and layout.gpus != devices * nodes:
+        message = (
+            f"parallelism multiplies to {layout.gpus} devices ({layout}), "
+            f"{f'nodes.count {nodes} × ' if nodes > 1 else ''}accelerator.perNode is {devices * nodes}: write the same"
+        )
         return refused_plan(asked, UNSUPPORTED, message)
     if devices > profile.accelerator.per_node:
-        message = f"{layout} takes {Shape(1, devices).gpus} devices, a node of {profile.name} has {profile.accelerator.per_node}, and {_ONE_NODE}"
+        most = profile.accelerator.per_node
+        message = (
+            f"{layout} takes {Shape(nodes, devices).gpus} devices, a node of {profile.name} has {most}: write "
+            f"nodes.count: {-(-layout.gpus // most)}, or smaller degrees"
+        )
         return refused_plan(asked, NEEDS_MULTIPLE_NODES, message)
-    plan = unsized_plan(asked, profile.name, 1, devices, why)
+    plan = unsized_plan(asked, profile.name, nodes, devices, why)
     if not engine.is_built:
         return plan
     return plan.model_copy(update={"layout": str(layout), "degrees": degrees_of(layout)})

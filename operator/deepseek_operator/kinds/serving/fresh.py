@@ -1,4 +1,4 @@
-"""What the present operator makes of a serving: its plan of devices and its pod template, each made once per input.
+"""What the present operator makes of a serving: its plan of devices and its pods, each made once per input.
 
 Every pass asks: a refusal is judged anew, and what runs is compared with what would be made now. The configuration stays
 as it is while the process lives, so the same input has the same answer, and neither sizing nor rendering runs again.
@@ -15,10 +15,10 @@ from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel, ServingStatus
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.names import digest
-from deepseek_operator.core.resources import Manifest
 from deepseek_operator.kinds.serving.devices import planned
 from deepseek_operator.kinds.serving.revision import UPDATE
-from deepseek_operator.kinds.serving.template import render
+from deepseek_operator.kinds.serving.template import rendered
+from deepseek_operator.workloads.replicas.keeper import Pods
 
 REMEMBERED = 4096
 """Answers kept of each kind, a few kilobytes each. A process that has more servings makes them anew, as before."""
@@ -27,12 +27,12 @@ AnswerT = TypeVar("AnswerT")
 
 
 class Fresh:
-    """The plans and templates of one configuration. Threads may ask at once."""
+    """The plans and pods of one configuration. Threads may ask at once."""
 
     def __init__(self, configuration: Configuration, remembered: int = REMEMBERED) -> None:
         self.configuration = configuration
         self._plans = _Answers[PlanStatus | None](remembered)
-        self._templates = _Answers[Manifest | None](remembered)
+        self._pods = _Answers[Pods | None](remembered)
 
     def has_plan(self, owner: DeepSeekServing) -> bool:
         """True when `plan` only remembers; else it may compute for longer than an event loop may wait."""
@@ -45,18 +45,18 @@ class Fresh:
         bare = _bare(owner)
         return self._plans.of(_question(bare), lambda: planned(bare, self.configuration))
 
-    def template(self, owner: DeepSeekServing, revision: str, model: ResolvedModel) -> Manifest | None:
-        """The template that a new revision of the present spec would get; None where it would be refused."""
+    def pods(self, owner: DeepSeekServing, revision: str, model: ResolvedModel) -> Pods | None:
+        """The pods that a replica of a new revision of the present spec would have; None where it would be refused."""
         bare = _bare(owner)
         asked = digest([_question(bare), revision, model.to_wire()])
-        return self._templates.of(asked, lambda: self._rendered(bare, revision, model))
+        return self._pods.of(asked, lambda: self._rendered(bare, revision, model))
 
-    def _rendered(self, bare: DeepSeekServing, revision: str, model: ResolvedModel) -> Manifest | None:
+    def _rendered(self, bare: DeepSeekServing, revision: str, model: ResolvedModel) -> Pods | None:
         plan = self.plan(bare)
         if plan is not None and plan.refused:
             return None
         planned_so = bare.model_copy(update={"status": ServingStatus(plan=plan)})
-        return render(planned_so, revision, model, self.configuration)
+        return rendered(planned_so, revision, model, self.configuration)
 
 
 class _Answers(Generic[AnswerT]):

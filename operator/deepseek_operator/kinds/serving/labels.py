@@ -9,6 +9,9 @@ from deepseek_operator.core.resources import GROUP, Manifest, labels_of
 
 ROLE_LABEL = f"{GROUP}/role"
 ENGINE_ROLE = "engine"
+"""Of the one pod of each replica that answers requests."""
+WORKER_ROLE = "worker"
+"""Of the others of a replica over several nodes, which compute for it: no Service or count selects them."""
 EXAMINER_ROLE = "examiner"
 """Of what asks a revision and is none of its replicas: no Service, budget or scrape selects it."""
 
@@ -23,9 +26,9 @@ def revision_labels(owner: DeepSeekServing, revision: str) -> dict[str, str]:
     return {**child_labels(owner), REVISION_LABEL: revision}
 
 
-def pod_labels(owner: DeepSeekServing, revision: str) -> dict[str, str]:
+def pod_labels(owner: DeepSeekServing, revision: str, role: str = ENGINE_ROLE) -> dict[str, str]:
     """Labels of the pods of one revision."""
-    return {**revision_labels(owner, revision), ROLE_LABEL: ENGINE_ROLE}
+    return {**revision_labels(owner, revision), ROLE_LABEL: role}
 
 
 def examiner_labels(owner: DeepSeekServing) -> dict[str, str]:
@@ -43,11 +46,16 @@ def revision_selector(owner: DeepSeekServing, revision: str) -> dict[str, str]:
     return {**replica_selector(owner), REVISION_LABEL: revision}
 
 
+def is_worker(pod: Manifest) -> bool:
+    """Whether a pod is one of a replica that another of its pods answers for."""
+    return labels_of(pod).get(ROLE_LABEL) == WORKER_ROLE
+
+
 def revision_of(pod: Manifest) -> str:
     """The revision that a pod belongs to; empty when it belongs to none. Its ReplicaSet lets go a pod that says another."""
     return labels_of(pod).get(REVISION_LABEL, "")
 
 
 def revision_named(child: Manifest) -> str:
-    """The revision of a Deployment or ControllerRevision, by its name: a label can be written by anybody."""
+    """The revision of what keeps its replicas, or of its ControllerRevision, by its name: a label can be written by anybody."""
     return str(child["metadata"]["name"]).rpartition("-")[2]

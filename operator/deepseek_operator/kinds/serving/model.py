@@ -42,6 +42,8 @@ class Unresolved:
     final: bool = False
 
 
+_SHARED = frozenset({"ReadWriteMany", "ReadOnlyMany"})
+
 Resolution: TypeAlias = ResolvedModel | Unresolved
 
 
@@ -223,6 +225,12 @@ def _adapter_of(wanted: FromTraining, reference: str, seen: Seen[DeepSeekServing
                 base=found.base,
                 base_training_uid=found.base_uid,
             )
+
+
+def is_shared(claim: Manifest) -> bool:
+    """Whether pods of several nodes may mount it."""
+    modes = (claim.get("spec") or {}).get("accessModes") or ()
+    return not _SHARED.isdisjoint(modes)
 
 
 def claims_of(model: ResolvedModel) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ they go, or serve meanwhile.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel
@@ -14,14 +15,16 @@ from deepseek_operator.core.seen import Seen
 from deepseek_operator.kinds.serving import reasons
 from deepseek_operator.kinds.serving.failing import failure, in_users_words, is_invalid, is_overdue
 from deepseek_operator.kinds.serving.labels import revision_of
+from deepseek_operator.kinds.serving.model import is_shared
 from deepseek_operator.kinds.serving.reasons import Reason
+from deepseek_operator.kinds.serving.revision import pods_of
 from deepseek_operator.kinds.serving.running import group
 from deepseek_operator.kinds.serving.view import View
 from deepseek_operator.workloads import obstacles
 from deepseek_operator.workloads.obstacles import condition_of, uninitialized, unplaced, unstarted
 from deepseek_operator.workloads.reasons import REJECTED
+from deepseek_operator.workloads.replicas.leader_worker_set import group_of
 
-_SHARED = frozenset({"ReadWriteMany", "ReadOnlyMany"})
 _NO_FOLDER = "failed to prepare subPath"
 _NO_IMAGE = "InvalidImageName"
 
@@ -40,13 +43,13 @@ def obstacle(view: View, revision: str, model: ResolvedModel | None) -> Obstacle
 
     `model`: what the revision serves; None where that is not known.
     """
-    staying = tuple(pod for pod in view.pods if not is_terminating(pod))
+    staying = tuple(pod for pod in view.all_pods if not is_terminating(pod))
     pods = tuple(pod for pod in staying if revision_of(pod) == revision)
     found = (
         *_refused_pods(view.seen, revision),
         *(found for pod in pods for found in _failing(pod, model, is_overdue(view.seen, pod, revision))),
         *(replace(one, message=in_users_words(one.message, model)) for one in _named(uninitialized(pods))),
-        *_named(unplaced(pods)),
+        *_named(_unplaced(view.seen, pods, revision)),
         *_unmounted_pods(view.seen, pods, staying),
     )
     return found[0] if found else None
@@ -55,6 +58,20 @@ def obstacle(view: View, revision: str, model: ResolvedModel | None) -> Obstacle
 def _named(found: Iterable[obstacles.Obstacle]) -> Iterator[Obstacle]:
     for one in found:
         yield Obstacle(reasons.BY_NAME[one.reason], one.message)
+
+
+def _unplaced(seen: Seen[DeepSeekServing], pods: tuple[Manifest, ...], revision: str) -> Iterator[obstacles.Obstacle]:
+    """What pods wait for that have no node. Of a replica of several, how far it has come is told: it starts as one."""
+    kept = pods_of(seen, revision)
+    if kept is None or kept.nodes == 1:
+        yield from unplaced(pods)
+        return
+    for number, found_of in groupby(sorted(pods, key=group_of), key=group_of):
+        replica = tuple(found_of)
+        placed = sum(bool(_node(pod)) for pod in replica)
+        for found in unplaced(replica):
+            told = f"replica {number} has a node for {placed} of its {kept.nodes} pods, which start together: {found.message}"
+            yield replace(found, message=told)
 
 
 def _refused_pods(seen: Seen[DeepSeekServing], revision: str) -> Iterator[Obstacle]:
@@ -91,7 +108,7 @@ def _unmounted_pods(
     it is mounted; the kubelet tells why it is not in events only."""
     resolved = seen.owner.status.resolved
     claim = seen.references.get(Ref(CLAIM, resolved.claim_name)) if resolved is not None else None
-    if claim is None or _SHARED.intersection((claim.get("spec") or {}).get("accessModes") or ()):
+    if claim is None or is_shared(claim):
         return
     nodes = {_node(pod) for pod in staying if condition_of(pod, "Ready").get("status") == "True"}
     for pod in pods:

@@ -37,6 +37,7 @@ from deepseek_operator.kinds.serving.names import is_of_a_cache
 from deepseek_operator.kinds.serving.revision import (
     controller_revision,
     marks,
+    pods_of,
     stored_revision,
     superfluous,
     template_of,
@@ -46,7 +47,7 @@ from deepseek_operator.kinds.serving.running import ending_left
 from deepseek_operator.kinds.serving.sleep import next_look
 from deepseek_operator.kinds.serving.sleep import recorded as slept
 from deepseek_operator.kinds.serving.status import status
-from deepseek_operator.kinds.serving.template import render
+from deepseek_operator.kinds.serving.template import rendered
 from deepseek_operator.kinds.serving.view import View
 from deepseek_operator.workloads.replicas.group import RESOURCES
 
@@ -126,14 +127,15 @@ def _actions(view: View, target: str) -> Iterator[Action]:
     yield from _marks(view)
     if template_of(view.seen, target) is None:
         return
-    wanted, routed = children(view, target), routes(view)
-    is_served = HTTP_ROUTE not in view.seen.unserved
-    yield from _applies(view.seen, (*wanted, *(routed if is_served else ())))
+    wanted, routed, unserved = children(view, target), routes(view), view.seen.unserved
+    groups = tuple(manifest for manifest in wanted if ref_of(manifest).resource in unserved)
+    # What is refused ends the pass: nothing else waits for it.
+    refused = (*groups, *(routed if HTTP_ROUTE in unserved else ()))
+    yield from _applies(view.seen, tuple(manifest for manifest in (*wanted, *routed) if manifest not in refused))
     yield from _deletes(view, target, (*wanted, *routed))
     yield from dismissed(view)
     yield from sittings(view)
-    if not is_served:  # It is refused, and ends the pass: nothing else waits for it.
-        yield from _applies(view.seen, routed)
+    yield from _applies(view.seen, refused)
 
 
 def _stores(view: View, target: str) -> Iterator[Create]:
@@ -143,11 +145,11 @@ def _stores(view: View, target: str) -> Iterator[Create]:
         if stored_revision(seen, name) is not None:
             continue
         model = view.rollout.target.model if name == target else None
-        live = template_of(seen, name)
-        template = render(view.owner, name, model, view.configuration) if live is None and model is not None else live
-        if template is not None:
+        live = pods_of(seen, name)
+        pods = rendered(view.owner, name, model, view.configuration) if live is None and model is not None else live
+        if pods is not None:
             number += 1
-            yield Create(controller_revision(view.owner, name, number, template, model, restored=live is not None))
+            yield Create(controller_revision(view.owner, name, number, pods, model, restored=live is not None))
 
 
 def _marks(view: View) -> Iterator[Apply]:

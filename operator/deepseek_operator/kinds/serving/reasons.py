@@ -46,7 +46,7 @@ DOES_NOT_FIT = Reason(
     shared.DOES_NOT_FIT, "Write more devices, another quantization, a shorter maxModelLength or another profile."
 )
 NEEDS_MULTIPLE_NODES = Reason(
-    shared.NEEDS_MULTIPLE_NODES, "Write what fits one node: another profile, quantization or maxModelLength."
+    shared.NEEDS_MULTIPLE_NODES, "Write the nodes.count that the message names, or degrees that one node holds."
 )
 UNKNOWN_PROFILE = _shared(shared.UNKNOWN_PROFILE)
 HOST_ACCESS_NOT_ALLOWED = _shared(shared.HOST_ACCESS_NOT_ALLOWED)

@@ -26,7 +26,7 @@ from deepseek_operator.domain.values.quantity import canonical
 from deepseek_operator.kinds.serving.called import written_names
 from deepseek_operator.kinds.serving.labels import revision_labels, revision_named
 from deepseek_operator.kinds.serving.names import serving_revision
-from deepseek_operator.workloads.replicas.group import group_named
+from deepseek_operator.workloads.replicas.group import Pods, group_named
 
 UPDATE = f"{GROUP}/update"
 """Annotation of the resource: a new value makes a new revision of the same spec, rendered by the present operator."""
@@ -73,6 +73,7 @@ def user_input(owner: DeepSeekServing, model: ResolvedModel) -> dict[str, Any]:
         "engine": _engine(spec.engine),
         "accelerator": _accelerator(spec.accelerator),
         "parallelism": spec.parallelism.to_wire() if spec.parallelism is not None else {},
+        "nodes": spec.nodes.to_wire(),
         "pod": _pod(spec.pod),
         "update": update_token(owner),
     }
@@ -146,17 +147,23 @@ def stored_revision(seen: Seen[DeepSeekServing], revision: str) -> Manifest | No
     return stored if stored is not None and not is_terminating(stored) else None
 
 
-def template_of(seen: Seen[DeepSeekServing], revision: str) -> Manifest | None:
-    """The pod template of a revision as it was rendered once.
+def pods_of(seen: Seen[DeepSeekServing], revision: str) -> Pods | None:
+    """The pods of a replica of that revision, as they were rendered once.
 
     Should its ControllerRevision have been deleted by somebody, what runs is the record: rendering anew would
     restart the pods. None when neither is there.
     """
     if (stored := stored_revision(seen, revision)) is not None:
-        template: Manifest = stored["data"]["template"]
-        return template
+        data = stored["data"]
+        return Pods(data["template"], data.get("workerTemplate"), int(data.get("nodes") or 1))
     live = group_named(seen, serving_revision(seen.owner.metadata.name, revision))
-    return live.template if live is not None else None
+    return live.pods if live is not None else None
+
+
+def template_of(seen: Seen[DeepSeekServing], revision: str) -> Manifest | None:
+    """Of these, the template of the pod that answers requests; None when there is no record."""
+    pods = pods_of(seen, revision)
+    return pods.leader if pods is not None else None
 
 
 def record_of(seen: Seen[DeepSeekServing], revision: str) -> Mapping[str, Any]:
@@ -181,13 +188,13 @@ def controller_revision(
     owner: DeepSeekServing,
     revision: str,
     number: int,
-    template: Manifest,
+    pods: Pods,
     model: ResolvedModel | None,
     restored: bool = False,
 ) -> Manifest:
-    """The write-once record of a revision: its template, the input it is named by, and what the model resolved to.
+    """The write-once record of a revision: its pods' templates, the input it is named by, and what the model resolved to.
 
-    `restored`: the template is that of what ran, with what the API server added; `model` is None when the input is
+    `restored`: the templates are those of what ran, with what the API server added; `model` is None when the input is
     no longer known either.
     """
     known: dict[str, Any] = {"restored": True} if restored else {}
@@ -204,8 +211,13 @@ def controller_revision(
             "ownerReferences": [owner_reference(SERVING, owner.metadata.name, owner.metadata.uid)],
         },
         "revision": number,
-        "data": {"template": template, **known},
+        "data": {"template": pods.leader, **_beside(pods), **known},
     }
+
+
+def _beside(pods: Pods) -> dict[str, Any]:
+    """What is recorded of a replica over several nodes beside its leader."""
+    return {"workerTemplate": pods.worker, "nodes": pods.nodes} if pods.worker is not None else {}
 
 
 def marks(owner: DeepSeekServing, stored: Manifest) -> Manifest | None:

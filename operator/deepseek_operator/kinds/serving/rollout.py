@@ -14,12 +14,14 @@ from deepseek_operator.core.seen import Seen
 from deepseek_operator.domain.policy.canary import Run, replicas_of, restored
 from deepseek_operator.domain.policy.rollout import NONE, Replicas, next_step
 from deepseek_operator.kinds.serving import reasons
+from deepseek_operator.kinds.serving.devices import nodes_of
 from deepseek_operator.kinds.serving.labels import revision_of
-from deepseek_operator.kinds.serving.model import Resolution, Unresolved, claims_of
-from deepseek_operator.kinds.serving.revision import template_of
+from deepseek_operator.kinds.serving.model import Resolution, Unresolved, claims_of, is_shared
+from deepseek_operator.kinds.serving.revision import pods_of, template_of
 from deepseek_operator.kinds.serving.rollback import obstacle_of
 from deepseek_operator.kinds.serving.running import group, reach_of_resting
 from deepseek_operator.workloads.reasons import HOST_ACCESS_NOT_ALLOWED
+from deepseek_operator.workloads.replicas.group import keeper_for
 
 
 @dataclass(frozen=True)
@@ -127,11 +129,29 @@ def target(seen: Seen[DeepSeekServing], resolution: Resolution, asked: str, runn
         if devices.refused == HOST_ACCESS_NOT_ALLOWED and meanwhile is not None and reach_of_resting(seen, meanwhile):
             meanwhile = None
         return Target(meanwhile, obstacle=Unresolved(reasons.of_plan(devices.refused), devices.reason, final=True))
+    if (found := _unkept(seen, asked, resolution)) is not None:
+        return Target(_runs_meanwhile(seen, running), obstacle=found)
     absent = [name for name in claims_of(resolution) if Ref(CLAIM, name) not in seen.references]
     if not absent or group(seen, asked) is not None:
         return Target(asked, resolution)
     missing = f"there is no PersistentVolumeClaim {absent[0]} in this namespace"
     return Target(_runs_meanwhile(seen, running), obstacle=Unresolved(reasons.WAITING_FOR_CLAIM, missing))
+
+
+def _unkept(seen: Seen[DeepSeekServing], asked: str, resolution: ResolvedModel) -> Unresolved | None:
+    """Why replicas over several nodes can't be: nothing here keeps them, or a claim is for one node alone. None of others."""
+    pods = pods_of(seen, asked)
+    nodes = pods.nodes if pods is not None else nodes_of(seen.owner)
+    if nodes == 1:
+        return None
+    if (why := seen.unserved.get(keeper_for(nodes).resource)) is not None:
+        told = f"a replica has {nodes} pods, which a LeaderWorkerSet keeps together: {why}"
+        return Unresolved(reasons.WAITING_FOR_API, told)
+    claims = [seen.references.get(Ref(CLAIM, name)) for name in claims_of(resolution)]
+    if (claim := next((claim for claim in claims if claim is not None and not is_shared(claim)), None)) is None:
+        return None
+    told = f"claim {claim['metadata']['name']} may be mounted by one node, and a replica has pods on {nodes}"
+    return Unresolved(reasons.CLAIM_NOT_SHARED, told, final=True)
 
 
 def target_of_rollback(

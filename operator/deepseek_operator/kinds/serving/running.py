@@ -9,7 +9,7 @@ from deepseek_operator.core.ownership import job_uid_of
 from deepseek_operator.core.resources import POD, Manifest
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.domain.policy.rollout import Replicas
-from deepseek_operator.kinds.serving.labels import revision_named, revision_of
+from deepseek_operator.kinds.serving.labels import is_worker, revision_named, revision_of
 from deepseek_operator.kinds.serving.names import is_of_a_cache, serving_revision
 from deepseek_operator.kinds.serving.revision import template_of
 from deepseek_operator.workloads.pod.reach import asked
@@ -32,11 +32,16 @@ def replica_groups(seen: Seen[DeepSeekServing]) -> tuple[Group, ...]:
 
 
 def living_pods(seen: Seen[DeepSeekServing]) -> tuple[Manifest, ...]:
-    """Replicas' pods that hold what they were given: those that are ending included; those that ended, or never will, left
-    out. The pod of a Job is no replica, whatever it is labelled."""
+    """Replicas' pods that hold what they were given, workers among them: those that are ending included; those that ended,
+    or never will, left out. The pod of a Job is no replica, whatever it is labelled."""
     replicas = (pod for pod in seen.all(POD) if not job_uid_of(pod))
     pods = (pod for pod in replicas if (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed"))
     return tuple(pod for pod in pods if (over := _given_up(pod)) is None or seen.now < over)
+
+
+def answering_pods(pods: Sequence[Manifest]) -> tuple[Manifest, ...]:
+    """One of the pods of each replica: the one that answers."""
+    return tuple(pod for pod in pods if not is_worker(pod))
 
 
 def ending_left(pods: Sequence[Manifest], now: datetime) -> timedelta | None:
@@ -53,7 +58,8 @@ def _given_up(pod: Manifest) -> datetime | None:
 def running_revisions(
     seen: Seen[DeepSeekServing], pods: Sequence[Manifest], ages: Mapping[str, int]
 ) -> dict[str, Replicas]:
-    """What runs of every revision that has a group or one of the living `pods`, oldest first by `ages`."""
+    """What runs of every revision that has a group or one of the living `pods`, of which each answers for a replica, oldest
+    first by `ages`."""
     names = {*(revision_named(group.manifest) for group in replica_groups(seen)), *map(revision_of, pods)} - {""}
     return {name: _replicas(seen, pods, name) for name in sorted(names, key=lambda name: (ages.get(name, 0), name))}
 

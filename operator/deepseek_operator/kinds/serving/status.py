@@ -32,7 +32,7 @@ from deepseek_operator.kinds.serving.model import reference_digest
 from deepseek_operator.kinds.serving.names import serving_service
 from deepseek_operator.kinds.serving.obstacles import Obstacle, obstacle
 from deepseek_operator.kinds.serving.reasons import Reason
-from deepseek_operator.kinds.serving.revision import model_of, stored_revision, template_of
+from deepseek_operator.kinds.serving.revision import model_of, pods_of, stored_revision, template_of
 from deepseek_operator.kinds.serving.rivals import verdict as told_of_rivals
 from deepseek_operator.kinds.serving.route_status import gateway_status, route_verdicts
 from deepseek_operator.kinds.serving.routed import unrouted
@@ -55,7 +55,7 @@ def status(view: View, update: tuple[Verdict, ...], done: Done) -> ServingStatus
     phase, verdicts = _verdicts(view, done)
     target = way.target.revision
     made = sum(_made(replicas) for replicas in view.running.values())
-    others = [RevisionStatus(name=name, **_counts(replicas)) for name, replicas in way.older.items()]
+    others = [_told(view, name, replicas) for name, replicas in way.older.items()]
     told = (
         *view.scaling.conditions,
         *told_of_rivals(view.owner, view.rivals),
@@ -76,7 +76,7 @@ def status(view: View, update: tuple[Verdict, ...], done: Done) -> ServingStatus
         url=f"http://{serving_service(owner.metadata.name)}.{owner.metadata.namespace}.svc:{SERVICE_PORT}",
         resolved=before.resolved,
         plan=before.plan,
-        current=RevisionStatus(name=target, **_counts(way.current)) if target else None,
+        current=_told(view, target, way.current) if target else None,
         previous=others[-MAX_PREVIOUS:],
         revisions=_revisions(view),
         canary=before.canary,
@@ -110,6 +110,7 @@ def _kept(view: View, name: str, metadata: Manifest, weights: Mapping[str, int])
         step=model.step if model is not None else None,
         since=rfc3339(since) if since is not None else "",
         weight=weights.get(name, 0) if weights else None,
+        nodes=_nodes(view, name),
         **_counts(view.running.get(name, NONE)),
     )
 
@@ -130,6 +131,16 @@ def _profile(view: View, revision: str) -> str:
 
 def _counts(replicas: Replicas) -> dict[str, int]:
     return {"replicas": _made(replicas), "ready": replicas.serving}
+
+
+def _told(view: View, name: str, replicas: Replicas) -> RevisionStatus:
+    return RevisionStatus(name=name, nodes=_nodes(view, name), **_counts(replicas))
+
+
+def _nodes(view: View, revision: str) -> int | None:
+    """Pods of a replica, where they are several."""
+    pods = pods_of(view.seen, revision)
+    return pods.nodes if pods is not None and pods.nodes > 1 else None
 
 
 def _made(replicas: Replicas) -> int:

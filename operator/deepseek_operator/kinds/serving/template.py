@@ -1,4 +1,4 @@
-"""The pods of one revision: rendered once, when the revision is first wanted.
+"""The pods of a replica of one revision: rendered once, when the revision is first wanted.
 
 An engine is given long to load (startup), leaves the Service soon when it stops answering (readiness), and is
 restarted only after two minutes of silence (liveness): a busy engine answers its health path late, not never. Where a
@@ -20,6 +20,7 @@ from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.resources import Manifest
 from deepseek_operator.domain.devices.profiles import pod_needs
 from deepseek_operator.domain.programs.engines import contract
+from deepseek_operator.domain.programs.engines.group import until_leader_is_gone
 from deepseek_operator.domain.programs.engines.request import AdapterKind
 from deepseek_operator.domain.programs.engines.table import ENGINES
 from deepseek_operator.domain.programs.engines.watchdog import is_beside
@@ -35,14 +36,15 @@ from deepseek_operator.kinds.serving.command import (
     adapters,
     command,
 )
-from deepseek_operator.kinds.serving.devices import served
-from deepseek_operator.kinds.serving.labels import pod_labels
+from deepseek_operator.kinds.serving.devices import nodes_of, served
+from deepseek_operator.kinds.serving.labels import ENGINE_ROLE, WORKER_ROLE, pod_labels
 from deepseek_operator.kinds.serving.model import claims_of
 from deepseek_operator.kinds.serving.watched import FILES_MOUNT, FILES_VOLUME, installer, liveness, start
 from deepseek_operator.workloads.pod.devices import on_devices
 from deepseek_operator.workloads.pod.resources import SHARED_MEMORY_VOLUME, resources, shared_memory, whole_cores
 from deepseek_operator.workloads.pod.security import container_security
 from deepseek_operator.workloads.pod.template import pod_spec, with_settings
+from deepseek_operator.workloads.replicas.keeper import Pods
 
 CONTAINER = "engine"
 CHECK = "check-adapters"
@@ -60,28 +62,44 @@ KILL_MARGIN_SECONDS = 5
 """Between the end of the drain and SIGKILL, for the process to exit."""
 
 
-def render(owner: DeepSeekServing, revision: str, model: ResolvedModel, configuration: Configuration) -> Manifest:
-    """The pod template of a revision. Under a profile, its plan is recorded already and can be served."""
+def rendered(owner: DeepSeekServing, revision: str, model: ResolvedModel, configuration: Configuration) -> Pods:
+    """The pods of a replica of a revision. Under a profile, its plan is recorded already and can be served."""
+    leader, nodes = render(owner, revision, model, configuration), nodes_of(owner)
+    return (
+        Pods(leader, render(owner, revision, model, configuration, WORKER_ROLE), nodes) if nodes > 1 else Pods(leader)
+    )
+
+
+def render(
+    owner: DeepSeekServing, revision: str, model: ResolvedModel, configuration: Configuration, role: str = ENGINE_ROLE
+) -> Manifest:
+    """The template of the pod that answers, or of those that compute for it (`WORKER_ROLE`)."""
     if profiled(owner.spec.accelerator) is None:
-        return _rendered(owner, revision, model, configuration, None)
+        return _rendered(owner, revision, model, configuration, None, role)
     plan = owner.status.plan
     if plan is None or plan.refused:
         raise ValueError("under a profile, a revision is rendered only from a plan that was recorded and accepted")
     asked = served(owner, plan, configuration.profiles.resolve(plan.profile), model)
-    template = _rendered(owner, revision, model, configuration, asked if asked.engine.is_built else None)
-    variables = () if asked.engine.is_built else asked.profile.variables(asked.program, 1)
+    template = _rendered(owner, revision, model, configuration, asked if asked.engine.is_built else None, role)
+    variables = () if asked.engine.is_built else asked.profile.variables(asked.program, asked.nodes)
     keeps = owner.spec.engine.resources.shared_memory is not None
-    return on_devices(template, pod_needs(asked.profile, asked.devices), variables, keeps)
+    return on_devices(template, pod_needs(asked.profile, asked.devices, asked.nodes), variables, keeps)
 
 
 def _rendered(
-    owner: DeepSeekServing, revision: str, model: ResolvedModel, configuration: Configuration, asked: Served | None
+    owner: DeepSeekServing,
+    revision: str,
+    model: ResolvedModel,
+    configuration: Configuration,
+    asked: Served | None,
+    role: str,
 ) -> Manifest:
     pod = owner.spec.pod
     grace_s = pod.termination_grace_period_seconds or GRACE_SECONDS
     leaving_s, drain_s = _ending(grace_s)
-    own = _written(owner, model, configuration, drain_s) if asked is None else _built(asked)
-    watchdog = owner.spec.engine.watchdog
+    is_worker = role == WORKER_ROLE
+    own = _written(owner, model, configuration, drain_s, is_worker) if asked is None else _built(asked, is_worker)
+    watchdog = owner.spec.engine.watchdog if not is_worker else None
     brought = watchdog is not None and is_beside(ENGINES[owner.spec.engine.type])
     container = {
         "name": CONTAINER,
@@ -90,7 +108,7 @@ def _rendered(
         # An engine that leaves no last words is quoted by the end of its log.
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": container_security(),
-        "lifecycle": {"preStop": {"sleep": {"seconds": leaving_s}}},
+        "lifecycle": {"preStop": _stays(leaving_s, drain_s, is_worker, asked is not None)},
         "volumeMounts": [*_mounts(model), *([dict(FILES_MOUNT)] if brought else [])],
     }
     volumes = [*_volumes(model, owner.spec.engine.resources), *([dict(FILES_VOLUME)] if brought else [])]
@@ -102,7 +120,17 @@ def _rendered(
     )
     if first:
         spec["initContainers"] = list(first)
-    return with_settings({"metadata": {"labels": pod_labels(owner, revision)}, "spec": spec}, pod)
+    return with_settings({"metadata": {"labels": pod_labels(owner, revision, role)}, "spec": spec}, pod)
+
+
+def _stays(leaving_s: int, drain_s: int, is_worker: bool, has_python: bool) -> dict[str, Any]:
+    """What keeps a pod that is told to end: one that answers, for requests that still arrive; a worker, for those that its
+    leader has begun, at most as long as that may take. Images of users may have nothing to look with."""
+    if not is_worker:
+        return {"sleep": {"seconds": leaving_s}}
+    if has_python:
+        return {"exec": {"command": [*until_leader_is_gone(leaving_s + drain_s)]}}
+    return {"sleep": {"seconds": leaving_s + drain_s}}
 
 
 def _check(owner: DeepSeekServing, model: ResolvedModel, configuration: Configuration) -> dict[str, Any]:
@@ -125,39 +153,45 @@ def _check(owner: DeepSeekServing, model: ResolvedModel, configuration: Configur
 
 
 def _written(
-    owner: DeepSeekServing, model: ResolvedModel, configuration: Configuration, drain_s: int
+    owner: DeepSeekServing, model: ResolvedModel, configuration: Configuration, drain_s: int, is_worker: bool
 ) -> dict[str, Any]:
-    """What the container of our own engine, or of the user's, has of its own."""
+    """What the container of our own engine, or of the user's, has of its own. Whether a worker of the user's answers
+    anything is not known: it is not asked, and its replica ends when it does."""
     engine, entry = owner.spec.engine, ENGINES[owner.spec.engine.type]
     written = engine.command if entry.start is Start.WRITTEN else contract.COMMAND
-    command = start(engine, written, Metrics("/metrics", engine.port, entry.metric_names(None))) if written else ()
+    told = Metrics("/metrics", engine.port, entry.metric_names(None))
+    command = start(engine, written, told) if written and not is_worker else tuple(written or ())
     return {
         "image": engine.image or configuration.runtime_image,
         **({"command": list(command)} if command else {}),
         **({"args": list(engine.args)} if engine.args else {}),
-        "ports": [{"name": PORT_NAME, "containerPort": engine.port, "protocol": "TCP"}],
+        **({} if is_worker else {"ports": [_port(PORT_NAME, engine.port)]}),
         "env": _environment(owner, model, drain_s),
         "resources": resources(engine.resources, owner.spec.accelerator),
-        **_probes(engine),
+        **({} if is_worker else _probes(engine)),
     }
 
 
-def _built(asked: Served) -> dict[str, Any]:
+def _built(asked: Served, is_worker: bool) -> dict[str, Any]:
     """What the container of an engine whose command the operator makes has of its own."""
     built, engine = command(asked), asked.owner.spec.engine
     if isinstance(built, Refusal) or built.probes is None or built.metrics is None:
         raise ValueError(f"a plan was accepted that can't be served: {built}")
-    probes = built.probes
+    probes, worker = (built.worker_probes if is_worker else None) or built.probes, built.worker_args or built.args
     return {
         "image": asked.image,
-        "command": list(start(engine, built.args, built.metrics)),
-        "ports": [{"name": port.name, "containerPort": port.number, "protocol": "TCP"} for port in built.ports],
+        "command": list(worker if is_worker else start(engine, built.args, built.metrics)),
+        **({} if is_worker else {"ports": [_port(port.name, port.number) for port in built.ports]}),
         "env": _built_environment(asked.owner, built),
         "resources": resources(engine.resources),
-        "startupProbe": _probe(probes.startup, engine.start_timeout_seconds),
-        **({"readinessProbe": _probe(probes.readiness)} if probes.readiness is not None else {}),
-        "livenessProbe": _probe(liveness(engine, probes.liveness)),
+        "startupProbe": _probe(probes.startup, is_worker, engine.start_timeout_seconds),
+        **({"readinessProbe": _probe(probes.readiness, is_worker)} if probes.readiness is not None else {}),
+        "livenessProbe": _probe(liveness(engine, probes.liveness), is_worker),
     }
+
+
+def _port(name: str, number: int) -> dict[str, Any]:
+    return {"name": name, "containerPort": number, "protocol": "TCP"}
 
 
 def _built_environment(owner: DeepSeekServing, built: Command) -> list[dict[str, Any]]:
@@ -172,11 +206,17 @@ def _built_environment(owner: DeepSeekServing, built: Command) -> list[dict[str,
     return list({**{name: _variable(name, value) for name, value in ours.items()}, **theirs}.values())
 
 
-def _probe(probe: Probe, least_s: int = 0) -> dict[str, Any]:
+def _probe(probe: Probe, is_worker: bool, least_s: int = 0) -> dict[str, Any]:
+    """A worker's port has no name: by that, what scrapes replicas finds them, and workers tell nothing."""
     failures = max(probe.failure_threshold, ceil(least_s / probe.period_seconds))
-    how = {"httpGet": {"path": probe.path, "port": PORT_NAME}} if probe.path else {"tcpSocket": {"port": PORT_NAME}}
-    return {**how, "timeoutSeconds": probe.timeout_seconds, "periodSeconds": probe.period_seconds,
+    return {**_looks(probe, probe.port if is_worker else PORT_NAME), "timeoutSeconds": probe.timeout_seconds, "periodSeconds": probe.period_seconds,
             "failureThreshold": failures}  # fmt: skip
+
+
+def _looks(probe: Probe, port: int | str) -> dict[str, Any]:
+    if probe.command:
+        return {"exec": {"command": list(probe.command)}}
+    return {"httpGet": {"path": probe.path, "port": port}} if probe.path else {"tcpSocket": {"port": port}}
 
 
 def _ending(grace_s: int) -> tuple[int, int]:

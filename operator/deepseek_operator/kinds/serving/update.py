@@ -19,6 +19,7 @@ from deepseek_operator.kinds.serving.fresh import Fresh
 from deepseek_operator.kinds.serving.revision import UPDATE, is_restored, stored_revision
 from deepseek_operator.kinds.serving.rollout import Target
 from deepseek_operator.kinds.serving.template import CONTAINER
+from deepseek_operator.workloads.replicas.keeper import Pods
 
 UPDATE_AVAILABLE = "UpdateAvailable"
 _TOKEN_DIGITS = 10
@@ -29,21 +30,33 @@ def update_of(seen: Seen[DeepSeekServing], goal: Target, fresh: Fresh) -> tuple[
     stored = stored_revision(seen, goal.revision) if goal.revision is not None else None
     if stored is None or goal.revision is None or goal.model is None:
         return ()
-    offered = fresh.template(seen.owner, goal.revision, goal.model)
+    offered = fresh.pods(seen.owner, goal.revision, goal.model)
     changes = _changes(stored, offered) if offered is not None else ()
     if not changes:
         return ()
     owner = seen.owner.metadata
     message = (
         f"this operator would change {', '.join(changes)}; what runs stays as it is. To take it: "
-        f"kubectl annotate dss {owner.name} -n {owner.namespace} --overwrite {UPDATE}={digest(offered, _TOKEN_DIGITS)}"
+        f"kubectl annotate dss {owner.name} -n {owner.namespace} --overwrite {UPDATE}={_token(offered)}"
     )
     return (Verdict(UPDATE_AVAILABLE, "True", reasons.NEW_DEFAULTS.name, message),)
 
 
-def _changes(stored: Manifest, fresh: Manifest) -> tuple[str, ...]:
-    """What differs, by name. A record restored from a Deployment has the API server's defaults, which say nothing."""
-    was, is_now = dict(_parts(stored["data"]["template"])), dict(_parts(fresh))
+def _token(offered: Pods | None) -> str:
+    """A value of the annotation that is another for other pods; of one pod it is its template's, as it always was."""
+    templates = offered.templates if offered is not None else ()
+    return digest(templates[0] if len(templates) == 1 else templates, _TOKEN_DIGITS)
+
+
+def _changes(stored: Manifest, fresh: Pods) -> tuple[str, ...]:
+    """What differs, by name. A record restored from what ran has the API server's defaults, which say nothing."""
+    data = stored["data"]
+    was, is_now = dict(_parts(data["template"])), dict(_parts(fresh.leader))
+    if (nodes := int(data.get("nodes") or 1)) != fresh.nodes:
+        was, is_now = {**was, "nodes": nodes}, {**is_now, "nodes": fresh.nodes}
+    elif fresh.worker is not None:
+        was |= {f"worker.{name}": part for name, part in _parts(data["workerTemplate"])}
+        is_now |= {f"worker.{name}": part for name, part in _parts(fresh.worker)}
     if is_restored(stored):
         return tuple(_told(name, was, is_now) for name in sorted(is_now) if not covers(was.get(name), is_now[name]))
     return tuple(_told(name, was, is_now) for name in sorted(was | is_now) if was.get(name) != is_now.get(name))

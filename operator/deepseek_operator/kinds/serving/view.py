@@ -31,7 +31,7 @@ from deepseek_operator.kinds.serving.matched import is_matched
 from deepseek_operator.kinds.serving.model import Resolution, resolve
 from deepseek_operator.kinds.serving.names import serving_service
 from deepseek_operator.kinds.serving.record import wanted_plan
-from deepseek_operator.kinds.serving.revision import numbers, record_of, revision_name, stored_revisions
+from deepseek_operator.kinds.serving.revision import numbers, pods_of, record_of, revision_name, stored_revisions
 from deepseek_operator.kinds.serving.rivals import Rivals, rivals
 from deepseek_operator.kinds.serving.rollback import rejected, rolled_back
 from deepseek_operator.kinds.serving.rollback import verdict as rollback_verdict
@@ -45,7 +45,7 @@ from deepseek_operator.kinds.serving.rollout import (
 )
 from deepseek_operator.kinds.serving.routed import unrouted
 from deepseek_operator.kinds.serving.routes import gateway_of, is_settled, leads, reached
-from deepseek_operator.kinds.serving.running import living_pods, running_revisions
+from deepseek_operator.kinds.serving.running import answering_pods, living_pods, running_revisions
 from deepseek_operator.kinds.serving.scaling import Scaling, scaling_of
 from deepseek_operator.kinds.serving.sleep import runs_alone, slept
 from deepseek_operator.kinds.serving.taken import taken
@@ -102,9 +102,14 @@ class View:
         return numbers(self.stored)
 
     @cached_property
-    def pods(self) -> tuple[Manifest, ...]:
-        """Pods that hold what they were given, of all revisions."""
+    def all_pods(self) -> tuple[Manifest, ...]:
+        """Pods that hold what they were given, of all revisions, those that others answer for among them."""
         return living_pods(self.seen)
+
+    @cached_property
+    def pods(self) -> tuple[Manifest, ...]:
+        """Of these, one for each replica."""
+        return answering_pods(self.all_pods)
 
     @cached_property
     def running(self) -> dict[str, Replicas]:
@@ -332,6 +337,14 @@ class View:
     def rivals(self) -> Rivals:
         """Autoscalers of others over this serving, and over its replicas."""
         return rivals(self.seen)
+
+    @property
+    def pods_each(self) -> int:
+        """Pods of a replica: the most that one has which serves, else what one will have."""
+        target = self.rollout.target.revision
+        serving = [name for name, one in self.running.items() if one.serving > 0]
+        told = (pods_of(self.seen, name) for name in serving or [target or ""])
+        return max((pods.nodes for pods in told if pods is not None), default=1)
 
     @cached_property
     def update(self) -> tuple[Verdict, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from deepseek_operator.core.resources import DEPLOYMENT, Manifest, Resource
 from deepseek_operator.workloads.obstacles import Obstacle, condition_of, refused
-from deepseek_operator.workloads.replicas.keeper import Wanted
+from deepseek_operator.workloads.replicas.keeper import Pods, Wanted, stored_template
 
 USUAL_DEADLINE_S = 600
 """Kubernetes' own progressDeadlineSeconds."""
@@ -23,6 +23,10 @@ class DeploymentKeeper:
         """Replicas of one pod."""
         return nodes == 1
 
+    def named(self, group: str) -> str:
+        """As the group."""
+        return group
+
     def spec(self, wanted: Wanted) -> dict[str, Any]:
         """One replica more before one less, should somebody else restart it."""
         return {
@@ -30,14 +34,12 @@ class DeploymentKeeper:
             "progressDeadlineSeconds": wanted.deadline_s,
             "selector": {"matchLabels": dict(wanted.selector)},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
-            "template": wanted.template,
+            "template": wanted.pods.leader,
         }
 
-    def template(self, live: Manifest) -> Manifest:
-        """The template without what a decoder left empty."""
-        stored = live["spec"]["template"]
-        metadata = {key: value for key, value in (stored.get("metadata") or {}).items() if value is not None}
-        return {"metadata": metadata, "spec": stored["spec"]}
+    def pods(self, live: Manifest) -> Pods:
+        """Of one template."""
+        return Pods(stored_template(live["spec"]["template"]))
 
     def specified(self, live: Manifest) -> int:
         """One where nothing is written, as for Kubernetes."""

@@ -8,9 +8,10 @@ from deepseek_operator.core.seen import Seen
 from deepseek_operator.domain.policy.rollout import Replicas
 from deepseek_operator.workloads.obstacles import Obstacle
 from deepseek_operator.workloads.replicas.deployment import DeploymentKeeper
-from deepseek_operator.workloads.replicas.keeper import Keeper, Wanted
+from deepseek_operator.workloads.replicas.keeper import Keeper, Pods, Wanted
+from deepseek_operator.workloads.replicas.leader_worker_set import LeaderWorkerSetKeeper
 
-KEEPERS: tuple[Keeper, ...] = (DeploymentKeeper(),)
+KEEPERS: tuple[Keeper, ...] = (DeploymentKeeper(), LeaderWorkerSetKeeper())
 """Every resource that keeps replicas."""
 
 RESOURCES: tuple[Resource, ...] = tuple(keeper.resource for keeper in KEEPERS)
@@ -34,9 +35,9 @@ class Group:
         return is_terminating(self.manifest)
 
     @property
-    def template(self) -> Manifest:
-        """The pod template that it was made with."""
-        return self.keeper.template(self.manifest)
+    def pods(self) -> Pods:
+        """The pod templates that it was made with."""
+        return self.keeper.pods(self.manifest)
 
     @property
     def specified(self) -> int:
@@ -68,14 +69,15 @@ def groups(seen: Seen[object], keepers: Sequence[Keeper] = KEEPERS) -> tuple[Gro
 def group_named(seen: Seen[object], name: str, keepers: Sequence[Keeper] = KEEPERS) -> Group | None:
     """The group of that name, on its way out or not; None when there is none."""
     for keeper in keepers:
-        if (manifest := seen.child(keeper.resource, name)) is not None:
+        if (manifest := seen.child(keeper.resource, keeper.named(name))) is not None:
             return Group(manifest, keeper)
     return None
 
 
-def names(name: str) -> tuple[Ref, ...]:
-    """What a group of that name may be."""
-    return tuple(Ref(resource, name) for resource in RESOURCES)
+def names(name: str, nodes: int | None = None, keepers: Sequence[Keeper] = KEEPERS) -> tuple[Ref, ...]:
+    """What a group of that name may be; `nodes`: pods of its replicas, None where nobody knows."""
+    able = (keeper for keeper in keepers if nodes is None or keeper.keeps(nodes))
+    return tuple(Ref(keeper.resource, keeper.named(name)) for keeper in able)
 
 
 def keeper_for(nodes: int, keepers: Sequence[Keeper] = KEEPERS) -> Keeper:
@@ -90,4 +92,4 @@ def keeper_for(nodes: int, keepers: Sequence[Keeper] = KEEPERS) -> Keeper:
     return found
 
 
-__all__ = ["KEEPERS", "RESOURCES", "Group", "Wanted", "group_named", "groups", "keeper_for", "names"]
+__all__ = ["KEEPERS", "RESOURCES", "Group", "Pods", "Wanted", "group_named", "groups", "keeper_for", "names"]

@@ -22,6 +22,7 @@ from deepseek_operator.kinds.serving.model import resolve
 from deepseek_operator.kinds.serving.revision import controller_revision, revision_name, user_input
 from deepseek_operator.kinds.serving.signals import queries
 from deepseek_operator.kinds.serving.view import View
+from deepseek_operator.workloads.replicas.keeper import Pods
 from tests.support.host_access import EVERYWHERE
 from tests.support.serving_life import ServingLife
 from tests.support.servings import DENSE, R1, SOURCE, a_replica, a_serving, seen_of
@@ -89,12 +90,18 @@ def test_the_offered_quantization_is_accepted() -> None:
     assert (found.refused, found.format) == ("", "awq")
 
 
-def test_a_replica_of_several_nodes_is_refused_with_its_layout_and_what_fits_one() -> None:
-    reason, message = stalled(settled(a_replica(accelerator={"profile": "nvidia-h100-80"})))
-    assert reason == "NeedsMultipleNodes"
-    assert "2 nodes of 8 × nvidia-h100-80 (TP 8 × PP 2" in message
-    assert "awq weights" in message
-    assert "more devices" not in message
+def test_what_no_node_holds_is_spread_over_as_many_whole_ones_as_it_takes() -> None:
+    found = plan_of(accelerator={"profile": "nvidia-h100-80"})
+    assert (found.refused, found.nodes, found.per_node, found.layout) == ("", 2, 8, "TP 8 × PP 2, EP 8")
+
+
+@pytest.mark.parametrize(("per_node", "count"), [(8, 2), (4, 4)])
+def test_who_writes_the_devices_of_a_pod_writes_the_nodes_too(per_node: int, count: int) -> None:
+    written = {"profile": "nvidia-h100-80", "perNode": per_node}
+    refused = plan_of(accelerator=written)
+    assert refused.refused == "DoesNotFit"
+    assert refused.reason.endswith("write nodes.count)")
+    assert plan_of(accelerator=written, nodes={"count": count}).nodes == count
 
 
 @pytest.mark.parametrize("engine", ["builtin", "vllm", "custom"])
@@ -320,10 +327,10 @@ def test_what_was_planned_before_flags_were_counted_stays_planned() -> None:
     model = resolve(with_plan)
     assert isinstance(model, ResolvedModel)
     name = revision_name(with_plan.owner, model)
-    stored = controller_revision(with_plan.owner, name, 1, {"metadata": {}, "spec": {}}, model)
+    stored = controller_revision(with_plan.owner, name, 1, Pods({"metadata": {}, "spec": {}}), model)
     rendered = replace(with_plan, children=seen_of(a_serving(**spec), children=[stored]).children)
     assert View(rendered, Fresh(CONFIGURATION)).devices == old
-    assert View(with_plan, Fresh(CONFIGURATION)).devices.refused == "NeedsMultipleNodes"  # type: ignore[union-attr]
+    assert View(with_plan, Fresh(CONFIGURATION)).devices not in (None, old)
 
 
 @pytest.mark.parametrize("version", ["0.33.0", "v0.33.0", "0.33"])

@@ -164,7 +164,15 @@ def is_laid_out_over_experts() -> ServingLife:
 
 
 def is_refused() -> ServingLife:
-    return on_devices(DENSE, accelerator={"profile": "nvidia-rtx3090-24"})
+    return on_devices(DENSE, accelerator={"profile": "nvidia-rtx3090-24"}, nodes={"count": 1})
+
+
+def spans_nodes_and_rolls_out() -> ServingLife:
+    life = on_devices({"name": "deepseek-r1", "source": SOURCE}, accelerator={"profile": "nvidia-h100-80"})
+    life.run()
+    life.edit(engine={"type": "vllm", "args": ["--max-num-seqs=64"]})
+    life.run()
+    return life
 
 
 def answers_by_a_gateway() -> ServingLife:
@@ -192,6 +200,7 @@ LIVES: tuple[Callable[[], ServingLife], ...] = (
     is_laid_out_in_stages,
     is_laid_out_over_experts,
     is_refused,
+    spans_nodes_and_rolls_out,
     answers_by_a_gateway,
     is_restarted_by_its_watchdog,
 )

@@ -41,8 +41,8 @@ def test_another_input_has_another_answer(changed: str) -> None:
     used, owners = Fresh(Configuration()), (an_owner(), OTHERS[changed], an_owner())
     for owner in owners:
         assert used.plan(owner) == planned(owner, Configuration())
-        assert used.template(owner, "rev", MODEL) == Fresh(Configuration()).template(owner, "rev", MODEL)
-    before, after = ((used.plan(owner), used.template(owner, "rev", MODEL)) for owner in owners[:2])
+        assert used.pods(owner, "rev", MODEL) == Fresh(Configuration()).pods(owner, "rev", MODEL)
+    before, after = ((used.plan(owner), used.pods(owner, "rev", MODEL)) for owner in owners[:2])
     assert before != after
 
 
@@ -54,7 +54,7 @@ def test_the_same_input_is_answered_once_whatever_the_status_says(spec: dict[str
     )
     with counted(planned) as calls:
         assert fresh.plan(owner) == fresh.plan(told)
-        assert fresh.template(owner, "rev", MODEL) == fresh.template(told, "rev", MODEL)
+        assert fresh.pods(owner, "rev", MODEL) == fresh.pods(told, "rev", MODEL)
     assert calls["planned"] == 1
 
 

@@ -7,6 +7,7 @@ import pytest
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.kinds.serving.measured import Measures, measures
 from deepseek_operator.kinds.serving.revision import controller_revision
+from deepseek_operator.workloads.replicas.keeper import Pods
 from tests.support.serving_look import recorded
 from tests.support.servings import a_serving, seen_of
 
@@ -20,7 +21,7 @@ VLLM: dict[str, Any] = {
 def measured(data: Any, **spec: Any) -> Measures:
     """Of a stored revision with that data, behind a spec that asks for SGLang by now unless told otherwise."""
     owner = DeepSeekServing.model_validate(recorded(**VLLM))
-    stored = controller_revision(owner, "r", 1, {"spec": {}}, owner.status.resolved)
+    stored = controller_revision(owner, "r", 1, Pods({"spec": {}}), owner.status.resolved)
     stored = {**stored, "data": {**stored["data"], **data}}
     return measures(seen_of(a_serving(**{**VLLM, "engine": {"type": "sglang"}, **spec}), children=[stored]), "r", 60)
 

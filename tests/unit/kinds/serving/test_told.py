@@ -13,6 +13,7 @@ from deepseek_operator.core.resources import Manifest
 from deepseek_operator.kinds.serving import serving_kind
 from deepseek_operator.kinds.serving.events import events
 from deepseek_operator.kinds.serving.revision import controller_revision
+from deepseek_operator.workloads.replicas.keeper import Pods
 from tests.support.serving_look import OLD, SCALED, deployment, look, pod, recorded, scaler, target_of, told
 from tests.support.servings import seen_of
 from tests.support.world import START
@@ -80,7 +81,7 @@ def export(step: int) -> ResolvedModel:
 
 def record(serving: dict[str, Any], revision: str, model: ResolvedModel, number: int = 1) -> Manifest:
     return controller_revision(
-        DeepSeekServing.model_validate(serving), revision, number, {"spec": {"containers": []}}, model
+        DeepSeekServing.model_validate(serving), revision, number, Pods({"spec": {"containers": []}}), model
     )
 
 

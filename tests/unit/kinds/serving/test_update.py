@@ -1,5 +1,6 @@
 """An operator that would make replicas otherwise than they are says so, restarts none, and does it when told to."""
 
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -132,10 +133,35 @@ def test_the_devices_of_a_replica_are_counted_anew_by_an_update() -> None:
 
 
 def test_what_would_be_refused_is_not_offered() -> None:
-    life = running(**ON_DEVICES)
+    life = running(**ON_DEVICES, nodes={"count": 1})
     life.upgrade(Configuration(profiles=profiles_from_config({"nvidia-h200-141": {"memoryGiB": 8}})))
     assert announced(life) is None
     assert life.status.phase == "Available"
+
+
+def test_another_number_of_nodes_is_told() -> None:
+    life = running(**ON_DEVICES)
+    life.upgrade(Configuration(profiles=profiles_from_config({"nvidia-h200-141": {"memoryGiB": 12}})))
+    condition = announced(life)
+    assert condition is not None
+    assert condition.message.startswith(
+        "this operator would change engine.command, engine.env, engine.resources, nodes; "
+    )
+
+
+def test_what_differs_in_the_workers_alone_is_told() -> None:
+    spec = {**ON_DEVICES, "model": {"name": "deepseek-r1", "source": {"uri": "pvc://models/m"}}}
+    life = running(**{**spec, "accelerator": {"profile": "nvidia-h100-80"}})
+    assert announced(life) is None
+    (stored,) = life.cluster.all(REVISION, NAMESPACE)
+    earlier = deepcopy(stored)
+    earlier["data"]["workerTemplate"]["spec"]["nodeSelector"] = {"of": "an earlier release"}
+    life.cluster.remove(REVISION, NAMESPACE, stored["metadata"]["name"], "Background")
+    life.put(earlier)
+    life.operator.settle()
+    condition = announced(life)
+    assert condition is not None
+    assert condition.message.startswith("this operator would change worker.nodeSelector; ")
 
 
 @pytest.mark.parametrize(("configuration", "expected"), [(OLD, False), (NEW, True)])

@@ -7,16 +7,21 @@ from typing import Any
 
 import pytest
 
-from deepseek_operator.core.resources import DEPLOYMENT, Manifest, Ref, Resource
+from deepseek_operator.core.resources import DEPLOYMENT, LEADER_WORKER_SET, Manifest, Ref, Resource
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.domain.policy.rollout import Replicas
 from deepseek_operator.workloads.obstacles import Obstacle
 from deepseek_operator.workloads.replicas.deployment import DeploymentKeeper
-from deepseek_operator.workloads.replicas.group import Group, Wanted, group_named, groups, keeper_for
+from deepseek_operator.workloads.replicas.group import Group, Pods, Wanted, group_named, groups, keeper_for, names
 from deepseek_operator.workloads.replicas.keeper import Keeper
+from deepseek_operator.workloads.replicas.leader_worker_set import LeaderWorkerSetKeeper
 
 SET = Resource("sets.example.com/v1", "SpanningSet", "spanningsets")
 TEMPLATE = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "engine"}]}}
+LOADING = {"startupProbe": {"periodSeconds": 10, "failureThreshold": 10}}
+LEADER = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "engine", **LOADING}]}}
+WORKER = {"metadata": {"labels": {"a": "c"}}, "spec": {"containers": [{"name": "engine"}]}}
+ONE, TWO = Pods(TEMPLATE), Pods(LEADER, WORKER, 2)
 
 
 class SpanningSet:
@@ -30,13 +35,16 @@ class SpanningSet:
     def spec(self, wanted: Wanted) -> dict[str, Any]:
         return {
             "replicas": wanted.replicas,
-            "pods": {"size": wanted.nodes, "template": wanted.template},
+            "pods": {"size": wanted.pods.nodes, "templates": wanted.pods.templates},
             "within": wanted.deadline_s,
         }
 
-    def template(self, live: Manifest) -> Manifest:
-        template: Manifest = live["spec"]["pods"]["template"]
-        return template
+    def named(self, group: str) -> str:
+        return f"{group}-set"
+
+    def pods(self, live: Manifest) -> Pods:
+        leader, worker = live["spec"]["pods"]["templates"]
+        return Pods(leader, worker, live["spec"]["pods"]["size"])
 
     def specified(self, live: Manifest) -> int:
         return int(live["spec"]["replicas"])
@@ -55,7 +63,9 @@ class SpanningSet:
 
 
 KEEPERS: tuple[Keeper, ...] = (DeploymentKeeper(), SpanningSet())
+REAL: tuple[Keeper, ...] = (DeploymentKeeper(), LeaderWorkerSetKeeper())
 STATUS = {
+    "LeaderWorkerSet": {"replicas": 2, "readyReplicas": 1},
     "Deployment": {"replicas": 2, "readyReplicas": 1},
     "SpanningSet": {"groups": 2, "readyGroups": 1},
 }
@@ -67,9 +77,9 @@ REFUSED: dict[str, dict[str, Any]] = {
 
 def living(keeper: Keeper, name: str = "x", **status: Any) -> dict[str, Any]:
     """An object as it lives once that was asked for: three replicas, ready within 700 s."""
-    wanted = Wanted(3, {"a": "b"}, TEMPLATE, 700, nodes=1 if keeper.keeps(1) else 2)
+    wanted = Wanted(3, {"a": "b"}, ONE if keeper.keeps(1) else TWO, 700)
     told = {**STATUS[keeper.resource.kind], **status}
-    return {"metadata": {"name": name, "uid": "u"}, "spec": keeper.spec(wanted), "status": told}
+    return {"metadata": {"name": keeper.named(name), "uid": "u"}, "spec": keeper.spec(wanted), "status": told}
 
 
 def seen(**by_kind: dict[str, Any]) -> Seen[None]:
@@ -81,14 +91,15 @@ def seen(**by_kind: dict[str, Any]) -> Seen[None]:
     return Seen(None, datetime(2026, 1, 1, tzinfo=UTC), children=children)
 
 
-@pytest.mark.parametrize("keeper", KEEPERS)
+@pytest.mark.parametrize("keeper", [*KEEPERS, REAL[1]])
 def test_what_was_asked_for_is_read_back_from_what_lives(keeper: Keeper) -> None:
     group = Group(living(keeper), keeper)
-    assert (group.name, group.specified, group.deadline_s, group.template) == ("x", 3, 700, TEMPLATE)
+    pods = ONE if keeper.keeps(1) else TWO
+    assert (group.name, group.specified, group.deadline_s, group.pods) == (keeper.named("x"), 3, 700, pods)
     assert (group.is_going, group.refused) == (False, None)
 
 
-@pytest.mark.parametrize("keeper", KEEPERS)
+@pytest.mark.parametrize("keeper", [*KEEPERS, REAL[1]])
 @pytest.mark.parametrize(("pods", "total"), [(0, 2), (2, 2), (4, 4)])
 def test_replicas_that_are_seen_count_although_the_status_lags_behind(keeper: Keeper, pods: int, total: int) -> None:
     assert Group(living(keeper), keeper).counted(pods) == Replicas(specified=3, total=total, ready=1)
@@ -110,13 +121,14 @@ def test_a_group_is_found_by_its_name_whatever_keeps_it(keeper: Keeper) -> None:
 def test_all_groups_are_found_and_ordered_by_name() -> None:
     deployment, spanning = KEEPERS
     looked = seen(Deployment=living(deployment, "b"), SpanningSet=living(spanning, "a"))
-    assert [(group.name, group.keeper) for group in groups(looked, KEEPERS)] == [("a", spanning), ("b", deployment)]
+    assert [(group.name, group.keeper) for group in groups(looked, KEEPERS)] == [("a-set", spanning), ("b", deployment)]
 
 
 def test_a_replica_of_several_pods_has_a_keeper_that_spans_nodes() -> None:
     assert [keeper_for(nodes, KEEPERS).resource for nodes in (1, 2, 8)] == [DEPLOYMENT, SET, SET]
+    assert [keeper_for(nodes).resource for nodes in (1, 2)] == [DEPLOYMENT, LEADER_WORKER_SET]
     with pytest.raises(ValueError, match="2 pods"):
-        keeper_for(2)
+        keeper_for(2, KEEPERS[:1])
 
 
 @pytest.mark.parametrize(
@@ -135,3 +147,47 @@ def test_no_kind_names_the_resource_that_keeps_its_replicas() -> None:
     assert len(sources) > 40
     named = {ref for path in sources for ref in re.findall(r"\bDEPLOYMENT\b|DeploymentKeeper", path.read_text())}
     assert named == set(), "ask workloads.replicas.group, or another keeper will be overlooked"
+
+
+@pytest.mark.parametrize("nodes", [1, 2])
+def test_a_replica_has_workers_where_it_has_several_pods_and_only_there(nodes: int) -> None:
+    with pytest.raises(ValueError, match=f"{nodes} pods"):
+        Pods(TEMPLATE, WORKER if nodes == 1 else None, nodes)
+
+
+def test_a_leader_worker_set_makes_a_group_anew_whole_and_starts_workers_beside_their_leader() -> None:
+    assert LeaderWorkerSetKeeper().spec(Wanted(3, {"a": "b"}, TWO, 700)) == {
+        "replicas": 3,
+        "startupPolicy": "LeaderCreated",
+        "networkConfig": {"subdomainPolicy": "Shared"},
+        "leaderWorkerTemplate": {
+            "size": 2,
+            "restartPolicy": "RecreateGroupOnPodRestart",
+            "leaderTemplate": LEADER,
+            "workerTemplate": WORKER,
+        },
+    }
+
+
+def test_a_set_that_makes_its_leader_like_its_workers_is_read_so() -> None:
+    spec = {"leaderWorkerTemplate": {"size": 3, "workerTemplate": WORKER}}
+    assert LeaderWorkerSetKeeper().pods({"spec": spec}) == Pods(WORKER, WORKER, 3)
+
+
+@pytest.mark.parametrize("serving", ["r1", "x" * 40, "y" * 26 + "-" + "z" * 13])
+def test_names_of_a_set_leave_room_for_what_its_controllers_add_and_are_never_the_services(serving: str) -> None:
+    name = LeaderWorkerSetKeeper().named(f"{serving}-serve-0123456789")
+    assert len(f"{name}-999-1234567890") <= 63
+    assert re.fullmatch(r"[a-z]([a-z0-9-]*[a-z0-9])?", name)
+    assert name.rpartition("-")[2] == "0123456789"
+    assert name != f"{serving}-serve-0123456789"
+    assert "--" not in name
+
+
+def test_sets_of_two_servings_whose_names_begin_alike_differ() -> None:
+    keeper = LeaderWorkerSetKeeper()
+    assert len({keeper.named(f"{'x' * 39}{end}-serve-0123456789") for end in "ab"}) == 2
+
+
+def test_every_keeper_says_what_a_group_of_that_name_may_be() -> None:
+    assert names("x-serve-1", keepers=KEEPERS) == (Ref(DEPLOYMENT, "x-serve-1"), Ref(SET, "x-serve-1-set"))

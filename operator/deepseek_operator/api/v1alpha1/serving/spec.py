@@ -21,6 +21,7 @@ from deepseek_operator.api.v1alpha1.serving.engines import (
 )
 from deepseek_operator.api.v1alpha1.serving.gateway import Gateway
 from deepseek_operator.api.v1alpha1.serving.model import ServingModel
+from deepseek_operator.api.v1alpha1.serving.nodes import ReplicaNodes
 from deepseek_operator.api.v1alpha1.serving.rollout import Rollout
 from deepseek_operator.api.v1alpha1.serving.scaling import DEMAND, Autoscaling, Wake, unobtainable
 from deepseek_operator.domain.programs.engines import contract
@@ -43,6 +44,11 @@ class ServingSpec(ApiModel):
                 f"!has(self.parallelism) || {is_one('self.engine.type', BUILT)}",
                 f"parallelism is for engine.type {BUILT_AND}, whose commands the operator makes",
                 fieldPath=".parallelism",
+            ),
+            rule(
+                f"!has(self.nodes.count) || self.nodes.count == 1 || {is_none('self.engine.type', OURS)}",
+                f"the {OURS_OR} engine runs on one device: write nodes.count: 1, or engine.type {BUILT_OR}",
+                fieldPath=".nodes",
             ),
             rule(
                 f"!has(self.model.quantization) || {is_one('self.engine.type', BUILT)}",
@@ -162,6 +168,10 @@ class ServingSpec(ApiModel):
     accelerator: Accelerator | None = Field(default=None, description="Devices of each replica. Absent: the CPU.")
     parallelism: Parallelism | None = Field(
         default=None, description=f"How a replica of {BUILT_OR} lies on its devices. Absent: found by sizing."
+    )
+    nodes: ReplicaNodes = Field(
+        default_factory=ReplicaNodes,
+        description="Over how many nodes each replica spans.",
     )
     replicas: Annotated[int, Field(ge=0, le=1000)] = Field(
         default=1,

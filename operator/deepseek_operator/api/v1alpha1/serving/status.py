@@ -88,8 +88,14 @@ class RevisionStatus(StatusModel):
         default="",
         description="What its ControllerRevision and Deployment are called after the name of the serving and -serve-. Example: 975abe8e9a.",
     )
-    replicas: int = Field(default=0, description="Pods that exist.")
-    ready: int = Field(default=0, description="Pods that answer.")
+    replicas: int = Field(default=0, description="Replicas that exist, by the pod of each that answers.")
+    ready: int = Field(default=0, description="Replicas that answer.")
+    nodes: int | None = Field(default=None, description="Pods of each replica; absent: one. Example: 2.")
+
+    @property
+    def pods(self) -> int:
+        """Pods of each replica."""
+        return self.nodes or 1
 
 
 class KeptRevision(RevisionStatus):

@@ -13,7 +13,8 @@ from types import MappingProxyType
 from deepseek_operator.domain.programs.arguments import Flags, Owned
 from deepseek_operator.domain.programs.engines import instead, limits, options
 from deepseek_operator.domain.programs.engines.entry import EngineEntry
-from deepseek_operator.domain.programs.engines.probes import startup_seconds
+from deepseek_operator.domain.programs.engines.group import worker_probes
+from deepseek_operator.domain.programs.engines.probes import startup_probe, startup_seconds
 from deepseek_operator.domain.programs.engines.replica import replica
 from deepseek_operator.domain.programs.engines.request import LEADER, PORT, RANK, Dialect, EngineRequest
 from deepseek_operator.domain.programs.start import Start
@@ -189,7 +190,9 @@ def _command(asked: EngineRequest, version: Version) -> Command:
     )
     args, worker_args = _across_nodes(asked, base)
     built = replica(asked, args, _env(asked, version), Metrics("/metrics", PORT, names(version)))
-    return replace(built, worker_args=worker_args, warnings=tuple(_warnings(asked)))
+    # Headless, a worker has no server.
+    workers = worker_probes(asked, startup_probe(asked, "/health")) if asked.nodes > 1 else None
+    return replace(built, worker_args=worker_args, worker_probes=workers, warnings=tuple(_warnings(asked)))
 
 
 def _refusal(asked: EngineRequest, version: Version) -> Refusal | None:
