@@ -270,6 +270,22 @@ def test_every_object_of_the_full_chart_is_one_that_the_api_server_takes(api_ser
     _apply(api_server, namespace, manifests)
 
 
+def test_common_labels_are_on_everything_once_and_an_objects_own_win() -> None:
+    def labels(**more: Any) -> dict[str, Mapping[str, str]]:
+        values = {**EVERYTHING, "dashboards.grafana.labels": {"team": "own"}, "podLabels": {"team": "pods"}, **more}
+        made = _render("replicas=2", **values)
+        found = {f"{one['kind']}/{one['metadata']['name']}": one["metadata"]["labels"] for one in made}
+        pods = {f"pod of {one['metadata']['name']}": one for one in made if one["kind"] == "Deployment"}
+        return found | {name: one["spec"]["template"]["metadata"]["labels"] for name, one in pods.items()}
+
+    usual, common = labels(), labels(commonLabels={"team": "platform", "cost": "7"})
+    assert len(usual) > 20
+    own = {name for name in usual if "team" in usual[name]}
+    assert len(own) > 4
+    for name, before in usual.items():
+        assert common[name] == {"team": "platform", **before, "cost": "7"}, name
+
+
 def test_several_pods_go_to_different_nodes_and_one_of_them_may_go_at_a_time() -> None:
     def spread(*values: str) -> Any:
         return _of_kind(_render(*values), "Deployment")[NAME]["spec"]["template"]
@@ -432,6 +448,7 @@ CHANGES: Mapping[str, Any] = {
     "rbac.ownerReferencesPermissionEnforcement": True,
     "resources": {"limits": {"memory": "1Gi"}},
     "podLabels": {"x": "y"},
+    "commonLabels": {"x": "y"},
     "podAnnotations": {"x": "y"},
     "nodeSelector": {"x": "y"},
     "tolerations": [{"key": "x", "operator": "Exists"}],
@@ -666,6 +683,7 @@ def _meta(label: str) -> str:
         "prometheus.queriesOf={A}",
         "watchNamespaces={A}",
         r"podLabels.app\.kubernetes\.io/name=x",
+        r"commonLabels.helm\.sh/chart=x",
         "monitors.interval=0s",
         "alerts.as=Secret",
         "dashboards.enabled=true",

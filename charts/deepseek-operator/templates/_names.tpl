@@ -19,9 +19,25 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 
 {{- define "deepseek-operator.labels" -}}
 {{ include "deepseek-operator.selector" . }}
+{{ include "deepseek-operator.releaseLabels" . }}
+{{- end -}}
+
+{{- /* commonLabels, and what Helm's charts have beside a selector: the schema keeps the one from naming the other. */ -}}
+{{- define "deepseek-operator.releaseLabels" -}}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- /* The chart's labels with `more` of one object, each once: the chart's own first, then the object's, then commonLabels. */ -}}
+{{- define "deepseek-operator.labelsWith" -}}
+{{- $labels := include (printf "deepseek-operator.%s" .own) .root | fromYaml -}}
+{{- $own := deepCopy $labels -}}
+{{- range $name, $_ := .root.Values.commonLabels }}{{ $own = omit $own $name }}{{ end -}}
+{{- merge $own (.more | default dict) $labels | toYaml -}}
 {{- end -}}
 
 {{- define "deepseek-operator.image" -}}
@@ -49,9 +65,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 
 {{- define "deepseek-operator.gateLabels" -}}
 {{ include "deepseek-operator.gateSelector" . }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{ include "deepseek-operator.releaseLabels" . }}
 {{- end -}}
 
 {{- /* global.imageRegistry takes the place of the registry that an image names: its first part, where that is a host. */ -}}

@@ -6,10 +6,7 @@ metadata:
   name: {{ include "deepseek-operator.fullname" .root }}-{{ .what }}
   namespace: {{ .root.Release.Namespace }}
   labels:
-    {{- include "deepseek-operator.labels" .root | nindent 4 }}
-    {{- with .root.Values.monitors.labels }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
+    {{- include "deepseek-operator.labelsWith" (dict "root" .root "own" "labels" "more" .root.Values.monitors.labels) | nindent 4 }}
 spec:
   namespaceSelector:
     {{- if .root.Values.watchNamespaces }}
