@@ -28,7 +28,7 @@ class Termination:
     `data` counts the examples that were read, and those that the sequence length left out or cut; `firstStep` is the one
     that the attempt began with; `rollbacks` counts how often it went back from numbers that were no longer finite, and tells
     of the last time; `inPlaceRestarts` does the same of crashes after which processes started again in their pods;
-    `stoppedEarly` names the step that so many evaluations did not better.
+    `stoppedEarly` names the step that so many evaluations did not better; `source` what a fetch brought to its claim.
     """
 
     result: Result
@@ -46,6 +46,7 @@ class Termination:
     rollbacks: Mapping[str, object] | None = None
     stoppedEarly: Mapping[str, object] | None = None  # noqa: N815
     inPlaceRestarts: Mapping[str, object] | None = None  # noqa: N815
+    source: Mapping[str, object] | None = None
 
 
 def result_of(code: int) -> Result:

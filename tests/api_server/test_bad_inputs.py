@@ -658,6 +658,41 @@ SERVINGS: tuple[tuple[str, Changes, str], ...] = (
     ),
     ("a training by path", {"spec.model": {"fromTraining": {"name": "../b"}}}, "write a name of a-z, 0-9"),
     (
+        "a repository without a revision",
+        {"spec.model": {"source": {"uri": "hf://deepseek-ai/DeepSeek-V3", "claimName": "models"}}},
+        "or hf://<organisation>/<model>@<branch, tag or commit>",
+    ),
+    (
+        "a repository with a path out of it",
+        {"spec.model": {"source": {"uri": "hf://deepseek-ai/../x@main", "claimName": "models"}}},
+        "or hf://<organisation>/<model>@<branch, tag or commit>",
+    ),
+    (
+        "a repository that is kept nowhere",
+        {"spec.model": {"source": {"uri": "hf://deepseek-ai/DeepSeek-V3@main"}}},
+        "a source that is fetched needs claimName",
+    ),
+    (
+        "a folder of a claim that is kept on another",
+        {"spec.model": {"source": {"uri": "pvc://models/v2", "claimName": "other"}}},
+        "a folder of a claim (pvc://) has none of them",
+    ),
+    (
+        "a folder of a claim with a token",
+        {"spec.model": {"source": {"uri": "pvc://models/v2", "credentials": "hub"}}},
+        "a folder of a claim (pvc://) has none of them",
+    ),
+    (
+        "a token in the place of its Secret",
+        {"spec.model": {"source": {"uri": "hf://a/b@main", "claimName": "c", "credentials": "hf_Secret"}}},
+        "write a name of a-z, 0-9",
+    ),
+    (
+        "a digest of another kind",
+        {"spec.model": {"source": {"uri": "hf://a/b@main", "claimName": "c", "digest": "md5:0"}}},
+        "write the digest that status.sources shows",
+    ),
+    (
         "a folder out of the volume",
         {"spec.model": {"source": {"uri": "pvc://models/../x"}}},
         "write pvc://<claim of this namespace>",

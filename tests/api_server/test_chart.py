@@ -752,6 +752,18 @@ def test_queries_are_nobodys_to_write_until_a_value_says_whose() -> None:
     assert named("prometheus.queriesOf={*}") == ["*"]
 
 
+def test_sources_are_fetched_from_the_hub_until_a_value_names_a_mirror() -> None:
+    def told(*values: str) -> dict[str, str]:
+        (container,) = _of_kind(_render(*values), "Deployment")[NAME]["spec"]["template"]["spec"]["containers"]
+        return {v["name"]: v["value"] for v in container["env"] if "_HUB_" in v["name"]}
+
+    assert told() == {}
+    assert told("sources.hub.endpoint=https://hub.example.com", "sources.hub.offline=true") == {
+        "DEEPSEEK_OPERATOR_HUB_ENDPOINT": "https://hub.example.com",
+        "DEEPSEEK_OPERATOR_HUB_OFFLINE": "true",
+    }
+
+
 def test_profiles_are_mounted_as_the_file_that_the_operator_reads() -> None:
     manifests = _render("profiles.lab-h200.base=h200", "profiles.lab-h200.perNode=4")
     template = _of_kind(manifests, "Deployment")[NAME]["spec"]["template"]

@@ -18,14 +18,14 @@ from hypothesis.stateful import initialize
 from deepseek_operator.api.v1alpha1.serving.analysis import AnalysisStatus
 from deepseek_operator.api.v1alpha1.serving.definition import SERVING
 from deepseek_operator.api.v1alpha1.serving.status import CanaryStatus
-from deepseek_operator.core.names import OWNER_UID
+from deepseek_operator.core.names import OWNER_UID, ROLE_LABEL
 from deepseek_operator.core.resources import HTTP_ROUTE, JOB, POD, annotations_of, is_terminating, labels_of
 from deepseek_operator.core.seen import Answer, Unavailable
 from deepseek_operator.domain.policy.analysis import Reading
 from deepseek_operator.domain.policy.canary import Phase
 from deepseek_operator.kinds.serving.canary import analysis_of, header_of, read, run_of
 from deepseek_operator.kinds.serving.exam import ABOUT
-from deepseek_operator.kinds.serving.labels import EXAMINER_ROLE, ROLE_LABEL
+from deepseek_operator.kinds.serving.labels import EXAMINER_ROLE
 from deepseek_operator.kinds.serving.names import serving_revision
 from deepseek_operator.kinds.serving.routes import matched_of
 from deepseek_operator.kinds.serving.verbs import PAUSE, PROMOTE, ROLLBACK

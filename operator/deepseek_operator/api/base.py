@@ -238,6 +238,23 @@ PvcUri = Annotated[
     StringConstraints(pattern=rf"^pvc://{_SUBDOMAIN}(/{_PATH_STEP})*$", max_length=512),
     Says("write pvc://<claim of this namespace>/<path without . and ..>, for example pvc://models/deepseek-v2-lite"),
 ]
+# A revision is written out: without one, what is fetched would depend on the day.
+SourceUri = Annotated[
+    str,
+    StringConstraints(
+        pattern=rf"^(pvc://{_SUBDOMAIN}(/{_PATH_STEP})*|hf://[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*@{_PATH_STEP})$",
+        max_length=512,
+    ),
+    Says(
+        "write pvc://<claim of this namespace>/<path without . and ..>, or hf://<organisation>/<model>@<branch, tag or commit>, "
+        "for example pvc://models/deepseek-v2-lite or hf://deepseek-ai/DeepSeek-V2-Lite@main"
+    ),
+]
+ContentDigest = Annotated[
+    str,
+    StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$", max_length=71),
+    Says("write the digest that status.sources shows of a source that was fetched, sha256: and 64 hex digits"),
+]
 DatasetUri = Annotated[
     str,
     StringConstraints(

@@ -1,6 +1,7 @@
 """What the process is told by its environment: `DEEPSEEK_OPERATOR_*`. Every name is read here and nowhere else."""
 
 import os
+import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,7 +9,7 @@ from typing import Self
 
 from deepseek_operator.controller.log import LogFormat
 from deepseek_operator.controller.profiles import Offer, profiles_from_file
-from deepseek_operator.core.configuration import Configuration, GateAddress
+from deepseek_operator.core.configuration import Configuration, GateAddress, Hub
 from deepseek_operator.domain.devices.profiles import BUILT_IN
 
 PREFIX = "DEEPSEEK_OPERATOR_"
@@ -88,6 +89,7 @@ class Settings:
                 profiles=offer.profiles,
                 host_access=offer.host_access,
                 gate=read.gate("GATE_SERVICE", "GATE_NAMESPACES"),
+                hub=Hub(read.address("HUB_ENDPOINT"), read.boolean("HUB_OFFLINE", False)),
             ),
             namespace=read.text("NAMESPACE", default.namespace),
             lease_name=read.text("LEASE_NAME", default.lease_name),
@@ -161,6 +163,13 @@ class _Reader:
             return profiles_from_file(file, built_in) if file else Offer(built_in)
         except ValueError as error:
             raise ValueError(f"{PREFIX}{name}: {error}") from None
+
+    def address(self, name: str) -> str:
+        """An http or https address without a slash at its end; empty where none is written."""
+        value = self.text(name, "").rstrip("/")
+        if value and not re.fullmatch(r"https?://[^\s@/?#]+(/[^\s?#]*)?", value):
+            raise ValueError(f"{PREFIX}{name}={value}: write an address such as https://hub.example.com")
+        return value
 
     def gate(self, service: str, namespaces: str) -> GateAddress | None:
         """The gate, by its Service as namespace/name, and whom it is for."""

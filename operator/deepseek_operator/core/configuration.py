@@ -27,6 +27,19 @@ class GateAddress:
 
 
 @dataclass(frozen=True)
+class Hub:
+    """The Hugging Face Hub as an administrator has it reached.
+
+    Attributes:
+        endpoint: address of a mirror; empty: the hub itself.
+        is_offline: nobody is asked: only what lies on a claim already is used.
+    """
+
+    endpoint: str = ""
+    is_offline: bool = False
+
+
+@dataclass(frozen=True)
 class Configuration:
     """The operator's configuration as the kinds see it.
 
@@ -40,6 +53,7 @@ class Configuration:
         queries_of: namespaces whose resources may have queries of their own asked, `*` for all. The store answers whatever is
             asked of it, of any namespace, and what it answers is told in a status.
         gate: the gateway's external authorizer; None: it does not run.
+        hub: where sources hf:// are fetched from.
         host_access: which namespaces may name profiles whose pods reach their node; none before an administrator says so.
     """
 
@@ -51,6 +65,7 @@ class Configuration:
     queries_of: frozenset[str] = frozenset()
     host_access: HostAccess = NOWHERE
     gate: GateAddress | None = None
+    hub: Hub = Hub()
 
     def gate_of(self, namespace: str) -> GateAddress | None:
         """The gate, where it reads the keys of that namespace."""

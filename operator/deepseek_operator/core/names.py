@@ -17,6 +17,7 @@ MANAGER = "deepseek-operator"
 OWNER_UID = f"{GROUP}/owner-uid"
 ATTEMPT_LABEL = f"{GROUP}/attempt"
 REVISION_LABEL = f"{GROUP}/revision"
+ROLE_LABEL = f"{GROUP}/role"
 APPLIED = f"{GROUP}/applied"
 FIELD_MANAGER = "deepseek-operator"
 

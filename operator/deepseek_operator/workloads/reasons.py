@@ -18,6 +18,14 @@ CONFIGURATION_MISSING = "ConfigurationMissing"
 VOLUME_NOT_MOUNTED = "VolumeNotMounted"
 INIT_CONTAINER_FAILED = "InitContainerFailed"
 
+FETCHING = "Fetching"
+SOURCE_NOT_FOUND = "SourceNotFound"
+SOURCE_REFUSED = "SourceRefused"
+SOURCE_CORRUPT = "SourceCorrupt"
+SOURCE_UNAVAILABLE = "SourceUnavailable"
+CLAIM_FULL = "ClaimFull"
+FETCH_FAILED = "FetchFailed"
+
 DOES_NOT_FIT = "DoesNotFit"
 NEEDS_MULTIPLE_NODES = "NeedsMultipleNodes"
 UNKNOWN_PROFILE = "UnknownProfile"
@@ -39,6 +47,13 @@ ADVICE: Mapping[str, str] = {
     CONFIGURATION_MISSING: "Create the Secret or other object that the message names, or correct its name in the spec.",
     VOLUME_NOT_MOUNTED: "Look at that volume's claim, and at the storage behind it.",
     INIT_CONTAINER_FAILED: "Read that container's log; it comes from the accelerator's profile or from a webhook of the cluster.",
+    FETCHING: "Wait until the source is on its claim.",
+    SOURCE_NOT_FOUND: "Edit the source as the message says; it is tried again meanwhile.",
+    SOURCE_REFUSED: "Write a Secret as the source's credentials whose token may read it, or correct that Secret.",
+    SOURCE_CORRUPT: "Let whoever runs the mirror look: what it sends is not what it promises. The rest is kept for the next try.",
+    SOURCE_UNAVAILABLE: "Nothing, if it lasts no longer: it goes on where it was. Else let an administrator look at the mirror's address, sources.hub.endpoint in the chart's values.",
+    CLAIM_FULL: "Grow the claim or free some of it: nothing is begun that has no room.",
+    FETCH_FAILED: "Read the message and the log of the Job that status.sources names; what has come is kept for the next try.",
     UNKNOWN_PROFILE: "Write one of the profiles that the message names, or ask the administrator to add one.",
     UNSUPPORTED: "Edit the spec as the message says: this device or program can't do what is asked.",
     HOST_ACCESS_NOT_ALLOWED: "Write another accelerator.profile, or ask an administrator to allow this one in the namespace as the message says.",

@@ -27,6 +27,7 @@ from deepseek_operator.kinds.serving.believed import believed
 from deepseek_operator.kinds.serving.devices import nodes_of
 from deepseek_operator.kinds.serving.events import events
 from deepseek_operator.kinds.serving.exams import exam_names
+from deepseek_operator.kinds.serving.fetches import fetch_names
 from deepseek_operator.kinds.serving.fresh import Fresh
 from deepseek_operator.kinds.serving.model import reference_digest
 from deepseek_operator.kinds.serving.names import serving_cache, serving_caches, serving_revision, serving_service
@@ -63,7 +64,7 @@ class ServingKind:
         marked = (Ref(LEASE, name),) if owner.spec.sleep is not None else ()
         always = (Ref(SERVICE, name), Ref(BUDGET, name))
         cached = _cache_names(owner) if gateway is not None and gateway.cache is not None else ()
-        others = (*_running_names(owner), *exam_names(owner), *cached)
+        others = (*_running_names(owner), *exam_names(owner), *fetch_names(owner), *cached)
         return tuple(dict.fromkeys((*always, *marked, *scaled, *routed, *target, *others)))
 
     def recorded_names(self, owner: DeepSeekServing) -> tuple[Ref, ...]:

@@ -4,7 +4,7 @@ can have written counts as not there, and is resolved or seen anew."""
 import re
 
 from deepseek_operator.api.base import parse_time
-from deepseek_operator.api.v1alpha1.common.source import is_place
+from deepseek_operator.api.v1alpha1.common.source import ModelSource, is_place
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.adapters import ServedAdapter
 from deepseek_operator.api.v1alpha1.serving.model import ServingModel
@@ -18,6 +18,7 @@ from deepseek_operator.api.v1alpha1.serving.status import (
 from deepseek_operator.domain.programs.engines.request import AdapterKind
 from deepseek_operator.kinds.serving.model import adapter_digest, reference_digest
 from deepseek_operator.kinds.serving.sleep import state_of
+from deepseek_operator.workloads.batch.fetch import is_kept
 
 _KINDS = frozenset(kind.value for kind in AdapterKind)
 _WIDEST = 512
@@ -63,7 +64,11 @@ def _is_of(wanted: ServingModel | ServedAdapter, found: ResolvedModel | Resolved
     """What a reference of that digest can have been resolved to: the digest alone is soon copied."""
     if wanted.from_training is not None:
         return found.training == wanted.from_training.name
-    place = (wanted.source.claim, wanted.source.path) if wanted.source is not None else None
+    source = wanted.source
+    if isinstance(source, ModelSource) and source.is_fetched:
+        is_kept_there = found.claim_name == source.claim and is_kept(source, found.sub_path)
+        return is_kept_there and found.training is None and found.step is None
+    place = (source.claim, source.path) if source is not None else None
     return (found.claim_name, found.sub_path) == place and found.training is None and found.step is None
 
 

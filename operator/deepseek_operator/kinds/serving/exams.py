@@ -1,11 +1,9 @@
-"""Which Jobs of exams there are to be: made once the try is recorded, kept for their logs until its step is over, then gone."""
+"""Which Jobs of exams there are to be, and which of all a serving's Jobs: made once the try is recorded, kept for their logs until its step is over, then gone."""
 
 from collections.abc import Iterator
 
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
-from deepseek_operator.api.v1alpha1.serving.definition import SERVING
 from deepseek_operator.core.actions import Apply, Create, Delete
-from deepseek_operator.core.names import owner_reference
 from deepseek_operator.core.ownership import restored
 from deepseek_operator.core.resources import JOB, Ref, is_terminating, ref_of, uid_of
 from deepseek_operator.domain.policy.canary import Phase
@@ -15,8 +13,10 @@ from deepseek_operator.kinds.serving.children import SERVICE_PORT
 from deepseek_operator.kinds.serving.exam import Exam, Sitting, exam_job
 from deepseek_operator.kinds.serving.examining import MOST_TRIES, Examining
 from deepseek_operator.kinds.serving.labels import examiner_labels
+from deepseek_operator.kinds.serving.model import owner_of
 from deepseek_operator.kinds.serving.revision import record_of
 from deepseek_operator.kinds.serving.view import View
+from deepseek_operator.workloads.batch.fetch import errand_labels, is_errand
 from deepseek_operator.workloads.obstacles import Obstacle
 
 _KEPT = (*JUDGED, Phase.PAUSED)
@@ -45,18 +45,19 @@ def sittings(view: View) -> Iterator[Create]:
 
 def dismissed(view: View) -> Iterator[Delete]:
     """Jobs that nobody waits for any more: of steps and runs that are over, and of tries that others followed."""
-    kept = frozenset(exam_names(view.owner))
+    kept = frozenset((*exam_names(view.owner), *(one.kept for one in view.fetches)))
     for job in view.seen.all(JOB):
         if ref_of(job) not in kept and not is_terminating(job):
-            yield Delete(ref_of(job), uid_of(job), "its exam is over")
+            yield Delete(ref_of(job), uid_of(job), "nobody waits for it any more")
 
 
 def marks_of_exams(view: View) -> Iterator[Apply]:
     """Labels and owner of living Jobs that somebody took away: nothing else of them is ever changed."""
-    meta = view.owner.metadata
-    reference = owner_reference(SERVING, meta.name, meta.uid)
+    owner = owner_of(view.owner)
     for job in view.seen.all(JOB):
-        if (lost := restored(JOB, job, examiner_labels(view.owner), [reference])) is not None:
+        is_of_a_fetch = is_errand(owner, str(job["metadata"]["name"]))
+        labels = errand_labels(owner) if is_of_a_fetch else examiner_labels(view.owner)
+        if (lost := restored(JOB, job, labels, [owner.reference])) is not None:
             yield Apply(lost, uid_of(job))
 
 

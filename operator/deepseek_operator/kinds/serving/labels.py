@@ -4,10 +4,9 @@ that an earlier release of the operator made must stay behind the Service of thi
 
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.definition import SERVING
-from deepseek_operator.core.names import OWNER_UID, REVISION_LABEL, owner_labels
-from deepseek_operator.core.resources import GROUP, Manifest, labels_of
+from deepseek_operator.core.names import OWNER_UID, REVISION_LABEL, ROLE_LABEL, owner_labels
+from deepseek_operator.core.resources import Manifest, labels_of
 
-ROLE_LABEL = f"{GROUP}/role"
 ENGINE_ROLE = "engine"
 """Of the one pod of each replica that answers requests."""
 WORKER_ROLE = "worker"

@@ -1,6 +1,6 @@
 """Which folders on which claims are served, decided once per reference and recorded before anything mounts them.
 
-`model.source` names the folder, `model.fromTraining` a training and one of its exports (`api.v1alpha1.training.result`);
+`model.source` names the folder, or where it is fetched from by a Job first; `model.fromTraining` a training and one of its exports (`api.v1alpha1.training.result`);
 each of `adapters` has a reference of its own, so that another adapter does not unpin the model.
 Everything lies in the resource's own namespace.
 """
@@ -11,12 +11,13 @@ from typing import TypeAlias, TypeVar
 
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.adapters import USUAL_RANK, ServedAdapter
+from deepseek_operator.api.v1alpha1.serving.definition import SERVING
 from deepseek_operator.api.v1alpha1.serving.model import FromTraining, ServingModel
 from deepseek_operator.api.v1alpha1.serving.status import ResolvedAdapter, ResolvedModel
 from deepseek_operator.api.v1alpha1.training.definition import TRAINING
 from deepseek_operator.api.v1alpha1.training.result import Adapter, Missing, adapter_of, export_of
 from deepseek_operator.core.names import digest
-from deepseek_operator.core.resources import REVISION, Manifest, Ref
+from deepseek_operator.core.resources import CLAIM, REVISION, Manifest, Ref
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.domain.models.known import known
 from deepseek_operator.domain.models.model import LatentAttention
@@ -25,10 +26,13 @@ from deepseek_operator.domain.programs.engines.request import AdapterKind
 from deepseek_operator.domain.programs.engines.table import ENGINES, offered
 from deepseek_operator.kinds.serving import reasons
 from deepseek_operator.kinds.serving.reasons import Reason
+from deepseek_operator.workloads.batch.fetch import COMPLETE, Fetching, Wanted, fetching
+from deepseek_operator.workloads.owner import Owner
 from deepseek_operator.workloads.replicas.group import group_named
 
 Folder = TypeVar("Folder", ResolvedModel, ResolvedAdapter)
 
+MODEL = "Model"
 PINNED = "Pinned"
 """`update` of a reference that is resolved once."""
 
@@ -51,6 +55,8 @@ def reference_digest(model: ServingModel) -> str:
     """Digest of what the user refers to; the name that clients send is no part of it."""
     match model.from_training:
         case None:
+            if model.source is not None and model.source.is_fetched:
+                return Wanted(model.source, MODEL).reference
             return digest({"source": model.source.uri if model.source else ""})
         case reference:
             return digest({"training": reference.name, "checkpoint": reference.checkpoint})
@@ -106,7 +112,51 @@ def _model(seen: Seen[DeepSeekServing]) -> Resolution:
         return _export_of(model.from_training, reference, seen)
     if model.source is None:
         return Unresolved(reasons.NOT_EXPORTED, "write model.source or model.fromTraining", final=True)
+    if model.source.is_fetched:
+        return _fetched(seen, Wanted(model.source, MODEL))
     return ResolvedModel(reference=reference, claim_name=model.source.claim, sub_path=model.source.path)
+
+
+def _fetched(seen: Seen[DeepSeekServing], wanted: Wanted) -> Resolution:
+    """The folder that a fetch has brought, or where the fetch stands."""
+    source = wanted.source
+    if Ref(CLAIM, source.claim) not in seen.references:
+        told = f"there is no PersistentVolumeClaim {source.claim} in this namespace, which {source.uri} is to be fetched to"
+        return Unresolved(reasons.WAITING_FOR_CLAIM, told)
+    one = _fetching(seen, wanted)
+    if one.after.phase != COMPLETE:
+        reason, message, final = one.told
+        return Unresolved(reasons.BY_NAME[reason], message, final)
+    return ResolvedModel(
+        reference=wanted.reference, claim_name=source.claim, sub_path=one.after.sub_path, digest=one.after.digest
+    )
+
+
+def fetches(seen: Seen[DeepSeekServing]) -> tuple[Fetching, ...]:
+    """The sources that are fetched, or were: those that are recorded, and those that nothing was resolved to yet."""
+    known = {one.reference for one in seen.owner.status.sources}
+    pinned = {one.reference for one in (seen.owner.status.resolved, *_stored(seen)) if one is not None}
+    return tuple(
+        _fetching(seen, wanted)
+        for wanted in wanted_sources(seen.owner)
+        if wanted.reference in known or wanted.reference not in pinned
+    )
+
+
+def wanted_sources(owner: DeepSeekServing) -> tuple[Wanted, ...]:
+    """What the spec would have fetched."""
+    source = owner.spec.model.source
+    return (Wanted(source, MODEL),) if source is not None and source.is_fetched else ()
+
+
+def _fetching(seen: Seen[DeepSeekServing], wanted: Wanted) -> Fetching:
+    return fetching(seen, owner_of(seen.owner), wanted, seen.owner.status.sources)
+
+
+def owner_of(serving: DeepSeekServing) -> Owner:
+    """The serving as its children tell it."""
+    meta = serving.metadata
+    return Owner(SERVING, meta.name, meta.namespace, meta.uid)
 
 
 def _followed(

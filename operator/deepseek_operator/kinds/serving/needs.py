@@ -11,7 +11,7 @@ from deepseek_operator.core.resources import CLAIM, Ref
 from deepseek_operator.core.seen import Needs, Seen
 from deepseek_operator.kinds.serving.baking import baking
 from deepseek_operator.kinds.serving.comparing import comparison
-from deepseek_operator.kinds.serving.model import claims_of, resolve, unresolved_trainings
+from deepseek_operator.kinds.serving.model import claims_of, fetches, resolve, unresolved_trainings
 from deepseek_operator.kinds.serving.revision import claims_mounted, template_of
 from deepseek_operator.kinds.serving.sleep import questions as idle_questions
 from deepseek_operator.kinds.serving.verbs import ROLLBACK, verb
@@ -26,11 +26,12 @@ def needs(seen: Seen[DeepSeekServing], configuration: Configuration) -> Needs:
     judged = baking(seen, configuration)
     references, beside = tuple(dict.fromkeys(_references(seen))), _has_names_to_keep(seen.owner)
     idle = idle_questions(seen)
+    late = tuple(ref for one in fetches(seen) for ref in one.doubts)
     if (compared := comparison(seen)) is not None:
-        return Needs(references=references, questions=(*compared.questions, *idle), neighbours=beside)
+        return Needs(references=references, questions=(*compared.questions, *idle), warnings=late, neighbours=beside)
     if judged is None:
-        return Needs(references=references, questions=idle, neighbours=beside)
-    doubts = tuple(ref for one in judged.examining for ref in one.doubts)
+        return Needs(references=references, questions=idle, warnings=late, neighbours=beside)
+    doubts = (*late, *(ref for one in judged.examining for ref in one.doubts))
     questions = (*judged.questions, *idle)
     return Needs(references=references, questions=questions, warnings=doubts, neighbours=beside)
 
@@ -42,6 +43,7 @@ def _has_names_to_keep(owner: DeepSeekServing) -> bool:
 
 def _references(seen: Seen[DeepSeekServing]) -> Iterator[Ref]:
     yield from (Ref(TRAINING, name) for name in dict.fromkeys(unresolved_trainings(seen)))
+    yield from (Ref(CLAIM, one.wanted.source.claim) for one in fetches(seen))
     if isinstance(resolution := resolve(seen), ResolvedModel):
         yield from (Ref(CLAIM, name) for name in claims_of(resolution))
     if (wish := verb(seen.owner, ROLLBACK)) is not None and (template := template_of(seen, wish.revision)) is not None:

@@ -32,6 +32,7 @@ from deepseek_operator.domain.policy.canary import waits
 from deepseek_operator.kinds.serving.canary import recorded
 from deepseek_operator.kinds.serving.children import children, routes
 from deepseek_operator.kinds.serving.exams import dismissed, marks_of_exams, sittings
+from deepseek_operator.kinds.serving.fetches import errands
 from deepseek_operator.kinds.serving.labels import revision_named
 from deepseek_operator.kinds.serving.names import is_of_a_cache
 from deepseek_operator.kinds.serving.revision import (
@@ -74,9 +75,9 @@ def plan(view: View) -> Plan[ServingStatus]:
     if (record := _record(view)) is not None:
         return Plan(record=record, confirm=True)
     waiting, target = _waiting(view), view.rollout.target.revision
-    if target is None or view.seen.occupied:
+    if view.seen.occupied:
         return Plan(requeue_after=waiting)
-    actions = tuple(_actions(view, target))
+    actions = tuple(_actions(view, target) if target is not None else _errands(view))
     makes = any(isinstance(action, Apply) and action.uid is None for action in actions)
     return Plan(actions=actions, requeue_after=waiting, confirm=makes)
 
@@ -93,9 +94,9 @@ def _waiting(view: View) -> timedelta | None:
     asked = next_look(view.owner, view.sleep, view.now)
     change = view.bounds.next_change if view.bounds is not None and not view.spec.suspend else None
     scheduled = change - view.now if change is not None else None
-    return min(
-        (time for time in (unseen, left, untold, steps, judged, asked, scheduled) if time is not None), default=None
-    )
+    fetched = (one.waits for one in view.fetches)
+    times = (unseen, left, untold, steps, judged, asked, scheduled, *fetched)
+    return min((time for time in times if time is not None), default=None)
 
 
 def _record(view: View) -> ServingStatus | None:
@@ -105,6 +106,7 @@ def _record(view: View) -> ServingStatus | None:
     done = spent(view.owner, view.asked)
     update = {
         "resolved": resolved,
+        "sources": [one.after for one in view.fetches],
         "running_replicas": view.replicas,
         "sleep": slept(view.sleep),
         "plan": view.devices,
@@ -133,9 +135,14 @@ def _actions(view: View, target: str) -> Iterator[Action]:
     refused = (*groups, *(routed if HTTP_ROUTE in unserved else ()))
     yield from _applies(view.seen, tuple(manifest for manifest in (*wanted, *routed) if manifest not in refused))
     yield from _deletes(view, target, (*wanted, *routed))
-    yield from dismissed(view)
+    yield from _errands(view)
     yield from sittings(view)
     yield from _applies(view.seen, refused)
+
+
+def _errands(view: View) -> Iterator[Action]:
+    yield from dismissed(view)
+    yield from errands(view)
 
 
 def _stores(view: View, target: str) -> Iterator[Create]:

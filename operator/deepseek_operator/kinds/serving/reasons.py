@@ -38,6 +38,13 @@ BASE_MISMATCH = Reason(
     "BaseMismatch", "Serve the model that the adapter was trained beside, or train an adapter beside the served one."
 )
 WAITING_FOR_CLAIM = _shared(shared.WAITING_FOR_CLAIM)
+FETCHING = _shared(shared.FETCHING)
+SOURCE_NOT_FOUND = _shared(shared.SOURCE_NOT_FOUND)
+SOURCE_REFUSED = _shared(shared.SOURCE_REFUSED)
+SOURCE_CORRUPT = _shared(shared.SOURCE_CORRUPT)
+SOURCE_UNAVAILABLE = _shared(shared.SOURCE_UNAVAILABLE)
+CLAIM_FULL = _shared(shared.CLAIM_FULL)
+FETCH_FAILED = _shared(shared.FETCH_FAILED)
 CLAIM_NOT_SHARED = Reason(
     "ClaimNotShared",
     "Serve from a claim that is ReadWriteMany or ReadOnlyMany; or run one replica, with rollout.strategy Recreate.",

@@ -63,6 +63,7 @@ def user_input(owner: DeepSeekServing, model: ResolvedModel) -> dict[str, Any]:
             {
                 "claim": model.claim_name,
                 "path": model.sub_path,
+                "digest": model.digest,
                 "name": spec.model.name,
                 "quantization": spec.model.quantization,
                 "custom": digest(spec.model.custom) if spec.model.custom is not None else None,

@@ -75,6 +75,7 @@ def status(view: View, update: tuple[Verdict, ...], done: Done) -> ServingStatus
         selector=",".join(f"{key}={value}" for key, value in sorted(replica_selector(owner).items())),
         url=f"http://{serving_service(owner.metadata.name)}.{owner.metadata.namespace}.svc:{SERVICE_PORT}",
         resolved=before.resolved,
+        sources=before.sources,
         plan=before.plan,
         current=_told(view, target, way.current) if target else None,
         previous=others[-MAX_PREVIOUS:],

@@ -28,7 +28,7 @@ from deepseek_operator.kinds.serving.comparing import Comparison, comparison
 from deepseek_operator.kinds.serving.fresh import Fresh
 from deepseek_operator.kinds.serving.gate import running_replicas
 from deepseek_operator.kinds.serving.matched import is_matched
-from deepseek_operator.kinds.serving.model import Resolution, resolve
+from deepseek_operator.kinds.serving.model import Resolution, fetches, resolve
 from deepseek_operator.kinds.serving.names import serving_service
 from deepseek_operator.kinds.serving.record import wanted_plan
 from deepseek_operator.kinds.serving.revision import numbers, pods_of, record_of, revision_name, stored_revisions
@@ -51,6 +51,7 @@ from deepseek_operator.kinds.serving.sleep import runs_alone, slept
 from deepseek_operator.kinds.serving.taken import taken
 from deepseek_operator.kinds.serving.traffic import canary_shares, held, others_of, shares
 from deepseek_operator.kinds.serving.update import update_of
+from deepseek_operator.workloads.batch.fetch import Fetching
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,11 @@ class View:
     def resolution(self) -> Resolution:
         """The folder that the spec refers to, or why there is none yet."""
         return resolve(self.seen)
+
+    @cached_property
+    def fetches(self) -> tuple[Fetching, ...]:
+        """The sources that are fetched to a claim, or were."""
+        return fetches(self.seen)
 
     @cached_property
     def asked(self) -> str:

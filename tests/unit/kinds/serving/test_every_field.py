@@ -124,6 +124,21 @@ def flags(name: str) -> Scene:
     return shows
 
 
+def fetched(name: str) -> Scene:
+    """A variable of the pod that fetches the model, its Secret's name and key, or the claim that it writes to."""
+
+    def shows(spec: Spec) -> object:
+        (job,) = ServingLife(a_claim("team.a"), **spec).cluster.all(JOB, NAMESPACE)
+        pod = job["spec"]["template"]["spec"]
+        if name == "claim":
+            return pod["volumes"][0]["persistentVolumeClaim"]["claimName"]
+        told = next((v for v in pod["containers"][0]["env"] if v["name"] == name), {})
+        of = told.get("valueFrom", {}).get("secretKeyRef")
+        return (of["name"], of["key"]) if of else told.get("value")
+
+    return shows
+
+
 def last_flag(spec: Spec) -> object:
     command: Any = engine("command")(spec)
     return command[-1]
@@ -416,6 +431,7 @@ def suspended(spec: Spec) -> object:
 
 SOURCE = {"uri": "pvc://models/v2"}
 FOLDER: Spec = {"model": {"source": SOURCE}}
+HUB: Spec = {"model": {"source": {"uri": "hf://a/b@main", "claimName": "models"}}}
 IMAGE: Spec = {"engine": {"type": "custom", "image": "e:1"}}
 GPUS: Spec = {"accelerator": {"resource": "nvidia.com/gpu"}}
 H200 = {"profile": "nvidia-h200-141"}
@@ -500,6 +516,12 @@ FIELDS = (
           (("pvc://models/v2", "models"), ("pvc://team.a/v2", "team.a")), FOLDER),
     Field("model.source.uri", engine("volumeMounts.0.subPath"),
           (("pvc://models/v2", "v2"), ("pvc://models/v3", "v3"), ("pvc://models", None)), FOLDER),
+    Field("model.source.uri", fetched("DEEPSEEK_SOURCE_URI"),
+          (("hf://a/b@main", "hf://a/b@main"), ("hf://a/b@v2", "hf://a/b@v2")), HUB),
+    Field("model.source.claimName", fetched("claim"), (("models", "models"), ("team.a", "team.a")), HUB),
+    Field("model.source.credentials", fetched("HF_TOKEN"), ((ABSENT, None), ("hub", ("hub", "token"))), HUB),
+    Field("model.source.digest", fetched("DEEPSEEK_SOURCE_DIGEST"),
+          ((ABSENT, None), (f"sha256:{'0' * 64}", f"sha256:{'0' * 64}")), HUB),
     Field("model.fromTraining.name", served_export,
           (("tune", exported(200)), ("other", "22222222/exports/200")), EXPORT),
     Field("model.fromTraining.checkpoint", served_export,

@@ -10,11 +10,13 @@ from deepseek_operator.api.record import gathered, paths
 from deepseek_operator.api.v1alpha1.serving.definition import SERVING
 from deepseek_operator.api.v1alpha1.serving.status import ServingStatus
 from deepseek_operator.core.configuration import Configuration
+from deepseek_operator.core.names import ROLE_LABEL
 from deepseek_operator.core.resources import POD
 from deepseek_operator.core.seen import SignalWish, Unavailable
 from deepseek_operator.domain.policy.analysis import Reading
-from deepseek_operator.kinds.serving.labels import EXAMINER_ROLE, ROLE_LABEL
+from deepseek_operator.kinds.serving.labels import EXAMINER_ROLE
 from deepseek_operator.kinds.serving.verbs import PROMOTE, ROLLBACK
+from deepseek_operator.workloads.batch.fetch import ROLE as FETCHER
 from tests.support.gateways import GATE, PUBLIC, takes
 from tests.support.leaves import leaves, schema_leaves
 from tests.support.serving_life import SERVICE, ServingLife
@@ -137,6 +139,22 @@ def compares_two_versions() -> ServingLife:
     return life
 
 
+def fetches_its_model() -> ServingLife:
+    """A try fails; the next one brings it."""
+    life = ServingLife(model={"source": {"uri": "hf://a/b@main", "claimName": "models"}})
+    brought = {"folder": "sources/hf/a--b/1", "revision": "1", "digest": f"sha256:{'0' * 64}", "bytes": 1}
+    for code, said in ((69, "it does not answer"), (0, json.dumps({"source": brought}))):
+        life.world.run_job_controller()
+        life.operator.settle()
+        (pod,) = (p for p in life.pods() if p["metadata"]["labels"].get(ROLE_LABEL) == FETCHER and not is_ended(p))
+        life.world.end(pod, code, said)
+        life.world.run_job_controller()
+        life.operator.settle()
+        life.clock.advance(60)
+        life.operator.settle()
+    return life
+
+
 def annotate(life: ServingLife, key: str, value: str) -> None:
     life.cluster.edit(SERVING, NAMESPACE, "chat", lambda live: live["metadata"].update(annotations={key: value}))
     life.operator.settle()
@@ -190,6 +208,7 @@ def on_devices(model: dict[str, Any], **spec: Any) -> ServingLife:
 
 
 LIVES: tuple[Callable[[], ServingLife], ...] = (
+    fetches_its_model,
     follows_an_autoscaler_and_rolls_out,
     is_woken,
     serves_an_adapter_of_an_export,

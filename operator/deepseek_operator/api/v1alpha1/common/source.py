@@ -1,8 +1,11 @@
 """Where files come from."""
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
-from deepseek_operator.api.base import ApiModel, PvcUri
+from deepseek_operator.api.base import ApiModel, ClaimName, ContentDigest, PvcUri, SourceUri, rule, rules
+
+CLAIM_SCHEME = "pvc://"
+HUB_SCHEME = "hf://"
 
 
 def is_place(claim: str, path: str = "") -> bool:
@@ -22,9 +25,63 @@ class ClaimSource(ApiModel):
     @property
     def claim(self) -> str:
         """Name of the claim."""
-        return str(self.uri).removeprefix("pvc://").partition("/")[0]
+        return str(self.uri).removeprefix(CLAIM_SCHEME).partition("/")[0]
 
     @property
     def path(self) -> str:
         """Path inside the volume; empty for its root."""
-        return str(self.uri).removeprefix("pvc://").partition("/")[2]
+        return str(self.uri).removeprefix(CLAIM_SCHEME).partition("/")[2]
+
+
+class ModelSource(ApiModel):
+    """A folder of a claim, or one that is fetched to a claim once and kept there."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "self.uri.startsWith('pvc://') ? !has(self.claimName) && !has(self.credentials) && !has(self.digest) : "
+                "has(self.claimName)",
+                "a source that is fetched needs claimName, the claim that it is kept on, and may have credentials and digest; a "
+                "folder of a claim (pvc://) has none of them",
+            )
+        )
+    )
+
+    uri: SourceUri = Field(
+        description="pvc://<claim>/<path inside the volume>; or hf://<organisation>/<model>@<branch, tag or commit>, which is fetched from the Hugging Face Hub, or the administrator's mirror of it, at the commit that it names then. Example: hf://deepseek-ai/DeepSeek-V2-Lite@main.",
+    )
+    claim_name: ClaimName | None = Field(
+        default=None,
+        description="The claim of this namespace that what is fetched is kept on, below sources/: once for a revision, whoever asks. Of several nodes: ReadWriteMany. Example: models.",
+    )
+    credentials: ClaimName | None = Field(
+        default=None,
+        description="A Secret of this namespace with the entry token, which only the pod that fetches gets. Absent: none is sent. Example: hugging-face.",
+    )
+    digest: ContentDigest | None = Field(
+        default=None,
+        description="Which the content must have, as status.sources shows it; another one is refused. Absent: any of that revision.",
+    )
+
+    @property
+    def is_fetched(self) -> bool:
+        """Whether it is to be brought to a claim first."""
+        return not str(self.uri).startswith(CLAIM_SCHEME)
+
+    @property
+    def claim(self) -> str:
+        """Name of the claim that it lies on, or will."""
+        if self.is_fetched:
+            return self.claim_name or ""
+        return str(self.uri).removeprefix(CLAIM_SCHEME).partition("/")[0]
+
+    @property
+    def path(self) -> str:
+        """Path inside the volume of a folder on a claim; empty for its root, and for what is fetched."""
+        return "" if self.is_fetched else str(self.uri).removeprefix(CLAIM_SCHEME).partition("/")[2]
+
+    @property
+    def place(self) -> str:
+        """Of what is fetched, the folder of all its revisions on the claim; as `deepseek_runtime.fetcher` names it."""
+        repository = str(self.uri).removeprefix(HUB_SCHEME).partition("@")[0]
+        return f"sources/hf/{repository.replace('/', '--')}"

@@ -6,7 +6,7 @@ from pydantic import Field, StringConstraints
 
 from deepseek_operator.api.base import ApiModel, DnsLabel, Says
 from deepseek_operator.api.v1alpha1.common.checkpoint import Checkpoint
-from deepseek_operator.api.v1alpha1.common.source import ClaimSource
+from deepseek_operator.api.v1alpha1.common.source import ModelSource
 from deepseek_operator.api.v1alpha1.serving.engines import BUILT_AND
 
 ServedName = Annotated[
@@ -37,8 +37,9 @@ class ServingModel(ApiModel):
         default=None,
         description="Model name that clients send; under a profile, a name of the catalogue gives the model's size and dialect. Default: this resource's name. Example: deepseek-r1.",
     )
-    source: ClaimSource | None = Field(
-        default=None, description="A model folder (config.json, safetensors, tokenizer) on a claim."
+    source: ModelSource | None = Field(
+        default=None,
+        description="A model folder (config.json, safetensors, tokenizer) on a claim, or one that is fetched to a claim.",
     )
     from_training: FromTraining | None = Field(default=None, description="The result of a training.")
     custom: dict[str, Any] | None = Field(

@@ -4,6 +4,7 @@ from pydantic import Field
 
 from deepseek_operator.api.base import ObservedStatus, StatusModel, Summary
 from deepseek_operator.api.record import RECORD
+from deepseek_operator.api.v1alpha1.common.fetch import FetchStatus
 from deepseek_operator.api.v1alpha1.common.plan import PlanStatus
 from deepseek_operator.api.v1alpha1.serving.analysis import AnalysisStatus, ExamStatus
 from deepseek_operator.api.v1alpha1.serving.scaling import MOST_SCHEDULES, MOST_SIGNALS, SignalStatus
@@ -59,6 +60,9 @@ class ResolvedModel(StatusModel):
         json_schema_extra=RECORD,
     )
     step: int | None = Field(default=None, description="Step that was exported.")
+    digest: str | None = Field(
+        default=None, description="Of the content of a source that was fetched; absent for other folders."
+    )
     adapters: list[ResolvedAdapter] | None = Field(
         default=None,
         max_length=16,
@@ -325,6 +329,12 @@ class ServingStatus(ObservedStatus):
     selector: str = Field(default="", description="Selects one pod per replica; the scale subresource shows it.")
     url: str = Field(default="", description="Address inside the cluster. Example: http://chat-serve.team.svc:8000.")
     resolved: ResolvedModel | None = Field(default=None, description="The model folder that is mounted.")
+    sources: list[FetchStatus] = Field(
+        default_factory=list,
+        max_length=32,
+        description="Sources that are fetched to a claim, or were; absent for folders that lie on one.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
     plan: PlanStatus | None = Field(
         default=None, description="Devices and layout that were found under accelerator.profile; absent without one."
     )

@@ -1,0 +1,32 @@
+"""What is recorded of a source that is fetched to a claim."""
+
+from pydantic import Field
+
+from deepseek_operator.api.base import StatusModel
+from deepseek_operator.api.record import RECORD
+
+
+class FetchStatus(StatusModel):
+    """A source on its way to a claim, or there."""
+
+    uri: str = Field(default="", description="As the spec has it. Example: hf://deepseek-ai/DeepSeek-V2-Lite@main.")
+    phase: str = Field(default="", description="Running, BackingOff or Complete.")
+    message: str = Field(default="", description="Why the last try brought nothing.")
+    reason: str = Field(default="", description="The same in one word. Example: SourceUnavailable.")
+    claim_name: str = Field(default="", description="The claim that it is kept on.")
+    sub_path: str = Field(default="", description="Its folder on the claim, once it is there.")
+    revision: str = Field(default="", description="What the source's name was resolved to: a commit.")
+    digest: str = Field(
+        default="",
+        description="Over the lines `<sha256>  <path>` of all files, as sha256sum prints them, sorted by path.",
+    )
+    size_bytes: int = Field(default=0, description="Bytes of all files.")
+    attempt: int = Field(default=1, description="The how-maniest try it is.")
+    not_before: str = Field(default="", description="When it is tried again, RFC 3339.")
+    job: str = Field(default="", description="The Job of this try.")
+    job_uid: str = Field(default="", alias="jobUID", description="uid of that Job.", json_schema_extra=RECORD)
+    reference: str = Field(
+        default="",
+        description="Digest of what is wanted; another one is fetched anew.",
+        json_schema_extra=RECORD,
+    )

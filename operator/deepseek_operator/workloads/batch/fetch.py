@@ -1,0 +1,312 @@
+"""A source that is brought to a claim by a Job, once for all that want it, and what becomes of its tries.
+
+    Running → Complete | BackingOff → Running …
+
+A try is recorded before its Job is made, and what it brought before anything mounts it. What was fetched stays where it
+is when a try ends, so that nothing is given up: not even what only a person can cure, since it may be cured elsewhere.
+The pod is `deepseek_runtime.fetcher`: one that finds the source on the claim ends at once, and of several one fetches.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import Any
+
+from deepseek_operator.api.base import parse_time
+from deepseek_operator.api.v1alpha1.common.fetch import FetchStatus
+from deepseek_operator.api.v1alpha1.common.pod import PodSettings
+from deepseek_operator.api.v1alpha1.common.source import ModelSource, is_place
+from deepseek_operator.core.configuration import Configuration
+from deepseek_operator.core.names import ROLE_LABEL, child_name, digest, handed_on
+from deepseek_operator.core.ownership import job_uid_of
+from deepseek_operator.core.resources import GROUP, JOB, POD, Manifest, Ref, is_terminating, uid_of
+from deepseek_operator.core.seen import Seen
+from deepseek_operator.workloads import reasons
+from deepseek_operator.workloads.batch import backoff
+from deepseek_operator.workloads.batch.attempt import is_over
+from deepseek_operator.workloads.batch.gang import Gang
+from deepseek_operator.workloads.batch.job import LAST_NUMBER, job_spec
+from deepseek_operator.workloads.batch.program import Exit, Program
+from deepseek_operator.workloads.batch.verdict import newly_failed, outcome, sentence
+from deepseek_operator.workloads.batch.waiting import doubtful, next_doubt, obstacle
+from deepseek_operator.workloads.last_words import document
+from deepseek_operator.workloads.obstacles import Obstacle
+from deepseek_operator.workloads.owner import Owner
+from deepseek_operator.workloads.pod.security import container_security
+from deepseek_operator.workloads.pod.state import is_lost, terminated
+from deepseek_operator.workloads.pod.template import pod_spec, with_settings
+
+RUNNING, BACKING_OFF, COMPLETE = "Running", "BackingOff", "Complete"
+FETCHER = Program(
+    "fetcher",
+    {
+        64: Exit(reasons.SOURCE_NOT_FOUND, is_final=True),
+        65: Exit(reasons.SOURCE_CORRUPT),
+        69: Exit(reasons.SOURCE_UNAVAILABLE),
+        73: Exit(reasons.CLAIM_FULL),
+        77: Exit(reasons.SOURCE_REFUSED),
+    },
+)
+"""The contract of `deepseek_runtime.fetcher`."""
+COMMAND = ("python3", "-m", "deepseek_runtime.fetcher")
+ROLE = "fetcher"
+"""Of what is no replica and no rank: nothing selects it."""
+ABOUT = f"{GROUP}/source"
+"""Annotation of the Job: the source and the try, for people; its name is a digest of them."""
+
+_CLAIM_PATH = "/claim"
+_VOLUME = "claim"
+_GRACE_S = 5
+"""From SIGTERM to SIGKILL: what has come is on the claim already."""
+_RESOURCES: Mapping[str, Mapping[str, str]] = {
+    "requests": {"cpu": "250m", "memory": "512Mi"},
+    "limits": {"cpu": "2", "memory": "1Gi"},
+}
+"""Connections, checksums and writes; limits of both, since a quota may ask for them."""
+_SILENT_S = 60
+"""A pod whose node is gone is not waited for so long after its grace period."""
+_MESSAGE_LENGTH = 512
+_CAUSES = frozenset(known.cause for known in FETCHER.exits.values())
+_DIGEST_LENGTH = len("sha256:") + 64
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A source that is to be on a claim. `want`: Model or Adapter, by which its files are chosen."""
+
+    source: ModelSource
+    want: str
+
+    @property
+    def reference(self) -> str:
+        """Digest of what is wanted, whoever may read it."""
+        named = {"source": self.source.uri, "claim": self.source.claim, "want": self.want}
+        return digest({**named, **({"digest": self.source.digest} if self.source.digest else {})})
+
+
+@dataclass(frozen=True)
+class Fetching:
+    """One source as it is recorded, with what is seen of its present try."""
+
+    seen: Seen[object]
+    owner: Owner
+    wanted: Wanted
+    before: FetchStatus
+
+    @property
+    def job(self) -> str:
+        """Name of its Job; never as the status says it, which anybody may write. The same in each process, so that no two
+        are ever made."""
+        return job_name(self.owner, self.wanted, self.before.attempt)
+
+    @cached_property
+    def gang(self) -> Gang:
+        """Its Job, only if it is the very one that was recorded, and that one's pod."""
+        known, live = self.before.job_uid, self.seen.child(JOB, self.job)
+        if live is not None and (uid_of(live) != known if known else is_terminating(live)):
+            live = None
+        uid = known or (uid_of(live) if live is not None else "")
+        pods = tuple(pod for pod in self.seen.all(POD) if uid and job_uid_of(pod) == uid)
+        return Gang(live, pods, FETCHER.container)
+
+    @property
+    def is_missing(self) -> bool:
+        """Its Job is yet to be made."""
+        return self.before.phase == RUNNING and not self.before.job_uid and self.gang.job is None
+
+    @cached_property
+    def after(self) -> FetchStatus:
+        """What is to be recorded; the same where nothing is new."""
+        if self.before.phase == BACKING_OFF:
+            return self._again()
+        if self.before.phase != RUNNING or self.is_missing:
+            return self.before
+        job = self.gang.job
+        if job is not None and not self.before.job_uid:
+            return self.before.model_copy(update={"job_uid": uid_of(job)})
+        return self._ended() if is_over(self.gang, self._is_given_up) else self.before
+
+    @property
+    def kept(self) -> Ref | None:
+        """Its Job, as long as it may go on, and a failed one for its log until the next."""
+        return Ref(JOB, self.job) if self.before.phase != COMPLETE else None
+
+    @property
+    def doubts(self) -> tuple[Ref, ...]:
+        """Whose events are to be read, since it does not get on."""
+        return doubtful(self.gang, 1, self.seen.now) if self.before.phase == RUNNING else ()
+
+    @property
+    def obstacle(self) -> Obstacle | None:
+        """What keeps its pod from running; None when it runs, is on its way or is over."""
+        return obstacle(self.gang, 1, self.seen.warnings, self.seen.now) if self.before.phase == RUNNING else None
+
+    @property
+    def waits(self) -> timedelta | None:
+        """How soon to look again, although nothing tells us to."""
+        if self.after.phase == BACKING_OFF:
+            return max(self._not_before(self.after) - self.seen.now, timedelta(seconds=1))
+        return next_doubt(self.gang, 1, self.seen.now) if self.before.phase == RUNNING else None
+
+    @property
+    def told(self) -> tuple[str, str, bool]:
+        """Why there is nothing to mount yet: a reason, a sentence, and whether only an edit of the spec helps."""
+        state, uri = self.after, self.wanted.source.uri
+        again = f" (try {state.attempt}; the one before: {state.message})" if state.message else ""
+        if state.phase == BACKING_OFF:
+            why = f"{uri} was not fetched, and is tried again after {state.not_before}: {state.message}"
+            return state.reason or reasons.FETCH_FAILED, why, state.reason == reasons.SOURCE_NOT_FOUND
+        if (found := self.obstacle) is not None:
+            return found.reason, f"{uri} is to be fetched by Job {self.job}: {found.message}{again}", False
+        return reasons.FETCHING, f"{uri} is fetched to claim {self.wanted.source.claim} by Job {self.job}{again}", False
+
+    def _not_before(self, state: FetchStatus) -> datetime:
+        return parse_time(state.not_before) or self.seen.now
+
+    def _again(self) -> FetchStatus:
+        if self.seen.now < self._not_before(self.before):
+            return self.before
+        following = min(self.before.attempt + 1, LAST_NUMBER)
+        return begun(self.owner, self.wanted, following, self.before.message)
+
+    def _is_given_up(self, pod: Manifest) -> bool:
+        return is_lost(pod, self.seen.now, _SILENT_S)
+
+    def _ended(self) -> FetchStatus:
+        failures = newly_failed(self.gang.pods, (), self.seen.now, FETCHER)
+        verdict, cause = outcome(self.gang, failures, None, FETCHER)
+        if verdict == "Complete" and (brought := _brought(self.gang.pods, self.wanted.source)) is not None:
+            cleared = {"phase": COMPLETE, "message": "", "reason": "", "not_before": "", "job": ""}
+            return self.before.model_copy(update={**cleared, **brought})
+        why = "its pod did not say what it fetched" if verdict == "Complete" else cause.message or sentence(cause)
+        later = backoff.after_failure(self.before.attempt - 1, None, None, self.seen.now).not_before
+        said = {
+            "phase": BACKING_OFF,
+            "reason": cause.cause if cause.cause in _CAUSES else reasons.FETCH_FAILED,
+            "message": why.replace("\n", " ")[:_MESSAGE_LENGTH],
+            "not_before": later,
+        }
+        return self.before.model_copy(update=said)
+
+
+def begun(owner: Owner, wanted: Wanted, attempt: int = 1, message: str = "") -> FetchStatus:
+    """A try that is to be made. `message`: why the one before brought nothing."""
+    return FetchStatus(
+        reference=wanted.reference,
+        uri=wanted.source.uri,
+        phase=RUNNING,
+        attempt=attempt,
+        job=job_name(owner, wanted, attempt),
+        claim_name=wanted.source.claim,
+        message=message,
+    )
+
+
+def job_name(owner: Owner, wanted: Wanted, attempt: int) -> str:
+    """Of one try. As a digest: `-0`, which an Indexed Job's pod has behind it in its host name, is all that there is room for."""
+    return f"{_stem(owner)}{digest([owner.uid, wanted.reference, attempt], 8)}"
+
+
+def is_errand(owner: Owner, name: str) -> bool:
+    """Whether a Job of the owner's is one that fetches, by its name."""
+    return name.startswith(_stem(owner))
+
+
+def errand_labels(owner: Owner) -> dict[str, str]:
+    """Labels of a fetch's Job and its pod."""
+    return {**owner.labels, ROLE_LABEL: ROLE}
+
+
+def due(owner: Owner, wanted: Sequence[Wanted], recorded: Sequence[FetchStatus]) -> tuple[Ref, ...]:
+    """The Jobs of the recorded tries that have brought nothing yet."""
+    return tuple(
+        Ref(JOB, job_name(owner, one, known.attempt))
+        for one in wanted
+        if (known := _known(one, recorded)) is not None and known.phase != COMPLETE
+    )
+
+
+def _known(wanted: Wanted, recorded: Sequence[FetchStatus]) -> FetchStatus | None:
+    return next((one for one in recorded if one.reference == wanted.reference and is_sound(one, wanted)), None)
+
+
+def _stem(owner: Owner) -> str:
+    return f"{child_name(owner.resource, owner.name)}-fetch-"
+
+
+def fetching(seen: Seen[object], owner: Owner, wanted: Wanted, recorded: Sequence[FetchStatus]) -> Fetching:
+    """As recorded, or begun now."""
+    return Fetching(seen, owner, wanted, _known(wanted, recorded) or begun(owner, wanted))
+
+
+def is_sound(status: FetchStatus, wanted: Wanted) -> bool:
+    """Whether a release of this operator can have recorded it: whoever may write a status may write anything there."""
+    source = wanted.source
+    if not 1 <= status.attempt <= LAST_NUMBER or status.claim_name != source.claim:
+        return False
+    return status.phase in (RUNNING, BACKING_OFF) or (status.phase == COMPLETE and is_kept(source, status.sub_path))
+
+
+def is_kept(source: ModelSource, sub_path: str) -> bool:
+    """Whether a folder of the source's claim can be one that was fetched from it."""
+    return is_place(source.claim, sub_path) and sub_path.rpartition("/")[0] == source.place
+
+
+def fetch_job(one: Fetching, pod: PodSettings, labels: Mapping[str, str], configuration: Configuration) -> Manifest:
+    """The Job: one pod, which is tried once. `labels`: the owner's own, of which a Job carries some."""
+    owner, source = one.owner, one.wanted.source
+    marked = errand_labels(owner)
+    container: dict[str, Any] = {
+        "name": FETCHER.container,
+        "image": configuration.runtime_image,
+        "imagePullPolicy": configuration.image_pull_policy,
+        "command": list(COMMAND),
+        "env": _variables(one.wanted, configuration),
+        "resources": {kind: dict(amounts) for kind, amounts in _RESOURCES.items()},
+        "securityContext": {**container_security(), "readOnlyRootFilesystem": True},
+        "terminationMessagePath": "/dev/termination-log",
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": [{"name": _VOLUME, "mountPath": _CLAIM_PATH}],
+    }
+    volumes = [{"name": _VOLUME, "persistentVolumeClaim": {"claimName": source.claim}}]
+    spec = {**pod_spec(pod, _GRACE_S, [container], volumes), "restartPolicy": "Never"}
+    template = with_settings({"metadata": {"labels": marked}, "spec": spec}, pod)
+    about = {"uri": source.uri, "attempt": one.before.attempt}
+    annotations = {ABOUT: json.dumps(about, separators=(",", ":"))}
+    made = owner.child(JOB, one.job, labels={**handed_on(labels), **marked}, annotations=annotations)
+    return {**made, "spec": job_spec(1, template, FETCHER.container)}
+
+
+def _variables(wanted: Wanted, configuration: Configuration) -> list[dict[str, Any]]:
+    source, hub = wanted.source, configuration.hub
+    told = {
+        "DEEPSEEK_SOURCE_URI": source.uri,
+        "DEEPSEEK_SOURCE_WANT": wanted.want,
+        "DEEPSEEK_SOURCE_CLAIM": _CLAIM_PATH,
+        **({"DEEPSEEK_SOURCE_DIGEST": source.digest} if source.digest else {}),
+        **({"HF_ENDPOINT": hub.endpoint} if hub.endpoint else {}),
+        **({"HF_HUB_OFFLINE": "1"} if hub.is_offline else {}),
+    }
+    plain: list[dict[str, Any]] = [{"name": name, "value": value} for name, value in told.items()]
+    if source.credentials is None:
+        return plain
+    token = {"secretKeyRef": {"name": source.credentials, "key": "token"}}
+    return [*plain, {"name": "HF_TOKEN", "valueFrom": token}]
+
+
+def _brought(pods: Sequence[Manifest], source: ModelSource) -> dict[str, object] | None:
+    """What one of the pods says that it fetched, checked: it runs in the user's namespace."""
+    for pod in pods:
+        state = terminated(pod, FETCHER.container)
+        said = (document(str((state or {}).get("message") or "")) or {}).get("source")
+        if not isinstance(said, Mapping):
+            continue
+        folder, revision, content = (said.get(name) for name in ("folder", "revision", "digest"))
+        size = said.get("bytes")
+        texts = all(isinstance(one, str) for one in (folder, revision, content))
+        is_size = isinstance(size, int) and not isinstance(size, bool) and 0 <= size < 2**63
+        if texts and is_size and is_kept(source, str(folder)) and len(str(content)) == _DIGEST_LENGTH:
+            return {"sub_path": folder, "revision": str(revision)[:128], "digest": content, "size_bytes": size}
+    return None

@@ -1,0 +1,5 @@
+"""Fetches a model or data from where it is published to a claim: once for a revision, whoever asks, verified before it is there.
+
+`settings` is what it is told, `hub` what lies at a source and what is promised of each file, `web` a stream of one file from
+some byte on, `store` the claim's folders, locks and room, `download` the way from the one to the other.
+"""

@@ -1,0 +1,121 @@
+"""`python3 -m deepseek_runtime.fetcher`: fetches DEEPSEEK_SOURCE_URI to the claim at DEEPSEEK_SOURCE_CLAIM, unless it is there.
+
+Its last words name the folder on the claim, the revision that the source's name was resolved to, and the digest over all
+files. `settings` lists what it is told, `failures` its exit codes.
+"""
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from deepseek_runtime import termination
+from deepseek_runtime.checkpoint.room import is_full
+from deepseek_runtime.contract import ExitCode, Invalid
+from deepseek_runtime.fetcher import hub
+from deepseek_runtime.fetcher.download import download
+from deepseek_runtime.fetcher.failures import Failure, NotThere
+from deepseek_runtime.fetcher.listing import Listing, digest_of
+from deepseek_runtime.fetcher.progress import Progress, amount
+from deepseek_runtime.fetcher.settings import Settings, read_settings
+from deepseek_runtime.fetcher.store import Folder, Kept, Stored, named, remember, with_room
+from deepseek_runtime.fetcher.web import Web
+
+
+def main() -> int:
+    """Returns 0 once the folder is there, else the exit code of why it is not."""
+    progress = Progress()
+    began = time.monotonic()
+    try:
+        settings = read_settings(os.environ)
+        folder, kept = fetch(settings, progress)
+    except Invalid as error:
+        return _over(ExitCode.INVALID, str(error))
+    except Failure as error:
+        return _over(error.code, str(error))
+    except OSError as error:
+        if not is_full(error):
+            raise
+        return _over(ExitCode.FULL, f"the claim is full: {error}")
+    seconds = time.monotonic() - began
+    came = f"{amount(progress.fetched)} came in {seconds:.0f} s" if progress.fetched else "it was there"
+    source = {
+        "folder": folder.sub_path,
+        "revision": folder.revision,
+        "digest": kept.digest,
+        "bytes": kept.size,
+        "fetchedBytes": progress.fetched,
+        "seconds": round(seconds, 3),
+    }
+    return _over(ExitCode.COMPLETE, f"{settings.uri}: {amount(kept.size)} in {folder.sub_path}, {came}", source)
+
+
+def fetch(settings: Settings, progress: Progress) -> tuple[Folder, Kept]:
+    """The folder, with what its manifest says. Raises Failure."""
+    place, known = hub.place_of(settings.source), _known(settings)
+    if known is not None and (kept := Folder(settings.claim, place, known).kept()) is not None:
+        return _used(settings, Folder(settings.claim, place, known), kept)
+    if settings.is_offline:
+        lies = f"revision {known} is not on it whole" if known else "no such name was ever resolved on it"
+        raise NotThere(
+            f"{settings.uri}: the hub is offline by the operator's settings, and {lies}; write what is there"
+        )
+    listing = hub.listed(settings)
+    folder = Folder(settings.claim, place, listing.revision)
+    with folder.locked(lambda: progress.say(f"waits for another fetch of {folder.sub_path}")):
+        kept = folder.kept()
+        if kept is None:
+            kept = _fetched(settings, listing, folder, progress)
+    remember(settings.claim, place, settings.source.revision, listing.revision)
+    return _used(settings, folder, kept)
+
+
+def _known(settings: Settings) -> str | None:
+    """The commit, where nobody must be asked for it, or nobody may."""
+    if settings.source.is_commit:
+        return settings.source.revision
+    place = hub.place_of(settings.source)
+    return named(settings.claim, place, settings.source.revision) if settings.is_offline else None
+
+
+def _fetched(settings: Settings, listing: Listing, folder: Folder, progress: Progress) -> Kept:
+    progress.begin(listing.size)
+    with with_room(folder, listing.size, settings.uri):
+        progress.say(f"{settings.uri} is {listing.revision}: {len(listing.files)} files, {amount(listing.size)}")
+        files = asyncio.run(_downloaded(settings, listing, folder, progress))
+        kept = Kept(settings.uri, digest_of((one.path, one.size, one.sha256) for one in files), files)
+        _held_to(settings, kept)
+        folder.commit(kept)
+    return kept
+
+
+async def _downloaded(settings: Settings, listing: Listing, folder: Folder, progress: Progress) -> tuple[Stored, ...]:
+    async with Web(hub.headers(settings)) as web:
+        return await download(web, listing, folder, progress)
+
+
+def _used(settings: Settings, folder: Folder, kept: Kept) -> tuple[Folder, Kept]:
+    _held_to(settings, kept)
+    folder.used()
+    return folder, kept
+
+
+def _held_to(settings: Settings, kept: Kept) -> None:
+    if settings.digest and kept.digest != settings.digest:
+        raise NotThere(
+            f"{settings.uri} has digest {kept.digest}, where source.digest asks for {settings.digest}: write the one that "
+            "you mean, or the revision that has it"
+        )
+
+
+def _over(code: int, message: str, source: Mapping[str, object] | None = None) -> int:
+    print(f"fetcher: {message}", file=sys.stderr, flush=True)
+    log = Path(os.environ.get(termination.PATH_VARIABLE) or termination.DEFAULT_PATH)
+    termination.write(termination.Termination(termination.result_of(code), message, source=source), log)
+    return int(code)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,87 @@
+"""What lies at a source: its files, and what is promised of each."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+from deepseek_runtime.fetcher.failures import NotThere
+
+_STEP = re.compile(r"[^\x00-\x1f\x7f/\\]{1,255}")
+_LONGEST_PATH = 1024
+
+OTHER_FORMATS = (".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".onnx", ".gguf", ".ot", ".tflite", ".mlmodel")
+"""Weights in forms that nothing here reads, beside the same ones as safetensors; some of them are programs when they are read."""
+WEIGHTS = ".safetensors"
+
+
+@dataclass(frozen=True)
+class File:
+    """One file.
+
+    Attributes:
+        path: below the source, `/` between its steps.
+        size: in bytes; None where the source does not tell before it is read.
+        promise: of its content, as `sha256:…`, `git:…` (the SHA-1 that Git names a blob by) or `md5:…`; empty for none.
+        url: where it is read from; empty where the source has other means.
+    """
+
+    path: str
+    size: int
+    promise: str = ""
+    url: str = ""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """All files of one revision, by path. `place` and `revision` name its folder on the claim; a revision never changes."""
+
+    place: str
+    revision: str
+    files: tuple[File, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(file.size for file in self.files)
+
+
+def checked(place: str, revision: str, files: Iterable[File]) -> Listing:
+    """The listing, sorted. Raises NotThere for a path that leads out of the folder, or that is there twice."""
+    ordered = tuple(sorted(files, key=lambda file: file.path))
+    for file in ordered:
+        steps = file.path.split("/")
+        if len(file.path) > _LONGEST_PATH or any(
+            step in ("", ".", "..") or not _STEP.fullmatch(step) for step in steps
+        ):
+            raise NotThere(f"{place} lists a file {file.path[:200]!r}, which is no path below a folder")
+    # A file where another has a folder, or one name twice: one would be written over the other.
+    paths = {file.path for file in ordered}
+    folders = {file.path[:at] for file in ordered for at, letter in enumerate(file.path) if letter == "/"}
+    if len(paths) < len(ordered) or paths & folders:
+        raise NotThere(f"{place} lists {min(paths & folders or paths)} twice")
+    return Listing(place, revision, ordered)
+
+
+def of_a_model(files: Sequence[File], source: str) -> list[File]:
+    """The files that an engine or a trainer reads. Raises NotThere where there are no weights that one could."""
+    kept = [file for file in files if not _is_aside(file.path) and not file.path.endswith(OTHER_FORMATS)]
+    if not any(file.path.endswith(WEIGHTS) for file in kept):
+        forms = sorted({end for end in OTHER_FORMATS if any(file.path.endswith(end) for file in files)})
+        told = f"its weights are {', '.join(forms)}" if forms else "it holds no weights"
+        raise NotThere(f"{source} has no {WEIGHTS} file: {told}; write a source with its weights as safetensors")
+    return kept
+
+
+def _is_aside(path: str) -> bool:
+    """What programs leave beside a model, and the publisher's own form of it: not what engines read."""
+    return path.startswith((".", "original/", "metal/", "onnx/")) or "/." in path
+
+
+def digest_of(contents: Iterable[tuple[str, int, str]]) -> str:
+    """One digest for a folder: of the lines `<sha256>  <path>`, as sha256sum prints them, sorted by path.
+
+    `contents`: path, bytes and sha256 of each file.
+    """
+    lines = (f"{checksum}  {path}\n" for path, _, checksum in sorted(contents))
+    return f"sha256:{sha256(''.join(lines).encode()).hexdigest()}"

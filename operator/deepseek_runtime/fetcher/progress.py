@@ -1,0 +1,82 @@
+"""How far a fetch is: bytes, rate, and how long it still takes, for its log and for whoever asks its pod."""
+
+import sys
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+_WINDOW_S = 30.0
+"""Of the rate: long enough that one slow file does not make it jump, short enough to tell what a person sees now."""
+_LOG_S = 10.0
+
+
+def amount(size: float) -> str:
+    """Bytes for a person: 14.2 GiB."""
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TiB"
+
+
+@dataclass
+class Progress:
+    """Counts. `clock`: seconds that only grow.
+
+    Attributes:
+        total: bytes of all files; 0 before they are known.
+        done: bytes that are on the claim.
+        fetched: bytes that came in this process.
+        state: Waiting, Fetching or Complete.
+    """
+
+    clock: Callable[[], float] = time.monotonic
+    total: int = 0
+    done: int = 0
+    fetched: int = 0
+    state: str = "Waiting"
+    _marks: deque[tuple[float, int]] = field(default_factory=deque)
+    _logged: float = float("-inf")
+
+    def begin(self, total: int) -> None:
+        """So many bytes are to come."""
+        self.total, self.state = total, "Fetching"
+
+    def add(self, size: int, came: bool = True) -> None:
+        """So many bytes more are there; fewer where some are thrown away. `came`: now, not in an earlier process."""
+        self.done += size
+        if came and size > 0:
+            self.fetched += size
+            self._marks.append((self.clock(), size))
+        if self.clock() - self._logged >= _LOG_S:
+            self._logged = self.clock()
+            self.say(self.told)
+
+    @property
+    def bytes_per_second(self) -> float:
+        """Over the last half minute; 0 before anything came."""
+        now = self.clock()
+        while self._marks and now - self._marks[0][0] > _WINDOW_S:
+            self._marks.popleft()
+        if not self._marks:
+            return 0.0
+        return sum(size for _, size in self._marks) / max(now - self._marks[0][0], 1.0)
+
+    @property
+    def told(self) -> str:
+        """For a person: 3.2 GiB of 14.2 GiB, 210.0 MiB/s, 52 s left."""
+        rate = self.bytes_per_second
+        speed = f", {amount(rate)}/s, {(self.total - self.done) / rate:.0f} s left" if rate > 0 else ""
+        return f"{amount(self.done)} of {amount(self.total)}{speed}"
+
+    def document(self) -> dict[str, object]:
+        """For whoever asks the pod."""
+        rate = self.bytes_per_second
+        eta = (self.total - self.done) / rate if rate > 0 and self.total else None
+        fetch = {"state": self.state, "done": self.done, "total": self.total, "bytesPerSecond": rate, "etaSeconds": eta}
+        return {"formatVersion": 1, "fetch": fetch}
+
+    def say(self, words: str) -> None:
+        """A line of the log."""
+        print(f"fetcher: {words}", file=sys.stderr, flush=True)

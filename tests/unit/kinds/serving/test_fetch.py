@@ -1,0 +1,228 @@
+"""A serving whose model is fetched: one Job for a source, what it brought recorded before it is mounted, and tried again."""
+
+import json
+from typing import Any
+
+import pytest
+
+from deepseek_operator.adapters.memory import Stored
+from deepseek_operator.api.v1alpha1.serving.definition import SERVING
+from deepseek_operator.core.configuration import Configuration, Hub
+from deepseek_operator.core.resources import DEPLOYMENT, JOB, POD, SERVICE
+from tests.support.serving_life import ExaminedLife
+from tests.support.servings import NAMESPACE, a_claim
+
+URI = "hf://deepseek-ai/DeepSeek-V2-Lite@main"
+COMMIT = "604d5664dddd88a0433dbae533b7fe9472482de0"
+FOLDER = f"sources/hf/deepseek-ai--DeepSeek-V2-Lite/{COMMIT}"
+DIGEST = f"sha256:{'7' * 64}"
+SOURCE = {"uri": URI, "claimName": "models"}
+
+
+class FetchLife(ExaminedLife):
+    """A serving of a source, and the claim that it is to lie on."""
+
+    def __init__(self, configuration: Configuration | None = None, **source: Any) -> None:
+        super().__init__(a_claim(), configuration=configuration, model={"source": {**SOURCE, **source}})
+        self.run()
+
+    def jobs(self) -> list[Stored]:
+        return [job for job in self.cluster.all(JOB, NAMESPACE) if "deletionTimestamp" not in job["metadata"]]
+
+    def fetcher(self) -> Stored:
+        """Its pod that is not over."""
+        (pod,) = (
+            pod
+            for pod in self.cluster.all(POD, NAMESPACE)
+            if pod["metadata"]["labels"].get("deepseek-operator.io/role") == "fetcher"
+            and pod["status"]["phase"] in ("Pending", "Running")
+        )
+        return pod
+
+    def brings(self, **source: Any) -> None:
+        """It is over, and says what it brought."""
+        brought = {"folder": FOLDER, "revision": COMMIT, "digest": DIGEST, "bytes": 31, "fetchedBytes": 31, **source}
+        said = {"formatVersion": 1, "result": "Complete", "message": "over", "source": brought}
+        self.world.end(self.fetcher(), 0, json.dumps(said))
+        self.run()
+
+    def fails(self, code: int, message: str) -> None:
+        said = {"formatVersion": 1, "result": "Failed", "message": message}
+        self.world.end(self.fetcher(), code, json.dumps(said))
+        self.run()
+
+    def said(self, type_: str) -> tuple[str, str]:
+        """Reason and message of a condition that is True; empty where it is not."""
+        found = [one for one in self.status.conditions if one.type == type_ and one.status == "True"]
+        return (found[0].reason, found[0].message) if found else ("", "")
+
+
+def test_one_job_fetches_to_the_claim_and_nothing_runs_before_it_is_there() -> None:
+    life = FetchLife()
+    (job,) = life.jobs()
+    spec = job["spec"]["template"]["spec"]
+    (container,) = spec["containers"]
+    assert {one["name"]: one.get("value") for one in container["env"]} == {
+        "DEEPSEEK_SOURCE_URI": URI,
+        "DEEPSEEK_SOURCE_WANT": "Model",
+        "DEEPSEEK_SOURCE_CLAIM": "/claim",
+    }
+    assert container["image"] == Configuration().runtime_image
+    assert container["volumeMounts"] == [{"name": "claim", "mountPath": "/claim"}]
+    assert spec["volumes"] == [{"name": "claim", "persistentVolumeClaim": {"claimName": "models"}}]
+    assert spec["automountServiceAccountToken"] is False
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    assert job["spec"]["backoffLimit"] == 0
+    name = job["metadata"]["name"]
+    assert life.said("Reconciling") == (
+        "Fetching",
+        f"{URI} is fetched to claim models by Job {name}. Wait until the source is on its claim.",
+    )
+    assert not life.cluster.all(DEPLOYMENT, NAMESPACE)
+
+
+def test_what_it_brought_is_recorded_then_mounted_and_its_job_goes() -> None:
+    life = FetchLife()
+    life.brings()
+    (told,) = life.status.sources
+    assert (told.phase, told.sub_path, told.revision, told.digest, told.size_bytes) == (
+        "Complete", FOLDER, COMMIT, DIGEST, 31)  # fmt: skip
+    assert life.status.resolved is not None
+    assert (life.status.resolved.claim_name, life.status.resolved.sub_path) == ("models", FOLDER)
+    assert life.status.resolved.digest == DIGEST
+    (mount, _) = life.template()["spec"]["containers"][0]["volumeMounts"]
+    assert mount == {"name": "model", "mountPath": "/model", "readOnly": True, "subPath": FOLDER}
+    assert life.jobs() == []
+    assert life.said("Ready")[0] == "Available"
+
+
+def test_the_token_is_for_the_pod_that_fetches_alone() -> None:
+    life = FetchLife(credentials="hugging-face")
+    (job,) = life.jobs()
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    assert container["env"][-1] == {
+        "name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hugging-face", "key": "token"}}}  # fmt: skip
+    life.brings()
+    assert "hugging-face" not in json.dumps(life.template())
+
+
+def test_the_mirror_is_the_administrators() -> None:
+    life = FetchLife(Configuration(hub=Hub("https://mirror.example.com", is_offline=True)))
+    (container,) = life.jobs()[0]["spec"]["template"]["spec"]["containers"]
+    told = {one["name"]: one["value"] for one in container["env"]}
+    assert (told["HF_ENDPOINT"], told["HF_HUB_OFFLINE"]) == ("https://mirror.example.com", "1")
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "condition"),
+    [
+        (64, "SourceNotFound", "Stalled"),
+        (65, "SourceCorrupt", "Reconciling"),
+        (69, "SourceUnavailable", "Reconciling"),
+        (73, "ClaimFull", "Reconciling"),
+        (77, "SourceRefused", "Reconciling"),
+        (1, "FetchFailed", "Reconciling"),
+    ],
+)
+def test_a_failed_try_says_why_and_is_tried_again(code: int, reason: str, condition: str) -> None:
+    life = FetchLife()
+    life.fails(code, "the mirror has none of it")
+    found = life.said(condition)
+    assert found[0] == reason
+    assert found[1].startswith(f"{URI} was not fetched, and is tried again after ")
+    assert "the mirror has none of it" in found[1]
+    first = {job["metadata"]["name"] for job in life.jobs()}
+    assert len(first) == 1, "the failed one stays for its log"
+    life.after(9)
+    assert {job["metadata"]["name"] for job in life.jobs()} == first
+    life.after(2)
+    (second,) = {job["metadata"]["name"] for job in life.jobs()} - first
+    assert "(try 2; the one before: the mirror has none of it)" in life.said("Reconciling")[1]
+    life.brings()
+    assert life.said("Ready")[0] == "Available"
+    assert second not in {job["metadata"]["name"] for job in life.jobs()}
+
+
+def test_it_waits_for_its_claim_and_makes_no_job_before() -> None:
+    life = FetchLife(claimName="weights")
+    assert life.jobs() == []
+    assert life.said("Reconciling")[0] == "WaitingForClaim"
+    assert f"no PersistentVolumeClaim weights in this namespace, which {URI} is to be fetched to" in life.said(
+        "Reconciling"
+    )[1]  # fmt: skip
+    life.put(a_claim("weights"))
+    life.run()
+    assert len(life.jobs()) == 1
+
+
+def test_another_revision_is_fetched_while_the_one_before_serves_on() -> None:
+    life = FetchLife()
+    life.brings()
+    before = life.deployment()["metadata"]["name"]
+    life.edit(model={"source": {**SOURCE, "uri": "hf://deepseek-ai/DeepSeek-V2-Lite@v2"}})
+    life.run()
+    assert life.said("Reconciling")[0] == "Fetching"
+    assert life.deployment()["metadata"]["name"] == before
+    other = FOLDER.replace(COMMIT, "1" * 40)
+    life.brings(folder=other, revision="1" * 40)
+    assert life.status.resolved is not None
+    assert life.status.resolved.sub_path == other
+    assert life.said("Ready")[0] == "Available"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"folder": "sources/hf/deepseek-ai--other/1"},
+        {"folder": f"{FOLDER}/../../etc"},
+        {"folder": 5},
+        {"digest": "sha256:7"},
+        {"bytes": True},
+        {"bytes": -1},
+    ],
+)
+def test_what_no_fetch_brings_is_not_mounted(said: dict[str, Any]) -> None:
+    life = FetchLife()
+    life.brings(**said)
+    assert life.status.resolved is None
+    assert life.said("Reconciling")[0] == "FetchFailed"
+    assert "its pod did not say what it fetched" in life.said("Reconciling")[1]
+
+
+def test_a_lost_status_fetches_nothing_again_while_a_revision_remembers() -> None:
+    life = FetchLife()
+    life.brings()
+    resolved = life.status.resolved
+    life.cluster.edit(SERVING, NAMESPACE, "chat", lambda live: live.update(status={"observedGeneration": -1}))
+    life.run()
+    assert life.status.resolved == resolved
+    assert life.jobs() == []
+
+
+def test_a_forged_record_is_not_believed() -> None:
+    life = FetchLife()
+    (recorded,) = life.status.sources
+    forged = {**recorded.to_wire(), "phase": "Complete", "subPath": "private/of/others"}
+    life.cluster.edit(SERVING, NAMESPACE, "chat", lambda live: live["status"].update(sources=[forged]))
+    life.run()
+    assert life.status.resolved is None
+    assert life.said("Reconciling")[0] == "Fetching"
+
+
+def test_a_job_that_somebody_deletes_is_followed_by_another_try() -> None:
+    life = FetchLife()
+    (first,) = life.jobs()
+    life.cluster.remove(JOB, NAMESPACE, first["metadata"]["name"], "Background")
+    life.run()
+    assert life.said("Reconciling")[0] == "FetchFailed"
+    life.after(11)
+    (second,) = life.jobs()
+    assert second["metadata"]["name"] != first["metadata"]["name"]
+
+
+def test_its_pod_is_no_replica() -> None:
+    life = FetchLife()
+    pod = life.fetcher()
+    for service in life.cluster.all(SERVICE, NAMESPACE):
+        assert not service["spec"]["selector"].items() <= pod["metadata"]["labels"].items()
+    assert life.status.replicas == 0
