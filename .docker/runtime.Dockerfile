@@ -17,6 +17,7 @@ COPY requirements.lock /tmp/
 RUN pip install --no-cache-dir -c /tmp/requirements.lock \
     aiohttp==3.14.5 \
     mlflow-skinny==3.17.2 \
+    obstore==0.12.1 \
     peft==0.21.2 \
     prometheus-client==0.26.0 \
     py3langid==0.4.0 \

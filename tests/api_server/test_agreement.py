@@ -45,6 +45,10 @@ TEXTS = (
     "08:00",
     "24:00",
     "Europe/Berlin",
+    "hf://a/b@main",
+    "hf://a/b",
+    "s3://models/v2",
+    f"sha256:{'0' * 64}",
 )
 Schema = Mapping[str, Any]
 RULES = "x-kubernetes-validations"

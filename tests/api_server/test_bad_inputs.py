@@ -421,8 +421,13 @@ TRAININGS: tuple[tuple[str, Changes, str], ...] = (
     ("a dataset from the network", _dataset("http://169.254.169.254/latest"), "write pvc://<claim>/<file>"),
     (
         "weights from the network",
-        {"spec.model": {"source": {"uri": "s3://bucket/weights"}}},
+        {"spec.model": {"source": {"uri": "https://example.com/weights"}}},
         "write pvc://<claim of this namespace>",
+    ),
+    (
+        "weights from a bucket that are kept nowhere",
+        {"spec.model": {"source": {"uri": "s3://bucket/weights"}}},
+        "a source that is fetched needs claimName",
     ),
     # Volumes and resuming.
     ("a claim and a class", {f"{VOLUME}": {"claimName": "c", "size": "1Gi"}}, "write claimName (an existing claim) or"),
@@ -660,12 +665,17 @@ SERVINGS: tuple[tuple[str, Changes, str], ...] = (
     (
         "a repository without a revision",
         {"spec.model": {"source": {"uri": "hf://deepseek-ai/DeepSeek-V3", "claimName": "models"}}},
-        "or hf://<organisation>/<model>@<branch, tag or commit>",
+        "hf://<organisation>/<model>@<branch, tag or commit>",
+    ),
+    (
+        "a bucket without a prefix",
+        {"spec.model": {"source": {"uri": "s3://models", "claimName": "models"}}},
+        "s3://<bucket>/<prefix>",
     ),
     (
         "a repository with a path out of it",
         {"spec.model": {"source": {"uri": "hf://deepseek-ai/../x@main", "claimName": "models"}}},
-        "or hf://<organisation>/<model>@<branch, tag or commit>",
+        "hf://<organisation>/<model>@<branch, tag or commit>",
     ),
     (
         "a repository that is kept nowhere",

@@ -755,12 +755,16 @@ def test_queries_are_nobodys_to_write_until_a_value_says_whose() -> None:
 def test_sources_are_fetched_from_the_hub_until_a_value_names_a_mirror() -> None:
     def told(*values: str) -> dict[str, str]:
         (container,) = _of_kind(_render(*values), "Deployment")[NAME]["spec"]["template"]["spec"]["containers"]
-        return {v["name"]: v["value"] for v in container["env"] if "_HUB_" in v["name"]}
+        return {v["name"]: v["value"] for v in container["env"] if "_HUB_" in v["name"] or "_S3_" in v["name"]}
 
     assert told() == {}
     assert told("sources.hub.endpoint=https://hub.example.com", "sources.hub.offline=true") == {
         "DEEPSEEK_OPERATOR_HUB_ENDPOINT": "https://hub.example.com",
         "DEEPSEEK_OPERATOR_HUB_OFFLINE": "true",
+    }
+    assert told("sources.s3.endpoint=https://s3.example.com", "sources.s3.region=eu-west-1") == {
+        "DEEPSEEK_OPERATOR_S3_ENDPOINT": "https://s3.example.com",
+        "DEEPSEEK_OPERATOR_S3_REGION": "eu-west-1",
     }
 
 

@@ -13,14 +13,16 @@ ENVOY_GATEWAY = "github.com/envoyproxy/gateway/cmd/envoy-gateway"
 EGCTL = "github.com/envoyproxy/gateway/cmd/egctl"
 RATE_LIMIT_SERVICE = "github.com/envoyproxy/ratelimit/src/service_cmd"
 LEADER_WORKER_SET = "sigs.k8s.io/lws/cmd"
+S3_SERVER = "github.com/versity/versitygw/cmd/versitygw"
 MODULES = {
     ENVOY_GATEWAY: HERE / "envoy_gateway",
     EGCTL: HERE / "egctl",
     RATE_LIMIT_SERVICE: HERE / "rate_limit_service",
     LEADER_WORKER_SET: HERE / "leader_worker_set",
+    S3_SERVER: HERE / "versitygw",
 }
 """Whose go.mod and go.sum pin each; one apiece, so that another version of one builds no other anew."""
-_MINUTES = {ENVOY_GATEWAY: 5, EGCTL: 2, RATE_LIMIT_SERVICE: 1, LEADER_WORKER_SET: 3}
+_MINUTES = {ENVOY_GATEWAY: 5, EGCTL: 2, RATE_LIMIT_SERVICE: 1, LEADER_WORKER_SET: 3, S3_SERVER: 2}
 """About, for whoever waits."""
 
 
@@ -28,6 +30,11 @@ def needed_by_gate() -> None:
     """Builds what tests/gate runs, so that no test's time limit counts it."""
     for program in (EGCTL, RATE_LIMIT_SERVICE):
         built(program)
+
+
+def needed_by_sources() -> None:
+    """The same for tests/sources."""
+    built(S3_SERVER)
 
 
 def built(program: str) -> Path:

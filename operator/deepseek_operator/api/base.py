@@ -242,12 +242,12 @@ PvcUri = Annotated[
 SourceUri = Annotated[
     str,
     StringConstraints(
-        pattern=rf"^(pvc://{_SUBDOMAIN}(/{_PATH_STEP})*|hf://[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*@{_PATH_STEP})$",
+        pattern=rf"^(pvc://{_SUBDOMAIN}(/{_PATH_STEP})*|hf://[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*@{_PATH_STEP}|s3://[a-z0-9][a-z0-9.-]{{1,61}}[a-z0-9](/{_PATH_STEP})+)$",
         max_length=512,
     ),
     Says(
-        "write pvc://<claim of this namespace>/<path without . and ..>, or hf://<organisation>/<model>@<branch, tag or commit>, "
-        "for example pvc://models/deepseek-v2-lite or hf://deepseek-ai/DeepSeek-V2-Lite@main"
+        "write pvc://<claim of this namespace>/<path without . and ..>, hf://<organisation>/<model>@<branch, tag or commit> or "
+        "s3://<bucket>/<prefix>, for example pvc://models/deepseek-v2-lite or hf://deepseek-ai/DeepSeek-V2-Lite@main"
     ),
 ]
 ContentDigest = Annotated[

@@ -9,7 +9,7 @@ from typing import Self
 
 from deepseek_operator.controller.log import LogFormat
 from deepseek_operator.controller.profiles import Offer, profiles_from_file
-from deepseek_operator.core.configuration import Configuration, GateAddress, Hub
+from deepseek_operator.core.configuration import Configuration, GateAddress, Hub, ObjectStorage
 from deepseek_operator.domain.devices.profiles import BUILT_IN
 
 PREFIX = "DEEPSEEK_OPERATOR_"
@@ -90,6 +90,7 @@ class Settings:
                 host_access=offer.host_access,
                 gate=read.gate("GATE_SERVICE", "GATE_NAMESPACES"),
                 hub=Hub(read.address("HUB_ENDPOINT"), read.boolean("HUB_OFFLINE", False)),
+                s3=ObjectStorage(read.address("S3_ENDPOINT"), read.text("S3_REGION", "")),
             ),
             namespace=read.text("NAMESPACE", default.namespace),
             lease_name=read.text("LEASE_NAME", default.lease_name),

@@ -40,6 +40,15 @@ class Hub:
 
 
 @dataclass(frozen=True)
+class ObjectStorage:
+    """S3, or what speaks its protocol. `endpoint`: its address; empty: Amazon's of that region, which is empty for the client's
+    own."""
+
+    endpoint: str = ""
+    region: str = ""
+
+
+@dataclass(frozen=True)
 class Configuration:
     """The operator's configuration as the kinds see it.
 
@@ -54,6 +63,7 @@ class Configuration:
             asked of it, of any namespace, and what it answers is told in a status.
         gate: the gateway's external authorizer; None: it does not run.
         hub: where sources hf:// are fetched from.
+        s3: where sources s3:// are.
         host_access: which namespaces may name profiles whose pods reach their node; none before an administrator says so.
     """
 
@@ -66,6 +76,7 @@ class Configuration:
     host_access: HostAccess = NOWHERE
     gate: GateAddress | None = None
     hub: Hub = Hub()
+    s3: ObjectStorage = ObjectStorage()
 
     def gate_of(self, namespace: str) -> GateAddress | None:
         """The gate, where it reads the keys of that namespace."""

@@ -14,12 +14,12 @@ from pathlib import Path
 from deepseek_runtime import termination
 from deepseek_runtime.checkpoint.room import is_full
 from deepseek_runtime.contract import ExitCode, Invalid
-from deepseek_runtime.fetcher import hub
+from deepseek_runtime.fetcher import bucket, hub
 from deepseek_runtime.fetcher.download import download
 from deepseek_runtime.fetcher.failures import Failure, NotThere
 from deepseek_runtime.fetcher.listing import Listing, digest_of
 from deepseek_runtime.fetcher.progress import Progress, amount
-from deepseek_runtime.fetcher.settings import Settings, read_settings
+from deepseek_runtime.fetcher.settings import HubSource, Settings, read_settings
 from deepseek_runtime.fetcher.store import Folder, Kept, Stored, named, remember, with_room
 from deepseek_runtime.fetcher.web import Web
 
@@ -54,30 +54,34 @@ def main() -> int:
 
 def fetch(settings: Settings, progress: Progress) -> tuple[Folder, Kept]:
     """The folder, with what its manifest says. Raises Failure."""
-    place, known = hub.place_of(settings.source), _known(settings)
+    place, known = settings.source.place, _known(settings)
     if known is not None and (kept := Folder(settings.claim, place, known).kept()) is not None:
         return _used(settings, Folder(settings.claim, place, known), kept)
-    if settings.is_offline:
+    source = settings.source
+    if isinstance(source, HubSource) and settings.is_offline:
         lies = f"revision {known} is not on it whole" if known else "no such name was ever resolved on it"
         raise NotThere(
             f"{settings.uri}: the hub is offline by the operator's settings, and {lies}; write what is there"
         )
-    listing = hub.listed(settings)
+    listing = hub.listed(settings, source) if isinstance(source, HubSource) else bucket.listed(settings, source)
     folder = Folder(settings.claim, place, listing.revision)
     with folder.locked(lambda: progress.say(f"waits for another fetch of {folder.sub_path}")):
         kept = folder.kept()
         if kept is None:
             kept = _fetched(settings, listing, folder, progress)
-    remember(settings.claim, place, settings.source.revision, listing.revision)
+    if isinstance(source, HubSource):
+        remember(settings.claim, place, source.revision, listing.revision)
     return _used(settings, folder, kept)
 
 
 def _known(settings: Settings) -> str | None:
     """The commit, where nobody must be asked for it, or nobody may."""
-    if settings.source.is_commit:
-        return settings.source.revision
-    place = hub.place_of(settings.source)
-    return named(settings.claim, place, settings.source.revision) if settings.is_offline else None
+    source = settings.source
+    if not isinstance(source, HubSource):
+        return None
+    if source.is_commit:
+        return source.revision
+    return named(settings.claim, source.place, source.revision) if settings.is_offline else None
 
 
 def _fetched(settings: Settings, listing: Listing, folder: Folder, progress: Progress) -> Kept:
@@ -92,8 +96,11 @@ def _fetched(settings: Settings, listing: Listing, folder: Folder, progress: Pro
 
 
 async def _downloaded(settings: Settings, listing: Listing, folder: Folder, progress: Progress) -> tuple[Stored, ...]:
-    async with Web(hub.headers(settings)) as web:
-        return await download(web, listing, folder, progress)
+    if isinstance(settings.source, HubSource):
+        async with Web(hub.headers(settings)) as web:
+            return await download(web, listing, folder, progress)
+    async with bucket.Bucket(settings, settings.source) as store:
+        return await download(store, listing, folder, progress)
 
 
 def _used(settings: Settings, folder: Folder, kept: Kept) -> tuple[Folder, Kept]:

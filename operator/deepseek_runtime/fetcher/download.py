@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Protocol
 
 from deepseek_runtime.checkpoint.room import is_full
-from deepseek_runtime.fetcher.failures import Corrupt, NoRoom, Unavailable
+from deepseek_runtime.fetcher.failures import Corrupt, Interrupted, NoRoom, Unavailable
 from deepseek_runtime.fetcher.listing import File, Listing
 from deepseek_runtime.fetcher.progress import Progress
 from deepseek_runtime.fetcher.store import Folder, Stored
-from deepseek_runtime.fetcher.web import Interrupted
 
 AT_A_TIME = 4
 """Files of one source: a hub gives one connection a part of what it gives several, and more of them win little."""
@@ -30,7 +29,7 @@ _FIRST_WAIT_S, _LONGEST_WAIT_S = 1.0, 30.0
 class Opened(Protocol):
     """A source that is being read."""
 
-    def read(self, url: str, start: int) -> AsyncGenerator[tuple[int, bytes], None]:
+    def read(self, file: File, start: int) -> AsyncGenerator[tuple[int, bytes], None]:
         """Pieces of a file and where each begins; raises Interrupted where another try may help."""
         ...
 
@@ -170,7 +169,7 @@ class _Fetch:
             await asyncio.to_thread(written.add, piece)
             self.progress.add(len(piece))
 
-        async with aclosing(self.opened.read(self.file.url, written.size)) as pieces:
+        async with aclosing(self.opened.read(self.file, written.size)) as pieces:
             try:
                 async for at, piece in pieces:
                     if at != written.size + len(held):  # A server without ranges begins at the beginning.

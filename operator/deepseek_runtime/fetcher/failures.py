@@ -38,3 +38,11 @@ class Refused(Failure):
     """EX_NOPERM: the source answers that it is not for this token, or for nobody without one."""
 
     code = 77
+
+
+class Interrupted(Exception):
+    """It broke off, or the server is in trouble of its own: another try may go on. `wait_s`: asked for by the server."""
+
+    def __init__(self, message: str, wait_s: float = 0.0) -> None:
+        super().__init__(message)
+        self.wait_s = wait_s

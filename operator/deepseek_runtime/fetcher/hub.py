@@ -15,29 +15,23 @@ _TIMEOUT_S = 60.0
 _REFUSALS = (401, 403)
 
 
-def place_of(source: HubSource) -> str:
-    """The folder of all revisions of a repository, below that of all sources."""
-    return f"hf/{source.repository.replace('/', '--')}"
-
-
-def listed(settings: Settings) -> Listing:
+def listed(settings: Settings, source: HubSource) -> Listing:
     """Asks the hub. Raises Failure: NotThere, Refused or Unavailable."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError
 
-    source = settings.source
     try:
         api = HfApi(endpoint=settings.endpoint, token=settings.token or False)
         found = api.repo_info(source.repository, revision=source.revision, files_metadata=True, timeout=_TIMEOUT_S)
     except (HfHubHTTPError, HFValidationError) as error:
-        raise _failure(settings, error) from error
+        raise _failure(settings, source, error) from error
     except (OSError, ValueError, HTTPError) as error:
         raise Unavailable(f"{settings.endpoint} does not answer: {type(error).__name__}: {error}"[:500]) from error
     commit = str(found.sha or "")
     if len(commit) != 40 or not set(commit) <= set("0123456789abcdef"):
         raise Unavailable(f"{settings.endpoint} names no commit for {settings.uri}")
-    files = [_file(settings, commit, one) for one in found.siblings or ()]
-    whole = checked(place_of(source), commit, files)
+    files = [_file(settings, source, commit, one) for one in found.siblings or ()]
+    whole = checked(source.place, commit, files)
     return replace(whole, files=tuple(of_a_model(whole.files, settings.uri)))
 
 
@@ -46,7 +40,7 @@ def headers(settings: Settings) -> dict[str, str]:
     return {"Authorization": f"Bearer {settings.token}"} if settings.token else {}
 
 
-def _file(settings: Settings, commit: str, told: Any) -> File:
+def _file(settings: Settings, source: HubSource, commit: str, told: Any) -> File:
     from huggingface_hub import hf_hub_url
 
     lfs = dict(told.lfs or {})
@@ -54,14 +48,14 @@ def _file(settings: Settings, commit: str, told: Any) -> File:
     if not isinstance(size, int) or size < 0:
         raise Unavailable(f"{settings.endpoint} tells no size of {told.rfilename} in {settings.uri}")
     promise = f"sha256:{lfs['sha256']}" if lfs.get("sha256") else f"git:{told.blob_id}" if told.blob_id else ""
-    url = hf_hub_url(settings.source.repository, told.rfilename, revision=commit, endpoint=settings.endpoint)
+    url = hf_hub_url(source.repository, told.rfilename, revision=commit, endpoint=settings.endpoint)
     return File(told.rfilename, size, promise, url)
 
 
-def _failure(settings: Settings, error: Exception) -> Failure:
+def _failure(settings: Settings, source: HubSource, error: Exception) -> Failure:
     from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
 
-    source, by = settings.source, "with its token" if settings.token else "without a token"
+    by = "with its token" if settings.token else "without a token"
     if isinstance(error, RevisionNotFoundError):
         told = f"{settings.endpoint} has no branch, tag or commit {source.revision} of {source.repository}"
         return NotThere(f"{told}; write one that it has, for example hf://{source.repository}@main")

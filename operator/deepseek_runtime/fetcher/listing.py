@@ -23,13 +23,15 @@ class File:
         path: below the source, `/` between its steps.
         size: in bytes; None where the source does not tell before it is read.
         promise: of its content, as `sha256:…`, `git:…` (the SHA-1 that Git names a blob by) or `md5:…`; empty for none.
-        url: where it is read from; empty where the source has other means.
+        url: where it is read from: an address, or a key of its bucket.
+        version: which must not have changed when it is read (an ETag); empty where `url` can't name another content.
     """
 
     path: str
     size: int
     promise: str = ""
     url: str = ""
+    version: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """What a fetch is told by its environment: the source, the claim, and by whose mirror.
 
-HF_ENDPOINT, HF_HUB_OFFLINE and HF_TOKEN are those that Hugging Face's own programs read.
+HF_ENDPOINT, HF_HUB_OFFLINE and HF_TOKEN are those that Hugging Face's own programs read; AWS_ENDPOINT_URL, AWS_REGION and the
+keys, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, those of Amazon's.
 """
 
 import re
@@ -14,8 +15,14 @@ from deepseek_runtime.fetcher.listing import digest_of
 
 Want = Literal["Model", "Adapter"]
 HUB = "https://huggingface.co"
+REGION = "us-east-1"
+_PLACE_LENGTH = 200
+"""Of a folder's name, which file systems end at 255 bytes."""
 
 _HUB_URI = re.compile(r"hf://(?P<repository>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)@(?P<revision>[\w][\w.-]*)", re.ASCII)
+_BUCKET_URI = re.compile(
+    r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(?P<prefix>[\w-][\w.-]*(?:/[\w-][\w.-]*)*)", re.ASCII
+)
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -27,9 +34,30 @@ class HubSource:
     revision: str
 
     @property
+    def place(self) -> str:
+        """The folder of all its revisions, below that of all sources."""
+        return f"hf/{self.repository.replace('/', '--')}"
+
+    @property
     def is_commit(self) -> bool:
         """Whether the revision is a commit, which never moves."""
         return re.fullmatch(r"[0-9a-f]{40}", self.revision) is not None
+
+
+@dataclass(frozen=True)
+class BucketSource:
+    """All that lies below a prefix of a bucket."""
+
+    bucket: str
+    prefix: str
+
+    @property
+    def place(self) -> str:
+        """The folder of all its revisions, below that of all sources."""
+        return f"s3/{f'{self.bucket}/{self.prefix}'.replace('/', '--')[:_PLACE_LENGTH]}"
+
+
+Source = HubSource | BucketSource
 
 
 @dataclass(frozen=True)
@@ -42,19 +70,24 @@ class Settings:
         digest: which it must have, as `listing.digest_of` makes it; empty for any.
         claim: where the claim is mounted.
         endpoint: the hub's address, without a slash at its end.
-        is_offline: nobody is asked: only what lies on the claim is used.
+        is_offline: the hub is not asked: only what lies on the claim is used.
         token: for the hub; empty for none.
+        s3_endpoint: that of S3; empty: Amazon's of the region.
+        has_keys: whether requests to S3 are signed, by the keys of the environment.
         port: on which progress is told; 0 for none.
     """
 
     uri: str
-    source: HubSource
+    source: Source
     want: Want
     digest: str
     claim: Path
     endpoint: str
     is_offline: bool
     token: str
+    s3_endpoint: str
+    region: str
+    has_keys: bool
     port: int
 
 
@@ -70,8 +103,10 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         raise Invalid("DEEPSEEK_SOURCE_CLAIM is empty; write the folder where the claim is mounted, for example /claim")
     if digest and not _DIGEST.fullmatch(digest):
         raise Invalid(f"DEEPSEEK_SOURCE_DIGEST is {digest[:200]!r}; write {digest_of(())[:7]}<64 hex digits>")
-    if not re.fullmatch(r"https?://[^\s@/?#]+(/[^\s?#]*)?", endpoint):
-        raise Invalid(f"HF_ENDPOINT is {endpoint[:200]!r}; write the mirror's address, for example {HUB}")
+    s3_endpoint = environment.get("AWS_ENDPOINT_URL", "").rstrip("/")
+    for name, address in (("HF_ENDPOINT", endpoint), ("AWS_ENDPOINT_URL", s3_endpoint or HUB)):
+        if not re.fullmatch(r"https?://[^\s@/?#]+(/[^\s?#]*)?", address):
+            raise Invalid(f"{name} is {address[:200]!r}; write an address, for example {HUB}")
     if not re.fullmatch(r"[0-9]{1,5}", port):
         raise Invalid(f"DEEPSEEK_PROGRESS_PORT is {port[:200]!r}; write a TCP port")
     return Settings(
@@ -83,14 +118,19 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         endpoint=endpoint,
         is_offline=environment.get("HF_HUB_OFFLINE", "").upper() in ("1", "TRUE", "YES", "ON"),
         token=environment.get("HF_TOKEN", ""),
+        s3_endpoint=s3_endpoint,
+        region=environment.get("AWS_REGION") or REGION,
+        has_keys=bool(environment.get("AWS_ACCESS_KEY_ID")),
         port=int(port),
     )
 
 
-def _source(uri: str) -> HubSource:
+def _source(uri: str) -> Source:
     if (hub := _HUB_URI.fullmatch(uri)) is not None:
         return HubSource(hub["repository"], hub["revision"])
+    if (bucket := _BUCKET_URI.fullmatch(uri)) is not None:
+        return BucketSource(bucket["bucket"], bucket["prefix"])
     raise Invalid(
         f"DEEPSEEK_SOURCE_URI is {uri[:200]!r}; write hf://<organisation>/<model>@<branch, tag or commit>, for example "
-        "hf://deepseek-ai/DeepSeek-V3@main"
+        "hf://deepseek-ai/DeepSeek-V3@main, or s3://<bucket>/<prefix>"
     )

@@ -9,20 +9,13 @@ from typing import Self
 
 import aiohttp
 
-from deepseek_runtime.fetcher.failures import NotThere, Refused, Unavailable
+from deepseek_runtime.fetcher.failures import Interrupted, NotThere, Refused, Unavailable
+from deepseek_runtime.fetcher.listing import File
 
 _PIECE_BYTES = 1 << 20
 _CONNECT_S, _SILENT_S = 30.0, 60.0
 """A connection is given up when it takes so long to come about, or when nothing comes over it for so long."""
 _LONGEST_WAIT_S = 120.0
-
-
-class Interrupted(Exception):
-    """It broke off, or the server is in trouble of its own: another try may go on. `wait_s`: asked for by the server."""
-
-    def __init__(self, message: str, wait_s: float = 0.0) -> None:
-        super().__init__(message)
-        self.wait_s = wait_s
 
 
 class Web:
@@ -46,7 +39,7 @@ class Web:
         if self._session is not None:
             await self._session.close()
 
-    async def read(self, url: str, start: int) -> AsyncGenerator[tuple[int, bytes], None]:
+    async def read(self, file: File, start: int) -> AsyncGenerator[tuple[int, bytes], None]:
         """Pieces, each with the byte that it begins at: the first may be 0 although `start` is not, from a server that
         knows no ranges.
 
@@ -54,6 +47,7 @@ class Web:
         """
         if self._session is None:
             raise RuntimeError("the session is not open: enter Web first")
+        url = file.url
         asked = {"Range": f"bytes={start}-"} if start else {}
         try:
             async with self._session.get(url, headers=asked) as response:

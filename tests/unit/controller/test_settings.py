@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from deepseek_operator.controller.settings import Settings
-from deepseek_operator.core.configuration import Configuration, Hub
+from deepseek_operator.core.configuration import Configuration, Hub, ObjectStorage
 
 
 def test_an_empty_environment_gives_the_documented_defaults() -> None:
@@ -26,6 +26,8 @@ def test_every_variable_of_the_chart_is_understood() -> None:
             "DEEPSEEK_OPERATOR_PROMETHEUS_QUERIES_OF": "team-a, team-b",
             "DEEPSEEK_OPERATOR_HUB_ENDPOINT": "https://hub.example.com/",
             "DEEPSEEK_OPERATOR_HUB_OFFLINE": "true",
+            "DEEPSEEK_OPERATOR_S3_ENDPOINT": "http://s3.example.com:9000",
+            "DEEPSEEK_OPERATOR_S3_REGION": "eu-central-1",
             "DEEPSEEK_OPERATOR_EXTERNAL_METRICS": "true",
             "DEEPSEEK_OPERATOR_EXTERNAL_METRICS_CERT_DIR": "/tls",
             "DEEPSEEK_OPERATOR_WATCH_NAMESPACES": "a, b",
@@ -36,6 +38,7 @@ def test_every_variable_of_the_chart_is_understood() -> None:
     assert settings.configuration.runtime_image == "r:1"
     assert settings.configuration.image_pull_policy == "Always"
     assert settings.configuration.hub == Hub("https://hub.example.com", is_offline=True)
+    assert settings.configuration.s3 == ObjectStorage("http://s3.example.com:9000", "eu-central-1")
     may = {name for name in ("team-a", "team-b", "team-c") if settings.configuration.may_query(name)}
     assert may == {"team-a", "team-b"}
     assert (settings.namespace, settings.identity, settings.lease_name) == ("system", "op-1", "op")

@@ -18,10 +18,10 @@ from deepseek_operator.api.base import parse_time
 from deepseek_operator.api.v1alpha1.common.fetch import FetchStatus
 from deepseek_operator.api.v1alpha1.common.pod import PodSettings
 from deepseek_operator.api.v1alpha1.common.source import ModelSource, is_place
-from deepseek_operator.core.configuration import Configuration
+from deepseek_operator.core.configuration import Configuration, Hub, ObjectStorage
 from deepseek_operator.core.names import ROLE_LABEL, child_name, digest, handed_on
 from deepseek_operator.core.ownership import job_uid_of
-from deepseek_operator.core.resources import GROUP, JOB, POD, Manifest, Ref, is_terminating, uid_of
+from deepseek_operator.core.resources import GROUP, JOB, POD, Manifest, Ref, controller_of, is_terminating, uid_of
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.workloads import reasons
 from deepseek_operator.workloads.batch import backoff
@@ -55,6 +55,11 @@ ROLE = "fetcher"
 """Of what is no replica and no rank: nothing selects it."""
 ABOUT = f"{GROUP}/source"
 """Annotation of the Job: the source and the try, for people; its name is a digest of them."""
+
+_TOKEN = {"HF_TOKEN": "token"}
+_SESSION = "AWS_SESSION_TOKEN"
+_KEYS = {name: name for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", _SESSION)}
+"""Variables that clients of a source read, and the entries of the Secret that they come from."""
 
 _CLAIM_PATH = "/claim"
 _VOLUME = "claim"
@@ -205,8 +210,11 @@ def begun(owner: Owner, wanted: Wanted, attempt: int = 1, message: str = "") -> 
 
 
 def job_name(owner: Owner, wanted: Wanted, attempt: int) -> str:
-    """Of one try. As a digest: `-0`, which an Indexed Job's pod has behind it in its host name, is all that there is room for."""
-    return f"{_stem(owner)}{digest([owner.uid, wanted.reference, attempt], 8)}"
+    """Of one try. As a digest: `-0`, which an Indexed Job's pod has behind it in its host name, is all that there is room for.
+
+    With a letter at its end, so that nobody takes it for the number of an attempt.
+    """
+    return f"{_stem(owner)}{digest([owner.uid, wanted.reference, attempt], 7)}f"
 
 
 def is_errand(owner: Owner, name: str) -> bool:
@@ -224,11 +232,12 @@ def due(owner: Owner, wanted: Sequence[Wanted], recorded: Sequence[FetchStatus])
     return tuple(
         Ref(JOB, job_name(owner, one, known.attempt))
         for one in wanted
-        if (known := _known(one, recorded)) is not None and known.phase != COMPLETE
+        if (known := recorded_as(one, recorded)) is not None and known.phase != COMPLETE
     )
 
 
-def _known(wanted: Wanted, recorded: Sequence[FetchStatus]) -> FetchStatus | None:
+def recorded_as(wanted: Wanted, recorded: Sequence[FetchStatus]) -> FetchStatus | None:
+    """The record of what is wanted; None without one that a release of this operator can have written."""
     return next((one for one in recorded if one.reference == wanted.reference and is_sound(one, wanted)), None)
 
 
@@ -236,9 +245,16 @@ def _stem(owner: Owner) -> str:
     return f"{child_name(owner.resource, owner.name)}-fetch-"
 
 
+def is_of_errand(owner: Owner, child: Manifest) -> bool:
+    """Whether a Job or a pod is of a fetch, whatever its labels say."""
+    maker = controller_of(child) or {}
+    named = maker.get("name") if maker.get("kind") == JOB.kind else child["metadata"]["name"]
+    return is_errand(owner, str(named or ""))
+
+
 def fetching(seen: Seen[object], owner: Owner, wanted: Wanted, recorded: Sequence[FetchStatus]) -> Fetching:
     """As recorded, or begun now."""
-    return Fetching(seen, owner, wanted, _known(wanted, recorded) or begun(owner, wanted))
+    return Fetching(seen, owner, wanted, recorded_as(wanted, recorded) or begun(owner, wanted))
 
 
 def is_sound(status: FetchStatus, wanted: Wanted) -> bool:
@@ -280,20 +296,31 @@ def fetch_job(one: Fetching, pod: PodSettings, labels: Mapping[str, str], config
 
 
 def _variables(wanted: Wanted, configuration: Configuration) -> list[dict[str, Any]]:
-    source, hub = wanted.source, configuration.hub
+    source = wanted.source
     told = {
         "DEEPSEEK_SOURCE_URI": source.uri,
         "DEEPSEEK_SOURCE_WANT": wanted.want,
         "DEEPSEEK_SOURCE_CLAIM": _CLAIM_PATH,
-        **({"DEEPSEEK_SOURCE_DIGEST": source.digest} if source.digest else {}),
-        **({"HF_ENDPOINT": hub.endpoint} if hub.endpoint else {}),
-        **({"HF_HUB_OFFLINE": "1"} if hub.is_offline else {}),
+        "DEEPSEEK_SOURCE_DIGEST": source.digest or "",
+        **(_of_s3(configuration.s3) if source.is_in_bucket else _of_hub(configuration.hub)),
     }
-    plain: list[dict[str, Any]] = [{"name": name, "value": value} for name, value in told.items()]
-    if source.credentials is None:
-        return plain
-    token = {"secretKeyRef": {"name": source.credentials, "key": "token"}}
-    return [*plain, {"name": "HF_TOKEN", "valueFrom": token}]
+    plain: list[dict[str, Any]] = [{"name": name, "value": value} for name, value in told.items() if value]
+    secret, entries = source.credentials, _KEYS if source.is_in_bucket else _TOKEN
+    return [*plain, *(_entry(variable, secret, key) for variable, key in entries.items() if secret is not None)]
+
+
+def _of_hub(hub: Hub) -> dict[str, str]:
+    return {"HF_ENDPOINT": hub.endpoint, "HF_HUB_OFFLINE": "1" if hub.is_offline else ""}
+
+
+def _of_s3(storage: ObjectStorage) -> dict[str, str]:
+    return {"AWS_ENDPOINT_URL": storage.endpoint, "AWS_REGION": storage.region}
+
+
+def _entry(variable: str, secret: str, key: str) -> dict[str, Any]:
+    """Keys that last need no session's token beside them."""
+    of: dict[str, Any] = {"name": secret, "key": key, **({"optional": True} if key == _SESSION else {})}
+    return {"name": variable, "valueFrom": {"secretKeyRef": of}}
 
 
 def _brought(pods: Sequence[Manifest], source: ModelSource) -> dict[str, object] | None:

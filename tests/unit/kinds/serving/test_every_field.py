@@ -132,7 +132,7 @@ def fetched(name: str) -> Scene:
         pod = job["spec"]["template"]["spec"]
         if name == "claim":
             return pod["volumes"][0]["persistentVolumeClaim"]["claimName"]
-        told = next((v for v in pod["containers"][0]["env"] if v["name"] == name), {})
+        told: Any = next((v for v in pod["containers"][0]["env"] if v["name"] == name), {})
         of = told.get("valueFrom", {}).get("secretKeyRef")
         return (of["name"], of["key"]) if of else told.get("value")
 

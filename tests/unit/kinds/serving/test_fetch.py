@@ -7,7 +7,7 @@ import pytest
 
 from deepseek_operator.adapters.memory import Stored
 from deepseek_operator.api.v1alpha1.serving.definition import SERVING
-from deepseek_operator.core.configuration import Configuration, Hub
+from deepseek_operator.core.configuration import Configuration, Hub, ObjectStorage
 from deepseek_operator.core.resources import DEPLOYMENT, JOB, POD, SERVICE
 from tests.support.serving_life import ExaminedLife
 from tests.support.servings import NAMESPACE, a_claim
@@ -104,6 +104,22 @@ def test_the_token_is_for_the_pod_that_fetches_alone() -> None:
         "name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hugging-face", "key": "token"}}}  # fmt: skip
     life.brings()
     assert "hugging-face" not in json.dumps(life.template())
+
+
+def test_a_bucket_is_read_by_the_administrators_address_and_the_users_keys() -> None:
+    s3 = ObjectStorage("https://s3.example.com", "eu-west-1")
+    life = FetchLife(Configuration(s3=s3), uri="s3://team-models/v2/lite", credentials="keys")
+    (container,) = life.jobs()[0]["spec"]["template"]["spec"]["containers"]
+    told = {one["name"]: one.get("value") for one in container["env"]}
+    assert (told["AWS_ENDPOINT_URL"], told["AWS_REGION"]) == ("https://s3.example.com", "eu-west-1")
+    keys = {one["name"]: one["valueFrom"]["secretKeyRef"] for one in container["env"] if "valueFrom" in one}
+    assert keys == {
+        "AWS_ACCESS_KEY_ID": {"name": "keys", "key": "AWS_ACCESS_KEY_ID"},
+        "AWS_SECRET_ACCESS_KEY": {"name": "keys", "key": "AWS_SECRET_ACCESS_KEY"},
+        "AWS_SESSION_TOKEN": {"name": "keys", "key": "AWS_SESSION_TOKEN", "optional": True},
+    }
+    life.brings(folder="sources/s3/team-models--v2--lite/7e57", revision="7e57")
+    assert life.said("Ready")[0] == "Available"
 
 
 def test_the_mirror_is_the_administrators() -> None:

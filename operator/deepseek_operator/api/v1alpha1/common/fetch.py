@@ -15,7 +15,9 @@ class FetchStatus(StatusModel):
     reason: str = Field(default="", description="The same in one word. Example: SourceUnavailable.")
     claim_name: str = Field(default="", description="The claim that it is kept on.")
     sub_path: str = Field(default="", description="Its folder on the claim, once it is there.")
-    revision: str = Field(default="", description="What the source's name was resolved to: a commit.")
+    revision: str = Field(
+        default="", description="What the source's name was resolved to: a commit, or a digest of what a bucket lists."
+    )
     digest: str = Field(
         default="",
         description="Over the lines `<sha256>  <path>` of all files, as sha256sum prints them, sorted by path.",

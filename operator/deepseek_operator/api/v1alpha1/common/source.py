@@ -6,6 +6,9 @@ from deepseek_operator.api.base import ApiModel, ClaimName, ContentDigest, PvcUr
 
 CLAIM_SCHEME = "pvc://"
 HUB_SCHEME = "hf://"
+S3_SCHEME = "s3://"
+_PLACE_LENGTH = 200
+"""Of the name of a folder on the claim; as `deepseek_runtime.fetcher` cuts it."""
 
 
 def is_place(claim: str, path: str = "") -> bool:
@@ -48,7 +51,7 @@ class ModelSource(ApiModel):
     )
 
     uri: SourceUri = Field(
-        description="pvc://<claim>/<path inside the volume>; or hf://<organisation>/<model>@<branch, tag or commit>, which is fetched from the Hugging Face Hub, or the administrator's mirror of it, at the commit that it names then. Example: hf://deepseek-ai/DeepSeek-V2-Lite@main.",
+        description="pvc://<claim>/<path inside the volume>; or hf://<organisation>/<model>@<branch, tag or commit>, which is fetched from the Hugging Face Hub, or the administrator's mirror of it, at the commit that it names then; or s3://<bucket>/<prefix>, all that lies below that prefix now, in the administrator's S3. Example: hf://deepseek-ai/DeepSeek-V2-Lite@main.",
     )
     claim_name: ClaimName | None = Field(
         default=None,
@@ -56,7 +59,7 @@ class ModelSource(ApiModel):
     )
     credentials: ClaimName | None = Field(
         default=None,
-        description="A Secret of this namespace with the entry token, which only the pod that fetches gets. Absent: none is sent. Example: hugging-face.",
+        description="A Secret of this namespace which only the pod that fetches gets: with the entry token for hf://, with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for s3://, and AWS_SESSION_TOKEN where there is one. Absent: none is sent. Example: hugging-face.",
     )
     digest: ContentDigest | None = Field(
         default=None,
@@ -83,5 +86,12 @@ class ModelSource(ApiModel):
     @property
     def place(self) -> str:
         """Of what is fetched, the folder of all its revisions on the claim; as `deepseek_runtime.fetcher` names it."""
+        if self.is_in_bucket:
+            return f"sources/s3/{str(self.uri).removeprefix(S3_SCHEME).replace('/', '--')[:_PLACE_LENGTH]}"
         repository = str(self.uri).removeprefix(HUB_SCHEME).partition("@")[0]
         return f"sources/hf/{repository.replace('/', '--')}"
+
+    @property
+    def is_in_bucket(self) -> bool:
+        """Whether it lies in S3, or what speaks its protocol."""
+        return str(self.uri).startswith(S3_SCHEME)

@@ -1,0 +1,143 @@
+"""What lies below a prefix of a bucket, in S3 or whatever speaks its protocol, and how it is read.
+
+A bucket knows no commits: a revision is a digest over what is listed, and each object is read only as it was listed, by its
+ETag. Where `SHA256SUMS` lies there, as sha256sum prints it, that is what is promised of each file; else the ETag of an object
+that was put in one piece, which is its MD5. Of others only the size is known, and what `source.digest` says of all.
+"""
+
+import asyncio
+import hashlib
+import re
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import replace
+from typing import Any, Self
+
+from deepseek_runtime.fetcher.failures import Failure, Interrupted, NotThere, Refused, Unavailable
+from deepseek_runtime.fetcher.listing import File, Listing, checked, of_a_model
+from deepseek_runtime.fetcher.settings import BucketSource, Settings
+
+SUMS = "SHA256SUMS"
+_PIECE_BYTES = 1 << 20
+_SILENT_S = 60.0
+_LONGEST_SUMS = 16 << 20
+_MOST_FILES = 100_000
+_LINE = re.compile(r"([0-9a-f]{64}) [ *](?:\./)?(.+)")
+_STATUS = re.compile(r"status code: (\d{3})")
+_MD5 = re.compile(r"[0-9a-f]{32}")
+_REVISION_DIGITS = 40
+
+
+def listed(settings: Settings, source: BucketSource) -> Listing:
+    """Asks the bucket. Raises Failure: NotThere, Refused or Unavailable."""
+    import obstore
+
+    store = _store(settings, source)
+    files: list[File] = []
+    sums: Mapping[str, str] = {}
+    try:
+        for page in obstore.list(store, chunk_size=1000):
+            files += [_file(one) for one in page if not str(one["path"]).endswith("/")]
+            if len(files) > _MOST_FILES:
+                raise NotThere(f"{settings.uri} has more than {_MOST_FILES:,} objects: write the prefix of one model")
+        told = next((file for file in files if file.path == SUMS), None)
+        if told is not None and told.size <= _LONGEST_SUMS:
+            sums = _sums(bytes(obstore.get(store, SUMS).bytes()))
+    except Failure:
+        raise
+    except Exception as error:
+        raise _failure(settings, source, error) from error
+    if not files:
+        raise NotThere(f"{settings.uri} holds no object: correct the bucket or the prefix")
+    files = [_promised(file, sums) for file in files if file.path != SUMS]
+    seen = "".join(f"{file.path}\0{file.size}\0{file.version}\n" for file in sorted(files, key=lambda file: file.path))
+    revision = hashlib.sha256(f"{source.bucket}/{source.prefix}\n{seen}".encode()).hexdigest()[:_REVISION_DIGITS]
+    whole = checked(source.place, revision, files)
+    return replace(whole, files=tuple(of_a_model(whole.files, settings.uri)))
+
+
+class Bucket:
+    """A bucket that is read. Raises as `web.Web` does."""
+
+    def __init__(self, settings: Settings, source: BucketSource) -> None:
+        self._settings, self._source = settings, source
+        self._store: Any = None
+
+    async def __aenter__(self) -> Self:
+        self._store = _store(self._settings, self._source)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._store = None
+
+    async def read(self, file: File, start: int) -> AsyncGenerator[tuple[int, bytes], None]:
+        """Pieces of an object, each with the byte that it begins at."""
+        import obstore
+
+        asked: dict[str, Any] = {"if_match": file.version} if file.version else {}
+        if start:
+            asked["range"] = {"offset": start}
+        at = start
+        try:
+            found = await asyncio.wait_for(obstore.get_async(self._store, file.url, options=asked), _SILENT_S)
+            pieces = aiter(found.stream(min_chunk_size=_PIECE_BYTES))
+            while (piece := await asyncio.wait_for(anext(pieces, None), _SILENT_S)) is not None:
+                yield at, bytes(piece)
+                at += len(piece)
+        except TimeoutError as error:
+            raise Interrupted(f"nothing came of {file.path} for {_SILENT_S:.0f} s") from error
+        except obstore.exceptions.PreconditionError as error:
+            raise Unavailable(f"{file.path} was changed while it was fetched: it is listed anew") from error
+        except Exception as error:
+            known = _failure(self._settings, self._source, error)
+            if isinstance(known, Unavailable):
+                raise Interrupted(str(known)) from error
+            raise known from error
+
+
+def _store(settings: Settings, source: BucketSource) -> Any:
+    from obstore.store import S3Store
+
+    # Keys are those of the variables that every client of S3 reads.
+    told: dict[str, Any] = {"bucket": source.bucket, "region": settings.region}
+    told |= {"endpoint": settings.s3_endpoint} if settings.s3_endpoint else {}
+    told |= {} if settings.has_keys else {"skip_signature": True}
+    # The client's own limit is one of the whole body: a shard takes as long as it takes, and silence is looked for here.
+    options = {"allow_http": settings.s3_endpoint.startswith("http://"), "timeout": "24h", "connect_timeout": "30s"}
+    return S3Store(**told, prefix=source.prefix or None, client_options=options, retry_config={"max_retries": 2})
+
+
+def _file(told: Any) -> File:
+    etag = str(told.get("e_tag") or "")
+    plain = etag.strip('"')
+    promise = f"md5:{plain}" if _MD5.fullmatch(plain) else ""
+    return File(str(told["path"]), int(told["size"]), promise, str(told["path"]), etag)
+
+
+def _promised(file: File, sums: Mapping[str, str]) -> File:
+    return replace(file, promise=f"sha256:{sums[file.path]}") if file.path in sums else file
+
+
+def _sums(content: bytes) -> dict[str, str]:
+    lines = content.decode("utf-8", errors="replace").splitlines()
+    found = (_LINE.fullmatch(line) for line in lines)
+    return {match[2]: match[1] for match in found if match is not None}
+
+
+def _failure(settings: Settings, source: BucketSource, error: Exception) -> Failure:
+    from obstore import exceptions
+
+    by = "with these keys" if settings.has_keys else "without keys"
+    at = settings.s3_endpoint or "S3"
+    # What is not found while listing, or not allowed, is a GenericError that quotes the answer.
+    status = found[1] if (found := _STATUS.search(str(error))) is not None else ""
+    if isinstance(error, FileNotFoundError) or status in ("404", "410"):
+        return NotThere(f"{at} has no bucket {source.bucket}, or no such object in it: correct {settings.uri}")
+    is_refused = isinstance(error, exceptions.PermissionDeniedError | exceptions.UnauthenticatedError)
+    if is_refused or status in ("401", "403"):
+        return Refused(f"{at} lets nobody read {settings.uri} {by}")
+    return Unavailable(f"{at} {f'answers {status}' if status else 'does not answer'}: {_words(error)}")
+
+
+def _words(error: Exception) -> str:
+    """The first line: what follows is the library's own state."""
+    return f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"[:300]
