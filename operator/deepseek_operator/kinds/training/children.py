@@ -17,6 +17,7 @@ from deepseek_operator.kinds.training.pod import Attempt
 from deepseek_operator.kinds.training.policy import is_gang, policy
 from deepseek_operator.kinds.training.service import service
 from deepseek_operator.kinds.training.settings import attempt_digest, fixed_digest
+from deepseek_operator.kinds.training.sources import as_fetched, fetch_names
 
 
 def names(owner: DeepSeekTraining) -> tuple[Ref, ...]:
@@ -32,6 +33,7 @@ def names(owner: DeepSeekTraining) -> tuple[Ref, ...]:
     made = (
         status.volume.made if status.volume is not None else existing_claim(as_resolved(owner, recorded(owner))) is None
     )
+    refs.extend(fetch_names(owner))
     if made:
         refs.append(Ref(CLAIM, training_claim(meta.name, meta.uid)))
     return tuple(refs)
@@ -54,7 +56,7 @@ def recorded_uids(owner: DeepSeekTraining) -> frozenset[str]:
 
 def first_children(owner: DeepSeekTraining, configuration: Configuration) -> tuple[Manifest, ...]:
     """What the first attempt is made of, in the order of making; the claim's uid is shown as `recorded at run time`."""
-    owner = as_resolved(owner, recorded(owner))
+    owner = as_resolved(as_fetched(owner), recorded(owner))
     plan = planned(owner, configuration)
     owner = owner.model_copy(update={"status": owner.status.model_copy(update={"plan": plan})})
     agreed = accepted(owner)

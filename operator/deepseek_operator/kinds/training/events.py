@@ -46,6 +46,12 @@ _KEEPS_AWAY = frozenset(
         Reason.VOLUME_NOT_MOUNTED,
         Reason.INIT_CONTAINER_FAILED,
         Reason.WAITING_FOR_CLAIM,
+        Reason.SOURCE_NOT_FOUND,
+        Reason.SOURCE_REFUSED,
+        Reason.SOURCE_CORRUPT,
+        Reason.SOURCE_UNAVAILABLE,
+        Reason.CLAIM_FULL,
+        Reason.FETCH_FAILED,
     }
 )
 """What keeps pods away is a warning, as it is for every other workload."""

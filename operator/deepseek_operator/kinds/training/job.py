@@ -8,6 +8,7 @@ import json
 
 from deepseek_operator.api.base import StatusModel
 from deepseek_operator.api.v1alpha1.common.attempts import AttemptStatus
+from deepseek_operator.api.v1alpha1.common.fetch import FetchStatus
 from deepseek_operator.api.v1alpha1.training.status import OriginStatus, TrainingStatus, VolumeStatus
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.names import handed_on
@@ -32,6 +33,7 @@ class JobRecord(StatusModel):
     fixed_digest: str = ""
     volume: VolumeStatus | None = None
     origin: OriginStatus | None = None
+    sources: list[FetchStatus] | None = None
     restarts: int = 0
     disruptions: int = 0
 
@@ -61,6 +63,7 @@ def _record(status: TrainingStatus) -> str:
         fixed_digest=status.fixed_digest,
         volume=status.volume,
         origin=status.origin,
+        sources=status.sources or None,
         restarts=status.restarts,
         disruptions=status.disruptions,
     )
@@ -83,6 +86,7 @@ def recovered(status: TrainingStatus, job: Manifest, now: str) -> TrainingStatus
             "fixed_digest": record.fixed_digest,
             "volume": record.volume,
             "origin": record.origin,
+            "sources": record.sources or [],
             "restarts": record.restarts,
             "disruptions": record.disruptions,
             "plan": plan_of_job(job),

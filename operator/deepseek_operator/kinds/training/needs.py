@@ -13,6 +13,7 @@ from deepseek_operator.core.seen import Needs, Seen
 from deepseek_operator.kinds.training.origin import as_resolved, found, named_training, recorded
 from deepseek_operator.kinds.training.pod import dataset_claim
 from deepseek_operator.kinds.training.program import TRAINER
+from deepseek_operator.kinds.training.sources import as_fetched, fetches
 from deepseek_operator.workloads.batch.gang import gang_of, rank_zero
 from deepseek_operator.workloads.batch.job import size_of
 from deepseek_operator.workloads.batch.waiting import doubtful
@@ -25,14 +26,15 @@ def needs(seen: Seen[DeepSeekTraining], configuration: Configuration) -> Needs:
     known = recorded(seen.owner)
     resolved = found(seen, known)
     origin = resolved if isinstance(resolved, OriginStatus) else known
-    owner = as_resolved(seen.owner, origin)
+    owner = as_resolved(as_fetched(seen.owner), origin)
     volume = owner.status.volume
     # The recorded claim too: an edit that names another must not make it look as if the checkpoints were gone.
     checkpoints = (existing_claim(owner), volume.claim_name if volume is not None and not volume.made else None)
     claims = {name for name, _ in claims_read(owner)} | {name for name in checkpoints if name}
     training = named_training(seen.owner.spec) if known is None else None
+    late = (ref for one in fetches(seen) for ref in one.doubts)
     references = (*(Ref(CLAIM, name) for name in sorted(claims)), *((Ref(TRAINING, training),) if training else ()))
-    return Needs(references=references, progress=_progress(seen, configuration), warnings=_warnings(seen))
+    return Needs(references=references, progress=_progress(seen, configuration), warnings=(*_warnings(seen), *late))
 
 
 def _warnings(seen: Seen[DeepSeekTraining]) -> tuple[Ref, ...]:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeAlias
 
+from deepseek_operator.kinds.training.phases.fetching import fetch
 from deepseek_operator.kinds.training.phases.following import (
     back_off,
     clear_the_way,
@@ -55,6 +56,7 @@ LIFE: tuple[Phase, ...] = (
     declare_loss,
     find_origin,
     refuse,
+    fetch,
     give_way,
     ensure_volume,
     back_off,

@@ -3,13 +3,16 @@
 from collections.abc import Iterable, Iterator
 
 from deepseek_operator.core.actions import Action, Apply
-from deepseek_operator.core.resources import POLICY, SERVICE, is_terminating, uid_of
+from deepseek_operator.core.ownership import restored
+from deepseek_operator.core.resources import JOB, POLICY, SERVICE, Ref, is_terminating, uid_of
 from deepseek_operator.kinds.training.anew import goes_with_it
 from deepseek_operator.kinds.training.claim import kept_claim
 from deepseek_operator.kinds.training.owner import owner_of
 from deepseek_operator.kinds.training.policy import is_gang, policy
 from deepseek_operator.kinds.training.service import last_attempt, service
+from deepseek_operator.kinds.training.sources import fetch_names
 from deepseek_operator.kinds.training.view import View
+from deepseek_operator.workloads.batch.fetch import errand_labels
 from deepseek_operator.workloads.batch.job import marks
 from deepseek_operator.workloads.batch.leftover import drop, end, loose, superseded
 from deepseek_operator.workloads.upkeep import as_wanted, others
@@ -34,6 +37,9 @@ def _marked(view: View) -> Iterator[Action]:
     owner = owner_of(view.owner)
     for job in view.jobs:
         if (lost := marks(job, owner.labels, owner.reference)) is not None:
+            yield Apply(lost, uid_of(job))
+    for job in view.errands:
+        if (lost := restored(JOB, job, errand_labels(owner), [owner.reference])) is not None:
             yield Apply(lost, uid_of(job))
 
 
@@ -70,7 +76,9 @@ def tidy(view: View, already: Iterable[Action]) -> tuple[Action, ...]:
     """
     gang = {uid_of(pod) for pod in view.gang.pods} if view.running_attempt is not None else set()
     left = [pod for pod in loose(view.pods) if uid_of(pod) not in gang]
-    return others((*drop(superseded(view.jobs, current(view))), *end(left)), already)
+    awaited = set(fetch_names(view.written))
+    brought = [job for job in view.errands if Ref(JOB, job["metadata"]["name"]) not in awaited]
+    return others((*drop((*superseded(view.jobs, current(view)), *brought)), *end(left)), already)
 
 
 def current(view: View) -> int:

@@ -20,18 +20,22 @@ from deepseek_operator.kinds.training.devices import accepted, as_planned
 from deepseek_operator.kinds.training.names import training_claim, training_service
 from deepseek_operator.kinds.training.needs import existing_claim
 from deepseek_operator.kinds.training.origin import as_resolved, recorded
+from deepseek_operator.kinds.training.owner import owner_of
 from deepseek_operator.kinds.training.program import TRAINER
 from deepseek_operator.kinds.training.reasons import Reason
 from deepseek_operator.kinds.training.report import Report, reports
 from deepseek_operator.kinds.training.reshaping import misfit
 from deepseek_operator.kinds.training.settings import Digests, digests
+from deepseek_operator.kinds.training.sources import as_fetched, fetches
 from deepseek_operator.kinds.training.validation import Complaint, complaint
 from deepseek_operator.kinds.training.volume import loss, recorded_uid
 from deepseek_operator.workloads.batch.claim import capacity, is_shared
+from deepseek_operator.workloads.batch.fetch import Fetching, is_of_errand
 from deepseek_operator.workloads.batch.gang import Gang, gang_of
 from deepseek_operator.workloads.batch.job import number_of, size_of
 from deepseek_operator.workloads.batch.waiting import next_doubt, obstacle
 from deepseek_operator.workloads.obstacles import Obstacle
+from deepseek_operator.workloads.owner import Owner
 from deepseek_operator.workloads.pod.state import is_active, is_lost
 
 
@@ -54,8 +58,23 @@ class View:
 
     @cached_property
     def seen(self) -> Seen[DeepSeekTraining]:
-        """The same look with what the spec leaves open filled in from the recorded origin and plan."""
-        return replace(self.looked, owner=as_planned(as_resolved(self.written, self.origin), self.accepted))
+        """The same look with what the spec leaves open filled in from the recorded sources, origin and plan; without the Jobs
+        that fetch sources, and their pods, which are of no attempt."""
+        owner = owner_of(self.written)
+        others = {ref: child for ref, child in self.looked.children.items() if not _is_errands(owner, ref, child)}
+        filled = as_planned(as_resolved(as_fetched(self.written), self.origin), self.accepted)
+        return replace(self.looked, owner=filled, children=others)
+
+    @cached_property
+    def fetches(self) -> tuple[Fetching, ...]:
+        """The sources that are fetched to a claim, or were."""
+        return fetches(self.looked)
+
+    @cached_property
+    def errands(self) -> tuple[Manifest, ...]:
+        """The Jobs that fetch sources, or did."""
+        owner = owner_of(self.written)
+        return tuple(job for job in self.looked.all(JOB) if is_of_errand(owner, job))
 
     @property
     def written(self) -> DeepSeekTraining:
@@ -238,3 +257,7 @@ class View:
         """Pods that may still write and are not of the attempt under way: of earlier ones, or let go by their Job."""
         ours = {uid_of(pod) for pod in self.gang.pods} if self.attempt and self.attempt.verdict is None else set()
         return tuple(pod for pod in self.pods if uid_of(pod) not in ours and self.lives(pod))
+
+
+def _is_errands(owner: Owner, ref: Ref, child: Manifest) -> bool:
+    return ref.resource in (JOB, POD) and is_of_errand(owner, child)

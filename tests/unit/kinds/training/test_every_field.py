@@ -11,7 +11,9 @@ from typing import Any, Literal
 import pytest
 
 from deepseek_operator.api.v1alpha1.training.definition import TRAINING
-from deepseek_operator.core.resources import CLAIM, JOB, Manifest
+from deepseek_operator.core.names import ROLE_LABEL
+from deepseek_operator.core.resources import CLAIM, JOB, POD, Manifest
+from deepseek_operator.workloads.batch.fetch import ROLE
 from tests.support.leaves import schema_leaves, with_leaf
 from tests.support.trainings import NAME, NAMESPACE, Life, claim, ended, training
 
@@ -180,10 +182,25 @@ def jobs_and_phase(life: Life) -> object:
     return life.jobs(), life.owner.status.phase
 
 
+def of_the_fetch(name: str) -> Scene:
+    """A variable of the pod that fetches the model."""
+    return lambda life: next((v["value"] for v in at(*_fetch_env(life)) if v["name"] == name), None)
+
+
+def token_of_the_fetch(life: Life) -> object:
+    return next(v["valueFrom"]["secretKeyRef"]["name"] for v in at(*_fetch_env(life)) if v["name"] == "HF_TOKEN")
+
+
+def _fetch_env(life: Life) -> tuple[Any, ...]:
+    return job_of(life), "spec", "template", "spec", "containers", 0, "env"
+
+
 # --- the table ------------------------------------------------------------------------------------------------------
 
 SPEC = "DEEPSEEK_TRAINING_SPEC"
 GRACE_S = 30
+HUB = {"model": {"source": {"uri": "hf://a/b@main", "claimName": "models"}}}
+DIGESTS = (f"sha256:{'0' * 64}", f"sha256:{'1' * 64}")
 TASK = {"source": {"uri": "builtin://uppercase"}}
 CHATS, TEXTS = {**TASK, "format": "Messages"}, {**TASK, "format": "Text"}
 OWN_COMMAND = {"trainer": {"type": "custom", "command": ["torchrun"]}}
@@ -257,6 +274,14 @@ ROWS = (
         ((("models", "r1/v2"), "/model"), (("corpora", None), "/model")),
         {"model": {}},
     ),
+    Row(
+        "model.source.claimName",
+        ("models", "mine"),
+        pod("volumes", 0, "persistentVolumeClaim", "claimName"),
+        beside=HUB,
+    ),
+    Row("model.source.credentials", ("hub", "mirror"), token_of_the_fetch, beside=HUB, edit="Running"),
+    Row("model.source.digest", DIGESTS, of_the_fetch("DEEPSEEK_SOURCE_DIGEST"), beside=HUB),
     Row(
         "model.fromTraining.name",
         ("elder", "younger"),
@@ -671,6 +696,18 @@ def applied(spec: Mapping[str, Any]) -> Life:
     return life
 
 
+def brought(life: Life) -> Life:
+    """What is fetched has come."""
+    for pod in life.turn().cluster.all(POD):
+        if pod["metadata"]["labels"].get(ROLE_LABEL) == ROLE:
+            digest = next(
+                (v["value"] for v in pod["spec"]["containers"][0]["env"] if "DIGEST" in v["name"]), DIGESTS[0]
+            )
+            said = {"folder": "sources/hf/a--b/1", "revision": "1", "digest": digest, "bytes": 1}
+            life.world.end(pod, 0, json.dumps({"source": said}))
+    return life.turn()
+
+
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.path)
 def test_a_field_shows_where_it_acts(row: Row) -> None:
     seen = tuple(row.scene(applied(row.spec(value))) for value in row.values)
@@ -681,7 +718,7 @@ def test_a_field_shows_where_it_acts(row: Row) -> None:
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.path)
 def test_an_edit_of_a_running_training_is_refused_or_restarts_it_or_leaves_it_alone(row: Row) -> None:
     before, after = (row.spec(value) for value in row.values)
-    life = applied(before).turn().running()
+    life = brought(applied(before)).running()
     assert life.told == ("Ready", "Running")
     life.cluster.edit(TRAINING, NAMESPACE, NAME, lambda live: live.update(spec=after))
     life.operator.settle()

@@ -63,6 +63,16 @@ def crashes_and_fails(life: Life) -> None:
     life.later(10).running().crash()
 
 
+def fetches_its_model(life: Life) -> None:
+    """A try fails, and the next one brings it."""
+    life.cluster.put(claim("models"))
+    life.begin(model={"source": {"uri": "hf://a/b@main", "claimName": "models"}})
+    brought = {"folder": "sources/hf/a--b/1", "revision": "1", "digest": f"sha256:{'0' * 64}", "bytes": 1}
+    for code, said in ((69, {"message": "it does not answer"}), (0, {"source": brought})):
+        life.world.end(life.pods()[0], code, json.dumps(said))
+        life.turn().later(60)
+
+
 def is_evicted(life: Life) -> None:
     life.begin(nodes={"count": 1}).running().world.evict(life.pod(0))
     life.gone()
@@ -121,6 +131,7 @@ def test_every_status_field_is_written_in_some_life() -> None:
     lives = (
         completes,
         crashes_and_fails,
+        fetches_its_model,
         is_evicted,
         finds_no_room,
         is_suspended,

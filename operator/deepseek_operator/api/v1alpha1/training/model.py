@@ -6,7 +6,7 @@ from pydantic import Field, StringConstraints
 
 from deepseek_operator.api.base import ApiModel, DnsLabel, Says
 from deepseek_operator.api.v1alpha1.common.checkpoint import Checkpoint
-from deepseek_operator.api.v1alpha1.common.source import ClaimSource
+from deepseek_operator.api.v1alpha1.common.source import ModelSource
 
 ModelName = Annotated[
     str,
@@ -38,8 +38,9 @@ class TrainingModel(ApiModel):
         default=None,
         description="What the model is called, in `kubectl get -o wide` too; under accelerator.profile a name of the catalogue gives its size. Example: deepseek-v2-lite.",
     )
-    source: ClaimSource | None = Field(
-        default=None, description="Weights in Hugging Face form (config.json, safetensors, tokenizer) to start from."
+    source: ModelSource | None = Field(
+        default=None,
+        description="Weights in Hugging Face form (config.json, safetensors, tokenizer) to start from: a folder on a claim, or one that is fetched to a claim.",
     )
     from_training: ModelFromTraining | None = Field(
         default=None,

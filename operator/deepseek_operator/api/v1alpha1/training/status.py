@@ -7,6 +7,7 @@ from pydantic import Field
 from deepseek_operator.api.base import ObservedStatus, StatusModel, Summary
 from deepseek_operator.api.record import RECORD
 from deepseek_operator.api.v1alpha1.common.attempts import Ancestor, AttemptRecord, AttemptStatus
+from deepseek_operator.api.v1alpha1.common.fetch import FetchStatus
 from deepseek_operator.api.v1alpha1.common.plan import PlanStatus
 from deepseek_operator.api.v1alpha1.training.progress import (
     BestCheckpoint,
@@ -129,6 +130,12 @@ class TrainingStatus(ObservedStatus):
     volume: VolumeStatus | None = Field(default=None, description="The claim that holds the checkpoints.")
     origin: OriginStatus | None = Field(
         default=None, description="The training that this one starts from, by its name in the spec; absent without one."
+    )
+    sources: list[FetchStatus] = Field(
+        default_factory=list,
+        max_length=32,
+        description="Sources that are fetched to a claim, or were; absent for what lies on one.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
     plan: TrainingPlanStatus | None = Field(
         default=None, description="Devices and layout that were found under accelerator.profile; absent without one."

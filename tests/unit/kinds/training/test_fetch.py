@@ -1,0 +1,136 @@
+"""A training whose model is fetched: brought to its claim before the first attempt, recorded, and never asked for again."""
+
+import json
+from typing import Any
+
+import pytest
+
+from deepseek_operator.adapters.memory import Stored
+from deepseek_operator.core.resources import JOB, POD
+from deepseek_operator.kinds.training.reasons import Reason
+from tests.support.trainings import NAMESPACE, Life, claim
+
+URI = "hf://deepseek-ai/DeepSeek-V2-Lite@main"
+COMMIT = "604d5664dddd88a0433dbae533b7fe9472482de0"
+FOLDER = f"sources/hf/deepseek-ai--DeepSeek-V2-Lite/{COMMIT}"
+DIGEST = f"sha256:{'7' * 64}"
+MODEL: dict[str, Any] = {"source": {"uri": URI, "claimName": "models", "credentials": "hub"}}
+
+
+def begun(**spec: Any) -> Life:
+    life = Life()
+    life.cluster.put(claim("models"))
+    return life.begin(**{"model": MODEL, **spec})
+
+
+def errands(life: Life) -> list[Stored]:
+    return [job for job in life.cluster.all(JOB, NAMESPACE) if "-fetch-" in job["metadata"]["name"]]
+
+
+def attempts(life: Life) -> list[Stored]:
+    return [job for job in life.cluster.all(JOB, NAMESPACE) if "-fetch-" not in job["metadata"]["name"]]
+
+
+def fetcher(life: Life) -> Stored:
+    """The pod that is not over."""
+    (pod,) = (
+        pod
+        for pod in life.cluster.all(POD, NAMESPACE)
+        if pod["metadata"]["labels"].get("deepseek-operator.io/role") == "fetcher"
+        and pod["status"]["phase"] in ("Pending", "Running")
+    )
+    return pod
+
+
+def brings(life: Life, **more: Any) -> Life:
+    brought = {"folder": FOLDER, "revision": COMMIT, "digest": DIGEST, "bytes": 31, **more}
+    life.world.end(fetcher(life), 0, json.dumps({"formatVersion": 1, "result": "Complete", "source": brought}))
+    return life.turn()
+
+
+def test_nothing_of_an_attempt_is_made_before_the_model_is_there() -> None:
+    life = begun()
+    (job,) = errands(life)
+    assert attempts(life) == []
+    assert life.told == ("Reconciling", Reason.FETCHING)
+    assert f"{URI} is fetched to claim models by Job {job['metadata']['name']}" in life.message
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    assert container["env"][-1]["valueFrom"]["secretKeyRef"] == {"name": "hub", "key": "token"}
+
+
+def test_the_attempt_mounts_what_was_brought_and_the_job_goes() -> None:
+    life = brings(begun())
+    assert errands(life) == []
+    (job,) = attempts(life)
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    assert {"name": "claim-0", "mountPath": "/model", "readOnly": True, "subPath": FOLDER} in container["volumeMounts"]
+    assert "hub" not in json.dumps(job["spec"])
+    (told,) = life.owner.status.sources
+    assert (told.phase, told.sub_path, told.revision, told.digest) == ("Complete", FOLDER, COMMIT, DIGEST)
+    assert life.running().told == ("Ready", Reason.RUNNING)
+
+
+def test_the_model_is_not_asked_for_again_after_a_crash() -> None:
+    life = brings(begun()).running().crash().later(11)
+    assert errands(life) == []
+    newest = max(attempts(life), key=lambda job: str(job["metadata"]["name"]))
+    assert FOLDER in json.dumps(newest["spec"])
+
+
+def test_a_wiped_status_reads_the_record_back_from_the_attempt() -> None:
+    life = brings(begun()).running()
+    before = life.owner.status.sources
+    job = attempts(life)[0]["metadata"]["uid"]
+    life.wipe_status()
+    assert life.owner.status.sources == before
+    assert [one["metadata"]["uid"] for one in attempts(life)] == [job]
+    assert errands(life) == []
+
+
+def test_a_failed_try_says_why_and_another_follows() -> None:
+    life = begun()
+    life.world.end(fetcher(life), 73, json.dumps({"result": "Full", "message": "it takes 31 GiB, and 2 GiB are free"}))
+    life.turn()
+    assert life.told == ("Reconciling", Reason.CLAIM_FULL)
+    assert "it takes 31 GiB, and 2 GiB are free" in life.message
+    assert Reason.CLAIM_FULL in life.event_reasons()
+    brings(life.later(11))
+    assert len(attempts(life)) == 1
+
+
+def test_a_source_that_is_not_there_is_for_a_person_to_edit() -> None:
+    life = begun()
+    life.world.end(fetcher(life), 64, json.dumps({"result": "Invalid", "message": "there is no such branch"}))
+    assert life.turn().told == ("Stalled", Reason.SOURCE_NOT_FOUND)
+
+
+def test_without_its_claim_it_waits_and_makes_no_job() -> None:
+    life = Life().begin(model=MODEL)
+    assert life.told == ("Reconciling", Reason.WAITING_FOR_CLAIM)
+    assert life.cluster.all(JOB) == []
+
+
+def test_a_suspended_training_fetches_nothing() -> None:
+    life = begun(suspend=True)
+    assert errands(life) == []
+    assert life.told[1] == Reason.SUSPENDED
+
+
+@pytest.mark.parametrize("phase", ["Complete", "Nonsense"])
+def test_a_forged_record_is_not_believed(phase: str) -> None:
+    life = begun()
+    (recorded,) = life.owner.status.sources
+    forged = {**recorded.to_wire(), "phase": phase, "subPath": "private/of/others"}
+    life.cluster.edit(life.operator.kind.resource, NAMESPACE, "t", lambda live: live["status"].update(sources=[forged]))
+    life.turn()
+    assert attempts(life) == []
+    assert life.told == ("Reconciling", Reason.FETCHING)
+
+
+def test_the_pod_that_fetches_is_no_worker_whatever_somebody_labels_it() -> None:
+    life = begun()
+    labels = {"deepseek-operator.io/attempt": "1"}
+    name = fetcher(life)["metadata"]["name"]
+    life.cluster.edit(POD, NAMESPACE, name, lambda live: live["metadata"]["labels"].update(labels))
+    brings(life.turn())
+    assert len(attempts(life)) == 1
