@@ -1,15 +1,18 @@
 """A model from a mirror of the hub to a claim, by the pod's own command: once, whole, as promised, whatever happens meanwhile."""
 
 import hashlib
+import json
 import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
 from tests.sources.fetches import FILES, MIB, SIZE, WEIGHTS, Place, digest
 from tests.support.mirror import Mirror
+from tests.support.ports import free_port
 
 NAME = "deepseek-ai/tiny"
 URI = f"hf://{NAME}@main"
@@ -69,6 +72,20 @@ def test_a_killed_fetch_goes_on_where_it_was(place: Place, mirror: Mirror) -> No
     assert place.folder(said) == FILES
     assert said["source"]["fetchedBytes"] <= SIZE - 4 * MIB
     assert any(one.endswith(f"{WEIGHTS} bytes={4 * MIB}-") for one in mirror.asked)
+
+
+def test_how_far_it_is_is_told_to_whoever_asks_its_pod(place: Place, mirror: Mirror) -> None:
+    mirror.pause_s = 0.05
+    port = free_port()
+    fetch = place.fetch(DEEPSEEK_PROGRESS_PORT=str(port))
+    place.has_come(WEIGHTS, 4 * MIB)
+    with urlopen(f"http://127.0.0.1:{port}/progress", timeout=60) as answer:
+        told = json.load(answer)["fetch"]
+    fetch.kill()
+    assert 4 * MIB <= told["done"] < SIZE
+    assert told["total"] == SIZE
+    assert told["bytesPerSecond"] > 0
+    assert told["etaSeconds"] == pytest.approx((SIZE - told["done"]) / told["bytesPerSecond"])
 
 
 def test_a_file_that_broke_off_or_was_in_trouble_goes_on_by_itself(place: Place, mirror: Mirror) -> None:

@@ -99,6 +99,13 @@ class _Preflight(_Part):
     node: _Text | None = None
 
 
+class _Fetch(_Part):
+    done: _Step
+    total: _Step
+    bytesPerSecond: _Number | None = None  # noqa: N815
+    etaSeconds: _Number | None = None  # noqa: N815
+
+
 class _Progress(_Part):
     """The keys of the contract's `/progress`; absent or null means unknown."""
 
@@ -133,6 +140,7 @@ class _Progress(_Part):
     inPlaceRestarts: _InPlaceRestarts | None = None  # noqa: N815
     straggler: _Straggler | None = None
     preflight: _Preflight | None = None
+    fetch: _Fetch | None = None
     updatedAt: _Text | None = None  # noqa: N815
 
 

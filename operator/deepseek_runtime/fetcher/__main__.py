@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 
 from deepseek_runtime import termination
@@ -18,7 +19,7 @@ from deepseek_runtime.fetcher import bucket, hub
 from deepseek_runtime.fetcher.download import download
 from deepseek_runtime.fetcher.failures import Failure, NotThere
 from deepseek_runtime.fetcher.listing import Listing, digest_of
-from deepseek_runtime.fetcher.progress import Progress, amount
+from deepseek_runtime.fetcher.progress import Progress, amount, told_on
 from deepseek_runtime.fetcher.settings import HubSource, Settings, read_settings
 from deepseek_runtime.fetcher.store import Folder, Kept, Stored, named, remember, with_room
 from deepseek_runtime.fetcher.web import Web
@@ -30,7 +31,8 @@ def main() -> int:
     began = time.monotonic()
     try:
         settings = read_settings(os.environ)
-        folder, kept = fetch(settings, progress)
+        with told_on(settings.port, progress) if settings.port else nullcontext():
+            folder, kept = fetch(settings, progress)
     except Invalid as error:
         return _over(ExitCode.INVALID, str(error))
     except Failure as error:

@@ -23,17 +23,19 @@ def needs(seen: Seen[DeepSeekServing], configuration: Configuration) -> Needs:
 
     The claim of a training's export is known once the export is.
     """
-    judged = baking(seen, configuration)
-    references, beside = tuple(dict.fromkeys(_references(seen))), _has_names_to_keep(seen.owner)
-    idle = idle_questions(seen)
-    late = tuple(ref for one in fetches(seen) for ref in one.doubts)
+    judged, errands = baking(seen, configuration), fetches(seen)
+    late = tuple(ref for one in errands for ref in one.doubts)
+    of_exams = tuple(ref for one in judged.examining for ref in one.doubts) if judged is not None else ()
+    asked = judged.questions if judged is not None else ()
     if (compared := comparison(seen)) is not None:
-        return Needs(references=references, questions=(*compared.questions, *idle), warnings=late, neighbours=beside)
-    if judged is None:
-        return Needs(references=references, questions=idle, warnings=late, neighbours=beside)
-    doubts = (*late, *(ref for one in judged.examining for ref in one.doubts))
-    questions = (*judged.questions, *idle)
-    return Needs(references=references, questions=questions, warnings=doubts, neighbours=beside)
+        of_exams, asked = (), compared.questions
+    return Needs(
+        references=tuple(dict.fromkeys(_references(seen))),
+        progress=next((ref for one in errands if (ref := one.asked) is not None), None),
+        questions=(*asked, *idle_questions(seen)),
+        warnings=(*late, *of_exams),
+        neighbours=_has_names_to_keep(seen.owner),
+    )
 
 
 def _has_names_to_keep(owner: DeepSeekServing) -> bool:

@@ -33,8 +33,11 @@ def needs(seen: Seen[DeepSeekTraining], configuration: Configuration) -> Needs:
     claims = {name for name, _ in claims_read(owner)} | {name for name in checkpoints if name}
     training = named_training(seen.owner.spec) if known is None else None
     late = (ref for one in fetches(seen) for ref in one.doubts)
+    fetched = next((ref for one in fetches(seen) if (ref := one.asked) is not None), None)
     references = (*(Ref(CLAIM, name) for name in sorted(claims)), *((Ref(TRAINING, training),) if training else ()))
-    return Needs(references=references, progress=_progress(seen, configuration), warnings=(*_warnings(seen), *late))
+    return Needs(
+        references=references, progress=fetched or _progress(seen, configuration), warnings=(*_warnings(seen), *late)
+    )
 
 
 def _warnings(seen: Seen[DeepSeekTraining]) -> tuple[Ref, ...]:

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
-from deepseek_operator.api.base import parse_time
+from deepseek_operator.api.base import parse_time, rfc3339
 from deepseek_operator.api.v1alpha1.common.fetch import FetchStatus
 from deepseek_operator.api.v1alpha1.common.pod import PodSettings
 from deepseek_operator.api.v1alpha1.common.source import ModelSource, is_place
@@ -22,7 +22,7 @@ from deepseek_operator.core.configuration import Configuration, Hub, ObjectStora
 from deepseek_operator.core.names import ROLE_LABEL, child_name, digest, handed_on
 from deepseek_operator.core.ownership import job_uid_of
 from deepseek_operator.core.resources import GROUP, JOB, POD, Manifest, Ref, controller_of, is_terminating, uid_of
-from deepseek_operator.core.seen import Seen
+from deepseek_operator.core.seen import Seen, Unavailable
 from deepseek_operator.workloads import reasons
 from deepseek_operator.workloads.batch import backoff
 from deepseek_operator.workloads.batch.attempt import is_over
@@ -35,7 +35,7 @@ from deepseek_operator.workloads.last_words import document
 from deepseek_operator.workloads.obstacles import Obstacle
 from deepseek_operator.workloads.owner import Owner
 from deepseek_operator.workloads.pod.security import container_security
-from deepseek_operator.workloads.pod.state import is_lost, terminated
+from deepseek_operator.workloads.pod.state import is_lost, is_running, terminated
 from deepseek_operator.workloads.pod.template import pod_spec, with_settings
 
 RUNNING, BACKING_OFF, COMPLETE = "Running", "BackingOff", "Complete"
@@ -62,6 +62,9 @@ _KEYS = {name: name for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", _
 """Variables that clients of a source read, and the entries of the Secret that they come from."""
 
 _CLAIM_PATH = "/claim"
+_PORT = 8090
+"""On which pods are asked for their progress (`adapters.progress`)."""
+_MOST = 1e15
 _VOLUME = "claim"
 _GRACE_S = 5
 """From SIGTERM to SIGKILL: what has come is on the claim already."""
@@ -73,6 +76,10 @@ _RESOURCES: Mapping[str, Mapping[str, str]] = {
 _SILENT_S = 60
 """A pod whose node is gone is not waited for so long after its grace period."""
 _MESSAGE_LENGTH = 512
+TOLD_EVERY = timedelta(seconds=30)
+"""How often a status is written to show how far a fetch is."""
+_PASSING = ("message", "reason", "not_before", "job", "progress", "observed_at")
+"""What is told of tries, and of nothing that is there."""
 _CAUSES = frozenset(known.cause for known in FETCHER.exits.values())
 _DIGEST_LENGTH = len("sha256:") + 64
 
@@ -131,7 +138,7 @@ class Fetching:
         job = self.gang.job
         if job is not None and not self.before.job_uid:
             return self.before.model_copy(update={"job_uid": uid_of(job)})
-        return self._ended() if is_over(self.gang, self._is_given_up) else self.before
+        return self._ended() if is_over(self.gang, self._is_given_up) else self._further()
 
     @property
     def kept(self) -> Ref | None:
@@ -153,7 +160,10 @@ class Fetching:
         """How soon to look again, although nothing tells us to."""
         if self.after.phase == BACKING_OFF:
             return max(self._not_before(self.after) - self.seen.now, timedelta(seconds=1))
-        return next_doubt(self.gang, 1, self.seen.now) if self.before.phase == RUNNING else None
+        if self.before.phase != RUNNING:
+            return None
+        doubt = next_doubt(self.gang, 1, self.seen.now)
+        return TOLD_EVERY if doubt is None and self.gang.running else doubt
 
     @property
     def told(self) -> tuple[str, str, bool]:
@@ -165,7 +175,29 @@ class Fetching:
             return state.reason or reasons.FETCH_FAILED, why, state.reason == reasons.SOURCE_NOT_FOUND
         if (found := self.obstacle) is not None:
             return found.reason, f"{uri} is to be fetched by Job {self.job}: {found.message}{again}", False
-        return reasons.FETCHING, f"{uri} is fetched to claim {self.wanted.source.claim} by Job {self.job}{again}", False
+        far_told = f": {state.progress}" if state.progress else ""
+        told = f"{uri} is fetched to claim {self.wanted.source.claim} by Job {self.job}{far_told}{again}"
+        return reasons.FETCHING, told, False
+
+    @property
+    def asked(self) -> Ref | None:
+        """The pod whose progress is due to be asked for; None while none runs, or it was told of a moment ago."""
+        if self.before.phase != RUNNING or not self._is_due:
+            return None
+        pod = next((pod for pod in self.gang.pods if is_running(pod, FETCHER.container)), None)
+        return Ref(POD, pod["metadata"]["name"]) if pod is not None else None
+
+    @property
+    def _is_due(self) -> bool:
+        before = parse_time(self.before.observed_at)
+        return before is None or self.seen.now - before >= TOLD_EVERY
+
+    def _further(self) -> FetchStatus:
+        """With what its pod says, at most as often as a status is written for display."""
+        told = far(self.seen.progress) if self.asked is not None else ""
+        if not told or told == self.before.progress:
+            return self.before
+        return self.before.model_copy(update={"progress": told, "observed_at": rfc3339(self.seen.now)})
 
     def _not_before(self, state: FetchStatus) -> datetime:
         return parse_time(state.not_before) or self.seen.now
@@ -183,7 +215,7 @@ class Fetching:
         failures = newly_failed(self.gang.pods, (), self.seen.now, FETCHER)
         verdict, cause = outcome(self.gang, failures, None, FETCHER)
         if verdict == "Complete" and (brought := _brought(self.gang.pods, self.wanted.source)) is not None:
-            cleared = {"phase": COMPLETE, "message": "", "reason": "", "not_before": "", "job": ""}
+            cleared = {"phase": COMPLETE, **dict.fromkeys(_PASSING, "")}
             return self.before.model_copy(update={**cleared, **brought})
         why = "its pod did not say what it fetched" if verdict == "Complete" else cause.message or sentence(cause)
         later = backoff.after_failure(self.before.attempt - 1, None, None, self.seen.now).not_before
@@ -192,6 +224,8 @@ class Fetching:
             "reason": cause.cause if cause.cause in _CAUSES else reasons.FETCH_FAILED,
             "message": why.replace("\n", " ")[:_MESSAGE_LENGTH],
             "not_before": later,
+            "progress": "",
+            "observed_at": "",
         }
         return self.before.model_copy(update=said)
 
@@ -302,6 +336,7 @@ def _variables(wanted: Wanted, configuration: Configuration) -> list[dict[str, A
         "DEEPSEEK_SOURCE_WANT": wanted.want,
         "DEEPSEEK_SOURCE_CLAIM": _CLAIM_PATH,
         "DEEPSEEK_SOURCE_DIGEST": source.digest or "",
+        "DEEPSEEK_PROGRESS_PORT": str(_PORT),
         **(_of_s3(configuration.s3) if source.is_in_bucket else _of_hub(configuration.hub)),
     }
     plain: list[dict[str, Any]] = [{"name": name, "value": value} for name, value in told.items() if value]
@@ -321,6 +356,35 @@ def _entry(variable: str, secret: str, key: str) -> dict[str, Any]:
     """Keys that last need no session's token beside them."""
     of: dict[str, Any] = {"name": secret, "key": key, **({"optional": True} if key == _SESSION else {})}
     return {"name": variable, "valueFrom": {"secretKeyRef": of}}
+
+
+def far(said: Mapping[str, object] | Unavailable | None) -> str:
+    """How far a fetch is, for a person, from what its pod said; empty where it said nothing of it."""
+    fetch = said.get("fetch") if isinstance(said, Mapping) else None
+    if not isinstance(fetch, Mapping) or not isinstance(total := fetch.get("total"), int) or total <= 0:
+        return ""
+    done, rate, left = fetch.get("done"), fetch.get("bytesPerSecond"), fetch.get("etaSeconds")
+    told = f"{_amount(done if isinstance(done, int) else 0)} of {_amount(total)}"
+    if not isinstance(rate, int | float) or not 0 < rate < _MOST:
+        return told
+    ends = f", {_time(left)} left" if isinstance(left, int | float) and 0 <= left < _MOST else ""
+    return f"{told}, {_amount(rate)}/s{ends}"
+
+
+def _amount(size: float) -> str:
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TiB"
+
+
+def _time(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min" if minutes else f"{rest} s"
 
 
 def _brought(pods: Sequence[Manifest], source: ModelSource) -> dict[str, object] | None:

@@ -147,6 +147,12 @@ def fetches_its_model() -> ServingLife:
         life.world.run_job_controller()
         life.operator.settle()
         (pod,) = (p for p in life.pods() if p["metadata"]["labels"].get(ROLE_LABEL) == FETCHER and not is_ended(p))
+        fetch = {"done": 1, "total": 2}
+        life.operator.progress.answers[pod["metadata"]["name"]] = {"formatVersion": 1, "fetch": fetch}
+        life.world.run(pod)
+        life.operator.settle()
+        life.clock.advance(31)
+        life.operator.settle()
         life.world.end(pod, code, said)
         life.world.run_job_controller()
         life.operator.settle()

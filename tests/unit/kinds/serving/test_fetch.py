@@ -9,6 +9,8 @@ from deepseek_operator.adapters.memory import Stored
 from deepseek_operator.api.v1alpha1.serving.definition import SERVING
 from deepseek_operator.core.configuration import Configuration, Hub, ObjectStorage
 from deepseek_operator.core.resources import DEPLOYMENT, JOB, POD, SERVICE
+from deepseek_operator.core.seen import Unavailable
+from deepseek_operator.workloads.batch.fetch import far
 from tests.support.serving_life import ExaminedLife
 from tests.support.servings import NAMESPACE, a_claim
 
@@ -66,6 +68,7 @@ def test_one_job_fetches_to_the_claim_and_nothing_runs_before_it_is_there() -> N
         "DEEPSEEK_SOURCE_URI": URI,
         "DEEPSEEK_SOURCE_WANT": "Model",
         "DEEPSEEK_SOURCE_CLAIM": "/claim",
+        "DEEPSEEK_PROGRESS_PORT": "8090",
     }
     assert container["image"] == Configuration().runtime_image
     assert container["volumeMounts"] == [{"name": "claim", "mountPath": "/claim"}]
@@ -242,3 +245,46 @@ def test_its_pod_is_no_replica() -> None:
     for service in life.cluster.all(SERVICE, NAMESPACE):
         assert not service["spec"]["selector"].items() <= pod["metadata"]["labels"].items()
     assert life.status.replicas == 0
+
+
+def test_how_far_it_is_is_told_with_rate_and_time_and_no_more_than_twice_a_minute() -> None:
+    life = FetchLife()
+    life.run()
+    answers = life.operator.progress.answers
+    name = life.fetcher()["metadata"]["name"]
+    half = {"done": 5 << 30, "total": 10 << 30, "bytesPerSecond": 100.0 * (1 << 20), "etaSeconds": 51.2}
+    answers[name] = {"formatVersion": 1, "fetch": half}
+    life.after(31)
+    assert life.status.sources[0].progress == "5.0 GiB of 10.0 GiB, 100.0 MiB/s, 51 s left"
+    assert ": 5.0 GiB of 10.0 GiB, 100.0 MiB/s, 51 s left" in life.said("Reconciling")[1]
+    answers[name] = {"formatVersion": 1, "fetch": {**half, "done": 6 << 30}}
+    before = life.serving()["metadata"]["resourceVersion"]
+    life.after(10)
+    assert life.serving()["metadata"]["resourceVersion"] == before
+    life.after(25)
+    assert life.status.sources[0].progress.startswith("6.0 GiB of 10.0 GiB")
+    life.brings()
+    assert (life.status.sources[0].progress, life.status.sources[0].observed_at) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ({"done": 0, "total": 10}, "0 bytes of 10 bytes"),
+        ({"done": 1 << 40, "total": 3 << 40, "bytesPerSecond": 0.0}, "1.0 TiB of 3.0 TiB"),
+        (
+            {"done": 0, "total": 2048, "bytesPerSecond": 1.0, "etaSeconds": 7384.0},
+            "0 bytes of 2.0 KiB, 1 bytes/s, 2 h 3 min left",
+        ),
+        ({"done": 0, "total": 2048, "bytesPerSecond": 1e300, "etaSeconds": 1e300}, "0 bytes of 2.0 KiB"),
+        ({"done": 0, "total": 0}, ""),
+        ("far", ""),
+    ],
+)
+def test_what_a_pod_says_is_read_as_a_strangers(said: object, told: str) -> None:
+    assert far({"fetch": said}) == told
+
+
+@pytest.mark.parametrize("said", [None, Unavailable("it does not answer"), {}])
+def test_a_pod_that_says_nothing_is_told_nothing_of(said: Any) -> None:
+    assert far(said) == ""

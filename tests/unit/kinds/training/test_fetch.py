@@ -134,3 +134,11 @@ def test_the_pod_that_fetches_is_no_worker_whatever_somebody_labels_it() -> None
     life.cluster.edit(POD, NAMESPACE, name, lambda live: live["metadata"]["labels"].update(labels))
     brings(life.turn())
     assert len(attempts(life)) == 1
+
+
+def test_how_far_it_is_is_told() -> None:
+    life = begun().running()
+    said = {"done": 1 << 20, "total": 4 << 20, "bytesPerSecond": float(1 << 20), "etaSeconds": 3.0}
+    life.operator.progress.answers[fetcher(life)["metadata"]["name"]] = {"formatVersion": 1, "fetch": said}
+    life.later(31)
+    assert ": 1.0 MiB of 4.0 MiB, 1.0 MiB/s, 3 s left" in life.message

@@ -23,6 +23,11 @@ class FetchStatus(StatusModel):
         description="Over the lines `<sha256>  <path>` of all files, as sha256sum prints them, sorted by path.",
     )
     size_bytes: int = Field(default=0, description="Bytes of all files.")
+    progress: str = Field(
+        default="",
+        description="How far it is, at most twice a minute. Example: 3.2 GiB of 14.2 GiB, 210.0 MiB/s, 52 s left.",
+    )
+    observed_at: str = Field(default="", description="When that was, RFC 3339.")
     attempt: int = Field(default=1, description="The how-maniest try it is.")
     not_before: str = Field(default="", description="When it is tried again, RFC 3339.")
     job: str = Field(default="", description="The Job of this try.")
