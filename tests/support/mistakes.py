@@ -75,6 +75,18 @@ TRAININGS: tuple[tuple[dict[str, Any], str | None], ...] = (
     ),
     ({"spec.method": {"type": "PrefixTuning"}}, "write Full, LoRA, QLoRA, PromptTuning or PTuning;"),
     ({"spec.method": {"type": "PTuningV2"}}, "of which multi-head latent attention keeps none"),
+    (
+        {"spec.model": {"source": {"uri": "hf://a/b@main"}}},
+        "a source that is fetched needs claimName",
+    ),
+    (
+        {
+            "spec.model": {
+                "source": {"uri": "pvc://a/b", "claimName": "a", "credentials": "b", "digest": f"sha256:{'0' * 64}"}
+            }
+        },
+        "a folder of a claim (pvc://) has none of them",
+    ),
     ({"spec.method": {"type": "PTuning"}}, "begins at random weights: write model.source or model.fromTraining"),
     ({"spec.method": {"type": "Full", "prompt": {"virtualTokens": 4}}}, "is of methods PromptTuning and PTuning"),
     ({"spec.method": {"type": "lora"}}, "write Full, LoRA, QLoRA, PromptTuning or PTuning;"),

@@ -53,6 +53,7 @@ def test_message_has_the_fields_of_the_contract(tmp_path: Path) -> None:
         "rollbacks": None,
         "stoppedEarly": None,
         "inPlaceRestarts": None,
+        "source": None,
     }
 
 

@@ -17,7 +17,7 @@ from deepseek_operator.kinds.training.pod import Attempt
 from deepseek_operator.kinds.training.policy import is_gang, policy
 from deepseek_operator.kinds.training.service import service
 from deepseek_operator.kinds.training.settings import attempt_digest, fixed_digest
-from deepseek_operator.kinds.training.sources import as_fetched, fetch_names
+from deepseek_operator.kinds.training.sources import UNKNOWN, as_fetched, fetch_names
 
 
 def names(owner: DeepSeekTraining) -> tuple[Ref, ...]:
@@ -55,8 +55,9 @@ def recorded_uids(owner: DeepSeekTraining) -> frozenset[str]:
 
 
 def first_children(owner: DeepSeekTraining, configuration: Configuration) -> tuple[Manifest, ...]:
-    """What the first attempt is made of, in the order of making; the claim's uid is shown as `recorded at run time`."""
-    owner = as_resolved(as_fetched(owner), recorded(owner))
+    """What the first attempt is made of, in the order of making; the claim's uid is shown as `recorded at run time`, and so
+    is the revision of a source that is fetched."""
+    owner = as_resolved(as_fetched(owner, UNKNOWN), recorded(owner))
     plan = planned(owner, configuration)
     owner = owner.model_copy(update={"status": owner.status.model_copy(update={"plan": plan})})
     agreed = accepted(owner)

@@ -14,6 +14,8 @@ from deepseek_operator.kinds.training.owner import owner_of
 from deepseek_operator.workloads.batch.fetch import COMPLETE, Fetching, Wanted, due, fetching, recorded_as
 
 MODEL = "Model"
+UNKNOWN = "recorded-at-run-time"
+"""In place of a revision that nobody has resolved yet."""
 
 
 def wanted_sources(owner: DeepSeekTraining) -> tuple[Wanted, ...]:
@@ -33,12 +35,15 @@ def fetch_names(owner: DeepSeekTraining) -> tuple[Ref, ...]:
     return due(owner_of(owner), wanted_sources(owner), owner.status.sources)
 
 
-def as_fetched(owner: DeepSeekTraining) -> DeepSeekTraining:
-    """The training with the folders on claims in place of what was fetched to them."""
+def as_fetched(owner: DeepSeekTraining, revision: str | None = None) -> DeepSeekTraining:
+    """The training with the folders on claims in place of what was fetched to them; what was not stays as it is written, or
+    has that `revision`, for a person to look at."""
     source = owner.spec.model.source
     if source is None or not source.is_fetched:
         return owner
     place = _place(Wanted(source, MODEL), owner.status.sources)
+    if place is None and revision is not None:
+        place = ModelSource(uri=f"{CLAIM_SCHEME}{source.claim}/{source.place}/{revision}")
     if place is None:
         return owner
     model = owner.spec.model.model_copy(update={"source": place})

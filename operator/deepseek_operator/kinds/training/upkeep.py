@@ -10,7 +10,6 @@ from deepseek_operator.kinds.training.claim import kept_claim
 from deepseek_operator.kinds.training.owner import owner_of
 from deepseek_operator.kinds.training.policy import is_gang, policy
 from deepseek_operator.kinds.training.service import last_attempt, service
-from deepseek_operator.kinds.training.sources import fetch_names
 from deepseek_operator.kinds.training.view import View
 from deepseek_operator.workloads.batch.fetch import errand_labels
 from deepseek_operator.workloads.batch.job import marks
@@ -76,7 +75,7 @@ def tidy(view: View, already: Iterable[Action]) -> tuple[Action, ...]:
     """
     gang = {uid_of(pod) for pod in view.gang.pods} if view.running_attempt is not None else set()
     left = [pod for pod in loose(view.pods) if uid_of(pod) not in gang]
-    awaited = set(fetch_names(view.written))
+    awaited = {one.kept for one in view.fetches}
     brought = [job for job in view.errands if Ref(JOB, job["metadata"]["name"]) not in awaited]
     return others((*drop((*superseded(view.jobs, current(view)), *brought)), *end(left)), already)
 

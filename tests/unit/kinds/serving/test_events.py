@@ -9,7 +9,7 @@ from deepseek_operator.kinds.serving.events import events
 
 PROGRESS = {
     *("Available", "Loading", "Rolling", "Scaling", "Suspending", "Suspended", "Deleting"),
-    *("WaitingForTraining", "WaitingForExport", "WaitingForPredecessor", "ApiUnavailable", "NewDefaults"),
+    *("Fetching", "WaitingForTraining", "WaitingForExport", "WaitingForPredecessor", "ApiUnavailable", "NewDefaults"),
     *("RouteAccepted", "RoutePending", "PolicyAccepted", "PolicyPending"),
     *("RolledBack", "RollbackDone", "Canary", "CanaryPaused", "CanaryEdited", "CanaryCompared"),
     *("Asleep", "Waking"),
