@@ -11,7 +11,7 @@ from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.definition import SERVING
 from deepseek_operator.api.v1alpha1.serving.scaling import Autoscaling, Bounds
 from deepseek_operator.core.configuration import Configuration
-from deepseek_operator.core.names import OWNER_UID, handed_on
+from deepseek_operator.core.names import OWNER_UID, ROLE_LABEL, handed_on
 from deepseek_operator.core.resources import (
     AUTOSCALER,
     BACKEND_TRAFFIC_POLICY,
@@ -27,7 +27,6 @@ from deepseek_operator.kinds.serving.cache import cache_of, caches_budget
 from deepseek_operator.kinds.serving.head import head
 from deepseek_operator.kinds.serving.labels import (
     ENGINE_ROLE,
-    ROLE_LABEL,
     WORKER_ROLE,
     child_labels,
     replica_selector,
