@@ -1,0 +1,249 @@
+"""The commands that `deepseek-operator` and `kubectl deepseek` have in common: their arguments, and what runs them.
+
+Exit statuses are the same everywhere: 0 it is so, 1 it is not (refused, not found, does not fit, ended badly), with the reason
+on standard error, and 2 wrong usage.
+"""
+
+import asyncio
+import sys
+from argparse import ArgumentParser, Namespace, _SubParsersAction
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+
+from deepseek_operator.domain.programs.engines.table import RECOMMENDED, memory_lines
+from deepseek_operator.kinds.registry import KINDS
+
+if TYPE_CHECKING:
+    from deepseek_operator.cli.size import Question
+    from deepseek_operator.controller.profiles import Offer
+
+
+def add_plan(commands: "_SubParsersAction[ArgumentParser]") -> None:
+    plan = commands.add_parser(
+        "plan",
+        help="show what would be made of resources in a file, without a cluster",
+        description="Answers as the API server and the operator would. Exit status 0: all of it would be made; 1: something "
+        "is refused, would be Stalled, or can't be read; 2: wrong usage.",
+    )
+    plan.add_argument(
+        "-f",
+        "--file",
+        required=True,
+        action="append",
+        metavar="FILE",
+        help="YAML or JSON with resources, a folder of such files, or - for standard input; may be given several times",
+    )
+    plan.add_argument(
+        "-o", "--output", choices=("text", "yaml", "json"), default="text", help="form of the answer; default text"
+    )
+    plan.add_argument(
+        "--seen",
+        metavar="FILE",
+        help="YAML with all that the cluster has already; without it, what is referred to is assumed",
+    )
+    plan.add_argument(
+        "--profiles",
+        metavar="FILE",
+        help="YAML with what an administrator decides, as in the chart's values: profiles, hostAccess",
+    )
+    plan.set_defaults(command=_plan)
+
+
+def _plan(options: Namespace) -> int:
+    from deepseek_operator.cli import planning
+    from deepseek_operator.core.configuration import Configuration
+
+    try:
+        wanted = planning.read(options.file, _text)
+        seen = planning.read([options.seen], _text) if options.seen else None
+        offer = _offer(options.profiles)
+        configuration = Configuration(profiles=offer.profiles, host_access=offer.host_access)
+        answer = asyncio.run(planning.planned(wanted, seen, configuration, KINDS))
+    except RecursionError:
+        return refused("the file is nested too deeply to be read")
+    except (yaml.YAMLError, ValueError, KeyError, OSError) as error:
+        return refused(str(error.args[0]) if isinstance(error, KeyError) else str(error))
+    print(planning.rendered(answer, options.output), end="")
+    for line in answer.complaints:
+        print(line, file=sys.stderr)
+    return 0 if answer.is_made else 1
+
+
+def add_size(commands: "_SubParsersAction[ArgumentParser]") -> None:
+    size = commands.add_parser("size", help="how many devices a model needs, how it lies on them, and how fast it is")
+    size.add_argument("model", nargs="?", metavar="MODEL", help="name in the catalogue, or a config.json")
+    size.add_argument("--list", action="store_true", help="list the models and accelerators that can be asked for")
+    size.add_argument("--accelerator", metavar="NAME", help="profile, for example h200 or nvidia-a100-80")
+    size.add_argument("--profiles", metavar="FILE", help="YAML with an administrator's profiles")
+    what = size.add_mutually_exclusive_group()
+    what.add_argument("--serve", action="store_true", help="size one replica (the default without --method)")
+    what.add_argument("--train", action="store_true", help="size a training (the default with --method)")
+    size.add_argument(
+        "--method", metavar="METHOD", help="what is trained: Full, LoRA, QLoRA, PromptTuning, PTuning, in any case"
+    )
+    size.add_argument(
+        "-o",
+        "--output",
+        choices=("text", "json"),
+        default="text",
+        help="text (default) or json, with every number; exit status 0: it fits, 1: it does not, 2: the question is wrong",
+    )
+    size.add_argument("--precision", choices=("fp32", "bf16", "pure-bf16", "fp8"), default="bf16", help="of a training")
+    size.add_argument("--engine", choices=tuple(memory_lines()), help=f"default {RECOMMENDED.type}")
+    size.add_argument("--quantization", metavar="FORMAT", help="weights as served, or a frozen base: fp8, awq, …")
+    size.add_argument("--sequence-length", dest="sequence", type=int, metavar="TOKENS", help="context or sequence")
+    size.add_argument("--concurrency", type=int, metavar="N", help="full contexts that a replica must hold; default 1")
+    size.add_argument("--global-batch-size", dest="global_batch", type=int, metavar="N", help="sequences per step")
+    size.add_argument("--fused-loss", action="store_true", help="the trainer never holds all logits (Liger, CCE)")
+    size.add_argument("--tokens", type=int, metavar="N", help="tokens to train on, for the duration")
+    size.add_argument("--gpus", type=int, metavar="N", help="devices in all; default the fewest that fit")
+    size.add_argument("--nodes", type=int, metavar="N", help="nodes; default as many as it takes")
+    size.set_defaults(command=_size)
+
+
+def _size(options: Namespace) -> int:
+    from deepseek_operator.cli.size import answer, listing
+
+    try:
+        profiles = _offer(options.profiles).profiles
+        if options.list:
+            print(listing(profiles), end="")
+            return 0
+        if options.model is None or options.accelerator is None:
+            return _wrong("write a model and --accelerator; --list shows both")
+        found = answer(_question(options), profiles)
+    except RecursionError:
+        return _wrong("the file of profiles is nested too deeply to be read")
+    except (LookupError, ValueError, OSError, yaml.YAMLError) as error:
+        return _wrong(str(error.args[0]) if isinstance(error, LookupError) else str(error))
+    print(found.json() if options.output == "json" else found.text, end="")
+    return 0 if found.fits else 1
+
+
+def _question(options: Namespace) -> "Question":
+    from deepseek_operator.cli.size import Question, config_of, method_of
+    from deepseek_operator.domain.sizing.training_state import Precision
+
+    trains = options.train or (options.method is not None and not options.serve)
+    given = {
+        name: value
+        for name in ("sequence", "quantization", "gpus", "nodes", "engine", "concurrency", "global_batch", "tokens")
+        if (value := getattr(options, name)) is not None
+    }
+    config = config_of(_text(options.model), options.model) if options.model.endswith(".json") else None
+    return Question(
+        model=options.model,
+        accelerator=options.accelerator,
+        config=config,
+        method=method_of(options.method or "Full") if trains else None,
+        precision=Precision(options.precision),
+        fused_loss=options.fused_loss,
+        **given,
+    )
+
+
+def _offer(file: str | None) -> "Offer":
+    from deepseek_operator.controller.profiles import Offer, profiles_from_text
+
+    return profiles_from_text(_text(file)) if file else Offer()
+
+
+def add_key(commands: "_SubParsersAction[ArgumentParser]") -> None:
+    key = commands.add_parser("key", help="make, list and revoke API keys of the gateway, by your kubeconfig")
+    verbs = key.add_subparsers(required=True, metavar="VERB", dest="verb")
+    new = verbs.add_parser("new", help="make a key and print it, once: the cluster gets its SHA-256 alone")
+    new.add_argument(
+        "--serving",
+        dest="servings",
+        action="append",
+        required=True,
+        metavar="NAME",
+        help="a name, model or alias that the key is for; may be given several times; '*': all of the namespace",
+    )
+    new.add_argument("--expires", default="90d", metavar="TIME", help="90d (the default), 12h, 30m or never")
+    new.add_argument("--revision", metavar="NAME", help="the one revision that shall answer")
+    new.add_argument("--limits", metavar="CLASS", help="class of limits, as the gateway's policy names it")
+    new.add_argument(
+        "-o",
+        "--output",
+        choices=("yaml",),
+        help="write nothing to the cluster: print the ConfigMap, and the key to stderr",
+    )
+    revoke = verbs.add_parser("revoke", help="take a key away; it is worth nothing within 5 s")
+    for verb in (new, revoke):
+        verb.add_argument("name", metavar="NAME", help="of the client, as logs and limits know it")
+    for verb in (new, revoke, verbs.add_parser("list", help="show all keys, without their digests")):
+        add_place(verb)
+    key.set_defaults(command=_key)
+
+
+def _key(options: Namespace) -> int:
+    from deepseek_operator.cli import key_command
+
+    return by_kubeconfig(key_command.answer(options))
+
+
+_RUN_COMMANDS = {
+    "watch": "print where a version that is tried stands, at every change, until the run is over",
+    "promote": "end the present step of a canary run",
+    "pause": "keep a canary run at its step",
+    "resume": "let a canary run go on that was paused",
+    "rollback": "go back to a kept revision; without one, to the stable one of the run",
+    "follow": "end a rollback: run what the spec asks for",
+}
+
+
+def add_run_commands(commands: "_SubParsersAction[ArgumentParser]") -> None:
+    for verb, what in _RUN_COMMANDS.items():
+        parser = commands.add_parser(verb, help=f"{what}; by your kubeconfig")
+        parser.add_argument("name", metavar="NAME", help="of the resource whose version is tried")
+        if verb in ("promote", "pause", "rollback"):
+            parser.add_argument("revision", metavar="REVISION", nargs="?", help="as status.revisions lists it")
+        if verb == "watch":
+            parser.add_argument("--once", action="store_true", help="print it once")
+        add_place(parser)
+        parser.set_defaults(command=_run_command, verb=verb)
+
+
+def _run_command(options: Namespace) -> int:
+    from deepseek_operator.cli import run_command
+
+    try:
+        return by_kubeconfig(run_command.answer(options, KINDS))
+    except KeyboardInterrupt:
+        return 0
+
+
+def add_place(parser: ArgumentParser) -> None:
+    parser.add_argument("-n", "--namespace", metavar="NAMESPACE", help="default: that of your kubeconfig")
+    parser.add_argument("--kubeconfig", metavar="FILE", help="default: $KUBECONFIG, else ~/.kube/config")
+
+
+def by_kubeconfig(answer: Coroutine[object, object, int]) -> int:
+    """The exit status of a command that asks a cluster, or of its refusal."""
+    from kubernetes.config import ConfigException
+
+    from deepseek_operator.ports.cluster import ClusterError
+
+    try:
+        return asyncio.run(answer)
+    except (ValueError, OSError, ClusterError, ConfigException) as error:
+        return refused(str(error))
+
+
+def _text(name: str) -> str:
+    return sys.stdin.read() if name == "-" else Path(name).read_text()
+
+
+def _wrong(question: str) -> int:
+    """A question that can't be answered: 2, as argparse has it, since 1 is the answer that it does not fit."""
+    print(question, file=sys.stderr)
+    return 2
+
+
+def refused(message: str) -> int:
+    print(message, file=sys.stderr)
+    return 1
