@@ -11,7 +11,7 @@ import yaml
 
 from deepseek_operator import __version__
 from deepseek_operator.api import crd
-from deepseek_operator.cli.commands import add_key, add_plan, add_run_commands, add_size, refused
+from deepseek_operator.cli.commands import add_key, add_plan, add_size, add_verbs, refused
 from deepseek_operator.kinds.registry import KINDS
 
 CRD_FOLDERS = (Path("crds"), Path("charts/deepseek-operator/files/crds"))
@@ -128,7 +128,7 @@ def _parser() -> ArgumentParser:
     tables.set_defaults(command=_tables)
     add_size(commands)
     add_key(commands)
-    add_run_commands(commands)
+    add_verbs(commands)
     return parser
 
 

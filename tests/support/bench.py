@@ -23,6 +23,7 @@ class Bench:
     """One namespace with an operator, a node and a user."""
 
     def __init__(self, cluster: Cluster, namespace: str, node: FakeNode, operator: OperatorProcess) -> None:
+        self.cluster = cluster
         self.api = cluster.api
         self.node = node
         self.operator = operator

@@ -108,16 +108,18 @@ class ApiServer:
 
     @asynccontextmanager
     async def stream(
-        self, path: str, query: Mapping[str, str], idle_s: float
+        self, path: str, query: Mapping[str, str], idle_s: float, headers_s: float = HEADERS_TIMEOUT_S
     ) -> AsyncIterator[AsyncIterator[bytes] | None]:
         """The bytes of an answer as they come, None when the server says 404. Left early, its connection is closed.
+
+        `headers_s`: how long it may take to agree, which a followed log does with its first line.
 
         Raises:
             ClusterError: any other refusal, or no answer; while it is read: it breaks, or is silent for `idle_s`.
         """
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=HEADERS_TIMEOUT_S, sock_read=idle_s)
         try:
-            async with asyncio.timeout(HEADERS_TIMEOUT_S):
+            async with asyncio.timeout(headers_s):
                 response = await self._open().get(
                     self._credentials.server + path,
                     params=query,

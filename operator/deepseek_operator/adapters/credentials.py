@@ -78,15 +78,17 @@ class Credentials:
         return context
 
 
-def load(kubeconfig: str | None) -> Credentials:
+def load(kubeconfig: str | None, context: str | None = None) -> Credentials:
     """Credentials from the given kubeconfig, else from the pod, else from the user's default kubeconfig.
+
+    `context`: of the kubeconfig; None: its current one.
 
     Raises:
         kubernetes.config.ConfigException: nothing usable was found.
     """
     configuration = Configuration()
-    if kubeconfig is None and os.environ.get("KUBERNETES_SERVICE_HOST"):
+    if kubeconfig is None and context is None and os.environ.get("KUBERNETES_SERVICE_HOST"):
         load_incluster_config(client_configuration=configuration)
     else:
-        load_kube_config(config_file=kubeconfig, client_configuration=configuration)
+        load_kube_config(config_file=kubeconfig, context=context, client_configuration=configuration)
     return Credentials(configuration)

@@ -5,6 +5,7 @@ on standard error, and 2 wrong usage.
 """
 
 import asyncio
+import os
 import sys
 from argparse import ArgumentParser, Namespace, _SubParsersAction
 from collections.abc import Coroutine
@@ -186,40 +187,41 @@ def _key(options: Namespace) -> int:
     return by_kubeconfig(key_command.answer(options))
 
 
-_RUN_COMMANDS = {
-    "watch": "print where a version that is tried stands, at every change, until the run is over",
+_VERBS = {
+    "watch": "print where it stands at every change, until a training has ended or a canary run is over",
+    "suspend": "stop it: a training saves a checkpoint first, a serving answers what it has begun",
+    "resume": "let go on what was suspended, and a canary run that was paused",
     "promote": "end the present step of a canary run",
     "pause": "keep a canary run at its step",
-    "resume": "let a canary run go on that was paused",
     "rollback": "go back to a kept revision; without one, to the stable one of the run",
     "follow": "end a rollback: run what the spec asks for",
 }
 
 
-def add_run_commands(commands: "_SubParsersAction[ArgumentParser]") -> None:
-    for verb, what in _RUN_COMMANDS.items():
+def add_verbs(commands: "_SubParsersAction[ArgumentParser]") -> None:
+    """`watch`, and what changes one object by your kubeconfig."""
+    for verb, what in _VERBS.items():
         parser = commands.add_parser(verb, help=f"{what}; by your kubeconfig")
-        parser.add_argument("name", metavar="NAME", help="of the resource whose version is tried")
+        parser.add_argument("name", metavar="NAME", help="of the object, or KIND/NAME")
         if verb in ("promote", "pause", "rollback"):
             parser.add_argument("revision", metavar="REVISION", nargs="?", help="as status.revisions lists it")
         if verb == "watch":
             parser.add_argument("--once", action="store_true", help="print it once")
         add_place(parser)
-        parser.set_defaults(command=_run_command, verb=verb)
+        parser.set_defaults(command=_verb, verb=verb)
 
 
-def _run_command(options: Namespace) -> int:
-    from deepseek_operator.cli import run_command
+def _verb(options: Namespace) -> int:
+    from deepseek_operator.cli import verbs
 
-    try:
-        return by_kubeconfig(run_command.answer(options, KINDS))
-    except KeyboardInterrupt:
-        return 0
+    return by_kubeconfig(verbs.answer(options, KINDS))
 
 
 def add_place(parser: ArgumentParser) -> None:
+    """Where: namespace, kubeconfig and context."""
     parser.add_argument("-n", "--namespace", metavar="NAMESPACE", help="default: that of your kubeconfig")
     parser.add_argument("--kubeconfig", metavar="FILE", help="default: $KUBECONFIG, else ~/.kube/config")
+    parser.add_argument("--context", metavar="NAME", help="of the kubeconfig; default: its current one")
 
 
 def by_kubeconfig(answer: Coroutine[object, object, int]) -> int:
@@ -230,7 +232,14 @@ def by_kubeconfig(answer: Coroutine[object, object, int]) -> int:
 
     try:
         return asyncio.run(answer)
-    except (ValueError, OSError, ClusterError, ConfigException) as error:
+    except KeyboardInterrupt:
+        return 0
+    except BrokenPipeError:  # Whoever reads, head for one, has enough; nothing more must be flushed to it at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except ConfigException as error:
+        return refused(f"{error} Name a kubeconfig by --kubeconfig FILE or KUBECONFIG.")
+    except (ValueError, OSError, ClusterError) as error:
         return refused(str(error))
 
 

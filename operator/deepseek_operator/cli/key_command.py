@@ -21,8 +21,8 @@ async def answer(options: Namespace) -> int:
         print(keys.as_yaml(keys.config_map(options.namespace or "default", {options.name: entry})), end="")
         print(f"the key of {options.name}, told once: {key}", file=sys.stderr)
         return 0
-    namespace = options.namespace or namespace_of(options.kubeconfig)
-    async with api_server(options.kubeconfig) as server:
+    namespace = namespace_of(options)
+    async with api_server(options) as server:
         match options.verb:
             case "new":
                 key, entry = _made(options, now)

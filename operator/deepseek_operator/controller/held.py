@@ -14,7 +14,7 @@ from deepseek_operator.controller.mirror import Mirror
 from deepseek_operator.core.metrics import Metric, Row
 from deepseek_operator.core.names import OWNER_UID
 from deepseek_operator.core.resources import POD, Manifest, labels_of
-from deepseek_operator.workloads.pod.state import is_active, is_placed
+from deepseek_operator.workloads.pod.state import devices_held
 
 _LABELS = ("kind", "resource")
 
@@ -133,17 +133,6 @@ def _pod(version: int, name: str, pod: Manifest) -> _Pod:
         str(spec.get("nodeName") or ""),
         owner_uid=labels_of(pod).get(OWNER_UID, ""),
         since=parse_time(status.get("startTime")),
-        devices=dict(_devices(spec)) if is_active(pod) and is_placed(pod) else {},
+        devices=devices_held(pod),
         restarts=sum(float(one.get("restartCount") or 0) for one in status.get("containerStatuses") or ()),
     )
-
-
-def _devices(spec: Manifest) -> Iterator[tuple[str, float]]:
-    """By extended resource, whose names alone have a domain; they are whole, and limits are what is asked for."""
-    found: dict[str, float] = {}
-    for container in spec.get("containers") or ():
-        limits = (container.get("resources") or {}).get("limits") or {}
-        for resource, count in limits.items():
-            if "/" in resource and str(count).isdecimal():
-                found[resource] = found.get(resource, 0.0) + float(count)
-    yield from found.items()

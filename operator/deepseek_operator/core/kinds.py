@@ -88,18 +88,48 @@ class Demand:
 
 @dataclass(frozen=True)
 class Runs:
-    """What a person sees and does of versions that are tried by steps, for a kind that has such.
+    """What a person does with versions that are tried by steps, for a kind that has such.
 
     Attributes:
-        picture: lines for a terminal, of a stored resource.
-        exit_status: of a command that watches it: None while a run goes on.
         annotation: key and value that a verb writes, None to take it away; of verb, stored resource, revision and a token
             that makes the value another one than before. ValueError says what to write instead.
     """
 
+    annotation: Callable[[str, Manifest, str | None, str], tuple[str, str | None]]
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A pod that the status remembers as failed.
+
+    Attributes:
+        attempt: number of the attempt that it belonged to.
+        pod: its name; empty where the status does not keep it.
+        words: why, in a sentence.
+    """
+
+    attempt: int
+    pod: str
+    words: str
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a person is shown of a kind's objects, each read off the stored resource. ValueError: its status can't be read.
+
+    Attributes:
+        picture: lines for a terminal: where it stands now.
+        exit_status: of a command that watches it: None while what it waits for goes on.
+        columns: heads of what a table of many says of each, beside place and phase.
+        row: as many cells, a dash for what is not known.
+        failures: what failed, newest attempt first, and in it what failed first.
+    """
+
     picture: Callable[[Manifest], str]
     exit_status: Callable[[Manifest], int | None]
-    annotation: Callable[[str, Manifest, str | None, str], tuple[str, str | None]]
+    columns: tuple[str, ...]
+    row: Callable[[Manifest], tuple[str, ...]]
+    failures: Callable[[Manifest], tuple[Failed, ...]] = lambda manifest: ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,6 +148,7 @@ class Entry:
         demand: None: it is not scaled by load.
         metrics_port: name of the port at which its pods tell metrics; empty: they tell none.
         runs: None: its versions are not tried by steps.
+        told: None: nobody is shown more of it than of any object.
         metrics: what is told of its objects by the operator itself; names begin with `deepseek_operator_<word>_`.
         dashboard: the page of its objects; None: they are on the page over everything alone.
     """
@@ -132,6 +163,7 @@ class Entry:
     demand: Demand | None = None
     metrics_port: str = ""
     runs: Runs | None = None
+    told: Told | None = None
     metrics: tuple[Metric, ...] = ()
     dashboard: Dashboard | None = None
 

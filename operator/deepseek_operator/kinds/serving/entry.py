@@ -5,7 +5,7 @@ from deepseek_operator.api.v1alpha1.serving.definition import DEFINITION
 from deepseek_operator.api.v1alpha1.training.definition import TRAINING
 from deepseek_operator.api.v1alpha1.training.method import LORA
 from deepseek_operator.api.v1alpha1.training.result import assumed
-from deepseek_operator.core.kinds import Assumed, Demand, Entry, Runs, shared_claim
+from deepseek_operator.core.kinds import Assumed, Demand, Entry, Runs, Told, shared_claim
 from deepseek_operator.core.resources import CLAIM, Manifest
 from deepseek_operator.kinds.serving import serving_kind
 from deepseek_operator.kinds.serving.dashboard import DASHBOARD
@@ -13,7 +13,7 @@ from deepseek_operator.kinds.serving.metrics import METRICS
 from deepseek_operator.kinds.serving.reasons import ALL
 from deepseek_operator.kinds.serving.rights import OWNS
 from deepseek_operator.kinds.serving.signals import queries, wanted
-from deepseek_operator.kinds.serving.story import annotation, exit_status, picture
+from deepseek_operator.kinds.serving.story import COLUMNS, annotation, exit_status, picture, row
 from deepseek_operator.kinds.serving.template import PORT_NAME
 
 
@@ -41,5 +41,6 @@ ENTRY = Entry(
     metrics_port=PORT_NAME,
     metrics=METRICS,
     dashboard=DASHBOARD,
-    runs=Runs(picture, exit_status, annotation),
+    runs=Runs(annotation),
+    told=Told(picture, exit_status, COLUMNS, row),
 )

@@ -1,4 +1,4 @@
-"""A canary run as lines for a terminal, read off the stored serving; and what a verb writes into its annotations."""
+"""A serving and its canary run as lines for a terminal, read off the stored object; and what a verb writes into its annotations."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -7,6 +7,7 @@ from deepseek_operator.api.v1alpha1.serving.status import (
     ComparedRevision,
     ComparisonStatus,
     KeptRevision,
+    ScalingStatus,
     ServingStatus,
 )
 from deepseek_operator.core.conditions import headline
@@ -40,8 +41,41 @@ def _lines(name: str, status: ServingStatus) -> Iterator[str]:
             yield f"  {metric.verdict}: {metric.message}"
         if run.comparison is not None:
             yield from _comparison(run.comparison)
+    if (scaling := status.autoscaling) is not None:
+        yield from (f"  {line}" for line in _scaling(scaling))
     rows = [("REVISION", "MODEL", "READY", "WEIGHT", ""), *(_row(one, status) for one in status.revisions)]
-    yield from (f"  {line}" for line in aligned(rows))
+    yield from (f"  {line}" for line in aligned(rows) if status.revisions)
+
+
+def _scaling(scaling: ScalingStatus) -> Iterator[str]:
+    """What the autoscaler wants, and by which signal."""
+    wanted = f"wants {scaling.desired}" if scaling.desired is not None else "wants no number yet"
+    yield f"autoscaler {wanted}: {scaling.message or scaling.reason or 'nothing was said yet'}"
+    for signal in scaling.signals:
+        wish = f"wants {signal.wanted}" if signal.wanted is not None else "holds"
+        because = f": {signal.message}" if signal.message else ""
+        yield f"  {signal.type} {signal.value or '-'} of {signal.target}, {wish}{because}"
+
+
+COLUMNS: tuple[str, ...] = ("MODEL", "REPLICAS", "WANTED", "REVISION", "CANARY", "SIGNALS")
+"""What a table of servings says of each."""
+
+
+def row(serving: Mapping[str, Any]) -> tuple[str, ...]:
+    """Cells of those columns: the revision that is wanted, the run's step and share, and every signal's value of its target."""
+    status = status_of(serving)
+    run, scaling = status.canary, status.autoscaling
+    step = f"{run.phase} {run.step}/{run.steps}" if run is not None else "-"
+    signals = [f"{one.type}={one.value or '-'}/{one.target}" for one in scaling.signals] if scaling is not None else []
+    wanted = scaling.desired if scaling is not None else None
+    return (
+        status.summary.model or "-",
+        status.summary.replicas or "-",
+        str(wanted) if wanted is not None else "-",
+        (status.current.name if status.current is not None else "") or "-",
+        step,
+        ",".join(signals) or "-",
+    )
 
 
 def _comparison(table: ComparisonStatus) -> Iterator[str]:

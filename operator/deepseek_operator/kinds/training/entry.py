@@ -5,7 +5,7 @@ from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
 from deepseek_operator.api.v1alpha1.training.definition import DEFINITION, TRAINING
 from deepseek_operator.api.v1alpha1.training.method import PROMPTS
 from deepseek_operator.api.v1alpha1.training.result import assumed
-from deepseek_operator.core.kinds import Assumed, Entry, shared_claim
+from deepseek_operator.core.kinds import Assumed, Entry, Told, shared_claim
 from deepseek_operator.core.resources import CLAIM, Manifest
 from deepseek_operator.domain.programs.engines.request import AdapterKind
 from deepseek_operator.domain.programs.engines.table import offered
@@ -16,6 +16,7 @@ from deepseek_operator.kinds.training.pod import is_ours
 from deepseek_operator.kinds.training.reasons import ADVICE
 from deepseek_operator.kinds.training.rights import OWNS
 from deepseek_operator.kinds.training.service import PROGRESS_PORT_NAME
+from deepseek_operator.kinds.training.story import COLUMNS, exit_status, failures, picture, row
 
 NO_TEMPLATE = (
     "prompt and completion are trained as they are written, without the model's chat template: ask the result in the "
@@ -58,4 +59,5 @@ ENTRY = Entry(
     metrics_port=PROGRESS_PORT_NAME,
     metrics=METRICS,
     dashboard=DASHBOARD,
+    told=Told(picture, exit_status, COLUMNS, row, failures),
 )

@@ -48,6 +48,18 @@ def is_placed(pod: Manifest) -> bool:
     return bool(pod.get("spec", {}).get("nodeName"))
 
 
+def devices_held(pod: Manifest) -> Mapping[str, float]:
+    """By extended resource, whose names alone have a domain, what a placed pod asks for until it is over; they are whole, and
+    limits are what is asked for."""
+    found: dict[str, float] = {}
+    for container in (pod.get("spec") or {}).get("containers") or () if is_active(pod) and is_placed(pod) else ():
+        limits = (container.get("resources") or {}).get("limits") or {}
+        for resource, count in limits.items():
+            if "/" in resource and str(count).isdecimal():
+                found[resource] = found.get(resource, 0.0) + float(count)
+    return found
+
+
 def is_lost(pod: Manifest, now: datetime, beyond_s: int) -> bool:
     """True when the pod's node did not answer its deletion for `beyond_s` seconds after the grace was over."""
     deadline = parse_time(pod["metadata"].get("deletionTimestamp"))

@@ -12,6 +12,9 @@ import pytest
 from deepseek_operator.__main__ import main
 from deepseek_operator.api.base import Condition
 from deepseek_operator.api.v1alpha1.serving.status import CanaryStatus, KeptRevision, ServingStatus
+from deepseek_operator.cli.verbs import changes
+from deepseek_operator.core.kinds import Entry
+from deepseek_operator.kinds.registry import KINDS
 from deepseek_operator.kinds.serving.story import annotation, exit_status, picture
 from deepseek_operator.kinds.serving.verbs import PAUSE, PROMOTE, ROLLBACK
 
@@ -29,7 +32,8 @@ def serving(phase: str = "Baking", **canary: object) -> dict[str, Any]:
     ]
     canary_status = CanaryStatus.model_validate({**run, "phase": phase, **canary})
     told = ServingStatus(phase="Canary", conditions=[READY], stable=OLD, revisions=kept, canary=canary_status)
-    return {"metadata": {"name": "chat"}, "status": told.to_wire()}
+    metadata = {"name": "chat", "namespace": "team"}
+    return {"metadata": metadata, "spec": {}, "status": told.to_wire()}
 
 
 NEW_ONE: dict[str, Any] = {"metadata": {"name": "chat"}}
@@ -96,8 +100,11 @@ def cluster(tmp_path: Path) -> Iterator[tuple[str, list[dict[str, Any]]]]:
 
     class Server(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            here = self.path == "/apis/deepseek-operator.io/v1alpha1/namespaces/team/deepseekservings/chat"
-            self._say(200 if here else 404, serving("Completed") if here else {})
+            if self.path == "/apis/deepseek-operator.io/v1alpha1/namespaces/team/deepseekservings/chat":
+                return self._say(200, serving("Completed"))
+            if self.path.endswith("/chat") or self.path.endswith("/other"):
+                return self._say(404, {})
+            return self._say(200, {"metadata": {"resourceVersion": "1"}, "items": []})
 
         def do_PATCH(self) -> None:
             patches.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
@@ -145,3 +152,38 @@ def test_what_is_not_there_is_refused(
     assert main([*arguments, "--kubeconfig", kubeconfig]) == 1
     assert patches == []
     assert capsys.readouterr().err
+
+
+TRAINING, SERVING = KINDS
+
+
+@pytest.mark.parametrize("entry", [TRAINING, SERVING])
+def test_what_is_suspended_is_resumed(entry: Entry) -> None:
+    assert changes(entry, thing(), "suspend", None, "7") == [{"spec": {"suspend": True}}]
+    assert changes(entry, thing(suspend=True), "resume", None, "7") == [{"spec": {"suspend": False}}]
+
+
+def test_resume_lets_go_on_whatever_holds_it() -> None:
+    paused = {"metadata": {"annotations": {PAUSE: None}}}
+    assert changes(SERVING, thing({PAUSE: NEW}), "resume", None, "7") == [paused]
+    assert changes(SERVING, thing({PAUSE: NEW}, suspend=True), "resume", None, "7") == [
+        {"spec": {"suspend": False}},
+        paused,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("verb", "found", "words"),
+    [
+        ("resume", {}, "x is neither suspended nor paused"),
+        ("suspend", {"suspend": True}, "x is suspended already"),
+        ("promote", {}, "has no versions that are tried"),
+    ],
+)
+def test_a_verb_that_changes_nothing_is_refused(verb: str, found: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        changes(TRAINING, thing(**found), verb, None, "7")
+
+
+def thing(annotations: dict[str, str] | None = None, **spec: Any) -> dict[str, Any]:
+    return {"metadata": {"name": "x", "annotations": annotations or {}}, "spec": spec}
