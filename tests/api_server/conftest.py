@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from examples.local_cluster import control_plane
+from examples.local_cluster import control_plane, kubeconfig
 from examples.local_cluster.control_plane import Cluster
 from tests.support.bench import Bench
+from tests.support.fake_kubelet import FakeKubelet
 from tests.support.fake_node import FakeNode
 from tests.support.namespaces import wait_for_account
 from tests.support.operator_process import OperatorProcess
 from tests.support.our_kinds import serving_our_kinds
+from tests.support.plugin import Plugin
 
 PATIENCE_S = 600
 """Of a test that hangs. Several processes run these tests, each first starts a control plane: no test here is judged by this
@@ -76,3 +78,22 @@ def bench(controllers: Cluster, tmp_path: Path, namespace: str) -> Iterator[Benc
         yield Bench(controllers, namespace, node, operator)
     assert node.failure is None
     assert operator.exits == []
+
+
+@pytest.fixture
+def plugin(bench: Bench, tmp_path: Path) -> Plugin:
+    """As the cluster's administrator, in the namespace of the test."""
+    cluster, folder = bench.cluster, tmp_path / "bin"
+    folder.mkdir()
+    config = tmp_path / "user.kubeconfig"
+    kubeconfig.with_certificate(
+        config, cluster.url, cluster.ca, cluster.admin_certificate, cluster.admin_key, bench.namespace
+    )
+    return Plugin(folder, config)
+
+
+@pytest.fixture
+def kubelet(bench: Bench, tmp_path: Path) -> Iterator[FakeKubelet]:
+    with FakeKubelet(tmp_path) as kubelet:
+        kubelet.speaks_for(bench.api, bench.namespace)
+        yield kubelet

@@ -2,116 +2,15 @@
 with trainings and servings that an operator keeps, and as a tenant who may do less."""
 
 import json
-import os
-import subprocess
-import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import pytest
 import yaml
 
-from examples.local_cluster import kubeconfig
 from examples.local_cluster.api import Manifest
 from tests.support.bench import LIMIT_S, SERVING, TRAINING, Bench
 from tests.support.fake_kubelet import FakeKubelet
-from tests.support.kubectl import find_program, until
-
-OPERATOR = Path(__file__).parents[2] / "operator"
-TWO = {**TRAINING, "nodes": {"count": 2}}
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a command said, and its exit status."""
-
-    out: str
-    err: str
-    code: int
-
-
-@dataclass(frozen=True)
-class Plugin:
-    """The plugin as kubectl runs it: an executable called kubectl-deepseek on the PATH."""
-
-    folder: Path
-    kubeconfig: Path
-
-    def __post_init__(self) -> None:
-        """Writes what pip would."""
-        script = self.folder / "kubectl-deepseek"
-        script.write_text(
-            f"#!{sys.executable}\nimport sys\nfrom deepseek_operator.cli.kubectl import main\nsys.exit(main())\n"
-        )
-        script.chmod(0o755)
-
-    def __call__(self, *arguments: str, **variables: str) -> Answer:
-        """`kubectl deepseek …`."""
-        path = f"{self.folder}{os.pathsep}{os.environ['PATH']}"
-        environment = {**os.environ, "PATH": path, "PYTHONPATH": str(OPERATOR), "KUBECONFIG": str(self.kubeconfig)}
-        done = subprocess.run(
-            [find_program("kubectl"), "deepseek", *arguments],
-            env={**environment, **variables},
-            capture_output=True,
-            text=True,
-            timeout=LIMIT_S,
-            check=False,
-        )
-        return Answer(done.stdout, done.stderr, done.returncode)
-
-    def said(self, *arguments: str) -> str:
-        """Standard output of a command that succeeds."""
-        answer = self(*arguments)
-        assert answer.code == 0, answer.err
-        return answer.out
-
-
-@pytest.fixture
-def plugin(bench: Bench, tmp_path: Path) -> Plugin:
-    """As the cluster's administrator, in the namespace of the test."""
-    cluster, folder = bench.cluster, tmp_path / "bin"
-    folder.mkdir()
-    config = tmp_path / "user.kubeconfig"
-    kubeconfig.with_certificate(
-        config, cluster.url, cluster.ca, cluster.admin_certificate, cluster.admin_key, bench.namespace
-    )
-    return Plugin(folder, config)
-
-
-@pytest.fixture
-def kubelet(bench: Bench, tmp_path: Path) -> Iterator[FakeKubelet]:
-    with FakeKubelet(tmp_path) as kubelet:
-        kubelet.speaks_for(bench.api, bench.namespace)
-        yield kubelet
-
-
-def tenant(bench: Bench, folder: Path, plugin: Plugin, *rules: Mapping[str, Any]) -> Plugin:
-    """The plugin of somebody who may do what the rules say in the namespace, and nothing else."""
-    root = f"/api/v1/namespaces/{bench.namespace}/serviceaccounts"
-    bench.api.create(root, {"metadata": {"name": "tenant"}})
-    rbac = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{bench.namespace}"
-    bench.api.create(f"{rbac}/roles", {"metadata": {"name": "tenant"}, "rules": list(rules)})
-    subject = {"kind": "ServiceAccount", "name": "tenant", "namespace": bench.namespace}
-    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "tenant"}
-    bench.api.create(f"{rbac}/rolebindings", {"metadata": {"name": "tenant"}, "roleRef": role, "subjects": [subject]})
-    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
-    token = str(bench.api.create(f"{root}/tenant/token", request)["status"]["token"])
-    config = folder / "tenant.kubeconfig"
-    kubeconfig.with_token(config, bench.cluster.url, bench.cluster.ca, token, bench.namespace)
-    return Plugin(plugin.folder, config)
-
-
-OURS = {"apiGroups": ["deepseek-operator.io"], "resources": ["deepseektrainings", "deepseekservings"]}
-
-
-def fail(bench: Bench, rank: int, code: int, message: str = "") -> str:
-    """A worker of the running attempt ends; its pod's name."""
-    index = "batch.kubernetes.io/job-completion-index"
-    pod = next(one for one in bench.node.pods() if one["metadata"]["labels"].get(index) == str(rank))
-    bench.node.end(pod, code, message)
-    return str(pod["metadata"]["name"])
+from tests.support.kubectl import until
+from tests.support.plugin import OURS, TWO, Plugin, fail, tenant
 
 
 def test_a_training_that_runs_and_fails_is_told_with_its_log(

@@ -1,8 +1,9 @@
 """`kubectl deepseek`: argument parsing only. kubectl finds it by the name of the console script, `kubectl-deepseek`."""
 
 import sys
-from argparse import ArgumentParser, Namespace, _SubParsersAction
+from argparse import ArgumentParser, ArgumentTypeError, Namespace, _SubParsersAction
 from collections.abc import Sequence
+from pathlib import Path
 
 from deepseek_operator import __version__
 from deepseek_operator.cli.commands import add_key, add_place, add_plan, add_size, add_verbs, by_kubeconfig
@@ -28,6 +29,8 @@ def parser() -> ArgumentParser:
     _add_status(commands)
     _add_top(commands)
     _add_logs(commands)
+    _add_plot(commands)
+    _add_report(commands)
     add_verbs(commands)
     add_key(commands)
     add_size(commands)
@@ -66,6 +69,46 @@ def _add_logs(commands: "_SubParsersAction[ArgumentParser]") -> None:
     logs.set_defaults(command=_logs)
 
 
+def _add_plot(commands: "_SubParsersAction[ArgumentParser]") -> None:
+    plot = commands.add_parser(
+        "plot", help="a training's loss with its restarts; a serving's replicas and load, by a Prometheus"
+    )
+    plot.add_argument("name", metavar="NAME", help=_NAME)
+    plot.add_argument("--png", type=Path, metavar="FILE", help="write a picture instead of characters")
+    plot.add_argument(
+        "--file", type=numbered, action="append", default=[], metavar="N=FILE",
+        help="metrics.jsonl of attempt N, copied from the checkpoint claim, in place of its log; may be given several times",
+    )  # fmt: skip
+    plot.add_argument(
+        "--prometheus", metavar="WHERE", help="http://HOST:PORT, or NAMESPACE/SERVICE:PORT through the API server"
+    )
+    plot.add_argument("--since", default="1h", metavar="TIME", help="30m, 6h, 2d; default 1h")
+    plot.add_argument("--width", type=int, metavar="COLUMNS", help="default: the terminal's")
+    add_place(plot)
+    _add_output(plot)
+    plot.set_defaults(command=_plot)
+
+
+def _add_report(commands: "_SubParsersAction[ArgumentParser]") -> None:
+    report = commands.add_parser(
+        "report", help="everything for a bug report as an archive, without secrets and prompts"
+    )
+    report.add_argument("name", metavar="NAME", help=_NAME)
+    report.add_argument(
+        "--out", metavar="FILE", help="default: NAME-report-TIME.tar.gz here; one that is there is kept"
+    )
+    add_place(report)
+    report.set_defaults(command=_report)
+
+
+def numbered(text: str) -> tuple[int, Path]:
+    """`2=metrics.jsonl`: the file of an attempt. Raises ArgumentTypeError for other texts."""
+    number, equals, file = text.partition("=")
+    if not equals or not number.isdecimal():
+        raise ArgumentTypeError(f"{text!r}: write the attempt's number, = and its file, as in 1=metrics.jsonl")
+    return int(number), Path(file)
+
+
 def _add_scope(parser: ArgumentParser) -> None:
     add_place(parser)
     parser.add_argument("-A", "--all-namespaces", action="store_true", help="of every namespace")
@@ -85,6 +128,18 @@ def _top(options: Namespace) -> int:
     from deepseek_operator.cli import look
 
     return by_kubeconfig(look.top(options, KINDS))
+
+
+def _plot(options: Namespace) -> int:
+    from deepseek_operator.cli import plot
+
+    return by_kubeconfig(plot.answer(options, KINDS))
+
+
+def _report(options: Namespace) -> int:
+    from deepseek_operator.cli import report
+
+    return by_kubeconfig(report.answer(options, KINDS))
 
 
 def _logs(options: Namespace) -> int:

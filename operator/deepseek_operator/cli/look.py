@@ -38,7 +38,7 @@ async def status(options: Namespace, kinds: Kinds) -> int:
             place = None if options.all_namespaces else namespace_of(options)
             found = await Reader(server, place).every(kinds_of(kinds))
             rows = tables.overview(found, now)
-            print(_formed(options.output, rows) or tables.table(rows, with_namespace=place is None), end="")
+            print(formed(options.output, rows) or tables.table(rows, with_namespace=place is None), end="")
             return 0
         reader = Reader(server, namespace_of(options))
         entry, manifest = await reader.find(wanted(options.name, kinds_of(kinds)))
@@ -46,7 +46,7 @@ async def status(options: Namespace, kinds: Kinds) -> int:
         uids = frozenset({uid_of(manifest), *map(uid_of, mine.objects)})
         events = await reader.warnings(manifest["metadata"]["namespace"], uids)
         told = story.story(entry, manifest, mine.objects, events.objects, (*mine.unread, *events.unread))
-        print(_formed(options.output, told.plain()) or story.text(told, now), end="")
+        print(formed(options.output, told.plain()) or story.text(told, now), end="")
     return 0
 
 
@@ -66,7 +66,7 @@ async def top(options: Namespace, kinds: Kinds) -> int:
         except Forbidden:
             nodes, unread = [], ["how many devices the nodes have is not shown: you may not list nodes"]
     told = tables.top(found, pods, nodes, unread)
-    print(_formed(options.output, told.plain()) or tables.text(told, with_namespace=place is None), end="")
+    print(formed(options.output, told.plain()) or tables.text(told, with_namespace=place is None), end="")
     return 0
 
 
@@ -100,14 +100,15 @@ async def logs(options: Namespace, kinds: Kinds) -> int:
         silence = SILENCE_S if follows else READ_S
         async with server.stream(path, query, silence, headers_s=silence) as chunks:
             if chunks is None:
-                raise ValueError(f"the pod {choice.pod} is gone")
+                before = "its container was not started before, or " if previous else ""
+                raise ValueError(f"there is no such log: {before}the pod {choice.pod} is gone")
             async for chunk in chunks:
                 sys.stdout.buffer.write(chunk)
                 sys.stdout.buffer.flush()
     return 0
 
 
-def _formed(output: str | None, told: Mapping[str, Any] | Sequence[Any]) -> str:
+def formed(output: str | None, told: Mapping[str, Any] | Sequence[Any]) -> str:
     """As JSON or YAML where that is asked for; else empty."""
     if output == "json":
         return json.dumps(told, indent=2, ensure_ascii=False) + "\n"

@@ -114,6 +114,24 @@ class Failed:
 
 
 @dataclass(frozen=True)
+class Lived:
+    """What the status keeps of one attempt's losses.
+
+    Attributes:
+        first_step: optimizer step that it began with; last_step: the last that it reported, whose loss is `loss`.
+        ended: why it ended, in a word; empty while it goes on.
+        curve: file of the checkpoint claim that has a line for each step; empty where none is known.
+    """
+
+    attempt: int
+    first_step: int | None
+    last_step: int | None
+    loss: float | None
+    ended: str
+    curve: str
+
+
+@dataclass(frozen=True)
 class Told:
     """What a person is shown of a kind's objects, each read off the stored resource. ValueError: its status can't be read.
 
@@ -123,6 +141,9 @@ class Told:
         columns: heads of what a table of many says of each, beside place and phase.
         row: as many cells, a dash for what is not known.
         failures: what failed, newest attempt first, and in it what failed first.
+        lives: attempts that learn, oldest first; None: it learns nothing.
+        history: panels of a picture over time, each a heading and PromQL expressions by what they show; for a kind that
+            learns nothing.
     """
 
     picture: Callable[[Manifest], str]
@@ -130,6 +151,8 @@ class Told:
     columns: tuple[str, ...]
     row: Callable[[Manifest], tuple[str, ...]]
     failures: Callable[[Manifest], tuple[Failed, ...]] = lambda manifest: ()
+    lives: Callable[[Manifest], tuple[Lived, ...]] | None = None
+    history: Callable[[Manifest], Mapping[str, Mapping[str, str]]] = lambda manifest: {}
 
 
 @dataclass(frozen=True, eq=False)

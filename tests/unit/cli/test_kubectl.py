@@ -1,4 +1,4 @@
-"""The plugin's command line: every command is documented, and tried on a real API server."""
+"""The plugin's command line: every command is documented, and tried from end to end."""
 
 from argparse import ArgumentParser
 from pathlib import Path
@@ -10,7 +10,8 @@ from deepseek_operator.cli.kubectl import main, parser
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "plugin.md").read_text()
-TRIED = "".join(file.read_text() for file in (ROOT / "tests" / "api_server").glob("test_plugin*.py"))
+TRIES = [*(ROOT / "tests" / "api_server").glob("test_plugin*.py"), Path(__file__).with_name("test_plot_and_report.py")]
+TRIED = "".join(file.read_text() for file in TRIES)
 
 
 def commands(of: ArgumentParser) -> dict[str, ArgumentParser]:

@@ -65,28 +65,34 @@ def chosen(pods: Sequence[Manifest], recorded: Sequence[Failed], attempt: int | 
             pod, end = min(ends, key=lambda one: _rank(one, order))
             count = f" of {len(ends)} that failed" if len(ends) > 1 else ""
             said = f"it failed first{count}{_attempt(number)}: {end.words}"
-            return Chosen(_name(pod), end.container or _container(pod), end.previous, said)
+            return Chosen(_name(pod), end.container or container_of(pod), end.previous, said)
     newest = max(attempt_of(pod) for pod in of_attempt)
     first = min((pod for pod in of_attempt if attempt_of(pod) == newest), key=_place)
-    return Chosen(_name(first), _container(first), False, f"no pod has failed{_attempt(newest)}; it is the first one")
+    return Chosen(_name(first), container_of(first), False, f"no pod has failed{_attempt(newest)}; it is the first one")
 
 
 def named(pods: Sequence[Manifest], name: str) -> Chosen:
     """The log of the pod of that name. Raises ValueError: there is none; names those that are."""
     for pod in pods:
         if _name(pod) == name:
-            return Chosen(name, _container(pod), False, "you named it")
+            return Chosen(name, container_of(pod), False, "you named it")
     raise ValueError(f"it has no pod {name}; there are {', '.join(sorted(map(_name, pods))) or 'none'}")
 
 
 def lost(pods: Sequence[Manifest], recorded: Sequence[Failed]) -> Iterator[str]:
-    """What the status keeps of failures whose pods are gone: sentences, the newest first."""
+    """What the status keeps of first failures whose pods are gone: sentences, the newest first.
+
+    Of an attempt only its first failure is told: the others are ended by the Job because of it, and deleted.
+    """
     there = {_name(pod) for pod in pods}
     numbers = {attempt_of(pod) for pod in pods}
+    told: set[int] = set()
     for one in recorded:
-        if one.pod and one.pod not in there:
-            yield f"{one.pod} of attempt {one.attempt} failed and is gone: {one.words}"
-        elif not one.pod and one.attempt not in numbers:
+        is_first = one.attempt not in told
+        told.add(one.attempt)
+        if is_first and one.pod and one.pod not in there:
+            yield f"{one.pod} failed first in attempt {one.attempt} and is gone: {one.words}"
+        elif is_first and not one.pod and one.attempt not in numbers:
             yield f"the pods of attempt {one.attempt} are gone: {one.words}"
 
 
@@ -126,7 +132,7 @@ def _ended_badly(one: Mapping[str, Any]) -> bool:
     return bool(((one.get("state") or {}).get("terminated") or {}).get("exitCode"))
 
 
-def _container(pod: Manifest) -> str:
+def container_of(pod: Manifest) -> str:
     """The one that kubectl takes by itself, else the first."""
     named = (pod["metadata"].get("annotations") or {}).get("kubectl.kubernetes.io/default-container")
     return str(named or next(iter(pod["spec"]["containers"]))["name"])

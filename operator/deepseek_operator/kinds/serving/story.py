@@ -14,6 +14,7 @@ from deepseek_operator.core.conditions import headline
 from deepseek_operator.domain.policy.canary import Phase
 from deepseek_operator.domain.values.table import aligned
 from deepseek_operator.kinds.serving.canary import told_share
+from deepseek_operator.kinds.serving.metrics import PREFIX
 from deepseek_operator.kinds.serving.verbs import PAUSE, PROMOTE, ROLLBACK
 
 _OVER = {Phase.COMPLETED: 0, Phase.COMPARED: 0, Phase.ROLLED_BACK: 1}
@@ -55,6 +56,23 @@ def _scaling(scaling: ScalingStatus) -> Iterator[str]:
         wish = f"wants {signal.wanted}" if signal.wanted is not None else "holds"
         because = f": {signal.message}" if signal.message else ""
         yield f"  {signal.type} {signal.value or '-'} of {signal.target}, {wish}{because}"
+
+
+def history(serving: Mapping[str, Any]) -> Mapping[str, Mapping[str, str]]:
+    """Replicas, and every signal as a share of its target, by what the operator's own metrics tell of it."""
+    metadata = serving["metadata"]
+    which = f'namespace="{metadata["namespace"]}",name="{metadata["name"]}"'
+    replicas = {
+        "wanted": f"max({PREFIX}replicas_wanted{{{which}}})",
+        "ready": f"max({PREFIX}replicas_ready{{{which}}})",
+        "autoscaler wants": f"max({PREFIX}autoscaler_replicas_wanted{{{which}}})",
+    }
+    scaling = status_of(serving).autoscaling
+    load = {
+        one.type: f'max({PREFIX}signal_value{{{which},signal="{one.type}"}} / {PREFIX}signal_target{{{which},signal="{one.type}"}})'
+        for one in (scaling.signals if scaling is not None else ())
+    }
+    return {"replicas": replicas, **({"load, of the target": load} if load else {})}
 
 
 COLUMNS: tuple[str, ...] = ("MODEL", "REPLICAS", "WANTED", "REVISION", "CANARY", "SIGNALS")

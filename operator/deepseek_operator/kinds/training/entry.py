@@ -16,7 +16,7 @@ from deepseek_operator.kinds.training.pod import is_ours
 from deepseek_operator.kinds.training.reasons import ADVICE
 from deepseek_operator.kinds.training.rights import OWNS
 from deepseek_operator.kinds.training.service import PROGRESS_PORT_NAME
-from deepseek_operator.kinds.training.story import COLUMNS, exit_status, failures, picture, row
+from deepseek_operator.kinds.training.story import COLUMNS, exit_status, failures, lives, picture, row
 
 NO_TEMPLATE = (
     "prompt and completion are trained as they are written, without the model's chat template: ask the result in the "
@@ -59,5 +59,5 @@ ENTRY = Entry(
     metrics_port=PROGRESS_PORT_NAME,
     metrics=METRICS,
     dashboard=DASHBOARD,
-    told=Told(picture, exit_status, COLUMNS, row, failures),
+    told=Told(picture, exit_status, COLUMNS, row, failures, lives),
 )

@@ -1,5 +1,6 @@
 """A training as lines for a terminal and as a row of a table, read off the stored object."""
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -7,7 +8,7 @@ from deepseek_operator.api.v1alpha1.common.attempts import AttemptRecord
 from deepseek_operator.api.v1alpha1.training.progress import ProgressStatus
 from deepseek_operator.api.v1alpha1.training.status import TrainingStatus
 from deepseek_operator.core.conditions import headline
-from deepseek_operator.core.kinds import Failed
+from deepseek_operator.core.kinds import Failed, Lived
 
 COLUMNS: tuple[str, ...] = ("WORKERS", "PROGRESS", "LOSS", "TOKENS/S", "MFU", "ETA", "CHECKPOINT", "RESTARTS")
 """What a table of trainings says of each."""
@@ -101,3 +102,28 @@ def failures(training: Mapping[str, Any]) -> tuple[Failed, ...]:
         if one.number != number and one.verdict in ("Crash", "Disruption", "Invalid")
     ]
     return (*now, *earlier)
+
+
+def lives(training: Mapping[str, Any]) -> tuple[Lived, ...]:
+    """Every attempt that the status remembers, oldest first."""
+    status = status_of(training)
+    told = {one.number: _lived(one) for one in status.history}
+    present, progress = status.attempt, status.progress or ProgressStatus()
+    if present is not None and present.number not in told:
+        step, loss = progress.step, number(progress.loss)
+        told[present.number] = Lived(present.number, progress.first_step, step, loss, present.verdict or "", "")
+    return tuple(told[one] for one in sorted(told))
+
+
+def _lived(one: AttemptRecord) -> Lived:
+    ended = one.cause if one.verdict != "Complete" else "Complete"
+    return Lived(one.number, one.first_step, one.last_step, number(one.loss), ended or one.verdict, one.curve or "")
+
+
+def number(text: str | None) -> float | None:
+    """A decimal of a status; None for what is none, since anybody may write there."""
+    try:
+        found = float(text) if text is not None else math.nan
+    except ValueError:
+        return None
+    return found if math.isfinite(found) else None

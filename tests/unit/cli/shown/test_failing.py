@@ -67,11 +67,12 @@ def test_an_evicted_pod_says_so_itself() -> None:
 
 
 def test_pods_that_are_gone_are_told_in_the_statuss_words() -> None:
-    recorded = [Failed(2, "a", "PodDeleted."), Failed(2, "b", "Crash."), Failed(1, "", "OOMKilled. 8 Gi")]
+    recorded = [Failed(2, "a", "NodeLost."), Failed(2, "b", "PodDeleted."), Failed(1, "", "OOMKilled. 8 Gi")]
     assert list(lost([pod("b", 2)], recorded)) == [
-        "a of attempt 2 failed and is gone: PodDeleted.",
+        "a failed first in attempt 2 and is gone: NodeLost.",
         "the pods of attempt 1 are gone: OOMKilled. 8 Gi",
     ]
+    assert list(lost([pod("a", 2), pod("z", 1)], recorded)) == [], "that of b is what became of the first"
 
 
 def test_an_attempt_without_pods_is_refused_with_those_that_are_kept() -> None:
