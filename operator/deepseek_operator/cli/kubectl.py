@@ -31,6 +31,7 @@ def parser() -> ArgumentParser:
     _add_logs(commands)
     _add_plot(commands)
     _add_report(commands)
+    _add_ui(commands)
     add_verbs(commands)
     add_key(commands)
     add_size(commands)
@@ -101,6 +102,13 @@ def _add_report(commands: "_SubParsersAction[ArgumentParser]") -> None:
     report.set_defaults(command=_report)
 
 
+def _add_ui(commands: "_SubParsersAction[ArgumentParser]") -> None:
+    ui = commands.add_parser("ui", help="the same as pages for a browser on this machine, read only")
+    ui.add_argument("--port", type=int, default=0, metavar="PORT", help="default: any that is free")
+    _add_scope(ui)
+    ui.set_defaults(command=_ui)
+
+
 def numbered(text: str) -> tuple[int, Path]:
     """`2=metrics.jsonl`: the file of an attempt. Raises ArgumentTypeError for other texts."""
     number, equals, file = text.partition("=")
@@ -134,6 +142,12 @@ def _plot(options: Namespace) -> int:
     from deepseek_operator.cli import plot
 
     return by_kubeconfig(plot.answer(options, KINDS))
+
+
+def _ui(options: Namespace) -> int:
+    from deepseek_operator.cli import ui
+
+    return by_kubeconfig(ui.answer(options, KINDS))
 
 
 def _report(options: Namespace) -> int:

@@ -4,7 +4,7 @@ import asyncio
 import shutil
 import sys
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
@@ -42,7 +42,7 @@ async def answer(options: Namespace, kinds: Kinds) -> int:
         reader = Reader(server, namespace_of(options))
         entry, manifest = await reader.find(wanted(options.name, kinds_of(kinds)))
         assert entry.told is not None
-        told = await (_learnt if entry.told.lives is not None else _over_time)(reader, entry, manifest, options)
+        told = await (_drawable if entry.told.lives is not None else _over_time)(reader, entry, manifest, options)
     if options.png is not None:
         drawing.as_png(told, options.png)
         print(options.png)
@@ -57,21 +57,31 @@ async def answer(options: Namespace, kinds: Kinds) -> int:
     return 0
 
 
-async def _learnt(reader: Reader, entry: Entry, manifest: Manifest, options: Namespace) -> curve.Curve:
-    """From files that were named, else from the logs of each attempt's rank 0, else from the status."""
+async def learnt(
+    reader: Reader, entry: Entry, manifest: Manifest, files: Sequence[tuple[int, Path]] = ()
+) -> curve.Curve:
+    """From files that were named, else from the logs of each attempt's rank 0, else from the status.
+
+    Raises:
+        ClusterError: pods or logs may not be read, or nothing answers.
+        OSError: a file can't be read.
+    """
     assert entry.told is not None
     assert entry.told.lives is not None
     lived = entry.told.lives(manifest)
     ended = {one.attempt: one.ended for one in lived}
-    found = [curve.read(number, str(file), _lines(file), ended.get(number, "")) for number, file in options.file]
+    found = [curve.read(number, str(file), _lines(file), ended.get(number, "")) for number, file in files]
     named = {one.number for one in found}
-    pods = [pod for pod in await reader.pods(manifest) if labels_of(pod).get(_RANK) == "0"]
-    for pod in pods:
+    for pod in [pod for pod in await reader.pods(manifest) if labels_of(pod).get(_RANK) == "0"]:
         number = attempt_of(pod)
         if number not in named:
-            lines = await _log(reader, pod)
-            found.append(curve.read(number, "log", lines, ended.get(number, "")))
-    told = curve.curve(full_name(entry, manifest), lived, found)
+            found.append(curve.read(number, "log", await _log(reader, pod), ended.get(number, "")))
+    return curve.curve(full_name(entry, manifest), lived, found)
+
+
+async def _drawable(reader: Reader, entry: Entry, manifest: Manifest, options: Namespace) -> curve.Curve:
+    """The same. Raises ValueError besides: nothing is known of it."""
+    told = await learnt(reader, entry, manifest, options.file)
     if not any(one.points for one in told.attempts):
         raise ValueError("\n".join((f"{told.name} has no loss to draw yet", *told.notes)))
     return told

@@ -144,6 +144,7 @@ class Told:
         lives: attempts that learn, oldest first; None: it learns nothing.
         history: panels of a picture over time, each a heading and PromQL expressions by what they show; for a kind that
             learns nothing.
+        revisions: a row of a table for each version that is kept, the newest first; none of a kind without versions.
     """
 
     picture: Callable[[Manifest], str]
@@ -153,6 +154,7 @@ class Told:
     failures: Callable[[Manifest], tuple[Failed, ...]] = lambda manifest: ()
     lives: Callable[[Manifest], tuple[Lived, ...]] | None = None
     history: Callable[[Manifest], Mapping[str, Mapping[str, str]]] = lambda manifest: {}
+    revisions: Callable[[Manifest], tuple[Mapping[str, str], ...]] = lambda manifest: ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,8 @@ from deepseek_operator.cli.kubectl import main, parser
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "plugin.md").read_text()
-TRIES = [*(ROOT / "tests" / "api_server").glob("test_plugin*.py"), Path(__file__).with_name("test_plot_and_report.py")]
+HERE = [Path(__file__).with_name(name) for name in ("test_plot_and_report.py", "test_ui.py")]
+TRIES = [*(ROOT / "tests" / "api_server").glob("test_plugin*.py"), *HERE]
 TRIED = "".join(file.read_text() for file in TRIES)
 
 

@@ -2,95 +2,22 @@
 
 import json
 import tarfile
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
-from deepseek_operator.api.v1alpha1.training.definition import TRAINING
 from deepseek_operator.cli.kubectl import main
-from deepseek_operator.core.resources import CLAIM, JOB, POD, SERVICE
+from tests.support.served_life import Served, lines, serving
 from tests.support.trainings import NAME, NAMESPACE, Life
-
-INDEX = "batch.kubernetes.io/job-completion-index"
-
-
-def lines(first: int, last: int) -> str:
-    """A trainer's log of these steps, with what it also prints."""
-    steps = (json.dumps({"event": "step", "step": step, "loss": 500 / step}) for step in range(first, last + 1))
-    sample = json.dumps({"event": "sample", "step": last, "prompt": "a secret prompt"})
-    return "\n".join((*steps, sample, "Traceback: out of memory with hf_abcdefghijklmnop", ""))
-
-
-class Served:
-    """An API server that has what a memory cluster has, and logs by pod."""
-
-    def __init__(self, life: Life, kubeconfig: Path) -> None:
-        self.life = life
-        self.kubeconfig = kubeconfig
-        self.logs: dict[str, str] = {}
-
-    def asked(self, *arguments: str) -> int:
-        """The exit status of a command about it."""
-        return main([*arguments, "--kubeconfig", str(self.kubeconfig)])
-
-    def answer(self, path: str) -> Any:
-        """JSON of a path, the text of a log, or None for 404."""
-        *_, plural, last = ("", *path.split("/"))
-        if last == "log":
-            return self.logs.get(plural, "")
-        if last == NAME and plural == TRAINING.plural:
-            return self.life.cluster.read(TRAINING, NAMESPACE, NAME)
-        for resource in (JOB, POD, SERVICE, CLAIM):
-            if last == resource.plural:
-                return {"metadata": {"resourceVersion": "1"}, "items": list(self.life.cluster.all(resource))}
-        if last in ("version", "apis"):
-            return {"gitVersion": "v1.36.1", "groups": [{"name": "batch"}]}
-        if last == NAME:
-            return None
-        return {"metadata": {"resourceVersion": "1"}, "items": []}
 
 
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[Served]:
     """Attempt 1 crashed in its rank 0, attempt 2 runs."""
     life = Life().begin().running().crash(rank=0, message="boom").later(60).running()
-    served = Served(life, tmp_path / "kubeconfig")
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            found = served.answer(urlsplit(self.path).path)
-            self.send_response(404 if found is None else 200)
-            self.end_headers()
-            self.wfile.write((found if isinstance(found, str) else json.dumps(found)).encode())
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        config = {
-            "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{server.server_port}"}}],
-            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u", "namespace": NAMESPACE}}],
-            "users": [{"name": "u", "user": {"token": "t"}}],
-            "current-context": "c",
-        }
-        served.kubeconfig.write_text(json.dumps(config))
+    with serving(life, tmp_path / "kubeconfig") as served:
         yield served
-        server.shutdown()
-
-
-def rank_0(served: Served, attempt: int) -> str:
-    """Name of the pod of an attempt's rank 0."""
-    for pod in served.life.cluster.all(POD):
-        labels = pod["metadata"]["labels"]
-        if (labels.get("deepseek-operator.io/attempt"), labels.get(INDEX)) == (str(attempt), "0"):
-            return str(pod["metadata"]["name"])
-    raise AssertionError(f"attempt {attempt} has no pod")
 
 
 def said(served: Served, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -100,7 +27,7 @@ def said(served: Served, capsys: pytest.CaptureFixture[str], *arguments: str) ->
 
 
 def test_a_loss_is_drawn_over_its_restarts(served: Served, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    served.logs = {rank_0(served, 1): lines(1, 40), rank_0(served, 2): lines(31, 90)}
+    served.logs = {served.rank_0(1): lines(1, 40), served.rank_0(2): lines(31, 90)}
     plain = json.loads(said(served, capsys, "plot", NAME, "-o", "json"))
     ends = [(one["number"], one["points"][0]["step"], one["points"][-1]["step"]) for one in plain["attempts"]]
     assert ends == [(1, 1, 40), (2, 31, 90)]
@@ -125,7 +52,7 @@ def test_without_any_line_there_is_nothing_to_draw(served: Served, capsys: pytes
 def test_a_report_has_all_but_secrets_and_prompts(
     served: Served, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    crashed = rank_0(served, 1)
+    crashed = served.rank_0(1)
     served.logs = {crashed: lines(1, 40)}
     archive = tmp_path / "report.tar.gz"
     assert said(served, capsys, "report", NAME, "--out", str(archive)).strip() == str(archive)

@@ -163,6 +163,7 @@ _STATES: Mapping[str, Callable[[Mapping[str, Any], Mapping[str, Any]], State]] =
     "HTTPRoute": _route,
     "HorizontalPodAutoscaler": _autoscaler,
     "Job": _job,
+    "LeaderWorkerSet": _deployment,
     "PersistentVolumeClaim": _claim,
     "Pod": _pod,
     "PodDisruptionBudget": _budget,

@@ -13,7 +13,7 @@ from deepseek_operator.kinds.serving.metrics import METRICS
 from deepseek_operator.kinds.serving.reasons import ALL
 from deepseek_operator.kinds.serving.rights import OWNS
 from deepseek_operator.kinds.serving.signals import queries, wanted
-from deepseek_operator.kinds.serving.story import COLUMNS, annotation, exit_status, history, picture, row
+from deepseek_operator.kinds.serving.story import COLUMNS, annotation, exit_status, history, picture, revisions, row
 from deepseek_operator.kinds.serving.template import PORT_NAME
 
 
@@ -42,5 +42,5 @@ ENTRY = Entry(
     metrics=METRICS,
     dashboard=DASHBOARD,
     runs=Runs(annotation),
-    told=Told(picture, exit_status, COLUMNS, row, history=history),
+    told=Told(picture, exit_status, COLUMNS, row, history=history, revisions=revisions),
 )

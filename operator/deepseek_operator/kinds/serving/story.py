@@ -44,7 +44,7 @@ def _lines(name: str, status: ServingStatus) -> Iterator[str]:
             yield from _comparison(run.comparison)
     if (scaling := status.autoscaling) is not None:
         yield from (f"  {line}" for line in _scaling(scaling))
-    rows = [("REVISION", "MODEL", "READY", "WEIGHT", ""), *(_row(one, status) for one in status.revisions)]
+    rows = [(*_REVISION[:-1], ""), *(_row(one, status) for one in status.revisions)]
     yield from (f"  {line}" for line in aligned(rows) if status.revisions)
 
 
@@ -117,6 +117,15 @@ def _numbers(one: ComparedRevision) -> tuple[str, ...]:
 def _sure(share: str | None, interval: str | None) -> str | None:
     """`0.95 (0.91..0.97)`."""
     return f"{share} ({interval})" if share is not None and interval is not None else share
+
+
+_REVISION = ("REVISION", "MODEL", "READY", "WEIGHT", "ROLE")
+
+
+def revisions(serving: Mapping[str, Any]) -> tuple[Mapping[str, str], ...]:
+    """The kept revisions as rows of a table."""
+    status = status_of(serving)
+    return tuple(dict(zip(_REVISION, _row(one, status), strict=True)) for one in status.revisions)
 
 
 def _row(one: KeptRevision, status: ServingStatus) -> tuple[str, str, str, str, str]:

@@ -47,6 +47,17 @@ def test_a_failed_training_says_how_to_read_why_and_what_to_do() -> None:
     assert "Crash" in said.picture
 
 
+def test_what_any_true_condition_advises_is_told_once() -> None:
+    life = Life().begin().running()
+    running = owner(life)
+    since = {"message": "m", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+    warning = {"type": "SaveWarning", "status": "True", "reason": "GraceTooShort", **since}
+    over = {"type": "DataWarning", "status": "False", "reason": "ExamplesLeftOut", **since}
+    conditions = [*running["status"]["conditions"], warning, {**warning, "type": "Again"}, over]
+    told = story(TRAINING, {**running, "status": {**running["status"], "conditions": conditions}}, (), ())
+    assert told.next == (TRAINING.reasons["Running"], TRAINING.reasons["GraceTooShort"])
+
+
 def test_warnings_are_told_with_their_age_and_number() -> None:
     event = {
         "involvedObject": {"kind": "Pod", "name": "a"},
