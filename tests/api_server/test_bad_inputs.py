@@ -748,8 +748,19 @@ SERVINGS: tuple[tuple[str, Changes, str], ...] = (
     (
         "another port for vLLM",
         {ENGINE: {"type": "vllm", "port": 9000}, "spec.accelerator": PROFILE},
-        "write limits as flags in engine.args",
+        "write limits as engine.options",
     ),
+    (
+        "options of the builtin engine",
+        {ENGINE: {"options": {"maxSequences": 64}}},
+        "options are for engine.type vllm and sglang",
+    ),
+    (
+        "a watchdog around an image whose command nobody wrote",
+        {ENGINE: {"type": "custom", "image": "e:1", "watchdog": {}}},
+        "write that as engine.command",
+    ),
+    ("a watchdog without patience", {f"{ENGINE}.watchdog": {"stallSeconds": 1}}, "30"),
     ("a release of the builtin engine", {ENGINE: {"version": "0.33.0"}}, "are for engine.type vllm and sglang"),
     ("a release that is a word", {ENGINE: {"type": "vllm", "version": "latest"}}, "write a quoted release"),
     ("a layout of the builtin engine", {"spec.parallelism": {"tensor": 2}}, "parallelism is for engine.type vllm"),

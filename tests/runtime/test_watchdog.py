@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
-import pytest
 import pytest_asyncio
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from deepseek_operator.domain.programs.engines import builtin, contract, watchdog
 from deepseek_operator.domain.values.command import Metrics
-from tests.runtime.pods import LIMIT_S, Attempt, Process
+from deepseek_runtime.trainer.tokenizer import BYTE_VOCABULARY, byte_tokenizer
+from tests.runtime.families import FAMILIES
+from tests.runtime.pods import LIMIT_S, Process
 from tests.support.ports import free_port
 
 CONCURRENCY, QUEUE = 2, 2
@@ -60,14 +62,17 @@ class Pod:
         return int(child)
 
 
-@pytest.fixture(scope="module")
-def export(whole: tuple[Attempt, Process]) -> Path:
-    return whole[0].root / "exports" / "120"
+def a_model(path: Path) -> Path:
+    """One that knows nothing: it makes tokens, and no end."""
+    fields = {**FAMILIES["qwen2"], "vocab_size": BYTE_VOCABULARY, "max_position_embeddings": 512}
+    AutoModelForCausalLM.from_config(AutoConfig.for_model(**fields)).save_pretrained(path)
+    byte_tokenizer().save_pretrained(path)
+    return path
 
 
 @pytest_asyncio.fixture
-async def pod(export: Path, tmp_path: Path) -> AsyncIterator[Pod]:
-    one = Pod.start(export, tmp_path / "termination", free_port())
+async def pod(tmp_path: Path) -> AsyncIterator[Pod]:
+    one = Pod.start(a_model(tmp_path / "model"), tmp_path / "termination", free_port())
     yield one
     one.process.kill()
 
