@@ -171,6 +171,16 @@ def test_a_drain_may_take_one_pod_of_all_since_each_takes_its_whole_replica(repl
     assert spec["minAvailable"] == 2 * replicas - 1
 
 
+def test_while_a_version_of_one_node_replaces_one_of_two_the_budget_counts_the_pods_that_serve() -> None:
+    life = a_wide_life(replicas=2)
+    life.run()
+    life.edit(accelerator={"profile": "nvidia-h200-141"})
+    spec = life.stored(BUDGET, SERVING_SERVICE)["spec"]
+    assert (spec["minAvailable"], len(selected(life, spec["selector"]))) == (3, 4)
+    life.run()
+    assert life.stored(BUDGET, SERVING_SERVICE)["spec"]["minAvailable"] == 1
+
+
 def test_a_group_that_lost_a_pod_serves_nothing_until_it_is_whole_again() -> None:
     life = a_wide_life()
     life.run()
