@@ -20,16 +20,18 @@ from deepseek_operator.core.resources import (
     BACKEND_TRAFFIC_POLICY,
     BUDGET,
     CONFIG_MAP,
+    DEPLOYMENT,
     LEASE,
     SECURITY_POLICY,
     Ref,
+    ref_of,
 )
 from deepseek_operator.core.seen import Answer, Seen, Unavailable
 from deepseek_operator.domain.policy.analysis import Reading
 from deepseek_operator.domain.policy.zero import PATIENCE, SETTLE, Phase, State
 from deepseek_operator.kinds.serving.idleness import asked, reading
 from deepseek_operator.kinds.serving.sleep import WAITING, slept
-from deepseek_operator.ports.cluster import Unreachable
+from deepseek_operator.ports.cluster import Forbidden, Unreachable
 from tests.support.gateways import GATE, PUBLIC, takes
 from tests.support.serving_life import NAME, SERVICE
 from tests.support.servings import NAMESPACE
@@ -251,6 +253,25 @@ def test_it_never_sleeps_during_a_canary_run() -> None:
     for _ in range(20):
         life.after()
     assert (life.status.phase, life.at) == ("Canary", "Awake")
+
+
+def test_it_never_sleeps_during_a_canary_run_whose_target_is_alone() -> None:
+    """Somebody took what served before, and a quota lets it not come back."""
+    life = SleepLife(rollout={"canary": {"steps": [{"weight": 50, "pause": True}]}})
+    first = life.status.stable
+    life.edit(engine=NEXT)
+    life.numbers["in_flight"] = 0.0
+    life.after()
+    (stable,) = [d for d in life.cluster.all(DEPLOYMENT) if d["metadata"]["name"].endswith(str(first))]
+    life.cluster.refuse = lambda verb, namespace, ref: (
+        Forbidden("exceeded quota") if ref == ref_of(stable) and verb in ("create", "apply") else None
+    )
+    life.cluster.remove(DEPLOYMENT, NAMESPACE, stable["metadata"]["name"], "Background")
+    for _ in range(20):
+        life.after()
+        assert first not in life.specified
+        assert life.at == "Awake"
+    assert list(life.specified.values()) == [1]
 
 
 # --- what requests that wait are led to --------------------------------------------------------------------------
