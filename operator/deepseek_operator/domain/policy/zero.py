@@ -50,7 +50,7 @@ class Reading:
 
     Attributes:
         in_flight: the most requests that were running and waiting at a time.
-        ended: requests answered since the window began; below zero where a replica was replaced in it. None: the engine
+        ended: requests answered since the window began, and more where a replica was replaced in it. None: the engine
             doesn't count them.
         reporting: replicas whose numbers are in it.
         oldest: when the oldest of those numbers was taken.

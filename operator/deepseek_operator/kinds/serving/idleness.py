@@ -1,8 +1,9 @@
 """What the metrics store is asked before a serving sleeps, and the reading that its answers come to.
 
 Gauges are taken at their highest within the window, and answers are counted by the difference of a counter to what it was
-before: what rises only with the first request (`increase` sees nothing there), and what two scrapes missed between them, is
-seen all the same. A counter that began anew is a difference too, and keeps the serving awake for one more window.
+before, of each pod by itself: what rises only with the first request (`increase` sees nothing there), and what two scrapes
+missed between them, is seen all the same. A counter that began anew keeps the serving awake for one more window, also where
+it has come to the same number again; so does one of a pod that has come or gone within it, unless it never answered.
 """
 
 from collections.abc import Mapping
@@ -34,7 +35,8 @@ def asked(owner: DeepSeekServing, window: timedelta) -> dict[str, str]:
     }
     if Signal.ANSWERS in names:
         answers = series(owner, names[Signal.ANSWERS])
-        queries[ENDED] = f"(sum({answers}) or vector(0)) - (sum({answers} offset {over}) or vector(0))"
+        moved = f"abs({answers} - {answers} offset {over}) or {answers} or {answers} offset {over}"
+        queries[ENDED] = f"(sum({moved}) or vector(0)) + (sum(resets({answers}[{over}])) or vector(0))"
     return queries
 
 
