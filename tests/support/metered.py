@@ -188,12 +188,10 @@ class Metered(Bed):
         return super().ask(path, body, key, method, **{"Host": self.host, **headers})
 
     def configured(self, behind: int) -> Mapping[str, Any]:
-        return static(
-            self.found, self.port, _Places({GATE.name: self.gate.port, RATE_LIMIT: self.service.port}, behind)
-        )
+        return static(self.found, self.port, Places({GATE.name: self.gate.port, RATE_LIMIT: self.service.port}, behind))
 
 
-class _Places(dict[str, int]):
+class Places(dict[str, int]):
     """All Services that are not named are the backend."""
 
     def __init__(self, named: Mapping[str, int], behind: int) -> None:

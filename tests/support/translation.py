@@ -18,6 +18,8 @@ from tests.support.go_programs import EGCTL, built
 Manifest = Mapping[str, Any]
 RATE_LIMIT = "ratelimit_cluster"
 """Its name for where the rate limit service is."""
+SYSTEM = "/etc/ssl/certs/ca-certificates.crt"
+"""Whom Envoy's image trusts."""
 PATIENCE = "10s"
 """In place of 20 ms, after which it lets requests in: what a controller takes from `rateLimit.timeout`, and a busy machine needs."""
 
@@ -38,10 +40,12 @@ def statuses(found: Mapping[str, Any], kind: str) -> list[tuple[str, str]]:
     return [(one["type"], one["status"]) for answer in told for one in answer["conditions"]]
 
 
-def static(found: Mapping[str, Any], port: int, places: Mapping[str, int]) -> Mapping[str, Any]:
+def static(
+    found: Mapping[str, Any], port: int, places: Mapping[str, int], authority: Path | None = None
+) -> Mapping[str, Any]:
     """Its only Gateway's configuration, with all that Envoy would be told later on written down, listening at `port` of this
-    machine. `places`: the port here of each Service by its name, and of the rate limit service, if there is one, by
-    `RATE_LIMIT`."""
+    machine. `places`: the port here of each Service by its name, of each host outside by its own, and of the rate limit
+    service, if there is one, by `RATE_LIMIT`. `authority`: whom it trusts in place of those of Envoy's image."""
     (whole,) = found["xds"].values()
     dumps = {one["@type"].rpartition(".")[2]: one for one in whole["configs"]}
     routes = {
@@ -60,7 +64,10 @@ def static(found: Mapping[str, Any], port: int, places: Mapping[str, int]) -> Ma
             one["typedConfig"]["timeout"] = PATIENCE
     listener["address"] = _address(port)
     clusters = [one["cluster"] for one in dumps["ClustersConfigDump"]["dynamicActiveClusters"]]
-    made = [_cluster(one, endpoints[one["name"]], places) for one in clusters]
+    made = [
+        _cluster(one, endpoints[one["name"]], places) if one["name"] in endpoints else _outside(one, places, authority)
+        for one in clusters
+    ]
     if RATE_LIMIT in places:
         made.append(_rate_limit_service(places[RATE_LIMIT]))
     return {"static_resources": {"listeners": [_plain(listener)], "clusters": [_plain(one) for one in made]}}
@@ -74,6 +81,29 @@ def _cluster(cluster: dict[str, Any], told: dict[str, Any], places: Mapping[str,
             endpoint["endpoint"] = {"address": _address(places[resource["name"]])}
     rest = {name: value for name, value in cluster.items() if name not in ("edsClusterConfig", "dnsLookupFamily")}
     return {**rest, "type": "STATIC", "loadAssignment": _plain(told)}
+
+
+def _outside(cluster: dict[str, Any], places: Mapping[str, int], authority: Path | None) -> dict[str, Any]:
+    """A host that is no Service: here, and nothing else of it changed but whom Envoy trusts."""
+    for locality in cluster["loadAssignment"]["endpoints"]:
+        for endpoint in locality["lbEndpoints"]:
+            name = endpoint["endpoint"]["address"]["socketAddress"]["address"]
+            endpoint["endpoint"]["address"] = _address(places[name])
+    for match in (cluster, *cluster.get("transportSocketMatches", ())):
+        _trust(match["transportSocket"]["typedConfig"]["commonTlsContext"], authority)
+    rest = {name: value for name, value in cluster.items() if name not in ("clusterType", "dnsLookupFamily")}
+    return {**rest, "type": "STATIC"}
+
+
+def _trust(tls: dict[str, Any], authority: Path | None) -> None:
+    """In place of the authorities of Envoy's image, whether their file is named or told by the controller."""
+    if (combined := tls.pop("combinedValidationContext", None)) is not None:
+        assert combined["validationContextSdsSecretConfig"]["name"] == "system_ca_certificates"
+        trusted = {"trustedCa": {"filename": SYSTEM}}
+        tls["validationContext"] = {**combined["defaultValidationContext"], **trusted}
+    if "validationContext" in tls:
+        assert tls["validationContext"]["trustedCa"] == {"filename": SYSTEM}
+        tls["validationContext"]["trustedCa"] = {"filename": str(authority)}
 
 
 def _rate_limit_service(port: int) -> dict[str, Any]:

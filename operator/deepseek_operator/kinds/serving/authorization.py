@@ -128,7 +128,7 @@ def backend(gate: GateAddress) -> dict[str, Any]:
 def _tokens(jwt: Tokens, beside_keys: bool) -> dict[str, Any]:
     """Whoever shows no token is refused at once, but where a key may stand in its place; a false one always is."""
     keys = (
-        {"remoteJWKS": {"uri": jwt.jwks.uri}}
+        {"remoteJWKS": {"uri": jwt.jwks.uri, **_fetched_by(jwt.jwks.backend_name)}}
         if jwt.jwks.uri is not None
         else {"localJWKS": {"type": "ValueRef", "valueRef": _config_map(str(jwt.jwks.config_map_name))}}
     )
@@ -141,6 +141,14 @@ def _tokens(jwt: Tokens, beside_keys: bool) -> dict[str, Any]:
         "extractFrom": {"headers": [{"name": "Authorization", "valuePrefix": "Bearer "}]},
     }
     return {"optional": beside_keys, "providers": [provider]}
+
+
+def _fetched_by(backend_name: str | None) -> dict[str, Any]:
+    """Of `uri` alone Envoy Gateway 1.9.1 makes a cluster that verifies no name (`buildXdsUpstreamTLSSocket` of its
+    internal/xds/translator/jwt.go); of a Backend with TLS one that does."""
+    if backend_name is None:
+        return {}
+    return {"backendRefs": [{"group": SECURITY_POLICY.group, "kind": "Backend", "name": backend_name}]}
 
 
 def _config_map(name: str) -> dict[str, str]:

@@ -726,6 +726,8 @@ FIELDS = (
     Field("gateway.auth.jwt.audiences[]", token("audiences"), ((["a"], ["a"]), (["a", "b"], ["a", "b"])), TOKENS),
     Field("gateway.auth.jwt.jwks.uri", token("remoteJWKS.uri"),
           (("https://a.example.com", "https://a.example.com"), ("https://b.example.com", "https://b.example.com")), FETCHED),
+    Field("gateway.auth.jwt.jwks.backendName", token("remoteJWKS.backendRefs.0.name"),
+          ((ABSENT, None), ("a", "a"), ("b", "b")), FETCHED),
     Field("gateway.auth.jwt.jwks.configMapName", token("localJWKS.valueRef.name"), (("a", "a"), ("b", "b")), TOKENS),
     Field("gateway.cache.image", cache("containers.0.image"), (("nginx:1", "nginx:1"), ("nginx:2", "nginx:2")), CACHED),
     Field("gateway.cache.ttlSeconds", kept_for, ((ABSENT, 3600), (60, 60)), CACHED),

@@ -51,10 +51,20 @@ Audience = Annotated[
     StringConstraints(pattern=r"^[!-~]+$", max_length=253),
     Says("write audiences as the tokens' claim aud has them, for example deepseek"),
 ]
+_HOST = r"([a-z0-9]([-a-z0-9]*[a-z0-9])?\.)*[a-z]([-a-z0-9]*[a-z0-9])?"
+"""A name and no address: what has an address alone (a cloud's metadata, a pod) has no certificate that could be verified."""
 KeysUri = Annotated[
     str,
-    StringConstraints(pattern=rf"^https://{_SUBDOMAIN}(:[1-9][0-9]{{0,4}})?(/[!-~]*)?$", max_length=253),
-    Says("write an address by https, for example https://login.example.com/keys"),
+    StringConstraints(pattern=rf"^https://{_HOST}(:[1-9][0-9]{{0,4}})?(/[!-~]*)?$", max_length=253),
+    Says(
+        "write an address by https with the provider's name as host, which its certificate is for, for example "
+        "https://login.example.com/keys"
+    ),
+]
+BackendName = Annotated[
+    str,
+    StringConstraints(pattern=f"^{_SUBDOMAIN}$", max_length=253),
+    Says("write the name of a Backend: a-z, 0-9, '-' and '.', for example login"),
 ]
 ConfigMapName = Annotated[
     str,
@@ -126,13 +136,21 @@ class TokenKeys(ApiModel):
                 "has(self.uri) != has(self.configMapName)",
                 "write exactly one of uri (where the identity provider publishes its keys) and configMapName (a ConfigMap "
                 "of this namespace that has them)",
-            )
+            ),
+            rule(
+                "!has(self.backendName) || has(self.uri)",
+                "backendName says by which Backend uri is fetched: write uri beside it, or leave it out",
+            ),
         )
     )
 
     uri: KeysUri | None = Field(
         default=None,
-        description="Where the identity provider publishes them as a JWKS, by https. Example: https://login.example.com/keys.",
+        description="Where the identity provider publishes them as a JWKS, by https; the gateway fetches them, again and again. Example: https://login.example.com/keys.",
+    )
+    backend_name: BackendName | None = Field(
+        default=None,
+        description="Backend of Envoy Gateway, of this namespace, by which uri is fetched: with it the gateway verifies the provider's name, and may trust an authority of your own. Absent: it takes keys from whoever answers with a certificate that Envoy's image trusts, whatever name is in it. Example: login.",
     )
     config_map_name: ConfigMapName | None = Field(
         default=None,
