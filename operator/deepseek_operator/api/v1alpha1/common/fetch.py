@@ -3,7 +3,6 @@
 from pydantic import Field
 
 from deepseek_operator.api.base import StatusModel
-from deepseek_operator.api.record import RECORD
 
 
 class FetchStatus(StatusModel):
@@ -31,9 +30,5 @@ class FetchStatus(StatusModel):
     attempt: int = Field(default=1, description="The how-maniest try it is.")
     not_before: str = Field(default="", description="When it is tried again, RFC 3339.")
     job: str = Field(default="", description="The Job of this try.")
-    job_uid: str = Field(default="", alias="jobUID", description="uid of that Job.", json_schema_extra=RECORD)
-    reference: str = Field(
-        default="",
-        description="Digest of what is wanted; another one is fetched anew.",
-        json_schema_extra=RECORD,
-    )
+    job_uid: str = Field(default="", alias="jobUID", description="uid of that Job.")
+    reference: str = Field(default="", description="Digest of what is wanted; another one is fetched anew.")
