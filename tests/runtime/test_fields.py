@@ -376,6 +376,8 @@ CASES = (
 OF_THE_OPERATOR = {
     *("model.name", "model.fromTraining.name", "model.fromTraining.checkpoint", "hyperparameters.moreSteps"),
     "hyperparameters.gradientCompression.freezeSteps",
+    # Of what is fetched before the trainer starts, which reads a folder.
+    *("model.source.claimName", "model.source.credentials", "model.source.digest"),
 }
 
 
