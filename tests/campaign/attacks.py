@@ -140,11 +140,14 @@ def _every() -> Iterator[Attack]:
         "http://169.254.169.254/latest",
         "https://kubernetes.default.svc/api",
         "gopher://192.0.2.1/x",
-        "s3://bucket/x",
         "hostpath:///",
     ):
         yield _training(f"data at {uri}", _dataset(uri), Refused("write pvc://"))
         yield _serving(f"a model at {uri}", _model(uri), Refused("write pvc://"))
+    # At the administrator's address alone, and to a claim of the tenant's own.
+    yield _training("data in a bucket", _dataset("s3://bucket/x"), Refused("write pvc://"))
+    yield _serving("a model in a bucket and on no claim", _model("s3://bucket/x"), Refused("needs claimName"))
+    yield _serving("a model of a bucket elsewhere", _model("s3://key:secret@192.0.2.1/x"), Refused("write pvc://"))
     for path in ("../x", "/etc", "a/../../b", "$(A)", "a/./b"):
         volume = {VOLUME: {"claimName": "c", "subPath": path}}
         yield _training(f"checkpoints at {path}", volume, Refused("relative path"))
