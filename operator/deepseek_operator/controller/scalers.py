@@ -3,20 +3,14 @@
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from deepseek_operator.controller.neighbours import Place, drop
-from deepseek_operator.core.resources import Manifest, Resource
+from deepseek_operator.controller import neighbours
+from deepseek_operator.core.resources import Resource
 from deepseek_operator.core.scale_target import ScaleTarget
 
 
-class Entry(Protocol):
-    """What the mirror keeps of an object."""
+class Entry(neighbours.Entry, Protocol):
+    """What the mirror keeps of an object that may scale another."""
 
-    @property
-    def location(self) -> Place: ...
-    @property
-    def uid(self) -> str: ...
-    @property
-    def manifest(self) -> Manifest: ...
     @property
     def scales(self) -> ScaleTarget | None: ...
 
@@ -49,4 +43,4 @@ class Scalers:
     def drop(self, entry: Entry) -> None:
         """It is gone."""
         if entry.scales is not None:
-            drop(self._entries, (entry.location.namespace, entry.scales), entry.uid)
+            neighbours.drop(self._entries, (entry.location.namespace, entry.scales), entry.uid)

@@ -14,14 +14,13 @@ from functools import cached_property
 from deepseek_operator.api.base import parse_time
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.analysis import ExamStatus
-from deepseek_operator.core.ownership import job_uid_of
-from deepseek_operator.core.resources import JOB, POD, Manifest, Ref, is_terminating, uid_of
+from deepseek_operator.core.resources import Manifest, Ref, uid_of
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.kinds.serving.canary import COMPLETE
 from deepseek_operator.kinds.serving.exam import EXAMINER, Exam, Sitting, mark_of
 from deepseek_operator.workloads.batch import backoff
 from deepseek_operator.workloads.batch.attempt import is_over
-from deepseek_operator.workloads.batch.gang import Gang
+from deepseek_operator.workloads.batch.gang import Gang, gang_of_try
 from deepseek_operator.workloads.batch.verdict import newly_failed, outcome, sentence
 from deepseek_operator.workloads.batch.waiting import doubtful, next_doubt, obstacle
 from deepseek_operator.workloads.obstacles import Obstacle
@@ -53,12 +52,7 @@ class Examining:
     @cached_property
     def gang(self) -> Gang:
         """Its Job, only if it is the very one that was recorded, and that one's pod."""
-        known, live = self.before.job_uid, self.seen.child(JOB, self.job)
-        if live is not None and (uid_of(live) != known if known else is_terminating(live)):
-            live = None
-        uid = known or (uid_of(live) if live is not None else "")
-        pods = tuple(pod for pod in self.seen.all(POD) if uid and job_uid_of(pod) == uid)
-        return Gang(live, pods, EXAMINER.container)
+        return gang_of_try(self.seen, self.job, self.before.job_uid, EXAMINER.container)
 
     @property
     def is_missing(self) -> bool:

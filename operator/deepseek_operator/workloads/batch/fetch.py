@@ -20,13 +20,12 @@ from deepseek_operator.api.v1alpha1.common.pod import PodSettings
 from deepseek_operator.api.v1alpha1.common.source import ModelSource, is_place
 from deepseek_operator.core.configuration import Configuration, Hub, ObjectStorage
 from deepseek_operator.core.names import ROLE_LABEL, child_name, digest, handed_on
-from deepseek_operator.core.ownership import job_uid_of
-from deepseek_operator.core.resources import GROUP, JOB, POD, Manifest, Ref, controller_of, is_terminating, uid_of
+from deepseek_operator.core.resources import GROUP, JOB, POD, Manifest, Ref, controller_of, uid_of
 from deepseek_operator.core.seen import Seen, Unavailable
 from deepseek_operator.workloads import reasons
 from deepseek_operator.workloads.batch import backoff
 from deepseek_operator.workloads.batch.attempt import is_over
-from deepseek_operator.workloads.batch.gang import Gang
+from deepseek_operator.workloads.batch.gang import Gang, gang_of_try
 from deepseek_operator.workloads.batch.job import LAST_NUMBER, job_spec
 from deepseek_operator.workloads.batch.program import Exit, Program
 from deepseek_operator.workloads.batch.verdict import newly_failed, outcome, sentence
@@ -116,12 +115,7 @@ class Fetching:
     @cached_property
     def gang(self) -> Gang:
         """Its Job, only if it is the very one that was recorded, and that one's pod."""
-        known, live = self.before.job_uid, self.seen.child(JOB, self.job)
-        if live is not None and (uid_of(live) != known if known else is_terminating(live)):
-            live = None
-        uid = known or (uid_of(live) if live is not None else "")
-        pods = tuple(pod for pod in self.seen.all(POD) if uid and job_uid_of(pod) == uid)
-        return Gang(live, pods, FETCHER.container)
+        return gang_of_try(self.seen, self.job, self.before.job_uid, FETCHER.container)
 
     @property
     def is_missing(self) -> bool:

@@ -15,6 +15,7 @@ from deepseek_operator.core.resources import (
     Manifest,
     annotations_of,
     controller_of,
+    is_terminating,
     labels_of,
     uid_of,
 )
@@ -74,6 +75,20 @@ def gang_of(seen: Seen[object], attempt: AttemptStatus, container: str) -> Gang:
     uid = attempt.job_uid or (uid_of(job) if job is not None else "")
     pods = [pod for pod in seen.all(POD) if (job_uid_of(pod) == uid if uid else attempt_of(pod) == attempt.number)]
     return Gang(job, tuple(sorted(pods, key=lambda pod: (rank_of(pod) or 0, pod["metadata"]["name"]))), container)
+
+
+def gang_of_try(seen: Seen[object], name: str, known: str, container: str) -> Gang:
+    """The Job of that name and its pods, of a try that is recorded by the Job's name and, once it was seen, its uid.
+
+    Args:
+        known: the recorded uid; empty: not seen yet, and whatever has the name and is not going is it.
+    """
+    live = seen.child(JOB, name)
+    if live is not None and (uid_of(live) != known if known else is_terminating(live)):
+        live = None
+    uid = known or (uid_of(live) if live is not None else "")
+    pods = tuple(pod for pod in seen.all(POD) if uid and job_uid_of(pod) == uid)
+    return Gang(live, pods, container)
 
 
 def attempt_of(pod: Manifest) -> int:
