@@ -14,6 +14,10 @@ IN_NAMESPACE = 'namespace=~"$namespace"'
 """Selects what lies in the namespaces that the reader has chosen."""
 OBJECT = "namespace, name"
 """By what the series of an object are told apart."""
+CHOSEN = (IN_NAMESPACE, 'name=~"$name"')
+"""Select what the operator tells of the objects that the reader has chosen."""
+NAME = "{{namespace}}/{{name}}"
+"""How an object is called in a legend."""
 
 
 class Unit(Enum):
@@ -148,6 +152,11 @@ def series(name: str, *matchers: str) -> str:
 def by_object(expression: str, *labels: str) -> str:
     """Of each object and each value of those labels the one number, whoever tells it."""
     return f"max by ({', '.join((OBJECT, *labels))}) ({expression})"
+
+
+def told(metric: str, legend: str = "", *labels: str) -> Query:
+    """What the operator tells of each chosen object in that metric."""
+    return Query(by_object(series(metric, *CHOSEN), *labels), f"{NAME} {legend}".strip())
 
 
 def increase(selected: str, window: str, *labels: str) -> str:

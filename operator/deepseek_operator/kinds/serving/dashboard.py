@@ -3,7 +3,9 @@
 from collections.abc import Callable
 
 from deepseek_operator.core.dashboards import (
+    CHOSEN,
     IN_NAMESPACE,
+    NAME,
     Dashboard,
     Form,
     Panel,
@@ -15,14 +17,13 @@ from deepseek_operator.core.dashboards import (
     overview,
     quantile,
     series,
+    told,
 )
 from deepseek_operator.domain.programs.engines.table import ENGINES
 from deepseek_operator.domain.values.command import Signal
 from deepseek_operator.kinds.serving.metrics import PREFIX
 
-_CHOSEN = (IN_NAMESPACE, 'name=~"$name"')
 _OF_PODS = (IN_NAMESPACE, 'deepseek_serving=~"$name"')
-_NAME = "{{namespace}}/{{name}}"
 _OF_SERVING = 'serving=~"$name"'
 _HIT = 'result="hit"'
 _BY_POD = "namespace, deepseek_serving"
@@ -31,13 +32,13 @@ _POD = "{{namespace}}/{{deepseek_serving}}"
 
 def _told(name: str, legend: str = "", *labels: str) -> Query:
     """What the operator tells of each chosen serving."""
-    return Query(by_object(series(f"{PREFIX}{name}", *_CHOSEN), *labels), f"{_NAME} {legend}".strip())
+    return told(f"{PREFIX}{name}", legend, *labels)
 
 
 def _engines(signal: Signal, asked: Callable[[str], str], end: str = "", *matchers: str) -> str:
     """What any engine tells of a signal, under whichever name; `asked` makes a vector of the series of one."""
-    told = (entry.metric_names(None).get(signal, "") for entry in ENGINES.values())
-    metrics = (name.partition("{") for name in dict.fromkeys(filter(None, told)))
+    names = (entry.metric_names(None).get(signal, "") for entry in ENGINES.values())
+    metrics = (name.partition("{") for name in dict.fromkeys(filter(None, names)))
     return " or ".join(asked(series(f"{name}{end}{brace}{own}", *matchers)) for name, brace, own in metrics)
 
 
@@ -68,8 +69,8 @@ def _share(part: str, of: str, legend: str) -> Query:
 _ANSWERS, _ERRORS = _each_second(Signal.ANSWERS, ""), _each_second(Signal.ERRORS, "")
 _WAITING = series("deepseek_gate_waiting", IN_NAMESPACE, _OF_SERVING)
 _DECISIONS = series("deepseek_gate_decisions_total", IN_NAMESPACE, _OF_SERVING)
-_HELD = series("deepseek_operator_devices", *_CHOSEN, 'kind="serving"')
-_STARTED = series("deepseek_operator_container_restarts_total", *_CHOSEN, 'kind="serving"')
+_HELD = series("deepseek_operator_devices", *CHOSEN, 'kind="serving"')
+_STARTED = series("deepseek_operator_container_restarts_total", *CHOSEN, 'kind="serving"')
 _CACHED = (IN_NAMESPACE, 'deepseek_cache=~"$name"')
 _BY_CACHE = "sum by (namespace, deepseek_cache)"
 
@@ -88,7 +89,7 @@ DASHBOARD = Dashboard(
         Variable("name", "Serving", "name", series(f"{PREFIX}info", IN_NAMESPACE)),
     ),
     (
-        Row("Now", overview(12, PREFIX, *_CHOSEN)),
+        Row("Now", overview(12, PREFIX, *CHOSEN)),
         Row(
             "Requests",
             (
@@ -149,13 +150,13 @@ DASHBOARD = Dashboard(
                     form=Form.TABLE,
                     width=12,
                 ),
-                Panel("Devices held", (Query(by_object(_HELD, "resource"), f"{_NAME} {{{{resource}}}}"),), width=12),
+                Panel("Devices held", (Query(by_object(_HELD, "resource"), f"{NAME} {{{{resource}}}}"),), width=12),
                 Panel(
                     "Containers started over again",
                     (
                         Query(
                             by_object(_STARTED),
-                            _NAME,
+                            NAME,
                         ),
                     ),
                     "As the operator has seen it since it began to lead.",
@@ -182,7 +183,7 @@ DASHBOARD = Dashboard(
                     "Signals that say nothing",
                     (
                         _told("signal_holds", "{{signal}}", "signal"),
-                        Query(f"1 - {_told('autoscaler_active').expression}", f"{_NAME} sees nothing"),
+                        Query(f"1 - {_told('autoscaler_active').expression}", f"{NAME} sees nothing"),
                     ),
                     "1 while a signal does not say how many it wants; what runs is kept.",
                 ),

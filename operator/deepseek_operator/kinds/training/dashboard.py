@@ -1,7 +1,9 @@
 """The page of trainings: where they are, what they learn, how fast, what is saved, and what ended their attempts."""
 
 from deepseek_operator.core.dashboards import (
+    CHOSEN,
     IN_NAMESPACE,
+    NAME,
     Dashboard,
     Form,
     Panel,
@@ -13,18 +15,17 @@ from deepseek_operator.core.dashboards import (
     increase,
     overview,
     series,
+    told,
 )
 from deepseek_operator.kinds.training.metrics import PREFIX
 
-_CHOSEN = (IN_NAMESPACE, 'name=~"$name"')
 _OF_PODS = (IN_NAMESPACE, 'deepseek_training=~"$name"')
-_NAME = "{{namespace}}/{{name}}"
 _POD = "{{namespace}}/{{deepseek_training}}"
 
 
 def _told(name: str, legend: str = "", *labels: str) -> Query:
     """What the operator tells of each chosen training."""
-    return Query(by_object(series(f"{PREFIX}{name}", *_CHOSEN), *labels), f"{_NAME} {legend}".strip())
+    return told(f"{PREFIX}{name}", legend, *labels)
 
 
 def _of_pods(name: str, legend: str = "", *labels: str) -> Query:
@@ -34,7 +35,7 @@ def _of_pods(name: str, legend: str = "", *labels: str) -> Query:
 
 
 def _held(name: str) -> str:
-    return series(f"deepseek_operator_{name}", *_CHOSEN, 'kind="training"')
+    return series(f"deepseek_operator_{name}", *CHOSEN, 'kind="training"')
 
 
 _WAITED = series("deepseek_training_data_wait_seconds_total", *_OF_PODS)
@@ -59,7 +60,7 @@ DASHBOARD = Dashboard(
                     (
                         Query(
                             f"{_told('step').expression} / {_told('steps_wanted').expression}",
-                            _NAME,
+                            NAME,
                         ),
                     ),
                     unit=Unit.SHARE,
@@ -82,7 +83,7 @@ DASHBOARD = Dashboard(
                     (
                         Query(
                             f"{_told('workers').expression} / {_told('workers_wanted').expression}",
-                            _NAME,
+                            NAME,
                         ),
                     ),
                     "Of the whole gang.",
@@ -91,7 +92,7 @@ DASHBOARD = Dashboard(
                     6,
                     5,
                 ),
-                *overview(12, PREFIX, *_CHOSEN),
+                *overview(12, PREFIX, *CHOSEN),
             ),
         ),
         Row(
@@ -159,7 +160,7 @@ DASHBOARD = Dashboard(
                 Panel(
                     "Age of the newest",
                     (
-                        Query(f"time() - {_told('checkpoint_timestamp_seconds').expression}", _NAME),
+                        Query(f"time() - {_told('checkpoint_timestamp_seconds').expression}", NAME),
                         _told("checkpoint_interval_seconds", "interval"),
                     ),
                     "Healthy ones only; beside it the interval, where it is one of time.",
@@ -190,8 +191,8 @@ DASHBOARD = Dashboard(
                     "Starts over again in the last hour",
                     (
                         Query(
-                            increase(series(f"{PREFIX}restarts_total", *_CHOSEN), "1h", "cause"),
-                            f"{_NAME} {{{{cause}}}}",
+                            increase(series(f"{PREFIX}restarts_total", *CHOSEN), "1h", "cause"),
+                            f"{NAME} {{{{cause}}}}",
                         ),
                     ),
                     "Crashes count against the limit, disruptions do not.",
@@ -204,17 +205,17 @@ DASHBOARD = Dashboard(
                 ),
                 Panel(
                     "Containers started over again",
-                    (Query(by_object(_held("container_restarts_total")), _NAME),),
+                    (Query(by_object(_held("container_restarts_total")), NAME),),
                     "As the operator has seen it since it began to lead.",
                 ),
                 Panel(
                     "Devices held",
-                    (Query(by_object(_held("devices"), "resource"), f"{_NAME} {{{{resource}}}}"),),
+                    (Query(by_object(_held("devices"), "resource"), f"{NAME} {{{{resource}}}}"),),
                     width=12,
                 ),
                 Panel(
                     "Device-hours of the last day",
-                    (Query(f"{increase(_held('device_seconds_total'), '1d', 'resource')} / 3600", _NAME),),
+                    (Query(f"{increase(_held('device_seconds_total'), '1d', 'resource')} / 3600", NAME),),
                     form=Form.FIGURES,
                     width=12,
                 ),
