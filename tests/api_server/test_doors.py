@@ -8,7 +8,7 @@ import socket
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from examples.local_cluster.control_plane import Cluster
 from examples.local_cluster.progress import wait_for
 from tests.support.api_objects import changed, collection, minimal_training
 from tests.support.operator_process import OperatorProcess
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -29,12 +30,6 @@ PROBE_S, REACTION_S = 3.0, 10.0
 """A kubelet's patience with a probe; an idle machine reacts within a tenth of a second."""
 TRIES = 3
 """Of the readiness probe before a pod leaves its Service."""
-
-
-def _free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [taken.getsockname()[1] for taken in sockets]
 
 
 class Stage:
@@ -102,7 +97,7 @@ def stage(api_server: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iter
     api_server.api.create("/api/v1/namespaces", {"metadata": {"name": namespace}})
     system = f"/api/v1/namespaces/{SYSTEM}"
     api_server.api.apply(system, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM}})
-    ports = _free_ports(3)
+    ports = [free_port() for _ in range(3)]
     names = ("HEALTH_PORT", "METRICS_PORT", "EXTERNAL_METRICS_PORT")
     environment = {name: str(port) for name, port in zip(names, ports, strict=True)}
     operator = OperatorProcess(

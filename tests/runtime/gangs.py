@@ -17,7 +17,7 @@ from tests.runtime.observed import Bench, Document, Observed
 from tests.runtime.pods import Process
 from tests.runtime.workplace import Workplace, alone_on_a_thread
 
-LIMIT_S = 1800.0
+LIMIT_S = 900.0
 """Of a gang that hangs: it trains for minutes where others compute."""
 
 
@@ -37,7 +37,12 @@ def told_by_processes(module: str, folder: Path, world: int, **variables: str) -
     environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", **variables}
     command = [sys.executable, "-m", f"tests.runtime.{module}", str(folder)]
     ranks = [subprocess.Popen([*command, str(rank), str(world)], env=environment) for rank in range(world)]
-    assert [rank.wait() for rank in ranks] == [0] * world
+    try:
+        # One of them that never ends fails the test, not the whole run: gloo of torch 2.13 was seen spinning at its end.
+        assert [rank.wait(timeout=LIMIT_S) for rank in ranks] == [0] * world
+    finally:
+        for rank in ranks:
+            rank.kill()
     return _told(folder, world)
 
 
