@@ -3,6 +3,7 @@
 Its webhooks judge whatever the operator writes; nodes and containers are simulated, the rest is real.
 """
 
+import time
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -58,6 +59,10 @@ def _set_of(pod: Manifest) -> str:
 
 def _runs(pod: Manifest) -> bool:
     return pod["status"].get("phase") == "Running" and "deletionTimestamp" not in pod["metadata"]
+
+
+def _is_ready(pod: Manifest) -> bool:
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"].get("conditions") or ())
 
 
 @pytest.fixture(scope="module")
@@ -172,5 +177,87 @@ def test_workers_are_told_their_rank_and_their_leader(life: Life) -> None:
     assert headless["spec"]["publishNotReadyAddresses"]
 
 
+def test_a_worker_that_ends_takes_its_replica_out_until_all_of_it_is_made_anew(life: Life) -> None:
+    life.begin(replicas=2)
+    life.serves(2)
+    victim = life.workers()[0]
+    number = victim["metadata"]["labels"][NUMBER]
+    (leader,) = [pod for pod in life.leaders() if pod["metadata"]["labels"][NUMBER] == number]
+    before = {pod["metadata"]["uid"] for pod in life.node.pods(f"{NUMBER}={number}")}
+    assert len(before) == 2
+    life.node.lingers = True
+    life.node.evict(victim)
+    gone = leader["metadata"]["name"]
+    until("its leader answers nobody", lambda: gone not in life.endpoints(), timeout_s=LIMIT_S, every_s=0.1)
+    until("that is told", lambda: life.status(KIND).get("readyReplicas") == 1, timeout_s=LIMIT_S)
+    assert len(life.endpoints()) == 1, "the other replica serves on"
+    # Its node does not answer: nothing is made in its place, and nothing is served by half.
+    until("another leader waits", lambda: leader["metadata"]["uid"] not in _uids(life.leaders()), timeout_s=LIMIT_S)
+    waiting = [pod for pod in life.leaders() if pod["metadata"]["labels"][NUMBER] == number]
+    assert not [pod for pod in waiting if _is_ready(pod)]
+    life.node.lingers = False
+    life.serves(2)
+    after = {pod["metadata"]["uid"] for pod in life.node.pods(f"{NUMBER}={number}")}
+    assert before.isdisjoint(after)
+
+
+def test_a_container_that_starts_again_restarts_its_replica(life: Life) -> None:
+    life.begin()
+    life.serves(1)
+    before = {pod["metadata"]["uid"] for pod in life.pods()}
+    (worker,) = life.workers()
+    (container,) = worker["status"]["containerStatuses"]
+    life.node._set(worker, {"containerStatuses": [{**container, "restartCount": 1}]})
+    until("all pods are others", lambda: before.isdisjoint(_uids(life.pods())), timeout_s=LIMIT_S)
+    life.serves(1)
+
+
+def test_a_new_version_is_another_set_and_the_old_one_serves_until_it_does(life: Life) -> None:
+    life.begin(replicas=2)
+    life.serves(2)
+    (old,) = life.sets()
+    lowest = 2
+
+    def is_done() -> bool:
+        nonlocal lowest
+        lowest = min(lowest, len(life.endpoints()))
+        return [found["metadata"]["name"] for found in life.sets()] not in ([old["metadata"]["name"]], []) and (
+            len(life.sets()) == 1
+        )
+
+    life.edit(engine={"type": "vllm", "args": ["--max-num-seqs=64"]})
+    until("the old version is gone", is_done, timeout_s=LIMIT_S, every_s=0.1)
+    life.serves(2)
+    assert lowest == 2
+
+
+def test_what_a_version_of_one_node_and_one_of_two_need_follows_each_other(life: Life) -> None:
+    life.begin(accelerator={"profile": "nvidia-h200-141"})
+    life.reaches(KIND, "Available")
+    assert life.sets() == []
+    life.edit(accelerator={"profile": "nvidia-h100-80"})
+    life.serves(1)
+    assert life.items("Deployment") == []
+
+
+def test_at_rest_nothing_is_written(life: Life) -> None:
+    life.begin()
+    life.serves(1)
+    (found,) = life.sets()
+    until("it is quiet", lambda: _is_quiet(life), timeout_s=LIMIT_S, every_s=3)
+    assert life.sets()[0]["metadata"]["generation"] == found["metadata"]["generation"] == 1
+
+
+def _is_quiet(life: Life) -> bool:
+    """No write within so long a time that every object was looked at again."""
+    before = len(life.operator.proxy.writes)
+    time.sleep(5)
+    return len(life.operator.proxy.writes) == before
+
+
 def _names(pods: list[Manifest]) -> set[str]:
     return {pod["metadata"]["name"] for pod in pods}
+
+
+def _uids(pods: list[Manifest]) -> set[str]:
+    return {pod["metadata"]["uid"] for pod in pods}
