@@ -20,6 +20,7 @@ from examples.local_cluster.control_plane import Cluster
 from examples.local_cluster.home import REPOSITORY
 from examples.local_cluster.progress import wait_for
 from tests.support.output import output_of
+from tests.support.ports import free_port
 
 SYSTEM = "deepseek-system"
 GROUP = "/apis/deepseek-operator.io/v1alpha1"
@@ -87,7 +88,7 @@ def start(kubeconfig: Path, tmp_path: Path) -> Iterator[Callable[[str], Process]
     processes: list[Process] = []
 
     def run(name: str) -> Process:
-        ports = (23000 + 2 * len(processes), 23001 + 2 * len(processes))
+        ports = (free_port(), free_port())
         environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(tmp_path),

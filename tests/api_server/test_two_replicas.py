@@ -1,0 +1,231 @@
+"""Two replicas of the operator under a user's load, and whichever leads is killed, stopped, frozen or cut off, again and again.
+
+Each speaks to the API server through a proxy of its own, which reads the Lease before it passes a write on: whoever writes
+must be whom the Lease names. After the last fault all that the user has done is done, and nothing of it twice.
+
+TAKEOVERS=20 makes so many; the seconds from each fault to the other's lead are printed.
+"""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from examples.local_cluster.api import Api, ApiError, Manifest
+from examples.local_cluster.control_plane import Cluster
+from tests.support.fault_proxy import Fate, Write
+from tests.support.kubectl import until
+from tests.support.namespaces import wait_for_account
+from tests.support.operator_process import OperatorProcess
+
+pytestmark = pytest.mark.timeout(1800)
+
+TAKEOVERS = int(os.environ.get("TAKEOVERS", "4"))
+LIMIT_S = 90.0
+"""For what takes the 15 s of a Lease and the 2 s between two looks at it; a busy machine must not fail the test."""
+FAULTS = ("SIGKILL", "SIGTERM", "frozen", "cut off")
+GROUP = "/apis/deepseek-operator.io/v1alpha1"
+APPS, BATCH = "/apis/apps/v1", "/apis/batch/v1"
+
+
+@dataclass
+class Replica:
+    """One of the two, and the writes that it asked for while the Lease named another."""
+
+    name: str
+    operator: OperatorProcess
+    lease: "Lease"
+    strays: list[str] = field(default_factory=list)
+
+    def judge(self, _: int, write: Write) -> Fate:
+        holder = self.lease.holder()
+        if holder != self.name:
+            self.strays.append(f"{self.name} wrote {write.verb} {write.path} while {holder or 'nobody'} led")
+        return Fate.PASS
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The Lease of both."""
+
+    api: Api
+    path: str
+
+    def holder(self) -> str:
+        """Whom it names; empty for nobody."""
+        try:
+            return str(self.api.get(self.path)["spec"].get("holderIdentity") or "")
+        except ApiError as error:
+            if error.code == 404:
+                return ""
+            raise
+
+
+@pytest.fixture
+def pair(controllers: Cluster, namespace: str, tmp_path: Path) -> Iterator[list[Replica]]:
+    system = f"{namespace}-system"
+    controllers.api.create("/api/v1/namespaces", {"metadata": {"name": system}})
+    wait_for_account(controllers.api, namespace)
+    lease = Lease(controllers.api, f"/apis/coordination.k8s.io/v1/namespaces/{system}/leases/{system}")
+    replicas = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        operator = OperatorProcess(controllers, tmp_path / name, system, namespace, {"POD_NAME": name})
+        replicas.append(Replica(name, operator, lease))
+        operator.decide(replicas[-1].judge)
+    with replicas[0].operator, replicas[1].operator:
+        yield replicas
+
+
+class User(threading.Thread):
+    """Makes, edits and deletes trainings and servings until told to stop."""
+
+    def __init__(self, api: Api, namespace: str, random: Random) -> None:
+        super().__init__(daemon=True)
+        self._api, self._namespace, self._random = api, namespace, random
+        self._over = threading.Event()
+        self.done = 0
+        self.failure: Exception | None = None
+
+    def run(self) -> None:
+        try:
+            while not self._over.wait(self._random.uniform(0.1, 0.8)):
+                self._act()
+                self.done += 1
+        except Exception as error:  # It is read by the test.
+            self.failure = error
+
+    def stop(self) -> None:
+        self._over.set()
+        self.join(30)
+        assert self.failure is None, repr(self.failure)
+
+    def _act(self) -> None:
+        number = self._random.randrange(8)
+        act = self._random.choice((self._serving, self._serving, self._training, self._deletion))
+        act(number)
+
+    def _serving(self, number: int) -> None:
+        spec = {"model": {"source": {"uri": "pvc://models/m"}}, "replicas": self._random.randrange(1, 4)}
+        self._apply("deepseekservings", {"kind": "DeepSeekServing", "metadata": {"name": f"s{number}"}, "spec": spec})
+
+    def _training(self, number: int) -> None:
+        spec = {
+            "trainer": {"type": "custom", "image": "x:1", "command": ["python3", "train.py"]},
+            "nodes": {"count": 1},
+            "checkpoints": {"everySteps": 10, "volume": {"size": "1Gi"}},
+            "suspend": self._random.random() < 0.3,
+        }
+        manifest = {"kind": "DeepSeekTraining", "metadata": {"name": f"t{number}"}, "spec": spec}
+        self._apply("deepseektrainings", manifest)
+
+    def _deletion(self, number: int) -> None:
+        plural = self._random.choice(("deepseekservings/s", "deepseektrainings/t"))
+        with suppress(ApiError):
+            self._api.delete(f"{GROUP}/namespaces/{self._namespace}/{plural}{number}")
+
+    def _apply(self, plural: str, manifest: Manifest) -> None:
+        path = f"{GROUP}/namespaces/{self._namespace}/{plural}/{manifest['metadata']['name']}"
+        self._api.apply(path, {"apiVersion": GROUP.removeprefix("/apis/"), **manifest})
+
+
+def test_whichever_leads_may_end_at_any_time_and_the_other_goes_on_alone(
+    controllers: Cluster, namespace: str, pair: list[Replica]
+) -> None:
+    random, api = Random(20), controllers.api
+    lease = pair[0].lease
+    claim = {"spec": {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}}}
+    api.create(f"/api/v1/namespaces/{namespace}/persistentvolumeclaims", {"metadata": {"name": "models"}, **claim})
+    until("one leads", lambda: lease.holder(), timeout_s=LIMIT_S)
+    user = User(api, namespace, random)
+    user.start()
+    for number in range(TAKEOVERS):
+        fault = FAULTS[number % len(FAULTS)]
+        time.sleep(random.uniform(1, 5))
+        leader, other = sorted(pair, key=lambda replica: replica.name != lease.holder())
+        before, begun = len(other.operator.proxy.writes), time.monotonic()
+        strike(leader, fault)
+        until(f"{fault}: the other leads", lambda: lease.holder() == other.name, timeout_s=LIMIT_S, every_s=0.1)  # noqa: B023
+        print(f"{fault}: {time.monotonic() - begun:.1f} s")
+        heal(leader, fault)
+        until(f"{fault}: the other writes", lambda: len(other.operator.proxy.writes) > before, timeout_s=LIMIT_S)  # noqa: B023
+        assert [*leader.strays, *other.strays] == []
+        until(f"{fault}: the first is back", lambda: _is_up(leader), timeout_s=LIMIT_S)  # noqa: B023
+    user.stop()
+    assert user.done > 5 * TAKEOVERS
+    until("all that was asked for is so", lambda: unlike(api, namespace) == [], timeout_s=LIMIT_S, every_s=1)
+    assert [stray for replica in pair for stray in replica.strays] == []
+
+
+def strike(leader: Replica, fault: str) -> None:
+    """What happens to it; one that ends stays away, since under its own name it would lead on at once."""
+    match fault:
+        case "SIGKILL":
+            leader.operator.is_wanted = False
+            leader.operator.kill()
+        case "SIGTERM":
+            leader.operator.stop()
+        case "frozen":
+            leader.operator.send(signal.SIGSTOP)
+        case "cut off":
+            leader.operator.proxy.refuse()
+
+
+def heal(leader: Replica, fault: str) -> None:
+    """It comes back: one that was frozen goes on where it was, and must notice by itself that it does not lead."""
+    match fault:
+        case "SIGKILL" | "SIGTERM":
+            leader.operator.start()
+        case "frozen":
+            leader.operator.send(signal.SIGCONT)
+        case "cut off":
+            leader.operator.proxy.listen()
+
+
+def _is_up(replica: Replica) -> bool:
+    process = replica.operator.process
+    return process is not None and process.poll() is None
+
+
+def unlike(api: Api, namespace: str) -> list[str]:
+    """What is not as the specs say: nothing lost, nothing left, nothing twice."""
+
+    def items(group: str, plural: str) -> list[Manifest]:
+        found: list[Manifest] = api.get(f"{group}/namespaces/{namespace}/{plural}")["items"]
+        return found
+
+    wrong = []
+    servings, trainings = items(GROUP, "deepseekservings"), items(GROUP, "deepseektrainings")
+    deployments, jobs = items(APPS, "deployments"), items(BATCH, "jobs")
+    for owner in [*servings, *trainings]:
+        if owner.get("status", {}).get("observedGeneration") != owner["metadata"]["generation"]:
+            wrong.append(f"{owner['metadata']['name']} was not looked at")
+    for serving in servings:
+        mine = [found["spec"]["replicas"] for found in deployments if _owner(found) == serving["metadata"]["uid"]]
+        if mine != [serving["spec"]["replicas"]]:
+            wrong.append(f"{serving['metadata']['name']} has {mine} for {serving['spec']['replicas']}")
+    for training in trainings:
+        live = [found for found in jobs if _owner(found) == training["metadata"]["uid"] and not _is_going(found)]
+        if len(live) != (0 if training["spec"].get("suspend") else 1):
+            wrong.append(f"{training['metadata']['name']} has {len(live)} Jobs")
+    owners = {owner["metadata"]["uid"] for owner in [*servings, *trainings]}
+    wrong += [
+        f"{found['metadata']['name']} is nobody's" for found in [*deployments, *jobs] if _owner(found) not in owners
+    ]
+    return wrong
+
+
+def _owner(found: Manifest) -> str:
+    (owner,) = found["metadata"]["ownerReferences"]
+    return str(owner["uid"])
+
+
+def _is_going(found: Manifest) -> bool:
+    return "deletionTimestamp" in found["metadata"]
