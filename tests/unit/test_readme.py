@@ -66,6 +66,13 @@ def test_the_readme_lists_every_page() -> None:
     assert pages - set(re.findall(r"\]\((docs/[^)#]+)\)", README)) == set()
 
 
+def test_the_navigation_of_the_pages_for_a_browser_has_every_page() -> None:
+    """`tests/run docs` would tell as well, later."""
+    navigation = (ROOT / ".docs" / "mkdocs.yml").read_text()
+    pages = [page.relative_to(ROOT) for page in (ROOT / "docs").rglob("*.md") if page.parent.name != "runbooks"]
+    assert [page.as_posix() for page in pages if f"- {page.as_posix()}\n" not in navigation] == []
+
+
 def test_every_command_that_the_readme_names_exists() -> None:
     for command in ("examples/run", "examples/cluster", "tests/run"):
         assert command in README
@@ -74,7 +81,7 @@ def test_every_command_that_the_readme_names_exists() -> None:
 
 def test_what_is_shown_of_sizing_is_what_the_command_prints(capsys: pytest.CaptureFixture[str]) -> None:
     page = (ROOT / "docs" / "sizing.md").read_text()
-    shown = re.search(r"```\n\$ deepseek-operator (size .+)\n((?:.+\n|\n)+?)```", page)
+    shown = re.search(r"```console\n\$ deepseek-operator (size .+)\n((?:.+\n|\n)+?)```", page)
     assert shown
     main(shown[1].split())
     printed = capsys.readouterr().out.splitlines()
