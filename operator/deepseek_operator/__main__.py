@@ -88,12 +88,23 @@ def _check(options: Namespace) -> int:
 
 
 def _tables(options: Namespace) -> int:
-    from deepseek_operator.cli.handbook import PAGES, renewed
+    from deepseek_operator.cli.handbook import with_tables
 
-    for page in PAGES:
+    for page, made in tables().items():
         file: Path = options.folder / page
-        file.write_text(renewed(page, file.read_text(), KINDS))
+        file.write_text(with_tables(page, file.read_text(), made))
     return 0
+
+
+def tables() -> Mapping[str, Mapping[str, str]]:
+    """All that is generated in docs/, by page and by the name in its markers; that of commands needs both programs' parsers."""
+    from deepseek_operator.cli import handbook, kubectl, reference
+
+    commands = {
+        "deepseek-operator": reference.commands(parser()),
+        "kubectl-deepseek": reference.commands(kubectl.parser()),
+    }
+    return {**{page: made(KINDS) for page, made in handbook.PAGES.items()}, "commands.md": commands}
 
 
 def parser() -> ArgumentParser:
@@ -124,9 +135,12 @@ def parser() -> ArgumentParser:
     )
     check.add_argument("url", metavar="URL", help="of its /metrics")
     check.set_defaults(command=_check)
-    tables = commands.add_parser("tables", help="renew the tables of reasons, engines, trainers and metrics in docs/")
-    tables.add_argument("folder", type=Path, nargs="?", default=Path("docs"), metavar="FOLDER")
-    tables.set_defaults(command=_tables)
+    pages = commands.add_parser(
+        "tables",
+        help="renew the tables in docs/: reasons, fields, values, commands, engines, trainers, metrics, dashboards",
+    )
+    pages.add_argument("folder", type=Path, nargs="?", default=Path("docs"), metavar="FOLDER", help="where they are")
+    pages.set_defaults(command=_tables)
     add_size(commands)
     add_key(commands)
     add_verbs(commands)

@@ -5,29 +5,29 @@ from pathlib import Path
 
 import pytest
 
-from deepseek_operator.__main__ import main
-from deepseek_operator.cli.handbook import PAGES, renewed
-from deepseek_operator.kinds.registry import KINDS
+from deepseek_operator.__main__ import main, tables
+from deepseek_operator.cli.handbook import with_tables
 from deepseek_operator.kinds.training.reasons import ADVICE, Reason
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 TOLD = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")])
+PAGES = tables()
 FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_tables_are_renewed_with_what_they_tell_of(page: str) -> None:
     text = (ROOT / "docs" / page).read_text()
-    assert renewed(page, text, KINDS) == text, "run: python3 -m deepseek_operator tables"
+    assert with_tables(page, text, PAGES[page]) == text, "run: python3 -m deepseek_operator tables"
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_a_table_without_its_markers_is_told(page: str) -> None:
-    for name in PAGES[page](KINDS):
+    for name in PAGES[page]:
         text = (ROOT / "docs" / page).read_text().replace(f"<!-- {name}: end -->", "")
         with pytest.raises(ValueError, match=f"{page}: the markers of the table of {name} are missing"):
-            renewed(page, text, KINDS)
+            with_tables(page, text, PAGES[page])
 
 
 def test_the_command_renews_them(tmp_path: Path) -> None:
@@ -36,7 +36,7 @@ def test_the_command_renews_them(tmp_path: Path) -> None:
         (tmp_path / page).write_text(re.sub(r"(?m)^\| .*\n", "", told))
     main(["tables", str(tmp_path)])
     for page in PAGES:
-        for table in PAGES[page](KINDS).values():
+        for table in PAGES[page].values():
             assert table in (tmp_path / page).read_text()
 
 

@@ -1,9 +1,14 @@
-"""The tables in docs/: reasons of conditions, engines with their flags, trainers, metrics, and what is on the dashboards, made
-from the code, so that none is left out."""
+"""The tables in docs/: reasons of conditions, fields, values, engines with their flags, trainers, metrics, and what is on the
+dashboards, made from the code, so that none is left out."""
 
+import json
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from types import MappingProxyType
 
+import yaml
+
+from deepseek_operator.cli import reference
 from deepseek_operator.cli.dashboards.files import dashboards
 from deepseek_operator.controller.held import HELD
 from deepseek_operator.controller.metrics import Metrics
@@ -11,6 +16,9 @@ from deepseek_operator.core.dashboards import Dashboard
 from deepseek_operator.core.kinds import Kinds
 from deepseek_operator.core.metrics import Metric
 from deepseek_operator.domain.programs import handbook
+
+_CHART = Path(__file__).parents[3] / "charts" / "deepseek-operator"
+"""Beside the operator in its repository, where alone these tables are made."""
 
 
 def reasons(kinds: Kinds) -> str:
@@ -43,6 +51,8 @@ PAGES: Mapping[str, Callable[[Kinds], Mapping[str, str]]] = MappingProxyType(
         },
         "trainers.md": lambda _: {"trainers": handbook.trainers()},
         "metrics.md": metrics,
+        "fields.md": reference.fields,
+        "values.md": lambda _: {"values": _values()},
         "dashboards.md": lambda kinds: {one.name: _panels(one) for one in dashboards(kinds)},
     }
 )
@@ -55,7 +65,12 @@ def renewed(page: str, text: str, kinds: Kinds) -> str:
     Raises:
         ValueError: a marker is missing.
     """
-    for name, table in PAGES[page](kinds).items():
+    return with_tables(page, text, PAGES[page](kinds))
+
+
+def with_tables(page: str, text: str, tables: Mapping[str, str]) -> str:
+    """The same of tables that are made already. Raises ValueError where a marker is missing."""
+    for name, table in tables.items():
         begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->"
         head, opened, rest = text.partition(begin)
         _, closed, tail = rest.partition(end)
@@ -63,6 +78,12 @@ def renewed(page: str, text: str, kinds: Kinds) -> str:
             raise ValueError(f"{page}: the markers of the table of {name} are missing")
         text = f"{head}{begin}{table}{end}{tail}"
     return text
+
+
+def _values() -> str:
+    text = (_CHART / "values.yaml").read_text()
+    schema = json.loads((_CHART / "values.schema.json").read_text())
+    return reference.values(reference.comments(text), schema, yaml.safe_load(text))
 
 
 def _panels(dashboard: Dashboard) -> str:
