@@ -225,12 +225,13 @@ def test_what_only_the_gate_may_say_is_not_believed_of_a_client(client: Client) 
     spoofed = {
         "x_deepseek_client": "root", "x_deepseek_model": "other", "x_deepseek_route": "gateway-team/other",
         "x_deepseek_revision": "x", "x_deepseek_limits": "gold", "x_deepseek_jwt_sub": "root",
-        "x_deepseek_jwt_scopes": "deepseek:*",
+        "x_deepseek_jwt_scopes": "deepseek:*", "x_deepseek_counted": "no",
     }  # fmt: skip
     headers = reached(client.ask("chat", KEYS["alice"], **spoofed))
     told = {name: value for name, value in headers.items() if name.startswith("x-deepseek")}
     assert told == {
         "x-deepseek-client": "alice", "x-deepseek-model": "chat", "x-deepseek-route": "gateway-team/chat",
+        "x-deepseek-counted": "true",
     }  # fmt: skip
     assert client.ask("other", KEYS["alice"], **spoofed).status == 403
     assert client.ask("other", **spoofed).status == 401
