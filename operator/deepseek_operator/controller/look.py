@@ -206,14 +206,16 @@ class Look(Generic[OwnerT, StatusT]):
         find: Find,
         reading: Reading | None,
     ) -> View[OwnerT]:
-        """`known`: the owner's children. `named`: what has a name that they lacked. `unserved`: what was not asked for."""
-        occupied = {ref: item for ref, item in named.items() if ref not in known}
+        """`known`: the owner's children. `named`: what has a name that they lacked, or is labelled as theirs, as what KEDA
+        makes of a child is. `unserved`: what was not asked for."""
+        wanted = self._kind.wanted_names(owner)
+        occupied = {ref: named[ref] for ref in wanted if ref in named and ref not in known}
         scalers = tuple(self._scalers(key, known))
         seen = Seen(
             owner, self._clock.now(), known, occupied, unserved=unserved, wishes=self._wishes(key), scalers=scalers
         )
         # Names that are found where no watch tells of them are asked for again at every pass.
-        absent = [ref for ref in self._kind.wanted_names(owner) if ref not in known or ref in named]
+        absent = [ref for ref in wanted if ref not in known or ref in named]
         return View(await self._with_needs(key, seen, absent, find), manifest, reading)
 
     def _ours(self, key: Key, uid: str, owner: OwnerT, found: Mapping[Ref, Manifest]) -> dict[Ref, Manifest]:

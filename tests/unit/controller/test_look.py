@@ -14,10 +14,12 @@ from deepseek_operator.api.v1alpha1.training.definition import TRAINING
 from deepseek_operator.controller.key import Key
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.ownership import JOB_UID, job_uid_of
-from deepseek_operator.core.resources import CLAIM, POD, Ref
+from deepseek_operator.core.resources import AUTOSCALER, CLAIM, POD, Ref
 from deepseek_operator.core.seen import Answer, Needs, Question, Seen
 from deepseek_operator.domain.policy.analysis import Reading
 from deepseek_operator.kinds.serving import ServingKind, serving_kind
+from deepseek_operator.kinds.serving.labels import child_labels
+from tests.support.serving_life import ServingLife
 from tests.support.servings import NAMESPACE, a_claim, a_serving, a_training
 from tests.support.shell import Operator, finished
 from tests.support.trainings import NAMESPACE as TEAM
@@ -113,6 +115,24 @@ def test_a_name_that_was_free_is_not_once_it_is_taken() -> None:
     assert len(free) >= 3
     taken = replace(view, seen=replace(view.seen, children={free[0]: {}}, occupied={free[1]: {}}))
     assert sorted(taken.free) == free[2:]
+
+
+@pytest.mark.parametrize(("name", "is_in_the_way"), [("chat-serve", True), ("keda-hpa-chat-serve", False)])
+def test_what_only_bears_an_owners_labels_is_in_the_way_under_a_name_that_a_child_takes(
+    name: str, is_in_the_way: bool
+) -> None:
+    """Tools copy the labels of what they work for onto what they make."""
+    life = ServingLife(autoscaling={"maxReplicas": 2, "signals": [{"target": 4}]})
+    life.cluster.drop(AUTOSCALER, NAMESPACE, "chat-serve")
+    maker = {"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "name": "chat", "uid": "1", "controller": True}
+    labels = child_labels(DeepSeekServing.model_validate(life.serving()))
+    metadata = {"name": name, "namespace": NAMESPACE, "labels": labels, "ownerReferences": [maker]}
+    life.put({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": metadata, "spec": {}})
+    life.operator.pipe.flush()
+    view = asyncio.run(life.operator.look.live(KEY))
+    assert view is not None
+    assert Ref(AUTOSCALER, name) not in view.seen.children
+    assert (Ref(AUTOSCALER, name) in view.seen.occupied) == is_in_the_way
 
 
 class AskingKind(ServingKind):
