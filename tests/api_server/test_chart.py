@@ -24,6 +24,7 @@ from deepseek_operator.cli.dashboards.files import dashboards
 from deepseek_operator.cli.dashboards.grafana import grafana
 from deepseek_operator.cli.dashboards.perses import perses
 from deepseek_operator.controller.profiles import Offer, profiles_from_text
+from deepseek_operator.controller.settings import Settings
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.host_access import HostAccess
 from deepseek_operator.core.names import REVISION_LABEL, owner_label
@@ -432,6 +433,8 @@ CHANGES: Mapping[str, Any] = {
     "externalMetrics.apiServiceAnnotations": {"x": "y"},
     "externalMetrics.certManager.enabled": True,
     "externalMetrics.certManager.issuerRef": {"name": "x"},
+    "keda.enabled": False,
+    "keda.askedFrom": [{"podSelector": {}}],
     "networkPolicy.enabled": False,
     "networkPolicy.metricsFrom": [{"podSelector": {}}],
     "networkPolicy.externalMetricsFrom": [{"ipBlock": {"cidr": "10.0.0.0/28"}}],
@@ -474,6 +477,7 @@ EVERYTHING = {
     "externalMetrics.existingSecret": "a",
     "gate.enabled": True,
     "gate.namespaces": ["a"],
+    "keda.enabled": True,
     "monitors.enabled": True,
     "networkPolicy.enabled": True,
 }
@@ -533,6 +537,10 @@ def test_the_policy_lets_in_who_has_a_reason_and_nobody_to_the_probes() -> None:
     everybody, all_pods = None, [{"namespaceSelector": dict[str, str]()}]
     assert _doors() == {8081: all_pods}
     assert _doors("externalMetrics.enabled=true") == {8081: all_pods, 6443: everybody}
+    assert _doors("keda.enabled=true") == {8081: all_pods, 8082: all_pods}
+    keda = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "keda"}}}]
+    assert _doors("keda.enabled=true", **{"keda.askedFrom": keda}) == {8081: all_pods, 8082: keda}
+    assert _doors("keda.enabled=true", **{"keda.askedFrom": []}) == {8081: all_pods}
     monitoring = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]
     masters = [{"ipBlock": {"cidr": "10.0.0.0/28"}}]
     named = {"networkPolicy.metricsFrom": monitoring, "networkPolicy.externalMetricsFrom": masters}
@@ -549,6 +557,21 @@ def test_the_policy_of_an_installed_operator_knows_every_port_but_the_probes() -
 
 
 # --- what a Prometheus gets -----------------------------------------------------------------------------------------
+
+
+def test_where_keda_asks_is_the_operators_own_service_and_an_open_port_of_it() -> None:
+    assert _wanted_url(_render()) is None
+    manifests = _render("keda.enabled=true")
+    ports = {port["name"]: port["port"] for port in _of_kind(manifests, "Service")[NAME]["spec"]["ports"]}
+    assert _wanted_url(manifests) == f"http://{NAME}.system.svc:{ports['wanted']}"
+    assert ports["wanted"] == Settings().wanted_port
+
+
+def _wanted_url(manifests: list[Manifest]) -> str | None:
+    (container,) = _of_kind(manifests, "Deployment")[NAME]["spec"]["template"]["spec"]["containers"]
+    given = {one["name"]: one.get("value", "") for one in container["env"]}
+    settings = Settings.from_environment({n: v for n, v in given.items() if n == "DEEPSEEK_OPERATOR_WANTED_URL"})
+    return settings.configuration.wanted_url
 
 
 def test_monitors_give_the_pods_of_a_serving_the_labels_that_are_asked_for() -> None:

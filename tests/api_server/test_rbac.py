@@ -21,6 +21,7 @@ from tests.support.fake_node import FakeNode
 from tests.support.gateway_api import COLLECTIONS as GATEWAYS
 from tests.support.gateway_api import dialect, install, standard
 from tests.support.gateways import PUBLIC
+from tests.support.keda_api import SCALED_OBJECTS, scaled_objects
 from tests.support.kubectl import until
 from tests.support.leader_worker_sets import COLLECTION as SETS
 from tests.support.leader_worker_sets import definitions
@@ -32,7 +33,7 @@ pytestmark = pytest.mark.timeout(240)
 TEAM, SYSTEM = "team", "operator-system"
 LIMIT_S = 60.0
 MODELS_KEPT = 3
-GATE = {"GATE_SERVICE": "gates/gate", "GATE_NAMESPACES": TEAM}
+GATE = {"GATE_SERVICE": "gates/gate", "GATE_NAMESPACES": TEAM, "WANTED_URL": "http://operator:8082", "WANTED_PORT": "0"}
 
 Right: TypeAlias = tuple[str, str, str]
 """Group, resource with its subresource, verb."""
@@ -175,6 +176,7 @@ def _lead_a_serving(user: User) -> None:
         lambda: user.items("HorizontalPodAutoscaler")[0]["spec"]["maxReplicas"] == 4,
         timeout_s=LIMIT_S,
     )
+    _change_to_keda(user)
     user.edit("DeepSeekServing", autoscaling=None)
     user.has("HorizontalPodAutoscaler", 0)
     user.api.delete(user.path("DeepSeekServing"))
@@ -196,6 +198,23 @@ def _span_nodes(user: User) -> None:
     user.edit("DeepSeekServing", nodes=None, engine=None)
     user.reaches("DeepSeekServing", "Available")
     until("there is none", lambda: not sets(), timeout_s=LIMIT_S)
+
+
+def _change_to_keda(user: User) -> None:
+    """What KEDA is given is made, changed and taken away."""
+
+    def scaled() -> list[Manifest]:
+        items: list[Manifest] = user.api.get(SCALED_OBJECTS.format(TEAM))["items"]
+        return items
+
+    install(user.api, scaled_objects())
+    user.edit("DeepSeekServing", autoscaling={"backend": "KEDA"})
+    until("a ScaledObject", scaled, timeout_s=LIMIT_S)
+    user.edit("DeepSeekServing", autoscaling={"maxReplicas": 5})
+    until("it follows", lambda: scaled()[0]["spec"]["maxReplicaCount"] == 5, timeout_s=LIMIT_S)
+    user.edit("DeepSeekServing", autoscaling={"backend": "HPA"})
+    until("none", lambda: not scaled(), timeout_s=LIMIT_S)
+    user.has("HorizontalPodAutoscaler", 1)
 
 
 def _change_the_gateway(user: User) -> None:

@@ -10,7 +10,10 @@ from deepseek_operator.core.actions import Done
 from deepseek_operator.core.conditions import find, headline
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.resources import Manifest
-from deepseek_operator.kinds.serving import children, serving_kind
+from deepseek_operator.core.seen import Seen
+from deepseek_operator.kinds.serving import serving_kind
+from deepseek_operator.kinds.serving.autoscaler import autoscalers
+from deepseek_operator.kinds.serving.children import replica_group
 from deepseek_operator.kinds.serving.labels import pod_labels
 from deepseek_operator.kinds.serving.model import reference_digest
 from deepseek_operator.kinds.serving.revision import revision_name
@@ -43,7 +46,7 @@ def deployment(serving: dict[str, Any], revision: str, specified: int, ready: in
     owner = DeepSeekServing.model_validate(serving)
     template = {"metadata": {"labels": pod_labels(owner, revision)}, "spec": {"containers": []}}
     counts = {"replicas": specified, "readyReplicas": ready, **status_}
-    return {**children.replica_group(owner, revision, Pods(template), specified), "status": counts}
+    return {**replica_group(owner, revision, Pods(template), specified), "status": counts}
 
 
 def pod(serving: dict[str, Any], revision: str, **status_: Any) -> Manifest:
@@ -65,7 +68,7 @@ def told(found: ServingStatus) -> tuple[str, str, str, str]:
 def scaler(active: str, reason: str, desired: int) -> Manifest:
     owner = DeepSeekServing.model_validate(recorded(**SCALED))
     bounds = owner.spec.autoscaling.bounds(START) if owner.spec.autoscaling is not None else None
-    (manifest,) = children.autoscalers(owner, Configuration(), bounds)
+    (manifest,) = autoscalers(Seen(owner, START), Configuration(), bounds)
     conditions = [{"type": "ScalingActive", "status": active, "reason": reason, "message": "no metrics returned"}]
     return {**manifest, "status": {"desiredReplicas": desired, "conditions": conditions}}
 

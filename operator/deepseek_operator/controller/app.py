@@ -19,7 +19,7 @@ from deepseek_operator.controller.announcer import Announcer
 from deepseek_operator.controller.aside import Aside
 from deepseek_operator.controller.audit import Auditor
 from deepseek_operator.controller.bucket import FairBucket, TokenBucket
-from deepseek_operator.controller.doors import EXTERNAL_METRICS, METRICS, PROBES, raise_file_limit
+from deepseek_operator.controller.doors import EXTERNAL_METRICS, METRICS, PROBES, WANTED, raise_file_limit
 from deepseek_operator.controller.external_metrics import Aggregator, ExternalMetrics, aggregator_of, ends_at
 from deepseek_operator.controller.fence import FencedCluster
 from deepseek_operator.controller.key import Key
@@ -36,6 +36,7 @@ from deepseek_operator.controller.settings import Settings
 from deepseek_operator.controller.signals import SignalBoard
 from deepseek_operator.controller.stream import Stream
 from deepseek_operator.controller.told import Told
+from deepseek_operator.controller.wanted import WantedPages
 from deepseek_operator.controller.workers import work
 from deepseek_operator.core.kinds import Kinds
 from deepseek_operator.core.resources import Manifest, Resource
@@ -93,6 +94,8 @@ class App:
             else AlwaysHeld()
         )
         self._board = self._signals(clock)
+        self._words = [entry.word for entry in kinds if entry.demand is not None]
+        self._wanted = WantedPages(self._board, self._words)
         self._streams = self._watches(clock, random)
         self._auditor = Auditor(
             self._kube, self._mirror, clock, self._metrics, kinds.watched, self._wake, settings.audit_interval_s
@@ -111,10 +114,17 @@ class App:
         """TCP ports of the probes and of the metrics, once started."""
         return tuple(self._pages.ports)
 
+    @property
+    def wanted_port(self) -> int:
+        """TCP port of the replicas wanted, once started; 0 where it is closed."""
+        return self._wanted.port
+
     async def start(self) -> None:
         """Opens sessions and ports and starts all tasks; needs nobody's answer."""
         settings = self._settings
-        raise_file_limit((PROBES, METRICS, *([EXTERNAL_METRICS] if settings.external_metrics else [])))
+        is_asked = settings.configuration.wanted_url is not None
+        more = [*([EXTERNAL_METRICS] if settings.external_metrics else []), *([WANTED] if is_asked else [])]
+        raise_file_limit((PROBES, METRICS, *more))
         await self._stack.enter_async_context(self._server)
         await self._stack.enter_async_context(self._watch_server)
         await self._stack.enter_async_context(self._lease_server)
@@ -122,6 +132,9 @@ class App:
         self._stack.callback(self._prometheus.close)
         await self._pages.start(settings.bind_host, settings.health_port, settings.metrics_port)
         self._stack.push_async_callback(self._pages.stop)
+        if is_asked:
+            await self._wanted.start(settings.bind_host, settings.wanted_port)
+            self._stack.push_async_callback(self._wanted.stop)
         for stream in self._streams:
             self._spawn(str(stream), stream.run())
         self._spawn("audit", self._auditor.run())
@@ -131,7 +144,7 @@ class App:
             server = ExternalMetrics(
                 self._board,
                 settings.configuration.metric_prefix,
-                [entry.word for entry in self._kinds if entry.demand is not None],
+                self._words,
                 self._aggregator,
                 settings.certificate_dir,
                 settings.signal_interval_s,

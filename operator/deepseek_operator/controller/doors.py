@@ -70,6 +70,8 @@ class Limits:
 PROBES = Limits(guests=64, per_peer=8, arrivals_per_s=1000, answers_per_s=200, first_s=5, idle_s=15)
 METRICS = Limits(guests=32, per_peer=8, arrivals_per_s=500, answers_per_s=20, first_s=5, idle_s=120)
 """A Prometheus keeps its connection between two scrapes."""
+WANTED = Limits(guests=64, per_peer=32, arrivals_per_s=200, answers_per_s=400, first_s=5, idle_s=120)
+"""KEDA asks twice in 15 s for each serving, from one pod."""
 EXTERNAL_METRICS = Limits(guests=96, per_peer=24, arrivals_per_s=100, answers_per_s=200, first_s=5, idle_s=120)
 """The aggregator of each API server keeps idle connections for 90 s. A handshake under way holds about 300 KiB."""
 

@@ -37,7 +37,8 @@ class Settings:
         resync_interval_s: seconds between two passes over a quiet object, +-10 %.
         signal_interval_s: seconds between two evaluations of autoscaling signals.
         external_metrics: serve external.metrics.k8s.io; certificate_dir: tls.crt and tls.key, None: self-signed.
-        health_port, metrics_port, external_metrics_port: TCP ports; 0 takes any free one.
+        health_port, metrics_port, external_metrics_port, wanted_port: TCP ports; 0 takes any free one. The last is open only
+            where `configuration.wanted_url` says how it is reached.
         bind_host: address that the ports listen on; empty: all.
         log_level: debug, info, warning or error; log_format: text, or json for a JSON object a line.
     """
@@ -64,6 +65,7 @@ class Settings:
     health_port: int = 8080
     metrics_port: int = 8081
     external_metrics_port: int = 6443
+    wanted_port: int = 8082
     bind_host: str = ""
     log_level: str = "info"
     log_format: LogFormat = "text"
@@ -77,21 +79,9 @@ class Settings:
         """
         given = {n: v for n, v in environment.items() if n.startswith(PREFIX) and v and not _is_service_link(n, v)}
         read = _Reader(given)
-        default, configured = cls(), Configuration()
-        offer = read.offer("PROFILES_FILE", "IMAGE_REGISTRY")
+        default = cls()
         settings = cls(
-            configuration=Configuration(
-                runtime_image=read.text("RUNTIME_IMAGE", configured.runtime_image),
-                image_pull_policy=read.text("IMAGE_PULL_POLICY", configured.image_pull_policy),
-                progress_interval_s=read.integer("PROGRESS_INTERVAL_SECONDS", configured.progress_interval_s),
-                metric_prefix=read.text("METRIC_PREFIX", configured.metric_prefix),
-                queries_of=frozenset(read.words("PROMETHEUS_QUERIES_OF")),
-                profiles=offer.profiles,
-                host_access=offer.host_access,
-                gate=read.gate("GATE_SERVICE", "GATE_NAMESPACES"),
-                hub=Hub(read.address("HUB_ENDPOINT"), read.boolean("HUB_OFFLINE", False)),
-                s3=ObjectStorage(read.address("S3_ENDPOINT"), read.text("S3_REGION", "")),
-            ),
+            configuration=_configuration(read),
             namespace=read.text("NAMESPACE", default.namespace),
             lease_name=read.text("LEASE_NAME", default.lease_name),
             identity=read.text("POD_NAME", f"{socket.gethostname()}-{os.getpid()}"),
@@ -112,6 +102,7 @@ class Settings:
             certificate_dir=read.text("EXTERNAL_METRICS_CERT_DIR", "") or None,
             health_port=read.port("HEALTH_PORT", default.health_port),
             metrics_port=read.port("METRICS_PORT", default.metrics_port),
+            wanted_port=read.port("WANTED_PORT", default.wanted_port),
             external_metrics_port=read.port("EXTERNAL_METRICS_PORT", default.external_metrics_port),
             bind_host=read.text("BIND_HOST", default.bind_host),
             log_level=read.choice("LOG_LEVEL", default.log_level, ("debug", "info", "warning", "error")),
@@ -119,6 +110,24 @@ class Settings:
         )
         read.refuse_unknown()
         return settings
+
+
+def _configuration(read: "_Reader") -> Configuration:
+    default = Configuration()
+    offer = read.offer("PROFILES_FILE", "IMAGE_REGISTRY")
+    return Configuration(
+        runtime_image=read.text("RUNTIME_IMAGE", default.runtime_image),
+        image_pull_policy=read.text("IMAGE_PULL_POLICY", default.image_pull_policy),
+        progress_interval_s=read.integer("PROGRESS_INTERVAL_SECONDS", default.progress_interval_s),
+        metric_prefix=read.text("METRIC_PREFIX", default.metric_prefix),
+        queries_of=frozenset(read.words("PROMETHEUS_QUERIES_OF")),
+        profiles=offer.profiles,
+        host_access=offer.host_access,
+        gate=read.gate("GATE_SERVICE", "GATE_NAMESPACES"),
+        hub=Hub(read.address("HUB_ENDPOINT"), read.boolean("HUB_OFFLINE", False)),
+        s3=ObjectStorage(read.address("S3_ENDPOINT"), read.text("S3_REGION", "")),
+        wanted_url=read.address("WANTED_URL") or None,
+    )
 
 
 def _is_service_link(name: str, value: str) -> bool:

@@ -7,6 +7,8 @@ is stored; new values count for the next attempt or revision.
 from dataclasses import dataclass
 
 from deepseek_operator.core.host_access import ALL, NOWHERE, HostAccess
+from deepseek_operator.core.names import family_of
+from deepseek_operator.core.resources import Resource
 from deepseek_operator.domain.devices.profiles import BUILT_IN, Profiles
 
 FIRST_PROGRESS_S = 5
@@ -14,6 +16,11 @@ FIRST_PROGRESS_S = 5
 
 GATE_PORT = 9001
 """Of the gate's Service, for Envoy's questions."""
+
+
+def wanted_path(resource: Resource, namespace: str, name: str) -> str:
+    """Path of the page that has the replicas wanted for one owner, as JSON: `{"replicas": 4}`."""
+    return f"/wanted/{family_of(resource).word}/{namespace}/{name}"
 
 
 @dataclass(frozen=True)
@@ -64,6 +71,8 @@ class Configuration:
         gate: the gateway's external authorizer; None: it does not run.
         hub: where sources hf:// are fetched from.
         s3: where sources s3:// are.
+        wanted_url: where an autoscaler of others asks the operator for its number, for example http://operator.ns.svc:8082;
+            None: nowhere.
         host_access: which namespaces may name profiles whose pods reach their node; none before an administrator says so.
     """
 
@@ -77,6 +86,11 @@ class Configuration:
     gate: GateAddress | None = None
     hub: Hub = Hub()
     s3: ObjectStorage = ObjectStorage()
+    wanted_url: str | None = None
+
+    def wanted_url_of(self, resource: Resource, namespace: str, name: str) -> str | None:
+        """Where the number for that owner is asked for; None: nowhere."""
+        return f"{self.wanted_url}{wanted_path(resource, namespace, name)}" if self.wanted_url is not None else None
 
     def gate_of(self, namespace: str) -> GateAddress | None:
         """The gate, where it reads the keys of that namespace."""

@@ -70,6 +70,9 @@ SECURITY_POLICY = Resource(
     "securitypolicies",
     installed_by="Envoy Gateway, https://gateway.envoyproxy.io",
 )
+SCALED_OBJECT = Resource(
+    "keda.sh/v1alpha1", "ScaledObject", "scaledobjects", is_read_whole=True, installed_by="KEDA, https://keda.sh"
+)
 
 LEADER_WORKER_SET = Resource(
     "leaderworkerset.x-k8s.io/v1",
@@ -78,7 +81,7 @@ LEADER_WORKER_SET = Resource(
     installed_by="LeaderWorkerSet, https://lws.sigs.k8s.io",
 )
 
-OPTIONAL: tuple[Resource, ...] = (HTTP_ROUTE, BACKEND_TRAFFIC_POLICY, SECURITY_POLICY, LEADER_WORKER_SET)
+OPTIONAL: tuple[Resource, ...] = (HTTP_ROUTE, BACKEND_TRAFFIC_POLICY, SECURITY_POLICY, LEADER_WORKER_SET, SCALED_OBJECT)
 """Those that a cluster may have or not."""
 
 
@@ -142,6 +145,7 @@ __all__ = [
     "REVISION",
     "Ref",
     "Resource",
+    "SCALED_OBJECT",
     "SECURITY_POLICY",
     "SERVICE",
     "VERSION",

@@ -71,6 +71,15 @@ def test_an_administrator_says_where_profiles_that_reach_nodes_may_be_named(tmp_
     assert not allowed("elsewhere", "intel-gaudi3-128")
 
 
+def test_where_keda_asks_is_an_address() -> None:
+    told = {"DEEPSEEK_OPERATOR_WANTED_URL": "http://operator.ns.svc:8082/"}
+    assert Settings.from_environment(told).configuration.wanted_url == "http://operator.ns.svc:8082"
+    assert Settings.from_environment({}).configuration.wanted_url is None
+    for written in ("operator.ns.svc:8082", "ftp://operator", "http://user:word@operator", "http://operator?a=b"):
+        with pytest.raises(ValueError, match=r"DEEPSEEK_OPERATOR_WANTED_URL.*write an address such as"):
+            Settings.from_environment({"DEEPSEEK_OPERATOR_WANTED_URL": written})
+
+
 def test_the_gate_is_named_by_its_service_and_by_whom_it_is_for() -> None:
     told = {"DEEPSEEK_OPERATOR_GATE_SERVICE": "system/gate", "DEEPSEEK_OPERATOR_GATE_NAMESPACES": "team, other"}
     configuration = Settings.from_environment(told).configuration

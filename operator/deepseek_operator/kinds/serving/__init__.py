@@ -16,6 +16,7 @@ from deepseek_operator.core.resources import (
     LEASE,
     POD,
     REVISION,
+    SCALED_OBJECT,
     SECURITY_POLICY,
     SERVICE,
     Manifest,
@@ -23,6 +24,7 @@ from deepseek_operator.core.resources import (
     Resource,
 )
 from deepseek_operator.core.seen import Needs, Seen
+from deepseek_operator.kinds.serving.autoscaler import is_by_keda
 from deepseek_operator.kinds.serving.believed import believed
 from deepseek_operator.kinds.serving.devices import nodes_of
 from deepseek_operator.kinds.serving.events import events
@@ -57,7 +59,8 @@ class ServingKind:
     def wanted_names(self, owner: DeepSeekServing) -> tuple[Ref, ...]:
         """Names that the children take now; those of a revision once its model is recorded."""
         name = serving_service(owner.metadata.name)
-        scaled = (Ref(AUTOSCALER, name),) if owner.spec.autoscaling is not None and not owner.spec.suspend else ()
+        scaler = SCALED_OBJECT if is_by_keda(owner) else AUTOSCALER
+        scaled = (Ref(scaler, name),) if owner.spec.autoscaling is not None and not owner.spec.suspend else ()
         target = (*_revision_names(owner, owner.status.resolved), *_rollback_names(owner))
         gateway = owner.spec.gateway
         routed = _route_names(name, gateway.auth is not None) if gateway is not None else ()
@@ -75,7 +78,11 @@ class ServingKind:
         name = serving_service(meta.name)
         routed = (*_route_names(name, is_judged=True), *_cache_names(owner)) if owner.status.gateway is not None else ()
         marked = (Ref(LEASE, name),) if owner.status.sleep is not None else ()
-        return tuple(dict.fromkeys((*self.wanted_names(owner), Ref(AUTOSCALER, name), *marked, *routed, *parts)))
+        return tuple(
+            dict.fromkeys(
+                (*self.wanted_names(owner), Ref(AUTOSCALER, name), Ref(SCALED_OBJECT, name), *marked, *routed, *parts)
+            )
+        )
 
     def recorded_uids(self, owner: DeepSeekServing) -> frozenset[str]:
         """None: every child of a serving can be made again."""

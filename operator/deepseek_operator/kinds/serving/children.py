@@ -1,19 +1,15 @@
 """The objects that a serving consists of, as far as we have an opinion on them.
 
 Per revision a group of replicas and a Service; over all revisions the Service that users call, a PodDisruptionBudget and,
-under autoscaling, a HorizontalPodAutoscaler.
+under autoscaling, what scales it.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
-from deepseek_operator.api.v1alpha1.serving.definition import SERVING
-from deepseek_operator.api.v1alpha1.serving.scaling import Autoscaling, Bounds
-from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.names import OWNER_UID, ROLE_LABEL, handed_on
 from deepseek_operator.core.resources import (
-    AUTOSCALER,
     BACKEND_TRAFFIC_POLICY,
     BUDGET,
     LEASE,
@@ -23,6 +19,7 @@ from deepseek_operator.core.resources import (
 )
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.kinds.serving.authorization import models_map, security_policy
+from deepseek_operator.kinds.serving.autoscaler import autoscalers
 from deepseek_operator.kinds.serving.cache import cache_of, caches_budget
 from deepseek_operator.kinds.serving.head import head
 from deepseek_operator.kinds.serving.labels import (
@@ -46,9 +43,6 @@ from deepseek_operator.workloads.replicas.keeper import loading_seconds
 SERVICE_PORT = 8000
 """Port of the Services, whatever the engine listens on: another engine must not change the address."""
 
-SCALE_UP_PERIOD_SECONDS = 15
-"""The autoscaler's own period: in each, it may go up by as many replicas as there can be."""
-
 
 def children(view: View, target: str) -> tuple[Manifest, ...]:
     """The manifests to apply, what serves before what is taken away: the target first, then older revisions."""
@@ -67,7 +61,7 @@ def children(view: View, target: str) -> tuple[Manifest, ...]:
         *models(view),
         *caches(view),
         *leases(view),
-        *(autoscalers(owner, view.configuration, view.bounds) if not view.is_asleep else ()),
+        *(autoscalers(view.seen, view.configuration, view.bounds) if not view.is_asleep else ()),
     )
 
 
@@ -177,40 +171,3 @@ def budget(owner: DeepSeekServing, replicas: int, nodes: int = 1) -> Manifest:
         "unhealthyPodEvictionPolicy": "AlwaysAllow",
     }
     return {**head(BUDGET, owner, serving_service(owner.metadata.name), child_labels(owner)), "spec": spec}
-
-
-def autoscalers(owner: DeepSeekServing, configuration: Configuration, bounds: Bounds | None) -> tuple[Manifest, ...]:
-    """The HorizontalPodAutoscaler over our scale subresource, with the bounds of now; none while nothing may be scaled."""
-    autoscaling = owner.spec.autoscaling
-    if autoscaling is None or bounds is None or owner.spec.suspend:
-        return ()
-    name = serving_service(owner.metadata.name)
-    spec = _autoscaler_spec(owner, autoscaling, bounds, configuration.metric_prefix)
-    return ({**head(AUTOSCALER, owner, name, child_labels(owner)), "spec": spec},)
-
-
-def _autoscaler_spec(owner: DeepSeekServing, autoscaling: Autoscaling, bounds: Bounds, metric: str) -> dict[str, Any]:
-    """One replica per replica wanted. A target of type Value would be multiplied by the ready pods."""
-    external = {
-        "metric": {"name": metric, "selector": {"matchLabels": {"serving": owner.metadata.name}}},
-        "target": {"type": "AverageValue", "averageValue": "1"},
-    }
-    return {
-        "scaleTargetRef": {"apiVersion": SERVING.api_version, "kind": SERVING.kind, "name": owner.metadata.name},
-        "minReplicas": bounds.least,
-        "maxReplicas": bounds.most,
-        "metrics": [{"type": "External", "external": external}],
-        "behavior": _behavior(autoscaling),
-    }
-
-
-def _behavior(autoscaling: Autoscaling) -> dict[str, Any]:
-    """Up at once and without a rate limit: a register that was reset by hand must climb back in one step, because
-    the gate follows what the autoscaler wants. Down only after the highest wish of the window has passed."""
-    up = [{"type": "Pods", "value": autoscaling.highest, "periodSeconds": SCALE_UP_PERIOD_SECONDS}]
-    down = [{"type": "Percent", "value": 100, "periodSeconds": SCALE_UP_PERIOD_SECONDS}]
-    window_s = autoscaling.scale_down_stabilization_seconds
-    return {
-        "scaleUp": {"stabilizationWindowSeconds": 0, "selectPolicy": "Max", "policies": up},
-        "scaleDown": {"stabilizationWindowSeconds": window_s, "selectPolicy": "Max", "policies": down},
-    }

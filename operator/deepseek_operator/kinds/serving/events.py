@@ -50,6 +50,8 @@ _WARNINGS = frozenset(
         reasons.AUTOSCALER_OFF,
         reasons.UNKNOWN_ZONE,
         reasons.ANOTHER_AUTOSCALER,
+        reasons.KEDA_NOT_ENABLED,
+        reasons.NO_AUTOSCALER,
         reasons.FORBIDDEN,
         reasons.REJECTED,
         reasons.UNKNOWN_REVISION,

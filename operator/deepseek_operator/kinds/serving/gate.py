@@ -11,10 +11,9 @@ from typing import Any
 from deepseek_operator.api.base import parse_time
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.scaling import Autoscaling, Bounds
-from deepseek_operator.core.resources import AUTOSCALER, Manifest, is_terminating
+from deepseek_operator.core.resources import Manifest
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.domain.policy.scaling import Autoscaler, gated
-from deepseek_operator.kinds.serving.names import serving_service
 from deepseek_operator.kinds.serving.running import replica_groups
 
 
@@ -36,12 +35,6 @@ def _held(seen: Seen[DeepSeekServing]) -> int:
         return recorded
     specified = sum(group.specified for group in replica_groups(seen))
     return specified or seen.owner.spec.replicas
-
-
-def live_autoscaler(seen: Seen[DeepSeekServing]) -> Manifest | None:
-    """Our HorizontalPodAutoscaler; None when there is none, or it is on its way out."""
-    live = seen.child(AUTOSCALER, serving_service(seen.owner.metadata.name))
-    return live if live is not None and not is_terminating(live) else None
 
 
 def _autoscaler(live: Manifest, window_left: timedelta | None) -> Autoscaler:

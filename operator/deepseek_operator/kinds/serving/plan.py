@@ -20,6 +20,7 @@ from deepseek_operator.core.resources import (
     HTTP_ROUTE,
     LEASE,
     OPTIONAL,
+    SCALED_OBJECT,
     SECURITY_POLICY,
     SERVICE,
     Manifest,
@@ -29,6 +30,7 @@ from deepseek_operator.core.resources import (
 )
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.domain.policy.canary import waits
+from deepseek_operator.kinds.serving.autoscaler import scaled_objects
 from deepseek_operator.kinds.serving.canary import recorded
 from deepseek_operator.kinds.serving.children import children, routes
 from deepseek_operator.kinds.serving.exams import dismissed, marks_of_exams, sittings
@@ -130,11 +132,13 @@ def _actions(view: View, target: str) -> Iterator[Action]:
     if template_of(view.seen, target) is None:
         return
     wanted, routed, unserved = children(view, target), routes(view), view.seen.unserved
+    scaled = scaled_objects(view.seen, view.configuration, view.bounds) if not view.is_asleep else ()
     groups = tuple(manifest for manifest in wanted if ref_of(manifest).resource in unserved)
+    every = (*wanted, *routed, *scaled)
     # What is refused ends the pass: nothing else waits for it.
-    refused = (*groups, *(routed if HTTP_ROUTE in unserved else ()))
-    yield from _applies(view.seen, tuple(manifest for manifest in (*wanted, *routed) if manifest not in refused))
-    yield from _deletes(view, target, (*wanted, *routed))
+    refused = (*groups, *(routed if HTTP_ROUTE in unserved else ()), *(scaled if SCALED_OBJECT in unserved else ()))
+    yield from _applies(view.seen, tuple(manifest for manifest in every if manifest not in refused))
+    yield from _deletes(view, target, every)
     yield from _errands(view)
     yield from sittings(view)
     yield from _applies(view.seen, refused)
@@ -190,8 +194,8 @@ def _deletes(view: View, target: str, wanted: tuple[Manifest, ...]) -> Iterator[
                 yield Delete(ref, uid_of(live), "no requests come by it any more")
         elif ref.resource in _WITHOUT_USE:
             yield Delete(ref, uid_of(live), _WITHOUT_USE[ref.resource])
-        elif ref.resource == AUTOSCALER:
-            yield Delete(ref, uid_of(live), "nothing is to be scaled")
+        elif ref.resource in (AUTOSCALER, SCALED_OBJECT):
+            yield Delete(ref, uid_of(live), "nothing is to be scaled, or not by this")
         elif ref.resource == SERVICE or revision_named(live) in over:
             yield Delete(ref, uid_of(live), "its revision has no replicas left")
     tried = {view.run.stable, view.run.target} if view.run is not None else set()

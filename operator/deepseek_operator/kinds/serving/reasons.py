@@ -72,7 +72,7 @@ MODEL_NOT_FOUND = Reason(
 )
 METRICS_UNAVAILABLE = Reason(
     "MetricsUnavailable",
-    "Let an administrator look at the chart's prometheus.url, externalMetrics and monitors: replicas stay as they are.",
+    "Let an administrator look at the chart's prometheus.url, monitors, and externalMetrics or keda: replicas stay as they are.",
 )
 ENGINE_FAILING = Reason("EngineFailing", "Read the log of the engine container; correct the model or the engine.")
 NAME_CONFLICT = _shared(shared.NAME_CONFLICT)
@@ -83,6 +83,14 @@ AUTOSCALER_OFF = Reason(
 ANOTHER_AUTOSCALER = Reason(
     "AnotherAutoscaler",
     "Let one autoscaler scale DeepSeekServing itself, never what it makes: delete the named one, or leave autoscaling out.",
+)
+KEDA_NOT_ENABLED = Reason(
+    "KEDANotEnabled",
+    "Let the administrator set keda.enabled in the chart's values, or write autoscaling.backend: HPA: replicas stay as they are.",
+)
+NO_AUTOSCALER = Reason(
+    "NoAutoscaler",
+    "See kubectl describe scaledobject, and let an administrator see that KEDA runs: replicas stay as they are.",
 )
 UNKNOWN_ZONE = Reason(
     "UnknownZone", "Write a zone of the IANA database into autoscaling.schedules[].zone, for example Europe/Berlin."

@@ -13,6 +13,7 @@ from deepseek_operator.core.resources import (
     LEASE,
     POD,
     REVISION,
+    SCALED_OBJECT,
     SECURITY_POLICY,
     SERVICE,
     Resource,
@@ -32,4 +33,5 @@ OWNS: Mapping[Resource, Rights] = {
     HTTP_ROUTE: OWN,
     BACKEND_TRAFFIC_POLICY: OWN,
     SECURITY_POLICY: OWN,
+    SCALED_OBJECT: OWN,
 }

@@ -16,6 +16,7 @@ from deepseek_operator.core.scale_target import ScaleTarget, target_of
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.domain.policy.rollout import Replicas
 from deepseek_operator.kinds.serving import reasons
+from deepseek_operator.kinds.serving.autoscaler import is_of_ours
 from deepseek_operator.kinds.serving.labels import revision_named
 from deepseek_operator.kinds.serving.running import replica_groups
 
@@ -50,7 +51,7 @@ class Rivals:
 def rivals(seen: Seen[DeepSeekServing]) -> Rivals:
     """Whoever else scales this serving, or a group of its replicas, now."""
     meta = seen.owner.metadata
-    found = [one for one in seen.scalers if not is_terminating(one)]
+    found = [one for one in seen.scalers if not is_terminating(one) and not is_of_ours(seen.owner, one)]
     others = [(target_of(one), _told(one)) for one in found if not _is_of_one(one, found)]
     serving = ScaleTarget(SERVING.group, SERVING.kind, meta.name)
     of_serving = tuple(sorted(told for target, told in others if target == serving))

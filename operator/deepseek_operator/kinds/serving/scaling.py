@@ -13,13 +13,22 @@ from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.scaling import MOST_SIGNALS, Bounds, SignalStatus
 from deepseek_operator.api.v1alpha1.serving.status import ScalingStatus
 from deepseek_operator.core.conditions import Verdict
+from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.resources import Manifest
 from deepseek_operator.core.seen import Seen, SignalWish
 from deepseek_operator.domain.policy.zero import Phase
-from deepseek_operator.kinds.serving.gate import live_autoscaler, scaler_condition, window_left
+from deepseek_operator.kinds.serving import reasons
+from deepseek_operator.kinds.serving.autoscaler import (
+    PAUSED,
+    is_by_keda,
+    kedas_word,
+    live_autoscaler,
+    own_autoscaler,
+    scaled_object,
+)
+from deepseek_operator.kinds.serving.gate import scaler_condition, window_left
 
 SCALING_ACTIVE = "ScalingActive"
-NO_AUTOSCALER = "NoAutoscaler"
 FIRST_METRICS = timedelta(seconds=120)
 """Two intervals of a usual scrape, of an evaluation and of the autoscaler itself. Shorter, every new serving would warn."""
 
@@ -33,12 +42,19 @@ class Scaling:
         window_left: time until it has looked for as long as its window for scaling down; None once it has.
         told: what it says, in its words; None where nothing is to be scaled.
         blind_left: time until one that sees nothing must be told of, at most zero once it must; None while it sees.
+        is_held_by_keda: KEDA says that something is wrong, and the autoscaler that it made need not.
     """
 
     live: Manifest | None
     window_left: timedelta | None
     told: ScalingStatus | None
     blind_left: timedelta | None
+    is_held_by_keda: bool = False
+
+    @property
+    def heeded(self) -> Manifest | None:
+        """The autoscaler whose wish counts: none while KEDA has it want what runs, for want of a number."""
+        return self.live if not self.is_held_by_keda else None
 
     @property
     def blindness(self) -> str | None:
@@ -51,7 +67,7 @@ class Scaling:
     def conditions(self) -> tuple[Verdict, ...]:
         """The autoscaler's condition, in its words; none without autoscaling, and none before it can have numbers."""
         told = self.told
-        if told is None or not told.reason or told.reason == NO_AUTOSCALER:
+        if told is None or not told.reason:
             return ()
         sees = _sees(told, self.live)
         if not sees and self.blindness is None:
@@ -60,13 +76,44 @@ class Scaling:
         return (Verdict(SCALING_ACTIVE, status, told.reason, told.message),)
 
 
-def scaling_of(seen: Seen[DeepSeekServing], bounds: Bounds | None) -> Scaling:
+def scaling_of(seen: Seen[DeepSeekServing], configuration: Configuration, bounds: Bounds | None) -> Scaling:
     """What is seen of the autoscaler now, within its bounds of now; None without autoscaling."""
     live, autoscaling = live_autoscaler(seen), seen.owner.spec.autoscaling
     sleep = seen.owner.status.sleep
     rests = seen.owner.spec.suspend or (sleep is not None and sleep.phase == Phase.ASLEEP)
-    told = _told(live, _signals(seen), bounds) if bounds is not None and not rests else None
-    return Scaling(live, window_left(autoscaling, live, seen.now), told, _blind_left(told, live, seen.now))
+    wrong = kedas_word(seen) if is_by_keda(seen.owner) else None
+    if bounds is None or rests:
+        return Scaling(live, window_left(autoscaling, live, seen.now), None, None, wrong is not None)
+    told = _told(live, _said(seen, configuration, live, wrong), _signals(seen), bounds)
+    heeded = live if wrong is None else None
+    return Scaling(
+        live, window_left(autoscaling, live, seen.now), told, _blind_left(seen, told, heeded), wrong is not None
+    )
+
+
+def _said(
+    seen: Seen[DeepSeekServing], configuration: Configuration, live: Manifest | None, wrong: tuple[str, str] | None
+) -> tuple[bool, str, str]:
+    """Whether the autoscaler gets its numbers, and its words, or those of KEDA, or ours where it is missing."""
+    owner = seen.owner
+    if is_by_keda(owner) and configuration.wanted_url is None:
+        return False, reasons.KEDA_NOT_ENABLED.name, f"KEDA has nowhere to ask. {reasons.KEDA_NOT_ENABLED.advice}"
+    if wrong is not None:
+        return False, *wrong
+    if live is None:
+        return False, reasons.NO_AUTOSCALER.name, _missing(seen)
+    active, able = scaler_condition(live, "ScalingActive"), scaler_condition(live, "AbleToScale")
+    told = able if able.get("status") == "False" else active
+    return active.get("status") == "True", str(told.get("reason", "")), str(told.get("message", ""))
+
+
+def _missing(seen: Seen[DeepSeekServing]) -> str:
+    is_keda, made, old = is_by_keda(seen.owner), scaled_object(seen), own_autoscaler(seen)
+    if is_keda and old is None and made is not None:
+        return "KEDA has made no HorizontalPodAutoscaler yet"
+    if not is_keda and made is not None:
+        return f"ScaledObject {made['metadata']['name']} of KEDA is not gone yet"
+    return "the HorizontalPodAutoscaler does not exist yet"
 
 
 def _signals(seen: Seen[DeepSeekServing]) -> list[SignalStatus]:
@@ -87,34 +134,39 @@ def _signal(wish: SignalWish) -> SignalStatus:
     )
 
 
-def _told(live: Manifest | None, signals: list[SignalStatus], bounds: Bounds) -> ScalingStatus:
-    now = {
-        "signals": signals,
-        "floor": bounds.least,
-        "ceiling": bounds.most,
-        "schedules": list(bounds.schedules),
-        "next_change": rfc3339(bounds.next_change) if bounds.next_change is not None else None,
-    }
-    if live is None:
-        message = "the HorizontalPodAutoscaler does not exist yet"
-        return ScalingStatus(reason=NO_AUTOSCALER, message=message, **now)
-    active = scaler_condition(live, "ScalingActive")
-    able = scaler_condition(live, "AbleToScale")
-    told = able if able.get("status") == "False" else active
+def _told(
+    live: Manifest | None, said: tuple[bool, str, str], signals: list[SignalStatus], bounds: Bounds
+) -> ScalingStatus:
+    active, reason, message = said
     return ScalingStatus(
-        active=active.get("status") == "True",
-        desired=(live.get("status") or {}).get("desiredReplicas"),
-        reason=str(told.get("reason", "")),
-        message=str(told.get("message", ""))[:1024],
-        **now,
+        active=active,
+        desired=(live.get("status") or {}).get("desiredReplicas") if live is not None else None,
+        reason=reason,
+        message=message[:1024],
+        signals=signals,
+        floor=bounds.least,
+        ceiling=bounds.most,
+        schedules=list(bounds.schedules),
+        next_change=rfc3339(bounds.next_change) if bounds.next_change is not None else None,
     )
 
 
-def _blind_left(told: ScalingStatus | None, live: Manifest | None, now: datetime) -> timedelta | None:
-    if told is None or live is None or not told.reason or _sees(told, live):
+def _blind_left(seen: Seen[DeepSeekServing], told: ScalingStatus, heeded: Manifest | None) -> timedelta | None:
+    if told.reason == reasons.KEDA_NOT_ENABLED.name:
+        return timedelta(0)
+    if not told.reason or told.reason == PAUSED or (heeded is not None and _sees(told, heeded)):
         return None
-    since = parse_time(_wrong(live).get("lastTransitionTime"))
-    return since + FIRST_METRICS - now if since is not None else timedelta(0)
+    if heeded is None:
+        since = _asked_at(scaled_object(seen))
+        return since + FIRST_METRICS - seen.now if since is not None else None
+    since = parse_time(_wrong(heeded).get("lastTransitionTime"))
+    return since + FIRST_METRICS - seen.now if since is not None else timedelta(0)
+
+
+def _asked_at(scaled: Manifest | None) -> datetime | None:
+    """When KEDA was asked to scale, or to stop: its conditions do not say since when they are so."""
+    metadata = scaled["metadata"] if scaled is not None else {}
+    return parse_time(metadata.get("deletionTimestamp") or metadata.get("creationTimestamp"))
 
 
 def _sees(told: ScalingStatus, live: Manifest | None) -> bool:

@@ -125,7 +125,7 @@ class View:
     @cached_property
     def scaling(self) -> Scaling:
         """What our autoscaler is and says."""
-        return scaling_of(self.seen, self.bounds)
+        return scaling_of(self.seen, self.configuration, self.bounds)
 
     @cached_property
     def bounds(self) -> Bounds | None:
@@ -136,7 +136,7 @@ class View:
     @cached_property
     def replicas(self) -> int:
         """Replicas that may run now, suspension aside."""
-        return running_replicas(self.seen, self.bounds, self.scaling.live, self.scaling.window_left)
+        return running_replicas(self.seen, self.bounds, self.scaling.heeded, self.scaling.window_left)
 
     @property
     def wanted(self) -> int:

@@ -23,6 +23,7 @@ from deepseek_operator.core.resources import (
     HTTP_ROUTE,
     JOB,
     REVISION,
+    SCALED_OBJECT,
     SECURITY_POLICY,
     Resource,
 )
@@ -150,6 +151,12 @@ def plan(path: str) -> Scene:
 
 def autoscaler(path: str) -> Scene:
     return lambda spec: at(ServingLife(**spec).stored(AUTOSCALER, SERVICE)["spec"], path)
+
+
+def scalers(spec: Spec) -> list[str]:
+    """Kinds of what scales it, where KEDA may ask."""
+    life = ServingLife(configuration=Configuration(wanted_url="http://operator:8082"), **spec)
+    return [resource.kind for resource in (AUTOSCALER, SCALED_OBJECT) if life.cluster.all(resource)]
 
 
 def route(path: str) -> Scene:
@@ -660,6 +667,7 @@ FIELDS = (
     Field("autoscaling.signals[].query", asked_of_prometheus("PromQL"),
           (("vector(1)", "vector(1)"), ('sum(a{b="$serving"})', 'sum(a{b="chat"})')), BY_QUERY),
     Field("autoscaling.signals[].target", replicas_for_12_in_flight, ((4, 3), (12, 1)), SCALED),
+    Field("autoscaling.backend", scalers, ((ABSENT, ["HorizontalPodAutoscaler"]), ("KEDA", ["ScaledObject"])), SCALED),
     Field("autoscaling.schedules[].name", scheduled("schedules"), (("day", ["day"]), ("night", ["night"])), NEW_YEAR),
     Field("autoscaling.schedules[].days[]", scheduled("floor"), ((ABSENT, 5), (["Fri"], 1)), NEW_YEAR),
     Field("autoscaling.schedules[].from", scheduled("floor"), (("00:00", 5), ("00:01", 1)), NEW_YEAR),

@@ -9,11 +9,12 @@ from deepseek_operator.core.actions import Done
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.domain.sizing import size_serving
 from deepseek_operator.kinds.serving import serving_kind
+from deepseek_operator.kinds.serving.autoscaler import live_autoscaler
 from deepseek_operator.kinds.serving.canary import read
 from deepseek_operator.kinds.serving.children import children
 from deepseek_operator.kinds.serving.command import command
 from deepseek_operator.kinds.serving.devices import planned
-from deepseek_operator.kinds.serving.gate import live_autoscaler, running_replicas
+from deepseek_operator.kinds.serving.gate import running_replicas
 from deepseek_operator.kinds.serving.model import resolve
 from deepseek_operator.kinds.serving.record import wanted_plan
 from deepseek_operator.kinds.serving.revision import numbers, revision_name, stored_revisions

@@ -14,7 +14,7 @@ from deepseek_operator.core.resources import REVISION, Manifest
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.kinds.registry import KINDS
 from deepseek_operator.kinds.serving import serving_kind
-from deepseek_operator.kinds.serving.children import autoscalers
+from deepseek_operator.kinds.serving.autoscaler import autoscalers
 from deepseek_operator.kinds.serving.fresh import Fresh
 from deepseek_operator.kinds.serving.view import View
 from tests.support.serving_look import SCALED, deployment, recorded, target_of
@@ -195,7 +195,7 @@ def test_a_new_autoscaler_takes_nothing_before_it_has_looked_for_its_window() ->
     serving = recorded(replicas=2, running=6, **SCALED)
     owner = DeepSeekServing.model_validate(serving)
     assert owner.spec.autoscaling is not None
-    scaler = stored(autoscalers(owner, Configuration(), owner.spec.autoscaling.bounds(START))[0])
+    scaler = stored(autoscalers(Seen(owner, START), Configuration(), owner.spec.autoscaling.bounds(START))[0])
     scaler["metadata"]["creationTimestamp"] = rfc3339(START)
     scaler["status"] = {"desiredReplicas": 2, "conditions": [{"type": "ScalingActive", "status": "True"}]}
     window = timedelta(seconds=300)

@@ -130,6 +130,8 @@ ZoneName = Annotated[
     Says("write a zone of the IANA database, for example Europe/Berlin"),
 ]
 MOST_SCHEDULES = 16
+HPA, KEDA = "HPA", "KEDA"
+BACKENDS = (HPA, KEDA)
 
 
 class Schedule(ApiModel):
@@ -192,7 +194,7 @@ class Bounds:
 
 
 class Autoscaling(ApiModel):
-    """A HorizontalPodAutoscaler over this resource's scale subresource."""
+    """A HorizontalPodAutoscaler over this resource's scale subresource, made by the operator or by KEDA."""
 
     min_replicas: Annotated[int, Field(ge=0, le=1000)] = Field(
         default=1,
@@ -212,6 +214,10 @@ class Autoscaling(ApiModel):
     wake: Wake | None = Field(
         default=None,
         description="Of minReplicas: 0, when the last replica goes and how requests wait for the first. Absent: the defaults.",
+    )
+    backend: Annotated[str, OneOf(BACKENDS)] = Field(
+        default=HPA,
+        description="Who makes the HorizontalPodAutoscaler: HPA, the operator; KEDA, by a ScaledObject, where KEDA has external.metrics.k8s.io of the cluster. Default HPA.",
     )
     schedules: list[Schedule] = Field(
         default_factory=list,
