@@ -19,33 +19,30 @@ class Release:
     kubectl: Kubectl
     helm: Path
 
-    def install(self, *values: str, timeout_s: int = 120) -> str:
+    def install(self, *values: str, timeout_s: int = 120) -> None:
         """`helm upgrade --install --wait`; `values` are arguments of --set.
 
         Raises:
             CommandFailed: the chart was refused or did not become ready; the text is Helm's.
         """
-        command = [
-            str(self.helm), f"--kubeconfig={self.kubectl.kubeconfig}", "upgrade", "--install", NAME, str(CHART),
-            f"--namespace={NAMESPACE}", "--create-namespace", "--wait", f"--timeout={timeout_s}s",
-            *(argument for value in values for argument in ("--set", value)),
-        ]  # fmt: skip
+        self._helm(
+            "upgrade", "--install", NAME, str(CHART), "--create-namespace", "--wait", f"--timeout={timeout_s}s",
+            *(argument for value in values for argument in ("--set", value)), timeout_s=timeout_s,
+        )  # fmt: skip
+
+    def roll_back(self, timeout_s: int = 120) -> None:
+        """`helm rollback --wait` to the values and the chart of before. Raises CommandFailed."""
+        self._helm("rollback", NAME, "--wait", f"--timeout={timeout_s}s", timeout_s=timeout_s)
+
+    def uninstall(self, timeout_s: int = 120) -> None:
+        """`helm uninstall --wait`; custom resources and their children stay. Raises CommandFailed."""
+        self._helm("uninstall", NAME, "--wait", f"--timeout={timeout_s}s", timeout_s=timeout_s)
+
+    def _helm(self, *arguments: str, timeout_s: int) -> None:
+        command = [str(self.helm), f"--kubeconfig={self.kubectl.kubeconfig}", f"--namespace={NAMESPACE}", *arguments]
         done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s + 60, check=False)
         if done.returncode:
-            raise CommandFailed(f"helm: {done.stderr.strip()}")
-        return done.stdout
-
-    def uninstall(self) -> None:
-        """`helm uninstall --wait`; custom resources and their children stay."""
-        command = [
-            str(self.helm),
-            f"--kubeconfig={self.kubectl.kubeconfig}",
-            "uninstall",
-            NAME,
-            f"--namespace={NAMESPACE}",
-            "--wait",
-        ]
-        subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+            raise CommandFailed(f"helm {arguments[0]}: {done.stderr.strip()}")
 
     def logs(self) -> str:
         """What the operator has printed."""
