@@ -18,6 +18,8 @@ CRD_FOLDERS = (Path("crds"), Path("charts/deepseek-operator/files/crds"))
 """Where the generated definitions are kept, relative to the repository."""
 CHART = Path("charts/deepseek-operator")
 """The chart, relative to the repository."""
+ARGOCD = Path("deploy/argocd")
+"""What is for Argo CD, relative to the repository."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -55,19 +57,23 @@ def _crds(options: Namespace) -> int:
 
 def _chart(options: Namespace) -> int:
     from deepseek_operator.cli.alerts import rules_file
-    from deepseek_operator.cli.chart import kinds_file, with_health_of
+    from deepseek_operator.cli.chart import kinds_file
     from deepseek_operator.cli.dashboards.files import files
 
     values = yaml.safe_load((options.folder / "values.yaml").read_text())
     alerts = (options.folder / "files" / "alerts.yaml").read_text()
-    health = options.folder / "argocd-health.yaml"
     texts = {
         options.folder / "files" / "kinds.yaml": kinds_file(KINDS),
-        health: with_health_of(health.read_text(), KINDS),
         options.folder / "alerts.rules.yaml": rules_file(alerts, values["alerts"]),
         **{options.folder / "files" / "dashboards" / path: text for path, text in files(KINDS).items()},
     }
     return _kept(texts, options.check)
+
+
+def _argocd(options: Namespace) -> int:
+    from deepseek_operator.cli.argocd import files
+
+    return _kept({options.folder / path: text for path, text in files(KINDS).items()}, options.check)
 
 
 def _kept(texts: Mapping[Path, str], check: bool) -> int:
@@ -122,12 +128,15 @@ def parser() -> ArgumentParser:
     crds.set_defaults(command=_crds)
     chart = commands.add_parser(
         "chart",
-        help="renew what the chart takes from the list of kinds (rights, monitors, health, dashboards), and the plain file of its "
-        "alerts",
+        help="renew what the chart takes from the list of kinds (rights, monitors, dashboards), and the plain file of its alerts",
     )
     chart.add_argument("--check", action="store_true", help="write nothing; fail if the files differ")
     chart.add_argument("folder", type=Path, nargs="?", default=CHART, metavar="FOLDER", help="the chart")
     chart.set_defaults(command=_chart)
+    argocd = commands.add_parser("argocd", help="renew what Argo CD is told of each kind: health and actions")
+    argocd.add_argument("--check", action="store_true", help="write nothing; fail if the files differ")
+    argocd.add_argument("folder", type=Path, nargs="?", default=ARGOCD, metavar="FOLDER", help="where they are kept")
+    argocd.set_defaults(command=_argocd)
     add_plan(commands)
     check = commands.add_parser(
         "check",

@@ -35,7 +35,7 @@ def test_a_plan_tells_of_sizing_as_its_golden_file_says(
 
 @pytest.mark.parametrize(
     "example",
-    sorted(path for path in EXAMPLES.rglob("*.yaml") if "apiVersion: deepseek-operator.io/" in path.read_text()),
+    sorted(path for path in EXAMPLES.rglob("*.yaml") if "\napiVersion: deepseek-operator.io/" in path.read_text()),
     ids=lambda path: path.relative_to(EXAMPLES).as_posix(),
 )
 def test_a_plan_of_any_example_shows_what_would_be_made(example: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,10 +16,19 @@ from deepseek_operator.core.kind import Kind
 from deepseek_operator.core.resources import CLAIM, Manifest
 from deepseek_operator.core.seen import Answer, SignalWish, Unavailable
 from deepseek_operator.kinds.registry import KINDS
+from tests.support.argocd import health
 from tests.support.faults import EventPipe
+from tests.support.kstatus import broken_rules, kstatus
 from tests.support.world import StoppedClock
 
 T = TypeVar("T")
+SHOWN = {
+    "Current": ("Healthy", "Suspended"),
+    "InProgress": ("Progressing", "Suspended"),
+    "Failed": ("Degraded",),
+    "Terminating": ("Progressing", "Degraded"),
+}
+"""What Argo CD may show of an object, by what kstatus says of it."""
 _LOOP = asyncio.new_event_loop()
 """One for all passes: to make a loop takes a tenth of the time of what runs on it, and a machine makes thousands."""
 
@@ -97,8 +106,31 @@ class Operator:
         self.woken = set(self._keys())
 
     def reconcile(self, key: Key) -> Outcome:
-        """One pass. What the kind or a planted crash raises comes through."""
-        return finished(self._driver.reconcile(key))
+        """One pass. What the kind or a planted crash raises comes through.
+
+        Raises:
+            AssertionError: a tool that waits would make nothing, or something else, of the status that it has written.
+        """
+        before = self._status(key)
+        outcome = finished(self._driver.reconcile(key))
+        if (now := self._owner(key)) is not None and now.get("status") not in (None, before):
+            self._judge(now)
+        return outcome
+
+    def _judge(self, owner: Manifest) -> None:
+        """Of the kinds that there are; a sham has no conditions, or no script."""
+        if self.kind.resource not in KINDS.owners or not owner["status"].get("conditions"):
+            return
+        broken = list(broken_rules(owner))
+        assert not broken, f"{broken}: {owner['status']}"
+        shown, message = health(owner)
+        assert shown in SHOWN[kstatus(owner)], f"Argo CD shows {shown} ({message}) of {owner['status']}"
+
+    def _owner(self, key: Key) -> Manifest | None:
+        return self.cluster.read(key.resource, key.namespace, key.name)
+
+    def _status(self, key: Key) -> Any:
+        return (self._owner(key) or {}).get("status")
 
     def park(self, key: Key, error: Exception) -> Outcome:
         """What a worker does when a pass over the object has raised."""

@@ -19,6 +19,7 @@ def test_top_level_holds_only_what_is_named() -> None:
         "operator",
         "crds",
         "charts",
+        "deploy",
         "tests",
         "examples",
         "docs",

@@ -1,7 +1,6 @@
-"""What the chart takes from the list of kinds: rights, roles of users, monitors, and the keys of Argo CD's health scripts.
+"""What the chart takes from the list of kinds: rights, roles of users and monitors.
 
-Helm's templates know no kind by name: they walk over the generated file. Argo CD's file is handed to kubectl as it is, so
-its keys are written into it; the script in it is written by hand.
+Helm's templates know no kind by name: they walk over the generated file.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,7 +12,6 @@ from deepseek_operator.core.kinds import Entry, Kinds
 
 HEADER = "# Generated from the list of kinds by `python3 -m deepseek_operator chart`; not to be edited.\n"
 _VERBS = ("get", "list", "watch", "create", "update", "patch", "delete")
-_HEALTH = "  resource.customizations.health."
 
 
 def kinds_file(kinds: Kinds) -> str:
@@ -27,20 +25,6 @@ def kinds_file(kinds: Kinds) -> str:
         "rulesWhereOwnersAreEnforced": list(_rules(besides)),
     }
     return HEADER + yaml.safe_dump(told, sort_keys=False, default_flow_style=None, width=120)
-
-
-def with_health_of(text: str, kinds: Kinds) -> str:
-    """`text`, Argo CD's file, with its one script under the key of every kind.
-
-    Raises:
-        ValueError: it has no line `data:`.
-    """
-    lines = [line for line in text.splitlines() if not line.startswith(_HEALTH)]
-    begin = lines.index("data:") + 1
-    first, *others = (f"{_HEALTH}{owner.group}_{owner.kind}" for owner in kinds.owners)
-    return "\n".join(
-        [*lines[:begin], f"{first}: &health |", *lines[begin:], *(f"{key}: *health" for key in others), ""]
-    )
 
 
 def _told(entry: Entry) -> Mapping[str, Any]:

@@ -1,6 +1,6 @@
 """Conditions as KEP-1623 has them, and the three that kstatus reads: Ready, Reconciling, Stalled.
 
-kstatus (the code behind `helm --wait` and Flux; Argo CD gets the same by the chart's health scripts) takes the first
+kstatus (the code behind `helm --wait` and Flux; Argo CD gets the same by the scripts in cli/argocd) takes the first
 abnormal-true condition in list order, so Reconciling and Stalled are never both True, and they come after Ready.
 """
 

@@ -9,7 +9,8 @@ import yaml
 from deepseek_operator import __main__ as command
 from deepseek_operator.adapters.admission import Refused, admit
 from deepseek_operator.api.crd import documents
-from deepseek_operator.cli.chart import kinds_file, with_health_of
+from deepseek_operator.cli.argocd import CONFIG_MAP, files
+from deepseek_operator.cli.chart import kinds_file
 from deepseek_operator.cli.handbook import reasons
 from deepseek_operator.cli.planning import Document, planned
 from deepseek_operator.controller.key import Key
@@ -17,8 +18,10 @@ from deepseek_operator.controller.mirror import Mirror
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.names import owner_labels
 from deepseek_operator.kinds.registry import KINDS
-from tests.support.argocd import SHIPPED
 from tests.support.sham_kind import ALL, NOTE, POD_TEMPLATE, note
+
+CHART = Path(__file__).parents[3] / "charts" / "deepseek-operator"
+WHAT = ("health", "actions")
 
 
 def test_it_is_defined_like_its_neighbours() -> None:
@@ -78,24 +81,29 @@ def test_the_chart_gives_the_rights_and_its_users_theirs() -> None:
 
 
 def test_argo_cd_judges_it_by_the_script_of_the_others() -> None:
-    scripts = yaml.safe_load(with_health_of(SHIPPED.read_text(), ALL))["data"]
-    prefix = "resource.customizations.health."
-    assert scripts.keys() == {f"{prefix}{owner.group}_{owner.kind}" for owner in ALL.owners}
-    assert len(set(scripts.values())) == 1
+    scripts = yaml.safe_load(files(ALL)[CONFIG_MAP])["data"]
+    keys = {
+        what: [f"resource.customizations.{what}.{owner.group}_{owner.kind}" for owner in ALL.owners] for what in WHAT
+    }
+    assert scripts.keys() == {*keys["health"], *keys["actions"]}
+    assert len({scripts[key] for key in keys["health"]}) == 1
+    offered = yaml.safe_load(scripts[keys["actions"][-1]])
+    assert [one["name"] for one in offered["definitions"]] == ["suspend", "resume"]
 
 
 def test_the_commands_write_it_and_tell_files_that_lack_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in (SHIPPED.name, "values.yaml", "files/alerts.yaml"):
+    for name in ("values.yaml", "files/alerts.yaml"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text((SHIPPED.parent / name).read_text())
-    assert command.main(["chart", str(tmp_path)]) == 0
-    assert command.main(["chart", "--check", str(tmp_path)]) == 0
+        (tmp_path / name).write_text((CHART / name).read_text())
+    for generator in ("chart", "argocd"):
+        assert command.main([generator, str(tmp_path)]) == command.main([generator, "--check", str(tmp_path)]) == 0
     monkeypatch.setattr(command, "KINDS", ALL)
-    assert command.main(["chart", "--check", str(tmp_path)]) == 1
+    for generator in ("chart", "argocd"):
+        assert command.main([generator, "--check", str(tmp_path)]) == 1
     told = capsys.readouterr().err
-    assert all(name in told for name in ("kinds.yaml", SHIPPED.name))
+    assert all(name in told for name in ("kinds.yaml", CONFIG_MAP, f"{NOTE.kind}/health.lua"))
     assert command.main(["chart", str(tmp_path)]) == command.main(["crds", "--out", str(tmp_path)]) == 0
     assert "deepseeknotes" in (tmp_path / "files" / "kinds.yaml").read_text()
     assert (tmp_path / "deepseek-operator.io_deepseeknotes.yaml").is_file()
