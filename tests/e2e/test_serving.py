@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.e2e.written import EXAMPLES, OWNER, SMALL, TRAINING, builtin, manifest, pods_of, scaling
 from tests.main_job.serving import Load, client_pod, provide_files, wait_available
 from tests.support import bed as beds
 from tests.support.examples import resource
@@ -25,7 +26,6 @@ from tests.support.replicas import ReplicasSeen
 pytestmark = pytest.mark.timeout(420)
 
 HERE = Path(__file__).parent
-EXAMPLES = HERE.parents[1] / "examples"
 NAMESPACE = "e2e-serving"
 ENGINE_IMAGE = "deepseek-operator.io/e2e-engine:dev"
 
@@ -40,44 +40,13 @@ SETTLE_S = 15.0
 """Longer than the operator's signal interval and the fleet's window for scaling down together would need to act."""
 
 CARD = "example.com/card"
-OWNER = "deepseek-operator.io/serving"
-SMALL = {"cpu": "50m", "memory": "1Gi"}
 TINY = {"cpu": "10m", "memory": "128Mi"}
-
-TRAINING: dict[str, Any] = {
-    "apiVersion": "deepseek-operator.io/v1alpha1",
-    "kind": "DeepSeekTraining",
-    "metadata": {"name": "tune"},
-    "spec": {
-        "datasets": [{"source": {"uri": "builtin://uppercase"}}],
-        "hyperparameters": {"globalBatchSize": 8, "sequenceLength": 24, "maxSteps": 3, "precision": "fp32", "seed": 1},
-        "trainer": {"resources": {"cpu": "100m", "memory": "2Gi"}},
-        "checkpoints": {"everySteps": 3, "volume": {"size": "1Gi", "accessMode": "ReadWriteMany"}},
-    },
-}
-
-
-def manifest(name: str, **spec: Any) -> str:
-    """A serving of the module's model; the field manager that applies it owns exactly what is written."""
-    model = {"fromTraining": {"name": "tune", "checkpoint": "Latest"}}
-    head = {"apiVersion": "deepseek-operator.io/v1alpha1", "kind": "DeepSeekServing", "metadata": {"name": name}}
-    return json.dumps({**head, "spec": {"model": model, **spec}})
-
-
-def builtin(concurrency: int = 2, queue: int = 64, **more: Any) -> dict[str, Any]:
-    """The builtin engine, small."""
-    return {"maxConcurrency": concurrency, "queueLimit": queue, "resources": SMALL, **more}
 
 
 def sleeping(**more: Any) -> dict[str, Any]:
     """The engine of `engine.py`."""
     command = ["python3", "/app/engine.py", "8000", REQUEST_SECONDS]
     return {"type": "custom", "image": ENGINE_IMAGE, "command": command, "resources": TINY, **more}
-
-
-def scaling(maximum: int, target: int, window_s: int) -> dict[str, Any]:
-    signals = [{"type": "InFlight", "target": target}]
-    return {"maxReplicas": maximum, "signals": signals, "scaleDownStabilizationSeconds": window_s}
 
 
 CHAT = {"engine": builtin(concurrency=1, queue=2), "replicas": 2}
@@ -143,10 +112,6 @@ def ask(kubectl: Kubectl, *arguments: str) -> Any:
     text = kubectl.run("logs", "ask")
     kubectl.run("delete", "pod", "ask", "--wait=true")
     return json.loads(text.strip().splitlines()[-1])
-
-
-def pods_of(kubectl: Kubectl, name: str) -> list[dict[str, Any]]:
-    return kubectl.list("pods", f"{OWNER}={name}")
 
 
 @dataclass

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.written import hyperparameters, tiny, trainer
 from tests.support import bed as beds
 from tests.support.kubectl import Kubectl, until
 from tests.support.watched import Watched
@@ -16,28 +17,6 @@ pytestmark = pytest.mark.timeout(300)
 ROOT = Path(__file__).parents[2]
 CUSTOM = ROOT / "examples" / "custom-trainer"
 FAKE_NODE = {"kubernetes.io/hostname": "fake-0"}
-MODEL = {
-    "model_type": "deepseek_v3",
-    "hidden_size": 32,
-    "intermediate_size": 64,
-    "moe_intermediate_size": 32,
-    "num_hidden_layers": 2,
-    "first_k_dense_replace": 1,
-    "num_attention_heads": 2,
-    "num_key_value_heads": 2,
-    "n_routed_experts": 4,
-    "n_shared_experts": 1,
-    "num_experts_per_tok": 2,
-    "n_group": 1,
-    "topk_group": 1,
-    "kv_lora_rank": 16,
-    "q_lora_rank": 16,
-    "qk_nope_head_dim": 8,
-    "qk_rope_head_dim": 8,
-    "v_head_dim": 8,
-    "max_position_embeddings": 64,
-}
-
 Watch = Callable[..., Watched]
 
 
@@ -54,34 +33,6 @@ def watch(kubectl: Kubectl) -> Iterator[Watch]:
     yield apply
     for one in watched:
         one.close()
-
-
-def tiny(name: str, **spec: Any) -> dict[str, Any]:
-    """A training of a model that is small enough to make many steps in a second; `spec` replaces fields."""
-    return {
-        "apiVersion": "deepseek-operator.io/v1alpha1",
-        "kind": "DeepSeekTraining",
-        "metadata": {"name": name},
-        "spec": {
-            "model": {"custom": MODEL},
-            "datasets": [{"source": {"uri": "builtin://uppercase"}}],
-            "hyperparameters": hyperparameters(),
-            "trainer": trainer(),
-            "checkpoints": {"everySteps": 20, "volume": {"size": "1Gi", "accessMode": "ReadWriteMany"}},
-            "failurePolicy": {"maxRestarts": 0},
-            **spec,
-        },
-    }
-
-
-def hyperparameters(steps: int = 400) -> dict[str, Any]:
-    sizes = {"globalBatchSize": 32, "sequenceLength": 24, "learningRate": "3e-3"}
-    return {**sizes, "precision": "fp32", "maxSteps": steps}
-
-
-def trainer(**fields: Any) -> dict[str, Any]:
-    resources = {"cpu": "100m", "memory": "2Gi"}
-    return {"resources": resources, "pod": {"terminationGracePeriodSeconds": 20}, **fields}
 
 
 def assert_one_training(watched: Watched, *attempts: int) -> None:

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.e2e.test_serving import EXAMPLES, TRAINING, builtin, manifest, pods_of, scaling
-from tests.e2e.test_training import hyperparameters, tiny
+from tests.e2e.written import EXAMPLES, TRAINING, builtin, hyperparameters, manifest, pods_of, scaling, tiny
 from tests.main_job.serving import Load, provide_files, wait_available
 from tests.support import bed as beds
 from tests.support.kubectl import Kubectl, until
