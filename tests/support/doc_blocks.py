@@ -19,7 +19,6 @@ PAGES = (
 
 _FENCE = re.compile(r"^(?P<indent> *)(?P<ticks>`{3,})(?P<language>\S*)\s*$")
 _MARK = re.compile(r"^\s*<!-- (?P<word>run by|not run): (?P<rest>.+) -->$")
-_INDENTED = re.compile(r"^ {4}\S")
 _LISTED = re.compile(r"^\s*([-*]|\d+\.) ")
 
 
@@ -82,13 +81,20 @@ def blocks(page: str, text: str) -> Iterator[Block]:
 
 
 def indented(text: str) -> Iterator[int]:
-    """Numbers of lines that begin a block by indentation alone, which has no language: none may."""
-    is_open, before = False, ""
+    """Numbers of lines that begin a block by indentation alone, which has no language: none may.
+
+    Within a list four spaces are a paragraph of it, and eight such a block.
+    """
+    is_open, in_list, before = False, False, ""
     for number, line in enumerate(text.splitlines(), start=1):
         if _FENCE.match(line) or (is_open and line.strip().startswith("```")):
             is_open = not is_open
-        elif not is_open and not before.strip() and _INDENTED.match(line) and not _LISTED.match(line):
-            yield number
+        elif not is_open:
+            if line.strip() and not line.startswith(" "):
+                in_list = bool(_LISTED.match(line))
+            begins = not before.strip() and line.startswith(" " * (8 if in_list else 4)) and line.strip() != ""
+            if begins and not _LISTED.match(line):
+                yield number
         before = line
 
 

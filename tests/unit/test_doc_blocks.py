@@ -159,4 +159,5 @@ def test_a_block_that_is_cut_off_or_a_mark_of_none_is_told(text: str, told: str)
 
 
 def test_what_is_indented_alone_is_found_and_lists_are_not() -> None:
-    assert list(indented("a\n\n    ls\n\n- b\n\n    - c\n\n```text\n\n    d\n```\n")) == [3]
+    assert list(indented("a\n\n    ls\n\n- b\n\n    - c\n\n    of b\n\n```text\n\n    d\n```\n")) == [3]
+    assert list(indented("- b\n\n    of b\n\nc\n\n    ls\n\n- d\n\n        ls\n")) == [7, 11]
