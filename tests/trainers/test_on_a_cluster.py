@@ -28,7 +28,7 @@ START_S = 300
 PREPARE = """
 import json, pathlib, subprocess, sys
 pathlib.Path("/models/tiny").mkdir()
-subprocess.run([sys.executable, "/app/make_model.py", "/models/tiny"], check=True)
+subprocess.run([sys.executable, "/app/make_model.py", "/models/tiny", "0"], check=True)
 turns = [(f"what is {n} plus one?", f"it is {n + 1}.") for n in range(64)]
 chats = [{"messages": [{"role": "user", "content": q}, {"role": "assistant", "content": a}]} for q, a in turns]
 pathlib.Path("/models/tiny/model.safetensors").chmod(0o644)
