@@ -14,15 +14,27 @@ EGCTL = "github.com/envoyproxy/gateway/cmd/egctl"
 RATE_LIMIT_SERVICE = "github.com/envoyproxy/ratelimit/src/service_cmd"
 LEADER_WORKER_SET = "sigs.k8s.io/lws/cmd"
 S3_SERVER = "github.com/versity/versitygw/cmd/versitygw"
+KEDA_OPERATOR = "github.com/kedacore/keda/v2/cmd/operator"
+KEDA_METRICS = "github.com/kedacore/keda/v2/cmd/adapter"
 MODULES = {
     ENVOY_GATEWAY: HERE / "envoy_gateway",
     EGCTL: HERE / "egctl",
     RATE_LIMIT_SERVICE: HERE / "rate_limit_service",
     LEADER_WORKER_SET: HERE / "leader_worker_set",
     S3_SERVER: HERE / "versitygw",
+    KEDA_OPERATOR: HERE / "keda",
+    KEDA_METRICS: HERE / "keda",
 }
-"""Whose go.mod and go.sum pin each; one apiece, so that another version of one builds no other anew."""
-_MINUTES = {ENVOY_GATEWAY: 5, EGCTL: 2, RATE_LIMIT_SERVICE: 1, LEADER_WORKER_SET: 3, S3_SERVER: 2}
+"""Whose go.mod and go.sum pin each; one for each project, so that another version of one builds no other anew."""
+_MINUTES = {
+    ENVOY_GATEWAY: 5,
+    EGCTL: 2,
+    RATE_LIMIT_SERVICE: 1,
+    LEADER_WORKER_SET: 3,
+    S3_SERVER: 2,
+    KEDA_OPERATOR: 9,
+    KEDA_METRICS: 1,
+}
 """About, for whoever waits."""
 
 
@@ -35,6 +47,12 @@ def needed_by_gate() -> None:
 def needed_by_sources() -> None:
     """The same for tests/sources."""
     built(S3_SERVER)
+
+
+def needed_by_keda() -> None:
+    """The same for tests/keda."""
+    for program in (KEDA_OPERATOR, KEDA_METRICS):
+        built(program)
 
 
 def built(program: str) -> Path:
