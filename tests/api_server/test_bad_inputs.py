@@ -733,7 +733,11 @@ SERVINGS: tuple[tuple[str, Changes, str], ...] = (
         "write an absolute path",
     ),
     ("an empty command", {ENGINE: {**CUSTOM, "command": []}}, "should have at least 1 items"),
-    ("an unknown engine", {ENGINE: {"type": "llama"}}, 'supported values: "builtin", "vllm", "sglang", "custom"'),
+    (
+        "an unknown engine",
+        {ENGINE: {"type": "llama"}},
+        'supported values: "builtin", "vllm", "sglang", "tensorrt-llm", "custom"',
+    ),
     ("vLLM on a device that nobody named", {ENGINE: {"type": "vllm"}}, "need accelerator.profile"),
     (
         "vLLM on a bare resource",
@@ -753,15 +757,39 @@ SERVINGS: tuple[tuple[str, Changes, str], ...] = (
     (
         "options of the builtin engine",
         {ENGINE: {"options": {"maxSequences": 64}}},
-        "options are for engine.type vllm and sglang",
+        "options are for engine.type vllm, sglang and tensorrt-llm",
     ),
     (
         "a watchdog around an image whose command nobody wrote",
         {ENGINE: {"type": "custom", "image": "e:1", "watchdog": {}}},
         "write that as engine.command",
     ),
+    (
+        "a watchdog around an engine that does not tell of its tokens",
+        {ENGINE: {"type": "tensorrt-llm", "watchdog": {}}, "spec.accelerator": PROFILE},
+        "unlike tensorrt-llm: leave it out",
+    ),
+    (
+        "an engine that nobody can scale",
+        {
+            ENGINE: {"type": "tensorrt-llm"},
+            "spec.accelerator": PROFILE,
+            "spec.autoscaling": {"maxReplicas": 2, "signals": [{"type": "InFlight", "target": 4}]},
+        },
+        "write replicas and leave autoscaling out",
+    ),
+    (
+        "a command for TensorRT-LLM",
+        {ENGINE: {"type": "tensorrt-llm", "command": ["mpirun"]}, "spec.accelerator": PROFILE},
+        "write further flags as engine.args",
+    ),
+    ("TensorRT-LLM on a device that nobody named", {ENGINE: {"type": "tensorrt-llm"}}, "need accelerator.profile"),
     ("a watchdog without patience", {f"{ENGINE}.watchdog": {"stallSeconds": 1}}, "30"),
-    ("a release of the builtin engine", {ENGINE: {"version": "0.33.0"}}, "are for engine.type vllm and sglang"),
+    (
+        "a release of the builtin engine",
+        {ENGINE: {"version": "0.33.0"}},
+        "are for engine.type vllm, sglang and tensorrt-llm",
+    ),
     ("a release that is a word", {ENGINE: {"type": "vllm", "version": "latest"}}, "write a quoted release"),
     ("a layout of the builtin engine", {"spec.parallelism": {"tensor": 2}}, "parallelism is for engine.type vllm"),
     ("a quantization of the builtin engine", {"spec.model.quantization": "awq"}, "is for engine.type vllm"),

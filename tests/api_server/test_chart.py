@@ -31,6 +31,7 @@ from deepseek_operator.core.names import REVISION_LABEL, owner_label
 from deepseek_operator.domain.devices.profiles.config import DTYPES, FORMATS, VENDORS, InvalidProfile
 from deepseek_operator.kinds.registry import KINDS
 from deepseek_operator.kinds.serving.cache import CACHE_LABEL
+from deepseek_operator.kinds.serving.files import SCRAPE_PATH
 from deepseek_operator.kinds.serving.template import PORT_NAME
 from examples.local_cluster import programs
 from examples.local_cluster.api import ApiError, Manifest
@@ -585,6 +586,7 @@ def test_monitors_give_the_pods_of_a_serving_the_labels_that_are_asked_for() -> 
     assert endpoint["relabelings"] == [
         {"sourceLabels": [_meta(owner_label(SERVING))], "targetLabel": "deepseek_serving"},
         {"sourceLabels": [_meta(REVISION_LABEL)], "targetLabel": "deepseek_revision"},
+        {"sourceLabels": [_meta(SCRAPE_PATH, "annotation")], "regex": "(/.+)", "targetLabel": "__metrics_path__"},
     ]
     assert _of_kind(_render("monitors.enabled=true"), "PodMonitor")[f"{NAME}-training"]["spec"][
         "namespaceSelector"
@@ -639,6 +641,7 @@ def test_the_notes_show_the_jobs_that_a_prometheus_without_monitors_needs() -> N
         "pod": ["__meta_kubernetes_pod_name"],
         "deepseek_serving": [_meta(owner_label(SERVING))],
         "deepseek_revision": [_meta(REVISION_LABEL)],
+        "__metrics_path__": [_meta(SCRAPE_PATH, "annotation")],
     }
 
 
@@ -693,8 +696,8 @@ def test_the_monitor_of_the_gate_keeps_the_namespace_that_a_series_has() -> None
     assert endpoint["honorLabels"], "namespace is the serving's"
 
 
-def _meta(label: str) -> str:
-    return f"__meta_kubernetes_pod_label_{re.sub('[^a-zA-Z0-9_]', '_', label)}"
+def _meta(label: str, kind: str = "label") -> str:
+    return f"__meta_kubernetes_pod_{kind}_{re.sub('[^a-zA-Z0-9_]', '_', label)}"
 
 
 @pytest.mark.parametrize(

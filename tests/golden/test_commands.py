@@ -21,7 +21,7 @@ VENDORS = {"nvidia": "h200", "amd": "mi300x", "intel": "gaudi3", "huawei": "asce
 RELEASES = {
     "vllm": ("0.18.0", "0.20.0", "0.25.0", "0.33.0"),
     "sglang": ("0.5.13", "0.5.23"),
-    "tensorrt-llm": ("1.2.1",),
+    "tensorrt-llm": ("1.2.1", "1.3.0"),
     "triton-vllm": ("25.10",),
     "triton-tensorrtllm": ("25.10",),
     "builtin": ("0.1.0",),

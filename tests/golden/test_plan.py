@@ -12,6 +12,8 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 EDITS = {
     "training-r1-distill-70b": ("training-r1-distill-70b", "", ""),
     "serving-r1-vllm": ("serving-r1-vllm", "", ""),
+    "serving-tensorrt-llm": ("serving-tensorrt-llm", "", ""),
+    "serving-tensorrt-llm-on-amd": ("serving-tensorrt-llm", "nvidia-h200-141", "amd-mi300x-192"),
     "serving-r1-two-nodes": ("serving-r1-two-nodes", "", ""),
     "serving-r1-over-nodes": ("serving-r1-vllm", "nvidia-h200-141", "nvidia-h100-80"),
     "serving-r1-on-8-h100": ("serving-r1-two-nodes", "count: 2", "count: 1"),
@@ -27,7 +29,7 @@ def test_a_plan_tells_of_sizing_as_its_golden_file_says(
     text = (EXAMPLES / f"{example}.yaml").read_text()
     assert old in text
     (tmp_path / "resource.yaml").write_text(text.replace(old, new) if old else text)
-    is_refused = name.startswith("serving-r1-on-")
+    is_refused = name.startswith("serving-r1-on-") or name.endswith("-on-amd")
     assert main(["plan", "-f", str(tmp_path / "resource.yaml")]) == int(is_refused)
     told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("#")]
     golden(f"plan/{name}.txt", "\n".join(told) + "\n")

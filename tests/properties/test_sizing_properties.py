@@ -146,7 +146,9 @@ def test_a_shorter_sequence_never_takes_more_devices(
 
 
 @settings(max_examples=examples(100), deadline=None)
-@given(architectures, memories, shapes, contexts, st.integers(1, 16), st.sampled_from(["vllm", "sglang", "triton"]))
+@given(
+    architectures, memories, shapes, contexts, st.integers(1, 16), st.sampled_from(["vllm", "sglang", "tensorrt-llm"])
+)
 def test_a_replica_holds_what_it_was_sized_for(
     architecture: Architecture, memory: float, shape: Shape, context: int, sequences: int, engine: str
 ) -> None:

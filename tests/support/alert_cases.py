@@ -40,14 +40,14 @@ T = {"namespace": "team", "name": "t"}
 CHAT = {"namespace": "team", "deepseek_serving": "chat"}
 
 
-def _first_token(le_half: str, all_of_them: str) -> dict[str, str]:
+def _first_token(le_half: str, all_of_them: str, name: str = FIRST_TOKEN) -> dict[str, str]:
     """Requests whose first token came within half a second, and all."""
-    named = f"{FIRST_TOKEN}_bucket{{{OF_SERVING},pod="
+    named = f"{name}_bucket{{{OF_SERVING},pod="
     return {
         f'{named}"p",le="0.5"}}': le_half,
         f'{named}"p",le="1"}}': all_of_them,
         f'{named}"p",le="+Inf"}}': all_of_them,
-        f'{FIRST_TOKEN}_count{{{OF_SERVING},pod="p"}}': all_of_them,
+        f'{name}_count{{{OF_SERVING},pod="p"}}': all_of_them,
     }
 
 
@@ -291,10 +291,16 @@ CASES = (
         40,
         CHAT,
     ),
-    Case("DeepSeekQueueGrowing", "TensorRT-LLM", {f"trtllm_num_requests_waiting{{{OF_SERVING}}}": "0+2x60"}, 40, CHAT),
     Case("DeepSeekQueueGrowing", "as many as before", {f'vllm:num_requests_waiting{{{OF_SERVING},pod="p"}}': "90x60"}, 40),
     Case("DeepSeekQueueGrowing", "few", {f'vllm:num_requests_waiting{{{OF_SERVING},pod="p"}}': "0+0.2x60"}, 40),
     Case("DeepSeekLatencyHigh", "a tenth is slow", _first_token("0+54x60", "0+60x60"), 40, CHAT),
+    Case(
+        "DeepSeekLatencyHigh",
+        "TensorRT-LLM, whose names begin with nothing",
+        _first_token("0+54x60", "0+60x60", "time_to_first_token_seconds"),
+        40,
+        CHAT,
+    ),
     Case("DeepSeekLatencyHigh", "none is slow", _first_token("0+60x60", "0+60x60"), 40),
     Case("DeepSeekLatencyHigh", "hardly anybody asks", _first_token("0x60", "0+1x60"), 40),
     Case(

@@ -27,5 +27,9 @@ spec:
         {{- if .revisions }}
         - sourceLabels: [__meta_kubernetes_pod_label_deepseek_operator_io_revision]
           targetLabel: deepseek_revision
+        {{- /* Engines that have them elsewhere say where. */}}
+        - sourceLabels: [__meta_kubernetes_pod_annotation_prometheus_io_path]
+          regex: (/.+)
+          targetLabel: __metrics_path__
         {{- end }}
 {{- end -}}

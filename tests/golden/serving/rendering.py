@@ -31,7 +31,16 @@ from tests.support.world import StoppedClock, World
 EXAMPLES_FOLDER = Path(__file__).parents[3] / "examples"
 # What rewritten examples were: the hashes in their golden files must never change.
 FROZEN_FOLDER = Path(__file__).parents[1] / "frozen"
-EXAMPLES = ("from-training", "aliases", "on-a-claim", "custom-engine", "autoscaling", "r1-vllm", "r1-two-nodes")
+EXAMPLES = (
+    "from-training",
+    "aliases",
+    "on-a-claim",
+    "custom-engine",
+    "autoscaling",
+    "r1-vllm",
+    "tensorrt-llm",
+    "r1-two-nodes",
+)
 _VOLATILE = ("resourceVersion", "creationTimestamp", "managedFields")
 _ROUNDS = 4
 

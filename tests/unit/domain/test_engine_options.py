@@ -19,6 +19,11 @@ EVERY: dict[str, Value] = {
     "toolParser": "p", "reasoningParser": "p", "cpuOffloadGiB": 8, "memoryShare": "0.8",
 }  # fmt: skip
 BUILT = [entry.type for entry in offered() if entry.is_built]
+FEWER: dict[str, set[str]] = {
+    "tensorrt-llm": {"maxSequences", "maxBatchedTokens", "reasoningParser", "memoryShare"},
+}  # fmt: skip
+"""What those take that do not take every option; the rest is refused with who does."""
+WHOLE = [engine for engine in BUILT if engine not in FEWER]
 
 
 def test_these_are_all_fields() -> None:
@@ -26,15 +31,17 @@ def test_these_are_all_fields() -> None:
 
 
 @pytest.mark.parametrize("engine", BUILT)
-def test_every_option_has_its_words_in_every_engine_whose_command_is_made(engine: str) -> None:
-    assert ENGINES[engine].options.keys() == EVERY.keys()
+def test_every_option_has_its_words_in_every_engine_whose_command_is_made_but_for_those_that_are_named(
+    engine: str,
+) -> None:
+    assert ENGINES[engine].options.keys() == FEWER.get(engine, EVERY.keys())
 
 
 def built(engine: str, model: str = "deepseek-r1", **values: Any) -> Command | Refusal:
     return build(engine, serving(model, "h200", Layout(tensor=8), engine, **values))
 
 
-@pytest.mark.parametrize("engine", BUILT)
+@pytest.mark.parametrize("engine", WHOLE)
 def test_options_stand_before_the_users_own_flags_and_leave_the_rest_as_it_is(engine: str) -> None:
     plain, told = built(engine), built(engine, options={"cpuOffloadGiB": 8}, extra_args=("--seed", "1"))
     assert isinstance(plain, Command)
@@ -42,15 +49,27 @@ def test_options_stand_before_the_users_own_flags_and_leave_the_rest_as_it_is(en
     assert told.args == (*plain.args, "--cpu-offload-gb", "8", "--seed", "1")
 
 
-@pytest.mark.parametrize("engine", BUILT)
+@pytest.mark.parametrize("engine", [engine for engine in BUILT if "reasoningParser" in ENGINES[engine].options])
 def test_a_parser_that_is_named_takes_the_place_of_the_models_own(engine: str) -> None:
     told = built(engine, options={"reasoningParser": "mine"})
     assert isinstance(told, Command)
-    assert told.args.count("--reasoning-parser") == 1
-    assert told.args[told.args.index("--reasoning-parser") + 1] == "mine"
+    words = [word.replace("_", "-") for word in told.args]
+    assert words.count("--reasoning-parser") == 1
+    assert words[words.index("--reasoning-parser") + 1] == "mine"
 
 
-@pytest.mark.parametrize("engine", BUILT)
+def test_tensorrt_llm_takes_its_options_in_its_own_spelling_each_once() -> None:
+    options = {"maxBatchedTokens": 4096, "memoryShare": "0.8"}
+    told = built("tensorrt-llm", options=options, max_concurrency=64, extra_args=("--seed", "1"))
+    assert isinstance(told, Command)
+    assert told.args[-6:] == ("--max_num_tokens", "4096", "--kv_cache_free_gpu_memory_fraction", "0.8", "--seed", "1")
+    again = built("tensorrt-llm", options=options, extra_args=("--max-num-tokens", "9"))
+    assert "options.maxBatchedTokens" in str(again)
+    twice = built("tensorrt-llm", max_concurrency=64, extra_args=("--max_batch_size", "9"))
+    assert "options.maxSequences" in str(twice)
+
+
+@pytest.mark.parametrize("engine", WHOLE)
 @pytest.mark.parametrize(
     ("model", "values", "words"),
     [

@@ -11,6 +11,7 @@ from deepseek_operator.domain.devices.profiles import BUILT_IN
 from deepseek_operator.domain.layout import Layout
 from deepseek_operator.domain.programs.engines import contract
 from deepseek_operator.domain.programs.engines.entry import HONOURED, EngineEntry
+from deepseek_operator.domain.programs.engines.measures import MEASURES, has
 from deepseek_operator.domain.programs.engines.request import PORT
 from deepseek_operator.domain.programs.engines.table import ENGINES, RECOMMENDED, USUAL, build, memory_lines, offered
 from deepseek_operator.domain.programs.start import Start
@@ -26,6 +27,9 @@ SAMPLES: dict[str, Any] = {
     "watchdog": {"stallSeconds": 60}, "options": {"maxSequences": 64},
 }  # fmt: skip
 """A value, other than the default, of every field that not every engine honours."""
+UNSCALED = {"tensorrt-llm": {"Latency", "TimeToFirstToken"}}
+"""Engines that tell nobody what runs: replicas are as many as are written. With what two versions are compared by there."""
+AUTOSCALING = {"maxReplicas": 2, "signals": [{"type": "InFlight", "target": 4}]}
 BUILDABLE = [entry for entry in ENGINES.values() if entry.build is not None]
 
 
@@ -94,13 +98,18 @@ def test_what_the_operator_decides_can_not_be_decided_by_a_flag(entry: EngineEnt
 
 @each_offered
 def test_an_engine_that_resources_may_name_can_be_scaled(entry: EngineEntry) -> None:
-    assert {Signal.RUNNING, Signal.WAITING} <= entry.metric_names(None).keys()
+    told = {Signal.RUNNING, Signal.WAITING} <= entry.metric_names(None).keys()
+    assert told == (entry.type not in UNSCALED)
+    found = admit(
+        {**manifest(entry), "spec": {**manifest(entry)["spec"], "autoscaling": AUTOSCALING}}, KINDS.definitions
+    )
+    assert isinstance(found, Admitted) == told, found
+    assert told or "leave autoscaling out, or engine.type builtin, vllm, sglang or custom" in str(found)
 
 
 @each_offered
 def test_two_versions_behind_an_engine_that_resources_may_name_can_be_compared(entry: EngineEntry) -> None:
-    compared = {Signal.ANSWERS, Signal.ERRORS, Signal.END_TO_END_LATENCY, Signal.TIME_TO_FIRST_TOKEN}
-    assert compared <= entry.metric_names(None).keys()
+    assert {measure for measure in MEASURES if has(entry, None, measure)} == UNSCALED.get(entry.type, MEASURES.keys())
 
 
 @each_offered

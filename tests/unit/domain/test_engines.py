@@ -216,7 +216,7 @@ def test_tensorrt_llm_takes_no_bf16_cache_and_keeps_its_fraction_beside_an_fp8_o
     # tensorrt_llm/_torch/pyexecutor/model_loader.py: fp8, nvfp4 and auto, anything else is an error at the start
     assert "checkpoint says" in refused("tensorrt-llm", kv_dtype="bf16").reason
     built = command("tensorrt-llm", kv_dtype="fp8", memory_fraction=0.8)
-    options = json.loads(built.files["/etc/deepseek/trtllm.yaml"])
+    options = json.loads(built.files["/etc/engine/trtllm.yaml"])
     assert options["kv_cache_config"] == {"dtype": "fp8", "free_gpu_memory_fraction": 0.8}
 
 
@@ -336,6 +336,75 @@ def test_tensorrt_llm_makes_every_rank_a_data_rank_or_none() -> None:
     assert "not both" in refused("tensorrt-llm", layout=Layout(tensor=4, data=2, expert=8)).reason
 
 
+def test_tensorrt_llm_is_told_its_name_from_the_release_on_that_takes_one_and_others_say_what_they_show() -> None:
+    # NVIDIA/TensorRT-LLM#11711
+    named, bare = command("tensorrt-llm", version="1.3.0", served_name="$(x)"), command("tensorrt-llm", path="/model")
+    assert option(named, "--served_model_name") == "$$(x)"
+    assert not any("name" in warning for warning in named.warnings)
+    assert "--served_model_name" not in bare.args
+    assert any("by its folder's, model" in warning for warning in bare.warnings)
+
+
+def test_tensorrt_llm_publishes_what_each_release_does_and_promises_no_load() -> None:
+    # NVIDIA/TensorRT-LLM#5785: five metrics without a prefix; #12545: more, and gauges that move when requests end
+    bare, named = (ENGINES["tensorrt-llm"].metric_names(version) for version in ("1.2.1", "1.3.0"))
+    assert bare[Signal.TIME_TO_FIRST_TOKEN] == "time_to_first_token_seconds"
+    assert named[Signal.TIME_TO_FIRST_TOKEN] == "trtllm_time_to_first_token_seconds"
+    assert len(bare) == 5
+    assert all(name.startswith("trtllm_") for name in named.values())
+    for names in (bare, named):
+        assert not names.keys() & {Signal.RUNNING, Signal.WAITING, Signal.KV_USAGE, Signal.STEP_TOKENS, Signal.ANSWERS}
+        assert command("tensorrt-llm", version="1.3.0").metrics is not None
+
+
+def test_tensorrt_llm_writes_v32_s_chats_by_a_tokenizer_of_its_own_which_older_releases_lack() -> None:
+    sparse: dict[str, Any] = {"model": "deepseek-v3.2", "layout": Layout(tensor=8, expert=8)}
+    assert option(command("tensorrt-llm", **sparse), "--custom_tokenizer") == "deepseek_v32"
+    assert "engine.version 1.2.0" in refused("tensorrt-llm", version="1.1.0", **sparse).instead
+    assert "--custom_tokenizer" not in command("tensorrt-llm").args
+
+
+@pytest.mark.parametrize(
+    ("values", "reason", "instead"),
+    [
+        ({"storage": "awq"}, "awq weights", "bf16, fp8 or nvfp4"),
+        ({"storage": "w4a8"}, "w4a8 weights", "vllm or sglang"),
+        (
+            {"model": "deepseek-r1-distill-llama-70b", "storage": "fp8", "layout": Layout(tensor=2)},
+            "does not round bf16 weights",
+            "leave model.quantization out",
+        ),
+        ({"version": "1.0.0"}, "tells Prometheus nothing", "engine.version 1.1.0 or newer"),
+        ({"model": "deepseek-v4-flash", "layout": Layout(tensor=4, expert=4)}, "not known to run", "vllm or sglang"),
+        ({"layout": Layout(tensor=8, pipeline=2), "nodes": 2}, "only through MPI", "vllm or sglang"),
+        ({"api_key_variable": "KEY"}, "checks no API key", "gateway"),
+        ({"extra_args": ("--tensor_parallel_size", "4")}, "the operator decides", "parallelism.tensor"),
+        ({"extra_args": ("--grpc",)}, "the operator decides", "OpenAI's protocol"),
+    ],
+)
+def test_what_tensorrt_llm_does_not_do_is_refused_with_what_to_write(
+    values: dict[str, Any], reason: str, instead: str
+) -> None:
+    answer = refused("tensorrt-llm", **values)
+    assert reason in answer.reason
+    assert instead in answer.instead
+
+
+def test_tensorrt_llm_computes_as_many_requests_at_once_as_are_asked_for_over_its_data_ranks() -> None:
+    # max_batch_size is of each attention data rank
+    assert option(command("tensorrt-llm", max_concurrency=100, layout=DEP8), "--max_batch_size") == "13"
+    assert option(command("tensorrt-llm", max_concurrency=100), "--max_batch_size") == "100"
+
+
+@pytest.mark.parametrize(
+    "words", [{"options": {"memoryShare": "0.7"}}, {"extra_args": ("--free_gpu_memory_fraction=0.7",)}]
+)
+def test_tensorrt_llm_s_file_repeats_the_share_whoever_wrote_it(words: dict[str, Any]) -> None:
+    told = json.loads(command("tensorrt-llm", kv_dtype="fp8", **words).files["/etc/engine/trtllm.yaml"])
+    assert told["kv_cache_config"] == {"dtype": "fp8", "free_gpu_memory_fraction": 0.7}
+    assert "kv_cache_config" not in json.loads(command("tensorrt-llm", **words).files["/etc/engine/trtllm.yaml"])
+
+
 def test_tritons_built_engines_know_no_mla() -> None:
     assert "tensorrt-llm" in refused("triton-tensorrtllm").instead
     built = command("triton-tensorrtllm", model="deepseek-r1-distill-llama-8b", layout=Layout(tensor=2))
@@ -351,7 +420,9 @@ def test_a_custom_resource_gets_no_guessed_command() -> None:
 
 def test_an_engine_runs_only_where_a_profile_starts_it() -> None:
     assert "not known to run on intel-gaudi3-128" in refused("sglang", model="deepseek-v3", accelerator="gaudi3").reason
-    assert "not known to run on amd-mi300x-192" in refused("tensorrt-llm", accelerator="mi300x").reason
+    amd = refused("tensorrt-llm", accelerator="mi300x")
+    assert "not known to run on amd-mi300x-192" in amd.reason
+    assert amd.instead == "write engine.type vllm or sglang or custom, or another accelerator.profile"
 
 
 MODELS = ("deepseek-r1", "deepseek-v3.2", "deepseek-v4-flash", "deepseek-r1-distill-llama-70b", "deepseek-v2-lite")

@@ -177,7 +177,7 @@ def test_speculation_adds_the_prediction_layer() -> None:
     assert (speculative.need_bytes - plain.need_bytes) / GIB == pytest.approx(11.6 / 8 / 1.0737, rel=0.15)
 
 
-@pytest.mark.parametrize(("engine", "budget_gib"), [("vllm", 0.92 * 80), ("triton", 80), ("builtin", 0.9 * 80)])
+@pytest.mark.parametrize(("engine", "budget_gib"), [("vllm", 0.92 * 80), ("tensorrt-llm", 80), ("builtin", 0.9 * 80)])
 def test_each_engine_draws_its_own_line(engine: str, budget_gib: float) -> None:
     request = replace(serve("deepseek-r1-distill-llama-8b", A100), engine=memory_lines()[engine], context=4096)
     assert fitting(size_serving(request)).memory.budget_bytes / GIB == pytest.approx(budget_gib)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from deepseek_operator.domain.programs.engines.entry import EngineEntry
 from deepseek_operator.domain.programs.engines.measures import MEASURES, has
-from deepseek_operator.domain.programs.engines.options import MAX_SEQUENCES, SWITCHES, Value
+from deepseek_operator.domain.programs.engines.options import SWITCHES, Value, elsewhere
 from deepseek_operator.domain.programs.engines.table import offered
 from deepseek_operator.domain.programs.start import Start
 from deepseek_operator.domain.programs.trainers.entry import TrainerEntry
@@ -41,7 +41,7 @@ def _engine(entry: EngineEntry) -> tuple[str, ...]:
         _WRITER[entry.start],
         _code(sorted(entry.honours)),
         "one or several" if entry.memory.parallel else "one",
-        _code((names[Signal.RUNNING], names[Signal.WAITING])),
+        _code(names[signal] for signal in (Signal.RUNNING, Signal.WAITING) if signal in names) or "nothing",
         ", ".join(measure for measure in MEASURES if has(entry, None, measure)) or "–",
     )
 
@@ -94,7 +94,7 @@ def _option(entry: EngineEntry, name: str) -> str:
     told = entry.options.get(name)
     if told is None:
         return "refused"
-    if name == MAX_SEQUENCES:
+    if told is elsewhere:
         return _code(f"--{flag}" for flag, read in entry.flags.read.items() if read == "running")
     values: tuple[Value, ...] = (True, False) if name in SWITCHES else (1,)
     flags = dict.fromkeys(word for value in values for word in told(value) if word.startswith("--"))

@@ -228,6 +228,7 @@ def _not_served(engine: str, name: str, kind: AdapterKind) -> str | None:
         return None
     others = " or ".join(entry.type for entry in offered() if kind in entry.adapters)
     what, instead = {
+        AdapterKind.LORA: ("is a LoRA", "train with method.lora.export Merged"),
         AdapterKind.PROMPT: ("is of method PromptTuning or PTuning", "train with method LoRA"),
         AdapterKind.EXPERTS: (
             "stands beside fused experts",

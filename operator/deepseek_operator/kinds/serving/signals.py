@@ -85,6 +85,8 @@ class _Asked:
     configuration: Configuration
 
     def all(self) -> Iterator[tuple[str, str]]:
+        if Signal.RUNNING not in self._names:
+            return
         running = self._of(Signal.RUNNING)
         pods = f"count by (pod) ({running})"
         yield REPORTING, f"count({pods})"

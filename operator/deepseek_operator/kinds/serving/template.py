@@ -37,6 +37,7 @@ from deepseek_operator.kinds.serving.command import (
     command,
 )
 from deepseek_operator.kinds.serving.devices import nodes_of, served
+from deepseek_operator.kinds.serving.files import annotations, files_mount, files_volume
 from deepseek_operator.kinds.serving.labels import ENGINE_ROLE, WORKER_ROLE, pod_labels
 from deepseek_operator.kinds.serving.model import claims_of
 from deepseek_operator.kinds.serving.watched import FILES_MOUNT, FILES_VOLUME, installer, liveness, start
@@ -94,11 +95,15 @@ def _rendered(
     asked: Served | None,
     role: str,
 ) -> Manifest:
-    pod = owner.spec.pod
+    pod, built = owner.spec.pod, _command(asked) if asked is not None else None
     grace_s = pod.termination_grace_period_seconds or GRACE_SECONDS
     leaving_s, drain_s = _ending(grace_s)
     is_worker = role == WORKER_ROLE
-    own = _written(owner, model, configuration, drain_s, is_worker) if asked is None else _built(asked, is_worker)
+    own = (
+        _written(owner, model, configuration, drain_s, is_worker)
+        if asked is None or built is None
+        else _built(asked, built, is_worker)
+    )
     watchdog = owner.spec.engine.watchdog if not is_worker else None
     brought = watchdog is not None and is_beside(ENGINES[owner.spec.engine.type])
     container = {
@@ -109,9 +114,13 @@ def _rendered(
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": container_security(),
         "lifecycle": {"preStop": _stays(leaving_s, drain_s, is_worker, asked is not None)},
-        "volumeMounts": [*_mounts(model), *([dict(FILES_MOUNT)] if brought else [])],
+        "volumeMounts": [*_mounts(model), *([dict(FILES_MOUNT)] if brought else []), *files_mount(built)],
     }
-    volumes = [*_volumes(model, owner.spec.engine.resources), *([dict(FILES_VOLUME)] if brought else [])]
+    volumes = [
+        *_volumes(model, owner.spec.engine.resources),
+        *([dict(FILES_VOLUME)] if brought else []),
+        *files_volume(built),
+    ]
     spec = pod_spec(pod, grace_s, [container], volumes)
     is_checked = asked is not None and any(adapter.base != model.folder for adapter in model.adapters or ())
     first = (
@@ -120,7 +129,9 @@ def _rendered(
     )
     if first:
         spec["initContainers"] = list(first)
-    return with_settings({"metadata": {"labels": pod_labels(owner, revision, role)}, "spec": spec}, pod)
+    told = annotations(built)
+    metadata = {"labels": pod_labels(owner, revision, role), **({"annotations": told} if told else {})}
+    return with_settings({"metadata": metadata, "spec": spec}, pod)
 
 
 def _stays(leaving_s: int, drain_s: int, is_worker: bool, has_python: bool) -> dict[str, Any]:
@@ -172,11 +183,18 @@ def _written(
     }
 
 
-def _built(asked: Served, is_worker: bool) -> dict[str, Any]:
-    """What the container of an engine whose command the operator makes has of its own."""
-    built, engine = command(asked), asked.owner.spec.engine
-    if isinstance(built, Refusal) or built.probes is None or built.metrics is None:
+def _command(asked: Served) -> Command:
+    built = command(asked)
+    if isinstance(built, Refusal):
         raise ValueError(f"a plan was accepted that can't be served: {built}")
+    return built
+
+
+def _built(asked: Served, built: Command, is_worker: bool) -> dict[str, Any]:
+    """What the container of an engine whose command the operator makes has of its own."""
+    engine = asked.owner.spec.engine
+    assert built.probes is not None
+    assert built.metrics is not None
     probes, worker = (built.worker_probes if is_worker else None) or built.probes, built.worker_args or built.args
     return {
         "image": asked.image,

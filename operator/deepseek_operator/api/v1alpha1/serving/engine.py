@@ -47,8 +47,8 @@ def unwatched() -> tuple[dict[str, str], ...]:
     if not UNWATCHED:
         return ()
     told = (
-        f"engine.watchdog needs an engine that counts tokens as they are made, which {joined(UNWATCHED, 'and')} do not: leave it "
-        "out, or write another engine.type"
+        f"engine.watchdog needs an engine that counts tokens as they are made, unlike {joined(UNWATCHED, 'and')}: leave it out, or "
+        "write another engine.type"
     )
     return (rule(f"{is_none('self.type', UNWATCHED)} || !has(self.watchdog)", told),)
 

@@ -252,10 +252,19 @@ class Autoscaling(ApiModel):
 
 
 def unobtainable() -> Iterator[dict[str, str]]:
-    """Rules on a serving: of each signal that not every engine tells, which do."""
+    """Rules on a serving: which engines can't be scaled at all, and of each signal that not every other tells, which do."""
+    silent = [entry.type for entry in offered() if not any(tells(entry, None, load) for load in LOADS)]
+    others = [entry for entry in offered() if entry.type not in silent]
+    if silent:
+        yield rule(
+            f"!has(self.autoscaling) || {is_none('self.engine.type', silent)}",
+            f"engine.type {joined(silent, 'and')} can't tell what runs and waits, by which replicas come and go: write replicas and "
+            f"leave autoscaling out, or engine.type {joined([entry.type for entry in others], 'or')}",
+            fieldPath=".autoscaling",
+        )
     for load in LOADS:
-        able = [entry.type for entry in offered() if tells(entry, None, load)]
-        lacking = [entry.type for entry in offered() if not tells(entry, None, load)]
+        able = [entry.type for entry in others if tells(entry, None, load)]
+        lacking = [entry.type for entry in others if not tells(entry, None, load)]
         if lacking:
             yield rule(
                 f"!has(self.autoscaling) || {is_none('self.engine.type', lacking)} || "

@@ -117,8 +117,7 @@ def _program(program: str, asked: EngineRequest) -> Refusal | None:
             f"nothing is known of {profile.accelerator.resource}, so no command of {program} can be built for it",
             "write engine.type custom with image and command, or ask the administrator for a profile with launchers",
         )
-    runs = ", ".join(sorted(profile.launchers))
-    return Refusal(f"{program} is not known to run on {profile.name}", f"write one of {runs}")
+    return Refusal(f"{program} is not known to run on {profile.name}", "write another accelerator.profile")
 
 
 def _own_words(flags: Flags, asked: EngineRequest) -> Refusal | None:

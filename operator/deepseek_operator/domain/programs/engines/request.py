@@ -16,6 +16,8 @@ from deepseek_operator.domain.programs.engines.options import Value
 
 PORT = 8000
 """Every engine listens here, whatever its own default is: Services and probes then need not know the engine."""
+FILES = "/etc/engine"
+"""Below it an engine finds the files of its command, which come with the pod."""
 LEADER = "$(LWS_LEADER_ADDRESS)"
 RANK = "$(LWS_WORKER_INDEX)"
 """Where a replica spans nodes, LeaderWorkerSet puts the leader's address and the pod's index into these variables."""

@@ -43,4 +43,14 @@ def build(engine: str, asked: EngineRequest) -> Command | Refusal:
     if entry is None or entry.build is None:
         known = ", ".join(name for name, entry in ENGINES.items() if entry.build is not None)
         return Refusal(f"no engine {engine!r} is known", f"write one of {known}, or custom with a command")
-    return entry.build(asked)
+    return _elsewhere(engine, asked) or entry.build(asked)
+
+
+def _elsewhere(engine: str, asked: EngineRequest) -> Refusal | None:
+    """Refuse a device that starts other engines, with those; of a device that nobody knows each engine says more."""
+    profile = asked.profile
+    if profile.launcher(engine) is not None or profile.vendor == "custom":
+        return None
+    others = [entry.type for entry in offered() if entry.is_built and profile.launcher(entry.type) is not None]
+    return Refusal(f"{engine} is not known to run on {profile.name}",
+                   f"write engine.type {' or '.join([*others, 'custom'])}, or another accelerator.profile")  # fmt: skip
