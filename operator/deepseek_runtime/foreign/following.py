@@ -94,7 +94,8 @@ class Follower:
         torn = self.volume.torn_directory(self.contract.pod_uid, step)
         remove(torn)
         with writing(self.volume.root, f"the checkpoint of step {step}"):
-            link_tree(folder, torn)
+            if not self._named(folder, torn, step):
+                return None
             files = _hashed(torn)
             sync_files(torn)
             told = self.layout.told(torn, step)
@@ -112,6 +113,18 @@ class Follower:
         self.seconds, self.max_steps = time.monotonic() - begun, told.max_steps or self.max_steps
         self._seen.pop(folder, None)
         return self.own[-1]
+
+    def _named(self, folder: Path, torn: Path, step: int) -> bool:
+        """Gives the folder's files their second names; False when a rotation took some away before all had one."""
+        try:
+            link_tree(folder, torn)
+        except FileNotFoundError:
+            remove(torn)
+            return False
+        if self._torn(torn, step) is not None:
+            remove(torn)
+            return False
+        return True
 
     def _apart(self, folder: Path) -> Path:
         """Where nobody writes any more, for a framework that may save a step twice; else where it is."""

@@ -303,6 +303,50 @@ def test_a_rotation_while_files_are_hashed_takes_nothing_away(tmp_path: Path, mo
     assert follower.volume.problem_of(made, made.files) is None
 
 
+@pytest.mark.parametrize("is_listed", [False, True], ids=["before they are listed", "after"])
+def test_a_rotation_while_files_get_second_names_ends_nothing(
+    tmp_path: Path, layout: Layout, is_listed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen of LLaMA-Factory on a busy cluster: trainer_state.json went first, and the attempt ended with exit code 1."""
+    from deepseek_runtime.foreign import following, placing
+
+    follower = begun(contract(tmp_path), layout)
+    output = follower.placed.output
+    WRITERS[layout.name](output, 20, 2)
+    assert looked_twice(follower) is not None
+    listed, linked = placing.link_tree, placing.link_file
+    folder = WRITERS[layout.name](output, 40, 2)
+    files = [path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file()]
+    assert files
+    for lost in files:
+        folder = WRITERS[layout.name](output, 40, 2)
+        follower.look()
+
+        def rotated(source: Path, target: Path, lost: Path = folder / lost) -> None:
+            lost.unlink()
+            listed(source, target)
+
+        def gone(source: Path, target: Path, lost: Path = folder / lost) -> None:
+            if source == lost:
+                source.unlink()
+            linked(source, target)
+
+        with monkeypatch.context() as patch:
+            if is_listed:
+                patch.setattr(placing, "link_file", gone)
+            else:
+                patch.setattr(following, "link_tree", rotated)
+            made = follower.look()
+        if made is not None:
+            # A file that its layout can do without; the checkpoint is what was there.
+            assert follower.volume.problem_of(made, made.files) is None
+            return
+    WRITERS[layout.name](output, 60, 2)
+    made = looked_twice(follower)
+    assert made is not None
+    assert made.step == 60
+
+
 def test_one_that_is_written_to_while_it_is_hashed_is_looked_at_again(
     tmp_path: Path, layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
