@@ -736,7 +736,7 @@ SERVINGS: tuple[tuple[str, Changes, str], ...] = (
     (
         "an unknown engine",
         {ENGINE: {"type": "llama"}},
-        'supported values: "builtin", "vllm", "sglang", "tensorrt-llm", "custom"',
+        'supported values: "builtin", "vllm", "sglang", "tensorrt-llm", "triton", "custom"',
     ),
     ("vLLM on a device that nobody named", {ENGINE: {"type": "vllm"}}, "need accelerator.profile"),
     (
@@ -757,7 +757,7 @@ SERVINGS: tuple[tuple[str, Changes, str], ...] = (
     (
         "options of the builtin engine",
         {ENGINE: {"options": {"maxSequences": 64}}},
-        "options are for engine.type vllm, sglang and tensorrt-llm",
+        "options are for engine.type vllm, sglang, tensorrt-llm and triton",
     ),
     (
         "a watchdog around an image whose command nobody wrote",
@@ -767,7 +767,7 @@ SERVINGS: tuple[tuple[str, Changes, str], ...] = (
     (
         "a watchdog around an engine that does not tell of its tokens",
         {ENGINE: {"type": "tensorrt-llm", "watchdog": {}}, "spec.accelerator": PROFILE},
-        "unlike tensorrt-llm: leave it out",
+        "unlike tensorrt-llm and triton: leave it out",
     ),
     (
         "an engine that nobody can scale",
@@ -783,12 +783,21 @@ SERVINGS: tuple[tuple[str, Changes, str], ...] = (
         {ENGINE: {"type": "tensorrt-llm", "command": ["mpirun"]}, "spec.accelerator": PROFILE},
         "write further flags as engine.args",
     ),
+    (
+        "Triton scaled by its load",
+        {
+            ENGINE: {"type": "triton"},
+            "spec.accelerator": PROFILE,
+            "spec.autoscaling": {"maxReplicas": 2, "signals": [{"type": "TimeToFirstToken"}]},
+        },
+        "engine.type tensorrt-llm and triton can't tell what runs and waits",
+    ),
     ("TensorRT-LLM on a device that nobody named", {ENGINE: {"type": "tensorrt-llm"}}, "need accelerator.profile"),
     ("a watchdog without patience", {f"{ENGINE}.watchdog": {"stallSeconds": 1}}, "30"),
     (
         "a release of the builtin engine",
         {ENGINE: {"version": "0.33.0"}},
-        "are for engine.type vllm, sglang and tensorrt-llm",
+        "are for engine.type vllm, sglang, tensorrt-llm and triton",
     ),
     ("a release that is a word", {ENGINE: {"type": "vllm", "version": "latest"}}, "write a quoted release"),
     ("a layout of the builtin engine", {"spec.parallelism": {"tensor": 2}}, "parallelism is for engine.type vllm"),

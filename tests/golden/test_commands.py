@@ -22,8 +22,7 @@ RELEASES = {
     "vllm": ("0.18.0", "0.20.0", "0.25.0", "0.33.0"),
     "sglang": ("0.5.13", "0.5.23"),
     "tensorrt-llm": ("1.2.1", "1.3.0"),
-    "triton-vllm": ("25.10",),
-    "triton-tensorrtllm": ("25.10",),
+    "triton": ("25.10",),
     "builtin": ("0.1.0",),
 }
 MODELS = {

@@ -12,6 +12,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 EDITS = {
     "training-r1-distill-70b": ("training-r1-distill-70b", "", ""),
     "serving-r1-vllm": ("serving-r1-vllm", "", ""),
+    "serving-triton": ("serving-triton", "", ""),
     "serving-tensorrt-llm": ("serving-tensorrt-llm", "", ""),
     "serving-tensorrt-llm-on-amd": ("serving-tensorrt-llm", "nvidia-h200-141", "amd-mi300x-192"),
     "serving-r1-two-nodes": ("serving-r1-two-nodes", "", ""),

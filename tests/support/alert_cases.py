@@ -284,13 +284,6 @@ CASES = (
     ),
     Case("DeepSeekQueueGrowing", "ever more", {f'vllm:num_requests_waiting{{{OF_SERVING},pod="p"}}': "0+2x60"}, 40, CHAT),
     Case("DeepSeekQueueGrowing", "SGLang", {f'sglang:num_queue_reqs{{{OF_SERVING},pod="p"}}': "0+2x60"}, 40, CHAT),
-    Case(
-        "DeepSeekQueueGrowing",
-        "Triton",
-        {f'nv_trt_llm_request_metrics{{{OF_SERVING},request_type="waiting"}}': "0+2x60"},
-        40,
-        CHAT,
-    ),
     Case("DeepSeekQueueGrowing", "as many as before", {f'vllm:num_requests_waiting{{{OF_SERVING},pod="p"}}': "90x60"}, 40),
     Case("DeepSeekQueueGrowing", "few", {f'vllm:num_requests_waiting{{{OF_SERVING},pod="p"}}': "0+0.2x60"}, 40),
     Case("DeepSeekLatencyHigh", "a tenth is slow", _first_token("0+54x60", "0+60x60"), 40, CHAT),

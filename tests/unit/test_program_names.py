@@ -77,7 +77,7 @@ def test_every_exception_is_still_needed() -> None:
     [
         ('x = "vllm"', "vllm"),
         ("if engine.type in ('a', 'sglang'): pass", "sglang"),
-        ("rule = f\"self.type == 'triton-vllm' || {x}\"", "triton-vllm"),
+        ("rule = f\"self.type == 'triton' || {x}\"", "triton"),
         ('def f(): return "write engine.type vllm or sglang"', "vllm"),
         ("from programs.engines import tensorrt_llm", "tensorrt-llm"),
         ("is_ms_swift = True", "ms-swift"),

@@ -117,7 +117,7 @@ def engine_schema(house: SimpleNamespace) -> dict[str, Any]:
 def test_the_schema_has_its_type_and_speaks_of_it(house: SimpleNamespace) -> None:
     fields = engine_schema(house)
     assert "sham" in fields["type"]["enum"]
-    assert "vllm, sglang, tensorrt-llm or sham" in fields["version"]["description"]
+    assert "vllm, sglang, tensorrt-llm, triton or sham" in fields["version"]["description"]
 
 
 def test_a_resource_may_name_it(house: SimpleNamespace) -> None:

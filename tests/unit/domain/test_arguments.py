@@ -39,7 +39,7 @@ FIELDS = {
     "tensorrt-llm": {
         "--port": "8000", "--tp_size": "parallelism.tensor", "--max_seq_len": "maxModelLength", "--config": "engine.args",
     },
-    "triton-vllm": {"--http-port": "8000", "--model-repository": "model.source", "--exit-timeout-secs": "GracePeriod"},
+    "triton": {"--openai-port": "8000", "--model-repository": "model.source", "--openai-restricted-api": "gateway"},
 }  # fmt: skip
 OWNED = [(engine, flag, field) for engine, flags in FIELDS.items() for flag, field in flags.items()]
 
@@ -199,7 +199,7 @@ def test_an_override_that_no_size_depends_on_is_let_through() -> None:
     [
         ("vllm", "VLLM_HOST_IP"), ("vllm", "VLLM_PORT"), ("vllm", "VLLM_API_KEY"), ("vllm", "VLLM_DP_SIZE"),
         ("vllm", "CUDA_VISIBLE_DEVICES"), ("vllm", "HOST_IP"), ("sglang", "HIP_VISIBLE_DEVICES"), ("sglang", "SGLANG_PORT"),
-        ("tensorrt-llm", "WORLD_SIZE"), ("triton-vllm", "CUDA_VISIBLE_DEVICES"),
+        ("tensorrt-llm", "WORLD_SIZE"), ("triton", "CUDA_VISIBLE_DEVICES"),
     ],
 )  # fmt: skip
 def test_a_variable_that_decides_the_same_is_refused(engine: str, name: str) -> None:

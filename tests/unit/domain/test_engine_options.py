@@ -21,6 +21,7 @@ EVERY: dict[str, Value] = {
 BUILT = [entry.type for entry in offered() if entry.is_built]
 FEWER: dict[str, set[str]] = {
     "tensorrt-llm": {"maxSequences", "maxBatchedTokens", "reasoningParser", "memoryShare"},
+    "triton": {"maxSequences"},
 }  # fmt: skip
 """What those take that do not take every option; the rest is refused with who does."""
 WHOLE = [engine for engine in BUILT if engine not in FEWER]

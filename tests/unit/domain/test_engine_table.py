@@ -27,7 +27,7 @@ SAMPLES: dict[str, Any] = {
     "watchdog": {"stallSeconds": 60}, "options": {"maxSequences": 64},
 }  # fmt: skip
 """A value, other than the default, of every field that not every engine honours."""
-UNSCALED = {"tensorrt-llm": {"Latency", "TimeToFirstToken"}}
+UNSCALED = {engine: {"Latency", "TimeToFirstToken"} for engine in ("tensorrt-llm", "triton")}
 """Engines that tell nobody what runs: replicas are as many as are written. With what two versions are compared by there."""
 AUTOSCALING = {"maxReplicas": 2, "signals": [{"type": "InFlight", "target": 4}]}
 BUILDABLE = [entry for entry in ENGINES.values() if entry.build is not None]
@@ -90,7 +90,9 @@ def test_a_replica_is_probed_measured_and_given_time_to_drain(entry: EngineEntry
 @each_buildable
 def test_what_the_operator_decides_can_not_be_decided_by_a_flag(entry: EngineEntry) -> None:
     if entry.is_built:
-        own_port = [name for owned in entry.flags.owned for name in owned.names if name.removeprefix("http-") == "port"]
+        own_port = [
+            name for owned in entry.flags.owned for name in owned.names if name.removeprefix("openai-") == "port"
+        ]
         assert own_port
         assert isinstance(least(entry, extra_args=(f"--{own_port[0]}=9000",)), Refusal)
     assert "args" in entry.honours or entry.flags.owned == ()

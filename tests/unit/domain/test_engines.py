@@ -119,7 +119,7 @@ def test_every_alias_is_a_name_of_vllm_s_and_sglang_is_told_the_first() -> None:
     assert args[at + 1 : at + 3] == ("a", "--host")
 
 
-@pytest.mark.parametrize("engine", ["tensorrt-llm", "triton-vllm"])
+@pytest.mark.parametrize("engine", ["tensorrt-llm", "triton"])
 def test_engines_that_answer_to_one_name_refuse_aliases(engine: str) -> None:
     answer = refused(engine, model="deepseek-r1-distill-qwen-7b", aliases=("b",), layout=Layout())
     assert answer.instead == "leave gateway.models out"
@@ -207,7 +207,7 @@ def test_a_bf16_cache_of_compressed_attention_is_refused_by_vllm_and_taken_by_sg
     assert option(command("sglang", model=model, layout=spread, kv_dtype="bf16"), "--kv-cache-dtype") == "bfloat16"
 
 
-@pytest.mark.parametrize("engine", ["vllm", "sglang", "tensorrt-llm", "triton-vllm"])
+@pytest.mark.parametrize("engine", ["vllm", "sglang", "tensorrt-llm", "triton"])
 def test_a_cache_format_that_nobody_knows_is_refused(engine: str) -> None:
     assert "no KV cache of int4 is known" in refused(engine, kv_dtype="int4").reason
 
@@ -221,14 +221,14 @@ def test_tensorrt_llm_takes_no_bf16_cache_and_keeps_its_fraction_beside_an_fp8_o
 
 
 def test_triton_gives_vllm_its_own_word_for_a_bf16_cache() -> None:
-    built = command("triton-vllm", model="deepseek-r1-distill-llama-8b", layout=Layout(tensor=2), kv_dtype="bf16")
+    built = command("triton", model="deepseek-r1-distill-llama-8b", layout=Layout(tensor=2), kv_dtype="bf16")
     (engine,) = (json.loads(text) for path, text in built.files.items() if path.endswith("model.json"))
     assert engine["kv_cache_dtype"] == "bfloat16"
 
 
 @pytest.mark.parametrize("model", ["deepseek-v3.2", "deepseek-v4-flash", "deepseek-v4.1-flash"])
 def test_sparse_attention_is_not_sent_to_a_vllm_that_may_not_have_it(model: str) -> None:
-    assert "inside of Triton" in refused("triton-vllm", model=model, layout=Layout(tensor=4, expert=4)).reason
+    assert "inside of Triton" in refused("triton", model=model, layout=Layout(tensor=4, expert=4)).reason
 
 
 def test_triton_promises_no_signal_that_its_vllm_backend_does_not_publish() -> None:
@@ -238,13 +238,13 @@ def test_triton_promises_no_signal_that_its_vllm_backend_does_not_publish() -> N
         "vllm:time_per_output_token_seconds", "vllm:e2e_request_latency_seconds", "vllm:request_prompt_tokens",
         "vllm:request_generation_tokens", "vllm:request_params_n",
     }  # fmt: skip
-    names = ENGINES["triton-vllm"].metric_names(None)
+    names = ENGINES["triton"].metric_names(None)
     assert {name for name in names.values() if name.startswith("vllm:")} <= published
     assert Signal.RUNNING not in names
 
 
 def test_triton_makes_no_folder_outside_its_repository() -> None:
-    assert "folder of its name" in refused("triton-vllm", served_name="../../etc").reason
+    assert "folder of its name" in refused("triton", served_name="../../etc").reason
 
 
 def test_sglang_counts_attention_data_ranks_inside_tensor() -> None:
@@ -278,7 +278,7 @@ def test_the_start_up_budget_follows_the_bytes_and_vllm_is_told_the_same() -> No
     assert probes(command(weights_bytes=2 * 641 * GIB)).startup.budget_seconds > budget
 
 
-@pytest.mark.parametrize("engine", ["vllm", "sglang", "tensorrt-llm", "triton-vllm"])
+@pytest.mark.parametrize("engine", ["vllm", "sglang", "tensorrt-llm", "triton"])
 def test_an_engine_is_never_killed_while_it_may_still_drain(engine: str) -> None:
     assert command(engine, drain_seconds=300).termination_grace_seconds > 300
 
@@ -405,11 +405,66 @@ def test_tensorrt_llm_s_file_repeats_the_share_whoever_wrote_it(words: dict[str,
     assert "kv_cache_config" not in json.loads(command("tensorrt-llm", **words).files["/etc/engine/trtllm.yaml"])
 
 
-def test_tritons_built_engines_know_no_mla() -> None:
-    assert "tensorrt-llm" in refused("triton-tensorrtllm").instead
-    built = command("triton-tensorrtllm", model="deepseek-r1-distill-llama-8b", layout=Layout(tensor=2))
-    assert built.args[:4] == ("mpirun", "--allow-run-as-root", "-n", "2")
-    assert {name.rpartition("/")[2] for name in built.files} == {"config.pbtxt", ".keep"}
+def test_triton_keeps_its_model_in_a_repository_that_the_frontend_reads_and_answers_on_two_ports() -> None:
+    built = command(
+        "triton", model="deepseek-r1-distill-llama-70b", layout=Layout(tensor=4), served_name="r1-70b", path="/model"
+    )
+    assert built.args[:2] == ("python3", "/opt/tritonserver/python/openai/openai_frontend/main.py")
+    repository = option(built, "--model-repository")
+    assert set(built.files) == {f"{repository}/r1-70b/1/model.json", f"{repository}/r1-70b/config.pbtxt"}
+    told = json.loads(built.files[f"{repository}/r1-70b/1/model.json"])
+    assert (told["model"], told["tensor_parallel_size"], told["disable_log_stats"]) == ("/model", 4, False)
+    assert (
+        'key: "REPORT_CUSTOM_METRICS" value: { string_value: "true" }'
+        in built.files[f"{repository}/r1-70b/config.pbtxt"]
+    )
+    assert {port.name: str(port.number) for port in built.ports} == {
+        "http": option(built, "--openai-port"), "grpc": option(built, "--kserve-grpc-port"),
+    }  # fmt: skip
+    assert len({option(built, f"--{name}-port") for name in ("openai", "kserve-grpc", "kserve-http")}) == 3
+    assert any("16 tokens" in warning for warning in built.warnings)
+
+
+@pytest.mark.parametrize(
+    ("values", "field", "value"),
+    [
+        ({"max_concurrency": 64}, "max_num_seqs", 64),
+        ({"max_model_length": 8192}, "max_model_len", 8192),
+        ({"storage": "fp8"}, "quantization", "fp8"),
+        ({"kv_dtype": "fp8"}, "kv_cache_dtype", "fp8"),
+    ],
+)
+def test_triton_tells_vllm_what_is_asked_and_nothing_else(values: dict[str, Any], field: str, value: object) -> None:
+    dense: dict[str, Any] = {"model": "deepseek-r1-distill-llama-70b", "layout": Layout(tensor=4)}
+
+    def told(**asked: Any) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(next(iter(command("triton", **dense, **asked).files.values())))
+        return found
+
+    assert field not in told()
+    assert told(**values)[field] == value
+
+
+@pytest.mark.parametrize(
+    ("values", "reason", "instead"),
+    [
+        ({"version": "25.09"}, "older than what is known", "25.10 or newer"),
+        ({"layout": Layout(data=8, expert=8)}, "without data-parallel ranks", "data: 1 with tensor: 8"),
+        ({"layout": Layout(tensor=8, pipeline=2), "nodes": 2}, "does not span nodes", "vllm or sglang"),
+        ({"storage": "w4a8"}, "w4a8", "sglang"),
+        ({"api_key_variable": "KEY"}, "checks no API key", "gateway"),
+        ({"queue_limit": 8}, "without a limit", "queueLimit"),
+        ({"accelerator": "mi300x"}, "not known to run on amd-mi300x-192", "vllm or sglang or custom"),
+        ({"extra_args": ("--openai-restricted-api", "health", "a", "b")}, "the operator decides", "gateway"),
+        ({"extra_args": ("--kserve-grpc-port=9",)}, "the operator decides", "port 8000"),
+    ],
+)
+def test_what_triton_does_not_do_is_refused_with_what_to_write(
+    values: dict[str, Any], reason: str, instead: str
+) -> None:
+    answer = refused("triton", **values)
+    assert reason in answer.reason
+    assert instead in answer.instead
 
 
 def test_a_custom_resource_gets_no_guessed_command() -> None:

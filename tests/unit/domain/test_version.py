@@ -34,7 +34,7 @@ def test_two_numbers_are_completed(written: str) -> None:
 
 @pytest.mark.parametrize("written", ["25.10", "v25.10"])
 def test_a_release_by_month_stays_two_numbers(written: str) -> None:
-    assert "tritonserver:25.10-vllm" in (resolve("h200").image("triton-vllm", written, by_calendar=True) or "")
+    assert "tritonserver:25.10-vllm" in (resolve("h200").image("triton", written, by_calendar=True) or "")
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from deepseek_operator.core.resources import (
     Manifest,
 )
 from deepseek_operator.core.seen import Seen
+from deepseek_operator.domain.programs.engines.table import ENGINES
 from deepseek_operator.kinds.serving.authorization import models_map, security_policy
 from deepseek_operator.kinds.serving.autoscaler import autoscalers
 from deepseek_operator.kinds.serving.cache import cache_of, caches_budget
@@ -125,18 +126,21 @@ def _exists(seen: Seen[DeepSeekServing], revision: str) -> bool:
 def service(owner: DeepSeekServing) -> Manifest:
     """The address that users call: every replica of every revision that is ready."""
     name = serving_service(owner.metadata.name)
-    return {**head(SERVICE, owner, name, child_labels(owner)), "spec": _service_spec(replica_selector(owner))}
+    return {**head(SERVICE, owner, name, child_labels(owner)), "spec": _service_spec(owner, replica_selector(owner))}
 
 
 def revision_service(owner: DeepSeekServing, revision: str) -> Manifest:
     """The replicas of one revision, for a look at a new version beside the old."""
     name, labels = serving_revision(owner.metadata.name, revision), revision_labels(owner, revision)
-    return {**head(SERVICE, owner, name, labels), "spec": _service_spec(revision_selector(owner, revision))}
+    return {**head(SERVICE, owner, name, labels), "spec": _service_spec(owner, revision_selector(owner, revision))}
 
 
-def _service_spec(selector: Mapping[str, str]) -> dict[str, Any]:
+def _service_spec(owner: DeepSeekServing, selector: Mapping[str, str]) -> dict[str, Any]:
+    """Pods are found by the names of their ports: those of another engine have none of gRPC, and are left out of it."""
     port = {"name": PORT_NAME, "port": SERVICE_PORT, "targetPort": PORT_NAME, "protocol": "TCP"}
-    return {"selector": dict(selector), "ports": [port]}
+    grpc = ENGINES[owner.spec.engine.type].grpc_port
+    beside = {"name": "grpc", "port": grpc, "targetPort": "grpc", "protocol": "TCP", "appProtocol": "kubernetes.io/h2c"}
+    return {"selector": dict(selector), "ports": [port, *([beside] if grpc is not None else [])]}
 
 
 def replica_group(owner: DeepSeekServing, revision: str, pods: Pods, replicas: int) -> Manifest:

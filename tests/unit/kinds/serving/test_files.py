@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from deepseek_operator.core.resources import SERVICE
 from tests.support.serving_life import ServingLife
 from tests.support.servings import R1
 
@@ -57,3 +58,35 @@ def test_an_engine_without_files_whose_metrics_are_where_they_usually_are_has_ne
     pod = template(engine={"type": engine})
     assert "annotations" not in pod["metadata"]
     assert not any(volume["name"] == "engine-files" for volume in pod["spec"]["volumes"])
+
+
+def test_a_repository_of_several_files_lies_below_one_folder() -> None:
+    pod = template(
+        model={"name": "deepseek-r1-distill-qwen-7b", "source": {"uri": "pvc://models/m"}}, engine={"type": "triton"}
+    )
+    files, command = as_the_kubelet_writes(pod), pod["spec"]["containers"][0]["command"]
+    folder = f"{command[command.index('--model-repository') + 1]}/deepseek-r1-distill-qwen-7b"
+    assert files.keys() == {f"{folder}/1/model.json", f"{folder}/config.pbtxt"}
+    assert json.loads(files[f"{folder}/1/model.json"])["model"] == "/model"
+    assert "prometheus.io/path" not in pod["metadata"]["annotations"]
+
+
+def test_services_have_grpc_where_the_engine_answers_it_and_find_it_by_the_ports_name() -> None:
+    def ports(engine: str) -> list[list[dict[str, Any]]]:
+        spec: dict[str, Any] = {**TRT, "engine": {"type": engine}}
+        life = ServingLife(**spec)
+        services = life.cluster.all(SERVICE)
+        return [service["spec"]["ports"] for service in services]
+
+    assert all([port["name"] for port in found] == ["http"] for found in ports("tensorrt-llm"))
+    assert ports("triton")
+    for found in ports("triton"):
+        http, grpc = found
+        assert (http["port"], grpc["port"], grpc["targetPort"], grpc["appProtocol"]) == (
+            8000,
+            8001,
+            "grpc",
+            "kubernetes.io/h2c",
+        )
+    container = template(engine={"type": "triton"})["spec"]["containers"][0]
+    assert {"name": "grpc", "containerPort": 8001, "protocol": "TCP"} in container["ports"]

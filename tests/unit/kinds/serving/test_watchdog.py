@@ -25,8 +25,8 @@ def spec_of(engine: dict[str, Any], **spec: Any) -> dict[str, Any]:
     return found
 
 
-def test_every_engine_that_resources_may_name_but_one_tells_what_a_watchdog_needs() -> None:
-    assert [entry.type for entry in offered() if not entry.can_be_watched] == ["tensorrt-llm"]
+def test_every_engine_that_resources_may_name_but_two_tells_what_a_watchdog_needs() -> None:
+    assert [entry.type for entry in offered() if not entry.can_be_watched] == ["tensorrt-llm", "triton"]
 
 
 def test_our_engine_is_started_by_the_watchdog_of_its_own_image() -> None:

@@ -26,8 +26,7 @@ IMAGES: Mapping[str, str] = {
     "vllm": "vllm/vllm-openai:v{version}",
     "sglang": "lmsysorg/sglang:v{version}",
     "tensorrt-llm": "nvcr.io/nvidia/tensorrt-llm/release:{version}",
-    "triton-vllm": "nvcr.io/nvidia/tritonserver:{version}-vllm-python-py3",
-    "triton-tensorrtllm": "nvcr.io/nvidia/tritonserver:{version}-trtllm-python-py3",
+    "triton": "nvcr.io/nvidia/tritonserver:{version}-vllm-python-py3",
     "llama-factory": "hiyouga/llamafactory:{version}",
 }
 TORCHRUN = ("torchrun",)
@@ -36,8 +35,7 @@ LAUNCHERS: Mapping[str, tuple[str, ...]] = {
     "vllm": ("vllm", "serve"),
     "sglang": ("python3", "-m", "sglang.launch_server"),
     "tensorrt-llm": ("trtllm-serve",),
-    "triton-vllm": ("tritonserver",),
-    "triton-tensorrtllm": ("tritonserver",),
+    "triton": ("python3", "/opt/tritonserver/python/openai/openai_frontend/main.py"),
     "torchtitan": TORCHRUN,
     "megatron-bridge": TORCHRUN,
     "llama-factory": ("llamafactory-cli", "train"),

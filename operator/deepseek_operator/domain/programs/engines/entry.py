@@ -49,6 +49,7 @@ class EngineEntry:
         by_calendar: released as year and month, so that two numbers are complete.
         adapters: the kinds that it serves beside a model.
         asks_beside: between the model's name and the adapter's in a request for an adapter; empty: the adapter's alone.
+        grpc_port: where a replica answers gRPC as well; None where it does not.
         is_offered: whether resources may name it; the others are known to sizing and to commands only.
     """
 
@@ -66,6 +67,7 @@ class EngineEntry:
     by_calendar: bool = False
     adapters: frozenset[AdapterKind] = frozenset({AdapterKind.LORA})
     asks_beside: str = ""
+    grpc_port: int | None = None
     is_offered: bool = False
 
     def asked_as(self, model: str, adapter: str) -> str:

@@ -14,8 +14,7 @@ _ENTRIES = (
     vllm.ENTRY,
     sglang.ENTRY,
     tensorrt_llm.ENTRY,
-    triton.OF_VLLM,
-    triton.OF_TENSORRT_LLM,
+    triton.ENTRY,
     custom.ENTRY,
 )
 ENGINES: Mapping[str, EngineEntry] = MappingProxyType({entry.type: entry for entry in _ENTRIES})

@@ -94,7 +94,7 @@ OPTIONS: options.Options = {
     options.MEMORY_SHARE: options.taking("--kv_cache_free_gpu_memory_fraction"),
 }
 MEMORY = EngineMemory(PROGRAM, 0.9, Scope.FREE, 8192, 1.02)
-"""kv_cache_free_gpu_memory_fraction, behind its own server and behind Triton."""
+"""kv_cache_free_gpu_memory_fraction."""
 
 
 def build(asked: EngineRequest) -> Command | Refusal:

@@ -1,7 +1,10 @@
-"""Triton: a model repository and the server's options, with the vLLM or the TensorRT-LLM backend, on one node.
+"""Triton with its vLLM backend, on one node: a model repository behind OpenAI's protocol and KServe's over gRPC.
 
-The protocol is KServe v2, not OpenAI's. Triton is released as images only: its names are those of its manual, and no
-test checks them. The TensorRT-LLM backend takes engines that were built beforehand and knows no MLA.
+What starts is the frontend that its images bring (python/openai/openai_frontend/main.py): it runs the server in its own
+process, answers OpenAI's protocol, metrics and health on one port, and KServe v2 over HTTP and gRPC on two others. Triton is
+released as images only: flags, files and names are those of its manual and sources, and no test checks them.
+
+Its TensorRT-LLM backend is not here: it takes engines that were built beforehand, which nothing builds.
 """
 
 import json
@@ -10,31 +13,24 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from deepseek_operator.domain.programs.arguments import Flags, Owned
-from deepseek_operator.domain.programs.engines import instead, limits, tensorrt_llm, vllm
+from deepseek_operator.domain.programs.engines import instead, limits, options, vllm
 from deepseek_operator.domain.programs.engines.entry import EngineEntry
 from deepseek_operator.domain.programs.engines.probes import startup_probe
 from deepseek_operator.domain.programs.engines.replica import replica
-from deepseek_operator.domain.programs.engines.request import PORT, Dialect, EngineRequest
+from deepseek_operator.domain.programs.engines.request import FILES, PORT, Dialect, EngineRequest
 from deepseek_operator.domain.programs.start import Start
-from deepseek_operator.domain.values.command import Command, Metrics, Port, Probe, Probes, Refusal, Signal
+from deepseek_operator.domain.values.command import Command, Metrics, Port, Probe, Probes, Refusal, Signal, literal
+from deepseek_operator.domain.values.version import Version, parse
 
-VLLM = "triton-vllm"
-TENSORRT_LLM = "triton-tensorrtllm"
-REPOSITORY = "/etc/triton/models"
+PROGRAM = "triton"
+OLDEST = Version(25, 10)
+"""The first whose vLLM backend is known to publish what is named below: it moved to vLLM's V1 engine before."""
+REPOSITORY = f"{FILES}/models"
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
-GRPC_PORT = 8001
-METRICS_PORT = 8002
+GRPC_PORT, KSERVE_PORT = 8001, 8002
+HEALTH = "/health/ready"
 
-
-# Through Triton requests are counted by the server, the engine's inner state by its backend.
-TENSORRT_LLM_NAMES: Mapping[Signal, str] = {
-    Signal.RUNNING: 'nv_trt_llm_request_metrics{request_type="scheduled"}',
-    Signal.WAITING: 'nv_trt_llm_request_metrics{request_type="waiting"}',
-    Signal.KV_USAGE: 'nv_trt_llm_kv_cache_block_metrics{kv_cache_block_type="fraction"}',
-    Signal.SUCCESSES: "nv_inference_request_success",
-}
-# Its vLLM backend publishes what single steps and finished requests tell, and nothing of the scheduler.
-VLLM_NAMES: Mapping[Signal, str] = {
+NAMES: Mapping[Signal, str] = {
     Signal.TIME_TO_FIRST_TOKEN: "vllm:time_to_first_token_seconds",
     Signal.INTER_TOKEN_LATENCY: "vllm:time_per_output_token_seconds",
     Signal.END_TO_END_LATENCY: "vllm:e2e_request_latency_seconds",
@@ -42,49 +38,57 @@ VLLM_NAMES: Mapping[Signal, str] = {
     Signal.GENERATION_TOKENS: "vllm:generation_tokens_total",
     Signal.SUCCESSES: "nv_inference_request_success",
 }
+"""What the backend tells of single steps and of finished requests (vllm_backend, src/utils/metrics.py): of the scheduler
+nothing, and Triton's own count of pending requests leaves out what its backend holds."""
 FLAGS = Flags(
     owned=(
         Owned(
-            ("http-port", "http-address", "grpc-port", "grpc-address", "metrics-port", "metrics-address"),
-            instead.ADDRESS,
+            ("host", "openai-port", "kserve-http-port", "kserve-grpc-port", "enable-kserve-frontends"), instead.ADDRESS
         ),
-        Owned(("allow-http", "allow-metrics"), instead.METRICS),
-        Owned(("model-repository", "model-store", "model-control-mode", "load-model"), instead.MODEL),
-        Owned(("exit-timeout-secs",), instead.DRAIN),
+        Owned(
+            ("openai-restricted-api",),
+            "leave it out: probes, metrics and the gateway come without a key, which the gateway checks",
+        ),
+        Owned(("model-repository", "tokenizer", "backend", "model-control-mode", "load-model"), instead.MODEL),
+        Owned(("lora-separator",), "leave it out: this engine is given no adapters"),
     ),
     variables=instead.DEVICE_VARIABLES,
 )
+OPTIONS: options.Options = {options.MAX_SEQUENCES: options.elsewhere}
+MEMORY = replace(vllm.MEMORY, name=PROGRAM, keeps_slots=False)
+"""vLLM's own, in which no adapter has a place."""
 
 
-def build_vllm(asked: EngineRequest) -> Command | Refusal:
-    """Return Triton with its vLLM backend, or why there is none."""
-    refused = _refusal(VLLM, asked)
-    if refused is not None:
-        return refused
+def build(asked: EngineRequest) -> Command | Refusal:
+    """Return the command of one replica, or why there is none."""
+    return _refusal(asked, parse(asked.version)) or _command(asked)
+
+
+def _refusal(asked: EngineRequest, version: Version) -> Refusal | None:
+    if version < OLDEST:
+        return Refusal(
+            f"Triton {asked.version} is older than what is known of its vLLM backend",
+            "write engine.version 25.10 or newer",
+        )
+    if asked.nodes > 1:
+        return Refusal("one Triton server does not span nodes", "write engine.type vllm or sglang, or nodes: 1")
     if asked.dialect in (Dialect.V32, Dialect.V4, Dialect.V41):
         return Refusal(f"no vLLM inside of Triton is known to run {asked.model}", "write engine.type vllm or sglang")
     if asked.layout.data > 1:
         return Refusal("Triton's vLLM backend runs one engine, without data-parallel ranks",
                        f"write data: 1 with tensor: {asked.layout.gpus}, or engine.type vllm")  # fmt: skip
-    return _command(VLLM, asked, _vllm_repository(asked), VLLM_NAMES)
+    if asked.storage == "w4a8":
+        return Refusal("vLLM reads no w4a8 (int4 weights, fp8 activations) DeepSeek checkpoints",
+                       "write engine.type sglang, or quantization awq")  # fmt: skip
+    return (
+        _unanswered(asked)
+        or limits.refusal(PROGRAM, asked, FLAGS)
+        or limits.option_refusal("Triton", asked, FLAGS, OPTIONS)
+    )
 
 
-def build_tensorrt_llm(asked: EngineRequest) -> Command | Refusal:
-    """Return Triton with its TensorRT-LLM backend, or why there is none."""
-    refused = _refusal(TENSORRT_LLM, asked)
-    if refused is not None:
-        return refused
-    if asked.architecture.replicates_kv:
-        return Refusal(f"the tensorrtllm backend takes built engines, which {asked.model}'s attention has not",
-                       "write engine.type tensorrt-llm, whose PyTorch backend runs it")  # fmt: skip
-    if asked.layout.data > 1 or asked.layout.expert > 1:
-        return Refusal("a built engine has tensor and pipeline ranks only", "write data: 1 and expert: 1")
-    return _command(TENSORRT_LLM, asked, _engine_repository(asked), TENSORRT_LLM_NAMES)
-
-
-def _refusal(program: str, asked: EngineRequest) -> Refusal | None:
-    if asked.nodes > 1:
-        return Refusal("one Triton server does not span nodes", "write engine.type vllm or sglang, or nodes: 1")
+def _unanswered(asked: EngineRequest) -> Refusal | None:
+    """Fields that this server has nothing for."""
     if asked.api_key_variable is not None:
         return Refusal("Triton checks no API key", "leave the key out and let a gateway check it")
     if not NAME.fullmatch(asked.served_name):
@@ -96,34 +100,38 @@ def _refusal(program: str, asked: EngineRequest) -> Refusal | None:
         return Refusal(
             "this builder gives Triton no adapters", "merge them into the weights, or write engine.type vllm"
         )
-    if asked.queue_limit is not None and program == VLLM:
+    if asked.queue_limit is not None:
         return Refusal("Triton's vLLM backend is decoupled and queues inside the engine, without a limit",
                        "leave queueLimit out, or write engine.type vllm")  # fmt: skip
-    return limits.refusal(program, asked, FLAGS)
+    return None
 
 
-def _command(program: str, asked: EngineRequest, repository: Mapping[str, str], names: Mapping[Signal, str]) -> Command:
-    options = (f"--model-repository={REPOSITORY}", f"--http-port={PORT}", f"--grpc-port={GRPC_PORT}",
-               f"--metrics-port={METRICS_PORT}", f"--exit-timeout-secs={asked.drain_seconds}")  # fmt: skip
-    server = (*asked.profile.launchers[program], *options, *asked.extra_args)
-    # A built engine has one process per rank; only the first answers requests.
-    world = asked.layout.gpus if program == TENSORRT_LLM else 1
-    args = server if world == 1 else ("mpirun", "--allow-run-as-root", "-n", str(world), *server)
-    published = Metrics("/metrics", METRICS_PORT, names)
+def _command(asked: EngineRequest) -> Command:
+    args = (
+        *asked.profile.launchers[PROGRAM],
+        *("--model-repository", REPOSITORY, "--tokenizer", literal(asked.path), "--backend", "vllm"),
+        *("--host", "0.0.0.0", "--openai-port", str(PORT), "--enable-kserve-frontends"),
+        *("--kserve-http-port", str(KSERVE_PORT), "--kserve-grpc-port", str(GRPC_PORT)),
+        *asked.extra_args,
+    )
     return replace(
-        replica(asked, args, asked.profile.variables(program, asked.nodes), published),
-        files=repository,
-        ports=(Port("http", PORT), Port("grpc", GRPC_PORT), Port("metrics", METRICS_PORT)),
+        replica(asked, args, asked.profile.variables(PROGRAM, asked.nodes), Metrics("/metrics", PORT, NAMES)),
+        files=_repository(asked),
+        ports=(Port("http", PORT), Port("grpc", GRPC_PORT)),
         probes=Probes(
-            startup=startup_probe(asked, "/v2/health/ready"),
-            liveness=Probe("/v2/health/live", PORT, 10, 6),
-            readiness=Probe("/v2/health/ready", PORT, 5, 2),
+            startup=startup_probe(asked, HEALTH),
+            liveness=Probe(HEALTH, PORT, 10, 6),
+            readiness=Probe(HEALTH, PORT, 5, 2),
         ),
-        warnings=("Triton answers KServe v2 requests, not OpenAI's",),
+        warnings=(
+            "Triton's frontend answers 16 tokens where a request names no max_tokens: write engine.args --default-max-tokens",
+            "Triton's frontend has no drain option: requests that run at shutdown may be cut",
+        ),
     )
 
 
-def _vllm_repository(asked: EngineRequest) -> Mapping[str, str]:
+def _repository(asked: EngineRequest) -> Mapping[str, str]:
+    """The model's folder: what vLLM is told (its EngineArgs), and that its metrics are published."""
     engine: dict[str, object] = {
         "model": asked.path,
         "tensor_parallel_size": asked.layout.tensor,
@@ -137,67 +145,35 @@ def _vllm_repository(asked: EngineRequest) -> Mapping[str, str]:
         "max_num_seqs": asked.max_concurrency,
         "gpu_memory_utilization": asked.memory_fraction,
         "kv_cache_dtype": None if asked.kv_dtype == "auto" else vllm.KV_DTYPES[asked.kv_dtype],
+        # bf16 weights, rounded while loading
+        "quantization": "fp8" if asked.storage == "fp8" and asked.architecture.native_format == "bf16" else None,
     }
     engine.update({key: value for key, value in optional.items() if value is not None})
-    folder = f"{REPOSITORY}/{asked.served_name}"
     config = 'backend: "vllm"\ninstance_group [{ count: 1 kind: KIND_MODEL }]\n' + _parameter(
         "REPORT_CUSTOM_METRICS", "true"
     )
+    folder = f"{REPOSITORY}/{asked.served_name}"
     return {f"{folder}/1/model.json": json.dumps(engine, indent=2, sort_keys=True) + "\n",
             f"{folder}/config.pbtxt": config}  # fmt: skip
-
-
-def _engine_repository(asked: EngineRequest) -> Mapping[str, str]:
-    folder = f"{REPOSITORY}/{asked.served_name}"
-    queue = f"  default_queue_policy {{ max_queue_size: {asked.queue_limit} }}\n" if asked.queue_limit else ""
-    inputs = (("input_ids", "TYPE_INT32", -1), ("input_lengths", "TYPE_INT32", 1), ("request_output_len", "TYPE_INT32", 1),
-              ("end_id", "TYPE_INT32", 1), ("pad_id", "TYPE_INT32", 1), ("streaming", "TYPE_BOOL", 1))  # fmt: skip
-    optional = {"end_id", "pad_id", "streaming"}
-    lines = [
-        'backend: "tensorrtllm"',
-        f"max_batch_size: {asked.max_concurrency or 64}",
-        "model_transaction_policy { decoupled: true }",
-        f"dynamic_batching {{\n{queue}}}" if queue else "dynamic_batching {}",
-        *(f'input [{{ name: "{name}" data_type: {kind} dims: [ {size} ]{" optional: true" if name in optional else ""} }}]'
-          for name, kind, size in inputs),
-        'output [{ name: "output_ids" data_type: TYPE_INT32 dims: [ -1, -1 ] }]',
-        'output [{ name: "sequence_length" data_type: TYPE_INT32 dims: [ -1 ] }]',
-        "instance_group [{ count: 1 kind: KIND_CPU }]",
-    ]  # fmt: skip
-    parameters = {
-        "gpt_model_type": "inflight_fused_batching",
-        "gpt_model_path": asked.path,
-        "batch_scheduler_policy": "guaranteed_no_evict",
-        "kv_cache_free_gpu_mem_fraction": f"{0.9 if asked.memory_fraction is None else asked.memory_fraction:g}",
-        "executor_worker_path": "/opt/tritonserver/backends/tensorrtllm/trtllmExecutorWorker",
-    }
-    text = "\n".join(lines) + "\n" + "".join(_parameter(key, value) for key, value in parameters.items())
-    return {f"{folder}/config.pbtxt": text, f"{folder}/1/.keep": ""}
 
 
 def _parameter(key: str, value: str) -> str:
     return f"parameters {{ key: {json.dumps(key)} value: {{ string_value: {json.dumps(value)} }} }}\n"
 
 
-OF_VLLM = EngineEntry(
-    type=VLLM,
-    title="Triton with vLLM",
+ENTRY = EngineEntry(
+    type=PROGRAM,
+    title="Triton",
     version="25.10",
+    oldest=OLDEST,
     start=Start.BUILT,
-    memory=vllm.MEMORY,
-    metrics=lambda version: VLLM_NAMES,
-    build=build_vllm,
+    memory=MEMORY,
+    metrics=lambda version: NAMES,
+    build=build,
     flags=FLAGS,
+    options=OPTIONS,
     by_calendar=True,
-)
-OF_TENSORRT_LLM = EngineEntry(
-    type=TENSORRT_LLM,
-    title="Triton with TensorRT-LLM",
-    version="25.10",
-    start=Start.BUILT,
-    memory=tensorrt_llm.MEMORY,
-    metrics=lambda version: TENSORRT_LLM_NAMES,
-    build=build_tensorrt_llm,
-    flags=FLAGS,
-    by_calendar=True,
+    adapters=frozenset(),
+    grpc_port=GRPC_PORT,
+    is_offered=True,
 )
