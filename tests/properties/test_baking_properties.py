@@ -19,9 +19,9 @@ from deepseek_operator.domain.policy.analysis import Outcome, Reading
 from deepseek_operator.kinds.serving.analysis import Subject
 from deepseek_operator.kinds.serving.baking import Baking
 from deepseek_operator.kinds.serving.measured import Measures
+from tests.support.moments import START
 from tests.support.search import examples
 from tests.support.servings import a_serving
-from tests.support.world import START
 
 OWNER = DeepSeekServing.model_validate(a_serving())
 GOOD, BAD, NOTHING = "good", "bad", "nothing"

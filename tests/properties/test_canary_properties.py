@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from deepseek_operator.domain.policy.canary import Phase, Run, Step, Steps, replicas_of, restored
 from deepseek_operator.domain.policy.rollout import NONE, Replicas
+from tests.support.moments import START
 from tests.support.search import examples
-from tests.support.world import START
 
 OLDER, STABLE, TARGET = "older", "stable", "target"
 replicas = st.tuples(st.integers(0, 6), st.integers(0, 6)).map(lambda n: Replicas(n[0], n[0], min(n)))

@@ -22,8 +22,8 @@ from deepseek_operator.domain.policy.zero import (
     advance,
     window_of,
 )
+from tests.support.moments import START
 from tests.support.search import examples
-from tests.support.world import START
 
 STALE_S = 300
 """A store answers with the last sample of so long."""

@@ -18,8 +18,8 @@ from deepseek_operator.kinds.serving.labels import pod_labels
 from deepseek_operator.kinds.serving.model import reference_digest
 from deepseek_operator.kinds.serving.revision import revision_name
 from deepseek_operator.workloads.replicas.keeper import Pods
+from tests.support.moments import START
 from tests.support.servings import a_serving, seen_of
-from tests.support.world import START
 
 KIND = serving_kind(Configuration())
 SCALED: dict[str, Any] = {

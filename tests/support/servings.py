@@ -11,7 +11,7 @@ from deepseek_operator.api.v1alpha1.training.definition import TRAINING
 from deepseek_operator.core.resources import CLAIM, Manifest, Ref
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.kinds.registry import KINDS
-from tests.support.world import START
+from tests.support.moments import START
 
 UID = "0f0e0d0c-0b0a-4998-8776-655443322110"
 TRAINING_UID = "11111111-2222-4333-8444-555555555555"

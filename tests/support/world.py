@@ -5,7 +5,7 @@ failed, its other pods are told to end, and Failed comes only when the last of t
 """
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from deepseek_operator.adapters.memory import MemoryCluster, Stored
@@ -28,6 +28,7 @@ from deepseek_operator.core.resources import (
     uid_of,
 )
 from deepseek_operator.kinds.registry import KINDS
+from tests.support.moments import START
 
 TRACKING = "batch.kubernetes.io/job-tracking"
 INDEX = "batch.kubernetes.io/job-completion-index"
@@ -35,7 +36,6 @@ CONTROLLER_UID = "batch.kubernetes.io/controller-uid"
 POD_TEMPLATE_HASH = "pod-template-hash"
 GROUP_INDEX = "leaderworkerset.sigs.k8s.io/group-index"
 WORKER_INDEX = "leaderworkerset.sigs.k8s.io/worker-index"
-START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class StoppedClock:

@@ -1,6 +1,9 @@
 """The tree keeps the shape that everything else relies on."""
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -49,3 +52,12 @@ def test_what_tests_share_is_not_imported_from_another_test() -> None:
         if not module.endswith(SHARED_TABLES)
     }
     assert not found, "write it into tests/support, or beside the tests of its layer"
+
+
+def test_what_is_asked_of_the_real_vllm_needs_none_of_the_operators_own_packages() -> None:
+    """Those tests run in the environment of trainer and engine, which lacks what only the operator imports."""
+    lacking = ("orjson", "kopf", "kubernetes", "aiohttp")
+    command = f"import sys; sys.modules.update(dict.fromkeys({lacking!r})); import tests.vllm.rendered"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "operator")}
+    done = subprocess.run([sys.executable, "-c", command], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

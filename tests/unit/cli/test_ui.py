@@ -23,9 +23,9 @@ from deepseek_operator.cli.shown.page import STYLE, message, object_page, overvi
 from deepseek_operator.cli.shown.story import story
 from deepseek_operator.cli.ui import HOST, application
 from deepseek_operator.kinds.registry import KINDS
+from tests.support.moments import START
 from tests.support.served_life import Served, lines, serving
 from tests.support.trainings import NAME, NAMESPACE, Life
-from tests.support.world import START
 
 PATH = f"/{NAMESPACE}/training/{NAME}"
 

@@ -13,7 +13,7 @@ from deepseek_operator.controller.mirror import Mirror
 from deepseek_operator.core.metrics import Metric
 from deepseek_operator.core.names import OWNER_UID
 from deepseek_operator.core.resources import POD
-from tests.support.world import START
+from tests.support.moments import START
 
 OWNER = {"uid-t": ("training", Key(TRAINING, "team", "t"))}
 GPU = ("training", "nvidia.com/gpu")

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from deepseek_operator.domain.policy.zero import LOOKBACK, PATIENCE, SETTLE, Facts, Phase, Reading, State, advance
-from tests.support.world import START
+from tests.support.moments import START
 
 IDLE, SECOND = timedelta(seconds=60), timedelta(seconds=1)
 NOW = START + timedelta(hours=1)

@@ -16,8 +16,8 @@ from deepseek_operator.domain.policy.analysis import Outcome, Reading, Tally, Ve
 from deepseek_operator.kinds.serving.analysis import Subject, recorded, tally
 from deepseek_operator.kinds.serving.baking import Baking
 from deepseek_operator.kinds.serving.measured import Measures
+from tests.support.moments import START
 from tests.support.servings import a_serving
-from tests.support.world import START
 
 ERRORS = {"type": "ErrorRate", "max": "0.01"}
 LATENCY = {"type": "Latency", "max": "2"}

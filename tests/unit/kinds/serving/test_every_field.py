@@ -34,10 +34,10 @@ from deepseek_operator.kinds.serving.names import serving_cache
 from deepseek_operator.kinds.serving.signals import AGE, REPORTING, queries, wanted
 from tests.support.gateways import GATE
 from tests.support.leaves import schema_leaves, with_leaf
+from tests.support.moments import START
 from tests.support.serving_life import SERVICE, ServingLife
 from tests.support.servings import NAMESPACE, TRAINING_UID, a_claim, a_serving, a_training, an_adapter_training
 from tests.support.sleep_life import SleepLife
-from tests.support.world import START
 
 Spec = Mapping[str, Any]
 Scene = Callable[[Spec], object]

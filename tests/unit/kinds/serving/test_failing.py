@@ -11,6 +11,7 @@ import pytest
 from deepseek_operator.api.v1alpha1.serving.status import ServingStatus
 from deepseek_operator.kinds.serving.events import events
 from tests.support.kstatus import kstatus
+from tests.support.moments import START
 from tests.support.serving_look import (
     INVALID,
     OLD,
@@ -26,7 +27,6 @@ from tests.support.serving_look import (
     tries,
     waiting,
 )
-from tests.support.world import START
 
 LOADING_S = 2400
 """Progress deadline of a Deployment with the default start timeout."""

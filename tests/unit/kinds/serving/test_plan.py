@@ -17,9 +17,9 @@ from deepseek_operator.kinds.serving import serving_kind
 from deepseek_operator.kinds.serving.autoscaler import autoscalers
 from deepseek_operator.kinds.serving.fresh import Fresh
 from deepseek_operator.kinds.serving.view import View
+from tests.support.moments import START
 from tests.support.serving_look import SCALED, deployment, recorded, target_of
 from tests.support.servings import a_serving, a_training, seen_of
-from tests.support.world import START
 
 KIND = serving_kind(Configuration())
 

@@ -13,10 +13,10 @@ from deepseek_operator.controller.key import Key
 from deepseek_operator.controller.reconcile import Settled
 from deepseek_operator.core.resources import AUTOSCALER
 from deepseek_operator.domain.policy.zero import Phase
+from tests.support.moments import START
 from tests.support.serving_life import SERVICE, ServingLife
 from tests.support.servings import NAMESPACE
 from tests.support.sleep_life import SleepLife
-from tests.support.world import START
 
 DAY: dict[str, Any] = {"name": "day", "from": "08:00", "to": "18:00", "zone": "UTC", "minReplicas": 4}
 NIGHT: dict[str, Any] = {

@@ -23,8 +23,8 @@ from deepseek_operator.domain.programs.engines.loads import (
     Class,
 )
 from deepseek_operator.kinds.serving.signals import AGE, BEFORE, OLDEST_S, REPORTING, SAME, queries, wanted
+from tests.support.moments import START
 from tests.support.servings import a_serving
-from tests.support.world import START
 
 H200 = {"profile": "nvidia-h200-141"}
 MAY = Configuration(queries_of=frozenset({"team"}))

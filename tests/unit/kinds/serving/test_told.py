@@ -14,9 +14,9 @@ from deepseek_operator.kinds.serving import serving_kind
 from deepseek_operator.kinds.serving.events import events
 from deepseek_operator.kinds.serving.revision import controller_revision
 from deepseek_operator.workloads.replicas.keeper import Pods
+from tests.support.moments import START
 from tests.support.serving_look import OLD, SCALED, deployment, look, pod, recorded, scaler, target_of, told
 from tests.support.servings import seen_of
-from tests.support.world import START
 
 BLIND = "FailedGetExternalMetric"
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from deepseek_operator.domain.policy.canary import Phase, Run, Step, Steps
 from deepseek_operator.domain.policy.rollout import Replicas
 from deepseek_operator.kinds.serving.traffic import canary_shares, held, shares, slots
-from tests.support.world import START
+from tests.support.moments import START
 
 NAMES = ("a", "b", "c", "d")
 STEP = st.dictionaries(st.sampled_from(NAMES), st.integers(0, 6))
