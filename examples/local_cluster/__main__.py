@@ -4,12 +4,13 @@ Which cluster: the one of $KUBECONFIG if that is set, otherwise one built here, 
 ($DEEPSEEK_CLUSTER_HOME, or a cache folder).
 """
 
+import json
 import sys
 import time
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from pathlib import Path
 
-from examples.local_cluster import backend, containers, entries, images, programs
+from examples.local_cluster import backend, containers, entries, images, layers, programs, sbom
 from examples.local_cluster.backend import Wanted
 from examples.local_cluster.home import Home, default_root
 from examples.local_cluster.progress import say
@@ -58,6 +59,14 @@ def _images(options: Namespace) -> None:
     else:
         for name in options.names or images.IMAGES:
             chosen.load(images.IMAGES[name]())
+
+
+def _sbom(options: Namespace) -> None:
+    for name in options.names:
+        made = sbom.bill(images.IMAGES[name](), layers.SUITE)
+        path = Path(f"{name}.cdx.json")
+        path.write_text(json.dumps(made, indent=1) + "\n")
+        print(f"{path}: {len(made['components'])} packages")
 
 
 def _ensure(options: Namespace) -> None:
@@ -117,6 +126,12 @@ def parser() -> ArgumentParser:
     image.add_argument("--from", dest="parent", choices=list(images.IMAGES), default="runtime")
     image.add_argument("--file", action="append", default=[], metavar="PATH=DESTINATION")
     image.set_defaults(command=_images)
+
+    listed = commands.add_parser(
+        "sbom", help="write what is in an image of the repository, as CycloneDX: NAME.cdx.json"
+    )
+    listed.add_argument("names", nargs="+", choices=list(images.IMAGES), metavar="NAME")
+    listed.set_defaults(command=_sbom)
 
     ensure = commands.add_parser("ensure", help="check the machine and install all that a command reaches")
     ensure.add_argument("entry", choices=list(entries.ENTRIES))
