@@ -439,6 +439,13 @@ CHANGES: Mapping[str, Any] = {
     "networkPolicy.enabled": False,
     "networkPolicy.metricsFrom": [{"podSelector": {}}],
     "networkPolicy.externalMetricsFrom": [{"ipBlock": {"cidr": "10.0.0.0/28"}}],
+    "networkPolicy.workloads.namespaces": ["b"],
+    "networkPolicy.workloads.clientsFrom": [{"podSelector": {}}],
+    "networkPolicy.workloads.scrapedFrom": [],
+    "networkPolicy.workloads.dnsAt": [{"podSelector": {}}],
+    "networkPolicy.workloads.sourcesAt": [{"podSelector": {}}],
+    "networkPolicy.workloads.sourcePorts": [9000],
+    "networkPolicy.workloads.trainingEgress": [{"ports": [{"port": 5000}]}],
     "gate.enabled": False,
     "gate.namespaces": ["b"],
     "gate.image.repository": "x",
@@ -481,6 +488,7 @@ EVERYTHING = {
     "keda.enabled": True,
     "monitors.enabled": True,
     "networkPolicy.enabled": True,
+    "networkPolicy.workloads.namespaces": ["a"],
 }
 
 
