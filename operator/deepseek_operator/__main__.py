@@ -11,7 +11,7 @@ import yaml
 
 from deepseek_operator import __version__
 from deepseek_operator.api import crd
-from deepseek_operator.cli.commands import add_key, add_plan, add_size, add_verbs, refused
+from deepseek_operator.cli.commands import add_bench, add_key, add_plan, add_size, add_verbs, refused
 from deepseek_operator.kinds.registry import KINDS
 
 CRD_FOLDERS = (Path("crds"), Path("charts/deepseek-operator/files/crds"))
@@ -153,6 +153,7 @@ def parser() -> ArgumentParser:
     add_size(commands)
     add_key(commands)
     add_verbs(commands)
+    add_bench(commands)
     return made
 
 

@@ -7,7 +7,7 @@ on standard error, and 2 wrong usage.
 import asyncio
 import os
 import sys
-from argparse import ArgumentParser, Namespace, _SubParsersAction
+from argparse import ArgumentParser, ArgumentTypeError, Namespace, _SubParsersAction
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -215,6 +215,75 @@ def _verb(options: Namespace) -> int:
     from deepseek_operator.cli import verbs
 
     return by_kubeconfig(verbs.answer(options, KINDS))
+
+
+def add_bench(commands: "_SubParsersAction[ArgumentParser]") -> None:
+    """Measures one replica by a Job of its own, with your kubeconfig."""
+    bench = commands.add_parser(
+        "bench",
+        help="load one replica to find how many requests at a time it answers in time, and propose targets for autoscaling",
+        description="Makes a Job that loads one replica of a serving until an objective is broken. Exit status 0: a concurrency "
+        "was found; 1: none, or it was not measured; 2: wrong usage.",
+    )
+    bench.add_argument("name", metavar="NAME", help="of the object, or KIND/NAME")
+    limit = "milliseconds; default: as autoscaling has it, else 500 until the first token"
+    bench.add_argument("--first-token", type=_count, metavar="MS", help=f"limit until the first token, in {limit}")
+    bench.add_argument("--inter-token", type=_count, metavar="MS", help="limit between two tokens")
+    bench.add_argument("--end-to-end", type=_count, metavar="MS", help="limit until the last token")
+    bench.add_argument(
+        "--quantile", type=_quantile, metavar="SHARE", help="share of requests within the limits; default 0.99"
+    )
+    bench.add_argument("--prompt-words", type=_count, metavar="N", help="words of a prompt; default 256")
+    bench.add_argument(
+        "--answer-tokens", type=_count, metavar="N", help="tokens of an answer, in the mean; default 128"
+    )
+    bench.add_argument("--max-concurrency", type=_count, metavar="N", help="never more requests at a time; default 256")
+    bench.add_argument(
+        "--load-seconds", type=_count, metavar="S", help="longest time with one number of them; default 600"
+    )
+    bench.add_argument(
+        "--headroom", type=_percent, default=20, metavar="PERCENT", help="how far targets lie below; default 20"
+    )
+    bench.add_argument("--model", metavar="MODEL", help="that is asked for, an adapter for example; default: the first")
+    bench.add_argument("--image", metavar="IMAGE", help="the operator's runtime image, where the pods do not tell it")
+    bench.add_argument("--among-others", action="store_true", help="go on although others ask the same replica")
+    bench.add_argument("-y", "--yes", action="store_true", help="do not ask before the load begins")
+    bench.add_argument("--last", action="store_true", help="load nothing: tell what the last bench found, for a day")
+    bench.add_argument(
+        "-o", "--output", choices=("json", "patch"), help="for programs; patch: for Kustomize or kubectl patch"
+    )
+    add_place(bench)
+    bench.set_defaults(command=_bench)
+
+
+def _bench(options: Namespace) -> int:
+    from deepseek_operator.cli import bench
+
+    return by_kubeconfig(bench.answer(options, KINDS))
+
+
+def _count(text: str) -> int:
+    """Raises ArgumentTypeError."""
+    if text.isascii() and text.isdigit() and 1 <= int(text) <= 1_000_000:
+        return int(text)
+    raise ArgumentTypeError(f"{text!r}: write a whole number, 1 to 1000000")
+
+
+def _percent(text: str) -> int:
+    """Raises ArgumentTypeError."""
+    if text.isascii() and text.isdigit() and int(text) <= 90:
+        return int(text)
+    raise ArgumentTypeError(f"{text!r}: write percent, 0 to 90")
+
+
+def _quantile(text: str) -> str:
+    """Raises ArgumentTypeError."""
+    try:
+        if 0.5 <= float(text) <= 0.999:
+            return f"{float(text):g}"
+    except ValueError:
+        pass
+    raise ArgumentTypeError(f"{text!r}: write 0.5 to 0.999, for example 0.95")
 
 
 def add_place(parser: ArgumentParser) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deepseek_operator import __version__
-from deepseek_operator.cli.commands import add_key, add_place, add_plan, add_size, add_verbs, by_kubeconfig
+from deepseek_operator.cli.commands import add_bench, add_key, add_place, add_plan, add_size, add_verbs, by_kubeconfig
 from deepseek_operator.kinds.registry import KINDS
 
 _NAME = "of the object, or KIND/NAME where two kinds have one of that name"
@@ -33,6 +33,7 @@ def parser() -> ArgumentParser:
     _add_report(commands)
     _add_ui(commands)
     add_verbs(commands)
+    add_bench(commands)
     add_key(commands)
     add_size(commands)
     add_plan(commands)

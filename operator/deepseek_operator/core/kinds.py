@@ -4,7 +4,7 @@ A kind that is in the list is defined, watched, mirrored, reconciled, planned of
 nothing else has to be told of it.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -99,6 +99,51 @@ class Runs:
 
 
 @dataclass(frozen=True)
+class BenchWish:
+    """What a person asks of a bench; None: what is usual for the object.
+
+    Attributes:
+        limits: milliseconds that are not to be exceeded, by the name of the signal; empty: what is usual.
+        quantile: share of requests that are to be within them, a decimal.
+        model: name that is asked for.
+        prompt_words, answer_tokens: of each request.
+        most_streams: never more requests at a time.
+        load_s: never longer with one number of them.
+        among_others: go on although others ask.
+        image: of the bencher.
+        token: makes the Job's name another one than before.
+    """
+
+    limits: Mapping[str, int]
+    quantile: str | None
+    model: str | None
+    prompt_words: int | None
+    answer_tokens: int | None
+    most_streams: int | None
+    load_s: int | None
+    among_others: bool
+    image: str | None
+    token: str
+
+
+@dataclass(frozen=True)
+class Benched:
+    """How a kind whose replicas answer requests is measured. ValueError says why it can't be, and what to write instead.
+
+    Attributes:
+        label: by which the Jobs are found; its value is the object's uid.
+        container: of the Job's pod.
+        job: the Job that loads one replica, of the stored object, its pods and the wish.
+        patch: a merge patch with targets, of the stored object, the result and the room that is left, in percent.
+    """
+
+    label: str
+    container: str
+    job: Callable[[Manifest, Sequence[Manifest], BenchWish], Manifest]
+    patch: Callable[[Manifest, Mapping[str, Any], int], Manifest]
+
+
+@dataclass(frozen=True)
 class Failed:
     """A pod that the status remembers as failed.
 
@@ -173,6 +218,7 @@ class Entry:
         demand: None: it is not scaled by load.
         metrics_port: name of the port at which its pods tell metrics; empty: they tell none.
         runs: None: its versions are not tried by steps.
+        benched: None: it answers no requests.
         told: None: nobody is shown more of it than of any object.
         metrics: what is told of its objects by the operator itself; names begin with `deepseek_operator_<word>_`.
         dashboard: the page of its objects; None: they are on the page over everything alone.
@@ -188,6 +234,7 @@ class Entry:
     demand: Demand | None = None
     metrics_port: str = ""
     runs: Runs | None = None
+    benched: Benched | None = None
     told: Told | None = None
     metrics: tuple[Metric, ...] = ()
     dashboard: Dashboard | None = None

@@ -65,6 +65,7 @@ class Load:
             "requests": len(self.answers) + self.failures,
             "planned": self.planned,
             "failed": self.failures,
+            "quantile": quantile,
             "misses": {one.measure.value: misses(self.answers, self.failures, one) for one in objectives},
             "quantiles": times,
             "seconds": round(self.seconds, 1),

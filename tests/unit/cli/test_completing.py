@@ -12,6 +12,8 @@ from deepseek_operator.cli.completing import FILES, NO_FILES, completed
         (["status", "--out"], ["--output", NO_FILES]),
         (["status", "-o", ""], ["json", "yaml", NO_FILES]),
         (["key", "re"], ["revoke", NO_FILES]),
+        (["ben"], ["bench", NO_FILES]),
+        (["bench", "x", "-o", ""], ["json", "patch", NO_FILES]),
         (["plan", "-f", ""], [FILES]),
         (["plot", "x", "--png", ""], [FILES]),
         (["logs", "x", "--attempt", ""], [NO_FILES]),

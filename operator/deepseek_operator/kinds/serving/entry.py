@@ -8,6 +8,7 @@ from deepseek_operator.api.v1alpha1.training.result import assumed
 from deepseek_operator.core.kinds import Assumed, Demand, Entry, Runs, Told, shared_claim
 from deepseek_operator.core.resources import CLAIM, Manifest
 from deepseek_operator.kinds.serving import serving_kind
+from deepseek_operator.kinds.serving.bench import BENCHED
 from deepseek_operator.kinds.serving.dashboard import DASHBOARD
 from deepseek_operator.kinds.serving.metrics import METRICS
 from deepseek_operator.kinds.serving.reasons import ALL
@@ -42,5 +43,6 @@ ENTRY = Entry(
     metrics=METRICS,
     dashboard=DASHBOARD,
     runs=Runs(annotation),
+    benched=BENCHED,
     told=Told(picture, exit_status, COLUMNS, row, history=history, revisions=revisions),
 )
