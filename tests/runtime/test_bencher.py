@@ -5,13 +5,15 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from deepseek_runtime.bencher import load, others
 from deepseek_runtime.bencher.__main__ import Disturbed, bench
 from deepseek_runtime.bencher.settings import Settings, read_settings
-from tests.runtime.pods import Attempt, Process
+from tests.runtime.pods import Process
 from tests.runtime.test_engine import CONCURRENCY, QUEUE, start
+from tests.runtime.test_watchdog import a_model
 from tests.support.ports import free_port
 
 IN_FLIGHT = '["vllm:num_requests_running", "vllm:num_requests_waiting"]'
@@ -20,9 +22,10 @@ PATIENT = '{"TimeToFirstToken": 60000}'
 
 
 @pytest.fixture(scope="module")
-def url(whole: tuple[Attempt, Process]) -> Iterator[str]:
-    port = free_port()
-    process = start(whole[0].root / "exports" / "120", port)
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The engine with a model that has learnt nothing: how long its answers are, requests say."""
+    path, port = a_model(tmp_path_factory.mktemp("model")), free_port()
+    process = start(path, port)
     process.wait_for(lambda line: "is ready" in line)
     yield f"http://127.0.0.1:{port}"
     process.kill()
@@ -67,8 +70,6 @@ async def test_what_runs_and_what_waits_is_the_concurrency_of_the_engine(
 
 @pytest.mark.usefixtures("quick")
 async def test_others_are_seen_by_the_engines_own_metrics(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    import aiohttp
-
     long = {"prompt": "hello=", "temperature": 0, "ignore_eos": True, "max_tokens": 300, "stream": True}
     async with (
         aiohttp.ClientSession() as session,

@@ -77,7 +77,7 @@ async def bench(settings: Settings) -> dict[str, object]:
 
         async def after(load: Mapping[str, object]) -> None:
             _say("load", load)
-            if (left := await others.behind(session, settings.in_flight)) and not settings.among_others:
+            if not settings.among_others and (left := await others.behind(session, settings.in_flight)):
                 raise Disturbed(f"others ask this replica, {left:.0f} at a time, since the bench began: it ends here")
 
         ask = _asker(settings, desk)
