@@ -49,3 +49,7 @@ def test_it_ends_whatever_is_answered(most: int, source: Random) -> None:
         tried[streams] = bool(source.getrandbits(1))
     broken = [streams for streams, held in tried.items() if not held]
     assert held_at(tried) < min(broken, default=most + 1)
+
+
+def test_what_held_above_a_load_that_was_broken_counts_for_nothing() -> None:
+    assert held_at({1: True, 2: True, 4: False, 8: True}) == 2

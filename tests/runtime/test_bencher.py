@@ -63,7 +63,8 @@ async def test_what_runs_and_what_waits_is_the_concurrency_of_the_engine(
         (5, "Broken"),
     ]
     assert all("HTTP 429" in one["why"] for one in loads if one["verdict"] == "Broken")
-    assert {one["answerTokens"] for one in loads} == {2}, "lengths are kept, whatever the model says"
+    held = [one for one in loads if one["verdict"] == "Held"]
+    assert {one["answerTokens"] for one in held} == {2}, "lengths are kept, whatever the model says"
     assert loads[0]["promptTokens"] > 2
     assert loads[0]["tokensPerSecond"] > 0
 
