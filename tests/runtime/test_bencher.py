@@ -12,10 +12,10 @@ from deepseek_runtime.bencher import load, others
 from deepseek_runtime.bencher.__main__ import Disturbed, bench
 from deepseek_runtime.bencher.settings import Settings, read_settings
 from tests.runtime.pods import Process
-from tests.runtime.test_engine import CONCURRENCY, QUEUE, start
-from tests.runtime.test_watchdog import a_model
+from tests.runtime.untrained import a_model
 from tests.support.ports import free_port
 
+CONCURRENCY, QUEUE = 2, 2
 IN_FLIGHT = '["vllm:num_requests_running", "vllm:num_requests_waiting"]'
 PATIENT = '{"TimeToFirstToken": 60000}'
 """Milliseconds: however slow this machine is, only a request that is refused misses it."""
@@ -25,7 +25,15 @@ PATIENT = '{"TimeToFirstToken": 60000}'
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The engine with a model that has learnt nothing: how long its answers are, requests say."""
     path, port = a_model(tmp_path_factory.mktemp("model")), free_port()
-    process = start(path, port)
+    told = {
+        "DEEPSEEK_MODEL_PATH": str(path),
+        "DEEPSEEK_SERVED_MODEL_NAME": "demo",
+        "DEEPSEEK_PORT": str(port),
+        "DEEPSEEK_MAX_CONCURRENCY": str(CONCURRENCY),
+        "DEEPSEEK_QUEUE_LIMIT": str(QUEUE),
+        "DEEPSEEK_TERMINATION_LOG": "/dev/null",
+    }
+    process = Process.fork("deepseek_runtime.engine", (), told)
     process.wait_for(lambda line: "is ready" in line)
     yield f"http://127.0.0.1:{port}"
     process.kill()

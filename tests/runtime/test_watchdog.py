@@ -13,13 +13,11 @@ from pathlib import Path
 
 import aiohttp
 import pytest_asyncio
-from transformers import AutoConfig, AutoModelForCausalLM
 
 from deepseek_operator.domain.programs.engines import builtin, contract, watchdog
 from deepseek_operator.domain.values.command import Metrics
-from deepseek_runtime.trainer.tokenizer import BYTE_VOCABULARY, byte_tokenizer
-from tests.runtime.families import FAMILIES
 from tests.runtime.pods import LIMIT_S, Process
+from tests.runtime.untrained import a_model
 from tests.support.ports import free_port
 
 CONCURRENCY, QUEUE = 2, 2
@@ -60,14 +58,6 @@ class Pod:
         pid = self.process.popen.pid
         (child,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         return int(child)
-
-
-def a_model(path: Path) -> Path:
-    """One that knows nothing: it makes tokens, and no end."""
-    fields = {**FAMILIES["qwen2"], "vocab_size": BYTE_VOCABULARY, "max_position_embeddings": 512}
-    AutoModelForCausalLM.from_config(AutoConfig.for_model(**fields)).save_pretrained(path)
-    byte_tokenizer().save_pretrained(path)
-    return path
 
 
 @pytest_asyncio.fixture
