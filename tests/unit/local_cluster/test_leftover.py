@@ -1,6 +1,8 @@
 """A cluster whose processes were killed is taken down by the next command; one that lives is let alone."""
 
+import os
 import socket
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
@@ -8,12 +10,15 @@ import pytest
 from examples.local_cluster import builtin, host, leftover
 from examples.local_cluster.home import Home
 
+ADDRESS = str(IPv4Address("127.128.0.0") + os.getpid())
+"""Of this process alone: on one that they shared, tests of another would listen while these expect silence."""
+
 
 @pytest.fixture
 def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What was taken down on a machine with a bridge of a cluster of which nobody listens."""
     done: list[str] = []
-    monkeypatch.setattr(leftover, "NODE_ADDRESS", "127.0.0.93")
+    monkeypatch.setattr(leftover, "NODE_ADDRESS", ADDRESS)
     monkeypatch.setattr(host, "has_bridge", lambda: True)
     monkeypatch.setattr(host, "owner", lambda: None)
     monkeypatch.setattr(host, "kill_pods", lambda: done.append("pods"))
@@ -46,7 +51,7 @@ def test_a_home_that_this_process_can_not_see_leaves_its_networks_to_be_removed(
 
 
 def test_a_cluster_that_listens_is_let_alone(done: list[str], tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.93", 0)):
+    with socket.create_server((ADDRESS, 0)):
         leftover.clear(Home(tmp_path), wait_s=0)
     assert done == []
 
