@@ -29,6 +29,8 @@ SHOWN = {
     "Terminating": ("Progressing", "Degraded"),
 }
 """What Argo CD may show of an object, by what kstatus says of it."""
+TOLD_TO_TOOLS = ("Ready", "Suspended", "Reconciling", "Stalled")
+"""The conditions that kstatus reads: each is ours, whoever wrote it last."""
 _LOOP = asyncio.new_event_loop()
 """One for all passes: to make a loop takes a tenth of the time of what runs on it, and a machine makes thousands."""
 
@@ -114,13 +116,18 @@ class Operator:
         before = self._status(key)
         outcome = finished(self._driver.reconcile(key))
         if (now := self._owner(key)) is not None and now.get("status") not in (None, before):
-            self._judge(now)
+            self._judge(now, before or {})
         return outcome
 
-    def _judge(self, owner: Manifest) -> None:
-        """Of the kinds that there are; a sham has no conditions, or no script."""
-        if self.kind.resource not in KINDS.owners or not owner["status"].get("conditions"):
+    def _judge(self, owner: Manifest, before: Mapping[str, Any]) -> None:
+        """Of the kinds that there are; a sham has no conditions, or no script. What a stranger has put among the conditions and
+        the pass has not touched is the stranger's."""
+        conditions = owner["status"].get("conditions")
+        if self.kind.resource not in KINDS.owners or not conditions:
             return
+        left = [one for one in before.get("conditions") or () if one.get("type") not in TOLD_TO_TOOLS]
+        own = [one for one in conditions if one not in left]
+        owner = {**owner, "status": {**owner["status"], "conditions": own}}
         broken = list(broken_rules(owner))
         assert not broken, f"{broken}: {owner['status']}"
         shown, message = health(owner)

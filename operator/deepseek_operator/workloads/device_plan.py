@@ -124,7 +124,9 @@ def warning_of(plan: PlanStatus | None) -> tuple[Verdict, ...]:
         return ()
     if plan.reason.startswith(_NOT_SIZED):
         return (Verdict(SIZING_WARNING, "True", "NotSized", f"{plan.reason}: whether it fits is not known"),)
-    reasons = [reason for w in plan.warnings if (reason := w.partition(":")[0]) not in _ADVICE]
+    told = [w.partition(":")[0] for w in plan.warnings]
+    # What somebody else has written into the plan need not begin with a word, as a reason must.
+    reasons = [word for word in told if word not in _ADVICE and word.isascii() and word.isalpha()]
     if not reasons:
         return ()
     return (Verdict(SIZING_WARNING, "True", "Tight" if "Tight" in reasons else reasons[0], "; ".join(plan.warnings)),)

@@ -58,6 +58,11 @@ FORGERIES: dict[str, Status] = {
     "another's claim": {"volume": {"claimName": "night", "uid": "night", "made": True}},
     "an origin of no name": {"origin": {"claimName": "/", "subPath": "../..", "step": 1}},
     "a plan of nothing": {"plan": {"refused": "a/..", "gpus": -1}},
+    "a plan with warnings of no words": {
+        "plan": {"gpus": 1, "warnings": ["/a", "0", "", "é: a"]},
+        "phase": "Failed",
+        "result": "Failed",
+    },
     "all at once": {
         "attempt": {"number": 7, "job": "web", "stopping": "SpecChanged"},
         "volume": {"claimName": "%2e%2e"},
