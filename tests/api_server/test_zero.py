@@ -245,6 +245,7 @@ def test_a_gate_that_begins_anew_while_it_holds_loses_its_own_connections_alone(
     scene.gate.process.wait(10)
     scene.gate.log.unlink()
     with scene.gate:
+        wait_for("it knows its keys", lambda: scene.gate.health("/readyz")[0] == 200, timeout_s=30)
         again = scene.asks(2)
         scene.operator.send(signal.SIGCONT)
         assert {one.result(100) for one in again} == {200}
