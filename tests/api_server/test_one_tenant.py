@@ -5,7 +5,8 @@ namespace may write. While it lasts somebody else creates trainings: the Job mus
 most (or five times what the same machine takes when it is left alone), the process must not end, and its memory stays
 below 200 MiB, also when it starts into what lies there.
 
-`ONE_TENANT=400` is the size of the crowds in the acceptance, with all attacks; the default is a slice for every commit.
+`ONE_TENANT=400` is the size of the crowds in the acceptance, with all attacks; the default is a slice for every commit, with
+10 s and 30 s: beside other layers an idle operator took 7.4 s.
 """
 
 import json
@@ -35,7 +36,8 @@ CROWD = int(os.environ.get("ONE_TENANT", "60"))
 SAMPLES = 5
 EDITORS = 4 if "ONE_TENANT" in os.environ else 2
 """Each edits its object ten times a second."""
-MEDIAN_S, LONGEST_S, PATIENCE = 2.0, 5.0, 5.0
+MEDIAN_S, LONGEST_S = (2.0, 5.0) if "ONE_TENANT" in os.environ else (10.0, 30.0)
+PATIENCE = 5.0
 MOST_MIB = 200
 ROOT = Path(__file__).parents[2]
 SLOW_POD = "127.0.0.77"
@@ -92,6 +94,12 @@ class Bench:
     api: Api
     operator: Process
     made: int = 0
+    spaces: int = 0
+
+    def fresh(self, name: str) -> str:
+        """A namespace of its own, also for a test that is tried again."""
+        self.spaces += 1
+        return self.namespace(f"{name}-{self.spaces}")
 
     def namespace(self, name: str) -> str:
         self.api.create("/api/v1/namespaces", {"metadata": {"name": name}})
@@ -201,28 +209,30 @@ SLICE = ("nested 600 deep", "dear to size", "a megabyte of small maps", "labels 
 @pytest.mark.parametrize("attack", ATTACKS if "ONE_TENANT" in os.environ else SLICE)
 def test_nobody_else_waits_for_objects_of(attack: str, bench: Bench, quiet_s: float) -> None:
     changes, count = ATTACKS[attack]
-    hostile = bench.namespace("".join(c for c in attack if c.isalnum()))
+    hostile = bench.fresh("".join(c for c in attack if c.isalnum()))
     for number in range(count):
         manifest = changed(minimal_training(f"bad-{number}"), changes(number))
         bench.api.create(_trainings(hostile), manifest)
-    bench.judged(quiet_s)
-    stored = bench.api.get(f"{_trainings(hostile)}/bad-0")
-    for name in ("labels", "annotations"):
-        assert stored["metadata"].get(name) == manifest["metadata"].get(name), (
-            "what is not kept is not taken away either"
-        )
-    bench.operator.end()
-    bench.operator.run()  # The same again when it starts into what lies there.
-    bench.reaction_s()
-    bench.judged(quiet_s, samples=2)
-    most_mib = bench.operator.most_mib()
-    for number in range(count):
-        bench.api.delete(f"{_trainings(hostile)}/bad-{number}")
+    try:
+        bench.judged(quiet_s)
+        stored = bench.api.get(f"{_trainings(hostile)}/bad-0")
+        for name in ("labels", "annotations"):
+            assert stored["metadata"].get(name) == manifest["metadata"].get(name), (
+                "what is not kept is not taken away either"
+            )
+        bench.operator.end()
+        bench.operator.run()  # The same again when it starts into what lies there.
+        bench.reaction_s()
+        bench.judged(quiet_s, samples=2)
+        most_mib = bench.operator.most_mib()
+    finally:
+        for number in range(count):
+            bench.api.delete(f"{_trainings(hostile)}/bad-{number}")
     assert most_mib <= MOST_MIB
 
 
 def test_nobody_else_waits_for_a_storm_of_edits(bench: Bench, quiet_s: float) -> None:
-    hostile, stopped = bench.namespace("storm"), threading.Event()
+    hostile, stopped = bench.fresh("storm"), threading.Event()
     large = [{"a": 1}] * 4_000
     for number in range(EDITORS):
         manifest = changed(minimal_training(f"bad-{number}"), {"spec.model.custom": {"layers": large}})
@@ -275,7 +285,7 @@ def slow_progress() -> Iterator[None]:
 def test_nobody_else_waits_for_pods_that_are_slow_to_tell_their_progress(
     bench: Bench, quiet_s: float, slow_progress: None
 ) -> None:
-    hostile = bench.namespace("slow")
+    hostile = bench.fresh("slow")
     for number in range(CROWD):
         bench.api.create(_trainings(hostile), minimal_training(f"bad-{number}"))
     jobs = f"/apis/batch/v1/namespaces/{hostile}/jobs"
