@@ -31,10 +31,8 @@ from deepseek_operator.domain.programs.start import Start
 from deepseek_operator.kinds.serving.labels import ENGINE_ROLE, revision_of
 from deepseek_operator.kinds.serving.template import CHECK, CONTAINER, PORT_NAME
 from deepseek_operator.kinds.serving.watched import CONTAINER as WATCHDOG
-from deepseek_operator.workloads.batch.job import job_spec
+from deepseek_operator.workloads.batch.single import single_spec
 from deepseek_operator.workloads.obstacles import condition_of
-from deepseek_operator.workloads.pod.security import container_security
-from deepseek_operator.workloads.pod.template import pod_spec, with_settings
 
 LABEL = f"{GROUP}/bench"
 BENCHER = "bencher"
@@ -64,13 +62,8 @@ def job(manifest: Manifest, pods: Sequence[Manifest], wish: BenchWish) -> Manife
         "command": list(COMMAND),
         "env": [*_told(owner, replica, limits, quantile, wish)],
         "resources": {kind: dict(amounts) for kind, amounts in _RESOURCES.items()},
-        "securityContext": {**container_security(), "readOnlyRootFilesystem": True},
-        "terminationMessagePath": "/dev/termination-log",
-        "terminationMessagePolicy": "FallbackToLogsOnError",
     }
     labels = {LABEL: owner.metadata.uid, "app.kubernetes.io/name": "deepseek-bench"}
-    spec = {**pod_spec(owner.spec.pod, _GRACE_S, [container], []), "restartPolicy": "Never"}
-    template = with_settings({"metadata": {"labels": labels}, "spec": spec}, owner.spec.pod)
     meta = owner.metadata
     return {
         "apiVersion": JOB.api_version,
@@ -84,7 +77,7 @@ def job(manifest: Manifest, pods: Sequence[Manifest], wish: BenchWish) -> Manife
             "ownerReferences": [_reference(owner)],
         },
         "spec": {
-            **job_spec(1, template, BENCHER),
+            **single_spec(container, owner.spec.pod, labels, (), _GRACE_S),
             "activeDeadlineSeconds": LIMIT_S,
             "ttlSecondsAfterFinished": KEPT_S,
         },

@@ -18,12 +18,10 @@ from deepseek_operator.core.resources import GROUP, JOB, Manifest
 from deepseek_operator.kinds.serving.head import head
 from deepseek_operator.kinds.serving.labels import examiner_labels
 from deepseek_operator.kinds.serving.names import serving_exam, serving_revision
-from deepseek_operator.workloads.batch.job import job_spec
 from deepseek_operator.workloads.batch.program import Exit, Program
+from deepseek_operator.workloads.batch.single import single_spec
 from deepseek_operator.workloads.last_words import document
-from deepseek_operator.workloads.pod.security import container_security
 from deepseek_operator.workloads.pod.state import terminated
-from deepseek_operator.workloads.pod.template import pod_spec, with_settings
 
 ACCURACY = "Accuracy"
 INVALID = "InvalidExam"
@@ -125,21 +123,19 @@ def exam_job(
         "command": list(COMMAND),
         "env": [{"name": name, "value": value} for name, value in told.items()],
         "resources": {kind: dict(amounts) for kind, amounts in _RESOURCES.items()},
-        "securityContext": {**container_security(), "readOnlyRootFilesystem": True},
-        "terminationMessagePath": "/dev/termination-log",
-        "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [{"name": _VOLUME, "mountPath": _DATA_PATH, "readOnly": True}] if is_claim else [],
     }
     volumes = [{"name": _VOLUME, "persistentVolumeClaim": {"claimName": claim, "readOnly": True}}] if is_claim else []
-    spec = {**pod_spec(owner.spec.pod, _GRACE_S, [container], volumes), "restartPolicy": "Never"}
-    template = with_settings({"metadata": {"labels": labels}, "spec": spec}, owner.spec.pod)
     made = head(JOB, owner, sitting.job(owner), {**handed_on(meta.labels), **labels})
     about = {"run": sitting.run, "step": sitting.step, "revision": exam.revision, "attempt": sitting.attempt}
     annotations = {ABOUT: json.dumps(about, separators=(",", ":"))}
     return {
         **made,
         "metadata": {**made["metadata"], "annotations": annotations},
-        "spec": {**job_spec(1, template, EXAMINER.container), "activeDeadlineSeconds": limit_s},
+        "spec": {
+            **single_spec(container, owner.spec.pod, labels, volumes, _GRACE_S),
+            "activeDeadlineSeconds": limit_s,
+        },
     }
 
 

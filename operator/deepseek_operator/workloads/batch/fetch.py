@@ -26,16 +26,15 @@ from deepseek_operator.workloads import reasons
 from deepseek_operator.workloads.batch import backoff
 from deepseek_operator.workloads.batch.attempt import is_over
 from deepseek_operator.workloads.batch.gang import Gang, gang_of_try
-from deepseek_operator.workloads.batch.job import LAST_NUMBER, job_spec
+from deepseek_operator.workloads.batch.job import LAST_NUMBER
 from deepseek_operator.workloads.batch.program import Exit, Program
+from deepseek_operator.workloads.batch.single import single_spec
 from deepseek_operator.workloads.batch.verdict import newly_failed, outcome, sentence
 from deepseek_operator.workloads.batch.waiting import doubtful, next_doubt, obstacle
 from deepseek_operator.workloads.last_words import document
 from deepseek_operator.workloads.obstacles import Obstacle
 from deepseek_operator.workloads.owner import Owner
-from deepseek_operator.workloads.pod.security import container_security
 from deepseek_operator.workloads.pod.state import is_lost, is_running, terminated
-from deepseek_operator.workloads.pod.template import pod_spec, with_settings
 
 RUNNING, BACKING_OFF, COMPLETE = "Running", "BackingOff", "Complete"
 FETCHER = Program(
@@ -309,18 +308,13 @@ def fetch_job(one: Fetching, pod: PodSettings, labels: Mapping[str, str], config
         "command": list(COMMAND),
         "env": _variables(one.wanted, configuration),
         "resources": {kind: dict(amounts) for kind, amounts in _RESOURCES.items()},
-        "securityContext": {**container_security(), "readOnlyRootFilesystem": True},
-        "terminationMessagePath": "/dev/termination-log",
-        "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [{"name": _VOLUME, "mountPath": _CLAIM_PATH}],
     }
     volumes = [{"name": _VOLUME, "persistentVolumeClaim": {"claimName": source.claim}}]
-    spec = {**pod_spec(pod, _GRACE_S, [container], volumes), "restartPolicy": "Never"}
-    template = with_settings({"metadata": {"labels": marked}, "spec": spec}, pod)
     about = {"uri": source.uri, "attempt": one.before.attempt}
     annotations = {ABOUT: json.dumps(about, separators=(",", ":"))}
     made = owner.child(JOB, one.job, labels={**handed_on(labels), **marked}, annotations=annotations)
-    return {**made, "spec": job_spec(1, template, FETCHER.container)}
+    return {**made, "spec": single_spec(container, pod, marked, volumes, _GRACE_S)}
 
 
 def _variables(wanted: Wanted, configuration: Configuration) -> list[dict[str, Any]]:
