@@ -18,6 +18,7 @@ from random import Random
 
 import pytest
 
+from deepseek_operator.core.resources import is_terminating
 from examples.local_cluster.api import Api, ApiError, Manifest
 from examples.local_cluster.control_plane import Cluster
 from tests.support.fault_proxy import Fate, Write
@@ -35,22 +36,6 @@ GROUP = "/apis/deepseek-operator.io/v1alpha1"
 APPS, BATCH = "/apis/apps/v1", "/apis/batch/v1"
 
 
-@dataclass
-class Replica:
-    """One of the two, and the writes that it asked for while the Lease named another."""
-
-    name: str
-    operator: OperatorProcess
-    lease: "Lease"
-    strays: list[str] = field(default_factory=list)
-
-    def judge(self, _: int, write: Write) -> Fate:
-        holder = self.lease.holder()
-        if holder != self.name:
-            self.strays.append(f"{self.name} wrote {write.verb} {write.path} while {holder or 'nobody'} led")
-        return Fate.PASS
-
-
 @dataclass(frozen=True)
 class Lease:
     """The Lease of both."""
@@ -66,6 +51,22 @@ class Lease:
             if error.code == 404:
                 return ""
             raise
+
+
+@dataclass
+class Replica:
+    """One of the two, and the writes that it asked for while the Lease named another."""
+
+    name: str
+    operator: OperatorProcess
+    lease: Lease
+    strays: list[str] = field(default_factory=list)
+
+    def judge(self, _: int, write: Write) -> Fate:
+        holder = self.lease.holder()
+        if holder != self.name:
+            self.strays.append(f"{self.name} wrote {write.verb} {write.path} while {holder or 'nobody'} led")
+        return Fate.PASS
 
 
 @pytest.fixture
@@ -147,21 +148,26 @@ def test_whichever_leads_may_end_at_any_time_and_the_other_goes_on_alone(
     user = User(api, namespace, random)
     user.start()
     for number in range(TAKEOVERS):
-        fault = FAULTS[number % len(FAULTS)]
         time.sleep(random.uniform(1, 5))
-        leader, other = sorted(pair, key=lambda replica: replica.name != lease.holder())
-        before, begun = len(other.operator.proxy.writes), time.monotonic()
-        strike(leader, fault)
-        until(f"{fault}: the other leads", lambda: lease.holder() == other.name, timeout_s=LIMIT_S, every_s=0.1)  # noqa: B023
-        print(f"{fault}: {time.monotonic() - begun:.1f} s")
-        heal(leader, fault)
-        until(f"{fault}: the other writes", lambda: len(other.operator.proxy.writes) > before, timeout_s=LIMIT_S)  # noqa: B023
-        assert [*leader.strays, *other.strays] == []
-        until(f"{fault}: the first is back", lambda: _is_up(leader), timeout_s=LIMIT_S)  # noqa: B023
+        changes_hands(pair, FAULTS[number % len(FAULTS)])
     user.stop()
     assert user.done > 5 * TAKEOVERS
     until("all that was asked for is so", lambda: unlike(api, namespace) == [], timeout_s=LIMIT_S, every_s=1)
     assert [stray for replica in pair for stray in replica.strays] == []
+
+
+def changes_hands(pair: list[Replica], fault: str) -> None:
+    """The one that leads is struck, the other goes on, and the first comes back to stand by."""
+    lease = pair[0].lease
+    leader, other = sorted(pair, key=lambda replica: replica.name != lease.holder())
+    before, begun = len(other.operator.proxy.writes), time.monotonic()
+    strike(leader, fault)
+    until(f"{fault}: the other leads", lambda: lease.holder() == other.name, timeout_s=LIMIT_S, every_s=0.1)
+    print(f"{fault}: {time.monotonic() - begun:.1f} s")
+    heal(leader, fault)
+    until(f"{fault}: the other writes", lambda: len(other.operator.proxy.writes) > before, timeout_s=LIMIT_S)
+    assert [*leader.strays, *other.strays] == []
+    until(f"{fault}: the first is back", lambda: _is_up(leader), timeout_s=LIMIT_S)
 
 
 def strike(leader: Replica, fault: str) -> None:
@@ -212,7 +218,7 @@ def unlike(api: Api, namespace: str) -> list[str]:
         if mine != [serving["spec"]["replicas"]]:
             wrong.append(f"{serving['metadata']['name']} has {mine} for {serving['spec']['replicas']}")
     for training in trainings:
-        live = [found for found in jobs if _owner(found) == training["metadata"]["uid"] and not _is_going(found)]
+        live = [found for found in jobs if _owner(found) == training["metadata"]["uid"] and not is_terminating(found)]
         if len(live) != (0 if training["spec"].get("suspend") else 1):
             wrong.append(f"{training['metadata']['name']} has {len(live)} Jobs")
     owners = {owner["metadata"]["uid"] for owner in [*servings, *trainings]}
@@ -225,7 +231,3 @@ def unlike(api: Api, namespace: str) -> list[str]:
 def _owner(found: Manifest) -> str:
     (owner,) = found["metadata"]["ownerReferences"]
     return str(owner["uid"])
-
-
-def _is_going(found: Manifest) -> bool:
-    return "deletionTimestamp" in found["metadata"]
