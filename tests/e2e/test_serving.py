@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from tests.e2e.written import EXAMPLES, OWNER, SMALL, TRAINING, builtin, manifest, pods_of, scaling
+from tests.e2e.written import EXAMPLES, OWNER, SMALL, builtin, manifest, pods_of, scaling, tune
 from tests.main_job.serving import Load, client_pod, provide_files, wait_available
 from tests.support import bed as beds
 from tests.support.examples import resource
@@ -62,8 +61,7 @@ def team(bed: Kubectl) -> Iterator[Kubectl]:
     beds.fresh_namespace(bed, NAMESPACE)
     kubectl = bed.within(NAMESPACE)
     provide_files(kubectl, "load-files", [])
-    quickstart = yaml.safe_load((EXAMPLES / "quickstart" / "training.yaml").read_text())
-    kubectl.apply(json.dumps({**TRAINING, "spec": {**TRAINING["spec"], "model": quickstart["spec"]["model"]}}))
+    kubectl.apply(tune())
     kubectl.apply(manifest("constant", engine=builtin(), autoscaling=scaling(3, CONSTANT_TARGET, 30)))
     kubectl.apply(manifest("chat", **CHAT))
     kubectl.apply(manifest("fleet", engine=sleeping(), replicas=FLEET, **QUICK))
@@ -370,10 +368,12 @@ def revisions(kubectl: Kubectl, name: str) -> dict[str, str]:
 @pytest.fixture
 def upgraded(bed: Kubectl) -> Iterator[None]:
     """The operator with another default image and other labels; afterwards as it was."""
-    release, usual = beds.release(bed), ("externalMetrics.enabled=true", f"prometheus.url={beds.PROMETHEUS}")
-    release.install(*usual, f"runtime.image={ENGINE_IMAGE}", "podLabels.release=next", "serviceAccount.annotations.a=b")
+    release = beds.release(bed)
+    release.install(
+        *beds.VALUES, f"runtime.image={ENGINE_IMAGE}", "podLabels.release=next", "serviceAccount.annotations.a=b"
+    )
     yield
-    release.install(*usual)
+    release.install(*beds.VALUES)
 
 
 def test_an_upgraded_operator_restarts_no_pod(kubectl: Kubectl, request: pytest.FixtureRequest) -> None:

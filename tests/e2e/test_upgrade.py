@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import yaml
 
-from tests.e2e.written import EXAMPLES, TRAINING, builtin, hyperparameters, manifest, pods_of, scaling, tiny
+from tests.e2e.written import builtin, hyperparameters, manifest, pods_of, scaling, tiny, tune
 from tests.main_job.serving import Load, provide_files, wait_available
 from tests.support import bed as beds
 from tests.support.kubectl import Kubectl, until
@@ -19,8 +18,7 @@ from tests.support.watched import Watched
 
 pytestmark = pytest.mark.timeout(900)
 
-USUAL = ("externalMetrics.enabled=true", f"prometheus.url={beds.PROMETHEUS}")
-NEXT = (*USUAL, "podLabels.release=next", "logFormat=json", "replicas=2")
+NEXT = (*beds.VALUES, "podLabels.release=next", "logFormat=json", "replicas=2")
 ENDLESS = 1_000_000
 ON = 10
 """Steps, and answers, after which something goes on."""
@@ -30,7 +28,7 @@ ON = 10
 def release(bed: Kubectl) -> Iterator[Release]:
     release = beds.release(bed)
     yield release
-    release.install(*USUAL)
+    release.install(*beds.VALUES)
 
 
 class Lives:
@@ -39,8 +37,7 @@ class Lives:
     def __init__(self, kubectl: Kubectl) -> None:
         self._kubectl = kubectl
         provide_files(kubectl, "load-files", [])
-        quickstart = yaml.safe_load((EXAMPLES / "quickstart" / "training.yaml").read_text())
-        kubectl.apply(json.dumps({**TRAINING, "spec": {**TRAINING["spec"], "model": quickstart["spec"]["model"]}}))
+        kubectl.apply(tune())
         kubectl.apply(manifest("served", engine=builtin(), autoscaling=scaling(2, 2, 30)))
         kubectl.apply(json.dumps(tiny("train", hyperparameters=hyperparameters(ENDLESS))))
         self.training = Watched(kubectl, "train")
@@ -93,7 +90,7 @@ def test_neither_a_training_nor_a_serving_notices_that_the_operator_is_upgraded_
     assert kubectl.within(NAMESPACE).get("deployment", NAME) is None
     kubectl.run("patch", "deepseektraining", "train", "--type=merge", '--patch={"spec":{"suspend":true}}')
     lives.go_on("taken away")
-    release.install(*USUAL)
+    release.install(*beds.VALUES)
     stopped = lives.training.until("it is suspended", lambda status: status.get("phase") == "Suspended", timeout_s=120)
     assert stopped["lastCheckpoint"]["step"] >= max(lives.training.losses(1)), "it saved what it had"
     assert (stopped["attempt"]["number"], stopped.get("restarts", 0)) == (1, 0)

@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from tests.support.kubectl import Kubectl
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -21,6 +23,12 @@ TRAINING: dict[str, Any] = {
         "checkpoints": {"everySteps": 3, "volume": {"size": "1Gi", "accessMode": "ReadWriteMany"}},
     },
 }
+
+
+def tune() -> str:
+    """The training whose model all servings here have: the quickstart's, in three steps."""
+    quickstart = yaml.safe_load((EXAMPLES / "quickstart" / "training.yaml").read_text())
+    return json.dumps({**TRAINING, "spec": {**TRAINING["spec"], "model": quickstart["spec"]["model"]}})
 
 
 def manifest(name: str, **spec: Any) -> str:

@@ -9,7 +9,6 @@ from hashlib import sha256
 from tests.support import bed as beds
 from tests.support.kubectl import Kubectl
 
-VALUES = ("externalMetrics.enabled=true", f"prometheus.url={beds.PROMETHEUS}")
 """Of the chart, with a gate and without."""
 KEYS = "deepseek-keys"
 
@@ -37,12 +36,12 @@ def config_map(name: str, role: str | None, data: dict[str, str]) -> str:
 def open_gate(bed: Kubectl, namespace: str) -> None:
     """Two gates that read this namespace, beside the operator."""
     gate = ("gate.enabled=true", f"gate.namespaces={{{namespace}}}", "gate.resources.requests.cpu=10m")
-    beds.release(bed).install(*VALUES, *gate)
+    beds.release(bed).install(*beds.VALUES, *gate)
 
 
 def close_gate(bed: Kubectl) -> None:
     """The operator without a gate, as it was."""
-    beds.release(bed).install(*VALUES)
+    beds.release(bed).install(*beds.VALUES)
 
 
 @contextmanager

@@ -14,6 +14,8 @@ ROOT = Path(__file__).parents[2]
 OPERATOR_IMAGE = "deepseek-operator.io/operator:dev"
 RUNTIME_IMAGE = "deepseek-operator.io/runtime:dev"
 PROMETHEUS = "http://prometheus.monitoring.svc:9090"
+VALUES = ("externalMetrics.enabled=true", f"prometheus.url={PROMETHEUS}")
+"""Of the operator's chart here."""
 
 
 def tests_cluster(*arguments: str) -> str:
@@ -36,7 +38,7 @@ def ready(say: Callable[[str], None] = lambda _: None, *, fake_nodes: int = 0) -
     tests_cluster("images")
     say("the images are loaded")
     kubectl = Kubectl(Path(os.environ.get("KUBECONFIG") or tests_cluster("kubeconfig")))
-    release(kubectl).install("externalMetrics.enabled=true", f"prometheus.url={PROMETHEUS}")
+    release(kubectl).install(*VALUES)
     restart_operator(kubectl)
     say("the operator is installed and ready")
     return kubectl
