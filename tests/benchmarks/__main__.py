@@ -78,9 +78,10 @@ def main() -> None:
             with subject(tree) as one:
                 for wave, count in waves:
                     costs[wave.kind, name].append(_cost(one, wave, count))
-                notes.append(f"{name}: peak RSS {one.peak_rss_mb():.0f} MB")
                 if number == options.rounds - 1:
                     notes += [f"{name}: {note}" for note in _at_rest(one)]
+                now, most = one.rss_mb()
+                notes.append(f"{name}: RSS {now:.0f} MB at the end, {most:.0f} MB at most")
     print(_line(HEAD) + "\n|" + len(HEAD) * "---|")
     for (kind, name), found in sorted(costs.items(), reverse=True):
         print(_row(kind, name, found))

@@ -42,10 +42,12 @@ class Subject:
         assert record is not None
         return _cpu_s(record.pid)
 
-    def peak_rss_mb(self) -> float:
-        """The most memory that it ever had."""
-        found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{self._pid}/status").read_text())
-        return int(found[1]) / 1000 if found else 0.0
+    def rss_mb(self) -> tuple[float, float]:
+        """The memory that it has, and the most that it ever had."""
+        status = Path(f"/proc/{self._pid}/status").read_text()
+        now, most = (re.search(rf"{word}:\s+(\d+) kB", status) for word in ("VmRSS", "VmHWM"))
+        assert now and most, status
+        return int(now[1]) / 1000, int(most[1]) / 1000
 
     def requests(self) -> int:
         """Requests that ended, watches and the Lease's excluded, by the audit log."""
