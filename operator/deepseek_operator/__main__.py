@@ -18,7 +18,7 @@ CRD_FOLDERS = (Path("crds"), Path("charts/deepseek-operator/files/crds"))
 """Where the generated definitions are kept, relative to the repository."""
 CHART = Path("charts/deepseek-operator")
 """The chart, relative to the repository."""
-ARGOCD = Path("deploy/argocd")
+ARGOCD = Path("crds/argocd")
 """What is for Argo CD, relative to the repository."""
 
 

@@ -22,7 +22,7 @@ from tests.support.argocd import FOLDER, acted, health, offered
 from tests.support.gitops_states import STATES
 
 KIND_NAMES = (TRAINING.kind, SERVING.kind)
-BELOW = Path("../../deploy/argocd") / CUSTOMIZATIONS / GROUP
+BELOW = Path("../../crds/argocd") / CUSTOMIZATIONS / GROUP
 """From tests/golden."""
 VOLATILE = ("resourceVersion", "creationTimestamp", "managedFields")
 ACTED: Mapping[str, tuple[tuple[str, str], ...]] = {

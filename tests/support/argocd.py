@@ -16,7 +16,7 @@ from lupa.lua51 import LuaRuntime, lua_type  # Argo CD's interpreter is of this 
 from deepseek_operator.api.resource import GROUP
 from deepseek_operator.cli.argocd import CONFIG_MAP, CUSTOMIZATIONS
 
-FOLDER = Path(__file__).parents[2] / "deploy" / "argocd"
+FOLDER = Path(__file__).parents[2] / "crds" / "argocd"
 
 _BOUNDS = """
 local time, date = os.time, os.date

@@ -22,7 +22,6 @@ def test_top_level_holds_only_what_is_named() -> None:
         "operator",
         "crds",
         "charts",
-        "deploy",
         "tests",
         "examples",
         "docs",

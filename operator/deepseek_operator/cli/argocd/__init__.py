@@ -27,7 +27,7 @@ _HEAD = """\
 # edited. What Argo CD makes of trainings and servings: without it both count as healthy as soon as they exist. It reads the
 # ConfigMap without a restart:
 #
-#   kubectl patch configmap argocd-cm --namespace argocd --type merge --patch-file deploy/argocd/argocd-cm.yaml
+#   kubectl patch configmap argocd-cm --namespace argocd --type merge --patch-file crds/argocd/argocd-cm.yaml
 #
 """
 
