@@ -45,9 +45,8 @@ class Subject:
     def rss_mb(self) -> tuple[float, float]:
         """The memory that it has, and the most that it ever had."""
         status = Path(f"/proc/{self._pid}/status").read_text()
-        now, most = (re.search(rf"{word}:\s+(\d+) kB", status) for word in ("VmRSS", "VmHWM"))
-        assert now and most, status
-        return int(now[1]) / 1000, int(most[1]) / 1000
+        now, most = (re.findall(rf"{word}:\s+(\d+) kB", status)[0] for word in ("VmRSS", "VmHWM"))
+        return int(now) / 1000, int(most) / 1000
 
     def requests(self) -> int:
         """Requests that ended, watches and the Lease's excluded, by the audit log."""
