@@ -421,6 +421,7 @@ CHANGES: Mapping[str, Any] = {
     "alerts.labels": {"x": "y"},
     "alerts.runbooks": "https://x",
     "alerts.latencyMeasure": "e2e_request_latency",
+    "alerts.for": {"DeepSeekLatencyHigh": "7m"},
     **{f"alerts.thresholds.{name}": 77 for name in THRESHOLDS},
     "dashboards.grafana.enabled": False,
     "dashboards.grafana.labels": {"x": "y"},
@@ -594,7 +595,7 @@ def test_monitors_give_the_pods_of_a_serving_the_labels_that_are_asked_for() -> 
     assert endpoint["relabelings"] == [
         {"sourceLabels": [_meta(owner_label(SERVING))], "targetLabel": "deepseek_serving"},
         {"sourceLabels": [_meta(REVISION_LABEL)], "targetLabel": "deepseek_revision"},
-        {"sourceLabels": [_meta(SCRAPE_PATH, "annotation")], "regex": "(/.+)", "targetLabel": "__metrics_path__"},
+        {"sourceLabels": [_meta(SCRAPE_PATH, "annotation_")], "regex": "(/.+)", "targetLabel": "__metrics_path__"},
     ]
     assert _of_kind(_render("monitors.enabled=true"), "PodMonitor")[f"{NAME}-training"]["spec"][
         "namespaceSelector"
@@ -633,24 +634,77 @@ def test_the_monitor_of_the_operator_selects_its_service_and_a_port_of_it() -> N
     assert all(endpoint["honorLabels"] for endpoint in spec["endpoints"]), "namespace is the object's"
 
 
-def test_the_notes_show_the_jobs_that_a_prometheus_without_monitors_needs() -> None:
-    def notes(*values: str) -> str:
-        sets = [argument for value in ("prometheus.url=http://p", *values) for argument in ("--set", value)]
-        return _helm("install", NAME, str(CHART), "--dry-run=client", *sets).partition("\nNOTES:\n")[2]
+def _notes(*values: str) -> str:
+    sets = [argument for value in values for argument in ("--set", value)]
+    return _helm("install", NAME, str(CHART), "--namespace", "system", "--dry-run=client", *sets).partition(
+        "\nNOTES:\n"
+    )[2]
 
-    assert "relabel_configs" not in notes("monitors.enabled=true")
-    shown = notes()
-    of_the_operator, job = yaml.safe_load(shown[shown.index("  - job_name") : shown.index("externalMetrics.enabled")])
-    assert of_the_operator["honor_labels"]
-    assert [rule["regex"] for rule in of_the_operator["relabel_configs"] if "regex" in rule] == [NAME, "metrics"]
-    made = {rule["target_label"]: rule["source_labels"] for rule in job["relabel_configs"] if "target_label" in rule}
-    assert made == {
-        "namespace": ["__meta_kubernetes_namespace"],
-        "pod": ["__meta_kubernetes_pod_name"],
-        "deepseek_serving": [_meta(owner_label(SERVING))],
-        "deepseek_revision": [_meta(REVISION_LABEL)],
-        "__metrics_path__": [_meta(SCRAPE_PATH, "annotation")],
-    }
+
+def _jobs(*values: str) -> dict[str, Manifest]:
+    """The jobs that the notes show, by name."""
+    text = re.search(r"(?ms)^  - job_name.*?(?=^\S)", _notes(*values))
+    assert text
+    return {job["job_name"]: job for job in yaml.safe_load(text[0])}
+
+
+def test_the_notes_show_jobs_where_numbers_are_wanted_and_no_monitor_makes_them() -> None:
+    assert "job_name" not in _notes()
+    assert "job_name" not in _notes("prometheus.url=http://p", "monitors.enabled=true")
+    for wanted in ("prometheus.url=http://p", "alerts.enabled=true", "dashboards.grafana.enabled=true"):
+        assert _jobs(wanted).keys() == {f"deepseek-{what}" for what in ("operator", "training", "serving", "cache")}
+
+
+BESIDES = ("gate.enabled=true", "gate.namespaces={a}", "watchNamespaces={a,b}")
+
+
+@pytest.mark.parametrize("what", ["training", "serving", "cache"])
+def test_a_prometheus_without_monitors_is_told_to_scrape_the_pods_that_they_select_and_to_name_them_so(
+    what: str,
+) -> None:
+    job = _jobs("prometheus.url=http://p", *BESIDES)[f"deepseek-{what}"]
+    spec = _of_kind(_render("monitors.enabled=true", *BESIDES), "PodMonitor")[f"{NAME}-{what}"]["spec"]
+    (endpoint,), (selected,) = spec["podMetricsEndpoints"], spec["selector"]["matchExpressions"]
+    rules = job["relabel_configs"]
+    kept = [(rule["source_labels"][0], rule["regex"]) for rule in rules if rule.get("action") == "keep"]
+    assert kept == [(_meta(selected["key"]), ".+"), (_meta("container_port_name", ""), endpoint["port"])]
+    named = [rule for rule in rules if rule.get("target_label") not in (None, "namespace", "pod")]
+    assert [{_camel(key): value for key, value in rule.items()} for rule in named] == endpoint["relabelings"]
+    (found,) = job["kubernetes_sd_configs"]
+    assert found["namespaces"]["names"] == spec["namespaceSelector"]["matchNames"]
+
+
+@pytest.mark.parametrize(("what", "name"), [("operator", NAME), ("gate", f"{NAME}-gate")])
+def test_a_prometheus_without_monitors_is_told_the_port_behind_the_service_that_they_name(what: str, name: str) -> None:
+    job = _jobs("prometheus.url=http://p", *BESIDES)[f"deepseek-{what}"]
+    manifests = _render("monitors.enabled=true", *BESIDES)
+    pod = _of_kind(manifests, "Deployment")[name]["spec"]["template"]
+    labels = {_meta(label): value for label, value in pod["metadata"]["labels"].items()}
+    kept = {rule["source_labels"][0]: rule["regex"] for rule in job["relabel_configs"] if rule.get("action") == "keep"}
+    port = kept.pop(_meta("container_port_name", ""))
+    assert kept.items() <= labels.items()
+    assert port in [one["name"] for one in pod["spec"]["containers"][0]["ports"]]
+    (told,) = _of_kind(manifests, "ServiceMonitor")[name]["spec"]["endpoints"]
+    ports = {one["name"]: one["targetPort"] for one in _of_kind(manifests, "Service")[name]["spec"]["ports"]}
+    assert ports[told["port"]] == port
+    assert job["honor_labels"] is told["honorLabels"] is True
+    assert job["kubernetes_sd_configs"][0]["namespaces"]["names"] == ["system"]
+
+
+def test_every_job_has_a_monitor_and_names_the_pod_as_monitors_do() -> None:
+    jobs = _jobs("prometheus.url=http://p", *BESIDES)
+    manifests = _render("monitors.enabled=true", *BESIDES)
+    monitors = {**_of_kind(manifests, "PodMonitor"), **_of_kind(manifests, "ServiceMonitor")}
+    names = {name.removeprefix(f"{NAME}-") for name in monitors}
+    assert jobs.keys() == {f"deepseek-{'operator' if name == NAME else name}" for name in names}
+    for job in jobs.values():
+        made = {rule.get("target_label"): rule["source_labels"] for rule in job["relabel_configs"]}
+        assert (made["namespace"], made["pod"]) == (["__meta_kubernetes_namespace"], ["__meta_kubernetes_pod_name"])
+
+
+def _camel(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(map(str.capitalize, others))
 
 
 def test_alerts_are_rules_of_the_prometheus_operator_or_a_file_and_the_same_as_beside_the_chart() -> None:
@@ -666,7 +720,8 @@ def test_alerts_are_rules_of_the_prometheus_operator_or_a_file_and_the_same_as_b
 def test_thresholds_and_names_of_a_release_are_in_its_alerts() -> None:
     values = (
         "alerts.enabled=true", "alerts.thresholds.stallMinutes=7", "alerts.latencyMeasure=e2e_request_latency",
-        "alerts.runbooks=https://x/y", "fullnameOverride=mine",
+        "alerts.runbooks=https://x/y", "fullnameOverride=mine", "alerts.for.DeepSeekNoCheckpoint=20s",
+        "alerts.for.DeepSeekRestartStorm=2m",
     )  # fmt: skip
     groups = _of_kind(_render(*values), "PrometheusRule")["mine"]["spec"]["groups"]
     alerts = {rule["alert"]: rule for group in groups for rule in group["rules"] if "alert" in rule}
@@ -674,6 +729,11 @@ def test_thresholds_and_names_of_a_release_are_in_its_alerts() -> None:
     assert "offset 7m" in stalled["expr"]
     assert stalled["annotations"]["runbook_url"] == "https://x/y/DeepSeekTrainingStalled.md"
     assert "e2e_request_latency_seconds_bucket" in alerts["DeepSeekLatencyHigh"]["expr"]
+    assert {name: alerts[name]["for"] for name in ("DeepSeekNoCheckpoint", "DeepSeekRestartStorm")} == {
+        "DeepSeekNoCheckpoint": "20s",
+        "DeepSeekRestartStorm": "2m",
+    }
+    assert stalled["for"] == "1m", "its own"
     assert 'name="mine"' in alerts["DeepSeekOperatorNotReconciling"]["expr"]
 
 
@@ -704,8 +764,8 @@ def test_the_monitor_of_the_gate_keeps_the_namespace_that_a_series_has() -> None
     assert endpoint["honorLabels"], "namespace is the serving's"
 
 
-def _meta(label: str, kind: str = "label") -> str:
-    return f"__meta_kubernetes_pod_{kind}_{re.sub('[^a-zA-Z0-9_]', '_', label)}"
+def _meta(label: str, kind: str = "label_") -> str:
+    return f"__meta_kubernetes_pod_{kind}{re.sub('[^a-zA-Z0-9_]', '_', label)}"
 
 
 @pytest.mark.parametrize(
@@ -729,6 +789,9 @@ def _meta(label: str, kind: str = "label") -> str:
         "dashboards.perses.instance=x",
         "alerts.runbooks=https://x/",
         "alerts.latencyMeasure=latency",
+        "alerts.for.DeepSeekNonsense=1m",
+        "alerts.for.DeepSeekRolloutStuck=1m",
+        "alerts.for.DeepSeekLatencyHigh=long",
         "alerts.thresholds.nonsense=1",
         "alerts.thresholds.stallMinutes=0",
         "alerts.thresholds.claimFreePercent=101",

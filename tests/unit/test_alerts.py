@@ -1,5 +1,6 @@
 """Every alert has its runbook, its tests and metrics that exist; every value of the chart is used."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,20 @@ def test_every_value_is_used_and_every_place_has_one() -> None:
     assert places == {*VALUES["thresholds"], "latencyMeasure", "lease"}
     with pytest.raises(KeyError, match="stallMinutes"):
         settled("expr: '@stallMinutes@'", {**VALUES, "thresholds": {}}, "x")
+
+
+def test_how_long_it_must_be_so_is_written_by_alert_but_where_a_threshold_says_it() -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text())["properties"]["alerts"]["properties"]["for"]
+    waits = yaml.safe_load(SOURCE.replace("@", ""))["groups"]
+    own = {rule["alert"]: rule.get("for", "0s") for group in waits for rule in group["rules"] if "alert" in rule}
+    by_threshold = {name for name, told in own.items() if "Minutes" in told}
+    assert by_threshold == {"DeepSeekAutoscalerBlind", "DeepSeekRolloutStuck"}
+    assert {*schema["propertyNames"]["enum"]} == own.keys() - by_threshold
+    written = settled(SOURCE, {**VALUES, "for": {"DeepSeekLatencyHigh": "7m"}}, "x")
+    changed = {
+        rule["alert"]: rule["for"] for group in written["groups"] for rule in group["rules"] if rule.get("for") == "7m"
+    }
+    assert changed == {"DeepSeekLatencyHigh": "7m"}
 
 
 def test_every_metric_of_ours_that_is_asked_for_is_told() -> None:

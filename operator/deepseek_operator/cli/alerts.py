@@ -27,6 +27,7 @@ def settled(source: str, values: Mapping[str, Any], lease: str) -> dict[str, Any
     found: dict[str, Any] = yaml.safe_load(_PLACE.sub(lambda place: str(known[place[1]]), source))
     for rule in (rule for group in found["groups"] for rule in group["rules"] if "alert" in rule):
         rule["annotations"]["runbook_url"] = f"{values['runbooks']}/{rule['alert']}.md"
+        rule |= {"for": waits} if (waits := values["for"].get(rule["alert"])) is not None else {}
     return found
 
 
