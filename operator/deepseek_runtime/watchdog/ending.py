@@ -3,6 +3,9 @@
 Python that was started with PYTHONFAULTHANDLER answers SIGABRT with the stacks of all its threads, even while one holds
 the interpreter in native code, and dies of it; a process that does not answer it would die of it without a word, and is
 left to SIGKILL. A stopped process hears neither before it goes on.
+
+One is asked after the other, while the others are stopped: faulthandler writes word by word, and those that write at once
+write into each other's lines.
 """
 
 import ctypes
@@ -13,9 +16,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 
-STACKS_S = 5.0
-"""Stacks of hundreds of threads take milliseconds; a busy node may need more."""
-_LOOK_EVERY_S = 0.05
+STACKS_S = 2.0
+"""Of each process: stacks of hundreds of threads take milliseconds; a busy node may need more."""
+ALL_STACKS_S = 10.0
+"""Of all together, where some hang in a driver and answer nothing: what is left then is asked at once."""
+GONE_S = 5.0
+"""Until what was killed is gone."""
+_LOOK_EVERY_S = 0.01
 _SET_CHILD_SUBREAPER = 36  # prctl(2)
 
 
@@ -37,12 +44,15 @@ def prepare() -> None:
 def end(reap: Callable[[], object]) -> int:
     """Ends all processes below this one, and returns how many were asked for their stacks. `reap` collects the dead."""
     asked = [pid for pid in below(os.getpid()) if _catches(pid, signal.SIGABRT)]
-    _send(asked, signal.SIGABRT)
-    _send(asked, signal.SIGCONT)
-    _wait(reap, lambda: not set(asked) & set(below(os.getpid())))
+    _send(asked, signal.SIGSTOP)
+    until = time.monotonic() + ALL_STACKS_S
+    for pid in reversed(asked):  # children first, since some are killed when their parent ends
+        _send([pid], signal.SIGABRT)
+        _send([pid], signal.SIGCONT)
+        _wait(reap, lambda pid=pid: pid not in below(os.getpid()), min(STACKS_S, until - time.monotonic()))  # type: ignore[misc]
     kill()
     # One that hangs in a driver can't be killed: the end of this process is all that is left to do then.
-    _wait(reap, lambda: not below(os.getpid()))
+    _wait(reap, lambda: not below(os.getpid()), GONE_S)
     return len(asked)
 
 
@@ -89,8 +99,8 @@ def _send(pids: Iterable[int], number: int) -> None:
             os.kill(pid, number)
 
 
-def _wait(reap: Callable[[], object], is_over: Callable[[], bool]) -> None:
-    until = time.monotonic() + STACKS_S
+def _wait(reap: Callable[[], object], is_over: Callable[[], bool], limit_s: float) -> None:
+    until = time.monotonic() + limit_s
     while not is_over() and time.monotonic() < until:
         reap()
         time.sleep(_LOOK_EVERY_S)

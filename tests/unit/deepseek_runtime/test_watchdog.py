@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -233,6 +234,32 @@ def test_an_engine_with_work_and_no_token_is_ended_with_all_it_started_its_stack
     orphan = int(output.splitlines()[0])
     with pytest.raises(ProcessLookupError):
         os.kill(orphan, 0)
+
+
+SEVERAL = """\
+import http.server, os, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200); self.end_headers(); self.wfile.write(b"running 1\\nwaiting 0\\ntokens 1\\n")
+    def log_message(self, *_): pass
+def deeper(depth):
+    if depth: return deeper(depth - 1)
+    __import__("time").sleep(600)
+def rank(number): exec(f"def rank_{number}(): deeper(90)\\nrank_{number}()", {"deeper": deeper})
+for number in range(10):
+    if not os.fork(): rank(number)
+http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+
+
+def test_the_processes_of_an_engine_write_their_stacks_one_after_the_other(watched: Callable[..., Watched]) -> None:
+    """All at once they write into each other's lines, and nobody can read whose they are."""
+    port = free_port()
+    code, output = watched(sys.executable, "-c", SEVERAL, str(port), port=port).ended()
+    assert code == 76
+    stacks = [one for one in output.split("Fatal Python error: Aborted\n") if " in rank_" in one]
+    assert sorted(re.findall(r" in (rank_\d)\n", output)) == [f"rank_{number}" for number in range(10)]
+    assert [one.count(" in deeper\n") for one in stacks] == [91] * 10
 
 
 def test_nothing_of_an_engine_outlives_it(watched: Callable[..., Watched]) -> None:
