@@ -42,7 +42,7 @@ class Asked:
     @property
     def line(self) -> str:
         """For `answers.py`."""
-        arguments = self.rendered.command(8000)[1:]
+        arguments = self.rendered.arguments(8000)
         return json.dumps([[*arguments, "--dtype", "float32"] if self.whole else arguments, self.prompts, self.tokens])
 
 

@@ -1,7 +1,7 @@
 """What the operator renders for vLLM on CPUs, with the pod's paths and port as they are here."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.resources import Manifest
+from deepseek_operator.domain.programs.engines.request import FILES
 from deepseek_operator.kinds.serving.devices import planned
 from deepseek_operator.kinds.serving.model import resolve
 from deepseek_operator.kinds.serving.template import render
@@ -48,6 +49,20 @@ class Rendered:
         words = [str(port) if word == str(usual["containerPort"]) else word for word in self.container["command"]]
         return [self._here(word) for word in words]
 
+    def arguments(self, port: int) -> list[str]:
+        """Those of `vllm`."""
+        words = self.command(port)
+        return words[words.index("serve") :]
+
+    def provided(self, folder: Path) -> "Rendered":
+        """The same with its files in a folder, as the kubelet writes them."""
+        folder.mkdir()
+        (volume,) = [one for one in self.template["spec"]["volumes"] if "downwardAPI" in one]
+        for item in volume["downwardAPI"]["items"]:
+            name = item["fieldRef"]["fieldPath"].partition("['")[2].removesuffix("']")
+            (folder / item["path"]).write_text(self.template["metadata"]["annotations"][name])
+        return replace(self, places={**self.places, FILES: str(folder)})
+
     def environment(self, container: Manifest) -> dict[str, str]:
         """A container's variables."""
         return {one["name"]: self._here(one.get("value", "")) for one in container["env"]}
@@ -74,9 +89,13 @@ class Rendered:
 
 
 def rendered(
-    model: Path, shape: Mapping[str, Any], adapters: Mapping[str, Path] | None = None, **spec: Any
+    model: Path,
+    shape: Mapping[str, Any],
+    adapters: Mapping[str, Path] | None = None,
+    engine: Mapping[str, Any] | None = None,
+    **spec: Any,
 ) -> Rendered:
-    """A serving of a folder that a person brought, with adapters beside it by their names; `spec` adds to it."""
+    """A serving of a folder that a person brought, with adapters beside it by their names; `engine` and `spec` add to it."""
     beside = adapters or {}
     serving = a_serving(
         model={"name": NAME, "custom": dict(shape), "source": {"uri": "pvc://models/model"}},
@@ -85,6 +104,7 @@ def rendered(
             "version": VERSION,
             "args": ARGS,
             "env": [{"name": k, "value": v} for k, v in ADDED.items()],
+            **(engine or {}),
         },
         accelerator={"profile": "cpu"},
         adapters=[{"name": name, "source": {"uri": f"pvc://models/{name}"}, "rank": 4} for name in beside],

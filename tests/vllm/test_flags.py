@@ -41,7 +41,7 @@ def test_the_table_has_every_short_flag(known: set[str]) -> None:
 
 
 def test_a_command_has_no_flag_that_it_has_not(known: set[str]) -> None:
-    command = rendered(Path("/m"), SHAPES["llama"], {"one": Path("/a")}).command(8000)
+    command = rendered(Path("/m"), SHAPES["llama"], {"one": Path("/a")}).arguments(8000)
     written = {word for word in command if word.startswith("-")}
-    assert {"--shutdown-timeout", "--lora-modules", "--served-model-name"} <= written
+    assert {"--shutdown-timeout", "--middleware", "--lora-modules", "--served-model-name"} <= written
     assert written - known == set()

@@ -87,7 +87,7 @@ class Replica:
 
 
 def begun(pod: Rendered, folder: Path) -> Replica:
-    port, log = free_port(), folder / "vllm.log"
+    pod, port, log = pod.provided(folder / "engine"), free_port(), folder / "vllm.log"
     venv = Path(os.environ["VLLM"]) / "bin"
     variables = {**os.environ, **pod.environment(pod.container), "PATH": f"{venv}:{os.environ['PATH']}"}
     variables.pop("PYTHONPATH", None)
@@ -189,6 +189,20 @@ async def test_chats_answer_as_in_the_built_in_engine(replica: Replica, folders:
             assert text_of(real) == text_of(of_ours) == word.upper()
             assert real["usage"]["prompt_tokens"] == of_ours["usage"]["prompt_tokens"]
             assert real["choices"][0]["finish_reason"] == of_ours["choices"][0]["finish_reason"] == "stop"
+
+
+@pytest.mark.parametrize("body", [{}, {"stream": True}, {"model": "nosuch"}], ids=["whole", "streamed", "refused"])
+async def test_every_answer_lets_its_connection_go(replica: Replica, body: Mapping[str, Any]) -> None:
+    """Or a client that keeps it is answered 500 by a pod that ends."""
+    wanted = {"model": NAME, "prompt": "ab=", "max_tokens": 4, **body}
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(replica.url + "/v1/completions", json=wanted) as answer,
+    ):
+        told = await answer.text()
+    assert answer.headers["Connection"] == "close"
+    assert answer.status == (404 if "model" in body else 200)
+    assert told.endswith("data: [DONE]\n\n") is ("stream" in body)
 
 
 async def test_every_signal_that_we_read_is_published(replica: Replica) -> None:

@@ -56,7 +56,7 @@ def option(built: Command | Iterable[str], flag: str) -> str | None:
 
 def test_r1_on_eight_h200_is_one_tensor_group_with_r1s_parser() -> None:
     built = command()
-    assert built.args[:3] == ("vllm", "serve", "deepseek-ai/DeepSeek-R1")
+    assert built.args[3:7] == ("sh", "vllm", "serve", "deepseek-ai/DeepSeek-R1")
     assert option(built, "--tensor-parallel-size") == "8"
     assert option(built, "--reasoning-parser") == "deepseek_r1"
     assert (built.devices, built.devices_per_node, built.worker_args) == (8, 8, None)

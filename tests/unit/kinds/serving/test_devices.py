@@ -71,7 +71,7 @@ def test_r1_in_fp8_is_accepted_on_8_h200() -> None:
     found = plan_of()
     assert (found.refused, found.gpus, found.format, found.layout) == ("", 8, "fp8", "TP 8, EP 8")
     command = container_of()["command"]
-    assert command[:3] == ["vllm", "serve", "/model"]
+    assert command[3:7] == ["sh", "vllm", "serve", "/model"]
     assert command[command.index("--tensor-parallel-size") + 1] == "8"
 
 

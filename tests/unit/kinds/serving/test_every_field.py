@@ -557,7 +557,7 @@ FIELDS = (
           (("Pinned", "33333333/exports/50"), ("OnNewBest", "33333333/exports/60")), TUNED),
     Field("engine.type", engine("command"),
           (("builtin", ["python3", "-m", "deepseek_runtime.engine"]), ("custom", None)), IMAGE),
-    Field("engine.type", engine("command.2"), (("vllm", "/model"), ("sglang", "sglang.launch_server")), vllm()),
+    Field("engine.type", engine("command.0"), (("vllm", "sh"), ("sglang", "python3")), vllm()),
     Field("engine.version", engine("image"),
           (("0.33.0", "vllm/vllm-openai:v0.33.0"), ("0.18.0", "vllm/vllm-openai:v0.18.0")), vllm()),
     Field("engine.version", engine("image"),

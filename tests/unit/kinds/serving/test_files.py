@@ -3,9 +3,8 @@
 import json
 from typing import Any
 
-import pytest
-
 from deepseek_operator.core.resources import SERVICE
+from deepseek_operator.domain.programs.engines.connections import MIDDLEWARE, MODULE, TEXT
 from tests.support.serving_life import ServingLife
 from tests.support.servings import R1
 
@@ -53,9 +52,15 @@ def test_the_users_annotations_stand_beside_and_never_in_place_of_a_file() -> No
     assert annotations["prometheus.io/path"] == "/prometheus/metrics"
 
 
-@pytest.mark.parametrize("engine", ["vllm", "sglang"])
-def test_an_engine_without_files_whose_metrics_are_where_they_usually_are_has_neither(engine: str) -> None:
-    pod = template(engine={"type": engine})
+def test_vllm_finds_the_module_that_closes_connections_where_the_kubelet_writes_it() -> None:
+    pod = template(engine={"type": "vllm"})
+    command = pod["spec"]["containers"][0]["command"]
+    assert as_the_kubelet_writes(pod) == {MODULE: TEXT}
+    assert command[command.index("--middleware") + 1] == MIDDLEWARE
+
+
+def test_an_engine_without_files_whose_metrics_are_where_they_usually_are_has_neither() -> None:
+    pod = template(engine={"type": "sglang"})
     assert "annotations" not in pod["metadata"]
     assert not any(volume["name"] == "engine-files" for volume in pod["spec"]["volumes"])
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from deepseek_operator.domain.programs.arguments import Flags, Owned
-from deepseek_operator.domain.programs.engines import instead, limits, options
+from deepseek_operator.domain.programs.engines import connections, instead, limits, options
 from deepseek_operator.domain.programs.engines.entry import EngineEntry
 from deepseek_operator.domain.programs.engines.group import worker_probes
 from deepseek_operator.domain.programs.engines.probes import startup_probe, startup_seconds
@@ -140,6 +140,7 @@ FLAGS = Flags(
         "enable-lora",
         "max-lora-rank",
         "max-loras",
+        "middleware",
     ),
     variables=(
         Owned(("VLLM_HOST_IP", "HOST_IP", "VLLM_PORT", "VLLM_RPC_PORT"), "leave it out: a replica's inner addresses are its own"),
@@ -188,11 +189,17 @@ def _command(asked: EngineRequest, version: Version) -> Command:
         *options.words(OPTIONS, asked.options),
         *asked.extra_args,
     )
-    args, worker_args = _across_nodes(asked, base)
+    args, worker_args = _across_nodes(asked, connections.finding(base))
     built = replica(asked, args, _env(asked, version), Metrics("/metrics", PORT, names(version)))
     # Headless, a worker has no server.
     workers = worker_probes(asked, startup_probe(asked, "/health")) if asked.nodes > 1 else None
-    return replace(built, worker_args=worker_args, worker_probes=workers, warnings=tuple(_warnings(asked)))
+    return replace(
+        built,
+        worker_args=worker_args,
+        worker_probes=workers,
+        files={connections.MODULE: connections.TEXT},
+        warnings=tuple(_warnings(asked)),
+    )
 
 
 def _refusal(asked: EngineRequest, version: Version) -> Refusal | None:
@@ -258,7 +265,7 @@ def _queue(asked: EngineRequest, version: Version) -> Refusal | None:
 def _serving(asked: EngineRequest, version: Version) -> tuple[str, ...]:
     args = ["--host", "0.0.0.0", "--port", str(PORT), "--served-model-name"]
     args += [literal(name) for name in (asked.served_name, *asked.aliases)]
-    args += ["--shutdown-timeout", str(asked.drain_seconds)]
+    args += ["--shutdown-timeout", str(asked.drain_seconds), "--middleware", connections.MIDDLEWARE]
     if asked.max_model_length is not None:
         args += ["--max-model-len", str(asked.max_model_length)]
     if asked.max_concurrency is not None:
