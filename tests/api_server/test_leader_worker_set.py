@@ -16,6 +16,7 @@ from examples.local_cluster.control_plane import Cluster
 from tests.support import leader_worker_sets
 from tests.support.bench import Bench
 from tests.support.fake_node import FakeNode
+from tests.support.groups import NUMBER, RANK, Groups, set_of, uids
 from tests.support.kubectl import until
 from tests.support.namespaces import wait_for_account
 from tests.support.operator_process import OperatorProcess
@@ -24,11 +25,6 @@ from tests.support.our_kinds import serving_our_kinds
 pytestmark = pytest.mark.timeout(600)
 LIMIT_S = 120.0
 KIND = "DeepSeekServing"
-ROLE, NUMBER, RANK = (
-    "deepseek-operator.io/role",
-    "leaderworkerset.sigs.k8s.io/group-index",
-    "leaderworkerset.sigs.k8s.io/worker-index",
-)
 SPEC: dict[str, Any] = {
     "model": {"name": "deepseek-r1", "source": {"uri": "pvc://models/r1"}},
     "engine": {"type": "vllm"},
@@ -43,7 +39,7 @@ class Nodes(FakeNode):
     def _run(self, pod: Manifest) -> None:
         labels = pod["metadata"]["labels"]
         if labels.get(RANK) == "0":
-            group = [one for one in self.pods(f"{NUMBER}={labels[NUMBER]}") if _set_of(one) == _set_of(pod)]
+            group = [one for one in self.pods(f"{NUMBER}={labels[NUMBER]}") if set_of(one) == set_of(pod)]
             size = int(pod["metadata"]["annotations"]["leaderworkerset.sigs.k8s.io/size"])
             others = [one for one in group if one["metadata"]["labels"][RANK] != "0"]
             if sum(_runs(one) for one in others) < size - 1:
@@ -51,10 +47,6 @@ class Nodes(FakeNode):
         super()._run(pod)
         number = sum(map(ord, pod["metadata"]["name"])) % 250 + 1
         self._set(pod, {"podIP": f"10.201.0.{number}", "podIPs": [{"ip": f"10.201.0.{number}"}]})
-
-
-def _set_of(pod: Manifest) -> str:
-    return str(pod["metadata"]["labels"]["leaderworkerset.sigs.k8s.io/name"])
 
 
 def _runs(pod: Manifest) -> bool:
@@ -87,7 +79,7 @@ def life(sets: Cluster, tmp_path: Path, request: pytest.FixtureRequest) -> Itera
     assert operator.exits == []
 
 
-class Life(Bench):
+class Life(Bench, Groups):
     """One serving `x` of R1 over two nodes of H100."""
 
     def begin(self, **spec: Any) -> None:
@@ -110,31 +102,9 @@ class Life(Bench):
             status = self.status(KIND)
             said = (status.get("phase"), status.get("readyReplicas"), status.get("observedGeneration"))
             generation = self.api.get(self.path(KIND))["metadata"]["generation"]
-            leaders, pods = _names(self.leaders()), self.node.pods()
-            is_whole = len(leaders) == replicas and len(pods) == 2 * replicas
-            return said == ("Available", replicas, generation) and is_whole and self.endpoints() == leaders
+            return said == ("Available", replicas, generation) and self.are_whole(replicas)
 
         until(f"{replicas} replicas serve", is_so, timeout_s=LIMIT_S, every_s=0.3)
-
-    def sets(self) -> list[Manifest]:
-        found: list[Manifest] = self.api.get(leader_worker_sets.COLLECTION.format(self.namespace))["items"]
-        return found
-
-    def pods(self) -> list[Manifest]:
-        return [pod for pod in self.node.pods() if "deletionTimestamp" not in pod["metadata"]]
-
-    def leaders(self) -> list[Manifest]:
-        return [pod for pod in self.pods() if pod["metadata"]["labels"][ROLE] == "engine"]
-
-    def workers(self) -> list[Manifest]:
-        return [pod for pod in self.pods() if pod["metadata"]["labels"][ROLE] == "worker"]
-
-    def endpoints(self) -> set[str]:
-        """Names of the pods that clients are led to."""
-        path = f"/apis/discovery.k8s.io/v1/namespaces/{self.namespace}/endpointslices"
-        slices = self.api.get(path, labelSelector="kubernetes.io/service-name=x-serve")["items"]
-        found = [one for piece in slices for one in piece.get("endpoints") or ()]
-        return {one["targetRef"]["name"] for one in found if one["conditions"].get("ready")}
 
 
 def test_a_serving_is_made_scaled_and_taken_away(life: Life) -> None:
@@ -192,7 +162,7 @@ def test_a_worker_that_ends_takes_its_replica_out_until_all_of_it_is_made_anew(l
     until("that is told", lambda: life.status(KIND).get("readyReplicas") == 1, timeout_s=LIMIT_S)
     assert len(life.endpoints()) == 1, "the other replica serves on"
     # Its node does not answer: nothing is made in its place, and nothing is served by half.
-    until("another leader waits", lambda: leader["metadata"]["uid"] not in _uids(life.leaders()), timeout_s=LIMIT_S)
+    until("another leader waits", lambda: leader["metadata"]["uid"] not in uids(life.leaders()), timeout_s=LIMIT_S)
     waiting = [pod for pod in life.leaders() if pod["metadata"]["labels"][NUMBER] == number]
     assert not [pod for pod in waiting if _is_ready(pod)]
     life.node.lingers = False
@@ -208,7 +178,7 @@ def test_a_container_that_starts_again_restarts_its_replica(life: Life) -> None:
     (worker,) = life.workers()
     (container,) = worker["status"]["containerStatuses"]
     life.node._set(worker, {"containerStatuses": [{**container, "restartCount": 1}]})
-    until("all pods are others", lambda: before.isdisjoint(_uids(life.pods())), timeout_s=LIMIT_S)
+    until("all pods are others", lambda: before.isdisjoint(uids(life.pods())), timeout_s=LIMIT_S)
     life.serves(1)
 
 
@@ -253,11 +223,3 @@ def _is_quiet(life: Life) -> bool:
     before = len(life.operator.proxy.writes)
     time.sleep(5)
     return len(life.operator.proxy.writes) == before
-
-
-def _names(pods: list[Manifest]) -> set[str]:
-    return {pod["metadata"]["name"] for pod in pods}
-
-
-def _uids(pods: list[Manifest]) -> set[str]:
-    return {pod["metadata"]["uid"] for pod in pods}

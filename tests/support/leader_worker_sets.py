@@ -19,7 +19,7 @@ import yaml
 from examples.local_cluster import pki
 from examples.local_cluster.control_plane import LOOPBACK, Cluster
 from examples.local_cluster.pki import Identity
-from tests.support.gateway_api import install
+from tests.support.gateway_api import install, uninstall
 from tests.support.go_programs import LEADER_WORKER_SET, MODULES, built
 from tests.support.kubectl import until
 from tests.support.ports import free_port
@@ -51,7 +51,7 @@ def definitions() -> list[dict[str, Any]]:
 
 @contextmanager
 def running(cluster: Cluster, place: Path) -> Iterator[None]:
-    """The definitions, the webhooks and the controller, which ends with the block; its log lies in `place`."""
+    """The definitions, the webhooks and the controller, all of which go with the block; its log lies in `place`."""
     install(cluster.api, definitions())
     port, log = free_port(), place / "leader-worker-set.log"
     _certificate(cluster, place)
@@ -75,6 +75,9 @@ def running(cluster: Cluster, place: Path) -> Iterator[None]:
         _ask(cluster, port)
         yield
     finally:
+        for kind in _KINDS.values():
+            cluster.api.delete(f"{_ADMISSION}/{kind}/lws-{kind}")
+        uninstall(cluster.api, definitions())
         process.kill()
         process.wait(10)
 
