@@ -1,4 +1,4 @@
-"""A constant load on a Gateway: small requests, each on a connection of its own or kept alive, every answer counted."""
+"""A constant load on a Gateway or a Service: small requests, each on a connection of its own or kept alive, every answer counted."""
 
 import http.client
 import json
@@ -19,9 +19,17 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-def ask(address: str, host: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Answer:
+def ask(
+    address: str,
+    host: str,
+    path: str,
+    body: bytes | None = None,
+    headers: dict[str, str] | None = None,
+    *,
+    port: int = 80,
+) -> Answer:
     """One request on a connection of its own."""
-    connection = http.client.HTTPConnection(address, 80, timeout=TIMEOUT_S)
+    connection = http.client.HTTPConnection(address, port, timeout=TIMEOUT_S)
     try:
         return _asked(connection, host, path, body, headers or {})
     except (OSError, http.client.HTTPException) as error:
@@ -66,11 +74,12 @@ class Load:
         pause_s: float = 0.02,
         headers: dict[str, str] | None = None,
         body: bytes | None = None,
+        port: int = 80,
     ) -> None:
         self.statuses: Counter[int] = Counter()
         self.versions: Counter[str] = Counter()
         self.failures: list[tuple[float, Answer]] = []
-        self._address, self._host, self._pause_s = address, host, pause_s
+        self._address, self._port, self._host, self._pause_s = address, port, host, pause_s
         self._headers, self._body = headers or {}, body or completion()
         self._ended, self._began = threading.Event(), time.monotonic()
         self._threads = [threading.Thread(target=self._run, args=(number % 2 == 0,)) for number in range(clients)]
@@ -86,7 +95,7 @@ class Load:
             thread.join(TIMEOUT_S + 10)
 
     def _run(self, keeps: bool) -> None:
-        connection = http.client.HTTPConnection(self._address, 80, timeout=TIMEOUT_S)
+        connection = http.client.HTTPConnection(self._address, self._port, timeout=TIMEOUT_S)
         while not self._ended.wait(self._pause_s):
             try:
                 answer = _asked(connection, self._host, "/v1/completions", self._body, self._headers)

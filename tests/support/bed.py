@@ -30,15 +30,17 @@ def tests_cluster(*arguments: str) -> str:
     return done.stdout.strip()
 
 
-def ready(say: Callable[[str], None] = lambda _: None, *, fake_nodes: int = 0) -> Kubectl:
-    """kubectl for a cluster on which the operator of this tree runs."""
+def ready(
+    say: Callable[[str], None] = lambda _: None, *, fake_nodes: int = 0, values: tuple[str, ...] = VALUES
+) -> Kubectl:
+    """kubectl for a cluster on which the operator of this tree runs; `values` are its chart's."""
     tests_cluster("ensure", "e2e")
     tests_cluster("up", *(["--fake-nodes", str(fake_nodes)] if fake_nodes else []))
     say("the cluster is up")
     tests_cluster("images")
     say("the images are loaded")
     kubectl = Kubectl(Path(os.environ.get("KUBECONFIG") or tests_cluster("kubeconfig")))
-    release(kubectl).install(*VALUES)
+    release(kubectl).install(*values)
     restart_operator(kubectl)
     say("the operator is installed and ready")
     return kubectl

@@ -9,7 +9,7 @@ import json
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -30,6 +30,7 @@ class Mirror:
         troubles: how often any file is answered 503 first.
         knows_ranges: whether it answers with 206.
         pause_s: between two pieces of 64 KiB.
+        address: of this machine, on which it answers; `elsewhere`: another name of it, under which large files lie.
         sent: bytes of each file that went out; `asked`: paths, with the Range behind them.
     """
 
@@ -42,10 +43,13 @@ class Mirror:
     troubles: int = 0
     knows_ranges: bool = True
     pause_s: float = 0.0
+    address: str = "127.0.0.1"
+    elsewhere: str = "localhost"
     sent: Counter[str] = field(default_factory=Counter)
     asked: list[str] = field(default_factory=list)
     leaked: list[str] = field(default_factory=list)
     url: str = ""
+    port: int = 0
     changed: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -64,9 +68,10 @@ class Mirror:
         class Handler(_Handler):
             told = mirror
 
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        server = ThreadingHTTPServer((self.address, 0), Handler)
         server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{server.server_address[1]}"
+        self.port = server.server_address[1]
+        self.url = f"http://{self.address}:{self.port}"
         thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
         thread.start()
         try:
@@ -95,6 +100,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: Any) -> None:
         pass
+
+    def handle(self) -> None:
+        with suppress(ConnectionError):  # Readers are killed.
+            super().handle()
 
     def do_GET(self) -> None:
         mirror, path = self.told, unquote(urlsplit(self.path).path)
@@ -134,8 +143,8 @@ class _Handler(BaseHTTPRequestHandler):
         if content is None:
             return self._refuse(404, "EntryNotFound", "Entry not found")
         if name.endswith(LFS):
-            # Another name of this machine: another origin, which the token is not for.
-            place = mirror.url.replace("127.0.0.1", "localhost")
+            # Another origin, which the token is not for.
+            place = f"http://{mirror.elsewhere}:{mirror.port}"
             self.send_response(302)
             self.send_header("Location", f"{place}/lfs/{repository}/{commit}/{name}")
             self.send_header("Content-Length", "0")
