@@ -55,6 +55,12 @@ def needed_by_keda() -> None:
         built(program)
 
 
+def needed_by_replicas() -> None:
+    """The same for tests/replicas."""
+    for program in (LEADER_WORKER_SET, S3_SERVER):
+        built(program)
+
+
 def built(program: str) -> Path:
     """The program, built where it is not there."""
     module, name = MODULES[program], program.rpartition("/")[2]
