@@ -2,14 +2,8 @@
 
 import json
 import re
-import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from urllib.error import HTTPError
-from urllib.parse import urlencode
-from urllib.request import urlopen
 
 import pytest
 
@@ -17,8 +11,7 @@ from deepseek_operator.cli.dashboards.files import dashboards
 from deepseek_operator.core.dashboards import Dashboard, Query
 from deepseek_operator.kinds.registry import KINDS
 from tests.support.exposed import exposed, jobs
-from tests.support.ports import free_port
-from tests.support.prometheus import eventually, is_ready
+from tests.support.prometheus import Store, chosen, eventually, running
 
 CHART = Path(__file__).parents[2] / "charts" / "deepseek-operator"
 FOLDER = CHART / "files" / "dashboards"
@@ -31,53 +24,15 @@ QUERIES = [
 ]
 
 
-@dataclass(frozen=True)
-class Store:
-    """A Prometheus that is asked."""
-
-    url: str
-
-    def ask(self, path: str, **values: str) -> Any:
-        """What it answers under `data`; ValueError with its words where it can't read the query."""
-        try:
-            with urlopen(f"{self.url}/api/v1/{path}?{urlencode(values)}", timeout=20) as response:
-                return json.load(response)["data"]
-        except HTTPError as error:
-            raise ValueError(json.load(error)["error"]) from None
-
-    def found(self, expression: str) -> list[dict[str, str]]:
-        """Labels of the series that have a number now."""
-        answer = self.ask("query", query=chosen(expression))
-        return [one["metric"] for one in answer["result"] if one["value"][1] != "NaN"]
-
-
-def chosen(expression: str) -> str:
-    """With what both tools put in for All."""
-    return re.sub(r"\$\w+", ".*", expression)
-
-
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     """It has scraped every page several times, and evaluated the chart's rules."""
-    folder, port = tmp_path_factory.mktemp("prometheus"), free_port()
     with exposed() as pages:
         every = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
-        rules = [str(CHART / "alerts.rules.yaml")]
-        (folder / "prometheus.yml").write_text(
-            json.dumps({"global": every, "rule_files": rules, "scrape_configs": jobs(pages)})
-        )
-        flags = (f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data",
-                 f"--web.listen-address=127.0.0.1:{port}")  # fmt: skip
-        with (folder / "log").open("wb") as log:
-            process = subprocess.Popen(["/usr/bin/prometheus", *flags], stdout=log, stderr=log)
-        found = Store(f"http://127.0.0.1:{port}")
-        try:
-            eventually(lambda: is_ready(found.url))
+        told = {"global": every, "rule_files": [str(CHART / "alerts.rules.yaml")], "scrape_configs": jobs(pages)}
+        with running(tmp_path_factory.mktemp("prometheus"), told) as found:
             eventually(lambda: len(found.found("count_over_time(up[1m]) >= 4 and up == 1")) == len(jobs(pages)))
             yield found
-        finally:
-            process.terminate()
-            process.wait(timeout=30)
 
 
 @pytest.mark.parametrize("query", QUERIES)

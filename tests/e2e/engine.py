@@ -7,7 +7,7 @@ GET /truth they are right again. A request with "stream": true is answered by pi
 "pieces" in it is another number of them. Answers say LOG_LEVEL as their fingerprint: which version gave them. SIGTERM: what runs is answered, then it leaves. Standard library only.
 
 Versions that are worse than others, by variables: ENGINE_FAILS_EACH=20 answers each twentieth request with 500,
-ENGINE_SECONDS=3 takes so long for each.
+ENGINE_SECONDS=3 takes so long for each, ENGINE_ANSWER is what it says in place of OK. GET /die ends it at once.
 """
 
 import json
@@ -23,6 +23,7 @@ FAILS_EACH = int(os.environ.get("ENGINE_FAILS_EACH") or 0)
 BOUNDS_S = (0.25, 0.5, 1, 2, 4, 8, 16, float("inf"))
 PIECES, PIECE_SECONDS = 6, 2
 VERSION = os.environ.get("LOG_LEVEL", "")
+ANSWER = os.environ.get("ENGINE_ANSWER", "OK")
 STREAM = b'"stream": true'
 """As json.dumps writes it."""
 
@@ -40,6 +41,8 @@ class Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def do_GET(self) -> None:
+        if self.path == "/die":
+            os._exit(1)
         if self.path in ("/lie", "/truth"):
             State.lies = self.path == "/lie"
         self.answer(metrics() if self.path == "/metrics" else VERSION, "text/plain")
@@ -58,7 +61,11 @@ class Handler(BaseHTTPRequestHandler):
             fails = count(time.monotonic() - began_s)
             if not streams:
                 usage = {"prompt_tokens": 3, "completion_tokens": 1}
-                answer = {"choices": [{"text": "OK"}], "usage": usage, "system_fingerprint": VERSION}
+                answer = {
+                    "choices": [{"text": ANSWER, "finish_reason": "stop"}],
+                    "usage": usage,
+                    "system_fingerprint": VERSION,
+                }
                 self.answer(json.dumps(answer), "application/json", 500 if fails else 200)
         finally:  # A client that went away is in flight no longer either.
             with State.changed:

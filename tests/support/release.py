@@ -38,11 +38,16 @@ class Release:
         """`helm uninstall --wait`; custom resources and their children stay. Raises CommandFailed."""
         self._helm("uninstall", NAME, "--wait", f"--timeout={timeout_s}s", timeout_s=timeout_s)
 
-    def _helm(self, *arguments: str, timeout_s: int) -> None:
+    def notes(self, timeout_s: int = 60) -> str:
+        """What an administrator is told after the last installation. Raises CommandFailed."""
+        return self._helm("get", "notes", NAME, timeout_s=timeout_s)
+
+    def _helm(self, *arguments: str, timeout_s: int) -> str:
         command = [str(self.helm), f"--kubeconfig={self.kubectl.kubeconfig}", f"--namespace={NAMESPACE}", *arguments]
         done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s + 60, check=False)
         if done.returncode:
             raise CommandFailed(f"helm {arguments[0]}: {done.stderr.strip()}")
+        return done.stdout
 
     def logs(self) -> str:
         """What the operator has printed."""
