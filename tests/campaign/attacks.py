@@ -145,7 +145,11 @@ def _every() -> Iterator[Attack]:
         yield _training(f"data at {uri}", _dataset(uri), Refused("write pvc://"))
         yield _serving(f"a model at {uri}", _model(uri), Refused("write pvc://"))
     # At the administrator's address alone, and to a claim of the tenant's own.
-    yield _training("data in a bucket", _dataset("s3://bucket/x"), Refused("write pvc://"))
+    yield _training("data in a bucket and on no claim", _dataset("s3://bucket/x"), Refused("needs claimName"))
+    yield _training("data of a bucket elsewhere", _dataset("s3://key:secret@192.0.2.1/x"), Refused("write pvc://"))
+    yield _training(
+        "data of a repository's other one", _dataset("hf://datasets/a/b@../../c/d"), Refused("write pvc://")
+    )
     yield _serving("a model in a bucket and on no claim", _model("s3://bucket/x"), Refused("needs claimName"))
     yield _serving("a model of a bucket elsewhere", _model("s3://key:secret@192.0.2.1/x"), Refused("write pvc://"))
     for path in ("../x", "/etc", "a/../../b", "$(A)", "a/./b"):

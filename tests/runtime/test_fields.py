@@ -377,7 +377,7 @@ OF_THE_OPERATOR = {
     *("model.name", "model.fromTraining.name", "model.fromTraining.checkpoint", "hyperparameters.moreSteps"),
     "hyperparameters.gradientCompression.freezeSteps",
     # Of what is fetched before the trainer starts, which reads a folder.
-    *("model.source.claimName", "model.source.credentials", "model.source.digest"),
+    *(f"{part}.source.{name}" for part in ("model", "datasets") for name in ("claimName", "credentials", "digest")),
 }
 
 

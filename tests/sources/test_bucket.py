@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.sources.fetches import FILES, MIB, SIZE, WEIGHTS, Place, content, digest
-from tests.support.s3 import S3, serving
+from tests.support.s3 import S3, flip, serving
 
 BUCKET, PREFIX = "team-models", "v2/lite"
 URI = f"s3://{BUCKET}/{PREFIX}"
@@ -118,12 +118,3 @@ def test_what_nobody_can_fetch_is_refused_with_what_to_write(
     assert fetch.ended() == code, fetch.log.read_text()
     assert words in fetch.said["message"]
     assert not list(place.claim.rglob("*.safetensors"))
-
-
-def flip(path: Path) -> None:
-    """One byte in its middle, behind the server's back: the ETag stays what it was."""
-    with path.open("r+b") as file:
-        file.seek(path.stat().st_size // 2)
-        byte = file.read(1)
-        file.seek(-1, 1)
-        file.write(bytes([byte[0] ^ 1]))

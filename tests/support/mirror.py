@@ -1,7 +1,8 @@
 """A mirror of the Hugging Face Hub on this machine: its API of repositories and files, and what goes wrong with one.
 
-`/api/models/<name>/revision/<revision>?blobs=true` and `/<name>/resolve/<commit>/<path>`, with Range; files in LFS lie
-elsewhere, where `resolve` sends their readers, as the hub does.
+`/api/models/<name>/revision/<revision>?blobs=true` and `/<name>/resolve/<commit>/<path>`, with Range, of datasets the same
+below `datasets/`, by which they are called here too; files in LFS lie elsewhere, where `resolve` sends their readers, as the
+hub does.
 """
 
 import hashlib
@@ -15,7 +16,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-LFS = ".safetensors"
+LFS = (".safetensors", ".parquet")
+DATASETS = "datasets/"
 _PIECE = 64 << 10
 
 
@@ -118,6 +120,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._refuse(401, "RepoNotFound", "Invalid username or password.")
         if path.startswith("/api/models/"):
             return self._revision(path.removeprefix("/api/models/"))
+        if path.startswith(f"/api/{DATASETS}"):
+            return self._revision(path.removeprefix("/api/"))
         return self._resolve(path.strip("/"))
 
     def _revision(self, path: str) -> None:
@@ -132,7 +136,7 @@ class _Handler(BaseHTTPRequestHandler):
         if files is None:
             return self._refuse(404, "RevisionNotFound", f"Invalid rev id: {revision}")
         listed = [_sibling(name, content) for name, content in files.items()]
-        told = {"id": repository, "modelId": repository, "sha": commit, "siblings": listed}
+        told = {"id": repository.removeprefix(DATASETS), "sha": commit, "siblings": listed}
         return self._answer(json.dumps(told).encode())
 
     def _resolve(self, path: str) -> None:
@@ -146,15 +150,16 @@ class _Handler(BaseHTTPRequestHandler):
             # Another origin, which the token is not for.
             place = f"http://{mirror.elsewhere}:{mirror.port}"
             self.send_response(302)
-            self.send_header("Location", f"{place}/lfs/{repository}/{commit}/{name}")
+            self.send_header("Location", f"{place}/lfs/{repository}/resolve/{commit}/{name}")
             self.send_header("Content-Length", "0")
             self.end_headers()
             return None
         return self._file(name, content)
 
     def _lfs(self, path: str) -> None:
-        organisation, model, commit, name = path.split("/", 3)
-        self._file(name, self.told.commits[f"{organisation}/{model}"][commit][name])
+        repository, _, rest = path.partition("/resolve/")
+        commit, _, name = rest.partition("/")
+        self._file(name, self.told.commits[repository][commit][name])
 
     def _file(self, name: str, content: bytes) -> None:
         mirror = self.told

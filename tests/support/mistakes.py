@@ -14,6 +14,10 @@ def _pinned(uri: str, **pin: str) -> dict[str, Any]:
     return {"spec.datasets": [{"source": {"uri": uri, "dvc": pin}}]}
 
 
+def _fetched(uri: str, **more: Any) -> dict[str, Any]:
+    return {"spec.datasets": [{"source": {"uri": uri, **more}}]}
+
+
 def _texts() -> dict[str, Any]:
     return {"spec.datasets": [{"source": {"uri": "pvc://corpora/a.txt"}, "format": "Text"}]}
 
@@ -189,6 +193,24 @@ TRAININGS: tuple[tuple[dict[str, Any], str | None], ...] = (
     (_pinned("pvc://corpora/a.jsonl", md5="HEAD"), "should match"),
     (_pinned("pvc://corpora/a.jsonl", file="../a.dvc"), "write the path from the root of the claim"),
     (_pinned("pvc://corpora/a.jsonl", rev="v1"), 'unknown field "spec.datasets[0].source.dvc.rev"'),
+    (
+        _fetched("hf://datasets/openai/gsm8k", claimName="corpora"),
+        "hf://datasets/<organisation>/<dataset>@<branch, tag or",
+    ),
+    (_fetched("hf://openai/gsm8k@main", claimName="corpora"), "hf://datasets/<organisation>/<dataset>@<branch, tag or"),
+    (_fetched("s3://corpora", claimName="corpora"), "or s3://<bucket>/<the same>"),
+    (_fetched("https://example.com/a.jsonl", claimName="corpora"), "write pvc://<claim>/<file>"),
+    (_fetched("hf://datasets/openai/gsm8k@main"), "data that is fetched (hf://, s3://) needs claimName"),
+    (_fetched("s3://corpora/a.jsonl", credentials="keys"), "data that is fetched (hf://, s3://) needs claimName"),
+    (
+        _fetched("pvc://corpora/a.jsonl", claimName="other"),
+        "data that is there (pvc://, image://, builtin://) has none",
+    ),
+    (
+        _fetched("builtin://uppercase", digest=f"sha256:{'0' * 64}"),
+        "data that is there (pvc://, image://, builtin://) has none",
+    ),
+    (_fetched("s3://corpora/a.jsonl", claimName="c", dvc={"md5": "0" * 32}), "of what is fetched write source.digest"),
     ({"spec.data": {"deduplicate": True}}, "write one of its words, in quotes where YAML"),
     ({"spec.data": {"deduplicate": "Exact", "nearSimilarity": "0.9"}}, "write data.deduplicate Near beside it"),
     ({"spec.data": {"deduplicate": "Near", "nearSimilarity": "0.1"}}, "must be from 0.5 to 1"),

@@ -55,6 +55,15 @@ class S3:
         return self.root / bucket / key
 
 
+def flip(path: Path) -> None:
+    """One byte in its middle, behind the server's back: the ETag stays what it was."""
+    with path.open("r+b") as file:
+        file.seek(path.stat().st_size // 2)
+        byte = file.read(1)
+        file.seek(-1, 1)
+        file.write(bytes([byte[0] ^ 1]))
+
+
 @contextmanager
 def serving(root: Path, address: str = "127.0.0.1") -> Iterator[S3]:
     """Over an empty folder, on that address of this machine."""

@@ -213,6 +213,8 @@ _DNS_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
 _PATH_STEP = r"[A-Za-z0-9_-][A-Za-z0-9._-]*"
 _MATCHING_STEP = r"[A-Za-z0-9_*?-][A-Za-z0-9._*?-]*"
+_HUB_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*"
+_BUCKET = r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
 _LABEL_NAME = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
 _IMAGE_STEP = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
 _IMAGE_HOST = r"[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?(\.[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)*(:[0-9]{1,5})?"
@@ -242,7 +244,7 @@ PvcUri = Annotated[
 SourceUri = Annotated[
     str,
     StringConstraints(
-        pattern=rf"^(pvc://{_SUBDOMAIN}(/{_PATH_STEP})*|hf://[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*@{_PATH_STEP}|s3://[a-z0-9][a-z0-9.-]{{1,61}}[a-z0-9](/{_PATH_STEP})+)$",
+        pattern=rf"^(pvc://{_SUBDOMAIN}(/{_PATH_STEP})*|hf://{_HUB_NAME}@{_PATH_STEP}|s3://{_BUCKET}(/{_PATH_STEP})+)$",
         max_length=512,
     ),
     Says(
@@ -258,11 +260,12 @@ ContentDigest = Annotated[
 DatasetUri = Annotated[
     str,
     StringConstraints(
-        pattern=rf"^(pvc://{_SUBDOMAIN}(/{_MATCHING_STEP})+|image://(/{_MATCHING_STEP})+|builtin://[a-z0-9][-a-z0-9]*)$",
+        pattern=rf"^(pvc://{_SUBDOMAIN}(/{_MATCHING_STEP})+|image://(/{_MATCHING_STEP})+|builtin://[a-z0-9][-a-z0-9]*|hf://datasets/{_HUB_NAME}@{_PATH_STEP}(/{_MATCHING_STEP})*|s3://{_BUCKET}(/{_MATCHING_STEP})+)$",
         max_length=512,
     ),
     Says(
-        "write pvc://<claim>/<file>, or a folder or pattern in its place, image:///<path in the image> or builtin://<task>, "
+        "write pvc://<claim>/<file>, or a folder or pattern in its place, image:///<path in the image>, builtin://<task>, "
+        "hf://datasets/<organisation>/<dataset>@<branch, tag or commit>/<file, folder or pattern> or s3://<bucket>/<the same>, "
         "for example pvc://corpora/a.jsonl or pvc://corpora/2026/*.parquet"
     ),
 ]

@@ -32,7 +32,7 @@ def main() -> int:
     try:
         settings = read_settings(os.environ)
         with told_on(settings.port, progress) if settings.port else nullcontext():
-            folder, kept = fetch(settings, progress)
+            folder, revision, kept = fetch(settings, progress)
     except Invalid as error:
         return _over(ExitCode.INVALID, str(error))
     except Failure as error:
@@ -45,7 +45,7 @@ def main() -> int:
     came = f"{amount(progress.fetched)} came in {seconds:.0f} s" if progress.fetched else "it was there"
     source = {
         "folder": folder.sub_path,
-        "revision": folder.revision,
+        "revision": revision,
         "digest": kept.digest,
         "bytes": kept.size,
         "fetchedBytes": progress.fetched,
@@ -54,26 +54,29 @@ def main() -> int:
     return _over(ExitCode.COMPLETE, f"{settings.uri}: {amount(kept.size)} in {folder.sub_path}, {came}", source)
 
 
-def fetch(settings: Settings, progress: Progress) -> tuple[Folder, Kept]:
-    """The folder, with what its manifest says. Raises Failure."""
-    place, known = settings.source.place, _known(settings)
-    if known is not None and (kept := Folder(settings.claim, place, known).kept()) is not None:
-        return _used(settings, Folder(settings.claim, place, known), kept)
-    source = settings.source
+def fetch(settings: Settings, progress: Progress) -> tuple[Folder, str, Kept]:
+    """The folder, the revision that it is of, and what its manifest says. Raises Failure."""
+    source, known = settings.source, _known(settings)
+    if known is not None and (kept := _folder(settings, known).kept()) is not None:
+        return _used(settings, _folder(settings, known), known, kept)
     if isinstance(source, HubSource) and settings.is_offline:
         lies = f"revision {known} is not on it whole" if known else "no such name was ever resolved on it"
         raise NotThere(
             f"{settings.uri}: the hub is offline by the operator's settings, and {lies}; write what is there"
         )
     listing = hub.listed(settings, source) if isinstance(source, HubSource) else bucket.listed(settings, source)
-    folder = Folder(settings.claim, place, listing.revision)
+    folder = _folder(settings, listing.revision)
     with folder.locked(lambda: progress.say(f"waits for another fetch of {folder.sub_path}")):
         kept = folder.kept()
         if kept is None:
             kept = _fetched(settings, listing, folder, progress)
     if isinstance(source, HubSource):
-        remember(settings.claim, place, source.revision, listing.revision)
-    return _used(settings, folder, kept)
+        remember(settings.claim, source.place, source.revision, listing.revision)
+    return _used(settings, folder, listing.revision, kept)
+
+
+def _folder(settings: Settings, revision: str) -> Folder:
+    return Folder(settings.claim, settings.source.place, settings.source.folder(revision))
 
 
 def _known(settings: Settings) -> str | None:
@@ -105,10 +108,10 @@ async def _downloaded(settings: Settings, listing: Listing, folder: Folder, prog
         return await download(store, listing, folder, progress)
 
 
-def _used(settings: Settings, folder: Folder, kept: Kept) -> tuple[Folder, Kept]:
+def _used(settings: Settings, folder: Folder, revision: str, kept: Kept) -> tuple[Folder, str, Kept]:
     _held_to(settings, kept)
     folder.used()
-    return folder, kept
+    return folder, revision, kept
 
 
 def _held_to(settings: Settings, kept: Kept) -> None:

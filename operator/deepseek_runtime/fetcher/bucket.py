@@ -1,4 +1,4 @@
-"""What lies below a prefix of a bucket, in S3 or whatever speaks its protocol, and how it is read.
+"""What lies below a prefix of a bucket, in S3 or whatever speaks its protocol, or is named there, and how it is read.
 
 A bucket knows no commits: a revision is a digest over what is listed, and each object is read only as it was listed, by its
 ETag. Where `SHA256SUMS` lies there, as sha256sum prints it, that is what is promised of each file; else the ETag of an object
@@ -13,8 +13,9 @@ from dataclasses import replace
 from typing import Any, Self
 
 from deepseek_runtime.fetcher.failures import Failure, Interrupted, NotThere, Refused, Unavailable
-from deepseek_runtime.fetcher.listing import File, Listing, checked, of_a_model
+from deepseek_runtime.fetcher.listing import File, Listing, checked
 from deepseek_runtime.fetcher.settings import BucketSource, Settings
+from deepseek_runtime.fetcher.wanted import chosen
 
 SUMS = "SHA256SUMS"
 _PIECE_BYTES = 1 << 20
@@ -22,6 +23,7 @@ _SILENT_S = 60.0
 _LONGEST_SUMS = 16 << 20
 _MOST_FILES = 100_000
 _LINE = re.compile(r"([0-9a-f]{64}) [ *](?:\./)?(.+)")
+_PATTERN = re.compile(r"[*?]")
 _STATUS = re.compile(r"status code: (\d{3})")
 _MD5 = re.compile(r"[0-9a-f]{32}")
 _REVISION_DIGITS = 40
@@ -29,30 +31,63 @@ _REVISION_DIGITS = 40
 
 def listed(settings: Settings, source: BucketSource) -> Listing:
     """Asks the bucket. Raises Failure: NotThere, Refused or Unavailable."""
-    import obstore
-
     store = _store(settings, source)
-    files: list[File] = []
-    sums: Mapping[str, str] = {}
     try:
-        for page in obstore.list(store, chunk_size=1000):
-            files += [_file(one) for one in page if not str(one["path"]).endswith("/")]
-            if len(files) > _MOST_FILES:
-                raise NotThere(f"{settings.uri} has more than {_MOST_FILES:,} objects: write the prefix of one model")
-        told = next((file for file in files if file.path == SUMS), None)
-        if told is not None and told.size <= _LONGEST_SUMS:
-            sums = _sums(bytes(obstore.get(store, SUMS).bytes()))
+        files, sums = _found(settings, source, store)
     except Failure:
         raise
     except Exception as error:
         raise _failure(settings, source, error) from error
     if not files:
         raise NotThere(f"{settings.uri} holds no object: correct the bucket or the prefix")
-    files = [_promised(file, sums) for file in files if file.path != SUMS]
-    seen = "".join(f"{file.path}\0{file.size}\0{file.version}\n" for file in sorted(files, key=lambda file: file.path))
-    revision = hashlib.sha256(f"{source.bucket}/{source.prefix}\n{seen}".encode()).hexdigest()[:_REVISION_DIGITS]
+    files = [_promised(file, sums) for file in files]
+    # A part is one revision whatever becomes of the rest; of a model all that lies there is one.
+    seen = sorted(chosen(files, settings) if source.selection else files, key=lambda file: file.path)
+    told = "".join(f"{file.path}\0{file.size}\0{file.version}\n" for file in seen)
+    revision = hashlib.sha256(f"{source.bucket}/{source.prefix}\n{told}".encode()).hexdigest()[:_REVISION_DIGITS]
     whole = checked(source.place, revision, files)
-    return replace(whole, files=tuple(of_a_model(whole.files, settings.uri)))
+    return replace(whole, files=tuple(chosen(whole.files, settings)))
+
+
+def _found(settings: Settings, source: BucketSource, store: Any) -> tuple[list[File], Mapping[str, str]]:
+    """The objects that can be wanted, and what SHA256SUMS beside them says of each."""
+    import obstore
+
+    named = source.selection if not _PATTERN.search(source.selection) else ""
+    if named and (alone := _head(store, named)) is not None:
+        return [_file(alone)], _sums(store, SUMS)
+    files: list[File] = []
+    for page in obstore.list(store, prefix=named or None, chunk_size=1000):
+        files += [_file(one) for one in page if not str(one["path"]).endswith("/")]
+        if len(files) > _MOST_FILES:
+            raise NotThere(f"{settings.uri} has more than {_MOST_FILES:,} objects: write a prefix of fewer")
+    below = f"{named}/" if named else ""
+    sums = _sums(store, f"{below}{SUMS}") if any(file.path == f"{below}{SUMS}" for file in files) else {}
+    kept = [file for file in files if file.path != f"{below}{SUMS}"]
+    return kept, {f"{below}{path}": known for path, known in sums.items()}
+
+
+def _head(store: Any, path: str) -> Any:
+    """The object of that name; None where none has it."""
+    import obstore
+
+    try:
+        return obstore.head(store, path)
+    except FileNotFoundError:
+        return None
+
+
+def _sums(store: Any, path: str) -> dict[str, str]:
+    """The sha256 of each file as that object says them; nothing where there is none, or none that may be read."""
+    import obstore
+
+    try:
+        told = obstore.head(store, path)
+        content = bytes(obstore.get(store, path).bytes()) if int(told["size"]) <= _LONGEST_SUMS else b""
+    except (FileNotFoundError, obstore.exceptions.PermissionDeniedError):
+        return {}
+    found = (_LINE.fullmatch(line) for line in content.decode("utf-8", errors="replace").splitlines())
+    return {match[2]: match[1] for match in found if match is not None}
 
 
 class Bucket:
@@ -115,12 +150,6 @@ def _file(told: Any) -> File:
 
 def _promised(file: File, sums: Mapping[str, str]) -> File:
     return replace(file, promise=f"sha256:{sums[file.path]}") if file.path in sums else file
-
-
-def _sums(content: bytes) -> dict[str, str]:
-    lines = content.decode("utf-8", errors="replace").splitlines()
-    found = (_LINE.fullmatch(line) for line in lines)
-    return {match[2]: match[1] for match in found if match is not None}
 
 
 def _failure(settings: Settings, source: BucketSource, error: Exception) -> Failure:

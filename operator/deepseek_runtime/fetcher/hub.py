@@ -8,8 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 from deepseek_runtime.fetcher.failures import Failure, NotThere, Refused, Unavailable
-from deepseek_runtime.fetcher.listing import File, Listing, checked, of_a_model
+from deepseek_runtime.fetcher.listing import File, Listing, checked
 from deepseek_runtime.fetcher.settings import HubSource, Settings
+from deepseek_runtime.fetcher.wanted import chosen
 
 _TIMEOUT_S = 60.0
 _REFUSALS = (401, 403)
@@ -22,7 +23,9 @@ def listed(settings: Settings, source: HubSource) -> Listing:
 
     try:
         api = HfApi(endpoint=settings.endpoint, token=settings.token or False)
-        found = api.repo_info(source.repository, revision=source.revision, files_metadata=True, timeout=_TIMEOUT_S)
+        found = api.repo_info(
+            source.repository, revision=source.revision, repo_type=source.kind, files_metadata=True, timeout=_TIMEOUT_S
+        )
     except (HfHubHTTPError, HFValidationError) as error:
         raise _failure(settings, source, error) from error
     except (OSError, ValueError, HTTPError) as error:
@@ -32,7 +35,7 @@ def listed(settings: Settings, source: HubSource) -> Listing:
         raise Unavailable(f"{settings.endpoint} names no commit for {settings.uri}")
     files = [_file(settings, source, commit, one) for one in found.siblings or ()]
     whole = checked(source.place, commit, files)
-    return replace(whole, files=tuple(of_a_model(whole.files, settings.uri)))
+    return replace(whole, files=tuple(chosen(whole.files, settings)))
 
 
 def headers(settings: Settings) -> dict[str, str]:
@@ -48,7 +51,9 @@ def _file(settings: Settings, source: HubSource, commit: str, told: Any) -> File
     if not isinstance(size, int) or size < 0:
         raise Unavailable(f"{settings.endpoint} tells no size of {told.rfilename} in {settings.uri}")
     promise = f"sha256:{lfs['sha256']}" if lfs.get("sha256") else f"git:{told.blob_id}" if told.blob_id else ""
-    url = hf_hub_url(source.repository, told.rfilename, revision=commit, endpoint=settings.endpoint)
+    url = hf_hub_url(
+        source.repository, told.rfilename, repo_type=source.kind, revision=commit, endpoint=settings.endpoint
+    )
     return File(told.rfilename, size, promise, url)
 
 
@@ -58,7 +63,8 @@ def _failure(settings: Settings, source: HubSource, error: Exception) -> Failure
     by = "with its token" if settings.token else "without a token"
     if isinstance(error, RevisionNotFoundError):
         told = f"{settings.endpoint} has no branch, tag or commit {source.revision} of {source.repository}"
-        return NotThere(f"{told}; write one that it has, for example hf://{source.repository}@main")
+        kind = "datasets/" if source.kind == "dataset" else ""
+        return NotThere(f"{told}; write one that it has, for example hf://{kind}{source.repository}@main")
     if isinstance(error, GatedRepoError):
         return Refused(
             f"{settings.endpoint} lets nobody read {source.repository} {by}: its conditions must be accepted by the "

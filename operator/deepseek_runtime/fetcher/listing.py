@@ -1,7 +1,7 @@
 """What lies at a source: its files, and what is promised of each."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -9,10 +9,6 @@ from deepseek_runtime.fetcher.failures import NotThere
 
 _STEP = re.compile(r"[^\x00-\x1f\x7f/\\]{1,255}")
 _LONGEST_PATH = 1024
-
-OTHER_FORMATS = (".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".onnx", ".gguf", ".ot", ".tflite", ".mlmodel")
-"""Weights in forms that nothing here reads, beside the same ones as safetensors; some of them are programs when they are read."""
-WEIGHTS = ".safetensors"
 
 
 @dataclass(frozen=True)
@@ -63,21 +59,6 @@ def checked(place: str, revision: str, files: Iterable[File]) -> Listing:
     if len(paths) < len(ordered) or paths & folders:
         raise NotThere(f"{place} lists {min(paths & folders or paths)} twice")
     return Listing(place, revision, ordered)
-
-
-def of_a_model(files: Sequence[File], source: str) -> list[File]:
-    """The files that an engine or a trainer reads. Raises NotThere where there are no weights that one could."""
-    kept = [file for file in files if not _is_aside(file.path) and not file.path.endswith(OTHER_FORMATS)]
-    if not any(file.path.endswith(WEIGHTS) for file in kept):
-        forms = sorted({end for end in OTHER_FORMATS if any(file.path.endswith(end) for file in files)})
-        told = f"its weights are {', '.join(forms)}" if forms else "it holds no weights"
-        raise NotThere(f"{source} has no {WEIGHTS} file: {told}; write a source with its weights as safetensors")
-    return kept
-
-
-def _is_aside(path: str) -> bool:
-    """What programs leave beside a model, and the publisher's own form of it: not what engines read."""
-    return path.startswith((".", "original/", "metal/", "onnx/")) or "/." in path
 
 
 def digest_of(contents: Iterable[tuple[str, int, str]]) -> str:

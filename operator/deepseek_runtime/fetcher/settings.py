@@ -7,36 +7,58 @@ keys, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, those of A
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from deepseek_runtime.contract import Invalid
 from deepseek_runtime.fetcher.listing import digest_of
 
-Want = Literal["Model", "Adapter"]
+Want = Literal["Model", "Adapter", "Data"]
+WANTS: tuple[Want, ...] = get_args(Want)
 HUB = "https://huggingface.co"
 REGION = "us-east-1"
 _PLACE_LENGTH = 200
 """Of a folder's name, which file systems end at 255 bytes."""
+_PART_DIGITS = 12
 
-_HUB_URI = re.compile(r"hf://(?P<repository>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)@(?P<revision>[\w][\w.-]*)", re.ASCII)
-_BUCKET_URI = re.compile(
-    r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(?P<prefix>[\w-][\w.-]*(?:/[\w-][\w.-]*)*)", re.ASCII
+_NAMED = r"(?P<repository>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)@(?P<revision>[\w-][\w.-]*)"
+_BUCKET = r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])"
+_STEP, _MATCHING_STEP = r"[\w-][\w.-]*", r"[\w*?-][\w.*?-]*"
+_HUB_URI = re.compile(rf"hf://{_NAMED}", re.ASCII)
+_BUCKET_URI = re.compile(rf"{_BUCKET}/(?P<prefix>{_STEP}(?:/{_STEP})*)", re.ASCII)
+_DATA_HUB_URI = re.compile(
+    rf"hf://datasets/{_NAMED}(?:/(?P<selection>{_MATCHING_STEP}(?:/{_MATCHING_STEP})*))?", re.ASCII
 )
+_DATA_BUCKET_URI = re.compile(rf"{_BUCKET}/(?P<path>{_MATCHING_STEP}(?:/{_MATCHING_STEP})*)", re.ASCII)
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
 class HubSource:
-    """A repository of the Hugging Face Hub or of a mirror of it. `revision`: a branch, a tag or a commit."""
+    """A repository of the Hugging Face Hub or of a mirror of it.
+
+    Attributes:
+        revision: a branch, a tag or a commit.
+        kind: as the hub's API calls it.
+        selection: the path of what is wanted of it; empty for all.
+    """
 
     repository: str
     revision: str
+    kind: Literal["model", "dataset"] = "model"
+    selection: str = ""
 
     @property
     def place(self) -> str:
         """The folder of all its revisions, below that of all sources."""
-        return f"hf/{self.repository.replace('/', '--')}"
+        kind = "datasets--" if self.kind == "dataset" else ""
+        return f"hf/{kind}{self.repository.replace('/', '--')}"
+
+    def folder(self, commit: str) -> str:
+        """The folder of a commit there: a part of it has one of its own."""
+        part = f"-{sha256(self.selection.encode()).hexdigest()[:_PART_DIGITS]}" if self.selection else ""
+        return f"{commit}{part}"
 
     @property
     def is_commit(self) -> bool:
@@ -46,15 +68,21 @@ class HubSource:
 
 @dataclass(frozen=True)
 class BucketSource:
-    """All that lies below a prefix of a bucket."""
+    """All that lies below a prefix of a bucket, or what `selection` names there."""
 
     bucket: str
     prefix: str
+    selection: str = ""
 
     @property
     def place(self) -> str:
         """The folder of all its revisions, below that of all sources."""
-        return f"s3/{f'{self.bucket}/{self.prefix}'.replace('/', '--')[:_PLACE_LENGTH]}"
+        root = f"{self.bucket}/{self.prefix}".strip("/")
+        return f"s3/{root.replace('/', '--')[:_PLACE_LENGTH]}"
+
+    def folder(self, revision: str) -> str:
+        """The folder of a revision there, which is one of the files that are wanted."""
+        return revision
 
 
 Source = HubSource | BucketSource
@@ -97,8 +125,8 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     claim, digest = environment.get("DEEPSEEK_SOURCE_CLAIM", ""), environment.get("DEEPSEEK_SOURCE_DIGEST", "")
     endpoint = (environment.get("HF_ENDPOINT") or HUB).rstrip("/")
     port = environment.get("DEEPSEEK_PROGRESS_PORT") or "0"
-    if want not in ("Model", "Adapter"):
-        raise Invalid(f"DEEPSEEK_SOURCE_WANT is {want[:200]!r}; write Model or Adapter")
+    if want not in WANTS:
+        raise Invalid(f"DEEPSEEK_SOURCE_WANT is {want[:200]!r}; write one of {', '.join(WANTS)}")
     if not claim:
         raise Invalid("DEEPSEEK_SOURCE_CLAIM is empty; write the folder where the claim is mounted, for example /claim")
     if digest and not _DIGEST.fullmatch(digest):
@@ -111,8 +139,8 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         raise Invalid(f"DEEPSEEK_PROGRESS_PORT is {port[:200]!r}; write a TCP port")
     return Settings(
         uri=uri,
-        source=_source(uri),
-        want="Adapter" if want == "Adapter" else "Model",
+        source=_data(uri) if want == "Data" else _source(uri),
+        want=want,
         digest=digest,
         claim=Path(claim),
         endpoint=endpoint,
@@ -133,4 +161,19 @@ def _source(uri: str) -> Source:
     raise Invalid(
         f"DEEPSEEK_SOURCE_URI is {uri[:200]!r}; write hf://<organisation>/<model>@<branch, tag or commit>, for example "
         "hf://deepseek-ai/DeepSeek-V3@main, or s3://<bucket>/<prefix>"
+    )
+
+
+def _data(uri: str) -> Source:
+    """A bucket's path is divided where the first pattern stands, or the file or the folder that is named: whether it is the
+    one or the other only the bucket knows."""
+    if (hub := _DATA_HUB_URI.fullmatch(uri)) is not None:
+        return HubSource(hub["repository"], hub["revision"], "dataset", hub["selection"] or "")
+    if (bucket := _DATA_BUCKET_URI.fullmatch(uri)) is not None:
+        steps = str(bucket["path"]).split("/")
+        cut = next((at for at, step in enumerate(steps) if {"*", "?"} & set(step)), len(steps) - 1)
+        return BucketSource(bucket["bucket"], "/".join(steps[:cut]), "/".join(steps[cut:]))
+    raise Invalid(
+        f"DEEPSEEK_SOURCE_URI is {uri[:200]!r}; write hf://datasets/<organisation>/<dataset>@<branch, tag or commit>/<file, "
+        "folder or pattern>, for example hf://datasets/HuggingFaceH4/ultrachat_200k@main/data/train_sft-*.parquet, or s3://<bucket>/<the same>"
     )

@@ -53,16 +53,16 @@ class Kept:
 
 @dataclass(frozen=True)
 class Folder:
-    """The place of one revision on a claim that is mounted at `claim`."""
+    """The place of one revision, or of a part of one, on a claim that is mounted at `claim`."""
 
     claim: Path
     place: str
-    revision: str
+    name: str
 
     @property
     def sub_path(self) -> str:
         """Below the claim, as a pod mounts it."""
-        return f"{ROOT}/{self.place}/{self.revision}"
+        return f"{ROOT}/{self.place}/{self.name}"
 
     @property
     def path(self) -> Path:

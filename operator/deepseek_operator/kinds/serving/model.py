@@ -150,7 +150,7 @@ def wanted_sources(owner: DeepSeekServing) -> tuple[Wanted, ...]:
 
 
 def _fetching(seen: Seen[DeepSeekServing], wanted: Wanted) -> Fetching:
-    return fetching(seen, owner_of(seen.owner), wanted, seen.owner.status.sources)
+    return fetching(seen, owner_of(seen.owner), (wanted,), seen.owner.status.sources)[0]
 
 
 def owner_of(serving: DeepSeekServing) -> Owner:

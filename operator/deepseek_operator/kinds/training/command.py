@@ -63,7 +63,8 @@ HONOURED = (
     *("accelerator.*", "nodes.*", "parallelism.*", "trainer.*", "suspend"),
 )
 """Fields of the spec, by their names in it; `*` stands for all below."""
-_DATASET = ("source.uri", "split", "format", "weight")
+_FETCHED = ("source.claimName", "source.credentials", "source.digest")
+_DATASET = ("source.uri", *_FETCHED, "split", "format", "weight")
 
 
 @dataclass(frozen=True)
@@ -191,8 +192,12 @@ def _profile(spec: TrainingSpec, plan: TrainingPlanStatus | None, configuration:
 
 
 def _dataset(index: int, dataset: Dataset) -> request.Dataset:
-    scheme, _, rest = str(dataset.source.uri).partition("://")
-    path = f"{DATASETS_PATH}/{index}/{rest.partition('/')[2]}" if scheme == "pvc" else rest
+    source = dataset.source
+    path = (
+        f"{DATASETS_PATH}/{index}/{source.path or source.selection}"
+        if source.claim
+        else str(source.uri).partition("://")[2]
+    )
     return request.Dataset(
         path, request.DataFormat(dataset.format), float(dataset.weight), held_out=dataset.split == "Heldout"
     )

@@ -11,7 +11,6 @@ from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.resources import CLAIM, POD, Ref
 from deepseek_operator.core.seen import Needs, Seen
 from deepseek_operator.kinds.training.origin import as_resolved, found, named_training, recorded
-from deepseek_operator.kinds.training.pod import dataset_claim
 from deepseek_operator.kinds.training.program import TRAINER
 from deepseek_operator.kinds.training.sources import as_fetched, fetches
 from deepseek_operator.workloads.batch.gang import gang_of, rank_zero
@@ -61,7 +60,7 @@ def claims_read(owner: DeepSeekTraining) -> tuple[tuple[str, str], ...]:
     if begun is not None and begun.source is not None:
         named.append((begun.source.claim, "initFrom.source.uri"))
     for index, dataset in enumerate(owner.spec.datasets):
-        if claim := dataset_claim(dataset):
+        if claim := dataset.source.claim:
             named.append((claim, f"datasets[{index}].source.uri"))
     return tuple(named)
 

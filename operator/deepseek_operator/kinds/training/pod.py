@@ -163,7 +163,11 @@ def _container(attempt: Attempt, configuration: Configuration, volumes: Mapping[
 def _volumes(attempt: Attempt) -> dict[str, str]:
     """Pod volume by claim: every claim once, however many mounts it has."""
     spec = attempt.spec
-    others = {claim for claim in (_model_claim(spec), _init_claim(spec), *map(dataset_claim, spec.datasets)) if claim}
+    others = {
+        claim
+        for claim in (_model_claim(spec), _init_claim(spec), *(one.source.claim for one in spec.datasets))
+        if claim
+    }
     names = {attempt.claim_name: "checkpoints"}
     for index, claim in enumerate(sorted(others - {attempt.claim_name})):
         names[claim] = f"claim-{index}"
@@ -178,7 +182,7 @@ def _mounts(attempt: Attempt, volumes: Mapping[str, str]) -> list[Mount]:
     if spec.init_from is not None and spec.init_from.source is not None:
         mounts.append(_mount(volumes[spec.init_from.source.claim], INIT, spec.init_from.source.path, read_only=True))
     for index, dataset in enumerate(spec.datasets):
-        if claim := dataset_claim(dataset):
+        if claim := dataset.source.claim:
             mounts.append(_mount(volumes[claim], f"{DATASETS_PATH}/{index}", "", read_only=True))
     if spec.evaluation_image:
         mounts.append(evaluator.mount())
@@ -201,12 +205,6 @@ def _model_claim(spec: TrainingSpec) -> str | None:
 def _init_claim(spec: TrainingSpec) -> str | None:
     source = spec.init_from.source if spec.init_from is not None else None
     return source.claim if source is not None else None
-
-
-def dataset_claim(dataset: Dataset) -> str | None:
-    """The claim that a dataset lies on; None when it lies in the image or is generated."""
-    uri = str(dataset.source.uri)
-    return uri.removeprefix("pvc://").partition("/")[0] if uri.startswith("pvc://") else None
 
 
 def _environment(attempt: Attempt, configuration: Configuration) -> list[EnvVar]:

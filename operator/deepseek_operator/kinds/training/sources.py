@@ -3,31 +3,32 @@
 What follows, digests included, sees a spec in which the folders on claims are written.
 """
 
-from collections.abc import Sequence
+from typing import TypeVar
 
-from deepseek_operator.api.v1alpha1.common.fetch import FetchStatus
-from deepseek_operator.api.v1alpha1.common.source import CLAIM_SCHEME, ModelSource
+from deepseek_operator.api.v1alpha1.common.source import KeptSource
 from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
 from deepseek_operator.core.resources import Ref
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.kinds.training.owner import owner_of
 from deepseek_operator.workloads.batch.fetch import COMPLETE, Fetching, Wanted, due, fetching, recorded_as
 
-MODEL = "Model"
+Source = TypeVar("Source", bound=KeptSource)
+
+MODEL, DATA = "Model", "Data"
 UNKNOWN = "recorded-at-run-time"
 """In place of a revision that nobody has resolved yet."""
 
 
 def wanted_sources(owner: DeepSeekTraining) -> tuple[Wanted, ...]:
-    """What the spec would have fetched."""
-    source = owner.spec.model.source
-    return (Wanted(source, MODEL),) if source is not None and source.is_fetched else ()
+    """What the spec would have fetched, each once: two datasets may be parts of one source, or name the same."""
+    model, datasets = owner.spec.model.source, owner.spec.datasets
+    named = [*([Wanted(model, MODEL)] if model is not None else []), *(Wanted(one.source, DATA) for one in datasets)]
+    return tuple({one.reference: one for one in named if one.source.is_fetched}.values())
 
 
 def fetches(seen: Seen[DeepSeekTraining]) -> tuple[Fetching, ...]:
     """The sources as they are recorded, or begun now."""
-    owner = owner_of(seen.owner)
-    return tuple(fetching(seen, owner, wanted, seen.owner.status.sources) for wanted in wanted_sources(seen.owner))
+    return fetching(seen, owner_of(seen.owner), wanted_sources(seen.owner), seen.owner.status.sources)
 
 
 def fetch_names(owner: DeepSeekTraining) -> tuple[Ref, ...]:
@@ -38,20 +39,19 @@ def fetch_names(owner: DeepSeekTraining) -> tuple[Ref, ...]:
 def as_fetched(owner: DeepSeekTraining, revision: str | None = None) -> DeepSeekTraining:
     """The training with the folders on claims in place of what was fetched to them; what was not stays as it is written, or
     has that `revision`, for a person to look at."""
-    source = owner.spec.model.source
-    if source is None or not source.is_fetched:
+    spec, model = owner.spec, owner.spec.model
+    if not any(one is not None and one.is_fetched for one in (model.source, *(data.source for data in spec.datasets))):
         return owner
-    place = _place(Wanted(source, MODEL), owner.status.sources)
-    if place is None and revision is not None:
-        place = ModelSource(uri=f"{CLAIM_SCHEME}{source.claim}/{source.place}/{revision}")
-    if place is None:
-        return owner
-    model = owner.spec.model.model_copy(update={"source": place})
-    return owner.model_copy(update={"spec": owner.spec.model_copy(update={"model": model})})
+    if model.source is not None:
+        model = model.model_copy(update={"source": _placed(owner, model.source, MODEL, revision)})
+    datasets = [one.model_copy(update={"source": _placed(owner, one.source, DATA, revision)}) for one in spec.datasets]
+    return owner.model_copy(update={"spec": spec.model_copy(update={"model": model, "datasets": datasets})})
 
 
-def _place(wanted: Wanted, recorded: Sequence[FetchStatus]) -> ModelSource | None:
-    known = recorded_as(wanted, recorded)
-    if known is None or known.phase != COMPLETE:
-        return None
-    return ModelSource(uri=f"{CLAIM_SCHEME}{known.claim_name}/{known.sub_path}")
+def _placed(owner: DeepSeekTraining, source: Source, want: str, revision: str | None) -> Source:
+    if not source.is_fetched:
+        return source
+    known = recorded_as(Wanted(source, want), owner.status.sources)
+    if known is not None and known.phase == COMPLETE:
+        return source.on_claim(known.sub_path)
+    return source.on_claim(f"{source.place}/{revision}") if revision is not None else source

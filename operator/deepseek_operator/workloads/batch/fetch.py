@@ -9,7 +9,7 @@ The pod is `deepseek_runtime.fetcher`: one that finds the source on the claim en
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 from deepseek_operator.api.base import parse_time, rfc3339
 from deepseek_operator.api.v1alpha1.common.fetch import FetchStatus
 from deepseek_operator.api.v1alpha1.common.pod import PodSettings
-from deepseek_operator.api.v1alpha1.common.source import ModelSource, is_place
+from deepseek_operator.api.v1alpha1.common.source import KeptSource, is_place
 from deepseek_operator.core.configuration import Configuration, Hub, ObjectStorage
 from deepseek_operator.core.names import ROLE_LABEL, child_name, digest, handed_on
 from deepseek_operator.core.resources import GROUP, JOB, POD, Manifest, Ref, controller_of, uid_of
@@ -84,9 +84,9 @@ _DIGEST_LENGTH = len("sha256:") + 64
 
 @dataclass(frozen=True)
 class Wanted:
-    """A source that is to be on a claim. `want`: Model or Adapter, by which its files are chosen."""
+    """A source that is to be on a claim. `want`: Model, Adapter or Data, by which its files are chosen."""
 
-    source: ModelSource
+    source: KeptSource
     want: str
 
     @property
@@ -98,12 +98,16 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Fetching:
-    """One source as it is recorded, with what is seen of its present try."""
+    """One source as it is recorded, with what is seen of its present try.
+
+    `has_turn`: it is the one whose pod may be asked in this pass, which asks a single one.
+    """
 
     seen: Seen[object]
     owner: Owner
     wanted: Wanted
     before: FetchStatus
+    has_turn: bool = True
 
     @property
     def job(self) -> str:
@@ -175,7 +179,12 @@ class Fetching:
     @property
     def asked(self) -> Ref | None:
         """The pod whose progress is due to be asked for; None while none runs, or it was told of a moment ago."""
-        if self.before.phase != RUNNING or not self._is_due:
+        return self.pod if self.has_turn and self._is_due else None
+
+    @cached_property
+    def pod(self) -> Ref | None:
+        """Its pod that runs."""
+        if self.before.phase != RUNNING:
             return None
         pod = next((pod for pod in self.gang.pods if is_running(pod, FETCHER.container)), None)
         return Ref(POD, pod["metadata"]["name"]) if pod is not None else None
@@ -279,9 +288,14 @@ def is_of_errand(owner: Owner, child: Manifest) -> bool:
     return is_errand(owner, str(named or ""))
 
 
-def fetching(seen: Seen[object], owner: Owner, wanted: Wanted, recorded: Sequence[FetchStatus]) -> Fetching:
-    """As recorded, or begun now."""
-    return Fetching(seen, owner, wanted, recorded_as(wanted, recorded) or begun(owner, wanted))
+def fetching(
+    seen: Seen[object], owner: Owner, wanted: Sequence[Wanted], recorded: Sequence[FetchStatus]
+) -> tuple[Fetching, ...]:
+    """Each as recorded, or begun now. Those whose pods run take turns in telling how far they are."""
+    found = [Fetching(seen, owner, one, recorded_as(one, recorded) or begun(owner, one)) for one in wanted]
+    running = [one.wanted.reference for one in found if one.pod is not None]
+    turn = running[int(seen.now.timestamp() // TOLD_EVERY.total_seconds()) % len(running)] if len(running) > 1 else None
+    return tuple(one if turn in (None, one.wanted.reference) else replace(one, has_turn=False) for one in found)
 
 
 def is_sound(status: FetchStatus, wanted: Wanted) -> bool:
@@ -292,7 +306,7 @@ def is_sound(status: FetchStatus, wanted: Wanted) -> bool:
     return status.phase in (RUNNING, BACKING_OFF) or (status.phase == COMPLETE and is_kept(source, status.sub_path))
 
 
-def is_kept(source: ModelSource, sub_path: str) -> bool:
+def is_kept(source: KeptSource, sub_path: str) -> bool:
     """Whether a folder of the source's claim can be one that was fetched from it."""
     return is_place(source.claim, sub_path) and sub_path.rpartition("/")[0] == source.place
 
@@ -375,7 +389,7 @@ def _time(seconds: float) -> str:
     return f"{minutes} min" if minutes else f"{rest} s"
 
 
-def _brought(pods: Sequence[Manifest], source: ModelSource) -> dict[str, object] | None:
+def _brought(pods: Sequence[Manifest], source: KeptSource) -> dict[str, object] | None:
     """What one of the pods says that it fetched, checked: it runs in the user's namespace."""
     for pod in pods:
         state = terminated(pod, FETCHER.container)

@@ -183,7 +183,7 @@ def jobs_and_phase(life: Life) -> object:
 
 
 def of_the_fetch(name: str) -> Scene:
-    """A variable of the pod that fetches the model."""
+    """A variable of the pod that fetches."""
     return lambda life: next((v["value"] for v in at(*_fetch_env(life)) if v["name"] == name), None)
 
 
@@ -200,6 +200,7 @@ def _fetch_env(life: Life) -> tuple[Any, ...]:
 SPEC = "DEEPSEEK_TRAINING_SPEC"
 GRACE_S = 30
 HUB = {"model": {"source": {"uri": "hf://a/b@main", "claimName": "models"}}}
+HUB_DATA = {"datasets": [{"source": {"uri": "hf://datasets/a/b@main/c.jsonl", "claimName": "corpora"}}]}
 DIGESTS = (f"sha256:{'0' * 64}", f"sha256:{'1' * 64}")
 TASK = {"source": {"uri": "builtin://uppercase"}}
 CHATS, TEXTS = {**TASK, "format": "Messages"}, {**TASK, "format": "Text"}
@@ -322,6 +323,14 @@ ROWS = (
         together(mounted("/datasets/0"), variable(SPEC, "datasets", 0, "source", "path")),
         ((("corpora", None), "/datasets/0/a.jsonl"), (("models", None), "/datasets/0/b/c.txt")),
     ),
+    Row(
+        "datasets[].source.claimName",
+        ("corpora", "mine"),
+        pod("volumes", 0, "persistentVolumeClaim", "claimName"),
+        beside=HUB_DATA,
+    ),
+    Row("datasets[].source.credentials", ("hub", "mirror"), token_of_the_fetch, beside=HUB_DATA, edit="Running"),
+    Row("datasets[].source.digest", DIGESTS, of_the_fetch("DEEPSEEK_SOURCE_DIGEST"), beside=HUB_DATA),
     Row(
         "datasets[].source.dvc.file",
         ("a.dvc", "b/c.dvc"),
@@ -703,7 +712,9 @@ def brought(life: Life) -> Life:
             digest = next(
                 (v["value"] for v in pod["spec"]["containers"][0]["env"] if "DIGEST" in v["name"]), DIGESTS[0]
             )
-            said = {"folder": "sources/hf/a--b/1", "revision": "1", "digest": digest, "bytes": 1}
+            uri = next(v["value"] for v in pod["spec"]["containers"][0]["env"] if v["name"] == "DEEPSEEK_SOURCE_URI")
+            place = "datasets--a--b" if "datasets/" in uri else "a--b"
+            said = {"folder": f"sources/hf/{place}/1", "revision": "1", "digest": digest, "bytes": 1}
             life.world.end(pod, 0, json.dumps({"source": said}))
     return life.turn()
 

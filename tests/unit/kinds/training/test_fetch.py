@@ -1,4 +1,5 @@
-"""A training whose model is fetched: brought to its claim before the first attempt, recorded, and never asked for again."""
+"""A training whose model or data is fetched: brought to its claim before the first attempt, recorded, and never asked for
+again."""
 
 import json
 from typing import Any
@@ -142,3 +143,123 @@ def test_how_far_it_is_is_told() -> None:
     life.operator.progress.answers[fetcher(life)["metadata"]["name"]] = {"formatVersion": 1, "fetch": said}
     life.later(31)
     assert ": 1.0 MiB of 4.0 MiB, 1.0 MiB/s, 3 s left" in life.message
+
+
+DATA = "hf://datasets/openai/gsm8k@main/main/train-*.parquet"
+DATA_FOLDER = f"sources/hf/datasets--openai--gsm8k/{COMMIT}-0123456789ab"
+OBJECT = "s3://corpora/2026/heldout.jsonl"
+OBJECT_FOLDER = "sources/s3/corpora--2026/7e57"
+
+
+def data(uri: str, **more: Any) -> dict[str, Any]:
+    return {"source": {"uri": uri, "claimName": "corpora", "credentials": "hub"}, **more}
+
+
+def with_data(*datasets: dict[str, Any], **spec: Any) -> Life:
+    life = Life()
+    for name in ("models", "corpora"):
+        life.cluster.put(claim(name))
+    return life.begin(datasets=list(datasets), **spec)
+
+
+def fetchers(life: Life) -> dict[str, Stored]:
+    """Pods that fetch, by what they fetch."""
+    pods = [pod for pod in life.cluster.all(POD, NAMESPACE) if "-fetch-" in pod["metadata"]["name"]]
+    return {told(pod, "DEEPSEEK_SOURCE_URI"): pod for pod in pods if pod["status"]["phase"] in ("Pending", "Running")}
+
+
+def told(pod: Stored, name: str) -> str:
+    return next(str(v["value"]) for v in pod["spec"]["containers"][0]["env"] if v["name"] == name)
+
+
+def comes(life: Life, uri: str, folder: str, **more: Any) -> Life:
+    brought = {"folder": folder, "revision": COMMIT, "digest": DIGEST, "bytes": 31, **more}
+    life.world.end(fetchers(life)[uri], 0, json.dumps({"formatVersion": 1, "result": "Complete", "source": brought}))
+    return life.turn()
+
+
+def learnt(life: Life) -> list[dict[str, Any]]:
+    """The datasets as the trainer is told of them."""
+    (job,) = attempts(life)
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    text = next(v["value"] for v in container["env"] if v["name"] == "DEEPSEEK_TRAINING_SPEC")
+    return list(json.loads(text.replace("$$", "$"))["datasets"])
+
+
+def test_data_and_model_are_fetched_side_by_side_and_the_attempt_begins_once_all_are_there() -> None:
+    life = with_data(data(DATA), data(OBJECT, split="Heldout"), model=MODEL)
+    assert {uri: told(pod, "DEEPSEEK_SOURCE_WANT") for uri, pod in fetchers(life).items()} == {
+        URI: "Model", DATA: "Data", OBJECT: "Data"}  # fmt: skip
+    comes(life, URI, FOLDER)
+    comes(life, OBJECT, OBJECT_FOLDER, revision="7e57")
+    assert attempts(life) == []
+    assert life.told == ("Reconciling", Reason.FETCHING)
+    assert DATA in life.message
+    comes(life, DATA, DATA_FOLDER)
+    assert [one["source"]["path"] for one in learnt(life)] == [
+        f"/datasets/0/{DATA_FOLDER}/main/train-*.parquet",
+        f"/datasets/1/{OBJECT_FOLDER}/heldout.jsonl",
+    ]
+    (job,) = attempts(life)
+    assert "hub" not in json.dumps(job["spec"]["template"]["spec"]["volumes"])
+    assert "secretKeyRef" not in json.dumps(job["spec"])
+    assert {"name": "claim-0", "mountPath": "/datasets/0", "readOnly": True} in (
+        job["spec"]["template"]["spec"]["containers"][0]["volumeMounts"]
+    )
+    assert errands(life) == []
+    assert life.running().told == ("Ready", Reason.RUNNING)
+
+
+def test_what_two_datasets_name_is_fetched_once() -> None:
+    life = with_data(data(DATA), data(DATA, split="Heldout"))
+    assert list(fetchers(life)) == [DATA]
+    comes(life, DATA, DATA_FOLDER)
+    first, second = (one["source"]["path"].split("/", 3)[3] for one in learnt(life))
+    assert first == second
+
+
+def test_the_commit_of_the_data_is_part_of_what_can_not_change() -> None:
+    digests = []
+    for commit in ("1" * 40, "2" * 40):
+        life = comes(with_data(data(DATA)), DATA, f"sources/hf/datasets--openai--gsm8k/{commit}-0123456789ab")
+        digests.append(life.owner.status.fixed_digest)
+    assert len(set(digests)) == 2
+
+
+def test_data_is_not_asked_for_again_after_a_crash_nor_by_a_wiped_status() -> None:
+    life = comes(with_data(data(DATA)), DATA, DATA_FOLDER).running()
+    before = life.owner.status.sources
+    life.wipe_status()
+    assert life.owner.status.sources == before
+    life.crash().later(11)
+    assert errands(life) == []
+    newest = max(attempts(life), key=lambda job: str(job["metadata"]["name"]))
+    assert DATA_FOLDER in json.dumps(newest["spec"])
+
+
+@pytest.mark.parametrize("folder", ["sources/hf/openai--gsm8k/1", "sources/s3/other/1", f"{DATA_FOLDER}/.."])
+def test_a_folder_of_another_source_is_not_mounted(folder: str) -> None:
+    life = comes(with_data(data(DATA)), DATA, folder)
+    assert attempts(life) == []
+    assert life.told == ("Reconciling", Reason.FETCH_FAILED)
+
+
+def test_pods_that_fetch_take_turns_in_telling_how_far_they_are() -> None:
+    life = with_data(data(DATA), data(OBJECT, split="Heldout")).running()
+    for number, uri in enumerate((DATA, OBJECT), start=1):
+        fetch = {"done": number << 20, "total": 4 << 20}
+        life.operator.progress.answers[fetchers(life)[uri]["metadata"]["name"]] = {"formatVersion": 1, "fetch": fetch}
+    for _ in range(4):
+        life.later(31)
+    assert {one.uri: one.progress for one in life.owner.status.sources} == {
+        DATA: "1.0 MiB of 4.0 MiB", OBJECT: "2.0 MiB of 4.0 MiB"}  # fmt: skip
+
+
+def test_what_only_the_built_in_trainer_reads_is_refused_before_it_is_fetched() -> None:
+    trainer = {"type": "ms-swift", "image": "team/swift:1"}
+    accelerator = {"profile": "nvidia-h100-80"}
+    model = {"name": "deepseek-r1-distill-qwen-7b", "source": {"uri": "pvc://models/qwen"}}
+    life = with_data(data(DATA), model=model, trainer=trainer, accelerator=accelerator)
+    assert life.told[0] == "Stalled"
+    assert "reads patterns" in life.message
+    assert fetchers(life) == {}

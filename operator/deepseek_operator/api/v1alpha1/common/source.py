@@ -1,5 +1,7 @@
 """Where files come from."""
 
+from typing import Self
+
 from pydantic import ConfigDict, Field
 
 from deepseek_operator.api.base import ApiModel, ClaimName, ContentDigest, PvcUri, SourceUri, rule, rules
@@ -36,23 +38,10 @@ class ClaimSource(ApiModel):
         return str(self.uri).removeprefix(CLAIM_SCHEME).partition("/")[2]
 
 
-class ModelSource(ApiModel):
-    """A folder of a claim, or one that is fetched to a claim once and kept there."""
+class KeptSource(ApiModel):
+    """A folder of a claim, or what is fetched to a claim once and kept there: what a model and data have in common."""
 
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            rule(
-                "self.uri.startsWith('pvc://') ? !has(self.claimName) && !has(self.credentials) && !has(self.digest) : "
-                "has(self.claimName)",
-                "a source that is fetched needs claimName, the claim that it is kept on, and may have credentials and digest; a "
-                "folder of a claim (pvc://) has none of them",
-            )
-        )
-    )
-
-    uri: SourceUri = Field(
-        description="pvc://<claim>/<path inside the volume>; or hf://<organisation>/<model>@<branch, tag or commit>, which is fetched from the Hugging Face Hub, or the administrator's mirror of it, at the commit that it names then; or s3://<bucket>/<prefix>, all that lies below that prefix now, in the administrator's S3. Example: hf://deepseek-ai/DeepSeek-V2-Lite@main.",
-    )
+    uri: str
     claim_name: ClaimName | None = Field(
         default=None,
         description="The claim of this namespace that what is fetched is kept on, below sources/: once for a revision, whoever asks. Of several nodes: ReadWriteMany. Example: models.",
@@ -69,29 +58,65 @@ class ModelSource(ApiModel):
     @property
     def is_fetched(self) -> bool:
         """Whether it is to be brought to a claim first."""
-        return not str(self.uri).startswith(CLAIM_SCHEME)
+        return str(self.uri).startswith((HUB_SCHEME, S3_SCHEME))
 
     @property
     def claim(self) -> str:
-        """Name of the claim that it lies on, or will."""
+        """Name of the claim that it lies on, or will; empty for what lies on none."""
         if self.is_fetched:
             return self.claim_name or ""
-        return str(self.uri).removeprefix(CLAIM_SCHEME).partition("/")[0]
+        scheme, _, rest = str(self.uri).partition("://")
+        return rest.partition("/")[0] if f"{scheme}://" == CLAIM_SCHEME else ""
 
     @property
     def path(self) -> str:
-        """Path inside the volume of a folder on a claim; empty for its root, and for what is fetched."""
-        return "" if self.is_fetched else str(self.uri).removeprefix(CLAIM_SCHEME).partition("/")[2]
-
-    @property
-    def place(self) -> str:
-        """Of what is fetched, the folder of all its revisions on the claim; as `deepseek_runtime.fetcher` names it."""
-        if self.is_in_bucket:
-            return f"sources/s3/{str(self.uri).removeprefix(S3_SCHEME).replace('/', '--')[:_PLACE_LENGTH]}"
-        repository = str(self.uri).removeprefix(HUB_SCHEME).partition("@")[0]
-        return f"sources/hf/{repository.replace('/', '--')}"
+        """Path inside the volume of what lies on a claim; empty for its root, and for what is fetched."""
+        return str(self.uri).removeprefix(CLAIM_SCHEME).partition("/")[2] if self.claim and not self.is_fetched else ""
 
     @property
     def is_in_bucket(self) -> bool:
         """Whether it lies in S3, or what speaks its protocol."""
         return str(self.uri).startswith(S3_SCHEME)
+
+    @property
+    def place(self) -> str:
+        """Of what is fetched, the folder of all its revisions on the claim; as `deepseek_runtime.fetcher` names it."""
+        if self.is_in_bucket:
+            return f"sources/s3/{self._root.replace('/', '--')[:_PLACE_LENGTH]}"
+        repository = str(self.uri).removeprefix(HUB_SCHEME).partition("@")[0]
+        return f"sources/hf/{repository.replace('/', '--')}"
+
+    @property
+    def selection(self) -> str:
+        """Of what is fetched, the path in that folder that is wanted; empty for all of it."""
+        return ""
+
+    @property
+    def _root(self) -> str:
+        """Bucket and prefix below which the paths of its files begin."""
+        return str(self.uri).removeprefix(S3_SCHEME)
+
+    def on_claim(self, sub_path: str) -> Self:
+        """The same as it lies on its claim, once it was fetched to that folder."""
+        place = "/".join(filter(None, (self.claim, sub_path, self.selection)))
+        kept = {"uri": f"{CLAIM_SCHEME}{place}", "claim_name": None, "credentials": None, "digest": None}
+        return self.model_copy(update=kept)
+
+
+class ModelSource(KeptSource):
+    """A folder of a claim, or one that is fetched to a claim once and kept there."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "self.uri.startsWith('pvc://') ? !has(self.claimName) && !has(self.credentials) && !has(self.digest) : "
+                "has(self.claimName)",
+                "a source that is fetched needs claimName, the claim that it is kept on, and may have credentials and digest; a "
+                "folder of a claim (pvc://) has none of them",
+            )
+        )
+    )
+
+    uri: SourceUri = Field(
+        description="pvc://<claim>/<path inside the volume>; or hf://<organisation>/<model>@<branch, tag or commit>, which is fetched from the Hugging Face Hub, or the administrator's mirror of it, at the commit that it names then; or s3://<bucket>/<prefix>, all that lies below that prefix now, in the administrator's S3. Example: hf://deepseek-ai/DeepSeek-V2-Lite@main.",
+    )

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, StringConstraints
 
 from deepseek_operator.api.base import ApiModel, DatasetUri, Decimal, FilePath, Weight, rule, rules
+from deepseek_operator.api.v1alpha1.common.source import HUB_SCHEME, S3_SCHEME, KeptSource
 
 Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}$", max_length=3)]
 
@@ -31,26 +32,48 @@ class DvcPin(ApiModel):
     )
 
 
-class DatasetSource(ApiModel):
-    """Where a dataset lies."""
+class DatasetSource(KeptSource):
+    """Where a dataset lies, or is fetched from."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
             rule(
-                "!has(self.dvc) || !(self.uri.startsWith('builtin://') || self.uri.contains('*') || self.uri.contains('?'))",
-                "datasets.source.dvc is of a file or a folder that dvc add was given: name it by source.uri, or leave dvc out",
+                "has(self.claimName) ? self.uri.startsWith('hf://') || self.uri.startsWith('s3://') : "
+                "!(self.uri.startsWith('hf://') || self.uri.startsWith('s3://') || has(self.credentials) || has(self.digest))",
+                "data that is fetched (hf://, s3://) needs claimName, the claim that it is kept on, and may have credentials and "
+                "digest; data that is there (pvc://, image://, builtin://) has none of them",
+            ),
+            rule(
+                "!has(self.dvc) || !(has(self.claimName) || self.uri.startsWith('builtin://') || self.uri.contains('*') || "
+                "self.uri.contains('?'))",
+                "datasets.source.dvc is of a file or a folder that dvc add was given: name it by source.uri, or leave dvc out; of "
+                "what is fetched write source.digest",
                 fieldPath=".dvc",
-            )
+            ),
         )
     )
 
     uri: DatasetUri = Field(
-        description="pvc://<claim>/<file, folder or pattern>, image:///<path in the image>, or builtin://<name of a generated task>. Of a folder all files are read, in the order of their names; in a pattern * and ? stand for any characters of a name, ** for any folders. Examples: pvc://corpora/support.jsonl, pvc://corpora/2026/*.parquet."
+        description="pvc://<claim>/<file, folder or pattern>, image:///<path in the image>, or builtin://<name of a generated task>; or hf://datasets/<organisation>/<dataset>@<branch, tag or commit>/<file, folder or pattern>, which is fetched from the Hugging Face Hub, or the administrator's mirror of it, at the commit that it names then, or s3://<bucket>/<file, folder or pattern>, from the administrator's S3. Of a folder all files are read, in the order of their names; in a pattern * and ? stand for any characters of a name, ** for any folders. Examples: pvc://corpora/support.jsonl, pvc://corpora/2026/*.parquet, hf://datasets/HuggingFaceH4/ultrachat_200k@main/data/train_sft-*.parquet.",
     )
     dvc: DvcPin | None = Field(
         default=None,
         description="What DVC has recorded of it, checked at each start of an attempt. Absent: the data is taken as it is, and may not change while it is learnt.",
     )
+
+    @property
+    def selection(self) -> str:
+        """Of what is fetched, the file, folder or pattern below its place; empty for a whole repository."""
+        if self.is_in_bucket:
+            return str(self.uri).removeprefix(S3_SCHEME).removeprefix(self._root).strip("/")
+        return str(self.uri).removeprefix(HUB_SCHEME).partition("@")[2].partition("/")[2]
+
+    @property
+    def _root(self) -> str:
+        """Where the first pattern stands, or the file or the folder that is named: as `deepseek_runtime.fetcher` divides it."""
+        steps = str(self.uri).removeprefix(S3_SCHEME).split("/")
+        cut = next((at for at, step in enumerate(steps) if {"*", "?"} & set(step)), len(steps) - 1)
+        return "/".join(steps[:cut])
 
 
 class ChatTemplate(ApiModel):
