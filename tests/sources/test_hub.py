@@ -210,3 +210,12 @@ def test_a_mirror_that_does_not_answer_is_no_fault_of_the_source(place: Place, m
     fetch = place.fetch(HF_ENDPOINT="http://127.0.0.1:1")
     assert fetch.ended() == 69, fetch.log.read_text()
     assert "http://127.0.0.1:1 does not answer" in fetch.said["message"]
+
+
+def test_of_an_adapter_what_lies_beside_its_configuration_is_fetched(place: Place, mirror: Mirror) -> None:
+    adapter = {"adapter_config.json": b'{"r": 8}', "adapter_model.safetensors": FILES[WEIGHTS]}
+    mirror.push("team/legal", {**adapter, "checkpoint-5/adapter_model.safetensors": b"x", "README.md.bin": b"x"})
+    assert place.folder(place.fetch("hf://team/legal@main", DEEPSEEK_SOURCE_WANT="Adapter").said) == adapter
+    whole = place.fetch(DEEPSEEK_SOURCE_WANT="Adapter")
+    assert whole.ended() == 64
+    assert f"{URI} has no adapter_config.json: it is no adapter in peft's form" in whole.said["message"]

@@ -273,6 +273,15 @@ SERVINGS: tuple[tuple[dict[str, Any], str | None], ...] = (
         {"spec.adapters": [{"name": "a", "source": {"uri": "pvc://models/a"}, "fromTraining": {"name": "a"}}]},
         "write exactly one of source",
     ),
+    (
+        {"spec.adapters": [{"name": "a", "source": {"uri": "hf://a/b@main"}}]},
+        "a source that is fetched needs claimName",
+    ),
+    ({"spec.adapters": [{"name": "a", "source": {"uri": "hf://a/b", "claimName": "c"}}]}, "@<branch, tag or commit>"),
+    (
+        {"spec.adapters": [{"name": "a", "source": {"uri": "pvc://models/a", "credentials": "hub"}}]},
+        "a folder of a claim (pvc://) has none of them",
+    ),
     ({"spec.adapters": [{"name": "a", "fromTraining": {"name": "a"}, "rank": 8}]}, "is read off its method.lora"),
     (
         {"spec.adapters": [{"name": "a", "source": {"uri": "pvc://models/a"}, "rank": 1024}]},

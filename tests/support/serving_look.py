@@ -15,8 +15,8 @@ from deepseek_operator.kinds.serving import serving_kind
 from deepseek_operator.kinds.serving.autoscaler import autoscalers
 from deepseek_operator.kinds.serving.children import replica_group
 from deepseek_operator.kinds.serving.labels import pod_labels
-from deepseek_operator.kinds.serving.model import reference_digest
 from deepseek_operator.kinds.serving.revision import revision_name
+from deepseek_operator.kinds.serving.sources import reference_digest
 from deepseek_operator.workloads.replicas.keeper import Pods
 from tests.support.moments import START
 from tests.support.servings import a_serving, seen_of

@@ -34,9 +34,9 @@ from deepseek_operator.core.resources import (
 )
 from deepseek_operator.kinds.registry import KINDS
 from deepseek_operator.kinds.serving import serving_kind
-from deepseek_operator.kinds.serving.model import reference_digest
 from deepseek_operator.kinds.serving.names import serving_revision
 from deepseek_operator.kinds.serving.revision import revision_name
+from deepseek_operator.kinds.serving.sources import reference_digest
 from deepseek_operator.ports.cluster import ClusterError, Conflict, Throttled, Unreachable
 from tests.support.faults import Crash, crash_at_write
 from tests.support.gateways import GATE

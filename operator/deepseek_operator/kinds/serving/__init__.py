@@ -31,12 +31,12 @@ from deepseek_operator.kinds.serving.events import events
 from deepseek_operator.kinds.serving.exams import exam_names
 from deepseek_operator.kinds.serving.fetches import fetch_names
 from deepseek_operator.kinds.serving.fresh import Fresh
-from deepseek_operator.kinds.serving.model import reference_digest
 from deepseek_operator.kinds.serving.names import serving_cache, serving_caches, serving_revision, serving_service
 from deepseek_operator.kinds.serving.needs import needs
 from deepseek_operator.kinds.serving.plan import plan
 from deepseek_operator.kinds.serving.revision import revision_name
 from deepseek_operator.kinds.serving.rights import OWNS
+from deepseek_operator.kinds.serving.sources import reference_digest
 from deepseek_operator.kinds.serving.status import status
 from deepseek_operator.kinds.serving.verbs import ROLLBACK, verb
 from deepseek_operator.kinds.serving.view import View

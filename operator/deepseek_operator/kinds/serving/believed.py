@@ -4,7 +4,7 @@ can have written counts as not there, and is resolved or seen anew."""
 import re
 
 from deepseek_operator.api.base import parse_time
-from deepseek_operator.api.v1alpha1.common.source import ModelSource, is_place
+from deepseek_operator.api.v1alpha1.common.source import is_place
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.adapters import ServedAdapter
 from deepseek_operator.api.v1alpha1.serving.model import ServingModel
@@ -16,8 +16,8 @@ from deepseek_operator.api.v1alpha1.serving.status import (
     WatchdogStatus,
 )
 from deepseek_operator.domain.programs.engines.request import AdapterKind
-from deepseek_operator.kinds.serving.model import adapter_digest, reference_digest
 from deepseek_operator.kinds.serving.sleep import state_of
+from deepseek_operator.kinds.serving.sources import adapter_digest, reference_digest
 from deepseek_operator.workloads.batch.fetch import is_kept
 
 _KINDS = frozenset(kind.value for kind in AdapterKind)
@@ -65,7 +65,7 @@ def _is_of(wanted: ServingModel | ServedAdapter, found: ResolvedModel | Resolved
     if wanted.from_training is not None:
         return found.training == wanted.from_training.name
     source = wanted.source
-    if isinstance(source, ModelSource) and source.is_fetched:
+    if source is not None and source.is_fetched:
         is_kept_there = found.claim_name == source.claim and is_kept(source, found.sub_path)
         return is_kept_there and found.training is None and found.step is None
     place = (source.claim, source.path) if source is not None else None

@@ -13,8 +13,8 @@ from deepseek_operator.kinds.serving.children import SERVICE_PORT
 from deepseek_operator.kinds.serving.exam import Exam, Sitting, exam_job
 from deepseek_operator.kinds.serving.examining import MOST_TRIES, Examining
 from deepseek_operator.kinds.serving.labels import examiner_labels
-from deepseek_operator.kinds.serving.model import owner_of
 from deepseek_operator.kinds.serving.revision import record_of
+from deepseek_operator.kinds.serving.sources import owner_of
 from deepseek_operator.kinds.serving.view import View
 from deepseek_operator.workloads.batch.fetch import errand_labels, is_errand
 from deepseek_operator.workloads.obstacles import Obstacle

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.core.actions import Create
 from deepseek_operator.core.resources import CLAIM, JOB, Ref
-from deepseek_operator.kinds.serving.model import owner_of, wanted_sources
+from deepseek_operator.kinds.serving.sources import owner_of, wanted_sources
 from deepseek_operator.kinds.serving.view import View
 from deepseek_operator.workloads.batch.fetch import due, fetch_job
 

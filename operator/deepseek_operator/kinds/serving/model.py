@@ -5,19 +5,19 @@ each of `adapters` has a reference of its own, so that another adapter does not 
 Everything lies in the resource's own namespace.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
+from deepseek_operator.api.v1alpha1.common.fetch import FetchStatus
+from deepseek_operator.api.v1alpha1.common.source import ModelSource
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.adapters import USUAL_RANK, ServedAdapter
-from deepseek_operator.api.v1alpha1.serving.definition import SERVING
 from deepseek_operator.api.v1alpha1.serving.model import FromTraining, ServingModel
 from deepseek_operator.api.v1alpha1.serving.status import ResolvedAdapter, ResolvedModel
 from deepseek_operator.api.v1alpha1.training.definition import TRAINING
 from deepseek_operator.api.v1alpha1.training.result import Adapter, Missing, adapter_of, export_of
-from deepseek_operator.core.names import digest
-from deepseek_operator.core.resources import CLAIM, REVISION, Manifest, Ref
+from deepseek_operator.core.resources import CLAIM, Manifest, Ref
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.domain.models.known import known
 from deepseek_operator.domain.models.model import LatentAttention
@@ -26,13 +26,19 @@ from deepseek_operator.domain.programs.engines.request import AdapterKind
 from deepseek_operator.domain.programs.engines.table import ENGINES, offered
 from deepseek_operator.kinds.serving import reasons
 from deepseek_operator.kinds.serving.reasons import Reason
-from deepseek_operator.workloads.batch.fetch import COMPLETE, Fetching, Wanted, fetching
-from deepseek_operator.workloads.owner import Owner
-from deepseek_operator.workloads.replicas.group import group_named
+from deepseek_operator.kinds.serving.sources import (
+    ADAPTER,
+    MODEL,
+    adapter_digest,
+    adapters_of,
+    fetches,
+    reference_digest,
+    stored,
+)
+from deepseek_operator.workloads.batch.fetch import COMPLETE, Wanted
 
 Folder = TypeVar("Folder", ResolvedModel, ResolvedAdapter)
 
-MODEL = "Model"
 PINNED = "Pinned"
 """`update` of a reference that is resolved once."""
 
@@ -49,27 +55,6 @@ class Unresolved:
 _SHARED = frozenset({"ReadWriteMany", "ReadOnlyMany"})
 
 Resolution: TypeAlias = ResolvedModel | Unresolved
-
-
-def reference_digest(model: ServingModel) -> str:
-    """Digest of what the user refers to; the name that clients send is no part of it."""
-    match model.from_training:
-        case None:
-            if model.source is not None and model.source.is_fetched:
-                return Wanted(model.source, MODEL).reference
-            return digest({"source": model.source.uri if model.source else ""})
-        case reference:
-            return digest({"training": reference.name, "checkpoint": reference.checkpoint})
-
-
-def adapter_digest(adapter: ServedAdapter) -> str:
-    """Digest of what the user refers to; the name that clients send is no part of it."""
-    match adapter.from_training:
-        case None:
-            source = adapter.source.uri if adapter.source else ""
-            return digest({"source": source, "rank": adapter.rank or USUAL_RANK})
-        case reference:
-            return digest({"training": reference.name, "checkpoint": reference.checkpoint})
 
 
 def resolve(seen: Seen[DeepSeekServing]) -> Resolution:
@@ -94,7 +79,7 @@ def unresolved_trainings(seen: Seen[DeepSeekServing]) -> Iterator[str]:
     is_new = recorded is None or recorded.reference != reference_digest(spec.model)
     if model is not None and (is_new or model.update != PINNED):
         yield model.name
-    known = {adapter.reference for adapter in _adapters_of(recorded)}
+    known = {adapter.reference for adapter in adapters_of(recorded)}
     for adapter in spec.adapters:
         of = adapter.from_training
         if of is not None and (adapter_digest(adapter) not in known or of.update != PINNED):
@@ -106,57 +91,33 @@ def _model(seen: Seen[DeepSeekServing]) -> Resolution:
     reference = reference_digest(model)
     if recorded is not None and recorded.reference == reference:
         return _followed(model.from_training, recorded, lambda wanted: _export_of(wanted, reference, seen))
-    if recorded is None and (remembered := _remembered(seen, reference)) is not None:
+    is_fetched = model.source is not None and model.source.is_fetched
+    if (recorded is None or is_fetched) and (remembered := _remembered(seen, reference)) is not None:
         return remembered
     if model.from_training is not None:
         return _export_of(model.from_training, reference, seen)
     if model.source is None:
         return Unresolved(reasons.NOT_EXPORTED, "write model.source or model.fromTraining", final=True)
-    if model.source.is_fetched:
-        return _fetched(seen, Wanted(model.source, MODEL))
-    return ResolvedModel(reference=reference, claim_name=model.source.claim, sub_path=model.source.path)
+    source = model.source
+    if not source.is_fetched:
+        return ResolvedModel(reference=reference, claim_name=source.claim, sub_path=source.path)
+    found = _brought(seen, source, MODEL)
+    if isinstance(found, Unresolved):
+        return found
+    return ResolvedModel(reference=reference, claim_name=source.claim, sub_path=found.sub_path, digest=found.digest)
 
 
-def _fetched(seen: Seen[DeepSeekServing], wanted: Wanted) -> Resolution:
-    """The folder that a fetch has brought, or where the fetch stands."""
-    source = wanted.source
+def _brought(seen: Seen[DeepSeekServing], source: ModelSource, want: str) -> FetchStatus | Unresolved:
+    """What a fetch has brought, or where it stands."""
     if Ref(CLAIM, source.claim) not in seen.references:
         told = f"there is no PersistentVolumeClaim {source.claim} in this namespace, which {source.uri} is to be fetched to"
         return Unresolved(reasons.WAITING_FOR_CLAIM, told)
-    one = _fetching(seen, wanted)
+    wanted = Wanted(source, want).reference
+    one = next(one for one in fetches(seen) if one.wanted.reference == wanted)
     if one.after.phase != COMPLETE:
         reason, message, final = one.told
         return Unresolved(reasons.BY_NAME[reason], message, final)
-    return ResolvedModel(
-        reference=wanted.reference, claim_name=source.claim, sub_path=one.after.sub_path, digest=one.after.digest
-    )
-
-
-def fetches(seen: Seen[DeepSeekServing]) -> tuple[Fetching, ...]:
-    """The sources that are fetched, or were: those that are recorded, and those that nothing was resolved to yet."""
-    known = {one.reference for one in seen.owner.status.sources}
-    pinned = {one.reference for one in (seen.owner.status.resolved, *_stored(seen)) if one is not None}
-    return tuple(
-        _fetching(seen, wanted)
-        for wanted in wanted_sources(seen.owner)
-        if wanted.reference in known or wanted.reference not in pinned
-    )
-
-
-def wanted_sources(owner: DeepSeekServing) -> tuple[Wanted, ...]:
-    """What the spec would have fetched."""
-    source = owner.spec.model.source
-    return (Wanted(source, MODEL),) if source is not None and source.is_fetched else ()
-
-
-def _fetching(seen: Seen[DeepSeekServing], wanted: Wanted) -> Fetching:
-    return fetching(seen, owner_of(seen.owner), (wanted,), seen.owner.status.sources)[0]
-
-
-def owner_of(serving: DeepSeekServing) -> Owner:
-    """The serving as its children tell it."""
-    meta = serving.metadata
-    return Owner(SERVING, meta.name, meta.namespace, meta.uid)
+    return one.after
 
 
 def _followed(
@@ -174,20 +135,7 @@ def _followed(
 def _remembered(seen: Seen[DeepSeekServing], reference: str) -> ResolvedModel | None:
     """What the newest revision of this reference, one that runs before one that does not, resolved to: a lost status
     must not unpin a pinned model."""
-    return next((model for model in _stored(seen) if model.reference == reference), None)
-
-
-def _stored(seen: Seen[DeepSeekServing]) -> Iterator[ResolvedModel]:
-    """What the stored revisions resolved to: the newest first, and those that run before those that do not."""
-    for revision in sorted(seen.all(REVISION), key=lambda revision: _precedence(seen, revision), reverse=True):
-        resolved = (revision.get("data") or {}).get("resolved")
-        if isinstance(resolved, Mapping):
-            yield ResolvedModel.model_validate(resolved)
-
-
-def _precedence(seen: Seen[DeepSeekServing], revision: Manifest) -> tuple[bool, int]:
-    group = group_named(seen, revision["metadata"]["name"])
-    return group is not None and group.specified > 0, int(revision.get("revision") or 0)
+    return next((model for model in stored(seen) if model.reference == reference), None)
 
 
 def _export_of(wanted: FromTraining, reference: str, seen: Seen[DeepSeekServing]) -> Resolution:
@@ -246,8 +194,10 @@ def _not_served(engine: str, name: str, kind: AdapterKind) -> str | None:
 
 def _adapter(seen: Seen[DeepSeekServing], wanted: ServedAdapter) -> ResolvedAdapter | Unresolved:
     reference = adapter_digest(wanted)
-    recorded = _adapters_of(seen.owner.status.resolved)
-    remembered = (adapter for model in _stored(seen) for adapter in _adapters_of(model)) if not recorded else iter(())
+    recorded = adapters_of(seen.owner.status.resolved)
+    is_fetched = wanted.source is not None and wanted.source.is_fetched
+    models = stored(seen) if is_fetched or not recorded else iter(())
+    remembered = (adapter for model in models for adapter in adapters_of(model))
     for adapter in (*recorded, *remembered):
         if adapter.reference == reference:
             return _followed(wanted.from_training, adapter, lambda of: _adapter_of(of, reference, seen))
@@ -257,7 +207,13 @@ def _adapter(seen: Seen[DeepSeekServing], wanted: ServedAdapter) -> ResolvedAdap
         return Unresolved(reasons.NOT_EXPORTED, f"write source or fromTraining of adapter {wanted.name}", final=True)
     source, rank = wanted.source, wanted.rank or USUAL_RANK
     kind = AdapterKind.LORA.value
-    return ResolvedAdapter(reference=reference, claim_name=source.claim, sub_path=source.path, kind=kind, rank=rank)
+    if not source.is_fetched:
+        return ResolvedAdapter(reference=reference, claim_name=source.claim, sub_path=source.path, kind=kind, rank=rank)
+    brought = _brought(seen, source, ADAPTER)
+    if isinstance(brought, Unresolved):
+        return brought
+    place = {"claim_name": source.claim, "sub_path": brought.sub_path, "digest": brought.digest}
+    return ResolvedAdapter(reference=reference, kind=kind, rank=rank, **place)
 
 
 def _adapter_of(wanted: FromTraining, reference: str, seen: Seen[DeepSeekServing]) -> ResolvedAdapter | Unresolved:
@@ -286,7 +242,7 @@ def is_shared(claim: Manifest) -> bool:
 
 def claims_of(model: ResolvedModel) -> tuple[str, ...]:
     """Names of the claims that a revision mounts, the model's first."""
-    return tuple(dict.fromkeys((model.claim_name, *(adapter.claim_name for adapter in _adapters_of(model)))))
+    return tuple(dict.fromkeys((model.claim_name, *(adapter.claim_name for adapter in adapters_of(model)))))
 
 
 def _kind(found: Adapter, model: ServingModel) -> AdapterKind:
@@ -297,7 +253,3 @@ def _kind(found: Adapter, model: ServingModel) -> AdapterKind:
     shapes = (known(name, custom).architecture for name, custom in (found.named, (model.name, model.custom)))
     has_latents = any(shape is not None and isinstance(shape.attention, LatentAttention) for shape in shapes)
     return AdapterKind.LATENT if found.has_latents and has_latents else AdapterKind.LORA
-
-
-def _adapters_of(model: ResolvedModel | None) -> tuple[ResolvedAdapter, ...]:
-    return tuple(model.adapters or ()) if model is not None else ()

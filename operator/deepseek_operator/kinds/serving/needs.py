@@ -11,9 +11,10 @@ from deepseek_operator.core.resources import CLAIM, Ref
 from deepseek_operator.core.seen import Needs, Seen
 from deepseek_operator.kinds.serving.baking import baking
 from deepseek_operator.kinds.serving.comparing import comparison
-from deepseek_operator.kinds.serving.model import claims_of, fetches, resolve, unresolved_trainings
+from deepseek_operator.kinds.serving.model import claims_of, resolve, unresolved_trainings
 from deepseek_operator.kinds.serving.revision import claims_mounted, template_of
 from deepseek_operator.kinds.serving.sleep import questions as idle_questions
+from deepseek_operator.kinds.serving.sources import fetches
 from deepseek_operator.kinds.serving.verbs import ROLLBACK, verb
 
 

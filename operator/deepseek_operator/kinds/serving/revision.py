@@ -82,8 +82,9 @@ def user_input(owner: DeepSeekServing, model: ResolvedModel) -> dict[str, Any]:
 
 
 def adapter_input(adapter: ResolvedAdapter) -> dict[str, str | None]:
-    """What of an adapter another one would be: its name, its folder, and the room that it takes."""
-    return {"name": adapter.name, "claim": adapter.claim_name, "path": adapter.sub_path, "rank": str(adapter.rank)}
+    """What of an adapter another one would be: its name, its folder with what it holds, and the room that it takes."""
+    place = {"claim": adapter.claim_name, "path": adapter.sub_path, "digest": adapter.digest}
+    return {"name": adapter.name, **place, "rank": str(adapter.rank)}
 
 
 def update_token(owner: DeepSeekServing) -> str:

@@ -28,7 +28,6 @@ from deepseek_operator.kinds.serving.canary import movement
 from deepseek_operator.kinds.serving.children import SERVICE_PORT
 from deepseek_operator.kinds.serving.exams import obstacle_of_exams
 from deepseek_operator.kinds.serving.labels import replica_selector, revision_named
-from deepseek_operator.kinds.serving.model import reference_digest
 from deepseek_operator.kinds.serving.names import serving_service
 from deepseek_operator.kinds.serving.obstacles import Obstacle, obstacle
 from deepseek_operator.kinds.serving.reasons import Reason
@@ -36,6 +35,7 @@ from deepseek_operator.kinds.serving.revision import model_of, pods_of, stored_r
 from deepseek_operator.kinds.serving.rivals import verdict as told_of_rivals
 from deepseek_operator.kinds.serving.route_status import gateway_status, route_verdicts
 from deepseek_operator.kinds.serving.routed import unrouted
+from deepseek_operator.kinds.serving.sources import reference_digest
 from deepseek_operator.kinds.serving.stalls import watchdog_status
 from deepseek_operator.kinds.serving.view import View
 from deepseek_operator.workloads.conflict import Leaving, LeftBehind, Strangers, occupant

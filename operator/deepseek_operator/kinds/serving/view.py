@@ -28,7 +28,7 @@ from deepseek_operator.kinds.serving.comparing import Comparison, comparison
 from deepseek_operator.kinds.serving.fresh import Fresh
 from deepseek_operator.kinds.serving.gate import running_replicas
 from deepseek_operator.kinds.serving.matched import is_matched
-from deepseek_operator.kinds.serving.model import Resolution, fetches, resolve
+from deepseek_operator.kinds.serving.model import Resolution, resolve
 from deepseek_operator.kinds.serving.names import serving_service
 from deepseek_operator.kinds.serving.record import wanted_plan
 from deepseek_operator.kinds.serving.revision import numbers, pods_of, record_of, revision_name, stored_revisions
@@ -48,6 +48,7 @@ from deepseek_operator.kinds.serving.routes import gateway_of, is_settled, leads
 from deepseek_operator.kinds.serving.running import answering_pods, living_pods, running_revisions
 from deepseek_operator.kinds.serving.scaling import Scaling, scaling_of
 from deepseek_operator.kinds.serving.sleep import runs_alone, slept
+from deepseek_operator.kinds.serving.sources import fetches
 from deepseek_operator.kinds.serving.taken import taken
 from deepseek_operator.kinds.serving.traffic import canary_shares, held, others_of, shares
 from deepseek_operator.kinds.serving.update import update_of

@@ -126,7 +126,7 @@ def flags(name: str) -> Scene:
 
 
 def fetched(name: str) -> Scene:
-    """A variable of the pod that fetches the model, its Secret's name and key, or the claim that it writes to."""
+    """A variable of the pod that fetches, its Secret's name and key, or the claim that it writes to."""
 
     def shows(spec: Spec) -> object:
         (job,) = ServingLife(a_claim("team.a"), **spec).cluster.all(JOB, NAMESPACE)
@@ -513,6 +513,8 @@ def exported(step: int) -> str:
 
 
 ADAPTER: Spec = {**FOLDER, "adapters": [{"name": "legal", "source": {"uri": "pvc://models/legal"}}]}
+HUB_ADAPTER: Spec = {
+    **FOLDER, "adapters": [{"name": "legal", "source": {"uri": "hf://a/b@main", "claimName": "models"}}]}  # fmt: skip
 TUNED: Spec = {**FOLDER, "adapters": [{"name": "legal", "fromTraining": {"name": "legal"}}]}
 
 FIELDS = (
@@ -548,6 +550,11 @@ FIELDS = (
           (("pvc://models/a", "a"), ("pvc://models/b", "b"), ("pvc://models", None)), ADAPTER),
     Field("adapters[].source.uri", pod("volumes.1.persistentVolumeClaim.claimName"),
           (("pvc://models/a", None), ("pvc://team.a/a", "team.a")), ADAPTER),
+    Field("adapters[].source.claimName", fetched("claim"), (("models", "models"), ("team.a", "team.a")), HUB_ADAPTER),
+    Field("adapters[].source.credentials", fetched("HF_TOKEN"),
+          ((ABSENT, None), ("hub", ("hub", "token"))), HUB_ADAPTER),
+    Field("adapters[].source.digest", fetched("DEEPSEEK_SOURCE_DIGEST"),
+          ((ABSENT, None), (f"sha256:{'0' * 64}", f"sha256:{'0' * 64}")), HUB_ADAPTER),
     Field("adapters[].rank", flag("--max-lora-rank"), ((ABSENT, "16"), (17, "32"), (320, "320")),
           {**vllm(), "adapters": ADAPTER["adapters"]}),
     Field("adapters[].fromTraining.name", beside("subPath"),

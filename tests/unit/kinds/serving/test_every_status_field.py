@@ -57,6 +57,19 @@ def serves_an_adapter_of_an_export() -> ServingLife:
     return ServingLife(training, an_adapter_training(base=base), model=model, adapters=adapters)
 
 
+def serves_an_adapter_that_was_fetched() -> ServingLife:
+    adapters = [{"name": "legal", "source": {"uri": "hf://a/b@main", "claimName": "models"}}]
+    life = ServingLife(adapters=adapters)
+    brought = {"folder": "sources/hf/a--b/1", "revision": "1", "digest": f"sha256:{'0' * 64}", "bytes": 1}
+    life.world.run_job_controller()
+    life.operator.settle()
+    (pod,) = (pod for pod in life.pods() if pod["metadata"]["labels"].get(ROLE_LABEL) == FETCHER)
+    life.world.end(pod, 0, json.dumps({"source": brought}))
+    life.world.run_job_controller()
+    life.operator.settle()
+    return life
+
+
 def is_woken() -> ServingLife:
     life = SleepLife()
     life.falls_asleep()
@@ -215,6 +228,7 @@ def on_devices(model: dict[str, Any], **spec: Any) -> ServingLife:
 
 LIVES: tuple[Callable[[], ServingLife], ...] = (
     fetches_its_model,
+    serves_an_adapter_that_was_fetched,
     follows_an_autoscaler_and_rolls_out,
     is_woken,
     serves_an_adapter_of_an_export,

@@ -1,4 +1,5 @@
-"""A serving whose model is fetched: one Job for a source, what it brought recorded before it is mounted, and tried again."""
+"""A serving whose model or adapters are fetched: one Job for a source, what it brought recorded before it is mounted, and
+tried again."""
 
 import json
 from typing import Any
@@ -24,8 +25,11 @@ SOURCE = {"uri": URI, "claimName": "models"}
 class FetchLife(ExaminedLife):
     """A serving of a source, and the claim that it is to lie on."""
 
-    def __init__(self, configuration: Configuration | None = None, **source: Any) -> None:
-        super().__init__(a_claim(), configuration=configuration, model={"source": {**SOURCE, **source}})
+    def __init__(
+        self, configuration: Configuration | None = None, spec: dict[str, Any] | None = None, **source: Any
+    ) -> None:
+        wanted = {"model": {"source": {**SOURCE, **source}}, **(spec or {})}
+        super().__init__(a_claim(), configuration=configuration, **wanted)
         self.run()
 
     def jobs(self) -> list[Stored]:
@@ -41,11 +45,17 @@ class FetchLife(ExaminedLife):
         )
         return pod
 
-    def brings(self, **source: Any) -> None:
+    def fetchers(self) -> dict[str, Stored]:
+        """Pods that are not over, by what they fetch."""
+        pods = [pod for pod in self.cluster.all(POD, NAMESPACE) if "-fetch-" in pod["metadata"]["name"]]
+        waited = [pod for pod in pods if pod["status"]["phase"] in ("Pending", "Running")]
+        return {told(pod, "DEEPSEEK_SOURCE_URI"): pod for pod in waited}
+
+    def brings(self, pod: Stored | None = None, **source: Any) -> None:
         """It is over, and says what it brought."""
         brought = {"folder": FOLDER, "revision": COMMIT, "digest": DIGEST, "bytes": 31, "fetchedBytes": 31, **source}
         said = {"formatVersion": 1, "result": "Complete", "message": "over", "source": brought}
-        self.world.end(self.fetcher(), 0, json.dumps(said))
+        self.world.end(pod or self.fetcher(), 0, json.dumps(said))
         self.run()
 
     def fails(self, code: int, message: str) -> None:
@@ -57,6 +67,10 @@ class FetchLife(ExaminedLife):
         """Reason and message of a condition that is True; empty where it is not."""
         found = [one for one in self.status.conditions if one.type == type_ and one.status == "True"]
         return (found[0].reason, found[0].message) if found else ("", "")
+
+
+def told(pod: Stored, name: str) -> str:
+    return next(str(one["value"]) for one in pod["spec"]["containers"][0]["env"] if one["name"] == name)
 
 
 def test_one_job_fetches_to_the_claim_and_nothing_runs_before_it_is_there() -> None:
@@ -189,6 +203,24 @@ def test_another_revision_is_fetched_while_the_one_before_serves_on() -> None:
     assert life.said("Ready")[0] == "Available"
 
 
+def test_who_goes_back_to_a_source_has_what_it_was_resolved_to_and_nothing_is_fetched() -> None:
+    life = FetchLife()
+    life.brings()
+    first = life.status.current
+    life.edit(model={"source": {**SOURCE, "uri": "hf://deepseek-ai/DeepSeek-V2-Lite@v2"}})
+    life.run()
+    life.brings(folder=FOLDER.replace(COMMIT, "1" * 40), revision="1" * 40)
+    life.edit(model={"source": SOURCE})
+    life.run()
+    assert life.jobs() == []
+    assert life.status.resolved is not None
+    assert life.status.resolved.sub_path == FOLDER
+    assert first is not None
+    assert life.status.current is not None
+    assert life.status.current.name == first.name
+    assert life.said("Ready")[0] == "Available"
+
+
 @pytest.mark.parametrize(
     "said",
     [
@@ -288,3 +320,92 @@ def test_what_a_pod_says_is_read_as_a_strangers(said: object, told: str) -> None
 @pytest.mark.parametrize("said", [None, Unavailable("it does not answer"), {}])
 def test_a_pod_that_says_nothing_is_told_nothing_of(said: Any) -> None:
     assert far(said) == ""
+
+
+LORA = "hf://team/legal-lora@v1"
+LORA_FOLDER = f"sources/hf/team--legal-lora/{'5' * 40}"
+LEGAL: dict[str, Any] = {
+    "name": "legal",
+    "source": {"uri": LORA, "claimName": "adapters", "credentials": "hub"},
+    "rank": 8,
+}
+
+
+def with_adapters(*adapters: dict[str, Any], **spec: Any) -> FetchLife:
+    life = FetchLife(spec={"adapters": list(adapters), **spec})
+    life.put(a_claim("adapters"))
+    life.run()
+    return life
+
+
+def adapter_comes(life: FetchLife, uri: str = LORA, folder: str = LORA_FOLDER, **more: Any) -> None:
+    life.brings(life.fetchers()[uri], folder=folder, revision="5" * 40, **more)
+
+
+def test_an_adapter_is_fetched_beside_the_model_and_mounted_by_its_digest() -> None:
+    life = with_adapters(LEGAL)
+    pods = life.fetchers()
+    assert {uri: told(pod, "DEEPSEEK_SOURCE_WANT") for uri, pod in pods.items()} == {URI: "Model", LORA: "Adapter"}
+    assert pods[LORA]["spec"]["volumes"] == [{"name": "claim", "persistentVolumeClaim": {"claimName": "adapters"}}]
+    life.brings(pods[URI])
+    assert life.said("Reconciling")[0] == "Fetching"
+    assert LORA in life.said("Reconciling")[1]
+    assert not life.cluster.all(DEPLOYMENT, NAMESPACE)
+    adapter_comes(life, digest=f"sha256:{'5' * 64}")
+    assert life.said("Ready")[0] == "Available"
+    assert life.status.resolved is not None
+    assert life.status.resolved.adapters is not None
+    (found,) = life.status.resolved.adapters
+    assert (found.name, found.claim_name, found.sub_path, found.rank, found.digest) == (
+        "legal", "adapters", LORA_FOLDER, 8, f"sha256:{'5' * 64}")  # fmt: skip
+    spec = life.template()["spec"]
+    mounts = {one["mountPath"]: one.get("subPath") for one in spec["containers"][0]["volumeMounts"]}
+    assert mounts["/adapters/0"] == LORA_FOLDER
+    assert "hub" not in json.dumps(spec)
+    assert life.jobs() == []
+
+
+def test_another_content_of_an_adapter_is_another_revision() -> None:
+    names = []
+    for number in "56":
+        life = with_adapters(LEGAL)
+        life.brings(life.fetchers()[URI])
+        adapter_comes(life, digest=f"sha256:{number * 64}")
+        assert life.status.current is not None
+        names.append(life.status.current.name)
+    assert len(set(names)) == 2
+
+
+def test_another_adapter_fetches_nothing_that_is_there_and_the_revision_serves_on() -> None:
+    life = with_adapters(LEGAL)
+    life.brings(life.fetchers()[URI])
+    adapter_comes(life)
+    before = life.deployment()["metadata"]["name"]
+    other = {"name": "code", "source": {"uri": "hf://team/code-lora@v1", "claimName": "adapters"}}
+    life.edit(adapters=[LEGAL, other])
+    life.run()
+    assert list(life.fetchers()) == ["hf://team/code-lora@v1"]
+    assert life.deployment()["metadata"]["name"] == before
+    adapter_comes(life, "hf://team/code-lora@v1", LORA_FOLDER.replace("legal", "code"))
+    assert life.status.resolved is not None
+    assert [one.name for one in life.status.resolved.adapters or ()] == ["code", "legal"]
+    assert life.said("Ready")[0] == "Available"
+
+
+def test_one_adapter_under_two_names_is_fetched_once() -> None:
+    life = with_adapters(LEGAL, {**LEGAL, "name": "law"})
+    assert sorted(life.fetchers()) == [URI, LORA]
+    life.brings(life.fetchers()[URI])
+    adapter_comes(life)
+    assert life.status.resolved is not None
+    assert [one.name for one in life.status.resolved.adapters or ()] == ["law", "legal"]
+
+
+def test_an_adapter_waits_for_its_claim() -> None:
+    life = FetchLife(spec={"adapters": [LEGAL]})
+    life.brings()
+    assert life.said("Reconciling")[0] == "WaitingForClaim"
+    assert (
+        f"no PersistentVolumeClaim adapters in this namespace, which {LORA} is to be fetched to"
+        in (life.said("Reconciling")[1])
+    )

@@ -13,7 +13,7 @@ from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.definition import SERVING
 from deepseek_operator.core.resources import DEPLOYMENT
 from deepseek_operator.kinds.serving.believed import believed
-from deepseek_operator.kinds.serving.model import adapter_digest, reference_digest
+from deepseek_operator.kinds.serving.sources import adapter_digest, reference_digest
 from tests.campaign.drawn import forged, schema_of
 from tests.support.serving_life import NAME, ServingLife
 from tests.support.servings import NAMESPACE, a_serving

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 
 from deepseek_operator.api.base import ApiModel, rule, rules
-from deepseek_operator.api.v1alpha1.common.source import ClaimSource
+from deepseek_operator.api.v1alpha1.common.source import ModelSource
 from deepseek_operator.api.v1alpha1.serving.engines import ASKED_BESIDE
 from deepseek_operator.api.v1alpha1.serving.model import FromTraining, ServedName
 
@@ -19,7 +19,7 @@ class ServedAdapter(ApiModel):
         json_schema_extra=rules(
             rule(
                 "has(self.source) != has(self.fromTraining)",
-                "write exactly one of source (an adapter's folder on a claim) and fromTraining (a training of method LoRA "
+                "write exactly one of source (an adapter's folder) and fromTraining (a training of method LoRA "
                 "with export Adapter)",
             ),
             rule(
@@ -33,8 +33,9 @@ class ServedAdapter(ApiModel):
     name: ServedName = Field(
         description=f"Model name that clients send for this adapter{ASKED_BESIDE}. Example: legal."
     )
-    source: ClaimSource | None = Field(
-        default=None, description="A folder (adapter_config.json, adapter_model.safetensors) on a claim."
+    source: ModelSource | None = Field(
+        default=None,
+        description="A folder (adapter_config.json, adapter_model.safetensors) on a claim, or one that is fetched to a claim.",
     )
     from_training: FromTraining | None = Field(
         default=None, description="The adapter that a training of method LoRA exported (method.lora.export Adapter)."

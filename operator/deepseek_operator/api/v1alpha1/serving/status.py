@@ -26,6 +26,9 @@ class ResolvedAdapter(StatusModel):
         description="LoRA, Experts for one that also stands beside fused experts, Latent for one beside kv_b_proj of latent attention, or Prompt for what is read before every sequence.",
     )
     rank: int = Field(default=0, description="Rank of a LoRA, for which engines keep room.")
+    digest: str | None = Field(
+        default=None, description="Of the content of a source that was fetched; absent for other folders."
+    )
     base: str | None = Field(
         default=None,
         description="The folder of the model that it was trained beside, where its training tells. Example: pvc://models/v2.",
