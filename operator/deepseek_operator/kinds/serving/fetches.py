@@ -20,7 +20,7 @@ def errands(view: View) -> Iterator[Create]:
     """The Jobs of tries that are recorded and have none yet."""
     recorded = {one.reference for one in view.status.sources}
     for one in view.fetches:
-        is_due = one.wanted.reference in recorded and one.is_missing
+        is_due = one.wanted.reference in recorded and one.is_missing and not one.is_held
         is_there = Ref(CLAIM, one.wanted.source.claim) in view.seen.references
         if is_due and is_there and Ref(JOB, one.job) not in view.seen.children:
             yield Create(fetch_job(one, view.spec.pod, view.owner.metadata.labels, view.configuration))

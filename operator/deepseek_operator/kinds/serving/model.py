@@ -59,7 +59,8 @@ Resolution: TypeAlias = ResolvedModel | Unresolved
 
 def resolve(seen: Seen[DeepSeekServing]) -> Resolution:
     """The folders of the present references: as recorded, as a revision remembers them, or found now."""
-    model = _model(seen)
+    refused = (_refused(seen, adapter) for adapter in seen.owner.spec.adapters)
+    model = next((why for why in refused if why is not None), None) or _model(seen)
     if isinstance(model, Unresolved):
         return model
     found: list[ResolvedAdapter] = []
@@ -153,11 +154,19 @@ def _export_of(wanted: FromTraining, reference: str, seen: Seen[DeepSeekServing]
             )
 
 
-def _beside(seen: Seen[DeepSeekServing], model: ResolvedModel, wanted: ServedAdapter) -> ResolvedAdapter | Unresolved:
-    """The folder of an adapter that may stand beside the model."""
+def _refused(seen: Seen[DeepSeekServing], wanted: ServedAdapter) -> Unresolved | None:
+    """What can be told of an adapter before anything is fetched or found."""
     if wanted.name == (seen.owner.spec.model.name or seen.owner.metadata.name):
         told = f"one of adapters is called {wanted.name}, as the model is: write model.name, or another name of the adapter"
         return Unresolved(reasons.UNSUPPORTED, told, final=True)
+    if wanted.source is None:
+        return None
+    why = _not_served(seen.owner.spec.engine.type, wanted.name, AdapterKind.LORA)
+    return Unresolved(reasons.UNSUPPORTED, why, final=True) if why is not None else None
+
+
+def _beside(seen: Seen[DeepSeekServing], model: ResolvedModel, wanted: ServedAdapter) -> ResolvedAdapter | Unresolved:
+    """The folder of an adapter that may stand beside the model."""
     found = _adapter(seen, wanted)
     if isinstance(found, Unresolved):
         return found

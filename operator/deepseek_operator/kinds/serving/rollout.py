@@ -121,14 +121,15 @@ def _is_complete(current: Replicas, older: Iterable[Replicas], wanted: int, endi
 
 def target(seen: Seen[DeepSeekServing], resolution: Resolution, asked: str, running: dict[str, Replicas]) -> Target:
     """The revision that the spec asks for, or the one that runs meanwhile. `asked`: its name, once it is resolved."""
-    if isinstance(resolution, Unresolved):
-        return Target(_runs_meanwhile(seen, running), obstacle=resolution)
     devices = seen.owner.status.plan
-    if devices is not None and devices.refused:
+    # What only an edit cures is told before what merely is not there yet.
+    if devices is not None and devices.refused and not (isinstance(resolution, Unresolved) and resolution.final):
         meanwhile = _runs_meanwhile(seen, running)
         if devices.refused == HOST_ACCESS_NOT_ALLOWED and meanwhile is not None and reach_of_resting(seen, meanwhile):
             meanwhile = None
         return Target(meanwhile, obstacle=Unresolved(reasons.of_plan(devices.refused), devices.reason, final=True))
+    if isinstance(resolution, Unresolved):
+        return Target(_runs_meanwhile(seen, running), obstacle=resolution)
     if (found := _unkept(seen, asked, resolution)) is not None:
         return Target(_runs_meanwhile(seen, running), obstacle=found)
     absent = [name for name in claims_of(resolution) if Ref(CLAIM, name) not in seen.references]

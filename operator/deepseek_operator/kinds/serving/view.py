@@ -1,7 +1,7 @@
 """One pass over one serving: what was seen, and each fact that follows from it, derived once. Plan and status read it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 
@@ -18,6 +18,7 @@ from deepseek_operator.core.seen import Seen
 from deepseek_operator.domain.policy.canary import Run, advance
 from deepseek_operator.domain.policy.rollout import Replicas
 from deepseek_operator.domain.policy.zero import Phase, State
+from deepseek_operator.kinds.serving import reasons
 from deepseek_operator.kinds.serving.answering import Answering, answering
 from deepseek_operator.kinds.serving.authorization import is_accepted, names_told
 from deepseek_operator.kinds.serving.baking import Baking, baking
@@ -28,7 +29,7 @@ from deepseek_operator.kinds.serving.comparing import Comparison, comparison
 from deepseek_operator.kinds.serving.fresh import Fresh
 from deepseek_operator.kinds.serving.gate import running_replicas
 from deepseek_operator.kinds.serving.matched import is_matched
-from deepseek_operator.kinds.serving.model import Resolution, resolve
+from deepseek_operator.kinds.serving.model import Resolution, Unresolved, resolve
 from deepseek_operator.kinds.serving.names import serving_service
 from deepseek_operator.kinds.serving.record import wanted_plan
 from deepseek_operator.kinds.serving.revision import numbers, pods_of, record_of, revision_name, stored_revisions
@@ -90,8 +91,19 @@ class View:
 
     @cached_property
     def fetches(self) -> tuple[Fetching, ...]:
-        """The sources that are fetched to a claim, or were."""
-        return fetches(self.seen)
+        """The sources that are fetched to a claim, or were; none is begun for what is refused."""
+        found = fetches(self.seen)
+        if not self.is_refused:
+            return found
+        recorded = {one.reference for one in self.status.sources}
+        return tuple(replace(one, is_held=True) for one in found if one.wanted.reference in recorded)
+
+    @property
+    def is_refused(self) -> bool:
+        """What the spec asks for can't be served, whatever is fetched for it."""
+        said = self.resolution
+        is_unsupported = isinstance(said, Unresolved) and said.reason == reasons.UNSUPPORTED
+        return is_unsupported or (self.devices is not None and bool(self.devices.refused))
 
     @cached_property
     def asked(self) -> str:

@@ -100,7 +100,9 @@ class Wanted:
 class Fetching:
     """One source as it is recorded, with what is seen of its present try.
 
-    `has_turn`: it is the one whose pod may be asked in this pass, which asks a single one.
+    Attributes:
+        has_turn: it is the one whose pod may be asked in this pass, which asks a single one.
+        is_held: no try is begun, since what it is for is refused; one that runs goes on.
     """
 
     seen: Seen[object]
@@ -108,6 +110,7 @@ class Fetching:
     wanted: Wanted
     before: FetchStatus
     has_turn: bool = True
+    is_held: bool = False
 
     @property
     def job(self) -> str:
@@ -156,6 +159,8 @@ class Fetching:
     def waits(self) -> timedelta | None:
         """How soon to look again, although nothing tells us to."""
         if self.after.phase == BACKING_OFF:
+            if self.is_held:
+                return None
             return max(self._not_before(self.after) - self.seen.now, timedelta(seconds=1))
         if self.before.phase != RUNNING:
             return None
@@ -205,7 +210,7 @@ class Fetching:
         return parse_time(state.not_before) or self.seen.now
 
     def _again(self) -> FetchStatus:
-        if self.seen.now < self._not_before(self.before):
+        if self.is_held or self.seen.now < self._not_before(self.before):
             return self.before
         following = min(self.before.attempt + 1, LAST_NUMBER)
         return begun(self.owner, self.wanted, following, self.before.message)

@@ -409,3 +409,44 @@ def test_an_adapter_waits_for_its_claim() -> None:
         f"no PersistentVolumeClaim adapters in this namespace, which {LORA} is to be fetched to"
         in (life.said("Reconciling")[1])
     )
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason", "words"),
+    [
+        ({"model": {"name": "deepseek-r1", "source": SOURCE}, "accelerator": {"profile": "nvidia-l40s-48", "perNode": 1},
+          "nodes": {"count": 1}, "engine": {"type": "vllm"}}, "DoesNotFit", "GiB"),
+        ({"accelerator": {"profile": "nobodys"}}, "UnknownProfile", "nobodys"),
+        ({"adapters": [{**LEGAL, "name": "chat"}]}, "Unsupported", "one of adapters is called chat"),
+    ],
+)  # fmt: skip
+def test_what_can_not_be_served_is_told_before_anything_is_fetched(
+    spec: dict[str, Any], reason: str, words: str
+) -> None:
+    life = FetchLife(spec=spec)
+    life.put(a_claim("adapters"))
+    life.run()
+    assert life.said("Stalled")[0] == reason
+    assert words in life.said("Stalled")[1]
+    assert life.jobs() == []
+    assert life.status.sources == []
+    life.edit(model={"source": SOURCE}, adapters=[], accelerator=None, nodes={}, engine={})
+    life.run()
+    assert life.said("Reconciling")[0] == "Fetching"
+    assert len(life.jobs()) == 1
+
+
+def test_no_other_try_follows_while_the_spec_is_refused() -> None:
+    life = FetchLife()
+    life.fails(69, "the mirror is gone")
+    life.edit(accelerator={"profile": "nobodys"})
+    life.run()
+    assert life.said("Stalled")[0] == "UnknownProfile"
+    before = {job["metadata"]["name"] for job in life.jobs()}
+    life.after(3600)
+    assert {job["metadata"]["name"] for job in life.jobs()} == before
+    life.edit(accelerator=None)
+    life.run()
+    assert life.said("Reconciling")[0] == "Fetching"
+    life.brings()
+    assert life.said("Ready")[0] == "Available"
