@@ -157,3 +157,6 @@ need_vllm_environment() {
   printf 'Metadata-Version: 2.1\nName: vllm\nVersion: 0.32.0+cpu\n' > "$about/METADATA"
   export VLLM VLLM_CACHE_ROOT="$CACHE/vllm"
 }
+
+# The library that vLLM's kernels for CPUs are linked with, for an image without it.
+need_numa() { NUMA="$(unpacked numa bookworm libnuma1)"; export NUMA; }
