@@ -44,6 +44,7 @@ def test_a_model_is_fetched_once_and_the_branch_resolved_to_its_commit(place: Pl
         "bytes": SIZE,
         "fetchedBytes": SIZE,
         "seconds": 0,
+        "readBytesPerSecond": 0,
     }
     assert place.beside == []
     again = place.fetch().said

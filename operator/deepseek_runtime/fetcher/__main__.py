@@ -50,6 +50,7 @@ def main() -> int:
         "bytes": kept.size,
         "fetchedBytes": progress.fetched,
         "seconds": round(seconds, 3),
+        "readBytesPerSecond": round(folder.read_rate(kept)),
     }
     return _over(ExitCode.COMPLETE, f"{settings.uri}: {amount(kept.size)} in {folder.sub_path}, {came}", source)
 

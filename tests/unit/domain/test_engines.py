@@ -274,6 +274,7 @@ def test_the_start_up_budget_follows_the_bytes_and_vllm_is_told_the_same() -> No
     built = command(weights_bytes=641 * GIB, load_bytes_per_second=1_000_000_000)
     budget = probes(built).startup.budget_seconds
     assert budget == startup_seconds(641 * GIB, 1_000_000_000) == 1980
+    assert startup_seconds(641 * GIB, 1) == 86400
     assert dict(built.env)["VLLM_ENGINE_READY_TIMEOUT_S"] == "1980"
     assert probes(command(weights_bytes=2 * 641 * GIB)).startup.budget_seconds > budget
 

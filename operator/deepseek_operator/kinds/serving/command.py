@@ -15,7 +15,7 @@ from deepseek_operator.domain.programs.arguments import Given, given
 from deepseek_operator.domain.programs.engines.entry import EngineEntry
 from deepseek_operator.domain.programs.engines.loads import IN_FLIGHT
 from deepseek_operator.domain.programs.engines.options import AUTO, MAX_SEQUENCES, TOOL_PARSER, Value, lacking, words
-from deepseek_operator.domain.programs.engines.probes import AFTER_DRAIN_SECONDS
+from deepseek_operator.domain.programs.engines.probes import AFTER_DRAIN_SECONDS, load_rate
 from deepseek_operator.domain.programs.engines.request import Adapter, AdapterKind, EngineRequest, dialect
 from deepseek_operator.domain.programs.engines.table import ENGINES, build, offered
 from deepseek_operator.domain.programs.start import Start
@@ -163,6 +163,7 @@ def command(served: Served) -> Command | Refusal:
     architecture = served.architecture or stand_in(layout, storage)
     grace_s = spec.pod.termination_grace_period_seconds or GRACE_SECONDS
     names, asked = engine_names(served.owner), spec.engine.options
+    stored_here = int(stored_bytes(architecture, FORMATS[storage])) if served.architecture is not None else 0
     return build(
         served.program,
         EngineRequest(
@@ -171,7 +172,8 @@ def command(served: Served) -> Command | Refusal:
             path=MODEL_PATH,
             architecture=architecture,
             storage=storage,
-            weights_bytes=int(stored_bytes(architecture, FORMATS[storage])) if served.architecture is not None else 0,
+            weights_bytes=max(stored_here, (served.model.size_bytes if served.model is not None else None) or 0),
+            load_bytes_per_second=load_rate(served.model.read_bytes_per_second if served.model is not None else None),
             layout=layout,
             nodes=served.nodes,
             profile=served.profile,

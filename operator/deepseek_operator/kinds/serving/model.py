@@ -105,7 +105,14 @@ def _model(seen: Seen[DeepSeekServing]) -> Resolution:
     found = _brought(seen, source, MODEL)
     if isinstance(found, Unresolved):
         return found
-    return ResolvedModel(reference=reference, claim_name=source.claim, sub_path=found.sub_path, digest=found.digest)
+    return ResolvedModel(
+        reference=reference,
+        claim_name=source.claim,
+        sub_path=found.sub_path,
+        digest=found.digest,
+        size_bytes=found.size_bytes or None,
+        read_bytes_per_second=found.read_bytes_per_second or None,
+    )
 
 
 def _brought(seen: Seen[DeepSeekServing], source: ModelSource, want: str) -> FetchStatus | Unresolved:

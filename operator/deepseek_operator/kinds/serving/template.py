@@ -21,6 +21,7 @@ from deepseek_operator.core.resources import Manifest
 from deepseek_operator.domain.devices.profiles import pod_needs
 from deepseek_operator.domain.programs.engines import contract
 from deepseek_operator.domain.programs.engines.group import until_leader_is_gone
+from deepseek_operator.domain.programs.engines.probes import load_rate, startup_seconds
 from deepseek_operator.domain.programs.engines.request import AdapterKind
 from deepseek_operator.domain.programs.engines.table import ENGINES
 from deepseek_operator.domain.programs.engines.watchdog import is_beside
@@ -179,7 +180,7 @@ def _written(
         **({} if is_worker else {"ports": [_port(PORT_NAME, engine.port)]}),
         "env": _environment(owner, model, drain_s),
         "resources": resources(engine.resources, owner.spec.accelerator),
-        **({} if is_worker else _probes(engine)),
+        **({} if is_worker else _probes(engine, _loading_s(engine, model))),
     }
 
 
@@ -277,9 +278,15 @@ def _users(variable: EnvVar) -> dict[str, Any]:
     return variable.to_container() if variable.secret is not None else _variable(variable.name, variable.value)
 
 
-def _probes(engine: Engine) -> dict[str, Any]:
+def _loading_s(engine: Engine, model: ResolvedModel) -> int:
+    """As long as is written; longer where a source was fetched, whose size and rate are known, and takes longer to read."""
+    fetched = startup_seconds(model.size_bytes, load_rate(model.read_bytes_per_second)) if model.size_bytes else 0
+    return max(engine.start_timeout_seconds, fetched)
+
+
+def _probes(engine: Engine, loading_s: int) -> dict[str, Any]:
     look = {"httpGet": {"path": engine.health_path, "port": PORT_NAME}, "timeoutSeconds": PROBE_TIMEOUT_SECONDS}
-    loading = ceil(engine.start_timeout_seconds / READINESS_PERIOD_SECONDS)
+    loading = ceil(loading_s / READINESS_PERIOD_SECONDS)
     alive = liveness(engine, Probe(engine.health_path, engine.port, LIVENESS_PERIOD_SECONDS, LIVENESS_FAILURES))
     return {
         "startupProbe": {**look, "periodSeconds": READINESS_PERIOD_SECONDS, "failureThreshold": loading},

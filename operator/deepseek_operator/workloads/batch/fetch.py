@@ -404,7 +404,12 @@ def _brought(pods: Sequence[Manifest], source: KeptSource) -> dict[str, object] 
         folder, revision, content = (said.get(name) for name in ("folder", "revision", "digest"))
         size = said.get("bytes")
         texts = all(isinstance(one, str) for one in (folder, revision, content))
-        is_size = isinstance(size, int) and not isinstance(size, bool) and 0 <= size < 2**63
-        if texts and is_size and is_kept(source, str(folder)) and len(str(content)) == _DIGEST_LENGTH:
-            return {"sub_path": folder, "revision": str(revision)[:128], "digest": content, "size_bytes": size}
+        if texts and _is_count(size) and is_kept(source, str(folder)) and len(str(content)) == _DIGEST_LENGTH:
+            told = {"sub_path": folder, "revision": str(revision)[:128], "digest": content, "size_bytes": size}
+            return {**told, "read_bytes_per_second": rate if _is_count(rate := said.get("readBytesPerSecond")) else 0}
     return None
+
+
+def _is_count(said: object) -> bool:
+    """Whether it is a number of bytes, as a stranger may say one."""
+    return isinstance(said, int) and not isinstance(said, bool) and 0 <= said < 2**63

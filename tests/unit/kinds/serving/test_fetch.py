@@ -450,3 +450,54 @@ def test_no_other_try_follows_while_the_spec_is_refused() -> None:
     assert life.said("Reconciling")[0] == "Fetching"
     life.brings()
     assert life.said("Ready")[0] == "Available"
+
+
+def loading_s(life: FetchLife) -> int:
+    probe = life.template()["spec"]["containers"][0]["startupProbe"]
+    return int(probe["periodSeconds"] * probe["failureThreshold"])
+
+
+VLLM: dict[str, Any] = {
+    "model": {"name": "deepseek-v2-lite", "source": SOURCE},
+    "accelerator": {"profile": "nvidia-h100-80"},
+    "engine": {"type": "vllm"},
+}
+
+
+@pytest.mark.parametrize("spec", [{}, VLLM])
+@pytest.mark.parametrize(
+    ("size", "rate", "seconds"),
+    [
+        (600 * 10**9, 200 * 10**6, 6600),
+        (600 * 10**9, 0, 1800),
+        (600 * 10**9, 5 * 10**9, 1800),
+        (1500 * 10**9, 10**9, 3600),
+        (600 * 10**9, 1, 86400),
+        (31, 10**8, 1800),
+        (600 * 10**9, "fast", 1800),
+        (600 * 10**9, -1, 1800),
+        (600 * 10**9, True, 1800),
+    ],
+)
+def test_a_replica_may_load_as_long_as_reading_takes_at_the_rate_that_was_measured(
+    spec: dict[str, Any], size: int, rate: object, seconds: int
+) -> None:
+    life = FetchLife(spec=spec)
+    life.brings(bytes=size, readBytesPerSecond=rate)
+    assert loading_s(life) == seconds
+    assert life.deployment()["spec"]["progressDeadlineSeconds"] == 600 + seconds
+    if spec:
+        told = {one["name"]: one.get("value") for one in life.template()["spec"]["containers"][0]["env"]}
+        assert int(str(told["VLLM_ENGINE_READY_TIMEOUT_S"])) <= seconds
+
+
+def test_a_lost_status_keeps_the_rate_that_a_replica_was_made_by() -> None:
+    life = FetchLife()
+    life.brings(bytes=600 * 10**9, readBytesPerSecond=200 * 10**6)
+    before = life.template()
+    life.cluster.edit(SERVING, NAMESPACE, "chat", lambda live: live.update(status={"observedGeneration": -1}))
+    life.run()
+    assert life.template() == before
+    assert not [one for one in life.status.conditions if one.type == "UpdateAvailable" and one.status == "True"]
+    assert life.status.resolved is not None
+    assert (life.status.resolved.size_bytes, life.status.resolved.read_bytes_per_second) == (600 * 10**9, 200 * 10**6)

@@ -67,7 +67,13 @@ def fetches_its_model(life: Life) -> None:
     """A try fails, and the next one brings it."""
     life.cluster.put(claim("models"))
     life.begin(model={"source": {"uri": "hf://a/b@main", "claimName": "models"}})
-    brought = {"folder": "sources/hf/a--b/1", "revision": "1", "digest": f"sha256:{'0' * 64}", "bytes": 1}
+    brought = {
+        "folder": "sources/hf/a--b/1",
+        "revision": "1",
+        "digest": f"sha256:{'0' * 64}",
+        "bytes": 1,
+        "readBytesPerSecond": 5,
+    }
     for code, said in ((69, {"message": "it does not answer"}), (0, {"source": brought})):
         fetch = {"done": 1, "total": 2}
         life.operator.progress.answers[life.pods()[0]["metadata"]["name"]] = {"formatVersion": 1, "fetch": fetch}

@@ -22,6 +22,10 @@ class FetchStatus(StatusModel):
         description="Over the lines `<sha256>  <path>` of all files, as sha256sum prints them, sorted by path.",
     )
     size_bytes: int = Field(default=0, description="Bytes of all files.")
+    read_bytes_per_second: int = Field(
+        default=0,
+        description="At which rate it was read from the claim, by a part of its largest file; 0 where that is too short to tell.",
+    )
     progress: str = Field(
         default="",
         description="How far it is, at most twice a minute. Example: 3.2 GiB of 14.2 GiB, 210.0 MiB/s, 52 s left.",

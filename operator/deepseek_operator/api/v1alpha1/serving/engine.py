@@ -96,7 +96,7 @@ class Engine(ApiModel):
     )
     start_timeout_seconds: Annotated[int, Field(ge=10, le=86400)] = Field(
         default=1800,
-        description=f"Seconds that loading may take before a replica is restarted; {BUILT_AND} get more where the weights take longer to read. Default 1800.",
+        description=f"Seconds that loading may take before a replica is restarted; {BUILT_AND}, and a model that was fetched, get more where the weights take longer to read, at the rate that was measured of a fetched one's claim. Default 1800.",
     )
     max_model_length: Annotated[int, Field(ge=128, le=16777216)] | None = Field(
         default=None,

@@ -66,6 +66,13 @@ class ResolvedModel(StatusModel):
     digest: str | None = Field(
         default=None, description="Of the content of a source that was fetched; absent for other folders."
     )
+    size_bytes: int | None = Field(
+        default=None, description="Bytes of a source that was fetched; absent for other folders."
+    )
+    read_bytes_per_second: int | None = Field(
+        default=None,
+        description="At which rate it was read from its claim when it was fetched, by which a replica's time to load is counted; absent where nobody measured.",
+    )
     adapters: list[ResolvedAdapter] | None = Field(
         default=None,
         max_length=16,

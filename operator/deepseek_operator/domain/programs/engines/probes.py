@@ -1,7 +1,8 @@
 """How long a model may take to load, and how an engine is watched afterwards.
 
 Start-up budget = twice the time to read the weights plus ten minutes for compilation and warm-up: 642 GiB at 1 GB/s
-take 11.5 minutes to read, so V3 gets 33. One constant for all sizes would kill large models or hide dead small ones.
+take 11.5 minutes to read, so V3 gets 33. One constant for all sizes would kill large models or hide dead small ones. Where the
+claim was measured to be slower than that, its own rate counts; a faster one may be a cache's, and shortens nothing.
 """
 
 from deepseek_operator.domain.programs.engines.request import PORT, EngineRequest
@@ -9,14 +10,22 @@ from deepseek_operator.domain.values.command import Probe
 
 PERIOD_SECONDS = 10
 WARM_UP_SECONDS = 600
+LONGEST_SECONDS = 86400
+USUAL_RATE = 1_000_000_000
+"""Bytes a second, of a node's disk or a fast network's."""
 AFTER_DRAIN_SECONDS = 30
 """What an engine needs after its requests are done, to free devices and exit, before it is killed."""
 
 
 def startup_seconds(weights_bytes: int, bytes_per_second: int) -> int:
-    """Return the start-up budget in seconds, rounded up to whole probe periods."""
+    """Return the start-up budget in seconds, rounded up to whole probe periods; a day at most."""
     reading = -(-weights_bytes // bytes_per_second)
-    return -(-(2 * reading + WARM_UP_SECONDS) // PERIOD_SECONDS) * PERIOD_SECONDS
+    return min(-(-(2 * reading + WARM_UP_SECONDS) // PERIOD_SECONDS) * PERIOD_SECONDS, LONGEST_SECONDS)
+
+
+def load_rate(measured: int | None) -> int:
+    """Bytes a second at which weights are taken to be read. ``measured``: of the claim that they lie on."""
+    return min(measured or USUAL_RATE, USUAL_RATE)
 
 
 def startup_probe(asked: EngineRequest, path: str) -> Probe:
