@@ -770,6 +770,12 @@ SERVINGS: tuple[tuple[str, Changes, str], ...] = (
         "unlike tensorrt-llm and triton: leave it out",
     ),
     (
+        "a key of an engine that would write it into its log",
+        {ENGINE: {"type": "sglang", "apiKey": {"name": "chat-key", "key": "key"}}, "spec.accelerator": PROFILE},
+        "unlike sglang, tensorrt-llm and triton: leave it out and let the gateway check keys",
+    ),
+    ("a key as it is", {f"{ENGINE}.apiKey": {"value": "sk-literal"}}, 'unknown field "spec.engine.apiKey.value"'),
+    (
         "an engine that nobody can scale",
         {
             ENGINE: {"type": "tensorrt-llm"},

@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from deepseek_operator.core.configuration import Configuration
-from deepseek_operator.core.resources import BACKEND_TRAFFIC_POLICY, HTTP_ROUTE, SECURITY_POLICY
+from deepseek_operator.core.drift import covers
+from deepseek_operator.core.resources import BACKEND_TRAFFIC_POLICY, HTTP_ROUTE, HTTP_ROUTE_FILTER, SECURITY_POLICY
 from examples.local_cluster.api import Manifest
 from examples.local_cluster.control_plane import Cluster
 from tests.support.bench import Bench
@@ -75,6 +76,18 @@ def test_a_route_in_the_midst_of_a_rollout_is_one_too(gateways: Cluster) -> None
     assert len(route["spec"]["rules"][0]["backendRefs"]) == 2
     path = f"{COLLECTIONS['HTTPRoute'].format('default')}/{SERVICE}"
     gateways.api.apply(path, route, dryRun="All", fieldValidation="Strict")
+
+
+def test_what_shows_an_engine_its_key_is_what_the_definitions_know(gateways: Cluster) -> None:
+    life = ServingLife(gateway=PUBLIC, engine={"apiKey": {"name": "chat-key", "key": "key"}})
+    life.run()
+    (made,) = life.cluster.all(HTTP_ROUTE_FILTER, NAMESPACE)
+    route = clean(life.stored(HTTP_ROUTE, SERVICE))
+    assert route["spec"]["rules"][0]["backendRefs"][0]["filters"]
+    for one in (clean(made), route):
+        path = f"{COLLECTIONS[one['kind']].format('default')}/{one['metadata']['name']}"
+        stored = gateways.api.apply(path, one, dryRun="All", fieldValidation="Strict")
+        assert covers(stored["spec"], one["spec"])
 
 
 def test_a_route_that_is_open_to_whoever_is_judged_is_one_too(gateways: Cluster) -> None:

@@ -154,7 +154,7 @@ def _lead_a_training(user: User, operator: OperatorProcess) -> None:
 def _lead_a_serving(user: User) -> None:
     claim = {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}}
     user.create("PersistentVolumeClaim", claim, "models")
-    optional = ("httproutes.", "backendtrafficpolicies.", "securitypolicies.", "leaderworkersets.")
+    optional = ("httproutes.", "backendtrafficpolicies.", "securitypolicies.", "httproutefilters.", "leaderworkersets.")
     all_of_them = (*standard(), *dialect(), *definitions())
     install(user.api, [one for one in all_of_them if one["metadata"]["name"].startswith(optional)])
     kept, model = {"keepRevisions": MODELS_KEPT}, {"source": {"uri": "pvc://models/v0"}}
@@ -234,8 +234,10 @@ def _change_the_gateway(user: User) -> None:
         timeout_s=LIMIT_S,
     )
     _judge_requests(user, found)
+    user.edit("DeepSeekServing", engine={"apiKey": {"name": "chat-key", "key": "key"}})
+    until("its key is shown", lambda: found("HTTPRouteFilter"), timeout_s=LIMIT_S)
     user.edit("DeepSeekServing", gateway=None)
-    kinds = ("HTTPRoute", "BackendTrafficPolicy", "SecurityPolicy")
+    kinds = ("HTTPRoute", "BackendTrafficPolicy", "SecurityPolicy", "HTTPRouteFilter")
     until("none is left", lambda: not [one for kind in kinds for one in found(kind)], timeout_s=LIMIT_S)
 
 

@@ -16,7 +16,13 @@ from typing import Any
 import yaml
 
 from deepseek_operator.core.configuration import Configuration
-from deepseek_operator.core.resources import BACKEND_TRAFFIC_POLICY, CONFIG_MAP, HTTP_ROUTE, SECURITY_POLICY
+from deepseek_operator.core.resources import (
+    BACKEND_TRAFFIC_POLICY,
+    CONFIG_MAP,
+    HTTP_ROUTE,
+    HTTP_ROUTE_FILTER,
+    SECURITY_POLICY,
+)
 from examples.local_cluster.progress import wait_for
 from tests.support.debian import command
 from tests.support.envoy import EXAMPLES, Bed
@@ -54,6 +60,7 @@ def manifests(life: ServingLife, is_counted: bool = True) -> list[Manifest]:
     ]
     del by_kind["ClientTrafficPolicy"]["spec"]["tls"]
     ours = [life.stored(resource, SERVICE) for resource in (HTTP_ROUTE, BACKEND_TRAFFIC_POLICY, SECURITY_POLICY)]
+    ours += life.cluster.all(HTTP_ROUTE_FILTER, NAMESPACE)
     spaces = [_named("v1", "Namespace", name) for name in (NAMESPACE, GATE.namespace, "gateways")]
     backends = [one for rule in ours[0]["spec"]["rules"] for one in rule["backendRefs"]]
     services = {(one.get("namespace", NAMESPACE), one["name"]): one["port"] for one in backends}

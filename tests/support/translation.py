@@ -9,6 +9,7 @@ import json
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -20,6 +21,8 @@ RATE_LIMIT = "ratelimit_cluster"
 """Its name for where the rate limit service is."""
 SYSTEM = "/etc/ssl/certs/ca-certificates.crt"
 """Whom Envoy's image trusts."""
+CREDENTIAL = "credential_injector/credential/httproutefilter/"
+"""Begins the name of what requests are given before they come to a backend."""
 PATIENCE = "10s"
 """In place of 20 ms, after which it lets requests in: what a controller takes from `rateLimit.timeout`, and a busy machine needs."""
 
@@ -41,11 +44,16 @@ def statuses(found: Mapping[str, Any], kind: str) -> list[tuple[str, str]]:
 
 
 def static(
-    found: Mapping[str, Any], port: int, places: Mapping[str, int], authority: Path | None = None
+    found: Mapping[str, Any],
+    port: int,
+    places: Mapping[str, int],
+    authority: Path | None = None,
+    credentials: Mapping[str, str] = MappingProxyType({}),
 ) -> Mapping[str, Any]:
     """Its only Gateway's configuration, with all that Envoy would be told later on written down, listening at `port` of this
     machine. `places`: the port here of each Service by its name, of each host outside by its own, and of the rate limit
-    service, if there is one, by `RATE_LIMIT`. `authority`: whom it trusts in place of those of Envoy's image."""
+    service, if there is one, by `RATE_LIMIT`. `authority`: whom it trusts in place of those of Envoy's image. `credentials`: by HTTPRouteFilter, as namespace/name, what it
+    gives to requests, of which the translator prints nothing."""
     (whole,) = found["xds"].values()
     dumps = {one["@type"].rpartition(".")[2]: one for one in whole["configs"]}
     routes = {
@@ -70,7 +78,22 @@ def static(
     ]
     if RATE_LIMIT in places:
         made.append(_rate_limit_service(places[RATE_LIMIT]))
-    return {"static_resources": {"listeners": [_plain(listener)], "clusters": [_plain(one) for one in made]}}
+    secrets = [
+        {"name": f"{CREDENTIAL}{name}", "generic_secret": {"secret": {"inline_string": value}}}
+        for name, value in credentials.items()
+    ]
+    written = {"listeners": [_plain(listener)], "clusters": [_plain(_read_here(one)) for one in made]}
+    return {"static_resources": {**written, **({"secrets": secrets} if secrets else {})}}
+
+
+def _read_here(found: Any) -> Any:
+    """With each credential among the static secrets: as it comes it is asked for later on."""
+    if isinstance(found, list):
+        return [_read_here(one) for one in found]
+    if not isinstance(found, dict):
+        return found
+    read = {name: _read_here(value) for name, value in found.items()}
+    return read if not read.get("name", "").startswith(CREDENTIAL) else {"name": read["name"]}
 
 
 def _cluster(cluster: dict[str, Any], told: dict[str, Any], places: Mapping[str, int]) -> dict[str, Any]:

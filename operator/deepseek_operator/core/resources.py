@@ -70,6 +70,12 @@ SECURITY_POLICY = Resource(
     "securitypolicies",
     installed_by="Envoy Gateway, https://gateway.envoyproxy.io",
 )
+HTTP_ROUTE_FILTER = Resource(
+    "gateway.envoyproxy.io/v1alpha1",
+    "HTTPRouteFilter",
+    "httproutefilters",
+    installed_by="Envoy Gateway, https://gateway.envoyproxy.io",
+)
 SCALED_OBJECT = Resource(
     "keda.sh/v1alpha1", "ScaledObject", "scaledobjects", is_read_whole=True, installed_by="KEDA, https://keda.sh"
 )
@@ -81,7 +87,14 @@ LEADER_WORKER_SET = Resource(
     installed_by="LeaderWorkerSet, https://lws.sigs.k8s.io",
 )
 
-OPTIONAL: tuple[Resource, ...] = (HTTP_ROUTE, BACKEND_TRAFFIC_POLICY, SECURITY_POLICY, LEADER_WORKER_SET, SCALED_OBJECT)
+OPTIONAL: tuple[Resource, ...] = (
+    HTTP_ROUTE,
+    BACKEND_TRAFFIC_POLICY,
+    SECURITY_POLICY,
+    HTTP_ROUTE_FILTER,
+    LEADER_WORKER_SET,
+    SCALED_OBJECT,
+)
 """Those that a cluster may have or not."""
 
 
@@ -134,6 +147,7 @@ __all__ = [
     "DEPLOYMENT",
     "GROUP",
     "HTTP_ROUTE",
+    "HTTP_ROUTE_FILTER",
     "JOB",
     "KUBERNETES",
     "LEADER_WORKER_SET",

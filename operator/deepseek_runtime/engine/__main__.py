@@ -61,7 +61,7 @@ async def serve(settings: Settings) -> None:
     """Serves until SIGTERM and for as long as the drain takes. Raises Invalid, and whatever the machine fails with."""
     metrics = Metrics(settings.served_model_name)
     scheduler = Scheduler(settings.max_concurrency, settings.queue_limit, metrics)
-    engine = Engine(settings.served_model_name, scheduler, metrics, aliases=settings.aliases)
+    engine = Engine(settings.served_model_name, scheduler, metrics, aliases=settings.aliases, key=settings.key)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop.set)

@@ -15,6 +15,7 @@ from aiohttp import web
 from deepseek_runtime.engine import answered, errors
 from deepseek_runtime.engine import request as requests
 from deepseek_runtime.engine.errors import unavailable
+from deepseek_runtime.engine.guard import guarded
 from deepseek_runtime.engine.model import Model
 from deepseek_runtime.engine.reply import Reply
 from deepseek_runtime.engine.request import Asked, Chosen
@@ -27,8 +28,10 @@ Read = Callable[[object, Model], Asked]
 
 
 def application(engine: Engine) -> web.Application:
-    """The routes; middlewares count answers, and turn errors into OpenAI's form and count open ones."""
-    app = web.Application(middlewares=[answered.counted, errors.in_words], client_max_size=errors.MAX_BODY_BYTES)
+    """The routes; middlewares count answers, ask for the key, and turn errors into OpenAI's form and count open answers."""
+    app = web.Application(
+        middlewares=[answered.counted, guarded, errors.in_words], client_max_size=errors.MAX_BODY_BYTES
+    )
     app[ENGINE] = engine
     app.on_response_prepare.append(_let_go)
     app.router.add_get("/health", _health)

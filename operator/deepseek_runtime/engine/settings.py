@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
@@ -18,7 +18,8 @@ class Adapter:
 class Settings:
     """`max_concurrency` requests generate at once, `queue_limit` more wait, the rest is refused.
 
-    `aliases`: names by which the model answers beside `served_model_name`, which it shows as its own.
+    `aliases`: names by which the model answers beside `served_model_name`, which it shows as its own. `key`: without which
+    nobody is answered; empty: everybody is.
     """
 
     model_path: Path
@@ -29,6 +30,7 @@ class Settings:
     drain_s: float
     adapters: tuple[Adapter, ...] = ()
     aliases: tuple[str, ...] = ()
+    key: str = field(default="", repr=False)
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
@@ -45,7 +47,20 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         drain_s=_whole(environment, "DEEPSEEK_DRAIN_SECONDS", 30, least=0),
         adapters=tuple(_adapters(environment.get("DEEPSEEK_ADAPTERS") or "[]")),
         aliases=tuple((environment.get("DEEPSEEK_MODEL_ALIASES") or "").split()),
+        key=_key(environment.get("DEEPSEEK_API_KEY")),
     )
+
+
+def _key(text: str | None) -> str:
+    """What no header can hold would lock everybody out; it is not quoted, since a log may be read by many."""
+    if text is None:
+        return ""
+    if not text or any(not "!" <= one <= "~" for one in text):
+        raise ValueError(
+            "DEEPSEEK_API_KEY is empty, or holds more than printable ASCII; write the Secret's entry without white space and "
+            "without a newline at its end, for example by kubectl create secret generic --from-literal"
+        )
+    return text
 
 
 def _adapters(text: str) -> Iterator[Adapter]:

@@ -28,7 +28,7 @@ CONNECTION_AGE_S = 10.0
 @dataclass
 class Engine:
     """What the handlers share. `model` is None until it is loaded, `adapters` beside it by their names; `aliases` are names
-    of the model beside `served_name`; `draining_since_s` is None until SIGTERM."""
+    of the model beside `served_name`; `draining_since_s` is None until SIGTERM; `key` is asked for where there is one."""
 
     served_name: str
     scheduler: Scheduler
@@ -37,6 +37,7 @@ class Engine:
     adapters: dict[str, Model] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
     draining_since_s: float | None = None
+    key: str = field(default="", repr=False)
     open_answers: int = 0
     connection_age_s: float = CONNECTION_AGE_S
     connections: WeakKeyDictionary[asyncio.Transport, float] = field(default_factory=WeakKeyDictionary)

@@ -2,7 +2,7 @@
 
 DEEPSEEK_EXAM_URL is a server with OpenAI's protocol, DEEPSEEK_SERVED_MODEL_NAME the model that is asked for,
 DEEPSEEK_EXAM_DATA a file or folder of {"prompt": …, "completion": …} or a task such as builtin://uppercase, and
-DEEPSEEK_EXAM_SAMPLES how many of them are asked, the first ones (200).
+DEEPSEEK_EXAM_SAMPLES how many of them are asked, the first ones (200). DEEPSEEK_EXAM_KEY is shown to a server that wants one.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
@@ -35,6 +35,7 @@ class Settings:
     model: str
     dataset: Dataset
     samples: int
+    key: str = field(default="", repr=False)
 
 
 def main() -> int:
@@ -48,7 +49,7 @@ def main() -> int:
             raise Invalid("DEEPSEEK_EXAM_DATA holds no pair of prompt and completion")
     except Invalid as error:
         return _over(ExitCode.INVALID, str(error))
-    marks = asyncio.run(examine(settings.url, settings.model, questions))
+    marks = asyncio.run(examine(settings.url, settings.model, questions, settings.key))
     print(
         json.dumps({"accuracy": marks.accuracy, "answered": marks.answered, "unanswered": marks.unanswered}), flush=True
     )
@@ -72,7 +73,13 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     text = environment.get("DEEPSEEK_EXAM_SAMPLES") or str(SAMPLES)
     if not (text.isascii() and text.isdigit()) or int(text) < 1:
         raise Invalid(f"DEEPSEEK_EXAM_SAMPLES is {text[:200]!r}; write a whole number of at least 1")
-    return Settings(url, environment.get("DEEPSEEK_SERVED_MODEL_NAME", ""), _dataset(data), int(text))
+    return Settings(
+        url,
+        environment.get("DEEPSEEK_SERVED_MODEL_NAME", ""),
+        _dataset(data),
+        int(text),
+        environment.get("DEEPSEEK_EXAM_KEY", ""),
+    )
 
 
 def _dataset(data: str) -> Dataset:

@@ -39,12 +39,13 @@ class Marks:
         return self.right / self.answered if self.answered else None
 
 
-async def examine(url: str, model: str, questions: Iterable[tuple[str, str]]) -> Marks:
+async def examine(url: str, model: str, questions: Iterable[tuple[str, str]], key: str = "") -> Marks:
     """Asks each prompt, and compares with its completion. `url` is the server's, without a path; `model` may be empty, for a
-    server of one."""
+    server of one; `key` is what it asks for, empty: nothing."""
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
     waiting = iter(list(questions))
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
-    async with aiohttp.ClientSession(url.rstrip("/") + "/", timeout=timeout) as session:
+    async with aiohttp.ClientSession(url.rstrip("/") + "/", headers=headers, timeout=timeout) as session:
         told = await asyncio.gather(*(_desk(session, model, waiting) for _ in range(CONCURRENCY)))
     results = [result for desk in told for result in desk]
     answers = [result for result in results if isinstance(result, bool)]

@@ -114,7 +114,7 @@ def test_every_flag_that_a_builder_writes_is_in_the_table(engine: str) -> None:
     known = {name for owned in flags.owned for name in owned.names} | {*flags.read, *flags.yielding, *flags.overrides}
     everything = {
         "tool_calls": True, "max_model_length": 8192, "max_concurrency": 64, "queue_limit": 9, "memory_fraction": 0.9,
-        "kv_dtype": "fp8", "api_key_variable": "KEY", "trust_remote_code": True, "adapters": (Adapter("a", "/a"),),
+        "kv_dtype": "fp8", "trust_remote_code": True, "adapters": (Adapter("a", "/a"),),
     }  # fmt: skip
     for model in (
         "deepseek-r1",

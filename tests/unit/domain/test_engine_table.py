@@ -24,7 +24,7 @@ from tests.support.servings import a_serving
 SAMPLES: dict[str, Any] = {
     "command": ["serve"], "args": ["--quiet"], "version": "0.33.0", "maxModelLength": 4096, "kvCacheDtype": "fp8",
     "port": 9000, "healthPath": "/ready", "maxConcurrency": 8, "queueLimit": 8,
-    "watchdog": {"stallSeconds": 60}, "options": {"maxSequences": 64},
+    "watchdog": {"stallSeconds": 60}, "options": {"maxSequences": 64}, "apiKey": {"name": "chat-key", "key": "key"},
 }  # fmt: skip
 """A value, other than the default, of every field that not every engine honours."""
 UNSCALED = {engine: {"Latency", "TimeToFirstToken"} for engine in ("tensorrt-llm", "triton")}

@@ -69,7 +69,8 @@ DEVICES = ("h200", "h20", "b200", "mi300x", "gaudi3", "ascend910b")
 EXTRAS: tuple[dict[str, Any], ...] = (
     {},
     {"tool_calls": True, "max_model_length": 8192, "max_concurrency": 64, "memory_fraction": 0.9, "kv_dtype": "fp8",
-     "api_key_variable": "KEY", "adapters": (Adapter("a", "/a"),), "trust_remote_code": True},
+     "adapters": (Adapter("a", "/a"),), "trust_remote_code": True},
+    {"api_key_variable": "KEY"},
     {"queue_limit": 10},
     {"storage": "int8"},
     {"storage": "bf16", "kv_dtype": "bf16"},

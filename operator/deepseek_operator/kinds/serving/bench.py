@@ -28,8 +28,9 @@ from deepseek_operator.domain.programs.engines.loads import (
 )
 from deepseek_operator.domain.programs.engines.table import ENGINES
 from deepseek_operator.domain.programs.start import Start
+from deepseek_operator.kinds.serving.keyed import CONTAINER, key_of, key_variable
 from deepseek_operator.kinds.serving.labels import ENGINE_ROLE, revision_of
-from deepseek_operator.kinds.serving.template import CHECK, CONTAINER, PORT_NAME
+from deepseek_operator.kinds.serving.template import CHECK, PORT_NAME
 from deepseek_operator.kinds.serving.watched import CONTAINER as WATCHDOG
 from deepseek_operator.workloads.batch.single import single_spec
 from deepseek_operator.workloads.obstacles import condition_of
@@ -37,6 +38,7 @@ from deepseek_operator.workloads.obstacles import condition_of
 LABEL = f"{GROUP}/bench"
 BENCHER = "bencher"
 COMMAND = ("python3", "-m", "deepseek_runtime.bencher")
+KEY = "DEEPSEEK_BENCH_KEY"
 LIMIT_S = 4 * 3600
 """Of the whole: P99 of a slow model takes half an hour; nothing loads a replica for a day."""
 KEPT_S = 24 * 3600
@@ -181,7 +183,8 @@ def _told(
         "AMONG_OTHERS": "true" if wish.among_others else "",
         **{name: str(number) for name, number in numbers.items() if number is not None},
     }
-    return [{"name": f"DEEPSEEK_BENCH_{name}", "value": value} for name, value in told.items() if value]
+    plain = [{"name": f"DEEPSEEK_BENCH_{name}", "value": value} for name, value in told.items() if value]
+    return [*plain, *key_variable(KEY, key_of(replica))]
 
 
 def _port(engine: Mapping[str, Any]) -> int:

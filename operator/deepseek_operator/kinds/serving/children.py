@@ -23,6 +23,7 @@ from deepseek_operator.kinds.serving.authorization import models_map, security_p
 from deepseek_operator.kinds.serving.autoscaler import autoscalers
 from deepseek_operator.kinds.serving.cache import cache_of, caches_budget
 from deepseek_operator.kinds.serving.head import head
+from deepseek_operator.kinds.serving.keyed import key_filters
 from deepseek_operator.kinds.serving.labels import (
     ENGINE_ROLE,
     WORKER_ROLE,
@@ -83,15 +84,16 @@ def routes(view: View) -> tuple[Manifest, ...]:
         judged = Judged(gate, gateway.auth, view.is_guarded, [name for name, _ in pins], view.through, view.is_kept)
     if BACKEND_TRAFFIC_POLICY not in view.seen.unserved:
         policies.append(traffic_policy(view.owner, gateway))
+    policies += key_filters(view.owner, view.keys.values())
     alive = [name for name, one in view.running.items() if one.specified or one.total]
     parts = slots(places_of(before), view.shares, alive) if view.shares else []
     if view.matched is None:
-        return (*policies, http_route(view.owner, gateway, parts, SERVICE_PORT, judged))
+        return (*policies, http_route(view.owner, gateway, parts, SERVICE_PORT, judged, view.keys))
     header, target = view.matched
     # Named by the usual rule too: once its own is gone, whoever reads the route knows that it may still be reached.
     parts = parts if target in dict(parts) else [*parts, (target, 0)]
-    route = http_route(view.owner, gateway, parts, SERVICE_PORT, judged)
-    return (*policies, matching(view.owner, route, parts, SERVICE_PORT, header, target, view.through))
+    route = http_route(view.owner, gateway, parts, SERVICE_PORT, judged, view.keys)
+    return (*policies, matching(view.owner, route, parts, SERVICE_PORT, header, target, view.through, view.keys))
 
 
 def caches(view: View) -> tuple[Manifest, ...]:

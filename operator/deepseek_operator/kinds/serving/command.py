@@ -12,6 +12,7 @@ from deepseek_operator.domain.devices.profiles import Profile, pod_needs
 from deepseek_operator.domain.layout import Layout
 from deepseek_operator.domain.models.model import Architecture, GroupedQueryAttention
 from deepseek_operator.domain.programs.arguments import Given, given
+from deepseek_operator.domain.programs.engines import contract
 from deepseek_operator.domain.programs.engines.entry import EngineEntry
 from deepseek_operator.domain.programs.engines.loads import IN_FLIGHT
 from deepseek_operator.domain.programs.engines.options import AUTO, MAX_SEQUENCES, TOOL_PARSER, Value, lacking, words
@@ -186,6 +187,7 @@ def command(served: Served) -> Command | Refusal:
             drain_seconds=max(1, grace_s - ENDPOINT_SECONDS - AFTER_DRAIN_SECONDS),
             max_concurrency=asked.max_sequences if asked is not None else None,
             tool_calls=asked is not None and asked.tool_parser == AUTO,
+            api_key_variable=contract.KEY_VARIABLE if spec.engine.api_key is not None else None,
             options=options_of(spec.engine),
             extra_args=tuple(spec.engine.args),
             extra_env=tuple(variables_of(spec.engine).items()),

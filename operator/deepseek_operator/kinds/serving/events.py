@@ -12,7 +12,7 @@ from deepseek_operator.kinds.serving import reasons
 from deepseek_operator.kinds.serving.canary import told_share
 from deepseek_operator.kinds.serving.rivals import SOLE_AUTOSCALER
 from deepseek_operator.kinds.serving.rollback import ROLLED_BACK
-from deepseek_operator.kinds.serving.route_status import CACHE_READY, MODELS_READY, POLICY_READY, ROUTE_READY
+from deepseek_operator.kinds.serving.route_status import CACHE_READY, KEY_READY, MODELS_READY, POLICY_READY, ROUTE_READY
 from deepseek_operator.kinds.serving.stalls import fresh_stalls
 from deepseek_operator.kinds.serving.update import UPDATE_AVAILABLE
 from deepseek_operator.kinds.serving.verbs import PROMOTE
@@ -65,6 +65,8 @@ _WARNINGS = frozenset(
         reasons.POLICY_WITHOUT_EFFECT,
         reasons.GATE_NOT_ENABLED,
         reasons.MODEL_TAKEN,
+        reasons.KEY_NOT_FOUND,
+        reasons.KEY_WITHOUT_EFFECT,
     )
 )
 _NOTE_LENGTH = 1024
@@ -92,7 +94,7 @@ def _transitions(before: ServingStatus, after: ServingStatus) -> Iterator[Event]
     lost = find(after.conditions, HOST_ACCESS_WITHDRAWN)
     if lost is not None and find(before.conditions, HOST_ACCESS_WITHDRAWN) is None:
         yield Event("Warning", lost.reason, "Reconcile", lost.message[:_NOTE_LENGTH])
-    for type_ in (ROUTE_READY, POLICY_READY, MODELS_READY, CACHE_READY):
+    for type_ in (ROUTE_READY, POLICY_READY, MODELS_READY, CACHE_READY, KEY_READY):
         found, old = find(after.conditions, type_), find(before.conditions, type_)
         if found is not None and found.status != "Unknown" and (old is None or old.reason != found.reason):
             yield _told(found, "Route")

@@ -16,6 +16,7 @@ from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.names import handed_on
 from deepseek_operator.core.resources import GROUP, JOB, Manifest
 from deepseek_operator.kinds.serving.head import head
+from deepseek_operator.kinds.serving.keyed import key_variable
 from deepseek_operator.kinds.serving.labels import examiner_labels
 from deepseek_operator.kinds.serving.names import serving_exam, serving_revision
 from deepseek_operator.workloads.batch.program import Exit, Program
@@ -28,6 +29,7 @@ INVALID = "InvalidExam"
 EXAMINER = Program("examiner", {64: Exit(INVALID, is_final=True)})
 """The contract of `deepseek_runtime.examiner`: 64 is what no other try can cure, data that can't be read."""
 COMMAND = ("python3", "-m", "deepseek_runtime.examiner")
+KEY = "DEEPSEEK_EXAM_KEY"
 ABOUT = f"{GROUP}/exam"
 """Annotation of the Job: run, step, revision and try, for people; its name is a digest of them."""
 
@@ -103,10 +105,16 @@ def _accuracies(analysis: Analysis | None) -> Iterable[AnalysisMetric]:
 
 
 def exam_job(
-    owner: DeepSeekServing, sitting: Sitting, model: str, port: int, limit_s: int, configuration: Configuration
+    owner: DeepSeekServing,
+    sitting: Sitting,
+    model: str,
+    port: int,
+    limit_s: int,
+    configuration: Configuration,
+    key: Mapping[str, str] | None = None,
 ) -> Manifest:
     """The Job: one pod, which is tried once and for `limit_s` at most. `model`: the name by which that revision answers;
-    `port`: of its Service."""
+    `port`: of its Service; `key`: name and key of the Secret's entry with which that revision is asked."""
     meta, exam, labels = owner.metadata, sitting.exam, examiner_labels(owner)
     claim, _, path = exam.data.removeprefix("pvc://").partition("/")
     is_claim = exam.data.startswith("pvc://")
@@ -121,7 +129,7 @@ def exam_job(
         "image": configuration.runtime_image,
         "imagePullPolicy": configuration.image_pull_policy,
         "command": list(COMMAND),
-        "env": [{"name": name, "value": value} for name, value in told.items()],
+        "env": [*({"name": name, "value": value} for name, value in told.items()), *key_variable(KEY, key)],
         "resources": {kind: dict(amounts) for kind, amounts in _RESOURCES.items()},
         "volumeMounts": [{"name": _VOLUME, "mountPath": _DATA_PATH, "readOnly": True}] if is_claim else [],
     }

@@ -12,8 +12,9 @@ from deepseek_operator.kinds.serving.canary import JUDGED, run_of
 from deepseek_operator.kinds.serving.children import SERVICE_PORT
 from deepseek_operator.kinds.serving.exam import Exam, Sitting, exam_job
 from deepseek_operator.kinds.serving.examining import MOST_TRIES, Examining
+from deepseek_operator.kinds.serving.keyed import key_of
 from deepseek_operator.kinds.serving.labels import examiner_labels
-from deepseek_operator.kinds.serving.revision import record_of
+from deepseek_operator.kinds.serving.revision import record_of, template_of
 from deepseek_operator.kinds.serving.sources import owner_of
 from deepseek_operator.kinds.serving.view import View
 from deepseek_operator.workloads.batch.fetch import errand_labels, is_errand
@@ -74,7 +75,8 @@ def _job(view: View, one: Examining) -> dict[str, object]:
     name = _served_name(view, one.sitting.exam.revision)
     assert view.run is not None
     limit_s = int(view.run.steps.stall.total_seconds())
-    return dict(exam_job(view.owner, one.sitting, name, SERVICE_PORT, limit_s, view.configuration))
+    key = key_of(template_of(view.seen, one.sitting.exam.revision))
+    return dict(exam_job(view.owner, one.sitting, name, SERVICE_PORT, limit_s, view.configuration, key))
 
 
 def _served_name(view: View, revision: str) -> str:

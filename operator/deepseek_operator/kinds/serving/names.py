@@ -29,6 +29,11 @@ def serving_service(name: str) -> str:
     return child_name(SERVING, name)
 
 
+def serving_key(name: str, secret: str) -> str:
+    """HTTPRouteFilter by which requests get the engine's key from a Secret; the Secret's own name may be too long for it."""
+    return f"{child_name(SERVING, name)}-key-{digest(secret, 8)}"
+
+
 def serving_exam(name: str, uid: str, *what: object) -> str:
     """Job of one try of an exam: of the run, the step, the revision and all else that tells it from others.
 

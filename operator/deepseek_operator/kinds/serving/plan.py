@@ -18,6 +18,7 @@ from deepseek_operator.core.resources import (
     BUDGET,
     CONFIG_MAP,
     HTTP_ROUTE,
+    HTTP_ROUTE_FILTER,
     LEASE,
     OPTIONAL,
     SCALED_OBJECT,
@@ -65,6 +66,7 @@ _WITHOUT_USE = {
     HTTP_ROUTE: "it leads to nobody any more",
     BACKEND_TRAFFIC_POLICY: "it hangs on no gateway any more",
     SECURITY_POLICY: "nobody is judged any more",
+    HTTP_ROUTE_FILTER: "no request gets this key any more",
     CONFIG_MAP: "nobody is judged any more",
     LEASE: "it sleeps no more",
 }

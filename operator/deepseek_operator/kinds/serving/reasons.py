@@ -132,6 +132,16 @@ CACHE_NOT_READY = Reason(
     "CacheNotReady",
     "Wait, or look at the pods of the Deployment that the message names: the image may be missing or another one than nginx with njs. Requests go to the replicas directly meanwhile.",
 )
+KEY_SHOWN = Reason("KeyShown", "Nothing to do.")
+KEY_PENDING = Reason("KeyPending", "Wait until the gateway's controller has looked at the route, or see RouteReady.")
+KEY_NOT_FOUND = Reason(
+    "KeyNotFound",
+    "Give the Secret that engine.apiKey names the entry credential beside the key: the word Bearer, a space and the key.",
+)
+KEY_WITHOUT_EFFECT = Reason(
+    "KeyWithoutEffect",
+    "Use a Gateway of Envoy Gateway; or leave out engine.apiKey, and let this one check clients' keys by its own means.",
+)
 NEW_DEFAULTS = Reason(
     "NewDefaults", "Nothing must be done. To roll out what this operator would make, annotate as the message says."
 )

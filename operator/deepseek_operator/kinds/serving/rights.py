@@ -9,6 +9,7 @@ from deepseek_operator.core.resources import (
     BUDGET,
     CONFIG_MAP,
     HTTP_ROUTE,
+    HTTP_ROUTE_FILTER,
     JOB,
     LEASE,
     POD,
@@ -33,5 +34,6 @@ OWNS: Mapping[Resource, Rights] = {
     HTTP_ROUTE: OWN,
     BACKEND_TRAFFIC_POLICY: OWN,
     SECURITY_POLICY: OWN,
+    HTTP_ROUTE_FILTER: OWN,
     SCALED_OBJECT: OWN,
 }

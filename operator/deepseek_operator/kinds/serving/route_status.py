@@ -1,26 +1,40 @@
 """What is told of the way from the gateway: whether its controller took the route, and what of the spec it does not do."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from deepseek_operator.api.v1alpha1.serving.gateway import Gateway
 from deepseek_operator.api.v1alpha1.serving.status import GatewayStatus, RouteWeight
 from deepseek_operator.core.conditions import Verdict
-from deepseek_operator.core.resources import BACKEND_TRAFFIC_POLICY, HTTP_ROUTE, SECURITY_POLICY, Resource
+from deepseek_operator.core.resources import (
+    BACKEND_TRAFFIC_POLICY,
+    HTTP_ROUTE,
+    HTTP_ROUTE_FILTER,
+    SECURITY_POLICY,
+    Resource,
+)
 from deepseek_operator.kinds.serving import reasons
 from deepseek_operator.kinds.serving.authorization import said_of
 from deepseek_operator.kinds.serving.names import serving_cache, serving_service
 from deepseek_operator.kinds.serving.reasons import Reason
-from deepseek_operator.kinds.serving.routes import answers, condition_of, gateway_of, places_of, policy_fields
+from deepseek_operator.kinds.serving.routes import (
+    answers,
+    condition_of,
+    foreign_controller,
+    gateway_of,
+    places_of,
+    policy_fields,
+)
 from deepseek_operator.kinds.serving.view import View
 
 ROUTE_READY = "RouteReady"
 POLICY_READY = "PolicyReady"
 MODELS_READY = "ModelsReady"
 CACHE_READY = "CacheReady"
-ENVOY_GATEWAY = "gateway.envoyproxy.io/"
-"""What the names of its controllers begin with."""
-
+KEY_READY = "KeyReady"
+_OF_A_SECRET = re.compile(r"(?i)secret|credential|HTTPRouteFilter")
+"""In the words in which Envoy Gateway (1.9) refuses the filter."""
 _JUDGED = ("Accepted", "ResolvedRefs")
 MAX_PLACES = 16
 MAX_NAMES = 256
@@ -44,14 +58,15 @@ def gateway_status(view: View) -> GatewayStatus | None:
 
 
 def route_verdicts(view: View) -> tuple[Verdict, ...]:
-    """The conditions RouteReady, PolicyReady, ModelsReady and CacheReady; none without a gateway, those who are let in by
-    name, or a cache, and none of a serving that is going."""
+    """The conditions RouteReady, PolicyReady, ModelsReady, CacheReady and KeyReady; none without a gateway, those who are let
+    in by name, a cache, or an engine that asks for a key, and none of a serving that is going."""
     gateway = view.spec.gateway
     if gateway is None or view.owner.metadata.is_deleting:
         return ()
     cached = (_cache_ready(view),) if gateway.cache is not None else ()
     named = (_models_ready(view),) if gateway.auth is not None and view.gate is not None else ()
-    return _route_ready(view, gateway), _policy_ready(view, gateway), *named, *cached
+    keyed = (_key_ready(view, gateway),) if view.keyed else ()
+    return _route_ready(view, gateway), _policy_ready(view, gateway), *named, *cached, *keyed
 
 
 def _models_ready(view: View) -> Verdict:
@@ -77,6 +92,29 @@ def _cache_ready(view: View) -> Verdict:
         return _verdict(CACHE_READY, "Unknown", reasons.CACHE_NOT_READY, f"waiting for {waited}")
     words = f"requests for revision {', '.join(view.cached)} go through a cache"
     return _verdict(CACHE_READY, "True", reasons.CACHE_USED, words)
+
+
+def _key_ready(view: View, gateway: Gateway) -> Verdict:
+    """Whether requests come to the engine with its key. A filter has no status of its own: Envoy Gateway says of the route what
+    it lacks."""
+    lost = "no client is answered who does not show the engine's own key"
+    if gateway.auth is not None:
+        lost = "no client is answered, since the gate takes off what clients show"
+    if (why := view.seen.unserved.get(HTTP_ROUTE_FILTER)) is not None:
+        return _verdict(KEY_READY, "False", reasons.KEY_WITHOUT_EFFECT, f"{why.rstrip('.')}; {lost}")
+    if (other := foreign_controller(view.owner, view.route)) is not None:
+        words = f"{other} does not read a {HTTP_ROUTE_FILTER.kind}; {lost}"
+        return _verdict(KEY_READY, "False", reasons.KEY_WITHOUT_EFFECT, words)
+    told = _answers(view, gateway)
+    if (refused := _refused(told)) is not None and _OF_A_SECRET.search(refused):
+        return _verdict(KEY_READY, "False", reasons.KEY_NOT_FOUND, refused)
+    secrets = ", ".join(sorted(set(view.keyed.values())))
+    if not told or refused is not None:
+        words = f"the route with the key of Secret {secrets} is yet to be taken"
+        return _verdict(KEY_READY, "Unknown", reasons.KEY_PENDING, words)
+    return _verdict(
+        KEY_READY, "True", reasons.KEY_SHOWN, f"requests come to the engine with the key of Secret {secrets}"
+    )
 
 
 def _answers(view: View, gateway: Gateway) -> tuple[Mapping[str, Any], ...]:
@@ -123,10 +161,9 @@ def _taken(view: View, gateway: Gateway, resource: Resource, lost: str, refused_
     name = serving_service(view.owner.metadata.name)
     policy = view.seen.child(resource, name) or {}
     told = said_of(policy, gateway_of(view.owner, gateway))
-    routed = _answers(view, gateway)
-    others = [who for answer in routed if not (who := _controller(answer)).startswith(ENVOY_GATEWAY)]
-    if others and not told:
-        words = f"{others[0]} does not read a {resource.kind}; {lost}"
+    other = foreign_controller(view.owner, view.route)
+    if other is not None and not told:
+        words = f"{other} does not read a {resource.kind}; {lost}"
         return _verdict(POLICY_READY, "False", reasons.POLICY_WITHOUT_EFFECT, words)
     if not told:
         words = f"no controller has answered for {resource.kind} {name} yet"

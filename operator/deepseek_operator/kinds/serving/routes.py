@@ -6,6 +6,7 @@ of Envoy Gateway; under another implementation it is left out or ignored, and `r
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
@@ -24,6 +25,7 @@ from deepseek_operator.kinds.serving.authorization import (
     ways,
 )
 from deepseek_operator.kinds.serving.head import head
+from deepseek_operator.kinds.serving.keyed import injecting
 from deepseek_operator.kinds.serving.labels import child_labels
 from deepseek_operator.kinds.serving.matched import with_match
 from deepseek_operator.kinds.serving.names import serving_cache, serving_revision, serving_service
@@ -37,6 +39,12 @@ LISTING_PATH = "/v1/models"
 _GATEWAYS = "gateway.networking.k8s.io"
 _RETRIED = ("connect-failure", "refused-stream", "reset-before-request", "retriable-status-codes")
 """Of a request that no replica has begun to answer; an answer that broke off is the client's to judge."""
+
+NO_KEYS: Mapping[str, str] = MappingProxyType({})
+"""No engine asks for a key."""
+
+ENVOY_GATEWAY = "gateway.envoyproxy.io/"
+"""What the names of its controllers begin with."""
 
 _EVERYBODY = ("0.0.0.0/0", "::/0")
 _EACH_CLIENT: dict[str, Any] = {"headers": [{"name": CLIENT_HEADER, "type": "Distinct"}]}
@@ -68,12 +76,13 @@ def http_route(
     places: Sequence[tuple[str, int]],
     port: int,
     judged: Judged | None = None,
+    keys: Mapping[str, str] = NO_KEYS,
 ) -> Manifest:
     """The route. `places`: each revision and its part of the requests, in order. `port`: of the revisions' Services and of
-    those before them. `judged`: None: everybody is let in."""
+    those before them. `judged`: None: everybody is let in. `keys`: for revisions whose engine asks for a key, the Secret."""
     through = judged.through if judged is not None else frozenset[str]()
-    parts = [_backend(owner, revision, weight, port, through) for revision, weight in places]
-    rules = [_rule(gateway, parts)] if judged is None else _judged_rules(owner, gateway, parts, port, judged)
+    parts = [_backend(owner, revision, weight, port, through, keys) for revision, weight in places]
+    rules = [_rule(gateway, parts)] if judged is None else _judged_rules(owner, gateway, parts, port, judged, keys)
     spec: dict[str, Any] = {"parentRefs": [_parent(owner, gateway)], "rules": rules}
     if gateway.hostnames:
         spec["hostnames"] = list(gateway.hostnames)
@@ -89,7 +98,12 @@ def _rule(gateway: Gateway, backends: list[dict[str, Any]], header: str | None =
 
 
 def _judged_rules(
-    owner: DeepSeekServing, gateway: Gateway, parts: list[dict[str, Any]], port: int, judged: Judged
+    owner: DeepSeekServing,
+    gateway: Gateway,
+    parts: list[dict[str, Any]],
+    port: int,
+    judged: Judged,
+    keys: Mapping[str, str],
 ) -> list[dict[str, Any]]:
     """Those that lead to the gate come first, whether the others are there or not: a gateway may know a rule by its place.
 
@@ -111,7 +125,7 @@ def _judged_rules(
     ]
     if not judged.is_open:
         return rules
-    pinned = {name: [_backend(owner, name, 1, port, judged.through)] for name in judged.pins}
+    pinned = {name: [_backend(owner, name, 1, port, judged.through, keys)] for name in judged.pins}
     to_pinned = [_rule(gateway, gate if judged.is_kept else to, routed(owner, name)) for name, to in pinned.items()]
     return [*rules, _rule(gateway, gate if judged.is_kept else parts, routed(owner)), *to_pinned]
 
@@ -128,16 +142,19 @@ def gateway_of(owner: DeepSeekServing, gateway: Gateway) -> tuple[str, str]:
     return gateway.parent_ref.namespace or owner.metadata.namespace, gateway.parent_ref.name
 
 
-def _backend(owner: DeepSeekServing, revision: str, weight: int, port: int, through: frozenset[str]) -> dict[str, Any]:
-    """Without a filter of its own, for which Envoy Gateway would make a cluster of each: requests that come while Envoy
-    knows the route but not yet a new cluster are answered with 500 (8 of 7,192 over four rollouts)."""
-    return {
+def _backend(
+    owner: DeepSeekServing, revision: str, weight: int, port: int, through: frozenset[str], keys: Mapping[str, str]
+) -> dict[str, Any]:
+    """Without a filter of its own, where there is no key, for which Envoy Gateway would make a cluster of each: requests that
+    come while Envoy knows the route but not yet a new cluster are answered with 500 (8 of 7,192 over four rollouts)."""
+    backend: dict[str, Any] = {
         "group": "",
         "kind": SERVICE.kind,
         "name": (serving_cache if revision in through else serving_revision)(owner.metadata.name, revision),
         "port": port,
         "weight": weight,
     }
+    return backend if revision not in keys else {**backend, "filters": injecting(owner, keys[revision])}
 
 
 def traffic_policy(owner: DeepSeekServing, gateway: Gateway) -> Manifest:
@@ -268,11 +285,12 @@ def matching(
     header: HeaderMatch,
     to: str,
     through: frozenset[str],
+    keys: Mapping[str, str] = NO_KEYS,
 ) -> dict[str, Any]:
     """The route with a rule more, by which requests with that header go to one revision. `places`: of the usual rule;
-    `through`: revisions whose requests go through their cache."""
-    usual = [_backend(owner, revision, weight, port, through) for revision, weight in places]
-    return with_match(route, usual, header, _backend(owner, to, 1, port, through))
+    `through`: revisions whose requests go through their cache; `keys`: see there."""
+    usual = [_backend(owner, revision, weight, port, through, keys) for revision, weight in places]
+    return with_match(route, usual, header, _backend(owner, to, 1, port, through, keys))
 
 
 def leads(owner: DeepSeekServing, gateway: Gateway, route: Manifest) -> bool:
@@ -285,6 +303,14 @@ def answers(owner: DeepSeekServing, gateway: Gateway, route: Manifest) -> tuple[
     wanted, own = _parent(owner, gateway), owner.metadata.namespace
     named = wanted["namespace"], wanted["name"], wanted.get("sectionName")
     return tuple(one for one in _parents(route) if _named(one.get("parentRef") or {}, own) == named)
+
+
+def foreign_controller(owner: DeepSeekServing, route: Manifest | None) -> str | None:
+    """A controller that answers for the Gateway and is not Envoy Gateway's; None where none does."""
+    gateway = owner.spec.gateway
+    told = answers(owner, gateway, route) if gateway is not None and route is not None else ()
+    named = (str(answer.get("controllerName") or "the controller") for answer in told)
+    return next((name for name in named if not name.startswith(ENVOY_GATEWAY)), None)
 
 
 def _parents(route: Manifest) -> Sequence[Mapping[str, Any]]:

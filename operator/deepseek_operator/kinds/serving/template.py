@@ -39,6 +39,7 @@ from deepseek_operator.kinds.serving.command import (
 )
 from deepseek_operator.kinds.serving.devices import nodes_of, served
 from deepseek_operator.kinds.serving.files import annotations, files_mount, files_volume
+from deepseek_operator.kinds.serving.keyed import CONTAINER, key_variable
 from deepseek_operator.kinds.serving.labels import ENGINE_ROLE, WORKER_ROLE, pod_labels
 from deepseek_operator.kinds.serving.model import claims_of
 from deepseek_operator.kinds.serving.watched import FILES_MOUNT, FILES_VOLUME, installer, liveness, start
@@ -48,7 +49,6 @@ from deepseek_operator.workloads.pod.security import container_security
 from deepseek_operator.workloads.pod.template import pod_spec, with_settings
 from deepseek_operator.workloads.replicas.keeper import Pods
 
-CONTAINER = "engine"
 CHECK = "check-adapters"
 PORT_NAME = "http"
 
@@ -178,7 +178,7 @@ def _written(
         **({"command": list(command)} if command else {}),
         **({"args": list(engine.args)} if engine.args else {}),
         **({} if is_worker else {"ports": [_port(PORT_NAME, engine.port)]}),
-        "env": _environment(owner, model, drain_s),
+        "env": [*_key(engine, is_worker), *_environment(owner, model, drain_s)],
         "resources": resources(engine.resources, owner.spec.accelerator),
         **({} if is_worker else _probes(engine, _loading_s(engine, model))),
     }
@@ -201,12 +201,18 @@ def _built(asked: Served, built: Command, is_worker: bool) -> dict[str, Any]:
         "image": asked.image,
         "command": list(worker if is_worker else start(engine, built.args, built.metrics)),
         **({} if is_worker else {"ports": [_port(port.name, port.number) for port in built.ports]}),
-        "env": _built_environment(asked.owner, built),
+        "env": [*_key(engine, is_worker), *_built_environment(asked.owner, built)],
         "resources": resources(engine.resources),
         "startupProbe": _probe(probes.startup, is_worker, engine.start_timeout_seconds),
         **({"readinessProbe": _probe(probes.readiness, is_worker)} if probes.readiness is not None else {}),
         "livenessProbe": _probe(liveness(engine, probes.liveness), is_worker),
     }
+
+
+def _key(engine: Engine, is_worker: bool) -> list[dict[str, Any]]:
+    """Before all others, which may refer to it. A worker answers nobody, and needs none."""
+    wanted = engine.api_key if not is_worker else None
+    return key_variable(contract.KEY_VARIABLE, wanted.to_wire() if wanted is not None else None)
 
 
 def _port(name: str, number: int) -> dict[str, Any]:

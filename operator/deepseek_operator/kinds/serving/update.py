@@ -16,9 +16,9 @@ from deepseek_operator.core.resources import Manifest
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.kinds.serving import reasons
 from deepseek_operator.kinds.serving.fresh import Fresh
+from deepseek_operator.kinds.serving.keyed import CONTAINER
 from deepseek_operator.kinds.serving.revision import UPDATE, is_restored, stored_revision
 from deepseek_operator.kinds.serving.rollout import Target
-from deepseek_operator.kinds.serving.template import CONTAINER
 from deepseek_operator.workloads.replicas.keeper import Pods
 
 UPDATE_AVAILABLE = "UpdateAvailable"

@@ -13,7 +13,14 @@ from deepseek_operator.api.v1alpha1.serving.spec import ServingSpec
 from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel, ServingStatus
 from deepseek_operator.core.conditions import Verdict
 from deepseek_operator.core.configuration import Configuration, GateAddress
-from deepseek_operator.core.resources import CONFIG_MAP, HTTP_ROUTE, SECURITY_POLICY, Manifest, is_terminating
+from deepseek_operator.core.resources import (
+    CONFIG_MAP,
+    HTTP_ROUTE,
+    HTTP_ROUTE_FILTER,
+    SECURITY_POLICY,
+    Manifest,
+    is_terminating,
+)
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.domain.policy.canary import Run, advance
 from deepseek_operator.domain.policy.rollout import Replicas
@@ -28,11 +35,19 @@ from deepseek_operator.kinds.serving.canary import drift, facts, header_of, is_r
 from deepseek_operator.kinds.serving.comparing import Comparison, comparison
 from deepseek_operator.kinds.serving.fresh import Fresh
 from deepseek_operator.kinds.serving.gate import running_replicas
+from deepseek_operator.kinds.serving.keyed import key_of
 from deepseek_operator.kinds.serving.matched import is_matched
 from deepseek_operator.kinds.serving.model import Resolution, Unresolved, resolve
 from deepseek_operator.kinds.serving.names import serving_service
 from deepseek_operator.kinds.serving.record import wanted_plan
-from deepseek_operator.kinds.serving.revision import numbers, pods_of, record_of, revision_name, stored_revisions
+from deepseek_operator.kinds.serving.revision import (
+    numbers,
+    pods_of,
+    record_of,
+    revision_name,
+    stored_revisions,
+    template_of,
+)
 from deepseek_operator.kinds.serving.rivals import Rivals, rivals
 from deepseek_operator.kinds.serving.rollback import rejected, rolled_back
 from deepseek_operator.kinds.serving.rollback import verdict as rollback_verdict
@@ -45,7 +60,7 @@ from deepseek_operator.kinds.serving.rollout import (
     target_of_rollback,
 )
 from deepseek_operator.kinds.serving.routed import unrouted
-from deepseek_operator.kinds.serving.routes import gateway_of, is_settled, leads, reached
+from deepseek_operator.kinds.serving.routes import foreign_controller, gateway_of, is_settled, leads, reached
 from deepseek_operator.kinds.serving.running import answering_pods, living_pods, running_revisions
 from deepseek_operator.kinds.serving.scaling import Scaling, scaling_of
 from deepseek_operator.kinds.serving.sleep import runs_alone, slept
@@ -282,6 +297,27 @@ class View:
         policy = self.seen.child(SECURITY_POLICY, name)
         is_there = policy is not None and not is_terminating(policy)
         return gateway is not None and is_there and is_accepted(policy, gateway_of(self.owner, gateway))
+
+    @cached_property
+    def keys(self) -> Mapping[str, str]:
+        """Secrets with the keys that the gateway shows to engines, by revision; empty where none asks for one, and where the
+        gateway can't: what it doesn't know would close the route."""
+        if self.spec.gateway is None or not self.can_show_keys:
+            return {}
+        return self.keyed
+
+    @cached_property
+    def keyed(self) -> Mapping[str, str]:
+        """Secrets of the revisions whose engine asks for a key."""
+        target = self.rollout.target.revision
+        names = dict.fromkeys((*self.running, *((target,) if target is not None else ())))
+        found = {name: key_of(template_of(self.seen, name)) for name in names}
+        return {name: key["name"] for name, key in found.items() if key is not None}
+
+    @property
+    def can_show_keys(self) -> bool:
+        """The API is there by which the gateway shows an engine's key, and no controller has answered that doesn't know it."""
+        return HTTP_ROUTE_FILTER not in self.seen.unserved and foreign_controller(self.owner, self.route) is None
 
     @cached_property
     def pins(self) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ PROGRESS = {
     *("RolledBack", "RollbackDone", "Canary", "CanaryPaused", "CanaryEdited", "CanaryCompared"),
     *("Asleep", "Waking"),
     *("CacheUsed", "CacheNotReady", "ModelsKnown", "ModelsRolling"),
+    *("KeyShown", "KeyPending"),
 }
 """What takes time, rests or is somebody's turn next; everything else is a Warning."""
 

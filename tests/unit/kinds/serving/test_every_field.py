@@ -463,6 +463,7 @@ SLEEPS: Spec = {
 }
 KEYED: Spec = {"gateway": {**ROUTED["gateway"], "auth": {"apiKeys": True}}}
 CACHED: Spec = {"gateway": {**ROUTED["gateway"], "auth": {"apiKeys": True}, "cache": {"image": "nginx:1"}}}
+API_KEY: Spec = {"engine": {"apiKey": {"name": "a", "key": "key"}}}
 SECRET: Spec = {"engine": {"env": [{"name": "A", "secret": {"name": "hub", "key": "token"}}]}}
 PRIVATE = {
     "model_type": "llama", "num_hidden_layers": 80, "hidden_size": 8192, "num_attention_heads": 64,
@@ -611,6 +612,8 @@ FIELDS = (
     Field("engine.options.cpuOffloadGiB", plan("refused"), ((ABSENT, "DoesNotFit"), (4, None)), TIGHT),
     Field("engine.options.memoryShare", flag("--gpu-memory-utilization"), ((ABSENT, None), ("0.8", "0.8")), vllm()),
     Field("engine.options.memoryShare", flag("--mem-fraction-static"), ((ABSENT, None), ("0.8", "0.8")), sglang()),
+    Field("engine.apiKey.name", secret_of("DEEPSEEK_API_KEY"), (("a", ("a", "key")), ("b", ("b", "key"))), API_KEY),
+    Field("engine.apiKey.key", secret_of("DEEPSEEK_API_KEY"), (("key", ("a", "key")), ("b", ("a", "b"))), API_KEY),
     Field("engine.watchdog.stallSeconds", both(flag("--stall-seconds"), engine("livenessProbe.failureThreshold")),
           ((ABSENT, ("300", 24)), (60, ("60", 8)), (900, ("900", 64))), {"engine": {"watchdog": {}}}),
     Field("engine.watchdog.stallSeconds", both(flag("--stall-seconds"), engine("livenessProbe.failureThreshold")),

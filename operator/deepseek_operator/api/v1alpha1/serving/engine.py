@@ -6,7 +6,7 @@ from pydantic import ConfigDict, Field, StringConstraints
 
 from deepseek_operator.api.base import ApiModel, Image, OneOf, Says, rule, rules
 from deepseek_operator.api.v1alpha1.common.accelerator import Release
-from deepseek_operator.api.v1alpha1.common.env import Arguments, Command, Environment, words_rule
+from deepseek_operator.api.v1alpha1.common.env import Arguments, Command, Environment, SecretKey, words_rule
 from deepseek_operator.api.v1alpha1.common.programs import is_none, joined
 from deepseek_operator.api.v1alpha1.common.resources import ComputeResources
 from deepseek_operator.api.v1alpha1.serving.engines import (
@@ -16,6 +16,7 @@ from deepseek_operator.api.v1alpha1.serving.engines import (
     OURS,
     OURS_OR,
     TYPES,
+    UNKEYED,
     UNWATCHED,
     WRITTEN,
     WRITTEN_OR,
@@ -25,6 +26,9 @@ from deepseek_operator.domain.programs.engines import contract
 from deepseek_operator.domain.programs.engines.request import PORT
 from deepseek_operator.domain.programs.engines.table import RECOMMENDED, USUAL
 from deepseek_operator.domain.programs.engines.watchdog import USUAL_STALL_SECONDS
+
+CREDENTIAL = "credential"
+"""Entry of the Secret in which Envoy Gateway (1.9, `InjectedCredentialKey`) looks for the whole value of the header."""
 
 HttpPath = Annotated[
     str,
@@ -51,6 +55,17 @@ def unwatched() -> tuple[dict[str, str], ...]:
         "write another engine.type"
     )
     return (rule(f"{is_none('self.type', UNWATCHED)} || !has(self.watchdog)", told),)
+
+
+def unkeyed() -> tuple[dict[str, str], ...]:
+    """The rule of those engines that take no key from a Secret; none where there is no such engine."""
+    if not UNKEYED:
+        return ()
+    told = (
+        f"engine.apiKey needs an engine that reads a key and repeats it nowhere, unlike {joined(UNKEYED, 'and')}: leave it out and "
+        "let the gateway check keys by gateway.auth, or write another engine.type"
+    )
+    return (rule(f"{is_none('self.type', UNKEYED)} || !has(self.apiKey)", told),)
 
 
 class Engine(ApiModel):
@@ -108,6 +123,10 @@ class Engine(ApiModel):
     options: EngineOptions | None = Field(
         default=None,
         description=f"Batching, caches, parsers and memory of {BUILT_OR}. Absent: the engine's own choice.",
+    )
+    api_key: SecretKey | None = Field(
+        default=None,
+        description=f"Entry of a Secret of this namespace that has the key without which the engine answers nobody but probes and Prometheus; a {WRITTEN_OR} one reads it from {contract.KEY_VARIABLE}. The gateway shows it in place of clients' own keys: for that the Secret has the entry {CREDENTIAL} too, of Bearer and the key. Read at a replica's start. Absent: none. Example: {{name: chat-key, key: key}}.",
     )
     watchdog: Watchdog | None = Field(
         default=None,

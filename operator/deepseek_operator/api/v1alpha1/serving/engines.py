@@ -23,6 +23,10 @@ UNWATCHED = tuple(entry.type for entry in offered() if not entry.can_be_watched)
 """Those that don't tell what a watchdog needs."""
 
 
+UNKEYED = tuple(entry.type for entry in offered() if not entry.takes_key)
+"""Those that can't be given a key which they alone know."""
+
+
 def _asked_beside() -> str:
     told = [f"{entry.type} is sent {entry.asked_as('<model>', '<name>')}" for entry in offered() if entry.asks_beside]
     return f"; {joined(told, 'and')}" if told else ""

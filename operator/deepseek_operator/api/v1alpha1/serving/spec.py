@@ -9,7 +9,7 @@ from deepseek_operator.api.v1alpha1.common.accelerator import Accelerator, Paral
 from deepseek_operator.api.v1alpha1.common.pod import PodSettings
 from deepseek_operator.api.v1alpha1.common.programs import is_none, is_one, joined
 from deepseek_operator.api.v1alpha1.serving.adapters import ServedAdapter
-from deepseek_operator.api.v1alpha1.serving.engine import Engine, unwatched
+from deepseek_operator.api.v1alpha1.serving.engine import Engine, unkeyed, unwatched
 from deepseek_operator.api.v1alpha1.serving.engines import (
     BUILT,
     BUILT_AND,
@@ -163,6 +163,7 @@ class ServingSpec(ApiModel):
                 "engine.command, or leave watchdog out",
             ),
             *unwatched(),
+            *unkeyed(),
         ),
     )
     accelerator: Accelerator | None = Field(default=None, description="Devices of each replica. Absent: the CPU.")

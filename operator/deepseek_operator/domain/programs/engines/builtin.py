@@ -58,8 +58,6 @@ def _refusal(asked: EngineRequest) -> Refusal | None:
 
 def _unanswered(asked: EngineRequest) -> Refusal | None:
     """Fields that this engine has no setting for."""
-    if asked.api_key_variable is not None:
-        return Refusal("the built-in engine checks no API key", "leave the key out, or write engine.type vllm")
     if asked.kv_dtype != "auto" or asked.memory_fraction is not None:
         return Refusal("the built-in engine sizes its own cache", "leave kvCacheDtype and memoryFraction out")
     return None
@@ -74,5 +72,6 @@ ENTRY = EngineEntry(
     metrics=lambda version: vllm.NAMES,
     build=build,
     adapters=frozenset(AdapterKind),
+    takes_key=True,
     is_offered=True,
 )

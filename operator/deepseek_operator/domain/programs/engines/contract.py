@@ -17,6 +17,8 @@ CHECK = ("python3", "-m", "deepseek_runtime.engine.check")
 arguments name layers of which that engine reads no adapter."""
 FOLDED = "kv_b_proj"
 """What stands beside it an engine may pass over: see `AdapterKind.LATENT`."""
+KEY_VARIABLE = "DEEPSEEK_API_KEY"
+"""Has the key of an engine that is to answer nobody without one; the kubelet takes its value from a Secret."""
 CONCURRENCY = 4
 """Requests that are computed at once where nobody says otherwise."""
 QUEUE_LIMIT = 64

@@ -15,5 +15,6 @@ ENTRY = EngineEntry(
     metrics=lambda version: vllm.NAMES,  # one that publishes these names is scaled by them
     build=None,
     adapters=frozenset(AdapterKind),
+    takes_key=True,
     is_offered=True,
 )

@@ -18,9 +18,11 @@ from deepseek_operator.domain.values.version import Version, parse
 
 HONOURED: Mapping[Start, frozenset[str]] = MappingProxyType(
     {
-        Start.BUILT: frozenset({"args", "version", "maxModelLength", "kvCacheDtype", "watchdog", "options"}),
-        Start.OURS: frozenset({"port", "maxConcurrency", "queueLimit", "watchdog"}),
-        Start.WRITTEN: frozenset({"command", "args", "port", "healthPath", "maxConcurrency", "queueLimit", "watchdog"}),
+        Start.BUILT: frozenset({"args", "version", "maxModelLength", "kvCacheDtype", "watchdog", "options", "apiKey"}),
+        Start.OURS: frozenset({"port", "maxConcurrency", "queueLimit", "watchdog", "apiKey"}),
+        Start.WRITTEN: frozenset(
+            {"command", "args", "port", "healthPath", "maxConcurrency", "queueLimit", "watchdog", "apiKey"}
+        ),
     }
 )
 """Those fields of ``spec.engine`` that not every engine has; the schema refuses what an engine does not honour."""
@@ -49,6 +51,8 @@ class EngineEntry:
         by_calendar: released as year and month, so that two numbers are complete.
         adapters: the kinds that it serves beside a model.
         asks_beside: between the model's name and the adapter's in a request for an adapter; empty: the adapter's alone.
+        takes_key: whether it answers only who shows a key that it reads from a variable, and repeats it nowhere. What probes
+            and Prometheus ask for stays open.
         grpc_port: where a replica answers gRPC as well; None where it does not.
         is_offered: whether resources may name it; the others are known to sizing and to commands only.
     """
@@ -67,6 +71,7 @@ class EngineEntry:
     by_calendar: bool = False
     adapters: frozenset[AdapterKind] = frozenset({AdapterKind.LORA})
     asks_beside: str = ""
+    takes_key: bool = False
     grpc_port: int | None = None
     is_offered: bool = False
 
@@ -82,7 +87,8 @@ class EngineEntry:
     @property
     def honours(self) -> frozenset[str]:
         """Fields of ``spec.engine`` that it does something with, of those that not every engine has."""
-        return HONOURED[self.start] - (frozenset() if self.can_be_watched else {"watchdog"})
+        lacking = {"watchdog": not self.can_be_watched, "apiKey": not self.takes_key}
+        return HONOURED[self.start] - {name for name, is_lacking in lacking.items() if is_lacking}
 
     @property
     def can_be_watched(self) -> bool:

@@ -9,6 +9,9 @@ KEY = (
     "leave the key out, since whoever may read the resource could read it: give a variable from a Secret, or let the "
     "gateway in front check keys"
 )
+API_KEY = (
+    "leave the key out, since whoever may read the resource could read it: write engine.apiKey, which names a Secret"
+)
 NAME = "write model.name, and names for clients as gateway.models"
 MODEL = "write model.source or model.fromTraining, which lie at /model with their tokenizer"
 LENGTH = "write engine.maxModelLength"

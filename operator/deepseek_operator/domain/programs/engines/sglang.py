@@ -177,8 +177,17 @@ def _refusal(asked: EngineRequest, version: Version) -> Refusal | None:
         or limits.expert_adapter_refusal("SGLang", asked)
         or limits.refusal(PROGRAM, asked, FLAGS)
         or limits.option_refusal("SGLang", asked, FLAGS, OPTIONS)
+        or _key(asked)
         or _layout(asked)
     )
+
+
+def _key(asked: EngineRequest) -> Refusal | None:
+    """It reads a key from its arguments alone, and begins its log with all of them (`ServerArgs.__repr__`, 0.5.13 and 0.5.23)."""
+    if asked.api_key_variable is None:
+        return None
+    return Refusal("SGLang takes its key as an argument, and writes it into its log",
+                   "leave engine.apiKey out and let the gateway check keys (gateway.auth), or write engine.type vllm")  # fmt: skip
 
 
 def _layout(asked: EngineRequest) -> Refusal | None:
@@ -203,8 +212,6 @@ def _serving(asked: EngineRequest) -> tuple[str, ...]:
     repeat it (0.5.23); /v1/responses alone knows no other."""
     args = ["--model-path", literal(asked.path), "--served-model-name", literal(asked.served_name)]
     args += ["--host", "0.0.0.0", "--port", str(PORT), "--enable-metrics"]
-    if asked.api_key_variable is not None:
-        args += ["--api-key", f"$({asked.api_key_variable})"]
     if asked.max_model_length is not None:
         args += ["--context-length", str(asked.max_model_length)]
     if asked.max_concurrency is not None:

@@ -159,7 +159,9 @@ def _unanswered(asked: EngineRequest) -> Refusal | None:
             "TensorRT-LLM keeps the cache as the checkpoint says, or in FP8", "write kvCacheDtype auto or fp8"
         )
     if asked.api_key_variable is not None:
-        return Refusal("trtllm-serve checks no API key", "leave the key out and let a gateway check it")
+        return Refusal(
+            "trtllm-serve checks no API key", "leave engine.apiKey out and let the gateway check keys (gateway.auth)"
+        )
     if asked.queue_limit is not None:
         return Refusal("trtllm-serve can't bound its queue", "leave queueLimit out, or write engine.type vllm")
     if asked.aliases:

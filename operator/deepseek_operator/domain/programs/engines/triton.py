@@ -90,7 +90,9 @@ def _refusal(asked: EngineRequest, version: Version) -> Refusal | None:
 def _unanswered(asked: EngineRequest) -> Refusal | None:
     """Fields that this server has nothing for."""
     if asked.api_key_variable is not None:
-        return Refusal("Triton checks no API key", "leave the key out and let a gateway check it")
+        return Refusal(
+            "Triton checks no API key", "leave engine.apiKey out and let the gateway check keys (gateway.auth)"
+        )
     if not NAME.fullmatch(asked.served_name):
         return Refusal(f"Triton keeps a model in a folder of its name, which {asked.served_name!r} can't be",
                        "write a served name of letters, digits, dots, dashes and underscores")  # fmt: skip

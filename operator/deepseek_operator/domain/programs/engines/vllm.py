@@ -34,6 +34,8 @@ LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """What --max-lora-rank may be."""
 MASTER_PORT = "29501"
 RPC_PORT = "13345"
+KEY_VARIABLE = "VLLM_API_KEY"
+"""In place of --api-key, which whoever lists the node's processes could read. /health and /metrics stay open without a key."""
 TEMPLATES = "/vllm-workspace/examples"
 """Where the project's own image keeps its example chat templates."""
 
@@ -87,7 +89,7 @@ FLAGS = Flags(
         Owned(("host", "port", "uds"), instead.ADDRESS),
         Owned(("ssl-*", "enable-ssl-refresh"), instead.PLAIN),
         Owned(("grpc", "headless", "api-server-count", "-asc"), "leave it out: every replica answers OpenAI's protocol"),
-        Owned(("api-key",), instead.KEY, by_reference=True),
+        Owned(("api-key",), instead.API_KEY, by_reference=True),
         Owned(("hf-token",), instead.KEY, by_reference=True),
         Owned(("served-model-name",), instead.NAME),
         Owned(("model", "hf-config-path", "tokenizer", "revision", "code-revision", "tokenizer-revision"), instead.MODEL),
@@ -144,7 +146,7 @@ FLAGS = Flags(
     ),
     variables=(
         Owned(("VLLM_HOST_IP", "HOST_IP", "VLLM_PORT", "VLLM_RPC_PORT"), "leave it out: a replica's inner addresses are its own"),
-        Owned(("VLLM_API_KEY",), instead.KEY, by_reference=True),
+        Owned((KEY_VARIABLE,), instead.API_KEY, by_reference=True),
         Owned(("VLLM_DP_*",), instead.DATA),
         Owned(("VLLM_PP_LAYER_PARTITION",), "leave it out: which layers a stage holds is counted"),
         *instead.DEVICE_VARIABLES,
@@ -213,6 +215,7 @@ def _refusal(asked: EngineRequest, version: Version) -> Refusal | None:
         or limits.too_wide("vLLM", asked, LORA_RANKS[-1])
         or limits.refusal(PROGRAM, asked, FLAGS)
         or limits.option_refusal("vLLM", asked, FLAGS, OPTIONS)
+        or _key(asked)
         or _layout(asked)
         or _queue(asked, version)
     )
@@ -237,6 +240,18 @@ def _unsupported(asked: EngineRequest) -> Refusal | None:
         return Refusal("vLLM reads no w4a8 (int4 weights, fp8 activations) DeepSeek checkpoints",
                        "write engine.type sglang, or quantization awq")  # fmt: skip
     return None
+
+
+def _key(asked: EngineRequest) -> Refusal | None:
+    """Refuse a key by hand beside the field's: one of both would be taken, and nobody but vLLM knows which."""
+    flags = (word.partition("=")[0].replace("_", "-") for word in asked.extra_args if word.startswith("--"))
+    by_hand = [flag for flag in flags if len(flag) > len("--api-") and "--api-key".startswith(flag)]
+    by_hand += [name for name, _ in asked.extra_env if name == KEY_VARIABLE]
+    if asked.api_key_variable is None or not by_hand:
+        return None
+    return Refusal(
+        f"engine.args or engine.env say a key by {by_hand[0]}, which engine.apiKey says", "write engine.apiKey alone"
+    )
 
 
 def _layout(asked: EngineRequest) -> Refusal | None:
@@ -347,8 +362,8 @@ def _across_nodes(asked: EngineRequest, base: tuple[str, ...]) -> tuple[tuple[st
 def _env(asked: EngineRequest, version: Version) -> Variables:
     budget = startup_seconds(asked.weights_bytes, asked.load_bytes_per_second)
     own: list[tuple[str, str]] = [("VLLM_ENGINE_READY_TIMEOUT_S", str(budget)), ("VLLM_NO_USAGE_STATS", "1")]
-    if asked.api_key_variable not in (None, "VLLM_API_KEY"):
-        own.append(("VLLM_API_KEY", f"$({asked.api_key_variable})"))
+    if asked.api_key_variable is not None:
+        own.append((KEY_VARIABLE, f"$({asked.api_key_variable})"))
     if asked.nodes > 1:
         own.append(("VLLM_HOST_IP", "$(POD_IP)"))
     if asked.is_moe and version < FLASHINFER_VARIABLES_UNTIL:
@@ -387,5 +402,6 @@ ENTRY = EngineEntry(
     flags=FLAGS,
     options=OPTIONS,
     tool_parsers=TOOL_PARSERS,
+    takes_key=True,
     is_offered=True,
 )
