@@ -102,3 +102,11 @@ def test_the_program_says_each_load_and_the_result(url: str, tmp_path: Path) -> 
     assert said[-1]["result"]["why"] == "more than 2 at a time were not tried"
     last = json.loads(words.read_text())
     assert (last["result"], last["message"]) == ("Complete", "2 requests at a time are answered within the objective")
+    held = said[-1]["result"]["held"]
+    assert last["metrics"] == {
+        "streams": 2,
+        "quantile": 0.5,
+        "requestsPerSecond": held["requestsPerSecond"],
+        "tokensPerSecond": held["tokensPerSecond"],
+        **said[-1]["result"]["objectives"],
+    }

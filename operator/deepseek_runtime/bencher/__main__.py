@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 
@@ -56,10 +57,11 @@ def main() -> int:
     except (Failed, Disturbed) as error:
         return _over(1, str(error))
     _say("result", result)
-    return _over(ExitCode.COMPLETE, f"{result['streams']} requests at a time are answered within the objective")
+    words = f"{result['streams']} requests at a time are answered within the objective"
+    return _over(ExitCode.COMPLETE, words, numbers(result))
 
 
-async def bench(settings: Settings) -> dict[str, object]:
+async def bench(settings: Settings) -> dict[str, Any]:
     """The result. Raises Failed: the replica does not answer; Disturbed: it is not ours alone."""
     headers = {"Authorization": f"Bearer {settings.key}"} if settings.key else {}
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=60)
@@ -114,6 +116,13 @@ def _prompt(source: random.Random, words: int) -> str:
     return " ".join([f"{source.getrandbits(32):x}", *source.choices(_WORDS, k=max(words - 1, 0))])
 
 
+def numbers(result: Mapping[str, Any]) -> dict[str, float | None]:
+    """What the operator tells of it in status, which is room for numbers alone: limits in milliseconds by their measures."""
+    held: Mapping[str, Any] = result["held"] or {}
+    rates = {name: held.get(name) for name in ("requestsPerSecond", "tokensPerSecond")}
+    return {"streams": result["streams"], "quantile": result["quantile"], **rates, **result["objectives"]}
+
+
 def _say(what: str, said: Mapping[str, object]) -> None:
     print(json.dumps({what: said}), flush=True)
 
@@ -122,10 +131,10 @@ def _ended(number: int, frame: object) -> None:
     raise SystemExit(128 + number)
 
 
-def _over(code: int, message: str) -> int:
+def _over(code: int, message: str, metrics: Mapping[str, float | None] | None = None) -> int:
     print(f"bencher: {message}", file=sys.stderr, flush=True)
     log = Path(os.environ.get(termination.PATH_VARIABLE) or termination.DEFAULT_PATH)
-    termination.write(termination.Termination(termination.result_of(code), message), log)
+    termination.write(termination.Termination(termination.result_of(code), message, metrics=metrics or {}), log)
     return int(code)
 
 

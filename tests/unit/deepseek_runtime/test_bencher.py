@@ -378,8 +378,10 @@ async def test_an_answer_that_breaks_off_is_none() -> None:
 def test_it_says_in_its_log_and_by_its_status_how_it_ended(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    result: dict[str, object] = {"streams": 24, "quantile": 0.99, "objectives": {}, "held": None}
+
     async def told(settings: object) -> dict[str, object]:
-        return {"streams": 24}
+        return result
 
     def ended(answer: Callable[[object], Awaitable[dict[str, object]]]) -> int:
         monkeypatch.setattr(bencher, "bench", answer)
@@ -394,6 +396,6 @@ def test_it_says_in_its_log_and_by_its_status_how_it_ended(
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
     assert ended(told) == 0
-    assert json.loads(capsys.readouterr().out) == {"result": {"streams": 24}}
+    assert json.loads(capsys.readouterr().out) == {"result": result}
     assert ended(refused) == 1
     assert capsys.readouterr().err == "bencher: HTTP 503: loading\n"

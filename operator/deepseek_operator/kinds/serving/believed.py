@@ -9,6 +9,7 @@ from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.adapters import ServedAdapter
 from deepseek_operator.api.v1alpha1.serving.model import ServingModel
 from deepseek_operator.api.v1alpha1.serving.status import (
+    BenchStatus,
     CanaryStatus,
     ResolvedAdapter,
     ResolvedModel,
@@ -16,6 +17,7 @@ from deepseek_operator.api.v1alpha1.serving.status import (
     WatchdogStatus,
 )
 from deepseek_operator.domain.programs.engines.request import AdapterKind
+from deepseek_operator.kinds.serving.benched import MOST_STREAMS
 from deepseek_operator.kinds.serving.sleep import state_of
 from deepseek_operator.kinds.serving.sources import adapter_digest, reference_digest
 from deepseek_operator.workloads.batch.fetch import is_kept
@@ -23,6 +25,7 @@ from deepseek_operator.workloads.batch.fetch import is_kept
 _KINDS = frozenset(kind.value for kind in AdapterKind)
 _WIDEST = 512
 _SHARE = re.compile(r"0(\.[0-9]{1,6})?|1")
+_QUANTILE = re.compile(r"0\.[0-9]{1,6}")
 _REVISION = re.compile(r"[a-z0-9]{1,16}")
 """Of one that was found without a record too: what stands at the end of its Deployment's name."""
 
@@ -37,6 +40,7 @@ def believed(owner: DeepSeekServing) -> DeepSeekServing:
         "canary": _run(status.canary) if status.canary is not None and _is_run(status.canary) else None,
         "sleep": status.sleep if status.sleep is not None and state_of(status.sleep) is not None else None,
         "watchdog": status.watchdog if status.watchdog is not None and _is_count(status.watchdog) else None,
+        "bench": status.bench if status.bench is not None and _is_bench(status.bench) else None,
         "revisions": [revision for revision in status.revisions if _is_revision(revision)],
     }
     if all(getattr(status, name) == value for name, value in sound.items()):
@@ -79,6 +83,15 @@ def _is_count(watchdog: WatchdogStatus) -> bool:
 
 def _is_revision(revision: RevisionStatus) -> bool:
     return _REVISION.fullmatch(revision.name) is not None
+
+
+def _is_bench(bench: BenchStatus) -> bool:
+    """One of a time that can be, so that a later one is told."""
+    return (
+        parse_time(bench.at) is not None
+        and 1 <= bench.concurrency <= MOST_STREAMS
+        and _QUANTILE.fullmatch(bench.quantile) is not None
+    )
 
 
 def _run(canary: CanaryStatus) -> CanaryStatus:

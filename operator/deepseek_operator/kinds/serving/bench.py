@@ -1,7 +1,7 @@
 """The Job that finds how many requests at a time one replica answers within an objective, and the targets that follow from it.
 
 It is made by whoever asks for it, with that person's rights, and never by the operator: it loads a replica until that is slow,
-which nothing may repeat that makes things so again and again. The program is the runtime's `deepseek_runtime.bencher`. One pod
+which nothing may repeat that makes things so again and again. What it found the operator tells (`benched`). The program is the runtime's `deepseek_runtime.bencher`. One pod
 is asked at its own address, behind no Service: a target is of one replica, and replicas that come meanwhile change nothing.
 """
 
@@ -13,7 +13,7 @@ from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.analysis import USUAL_QUANTILE
 from deepseek_operator.api.v1alpha1.serving.definition import SERVING
 from deepseek_operator.core.kinds import Benched, BenchWish
-from deepseek_operator.core.names import ROLE_LABEL, child_name, digest, handed_on
+from deepseek_operator.core.names import MANAGED_BY, MANAGER, OWNER_UID, ROLE_LABEL, digest, handed_on
 from deepseek_operator.core.resources import GROUP, JOB, Manifest, is_terminating, labels_of
 from deepseek_operator.domain.policy.canary import Phase
 from deepseek_operator.domain.policy.capacity import Held, targets
@@ -28,6 +28,7 @@ from deepseek_operator.domain.programs.engines.loads import (
 )
 from deepseek_operator.domain.programs.engines.table import ENGINES
 from deepseek_operator.domain.programs.start import Start
+from deepseek_operator.kinds.serving.benched import BENCHER, MEASURED, bench_prefix
 from deepseek_operator.kinds.serving.keyed import CONTAINER, key_of, key_variable
 from deepseek_operator.kinds.serving.labels import ENGINE_ROLE, revision_of
 from deepseek_operator.kinds.serving.template import CHECK, PORT_NAME
@@ -36,7 +37,6 @@ from deepseek_operator.workloads.batch.single import single_spec
 from deepseek_operator.workloads.obstacles import condition_of
 
 LABEL = f"{GROUP}/bench"
-BENCHER = "bencher"
 COMMAND = ("python3", "-m", "deepseek_runtime.bencher")
 KEY = "DEEPSEEK_BENCH_KEY"
 LIMIT_S = 4 * 3600
@@ -65,17 +65,19 @@ def job(manifest: Manifest, pods: Sequence[Manifest], wish: BenchWish) -> Manife
         "env": [*_told(owner, replica, limits, quantile, wish)],
         "resources": {kind: dict(amounts) for kind, amounts in _RESOURCES.items()},
     }
-    labels = {LABEL: owner.metadata.uid, "app.kubernetes.io/name": "deepseek-bench"}
     meta = owner.metadata
+    # By the latter the operator hears of it, and tells in status what it found.
+    known = {MANAGED_BY: MANAGER, OWNER_UID: meta.uid, ROLE_LABEL: BENCHER}
+    labels = {LABEL: meta.uid, "app.kubernetes.io/name": "deepseek-bench", **known}
     return {
         "apiVersion": JOB.api_version,
         "kind": JOB.kind,
         "metadata": {
-            "name": f"{child_name(SERVING, meta.name)}-bench-{digest([meta.uid, wish.token], 7)}b",
+            "name": f"{bench_prefix(meta.name)}{digest([meta.uid, wish.token], 7)}b",
             "namespace": meta.namespace,
             "labels": {**handed_on(meta.labels), **labels},
-            "annotations": {f"{GROUP}/replica": str(replica["metadata"]["name"])},
-            # No controller: it goes with the serving, and is none of the operator's children.
+            "annotations": {f"{GROUP}/replica": str(replica["metadata"]["name"]), MEASURED: revision_of(replica)},
+            # No controller: it goes with the serving, and the operator neither ends nor mends it.
             "ownerReferences": [_reference(owner)],
         },
         "spec": {

@@ -9,6 +9,7 @@ from deepseek_operator.core.conditions import find, headline
 from deepseek_operator.core.kind import Event
 from deepseek_operator.domain.policy.canary import CLOSED, Phase
 from deepseek_operator.kinds.serving import reasons
+from deepseek_operator.kinds.serving.benched import told_of_bench
 from deepseek_operator.kinds.serving.canary import told_share
 from deepseek_operator.kinds.serving.rivals import SOLE_AUTOSCALER
 from deepseek_operator.kinds.serving.rollback import ROLLED_BACK
@@ -100,6 +101,8 @@ def _transitions(before: ServingStatus, after: ServingStatus) -> Iterator[Event]
             yield _told(found, "Route")
     for stall in fresh_stalls(before.watchdog, after.watchdog):
         yield Event("Warning", "EngineStalled", "Watch", f"{stall.pod} was restarted: {stall.message}"[:_NOTE_LENGTH])
+    if after.bench is not None and (before.bench is None or before.bench.at != after.bench.at):
+        yield Event("Normal", "Benched", "Bench", told_of_bench(after.bench)[:_NOTE_LENGTH])
     if after.running_replicas is not None and before.running_replicas != after.running_replicas:
         count = f"from {before.running_replicas} " if before.running_replicas is not None else ""
         yield Event("Normal", "ReplicasSet", "Scale", f"{count}to {after.running_replicas} replicas")

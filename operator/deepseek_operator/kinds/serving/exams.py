@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.core.actions import Apply, Create, Delete
 from deepseek_operator.core.ownership import restored
-from deepseek_operator.core.resources import JOB, Ref, is_terminating, ref_of, uid_of
+from deepseek_operator.core.resources import JOB, Manifest, Ref, is_terminating, ref_of, uid_of
 from deepseek_operator.domain.policy.canary import Phase
+from deepseek_operator.kinds.serving.benched import is_bench
 from deepseek_operator.kinds.serving.called import recorded_names
 from deepseek_operator.kinds.serving.canary import JUDGED, run_of
 from deepseek_operator.kinds.serving.children import SERVICE_PORT
@@ -48,7 +49,7 @@ def dismissed(view: View) -> Iterator[Delete]:
     """Jobs that nobody waits for any more: of steps and runs that are over, and of tries that others followed."""
     kept = frozenset((*exam_names(view.owner), *(one.kept for one in view.fetches)))
     for job in view.seen.all(JOB):
-        if ref_of(job) not in kept and not is_terminating(job):
+        if ref_of(job) not in kept and not is_terminating(job) and not _is_a_persons(view, job):
             yield Delete(ref_of(job), uid_of(job), "nobody waits for it any more")
 
 
@@ -56,10 +57,17 @@ def marks_of_exams(view: View) -> Iterator[Apply]:
     """Labels and owner of living Jobs that somebody took away: nothing else of them is ever changed."""
     owner = owner_of(view.owner)
     for job in view.seen.all(JOB):
+        if _is_a_persons(view, job):
+            continue
         is_of_a_fetch = is_errand(owner, str(job["metadata"]["name"]))
         labels = errand_labels(owner) if is_of_a_fetch else examiner_labels(view.owner)
         if (lost := restored(JOB, job, labels, [owner.reference])) is not None:
             yield Apply(lost, uid_of(job))
+
+
+def _is_a_persons(view: View, job: Manifest) -> bool:
+    """A bench, which is nobody else's to end or to mend."""
+    return is_bench(view.owner.metadata.name, str(job["metadata"]["name"]))
 
 
 def obstacle_of_exams(view: View) -> Obstacle | None:

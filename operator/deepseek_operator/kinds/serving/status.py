@@ -24,6 +24,7 @@ from deepseek_operator.core.seen import Seen
 from deepseek_operator.domain.policy.rollout import NONE, Replicas
 from deepseek_operator.domain.policy.zero import Phase
 from deepseek_operator.kinds.serving import reasons
+from deepseek_operator.kinds.serving.benched import bench_status
 from deepseek_operator.kinds.serving.canary import movement
 from deepseek_operator.kinds.serving.children import SERVICE_PORT
 from deepseek_operator.kinds.serving.exams import obstacle_of_exams
@@ -88,6 +89,7 @@ def status(view: View, update: tuple[Verdict, ...], done: Done) -> ServingStatus
         sleep=before.sleep,
         gateway=gateway_status(view),
         watchdog=watchdog_status(before.watchdog, view.pods, view.spec.engine.watchdog is not None),
+        bench=bench_status(before.bench, view.seen),
         summary=ServingSummary(
             **columns(conditions), replicas=f"{view.serving}/{view.wanted}", model=_models_told(view)
         ),

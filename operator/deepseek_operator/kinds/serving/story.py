@@ -13,6 +13,7 @@ from deepseek_operator.api.v1alpha1.serving.status import (
 from deepseek_operator.core.conditions import headline
 from deepseek_operator.domain.policy.canary import Phase
 from deepseek_operator.domain.values.table import aligned
+from deepseek_operator.kinds.serving.benched import told_of_bench
 from deepseek_operator.kinds.serving.canary import told_share
 from deepseek_operator.kinds.serving.metrics import PREFIX
 from deepseek_operator.kinds.serving.verbs import PAUSE, PROMOTE, ROLLBACK
@@ -44,6 +45,8 @@ def _lines(name: str, status: ServingStatus) -> Iterator[str]:
             yield from _comparison(run.comparison)
     if (scaling := status.autoscaling) is not None:
         yield from (f"  {line}" for line in _scaling(scaling))
+    if (bench := status.bench) is not None:
+        yield f"  bench of {bench.at}: {told_of_bench(bench)}"
     rows = [(*_REVISION[:-1], ""), *(_row(one, status) for one in status.revisions)]
     yield from (f"  {line}" for line in aligned(rows) if status.revisions)
 

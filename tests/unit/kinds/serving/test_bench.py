@@ -64,14 +64,16 @@ def test_the_job_asks_one_replica_at_its_own_address_within_bounds() -> None:
     assert pod["containers"][0]["securityContext"]["readOnlyRootFilesystem"] is True
 
 
-def test_the_job_is_none_of_the_operators_children_and_goes_with_the_serving() -> None:
+def test_the_operator_hears_of_the_job_which_goes_with_the_serving_and_is_controlled_by_nobody() -> None:
     made = job(stable(), [a_replica()], wish())
     (reference,) = made["metadata"]["ownerReferences"]
     assert reference["uid"] == UID
     assert "controller" not in reference
     labels = {**made["metadata"]["labels"], **made["spec"]["template"]["metadata"]["labels"]}
     assert labels[LABEL] == UID
-    assert OWNER_UID not in labels
+    assert (labels[OWNER_UID], labels["deepseek-operator.io/role"]) == (UID, "bencher")
+    assert labels["app.kubernetes.io/managed-by"] == "deepseek-operator"
+    assert made["metadata"]["annotations"]["deepseek-operator.io/bench-revision"] == REVISION
     assert job(stable(), [a_replica()], wish(token="8"))["metadata"]["name"] != made["metadata"]["name"]
 
 

@@ -17,6 +17,7 @@ from deepseek_operator.domain.policy.analysis import Reading
 from deepseek_operator.kinds.serving.labels import EXAMINER_ROLE
 from deepseek_operator.kinds.serving.verbs import PROMOTE, ROLLBACK
 from deepseek_operator.workloads.batch.fetch import ROLE as FETCHER
+from tests.support.benched import begins, ends
 from tests.support.gateways import GATE, PUBLIC, takes
 from tests.support.leaves import leaves, schema_leaves
 from tests.support.serving_life import SERVICE, ServingLife
@@ -193,6 +194,13 @@ def is_restarted_by_its_watchdog() -> ServingLife:
     return life
 
 
+def is_benched() -> ServingLife:
+    life = ServingLife()
+    life.run()
+    ends(life, begins(life))
+    return life
+
+
 def is_laid_out_in_stages() -> ServingLife:
     return on_devices(DENSE, parallelism={"pipeline": 2})
 
@@ -243,6 +251,7 @@ LIVES: tuple[Callable[[], ServingLife], ...] = (
     spans_nodes_and_rolls_out,
     answers_by_a_gateway,
     is_restarted_by_its_watchdog,
+    is_benched,
 )
 
 

@@ -317,6 +317,36 @@ class WatchdogStatus(StatusModel):
     )
 
 
+class BenchObjective(StatusModel):
+    """A limit that held."""
+
+    type: str = Field(default="", description="Of which signal. Example: TimeToFirstToken.")
+    milliseconds: int = Field(default=0, description="The limit.")
+
+
+class BenchStatus(StatusModel):
+    """What the last `kubectl deepseek bench` found: for this revision, its devices and requests as long as those measured."""
+
+    at: str = Field(default="", description="When it ended, RFC 3339.")
+    job: str = Field(default="", description="Its Job, which is kept for a day.")
+    revision: str = Field(default="", description="Of the replica that was measured. Example: 975abe8e9a.")
+    quantile: str = Field(default="", description='Share of requests within the objectives. Example: "0.99".')
+    objectives: list[BenchObjective] = Field(
+        default_factory=list,
+        max_length=8,
+        description="Limits that held, all of them at once.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
+    concurrency: int = Field(default=0, description="Requests at a time that one replica answered within them.")
+    in_flight: int = Field(default=0, description="Proposed target of InFlight, 20 % below.")
+    request_rate: int | None = Field(
+        default=None, description="Proposed target of RequestRate, for requests as long as these; absent without one."
+    )
+    tokens_per_second: int | None = Field(
+        default=None, description="Proposed target of TokensPerSecond, likewise; absent without one."
+    )
+
+
 class ServingSummary(Summary):
     """Ready-made strings for the printed columns."""
 
@@ -388,5 +418,9 @@ class ServingStatus(ObservedStatus):
     )
     watchdog: WatchdogStatus | None = Field(
         default=None, description="What engine.watchdog did; absent without one that is asked for, or that ever acted."
+    )
+    bench: BenchStatus | None = Field(
+        default=None,
+        description="What the last bench found; absent before the first. Nothing follows from it by itself: kubectl deepseek bench NAME --last -o patch.",
     )
     summary: ServingSummary = Field(default_factory=ServingSummary, description="Ready-made strings for `kubectl get`.")
