@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from deepseek_runtime.engine.request import UNSUPPORTED, Asked, BadRequest, chat, completion
+from deepseek_runtime.engine.request import INSTEAD, UNSUPPORTED, Asked, BadRequest, chat, completion
 from deepseek_runtime.engine.sequence import Sampling, choose
 from tests.runtime.bare_model import model
 
@@ -32,6 +32,26 @@ def test_every_parameter_that_is_not_supported_is_refused_when_it_is_used() -> N
             asked(**{parameter: value})
         for unused in (*UNSUPPORTED[parameter], None):
             assert asked(**{parameter: unused}) == asked()
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        (
+            {"response_format": {"type": "json_schema"}},
+            "which form you want; to have answers held to it, serve the model by vLLM",
+        ),
+        ({"tool_choice": "required"}, "write auto or none"),
+        ({"n": 3}, "with another seed each"),
+        ({"logprobs": 5}, "by vLLM or SGLang, which have it"),
+        ({"stop_token_ids": [7]}, "write texts, as stop"),
+        ({"min_tokens": 4}, "leave it out"),
+    ],
+)
+def test_a_refusal_says_what_to_write(fields: dict[str, object], words: str) -> None:
+    with pytest.raises(BadRequest, match=words):
+        asked(**fields)
+    assert INSTEAD.keys() <= UNSUPPORTED.keys()
 
 
 def test_unknown_parameter_is_refused_and_what_a_client_says_of_itself_is_not() -> None:

@@ -48,6 +48,24 @@ UNSUPPORTED: Mapping[str, tuple[object, ...]] = {
     "modalities": (["text"],),
     "response_format": ({"type": "text"},),
 }
+_OTHERS = "serve the model by vLLM or SGLang, which have it, or leave it out"
+INSTEAD: Mapping[str, str] = {
+    "response_format": "say in the prompt which form you want; to have answers held to it, " + _OTHERS,
+    "logprobs": _OTHERS,
+    "top_logprobs": _OTHERS,
+    "logit_bias": _OTHERS,
+    "presence_penalty": _OTHERS,
+    "frequency_penalty": _OTHERS,
+    "repetition_penalty": _OTHERS,
+    "n": "ask as many times as you want answers, with another seed each",
+    "best_of": "ask as many times as you want answers, with another seed each",
+    "echo": "put the prompt before the answer yourself",
+    "functions": "write them as tools of /v1/chat/completions",
+    "tools": "tools are for /v1/chat/completions",
+    "tool_choice": "write auto or none; to have a tool called in any case, " + _OTHERS,
+    "stop_token_ids": "write texts, as stop",
+}
+"""What to write in place of a parameter; of the others that it be left out."""
 # OpenAI's default for completions; chat answers may be as long as the model allows.
 COMPLETION_TOKENS = 16
 
@@ -140,7 +158,7 @@ def _checked(body: object, more: Collection[str] = ()) -> Mapping[str, object]:
         raise BadRequest("the body must be a JSON object")
     for parameter, value in body.items():
         if value is not None and parameter not in {*ACCEPTED, *more} and not _is_unused(parameter, value):
-            raise BadRequest(f"{parameter} is not supported by this engine; leave it out")
+            raise BadRequest(f"{parameter} is not supported by this engine; {INSTEAD.get(parameter, 'leave it out')}")
     return body
 
 
