@@ -10,10 +10,13 @@ a dot and a word may follow, which tell one issuer of tokens from another.
 Envoy must hand on `authorization`, `x-api-key`, `content-type`, `content-encoding`, `x-deepseek-jwt-sub` and
 `x-deepseek-jwt-scopes` (`headersToExtAuth`), and the whole body (`bodyToExtAuth.maxRequestBytes`).
 
+A call by gRPC is asked about without a body, at `/grpc/<namespace>/<ways>/<serving><original path>`: its route is of one serving,
+which the policy names. No stream is held up, and whatever model its messages name, that serving alone can answer.
+
 **How it answers**: 200 with the headers below, which go on to the backend and choose the route (`headersToBackend`,
-`recomputeRoute`); anything else goes to the client, as OpenAI's API words errors. Each of them that an answer lacks is taken
-from the request by `x-envoy-auth-headers-to-remove`, the claims and, where an engine is asked, the key as well: whatever a
-client wrote there reaches nobody, also where no ClientTrafficPolicy strips it before.
+`recomputeRoute`); anything else goes to the client, as OpenAI's API words errors, or by gRPC as words with a `grpc-status`.
+Each of them that an answer lacks is taken from the request by `x-envoy-auth-headers-to-remove`, the claims and, where an engine
+is asked, the key as well: whatever a client wrote there reaches nobody, also where no ClientTrafficPolicy strips it before.
 
     x-deepseek-client     name of the key, or `jwt:` and the subject
     x-deepseek-model      name of the serving; absent where a request is for none (`GET /v1/models`)

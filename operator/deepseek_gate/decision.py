@@ -36,6 +36,19 @@ ASKING = frozenset(
 )
 """What a client asks an engine, with the model in the body. An engine's other paths (loading adapters, sleeping, metrics) are
 its operator's."""
+CALLS = frozenset(
+    f"/inference.GRPCInferenceService/{method}"
+    for method in (
+        "ServerLive",
+        "ServerReady",
+        "ModelReady",
+        "ServerMetadata",
+        "ModelMetadata",
+        "ModelInfer",
+        "ModelStreamInfer",
+    )
+)
+"""What a client calls by gRPC (KServe v2, and Triton's stream of it). The others load models, share memory or set what is logged."""
 _TOLD_IF_ASKED = frozenset({"/v1/chat/completions", "/v1/completions"})
 """Where engines tell a stream's tokens to who asks for them; the streams of other APIs always do."""
 _MOST_NAMES = 50
@@ -53,6 +66,12 @@ def unknown_path(method: str, path: str) -> Denied | None:
         return None
     # The path is not repeated: it may hold what a client took for a parameter, a key even.
     return Denied(404, "unknown_path", "Unknown request URL. Models are listed at GET /v1/models.", "unknown_url")
+
+
+def unknown_call(method: str, path: str) -> Denied | None:
+    """None: a client may call it by gRPC."""
+    is_known = method == "POST" and path in CALLS
+    return None if is_known else Denied(404, "unknown_path", "Unknown method.", "unknown_url")
 
 
 def headers_of(key: Key) -> Mapping[str, str]:
@@ -87,6 +106,25 @@ def permit(key: Key, asked: Asked, path: str, known: Knowledge, namespace: str, 
         words = f"Your key is pinned to the revision {key.revision}, which does not run now, or not under this name."
         return bad_request(words, "model")
     return Allowed({**headers, REVISION: key.revision, ROUTE: f"{route}/{key.revision}"}, model.serving)
+
+
+def permit_call(key: Key, serving: str, known: Knowledge, namespace: str, ways: str) -> Allowed | Denied:
+    """What becomes of a call by gRPC, which is for that serving by the route that it came by. Its messages may name any of the
+    serving's models, and nobody reads them: the key must open each."""
+    models = {name: one for name, one in known.models.items() if one.serving == serving and _is_known(one, ways)}
+    if not models:
+        return Denied(404, "unknown_model", "The model does not exist.", "model_not_found", "model")
+    if not all(may(key, name, serving) for name in models):
+        words = "Your key has no right to use this model."
+        return Denied(403, "out_of_scope", words, "insufficient_permissions", "model")
+    if any(one.is_counted for one in models.values()):
+        return Denied(403, "uncounted", "Tokens are counted here, which gRPC does not tell: ask by HTTP.", "uncounted")
+    route, headers = f"{namespace}/{serving}", {**headers_of(key), MODEL: serving}
+    if key.revision is None:
+        return Allowed({**headers, ROUTE: route}, serving)
+    if not any(key.revision in one.revisions for one in models.values()):
+        return bad_request(f"Your key is pinned to the revision {key.revision}, which does not run now.", "model")
+    return Allowed({**headers, REVISION: key.revision, ROUTE: f"{route}/{key.revision}"}, serving)
 
 
 def names_of(key: Key, known: Knowledge, ways: str) -> list[str]:

@@ -15,7 +15,17 @@ from aiohttp import web
 
 from deepseek_gate.answers import Allowed, Denied, too_large
 from deepseek_gate.body import Asked, asked_of
-from deepseek_gate.decision import LISTING, headers_of, is_listing, names_of, permit, removed, unknown_path
+from deepseek_gate.decision import (
+    LISTING,
+    headers_of,
+    is_listing,
+    names_of,
+    permit,
+    permit_call,
+    removed,
+    unknown_call,
+    unknown_path,
+)
 from deepseek_gate.identity import Shown, Way, identify
 from deepseek_gate.knowledge import Knowledge
 from deepseek_gate.metrics import Metrics
@@ -45,6 +55,8 @@ _NOT_READ = Denied(
 _NO_ROOM = Denied(
     429, "no_room", "The gateway is busy with large requests: try again.", "busy", headers={"Retry-After": "1"}
 )
+GRPC = "grpc"
+_ROLES = ("authorize", "models", GRPC)
 _BODY_S = 10.0
 """Envoy has the whole body before it asks."""
 _TOO_SLOW = Denied(408, "too_slow", "The body did not come in time.", "timeout")
@@ -54,7 +66,7 @@ _FAULT = Denied(403, "fault", "The gateway could not judge this request.")
 
 
 class Asking:
-    """The port of Envoy: `/authorize/…` decides, `/models/…` lists."""
+    """The port of Envoy: `/authorize/…` and `/grpc/…` decide, `/models/…` lists."""
 
     def __init__(
         self, reader: Reader, waiting: Waiting, metrics: Metrics, now: Callable[[], datetime], max_body_bytes: int
@@ -86,9 +98,7 @@ class Asking:
         match answer:
             case Denied():
                 self._metrics.decided(known, "", answer.result, time.perf_counter() - started)
-                return web.Response(
-                    status=answer.status, body=answer.body, content_type="application/json", headers=answer.headers
-                )
+                return _told_by_grpc(answer) if role == GRPC else _told(answer)
             case Allowed():
                 self._metrics.decided(known, answer.serving or "", "allowed", time.perf_counter() - started)
                 return web.Response(headers={**answer.headers, _REMOVED: ",".join(removed(answer))})
@@ -100,11 +110,11 @@ class Asking:
     ) -> Allowed | Denied | web.Response:
         if role == "unrouted":
             return _UNROUTED
-        if role not in ("authorize", "models") and _ROUTED in request.headers:
+        if role not in _ROLES and _ROUTED in request.headers:
             await asyncio.sleep(_AGAIN_S)
             return _LED_HERE
         way = _WAYS.get(ways.partition(".")[0])
-        if role not in ("authorize", "models") or way is None:
+        if role not in _ROLES or way is None:
             return _NOT_HERE
         known = self._reader.of(namespace)
         if known is None:
@@ -114,6 +124,10 @@ class Asking:
             return key
         if role == "models":
             return _listed(path, names_of(key, known, ways))
+        if role == GRPC:
+            _, serving, *method = path.split("/", 2)
+            denied = unknown_call(request.method, "/" + "".join(method))
+            return denied or permit_call(key, serving, known, namespace, ways)
         if is_listing(request.method, path):
             return Allowed(headers_of(key))
         if denied := unknown_path(request.method, path):
@@ -189,6 +203,16 @@ def _listed(path: str, names: list[str]) -> Denied | web.Response:
     if wanted not in names:
         return Denied(404, "unknown_model", "The model does not exist, or is not yours.", "model_not_found", "model")
     return _json(entries[names.index(wanted)])
+
+
+def _told(answer: Denied) -> web.Response:
+    return web.Response(status=answer.status, body=answer.body, content_type="application/json", headers=answer.headers)
+
+
+def _told_by_grpc(answer: Denied) -> web.Response:
+    """Envoy makes the end of a call of it, with these words as its message."""
+    told = {**answer.headers, "grpc-status": str(answer.grpc_status)}
+    return web.Response(status=answer.status, text=answer.message, headers=told)
 
 
 def _json(value: object) -> web.Response:

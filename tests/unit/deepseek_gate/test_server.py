@@ -136,6 +136,43 @@ async def test_claims_count_where_the_path_says_so(gate: Gate) -> None:
         assert (await gate.ask(ASK.replace("keys", way), {"model": "reasoner"}, claims))[0] == 403
 
 
+CALL = "/grpc/team/keys/chat/inference.GRPCInferenceService/ModelStreamInfer"
+
+
+async def test_a_call_by_grpc_goes_on_for_the_serving_that_the_policy_names_without_a_body(gate: Gate) -> None:
+    status, headers, _ = await gate.ask(CALL)
+    assert status == 200
+    told = {name: value for name, value in headers.items() if name.lower().startswith("x-deepseek")}
+    said = {"client": "alice", "limits": "gold", "model": "chat", "route": "team/chat"}
+    assert told == {f"x-deepseek-{name}": value for name, value in said.items()}
+    assert "authorization" in headers["x-envoy-auth-headers-to-remove"].split(",")
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "found"),
+    [
+        (CALL, {}, (401, "16")),
+        (CALL, {"Authorization": "Bearer sk-ds-other"}, (401, "16")),
+        (CALL.replace("chat", "r1"), BEARER, (403, "7")),
+        (CALL.replace("ModelStreamInfer", "RepositoryModelUnload"), BEARER, (404, "12")),
+        (CALL.replace("/inference", "/chat/inference"), BEARER, (404, "12")),
+        (CALL.replace("chat", "other"), BEARER, (404, "5")),
+        (CALL.replace("team", "unread"), BEARER, (429, "14")),
+        ("/grpc/team/keys/chat", BEARER, (404, "12")),
+        ("/grpc/team/keys", BEARER, (404, "12")),
+        ("/grpc/team/none/chat/inference.GRPCInferenceService/ModelInfer", BEARER, (404, "12")),
+    ],
+)
+async def test_what_is_denied_by_grpc_says_so_in_its_words(
+    gate: Gate, path: str, headers: Mapping[str, str], found: tuple[int, str]
+) -> None:
+    status, told, content = await gate.ask(path, headers=headers)
+    assert (status, told["grpc-status"]) == found
+    assert content.isascii()
+    assert not content.startswith(b"{")
+    assert not [name for name in told if name.lower().startswith("x-deepseek")]
+
+
 async def test_what_matches_no_route_is_told_so(gate: Gate) -> None:
     status, _, content = await gate.ask("/unrouted", {"model": "chat"})
     assert (status, json.loads(content)["error"]["code"]) == (404, "model_not_found")
