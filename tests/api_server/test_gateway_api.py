@@ -11,10 +11,17 @@ import yaml
 
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.drift import covers
-from deepseek_operator.core.resources import BACKEND_TRAFFIC_POLICY, HTTP_ROUTE, HTTP_ROUTE_FILTER, SECURITY_POLICY
+from deepseek_operator.core.resources import (
+    BACKEND_TRAFFIC_POLICY,
+    GRPC_ROUTE,
+    HTTP_ROUTE,
+    HTTP_ROUTE_FILTER,
+    SECURITY_POLICY,
+)
 from examples.local_cluster.api import Manifest
 from examples.local_cluster.control_plane import Cluster
 from tests.support.bench import Bench
+from tests.support.called import serving as called
 from tests.support.gateway_api import COLLECTIONS, dialect, install, served, standard
 from tests.support.gateways import GATE, PUBLIC, takes
 from tests.support.kubectl import until
@@ -30,6 +37,7 @@ SHOWN = [
     for name in ("gateway/administrator", "gateway/tokens", "rag/route")
     for one in yaml.safe_load_all((EXAMPLES / f"{name}.yaml").read_text())
 ]
+MADE = (HTTP_ROUTE, GRPC_ROUTE, BACKEND_TRAFFIC_POLICY, SECURITY_POLICY)
 GATEWAY_FIELDS = [row for row in FIELDS if row.path.startswith("gateway.")]
 _SERVERS = (
     "uid",
@@ -53,11 +61,9 @@ def gateways(untouched: Cluster) -> Cluster:
 def test_whatever_a_field_leads_to_is_what_the_definitions_know(gateways: Cluster, row: Field) -> None:
     for value, _ in row.values:
         life = ServingLife(configuration=Configuration(gate=GATE), **written(row, value))
-        for resource in (HTTP_ROUTE, BACKEND_TRAFFIC_POLICY, SECURITY_POLICY):
-            if life.cluster.read(resource, NAMESPACE, SERVICE) is None:
-                continue
-            made = clean(life.stored(resource, SERVICE))
-            path = f"{COLLECTIONS[resource.kind].format('default')}/{SERVICE}"
+        for live in (one for resource in MADE for one in life.cluster.all(resource, NAMESPACE)):
+            made = clean(live)
+            path = f"{COLLECTIONS[made['kind']].format('default')}/{made['metadata']['name']}"
             stored = gateways.api.apply(path, made, dryRun="All", fieldValidation="Strict")
             assert stored["spec"].keys() >= made["spec"].keys()
 
@@ -97,6 +103,15 @@ def test_a_route_that_is_open_to_whoever_is_judged_is_one_too(gateways: Cluster)
     route = clean(life.stored(HTTP_ROUTE, SERVICE))
     assert len(route["spec"]["rules"]) == 4
     path = f"{COLLECTIONS['HTTPRoute'].format('default')}/{SERVICE}"
+    gateways.api.apply(path, route, dryRun="All", fieldValidation="Strict")
+
+
+def test_a_route_for_grpc_whose_callers_are_judged_is_one_too(gateways: Cluster) -> None:
+    """In the midst of a canary, with a pin for each of both revisions."""
+    life = called()
+    route = clean(life.stored(GRPC_ROUTE, f"{SERVICE}-grpc"))
+    assert len(route["spec"]["rules"]) == 4
+    path = f"{COLLECTIONS['GRPCRoute'].format('default')}/{SERVICE}-grpc"
     gateways.api.apply(path, route, dryRun="All", fieldValidation="Strict")
 
 

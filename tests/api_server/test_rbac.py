@@ -154,7 +154,14 @@ def _lead_a_training(user: User, operator: OperatorProcess) -> None:
 def _lead_a_serving(user: User) -> None:
     claim = {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}}
     user.create("PersistentVolumeClaim", claim, "models")
-    optional = ("httproutes.", "backendtrafficpolicies.", "securitypolicies.", "httproutefilters.", "leaderworkersets.")
+    optional = (
+        "httproutes.",
+        "grpcroutes.",
+        "backendtrafficpolicies.",
+        "securitypolicies.",
+        "httproutefilters.",
+        "leaderworkersets.",
+    )
     all_of_them = (*standard(), *dialect(), *definitions())
     install(user.api, [one for one in all_of_them if one["metadata"]["name"].startswith(optional)])
     kept, model = {"keepRevisions": MODELS_KEPT}, {"source": {"uri": "pvc://models/v0"}}
@@ -234,10 +241,11 @@ def _change_the_gateway(user: User) -> None:
         timeout_s=LIMIT_S,
     )
     _judge_requests(user, found)
+    _let_grpc_in(user, found)
     user.edit("DeepSeekServing", engine={"apiKey": {"name": "chat-key", "key": "key"}})
     until("its key is shown", lambda: found("HTTPRouteFilter"), timeout_s=LIMIT_S)
     user.edit("DeepSeekServing", gateway=None)
-    kinds = ("HTTPRoute", "BackendTrafficPolicy", "SecurityPolicy", "HTTPRouteFilter")
+    kinds = ("HTTPRoute", "GRPCRoute", "BackendTrafficPolicy", "SecurityPolicy", "HTTPRouteFilter")
     until("none is left", lambda: not [one for kind in kinds for one in found(kind)], timeout_s=LIMIT_S)
 
 
@@ -253,6 +261,21 @@ def _judge_requests(user: User, found: Callable[[str], list[Manifest]]) -> None:
     jwt = {"issuer": "https://login.example.com", "audiences": ["a"], "jwks": {"configMapName": "keys"}}
     user.edit("DeepSeekServing", gateway={"auth": {"jwt": jwt}})
     until("otherwise", lambda: "jwt" in found("SecurityPolicy")[0]["spec"] and '"any.' in models(), timeout_s=LIMIT_S)
+
+
+def _let_grpc_in(user: User, found: Callable[[str], list[Manifest]]) -> None:
+    """Of an engine that answers it, which no node here has a place for: the route is made, changed and taken away."""
+    model, engine = {"name": "deepseek-r1-distill-llama-70b"}, {"type": "triton"}
+    user.edit(
+        "DeepSeekServing", model=model, engine=engine, accelerator={"profile": "nvidia-h200-141"}, gateway={"grpc": {}}
+    )
+    until("a route for gRPC", lambda: found("GRPCRoute"), timeout_s=LIMIT_S)
+    user.edit("DeepSeekServing", gateway={"grpc": {"hostnames": ["grpc.example.com"]}})
+    own = ["grpc.example.com"]
+    until("its host name", lambda: found("GRPCRoute")[0]["spec"].get("hostnames") == own, timeout_s=LIMIT_S)
+    user.edit("DeepSeekServing", model={"name": None}, engine=None, accelerator=None, gateway={"grpc": None})
+    until("none is left", lambda: not found("GRPCRoute"), timeout_s=LIMIT_S)
+    user.reaches("DeepSeekServing", "Available")
 
 
 def test_every_right_is_used_and_none_is_missing(cluster: Cluster, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from tests.support.gate import KEY
 CHAT = "/v1/chat/completions"
 FIELDS = {
     "time", "request", "client", "address", "host", "method", "path", "route", "model", "revision", "pinned", "upstream", "cache",
-    "status", "why", "milliseconds", "received", "sent", "prompt_tokens", "completion_tokens",
+    "status", "grpc", "why", "milliseconds", "received", "sent", "prompt_tokens", "completion_tokens",
 }  # fmt: skip
 
 

@@ -6,7 +6,13 @@ from typing import Any
 
 from deepseek_operator.adapters.memory import MemoryCluster
 from deepseek_operator.core.configuration import GateAddress
-from deepseek_operator.core.resources import BACKEND_TRAFFIC_POLICY, HTTP_ROUTE, SECURITY_POLICY
+from deepseek_operator.core.resources import (
+    BACKEND_TRAFFIC_POLICY,
+    GRPC_ROUTE,
+    HTTP_ROUTE,
+    SECURITY_POLICY,
+    Resource,
+)
 from tests.support.serving_life import SERVICE, ServingLife
 from tests.support.servings import NAMESPACE
 
@@ -33,20 +39,38 @@ def answer(
     refused: Mapping[str, tuple[str, str]],
     controller: str = ENVOY_GATEWAY,
     refused_policy: Mapping[str, tuple[str, str]] | None = None,
+    refused_grpc: Mapping[str, tuple[str, str]] | None = None,
 ) -> None:
-    """What the controller writes into route and policies. `refused`: conditions that it says False to, with reason and words."""
-    route = cluster.read(HTTP_ROUTE, namespace, name)
-    if route is not None:
-        told = [
-            {"parentRef": parent, "controllerName": controller, "conditions": _said(route, refused)}
-            for parent in route["spec"]["parentRefs"]
-        ]
-        cluster.edit(HTTP_ROUTE, namespace, name, lambda live: live.update(status={"parents": told}))
+    """What the controller writes into routes and policies. `refused`: conditions that it says False to, with reason and words;
+    `refused_grpc`: if those of the route for gRPC are others."""
+    said_of_grpc = refused if refused_grpc is None else refused_grpc
+    for route, called, said in ((HTTP_ROUTE, name, refused), (GRPC_ROUTE, f"{name}-grpc", said_of_grpc)):
+        _answer_for(cluster, namespace, route, called, said, controller, refused_policy or {})
+
+
+def _answer_for(
+    cluster: MemoryCluster,
+    namespace: str,
+    kind: Resource,
+    name: str,
+    refused: Mapping[str, tuple[str, str]],
+    controller: str,
+    refused_policy: Mapping[str, tuple[str, str]],
+) -> None:
+    """Of one route and its policies, which have its name."""
+    route = cluster.read(kind, namespace, name)
+    if route is None:
+        return
+    parents: list[dict[str, Any]] = [
+        {"parentRef": parent, "controllerName": controller, "conditions": _said(route, refused)}
+        for parent in route["spec"]["parentRefs"]
+    ]
+    cluster.edit(kind, namespace, name, lambda live: live.update(status={"parents": parents}))
     for resource in (BACKEND_TRAFFIC_POLICY, SECURITY_POLICY):
         policy = cluster.read(resource, namespace, name)
-        if route is not None and policy is not None and controller == ENVOY_GATEWAY:
+        if policy is not None and controller == ENVOY_GATEWAY:
             told = [
-                {"ancestorRef": parent, "controllerName": controller, "conditions": _said(policy, refused_policy or {})}
+                {"ancestorRef": parent, "controllerName": controller, "conditions": _said(policy, refused_policy)}
                 for parent in route["spec"]["parentRefs"]
             ]
             cluster.edit(resource, namespace, name, partial(_tell, told))

@@ -19,6 +19,7 @@ from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.resources import (
     BACKEND_TRAFFIC_POLICY,
     CONFIG_MAP,
+    GRPC_ROUTE,
     HTTP_ROUTE,
     HTTP_ROUTE_FILTER,
     SECURITY_POLICY,
@@ -34,6 +35,7 @@ from tests.support.servings import NAMESPACE
 from tests.support.translation import RATE_LIMIT, Manifest, static, translated
 
 HOSTS = ("chat.example.com", "llm.example.com")
+ROUTES = (HTTP_ROUTE, GRPC_ROUTE)
 MOST = 50
 """Tokens per client; an answer of the backend has 18."""
 
@@ -59,14 +61,16 @@ def manifests(life: ServingLife, is_counted: bool = True) -> list[Manifest]:
         {"name": "http", "protocol": "HTTP", "port": 80, "allowedRoutes": {"namespaces": {"from": "All"}}}
     ]
     del by_kind["ClientTrafficPolicy"]["spec"]["tls"]
-    ours = [life.stored(resource, SERVICE) for resource in (HTTP_ROUTE, BACKEND_TRAFFIC_POLICY, SECURITY_POLICY)]
-    ours += life.cluster.all(HTTP_ROUTE_FILTER, NAMESPACE)
+    resources = (*ROUTES, BACKEND_TRAFFIC_POLICY, SECURITY_POLICY, HTTP_ROUTE_FILTER)
+    ours = [one for resource in resources for one in life.cluster.all(resource, NAMESPACE)]
     spaces = [_named("v1", "Namespace", name) for name in (NAMESPACE, GATE.namespace, "gateways")]
-    backends = [one for rule in ours[0]["spec"]["rules"] for one in rule["backendRefs"]]
-    services = {(one.get("namespace", NAMESPACE), one["name"]): one["port"] for one in backends}
+    rules = [rule for one in ours for rule in one["spec"].get("rules", ())]
+    services: dict[tuple[str, str], set[int]] = {}
+    for backend in (one for rule in rules for one in rule.get("backendRefs", ())):
+        services.setdefault((backend.get("namespace", NAMESPACE), backend["name"]), set()).add(backend["port"])
     return [
         *spaces, *found, *(_applied(one) for one in ours), _grant(),
-        *(_service(namespace, name, port) for (namespace, name), port in services.items()),
+        *(_service(namespace, name, sorted(ports)) for (namespace, name), ports in services.items()),
     ]  # fmt: skip
 
 
@@ -80,9 +84,9 @@ def _applied(live: Manifest) -> Manifest:
     return {"apiVersion": live["apiVersion"], "kind": live["kind"], "metadata": metadata, "spec": live["spec"]}
 
 
-def _service(namespace: str, name: str, port: int) -> Manifest:
-    ports = [{"name": "http", "port": port, "targetPort": port, "protocol": "TCP"}]
-    return _named("v1", "Service", name, namespace, spec={"clusterIP": "127.0.0.1", "ports": ports})
+def _service(namespace: str, name: str, ports: Sequence[int]) -> Manifest:
+    told = [{"name": f"port-{port}", "port": port, "targetPort": port, "protocol": "TCP"} for port in ports]
+    return _named("v1", "Service", name, namespace, spec={"clusterIP": "127.0.0.1", "ports": told})
 
 
 def _grant() -> Manifest:

@@ -319,6 +319,17 @@ SERVINGS: tuple[tuple[dict[str, Any], str | None], ...] = (
     ({"spec.gateway": {**ROUTED, "limits": {"maxBodySize": "0Mi"}}}, "write a whole number of bytes, Ki or Mi"),
     ({"spec.gateway": {**ROUTED, "limits": {"requestsPerMinute": 0}}}, "greater than or equal to 1"),
     ({"spec.gateway": {**ROUTED, "limits": {"concurrency": 0}}}, "greater than or equal to 1"),
+    (
+        {"spec.gateway": {**ROUTED, "grpc": {}}},
+        "gateway.grpc is for engines that answer gRPC: write engine.type triton",
+    ),
+    ({"spec.gateway": {**ROUTED, "grpc": True}}, "must be of type object"),
+    ({"spec.gateway": {**ROUTED, "grpc": {"hostnames": ["Grpc.example.com"]}}}, "host names in small letters"),
+    ({"spec.gateway": {**ROUTED, "grpc": {"port": 8001}}}, 'unknown field "spec.gateway.grpc.port"'),
+    (
+        {"spec.gateway": {**ROUTED, "auth": {"apiKeys": True}, "limits": {"tokensPerMinute": 9}, "grpc": {}}},
+        "write requestsPerMinute in its place, or leave out grpc",
+    ),
     ({"spec.gateway": {**ROUTED, "limits": {"tokensPerMinute": 1000}}}, "write auth: {apiKeys: true} beside limits"),
     (_metered(0), "greater than or equal to 1"),
     (_metered("100k"), "write a whole number, without quotes"),

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 OPERATOR = Path(__file__).parents[2] / "operator"
-TYPES = {"Verdict": 0, "_verdict": 0, "result": 0, "find": 1}
+TYPES = {"Verdict": 0, "verdict": 0, "result": 0, "find": 1}
 SHORT_EVENTS = ("_normal", "_warning", "_tells")
 
 

@@ -51,9 +51,10 @@ def static(
     credentials: Mapping[str, str] = MappingProxyType({}),
 ) -> Mapping[str, Any]:
     """Its only Gateway's configuration, with all that Envoy would be told later on written down, listening at `port` of this
-    machine. `places`: the port here of each Service by its name, of each host outside by its own, and of the rate limit
-    service, if there is one, by `RATE_LIMIT`. `authority`: whom it trusts in place of those of Envoy's image. `credentials`: by HTTPRouteFilter, as namespace/name, what it
-    gives to requests, of which the translator prints nothing."""
+    machine. `places`: the port here of each Service by its name, or by name and port where its ports lead to several, of each
+    host outside by its own, and of the rate limit service, if there is one, by `RATE_LIMIT`. `authority`: whom it trusts in
+    place of those of Envoy's image. `credentials`: by HTTPRouteFilter, as namespace/name, what it gives to requests, of which
+    the translator prints nothing."""
     (whole,) = found["xds"].values()
     dumps = {one["@type"].rpartition(".")[2]: one for one in whole["configs"]}
     routes = {
@@ -101,7 +102,8 @@ def _cluster(cluster: dict[str, Any], told: dict[str, Any], places: Mapping[str,
     for locality in told["endpoints"]:
         (resource,) = locality["metadata"]["filterMetadata"]["envoy-gateway"]["resources"]
         for endpoint in locality["lbEndpoints"]:
-            endpoint["endpoint"] = {"address": _address(places[resource["name"]])}
+            one = f"{resource['name']}:{resource['sectionName']}"
+            endpoint["endpoint"] = {"address": _address(places[one if one in places else resource["name"]])}
     rest = {name: value for name, value in cluster.items() if name not in ("edsClusterConfig", "dnsLookupFamily")}
     return {**rest, "type": "STATIC", "loadAssignment": _plain(told)}
 

@@ -58,6 +58,12 @@ HTTP_ROUTE = Resource(
     "httproutes",
     installed_by="Gateway API, https://gateway-api.sigs.k8s.io",
 )
+GRPC_ROUTE = Resource(
+    "gateway.networking.k8s.io/v1",
+    "GRPCRoute",
+    "grpcroutes",
+    installed_by="Gateway API, https://gateway-api.sigs.k8s.io",
+)
 BACKEND_TRAFFIC_POLICY = Resource(
     "gateway.envoyproxy.io/v1alpha1",
     "BackendTrafficPolicy",
@@ -89,6 +95,7 @@ LEADER_WORKER_SET = Resource(
 
 OPTIONAL: tuple[Resource, ...] = (
     HTTP_ROUTE,
+    GRPC_ROUTE,
     BACKEND_TRAFFIC_POLICY,
     SECURITY_POLICY,
     HTTP_ROUTE_FILTER,
@@ -146,6 +153,7 @@ __all__ = [
     "CONFIG_MAP",
     "DEPLOYMENT",
     "GROUP",
+    "GRPC_ROUTE",
     "HTTP_ROUTE",
     "HTTP_ROUTE_FILTER",
     "JOB",

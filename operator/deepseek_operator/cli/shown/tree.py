@@ -160,6 +160,7 @@ def _route(spec: Mapping[str, Any], status: Mapping[str, Any]) -> State:
 
 _STATES: Mapping[str, Callable[[Mapping[str, Any], Mapping[str, Any]], State]] = {
     "Deployment": _deployment,
+    "GRPCRoute": _route,
     "HTTPRoute": _route,
     "HorizontalPodAutoscaler": _autoscaler,
     "Job": _job,

@@ -4,6 +4,7 @@ from functools import partial
 
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.definition import SERVING
+from deepseek_operator.api.v1alpha1.serving.gateway import Gateway
 from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel, ServingStatus
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.kind import Decision, Event, Kind
@@ -12,6 +13,7 @@ from deepseek_operator.core.resources import (
     BACKEND_TRAFFIC_POLICY,
     BUDGET,
     CONFIG_MAP,
+    GRPC_ROUTE,
     HTTP_ROUTE,
     LEASE,
     POD,
@@ -31,7 +33,13 @@ from deepseek_operator.kinds.serving.events import events
 from deepseek_operator.kinds.serving.exams import exam_names
 from deepseek_operator.kinds.serving.fetches import fetch_names
 from deepseek_operator.kinds.serving.fresh import Fresh
-from deepseek_operator.kinds.serving.names import serving_cache, serving_caches, serving_revision, serving_service
+from deepseek_operator.kinds.serving.names import (
+    serving_cache,
+    serving_caches,
+    serving_grpc,
+    serving_revision,
+    serving_service,
+)
 from deepseek_operator.kinds.serving.needs import needs
 from deepseek_operator.kinds.serving.plan import plan
 from deepseek_operator.kinds.serving.revision import revision_name
@@ -63,7 +71,7 @@ class ServingKind:
         scaled = (Ref(scaler, name),) if owner.spec.autoscaling is not None and not owner.spec.suspend else ()
         target = (*_revision_names(owner, owner.status.resolved), *_rollback_names(owner))
         gateway = owner.spec.gateway
-        routed = _route_names(name, gateway.auth is not None) if gateway is not None else ()
+        routed = _routed_names(owner.metadata.name, gateway) if gateway is not None else ()
         marked = (Ref(LEASE, name),) if owner.spec.sleep is not None else ()
         always = (Ref(SERVICE, name), Ref(BUDGET, name))
         cached = _cache_names(owner) if gateway is not None and gateway.cache is not None else ()
@@ -76,7 +84,8 @@ class ServingKind:
         meta, told = owner.metadata, (*owner.status.previous, *filter(None, [owner.status.current]))
         parts = (part for revision in told for part in _parts(meta.name, revision.name, revision.pods))
         name = serving_service(meta.name)
-        routed = (*_route_names(name, is_judged=True), *_cache_names(owner)) if owner.status.gateway is not None else ()
+        routes = (*_route_names(name, is_judged=True), *_grpc_names(meta.name, is_judged=True), *_cache_names(owner))
+        routed = routes if owner.status.gateway is not None else ()
         marked = (Ref(LEASE, name),) if owner.status.sleep is not None else ()
         return tuple(
             dict.fromkeys(
@@ -108,6 +117,19 @@ class ServingKind:
     def farewell(self, owner: DeepSeekServing) -> tuple[Event, ...]:
         """Nothing stays of a serving."""
         return ()
+
+
+def _routed_names(name: str, gateway: Gateway) -> tuple[Ref, ...]:
+    """What brings requests to the serving `name`."""
+    is_judged = gateway.auth is not None
+    called = _grpc_names(name, is_judged) if gateway.grpc is not None else ()
+    return (*_route_names(serving_service(name), is_judged), *called)
+
+
+def _grpc_names(name: str, is_judged: bool) -> tuple[Ref, ...]:
+    called = serving_grpc(name)
+    judging = (Ref(SECURITY_POLICY, called),) if is_judged else ()
+    return (Ref(GRPC_ROUTE, called), Ref(BACKEND_TRAFFIC_POLICY, called), *judging)
 
 
 def _route_names(name: str, is_judged: bool) -> tuple[Ref, ...]:

@@ -15,12 +15,20 @@ from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.gateway import Auth, Gateway, Tokens
 from deepseek_operator.core.configuration import GateAddress
 from deepseek_operator.core.names import digest
-from deepseek_operator.core.resources import CONFIG_MAP, GROUP, HTTP_ROUTE, SECURITY_POLICY, Manifest
+from deepseek_operator.core.resources import (
+    CONFIG_MAP,
+    GROUP,
+    GRPC_ROUTE,
+    HTTP_ROUTE,
+    SECURITY_POLICY,
+    Manifest,
+    Resource,
+)
 from deepseek_operator.domain.values.quantity import to_bytes
 from deepseek_operator.kinds.serving.answering import Answering
 from deepseek_operator.kinds.serving.head import head
 from deepseek_operator.kinds.serving.labels import child_labels
-from deepseek_operator.kinds.serving.names import serving_service
+from deepseek_operator.kinds.serving.names import serving_grpc, serving_service
 
 CLIENT_HEADER = "x-deepseek-client"
 """The gate's name of the client: of its key, or of a token's subject."""
@@ -93,9 +101,30 @@ def _entry(owner: DeepSeekServing, auth: Auth, who: Answering, held: Mapping[str
 
 def security_policy(owner: DeepSeekServing, gateway: Gateway, auth: Auth, gate: GateAddress) -> Manifest:
     """What Envoy Gateway is asked: nobody gets through but by the gate's leave, and tokens are verified before."""
-    name = serving_service(owner.metadata.name)
+    path = f"/authorize/{owner.metadata.namespace}/{ways(auth)}"
+    body = {"bodyToExtAuth": {"maxRequestBytes": to_bytes(gateway.limits.max_body_size)}}
+    return _policy(owner, HTTP_ROUTE, serving_service(owner.metadata.name), auth, gate, path, body)
+
+
+def grpc_security_policy(owner: DeepSeekServing, auth: Auth, gate: GateAddress) -> Manifest:
+    """The same of the route for gRPC, which is of this serving alone: the policy names it to the gate. No body is waited for,
+    since a stream has no end before its answers come, and every message of it may name another model."""
+    path = f"/grpc/{owner.metadata.namespace}/{ways(auth)}/{owner.metadata.name}"
+    return _policy(owner, GRPC_ROUTE, serving_grpc(owner.metadata.name), auth, gate, path, {})
+
+
+def _policy(
+    owner: DeepSeekServing,
+    route: Resource,
+    name: str,
+    auth: Auth,
+    gate: GateAddress,
+    path: str,
+    body: Mapping[str, Any],
+) -> Manifest:
+    """Of the route of that name. `path`: at which the gate is asked; `body`: of what it is shown."""
     spec: dict[str, Any] = {
-        "targetRefs": [{"group": HTTP_ROUTE.group, "kind": HTTP_ROUTE.kind, "name": name}],
+        "targetRefs": [{"group": route.group, "kind": route.kind, "name": name}],
         "extAuth": {
             "http": {
                 "backendRefs": [backend(gate)],
@@ -105,11 +134,11 @@ def security_policy(owner: DeepSeekServing, gateway: Gateway, auth: Auth, gate: 
                     ),
                     "retry": {"numRetries": 2, "retryOn": {"triggers": ["connect-failure", "refused-stream"]}},
                 },
-                "path": f"/authorize/{owner.metadata.namespace}/{ways(auth)}",
+                "path": path,
                 "headersToBackend": list(_SAID),
             },
             "headersToExtAuth": list(_READ),
-            "bodyToExtAuth": {"maxRequestBytes": to_bytes(gateway.limits.max_body_size)},
+            **body,
             "timeout": f"{ANSWER_SECONDS + (owner.spec.sleep.hold_seconds if owner.spec.sleep is not None else 0)}s",
             "failOpen": False,
             "statusOnError": 503,

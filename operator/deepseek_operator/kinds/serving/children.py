@@ -4,14 +4,17 @@ Per revision a group of replicas and a Service; over all revisions the Service t
 under autoscaling, what scales it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
+from deepseek_operator.api.v1alpha1.serving.gateway import Gateway
 from deepseek_operator.core.names import OWNER_UID, ROLE_LABEL, handed_on
 from deepseek_operator.core.resources import (
     BACKEND_TRAFFIC_POLICY,
     BUDGET,
+    GRPC_ROUTE,
     LEASE,
     SECURITY_POLICY,
     SERVICE,
@@ -19,9 +22,10 @@ from deepseek_operator.core.resources import (
 )
 from deepseek_operator.core.seen import Seen
 from deepseek_operator.domain.programs.engines.table import ENGINES
-from deepseek_operator.kinds.serving.authorization import models_map, security_policy
+from deepseek_operator.kinds.serving.authorization import grpc_security_policy, models_map, security_policy
 from deepseek_operator.kinds.serving.autoscaler import autoscalers
 from deepseek_operator.kinds.serving.cache import cache_of, caches_budget
+from deepseek_operator.kinds.serving.grpc_routes import grpc_of, grpc_route, grpc_traffic_policy
 from deepseek_operator.kinds.serving.head import head
 from deepseek_operator.kinds.serving.keyed import key_filters
 from deepseek_operator.kinds.serving.labels import (
@@ -87,13 +91,31 @@ def routes(view: View) -> tuple[Manifest, ...]:
     policies += key_filters(view.owner, view.keys.values())
     alive = [name for name, one in view.running.items() if one.specified or one.total]
     parts = slots(places_of(before), view.shares, alive) if view.shares else []
-    if view.matched is None:
-        return (*policies, http_route(view.owner, gateway, parts, SERVICE_PORT, judged, view.keys))
-    header, target = view.matched
     # Named by the usual rule too: once its own is gone, whoever reads the route knows that it may still be reached.
-    parts = parts if target in dict(parts) else [*parts, (target, 0)]
-    route = http_route(view.owner, gateway, parts, SERVICE_PORT, judged, view.keys)
-    return (*policies, matching(view.owner, route, parts, SERVICE_PORT, header, target, view.through, view.keys))
+    if view.matched is not None and view.matched[1] not in dict(parts):
+        parts = [*parts, (view.matched[1], 0)]
+    route: Manifest = http_route(view.owner, gateway, parts, SERVICE_PORT, judged, view.keys)
+    if view.matched is not None:
+        route = matching(view.owner, route, parts, SERVICE_PORT, *view.matched, view.through, view.keys)
+    return (*policies, route, *_grpc_routes(view, gateway, parts, judged))
+
+
+def _grpc_routes(
+    view: View, gateway: Gateway, parts: Sequence[tuple[str, int]], judged: Judged | None
+) -> tuple[Manifest, ...]:
+    """The same for gRPC, where it is asked for and the cluster has such routes; after the HTTPRoute, which of two under one host
+    name is to be the older one. `parts`: those of the HTTPRoute."""
+    grpc = grpc_of(view.owner)
+    if grpc is None or GRPC_ROUTE in view.seen.unserved:
+        return ()
+    policies: list[Manifest] = []
+    if gateway.auth is not None and judged is not None:
+        if SECURITY_POLICY not in view.seen.unserved:
+            policies.append(grpc_security_policy(view.owner, gateway.auth, judged.gate))
+        judged = replace(judged, is_open=view.is_grpc_guarded)
+    if BACKEND_TRAFFIC_POLICY not in view.seen.unserved:
+        policies.append(grpc_traffic_policy(view.owner, gateway))
+    return (*policies, grpc_route(view.owner, gateway, grpc, parts, judged, view.matched))
 
 
 def caches(view: View) -> tuple[Manifest, ...]:
@@ -140,9 +162,10 @@ def revision_service(owner: DeepSeekServing, revision: str) -> Manifest:
 def _service_spec(owner: DeepSeekServing, selector: Mapping[str, str]) -> dict[str, Any]:
     """Pods are found by the names of their ports: those of another engine have none of gRPC, and are left out of it."""
     port = {"name": PORT_NAME, "port": SERVICE_PORT, "targetPort": PORT_NAME, "protocol": "TCP"}
-    grpc = ENGINES[owner.spec.engine.type].grpc_port
-    beside = {"name": "grpc", "port": grpc, "targetPort": "grpc", "protocol": "TCP", "appProtocol": "kubernetes.io/h2c"}
-    return {"selector": dict(selector), "ports": [port, *([beside] if grpc is not None else [])]}
+    if (grpc := ENGINES[owner.spec.engine.type].grpc) is None:
+        return {"selector": dict(selector), "ports": [port]}
+    beside = {"name": "grpc", "targetPort": "grpc", "protocol": "TCP", "appProtocol": "kubernetes.io/h2c"}
+    return {"selector": dict(selector), "ports": [port, {**beside, "port": grpc.port}]}
 
 
 def replica_group(owner: DeepSeekServing, revision: str, pods: Pods, replicas: int) -> Manifest:

@@ -11,6 +11,7 @@ from deepseek_operator.domain.policy.canary import CLOSED, Phase
 from deepseek_operator.kinds.serving import reasons
 from deepseek_operator.kinds.serving.benched import told_of_bench
 from deepseek_operator.kinds.serving.canary import told_share
+from deepseek_operator.kinds.serving.grpc_status import GRPC_READY
 from deepseek_operator.kinds.serving.rivals import SOLE_AUTOSCALER
 from deepseek_operator.kinds.serving.rollback import ROLLED_BACK
 from deepseek_operator.kinds.serving.route_status import CACHE_READY, KEY_READY, MODELS_READY, POLICY_READY, ROUTE_READY
@@ -95,7 +96,7 @@ def _transitions(before: ServingStatus, after: ServingStatus) -> Iterator[Event]
     lost = find(after.conditions, HOST_ACCESS_WITHDRAWN)
     if lost is not None and find(before.conditions, HOST_ACCESS_WITHDRAWN) is None:
         yield Event("Warning", lost.reason, "Reconcile", lost.message[:_NOTE_LENGTH])
-    for type_ in (ROUTE_READY, POLICY_READY, MODELS_READY, CACHE_READY, KEY_READY):
+    for type_ in (ROUTE_READY, POLICY_READY, MODELS_READY, CACHE_READY, KEY_READY, GRPC_READY):
         found, old = find(after.conditions, type_), find(before.conditions, type_)
         if found is not None and found.status != "Unknown" and (old is None or old.reason != found.reason):
             yield _told(found, "Route")

@@ -33,7 +33,7 @@ def with_match(route: Manifest, usual: Sequence[Manifest], header: HeaderMatch, 
     """
     rules: list[dict[str, Any]] = list(route["spec"]["rules"])
     asked = {"type": "Exact", "name": header.name, "value": header.value}
-    found = [rule for rule in rules if rule["backendRefs"] == list(usual)][:1]
+    found = [rule for rule in rules if rule.get("backendRefs") == list(usual)][:1]
     more = [
         {
             **rule,

@@ -34,6 +34,12 @@ def serving_key(name: str, secret: str) -> str:
     return f"{child_name(SERVING, name)}-key-{digest(secret, 8)}"
 
 
+def serving_grpc(name: str) -> str:
+    """The GRPCRoute, which is for gRPC what the HTTPRoute is, and its policies. Its name is behind that one's: of routes as old
+    as each other Gateway API prefers the first in the alphabet."""
+    return f"{child_name(SERVING, name)}-grpc"
+
+
 def serving_exam(name: str, uid: str, *what: object) -> str:
     """Job of one try of an exam: of the run, the step, the revision and all else that tells it from others.
 

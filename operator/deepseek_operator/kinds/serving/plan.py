@@ -17,6 +17,7 @@ from deepseek_operator.core.resources import (
     BACKEND_TRAFFIC_POLICY,
     BUDGET,
     CONFIG_MAP,
+    GRPC_ROUTE,
     HTTP_ROUTE,
     HTTP_ROUTE_FILTER,
     LEASE,
@@ -64,6 +65,7 @@ _ENDING = (AUTOSCALER, BUDGET, SERVICE, CONFIG_MAP, LEASE, *OPTIONAL, *RESOURCES
 """Children that are deleted when they are not wanted any more."""
 _WITHOUT_USE = {
     HTTP_ROUTE: "it leads to nobody any more",
+    GRPC_ROUTE: "it leads to nobody any more",
     BACKEND_TRAFFIC_POLICY: "it hangs on no gateway any more",
     SECURITY_POLICY: "nobody is judged any more",
     HTTP_ROUTE_FILTER: "no request gets this key any more",
@@ -188,7 +190,8 @@ def _deletes(view: View, target: str, wanted: tuple[Manifest, ...]) -> Iterator[
     names = {ref_of(manifest) for manifest in wanted}
     over = view.rollout.spent
     # Routes before the policies that close them.
-    for ref, live in sorted(view.seen.children.items(), key=lambda child: (child[0].resource != HTTP_ROUTE, child[0])):
+    routes = HTTP_ROUTE, GRPC_ROUTE
+    for ref, live in sorted(view.seen.children.items(), key=lambda child: (child[0].resource not in routes, child[0])):
         if ref in names or ref.resource not in _ENDING or is_terminating(live):
             continue
         if is_of_a_cache(view.owner.metadata.name, ref.name):

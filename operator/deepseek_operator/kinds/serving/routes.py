@@ -83,7 +83,7 @@ def http_route(
     through = judged.through if judged is not None else frozenset[str]()
     parts = [_backend(owner, revision, weight, port, through, keys) for revision, weight in places]
     rules = [_rule(gateway, parts)] if judged is None else _judged_rules(owner, gateway, parts, port, judged, keys)
-    spec: dict[str, Any] = {"parentRefs": [_parent(owner, gateway)], "rules": rules}
+    spec: dict[str, Any] = {"parentRefs": [parent_of(owner, gateway)], "rules": rules}
     if gateway.hostnames:
         spec["hostnames"] = list(gateway.hostnames)
     return {**_head(HTTP_ROUTE, owner), "spec": spec}
@@ -130,7 +130,8 @@ def _judged_rules(
     return [*rules, _rule(gateway, gate if judged.is_kept else parts, routed(owner)), *to_pinned]
 
 
-def _parent(owner: DeepSeekServing, gateway: Gateway) -> dict[str, str]:
+def parent_of(owner: DeepSeekServing, gateway: Gateway) -> dict[str, str]:
+    """The Gateway, or one of its listeners, as a route names it."""
     section = gateway.parent_ref.section_name
     namespace, name = gateway_of(owner, gateway)
     named = {"group": _GATEWAYS, "kind": "Gateway", "namespace": namespace, "name": name}
@@ -162,28 +163,31 @@ def traffic_policy(owner: DeepSeekServing, gateway: Gateway) -> Manifest:
     target = {"group": _GATEWAYS, "kind": HTTP_ROUTE.kind, "name": serving_service(owner.metadata.name)}
     spec: dict[str, Any] = {
         "targetRefs": [target],
-        "timeout": {"http": {"streamIdleTimeout": f"{_idle_seconds(owner, gateway)}s"}},
-        "circuitBreaker": _circuit_breaker(gateway),
+        "timeout": {"http": {"streamIdleTimeout": f"{idle_seconds(owner, gateway)}s"}},
+        "circuitBreaker": circuit_breaker(gateway),
         "requestBuffer": {"limit": gateway.limits.max_body_size},
-        **_retry(gateway.retries),
+        **retry(gateway.retries),
         **_rate_limit(gateway),
     }
     return {**_head(BACKEND_TRAFFIC_POLICY, owner), "spec": spec}
 
 
-def _idle_seconds(owner: DeepSeekServing, gateway: Gateway) -> int:
-    """A request that the gate keeps sends no byte: it must not be ended for that."""
+def idle_seconds(owner: DeepSeekServing, gateway: Gateway) -> int:
+    """Seconds without a byte. A request that the gate keeps sends no byte: it must not be ended for that."""
     kept = owner.spec.sleep.hold_seconds + ANSWER_SECONDS if owner.spec.sleep is not None else 0
     return max(gateway.timeouts.stream_idle_seconds, kept)
 
 
-def _retry(retries: int) -> dict[str, Any]:
+def retry(retries: int, more: Sequence[str] = ()) -> dict[str, Any]:
+    """Of a policy; nothing where nothing is tried again. `more`: triggers beside the usual ones."""
     if retries == 0:
         return {}
-    return {"retry": {"numRetries": retries, "retryOn": {"triggers": list(_RETRIED), "httpStatusCodes": [503]}}}
+    triggers = [*_RETRIED, *more]
+    return {"retry": {"numRetries": retries, "retryOn": {"triggers": triggers, "httpStatusCodes": [503]}}}
 
 
-def _circuit_breaker(gateway: Gateway) -> dict[str, int]:
+def circuit_breaker(gateway: Gateway) -> dict[str, int]:
+    """How much of one proxy there may be at once."""
     most = dict.fromkeys(("maxConnections", "maxPendingRequests", "maxParallelRequests"), AT_ONCE)
     return most | ({"maxParallelRequests": most_at_once} if (most_at_once := gateway.limits.concurrency) else {})
 
@@ -191,14 +195,12 @@ def _circuit_breaker(gateway: Gateway) -> dict[str, int]:
 def _rate_limit(gateway: Gateway) -> dict[str, Any]:
     """Each proxy counts requests by itself; tokens are counted outside, where all proxies ask."""
     limits = gateway.limits
-    requests = (
-        {"local": {"rules": _requests(gateway, most)}} if (most := limits.requests_per_minute) is not None else {}
-    )
+    counted = {"local": {"rules": requests(gateway, most)}} if (most := limits.requests_per_minute) is not None else {}
     tokens = {"global": {"rules": _tokens(most)}} if (most := limits.tokens_per_minute) is not None else {}
-    return {"rateLimit": {**requests, **tokens}} if requests or tokens else {}
+    return {"rateLimit": {**counted, **tokens}} if counted or tokens else {}
 
 
-def _requests(gateway: Gateway, most: int) -> list[dict[str, Any]]:
+def requests(gateway: Gateway, most: int) -> list[dict[str, Any]]:
     """One count for each client that the gate has named; where everybody is let in, for each address of either protocol."""
     clients: list[dict[str, Any]] = [{"sourceCIDR": {"type": "Distinct", "value": network}} for network in _EVERYBODY]
     if gateway.auth is not None:
@@ -255,9 +257,10 @@ def pins_of(route: Manifest) -> tuple[str, ...]:
 
 
 def _leading_to_replicas(route: Manifest) -> list[Mapping[str, Any]]:
-    """All rules but those that lead to the gate, whose backends have a namespace."""
+    """All rules but those that lead to nobody, or to the gate, whose backends have a namespace."""
     rules: Sequence[Mapping[str, Any]] = (route.get("spec") or {}).get("rules") or ()
-    return [rule for rule in rules if not any(one.get("namespace") for one in rule.get("backendRefs") or ())]
+    leading = ((rule, rule.get("backendRefs") or ()) for rule in rules)
+    return [rule for rule, backends in leading if backends and not any(one.get("namespace") for one in backends)]
 
 
 def _places(rule: Mapping[str, Any]) -> tuple[tuple[str, int], ...]:
@@ -300,7 +303,7 @@ def leads(owner: DeepSeekServing, gateway: Gateway, route: Manifest) -> bool:
 
 def answers(owner: DeepSeekServing, gateway: Gateway, route: Manifest) -> tuple[Mapping[str, Any], ...]:
     """What controllers say of the live route at the Gateway that it hangs on, each with its conditions."""
-    wanted, own = _parent(owner, gateway), owner.metadata.namespace
+    wanted, own = parent_of(owner, gateway), owner.metadata.namespace
     named = wanted["namespace"], wanted["name"], wanted.get("sectionName")
     return tuple(one for one in _parents(route) if _named(one.get("parentRef") or {}, own) == named)
 

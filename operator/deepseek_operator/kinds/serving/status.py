@@ -28,6 +28,7 @@ from deepseek_operator.kinds.serving.benched import bench_status
 from deepseek_operator.kinds.serving.canary import movement
 from deepseek_operator.kinds.serving.children import SERVICE_PORT
 from deepseek_operator.kinds.serving.exams import obstacle_of_exams
+from deepseek_operator.kinds.serving.grpc_status import grpc_verdicts
 from deepseek_operator.kinds.serving.labels import replica_selector, revision_named
 from deepseek_operator.kinds.serving.names import serving_service
 from deepseek_operator.kinds.serving.obstacles import Obstacle, obstacle
@@ -61,6 +62,7 @@ def status(view: View, update: tuple[Verdict, ...], done: Done) -> ServingStatus
         *view.scaling.conditions,
         *told_of_rivals(view.owner, view.rivals),
         *route_verdicts(view),
+        *grpc_verdicts(view),
         *warning_of(before.plan),
         *_withdrawn(view),
         *view.rollback,

@@ -15,10 +15,12 @@ from deepseek_operator.core.conditions import Verdict
 from deepseek_operator.core.configuration import Configuration, GateAddress
 from deepseek_operator.core.resources import (
     CONFIG_MAP,
+    GRPC_ROUTE,
     HTTP_ROUTE,
     HTTP_ROUTE_FILTER,
     SECURITY_POLICY,
     Manifest,
+    Ref,
     is_terminating,
 )
 from deepseek_operator.core.seen import Seen
@@ -38,7 +40,7 @@ from deepseek_operator.kinds.serving.gate import running_replicas
 from deepseek_operator.kinds.serving.keyed import key_of
 from deepseek_operator.kinds.serving.matched import is_matched
 from deepseek_operator.kinds.serving.model import Resolution, Unresolved, resolve
-from deepseek_operator.kinds.serving.names import serving_service
+from deepseek_operator.kinds.serving.names import serving_grpc, serving_service
 from deepseek_operator.kinds.serving.record import wanted_plan
 from deepseek_operator.kinds.serving.revision import (
     numbers,
@@ -255,7 +257,15 @@ class View:
     @cached_property
     def route(self) -> Manifest | None:
         """The live route from the gateway; None when there is none, or it is on its way out."""
-        live = self.seen.child(HTTP_ROUTE, serving_service(self.owner.metadata.name))
+        return self._standing(Ref(HTTP_ROUTE, serving_service(self.owner.metadata.name)))
+
+    @cached_property
+    def grpc_route(self) -> Manifest | None:
+        """The same for gRPC."""
+        return self._standing(Ref(GRPC_ROUTE, serving_grpc(self.owner.metadata.name)))
+
+    def _standing(self, ref: Ref) -> Manifest | None:
+        live = self.seen.child(ref.resource, ref.name)
         return live if live is not None and not is_terminating(live) else None
 
     @cached_property
@@ -293,10 +303,16 @@ class View:
     @cached_property
     def is_guarded(self) -> bool:
         """The policy by which requests are judged is in force at the Gateway."""
-        gateway, name = self.spec.gateway, serving_service(self.owner.metadata.name)
-        policy = self.seen.child(SECURITY_POLICY, name)
-        is_there = policy is not None and not is_terminating(policy)
-        return gateway is not None and is_there and is_accepted(policy, gateway_of(self.owner, gateway))
+        return self._is_in_force(serving_service(self.owner.metadata.name))
+
+    @cached_property
+    def is_grpc_guarded(self) -> bool:
+        """And so is that by which calls by gRPC are."""
+        return self._is_in_force(serving_grpc(self.owner.metadata.name))
+
+    def _is_in_force(self, name: str) -> bool:
+        gateway, policy = self.spec.gateway, self._standing(Ref(SECURITY_POLICY, name))
+        return gateway is not None and policy is not None and is_accepted(policy, gateway_of(self.owner, gateway))
 
     @cached_property
     def keys(self) -> Mapping[str, str]:
@@ -377,9 +393,12 @@ class View:
 
     @cached_property
     def reached(self) -> tuple[str, ...]:
-        """Revisions that the gateway may send requests to."""
-        gateway = self.spec.gateway
-        return reached(self.owner, gateway, self.route, tuple(self.running)) if gateway is not None else ()
+        """Revisions that the gateway may send requests to, by either route."""
+        gateway, alive = self.spec.gateway, tuple(self.running)
+        if gateway is None:
+            return ()
+        found = (reached(self.owner, gateway, route, alive) for route in (self.route, self.grpc_route))
+        return tuple(dict.fromkeys(name for names in found for name in names))
 
     @cached_property
     def step(self) -> Mapping[str, int]:

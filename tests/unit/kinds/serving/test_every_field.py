@@ -20,6 +20,7 @@ from deepseek_operator.core.resources import (
     BACKEND_TRAFFIC_POLICY,
     CONFIG_MAP,
     DEPLOYMENT,
+    GRPC_ROUTE,
     HTTP_ROUTE,
     JOB,
     REVISION,
@@ -161,6 +162,11 @@ def scalers(spec: Spec) -> list[str]:
 
 def route(path: str) -> Scene:
     return lambda spec: at(ServingLife(**spec).stored(HTTP_ROUTE, SERVICE)["spec"], path)
+
+
+def called_under(spec: Spec) -> object:
+    """Host names of the route for gRPC."""
+    return ServingLife(**spec).stored(GRPC_ROUTE, f"{SERVICE}-grpc")["spec"]["hostnames"]
 
 
 def policy(path: str) -> Scene:
@@ -462,6 +468,12 @@ SLEEPS: Spec = {
     "gateway": {**ROUTED["gateway"], "auth": {"apiKeys": True}},
 }
 KEYED: Spec = {"gateway": {**ROUTED["gateway"], "auth": {"apiKeys": True}}}
+CALLED: Spec = {
+    "model": {"name": "deepseek-r1-distill-llama-70b", "source": SOURCE},
+    "engine": {"type": "triton"},
+    "accelerator": {"profile": "nvidia-h200-141"},
+    "gateway": {**ROUTED["gateway"], "hostnames": ["a.example.com"], "grpc": {}},
+}
 CACHED: Spec = {"gateway": {**ROUTED["gateway"], "auth": {"apiKeys": True}, "cache": {"image": "nginx:1"}}}
 API_KEY: Spec = {"engine": {"apiKey": {"name": "a", "key": "key"}}}
 SECRET: Spec = {"engine": {"env": [{"name": "A", "secret": {"name": "hub", "key": "token"}}]}}
@@ -747,6 +759,8 @@ FIELDS = (
     Field("gateway.auth.jwt.jwks.backendName", token("remoteJWKS.backendRefs.0.name"),
           ((ABSENT, None), ("a", "a"), ("b", "b")), FETCHED),
     Field("gateway.auth.jwt.jwks.configMapName", token("localJWKS.valueRef.name"), (("a", "a"), ("b", "b")), TOKENS),
+    Field("gateway.grpc.hostnames[]", called_under,
+          ((ABSENT, ["a.example.com"]), (["b.example.com"], ["b.example.com"])), CALLED),
     Field("gateway.cache.image", cache("containers.0.image"), (("nginx:1", "nginx:1"), ("nginx:2", "nginx:2")), CACHED),
     Field("gateway.cache.ttlSeconds", kept_for, ((ABSENT, 3600), (60, 60)), CACHED),
     Field("gateway.cache.maxSize", cache("volumes.1.emptyDir.sizeLimit"), ((ABSENT, "320Mi"), ("1Gi", "1088Mi")), CACHED),

@@ -27,6 +27,11 @@ UNKEYED = tuple(entry.type for entry in offered() if not entry.takes_key)
 """Those that can't be given a key which they alone know."""
 
 
+GRPC = tuple(entry.type for entry in offered() if entry.grpc is not None)
+"""Those that answer gRPC beside OpenAI's protocol."""
+GRPC_OR = joined(GRPC, "or")
+
+
 def _asked_beside() -> str:
     told = [f"{entry.type} is sent {entry.asked_as('<model>', '<name>')}" for entry in offered() if entry.asks_beside]
     return f"; {joined(told, 'and')}" if told else ""

@@ -209,6 +209,17 @@ class Cache(ApiModel):
     )
 
 
+class Grpc(ApiModel):
+    """A route for gRPC beside that for /v1: of engines that answer it, those methods that ask the model or tell of it."""
+
+    hostnames: list[Hostname] = Field(
+        default_factory=list,
+        max_length=16,
+        description="Host names under which it answers gRPC; no other serving may have one of them. Absent: gateway.hostnames, which Envoy Gateway takes for both, and others may refuse. Example: [chat-grpc.example.com].",
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
+
+
 class Gateway(ApiModel):
     """A route for /v1 from a Gateway of the administrator's to the replicas, by revision."""
 
@@ -223,6 +234,11 @@ class Gateway(ApiModel):
                 "!has(self.limits) || !has(self.limits.tokensPerMinute) || has(self.auth)",
                 "gateway.limits.tokensPerMinute counts for each client, and without gateway.auth nobody says which client "
                 "asks: write auth: {apiKeys: true} beside limits, or leave out tokensPerMinute",
+            ),
+            rule(
+                "!has(self.limits) || !has(self.limits.tokensPerMinute) || !has(self.grpc)",
+                "gateway.limits.tokensPerMinute can't count the tokens of answers by gRPC, so that clients would get around it: "
+                "write requestsPerMinute in its place, or leave out grpc",
             ),
         )
     )
@@ -249,6 +265,10 @@ class Gateway(ApiModel):
     auth: Auth | None = Field(
         default=None,
         description="Who is let in. Requests then go by their field model, and servings may share a host name. Absent: everybody.",
+    )
+    grpc: Grpc | None = Field(
+        default=None,
+        description="gRPC is let in as well, for an engine that answers it, by the same weights and, under auth, keys and tokens. Write {} for the usual. Absent: OpenAI's protocol alone.",
     )
     cache: Cache | None = Field(
         default=None, description="Answers that are given again to who asked for them before; needs auth. Absent: none."

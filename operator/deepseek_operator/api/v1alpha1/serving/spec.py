@@ -14,6 +14,8 @@ from deepseek_operator.api.v1alpha1.serving.engines import (
     BUILT,
     BUILT_AND,
     BUILT_OR,
+    GRPC,
+    GRPC_OR,
     OURS,
     OURS_OR,
     WRITTEN,
@@ -102,6 +104,12 @@ class ServingSpec(ApiModel):
                 "!self.adapters.exists(a, a.name in self.gateway.models)",
                 "one of gateway.models is the name of one of adapters: write another, by which clients tell them apart",
                 fieldPath=".gateway.models",
+            ),
+            rule(
+                f"!has(self.gateway) || !has(self.gateway.grpc) || {is_one('self.engine.type', GRPC)}",
+                f"gateway.grpc is for engines that answer gRPC: write engine.type {GRPC_OR}, or leave grpc out, since the "
+                "others are asked by OpenAI's protocol alone",
+                fieldPath=".gateway.grpc",
             ),
             rule(
                 "!has(self.gateway) || !has(self.rollout.canary) || has(self.rollout.canary.match) || "

@@ -31,6 +31,22 @@ WATCHED_BY = frozenset({Signal.RUNNING, Signal.WAITING, Signal.STEP_TOKENS})
 
 
 @dataclass(frozen=True)
+class Grpc:
+    """What a replica answers by gRPC, beside OpenAI's protocol.
+
+    Attributes:
+        port: where.
+        service: the gRPC service, with its package.
+        methods: those of it that clients outside may call: inference, and what tells of the server and its model. What changes
+            either is its operator's.
+    """
+
+    port: int
+    service: str
+    methods: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class EngineEntry:
     """One engine.
 
@@ -53,7 +69,7 @@ class EngineEntry:
         asks_beside: between the model's name and the adapter's in a request for an adapter; empty: the adapter's alone.
         takes_key: whether it answers only who shows a key that it reads from a variable, and repeats it nowhere. What probes
             and Prometheus ask for stays open.
-        grpc_port: where a replica answers gRPC as well; None where it does not.
+        grpc: what a replica answers by gRPC; None: nothing.
         is_offered: whether resources may name it; the others are known to sizing and to commands only.
     """
 
@@ -72,7 +88,7 @@ class EngineEntry:
     adapters: frozenset[AdapterKind] = frozenset({AdapterKind.LORA})
     asks_beside: str = ""
     takes_key: bool = False
-    grpc_port: int | None = None
+    grpc: Grpc | None = None
     is_offered: bool = False
 
     def asked_as(self, model: str, adapter: str) -> str:

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from deepseek_operator.domain.programs.arguments import Flags, Owned
 from deepseek_operator.domain.programs.engines import instead, limits, options, vllm
-from deepseek_operator.domain.programs.engines.entry import EngineEntry
+from deepseek_operator.domain.programs.engines.entry import EngineEntry, Grpc
 from deepseek_operator.domain.programs.engines.probes import startup_probe
 from deepseek_operator.domain.programs.engines.replica import replica
 from deepseek_operator.domain.programs.engines.request import FILES, PORT, Dialect, EngineRequest
@@ -29,6 +29,21 @@ REPOSITORY = f"{FILES}/models"
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 GRPC_PORT, KSERVE_PORT = 8001, 8002
 HEALTH = "/health/ready"
+GRPC = Grpc(
+    GRPC_PORT,
+    "inference.GRPCInferenceService",
+    (
+        "ServerLive",
+        "ServerReady",
+        "ModelReady",
+        "ServerMetadata",
+        "ModelMetadata",
+        "ModelInfer",
+        "ModelStreamInfer",
+    ),
+)
+"""The methods of KServe v2, and Triton's stream of them, by which alone its vLLM backend answers with more than one piece. Not
+those that load models, share memory or set traces and logs."""
 
 NAMES: Mapping[Signal, str] = {
     Signal.TIME_TO_FIRST_TOKEN: "vllm:time_to_first_token_seconds",
@@ -176,6 +191,6 @@ ENTRY = EngineEntry(
     options=OPTIONS,
     by_calendar=True,
     adapters=frozenset(),
-    grpc_port=GRPC_PORT,
+    grpc=GRPC,
     is_offered=True,
 )
