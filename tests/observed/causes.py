@@ -149,27 +149,15 @@ LAST = (
 """These one after the other when all others have fired: nothing is told of objects any more."""
 
 
-class Before:
-    """What was there before, for whoever uses the cluster next: the same values, else Helm finds another's and refuses."""
+def put_back(bed: Kubectl) -> None:
+    """What whoever uses the cluster next expects: its Prometheus, and the operator as every test of it has it.
 
-    def __init__(self, bed: Kubectl) -> None:
-        self.bed, self.system = bed, bed.within(NAMESPACE)
-        self.secret = self.system.json("get", "secret", SECRET)["data"]
-        self.trusted = bed.json("get", "apiservice", API_SERVICE)["spec"]["caBundle"]
-        self.rules = bed.json("get", "clusterrole", NAME)["rules"]
-
-    def restore(self) -> None:
-        """The operator as every test of the cluster has it, its certificate, its rights, and the cluster's Prometheus."""
-        home = Home(default_root())
-        record = daemon.read_record(home, "prometheus")
-        if record is None or not record.is_alive():
-            daemon.restart(home, "prometheus")
-        for kind, name, change in (
-            ("secret", SECRET, {"data": self.secret}),
-            ("apiservice", API_SERVICE, {"spec": {"caBundle": self.trusted}}),
-            ("clusterrole", NAME, {"rules": self.rules}),
-        ):
-            self.system.run("patch", kind, name, "--type=merge", f"--patch={json.dumps(change)}")
-        self.system.run("scale", f"deployment/{NAME}", "--replicas=1")
-        beds.release(self.bed).install(*beds.VALUES)
-        beds.restart_operator(self.bed)
+    It is installed anew: of what a cause changed, kubectl owns the fields since, and Helm refuses to write another value.
+    """
+    home = Home(default_root())
+    record = daemon.read_record(home, "prometheus")
+    if record is None or not record.is_alive():
+        daemon.restart(home, "prometheus")
+    release = beds.release(bed)
+    release.uninstall()
+    release.install(*beds.VALUES)

@@ -13,7 +13,7 @@ import pytest
 
 from tests.e2e.conftest import bed, pytest_runtest_makereport
 from tests.gateway.conftest import gateways, say
-from tests.observed.causes import Before
+from tests.observed.causes import put_back
 from tests.observed.exporter import exporting
 from tests.observed.scene import VOLUME, Scene, a_room, asked, cards, set_up
 from tests.observed.scraping import access, configuration, discovering
@@ -48,7 +48,7 @@ def scene(
     load_nginx()
     beds.release(gateways).install(*values(TEAM))
     with ExitStack() as stack:
-        stack.callback(Before(gateways).restore)
+        stack.callback(put_back, gateways)
         exporter = stack.enter_context(exporting())
         room = stack.enter_context(a_room(tmp_path_factory.mktemp("room") / "small"))
         stack.callback(gateways.run, "delete", "persistentvolume", VOLUME, "--ignore-not-found", "--wait=false")
