@@ -153,7 +153,7 @@ async def test_chat_and_the_list_of_models_have_openais_form(served: Served) -> 
         ({}, 400, "one text"),
         ({"prompt": [999]}, 400, "each from 0 to 258"),
         ({"prompt": "a", "max_tokens": 5000}, 400, "1024 tokens"),
-        ({"prompt": "a", "n": 2}, 400, "leave it out"),
+        ({"prompt": "a", "n": 2}, 400, "with another seed each"),
         ({"prompt": "a", "temperature": -1}, 400, "between 0 and 2"),
     ],
 )
