@@ -19,6 +19,21 @@ def serving(name: str, model: dict[str, Any], **spec: Any) -> str:
     return json.dumps({**head, "spec": {"model": model, **spec}})
 
 
+def writer(image: str, program: str) -> dict[str, Any]:
+    """A pod that writes to claim models, at /data, by a program for Python."""
+    secure = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    container = {
+        "name": "writer", "image": image, "command": ["python3", "-c", program], "securityContext": secure,
+        "volumeMounts": [{"name": "data", "mountPath": "/data"}],
+    }  # fmt: skip
+    spec = {
+        "restartPolicy": "Never", "containers": [container],
+        "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "models"}}],
+        "securityContext": {"runAsNonRoot": True, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}},
+    }  # fmt: skip
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "writer"}, "spec": spec}
+
+
 def status(kubectl: Kubectl, name: str) -> dict[str, Any]:
     """What is told of the serving as it is written now; empty while that was not looked at."""
     found: dict[str, Any] = kubectl.json("get", "deepseekserving", name)

@@ -12,7 +12,7 @@ import yaml
 
 from tests.gateway.fleet import CLAIM, LOOK_S
 from tests.gateway.load import Load, completion
-from tests.gateway.servings import LIMIT_S, PARENT, available, events, serving, status
+from tests.gateway.servings import LIMIT_S, PARENT, available, events, serving, status, writer
 from tests.support import bed as beds
 from tests.support import gateway_bed
 from tests.support.kubectl import Kubectl, until
@@ -62,7 +62,7 @@ def team(kubectl: Kubectl, say: Callable[[str], None]) -> Iterator[Kubectl]:
     kubectl.apply(json.dumps(CLAIM))
     for name in STEPS:
         kubectl.apply(training(name))
-    kubectl.apply(json.dumps(writer()))
+    kubectl.apply(json.dumps(writer(beds.RUNTIME_IMAGE, HELD_OUT)))
     for name in STEPS:
         kubectl.run(
             "wait",
@@ -79,21 +79,6 @@ def team(kubectl: Kubectl, say: Callable[[str], None]) -> Iterator[Kubectl]:
     yield kubectl
     kubectl.run("delete", "deepseekserving", NAME)
     kubectl.run("delete", "deepseektraining", *STEPS)
-
-
-def writer() -> dict[str, Any]:
-    """A pod that writes the held-out prompts."""
-    secure = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
-    container = {
-        "name": "writer", "image": beds.RUNTIME_IMAGE, "command": ["python3", "-c", HELD_OUT], "securityContext": secure,
-        "volumeMounts": [{"name": "data", "mountPath": "/data"}],
-    }  # fmt: skip
-    spec = {
-        "restartPolicy": "Never", "containers": [container],
-        "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "models"}}],
-        "securityContext": {"runAsNonRoot": True, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}},
-    }  # fmt: skip
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "writer"}, "spec": spec}
 
 
 def run(kubectl: Kubectl) -> dict[str, Any]:

@@ -3,12 +3,12 @@
 The names are those of their documentation; the numbers are what a test writes.
 """
 
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from tests.support.pages import METRICS, serving
 
 DISK = 'device="sda"'
 EACH_SECOND = 10
@@ -51,23 +51,6 @@ class Exporter:
 @contextmanager
 def exporting() -> Iterator[Exporter]:
     """One on a port of this machine's loopback."""
-    told, one = Exporter(), threading.Lock()
-
-    class Page(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            with one:
-                body = told.page().encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "text/plain; version=0.0.4")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Page) as listening:
-        told.port = listening.server_address[1]
-        threading.Thread(target=listening.serve_forever, daemon=True).start()
+    told = Exporter()
+    with serving(lambda _: told.page().encode(), METRICS) as told.port:
         yield told
-        listening.shutdown()

@@ -18,7 +18,7 @@ from tests.e2e.written import manifest as of_the_trained
 from tests.gateway.fleet import CLAIM
 from tests.gateway.keyring import KEYS, bearer, config_map, entry, new_key
 from tests.gateway.load import ask, completion
-from tests.gateway.servings import ENGINE, ENGINE_IMAGE, PARENT, serving
+from tests.gateway.servings import ENGINE, ENGINE_IMAGE, PARENT, serving, writer
 from tests.main_job.serving import Load, provide_files, wait_available
 from tests.observed.exporter import Exporter
 from tests.observed.scraping import real_node
@@ -174,7 +174,7 @@ def set_up(kubectl: Kubectl, room: Path) -> None:
     kubectl.apply(json.dumps(CLAIM))
     for one in small(kubectl, room):
         kubectl.apply(json.dumps(one))
-    kubectl.apply(json.dumps(writer()))
+    kubectl.apply(json.dumps(writer(ENGINE_IMAGE, EXAMINED)))
     provide_files(kubectl, "load-files", [])
     kubectl.apply(config_map(KEYS, "keys", {"alice": entry(KEY, "*")}))
     kubectl.apply(tune())
@@ -215,21 +215,6 @@ def small(kubectl: Kubectl, room: Path) -> list[dict[str, Any]]:
 
 
 VOLUME = "observed-small"
-
-
-def writer() -> dict[str, Any]:
-    """A pod that writes what the exam asks."""
-    secure = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
-    container = {
-        "name": "writer", "image": ENGINE_IMAGE, "command": ["python3", "-c", EXAMINED], "securityContext": secure,
-        "volumeMounts": [{"name": "data", "mountPath": "/data"}],
-    }  # fmt: skip
-    spec = {
-        "restartPolicy": "Never", "containers": [container],
-        "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "models"}}],
-        "securityContext": {"runAsNonRoot": True, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}},
-    }  # fmt: skip
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "writer"}, "spec": spec}
 
 
 @contextmanager

@@ -10,9 +10,7 @@ from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import yaml
@@ -20,6 +18,7 @@ import yaml
 from examples.local_cluster.api import Api, Manifest
 from tests.support import bed as beds
 from tests.support.kubectl import Kubectl
+from tests.support.pages import serving
 from tests.support.release import NAME, NAMESPACE
 
 EACH = "2s"
@@ -131,20 +130,8 @@ def discovering(api: Api) -> Iterator[int]:
     """The port of this machine's loopback at which a Prometheus asks for targets: of /NAMESPACE,…, or of / for all."""
     pods = Pods(api)
 
-    class Page(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            named = [name for name in self.path.strip("/").split(",") if name]
-            body = json.dumps(pods.told(named)).encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    def told(path: str) -> bytes:
+        return json.dumps(pods.told([name for name in path.split(",") if name])).encode()
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Page) as listening:
-        Thread(target=listening.serve_forever, daemon=True).start()
-        yield listening.server_address[1]
-        listening.shutdown()
+    with serving(told, "application/json") as port:
+        yield port

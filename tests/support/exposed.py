@@ -3,8 +3,6 @@
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Lock, Thread
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -22,6 +20,7 @@ from deepseek_operator.kinds.registry import KINDS
 from deepseek_runtime.engine.metrics import Metrics as EngineMetrics
 from deepseek_runtime.launcher import server
 from tests.support.observed import a_told_serving, a_told_training
+from tests.support.pages import METRICS, serving
 from tests.support.waiting_requests import Source, staged
 from tests.support.world import StoppedClock
 
@@ -182,25 +181,8 @@ def exposed() -> Iterator[int]:
             DEVICES.format(f"pod-of-{resource.plural}-well") for resource in KINDS.owners
         ).encode(),
     }
-    one = Lock()
-
-    class Page(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            with one:
-                body = pages[self.path.strip("/")]()
-            self.send_response(200)
-            self.send_header("Content-Type", "text/plain; version=0.0.4")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Page) as listening:
-        Thread(target=listening.serve_forever, daemon=True).start()
-        yield listening.server_address[1]
-        listening.shutdown()
+    with serving(lambda path: pages[path](), METRICS) as port:
+        yield port
 
 
 def jobs(port: int) -> list[dict[str, Any]]:

@@ -1,10 +1,11 @@
 """A Gateway's controller, as far as it answers: it takes routes and policies, or says why not."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 from deepseek_operator.adapters.memory import MemoryCluster
+from deepseek_operator.core.conditions import find
 from deepseek_operator.core.configuration import GateAddress
 from deepseek_operator.core.resources import (
     BACKEND_TRAFFIC_POLICY,
@@ -29,6 +30,24 @@ def takes(
 ) -> None:
     """The controller has looked at what is there now, and the operator at what it says."""
     answer(life.cluster, NAMESPACE, SERVICE, refused or {}, controller, refused_policy)
+    life.operator.settle()
+
+
+def told(life: ServingLife, type_: str) -> tuple[str, str, str]:
+    """Status, reason and message of a condition, which must be there."""
+    condition = find(life.status.conditions, type_)
+    assert condition is not None
+    return condition.status, condition.reason, condition.message
+
+
+def _not_installed(resource: Resource) -> str:
+    return f"there is no {resource.kind} here. Install it."
+
+
+def lacks(life: ServingLife, *resources: Resource, why: Callable[[Resource], str] = _not_installed) -> None:
+    """The cluster does not serve them, in these words."""
+    for resource in resources:
+        life.operator.mirror.missing(resource, None, why(resource))
     life.operator.settle()
 
 

@@ -1,8 +1,9 @@
 """The Job that finds how many requests at a time one replica answers within an objective, and the targets that follow from it.
 
 It is made by whoever asks for it, with that person's rights, and never by the operator: it loads a replica until that is slow,
-which nothing may repeat that makes things so again and again. What it found the operator tells (`benched`). The program is the runtime's `deepseek_runtime.bencher`. One pod
-is asked at its own address, behind no Service: a target is of one replica, and replicas that come meanwhile change nothing.
+which nothing may repeat that makes things so again and again. What it found the operator tells (`benched`). The program is the
+runtime's `deepseek_runtime.bencher`. One pod is asked at its own address, behind no Service: a target is of one replica, and
+replicas that come meanwhile change nothing.
 """
 
 import json

@@ -16,7 +16,6 @@ from deepseek_gate.identity import Way
 from deepseek_gate.keys import Key
 from deepseek_gate.knowledge import known
 from deepseek_operator.api.v1alpha1.serving.definition import SERVING
-from deepseek_operator.core.conditions import find
 from deepseek_operator.core.configuration import Configuration, GateAddress
 from deepseek_operator.core.resources import (
     BACKEND_TRAFFIC_POLICY,
@@ -25,7 +24,6 @@ from deepseek_operator.core.resources import (
     HTTP_ROUTE,
     OPTIONAL,
     SECURITY_POLICY,
-    Resource,
 )
 from deepseek_operator.kinds.serving import authorization
 from deepseek_operator.kinds.serving.answering import Answering
@@ -33,7 +31,7 @@ from deepseek_operator.kinds.serving.authorization import is_accepted, models_ma
 from deepseek_operator.kinds.serving.labels import revision_named, revision_of
 from deepseek_operator.kinds.serving.routes import matched_of, pins_of, places_of, reached
 from deepseek_operator.kinds.serving.verbs import ROLLBACK
-from tests.support.gateways import GATE, PUBLIC, takes
+from tests.support.gateways import GATE, PUBLIC, lacks, takes, told
 from tests.support.serving_life import SERVICE, ServingLife
 from tests.support.servings import NAMESPACE
 
@@ -82,18 +80,6 @@ def policy(life: ServingLife) -> dict[str, Any]:
 def models(life: ServingLife) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(life.stored(CONFIG_MAP, SERVICE)["data"]["models.json"])["models"]
     return found
-
-
-def told(life: ServingLife, type_: str) -> tuple[str, str, str]:
-    condition = find(life.status.conditions, type_)
-    assert condition is not None
-    return condition.status, condition.reason, condition.message
-
-
-def lacks(life: ServingLife, *resources: Resource) -> None:
-    for resource in resources:
-        life.operator.mirror.missing(resource, None, f"there is no {resource.kind} here. Install it.")
-    life.operator.settle()
 
 
 # --- both ends ---------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from deepseek_operator.core.resources import (
 from deepseek_operator.kinds.serving.cache import CONFIGURED, REPLICAS, names_of
 from deepseek_operator.kinds.serving.names import is_of_a_cache, serving_cache, serving_caches, serving_revision
 from deepseek_operator.kinds.serving.routes import is_settled
-from tests.support.gateways import GATE, PUBLIC, takes
+from tests.support.gateways import GATE, PUBLIC, takes, told
 from tests.support.serving_life import SERVICE as NAME
 from tests.support.serving_life import ServingLife
 from tests.support.servings import NAMESPACE
@@ -78,12 +78,6 @@ def of(*revisions: str) -> list[str]:
     return sorted([*parts, f"PodDisruptionBudget/{serving_caches('chat')}"]) if revisions else []
 
 
-def told(life: ServingLife) -> tuple[str, str, str]:
-    condition = find(life.status.conditions, "CacheReady")
-    assert condition is not None
-    return condition.status, condition.reason, condition.message
-
-
 def replicas(life: ServingLife) -> dict[str, int]:
     """Specified for each revision."""
     found = [
@@ -113,11 +107,11 @@ def test_requests_go_through_it_once_it_is_ready_and_not_before() -> None:
     revision = current(made)
     assert caches(made) == of(revision)
     assert led(made) == {serving_revision("chat", revision)}
-    assert told(made)[:2] == ("Unknown", "CacheNotReady")
-    assert serving_cache("chat", revision) in told(made)[2]
+    assert told(made, "CacheReady")[:2] == ("Unknown", "CacheNotReady")
+    assert serving_cache("chat", revision) in told(made, "CacheReady")[2]
     made.run()
     assert led(made) == {serving_cache("chat", revision)}
-    assert told(made)[:2] == ("True", "CacheUsed")
+    assert told(made, "CacheReady")[:2] == ("True", "CacheUsed")
     assert [(one.revision, one.percent) for one in made.status.gateway.weights] == [(revision, 100)]  # type: ignore[union-attr]
 
 
@@ -126,7 +120,7 @@ def test_a_cache_that_is_down_takes_no_serving_down() -> None:
     revision = current(made)
     loses_its_pods(made, revision)
     assert led(made) == {serving_revision("chat", revision)}
-    assert (made.reason("Ready"), told(made)[1]) == ("Available", "CacheNotReady")
+    assert (made.reason("Ready"), told(made, "CacheReady")[1]) == ("Available", "CacheNotReady")
     made.run()
     assert led(made) == {serving_cache("chat", revision)}
 

@@ -22,7 +22,7 @@ from deepseek_operator.core.resources import (
 from deepseek_operator.domain.programs.engines.table import ENGINES
 from deepseek_operator.kinds.serving.labels import revision_named
 from deepseek_operator.kinds.serving.routes import matched_of, pins_of, places_of
-from tests.support.gateways import ENVOY_GATEWAY, GATE, PUBLIC, answer, takes
+from tests.support.gateways import ENVOY_GATEWAY, GATE, PUBLIC, answer, takes, told
 from tests.support.serving_life import SERVICE, ServingLife
 from tests.support.servings import NAMESPACE
 
@@ -55,12 +55,6 @@ def settled(gateway: dict[str, Any], **spec: Any) -> ServingLife:
 def rules(life: ServingLife) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = life.stored(GRPC_ROUTE, NAME)["spec"]["rules"]
     return found
-
-
-def told(life: ServingLife, type_: str = "GRPCReady") -> tuple[str, str, str]:
-    condition = find(life.status.conditions, type_)
-    assert condition is not None
-    return condition.status, condition.reason, condition.message
 
 
 def specified(life: ServingLife) -> dict[str, int]:
@@ -173,7 +167,7 @@ def test_no_rule_leads_to_a_replica_before_the_policy_is_in_force_and_none_after
     assert places_of(made.stored(GRPC_ROUTE, NAME))
     takes(made, refused_policy={"Accepted": ("Invalid", "no")})
     assert [rule.get("backendRefs") for rule in rules(made)] == [None]
-    assert told(made)[:2] == ("False", "PolicyRefused")
+    assert told(made, "GRPCReady")[:2] == ("False", "PolicyRefused")
     takes(made)
     made.cluster.remove(SECURITY_POLICY, NAMESPACE, NAME)
     made.operator.settle()
@@ -200,7 +194,7 @@ def test_rules_to_replicas_need_the_header_that_the_gate_alone_writes() -> None:
 def test_without_a_gate_there_is_no_route() -> None:
     made = life(JUDGED, gate=None)
     assert made_of(made, GRPC_ROUTE, HTTP_ROUTE, SECURITY_POLICY) == []
-    assert told(made)[:2] == ("Unknown", "GateNotEnabled")
+    assert told(made, "GRPCReady")[:2] == ("Unknown", "GateNotEnabled")
 
 
 def test_when_keys_are_asked_for_later_the_route_closes_until_the_policy_is_in_force() -> None:
@@ -209,7 +203,7 @@ def test_when_keys_are_asked_for_later_the_route_closes_until_the_policy_is_in_f
     assert [rule.get("backendRefs") for rule in rules(made)] == [None]
     takes(made)
     takes(made)
-    assert told(made)[:2] == ("True", "RouteAccepted")
+    assert told(made, "GRPCReady")[:2] == ("True", "RouteAccepted")
 
 
 # --- who gets calls when --------------------------------------------------------------------------------------------
@@ -286,19 +280,19 @@ def _sees_http_alone(made: ServingLife) -> None:
 
 
 def test_what_does_not_hold_for_grpc_is_told_by_name() -> None:
-    status, reason, message = told(settled(OPEN))
+    status, reason, message = told(settled(OPEN), "GRPCReady")
     assert (status, reason) == ("True", "RouteAccepted")
     assert "without effect on it: gateway.limits.maxBodySize" in message
     assert "gateway.cache" not in message
     cached = settled({**JUDGED, "cache": {"image": "nginx:1"}})
-    assert told(cached)[2].endswith("gateway.limits.maxBodySize, gateway.cache")
+    assert told(cached, "GRPCReady")[2].endswith("gateway.limits.maxBodySize, gateway.cache")
 
 
 def test_a_gateway_that_takes_but_one_protocol_under_a_host_name_is_told_with_what_to_write() -> None:
     made = life(OPEN)
     answer(made.cluster, NAMESPACE, SERVICE, {}, refused_grpc={"Accepted": ("HostnameConflict", "HTTPRoute has it")})
     made.operator.settle()
-    status, reason, message = told(made)
+    status, reason, message = told(made, "GRPCReady")
     assert (status, reason) == ("False", "RouteRefused")
     assert "write gateway.grpc.hostnames" in message
     assert told(made, "RouteReady")[0] == "True"
@@ -308,21 +302,21 @@ def test_a_gateway_that_takes_but_one_protocol_under_a_host_name_is_told_with_wh
 def test_another_implementation_is_told_of_what_it_does_not_do() -> None:
     made = life(OPEN)
     takes(made, controller="example.com/other")
-    status, reason, message = told(made)
+    status, reason, message = told(made, "GRPCReady")
     assert (status, reason) == ("False", "PolicyWithoutEffect")
     assert "gateway.timeouts.requestSeconds" in message
     assert "maxBodySize" not in message
     judged = life(JUDGED)
     takes(judged, controller="example.com/other")
-    assert "nobody is let in" in told(judged)[2]
+    assert "nobody is let in" in told(judged, "GRPCReady")[2]
 
 
 @pytest.mark.parametrize("gateway", [OPEN, JUDGED])
 def test_a_cluster_without_such_routes_is_told_and_all_else_goes_on(gateway: dict[str, Any]) -> None:
     made = settled(gateway)
     _lose(made)
-    assert told(made)[:2] == ("Unknown", "WaitingForAPI")
-    assert "GRPCRoute" in told(made)[2]
+    assert told(made, "GRPCReady")[:2] == ("Unknown", "WaitingForAPI")
+    assert "GRPCRoute" in told(made, "GRPCReady")[2]
     assert made_of(made, HTTP_ROUTE, BACKEND_TRAFFIC_POLICY) == [SERVICE, SERVICE]
     assert told(made, "Ready")[0] == "True"
     assert made.status.phase == "Available"
@@ -336,7 +330,7 @@ def test_a_cluster_without_such_routes_is_told_and_all_else_goes_on(gateway: dic
     made.operator.settle()
     for _ in range(2):
         takes(made)
-    assert told(made)[:2] == ("True", "RouteAccepted")
+    assert told(made, "GRPCReady")[:2] == ("True", "RouteAccepted")
 
 
 def _lose(made: ServingLife) -> None:
@@ -373,4 +367,4 @@ def test_what_a_stranger_changes_is_put_back() -> None:
 
 
 def test_envoy_gateway_is_who_takes_it() -> None:
-    assert told(settled(JUDGED))[2].startswith(ENVOY_GATEWAY)
+    assert told(settled(JUDGED), "GRPCReady")[2].startswith(ENVOY_GATEWAY)

@@ -8,12 +8,12 @@ import pytest
 from deepseek_operator.core.conditions import find
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.kinds import BenchWish
-from deepseek_operator.core.resources import HTTP_ROUTE, HTTP_ROUTE_FILTER, JOB, POD, REVISION, Resource
+from deepseek_operator.core.resources import HTTP_ROUTE, HTTP_ROUTE_FILTER, JOB, POD, REVISION
 from deepseek_operator.domain.programs.engines.table import offered
 from deepseek_operator.kinds.serving.bench import job as bench_job
 from deepseek_operator.kinds.serving.keyed import key_of
 from deepseek_operator.kinds.serving.labels import WORKER_ROLE
-from tests.support.gateways import GATE, PUBLIC, takes
+from tests.support.gateways import GATE, PUBLIC, lacks, takes, told
 from tests.support.serving_life import SERVICE, ExaminedLife, ServingLife
 from tests.support.servings import NAMESPACE, a_claim
 
@@ -70,18 +70,6 @@ def each_is_its_own(life: ServingLife) -> bool:
     """Every backend is asked with the key that its revision was rendered with."""
     keys = [key_of(life.stored(REVISION, one["name"])["data"]["template"]) for one in backends(life)]
     return [[key["name"]] for key in keys if key is not None] == shown_by(life)
-
-
-def told(life: ServingLife) -> tuple[str, str, str]:
-    condition = find(life.status.conditions, "KeyReady")
-    assert condition is not None
-    return condition.status, condition.reason, condition.message
-
-
-def lacks(life: ServingLife, *resources: Resource) -> None:
-    for resource in resources:
-        life.operator.mirror.missing(resource, None, f"there is no {resource.kind} here. Install it.")
-    life.operator.settle()
 
 
 # --- the pod -----------------------------------------------------------------------------------------------------
@@ -199,8 +187,8 @@ def test_the_gateway_shows_the_engines_key_in_place_of_what_clients_show(auth: d
     life = keyed({**PUBLIC, **auth})
     assert shown_by(life) != []
     assert all(secrets == ["chat-key"] for secrets in shown_by(life))
-    assert told(life)[:2] == ("True", "KeyShown")
-    assert "chat-key" in told(life)[2]
+    assert told(life, "KeyReady")[:2] == ("True", "KeyShown")
+    assert "chat-key" in told(life, "KeyReady")[2]
 
 
 def test_the_gate_itself_is_never_shown_the_key() -> None:
@@ -249,7 +237,7 @@ def test_without_the_api_the_route_is_made_without_and_it_is_told() -> None:
     life = keyed()
     lacks(life, HTTP_ROUTE_FILTER)
     assert "filters" not in json.dumps(backends(life))
-    status, reason, message = told(life)
+    status, reason, message = told(life, "KeyReady")
     assert (status, reason) == ("False", "KeyWithoutEffect")
     assert "Install it" in message
     assert "engine's own key" in message
@@ -261,15 +249,15 @@ def test_with_another_gateway_the_route_is_made_without_and_it_is_told() -> None
     takes(life, controller="example.net/gateways")
     assert "filters" not in json.dumps(backends(life))
     assert filters(life) == {}
-    assert told(life)[:2] == ("False", "KeyWithoutEffect")
-    assert told(life)[2].startswith("example.net/gateways does not read a HTTPRouteFilter")
+    assert told(life, "KeyReady")[:2] == ("False", "KeyWithoutEffect")
+    assert told(life, "KeyReady")[2].startswith("example.net/gateways does not read a HTTPRouteFilter")
 
 
 def test_what_the_gateway_lacks_in_the_secret_is_told_with_what_to_write() -> None:
     life = keyed()
     words = "credential key credential not found in secret team-a/chat-key"
     takes(life, refused={"ResolvedRefs": ("InvalidBackendFilters", words)})
-    status, reason, message = told(life)
+    status, reason, message = told(life, "KeyReady")
     assert (status, reason) == ("False", "KeyNotFound")
     assert words in message
     assert "the entry credential" in message
@@ -278,5 +266,5 @@ def test_what_the_gateway_lacks_in_the_secret_is_told_with_what_to_write() -> No
 def test_until_the_controller_has_answered_nothing_is_claimed() -> None:
     life = ServingLife(gateway=PUBLIC, engine=KEYED)
     life.run()
-    assert told(life)[:2] == ("Unknown", "KeyPending")
+    assert told(life, "KeyReady")[:2] == ("Unknown", "KeyPending")
     assert shown_by(life) == [["chat-key"]]

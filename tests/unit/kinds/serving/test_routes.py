@@ -6,10 +6,10 @@ import pytest
 
 from deepseek_operator.api.v1alpha1.serving.gateway import Gateway
 from deepseek_operator.core.conditions import find
-from deepseek_operator.core.resources import BACKEND_TRAFFIC_POLICY, DEPLOYMENT, HTTP_ROUTE, OPTIONAL, Resource
+from deepseek_operator.core.resources import BACKEND_TRAFFIC_POLICY, DEPLOYMENT, HTTP_ROUTE, OPTIONAL
 from deepseek_operator.kinds.serving.labels import revision_named
 from deepseek_operator.kinds.serving.routes import places_of, reached
-from tests.support.gateways import ENVOY_GATEWAY, PUBLIC, takes
+from tests.support.gateways import ENVOY_GATEWAY, PUBLIC, lacks, takes, told
 from tests.support.serving_life import SERVICE, ServingLife
 from tests.support.servings import NAMESPACE
 
@@ -28,25 +28,12 @@ def available(**spec: Any) -> ServingLife:
     return life
 
 
-def lacks(life: ServingLife, *resources: Resource) -> None:
-    """The cluster does not serve them."""
-    for resource in resources:
-        life.operator.mirror.missing(resource, None, MISSING[resource])
-    life.operator.settle()
-
-
 def weights(life: ServingLife) -> tuple[tuple[str, int], ...]:
     return places_of(life.stored(HTTP_ROUTE, SERVICE))
 
 
 def specified(life: ServingLife) -> dict[str, int]:
     return {revision_named(one): one["spec"]["replicas"] for one in life.cluster.all(DEPLOYMENT, NAMESPACE)}
-
-
-def told(life: ServingLife, type_: str) -> tuple[str, str, str]:
-    condition = find(life.status.conditions, type_)
-    assert condition is not None
-    return condition.status, condition.reason, condition.message
 
 
 def test_a_serving_without_a_gateway_has_no_route_and_says_nothing_of_one() -> None:
@@ -130,7 +117,7 @@ def test_a_refused_policy_is_told_with_what_the_gateway_does_meanwhile() -> None
 
 def test_a_cluster_without_policies_has_the_route_and_says_what_is_lost() -> None:
     life = ServingLife()
-    lacks(life, BACKEND_TRAFFIC_POLICY)
+    lacks(life, BACKEND_TRAFFIC_POLICY, why=MISSING.__getitem__)
     life.edit(gateway=PUBLIC)
     life.run()
     assert life.cluster.all(HTTP_ROUTE)
@@ -141,7 +128,7 @@ def test_a_cluster_without_policies_has_the_route_and_says_what_is_lost() -> Non
 
 def test_a_cluster_without_routes_serves_inside_waits_and_says_for_what() -> None:
     life = ServingLife()
-    lacks(life, HTTP_ROUTE, BACKEND_TRAFFIC_POLICY)
+    lacks(life, HTTP_ROUTE, BACKEND_TRAFFIC_POLICY, why=MISSING.__getitem__)
     life.edit(gateway=PUBLIC)
     life.run()
     assert life.reason("Reconciling") == "WaitingForAPI"
