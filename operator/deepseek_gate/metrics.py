@@ -7,7 +7,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from deepseek_gate.reader import Reader
-from deepseek_gate.waiting import Waiting
+from deepseek_gate.waiting import Place, Waiting
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 10.0, 100.0)
 
@@ -69,6 +69,17 @@ class _Known(Collector):
             "Requests that are held until the serving has a replica.",
             labels=["namespace", "serving"],
         )
-        for (namespace, serving), count in self._waiting.held.items():
+        for (namespace, serving), count in sorted({**self._nobody(), **self._waiting.held}.items()):
             waiting.add_metric([namespace, serving], count)
         return (keys, models, faults, age, waiting)
+
+    def _nobody(self) -> dict[Place, int]:
+        """0 of each serving that requests may be held for, since nobody waited for it yet."""
+        of = {namespace: self._reader.of(namespace) for namespace in self._reader.namespaces}
+        return {
+            (namespace, model.serving): 0
+            for namespace, known in of.items()
+            if known is not None
+            for model in known.models.values()
+            if model.hold_s > 0
+        }

@@ -42,6 +42,25 @@ def test_a_query_finds_data_with_the_labels_of_its_legend(store: Store, query: Q
     assert all(wanted <= labels.keys() for labels in store.found(query.expression))
 
 
+@pytest.mark.parametrize(
+    ("title", "other", "one"),
+    [
+        ("Passes that failed", {"controller": "deepseekserving"}, {"controller": "deepseektraining"}),
+        (
+            "Requests that wait for a replica",
+            {"namespace": "team", "serving": "chat"},
+            {"namespace": "team", "serving": "well"},
+        ),
+    ],
+)
+def test_a_panel_of_what_should_be_none_says_0(
+    store: Store, title: str, other: dict[str, str], one: dict[str, str]
+) -> None:
+    (query,) = next(panel.queries for told in ALL for panel in told.panels if panel.title == title)
+    eventually(lambda: other in store.found(f"{query.expression} == 0"))
+    eventually(lambda: one in store.found(f"{query.expression} > 0"))
+
+
 @pytest.mark.parametrize("dashboard", ALL, ids=lambda one: one.name)
 def test_whatever_is_chosen_from_exists(store: Store, dashboard: Dashboard) -> None:
     for variable in dashboard.variables:

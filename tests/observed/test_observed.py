@@ -38,7 +38,6 @@ WITHOUT = {
     "training: Bytes, 1": NO_DEVICE,
     "training: Slowest process, 0": ONE_PROCESS,
     "serving: Adapters, 0": "no adapter is trained here; tests/e2e has one",
-    "serving: Requests that wait for a replica, 0": "nothing sleeps here; tests/gateway has what does",
 }
 """Queries that find nothing here, each with the reason; `tests/alerts` has data for each."""
 
@@ -68,6 +67,11 @@ def test_every_job_that_the_notes_show_finds_pods_that_answer(scene: Scene) -> N
 
 def test_nothing_is_alarming_while_all_is_well(scene: Scene) -> None:
     assert scene.store.found('ALERTS{alertstate="firing", alertname=~"DeepSeek.+"}') == []
+
+
+@pytest.mark.parametrize("name", ["operator: Passes that failed, 0", "serving: Requests that wait for a replica, 0"])
+def test_what_should_be_none_is_told_as_0_while_all_is_well(scene: Scene, name: str) -> None:
+    assert {*scene.store.values(QUERIES[name])} == {0.0}
 
 
 @pytest.fixture(scope="module")

@@ -45,6 +45,7 @@ class Operator:
         self.clock = StoppedClock()
         self.mirror = Mirror()
         self.metrics = Metrics()
+        self.metrics.expect(KINDS.owners)
         self.metrics.follow(lambda: 3, lambda: True, "deepseek-operator")
         self.metrics.follow_mirror(self.mirror, KINDS.watched)
         self.metrics.follow_certificate("external-metrics", lambda: 4e9)
@@ -61,11 +62,11 @@ class Operator:
             self.mirror.observe(POD, _pod(f"{resource.plural}-well"))
 
     def page(self) -> bytes:
-        """After another ten seconds and a pass of each kind."""
+        """After another ten seconds and a pass of each kind; none fails but of trainings."""
         self.clock.advance(10)
         for entry in KINDS:
-            for result in ("success", "error"):
-                self.metrics.passed(entry.resource.kind, result, 0.02)
+            self.metrics.passed(entry.resource.kind.lower(), "success", 0.02)
+        self.metrics.passed(TRAINING.kind.lower(), "error", 0.02)
         self.metrics.requested("patch", "pods", "200", 0.01)
         self.metrics.told("pods")
         self.metrics.ended("pods", "end")
@@ -134,10 +135,10 @@ class Engine:
 
 
 class Gate:
-    """A gate with a request that waits."""
+    """A gate with a request that waits, and a serving that nobody waits for."""
 
     def __init__(self) -> None:
-        reader, _ = asyncio.run(staged(Source()))
+        reader, _ = asyncio.run(staged(Source(ready=0, holdSeconds=60)))
         self.metrics = GateMetrics(reader, cast(Waiting, SimpleNamespace(held={("team", "well"): 1})))
 
     def page(self) -> bytes:

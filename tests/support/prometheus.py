@@ -60,6 +60,10 @@ class Store:
         answer = self.ask("query", query=chosen(expression))
         return [one["metric"] for one in answer["result"] if one["value"][1] != "NaN"]
 
+    def values(self, expression: str) -> list[float]:
+        """Of every series now, in no order."""
+        return [float(one["value"][1]) for one in self.ask("query", query=chosen(expression))["result"]]
+
     def since(self, expression: str, began_s: float, step_s: int) -> list[tuple[dict[str, str], list[float]]]:
         """Labels of each series that had a number since then (Unix time), and the times at which it had one."""
         told = self.ask("query_range", query=chosen(expression), start=began_s, end=time.time(), step=step_s)["result"]

@@ -54,6 +54,25 @@ def test_a_row_of_the_gate_says_what_the_gate_does(name: str) -> None:
     assert re.search(rf"(?m)^\| `{name}` \| .* \| {re.escape(OF_GATE[name])} \|$", PAGE)
 
 
+def test_what_has_not_happened_yet_is_told_as_0() -> None:
+    metrics = Metrics()
+    metrics.expect(KINDS.owners)
+    told = metrics.exposition().decode()
+    for entry in KINDS:
+        for result in ("success", "requeue_after", "requeue", "error"):
+            controller = entry.resource.kind.lower()
+            assert f'controller_runtime_reconcile_total{{controller="{controller}",result="{result}"}} 0.0' in told
+
+
+def test_a_gate_tells_0_of_a_serving_that_it_may_hold_requests_for_and_nothing_of_others() -> None:
+    def page(source: Source) -> list[str]:
+        told = GateMetrics(*asyncio.run(staged(source))).page().decode()
+        return re.findall(r"(?m)^deepseek_gate_waiting.*$", told)
+
+    assert page(Source(ready=1, holdSeconds=60)) == ['deepseek_gate_waiting{namespace="team",serving="chat"} 0.0']
+    assert page(Source()) == []
+
+
 def test_gate_and_cache_tell_something() -> None:
     assert (len(OF_GATE), len(OF_CACHE)) == (7, 1)
 

@@ -104,6 +104,7 @@ class App:
         self._pages = Pages(self._unhealthy, self._unready, self._exposition)
         self._resync_s = lambda: settings.resync_interval_s * random.uniform(1 - _RESYNC_SPREAD, 1 + _RESYNC_SPREAD)
         self._drivers = self._composed()
+        self._metrics.expect(kinds.owners)
         self._metrics.follow(self._queue.__len__, lambda: self._lease.left_s() > 0, settings.lease_name)
         self._metrics.follow_mirror(self._mirror, kinds.watched)
         if settings.external_metrics and settings.certificate_dir is not None:

@@ -11,6 +11,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from deepseek_operator.controller.mirror import Mirror
 from deepseek_operator.core.resources import Resource
 
+RESULTS = ("success", "requeue_after", "requeue", "error")
+"""How a pass may end, as controller-runtime names it."""
 _PASS_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 
@@ -62,6 +64,12 @@ class Metrics:
             "When the certificate that is served with ends, seconds since 1970.",
             ["use"],
         )
+
+    def expect(self, owners: Iterable[Resource]) -> None:
+        """Passes over these may come: until then none is told as 0, so that the first that fails is seen to be one."""
+        for resource in owners:
+            for result in RESULTS:
+                self._passes.labels(resource.kind.lower(), result)
 
     def passed(self, controller: str, result: str, seconds: float) -> None:
         """`workers.Meter`."""

@@ -8,6 +8,7 @@ def _rate(name: str, *by: str) -> str:
 
 
 _FAILED = series("controller_runtime_reconcile_total", 'result="error"')
+_ALL = _rate("controller_runtime_reconcile_total", "controller")
 _PASSES = _rate("controller_runtime_reconcile_total", "controller", "result")
 _PASS_S = f"rate({series('controller_runtime_reconcile_time_seconds_bucket')}[5m])"
 _REQUEST_S = f"rate({series('deepseek_operator_api_request_duration_seconds_bucket')}[5m])"
@@ -83,7 +84,7 @@ DASHBOARD = Dashboard(
                     "Passes that failed",
                     (
                         Query(
-                            f"sum by (controller) (rate({_FAILED}[5m])) / ({_rate('controller_runtime_reconcile_total', 'controller')} > 0)",
+                            f"sum by (controller) (rate({_FAILED}[5m])) / ({_ALL} > 0) or 0 * {_ALL}",
                             "{{controller}}",
                         ),
                     ),
