@@ -51,6 +51,12 @@ def _first_token(le_half: str, all_of_them: str, name: str = FIRST_TOKEN) -> dic
     }
 
 
+def _forbidden(name: str, process: str, reason: str = "Forbidden") -> str:
+    """The condition of a training that waits, as one process of the operator tells it."""
+    labels = f'namespace="team",name="{name}",pod="{process}",type="Reconciling",status="True",reason="{reason}"'
+    return f"{TRAINING}condition{{{labels}}}"
+
+
 def _disk(busy_s: str, operations: str) -> dict[str, str]:
     disk = 'instance="node-1",device="sda"'
     return {
@@ -408,6 +414,37 @@ CASES = (
             'controller_runtime_reconcile_total{controller="deepseektraining",result="error"}': "0+1x60",
             'controller_runtime_reconcile_total{controller="deepseektraining",result="success"}': "0+9x60",
         },
+        45,
+    ),
+    Case(
+        "DeepSeekOperatorFailing",
+        "a right on one kind of child is missing for long, and passes go well but for what they can't do",
+        {
+            'controller_runtime_reconcile_total{controller="deepseektraining",result="error"}': "0x60",
+            'controller_runtime_reconcile_total{controller="deepseektraining",result="requeue_after"}': "0+2x60",
+            _forbidden("a", "operator-1"): "1x60",
+            _forbidden("b", "operator-1"): "1x60",
+        },
+        45,
+        {"controller": "deepseektraining", "reason": "Forbidden"},
+    ),
+    Case(
+        "DeepSeekOperatorFailing",
+        "the same through a takeover",
+        {_forbidden("a", "operator-1"): "1x20 _x40", _forbidden("a", "operator-2"): "_x20 1x40"},
+        30,
+        {"controller": "deepseektraining", "reason": "Forbidden"},
+    ),
+    Case(
+        "DeepSeekOperatorFailing",
+        "a right is missing for ten minutes",
+        {_forbidden("a", "operator-1"): "_x10 1x10 _x40"},
+        21,
+    ),
+    Case(
+        "DeepSeekOperatorFailing",
+        "a quota is used up",
+        {_forbidden("a", "operator-1", "WaitingForQuota"): "1x60"},
         45,
     ),
     Case(
