@@ -1,4 +1,4 @@
-"""vLLM itself, its build for CPUs, as a serving of a whole cluster: answers, watchdog and canary.
+"""vLLM itself, its build for CPUs, as a serving of a whole cluster: answers, watchdog, canary, autoscaling and full load.
 
 What it serves was trained here, a model and an adapter beside it. One serving goes through all tests, in their order, each
 beginning with one replica that serves; each may be run alone.
@@ -8,24 +8,31 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from tests.e2e.written import OWNER, pods_of
+from tests.e2e.written import OWNER, pods_of, scaling
 from tests.main_job.serving import Load, client_pod, wait_available
 from tests.support import bed as beds
 from tests.support.kubectl import Kubectl, until
+from tests.support.replicas import ReplicasSeen
 from tests.support.watched import Watched
 from tests.vllm.rendered import NAME
 from tests.vllm_cluster import written
-from tests.vllm_cluster.written import BASE, STALL_S, theirs
+from tests.vllm_cluster.written import AT_ONCE, BASE, STALL_S, theirs
 
 pytestmark = pytest.mark.timeout(1500)
 
 NAMESPACE = "vllm"
 START_S = 480
 """One start takes half a minute where nothing else runs, and some minutes on a busy machine."""
+MOST, TARGET = 3, 4
+CLIENTS = MOST * TARGET + 2
+"""Two more than three replicas are for: a client that is slow to ask again takes no replica away."""
+HOUR_S = 12 * STALL_S
+"""As many of the watchdog's limits as an hour has of the usual ones."""
 BOUND_S = STALL_S + 60
 """What the watchdog needs beyond its limit: a look, an answer that does not come, and the stacks; and what a busy machine does."""
 STOP = """
@@ -206,3 +213,43 @@ def test_a_canary_is_judged_by_its_own_metrics_and_takes_over_without_losing_a_r
     assert {name: metric["verdict"] for name, metric in values.items()} == dict.fromkeys(JUDGED, "Pass")
     assert all(float(metric["samples"]) >= 3 for metric in values.values())
     assert status(kubectl)["stable"] != first
+
+
+@dataclass(frozen=True)
+class Restarts:
+    """Of all engines of the serving, and those that the watchdogs told of."""
+
+    containers: int
+    recorded: int
+
+
+def restarts(kubectl: Kubectl) -> Restarts:
+    counts = [one["restartCount"] for pod in pods_of(kubectl, "theirs") for one in pod["status"]["containerStatuses"]]
+    return Restarts(sum(counts), status(kubectl).get("watchdog", {}).get("restarts", 0))
+
+
+def test_replicas_follow_its_queue_and_an_hour_of_full_load_restarts_none_and_no_request_is_lost(
+    kubectl: Kubectl, served: dict[str, Any]
+) -> None:
+    before, url = restarts(kubectl), served["status"]["url"]
+    spec = {"replicas": None, "autoscaling": scaling(MOST, TARGET, 60)}
+    kubectl.run("patch", "deepseekserving", "theirs", "--type=merge", "--patch", json.dumps({"spec": spec}))
+    with ReplicasSeen(kubectl, "theirs") as seen, ExitStack() as after:
+        with busy(kubectl, url, CLIENTS) as clients:
+            since_s = time.monotonic()
+            until("three replicas serve", lambda: seen.states and seen.states[-1].ready >= MOST, timeout_s=START_S)
+            full_s = time.monotonic()
+            print(f"three replicas after {full_s - since_s:.0f} s")
+            time.sleep(max(0.0, since_s + HOUR_S - full_s))
+            assert seen.lowest(full_s).specified == MOST
+            assert clients.wrong == []
+            assert clients.load.answered > HOUR_S / 2
+            assert (clients.load.in_flight or 0) > MOST * AT_ONCE, "every replica has what waits"
+            assert restarts(kubectl) == before
+            few = after.enter_context(busy(kubectl, url, TARGET - 1))
+            few.answers(2)
+        until("one replica is left", lambda: seen.states[-1].specified == 1, timeout_s=180)
+        until("the others have ended", lambda: len(pods_of(kubectl, "theirs")) == 1, timeout_s=120)
+        few.answers(2)
+        assert few.wrong == []
+    assert restarts(kubectl).recorded == before.recorded
