@@ -288,4 +288,9 @@ def told_step(run: Run) -> str:
 
 def told_share(weight: int | None, replicas: int | None) -> str:
     """`50 % or 2 replicas`: what a step has of both."""
-    return " or ".join([*([f"{weight} %"] if weight else []), *([f"{replicas} replicas"] if replicas else [])])
+    return " or ".join([*([f"{weight} %"] if weight else []), *([told_count(replicas)] if replicas else [])])
+
+
+def told_count(replicas: int) -> str:
+    """`1 replica`, `2 replicas`."""
+    return f"{replicas} replica" if replicas == 1 else f"{replicas} replicas"

@@ -10,7 +10,7 @@ from deepseek_operator.core.kind import Event
 from deepseek_operator.domain.policy.canary import CLOSED, Phase
 from deepseek_operator.kinds.serving import reasons
 from deepseek_operator.kinds.serving.benched import told_of_bench
-from deepseek_operator.kinds.serving.canary import told_share
+from deepseek_operator.kinds.serving.canary import told_count, told_share
 from deepseek_operator.kinds.serving.grpc_status import GRPC_READY
 from deepseek_operator.kinds.serving.rivals import SOLE_AUTOSCALER
 from deepseek_operator.kinds.serving.rollback import ROLLED_BACK
@@ -106,7 +106,7 @@ def _transitions(before: ServingStatus, after: ServingStatus) -> Iterator[Event]
         yield Event("Normal", "Benched", "Bench", told_of_bench(after.bench)[:_NOTE_LENGTH])
     if after.running_replicas is not None and before.running_replicas != after.running_replicas:
         count = f"from {before.running_replicas} " if before.running_replicas is not None else ""
-        yield Event("Normal", "ReplicasSet", "Scale", f"{count}to {after.running_replicas} replicas")
+        yield Event("Normal", "ReplicasSet", "Scale", f"{count}to {told_count(after.running_replicas)}")
     if after.stable and before.stable != after.stable:
         yield Event("Normal", "RolledOut", "RollOut", f"revision {after.stable} is fully rolled out")
 

@@ -4,6 +4,7 @@ An autoscaler without metrics holds what runs, which looks like a quiet one. For
 be scraped, and the scrape evaluated, before there is a number. After that a person must know.
 """
 
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
@@ -31,6 +32,11 @@ from deepseek_operator.kinds.serving.gate import scaler_condition, window_left
 SCALING_ACTIVE = "ScalingActive"
 FIRST_METRICS = timedelta(seconds=120)
 """Two intervals of a usual scrape, of an evaluation and of the autoscaler itself. Shorter, every new serving would warn."""
+
+_SELECTOR = re.compile(
+    r"[(/]&LabelSelector\{MatchLabels:map\[string\]string\{[^{}]*\},MatchExpressions:\[\]LabelSelectorRequirement\{\},\}\)?"
+)
+"""Which series of its metric the autoscaler asks for, as it writes it: in Go's notation, which tells a person nothing."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +110,8 @@ def _said(
         return False, reasons.NO_AUTOSCALER.name, _missing(seen)
     active, able = scaler_condition(live, "ScalingActive"), scaler_condition(live, "AbleToScale")
     told = able if able.get("status") == "False" else active
-    return active.get("status") == "True", str(told.get("reason", "")), str(told.get("message", ""))
+    message = _SELECTOR.sub("", str(told.get("message", "")))
+    return active.get("status") == "True", str(told.get("reason", "")), message
 
 
 def _missing(seen: Seen[DeepSeekServing]) -> str:

@@ -11,6 +11,7 @@ from deepseek_operator.core.conditions import find
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.resources import Manifest
 from deepseek_operator.kinds.serving import serving_kind
+from deepseek_operator.kinds.serving.canary import told_share
 from deepseek_operator.kinds.serving.events import events
 from deepseek_operator.kinds.serving.revision import controller_revision
 from deepseek_operator.workloads.replicas.keeper import Pods
@@ -66,6 +67,52 @@ def test_it_warns_once_and_all_is_well_again_when_the_metrics_are_back() -> None
     scaling = find(again.conditions, "ScalingActive")
     assert scaling is not None
     assert (scaling.status, scaling.reason) == ("True", "ValidMetricFound")
+
+
+SELECTOR = (
+    "&LabelSelector{MatchLabels:map[string]string{serving: chat,},MatchExpressions:[]LabelSelectorRequirement{},}"
+)
+COUNTED = "the HPA was able to successfully calculate a replica count from external metric deepseek_wanted_replicas"
+NOT_SERVED = (
+    "the HPA was unable to compute the replica count: unable to get external metric team/deepseek_wanted_replicas"
+)
+WHY = ": unable to fetch metrics from external metrics API: the server is currently unable to handle the request"
+
+
+@pytest.mark.parametrize(
+    ("active", "message", "expected"),
+    [
+        ("True", f"{COUNTED}({SELECTOR})", COUNTED),
+        ("False", f"{NOT_SERVED}/{SELECTOR}{WHY}", f"{NOT_SERVED}{WHY}"),
+        ("False", "an unknown one (&LabelSelector{})", "an unknown one (&LabelSelector{})"),
+    ],
+)
+def test_its_words_are_told_without_a_selector_in_the_notation_of_its_program(
+    active: str, message: str, expected: str
+) -> None:
+    """The messages are those of Kubernetes 1.36."""
+    serving = recorded(replicas=2, running=2, **SCALED)
+    made = since(300, active=active)
+    made["status"]["conditions"][0]["message"] = message
+    found = look(serving, deployment(serving, target_of(serving), 2, 2), made)
+    scaling = find(found.conditions, "ScalingActive")
+    assert (scaling and scaling.message, found.autoscaling and found.autoscaling.message) == (expected, expected)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [(None, 1, "to 1 replica"), (1, 3, "from 1 to 3 replicas"), (3, 1, "from 3 to 1 replica")],
+)
+def test_another_number_of_replicas_is_told_from_which_to_which(before: int | None, after: int, expected: str) -> None:
+    (event,) = events(ServingStatus(running_replicas=before), ServingStatus(running_replicas=after))
+    assert (event.type, event.reason, event.note) == ("Normal", "ReplicasSet", expected)
+
+
+@pytest.mark.parametrize(
+    ("weight", "replicas", "expected"), [(50, 2, "50 % or 2 replicas"), (None, 1, "1 replica"), (100, None, "100 %")]
+)
+def test_a_canarys_step_is_told_by_its_share(weight: int | None, replicas: int | None, expected: str) -> None:
+    assert told_share(weight, replicas) == expected
 
 
 @pytest.mark.parametrize("spec", [{"autoscaling": None}, {"suspend": True}], ids=["without", "suspended"])
