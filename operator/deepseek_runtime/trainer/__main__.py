@@ -6,7 +6,7 @@ import signal
 import sys
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from deepseek_runtime.checkpoint.integrity import Damaged
 from deepseek_runtime.checkpoint.room import Full
@@ -43,21 +43,21 @@ def main() -> int:
     except Damaged as error:
         # What lies there is as it is: no other attempt finds it whole. What the machine failed to read is no Damaged.
         print(f"trainer: {error}", file=sys.stderr, flush=True)
-        return _failed(run, rank, str(error), ExitCode.INVALID)
+        _failed(run, rank, str(error), ExitCode.INVALID)
     except Invalid as error:
         if error.__cause__ is not None:
             traceback.print_exception(error.__cause__)
         print(f"trainer: {error}", file=sys.stderr, flush=True)
-        return _failed(run, rank, str(error), ExitCode.INVALID, diverged=isinstance(error, Diverged))
+        _failed(run, rank, str(error), ExitCode.INVALID, diverged=isinstance(error, Diverged))
     except Full as error:
         traceback.print_exception(error.__cause__)
         print(f"trainer: {error}", file=sys.stderr, flush=True)
-        return _failed(run, rank, str(error), ExitCode.FULL)
+        _failed(run, rank, str(error), ExitCode.FULL)
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # errors of torch's checkpoints and panics in Rust are no Exception
         traceback.print_exc()
-        return _failed(run, rank, f"{type(error).__name__}: {error}", 1)
+        _failed(run, rank, f"{type(error).__name__}: {error}", 1)
 
 
 def _train(stop: StopFlag, run: RunDirectory | None, rank: int) -> int:
@@ -107,14 +107,19 @@ def _trackings(asked: "Asked", contract: Contract, curve: Path) -> "tuple[Tracki
     return tuple(Tracking(run, contract.checkpoints.root, own) for run in runs)
 
 
-def _failed(run: RunDirectory | None, rank: int, message: str, code: int, *, diverged: bool = False) -> int:
+def _failed(run: RunDirectory | None, rank: int, message: str, code: int, *, diverged: bool = False) -> NoReturn:
     """Leaves at once: threads that still write or talk to a dead peer would hold the process."""
     if run is not None:
         run.publish_result(rank, {"message": message, "diverged": diverged})
+    _leave(code)
+
+
+def _leave(code: int) -> NoReturn:
+    """Ends the process without the interpreter's end: a thread of the gang that lets go of a tensor then would abort it."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    _leave(main())
