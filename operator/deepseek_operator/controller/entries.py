@@ -1,5 +1,6 @@
 """What the mirror keeps of one object: where it is, whose it may be, whom it scales, and itself as JSON."""
 
+import json
 from dataclasses import dataclass
 
 import orjson
@@ -41,6 +42,11 @@ class Entry:
     def manifest(self) -> Manifest:
         """What is kept of the object."""
         return orjson.loads(self.packed) if isinstance(self.packed, bytes) else self.packed
+
+    @property
+    def text(self) -> bytes:
+        """The same as JSON."""
+        return self.packed if isinstance(self.packed, bytes) else json.dumps(self.packed).encode()
 
 
 def entry_of(resource: Resource, manifest: Manifest) -> Entry:

@@ -372,6 +372,8 @@ class Look(Generic[OwnerT, StatusT]):
         self._mirror.refer(key, (*sorted(asked), *wanted))
         if needs.neighbours:
             seen = replace(seen, neighbours=self._mirror.neighbours.of(key))
+        if needs.mentions:
+            seen = replace(seen, mentions=self._mirror.mentions(key.namespace))
         seen = await self._with_warnings(key, seen, needs.warnings)
         seen = await self._with_progress(key, seen, needs.progress)
         if self._readings is None:

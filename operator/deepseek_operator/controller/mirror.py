@@ -12,6 +12,7 @@ from deepseek_operator.controller.entries import Entry, Location, entry_of, loca
 from deepseek_operator.controller.key import Key
 from deepseek_operator.controller.neighbours import Neighbours, drop
 from deepseek_operator.controller.scalers import Scalers
+from deepseek_operator.core.mentions import Mentions, mentioned
 from deepseek_operator.core.names import OWNER_UID, family_of, owner_label
 from deepseek_operator.core.resources import (
     JOB,
@@ -107,6 +108,11 @@ class Mirror:
         left.pop(uid, None)
         if not left:
             self._left.pop(owner_uid, None)
+
+    def mentions(self, namespace: str) -> Mentions | None:
+        """Which folders of fetched sources the objects of the namespace name; None where one of them is not all there."""
+        entries = [entry for entry in self._by_uid.values() if entry.location.namespace == namespace]
+        return mentioned(entry.text for entry in entries) if all(entry.excess is None for entry in entries) else None
 
     def unserved(self, namespace: str) -> Mapping[Resource, str]:
         """Optional resources that can't be had in the namespace, and why. What is mirrored of one counts for nothing."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Generic, TypeAlias, TypeVar
 
+from deepseek_operator.core.mentions import Mentions
 from deepseek_operator.core.resources import Manifest, Ref, Resource
 from deepseek_operator.domain.policy.analysis import Reading
 
@@ -89,6 +90,7 @@ class Needs:
         warnings: children of which the Warning events are to be read, because they do not get on.
         questions: to the metrics store; none at rest.
         neighbours: whether it matters what others of the owner's kind in its namespace are and say.
+        mentions: whether it matters which folders of fetched sources the objects of the namespace name.
     """
 
     references: tuple[Ref, ...] = ()
@@ -96,6 +98,7 @@ class Needs:
     warnings: tuple[Ref, ...] = ()
     questions: tuple[Question, ...] = ()
     neighbours: bool = False
+    mentions: bool = False
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,8 @@ class Seen(Generic[OwnerT_co]):
             to do. Nothing is known of their objects: none is among the others here, though some may live.
         scalers: autoscalers, whoever made them, of the owner or of one of its children, as watches have told of them; those
             that are children are not among them.
+        mentions: what the objects of the namespace name, of whatever owner, as watches have told of them; None where `Needs`
+            does not ask, or where one of them is not all there.
         wishes: what the signals that it is scaled by say, as of the last reading of which something came; none before the
             first.
     """
@@ -134,6 +139,7 @@ class Seen(Generic[OwnerT_co]):
     wishes: tuple[SignalWish, ...] = ()
     neighbours: tuple[Manifest, ...] = ()
     scalers: tuple[Manifest, ...] = ()
+    mentions: Mentions | None = None
 
     def child(self, resource: Resource, name: str) -> Manifest | None:
         """The live child of that name; None when there is none."""

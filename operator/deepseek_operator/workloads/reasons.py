@@ -52,7 +52,7 @@ ADVICE: Mapping[str, str] = {
     SOURCE_REFUSED: "Write a Secret as the source's credentials whose token or keys may read it, or correct that Secret.",
     SOURCE_CORRUPT: "Let whoever runs the mirror look: what it sends is not what it promises. The rest is kept for the next try.",
     SOURCE_UNAVAILABLE: "Nothing, if it lasts no longer: it goes on where it was. Else let an administrator look at the address, sources.hub.endpoint or sources.s3.endpoint in the chart's values.",
-    CLAIM_FULL: "Grow the claim or free some of it: nothing is begun that has no room.",
+    CLAIM_FULL: "Grow the claim, free some of it, or annotate it with deepseek-operator.io/evict=LastUse, so that what was fetched and nothing names any more goes: nothing is begun that has no room.",
     FETCH_FAILED: "Read the message and the log of the Job that status.sources names; what has come is kept for the next try.",
     UNKNOWN_PROFILE: "Write one of the profiles that the message names, or ask the administrator to add one.",
     UNSUPPORTED: "Edit the spec as the message says: this device or program can't do what is asked.",

@@ -20,9 +20,13 @@ from deepseek_runtime.fetcher.download import download
 from deepseek_runtime.fetcher.failures import Failure, NotThere
 from deepseek_runtime.fetcher.listing import Listing, digest_of
 from deepseek_runtime.fetcher.progress import Progress, amount, told_on
+from deepseek_runtime.fetcher.room import with_room
 from deepseek_runtime.fetcher.settings import HubSource, Settings, read_settings
-from deepseek_runtime.fetcher.store import Folder, Kept, Stored, named, remember, with_room
+from deepseek_runtime.fetcher.store import Folder, Kept, Stored, named, remember
 from deepseek_runtime.fetcher.web import Web
+
+_MOST_TOLD = 8
+"""Folders that went; of which last words have room for 4 KiB of all that they say."""
 
 
 def main() -> int:
@@ -36,11 +40,11 @@ def main() -> int:
     except Invalid as error:
         return _over(ExitCode.INVALID, str(error))
     except Failure as error:
-        return _over(error.code, str(error))
+        return _over(error.code, str(error), _evicted(progress))
     except OSError as error:
         if not is_full(error):
             raise
-        return _over(ExitCode.FULL, f"the claim is full: {error}")
+        return _over(ExitCode.FULL, f"the claim is full: {error}", _evicted(progress))
     seconds = time.monotonic() - began
     came = f"{amount(progress.fetched)} came in {seconds:.0f} s" if progress.fetched else "it was there"
     source = {
@@ -51,6 +55,7 @@ def main() -> int:
         "fetchedBytes": progress.fetched,
         "seconds": round(seconds, 3),
         "readBytesPerSecond": round(folder.read_rate(kept)),
+        **_evicted(progress),
     }
     return _over(ExitCode.COMPLETE, f"{settings.uri}: {amount(kept.size)} in {folder.sub_path}, {came}", source)
 
@@ -58,8 +63,11 @@ def main() -> int:
 def fetch(settings: Settings, progress: Progress) -> tuple[Folder, str, Kept]:
     """The folder, the revision that it is of, and what its manifest says. Raises Failure."""
     source, known = settings.source, _known(settings)
-    if known is not None and (kept := _folder(settings, known).kept()) is not None:
-        return _used(settings, _folder(settings, known), known, kept)
+    if known is not None and (there := _folder(settings, known)).kept() is not None:
+        # Under its lock: it can't go between being looked at and being marked.
+        with there.locked(lambda: None):
+            if (kept := there.kept()) is not None:
+                return _used(settings, there, known, kept)
     if isinstance(source, HubSource) and settings.is_offline:
         lies = f"revision {known} is not on it whole" if known else "no such name was ever resolved on it"
         raise NotThere(
@@ -71,9 +79,10 @@ def fetch(settings: Settings, progress: Progress) -> tuple[Folder, str, Kept]:
         kept = folder.kept()
         if kept is None:
             kept = _fetched(settings, listing, folder, progress)
+        used = _used(settings, folder, listing.revision, kept)
     if isinstance(source, HubSource):
         remember(settings.claim, source.place, source.revision, listing.revision)
-    return _used(settings, folder, listing.revision, kept)
+    return used
 
 
 def _folder(settings: Settings, revision: str) -> Folder:
@@ -92,7 +101,7 @@ def _known(settings: Settings) -> str | None:
 
 def _fetched(settings: Settings, listing: Listing, folder: Folder, progress: Progress) -> Kept:
     progress.begin(listing.size)
-    with with_room(folder, listing.size, settings.uri):
+    with with_room(folder, listing.size, settings.uri, settings.usage, progress):
         progress.say(f"{settings.uri} is {listing.revision}: {len(listing.files)} files, {amount(listing.size)}")
         files = asyncio.run(_downloaded(settings, listing, folder, progress))
         kept = Kept(settings.uri, digest_of((one.path, one.size, one.sha256) for one in files), files)
@@ -111,7 +120,7 @@ async def _downloaded(settings: Settings, listing: Listing, folder: Folder, prog
 
 def _used(settings: Settings, folder: Folder, revision: str, kept: Kept) -> tuple[Folder, str, Kept]:
     _held_to(settings, kept)
-    folder.used()
+    folder.used(settings.claim_uid)
     return folder, revision, kept
 
 
@@ -123,10 +132,15 @@ def _held_to(settings: Settings, kept: Kept) -> None:
         )
 
 
+def _evicted(progress: Progress) -> dict[str, object]:
+    """What went from the claim, as far as last words have room."""
+    return {"evicted": progress.evicted[:_MOST_TOLD]} if progress.evicted else {}
+
+
 def _over(code: int, message: str, source: Mapping[str, object] | None = None) -> int:
     print(f"fetcher: {message}", file=sys.stderr, flush=True)
     log = Path(os.environ.get(termination.PATH_VARIABLE) or termination.DEFAULT_PATH)
-    termination.write(termination.Termination(termination.result_of(code), message, source=source), log)
+    termination.write(termination.Termination(termination.result_of(code), message, source=source or None), log)
     return int(code)
 
 

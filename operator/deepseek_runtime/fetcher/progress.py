@@ -33,12 +33,14 @@ class Progress:
         total: bytes of all files; 0 before they are known.
         done: bytes that are on the claim.
         fetched: bytes that came in this process.
+        evicted: what went from the claim for it to have room, for a person.
     """
 
     clock: Callable[[], float] = time.monotonic
     total: int = 0
     done: int = 0
     fetched: int = 0
+    evicted: list[str] = field(default_factory=list)
     _marks: deque[tuple[float, int]] = field(default_factory=deque)
     _logged: float = float("-inf")
 

@@ -4,6 +4,7 @@ HF_ENDPOINT, HF_HUB_OFFLINE and HF_TOKEN are those that Hugging Face's own progr
 keys, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, those of Amazon's.
 """
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from deepseek_runtime.contract import Invalid
+from deepseek_runtime.fetcher.eviction import Usage
 from deepseek_runtime.fetcher.listing import digest_of
 
 Want = Literal["Model", "Adapter", "Data"]
@@ -103,6 +105,8 @@ class Settings:
         s3_endpoint: that of S3; empty: Amazon's of the region.
         has_keys: whether requests to S3 are signed, by the keys of the environment.
         port: on which progress is told; 0 for none.
+        claim_uid: of the claim, by which folders tell who asked for them; empty where nobody says.
+        usage: which folders of the claim are in use, where others may go for room; None: none may.
     """
 
     uri: str
@@ -117,6 +121,8 @@ class Settings:
     region: str
     has_keys: bool
     port: int
+    claim_uid: str = ""
+    usage: Usage | None = None
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
@@ -150,7 +156,27 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         region=environment.get("AWS_REGION") or REGION,
         has_keys=bool(environment.get("AWS_ACCESS_KEY_ID")),
         port=int(port),
+        claim_uid=environment.get("DEEPSEEK_CLAIM_UID", ""),
+        usage=_usage(environment),
     )
+
+
+def _usage(environment: Mapping[str, str]) -> Usage | None:
+    """DEEPSEEK_CLAIM_USAGE: what is named below `sources/`, when that was so, and kinds of source that can't be fetched again."""
+    text, uid = environment.get("DEEPSEEK_CLAIM_USAGE", ""), environment.get("DEEPSEEK_CLAIM_UID", "")
+    if not text:
+        return None
+    try:
+        said = json.loads(text)
+        named, spared = (tuple(str(one) for one in said[name]) for name in ("named", "spared"))
+        looked_at = float(said["lookedAt"])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise Invalid(
+            f"DEEPSEEK_CLAIM_USAGE is {text[:200]!r} ({error}); write what is named, lookedAt and what is spared as JSON"
+        ) from error
+    if not uid:
+        raise Invalid("DEEPSEEK_CLAIM_UID is empty; write the uid of the claim of which DEEPSEEK_CLAIM_USAGE tells")
+    return Usage(uid, named, looked_at, frozenset(spared))
 
 
 def _source(uri: str) -> Source:

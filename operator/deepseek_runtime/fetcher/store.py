@@ -2,6 +2,7 @@
 
     sources/<place>/<revision>/          the files, never changed
     sources/<place>/<revision>.json      their sizes and sha256, and when they were last asked for (its time of change)
+    sources/<place>/<revision>.claims    the uids of the claims by which they were asked for: a volume may be of several
     sources/<place>/<revision>.part/     what has come of one that is not whole
     sources/<place>/<revision>.lock      held by who fetches it; the kernel frees it with its holder
     sources/<place>/names.json           the revision that a branch or a tag was last resolved to
@@ -15,19 +16,15 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from deepseek_runtime.fetcher.failures import NoRoom, Unavailable
-from deepseek_runtime.fetcher.progress import amount
+from deepseek_runtime.fetcher.failures import Unavailable
 
 ROOT = "sources"
 FORMAT_VERSION = 1
-_MARGIN = 64 << 20
-"""Left free: directories and manifests take some, and a volume without a byte left is in nobody's interest."""
-
 
 _LEAST_SAMPLE, _SAMPLE, _SAMPLE_PIECE, _SAMPLE_S = 64 << 20, 1 << 30, 4 << 20, 20.0
 """Of what is read to tell how fast the claim is: less says nothing, and more takes longer than a budget is worth."""
@@ -76,21 +73,39 @@ class Folder:
     @property
     def part(self) -> Path:
         """Where files lie until all are there."""
-        return self._beside(".part")
+        return self.beside(".part")
 
-    def _beside(self, end: str) -> Path:
+    def beside(self, end: str) -> Path:
+        """What is kept of it under its name with that end."""
         return self.path.with_name(self.path.name + end)
 
     def kept(self) -> Kept | None:
         """What lies there; None unless the folder is there with every file in its size."""
-        if not self.path.is_dir() or (said := _manifest(self._beside(".json"))) is None:
+        if not self.path.is_dir() or (said := _manifest(self.beside(".json"))) is None:
             return None
-        return said if all(_size(self.path / file.path) == file.size for file in said.files) else None
+        return said if all(size_of(self.path / file.path) == file.size for file in said.files) else None
 
-    def used(self) -> None:
-        """Marks it as asked for now, by which others go first when room is needed."""
+    def used(self, claim: str = "") -> None:
+        """Marks it as asked for now, by which others go first when room is needed. `claim`: uid of the claim by which it is
+        asked for; empty where that is not known."""
         with suppress(OSError):
-            os.utime(self._beside(".json"))
+            os.utime(self.beside(".json"))
+        if claim and claim not in (known := self.claims):
+            write(self.beside(".claims"), {"uids": sorted({*known, claim})})
+
+    @property
+    def last_used(self) -> float | None:
+        """When it was last asked for, in seconds since 1970; None where nothing is kept of it."""
+        try:
+            return self.beside(".json").lstat().st_mtime
+        except OSError:
+            return None
+
+    @property
+    def claims(self) -> frozenset[str]:
+        """uids of the claims by which it was asked for; none where an earlier release of the operator alone did."""
+        uids = (read(self.beside(".claims")) or {}).get("uids")
+        return frozenset(str(uid) for uid in uids) if isinstance(uids, list) else frozenset()
 
     def read_rate(self, kept: Kept) -> float:
         """Bytes a second that reading from the claim takes, by a part of the largest file; 0 where it is too short to tell."""
@@ -111,23 +126,20 @@ class Folder:
             _sync(folder)
         files = [vars(file) for file in kept.files]
         said = {"formatVersion": FORMAT_VERSION, "uri": kept.uri, "digest": kept.digest, "files": files}
-        _write(self._beside(".json"), said)
+        write(self.beside(".json"), said)
         if self.path.exists():  # Not whole, or it would have been used: somebody took files away.
             shutil.rmtree(self.path)
         self.part.rename(self.path)
         _sync(self.path.parent)
 
-    @contextmanager
-    def locked(self, waiting: Callable[[], None]) -> Iterator[None]:
-        """Held by one process of all nodes; `waiting` is called once where another has it."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(self._beside(".lock"), waiting):
-            yield
+    def locked(self, waiting: Callable[[], None]) -> AbstractContextManager[None]:
+        """As `locked`, of this folder."""
+        return locked(self.beside(".lock"), waiting)
 
 
 def named(claim: Path, place: str, name: str) -> str | None:
     """The revision that a branch or a tag was last resolved to here; None where it never was."""
-    said = _read(claim / ROOT / place / "names.json") or {}
+    said = read(claim / ROOT / place / "names.json") or {}
     found = said.get(name)
     return found if isinstance(found, str) else None
 
@@ -135,71 +147,15 @@ def named(claim: Path, place: str, name: str) -> str | None:
 def remember(claim: Path, place: str, name: str, revision: str) -> None:
     """For those who may ask nobody."""
     path = claim / ROOT / place / "names.json"
-    with _locked(path.with_suffix(".lock"), lambda: None):
-        said = _read(path) or {}
+    with locked(path.with_suffix(".lock"), lambda: None):
+        said = read(path) or {}
         if said.get(name) != revision:
-            _write(path, {**said, name: revision})
+            write(path, {**said, name: revision})
 
 
 @contextmanager
-def with_room(folder: Folder, size: int, source: str) -> Iterator[None]:
-    """Raises NoRoom before a byte is written, where `size` bytes have no room beside what others are fetching now."""
-    claim, mine = folder.claim, folder.part
-    with _locked(claim / ROOT / ".lock", lambda: None):
-        mine.mkdir(parents=True, exist_ok=True)
-        wanted = size - _bytes_below(mine)
-        others = sum(_missing(part) for part in _parts(claim) if part != mine)
-        free = _free(claim) - others - _MARGIN
-        if wanted > free:
-            raise NoRoom(_lack(source, size, wanted, free, others, claim))
-        _write(_reservation(mine), {"bytes": size})
-    try:
-        yield
-    finally:
-        _reservation(mine).unlink(missing_ok=True)
-
-
-def _lack(source: str, size: int, wanted: int, free: int, others: int, claim: Path) -> str:
-    status = os.statvfs(claim)
-    whole = status.f_blocks * status.f_frsize
-    came = f", of which {amount(size - wanted)} are there" if wanted < size else ""
-    beside = f" beside what others are fetching ({amount(others)})" if others else ""
-    return (
-        f"{source} takes {amount(size)}{came}, and of the claim's {amount(whole)} are "
-        f"{amount(max(free, 0))} free{beside}: nothing was fetched"
-    )
-
-
-def _parts(claim: Path) -> Sequence[Path]:
-    return sorted(path for path in (claim / ROOT).rglob("*.part") if path.is_dir())
-
-
-def _reservation(part: Path) -> Path:
-    return part.with_name(part.name + ".json")
-
-
-def _missing(part: Path) -> int:
-    """What is still to come of a part that somebody fetches: one that nobody holds the lock of takes no more."""
-    said = _read(_reservation(part)) or {}
-    size = said.get("bytes")
-    if not isinstance(size, int) or not _is_held(part.with_suffix(".lock")):
-        return 0
-    return max(size - _bytes_below(part), 0)
-
-
-def _is_held(lock: Path) -> bool:
-    try:
-        with lock.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
-
-
-@contextmanager
-def _locked(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
+def locked(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
+    """Held by one process of all nodes; `waiting` is called once where another has it, and may raise instead of waiting."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+b") as file:
         try:
@@ -215,24 +171,16 @@ def _locked(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
         yield
 
 
-def _bytes_below(folder: Path) -> int:
-    return sum(size for path in folder.rglob("*") if path.is_file() and (size := _size(path)) is not None)
-
-
-def _size(path: Path) -> int | None:
+def size_of(path: Path) -> int | None:
+    """Bytes of a file; None without one."""
     try:
         return path.stat().st_size
     except OSError:
         return None
 
 
-def _free(claim: Path) -> int:
-    status = os.statvfs(claim)
-    return status.f_bavail * status.f_frsize
-
-
 def _manifest(path: Path) -> Kept | None:
-    said = _read(path)
+    said = read(path)
     try:
         if said is None or said["formatVersion"] != FORMAT_VERSION:
             return None
@@ -243,7 +191,8 @@ def _manifest(path: Path) -> Kept | None:
         return None
 
 
-def _read(path: Path) -> Mapping[str, object] | None:
+def read(path: Path) -> Mapping[str, object] | None:
+    """The JSON object that lies there; None where none does."""
     try:
         said = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -251,7 +200,7 @@ def _read(path: Path) -> Mapping[str, object] | None:
     return said if isinstance(said, dict) else None
 
 
-def _write(path: Path, said: Mapping[str, object]) -> None:
+def write(path: Path, said: Mapping[str, object]) -> None:
     """In one piece: whoever reads it sees what was before or what is now."""
     new = path.with_name(f"{path.name}.new")
     with new.open("w", encoding="utf-8") as file:

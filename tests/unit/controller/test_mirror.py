@@ -11,7 +11,7 @@ from deepseek_operator.controller.entries import Location
 from deepseek_operator.controller.key import Key
 from deepseek_operator.controller.mirror import Audit, Mirror
 from deepseek_operator.core.names import MANAGED_BY, MANAGER, OWNER_UID
-from deepseek_operator.core.resources import AUTOSCALER, CLAIM, DEPLOYMENT, JOB, SERVICE, Ref, Resource
+from deepseek_operator.core.resources import AUTOSCALER, CLAIM, DEPLOYMENT, JOB, POD, SERVICE, Ref, Resource
 from deepseek_operator.ports.cluster import Listing
 from tests.support.search import examples
 
@@ -100,6 +100,20 @@ def test_neighbours_are_the_others_of_the_kind_and_the_namespace_as_they_are_now
     assert seen() == ["anew", "b"]
     mirror.forget(TRAINING, made(TRAINING, "b", "b", 3))
     assert seen() == ["anew"]
+
+
+def test_what_a_namespace_names_is_told_unless_an_object_is_not_all_there() -> None:
+    mirror = Mirror()
+    for name, namespace in (("a", NS), ("b", "far")):
+        one = made(TRAINING, name, name, 1, namespace=namespace)
+        mirror.observe(TRAINING, {**one, "spec": {"source": f"pvc://models/sources/hf/{name}"}})
+    mirror.observe(POD, {**made(POD, "p", "p", 1), "spec": {"subPath": "sources/s3/c/1"}})
+    told = mirror.mentions(NS)
+    assert told is not None
+    assert told.on("models") == ("hf/a", "s3/c/1")
+    mirror.observe(POD, {**made(POD, "p", "p", 2), "spec": {"subPath": "x" * 600_000}})
+    assert mirror.mentions(NS) is None
+    assert mirror.mentions("far") is not None
 
 
 def test_whoever_asks_of_one_resource_walks_over_no_other() -> None:

@@ -18,6 +18,7 @@ from deepseek_operator.kinds.serving.route_status import CACHE_READY, KEY_READY,
 from deepseek_operator.kinds.serving.stalls import fresh_stalls
 from deepseek_operator.kinds.serving.update import UPDATE_AVAILABLE
 from deepseek_operator.kinds.serving.verbs import PROMOTE
+from deepseek_operator.workloads.batch.evicting import evictions
 from deepseek_operator.workloads.withdrawn import HOST_ACCESS_WITHDRAWN
 
 _WARNINGS = frozenset(
@@ -100,6 +101,7 @@ def _transitions(before: ServingStatus, after: ServingStatus) -> Iterator[Event]
         found, old = find(after.conditions, type_), find(before.conditions, type_)
         if found is not None and found.status != "Unknown" and (old is None or old.reason != found.reason):
             yield _told(found, "Route")
+    yield from evictions(before.sources, after.sources)
     for stall in fresh_stalls(before.watchdog, after.watchdog):
         yield Event("Warning", "EngineStalled", "Watch", f"{stall.pod} was restarted: {stall.message}"[:_NOTE_LENGTH])
     if after.bench is not None and (before.bench is None or before.bench.at != after.bench.at):

@@ -36,6 +36,7 @@ def needs(seen: Seen[DeepSeekServing], configuration: Configuration) -> Needs:
         questions=(*asked, *idle_questions(seen)),
         warnings=(*late, *of_exams),
         neighbours=_has_names_to_keep(seen.owner),
+        mentions=any(one.makes_room for one in errands),
     )
 
 

@@ -17,6 +17,7 @@ from deepseek_operator.kinds.training.rollbacks import DIVERGENCE_WARNING
 from deepseek_operator.kinds.training.saving import SAVE_WARNING
 from deepseek_operator.kinds.training.straggling import STRAGGLER_WARNING
 from deepseek_operator.kinds.training.unmeasured import EVALUATION_WARNING
+from deepseek_operator.workloads.batch.evicting import evictions
 from deepseek_operator.workloads.withdrawn import HOST_ACCESS_WITHDRAWN
 
 _NOTE_LENGTH = 1024
@@ -71,6 +72,7 @@ def events(before: TrainingStatus, after: TrainingStatus) -> tuple[Event, ...]:
         *_appeared(before, after, SAVE_WARNING, "Save"),
         *_appeared(before, after, STRAGGLER_WARNING, "Train"),
         *_appeared(before, after, EVALUATION_WARNING, "Evaluate"),
+        *evictions(before.sources, after.sources),
         *_prepared(before, after),
         *_withdrawn(before, after),
     )

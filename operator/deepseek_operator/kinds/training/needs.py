@@ -31,11 +31,15 @@ def needs(seen: Seen[DeepSeekTraining], configuration: Configuration) -> Needs:
     checkpoints = (existing_claim(owner), volume.claim_name if volume is not None and not volume.made else None)
     claims = {name for name, _ in claims_read(owner)} | {name for name in checkpoints if name}
     training = named_training(seen.owner.spec) if known is None else None
-    late = (ref for one in fetches(seen) for ref in one.doubts)
-    fetched = next((ref for one in fetches(seen) if (ref := one.asked) is not None), None)
+    errands = fetches(seen)
+    late = (ref for one in errands for ref in one.doubts)
+    fetched = next((ref for one in errands if (ref := one.asked) is not None), None)
     references = (*(Ref(CLAIM, name) for name in sorted(claims)), *((Ref(TRAINING, training),) if training else ()))
     return Needs(
-        references=references, progress=fetched or _progress(seen, configuration), warnings=(*_warnings(seen), *late)
+        references=references,
+        progress=fetched or _progress(seen, configuration),
+        warnings=(*_warnings(seen), *late),
+        mentions=any(one.makes_room for one in errands),
     )
 
 

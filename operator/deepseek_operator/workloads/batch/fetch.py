@@ -8,7 +8,7 @@ The pod is `deepseek_runtime.fetcher`: one that finds the source on the claim en
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -20,11 +20,12 @@ from deepseek_operator.api.v1alpha1.common.pod import PodSettings
 from deepseek_operator.api.v1alpha1.common.source import KeptSource, is_place
 from deepseek_operator.core.configuration import Configuration, Hub, ObjectStorage
 from deepseek_operator.core.names import ROLE_LABEL, child_name, digest, handed_on
-from deepseek_operator.core.resources import GROUP, JOB, POD, Manifest, Ref, controller_of, uid_of
+from deepseek_operator.core.resources import CLAIM, GROUP, JOB, POD, Manifest, Ref, controller_of, uid_of
 from deepseek_operator.core.seen import Seen, Unavailable
 from deepseek_operator.workloads import reasons
 from deepseek_operator.workloads.batch import backoff
 from deepseek_operator.workloads.batch.attempt import is_over
+from deepseek_operator.workloads.batch.evicting import MOST_TOLD, advised, evicted, is_cache, usage_of
 from deepseek_operator.workloads.batch.gang import Gang, gang_of_try
 from deepseek_operator.workloads.batch.job import LAST_NUMBER
 from deepseek_operator.workloads.batch.program import Exit, Program
@@ -173,13 +174,19 @@ class Fetching:
         state, uri = self.after, self.wanted.source.uri
         again = f" (try {state.attempt}; the one before: {state.message})" if state.message else ""
         if state.phase == BACKING_OFF:
-            why = f"{uri} was not fetched, and is tried again after {state.not_before}: {state.message}"
+            mended = advised(self.seen, self.wanted.source.claim) if state.reason == reasons.CLAIM_FULL else ""
+            why = f"{uri} was not fetched, and is tried again after {state.not_before}: {state.message}{mended}"
             return state.reason or reasons.FETCH_FAILED, why, state.reason == reasons.SOURCE_NOT_FOUND
         if (found := self.obstacle) is not None:
             return found.reason, f"{uri} is to be fetched by Job {self.job}: {found.message}{again}", False
         far_told = f": {state.progress}" if state.progress else ""
         told = f"{uri} is fetched to claim {self.wanted.source.claim} by Job {self.job}{far_told}{again}"
         return reasons.FETCHING, told, False
+
+    @property
+    def makes_room(self) -> bool:
+        """Whether its Job is to be made now, and told what is in use of its claim."""
+        return self.is_missing and is_cache(self.seen.references.get(Ref(CLAIM, self.wanted.source.claim)))
 
     @property
     def asked(self) -> Ref | None:
@@ -213,7 +220,8 @@ class Fetching:
         if self.is_held or self.seen.now < self._not_before(self.before):
             return self.before
         following = min(self.before.attempt + 1, LAST_NUMBER)
-        return begun(self.owner, self.wanted, following, self.before.message)
+        again = begun(self.owner, self.wanted, following, self.before.message)
+        return again.model_copy(update={"evicted": self.before.evicted})
 
     def _is_given_up(self, pod: Manifest) -> bool:
         return is_lost(pod, self.seen.now, _SILENT_S)
@@ -221,9 +229,11 @@ class Fetching:
     def _ended(self) -> FetchStatus:
         failures = newly_failed(self.gang.pods, (), self.seen.now, FETCHER)
         verdict, cause = outcome(self.gang, failures, None, FETCHER)
+        went = [one for said in _last_words(self.gang.pods) for one in evicted(said)]
+        gone = {"evicted": [*self.before.evicted, *went][-MOST_TOLD:]}
         if verdict == "Complete" and (brought := _brought(self.gang.pods, self.wanted.source)) is not None:
             cleared = {"phase": COMPLETE, **dict.fromkeys(_PASSING, "")}
-            return self.before.model_copy(update={**cleared, **brought})
+            return self.before.model_copy(update={**cleared, **brought, **gone})
         why = "its pod did not say what it fetched" if verdict == "Complete" else cause.message or sentence(cause)
         later = backoff.after_failure(self.before.attempt - 1, None, None, self.seen.now).not_before
         said = {
@@ -233,6 +243,7 @@ class Fetching:
             "not_before": later,
             "progress": "",
             "observed_at": "",
+            **gone,
         }
         return self.before.model_copy(update=said)
 
@@ -325,7 +336,7 @@ def fetch_job(one: Fetching, pod: PodSettings, labels: Mapping[str, str], config
         "image": configuration.runtime_image,
         "imagePullPolicy": configuration.image_pull_policy,
         "command": list(COMMAND),
-        "env": _variables(one.wanted, configuration),
+        "env": _variables(one, configuration),
         "resources": {kind: dict(amounts) for kind, amounts in _RESOURCES.items()},
         "volumeMounts": [{"name": _VOLUME, "mountPath": _CLAIM_PATH}],
     }
@@ -336,14 +347,15 @@ def fetch_job(one: Fetching, pod: PodSettings, labels: Mapping[str, str], config
     return {**made, "spec": single_spec(container, pod, marked, volumes, _GRACE_S)}
 
 
-def _variables(wanted: Wanted, configuration: Configuration) -> list[dict[str, Any]]:
-    source = wanted.source
+def _variables(one: Fetching, configuration: Configuration) -> list[dict[str, Any]]:
+    wanted, source = one.wanted, one.wanted.source
     told = {
         "DEEPSEEK_SOURCE_URI": source.uri,
         "DEEPSEEK_SOURCE_WANT": wanted.want,
         "DEEPSEEK_SOURCE_CLAIM": _CLAIM_PATH,
         "DEEPSEEK_SOURCE_DIGEST": source.digest or "",
         "DEEPSEEK_PROGRESS_PORT": str(_PORT),
+        **usage_of(one.seen, source.claim, configuration),
         **(_of_s3(configuration.s3) if source.is_in_bucket else _of_hub(configuration.hub)),
     }
     plain: list[dict[str, Any]] = [{"name": name, "value": value} for name, value in told.items() if value]
@@ -396,11 +408,7 @@ def _time(seconds: float) -> str:
 
 def _brought(pods: Sequence[Manifest], source: KeptSource) -> dict[str, object] | None:
     """What one of the pods says that it fetched, checked: it runs in the user's namespace."""
-    for pod in pods:
-        state = terminated(pod, FETCHER.container)
-        said = (document(str((state or {}).get("message") or "")) or {}).get("source")
-        if not isinstance(said, Mapping):
-            continue
+    for said in _last_words(pods):
         folder, revision, content = (said.get(name) for name in ("folder", "revision", "digest"))
         size = said.get("bytes")
         texts = all(isinstance(one, str) for one in (folder, revision, content))
@@ -408,6 +416,15 @@ def _brought(pods: Sequence[Manifest], source: KeptSource) -> dict[str, object] 
             told = {"sub_path": folder, "revision": str(revision)[:128], "digest": content, "size_bytes": size}
             return {**told, "read_bytes_per_second": rate if _is_count(rate := said.get("readBytesPerSecond")) else 0}
     return None
+
+
+def _last_words(pods: Sequence[Manifest]) -> Iterator[Mapping[str, object]]:
+    """What pods that are over say of the source."""
+    for pod in pods:
+        state = terminated(pod, FETCHER.container)
+        said = (document(str((state or {}).get("message") or "")) or {}).get("source")
+        if isinstance(said, Mapping):
+            yield said
 
 
 def _is_count(said: object) -> bool:

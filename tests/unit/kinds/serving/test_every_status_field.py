@@ -156,8 +156,13 @@ def compares_two_versions() -> ServingLife:
 def fetches_its_model() -> ServingLife:
     """A try fails; the next one brings it."""
     life = ServingLife(model={"source": {"uri": "hf://a/b@main", "claimName": "models"}})
-    brought = {"folder": "sources/hf/a--b/1", "revision": "1", "digest": f"sha256:{'0' * 64}", "bytes": 1}
-    brought["readBytesPerSecond"] = 5
+    brought: dict[str, Any] = {
+        "folder": "sources/hf/a--b/1",
+        "revision": "1",
+        "digest": f"sha256:{'0' * 64}",
+        "bytes": 1,
+    }
+    brought |= {"readBytesPerSecond": 5, "evicted": ["hf/c--d/2 (1.0 GiB)"]}
     for code, said in ((69, "it does not answer"), (0, json.dumps({"source": brought}))):
         life.world.run_job_controller()
         life.operator.settle()

@@ -9,11 +9,13 @@ import pytest
 from deepseek_operator.adapters.memory import Stored
 from deepseek_operator.api.v1alpha1.serving.definition import SERVING
 from deepseek_operator.core.configuration import Configuration, Hub, ObjectStorage
-from deepseek_operator.core.resources import DEPLOYMENT, JOB, POD, SERVICE
+from deepseek_operator.core.mentions import mentioned
+from deepseek_operator.core.resources import CLAIM, DEPLOYMENT, JOB, POD, SERVICE
 from deepseek_operator.core.seen import Unavailable
 from deepseek_operator.workloads.batch.fetch import far
 from tests.support.serving_life import ExaminedLife
 from tests.support.servings import NAMESPACE, a_claim
+from tests.support.trainings import training
 
 URI = "hf://deepseek-ai/DeepSeek-V2-Lite@main"
 COMMIT = "604d5664dddd88a0433dbae533b7fe9472482de0"
@@ -34,6 +36,14 @@ class FetchLife(ExaminedLife):
 
     def jobs(self) -> list[Stored]:
         return [job for job in self.cluster.all(JOB, NAMESPACE) if "deletionTimestamp" not in job["metadata"]]
+
+    def claim_uid(self) -> str:
+        return str(self.cluster.all(CLAIM, NAMESPACE)[0]["metadata"]["uid"])
+
+    def is_a_cache(self, said: str = "LastUse") -> None:
+        """Whoever has the claim writes what may go from it."""
+        told = {"deepseek-operator.io/evict": said}
+        self.cluster.edit(CLAIM, NAMESPACE, "models", lambda live: live["metadata"].update(annotations=told))
 
     def fetcher(self) -> Stored:
         """Its pod that is not over."""
@@ -83,6 +93,7 @@ def test_one_job_fetches_to_the_claim_and_nothing_runs_before_it_is_there() -> N
         "DEEPSEEK_SOURCE_WANT": "Model",
         "DEEPSEEK_SOURCE_CLAIM": "/claim",
         "DEEPSEEK_PROGRESS_PORT": "8090",
+        "DEEPSEEK_CLAIM_UID": life.claim_uid(),
     }
     assert container["image"] == Configuration().runtime_image
     assert container["volumeMounts"] == [{"name": "claim", "mountPath": "/claim"}]
@@ -501,3 +512,75 @@ def test_a_lost_status_keeps_the_rate_that_a_replica_was_made_by() -> None:
     assert not [one for one in life.status.conditions if one.type == "UpdateAvailable" and one.status == "True"]
     assert life.status.resolved is not None
     assert (life.status.resolved.size_bytes, life.status.resolved.read_bytes_per_second) == (600 * 10**9, 200 * 10**6)
+
+
+DATA = "sources/hf/datasets--team--chats/0001-7e57"
+
+
+def test_a_fetch_to_a_cache_is_told_what_the_namespace_names() -> None:
+    """Kept revisions, the data of a training, and whatever else is below sources/ in an object of the operator's."""
+    life = FetchLife()
+    life.brings()
+    life.is_a_cache()
+    for name, namespace, uri in (("a", NAMESPACE, f"pvc://models/{DATA}/data/*.jsonl"), ("b", "other", "pvc://models")):
+        reads = training(name, datasets=[{"source": {"uri": uri}}])
+        life.cluster.put({**reads, "metadata": {"name": name, "namespace": namespace}})
+    life.edit(model={"source": {**SOURCE, "uri": f"{URI}-2"}})
+    life.run()
+    said = json.loads(told(life.fetcher(), "DEEPSEEK_CLAIM_USAGE"))
+    assert said["named"] == [f"{DATA}/data/".removeprefix("sources/"), FOLDER.removeprefix("sources/")]
+    assert said["lookedAt"] == int(life.clock.now().timestamp())
+    assert said["spared"] == []
+    assert told(life.fetcher(), "DEEPSEEK_CLAIM_UID") == life.claim_uid()
+
+
+def test_what_a_fetch_is_told_names_nothing_to_the_next() -> None:
+    """Or two that wait for room would keep for each other whatever was in use once."""
+    life = FetchLife()
+    life.brings()
+    life.is_a_cache()
+    life.edit(model={"source": {**SOURCE, "uri": f"{URI}-2"}})
+    life.run()
+    usage = told(life.fetcher(), "DEEPSEEK_CLAIM_USAGE")
+    assert mentioned([json.dumps(life.fetcher()).encode()]).on("models") == ()
+    assert FOLDER.removeprefix("sources/") in usage
+
+
+@pytest.mark.parametrize("said", ["", "lastuse", "Never"])
+def test_of_a_claim_that_is_no_cache_nothing_may_go(said: str) -> None:
+    life = FetchLife()
+    life.fails(73, "it takes 31 GiB, and 2 GiB are free")
+    if said:
+        life.is_a_cache(said)
+        life.run()
+    life.after(11)
+    env = {one["name"] for one in life.fetcher()["spec"]["containers"][0]["env"]}
+    assert "DEEPSEEK_CLAIM_USAGE" not in env
+    life.fails(73, "it takes 31 GiB, and 2 GiB are free")
+    reason, message = life.said("Reconciling")
+    assert reason == "ClaimFull"
+    assert (f"says {said!r}: write LastUse" in message) == bool(said)
+
+
+def test_where_the_hub_is_offline_what_came_from_it_is_spared() -> None:
+    life = FetchLife(Configuration(hub=Hub("https://mirror.example.com", is_offline=True)))
+    life.is_a_cache()
+    life.fails(73, "it takes 31 GiB, and 2 GiB are free")
+    life.after(11)
+    assert json.loads(told(life.fetcher(), "DEEPSEEK_CLAIM_USAGE"))["spared"] == ["hf"]
+
+
+def test_what_went_is_told_once_and_stays_in_the_status() -> None:
+    life = FetchLife()
+    first, second = "hf/a--b/0001 (4.0 GiB)", "s3/c--d/0002 (2.0 GiB)"
+    said = {"formatVersion": 1, "result": "Failed", "message": "it broke off", "source": {"evicted": [first, 7]}}
+    life.world.end(life.fetcher(), 69, json.dumps(said))
+    life.run()
+    life.after(11)
+    life.brings(evicted=[second])
+    assert life.status.sources[0].evicted == [first, second]
+    notes = [event.note for _, event in life.cluster.events if event.reason == "SourceEvicted"]
+    assert notes == [
+        f"{one} went from claim models for {URI} to have room: nothing named it any more" for one in (first, second)
+    ]
+    assert mentioned([life.status.model_dump_json().encode()]).on("models") == (FOLDER.removeprefix("sources/"),)

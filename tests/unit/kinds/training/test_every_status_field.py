@@ -73,6 +73,7 @@ def fetches_its_model(life: Life) -> None:
         "digest": f"sha256:{'0' * 64}",
         "bytes": 1,
         "readBytesPerSecond": 5,
+        "evicted": ["hf/c--d/2 (1.0 GiB)"],
     }
     for code, said in ((69, {"message": "it does not answer"}), (0, {"source": brought})):
         fetch = {"done": 1, "total": 2}

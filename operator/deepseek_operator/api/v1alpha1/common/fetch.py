@@ -31,6 +31,12 @@ class FetchStatus(StatusModel):
         description="How far it is, at most twice a minute. Example: 3.2 GiB of 14.2 GiB, 210.0 MiB/s, 52 s left.",
     )
     observed_at: str = Field(default="", description="When that was, RFC 3339.")
+    evicted: list[str] = Field(
+        default_factory=list,
+        max_length=16,
+        description="Folders below sources/ that went from the claim for it to have room, the last 16. Example: hf/deepseek-ai--DeepSeek-V2-Lite/604d5664 (29.3 GiB).",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
     attempt: int = Field(default=1, description="The how-maniest try it is.")
     not_before: str = Field(default="", description="When it is tried again, RFC 3339.")
     job: str = Field(default="", description="The Job of this try.")
