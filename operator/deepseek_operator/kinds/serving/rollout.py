@@ -20,6 +20,7 @@ from deepseek_operator.kinds.serving.model import Resolution, Unresolved, claims
 from deepseek_operator.kinds.serving.revision import pods_of, template_of
 from deepseek_operator.kinds.serving.rollback import obstacle_of
 from deepseek_operator.kinds.serving.running import group, reach_of_resting
+from deepseek_operator.kinds.serving.sources import wanted_sources
 from deepseek_operator.workloads.reasons import HOST_ACCESS_NOT_ALLOWED
 from deepseek_operator.workloads.replicas.group import keeper_for
 
@@ -128,10 +129,10 @@ def target(seen: Seen[DeepSeekServing], resolution: Resolution, asked: str, runn
         if devices.refused == HOST_ACCESS_NOT_ALLOWED and meanwhile is not None and reach_of_resting(seen, meanwhile):
             meanwhile = None
         return Target(meanwhile, obstacle=Unresolved(reasons.of_plan(devices.refused), devices.reason, final=True))
+    if (found := unkept(seen, asked, resolution, nodes_of(seen.owner))) is not None:
+        return Target(_runs_meanwhile(seen, running), obstacle=found)
     if isinstance(resolution, Unresolved):
         return Target(_runs_meanwhile(seen, running), obstacle=resolution)
-    if (found := _unkept(seen, asked, resolution)) is not None:
-        return Target(_runs_meanwhile(seen, running), obstacle=found)
     absent = [name for name in claims_of(resolution) if Ref(CLAIM, name) not in seen.references]
     if not absent or group(seen, asked) is not None:
         return Target(asked, resolution)
@@ -139,16 +140,25 @@ def target(seen: Seen[DeepSeekServing], resolution: Resolution, asked: str, runn
     return Target(_runs_meanwhile(seen, running), obstacle=Unresolved(reasons.WAITING_FOR_CLAIM, missing))
 
 
-def _unkept(seen: Seen[DeepSeekServing], asked: str, resolution: ResolvedModel) -> Unresolved | None:
-    """Why replicas over several nodes can't be: nothing here keeps them, or a claim is for one node alone. None of others."""
+def unkept(seen: Seen[DeepSeekServing], asked: str, resolution: Resolution, planned: int) -> Unresolved | None:
+    """Why replicas over several nodes can't be: nothing here keeps them, or a claim is for one node alone. None of others.
+
+    Of what is fetched that is known before it is there. `planned`: pods of one replica of a revision that is not stored yet.
+    """
+    if isinstance(resolution, Unresolved):
+        names = () if resolution.final else tuple(one.source.claim for one in wanted_sources(seen.owner))
+        if not names:
+            return None
+    else:
+        names = claims_of(resolution)
     pods = pods_of(seen, asked)
-    nodes = pods.nodes if pods is not None else nodes_of(seen.owner)
+    nodes = pods.nodes if pods is not None else planned
     if nodes == 1:
         return None
     if (why := seen.unserved.get(keeper_for(nodes).resource)) is not None:
         told = f"a replica has {nodes} pods, which a LeaderWorkerSet keeps together: {why}"
         return Unresolved(reasons.WAITING_FOR_API, told)
-    claims = [seen.references.get(Ref(CLAIM, name)) for name in claims_of(resolution)]
+    claims = [seen.references.get(Ref(CLAIM, name)) for name in names]
     if (claim := next((claim for claim in claims if claim is not None and not is_shared(claim)), None)) is None:
         return None
     told = f"claim {claim['metadata']['name']} may be mounted by one node, and a replica has pods on {nodes}"

@@ -35,6 +35,7 @@ from deepseek_operator.kinds.serving.cache import is_ready, names_of
 from deepseek_operator.kinds.serving.called import recorded_names
 from deepseek_operator.kinds.serving.canary import drift, facts, header_of, is_rejected, run_of
 from deepseek_operator.kinds.serving.comparing import Comparison, comparison
+from deepseek_operator.kinds.serving.devices import nodes_of
 from deepseek_operator.kinds.serving.fresh import Fresh
 from deepseek_operator.kinds.serving.gate import running_replicas
 from deepseek_operator.kinds.serving.keyed import key_of
@@ -60,6 +61,7 @@ from deepseek_operator.kinds.serving.rollout import (
     rollout_of_run,
     target,
     target_of_rollback,
+    unkept,
 )
 from deepseek_operator.kinds.serving.routed import unrouted
 from deepseek_operator.kinds.serving.routes import foreign_controller, gateway_of, is_settled, leads, reached
@@ -120,7 +122,10 @@ class View:
         """What the spec asks for can't be served, whatever is fetched for it."""
         said = self.resolution
         is_unsupported = isinstance(said, Unresolved) and said.reason == reasons.UNSUPPORTED
-        return is_unsupported or (self.devices is not None and bool(self.devices.refused))
+        if is_unsupported or (self.devices is not None and bool(self.devices.refused)):
+            return True
+        planned = (self.devices.nodes or 1) if self.devices is not None else nodes_of(self.owner)
+        return unkept(self.seen, self.asked, said, planned) is not None
 
     @cached_property
     def asked(self) -> str:

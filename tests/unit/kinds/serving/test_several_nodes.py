@@ -11,6 +11,7 @@ from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.resources import (
     BUDGET,
     DEPLOYMENT,
+    JOB,
     LEADER_WORKER_SET,
     POD,
     REVISION,
@@ -292,6 +293,36 @@ def test_a_claim_of_one_node_is_told_before_pods_of_two_wait_for_it() -> None:
     life = ServingLife(claim, **a_replica(accelerator=H100, model=model)["spec"])
     assert life.cluster.all(LEADER_WORKER_SET, NAMESPACE) == []
     assert life.reason("Stalled") == "ClaimNotShared"
+
+
+FETCHED: dict[str, Any] = {**R1, "source": {"uri": "hf://deepseek-ai/DeepSeek-R1@main", "claimName": "hub"}}
+
+
+def test_a_claim_of_one_node_is_told_before_anything_is_fetched_to_it() -> None:
+    claim = a_claim("hub")
+    claim["spec"]["accessModes"] = ["ReadWriteOnce"]
+    life = ServingLife(claim, **a_replica(accelerator=H100, model=FETCHED)["spec"])
+    life.run()
+    assert life.reason("Stalled") == "ClaimNotShared"
+    assert (life.cluster.all(JOB, NAMESPACE), life.status.sources) == ([], [])
+    life.edit(model={**FETCHED, "source": {**FETCHED["source"], "claimName": "models"}})
+    life.run()
+    assert life.reason("Reconciling") == "Fetching"
+    assert len(life.cluster.all(JOB, NAMESPACE)) == 1
+
+
+def test_what_to_install_is_told_before_anything_is_fetched() -> None:
+    kind, why = serving_kind(Configuration()), "this cluster serves no LeaderWorkerSet"
+    seen = seen_of(a_replica(accelerator=H100, model=FETCHED), references=[a_claim("hub")])
+    seen = replace(seen, unserved={LEADER_WORKER_SET: why})
+    while (record := kind.decide(seen).plan.record) is not None:
+        seen = replace(seen, owner=seen.owner.model_copy(update={"status": record}))
+    decision = kind.decide(seen)
+    assert (decision.plan.actions, seen.owner.status.sources) == ((), [])
+    condition = find(decision.status(Done()).conditions, "Reconciling")
+    assert condition is not None
+    assert condition.reason == "WaitingForAPI"
+    assert why in condition.message
 
 
 @pytest.mark.parametrize(
