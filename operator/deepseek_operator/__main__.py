@@ -3,7 +3,7 @@
 import logging
 import os
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, Namespace, _SubParsersAction
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -76,6 +76,18 @@ def _argocd(options: Namespace) -> int:
     return _kept({options.folder / path: text for path, text in files(KINDS).items()}, options.check)
 
 
+def _krew(options: Namespace) -> int:
+    from deepseek_operator.cli.krew import Archive, manifest
+
+    try:
+        archives = [Archive(*one) for one in options.archive]
+        print(manifest(__version__, options.homepage, archives), end="")
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
 def _kept(texts: Mapping[Path, str], check: bool) -> int:
     """Writes generated files; with `check` it only says which of them are not as they should be."""
     if check:
@@ -113,6 +125,18 @@ def tables() -> Mapping[str, Mapping[str, str]]:
     return {**{page: made(KINDS) for page, made in handbook.PAGES.items()}, "commands.md": commands}
 
 
+def _add_krew(commands: "_SubParsersAction[ArgumentParser]") -> None:
+    krew = commands.add_parser(
+        "krew", help="print the manifest by which krew installs kubectl deepseek from archives that you host"
+    )
+    krew.add_argument(
+        "--archive", nargs=3, action="append", required=True, metavar=("OS/ARCH", "URL", "SHA256"),
+        help="of one platform, for example linux/amd64; may be given several times",
+    )  # fmt: skip
+    krew.add_argument("--homepage", required=True, metavar="URL", help="of what is installed")
+    krew.set_defaults(command=_krew)
+
+
 def parser() -> ArgumentParser:
     """Of the whole command line."""
     made = ArgumentParser(prog="deepseek-operator", description="Kubernetes operator for the DeepSeek model family.")
@@ -137,6 +161,7 @@ def parser() -> ArgumentParser:
     argocd.add_argument("--check", action="store_true", help="write nothing; fail if the files differ")
     argocd.add_argument("folder", type=Path, nargs="?", default=ARGOCD, metavar="FOLDER", help="where they are kept")
     argocd.set_defaults(command=_argocd)
+    _add_krew(commands)
     add_plan(commands)
     check = commands.add_parser(
         "check",
