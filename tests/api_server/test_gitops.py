@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from subprocess import run
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 import yaml
+from prometheus_client.parser import text_string_to_metric_families
 
 from examples.local_cluster import programs
 from examples.local_cluster.api import Api, Manifest
@@ -20,10 +22,16 @@ from tests.support.fake_node import FakeNode
 from tests.support.kubectl import until
 from tests.support.namespaces import wait_for_account
 from tests.support.operator_process import OperatorProcess
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 MODELS = ROOT / "examples" / "gitops" / "models"
 WITHIN_S = 120
+HOUR = {"AUDIT_INTERVAL_SECONDS": "1", "RESYNC_INTERVAL_SECONDS": "1", "SIGNAL_INTERVAL_SECONDS": "1"}
+AUDITS, PASSES = 60, 7
+"""What the operator does by itself within an hour: an audit each minute, a pass over each object each ten minutes or sooner."""
+HOUR_WITHIN_S = 400
+"""A minute, on a machine that has nothing else to do."""
 CLAIM: Manifest = {
     "metadata": {"name": "models"},
     "spec": {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}},
@@ -33,8 +41,9 @@ CLAIM: Manifest = {
 class Repository:
     """The manifests of Git, and what a synchronisation of them would change now."""
 
-    def __init__(self, api: Api, namespace: str) -> None:
+    def __init__(self, api: Api, namespace: str, operator: OperatorProcess) -> None:
         self.api = api
+        self.operator = operator
         self._namespace = namespace
         training, serving = (resource(MODELS / f"{name}.yaml") for name in ("training", "serving"))
         # Nothing trains on this node: a folder of a claim is served in place of the export.
@@ -57,6 +66,31 @@ class Repository:
             del one["metadata"]["managedFields"]
         return merge_patch(live, predicted)
 
+    def live_an_hour(self) -> None:
+        """Returns when the operator has done all that it does by itself within an hour; its intervals are seconds."""
+        audits, passes = self._audits(), self._passes()
+
+        def is_over() -> bool:
+            went = {controller: count - passes[controller] for controller, count in self._passes().items()}
+            return self._audits() - audits >= AUDITS and min(went.values()) >= PASSES
+
+        until("an hour is over", is_over, timeout_s=HOUR_WITHIN_S, every_s=1)
+
+    def _audits(self) -> int:
+        """Lists of the trainings' metadata so far, of which each audit makes one."""
+        asked = list(self.operator.proxy.asked)
+        return sum("PartialObjectMetadata" in one.accept and one.last == "deepseektrainings" for one in asked)
+
+    def _passes(self) -> dict[str, float]:
+        """So far, by kind."""
+        with urlopen(f"http://127.0.0.1:{self.operator.environment['METRICS_PORT']}/metrics", timeout=30) as answer:
+            families = {one.name: one for one in text_string_to_metric_families(answer.read().decode())}
+        found: dict[str, float] = {}
+        for sample in families["controller_runtime_reconcile"].samples:
+            if sample.name.endswith("_total"):
+                found[sample.labels["controller"]] = found.get(sample.labels["controller"], 0) + sample.value
+        return found
+
     def act(self, manifest: Manifest, action: str) -> None:
         """As Argo CD's server does: the difference that the script makes, as a merge patch."""
         live = self.live(manifest)
@@ -69,9 +103,10 @@ def repository(controllers: Cluster, namespace: str, tmp_path: Path) -> Iterator
     controllers.api.create("/api/v1/namespaces", {"metadata": {"name": system}})
     wait_for_account(controllers.api, namespace)
     controllers.api.create(f"/api/v1/namespaces/{namespace}/persistentvolumeclaims", CLAIM)
-    operator = OperatorProcess(controllers, tmp_path, system, namespace)
+    settings = {**HOUR, "METRICS_PORT": str(free_port())}
+    operator = OperatorProcess(controllers, tmp_path, system, namespace, settings)
     with FakeNode(controllers.api, namespace, namespace), operator:
-        yield Repository(controllers.api, namespace)
+        yield Repository(controllers.api, namespace, operator)
     assert operator.exits == []
 
 
@@ -99,6 +134,7 @@ def test_nothing_drifts_from_git_while_the_operator_the_autoscaler_and_people_wo
     assert repository.live(training)["spec"]["suspend"] is True, "Git says nothing of it"
     repository.act(training, "resume")
     is_in(training, "Running")
+    repository.live_an_hour()
     assert [repository.difference(manifest) for manifest in repository.manifests] == [{}, {}]
 
 
