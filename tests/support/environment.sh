@@ -88,6 +88,13 @@ need_promtool() {
 # Redis, which the rate limit service of limits of tokens keeps its counts in.
 need_redis() { REDIS="$(unpacked redis bookworm redis-server)"; export REDIS; }
 
+# A browser with its letters, and what makes SVG of what it prints.
+need_browser() {
+  CHROMIUM_ROOT="$(unpacked chromium bookworm chromium fonts-dejavu-core)"
+  POPPLER_ROOT="$(unpacked poppler bookworm poppler-utils)"
+  export CHROMIUM_ROOT POPPLER_ROOT
+}
+
 # unpacked NAME SUITE PACKAGE...: unpacks Debian packages and what they need into a folder once and prints its path; nothing
 # is installed. To be called in a subshell, as `environment` is.
 unpacked() {

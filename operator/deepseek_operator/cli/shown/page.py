@@ -26,6 +26,7 @@ a { color: inherit; } a:focus-visible { outline: 3px solid var(--ink); outline-o
 table { border-collapse: collapse; } th, td { text-align: left; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid var(--rule); }
 td.number { text-align: right; font-variant-numeric: tabular-nums; }
 ul.tree { list-style: none; padding-left: 1.2rem; } pre { overflow-x: auto; } .soft { color: var(--soft); }
+svg { max-width: 100%; height: auto; } @media print { .wide { overflow: visible; } }
 svg text { fill: var(--ink); font: 12px system-ui, sans-serif; } svg line, svg path { stroke: var(--ink); fill: none; }
 svg .mark { stroke: var(--mark); stroke-dasharray: 5 4; } svg text.mark { stroke: none; fill: var(--mark); }
 """
