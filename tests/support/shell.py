@@ -101,7 +101,14 @@ class Operator:
         pulls = Pulls(self.progress, self.clock, timedelta(seconds=5))
         readings = Readings(self.store, self.clock, lambda key: self.woken.add(key))
         self.look = Look(self.kind, self.cluster, self.mirror, self.clock, pulls, readings, lambda key: self.wishes)
-        self._driver = Reconciler(self.kind, self.cluster, self.mirror, self.look, most_rounds=self._most_rounds)
+        self._driver = Reconciler(
+            self.kind,
+            self.cluster,
+            self.mirror,
+            self.look,
+            most_rounds=self._most_rounds,
+            caught_up=lambda key: self.woken.discard(key),
+        )
         for resource in sorted({*KINDS.owners, CLAIM, *self.kind.owns}):
             for item in self.cluster.watched(resource):
                 self.mirror.observe(resource, item)

@@ -231,6 +231,7 @@ class App:
                 Look(kind, fenced, mirror, clock, pulls, readings, self._board.wishes),
                 self._aside,
                 announcer.publish,
+                caught_up=self._queue.caught_up,
             )
             for resource, kind in self._kinds.behaviours(settings.configuration).items()
         }

@@ -1,7 +1,7 @@
 """A work queue with client-go's semantics: de-duplicated, single-flight per key, delayed, with per-key backoff.
 
-A key that is added while it is being worked on is worked on once more afterwards, never at the same time. What is
-due later is forgotten when work on the key begins: that pass decides anew when to look again.
+A key that is added while it is being worked on is worked on once more afterwards, never at the same time, unless that
+work says that it has looked at everything since. What is due later is forgotten when work on the key begins: that pass decides anew when to look again.
 
 Groups (namespaces) take turns, so that one with thousands of keys delays the others by one pass each, and no group has
 all workers: what hangs there leaves some to the others. A key that is added in a storm is worked on about once a second.
@@ -122,6 +122,11 @@ class Queue(Generic[KeyT]):
         if (timer := self._timers.pop(key, None)) is not None:
             timer.cancel()
         return key
+
+    def caught_up(self, key: KeyT) -> None:
+        """The work on the key looks at everything from here on: what was added so far needs no work of its own."""
+        if key in self._processing:
+            self._dirty.discard(key)
 
     def done(self, key: KeyT) -> None:
         """Work on the key ended, one way or another."""

@@ -233,3 +233,23 @@ def test_the_virtual_clock_is_what_these_tests_run_on() -> None:
         assert elapsed_s() == pytest.approx(3600)
 
     hour()
+
+
+@in_virtual_time
+async def test_what_was_added_before_the_work_looked_at_everything_needs_no_work_of_its_own() -> None:
+    queue = Queue[Key](Random())
+    queue.add(KEY)
+    assert await queue.get() == KEY
+    queue.add(KEY)
+    queue.caught_up(KEY)
+    queue.done(KEY)
+    assert len(queue) == 0
+    queue.add(KEY)
+    queue.caught_up(KEY)
+    queue.add(KEY)
+    assert len(queue) == 1, "nobody works on it: it waits as it did, once"
+    await queue.get()
+    queue.caught_up(KEY)
+    queue.add(KEY)
+    queue.done(KEY)
+    assert len(queue) == 1, "it was added behind that look"

@@ -111,6 +111,45 @@ def test_what_happens_within_a_pass_is_seen_by_its_next_round(cluster: MemoryClu
     assert [write.ref.name for write in cluster.writes if write.verb == "create"] == ["t-train-2"]
 
 
+def test_what_is_told_of_a_write_before_the_next_round_is_no_news_behind_the_pass(
+    cluster: MemoryCluster, operator: Operator
+) -> None:
+    cluster.put(tiny())
+    operator.pipe.flush()
+    news: list[str] = []
+
+    def flushed(change: Change) -> None:
+        operator.pipe.flush()
+        news.extend(change.resource.kind for key in operator.woken if key == KEY)
+
+    cluster.listeners.append(flushed)
+    operator.reconcile(KEY)
+    assert news == [TRAINING.kind, SERVICE.kind, JOB.kind, TRAINING.kind]
+    assert KEY in operator.woken, "of its last status: nobody has looked behind it"
+    cluster.listeners.remove(flushed)
+    cluster.edit(SERVICE, NS, "t-train", lambda live: live["spec"].update(ports=[]))
+    cluster.listeners.append(lambda change: operator.pipe.flush() if change.resource == SERVICE else None)
+    operator.pipe.flush()
+    operator.reconcile(KEY)
+    assert KEY not in operator.woken
+
+
+def test_an_owner_that_goes_within_a_pass_is_parted_from_by_it(cluster: MemoryCluster, operator: Operator) -> None:
+    """No other pass is due for that news."""
+    cluster.put(tiny())
+    operator.pipe.flush()
+
+    def gone(change: Change) -> None:
+        cluster.listeners.remove(gone)
+        cluster.drop(TRAINING, NS, "t")
+        operator.pipe.flush()
+
+    cluster.listeners.append(gone)
+    operator.reconcile(KEY)
+    assert KEY not in operator.woken
+    assert operator.mirror.departed(KEY) is None
+
+
 def test_a_child_that_is_gone_live_is_gone_in_the_mirror(cluster: MemoryCluster, operator: Operator) -> None:
     """Of what is asked for by name as well: nothing is applied to it by its uid, which would fail for a minute."""
     cluster.put(tiny())
