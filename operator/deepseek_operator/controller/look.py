@@ -145,6 +145,8 @@ class Look(Generic[OwnerT, StatusT]):
         if excess is not None:
             raise TooLarge(excess)
         owner, uid = self._kind.parse(manifest), uid_of(manifest)
+        if _is_unseen(manifest):
+            self._recalled[key] = uid  # Nothing is recorded of it yet.
         find = partial(self._unasked, reading)
         unserved = self._mirror.unserved(key.namespace)
         labelled = await self._labelled(key, uid, unserved) if self._may_have_children(key, manifest) else {}
@@ -156,6 +158,11 @@ class Look(Generic[OwnerT, StatusT]):
         known |= await self._pods_of_jobs(key, known)
         reading.unwatched.update({ref: item for ref, item in known.items() if not is_watched(ref.resource, item)})
         return await self._view(key, owner, manifest, known, named, unserved, find, reading)
+
+    def is_new(self, key: Key) -> bool:
+        """True for an owner that the mirror knows and of which no operator has said a word."""
+        manifest = self._mirror.get(key.resource, key.namespace, key.name)
+        return manifest is not None and _is_unseen(manifest)
 
     def holds(self, key: Key, last: View[OwnerT]) -> bool:
         """True while what an earlier live look of this pass read may be relied on."""

@@ -205,7 +205,11 @@ class Reconciler(Generic[OwnerT, StatusT]):
         way.left -= 1
         # Behind a live look the mirror alone knows less: deciding from it first would be for nothing.
         read = way.read if way.read is not None and self._look.holds(key, way.read) else None
-        view = await (self._look.from_mirror(key) if read is None else self._look.renewed(key, read))
+        if read is not None:
+            view: View[OwnerT] | None = await self._look.renewed(key, read)
+        else:
+            # Of one that nobody has looked at something final is nearly always due.
+            view = await (self._look.live(key) if self._look.is_new(key) else self._look.from_mirror(key))
         decision = await self._decided(key, view) if view is not None else None
         if view is not None and view.reading is None and decision is not None and decision.plan.is_irreversible:
             view = await self._look.live(key)

@@ -107,7 +107,8 @@ async def test_a_renewal_of_the_lease_never_waits_behind_reads_that_the_server_d
     try:
         await until(lambda: state.renewals > 0)
         for number in range(SETTINGS.workers):
-            metadata = {"name": f"t{number}", "namespace": "team", "uid": f"uid-{number}", "resourceVersion": "5"}
+            team = f"team-{number % 2}"  # Of one alone not all workers look.
+            metadata = {"name": f"t{number}", "namespace": team, "uid": f"uid-{number}", "resourceVersion": "5"}
             app.told(TRAINING, "ADDED", {**tiny(f"t{number}"), "metadata": metadata})
         await until(lambda: state.hanging >= CONNECTIONS)
         renewals = state.renewals

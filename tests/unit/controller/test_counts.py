@@ -32,7 +32,7 @@ WRITES = {
     TRAINING: {"create": 2, "apply": 1, "status": 2},
     SERVING: {"create": 1, "apply": 5, "status": 2},
 }
-LOOKS = {TRAINING: 6, SERVING: 5}
+LOOKS = {TRAINING: 5, SERVING: 4}
 
 
 @pytest.mark.parametrize("resource", GIVEN, ids=lambda resource: resource.kind)
