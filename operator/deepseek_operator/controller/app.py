@@ -20,7 +20,7 @@ from deepseek_operator.controller.aside import Aside
 from deepseek_operator.controller.audit import Auditor
 from deepseek_operator.controller.bucket import FairBucket, TokenBucket
 from deepseek_operator.controller.doors import EXTERNAL_METRICS, METRICS, PROBES, WANTED, raise_file_limit
-from deepseek_operator.controller.external_metrics import Aggregator, ExternalMetrics, aggregator_of, ends_at
+from deepseek_operator.controller.external_metrics import Aggregator, ExternalMetrics, aggregator_of
 from deepseek_operator.controller.fence import FencedCluster
 from deepseek_operator.controller.key import Key
 from deepseek_operator.controller.lease import AlwaysHeld, Lease
@@ -108,6 +108,8 @@ class App:
         self._metrics.follow(self._queue.__len__, lambda: self._lease.left_s() > 0, settings.lease_name)
         self._metrics.follow_mirror(self._mirror, kinds.watched)
         if settings.external_metrics and settings.certificate_dir is not None:
+            from deepseek_operator.controller.certificates import ends_at
+
             self._metrics.follow_certificate("external-metrics", partial(ends_at, settings.certificate_dir))
 
     @property

@@ -14,16 +14,10 @@ import tempfile
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from math import nan
 from pathlib import Path
 from typing import Any, Protocol
 
 from aiohttp import web
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from deepseek_operator.api.base import rfc3339
 from deepseek_operator.controller.doors import EXTERNAL_METRICS, Door
@@ -35,8 +29,8 @@ log = logging.getLogger(__name__)
 GROUP_VERSION = "external.metrics.k8s.io/v1beta1"
 REFRESH_S = 60.0
 """How often certificate files and the aggregator's authority are looked at again."""
-_SELF_SIGNED_DAYS = 3650
-_PAIR = ("tls.crt", "tls.key")
+PAIR = ("tls.crt", "tls.key")
+"""Files of a certificate and its key, as a Secret of that type mounts them."""
 
 
 class Wishes(Protocol):
@@ -116,7 +110,7 @@ class ExternalMetrics:
         if self._certificate_dir is None:
             return _Trust(self._aggregator.ca)
         folder = Path(self._certificate_dir)
-        return _Trust(self._aggregator.ca, folder, tuple((folder / name).read_bytes() for name in _PAIR))
+        return _Trust(self._aggregator.ca, folder, tuple((folder / name).read_bytes() for name in PAIR))
 
     async def _serve(self, stack: AsyncExitStack, host: str, port: int, context: ssl.SSLContext) -> int:
         door = Door("external metrics", self._application(), EXTERNAL_METRICS, context)
@@ -197,42 +191,11 @@ class _Trust:
 
     def context(self) -> ssl.SSLContext:
         """Raises OSError (ssl.SSLError) when authority, certificate or key are no PEM or do not belong together."""
+        from deepseek_operator.controller.certificates import self_signed  # Seven megabytes, for whoever serves them.
+
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cadata=self.ca)
         context.verify_mode = ssl.CERT_REQUIRED
         with tempfile.TemporaryDirectory() as own:  # A key file stays no longer than it takes to read it.
-            folder = self.folder or _self_signed(Path(own))
-            context.load_cert_chain(folder / _PAIR[0], folder / _PAIR[1])
+            folder = self.folder or self_signed(Path(own))
+            context.load_cert_chain(folder / PAIR[0], folder / PAIR[1])
         return context
-
-
-def ends_at(folder: str) -> float:
-    """When the certificate in the folder ends, seconds since 1970; not a number while none can be read."""
-    try:
-        certificate = x509.load_pem_x509_certificate((Path(folder) / _PAIR[0]).read_bytes())
-    except (OSError, ValueError):
-        return nan
-    return certificate.not_valid_after_utc.timestamp()
-
-
-def _self_signed(folder: Path) -> Path:
-    """A key pair for a cluster whose APIService does not verify us (`insecureSkipTLSVerify`)."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "deepseek-operator")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(days=_SELF_SIGNED_DAYS))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("deepseek-operator")]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    for file, content in zip(_PAIR, (certificate.public_bytes(serialization.Encoding.PEM), private), strict=True):
-        (folder / file).write_bytes(content)
-    return folder

@@ -1,7 +1,10 @@
 """external.metrics.k8s.io over TLS: who may ask, and what an autoscaler gets."""
 
 import asyncio
+import os
 import ssl
+import subprocess
+import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,7 +22,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from deepseek_operator.controller import external_metrics
-from deepseek_operator.controller.external_metrics import Aggregator, ExternalMetrics, aggregator_of, ends_at
+from deepseek_operator.controller.certificates import ends_at
+from deepseek_operator.controller.external_metrics import Aggregator, ExternalMetrics, aggregator_of
 from deepseek_operator.controller.signals import Wish
 
 ROOT = "/apis/external.metrics.k8s.io/v1beta1"
@@ -239,3 +243,10 @@ def test_a_cluster_without_aggregation_is_said_so() -> None:
 def test_an_authority_without_names_lets_any_of_its_certificates_in(names: str) -> None:
     data = {"requestheader-client-ca-file": "PEM", "requestheader-allowed-names": names}
     assert aggregator_of(data) == Aggregator("PEM", ())
+
+
+def test_the_library_of_certificates_is_imported_by_whoever_serves_them_alone() -> None:
+    """It takes seven megabytes."""
+    code = "import sys, deepseek_operator.controller.handlers; sys.exit('cryptography' in sys.modules)"
+    paths = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    assert subprocess.run([sys.executable, "-c", code], check=False, env=paths).returncode == 0
