@@ -1,7 +1,7 @@
 """What a serving must look at besides its children: the trainings that it refers to, the claims that it mounts, and the other
 servings whose names must differ from its own."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel
@@ -16,6 +16,7 @@ from deepseek_operator.kinds.serving.revision import claims_mounted, template_of
 from deepseek_operator.kinds.serving.sleep import questions as idle_questions
 from deepseek_operator.kinds.serving.sources import fetches
 from deepseek_operator.kinds.serving.verbs import ROLLBACK, verb
+from deepseek_operator.workloads.batch.fetch import Fetching
 
 
 def needs(seen: Seen[DeepSeekServing], configuration: Configuration) -> Needs:
@@ -31,7 +32,7 @@ def needs(seen: Seen[DeepSeekServing], configuration: Configuration) -> Needs:
     if (compared := comparison(seen)) is not None:
         of_exams, asked = (), compared.questions
     return Needs(
-        references=tuple(dict.fromkeys(_references(seen))),
+        references=tuple(dict.fromkeys(_references(seen, errands))),
         progress=next((ref for one in errands if (ref := one.asked) is not None), None),
         questions=(*asked, *idle_questions(seen)),
         warnings=(*late, *of_exams),
@@ -45,9 +46,9 @@ def _has_names_to_keep(owner: DeepSeekServing) -> bool:
     return owner.spec.gateway is not None and owner.spec.gateway.auth is not None
 
 
-def _references(seen: Seen[DeepSeekServing]) -> Iterator[Ref]:
+def _references(seen: Seen[DeepSeekServing], errands: Iterable[Fetching]) -> Iterator[Ref]:
     yield from (Ref(TRAINING, name) for name in dict.fromkeys(unresolved_trainings(seen)))
-    yield from (Ref(CLAIM, one.wanted.source.claim) for one in fetches(seen))
+    yield from (Ref(CLAIM, one.wanted.source.claim) for one in errands)
     if isinstance(resolution := resolve(seen), ResolvedModel):
         yield from (Ref(CLAIM, name) for name in claims_of(resolution))
     if (wish := verb(seen.owner, ROLLBACK)) is not None and (template := template_of(seen, wish.revision)) is not None:
