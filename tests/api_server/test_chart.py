@@ -523,6 +523,13 @@ def test_every_value_changes_what_is_installed_and_has_a_default() -> None:
     assert ignored == []
 
 
+def test_helm_finds_no_fault_with_the_chart_and_any_of_its_values() -> None:
+    for values in ({}, EVERYTHING, *({**BESIDE.get(path, EVERYTHING), path: value} for path, value in CHANGES.items())):
+        flags = [("--set-json", f"{path}={dumps(value)}") for path, value in values.items()]
+        said = _helm("lint", "--strict", str(CHART), "--namespace", "system", *chain.from_iterable(flags))
+        assert "0 chart(s) failed" in said, said
+
+
 # --- who reaches the operator ---------------------------------------------------------------------------------------
 
 
