@@ -14,6 +14,7 @@ EGCTL = "github.com/envoyproxy/gateway/cmd/egctl"
 RATE_LIMIT_SERVICE = "github.com/envoyproxy/ratelimit/src/service_cmd"
 LEADER_WORKER_SET = "sigs.k8s.io/lws/cmd"
 S3_SERVER = "github.com/versity/versitygw/cmd/versitygw"
+KUBE_SCORE = "github.com/zegl/kube-score/cmd/kube-score"
 KEDA_OPERATOR = "github.com/kedacore/keda/v2/cmd/operator"
 KEDA_METRICS = "github.com/kedacore/keda/v2/cmd/adapter"
 MODULES = {
@@ -22,6 +23,7 @@ MODULES = {
     RATE_LIMIT_SERVICE: HERE / "rate_limit_service",
     LEADER_WORKER_SET: HERE / "leader_worker_set",
     S3_SERVER: HERE / "versitygw",
+    KUBE_SCORE: HERE / "kube_score",
     KEDA_OPERATOR: HERE / "keda",
     KEDA_METRICS: HERE / "keda",
 }
@@ -32,14 +34,20 @@ _MINUTES = {
     RATE_LIMIT_SERVICE: 1,
     LEADER_WORKER_SET: 3,
     S3_SERVER: 2,
+    KUBE_SCORE: 1,
     KEDA_OPERATOR: 9,
     KEDA_METRICS: 1,
 }
 """About, for whoever waits."""
 
 
+def needed_by_api() -> None:
+    """Builds what tests/api_server runs of them, so that no test's time limit counts it."""
+    built(KUBE_SCORE)
+
+
 def needed_by_gate() -> None:
-    """Builds what tests/gate runs, so that no test's time limit counts it."""
+    """The same for tests/gate."""
     for program in (EGCTL, RATE_LIMIT_SERVICE):
         built(program)
 
