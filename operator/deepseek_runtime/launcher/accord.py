@@ -13,6 +13,7 @@ whoever only finds the port, as at the meeting of the ranks, and a NetworkPolicy
 """
 
 import json
+import re
 import socket
 import sys
 import threading
@@ -42,6 +43,8 @@ _MOST_STRANGERS = 16
 """Connections that have not said yet who they are; one more is sent away."""
 _OWN_DEATHS = frozenset(128 + signal for signal in (4, 7, 8, 9, 11))
 """SIGILL, SIGBUS, SIGFPE, SIGKILL, SIGSEGV: no peer's end leads to one."""
+_OF_A_PEER = re.compile(r"(?i)\bby (remote )?peer|remote (worker|process)|ncclRemoteError|broken pipe|likely closed")
+"""In the words of one whose connection to another broke: gloo's, NCCL's, a TCPStore's and the system's."""
 
 
 @dataclass(frozen=True)
@@ -174,12 +177,19 @@ class First:
             line.close()
 
     def _cause(self) -> Crash | None:
-        """What others follow from: an end with a meaning of its own, else a death that no peer's end leads to, else the first."""
+        """What others follow from: an end with a meaning of its own, else a death that no peer's end leads to, else one that
+        does not speak of a peer, else the first."""
         heard = list(self._crashes.values())
-        for kind in (FINAL, _OWN_DEATHS):
-            if found := [crash for crash in heard if crash.code in kind]:
+        of_itself = [crash for crash in heard if not _OF_A_PEER.search(crash.message)]
+        for found in (
+            [crash for crash in heard if crash.code in FINAL],
+            [crash for crash in heard if crash.code in _OWN_DEATHS],
+            of_itself,
+            heard,
+        ):
+            if found:
                 return found[0]
-        return heard[0] if heard else None
+        return None
 
     def _wait(self, limit_s: float, until: Callable[[], bool], is_stopping: Callable[[], bool]) -> None:
         end = time.monotonic() + limit_s

@@ -40,6 +40,17 @@ def contract(node: int, port: int, **told: str) -> Contract:
     )
 
 
+OF_A_PEER = [
+    "rank 0 exited with code 1: RuntimeError: [/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:553] Connection closed by peer",
+    "rank 0 exited with code 1: RuntimeError: [/pytorch/third… typically caused by a remote worker crashing. Check the logs",
+    "rank 0 exited with code 1: RuntimeError: [pair.cc:491] Read error [127.0.0.1]:4321: Connection reset by peer",
+    "rank 0 exited with code 1: DistBackendError: NCCL error: remote process exited or there was a network error",
+    "rank 0 exited with code 1: DistNetworkError: Failed to recv, got 0 bytes. Connection was likely closed.",
+    "rank 0 exited with code 1: BrokenPipeError: [Errno 32] Broken pipe",
+]
+"""What processes of torch 2.13 say whose peer has gone, as launchers clip it."""
+
+
 class Gang:
     """Three launchers; each settles in a thread of its own."""
 
@@ -117,6 +128,19 @@ def test_of_crashes_of_one_moment_the_cause_is_the_one_that_no_peers_end_leads_t
     members = [gang.settles(node, codes[node]) for node in (1, 2)]
     eventually(lambda: len(gang.first._crashes) == 2)
     assert set(causes(gang.settles(0, codes[0]), *members)) == {f"{CRASH} in node {victim}"}
+
+
+@pytest.mark.parametrize("told", OF_A_PEER)
+@pytest.mark.parametrize("code", [1, 134], ids=["an error", "an abort"])
+def test_one_whose_connection_broke_is_not_the_cause_although_it_is_heard_first(
+    gang: Gang, told: str, code: int
+) -> None:
+    """An abort may follow from a peer's end, as the one of NCCL's watchdog does, and may lead to it."""
+    first = gang.threads.submit(gang.members[0].settle, Crash(1, 1, told), lambda: None, lambda: False)
+    eventually(lambda: len(gang.first._crashes) == 1)
+    second = gang.settles(2, code)
+    eventually(lambda: len(gang.first._crashes) == 2)
+    assert set(causes(gang.settles(0), first, second)) == {f"{CRASH} in node 2"}
 
 
 @pytest.mark.parametrize("code", [64, 73, 75, 76])
