@@ -6,6 +6,7 @@ A pod that is merely being deleted is evidence only if that began before the Job
 peers of a crashed pod itself.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Literal, TypeAlias
@@ -29,6 +30,8 @@ MAX_FAILURES = 64
 _UNCERTAIN = (POD_DELETED, JOB_DELETED)
 _OWN_DEATHS = tuple(128 + signal for signal in (4, 7, 8, 9, 11))
 """SIGILL, SIGBUS, SIGFPE, SIGKILL, SIGSEGV: no peer's end leads to one; a broken connection is exit 1 or SIGABRT."""
+_OF_A_PEER = re.compile(r"(?i)\bby (remote )?peer|remote (worker|process)|ncclRemoteError|broken pipe|likely closed")
+"""In the last words of one whose connection to another broke, as torch, gloo and NCCL have them; launchers have the same."""
 _TOGETHER = timedelta(seconds=2)
 """Times of the kubelet are whole seconds, and a peer notices within one."""
 START_ERRORS = ("StartError", "ContainerCannotRun", "RunContainerError")
@@ -74,7 +77,9 @@ def _rank(failure: PodFailure, program: Program) -> int:
         return 0
     if _is_certain(failure):
         return 1
-    return 2 if failure.exit_code in _OWN_DEATHS else 3
+    if failure.exit_code in _OWN_DEATHS:
+        return 2
+    return 4 if _OF_A_PEER.search(failure.message) else 3
 
 
 def _is_certain(failure: PodFailure) -> bool:
@@ -86,7 +91,7 @@ def root_cause(failures: Sequence[PodFailure], failed_at: datetime | None, progr
 
     A user's error before everything; then what certainly is a disruption, whenever it came to light; then the
     earliest, a disruption before a crash of the same second (the Job reacts to a crash a second later at the soonest).
-    Of crashes that cannot be told apart by time, one that no peer can have caused.
+    Of crashes that cannot be told apart by time, one that no peer can have caused, or one that does not speak of a peer.
     """
     certain = [f for f in failures if _is_certain(f)]
     invalid = [f for f in failures if f.cause in program.final]
@@ -101,8 +106,10 @@ def _first_of(failures: Sequence[PodFailure]) -> PodFailure:
     first = min(failures, key=lambda f: (f.at, not f.disruption))
     if first.disruption or (moment := parse_time(first.at)) is None:
         return first
-    own = [f for f in failures if f.exit_code in _OWN_DEATHS and (at := parse_time(f.at)) and at - moment <= _TOGETHER]
-    return min(own, key=lambda f: f.at, default=first)
+    together = [f for f in failures if not f.disruption and (at := parse_time(f.at)) and at - moment <= _TOGETHER]
+    own = [f for f in together if f.exit_code in _OWN_DEATHS]
+    of_itself = [f for f in together if not _OF_A_PEER.search(f.message)]
+    return min(own or of_itself or [first], key=lambda f: f.at)
 
 
 def outcome(

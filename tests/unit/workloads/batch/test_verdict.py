@@ -195,16 +195,42 @@ def test_of_crashes_at_one_moment_the_cause_is_the_one_that_no_peer_can_have_cau
     assert outcome(gang(a_job()), failures, None, TRAINER)[1].pod == pod
 
 
+PEERS_END = "RuntimeError: [pair.cc:553] Connection closed by peer [10.0.0.2]:4321"
+
+
+@pytest.mark.parametrize(
+    ("p0", "p1", "pod"),
+    [
+        ((10, PEERS_END), (10, "ValueError: no such column"), "p1"),
+        ((10, PEERS_END), (12, "ValueError: no such column"), "p1"),
+        ((10, PEERS_END), (13, "ValueError: no such column"), "p0"),
+        ((10, PEERS_END), (11, ""), "p1"),
+        ((10, PEERS_END), (11, PEERS_END), "p0"),
+        ((10, "ValueError: no such column"), (10, "KeyError: 'text'"), "p0"),
+        ((10, "NCCL error: remote process exited"), (10, "KeyError: 'text'"), "p1"),
+    ],
+)
+def test_of_crashes_at_one_moment_the_cause_is_one_that_does_not_speak_of_a_peer(
+    p0: tuple[int, str], p1: tuple[int, str], pod: str
+) -> None:
+    failures = [
+        exited(name, 1, second).model_copy(update={"message": said})
+        for name, (second, said) in (("p0", p0), ("p1", p1))
+    ]
+    assert outcome(gang(a_job()), failures, None, TRAINER)[1].pod == pod
+
+
 DECISIVE = [
     (failure("EvictionByEvictionAPI", 12, True), "Disruption"),
     (failure("InvalidConfiguration", 12), "Invalid"),
     (PodFailure(pod="p12", cause="OOMKilled", exit_code=137, at=at(12)), "Crash"),
+    (PodFailure(pod="p12", cause="Error", exit_code=1, at=at(12), message="ValueError: no such column"), "Crash"),
 ]
 
 
 @pytest.mark.parametrize(("decisive", "verdict"), DECISIVE)
 def test_in_a_large_gang_what_decides_is_kept_however_many_peers_follow(decisive: PodFailure, verdict: str) -> None:
-    peers = [exited(f"a{number}", 1, 11) for number in range(1000)]
+    peers = [exited(f"a{number}", 1, 11).model_copy(update={"message": PEERS_END}) for number in range(1000)]
     kept = telling([*peers, decisive], TRAINER)
     assert len(kept) == MAX_FAILURES
     assert [f.at for f in kept] == sorted(f.at for f in kept)
