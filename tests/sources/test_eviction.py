@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -134,6 +135,21 @@ def test_what_another_claim_of_the_volume_asked_for_stays(claim: Claim, three: t
     claim.fetched("three", 1, uid=THEIRS)
     assert claim.for_room("four").ended() == 73
     assert all(claim.has(folder) for folder in three)
+
+
+def test_what_is_there_is_found_without_a_free_byte_and_stays_where_nobody_could_note_who_asked(
+    claim: Claim, three: tuple[str, ...]
+) -> None:
+    filler = claim.claim / "filler"
+    with suppress(OSError), filler.open("wb", buffering=0) as file:
+        while file.write(b"x" * 4096):
+            pass
+    fetch = claim.fetch(f"s3://{BUCKET}/one", DEEPSEEK_CLAIM_UID=THEIRS)
+    assert fetch.ended() == 0, fetch.log.read_text()
+    filler.unlink()
+    claim.asked_for(f"sources/{three[0]}", 3)
+    assert claim.for_room("four", named=three[1:]).ended() == 73
+    assert claim.has(three[0])
 
 
 def test_what_can_not_be_fetched_again_stays(claim: Claim, three: tuple[str, ...]) -> None:

@@ -91,7 +91,11 @@ class Folder:
         with suppress(OSError):
             os.utime(self.beside(".json"))
         if claim and claim not in (known := self.claims):
-            write(self.beside(".claims"), {"uids": sorted({*known, claim})})
+            try:
+                write(self.beside(".claims"), {"uids": sorted({*known, claim})})
+            except OSError:
+                # What is there is found on a full claim too. Nothing goes of which nobody knows whose it is.
+                self.beside(".claims").unlink(missing_ok=True)
 
     @property
     def last_used(self) -> float | None:
