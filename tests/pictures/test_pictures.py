@@ -25,6 +25,7 @@ from tests.support.trainings import NAME, NAMESPACE, Life
 
 ROOT = Path(__file__).parents[2]
 TO = Path(os.environ.get("PICTURES", ROOT / "docs" / "pictures"))
+PLUGIN = (sys.executable, "-m", "deepseek_operator.cli.kubectl")
 LIMIT_S = 60.0
 SEEN_S = 5.0
 """`watch` looks every two seconds: what it shall print stays as long as this."""
@@ -43,10 +44,14 @@ def keep(name: str, drawn: str) -> None:
     (TO / f"{name}.svg").write_text(drawn)
 
 
+def environment_of(served: Served) -> dict[str, str]:
+    """By which the plugin asks that cluster."""
+    return {**os.environ, "PYTHONPATH": str(ROOT / "operator"), "KUBECONFIG": str(served.kubeconfig)}
+
+
 def terminal(served: Served, *arguments: str) -> Screen:
     """The plugin in a terminal of its own."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "operator"), "KUBECONFIG": str(served.kubeconfig)}
-    return Screen([sys.executable, "-m", "deepseek_operator.cli.kubectl", *arguments], environment)
+    return Screen([*PLUGIN, *arguments], environment_of(served))
 
 
 def shown(title: str, screen: Screen, *arguments: str) -> str:
@@ -58,9 +63,8 @@ def shown(title: str, screen: Screen, *arguments: str) -> str:
 def pages(served: Served) -> Iterator[str]:
     """The address of `kubectl deepseek ui`."""
     port = free_port()
-    command = [sys.executable, "-m", "deepseek_operator.cli.kubectl", "ui", "--port", str(port)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "operator"), "KUBECONFIG": str(served.kubeconfig)}
-    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as process:
+    command = [*PLUGIN, "ui", "--port", str(port)]
+    with subprocess.Popen(command, env=environment_of(served), stdout=subprocess.DEVNULL) as process:
         try:
             until("it listens", lambda: _answers(f"http://127.0.0.1:{port}"), timeout_s=LIMIT_S)
             yield f"http://127.0.0.1:{port}"

@@ -1,7 +1,8 @@
 """A work queue with client-go's semantics: de-duplicated, single-flight per key, delayed, with per-key backoff.
 
 A key that is added while it is being worked on is worked on once more afterwards, never at the same time, unless that
-work says that it has looked at everything since. What is due later is forgotten when work on the key begins: that pass decides anew when to look again.
+work says that it has looked at everything since. What is due later is forgotten when work on the key begins: that pass
+decides anew when to look again.
 
 Groups (namespaces) take turns, so that one with thousands of keys delays the others by one pass each, and no group has
 all workers: what hangs there leaves some to the others. A key that is added in a storm is worked on about once a second.

@@ -7,9 +7,11 @@ import pytest
 
 from deepseek_operator.api.v1alpha1.common.attempts import PodFailure
 from deepseek_operator.kinds.training.program import TRAINER
+from deepseek_operator.workloads.batch import verdict
 from deepseek_operator.workloads.batch.gang import Gang
 from deepseek_operator.workloads.batch.program import Exit, Program
 from deepseek_operator.workloads.batch.verdict import MAX_FAILURES, first_cause, outcome, telling
+from deepseek_runtime.launcher import accord
 
 NOW = datetime(2026, 1, 1, 0, 5, tzinfo=UTC)
 
@@ -218,6 +220,12 @@ def test_of_crashes_at_one_moment_the_cause_is_one_that_does_not_speak_of_a_peer
         for name, (second, said) in (("p0", p0), ("p1", p1))
     ]
     assert outcome(gang(a_job()), failures, None, TRAINER)[1].pod == pod
+
+
+def test_launchers_and_operator_tell_causes_from_what_follows_by_the_same_marks() -> None:
+    """Neither package imports the other."""
+    assert verdict._OF_A_PEER == accord._OF_A_PEER
+    assert set(verdict._OWN_DEATHS) == accord._OWN_DEATHS
 
 
 DECISIVE = [
