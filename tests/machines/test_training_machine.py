@@ -273,6 +273,10 @@ class TrainingMachine(RuleBasedStateMachine):
                 return
             self.operator.pipe.flush()
 
+    @rule()
+    def the_watch_is_faster_than_answers_or_no_more(self) -> None:
+        self.operator.pipe.is_eager ^= True
+
     @rule(which=WHICH, fate=st.sampled_from(["let_through", "drop", "repeat", "swap"]))
     def an_event(self, which: int, fate: str) -> None:
         if (key := _pick(self.operator.pipe.waiting(), which)) is not None:

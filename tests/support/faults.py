@@ -33,10 +33,15 @@ def happens_before_request(cluster: MemoryCluster, nth: int, happens: Callable[[
 
 
 class EventPipe:
-    """Watch events between the cluster and a mirror, kept in order per object until they are let through."""
+    """Watch events between the cluster and a mirror, kept in order per object until they are let through.
+
+    Attributes:
+        is_eager: a watch tells of each write before its answer is here.
+    """
 
     def __init__(self, cluster: MemoryCluster, deliver: Callable[[Change], None]) -> None:
         self._deliver = deliver
+        self.is_eager = False
         self._queues: dict[PipeKey, deque[Change]] = {}
         cluster.listeners.append(self._arrived)
 
@@ -77,3 +82,5 @@ class EventPipe:
         metadata = change.manifest["metadata"]
         key = (change.resource, metadata["namespace"], metadata["name"])
         self._queues.setdefault(key, deque()).append(change)
+        while self.is_eager and self._queues[key]:
+            self.let_through(key)

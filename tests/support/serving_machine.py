@@ -303,6 +303,10 @@ class ServingMachine(RuleBasedStateMachine):
     def events_arrive(self) -> None:
         self.operator.pipe.flush()
 
+    @step()
+    def the_watch_is_faster_than_answers_or_no_more(self) -> None:
+        self.operator.pipe.is_eager ^= True
+
     @step(which=WHICH, how=st.sampled_from(["let_through", "drop", "repeat", "swap"]))
     def one_event(self, which: int, how: str) -> None:
         if waiting := self.operator.pipe.waiting():

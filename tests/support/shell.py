@@ -1,7 +1,7 @@
 """The shell around one kind on a memory cluster, as a state machine drives it: passes are explicit."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -88,6 +88,7 @@ class Operator:
         self.store = SilentStore()
         self.wishes: tuple[SignalWish, ...] = ()
         self.woken: set[Key] = set()
+        self._told: dict[Key, set[str]] = {}
         self.pipe = EventPipe(cluster, self._deliver)
         self._start()
 
@@ -97,9 +98,9 @@ class Operator:
         self._start()
 
     def _start(self) -> None:
-        self.mirror = Mirror(lambda keys: self.woken.update(keys))
+        self.mirror = Mirror(self._wake)
         pulls = Pulls(self.progress, self.clock, timedelta(seconds=5))
-        readings = Readings(self.store, self.clock, lambda key: self.woken.add(key))
+        readings = Readings(self.store, self.clock, lambda key: self._wake((key,)))
         self.look = Look(self.kind, self.cluster, self.mirror, self.clock, pulls, readings, lambda key: self.wishes)
         self._driver = Reconciler(
             self.kind,
@@ -107,12 +108,18 @@ class Operator:
             self.mirror,
             self.look,
             most_rounds=self._most_rounds,
-            caught_up=lambda key: self.woken.discard(key),
+            caught_up=self._caught_up,
         )
         for resource in sorted({*KINDS.owners, CLAIM, *self.kind.owns}):
             for item in self.cluster.watched(resource):
                 self.mirror.observe(resource, item)
         self.woken = set(self._keys())
+
+    def _caught_up(self, key: Key, own: str | None) -> None:
+        """As the queue does."""
+        if own is None or self._told.get(key, set()) <= {own}:
+            self.woken.discard(key)
+            self._told.pop(key, None)
 
     def reconcile(self, key: Key) -> Outcome:
         """One pass. What the kind or a planted crash raises comes through.
@@ -120,6 +127,7 @@ class Operator:
         Raises:
             AssertionError: a tool that waits would make nothing, or something else, of the status that it has written.
         """
+        self._told.pop(key, None)
         before = self._status(key)
         outcome = finished(self._driver.reconcile(key))
         if (now := self._owner(key)) is not None and now.get("status") not in (None, before):
@@ -157,12 +165,12 @@ class Operator:
     async def _audit(self) -> None:
         for resource in sorted({*KINDS.owners, CLAIM, *self.kind.owns}):
             found = self.mirror.audit(resource, await self.cluster.list_metadata(resource))
-            self.woken |= found.woken
+            self._wake(found.woken)
             for at in found.missed:
                 live = await self.cluster.get(at.resource, at.namespace, at.name)
                 if live is not None:
-                    self.woken |= self.mirror.observe(resource, live)
-        self.woken |= self.mirror.forsake(KINDS.owners)
+                    self._wake(self.mirror.observe(resource, live))
+        self._wake(self.mirror.forsake(KINDS.owners))
 
     def settle(self, limit: int = 200) -> None:
         """Delivers all events and passes over every owner, and once over those that have gone, until none acts.
@@ -184,4 +192,14 @@ class Operator:
 
     def _deliver(self, change: Change) -> None:
         feed = self.mirror.forget if change.type == "DELETED" else self.mirror.observe
-        self.woken |= feed(change.resource, change.manifest)
+        metadata, woken = change.manifest["metadata"], feed(change.resource, change.manifest)
+        own = Key(change.resource, metadata["namespace"], metadata["name"])
+        if change.type == "MODIFIED" and own in woken:
+            self._wake((own,), metadata["resourceVersion"])
+            woken -= {own}
+        self._wake(woken)
+
+    def _wake(self, keys: Iterable[Key], version: str = "") -> None:
+        for key in keys:
+            self.woken.add(key)
+            self._told.setdefault(key, set()).add(version)

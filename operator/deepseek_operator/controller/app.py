@@ -173,7 +173,13 @@ class App:
         """An object in a watch: ADDED, MODIFIED, DELETED, or None when it is one of a list."""
         self._metrics.told(resource.plural)
         feed = self._mirror.forget if type_ == "DELETED" else self._mirror.observe
-        self._wake(feed(resource, manifest))
+        woken = feed(resource, manifest)
+        metadata = manifest["metadata"]
+        own = Key(resource, metadata.get("namespace", ""), metadata["name"])
+        if type_ == "MODIFIED" and own in woken:
+            self._queue.add(own, metadata["resourceVersion"])
+            woken -= {own}
+        self._wake(woken)
 
     def listed(self, resource: Resource, namespace: str | None, version: int, uids: Collection[str]) -> None:
         """All that there was at that version, when a watch began or had to begin anew."""

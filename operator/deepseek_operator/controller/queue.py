@@ -48,6 +48,7 @@ class Queue(Generic[KeyT]):
         self._passes: Buckets[KeyT] = Buckets(PASSES_PER_S, BURST)
         self._dirty: set[KeyT] = set()
         self._processing: set[KeyT] = set()
+        self._news: dict[KeyT, set[str]] = {}
         self._timers: dict[KeyT, asyncio.TimerHandle] = {}
         self._failures: dict[KeyT, int] = {}
         self._repeats: dict[KeyT, int] = {}
@@ -57,8 +58,10 @@ class Queue(Generic[KeyT]):
         """Keys that are ready to be worked on."""
         return sum(map(len, self._ready.values()))
 
-    def add(self, key: KeyT) -> None:
-        """Work on the key as soon as possible."""
+    def add(self, key: KeyT, version: str = "") -> None:
+        """Work on the key as soon as possible. `version`: of the key's own object, where an event told of nothing else."""
+        if key in self._processing:
+            self._news.setdefault(key, set()).add(version)
         if key in self._dirty:
             return
         if (delay_s := self._passes.wait_s(key, asyncio.get_running_loop().time())) > 0:
@@ -124,14 +127,19 @@ class Queue(Generic[KeyT]):
             timer.cancel()
         return key
 
-    def caught_up(self, key: KeyT) -> None:
-        """The work on the key looks at everything from here on: what was added so far needs no work of its own."""
-        if key in self._processing:
+    def caught_up(self, key: KeyT, own: str | None = None) -> None:
+        """The work on the key looks at everything from here on: what was added so far needs no work of its own.
+
+        `own`: it does not, and has written this version of the key's object: of that alone nobody needs to tell it.
+        """
+        if key in self._processing and (own is None or self._news.get(key, set()) <= {own}):
             self._dirty.discard(key)
+            self._news.pop(key, None)
 
     def done(self, key: KeyT) -> None:
         """Work on the key ended, one way or another."""
         self._processing.discard(key)
+        self._news.pop(key, None)
         group = self._group_of(key)
         self._busy[group] -= 1
         if not self._busy[group]:

@@ -110,7 +110,8 @@ class _Way(Generic[OwnerT]):
 
 
 class Reconciler(Generic[OwnerT, StatusT]):
-    """The driver of one kind. `caught_up` hears of each key all of whose news a round is about to look at."""
+    """The driver of one kind. `caught_up` hears of each key all of whose news a round is about to look
+    at, and of the version of its object that a pass has written."""
 
     def __init__(
         self,
@@ -121,7 +122,7 @@ class Reconciler(Generic[OwnerT, StatusT]):
         aside: Aside | None = None,
         announce: Announce | None = None,
         most_rounds: int = MOST_ROUNDS,
-        caught_up: Callable[[Key], None] = lambda key: None,
+        caught_up: Callable[[Key, str | None], None] = lambda key, own: None,
     ) -> None:
         self._kind = kind
         self._cluster = cluster
@@ -192,7 +193,7 @@ class Reconciler(Generic[OwnerT, StatusT]):
         way = _Way[OwnerT](self._most_rounds)
         while True:
             # A watch often tells of a write before its answer is here: the next round sees it, and no pass is due for it.
-            self._caught_up(key)
+            self._caught_up(key, None)
             await self._part(key)
             for uid in sorted(self._mirror.forsaken(key)):
                 await self._sweep(key, uid)
@@ -281,6 +282,7 @@ class Reconciler(Generic[OwnerT, StatusT]):
             return False
         stored = await self._put(key.resource, view.manifest, wire)
         self._mirror.learn(key, key.resource, stored)
+        self._caught_up(key, stored["metadata"]["resourceVersion"])  # A watch may have told of it before the answer.
         before = cast(StatusT, view.seen.owner.status)
         for event in self._kind.events(before, status):
             log.info("%s: %s: %s", key, event.reason, event.note)

@@ -253,3 +253,49 @@ async def test_what_was_added_before_the_work_looked_at_everything_needs_no_work
     queue.add(KEY)
     queue.done(KEY)
     assert len(queue) == 1, "it was added behind that look"
+
+
+OF_ITS_OWN, OF_ANOTHER = "7", ""
+
+
+@pytest.mark.parametrize(
+    ("told", "left"),
+    [
+        ([], 0),
+        ([OF_ITS_OWN], 0),
+        ([OF_ITS_OWN, OF_ITS_OWN], 0),
+        ([OF_ANOTHER], 1),
+        ([OF_ITS_OWN, OF_ANOTHER], 1),
+        ([OF_ANOTHER, OF_ITS_OWN], 1),
+        (["6", OF_ITS_OWN], 1),
+        (["8"], 1),
+    ],
+)
+def test_the_event_of_what_the_work_has_written_itself_alone_needs_no_work(told: list[str], left: int) -> None:
+    @in_virtual_time
+    async def scene() -> None:
+        queue = Queue[Key](Random())
+        queue.add(KEY)
+        await queue.get()
+        queue.add(KEY)
+        queue.caught_up(KEY)
+        for version in told:
+            queue.add(KEY, version)
+        queue.caught_up(KEY, OF_ITS_OWN)
+        queue.done(KEY)
+        assert len(queue) == left
+
+    scene()
+
+
+@in_virtual_time
+async def test_what_comes_behind_the_works_own_write_or_while_nobody_works_is_worked_on() -> None:
+    queue = Queue[Key](Random())
+    queue.add(KEY, OF_ITS_OWN)
+    queue.caught_up(KEY, OF_ITS_OWN)
+    assert len(queue) == 1
+    await queue.get()
+    queue.caught_up(KEY, OF_ITS_OWN)
+    queue.add(KEY, "8")
+    queue.done(KEY)
+    assert len(queue) == 1

@@ -125,13 +125,36 @@ def test_what_is_told_of_a_write_before_the_next_round_is_no_news_behind_the_pas
     cluster.listeners.append(flushed)
     operator.reconcile(KEY)
     assert news == [TRAINING.kind, SERVICE.kind, JOB.kind, TRAINING.kind]
-    assert KEY in operator.woken, "of its last status: nobody has looked behind it"
+    assert KEY not in operator.woken, "of its last status the pass knows: it has written that itself"
     cluster.listeners.remove(flushed)
     cluster.edit(SERVICE, NS, "t-train", lambda live: live["spec"].update(ports=[]))
     cluster.listeners.append(lambda change: operator.pipe.flush() if change.resource == SERVICE else None)
     operator.pipe.flush()
     operator.reconcile(KEY)
     assert KEY not in operator.woken
+
+
+@pytest.mark.parametrize("is_told_first", [True, False])
+def test_what_a_child_tells_beside_the_last_status_of_a_pass_is_looked_at(
+    cluster: MemoryCluster, operator: Operator, is_told_first: bool
+) -> None:
+    cluster.put(tiny())
+    operator.pipe.flush()
+
+    def meddled(change: Change) -> None:
+        if change.resource != TRAINING or not cluster.all(JOB):
+            return
+        cluster.listeners.remove(meddled)
+        if is_told_first:
+            operator.pipe.flush()
+        cluster.edit(SERVICE, NS, "t-train", lambda live: live["spec"].update(ports=[]))
+        while waiting := sorted(operator.pipe.waiting(), key=lambda one: one[0] == TRAINING):
+            operator.pipe.let_through(waiting[0])
+
+    cluster.listeners.append(meddled)
+    operator.reconcile(KEY)
+    assert verbs(cluster)[3:] == ["status DeepSeekTraining/t"]
+    assert KEY in operator.woken
 
 
 def test_an_owner_that_goes_within_a_pass_is_parted_from_by_it(cluster: MemoryCluster, operator: Operator) -> None:
