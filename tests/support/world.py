@@ -75,12 +75,12 @@ class World:
 
         An ended pod that terminates stays until it was counted here: its finalizer goes in this step.
         """
-        for job in self.cluster.all(JOB):
+        for job in self.cluster.shown(JOB):
             if not is_terminating(job):
                 self._let_go(job, {CONTROLLER_UID: uid_of(job)})
                 self._sync_job(job)
-        jobs = {uid_of(job) for job in self.cluster.all(JOB)}
-        for pod in self.cluster.all(POD):
+        jobs = {uid_of(job) for job in self.cluster.shown(JOB)}
+        for pod in self.cluster.shown(POD):
             orphan = not any(owner["uid"] in jobs for owner in pod["metadata"].get("ownerReferences", []))
             if TRACKING in pod["metadata"].get("finalizers", []) and (orphan or is_ended(pod) or _never_ran(pod)):
                 self._without_finalizer(POD, pod, TRACKING)
@@ -90,7 +90,7 @@ class World:
 
         Pods of an older template go when as many of the present one are ready; ReplicaSets are left out.
         """
-        for deployment in self.cluster.all(DEPLOYMENT):
+        for deployment in self.cluster.shown(DEPLOYMENT):
             if not is_terminating(deployment):
                 self._let_go(deployment, deployment["spec"]["selector"]["matchLabels"])
                 self._sync_deployment(deployment)
@@ -100,7 +100,7 @@ class World:
 
         StatefulSets are left out: pods are the set's own. A group goes whole once one of its pods has ended or is told to.
         """
-        for found in self.cluster.all(LEADER_WORKER_SET):
+        for found in self.cluster.shown(LEADER_WORKER_SET):
             if not is_terminating(found):
                 self._sync_groups(found)
 
@@ -112,14 +112,14 @@ class World:
     def _collect_once(self) -> bool:
         moved = False
         live = {
-            uid_of(item) for resource in (TRAINING, SERVING, *KINDS.children) for item in self.cluster.all(resource)
+            uid_of(item) for resource in (TRAINING, SERVING, *KINDS.children) for item in self.cluster.shown(resource)
         }
         for resource in (*KINDS.children, TRAINING, SERVING):
-            for item in self.cluster.all(resource):
+            for item in self.cluster.shown(resource):
                 moved |= self._collect(resource, item, live)
         return moved
 
-    def _collect(self, resource: Resource, item: Stored, live: set[str]) -> bool:
+    def _collect(self, resource: Resource, item: Manifest, live: set[str]) -> bool:
         namespace, name = item["metadata"]["namespace"], item["metadata"]["name"]
         owners = item["metadata"].get("ownerReferences", [])
         finalizers = item["metadata"].get("finalizers", [])
@@ -133,18 +133,18 @@ class World:
             return True
         return False
 
-    def _collect_foreground(self, resource: Resource, item: Stored) -> bool:
-        dependents = [(r, d) for r in KINDS.children for d in self.cluster.all(r) if _owned_by(d, uid_of(item))]
+    def _collect_foreground(self, resource: Resource, item: Manifest) -> bool:
+        dependents = [(r, d) for r in KINDS.children for d in self.cluster.shown(r) if _owned_by(d, uid_of(item))]
         for dependent_resource, dependent in dependents:
             if not is_terminating(dependent):
                 metadata = dependent["metadata"]
                 self.cluster.remove(dependent_resource, metadata["namespace"], metadata["name"], "Background")
-        if any(_owned_by(d, uid_of(item)) for r in KINDS.children for d in self.cluster.all(r)):
+        if any(_owned_by(d, uid_of(item)) for r in KINDS.children for d in self.cluster.shown(r)):
             return bool([d for _, d in dependents if not is_terminating(d)])
         self._without_finalizer(resource, item, "foregroundDeletion")
         return True
 
-    def _without_finalizer(self, resource: Resource, item: Stored, finalizer: str) -> None:
+    def _without_finalizer(self, resource: Resource, item: Manifest, finalizer: str) -> None:
         def change(live: Stored) -> None:
             live["metadata"]["finalizers"] = [f for f in live["metadata"]["finalizers"] if f != finalizer]
 
@@ -153,14 +153,14 @@ class World:
     def _mounted(self, namespace: str, claim: str) -> bool:
         return any(
             volume.get("persistentVolumeClaim", {}).get("claimName") == claim
-            for pod in self.cluster.all(POD, namespace)
+            for pod in self.cluster.shown(POD, namespace)
             if not is_ended(pod)
             for volume in pod["spec"].get("volumes", [])
         )
 
     # --- Jobs ---------------------------------------------------------------------------------------------------
 
-    def _let_go(self, owner: Stored, selector: Mapping[str, str]) -> None:
+    def _let_go(self, owner: Manifest, selector: Mapping[str, str]) -> None:
         """A controller lets go of pods that its selector does not match any more."""
         for pod in self._pods_of(owner):
             if not selector.items() <= labels_of(pod).items():
@@ -172,7 +172,7 @@ class World:
                     "controller",
                 )
 
-    def _sync_job(self, job: Stored) -> None:
+    def _sync_job(self, job: Manifest) -> None:
         namespace, name = job["metadata"]["namespace"], job["metadata"]["name"]
         pods = self._pods_of(job)
         spec = job["spec"]
@@ -194,7 +194,7 @@ class World:
             self._set_job(job, [], self._pods_of(job))
         assert self.cluster.read(JOB, namespace, name) is not None
 
-    def _fail_job(self, job: Stored, pods: list[Stored]) -> None:
+    def _fail_job(self, job: Manifest, pods: list[Manifest]) -> None:
         reason = "PodFailurePolicy" if job["spec"].get("podFailurePolicy") else "BackoffLimitExceeded"
         target = ("FailureTarget", reason, "Job has reached the specified backoff limit")
         for pod in pods:
@@ -203,7 +203,7 @@ class World:
         left = [pod for pod in self._pods_of(job) if not is_ended(pod)]
         self._set_job(job, [target] if left else [target, ("Failed", reason, target[2])], self._pods_of(job))
 
-    def _start_missing(self, job: Stored, pods: list[Stored]) -> None:
+    def _start_missing(self, job: Manifest, pods: list[Manifest]) -> None:
         done = {labels_of(pod).get(INDEX) for pod in pods}
         template = job["spec"]["template"]
         for index in range(job["spec"]["completions"]):
@@ -212,7 +212,7 @@ class World:
                 labels = {**template["metadata"]["labels"], INDEX: str(index)}
                 self._make_pod(JOB, job, name, labels, template["spec"])
 
-    def _set_job(self, job: Stored, conditions: list[tuple[str, str, str]], pods: list[Stored]) -> None:
+    def _set_job(self, job: Manifest, conditions: list[tuple[str, str, str]], pods: list[Manifest]) -> None:
         def change(live: Stored) -> None:
             status = live.setdefault("status", {})
             status["active"] = sum(not is_ended(pod) and not is_terminating(pod) for pod in pods)
@@ -226,12 +226,12 @@ class World:
 
         self.cluster.edit(JOB, job["metadata"]["namespace"], job["metadata"]["name"], change, "job-controller")
 
-    def _pods_of(self, owner: Stored) -> list[Stored]:
-        return [pod for pod in self.cluster.all(POD, owner["metadata"]["namespace"]) if _owned_by(pod, uid_of(owner))]
+    def _pods_of(self, owner: Manifest) -> list[Manifest]:
+        return [pod for pod in self.cluster.shown(POD, owner["metadata"]["namespace"]) if _owned_by(pod, uid_of(owner))]
 
     # --- Deployments --------------------------------------------------------------------------------------------
 
-    def _sync_deployment(self, deployment: Stored) -> None:
+    def _sync_deployment(self, deployment: Manifest) -> None:
         template, wanted = deployment["spec"]["template"], deployment["spec"]["replicas"]
         hashed = digest(template, 10)
         pods = [pod for pod in self._pods_of(deployment) if not is_ended(pod) and not is_terminating(pod)]
@@ -250,7 +250,7 @@ class World:
             self.cluster.remove(POD, pod["metadata"]["namespace"], pod["metadata"]["name"], "Background")
         self._set_deployment(deployment, hashed)
 
-    def _set_deployment(self, deployment: Stored, hashed: str) -> None:
+    def _set_deployment(self, deployment: Manifest, hashed: str) -> None:
         pods = [pod for pod in self._pods_of(deployment) if not is_ended(pod) and not is_terminating(pod)]
         ready = sum(is_ready(pod) for pod in pods)
 
@@ -269,10 +269,10 @@ class World:
 
     # --- LeaderWorkerSets ---------------------------------------------------------------------------------------
 
-    def _sync_groups(self, found: Stored) -> None:
+    def _sync_groups(self, found: Manifest) -> None:
         spec, name = found["spec"]["leaderWorkerTemplate"], found["metadata"]["name"]
         size, wanted = spec["size"], found["spec"]["replicas"]
-        groups: dict[int, list[Stored]] = {}
+        groups: dict[int, list[Manifest]] = {}
         for pod in self._pods_of(found):
             groups.setdefault(int(labels_of(pod)[GROUP_INDEX]), []).append(pod)
         for number in sorted({*groups, *range(wanted)}):
@@ -289,7 +289,7 @@ class World:
                 self._make_pod(LEADER_WORKER_SET, found, called, labels, template["spec"])
         self._set_groups(found, size)
 
-    def _set_groups(self, found: Stored, size: int) -> None:
+    def _set_groups(self, found: Manifest, size: int) -> None:
         pods = [pod for pod in self._pods_of(found) if not is_ended(pod) and not is_terminating(pod)]
         leaders = [pod for pod in pods if labels_of(pod)[WORKER_INDEX] == "0"]
         numbers = [labels_of(pod)[GROUP_INDEX] for pod in pods if is_ready(pod)]
@@ -417,7 +417,7 @@ class World:
 
     def reap_all(self) -> None:
         """Every terminating pod goes."""
-        for pod in self.cluster.all(POD):
+        for pod in self.cluster.shown(POD):
             if is_terminating(pod):
                 self.reap(pod)
 
@@ -429,7 +429,7 @@ class World:
             self.cluster.edit(POD, namespace, name, change, manager)
 
     def _make_pod(
-        self, resource: Resource, owner: Stored, name: str, labels: Mapping[str, str], spec: Mapping[str, Any]
+        self, resource: Resource, owner: Manifest, name: str, labels: Mapping[str, str], spec: Mapping[str, Any]
     ) -> None:
         reference = {
             "apiVersion": resource.api_version,
@@ -447,7 +447,7 @@ class World:
         self.cluster.edit(POD, namespace, name, lambda live: live.update(status={"phase": "Pending"}), "kubelet")
 
     def _serial(self) -> int:
-        return len(self.cluster.all(POD)) + int(self.cluster.version)
+        return len(self.cluster.shown(POD)) + int(self.cluster.version)
 
     def _condition(self, status: dict[str, Any], type_: str, value: str, reason: str, message: str) -> None:
         before = {condition["type"]: condition for condition in status.get("conditions", [])}

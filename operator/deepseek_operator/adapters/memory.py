@@ -173,12 +173,16 @@ class MemoryCluster:
 
     def all(self, resource: Resource, namespace: str | None = None) -> list[Stored]:
         """Copies of all objects of a resource, ordered by namespace and name."""
+        return [copied(item) for item in self.shown(resource, namespace)]
+
+    def shown(self, resource: Resource, namespace: str | None = None) -> list[Manifest]:
+        """The objects themselves, which nobody may change, in the order of `all`: no write changes one in its place."""
         keys = sorted(key for key in self._objects if key[0] == resource and namespace in (None, key[1]))
-        return [copied(self._objects[key]) for key in keys]
+        return [self._objects[key] for key in keys]
 
     def watched(self, resource: Resource) -> list[Stored]:
         """Copies of all objects that the mirror's watch of the resource would list."""
-        return [item for item in self.all(resource) if is_watched(resource, item)]
+        return [copied(item) for item in self.shown(resource) if is_watched(resource, item)]
 
     def put(self, manifest: Manifest, manager: str = "user") -> Stored:
         """Creates the object, or replaces the spec and labels of the one that is there (`kubectl replace`)."""
@@ -242,7 +246,7 @@ class MemoryCluster:
 
     def _listed(self, resource: Resource, namespace: str, label: str, value: str) -> Listing:
         self._asked("list", namespace, Ref(resource, ""))
-        items = [item for item in self.all(resource, namespace) if labels_of(item).get(label) == value]
+        items = [copied(item) for item in self.shown(resource, namespace) if labels_of(item).get(label) == value]
         return Listing(str(self._version), items)
 
     def _asked(self, verb: str, namespace: str, ref: Ref) -> None:

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from deepseek_operator.api.base import parse_time, rfc3339
@@ -93,8 +93,13 @@ class Wanted:
     @property
     def reference(self) -> str:
         """Digest of what is wanted, whoever may read it."""
-        named = {"source": self.source.uri, "claim": self.source.claim, "want": self.want}
-        return digest({**named, **({"digest": self.source.digest} if self.source.digest else {})})
+        return _reference(self.source.uri, self.source.claim, self.want, self.source.digest)
+
+
+@lru_cache(maxsize=1024)
+def _reference(uri: str, claim: str, want: str, content: str | None) -> str:
+    named = {"source": uri, "claim": claim, "want": want}
+    return digest({**named, **({"digest": content} if content else {})})
 
 
 @dataclass(frozen=True)
