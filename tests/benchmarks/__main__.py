@@ -1,7 +1,9 @@
 """`tests/run benchmarks`: how fast the operator is, on real API servers that it starts for itself.
 
     waves    many resources at once: until all have their children, and how long a bare client takes for the same children
-             alone, which reads and tells nothing, afterwards, while the operator rests
+             alone, which reads and tells nothing, afterwards, while the operator rests; the second wave begins once all of the
+             first are suspended, for without a kubelet they would wait for their pods beside it
+    least    how long a client takes that only writes what has to be written for a wave: no operator of it can be faster
     alone    one resource beside all of those, at rest: until it has its children
     at rest  processor time and requests in a minute in which nothing happens, all of them suspended
 
@@ -16,12 +18,12 @@ import time
 from argparse import ArgumentParser
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
 from examples.local_cluster.progress import wait_for
-from tests.benchmarks.creation import SERVINGS, TRAININGS, Creation, Wave, alone, created
+from tests.benchmarks.creation import SERVINGS, TRAININGS, Creation, Wave, alone, created, least
 from tests.benchmarks.subject import Subject, subject
 from tests.support.canonical import COLLECTIONS
 
@@ -33,11 +35,12 @@ CLAIM = {
 REST_S = 60.0
 HEAD = (
     "wave", "operator", "resources", "children", "requests", "passes", "CPU", "API server's CPU", "operator", "bare client",
-    "its API server's CPU", "ratio",
+    "its API server's CPU", "ratio", "least", "ratio to the least",
 )  # fmt: skip
 LEGEND = """requests, passes and CPU are each resource's, seconds those of all together; medians, of the ratio with least and most
 bare client: the same children alone in another namespace, 16 requests at a time, while the operator rests and hears nothing of them
-ratio: the operator's seconds in the bare client's; it holds all that the operator asks, records and tells beside making children"""
+ratio: the operator's seconds in the bare client's; it holds all that the operator asks, records and tells beside making children
+least: the resources, their children and events posted and each status written twice by a client that decides and reads nothing"""
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class Cost:
         server_s: processor time of its API server meanwhile, each resource on average.
         bare_server_s: the same while the bare client posted.
         rest_s: processor time of the operator while the bare client posted, in all.
+        least_s: until a client that decides nothing had written all that has to be written; 0 while it has not.
     """
 
     creation: Creation
@@ -58,6 +62,7 @@ class Cost:
     server_s: float
     bare_server_s: float
     rest_s: float
+    least_s: float = 0.0
 
 
 def main() -> None:
@@ -76,12 +81,17 @@ def main() -> None:
         for name, tree in trees.items():
             _say(f"round {number + 1} of {options.rounds}: {name}")
             with subject(tree) as one:
+                measured = []
                 for wave, count in waves:
-                    costs[wave.kind, name].append(_cost(one, wave, count))
+                    measured.append((wave, _cost(one, wave, count)))
+                    _suspend_all(one, wave)
                 if number == options.rounds - 1:
                     notes += [f"{name}: {note}" for note in _at_rest(one)]
                 now, most = one.rss_mb()
                 notes.append(f"{name}: RSS {now:.0f} MB at the end, {most:.0f} MB at most")
+                one.end()
+                for wave, cost in measured:
+                    costs[wave.kind, name].append(_with_least(one, wave, cost))
     print(_line(HEAD) + "\n|" + len(HEAD) * "---|")
     for (kind, name), found in sorted(costs.items(), reverse=True):
         print(_row(kind, name, found))
@@ -109,14 +119,30 @@ def _cost(one: Subject, wave: Wave, count: int) -> Cost:
         f"{count} {wave.kind} in {creation.operator_s:.2f} s, their children by a bare client in {creation.bare_s:.2f} s"
     )
     (requests, passes, cpu_s, server_s), (_, _, rest_s, bare_s) = (
-        [now - then for then, now in zip(*both, strict=True)] for both in pairwise(spent)
+        [now - then for then, now in zip(begun, ended, strict=True)] for (_, begun), (ended, _) in pairwise(spent)
     )
     return Cost(creation, requests / count, passes / count, cpu_s / count, server_s / count, bare_s / count, rest_s)
 
 
-def _spent(one: Subject, wave: Wave) -> tuple[float, float, float, float]:
-    """Requests, passes and processor time of the operator, and that of its API server, so far."""
-    return one.requests(), one.passes(wave.kind), one.cpu_s(), one.server_cpu_s()
+Spent = tuple[float, float, float, float]
+
+
+def _spent(one: Subject, wave: Wave) -> tuple[Spent, Spent]:
+    """Requests, passes and processor time of the operator, and that of its API server, so far: before it was asked for its
+    metrics, which costs as much as some passes, and after."""
+    before = one.cpu_s(), one.server_cpu_s()
+    counted = one.requests(), one.passes(wave.kind)
+    return (*counted, *before), (*counted, one.cpu_s(), one.server_cpu_s())
+
+
+def _with_least(one: Subject, wave: Wave, cost: Cost) -> Cost:
+    namespace = f"{_namespace(wave)}-least"
+    one.cluster.api.create("/api/v1/namespaces", {"metadata": {"name": namespace}})
+    least_s = asyncio.run(least(one.cluster, wave, namespace, cost.creation.written))
+    _say(
+        f"what has to be written for {cost.creation.count} {wave.kind}, by a client that does nothing else: {least_s:.2f} s"
+    )
+    return replace(cost, least_s=least_s)
 
 
 def _at_rest(one: Subject) -> list[str]:
@@ -169,6 +195,8 @@ def _row(kind: str, name: str, costs: Sequence[Cost]) -> str:
             f"{median(lambda cost: cost.creation.bare_s):.2f} s",
             _ms(median(lambda cost: cost.bare_server_s)),
             f"{statistics.median(ratios):.1f} ({min(ratios):.1f}–{max(ratios):.1f})",
+            f"{median(lambda cost: cost.least_s):.2f} s",
+            f"{median(lambda cost: cost.creation.operator_s / cost.least_s):.1f}",
         )
     )
 

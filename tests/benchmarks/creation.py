@@ -4,18 +4,22 @@ The ratio of the two times is what carries from machine to machine: how often a 
 that does nothing else. It reads nothing, records nothing, tells of nothing, and the operator rests meanwhile: its copies
 lack the label by which operators watch. What is measured ends when a watch has shown the last of the wanted children; no
 controller and no kubelet takes part.
+
+What no operator of these resources can do without is measured too, as `least`: a client that decides nothing and reads
+nothing posts the resources, their children and their events and writes each status twice, once the operator has ended.
 """
 
 import asyncio
 import ssl
 import time
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 
-from deepseek_operator.core.names import MANAGED_BY
+from deepseek_operator.core.names import MANAGED_BY, OWNER_UID
 from examples.local_cluster.api import Manifest
 from examples.local_cluster.control_plane import Cluster
 from tests.support.canonical import COLLECTIONS
@@ -23,6 +27,7 @@ from tests.support.canonical import COLLECTIONS
 IN_FLIGHT = 16
 """Requests at a time of whoever posts."""
 PATIENCE_S = 300.0
+_EVENTS = "/api/v1/namespaces/{}/events"
 _SERVERS_OWN = ("uid", "resourceVersion", "creationTimestamp", "generation", "managedFields", "ownerReferences")
 
 
@@ -37,6 +42,15 @@ class Wave:
 
 
 @dataclass(frozen=True)
+class Written:
+    """One resource with its last status, copies of its children, each with its path, and of its events."""
+
+    owner: Manifest
+    children: tuple[tuple[str, Manifest], ...]
+    events: tuple[Manifest, ...]
+
+
+@dataclass(frozen=True)
 class Creation:
     """What a wave took.
 
@@ -45,12 +59,14 @@ class Creation:
         children: objects made for them.
         operator_s: from the first post until the last wanted child was seen.
         bare_s: the same children posted by a bare client.
+        written: of each resource what was written for it.
     """
 
     count: int
     children: int
     operator_s: float
     bare_s: float
+    written: "tuple[Written, ...]"
 
     @property
     def ratio(self) -> float:
@@ -91,12 +107,53 @@ async def created(cluster: Cluster, wave: Wave, namespace: str, count: int, made
         await asyncio.wait_for(seen, PATIENCE_S)
         operator_s = time.perf_counter() - begun
         made()
-        copies = [copy for kind in wave.children for copy in await _copies(session, kind, namespace)]
+        written = await _written(session, wave, namespace)
+        copies = [(path.format(f"{namespace}-bare"), copy) for one in written for path, copy in one.children]
         begun = time.perf_counter()
         await _post(session, copies)
         bare_s = time.perf_counter() - begun
         made()
-        return Creation(count, len(copies), operator_s, bare_s)
+        return Creation(count, len(copies), operator_s, bare_s, written)
+
+
+async def least(cluster: Cluster, wave: Wave, namespace: str, written: Iterable[Written]) -> float:
+    """Seconds until the last child of these resources was made by a client that writes for each what has to be written, in an
+    empty namespace and while no operator runs."""
+    waiting = iter(written)
+    path = _path(wave.kind, namespace)
+    begun = ended = time.perf_counter()
+
+    async def worker(session: aiohttp.ClientSession) -> None:
+        nonlocal ended
+        for one in waiting:
+            stored = await _begin_least(session, path, namespace, one)
+            ended = time.perf_counter()
+            await _end_least(session, path, namespace, one, stored)
+
+    async with _session(cluster) as session:
+        await asyncio.gather(*(worker(session) for _ in range(IN_FLIGHT)))
+    return ended - begun
+
+
+async def _begin_least(session: aiohttp.ClientSession, path: str, namespace: str, one: Written) -> Manifest:
+    """The resource, what is recorded of it before anything relies on that, and its children; returns it as it is then."""
+    owner, status = _copy(one.owner), one.owner["status"]
+    stored = await _sent(session.post(path, json=owner))
+    at = f"{path}/{owner['metadata']['name']}/status"
+    stored = await _sent(session.put(at, json={**stored, "status": {**status, "observedGeneration": -1}}))
+    for child_path, child in one.children:
+        await _sent(session.post(child_path.format(namespace), json=child))
+    return stored
+
+
+async def _end_least(session: aiohttp.ClientSession, path: str, namespace: str, one: Written, stored: Manifest) -> None:
+    """What became of the children, and its events."""
+    await _sent(
+        session.put(f"{path}/{stored['metadata']['name']}/status", json={**stored, "status": one.owner["status"]})
+    )
+    for event in one.events:
+        regarding = {**event["involvedObject"], "namespace": namespace}
+        await _sent(session.post(_EVENTS.format(namespace), json={**event, "involvedObject": regarding}))
 
 
 async def alone(cluster: Cluster, wave: Wave, namespace: str, times: int) -> list[float]:
@@ -159,10 +216,32 @@ async def _post(session: aiohttp.ClientSession, objects: Iterable[tuple[str, Man
     await asyncio.gather(*(worker() for _ in range(IN_FLIGHT)))
 
 
-async def _copies(session: aiohttp.ClientSession, kind: str, namespace: str) -> list[tuple[str, Manifest]]:
-    path, found = _path(kind, f"{namespace}-bare"), await _read(session, _path(kind, namespace))
-    identity = {"apiVersion": found["apiVersion"], "kind": kind}
-    return [(path, _copy({**item, **identity})) for item in found["items"]]
+async def _sent(request: Awaitable[aiohttp.ClientResponse]) -> Manifest:
+    async with await request as answer:
+        if answer.status >= 300:
+            raise RuntimeError(f"{answer.url}: {await answer.text()}")
+        return dict(await answer.json())
+
+
+async def _written(session: aiohttp.ClientSession, wave: Wave, namespace: str) -> tuple[Written, ...]:
+    """What there is for each resource of a wave that has come to rest."""
+    children: dict[str, list[tuple[str, Manifest]]] = defaultdict(list)
+    events: dict[str, list[Manifest]] = defaultdict(list)
+    for kind in wave.children:
+        for item in await _all(session, kind, namespace):
+            children[item["metadata"]["labels"][OWNER_UID]].append((COLLECTIONS[kind], _copy(item)))
+    for event in (await _read(session, _EVENTS.format(namespace)))["items"]:
+        events[event["involvedObject"].get("uid", "")].append(_copy({**event, "kind": "Event", "apiVersion": "v1"}))
+    return tuple(
+        Written(owner, tuple(children[uid]), tuple(events[uid]))
+        for owner in await _all(session, wave.kind, namespace)
+        if (uid := owner["metadata"]["uid"])
+    )
+
+
+async def _all(session: aiohttp.ClientSession, kind: str, namespace: str) -> list[Manifest]:
+    found = await _read(session, _path(kind, namespace))
+    return [{**item, "apiVersion": found["apiVersion"], "kind": kind} for item in found["items"]]
 
 
 def _copy(item: dict[str, Any]) -> Manifest:

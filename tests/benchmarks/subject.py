@@ -27,9 +27,9 @@ QUIET_S, LONGEST_S = 1.0, 300.0
 class Subject:
     """One process with its shipped settings, out of the cluster."""
 
-    def __init__(self, cluster: Cluster, pid: int, metrics_port: int) -> None:
+    def __init__(self, cluster: Cluster, process: "subprocess.Popen[bytes]", metrics_port: int) -> None:
         self.cluster = cluster
-        self._pid = pid
+        self._process, self._pid = process, process.pid
         self._metrics = f"http://127.0.0.1:{metrics_port}/metrics"
 
     def cpu_s(self) -> float:
@@ -61,6 +61,11 @@ class Subject:
         found = re.findall(rf'controller_runtime_reconcile_total{{controller="{kind.lower()}".*?}} ([\d.e+]+)', text)
         return int(sum(map(float, found)))
 
+    def end(self) -> None:
+        """Ends the process; its API server goes on."""
+        self._process.terminate()
+        self._process.wait(30)
+
     def settle(self) -> None:
         """Returns when nothing is asked any more."""
         until, before = time.monotonic() + LONGEST_S, -1
@@ -87,7 +92,7 @@ def subject(tree: Path) -> Iterator[Subject]:
         try:
             leases = f"/apis/coordination.k8s.io/v1/namespaces/{SYSTEM}/leases"
             wait_for("the operator leads", lambda: bool(cluster.api.get(leases)["items"]), timeout_s=60)
-            yield Subject(cluster, process.pid, port)
+            yield Subject(cluster, process, port)
         finally:
             process.terminate()
             process.wait(30)
