@@ -5,15 +5,16 @@ Nobody who asks ever waits for Prometheus: an answer is the last wish, or none w
 
 import asyncio
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from deepseek_operator.controller.key import Key
 from deepseek_operator.controller.mirror import Mirror
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.kinds import Kinds, Wanted
-from deepseek_operator.core.seen import SignalWish
+from deepseek_operator.core.resources import Manifest
+from deepseek_operator.core.seen import Signal, SignalWish
 from deepseek_operator.ports.clock import Clock
 from deepseek_operator.ports.signals import Signals
 
@@ -32,6 +33,23 @@ class Wish:
 class _Evaluation:
     wish: Wish | None
     monotonic: float
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What came of one version of an owner. While neither it nor the answers change, nothing is derived again: reading an
+    owner costs more than all else, and at rest each would be read every interval.
+
+    Attributes:
+        version: uid and resourceVersion.
+        asked: names and expressions.
+        samples: their last answers; None before the first.
+    """
+
+    version: tuple[str, str]
+    asked: tuple[tuple[str, str], ...]
+    samples: Mapping[str, Signal] | None
+    found: Wanted
 
 
 class SignalBoard:
@@ -57,6 +75,7 @@ class SignalBoard:
         self._wake = wake
         self._told: dict[Key, tuple[SignalWish, ...]] = {}
         self._last: dict[Key, _Evaluation] = {}
+        self._known: dict[Key, _Known] = {}
         self._broken: set[Key] = set()
 
     def wish(self, word: str, namespace: str, name: str) -> Wish | None:
@@ -84,6 +103,8 @@ class SignalBoard:
             del self._last[gone]
         for gone in self._told.keys() - set(keys):
             del self._told[gone]
+        for gone in self._known.keys() - set(keys):
+            del self._known[gone]
         self._broken &= set(keys)
         await asyncio.gather(*(self._evaluate(key) for key in keys))
 
@@ -91,26 +112,42 @@ class SignalBoard:
         manifest = self._mirror.get(key.resource, key.namespace, key.name)
         if manifest is None:
             return
-        entry, demand = self._scaled[key.resource]
         now, monotonic = self._clock.now(), self._clock.monotonic()
         try:
-            owner = entry.definition.model.model_validate(manifest)
-            asked = demand.queries(owner, self._configuration)
-            answers = await asyncio.gather(*(self._signals.read(query, now) for _, query in asked))
-            samples = {name: answer for (name, _), answer in zip(asked, answers, strict=True)}
-            found = demand.wanted(owner, self._configuration, samples) if asked else Wanted(None)
+            known = self._known[key] = await self._read(key, manifest, now)
         except Exception:
             if key not in self._broken:
                 log.exception("%s: its signals can't be evaluated; its autoscaler holds", key)
             self._broken.add(key)
             self._last.pop(key, None)
+            self._known.pop(key, None)
             return
         self._broken.discard(key)
+        found = known.found
         wish = Wish(found.replicas, now) if found.replicas is not None else None
         self._last.pop(key, None)
-        if asked:
+        if known.asked:
             self._last[key] = _Evaluation(wish, monotonic)
         self._tell(key, found.wishes)
+
+    async def _read(self, key: Key, manifest: Manifest, now: datetime) -> _Known:
+        """Asks for the samples, and derives what they want where they or the owner are other than before.
+
+        Raises:
+            Exception: whatever the kind raises on an owner that it can't bear.
+        """
+        entry, demand = self._scaled[key.resource]
+        version = (manifest["metadata"]["uid"], manifest["metadata"]["resourceVersion"])
+        known = self._known.get(key)
+        if known is None or known.version != version:
+            asked = demand.queries(entry.definition.model.model_validate(manifest), self._configuration)
+            known = _Known(version, asked, None, Wanted(None))
+        answers = await asyncio.gather(*(self._signals.read(query, now) for _, query in known.asked))
+        samples = {name: answer for (name, _), answer in zip(known.asked, answers, strict=True)}
+        if not known.asked or samples == known.samples:
+            return known
+        owner = entry.definition.model.model_validate(manifest)
+        return replace(known, samples=samples, found=demand.wanted(owner, self._configuration, samples))
 
     def _tell(self, key: Key, wishes: tuple[SignalWish, ...]) -> None:
         """What says the same as before keeps its value: a status that followed each reading would be written for ever."""

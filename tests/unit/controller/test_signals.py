@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from deepseek_operator.adapters.memory import MemoryCluster
+from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.definition import SERVING
 from deepseek_operator.controller.key import Key
 from deepseek_operator.controller.mirror import Mirror
@@ -178,3 +179,41 @@ async def test_what_a_deleted_serving_said_is_forgotten() -> None:
     stage.mirror.drop(CHAT)
     await stage.board.evaluate()
     assert stage.board.wishes(CHAT) == ()
+
+
+def test_an_owner_is_read_again_once_it_or_an_answer_has_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    validate = DeepSeekServing.model_validate
+
+    def counted(manifest: Any) -> DeepSeekServing:
+        read.append(manifest["metadata"]["name"])
+        return validate(manifest)
+
+    monkeypatch.setattr(DeepSeekServing, "model_validate", counted)
+
+    @in_virtual_time
+    async def scene() -> None:
+        stage = Stage()
+        stage.store.down = True
+        stage.put("chat", SPEC)
+        await stage.board.evaluate()
+        read.clear()
+        await stage.board.evaluate()
+        assert read == [], "nothing is new"
+        stage.store.down = False
+        await stage.board.evaluate()
+        assert _wanted(stage) == 2
+        stored = stage.cluster.edit(
+            SERVING, "team", "chat", lambda live: live["spec"]["autoscaling"]["signals"][0].update(target=8)
+        )
+        stage.mirror.observe(SERVING, stored)
+        await stage.board.evaluate()
+        assert _wanted(stage) == 1
+        assert set(read) == {"chat"}
+
+    scene()
+
+
+def _wanted(stage: Stage) -> int | None:
+    wish = stage.board.wish("serving", "team", "chat")
+    return wish.replicas if wish is not None else None
