@@ -12,7 +12,7 @@ from deepseek_operator.core.resources import POD, Manifest, Resource, controller
 from deepseek_operator.core.scale_target import SCALERS, ScaleTarget, target_of
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Location:
     """One object by name; `Ref` plus the namespace."""
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from deepseek_operator.core.resources import Resource
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True, order=True, slots=True)
 class Key:
     """One custom resource by name. A successor of the same name has the same key."""
 

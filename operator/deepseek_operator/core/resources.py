@@ -14,7 +14,7 @@ Manifest: TypeAlias = Mapping[str, Any]
 """A Kubernetes object (or the part of one that we have an opinion on) as plain data, never mutated."""
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True, order=True, slots=True)
 class Ref:
     """Names one object in the namespace of the owner that is being reconciled."""
 
