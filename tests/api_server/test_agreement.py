@@ -48,6 +48,9 @@ TEXTS = (
     "hf://a/b@main",
     "hf://a/b",
     "s3://models/v2",
+    "https://a.org/v2/",
+    "https://a.org/v2/a.jsonl",
+    "https://u:p@a.org/v2/",
     f"sha256:{'0' * 64}",
 )
 Schema = Mapping[str, Any]

@@ -418,7 +418,11 @@ TRAININGS: tuple[tuple[str, Changes, str], ...] = (
     ),
     ("a namespace in a reference", {f"{VOLUME}": {"claimName": "other/claim"}}, "write a name of a-z, 0-9"),
     ("a file of the node", _dataset("file:///etc/passwd"), "write pvc://<claim>/<file>"),
-    ("a dataset from the network", _dataset("http://169.254.169.254/latest"), "write pvc://<claim>/<file>"),
+    (
+        "a dataset from the network",
+        _dataset("http://169.254.169.254/latest"),
+        "data that is fetched (hf://, s3://, https://) needs claimName",
+    ),
     (
         "weights from the network",
         {"spec.model": {"source": {"uri": "https://example.com/weights"}}},
@@ -671,6 +675,21 @@ SERVINGS: tuple[tuple[str, Changes, str], ...] = (
         "a bucket without a prefix",
         {"spec.model": {"source": {"uri": "s3://models", "claimName": "models"}}},
         "s3://<bucket>/<prefix>",
+    ),
+    (
+        "a folder of a web server without its slash",
+        {"spec.model": {"source": {"uri": "https://artifacts.example.org/v2", "claimName": "models"}}},
+        "https://<host>/<folder>/",
+    ),
+    (
+        "a folder of a web server with a password",
+        {"spec.model": {"source": {"uri": "https://u:p@artifacts.example.org/v2/", "claimName": "models"}}},
+        "https://<host>/<folder>/",
+    ),
+    (
+        "a folder of a web server that is kept nowhere",
+        {"spec.model": {"source": {"uri": "https://artifacts.example.org/v2/"}}},
+        "a source that is fetched needs claimName",
     ),
     (
         "a repository with a path out of it",

@@ -412,6 +412,7 @@ CHANGES: Mapping[str, Any] = {
     "sources.hub.offline": True,
     "sources.s3.endpoint": "https://x",
     "sources.s3.region": "x",
+    "sources.web.allowed": ["https://x"],
     "prometheus.queriesOf": ["x"],
     "monitors.enabled": False,
     "monitors.labels": {"x": "y"},
@@ -863,7 +864,7 @@ def test_queries_are_nobodys_to_write_until_a_value_says_whose() -> None:
 def test_sources_are_fetched_from_the_hub_until_a_value_names_a_mirror() -> None:
     def told(*values: str) -> dict[str, str]:
         (container,) = _of_kind(_render(*values), "Deployment")[NAME]["spec"]["template"]["spec"]["containers"]
-        return {v["name"]: v["value"] for v in container["env"] if "_HUB_" in v["name"] or "_S3_" in v["name"]}
+        return {v["name"]: v["value"] for v in container["env"] if re.search("_(HUB|S3|WEB)_", v["name"])}
 
     assert told() == {}
     assert told("sources.hub.endpoint=https://hub.example.com", "sources.hub.offline=true") == {
@@ -873,6 +874,9 @@ def test_sources_are_fetched_from_the_hub_until_a_value_names_a_mirror() -> None
     assert told("sources.s3.endpoint=https://s3.example.com", "sources.s3.region=eu-west-1") == {
         "DEEPSEEK_OPERATOR_S3_ENDPOINT": "https://s3.example.com",
         "DEEPSEEK_OPERATOR_S3_REGION": "eu-west-1",
+    }
+    assert told("sources.web.allowed={https://a.example.com/models,http://b.example.com:8080}") == {
+        "DEEPSEEK_OPERATOR_WEB_ALLOWED": "https://a.example.com/models,http://b.example.com:8080"
     }
 
 

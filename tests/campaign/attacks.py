@@ -137,13 +137,18 @@ def _every() -> Iterator[Attack]:
         "pvc://c/$(HOSTNAME)/x",
         "pvc://../c/x",
         "file:///etc/passwd",
-        "http://169.254.169.254/latest",
-        "https://kubernetes.default.svc/api",
+        "http://169.254.169.254/latest?x=1",
+        "https://token@kubernetes.default.svc/api/",
         "gopher://192.0.2.1/x",
         "hostpath:///",
     ):
         yield _training(f"data at {uri}", _dataset(uri), Refused("write pvc://"))
         yield _serving(f"a model at {uri}", _model(uri), Refused("write pvc://"))
+    # Of the web what the administrator allows, which here is nothing: not what a cluster, a node or its cloud says to its own.
+    for uri in ("http://169.254.169.254/latest/", "https://kubernetes.default.svc/api/"):
+        kept = {"source": {"uri": uri, "claimName": "models"}}
+        yield _training(f"data from {uri}", {"spec.datasets": [kept]}, Told("SourceNotAllowed"))
+        yield _serving(f"a model from {uri}", {"spec.model": kept}, Told("SourceNotAllowed"))
     # At the administrator's address alone, and to a claim of the tenant's own.
     yield _training("data in a bucket and on no claim", _dataset("s3://bucket/x"), Refused("needs claimName"))
     yield _training("data of a bucket elsewhere", _dataset("s3://key:secret@192.0.2.1/x"), Refused("write pvc://"))

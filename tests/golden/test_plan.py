@@ -41,10 +41,18 @@ def test_a_plan_tells_of_sizing_as_its_golden_file_says(
     sorted(path for path in EXAMPLES.rglob("*.yaml") if "\napiVersion: deepseek-operator.io/" in path.read_text()),
     ids=lambda path: path.relative_to(EXAMPLES).as_posix(),
 )
-def test_a_plan_of_any_example_shows_what_would_be_made(example: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["plan", "-f", str(example)]) == 0
+def test_a_plan_of_any_example_shows_what_would_be_made(
+    example: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "values.yaml").write_text("sources: {web: {allowed: [https://artifacts.example.org]}}\n")
+    assert main(["plan", "-f", str(example), "--profiles", str(tmp_path / "values.yaml")]) == 0
     made = capsys.readouterr().out
     assert any(f"\nkind: {kind}\n" in made for kind in ("Job", "Deployment", "LeaderWorkerSet"))
+
+
+def test_a_plan_says_what_no_administrator_allows(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", "-f", str(EXAMPLES / "training-from-web.yaml")]) == 1
+    assert "SourceNotAllowed" in "".join(capsys.readouterr())
 
 
 def test_a_plan_beside_a_shown_cluster_assumes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

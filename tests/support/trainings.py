@@ -71,6 +71,11 @@ class Life:
         self.operator = Operator(training_kind(configuration or Configuration()), self.cluster, self.clock)
         self.key = Key(TRAINING, NAMESPACE, NAME)
 
+    def restart(self, configuration: Configuration) -> "Life":
+        """Another process of the operator, by other settings."""
+        self.operator = Operator(training_kind(configuration), self.cluster, self.clock)
+        return self
+
     # --- what happens -------------------------------------------------------------------------------------------
 
     def begin(self, **spec: Any) -> "Life":

@@ -9,6 +9,7 @@ from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.resources import Manifest
+from deepseek_operator.core.web_access import NOWHERE
 from deepseek_operator.domain.programs.engines.request import FILES
 from deepseek_operator.kinds.serving.devices import planned
 from deepseek_operator.kinds.serving.model import resolve
@@ -114,7 +115,7 @@ def rendered(
     plan = planned(DeepSeekServing.model_validate(serving), configuration)
     assert plan is not None
     assert not plan.refused, plan
-    resolved = resolve(seen_of(serving))
+    resolved = resolve(seen_of(serving), NOWHERE)
     assert isinstance(resolved, ResolvedModel), resolved
     owner = DeepSeekServing.model_validate({**serving, "status": {"plan": plan.to_wire()}})
     places = {f"/adapters/{number}": str(beside[name]) for number, name in enumerate(sorted(beside))}

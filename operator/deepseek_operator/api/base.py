@@ -215,6 +215,7 @@ _PATH_STEP = r"[A-Za-z0-9_-][A-Za-z0-9._-]*"
 _MATCHING_STEP = r"[A-Za-z0-9_*?-][A-Za-z0-9._*?-]*"
 _HUB_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*"
 _BUCKET = r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
+_WEB = rf"https?://{_SUBDOMAIN}(:[1-9][0-9]{{0,4}})?"
 _LABEL_NAME = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
 _IMAGE_STEP = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
 _IMAGE_HOST = r"[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?(\.[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)*(:[0-9]{1,5})?"
@@ -244,12 +245,13 @@ PvcUri = Annotated[
 SourceUri = Annotated[
     str,
     StringConstraints(
-        pattern=rf"^(pvc://{_SUBDOMAIN}(/{_PATH_STEP})*|hf://{_HUB_NAME}@{_PATH_STEP}|s3://{_BUCKET}(/{_PATH_STEP})+)$",
+        pattern=rf"^(pvc://{_SUBDOMAIN}(/{_PATH_STEP})*|hf://{_HUB_NAME}@{_PATH_STEP}|s3://{_BUCKET}(/{_PATH_STEP})+|{_WEB}/({_PATH_STEP}/)*)$",
         max_length=512,
     ),
     Says(
-        "write pvc://<claim of this namespace>/<path without . and ..>, hf://<organisation>/<model>@<branch, tag or commit> or "
-        "s3://<bucket>/<prefix>, for example pvc://models/deepseek-v2-lite or hf://deepseek-ai/DeepSeek-V2-Lite@main"
+        "write pvc://<claim of this namespace>/<path without . and ..>, hf://<organisation>/<model>@<branch, tag or commit>, "
+        "s3://<bucket>/<prefix> or https://<host>/<folder>/, for example pvc://models/deepseek-v2-lite or "
+        "hf://deepseek-ai/DeepSeek-V2-Lite@main"
     ),
 ]
 ContentDigest = Annotated[
@@ -260,13 +262,13 @@ ContentDigest = Annotated[
 DatasetUri = Annotated[
     str,
     StringConstraints(
-        pattern=rf"^(pvc://{_SUBDOMAIN}(/{_MATCHING_STEP})+|image://(/{_MATCHING_STEP})+|builtin://[a-z0-9][-a-z0-9]*|hf://datasets/{_HUB_NAME}@{_PATH_STEP}(/{_MATCHING_STEP})*|s3://{_BUCKET}(/{_MATCHING_STEP})+)$",
+        pattern=rf"^(pvc://{_SUBDOMAIN}(/{_MATCHING_STEP})+|image://(/{_MATCHING_STEP})+|builtin://[a-z0-9][-a-z0-9]*|hf://datasets/{_HUB_NAME}@{_PATH_STEP}(/{_MATCHING_STEP})*|s3://{_BUCKET}(/{_MATCHING_STEP})+|{_WEB}/({_PATH_STEP}/)*({_PATH_STEP})?)$",
         max_length=512,
     ),
     Says(
         "write pvc://<claim>/<file>, or a folder or pattern in its place, image:///<path in the image>, builtin://<task>, "
-        "hf://datasets/<organisation>/<dataset>@<branch, tag or commit>/<file, folder or pattern> or s3://<bucket>/<the same>, "
-        "for example pvc://corpora/a.jsonl or pvc://corpora/2026/*.parquet"
+        "hf://datasets/<organisation>/<dataset>@<branch, tag or commit>/<file, folder or pattern>, s3://<bucket>/<the same> or "
+        "https://<host>/<file, or folder/>, for example pvc://corpora/a.jsonl or pvc://corpora/2026/*.parquet"
     ),
 ]
 FilePath = Annotated[

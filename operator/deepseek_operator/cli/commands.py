@@ -48,7 +48,7 @@ def add_plan(commands: "_SubParsersAction[ArgumentParser]") -> None:
     plan.add_argument(
         "--profiles",
         metavar="FILE",
-        help="YAML with what an administrator decides, as in the chart's values: profiles, hostAccess",
+        help="YAML with what an administrator decides, as in the chart's values: profiles, hostAccess, sources.web",
     )
     plan.set_defaults(command=_plan)
 
@@ -61,7 +61,7 @@ def _plan(options: Namespace) -> int:
         wanted = planning.read(options.file, _text)
         seen = planning.read([options.seen], _text) if options.seen else None
         offer = _offer(options.profiles)
-        configuration = Configuration(profiles=offer.profiles, host_access=offer.host_access)
+        configuration = Configuration(profiles=offer.profiles, host_access=offer.host_access, web=offer.web)
         answer = asyncio.run(planning.planned(wanted, seen, configuration, KINDS))
     except RecursionError:
         return refused("the file is nested too deeply to be read")

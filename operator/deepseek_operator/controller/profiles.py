@@ -1,7 +1,8 @@
 """An administrator's accelerator profiles: a YAML file, read once at the start. A file that can't be read stops the start.
 
 The form is that of ``domain.profiles.config``: a mapping of profile names, at the top or under ``profiles``. Beside that,
-``hostAccess`` maps namespaces to the profiles whose pods may reach their node there, as the chart's value of that name.
+``hostAccess`` maps namespaces to the profiles whose pods may reach their node there, as the chart's value of that name, and
+``sources`` has in ``web.allowed`` the addresses that sources may be fetched from.
 """
 
 import re
@@ -12,6 +13,8 @@ from pathlib import Path
 import yaml
 
 from deepseek_operator.core.host_access import ALL, NOWHERE, HostAccess
+from deepseek_operator.core.web_access import NOWHERE as NO_ADDRESS
+from deepseek_operator.core.web_access import WebAccess
 from deepseek_operator.domain.devices.profiles import (
     BUILT_IN,
     InvalidProfile,
@@ -25,10 +28,11 @@ _NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 @dataclass(frozen=True)
 class Offer:
-    """What resources may name: the profiles, and where those that reach nodes may be named."""
+    """What resources may name: the profiles, where those that reach nodes may be named, and addresses to fetch sources from."""
 
     profiles: Profiles = BUILT_IN
     host_access: HostAccess = NOWHERE
+    web: WebAccess = NO_ADDRESS
 
 
 def profiles_from_file(name: str, built_in: Profiles = BUILT_IN) -> Offer:
@@ -49,9 +53,11 @@ def profiles_from_text(text: str, built_in: Profiles = BUILT_IN) -> Offer:
         config = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ValueError(f"not YAML: {error}") from error
-    is_wrapped = isinstance(config, Mapping) and config and set(config) <= {"profiles", "hostAccess"}
+    is_wrapped = isinstance(config, Mapping) and config and set(config) <= {"profiles", "hostAccess", "sources"}
     profiles = _read(config.get("profiles") if is_wrapped else config, built_in)
-    return Offer(profiles, _host_access(config.get("hostAccess") if is_wrapped else None, profiles))
+    if not is_wrapped:
+        return Offer(profiles)
+    return Offer(profiles, _host_access(config.get("hostAccess"), profiles), _web(config.get("sources")))
 
 
 def _read(config: object, built_in: Profiles) -> Profiles:
@@ -68,6 +74,22 @@ def _host_access(config: object, profiles: Profiles) -> HostAccess:
     if not isinstance(config, Mapping):
         raise InvalidProfile("hostAccess must be a mapping of namespaces to lists of profile names")
     return HostAccess({_namespace(place): _names(place, names, profiles) for place, names in config.items()})
+
+
+def _web(config: object) -> WebAccess:
+    """Of the chart's value `sources` what says where resources may be fetched from; how the rest is reached is nothing to them."""
+    if config is None:
+        return NO_ADDRESS
+    web = config.get("web") if isinstance(config, Mapping) else config
+    allowed = web.get("allowed") if isinstance(web, Mapping) else web
+    if not isinstance(allowed, list) or not all(isinstance(one, str) for one in allowed):
+        raise InvalidProfile(
+            "sources.web.allowed must be a list of addresses, for example [https://artifacts.example.org/models]"
+        )
+    try:
+        return WebAccess.of(allowed)
+    except ValueError as error:
+        raise InvalidProfile(f"sources.web.allowed: {error}") from None
 
 
 def _namespace(place: object) -> str:

@@ -10,6 +10,7 @@ from typing import Self
 from deepseek_operator.controller.log import LogFormat
 from deepseek_operator.controller.profiles import Offer, profiles_from_file
 from deepseek_operator.core.configuration import Configuration, GateAddress, Hub, ObjectStorage
+from deepseek_operator.core.web_access import WebAccess
 from deepseek_operator.domain.devices.profiles import BUILT_IN
 
 PREFIX = "DEEPSEEK_OPERATOR_"
@@ -126,6 +127,7 @@ def _configuration(read: "_Reader") -> Configuration:
         gate=read.gate("GATE_SERVICE", "GATE_NAMESPACES"),
         hub=Hub(read.address("HUB_ENDPOINT"), read.boolean("HUB_OFFLINE", False)),
         s3=ObjectStorage(read.address("S3_ENDPOINT"), read.text("S3_REGION", "")),
+        web=read.web("WEB_ALLOWED"),
         wanted_url=read.address("WANTED_URL") or None,
     )
 
@@ -180,6 +182,13 @@ class _Reader:
         if value and not re.fullmatch(r"https?://[^\s@/?#]+(/[^\s?#]*)?", value):
             raise ValueError(f"{PREFIX}{name}={value}: write an address such as https://hub.example.com")
         return value
+
+    def web(self, name: str) -> WebAccess:
+        """Addresses with commas between them."""
+        try:
+            return WebAccess.of(self.words(name))
+        except ValueError as error:
+            raise ValueError(f"{PREFIX}{name}: {error}") from None
 
     def gate(self, service: str, namespaces: str) -> GateAddress | None:
         """The gate, by its Service as namespace/name, and whom it is for."""

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from deepseek_operator.core.host_access import ALL, NOWHERE, HostAccess
 from deepseek_operator.core.names import family_of
 from deepseek_operator.core.resources import Resource
+from deepseek_operator.core.web_access import NOWHERE as NO_ADDRESS
+from deepseek_operator.core.web_access import WebAccess
 from deepseek_operator.domain.devices.profiles import BUILT_IN, Profiles
 
 FIRST_PROGRESS_S = 5
@@ -71,6 +73,7 @@ class Configuration:
         gate: the gateway's external authorizer; None: it does not run.
         hub: where sources hf:// are fetched from.
         s3: where sources s3:// are.
+        web: which addresses sources http:// and https:// may be of; none before an administrator says so.
         wanted_url: where an autoscaler of others asks the operator for its number, for example http://operator.ns.svc:8082;
             None: nowhere.
         host_access: which namespaces may name profiles whose pods reach their node; none before an administrator says so.
@@ -86,6 +89,7 @@ class Configuration:
     gate: GateAddress | None = None
     hub: Hub = Hub()
     s3: ObjectStorage = ObjectStorage()
+    web: WebAccess = NO_ADDRESS
     wanted_url: str | None = None
 
     def wanted_url_of(self, resource: Resource, namespace: str, name: str) -> str | None:

@@ -21,6 +21,7 @@ INIT_CONTAINER_FAILED = "InitContainerFailed"
 FETCHING = "Fetching"
 SOURCE_NOT_FOUND = "SourceNotFound"
 SOURCE_REFUSED = "SourceRefused"
+SOURCE_NOT_ALLOWED = "SourceNotAllowed"
 SOURCE_CORRUPT = "SourceCorrupt"
 SOURCE_UNAVAILABLE = "SourceUnavailable"
 CLAIM_FULL = "ClaimFull"
@@ -50,8 +51,9 @@ ADVICE: Mapping[str, str] = {
     FETCHING: "Wait until the source is on its claim.",
     SOURCE_NOT_FOUND: "Edit the source as the message says; it is tried again meanwhile.",
     SOURCE_REFUSED: "Write a Secret as the source's credentials whose token or keys may read it, or correct that Secret.",
-    SOURCE_CORRUPT: "Let whoever runs the mirror look: what it sends is not what it promises. The rest is kept for the next try.",
-    SOURCE_UNAVAILABLE: "Nothing, if it lasts no longer: it goes on where it was. Else let an administrator look at the address, sources.hub.endpoint or sources.s3.endpoint in the chart's values.",
+    SOURCE_NOT_ALLOWED: "Write another source, or ask an administrator to add the address that the message names to sources.web.allowed in the chart's values.",
+    SOURCE_CORRUPT: "Let whoever runs the mirror or the server look: what it sends is not what it promises. The rest is kept for the next try.",
+    SOURCE_UNAVAILABLE: "Nothing, if it lasts no longer: it goes on where it was. Else let an administrator look at the address, sources.hub.endpoint or sources.s3.endpoint in the chart's values, or at the web server.",
     CLAIM_FULL: "Grow the claim, free some of it, or annotate it with deepseek-operator.io/evict=LastUse, so that what was fetched and nothing names any more goes: nothing is begun that has no room.",
     FETCH_FAILED: "Read the message and the log of the Job that status.sources names; what has come is kept for the next try.",
     UNKNOWN_PROFILE: "Write one of the profiles that the message names, or ask the administrator to add one.",

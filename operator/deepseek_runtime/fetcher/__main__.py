@@ -15,13 +15,13 @@ from pathlib import Path
 from deepseek_runtime import termination
 from deepseek_runtime.checkpoint.room import is_full
 from deepseek_runtime.contract import ExitCode, Invalid
-from deepseek_runtime.fetcher import bucket, hub
+from deepseek_runtime.fetcher import bucket, hub, site
 from deepseek_runtime.fetcher.download import download
 from deepseek_runtime.fetcher.failures import Failure, NotThere
 from deepseek_runtime.fetcher.listing import Listing, digest_of
 from deepseek_runtime.fetcher.progress import Progress, amount, told_on
 from deepseek_runtime.fetcher.room import with_room
-from deepseek_runtime.fetcher.settings import HubSource, Settings, read_settings
+from deepseek_runtime.fetcher.settings import HubSource, Settings, WebSource, read_settings
 from deepseek_runtime.fetcher.store import Folder, Kept, Stored, named, remember
 from deepseek_runtime.fetcher.web import Web
 
@@ -73,7 +73,7 @@ def fetch(settings: Settings, progress: Progress) -> tuple[Folder, str, Kept]:
         raise NotThere(
             f"{settings.uri}: the hub is offline by the operator's settings, and {lies}; write what is there"
         )
-    listing = hub.listed(settings, source) if isinstance(source, HubSource) else bucket.listed(settings, source)
+    listing = _listed(settings)
     folder = _folder(settings, listing.revision)
     with folder.locked(lambda: progress.say(f"waits for another fetch of {folder.sub_path}")):
         kept = folder.kept()
@@ -83,6 +83,16 @@ def fetch(settings: Settings, progress: Progress) -> tuple[Folder, str, Kept]:
     if isinstance(source, HubSource):
         remember(settings.claim, source.place, source.revision, listing.revision)
     return used
+
+
+def _listed(settings: Settings) -> Listing:
+    match settings.source:
+        case HubSource() as source:
+            return hub.listed(settings, source)
+        case WebSource() as source:
+            return site.listed(settings, source)
+        case source:
+            return bucket.listed(settings, source)
 
 
 def _folder(settings: Settings, revision: str) -> Folder:
@@ -111,8 +121,9 @@ def _fetched(settings: Settings, listing: Listing, folder: Folder, progress: Pro
 
 
 async def _downloaded(settings: Settings, listing: Listing, folder: Folder, progress: Progress) -> tuple[Stored, ...]:
-    if isinstance(settings.source, HubSource):
-        async with Web(hub.headers(settings)) as web:
+    if isinstance(settings.source, HubSource | WebSource):
+        access = settings.access if isinstance(settings.source, WebSource) else None
+        async with Web(hub.headers(settings), access) as web:
             return await download(web, listing, folder, progress)
     async with bucket.Bucket(settings, settings.source) as store:
         return await download(store, listing, folder, progress)

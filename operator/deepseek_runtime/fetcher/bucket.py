@@ -15,14 +15,12 @@ from typing import Any, Self
 from deepseek_runtime.fetcher.failures import Failure, Interrupted, NotThere, Refused, Unavailable
 from deepseek_runtime.fetcher.listing import File, Listing, checked
 from deepseek_runtime.fetcher.settings import BucketSource, Settings
+from deepseek_runtime.fetcher.sums import LONGEST, SUMS, promised
 from deepseek_runtime.fetcher.wanted import chosen
 
-SUMS = "SHA256SUMS"
 _PIECE_BYTES = 1 << 20
 _SILENT_S = 60.0
-_LONGEST_SUMS = 16 << 20
 _MOST_FILES = 100_000
-_LINE = re.compile(r"([0-9a-f]{64}) [ *](?:\./)?(.+)")
 _PATTERN = re.compile(r"[*?]")
 _STATUS = re.compile(r"status code: (\d{3})")
 _MD5 = re.compile(r"[0-9a-f]{32}")
@@ -83,11 +81,10 @@ def _sums(store: Any, path: str) -> dict[str, str]:
 
     try:
         told = obstore.head(store, path)
-        content = bytes(obstore.get(store, path).bytes()) if int(told["size"]) <= _LONGEST_SUMS else b""
+        content = bytes(obstore.get(store, path).bytes()) if int(told["size"]) <= LONGEST else b""
     except (FileNotFoundError, obstore.exceptions.PermissionDeniedError):
         return {}
-    found = (_LINE.fullmatch(line) for line in content.decode("utf-8", errors="replace").splitlines())
-    return {match[2]: match[1] for match in found if match is not None}
+    return promised(content)
 
 
 class Bucket:

@@ -30,7 +30,8 @@ ABANDONED_S = 24 * 3600.0
 
 _REVISION = re.compile(r"[0-9a-f]{40}(-[0-9a-f]{12})?")
 _PART, _GOING = ".part", ".going"
-_KINDS = ("hf", "s3")
+_KINDS = ("hf", "s3", "web")
+"""Folders of kinds of source, as `settings` names their places."""
 
 
 @dataclass(frozen=True)

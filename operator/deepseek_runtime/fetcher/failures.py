@@ -40,6 +40,12 @@ class Refused(Failure):
     code = 77
 
 
+class NotAllowed(Failure):
+    """EX_CONFIG: the source, or where it sends its readers, is none that the administrator allows."""
+
+    code = 78
+
+
 class Interrupted(Exception):
     """It broke off, or the server is in trouble of its own: another try may go on. `wait_s`: asked for by the server."""
 

@@ -1,6 +1,7 @@
 """What a fetch is told by its environment: the source, the claim, and by whose mirror.
 
-HF_ENDPOINT, HF_HUB_OFFLINE and HF_TOKEN are those that Hugging Face's own programs read; AWS_ENDPOINT_URL, AWS_REGION and the
+DEEPSEEK_SOURCE_ALLOWED names the addresses of the web that may be asked, with a space between two, and DEEPSEEK_SOURCE_TOKEN is the
+token for the source's. HF_ENDPOINT, HF_HUB_OFFLINE and HF_TOKEN are those that Hugging Face's own programs read; AWS_ENDPOINT_URL, AWS_REGION and the
 keys, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, those of Amazon's.
 """
 
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from deepseek_runtime.contract import Invalid
+from deepseek_runtime.fetcher.access import NOWHERE, Access, is_allowable
 from deepseek_runtime.fetcher.eviction import Usage
 from deepseek_runtime.fetcher.listing import digest_of
 
@@ -33,6 +35,9 @@ _DATA_HUB_URI = re.compile(
     rf"hf://datasets/{_NAMED}(?:/(?P<selection>{_MATCHING_STEP}(?:/{_MATCHING_STEP})*))?", re.ASCII
 )
 _DATA_BUCKET_URI = re.compile(rf"{_BUCKET}/(?P<path>{_MATCHING_STEP}(?:/{_MATCHING_STEP})*)", re.ASCII)
+_WEB = r"https?://[a-z0-9][a-z0-9.-]*(?::[1-9][0-9]{0,4})?"
+_WEB_URI = re.compile(rf"(?P<address>{_WEB}/(?:{_STEP}/)*)", re.ASCII)
+_DATA_WEB_URI = re.compile(rf"{_WEB_URI.pattern}(?P<selection>{_STEP})?", re.ASCII)
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -87,7 +92,29 @@ class BucketSource:
         return revision
 
 
-Source = HubSource | BucketSource
+@dataclass(frozen=True)
+class WebSource:
+    """A folder of a web server whose SHA256SUMS names the files, or one file of it, which `selection` names.
+
+    Attributes:
+        address: of the folder, with a slash at its end.
+    """
+
+    address: str
+    selection: str = ""
+
+    @property
+    def place(self) -> str:
+        """The folder of all its revisions, below that of all sources."""
+        root = self.address.partition("://")[2].strip("/").replace(":", "-")
+        return f"web/{root.replace('/', '--')[:_PLACE_LENGTH]}"
+
+    def folder(self, revision: str) -> str:
+        """The folder of a revision there, which is one of the files that are wanted."""
+        return revision
+
+
+Source = HubSource | BucketSource | WebSource
 
 
 @dataclass(frozen=True)
@@ -101,11 +128,12 @@ class Settings:
         claim: where the claim is mounted.
         endpoint: the hub's address, without a slash at its end.
         is_offline: the hub is not asked: only what lies on the claim is used.
-        token: for the hub; empty for none.
+        token: for the hub, or the web server; empty for none.
         s3_endpoint: that of S3; empty: Amazon's of the region.
         has_keys: whether requests to S3 are signed, by the keys of the environment.
         port: on which progress is told; 0 for none.
         claim_uid: of the claim, by which folders tell who asked for them; empty where nobody says.
+        access: which addresses of the web may be asked.
         usage: which folders of the claim are in use, where others may go for room; None: none may.
     """
 
@@ -123,6 +151,7 @@ class Settings:
     port: int
     claim_uid: str = ""
     usage: Usage | None = None
+    access: Access = NOWHERE
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
@@ -143,22 +172,33 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
             raise Invalid(f"{name} is {address[:200]!r}; write an address, for example {HUB}")
     if not re.fullmatch(r"[0-9]{1,5}", port):
         raise Invalid(f"DEEPSEEK_PROGRESS_PORT is {port[:200]!r}; write a TCP port")
+    source = _data(uri) if want == "Data" else _source(uri)
     return Settings(
         uri=uri,
-        source=_data(uri) if want == "Data" else _source(uri),
+        source=source,
         want=want,
         digest=digest,
         claim=Path(claim),
         endpoint=endpoint,
         is_offline=environment.get("HF_HUB_OFFLINE", "").upper() in ("1", "TRUE", "YES", "ON"),
-        token=environment.get("HF_TOKEN", ""),
+        token=environment.get("DEEPSEEK_SOURCE_TOKEN" if isinstance(source, WebSource) else "HF_TOKEN", ""),
         s3_endpoint=s3_endpoint,
         region=environment.get("AWS_REGION") or REGION,
         has_keys=bool(environment.get("AWS_ACCESS_KEY_ID")),
         port=int(port),
         claim_uid=environment.get("DEEPSEEK_CLAIM_UID", ""),
         usage=_usage(environment),
+        access=_access(environment.get("DEEPSEEK_SOURCE_ALLOWED", "")),
     )
+
+
+def _access(text: str) -> Access:
+    for prefix in text.split():
+        if not is_allowable(prefix):
+            raise Invalid(
+                f"DEEPSEEK_SOURCE_ALLOWED has {prefix[:200]!r}; write an address, for example https://artifacts.example.org/models"
+            )
+    return Access(tuple(text.split()))
 
 
 def _usage(environment: Mapping[str, str]) -> Usage | None:
@@ -184,9 +224,11 @@ def _source(uri: str) -> Source:
         return HubSource(hub["repository"], hub["revision"])
     if (bucket := _BUCKET_URI.fullmatch(uri)) is not None:
         return BucketSource(bucket["bucket"], bucket["prefix"])
+    if (web := _WEB_URI.fullmatch(uri)) is not None:
+        return WebSource(web["address"])
     raise Invalid(
         f"DEEPSEEK_SOURCE_URI is {uri[:200]!r}; write hf://<organisation>/<model>@<branch, tag or commit>, for example "
-        "hf://deepseek-ai/DeepSeek-V3@main, or s3://<bucket>/<prefix>"
+        "hf://deepseek-ai/DeepSeek-V3@main, or s3://<bucket>/<prefix>, or https://<host>/<folder>/"
     )
 
 
@@ -199,7 +241,9 @@ def _data(uri: str) -> Source:
         steps = str(bucket["path"]).split("/")
         cut = next((at for at, step in enumerate(steps) if {"*", "?"} & set(step)), len(steps) - 1)
         return BucketSource(bucket["bucket"], "/".join(steps[:cut]), "/".join(steps[cut:]))
+    if (web := _DATA_WEB_URI.fullmatch(uri)) is not None:
+        return WebSource(web["address"], web["selection"] or "")
     raise Invalid(
         f"DEEPSEEK_SOURCE_URI is {uri[:200]!r}; write hf://datasets/<organisation>/<dataset>@<branch, tag or commit>/<file, "
-        "folder or pattern>, for example hf://datasets/HuggingFaceH4/ultrachat_200k@main/data/train_sft-*.parquet, or s3://<bucket>/<the same>"
+        "folder or pattern>, for example hf://datasets/HuggingFaceH4/ultrachat_200k@main/data/train_sft-*.parquet, or s3://<bucket>/<the same>, or https://<host>/<file, or folder/>"
     )

@@ -6,6 +6,7 @@ import pytest
 
 from deepseek_operator.controller.settings import Settings
 from deepseek_operator.core.configuration import Configuration, Hub, ObjectStorage
+from deepseek_operator.core.web_access import WebAccess
 
 
 def test_an_empty_environment_gives_the_documented_defaults() -> None:
@@ -28,6 +29,7 @@ def test_every_variable_of_the_chart_is_understood() -> None:
             "DEEPSEEK_OPERATOR_HUB_OFFLINE": "true",
             "DEEPSEEK_OPERATOR_S3_ENDPOINT": "http://s3.example.com:9000",
             "DEEPSEEK_OPERATOR_S3_REGION": "eu-central-1",
+            "DEEPSEEK_OPERATOR_WEB_ALLOWED": "https://a.example.com/models,http://b.example.com:8080",
             "DEEPSEEK_OPERATOR_EXTERNAL_METRICS": "true",
             "DEEPSEEK_OPERATOR_EXTERNAL_METRICS_CERT_DIR": "/tls",
             "DEEPSEEK_OPERATOR_WATCH_NAMESPACES": "a, b",
@@ -39,6 +41,7 @@ def test_every_variable_of_the_chart_is_understood() -> None:
     assert settings.configuration.image_pull_policy == "Always"
     assert settings.configuration.hub == Hub("https://hub.example.com", is_offline=True)
     assert settings.configuration.s3 == ObjectStorage("http://s3.example.com:9000", "eu-central-1")
+    assert settings.configuration.web == WebAccess(("https://a.example.com/models", "http://b.example.com:8080"))
     may = {name for name in ("team-a", "team-b", "team-c") if settings.configuration.may_query(name)}
     assert may == {"team-a", "team-b"}
     assert (settings.namespace, settings.identity, settings.lease_name) == ("system", "op-1", "op")
@@ -118,6 +121,9 @@ def test_a_registry_stands_before_every_image_but_an_administrators_own(tmp_path
         ("lab: [", "not YAML"),
         ("[lab]", "must be a mapping"),
         ("profiles: [lab]", "must be a mapping"),
+        ("sources: {web: {allowed: https://a.org}}", "sources.web.allowed must be a list of addresses"),
+        ("sources: {hub: {}}", "sources.web.allowed must be a list of addresses"),
+        ("sources: {web: {allowed: [a.org]}}", "sources.web.allowed: 'a.org' is no address to fetch from; write one"),
         ("hostAccess: [gaudi3]", "hostAccess must be a mapping"),
         ("hostAccess: {team: gaudi3}", "hostAccess.team must be a list"),
         ("hostAccess: {team: [gaudi9]}", "hostAccess.team: no accelerator profile 'gaudi9'"),

@@ -23,6 +23,13 @@ REPOSITORY = "hf://datasets/openai/gsm8k@main"
 STEPS = st.sampled_from(("a", "ab", "b.jsonl", "a.jsonl", "_b", ".c", "main", "c.parquet"))
 PATTERNS = st.sampled_from(("*", "**", "*.jsonl", "?", "?b", "a*", "_*", "main", "a", "*.parquet", "**b"))
 TREES = st.lists(st.lists(STEPS, min_size=1, max_size=4).map("/".join), min_size=1, max_size=8)
+WHERE = (
+    "hf://datasets/{name}/{name}@{revision}/{path}",
+    "s3://{name}/{path}",
+    "https://{name}.org/{path}",
+    "http://{name}:8080/{path}/",
+    "https://{name}/",
+)
 NAMES = st.text(string.ascii_lowercase + string.digits, min_size=3, max_size=8)
 
 
@@ -115,10 +122,11 @@ def test_what_is_no_adapter_is_refused(there: tuple[str, ...], words: str) -> No
 
 
 @search(200, 1)
-@given(name=NAMES, steps=st.lists(STEPS | PATTERNS, min_size=1, max_size=4), revision=NAMES, is_hub=st.booleans())
-def test_operator_and_pod_divide_a_uri_alike(name: str, steps: list[str], revision: str, is_hub: bool) -> None:
-    path = "/".join(steps)
-    uri = f"hf://datasets/{name}/{name}@{revision}/{path}" if is_hub else f"s3://{name}/{path}"
+@given(
+    name=NAMES, steps=st.lists(STEPS | PATTERNS, min_size=1, max_size=4), revision=NAMES, where=st.sampled_from(WHERE)
+)
+def test_operator_and_pod_divide_a_uri_alike(name: str, steps: list[str], revision: str, where: str) -> None:
+    uri = where.format(name=name, revision=revision, path="/".join(steps))
     try:
         source = DatasetSource(uri=uri, claim_name="c")
     except ValueError:
@@ -129,10 +137,41 @@ def test_operator_and_pod_divide_a_uri_alike(name: str, steps: list[str], revisi
     assert (source.place, source.selection) == (f"sources/{told.place}", told.selection)
 
 
-@pytest.mark.parametrize("uri", ["hf://a/b@main", "s3://bucket/v2/lite", f"s3://bucket/{'x/' * 120}y"])
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "hf://a/b@main",
+        "s3://bucket/v2/lite",
+        f"s3://bucket/{'x/' * 120}y",
+        "https://a.org/",
+        "http://a.org:8080/v2/lite/",
+        f"https://a.org/{'x/' * 120}",
+    ],
+)
 def test_operator_and_pod_divide_a_models_uri_alike(uri: str) -> None:
     told = settings(uri, "Model").source
     assert ModelSource(uri=uri, claim_name="c").place == f"sources/{told.place}"
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "https://a.org",
+        "https://a.org/lite",
+        "https://u:p@a.org/lite/",
+        "https://a.org/../lite/",
+        "https://a.org/lite/?b=c",
+        "https://A.org/lite/",
+        "https://a.org/%2e%2e/",
+        "https://a.org//lite/",
+        "https://[::1]/lite/",
+    ],
+)
+def test_what_is_no_folder_of_a_web_server_is_refused_with_what_to_write(uri: str) -> None:
+    with pytest.raises(Invalid, match="or https://<host>/<folder>/"):
+        settings(uri, "Model")
+    with pytest.raises(ValueError, match="should match pattern"):
+        ModelSource(uri=uri, claim_name="c")
 
 
 def test_a_part_of_a_commit_has_a_folder_of_its_own() -> None:

@@ -30,6 +30,7 @@ _WARNINGS = frozenset(
         reasons.WAITING_FOR_CLAIM,
         reasons.SOURCE_NOT_FOUND,
         reasons.SOURCE_REFUSED,
+        reasons.SOURCE_NOT_ALLOWED,
         reasons.SOURCE_CORRUPT,
         reasons.SOURCE_UNAVAILABLE,
         reasons.CLAIM_FULL,

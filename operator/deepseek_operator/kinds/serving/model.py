@@ -19,6 +19,7 @@ from deepseek_operator.api.v1alpha1.training.definition import TRAINING
 from deepseek_operator.api.v1alpha1.training.result import Adapter, Missing, adapter_of, export_of
 from deepseek_operator.core.resources import CLAIM, Manifest, Ref
 from deepseek_operator.core.seen import Seen
+from deepseek_operator.core.web_access import WebAccess
 from deepseek_operator.domain.models.known import known
 from deepseek_operator.domain.models.model import LatentAttention
 from deepseek_operator.domain.programs.engines.limits import WITHOUT_FOLDED
@@ -34,6 +35,7 @@ from deepseek_operator.kinds.serving.sources import (
     fetches,
     reference_digest,
     stored,
+    unallowed,
 )
 from deepseek_operator.workloads.batch.fetch import COMPLETE, Wanted
 
@@ -57,8 +59,16 @@ _SHARED = frozenset({"ReadWriteMany", "ReadOnlyMany"})
 Resolution: TypeAlias = ResolvedModel | Unresolved
 
 
-def resolve(seen: Seen[DeepSeekServing]) -> Resolution:
-    """The folders of the present references: as recorded, as a revision remembers them, or found now."""
+def resolve(seen: Seen[DeepSeekServing], web: WebAccess) -> Resolution:
+    """The folders of the present references: as recorded, as a revision remembers them, or found now; `web`: from which addresses
+    what lies nowhere yet may be fetched."""
+    said = _resolved(seen)
+    if isinstance(said, Unresolved) and not said.final and (why := unallowed(seen, web)):
+        return Unresolved(reasons.SOURCE_NOT_ALLOWED, why, final=True)
+    return said
+
+
+def _resolved(seen: Seen[DeepSeekServing]) -> Resolution:
     refused = (_refused(seen, adapter) for adapter in seen.owner.spec.adapters)
     model = next((why for why in refused if why is not None), None) or _model(seen)
     if isinstance(model, Unresolved):

@@ -32,7 +32,7 @@ def needs(seen: Seen[DeepSeekServing], configuration: Configuration) -> Needs:
     if (compared := comparison(seen)) is not None:
         of_exams, asked = (), compared.questions
     return Needs(
-        references=tuple(dict.fromkeys(_references(seen, errands))),
+        references=tuple(dict.fromkeys(_references(seen, configuration, errands))),
         progress=next((ref for one in errands if (ref := one.asked) is not None), None),
         questions=(*asked, *idle_questions(seen)),
         warnings=(*late, *of_exams),
@@ -46,10 +46,12 @@ def _has_names_to_keep(owner: DeepSeekServing) -> bool:
     return owner.spec.gateway is not None and owner.spec.gateway.auth is not None
 
 
-def _references(seen: Seen[DeepSeekServing], errands: Iterable[Fetching]) -> Iterator[Ref]:
+def _references(
+    seen: Seen[DeepSeekServing], configuration: Configuration, errands: Iterable[Fetching]
+) -> Iterator[Ref]:
     yield from (Ref(TRAINING, name) for name in dict.fromkeys(unresolved_trainings(seen)))
     yield from (Ref(CLAIM, one.wanted.source.claim) for one in errands)
-    if isinstance(resolution := resolve(seen), ResolvedModel):
+    if isinstance(resolution := resolve(seen, configuration.web), ResolvedModel):
         yield from (Ref(CLAIM, name) for name in claims_of(resolution))
     if (wish := verb(seen.owner, ROLLBACK)) is not None and (template := template_of(seen, wish.revision)) is not None:
         yield from (Ref(CLAIM, name) for name in claims_mounted(template))

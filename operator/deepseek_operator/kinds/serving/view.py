@@ -68,7 +68,7 @@ from deepseek_operator.kinds.serving.routes import foreign_controller, gateway_o
 from deepseek_operator.kinds.serving.running import answering_pods, living_pods, running_revisions
 from deepseek_operator.kinds.serving.scaling import Scaling, scaling_of
 from deepseek_operator.kinds.serving.sleep import runs_alone, slept
-from deepseek_operator.kinds.serving.sources import fetches
+from deepseek_operator.kinds.serving.sources import fetches, unallowed
 from deepseek_operator.kinds.serving.taken import taken
 from deepseek_operator.kinds.serving.traffic import canary_shares, held, others_of, shares
 from deepseek_operator.kinds.serving.update import update_of
@@ -106,7 +106,7 @@ class View:
     @cached_property
     def resolution(self) -> Resolution:
         """The folder that the spec refers to, or why there is none yet."""
-        return resolve(self.seen)
+        return resolve(self.seen, self.configuration.web)
 
     @cached_property
     def fetches(self) -> tuple[Fetching, ...]:
@@ -122,7 +122,11 @@ class View:
         """What the spec asks for can't be served, whatever is fetched for it."""
         said = self.resolution
         is_unsupported = isinstance(said, Unresolved) and said.reason == reasons.UNSUPPORTED
-        if is_unsupported or (self.devices is not None and bool(self.devices.refused)):
+        if (
+            is_unsupported
+            or unallowed(self.seen, self.configuration.web)
+            or (self.devices is not None and bool(self.devices.refused))
+        ):
             return True
         planned = (self.devices.nodes or 1) if self.devices is not None else nodes_of(self.owner)
         return unkept(self.seen, self.asked, said, planned) is not None

@@ -49,6 +49,7 @@ _KEEPS_AWAY = frozenset(
         Reason.WAITING_FOR_CLAIM,
         Reason.SOURCE_NOT_FOUND,
         Reason.SOURCE_REFUSED,
+        Reason.SOURCE_NOT_ALLOWED,
         Reason.SOURCE_CORRUPT,
         Reason.SOURCE_UNAVAILABLE,
         Reason.CLAIM_FULL,

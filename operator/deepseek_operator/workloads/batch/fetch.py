@@ -18,14 +18,16 @@ from deepseek_operator.api.base import parse_time, rfc3339
 from deepseek_operator.api.v1alpha1.common.fetch import FetchStatus
 from deepseek_operator.api.v1alpha1.common.pod import PodSettings
 from deepseek_operator.api.v1alpha1.common.source import KeptSource, is_place
-from deepseek_operator.core.configuration import Configuration, Hub, ObjectStorage
+from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.names import ROLE_LABEL, child_name, digest, handed_on
 from deepseek_operator.core.resources import CLAIM, GROUP, JOB, POD, Manifest, Ref, controller_of, uid_of
 from deepseek_operator.core.seen import Seen, Unavailable
+from deepseek_operator.core.web_access import WebAccess
 from deepseek_operator.workloads import reasons
 from deepseek_operator.workloads.batch import backoff
 from deepseek_operator.workloads.batch.attempt import is_over
 from deepseek_operator.workloads.batch.evicting import MOST_TOLD, advised, evicted, is_cache, usage_of
+from deepseek_operator.workloads.batch.fetch_environment import variables
 from deepseek_operator.workloads.batch.gang import Gang, gang_of_try
 from deepseek_operator.workloads.batch.job import LAST_NUMBER
 from deepseek_operator.workloads.batch.program import Exit, Program
@@ -46,6 +48,7 @@ FETCHER = Program(
         69: Exit(reasons.SOURCE_UNAVAILABLE),
         73: Exit(reasons.CLAIM_FULL),
         77: Exit(reasons.SOURCE_REFUSED),
+        78: Exit(reasons.SOURCE_NOT_ALLOWED, is_final=True),
     },
 )
 """The contract of `deepseek_runtime.fetcher`."""
@@ -54,11 +57,6 @@ ROLE = "fetcher"
 """Of what is no replica and no rank: nothing selects it."""
 ABOUT = f"{GROUP}/source"
 """Annotation of the Job: the source and the try, for people; its name is a digest of them."""
-
-_TOKEN = {"HF_TOKEN": "token"}
-_SESSION = "AWS_SESSION_TOKEN"
-_KEYS = {name: name for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", _SESSION)}
-"""Variables that clients of a source read, and the entries of the Secret that they come from."""
 
 _CLAIM_PATH = "/claim"
 _PORT = 8090
@@ -79,6 +77,7 @@ TOLD_EVERY = timedelta(seconds=30)
 """How often a status is written to show how far a fetch is."""
 _PASSING = ("message", "reason", "not_before", "job", "progress", "observed_at")
 """What is told of tries, and of nothing that is there."""
+_FOR_A_PERSON = (reasons.SOURCE_NOT_FOUND, reasons.SOURCE_NOT_ALLOWED)
 _CAUSES = frozenset(known.cause for known in FETCHER.exits.values())
 _DIGEST_LENGTH = len("sha256:") + 64
 
@@ -181,12 +180,23 @@ class Fetching:
         if state.phase == BACKING_OFF:
             mended = advised(self.seen, self.wanted.source.claim) if state.reason == reasons.CLAIM_FULL else ""
             why = f"{uri} was not fetched, and is tried again after {state.not_before}: {state.message}{mended}"
-            return state.reason or reasons.FETCH_FAILED, why, state.reason == reasons.SOURCE_NOT_FOUND
+            return state.reason or reasons.FETCH_FAILED, why, state.reason in _FOR_A_PERSON
         if (found := self.obstacle) is not None:
             return found.reason, f"{uri} is to be fetched by Job {self.job}: {found.message}{again}", False
         far_told = f": {state.progress}" if state.progress else ""
         told = f"{uri} is fetched to claim {self.wanted.source.claim} by Job {self.job}{far_told}{again}"
         return reasons.FETCHING, told, False
+
+    def refused(self, web: WebAccess) -> str:
+        """Why no try of it is begun, by what the administrator allows; empty where one may be, one runs, or it is there."""
+        source = self.wanted.source
+        is_due = self.is_missing or self.before.phase == BACKING_OFF
+        if not (source.is_on_web and is_due) or web.allows(source.uri):
+            return ""
+        return (
+            f"{source.uri} is no address that sources are allowed to be fetched from: an administrator must add it, or a folder "
+            "that it lies in, to sources.web.allowed in the chart's values"
+        )
 
     @property
     def makes_room(self) -> bool:
@@ -353,33 +363,14 @@ def fetch_job(one: Fetching, pod: PodSettings, labels: Mapping[str, str], config
 
 
 def _variables(one: Fetching, configuration: Configuration) -> list[dict[str, Any]]:
-    wanted, source = one.wanted, one.wanted.source
+    source = one.wanted.source
     told = {
-        "DEEPSEEK_SOURCE_URI": source.uri,
-        "DEEPSEEK_SOURCE_WANT": wanted.want,
+        "DEEPSEEK_SOURCE_WANT": one.wanted.want,
         "DEEPSEEK_SOURCE_CLAIM": _CLAIM_PATH,
-        "DEEPSEEK_SOURCE_DIGEST": source.digest or "",
         "DEEPSEEK_PROGRESS_PORT": str(_PORT),
         **usage_of(one.seen, source.claim, configuration),
-        **(_of_s3(configuration.s3) if source.is_in_bucket else _of_hub(configuration.hub)),
     }
-    plain: list[dict[str, Any]] = [{"name": name, "value": value} for name, value in told.items() if value]
-    secret, entries = source.credentials, _KEYS if source.is_in_bucket else _TOKEN
-    return [*plain, *(_entry(variable, secret, key) for variable, key in entries.items() if secret is not None)]
-
-
-def _of_hub(hub: Hub) -> dict[str, str]:
-    return {"HF_ENDPOINT": hub.endpoint, "HF_HUB_OFFLINE": "1" if hub.is_offline else ""}
-
-
-def _of_s3(storage: ObjectStorage) -> dict[str, str]:
-    return {"AWS_ENDPOINT_URL": storage.endpoint, "AWS_REGION": storage.region}
-
-
-def _entry(variable: str, secret: str, key: str) -> dict[str, Any]:
-    """Keys that last need no session's token beside them."""
-    of: dict[str, Any] = {"name": secret, "key": key, **({"optional": True} if key == _SESSION else {})}
-    return {"name": variable, "valueFrom": {"secretKeyRef": of}}
+    return variables(source, told, configuration)
 
 
 def far(said: Mapping[str, object] | Unavailable | None) -> str:

@@ -11,6 +11,7 @@ from deepseek_operator.api.v1alpha1.serving.definition import SERVING
 from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel
 from deepseek_operator.core.conditions import find
 from deepseek_operator.core.resources import POD
+from deepseek_operator.core.web_access import NOWHERE
 from deepseek_operator.kinds.serving.failing import in_users_words
 from deepseek_operator.kinds.serving.model import Unresolved, resolve
 from deepseek_operator.kinds.serving.revision import revision_name
@@ -29,7 +30,7 @@ def base_export(step: int) -> dict[str, Any]:
 
 
 def resolved(*adapters: dict[str, Any], references: Any = (), **spec: Any) -> Any:
-    return resolve(seen_of(a_serving(adapters=list(adapters), **spec), references=[a_claim(), *references]))
+    return resolve(seen_of(a_serving(adapters=list(adapters), **spec), references=[a_claim(), *references]), NOWHERE)
 
 
 def environment(life: ServingLife) -> dict[str, str]:

@@ -14,6 +14,7 @@ from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.kind import Decision
 from deepseek_operator.core.resources import Manifest
 from deepseek_operator.core.seen import Seen
+from deepseek_operator.core.web_access import NOWHERE
 from deepseek_operator.domain.devices.profiles import profiles_from_config
 from deepseek_operator.kinds.serving import serving_kind
 from deepseek_operator.kinds.serving.devices import earlier_references, planned, reference
@@ -324,7 +325,7 @@ def test_what_was_planned_before_flags_were_counted_stays_planned() -> None:
     seen = seen_of(a_serving(**spec))
     old = plain.model_copy(update={"reference": reference(seen.owner, with_flags=False, with_adapters=False)})
     with_plan = replace(seen, owner=seen.owner.model_copy(update={"status": seen.owner.status.model_copy(update={"plan": old})}))  # fmt: skip
-    model = resolve(with_plan)
+    model = resolve(with_plan, NOWHERE)
     assert isinstance(model, ResolvedModel)
     name = revision_name(with_plan.owner, model)
     stored = controller_revision(with_plan.owner, name, 1, Pods({"metadata": {}, "spec": {}}), model)

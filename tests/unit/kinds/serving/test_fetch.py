@@ -12,6 +12,7 @@ from deepseek_operator.core.configuration import Configuration, Hub, ObjectStora
 from deepseek_operator.core.mentions import mentioned
 from deepseek_operator.core.resources import CLAIM, DEPLOYMENT, JOB, POD, SERVICE
 from deepseek_operator.core.seen import Unavailable
+from deepseek_operator.core.web_access import WebAccess
 from deepseek_operator.workloads.batch.fetch import far
 from tests.support.serving_life import ExaminedLife
 from tests.support.servings import NAMESPACE, a_claim
@@ -150,6 +151,33 @@ def test_a_bucket_is_read_by_the_administrators_address_and_the_users_keys() -> 
     assert life.said("Ready")[0] == "Available"
 
 
+WEB = "https://artifacts.example.org/models/lite/"
+WEB_FOLDER = "sources/web/artifacts.example.org--models--lite/7e57"
+
+
+def test_a_folder_of_the_web_is_fetched_where_the_administrator_allows_it() -> None:
+    life = FetchLife(Configuration(web=WebAccess.of(["https://artifacts.example.org"])), uri=WEB, credentials="reader")
+    (container,) = life.fetcher()["spec"]["containers"]
+    assert told(life.fetcher(), "DEEPSEEK_SOURCE_ALLOWED") == "https://artifacts.example.org"
+    reads = {"name": "DEEPSEEK_SOURCE_TOKEN", "valueFrom": {"secretKeyRef": {"name": "reader", "key": "token"}}}
+    assert container["env"][-1] == reads
+    life.brings(folder=WEB_FOLDER)
+    assert WEB_FOLDER in json.dumps(life.cluster.all(DEPLOYMENT, NAMESPACE))
+
+
+@pytest.mark.parametrize("of", ["model", "adapter"])
+def test_nothing_is_fetched_from_where_nobody_allows_it(of: str) -> None:
+    adapter = {"name": "legal", "source": {"uri": WEB, "claimName": "models"}}
+    life = FetchLife(uri=WEB) if of == "model" else with_adapters(adapter)
+    if of == "adapter" and life.jobs():
+        life.brings()
+    reason, message = life.said("Stalled")
+    assert reason == "SourceNotAllowed"
+    assert message.startswith(f"{WEB} is no address that sources are allowed to be fetched from: an administrator must")
+    assert all(WEB not in json.dumps(job) for job in life.jobs())
+    assert all(one.uri != WEB for one in life.status.sources)
+
+
 def test_the_mirror_is_the_administrators() -> None:
     life = FetchLife(Configuration(hub=Hub("https://mirror.example.com", is_offline=True)))
     (container,) = life.jobs()[0]["spec"]["template"]["spec"]["containers"]
@@ -165,6 +193,7 @@ def test_the_mirror_is_the_administrators() -> None:
         (69, "SourceUnavailable", "Reconciling"),
         (73, "ClaimFull", "Reconciling"),
         (77, "SourceRefused", "Reconciling"),
+        (78, "SourceNotAllowed", "Stalled"),
         (1, "FetchFailed", "Reconciling"),
     ],
 )

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel
+from deepseek_operator.core.web_access import NOWHERE
 from deepseek_operator.kinds.serving.model import Unresolved, resolve
 from tests.support.servings import TRAINING_UID, a_serving, a_training, seen_of
 
@@ -12,11 +13,11 @@ from tests.support.servings import TRAINING_UID, a_serving, a_training, seen_of
 def resolved(training: dict[str, Any] | None, checkpoint: str = "Best", **status: Any) -> Any:
     model = {"fromTraining": {"name": "tune", "checkpoint": checkpoint}}
     serving = a_serving(model=model, status=status or None)
-    return resolve(seen_of(serving, references=[training] if training is not None else []))
+    return resolve(seen_of(serving, references=[training] if training is not None else []), NOWHERE)
 
 
 def test_a_folder_on_a_claim_is_taken_as_written() -> None:
-    found = resolve(seen_of(a_serving(model={"source": {"uri": "pvc://models/a/b"}})))
+    found = resolve(seen_of(a_serving(model={"source": {"uri": "pvc://models/a/b"}})), NOWHERE)
     assert isinstance(found, ResolvedModel)
     assert (found.claim_name, found.sub_path, found.step) == ("models", "a/b", None)
 

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from deepseek_operator.adapters.memory import Stored
+from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.resources import JOB, POD
+from deepseek_operator.core.web_access import WebAccess
 from deepseek_operator.kinds.training.reasons import Reason
 from tests.support.trainings import NAMESPACE, Life, claim
 
@@ -184,6 +186,79 @@ def learnt(life: Life) -> list[dict[str, Any]]:
     (container,) = job["spec"]["template"]["spec"]["containers"]
     text = next(v["value"] for v in container["env"] if v["name"] == "DEEPSEEK_TRAINING_SPEC")
     return list(json.loads(text.replace("$$", "$"))["datasets"])
+
+
+FILE = "https://artifacts.example.org/corpora/a.jsonl"
+FILE_FOLDER = "sources/web/artifacts.example.org--corpora/7e57"
+ALLOWED = Configuration(web=WebAccess.of(["https://artifacts.example.org/corpora"]))
+
+
+def test_a_file_of_the_web_is_fetched_and_learnt_where_the_administrator_allows_it() -> None:
+    life = Life(ALLOWED)
+    life.cluster.put(claim("corpora"))
+    life.begin(datasets=[data(FILE)])
+    (pod,) = fetchers(life).values()
+    environment = pod["spec"]["containers"][0]["env"]
+    assert environment[-1] == {
+        "name": "DEEPSEEK_SOURCE_TOKEN",
+        "valueFrom": {"secretKeyRef": {"name": "hub", "key": "token"}},
+    }
+    assert told(pod, "DEEPSEEK_SOURCE_ALLOWED") == "https://artifacts.example.org/corpora"
+    comes(life, FILE, FILE_FOLDER)
+    assert learnt(life)[0]["source"]["uri"] == f"pvc://corpora/{FILE_FOLDER}/a.jsonl"
+    assert FILE_FOLDER in json.dumps(attempts(life)[0]["spec"])
+
+
+@pytest.mark.parametrize(
+    "what", [{"datasets": [data(FILE)]}, {"model": {"source": {"uri": "https://b.org/m/", "claimName": "models"}}}]
+)
+def test_nothing_is_fetched_from_where_nobody_allows_it(what: dict[str, Any]) -> None:
+    life = Life()
+    for name in ("models", "corpora"):
+        life.cluster.put(claim(name))
+    life.begin(**what)
+    assert life.told == ("Stalled", Reason.SOURCE_NOT_ALLOWED)
+    assert "an administrator must add it, or a folder that it lies in, to sources.web.allowed" in life.message
+    assert Reason.SOURCE_NOT_ALLOWED in life.event_reasons()
+    assert life.cluster.all(JOB, NAMESPACE) == []
+    assert life.owner.status.sources == []
+
+
+def test_what_is_allowed_later_begins_then_and_what_came_is_learnt_when_it_no_longer_is() -> None:
+    life = Life()
+    life.cluster.put(claim("corpora"))
+    life.begin(datasets=[data(FILE)])
+    life.restart(ALLOWED).turn()
+    assert life.told == ("Reconciling", Reason.FETCHING)
+    life.restart(Configuration()).turn()
+    assert list(fetchers(life)) == [FILE], "what runs when a permission is taken away runs on"
+    assert life.told == ("Reconciling", Reason.FETCHING)
+    comes(life, FILE, FILE_FOLDER)
+    assert len(attempts(life)) == 1
+
+
+def test_no_other_try_follows_once_it_is_no_longer_allowed() -> None:
+    life = Life(ALLOWED)
+    life.cluster.put(claim("corpora"))
+    life.begin(datasets=[data(FILE)])
+    life.world.end(fetchers(life)[FILE], 69, json.dumps({"result": "Failed", "message": "it answers 503"}))
+    life.turn().restart(Configuration()).later(60)
+    assert fetchers(life) == {}
+    assert life.told == ("Stalled", Reason.SOURCE_NOT_ALLOWED)
+    assert [one.attempt for one in life.owner.status.sources] == [1], "nor is one recorded"
+    life.restart(ALLOWED).turn()
+    assert list(fetchers(life)) == [FILE]
+
+
+def test_a_redirect_to_where_nobody_allows_it_is_for_a_person_and_tried_again() -> None:
+    life = Life(ALLOWED)
+    life.cluster.put(claim("corpora"))
+    life.begin(datasets=[data(FILE)])
+    why = "a sends its readers elsewhere, and https://b/w is not allowed"
+    life.world.end(fetchers(life)[FILE], 78, json.dumps({"result": "Failed", "message": why}))
+    assert life.turn().told == ("Stalled", Reason.SOURCE_NOT_ALLOWED)
+    assert why in life.message
+    assert list(fetchers(life.later(60))) == [FILE]
 
 
 def test_data_and_model_are_fetched_side_by_side_and_the_attempt_begins_once_all_are_there() -> None:

@@ -9,6 +9,7 @@ from deepseek_operator.api.base import ApiModel, ClaimName, ContentDigest, PvcUr
 CLAIM_SCHEME = "pvc://"
 HUB_SCHEME = "hf://"
 S3_SCHEME = "s3://"
+WEB_SCHEMES = ("https://", "http://")
 _PLACE_LENGTH = 200
 """Of the name of a folder on the claim; as `deepseek_runtime.fetcher` cuts it."""
 
@@ -48,7 +49,7 @@ class KeptSource(ApiModel):
     )
     credentials: ClaimName | None = Field(
         default=None,
-        description="A Secret of this namespace which only the pod that fetches gets: with the entry token for hf://, with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for s3://, and AWS_SESSION_TOKEN where there is one. Absent: none is sent. Example: hugging-face.",
+        description="A Secret of this namespace which only the pod that fetches gets: with the entry token for hf:// and for https://, which gets it as a Bearer, with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for s3://, and AWS_SESSION_TOKEN where there is one. Absent: none is sent. Example: hugging-face.",
     )
     digest: ContentDigest | None = Field(
         default=None,
@@ -58,7 +59,7 @@ class KeptSource(ApiModel):
     @property
     def is_fetched(self) -> bool:
         """Whether it is to be brought to a claim first."""
-        return str(self.uri).startswith((HUB_SCHEME, S3_SCHEME))
+        return str(self.uri).startswith((HUB_SCHEME, S3_SCHEME, *WEB_SCHEMES))
 
     @property
     def claim(self) -> str:
@@ -79,10 +80,18 @@ class KeptSource(ApiModel):
         return str(self.uri).startswith(S3_SCHEME)
 
     @property
+    def is_on_web(self) -> bool:
+        """Whether it lies on a web server, of which the administrator must allow it."""
+        return str(self.uri).startswith(WEB_SCHEMES)
+
+    @property
     def place(self) -> str:
         """Of what is fetched, the folder of all its revisions on the claim; as `deepseek_runtime.fetcher` names it."""
         if self.is_in_bucket:
             return f"sources/s3/{self._root.replace('/', '--')[:_PLACE_LENGTH]}"
+        if self.is_on_web:
+            root = str(self.uri).partition("://")[2].rpartition("/")[0].replace(":", "-")
+            return f"sources/web/{root.replace('/', '--')[:_PLACE_LENGTH]}"
         repository = str(self.uri).removeprefix(HUB_SCHEME).partition("@")[0]
         return f"sources/hf/{repository.replace('/', '--')}"
 
@@ -118,5 +127,5 @@ class ModelSource(KeptSource):
     )
 
     uri: SourceUri = Field(
-        description="pvc://<claim>/<path inside the volume>; or hf://<organisation>/<model>@<branch, tag or commit>, which is fetched from the Hugging Face Hub, or the administrator's mirror of it, at the commit that it names then; or s3://<bucket>/<prefix>, all that lies below that prefix now, in the administrator's S3. Example: hf://deepseek-ai/DeepSeek-V2-Lite@main.",
+        description="pvc://<claim>/<path inside the volume>; or hf://<organisation>/<model>@<branch, tag or commit>, which is fetched from the Hugging Face Hub, or the administrator's mirror of it, at the commit that it names then; or s3://<bucket>/<prefix>, all that lies below that prefix now, in the administrator's S3; or https://<host>/<folder>/, where the administrator allows it, the files that its SHA256SUMS names now. Example: hf://deepseek-ai/DeepSeek-V2-Lite@main.",
     )

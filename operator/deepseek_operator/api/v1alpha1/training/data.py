@@ -38,9 +38,9 @@ class DatasetSource(KeptSource):
     model_config = ConfigDict(
         json_schema_extra=rules(
             rule(
-                "has(self.claimName) ? self.uri.startsWith('hf://') || self.uri.startsWith('s3://') : "
-                "!(self.uri.startsWith('hf://') || self.uri.startsWith('s3://') || has(self.credentials) || has(self.digest))",
-                "data that is fetched (hf://, s3://) needs claimName, the claim that it is kept on, and may have credentials and "
+                "has(self.claimName) ? self.uri.matches('^(hf|s3|http)') : "
+                "!(self.uri.matches('^(hf|s3|http)') || has(self.credentials) || has(self.digest))",
+                "data that is fetched (hf://, s3://, https://) needs claimName, the claim that it is kept on, and may have credentials and "
                 "digest; data that is there (pvc://, image://, builtin://) has none of them",
             ),
             rule(
@@ -54,7 +54,7 @@ class DatasetSource(KeptSource):
     )
 
     uri: DatasetUri = Field(
-        description="pvc://<claim>/<file, folder or pattern>, image:///<path in the image>, or builtin://<name of a generated task>; or hf://datasets/<organisation>/<dataset>@<branch, tag or commit>/<file, folder or pattern>, which is fetched from the Hugging Face Hub, or the administrator's mirror of it, at the commit that it names then, or s3://<bucket>/<file, folder or pattern>, from the administrator's S3. Of a folder all files are read, in the order of their names; in a pattern * and ? stand for any characters of a name, ** for any folders. Examples: pvc://corpora/support.jsonl, pvc://corpora/2026/*.parquet, hf://datasets/HuggingFaceH4/ultrachat_200k@main/data/train_sft-*.parquet.",
+        description="pvc://<claim>/<file, folder or pattern>, image:///<path in the image>, or builtin://<name of a generated task>; or hf://datasets/<organisation>/<dataset>@<branch, tag or commit>/<file, folder or pattern>, which is fetched from the Hugging Face Hub, or the administrator's mirror of it, at the commit that it names then, or s3://<bucket>/<file, folder or pattern>, from the administrator's S3, or https://<host>/<file>, or a folder with / at its end, the records that its SHA256SUMS names, where the administrator allows it. Of a folder all files are read, in the order of their names; in a pattern * and ? stand for any characters of a name, ** for any folders. Examples: pvc://corpora/support.jsonl, pvc://corpora/2026/*.parquet, hf://datasets/HuggingFaceH4/ultrachat_200k@main/data/train_sft-*.parquet.",
     )
     dvc: DvcPin | None = Field(
         default=None,
@@ -66,6 +66,8 @@ class DatasetSource(KeptSource):
         """Of what is fetched, the file, folder or pattern below its place; empty for a whole repository."""
         if self.is_in_bucket:
             return str(self.uri).removeprefix(S3_SCHEME).removeprefix(self._root).strip("/")
+        if self.is_on_web:
+            return str(self.uri).rpartition("/")[2]
         return str(self.uri).removeprefix(HUB_SCHEME).partition("@")[2].partition("/")[2]
 
     @property

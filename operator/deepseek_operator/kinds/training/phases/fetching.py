@@ -11,6 +11,9 @@ from deepseek_operator.workloads.batch.fetch import COMPLETE, fetch_job
 
 def fetch(view: View) -> Step | None:
     """Records what became of the tries, makes the Jobs of new ones, and says where the first stands that has not come."""
+    if refused := next((why for one in view.fetches if (why := one.refused(view.configuration.web))), ""):
+        reason = Reason.SOURCE_NOT_ALLOWED
+        return act("Pending", stalled(reason, with_advice(reason, refused)))
     after = [one.after for one in view.fetches]
     if after != view.status.sources:
         return record(view.status.model_copy(update={"sources": after}), confirm=True)
