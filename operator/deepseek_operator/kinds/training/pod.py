@@ -31,6 +31,7 @@ from deepseek_operator.kinds.training.names import training_job, training_servic
 from deepseek_operator.kinds.training.program import TRAINER
 from deepseek_operator.kinds.training.service import LAUNCHER_PORT, PROGRESS_PORT, PROGRESS_PORT_NAME, RENDEZVOUS_PORT
 from deepseek_operator.kinds.training.settings import experts_over, grace_s, is_hybrid, processes_per_node
+from deepseek_operator.kinds.training.sources import reading_s
 from deepseek_operator.workloads.batch.gang import COMPLETION_INDEX
 from deepseek_operator.workloads.pod import template as pod_template
 from deepseek_operator.workloads.pod.devices import on_devices
@@ -241,7 +242,7 @@ def _identity(attempt: Attempt) -> list[EnvVar]:
         _field("DEEPSEEK_POD_UID", "metadata.uid"),
         _literal("DEEPSEEK_PROGRESS_PORT", str(PROGRESS_PORT)),
         _literal("DEEPSEEK_STALL_TIMEOUT_SECONDS", str(attempt.spec.failure_policy.stall_timeout_seconds)),
-        _literal("DEEPSEEK_START_TIMEOUT_SECONDS", str(attempt.spec.failure_policy.start_timeout_seconds)),
+        _literal("DEEPSEEK_START_TIMEOUT_SECONDS", str(_loading_s(attempt))),
         _literal("DEEPSEEK_GRACE_SECONDS", str(grace_s(attempt.spec))),
         *(
             [_literal("DEEPSEEK_CPUS", str(cores))]
@@ -251,6 +252,12 @@ def _identity(attempt: Attempt) -> list[EnvVar]:
         # The kubelet takes $(NAME) for a variable and $$ for one dollar; a private config may hold either.
         _literal("DEEPSEEK_TRAINING_SPEC", _json(resolved_spec(attempt.spec, attempt.plan)).replace("$", "$$")),
     ]
+
+
+def _loading_s(attempt: Attempt) -> int:
+    """As long as is written; longer where the model was fetched, and takes longer to read."""
+    spec = attempt.spec
+    return max(spec.failure_policy.start_timeout_seconds, reading_s(spec.model.source, attempt.status.sources))
 
 
 def _work(attempt: Attempt, configuration: Configuration) -> list[EnvVar]:

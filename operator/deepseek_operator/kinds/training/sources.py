@@ -3,12 +3,16 @@
 What follows, digests included, sees a spec in which the folders on claims are written.
 """
 
+from collections.abc import Sequence
+from math import ceil
 from typing import TypeVar
 
+from deepseek_operator.api.v1alpha1.common.fetch import FetchStatus
 from deepseek_operator.api.v1alpha1.common.source import KeptSource
 from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
 from deepseek_operator.core.resources import Ref
 from deepseek_operator.core.seen import Seen
+from deepseek_operator.domain.programs.engines.probes import LONGEST_SECONDS, load_rate
 from deepseek_operator.kinds.training.owner import owner_of
 from deepseek_operator.workloads.batch.fetch import COMPLETE, Fetching, Wanted, due, fetching, recorded_as
 
@@ -46,6 +50,20 @@ def as_fetched(owner: DeepSeekTraining, revision: str | None = None) -> DeepSeek
         model = model.model_copy(update={"source": _placed(owner, model.source, MODEL, revision)})
     datasets = [one.model_copy(update={"source": _placed(owner, one.source, DATA, revision)}) for one in spec.datasets]
     return owner.model_copy(update={"spec": spec.model_copy(update={"model": model, "datasets": datasets})})
+
+
+def reading_s(source: KeptSource | None, recorded: Sequence[FetchStatus]) -> int:
+    """Seconds that a trainer may read its model's weights: twice as long as they take at the rate that was measured of the claim
+    when they were fetched to it, a day at most; 0 of a model that was not fetched.
+
+    `source`: as it lies on its claim.
+    """
+    if source is None:
+        return 0
+    for one in recorded:
+        if one.phase == COMPLETE and (one.claim_name, one.sub_path) == (source.claim, source.path):
+            return min(2 * ceil(one.size_bytes / load_rate(one.read_bytes_per_second)), LONGEST_SECONDS)
+    return 0
 
 
 def _placed(owner: DeepSeekTraining, source: Source, want: str, revision: str | None) -> Source:

@@ -73,6 +73,32 @@ def test_the_attempt_mounts_what_was_brought_and_the_job_goes() -> None:
     assert life.running().told == ("Ready", Reason.RUNNING)
 
 
+@pytest.mark.parametrize(
+    ("size", "rate", "written", "seconds"),
+    [
+        (31, 0, {}, 1800),
+        (1_400_000_000_000, 300_000_000, {}, 9334),
+        (1_400_000_000_000, 300_000_000, {"failurePolicy": {"startTimeoutSeconds": 20_000}}, 20_000),
+        (16_000_000_000, 300_000_000, {"failurePolicy": {"startTimeoutSeconds": 60}}, 108),
+        (1_400_000_000_000, 9_000_000_000, {}, 2800),  # That was a cache.
+        (1_400_000_000_000, 1, {}, 86_400),
+    ],
+)
+def test_a_trainer_may_load_as_long_as_reading_takes_at_the_rate_that_was_measured(
+    size: int, rate: int, written: dict[str, Any], seconds: int
+) -> None:
+    life = brings(begun(**written), bytes=size, readBytesPerSecond=rate)
+    assert limit_of(life) == seconds
+    assert limit_of(life.running().crash().later(11)) == seconds, "every later attempt reads the same"
+
+
+def limit_of(life: Life) -> int:
+    """Of the newest attempt."""
+    newest = max(attempts(life), key=lambda job: str(job["metadata"]["name"]))
+    (container,) = newest["spec"]["template"]["spec"]["containers"]
+    return int(next(v["value"] for v in container["env"] if v["name"] == "DEEPSEEK_START_TIMEOUT_SECONDS"))
+
+
 def test_the_model_is_not_asked_for_again_after_a_crash() -> None:
     life = brings(begun()).running().crash().later(11)
     assert errands(life) == []

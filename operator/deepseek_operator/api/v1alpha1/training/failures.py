@@ -56,7 +56,7 @@ class FailurePolicy(ApiModel):
     )
     start_timeout_seconds: Annotated[int, Field(ge=10, le=86400)] = Field(
         default=1800,
-        description="Seconds from when all pods are placed until all run, and again until the built-in trainer has loaded the model and is ready to train; longer counts as a crash. Default 1800. For the second part an edit counts from the next attempt on.",
+        description="Seconds from when all pods are placed until all run, and again until the built-in trainer has loaded the model and is ready to train; longer counts as a crash. The second part is longer for a model that was fetched, where its weights take longer to read: twice as long as at the rate that was measured of its claim. Default 1800. For the second part an edit counts from the next attempt on.",
     )
     stall_timeout_seconds: Annotated[int, Field(ge=10, le=86400)] = Field(
         default=1800,
