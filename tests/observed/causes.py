@@ -112,13 +112,24 @@ def _certificate(scene: Scene) -> None:
     system.run("patch", "apiservice", API_SERVICE, "--type=merge", f"--patch={trusted}")
 
 
-def _no_right(scene: Scene) -> None:
+def _no_deployments(scene: Scene) -> None:
+    """The operator may write no Deployment any more, and a revision needs one."""
+    _take_away(scene, "deployments")
+    scene.kubectl.apply(written("card", 2))
+
+
+def _no_statuses(scene: Scene) -> None:
     """The operator may write no status any more, and something changes."""
-    rules: list[dict[str, Any]] = scene.bed.json("get", "clusterrole", NAME)["rules"]
-    left = [rule for rule in rules if not any(one.endswith("/status") for one in rule["resources"])]
-    scene.bed.run("patch", "clusterrole", NAME, "--type=merge", f"--patch={json.dumps({'rules': left})}")
+    _take_away(scene, "deepseekservings/status")
     for name in ("crash", "card", "judged"):
         scene.kubectl.apply(written(name, 3))
+
+
+def _take_away(scene: Scene, resource: str) -> None:
+    """The rights to write it, and whatever shares a rule with it."""
+    rules: list[dict[str, Any]] = scene.bed.json("get", "clusterrole", NAME)["rules"]
+    left = [{**one, "verbs": ["get", "list", "watch"]} if resource in one["resources"] else one for one in rules]
+    scene.bed.run("patch", "clusterrole", NAME, "--type=merge", f"--patch={json.dumps({'rules': left})}")
 
 
 def _nobody_leads(scene: Scene) -> None:
@@ -143,7 +154,8 @@ CAUSES = (
 )
 """These at a time."""
 LAST = (
-    Cause("DeepSeekOperatorFailing", {"controller": "deepseekserving"}, _no_right),
+    Cause("DeepSeekOperatorFailing", {"controller": "deepseekserving", "reason": "Forbidden"}, _no_deployments),
+    Cause("DeepSeekOperatorFailing", {"controller": "deepseekserving", "reason": ""}, _no_statuses),
     Cause("DeepSeekOperatorNotReconciling", {}, _nobody_leads),
 )
 """These one after the other when all others have fired: nothing is told of objects any more."""
