@@ -16,6 +16,7 @@ import pytest
 import yaml
 from cryptography import x509
 
+from deepseek_operator.adapters.answers import FENCED
 from deepseek_operator.api.crd import documents
 from deepseek_operator.api.v1alpha1.serving.definition import SERVING
 from deepseek_operator.api.v1alpha1.training.definition import TRAINING
@@ -25,6 +26,7 @@ from deepseek_operator.cli.dashboards.grafana import grafana
 from deepseek_operator.cli.dashboards.perses import perses
 from deepseek_operator.controller.profiles import Offer, profiles_from_text
 from deepseek_operator.controller.settings import Settings
+from deepseek_operator.controller.writer import WRITER
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.host_access import HostAccess
 from deepseek_operator.core.names import REVISION_LABEL, owner_label
@@ -137,7 +139,8 @@ def _apply(cluster: Cluster, namespace: str, manifests: list[Manifest]) -> None:
         "Role": "roles", "RoleBinding": "rolebindings", "ClusterRole": "clusterroles", "ServiceAccount": "serviceaccounts",
         "ClusterRoleBinding": "clusterrolebindings", "Deployment": "deployments", "Service": "services", "Secret": "secrets",
         "PodDisruptionBudget": "poddisruptionbudgets", "APIService": "apiservices",
-        "NetworkPolicy": "networkpolicies",
+        "NetworkPolicy": "networkpolicies", "ValidatingAdmissionPolicy": "validatingadmissionpolicies",
+        "ValidatingAdmissionPolicyBinding": "validatingadmissionpolicybindings",
     }  # fmt: skip
     for manifest in manifests:
         group = manifest["apiVersion"]
@@ -268,8 +271,13 @@ def test_every_object_of_the_full_chart_is_one_that_the_api_server_takes(api_ser
         and "helm.sh/hook" not in m["metadata"].get("annotations", {})
         and m["metadata"].get("namespace") != "kube-system"
     ]
-    assert {"Deployment", "NetworkPolicy", "PodDisruptionBudget", "Secret", "Service"} <= {m["kind"] for m in manifests}
-    _apply(api_server, namespace, manifests)
+    kinds = {"Deployment", "NetworkPolicy", "PodDisruptionBudget", "Secret", "Service", "ValidatingAdmissionPolicy"}
+    assert kinds <= {m["kind"] for m in manifests}
+    try:
+        _apply(api_server, namespace, manifests)
+    finally:
+        for plural in ("validatingadmissionpolicybindings", "validatingadmissionpolicies"):
+            api_server.api.delete(f"/apis/admissionregistration.k8s.io/v1/{plural}/{NAME}.system")
 
 
 def test_common_labels_are_on_everything_once_and_an_objects_own_win() -> None:
@@ -301,6 +309,73 @@ def test_several_pods_go_to_different_nodes_and_one_of_them_may_go_at_a_time() -
     assert spread(*own)["spec"]["topologySpreadConstraints"] == [{"topologyKey": "zone"}]
     assert _of_kind(_render("replicas=2"), "PodDisruptionBudget")[NAME]["spec"]["maxUnavailable"] == 1
     assert not _of_kind(_render(), "PodDisruptionBudget")
+
+
+def _fence(*values: str, **more: Any) -> Manifest | None:
+    """The policy that has the API server refuse what does not lead; its binding names it."""
+    manifests = _render(*values, **more)
+    policies, bindings = (
+        list(_of_kind(manifests, f"ValidatingAdmissionPolicy{what}").values()) for what in ("", "Binding")
+    )
+    assert [one["spec"]["policyName"] for one in bindings] == [one["metadata"]["name"] for one in policies]
+    return policies[0] if policies else None
+
+
+def test_a_fence_stands_around_several_replicas_unless_told_otherwise_or_they_work_in_named_namespaces() -> None:
+    assert _fence() is None
+    assert _fence("replicas=2")
+    assert _fence("replicas=2", "fence.enabled=false") is None
+    assert _fence("replicas=2", "watchNamespaces={a,b}") is None
+    assert _fence("fence.enabled=true")
+    named = _fence("fence.enabled=true", "watchNamespaces={a,b}")
+    assert named
+    (selected,) = named["spec"]["matchConstraints"]["namespaceSelector"]["matchExpressions"]
+    assert selected["values"] == ["a", "b"]
+
+
+def test_the_fence_stands_before_all_that_the_operator_may_write_and_nothing_else() -> None:
+    policy = _fence("replicas=2")
+    assert policy
+    words = {"create": "CREATE", "update": "UPDATE", "patch": "UPDATE", "delete": "DELETE"}
+    fenced = {
+        (group, resource): set(rule["operations"])
+        for rule in policy["spec"]["matchConstraints"]["resourceRules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+    }
+    may = {what: {words[verb] for verb in verbs if verb in words} for what, verbs in KINDS.rights().items()}
+    assert fenced == {what: operations for what, operations in may.items() if operations}
+
+
+def test_the_fence_judges_the_operators_account_and_stops_nobody_where_it_can_not_judge() -> None:
+    manifests = _render("replicas=2")
+    (policy,) = _of_kind(manifests, "ValidatingAdmissionPolicy").values()
+    (binding,) = _of_kind(manifests, "ValidatingAdmissionPolicyBinding").values()
+    pod = _of_kind(manifests, "Deployment")[NAME]["spec"]["template"]["spec"]
+    told = {one["name"]: one.get("value") for one in pod["containers"][0]["env"]}
+    account = {"name": told["DEEPSEEK_OPERATOR_WRITER_ACCOUNT"], "namespace": "system"}
+    assert account["name"] in _of_kind(manifests, "ServiceAccount")
+    assert account["name"] != pod["serviceAccountName"], "it has no right, and no pod runs as it"
+    assert binding["spec"]["paramRef"] == {**account, "parameterNotFoundAction": "Allow"}
+    assert policy["spec"]["failurePolicy"] == "Ignore"
+    conditions = [one["expression"] for one in policy["spec"]["matchConditions"]]
+    assert f"request.userInfo.username == 'system:serviceaccount:system:{pod['serviceAccountName']}'" in conditions
+    assert f"request.name == '{told['DEEPSEEK_OPERATOR_LEASE_NAME']}'" in conditions[1]
+    (rule,) = policy["spec"]["validations"]
+    assert f"?'{WRITER}'" in policy["spec"]["variables"][0]["expression"]
+    assert all(
+        f"denied request: {said}".startswith(FENCED) for said in (rule["message"], rule["messageExpression"][1:])
+    )
+
+
+def test_the_operator_may_name_the_writer_where_there_is_a_fence_and_nowhere_else() -> None:
+    def rules(*values: str) -> list[Manifest]:
+        role: Manifest = _of_kind(_render(*values), "Role")[f"{NAME}-lease"]
+        return [rule for rule in role["rules"] if rule["resources"] == ["serviceaccounts"]]
+
+    assert rules() == []
+    (rule,) = rules("replicas=2")
+    assert (rule["resourceNames"], rule["verbs"]) == ([f"{NAME}-writer"], ["get", "update"])
 
 
 def test_the_test_of_a_release_asks_the_operators_service_and_is_none_of_its_pods() -> None:
@@ -400,6 +475,7 @@ CHANGES: Mapping[str, Any] = {
     "image.pullPolicy": "Always",
     "imagePullSecrets": [{"name": "x"}],
     "replicas": 3,
+    "fence.enabled": True,
     "logLevel": "debug",
     "logFormat": "json",
     "watchNamespaces": ["x"],

@@ -1,9 +1,12 @@
 """Two replicas of the operator under a user's load, and whichever leads is killed, stopped, frozen or cut off, again and again.
 
-Each speaks to the API server through a proxy of its own, which reads the Lease before it passes a write on: whoever writes
-must be whom the Lease names. After the last fault all that the user has done is done, and nothing of it twice.
+Each speaks to the API server through a proxy of its own, which reads the Lease before it passes a write on: what is written
+must be by whom the Lease names. The one that is frozen is frozen in the middle of an apply that nothing else would hinder,
+which it began while it led and which is sent when the other leads: nothing on its side can hold it back, and the API server
+refuses it. After the last fault all that the user has done is done, and nothing of it twice.
 
-TAKEOVERS=20 makes so many; the seconds from each fault to the other's lead are printed.
+TAKEOVERS=20 makes so many; the seconds from each fault to the other's lead are printed. FENCE=no leaves the API server to
+believe whoever writes, to see what gets through.
 """
 
 import os
@@ -11,7 +14,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -22,6 +25,7 @@ from deepseek_operator.core.resources import is_terminating
 from examples.local_cluster.api import Api, ApiError, Manifest
 from examples.local_cluster.control_plane import Cluster
 from tests.support.fault_proxy import Fate, Write
+from tests.support.fence import fence
 from tests.support.kubectl import until
 from tests.support.namespaces import wait_for_account
 from tests.support.operator_process import OperatorProcess
@@ -29,6 +33,7 @@ from tests.support.operator_process import OperatorProcess
 pytestmark = pytest.mark.timeout(1800)
 
 TAKEOVERS = int(os.environ.get("TAKEOVERS", "4"))
+FENCED = os.environ.get("FENCE") != "no"
 LIMIT_S = 90.0
 """For what takes the 15 s of a Lease and the 2 s between two looks at it; a busy machine must not fail the test."""
 FAULTS = ("SIGKILL", "SIGTERM", "frozen", "cut off")
@@ -55,18 +60,43 @@ class Lease:
 
 @dataclass
 class Replica:
-    """One of the two, and the writes that it asked for while the Lease named another."""
+    """One of the two.
+
+    Attributes:
+        strays: what the API server carried out for it while the Lease named another; refused: what it did not.
+        early: how often it was refused although it led, for the API server had not heard of that yet.
+        freezes: its next apply of that path while it leads is held, and the process frozen in the middle of it.
+        held: that apply.
+    """
 
     name: str
     operator: OperatorProcess
     lease: Lease
     strays: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    early: int = 0
+    freezes: str = ""
+    held: Write | None = None
+    _late: dict[int, str] = field(default_factory=dict)
 
     def judge(self, _: int, write: Write) -> Fate:
         holder = self.lease.holder()
         if holder != self.name:
-            self.strays.append(f"{self.name} wrote {write.verb} {write.path} while {holder or 'nobody'} led")
+            self._late[id(write)] = f"{write.verb} {write.path} while {holder or 'nobody'} led"
+        elif (write.verb, write.path) == ("PATCH", self.freezes):
+            self.freezes, self.held = "", write
+            self.operator.send(signal.SIGSTOP)
+            return Fate.HOLD
         return Fate.PASS
+
+    def hear(self, write: Write, status: int) -> None:
+        """How the API server answered it."""
+        if write is self.held:
+            self.held, self._late[id(write)] = None, f"{write.verb} {write.path}, held until another led"
+        if (late := self._late.pop(id(write), None)) is not None:
+            (self.strays if status < 300 else self.refused).append(f"{self.name}: {status} for {late}")
+        elif status == 403:
+            self.early += 1
 
 
 @pytest.fixture
@@ -78,10 +108,16 @@ def pair(controllers: Cluster, namespace: str, tmp_path: Path) -> Iterator[list[
     replicas = []
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-        operator = OperatorProcess(controllers, tmp_path / name, system, namespace, {"POD_NAME": name})
+        told, values = ({"WRITER_ACCOUNT": f"{system}-writer"}, ("fence.enabled=true",)) if FENCED else ({}, ())
+        operator = OperatorProcess(controllers, tmp_path / name, system, namespace, told, values, pod=name)
         replicas.append(Replica(name, operator, lease))
         operator.decide(replicas[-1].judge)
-    with replicas[0].operator, replicas[1].operator:
+        operator.proxy.heard = replicas[-1].hear
+    with ExitStack() as stack:
+        if FENCED:
+            stack.enter_context(fence(controllers, system, namespace))
+        for replica in replicas:
+            stack.enter_context(replica.operator)
         yield replicas
 
 
@@ -146,31 +182,62 @@ def test_whichever_leads_may_end_at_any_time_and_the_other_goes_on_alone(
     api.create(f"/api/v1/namespaces/{namespace}/persistentvolumeclaims", {"metadata": {"name": "models"}, **claim})
     until("one leads", lambda: lease.holder(), timeout_s=LIMIT_S)
     user = User(api, namespace, random)
+    untouched = Untouched(api, namespace)
     user.start()
     for number in range(TAKEOVERS):
         time.sleep(random.uniform(1, 5))
-        changes_hands(pair, FAULTS[number % len(FAULTS)])
+        changes_hands(pair, FAULTS[number % len(FAULTS)], untouched)
     user.stop()
     assert user.done > 5 * TAKEOVERS
+    print(*(f"refused: {one}" for replica in pair for one in replica.refused), sep="\n")
+    print(f"asked again: {sum(replica.early for replica in pair)}")
     until("all that was asked for is so", lambda: unlike(api, namespace) == [], timeout_s=LIMIT_S, every_s=1)
     assert [stray for replica in pair for stray in replica.strays] == []
 
 
-def changes_hands(pair: list[Replica], fault: str) -> None:
+class Untouched:
+    """A serving that the user leaves alone, and its Deployment."""
+
+    def __init__(self, api: Api, namespace: str) -> None:
+        manifest = {
+            "apiVersion": GROUP.removeprefix("/apis/"),
+            "kind": "DeepSeekServing",
+            "metadata": {"name": "still"},
+        }
+        spec = {"model": {"source": {"uri": "pvc://models/m"}}, "replicas": 1}
+        made = api.create(f"{GROUP}/namespaces/{namespace}/deepseekservings", {**manifest, "spec": spec})
+        self._api, self._uid = api, made["metadata"]["uid"]
+        self._deployments = f"{APPS}/namespaces/{namespace}/deployments"
+        until("it has a Deployment", lambda: self._names() != [], timeout_s=LIMIT_S)
+        self.path = f"{self._deployments}/{self._names()[0]}"
+
+    def bend(self) -> None:
+        """Somebody makes the Deployment another than the operator wants it, so that it applies it."""
+        self._api.patch(self.path, {"spec": {"replicas": 3}})
+
+    def _names(self) -> list[str]:
+        found = self._api.get(self._deployments)["items"]
+        return [one["metadata"]["name"] for one in found if _owner(one) == self._uid]
+
+
+def changes_hands(pair: list[Replica], fault: str, untouched: Untouched) -> None:
     """The one that leads is struck, the other goes on, and the first comes back to stand by."""
     lease = pair[0].lease
     leader, other = sorted(pair, key=lambda replica: replica.name != lease.holder())
-    before, begun = len(other.operator.proxy.writes), time.monotonic()
-    strike(leader, fault)
+    before = len(other.operator.proxy.writes)
+    strike(leader, fault, untouched)
+    begun = time.monotonic()
     until(f"{fault}: the other leads", lambda: lease.holder() == other.name, timeout_s=LIMIT_S, every_s=0.1)
     print(f"{fault}: {time.monotonic() - begun:.1f} s")
     heal(leader, fault)
     until(f"{fault}: the other writes", lambda: len(other.operator.proxy.writes) > before, timeout_s=LIMIT_S)
     assert [*leader.strays, *other.strays] == []
+    if fault == "frozen":
+        assert leader.refused[-1].startswith(f"{leader.name}: 403 for PATCH {untouched.path}, held")
     until(f"{fault}: the first is back", lambda: _is_up(leader), timeout_s=LIMIT_S)
 
 
-def strike(leader: Replica, fault: str) -> None:
+def strike(leader: Replica, fault: str, untouched: Untouched) -> None:
     """What happens to it; one that ends stays away, since under its own name it would lead on at once."""
     match fault:
         case "SIGKILL":
@@ -179,7 +246,9 @@ def strike(leader: Replica, fault: str) -> None:
         case "SIGTERM":
             leader.operator.stop()
         case "frozen":
-            leader.operator.send(signal.SIGSTOP)
+            leader.freezes = untouched.path
+            untouched.bend()
+            until("it is frozen in a write", lambda: leader.held is not None, timeout_s=LIMIT_S, every_s=0.1)
         case "cut off":
             leader.operator.proxy.refuse()
 
@@ -190,6 +259,8 @@ def heal(leader: Replica, fault: str) -> None:
         case "SIGKILL" | "SIGTERM":
             leader.operator.start()
         case "frozen":
+            leader.operator.proxy.let_go()
+            until("the write is answered", lambda: leader.held is None, timeout_s=LIMIT_S, every_s=0.1)
             leader.operator.send(signal.SIGCONT)
         case "cut off":
             leader.operator.proxy.listen()

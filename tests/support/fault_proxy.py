@@ -3,8 +3,9 @@
 It passes everything through, watches included. What it can do beside that, each at any time and from any thread:
 
 - `decide` sees each write first: `Pass`; `KillBefore`: the operator gets SIGKILL and the write is never sent;
-  `KillAfter`: the write is committed and the operator gets SIGKILL instead of the answer. Leases and events are not
-  counted: losing one loses nothing.
+  `KillAfter`: the write is committed and the operator gets SIGKILL instead of the answer; `Hold`: it is sent no earlier
+  than at `let_go`, whatever became of who asked. Leases and events are not counted: losing one loses nothing.
+- `heard` is told how the API server answered each of those that were sent.
 - `answer` sees every request first and may answer in the API server's place: an `Answer` or `NoAnswer`, or `After` the
   API server has carried the request out, one of these.
 - `tell` puts lines into the open watches of a resource, ends them, or cuts them off in the middle of a line.
@@ -34,6 +35,7 @@ class Fate(Enum):
     PASS = "pass"
     KILL_BEFORE = "kill before"
     KILL_AFTER = "kill after"
+    HOLD = "hold"
 
 
 @dataclass(frozen=True)
@@ -146,6 +148,7 @@ class FaultProxy:
     tls: ssl.SSLContext
     kill: Callable[[], None]
     decide: Callable[[int, Write], Fate] = lambda _number, _write: Fate.PASS
+    heard: Callable[[Write, int], None] = lambda _write, _status: None
     answer: Callable[[Asked], Answer | NoAnswer | After | None] = lambda _asked: None
     writes: list[Write] = field(default_factory=list)
     requests: list[Write] = field(default_factory=list)
@@ -156,6 +159,7 @@ class FaultProxy:
     _port: int = 0
     _open: dict[str, set["asyncio.Queue[Told]"]] = field(default_factory=dict)
     _woken: asyncio.Event = field(default_factory=asyncio.Event)
+    _let_go: asyncio.Event = field(default_factory=asyncio.Event)
 
     def start(self) -> "FaultProxy":
         """Starts the server in a thread of its own."""
@@ -199,6 +203,15 @@ class FaultProxy:
         self.deaf_to.clear()
         if not self._is_ended:  # By then nothing is open.
             asyncio.run_coroutine_threadsafe(reset(), self._loop).result(10)
+
+    def let_go(self) -> None:
+        """Sends what was held until now."""
+
+        async def send() -> None:
+            self._let_go.set()
+            self._let_go = asyncio.Event()
+
+        asyncio.run_coroutine_threadsafe(send(), self._loop).result(10)
 
     def refuse(self) -> None:
         """Resets all connections and refuses new ones."""
@@ -259,7 +272,8 @@ class FaultProxy:
         instead = self.answer(asked)
         if instead is not None and not isinstance(instead, After):
             return await self._answered(request, instead)
-        if request.method not in {"GET", "HEAD"} and write.is_counted:
+        is_judged = request.method not in {"GET", "HEAD"} and write.is_counted
+        if is_judged:
             self.writes.append(write)
             fate = self.decide(len(self.writes), write)
         if fate is Fate.KILL_BEFORE:
@@ -267,9 +281,13 @@ class FaultProxy:
             raise web.HTTPBadGateway
         headers = {name: value for name, value in request.headers.items() if name.lower() not in _HOP}
         body = await request.read()
+        if fate is Fate.HOLD:
+            await self._let_go.wait()
         async with self._session.request(
             request.method, self.upstream + request.raw_path, headers=headers, data=body or None
         ) as answer:
+            if is_judged:
+                self.heard(write, answer.status)
             if fate is Fate.KILL_AFTER:
                 await answer.read()
                 self.kill()

@@ -48,6 +48,7 @@ class OperatorProcess:
         source: folder of the package that the next process runs; environment: its settings without their prefix.
         log: what all of them wrote.
 
+    With `pod` it signs in as a pod of that name, which is made for it, and leads under it; else with a token of no pod.
     `values` are the chart's, as `helm --set` takes them, for the rights. With `forks` each process but the first is a fork of
     one that has imported the operator, for tests that kill it dozens of times: a start takes a second of the CPU else.
     """
@@ -61,8 +62,10 @@ class OperatorProcess:
         environment: Mapping[str, str] = {},
         values: tuple[str, ...] = (),
         forks: bool = False,
+        pod: str | None = None,
     ) -> None:
         self._forks = forks
+        self._pod = pod
         self._cluster = cluster
         self._system = system
         self._watched = watched
@@ -141,7 +144,7 @@ class OperatorProcess:
     def _environment(self) -> dict[str, str]:
         own = {
             "NAMESPACE": self._system,
-            "POD_NAME": "operator-0",
+            "POD_NAME": self._pod or "operator-0",
             "LEASE_NAME": self._system,
             "WATCH_NAMESPACES": self._watched or "",
             "HEALTH_PORT": "0",
@@ -157,10 +160,19 @@ class OperatorProcess:
         return {**inherited, "KUBECONFIG": str(self._kubeconfig), **prefixed}
 
     def _signed_in(self, path: Path) -> Path:
-        request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+        spec = {"boundObjectRef": self._made_pod(self._pod)} if self._pod else {}
+        request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
         account = f"/api/v1/namespaces/{self._system}/serviceaccounts/{self._system}"
         token = self._cluster.api.create(f"{account}/token", request)["status"]["token"]
         return kubeconfig.with_token(path, self.proxy.url, self._cluster.ca, token, self._system)
+
+    def _made_pod(self, name: str) -> dict[str, str]:
+        """A pod that no kubelet starts, as a token names it."""
+        container = {"name": "operator", "image": "x:1"}
+        spec = {"serviceAccountName": self._system, "containers": [container]}
+        pod = {"metadata": {"name": name}, "spec": spec}
+        made = self._cluster.api.create(f"/api/v1/namespaces/{self._system}/pods", pod)
+        return {"apiVersion": "v1", "kind": "Pod", "name": name, "uid": made["metadata"]["uid"]}
 
 
 class Forks:
@@ -217,14 +229,18 @@ class Fork:
         self.send_signal(signal.SIGKILL)
 
 
-def rendered_rights(system: str, watched: str | None, *values: str) -> list[Manifest]:
-    """The chart's ServiceAccount, Roles and bindings for a release called as its namespace."""
+def rendered(system: str, watched: str | None, *values: str) -> list[Manifest]:
+    """The chart's objects for a release called as its namespace."""
     given = [f"fullnameOverride={system}", "rbac.aggregate=false", *values]
     given += [f"watchNamespaces={{{watched}}}"] if watched is not None else []
     sets = [argument for value in given for argument in ("--set", value)]
     command = [programs.built("helm"), "template", system, str(CHART), "--namespace", system, *sets]
-    text = output_of(command)
-    return [document for document in yaml.safe_load_all(text) if document and document["kind"] in RIGHTS]
+    return [document for document in yaml.safe_load_all(output_of(command)) if document]
+
+
+def rendered_rights(system: str, watched: str | None, *values: str) -> list[Manifest]:
+    """The chart's ServiceAccount, Roles and bindings for such a release."""
+    return [document for document in rendered(system, watched, *values) if document["kind"] in RIGHTS]
 
 
 def grant(cluster: Cluster, system: str, watched: str | None, values: tuple[str, ...] = ()) -> None:

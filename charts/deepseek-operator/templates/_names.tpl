@@ -117,3 +117,9 @@ A Role can't be made in a namespace that isn't there, and Helm would say so half
 {{- define "deepseek-operator.certificateSecret" -}}
 {{- default (printf "%s-tls" (include "deepseek-operator.fullname" .)) .Values.externalMetrics.existingSecret -}}
 {{- end -}}
+
+{{- /* The API server judges who writes: where it was asked for, or there are several replicas over all namespaces. */ -}}
+{{- define "deepseek-operator.isFenced" -}}
+{{- $asked := toString (.Values.fence).enabled -}}
+{{- if or (eq $asked "true") (and (eq $asked "auto") (gt (int .Values.replicas) 1) (not .Values.watchNamespaces)) }}yes{{ end -}}
+{{- end -}}

@@ -14,6 +14,7 @@ from deepseek_operator.core.resources import Manifest, Resource
 from deepseek_operator.ports.cluster import (
     ClusterError,
     Conflict,
+    Fenced,
     Forbidden,
     Listing,
     NotServed,
@@ -29,6 +30,8 @@ _STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 """Brackets, and strings so that those within them don't count."""
 _LARGE = 64 * 1024
 _MESSAGE_LENGTH = 1024
+FENCED = "denied request: fenced: "
+"""In what the API server says where the chart's ValidatingAdmissionPolicy refuses: its own words, and the first of ours."""
 
 
 def page_of(answer: Manifest, resource: Resource) -> tuple[Listing, str]:
@@ -144,6 +147,8 @@ def refusal(status: int, message: str, retry_after: str | None) -> ClusterError:
             return Conflict(message)
         case 403 if "exceeded quota" in message or "usage per" in message:
             return QuotaExceeded(message)
+        case 403 if FENCED in message:
+            return Fenced(message)
         case 403:
             return Forbidden(message)
         case 400 | 405 | 413 | 415 | 422:

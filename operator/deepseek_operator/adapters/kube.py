@@ -25,7 +25,7 @@ _WARNINGS = 50
 
 
 class KubeCluster:
-    """`ports.Cluster` and `ports.Leases` on an API server.
+    """`ports.Cluster`, `ports.Leases` and `ports.Writers` on an API server.
 
     Attributes:
         instance: name of this process, the reportingInstance of its events.
@@ -236,6 +236,24 @@ class KubeCluster:
             raise Conflict(f"lease {namespace}/{name} is gone")
         return as_stored(stored)
 
+    async def read_account(self, namespace: str, name: str, timeout_s: float) -> Manifest | None:
+        path = _account_path(namespace, name)
+        found = await self._server.request("get", "GET", path, resource="serviceaccounts", timeout_s=timeout_s)
+        return as_stored(found) if found is not None else None
+
+    async def write_account(self, account: Manifest, timeout_s: float) -> None:
+        namespace, name = account["metadata"]["namespace"], account["metadata"]["name"]
+        stored = await self._server.request(
+            "update",
+            "PUT",
+            _account_path(namespace, name),
+            resource="serviceaccounts",
+            body=account,
+            timeout_s=timeout_s,
+        )
+        if stored is None:
+            raise Conflict(f"ServiceAccount {namespace}/{name} is gone")
+
     async def read_config_map(self, namespace: str, name: str) -> Mapping[str, str] | None:
         path = f"/api/v1/namespaces/{namespace}/configmaps/{name}"
         found = await self._server.request("get", "GET", path, resource="configmaps")
@@ -264,3 +282,7 @@ def _events(namespace: str, name: str = "") -> str:
 def _lease_path(namespace: str, name: str) -> str:
     path = f"/apis/coordination.k8s.io/v1/namespaces/{quote(namespace)}/leases"
     return f"{path}/{quote(name)}" if name else path
+
+
+def _account_path(namespace: str, name: str) -> str:
+    return f"/api/v1/namespaces/{quote(namespace)}/serviceaccounts/{quote(name)}"

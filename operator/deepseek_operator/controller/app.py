@@ -38,6 +38,7 @@ from deepseek_operator.controller.stream import Stream
 from deepseek_operator.controller.told import Told
 from deepseek_operator.controller.wanted import WantedPages
 from deepseek_operator.controller.workers import work
+from deepseek_operator.controller.writer import Writer
 from deepseek_operator.core.kinds import Kinds
 from deepseek_operator.core.resources import Manifest, Resource
 
@@ -87,12 +88,7 @@ class App:
         self._watch_server = ApiServer(credentials, clock, self._metrics, connections=0)
         # And again: a renewal must not wait behind slow reads until the lease is over.
         self._lease_server = ApiServer(credentials, clock, self._metrics)
-        leases = KubeCluster(self._lease_server, clock, settings.identity)
-        self._lease: Lease | AlwaysHeld = (
-            Lease(leases, clock, settings.namespace, settings.lease_name, settings.identity)
-            if settings.leader_election
-            else AlwaysHeld()
-        )
+        self._lease, self._writer = self._leading(KubeCluster(self._lease_server, clock, settings.identity))
         self._board = self._signals(clock)
         self._words = [entry.word for entry in kinds if entry.demand is not None]
         self._wanted = WantedPages(self._board, self._words)
@@ -210,12 +206,30 @@ class App:
     async def _lead(self) -> None:
         await self._auditor.synced()
         await self._lease.acquire()
+        await self._writer.claim()
         settings = self._settings
         bucket = TokenBucket(settings.passes_per_s, settings.pass_burst)
         for number in range(settings.workers):
             worker = work(self._queue, self._drivers, bucket, self._metrics, self._clock, self._resync_s)
             self._writers.append(self._spawn(f"worker {number}", worker))
         await self._lease.hold()
+
+    def _leading(self, cluster: KubeCluster) -> tuple[Lease | AlwaysHeld, Writer]:
+        """Our share in the Lease, and the claim to write that follows from it."""
+        settings = self._settings
+        lease: Lease | AlwaysHeld = AlwaysHeld()
+        if settings.leader_election:
+            lease = Lease(cluster, self._clock, settings.namespace, settings.lease_name, settings.identity)
+        writer = Writer(
+            cluster,
+            settings.namespace,
+            settings.writer_account,
+            settings.identity,
+            lease.left_s,
+            WRITE_TIMEOUT_S,
+            lease.version,
+        )
+        return lease, writer
 
     def _signals(self, clock: SystemClock) -> SignalBoard:
         settings, wake = self._settings, self._queue.add

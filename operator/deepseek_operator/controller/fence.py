@@ -1,18 +1,34 @@
 """Lets writes through only while we surely lead, no faster than agreed, and namespaces in turns.
 
 A write that starts now may reach the API server as late as its time limit allows; so it starts only with more lease
-left than that. Reads pass freely: a replica that does not lead keeps its mirror warm.
+left than that. A process that is frozen between this check and its write can't keep to it: what it sends when it goes on
+is refused by the API server, where the chart's fence is installed. That one hears by a watch who the writer is, so it may
+refuse the first writes of a new one too; those are asked again soon, and nobody else ever learns of it.
+
+Reads pass freely: a replica that does not lead keeps its mirror warm.
 """
 
-from collections.abc import Callable, Sequence
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from deepseek_operator.controller.bucket import FairBucket
 from deepseek_operator.core.actions import Propagation
 from deepseek_operator.core.kind import Event
 from deepseek_operator.core.resources import Manifest, Resource
 from deepseek_operator.core.seen import Warning
-from deepseek_operator.ports.cluster import Cluster, Listing
+from deepseek_operator.ports.cluster import Cluster, Fenced, Listing
+
+log = logging.getLogger(__name__)
+
+HEARD_S = 10.0
+"""An API server hears of a new writer within milliseconds. One that has not after so long is asked no more for this write: the
+error goes where all errors go."""
+_FIRST_S, _LONGEST_S = 0.05, 1.0
+
+T = TypeVar("T")
 
 
 class NotLeading(Exception):
@@ -50,27 +66,38 @@ class FencedCluster:
         return await self.cluster.list_metadata(resource)
 
     async def create(self, resource: Resource, namespace: str, manifest: Manifest) -> Manifest:
-        await self._admit(namespace)
-        return await self.cluster.create(resource, namespace, manifest)
+        return await self._written(namespace, lambda: self.cluster.create(resource, namespace, manifest))
 
     async def apply(self, resource: Resource, namespace: str, manifest: Manifest) -> Manifest:
-        await self._admit(namespace)
-        return await self.cluster.apply(resource, namespace, manifest)
+        return await self._written(namespace, lambda: self.cluster.apply(resource, namespace, manifest))
 
     async def delete(self, resource: Resource, namespace: str, name: str, uid: str, propagation: Propagation) -> None:
-        await self._admit(namespace)
-        await self.cluster.delete(resource, namespace, name, uid, propagation)
+        await self._written(namespace, lambda: self.cluster.delete(resource, namespace, name, uid, propagation))
 
     async def put_status(self, resource: Resource, manifest: Manifest) -> Manifest:
-        await self._admit(manifest["metadata"]["namespace"])
-        return await self.cluster.put_status(resource, manifest)
+        namespace = manifest["metadata"]["namespace"]
+        return await self._written(namespace, lambda: self.cluster.put_status(resource, manifest))
 
     async def publish(self, resource: Resource, regarding: Manifest, event: Event) -> None:
-        await self._admit(regarding["metadata"]["namespace"])
-        await self.cluster.publish(resource, regarding, event)
+        namespace = regarding["metadata"]["namespace"]
+        await self._written(namespace, lambda: self.cluster.publish(resource, regarding, event))
 
-    async def _admit(self, namespace: str) -> None:
+    async def _written(self, namespace: str, write: Callable[[], Awaitable[T]]) -> T:
         await self.bucket.take(namespace)
+        waited_s, wait_s = 0.0, _FIRST_S
+        while True:
+            self._check()
+            try:
+                return await write()
+            except Fenced as error:
+                self._check()  # Whoever was frozen in the middle of the write has the true reason here.
+                if waited_s >= HEARD_S:
+                    raise
+                log.info("asked again in %.2f s, for the API server has not heard yet who writes: %s", wait_s, error)
+            await asyncio.sleep(wait_s)
+            waited_s, wait_s = waited_s + wait_s, min(2 * wait_s, _LONGEST_S)
+
+    def _check(self) -> None:
         left_s = self.lease_left_s()
         if left_s <= self.write_timeout_s:
             raise NotLeading(f"{left_s:.1f} s of the lease are left, a write may take {self.write_timeout_s:.1f} s")

@@ -43,6 +43,10 @@ class Lease:
         """Seconds for which nobody else can hold the Lease; 0 when we do not hold it."""
         return max(0.0, self._held_until - self._clock.monotonic()) if self._held_until is not None else 0.0
 
+    def version(self) -> int:
+        """Of the Lease as we saw it last, which is as we wrote it while we hold it."""
+        return int(self._seen["metadata"]["resourceVersion"]) if self._seen is not None else 0
+
     async def acquire(self) -> None:
         """Waits until we hold the Lease."""
         while not await self._try(DURATION_S):  # noqa: ASYNC110 - it polls another process
@@ -138,6 +142,10 @@ class AlwaysHeld:
     def left_s(self) -> float:
         """No end."""
         return float("inf")
+
+    def version(self) -> int:
+        """There is none."""
+        return 0
 
     async def acquire(self) -> None:
         """At once."""

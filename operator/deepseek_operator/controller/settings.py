@@ -26,6 +26,7 @@ class Settings:
     Attributes:
         configuration: what the kinds see.
         namespace: where the Lease lives; lease_name: its name; identity: who we are in it.
+        writer_account: name of the ServiceAccount there that names the writer to the chart's fence; empty: there is none.
         leader_election: False: this process writes without a Lease; for development only.
         kubeconfig: file; None: the pod's service account, else the user's default.
         watch_namespaces: empty: all.
@@ -48,6 +49,7 @@ class Settings:
     namespace: str = "deepseek-system"
     lease_name: str = "deepseek-operator"
     identity: str = "local"
+    writer_account: str = ""
     leader_election: bool = True
     kubeconfig: str | None = None
     watch_namespaces: tuple[str, ...] = ()
@@ -86,6 +88,7 @@ class Settings:
             namespace=read.text("NAMESPACE", default.namespace),
             lease_name=read.text("LEASE_NAME", default.lease_name),
             identity=read.text("POD_NAME", f"{socket.gethostname()}-{os.getpid()}"),
+            writer_account=read.text("WRITER_ACCOUNT", ""),
             leader_election=read.boolean("LEADER_ELECTION", default.leader_election),
             kubeconfig=environment.get("KUBECONFIG") or None,
             watch_namespaces=read.words("WATCH_NAMESPACES"),

@@ -1,4 +1,4 @@
-"""What the shell needs of a Kubernetes API server, in nine verbs and eight errors.
+"""What the shell needs of a Kubernetes API server, in nine verbs and nine errors.
 
 Adapters own connections, time limits, retries and credentials, and translate every library error into one of these.
 `adapters/kube.py` is the real one, `adapters/memory.py` the one of the tests and of `plan -f`.
@@ -28,6 +28,10 @@ class Conflict(ClusterError):
 
 class Forbidden(ClusterError):
     """403 by RBAC or an admission policy."""
+
+
+class Fenced(ClusterError):
+    """403 by the chart's fence: as far as this API server has heard, another pod is the writer."""
 
 
 class QuotaExceeded(Forbidden):

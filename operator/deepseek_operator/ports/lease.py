@@ -13,3 +13,13 @@ class Leases(Protocol):
 
     async def write_lease(self, lease: Manifest, timeout_s: float) -> Manifest:
         """Creates the Lease (no resourceVersion in it) or replaces it; raises Conflict when somebody was faster."""
+
+
+class Writers(Protocol):
+    """ServiceAccounts, of which one keeps who writes. Every method may raise any `ports.cluster.ClusterError`."""
+
+    async def read_account(self, namespace: str, name: str, timeout_s: float) -> Manifest | None:
+        """The ServiceAccount; None when there is none."""
+
+    async def write_account(self, account: Manifest, timeout_s: float) -> None:
+        """Replaces the ServiceAccount as it was read; raises Conflict when somebody was faster."""

@@ -156,3 +156,14 @@ async def test_the_lease_counts_from_before_the_request_that_renewed_it() -> Non
     ours = lease(leases, "a")
     await ours.acquire()
     assert ours.left_s() == 13.0
+
+
+@in_virtual_time
+async def test_whoever_takes_the_lease_later_took_it_at_a_later_version() -> None:
+    leases = Leases()
+    first, second = lease(leases, "a"), lease(leases, "b")
+    await first.acquire()
+    since = first.version()
+    await first.release()
+    await second.acquire()
+    assert 0 < since < second.version() == leases.version

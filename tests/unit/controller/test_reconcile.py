@@ -15,7 +15,7 @@ from deepseek_operator.core.actions import Apply, Plan
 from deepseek_operator.core.kind import Decision
 from deepseek_operator.core.names import MANAGED_BY, MANAGER, OWNER_UID
 from deepseek_operator.core.resources import CLAIM, JOB, POD, SERVICE, uid_of
-from deepseek_operator.ports.cluster import Forbidden, QuotaExceeded, Rejected, Throttled, Unreachable
+from deepseek_operator.ports.cluster import Fenced, Forbidden, QuotaExceeded, Rejected, Throttled, Unreachable
 from tests.support.faults import Crash, crash_at_write
 from tests.support.shell import Operator, finished
 from tests.support.tiny import TinyKind, tiny
@@ -323,6 +323,7 @@ def test_a_service_recreated_by_somebody_else_is_not_applied_over(cluster: Memor
         (Rejected("spec: Invalid value"), "Rejected", Settled(30.0)),
         (Throttled("too many requests", 7.0), "Throttled", Failed("Throttled", 7.0)),
         (Unreachable("timeout"), "Failed", Failed("Failed")),
+        (Fenced('the Lease names "another"'), "Failed", Failed("Failed")),
     ],
 )
 def test_what_the_server_refuses_surfaces_in_the_status(
