@@ -107,12 +107,12 @@ def test_no_pod_reaches_the_metadata_service_and_only_fetches_the_internet(sende
 
 
 def test_who_asks_and_where_sources_are_is_the_administrator_s_to_say() -> None:
-    proxy, hub = Flow("gateway's proxy", "engine", 8000, ""), Flow("fetch", "hub or S3", 443, "")
+    proxy, hub = Flow("gateway's proxy", "engine", 8000, ""), Flow("fetch", "hub, S3 or web server", 443, "")
     assert not is_let_through(policies(clientsFrom=[]), proxy)
     near = [{"ipBlock": {"cidr": "203.0.113.0/24"}}]
     assert is_let_through(policies(sourcesAt=near), hub)
     assert not is_let_through(policies(sourcesAt=near), Flow("fetch", "any address of the internet", 443, ""))
-    assert is_let_through(policies(sourcePorts=[9000]), Flow("fetch", "hub or S3", 9000, ""))
+    assert is_let_through(policies(sourcePorts=[9000]), Flow("fetch", "hub, S3 or web server", 9000, ""))
     assert not is_let_through(policies(sourcePorts=[9000]), hub)
     assert not is_let_through(policies(scrapedFrom=[]), Flow("Prometheus", "engine", 8000, ""))
 
