@@ -35,7 +35,8 @@ CLAIM = {
 REST_S = 60.0
 HEAD = (
     "wave", "operator", "resources", "children", "requests", "passes", "CPU", "API server's CPU", "operator", "bare client",
-    "its API server's CPU", "ratio", "least", "ratio to the least",
+    "its API server's CPU", "ratio", "least",
+    "its API server's CPU", "ratio to the least",
 )  # fmt: skip
 LEGEND = """requests, passes and CPU are each resource's, seconds those of all together; medians, of the ratio with least and most
 bare client: the same children alone in another namespace, 16 requests at a time, while the operator rests and hears nothing of them
@@ -53,6 +54,7 @@ class Cost:
         bare_server_s: the same while the bare client posted.
         rest_s: processor time of the operator while the bare client posted, in all.
         least_s: until a client that decides nothing had written all that has to be written; 0 while it has not.
+        least_server_s: processor time of the API server meanwhile, each resource on average.
     """
 
     creation: Creation
@@ -63,6 +65,7 @@ class Cost:
     bare_server_s: float
     rest_s: float
     least_s: float = 0.0
+    least_server_s: float = 0.0
 
 
 def main() -> None:
@@ -138,11 +141,13 @@ def _spent(one: Subject, wave: Wave) -> tuple[Spent, Spent]:
 def _with_least(one: Subject, wave: Wave, cost: Cost) -> Cost:
     namespace = f"{_namespace(wave)}-least"
     one.cluster.api.create("/api/v1/namespaces", {"metadata": {"name": namespace}})
+    before_s = one.server_cpu_s()
     least_s = asyncio.run(least(one.cluster, wave, namespace, cost.creation.written))
     _say(
         f"what has to be written for {cost.creation.count} {wave.kind}, by a client that does nothing else: {least_s:.2f} s"
     )
-    return replace(cost, least_s=least_s)
+    server_s = (one.server_cpu_s() - before_s) / cost.creation.count
+    return replace(cost, least_s=least_s, least_server_s=server_s)
 
 
 def _at_rest(one: Subject) -> list[str]:
@@ -196,6 +201,7 @@ def _row(kind: str, name: str, costs: Sequence[Cost]) -> str:
             _ms(median(lambda cost: cost.bare_server_s)),
             f"{statistics.median(ratios):.1f} ({min(ratios):.1f}–{max(ratios):.1f})",
             f"{median(lambda cost: cost.least_s):.2f} s",
+            _ms(median(lambda cost: cost.least_server_s)),
             f"{median(lambda cost: cost.creation.operator_s / cost.least_s):.1f}",
         )
     )
