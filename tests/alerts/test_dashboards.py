@@ -2,13 +2,15 @@
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from deepseek_operator.cli.dashboards.files import dashboards
-from deepseek_operator.core.dashboards import Dashboard, Query
+from deepseek_operator.cli.dashboards.perses import at_the_end
+from deepseek_operator.core.dashboards import Dashboard, Form, Query
 from deepseek_operator.kinds.registry import KINDS
 from tests.support.exposed import exposed, jobs
 from tests.support.prometheus import Store, chosen, eventually, running
@@ -86,7 +88,24 @@ def test_what_grafana_and_perses_are_given_asks_the_same(store: Store) -> None:
         specs = [
             query["spec"]["plugin"]["spec"] for one in perses["panels"].values() for query in one["spec"]["queries"]
         ]
-        assert [spec["query"] for spec in specs] == asked
+        assert [spec["query"].replace(" @ end()", "") for spec in specs] == asked
+
+
+def moments(store: Store, expression: str) -> list[int]:
+    """How many different numbers each series had in the last five seconds."""
+    now = time.time()
+    told = store.ask("query_range", query=chosen(expression), start=now - 5, end=now, step=1)["result"]
+    return [len({value for _, value in one["values"]}) for one in told]
+
+
+def test_a_figure_of_perses_is_what_it_is_at_the_end_and_not_the_last_number_of_what_ended(store: Store) -> None:
+    shown = [panel for one in ALL for panel in one.panels if panel.form is Form.FIGURES]
+    for expression in (query.expression for panel in shown for query in panel.queries):
+        assert store.found(at_the_end(expression))
+        assert at_the_end(expression).count(" @ end()") == len(re.findall(r"\w{", expression))
+    step = "deepseek_training_step{} + increase(deepseek_training_step{}[5s])"
+    assert max(moments(store, step)) > 1
+    assert set(moments(store, at_the_end(step))) == {1}
 
 
 def test_a_query_that_is_no_promql_would_be_seen(store: Store) -> None:

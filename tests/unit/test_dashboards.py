@@ -4,13 +4,28 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from deepseek_operator.cli.dashboards.files import dashboards, files
 from deepseek_operator.cli.dashboards.fleet import fleet
-from deepseek_operator.core.dashboards import COLUMNS, Dashboard, Form, Panel, Query, placed, quantile, series
+from deepseek_operator.cli.dashboards.grafana import grafana
+from deepseek_operator.cli.dashboards.perses import perses
+from deepseek_operator.core.dashboards import (
+    COLUMNS,
+    Dashboard,
+    Form,
+    Panel,
+    Query,
+    Row,
+    Unit,
+    columns,
+    placed,
+    quantile,
+    series,
+)
 from deepseek_operator.domain.programs.engines.table import ENGINES
 from deepseek_operator.kinds.registry import KINDS
 from tests.support.sham_kind import ALL as WITH_SHAM
@@ -68,7 +83,7 @@ def test_what_is_not_in_a_legend_is_not_told_apart_and_titles_are_each_one_panel
     titles = [panel.title for panel in dashboard.panels]
     assert len(titles) == len(set(titles))
     for panel in dashboard.panels:
-        if panel.form is not Form.TABLE:
+        if panel.form not in (Form.VALUES, Form.TABLE):
             assert all(query.legend for query in panel.queries), panel.title
             legends = [query.legend for query in panel.queries]
             assert len(legends) == len(set(legends)), panel.title
@@ -112,6 +127,46 @@ def test_a_line_of_panels_is_as_high_as_its_highest() -> None:
     low, high = Panel("low", (), width=12, height=4), Panel("high", (), width=12, height=9)
     places = [(place.x, place.y) for _, place in placed((low, high, low), 3)]
     assert places == [(0, 3), (12, 3), (0, 12)]
+
+
+def test_a_table_has_the_labels_of_its_query_in_its_order_and_a_number_where_one_is_wanted() -> None:
+    query = Query("max by (namespace, name, reason) (x{})")
+    assert columns(query) == ("namespace", "name", "reason")
+    assert columns(Query("x{}")) == ()
+    for form, hidden in ((Form.TABLE, {"timestamp", "value"}), (Form.VALUES, {"timestamp"})):
+        page = Dashboard("page", "", "", (), (Row("row", (Panel("panel", (query,), unit=Unit.SHARE, form=form),)),))
+        settings = perses(page)["panels"]["row-0-panel-0"]["spec"]["plugin"]["spec"]["columnSettings"]
+        assert [one["name"] for one in settings] == [*columns(query), "value", "timestamp"]
+        assert {one["name"] for one in settings if one.get("hide")} == hidden
+        (shown,) = (panel for panel in grafana(page)["panels"] if panel["type"] == "table")
+        options = shown["transformations"][0]["options"]
+        assert len(options["excludeByName"]) == len(hidden)
+        assert options["indexByName"] == {"namespace": 0, "name": 1, "reason": 2}
+
+
+@pytest.mark.parametrize("dashboard", EACH)
+def test_only_lines_are_asked_for_over_time(dashboard: Dashboard) -> None:
+    shown = [panel for panel in grafana(dashboard)["panels"] if panel["type"] != "row"]
+    for panel, made in zip(dashboard.panels, shown, strict=True):
+        assert {target["instant"] for target in made["targets"]} == {panel.form is not Form.LINES}, panel.title
+        asked = [query["spec"]["plugin"]["spec"]["query"] for query in _perses_queries(dashboard, panel.title)]
+        assert all(("@ end()" in one) is (panel.form is Form.FIGURES) for one in asked), panel.title
+
+
+def _perses_queries(dashboard: Dashboard, title: str) -> list[Any]:
+    panels = [one["spec"] for one in perses(dashboard)["panels"].values()]
+    return next(list(one["queries"]) for one in panels if one["display"]["name"] == title)
+
+
+def test_lines_begin_at_zero_but_where_numbers_may_be_negative() -> None:
+    free = {panel.title for one in ALL for panel in one.panels if panel.form is Form.LINES and panel.least is None}
+    assert free == {"Accuracy and metrics of your own", "Best so far", "Signals", "What its metrics came to"}
+    row = Row("row", (Panel("at zero", (query := Query("x{}", "x"),)), Panel("free", (query,), least=None)))
+    page = Dashboard("page", "", "", (), (row,))
+    axes = [one["spec"]["plugin"]["spec"]["yAxis"] for one in perses(page)["panels"].values()]
+    assert [axis.get("min") for axis in axes] == [0, None]
+    shown = [panel["fieldConfig"]["defaults"] for panel in grafana(page)["panels"] if panel["type"] == "timeseries"]
+    assert [one.get("custom") for one in shown] == [{"axisSoftMin": 0}, None]
 
 
 def test_no_two_pages_have_one_address() -> None:

@@ -4,6 +4,7 @@ Each kind has one, the chart's files are made of them. What is asked here holds 
 objects changes at a takeover and its series with it, so everything is aggregated by object.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
@@ -27,7 +28,6 @@ class Unit(Enum):
     SECONDS = ("s", "seconds")
     BYTES = ("bytes", "bytes")
     SHARE = ("percentunit", "percent-decimal")
-    EACH_SECOND = ("ops", "ops/sec")
 
     @property
     def grafana(self) -> str:
@@ -46,9 +46,11 @@ class Form(Enum):
     LINES = "lines"
     """Each series over time."""
     FIGURES = "figures"
-    """The last number of each series."""
+    """The number of each series as it is now, large: of few series, since they lie beside each other."""
+    VALUES = "values"
+    """A row for each series as it is now: its labels and its number."""
     TABLE = "table"
-    """A row for each series as it is now: its labels, and of the number nothing."""
+    """The same without the number."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,9 @@ class Panel:
 
     Attributes:
         text: what it shows and what it needs, where its title does not say so.
-        width: columns of COLUMNS; height: in the grid's units.
+        width: columns of COLUMNS.
+        height: in the grid's units; Perses gives a legend more than one line from 10 on.
+        least: where the axis of lines begins; None: at the least number, for what may be negative.
     """
 
     title: str
@@ -74,7 +78,8 @@ class Panel:
     unit: Unit = Unit.NUMBER
     form: Form = Form.LINES
     width: int = 8
-    height: int = 8
+    height: int = 10
+    least: float | None = 0
 
 
 @dataclass(frozen=True)
@@ -169,21 +174,29 @@ def quantile(share: float, buckets: str, *labels: str) -> str:
     return f"histogram_quantile({share}, sum by ({', '.join((*labels, 'le'))}) ({buckets}))"
 
 
+def columns(query: Query) -> tuple[str, ...]:
+    """The labels by which its series are told apart, in the order in which it names them."""
+    return tuple(re.split(r",\s*", found[1])) if (found := re.search(r"by \(([^)]*)\)", query.expression)) else ()
+
+
 def overview(panel_width: int, prefix: str, *matchers: str) -> tuple[Panel, ...]:
     """What every kind tells of its objects: their phase, and their conditions with what they say."""
-    phase, condition = series(f"{prefix}phase", *matchers), series(f"{prefix}condition", *matchers)
+    phase = series(f"{prefix}phase", *matchers)
+    condition = series(f"{prefix}condition", *matchers, 'reason!="Settled"')
     return (
         Panel(
             "Phase",
             (Query(by_object(phase, "phase"), "{{namespace}}/{{name}} {{phase}}"),),
             form=Form.TABLE,
             width=panel_width,
+            height=8,
         ),
         Panel(
             "Conditions",
             (Query(by_object(condition, "type", "status", "reason")),),
-            "docs/status.md says of every reason what to do.",
+            "Without those that are Settled. docs/status.md says of every reason what to do.",
             form=Form.TABLE,
             width=panel_width,
+            height=8,
         ),
     )

@@ -1,6 +1,7 @@
 """The page over everything: what there is of each kind, what wants attention, who holds devices, and a part of each kind's own."""
 
 from deepseek_operator.core.dashboards import (
+    COLUMNS,
     IN_NAMESPACE,
     OBJECT,
     Dashboard,
@@ -32,7 +33,7 @@ def fleet(kinds: Kinds) -> Dashboard:
         "Everything that the operator keeps, at a glance.",
         (Variable("namespace", "Namespace", "namespace", '{__name__=~"deepseek_operator_.+_info"}'),),
         (
-            Row("What there is", (*(_phases(entry, 24 // (len(told) + 1)) for entry in told), _devices(len(told)))),
+            Row("What there is", (*(_phases(entry, _width(len(told))) for entry in told), _devices(len(told)))),
             Row("What wants attention", (_stalled(told), _unready(told))),
             Row(
                 "Devices",
@@ -40,6 +41,7 @@ def fleet(kinds: Kinds) -> Dashboard:
                     Panel(
                         "Held by namespace",
                         (Query(f"sum by (namespace, resource) ({_HELD})", "{{namespace}} {{resource}}"),),
+                        height=8,
                     ),
                     Panel(
                         "Device-hours of the last day",
@@ -48,13 +50,15 @@ def fleet(kinds: Kinds) -> Dashboard:
                                 f"sum by (namespace, resource) ({_DEVICE_SECONDS}) / 3600", "{{namespace}} {{resource}}"
                             ),
                         ),
-                        form=Form.FIGURES,
+                        form=Form.VALUES,
+                        height=8,
                     ),
                     Panel(
                         "In use",
                         (Query(f"avg by (namespace, kind) ({_USE})", "{{namespace}} {{kind}}"),),
                         _RECORDED,
                         Unit.SHARE,
+                        height=8,
                     ),
                 ),
             ),
@@ -65,6 +69,11 @@ def fleet(kinds: Kinds) -> Dashboard:
 
 def _prefix(entry: Entry) -> str:
     return f"deepseek_operator_{entry.word}_"
+
+
+def _width(kinds: int) -> int:
+    """Of the phases of one kind: half as wide again as what stands beside them all, since there are several."""
+    return 3 * COLUMNS // (3 * kinds + 2)
 
 
 def _phases(entry: Entry, width: int) -> Panel:
@@ -84,7 +93,7 @@ def _devices(kinds: int) -> Panel:
         (Query(f"sum by (resource) ({_HELD})", "{{resource}}"),),
         "By pods that were placed and are not over, whether they compute or load.",
         form=Form.FIGURES,
-        width=24 - kinds * (24 // (kinds + 1)),
+        width=COLUMNS - kinds * _width(kinds),
         height=6,
     )
 
@@ -96,6 +105,7 @@ def _stalled(kinds: list[Entry]) -> Panel:
         "These go on only when somebody changes something. docs/status.md says of each reason what.",
         form=Form.TABLE,
         width=12,
+        height=7,
     )
 
 
@@ -105,6 +115,7 @@ def _unready(kinds: list[Entry]) -> Panel:
         (_where(kinds, 'type="Ready"', 'status!="True"'),),
         form=Form.TABLE,
         width=12,
+        height=7,
     )
 
 

@@ -10,6 +10,7 @@ from deepseek_operator.core.dashboards import (
     Place,
     Query,
     Variable,
+    columns,
     end_of,
     placed,
 )
@@ -86,24 +87,42 @@ def _panel(panel: Panel, place: Place) -> dict[str, Any]:
         "datasource": _SOURCE,
         "gridPos": {"x": place.x, "y": place.y, "w": panel.width, "h": panel.height},
         "targets": [_target(query, name, panel.form) for query, name in zip(panel.queries, _NAMES, strict=False)],
-        "fieldConfig": {"defaults": {"unit": panel.unit.grafana}, "overrides": []},
-        **_FORMS[panel.form],
+        "fieldConfig": {"defaults": {"unit": panel.unit.grafana, **_axis(panel)}, "overrides": []},
+        **_FORMS.get(panel.form, {}),
+        **(_table(panel) if panel.form in _TABLES else {}),
+    }
+
+
+def _axis(panel: Panel) -> dict[str, Any]:
+    is_given = panel.form is Form.LINES and panel.least is not None
+    return {"custom": {"axisSoftMin": panel.least}} if is_given else {}
+
+
+def _table(panel: Panel) -> dict[str, Any]:
+    hidden = ("Time", "Value") if panel.form is Form.TABLE else ("Time",)
+    order = {label: place for place, label in enumerate(columns(panel.queries[0]))}
+    options = {"excludeByName": dict.fromkeys(hidden, True), "indexByName": order}
+    return {
+        "type": "table",
+        "options": {"showHeader": True},
+        "transformations": [{"id": "organize", "options": options}],
     }
 
 
 def _target(query: Query, name: str, form: Form) -> dict[str, Any]:
-    is_table = form is Form.TABLE
+    is_now = form is not Form.LINES
     return {
         "refId": name,
         "datasource": _SOURCE,
         "expr": query.expression,
         "legendFormat": query.legend or "__auto",
-        "format": "table" if is_table else "time_series",
-        "instant": is_table,
-        "range": not is_table,
+        "format": "table" if form in _TABLES else "time_series",
+        "instant": is_now,
+        "range": not is_now,
     }
 
 
+_TABLES = (Form.VALUES, Form.TABLE)
 _FORMS: dict[Form, dict[str, Any]] = {
     Form.LINES: {
         "type": "timeseries",
@@ -120,10 +139,5 @@ _FORMS: dict[Form, dict[str, Any]] = {
             "colorMode": "none",
             "textMode": "value_and_name",
         },
-    },
-    Form.TABLE: {
-        "type": "table",
-        "options": {"showHeader": True},
-        "transformations": [{"id": "organize", "options": {"excludeByName": {"Time": True, "Value": True}}}],
     },
 }

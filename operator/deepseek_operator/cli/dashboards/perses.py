@@ -1,8 +1,12 @@
 """A dashboard as Perses has it: the `spec` of its Dashboard, which a PersesDashboard has as `spec.config`."""
 
+import re
 from typing import Any
 
-from deepseek_operator.core.dashboards import Dashboard, Form, Panel, Query, Row, Variable, placed
+from deepseek_operator.core.dashboards import Dashboard, Form, Panel, Query, Row, Variable, columns, placed
+
+_FIGURE_COLOUR = "#4a7fc1"
+"""Of figures, on light and on dark: Perses' own is the green of what is well, which a number of what fails is not."""
 
 
 def perses(dashboard: Dashboard) -> dict[str, Any]:
@@ -65,7 +69,7 @@ def _panel(panel: Panel) -> dict[str, Any]:
         "spec": {
             "display": {"name": panel.title, "description": panel.text},
             "plugin": _plugin(panel),
-            "queries": [_query(query) for query in panel.queries],
+            "queries": [_query(query, panel.form) for query in panel.queries],
         },
     }
 
@@ -74,15 +78,38 @@ def _plugin(panel: Panel) -> dict[str, Any]:
     unit = {"unit": panel.unit.perses}
     match panel.form:
         case Form.LINES:
-            spec: dict[str, Any] = {"legend": {"position": "bottom", "mode": "list"}, "yAxis": {"format": unit}}
+            least = {"min": panel.least} if panel.least is not None else {}
+            spec: dict[str, Any] = {
+                "legend": {"position": "bottom", "mode": "list"},
+                "yAxis": {"format": unit, **least},
+                "visual": {"palette": {"mode": "categorical"}},
+            }
             return {"kind": "TimeSeriesChart", "spec": spec}
         case Form.FIGURES:
-            return {"kind": "StatChart", "spec": {"calculation": "last-number", "format": unit}}
-        case Form.TABLE:
-            hidden = [{"name": name, "hide": True} for name in ("timestamp", "value")]
-            return {"kind": "Table", "spec": {"density": "compact", "columnSettings": hidden}}
+            colour = {"defaultColor": _FIGURE_COLOUR}
+            return {"kind": "StatChart", "spec": {"calculation": "last-number", "format": unit, "thresholds": colour}}
+        case Form.VALUES | Form.TABLE:
+            number = {"format": unit} if panel.form is Form.VALUES else {"hide": True}
+            settings = [
+                *({"name": label} for label in columns(panel.queries[0])),
+                {"name": "value", **number},
+                {"name": "timestamp", "hide": True},
+            ]
+            return {
+                "kind": "Table",
+                "spec": {"density": "compact", "defaultColumnWidth": "auto", "columnSettings": settings},
+            }
 
 
-def _query(query: Query) -> dict[str, Any]:
-    spec = {"query": query.expression, "seriesNameFormat": query.legend}
+def at_the_end(expression: str) -> str:
+    """The same at each moment: what it is at the end of the time that is looked at.
+
+    A StatChart asks over that time, and would show the last number of what ended long ago.
+    """
+    return re.sub(r"(\{[^{}]*\}(?:\[\w+\])?)", r"\1 @ end()", expression)
+
+
+def _query(query: Query, form: Form) -> dict[str, Any]:
+    asked = at_the_end(query.expression) if form is Form.FIGURES else query.expression
+    spec = {"query": asked, "seriesNameFormat": query.legend}
     return {"kind": "TimeSeriesQuery", "spec": {"plugin": {"kind": "PrometheusTimeSeriesQuery", "spec": spec}}}

@@ -71,7 +71,7 @@ DASHBOARD = Dashboard(
         Row(
             "Passes",
             (
-                Panel("Passes per second", (Query(_PASSES, "{{controller}} {{result}}"),), unit=Unit.EACH_SECOND),
+                Panel("Passes per second", (Query(_PASSES, "{{controller}} {{result}}"),)),
                 Panel(
                     "Time of a pass",
                     tuple(
@@ -99,7 +99,6 @@ DASHBOARD = Dashboard(
                     "Requests per second",
                     (Query(_rate("deepseek_operator_api_requests_total", "verb", "code"), "{{verb}} {{code}}"),),
                     "Without the watches.",
-                    Unit.EACH_SECOND,
                 ),
                 Panel(
                     "Time of a request",
@@ -109,20 +108,18 @@ DASHBOARD = Dashboard(
                 Panel(
                     "Watch events per second",
                     (Query(_rate("deepseek_operator_watch_events_total", "resource"), "{{resource}}"),),
-                    unit=Unit.EACH_SECOND,
                 ),
                 Panel(
-                    "Watches that ended",
+                    "Watches that ended per second",
                     (
                         Query(
                             _rate("deepseek_operator_watch_ends_total", "resource", "cause"), "{{resource}} {{cause}}"
                         ),
                     ),
                     "end: the server ended it, as it does every half minute.",
-                    Unit.EACH_SECOND,
                 ),
                 Panel(
-                    "What audits repaired",
+                    "Repaired by audits per second",
                     (
                         Query(
                             _rate("deepseek_operator_audit_repairs_total", "resource", "finding"),
@@ -130,7 +127,6 @@ DASHBOARD = Dashboard(
                         ),
                     ),
                     "What a watch had lost; nothing on a healthy cluster.",
-                    Unit.EACH_SECOND,
                 ),
                 Panel(
                     "Objects in the mirror",
@@ -141,11 +137,7 @@ DASHBOARD = Dashboard(
         Row(
             "Gate",
             (
-                Panel(
-                    "Decisions per second",
-                    (Query(_rate("deepseek_gate_decisions_total", "result"), "{{result}}"),),
-                    unit=Unit.EACH_SECOND,
-                ),
+                Panel("Decisions per second", (Query(_rate("deepseek_gate_decisions_total", "result"), "{{result}}"),)),
                 Panel(
                     "Time of a decision",
                     tuple(Query(quantile(share, _DECISION_S), f"p{share * 100:.0f}") for share in (0.5, 0.99)),

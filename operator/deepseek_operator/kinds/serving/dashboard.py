@@ -93,7 +93,7 @@ DASHBOARD = Dashboard(
         Row(
             "Requests",
             (
-                Panel("Answers per second", (_ANSWERS,), unit=Unit.EACH_SECOND),
+                Panel("Answers per second", (_ANSWERS,)),
                 Panel(
                     "Answers that failed by the engine's fault",
                     (_share(_ERRORS.expression, _ANSWERS.expression, _POD),),
@@ -143,12 +143,14 @@ DASHBOARD = Dashboard(
                     (_told("revision_info", "", "revision", "model", "released"),),
                     form=Form.TABLE,
                     width=12,
+                    height=8,
                 ),
                 Panel(
                     "Adapters",
                     (_told("adapter_info", "", "adapter", "kind", "training"),),
                     form=Form.TABLE,
                     width=12,
+                    height=8,
                 ),
                 Panel("Devices held", (Query(by_object(_HELD, "resource"), f"{NAME} {{{{resource}}}}"),), width=12),
                 Panel(
@@ -178,6 +180,7 @@ DASHBOARD = Dashboard(
                     "Signals",
                     (_told("signal_value", "{{signal}}", "signal"),),
                     "In the unit of the signal's target, when its wish last changed.",
+                    least=None,
                 ),
                 Panel(
                     "Signals that say nothing",
@@ -193,6 +196,7 @@ DASHBOARD = Dashboard(
                     "Of servings whose autoscaling.minReplicas is 0.",
                     form=Form.TABLE,
                     width=12,
+                    height=8,
                 ),
                 Panel(
                     "Requests that wait for a replica",
@@ -238,6 +242,7 @@ DASHBOARD = Dashboard(
                     (_told("canary_measured", "{{measure}}", "measure"),),
                     "Each in its own unit.",
                     width=12,
+                    least=None,
                 ),
                 Panel(
                     "Exams",
@@ -267,7 +272,6 @@ DASHBOARD = Dashboard(
                         ),
                     ),
                     "Of requests for the serving, by what became of them. Needs the gate.",
-                    Unit.EACH_SECOND,
                     width=12,
                 ),
                 Panel(
@@ -290,6 +294,7 @@ DASHBOARD = Dashboard(
                 ),
             ),
             width=12,
+            height=8,
         ),
         Panel(
             "Answers per second",
@@ -299,8 +304,8 @@ DASHBOARD = Dashboard(
                     "{{namespace}}",
                 ),
             ),
-            unit=Unit.EACH_SECOND,
             width=12,
+            height=8,
         ),
     ),
 )

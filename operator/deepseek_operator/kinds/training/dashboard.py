@@ -43,6 +43,14 @@ _RUNNING = series(f"{PREFIX}phase", IN_NAMESPACE, 'phase="Running"')
 _RESTARTS = series(f"{PREFIX}restarts_total", IN_NAMESPACE)
 _SPEED = series(f"{PREFIX}tokens_per_second", IN_NAMESPACE)
 
+_OVER = series(f"{PREFIX}condition", *CHOSEN, 'type=~"Complete|Failed"', 'status="True"')
+
+
+def _while_it_runs(name: str) -> Query:
+    """Without those that are over, or wait: the operator keeps their last number."""
+    return Query(f"{_told(name).expression} and on (namespace, name) {by_object(_RUNNING)}", NAME)
+
+
 DASHBOARD = Dashboard(
     "training",
     "DeepSeek / Trainings",
@@ -64,20 +72,20 @@ DASHBOARD = Dashboard(
                         ),
                     ),
                     unit=Unit.SHARE,
-                    form=Form.FIGURES,
+                    form=Form.VALUES,
                     width=6,
-                    height=5,
+                    height=7,
                 ),
                 Panel(
                     "Time left",
-                    (_told("eta_seconds"),),
+                    (_while_it_runs("eta_seconds"),),
                     "At the present rate, when rank 0 was asked last.",
                     Unit.SECONDS,
-                    Form.FIGURES,
+                    Form.VALUES,
                     6,
-                    5,
+                    7,
                 ),
-                Panel("Attempt", (_told("attempt"),), form=Form.FIGURES, width=6, height=5),
+                Panel("Attempt", (_told("attempt"),), form=Form.VALUES, width=6, height=7),
                 Panel(
                     "Pods that run",
                     (
@@ -88,9 +96,9 @@ DASHBOARD = Dashboard(
                     ),
                     "Of the whole gang.",
                     Unit.SHARE,
-                    Form.FIGURES,
+                    Form.VALUES,
                     6,
-                    5,
+                    7,
                 ),
                 *overview(12, PREFIX, *CHOSEN),
             ),
@@ -109,6 +117,7 @@ DASHBOARD = Dashboard(
                     (_told("accuracy_ratio", "accuracy"), _told("own_metric", "{{metric}}", "metric")),
                     "On held-out data.",
                     width=12,
+                    least=None,
                 ),
                 Panel("Gradient norm", (_told("gradient_norm"),), "Before gradients were clipped."),
                 Panel("Learning rate", (_of_pods("learning_rate"),)),
@@ -122,10 +131,10 @@ DASHBOARD = Dashboard(
         Row(
             "Speed",
             (
-                Panel("Tokens per second", (_told("tokens_per_second"),), "By the whole gang."),
+                Panel("Tokens per second", (_while_it_runs("tokens_per_second"),), "By the whole gang, while it runs."),
                 Panel(
                     "Model FLOPS utilization",
-                    (_told("model_flops_utilization_ratio"),),
+                    (_while_it_runs("model_flops_utilization_ratio"),),
                     "Work of the model done, of what the devices could do at their peak.",
                     Unit.SHARE,
                 ),
@@ -160,10 +169,14 @@ DASHBOARD = Dashboard(
                 Panel(
                     "Age of the newest",
                     (
-                        Query(f"time() - {_told('checkpoint_timestamp_seconds').expression}", NAME),
+                        Query(
+                            f"time() - {_told('checkpoint_timestamp_seconds').expression} "
+                            f"unless on (namespace, name) {by_object(_OVER)}",
+                            NAME,
+                        ),
                         _told("checkpoint_interval_seconds", "interval"),
                     ),
-                    "Healthy ones only; beside it the interval, where it is one of time.",
+                    "Healthy ones only, of trainings that are not over; beside it the interval, where it is one of time.",
                     Unit.SECONDS,
                 ),
                 Panel(
@@ -176,7 +189,7 @@ DASHBOARD = Dashboard(
                     (_told("checkpoint_bytes", "written"), _told("checkpoint_planned_bytes", "planned")),
                     unit=Unit.BYTES,
                 ),
-                Panel("Best so far", (_told("best_checkpoint_value", "{{metric}}", "metric"),), width=12),
+                Panel("Best so far", (_told("best_checkpoint_value", "{{metric}}", "metric"),), width=12, least=None),
                 Panel(
                     "Step of the newest and of the best",
                     (_told("checkpoint_step", "newest"), _told("best_checkpoint_step", "best")),
@@ -216,7 +229,7 @@ DASHBOARD = Dashboard(
                 Panel(
                     "Device-hours of the last day",
                     (Query(f"{increase(_held('device_seconds_total'), '1d', 'resource')} / 3600", NAME),),
-                    form=Form.FIGURES,
+                    form=Form.VALUES,
                     width=12,
                 ),
             ),
@@ -233,6 +246,7 @@ DASHBOARD = Dashboard(
             ),
             "By trainings that run.",
             width=12,
+            height=8,
         ),
         Panel(
             "Trainings started over again in the last hour",
@@ -243,6 +257,7 @@ DASHBOARD = Dashboard(
                 ),
             ),
             width=12,
+            height=8,
         ),
     ),
 )
