@@ -27,14 +27,19 @@ def printed(url: str, title: str, folder: Path) -> str:
     return text.replace(">", f' role="img">\n<title>{title}</title>\n<rect width="100%" height="100%" fill="#fff"/>', 1)
 
 
-def _run(command: list[str], root: Path) -> None:
+def environment_of(root: Path) -> dict[str, str]:
+    """Of a program that lies there with all that it needs."""
     folders = ("usr/lib/*-linux-gnu", "usr/lib/*-linux-gnu/pulseaudio", "lib/*-linux-gnu")
     libraries = ":".join(str(found) for one in folders for found in root.glob(one))
-    environment = {
+    return {
         **os.environ,
         "LD_LIBRARY_PATH": libraries,
         "FONTCONFIG_SYSROOT": str(root),
         "HOME": str(root / "tmp"),
     }
+
+
+def _run(command: list[str], root: Path) -> None:
+    environment = environment_of(root)
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=_SECONDS, check=False)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -114,6 +114,32 @@ unpacked() {
   printf '%s\n' "$path"
 }
 
+# need_perses: the page that shows a dashboard by Perses' own packages, from npm, as one script and one style sheet. A machine
+# without npm is told to install it.
+need_perses() {
+  local source=tests/support/perses path lock
+  path="$CACHE/perses-$(cat "$source"/* | sha256sum | cut -c1-12)"
+  mkdir -p "$CACHE"
+  exec {lock}>"$path.lock"
+  flock "$lock"
+  if [ ! -e "$path/complete" ]; then
+    command -v npm >/dev/null || { printf 'Node.js 20 with npm is needed and was not found\n' >&2; return 1; }
+    printf 'installing the npm packages of Perses into %s\n' "$path" >&2
+    rm -rf "$path"
+    mkdir "$path"
+    cp "$source"/* "$path"
+    # Its packages have each file for two ways of being imported: of React's contexts one copy alone may be on the page.
+    (cd "$path" && npm ci --ignore-scripts --no-progress --no-audit --no-fund >&2 &&
+      node_modules/.bin/esbuild page.jsx --bundle --minify --jsx=automatic --main-fields=browser,module,main --log-level=warning \
+        --loader:.woff2=dataurl --loader:.woff=empty --define:global=window --define:process.env.NODE_ENV='"production"' \
+        --outfile=made/page.js >&2 &&
+      rm -r node_modules)
+    touch "$path/complete"
+  fi
+  flock -u "$lock"
+  export PERSES="$path/made"
+}
+
 # released NAME REQUIREMENT [BESIDE…]: makes the environment of a released trainer or engine once and prints its path. It
 # shares torch with the runtime's (a CUDA build takes 4 GB) and leaves out what only web pages, sounds and videos need; BESIDE
 # are packages that it imports and whose own torch is not wanted. tests/support/NAME.txt pins the rest, where it exists. To
