@@ -16,6 +16,7 @@ ENV PYTHONUNBUFFERED=1 \
 COPY requirements.lock /tmp/
 RUN pip install --no-cache-dir -c /tmp/requirements.lock \
     aiohttp==3.14.5 \
+    llguidance==1.9.1 \
     mlflow-skinny==3.17.2 \
     obstore==0.12.1 \
     peft==0.21.2 \

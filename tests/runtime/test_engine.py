@@ -165,6 +165,46 @@ async def test_wrong_request_says_what_to_send(
     assert advice in answer["error"]["message"]  # type: ignore[index]
 
 
+CITY = {
+    "type": "object",
+    "properties": {"city": {"enum": ["Paris", "Rome"]}, "is_big": {"type": "boolean"}},
+    "required": ["city", "is_big"],
+    "additionalProperties": False,
+}
+FORM = {"type": "json_schema", "json_schema": {"name": "city", "strict": True, "schema": CITY}}
+
+
+async def test_answers_have_the_forms_that_are_asked_for_whole_and_streamed(served: Served) -> None:
+    """Two at a time, each of its own form: one as OpenAI's clients ask for it, one as vLLM's."""
+    form = {"prompt": "hello=", "response_format": FORM, "max_tokens": 400, "seed": 3}
+    one, two = await asyncio.gather(
+        served.complete(**form), served.complete(prompt="hello=", structured_outputs={"regex": "[0-9]{12}"})
+    )
+    said = json.loads(one["choices"][0]["text"])  # type: ignore[index]
+    assert (said["city"] in ("Paris", "Rome"), type(said["is_big"]), said.keys()) == (True, bool, {"city", "is_big"})
+    assert one["choices"][0]["finish_reason"] == "stop"  # type: ignore[index]
+    digits = two["choices"][0]  # type: ignore[index]
+    assert (digits["text"].isdigit(), len(digits["text"]), digits["finish_reason"]) == (True, 12, "stop")
+    async with served.session.post(f"{served.url}/v1/completions", json={**form, "stream": True}) as answer:
+        lines = [line.removeprefix("data: ") for line in (await answer.text()).split("\n\n") if line]
+    chunks = [json.loads(line)["choices"][0] for line in lines[:-1]]
+    assert "".join(chunk["text"] for chunk in chunks) == one["choices"][0]["text"]  # type: ignore[index]
+    assert chunks[-1]["finish_reason"] == "stop"
+
+
+async def test_form_that_takes_for_ever_is_refused_while_others_are_answered(served: Served) -> None:
+    patterns = [{"type": "string", "pattern": f".*a.{{{n}}}b.*"} for n in range(2, 40)]
+    hostile = asyncio.create_task(served.complete(prompt="a", structured_outputs={"json": {"allOf": patterns}}))
+    answers = 0
+    while not hostile.done():
+        answers += (await served.complete(prompt="hello=", max_tokens=2))["status"] == 200
+    refused = hostile.result()
+    assert refused["status"] == 400
+    assert refused["error"]["type"] == "BadRequestError"  # type: ignore[index]
+    assert "too much time, memory or depth" in refused["error"]["message"]  # type: ignore[index]
+    assert answers > 3
+
+
 async def test_full_queue_is_refused_and_waiting_requests_count(served: Served) -> None:
     accepted = [asyncio.create_task(served.complete(**LONG)) for _ in range(CONCURRENCY + QUEUE)]
     await served.in_flight(CONCURRENCY, QUEUE)

@@ -17,7 +17,8 @@ USED = {
     "min_tokens": 4, "stop_token_ids": [7], "include_stop_str_in_output": True, "skip_special_tokens": False,
     "add_generation_prompt": False, "continue_final_message": True, "chat_template_kwargs": {"thinking": True},
     "functions": [{"name": "f"}], "tools": [{"type": "function"}], "tool_choice": "required",
-    "parallel_tool_calls": "all", "modalities": ["audio"], "response_format": {"type": "json_object"},
+    "parallel_tool_calls": "all", "modalities": ["audio"],
+    "guided_json": {}, "guided_regex": "a", "guided_choice": ["a"], "guided_grammar": "root ::= \"a\"",
 }  # fmt: skip
 
 
@@ -37,11 +38,8 @@ def test_every_parameter_that_is_not_supported_is_refused_when_it_is_used() -> N
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        (
-            {"response_format": {"type": "json_schema"}},
-            "which form you want; to have answers held to it, serve the model by vLLM",
-        ),
-        ({"tool_choice": "required"}, "write auto or none"),
+        ({"guided_choice": ["a"]}, "write structured_outputs"),
+        ({"tool_choice": "required"}, "write auto or none; tools are for /v1/chat"),
         ({"n": 3}, "with another seed each"),
         ({"logprobs": 5}, "by vLLM or SGLang, which have it"),
         ({"stop_token_ids": [7]}, "write texts, as stop"),
@@ -55,8 +53,8 @@ def test_a_refusal_says_what_to_write(fields: dict[str, object], words: str) -> 
 
 
 def test_unknown_parameter_is_refused_and_what_a_client_says_of_itself_is_not() -> None:
-    with pytest.raises(BadRequest, match="guided_regex is not supported"):
-        asked(guided_regex="[0-9]+")
+    with pytest.raises(BadRequest, match="guided_nonsense is not supported"):
+        asked(guided_nonsense="[0-9]+")
     assert asked(user="me", metadata={"run": "1"}, store=False) == asked()
 
 

@@ -55,8 +55,7 @@ def test_tools_that_are_not_to_be_called_are_not_told_of() -> None:
     [
         ({"tools": [{"type": "function"}]}, "tools\\[0\\] is .*; write"),
         ({"tools": "add"}, "tools is a text that is not JSON"),
-        ({"tools": [TOOL], "tool_choice": "required"}, "tool_choice is not supported"),
-        ({"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "add"}}}, "tool_choice is not"),
+        ({"tools": [TOOL], "tool_choice": "any"}, "tool_choice is .*; write"),
     ],
 )
 def test_tools_that_can_not_be_offered_are_refused(fields: dict[str, object], words: str) -> None:
@@ -85,7 +84,7 @@ def reply(*, has_tools: bool) -> Reply:
 async def streamed(texts: Sequence[str], finish: Finish, *, has_tools: bool = True) -> list[dict[str, Any]]:
     made = reply(has_tools=has_tools)
     spoken = made._spoken(pieces(texts, finish))
-    return [made._delta(piece, {}) async for piece in spoken if piece.text or piece.finish]
+    return [made._delta(piece, {}) async for piece in spoken if piece.text or getattr(piece, "finish", None)]
 
 
 async def test_calls_are_given_in_openais_form() -> None:

@@ -37,15 +37,22 @@ def calls_of(text: str) -> tuple[str, tuple[Call, ...]]:
     return text, ()
 
 
+def held_calls(text: str) -> tuple[Call, ...]:
+    """The calls of an answer that was held to a list of them; none where it was cut off."""
+    calls = _json(text)
+    found = [_called(call) for call in calls] if isinstance(calls, list) else []
+    return tuple(call for call in found if call is not None)
+
+
 def sure(text: str) -> int:
     """How many characters of what is said so far are certainly no beginning of a call."""
     for beginning in _BEGINNINGS:
         if (place := text.find(beginning)) >= 0:
             return place
-    return min(len(text) - _overlap(text, beginning) for beginning in _BEGINNINGS)
+    return min(len(text) - overlap(text, beginning) for beginning in _BEGINNINGS)
 
 
-def _overlap(text: str, beginning: str) -> int:
+def overlap(text: str, beginning: str) -> int:
     """Characters at the end of a text that a beginning begins with."""
     return next((size for size in range(len(beginning) - 1, 0, -1) if text.endswith(beginning[:size])), 0)
 
@@ -65,7 +72,11 @@ def _all(form: "re.Pattern[str]", text: str, found: Sequence[Call | None]) -> tu
 
 
 def _hermes(text: str) -> Call | None:
-    match _json(text):
+    return _called(_json(text))
+
+
+def _called(call: object) -> Call | None:
+    match call:
         case {"name": str(name), "arguments": Mapping() as arguments}:
             return Call(name, json.dumps(arguments, ensure_ascii=False))
     return None

@@ -117,6 +117,8 @@ def _verified(path: Path, adapters: Sequence[Adapter]) -> Loaded:
         _say(f"where a request says nothing: temperature {usual.temperature:g}, {more}")
         if usual.unused:
             _say(f"this engine does not apply what generation_config.json says of {', '.join(usual.unused)}")
+        if why := model.grammars.why:
+            _say(f"answers can't be held to a form with this tokenizer: {why}")
         # The first pass allocates and selects kernels; the first user should not wait for that.
         model.logits([min(model.end_ids, default=0)], model.empty_cache())
     return model, _beside(model, path, adapters)

@@ -16,6 +16,7 @@ from deepseek_runtime.engine import answered, errors
 from deepseek_runtime.engine import request as requests
 from deepseek_runtime.engine.errors import unavailable
 from deepseek_runtime.engine.guard import guarded
+from deepseek_runtime.engine.holding import Held
 from deepseek_runtime.engine.model import Model
 from deepseek_runtime.engine.reply import Reply
 from deepseek_runtime.engine.request import Asked, Chosen
@@ -102,13 +103,25 @@ async def _answer(request: web.Request, form: Form, read: Read) -> web.StreamRes
             return wanted, read(said, wanted.model)
 
     wanted, asked = await asyncio.get_running_loop().run_in_executor(engine.reader, understood)
-    answer = Answer(wanted.model, asked.prompt, asked.sampling)
+    answer = Answer(wanted.model, asked.prompt, asked.sampling, await _held(engine, wanted.model, asked))
     reply = Reply(engine, form, engine.next_id(form), wanted.name, asked, answer)
     pieces = _pieces(engine.scheduler, answer)
     try:
         return await (reply.stream(request, pieces) if asked.stream else reply.whole(pieces))
     finally:
         await pieces.aclose()
+
+
+async def _held(engine: Engine, model: Model, asked: Asked) -> Held | None:
+    """What holds the answer to its form, compiled beside all else."""
+    if (grammar := asked.grammar) is None:
+        return None
+
+    def compiled() -> Held:
+        with reading(grammar.parameter, "write it in another way"):
+            return model.grammars.hold(grammar, thinks=asked.thinks)
+
+    return await asyncio.get_running_loop().run_in_executor(engine.compiler, compiled)
 
 
 def _pieces(scheduler: Scheduler, answer: Answer) -> AsyncGenerator[Piece, None]:

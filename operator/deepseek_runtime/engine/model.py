@@ -12,6 +12,7 @@ from deepseek_runtime.checkpoint.integrity import Damaged, verify_hashes, verify
 from deepseek_runtime.checkpoint.manifest import MANIFEST_NAME
 from deepseek_runtime.checkpoint.volume import read_manifest
 from deepseek_runtime.contract import Invalid
+from deepseek_runtime.engine.holding import Grammars
 from deepseek_runtime.model_folder.files import read_json
 from deepseek_runtime.model_folder.parts import GENERATION
 from deepseek_runtime.pretrained import load_network, load_tokenizer
@@ -56,12 +57,14 @@ class Usual:
 @dataclass(frozen=True)
 class Model:
     """A loaded model; `end_ids` are the tokens that end an answer, `max_length` counts prompt and answer. `base` is the
-    digest of the base that an adapter names as its own; empty where it names none, and for a model that is no adapter."""
+    digest of the base that an adapter names as its own; empty where it names none, and for a model that is no adapter.
+    `grammars` holds answers to forms: an adapter shares its base's, since it shares the tokens."""
 
     network: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     end_ids: frozenset[int]
     max_length: int
+    grammars: Grammars
     usual: Usual = Usual()
     base: str = ""
 
@@ -73,7 +76,9 @@ class Model:
         tokenizer = load_tokenizer(path)
         given = read_json(path / GENERATION) if (path / GENERATION).exists() else {}
         ends = _end_ids(path, given, network, tokenizer)
-        return Model(network, tokenizer, ends, int(network.config.max_position_embeddings), _usual(path, given))
+        grammars = Grammars(tokenizer, int(network.config.vocab_size), ends)
+        length = int(network.config.max_position_embeddings)
+        return Model(network, tokenizer, ends, length, grammars, _usual(path, given))
 
     def logits(self, ids: list[int], cache: DynamicCache) -> torch.Tensor:
         """Scores of the next token in fp32, shape (vocabulary); `ids` are those not yet in the cache."""

@@ -10,6 +10,8 @@ from deepseek_runtime.chat.messages import Chat, chat_of
 from deepseek_runtime.chat.template import rendered, tokens_of
 from deepseek_runtime.contract import Invalid
 from deepseek_runtime.documents import half_pair, parsed, refuse_constant
+from deepseek_runtime.engine.grammar import Grammar, calling, grammar_of, is_named
+from deepseek_runtime.engine.holding import THINKS
 from deepseek_runtime.engine.model import Model, Usual
 from deepseek_runtime.engine.sequence import Sampling
 
@@ -18,6 +20,7 @@ ACCEPTED = frozenset(
     {
         *("model", "prompt", "messages", "max_tokens", "max_completion_tokens", "stream", "stream_options"),
         *("temperature", "top_p", "top_k", "min_p", "seed", "stop", "ignore_eos"),
+        *("response_format", "structured_outputs"),
         *("user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key"),
         *("request_id", "priority"),
     }
@@ -46,11 +49,13 @@ UNSUPPORTED: Mapping[str, tuple[object, ...]] = {
     "tool_choice": ("none", "auto"),
     "parallel_tool_calls": (True, False),
     "modalities": (["text"],),
-    "response_format": ({"type": "text"},),
+    "guided_json": (),
+    "guided_regex": (),
+    "guided_choice": (),
+    "guided_grammar": (),
 }
 _OTHERS = "serve the model by vLLM or SGLang, which have it, or leave it out"
 INSTEAD: Mapping[str, str] = {
-    "response_format": "say in the prompt which form you want; to have answers held to it, " + _OTHERS,
     "logprobs": _OTHERS,
     "top_logprobs": _OTHERS,
     "logit_bias": _OTHERS,
@@ -62,10 +67,17 @@ INSTEAD: Mapping[str, str] = {
     "echo": "put the prompt before the answer yourself",
     "functions": "write them as tools of /v1/chat/completions",
     "tools": "tools are for /v1/chat/completions",
-    "tool_choice": "write auto or none; to have a tool called in any case, " + _OTHERS,
+    "tool_choice": "write auto or none; tools are for /v1/chat/completions",
+    "guided_json": 'write structured_outputs: {"json": …}',
+    "guided_regex": 'write structured_outputs: {"regex": "…"}',
+    "guided_choice": 'write structured_outputs: {"choice": ["…"]}',
+    "guided_grammar": 'write structured_outputs: {"grammar": "…"}',
     "stop_token_ids": "write texts, as stop",
 }
 """What to write in place of a parameter; of the others that it be left out."""
+_ONE_FORM = "write tool_choice: none, or leave one of the two out"
+# Tokens at the end of a prompt in which thoughts are opened, were each of them a byte.
+_OPENING = 16
 # OpenAI's default for completions; chat answers may be as long as the model allows.
 COMPLETION_TOKENS = 16
 
@@ -80,13 +92,19 @@ class NoSuchModel(Invalid):
 
 @dataclass(frozen=True)
 class Asked:
-    """One request: prompt tokens, how to sample, how to deliver; `has_tools` says that the answer may be calls of some."""
+    """One request: prompt tokens, how to sample, how to deliver; `has_tools` says that the answer may be calls of some,
+    `must_call` that it is held to a list of them, `is_named` to one of a tool that the request names. `grammar` is what an
+    answer is held to; `thinks` says that the prompt leaves the model thinking, and the grammar begins behind its thoughts."""
 
     prompt: Sequence[int]
     sampling: Sampling
     stream: bool
     include_usage: bool
     has_tools: bool = False
+    must_call: bool = False
+    is_named: bool = False
+    grammar: Grammar | None = None
+    thinks: bool = False
 
 
 @dataclass(frozen=True)
@@ -141,16 +159,22 @@ def completion(body: object, model: Model) -> Asked:
 
 def chat(body: object, model: Model) -> Asked:
     """Reads a /v1/chat/completions body. Raises BadRequest."""
-    fields = _checked(body, ("tools",))
+    fields = _checked(body, ("tools", "tool_choice"))
+    choice, several = fields.get("tool_choice"), fields.get("parallel_tool_calls") is not False
+    must_call = choice not in (None, "none", "auto")
     try:
-        said = chat_of(fields.get("messages"), None if fields.get("tool_choice") == "none" else fields.get("tools"))
+        said = chat_of(fields.get("messages"), None if choice == "none" else fields.get("tools"))
         text = rendered(model.tokenizer, said, opens=True)
         if said.tools and rendered(model.tokenizer, Chat(said.messages), opens=True) == text:
             raise Invalid("the model's chat template tells it nothing of tools; leave tools out")
+        calls = calling(said.tools, choice, several=several) if must_call else None
     except Invalid as error:
         raise BadRequest(str(error)) from None
     (ids,) = tokens_of(model.tokenizer, [text])
-    return replace(_asked(fields, ids, model, None), has_tools=bool(said.tools))
+    asked = _asked(fields, ids, model, None, calls)
+    if said.tools and asked.grammar not in (None, calls):
+        raise BadRequest(f"{asked.grammar.parameter} would keep the model from calling tools; {_ONE_FORM}")
+    return replace(asked, has_tools=bool(said.tools), must_call=must_call, is_named=is_named(choice))
 
 
 def _checked(body: object, more: Collection[str] = ()) -> Mapping[str, object]:
@@ -174,7 +198,14 @@ def _whole_text(name: str, text: str) -> str:
     return text
 
 
-def _asked(fields: Mapping[str, object], ids: Sequence[int], model: Model, usual_tokens: int | None) -> Asked:
+def _asked(
+    fields: Mapping[str, object],
+    ids: Sequence[int],
+    model: Model,
+    usual_tokens: int | None,
+    calls: Grammar | None = None,
+) -> Asked:
+    """`calls` is the form of those that the answer must be."""
     vocabulary = model.network.config.vocab_size
     if not ids or any(not 0 <= token < vocabulary for token in ids):
         raise BadRequest(f"the prompt must hold at least one token, each from 0 to {vocabulary - 1}")
@@ -188,12 +219,24 @@ def _asked(fields: Mapping[str, object], ids: Sequence[int], model: Model, usual
     options = {} if (said := fields.get("stream_options")) is None else said
     if not isinstance(options, Mapping):
         raise BadRequest('stream_options must be an object, such as {"include_usage": true}')
+    grammar = grammar_of(fields) or calls
+    sampling = _sampling(fields, wanted, model.usual)
+    if grammar is not None and sampling.ignore_eos:
+        raise BadRequest(f"{grammar.parameter} says where the answer ends; leave ignore_eos out")
     return Asked(
         prompt=ids,
-        sampling=_sampling(fields, wanted, model.usual),
+        sampling=sampling,
         stream=_flag(fields, "stream"),
         include_usage=_flag(options, "include_usage"),
+        grammar=grammar,
+        thinks=grammar is not None and _thinks(model, ids),
     )
+
+
+def _thinks(model: Model, ids: Sequence[int]) -> bool:
+    """Whether a prompt ends where the model is to think, as R1's template has it begin every answer."""
+    end: str = model.tokenizer.decode(list(ids[-_OPENING:]), skip_special_tokens=False)
+    return end.rstrip().endswith(THINKS)
 
 
 def _sampling(fields: Mapping[str, object], max_tokens: int, usual: Usual) -> Sampling:

@@ -11,6 +11,7 @@ from typing import Literal
 import torch
 from transformers import DynamicCache
 
+from deepseek_runtime.engine.holding import Held
 from deepseek_runtime.engine.model import Model
 
 Finish = Literal["stop", "length", "abort"]
@@ -46,11 +47,12 @@ class Piece:
 
 @dataclass
 class Answer:
-    """The growing answer to one prompt."""
+    """The growing answer to one prompt; `held` holds it to a grammar, None leaves it free."""
 
     model: Model
     prompt: Items[int]
     sampling: Sampling
+    held: Held | None = None
     tokens: list[int] = field(default_factory=list)
     _sent: int = 0
 
@@ -70,12 +72,18 @@ class Answer:
     def step(self) -> Piece:
         """Produces one token; the first call reads the whole prompt."""
         ids = list(self.prompt) if not self.tokens else self.tokens[-1:]
-        token = choose(self.model.logits(ids, self._cache), self.sampling, self._source)
+        logits = self.model.logits(ids, self._cache)
+        token = self._chosen(logits) if self.held is None else self.held.next(logits, self._chosen)
         self.tokens.append(token)
         ended = token in self.model.end_ids and not self.sampling.ignore_eos
-        return self._piece(self._text(), ended)
+        return self._piece(self._text(), ended or (self.held is not None and self.held.is_over))
+
+    def _chosen(self, logits: torch.Tensor) -> int:
+        return choose(logits, self.sampling, self._source)
 
     def _text(self) -> str:
+        if self.held is not None:
+            return self.held.text()
         return str(self.model.tokenizer.decode(self.tokens, skip_special_tokens=True))
 
     def _piece(self, text: str, ended: bool) -> Piece:

@@ -43,6 +43,8 @@ class Engine:
     connections: WeakKeyDictionary[asyncio.Transport, float] = field(default_factory=WeakKeyDictionary)
     # One prompt at a time: to tokenize 8 MiB takes seconds, in which /health must be answered.
     reader: Executor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="read"))
+    # One at a time as well, and aside: who sends a large one waits with those alone that send new ones.
+    compiler: Executor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="grammar"))
     _count: int = field(default=0)
 
     @property
