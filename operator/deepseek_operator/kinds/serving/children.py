@@ -90,7 +90,9 @@ def routes(view: View) -> tuple[Manifest, ...]:
         policies.append(traffic_policy(view.owner, gateway))
     policies += key_filters(view.owner, view.keys.values())
     alive = [name for name, one in view.running.items() if one.specified or one.total]
-    parts = slots(places_of(before), view.shares, alive) if view.shares else []
+    # One that has just been closed names nobody, while proxies may still follow the one before it.
+    named = places_of(before) or [(name, 0) for name in view.reached if name in alive]
+    parts = slots(named, view.shares, alive) if view.shares else []
     # Named by the usual rule too: once its own is gone, whoever reads the route knows that it may still be reached.
     if view.matched is not None and view.matched[1] not in dict(parts):
         parts = [*parts, (view.matched[1], 0)]

@@ -349,6 +349,25 @@ def test_what_a_route_led_to_that_is_closed_now_ends_once_the_gateway_has_seen_t
     assert len(made.cluster.all(DEPLOYMENT, NAMESPACE)) == 1
 
 
+def test_what_a_route_led_to_that_is_closed_and_open_again_stays_until_the_gateway_has_seen_one_of_them() -> None:
+    made = life(PUBLIC)
+    takes(made)
+    made.edit(engine=NEXT, gateway=KEYS)
+    made.run()
+    assert places_of(made.stored(HTTP_ROUTE, SERVICE)) == ()
+    made.edit(gateway=PUBLIC)
+    for _ in range(3):
+        made.run()
+        found = [one for one in made.cluster.all(DEPLOYMENT, NAMESPACE) if one["spec"]["replicas"]]
+        assert sorted(part for _, part in places_of(made.stored(HTTP_ROUTE, SERVICE))) == [0, 1]
+        assert len(found) == 2
+    takes(made)
+    made.run()
+    takes(made)
+    assert len(made.cluster.all(DEPLOYMENT, NAMESPACE)) == 1
+    assert len({name for name, _ in places_of(made.stored(HTTP_ROUTE, SERVICE))}) == 1
+
+
 def test_an_a_b_test_s_requests_go_to_the_new_version_only_by_the_gate_s_leave_as_well() -> None:
     match = {"header": {"name": "x-variant", "value": "new"}}
     made = open_life(replicas=2, rollout={"canary": {"steps": [{"replicas": 1}], "match": match}})
