@@ -227,7 +227,7 @@ class App:
             settings.identity,
             lease.left_s,
             WRITE_TIMEOUT_S,
-            lease.version,
+            lease.term,
         )
         return lease, writer
 

@@ -43,9 +43,10 @@ class Lease:
         """Seconds for which nobody else can hold the Lease; 0 when we do not hold it."""
         return max(0.0, self._held_until - self._clock.monotonic()) if self._held_until is not None else 0.0
 
-    def version(self) -> int:
-        """Of the Lease as we saw it last, which is as we wrote it while we hold it."""
-        return int(self._seen["metadata"]["resourceVersion"]) if self._seen is not None else 0
+    def term(self) -> tuple[str, int]:
+        """Uid and version of the Lease as we saw it last, which is as we wrote it while we hold it."""
+        metadata = self._seen["metadata"] if self._seen is not None else {}
+        return metadata.get("uid", ""), int(metadata.get("resourceVersion", 0))
 
     async def acquire(self) -> None:
         """Waits until we hold the Lease."""
@@ -143,9 +144,9 @@ class AlwaysHeld:
         """No end."""
         return float("inf")
 
-    def version(self) -> int:
+    def term(self) -> tuple[str, int]:
         """There is none."""
-        return 0
+        return "", 0
 
     async def acquire(self) -> None:
         """At once."""

@@ -6,7 +6,8 @@ case, while a policy that reads Leases has it watch those of all nodes, and goes
 as it lives, when it was taken away and comes back (kubernetes/kubernetes#130887).
 
 Nobody overwrites a successor, however long it was frozen and whatever its clock says: beside the name stands the version
-of the Lease by which that pod took it, versions only ever grow, and both are replaced as they were read.
+of the Lease by which that pod took it, versions only ever grow, and both are replaced as they were read. They grow in one
+cluster: where a backup brought the ServiceAccount into another one, the Lease has another uid there, and nobody took it before.
 """
 
 import asyncio
@@ -23,7 +24,7 @@ log = logging.getLogger(__name__)
 WRITER = "deepseek-operator.io/writer"
 """Annotation: the name of the pod that may write. Absent: whichever."""
 SINCE = "deepseek-operator.io/writer-since"
-"""Annotation: the Lease's resourceVersion when that pod had taken it."""
+"""Annotation: uid and resourceVersion of the Lease when that pod had taken it, a stroke between them."""
 _RETRY_S = 0.5
 _TIMEOUT_S = 2.0
 
@@ -36,7 +37,7 @@ class Writer:
         account: name of the ServiceAccount in `namespace` that has the annotation; empty: there is no fence.
         identity: name of our pod.
         lease_left_s: seconds that our Lease still holds; write_timeout_s: how long a write may take.
-        since: the version of the Lease as we wrote it last.
+        term: uid and version of the Lease as we wrote it last.
     """
 
     writers: Writers
@@ -45,7 +46,7 @@ class Writer:
     identity: str
     lease_left_s: Callable[[], float]
     write_timeout_s: float
-    since: Callable[[], int]
+    term: Callable[[], tuple[str, int]]
 
     async def claim(self) -> None:
         """Returns when we are the writer, or there is no fence.
@@ -64,15 +65,15 @@ class Writer:
 
     async def _try(self) -> None:
         live = await self.writers.read_account(self.namespace, self.account, _TIMEOUT_S)
-        left_s, since = self.lease_left_s(), self.since()
+        left_s, (uid, version) = self.lease_left_s(), self.term()
         if left_s <= self.write_timeout_s:
             raise NotLeading(f"{left_s:.1f} s of the lease are left, and the writer is not told yet")
         if live is None:
             log.warning("there is no ServiceAccount %s/%s: no fence stands", self.namespace, self.account)
             return
         annotations: dict[str, str] = live["metadata"].get("annotations") or {}
-        known = annotations.get(SINCE) or ""
-        if known.isdigit() and int(known) > since:
+        known_uid, _, known = (annotations.get(SINCE) or "").rpartition("/")
+        if known_uid == uid and known.isdecimal() and int(known) > version:
             raise NotLeading(f"{annotations.get(WRITER)} took the lease after us")
-        named = {**annotations, WRITER: self.identity, SINCE: str(since)}
+        named = {**annotations, WRITER: self.identity, SINCE: f"{uid}/{version}"}
         await self.writers.write_account({**live, "metadata": {**live["metadata"], "annotations": named}}, _TIMEOUT_S)

@@ -163,7 +163,8 @@ async def test_whoever_takes_the_lease_later_took_it_at_a_later_version() -> Non
     leases = Leases()
     first, second = lease(leases, "a"), lease(leases, "b")
     await first.acquire()
-    since = first.version()
+    uid, since = first.term()
     await first.release()
     await second.acquire()
-    assert 0 < since < second.version() == leases.version
+    assert second.term() == (uid, leases.version)
+    assert 0 < since < leases.version

@@ -48,21 +48,21 @@ def writer(accounts: Accounts, account: str = "operator-writer", since: int = 10
     def left() -> float:
         return max(0.0, left_s - (asyncio.get_running_loop().time() - began))
 
-    return Writer(accounts, "system", account, "two", left, 5.0, lambda: since)
+    return Writer(accounts, "system", account, "two", left, 5.0, lambda: ("lease", since))
 
 
 @in_virtual_time
 async def test_it_is_named_with_the_version_at_which_it_took_the_lease_and_what_others_wrote_stays() -> None:
-    accounts = Accounts({WRITER: "one", SINCE: "4", "team": "platform"})
+    accounts = Accounts({WRITER: "one", SINCE: "lease/4", "team": "platform"})
     await writer(accounts).claim()
-    assert accounts.annotations == {WRITER: "two", SINCE: "10", "team": "platform"}
+    assert accounts.annotations == {WRITER: "two", SINCE: "lease/10", "team": "platform"}
 
 
 @in_virtual_time
 async def test_whoever_was_named_already_is_named_anew() -> None:
-    accounts = Accounts({WRITER: "two", SINCE: "4"})
+    accounts = Accounts({WRITER: "two", SINCE: "lease/4"})
     await writer(accounts).claim()
-    assert accounts.annotations == {WRITER: "two", SINCE: "10"}
+    assert accounts.annotations == {WRITER: "two", SINCE: "lease/10"}
 
 
 @in_virtual_time
@@ -75,10 +75,10 @@ async def test_without_a_fence_nobody_is_asked_and_without_its_account_it_leads_
 
 @in_virtual_time
 async def test_a_successor_is_never_overwritten_by_who_was_frozen_with_a_clock_that_stood_still() -> None:
-    accounts = Accounts({WRITER: "three", SINCE: "11"})
+    accounts = Accounts({WRITER: "three", SINCE: "lease/11"})
     with pytest.raises(NotLeading, match="three took the lease after us"):
         await writer(accounts).claim()
-    assert accounts.annotations == {WRITER: "three", SINCE: "11"}
+    assert accounts.annotations == {WRITER: "three", SINCE: "lease/11"}
 
 
 class Overtaken(Accounts):
@@ -86,7 +86,7 @@ class Overtaken(Accounts):
 
     async def write_account(self, account: Manifest, timeout_s: float) -> None:
         if self.version == 1:
-            self.tell({WRITER: "three", SINCE: "11"})
+            self.tell({WRITER: "three", SINCE: "lease/11"})
         await super().write_account(account, timeout_s)
 
 
@@ -95,14 +95,14 @@ async def test_nor_by_who_was_frozen_between_reading_and_writing() -> None:
     accounts = Overtaken({})
     with pytest.raises(NotLeading):
         await writer(accounts).claim()
-    assert accounts.annotations == {WRITER: "three", SINCE: "11"}
+    assert accounts.annotations == {WRITER: "three", SINCE: "lease/11"}
 
 
 @in_virtual_time
 async def test_an_api_server_that_is_away_for_a_moment_is_asked_again() -> None:
     accounts = Accounts({}, silent=3)
     await writer(accounts).claim()
-    assert accounts.annotations == {WRITER: "two", SINCE: "10"}
+    assert accounts.annotations == {WRITER: "two", SINCE: "lease/10"}
 
 
 @in_virtual_time
@@ -117,4 +117,12 @@ async def test_who_can_not_tell_it_while_enough_of_the_lease_is_left_does_not_le
 async def test_what_somebody_wrote_in_place_of_a_version_hinders_nobody() -> None:
     accounts = Accounts({WRITER: "one", SINCE: "soon"})
     await writer(accounts).claim()
-    assert accounts.annotations == {WRITER: "two", SINCE: "10"}
+    assert accounts.annotations == {WRITER: "two", SINCE: "lease/10"}
+
+
+@in_virtual_time
+async def test_what_a_backup_of_another_cluster_brought_hinders_nobody() -> None:
+    for since in ("lease-of-the-other-cluster/5000", "5000"):
+        accounts = Accounts({WRITER: "three", SINCE: since})
+        await writer(accounts).claim()
+        assert accounts.annotations == {WRITER: "two", SINCE: "lease/10"}
