@@ -37,6 +37,15 @@ def test_what_lies_below_a_prefix_is_fetched_once(s3: S3, place: Place) -> None:
     assert place.beside == []
 
 
+def test_a_model_and_an_adapter_of_one_prefix_are_not_taken_for_one_another(s3: S3, place: Place) -> None:
+    adapter = {"adapter_config.json": b'{"r": 8}', "adapter_model.safetensors": FILES[WEIGHTS]}
+    model = {**FILES, **adapter, "experts/one.safetensors": FILES[WEIGHTS]}
+    s3.put(BUCKET, PREFIX, model)
+    found = {want: place.fetch(DEEPSEEK_SOURCE_WANT=want).said for want in ("Adapter", "Model")}
+    assert place.folder(found["Model"]) == model
+    assert place.folder(found["Adapter"]) == {name: text for name, text in model.items() if "/" not in name}
+
+
 def test_another_content_is_another_revision(s3: S3, place: Place) -> None:
     s3.put(BUCKET, PREFIX, FILES)
     first = place.fetch().said["source"]

@@ -213,6 +213,19 @@ def test_a_mirror_that_does_not_answer_is_no_fault_of_the_source(place: Place, m
     assert "http://127.0.0.1:1 does not answer" in fetch.said["message"]
 
 
+@pytest.mark.parametrize("first", ["Model", "Adapter"])
+def test_a_model_and_an_adapter_of_one_commit_are_not_taken_for_one_another(
+    place: Place, mirror: Mirror, first: str
+) -> None:
+    adapter = {"adapter_config.json": b'{"r": 8}', "adapter_model.safetensors": FILES[WEIGHTS]}
+    model = {**FILES, **adapter, "experts/one.safetensors": FILES[WEIGHTS]}
+    mirror.push("team/both", model)
+    (second,) = {"Model", "Adapter"} - {first}
+    found = {want: place.fetch("hf://team/both@main", DEEPSEEK_SOURCE_WANT=want).said for want in (first, second)}
+    assert place.folder(found["Model"]) == model
+    assert place.folder(found["Adapter"]) == {name: text for name, text in model.items() if "/" not in name}
+
+
 def test_of_an_adapter_what_lies_beside_its_configuration_is_fetched(place: Place, mirror: Mirror) -> None:
     adapter = {"adapter_config.json": b'{"r": 8}', "adapter_model.safetensors": FILES[WEIGHTS]}
     mirror.push("team/legal", {**adapter, "checkpoint-5/adapter_model.safetensors": b"x", "README.md.bin": b"x"})

@@ -96,7 +96,7 @@ def _listed(settings: Settings) -> Listing:
 
 
 def _folder(settings: Settings, revision: str) -> Folder:
-    return Folder(settings.claim, settings.source.place, settings.source.folder(revision))
+    return Folder(settings.claim, settings.source.place, settings.folder(revision))
 
 
 def _known(settings: Settings) -> str | None:

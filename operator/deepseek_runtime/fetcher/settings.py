@@ -153,6 +153,14 @@ class Settings:
     usage: Usage | None = None
     access: Access = NOWHERE
 
+    def folder(self, revision: str) -> str:
+        """The folder of a revision below its place. Of one revision an adapter has other files than a model, and the folder of
+        one would pass for the other's; where a revision is one of the wanted files alone, it tells them apart by itself."""
+        name = self.source.folder(revision)
+        if self.want != "Adapter" or isinstance(self.source, WebSource):
+            return name
+        return f"{name}-{sha256(self.want.encode()).hexdigest()[:_PART_DIGITS]}"
+
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
     """Raises Invalid naming the variable that is wrong."""
