@@ -4,6 +4,7 @@ $NGINX is a folder with nginx, njs and their libraries, which `need_nginx` of en
 """
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -41,11 +42,11 @@ class Nginx:
         self.memory, self.log, self._folder = folder / "memory", folder / "nginx.log", folder
         self.port, self.health_port = free_port(), free_port()
         self.memory.mkdir(parents=True, exist_ok=True)
-        text = configuration(cached)
-        for there, here in self._places().items():
-            assert there in text
-            text = text.replace(there, here)
-        (folder / CONFIGURATION).write_text(text)
+        text, places = configuration(cached), self._places()
+        assert all(there in text for there in places)
+        # In one go: a folder of this machine may be named like one of a pod.
+        there = re.compile("|".join(map(re.escape, places)))
+        (folder / CONFIGURATION).write_text(there.sub(lambda found: places[found[0]], text))
         (folder / SCRIPT).write_text(script())
 
     def _places(self) -> Mapping[str, str]:
@@ -62,7 +63,10 @@ class Nginx:
     def running(self) -> Iterator["Nginx"]:
         """Until the end of the block."""
         with self.log.open("ab") as log:
-            process = subprocess.Popen([*_program(), "-c", str(self._folder / CONFIGURATION)], stderr=log, stdout=log)
+            # nginx takes $NGINX for the sockets that one before it has handed on.
+            its = {name: value for name, value in os.environ.items() if name != "NGINX"}
+            arguments = [*_program(), "-c", str(self._folder / CONFIGURATION)]
+            process = subprocess.Popen(arguments, stderr=log, stdout=log, env=its)
         self._process = process
         try:
             wait_for("nginx answers", lambda: self._is_up(process), timeout_s=30)
