@@ -12,9 +12,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import unquote, urlsplit
+
+from tests.support.http_server import Counting, answering
 
 LFS = (".safetensors", ".parquet")
 DATASETS = "datasets/"
@@ -22,7 +24,7 @@ _PIECE = 64 << 10
 
 
 @dataclass
-class Mirror:
+class Mirror(Counting):
     """What it has, what it does wrong, and what it was asked.
 
     Attributes:
@@ -47,13 +49,11 @@ class Mirror:
     pause_s: float = 0.0
     address: str = "127.0.0.1"
     elsewhere: str = "localhost"
-    sent: Counter[str] = field(default_factory=Counter)
     asked: list[str] = field(default_factory=list)
     leaked: list[str] = field(default_factory=list)
     url: str = ""
     port: int = 0
     changed: threading.Event = field(default_factory=threading.Event)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def push(self, repository: str, files: Mapping[str, bytes], branch: str = "main") -> str:
         """A commit, which the branch then names."""
@@ -70,30 +70,9 @@ class Mirror:
         class Handler(_Handler):
             told = mirror
 
-        server = ThreadingHTTPServer((self.address, 0), Handler)
-        server.daemon_threads = True
-        self.port = server.server_address[1]
-        self.url = f"http://{self.address}:{self.port}"
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-        thread.start()
-        try:
+        with answering(self.address, Handler) as self.port:
+            self.url = f"http://{self.address}:{self.port}"
             yield self
-        finally:
-            server.shutdown()
-            server.server_close()
-            thread.join()
-
-    def take(self, counts: Counter[str], path: str) -> bool:
-        """Whether it goes wrong this time."""
-        with self._lock:
-            if counts[path] <= 0:
-                return False
-            counts[path] -= 1
-            return True
-
-    def count(self, path: str, size: int) -> None:
-        with self._lock:
-            self.sent[path] += size
 
 
 class _Handler(BaseHTTPRequestHandler):

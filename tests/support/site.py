@@ -6,14 +6,16 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from tests.support.http_server import Counting, answering
 
 _PIECE = 64 << 10
 
 
 @dataclass
-class Site:
+class Site(Counting):
     """What it has, what it does wrong, and what it was asked.
 
     Attributes:
@@ -40,12 +42,10 @@ class Site:
     tells: frozenset[str] = frozenset({"ETag"})
     pause_s: float = 0.0
     address: str = "127.0.0.1"
-    sent: Counter[str] = field(default_factory=Counter)
     asked: list[str] = field(default_factory=list)
     got: list[str] = field(default_factory=list)
     url: str = ""
     port: int = 0
-    _lock: threading.Lock = field(default_factory=threading.Lock)
     _changed: threading.Event = field(default_factory=threading.Event)
 
     def put(self, folder: str, files: Mapping[str, bytes]) -> None:
@@ -61,28 +61,9 @@ class Site:
         class Handler(_Handler):
             told = site
 
-        server = ThreadingHTTPServer((self.address, 0), Handler)
-        server.daemon_threads = True
-        self.port = server.server_address[1]
-        self.url = f"http://{self.address}:{self.port}"
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-        thread.start()
-        try:
+        with answering(self.address, Handler) as self.port:
+            self.url = f"http://{self.address}:{self.port}"
             yield self
-        finally:
-            server.shutdown()
-            server.server_close()
-            thread.join()
-
-    def take(self, counts: Counter[str], path: str) -> bool:
-        """Whether it goes wrong this time."""
-        with self._lock:
-            counts[path] -= 1
-            return counts[path] >= 0
-
-    def count(self, path: str, size: int) -> None:
-        with self._lock:
-            self.sent[path] += size
 
     def wait(self) -> None:
         if self.pause_s:
