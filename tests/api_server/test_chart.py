@@ -230,13 +230,17 @@ def _pod(changes: Mapping[str, Any], container: Mapping[str, Any]) -> Manifest:
 
 @pytest.fixture
 def restricted(api_server: Cluster, namespace: str) -> str:
-    """A namespace that admits restricted pods only, with the operator's ServiceAccount."""
+    """A namespace that admits restricted pods only, with the operator's ServiceAccount and its own."""
     labels = {
         "pod-security.kubernetes.io/enforce": "restricted",
         "pod-security.kubernetes.io/enforce-version": "latest",
     }
     api_server.api.patch(f"/api/v1/namespaces/{namespace}", {"metadata": {"labels": labels}})
-    api_server.api.create(f"/api/v1/namespaces/{namespace}/serviceaccounts", {"metadata": {"name": NAME}})
+    accounts = f"/api/v1/namespaces/{namespace}/serviceaccounts"
+    # The namespace's own is a controller's, which not every control plane of the tests runs.
+    for name in (NAME, "default"):
+        account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}}
+        api_server.api.apply(f"{accounts}/{name}", account)
     return namespace
 
 
@@ -911,6 +915,7 @@ def test_an_installed_operator_reads_its_ports_and_names_from_the_contract() -> 
         "NAMESPACE": {"fieldRef": {"fieldPath": "metadata.namespace"}},
         "POD_NAME": {"fieldRef": {"fieldPath": "metadata.name"}},
         "LEASE_NAME": NAME,
+        "WRITER_ACCOUNT": f"{NAME}-writer",
         "LOG_LEVEL": "info",
         "LOG_FORMAT": "text",
         "RUNTIME_IMAGE": "deepseek-operator.io/runtime:dev",
