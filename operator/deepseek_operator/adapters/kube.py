@@ -217,9 +217,7 @@ class KubeCluster:
     # --- the process's own objects ------------------------------------------------------------------------------
 
     async def read_lease(self, namespace: str, name: str, timeout_s: float) -> Manifest | None:
-        path = _lease_path(namespace, name)
-        found = await self._server.request("get", "GET", path, resource="leases", timeout_s=timeout_s)
-        return as_stored(found) if found is not None else None
+        return await self._own("leases", _lease_path(namespace, name), timeout_s)
 
     async def write_lease(self, lease: Manifest, timeout_s: float) -> Manifest:
         namespace, name = lease["metadata"]["namespace"], lease["metadata"]["name"]
@@ -237,9 +235,7 @@ class KubeCluster:
         return as_stored(stored)
 
     async def read_account(self, namespace: str, name: str, timeout_s: float) -> Manifest | None:
-        path = _account_path(namespace, name)
-        found = await self._server.request("get", "GET", path, resource="serviceaccounts", timeout_s=timeout_s)
-        return as_stored(found) if found is not None else None
+        return await self._own("serviceaccounts", _account_path(namespace, name), timeout_s)
 
     async def write_account(self, account: Manifest, timeout_s: float) -> None:
         namespace, name = account["metadata"]["namespace"], account["metadata"]["name"]
@@ -253,6 +249,10 @@ class KubeCluster:
         )
         if stored is None:
             raise Conflict(f"ServiceAccount {namespace}/{name} is gone")
+
+    async def _own(self, resource: str, path: str, timeout_s: float) -> Manifest | None:
+        found = await self._server.request("get", "GET", path, resource=resource, timeout_s=timeout_s)
+        return as_stored(found) if found is not None else None
 
     async def read_config_map(self, namespace: str, name: str) -> Mapping[str, str] | None:
         path = f"/api/v1/namespaces/{namespace}/configmaps/{name}"

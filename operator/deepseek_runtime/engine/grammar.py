@@ -118,7 +118,9 @@ def _outputs(value: object) -> Grammar | None:
         case [("grammar", str(text))]:
             return _bounded("structured_outputs.grammar", text, _grammar)
         case [("choice", [*texts])] if texts and all(isinstance(text, str) and text for text in texts):
-            return _bounded("structured_outputs.choice", f"start: {' | '.join(map(_quoted, texts))}", _lark)
+            return _bounded(
+                "structured_outputs.choice", f"start: {' | '.join(map(_quoted, texts))}", LLMatcher.grammar_from_lark
+            )
     raise Invalid(f"structured_outputs is {shown(value)}; {_OUTPUTS}")
 
 
@@ -157,10 +159,6 @@ def _bounded(place: str, text: str, made: Callable[[str], object]) -> Grammar:
         return Grammar(place, str(made(text)))
     except (ValueError, RecursionError) as error:
         raise Invalid(f"{place} can't be held to: {str(error)[:300]}; write it in another way") from None
-
-
-def _lark(text: str) -> str:
-    return str(LLMatcher.grammar_from_lark(text))
 
 
 def _grammar(text: str) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
-from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.abc import ResolveResult
 from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
@@ -78,11 +78,6 @@ class Guard(ThreadedResolver):
                     f"{host} is {one['host']}, an address of the node or its cloud, which no name may stand for"
                 )
         return found
-
-
-def resolver() -> AbstractResolver:
-    """For connections to addresses that others name."""
-    return Guard()
 
 
 def is_metadata(address: str) -> bool:

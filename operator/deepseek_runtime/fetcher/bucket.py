@@ -6,25 +6,22 @@ that was put in one piece, which is its MD5. Of others only the size is known, a
 """
 
 import asyncio
-import hashlib
 import re
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import replace
 from typing import Any, Self
 
 from deepseek_runtime.fetcher.failures import Failure, Interrupted, NotThere, Refused, Unavailable
-from deepseek_runtime.fetcher.listing import File, Listing, checked
+from deepseek_runtime.fetcher.listing import MOST_FILES, File, Listing, checked, revision_of
 from deepseek_runtime.fetcher.settings import BucketSource, Settings
 from deepseek_runtime.fetcher.sums import LONGEST, SUMS, promised
 from deepseek_runtime.fetcher.wanted import chosen
 
 _PIECE_BYTES = 1 << 20
 _SILENT_S = 60.0
-_MOST_FILES = 100_000
 _PATTERN = re.compile(r"[*?]")
 _STATUS = re.compile(r"status code: (\d{3})")
 _MD5 = re.compile(r"[0-9a-f]{32}")
-_REVISION_DIGITS = 40
 
 
 def listed(settings: Settings, source: BucketSource) -> Listing:
@@ -41,8 +38,8 @@ def listed(settings: Settings, source: BucketSource) -> Listing:
     files = [_promised(file, sums) for file in files]
     # A part is one revision whatever becomes of the rest; of a model all that lies there is one.
     seen = sorted(chosen(files, settings) if source.selection else files, key=lambda file: file.path)
-    told = "".join(f"{file.path}\0{file.size}\0{file.version}\n" for file in seen)
-    revision = hashlib.sha256(f"{source.bucket}/{source.prefix}\n{told}".encode()).hexdigest()[:_REVISION_DIGITS]
+    told = ((file.path, file.size, file.version) for file in seen)
+    revision = revision_of(f"{source.bucket}/{source.prefix}", told)
     whole = checked(source.place, revision, files)
     return replace(whole, files=tuple(chosen(whole.files, settings)))
 
@@ -57,8 +54,8 @@ def _found(settings: Settings, source: BucketSource, store: Any) -> tuple[list[F
     files: list[File] = []
     for page in obstore.list(store, prefix=named or None, chunk_size=1000):
         files += [_file(one) for one in page if not str(one["path"]).endswith("/")]
-        if len(files) > _MOST_FILES:
-            raise NotThere(f"{settings.uri} has more than {_MOST_FILES:,} objects: write a prefix of fewer")
+        if len(files) > MOST_FILES:
+            raise NotThere(f"{settings.uri} has more than {MOST_FILES:,} objects: write a prefix of fewer")
     below = f"{named}/" if named else ""
     sums = _sums(store, f"{below}{SUMS}") if any(file.path == f"{below}{SUMS}" for file in files) else {}
     kept = [file for file in files if file.path != f"{below}{SUMS}"]

@@ -9,6 +9,9 @@ from deepseek_runtime.fetcher.failures import NotThere
 
 _STEP = re.compile(r"[^\x00-\x1f\x7f/\\]{1,255}")
 _LONGEST_PATH = 1024
+_REVISION_DIGITS = 40
+MOST_FILES = 100_000
+"""Of one source that knows no commits."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,15 @@ def checked(place: str, revision: str, files: Iterable[File]) -> Listing:
     if len(paths) < len(ordered) or paths & folders:
         raise NotThere(f"{place} lists {min(paths & folders or paths)} twice")
     return Listing(place, revision, ordered)
+
+
+def revision_of(root: str, files: Iterable[tuple[str, int, str]]) -> str:
+    """The revision of a source that knows no commits: a digest over where it is and what is listed of it.
+
+    `files`: path, bytes and version of each, in order.
+    """
+    told = "".join(f"{path}\0{size}\0{version}\n" for path, size, version in files)
+    return sha256(f"{root}\n{told}".encode()).hexdigest()[:_REVISION_DIGITS]
 
 
 def digest_of(contents: Iterable[tuple[str, int, str]]) -> str:

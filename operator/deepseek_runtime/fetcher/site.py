@@ -5,7 +5,6 @@ looked for beside it. Without it a file is told from what may lie at its address
 """
 
 import asyncio
-import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from urllib.parse import quote
@@ -13,14 +12,11 @@ from urllib.parse import quote
 from deepseek_runtime.fetcher.download import AT_A_TIME
 from deepseek_runtime.fetcher.failures import Interrupted, NotAllowed, NotThere, Refused, Unavailable
 from deepseek_runtime.fetcher.hub import headers
-from deepseek_runtime.fetcher.listing import File, Listing, checked
+from deepseek_runtime.fetcher.listing import MOST_FILES, File, Listing, checked, revision_of
 from deepseek_runtime.fetcher.settings import Settings, WebSource
 from deepseek_runtime.fetcher.sums import LONGEST, SUMS, WRITTEN_BY, named, promised
 from deepseek_runtime.fetcher.wanted import chosen
 from deepseek_runtime.fetcher.web import Web, refuse, version_of
-
-_REVISION_DIGITS = 40
-_MOST_FILES = 100_000
 
 
 def listed(settings: Settings, source: WebSource) -> Listing:
@@ -44,8 +40,7 @@ async def _listed(settings: Settings, source: WebSource) -> Listing:
                 f"{settings.uri}: the server tells neither ETag nor Last-Modified, so that nobody would see another content: "
                 f"lay {SUMS} beside it, or write source.digest"
             )
-    told = "".join(f"{file.path}\0{file.size}\0{file.promise or file.version}\n" for file in files)
-    revision = hashlib.sha256(f"{source.address}\n{told}".encode()).hexdigest()[:_REVISION_DIGITS]
+    revision = revision_of(source.address, ((file.path, file.size, file.promise or file.version) for file in files))
     return replace(whole, revision=revision, files=tuple(files))
 
 
@@ -57,8 +52,8 @@ async def _of_folder(web: Web, settings: Settings, source: WebSource) -> list[Fi
             f"{settings.uri} has no {SUMS}, by which a folder says which files it has: write it there by: {WRITTEN_BY}"
         )
     known = named(content, f"{source.address}{SUMS}")
-    if not 0 < len(known) <= _MOST_FILES:
-        raise NotThere(f"{source.address}{SUMS} names {len(known):,} files, and not 1 to {_MOST_FILES:,}")
+    if not 0 < len(known) <= MOST_FILES:
+        raise NotThere(f"{source.address}{SUMS} names {len(known):,} files, and not 1 to {MOST_FILES:,}")
     return [_file(source, path, f"sha256:{known[path]}") for path in known if path != SUMS]
 
 

@@ -10,7 +10,7 @@ from typing import Self
 
 import aiohttp
 
-from deepseek_runtime.fetcher.access import Access, origin_of, resolver
+from deepseek_runtime.fetcher.access import Access, Guard, origin_of
 from deepseek_runtime.fetcher.failures import Interrupted, NotThere, Refused, Unavailable
 from deepseek_runtime.fetcher.listing import File
 
@@ -37,7 +37,7 @@ class Web:
         # Proxies as the environment names them; nothing is unpacked, so that a size is one of what is written.
         self._session = aiohttp.ClientSession(
             headers={"Accept-Encoding": "identity", "User-Agent": "deepseek-operator"},
-            connector=aiohttp.TCPConnector(resolver=resolver()) if self._access is not None else None,
+            connector=aiohttp.TCPConnector(resolver=Guard()) if self._access is not None else None,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S, sock_read=_SILENT_S),
             trust_env=True,
             auto_decompress=False,

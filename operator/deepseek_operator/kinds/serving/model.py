@@ -35,9 +35,8 @@ from deepseek_operator.kinds.serving.sources import (
     fetches,
     reference_digest,
     stored,
-    unallowed,
 )
-from deepseek_operator.workloads.batch.fetch import COMPLETE, Wanted
+from deepseek_operator.workloads.batch.fetch import COMPLETE, Wanted, unallowed
 
 Folder = TypeVar("Folder", ResolvedModel, ResolvedAdapter)
 
@@ -63,7 +62,7 @@ def resolve(seen: Seen[DeepSeekServing], web: WebAccess) -> Resolution:
     """The folders of the present references: as recorded, as a revision remembers them, or found now; `web`: from which addresses
     what lies nowhere yet may be fetched."""
     said = _resolved(seen)
-    if isinstance(said, Unresolved) and not said.final and (why := unallowed(seen, web)):
+    if isinstance(said, Unresolved) and not said.final and (why := unallowed(fetches(seen), web)):
         return Unresolved(reasons.SOURCE_NOT_ALLOWED, why, final=True)
     return said
 

@@ -13,7 +13,6 @@ from deepseek_operator.api.v1alpha1.serving.status import ResolvedAdapter, Resol
 from deepseek_operator.core.names import digest
 from deepseek_operator.core.resources import REVISION, Manifest
 from deepseek_operator.core.seen import Seen
-from deepseek_operator.core.web_access import WebAccess
 from deepseek_operator.workloads.batch.fetch import Fetching, Wanted, fetching
 from deepseek_operator.workloads.owner import Owner
 from deepseek_operator.workloads.replicas.group import group_named
@@ -64,11 +63,6 @@ def fetches(seen: Seen[DeepSeekServing]) -> tuple[Fetching, ...]:
     )
     wanted = {one.reference: one for one in referred}
     return fetching(seen, owner_of(owner), tuple(wanted.values()), owner.status.sources)
-
-
-def unallowed(seen: Seen[DeepSeekServing], web: WebAccess) -> str:
-    """Why a source is not fetched, by what the administrator allows; empty where all may be."""
-    return next((why for one in fetches(seen) if (why := one.refused(web))), "")
 
 
 def _referred(owner: DeepSeekServing) -> Iterator[tuple[Wanted, str]]:

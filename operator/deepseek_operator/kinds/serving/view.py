@@ -68,11 +68,11 @@ from deepseek_operator.kinds.serving.routes import foreign_controller, gateway_o
 from deepseek_operator.kinds.serving.running import answering_pods, living_pods, running_revisions
 from deepseek_operator.kinds.serving.scaling import Scaling, scaling_of
 from deepseek_operator.kinds.serving.sleep import runs_alone, slept
-from deepseek_operator.kinds.serving.sources import fetches, unallowed
+from deepseek_operator.kinds.serving.sources import fetches
 from deepseek_operator.kinds.serving.taken import taken
 from deepseek_operator.kinds.serving.traffic import canary_shares, held, others_of, shares
 from deepseek_operator.kinds.serving.update import update_of
-from deepseek_operator.workloads.batch.fetch import Fetching
+from deepseek_operator.workloads.batch.fetch import Fetching, unallowed
 
 
 @dataclass(frozen=True)
@@ -111,22 +111,23 @@ class View:
     @cached_property
     def fetches(self) -> tuple[Fetching, ...]:
         """The sources that are fetched to a claim, or were; none is begun for what is refused."""
-        found = fetches(self.seen)
         if not self.is_refused:
-            return found
+            return self._found
         recorded = {one.reference for one in self.status.sources}
-        return tuple(replace(one, is_held=True) for one in found if one.wanted.reference in recorded)
+        return tuple(replace(one, is_held=True) for one in self._found if one.wanted.reference in recorded)
+
+    @cached_property
+    def _found(self) -> tuple[Fetching, ...]:
+        """The same, whether what they are for is refused or not."""
+        return fetches(self.seen)
 
     @property
     def is_refused(self) -> bool:
         """What the spec asks for can't be served, whatever is fetched for it."""
         said = self.resolution
         is_unsupported = isinstance(said, Unresolved) and said.reason == reasons.UNSUPPORTED
-        if (
-            is_unsupported
-            or unallowed(self.seen, self.configuration.web)
-            or (self.devices is not None and bool(self.devices.refused))
-        ):
+        does_not_fit = self.devices is not None and bool(self.devices.refused)
+        if is_unsupported or does_not_fit or unallowed(self._found, self.configuration.web):
             return True
         planned = (self.devices.nodes or 1) if self.devices is not None else nodes_of(self.owner)
         return unkept(self.seen, self.asked, said, planned) is not None

@@ -4,7 +4,6 @@ What follows, digests included, sees a spec in which the folders on claims are w
 """
 
 from collections.abc import Sequence
-from math import ceil
 from typing import TypeVar
 
 from deepseek_operator.api.v1alpha1.common.fetch import FetchStatus
@@ -12,7 +11,7 @@ from deepseek_operator.api.v1alpha1.common.source import KeptSource
 from deepseek_operator.api.v1alpha1.training import DeepSeekTraining
 from deepseek_operator.core.resources import Ref
 from deepseek_operator.core.seen import Seen
-from deepseek_operator.domain.programs.engines.probes import LONGEST_SECONDS, load_rate
+from deepseek_operator.domain.programs.engines.probes import LONGEST_SECONDS, load_rate, reading_seconds
 from deepseek_operator.kinds.training.owner import owner_of
 from deepseek_operator.workloads.batch.fetch import COMPLETE, Fetching, Wanted, due, fetching, recorded_as
 
@@ -62,7 +61,7 @@ def reading_s(source: KeptSource | None, recorded: Sequence[FetchStatus]) -> int
         return 0
     for one in recorded:
         if one.phase == COMPLETE and (one.claim_name, one.sub_path) == (source.claim, source.path):
-            return min(2 * ceil(one.size_bytes / load_rate(one.read_bytes_per_second)), LONGEST_SECONDS)
+            return min(reading_seconds(one.size_bytes, load_rate(one.read_bytes_per_second)), LONGEST_SECONDS)
     return 0
 
 

@@ -8,7 +8,7 @@ The pod is `deepseek_runtime.fetcher`: one that finds the source on the claim en
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property, lru_cache
@@ -340,6 +340,11 @@ def is_sound(status: FetchStatus, wanted: Wanted) -> bool:
 def is_kept(source: KeptSource, sub_path: str) -> bool:
     """Whether a folder of the source's claim can be one that was fetched from it."""
     return is_place(source.claim, sub_path) and sub_path.rpartition("/")[0] == source.place
+
+
+def unallowed(fetches: Iterable[Fetching], web: WebAccess) -> str:
+    """Why one of them is not begun, by what the administrator allows; empty where all may be."""
+    return next((why for one in fetches if (why := one.refused(web))), "")
 
 
 def fetch_job(one: Fetching, pod: PodSettings, labels: Mapping[str, str], configuration: Configuration) -> Manifest:

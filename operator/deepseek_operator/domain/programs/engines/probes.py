@@ -19,8 +19,13 @@ AFTER_DRAIN_SECONDS = 30
 
 def startup_seconds(weights_bytes: int, bytes_per_second: int) -> int:
     """Return the start-up budget in seconds, rounded up to whole probe periods; a day at most."""
-    reading = -(-weights_bytes // bytes_per_second)
-    return min(-(-(2 * reading + WARM_UP_SECONDS) // PERIOD_SECONDS) * PERIOD_SECONDS, LONGEST_SECONDS)
+    budget = reading_seconds(weights_bytes, bytes_per_second) + WARM_UP_SECONDS
+    return min(-(-budget // PERIOD_SECONDS) * PERIOD_SECONDS, LONGEST_SECONDS)
+
+
+def reading_seconds(weights_bytes: int, bytes_per_second: int) -> int:
+    """Return twice the seconds that weights take to be read."""
+    return 2 * -(-weights_bytes // bytes_per_second)
 
 
 def load_rate(measured: int | None) -> int:

@@ -6,12 +6,12 @@ from deepseek_operator.core.resources import JOB, Ref
 from deepseek_operator.kinds.training.reasons import Reason, with_advice
 from deepseek_operator.kinds.training.step import STARTUP_RECHECK, Step, act, record
 from deepseek_operator.kinds.training.view import View
-from deepseek_operator.workloads.batch.fetch import COMPLETE, fetch_job
+from deepseek_operator.workloads.batch.fetch import COMPLETE, fetch_job, unallowed
 
 
 def fetch(view: View) -> Step | None:
     """Records what became of the tries, makes the Jobs of new ones, and says where the first stands that has not come."""
-    if refused := next((why for one in view.fetches if (why := one.refused(view.configuration.web))), ""):
+    if refused := unallowed(view.fetches, view.configuration.web):
         reason = Reason.SOURCE_NOT_ALLOWED
         return act("Pending", stalled(reason, with_advice(reason, refused)))
     after = [one.after for one in view.fetches]
