@@ -13,6 +13,7 @@ from contextlib import suppress
 from json import dumps, loads
 from pathlib import Path
 
+from examples.local_cluster import diversion
 from examples.local_cluster.control_plane import NODE_ADDRESS, SERVICE_RANGE
 from examples.local_cluster.home import Home, replace_text
 
@@ -98,6 +99,7 @@ def owner() -> Path | None:
 
 def remove_networks() -> None:
     """Delete the rules, the bridge and the pods' links, whoever made them."""
+    diversion.remove()
     for family, table in (("ip", NFT_TABLE), *PROXY_TABLES):
         subprocess.run(["nft", "delete", "table", family, table], capture_output=True)
     # A pod's end stays as long as its network's namespace is mounted somewhere, maybe where this process can't look.

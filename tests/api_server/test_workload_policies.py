@@ -1,64 +1,22 @@
 """Policies around pods of trainings and servings: what docs/security.md lists is let through, and nothing else.
 
-Which labels and ports the pods have is asked of what the operator renders; no network of this machine enforces policies.
+Which labels and ports the pods have is asked of what the operator renders; tests/network has a network judge them.
 """
 
 import json
-import subprocess
-from collections.abc import Iterator
-from functools import cache
 from itertools import product
-from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
 from deepseek_operator.core.names import ATTEMPT_LABEL, ROLE_LABEL
 from deepseek_operator.kinds.serving.cache import CACHE_LABEL
-from examples.local_cluster import programs
-from examples.local_cluster.api import Manifest
 from examples.local_cluster.control_plane import Cluster
 from tests.support.flows import ENDS, FLOWS, Flow, is_let_through
 from tests.support.gitops_states import Canary
 from tests.support.trainings import Life
+from tests.support.workload_policies import VALUES, policies, rendered
 
-CHART = Path(__file__).parents[2] / "charts" / "deepseek-operator"
 NAMES = {"caches", "exams", "fetches", "ranks", "replicas"}
-
-
-def _of_namespace(name: str) -> dict[str, Any]:
-    return {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}}}
-
-
-VALUES: dict[str, Any] = {
-    "namespaces": ["team-a"],
-    "clientsFrom": [_of_namespace("gateways")],
-    "trainingEgress": [{"to": [_of_namespace("mlops")], "ports": [{"port": 5000}]}],
-}
-
-
-@cache
-def _rendered(values: str) -> tuple[Manifest, ...]:
-    command = [programs.built("helm"), "template", "deepseek-operator", str(CHART), "--namespace", "system"]
-    command += ["--set-json", f"networkPolicy.workloads={values}"]
-    text = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
-    return tuple(one for one in yaml.safe_load_all(text) if one and one["kind"] == "NetworkPolicy")
-
-
-def policies(**values: Any) -> tuple[Manifest, ...]:
-    """Those of the chart, and the one that the operator makes around a gang."""
-    life = Life().begin()
-    (gang,) = [one for one in _all(life) if one["kind"] == "NetworkPolicy"]
-    own = {"matchLabels": {"deepseek-operator.io/owner-uid": "1"}}
-    spec = json.loads(json.dumps(gang["spec"]).replace(gang["spec"]["podSelector"]["matchLabels"].popitem()[1], "1"))
-    spec["podSelector"] = own
-    return (*_rendered(json.dumps({**VALUES, **values})), {**gang, "metadata": {"namespace": "team-a"}, "spec": spec})
-
-
-def _all(life: Any) -> Iterator[Manifest]:
-    for resource in life.operator.kind.owns:
-        yield from life.cluster.all(resource)
 
 
 @pytest.mark.parametrize("flow", FLOWS, ids=lambda flow: f"{flow.sender} to {flow.receiver} {flow.port}")
@@ -76,7 +34,8 @@ BESIDES = {
     *((sender, "answer cache", 8080) for sender in ("client of the namespace",)),
     ("gateway's proxy", "engine", 8001),
     ("Prometheus", "engine", 8000),
-    ("fetch", "any address of the internet", 443),
+    # Anywhere is everywhere, pods included, where `sourcesAt` is empty.
+    *(("fetch", receiver, 443) for receiver in ENDS),
 }
 """What is let through beside the table, each for a reason that docs/security.md names."""
 
@@ -118,8 +77,8 @@ def test_who_asks_and_where_sources_are_is_the_administrator_s_to_say() -> None:
 
 
 def test_without_a_namespace_there_is_none_and_other_namespaces_are_not_touched() -> None:
-    assert _rendered(json.dumps({"namespaces": []})) == ()
-    made = _rendered(json.dumps(VALUES))
+    assert rendered(json.dumps({"namespaces": []})) == ()
+    made = rendered(json.dumps(VALUES))
     assert {one["metadata"]["namespace"] for one in made} == {"team-a"}
     assert {one["metadata"]["name"].rpartition("-")[2] for one in made} == NAMES
 
@@ -139,7 +98,7 @@ def test_the_pods_of_the_operator_bear_the_labels_and_ports_that_policies_select
 
 
 def test_the_server_takes_them(api_server: Cluster) -> None:
-    for policy in _rendered(json.dumps(VALUES)):
+    for policy in rendered(json.dumps(VALUES)):
         policy = {**policy, "metadata": {**policy["metadata"], "namespace": "default"}}
         path = "/apis/networking.k8s.io/v1/namespaces/default/networkpolicies"
         api_server.api.create(path, policy, dryRun="All", fieldValidation="Strict")

@@ -17,6 +17,7 @@ S3_SERVER = "github.com/versity/versitygw/cmd/versitygw"
 KUBE_SCORE = "github.com/zegl/kube-score/cmd/kube-score"
 KEDA_OPERATOR = "github.com/kedacore/keda/v2/cmd/operator"
 KEDA_METRICS = "github.com/kedacore/keda/v2/cmd/adapter"
+NETWORK_POLICIES = "sigs.k8s.io/kube-network-policies/cmd"
 MODULES = {
     ENVOY_GATEWAY: HERE / "envoy_gateway",
     EGCTL: HERE / "egctl",
@@ -26,6 +27,7 @@ MODULES = {
     KUBE_SCORE: HERE / "kube_score",
     KEDA_OPERATOR: HERE / "keda",
     KEDA_METRICS: HERE / "keda",
+    NETWORK_POLICIES: HERE / "kube_network_policies",
 }
 """Whose go.mod and go.sum pin each; one for each project, so that another version of one builds no other anew."""
 _MINUTES = {
@@ -37,6 +39,7 @@ _MINUTES = {
     KUBE_SCORE: 1,
     KEDA_OPERATOR: 9,
     KEDA_METRICS: 1,
+    NETWORK_POLICIES: 2,
 }
 """About, for whoever waits."""
 
@@ -68,6 +71,11 @@ def needed_by_replicas() -> None:
     """The same for tests/replicas."""
     for program in (LEADER_WORKER_SET, S3_SERVER):
         built(program)
+
+
+def needed_by_network() -> None:
+    """The same for tests/network."""
+    built(NETWORK_POLICIES)
 
 
 def built(program: str) -> Path:

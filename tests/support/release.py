@@ -38,6 +38,10 @@ class Release:
         """`helm uninstall --wait`; custom resources and their children stay. Raises CommandFailed."""
         self._helm("uninstall", NAME, "--wait", f"--timeout={timeout_s}s", timeout_s=timeout_s)
 
+    def tested(self, timeout_s: int = 120) -> str:
+        """`helm test`. Raises CommandFailed."""
+        return self._helm("test", NAME, f"--timeout={timeout_s}s", timeout_s=timeout_s)
+
     def notes(self, timeout_s: int = 60) -> str:
         """What an administrator is told after the last installation. Raises CommandFailed."""
         return self._helm("get", "notes", NAME, timeout_s=timeout_s)
