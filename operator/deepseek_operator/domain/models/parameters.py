@@ -57,11 +57,13 @@ class Weight:
         return self.inputs * self.outputs * self.copies
 
 
+@lru_cache(maxsize=64)
 def total(architecture: Architecture) -> int:
     """Parameters of the whole model: embeddings and head included, MTP layers not, as publishers count."""
     return sum(weight.count for weight in weights(architecture)) + architecture.extra_parameters
 
 
+@lru_cache(maxsize=64)
 def active(architecture: Architecture) -> int:
     """Parameters that one token passes: the chosen experts only, embeddings and head included."""
     experts = architecture.experts

@@ -119,6 +119,7 @@ class RankShare:
         return self.dense + self.experts
 
 
+@lru_cache(maxsize=64)
 def stored_bytes(architecture: Architecture, storage: Format, with_prediction: bool = False) -> float:
     """Bytes of the weights on disk.
 

@@ -6,6 +6,7 @@ The grammar is that of ``k8s.io/apimachinery/pkg/api/resource``: a signed decima
 
 import re
 from fractions import Fraction
+from functools import lru_cache
 from math import ceil
 
 _BINARY = {"Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40, "Pi": 1 << 50, "Ei": 1 << 60}
@@ -62,6 +63,7 @@ def gibibytes_up(amount_bytes: int) -> str:
     return f"{ceil(Fraction(amount_bytes, 1 << 30))}Gi"
 
 
+@lru_cache(maxsize=1024)
 def canonical(text: str) -> str:
     """Return the form under which the API server would store this quantity, so that equal amounts compare equal.
 

@@ -45,10 +45,14 @@ def models() -> tuple[Model, ...]:
 def find(name: str) -> Model:
     """Return the model with this id or hub repository, letter case ignored. Raises UnknownModel."""
     wanted = name.casefold()
-    for model in models():
-        if wanted in (model.id.casefold(), *(repository.casefold() for repository in model.hub)):
-            return model
+    if (model := _named().get(wanted)) is not None:
+        return model
     raise UnknownModel(f"no model {name!r}; nearest: {', '.join(_nearest(wanted))}")
+
+
+@cache
+def _named() -> Mapping[str, Model]:
+    return {name.casefold(): model for model in models() for name in (model.id, *model.hub)}
 
 
 _SUFFIXES = (
@@ -70,6 +74,7 @@ _FOREIGN = {
 """Ends of names of files that neither vLLM nor SGLang reads as the model's own, and the program that does."""
 
 
+@lru_cache(maxsize=256)
 def find_variant(name: str) -> tuple[Model, str | None]:
     """Return the model that a name means, and the format of its weights where the name says one.
 
