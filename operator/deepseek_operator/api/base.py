@@ -30,7 +30,10 @@ Manifest = Mapping[str, Any]
 
 
 class ApiModel(BaseModel):
-    """A frozen value with camelCase names on the wire."""
+    """A frozen value with camelCase names on the wire.
+
+    A field whose default is such a value has the same one in all resources, made once: `default_factory=cache(Nodes)`.
+    """
 
     model_config = ConfigDict(
         alias_generator=to_camel, populate_by_name=True, frozen=True, extra="forbid", strict=False

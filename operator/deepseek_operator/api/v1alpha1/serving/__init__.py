@@ -4,6 +4,7 @@
 starts when it is absent; under `autoscaling` it is that autoscaler's register and a user leaves it alone.
 """
 
+from functools import cache
 from typing import Literal
 
 from pydantic import Field
@@ -20,4 +21,4 @@ class DeepSeekServing(ApiModel):
     kind: Literal["DeepSeekServing"] = "DeepSeekServing"
     metadata: ObjectMeta
     spec: ServingSpec
-    status: ServingStatus = Field(default_factory=ServingStatus)
+    status: ServingStatus = Field(default_factory=cache(ServingStatus))

@@ -1,5 +1,6 @@
 """The program that serves it."""
 
+from functools import cache
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints
@@ -132,4 +133,6 @@ class Engine(ApiModel):
         default=None,
         description="Restarts a replica that has work and makes no tokens, with a record of why. A saturated one is left alone. Write {} for the default. Absent: none.",
     )
-    resources: ComputeResources = Field(default_factory=ComputeResources, description="CPU and memory of each replica.")
+    resources: ComputeResources = Field(
+        default_factory=cache(ComputeResources), description="CPU and memory of each replica."
+    )

@@ -1,5 +1,6 @@
 """How a serving is reached from outside: its place at a Gateway of the administrator's, and what that asks of requests."""
 
+from functools import cache
 from typing import Annotated
 
 from pydantic import ConfigDict, Field, StringConstraints
@@ -256,12 +257,12 @@ class Gateway(ApiModel):
         description="Names by which clients ask for it, in place of model.name: all of them reach the same model, and the engine shows the first as its own. Part of the revision. Absent: model.name. Example: [deepseek-chat, deepseek-reasoner].",
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )
-    timeouts: Timeouts = Field(default_factory=Timeouts, description="How long the gateway waits.")
+    timeouts: Timeouts = Field(default_factory=cache(Timeouts), description="How long the gateway waits.")
     retries: Annotated[int, Field(ge=0, le=10)] = Field(
         default=RETRIES,
         description=f"Times that the gateway tries another replica with a request that none has begun to answer: no connection, or 503. Default {RETRIES}.",
     )
-    limits: Limits = Field(default_factory=Limits, description="What the gateway lets in.")
+    limits: Limits = Field(default_factory=cache(Limits), description="What the gateway lets in.")
     auth: Auth | None = Field(
         default=None,
         description="Who is let in. Requests then go by their field model, and servings may share a host name. Absent: everybody.",

@@ -1,5 +1,6 @@
 """What to serve, with what, and how many."""
 
+from functools import cache
 from typing import Annotated
 
 from pydantic import ConfigDict, Field
@@ -138,7 +139,7 @@ class ServingSpec(ApiModel):
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
     engine: Engine = Field(
-        default_factory=Engine,
+        default_factory=cache(Engine),
         description="The server.",
         json_schema_extra=rules(
             rule(f"{is_none('self.type', WRITTEN)} || has(self.image)", f"engine.type {WRITTEN_OR} needs engine.image"),
@@ -179,7 +180,7 @@ class ServingSpec(ApiModel):
         default=None, description=f"How a replica of {BUILT_OR} lies on its devices. Absent: found by sizing."
     )
     nodes: ReplicaNodes = Field(
-        default_factory=ReplicaNodes,
+        default_factory=cache(ReplicaNodes),
         description="Over how many nodes each replica spans.",
     )
     replicas: Annotated[int, Field(ge=0, le=1000)] = Field(
@@ -213,12 +214,12 @@ class ServingSpec(ApiModel):
             ),
         ),
     )
-    rollout: Rollout = Field(default_factory=Rollout, description="How a new version replaces the old one.")
+    rollout: Rollout = Field(default_factory=cache(Rollout), description="How a new version replaces the old one.")
     gateway: Gateway | None = Field(
         default=None,
         description="How it is reached from outside, through a Gateway of the administrator's. Absent: by its Service inside the cluster only.",
     )
-    pod: PodSettings = Field(default_factory=PodSettings, description="Where and how the replicas run.")
+    pod: PodSettings = Field(default_factory=cache(PodSettings), description="Where and how the replicas run.")
     suspend: bool = Field(default=False, description="True: no replica runs and nothing is scaled. Default false.")
 
     @property

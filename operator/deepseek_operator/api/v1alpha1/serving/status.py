@@ -1,5 +1,7 @@
 """What is true of a serving."""
 
+from functools import cache
+
 from pydantic import Field
 
 from deepseek_operator.api.base import ObservedStatus, StatusModel, Summary
@@ -423,4 +425,6 @@ class ServingStatus(ObservedStatus):
         default=None,
         description="What the last bench found; absent before the first. Nothing follows from it by itself: kubectl deepseek bench NAME --last -o patch.",
     )
-    summary: ServingSummary = Field(default_factory=ServingSummary, description="Ready-made strings for `kubectl get`.")
+    summary: ServingSummary = Field(
+        default_factory=cache(ServingSummary), description="Ready-made strings for `kubectl get`."
+    )

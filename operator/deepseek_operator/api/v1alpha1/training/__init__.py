@@ -6,6 +6,7 @@ an edit of them starts the training anew; nodes, accelerator and trainer stop th
 what pods read (when to save, how many to keep, the stall) counts from the next attempt on; the rest is live.
 """
 
+from functools import cache
 from typing import Literal
 
 from pydantic import Field
@@ -22,4 +23,4 @@ class DeepSeekTraining(ApiModel):
     kind: Literal["DeepSeekTraining"] = "DeepSeekTraining"
     metadata: ObjectMeta
     spec: TrainingSpec
-    status: TrainingStatus = Field(default_factory=TrainingStatus)
+    status: TrainingStatus = Field(default_factory=cache(TrainingStatus))

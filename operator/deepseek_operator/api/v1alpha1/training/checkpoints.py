@@ -1,5 +1,6 @@
 """What is kept on which volume, and what is resumed from."""
 
+from functools import cache
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints
@@ -176,7 +177,7 @@ class Checkpoints(ApiModel):
     every_seconds: Annotated[int, Field(ge=1, le=604800)] | None = Field(
         default=None, description="Seconds between checkpoints. An edit counts from the next attempt on."
     )
-    volume: CheckpointVolume = Field(default_factory=CheckpointVolume, description="Where they are kept.")
+    volume: CheckpointVolume = Field(default_factory=cache(CheckpointVolume), description="Where they are kept.")
     keep_last: Annotated[int, Field(ge=1, le=1000)] = Field(
         default=2, description="Newest healthy checkpoints to keep. Default 2. An edit counts from the next attempt on."
     )
@@ -192,4 +193,4 @@ class Checkpoints(ApiModel):
         default="Retain",
         description="What happens to a claim that the operator made when this resource is deleted. Default Retain.",
     )
-    resume: Resume = Field(default_factory=Resume, description="Where an attempt starts.")
+    resume: Resume = Field(default_factory=cache(Resume), description="Where an attempt starts.")

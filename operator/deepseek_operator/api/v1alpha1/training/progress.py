@@ -1,5 +1,7 @@
 """How far it is, as the status tells it."""
 
+from functools import cache
+
 from pydantic import Field
 
 from deepseek_operator.api.base import StatusModel
@@ -59,7 +61,9 @@ class PreparedStatus(StatusModel):
         default=0, description="Sequences that are learnt from; with packing one holds several records."
     )
     tokens: int = Field(default=0, description="Tokens of all sequences.")
-    dropped: DroppedStatus = Field(default_factory=DroppedStatus, description="Records that are not learnt from.")
+    dropped: DroppedStatus = Field(
+        default_factory=cache(DroppedStatus), description="Records that are not learnt from."
+    )
 
 
 class DataStatus(StatusModel):

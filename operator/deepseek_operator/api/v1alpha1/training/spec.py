@@ -1,5 +1,6 @@
 """What to train."""
 
+from functools import cache
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
@@ -298,7 +299,7 @@ class TrainingSpec(ApiModel):
     )
 
     model: TrainingModel = Field(
-        default_factory=TrainingModel,
+        default_factory=cache(TrainingModel),
         description="The model that is trained. Required unless the program is your own.",
         json_schema_extra=rules(
             rule(
@@ -316,7 +317,7 @@ class TrainingSpec(ApiModel):
         description="Weights of another training's checkpoint to begin with, in place of the model's own. Absent: the model's own.",
     )
     objective: Annotated[str, OneOf(OBJECTIVES)] = Field(default="SFT", description=OBJECTIVE)
-    method: TrainingMethod = Field(default_factory=TrainingMethod, description="Which parameters are trained.")
+    method: TrainingMethod = Field(default_factory=cache(TrainingMethod), description="Which parameters are trained.")
     datasets: list[Dataset] = Field(
         default_factory=list,
         max_length=16,
@@ -336,7 +337,7 @@ class TrainingSpec(ApiModel):
         description="How datasets are prepared before they are learnt from: once for content, settings, tokenizer and template, kept on the checkpoint volume under datasets/ for every training that uses it, and reported in status.data.prepared. {} prepares without dropping anything. Absent: every pod reads the files at each start, which holds their tokens in memory.",
     )
     hyperparameters: Hyperparameters = Field(
-        default_factory=Hyperparameters,
+        default_factory=cache(Hyperparameters),
         description="How the built-in trainer runs.",
         json_schema_extra=rules(
             rule(
@@ -373,19 +374,22 @@ class TrainingSpec(ApiModel):
     accelerator: Accelerator | None = Field(
         default=None, description="Devices of each pod. Absent: the CPU, one process per pod."
     )
-    nodes: Nodes = Field(default_factory=Nodes, description="Size of the gang.")
+    nodes: Nodes = Field(default_factory=cache(Nodes), description="Size of the gang.")
     parallelism: TrainingParallelism | None = Field(
         default=None,
         description="How processes divide the model beside sharing its states out. Absent: in no other way, or as found by sizing. An edit is another attempt, which goes on from the checkpoint.",
     )
     trainer: Trainer = Field(
-        default_factory=Trainer, description="The program that trains, and its container. Absent: the built-in trainer."
+        default_factory=cache(Trainer),
+        description="The program that trains, and its container. Absent: the built-in trainer.",
     )
     checkpoints: Checkpoints = Field(
-        default_factory=Checkpoints,
+        default_factory=cache(Checkpoints),
         description="When checkpoints are saved, where, and how many are kept.",
     )
-    failure_policy: FailurePolicy = Field(default_factory=FailurePolicy, description="Which failures are tolerated.")
+    failure_policy: FailurePolicy = Field(
+        default_factory=cache(FailurePolicy), description="Which failures are tolerated."
+    )
     suspend: bool = Field(
         default=False,
         description="True: save, stop the pods and wait. False again: go on from the checkpoint. Default false.",

@@ -1,5 +1,6 @@
 """What is true of a training."""
 
+from functools import cache
 from typing import Literal
 
 from pydantic import Field
@@ -183,5 +184,5 @@ class TrainingStatus(ObservedStatus):
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
     summary: TrainingSummary = Field(
-        default_factory=TrainingSummary, description="Ready-made strings for `kubectl get`."
+        default_factory=cache(TrainingSummary), description="Ready-made strings for `kubectl get`."
     )

@@ -1,5 +1,6 @@
 """The program that trains."""
 
+from functools import cache
 from typing import Annotated
 
 from pydantic import ConfigDict, Field
@@ -68,5 +69,7 @@ class Trainer(ApiModel):
         description="Arguments of the command, after those that the operator writes.",
     )
     env: Environment = Field(default_factory=list)
-    resources: ComputeResources = Field(default_factory=ComputeResources, description="CPU and memory of each pod.")
-    pod: PodSettings = Field(default_factory=PodSettings, description="Where and how the pods run.")
+    resources: ComputeResources = Field(
+        default_factory=cache(ComputeResources), description="CPU and memory of each pod."
+    )
+    pod: PodSettings = Field(default_factory=cache(PodSettings), description="Where and how the pods run.")
