@@ -25,9 +25,11 @@ class Family:
     ends_loose_pods: bool = False
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True, eq=False)
 class Resource:
     """One namespaced resource type: `api_version` as in a manifest, `plural` as in a URL.
+
+    Each is made once, by a module, and is equal to itself alone: a pass compares and looks up hundreds of them.
 
     Attributes:
         family: of one of the operator's own kinds, what its children have in common; None: it is nobody's owner.
@@ -39,9 +41,13 @@ class Resource:
     api_version: str
     kind: str
     plural: str
-    family: Family | None = field(default=None, compare=False, repr=False)
-    is_read_whole: bool = field(default=False, compare=False, repr=False)
-    installed_by: str = field(default="", compare=False, repr=False)
+    family: Family | None = field(default=None, repr=False)
+    is_read_whole: bool = field(default=False, repr=False)
+    installed_by: str = field(default="", repr=False)
+
+    def __lt__(self, other: "Resource") -> bool:
+        """By API version, kind and plural."""
+        return (self.api_version, self.kind, self.plural) < (other.api_version, other.kind, other.plural)
 
     @property
     def group(self) -> str:

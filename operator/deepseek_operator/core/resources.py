@@ -5,8 +5,7 @@ namespace field at all.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from deepseek_operator.api.resource import GROUP, VERSION, Resource
 
@@ -14,9 +13,11 @@ Manifest: TypeAlias = Mapping[str, Any]
 """A Kubernetes object (or the part of one that we have an opinion on) as plain data, never mutated."""
 
 
-@dataclass(frozen=True, order=True, slots=True)
-class Ref:
-    """Names one object in the namespace of the owner that is being reconciled."""
+class Ref(NamedTuple):
+    """Names one object in the namespace of the owner that is being reconciled.
+
+    A tuple, since every pass looks hundreds of them up and sorts them.
+    """
 
     resource: Resource
     name: str

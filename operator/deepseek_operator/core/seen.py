@@ -147,4 +147,5 @@ class Seen(Generic[OwnerT_co]):
 
     def all(self, resource: Resource) -> tuple[Manifest, ...]:
         """Children of one resource, ordered by name."""
-        return tuple(self.children[ref] for ref in sorted(self.children) if ref.resource == resource)
+        named = {ref.name: child for ref, child in self.children.items() if ref.resource == resource}
+        return tuple(named[name] for name in sorted(named))
