@@ -4,6 +4,7 @@ A revision remembers what its references were resolved to: what one that is kept
 """
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.adapters import USUAL_RANK, ServedAdapter
@@ -26,9 +27,9 @@ def reference_digest(model: ServingModel) -> str:
         case None:
             if model.source is not None and model.source.is_fetched:
                 return Wanted(model.source, MODEL).reference
-            return digest({"source": model.source.uri if model.source else ""})
+            return _digest(source=model.source.uri if model.source else "")
         case reference:
-            return digest({"training": reference.name, "checkpoint": reference.checkpoint})
+            return _digest(training=reference.name, checkpoint=reference.checkpoint)
 
 
 def adapter_digest(adapter: ServedAdapter) -> str:
@@ -37,9 +38,15 @@ def adapter_digest(adapter: ServedAdapter) -> str:
         case None:
             source = adapter.source
             named = "" if source is None else Wanted(source, ADAPTER).reference if source.is_fetched else source.uri
-            return digest({"source": named, "rank": adapter.rank or USUAL_RANK})
+            return _digest(source=named, rank=adapter.rank or USUAL_RANK)
         case reference:
-            return digest({"training": reference.name, "checkpoint": reference.checkpoint})
+            return _digest(training=reference.name, checkpoint=reference.checkpoint)
+
+
+@lru_cache(maxsize=1024)
+def _digest(**named: str | int) -> str:
+    """Every pass asks for the same a dozen times."""
+    return digest(named)
 
 
 def owner_of(serving: DeepSeekServing) -> Owner:
@@ -55,12 +62,12 @@ def wanted_sources(owner: DeepSeekServing) -> tuple[Wanted, ...]:
 
 def fetches(seen: Seen[DeepSeekServing]) -> tuple[Fetching, ...]:
     """The sources that are fetched, or were: those that are recorded, and those that nothing was resolved to yet."""
-    owner = seen.owner
+    owner, named = seen.owner, tuple(_referred(seen.owner))
+    if not named:
+        return ()
     known = {one.reference for one in owner.status.sources}
     pinned = set(_pinned(owner.status.resolved)).union(*map(_pinned, stored(seen)))
-    referred = (
-        one for one, reference in _referred(owner) if one.reference in known or (one.want, reference) not in pinned
-    )
+    referred = (one for one, reference in named if one.reference in known or (one.want, reference) not in pinned)
     wanted = {one.reference: one for one in referred}
     return fetching(seen, owner_of(owner), tuple(wanted.values()), owner.status.sources)
 
