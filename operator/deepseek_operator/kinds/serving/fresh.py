@@ -5,6 +5,7 @@ as it is while the process lives, so the same input has the same answer, and nei
 """
 
 from collections.abc import Callable
+from hashlib import sha256
 from threading import Lock
 from typing import Generic, TypeVar
 
@@ -14,7 +15,6 @@ from deepseek_operator.api.v1alpha1.common.plan import PlanStatus
 from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.status import ResolvedModel, ServingStatus
 from deepseek_operator.core.configuration import Configuration
-from deepseek_operator.core.names import digest
 from deepseek_operator.kinds.serving.devices import planned
 from deepseek_operator.kinds.serving.revision import UPDATE
 from deepseek_operator.kinds.serving.template import rendered
@@ -36,20 +36,18 @@ class Fresh:
 
     def has_plan(self, owner: DeepSeekServing) -> bool:
         """True when `plan` only remembers; else it may compute for longer than an event loop may wait."""
-        return profiled(owner.spec.accelerator) is None or _question(_bare(owner)) in self._plans
+        return profiled(owner.spec.accelerator) is None or _question(owner) in self._plans
 
     def plan(self, owner: DeepSeekServing) -> PlanStatus | None:
         """The plan of the present spec, made anew; None without a profile."""
         if profiled(owner.spec.accelerator) is None:
             return None
-        bare = _bare(owner)
-        return self._plans.of(_question(bare), lambda: planned(bare, self.configuration))
+        return self._plans.of(_question(owner), lambda: planned(_bare(owner), self.configuration))
 
     def pods(self, owner: DeepSeekServing, revision: str, model: ResolvedModel) -> Pods | None:
         """The pods that a replica of a new revision of the present spec would have; None where it would be refused."""
-        bare = _bare(owner)
-        asked = digest([_question(bare), revision, model.to_wire()])
-        return self._pods.of(asked, lambda: self._rendered(bare, revision, model))
+        asked = _question(owner, revision, model.model_dump_json())
+        return self._pods.of(asked, lambda: self._rendered(_bare(owner), revision, model))
 
     def _rendered(self, bare: DeepSeekServing, revision: str, model: ResolvedModel) -> Pods | None:
         plan = self.plan(bare)
@@ -91,5 +89,8 @@ def _bare(owner: DeepSeekServing) -> DeepSeekServing:
     return owner.model_copy(update={"metadata": metadata, "status": ServingStatus()})
 
 
-def _question(bare: DeepSeekServing) -> str:
-    return digest([bare.metadata.to_wire(), bare.spec.to_wire()])
+def _question(owner: DeepSeekServing, *more: str) -> str:
+    """A digest of all that is in `_bare`, and of `more`. No other process reads it, so that it need not be canonical."""
+    meta = owner.metadata
+    told = (meta.name, meta.namespace, meta.uid, meta.annotations.get(UPDATE), owner.spec.model_dump_json(), *more)
+    return sha256(repr(told).encode()).hexdigest()

@@ -33,13 +33,19 @@ def wanted_plan(
         return None
     is_rendered = bool(revision) and template_of(seen, revision) is not None
     asked = reference(owner)
-    references = (asked, *earlier_references(owner)) if is_rendered else (asked,)
-    kept = next((plan for name in references if (plan := _remembered(stored, name)) is not None), owner.status.plan)
-    if kept is None or kept.reference not in references or kept.refused:
+    if (kept := _remembered(stored, asked)) is None:
+        kept = _planned_before(owner, stored, (asked, *(earlier_references(owner) if is_rendered else ())))
+    if kept is None or kept.refused:
         return fresh.plan(owner)
     if is_rendered:
         return _kept_away(seen, revision, kept, fresh.configuration) or kept
     return kept if _is_served(owner, kept, fresh.configuration) else fresh.plan(owner)
+
+
+def _planned_before(owner: DeepSeekServing, stored: Sequence[Manifest], references: Sequence[str]) -> PlanStatus | None:
+    """The plan of this input under one of its `references`: a stored revision's, else the recorded one; None without any."""
+    kept = next((plan for name in references if (plan := _remembered(stored, name)) is not None), owner.status.plan)
+    return kept if kept is not None and kept.reference in references else None
 
 
 def _kept_away(
