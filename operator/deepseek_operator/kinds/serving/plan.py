@@ -191,8 +191,10 @@ def _deletes(view: View, target: str, wanted: tuple[Manifest, ...]) -> Iterator[
     over = view.rollout.spent
     # Routes before the policies that close them.
     routes = HTTP_ROUTE, GRPC_ROUTE
-    for ref, live in sorted(view.seen.children.items(), key=lambda child: (child[0].resource not in routes, child[0])):
-        if ref in names or ref.resource not in _ENDING or is_terminating(live):
+    left = [ref for ref in view.seen.children if ref.resource in _ENDING and ref not in names]
+    for ref in sorted(left, key=lambda ref: (ref.resource not in routes, ref)):
+        live = view.seen.children[ref]
+        if is_terminating(live):
             continue
         if is_of_a_cache(view.owner.metadata.name, ref.name):
             if ref.resource == BUDGET or not view.is_cache_reached(ref.name):

@@ -188,13 +188,15 @@ class View:
         """Where it stands between its last replica and none, as it is to be recorded; None where it never sleeps.
 
         By the recorded run: how a run goes on follows from the replicas that are wanted, which follow from this."""
+        if self.gate is None or self.spec.sleep is None:
+            return None
         run, goal = run_of(self.status.canary), self.goal.revision
         stands = run.stable if run is not None and self.rolled_back is None and is_rejected(run, self.asked) else goal
         is_still = (run is None or not run.is_open) and self.is_guarded
         is_settled = is_still and stands is not None and runs_alone(stands, self.running)
         another = stands is not None and stands != self.status.stable
         is_scheduled = self.bounds is not None and bool(self.bounds.schedules)
-        return slept(self.seen, is_settled, self.serving, another, is_scheduled) if self.gate is not None else None
+        return slept(self.seen, is_settled, self.serving, another, is_scheduled)
 
     @property
     def is_asleep(self) -> bool:
@@ -366,6 +368,8 @@ class View:
     @cached_property
     def taken(self) -> Mapping[str, str]:
         """Those of these names that another serving of the namespace has, and which."""
+        if not self.seen.neighbours:
+            return {}
         told = self.status.gateway.models if self.status.gateway is not None else []
         live = self.seen.child(CONFIG_MAP, serving_service(self.owner.metadata.name))
         had = (*told, *(names_told(live) if live is not None and not is_terminating(live) else ()))

@@ -140,9 +140,12 @@ def _nothing_to_deal_out(spec: TrainingSpec) -> str | None:
 def _too_long_for_the_model(owner: DeepSeekTraining, is_unlearnt: bool) -> str | None:
     """Positions that the model was never shown. The trainer refuses only examples that are that long; so it does where
     nobody wrote a length, and what has learnt already goes on."""
-    wanted, (made_for, where) = owner.spec.hyperparameters.sequence_length, _positions(owner.spec)
+    wanted = owner.spec.hyperparameters.sequence_length
     has_begun = owner.status.attempt is not None and not is_unlearnt
-    if has_begun or not is_told(owner.spec.trainer) or wanted == USUAL_LENGTH or wanted <= made_for:
+    if has_begun or not is_told(owner.spec.trainer) or wanted == USUAL_LENGTH:
+        return None
+    made_for, where = _positions(owner.spec)
+    if wanted <= made_for:
         return None
     return (
         f"hyperparameters.sequenceLength {wanted:,} is more than the {made_for:,} positions of {where}: "
@@ -156,7 +159,7 @@ def _positions(spec: TrainingSpec) -> tuple[int, str]:
     if isinstance(written, int) and written > 0:
         return written, "model.custom.max_position_embeddings"
     try:
-        architecture = catalogue.find(spec.model.name or "").architecture
+        architecture = catalogue.find(spec.model.name).architecture if spec.model.name else None
     except catalogue.UnknownModel:
         architecture = None
     if architecture is None or spec.model.custom is not None:
