@@ -153,11 +153,12 @@ class Look(Generic[OwnerT, StatusT]):
         known = self._ours(key, uid, owner, labelled) | await self._left(key, uid, unserved)
         heard_of = self._of_kind(self._mirror.children(key.namespace, uid), unserved).keys() - known.keys()
         by_name = [ref for ref in heard_of if ref.resource not in self._kind.many]
-        named = await find(key, (*self._lacking(owner, known, unserved), *by_name))
+        wanted = self._kind.wanted_names(owner)
+        named = await find(key, (*_lacking(wanted, known, unserved), *by_name))
         known |= self._ours(key, uid, owner, named)
         known |= await self._pods_of_jobs(key, known)
         reading.unwatched.update({ref: item for ref, item in known.items() if not is_watched(ref.resource, item)})
-        return await self._view(key, owner, manifest, known, named, unserved, find, reading)
+        return await self._view(key, owner, manifest, wanted, known, named, unserved, find, reading)
 
     def is_new(self, key: Key) -> bool:
         """True for an owner that the mirror knows and of which no operator has said a word."""
@@ -196,26 +197,27 @@ class Look(Generic[OwnerT, StatusT]):
         known |= await self._left(key, uid, unserved)
         if reading is not None:
             known = {**reading.unwatched, **known}
-        named = await find(key, self._lacking(owner, known, unserved))
+        wanted = self._kind.wanted_names(owner)
+        named = await find(key, _lacking(wanted, known, unserved))
         known |= self._ours(key, uid, owner, named)
         pods = [self._mirror.children(key.namespace, job) for job in sorted(self._jobs(owner, known))]
         known |= {ref: pod for some in pods for ref, pod in some.items() if ref.resource == POD}
-        return await self._view(key, owner, manifest, known, named, unserved, find, reading)
+        return await self._view(key, owner, manifest, wanted, known, named, unserved, find, reading)
 
     async def _view(
         self,
         key: Key,
         owner: OwnerT,
         manifest: Manifest,
+        wanted: tuple[Ref, ...],
         known: Mapping[Ref, Manifest],
         named: Mapping[Ref, Manifest],
         unserved: Mapping[Resource, str],
         find: Find,
         reading: Reading | None,
     ) -> View[OwnerT]:
-        """`known`: the owner's children. `named`: what has a name that they lacked, or is labelled as theirs, as what KEDA
+        """`wanted`: names that the children take. `known`: the owner's children. `named`: what has a name that they lacked, or is labelled as theirs, as what KEDA
         makes of a child is. `unserved`: what was not asked for."""
-        wanted = self._kind.wanted_names(owner)
         occupied = {ref: named[ref] for ref in wanted if ref in named and ref not in known}
         scalers = tuple(self._scalers(key, known))
         seen = Seen(
@@ -248,10 +250,6 @@ class Look(Generic[OwnerT, StatusT]):
         """uids of the owner's Jobs, those that are gone included: all of their pods are the owner's."""
         living = (uid_of(item) for ref, item in known.items() if ref.resource == JOB)
         return self._kind.recorded_uids(owner).union(living) - {""}
-
-    def _lacking(self, owner: OwnerT, known: Mapping[Ref, Manifest], unserved: Container[Resource]) -> list[Ref]:
-        wanted = self._kind.wanted_names(owner)
-        return [ref for ref in wanted if ref not in known and ref.resource not in unserved]
 
     async def _recall(
         self, key: Key, manifest: Manifest, owner: OwnerT, known: Mapping[Ref, Manifest], unserved: Container[Resource]
@@ -417,6 +415,10 @@ class Look(Generic[OwnerT, StatusT]):
     async def _with_progress(self, key: Key, seen: Seen[OwnerT], pod: Ref | None) -> Seen[OwnerT]:
         manifest = seen.children.get(pod) if pod is not None else None
         return replace(seen, progress=await self._pulls.said(key, manifest)) if manifest is not None else seen
+
+
+def _lacking(wanted: Iterable[Ref], known: Mapping[Ref, Manifest], unserved: Container[Resource]) -> list[Ref]:
+    return [ref for ref in wanted if ref not in known and ref.resource not in unserved]
 
 
 def _is_unseen(owner: Manifest) -> bool:
