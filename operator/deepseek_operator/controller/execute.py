@@ -1,7 +1,7 @@
 """Carries out a plan's actions through the cluster port: in order, up to the first failure.
 
-Create-only semantics: an applied object is made only after a live read said that its name is free, and only while it is;
-later applies carry the uid, so that a successor under the same name is never touched.
+Create-only semantics: an applied object is made only where its name counts as free, by a live read or as presumed, and
+only while it is; later applies carry the uid, so that a successor under the same name is never touched.
 """
 
 import logging

@@ -6,6 +6,9 @@ wanted or known name that those lack, for the pods of its Jobs by the Job's uid 
 writes), and for the references. What it learns goes into the mirror too. Nobody is asked for an optional resource that
 can't be had. Whatever was found, `ownership` says what of it is the owner's.
 
+Names that an owner's children take are not asked for while nobody has said a word of it and no watch has told of them: what
+is made there is made only if the server knows nobody of that name. Where it refuses, all of them are asked for.
+
 A pass that has looked live and acted on it looks again a moment later, and nobody else acts for this owner meanwhile: a
 `renewed` look asks only for what the one before it did not, and takes the rest from the mirror, which knows all that
 was read and what became of each write. That holds for `FRESH_S`; later everything is asked for again.
@@ -51,17 +54,19 @@ MAX_CHAIN = 3
 """References that lead to each other: a serving names a training, and that a claim; one more is allowed for."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Reading:
     """What a live look has read.
 
     Attributes:
         at: when it began, by the monotonic clock.
+        presumes: names that the mirror knows nobody to have count as free.
         asked: each name that was asked for, with what had it; None: nobody.
         unwatched: children that no watch tells of, for they lost their labels.
     """
 
     at: float
+    presumes: bool = False
     asked: dict[Ref, Manifest | None] = field(default_factory=dict)
     unwatched: dict[Ref, Manifest] = field(default_factory=dict)
 
@@ -80,7 +85,7 @@ class View(Generic[OwnerT]):
 
     @property
     def free(self) -> frozenset[Ref]:
-        """Names that nobody has, as was read live."""
+        """Names that nobody has, as was read live or is presumed: to be made there or not at all."""
         asked = self.reading.asked if self.reading is not None else {}
         taken = self.seen.children.keys() | self.seen.occupied.keys()
         return frozenset(ref for ref, found in asked.items() if found is None and ref not in taken)
@@ -126,8 +131,11 @@ class Look(Generic[OwnerT, StatusT]):
             return None
         return await self._mirrored_view(key, manifest, self._referred)
 
-    async def live(self, key: Key) -> View[OwnerT] | None:
+    async def live(self, key: Key, presumes: bool = False) -> View[OwnerT] | None:
         """Every fact read from the API server now; None when there is no such owner.
+
+        `presumes`: of an owner of which no operator has said a word, names that the mirror knows nobody to have count as
+        free without a read. Whoever then makes an object of that name must make it or fail, which `View.free` asks for.
 
         Raises:
             ClusterError: a read failed; nothing is known.
@@ -145,6 +153,7 @@ class Look(Generic[OwnerT, StatusT]):
         if excess is not None:
             raise TooLarge(excess)
         owner, uid = self._kind.parse(manifest), uid_of(manifest)
+        reading.presumes = presumes and _is_unseen(manifest)
         if _is_unseen(manifest):
             self._recalled[key] = uid  # Nothing is recorded of it yet.
         find = partial(self._unasked, reading)
@@ -154,7 +163,9 @@ class Look(Generic[OwnerT, StatusT]):
         heard_of = self._of_kind(self._mirror.children(key.namespace, uid), unserved).keys() - known.keys()
         by_name = [ref for ref in heard_of if ref.resource not in self._kind.many]
         wanted = self._kind.wanted_names(owner)
-        named = await find(key, (*_lacking(wanted, known, unserved), *by_name))
+        lacking = _lacking(wanted, known, unserved)
+        self._presume(key, reading, lacking)
+        named = await find(key, (*lacking, *by_name))
         known |= self._ours(key, uid, owner, named)
         known |= await self._pods_of_jobs(key, known)
         reading.unwatched.update({ref: item for ref, item in known.items() if not is_watched(ref.resource, item)})
@@ -198,7 +209,10 @@ class Look(Generic[OwnerT, StatusT]):
         if reading is not None:
             known = {**reading.unwatched, **known}
         wanted = self._kind.wanted_names(owner)
-        named = await find(key, _lacking(wanted, known, unserved))
+        lacking = _lacking(wanted, known, unserved)
+        if reading is not None:
+            self._presume(key, reading, lacking)
+        named = await find(key, lacking)
         known |= self._ours(key, uid, owner, named)
         pods = [self._mirror.children(key.namespace, job) for job in sorted(self._jobs(owner, known))]
         known |= {ref: pod for some in pods for ref, pod in some.items() if ref.resource == POD}
@@ -356,6 +370,11 @@ class Look(Generic[OwnerT, StatusT]):
         read = {ref: item for ref in wanted - new if (item := reading.asked[ref]) is not None}
         unwatched = {ref: item for ref, item in read.items() if not is_watched(ref.resource, item)}
         return {**unwatched, **self._mirrored(key, wanted - new), **found}
+
+    def _presume(self, key: Key, reading: Reading, names: Iterable[Ref]) -> None:
+        if reading.presumes:
+            new = [ref for ref in names if ref not in reading.asked]
+            reading.asked.update({ref: None for ref in new if not self._mirrored(key, [ref])})
 
     def _mirrored(self, key: Key, refs: Iterable[Ref]) -> dict[Ref, Manifest]:
         found = {ref: self._mirror.get(ref.resource, key.namespace, ref.name) for ref in refs}

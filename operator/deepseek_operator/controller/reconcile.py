@@ -102,11 +102,17 @@ class _Way(Generic[OwnerT]):
         left: rounds that it may still take.
         read: its latest live look.
         actions: what its latest round did.
+        presumes: names that nobody is known to have may count as free; until one was taken.
     """
 
     left: int
     read: View[OwnerT] | None = None
     actions: tuple[Action, ...] = ()
+    presumes: bool = True
+
+    def doubt(self) -> None:
+        """A name was taken that counted as free: the next look reads all of them."""
+        self.read, self.actions, self.presumes = None, (), False
 
 
 class Reconciler(Generic[OwnerT, StatusT]):
@@ -210,7 +216,7 @@ class Reconciler(Generic[OwnerT, StatusT]):
             view: View[OwnerT] | None = await self._look.renewed(key, read)
         else:
             # Of one that nobody has looked at something final is nearly always due.
-            view = await (self._look.live(key) if self._look.is_new(key) else self._look.from_mirror(key))
+            view = await (self._look.live(key, way.presumes) if self._look.is_new(key) else self._look.from_mirror(key))
         decision = await self._decided(key, view) if view is not None else None
         if view is not None and view.reading is None and decision is not None and decision.plan.is_irreversible:
             view = await self._look.live(key)
@@ -227,6 +233,9 @@ class Reconciler(Generic[OwnerT, StatusT]):
             await self._report(key, view, decision.status(Done()))
             return Acted()
         done = await self._executor.execute(key, uid_of(view.manifest), plan.actions, view.free)
+        if way.presumes and way.left and view.reading is not None and _is_conflict(done):
+            way.doubt()
+            return Acted()
         outcome, way.actions = _outcome(plan, done), plan.actions
         if not way.left or not isinstance(outcome, Acted):
             await self._report(key, view, decision.status(done))
@@ -311,6 +320,10 @@ class Reconciler(Generic[OwnerT, StatusT]):
             self._mirror.drop(key)
         else:
             self._mirror.learn(key, key.resource, live)
+
+
+def _is_conflict(done: Done) -> bool:
+    return done.failure is not None and done.failure.reason == "Conflict"
 
 
 def _outcome(plan: Plan[StatusT], done: Done) -> Outcome:

@@ -13,7 +13,16 @@ from deepseek_operator.controller.key import Key
 from deepseek_operator.controller.reconcile import Settled
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.kind import Kind
-from deepseek_operator.core.resources import Resource
+from deepseek_operator.core.resources import (
+    AUTOSCALER,
+    BUDGET,
+    CLAIM,
+    DEPLOYMENT,
+    JOB,
+    REVISION,
+    SERVICE,
+    Resource,
+)
 from deepseek_operator.kinds.serving import serving_kind
 from deepseek_operator.kinds.training import training_kind
 from tests.support.servings import a_claim, a_serving
@@ -26,8 +35,8 @@ GIVEN: dict[Resource, tuple[Callable[[Configuration], Kind[Any, Any]], list[Stor
     TRAINING: (training_kind, [training(nodes={"count": 1})]),
     SERVING: (serving_kind, [a_claim(), a_serving(autoscaling=SCALED)]),
 }
-# Each asks for its owner, for what its spec names and for the names of its children, once each.
-READS = {TRAINING: {"get": 4}, SERVING: {"get": 8}}
+# Each asks once for its owner and for what its spec names; of its children's names the server judges when they are made.
+READS = {TRAINING: {"get": 1}, SERVING: {"get": 2}}
 WRITES = {
     TRAINING: {"create": 2, "apply": 1, "status": 2},
     SERVING: {"create": 1, "apply": 5, "status": 2},
@@ -71,6 +80,56 @@ def test_nothing_that_there_may_be_many_of_is_made_before_a_status_was_written(r
     first = written.index(resource)
     assert not {*written[:first]} & {*operator.kind.many}
     assert {*written[first:]} & {*operator.kind.many}
+
+
+NAMES = [
+    (resource, child)
+    for resource, children in (
+        (TRAINING, (CLAIM, SERVICE, JOB)),
+        (SERVING, (REVISION, SERVICE, DEPLOYMENT, BUDGET, AUTOSCALER)),
+    )
+    for child in children
+]
+
+
+@pytest.mark.parametrize(("resource", "child"), NAMES, ids=lambda resource: resource.kind)
+def test_a_name_that_a_stranger_has_is_told_by_the_pass_that_hears_of_it_and_the_stranger_left_alone(
+    resource: Resource, child: Resource
+) -> None:
+    """No watch has told of it, so it counts as free until the server refuses."""
+    make, manifests = GIVEN[resource]
+    undisturbed = MemoryCluster(StoppedClock())
+    for manifest in manifests:
+        undisturbed.put(manifest)
+    Operator(make(Configuration()), undisturbed, StoppedClock()).settle()
+    name = undisturbed.all(child)[-1]["metadata"]["name"]
+    cluster = MemoryCluster(StoppedClock())
+    operator = Operator(make(Configuration()), cluster, StoppedClock())
+    for manifest in manifests:
+        cluster.put(manifest)
+    operator.pipe.flush()
+    stranger = cluster.put(
+        {
+            "apiVersion": child.api_version,
+            "kind": child.kind,
+            "metadata": {"name": name, "namespace": manifests[-1]["metadata"]["namespace"]},
+            "spec": {},
+        }
+    )
+    metadata = manifests[-1]["metadata"]
+    key = Key(resource, metadata["namespace"], metadata["name"])
+    operator.reconcile(key)
+    told = _conditions(cluster, key)
+    assert name in str(told)
+    operator.settle()
+    assert _conditions(cluster, key) == told
+    assert cluster.read(child, key.namespace, name) == stranger
+
+
+def _conditions(cluster: MemoryCluster, key: Key) -> list[tuple[str, str, str, str]]:
+    found = cluster.read(key.resource, key.namespace, key.name)
+    assert found is not None
+    return [(one["type"], one["status"], one["reason"], one["message"]) for one in found["status"]["conditions"]]
 
 
 def _counted(operator: Operator) -> Counter[str]:
