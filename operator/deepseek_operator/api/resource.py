@@ -29,7 +29,8 @@ class Family:
 class Resource:
     """One namespaced resource type: `api_version` as in a manifest, `plural` as in a URL.
 
-    Each is made once, by a module, and is equal to itself alone: a pass compares and looks up hundreds of them.
+    Two of the same version, kind and plural are equal. A pass compares and looks up hundreds of them, nearly all of them the
+    very same object: so that is asked first, and one text makes the hash.
 
     Attributes:
         family: of one of the operator's own kinds, what its children have in common; None: it is nobody's owner.
@@ -45,9 +46,18 @@ class Resource:
     is_read_whole: bool = field(default=False, repr=False)
     installed_by: str = field(default="", repr=False)
 
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, Resource) and self._named == other._named)
+
+    def __hash__(self) -> int:
+        return hash(self.plural)
+
     def __lt__(self, other: "Resource") -> bool:
-        """By API version, kind and plural."""
-        return (self.api_version, self.kind, self.plural) < (other.api_version, other.kind, other.plural)
+        return self._named < other._named
+
+    @property
+    def _named(self) -> tuple[str, str, str]:
+        return self.api_version, self.kind, self.plural
 
     @property
     def group(self) -> str:

@@ -1,12 +1,15 @@
-"""Resources are told apart by identity: of two that name the same, neither would find what is kept under the other."""
+"""Resources are told apart by what they are called, and are in that order."""
 
-from deepseek_operator.core.resources import KUBERNETES, OPTIONAL, Ref
+from deepseek_operator.core.resources import KUBERNETES, OPTIONAL, SERVICE, Ref, Resource
 from deepseek_operator.kinds.registry import KINDS
 
 
-def test_no_resource_is_made_twice() -> None:
-    every = {*KUBERNETES, *OPTIONAL, *KINDS.owners, *KINDS.children, *KINDS.watched}
-    assert len({(one.api_version, one.kind) for one in every}) == len(every)
+def test_two_that_are_called_the_same_are_one() -> None:
+    again = Resource(SERVICE.api_version, SERVICE.kind, SERVICE.plural, is_read_whole=True)
+    assert {SERVICE: "found"}[again] == "found"
+    assert again == SERVICE
+    assert Resource("v2", SERVICE.kind, SERVICE.plural) != SERVICE
+    assert SERVICE.plural != SERVICE
 
 
 def test_references_are_in_the_order_of_their_resources_and_names() -> None:

@@ -192,11 +192,10 @@ class View:
             return None
         run, goal = run_of(self.status.canary), self.goal.revision
         stands = run.stable if run is not None and self.rolled_back is None and is_rejected(run, self.asked) else goal
-        is_still = (run is None or not run.is_open) and self.is_guarded
+        is_still = self.is_guarded and (run is None or not run.is_open)
         is_settled = is_still and stands is not None and runs_alone(stands, self.running)
-        another = stands is not None and stands != self.status.stable
-        is_scheduled = self.bounds is not None and bool(self.bounds.schedules)
-        return slept(self.seen, is_settled, self.serving, another, is_scheduled)
+        another = stands not in (None, self.status.stable)
+        return slept(self.seen, is_settled, self.serving, another, bool(self.bounds and self.bounds.schedules))
 
     @property
     def is_asleep(self) -> bool:
@@ -363,13 +362,12 @@ class View:
             return {}
         alive = {name for name, one in self.running.items() if one.specified or one.total}
         ordered = sorted(alive | {target}, key=lambda name: (name == target, self.ages.get(name, 0), name))
-        return answering({name: self._names(name) for name in ordered}, self.pins, self.shares)
+        names = {name: recorded_names(self.owner, record_of(self.seen, name)) for name in ordered}
+        return answering(names, self.pins, self.shares)
 
     @cached_property
     def taken(self) -> Mapping[str, str]:
         """Those of these names that another serving of the namespace has, and which."""
-        if not self.seen.neighbours:
-            return {}
         told = self.status.gateway.models if self.status.gateway is not None else []
         live = self.seen.child(CONFIG_MAP, serving_service(self.owner.metadata.name))
         had = (*told, *(names_told(live) if live is not None and not is_terminating(live) else ()))
@@ -379,9 +377,6 @@ class View:
     def offered(self) -> Mapping[str, Answering]:
         """What the gate is told: who answers to each name that is the serving's own."""
         return {name: who for name, who in self.answering.items() if name not in self.taken}
-
-    def _names(self, revision: str) -> tuple[str, ...]:
-        return recorded_names(self.owner, record_of(self.seen, revision))
 
     @cached_property
     def cached(self) -> tuple[str, ...]:
