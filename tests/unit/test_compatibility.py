@@ -26,6 +26,10 @@ PINS = {
     "Envoy Gateway": ("tests/support/envoy_gateway/go.mod", r"envoyproxy/gateway v([\d.]+)"),
     "LeaderWorkerSet": ("tests/support/leader_worker_set/go.mod", r"sigs\.k8s\.io/lws v([\d.]+)"),
     "KEDA": ("tests/support/keda/go.mod", r"kedacore/keda/v2 v([\d.]+)"),
+    "kube-network-policies": (
+        "tests/support/kube_network_policies/go.mod",
+        r"sigs\.k8s\.io/kube-network-policies v([\d.]+)",
+    ),
     "Argo CD's health scripts": ("tests/support/argocd.py", r"lua(51)"),
 }
 
