@@ -24,6 +24,7 @@ from deepseek_operator.core.resources import CLAIM, POD, Resource
 from deepseek_operator.domain.policy.canary import Phase
 from deepseek_operator.domain.values.quantity import parse as quantity
 from deepseek_operator.kinds.registry import KINDS
+from deepseek_operator.workloads.batch.fetch import ABOUT
 from examples.local_cluster.api import Manifest
 from tests.campaign.bed import OWNERS, TENANTS, Bed
 from tests.campaign.witness import is_ready
@@ -244,7 +245,7 @@ def of_serving(owner: Manifest, reference: Rehearsal, mine: Mapping[str, list[Ma
             if reason != "WaitingForAPI":
                 yield f"{expected['kind']} can't be made here, and it says {kind}/{reason}"
             continue
-        live = next((i for i in mine[expected["kind"]] if i["metadata"]["name"] == expected["metadata"]["name"]), None)
+        live = next((item for item in mine[expected["kind"]] if _called(item) == _called(expected)), None)
         name = f"{expected['kind']} {expected['metadata']['name']}"
         if live is None:
             yield f"{name} is not there ({kind}/{reason})"
@@ -383,6 +384,12 @@ def _same_quantity(one: Any, other: Any) -> bool:
         return False
 
 
+def _called(child: Mapping[str, Any]) -> str:
+    """Its name; of a fetch, whose name is a digest of the owner's uid that a rehearsal doesn't know, what it fetches."""
+    about = json.loads(child["metadata"].get("annotations", {}).get(ABOUT, "{}"))
+    return str({**about, "attempt": None} if about else child["metadata"]["name"])
+
+
 def _without_moods(item: Mapping[str, Any]) -> Any:
     """The object without what follows from chance, from the number of the attempt, or from the moment."""
     metadata = {key: part for key, part in item["metadata"].items() if key not in OF_ITS_OWN and key != "name"}
@@ -391,8 +398,9 @@ def _without_moods(item: Mapping[str, Any]) -> Any:
 
 
 def _of_any_attempt(value: Any) -> Any:
-    """A Job's name ends with the number of its attempt."""
-    return json.loads(re.sub(r"(-train-<hash>)-\d+", r"\1-<attempt>", json.dumps(value)))
+    """A Job's name ends with the number of its attempt, or, of a fetch, with a digest of it."""
+    text = re.sub(r"(-train-<hash>)-\d+", r"\1-<attempt>", json.dumps(value))
+    return json.loads(re.sub(r"-fetch-[0-9a-f]{7}f\b", "-fetch-<attempt>", text))
 
 
 def _pruned(value: Any) -> Any:

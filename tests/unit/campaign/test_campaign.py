@@ -101,7 +101,7 @@ def canary(steps: dict[str, Any], **spec: Any) -> ServingLife:
 
 
 def complaints(life: ServingLife, **status: Any) -> list[str]:
-    """What the oracle says of a serving, as the campaign asks it."""
+    """What the oracle says of a serving, as the campaign asks it: the rehearsal's has another uid."""
     serving = life.serving()
     owner = {**serving, "status": {**spread(serving["status"]), **status}}
     kinds = {resource.kind: resource for resource in (SERVICE, DEPLOYMENT, BUDGET, REVISION, POD, JOB)}
@@ -109,9 +109,18 @@ def complaints(life: ServingLife, **status: Any) -> list[str]:
         **{key: serving[key] for key in ("apiVersion", "kind", "spec")},
         "metadata": {"name": "chat", "namespace": NAMESPACE},
     }
-    (reference,) = asyncio.run(rehearse([bare], [a_claim()], Configuration(), KINDS))
+    (reference,) = asyncio.run(rehearse([bare], [a_claim(), a_claim("other")], Configuration(), KINDS))
     mine = {kind: [{"kind": kind, **item} for item in life.cluster.all(resource)] for kind, resource in kinds.items()}
     return list(of_serving(owner, reference, mine))
+
+
+def test_a_fetch_is_found_by_what_it_fetches() -> None:
+    life = ServingLife(model={"source": {"uri": "hf://deepseek-ai/tiny@main", "claimName": "models"}})
+    life.run()
+    assert complaints(life) == []
+    (job,) = life.cluster.all(JOB)
+    life.cluster.remove(JOB, NAMESPACE, job["metadata"]["name"])
+    assert [one for one in complaints(life) if one.startswith("Job ") and "is not there" in one]
 
 
 @pytest.mark.parametrize("name", STEPS)
