@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -149,8 +149,6 @@ def settled(kubectl: Kubectl, addresses: Mapping[str, str], tried: Sequence[int]
         last = reached(kubectl, addresses, tried)
         return last == wanted
 
-    try:
+    with suppress(AssertionError):
         until("the network does as wanted", look, timeout_s=30)
-    except AssertionError:
-        return last
     return last

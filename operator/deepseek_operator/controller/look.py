@@ -54,7 +54,7 @@ MAX_CHAIN = 3
 """References that lead to each other: a serving names a training, and that a claim; one more is allowed for."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Reading:
     """What a live look has read.
 
@@ -142,7 +142,7 @@ class Look(Generic[OwnerT, StatusT]):
             TooLarge: the owner is more than is looked at.
             Exception: whatever the kind raises on an owner that it can't bear.
         """
-        reading = Reading(self._clock.monotonic())
+        at = self._clock.monotonic()
         manifest = await self._cluster.get(key.resource, key.namespace, key.name)
         if manifest is None:
             self._mirror.drop(key)
@@ -153,7 +153,7 @@ class Look(Generic[OwnerT, StatusT]):
         if excess is not None:
             raise TooLarge(excess)
         owner, uid = self._kind.parse(manifest), uid_of(manifest)
-        reading.presumes = presumes and _is_unseen(manifest)
+        reading = Reading(at, presumes and _is_unseen(manifest))
         if _is_unseen(manifest):
             self._recalled[key] = uid  # Nothing is recorded of it yet.
         find = partial(self._unasked, reading)
@@ -373,8 +373,8 @@ class Look(Generic[OwnerT, StatusT]):
 
     def _presume(self, key: Key, reading: Reading, names: Iterable[Ref]) -> None:
         if reading.presumes:
-            new = [ref for ref in names if ref not in reading.asked]
-            reading.asked.update({ref: None for ref in new if not self._mirrored(key, [ref])})
+            new = set(names) - reading.asked.keys()
+            reading.asked.update(dict.fromkeys(new - self._mirrored(key, new).keys()))
 
     def _mirrored(self, key: Key, refs: Iterable[Ref]) -> dict[Ref, Manifest]:
         found = {ref: self._mirror.get(ref.resource, key.namespace, ref.name) for ref in refs}

@@ -233,7 +233,7 @@ class Reconciler(Generic[OwnerT, StatusT]):
             await self._report(key, view, decision.status(Done()))
             return Acted()
         done = await self._executor.execute(key, uid_of(view.manifest), plan.actions, view.free)
-        if way.presumes and way.left and view.reading is not None and _is_conflict(done):
+        if way.left and view.reading is not None and view.reading.presumes and _is_conflict(done):
             way.doubt()
             return Acted()
         outcome, way.actions = _outcome(plan, done), plan.actions

@@ -108,16 +108,10 @@ def test_a_name_that_a_stranger_has_is_told_by_the_pass_that_hears_of_it_and_the
     for manifest in manifests:
         cluster.put(manifest)
     operator.pipe.flush()
-    stranger = cluster.put(
-        {
-            "apiVersion": child.api_version,
-            "kind": child.kind,
-            "metadata": {"name": name, "namespace": manifests[-1]["metadata"]["namespace"]},
-            "spec": {},
-        }
-    )
     metadata = manifests[-1]["metadata"]
     key = Key(resource, metadata["namespace"], metadata["name"])
+    taken = {"name": name, "namespace": key.namespace}
+    stranger = cluster.put({"apiVersion": child.api_version, "kind": child.kind, "metadata": taken, "spec": {}})
     operator.reconcile(key)
     told = _conditions(cluster, key)
     assert name in str(told)

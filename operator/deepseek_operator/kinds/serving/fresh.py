@@ -91,6 +91,6 @@ def _bare(owner: DeepSeekServing) -> DeepSeekServing:
 
 def _question(owner: DeepSeekServing, *more: str) -> str:
     """A digest of all that is in `_bare`, and of `more`. No other process reads it, so that it need not be canonical."""
-    meta = owner.metadata
-    told = (meta.name, meta.namespace, meta.uid, meta.annotations.get(UPDATE), owner.spec.model_dump_json(), *more)
+    bare = _bare(owner)
+    told = (bare.metadata.model_dump_json(), bare.spec.model_dump_json(), *more)
     return sha256(repr(told).encode()).hexdigest()
