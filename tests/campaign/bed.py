@@ -29,8 +29,9 @@ SYSTEM = "deepseek-system"
 TENANTS = ("team-a", "team-b")
 CLAIMS = ("models", "corpora")
 OWNERS = ("DeepSeekTraining", "DeepSeekServing")
-ENVIRONMENT = {"AUDIT_INTERVAL_SECONDS": "2", "LEASE_NAME": SYSTEM}
-"""What a silent watch hides is found by an audit; a minute of waiting for one would make a campaign of hours."""
+ENVIRONMENT = {"AUDIT_INTERVAL_SECONDS": "2", "SIGNAL_INTERVAL_SECONDS": "2", "LEASE_NAME": SYSTEM}
+"""What a silent watch hides is found by an audit; a minute of waiting for one would make a campaign of hours. And what signals
+say has to be told before all counts as quiet: a fresh process asks at once."""
 Problem = (ApiError, OSError, HTTPException)
 """What a client of an API server that is being tormented must expect."""
 

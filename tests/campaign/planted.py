@@ -39,13 +39,13 @@ PLANTED: dict[str, Planted] = {
         "kinds/serving/status.py",
         "observed_generation=owner.metadata.generation,",
         "observed_generation=1,",
-        "14:1-10",
+        "6:1-20",
     ),
     "a 429 ends the process": Planted(
         "controller/reconcile.py",
         "        except Throttled as error:\n            return",
         "        except Throttled as error:\n            raise SystemExit(1) from None\n            return",
-        "4:1-20",
+        "8:1-20",
     ),
     "an error in a watch ends the watch": Planted(
         "controller/stream.py",
