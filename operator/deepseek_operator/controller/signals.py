@@ -138,15 +138,15 @@ class SignalBoard:
         """
         entry, demand = self._scaled[key.resource]
         version = (manifest["metadata"]["uid"], manifest["metadata"]["resourceVersion"])
-        known = self._known.get(key)
+        known, owner = self._known.get(key), None
         if known is None or known.version != version:
-            asked = demand.queries(entry.definition.model.model_validate(manifest), self._configuration)
-            known = _Known(version, asked, None, Wanted(None))
+            owner = entry.definition.model.model_validate(manifest)
+            known = _Known(version, demand.queries(owner, self._configuration), None, Wanted(None))
         answers = await asyncio.gather(*(self._signals.read(query, now) for _, query in known.asked))
         samples = {name: answer for (name, _), answer in zip(known.asked, answers, strict=True)}
         if not known.asked or samples == known.samples:
             return known
-        owner = entry.definition.model.model_validate(manifest)
+        owner = owner or entry.definition.model.model_validate(manifest)
         return replace(known, samples=samples, found=demand.wanted(owner, self._configuration, samples))
 
     def _tell(self, key: Key, wishes: tuple[SignalWish, ...]) -> None:
