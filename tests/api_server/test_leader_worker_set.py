@@ -36,7 +36,7 @@ SPEC: dict[str, Any] = {
 class Nodes(FakeNode):
     """Pods have addresses, and a leader is ready once every pod of its group runs, as an engine over them is."""
 
-    def _run(self, pod: Manifest) -> None:
+    def _run(self, pod: Manifest, *, is_ready: bool) -> None:
         labels = pod["metadata"]["labels"]
         if labels.get(RANK) == "0":
             group = [one for one in self.pods(f"{NUMBER}={labels[NUMBER]}") if set_of(one) == set_of(pod)]
@@ -44,7 +44,7 @@ class Nodes(FakeNode):
             others = [one for one in group if one["metadata"]["labels"][RANK] != "0"]
             if sum(_runs(one) for one in others) < size - 1:
                 return
-        super()._run(pod)
+        super()._run(pod, is_ready=is_ready)
         number = sum(map(ord, pod["metadata"]["name"])) % 250 + 1
         self._set(pod, {"podIP": f"10.201.0.{number}", "podIPs": [{"ip": f"10.201.0.{number}"}]})
 

@@ -21,6 +21,8 @@ from tests.support.our_kinds import DEFINITIONS
 Act = Callable[[Bed, Random], str | None]
 
 NAMES = {"DeepSeekTraining": ("a", "b", "elder"), "DeepSeekServing": ("x", "y")}
+STEADY = "steady"
+"""The serving that is released again and again; whatever else happens to it is drawn as for any."""
 MOST_PODS = 3
 """Pods of a gang or replicas that are asked for at most: the nodes are made up, the machine is not."""
 POLICIES = ("Background", "Background", "Foreground", "Orphan")
@@ -103,6 +105,23 @@ def suspend_or_resume(bed: Bed, random: Random) -> str | None:
         return None
     wanted = not item["spec"].get("suspend", False)
     return f"suspend {wanted} of {_named(item)}: {_put(bed, item, {**item['spec'], 'suspend': wanted})}"
+
+
+def release(bed: Bed, random: Random) -> str | None:
+    """A plain serving is made, or gets another release: its replicas are replaced one after the other. What is drawn hardly
+    ever comes to that, for it waits for claims, routes or models."""
+    tenant, number = TENANTS[0], str(random.randint(1, 99))
+    spec: dict[str, Any] = {
+        "model": {"source": {"uri": "pvc://models/v2"}},
+        "engine": {"env": [{"name": "RELEASE", "value": number}]},
+    }
+    items = bed.items("DeepSeekServing", tenant)
+    item = next((item for item in items if item["metadata"]["name"] == STEADY), None)
+    if item is not None:
+        return f"release {number} of {_named(item)}: {_put(bed, item, spec)}"
+    manifest = {"apiVersion": API_VERSION, "kind": "DeepSeekServing", "metadata": {"name": STEADY}, "spec": spec}
+    said = _sent(bed, "DeepSeekServing", tenant, STEADY, manifest, bed.api.create)
+    return f"release {number} of a new DeepSeekServing {tenant}/{STEADY}: {said}"
 
 
 def scale(bed: Bed, random: Random) -> str | None:
@@ -314,6 +333,7 @@ ACTS: tuple[tuple[int, Act], ...] = (
     (3, vanish),
     (1, delete_namespace),
     (1, delete_definition),
+    (14, release),
 )
 
 

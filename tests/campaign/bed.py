@@ -32,6 +32,8 @@ OWNERS = ("DeepSeekTraining", "DeepSeekServing")
 ENVIRONMENT = {"AUDIT_INTERVAL_SECONDS": "2", "SIGNAL_INTERVAL_SECONDS": "2", "LEASE_NAME": SYSTEM}
 """What a silent watch hides is found by an audit; a minute of waiting for one would make a campaign of hours. And what signals
 say has to be told before all counts as quiet: a fresh process asks at once."""
+LOADS_S = 2.0
+"""Until a new replica is ready: were it at once, old ones that go too early would not be missed."""
 Problem = (ApiError, OSError, HTTPException)
 """What a client of an API server that is being tormented must expect."""
 
@@ -193,7 +195,7 @@ def bed(folder: Path, seed: int, replicas: int, source: Path | None = None) -> I
         cluster.api.create("/api/v1/namespaces", {"metadata": {"name": SYSTEM}})
         made.restore()
         for tenant in TENANTS:
-            made.nodes[tenant] = stack.enter_context(FakeNode(cluster.api, tenant, tenant))
+            made.nodes[tenant] = stack.enter_context(FakeNode(cluster.api, tenant, tenant, loads_s=LOADS_S))
         for number in range(replicas):
             made.replicas.append(_replica(made, number))
         for replica in made.replicas:

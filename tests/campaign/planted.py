@@ -63,12 +63,12 @@ PLANTED: dict[str, Planted] = {
         "domain/policy/rollout.py",
         "    owed = grown - min(current.serving, grown)",
         "    owed = grown - min(current.specified, grown)",
-        "8:1-20",
+        "6:1-20",
     ),
     "what is left of a revision stays": Planted(
         "kinds/serving/plan.py",
         "        elif ref.resource == SERVICE or revision_named(live) in over:",
         "        elif ref.resource == SERVICE:",
-        "8:1-20",
+        "6:1-20",
     ),
 }

@@ -1,4 +1,5 @@
-"""A node that a test directs: it places and runs every pod of a namespace at once, and ends them as it is told.
+"""A node that a test directs: it places and runs every pod of a namespace at once (unless it is to take its time to become
+ready), and ends them as it is told.
 
 It speaks to a real API server as scheduler and kubelet do (binding, pod status, the last delete), so that the real
 controllers react. Containers do not exist.
@@ -20,15 +21,18 @@ class FakeNode:
     """Node `name`, with the pods of one namespace. Use it as a context manager.
 
     Attributes:
+        loads_s: how long a pod with a readiness probe runs before it is ready: an engine reads its model.
         lingers: pods with DisruptionTarget stay terminating until this is False again: a worker that saves.
     """
 
-    def __init__(self, api: Api, namespace: str, name: str) -> None:
+    def __init__(self, api: Api, namespace: str, name: str, loads_s: float = 0.0) -> None:
         self._api = api
         self._name = name
         self._pods = f"/api/v1/namespaces/{namespace}/pods"
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._work, daemon=True)
+        self.loads_s = loads_s
+        self._loading: dict[str, float] = {}
         self.lingers = False
         self.failure: Exception | None = None
         self._beaten = 0.0
@@ -90,21 +94,29 @@ class FakeNode:
                 if phase == "Running":
                     self.end(pod, 75)
                 self._api.delete(path, grace_s=0)
+                self._loading.pop(pod["metadata"]["uid"], None)
             elif not pod["spec"].get("nodeName"):
                 target = {"apiVersion": "v1", "kind": "Node", "name": self._name}
                 self._api.create(f"{path}/binding", {"metadata": {"name": pod["metadata"]["name"]}, "target": target})
-            elif phase == "Pending" or (phase == "Running" and _is_doubted(pod)):
-                self._run(pod)
+            elif phase == "Pending":
+                self._run(pod, is_ready=not self._is_loading(pod))
+            elif phase == "Running" and _is_not_ready(pod) and not self._is_loading(pod):
+                self._run(pod, is_ready=True)
         except ApiError as error:
             if error.code not in (404, 409):
                 raise
 
-    def _run(self, pod: Manifest) -> None:
-        conditions = [
-            _since({"type": kind, "status": "True"})
-            for kind in ("PodScheduled", "Initialized", "ContainersReady", "Ready")
-        ]
-        running = _containers(pod, {"running": {"startedAt": _now()}}, is_ready=True)
+    def _is_loading(self, pod: Manifest) -> bool:
+        """It was seen first less than `loads_s` ago; one that was ready stays so, whatever is doubted since."""
+        if not any("readinessProbe" in container for container in pod["spec"]["containers"]):
+            return False
+        begun = self._loading.setdefault(pod["metadata"]["uid"], time.monotonic())
+        return time.monotonic() - begun < self.loads_s
+
+    def _run(self, pod: Manifest, *, is_ready: bool) -> None:
+        whether = {"PodScheduled": True, "Initialized": True, "ContainersReady": is_ready, "Ready": is_ready}
+        conditions = [_since({"type": kind, "status": str(holds)}) for kind, holds in whether.items()]
+        running = _containers(pod, {"running": {"startedAt": _now()}}, is_ready=is_ready)
         self._set(
             pod, {"phase": "Running", "startTime": _now(), "conditions": conditions, "containerStatuses": running}
         )
@@ -140,10 +152,10 @@ def _containers(pod: Manifest, state: dict[str, Any], *, is_ready: bool) -> list
     ]
 
 
-def _is_doubted(pod: Manifest) -> bool:
-    """The controllers took Ready away when the node was silent for too long; a kubelet that is back sets it again."""
-    said = {condition["type"]: condition["status"] for condition in _conditions(pod)}
-    return said.get("Ready") == "False" and said.get("ContainersReady") == "True"
+def _is_not_ready(pod: Manifest) -> bool:
+    """Not yet, or not any more: controllers take Ready away when the node was silent for too long, and a kubelet that is back
+    sets it again."""
+    return any(condition["type"] == "Ready" and condition["status"] == "False" for condition in _conditions(pod))
 
 
 def _conditions(pod: Manifest) -> list[dict[str, Any]]:
