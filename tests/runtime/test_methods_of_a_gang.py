@@ -13,9 +13,9 @@ from tests.runtime.pods import Attempt, Process, spec
 
 STEPS = 40
 NEAR = 10
-"""Steps for which a loss is compared with that of another number of processes: a sum has another order there, and narrow
-matrices made orthonormal in each step let 7e-8 grow to 1e-6 within ten steps and to 3e-5 within 35. An error that is lost,
-or taken of one process alone, is 2e-3 in the second."""
+"""Steps for which a compressed loss is compared with that of another number of processes: a sum has another order there, and
+narrow matrices made orthonormal in each step let 7e-8 grow to 1e-6 within ten steps and to 3e-5 within 35. An error that is
+lost, or taken of one process alone, is 2e-3 in the second."""
 EVERY_FIVE = {"DEEPSEEK_CHECKPOINT_EVERY_STEPS": "5", "DEEPSEEK_CHECKPOINT_KEEP_BEST": "0"}
 EXPORTS = {"Merged": "model.safetensors", "Adapter": "adapter_model.safetensors"}
 
@@ -78,7 +78,8 @@ def test_adapter_of_two_processes_is_killed_resumed_and_exported_as_of_one(
     if method != "attention":
         alone = ended(attempt(tmp_path / "alone", merged, 2, "alone", processes=1, after="killed"))
         assert alone.losses.keys() == expected.keys()
-        near = range(begun + 1, min(begun + NEAR, STEPS) + 1)
+        last = min(begun + NEAR, STEPS) if method == "compressed" else STEPS
+        near = range(begun + 1, last + 1)
         assert [alone.losses[step] for step in near] == pytest.approx([expected[step] for step in near], abs=1e-5)
 
     for export in ("Adapter",) if method == "prompts" else EXPORTS:
