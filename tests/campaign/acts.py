@@ -60,13 +60,7 @@ def create(bed: Bed, random: Random) -> str | None:
     kind, tenant = random.choice(OWNERS), random.choice(TENANTS)
     taken = {item["metadata"]["name"] for item in bed.items(kind, tenant)}
     free = [name for name in NAMES[kind] if name not in taken]
-    return _create(bed, random, kind, tenant, random.choice(free)) if free else None
-
-
-def _create(bed: Bed, random: Random, kind: str, tenant: str, name: str) -> str:
-    spec = _drawn_spec(random, kind)
-    manifest = {"apiVersion": API_VERSION, "kind": kind, "metadata": {"name": name}, "spec": spec}
-    return f"create {kind} {tenant}/{name}: {_sent(bed, kind, tenant, name, manifest, bed.api.create)}"
+    return _made(bed, kind, tenant, random.choice(free), _drawn_spec(random, kind)) if free else None
 
 
 def edit(bed: Bed, random: Random) -> str | None:
@@ -85,10 +79,7 @@ def poison(bed: Bed, random: Random) -> str | None:
     tenant = random.choice(TENANTS)
     if any(item["metadata"]["name"] == "poison" for item in bed.items("DeepSeekTraining", tenant)):
         return None
-    spec = random.choice(POISONS)()
-    manifest = {"apiVersion": API_VERSION, "kind": "DeepSeekTraining", "metadata": {"name": "poison"}, "spec": spec}
-    said = _sent(bed, "DeepSeekTraining", tenant, "poison", manifest, bed.api.create)
-    return f"create DeepSeekTraining {tenant}/poison: {said}"
+    return _made(bed, "DeepSeekTraining", tenant, "poison", random.choice(POISONS)())
 
 
 def roll_back(bed: Bed, random: Random) -> str | None:
@@ -118,10 +109,8 @@ def release(bed: Bed, random: Random) -> str | None:
     items = bed.items("DeepSeekServing", tenant)
     item = next((item for item in items if item["metadata"]["name"] == STEADY), None)
     if item is not None:
-        return f"release {number} of {_named(item)}: {_put(bed, item, spec)}"
-    manifest = {"apiVersion": API_VERSION, "kind": "DeepSeekServing", "metadata": {"name": STEADY}, "spec": spec}
-    said = _sent(bed, "DeepSeekServing", tenant, STEADY, manifest, bed.api.create)
-    return f"release {number} of a new DeepSeekServing {tenant}/{STEADY}: {said}"
+        return f"release {number}: {_named(item)} becomes {_put(bed, item, spec)}"
+    return f"release {number}: {_made(bed, 'DeepSeekServing', tenant, STEADY, spec)}"
 
 
 def scale(bed: Bed, random: Random) -> str | None:
@@ -147,8 +136,8 @@ def recreate(bed: Bed, random: Random) -> str | None:
     if item is None:
         return None
     said = _delete(bed, random, item)
-    metadata = item["metadata"]
-    return f"{said}, then {_create(bed, random, item['kind'], metadata['namespace'], metadata['name'])}"
+    metadata, spec = item["metadata"], _drawn_spec(random, item["kind"])
+    return f"{said}, then {_made(bed, item['kind'], metadata['namespace'], metadata['name'], spec)}"
 
 
 def _delete(bed: Bed, random: Random, item: Manifest) -> str:
@@ -360,6 +349,11 @@ def _bounded(spec: dict[str, Any]) -> dict[str, Any]:
         if isinstance(part, dict) and isinstance(part.get(last), int) and part[last] > MOST_PODS:
             part[last] = MOST_PODS
     return spec
+
+
+def _made(bed: Bed, kind: str, tenant: str, name: str, spec: dict[str, Any]) -> str:
+    manifest = {"apiVersion": API_VERSION, "kind": kind, "metadata": {"name": name}, "spec": spec}
+    return f"create {kind} {tenant}/{name}: {_sent(bed, kind, tenant, name, manifest, bed.api.create)}"
 
 
 def _put(bed: Bed, item: Manifest, spec: Manifest) -> str:
