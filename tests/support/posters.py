@@ -58,6 +58,7 @@ class PosterKind:
     resource = POSTER
     owns: tuple[Resource, ...] = (CONFIG_MAP, BOARD)
     many: tuple[Resource, ...] = (BOARD,)
+    records_first = False
 
     def parse(self, manifest: Manifest) -> Poster:
         return Poster.model_validate(manifest)

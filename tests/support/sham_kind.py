@@ -47,6 +47,7 @@ class NoteKind:
     resource = NOTE
     owns: tuple[Resource, ...] = (POD_TEMPLATE,)
     many: tuple[Resource, ...] = ()
+    records_first = False
 
     def parse(self, manifest: Manifest) -> Note:
         return Note.model_validate(manifest)

@@ -67,6 +67,7 @@ class TinyKind:
     resource: Resource = TRAINING
     owns: tuple[Resource, ...] = (JOB, POD, SERVICE)
     many: tuple[Resource, ...] = (JOB, POD)
+    records_first: bool = False
 
     def parse(self, manifest: Manifest) -> Tiny:
         return Tiny.model_validate(manifest)

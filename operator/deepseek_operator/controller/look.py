@@ -20,7 +20,7 @@ pass over an owner asks by name for whatever the status records and the mirror l
 import asyncio
 from collections.abc import Awaitable, Callable, Container, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import Generic, TypeVar
 
@@ -29,6 +29,7 @@ from deepseek_operator.controller.key import Key
 from deepseek_operator.controller.mirror import Mirror
 from deepseek_operator.controller.pulls import Pulls
 from deepseek_operator.controller.readings import Readings
+from deepseek_operator.controller.view import Reading, View
 from deepseek_operator.core.kept import TooLarge, kept
 from deepseek_operator.core.kind import Kind
 from deepseek_operator.core.ownership import is_anothers, is_child, job_uid_of
@@ -52,43 +53,6 @@ WARNINGS_BURST, WARNINGS_PER_S = 50, 5.0
 namespace for each read: a wave whose pods are late would have it read them once for each of its trainings."""
 MAX_CHAIN = 3
 """References that lead to each other: a serving names a training, and that a claim; one more is allowed for."""
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What a live look has read.
-
-    Attributes:
-        at: when it began, by the monotonic clock.
-        presumes: names that the mirror knows nobody to have count as free.
-        asked: each name that was asked for, with what had it; None: nobody.
-        unwatched: children that no watch tells of, for they lost their labels.
-    """
-
-    at: float
-    presumes: bool = False
-    asked: dict[Ref, Manifest | None] = field(default_factory=dict)
-    unwatched: dict[Ref, Manifest] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class View(Generic[OwnerT]):
-    """A `Seen` and the owner as stored, which a status write needs.
-
-    Attributes:
-        reading: of a live look; None of a look at the mirror.
-    """
-
-    seen: Seen[OwnerT]
-    manifest: Manifest
-    reading: Reading | None = None
-
-    @property
-    def free(self) -> frozenset[Ref]:
-        """Names that nobody has, as was read live or is presumed: to be made there or not at all."""
-        asked = self.reading.asked if self.reading is not None else {}
-        taken = self.seen.children.keys() | self.seen.occupied.keys()
-        return frozenset(ref for ref, found in asked.items() if found is None and ref not in taken)
 
 
 class Look(Generic[OwnerT, StatusT]):
@@ -153,7 +117,7 @@ class Look(Generic[OwnerT, StatusT]):
         if excess is not None:
             raise TooLarge(excess)
         owner, uid = self._kind.parse(manifest), uid_of(manifest)
-        reading = Reading(at, presumes and _is_unseen(manifest))
+        reading = Reading(at, presumes=presumes and _is_unseen(manifest))
         if _is_unseen(manifest):
             self._recalled[key] = uid  # Nothing is recorded of it yet.
         find = partial(self._unasked, reading)
@@ -171,10 +135,21 @@ class Look(Generic[OwnerT, StatusT]):
         reading.unwatched.update({ref: item for ref, item in known.items() if not is_watched(ref.resource, item)})
         return await self._view(key, owner, manifest, wanted, known, named, unserved, find, reading)
 
-    def is_new(self, key: Key) -> bool:
-        """True for an owner that the mirror knows and of which no operator has said a word."""
+    async def first(self, key: Key, presumes: bool) -> View[OwnerT] | None:
+        """The first look of a pass: live at an owner of which no operator has said a word, for something final is nearly
+        always due; where its kind records something before that, the owner itself is as a watch told of it, since the
+        server takes that record for no other version. Of all others `from_mirror`.
+
+        Raises:
+            As `live`.
+        """
         manifest = self._mirror.get(key.resource, key.namespace, key.name)
-        return manifest is not None and _is_unseen(manifest)
+        if manifest is None or not _is_unseen(manifest):
+            return await self.from_mirror(key)
+        if not (presumes and self._kind.records_first) or self._may_have_children(key, manifest):
+            return await self.live(key, presumes)
+        reading = Reading(self._clock.monotonic(), has_owner=False, presumes=True)
+        return await self._mirrored_view(key, manifest, partial(self._unasked, reading), reading)
 
     def holds(self, key: Key, last: View[OwnerT]) -> bool:
         """True while what an earlier live look of this pass read may be relied on."""

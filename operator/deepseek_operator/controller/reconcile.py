@@ -21,9 +21,10 @@ from deepseek_operator.controller.announcer import Announce
 from deepseek_operator.controller.aside import Aside
 from deepseek_operator.controller.execute import Executor
 from deepseek_operator.controller.key import Key
-from deepseek_operator.controller.look import Look, View
+from deepseek_operator.controller.look import Look
 from deepseek_operator.controller.mirror import Mirror
 from deepseek_operator.controller.parking import parked, parked_status
+from deepseek_operator.controller.view import View
 from deepseek_operator.core.actions import Action, Delete, Done, Failure, Plan
 from deepseek_operator.core.conditions import Verdict
 from deepseek_operator.core.kept import TooLarge
@@ -215,10 +216,9 @@ class Reconciler(Generic[OwnerT, StatusT]):
         if read is not None:
             view: View[OwnerT] | None = await self._look.renewed(key, read)
         else:
-            # Of one that nobody has looked at something final is nearly always due.
-            view = await (self._look.live(key, way.presumes) if self._look.is_new(key) else self._look.from_mirror(key))
+            view = await self._look.first(key, way.presumes)
         decision = await self._decided(key, view) if view is not None else None
-        if view is not None and view.reading is None and decision is not None and decision.plan.is_irreversible:
+        if view is not None and decision is not None and not view.suffices(decision.plan):
             view = await self._look.live(key)
             decision = await self._decided(key, view) if view is not None else None
         if view is not None and view.reading is not None:
@@ -227,7 +227,9 @@ class Reconciler(Generic[OwnerT, StatusT]):
             return Gone()
         plan = decision.plan
         if plan.record is not None:
-            return await self._record(key, view, plan.record)
+            outcome = await self._record(key, view, plan.record)
+            way.read = view.confirmed() if view.reading is not None else None
+            return outcome
         if plan.actions and plan.actions == way.actions:  # It is undone, or never shows: the queue slows that down.
             way.left = 0
             await self._report(key, view, decision.status(Done()))

@@ -49,11 +49,14 @@ class Kind(Protocol[OwnerT, StatusT]):
         many: those of them of which there may be any number, under names that only a list tells. None is made before
             a status of the owner was written. A list costs the API server a look at every object of the namespace; all
             others are looked for by `wanted_names`.
+        records_first: the first plan over a new owner is nearly always a record, so that nothing is read of the owner
+            before; it may be any other, which only costs a further look.
     """
 
     resource: Resource
     owns: tuple[Resource, ...]
     many: tuple[Resource, ...]
+    records_first: bool
 
     def parse(self, manifest: Manifest) -> OwnerT:
         """The typed resource.

@@ -35,8 +35,9 @@ GIVEN: dict[Resource, tuple[Callable[[Configuration], Kind[Any, Any]], list[Stor
     TRAINING: (training_kind, [training(nodes={"count": 1})]),
     SERVING: (serving_kind, [a_claim(), a_serving(autoscaling=SCALED)]),
 }
-# Each asks once for its owner and for what its spec names; of its children's names the server judges when they are made.
-READS = {TRAINING: {"get": 1}, SERVING: {"get": 2}}
+# A training asks once for itself, for its claim comes before any record; a serving for the claim that its spec names. Of
+# children's names the server judges when they are made.
+READS = {TRAINING: {"get": 1}, SERVING: {"get": 1}}
 WRITES = {
     TRAINING: {"create": 2, "apply": 1, "status": 2},
     SERVING: {"create": 1, "apply": 5, "status": 2},

@@ -59,6 +59,7 @@ class ServingKind:
         self.resource: Resource = SERVING
         self.owns: tuple[Resource, ...] = tuple(OWNS)
         self.many: tuple[Resource, ...] = (*RESOURCES, REVISION, SERVICE, POD)
+        self.records_first = True  # The model that its spec means.
 
     def parse(self, manifest: Manifest) -> DeepSeekServing:
         """The typed resource, with what is believed of its status. Raises pydantic.ValidationError."""

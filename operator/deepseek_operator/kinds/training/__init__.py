@@ -29,6 +29,7 @@ class TrainingKind:
     resource: Resource = TRAINING
     owns: tuple[Resource, ...] = tuple(OWNS)
     many: tuple[Resource, ...] = (JOB, POD)
+    records_first = False  # Its claim comes before what is recorded of that.
 
     def __init__(self, configuration: Configuration) -> None:
         self.configuration = configuration
