@@ -10,9 +10,11 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Protocol, Self
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import aiohttp
+import orjson
+from yarl import URL
 
 from deepseek_operator.adapters.answers import answer
 from deepseek_operator.adapters.credentials import Credentials
@@ -90,8 +92,7 @@ class ApiServer:
             headers = self._headers(accept) | ({"Content-Type": content_type} if body is not None else {})
             async with self._open().request(
                 method,
-                self._credentials.server + path,
-                params=query,
+                self._url(path, query),
                 data=_encoded(body) if body is not None else None,
                 headers=headers,
                 timeout=aiohttp.ClientTimeout(total=timeout_s),
@@ -121,8 +122,7 @@ class ApiServer:
         try:
             async with asyncio.timeout(headers_s):
                 response = await self._open().get(
-                    self._credentials.server + path,
-                    params=query,
+                    self._url(path, query),
                     headers=self._headers("application/json"),
                     timeout=timeout,
                     allow_redirects=False,
@@ -139,6 +139,11 @@ class ApiServer:
                 raise Unreachable(f"GET {path}: HTTP {response.status}")
         finally:
             response.close()
+
+    def _url(self, path: str, query: Mapping[str, str] | None) -> URL:
+        """As it is sent: `path` is quoted already, and to have it all taken apart and put together again costs as much as to
+        write a small body."""
+        return URL(f"{self._credentials.server}{path}" + (f"?{urlencode(query)}" if query else ""), encoded=True)
 
     def _headers(self, accept: str) -> dict[str, str]:
         authorization = self._credentials.authorization()
@@ -169,15 +174,18 @@ def path_of(resource: Resource, namespace: str | None = None, name: str | None =
     return f"{root}{scope}/{resource.plural}" + (f"/{quote(name)}" if name is not None else "")
 
 
-def _encoded(body: Manifest) -> str:
+def _encoded(body: Manifest) -> bytes:
     """JSON as the API server itself writes it: sorted, compact, characters that HTML knows escaped.
 
     Free-form data (a ControllerRevision's) is kept as the bytes that were sent and must never change; any later patch of
     the object, a label or the garbage collector's, writes them anew and is refused (422) when they come out different.
     """
-    text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    try:
+        text = orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
+    except TypeError:  # An integer beyond 64 bits.
+        text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
     for character in "<>&\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
+        text = text.replace(character.encode(), b"\\u%04x" % ord(character))
     return text
 
 

@@ -7,10 +7,18 @@ digits of the owner's uid: a resource recreated under the same name never meets 
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from deepseek_operator.api.resource import GROUP, Family, Resource
+
+try:
+    import orjson
+except ModuleNotFoundError:  # Whoever renders manifests and nothing else needs none of the operator's libraries.
+    _IS_QUICK = False
+else:
+    _IS_QUICK = True
 
 MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGER = "deepseek-operator"
@@ -21,8 +29,11 @@ ROLE_LABEL = f"{GROUP}/role"
 APPLIED = f"{GROUP}/applied"
 FIELD_MANAGER = "deepseek-operator"
 
-_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode
+_slowly = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode
 # Made once: `json.dumps` makes an encoder of what differs from its usual settings at each call, and a pass asks for 25 digests.
+_FRACTIONS = [re.compile(before + rb"-?[0-9]+[.e]") for before in (rb'":', rb"\[", rb",")]
+# Three, since a pattern is found fast by the letter that it begins with: with one of three beginnings it takes longer than
+# the standard library's JSON.
 
 _UID_DIGITS = 6
 _REVISION_DIGITS = 10
@@ -33,7 +44,20 @@ def digest(value: object, digits: int = 16) -> str:
 
     The same value gives the same digest in every process and release; a test holds ten of them frozen.
     """
-    return hashlib.sha256(_canonical(value).encode()).hexdigest()[:digits]
+    return hashlib.sha256(_canonical(value)).hexdigest()[:digits]
+
+
+def _canonical(value: object) -> bytes:
+    """As the standard library writes it. orjson does the same in a quarter of the time, but for small fractions (0.00001
+    for 1e-05), what is not ASCII, the character 127, and what it refuses: integers beyond 64 bits, half a character."""
+    if not _IS_QUICK:
+        return _slowly(value).encode()
+    try:
+        text = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except TypeError:
+        return _slowly(value).encode()
+    is_same = text.isascii() and b"\x7f" not in text and not any(one.search(b"[" + text) for one in _FRACTIONS)
+    return text if is_same else _slowly(value).encode()
 
 
 def uid_hash(uid: str) -> str:

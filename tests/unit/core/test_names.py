@@ -1,6 +1,11 @@
 """Names and digests are stored in clusters: they may never change."""
 
-from hypothesis import given
+import hashlib
+import json
+from enum import StrEnum
+
+import pytest
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from deepseek_operator.core import names
@@ -35,3 +40,36 @@ def test_a_successor_of_the_same_name_never_meets_the_data_of_its_predecessor(na
 @given(st.dictionaries(st.text(max_size=3), st.integers(), min_size=2))
 def test_a_digest_does_not_depend_on_the_order_of_keys(value: dict[str, int]) -> None:
     assert names.digest(dict(reversed(value.items()))) == names.digest(value)
+
+
+_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(_json)
+@example("a\x7fb")
+@example({"rate": 1e-05})
+@example([0.00001])
+@example([1, 1e-05])
+@example({"a": -1e-05})
+@example(1e-05)
+@example(1e16)
+@example({"image": "trainer:1.2", "size": 2**70})
+@example({"ü": 1, "z": 2, "\U0001f600": 3, "\uffff": 4})
+@example("\ud800")
+def test_a_digest_is_that_of_what_the_standard_library_writes(value: object) -> None:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    assert names.digest(value) == hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class _Word(StrEnum):
+    GREEN = "green"
+
+
+@pytest.mark.parametrize("value", [{_Word.GREEN: 1}, [_Word.GREEN], {"a": (1, 2)}, {1: "a"}], ids=str)
+def test_so_is_that_of_what_becomes_json_only_when_it_is_written(value: object) -> None:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    assert names.digest(value) == hashlib.sha256(text.encode()).hexdigest()[:16]
