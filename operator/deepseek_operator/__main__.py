@@ -34,10 +34,11 @@ def _run(options: Namespace) -> int:
     from deepseek_operator.adapters.credentials import load
     from deepseek_operator.controller.handlers import operate
     from deepseek_operator.controller.log import log_to_stderr
-    from deepseek_operator.controller.memory import give_freed_memory_back
+    from deepseek_operator.controller.memory import give_freed_memory_back, look_for_garbage_seldom
     from deepseek_operator.controller.settings import Settings
 
     give_freed_memory_back()
+    look_for_garbage_seldom()
     try:
         settings = Settings.from_environment(os.environ)
     except ValueError as error:
