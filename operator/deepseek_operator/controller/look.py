@@ -166,15 +166,20 @@ class Look(Generic[OwnerT, StatusT]):
         manifest = self._mirror.get(key.resource, key.namespace, key.name)
         assert last.reading is not None
         assert manifest is not None
-        return await self._mirrored_view(key, manifest, partial(self._unasked, last.reading), last.reading)
+        is_same = manifest["metadata"]["resourceVersion"] == last.manifest["metadata"]["resourceVersion"]
+        owner = last.seen.owner if is_same else None
+        return await self._mirrored_view(key, manifest, partial(self._unasked, last.reading), last.reading, owner)
 
     async def _mirrored_view(
-        self, key: Key, manifest: Manifest, find: Find, reading: Reading | None = None
+        self, key: Key, manifest: Manifest, find: Find, reading: Reading | None = None, owner: OwnerT | None = None
     ) -> View[OwnerT]:
-        """The view of what the mirror knows, of what an earlier live look read besides, and of what `find` finds."""
+        """The view of what the mirror knows, of what an earlier live look read besides, and of what `find` finds.
+
+        `owner`: the manifest as it was parsed before, if it was.
+        """
         if (excess := self._mirror.excess(key.resource, key.namespace, key.name)) is not None:
             raise TooLarge(excess)
-        owner, uid = self._kind.parse(manifest), uid_of(manifest)
+        owner, uid = self._kind.parse(manifest) if owner is None else owner, uid_of(manifest)
         unserved = self._mirror.unserved(key.namespace)
         found = self._of_kind(self._mirror.children(key.namespace, uid), unserved)
         known = self._ours(key, uid, owner, found)

@@ -43,6 +43,8 @@ WRITES = {
     SERVING: {"create": 1, "apply": 5, "status": 2},
 }
 LOOKS = {TRAINING: 5, SERVING: 4}
+PARSED = {TRAINING: 3, SERVING: 2}
+"""Each version of the owner once."""
 
 
 @pytest.mark.parametrize("resource", GIVEN, ids=lambda resource: resource.kind)
@@ -53,7 +55,7 @@ def test_a_new_resource_is_made_in_one_pass_with_few_requests(resource: Resource
     operator = Operator(make(Configuration()), cluster, clock)
     for manifest in manifests:
         cluster.put(manifest)
-    looks = _counted(operator)
+    looks = _counted(operator, "decide", "parse")
     operator.pipe.flush()
     metadata = manifests[-1]["metadata"]
     key = Key(resource, metadata["namespace"], metadata["name"])
@@ -61,7 +63,7 @@ def test_a_new_resource_is_made_in_one_pass_with_few_requests(resource: Resource
     assert cluster.reads == READS[resource]
     assert Counter(write.verb for write in cluster.writes) == WRITES[resource]
     assert len(cluster.events) <= 2
-    assert looks.total() == LOOKS[resource]
+    assert looks == {"decide": LOOKS[resource], "parse": PARSED[resource]}
     before = (cluster.reads.copy(), len(cluster.writes))
     operator.settle()
     assert (cluster.reads, len(cluster.writes)) == before, "what the watches tell afterwards is known already"
@@ -127,14 +129,17 @@ def _conditions(cluster: MemoryCluster, key: Key) -> list[tuple[str, str, str, s
     return [(one["type"], one["status"], one["reason"], one["message"]) for one in found["status"]["conditions"]]
 
 
-def _counted(operator: Operator) -> Counter[str]:
-    """Decisions of the kind, from now on."""
-    looks: Counter[str] = Counter()
-    decide = operator.kind.decide
+def _counted(operator: Operator, *names: str) -> Counter[str]:
+    """How often the kind is asked each of these, from now on."""
+    asked: Counter[str] = Counter()
+    for name in names:
+        setattr(operator.kind, name, _counting(getattr(operator.kind, name), asked, name))
+    return asked
 
-    def counted(seen: Any) -> Any:
-        looks["decide"] += 1
-        return decide(seen)
 
-    operator.kind.decide = counted  # type: ignore[method-assign]
-    return looks
+def _counting(answer: Callable[[Any], Any], asked: Counter[str], name: str) -> Callable[[Any], Any]:
+    def counted(of: Any) -> Any:
+        asked[name] += 1
+        return answer(of)
+
+    return counted
