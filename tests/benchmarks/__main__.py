@@ -5,7 +5,7 @@
              first are suspended, for without a kubelet they would wait for their pods beside it
     least    how long a client takes that only writes what has to be written for a wave: no operator of it can be faster
     alone    one resource beside all of those, at rest: until it has its children
-    at rest  processor time and requests in a minute in which nothing happens, all of them suspended
+    at rest  processor time and requests in a minute in which nothing happens, all of them suspended, in each round
 
 Each round has an API server and an operator of its own. With `--against` the operator of another tree takes turns with
 this one's. Nothing is judged: the figures are for people, and only ratios and counts carry from one machine to another.
@@ -77,8 +77,11 @@ def main() -> None:
     parser.add_argument("--against", type=Path, metavar="TREE", help="a worktree of another commit")
     options = parser.parse_args()
     trees = {"this": ROOT} | ({options.against.name: options.against.resolve()} if options.against else {})
-    waves = ((TRAININGS, options.trainings), (SERVINGS, options.servings))
+    waves = tuple(
+        (wave, count) for wave, count in ((TRAININGS, options.trainings), (SERVINGS, options.servings)) if count
+    )
     costs: dict[tuple[str, str], list[Cost]] = defaultdict(list)
+    rests: dict[str, list[Rest]] = defaultdict(list)
     notes: list[str] = []
     for number in range(options.rounds):
         for name, tree in trees.items():
@@ -89,7 +92,8 @@ def main() -> None:
                     measured.append((wave, _cost(one, wave, count)))
                     _suspend_all(one, wave)
                 if number == options.rounds - 1:
-                    notes += [f"{name}: {note}" for note in _at_rest(one)]
+                    notes += [f"{name}: {_alone(one, wave)}" for wave, _ in waves]
+                rests[name].append(_at_rest(one, waves))
                 now, most = one.rss_mb()
                 notes.append(f"{name}: RSS {now:.0f} MB at the end, {most:.0f} MB at most")
                 one.end()
@@ -101,7 +105,26 @@ def main() -> None:
     print(LEGEND)
     rest_s = max(cost.rest_s for found in costs.values() for cost in found)
     print(f"the operator's CPU while the bare client posted: {_ms(rest_s)} at most, of a whole wave")
+    for (kind, name), found in sorted(costs.items(), reverse=True):
+        if name != "this":
+            print(f"{kind}: processor time in that of {name}, round by round: {_shares(costs[kind, 'this'], found)}")
+    for name, found_rests in rests.items():
+        print(f"{name}: at rest, in {REST_S:.0f} s: {_rested(found_rests)}")
     print("\n".join(notes))
+
+
+def _shares(costs: Sequence[Cost], others: Sequence[Cost]) -> str:
+    """A machine that is slower for some minutes is so for both of a round."""
+    return _spread([one.cpu_s / other.cpu_s for one, other in zip(costs, others, strict=True)], ".2f")
+
+
+def _rested(rests: "Sequence[Rest]") -> str:
+    asked, used_s = zip(*rests, strict=True)
+    return f"{_spread(asked, '.0f')} requests beside the Lease's and {_spread(used_s, '.2f')} s of processor time"
+
+
+def _spread(values: Sequence[float], form: str) -> str:
+    return f"{statistics.median(values):{form}} ({min(values):{form}}–{max(values):{form}})"
 
 
 def _cost(one: Subject, wave: Wave, count: int) -> Cost:
@@ -150,21 +173,22 @@ def _with_least(one: Subject, wave: Wave, cost: Cost) -> Cost:
     return replace(cost, least_s=least_s, least_server_s=server_s)
 
 
-def _at_rest(one: Subject) -> list[str]:
-    """How long a single one takes beside all that are there, and what rest costs."""
-    notes = []
-    for wave in (TRAININGS, SERVINGS):
-        told = sorted(asyncio.run(alone(one.cluster, wave, _namespace(wave), 20)))
-        notes.append(
-            f"one {wave.kind} beside them: median {_ms(statistics.median(told))}, longest {_ms(told[-1])} of 20"
-        )
-    for wave in (TRAININGS, SERVINGS):
+Rest = tuple[int, float]
+
+
+def _alone(one: Subject, wave: Wave) -> str:
+    """How long a single one takes beside all that are there."""
+    told = sorted(asyncio.run(alone(one.cluster, wave, _namespace(wave), 20)))
+    return f"one {wave.kind} beside them: median {_ms(statistics.median(told))}, longest {_ms(told[-1])} of 20"
+
+
+def _at_rest(one: Subject, waves: Sequence[tuple[Wave, int]]) -> Rest:
+    """Requests beside the Lease's and seconds of processor time in a minute in which nothing happens."""
+    for wave, _ in waves:
         _suspend_all(one, wave)
     cpu_s, requests = one.cpu_s(), one.requests()
     time.sleep(REST_S)
-    asked, used_s = one.requests() - requests, one.cpu_s() - cpu_s
-    notes.append(f"at rest: {asked} requests beside the Lease's and {used_s:.2f} s of CPU in {REST_S:.0f} s")
-    return notes
+    return one.requests() - requests, one.cpu_s() - cpu_s
 
 
 def _suspend_all(one: Subject, wave: Wave) -> None:
@@ -200,7 +224,7 @@ def _row(kind: str, name: str, costs: Sequence[Cost]) -> str:
             f"{median(lambda cost: cost.creation.operator_s):.2f} s",
             f"{median(lambda cost: cost.creation.bare_s):.2f} s",
             _ms(median(lambda cost: cost.bare_server_s)),
-            f"{statistics.median(ratios):.1f} ({min(ratios):.1f}–{max(ratios):.1f})",
+            _spread(ratios, ".1f"),
             f"{median(lambda cost: cost.least_s):.2f} s",
             _ms(median(lambda cost: cost.least_server_s)),
             f"{median(lambda cost: cost.creation.operator_s / cost.least_s):.1f}",
