@@ -212,7 +212,7 @@ class KubeCluster:
         }
         path = _events(namespace, name)
         found = await self._server.request(
-            "patch", "PATCH", path, resource="events", body=body,
+            "patch", "PATCH", path, resource="events", body=body, query=_OURS,
             content_type=MERGE_PATCH, timeout_s=WRITE_TIMEOUT_S,
         )  # fmt: skip
         return found is not None

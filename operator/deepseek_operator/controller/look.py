@@ -89,7 +89,10 @@ class Look(Generic[OwnerT, StatusT]):
             TooLarge: the owner is more than is looked at.
             Exception: whatever the kind raises on an owner that it can't bear.
         """
-        manifest = self._mirror.get(key.resource, key.namespace, key.name)
+        return await self._as_told(key, self._mirror.get(key.resource, key.namespace, key.name))
+
+    async def _as_told(self, key: Key, manifest: Manifest | None) -> View[OwnerT] | None:
+        """The view of an owner as the mirror has it, if it has it."""
         if manifest is None:
             self._gone(key)
             return None
@@ -145,7 +148,7 @@ class Look(Generic[OwnerT, StatusT]):
         """
         manifest = self._mirror.get(key.resource, key.namespace, key.name)
         if manifest is None or not _is_unseen(manifest):
-            return await self.from_mirror(key)
+            return await self._as_told(key, manifest)
         if not (presumes and self._kind.records_first) or self._may_have_children(key, manifest):
             return await self.live(key, presumes)
         reading = Reading(self._clock.monotonic(), has_owner=False, presumes=True)

@@ -101,7 +101,7 @@ class _Way(Generic[OwnerT]):
 
     Attributes:
         left: rounds that it may still take.
-        read: its latest live look.
+        read: its latest look, which holds for the next round where it was live.
         actions: what its latest round did.
         presumes: names that nobody is known to have may count as free; until one was taken.
     """
@@ -221,14 +221,12 @@ class Reconciler(Generic[OwnerT, StatusT]):
         if view is not None and decision is not None and not view.suffices(decision.plan):
             view = await self._look.live(key)
             decision = await self._decided(key, view) if view is not None else None
-        if view is not None and view.reading is not None:
-            way.read = view
         if view is None or decision is None:
             return Gone()
-        plan = decision.plan
+        way.read, plan = view, decision.plan
         if plan.record is not None:
             outcome = await self._record(key, view, plan.record)
-            way.read = view.confirmed() if view.reading is not None else None
+            way.read = view.confirmed()
             return outcome
         if plan.actions and plan.actions == way.actions:  # It is undone, or never shows: the queue slows that down.
             way.left = 0

@@ -41,16 +41,11 @@ class View(Generic[OwnerT]):
     manifest: Manifest
     reading: Reading | None = None
 
-    @property
-    def is_live(self) -> bool:
-        """What is final may follow from it."""
-        return self.reading is not None and self.reading.has_owner
-
     def suffices(self, plan: Plan[Any]) -> bool:
         """False where the plan has something final that may follow from old news. A record may where nothing but its owner is
         from a watch: the server takes it for no other version of that."""
-        is_guarded = self.reading is not None and plan.record is not None
-        return self.is_live or is_guarded or not plan.is_irreversible
+        is_read = self.reading is not None and (self.reading.has_owner or plan.record is not None)
+        return is_read or not plan.is_irreversible
 
     def confirmed(self) -> "View[OwnerT]":
         """The same behind a status that was written of the owner as it is here: no other version would have been taken."""
