@@ -101,7 +101,9 @@ class Operator:
         self.mirror = Mirror(self._wake)
         pulls = Pulls(self.progress, self.clock, timedelta(seconds=5))
         readings = Readings(self.store, self.clock, lambda key: self._wake((key,)))
-        self.look = Look(self.kind, self.cluster, self.mirror, self.clock, pulls, readings, lambda key: self.wishes)
+        self.look = Look(
+            self.kind, self.cluster, self.mirror, self.clock, pulls, readings, lambda key, owner: self.wishes
+        )
         self._driver = Reconciler(
             self.kind,
             self.cluster,

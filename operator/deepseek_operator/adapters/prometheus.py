@@ -16,7 +16,7 @@ from prometheus_api_client import PrometheusConnect
 from prometheus_api_client.exceptions import PrometheusApiClientException
 from requests import PreparedRequest, Response, Session
 from requests.adapters import HTTPAdapter
-from requests.exceptions import RequestException
+from requests.exceptions import ConnectionError, RequestException
 from urllib3.exceptions import HTTPError
 from urllib3.util.retry import Retry
 
@@ -29,6 +29,7 @@ MOST_SERIES = 1_000
 """Of one answer. An analysis is of a few; many are a query that was not thought through."""
 _THREADS = 8
 _REASON_LENGTH = 256
+NOT_CONFIGURED = Unavailable("no Prometheus address is configured (DEEPSEEK_OPERATOR_PROMETHEUS_URL)")
 
 
 class Prometheus:
@@ -43,6 +44,11 @@ class Prometheus:
         self._timeout_s = timeout_s
         self._pool = ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="prometheus")
         self._client = _connected(url, timeout_s) if url else None
+        self._unavailable = None if url else NOT_CONFIGURED
+
+    @property
+    def unavailable(self) -> Unavailable | None:
+        return self._unavailable
 
     async def read(self, query: str, at: datetime) -> Signal:
         answer = await self._answered(query, at)
@@ -55,17 +61,23 @@ class Prometheus:
     async def _answered(self, query: str, at: datetime) -> object:
         """An instant query's `result` as it came, or that it did not."""
         if self._client is None:
-            return Unavailable("no Prometheus address is configured (DEEPSEEK_OPERATOR_PROMETHEUS_URL)")
+            return NOT_CONFIGURED
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._timeout_s * 2):
-                return await loop.run_in_executor(self._pool, self._ask, query, at)
+                answer = await loop.run_in_executor(self._pool, self._ask, query, at)
+        except ConnectionError as error:
+            self._unavailable = _failed(error)
+            return self._unavailable
+        # All else is of one query: others may be answered.
         except TimeoutError:
             return Unavailable(f"Prometheus did not answer within {self._timeout_s * 2:g} s")
         except RecursionError:
             return Unavailable("Prometheus: the answer is nested too deeply")
         except (RequestException, HTTPError, PrometheusApiClientException, ValueError, KeyError, TypeError) as error:
-            return Unavailable(f"Prometheus: {_cause(error)}"[:_REASON_LENGTH])
+            return _failed(error)
+        self._unavailable = None
+        return answer
 
     def close(self) -> None:
         """Lets the threads go; a query that is under way ends by its own time limit."""
@@ -105,6 +117,10 @@ def _connected(url: str, timeout_s: float) -> PrometheusConnect:
     for prefix in (url, "http://", "https://"):
         session.mount(prefix, _Bounded(timeout_s))
     return client
+
+
+def _failed(error: Exception) -> Unavailable:
+    return Unavailable(f"Prometheus: {_cause(error)}"[:_REASON_LENGTH])
 
 
 def _cause(error: BaseException) -> str:

@@ -66,7 +66,7 @@ class Look(Generic[OwnerT, StatusT]):
         clock: Clock,
         pulls: Pulls,
         readings: Readings | None = None,
-        wishes: Callable[[Key], tuple[SignalWish, ...]] = lambda key: (),
+        wishes: Callable[[Key, OwnerT], tuple[SignalWish, ...]] = lambda key, owner: (),
     ) -> None:
         self._kind = kind
         self._cluster = cluster
@@ -218,7 +218,13 @@ class Look(Generic[OwnerT, StatusT]):
         occupied = {ref: named[ref] for ref in wanted if ref in named and ref not in known}
         scalers = tuple(self._scalers(key, known))
         seen = Seen(
-            owner, self._clock.now(), known, occupied, unserved=unserved, wishes=self._wishes(key), scalers=scalers
+            owner,
+            self._clock.now(),
+            known,
+            occupied,
+            unserved=unserved,
+            wishes=self._wishes(key, owner),
+            scalers=scalers,
         )
         # Names that are found where no watch tells of them are asked for again at every pass.
         absent = [ref for ref in wanted if ref not in known or ref in named]

@@ -8,13 +8,14 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from deepseek_operator.controller.key import Key
 from deepseek_operator.controller.mirror import Mirror
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.kinds import Kinds, Wanted
 from deepseek_operator.core.resources import Manifest
-from deepseek_operator.core.seen import Signal, SignalWish
+from deepseek_operator.core.seen import NoData, Signal, SignalWish
 from deepseek_operator.ports.clock import Clock
 from deepseek_operator.ports.signals import Signals
 
@@ -38,7 +39,7 @@ class _Evaluation:
 @dataclass(frozen=True)
 class _Known:
     """What came of one version of an owner. While neither it nor the answers change, nothing is derived again: reading an
-    owner costs more than all else, and at rest each would be read every interval.
+    owner costs more than all else, and at rest each would be read every interval. One that asks nothing is not looked at.
 
     Attributes:
         version: uid and resourceVersion.
@@ -46,7 +47,7 @@ class _Known:
         samples: their last answers; None before the first.
     """
 
-    version: tuple[str, str]
+    version: tuple[str, int]
     asked: tuple[tuple[str, str], ...]
     samples: Mapping[str, Signal] | None
     found: Wanted
@@ -86,9 +87,16 @@ class SignalBoard:
             return None
         return last.wish
 
-    def wishes(self, key: Key) -> tuple[SignalWish, ...]:
-        """What the owner's signals last said; nothing before the first evaluation."""
-        return self._told.get(key, ())
+    def wishes(self, key: Key, owner: Any) -> tuple[SignalWish, ...]:
+        """What the owner's signals last said; before the first evaluation what they will say where that is known without
+        asking, so that a new owner's first status tells it and no second one is due for it; else nothing."""
+        told = self._told.get(key)
+        if told is None and key.resource in self._scaled:
+            _, demand = self._scaled[key.resource]
+            told = demand.presumed(owner, self._configuration, self._signals.unavailable or NoData())
+            if told:
+                self._told[key] = told
+        return told or ()
 
     async def run(self) -> None:
         """Evaluates for ever."""
@@ -98,15 +106,19 @@ class SignalBoard:
 
     async def evaluate(self) -> None:
         """One evaluation of every such owner that the mirror knows."""
-        keys = [key for key in self._mirror.owners() if key.resource in self._scaled]
-        for gone in self._last.keys() - set(keys):
-            del self._last[gone]
-        for gone in self._told.keys() - set(keys):
-            del self._told[gone]
-        for gone in self._known.keys() - set(keys):
-            del self._known[gone]
-        self._broken &= set(keys)
-        await asyncio.gather(*(self._evaluate(key) for key in keys))
+        versions = {
+            key: (uid, version) for resource in self._scaled for key, uid, version in self._mirror.versions(resource)
+        }
+        kept: tuple[dict[Key, Any], ...] = (self._last, self._told, self._known)
+        for of_owners in kept:
+            for gone in of_owners.keys() - versions.keys():
+                del of_owners[gone]
+        self._broken &= versions.keys()
+        await asyncio.gather(*(self._evaluate(key) for key, version in versions.items() if self._asks(key, version)))
+
+    def _asks(self, key: Key, version: tuple[str, int]) -> bool:
+        known = self._known.get(key)
+        return known is None or known.version != version or bool(known.asked)
 
     async def _evaluate(self, key: Key) -> None:
         manifest = self._mirror.get(key.resource, key.namespace, key.name)
@@ -125,10 +137,12 @@ class SignalBoard:
         self._broken.discard(key)
         found = known.found
         wish = Wish(found.replicas, now) if found.replicas is not None else None
-        self._last.pop(key, None)
         if known.asked:
             self._last[key] = _Evaluation(wish, monotonic)
-        self._tell(key, found.wishes)
+            self._tell(key, found.wishes)
+        else:  # Whoever changed that has woken it.
+            self._last.pop(key, None)
+            self._told.pop(key, None)
 
     async def _read(self, key: Key, manifest: Manifest, now: datetime) -> _Known:
         """Asks for the samples, and derives what they want where they or the owner are other than before.
@@ -137,7 +151,7 @@ class SignalBoard:
             Exception: whatever the kind raises on an owner that it can't bear.
         """
         entry, demand = self._scaled[key.resource]
-        version = (manifest["metadata"]["uid"], manifest["metadata"]["resourceVersion"])
+        version = (manifest["metadata"]["uid"], int(manifest["metadata"]["resourceVersion"]))
         known, owner = self._known.get(key), None
         if known is None or known.version != version:
             owner = entry.definition.model.model_validate(manifest)

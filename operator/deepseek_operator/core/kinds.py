@@ -16,7 +16,7 @@ from deepseek_operator.core.kind import Kind
 from deepseek_operator.core.metrics import Metric
 from deepseek_operator.core.names import family_of
 from deepseek_operator.core.resources import Manifest, Ref, Resource, ref_of
-from deepseek_operator.core.seen import Signal, SignalWish
+from deepseek_operator.core.seen import NoData, Signal, SignalWish, Unavailable
 
 
 @dataclass(frozen=True)
@@ -78,12 +78,15 @@ class Demand:
     """How many replicas the load wants, for a kind that is scaled by it.
 
     Attributes:
-        queries: signal names and PromQL expressions of one number each; none of an owner that is not scaled.
+        queries: signal names and PromQL expressions of one number each; none of an owner that is not scaled, or rests.
         wanted: what the samples, by the names of the queries, want.
+        presumed: what the signals say of an owner that nobody has been asked about yet, while every query has this answer;
+            none where only asking tells.
     """
 
     queries: Callable[[Any, Configuration], tuple[tuple[str, str], ...]]
     wanted: Callable[[Any, Configuration, Mapping[str, Signal]], Wanted]
+    presumed: Callable[[Any, Configuration, NoData | Unavailable], tuple[SignalWish, ...]]
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,10 @@ from deepseek_operator.core.seen import Answer, Signal, Unavailable
 class Signals(Protocol):
     """A metrics store that answers instant queries."""
 
+    @property
+    def unavailable(self) -> Unavailable | None:
+        """Why it could not be asked when that was last tried; None where it answered, or nobody has asked yet."""
+
     async def read(self, query: str, at: datetime) -> Signal:
         """The value of an expression that yields one number. NaN, infinity and an empty result are NoData;
         every failure, time-outs included, is Unavailable. Never raises."""

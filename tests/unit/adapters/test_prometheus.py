@@ -191,6 +191,26 @@ async def test_why_it_is_unavailable_is_said_in_the_same_words_each_time() -> No
     store.close()
 
 
+async def test_it_is_unavailable_while_nobody_is_there_and_not_for_what_one_query_does(
+    server: tuple[str, dict[str, Any]],
+) -> None:
+    assert Prometheus(None).unavailable == await Prometheus(None).read("up", AT)
+    url, answer = server
+    store = Prometheus(url)
+    assert store.unavailable is None
+    answer.update(status=422, body=b'{"error": "parse"}')
+    await store.read("up(", AT)
+    assert store.unavailable is None
+    away = Prometheus("http://127.0.0.1:9", timeout_s=1.0)
+    assert await away.read("up", AT) == away.unavailable
+    away._client = store._client
+    answer.update(status=200, body=json.dumps({"status": "success", "data": {"result": vector("7")}}).encode())
+    await away.read("up", AT)
+    assert away.unavailable is None
+    store.close()
+    away.close()
+
+
 async def test_an_absent_server_and_an_absent_address_are_unavailable() -> None:
     store = Prometheus("http://127.0.0.1:9", timeout_s=1.0)
     assert isinstance(await store.read("up", AT), Unavailable)

@@ -14,6 +14,7 @@ from deepseek_operator.controller.key import Key
 from deepseek_operator.controller.mirror import Mirror
 from deepseek_operator.controller.signals import SignalBoard
 from deepseek_operator.core.configuration import Configuration
+from deepseek_operator.core.resources import Manifest, Resource
 from deepseek_operator.core.seen import NoData, Sample, Signal, SignalWish, Unavailable
 from deepseek_operator.kinds.registry import KINDS
 from tests.support.virtual_time import LoopClock, in_virtual_time
@@ -25,6 +26,8 @@ class Store:
     def __init__(self) -> None:
         self.value: float | None = 8.0
         self.down = False
+        self.silent = False
+        self.unavailable: Unavailable | None = None
         self.delay_s = 0.0
         self.queries: list[str] = []
 
@@ -33,6 +36,8 @@ class Store:
         await asyncio.sleep(self.delay_s)
         if self.down:
             return Unavailable("connection refused")
+        if self.silent:
+            return NoData()
         if "count" in query or "timestamp" in query:
             return Sample(1.0, at)
         return Sample(self.value, at) if self.value is not None else NoData()
@@ -47,14 +52,24 @@ class Stage:
         self.woken: list[Key] = []
         self.board = SignalBoard(self.mirror, self.store, self.clock, Configuration(), KINDS, 15.0, self.woken.append)
 
-    def put(self, name: str, spec: dict[str, Any]) -> str:
+    def put(self, name: str, spec: dict[str, Any], status: dict[str, Any] | None = None) -> str:
+        """With one replica, unless the status says otherwise."""
         metadata = {"name": name, "namespace": "team"}
         manifest = {"apiVersion": SERVING.api_version, "kind": SERVING.kind, "metadata": metadata, "spec": spec}
         stored = self.cluster.put(manifest)
-        status = {"replicas": 1, "readyReplicas": 1, "runningReplicas": 1}
-        stored = self.cluster.edit(SERVING, "team", name, lambda live: live.update(status=status))
-        self.mirror.observe(SERVING, stored)
+        said = {"replicas": 1, "readyReplicas": 1, "runningReplicas": 1} if status is None else status
+        self.edit(name, status=said)
         return str(stored["metadata"]["uid"])
+
+    def edit(self, name: str, **parts: Any) -> None:
+        """Puts these parts in the place of what it has."""
+        self.mirror.observe(SERVING, self.cluster.edit(SERVING, "team", name, lambda live: live.update(parts)))
+
+    def wishes(self, name: str) -> tuple[SignalWish, ...]:
+        """What its signals say, to a pass that looks at it now."""
+        manifest = self.mirror.get(SERVING, "team", name)
+        assert manifest is not None
+        return self.board.wishes(Key(SERVING, "team", name), DeepSeekServing.model_validate(manifest))
 
 
 SPEC = {
@@ -155,19 +170,19 @@ async def test_a_wish_that_is_new_wakes_its_serving_and_one_that_says_the_same_d
     stage = Stage()
     stage.put("chat", SPEC)
     await stage.board.evaluate()
-    told = stage.board.wishes(CHAT)
+    told = stage.wishes("chat")
     assert told == (SignalWish("InFlight", 8.0, 4.0, 2),)
     assert stage.woken == [CHAT]
     stage.store.value = 7.0
     await stage.board.evaluate()
-    assert stage.board.wishes(CHAT) == told, "7 in flight want as many replicas: the value is that of the change"
+    assert stage.wishes("chat") == told, "7 in flight want as many replicas: the value is that of the change"
     assert stage.woken == [CHAT]
     stage.store.value = 3.0
     await stage.board.evaluate()
-    assert stage.board.wishes(CHAT) == (SignalWish("InFlight", 3.0, 4.0, 1),)
+    assert stage.wishes("chat") == (SignalWish("InFlight", 3.0, 4.0, 1),)
     stage.store.down = True
     await stage.board.evaluate()
-    assert stage.board.wishes(CHAT) == (SignalWish("InFlight", None, 4.0, None, "connection refused"),)
+    assert stage.wishes("chat") == (SignalWish("InFlight", None, 4.0, None, "connection refused"),)
     assert stage.woken == [CHAT] * 3
 
 
@@ -177,8 +192,109 @@ async def test_what_a_deleted_serving_said_is_forgotten() -> None:
     stage.put("chat", SPEC)
     await stage.board.evaluate()
     stage.mirror.drop(CHAT)
+    stage.cluster.remove(SERVING, "team", "chat")
     await stage.board.evaluate()
-    assert stage.board.wishes(CHAT) == ()
+    stage.put("chat", SPEC)
+    assert stage.wishes("chat") == ()
+
+
+NOBODY = SignalWish("InFlight", None, 4.0, None, "no replica reports")
+REFUSED = Unavailable("connection refused")
+
+
+@in_virtual_time
+async def test_what_a_new_serving_will_hear_is_said_before_anybody_was_asked_and_wakes_nobody() -> None:
+    stage = Stage()
+    stage.put("chat", SPEC, {})
+    assert stage.wishes("chat") == (NOBODY,)
+    assert stage.store.queries == []
+    stage.store.silent = True
+    await stage.board.evaluate()
+    assert stage.store.queries != []
+    assert stage.wishes("chat") == (NOBODY,)
+    assert stage.board.wish("serving", "team", "chat") is None
+    assert stage.woken == []
+
+
+@in_virtual_time
+async def test_a_store_that_could_not_be_asked_is_told_of_a_new_serving_at_once() -> None:
+    stage = Stage()
+    stage.store.down, stage.store.unavailable = True, REFUSED
+    stage.put("chat", SPEC, {})
+    told = (SignalWish("InFlight", None, 4.0, None, REFUSED.reason),)
+    assert stage.wishes("chat") == told
+    await stage.board.evaluate()
+    assert stage.woken == []
+    stage.store.down, stage.store.silent = False, True
+    await stage.board.evaluate()
+    assert stage.wishes("chat") == (NOBODY,)
+    assert stage.woken == [CHAT]
+
+
+RECORDED = {"autoscaling": {"signals": [{"type": "InFlight", "target": "4", "message": "no replica reports"}]}}
+
+
+@pytest.mark.parametrize("status", [{"replicas": 1}, RECORDED], ids=["a replica may report", "recorded"])
+def test_nothing_is_said_before_anybody_was_asked_where_the_answer_may_be_another(status: dict[str, Any]) -> None:
+    @in_virtual_time
+    async def scene() -> None:
+        stage = Stage()
+        stage.put("chat", SPEC, status)
+        assert stage.wishes("chat") == ()
+
+    scene()
+
+
+RESTING = [({"suspend": True}, {}), ({}, {"sleep": {"phase": "Asleep"}})]
+
+
+@pytest.mark.parametrize(("spec", "status"), RESTING, ids=["suspended", "asleep"])
+def test_nobody_asks_for_a_serving_that_rests(spec: dict[str, Any], status: dict[str, Any]) -> None:
+    @in_virtual_time
+    async def scene() -> None:
+        stage = Stage()
+        stage.put("chat", SPEC)
+        await stage.board.evaluate()
+        assert stage.wishes("chat") != ()
+        stage.edit("chat", spec={**SPEC, **spec}, status=status)
+        stage.store.queries.clear()
+        stage.woken.clear()
+        for _ in range(2):
+            await stage.board.evaluate()
+        assert stage.store.queries == []
+        assert stage.board.wish("serving", "team", "chat") is None
+        assert stage.wishes("chat") == ()
+        assert stage.woken == [], "whoever brought it to rest did"
+        stage.edit("chat", spec=SPEC, status={})
+        assert stage.wishes("chat") == (NOBODY,)
+        await stage.board.evaluate()
+        assert stage.board.wish("serving", "team", "chat") is not None
+
+    scene()
+
+
+def test_what_asks_nothing_is_not_read_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    get = Mirror.get
+
+    def counted(mirror: Mirror, resource: Resource, namespace: str, name: str) -> Manifest | None:
+        read.append(name)
+        return get(mirror, resource, namespace, name)
+
+    @in_virtual_time
+    async def scene() -> None:
+        stage = Stage()
+        stage.put("rests", {**SPEC, "suspend": True})
+        stage.put("fixed", {"model": SPEC["model"]})
+        await stage.board.evaluate()
+        monkeypatch.setattr(Mirror, "get", counted)
+        await stage.board.evaluate()
+        assert read == []
+        stage.edit("rests", spec=SPEC)
+        await stage.board.evaluate()
+        assert read == ["rests"]
+
+    scene()
 
 
 def test_an_owner_is_read_again_once_it_or_an_answer_has_changed(monkeypatch: pytest.MonkeyPatch) -> None:

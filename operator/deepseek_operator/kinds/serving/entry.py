@@ -13,7 +13,7 @@ from deepseek_operator.kinds.serving.dashboard import DASHBOARD
 from deepseek_operator.kinds.serving.metrics import METRICS
 from deepseek_operator.kinds.serving.reasons import ALL
 from deepseek_operator.kinds.serving.rights import OWNS
-from deepseek_operator.kinds.serving.signals import queries, wanted
+from deepseek_operator.kinds.serving.signals import presumed, queries, wanted
 from deepseek_operator.kinds.serving.story import COLUMNS, annotation, exit_status, history, picture, revisions, row
 from deepseek_operator.kinds.serving.template import PORT_NAME
 
@@ -38,7 +38,7 @@ ENTRY = Entry(
     reasons={reason.name: reason.advice for reason in ALL},
     reads=(CLAIM, TRAINING),
     assumed={CLAIM: shared_claim, TRAINING: _training},
-    demand=Demand(queries, wanted),
+    demand=Demand(queries, wanted, presumed),
     metrics_port=PORT_NAME,
     metrics=METRICS,
     dashboard=DASHBOARD,

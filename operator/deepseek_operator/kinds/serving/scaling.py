@@ -17,7 +17,6 @@ from deepseek_operator.core.conditions import Verdict
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.resources import Manifest
 from deepseek_operator.core.seen import Seen, SignalWish
-from deepseek_operator.domain.policy.zero import Phase
 from deepseek_operator.kinds.serving import reasons
 from deepseek_operator.kinds.serving.autoscaler import (
     PAUSED,
@@ -28,6 +27,7 @@ from deepseek_operator.kinds.serving.autoscaler import (
     scaled_object,
 )
 from deepseek_operator.kinds.serving.gate import scaler_condition, window_left
+from deepseek_operator.kinds.serving.signals import rests
 
 SCALING_ACTIVE = "ScalingActive"
 FIRST_METRICS = timedelta(seconds=120)
@@ -85,10 +85,8 @@ class Scaling:
 def scaling_of(seen: Seen[DeepSeekServing], configuration: Configuration, bounds: Bounds | None) -> Scaling:
     """What is seen of the autoscaler now, within its bounds of now; None without autoscaling."""
     live, autoscaling = live_autoscaler(seen), seen.owner.spec.autoscaling
-    sleep = seen.owner.status.sleep
-    rests = seen.owner.spec.suspend or (sleep is not None and sleep.phase == Phase.ASLEEP)
     wrong = kedas_word(seen) if is_by_keda(seen.owner) else None
-    if bounds is None or rests:
+    if bounds is None or rests(seen.owner):
         return Scaling(live, window_left(autoscaling, live, seen.now), None, None, wrong is not None)
     told = _told(live, _said(seen, configuration, live, wrong), _signals(seen), bounds)
     heeded = live if wrong is None else None

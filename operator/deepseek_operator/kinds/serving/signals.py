@@ -15,7 +15,7 @@ from deepseek_operator.api.v1alpha1.serving import DeepSeekServing
 from deepseek_operator.api.v1alpha1.serving.scaling import ScalingSignal
 from deepseek_operator.core.configuration import Configuration
 from deepseek_operator.core.kinds import Wanted
-from deepseek_operator.core.seen import Sample, SignalWish, Unavailable
+from deepseek_operator.core.seen import NoData, Sample, SignalWish, Unavailable
 from deepseek_operator.core.seen import Signal as Told
 from deepseek_operator.domain.devices.profiles import DeviceMetrics, UnknownProfile
 from deepseek_operator.domain.policy.scaling import (
@@ -26,6 +26,7 @@ from deepseek_operator.domain.policy.scaling import (
     by_saturation,
     decided,
 )
+from deepseek_operator.domain.policy.zero import Phase
 from deepseek_operator.domain.programs.engines.loads import (
     DEVICE_UTILIZATION,
     IN_FLIGHT,
@@ -53,9 +54,29 @@ OLDEST_S = 120
 _MILLISECONDS = 1000
 
 
+def rests(owner: DeepSeekServing) -> bool:
+    """No replica of it is to run, whatever the load."""
+    sleep = owner.status.sleep
+    return owner.spec.suspend or (sleep is not None and sleep.phase == Phase.ASLEEP)
+
+
 def queries(owner: DeepSeekServing, configuration: Configuration) -> tuple[tuple[str, str], ...]:
-    """Names and PromQL expressions, each of one number; none without autoscaling."""
-    return tuple(_Asked(owner, configuration).all()) if owner.spec.autoscaling is not None else ()
+    """Names and PromQL expressions, each of one number; none without autoscaling, and while it rests."""
+    is_scaled = owner.spec.autoscaling is not None and not rests(owner)
+    return tuple(_Asked(owner, configuration).all()) if is_scaled else ()
+
+
+def presumed(
+    owner: DeepSeekServing, configuration: Configuration, answer: NoData | Unavailable
+) -> tuple[SignalWish, ...]:
+    """What the signals say where every query has this answer, of a serving that has no replica which could report; none of
+    others, and where something is recorded already."""
+    before = owner.status.autoscaling
+    is_told = before is not None and bool(before.signals)
+    if owner.spec.autoscaling is None or rests(owner) or owner.status.replicas or is_told:
+        return ()
+    asked = (REPORTING, AGE, *(signal.type for signal in owner.spec.autoscaling.signals))
+    return wanted(owner, configuration, dict.fromkeys(asked, answer)).wishes
 
 
 def series(owner: DeepSeekServing, name: str, **labels: str) -> str:

@@ -22,7 +22,7 @@ from deepseek_operator.domain.programs.engines.loads import (
     TOKENS_PER_SECOND,
     Class,
 )
-from deepseek_operator.kinds.serving.signals import AGE, BEFORE, OLDEST_S, REPORTING, SAME, queries, wanted
+from deepseek_operator.kinds.serving.signals import AGE, BEFORE, OLDEST_S, REPORTING, SAME, presumed, queries, wanted
 from tests.support.moments import START
 from tests.support.servings import a_serving
 
@@ -107,6 +107,26 @@ def test_who_stayed_is_asked_only_for_signals_that_wait_for_it() -> None:
 def test_a_query_of_the_users_knows_whose_it_is() -> None:
     own = {"type": PROMQL, "target": 4, "query": 'sum(depth{ns="$namespace",q="$serving"}[$window]) + $other'}
     assert dict(queries(scaled(own), MAY))[PROMQL] == 'sum(depth{ns="team",q="chat"}[120s]) + $other'
+
+
+def test_a_serving_that_rests_asks_nothing() -> None:
+    assert queries(scaled({"type": KV_CACHE}, suspend=True), MAY) == ()
+
+
+OWN = {PROMQL: {"query": "vector(100)"}}
+
+
+@pytest.mark.parametrize("answer", [NoData(), Unavailable("connection refused")], ids=["nothing", "nobody"])
+@pytest.mark.parametrize("load", LOADS)
+@pytest.mark.parametrize("configuration", [MAY, Configuration()], ids=["may query", "may not"])
+def test_what_is_presumed_of_a_new_serving_is_what_asking_would_tell(
+    configuration: Configuration, load: str, answer: NoData | Unavailable
+) -> None:
+    signal = {"type": load, "target": 4, **OWN.get(load, {})}
+    for accelerator in (H200, None):
+        owner = scaled(signal, {"type": IN_FLIGHT, "target": 4}, ready=0, running=1, accelerator=accelerator)
+        asked = wanted(owner, configuration, {name: answer for name, _ in queries(owner, configuration)})
+        assert presumed(owner, configuration, answer) == asked.wishes != ()
 
 
 def test_a_query_of_the_users_is_not_asked_where_no_administrator_lets_them() -> None:
