@@ -57,7 +57,10 @@ class ApiServer:
 
     async def __aenter__(self) -> Self:
         connector = aiohttp.TCPConnector(limit=self._connections, ssl=self._credentials.ssl_context())
-        self._session = aiohttp.ClientSession(connector=connector, headers={"User-Agent": FIELD_MANAGER})
+        # Nobody's cookies are kept: what stands before several API servers would tie all requests to one of them.
+        self._session = aiohttp.ClientSession(
+            connector=connector, headers={"User-Agent": FIELD_MANAGER}, cookie_jar=aiohttp.DummyCookieJar()
+        )
         return self
 
     async def __aexit__(self, *_: object) -> None:

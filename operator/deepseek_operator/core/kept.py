@@ -6,7 +6,7 @@ the object is told by the field that most of it lies in.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -53,7 +53,8 @@ def _walked(manifest: Manifest, is_ours: bool) -> tuple[Manifest, str | None]:
         metadata["annotations"] = {key: value for key, value in annotations.items() if _is_read(is_ours, key)}
     parts = {**manifest, "metadata": metadata}
     with suppress(_Beyond):
-        return _copied(parts, 0, _Left()), None
+        _measure(parts, 0, _Left())
+        return parts, None
     walk = _Walk()
     parts["metadata"] = dict(sorted(metadata.items(), key=lambda field: field[0] in _WITHOUT_END))
     order = sorted(parts, key=lambda name: (name not in {"apiVersion", "kind"}, name != "metadata", name != "status"))
@@ -103,37 +104,32 @@ class _Left:
     text: int = MOST_TEXT
 
 
-def _copied(value: Mapping[str, Any], level: int, left: _Left) -> dict[str, Any]:
-    """The quick walk, of nearly all objects: a whole copy. Raises _Beyond: the slow one must say where and what is left."""
+def _measure(value: Mapping[str, Any], level: int, left: _Left) -> None:
+    """The quick walk, of nearly all objects, which stay as they are. Raises _Beyond: the slow one must say where and what is
+    left."""
     if level >= DEEPEST and value:
         raise _Beyond
     left.values -= len(value)
-    found = {}
-    for key, item in value.items():
-        left.text -= len(key)
-        found[key] = _copied_item(item, level, left)
+    left.text -= sum(map(len, value))
+    _measure_items(value.values(), level, left)
+
+
+def _measure_items(items: Iterable[Any], level: int, left: _Left) -> None:
+    for item in items:
+        kind = type(item)
+        if kind is str:
+            left.text -= len(item)
+        elif kind is dict:
+            _measure(item, level + 1, left)
+        elif kind is list:
+            if level + 1 >= DEEPEST and item:
+                raise _Beyond
+            left.values -= len(item)
+            _measure_items(item, level + 1, left)
+        elif item is not None and kind not in _PLAIN:
+            raise _Beyond
     if left.values < 0 or left.text < 0:
         raise _Beyond
-    return found
-
-
-def _copied_item(item: Any, level: int, left: _Left) -> Any:
-    kind = type(item)
-    if kind is str:
-        left.text -= len(item)
-        return item
-    if kind is dict:
-        return _copied(item, level + 1, left)
-    if kind is list:
-        if level + 1 >= DEEPEST and item:
-            raise _Beyond
-        left.values -= len(item)
-        if left.values < 0:
-            raise _Beyond
-        return [_copied_item(one, level + 1, left) for one in item]
-    if item is None or kind in _PLAIN:
-        return item
-    raise _Beyond
 
 
 class _Walk:

@@ -136,7 +136,7 @@ def test_the_quick_walk_ends_where_the_slow_one_does(resource: Resource, monkeyp
     def beyond(*_: object) -> None:
         raise core_kept._Beyond
 
-    monkeypatch.setattr(core_kept, "_copied", beyond)
+    monkeypatch.setattr(core_kept, "_measure", beyond)
     slow = {name: kept(resource, training({"a": custom})) for name, custom in AT_THE_EDGE.items()}
     assert quick == slow
     assert {excess is None for _, excess in slow.values()} == {True, False}
