@@ -17,7 +17,7 @@ import sys
 import time
 from argparse import ArgumentParser
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -108,6 +108,11 @@ def main() -> None:
     for (kind, name), found in sorted(costs.items(), reverse=True):
         if name != "this":
             print(f"{kind}: processor time in that of {name}, round by round: {_shares(costs[kind, 'this'], found)}")
+    for name in trees:
+        if name != "this" and len(waves) > 1:
+            print(
+                f"all waves: processor time in that of {name}, round by round: {_spread(_of_rounds(costs, name), '.2f')}"
+            )
     for name, found_rests in rests.items():
         print(f"{name}: at rest, in {REST_S:.0f} s: {_rested(found_rests)}")
     print("\n".join(notes))
@@ -116,6 +121,15 @@ def main() -> None:
 def _shares(costs: Sequence[Cost], others: Sequence[Cost]) -> str:
     """A machine that is slower for some minutes is so for both of a round."""
     return _spread([one.cpu_s / other.cpu_s for one, other in zip(costs, others, strict=True)], ".2f")
+
+
+def _of_rounds(costs: Mapping[tuple[str, str], Sequence[Cost]], other: str) -> list[float]:
+    """The same of all waves of a round together."""
+    used_s: dict[str, list[float]] = {}
+    for (_, name), found in costs.items():
+        of_wave = [cost.cpu_s * cost.creation.count for cost in found]
+        used_s[name] = [one + more for one, more in zip(used_s.get(name, [0.0] * len(found)), of_wave, strict=True)]
+    return [one / before for one, before in zip(used_s["this"], used_s[other], strict=True)]
 
 
 def _rested(rests: "Sequence[Rest]") -> str:
