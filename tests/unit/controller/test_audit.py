@@ -6,6 +6,7 @@ import pytest
 
 from deepseek_operator.adapters.memory import MemoryCluster
 from deepseek_operator.api.v1alpha1.training.definition import TRAINING
+from deepseek_operator.controller import audit
 from deepseek_operator.controller.audit import Auditor, HistoryLost
 from deepseek_operator.controller.key import Key
 from deepseek_operator.controller.metrics import Metrics
@@ -207,8 +208,8 @@ async def test_an_optional_resource_that_comes_back_from_a_server_that_counts_an
     running.cancel()
 
 
-async def requests_of_an_hour(count: int) -> int:
-    stage = Stage()
+async def requests_of_an_hour(count: int, stage: Stage | None = None) -> int:
+    stage = stage or Stage()
     for number in range(count):
         stage.mirror.observe(TRAINING, stage.cluster.put(tiny(f"t{number}")))
         labels = {MANAGED_BY: MANAGER}
@@ -225,3 +226,38 @@ async def test_an_hour_at_rest_costs_the_same_for_two_and_for_fifty_of_each() ->
     few, many = await requests_of_an_hour(2), await requests_of_an_hour(50)
     rounds = 59  # one at the start, then one every 60 s plus the 2 s in which the watch may settle
     assert few == many == len(KINDS.watched) * rounds
+
+
+def test_what_is_read_at_rest_does_not_grow_with_the_objects(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit, "A_ROUND", 20)
+
+    @in_virtual_time
+    async def scene() -> None:
+        rounds = {count: await requests_of_an_hour(count) // len(KINDS.watched) for count in (2, 10, 20, 100)}
+        assert rounds == {2: 59, 10: 59, 20: 30, 100: 6}, (
+            "a round in 60, 120 and 600 seconds, each with 2 for the watch"
+        )
+
+    scene()
+
+
+def test_who_reads_seldom_is_ready_for_as_many_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit, "A_ROUND", 1)
+
+    @in_virtual_time
+    async def scene() -> None:
+        stage = Stage()
+        for number in range(10):
+            stage.mirror.observe(TRAINING, stage.cluster.put(tiny(f"t{number}")))
+        running = asyncio.create_task(stage.auditor.run())
+        await stage.auditor.synced()
+        await asyncio.sleep(590)
+        assert stage.auditor.is_fresh
+        stage.cluster.refuse = lambda verb, namespace, ref: Unreachable("down")
+        await asyncio.sleep(1170)
+        assert stage.auditor.is_fresh
+        await asyncio.sleep(1300)
+        assert not stage.auditor.is_fresh
+        running.cancel()
+
+    scene()
