@@ -92,3 +92,23 @@ async def test_a_query_arrives_as_it_was_meant(server: ApiServer, listener: _Lis
         assert chunks is not None
     asked = ("/k8s/clusters/c-1/api/v1/namespaces/team/services/a.b-c", query, b"")
     assert listener.asked == [asked, asked]
+
+
+async def test_no_cookie_of_whoever_stands_before_it_is_sent_back() -> None:
+    told: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        told.append(request.headers.get("Cookie", ""))
+        response = web.json_response({})
+        response.set_cookie("route", "server-1")
+        return response
+
+    app = web.Application()
+    app.router.add_get("/version", answer)
+    async with TestServer(app) as there:
+        # By its name: of addresses no client library keeps any by itself.
+        credentials = cast(Credentials, _Open(f"http://localhost:{there.port}"))
+        async with ApiServer(credentials, SystemClock(), _Uncounted()) as server:
+            for _ in range(2):
+                await server.request("get", "GET", "/version", resource="version")
+    assert told == ["", ""]
