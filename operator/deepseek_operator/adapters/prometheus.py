@@ -16,7 +16,8 @@ from prometheus_api_client import PrometheusConnect
 from prometheus_api_client.exceptions import PrometheusApiClientException
 from requests import PreparedRequest, Response, Session
 from requests.adapters import HTTPAdapter
-from requests.exceptions import ConnectionError, RequestException
+from requests.exceptions import ConnectionError as NoConnection
+from requests.exceptions import RequestException
 from urllib3.exceptions import HTTPError
 from urllib3.util.retry import Retry
 
@@ -66,7 +67,7 @@ class Prometheus:
         try:
             async with asyncio.timeout(self._timeout_s * 2):
                 answer = await loop.run_in_executor(self._pool, self._ask, query, at)
-        except ConnectionError as error:
+        except NoConnection as error:
             self._unavailable = _failed(error)
             return self._unavailable
         # All else is of one query: others may be answered.

@@ -94,7 +94,7 @@ class SignalBoard:
         if told is None and key.resource in self._scaled:
             _, demand = self._scaled[key.resource]
             told = demand.presumed(owner, self._configuration, self._signals.unavailable or NoData())
-            if told:
+            if told:  # So that the first answer is news only where it says otherwise.
                 self._told[key] = told
         return told or ()
 

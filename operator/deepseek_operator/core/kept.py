@@ -37,7 +37,7 @@ class TooLarge(ValueError):
 
 
 def kept(resource: Resource, manifest: Manifest) -> tuple[Manifest, str | None]:
-    """What is used of the object; and why it is not all there, if it isn't.
+    """What is used of the object, which may share its values; and why it is not all there, if it isn't.
 
     Of our own kinds only our annotations are read, of others all but kubectl's copy of the whole object. The status is
     taken before the spec: an attempt that is recorded is not forgotten because of what a user wrote.

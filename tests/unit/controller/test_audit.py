@@ -208,8 +208,8 @@ async def test_an_optional_resource_that_comes_back_from_a_server_that_counts_an
     running.cancel()
 
 
-async def requests_of_an_hour(count: int, stage: Stage | None = None) -> int:
-    stage = stage or Stage()
+async def requests_of_an_hour(count: int) -> int:
+    stage = Stage()
     for number in range(count):
         stage.mirror.observe(TRAINING, stage.cluster.put(tiny(f"t{number}")))
         labels = {MANAGED_BY: MANAGER}
