@@ -19,11 +19,17 @@ class StallWatch:
         return bool(self._seen)
 
     def stalled(self, beats: Mapping[str, str], now_s: float) -> dict[str, float]:
-        """Ranks over the limit with the seconds of their silence; empty means all is well."""
+        """Once a rank is over the limit: all that have been silent for more than half of it, with the seconds; empty means all is well.
+
+        Ranks wait for each other in every step, so that one which hangs silences the others: who passes the limit first
+        is chance, and often not the one that hangs.
+        """
         for name, beat in beats.items():
             if name not in self._seen or self._seen[name][0] != beat:
                 self._seen[name] = (beat, now_s)
         if self._limit_s is None:
             return {}
         silences = {name: now_s - since for name, (_, since) in sorted(self._seen.items())}
-        return {name: silence for name, silence in silences.items() if silence > self._limit_s}
+        if max(silences.values(), default=0.0) <= self._limit_s:
+            return {}
+        return {name: silence for name, silence in silences.items() if silence > self._limit_s / 2}

@@ -209,6 +209,16 @@ def test_changing_heartbeat_is_never_a_stall() -> None:
     assert watch.stalled({"heartbeat-0": "180"}, 211.0) == {"heartbeat-0": 31.0}
 
 
+def test_ranks_that_a_hanging_one_has_silenced_are_told_with_it_whoever_passes_the_limit_first() -> None:
+    watch = StallWatch(30)
+    watch.stalled({"heartbeat-0": "8", "heartbeat-1": "7", "heartbeat-2": "8"}, 0.0)
+    watch.stalled({"heartbeat-0": "8", "heartbeat-1": "8", "heartbeat-2": "8"}, 0.1)
+    watch.stalled({"heartbeat-0": "8", "heartbeat-1": "8", "heartbeat-2": "9"}, 20.0)
+    beats = {"heartbeat-0": "8", "heartbeat-1": "8", "heartbeat-2": "9"}
+    assert watch.stalled(beats, 30.0) == {}
+    assert watch.stalled(beats, 30.05) == {"heartbeat-0": 30.05, "heartbeat-1": pytest.approx(29.95)}
+
+
 def test_sigterm_before_the_first_heartbeat_ends_at_once_with_nothing_to_save(run: RunDirectory) -> None:
     workers = Played()
     watched = keeper(workers, run)
