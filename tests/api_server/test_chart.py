@@ -468,6 +468,7 @@ def test_an_upgrade_keeps_the_certificate(api_server: Cluster, namespace: str) -
 
 
 THRESHOLDS: Mapping[str, int] = yaml.safe_load((CHART / "values.yaml").read_text())["alerts"]["thresholds"]
+PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----"
 CHANGES: Mapping[str, Any] = {
     "global.imageRegistry": "x",
     "global.imagePullSecrets": ["x"],
@@ -493,6 +494,7 @@ CHANGES: Mapping[str, Any] = {
     "sources.s3.endpoint": "https://x",
     "sources.s3.region": "x",
     "sources.web.allowed": ["https://x"],
+    "sources.authorities": PEM,
     "prometheus.queriesOf": ["x"],
     "monitors.enabled": False,
     "monitors.labels": {"x": "y"},
@@ -945,7 +947,7 @@ def test_queries_are_nobodys_to_write_until_a_value_says_whose() -> None:
 def test_sources_are_fetched_from_the_hub_until_a_value_names_a_mirror() -> None:
     def told(*values: str) -> dict[str, str]:
         (container,) = _of_kind(_render(*values), "Deployment")[NAME]["spec"]["template"]["spec"]["containers"]
-        return {v["name"]: v["value"] for v in container["env"] if re.search("_(HUB|S3|WEB)_", v["name"])}
+        return {v["name"]: v["value"] for v in container["env"] if re.search("_(HUB|S3|WEB|SOURCE)_", v["name"])}
 
     assert told() == {}
     assert told("sources.hub.endpoint=https://hub.example.com", "sources.hub.offline=true") == {
@@ -959,6 +961,7 @@ def test_sources_are_fetched_from_the_hub_until_a_value_names_a_mirror() -> None
     assert told("sources.web.allowed={https://a.example.com/models,http://b.example.com:8080}") == {
         "DEEPSEEK_OPERATOR_WEB_ALLOWED": "https://a.example.com/models,http://b.example.com:8080"
     }
+    assert told(f"sources.authorities={PEM}") == {"DEEPSEEK_OPERATOR_SOURCE_AUTHORITIES": PEM}
 
 
 def test_profiles_are_mounted_as_the_file_that_the_operator_reads() -> None:

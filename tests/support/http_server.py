@@ -1,5 +1,6 @@
-"""What the servers of tests that files are fetched from have in common: where they answer, and what went out of each file."""
+"""What the servers of tests that files are fetched from have in common: how they answer, and what went out of each file."""
 
+import ssl
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -10,10 +11,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @dataclass
 class Counting:
-    """`sent`: bytes of each file that went out. Requests are answered by threads of their own."""
+    """`sent`: bytes of each file that went out. Requests are answered by threads of their own, over `tls` where it has one."""
 
     sent: Counter[str] = field(default_factory=Counter)
+    tls: ssl.SSLContext | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def scheme(self) -> str:
+        """Of its addresses."""
+        return "http" if self.tls is None else "https"
 
     def take(self, counts: Counter[str], path: str) -> bool:
         """Whether it goes wrong this time: as often as is counted."""
@@ -30,9 +37,11 @@ class Counting:
 
 
 @contextmanager
-def answering(address: str, handler: type[BaseHTTPRequestHandler]) -> Iterator[int]:
+def answering(address: str, handler: type[BaseHTTPRequestHandler], tls: ssl.SSLContext | None = None) -> Iterator[int]:
     """Requests are answered by the handler on the port that is given, until the end of the block."""
     server = ThreadingHTTPServer((address, 0), handler)
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()

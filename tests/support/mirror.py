@@ -70,8 +70,8 @@ class Mirror(Counting):
         class Handler(_Handler):
             told = mirror
 
-        with answering(self.address, Handler) as self.port:
-            self.url = f"http://{self.address}:{self.port}"
+        with answering(self.address, Handler, self.tls) as self.port:
+            self.url = f"{self.scheme}://{self.address}:{self.port}"
             yield self
 
 
@@ -127,7 +127,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._refuse(404, "EntryNotFound", "Entry not found")
         if name.endswith(LFS):
             # Another origin, which the token is not for.
-            place = f"http://{mirror.elsewhere}:{mirror.port}"
+            place = f"{mirror.scheme}://{mirror.elsewhere}:{mirror.port}"
             self.send_response(302)
             self.send_header("Location", f"{place}/lfs/{repository}/resolve/{commit}/{name}")
             self.send_header("Content-Length", "0")

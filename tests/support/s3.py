@@ -1,5 +1,6 @@
 """A real S3 server on this machine, versitygw over a folder: each object is a file of it."""
 
+import ssl
 import subprocess
 import time
 import urllib.error
@@ -40,7 +41,7 @@ class S3:
 
         self.make(bucket)
         told = {"endpoint": self.url, "region": REGION, "access_key_id": KEY, "secret_access_key": SECRET}
-        return S3Store(bucket, **told, client_options={"allow_http": True})
+        return S3Store(bucket, **told, client_options={"allow_http": True, "allow_invalid_certificates": True})
 
     def put(self, bucket: str, prefix: str, files: Mapping[str, bytes], *, in_parts: bool = False) -> None:
         """Objects as a client uploads them: in one piece, whose ETag is their MD5, or in parts, whose is none."""
@@ -65,16 +66,17 @@ def flip(path: Path) -> None:
 
 
 @contextmanager
-def serving(root: Path, address: str = "127.0.0.1") -> Iterator[S3]:
-    """Over an empty folder, on that address of this machine."""
+def serving(root: Path, address: str = "127.0.0.1", tls: tuple[Path, Path] | None = None) -> Iterator[S3]:
+    """Over an empty folder, on that address of this machine. `tls`: files of its certificate and of the key, where it has one."""
     root.mkdir()
     port = free_port()
     command = [str(built(S3_SERVER)), "--access", KEY, "--secret", SECRET, "--region", REGION]
+    command += ["--cert", str(tls[0]), "--key", str(tls[1])] if tls else []
     log = root.with_name("s3.log")
     with log.open("wb") as file:
         told = [*command, "--port", f"{address}:{port}", "posix", str(root)]
         process = subprocess.Popen(told, stdout=file, stderr=file)
-    server = S3(root, f"http://{address}:{port}")
+    server = S3(root, f"{'https' if tls else 'http'}://{address}:{port}")
     try:
         _answers(server, process, log)
         yield server
@@ -94,7 +96,7 @@ def _answers(server: S3, process: "subprocess.Popen[bytes]", log: Path) -> None:
 def _is_there(url: str) -> bool:
     """Whether anything is answered, to whoever has no keys a refusal."""
     try:
-        urllib.request.urlopen(url, timeout=5).close()
+        urllib.request.urlopen(url, timeout=5, context=ssl._create_unverified_context()).close()
     except urllib.error.HTTPError:
         return True
     except OSError:

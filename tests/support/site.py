@@ -61,8 +61,8 @@ class Site(Counting):
         class Handler(_Handler):
             told = site
 
-        with answering(self.address, Handler) as self.port:
-            self.url = f"http://{self.address}:{self.port}"
+        with answering(self.address, Handler, self.tls) as self.port:
+            self.url = f"{self.scheme}://{self.address}:{self.port}"
             yield self
 
     def wait(self) -> None:

@@ -3,6 +3,7 @@
 import os
 import re
 import socket
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
@@ -15,6 +16,9 @@ from deepseek_operator.domain.devices.profiles import BUILT_IN
 
 PREFIX = "DEEPSEEK_OPERATOR_"
 _LAST_PORT = 65_535
+_AUTHORITIES_LENGTH = 65_536
+"""Of what every Job that fetches has in its environment; the kernel takes twice as much in one variable."""
+_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 _MOST = 1_000_000
 """Of workers, seconds and rates: eleven days, or more than any API server takes."""
 
@@ -131,6 +135,7 @@ def _configuration(read: "_Reader") -> Configuration:
         hub=Hub(read.address("HUB_ENDPOINT"), read.boolean("HUB_OFFLINE", False)),
         s3=ObjectStorage(read.address("S3_ENDPOINT"), read.text("S3_REGION", "")),
         web=read.web("WEB_ALLOWED"),
+        authorities=read.certificates("SOURCE_AUTHORITIES"),
         wanted_url=read.address("WANTED_URL") or None,
     )
 
@@ -192,6 +197,26 @@ class _Reader:
             return WebAccess.of(self.words(name))
         except ValueError as error:
             raise ValueError(f"{PREFIX}{name}: {error}") from None
+
+    def certificates(self, name: str) -> str:
+        """Certificates in PEM, without what stands between them; empty where none is written."""
+        written = self.text(name, "")
+        value = "\n".join(_CERTIFICATE.findall(written))
+        if "PRIVATE KEY" in written:
+            raise ValueError(f"{PREFIX}{name} has a private key: write certificates alone, and take that key for known")
+        if len(value) > _AUTHORITIES_LENGTH:
+            raise ValueError(
+                f"{PREFIX}{name} is longer than {_AUTHORITIES_LENGTH:,} characters: write the authorities of your own servers"
+                " alone, those that the image trusts stay trusted"
+            )
+        try:
+            if written.strip():
+                ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=value)
+        except (ssl.SSLError, ValueError, TypeError) as error:
+            raise ValueError(
+                f"{PREFIX}{name} has no certificate that can be read ({error}): write PEM, -----BEGIN CERTIFICATE----- and so on"
+            ) from None
+        return value
 
     def gate(self, service: str, namespaces: str) -> GateAddress | None:
         """The gate, by its Service as namespace/name, and whom it is for."""

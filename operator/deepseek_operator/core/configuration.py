@@ -74,6 +74,7 @@ class Configuration:
         hub: where sources hf:// are fetched from.
         s3: where sources s3:// are.
         web: which addresses sources http:// and https:// may be of; none before an administrator says so.
+        authorities: in PEM, whose certificates those who fetch sources believe, beside the ones that their image trusts.
         wanted_url: where an autoscaler of others asks the operator for its number, for example http://operator.ns.svc:8082;
             None: nowhere.
         host_access: which namespaces may name profiles whose pods reach their node; none before an administrator says so.
@@ -90,6 +91,7 @@ class Configuration:
     hub: Hub = Hub()
     s3: ObjectStorage = ObjectStorage()
     web: WebAccess = NO_ADDRESS
+    authorities: str = ""
     wanted_url: str | None = None
 
     def wanted_url_of(self, resource: Resource, namespace: str, name: str) -> str | None:

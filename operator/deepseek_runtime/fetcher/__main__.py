@@ -15,7 +15,7 @@ from pathlib import Path
 from deepseek_runtime import termination
 from deepseek_runtime.checkpoint.room import is_full
 from deepseek_runtime.contract import ExitCode, Invalid
-from deepseek_runtime.fetcher import bucket, hub, site
+from deepseek_runtime.fetcher import bucket, hub, site, trust
 from deepseek_runtime.fetcher.download import download
 from deepseek_runtime.fetcher.failures import Failure, NotThere
 from deepseek_runtime.fetcher.listing import Listing, digest_of
@@ -35,12 +35,13 @@ def main() -> int:
     began = time.monotonic()
     try:
         settings = read_settings(os.environ)
+        trust.believe(settings.authorities)
         with told_on(settings.port, progress) if settings.port else nullcontext():
             folder, revision, kept = fetch(settings, progress)
     except Invalid as error:
         return _over(ExitCode.INVALID, str(error))
     except Failure as error:
-        return _over(error.code, str(error), _evicted(progress))
+        return _over(error.code, trust.explained(str(error)), _evicted(progress))
     except OSError as error:
         if not is_full(error):
             raise

@@ -21,6 +21,7 @@ _PIECE_BYTES = 1 << 20
 _SILENT_S = 60.0
 _PATTERN = re.compile(r"[*?]")
 _STATUS = re.compile(r"status code: (\d{3})")
+_CERTIFICATE = re.compile(r"InvalidCertificate\(\s*(\w+)")
 _MD5 = re.compile(r"[0-9a-f]{32}")
 
 
@@ -162,5 +163,6 @@ def _failure(settings: Settings, source: BucketSource, error: Exception) -> Fail
 
 
 def _words(error: Exception) -> str:
-    """The first line: what follows is the library's own state."""
-    return f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"[:300]
+    """The first line: what follows is the library's own state, of which only what is wrong with a certificate is told."""
+    told = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"[:300]
+    return f"{told}: certificate: {found[1]}" if (found := _CERTIFICATE.search(str(error))) is not None else told

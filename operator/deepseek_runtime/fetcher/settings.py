@@ -1,5 +1,6 @@
 """What a fetch is told by its environment: the source, the claim, and by whose mirror.
 
+DEEPSEEK_SOURCE_AUTHORITIES has, in PEM, those whose certificates are believed beside the ones that the image trusts.
 DEEPSEEK_SOURCE_ALLOWED names the addresses of the web that may be asked, with a space between two, and DEEPSEEK_SOURCE_TOKEN is the
 token for the source's. HF_ENDPOINT, HF_HUB_OFFLINE and HF_TOKEN are those that Hugging Face's own programs read; AWS_ENDPOINT_URL, AWS_REGION and the
 keys, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, those of Amazon's.
@@ -134,6 +135,7 @@ class Settings:
         port: on which progress is told; 0 for none.
         claim_uid: of the claim, by which folders tell who asked for them; empty where nobody says.
         access: which addresses of the web may be asked.
+        authorities: in PEM, whose certificates are believed beside those that the image trusts; empty for none.
         usage: which folders of the claim are in use, where others may go for room; None: none may.
     """
 
@@ -152,6 +154,7 @@ class Settings:
     claim_uid: str = ""
     usage: Usage | None = None
     access: Access = NOWHERE
+    authorities: str = ""
 
     def folder(self, revision: str) -> str:
         """The folder of a revision below its place. Of one revision an adapter has other files than a model, and the folder of
@@ -197,6 +200,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         claim_uid=environment.get("DEEPSEEK_CLAIM_UID", ""),
         usage=_usage(environment),
         access=_access(environment.get("DEEPSEEK_SOURCE_ALLOWED", "")),
+        authorities=environment.get("DEEPSEEK_SOURCE_AUTHORITIES", ""),
     )
 
 

@@ -4,6 +4,7 @@ Whoever reads it gets pieces until the end, or an error that says whether anothe
 hub sends its readers to where its large files lie; the token stays with whom it is for.
 """
 
+import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Self
@@ -37,7 +38,7 @@ class Web:
         # Proxies as the environment names them; nothing is unpacked, so that a size is one of what is written.
         self._session = aiohttp.ClientSession(
             headers={"Accept-Encoding": "identity", "User-Agent": "deepseek-operator"},
-            connector=aiohttp.TCPConnector(resolver=Guard()) if self._access is not None else None,
+            connector=aiohttp.TCPConnector(ssl=_tls(), resolver=Guard() if self._access is not None else None),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S, sock_read=_SILENT_S),
             trust_env=True,
             auto_decompress=False,
@@ -95,6 +96,13 @@ class Web:
             async for piece in response.content.iter_chunked(_PIECE_BYTES):
                 yield at, piece
                 at += len(piece)
+
+
+def _tls() -> ssl.SSLContext:
+    """By what is believed now: the library's own is made while it is loaded."""
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context
 
 
 def version_of(response: aiohttp.ClientResponse) -> str:

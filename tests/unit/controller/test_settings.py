@@ -7,6 +7,9 @@ import pytest
 from deepseek_operator.controller.settings import Settings
 from deepseek_operator.core.configuration import Configuration, Hub, ObjectStorage
 from deepseek_operator.core.web_access import WebAccess
+from examples.local_cluster.pki import ensure_authority
+
+AUTHORITIES = "DEEPSEEK_OPERATOR_SOURCE_AUTHORITIES"
 
 
 def test_an_empty_environment_gives_the_documented_defaults() -> None:
@@ -94,6 +97,25 @@ def test_the_gate_is_named_by_its_service_and_by_whom_it_is_for() -> None:
     for written in ("gate", "/gate", "system/"):
         with pytest.raises(ValueError, match=r"DEEPSEEK_OPERATOR_GATE_SERVICE.*write namespace/name"):
             Settings.from_environment({"DEEPSEEK_OPERATOR_GATE_SERVICE": written})
+
+
+def test_authorities_are_certificates_and_nothing_else(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        ensure_authority(tmp_path, name, name)
+    one, other = ((tmp_path / f"{name}.crt").read_text().strip() for name in ("a", "b"))
+    read = Settings.from_environment({AUTHORITIES: f"# Größer\n{one}\n\nof B:\n{other}\n"})
+    assert read.configuration.authorities == f"{one}\n{other}"
+    assert Settings.from_environment({AUTHORITIES: " \n"}).configuration.authorities == ""
+    key = (tmp_path / "a.key").read_text()
+    wrong = {
+        "/etc/ssl/ca.crt": "has no certificate that can be read",
+        one.replace("M", "=", 1): "has no certificate that can be read",
+        one + key: "has a private key: write certificates alone",
+        "\n".join([one] * 200): "is longer than 65,536 characters: write the authorities of your own servers alone",
+    }
+    for text, said in wrong.items():
+        with pytest.raises(ValueError, match=f"{AUTHORITIES} {said}"):
+            Settings.from_environment({AUTHORITIES: text})
 
 
 def test_a_registry_stands_before_every_image_but_an_administrators_own(tmp_path: Path) -> None:

@@ -19,7 +19,11 @@ _KEYS = {name: name for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", _
 def variables(source: KeptSource, told: Mapping[str, str], configuration: Configuration) -> list[dict[str, Any]]:
     """Of the container: what is `told` of this fetch, and how its source is reached; what is empty is left out."""
     where, entries = _reached(source, configuration)
-    of_source = {"DEEPSEEK_SOURCE_URI": source.uri, "DEEPSEEK_SOURCE_DIGEST": source.digest or ""}
+    of_source = {
+        "DEEPSEEK_SOURCE_URI": source.uri,
+        "DEEPSEEK_SOURCE_DIGEST": source.digest or "",
+        "DEEPSEEK_SOURCE_AUTHORITIES": configuration.authorities,
+    }
     plain: list[dict[str, Any]] = [
         {"name": name, "value": value} for name, value in {**of_source, **told, **where}.items() if value
     ]

@@ -2,6 +2,7 @@
 tried again."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -183,6 +184,14 @@ def test_the_mirror_is_the_administrators() -> None:
     (container,) = life.jobs()[0]["spec"]["template"]["spec"]["containers"]
     told = {one["name"]: one["value"] for one in container["env"]}
     assert (told["HF_ENDPOINT"], told["HF_HUB_OFFLINE"]) == ("https://mirror.example.com", "1")
+
+
+@pytest.mark.parametrize("uri", ["hf://deepseek-ai/tiny@main", "s3://team-models/v2/lite", WEB])
+def test_whoever_fetches_believes_the_administrators_authorities(uri: str) -> None:
+    believing = Configuration(web=WebAccess.of(["https://artifacts.example.org"]), authorities="-----BEGIN …")
+    assert told(FetchLife(believing, uri=uri).fetcher(), "DEEPSEEK_SOURCE_AUTHORITIES") == "-----BEGIN …"
+    (container,) = FetchLife(replace(believing, authorities=""), uri=uri).fetcher()["spec"]["containers"]
+    assert "DEEPSEEK_SOURCE_AUTHORITIES" not in {one["name"] for one in container["env"]}
 
 
 @pytest.mark.parametrize(
