@@ -495,6 +495,8 @@ CHANGES: Mapping[str, Any] = {
     "sources.s3.region": "x",
     "sources.web.allowed": ["https://x"],
     "sources.authorities": PEM,
+    "sources.proxy.url": "http://x:3128",
+    "sources.proxy.spared": ["x"],
     "prometheus.queriesOf": ["x"],
     "monitors.enabled": False,
     "monitors.labels": {"x": "y"},
@@ -962,6 +964,10 @@ def test_sources_are_fetched_from_the_hub_until_a_value_names_a_mirror() -> None
         "DEEPSEEK_OPERATOR_WEB_ALLOWED": "https://a.example.com/models,http://b.example.com:8080"
     }
     assert told(f"sources.authorities={PEM}") == {"DEEPSEEK_OPERATOR_SOURCE_AUTHORITIES": PEM}
+    assert told("sources.proxy.url=http://proxy.example.com:3128", "sources.proxy.spared={svc,s3.example.com}") == {
+        "DEEPSEEK_OPERATOR_SOURCE_PROXY": "http://proxy.example.com:3128",
+        "DEEPSEEK_OPERATOR_SOURCE_PROXY_SPARED": "svc,s3.example.com",
+    }
 
 
 def test_profiles_are_mounted_as_the_file_that_the_operator_reads() -> None:

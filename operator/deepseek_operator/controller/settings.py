@@ -10,7 +10,7 @@ from typing import Self
 
 from deepseek_operator.controller.log import LogFormat
 from deepseek_operator.controller.profiles import Offer, profiles_from_file
-from deepseek_operator.core.configuration import Configuration, GateAddress, Hub, ObjectStorage
+from deepseek_operator.core.configuration import Configuration, GateAddress, Hub, ObjectStorage, Proxy
 from deepseek_operator.core.web_access import WebAccess
 from deepseek_operator.domain.devices.profiles import BUILT_IN
 
@@ -18,6 +18,7 @@ PREFIX = "DEEPSEEK_OPERATOR_"
 _LAST_PORT = 65_535
 _AUTHORITIES_LENGTH = 65_536
 """Of what every Job that fetches has in its environment; the kernel takes twice as much in one variable."""
+_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 _MOST = 1_000_000
 """Of workers, seconds and rates: eleven days, or more than any API server takes."""
@@ -136,6 +137,7 @@ def _configuration(read: "_Reader") -> Configuration:
         s3=ObjectStorage(read.address("S3_ENDPOINT"), read.text("S3_REGION", "")),
         web=read.web("WEB_ALLOWED"),
         authorities=read.certificates("SOURCE_AUTHORITIES"),
+        proxy=Proxy(read.address("SOURCE_PROXY"), read.hosts("SOURCE_PROXY_SPARED")),
         wanted_url=read.address("WANTED_URL") or None,
     )
 
@@ -190,6 +192,15 @@ class _Reader:
         if value and not re.fullmatch(r"https?://[^\s@/?#]+(/[^\s?#]*)?", value):
             raise ValueError(f"{PREFIX}{name}={value}: write an address such as https://hub.example.com")
         return value
+
+    def hosts(self, name: str) -> tuple[str, ...]:
+        """Names or addresses of hosts with commas between them; what clients understand alike, so no patterns and no networks."""
+        for one in (found := self.words(name)):
+            if not _HOST.fullmatch(one):
+                raise ValueError(
+                    f"{PREFIX}{name} has {one[:200]!r}: write a host, or a domain such as svc.cluster.local"
+                )
+        return found
 
     def web(self, name: str) -> WebAccess:
         """Addresses with commas between them."""

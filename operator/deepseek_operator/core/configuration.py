@@ -58,6 +58,15 @@ class ObjectStorage:
 
 
 @dataclass(frozen=True)
+class Proxy:
+    """The way out to sources. `url`: of the proxy; empty: there is none. `spared`: hosts that are asked without it, each with
+    all names below it."""
+
+    url: str = ""
+    spared: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Configuration:
     """The operator's configuration as the kinds see it.
 
@@ -75,6 +84,7 @@ class Configuration:
         s3: where sources s3:// are.
         web: which addresses sources http:// and https:// may be of; none before an administrator says so.
         authorities: in PEM, whose certificates those who fetch sources believe, beside the ones that their image trusts.
+        proxy: by which sources are asked.
         wanted_url: where an autoscaler of others asks the operator for its number, for example http://operator.ns.svc:8082;
             None: nowhere.
         host_access: which namespaces may name profiles whose pods reach their node; none before an administrator says so.
@@ -92,6 +102,7 @@ class Configuration:
     s3: ObjectStorage = ObjectStorage()
     web: WebAccess = NO_ADDRESS
     authorities: str = ""
+    proxy: Proxy = Proxy()
     wanted_url: str | None = None
 
     def wanted_url_of(self, resource: Resource, namespace: str, name: str) -> str | None:

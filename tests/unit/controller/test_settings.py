@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from deepseek_operator.controller.settings import Settings
-from deepseek_operator.core.configuration import Configuration, Hub, ObjectStorage
+from deepseek_operator.core.configuration import Configuration, Hub, ObjectStorage, Proxy
 from deepseek_operator.core.web_access import WebAccess
 from examples.local_cluster.pki import ensure_authority
 
@@ -116,6 +116,20 @@ def test_authorities_are_certificates_and_nothing_else(tmp_path: Path) -> None:
     for text, said in wrong.items():
         with pytest.raises(ValueError, match=f"{AUTHORITIES} {said}"):
             Settings.from_environment({AUTHORITIES: text})
+
+
+def test_a_proxy_is_an_address_and_hosts_that_are_asked_without_it() -> None:
+    told = {
+        "DEEPSEEK_OPERATOR_SOURCE_PROXY": "http://proxy.example.com:3128/",
+        "DEEPSEEK_OPERATOR_SOURCE_PROXY_SPARED": "svc, 10.0.0.7,s3.example.com",
+    }
+    read = Settings.from_environment(told).configuration.proxy
+    assert read == Proxy("http://proxy.example.com:3128", ("svc", "10.0.0.7", "s3.example.com"))
+    for wrong in ("*.example.com", ".svc", "10.0.0.0/8", "s3.example.com:9000"):
+        with pytest.raises(ValueError, match=r"SOURCE_PROXY_SPARED has .*: write a host, or a domain such as"):
+            Settings.from_environment({"DEEPSEEK_OPERATOR_SOURCE_PROXY_SPARED": wrong})
+    with pytest.raises(ValueError, match="SOURCE_PROXY=http://me:secret@proxy: write an address"):
+        Settings.from_environment({"DEEPSEEK_OPERATOR_SOURCE_PROXY": "http://me:secret@proxy"})
 
 
 def test_a_registry_stands_before_every_image_but_an_administrators_own(tmp_path: Path) -> None:

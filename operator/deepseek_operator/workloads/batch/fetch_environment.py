@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from deepseek_operator.api.v1alpha1.common.source import KeptSource
-from deepseek_operator.core.configuration import Configuration, Hub, ObjectStorage
+from deepseek_operator.core.configuration import Configuration, Hub, ObjectStorage, Proxy
 
 _TOKEN = {"HF_TOKEN": "token"}
 _BEARER = {"DEEPSEEK_SOURCE_TOKEN": "token"}
@@ -23,6 +23,7 @@ def variables(source: KeptSource, told: Mapping[str, str], configuration: Config
         "DEEPSEEK_SOURCE_URI": source.uri,
         "DEEPSEEK_SOURCE_DIGEST": source.digest or "",
         "DEEPSEEK_SOURCE_AUTHORITIES": configuration.authorities,
+        **_by(configuration.proxy),
     }
     plain: list[dict[str, Any]] = [
         {"name": name, "value": value} for name, value in {**of_source, **told, **where}.items() if value
@@ -38,6 +39,12 @@ def _reached(source: KeptSource, configuration: Configuration) -> tuple[Mapping[
     if source.is_on_web:
         return {"DEEPSEEK_SOURCE_ALLOWED": " ".join(configuration.web.allowed)}, _BEARER
     return _of_hub(configuration.hub), _TOKEN
+
+
+def _by(proxy: Proxy) -> dict[str, str]:
+    """As every client reads them."""
+    spared = ",".join(proxy.spared) if proxy.url else ""
+    return {"HTTPS_PROXY": proxy.url, "HTTP_PROXY": proxy.url, "NO_PROXY": spared}
 
 
 def _of_hub(hub: Hub) -> dict[str, str]:

@@ -9,7 +9,7 @@ import pytest
 
 from deepseek_operator.adapters.memory import Stored
 from deepseek_operator.api.v1alpha1.serving.definition import SERVING
-from deepseek_operator.core.configuration import Configuration, Hub, ObjectStorage
+from deepseek_operator.core.configuration import Configuration, Hub, ObjectStorage, Proxy
 from deepseek_operator.core.mentions import mentioned
 from deepseek_operator.core.resources import CLAIM, DEPLOYMENT, JOB, POD, SERVICE
 from deepseek_operator.core.seen import Unavailable
@@ -186,7 +186,21 @@ def test_the_mirror_is_the_administrators() -> None:
     assert (told["HF_ENDPOINT"], told["HF_HUB_OFFLINE"]) == ("https://mirror.example.com", "1")
 
 
-@pytest.mark.parametrize("uri", ["hf://deepseek-ai/tiny@main", "s3://team-models/v2/lite", WEB])
+OF_EVERY_KIND = ["hf://deepseek-ai/tiny@main", "s3://team-models/v2/lite", WEB]
+
+
+@pytest.mark.parametrize("uri", OF_EVERY_KIND)
+def test_whoever_fetches_goes_by_the_administrators_proxy(uri: str) -> None:
+    web = WebAccess.of(["https://artifacts.example.org"])
+    proxied = Configuration(web=web, proxy=Proxy("http://proxy.example.com:3128", ("svc", "10.0.0.7")))
+    pod = FetchLife(proxied, uri=uri).fetcher()
+    assert told(pod, "HTTPS_PROXY") == told(pod, "HTTP_PROXY") == "http://proxy.example.com:3128"
+    assert told(pod, "NO_PROXY") == "svc,10.0.0.7"
+    (container,) = FetchLife(Configuration(web=web, proxy=Proxy("", ("svc",))), uri=uri).fetcher()["spec"]["containers"]
+    assert not {"HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"} & {one["name"] for one in container["env"]}
+
+
+@pytest.mark.parametrize("uri", OF_EVERY_KIND)
 def test_whoever_fetches_believes_the_administrators_authorities(uri: str) -> None:
     believing = Configuration(web=WebAccess.of(["https://artifacts.example.org"]), authorities="-----BEGIN …")
     assert told(FetchLife(believing, uri=uri).fetcher(), "DEEPSEEK_SOURCE_AUTHORITIES") == "-----BEGIN …"
