@@ -497,6 +497,10 @@ CHANGES: Mapping[str, Any] = {
     "sources.authorities": PEM,
     "sources.proxy.url": "http://x:3128",
     "sources.proxy.spared": ["x"],
+    "prometheus.authorities": PEM,
+    "prometheus.existingSecret": "x",
+    "prometheus.ownToken": True,
+    "prometheus.tenant": "x",
     "prometheus.queriesOf": ["x"],
     "monitors.enabled": False,
     "monitors.labels": {"x": "y"},
@@ -934,6 +938,29 @@ def test_an_installed_operator_reads_its_ports_and_names_from_the_contract() -> 
         "ext-metrics": 6443,
     }
     assert container["args"] == ["run"]
+
+
+def test_prometheus_is_asked_as_the_values_say() -> None:
+    def told(*values: str) -> tuple[dict[str, str], list[str], list[str]]:
+        pod = _of_kind(_render(*values), "Deployment")[NAME]["spec"]["template"]["spec"]
+        (container,) = pod["containers"]
+        named = {v["name"]: v["value"] for v in container["env"] if "_PROMETHEUS_" in v["name"]}
+        secrets = [volume["secret"]["secretName"] for volume in pod["volumes"] if volume["name"] == "prometheus"]
+        mounted = [mount["mountPath"] for mount in container["volumeMounts"] if mount["name"] == "prometheus"]
+        return {name.rpartition("_")[2]: value for name, value in named.items()}, secrets, mounted
+
+    folder = "/etc/deepseek-operator/prometheus"
+    assert told() == ({}, [], [])
+    assert told("prometheus.existingSecret=mimir", "prometheus.tenant=team-a") == (
+        {"CREDENTIALS": folder, "TENANT": "team-a"},
+        ["mimir"],
+        [folder],
+    )
+    assert told(f"prometheus.authorities={PEM}", "prometheus.ownToken=true") == (
+        {"AUTHORITIES": PEM, "CREDENTIALS": "/var/run/secrets/kubernetes.io/serviceaccount"},
+        [],
+        [],
+    )
 
 
 def test_queries_are_nobodys_to_write_until_a_value_says_whose() -> None:

@@ -6,16 +6,20 @@ reads whatever comes for as long as it comes: what carries it bounds size and ti
 
 import asyncio
 import math
+import ssl
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 from prometheus_api_client import PrometheusConnect
 from prometheus_api_client.exceptions import PrometheusApiClientException
 from requests import PreparedRequest, Response, Session
 from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase, HTTPBasicAuth
 from requests.exceptions import ConnectionError as NoConnection
 from requests.exceptions import RequestException
 from urllib3.exceptions import HTTPError
@@ -28,9 +32,30 @@ LIMIT_BYTES = 1_048_576
 """One number has a few hundred bytes, a list of them that was asked for by mistake some more."""
 MOST_SERIES = 1_000
 """Of one answer. An analysis is of a few; many are a query that was not thought through."""
+TENANT_HEADER = "X-Scope-OrgID"
+"""Of Grafana Mimir and Cortex."""
 _THREADS = 8
 _REASON_LENGTH = 256
 NOT_CONFIGURED = Unavailable("no Prometheus address is configured (DEEPSEEK_OPERATOR_PROMETHEUS_URL)")
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How a server is asked.
+
+    Attributes:
+        authorities: in PEM, whose certificates are believed beside those that the image trusts; empty for none.
+        credentials: folder with the file `token`, which is shown as a bearer's, or `username` and `password`; None: nobody
+            asks who we are.
+        tenant: whose series are asked for, of a server that has those of several; empty where it doesn't.
+    """
+
+    authorities: str = ""
+    credentials: str | None = None
+    tenant: str = ""
+
+
+PLAINLY = Manner()
 
 
 class Prometheus:
@@ -39,12 +64,13 @@ class Prometheus:
     Attributes:
         url: its address; None: every read is Unavailable, and says that no address was configured.
         timeout_s: time limit of one query; a thread can't be cancelled, so the library has the limit as well.
+        manner: how it is asked.
     """
 
-    def __init__(self, url: str | None, timeout_s: float = 5.0) -> None:
+    def __init__(self, url: str | None, timeout_s: float = 5.0, manner: Manner = PLAINLY) -> None:
         self._timeout_s = timeout_s
         self._pool = ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="prometheus")
-        self._client = _connected(url, timeout_s) if url else None
+        self._client = _connected(url, timeout_s, manner) if url else None
         self._unavailable = None if url else NOT_CONFIGURED
 
     @property
@@ -92,9 +118,25 @@ class Prometheus:
 class _Bounded(HTTPAdapter):
     """Reads each answer whole, up to `LIMIT_BYTES` and `timeout_s`: the library's own limit is that of one read."""
 
-    def __init__(self, timeout_s: float) -> None:
-        super().__init__(max_retries=Retry(total=0, redirect=0))
+    def __init__(self, timeout_s: float, authorities: str) -> None:
+        self._authorities = authorities
         self._timeout_s = timeout_s
+        super().__init__(max_retries=Retry(total=0, redirect=0))
+
+    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **pool_kwargs: Any) -> None:
+        """With the authorities beside those that the library believes by itself."""
+        super().init_poolmanager(connections, maxsize, block, **pool_kwargs, **self._tls())
+
+    def proxy_manager_for(self, proxy: str, **proxy_kwargs: Any) -> Any:
+        """The same where the environment names a proxy."""
+        return super().proxy_manager_for(proxy, **proxy_kwargs, **self._tls())
+
+    def _tls(self) -> dict[str, Any]:
+        if not self._authorities:
+            return {}
+        context = ssl.create_default_context()
+        context.load_verify_locations(cadata=self._authorities)
+        return {"ssl_context": context}
 
     def send(self, request: PreparedRequest, *args: Any, **kwargs: Any) -> Response:
         ends_at = time.monotonic() + self._timeout_s
@@ -111,12 +153,41 @@ class _Bounded(HTTPAdapter):
         return response
 
 
-def _connected(url: str, timeout_s: float) -> PrometheusConnect:
+class _Shown(AuthBase):
+    """What shows who we are, as its files have it at each query: whoever renews them restarts nobody."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = Path(folder)
+
+    def __call__(self, request: PreparedRequest) -> PreparedRequest:
+        if token := self._entry("token"):
+            request.headers["Authorization"] = f"Bearer {token}"
+            return request
+        if (name := self._entry("username")) and (password := self._entry("password")):
+            return HTTPBasicAuth(name.encode(), password.encode())(request)
+        raise RequestException(f"{self._folder} has no entry token, and none username with password beside it")
+
+    def _entry(self, name: str) -> str:
+        """Empty where there is none. Raises RequestException, which never has what it should be in it."""
+        try:
+            text = (self._folder / name).read_text(encoding="utf-8").strip()
+        except FileNotFoundError:
+            return ""
+        except (OSError, ValueError):
+            text = "\n"
+        if not text.isprintable() or (name == "token" and not text.isascii()):
+            raise RequestException(f"the entry {name} in {self._folder} can't be read, or is no line of text")
+        return text
+
+
+def _connected(url: str, timeout_s: float, manner: Manner) -> PrometheusConnect:
     session = Session()
     session.max_redirects = 0  # What was configured is asked, and nobody whom it names.
-    client = PrometheusConnect(url=url, session=session, timeout=timeout_s, headers={"Accept-Encoding": "identity"})
+    session.auth = _Shown(manner.credentials) if manner.credentials else None
+    headers = {"Accept-Encoding": "identity", **({TENANT_HEADER: manner.tenant} if manner.tenant else {})}
+    client = PrometheusConnect(url=url, session=session, timeout=timeout_s, headers=headers)
     for prefix in (url, "http://", "https://"):
-        session.mount(prefix, _Bounded(timeout_s))
+        session.mount(prefix, _Bounded(timeout_s, manner.authorities))
     return client
 
 

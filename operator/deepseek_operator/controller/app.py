@@ -82,7 +82,7 @@ class App:
         self._aside = Aside()
         self._server = ApiServer(credentials, clock, self._metrics)
         self._progress = HttpProgress()
-        self._prometheus = Prometheus(settings.prometheus_url)
+        self._prometheus = Prometheus(settings.prometheus_url, manner=settings.prometheus)
         self._kube = KubeCluster(self._server, clock, settings.identity, settings.watch_namespaces)
         # Connections of their own: each watch holds one for as long as it stands.
         self._watch_server = ApiServer(credentials, clock, self._metrics, connections=0)

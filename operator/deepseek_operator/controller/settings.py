@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
+from deepseek_operator.adapters.prometheus import PLAINLY, Manner
 from deepseek_operator.controller.log import LogFormat
 from deepseek_operator.controller.profiles import Offer, profiles_from_file
 from deepseek_operator.core.configuration import Configuration, GateAddress, Hub, ObjectStorage, Proxy
@@ -35,7 +36,7 @@ class Settings:
         leader_election: False: this process writes without a Lease; for development only.
         kubeconfig: file; None: the pod's service account, else the user's default.
         watch_namespaces: empty: all.
-        prometheus_url: None: no signals, autoscaling holds.
+        prometheus_url: None: no signals, autoscaling holds; prometheus: how it is asked.
         workers: passes at a time.
         writes_per_s, write_burst: the bucket of all writes; passes_per_s, pass_burst: that of passes.
         audit_interval_s: seconds between two lists that look for what the watches lost.
@@ -59,6 +60,7 @@ class Settings:
     kubeconfig: str | None = None
     watch_namespaces: tuple[str, ...] = ()
     prometheus_url: str | None = None
+    prometheus: Manner = PLAINLY
     workers: int = 16
     writes_per_s: float = 500.0
     write_burst: int = 1000
@@ -98,6 +100,11 @@ class Settings:
             kubeconfig=environment.get("KUBECONFIG") or None,
             watch_namespaces=read.words("WATCH_NAMESPACES"),
             prometheus_url=read.text("PROMETHEUS_URL", "") or None,
+            prometheus=Manner(
+                read.certificates("PROMETHEUS_AUTHORITIES"),
+                read.text("PROMETHEUS_CREDENTIALS", "") or None,
+                read.text("PROMETHEUS_TENANT", ""),
+            ),
             workers=read.integer("WORKERS", default.workers),
             writes_per_s=read.number("WRITES_PER_SECOND", default.writes_per_s),
             write_burst=read.integer("WRITE_BURST", default.write_burst),

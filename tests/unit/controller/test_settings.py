@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from deepseek_operator.adapters.prometheus import Manner
 from deepseek_operator.controller.settings import Settings
 from deepseek_operator.core.configuration import Configuration, Hub, ObjectStorage, Proxy
 from deepseek_operator.core.web_access import WebAccess
@@ -130,6 +131,15 @@ def test_a_proxy_is_an_address_and_hosts_that_are_asked_without_it() -> None:
             Settings.from_environment({"DEEPSEEK_OPERATOR_SOURCE_PROXY_SPARED": wrong})
     with pytest.raises(ValueError, match="SOURCE_PROXY=http://me:secret@proxy: write an address"):
         Settings.from_environment({"DEEPSEEK_OPERATOR_SOURCE_PROXY": "http://me:secret@proxy"})
+
+
+def test_how_prometheus_is_asked(tmp_path: Path) -> None:
+    ensure_authority(tmp_path, "ca", "ca")
+    authority = (tmp_path / "ca.crt").read_text().strip()
+    told = {"AUTHORITIES": f"{authority}\n", "CREDENTIALS": "/etc/deepseek-operator/prometheus", "TENANT": "team-a"}
+    read = Settings.from_environment({f"DEEPSEEK_OPERATOR_PROMETHEUS_{name}": value for name, value in told.items()})
+    assert read.prometheus == Manner(authority, "/etc/deepseek-operator/prometheus", "team-a")
+    assert Settings.from_environment({}).prometheus == Manner()
 
 
 def test_a_registry_stands_before_every_image_but_an_administrators_own(tmp_path: Path) -> None:
