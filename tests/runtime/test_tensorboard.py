@@ -129,10 +129,15 @@ def test_a_resume_goes_on_in_the_same_run(tmp_path: Path, resumed: int) -> None:
     assert list(shown(tmp_path)["loss"].values()) == [1.0] * resumed + [2.0] * (12 - resumed)
 
 
-def test_what_a_failed_try_had_written_is_not_there_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("succeed", [0, 1, 2, 3, 4, 8])
+def test_what_a_failed_try_had_written_is_not_there_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, succeed: int
+) -> None:
     """The disk fails in the middle of a batch; the same records are sent once more."""
     run = sent(tmp_path, "a", [said("start", 0), *steps(1, 5, 1.0)])
-    batch, write, left = steps(6, 12, 1.0), EventsWriter.write_event, [3]
+    # What is told of a step that the batch before had.
+    beside = [said("checkpoint", 5, seconds=0.5), said("evaluation", 5, evalLoss=2.0), said("sample", 5, prompt="a")]
+    batch, write, left = [*beside, *steps(6, 12, 1.0)], EventsWriter.write_event, [succeed]
 
     def fails(writer: EventsWriter, event: Event) -> None:
         left[0] -= 1
@@ -146,7 +151,18 @@ def test_what_a_failed_try_had_written_is_not_there_twice(tmp_path: Path, monkey
     monkeypatch.setattr(EventsWriter, "write_event", write)
     run.open()
     run.send(batch)
-    assert sorted(shown(tmp_path)["loss"]) == list(range(1, 13))
+    found = shown(tmp_path)
+    assert sorted(found["loss"]) == list(range(1, 13))
+    assert {list(found[tag]) == [5] for tag in ("checkpointSeconds", "evalLoss", "sample/text_summary")} == {True}
+
+
+@pytest.mark.parametrize("unsent", [[], steps(6, 7, 1.0)], ids=["nothing else", "later steps"])
+def test_a_measure_that_was_not_told_in_time_takes_no_step_back(tmp_path: Path, unsent: list[Record]) -> None:
+    """An attempt died within a checkpoint, with the step told and the measure not; another reads it in the curve."""
+    sent(tmp_path, "a", [said("start", 0), *steps(1, 5, 1.0)])
+    sent(tmp_path, "b", [said("evaluation", 5, evalLoss=2.0), *unsent], [said("resume", 5), *steps(6, 8, 1.0)])
+    found = shown(tmp_path)
+    assert (sorted(found["loss"]), found["evalLoss"]) == (list(range(1, 9)), {5: 2.0})
 
 
 def test_a_measure_that_is_taken_again_is_shown_once(tmp_path: Path) -> None:

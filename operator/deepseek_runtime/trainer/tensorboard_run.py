@@ -52,7 +52,8 @@ class TensorboardRun:
         """Returns the last step that it has of each event, -1 for none; what is sent then goes into a new file."""
         self._writer = None
         self._held = held(self.folder)
-        return {"step": self._held.step, "evaluation": max(self._held.measured, default=-1)}
+        measured = (step for event, step in self._held.beside if event == "evaluation")
+        return {"step": self._held.step, "evaluation": max(measured, default=-1)}
 
     def send(self, records: Sequence[Record]) -> None:
         """Adds all numbers of steps, evaluations and saves, and what was written as samples."""
@@ -63,13 +64,15 @@ class TensorboardRun:
             self.folder.mkdir(parents=True, exist_ok=True)
             suffix = f".{self.name}.{next(self._files)}"
             self._writer = EventsWriter(str(self.folder / "events"), suffix)
-            # Of what could not be sent before some may be there.
-            self._write(_session(min(_next(record) for record in made)))
+            # Of the steps that could not be sent before some may be there. What is told beside a step takes none back: the
+            # step itself may have been sent long ago.
+            ways = (_next(record) for record in made if record["event"] not in _BESIDE.values())
+            self._write(_session(min(ways, default=self._held.step + 1)))
         for record in made:
             step = record["step"]
             assert isinstance(step, int)
             # A step that was measured, and whose measure no checkpoint holds, is measured again.
-            if record["event"] not in _MEASURED or step not in self._held.measured:
+            if (record["event"], step) not in self._held.beside:
                 for event in _TOLD[str(record["event"])](record, step):
                     event.wall_time = datetime.fromisoformat(str(record["time"])).timestamp()
                     self._write(event)
@@ -84,10 +87,10 @@ class TensorboardRun:
 
 @dataclass
 class Held:
-    """What TensorBoard shows of a run: its last step, -1 for none, and the steps that were measured."""
+    """What TensorBoard shows of a run: its last step, -1 for none, and the events that were told beside steps."""
 
     step: int = -1
-    measured: set[int] = field(default_factory=set)
+    beside: set[tuple[str, int]] = field(default_factory=set)
 
     def read(self, event: Event) -> None:
         """One more event, in their order."""
@@ -95,13 +98,12 @@ class Held:
             self.purge(event.step)
         tags = {value.tag for value in event.summary.value}
         self.step = event.step if "loss" in tags else self.step
-        if "evalLoss" in tags:
-            self.measured.add(event.step)
+        self.beside |= {(_BESIDE[tag], event.step) for tag in tags & _BESIDE.keys()}
 
     def purge(self, first: int) -> None:
         """A session starts at that step."""
         self.step = min(self.step, first - 1)
-        self.measured = {step for step in self.measured if step < first}
+        self.beside = {(event, step) for event, step in self.beside if step < first}
 
 
 def held(folder: Path) -> Held:
@@ -170,7 +172,9 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-_RESTARTS, _MEASURED = ("start", "resume", "rollback"), ("evaluation", "sample")
+_RESTARTS = ("start", "resume", "rollback")
+_BESIDE = {"evalLoss": "evaluation", "sample/text_summary": "sample", "checkpointSeconds": "checkpoint"}
+"""Events that are told of a step beside its own, by a tag that each of them has."""
 _TOLD = {
     "step": _numbers,
     "evaluation": _numbers,
