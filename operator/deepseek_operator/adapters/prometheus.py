@@ -119,24 +119,17 @@ class _Bounded(HTTPAdapter):
     """Reads each answer whole, up to `LIMIT_BYTES` and `timeout_s`: the library's own limit is that of one read."""
 
     def __init__(self, timeout_s: float, authorities: str) -> None:
-        self._authorities = authorities
         self._timeout_s = timeout_s
+        self._tls = _believing(authorities) if authorities else None
         super().__init__(max_retries=Retry(total=0, redirect=0))
 
     def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **pool_kwargs: Any) -> None:
         """With the authorities beside those that the library believes by itself."""
-        super().init_poolmanager(connections, maxsize, block, **pool_kwargs, **self._tls())
+        super().init_poolmanager(connections, maxsize, block, ssl_context=self._tls, **pool_kwargs)
 
     def proxy_manager_for(self, proxy: str, **proxy_kwargs: Any) -> Any:
         """The same where the environment names a proxy."""
-        return super().proxy_manager_for(proxy, **proxy_kwargs, **self._tls())
-
-    def _tls(self) -> dict[str, Any]:
-        if not self._authorities:
-            return {}
-        context = ssl.create_default_context()
-        context.load_verify_locations(cadata=self._authorities)
-        return {"ssl_context": context}
+        return super().proxy_manager_for(proxy, ssl_context=self._tls, **proxy_kwargs)
 
     def send(self, request: PreparedRequest, *args: Any, **kwargs: Any) -> Response:
         ends_at = time.monotonic() + self._timeout_s
@@ -151,6 +144,12 @@ class _Bounded(HTTPAdapter):
                     raise RequestException(f"the answer takes more than {self._timeout_s:g} s")
         response.raw = BytesIO(content)
         return response
+
+
+def _believing(authorities: str) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.load_verify_locations(cadata=authorities)
+    return context
 
 
 class _Shown(AuthBase):
@@ -186,8 +185,9 @@ def _connected(url: str, timeout_s: float, manner: Manner) -> PrometheusConnect:
     session.auth = _Shown(manner.credentials) if manner.credentials else None
     headers = {"Accept-Encoding": "identity", **({TENANT_HEADER: manner.tenant} if manner.tenant else {})}
     client = PrometheusConnect(url=url, session=session, timeout=timeout_s, headers=headers)
+    bounded = _Bounded(timeout_s, manner.authorities)
     for prefix in (url, "http://", "https://"):
-        session.mount(prefix, _Bounded(timeout_s, manner.authorities))
+        session.mount(prefix, bounded)
     return client
 
 

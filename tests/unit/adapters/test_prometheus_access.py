@@ -13,9 +13,11 @@ from aiohttp import web
 from deepseek_operator.adapters.prometheus import TENANT_HEADER, Manner, Prometheus
 from deepseek_operator.core.seen import Sample, Signal, Unavailable
 from examples.local_cluster.pki import Identity, ensure_authority, ensure_certificate
+from tests.support.forward_proxy import ForwardProxy
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 FOUND = Sample(7.0, AT)
+NAME = "prometheus.example.test"
 
 
 class Guarded:
@@ -37,7 +39,7 @@ async def server(tmp_path: Path) -> AsyncIterator[Guarded]:
     guarded, application = Guarded(), web.Application()
     application.router.add_get("/api/v1/query", guarded.answer)
     ensure_authority(tmp_path, "ca", "company")
-    ensure_certificate(tmp_path, Identity("server", "server", names=("127.0.0.1",)))
+    ensure_certificate(tmp_path, Identity("server", "server", names=("127.0.0.1", NAME)))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "server.crt", tmp_path / "server.key")
     runner = web.AppRunner(application)
@@ -77,6 +79,15 @@ async def test_an_authority_that_is_named_is_believed_and_no_other(
         told = await read(server, Manner(believed))
         assert isinstance(told, Unavailable)
         assert "certificate" in told.reason
+
+
+async def test_it_is_believed_by_a_proxy_too(server: Guarded, authority: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    port = int(server.url.rpartition(":")[2])
+    with ForwardProxy({NAME: port}).serving() as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        server.url = f"https://{NAME}:{port}"
+        assert await read(server, Manner(authority)) == FOUND
+        assert proxy.asked == [f"{NAME} CONNECT"]
 
 
 async def test_a_token_is_shown_as_it_is_now(server: Guarded, authority: str, secret: Path) -> None:
